@@ -1,0 +1,69 @@
+"""What the relay hands to whoever delivers: a job, a route to it, and the deliverer's one method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from posthouse.spool.queue import Message
+from posthouse.words import Address, Content, Envelope, Outcome, Recipient
+
+__all__ = ["Deliverer", "Job", "NoRoute", "Route", "Router"]
+
+
+class Job(NamedTuple):
+    """One attempt: a message and those of its recipients that share a route."""
+
+    message: Message
+    recipients: tuple[Recipient, ...]
+    content: Content
+
+    @property
+    def envelope(self) -> Envelope:
+        """The message's envelope with only this job's recipients."""
+        return self.message.envelope._replace(recipients=self.recipients)
+
+
+class Deliverer(Protocol):
+    """Takes mail to one kind of place."""
+
+    async def deliver(self, job: Job, target: str) -> Sequence[Outcome]:
+        """Attempt ``job`` at ``target`` (a domain, a ``host:port``, a path; see ``Route``).
+
+        One outcome for each recipient, in their order.  Whatever the other side does is an outcome; an exception
+        is a fault of ours, and the worker turns it into *deferred*.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish idle sessions; nothing is under way any more."""
+        ...
+
+
+class Route(NamedTuple):
+    """Where a recipient goes: which deliverer, and the target it is given.
+
+    Recipients of a message with equal routes travel in one job.  ``reason`` says which rule chose it, for people.
+    """
+
+    deliverer: Deliverer
+    target: str
+    reason: str = ""
+
+
+class NoRoute(NamedTuple):
+    """There is no way for this recipient: an outcome without an attempt."""
+
+    outcome: Outcome
+
+
+class Router(Protocol):
+    """Decides at each attempt, from today's configuration, where a recipient goes."""
+
+    def route(self, recipient: Recipient) -> Route | NoRoute:
+        """The way for one recipient."""
+        ...
+
+    def destination(self, address: Address) -> str:
+        """The key by which the queue groups and leases this recipient: its domain in A-labels and lower case."""
+        ...

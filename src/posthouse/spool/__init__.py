@@ -1,0 +1,1 @@
+"""Memory that survives: the queue and the mailboxes.  It knows no SMTP."""

@@ -1,0 +1,279 @@
+"""The queue's contract, and what a crash can leave of it.
+
+Content up to a threshold lives in its row, larger content in a file.  In both cases these are all the states there
+are; every durable act moves a message from one of them to the next, and a process may die between any two:
+
+    ====  =========  =======  ==========================  ===================  =====================================
+    .     temp file  content  rows                        meaning              at start
+    ====  =========  =======  ==========================  ===================  =====================================
+    S0    –          –        –                           nothing              –
+    S1    yes        –        –                           content arriving     no live owner: delete
+    S2    –          file     –                           content safe,        old and unowned: delete
+                                                          nothing promised
+    S3    –          yes      some recipient waiting      **promised**         expired leases cleared, deliver
+                              or leased
+    S4    –          yes      all recipients settled      finished             history kept as configured, then
+                                                                               rows, then file
+    ✗     –          –        rows without content        impossible           keep, mark *corrupt*, tell the
+                                                                               operator; never guess
+    ====  =========  =======  ==========================  ===================  =====================================
+
+Inward: file, sync, directory sync, rows, commit.  Outward: rows first, file second.
+
+The one named instant that lets a 250 be sent is the return of ``Receipt.commit``; the one that lets a recipient be
+forgotten is the return of ``Queue.record``, which stores the consequence (next time, report) in the same transaction
+that erases the cause.
+
+Methods that touch the disk return awaitables.  A queue belongs to one event loop; many queues, in many processes, may
+share one spool directory: work is *leased*, to a named owner and until a time, and a dead owner's leases run out.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable, Collection, Sequence
+from typing import NamedTuple, Protocol
+
+from posthouse.words import Content, Envelope, Outcome, Recipient
+
+__all__ = [
+    "Entry",
+    "Inbox",
+    "InboxMessage",
+    "Message",
+    "Queue",
+    "Receipt",
+    "Report",
+    "Settlement",
+    "State",
+    "Stored",
+    "Waiting",
+    "Work",
+]
+
+
+class State(enum.StrEnum):
+    """Where one recipient of one message is."""
+
+    WAITING = "waiting"  # due at some time, or being attempted under a lease
+    HELD = "held"  # an operator asked for it to stay
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+
+class Message(NamedTuple):
+    """A stored message.
+
+    ``id`` is the queue id that 250 carried; ``envelope`` as received, all recipients included; ``received`` in
+    calendar seconds; ``size`` in octets, trace fields included; ``source`` says where it came from, for people
+    (``mx 192.0.2.1:40312``).
+    """
+
+    id: str
+    envelope: Envelope
+    received: float
+    size: int
+    source: str = ""
+
+
+class Waiting(NamedTuple):
+    """One recipient of a message as the queue knows it.
+
+    ``key`` names it for ``Settlement``; ``attempts`` counts those already made; ``due`` in calendar seconds;
+    ``last`` what the last attempt ended with, in words.
+    """
+
+    key: int
+    recipient: Recipient
+    destination: str
+    state: State
+    attempts: int
+    due: float
+    last: str = ""
+
+
+class Work(NamedTuple):
+    """Leased work: recipients of one message that go to one destination, and are nobody else's until ``until``."""
+
+    message: Message
+    destination: str
+    recipients: tuple[Waiting, ...]
+    owner: str
+    until: float
+
+
+class Stored(NamedTuple):
+    """What ``Receipt.commit`` gives: the message is promised.  ``work`` holds the leases that were asked for."""
+
+    message: Message
+    work: tuple[Work, ...] = ()
+
+
+class Settlement(NamedTuple):
+    """What to record of one recipient after an attempt.
+
+    ``state`` WAITING means again at ``due``; DELIVERED and FAILED settle it for good.
+    """
+
+    key: int
+    state: State
+    due: float
+    outcome: Outcome
+
+
+class Report(NamedTuple):
+    """A message that the queue itself originates (a bounce), stored in the transaction that causes it."""
+
+    envelope: Envelope
+    content: bytes
+    destinations: tuple[str, ...]
+    due: float
+
+
+class Entry(NamedTuple):
+    """One message with all its recipients, for people to look at."""
+
+    message: Message
+    recipients: tuple[Waiting, ...]
+    corrupt: bool = False
+
+
+class Receipt(Protocol):
+    """One message on its way in.  Exactly one of ``commit`` and ``abort`` ends it."""
+
+    @property
+    def id(self) -> str:
+        """The queue id it will have; known before anything is stored, so that trace fields can carry it."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Octets written so far."""
+        ...
+
+    def write(self, chunk: bytes) -> Awaitable[None] | None:
+        """Take the next octets; an awaitable asks the caller to wait before writing more.
+
+        Raises ``StorageFull`` or ``StorageError``; after that only ``abort`` is allowed.
+        """
+        ...
+
+    def commit(
+        self,
+        envelope: Envelope,
+        destinations: Sequence[str],
+        *,
+        received: float,
+        due: float,
+        source: str = "",
+        owner: str = "",
+        until: float = 0.0,
+    ) -> Awaitable[Stored]:
+        """Promise it: when this returns, content, envelope and directory entry are on stable storage.
+
+        ``destinations`` has one key for each recipient, in their order (the domain it goes to, in A-labels and
+        lower case): work is grouped and leased by it.  With an ``owner``, the recipients are stored as leased to
+        it until ``until`` and come back as work, so that the first attempt costs no query.  Raises
+        ``StorageFull``, ``StorageBusy`` or ``StorageError``; then nothing is promised and nothing is left.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Forget it; nothing is left.  Harmless after ``commit``."""
+        ...
+
+
+class Inbox(NamedTuple):
+    """A mailbox kept by the spool: its name (an address) and what is in it."""
+
+    name: str
+    messages: int
+    octets: int
+
+
+class InboxMessage(NamedTuple):
+    """One message in a mailbox; ``number`` is unique in the spool and only grows."""
+
+    number: int
+    inbox: str
+    queue_id: str
+    sender: str
+    received: float
+    size: int
+
+
+class Queue(Protocol):
+    """Memory that survives."""
+
+    async def open(self, now: float) -> Sequence[str]:
+        """Make the spool ready: create it, apply the crash table's last column.  Returns sentences about what was
+        found and done, for the log."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was begun and let go of the files."""
+        ...
+
+    def receive(self) -> Receipt:
+        """Begin to take a message."""
+        ...
+
+    async def lease(
+        self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = ()
+    ) -> list[Work]:
+        """Take up to ``limit`` recipients that are due, oldest first, avoiding the destinations in ``skip``; each
+        is nobody else's until ``until``.  Uses the index on destination and due time; scans nothing."""
+        ...
+
+    async def next_due(self, now: float, *, skip: Collection[str] = ()) -> float | None:
+        """When the next recipient outside ``skip`` becomes due or its lease runs out, or None if nothing waits."""
+        ...
+
+    def record(self, work: Work, settlements: Sequence[Settlement], reports: Sequence[Report] = ()) -> Awaitable[None]:
+        """Record an attempt in one transaction: each settlement, and the reports they cause.
+
+        Recipients of ``work`` without a settlement are released, due at once.  A lease that was lost meanwhile
+        raises ``StorageError`` for nobody: settled facts are recorded all the same (what was delivered is
+        delivered).
+        """
+        ...
+
+    async def release(self, work: Work) -> None:
+        """Give leases back unused; the recipients are due as before."""
+        ...
+
+    def content(self, message: Message) -> Content:
+        """The message's content.  Raises ``StorageCorrupt`` if it is gone."""
+        ...
+
+    async def entries(self, *, limit: int = 1000, after: str = "") -> list[Entry]:
+        """Unfinished messages, oldest first, from behind the id ``after``."""
+        ...
+
+    async def entry(self, id: str) -> Entry | None:
+        """One message, finished or not, or None."""
+        ...
+
+    async def count(self) -> int:
+        """How many recipients are not settled."""
+        ...
+
+    def keep(self, inbox: str, message: Message, content: Content) -> Awaitable[None]:
+        """Put a message into a mailbox, durably.  Keeping the same message in the same mailbox twice keeps one."""
+        ...
+
+    async def inboxes(self) -> list[Inbox]:
+        """All mailboxes that hold something, by name."""
+        ...
+
+    async def inbox(self, name: str = "", *, limit: int = 1000, after: int = 0) -> list[InboxMessage]:
+        """Messages of one mailbox (or of all, for ""), oldest first, from behind the number ``after``."""
+        ...
+
+    async def kept(self, number: int) -> tuple[InboxMessage, Content] | None:
+        """One message of a mailbox, or None."""
+        ...
+
+    async def discard(self, numbers: Collection[int]) -> int:
+        """Remove messages from mailboxes; returns how many there were."""
+        ...

@@ -1,0 +1,59 @@
+"""Mailboxes as values (RFC 5321 §4.1.2, RFC 6531 §3.3).
+
+An ``Address`` holds the *meaning*: the local part without its quotes and with its case kept (RFC 5321 §2.4), the
+domain in lower case, either as letters-digits-hyphen, as U-labels, or as an address literal in brackets.  How it
+is read from the wire is ``protocol.grammar``'s business.
+
+The null reverse-path ``<>`` is ``None`` wherever a path is wanted; ``<Postmaster>`` (RFC 5321 §4.5.1) is an
+address with an empty domain.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+__all__ = ["Address"]
+
+# atext of RFC 5322 §3.2.3, widened by UTF8-non-ascii (RFC 6531 §3.3), in dot-string form.
+_ATOM = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~\\-\u0080-\U0010ffff]+"
+_DOT_STRING = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
+_NEEDS_ESCAPE = re.compile(r'(["\\])')
+
+
+class Address(NamedTuple):
+    """A mailbox: ``local`` (unquoted, case kept) at ``domain`` (lower case; ``"[192.0.2.1]"`` for a literal;
+    ``""`` only for the domain-less Postmaster)."""
+
+    local: str
+    domain: str = ""
+
+    @property
+    def is_ascii(self) -> bool:
+        """True if it can be sent without SMTPUTF8 as it stands."""
+        return self.local.isascii() and self.domain.isascii()
+
+    @property
+    def is_literal(self) -> bool:
+        """True if the domain is an address literal (``[192.0.2.1]``, ``[IPv6:2001:db8::1]``)."""
+        return self.domain.startswith("[")
+
+    @property
+    def is_postmaster(self) -> bool:
+        """True for the local part that every domain must take mail for, in any case (RFC 5321 §4.5.1)."""
+        return self.local.lower() == "postmaster"
+
+    @property
+    def key(self) -> str:
+        """What two spellings of the same mailbox share *in a domain of our own*: all lower case.
+
+        Other people's local parts are theirs to interpret; never use this to merge foreign addresses.
+        """
+        return f"{self.local.casefold()}@{self.domain}"
+
+    def __str__(self) -> str:
+        """The RFC 5321 spelling, quoted only where needed; what goes between ``<`` and ``>``."""
+        local = self.local
+        if _DOT_STRING.fullmatch(local) is None:
+            local = '"' + _NEEDS_ESCAPE.sub(r"\\\1", local) + '"'
+        return f"{local}@{self.domain}" if self.domain else local

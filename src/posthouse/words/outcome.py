@@ -1,0 +1,39 @@
+"""What became of one recipient in one attempt.
+
+There are four answers, not three: a connection that dies after the final dot leaves us not knowing
+(RFC 1047; RFC 5321 §4.5.4.1).  Calling that *deferred* would hide a possible duplicate.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+from posthouse.words.envelope import Recipient
+from posthouse.words.reply import Reply
+
+__all__ = ["Outcome", "Result"]
+
+
+class Result(enum.StrEnum):
+    """The four ends of an attempt."""
+
+    DELIVERED = "delivered"
+    DEFERRED = "deferred"
+    FAILED = "failed"
+    AMBIGUOUS = "ambiguous"
+
+
+class Outcome(NamedTuple):
+    """One recipient's end in one attempt.
+
+    ``reply`` is the peer's reply that decided, or None where no reply did (no route, no connection); ``reason``
+    says in one sentence what happened, for people; ``peer`` is who answered: ``mx.sina.com[192.0.2.7]:25``, a
+    path, or "" where nobody did.
+    """
+
+    recipient: Recipient
+    result: Result
+    reply: Reply | None = None
+    reason: str = ""
+    peer: str = ""
