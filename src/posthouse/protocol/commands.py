@@ -6,7 +6,8 @@ sending SMTP; both roles share the value in between, so what we send is by const
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar
 
 from posthouse.words import Address, Body, Notify, OriginalRecipient, Ret
 
@@ -28,14 +29,16 @@ __all__ = [
 ]
 
 
-class Greet(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Greet:
     """HELO, EHLO or LHLO: ``verb`` in upper case; ``domain`` as the client named itself (domain or literal)."""
 
     verb: str
     domain: str
 
 
-class Mail(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Mail:
     """MAIL FROM; see ``words.Envelope`` for the parameters' meaning.  ``sender`` is None for ``<>``."""
 
     sender: Address | None
@@ -47,93 +50,104 @@ class Mail(NamedTuple):
     auth: str | None = None
     require_tls: bool = False
 
-    verb = "MAIL"
+    verb: ClassVar[str] = "MAIL"
 
 
-class Rcpt(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Rcpt:
     """RCPT TO; see ``words.Recipient``."""
 
     address: Address
     notify: Notify | None = None
     orcpt: OriginalRecipient | None = None
 
-    verb = "RCPT"
+    verb: ClassVar[str] = "RCPT"
 
 
-class Data(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Data:
     """DATA."""
 
-    verb = "DATA"
+    verb: ClassVar[str] = "DATA"
 
 
-class Bdat(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Bdat:
     """BDAT (RFC 3030 §2): ``size`` octets follow the line; ``last`` ends the message."""
 
     size: int
     last: bool = False
 
-    verb = "BDAT"
+    verb: ClassVar[str] = "BDAT"
 
 
-class Rset(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Rset:
     """RSET."""
 
-    verb = "RSET"
+    verb: ClassVar[str] = "RSET"
 
 
-class Noop(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Noop:
     """NOOP, with the string that may follow it."""
 
     text: str = ""
 
-    verb = "NOOP"
+    verb: ClassVar[str] = "NOOP"
 
 
-class Quit(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Quit:
     """QUIT."""
 
-    verb = "QUIT"
+    verb: ClassVar[str] = "QUIT"
 
 
-class Vrfy(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Vrfy:
     """VRFY and whom; ``smtputf8`` if the parameter of RFC 6531 §3.7.4.2 was given (then replies may be UTF-8)."""
 
     text: str
     smtputf8: bool = False
 
-    verb = "VRFY"
+    verb: ClassVar[str] = "VRFY"
 
 
-class Expn(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Expn:
     """EXPN and which list; ``smtputf8`` as for VRFY."""
 
     text: str
     smtputf8: bool = False
 
-    verb = "EXPN"
+    verb: ClassVar[str] = "EXPN"
 
 
-class Help(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Help:
     """HELP, with a topic or ""."""
 
     topic: str = ""
 
-    verb = "HELP"
+    verb: ClassVar[str] = "HELP"
 
 
-class StartTls(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class StartTls:
     """STARTTLS (RFC 3207)."""
 
-    verb = "STARTTLS"
+    verb: ClassVar[str] = "STARTTLS"
 
 
-class Auth(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Auth:
     """AUTH (RFC 4954): ``initial`` is the decoded initial response, b"" for ``=``, None if none was given."""
 
     mechanism: str
     initial: bytes | None = None
 
-    verb = "AUTH"
+    verb: ClassVar[str] = "AUTH"
 
 
 Command = Greet | Mail | Rcpt | Data | Bdat | Rset | Noop | Quit | Vrfy | Expn | Help | StartTls | Auth

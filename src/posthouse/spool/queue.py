@@ -250,7 +250,7 @@ class Queue(Protocol):
         """Unfinished messages, oldest first, from behind the id ``after``."""
         ...
 
-    async def entry(self, id: str) -> Entry | None:
+    async def entry(self, queue_id: str) -> Entry | None:
         """One message, finished or not, or None."""
         ...
 
