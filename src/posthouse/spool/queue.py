@@ -112,7 +112,8 @@ class Stored(NamedTuple):
 class Settlement(NamedTuple):
     """What to record of one recipient after an attempt.
 
-    ``state`` WAITING means again at ``due``; DELIVERED and FAILED settle it for good.
+    ``state`` WAITING means again at ``due``; HELD means kept until an operator decides; DELIVERED and FAILED settle it
+    for good.
     """
 
     key: int
@@ -236,6 +237,11 @@ class Queue(Protocol):
         raises ``StorageError`` for nobody: settled facts are recorded all the same (what was delivered is
         delivered).
         """
+        ...
+
+    async def renew(self, works: Sequence[Work], until: float) -> None:
+        """Keep leases until a later time: an attempt may take longer than any lease should.  A lease that was lost
+        meanwhile stays lost."""
         ...
 
     async def release(self, work: Work) -> None:

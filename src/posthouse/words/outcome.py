@@ -27,9 +27,9 @@ class Result(enum.StrEnum):
 class Outcome(NamedTuple):
     """One recipient's end in one attempt.
 
-    ``reply`` is the peer's reply that decided, or None where no reply did (no route, no connection); ``reason``
-    says in one sentence what happened, for people; ``peer`` is who answered: ``mx.sina.com[192.0.2.7]:25``, a
-    path, or "" where nobody did.
+    ``reply`` is the reply that decided: the peer's, or, where ``peer`` is "" because nobody answered, the one that
+    this side gives in its place (``556 5.1.10`` for a null MX); None where there is none to give.  ``reason`` says in
+    one sentence what happened, for people; ``peer`` is who answered: ``mx.sina.com[192.0.2.7]:25``, a path, or "".
     """
 
     recipient: Recipient
