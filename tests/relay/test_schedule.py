@@ -1,0 +1,83 @@
+"""When to try again (RFC 5321 §4.5.4.1)."""
+
+from __future__ import annotations
+
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from posthouse.relay.schedule import Schedule
+
+DAY = 86_400.0
+
+
+def test_the_first_retry_comes_after_about_five_minutes() -> None:
+    due = Schedule().next_attempt(1, 1000.0, 1000.0, Random(1))
+    assert due is not None
+    assert 1000.0 + 240 <= due <= 1000.0 + 300
+
+
+def test_without_jitter_delays_double_up_to_the_ceiling() -> None:
+    schedule = Schedule(first=300, ceiling=14_400, jitter=0.0)
+    delays = [schedule.next_attempt(n, 0.0, 0.0, Random(1)) for n in range(1, 9)]
+    assert delays == [300, 600, 1200, 2400, 4800, 9600, 14_400, 14_400]
+
+
+def test_the_whole_life_of_a_message_that_is_never_taken() -> None:
+    schedule, random, now, attempts = Schedule(), Random(7), 0.0, 1
+    times = [now]
+    while (due := schedule.next_attempt(attempts, 0.0, now, random)) is not None:
+        assert due > now
+        now, attempts = due, attempts + 1
+        times.append(now)
+    assert 4 * DAY < times[-1] <= 5 * DAY, "the RFC asks for four to five days of patience"
+    assert sum(time <= 3600 for time in times) >= 3, "and for quick attempts at the beginning"
+    assert 35 <= len(times) <= 60
+
+
+def test_giving_up_is_decided_by_age_not_by_count() -> None:
+    schedule = Schedule()
+    assert schedule.next_attempt(1, 0.0, 5 * DAY, Random(1)) is None
+    assert schedule.next_attempt(10_000, 0.0, DAY, Random(1)) is not None
+
+
+def test_a_last_attempt_is_made_at_the_end_of_patience() -> None:
+    schedule = Schedule(jitter=0.0)
+    assert schedule.next_attempt(30, 0.0, 5 * DAY - 3600, Random(1)) == 5 * DAY
+    assert schedule.next_attempt(30, 0.0, 5 * DAY - 10, Random(1)) is None
+
+
+def test_a_calendar_that_jumped_back_does_not_delay_for_longer_than_the_ceiling() -> None:
+    due = Schedule().next_attempt(3, 1e9, 1e9 - 10 * DAY, Random(1))
+    assert due is not None
+    assert due <= 1e9 - 10 * DAY + 14_400
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    attempts=st.integers(min_value=0, max_value=10**9),
+    age=st.floats(min_value=-10 * DAY, max_value=10 * DAY),
+    seed=st.integers(),
+)
+def test_bounded_and_ahead_whatever_is_asked(attempts: int, age: float, seed: int) -> None:
+    schedule, now = Schedule(), 1e9
+    due = schedule.next_attempt(attempts, now - age, now, Random(seed))
+    if due is None:
+        assert age >= schedule.patience - schedule.first / 2 or age + 14_400 > schedule.patience
+    else:
+        assert now < due <= now + schedule.ceiling
+        assert due <= now - age + schedule.patience
+
+
+@settings(max_examples=100, deadline=None)
+@given(attempts=st.integers(min_value=1, max_value=200), seeds=st.tuples(st.integers(), st.integers()))
+def test_doubling_delays_never_shrink_even_with_jitter(attempts: int, seeds: tuple[int, int]) -> None:
+    schedule = Schedule(ceiling=1e12, patience=1e15)
+    shorter = schedule.next_attempt(attempts, 0.0, 0.0, Random(seeds[0]))
+    longer = schedule.next_attempt(attempts + 1, 0.0, 0.0, Random(seeds[1]))
+    assert shorter is not None
+    assert longer is not None
+    if schedule.delay(attempts + 1) > schedule.delay(attempts):
+        assert longer >= shorter
+    assert schedule.delay(attempts + 1) >= schedule.delay(attempts)
