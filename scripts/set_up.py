@@ -1,0 +1,106 @@
+"""Make ``.venv`` and install the project into it: what ``prepare`` in lib.sh calls when the stamp is not true.
+
+Standard library only, because it runs before anything is installed.  Three things can go wrong half-way, and each is
+met where it happens: two scripts at once (a lock on pyproject.toml, held by the running process and by no file that
+could be left behind), an interrupted installation (the mark ``unfinished`` in .venv; the next run starts from
+nothing), a project directory that has been moved (the stamp names the path; scripts in .venv name it too, so .venv
+is made again).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import subprocess
+import sys
+import time
+import venv
+from pathlib import Path
+
+
+class Hindrance(Exception):
+    """Why it cannot be done, and what would help."""
+
+
+def main(root: Path, extras: str, stamp: str) -> None:
+    with (root / "pyproject.toml").open("rb") as project:
+        try:
+            fcntl.flock(project, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another script is installing; waiting for it")
+            fcntl.flock(project, fcntl.LOCK_EX)
+        environment = root / ".venv"
+        stamp_file = environment / f"stamp-{extras}"
+        if stamp_file.exists() and stamp_file.read_text().strip() == stamp:
+            return
+        started = time.monotonic()
+        if unusable(environment, stamp):
+            make(environment)
+        unfinished = environment / "unfinished"
+        unfinished.touch()
+        install(root, environment, extras)
+        stamp_file.write_text(stamp + "\n")
+        unfinished.unlink()
+        say(f"installed in {time.monotonic() - started:.0f} s; the next start finds it ready")
+
+
+def say(text: str) -> None:
+    print(f"posthouse: {text}", file=sys.stderr, flush=True)
+
+
+def unusable(environment: Path, stamp: str) -> bool:
+    """True if there is no environment here, or one that was left half made, moved, or lost its Python."""
+    python = environment / "bin" / "python"
+    if not python.exists() or (environment / "unfinished").exists():
+        return True
+    path = stamp.split(" ", 2)[2]
+    if any(other.read_text().strip().split(" ", 2)[2:] != [path] for other in environment.glob("stamp-*")):
+        return True
+    probe = "import sys, pip; sys.exit(sys.version_info < (3, 11))"
+    return subprocess.run([python, "-c", probe], capture_output=True, check=False).returncode != 0
+
+
+def make(environment: Path) -> None:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if importlib.util.find_spec("ensurepip") is None:
+        raise Hindrance(
+            f"this Python {version} comes without its ensurepip module, so it cannot make a virtual environment; "
+            f"on Debian and Ubuntu: apt-get install python3-venv"
+        )
+    say(f"making {environment} with Python {version}")
+    try:
+        venv.create(environment, clear=True, symlinks=True, with_pip=True)
+    except subprocess.CalledProcessError as error:
+        output = (error.output or b"").decode(errors="replace").strip()
+        raise Hindrance(
+            f"the virtual environment {environment} could not be made: {output or error}; "
+            f"on Debian and Ubuntu: apt-get install python3-venv"
+        ) from error
+    except OSError as error:
+        raise Hindrance(f"{environment} could not be made: {error}; is the project's directory writable?") from error
+
+
+def install(root: Path, environment: Path, extras: str) -> None:
+    say(f"installing posthouse[{extras}] into .venv (once; it takes a minute on a slow line)")
+    log = environment / "install.log"
+    command = [str(environment / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
+    command += ["-e", f".[{extras}]"]
+    with log.open("wb") as output:
+        done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, cwd=root, check=False)
+    if done.returncode:
+        last = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
+        raise Hindrance(
+            f"the installation failed; its last lines were:\n{last}\n"
+            f"the whole of it is in {log}. If the package index could not be reached, mend the network and call again"
+        )
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]), sys.argv[2], sys.argv[3])
+    except Hindrance as hindrance:
+        say(str(hindrance))
+        sys.exit(69)
+    except KeyboardInterrupt:
+        say("interrupted; the next start begins again")
+        sys.exit(130)

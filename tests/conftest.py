@@ -1,0 +1,92 @@
+"""What all tests share: system programs, hypothesis profiles, and a run in which nothing may be skipped.
+
+``@pytest.mark.system("swaks", "swaks")`` names a Debian package and the program wanted from it; where the program is
+missing the test is skipped, visibly, with the command that brings it.  ``POSTHOUSE_NO_SKIPS=1`` (``.ci/run``) turns
+every skip into a failed run.  It counts reports, not words in the output, so it holds under pytest-xdist too, where
+the reports of all workers pass through the controlling process.
+
+A test may leave a line for the end of the run with ``record_property("note", "...")``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("dev", max_examples=40, deadline=None)
+settings.register_profile(
+    "ci",
+    max_examples=200,
+    deadline=None,
+    derandomize=True,  # a red run must be red again tomorrow
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],  # the machine is shared; slowness is not a finding
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "dev"))
+
+_SKIPPED = pytest.StashKey[dict[str, str]]()
+_NOTES = pytest.StashKey[list[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_SKIPPED] = {}
+    config.stash[_NOTES] = []
+    config.pluginmanager.register(_Reports(config), "posthouse-reports")
+    # Debian keeps sendmail, smtp-sink and their kin where only root looks.
+    path = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    os.environ["PATH"] = os.pathsep.join([*path, *(place for place in ("/usr/sbin", "/sbin") if place not in path)])
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("system"):
+        package, program = marker.args
+        if shutil.which(program) is None:
+            pytest.skip(f"needs {program}: apt-get install {package}")
+
+
+class _Reports:
+    """Counts skips and gathers notes, wherever the tests run."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.skipped = config.stash[_SKIPPED]
+        self.notes = config.stash[_NOTES]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        # An expected failure is reported as skipped too, but it did run.
+        if report.skipped and not hasattr(report, "wasxfail"):
+            self.skipped[report.nodeid] = _reason(report)
+        if report.when == "call":
+            self.notes += [str(text) for name, text in report.user_properties if name == "note"]
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.skipped:
+            self.skipped[report.nodeid] = _reason(report)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.notes:
+            terminalreporter.section("notes")
+            for note in sorted(self.notes):
+                terminalreporter.write_line(note)
+        if self.skipped and _no_skips():
+            terminalreporter.section("skipped, and nothing may be (POSTHOUSE_NO_SKIPS)", red=True)
+            for test, reason in sorted(self.skipped.items()):
+                terminalreporter.write_line(f"{test}: {reason}")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.skipped and _no_skips() and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _no_skips() -> bool:
+    # Only the process that reports to people decides; a worker would fail its part without a word.
+    return os.environ.get("POSTHOUSE_NO_SKIPS", "") not in ("", "0") and "PYTEST_XDIST_WORKER" not in os.environ
+
+
+def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    longrepr = report.longrepr
+    text = longrepr[2] if isinstance(longrepr, tuple) else str(longrepr)
+    return text.removeprefix("Skipped: ")

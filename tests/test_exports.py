@@ -1,0 +1,118 @@
+"""What a room gives away is a decision, written down: one ``__all__`` per room and per module, sorted and true."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from docs_pages.imports import FLOORS, PACKAGE, SOURCE
+
+ROOMS = [*(room for floor in FLOORS[:6] for room in floor), "testing"]
+FILES = sorted(file for file in SOURCE.rglob("*.py") if file.name != "__main__.py")
+
+
+def public(name: str) -> bool:
+    return not name.startswith("_")
+
+
+def definitions(tree: ast.Module) -> Iterator[str]:
+    """The public names that a module makes: classes, functions, constants and type aliases.
+
+    A variable in lower case (a logger, a compiled expression) is the module's own affair.
+    """
+    for node in tree.body:
+        match node:
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield name
+            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
+                if not name.islower():
+                    yield name
+
+
+def passed_on(tree: ast.Module) -> Iterator[str]:
+    """The names a room's ``__init__`` imports from the house, to pass them on."""
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE:
+            yield from (alias.asname or alias.name for alias in node.names)
+
+
+def listed(tree: ast.Module) -> list[str] | None:
+    """The literal ``__all__``, or None."""
+    for node in tree.body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id="__all__")], value=value):
+                return list(ast.literal_eval(value))
+            case ast.AnnAssign(target=ast.Name(id="__all__"), value=ast.expr() as value):
+                return list(ast.literal_eval(value))
+    return None
+
+
+def faults(text: str, *, room: bool) -> list[str]:
+    """What is wrong with the ``__all__`` of a module with this text; ``room`` if it is a room's ``__init__``."""
+    tree = ast.parse(text)
+    exported = listed(tree)
+    made = set(definitions(tree)) | (set(passed_on(tree)) if room else set())
+    made = {name for name in made if public(name)}
+    if exported is None:
+        return [f"there is no __all__; it would be {sorted(made)}"] if made or room else []
+    wrong = []
+    if exported != sorted(set(exported)):
+        wrong.append(f"__all__ is not sorted, or says a name twice; sorted: {sorted(set(exported))}")
+    if missing := sorted(made - set(exported)):
+        wrong.append(f"__all__ leaves out {missing}; list them, or begin their names with an underscore")
+    return wrong
+
+
+def module_name(file: Path) -> str:
+    parts = [PACKAGE, *file.relative_to(SOURCE).with_suffix("").parts]
+    return ".".join(parts).removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("file", FILES, ids=module_name)
+def test_all_is_sorted_and_true(file: Path) -> None:
+    room = file.name == "__init__.py" and file.parent != SOURCE
+    wrong = faults(file.read_text(encoding="utf-8"), room=room)
+    module = importlib.import_module(module_name(file))
+    absent = [name for name in getattr(module, "__all__", ()) if not hasattr(module, name)]
+    if absent:
+        wrong.append(f"__all__ lists {absent}, which do not exist")
+    assert not wrong, f"{file.relative_to(SOURCE.parent)}: {'; '.join(wrong)}"
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if list((SOURCE / room).glob("*.py"))])
+def test_each_room_has_a_door(room: str) -> None:
+    assert (SOURCE / room / "__init__.py").is_file(), f"{room} has modules and no __init__.py"
+
+
+@pytest.mark.parametrize(
+    ("text", "room", "complaint"),
+    [
+        ("def f(): ...", False, "no __all__"),
+        ("__all__ = ['b', 'a']\na = b = 1", False, "not sorted"),
+        ("__all__ = ['f', 'f']\ndef f(): ...", False, "twice"),
+        ("__all__ = ['f']\ndef f(): ...\nclass G: ...", False, "leaves out ['G']"),
+        ("__all__ = []\nLIMIT = 5", False, "leaves out ['LIMIT']"),
+        ("from posthouse.words import Reply\n__all__ = []", True, "leaves out ['Reply']"),
+        ("'''A room.'''", True, "no __all__"),
+    ],
+)
+def test_an_untrue_list_is_found(text: str, room: bool, complaint: str) -> None:
+    (found,) = faults(text, room=room)
+    assert complaint in found
+
+
+@pytest.mark.parametrize(
+    ("text", "room"),
+    [
+        ("import re\n_A = re.compile('a')\nlog = 1", False),
+        ("__all__ = ['A', 'b']\nclass A: ...\ndef b(): ...\ndef _c(): ...", False),
+        ("from posthouse.words.reply import Reply\n__all__ = ['Reply']", True),
+        ("__all__: list[str] = []", True),
+    ],
+)
+def test_a_true_list_is_let_be(text: str, room: bool) -> None:
+    assert faults(text, room=room) == []
