@@ -2,6 +2,20 @@
 
 ``net`` gives the two ends of a conversation to each other: a ``Stream`` to write to, a ``Handler`` that is told what
 arrived.  ``Network`` opens and accepts; sockets are one network, the in-memory one of ``posthouse.testing`` another.
+
+Promises every network keeps (``posthouse.testing.stream_checks`` are these promises as code):
+
+* order: ``connected``, then ``data_received`` in the order of writing, then at most one ``eof_received``, then exactly
+  one ``disconnected``.
+* turns: no method of a ``Stream`` calls its handler before it returns, but for ``write``, which may call
+  ``pause_writing``.
+* after our own ``close``, ``close_gently`` or ``abort`` the handler hears ``disconnected`` and nothing else.
+* faults stay where they happen: a handler that raises loses its own channel (``disconnected`` gets a ``LocalError``),
+  the network reports the exception, and every other channel goes on.
+* waits end: what ``close`` still has to send gets a bounded time, then the channel is cut.
+
+TLS is a layer between: an object that is the ``Handler`` of one stream and the ``Stream`` of the handler above it.
+``set_handler`` lets such a layer step in while a channel is open (STARTTLS).
 """
 
 from __future__ import annotations
@@ -15,15 +29,21 @@ __all__ = ["Endpoint", "Handler", "HandlerFactory", "Listener", "Network", "Stre
 class Endpoint(NamedTuple):
     """One end of a channel: an IP address and port, or a unix socket's path with port 0.
 
-    ``str()`` gives ``192.0.2.1:25``, ``[2001:db8::1]:25`` or the path.
+    A host with a slash in it is a path.  ``str()`` gives ``192.0.2.1:25``, ``[2001:db8::1]:25`` or the path.  The far
+    end of an accepted unix socket has no name: ``Endpoint("")``.
     """
 
     host: str
     port: int = 0
 
+    @property
+    def is_path(self) -> bool:
+        """Whether this is a unix socket's path."""
+        return "/" in self.host
+
     def __str__(self) -> str:
-        if not self.port:
-            return self.host
+        if self.is_path or not self.host:
+            return self.host or "a local process"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
@@ -57,7 +77,10 @@ class Stream(Protocol):
         ...
 
     def close(self) -> None:
-        """Send what is queued, then end the channel; ``disconnected`` follows."""
+        """Send what is queued, then end the channel; ``disconnected`` follows.
+
+        If the peer is still sending, what it has not read yet may be lost to a connection reset: ``close_gently``.
+        """
         ...
 
     def close_gently(self, seconds: float = 5.0, octets: int = 16_777_216) -> None:
@@ -67,7 +90,11 @@ class Stream(Protocol):
         ...
 
     def abort(self) -> None:
-        """End the channel now, dropping what is queued."""
+        """End the channel now, dropping what is queued; the peer sees an end or a reset."""
+        ...
+
+    def set_handler(self, handler: Handler) -> None:
+        """From now on tell ``handler`` what happens.  It is not told ``connected``: the channel has long been open."""
         ...
 
 
@@ -79,11 +106,11 @@ class Handler(Protocol):
         ...
 
     def data_received(self, data: bytes) -> None:
-        """Octets arrived, at least one."""
+        """Octets arrived, at least one; never more than a network's read size (256 KiB) at a time."""
         ...
 
     def eof_received(self) -> None:
-        """The peer will send no more; writing may still work."""
+        """The peer will send no more; writing may still work.  The channel stays open until this side closes it."""
         ...
 
     def pause_writing(self) -> None:
@@ -121,11 +148,12 @@ class Network(Protocol):
     async def connect(self, endpoint: Endpoint, handler: Handler, *, source: str = "") -> Stream:
         """Open a channel to one address.  ``handler.connected`` has been called when this returns.
 
-        ``source`` is the local address to use.  Raises ``Unreachable``; cancel to give up sooner than the system.
+        ``source`` is the local address to use.  Raises ``Unreachable``, whose text names the endpoint; ``LocalError``
+        if the host is a name (ask a resolver first).  Cancel to give up sooner than the system: nothing stays open.
         """
         ...
 
     async def listen(self, endpoint: Endpoint, factory: HandlerFactory, *, backlog: int = 512) -> Listener:
         """Accept channels at ``endpoint``, a new handler for each.  Raises ``SettingError`` naming the address and
-        the remedy if it cannot be had."""
+        the remedy if it cannot be had.  Must be called on the loop that is to serve the channels."""
         ...

@@ -1,0 +1,158 @@
+"""Opening a channel to a host that has several addresses (RFC 8305, "Happy Eyeballs").
+
+Strategy: the addresses stand in one line, IPv6 first and then the families in turn (§4).  An attempt starts when the
+one before it has failed, or has been silent for ``attempt_delay`` (§5); earlier attempts keep running.  The first to
+succeed wins and the others are taken back.  A host with a dead IPv6 path costs a quarter of a second, not a timeout.
+
+All waiting is on the clock that is handed in, so a test sees the same order every time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from itertools import chain, zip_longest
+from typing import Generic, TypeVar
+
+from posthouse.net.clock import Clock, Timer
+from posthouse.net.stream import Endpoint, Handler, Network, Stream
+from posthouse.words import NetworkError, Unreachable
+
+__all__ = ["connect_any", "interleave"]
+
+_H = TypeVar("_H", bound=Handler)
+
+
+def interleave(endpoints: Iterable[Endpoint]) -> list[Endpoint]:
+    """The order of attempts: an IPv6 address, another family's, IPv6 again, and so on (RFC 8305 §4).
+
+    Within a family the given order stays; of equal endpoints the first counts.
+    """
+    unique = list(dict.fromkeys(endpoints))
+    six = [endpoint for endpoint in unique if ":" in endpoint.host]
+    rest = [endpoint for endpoint in unique if ":" not in endpoint.host]
+    return [endpoint for endpoint in chain(*zip_longest(six, rest)) if endpoint is not None]
+
+
+async def connect_any(
+    network: Network,
+    clock: Clock,
+    endpoints: Iterable[Endpoint],
+    make_handler: Callable[[], _H],
+    *,
+    source: str = "",
+    attempt_delay: float = 0.25,
+    timeout: float = 30.0,
+) -> tuple[Stream, _H]:
+    """Open a channel to whichever of ``endpoints`` answers first; the stream, and the handler that was told.
+
+    ``make_handler`` is called once for each attempt.  A handler whose attempt lost hears nothing, or ``connected`` and
+    then ``disconnected(None)``: it should not write before it has been returned from here, or before the peer speaks.
+
+    ``source``: the local address to use.  ``attempt_delay``: seconds of silence after which the next attempt joins.
+    ``timeout``: seconds for everything together.
+
+    Raises ``Unreachable``, its text naming each address and why it failed.  Cancelling leaves nothing open.
+    """
+    race = _Race(network, clock, interleave(endpoints), make_handler, source)
+    try:
+        return await race.run(attempt_delay, timeout)
+    finally:
+        await race.clear_up()
+
+
+class _Race(Generic[_H]):
+    """One race: what waits, what runs, what has failed."""
+
+    def __init__(
+        self, network: Network, clock: Clock, endpoints: list[Endpoint], make_handler: Callable[[], _H], source: str
+    ) -> None:
+        self._network = network
+        self._clock = clock
+        self._waiting = deque(endpoints)
+        self._make_handler = make_handler
+        self._source = source
+        self._running: dict[asyncio.Task[Stream], tuple[Endpoint, _H]] = {}  # in the order of starting
+        self._failures: list[NetworkError] = []
+        self._wake = asyncio.Event()
+        self._may_start = True
+        self._expired = False
+        self._next: Timer | None = None
+        self._end: Timer | None = None
+
+    async def run(self, delay: float, timeout: float) -> tuple[Stream, _H]:
+        """The winner.  Raises ``Unreachable``."""
+        if not self._waiting:
+            raise Unreachable("there is no address to connect to")
+        self._end = self._clock.call_later(timeout, self._expire)
+        while not self._expired and (self._waiting or self._running):
+            if self._may_start and self._waiting:
+                self._start(delay)
+            await self._wake.wait()
+            self._wake.clear()
+            for task in [task for task in self._running if task.done()]:
+                _, handler = self._running.pop(task)
+                error = task.exception()
+                if error is None:
+                    return task.result(), handler
+                if not isinstance(error, NetworkError):
+                    raise error
+                self._failures.append(error)
+                self._may_start = True
+        raise self._lost(timeout)
+
+    async def clear_up(self) -> None:
+        """Take back every attempt that is left, also one that succeeds this very moment."""
+        for timer in (self._next, self._end):
+            if timer is not None:
+                timer.cancel()
+        for task in self._running:
+            if task.done():
+                _take_back(task)
+            else:
+                task.add_done_callback(_take_back)
+                task.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
+
+    def _start(self, delay: float) -> None:
+        """The next attempt, and the moment when the one after it may join."""
+        if self._next is not None:
+            self._next.cancel()
+        self._may_start = False
+        endpoint = self._waiting.popleft()
+        handler = self._make_handler()
+        attempt = self._network.connect(endpoint, handler, source=self._source)
+        task = asyncio.get_running_loop().create_task(_as_task(attempt))
+        task.add_done_callback(lambda _: self._wake.set())
+        self._running[task] = (endpoint, handler)
+        self._next = self._clock.call_later(delay, self._let_join)
+
+    def _let_join(self) -> None:
+        self._may_start = True
+        self._wake.set()
+
+    def _expire(self) -> None:
+        self._expired = True
+        self._wake.set()
+
+    def _lost(self, timeout: float) -> Unreachable:
+        """The sentence about all that was tried."""
+        parts = [str(error) for error in self._failures]
+        parts += [f"{endpoint} did not answer within {timeout:g} s" for endpoint, _ in self._running.values()]
+        parts += [f"{endpoint} was not tried in time" for endpoint in self._waiting]
+        lost = Unreachable(parts[0] if len(parts) == 1 else "no address could be reached: " + "; ".join(parts))
+        if self._failures:
+            lost.__cause__ = ExceptionGroup("attempts that failed", self._failures)
+        return lost
+
+
+async def _as_task(attempt: Awaitable[Stream]) -> Stream:
+    return await attempt
+
+
+def _take_back(task: asyncio.Task[Stream]) -> None:
+    """End a channel that nobody wants any more."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().abort()

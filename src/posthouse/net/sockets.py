@@ -1,0 +1,385 @@
+"""The real network: TCP and unix sockets on the running asyncio loop (asyncio's own, or uvloop).
+
+Strategy: one object per channel is both asyncio's protocol and our ``Stream``, with slots and no buffer of its own.
+The loop reads into **one** buffer shared by all channels: ``get_buffer``, the read and ``buffer_updated`` happen in one
+turn with nothing between, so the buffer is free again before the next channel needs it.  An idle channel therefore
+costs its socket, the loop's transport and one small object.  (Selector loops and uvloop only: a proactor loop reads
+while others run, and would need a buffer each.)
+
+``OSError`` is translated at this border (``net.system``), once, with the cause kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import os
+import weakref
+from collections.abc import Callable
+from typing import cast
+
+from posthouse.net.stream import Endpoint, Handler, HandlerFactory
+from posthouse.net.system import (
+    address_of,
+    broken_by,
+    ended_by,
+    endpoint_of,
+    listening_socket,
+    new_socket,
+    not_listening,
+    unreachable,
+)
+
+__all__ = ["FLUSH_SECONDS", "READ_SIZE", "SocketListener", "SocketNetwork", "SocketStream"]
+
+READ_SIZE = 262_144
+FLUSH_SECONDS = 60.0
+
+_FATAL = (KeyboardInterrupt, SystemExit)
+
+
+class _State(enum.Enum):
+    """What a channel may still do; only OPEN tells the handler of data."""
+
+    OPEN = enum.auto()
+    DRAINING = enum.auto()  # close_gently: our side is shut, the peer's last octets are dropped
+    CLOSING = enum.auto()
+    ENDED = enum.auto()
+
+
+_OPEN, _DRAINING, _CLOSING, _ENDED = _State
+
+
+class _Nobody:
+    """The handler of a channel that has none: never given one (its factory failed) or done with it."""
+
+    def connected(self, stream: SocketStream) -> None:
+        stream.abort()
+
+    def data_received(self, data: bytes) -> None: ...
+    def eof_received(self) -> None: ...
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...
+    def disconnected(self, error: Exception | None) -> None: ...
+
+
+_NOBODY = cast(Handler, _Nobody())
+
+
+class SocketStream(asyncio.BufferedProtocol):
+    """One channel; made by ``SocketNetwork`` only."""
+
+    __slots__ = (
+        "_buffer",
+        "_eof",
+        "_fault",
+        "_handler",
+        "_network",
+        "_octets",
+        "_paused",
+        "_peer",
+        "_state",
+        "_timer",
+        "_transport",
+    )
+    _transport: asyncio.Transport
+
+    def __init__(self, network: SocketNetwork, handler: Handler, buffer: memoryview, peer: Endpoint | None) -> None:
+        self._network = network
+        self._handler = handler
+        self._buffer = buffer
+        self._peer = peer
+        self._state = _OPEN
+        self._paused = False
+        self._eof = False
+        self._octets = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._fault: BaseException | None = None
+
+    # -- Stream: what the handler calls --
+
+    @property
+    def peer(self) -> Endpoint:
+        """See ``Stream.peer``."""
+        return self._peer or Endpoint("")
+
+    @property
+    def local(self) -> Endpoint:
+        """See ``Stream.local``; without a name once the channel has ended."""
+        return endpoint_of(self._transport.get_extra_info("sockname"))
+
+    def write(self, data: bytes) -> None:
+        """See ``Stream.write``."""
+        if data and self._state is _OPEN:
+            self._transport.write(data)
+
+    def pause_reading(self) -> None:
+        """See ``Stream.pause_reading``."""
+        if self._state is _OPEN and not self._paused:
+            self._paused = True
+            if not self._eof:
+                self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """See ``Stream.resume_reading``."""
+        if self._state is _OPEN and self._paused:
+            self._paused = False
+            if not self._eof:  # the loop would read the end a second time
+                self._transport.resume_reading()
+
+    def close(self) -> None:
+        """See ``Stream.close``."""
+        if self._state is _OPEN:
+            self._state = _CLOSING
+            self._finish()
+
+    def close_gently(self, seconds: float = 5.0, octets: int = 16_777_216) -> None:
+        """See ``Stream.close_gently``."""
+        if self._state is not _OPEN:
+            return
+        if self._eof:  # nothing unread can be left, so nothing can provoke a reset
+            self.close()
+            return
+        self._state = _DRAINING
+        self._octets = octets
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.abort)
+        if self._paused:
+            self._transport.resume_reading()
+        try:
+            self._transport.write_eof()
+        except OSError:  # the peer is gone already
+            self.abort()
+
+    def abort(self) -> None:
+        """See ``Stream.abort``."""
+        if self._state is not _ENDED:
+            self._state = _CLOSING
+            self._transport.abort()
+
+    def set_handler(self, handler: Handler) -> None:
+        """See ``Stream.set_handler``."""
+        if self._state is not _ENDED:
+            self._handler = handler
+
+    # -- BufferedProtocol: what the loop calls --
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The loop has the socket."""
+        self._transport = cast(asyncio.Transport, transport)
+        if self._peer is None:
+            self._peer = endpoint_of(transport.get_extra_info("peername"))
+        try:
+            self._handler.connected(self)
+        except _FATAL:
+            raise
+        except BaseException as error:
+            self._blame(error)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """The loop is about to read."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """The loop has read."""
+        if self._state is _OPEN:
+            try:
+                self._handler.data_received(bytes(self._buffer[:nbytes]))
+            except _FATAL:
+                raise
+            except BaseException as error:
+                self._blame(error)
+        elif self._state is _DRAINING:
+            self._octets -= nbytes
+            if self._octets < 0:
+                self.abort()
+
+    def eof_received(self) -> bool:
+        """The loop has read the end; True keeps the channel open."""
+        self._eof = True
+        if self._state is not _OPEN:
+            return False
+        try:
+            self._handler.eof_received()
+        except _FATAL:
+            raise
+        except BaseException as error:
+            self._blame(error)
+        return True
+
+    def pause_writing(self) -> None:
+        """The loop's queue is past its high-water mark."""
+        if self._state is _OPEN:
+            try:
+                self._handler.pause_writing()
+            except _FATAL:
+                raise
+            except BaseException as error:
+                self._blame(error)
+
+    def resume_writing(self) -> None:
+        """The loop's queue has drained."""
+        if self._state is _OPEN:
+            try:
+                self._handler.resume_writing()
+            except _FATAL:
+                raise
+            except BaseException as error:
+                self._blame(error)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The loop is done with the socket."""
+        self._state = _ENDED
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        # Handler and stream know each other: let go, so that neither waits for the garbage collector.
+        handler, self._handler = self._handler, _NOBODY
+        error = ended_by(self._fault) if self._fault else broken_by(exc, self.peer)
+        self._fault = None
+        try:
+            handler.disconnected(error)
+        except _FATAL:
+            raise
+        except BaseException as fault:
+            self._network.report(fault)
+
+    # -- inside --
+
+    def _finish(self) -> None:
+        """Flush and end, within a bounded time."""
+        self._transport.close()
+        if self._transport.get_write_buffer_size():
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._network.flush_seconds, self.abort)
+
+    def _blame(self, error: BaseException) -> None:
+        """Our handler raised: this channel ends, and somebody is told."""
+        self._network.report(error)
+        self._fault = error
+        self.abort()
+
+
+class SocketListener:
+    """A listening socket; made by ``SocketNetwork`` only."""
+
+    def __init__(self, server: asyncio.Server, local: Endpoint, inode: int) -> None:
+        self._server = server
+        self._local = local
+        self._inode = inode
+
+    @property
+    def local(self) -> Endpoint:
+        """See ``Listener.local``."""
+        return self._local
+
+    def close(self) -> None:
+        """See ``Listener.close``; removes a unix socket's path if it is still this listener's."""
+        self._server.close()
+        if self._inode:
+            with contextlib.suppress(OSError):
+                if os.lstat(self._local.host).st_ino == self._inode:
+                    os.unlink(self._local.host)
+            self._inode = 0
+
+
+class SocketNetwork:
+    """``Network`` on this machine's sockets.
+
+    ``reuse_port`` lets several processes listen at one address, the kernel sharing out the channels.  ``on_error`` is
+    given every exception that a handler (or a handler's factory) raised; by default the loop's exception handler is.
+    ``flush_seconds`` bounds what ``close`` waits for a peer that does not read.
+
+    An IPv6 listener takes IPv6 only, also at ``::``: were IPv4 to arrive there, it would come as ``::ffff:192.0.2.1``
+    and slip past every rule that is written for ``192.0.2.0/24``.  Listen at ``0.0.0.0`` as well to have both.
+    """
+
+    def __init__(
+        self,
+        *,
+        reuse_port: bool = False,
+        on_error: Callable[[BaseException], None] | None = None,
+        read_size: int = READ_SIZE,
+        flush_seconds: float = FLUSH_SECONDS,
+    ) -> None:
+        self.flush_seconds = flush_seconds
+        self._reuse_port = reuse_port
+        self._on_error = on_error
+        self._read_size = read_size
+        self._buffers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = weakref.WeakKeyDictionary()
+
+    async def connect(self, endpoint: Endpoint, handler: Handler, *, source: str = "") -> SocketStream:
+        """See ``Network.connect``."""
+        loop = asyncio.get_running_loop()
+        stream = SocketStream(self, handler, self._buffer(loop), endpoint)
+        family, address = address_of(endpoint)
+        sock = None
+        try:
+            sock = new_socket(family)
+            if source and not endpoint.is_path:
+                sock.bind(address_of(Endpoint(source, 0))[1])
+            await loop.sock_connect(sock, address)
+            sock.getpeername()  # a unix socket whose queue is full looks connected, and is not
+        except OSError as error:
+            if sock is not None:
+                sock.close()
+            raise unreachable(error, endpoint, source) from error
+        except BaseException:
+            if sock is not None:
+                sock.close()
+            raise
+        try:
+            if endpoint.is_path:
+                await loop.create_unix_connection(lambda: stream, sock=sock)
+            else:
+                await loop.create_connection(lambda: stream, sock=sock)
+        except BaseException:
+            if hasattr(stream, "_transport"):
+                stream.abort()
+            else:
+                sock.close()
+            raise
+        return stream
+
+    async def listen(self, endpoint: Endpoint, factory: HandlerFactory, *, backlog: int = 512) -> SocketListener:
+        """See ``Network.listen``.  A unix path that nobody listens at any more is taken over."""
+        loop = asyncio.get_running_loop()
+        buffer = self._buffer(loop)
+
+        def accept() -> SocketStream:
+            try:
+                handler = factory()
+            except _FATAL:
+                raise
+            except BaseException as error:
+                self.report(error)
+                handler = _NOBODY
+            return SocketStream(self, handler, buffer, None)
+
+        try:
+            sock = listening_socket(endpoint, backlog, self._reuse_port)
+        except OSError as error:
+            raise not_listening(error, endpoint) from error
+        try:
+            if endpoint.is_path:
+                server = await loop.create_unix_server(accept, sock=sock, backlog=backlog)
+                return SocketListener(server, endpoint, os.lstat(endpoint.host).st_ino)
+            local = endpoint_of(sock.getsockname())
+            return SocketListener(await loop.create_server(accept, sock=sock, backlog=backlog), local, 0)
+        except BaseException:
+            sock.close()
+            raise
+
+    def report(self, error: BaseException) -> None:
+        """Tell whoever wants to know that a handler raised ``error``."""
+        if self._on_error is not None:
+            self._on_error(error)
+            return
+        context = {"message": "a handler raised; its channel was closed", "exception": error}
+        asyncio.get_running_loop().call_exception_handler(context)
+
+    def _buffer(self, loop: asyncio.AbstractEventLoop) -> memoryview:
+        """The one read buffer of this loop."""
+        if loop not in self._buffers:
+            self._buffers[loop] = memoryview(bytearray(self._read_size))
+        return self._buffers[loop]
