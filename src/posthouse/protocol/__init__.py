@@ -1,1 +1,82 @@
 """The wire: SMTP and LMTP in both roles, without I/O.  Bytes in, events out; commands in, bytes out."""
+
+from posthouse.protocol.commands import (
+    Auth,
+    Bdat,
+    Command,
+    CommandError,
+    Data,
+    Expn,
+    Greet,
+    Help,
+    Mail,
+    Noop,
+    Quit,
+    Rcpt,
+    Rset,
+    StartTls,
+    Vrfy,
+    parse_command,
+    write_command,
+)
+from posthouse.protocol.events import (
+    Answered,
+    AuthResponse,
+    ContentChunk,
+    EndOfChunk,
+    EndOfContent,
+    Pause,
+    Refused,
+    Sent,
+    Transcript,
+)
+from posthouse.protocol.extensions import Capabilities, Offer
+from posthouse.protocol.limits import Limits
+from posthouse.protocol.receiver import Event, Receiver
+from posthouse.protocol.sender import Sender
+from posthouse.protocol.states import COMMANDS, LAW, CommandRow, Input, Move, State, after, may
+from posthouse.protocol.writers import write_reply
+
+__all__ = [
+    "COMMANDS",
+    "LAW",
+    "Answered",
+    "Auth",
+    "AuthResponse",
+    "Bdat",
+    "Capabilities",
+    "Command",
+    "CommandError",
+    "CommandRow",
+    "ContentChunk",
+    "Data",
+    "EndOfChunk",
+    "EndOfContent",
+    "Event",
+    "Expn",
+    "Greet",
+    "Help",
+    "Input",
+    "Limits",
+    "Mail",
+    "Move",
+    "Noop",
+    "Offer",
+    "Pause",
+    "Quit",
+    "Rcpt",
+    "Receiver",
+    "Refused",
+    "Rset",
+    "Sender",
+    "Sent",
+    "StartTls",
+    "State",
+    "Transcript",
+    "Vrfy",
+    "after",
+    "may",
+    "parse_command",
+    "write_command",
+    "write_reply",
+]

@@ -92,6 +92,10 @@ class Policy(Protocol):
         """The recipients are known and content is about to come; a verdict refuses DATA instead."""
         ...
 
+    def refused(self, what: str, reply: Reply) -> None:
+        """The session itself refused something illegal or past a limit; told for the log, nothing is asked."""
+        ...
+
     def disconnected(self) -> None:
         """The session is over."""
         ...
@@ -101,8 +105,3 @@ class PolicyFactory(Protocol):
     """Makes a session's policy."""
 
     def __call__(self, peer: Peer) -> Policy: ...
-
-
-def refuse(code: int, enhanced: str, text: str, reason: str = "") -> Verdict:
-    """A verdict from its parts, for the many places that say no."""
-    return Verdict(Reply(code, enhanced, text), reason)

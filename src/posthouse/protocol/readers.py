@@ -1,0 +1,236 @@
+"""Readers: one for each input mode, each taking bytes in pieces of any size (STYLE, rule 2).
+
+    LineReader    command lines and base64 lines, ended by CRLF
+    DotReader     content after 354, ended by CRLF.CRLF, dot-stuffing undone
+    ChunkReader   content after BDAT, counted
+    ReplyReader   the peer's replies
+
+They use whole-buffer primitives and keep what may still change its meaning with the next octet; none of them
+remembers "the previous two bytes".  A fault of the peer is a value (``Fault``) that names what was wrong, so the engine
+decides what it costs.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+
+from posthouse.words import RemoteError, Reply
+
+__all__ = ["ChunkReader", "DotReader", "Fault", "LineReader", "ReplyReader"]
+
+
+class Fault(enum.Enum):
+    """What a peer's bytes did wrong."""
+
+    BARE_LF = "a line ended by LF without CR"
+    BARE_CR = "a CR without LF"
+    TOO_LONG = "a line longer than allowed"
+
+
+class LineReader:
+    """Holds the bytes nobody has consumed yet, and cuts lines from them.
+
+    It is also the place where the other readers take their input from (``take``) and leave their rest, so that bytes
+    pipelined behind a mode's end are read by the next mode.
+    """
+
+    __slots__ = ("_buffer", "_position", "_skipping")
+
+    def __init__(self) -> None:
+        self._buffer = b""
+        self._position = 0
+        self._skipping = False  # inside a line already found too long: read it to its end
+
+    def feed(self, data: bytes) -> None:
+        """More bytes arrived."""
+        if self._position >= len(self._buffer):
+            self._buffer = data
+        else:
+            self._buffer = self._buffer[self._position :] + data
+        self._position = 0
+
+    def __len__(self) -> int:
+        """Octets not consumed."""
+        return len(self._buffer) - self._position
+
+    def take(self, at_most: int = -1) -> bytes:
+        """Consume octets, all of them or at most so many."""
+        start = self._position
+        if at_most < 0 or at_most >= len(self._buffer) - start:
+            data = self._buffer[start:] if start else self._buffer
+            self._buffer, self._position = b"", 0
+            return data
+        self._position = start + at_most
+        return self._buffer[start : self._position]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._buffer, self._position, self._skipping = b"", 0, False
+
+    def line(self, limit: int) -> bytes | Fault | None:
+        """The next line without its CRLF, None if it is not complete, or what is wrong with it.
+
+        A line ended by a bare LF is a fault at once: waiting for a CRLF that its sender will never type would leave
+        both sides waiting (DESIGN §2.6).  A line of more than ``limit`` octets is told when its end has been read.
+        """
+        start = self._position
+        end = self._buffer.find(b"\n", start)
+        if end < 0:
+            if self._skipping or len(self._buffer) - start > limit:
+                # Keep a CR that may belong to the line end; the rest will never be wanted.
+                self._skipping = True
+                self._buffer = b"\r" if self._buffer.endswith(b"\r") else b""
+                self._position = 0
+            return None
+        self._position = end + 1
+        if self._skipping or end + 1 - start > limit:
+            self._skipping = False
+            return Fault.TOO_LONG
+        if end == start or self._buffer[end - 1] != 13:
+            return Fault.BARE_LF
+        line = self._buffer[start : end - 1]
+        return Fault.BARE_CR if b"\r" in line else line
+
+
+_END = b"\r\n.\r\n"
+
+
+class DotReader:
+    """Reads content up to CRLF.CRLF (RFC 5321 §4.1.1.4, §4.5.2).
+
+    Only CRLF ends a line.  A CR or LF that stands alone is a fault wherever it stands, found before anything behind
+    it is looked at: that, and not a cleverer search for the end, is what makes smuggling impossible.
+
+    The held-back tail is the longest end of the input that could still become part of CRLF.CRLF.  It begins as a CRLF
+    that nobody sent, because the content starts at the start of a line.
+    """
+
+    __slots__ = ("_first", "_tail")
+
+    def __init__(self) -> None:
+        self._tail = b"\r\n"
+        self._first = True
+
+    def feed(self, data: bytes) -> tuple[bytes | Fault, bytes | None]:
+        """``(content, rest)``: content, stuffing undone; ``rest`` is what follows the end, or None before it."""
+        data = self._tail + data
+        end = data.find(_END)
+        rest: bytes | None
+        if end >= 0:
+            piece, rest, self._tail = data[: end + 2], data[end + 5 :], b""
+        else:
+            held = next((n for n in (4, 3, 2, 1) if data.endswith(_END[:n])), 0)
+            cut = len(data) - held
+            piece, rest, self._tail = data[:cut], None, data[cut:]
+        # ``piece`` never ends between CR and LF, so it can be judged alone.
+        pairs = piece.count(b"\r\n")
+        if piece.count(b"\n") != pairs:
+            return Fault.BARE_LF, None
+        if piece.count(b"\r") != pairs:
+            return Fault.BARE_CR, None
+        if b"\r\n." in piece:
+            piece = piece.replace(b"\r\n.", b"\r\n")
+        if self._first and piece:
+            self._first = False
+            piece = piece[2:]
+        return piece, rest
+
+
+class ChunkReader:
+    """Counts the octets of one BDAT chunk (RFC 3030 §2), and watches line ends in content that is not BINARYMIME.
+
+    ``before_cr`` tells that the chunk before ended in CR; ``ends_in_cr`` is the same of this one.
+    """
+
+    __slots__ = ("_strict", "ends_in_cr", "fault", "remaining")
+
+    def __init__(self, size: int, *, strict: bool, before_cr: bool = False) -> None:
+        self.remaining = size
+        self.ends_in_cr = before_cr
+        self.fault: Fault | None = None
+        self._strict = strict
+
+    def feed(self, data: bytes) -> bytes:
+        """Octets of the chunk (never more than ``remaining``); the same octets."""
+        self.remaining -= len(data)
+        if self._strict and self.fault is None and data:
+            judged = b"\r" + data if self.ends_in_cr else data
+            self.ends_in_cr = data.endswith(b"\r")
+            pairs = judged.count(b"\r\n")
+            if judged.count(b"\n") != pairs:
+                self.fault = Fault.BARE_LF
+            elif judged.count(b"\r") - self.ends_in_cr != pairs:
+                self.fault = Fault.BARE_CR
+        return data
+
+
+# RFC 5321 §4.2: the grammar says %x32-35 %x30-35 %x30-39; codes such as 571 are on the air, so any second digit does.
+_REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
+_ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: +|$)")
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+class ReplyReader:
+    """Reads replies (RFC 5321 §4.2.1): lines with one code, all but the last with a hyphen.
+
+    Takes what real servers send within the grammar: a bare code, an empty text, a tab, UTF-8.  Refuses what no server
+    may send (another code inside a reply, a line that is no reply line, a bare LF or CR, too long or too many lines),
+    because after it nobody knows which reply answers which command.
+    """
+
+    __slots__ = ("_code", "_limit", "_lines", "_lines_limit", "_reader")
+
+    def __init__(self, line_limit: int, lines_limit: int) -> None:
+        self._reader = LineReader()
+        self._limit = line_limit
+        self._lines_limit = lines_limit
+        self._code = b""
+        self._lines: list[str] = []
+
+    def __len__(self) -> int:
+        """Octets and lines that belong to no complete reply yet."""
+        return len(self._reader) + len(self._lines)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._reader.clear()
+        self._code, self._lines = b"", []
+
+    def feed(self, data: bytes) -> None:
+        """More bytes arrived."""
+        self._reader.feed(data)
+
+    def reply(self) -> Reply | None:
+        """The next complete reply, or None.  Raises RemoteError for what is none."""
+        while (line := self._reader.line(self._limit)) is not None:
+            if isinstance(line, Fault):
+                raise RemoteError(f"the peer's reply has {line.value}")
+            match = _REPLY_LINE.fullmatch(line)
+            if match is None:
+                raise RemoteError(f"the peer sent a line that is no reply: {line[:80]!r}")
+            code, mark, text = match.groups()
+            if self._code and code != self._code:
+                raise RemoteError(f"the peer's reply changes its code from {self._code.decode()} to {code.decode()}")
+            self._lines.append(_CONTROL.sub("?", (text or b"").decode("utf-8", "replace")))
+            if mark != b"-":
+                reply = _assemble(int(code), self._lines)
+                self._code, self._lines = b"", []
+                return reply
+            self._code = code
+            if len(self._lines) >= self._lines_limit:
+                raise RemoteError(f"the peer's reply has more than {self._lines_limit} lines")
+        return None
+
+
+def _assemble(code: int, lines: list[str]) -> Reply:
+    """A reply from its texts; an enhanced code of the reply's own class is taken off each line (RFC 2034 §4)."""
+    match = _ENHANCED.match(lines[0])
+    if match is None or match.group()[0] != str(code)[0]:
+        return Reply(code, "", "\n".join(lines))
+    enhanced = match.group(1)
+    bare = []
+    for line in lines:
+        here = _ENHANCED.match(line)
+        bare.append(line[here.end() :] if here and here.group(1) == enhanced else line)
+    return Reply(code, enhanced, "\n".join(bare))

@@ -1,0 +1,459 @@
+"""The receiving SMTP without I/O: bytes in, events out, replies in, bytes out.
+
+A shell around it is one loop::
+
+    receiver.receive_data(data)
+    while (event := receiver.next_event()) not in (NEED_DATA, PAUSED, CLOSED):
+        ...decide...
+        out.append(receiver.send(reply))
+    write(b"".join(out))
+
+``next_event`` gives a legal, parsed command, or ``Refused`` with the reply to send, or content.  While a reply is owed
+it gives PAUSED, and whatever the client has pipelined waits: pipelining is right without anybody thinking of it, and
+all replies of a group leave in one write.  A shell that must wait for its answer stops reading meanwhile, which bounds
+what is buffered here to what had already arrived.
+
+A command has three moments (STYLE, rule 6): *legal?* is answered here from the law; *allowed?* by whoever the
+shell asks; *done* when ``send`` is given the reply, which is where the state moves.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Final
+
+from posthouse.protocol.commands import (
+    Auth,
+    Bdat,
+    Command,
+    CommandError,
+    Data,
+    Greet,
+    Mail,
+    Rcpt,
+    StartTls,
+    parse_command,
+)
+from posthouse.protocol.events import (
+    AuthResponse,
+    ContentChunk,
+    EndOfChunk,
+    EndOfContent,
+    Pause,
+    Refused,
+    Transcript,
+)
+from posthouse.protocol.extensions import Offer
+from posthouse.protocol.limits import Limits
+from posthouse.protocol.readers import ChunkReader, DotReader, Fault, LineReader
+from posthouse.protocol.states import Input, State, after, may
+from posthouse.protocol.writers import write_reply
+from posthouse.words import Body, LocalError, Reply
+
+__all__ = ["Event", "Receiver"]
+
+Event = Command | Refused | ContentChunk | EndOfContent | EndOfChunk | AuthResponse | Pause
+
+_LINE_FAULTS: Final = {
+    Fault.BARE_LF: Reply(500, "5.5.2", "Line ended by LF alone; SMTP lines end with CRLF (with nc, say nc -C)"),
+    Fault.BARE_CR: Reply(500, "5.5.2", "CR without LF inside a command line"),
+    Fault.TOO_LONG: Reply(500, "5.5.2", "Line too long"),
+}
+_CONTENT_FAULTS: Final = {
+    Fault.BARE_LF: Reply(554, "5.5.2", "LF without CR in the content; lines end with CRLF. Closing connection"),
+    Fault.BARE_CR: Reply(554, "5.5.2", "CR without LF in the content; lines end with CRLF. Closing connection"),
+}
+_CHUNK_FAULTS: Final = {
+    Fault.BARE_LF: Reply(554, "5.6.0", "LF without CR in the content; lines end with CRLF unless BODY=BINARYMIME"),
+    Fault.BARE_CR: Reply(554, "5.6.0", "CR without LF in the content; lines end with CRLF unless BODY=BINARYMIME"),
+}
+_NO_RECIPIENTS: Final = Reply(554, "5.5.1", "No valid recipients")
+_BINARY_NEEDS_BDAT: Final = Reply(503, "5.5.1", "BODY=BINARYMIME needs BDAT, not DATA")
+_UTF8_ADDRESS: Final = Reply(553, "5.6.7", "Address has non-ASCII characters, but MAIL did not say SMTPUTF8")
+_CHUNK_TOO_LARGE: Final = Reply(552, "5.3.4", "Chunk too large")
+_AFTER_STARTTLS: Final = Reply(554, "5.5.1", "Nothing may be sent behind STARTTLS before TLS is up. Closing connection")
+_BAD_BASE64: Final = Reply(501, "5.5.2", "Cannot decode this as base64")
+_ALREADY_AUTHENTICATED: Final = Reply(503, "5.5.1", "Already authenticated")
+
+# A chunk so large that reading it to its end would only keep the channel busy.
+_HOPELESS: Final = 4
+
+_INPUTS: Final[dict[str, Input]] = {str(each): each for each in Input}
+
+
+class Receiver:
+    """One dialogue, seen from the receiving end.
+
+    ``offer`` is what EHLO announces; ``lmtp`` makes it RFC 2033's dialogue (LHLO, one final reply per recipient).
+    """
+
+    __slots__ = (
+        "_accepts",
+        "_authenticated",
+        "_body",
+        "_chunk",
+        "_chunk_cr",
+        "_command",
+        "_dot",
+        "_eof",
+        "_fatal",
+        "_given",
+        "_lines",
+        "_owed",
+        "_recipients",
+        "_refused_rcpt",
+        "_skip",
+        "_skipped",
+        "_smtputf8",
+        "_total",
+        "_transcript",
+        "esmtp",
+        "limits",
+        "lmtp",
+        "offer",
+        "state",
+    )
+
+    def __init__(
+        self,
+        offer: Offer,
+        *,
+        lmtp: bool = False,
+        limits: Limits | None = None,
+        transcript: Transcript | None = None,
+    ) -> None:
+        self.offer = offer
+        self.lmtp = lmtp
+        self.limits = limits or Limits()
+        self.state = State.CONNECTED
+        #: True once EHLO or LHLO has been answered positively.
+        self.esmtp = False
+        self._accepts = offer.accepts()
+        self._transcript = transcript
+        self._lines = LineReader()
+        self._eof = False
+        self._fatal = False  # the reply that is owed ends the dialogue
+        self._owed = 1  # the greeting
+        self._given = Input.GREETING
+        self._command: Command | None = None
+        self._authenticated = False
+        self._skip = 0  # octets of a chunk that are read and dropped
+        self._skipped: Refused | None = None  # what to tell after that
+        self._forget_transaction()
+
+    def _forget_transaction(self) -> None:
+        self._recipients = 0
+        self._refused_rcpt = False
+        self._smtputf8 = False
+        self._body = Body.SEVENBIT
+        self._total = 0
+        self._chunk: ChunkReader | None = None  # while a chunk is being read
+        self._chunk_cr = False  # the chunk before it ended in CR
+        self._dot: DotReader | None = None  # while content after 354 is being read
+
+    # -- bytes in ----------------------------------------------------------------------------------------------
+
+    def receive_data(self, data: bytes) -> None:
+        """Octets arrived from the client."""
+        self._lines.feed(data)
+
+    def receive_eof(self) -> None:
+        """The client will send no more; what has arrived is still told."""
+        self._eof = True
+
+    @property
+    def buffered(self) -> int:
+        """Octets received and not yet consumed."""
+        return len(self._lines)
+
+    # -- events out --------------------------------------------------------------------------------------------
+
+    def next_event(self) -> Event:
+        """What happens next.  Never raises for what the client did."""
+        if self.state is State.CLOSED:
+            return Pause.CLOSED
+        if self._owed:
+            return Pause.PAUSED
+        if self._skip or self._skipped:
+            event = self._skip_chunk()
+        elif self.state is State.CONTENT:
+            event = self._content()
+        elif self._chunk is not None:
+            event = self._chunk_content(self._chunk)
+        elif self.state is State.SWITCHING:
+            return Pause.NEED_DATA
+        else:
+            event = self._line()
+        if event is Pause.NEED_DATA and self._eof:
+            self.state = State.CLOSED
+            return Pause.CLOSED
+        return event
+
+    def _line(self) -> Event:
+        authenticating = self.state is State.AUTHENTICATING
+        line = self._lines.line(self.limits.auth_line if authenticating else self.limits.command_line)
+        if line is None:
+            return Pause.NEED_DATA
+        if isinstance(line, Fault):
+            if authenticating:
+                self._given = Input.AUTH_LINE
+            return self._refuse(line.value, _LINE_FAULTS[line])
+        if authenticating:
+            return self._auth_line(line)
+        if self._transcript is not None:
+            self._transcript("S", _shown(line))
+        try:
+            command = parse_command(line, self._accepts, limits=self.limits)
+        except CommandError as refusal:
+            return self._refuse(refusal.verb, refusal.reply)
+        return self._legal(command)
+
+    def _legal(self, command: Command) -> Event:
+        """Is the command legal here?  The whole answer of moment one."""
+        given = _INPUTS["BDAT LAST" if type(command) is Bdat and command.last else command.verb]
+        refusal = self._why_not(command, given)
+        if type(command) is Bdat:
+            return self._begin_chunk(command, given, refusal)
+        if refusal is not None:
+            return self._refuse(command.verb, refusal, fatal=refusal is _AFTER_STARTTLS)
+        self._command = command
+        self._given = given
+        self._owed = 1
+        return command
+
+    def _why_not(self, command: Command, given: Input) -> Reply | None:
+        if command.verb in self.offer.off:
+            return Reply(502, "5.5.1", f"{command.verb} is switched off here")
+        if type(command) is Greet and (command.verb == "LHLO") is not self.lmtp:
+            other = "LHLO" if self.lmtp else "EHLO or HELO"
+            return Reply(500, "5.5.1", f"This is {'LMTP' if self.lmtp else 'SMTP'}; say {other}")
+        if not may(self.state, given):
+            if self.state is State.SENDER and self._refused_rcpt and given in (Input.DATA, Input.BDAT, Input.BDAT_LAST):
+                return _NO_RECIPIENTS
+            return Reply(503, "5.5.1", _wrong_order(self.state, given, lmtp=self.lmtp))
+        if type(command) is Rcpt and not self._smtputf8 and not command.address.is_ascii:
+            return _UTF8_ADDRESS
+        if type(command) is Data:
+            if self._body is Body.BINARYMIME:
+                return _BINARY_NEEDS_BDAT
+        elif type(command) is Auth:
+            if self._authenticated:
+                return _ALREADY_AUTHENTICATED
+            if command.mechanism.upper() not in self.offer.auth:
+                return Reply(504, "5.5.4", f"Mechanism not offered; choose from: {' '.join(self.offer.auth)}")
+        elif type(command) is StartTls and len(self._lines):
+            return _AFTER_STARTTLS
+        return None
+
+    def _refuse(self, what: str, reply: Reply, *, fatal: bool = False) -> Refused:
+        self._command = None
+        if self.state is not State.AUTHENTICATING:
+            self._given = Input.NOOP  # a refusal moves nothing
+        self._owed = 1
+        self._fatal = fatal
+        if what == "RCPT":
+            self._refused_rcpt = True
+        return Refused(what, reply, fatal)
+
+    # -- content -----------------------------------------------------------------------------------------------
+
+    def _content(self) -> Event:
+        if self._dot is None:  # its end was read together with the last octets
+            return self._end_of_content(Input.CONTENT_END)
+        if not len(self._lines):
+            return Pause.NEED_DATA
+        data, rest = self._dot.feed(self._lines.take())
+        if isinstance(data, Fault):
+            self._lines.clear()
+            self._given = Input.CONTENT_END
+            self._command = None
+            self._owed = 1
+            self._fatal = True
+            return Refused(data.value, _CONTENT_FAULTS[data], fatal=True)
+        self._total += len(data)
+        if rest is not None:
+            self._dot = None
+            if rest:
+                self._lines.feed(rest)
+        if data:
+            return ContentChunk(data)
+        return Pause.NEED_DATA if rest is None else self._end_of_content(Input.CONTENT_END)
+
+    def _end_of_content(self, given: Input) -> EndOfContent:
+        self._given = given
+        self._command = None
+        self._owed = self._recipients if self.lmtp else 1
+        if self._transcript is not None:
+            self._transcript("S", f"({self._total} octets of content)")
+            if given is Input.CONTENT_END:
+                self._transcript("S", ".")
+        return EndOfContent(self._total, self._owed)
+
+    def _begin_chunk(self, command: Bdat, given: Input, refusal: Reply | None) -> Event:
+        if refusal is None and command.size > self.limits.chunk:
+            refusal = _CHUNK_TOO_LARGE
+        if refusal is not None:
+            # RFC 3030 §2: a refused chunk's octets are on their way all the same; read and drop them, then answer.
+            fatal = command.size > _HOPELESS * max(self.limits.chunk, 1)
+            told = Refused("BDAT", refusal, fatal)
+            if not fatal and command.size:
+                self._skip, self._skipped = command.size, told
+                return self._skip_chunk()
+            return self._tell_skipped(told)
+        strict = self._body is not Body.BINARYMIME
+        self._chunk = ChunkReader(command.size, strict=strict, before_cr=self._chunk_cr)
+        self._given = given
+        self._command = command
+        return command
+
+    def _skip_chunk(self) -> Event:
+        if self._skip:
+            self._skip -= len(self._lines.take(self._skip))
+        if self._skip:
+            return Pause.NEED_DATA
+        assert self._skipped is not None
+        told, self._skipped = self._skipped, None
+        return self._tell_skipped(told)
+
+    def _tell_skipped(self, told: Refused) -> Refused:
+        # A chunk too large for an open transaction ends it (like any final reply); an illegal one moves nothing.
+        self._command = None
+        self._given = Input.BDAT_LAST if told.reply is _CHUNK_TOO_LARGE else Input.NOOP
+        self._owed = 1
+        self._fatal = told.fatal
+        return told
+
+    def _chunk_content(self, chunk: ChunkReader) -> Event:
+        if chunk.remaining:
+            data = self._lines.take(chunk.remaining)
+            if not data:
+                return Pause.NEED_DATA
+            self._total += len(data)
+            return ContentChunk(chunk.feed(data))
+        last = self._given is Input.BDAT_LAST
+        self._chunk, self._chunk_cr = None, chunk.ends_in_cr
+        self._command = None
+        if chunk.fault is None and last and chunk.ends_in_cr:
+            chunk.fault = Fault.BARE_CR
+        if chunk.fault is not None:
+            return self._tell_chunk_fault(chunk.fault)
+        if last:
+            return self._end_of_content(Input.BDAT_LAST)
+        self._owed = 1
+        return EndOfChunk(self._total)
+
+    def _tell_chunk_fault(self, fault: Fault) -> Refused:
+        # The framing is not in doubt here, so the dialogue goes on; the message does not.
+        self._owed = self._recipients if self.lmtp and self._given is Input.BDAT_LAST else 1
+        return Refused(fault.value, _CHUNK_FAULTS[fault], owed=self._owed)
+
+    # -- authentication ----------------------------------------------------------------------------------------
+
+    def _auth_line(self, line: bytes) -> Event:
+        self._given = Input.AUTH_LINE
+        self._command = None
+        if self._transcript is not None:
+            self._transcript("S", "*" if line == b"*" else "(credentials)")
+        if line == b"*":
+            self._owed = 1
+            return AuthResponse(None)
+        try:
+            data = base64.b64decode(line, validate=True)
+        except (binascii.Error, ValueError):
+            return self._refuse("AUTH", _BAD_BASE64)
+        self._owed = 1
+        return AuthResponse(data)
+
+    def tls_started(self) -> None:
+        """TLS is up: everything learnt before is forgotten (RFC 3207 §4.2)."""
+        if self.state is not State.SWITCHING:
+            raise LocalError("TLS can only come up after STARTTLS was answered 220")
+        if len(self._lines):
+            raise LocalError("plaintext arrived behind STARTTLS; it must not be read as if TLS had protected it")
+        self.state = State.GREETED
+        self.esmtp = False
+        self._authenticated = False
+        self._forget_transaction()
+
+    # -- replies in, bytes out ---------------------------------------------------------------------------------
+
+    def send(self, reply: Reply, *, utf8: bool = False) -> bytes:
+        """Answer what is owed; the octets to write.  Here the state moves.
+
+        Raises LocalError if nothing is owed, or if a reply of this class may not answer what was asked.
+        """
+        if not self._owed:
+            raise LocalError(f"no reply is owed, yet {reply.code} was given")
+        state = after(self.state, self._given, reply) if may(self.state, self._given) else self.state
+        if reply.code == 421 or self._fatal:
+            state = State.CLOSED
+        if state is None:
+            raise LocalError(f"{reply.code} cannot answer {self._given} in state {self.state.value}")
+        wire = write_reply(reply, utf8)
+        if self._transcript is not None:
+            for line in wire.decode().splitlines():
+                self._transcript("R", line)
+        self._owed -= 1
+        if self._owed and state is not State.CLOSED:
+            return wire  # LMTP: more recipients' replies follow
+        self._owed = 0
+        self._move(state, reply)
+        return wire
+
+    def _move(self, state: State, reply: Reply) -> None:
+        """Everything a reply changes besides the state itself."""
+        command = self._command
+        if type(command) is Rcpt:
+            if reply.positive:
+                self._recipients += 1
+            else:
+                self._refused_rcpt = True
+        elif type(command) is Mail:
+            if reply.positive:
+                self._forget_transaction()
+                self._smtputf8, self._body = command.smtputf8, command.body
+        elif type(command) is Data and state is State.CONTENT:
+            self._dot = DotReader()
+        elif type(command) is Greet and reply.positive:
+            self.esmtp = command.verb != "HELO"
+        if (self._given is Input.AUTH or self._given is Input.AUTH_LINE) and 200 <= reply.code < 300:
+            self._authenticated = True
+        if state is State.READY and self.state is not State.READY:
+            self._forget_transaction()
+        self.state = state
+
+    def close(self, reply: Reply) -> bytes:
+        """Say ``reply`` (a 421, or what ends a hopeless dialogue) out of turn and end the dialogue."""
+        wire = write_reply(reply)
+        if self._transcript is not None:
+            self._transcript("R", wire.decode().rstrip())
+        self.state = State.CLOSED
+        self._owed = 0
+        return wire
+
+
+def _shown(line: bytes) -> str:
+    """A command line for the transcript: what AUTH carries is not shown."""
+    text = line.decode("utf-8", "replace")
+    verb, _, rest = text.partition(" ")
+    if verb.upper() == "AUTH":
+        return f"{verb} {rest.split(' ')[0]} (credentials)" if " " in rest else text
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _wrong_order(state: State, given: Input, *, lmtp: bool) -> str:
+    """What to do instead, in a sentence."""
+    if state is State.REFUSED:
+        return "No mail here; say QUIT"
+    if state is State.GREETED:
+        return "Say LHLO first" if lmtp else "Say EHLO or HELO first"
+    if given is Input.MAIL:
+        return "A transaction is open already; finish it or say RSET"
+    if state is State.CHUNKS:
+        return "The message is not complete; send BDAT, or RSET to give it up"
+    if given is Input.RCPT or state is State.READY:
+        return "Say MAIL first"
+    if given in (Input.DATA, Input.BDAT, Input.BDAT_LAST):
+        return "Say RCPT first"
+    return f"{given} is out of order here"

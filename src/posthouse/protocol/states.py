@@ -1,0 +1,174 @@
+"""The law of the dialogue: which command may come when, and what its reply changes (DESIGN §4, RFC 5321 §4.1.4).
+
+In SMTP the *reply* moves the state, not the request: MAIL answered 250 opens a transaction, MAIL answered 550 does
+not.  So the table's key is (state, input) and its value says where a positive reply leads: ``done`` for 2yz,
+``more`` for 3yz (DATA's 354, AUTH's 334).  A negative reply leaves the state, with three exceptions that hold
+everywhere and are written once, in ``after``: 421 and the reply to QUIT close; and the final reply to content ends
+the transaction whatever its code.
+
+The table does not know which role reads it.  A missing key *is* the error.  The state diagram in the manual is drawn
+from it, and a test walks every cell in both roles.
+
+One departure from DESIGN §4's drawing, on RFC 5321 §4.1.1.5's word: RSET is legal at any time, so GREETED and READY
+have it too.  And a refused BDAT chunk ends the transaction (RFC 3030 §2: the client must start anew, and only RSET,
+QUIT or NOOP make sense), which saves a state *chunks after a refused one*.
+"""
+
+from __future__ import annotations
+
+import enum
+from types import MappingProxyType
+from typing import NamedTuple
+
+from posthouse.words import Reply
+
+__all__ = ["COMMANDS", "CommandRow", "Input", "LAW", "Move", "State", "after", "may"]
+
+
+class State(enum.Enum):
+    """Where a dialogue is."""
+
+    CONNECTED = "connected"  # the channel is open, the greeting has not been said
+    REFUSED = "refused"  # greeted with 554: nothing but QUIT makes sense
+    GREETED = "greeted"
+    READY = "ready"  # HELO, EHLO or LHLO done, no transaction
+    SENDER = "sender"  # MAIL done
+    RECIPIENTS = "recipients"  # at least one RCPT done
+    CONTENT = "content"  # after 354
+    CHUNKS = "chunks"  # between BDATs
+    AUTHENTICATING = "authenticating"  # after 334
+    SWITCHING = "switching"  # STARTTLS agreed, TLS not up yet
+    CLOSED = "closed"
+
+
+class Input(enum.StrEnum):
+    """What moves the state: the RFCs' verbs, and the inputs that are no commands."""
+
+    GREETING = "(greeting)"
+    HELO = "HELO"
+    EHLO = "EHLO"
+    LHLO = "LHLO"
+    MAIL = "MAIL"
+    RCPT = "RCPT"
+    DATA = "DATA"
+    CONTENT_END = "(end of content)"
+    BDAT = "BDAT"
+    BDAT_LAST = "BDAT LAST"
+    RSET = "RSET"
+    NOOP = "NOOP"
+    QUIT = "QUIT"
+    VRFY = "VRFY"
+    EXPN = "EXPN"
+    HELP = "HELP"
+    AUTH = "AUTH"
+    AUTH_LINE = "(auth line)"
+    STARTTLS = "STARTTLS"
+    TLS_UP = "(TLS is up)"
+
+
+class Move(NamedTuple):
+    """Where a positive reply leads: ``done`` after 2yz, ``more`` after 3yz; None where that class may not come."""
+
+    done: State | None
+    more: State | None = None
+
+
+def _law() -> dict[tuple[State, Input], Move]:
+    law: dict[tuple[State, Input], Move] = {
+        (State.CONNECTED, Input.GREETING): Move(State.GREETED),
+        (State.CONTENT, Input.CONTENT_END): Move(State.READY),
+        (State.AUTHENTICATING, Input.AUTH_LINE): Move(State.READY, State.AUTHENTICATING),
+        (State.SWITCHING, Input.TLS_UP): Move(State.GREETED),
+        (State.READY, Input.MAIL): Move(State.SENDER),
+        (State.READY, Input.AUTH): Move(State.READY, State.AUTHENTICATING),
+        (State.READY, Input.STARTTLS): Move(State.SWITCHING),
+        # RFC 3207 §4 allows STARTTLS after EHLO only; before it there is no offer to take up.
+        (State.SENDER, Input.RCPT): Move(State.RECIPIENTS),
+        (State.RECIPIENTS, Input.RCPT): Move(State.RECIPIENTS),
+        (State.RECIPIENTS, Input.DATA): Move(None, State.CONTENT),
+        (State.RECIPIENTS, Input.BDAT): Move(State.CHUNKS),
+        (State.RECIPIENTS, Input.BDAT_LAST): Move(State.READY),
+        (State.CHUNKS, Input.BDAT): Move(State.CHUNKS),
+        (State.CHUNKS, Input.BDAT_LAST): Move(State.READY),
+        (State.GREETED, Input.RSET): Move(State.GREETED),
+        (State.REFUSED, Input.QUIT): Move(State.CLOSED),
+    }
+    talking = (State.GREETED, State.READY, State.SENDER, State.RECIPIENTS, State.CHUNKS)
+    for state in talking:
+        for same in (Input.NOOP, Input.HELP, Input.VRFY, Input.EXPN):
+            law[state, same] = Move(state)
+        law[state, Input.QUIT] = Move(State.CLOSED)
+        if state is not State.CHUNKS:  # between chunks only RSET leaves the transaction
+            for greet in (Input.HELO, Input.EHLO, Input.LHLO):
+                law[state, greet] = Move(State.READY)
+        if state is not State.GREETED:
+            law[state, Input.RSET] = Move(State.READY)
+    return law
+
+
+#: (state, input) → where a positive reply leads.
+LAW = MappingProxyType(_law())
+
+#: Inputs whose final reply ends the transaction whatever its code.
+_FINAL = frozenset({Input.CONTENT_END, Input.BDAT_LAST, Input.BDAT, Input.AUTH_LINE})
+
+
+class CommandRow(NamedTuple):
+    """What the second table says of a command.
+
+    ``argument`` "none", "optional" or "required"; ``ends_group``: nothing may be pipelined behind it until its reply
+    is here (RFC 2920 §3.1); ``before_tls``, ``before_auth``: allowed where TLS or AUTH is required and not done yet
+    (RFC 3207 §4, RFC 4954 §6).
+    """
+
+    argument: str
+    ends_group: bool
+    before_tls: bool
+    before_auth: bool
+
+
+#: One row per command.
+COMMANDS = MappingProxyType(
+    {
+        Input.HELO: CommandRow("required", ends_group=True, before_tls=True, before_auth=True),
+        Input.EHLO: CommandRow("required", ends_group=True, before_tls=True, before_auth=True),
+        Input.LHLO: CommandRow("required", ends_group=True, before_tls=True, before_auth=True),
+        Input.MAIL: CommandRow("required", ends_group=False, before_tls=False, before_auth=False),
+        Input.RCPT: CommandRow("required", ends_group=False, before_tls=False, before_auth=False),
+        Input.DATA: CommandRow("none", ends_group=True, before_tls=False, before_auth=False),
+        Input.BDAT: CommandRow("required", ends_group=False, before_tls=False, before_auth=False),
+        Input.RSET: CommandRow("none", ends_group=False, before_tls=True, before_auth=True),
+        Input.NOOP: CommandRow("optional", ends_group=True, before_tls=True, before_auth=True),
+        Input.QUIT: CommandRow("none", ends_group=True, before_tls=True, before_auth=True),
+        Input.VRFY: CommandRow("required", ends_group=True, before_tls=False, before_auth=False),
+        Input.EXPN: CommandRow("required", ends_group=True, before_tls=False, before_auth=False),
+        Input.HELP: CommandRow("optional", ends_group=True, before_tls=True, before_auth=True),
+        Input.AUTH: CommandRow("required", ends_group=True, before_tls=False, before_auth=True),
+        Input.STARTTLS: CommandRow("none", ends_group=True, before_tls=True, before_auth=True),
+    }
+)
+
+
+def may(state: State, given: Input) -> bool:
+    """Is ``given`` legal in ``state``?"""
+    return (state, given) in LAW
+
+
+def after(state: State, given: Input, reply: Reply) -> State | None:
+    """The state after ``reply`` to ``given``; None if that class of reply may not follow.
+
+    ``given`` must be legal in ``state``.
+    """
+    code = reply.code
+    if code == 421:  # RFC 5321 §3.8: may come at any time, and closes
+        return State.CLOSED
+    move = LAW[state, given]
+    if 200 <= code < 300:
+        return move.done
+    if 300 <= code < 400:
+        return move.more
+    if 400 <= code < 600:
+        if given is Input.GREETING:
+            return State.REFUSED
+        return State.READY if given in _FINAL else state
+    return None

@@ -1,0 +1,96 @@
+"""Bytes for the wire.  Everything that goes out is checked here, once, for octets that could end a line early."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+from posthouse.words import LocalError, Reply
+
+__all__ = ["DotWriter", "write_auth_line", "write_reply"]
+
+_UNSAFE = re.compile(r"[^\x20-\x7e\t]")
+_UNSAFE_UTF8 = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# RFC 5321 §4.5.3.1.5: a reply line has at most 512 octets, code and CRLF included.
+_LINE = 512
+
+
+def _escape(match: re.Match[str]) -> str:
+    return f"\\x{{{ord(match.group()):X}}}"  # RFC 6533 §3's spelling of a code point in ASCII
+
+
+def _cut(text: str, room: int) -> list[str]:
+    """``text`` in pieces of at most ``room`` octets, cut at spaces where there are any."""
+    pieces = []
+    while len(text.encode()) > room:
+        end = room
+        while len(text[:end].encode()) > room:
+            end -= 1
+        space = text.rfind(" ", 1, end)
+        end = space if space > 0 else end
+        pieces.append(text[:end])
+        text = text[end:].lstrip(" ")
+    pieces.append(text)
+    return pieces
+
+
+@functools.lru_cache(maxsize=1024)
+def write_reply(reply: Reply, utf8: bool = False) -> bytes:
+    """A reply's lines (RFC 5321 §4.2.1), the enhanced code on each (RFC 2034 §4).
+
+    Text that is not printable is escaped, never sent: what a peer made us quote cannot start a line of its own.
+    ``utf8`` lets UTF-8 through, for VRFY and EXPN with SMTPUTF8 (RFC 6531 §3.7.4.2).  Long lines are continued.
+    """
+    if not 200 <= reply.code <= 599:
+        raise LocalError(f"{reply.code} is no reply code")
+    unsafe = _UNSAFE_UTF8 if utf8 else _UNSAFE
+    prefix = reply.enhanced + " " if reply.enhanced else ""
+    room = _LINE - 2 - 4 - len(prefix)
+    lines = [piece for line in reply.text.split("\n") for piece in _cut(unsafe.sub(_escape, line), room)]
+    code = str(reply.code)
+    wire = [f"{code}-{prefix}{line}" for line in lines[:-1]]
+    wire.append(f"{code} {prefix}{lines[-1]}")
+    return ("\r\n".join(wire) + "\r\n").encode()
+
+
+def write_auth_line(line: bytes) -> bytes:
+    """A line of the SASL exchange, already base64 (or ``*``)."""
+    if b"\r" in line or b"\n" in line:
+        raise LocalError("an AUTH line cannot contain a line end")
+    return line + b"\r\n"
+
+
+class DotWriter:
+    """Dot-stuffs content on its way out (RFC 5321 §4.5.2), whatever the pieces it comes in.
+
+    The two octets before the piece at hand decide whether its first octet stands at the start of a line, so they are
+    put in front of it, and the content is treated as if CRLF stood before it.
+    """
+
+    __slots__ = ("_before",)
+
+    def __init__(self) -> None:
+        self._before = b"\r\n"
+
+    def write(self, chunk: bytes) -> bytes:
+        """The next piece, stuffed.  Raises LocalError for a bare CR or LF: in DATA only CRLF is a line end, and
+        letting another pass is how a second message is smuggled to a receiver that thinks otherwise."""
+        if not chunk:
+            return b""
+        before = self._before
+        joined = before + chunk
+        pairs = joined.count(b"\r\n")
+        lines = joined.count(b"\n") - before.startswith(b"\n")  # its CR was judged with the piece before
+        returns = joined.count(b"\r") - chunk.endswith(b"\r")  # it may still get its LF
+        if not lines == returns == pairs:
+            raise LocalError("content for DATA has a bare CR or LF; send it with BODY=BINARYMIME or encode it")
+        self._before = joined[-2:]
+        if b"\r\n." in joined:
+            joined = joined.replace(b"\r\n.", b"\r\n..")
+        return joined[len(before) :]
+
+    def end(self) -> bytes:
+        """The end of the content: CRLF if the last line lacks it, and the final dot."""
+        if self._before.endswith(b"\r"):
+            raise LocalError("content for DATA has a bare CR at its end")
+        return b".\r\n" if self._before == b"\r\n" else b"\r\n.\r\n"

@@ -1,0 +1,16 @@
+"""Talk in: the receiving SMTP as listeners, sessions, and the policy they ask."""
+
+from posthouse.server.listener import Server, Timeouts
+from posthouse.server.policy import Answer, Intake, Peer, Policy, PolicyFactory
+from posthouse.server.session import Session
+
+__all__ = [
+    "Answer",
+    "Intake",
+    "Peer",
+    "Policy",
+    "PolicyFactory",
+    "Server",
+    "Session",
+    "Timeouts",
+]
