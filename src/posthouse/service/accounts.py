@@ -302,11 +302,18 @@ def expand_envelope(directory: Directory, envelope: Envelope) -> list[Envelope]:
             group.setdefault(directory.identity(target.address), heard)
     if not changed:
         return [envelope]
-    made = [envelope._replace(recipients=tuple(direct.values()))] if direct else []
+    made = [_addressed(envelope, direct)] if direct else []
     plain = envelope._replace(ret=None, envid=None, auth=None)
-    for owner, members in lists.items():
-        made.append(plain._replace(sender=owner, recipients=tuple(members.values())))
+    made += [_addressed(plain._replace(sender=owner), members) for owner, members in lists.items()]
     return made
+
+
+def _addressed(envelope: Envelope, recipients: dict[str, Recipient]) -> Envelope:
+    """The envelope with these recipients; SMTPUTF8 if one of them, or the owner, cannot be written without."""
+    everyone = tuple(recipients.values())
+    beyond = any(not each.address.is_ascii for each in everyone)
+    beyond = beyond or (envelope.sender is not None and not envelope.sender.is_ascii)
+    return envelope._replace(recipients=everyone, smtputf8=envelope.smtputf8 or beyond)
 
 
 def _passed_on(recipient: Recipient, address: Address, of: int) -> Recipient:

@@ -79,6 +79,9 @@ class Listener(Struct, frozen=True, kw_only=True):
     data_timeout: Annotated[
         float, forms.DURATION, Meta(description="How long to wait for the next piece of a message.")
     ] = 300.0
+    transfer_timeout: Annotated[
+        float, forms.DURATION, Meta(description="How long one message may take from its first octet to its last.")
+    ] = 3600.0
 
 
 class Relay(Struct, frozen=True, kw_only=True):

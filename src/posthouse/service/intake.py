@@ -1,0 +1,164 @@
+"""One message on its way from the wire into the queue: where 250 is earned.
+
+The trace field goes in front, then the content as it comes.  It is counted as it grows; the first 64 KiB are looked at
+for the stations the message has passed (RFC 5321 §6.3), and nothing else is read.  Once it cannot succeed any more,
+what is stored of it is let go at once, the rest is taken and dropped, and the final verdict says why.
+
+Usually one envelope is stored.  Where a list is among the recipients there is one more for each owner (its sender is
+another), each with a receipt of its own; all are committed before 250 is said.  If a later one fails after an earlier
+one was promised, the client is told to try again: a duplicate is the worst that can come of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Sequence
+from typing import TYPE_CHECKING, Final
+
+from posthouse.message.headers import hop_count
+from posthouse.message.trace import protocol_name, received
+from posthouse.spool.queue import Receipt
+from posthouse.words import Envelope, Reply, StorageError, StorageFull, Verdict
+
+if TYPE_CHECKING:
+    from posthouse.server.policy import Peer
+    from posthouse.service.reception import Reception
+
+__all__ = ["Deposit", "TOO_LARGE", "storage_verdict"]
+
+_HEAD_AT_MOST: Final = 65_536
+
+TOO_LARGE: Final = Verdict(Reply(552, "5.3.4", "Message too large"), "larger than max_message_size")
+_CIRCLES: Final = Verdict(Reply(554, "5.4.6", "Too many hops; this message goes in circles"), "max_hops reached")
+_FULL: Final = Verdict(Reply(452, "4.3.1", "No room for this message now; try again later"), "storage is full")
+_BUSY: Final = Verdict(Reply(451, "4.3.0", "Cannot store this message now; try again later"), "storage failed")
+
+
+def storage_verdict(error: StorageError) -> Verdict:
+    """What to tell the client: that there is no room, or that storing failed; never more."""
+    base = _FULL if isinstance(error, StorageFull) else _BUSY
+    return base._replace(reason=f"{base.reason}: {error}")
+
+
+class Deposit:
+    """An ``Intake`` that ends in the queue."""
+
+    __slots__ = ("_envelope", "_envelopes", "_fault", "_head", "_receipts", "_reception", "_size", "_source")
+
+    def __init__(
+        self, reception: Reception, peer: Peer, verb: str, helo: str, envelope: Envelope, envelopes: Sequence[Envelope]
+    ) -> None:
+        """``envelope`` is what the client was answered for, ``envelopes`` what is stored.  Raises ``StorageError``."""
+        self._reception = reception
+        self._envelope = envelope
+        self._envelopes = envelopes
+        self._source = f"{reception.listener.kind} {peer.host or 'unix socket'}:{peer.port}"
+        self._fault: Verdict | None = None
+        self._head: bytearray | None = bytearray()
+        self._size = 0
+        self._receipts: list[Receipt] = []
+        only = envelope.recipients[0].address if len(envelope.recipients) == 1 else None
+        now = reception.clock.time()
+        protocol = protocol_name(verb, utf8=envelope.smtputf8)
+        try:
+            for _ in envelopes:
+                receipt = reception.queue.receive()
+                self._receipts.append(receipt)
+                trace = received(
+                    reception.hostname,
+                    helo=helo,
+                    host=peer.host,
+                    protocol=protocol,
+                    queue_id=receipt.id,
+                    seconds=now,
+                    recipient=only,
+                    utf8=envelope.smtputf8,
+                )
+                receipt.write(trace)  # far below what could make the queue ask us to wait
+        except StorageError:
+            self.abort()
+            raise
+
+    def write(self, chunk: bytes) -> Awaitable[None] | None:
+        """See ``server.policy.Intake``."""
+        if self._fault is not None:
+            return None
+        self._size += len(chunk)
+        if self._size > self._reception.listener.max_message_size:
+            self._fail(TOO_LARGE)
+            return None
+        if self._head is not None and self._in_circles(chunk):
+            self._fail(_CIRCLES)
+            return None
+        try:
+            if len(self._receipts) == 1:
+                pressure = self._receipts[0].write(chunk)
+                return None if pressure is None else self._guarded((pressure,))
+            pressures = [each for each in (receipt.write(chunk) for receipt in self._receipts) if each is not None]
+        except StorageError as error:
+            self._fail(storage_verdict(error))
+            return None
+        return self._guarded(pressures) if pressures else None
+
+    async def _guarded(self, pressures: Sequence[Awaitable[None]]) -> None:
+        try:
+            for each in pressures:
+                await each
+        except StorageError as error:
+            self._fail(storage_verdict(error))
+
+    def _in_circles(self, chunk: bytes) -> bool:
+        """Look at the header section once it is all there, or after as much of it as anybody looks at."""
+        head = self._head
+        assert head is not None
+        searched = max(0, len(head) - 3)
+        head += chunk[: _HEAD_AT_MOST - len(head)]
+        empty_line = head.startswith(b"\r\n") or head.find(b"\r\n\r\n", searched) >= 0
+        if not empty_line and len(head) < _HEAD_AT_MOST:
+            return False
+        self._head = None
+        return hop_count(bytes(head)) >= self._reception.max_hops
+
+    def _fail(self, verdict: Verdict) -> None:
+        self._fault = verdict
+        self.abort()
+
+    def commit(self) -> tuple[Verdict, ...] | Awaitable[tuple[Verdict, ...]]:
+        """See ``server.policy.Intake``."""
+        if self._fault is None and self._head:  # the content ended inside its header section
+            head, self._head = bytes(self._head), None
+            if hop_count(head) >= self._reception.max_hops:
+                self._fail(_CIRCLES)
+        if self._fault is not None:
+            self._reception.refused(self._source, "DATA", self._fault)
+            return self._each(self._fault)
+        return self._store()
+
+    def _each(self, verdict: Verdict) -> tuple[Verdict, ...]:
+        return (verdict,) * (len(self._envelope.recipients) if self._reception.lmtp else 1)
+
+    async def _store(self) -> tuple[Verdict, ...]:
+        reception = self._reception
+        now = reception.clock.time()
+        try:
+            for envelope, receipt in zip(self._envelopes, self._receipts, strict=True):
+                stored = await receipt.commit(
+                    envelope,
+                    [reception.destination(each.address) for each in envelope.recipients],
+                    received=now,
+                    due=now,
+                    source=self._source,
+                    owner=reception.owner,
+                    until=now + reception.lease if reception.owner else 0.0,
+                )
+                reception.stored(stored)
+        except StorageError as error:
+            self.abort()
+            verdict = storage_verdict(error)
+            reception.refused(self._source, "DATA", verdict)
+            return self._each(verdict)
+        return self._each(Verdict(Reply(250, "2.0.0", f"Message queued as {self._receipts[0].id}"), "stored"))
+
+    def abort(self) -> None:
+        """See ``server.policy.Intake``."""
+        for receipt in self._receipts:
+            receipt.abort()
