@@ -1,0 +1,56 @@
+"""``python -m docs_pages [--check]``: write the generated pages of docs/, or say which have fallen behind."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+__all__ = ["DOCS", "PAGES", "main", "stale"]
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+#: Page → the module here whose ``page(existing text)`` gives its text.
+PAGES = {
+    "architecture.md": "docs_pages.architecture",
+    "cli.md": "docs_pages.cli",
+    "configuration.md": "docs_pages.configuration",
+    "reply-codes.md": "docs_pages.reply_codes",
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Do it; the exit code."""
+    if arguments not in ([], ["--check"]):
+        print("usage: scripts/docs [--check]", file=sys.stderr)
+        return 64
+    behind = stale()
+    for name, text in behind.items():
+        if arguments:
+            print(f"docs/{name} is stale; scripts/docs writes it anew. It begins to differ here:", file=sys.stderr)
+            old = (DOCS / name).read_text(encoding="utf-8") if (DOCS / name).exists() else ""
+            lines = difflib.unified_diff(old.splitlines(), text.splitlines(), f"docs/{name}", "code", n=1, lineterm="")
+            print("\n".join(list(lines)[:12]), file=sys.stderr)
+        else:
+            (DOCS / name).write_text(text, encoding="utf-8")
+            print(f"docs/{name} is written anew")
+    return 1 if behind and arguments else 0
+
+
+def stale() -> dict[str, str]:
+    """The pages that differ from the source, with the text they should have."""
+    found = {}
+    for name, module in PAGES.items():
+        file = DOCS / name
+        existing = file.read_text(encoding="utf-8") if file.exists() else ""
+        page: Callable[[str], str] = import_module(module).page
+        text = page(existing)
+        if text != existing:
+            found[name] = text
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

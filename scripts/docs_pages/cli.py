@@ -1,0 +1,80 @@
+"""docs/cli.md: every command and option, from the commands themselves."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+import click
+
+from docs_pages.markdown import GENERATED, code_block, table
+
+__all__ = ["commands", "page"]
+
+OPENING = """\
+# Commands
+
+`posthouse` without arguments prints an overview, and `posthouse COMMAND --help` what is said here. Every listing takes
+`--json`. Exit codes are those of `sysexits.h`: 0 well, 64 a wrong command line, 69 something needed is not available,
+78 a wrong configuration."""
+
+
+def page(_existing: str) -> str:
+    """The page."""
+    every = list(commands())
+    parts = [GENERATED, OPENING]
+    if not every:
+        parts.append("There are no commands in this version.")
+    parts += [_section(path, command) for path, command in every]
+    return "\n\n".join(parts) + "\n"
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something, as ``("posthouse queue list", command)``; hidden ones left out."""
+    spec = find_spec("posthouse.cli")
+    if spec is None or spec.origin is None:
+        return
+    room = importlib.import_module("posthouse.cli")
+    groups = [value for value in vars(room).values() if isinstance(value, click.Group)]
+    if len(groups) != 1:
+        raise TypeError(f"posthouse.cli should have one click.Group, the root of its commands, and has {len(groups)}")
+    yield from _below("posthouse", groups[0], click.Context(groups[0], info_name="posthouse"))
+
+
+def _below(path: str, command: click.Command, context: click.Context) -> Iterator[tuple[str, click.Command]]:
+    if not isinstance(command, click.Group):
+        yield path, command
+        return
+    for name in command.list_commands(context):
+        found = command.get_command(context, name)
+        if found is not None and not found.hidden:
+            yield from _below(f"{path} {name}", found, click.Context(found, info_name=name, parent=context))
+
+
+def _section(path: str, command: click.Command) -> str:
+    context = click.Context(command, info_name=path)
+    usage = " ".join([path, *command.collect_usage_pieces(context)])
+    parts = [f"## `{path}`", code_block("text", [usage]), _paragraphs(command.help or command.short_help or "")]
+    rows = [
+        record
+        for parameter in command.get_params(context)
+        if not getattr(parameter, "hidden", False) and "--help" not in parameter.opts
+        if (record := parameter.get_help_record(context)) is not None
+    ]
+    if rows:
+        parts.append(table(("option", "what it does"), [(f"`{names}`", text) for names, text in rows]))
+    return "\n\n".join(part for part in parts if part)
+
+
+def _paragraphs(text: str) -> str:
+    """Help text as Markdown: what click keeps as it is (behind a line of ``\\b``) becomes a block."""
+    parts = []
+    for paragraph in inspect.cleandoc(text).split("\f")[0].split("\n\n"):
+        lines = paragraph.splitlines()
+        if lines and lines[0].strip() == "\b":
+            parts.append(code_block("text", lines[1:]))
+        else:
+            parts.append(" ".join(paragraph.split()))
+    return "\n\n".join(parts)

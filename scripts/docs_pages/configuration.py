@@ -1,0 +1,61 @@
+"""docs/configuration.md: every setting, from where it is declared (``service.config.settings``)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from docs_pages.markdown import GENERATED, code_block, table
+from posthouse.service.config import SettingDoc, settings
+
+__all__ = ["page"]
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "posthouse.toml"
+
+OPENING = """\
+# Configuration
+
+One TOML file. Every setting has a safe default, so a file holds only what is different here. A key that does not exist
+is an error that names the nearest one that does, and all mistakes of a file are told at once:
+
+```console
+$ posthouse check config posthouse.toml
+```
+
+Without a file, `posthouse run` listens on 127.0.0.1:1025, takes mail for everybody into local inboxes, and sends
+nothing anywhere.
+
+A duration is a number of seconds, or a number with a unit: `"30s"`, `"5m"`, `"4h"`, `"5d"`. A size is a number of
+octets, or a number with a unit: `"10MB"`, `"50MiB"`."""
+
+
+def page(_existing: str) -> str:
+    """The page."""
+    parts = [GENERATED, OPENING, "## An example", code_block("toml", EXAMPLE.read_text(encoding="utf-8").splitlines())]
+    for heading, text, rows in _sections(settings()):
+        parts.append(f"## {heading}")
+        if text:
+            parts.append(text)
+        parts.append(table(("setting", "how it is written", "default", "what it does"), [_row(each) for each in rows]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _sections(every: list[SettingDoc]) -> Iterator[tuple[str, str, list[SettingDoc]]]:
+    """The settings of each table under its header as TOML writes it, those outside all tables first."""
+    top = [each for each in every if "." not in each.path and each.type not in ("table", "tables")]
+    yield "At the top of the file", "", top
+    for header in every:
+        if header.type in ("table", "tables"):
+            inside = [each for each in every if each.path.rpartition(".")[0] == header.path]
+            rows = [each for each in inside if each.type not in ("table", "tables")]
+            yield f"`{_header(header.path)}`", header.text, rows
+
+
+def _header(path: str) -> str:
+    """``listener[]`` as ``[[listener]]``, ``domain[].lists.NAME`` as ``[domain.lists.NAME]``."""
+    name = path.replace("[]", "")
+    return f"[[{name}]]" if path.endswith("[]") else f"[{name}]"
+
+
+def _row(each: SettingDoc) -> tuple[str, str, str, str]:
+    return f"`{each.path.rpartition('.')[2]}`", each.type, f"`{each.default}`" if each.default else "", each.text

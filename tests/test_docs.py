@@ -1,0 +1,117 @@
+"""The manual tells the truth: generated pages are as the code makes them, links lead somewhere, examples work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from docs_pages import __main__ as docs_pages
+from docs_pages.cli import commands
+from docs_pages.configuration import page as configuration_page
+from docs_pages.imports import SOURCE
+from posthouse.service.config import parse, settings
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "benchmarks" / "README.md"])
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of one language."""
+    return [text for kind, text in FENCE.findall(page.read_text(encoding="utf-8")) if kind == language]
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def test_generated_pages_are_fresh() -> None:
+    behind = sorted(docs_pages.stale())
+    assert not behind, f"stale: {', '.join(behind)}; scripts/docs writes them anew"
+
+
+def test_a_stale_page_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for page in docs_pages.PAGES:
+        (tmp_path / page).write_text((ROOT / "docs" / page).read_text(encoding="utf-8"), encoding="utf-8")
+    (tmp_path / "reply-codes.md").write_text("# Reply codes\n\nAll of them.\n")
+    monkeypatch.setattr(docs_pages, "DOCS", tmp_path)
+    assert docs_pages.main(["--check"]) == 1
+    assert "docs/reply-codes.md is stale" in capsys.readouterr().err
+    assert docs_pages.main([]) == 0
+    assert docs_pages.main(["--check"]) == 0
+
+
+def test_every_command_is_documented() -> None:
+    text = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    every = list(commands())
+    assert every or not (SOURCE / "cli" / "__init__.py").exists()
+    for path, command in every:
+        assert f"## `{path}`" in text, f"{path} is not in docs/cli.md"
+        assert command.help or command.short_help, f"{path} does not say what it does"
+        for parameter in command.params:
+            if parameter.param_type_name == "option" and not getattr(parameter, "hidden", False):
+                assert parameter.opts[-1] in text, f"{path} {parameter.opts[-1]} is not in docs/cli.md"
+                assert getattr(parameter, "help", None), f"{path} {parameter.opts[-1]} does not say what it does"
+
+
+def test_every_setting_is_documented() -> None:
+    text = configuration_page("")
+    for each in settings():
+        assert f"`{each.path.rpartition('.')[2].removesuffix('[]')}`" in text or each.type in ("table", "tables"), each
+        assert each.text, f"{each.path} does not say what it does"
+
+
+def link_targets(page: Path) -> Iterator[str]:
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if not re.match(r"[a-z]+:", target):
+            yield target
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings."""
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in link_targets(page):
+        file, _, anchor = target.partition("#")
+        place = (page.parent / file).resolve() if file else page
+        assert place.exists(), f"{name(page)}: {target} leads nowhere"
+        if anchor:
+            assert anchor in anchors(place), f"{name(page)}: {file or name(page)} has no heading for #{anchor}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "toml")], ids=name)
+def test_configurations_in_the_manual_are_right(page: Path) -> None:
+    for text in blocks(page, "toml"):
+        parse(text, name(page))
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "examples").glob("*.toml")), ids=name)
+def test_example_configurations_are_right(file: Path) -> None:
+    parse(file.read_text(encoding="utf-8"), file.name)
+
+
+@pytest.mark.parametrize("number", range(len(blocks(ROOT / "docs" / "library.md", "python"))))
+def test_examples_of_the_library_page_work(number: int) -> None:
+    text = blocks(ROOT / "docs" / "library.md", "python")[number]
+    exec(compile(text, f"docs/library.md, example {number + 1}", "exec"), {"__name__": "example"})
+
+
+def test_both_readmes_show_the_same() -> None:
+    english, chinese = (shown(ROOT / file) for file in ("README.md", "README.zh-CN.md"))
+    assert english == chinese
+
+
+def shown(page: Path) -> list[tuple[str, list[str]]]:
+    """The blocks of a page without what is translated: comments, texts, the choice of language."""
+    translated = re.compile(r'#.*|".*?"| --lang zh')
+    return [(kind, translated.sub("", text).split()) for kind, text in FENCE.findall(page.read_text(encoding="utf-8"))]
