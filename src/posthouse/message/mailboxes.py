@@ -1,0 +1,129 @@
+"""Mailboxes as people write them, in header fields and on command lines: ``郎锐 <langrui@sohu.com>``.
+
+What is read is the mailbox list of RFC 5322 §3.4 without its obsolete forms, comments and groups: the forms people
+type.  What is unclear (``Smith, John <a@b>`` without quotes) is refused with a sentence that tells the remedy; it is
+never guessed, because a wrong guess sends a letter to a stranger.  Domains are taken as they are, in lower case:
+turning U-labels into A-labels is the caller's business (``protocol.grammar.domain_to_ascii``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from posthouse.message.encode import encoded_words
+from posthouse.words import Address, LocalError
+
+__all__ = ["Mailbox", "MailboxLike", "MailboxesLike", "check_text", "parse_mailboxes", "write_mailbox"]
+
+
+class Mailbox(NamedTuple):
+    """A display name ("" for none) and an address."""
+
+    name: str
+    address: Address
+
+
+MailboxLike = str | Address | Mailbox | tuple[str, Address]
+MailboxesLike = MailboxLike | Iterable[MailboxLike]
+
+_QUOTED = r'"(?:[^"\\]|\\.)*+"'
+_ATEXT = "[A-Za-z0-9!#$%&'*+/=?^_`{|}~\\-\u0080-\U0010ffff]+"
+_LOCAL = re.compile(rf"(?:{_ATEXT}(?:\.{_ATEXT})*|{_QUOTED})")
+# A label begins and ends with a letter or digit; U-labels are taken as they are.
+_LABEL = "[A-Za-z0-9\u0080-\U0010ffff](?:[A-Za-z0-9_\u0080-\U0010ffff-]*[A-Za-z0-9\u0080-\U0010ffff])?"
+_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|\[[A-Za-z0-9.:-]+\]")
+_NAME_ADDR = re.compile(rf"(?P<name>{_QUOTED}|[^\"<>@,;:]*+)\s*<(?P<address>(?:{_QUOTED})?[^<>\"]+)>", re.DOTALL)
+_NOT_COMMA = re.compile(rf"(?:[^,\"]|{_QUOTED})*+", re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+# Never part of a header: C0 but the tab, DEL, C1, the separators of lines and paragraphs, halves of surrogates.
+_FORBIDDEN = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
+_NEEDS_ESCAPE = re.compile(r'(["\\])')
+_LOCAL_OCTETS, _DOMAIN_OCTETS = 64, 255  # RFC 5321 §4.5.3.1.1, §4.5.3.1.2
+
+
+def check_text(what: str, text: str) -> str:
+    """``text`` if it may stand in a header; else ``LocalError`` (a line end in a header would begin another)."""
+    bad = _FORBIDDEN.search(text)
+    if bad is not None:
+        raise LocalError(
+            f"{what} holds the character U+{ord(bad.group()):04X} at position {bad.start() + 1}, which would end or "
+            "break the header field; remove it"
+        )
+    return text
+
+
+def parse_mailboxes(value: MailboxesLike, what: str = "the address") -> list[Mailbox]:
+    """Every mailbox in ``value``: text (comma-separated), an ``Address``, a pair of name and address, or an iterable
+    of these.  ``what`` names it in error messages.  Raises ``LocalError`` for what is no mailbox."""
+    if isinstance(value, str):
+        return [_parse(part, what) for part in _parts(check_text(what, value))]
+    if isinstance(value, Address):
+        return [Mailbox("", _checked(value, what))]
+    if isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], Address):
+        return [Mailbox(check_text(what, value[0]), _checked(value[1], what))]
+    return [mailbox for item in value for mailbox in parse_mailboxes(item, what)]
+
+
+def _parts(text: str) -> list[str]:
+    """The text cut at commas outside quotes."""
+    parts = []
+    at = 0
+    while True:
+        match = _NOT_COMMA.match(text, at)
+        end = match.end() if match else at
+        if end < len(text) and text[end] == '"':
+            raise LocalError(f"{text!r} opens a quotation that does not end; close the quotation mark")
+        parts.append(text[at:end].strip())
+        if end >= len(text):
+            return [part for part in parts if part]
+        at = end + 1
+
+
+def _parse(text: str, what: str) -> Mailbox:
+    match = _NAME_ADDR.fullmatch(text)
+    name, spec = (match["name"].strip(), match["address"].strip()) if match else ("", text)
+    local = _LOCAL.match(spec)
+    if local is None or spec[local.end() : local.end() + 1] != "@":
+        raise LocalError(
+            f'{what} {text!r} is not a mailbox; write "name@domain" or "Name <name@domain>", with quotation marks '
+            "around a name that has a comma or another special character"
+        )
+    address = Address(_unquoted(local.group()), spec[local.end() + 1 :].lower())
+    return Mailbox(_unquoted(name), _checked(address, what))
+
+
+def _unquoted(text: str) -> str:
+    return _ESCAPED.sub(r"\1", text[1:-1]) if text.startswith('"') else text
+
+
+def _checked(address: Address, what: str) -> Address:
+    """The address if it can be written to an envelope and a header."""
+    check_text(what, address.local)
+    if "\t" in address.local or not address.local or len(address.local.encode()) > _LOCAL_OCTETS:
+        raise LocalError(f"{what} has a local part that is empty, longer than 64 octets or holds a tab: {address}")
+    if _DOMAIN.fullmatch(address.domain) is None or len(address.domain.encode()) > _DOMAIN_OCTETS:
+        raise LocalError(f"{what} has no valid domain: {str(address)!r}; write a host name or [IP address] behind @")
+    check_text(what, address.domain)
+    return address
+
+
+def write_mailbox(mailbox: Mailbox, *, utf8: bool = False) -> list[str]:
+    """The mailbox as tokens between which a field may be folded.
+
+    A name is written as atoms if it is, quoted if that is enough, else as encoded words; with ``utf8`` (RFC 6532)
+    other scripts stay readable.
+    """
+    name, spec = mailbox.name, str(mailbox.address)
+    if not name:
+        return [spec]
+    risky = len(name.encode()) > 60 or "=?" in name or "\t" in name or "  " in name or name != name.strip()
+    if not risky and _PHRASE.fullmatch(name):
+        words = name.split(" ")
+    elif not risky and (name.isascii() or utf8):
+        words = ['"' + _NEEDS_ESCAPE.sub(r"\\\1", name) + '"']
+    else:
+        words = encoded_words(name)
+    return [*words, f"<{spec}>"]

@@ -1,0 +1,145 @@
+"""Trace fields: Received and Return-Path (RFC 5321 §4.4), and the date both need (RFC 5322 §3.3).
+
+Received is written once for each message that comes in, so it is one formatted string.  Each value that the peer
+chose is matched against the characters a name may have; where one does not fit, the offending characters become
+``?``, which no name contains: the field stays one field, and nobody mistakes what he reads for a real host.  Lines
+break at fixed places, which keeps them under 78 octets for names of ordinary length and far under 998 for any.
+
+The clock is the caller's: seconds and the zone's offset are arguments.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import datetime, timedelta
+from functools import lru_cache
+
+from posthouse.words import Address, LocalError
+
+__all__ = ["format_date", "protocol_name", "received", "return_path"]
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+# Domain and address-literal (RFC 5321 §4.1.2), and the underscore that real hosts have; a queue id is an atom.
+_NAME = re.compile(r"[A-Za-z0-9._\-]{1,255}|\[[A-Za-z0-9.:\-]{1,253}\]")
+_NOT_NAME = re.compile(r"[^A-Za-z0-9._\-\[\]:]")
+_NOT_NAME_UTF8 = re.compile(r"[^A-Za-z0-9._\-\[\]:\u00a1-\U0010ffff]")
+_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-]{1,200}")
+# What a path may show: no control character (C0, DEL, C1), no separator that a reader might take for a line end.
+_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_PATH_AT_MOST = 900
+
+
+_EPOCH = datetime(1970, 1, 1)
+
+
+@lru_cache(maxsize=64)
+def _date(seconds: int, offset: int) -> str:
+    if not -1440 < offset < 1440:
+        raise LocalError(f"a zone {offset} minutes from UTC does not exist; give less than a day")
+    try:
+        at = _EPOCH + timedelta(seconds=seconds, minutes=offset)
+    except OverflowError as error:
+        raise LocalError(f"{seconds} s is outside the years 1 to 9999; give seconds since 1970") from error
+    sign, minutes = ("-", -offset) if offset < 0 else ("+", offset)
+    return (
+        f"{_DAYS[at.weekday()]}, {at.day} {_MONTHS[at.month - 1]} {at.year:04d} "
+        f"{at.hour:02d}:{at.minute:02d}:{at.second:02d} {sign}{minutes // 60:02d}{minutes % 60:02d}"
+    )
+
+
+def format_date(seconds: float, offset_minutes: int = 0) -> str:
+    """``Mon, 23 Nov 2026 08:46:22 +0100`` (RFC 5322 §3.3).
+
+    ``seconds`` since 1970-01-01T00:00Z, fractions cut; ``offset_minutes`` is local time minus UTC, less than a day
+    either way.  Raises ``LocalError`` outside the years 1 to 9999.
+    """
+    try:
+        whole = math.floor(seconds)
+    except (ValueError, OverflowError) as error:
+        raise LocalError(f"{seconds} is no moment; give seconds since 1970") from error
+    return _date(whole, offset_minutes)
+
+
+def protocol_name(verb: str, *, tls: bool = False, auth: bool = False, utf8: bool = False) -> str:
+    """The word after WITH: SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA and the same of LMTP (RFC 3848), UTF8SMTP… and
+    UTF8LMTP… (RFC 6531 §4.3).
+
+    ``verb`` is the greeting in upper case: HELO, EHLO or LHLO.  ``utf8`` if MAIL had SMTPUTF8.
+    """
+    if verb == "HELO":
+        return "SMTP"
+    base = "LMTP" if verb == "LHLO" else "ESMTP"
+    if utf8:
+        base = "UTF8LMTP" if verb == "LHLO" else "UTF8SMTP"
+    return f"{base}{'S' if tls else ''}{'A' if auth else ''}"
+
+
+def _can_be_written(path: str) -> bool:
+    return _UNSAFE.search(path) is None and len(path if path.isascii() else path.encode()) <= _PATH_AT_MOST
+
+
+def _name(value: str, utf8: bool) -> str:
+    if _NAME.fullmatch(value):
+        return value
+    if utf8 and not value.isascii():
+        short = value.encode("utf-8", "replace")[:255].decode("utf-8", "ignore")
+        return _UNSAFE.sub("?", _NOT_NAME_UTF8.sub("?", short))
+    return _NOT_NAME.sub("?", value[:255]) or "?"
+
+
+def received(
+    hostname: str,
+    *,
+    helo: str,
+    host: str,
+    protocol: str,
+    queue_id: str,
+    seconds: float,
+    offset_minutes: int = 0,
+    reverse: str | None = None,
+    recipient: Address | None = None,
+    utf8: bool = False,
+) -> bytes:
+    r"""The Received field of RFC 5321 §4.4, ready to be put in front of a message::
+
+        Received: from helo (reverse [192.0.2.1])\r\n
+        \tby hostname with ESMTP id queue_id\r\n
+        \tfor <recipient>; date\r\n
+
+    ``hostname`` is our name; ``helo`` what the peer called itself; ``host`` its IP address, "" for a unix socket
+    (then the clause in parentheses is left out); ``reverse`` the name its address has in the DNS, or None;
+    ``protocol`` from ``protocol_name``; ``recipient`` the only recipient, or None if there are several (§7.2: more
+    than one would tell a blind copy).  ``utf8`` if MAIL had SMTPUTF8: only then may names and recipient stay as
+    U-labels (RFC 6531 §3.7.3); a recipient that cannot be written is left out.  Never raises for what a peer said.
+    """
+    info = ""
+    if host:
+        tag = "IPv6:" if ":" in host else ""
+        literal = f"[{tag}{_name(host.partition('%')[0], False)}]"
+        info = f" ({_name(reverse, utf8)} {literal})" if reverse else f" ({literal})"
+    ending = ";\r\n\t"
+    if recipient is not None:
+        path = str(recipient)
+        if _can_be_written(path) and (utf8 or path.isascii()):
+            # Tab, "for <>; " and a date take 40 columns.
+            ending = f"\r\n\tfor <{path}>; " if len(path) <= 38 else f"\r\n\tfor <{path}>;\r\n\t"
+    word = protocol if _ATOM.fullmatch(protocol) else "SMTP"
+    mark = queue_id if _ATOM.fullmatch(queue_id) else _NOT_NAME.sub("?", queue_id[:200]) or "?"
+    return (
+        f"Received: from {_name(helo, utf8)}{info}\r\n"
+        f"\tby {_name(hostname, utf8)} with {word} id {mark}{ending}{_date(int(seconds // 1), offset_minutes)}\r\n"
+    ).encode()
+
+
+def return_path(sender: Address | None) -> bytes:
+    """``Return-Path: <sender>`` with its CRLF, ``<>`` for None; written at final delivery (RFC 5321 §4.4).
+
+    Raises ``LocalError`` if the address holds a control character or is too long for a line.
+    """
+    path = "" if sender is None else str(sender)
+    if not _can_be_written(path):
+        raise LocalError("the return path cannot be written: it holds a control character or is over 900 octets")
+    return f"Return-Path: <{path}>\r\n".encode()
