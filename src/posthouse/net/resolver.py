@@ -95,7 +95,9 @@ class DnsResolver:
             except dns.resolver.NXDOMAIN as error:
                 response = error.response(name)  # type: ignore[no-untyped-call]
                 ttl = min(ttl, _negative_ttl(response))
-                return Answer(Status.NXDOMAIN, (), ttl, authenticated and self._ad(response), _nothing(question, name))
+                return Answer(
+                    Status.NXDOMAIN, (), ttl, authenticated and self._ad(response), _missing(question, response)
+                )
             chain = response.resolve_chaining()
             authenticated = authenticated and self._ad(response)
             ttl = min(ttl, chain.minimum_ttl)
@@ -185,11 +187,21 @@ def _negative_ttl(response: dns.message.Message) -> int:
     return min(rrset.ttl, rrset[0].minimum) if rrset else 0
 
 
+def _missing(question: Question, response: dns.message.QueryMessage) -> str:
+    """The reason of NXDOMAIN; behind an alias it is the target that is missing."""
+    return f"{_aliased(question, response.resolve_chaining().canonical_name)} does not exist in the DNS"
+
+
 def _nothing(question: Question, name: dns.name.Name) -> str:
-    """The reason of a negative answer, naming the alias if there was one."""
-    end = _text_name(name)
-    alias = "" if end == question.name.lower().removesuffix(".") else f" (an alias of {end})"
-    return f"{question.name}{alias} has no {question.kind} record"
+    """The reason of NODATA."""
+    return f"{_aliased(question, name)} has no {question.kind} record"
+
+
+def _aliased(question: Question, end: dns.name.Name) -> str:
+    """The name that was asked for, or what it is an alias for, saying so."""
+    target = _text_name(end)
+    plain = target == question.name.lower().removesuffix(".")
+    return target if plain else f"{target} (for which {question.name} is an alias)"
 
 
 def _why(question: Question, error: Exception) -> str:

@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Callable
 from typing import cast
 
-from posthouse.net.stream import Endpoint, Handler, HandlerFactory
+from posthouse.net.stream import Endpoint, Handler, HandlerFactory, Stream
 from posthouse.net.system import (
     address_of,
     broken_by,
@@ -31,7 +31,7 @@ from posthouse.net.system import (
     unreachable,
 )
 
-__all__ = ["FLUSH_SECONDS", "READ_SIZE", "SocketListener", "SocketNetwork", "SocketStream"]
+__all__ = ["FLUSH_SECONDS", "Nobody", "READ_SIZE", "SocketListener", "SocketNetwork", "SocketStream"]
 
 READ_SIZE = 262_144
 FLUSH_SECONDS = 60.0
@@ -51,20 +51,30 @@ class _State(enum.Enum):
 _OPEN, _DRAINING, _CLOSING, _ENDED = _State
 
 
-class _Nobody:
-    """The handler of a channel that has none: never given one (its factory failed) or done with it."""
+class Nobody:
+    """The handler of a channel that has none: never given one (its factory failed), or done with it."""
 
-    def connected(self, stream: SocketStream) -> None:
+    def connected(self, stream: Stream) -> None:
+        """Nobody is here: end it."""
         stream.abort()
 
-    def data_received(self, data: bytes) -> None: ...
-    def eof_received(self) -> None: ...
-    def pause_writing(self) -> None: ...
-    def resume_writing(self) -> None: ...
-    def disconnected(self, error: Exception | None) -> None: ...
+    def data_received(self, data: bytes) -> None:
+        """Not heard."""
+
+    def eof_received(self) -> None:
+        """Not heard."""
+
+    def pause_writing(self) -> None:
+        """Not heard."""
+
+    def resume_writing(self) -> None:
+        """Not heard."""
+
+    def disconnected(self, error: Exception | None) -> None:
+        """Not heard."""
 
 
-_NOBODY = cast(Handler, _Nobody())
+_NOBODY: Handler = Nobody()
 
 
 class SocketStream(asyncio.BufferedProtocol):

@@ -1,0 +1,296 @@
+"""The channels of ``MemoryNetwork``: two ends that know each other, and no socket.
+
+Octets wait at the receiving end.  Up to ``HELD`` of them count as sent (a kernel would hold them); above ``HIGH`` the
+writer is paused.  Each turn of the loop brings one piece of what was written, or after ``delay`` on the clock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+from posthouse.net.clock import Clock, Timer
+from posthouse.net.stream import Endpoint, Handler
+from posthouse.words import Broken, LocalError, NetworkError
+
+__all__ = ["FLUSH_SECONDS", "Fault", "HELD", "HIGH", "MemoryStream", "Owner", "PIECE"]
+
+HELD = 65_536
+HIGH = 131_072
+PIECE = 262_144
+FLUSH_SECONDS = 60.0
+
+_FATAL = (KeyboardInterrupt, SystemExit)
+
+
+class Fault(NamedTuple):
+    """What goes wrong on channels to one endpoint.
+
+    ``refuse``: nobody listens.  ``silent``: no answer at all, until the system gives up after ``SILENCE`` seconds.
+    ``delay``: seconds that everything takes, each way.  ``single``: what is written arrives as single octets.
+    ``reset_after``: the channel is reset once so many octets of the connecting side have arrived;
+    ``reset_after_answers``: the same for the accepting side's.
+    """
+
+    refuse: bool = False
+    silent: bool = False
+    delay: float = 0.0
+    single: bool = False
+    reset_after: int | None = None
+    reset_after_answers: int | None = None
+
+
+class Owner(Protocol):
+    """What a channel needs of its network."""
+
+    clock: Clock
+
+    def report(self, error: BaseException) -> None:
+        """A handler raised."""
+        ...
+
+    def forget(self, stream: MemoryStream) -> None:
+        """A channel's end has ended."""
+        ...
+
+
+class _State(enum.Enum):
+    OPEN = enum.auto()
+    DRAINING = enum.auto()
+    CLOSING = enum.auto()
+    ENDED = enum.auto()
+
+
+class MemoryStream:
+    """One end of a channel; made by ``MemoryNetwork`` only.  It holds what is on its way *to* it."""
+
+    _other: MemoryStream
+
+    def __init__(
+        self,
+        owner: Owner,
+        handler: Handler,
+        ends: tuple[Endpoint, Endpoint],
+        fault: Fault,
+        limit: int | None,
+    ) -> None:
+        self._owner = owner
+        self._clock = owner.clock
+        self._handler = handler
+        self._local, self._peer = ends
+        self._fault = fault
+        self._limit = limit  # octets that may still arrive before the reset
+        self._state = _State.OPEN
+        self._arriving: deque[tuple[float, memoryview]] = deque()
+        self._size = 0
+        self._end_due: float | None = None  # when the peer's end arrives
+        self._eof = False  # it has arrived
+        self._pumping = False
+        self._paused = False
+        self._full = False  # our handler has been told to pause
+        self._octets = 0
+        self._timer: Timer | None = None
+
+    # -- Stream --
+
+    @property
+    def peer(self) -> Endpoint:
+        """See ``Stream.peer``."""
+        return self._peer
+
+    @property
+    def local(self) -> Endpoint:
+        """See ``Stream.local``."""
+        return self._local
+
+    def write(self, data: bytes) -> None:
+        """See ``Stream.write``."""
+        if not data or self._state is not _State.OPEN:
+            return
+        other = self._other
+        other._arriving.append((self._clock.monotonic() + self._fault.delay, memoryview(bytes(data))))
+        other._size += len(data)
+        other._pump_soon()
+        if other._size > HIGH and not self._full:
+            self._full = True
+            self._tell(self._handler.pause_writing)
+
+    def pause_reading(self) -> None:
+        """See ``Stream.pause_reading``."""
+        self._paused = True
+
+    def resume_reading(self) -> None:
+        """See ``Stream.resume_reading``."""
+        self._paused = False
+        self._pump_soon()
+
+    def close(self) -> None:
+        """See ``Stream.close``."""
+        if self._state is _State.OPEN:
+            self._state = _State.CLOSING
+            self._say_end()
+            self._pump_soon()  # what was not read yet makes a reset
+            if self._other._size <= HELD:
+                self._end_soon(None)
+            else:
+                self._timer = self._clock.call_later(FLUSH_SECONDS, self.abort)
+
+    def close_gently(self, seconds: float = 5.0, octets: int = 16_777_216) -> None:
+        """See ``Stream.close_gently``."""
+        if self._state is not _State.OPEN:
+            return
+        if self._eof:
+            self.close()
+            return
+        self._state = _State.DRAINING
+        self._octets = octets
+        self._timer = self._clock.call_later(seconds, self.abort)
+        self._say_end()
+        self._pump_soon()
+
+    def abort(self) -> None:
+        """See ``Stream.abort``; the peer sees a reset."""
+        if self._state is not _State.ENDED:
+            self._state = _State.CLOSING
+            self._arriving.clear()
+            self._other.reset(f"{self._local} reset the connection")
+            self._end_soon(None)
+
+    def set_handler(self, handler: Handler) -> None:
+        """See ``Stream.set_handler``."""
+        self._handler = handler
+
+    # -- inside --
+
+    def join(self, other: MemoryStream) -> None:
+        """``other`` is the far end."""
+        self._other = other
+
+    # -- what the network calls --
+
+    def begin(self) -> None:
+        """Tell our handler that the channel is open."""
+        self._tell(self._handler.connected, self)
+        if self._limit == 0:
+            self._cut()
+
+    def _say_end(self) -> None:
+        """We shall write no more."""
+        self._other._end_due = self._clock.monotonic() + self._fault.delay
+        self._other._pump_soon()
+
+    def _pump_soon(self) -> None:
+        """See to it that what is on its way arrives, one piece after the other."""
+        if self._pumping or (self._paused and self._state is _State.OPEN):
+            return
+        due = self._arriving[0][0] if self._arriving else self._end_due
+        if due is None:
+            return
+        self._pumping = True
+        wait = due - self._clock.monotonic()
+        if wait > 0:
+            self._clock.call_later(wait, self._pump)
+        else:
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def _pump(self) -> None:
+        """One piece arrives, or the end."""
+        self._pumping = False
+        if self._paused and self._state is _State.OPEN:
+            return
+        if self._arriving:
+            self._arrive(self._piece())
+            self._pump_soon()
+        elif self._end_due is not None and self._state is not _State.ENDED:
+            if self._state is _State.DRAINING:
+                self._end_soon(None)
+            elif self._state is _State.OPEN:
+                self._end_due = None
+                self._eof = True
+                self._tell(self._handler.eof_received)
+
+    def _piece(self) -> bytes:
+        """The next octets, and room for the writer."""
+        due, view = self._arriving.popleft()
+        count = 1 if self._fault.single else min(len(view), PIECE)
+        if self._limit is not None:
+            count = min(count, self._limit)
+            self._limit -= count
+        if count < len(view):
+            self._arriving.appendleft((due, view[count:]))
+        self._size -= count
+        return bytes(view[:count])
+
+    def _arrive(self, piece: bytes) -> None:
+        if self._state is _State.OPEN:
+            self._tell(self._handler.data_received, piece)
+        elif self._state is _State.DRAINING:
+            self._octets -= len(piece)
+            if self._octets < 0:
+                self.abort()
+        else:
+            self._other.reset(f"{self._local} reset the connection")
+            self._arriving.clear()
+        if self._limit == 0:
+            self._cut()
+        self._other._drained(self._size)
+
+    def _drained(self, left: int) -> None:
+        """Of what we wrote, ``left`` octets have not arrived."""
+        if left > HELD:
+            return
+        if self._full:
+            self._full = False
+            if self._state is _State.OPEN:
+                self._tell(self._handler.resume_writing)
+        if self._state is _State.CLOSING:
+            self._end_soon(None)
+
+    def _cut(self) -> None:
+        """The path fails: both ends see a reset."""
+        self._limit = None
+        self._other.reset(f"the connection to {self._local} was reset on its way")
+        self.reset(f"the connection to {self._peer} was reset on its way")
+
+    def reset(self, reason: str) -> None:
+        """A reset arrives here: what was not read is lost."""
+        if self._state is not _State.ENDED:
+            self._arriving.clear()
+            self._end_due = None
+            self._size = 0
+            self._end_soon(Broken(reason))
+
+    def _end_soon(self, error: NetworkError | None) -> None:
+        self._state = _State.CLOSING if self._state is not _State.ENDED else self._state
+        asyncio.get_running_loop().call_soon(self._end, error)
+
+    def _end(self, error: NetworkError | LocalError | None) -> None:
+        """Tell our handler that it is over; the first reason counts."""
+        if self._state is _State.ENDED:
+            return
+        self._state = _State.ENDED
+        if self._timer is not None:
+            self._timer.cancel()
+        self._owner.forget(self)
+        try:
+            self._handler.disconnected(error)
+        except _FATAL:
+            raise
+        except BaseException as fault:
+            self._owner.report(fault)
+
+    def _tell(self, method: Callable[..., None], *arguments: object) -> None:
+        """Call our handler; if it raises, its channel ends."""
+        try:
+            method(*arguments)
+        except _FATAL:
+            raise
+        except BaseException as fault:
+            self._owner.report(fault)
+            error = LocalError(f"the handler of this channel raised {type(fault).__name__}")
+            error.__cause__ = fault
+            asyncio.get_running_loop().call_soon(self._end, error)
+            self.abort()

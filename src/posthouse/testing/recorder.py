@@ -1,0 +1,93 @@
+"""A handler that remembers everything, and can be waited for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from posthouse.net.stream import Stream
+
+__all__ = ["Recorder"]
+
+
+class Recorder:
+    """``Handler`` that keeps what it was told.
+
+    ``received`` holds the octets, ``events`` the names of the calls in their order (repeated ``data_received`` once).
+    ``react`` is called with the recorder and the new octets whenever some arrive.  ``limit`` bounds ``received``:
+    reading pauses for good when it is reached.
+    """
+
+    def __init__(self, react: Callable[[Recorder, bytes], None] | None = None, *, limit: int = 67_108_864) -> None:
+        self.received = bytearray()
+        self.events: list[str] = []
+        self.error: Exception | None = None
+        self.paused = False
+        self._react = react
+        self._limit = limit
+        self._stream: Stream | None = None
+        self._waiting: list[tuple[Callable[[Recorder], object], asyncio.Future[None]]] = []
+
+    @property
+    def stream(self) -> Stream:
+        """The channel; only after ``connected``."""
+        assert self._stream is not None, "not connected"
+        return self._stream
+
+    @property
+    def eof(self) -> bool:
+        """Whether the peer has said that it will send no more."""
+        return "eof_received" in self.events
+
+    @property
+    def ended(self) -> bool:
+        """Whether the channel is over."""
+        return "disconnected" in self.events
+
+    async def until(self, condition: Callable[[Recorder], object]) -> None:
+        """Return once ``condition(self)`` is true; it is tried after each call of ours."""
+        if not condition(self):
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append((condition, future))
+            await future
+
+    def connected(self, stream: Stream) -> None:
+        """See ``Handler``."""
+        self._stream = stream
+        self._note("connected")
+
+    def data_received(self, data: bytes) -> None:
+        """See ``Handler``."""
+        self.received += data
+        if len(self.received) >= self._limit:
+            self.stream.pause_reading()
+        if self._react is not None:
+            self._react(self, data)
+        self._note("data_received")
+
+    def eof_received(self) -> None:
+        """See ``Handler``."""
+        self._note("eof_received")
+
+    def pause_writing(self) -> None:
+        """See ``Handler``."""
+        self.paused = True
+        self._note("pause_writing")
+
+    def resume_writing(self) -> None:
+        """See ``Handler``."""
+        self.paused = False
+        self._note("resume_writing")
+
+    def disconnected(self, error: Exception | None) -> None:
+        """See ``Handler``."""
+        self.error = error
+        self._note("disconnected")
+
+    def _note(self, event: str) -> None:
+        if event != "data_received" or self.events[-1:] != [event]:
+            self.events.append(event)
+        for condition, future in self._waiting:
+            if not future.done() and condition(self):
+                future.set_result(None)
+        self._waiting = [pair for pair in self._waiting if not pair[1].done()]
