@@ -162,6 +162,8 @@ def after(state: State, given: Input, reply: Reply) -> State | None:
     code = reply.code
     if code == 421:  # RFC 5321 §3.8: may come at any time, and closes
         return State.CLOSED
+    if given is Input.QUIT:  # whatever is said to it, the client leaves
+        return State.CLOSED if code >= 400 or code // 100 == 2 else None
     move = LAW[state, given]
     if 200 <= code < 300:
         return move.done
