@@ -1,0 +1,109 @@
+"""The tutorial's dialogue, typed into a live receiver over a socket: what the page says is answered is answered.
+
+The dialogue is read from docs/tutorial.md.  Host name, queue id and the date in the letter are the reader's own, so the
+receiver here is given the page's host name, and the id is known from the receipt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from posthouse.net import Endpoint, SocketNetwork, SystemClock
+from posthouse.server import Server
+from posthouse.service.accounts import Directory
+from posthouse.service.config import default_config
+from posthouse.service.reception import Reception
+from posthouse.spool.queue import Message, Queue, Stored
+from posthouse.words import Envelope
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "tutorial.md"
+HOST = "mail.example.org"
+
+
+class Pigeonhole:
+    """As much of a queue as a receiver needs: it keeps one message, in memory."""
+
+    id = "3FZQ1B7K"
+
+    def __init__(self) -> None:
+        self.content = b""
+        self.envelope: Envelope | None = None
+
+    @property
+    def size(self) -> int:
+        return len(self.content)
+
+    def receive(self) -> Pigeonhole:
+        return self
+
+    def write(self, chunk: bytes) -> None:
+        self.content += chunk
+
+    async def commit(self, envelope: Envelope, destinations: Sequence[str], **rest: object) -> Stored:
+        self.envelope = envelope
+        return Stored(Message(self.id, envelope, cast("float", rest["received"]), self.size))
+
+    def abort(self) -> None:
+        self.content = b""
+
+
+def dialogue() -> list[tuple[str, str]]:
+    """The page's dialogue: who says it, and what."""
+    found = re.search(r"^```dialogue\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert found is not None, "docs/tutorial.md has no dialogue"
+    return [(line[0], line[3:]) for line in found[1].splitlines()]
+
+
+async def hold(lines: list[tuple[str, str]], queue: Pigeonhole) -> list[tuple[str, str]]:
+    """Say what ``S`` says, one line at a time; the dialogue as it really went, to the end of the connection."""
+    config = default_config()
+    clock, network = SystemClock(), SocketNetwork()
+    reception = Reception(
+        config,
+        config.listener[0],
+        directory=Directory(config),
+        queue=cast("Queue", queue),
+        clock=clock,
+        destination=lambda address: address.domain,
+        stored=lambda stored: None,
+        log=lambda event, **fields: None,
+        free=lambda: 1 << 40,
+    )
+    server = Server(reception, network=network, clock=clock, hostname=config.hostname)
+    local = await server.listen(Endpoint("127.0.0.1", 0))
+    went = []
+    try:
+        async with asyncio.timeout(20):
+            reader, writer = await asyncio.open_connection(local.host, local.port)
+            for who, text in lines:
+                if who == "S":
+                    writer.write(f"{text}\r\n".encode())
+                    went.append((who, text))
+                else:
+                    answer = (await reader.readline()).decode().rstrip("\r\n")
+                    went.append((who, answer.replace(config.hostname, HOST)))
+            went += [("R", (await reader.read()).decode())]
+            writer.close()
+            await writer.wait_closed()
+    finally:
+        await server.drain(1.0)
+    return went
+
+
+def test_the_dialogue_goes_as_the_tutorial_says() -> None:
+    queue = Pigeonhole()
+    page = dialogue()
+    went = asyncio.run(hold(page, queue))
+    assert went == [*page, ("R", "")]
+    assert [text[:3] for who, text in went if who == "R"][:-1] == ["220", "250", "250", "250", "354", "250", "221"]
+    assert queue.envelope is not None
+    assert str(queue.envelope.sender) == "langrui@sohu.com"
+    assert [str(each.address) for each in queue.envelope.recipients] == ["renping@sina.com"]
+    assert queue.content.startswith(b"Received: from sohu.com")
+    letter = [text for who, text in page if who == "S"]
+    sent = "\r\n".join(letter[letter.index("DATA") + 1 : letter.index(".")]) + "\r\n"
+    assert queue.content.endswith(sent.encode())
