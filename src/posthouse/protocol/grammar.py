@@ -215,7 +215,8 @@ def parse_literal(text: str, limits: Limits = _DEFAULT) -> str:
 
     Returned in one spelling: decimal numbers without leading zeros, hexadecimal digits in lower case, the tag
     ``IPv6`` so and other tags in lower case.  An unregistered tag is grammatical; whether anything can be sent there
-    is the router's question.  Raises ``GrammarError``.
+    is the router's question.  One departure: ``[2001:db8::1]`` could be read as the tag ``2001``, but is an IPv6
+    address without its tag, and refused as such.  Raises ``GrammarError``.
     """
     if len(text) > limits.domain:
         raise GrammarError(f"the address literal is longer than {limits.domain} octets; use a shorter one")
@@ -226,6 +227,8 @@ def parse_literal(text: str, limits: Limits = _DEFAULT) -> str:
         general = _GENERAL_LITERAL.fullmatch(inner)
         if general is not None:
             tag, content = general[1].lower(), general[2]
+            if _is_ipv6(inner):
+                raise GrammarError("the IPv6 address literal lacks its tag; write [IPv6:2001:db8::1]")
             if tag != "ipv6":
                 return f"[{tag}:{content}]"
             if _is_ipv6(content):

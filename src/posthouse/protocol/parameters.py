@@ -26,9 +26,9 @@ from posthouse.words import Body, Notify, OriginalRecipient, Ret
 
 __all__ = [
     "MAIL_PARAMETERS",
-    "RCPT_PARAMETERS",
     "Parameter",
     "ParameterError",
+    "RCPT_PARAMETERS",
     "format_parameters",
     "orcpt_decode",
     "orcpt_encode",
