@@ -1,0 +1,181 @@
+"""Each reader three ways: whole, byte by byte, with trailing bytes."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from posthouse.protocol import write_reply
+from posthouse.protocol.readers import Fault, LineReader, ReplyReader
+from posthouse.words import LocalError, RemoteError, Reply
+
+
+def lines(pieces: list[bytes], limit: int = 512) -> list[bytes | Fault]:
+    reader, got = LineReader(), []
+    for piece in pieces:
+        reader.feed(piece)
+        while (line := reader.line(limit)) is not None:
+            got.append(line)
+    return got
+
+
+def each_way(data: bytes) -> list[list[bytes]]:
+    return [[data], [data[i : i + 1] for i in range(len(data))], [data, b"trailing"]]
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"NOOP\r\n", [b"NOOP"]),
+        (b"\r\n", [b""]),
+        (b"a\r\nb\r\n", [b"a", b"b"]),
+        (b"NOOP\n", [Fault.BARE_LF]),
+        (b"\n", [Fault.BARE_LF]),
+        (b"a\rb\r\n", [Fault.BARE_CR]),
+        (b"a\r\r\n", [Fault.BARE_CR]),
+        (b"a\nb\r\n", [Fault.BARE_LF, b"b"]),
+        (b"x" * 510 + b"\r\n", [b"x" * 510]),
+        (b"x" * 511 + b"\r\n", [Fault.TOO_LONG]),
+        (b"x" * 5000 + b"\r\nok\r\n", [Fault.TOO_LONG, b"ok"]),
+    ],
+)
+def test_lines(data: bytes, expected: list[bytes | Fault]) -> None:
+    for pieces in each_way(data):
+        assert lines(pieces) == expected
+
+
+def test_an_endless_line_is_not_kept() -> None:
+    reader = LineReader()
+    for _ in range(1000):
+        reader.feed(b"x" * 1000)
+        assert reader.line(512) is None
+        assert len(reader) <= 512
+    reader.feed(b"\r\nNOOP\r\n")
+    assert reader.line(512) is Fault.TOO_LONG
+    assert reader.line(512) == b"NOOP"
+
+
+@given(st.lists(st.binary(max_size=20).filter(lambda b: b"\r" not in b and b"\n" not in b), max_size=6), st.data())
+def test_lines_do_not_depend_on_how_they_are_cut(wanted: list[bytes], data: st.DataObject) -> None:
+    wire = b"".join(line + b"\r\n" for line in wanted)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(wire)), max_size=6)))
+    pieces = [wire[a:b] for a, b in zip([0, *cuts], [*cuts, len(wire)], strict=True) if a != b]
+    assert lines(pieces) == wanted
+
+
+# -- replies ---------------------------------------------------------------------------------------------------
+
+
+def replies(pieces: list[bytes]) -> list[Reply]:
+    reader, got = ReplyReader(2048, 16), []
+    for piece in pieces:
+        reader.feed(piece)
+        while (reply := reader.reply()) is not None:
+            got.append(reply)
+    return got
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"250 ok\r\n", Reply(250, "", "ok")),
+        (b"250\r\n", Reply(250)),  # RFC 5321 §4.2: a bare code; clients must take it
+        (b"250 \r\n", Reply(250)),
+        (b"250-\r\n250 \r\n", Reply(250, "", "\n")),
+        (b"250-a\r\n250\r\n", Reply(250, "", "a\n")),
+        (b"250-mx.sina.com\r\n250-PIPELINING\r\n250 SIZE 10\r\n", Reply(250, "", "mx.sina.com\nPIPELINING\nSIZE 10")),
+        (b"550 5.1.1 no such mailbox\r\n", Reply(550, "5.1.1", "no such mailbox")),
+        (b"550-5.1.1 no\r\n550 5.1.1 such\r\n", Reply(550, "5.1.1", "no\nsuch")),
+        (b"550-5.1.1 no\r\n550 such\r\n", Reply(550, "5.1.1", "no\nsuch")),
+        (b"550 4.1.1 class differs\r\n", Reply(550, "", "4.1.1 class differs")),
+        (b"250 2.0.0\r\n", Reply(250, "2.0.0", "")),
+        (b"220 1.2.3.4 is here\r\n", Reply(220, "", "1.2.3.4 is here")),
+        (b"250 \ttab\r\n", Reply(250, "", "\ttab")),
+        (b"571 in no table, on the air\r\n", Reply(571, "", "in no table, on the air")),
+        ("250 您好\r\n".encode(), Reply(250, "", "您好")),
+        (b"250 bell\x07\r\n", Reply(250, "", "bell?")),
+    ],
+)
+def test_replies_of_real_servers(data: bytes, expected: Reply) -> None:
+    assert replies([data]) == [expected]
+    assert replies([data[i : i + 1] for i in range(len(data))]) == [expected]
+    assert replies([data + b"354 go\r\n"]) == [expected, Reply(354, "", "go")]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"250-a\r\n251 b\r\n",  # two replies' lines mixed
+        b"250-a\r\nMAIL FROM:<x>\r\n",
+        b"25 ok\r\n",
+        b"2500 ok\r\n",
+        b"250ok\r\n",
+        b"250_ok\r\n",
+        b"150 no\r\n",
+        b"650 no\r\n",
+        b"2_5 no\r\n",
+        b"\r\n",
+        b"250 ok\n",
+        b"250 a\rb\r\n",
+        b"250 " + b"x" * 3000 + b"\r\n",
+        b"250-x\r\n" * 40,
+        "٢٥٠ ok\r\n".encode(),  # digits, but not the wire's
+    ],
+)
+def test_what_no_server_may_send(data: bytes) -> None:
+    with pytest.raises(RemoteError):
+        replies([data])
+    with pytest.raises(RemoteError):
+        replies([data[i : i + 1] for i in range(len(data))])
+
+
+# -- writing replies -------------------------------------------------------------------------------------------
+
+
+def test_replies_are_written_with_the_enhanced_code_on_each_line() -> None:
+    assert write_reply(Reply(250, "2.1.0", "ok")) == b"250 2.1.0 ok\r\n"
+    assert write_reply(Reply(214, "2.0.0", "a\nb")) == b"214-2.0.0 a\r\n214 2.0.0 b\r\n"
+    assert write_reply(Reply(354, "", "go")) == b"354 go\r\n"
+
+
+@pytest.mark.parametrize("text", ["a\r\n250 b", "a\rb", "nul\0", "esc\x1b[2J", "\x85next", "\u2028line"])
+def test_text_cannot_break_out_of_its_line(text: str) -> None:
+    for utf8 in (False, True):
+        wire = write_reply(Reply(550, "5.1.1", text), utf8)
+        assert wire.endswith(b"\r\n")
+        for line in wire[:-2].split(b"\r\n"):
+            assert line.startswith((b"550-5.1.1", b"550 5.1.1"))
+            assert not any(octet < 32 or octet == 127 for octet in line)
+
+
+def test_utf8_only_where_it_was_asked_for() -> None:
+    reply = Reply(250, "2.1.5", "任平 <任平@新浪.com>")
+    assert write_reply(reply).isascii()
+    assert "任平" in write_reply(reply, True).decode()
+
+
+def test_long_text_is_continued_within_512_octets() -> None:
+    wire = write_reply(Reply(550, "5.7.1", "because " * 200))
+    got = wire[:-2].split(b"\r\n")
+    assert len(got) > 2
+    assert all(len(line) + 2 <= 512 for line in got)
+    assert all(line.startswith(b"550-5.7.1 ") for line in got[:-1])
+    assert got[-1].startswith(b"550 5.7.1 ")
+
+
+@pytest.mark.parametrize("code", [0, 99, 100, 199, 600, 1000])
+def test_only_reply_codes_are_written(code: int) -> None:
+    with pytest.raises(LocalError):
+        write_reply(Reply(code, "", "x"))
+
+
+@given(
+    st.sampled_from([211, 250, 354, 421, 450, 550]),
+    st.text(st.characters(codec="ascii", min_codepoint=32), max_size=700),
+)
+def test_what_is_written_is_read_back(code: int, text: str) -> None:
+    (reply,) = replies([write_reply(Reply(code, "", text))])
+    escaped = text.replace("\x7f", r"\x{7F}")
+    assert reply.code == code
+    assert "".join(reply.text.split()) == "".join(escaped.split()) or reply.enhanced
