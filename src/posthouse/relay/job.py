@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from posthouse.spool.queue import Message
 from posthouse.words import Address, Content, Envelope, Outcome, Recipient
 
-__all__ = ["Deliverer", "Job", "NoRoute", "Route", "Router"]
+__all__ = ["Deliverer", "InstantDeliverer", "Job", "NoRoute", "Route", "Router"]
 
 
 class Job(NamedTuple):
@@ -31,12 +31,20 @@ class Deliverer(Protocol):
         """Attempt ``job`` at ``target`` (a domain, a ``host:port``, a path; see ``Route``).
 
         One outcome for each recipient, in their order.  Whatever the other side does is an outcome; an exception
-        is a fault of ours, and the worker turns it into *deferred*.
+        is a fault of ours, and the worker turns it into *deferred*.  Cancelled, it ends what it holds open.
         """
         ...
 
     async def close(self) -> None:
         """Finish idle sessions; nothing is under way any more."""
+        ...
+
+
+class InstantDeliverer(Deliverer, Protocol):
+    """A deliverer that is sometimes done at once.  The worker looks for the method, and then needs no task."""
+
+    def deliver_now(self, job: Job, target: str) -> Sequence[Outcome] | None:
+        """As ``deliver``, without waiting for anything; None if it would have to, and then nothing was done."""
         ...
 
 

@@ -240,8 +240,8 @@ class Queue(Protocol):
         ...
 
     async def renew(self, works: Sequence[Work], until: float) -> None:
-        """Keep leases until a later time: an attempt may take longer than any lease should.  A lease that was lost
-        meanwhile stays lost."""
+        """Keep leases until a later time: an attempt may take longer than any lease should.  From then on their work
+        is ``work._replace(until=until)``.  A lease that was lost meanwhile stays lost."""
         ...
 
     async def release(self, work: Work) -> None:

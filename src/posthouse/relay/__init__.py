@@ -1,0 +1,38 @@
+"""Moves mail on: where it goes, when it is tried again, who delivers it, and what is recorded of it."""
+
+from posthouse.relay.job import Deliverer, InstantDeliverer, Job, NoRoute, Route, Router
+from posthouse.relay.local import DiscardDeliverer, Keeper, MailboxDeliverer
+from posthouse.relay.maildir import MaildirDeliverer, expand_path
+from posthouse.relay.nexthop import Exchange, Hops, IsSelf, NoHops, Ourselves, next_hops
+from posthouse.relay.recorder import Log
+from posthouse.relay.router import Rule, Table
+from posthouse.relay.schedule import Schedule
+from posthouse.relay.smtp import LmtpDeliverer, SmtpDeliverer
+from posthouse.relay.worker import Worker
+
+__all__ = [
+    "Deliverer",
+    "DiscardDeliverer",
+    "Exchange",
+    "Hops",
+    "InstantDeliverer",
+    "IsSelf",
+    "Job",
+    "Keeper",
+    "LmtpDeliverer",
+    "Log",
+    "MailboxDeliverer",
+    "MaildirDeliverer",
+    "NoHops",
+    "NoRoute",
+    "Ourselves",
+    "Route",
+    "Router",
+    "Rule",
+    "Schedule",
+    "SmtpDeliverer",
+    "Table",
+    "Worker",
+    "expand_path",
+    "next_hops",
+]

@@ -1,0 +1,129 @@
+"""Recording what became of an attempt, durably and without hurry.
+
+One transaction for each attempt (``settle`` says what goes into it).  On the hot path it costs no task: the queue's own
+future is all there is.  If the queue cannot take the record now, it is offered again for about two minutes, less than
+a lease; after that the lease runs out and the attempt is made again, which may duplicate but not lose.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from random import Random
+from typing import Any, Protocol
+
+from posthouse.net import Clock
+from posthouse.relay.schedule import Schedule
+from posthouse.relay.settle import settle
+from posthouse.spool.queue import Queue, Settlement, State, Waiting, Work
+from posthouse.words import Outcome
+
+__all__ = ["Log", "Recorder"]
+
+_TRIES = 7  # with pauses of 1, 2, 4 … 64 seconds before them
+
+
+class Log(Protocol):
+    """Where the relay tells what it does: an event's name, and facts."""
+
+    def __call__(self, event: str, /, **facts: object) -> None: ...
+
+
+class Recorder:
+    """Records for one worker; ``under_way`` is what has not ended yet, errands of the worker included.
+
+    ``moved`` is called when something ended, ``falls_due`` with the time at which a recipient is to be tried again.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        clock: Clock,
+        schedule: Schedule,
+        random: Random,
+        log: Log | None,
+        *,
+        moved: Callable[[], None],
+        falls_due: Callable[[float], None],
+    ) -> None:
+        self.under_way: set[asyncio.Future[None]] = set()
+        self._queue = queue
+        self._clock = clock
+        self._schedule = schedule
+        self._random = random
+        self._log = log
+        self._moved = moved
+        self._falls_due = falls_due
+
+    def record(self, work: Work, ends: Sequence[tuple[Waiting, Outcome]]) -> asyncio.Future[None]:
+        """Begin to record how some or all recipients of ``work`` ended; the others stay leased."""
+        now = self._clock.time()
+        if len(ends) < len(work.recipients):
+            work = work._replace(recipients=tuple(waiting for waiting, _ in ends))
+        settlements = [
+            settle(work.message, waiting, outcome, self._schedule, now, self._random) for waiting, outcome in ends
+        ]
+        record = asyncio.ensure_future(self._queue.record(work, settlements))
+        self.under_way.add(record)
+        record.add_done_callback(partial(self._recorded, work, settlements))
+        for settlement in settlements:
+            if settlement.state is State.WAITING:
+                self._falls_due(settlement.due)
+            if self._log is not None:
+                event, facts = _event(work, settlement)
+                self._log(event, **facts)
+        return record
+
+    def errand(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run something beside the attempts."""
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self.under_way.add(task)
+        task.add_done_callback(self._returned)
+
+    def fault(self, what: str, error: BaseException) -> None:
+        """Tell the log of a fault of ours or of the storage; ``error`` is for whoever wants its traceback."""
+        if self._log is not None:
+            self._log("fault", reason=f"{what}: {type(error).__name__}: {error}", error=error)
+
+    def _recorded(self, work: Work, settlements: Sequence[Settlement], record: asyncio.Future[None]) -> None:
+        self.under_way.discard(record)
+        error = None if record.cancelled() else record.exception()
+        if error is not None:
+            self.fault(f"the outcome of {work.message.id} could not be recorded; trying again", error)
+            self.errand(self._again(work, settlements))
+        self._moved()
+
+    async def _again(self, work: Work, settlements: Sequence[Settlement]) -> None:
+        last: Exception | None = None
+        for tried in range(_TRIES):
+            await self._clock.sleep(2.0**tried)
+            try:
+                await self._queue.record(work, settlements)
+                return
+            except Exception as error:
+                last = error
+        if last is not None:
+            self.fault(f"the outcome of {work.message.id} was not recorded; it will be attempted again", last)
+
+    def _returned(self, task: asyncio.Future[None]) -> None:
+        self.under_way.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fault("an errand of the worker failed", error)
+        self._moved()
+
+
+def _event(work: Work, settlement: Settlement) -> tuple[str, dict[str, object]]:
+    """A settlement as the log has it."""
+    outcome = settlement.outcome
+    facts: dict[str, object] = {
+        "id": work.message.id,
+        "recipient": str(outcome.recipient.address),
+        "destination": work.destination,
+        "peer": outcome.peer,
+        "reply": "" if outcome.reply is None else str(outcome.reply),
+        "reason": outcome.reason,
+    }
+    if settlement.state is State.WAITING:
+        facts["again"] = settlement.due
+    return ("held" if settlement.state is State.HELD else outcome.result.value), facts

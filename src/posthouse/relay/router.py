@@ -1,0 +1,137 @@
+"""Where a recipient goes: a table of rules, the most specific one wins.
+
+A rule is a value: which domains, which deliverer, which target.  The table is built from today's configuration and
+asked at each attempt; nothing of its answer is stored with the mail, so a corrected configuration moves mail that
+was queued under the wrong one.
+
+The key is the recipient's domain in A-labels and lower case.  For it are tried: the domain itself; ``*.parent`` for
+each parent, nearest first; ``*``; and last the default, which in a relay is the domain's own mail exchangers.  A
+domain that is ours is a rule like any other, so ``[[route]] to = "*"`` never takes it away: it is less specific.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from posthouse.protocol.grammar import GrammarError, domain_to_ascii
+from posthouse.relay.job import Deliverer, NoRoute, Route
+from posthouse.words import Address, LocalError, Outcome, Recipient, Reply, Result, SettingError
+
+__all__ = ["Rule", "Table"]
+
+
+class Rule(NamedTuple):
+    """Where the mail of some domains goes.
+
+    ``pattern`` is a domain (A-labels or U-labels) or address literal, ``*.domain`` for all below it, or ``*``.
+    ``target`` is what the deliverer is given (see its own description): the same for all (a ``host:port``), or worked
+    out for each address (a mailbox's name, a Maildir's path), or, left out, the recipient's domain, which the SMTP
+    deliverer looks up in the DNS.  A target that cannot be worked out raises ``LocalError`` (this address can have
+    none) or ``SettingError``.  ``reason`` names the rule for people.
+    """
+
+    pattern: str
+    deliverer: Deliverer
+    target: str | Callable[[Address], str] | None = None
+    reason: str = ""
+
+
+class Table:
+    """A ``Router`` made of rules.
+
+    ``default`` takes what no rule matches (its pattern is not looked at); None leaves such recipients waiting, for
+    an installation that sends nothing outside.  ``home`` is the domain of addresses that have none (``<Postmaster>``,
+    RFC 5321 §4.5.1).  Raises ``SettingError`` if two rules have the same pattern or a pattern is no domain.
+    """
+
+    __slots__ = ("_default", "_exact", "_home", "_under")
+
+    def __init__(self, rules: Iterable[Rule] = (), default: Rule | None = None, *, home: str = "") -> None:
+        self._exact: dict[str, Rule] = {}
+        self._under: dict[str, Rule] = {}
+        self._default = default
+        self._home = _ascii(home)
+        for rule in rules:
+            table, name = self._place(rule.pattern)
+            if name in table:
+                raise SettingError(
+                    f'two rules for "{rule.pattern}": {table[name].reason or "one"} and {rule.reason or "another"}',
+                    remedy="keep one of them",
+                )
+            table[name] = rule
+
+    def _place(self, pattern: str) -> tuple[dict[str, Rule], str]:
+        """The dictionary and key for a pattern; the key of ``*`` is "", the parent of all."""
+        if pattern == "*":
+            return self._under, ""
+        table, domain = (self._under, pattern[2:]) if pattern.startswith("*.") else (self._exact, pattern)
+        try:
+            name = _ascii(domain, strict=True)
+        except GrammarError as error:
+            raise SettingError(f'"{pattern}" is not a domain: {error}', remedy=_REMEDY) from error
+        return table, name
+
+    def destination(self, address: Address) -> str:
+        """The recipient's domain in A-labels and lower case; the home domain where it has none."""
+        return _ascii(address.domain) or self._home
+
+    def route(self, recipient: Recipient) -> Route | NoRoute:
+        """The way for one recipient."""
+        domain = self.destination(recipient.address)
+        rule = self.match(domain)
+        if rule is None:
+            return NoRoute(_no_rule(recipient, domain))
+        if rule.target is None:
+            return Route(rule.deliverer, domain, rule.reason)
+        if isinstance(rule.target, str):
+            return Route(rule.deliverer, rule.target, rule.reason)
+        try:
+            return Route(rule.deliverer, rule.target(recipient.address), rule.reason)
+        except LocalError as error:
+            reply = Reply(550, "5.1.3", "no mailbox can have this address")
+            return NoRoute(Outcome(recipient, Result.FAILED, reply, str(error)))
+        except SettingError as error:
+            reply = Reply(451, "4.3.5", "the route of this mail is not usable")
+            return NoRoute(Outcome(recipient, Result.DEFERRED, reply, str(error)))
+
+    def match(self, domain: str) -> Rule | None:
+        """The rule for a domain as ``destination`` gives it, or None."""
+        rule = self._exact.get(domain)
+        if rule is not None:
+            return rule
+        if not self._under:
+            return self._default
+        parent = "" if domain.startswith("[") else domain
+        while parent:
+            _, _, parent = parent.partition(".")
+            rule = self._under.get(parent)
+            if rule is not None:
+                return rule
+        return self._under.get("", self._default)
+
+
+_REMEDY = 'write a domain ("example.org"), "*.domain" for all below it, or "*"'
+
+
+def _ascii(domain: str, *, strict: bool = False) -> str:
+    """A-labels, lower case.  A name that has none (it can only come from a spool of other days) stays as it is, so
+    that its mail is attempted and explained, unless ``strict``, which raises ``GrammarError``."""
+    if domain.isascii() and not strict:
+        return domain.lower()
+    try:
+        return domain_to_ascii(domain).lower()
+    except GrammarError:
+        if strict:
+            raise
+        return domain.lower()
+
+
+def _no_rule(recipient: Recipient, domain: str) -> Outcome:
+    """No rule matches and there is no default: our configuration's business, so the mail waits for a better one."""
+    return Outcome(
+        recipient,
+        Result.DEFERRED,
+        Reply(451, "4.4.4", f"no route to {domain or recipient.address.local}"),
+        f'no rule says where mail for "{domain}" goes; add a [[domain]] or a [[route]] for it',
+    )

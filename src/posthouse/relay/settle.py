@@ -1,0 +1,68 @@
+"""What an attempt means for the queue: from outcomes to settlements, without a clock or a disk.
+
+    =========  =====================================================================================================
+    outcome    what is recorded
+    =========  =====================================================================================================
+    delivered  DELIVERED: settled for good
+    deferred   WAITING until the schedule's next time; HELD when the schedule gives up
+    ambiguous  as deferred: the other side may have it, so the next attempt may be a second copy (RFC 1047), and the
+               reason says so
+    failed     HELD, with the reason
+    =========  =====================================================================================================
+
+HELD and not FAILED, because FAILED lets a message be forgotten, and a message that cannot be delivered must never
+vanish: as long as no report goes back to its sender, it stays in the queue where an operator sees it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from random import Random
+
+from posthouse.relay.job import NoRoute, Route, Router
+from posthouse.relay.schedule import Schedule
+from posthouse.spool.queue import Message, Settlement, State, Waiting, Work
+from posthouse.words import Outcome, Recipient, Reply, Result
+
+__all__ = ["all_of", "settle", "split"]
+
+
+def settle(
+    message: Message, waiting: Waiting, outcome: Outcome, schedule: Schedule, now: float, random: Random
+) -> Settlement:
+    """What to record of one recipient after an attempt that ended with ``outcome`` at ``now``."""
+    if outcome.result is Result.DELIVERED:
+        return Settlement(waiting.key, State.DELIVERED, now, outcome)
+    if outcome.result is Result.FAILED:
+        return Settlement(waiting.key, State.HELD, now, outcome)
+    attempts = waiting.attempts + 1
+    due = schedule.next_attempt(attempts, message.received, now, random)
+    if due is None:
+        days = (now - message.received) / 86_400
+        reason = f"gave up after {attempts} attempts in {days:.1f} days; the last: {outcome.reason}"
+        return Settlement(waiting.key, State.HELD, now, outcome._replace(result=Result.FAILED, reason=reason))
+    if outcome.result is Result.AMBIGUOUS:
+        outcome = outcome._replace(reason=f"{outcome.reason}; trying again, which may make a second copy")
+    return Settlement(waiting.key, State.WAITING, due, outcome)
+
+
+def split(work: Work, router: Router) -> tuple[list[tuple[Route, Work]], list[tuple[Waiting, Outcome]]]:
+    """Part leased work by the way each recipient goes: the ways with their recipients, and those without a way."""
+    ways: dict[tuple[int, str], tuple[Route, list[Waiting]]] = {}
+    stranded: list[tuple[Waiting, Outcome]] = []
+    for waiting in work.recipients:
+        way = router.route(waiting.recipient)
+        if isinstance(way, NoRoute):
+            stranded.append((waiting, way.outcome))
+        else:
+            ways.setdefault((id(way.deliverer), way.target), (way, []))[1].append(waiting)
+    if len(ways) == 1 and not stranded:
+        return [(route, work) for route, _ in ways.values()], stranded
+    return [(route, work._replace(recipients=tuple(some))) for route, some in ways.values()], stranded
+
+
+def all_of(
+    recipients: Sequence[Recipient], result: Result, reason: str, reply: Reply | None = None, peer: str = ""
+) -> tuple[Outcome, ...]:
+    """The same end for each of some recipients."""
+    return tuple(Outcome(recipient, result, reply, reason, peer) for recipient in recipients)
