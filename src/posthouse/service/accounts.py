@@ -18,8 +18,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_mailbox
+from posthouse.service.model import Config, Domain
 from posthouse.service.names import Delivery
-from posthouse.service.settings import Config, Domain
 from posthouse.words import Address, Envelope, Notify, OriginalRecipient, Recipient
 
 __all__ = ["Directory", "Expanded", "Foreign", "Local", "Moved", "Resolution", "Unknown", "expand_envelope"]

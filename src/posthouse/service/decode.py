@@ -1,4 +1,4 @@
-"""A TOML table into a struct of ``service.settings``, with everything that is wrong found at once.
+"""A TOML table into a struct of ``service.model``, with everything that is wrong found at once.
 
 A person who corrects one mistake wants to be told of the other four as well; so nothing here stops at the first
 fault.  Each becomes one ``SettingError``: the place (``posthouse.toml: listener[1].bind``), the cause and the remedy;

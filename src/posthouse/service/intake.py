@@ -141,14 +141,16 @@ class Deposit:
         now = reception.clock.time()
         try:
             for envelope, receipt in zip(self._envelopes, self._receipts, strict=True):
+                destinations = [reception.destination(each.address) for each in envelope.recipients]
+                until = reception.claim(destinations)
                 stored = await receipt.commit(
                     envelope,
-                    [reception.destination(each.address) for each in envelope.recipients],
+                    destinations,
                     received=now,
                     due=now,
                     source=self._source,
-                    owner=reception.owner,
-                    until=now + reception.lease if reception.owner else 0.0,
+                    owner=reception.owner if until else "",
+                    until=until,
                 )
                 reception.stored(stored)
         except StorageError as error:

@@ -17,7 +17,7 @@ lmtp        everybody who can connect                                nobody (550
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 from posthouse.net.clock import Clock
@@ -26,7 +26,7 @@ from posthouse.server.policy import Answer, Intake, Peer
 from posthouse.service import inquiries
 from posthouse.service.accounts import Directory, Expanded, Foreign, Local, Moved, expand_envelope
 from posthouse.service.intake import TOO_LARGE, Deposit, storage_verdict
-from posthouse.service.settings import Config, Listener
+from posthouse.service.model import Config, Listener
 from posthouse.spool.queue import Queue, Stored
 from posthouse.words import Address, Envelope, Reply, StorageError, Verdict
 
@@ -90,8 +90,8 @@ class Reception:
     """A listener's ``PolicyFactory``, and what its sessions share.
 
     ``destination`` gives the queue's key for an address; ``stored`` is told of each promised message (to wake the
-    relay), with the leases if ``owner`` asks for them, for ``lease`` seconds.  ``free`` gives the octets that are free
-    where mail is stored.
+    relay).  ``claim`` says until when the relay named ``owner`` will have new mail for these destinations leased to it
+    from the start (0.0: it will not).  ``free`` gives the octets that are free where mail is stored.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Reception:
         usage: Usage | None = None,
         free: Callable[[], int] | None = None,
         owner: str = "",
-        lease: float = 0.0,
+        claim: Callable[[Sequence[str]], float] = lambda destinations: 0.0,
     ) -> None:
         self.config = config
         self.listener = listener
@@ -120,7 +120,7 @@ class Reception:
         self.clock = clock
         self.destination = destination
         self.owner = owner
-        self.lease = lease
+        self.claim = claim
         self.usage = usage or Usage(queue, clock)
         self.draining = False
         self.log = log

@@ -233,7 +233,8 @@ class Dns(Struct, frozen=True, kw_only=True):
         forms.NAMESERVERS,
         Meta(description="Which servers to ask, `address` or `address:port`; left out, the system's."),
     ] = ()
-    timeout: Annotated[float, forms.DURATION, Meta(description="How long to wait for an answer in all.")] = 10.0
+    timeout: Annotated[float, forms.DURATION, Meta(description="How long to wait for an answer, for each try.")] = 3.0
+    tries: Annotated[int, forms.at_least(1, 20), Meta(description="How often silent servers are asked.")] = 3
 
 
 class Config(Struct, frozen=True, kw_only=True):

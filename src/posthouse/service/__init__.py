@@ -1,0 +1,27 @@
+"""The whole: configuration, accounts, reception, operations, and the wiring that joins them."""
+
+from posthouse.service.accounts import Directory
+from posthouse.service.config import ConfigError, SettingDoc, advice, default_config, load, parse, settings
+from posthouse.service.control import OPERATIONS, Context, Operation, Parameter
+from posthouse.service.model import Config
+from posthouse.service.observe import Dialogue, Line, Log, Recorder
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "Context",
+    "Dialogue",
+    "Directory",
+    "Line",
+    "Log",
+    "OPERATIONS",
+    "Operation",
+    "Parameter",
+    "Recorder",
+    "SettingDoc",
+    "advice",
+    "default_config",
+    "load",
+    "parse",
+    "settings",
+]

@@ -1,0 +1,147 @@
+"""Parts the tests of this room share: a queue that only receives, and a policy made from a configuration's text."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+from posthouse.net.clock import SystemClock
+from posthouse.protocol.commands import Greet
+from posthouse.server.policy import Peer
+from posthouse.service.accounts import Directory
+from posthouse.service.config import parse
+from posthouse.service.reception import Door, Reception
+from posthouse.spool.queue import Inbox, Message, Stored
+from posthouse.words import Address, Envelope, Recipient, Reply, StorageError, Verdict
+
+
+class Receiving:
+    """A receipt that keeps what it is given; ``write_error`` and ``commit_error`` are raised where they are set."""
+
+    def __init__(self, spool: Spool, number: int) -> None:
+        self.spool = spool
+        self.id = f"Q{number}"
+        self.content = b""
+        self.ended = ""
+
+    @property
+    def size(self) -> int:
+        return len(self.content)
+
+    def write(self, chunk: bytes) -> Awaitable[None] | None:
+        assert not self.ended
+        if self.spool.write_error is not None and self.content:
+            raise self.spool.write_error
+        self.content += chunk
+        return self._late() if self.spool.late_error is not None and len(self.content) > 1000 else None
+
+    async def _late(self) -> None:
+        assert self.spool.late_error is not None
+        raise self.spool.late_error
+
+    async def commit(self, envelope: Envelope, destinations: Sequence[str], **rest: Any) -> Stored:
+        assert not self.ended
+        if self.spool.commit_error is not None:
+            raise self.spool.commit_error
+        self.ended = "committed"
+        message = Message(self.id, envelope, rest["received"], self.size, rest["source"])
+        self.spool.stored.append((message, self.content, tuple(destinations)))
+        return Stored(message)
+
+    def abort(self) -> None:
+        self.ended = self.ended or "aborted"
+
+
+class Spool:
+    """As much of a queue as reception sees."""
+
+    def __init__(self) -> None:
+        self.receipts: list[Receiving] = []
+        self.stored: list[tuple[Message, bytes, tuple[str, ...]]] = []
+        self.inbox_sizes: dict[str, int] = {}
+        self.asked = 0
+        self.write_error: StorageError | None = None
+        self.late_error: StorageError | None = None
+        self.commit_error: StorageError | None = None
+
+    def receive(self) -> Receiving:
+        receipt = Receiving(self, len(self.receipts) + 1)
+        self.receipts.append(receipt)
+        return receipt
+
+    async def inboxes(self) -> list[Inbox]:
+        self.asked += 1
+        return [Inbox(name, 1, octets) for name, octets in self.inbox_sizes.items()]
+
+
+class Desk:
+    """A reception for the first listener of a configuration, and whatever it told."""
+
+    def __init__(self, text: str, *, free: int = 1 << 40) -> None:
+        config = parse(text)
+        self.spool = Spool()
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.woken: list[Stored] = []
+        self.free = free
+        self.reception = Reception(
+            config,
+            config.listener[0],
+            directory=Directory(config),
+            queue=self.spool,  # type: ignore[arg-type]
+            clock=SystemClock(),
+            destination=lambda address: address.domain,
+            stored=self.woken.append,
+            log=lambda event, /, **fields: self.events.append((event, fields)),
+            free=lambda: self.free,
+        )
+
+    def door(self, host: str = "192.0.2.1", *, greet: str = "EHLO") -> Door:
+        """A session's policy, greeted."""
+        door = self.reception(Peer(host, 4000, "192.0.2.9", 25))
+        assert now(door.connected()).code == 220
+        assert now(door.greeted(Greet(greet, "client.example"))).code == 250
+        return door
+
+
+def now(answer: Any) -> Reply:
+    """The reply of an answer, which may have to be waited for."""
+    if isinstance(answer, Verdict):
+        return answer.reply
+
+    async def wait() -> Verdict:
+        async with asyncio.timeout(10):
+            verdict: Verdict = await answer
+            return verdict
+
+    return asyncio.run(wait()).reply
+
+
+def envelope(*recipients: str, sender: str = "me@example.com") -> Envelope:
+    """An envelope as a session has it after RCPT."""
+    local, _, domain = sender.rpartition("@")
+    return Envelope(Address(local, domain), tuple(Recipient(address(each)) for each in recipients))
+
+
+def address(text: str) -> Address:
+    local, _, domain = text.rpartition("@")
+    return Address(local, domain)
+
+
+def deposit(door: Door, to: Envelope, *chunks: bytes) -> list[Reply]:
+    """Bring a message in; the final replies."""
+
+    async def bring() -> list[Reply]:
+        async with asyncio.timeout(10):
+            intake = door.intake(to)
+            if isinstance(intake, Verdict):
+                return [intake.reply]
+            for chunk in chunks:
+                pressure = intake.write(chunk)
+                if pressure is not None:
+                    await pressure
+            answer = intake.commit()
+            verdicts = answer if isinstance(answer, tuple) else await answer
+            return [each.reply for each in verdicts]
+
+    return asyncio.run(bring())

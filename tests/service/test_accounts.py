@@ -1,0 +1,233 @@
+"""What an address of ours stands for, and what an expansion stores."""
+
+from __future__ import annotations
+
+import pytest
+
+from posthouse.service.accounts import Directory, Expanded, Foreign, Local, Moved, Unknown, expand_envelope
+from posthouse.service.config import ConfigError, default_config, parse
+from posthouse.words import Address, Envelope, Notify, OriginalRecipient, Recipient, Ret
+
+HOUSE = """
+hostname = "mail.example.org"
+
+[[domain]]
+name = "example.org"
+mailboxes = ["bob", "ann", "info"]
+aliases = { sales = ["bob", "sales@example.net"], info = ["info", "ann"], boss = ["Ann"], all = ["sales", "info"] }
+moved = { eve = "eve@example.net", mail = "boss" }
+paused = ["ann"]
+
+[domain.lists.team]
+members = ["bob", "zoe@example.net", "sales"]
+owner = "ann"
+
+[domain.lists.talk]
+members = ["zoe@example.net"]
+
+[[domain]]
+name = "例子.test"
+mailboxes = "any"
+aliases = { postmaster = ["root@example.org"] }
+paused = ["张三"]
+[[domain]]
+name = "hold.test"
+deliver = "discard"
+[[domain]]
+name = "gone.test"
+moved = { tom = "tom@example.net" }
+moved_action = "tell"
+"""
+
+
+def house(text: str = HOUSE) -> Directory:
+    return Directory(parse(text.replace("root@example.org", "bob@example.org")))
+
+
+def address(text: str) -> Address:
+    local, _, domain = text.rpartition("@")
+    return Address(local, domain)
+
+
+def ends(text: str) -> list[str]:
+    found = house().resolve(address(text))
+    assert isinstance(found, Expanded | Moved)
+    return [str(each.address) for each in found.targets]
+
+
+def test_mailboxes_in_any_case() -> None:
+    found = house().resolve(Address("BoB", "example.org"))
+    assert isinstance(found, Local)
+    assert found.mailbox == "bob@example.org"
+    assert not found.paused
+
+
+def test_nobody_and_foreign() -> None:
+    assert isinstance(house().resolve(Address("nobody", "example.org")), Unknown)
+    assert isinstance(house().resolve(Address("bob", "example.net")), Foreign)
+    assert isinstance(house().resolve(Address("bob", "sub.example.org")), Foreign)
+    assert isinstance(house().resolve(Address("bob", "[127.0.0.1]")), Foreign)
+
+
+def test_domains_in_either_spelling() -> None:
+    for domain in ("例子.test", "xn--fsqu00a.test"):
+        found = house().resolve(Address("李四", domain))
+        assert isinstance(found, Local)
+        assert found.mailbox == "李四@xn--fsqu00a.test"
+    paused = house().resolve(Address("张三", "例子.test"))
+    assert isinstance(paused, Local)
+    assert paused.paused
+
+
+def test_postmaster_always_exists() -> None:
+    directory = house()
+    for domain in ("example.org", "hold.test", "gone.test", "mail.example.org"):
+        found = directory.resolve(Address("PostMaster", domain))
+        assert isinstance(found, Local)
+        assert found.mailbox == f"postmaster@{domain}"
+    assert isinstance(directory.resolve(Address("postmaster", "例子.test")), Expanded)
+    assert directory.resolve(Address("Postmaster")).address == Address("postmaster", "example.org")
+
+
+def test_the_hosts_own_name_has_a_postmaster_and_nobody_else() -> None:
+    directory = Directory(parse('hostname = "mx.example.org"'))
+    assert isinstance(directory.resolve(Address("Postmaster")), Local)
+    assert isinstance(directory.resolve(Address("postmaster", "mx.example.org")), Local)
+    assert isinstance(directory.resolve(Address("bob", "mx.example.org")), Unknown)
+    assert isinstance(directory.resolve(Address("bob", "example.org")), Foreign)
+
+
+def test_any_and_discard_take_everybody() -> None:
+    assert isinstance(house().resolve(Address("whoever", "hold.test")), Local)
+    directory = Directory(default_config())
+    found = directory.resolve(Address("Who", "anywhere.test"))
+    assert isinstance(found, Local)
+    assert found.mailbox == "who@anywhere.test"
+
+
+def test_aliases_are_flat_and_without_duplicates() -> None:
+    assert ends("sales@example.org") == ["bob@example.org", "sales@example.net"]
+    assert ends("boss@example.org") == ["Ann@example.org"]
+    assert ends("all@example.org") == ["bob@example.org", "sales@example.net", "info@example.org", "ann@example.org"]
+
+
+def test_an_alias_that_names_itself_means_the_mailbox() -> None:
+    assert ends("info@example.org") == ["info@example.org", "ann@example.org"]
+
+
+def test_moved_mailboxes() -> None:
+    eve = house().resolve(Address("Eve", "example.org"))
+    assert isinstance(eve, Moved)
+    assert (str(eve.to), eve.action) == ("eve@example.net", "forward")
+    assert ends("mail@example.org") == ["Ann@example.org"]
+    tom = house().resolve(Address("tom", "gone.test"))
+    assert isinstance(tom, Moved)
+    assert tom.action == "tell"
+
+
+def test_lists_have_an_owner() -> None:
+    team = house().resolve(Address("team", "example.org"))
+    assert isinstance(team, Expanded)
+    assert str(team.owner) == "ann@example.org"
+    assert [str(each.address) for each in team.targets] == [
+        "bob@example.org",
+        "zoe@example.net",
+        "sales@example.net",
+    ]
+    talk = house().resolve(Address("talk", "example.org"))
+    assert isinstance(talk, Expanded)
+    assert str(talk.owner) == "postmaster@example.org"
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ('aliases = { a = ["b"], b = ["a"] }', "leads only to itself"),
+        ('aliases = { a = ["a"] }', "leads only to itself"),
+        ('aliases = { a = ["nobody"] }', "nobody of that name"),
+        ('moved = { a = "nobody" }', "nobody of that name"),
+        ('moved = { m = "m@y.test" }\nmoved_action = "tell"\naliases = { a = ["m"] }', "name m@y.test instead"),
+    ],
+)
+def test_names_that_lead_nowhere_are_mistakes(names: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        parse(f'[[domain]]\nname = "x.test"\n{names}')
+
+
+def test_loops_end() -> None:
+    text = '[[domain]]\nname = "x.test"\nmailboxes = ["c"]\naliases = { a = ["b", "c"], b = ["a"], d = ["b"] }'
+    directory = Directory(parse(text))
+    for name in ("a", "b", "d"):
+        found = directory.resolve(Address(name, "x.test"))
+        assert isinstance(found, Expanded)
+        assert [str(each.address) for each in found.targets] == ["c@x.test"]
+
+
+def envelope(*recipients: str | Recipient, sender: str | None = "me@example.com") -> Envelope:
+    everyone = tuple(each if isinstance(each, Recipient) else Recipient(address(each)) for each in recipients)
+    return Envelope(None if sender is None else address(sender), everyone, ret=Ret.HDRS, envid="id-1")
+
+
+def test_a_plain_envelope_is_stored_as_it_came() -> None:
+    given = envelope("Bob@example.org", "x@example.net")
+    (stored,) = expand_envelope(house(), given)
+    assert stored is given
+
+
+def test_the_domainless_postmaster_gets_a_domain() -> None:
+    (stored,) = expand_envelope(house(), envelope(Recipient(Address("Postmaster"))))
+    assert stored.recipients[0].address == Address("postmaster", "example.org")
+
+
+def test_duplicates_are_one_in_our_domains_only() -> None:
+    given = envelope("Bob@example.org", "bob@example.org", "Zoe@example.net", "zoe@example.net")
+    (stored,) = expand_envelope(house(), given)
+    assert [str(each.address) for each in stored.recipients] == [
+        "Bob@example.org",
+        "Zoe@example.net",
+        "zoe@example.net",
+    ]
+
+
+def test_one_address_inherits_all_that_was_asked() -> None:
+    asked = Notify.SUCCESS | Notify.FAILURE
+    (stored,) = expand_envelope(house(), envelope(Recipient(address("boss@example.org"), asked)))
+    assert stored.recipients == (
+        Recipient(Address("Ann", "example.org"), asked, OriginalRecipient("rfc822", "boss@example.org")),
+    )
+    assert (stored.ret, stored.envid) == (Ret.HDRS, "id-1")
+
+
+def test_several_addresses_inherit_all_but_success() -> None:
+    """RFC 3461 §5.2.7.3 (c); an original recipient that was given stays."""
+    original = OriginalRecipient("rfc822", "first@example.com")
+    asked = Recipient(address("sales@example.org"), Notify.SUCCESS | Notify.DELAY, original)
+    (stored,) = expand_envelope(house(), envelope(asked))
+    assert [(str(each.address), each.notify, each.orcpt) for each in stored.recipients] == [
+        ("bob@example.org", Notify.DELAY, original),
+        ("sales@example.net", Notify.DELAY, original),
+    ]
+    (stored,) = expand_envelope(house(), envelope(Recipient(address("sales@example.org"), Notify.SUCCESS)))
+    assert {each.notify for each in stored.recipients} == {Notify.NEVER}
+
+
+def test_a_list_is_sent_by_its_owner_and_inherits_nothing() -> None:
+    """RFC 3461 §5.2.7.1, RFC 5321 §3.9.2."""
+    asked = Recipient(address("team@example.org"), Notify.SUCCESS, OriginalRecipient("rfc822", "x@example.com"))
+    direct, listed = expand_envelope(house(), envelope("info@example.org", asked))
+    assert str(direct.sender) == "me@example.com"
+    assert str(listed.sender) == "ann@example.org"
+    assert (listed.ret, listed.envid) == (None, None)
+    assert {(each.notify, each.orcpt) for each in listed.recipients} == {(None, None)}
+
+
+def test_a_report_to_a_list_keeps_its_null_sender() -> None:
+    (stored,) = expand_envelope(house(), envelope("talk@example.org", sender=None))
+    assert stored.sender is None
+    assert [str(each.address) for each in stored.recipients] == ["zoe@example.net"]
+
+
+def test_an_expansion_beyond_ascii_needs_smtputf8() -> None:
+    text = '[[domain]]\nname = "x.test"\naliases = { zhang = ["张三@example.net"] }'
+    (stored,) = expand_envelope(Directory(parse(text)), envelope("zhang@x.test"))
+    assert stored.smtputf8

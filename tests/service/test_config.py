@@ -1,0 +1,280 @@
+"""The configuration file: the design's example works, and every mistake is told at once, in place, with a remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from posthouse.net.stream import Endpoint
+from posthouse.service.config import ConfigError, advice, default_config, load, parse, settings
+from posthouse.service.names import Delivery, Via
+from posthouse.words import SettingError
+
+DESIGN_EXAMPLE = """
+hostname = "mail.example.org"
+data_dir = "/var/lib/posthouse"
+
+[[listener]]
+bind = "127.0.0.1:2525"
+kind = "mx"                  # "mx" | "submission" | "lmtp"
+tls  = "off"                 # "off" | "starttls" | "implicit"
+
+[relay]
+trusted_networks = ["127.0.0.0/8", "::1/128"]
+
+[[domain]]
+name = "hold.test"           # a domain that is ours
+deliver = "discard"          # "maildir:PATH" | "mailbox" | "lmtp://host:port" | "discard" | "python:module:object"
+
+[[domain]]
+name = "sina.com"
+deliver = "maildir:/var/mail/{domain}/{local}"
+mailboxes = ["renping"]      # or "any"; left out, accounts and aliases decide ("discard" takes any); postmaster always exists
+
+[[route]]
+to  = "sink.test"            # a domain, "*.domain" or "*"
+via = "smtp://127.0.0.1:2600"   # or "mx", "smtps://user:pass@host", "lmtp://host:port"
+
+[console]
+bind = "127.0.0.1:8025"
+
+[spool]
+url = "sqlite"               # in data_dir; later "postgresql://…" for a cluster
+"""
+
+
+def faults(text: str) -> list[str]:
+    """The problems of a configuration, as people read them."""
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    assert str(caught.value) == "\n".join(str(each) for each in caught.value.problems)
+    return [str(each) for each in caught.value.problems]
+
+
+def only_fault(text: str) -> str:
+    (found,) = faults(text)
+    return found
+
+
+def test_the_designs_example() -> None:
+    config = parse(DESIGN_EXAMPLE)
+    assert config.hostname == "mail.example.org"
+    assert config.data_dir == "/var/lib/posthouse"
+    (listener,) = config.listener
+    assert (listener.bind, listener.kind, listener.tls) == (Endpoint("127.0.0.1", 2525), "mx", "off")
+    assert config.trusts("127.0.0.9")
+    assert config.trusts("::1")
+    assert not config.trusts("192.0.2.1")
+    hold, sina = config.domain
+    assert (hold.name, hold.deliver, hold.mailboxes) == ("hold.test", Delivery("discard"), None)
+    assert sina.deliver == Delivery("maildir", "/var/mail/{domain}/{local}")
+    assert sina.mailboxes == ("renping",)
+    (route,) = config.route
+    assert (route.to, route.via) == ("sink.test", Via("smtp", "127.0.0.1:2600"))
+    assert config.console.bind == Endpoint("127.0.0.1", 8025)
+
+
+def test_without_a_file_everything_is_caught_and_nothing_leaves() -> None:
+    config = default_config()
+    (listener,) = config.listener
+    assert listener.bind == Endpoint("127.0.0.1", 1025)
+    assert config.console.bind == Endpoint("127.0.0.1", 8025)
+    (domain,) = config.domain
+    assert (domain.name, domain.deliver, domain.mailboxes) == ("*", Delivery("mailbox"), ("any",))
+    assert config.route == ()
+    assert config.relay.trusted_networks == ()
+
+
+def test_an_empty_file_is_safe() -> None:
+    config = parse("")
+    assert all(each.bind.host == "127.0.0.1" for each in config.listener)
+    assert not config.trusts("127.0.0.1")
+    assert config.domain == ()
+    assert advice(config)
+
+
+def test_all_mistakes_are_told_together() -> None:
+    found = faults("""
+        hostnam = "mail.example.org"
+        [relay]
+        trusted_networks = ["127.0.0.0/8", "10.0.0.1/8", 7]
+        [[listener]]
+        bind = "127.0.0.1:25"
+        [[listener]]
+        bind = "nonsense"
+        [[domain]]
+        name = "example.org"
+        aliases = { info = ["bob", "a b"], sales = [] }
+    """)
+    assert [each.partition(": ")[2].partition(": ")[0] for each in found] == [
+        "hostnam",
+        "listener[1].bind",
+        "relay.trusted_networks[1]",
+        "relay.trusted_networks[2]",
+        "domain[0].aliases.info[1]",
+        "domain[0].aliases.sales",
+    ]
+    assert found[0] == 'posthouse.toml: hostnam: there is no such setting; did you mean "hostname"?'
+    assert all("; " in each for each in found), "each names its remedy"
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "words"),
+    [
+        ("hostname = 5", "hostname", "not text"),
+        ('hostname = "a b"', "hostname", "domain name"),
+        ('[[listener]]\nbind = ":25"', "listener[0].bind", "0.0.0.0:25"),
+        ('[[listener]]\nbind = "127.0.0.1:99999"', "listener[0].bind", "127.0.0.1:25"),
+        ('[[listener]]\nbind = "example.org:25"', "listener[0].bind", "no IP address"),
+        ('[[listener]]\nkind = "mx"', "listener[0].bind", "missing"),
+        ('[[listener]]\nbind = "127.0.0.1:1"\nkind = "mxx"', "listener[0].kind", '"mx"?'),
+        ('[[listener]]\nbind = "127.0.0.1:1"\ntls = "starttls"', "listener[0].tls", "not available in this version"),
+        ('[[listener]]\nbind = "127.0.0.1:1"\ntls = "implicit"', "listener[0].tls", "not available in this version"),
+        ('[[listener]]\nbind = "127.0.0.1:1"\nvrfy = "yes"', "listener[0].vrfy", "without quotes"),
+        ('[[listener]]\nbind = "127.0.0.1:1"\nmax_message_size = "1KB"', "listener[0].max_message_size", "65536"),
+        ('[[listener]]\nbind = "127.0.0.1:1"\nmax_recipients = true', "listener[0].max_recipients", "whole number"),
+        ('[listener]\nbind = "127.0.0.1:1"', "listener", "[[listener]]"),
+        ('[relay]\nretry_first = "soon"', "relay.retry_first", '"5m"'),
+        ('[relay]\nretry_first = "5h"', "relay.retry_first", "longer than the longest"),
+        ('[relay]\nsource = "example.org"', "relay.source", "no IP address"),
+        ('[[domain]]\nname = "x.test"\ndeliver = "python:a:b"', "domain[0].deliver", "not available in this version"),
+        ('[[domain]]\nname = "x.test"\ndeliver = "maildir:/m/{user}"', "domain[0].deliver", "{user}"),
+        ('[[domain]]\nname = "x.test"\ndeliver = "maildir:/m"', "domain[0].deliver", "{local}"),
+        ('[[domain]]\nname = "x.test"\ndeliver = "discard"\nquota = "1MB"', "domain[0].quota", "not counted"),
+        ('[[domain]]\nname = "x.test"\nmailboxes = "bob"', "domain[0].mailboxes", '"any"'),
+        ('[[domain]]\nname = "x.test"\npaused = ["bob"]', "domain[0].paused", "no mailbox"),
+        ('[[domain]]\nname = "x.test"\nmoved = { bob = "" }', "domain[0].moved.bob", "no mailbox"),
+        ('[[domain]]\nname = "x.test"\n[[domain]]\nname = "X.TEST"', "domain[1].name", "twice"),
+        ('[[domain]]\nname = "*"\naliases = { a = "b@x.test" }', "domain[0]", "need a domain"),
+        ('[[route]]\nto = "x.test"\nvia = "smtps://h"', "route[0].via", "not available in this version"),
+        ('[[route]]\nto = "x.test"\nvia = "smtp://u:p@h"', "route[0].via", "not available in this version"),
+        ('[[route]]\nto = "x.test"\n[[route]]\nto = "x.test"', "route[1].to", "keep one"),
+        ('[[domain]]\nname = "x.test"\n[[route]]\nto = "x.test"', "route[0].to", "ours"),
+        ('[[domain]]\nname = "*"\n[[route]]\nto = "*"', "route[0].to", "never used"),
+        ('[spool]\nurl = "postgresql://x"', "spool.url", "not available in this version"),
+        ('[spool]\nurl = "mysql"', "spool.url", '"sqlite"'),
+        ('[dns]\nnameservers = ["ns.example.org"]', "dns.nameservers[0]", "127.0.0.1:5353"),
+        ('[log]\nformat = "xml"', "log.format", '"json"'),
+        ("relay = 5", "relay", "not a table"),
+        (
+            '[[listener]]\nbind = "127.0.0.1:1"\n[[listener]]\nbind = "127.0.0.1:1"',
+            "listener[1].bind",
+            "another port",
+        ),
+    ],
+)
+def test_a_mistake(text: str, place: str, words: str) -> None:
+    found = only_fault(text)
+    assert found.startswith(f"posthouse.toml: {place}: ")
+    assert words in found
+    assert "; " in found, "it names its remedy"
+
+
+def test_text_that_is_not_toml_names_the_line() -> None:
+    assert "line 2" in only_fault('hostname = "x.test"\nrelay = =\n')
+
+
+def test_a_password_is_not_repeated_in_the_error() -> None:
+    assert "secret" not in only_fault('[[route]]\nto = "x.test"\nvia = "smtp://user:secret@host"')
+
+
+def test_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "house.toml"
+    with pytest.raises(ConfigError, match=r"house\.toml: the file cannot be read"):
+        load(path)
+    path.write_bytes(b'hostname = "\xff"')
+    with pytest.raises(SettingError, match="not UTF-8"):
+        load(path)
+    path.write_text(DESIGN_EXAMPLE)
+    assert load(path) == parse(DESIGN_EXAMPLE)
+
+
+def test_ways_of_writing() -> None:
+    config = parse("""
+        [[listener]]
+        bind = "[::1]:2525"
+        max_message_size = "10MB"
+        command_timeout = "5m"
+        [[listener]]
+        bind = "unix:/run/posthouse/lmtp"
+        kind = "lmtp"
+        data_timeout = 90
+        [[listener]]
+        bind = "127.0.0.1:0"
+        [[listener]]
+        bind = "127.0.0.1:0"
+        name = "mx"
+        [dns]
+        nameservers = ["127.0.0.1:5353", "192.0.2.53"]
+        [[domain]]
+        name = "例子.test"
+        deliver = "lmtp:/run/dovecot/lmtp"
+        mailboxes = ["Bob", "any"]
+        quota_action = "defer"
+        [[route]]
+        to = "*.Example.NET"
+        via = "smtp://[2001:db8::1]"
+    """)
+    first, second, third, fourth = config.listener
+    assert first.bind == Endpoint("::1", 2525)
+    assert (first.max_message_size, first.command_timeout) == (10_000_000, 300.0)
+    assert (second.bind, second.data_timeout) == (Endpoint("/run/posthouse/lmtp"), 90.0)
+    assert [first.name, second.name, third.name, fourth.name] == ["mx-2", "lmtp", "mx-3", "mx"]
+    assert config.dns.nameservers == (Endpoint("127.0.0.1", 5353), Endpoint("192.0.2.53", 53))
+    assert config.domain[0].name == "xn--fsqu00a.test"
+    assert config.domain[0].deliver == Delivery("lmtp", "/run/dovecot/lmtp")
+    assert config.domain[0].mailboxes == ("bob", "any")
+    assert config.route[0].to == "*.example.net"
+    assert config.route[0].via == Via("smtp", "[2001:db8::1]:25")
+
+
+@pytest.mark.parametrize(
+    ("host", "trusted"),
+    [
+        ("192.0.2.7", True),
+        ("::ffff:192.0.2.7", True),
+        ("192.0.3.7", False),
+        ("2001:db8::5", True),
+        ("fe80::1%eth0", False),
+        ("", True),
+        ("nonsense", False),
+    ],
+)
+def test_trust(host: str, trusted: bool) -> None:
+    assert parse('[relay]\ntrusted_networks = ["192.0.2.0/24", "2001:db8::/32"]').trusts(host) is trusted
+
+
+def test_every_setting_is_documented() -> None:
+    found = {each.path: each for each in settings()}
+    assert all(each.text.endswith(".") or each.text.endswith(")") for each in found.values())
+    assert all(each.type for each in found.values())
+    assert found["listener[].bind"].default == ""
+    assert found["listener[].kind"].type == '"mx" or "submission" or "lmtp"'
+    assert found["listener[].max_message_size"].default == '"50MiB"'
+    assert found["relay.retry_max"].default == '"4h"'
+    assert "domain[].lists.NAME.owner" in found
+
+
+def test_documented_defaults_are_the_real_ones() -> None:
+    """Writing each documented default into a file changes nothing."""
+    tables: dict[str, list[str]] = {}
+    for each in settings():
+        table, _, name = each.path.rpartition(".")
+        if each.default and "NAME" not in table:
+            tables.setdefault(table, []).append(f"{name} = {each.default}")
+    given = {"listener[]": 'bind = "127.0.0.1:1025"', "domain[]": 'name = "x.test"', "route[]": 'to = "y.test"'}
+    written, bare = [], []
+    for table, lines in tables.items():
+        header = f"[[{table.removesuffix('[]')}]]" if table.endswith("[]") else f"[{table}]"
+        need = given.get(table, "")
+        bare.append(f"{header}\n{need}")
+        own = [line for line in lines if not (table == "listener[]" and line.startswith("name"))]
+        written.append("\n".join([header, need, *own]))
+    assert parse("\n".join(written)) == parse("\n".join(bare))
+
+
+def test_a_config_travels_as_json() -> None:
+    text = msgspec.json.encode(parse(DESIGN_EXAMPLE), enc_hook=str)
+    assert b"mail.example.org" in text

@@ -1,0 +1,337 @@
+"""Who may do what at the door; each refusal has its reply code."""
+
+from __future__ import annotations
+
+import pytest
+
+from posthouse.protocol.commands import Mail, Rcpt
+from posthouse.server.policy import Peer
+from posthouse.words import Address, Reply, StorageBusy, StorageError, StorageFull, Verdict
+
+from .parts import Desk, address, deposit, envelope, now
+
+LISTENER = '[[listener]]\nbind = "127.0.0.1:0"\n'
+HOUSE = """
+[relay]
+trusted_networks = ["10.0.0.0/8"]
+[[domain]]
+name = "example.org"
+mailboxes = ["bob", "ann", "wen"]
+aliases = { info = ["bob", "zoe@example.net"] }
+moved = { eve = "eve@example.net" }
+paused = ["ann"]
+lists.team = { members = ["bob", "wen"] }
+[[domain]]
+name = "small.test"
+mailboxes = ["bob"]
+quota = 1000
+[[domain]]
+name = "later.test"
+mailboxes = ["bob"]
+quota = 1000
+quota_action = "defer"
+[[domain]]
+name = "gone.test"
+mailboxes = ["bob"]
+moved = { tom = "tom@example.net" }
+moved_action = "tell"
+"""
+TRUSTED = "10.1.2.3"
+
+
+def desk(settings: str = "", *, free: int = 1 << 40) -> Desk:
+    return Desk(f'hostname = "mx.example.org"\n{LISTENER}{settings}\n{HOUSE}', free=free)
+
+
+def rcpt(at: Desk, to: str, host: str = "192.0.2.1") -> Reply:
+    door = at.door(host)
+    assert now(door.mail(Mail(address("me@example.com")))) == Reply(250, "2.1.0", "Sender OK")
+    return now(door.rcpt(envelope(), Rcpt(address(to))))
+
+
+def test_the_banner_names_the_host() -> None:
+    door = desk().reception(Peer("192.0.2.1", 1))
+    assert now(door.connected()) == Reply(220, "", "mx.example.org ESMTP Posthouse")
+
+
+@pytest.mark.parametrize(
+    ("to", "code", "enhanced"),
+    [
+        ("bob@example.org", 250, "2.1.5"),
+        ("BOB@example.org", 250, "2.1.5"),
+        ("info@example.org", 250, "2.1.5"),
+        ("team@example.org", 250, "2.1.5"),
+        ("postmaster@small.test", 250, "2.1.5"),
+        ("Postmaster", 250, "2.1.5"),
+        ("eve@example.org", 251, "2.1.5"),
+        ("tom@gone.test", 551, "5.1.6"),
+        ("ann@example.org", 450, "4.2.1"),
+        ("nobody@example.org", 550, "5.1.1"),
+        ("x@example.net", 550, "5.7.1"),
+    ],
+)
+def test_recipients(to: str, code: int, enhanced: str) -> None:
+    at = desk()
+    reply = rcpt(at, to) if "@" in to else now(at.door().rcpt(envelope(), Rcpt(Address(to))))
+    assert (reply.code, reply.enhanced) == (code, enhanced)
+    refusals = [fields for event, fields in at.events if event == "refused"]
+    assert len(refusals) == (0 if reply.positive else 1)
+    assert all(each["reason"] for each in refusals)
+
+
+def test_where_a_mailbox_moved_to_is_said() -> None:
+    assert "<eve@example.net>" in rcpt(desk(), "eve@example.org").text
+    assert "<tom@example.net>" in rcpt(desk(), "tom@gone.test").text
+
+
+def test_trusted_networks_may_send_anywhere() -> None:
+    assert rcpt(desk(), "x@example.net", TRUSTED).code == 250
+    assert rcpt(desk(), "nobody@example.org", TRUSTED).code == 550
+
+
+def test_submission_is_for_trusted_networks() -> None:
+    at = desk('kind = "submission"')
+    assert now(at.door().mail(Mail(None))) == Reply(
+        530, "5.7.0", "Authentication required, and not available here"
+    )
+    assert rcpt(at, "x@example.net", TRUSTED).code == 250
+
+
+def test_lmtp_never_relays() -> None:
+    at = desk('kind = "lmtp"')
+    assert rcpt(at, "x@example.net", TRUSTED).code == 550
+    assert rcpt(at, "bob@example.org").code == 250
+
+
+def test_connections_are_counted() -> None:
+    at = desk("max_connections = 3\nmax_connections_per_host = 2")
+    first = at.door("192.0.2.1")
+    at.door("192.0.2.1")
+    refused = at.reception(Peer("192.0.2.1", 3))
+    assert now(refused.connected()).code == 421
+    refused.disconnected()  # was never counted in
+    at.door("192.0.2.2")
+    full = at.reception(Peer("192.0.2.3", 4))
+    assert now(full.connected()) == Reply(421, "4.7.0", "Too many connections; try again later")
+    full.disconnected()
+    first.disconnected()
+    first.disconnected()
+    at.door("192.0.2.3")
+    assert now(at.reception(Peer("192.0.2.3", 5)).connected()).code == 421
+
+
+def test_draining_sends_away() -> None:
+    at = desk()
+    at.reception.draining = True
+    assert now(at.reception(Peer("192.0.2.1", 1)).connected()).enhanced == "4.3.2"
+
+
+def test_a_declared_size_is_judged_at_mail() -> None:
+    at = desk("max_message_size = 65536")
+    door = at.door()
+    assert now(door.mail(Mail(None, size=65_536))).code == 250
+    reply = now(door.mail(Mail(None, size=65_537)))
+    assert (reply.code, reply.enhanced) == (552, "5.3.4")
+
+
+def test_a_low_disk_puts_mail_off() -> None:
+    assert now(desk(free=67_108_863).door().mail(Mail(None))).enhanced == "4.3.1"
+    at = desk(free=67_108_864 + 500)
+    assert now(at.door().mail(Mail(None, size=500))).code == 250
+    assert now(at.door().mail(Mail(None, size=501))) == Reply(452, "4.3.1", "No room for mail now; try again later")
+
+
+def test_too_many_recipients() -> None:
+    at = desk("max_recipients = 2")
+    door = at.door()
+    reply = now(door.rcpt(envelope("bob@example.org", "wen@example.org"), Rcpt(address("x@example.org"))))
+    assert (reply.code, reply.enhanced) == (452, "4.5.3")
+
+
+@pytest.mark.parametrize(("domain", "code", "enhanced"), [("small.test", 552, "5.2.2"), ("later.test", 452, "4.2.2")])
+def test_a_full_mailbox(domain: str, code: int, enhanced: str) -> None:
+    at = desk()
+    at.spool.inbox_sizes[f"bob@{domain}"] = 1000
+    reply = rcpt(at, f"bob@{domain}")
+    assert (reply.code, reply.enhanced) == (code, enhanced)
+
+
+def test_a_quota_counts_what_has_just_come() -> None:
+    at = desk()
+    assert rcpt(at, "bob@small.test").code == 250
+    deposit(at.door(), envelope("bob@small.test"), b"\r\n", b"x" * 998)
+    assert rcpt(at, "bob@small.test").code == 552
+    assert at.spool.asked == 1
+
+
+def test_a_declared_size_beyond_the_quota() -> None:
+    at = desk()
+    answer = at.door().rcpt(envelope()._replace(size=1001), Rcpt(address("bob@small.test")))
+    assert now(answer).code == 552
+
+
+# The content --------------------------------------------------------------------------------------------------------
+
+LETTER = b"Subject: hi\r\n\r\nhello\r\n"
+
+
+def test_a_letter_is_stored_behind_its_trace_field() -> None:
+    at = desk()
+    (reply,) = deposit(at.door(), envelope("bob@example.org"), LETTER[:10], LETTER[10:])
+    assert reply == Reply(250, "2.0.0", "Message queued as Q1")
+    ((message, content, destinations),) = at.spool.stored
+    trace, _, rest = content.partition(b"\r\nSubject")
+    assert trace.startswith(b"Received: from client.example ([192.0.2.1])\r\n\tby mx.example.org with ESMTP id Q1")
+    assert b"for <bob@example.org>" in trace
+    assert b"Subject" + rest == LETTER
+    assert message.source == "mx 192.0.2.1:4000"
+    assert destinations == ("example.org",)
+    assert [each.message for each in at.woken] == [message]
+    assert at.events[-1][0] == "accepted"
+
+
+def test_several_recipients_are_not_told_of_each_other() -> None:
+    at = desk()
+    deposit(at.door(greet="HELO"), envelope("bob@example.org", "wen@example.org"), LETTER)
+    content = at.spool.stored[0][1]
+    assert b" with SMTP id " in content
+    assert b"for <" not in content
+
+
+def test_too_large_a_letter_is_dropped_and_the_session_goes_on() -> None:
+    at = desk("max_message_size = 65536")
+    door = at.door()
+    (reply,) = deposit(door, envelope("bob@example.org"), LETTER, b"x" * 65_536, b"more")
+    assert (reply.code, reply.enhanced) == (552, "5.3.4")
+    assert at.spool.receipts[0].ended == "aborted"
+    assert deposit(door, envelope("bob@example.org"), LETTER)[0].code == 250
+    assert deposit(door, envelope("bob@example.org"), b"\r\n", b"x" * 65_534)[0].code == 250
+
+
+@pytest.mark.parametrize("piece", [1, 7, 100_000])
+@pytest.mark.parametrize(("hops", "code"), [(2, 250), (3, 554)])
+def test_going_in_circles(piece: int, hops: int, code: int) -> None:
+    at = Desk(LISTENER + HOUSE.replace("[relay]", "[relay]\nmax_hops = 3"))
+    letter = b"received: by x\r\n\twith y\r\n" * hops + b"Subject: hi\r\n\r\nReceived: in the body\r\n" * 9
+    chunks = [letter[start : start + piece] for start in range(0, len(letter), piece)]
+    (reply,) = deposit(at.door(), envelope("bob@example.org"), *chunks)
+    assert reply.code == code
+    assert code == 250 or reply.enhanced == "5.4.6"
+
+
+def test_going_in_circles_without_a_body() -> None:
+    at = Desk(LISTENER + HOUSE.replace("[relay]", "[relay]\nmax_hops = 3"))
+    assert deposit(at.door(), envelope("bob@example.org"), b"Received: x\r\n" * 3)[0].code == 554
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "enhanced"),
+    [(StorageFull("x"), 452, "4.3.1"), (StorageBusy("x"), 451, "4.3.0"), (StorageError("x"), 451, "4.3.0")],
+)
+@pytest.mark.parametrize("when", ["write_error", "late_error", "commit_error"])
+def test_storage_that_fails(when: str, error: StorageError, code: int, enhanced: str) -> None:
+    at = desk()
+    setattr(at.spool, when, error)
+    (reply,) = deposit(at.door(), envelope("bob@example.org"), LETTER, b"x" * 1000, b"y")
+    assert (reply.code, reply.enhanced) == (code, enhanced)
+    assert at.spool.receipts[0].ended == "aborted"
+    assert not at.woken
+
+
+def test_lmtp_answers_for_each_recipient() -> None:
+    at = desk('kind = "lmtp"')
+    to = envelope("bob@example.org", "wen@example.org", "info@example.org")
+    assert [each.code for each in deposit(at.door(greet="LHLO"), to, LETTER)] == [250, 250, 250]
+    at.spool.commit_error = StorageFull("x")
+    assert [each.code for each in deposit(at.door(greet="LHLO"), to, LETTER)] == [452, 452, 452]
+
+
+def test_an_alias_is_expanded_in_what_is_stored() -> None:
+    at = desk()
+    deposit(at.door(), envelope("info@example.org", "eve@example.org"), LETTER)
+    ((message, _, destinations),) = at.spool.stored
+    assert [str(each.address) for each in message.envelope.recipients] == [
+        "bob@example.org",
+        "zoe@example.net",
+        "eve@example.net",
+    ]
+    assert destinations == ("example.org", "example.net", "example.net")
+
+
+def test_a_list_and_a_mailbox_are_two_messages_with_one_answer() -> None:
+    at = desk()
+    (reply,) = deposit(at.door(), envelope("wen@example.org", "team@example.org"), LETTER)
+    assert reply.text == "Message queued as Q1"
+    (first, _, _), (second, content, _) = at.spool.stored
+    assert str(first.envelope.sender) == "me@example.com"
+    assert str(second.envelope.sender) == "postmaster@example.org"
+    assert b" id Q2" in content
+    assert content.endswith(LETTER)
+
+
+def test_a_vanished_peer_leaves_nothing() -> None:
+    at = desk()
+    intake = at.door().intake(envelope("bob@example.org"))
+    assert not isinstance(intake, Verdict)
+    intake.write(LETTER)
+    intake.abort()
+    assert at.spool.receipts[0].ended == "aborted"
+
+
+# Questions ----------------------------------------------------------------------------------------------------------
+
+
+def test_vrfy_and_expn_are_off() -> None:
+    door = desk().door()
+    reply = now(door.verify("bob"))
+    assert (reply.code, reply.enhanced) == (252, "2.5.0")
+    reply = now(door.expand("team"))
+    assert (reply.code, reply.enhanced) == (502, "5.5.1")
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ("wen", 250, "<wen@example.org>"),
+        ("<WEN@example.org>", 250, "<wen@example.org>"),
+        ("bob", 553, "<bob@small.test>"),
+        ("team@example.org", 250, "<team@example.org>"),
+        ("eve", 251, "<eve@example.net>"),
+        ("tom@gone.test", 551, "<tom@example.net>"),
+        ("nobody", 550, "Nobody"),
+        ("nobody@example.org", 550, "Nobody"),
+        ("a b@c@d", 550, "Nobody"),
+        ("x@example.net", 252, ""),
+        ("Postmaster", 250, "<postmaster@example.org>"),
+    ],
+)
+def test_vrfy(text: str, code: int, words: str) -> None:
+    reply = now(desk("vrfy = true").door().verify(text))
+    assert reply.code == code
+    assert words in reply.text
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ("team", 250, "<bob@example.org>\n<wen@example.org>"),
+        ("<team@example.org>", 250, "<bob@example.org>\n<wen@example.org>"),
+        ("info", 550, "not a mailing list"),
+        ("wen", 550, "not a mailing list"),
+        ("nobody", 550, "Nobody"),
+    ],
+)
+def test_expn(text: str, code: int, words: str) -> None:
+    reply = now(desk("expn = true").door().expand(text))
+    assert reply.code == code
+    assert words in reply.text
+
+
+def test_help() -> None:
+    door = desk().door()
+    summary = now(door.help(""))
+    assert summary.code == 211
+    assert "RCPT" in summary.text
+    assert now(door.help("rcpt")).code == 214
+    assert "RCPT TO:" in now(door.help("rcpt")).text
+    assert now(door.help("cooking")).code == 504
