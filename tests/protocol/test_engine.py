@@ -132,6 +132,14 @@ def test_a_known_command_that_is_switched_off() -> None:
     assert answer_all(receiver, b"EHLO x\r\nEXPN staff\r\n") == [250, 502]
 
 
+@pytest.mark.parametrize("line", [b"BDAT", b"BDAT x", b"BDAT +4 LAST", b"BDAT 0x4", b"BDAT 4 FIRST"])
+def test_a_chunk_of_unknown_length_ends_the_session(line: bytes) -> None:
+    receiver = greeted()
+    answer_all(receiver, b"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\n")
+    assert answer_all(receiver, line + b"\r\nQUIT\r\n") == [501]
+    assert receiver.next_event() is Pause.CLOSED
+
+
 def test_utf8_recipient_needs_smtputf8() -> None:
     plain = greeted()
     rcpt = "RCPT TO:<任平@新浪.com>\r\n".encode()

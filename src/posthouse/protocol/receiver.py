@@ -192,7 +192,9 @@ class Receiver:
 
     def _line(self) -> Event:
         authenticating = self.state is State.AUTHENTICATING
-        line = self._lines.line(self.limits.auth_line if authenticating else self.limits.command_line)
+        # An initial response can make AUTH's command line as long as any line of the exchange (RFC 4954 §4).
+        long = authenticating or (self.offer.auth and not self._authenticated)
+        line = self._lines.line(self.limits.auth_line if long else self.limits.command_line)
         if line is None:
             return Pause.NEED_DATA
         if isinstance(line, Fault):
@@ -206,7 +208,9 @@ class Receiver:
         try:
             command = parse_command(line, self._accepts, limits=self.limits)
         except CommandError as refusal:
-            return self._refuse(refusal.verb, refusal.reply)
+            # How many octets follow a BDAT that cannot be read is anybody's guess, and content must not be read as
+            # commands.
+            return self._refuse(refusal.verb, refusal.reply, fatal=refusal.verb == "BDAT")
         return self._legal(command)
 
     def _legal(self, command: Command) -> Event:

@@ -170,10 +170,12 @@ class Session:
             assert self._stream is not None
             self._stream.write(data)
 
-    def _end(self) -> None:
+    def _end(self, linger: float = 5.0) -> None:
+        """Close so that the last words arrive even if the client is still sending: for at most ``linger`` seconds
+        its octets are read and dropped (a reset would overtake our reply)."""
         self._forget()
         if self._stream is not None:
-            self._stream.close_gently()
+            self._stream.close_gently(linger)
 
     def _reply(self, reply: Reply) -> None:
         self._out.append(self._receiver.send(reply))
@@ -399,7 +401,7 @@ class Session:
             return
         self._out.append(self._receiver.close(reply))
         self._flush()
-        self._end()
+        self._end(linger=1.0)
 
     def check_time(self, now: float) -> None:
         """Called now and then: end the session if the client has been silent for too long, or content takes forever.
