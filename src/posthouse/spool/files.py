@@ -1,0 +1,202 @@
+"""Where things lie in the spool's directory, who owns what there, and what is left over at start.
+
+    data_dir/spool/queue.sqlite3      the rows (``schema``)
+                   content/q/<id>     large contents, in a directory named for the id's last letter
+                   tmp/<id>           contents still arriving
+                   owners/<slot>      one small file for each process, locked while it lives
+
+A process is known by its *slot*: the number of the owner file on which it holds the lock.  The slot is part of every
+queue id it makes and of every lease it takes.  The kernel drops the lock when the process ends, however it ends, so
+whether a file or a lease has a living owner is a question with an exact answer; process ids, which come back, are
+not asked.  Owner files are never removed: removing a locked file is a race, and there are at most 1024 small ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from posthouse.spool.durable import Durable
+from posthouse.spool.ids import WORKERS, number_of, text_of
+from posthouse.words import SettingError, StorageCorrupt
+
+__all__ = ["FileContent", "Layout", "Owner", "complaint_about", "prepare", "strays"]
+
+_SHELVES = "0123456789bcdfghjkmnpqrstvwxyz"
+
+
+class Layout(NamedTuple):
+    """The paths of one spool."""
+
+    root: str
+
+    @property
+    def database(self) -> str:
+        """The rows."""
+        return os.path.join(self.root, "queue.sqlite3")
+
+    @property
+    def content(self) -> str:
+        """Large contents, on shelves."""
+        return os.path.join(self.root, "content")
+
+    @property
+    def tmp(self) -> str:
+        """What is still arriving."""
+        return os.path.join(self.root, "tmp")
+
+    @property
+    def owners(self) -> str:
+        """One file for each process."""
+        return os.path.join(self.root, "owners")
+
+    def shelf(self, number: int) -> str:
+        """The directory of a content file."""
+        return os.path.join(self.root, "content", text_of(number)[-1])
+
+    def content_of(self, number: int) -> str:
+        """A content file."""
+        return os.path.join(self.shelf(number), text_of(number))
+
+    def temp_of(self, number: int) -> str:
+        """A content file before it has its lasting name."""
+        return os.path.join(self.root, "tmp", text_of(number))
+
+
+def prepare(layout: Layout, durable: Durable) -> None:
+    """Make the directories that are missing.  Raises ``SettingError`` if they cannot be made or written."""
+    root = layout.root
+    try:
+        data_dir = os.path.dirname(root)
+        os.makedirs(data_dir, 0o700, exist_ok=True)
+        shelves = [os.path.join(layout.content, letter) for letter in _SHELVES]
+        missing = [
+            path
+            for path in (root, layout.content, layout.tmp, layout.owners, *shelves)
+            if not os.path.isdir(path)
+        ]
+        for path in missing:
+            durable.make_directory(path)
+        for parent in dict.fromkeys(os.path.dirname(path) for path in reversed(missing)):
+            durable.sync_directory(parent)
+        if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, "it may not be written by this user")
+    except OSError as error:
+        raise SettingError(
+            f"the spool's directory cannot be used: {error.strerror or error}",
+            where=root,
+            remedy="set data_dir to a directory that this user may write",
+        ) from error
+
+
+class Owner:
+    """A slot, ours until ``leave`` or the end of the process."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self.slot, self._descriptor = self._take()
+
+    def _take(self) -> tuple[int, int]:
+        for slot in range(WORKERS):
+            descriptor = _lock(os.path.join(self._directory, str(slot)))
+            if descriptor is not None:
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, b"%d\n" % os.getpid())  # for people; nothing reads it
+                return slot, descriptor
+        raise SettingError(
+            f"{WORKERS} processes use this spool already", where=self._directory, remedy="stop some of them"
+        )
+
+    def leave(self) -> None:
+        """Give the slot up."""
+        os.close(self._descriptor)
+
+    @contextlib.contextmanager
+    def dead(self, slot: int) -> Iterator[bool]:
+        """Whether nobody lives in a slot; while the context lasts, nobody can move in.  Our own slot counts as
+        dead: ask before using it."""
+        if slot == self.slot:
+            yield True
+            return
+        descriptor = _lock(os.path.join(self._directory, str(slot)))
+        try:
+            yield descriptor is not None
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+
+def _lock(path: str) -> int | None:
+    """The descriptor that holds the lock of an owner file, or None if another holds it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def strays(directory: str) -> Iterator[tuple[int, str]]:
+    """Files in ``directory`` that a queue named, with their numbers; whatever else lies there is not ours to judge."""
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            number = number_of(entry.name)
+            if number is not None and entry.is_file(follow_symlinks=False):
+                yield number, entry.path
+
+
+class FileContent:
+    """Content in a file, read anew each time.  Raises ``StorageCorrupt`` where the file is not what was stored."""
+
+    __slots__ = ("_path", "_size")
+
+    def __init__(self, path: str, size: int) -> None:
+        self._path = path
+        self._size = size
+        complaint = complaint_about(path, size)
+        if complaint:
+            raise StorageCorrupt(complaint)
+
+    @property
+    def size(self) -> int:
+        """Octets."""
+        return self._size
+
+    def chunks(self, at_most: int = 262_144) -> Iterator[bytes]:
+        """The octets in order; see ``words.Content``."""
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise StorageCorrupt(f"content is missing: {self._path}") from error
+        left = self._size
+        try:
+            while left:
+                chunk = os.read(descriptor, min(at_most, left))
+                if not chunk:
+                    raise StorageCorrupt(f"content ends {left} octets early: {self._path}")
+                left -= len(chunk)
+                yield chunk
+        finally:
+            os.close(descriptor)
+
+
+def complaint_about(path: str, size: int) -> str:
+    """What is wrong with a promised content file, or ""."""
+    try:
+        found = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return f"content is missing: {path}"
+    if not stat.S_ISREG(found.st_mode):
+        return f"content is not a file: {path}"
+    if found.st_size != size:
+        return f"content has {found.st_size} octets instead of {size}: {path}"
+    return ""

@@ -1,0 +1,261 @@
+"""Leases and settlements in SQL: who may attempt what, and what came of it.
+
+All of it runs in the writer's thread, within a group's transaction, so that between processes too a lease is
+exclusive.  No statement here scans: a test asks SQLite for the plan of each.
+
+A lease belongs to a *slot* (the process, see ``files.Owner``) and to an owner within it.  It is still ours if slot,
+owner and end are those of our ``Work``; if not, somebody else may be at it, and only what is settled for good is
+recorded.
+"""
+
+from __future__ import annotations
+
+import heapq
+import sqlite3
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
+
+from posthouse.spool.acts import Record, add_recipients, insert, rerank
+from posthouse.spool.ids import number_of, text_of
+from posthouse.spool.queue import Message, Settlement, State, Waiting, Work
+from posthouse.spool.rows import HELD, STATES, WAITING, decode_envelope, in_words, number_of_state
+
+__all__ = ["SQL", "Leases"]
+
+
+class SQL:
+    """The statements, by name; the tests look at their plans."""
+
+    DUE_DESTINATIONS = "SELECT name, ready FROM destination WHERE ready <= ? ORDER BY ready"
+    DUE_RECIPIENTS = (
+        "SELECT ready, message, nth, due, attempts, last FROM recipient INDEXED BY recipient_ready"
+        " WHERE destination = ? AND state = 0 AND ready <= ? ORDER BY ready LIMIT ?"
+    )
+    EXPIRED_FRESH = "SELECT id FROM message WHERE until IS NOT NULL AND until <= ? ORDER BY until LIMIT ?"
+    FRESH = "SELECT until, slot, owner, due, destination, recipients FROM message WHERE id = ?"
+    EXPANDED = (
+        "UPDATE message SET until = NULL, slot = NULL, owner = NULL, due = NULL, destination = NULL WHERE id = ?"
+    )
+    TAKE = "UPDATE recipient SET ready = ?, slot = ?, owner = ? WHERE message = ? AND nth = ?"
+    SETTLE = (
+        "UPDATE recipient SET state = ?, attempts = attempts + 1, due = ?, ready = ?, slot = NULL, owner = '',"
+        " last = ? WHERE message = ? AND nth = ? AND state < 2"
+    )
+    AGAIN = SETTLE + " AND slot = ? AND owner = ? AND ready = ?"
+    RELEASE = (
+        "UPDATE recipient SET ready = due, slot = NULL, owner = '' WHERE message = ? AND nth = ? AND state = 0"
+        " AND slot = ? AND owner = ? AND ready = ?"
+    )
+    UNSETTLED = "SELECT 1 FROM recipient WHERE message = ? AND state < 2 LIMIT 1"
+    MESSAGE = "SELECT received, size, source, head FROM message WHERE id = ?"
+    FILE = "SELECT 1 FROM file WHERE id = ?"
+    ERASE = (
+        "DELETE FROM recipient WHERE message = ?",
+        "DELETE FROM message WHERE id = ?",
+        "DELETE FROM file WHERE id = ?",
+        "DELETE FROM finished WHERE message = ?",
+        "DELETE FROM corrupt WHERE message = ?",
+    )
+    FINISHED_BEFORE = "SELECT message FROM finished WHERE at <= ? ORDER BY at LIMIT ?"
+    LEASED_SLOTS = "SELECT DISTINCT slot FROM recipient WHERE slot IS NOT NULL"
+    LEASED_BY = "SELECT DISTINCT destination FROM recipient INDEXED BY recipient_slot WHERE slot = ?"
+    CLEAR = "UPDATE recipient SET ready = due, slot = NULL, owner = '' WHERE slot = ?"
+    WAITING_FOR = "SELECT DISTINCT destination FROM recipient WHERE message = ? AND state = 0"
+    SET_ASIDE = (
+        "UPDATE recipient SET state = 1, ready = due, slot = NULL, owner = '', last = ? WHERE message = ? AND state = 0"
+    )
+    FRESH_SLOTS = "SELECT DISTINCT slot FROM message WHERE until IS NOT NULL"
+    FRESH_OF = "SELECT id FROM message WHERE until IS NOT NULL AND slot = ?"
+
+
+class _Found(NamedTuple):
+    """One recipient that is due; ordered by time."""
+
+    ready: float
+    message: int
+    nth: int
+    due: float
+    attempts: int
+    last: str
+    destination: str
+
+
+class Leases:
+    """What the writer knows beyond the connection: whose slot this is, how long finished messages stay
+    (``keep_finished`` seconds), and what to do with the content files that are not promised any more."""
+
+    def __init__(self, slot: int, *, keep_finished: float, time: Callable[[], float]) -> None:
+        self.slot = slot
+        self._keep_finished = keep_finished
+        self._time = time
+
+    # -- fresh messages --------------------------------------------------------------------------------------------
+
+    def expand(self, connection: sqlite3.Connection, number: int, *, leased: bool) -> bool:
+        """Give a fresh message its recipient rows, under the same lease or under none; false if it is not fresh."""
+        row = connection.execute(SQL.FRESH, (number,)).fetchone()
+        if row is None or row[0] is None:
+            return False
+        until, slot, owner, due, destination, count = row
+        ready, slot, owner = (until, slot, owner) if leased else (due, None, "")
+        sooner: dict[str, float] = {}
+        add_recipients(
+            connection,
+            [(number, nth, destination, WAITING, 0, due, ready, slot, owner, "") for nth in range(count)],
+            sooner,
+        )
+        connection.execute(SQL.EXPANDED, (number,))
+        rerank(connection, sooner)
+        return True
+
+    def clear_slot(self, connection: sqlite3.Connection, slot: int) -> int:
+        """End all leases of a process that lives no more; returns how many messages and recipients it had."""
+        fresh = [number for (number,) in connection.execute(SQL.FRESH_OF, (slot,)).fetchall()]
+        for number in fresh:
+            self.expand(connection, number, leased=False)
+        destinations = [name for (name,) in connection.execute(SQL.LEASED_BY, (slot,)).fetchall()]
+        cleared = connection.execute(SQL.CLEAR, (slot,)).rowcount
+        rerank(connection, destinations)
+        return len(fresh) + cleared
+
+    def leased_slots(self, connection: sqlite3.Connection) -> set[int]:
+        """The slots that hold leases."""
+        return {
+            slot for statement in (SQL.LEASED_SLOTS, SQL.FRESH_SLOTS) for (slot,) in connection.execute(statement)
+        }
+
+    def mark_corrupt(self, connection: sqlite3.Connection, number: int, reason: str) -> None:
+        """Set a message aside whose content is gone: kept, never leased, shown to people."""
+        self.expand(connection, number, leased=False)
+        destinations = [name for (name,) in connection.execute(SQL.WAITING_FOR, (number,)).fetchall()]
+        connection.execute(SQL.SET_ASIDE, (reason, number))
+        connection.execute("INSERT OR IGNORE INTO corrupt VALUES (?, ?)", (number, reason))
+        rerank(connection, destinations)
+
+    # -- leasing ---------------------------------------------------------------------------------------------------
+
+    def lease(
+        self, connection: sqlite3.Connection, owner: str, now: float, until: float, limit: int, skip: Collection[str]
+    ) -> list[Work]:
+        """See ``Queue.lease``."""
+        for (number,) in connection.execute(SQL.EXPIRED_FRESH, (now, limit)).fetchall():
+            self.expand(connection, number, leased=True)
+        found = self._find(connection, now, limit, skip)
+        connection.executemany(SQL.TAKE, [(until, self.slot, owner, f.message, f.nth) for f in found])
+        rerank(connection, {f.destination for f in found})
+        return self._group(connection, found, owner, until)
+
+    def _find(self, connection: sqlite3.Connection, now: float, limit: int, skip: Collection[str]) -> list[_Found]:
+        """The ``limit`` oldest recipients that are due.
+
+        Destinations come by their oldest; once there are enough recipients, one whose oldest is younger than all of
+        them ends the search, and at most ``limit`` destinations are looked into.
+        """
+        oldest: list[tuple[float, _Found]] = []  # a heap, youngest first
+        looked = 0
+        skip = frozenset(skip)
+        for name, ready in connection.execute(SQL.DUE_DESTINATIONS, (now,)):
+            if name in skip:
+                continue
+            if looked >= limit or (len(oldest) >= limit and ready >= -oldest[0][0]):
+                break
+            looked += 1
+            for row in connection.execute(SQL.DUE_RECIPIENTS, (name, now, limit)):
+                found = _Found._make((*row, name))
+                item = (-found.ready, found)
+                if len(oldest) < limit:
+                    heapq.heappush(oldest, item)
+                elif found.ready < -oldest[0][0]:
+                    heapq.heapreplace(oldest, item)
+                else:
+                    break
+        return sorted(found for _, found in oldest)
+
+    def _group(
+        self, connection: sqlite3.Connection, found: Sequence[_Found], owner: str, until: float
+    ) -> list[Work]:
+        """Recipients of one message for one destination are one work; the oldest first."""
+        groups: dict[tuple[int, str], list[_Found]] = {}
+        for one in found:
+            groups.setdefault((one.message, one.destination), []).append(one)
+        messages: dict[int, Message] = {}
+        works = []
+        for (number, destination), ones in groups.items():
+            message = messages.get(number)
+            if message is None:
+                received, size, source, head = connection.execute(SQL.MESSAGE, (number,)).fetchone()
+                message = Message(text_of(number), decode_envelope(head), received, size, source)
+                messages[number] = message
+            people = message.envelope.recipients
+            recipients = tuple(
+                Waiting(f.nth, people[f.nth], destination, State.WAITING, f.attempts, f.due, f.last)
+                for f in sorted(ones, key=lambda f: f.nth)
+            )
+            works.append(Work(message, destination, recipients, owner, until))
+        return works
+
+    def release(self, connection: sqlite3.Connection, work: Work) -> None:
+        """See ``Queue.release``."""
+        number = number_of(work.message.id)
+        if number is None:
+            return
+        self.expand(connection, number, leased=True)
+        self._release(connection, number, work, [waiting.key for waiting in work.recipients])
+        rerank(connection, (work.destination,))
+
+    def _release(self, connection: sqlite3.Connection, number: int, work: Work, keys: Sequence[int]) -> None:
+        mark = (self.slot, work.owner, work.until)
+        connection.executemany(SQL.RELEASE, [(number, key, *mark) for key in keys])
+
+    # -- recording -------------------------------------------------------------------------------------------------
+
+    def record(self, connection: sqlite3.Connection, op: Record) -> None:
+        """See ``Queue.record``.  ``op.files`` becomes the numbers of content files that are promised no more."""
+        op.files = []
+        insert(connection, op.reports)
+        work, number = op.work, op.number
+        if connection.execute(SQL.MESSAGE, (number,)).fetchone() is None:
+            return  # settled and erased before, by whoever had the lease when ours had run out
+        self.expand(connection, number, leased=True)
+        self._settle(connection, number, work, op.settlements)
+        settled = {settlement.key for settlement in op.settlements}
+        self._release(connection, number, work, [w.key for w in work.recipients if w.key not in settled])
+        rerank(connection, (work.destination,))
+        if connection.execute(SQL.UNSETTLED, (number,)).fetchone() is None:
+            op.files += self._finish(connection, number)
+        if self._keep_finished > 0:
+            op.files += self.purge(connection, self._time())
+
+    def _settle(
+        self, connection: sqlite3.Connection, number: int, work: Work, settlements: Sequence[Settlement]
+    ) -> None:
+        mark = (self.slot, work.owner, work.until)
+        final, again = [], []
+        for key, state, due, outcome in settlements:
+            values = (number_of_state(state), due, due, in_words(outcome), number, key)
+            if state in (STATES[WAITING], STATES[HELD]):
+                again.append((*values, *mark))
+            else:
+                final.append(values)
+        connection.executemany(SQL.SETTLE, final)
+        connection.executemany(SQL.AGAIN, again)
+
+    def _finish(self, connection: sqlite3.Connection, number: int) -> list[int]:
+        if self._keep_finished > 0:
+            connection.execute("INSERT OR IGNORE INTO finished VALUES (?, ?)", (number, self._time()))
+            return []
+        return self._erase(connection, number)
+
+    def purge(self, connection: sqlite3.Connection, now: float, at_most: int = 100) -> list[int]:
+        """Erase messages that have been finished for long enough; returns the content files they leave."""
+        before = now - self._keep_finished
+        files: list[int] = []
+        for (number,) in connection.execute(SQL.FINISHED_BEFORE, (before, at_most)).fetchall():
+            files += self._erase(connection, number)
+        return files
+
+    def _erase(self, connection: sqlite3.Connection, number: int) -> list[int]:
+        filed = connection.execute(SQL.FILE, (number,)).fetchone() is not None
+        for statement in SQL.ERASE:
+            connection.execute(statement, (number,))
+        return [number] if filed else []

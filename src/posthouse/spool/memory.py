@@ -1,0 +1,349 @@
+"""The queue in memory: the SQLite queue's twin for tests, and for a catcher that need not survive.
+
+It keeps the same promises but one: nothing outlives the process.  It is bounded by ``capacity`` octets of content
+(``StorageFull`` beyond it), and a lease looks at every waiting recipient, so it is not meant for a backlog.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random as random_module
+import time as time_module
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from typing import TypeVar
+
+from posthouse.spool.ids import WORKERS, QueueIds, text_of
+from posthouse.spool.queue import (
+    Entry,
+    Inbox,
+    InboxMessage,
+    Message,
+    Report,
+    Settlement,
+    State,
+    Stored,
+    Waiting,
+    Work,
+)
+from posthouse.spool.rows import in_words
+from posthouse.words import Bytes, Content, Envelope, LocalError, StorageCorrupt, StorageFull
+
+__all__ = ["MemoryQueue"]
+
+T = TypeVar("T")
+
+_CAPACITY = 256 << 20
+_UNSETTLED = (State.WAITING, State.HELD)
+
+
+class _Recipient:
+    """One recipient's state; ``lease`` is (owner, until) or None."""
+
+    __slots__ = ("lease", "waiting")
+
+    def __init__(self, waiting: Waiting, lease: tuple[str, float] | None) -> None:
+        self.waiting = waiting
+        self.lease = lease
+
+    @property
+    def ready(self) -> float:
+        return self.waiting.due if self.lease is None else self.lease[1]
+
+
+class _Kept:
+    """One message with its recipients."""
+
+    __slots__ = ("content", "finished", "message", "recipients")
+
+    def __init__(self, message: Message, content: bytes, recipients: list[_Recipient]) -> None:
+        self.message = message
+        self.content = content
+        self.recipients = recipients
+        self.finished: float | None = None
+
+
+class MemoryQueue:
+    """A ``Queue`` without a disk.
+
+    ``capacity`` octets of content are held at most; ``keep_finished``, ``random`` and ``time`` as for ``SqliteQueue``.
+    """
+
+    def __init__(
+        self,
+        *,
+        capacity: int = _CAPACITY,
+        keep_finished: float = 0.0,
+        random: random_module.Random | None = None,
+        time: Callable[[], float] = time_module.time,
+    ) -> None:
+        random = random_module.SystemRandom() if random is None else random
+        self._time = time
+        self._capacity = capacity
+        self._keep_finished = keep_finished
+        self._octets = 0
+        self._ids = QueueIds(random.randrange(WORKERS), random=random, time=time)
+        self._messages: dict[str, _Kept] = {}
+        self._inbox: dict[int, tuple[InboxMessage, bytes]] = {}
+        self._in_inbox: set[tuple[str, str]] = set()
+        self._number = 0
+
+    async def open(self, now: float) -> Sequence[str]:
+        """See ``Queue.open``."""
+        return ()
+
+    async def close(self) -> None:
+        """See ``Queue.close``."""
+
+    # -- inward ----------------------------------------------------------------------------------------------------
+
+    def receive(self) -> _Incoming:
+        """See ``Queue.receive``."""
+        return _Incoming(self, text_of(self._ids.next()))
+
+    def grow(self, octets: int) -> None:
+        """Count octets in; raises ``StorageFull``.  For receipts."""
+        if self._octets + octets > self._capacity:
+            raise StorageFull(f"the memory queue holds {self._octets} octets and takes {self._capacity} at most")
+        self._octets += octets
+
+    def shrink(self, octets: int) -> None:
+        """Count octets out; for receipts."""
+        self._octets -= octets
+
+    def store(
+        self, message: Message, content: bytes, destinations: Sequence[str], due: float, lease: tuple[str, float] | None
+    ) -> Stored:
+        """Keep a message whose octets are counted already; for receipts."""
+        recipients = [
+            _Recipient(Waiting(nth, recipient, name, State.WAITING, 0, due), lease)
+            for nth, (recipient, name) in enumerate(zip(message.envelope.recipients, destinations, strict=True))
+        ]
+        self._messages[message.id] = _Kept(message, content, recipients)
+        if lease is None:
+            return Stored(message)
+        return Stored(message, tuple(_works(message, recipients, *lease)))
+
+    # -- work ------------------------------------------------------------------------------------------------------
+
+    def _waiting(self) -> Iterator[tuple[_Kept, _Recipient]]:
+        for kept in self._messages.values():
+            for recipient in kept.recipients:
+                if recipient.waiting.state is State.WAITING:
+                    yield kept, recipient
+
+    async def lease(
+        self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = ()
+    ) -> list[Work]:
+        """See ``Queue.lease``."""
+        due = (
+            (recipient.ready, kept.message.id, recipient.waiting.key)
+            for kept, recipient in self._waiting()
+            if recipient.ready <= now and recipient.waiting.destination not in skip
+        )
+        by_message: dict[str, list[int]] = {}
+        for _, queue_id, key in heapq.nsmallest(limit, due):
+            by_message.setdefault(queue_id, []).append(key)
+        works: list[Work] = []
+        for queue_id, keys in by_message.items():
+            kept = self._messages[queue_id]
+            taken = [kept.recipients[key] for key in sorted(keys)]
+            for recipient in taken:
+                recipient.lease = (owner, until)
+            works += _works(kept.message, taken, owner, until)
+        return works
+
+    async def next_due(self, now: float, *, skip: Collection[str] = ()) -> float | None:
+        """See ``Queue.next_due``."""
+        return min((r.ready for _, r in self._waiting() if r.waiting.destination not in skip), default=None)
+
+    def record(
+        self, work: Work, settlements: Sequence[Settlement], reports: Sequence[Report] = ()
+    ) -> Awaitable[None]:
+        """See ``Queue.record``."""
+        future = _future(None)
+        for report in reports:
+            self.grow(len(report.content))
+        for report in reports:
+            queue_id = text_of(self._ids.next())
+            message = Message(queue_id, report.envelope, report.due, len(report.content), "report")
+            self.store(message, report.content, report.destinations, report.due, None)
+        self._purge()
+        kept = self._messages.get(work.message.id)
+        if kept is None:
+            return future
+        for settlement in settlements:
+            self._settle(kept.recipients[settlement.key], work, settlement)
+        settled = {settlement.key for settlement in settlements}
+        self._release(kept, work, [waiting.key for waiting in work.recipients if waiting.key not in settled])
+        if not any(recipient.waiting.state in _UNSETTLED for recipient in kept.recipients):
+            if kept.finished is None:
+                kept.finished = self._time()
+            self._purge()
+        return future
+
+    def _settle(self, recipient: _Recipient, work: Work, settlement: Settlement) -> None:
+        waiting = recipient.waiting
+        ours = recipient.lease == (work.owner, work.until)
+        if waiting.state not in _UNSETTLED or (settlement.state in _UNSETTLED and not ours):
+            return
+        recipient.lease = None
+        recipient.waiting = waiting._replace(
+            state=settlement.state,
+            attempts=waiting.attempts + 1,
+            due=settlement.due,
+            last=in_words(settlement.outcome),
+        )
+
+    def _purge(self) -> None:
+        before = self._time() - self._keep_finished
+        over = [k for k in self._messages.values() if k.finished is not None and k.finished <= before]
+        for kept in over:
+            del self._messages[kept.message.id]
+            self._octets -= len(kept.content)
+
+    async def release(self, work: Work) -> None:
+        """See ``Queue.release``."""
+        kept = self._messages.get(work.message.id)
+        if kept is not None:
+            self._release(kept, work, [waiting.key for waiting in work.recipients])
+
+    def _release(self, kept: _Kept, work: Work, keys: Sequence[int]) -> None:
+        for key in keys:
+            if kept.recipients[key].lease == (work.owner, work.until):
+                kept.recipients[key].lease = None
+
+    def content(self, message: Message) -> Content:
+        """See ``Queue.content``."""
+        kept = self._messages.get(message.id)
+        if kept is None:
+            raise StorageCorrupt(f"there is no message {message.id} in the spool")
+        return Bytes(kept.content)
+
+    # -- for people ------------------------------------------------------------------------------------------------
+
+    async def entries(self, *, limit: int = 1000, after: str = "") -> list[Entry]:
+        """See ``Queue.entries``."""
+        unfinished = (k for k in self._messages.values() if k.finished is None and k.message.id > after)
+        return [_entry(kept) for kept in heapq.nsmallest(limit, unfinished, key=lambda k: k.message.id)]
+
+    async def entry(self, queue_id: str) -> Entry | None:
+        """See ``Queue.entry``."""
+        kept = self._messages.get(queue_id)
+        return None if kept is None else _entry(kept)
+
+    async def count(self) -> int:
+        """See ``Queue.count``."""
+        return sum(r.waiting.state in _UNSETTLED for k in self._messages.values() for r in k.recipients)
+
+    # -- mailboxes -------------------------------------------------------------------------------------------------
+
+    async def keep(self, inbox: str, message: Message, content: Content) -> None:
+        """See ``Queue.keep``."""
+        if (inbox, message.id) in self._in_inbox:
+            return
+        self.grow(content.size)
+        self._number += 1
+        sender = message.envelope.sender
+        kept = InboxMessage(
+            self._number, inbox, message.id, "" if sender is None else str(sender), message.received, content.size
+        )
+        self._inbox[self._number] = (kept, b"".join(content.chunks()))
+        self._in_inbox.add((inbox, message.id))
+
+    async def inboxes(self) -> list[Inbox]:
+        """See ``Queue.inboxes``."""
+        found: dict[str, Inbox] = {}
+        for message, _ in self._inbox.values():
+            inbox = found.get(message.inbox, Inbox(message.inbox, 0, 0))
+            found[message.inbox] = Inbox(message.inbox, inbox.messages + 1, inbox.octets + message.size)
+        return [found[name] for name in sorted(found)]
+
+    async def inbox(self, name: str = "", *, limit: int = 1000, after: int = 0) -> list[InboxMessage]:
+        """See ``Queue.inbox``."""
+        found = [m for m, _ in self._inbox.values() if m.number > after and name in ("", m.inbox)]
+        return found[:limit]
+
+    async def kept(self, number: int) -> tuple[InboxMessage, Content] | None:
+        """See ``Queue.kept``."""
+        found = self._inbox.get(number)
+        return None if found is None else (found[0], Bytes(found[1]))
+
+    async def discard(self, numbers: Collection[int]) -> int:
+        """See ``Queue.discard``."""
+        count = 0
+        for number in numbers:
+            found = self._inbox.pop(number, None)
+            if found is not None:
+                message, content = found
+                self._in_inbox.discard((message.inbox, message.queue_id))
+                self._octets -= len(content)
+                count += 1
+        return count
+
+
+class _Incoming:
+    """A ``Receipt`` of the memory queue."""
+
+    def __init__(self, queue: MemoryQueue, queue_id: str) -> None:
+        self._queue = queue
+        self.id = queue_id
+        self.size = 0
+        self._chunks: list[bytes] = []
+        self._ended = False
+
+    def write(self, chunk: bytes) -> None:
+        """See ``Receipt.write``."""
+        if self._ended:
+            raise LocalError("this message has been committed or aborted")
+        self._queue.grow(len(chunk))
+        self.size += len(chunk)
+        self._chunks.append(chunk)
+
+    def commit(
+        self,
+        envelope: Envelope,
+        destinations: Sequence[str],
+        *,
+        received: float,
+        due: float,
+        source: str = "",
+        owner: str = "",
+        until: float = 0.0,
+    ) -> Awaitable[Stored]:
+        """See ``Receipt.commit``."""
+        if self._ended:
+            raise LocalError("this message has been committed or aborted")
+        if not destinations or len(destinations) != len(envelope.recipients):
+            raise LocalError("a message needs recipients, and one destination for each")
+        self._ended = True
+        message = Message(self.id, envelope, received, self.size, source)
+        content = b"".join(self._chunks)
+        self._chunks = []
+        lease = (owner, until) if owner else None
+        return _future(self._queue.store(message, content, destinations, due, lease))
+
+    def abort(self) -> None:
+        """See ``Receipt.abort``."""
+        if not self._ended:
+            self._ended = True
+            self._chunks = []
+            self._queue.shrink(self.size)
+
+
+def _works(message: Message, recipients: Sequence[_Recipient], owner: str, until: float) -> list[Work]:
+    groups: dict[str, list[Waiting]] = {}
+    for recipient in recipients:
+        groups.setdefault(recipient.waiting.destination, []).append(recipient.waiting)
+    return [Work(message, name, tuple(waiting), owner, until) for name, waiting in groups.items()]
+
+
+def _entry(kept: _Kept) -> Entry:
+    return Entry(kept.message, tuple(recipient.waiting for recipient in kept.recipients))
+
+
+def _future(result: T) -> asyncio.Future[T]:
+    """An awaitable that is done, of the kind the SQLite queue gives."""
+    future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    future.set_result(result)
+    return future

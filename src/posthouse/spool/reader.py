@@ -1,0 +1,230 @@
+"""Reading the spool beside the writer: for people, for content, and on a spool whose daemon is stopped.
+
+SQLite's log lets a reader see the last commit while the next is written, from this process or another.  Listings run
+in one thread of their own; small contents are fetched at once, by key, in some tens of microseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from posthouse.spool.durable import storage_error
+from posthouse.spool.files import FileContent, Layout
+from posthouse.spool.ids import number_of, text_of
+from posthouse.spool.queue import Entry, Inbox, InboxMessage, Message, Waiting
+from posthouse.spool.rows import STATES, WAITING, decode_envelope
+from posthouse.spool.schema import connect_read_only, refuse_newer
+from posthouse.words import Bytes, Content, SettingError, StorageCorrupt
+
+__all__ = ["Reader"]
+
+T = TypeVar("T")
+
+_MESSAGE = "id, until, due, destination, received, size, source, head"
+_INBOX = "number, name, message, sender, received, size"
+
+
+class Reader:
+    """Two read-only connections: one for listings, in a thread, and one for content, on the spot.
+
+    ``layout`` says where; ``open`` raises ``SettingError`` where there is no spool.
+    """
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._executor = ThreadPoolExecutor(1, "posthouse-reader")
+        self._listing: sqlite3.Connection | None = None
+        self._content: sqlite3.Connection | None = None
+        self._lock = threading.Lock()
+
+    async def open(self) -> None:
+        """Open both connections."""
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._open)
+
+    def _open(self) -> None:
+        path = self._layout.database
+        if not os.path.exists(path):
+            raise SettingError(
+                "there is no spool here", where=path, remedy="name the data_dir of the daemon whose spool you want"
+            )
+        try:
+            self._listing = connect_read_only(path)
+            refuse_newer(self._listing, path)
+            self._content = connect_read_only(path)
+        except sqlite3.Error as error:
+            raise SettingError(
+                f"the spool cannot be read: {error}", where=path, remedy="read it as the user that runs the daemon"
+            ) from error
+
+    async def close(self) -> None:
+        """Close both; what is being listed is finished first."""
+        await asyncio.get_running_loop().run_in_executor(None, self._close)
+
+    def _close(self) -> None:
+        self._executor.shutdown()
+        with self._lock:
+            for connection in (self._listing, self._content):
+                if connection is not None:
+                    connection.close()
+            self._listing = self._content = None
+
+    async def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        def answer() -> T:
+            assert self._listing is not None
+            try:
+                return question(self._listing)
+            except sqlite3.Error as error:
+                raise storage_error(error, "reading the spool") from error
+
+        return await asyncio.get_running_loop().run_in_executor(self._executor, answer)
+
+    # -- content ---------------------------------------------------------------------------------------------------
+
+    def content(self, number: int, size: int) -> Content:
+        """A message's content.  Raises ``StorageCorrupt`` if it is gone."""
+        row = self._one("SELECT content FROM message WHERE id = ?", number)
+        if row is None:
+            raise StorageCorrupt(f"there is no message {text_of(number)} in the spool")
+        if row[0] is not None:
+            return Bytes(row[0])
+        return FileContent(self._layout.content_of(number), size)
+
+    def _one(self, statement: str, number: int) -> tuple[Any, ...] | None:
+        with self._lock:
+            assert self._content is not None
+            try:
+                row = self._content.execute(statement, (number,)).fetchone()
+            except sqlite3.Error as error:
+                raise storage_error(error, "reading content") from error
+        return None if row is None else tuple(row)
+
+    # -- listings --------------------------------------------------------------------------------------------------
+
+    async def next_due(self, skip: Collection[str]) -> float | None:
+        """See ``Queue.next_due``."""
+        avoid = frozenset(skip)
+
+        def ask(connection: sqlite3.Connection) -> float | None:
+            (fresh,) = connection.execute("SELECT min(until) FROM message WHERE until IS NOT NULL").fetchone()
+            for name, ready in connection.execute("SELECT name, ready FROM destination ORDER BY ready"):
+                if name not in avoid:
+                    return float(ready if fresh is None else min(fresh, ready))
+            return None if fresh is None else float(fresh)
+
+        return await self._ask(ask)
+
+    async def count(self) -> int:
+        """See ``Queue.count``."""
+
+        def ask(connection: sqlite3.Connection) -> int:
+            (rows,) = connection.execute("SELECT count(*) FROM recipient WHERE state < 2").fetchone()
+            (fresh,) = connection.execute(
+                "SELECT coalesce(sum(recipients), 0) FROM message WHERE until IS NOT NULL"
+            ).fetchone()
+            return int(rows) + int(fresh)
+
+        return await self._ask(ask)
+
+    async def entries(self, limit: int, after: str) -> list[Entry]:
+        """See ``Queue.entries``."""
+        behind = 0
+        if after:
+            number = number_of(after)
+            if number is None:
+                return []
+            behind = number
+
+        def ask(connection: sqlite3.Connection) -> list[Entry]:
+            rows = connection.execute(
+                f"SELECT {_MESSAGE} FROM message WHERE id > ?"
+                " AND NOT EXISTS (SELECT 1 FROM finished WHERE finished.message = message.id) ORDER BY id LIMIT ?",
+                (behind, limit),
+            ).fetchall()
+            return [_entry(connection, row) for row in rows]
+
+        return await self._ask(ask)
+
+    async def entry(self, number: int) -> Entry | None:
+        """See ``Queue.entry``."""
+
+        def ask(connection: sqlite3.Connection) -> Entry | None:
+            row = connection.execute(f"SELECT {_MESSAGE} FROM message WHERE id = ?", (number,)).fetchone()
+            return None if row is None else _entry(connection, row)
+
+        return await self._ask(ask)
+
+    # -- mailboxes -------------------------------------------------------------------------------------------------
+
+    async def inboxes(self) -> list[Inbox]:
+        """See ``Queue.inboxes``."""
+
+        def ask(connection: sqlite3.Connection) -> list[Inbox]:
+            return [
+                Inbox(*row)
+                for row in connection.execute("SELECT name, count(*), sum(size) FROM inbox GROUP BY name ORDER BY name")
+            ]
+
+        return await self._ask(ask)
+
+    async def inbox(self, name: str, limit: int, after: int) -> list[InboxMessage]:
+        """See ``Queue.inbox``."""
+
+        def ask(connection: sqlite3.Connection) -> list[InboxMessage]:
+            if name:
+                rows = connection.execute(
+                    f"SELECT {_INBOX} FROM inbox WHERE name = ? AND number > ? ORDER BY number LIMIT ?",
+                    (name, after, limit),
+                )
+            else:
+                rows = connection.execute(
+                    f"SELECT {_INBOX} FROM inbox WHERE number > ? ORDER BY number LIMIT ?", (after, limit)
+                )
+            return [InboxMessage(*row) for row in rows]
+
+        return await self._ask(ask)
+
+    async def kept(self, number: int) -> tuple[InboxMessage, Content] | None:
+        """See ``Queue.kept``."""
+
+        def ask(connection: sqlite3.Connection) -> tuple[InboxMessage, Content] | None:
+            row = connection.execute(
+                f"SELECT {_INBOX}, file, content FROM inbox WHERE number = ?", (number,)
+            ).fetchone()
+            if row is None:
+                return None
+            *fields, file, content = row
+            message = InboxMessage(*fields)
+            if content is not None:
+                return message, Bytes(content)
+            return message, FileContent(self._layout.content_of(file), message.size)
+
+        return await self._ask(ask)
+
+
+def _entry(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Entry:
+    number, until, due, destination, received, size, source, head = row
+    envelope = decode_envelope(head)
+    message = Message(text_of(number), envelope, received, size, source)
+    if until is not None:  # fresh: under its first lease, without recipient rows
+        return Entry(
+            message,
+            tuple(
+                Waiting(nth, recipient, destination, STATES[WAITING], 0, due)
+                for nth, recipient in enumerate(envelope.recipients)
+            ),
+        )
+    recipients = tuple(
+        Waiting(nth, envelope.recipients[nth], name, STATES[state], attempts, due_, last)
+        for nth, name, state, attempts, due_, last in connection.execute(
+            "SELECT nth, destination, state, attempts, due, last FROM recipient WHERE message = ? ORDER BY nth",
+            (number,),
+        )
+    )
+    corrupt = connection.execute("SELECT 1 FROM corrupt WHERE message = ?", (number,)).fetchone() is not None
+    return Entry(message, recipients, corrupt)

@@ -1,0 +1,180 @@
+"""One message on its way into the SQLite spool.
+
+Up to the threshold its octets wait in memory and go into its row; above it they go to a file as they come.  ``commit``
+returns a plain future: no task for a small message, and a waiter that is cancelled interrupts nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from posthouse.spool.acts import Accept, NewMessage
+from posthouse.spool.arriving import Arriving
+from posthouse.spool.ids import text_of
+from posthouse.spool.queue import Message, State, Stored, Waiting, Work
+from posthouse.spool.rows import WAITING, encode_envelope
+from posthouse.words import Envelope, LocalError, StorageError
+
+if TYPE_CHECKING:
+    from posthouse.spool.sqlite import SqliteQueue
+
+__all__ = ["Incoming", "new_message", "works_of"]
+
+_WAITING = State.WAITING
+
+
+class Incoming:
+    """A ``Receipt`` of the SQLite queue."""
+
+    __slots__ = ("_arriving", "_chunks", "_ended", "_number", "_queue", "_size", "id")
+
+    def __init__(self, queue: SqliteQueue, number: int) -> None:
+        self._queue = queue
+        self._number = number
+        self.id = text_of(number)
+        self._size = 0
+        self._chunks: list[bytes] = []
+        self._arriving: Arriving | None = None
+        self._ended = False
+
+    @property
+    def size(self) -> int:
+        """See ``Receipt.size``."""
+        return self._size
+
+    def write(self, chunk: bytes) -> asyncio.Future[None] | None:
+        """See ``Receipt.write``."""
+        if self._ended:
+            raise LocalError("this message has been committed or aborted")
+        size = len(chunk)
+        self._size += size
+        arriving = self._arriving
+        if arriving is None:
+            self._chunks.append(chunk)
+            queue = self._queue
+            queue.buffered += size
+            if self._size <= queue.threshold and queue.buffered <= queue.buffer:
+                return None
+            queue.buffered -= self._size
+            self._arriving = arriving = queue.arrive(self._number)
+            chunks, self._chunks = self._chunks, []
+            chunk = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return arriving.write(chunk)
+
+    def commit(
+        self,
+        envelope: Envelope,
+        destinations: Sequence[str],
+        *,
+        received: float,
+        due: float,
+        source: str = "",
+        owner: str = "",
+        until: float = 0.0,
+    ) -> asyncio.Future[Stored]:
+        """See ``Receipt.commit``."""
+        if self._ended:
+            raise LocalError("this message has been committed or aborted")
+        if not destinations or len(destinations) != len(envelope.recipients):
+            raise LocalError("a message needs recipients, and one destination for each")
+        queue, number, arriving = self._queue, self._number, self._arriving
+        message = Message(self.id, envelope, received, self._size, source)
+        content: bytes | None = None
+        if arriving is None:
+            chunks = self._chunks
+            content = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        new = new_message(
+            number,
+            message,
+            destinations,
+            due,
+            content,
+            lease=(queue.slot, owner, until) if owner else None,
+        )
+        stored = Stored(message, works_of(message, destinations, due, owner, until) if owner else ())
+        future: asyncio.Future[Stored] = queue.loop.create_future()
+        op = Accept(future, new, stored, self._size if content is not None else 0)
+        if arriving is None:
+            assert content is not None
+            queue.writer.submit(op)
+            self._end()
+            if new.row[1] is not None:
+                queue.remember(number, content)
+        else:
+            queue.writer.reserve()
+            self._ended = True
+            op.finished = queue.discard_if_failed(number)
+            arriving.seal(_then(queue, op))
+        return future
+
+    def abort(self) -> None:
+        """See ``Receipt.abort``."""
+        if self._ended:
+            return
+        self._end()
+        if self._arriving is not None:
+            self._arriving.abort()
+
+    def _end(self) -> None:
+        self._ended = True
+        if self._arriving is None:
+            self._queue.buffered -= self._size
+        self._chunks = []
+
+
+def _then(queue: SqliteQueue, op: Accept) -> Callable[[StorageError | None], None]:
+    """Content is in its file, or is not: on to the rows, or say so."""
+
+    def then(error: StorageError | None) -> None:
+        if error is None:
+            queue.writer.hand_over(op)
+            return
+        queue.writer.forget()
+        if not op.future.done():
+            op.future.set_exception(error)
+
+    return then
+
+
+def new_message(
+    number: int,
+    message: Message,
+    destinations: Sequence[str],
+    due: float,
+    content: bytes | None,
+    *,
+    lease: tuple[int, str, float] | None,
+) -> NewMessage:
+    """The rows of a message: a fresh one if it is leased and all goes to one destination.
+
+    ``content`` is None where it lies in a file; ``lease`` is slot, owner and end.
+    """
+    _, envelope, received, size, source = message
+    count = len(destinations)
+    rest = (received, size, source, count, encode_envelope(envelope), content)
+    file = size if content is None else None
+    first = destinations[0]
+    if lease is not None and (count == 1 or all(name == first for name in destinations)):
+        slot, owner, until = lease
+        return NewMessage((number, until, slot, owner, due, first, *rest), (), file)
+    slot_, owner, ready = (None, "", due) if lease is None else lease
+    recipients: list[tuple[Any, ...]] = [
+        (number, nth, name, WAITING, 0, due, ready, slot_, owner, "") for nth, name in enumerate(destinations)
+    ]
+    return NewMessage((number, None, None, None, None, None, *rest), recipients, file)
+
+
+def works_of(
+    message: Message, destinations: Sequence[str], due: float, owner: str, until: float
+) -> tuple[Work, ...]:
+    """The leases of a message that was stored leased: one work for each destination."""
+    people = message.envelope.recipients
+    if len(people) == 1:
+        name = destinations[0]
+        return (Work(message, name, (Waiting(0, people[0], name, _WAITING, 0, due),), owner, until),)
+    groups: dict[str, list[Waiting]] = {}
+    for nth, (recipient, name) in enumerate(zip(people, destinations, strict=True)):
+        groups.setdefault(name, []).append(Waiting(nth, recipient, name, _WAITING, 0, due))
+    return tuple(Work(message, name, tuple(waiting), owner, until) for name, waiting in groups.items())

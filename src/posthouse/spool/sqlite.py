@@ -1,0 +1,385 @@
+"""The queue on SQLite: many processes of one machine may share it.
+
+This module puts the parts together and gives them the contract's names.  The strategy is told where it is carried out:
+``schema`` (tables), ``writer`` (group commit), ``acts`` and ``leasing`` (SQL), ``arriving`` and ``files`` (large
+content, owners), ``starting`` (after a crash), ``reader`` (listings), ``durable`` (every act that must survive).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random as random_module
+import sqlite3
+import time as time_module
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+from posthouse.spool.acts import Record, run
+from posthouse.spool.arriving import Arriving, Flight, store_file
+from posthouse.spool.durable import Durable, storage_error
+from posthouse.spool.files import Layout, Owner, prepare
+from posthouse.spool.ids import QueueIds, number_of, text_of
+from posthouse.spool.leasing import Leases
+from posthouse.spool.queue import Entry, Inbox, InboxMessage, Message, Report, Settlement, Work
+from posthouse.spool.reader import Reader
+from posthouse.spool.receiving import Incoming, new_message
+from posthouse.spool.rows import number_of_state
+from posthouse.spool.schema import refuse_newer
+from posthouse.spool.starting import greatest_id, open_database, recover
+from posthouse.spool.writer import Call, Op, Writer
+from posthouse.words import Bytes, Content, LocalError, SettingError, StorageCorrupt
+
+__all__ = ["SqliteQueue"]
+
+T = TypeVar("T")
+
+_THRESHOLD = 64 << 10  # octets of content that lie in the row at most
+_BUFFER = 64 << 20  # octets of arriving small content in memory; beyond it they go to files, however small
+_REMEMBERED = 16 << 20  # octets of fresh content kept for the first attempt
+_REMEMBERED_MESSAGES = 20_000
+_FILE_THREADS = 4
+_FINAL = 2  # the number of the first settled state
+
+
+class SqliteQueue:
+    """A ``Queue`` in ``data_dir/spool``.
+
+    ``threshold``      octets of content that lie in the message's row at most; larger content has a file
+    ``keep_finished``  seconds for which a finished message can still be looked at; 0 erases it at once
+    ``waiting``        operations that may wait for the writer; more raise ``StorageBusy``
+    ``patience``       seconds to wait for another process's transaction before ``StorageBusy``
+    ``durable``        the acts that must survive; tests hand in one that fails
+    ``random``, ``time`` where ids come from; ``time`` gives calendar seconds
+
+    Between ``open`` and ``close`` it belongs to the event loop that opened it.
+    """
+
+    def __init__(
+        self,
+        data_dir: str | os.PathLike[str],
+        *,
+        threshold: int = _THRESHOLD,
+        keep_finished: float = 0.0,
+        waiting: int = 10_000,
+        patience: float = 10.0,
+        durable: Durable | None = None,
+        random: random_module.Random | None = None,
+        time: Callable[[], float] = time_module.time,
+    ) -> None:
+        self.threshold = threshold
+        self.buffer = _BUFFER
+        self.buffered = 0  # octets of arriving small content
+        self._layout = Layout(os.path.join(os.path.abspath(data_dir), "spool"))
+        self._keep_finished = keep_finished
+        self._waiting = waiting
+        self._patience = patience
+        self._durable = Durable() if durable is None else durable
+        self._random = random_module.SystemRandom() if random is None else random
+        self._time = time
+        self._read_only = False
+        self._owner: Owner | None = None
+        self._files: ThreadPoolExecutor | None = None
+        self._fresh: dict[int, bytes] = {}
+        self._fresh_octets = 0
+        self._reader = Reader(self._layout)
+        self.slot = -1
+        self.loop: asyncio.AbstractEventLoop
+        self.writer: Writer
+        self._flight: Flight
+        self._ids: QueueIds
+        self._leases: Leases
+
+    @classmethod
+    def read_only(cls, data_dir: str | os.PathLike[str]) -> SqliteQueue:
+        """The spool of another process, running or stopped, to look at: only the methods that read may be used,
+        and ``open`` changes nothing."""
+        queue = cls(data_dir)
+        queue._read_only = True
+        return queue
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    async def open(self, now: float) -> Sequence[str]:
+        """See ``Queue.open``.  Raises ``SettingError`` if the directory cannot be used or a newer version wrote it."""
+        self.loop = asyncio.get_running_loop()
+        said: list[str] = []
+        if not self._read_only:
+            said = await self.loop.run_in_executor(None, self._start, now)
+        try:
+            await self._reader.open()
+        except BaseException:
+            await self.close()
+            raise
+        return said
+
+    def _start(self, now: float) -> list[str]:
+        prepare(self._layout, self._durable)
+        owner = Owner(self._layout.owners)
+        self.slot = owner.slot
+        said: list[str] = []
+
+        def connect() -> sqlite3.Connection:
+            connection = open_database(self._layout, self._durable)
+            try:
+                refuse_newer(connection, self._layout.database)
+                said.extend(recover(connection, self._layout, owner, self._leases, self._durable, now))
+                self._ids = QueueIds(owner.slot, random=self._random, time=self._time, after=greatest_id(connection))
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+        self._leases = Leases(owner.slot, keep_finished=self._keep_finished, time=self._time)
+        self._files = ThreadPoolExecutor(_FILE_THREADS, "posthouse-files")
+        self._flight = Flight(self.loop, self._files, self._durable, self._layout)
+        writer = Writer(
+            self.loop,
+            connect,
+            self._run,
+            durable=self._durable,
+            at_most=self._waiting,
+            patience=self._patience,
+        )
+        try:
+            writer.start()
+        except SettingError:
+            owner.leave()
+            raise
+        except (OSError, sqlite3.Error) as error:
+            owner.leave()
+            raise storage_error(error, "opening the spool") from error
+        except BaseException:
+            owner.leave()
+            raise
+        self.writer = writer
+        self._owner = owner
+        return said
+
+    def _run(self, connection: sqlite3.Connection, ops: Sequence[Op]) -> None:
+        run(connection, ops, self._leases)
+
+    async def close(self) -> None:
+        """See ``Queue.close``.  Messages still arriving are aborted."""
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            await self._flight.land()
+            self.writer.flush()
+            await self.loop.run_in_executor(None, self.writer.stop)
+            assert self._files is not None
+            await self.loop.run_in_executor(None, self._files.shutdown)
+        await self._reader.close()
+        if owner is not None:
+            owner.leave()
+
+    def _call(self, function: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        self._must_write()
+        future: asyncio.Future[T] = self.loop.create_future()
+        self.writer.submit(Call(future, function))
+        return future
+
+    def _must_write(self) -> None:
+        if self._owner is None:
+            raise LocalError("this queue is not open for writing")
+
+    # -- inward ----------------------------------------------------------------------------------------------------
+
+    def receive(self) -> Incoming:
+        """See ``Queue.receive``."""
+        self._must_write()
+        return Incoming(self, self._ids.next())
+
+    def arrive(self, number: int) -> Arriving:
+        """Begin a content file; for receipts."""
+        return Arriving(self._flight, number)
+
+    def remember(self, number: int, content: bytes) -> None:
+        """Keep a fresh message's content for its first attempt, within a bound; for receipts."""
+        fresh = self._fresh
+        fresh[number] = content
+        self._fresh_octets += len(content)
+        while self._fresh_octets > _REMEMBERED or len(fresh) > _REMEMBERED_MESSAGES:
+            self._forget(next(iter(fresh)))
+
+    def _forget(self, number: int) -> bool:
+        content = self._fresh.pop(number, None)
+        if content is None:
+            return False
+        self._fresh_octets -= len(content)
+        return True
+
+    def discard_if_failed(self, number: int) -> Callable[[bool], None]:
+        """What to do when the rows of a content file are decided; for receipts."""
+
+        def finished(success: bool) -> None:
+            if not success:
+                self._unlink([number])
+
+        return finished
+
+    def _unlink(self, numbers: Sequence[int]) -> None:
+        """Remove content files that nothing promises, behind everybody's back."""
+        assert self._files is not None
+        for number in numbers:
+            # An error is nobody's to wait for; the next start sweeps.
+            self._files.submit(self._durable.unlink, self._layout.content_of(number))
+
+    # -- work ------------------------------------------------------------------------------------------------------
+
+    async def lease(
+        self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = ()
+    ) -> list[Work]:
+        """See ``Queue.lease``."""
+        leases = self._leases
+        return await self._call(lambda connection: leases.lease(connection, owner, now, until, limit, skip))
+
+    async def next_due(self, now: float, *, skip: Collection[str] = ()) -> float | None:
+        """See ``Queue.next_due``."""
+        return await self._reader.next_due(skip)
+
+    def record(
+        self, work: Work, settlements: Sequence[Settlement], reports: Sequence[Report] = ()
+    ) -> asyncio.Future[None]:
+        """See ``Queue.record``."""
+        self._must_write()
+        number = number_of(work.message.id)
+        if number is None:
+            raise LocalError(f"{work.message.id!r} is no queue id of this spool")
+        fresh = (
+            self._forget(number)
+            and not reports
+            and self._keep_finished <= 0
+            and len(settlements) == len(work.message.envelope.recipients)
+            and all(number_of_state(settlement.state) >= _FINAL for settlement in settlements)
+        )
+        future: asyncio.Future[None] = self.loop.create_future()
+        op = Record(future, number, work, settlements, [self._report(report) for report in reports], fresh)
+        op.finished = partial(self._recorded, op)
+        self.writer.submit(op)
+        return future
+
+    def _report(self, report: Report) -> Any:
+        number = self._ids.next()
+        message = Message(text_of(number), report.envelope, report.due, len(report.content), "report")
+        return new_message(number, message, report.destinations, report.due, report.content, lease=None)
+
+    def _recorded(self, op: Record, success: bool) -> None:
+        if success and op.files:
+            self._unlink(op.files)
+
+    async def release(self, work: Work) -> None:
+        """See ``Queue.release``."""
+        leases = self._leases
+        number = number_of(work.message.id)
+        if number is not None:
+            self._forget(number)
+        await self._call(lambda connection: leases.release(connection, work))
+
+    def content(self, message: Message) -> Content:
+        """See ``Queue.content``."""
+        number = number_of(message.id)
+        if number is None:
+            raise StorageCorrupt(f"{message.id!r} is no queue id of this spool")
+        remembered = self._fresh.get(number)
+        if remembered is not None:
+            return Bytes(remembered)
+        try:
+            return self._reader.content(number, message.size)
+        except StorageCorrupt as error:
+            if self._owner is not None:
+                self._set_aside(number, str(error))
+            raise
+
+    def _set_aside(self, number: int, reason: str) -> None:
+        leases = self._leases
+        marked = self._call(lambda connection: leases.mark_corrupt(connection, number, reason))
+        marked.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    # -- for people ------------------------------------------------------------------------------------------------
+
+    async def entries(self, *, limit: int = 1000, after: str = "") -> list[Entry]:
+        """See ``Queue.entries``."""
+        return await self._reader.entries(limit, after)
+
+    async def entry(self, queue_id: str) -> Entry | None:
+        """See ``Queue.entry``."""
+        number = number_of(queue_id)
+        return None if number is None else await self._reader.entry(number)
+
+    async def count(self) -> int:
+        """See ``Queue.count``."""
+        return await self._reader.count()
+
+    # -- mailboxes -------------------------------------------------------------------------------------------------
+
+    async def keep(self, inbox: str, message: Message, content: Content) -> None:
+        """See ``Queue.keep``."""
+        self._must_write()
+        size = content.size
+        if size <= self.threshold:
+            await self._call(partial(_keep, inbox, message, size, None, b"".join(content.chunks())))
+            return
+        number = self._ids.next()
+        job = partial(store_file, self._durable, self._layout, number, content.chunks())
+        try:
+            await self.loop.run_in_executor(self._files, job)
+        except OSError as error:
+            raise storage_error(error, "writing content") from error
+        future: asyncio.Future[bool] = self.loop.create_future()
+        op = Call(future, partial(_keep, inbox, message, size, number, None))
+
+        def finished(success: bool) -> None:
+            if not (success and op.result):
+                self._unlink([number])
+
+        op.finished = finished
+        self.writer.submit(op)
+        await future
+
+    async def inboxes(self) -> list[Inbox]:
+        """See ``Queue.inboxes``."""
+        return await self._reader.inboxes()
+
+    async def inbox(self, name: str = "", *, limit: int = 1000, after: int = 0) -> list[InboxMessage]:
+        """See ``Queue.inbox``."""
+        return await self._reader.inbox(name, limit, after)
+
+    async def kept(self, number: int) -> tuple[InboxMessage, Content] | None:
+        """See ``Queue.kept``."""
+        return await self._reader.kept(number)
+
+    async def discard(self, numbers: Collection[int]) -> int:
+        """See ``Queue.discard``."""
+        count, files = await self._call(partial(_discard, tuple(numbers)))
+        self._unlink(files)
+        return count
+
+
+def _keep(
+    inbox: str, message: Message, size: int, file: int | None, content: bytes | None, connection: sqlite3.Connection
+) -> bool:
+    """Insert a mailbox message; false if it is there already."""
+    sender = message.envelope.sender
+    inserted = connection.execute(
+        "INSERT OR IGNORE INTO inbox (name, message, sender, received, size, file, content) VALUES (?,?,?,?,?,?,?)",
+        (inbox, message.id, "" if sender is None else str(sender), message.received, size, file, content),
+    ).rowcount
+    if inserted and file is not None:
+        connection.execute("INSERT INTO file VALUES (?, ?)", (file, size))
+    return bool(inserted)
+
+
+def _discard(numbers: Sequence[int], connection: sqlite3.Connection) -> tuple[int, list[int]]:
+    count, files = 0, []
+    for number in numbers:
+        row = connection.execute("SELECT file FROM inbox WHERE number = ?", (number,)).fetchone()
+        if row is None:
+            continue
+        connection.execute("DELETE FROM inbox WHERE number = ?", (number,))
+        if row[0] is not None:
+            connection.execute("DELETE FROM file WHERE id = ?", (row[0],))
+            files.append(row[0])
+        count += 1
+    return count, files

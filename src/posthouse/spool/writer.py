@@ -1,0 +1,245 @@
+"""One thread that writes, and group commit.
+
+Operations are made on the event loop and handed over once for each turn of it; the thread takes everything that waits,
+runs it in one transaction, syncs once, and tells the loop once.  Nobody waits for company: an operation that is alone
+is committed alone, and while a commit syncs, the next group gathers by itself.
+
+If a group fails, it is rolled back and each operation is run again in a transaction of its own, so that only the
+guilty one fails.  This is safe after a failed sync too: the frames of the log are written anew.
+
+The thread and the loop share the interpreter's lock, and a thread that gave it up may wait 5 ms to get it back while
+the loop computes; so what counts is not the work of a statement but the number of calls into SQLite.  A group's
+messages are therefore inserted by one statement with many rows (``acts``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from posthouse.spool.durable import Durable, storage_error
+from posthouse.words import StorageBusy, StorageError
+
+__all__ = ["Call", "Op", "Writer"]
+
+_GROUP = 512  # operations in one transaction, at most
+_GROUP_OCTETS = 8 << 20  # and about so much content
+_POLL = 0.0005  # seconds between attempts to get the write lock from another process; SQLite's own steps reach 100 ms
+
+
+class Op:
+    """One operation on its way through the writer.  ``future`` gets ``result`` or ``error``."""
+
+    __slots__ = ("error", "finished", "future", "octets", "result")
+
+    def __init__(self, future: asyncio.Future[Any], octets: int = 0) -> None:
+        self.future = future
+        self.octets = octets
+        self.result: Any = None
+        self.error: StorageError | None = None
+        #: Called on the loop when it is decided, with success or not, before the future is.
+        self.finished: Callable[[bool], None] | None = None
+
+
+class Call(Op):
+    """An operation that is a function of the connection, within the group's transaction."""
+
+    __slots__ = ("function",)
+
+    def __init__(self, future: asyncio.Future[Any], function: Callable[[sqlite3.Connection], Any]) -> None:
+        super().__init__(future)
+        self.function = function
+
+
+class Writer:
+    """The thread.  ``start`` and ``stop`` block and ``submit`` belongs to the loop; ``hand_over`` to any thread.
+
+    ``connect`` opens the connection, in the writer's thread; ``run`` runs a group within its transaction;
+    ``at_most`` operations may wait, more are refused with ``StorageBusy``; so is an operation that finds the spool
+    locked by another process for ``patience`` seconds.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        connect: Callable[[], sqlite3.Connection],
+        run: Callable[[sqlite3.Connection, Sequence[Op]], None],
+        *,
+        durable: Durable,
+        at_most: int,
+        patience: float,
+    ) -> None:
+        self._loop = loop
+        self._connect = connect
+        self._run = run
+        self._durable = durable
+        self._at_most = at_most
+        self._patience = patience
+        self._pending = 0
+        self._gathered: list[Op] = []
+        self._inbound: queue.SimpleQueue[list[Op] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        #: Groups committed and operations in them, for those who measure.
+        self.groups = 0
+        self.operations = 0
+
+    def start(self) -> None:
+        """Open the connection and begin; raises what opening it raises."""
+        opened: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._live, args=(opened,), name="posthouse-spool", daemon=True)
+        self._thread.start()
+        error = opened.get()
+        if error is not None:
+            self._thread.join()
+            raise error
+
+    def stop(self) -> None:
+        """Finish everything that was handed over, close the connection and end.  Not on the loop."""
+        self._inbound.put(None)
+        if self._thread is not None:
+            self._thread.join()
+
+    def reserve(self) -> None:
+        """Count an operation in; raises ``StorageBusy`` if too many wait.  ``hand_over`` must follow."""
+        if self._pending >= self._at_most:
+            raise StorageBusy(f"storage is behind: {self._pending} operations wait")
+        self._pending += 1
+
+    def submit(self, op: Op) -> None:
+        """Take an operation, from the loop; raises ``StorageBusy`` if too many wait."""
+        self.reserve()
+        self._gathered.append(op)
+        if len(self._gathered) == 1:
+            self._loop.call_soon(self.flush)
+
+    def flush(self) -> None:
+        """Hand over what this turn of the loop has gathered."""
+        if self._gathered:
+            gathered, self._gathered = self._gathered, []
+            self._inbound.put(gathered)
+
+    def hand_over(self, op: Op) -> None:
+        """Take an operation that was reserved, from any thread."""
+        self._inbound.put([op])
+
+    def forget(self) -> None:
+        """Take back a reservation; on the loop."""
+        self._pending -= 1
+
+    # -- the thread ------------------------------------------------------------------------------------------------
+
+    def _live(self, opened: queue.SimpleQueue[BaseException | None]) -> None:
+        try:
+            connection = self._connect()
+        except BaseException as error:
+            opened.put(error)
+            return
+        opened.put(None)
+        del opened
+        try:
+            more = True
+            while more:
+                ops, more = self._take()
+                for group in _groups(ops):
+                    self._settle_group(connection, group)
+        finally:
+            connection.close()
+
+    def _take(self) -> tuple[list[Op], bool]:
+        """Wait for something, then take all that waits; false with the last."""
+        inbound = self._inbound
+        ops: list[Op] = []
+        taken = inbound.get()
+        while True:
+            if taken is None:
+                return ops, False
+            ops += taken
+            try:
+                taken = inbound.get_nowait()
+            except queue.Empty:
+                return ops, True
+
+    def _settle_group(self, connection: sqlite3.Connection, group: list[Op]) -> None:
+        try:
+            self._transact(connection, group)
+        except Exception as error:
+            if len(group) == 1 or isinstance(error, StorageBusy):
+                for op in group:
+                    op.error = storage_error(error, "writing to the spool")
+            else:
+                for op in group:
+                    self._alone(connection, op)
+        self.groups += 1
+        self.operations += len(group)
+        try:
+            self._loop.call_soon_threadsafe(self._tell, group)
+        except RuntimeError:  # the loop was closed under us; what is stored is stored
+            return
+
+    def _alone(self, connection: sqlite3.Connection, op: Op) -> None:
+        try:
+            self._transact(connection, [op])
+        except Exception as error:
+            op.error = storage_error(error, "writing to the spool")
+
+    def _transact(self, connection: sqlite3.Connection, group: list[Op]) -> None:
+        self._begin(connection)
+        try:
+            self._run(connection, group)
+            self._durable.commit(connection)
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        deadline = 0.0
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                return
+            except sqlite3.OperationalError as error:
+                busy = storage_error(error, "writing to the spool")
+                if not isinstance(busy, StorageBusy):
+                    raise
+                now = time.monotonic()
+                deadline = deadline or now + self._patience
+                if now >= deadline:
+                    raise busy from error
+            time.sleep(_POLL)
+
+    # -- back on the loop ------------------------------------------------------------------------------------------
+
+    def _tell(self, group: list[Op]) -> None:
+        self._pending -= len(group)
+        for op in group:
+            if op.finished is not None:
+                op.finished(op.error is None)
+            future = op.future
+            if future.done():  # its waiter was cancelled
+                continue
+            if op.error is None:
+                future.set_result(op.result)
+            else:
+                future.set_exception(op.error)
+
+
+def _groups(ops: list[Op]) -> list[list[Op]]:
+    """The operations in groups of bounded size."""
+    groups: list[list[Op]] = []
+    group: list[Op] = []
+    octets = 0
+    for op in ops:
+        if group and (len(group) >= _GROUP or octets + op.octets > _GROUP_OCTETS):
+            groups.append(group)
+            group, octets = [], 0
+        group.append(op)
+        octets += op.octets
+    if group:
+        groups.append(group)
+    return groups

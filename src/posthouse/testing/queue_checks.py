@@ -1,0 +1,432 @@
+"""What every ``Queue`` must do, as checks to run against yours.
+
+A check is an async function that takes ``make``, an async function that gives a new, empty, open queue; the check
+closes it.  ``CHECKS`` has them all, in the order of a message's life::
+
+    @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+    def test_mine(check):
+        asyncio.run(check(make_mine))
+
+Times are plain numbers: a queue takes "now" from its caller.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from posthouse.spool.queue import Queue, Report, Settlement, State, Stored, Work
+from posthouse.words import (
+    Address,
+    Body,
+    Bytes,
+    Content,
+    Envelope,
+    LocalError,
+    Notify,
+    OriginalRecipient,
+    Outcome,
+    Recipient,
+    Reply,
+    Result,
+    Ret,
+    StorageCorrupt,
+)
+
+__all__ = ["CHECKS", "Check", "Make"]
+
+Make = Callable[[], Awaitable[Queue]]
+Check = Callable[[Make], Awaitable[None]]
+
+_NOW = 1_700_000_000.0
+
+
+def _to(*addresses: str) -> tuple[Recipient, ...]:
+    return tuple(Recipient(Address(*address.split("@"))) for address in addresses)
+
+
+def _octets(content: Content) -> bytes:
+    return b"".join(content.chunks())
+
+
+async def _store(
+    queue: Queue,
+    *addresses: str,
+    content: bytes = b"Subject: x\r\n\r\nhello\r\n",
+    due: float = _NOW,
+    owner: str = "",
+    until: float = 0.0,
+) -> Stored:
+    receipt = queue.receive()
+    waiting = receipt.write(content)
+    if waiting is not None:
+        await waiting
+    envelope = Envelope(Address("a", "sohu.com"), _to(*addresses))
+    destinations = [address.split("@")[1] for address in addresses]
+    return await receipt.commit(envelope, destinations, received=_NOW, due=due, owner=owner, until=until)
+
+
+def _all(work: Work, state: State, due: float = _NOW) -> list[Settlement]:
+    result = {State.DELIVERED: Result.DELIVERED, State.FAILED: Result.FAILED}.get(state, Result.DEFERRED)
+    reply = Reply(250, "2.0.0", "taken") if result is Result.DELIVERED else Reply(450, "4.2.0", "later")
+    return [
+        Settlement(waiting.key, state, due, Outcome(waiting.recipient, result, reply, "", "mx.test"))
+        for waiting in work.recipients
+    ]
+
+
+def _keys(works: Sequence[Work]) -> list[tuple[str, int]]:
+    return sorted((work.message.id, waiting.key) for work in works for waiting in work.recipients)
+
+
+async def ids_are_unique_and_sorted(make: Make) -> None:
+    """Ids are known at once, differ, and grow."""
+    queue = await make()
+    ids = [queue.receive().id for _ in range(5000)]
+    assert ids == sorted(set(ids))
+    assert all(queue_id.isascii() and queue_id.isalnum() and len(queue_id) <= 20 for queue_id in ids)
+    await queue.close()
+
+
+async def content_is_kept_byte_for_byte(make: Make) -> None:
+    """Contents of many sizes, in one piece and in many, come back as they were, any number of times."""
+    queue = await make()
+    for size in (0, 1, 4096, 65_535, 65_536, 65_537, 5 << 20):
+        data = (bytes(range(256)) * (size // 256 + 1))[:size]
+        for step in (size or 1, 10_007):
+            receipt = queue.receive()
+            for start in range(0, size, step):
+                waiting = receipt.write(data[start : start + step])
+                if waiting is not None:
+                    await waiting
+            assert receipt.size == size
+            stored = await receipt.commit(Envelope(None, _to("b@x.test")), ["x.test"], received=_NOW, due=_NOW)
+            assert stored.message.id == receipt.id
+            assert stored.message.size == size
+            content = queue.content(stored.message)
+            assert content.size == size
+            assert _octets(content) == data
+            assert _octets(content) == data
+            assert max((len(chunk) for chunk in content.chunks(1000)), default=0) <= 1000
+    await queue.close()
+
+
+async def envelope_is_kept(make: Make) -> None:
+    """Everything MAIL and RCPT said comes back from entry() and from a lease."""
+    queue = await make()
+    envelope = Envelope(
+        Address('a "b"\n', "例子.test"),
+        (
+            Recipient(Address("B", "x.test"), Notify.NEVER),
+            Recipient(Address("Postmaster"), Notify.FAILURE | Notify.DELAY, OriginalRecipient("rfc822", "c+d@x.test")),
+            Recipient(Address("e", "[192.0.2.1]"), None, OriginalRecipient("utf-8", "é@x.test")),
+        ),
+        Body.BINARYMIME,
+        True,
+        123,
+        Ret.HDRS,
+        "env=1",
+        "",
+        True,
+    )
+    receipt = queue.receive()
+    receipt.write(b"x")
+    stored = await receipt.commit(
+        envelope, ["x.test", "here", "[192.0.2.1]"], received=_NOW + 0.25, due=_NOW, source="mx 192.0.2.9:1"
+    )
+    entry = await queue.entry(stored.message.id)
+    assert entry is not None
+    assert entry.message == stored.message
+    assert entry.message.envelope == envelope
+    assert (entry.message.received, entry.message.source) == (_NOW + 0.25, "mx 192.0.2.9:1")
+    assert [w.recipient for w in entry.recipients] == list(envelope.recipients)
+    assert [w.destination for w in entry.recipients] == ["x.test", "here", "[192.0.2.1]"]
+    works = await queue.lease("w", _NOW, _NOW + 60, limit=10)
+    assert [work.message for work in works] == [stored.message] * 3
+    await queue.close()
+
+
+async def abort_leaves_nothing(make: Make) -> None:
+    """An aborted message is nowhere; a receipt ends once."""
+    queue = await make()
+    for size in (10, 1 << 20):
+        receipt = queue.receive()
+        receipt.write(b"x" * size)
+        receipt.abort()
+        receipt.abort()
+        try:
+            receipt.write(b"x")
+        except LocalError:
+            pass
+        else:
+            raise AssertionError("an aborted receipt took more")
+        assert await queue.entry(receipt.id) is None
+    assert await queue.count() == 0
+    assert await queue.entries() == []
+    await queue.close()
+
+
+async def commit_leases_to_its_owner(make: Make) -> None:
+    """What is stored with an owner comes back as work, is leased, and is settled without another query."""
+    queue = await make()
+    stored = await _store(queue, "b@x.test", "c@y.test", "d@x.test", owner="w", until=_NOW + 60)
+    assert [work.destination for work in stored.work] == ["x.test", "y.test"]
+    assert [[waiting.key for waiting in work.recipients] for work in stored.work] == [[0, 2], [1]]
+    one = await _store(queue, "b@x.test", owner="w", until=_NOW + 60)
+    assert [(w.owner, w.until) for w in one.work] == [("w", _NOW + 60)]
+    assert await queue.count() == 4
+    assert [len(entry.recipients) for entry in await queue.entries()] == [3, 1]
+    assert await queue.lease("other", _NOW + 1, _NOW + 90, limit=10) == []
+    assert await queue.next_due(_NOW) == _NOW + 60
+    for work in (*stored.work, *one.work):
+        assert _octets(queue.content(work.message)).endswith(b"hello\r\n")
+        await queue.record(work, _all(work, State.DELIVERED))
+    assert await queue.count() == 0
+    assert await queue.entries() == []
+    assert await queue.entry(one.message.id) is None
+    assert await queue.next_due(_NOW) is None
+    try:
+        queue.content(one.message)
+    except StorageCorrupt:
+        pass
+    else:
+        raise AssertionError("the content of an erased message is still there")
+    await queue.close()
+
+
+async def leases_are_exclusive_and_run_out(make: Make) -> None:
+    """Leased work is nobody else's until its lease ends; then it is due again."""
+    queue = await make()
+    await _store(queue, "b@x.test", "c@y.test")
+    first = await queue.lease("one", _NOW, _NOW + 60, limit=1)
+    second = await queue.lease("two", _NOW, _NOW + 90, limit=10)
+    assert len(_keys(first)) == len(_keys(second)) == 1
+    assert not set(_keys(first)) & set(_keys(second))
+    assert await queue.lease("three", _NOW + 59, _NOW + 99, limit=10) == []
+    again = await queue.lease("three", _NOW + 60, _NOW + 120, limit=10)
+    assert _keys(again) == _keys(first)
+    await queue.close()
+
+
+async def lease_of_commit_runs_out(make: Make) -> None:
+    """Work leased when it was stored becomes due for others when that lease ends."""
+    queue = await make()
+    stored = await _store(queue, "b@x.test", "c@x.test", owner="gone", until=_NOW + 60)
+    (work,) = await queue.lease("two", _NOW + 60, _NOW + 120, limit=10)
+    assert _keys([work]) == _keys(stored.work)
+    assert work.message == stored.message
+    # The first owner was only slow: what it delivered is delivered, what it deferred is not its business now.
+    (settled, deferred) = _all(stored.work[0], State.DELIVERED)[:1], _all(stored.work[0], State.WAITING, _NOW + 1)[1:]
+    await queue.record(stored.work[0], [*settled, *deferred])
+    entry = await queue.entry(stored.message.id)
+    assert entry is not None
+    assert [w.state for w in entry.recipients] == [State.DELIVERED, State.WAITING]
+    assert await queue.lease("three", _NOW + 61, _NOW + 120, limit=10) == []
+    await queue.record(work, _all(work, State.FAILED))
+    assert await queue.count() == 0
+    await queue.close()
+
+
+async def due_work_comes_oldest_first(make: Make) -> None:
+    """Only what is due, the oldest first, no more than the limit."""
+    queue = await make()
+    for due in (30.0, 10.0, 20.0, 40.0, 1000.0):
+        await _store(queue, f"b@d{due:.0f}.test", "c@same.test", due=_NOW + due)
+    works = await queue.lease("w", _NOW + 50, _NOW + 500, limit=4)
+    assert sorted(waiting.due for work in works for waiting in work.recipients) == [_NOW + 10] * 2 + [_NOW + 20] * 2
+    works = await queue.lease("w", _NOW + 50, _NOW + 500, limit=100)
+    assert sorted(waiting.due for work in works for waiting in work.recipients) == [_NOW + 30] * 2 + [_NOW + 40] * 2
+    assert [work.recipients[0].due for work in works] == sorted(work.recipients[0].due for work in works)
+    assert await queue.next_due(_NOW) == _NOW + 500
+    await queue.close()
+
+
+async def lease_groups_by_message_and_destination(make: Make) -> None:
+    """One work has the recipients of one message for one destination."""
+    queue = await make()
+    ids = [(await _store(queue, "a@x.test", "b@y.test", "c@x.test")).message.id for _ in range(2)]
+    works = await queue.lease("w", _NOW, _NOW + 60, limit=100)
+    found = sorted((work.message.id, work.destination, tuple(r.key for r in work.recipients)) for work in works)
+    assert found == sorted((i, d, k) for i in ids for d, k in (("x.test", (0, 2)), ("y.test", (1,))))
+    await queue.close()
+
+
+async def skipped_destinations_are_left(make: Make) -> None:
+    """``skip`` keeps destinations out of a lease, and out of next_due."""
+    queue = await make()
+    for n in range(5):
+        await _store(queue, f"a@dead{n}.test", due=_NOW)
+    await _store(queue, "a@live.test", due=_NOW + 5)
+    dead = {f"dead{n}.test" for n in range(5)}
+    assert await queue.next_due(_NOW, skip=dead) == _NOW + 5
+    works = await queue.lease("w", _NOW + 5, _NOW + 60, limit=3, skip=dead)
+    assert [work.destination for work in works] == ["live.test"]
+    assert await queue.lease("w", _NOW + 5, _NOW + 60, limit=3, skip=dead) == []
+    assert len(await queue.lease("w", _NOW + 5, _NOW + 60, limit=3)) == 3
+    await queue.close()
+
+
+async def deferral_comes_again(make: Make) -> None:
+    """A deferred recipient is due at its new time, counts its attempt and says how it ended."""
+    queue = await make()
+    for owner in ("", "w"):
+        stored = await _store(queue, "b@x.test", owner=owner, until=_NOW + 60)
+        works = stored.work or await queue.lease("w", _NOW, _NOW + 60, limit=1)
+        (work,) = works
+        await queue.record(work, _all(work, State.WAITING, _NOW + 300))
+        assert await queue.next_due(_NOW) == _NOW + 300
+        assert await queue.lease("w", _NOW + 299, _NOW + 400, limit=1) == []
+        (again,) = await queue.lease("w", _NOW + 300, _NOW + 400, limit=1)
+        assert again.recipients[0].attempts == 1
+        assert "4.2.0" in again.recipients[0].last
+        await queue.record(again, _all(again, State.DELIVERED))
+        assert await queue.count() == 0
+    await queue.close()
+
+
+async def unsettled_recipients_are_released(make: Make) -> None:
+    """Recipients of a work without a settlement are due at once, without an attempt counted; so is released work."""
+    queue = await make()
+    stored = await _store(queue, "b@x.test", "c@x.test", owner="w", until=_NOW + 60)
+    (work,) = stored.work
+    await queue.record(work, _all(work, State.DELIVERED)[:1])
+    (rest,) = await queue.lease("w", _NOW, _NOW + 60, limit=10)
+    assert [(r.key, r.attempts) for r in rest.recipients] == [(1, 0)]
+    await queue.release(rest)
+    assert _keys(await queue.lease("w", _NOW, _NOW + 60, limit=10)) == _keys([rest])
+    fresh = await _store(queue, "d@y.test", owner="w", until=_NOW + 60)
+    await queue.release(fresh.work[0])
+    assert _keys(await queue.lease("w", _NOW, _NOW + 60, limit=10)) == _keys(fresh.work)
+    await queue.close()
+
+
+async def release_respects_the_next_holder(make: Make) -> None:
+    """Giving back a lease that ran out takes nothing from whoever has it now."""
+    queue = await make()
+    stored = await _store(queue, "b@x.test", owner="w", until=_NOW + 60)
+    await queue.lease("two", _NOW + 60, _NOW + 120, limit=10)
+    await queue.release(stored.work[0])
+    assert await queue.lease("three", _NOW + 61, _NOW + 120, limit=10) == []
+    await queue.close()
+
+
+async def held_recipients_stay(make: Make) -> None:
+    """A held recipient is not leased and not forgotten."""
+    queue = await make()
+    stored = await _store(queue, "b@x.test", owner="w", until=_NOW + 60)
+    await queue.record(stored.work[0], _all(stored.work[0], State.HELD))
+    assert await queue.lease("w", _NOW + 999, _NOW + 9999, limit=10) == []
+    assert await queue.next_due(_NOW) is None
+    assert await queue.count() == 1
+    await queue.close()
+
+
+async def reports_come_with_the_settlement(make: Make) -> None:
+    """A report is stored by the act that causes it, and is due work like any other."""
+    queue = await make()
+    stored = await _store(queue, "b@x.test", owner="w", until=_NOW + 60)
+    report = Report(Envelope(None, _to("a@sohu.com")), b"Subject: failed\r\n\r\n", ("sohu.com",), _NOW)
+    await queue.record(stored.work[0], _all(stored.work[0], State.FAILED), [report])
+    assert await queue.entry(stored.message.id) is None
+    (work,) = await queue.lease("w", _NOW, _NOW + 60, limit=10)
+    assert work.message.envelope == report.envelope
+    assert _octets(queue.content(work.message)) == report.content
+    await queue.close()
+
+
+async def recording_twice_is_harmless(make: Make) -> None:
+    """An attempt that is recorded again, after the message is gone, changes nothing."""
+    queue = await make()
+    stored = await _store(queue, "b@x.test", owner="w", until=_NOW + 60)
+    other = await _store(queue, "b@x.test", owner="w", until=_NOW + 60)
+    twice = [queue.record(stored.work[0], _all(stored.work[0], State.DELIVERED)) for _ in range(2)]
+    await asyncio.gather(*twice)
+    await queue.record(stored.work[0], _all(stored.work[0], State.WAITING, _NOW + 1))
+    assert [entry.message.id for entry in await queue.entries()] == [other.message.id]
+    await queue.close()
+
+
+async def many_at_once(make: Make) -> None:
+    """Concurrent receipts and settlements do not disturb each other."""
+    queue = await make()
+
+    async def life(n: int) -> None:
+        for m in range(10):
+            data = f"{n}-{m}".encode() * (1 + n * 40 % 300)
+            stored = await _store(queue, f"u{n}@d{m}.test", content=data, owner=f"w{n}", until=_NOW + 60)
+            assert _octets(queue.content(stored.message)) == data
+            state = (State.DELIVERED, State.FAILED, State.WAITING)[(n + m) % 3]
+            await queue.record(stored.work[0], _all(stored.work[0], state, _NOW + 9))
+
+    await asyncio.gather(*(life(n) for n in range(30)))
+    assert await queue.count() == 100
+    works = await queue.lease("w", _NOW + 9, _NOW + 60, limit=1000)
+    assert len(set(_keys(works))) == 100
+    await queue.close()
+
+
+async def entries_are_paged(make: Make) -> None:
+    """entries() is oldest first and goes on from behind an id."""
+    queue = await make()
+    ids = [(await _store(queue, "b@x.test")).message.id for _ in range(5)]
+    assert [entry.message.id for entry in await queue.entries()] == ids
+    assert [entry.message.id for entry in await queue.entries(limit=2)] == ids[:2]
+    assert [entry.message.id for entry in await queue.entries(after=ids[1], limit=2)] == ids[2:4]
+    assert await queue.entry("nonsense") is None
+    await queue.close()
+
+
+async def mailboxes_keep_messages_once(make: Make) -> None:
+    """Mailbox messages are byte-exact, numbered upwards for ever, and kept once however often they are delivered."""
+    queue = await make()
+    data = b"big " * 50_000
+    stored = [await _store(queue, "b@x.test", content=content) for content in (b"small", data)]
+    for name in ("b@x.test", "a@x.test"):
+        for one in stored:
+            content = Bytes(b"Return-Path: <a@sohu.com>\r\n" + _octets(queue.content(one.message)))
+            await queue.keep(name, one.message, content)
+            await queue.keep(name, one.message, Bytes(b"other"))
+    sizes = 27 + 5 + 27 + len(data)
+    assert [tuple(inbox) for inbox in await queue.inboxes()] == [("a@x.test", 2, sizes), ("b@x.test", 2, sizes)]
+    mine = await queue.inbox("b@x.test")
+    everything = await queue.inbox()
+    assert [m.queue_id for m in mine] == [one.message.id for one in stored]
+    assert mine[0].sender == "a@sohu.com"
+    assert [m.number for m in everything] == sorted({m.number for m in everything})
+    assert len(everything) == 4
+    assert await queue.inbox("b@x.test", after=mine[0].number) == mine[1:]
+    assert await queue.inbox(limit=1) == everything[:1]
+    for message, octets in zip(mine, (b"small", data), strict=True):
+        found = await queue.kept(message.number)
+        assert found is not None
+        assert found[0] == message
+        assert _octets(found[1]) == b"Return-Path: <a@sohu.com>\r\n" + octets
+    last = everything[-1]
+    assert await queue.discard([last.number, last.number, 10**9]) == 1
+    assert await queue.kept(last.number) is None
+    await queue.keep(last.inbox, next(o.message for o in stored if o.message.id == last.queue_id), Bytes(b"again"))
+    assert (await queue.inbox(after=everything[-2].number))[0].number > last.number
+    await queue.close()
+
+
+CHECKS: tuple[Check, ...] = (
+    ids_are_unique_and_sorted,
+    content_is_kept_byte_for_byte,
+    envelope_is_kept,
+    abort_leaves_nothing,
+    commit_leases_to_its_owner,
+    leases_are_exclusive_and_run_out,
+    lease_of_commit_runs_out,
+    due_work_comes_oldest_first,
+    lease_groups_by_message_and_destination,
+    skipped_destinations_are_left,
+    deferral_comes_again,
+    unsettled_recipients_are_released,
+    release_respects_the_next_holder,
+    held_recipients_stay,
+    reports_come_with_the_settlement,
+    recording_twice_is_harmless,
+    many_at_once,
+    entries_are_paged,
+    mailboxes_keep_messages_once,
+)

@@ -1,0 +1,48 @@
+"""Both queues do what every queue must do."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from posthouse.spool import MemoryQueue, Queue, SqliteQueue
+from posthouse.testing.queue_checks import CHECKS, Check
+
+
+async def bounded(check: Check, make) -> None:
+    async with asyncio.timeout(60):
+        await check(make)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_memory(check: Check) -> None:
+    async def make() -> Queue:
+        queue = MemoryQueue()
+        await queue.open(1_700_000_000.0)
+        return queue
+
+    asyncio.run(bounded(check, make))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_sqlite(check: Check, tmp_path: Path) -> None:
+    async def make() -> Queue:
+        queue = SqliteQueue(tmp_path)
+        await queue.open(1_700_000_000.0)
+        return queue
+
+    asyncio.run(bounded(check, make))
+    assert list((tmp_path / "spool" / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_sqlite_with_everything_in_files(check: Check, tmp_path: Path) -> None:
+    async def make() -> Queue:
+        queue = SqliteQueue(tmp_path, threshold=0)
+        await queue.open(1_700_000_000.0)
+        return queue
+
+    asyncio.run(bounded(check, make))
+    assert list((tmp_path / "spool" / "tmp").iterdir()) == []
