@@ -2,7 +2,7 @@
 text (RFC 2047), and parameters with names in any script (RFC 2231).
 
 All of it is exact: decoding gives back the octets or characters that came in, trailing white space and bare CR or LF
-included.  Bodies are worked on whole, by regular expressions; a Python step is made per output line, never per octet.
+included.  Bodies are worked on line by line, never octet by octet.
 """
 
 from __future__ import annotations
@@ -13,26 +13,21 @@ from collections.abc import Iterable
 
 __all__ = ["base64_body", "encoded_words", "fold", "parameter", "quoted_printable"]
 
-_LINE = 76  # the longest line of an encoded body, without CRLF (RFC 2045 §6.7 rule 5, §6.8)
+_LINE = 76  # the longest line of an encoded body, without CRLF (RFC 2045 §6.7 rule 5)
 _WORD = 75  # the longest encoded word (RFC 2047 §2)
 _HEADER_LINE = 78  # what a header line should not exceed (RFC 5322 §2.1.1)
 
-# What may not stand for itself: controls, "=", 8-bit; CR and LF outside CRLF; white space before a line end.
-_NOT_LITERAL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f=\x7f-\xff]|\r(?!\n)|(?<!\r)\n|[ \t](?=\r\n|\Z)")
-_TOO_LONG = re.compile(rb"[^\r\n]{77,}+")
+# What may not stand for itself in a line of quoted-printable (RFC 2045 §6.7): controls, "=", 8-bit, and white space at
+# the end.
+_NOT_LITERAL = re.compile(rb"[\x00-\x08\x0a-\x1f=\x7f-\xff]|[ \t]\Z")
 # Safe in an encoded word anywhere, a phrase included (RFC 2047 §5 rule 3).
 _Q_LITERAL = re.compile(r"[A-Za-z0-9!*+/-]")
 _ATTRIBUTE = re.compile(rb"[A-Za-z0-9!#$&+.^_`{|}~-]")  # attribute-char of RFC 2231 §7
 _PLAIN_VALUE = re.compile(r"[A-Za-z0-9 !#$&'()*+,./:;<=>?@^_`{|}~\[\]-]{1,60}")  # may stand between quotes as it is
 
 
-def _escape(match: re.Match[bytes]) -> bytes:
-    return b"=%02X" % match.group()[0]
-
-
-def _soften(match: re.Match[bytes]) -> bytes:
-    """One overlong encoded line as several, by soft line breaks that do not tear ``=XX``."""
-    line = match.group()
+def _soft_breaks(line: bytes) -> bytes:
+    """One encoded line as several of at most 76, by soft line breaks that do not tear ``=XX``."""
     pieces = []
     start = 0
     while len(line) - start > _LINE:
@@ -47,13 +42,20 @@ def _soften(match: re.Match[bytes]) -> bytes:
     return b"=\r\n".join(pieces)
 
 
+def _quoted_line(line: bytes) -> bytes:
+    if b"\n" in line:  # before a bare LF the library makes lines of 77
+        return _soft_breaks(_NOT_LITERAL.sub(lambda match: b"=%02X" % match.group()[0], line))
+    return binascii.b2a_qp(line, istext=False).replace(b"=\n", b"=\r\n")
+
+
 def quoted_printable(data: bytes) -> bytes:
     """``data`` in quoted-printable: CRLF stays a line end, everything else is exact (bare CR and LF are encoded)."""
-    return _TOO_LONG.sub(_soften, _NOT_LITERAL.sub(_escape, data))
+    # Line by line and not as text: over several lines, the library would guess what ends them.
+    return b"\r\n".join(map(_quoted_line, data.split(b"\r\n")))
 
 
 def base64_body(data: bytes) -> bytes:
-    """``data`` in base64, lines of 76 joined by CRLF, none at the end."""
+    """``data`` in base64: lines of 76 (57 octets each) joined by CRLF, none at the end."""
     return b"\r\n".join(
         binascii.b2a_base64(data[start : start + 57], newline=False) for start in range(0, len(data), 57)
     )

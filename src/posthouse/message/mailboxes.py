@@ -91,7 +91,10 @@ def _parse(text: str, what: str) -> Mailbox:
             f'{what} {text!r} is not a mailbox; write "name@domain" or "Name <name@domain>", with quotation marks '
             "around a name that has a comma or another special character"
         )
-    address = Address(_unquoted(local.group()), spec[local.end() + 1 :].lower())
+    domain = spec[local.end() + 1 :].lower()
+    if domain.startswith("[ipv6:"):
+        domain = f"[IPv6:{domain[6:]}"  # the tag's spelling in RFC 5321 §4.1.3
+    address = Address(_unquoted(local.group()), domain)
     return Mailbox(_unquoted(name), _checked(address, what))
 
 
@@ -102,11 +105,13 @@ def _unquoted(text: str) -> str:
 def _checked(address: Address, what: str) -> Address:
     """The address if it can be written to an envelope and a header."""
     check_text(what, address.local)
-    if "\t" in address.local or not address.local or len(address.local.encode()) > _LOCAL_OCTETS:
-        raise LocalError(f"{what} has a local part that is empty, longer than 64 octets or holds a tab: {address}")
+    if not address.local or len(address.local.encode()) > _LOCAL_OCTETS:
+        raise LocalError(f"{what} has a local part that is empty or longer than 64 octets: {address}")
+    if any(character.isspace() and character != " " for character in str(address)):
+        raise LocalError(f"{what} holds white space that is no plain space: {str(address)!r}; remove it")
+    check_text(what, address.domain)
     if _DOMAIN.fullmatch(address.domain) is None or len(address.domain.encode()) > _DOMAIN_OCTETS:
         raise LocalError(f"{what} has no valid domain: {str(address)!r}; write a host name or [IP address] behind @")
-    check_text(what, address.domain)
     return address
 
 
@@ -114,12 +119,12 @@ def write_mailbox(mailbox: Mailbox, *, utf8: bool = False) -> list[str]:
     """The mailbox as tokens between which a field may be folded.
 
     A name is written as atoms if it is, quoted if that is enough, else as encoded words; with ``utf8`` (RFC 6532)
-    other scripts stay readable.
+    other scripts stay readable.  Runs of white space become one space, as every reader makes of them.
     """
-    name, spec = mailbox.name, str(mailbox.address)
+    name, spec = " ".join(mailbox.name.split()), str(mailbox.address)
     if not name:
         return [spec]
-    risky = len(name.encode()) > 60 or "=?" in name or "\t" in name or "  " in name or name != name.strip()
+    risky = len(name.encode()) > 60 or "=?" in name
     if not risky and _PHRASE.fullmatch(name):
         words = name.split(" ")
     elif not risky and (name.isascii() or utf8):

@@ -1,0 +1,331 @@
+"""Letters are written so that every reader gets back what was put in (RFC 5322, 2045–2047, 2231, 6532)."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+from email.header import decode_header, make_header
+from email.message import EmailMessage
+from email.parser import BytesParser
+from email.policy import SMTP, default
+from email.utils import getaddresses, parsedate_to_datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from posthouse.message import Attachment, Composed, compose, fields, first, needs, split, to_crlf
+from posthouse.words import Address, Body, LocalError, Recipient
+
+DATE = datetime(2026, 11, 23, 16, 0, tzinfo=timezone(timedelta(hours=8)))
+
+
+def write(**changes: Any) -> Composed:
+    values: dict[str, Any] = {
+        "from_": "langrui@sohu.com",
+        "to": "renping@sina.com",
+        "date": DATE,
+        "message_id": "<1@sohu.com>",
+    }
+    return compose(**{**values, **changes})
+
+
+def read(letter: Composed) -> EmailMessage:
+    return BytesParser(EmailMessage, policy=default).parsebytes(letter.content)
+
+
+def text_of(part: Any) -> str:
+    """A part's text with the library's own line ends."""
+    return str(part.get_content()).replace("\r\n", "\n")
+
+
+def mailboxes_in(letter: Composed, name: bytes) -> list[tuple[str, str]]:
+    """Names and addresses of a field.  By the library's older reader: the newer one, in some versions, shows the white
+    space between encoded words in a name (RFC 2047 §6.2 says not to)."""
+    field = first(fields(split(letter.content).headers), name)
+    assert field is not None
+    found = getaddresses([field.value.decode("ascii")])
+    return [(str(make_header(decode_header(one))), address) for one, address in found]
+
+
+def check_octets(letter: Composed) -> None:
+    content = letter.content
+    assert content.endswith(b"\r\n")
+    assert not needs((content,)).binary
+    assert letter.envelope.size == len(content)
+    if not letter.envelope.smtputf8:
+        assert content.isascii()
+
+
+def test_a_plain_letter_octet_for_octet() -> None:
+    letter = write(subject="Hello", text="Dear Renping,\n\nall is well.\n", to=["Ren Ping <renping@sina.com>"])
+    assert letter.content == (
+        b"Date: Mon, 23 Nov 2026 16:00:00 +0800\r\n"
+        b"From: langrui@sohu.com\r\n"
+        b"To: Ren Ping <renping@sina.com>\r\n"
+        b"Subject: Hello\r\n"
+        b"Message-ID: <1@sohu.com>\r\n"
+        b"MIME-Version: 1.0\r\n"
+        b'Content-Type: text/plain; charset="us-ascii"\r\n'
+        b"Content-Transfer-Encoding: 7bit\r\n"
+        b"\r\n"
+        b"Dear Renping,\r\n\r\nall is well.\r\n"
+    )
+    assert letter.envelope.sender == Address("langrui", "sohu.com")
+    assert letter.envelope.recipients == (Recipient(Address("renping", "sina.com")),)
+    assert (letter.envelope.body, letter.envelope.smtputf8) == (Body.SEVENBIT, False)
+
+
+def test_the_same_letter_is_the_same_octets() -> None:
+    values: dict[str, Any] = {"text": "a", "html": "<p>a</p>", "attachments": [("x.bin", b"\0")]}
+    assert write(**values) == write(**values)
+
+
+def test_blind_copies_are_in_the_envelope_only() -> None:
+    letter = write(cc="cc@example.org", bcc=["secret@example.org", "cc@example.org"], text="x")
+    assert [str(one.address) for one in letter.envelope.recipients] == [
+        "renping@sina.com",
+        "cc@example.org",
+        "secret@example.org",
+    ]
+    assert b"secret" not in letter.content
+    assert b"bcc" not in letter.content.lower()
+    only = write(to=(), bcc="secret@example.org")
+    assert b"\r\nTo:" not in only.content
+    assert len(only.envelope.recipients) == 1
+
+
+line = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=100)
+names = st.one_of(
+    line, st.sampled_from(["=?utf-8?q?x?=", 'a "b" \\c', "a  b", " a ", "Smith, John", "x" * 300, "郎锐"])
+)
+# Text as a reader can give it back: the library's own line ends are "\n".
+body = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"), max_size=300
+)
+
+
+@given(
+    subject=names,
+    name=names,
+    text=st.one_of(st.none(), body),
+    html=st.one_of(st.none(), body),
+    files=st.lists(st.tuples(line, st.binary(max_size=200)), max_size=3),
+    extra=names,
+)
+@settings(deadline=None, max_examples=50)
+def test_everything_comes_back(
+    subject: str, name: str, text: str | None, html: str | None, files: list[tuple[str, bytes]], extra: str
+) -> None:
+    letter = write(
+        from_=(name, Address("langrui", "sohu.com")),
+        to=[(name, Address("renping", "sina.com")), Address("a,b c", "example.org")],
+        subject=subject,
+        text=text,
+        html=html,
+        attachments=files,
+        headers=[("X-Note", extra), ("X-Note", "again")],
+    )
+    check_octets(letter)
+    message = read(letter)
+    assert not message.defects
+    # Readers ignore white space around a field's value that is not encoded; ours is encoded if it has any.
+    assert (message["Subject"] or "") == subject
+    assert message.get_all("X-Note") == [extra, "again"]
+    assert message["Message-ID"] == "<1@sohu.com>"
+    assert parsedate_to_datetime(message["Date"]) == DATE
+    plain = " ".join(name.split())
+    assert mailboxes_in(letter, b"From") == [(plain, "langrui@sohu.com")]
+    assert mailboxes_in(letter, b"To") == [(plain, "renping@sina.com"), ("", '"a,b c"@example.org')]
+    assert [one.addr_spec for one in message["To"].addresses] == ["renping@sina.com", '"a,b c"@example.org']
+    leaves = [part for part in message.walk() if not part.is_multipart()]
+    bodies = [one for one in (text, html) if one is not None] or [""]
+    for wanted, part in zip(bodies, leaves, strict=False):
+        assert text_of(part) == (wanted if wanted.endswith("\n") or not wanted else wanted + "\n")
+    attached = leaves[len(bodies) :]
+    assert [part.get_filename("") for part in attached] == [file.strip() for file, _ in files]
+    assert [part.get_payload(decode=True) for part in attached] == [data for _, data in files]
+
+
+def test_structure() -> None:
+    def kinds(**values: Any) -> list[str]:
+        return [part.get_content_type() for part in read(write(**values)).walk()]
+
+    assert kinds() == ["text/plain"]
+    assert kinds(html="<p>") == ["text/html"]
+    assert kinds(text="a", html="b") == ["multipart/alternative", "text/plain", "text/html"]
+    assert kinds(text="a", html="b", attachments=[("c.png", b"")]) == [
+        "multipart/mixed",
+        "multipart/alternative",
+        "text/plain",
+        "text/html",
+        "image/png",
+    ]
+
+
+def test_content_types_of_files() -> None:
+    files = [
+        ("a.png", b"x"),
+        ("b.tar.gz", b"x"),
+        ("c.unheard-of", b"x"),
+        Attachment("d.txt", b"x", "application/pdf"),
+        # Neither may be encoded in base64; the file is kept octet for octet instead.
+        Attachment("e.eml", b"Subject: \xff\r\n\r\n", "message/rfc822"),
+        Attachment("", b"x", "image/jpeg"),
+    ]
+    message = read(write(text="a", attachments=files))
+    attached = list(message.iter_attachments())
+    assert [part.get_content_type() for part in attached] == [
+        "image/png",
+        "application/gzip",
+        "application/octet-stream",
+        "application/pdf",
+        "application/octet-stream",
+        "image/jpeg",
+    ]
+    assert attached[4].get_payload(decode=True) == b"Subject: \xff\r\n\r\n"
+    assert attached[5].get_filename() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("plain\n", "7bit"),
+        ("x" * 998, "7bit"),
+        ("x" * 999, "quoted-printable"),
+        ("NUL \0", "quoted-printable"),
+        ("Grüße aus dem Posthaus\n", "quoted-printable"),
+        ("郎锐给任平写了一封信。\n", "base64"),
+    ],
+)
+def test_the_first_encoding_that_fits(text: str, encoding: str) -> None:
+    letter = write(text=text)
+    check_octets(letter)
+    message = read(letter)
+    assert message["Content-Transfer-Encoding"] == encoding
+    assert text_of(message).rstrip("\n") == text.rstrip("\n")
+
+
+def test_line_ends_become_crlf() -> None:
+    assert to_crlf(b"a\nb\rc\r\nd\n\r\n") == b"a\r\nb\r\nc\r\nd\r\n\r\n"
+    assert write(text="a\rb\nc\r\nd").content.endswith(b"\r\n\r\na\r\nb\r\nc\r\nd\r\n")
+
+
+def test_a_text_that_holds_the_boundary_gets_another() -> None:
+    first = read(write(text="a", html="b")).get_boundary()
+    letter = write(text=f"--{first}\n", html="b")
+    message = read(letter)
+    assert [text_of(part) for part in message.iter_parts()] == [f"--{first}\n", "b\n"]
+
+
+def test_addresses_in_utf8_need_permission_and_set_smtputf8() -> None:
+    values: dict[str, Any] = {"from_": "郎锐 <郎锐@搜狐.cn>", "subject": "你好", "text": "hi"}
+    with pytest.raises(LocalError, match="utf8=True"):
+        write(**values)
+    letter = write(**values, utf8=True)
+    check_octets(letter)
+    assert (letter.envelope.smtputf8, letter.envelope.body) == (True, Body.EIGHTBITMIME)
+    assert '\r\nFrom: "郎锐" <郎锐@搜狐.cn>\r\n' in letter.content.decode()
+    assert "\r\nSubject: 你好\r\n" in letter.content.decode()
+    message = BytesParser(EmailMessage, policy=SMTP.clone(utf8=True)).parsebytes(letter.content)
+    assert message["Subject"] == "你好"
+    for where in ("to", "cc", "bcc"):
+        with pytest.raises(LocalError):
+            write(**{where: "任平@sina.com"})
+        assert write(**{where: "任平@sina.com"}, utf8=True).envelope.smtputf8
+
+
+def test_smtputf8_is_asked_for_only_when_needed() -> None:
+    letter = write(subject="你好", from_="郎锐 <langrui@sohu.com>", text="你好", utf8=True)
+    assert not letter.envelope.smtputf8
+    assert letter.content.isascii()
+
+
+@given(names, line)
+@settings(deadline=None)
+def test_utf8_letters_come_back_too(subject: str, name: str) -> None:
+    letter = write(from_=(name, Address("郎锐", "sohu.com")), subject=subject, text=subject, utf8=True)
+    check_octets(letter)
+    message = BytesParser(EmailMessage, policy=SMTP.clone(utf8=True)).parsebytes(letter.content)
+    assert (message["Subject"] or "") == subject
+
+
+def test_reply_to_and_sender_are_mailboxes() -> None:
+    letter = write(headers={"Reply-To": "郎锐 <reply@sohu.com>, b@sohu.com", "List-Id": "<a.example.org>"})
+    message = read(letter)
+    assert [one.addr_spec for one in message["Reply-To"].addresses] == ["reply@sohu.com", "b@sohu.com"]
+    assert message["List-Id"] == "<a.example.org>"
+    for value in ("", "nobody"):
+        with pytest.raises(LocalError):
+            write(headers={"Reply-To": value})
+
+
+def test_long_lists_and_subjects_are_folded() -> None:
+    letter = write(to=[f"Recipient {n} <recipient{n}@example.org>" for n in range(200)], subject="word " * 100 + "end")
+    head = letter.content.partition(b"\r\n\r\n")[0]
+    assert all(len(one) <= 78 for one in head.split(b"\r\n"))
+    assert len(read(letter)["To"].addresses) == 200
+
+
+BREAKS = ["a\r\nX-Evil: 1", "a\nX-Evil: 1", "a\rX-Evil: 1", "a\x00", "a\u2028b", "a\x85b", "a\x0bb", "\ud800"]
+
+
+@pytest.mark.parametrize("bad", BREAKS)
+def test_no_value_begins_a_field_of_its_own(bad: str) -> None:
+    attempts: list[dict[str, Any]] = [
+        {"subject": bad},
+        {"from_": (bad, Address("a", "sohu.com"))},
+        {"from_": Address(bad, "sohu.com")},
+        {"to": [Address("a", bad)]},
+        {"to": f"{bad} <a@sohu.com>"},
+        {"bcc": Address("a", bad)},
+        {"message_id": f"<{bad}@sohu.com>"},
+        {"headers": {"X-A": bad}},
+        {"headers": {bad: "x"}},
+        {"headers": {"Reply-To": f'"{bad}" <a@sohu.com>'}},
+        {"attachments": [(bad, b"x")]},
+        {"attachments": [("a", b"x", bad)]},
+    ]
+    for attempt in attempts:
+        with pytest.raises(LocalError, match=r"\w+ \w+ \w+"):
+            write(**attempt, utf8=True)
+
+
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        {"to": ()},
+        {"from_": "a@sohu.com, b@sohu.com"},
+        {"from_": ""},
+        {"date": datetime(2026, 1, 1)},
+        {"message_id": "no id"},
+        {"message_id": "a@b@c"},
+        {"message_id": "中@sohu.com"},
+        {"headers": {"Bcc": "a@b.org"}},
+        {"headers": {"subject": "twice"}},
+        {"headers": {"Content-Type": "text/html"}},
+        {"headers": {"Received": "from here"}},
+        {"headers": {"X A": "x"}},
+        {"headers": {"X:A": "x"}},
+        {"headers": {"": "x"}},
+        {"headers": {"References": "<中@b>"}},
+        {"attachments": [("a", b"x", "text")]},
+        {"text": "\ud800"},
+    ],
+)
+def test_what_cannot_be_sent_is_refused(attempt: dict[str, Any]) -> None:
+    with pytest.raises(LocalError, match=r"\w+ \w+ \w+"):
+        write(**attempt)
+
+
+def test_dates_in_both_forms() -> None:
+    assert b"Date: Mon, 23 Nov 2026 16:00:00 +0800\r\n" in write(date=(DATE.timestamp(), 480)).content
+    assert write(date=(DATE.timestamp(), 480)) == write()
+
+
+def test_message_ids_get_their_brackets() -> None:
+    for text in ("1@sohu.com", "<1@sohu.com>", "a.b+c@[192.0.2.1]"):
+        found = re.search(rb"\r\nMessage-ID: (.*)\r\n", write(message_id=text).content)
+        assert found is not None
+        assert found.group(1).decode() == f"<{text.strip('<>')}>"
