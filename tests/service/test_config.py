@@ -42,7 +42,7 @@ bind = "127.0.0.1:8025"
 
 [spool]
 url = "sqlite"               # in data_dir; later "postgresql://…" for a cluster
-"""
+"""  # noqa: E501 - word for word
 
 
 def faults(text: str) -> list[str]:

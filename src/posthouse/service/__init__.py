@@ -5,6 +5,7 @@ from posthouse.service.config import ConfigError, SettingDoc, advice, default_co
 from posthouse.service.control import OPERATIONS, Context, Operation, Parameter
 from posthouse.service.model import Config
 from posthouse.service.observe import Dialogue, Line, Log, Recorder
+from posthouse.service.wiring import House, context, serve
 
 __all__ = [
     "Config",
@@ -12,6 +13,7 @@ __all__ = [
     "Context",
     "Dialogue",
     "Directory",
+    "House",
     "Line",
     "Log",
     "OPERATIONS",
@@ -20,8 +22,10 @@ __all__ = [
     "Recorder",
     "SettingDoc",
     "advice",
+    "context",
     "default_config",
     "load",
     "parse",
+    "serve",
     "settings",
 ]

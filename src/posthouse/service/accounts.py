@@ -22,7 +22,7 @@ from posthouse.service.model import Config, Domain
 from posthouse.service.names import Delivery
 from posthouse.words import Address, Envelope, Notify, OriginalRecipient, Recipient
 
-__all__ = ["Directory", "Expanded", "Foreign", "Local", "Moved", "Resolution", "Unknown", "expand_envelope"]
+__all__ = ["Directory", "Expanded", "Foreign", "Local", "Moved", "Resolution", "Target", "Unknown", "expand_envelope"]
 
 #: How deep aliases may lie within each other, and how many addresses one may lead to.
 _DEEPEST = 20

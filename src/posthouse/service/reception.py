@@ -30,7 +30,7 @@ from posthouse.service.model import Config, Listener
 from posthouse.spool.queue import Queue, Stored
 from posthouse.words import Address, Envelope, Reply, StorageError, Verdict
 
-__all__ = ["Door", "Reception", "Usage"]
+__all__ = ["Door", "Reception", "Record", "Usage"]
 
 _GO_ON: Final = Verdict(Reply(250, "2.1.0", "Sender OK"), "")
 _RCPT_OK: Final = Verdict(Reply(250, "2.1.5", "Recipient OK"), "")

@@ -1,0 +1,82 @@
+"""Which way each recipient goes: our own domains by their ``deliver``, all others by the relay's table of routes.
+
+Asked at each attempt, so that a corrected configuration moves what was queued under the wrong one.  Only the domain
+decides here.  Whether a mailbox exists was settled when its mail was accepted; what was promised then is delivered
+even if the mailbox has left the configuration since.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from posthouse.relay import Deliverer, NoRoute, Route, Rule, Table, expand_path
+from posthouse.service.model import Config, Domain
+from posthouse.words import Address, LocalError, Outcome, Recipient, Reply, Result
+
+__all__ = ["Deliverers", "HouseRouter"]
+
+
+class Deliverers(NamedTuple):
+    """Who delivers to each kind of place."""
+
+    smtp: Deliverer
+    lmtp: Deliverer
+    maildir: Deliverer
+    mailbox: Deliverer
+    discard: Deliverer
+
+    async def close(self) -> None:
+        """Close all of them."""
+        for each in self:
+            await each.close()
+
+
+class HouseRouter:
+    """The ``Router`` of a configuration."""
+
+    __slots__ = ("_deliverers", "_everything", "_ours", "_reasons", "_table")
+
+    def __init__(self, config: Config, deliverers: Deliverers) -> None:
+        self._deliverers = deliverers
+        self._ours = {each.name: each for each in config.domain}
+        self._everything = self._ours.pop("*", None)
+        if self._everything is None and config.hostname not in self._ours:
+            self._ours[config.hostname] = Domain(name=config.hostname)  # for its postmaster
+        self._reasons = {
+            each.name: f'[[domain]] "{each.name}": deliver = "{each.deliver}"' for each in config.domain
+        }
+        mx = Rule("*", deliverers.smtp, None, "no route says otherwise: the mail exchangers of the domain")
+        rules = [
+            Rule(
+                each.to,
+                deliverers.lmtp if each.via.kind == "lmtp" else deliverers.smtp,
+                each.via.target or None,
+                f'[[route]] "{each.to}": via = "{each.via}"',
+            )
+            for each in config.route
+        ]
+        self._table = Table(rules, mx, home=config.postmaster.domain)
+
+    def destination(self, address: Address) -> str:
+        """See ``Router.destination``."""
+        return self._table.destination(address)
+
+    def route(self, recipient: Recipient) -> Route | NoRoute:
+        """See ``Router.route``."""
+        domain = self._table.destination(recipient.address)
+        ours = self._ours.get(domain, self._everything)
+        if ours is None:
+            return self._table.route(recipient)
+        reason = self._reasons.get(ours.name, "our own host name: its postmaster")
+        address = Address(recipient.address.local.casefold(), domain)
+        kind, target = ours.deliver
+        if kind == "mailbox":
+            return Route(self._deliverers.mailbox, str(address), reason)
+        if kind == "maildir":
+            try:
+                return Route(self._deliverers.maildir, str(expand_path(target, address)), reason)
+            except LocalError as error:
+                return NoRoute(Outcome(recipient, Result.FAILED, Reply(553, "5.1.3", "no such mailbox"), str(error)))
+        if kind == "discard":
+            return Route(self._deliverers.discard, domain, reason)
+        return Route(self._deliverers.lmtp if kind == "lmtp" else self._deliverers.smtp, target, reason)

@@ -1,0 +1,259 @@
+"""The only constructor of real things: a ``House`` joins a configuration with sockets, a spool and a clock.
+
+Whatever touches the world can be handed in; what is not, is the real one.  Nothing is opened before ``start`` and
+nothing is left open after ``drain``; two houses in one loop know nothing of each other.
+
+The order at the start: spool, worker, doors; mail can only come in when it can be kept and moved on.  The order at the
+end is the reverse: the doors first, then the attempts under way, then the spool.  What is still queued is on stable
+storage and waits for the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from random import Random, SystemRandom
+
+from posthouse.net import CachingResolver, Clock, DnsResolver, Endpoint, Network, Resolver, SocketNetwork, SystemClock
+from posthouse.protocol import Limits, Transcript
+from posthouse.relay import (
+    DiscardDeliverer,
+    LmtpDeliverer,
+    MailboxDeliverer,
+    MaildirDeliverer,
+    Ourselves,
+    Schedule,
+    SmtpDeliverer,
+    Worker,
+)
+from posthouse.server import Server, Timeouts
+from posthouse.service.accounts import Directory
+from posthouse.service.control import Context
+from posthouse.service.model import Config, Listener
+from posthouse.service.observe import Log
+from posthouse.service.reception import Reception, Record, Usage
+from posthouse.service.routing import Deliverers, HouseRouter
+from posthouse.spool import Queue, SqliteQueue
+from posthouse.words import LocalError
+
+__all__ = ["DRAIN", "House", "context", "serve"]
+
+#: How long ``serve`` lets sessions and attempts finish, in seconds.
+DRAIN = 30.0
+
+
+class House:
+    """A running post house: doors, spool and relay of one configuration.
+
+    ``transcript`` is called with the name of a listener for each session, and gives what is told of its dialogue
+    (``observe.Recorder`` is one).  The queue is opened and closed here, whoever made it.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        clock: Clock | None = None,
+        network: Network | None = None,
+        resolver: Resolver | None = None,
+        queue: Queue | None = None,
+        log: Record | None = None,
+        transcript: Callable[[str], Transcript] | None = None,
+        random: Random | None = None,
+    ) -> None:
+        self.config = config
+        self.clock = clock or SystemClock()
+        self.log = log or Log(self.clock, config.log.format)
+        self.queue: Queue = queue or SqliteQueue(config.data_dir)
+        self.directory = Directory(config)
+        self._network = network or SocketNetwork(on_error=self._fault)
+        self._random = random or SystemRandom()
+        self._transcript = transcript
+        self._resolver = resolver or CachingResolver(
+            DnsResolver(config.dns.nameservers, timeout=config.dns.timeout, tries=config.dns.tries), self.clock
+        )
+        self._deliverers = self._make_deliverers()
+        self.router = HouseRouter(config, self._deliverers)
+        self.worker = self._make_worker()
+        self._ourselves = Ourselves([config.hostname])
+        self._receptions: list[Reception] = []
+        self._servers: list[Server] = []
+        self._endpoints: dict[str, Endpoint] = {}
+        self._state = "made"
+
+    def _make_deliverers(self) -> Deliverers:
+        config = self.config
+        kind = {
+            "network": self._network,
+            "clock": self.clock,
+            "random": self._random,
+            "hostname": config.hostname,
+            "source": config.relay.source,
+        }
+        smtp = SmtpDeliverer(self._resolver, is_self=lambda place: self._ourselves(place), **kind)  # type: ignore[arg-type]
+        lmtp = LmtpDeliverer(self._resolver, **kind)  # type: ignore[arg-type]
+        maildir = MaildirDeliverer(
+            self.clock, config.hostname, pid=os.getpid(), random=lambda: f"{self._random.getrandbits(64):016x}"
+        )
+        return Deliverers(smtp, lmtp, maildir, MailboxDeliverer(self.queue), DiscardDeliverer())
+
+    def _make_worker(self) -> Worker:
+        relay = self.config.relay
+        return Worker(
+            self.queue,
+            self.router,
+            clock=self.clock,
+            random=self._random,
+            owner=f"{self.config.hostname}-{os.getpid()}-{self._random.getrandbits(32):08x}",
+            schedule=Schedule(relay.retry_first, relay.retry_max, relay.give_up_after),
+            log=self.log,
+            concurrency=relay.concurrency,
+            per_destination=relay.concurrency_per_destination,
+        )
+
+    def _fault(self, error: BaseException) -> None:
+        self.log("fault", reason=f"{type(error).__name__}: {error}", error=error)
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the spool, start the relay, open the doors.  Raises ``SettingError`` or ``StorageError``, and then
+        nothing is left open."""
+        if self._state != "made":
+            raise LocalError("this house was started before; make a new one")
+        self._state = "running"
+        async with contextlib.AsyncExitStack() as undo:
+            undo.push_async_callback(self.queue.close)
+            for sentence in await self.queue.open(self.clock.time()):
+                self.log("spool", text=sentence)
+            undo.push_async_callback(self.worker.stop, 0.0)
+            await self.worker.start()
+            undo.push_async_callback(self._shut_doors, 0.0)
+            usage = Usage(self.queue, self.clock)
+            for listener in self.config.listener:
+                await self._open_door(listener, usage)
+            undo.pop_all()
+        self._ourselves = Ourselves([self.config.hostname], list(self._endpoints.values()))
+
+    async def _open_door(self, listener: Listener, usage: Usage) -> None:
+        config = self.config
+        reception = Reception(
+            config,
+            listener,
+            directory=self.directory,
+            queue=self.queue,
+            clock=self.clock,
+            destination=self.router.destination,
+            stored=self.worker.wake,
+            log=self.log,
+            usage=usage,
+            owner=self.worker.owner,
+            claim=self.worker.claim,
+        )
+        transcript = self._transcript
+        size = listener.max_message_size
+        server = Server(
+            reception,
+            network=self._network,
+            clock=self.clock,
+            hostname=config.hostname,
+            lmtp=reception.lmtp,
+            limits=Limits(recipients=listener.max_recipients, message=size, chunk=size),
+            timeouts=Timeouts(listener.command_timeout, listener.data_timeout, listener.transfer_timeout),
+            transcript=(lambda: transcript(listener.name)) if transcript is not None else None,
+            on_error=self._fault,
+        )
+        self._receptions.append(reception)
+        self._servers.append(server)
+        endpoint = await server.listen(listener.bind)
+        self._endpoints[listener.name] = endpoint
+        self.log("listening", name=listener.name, kind=listener.kind, at=str(endpoint))
+
+    async def _shut_doors(self, seconds: float) -> None:
+        await asyncio.gather(*(server.drain(seconds) for server in self._servers))
+
+    @property
+    def endpoints(self) -> dict[str, Endpoint]:
+        """Where each listener listens, by its name, with the real ports."""
+        return dict(self._endpoints)
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions are open."""
+        return sum(server.sessions for server in self._servers)
+
+    async def wait_idle(self) -> None:
+        """Return when the relay has nothing under way and nothing due; mail waiting for a later time may remain."""
+        await self.worker.idle()
+
+    async def drain(self, timeout: float = DRAIN) -> None:
+        """End it: no new sessions, let those in a transaction and the attempts under way finish, close the spool.
+
+        Takes at most about ``timeout`` seconds.  Called a second time it returns at once.
+        """
+        if self._state != "running":
+            return
+        self._state = "draining"
+        self.log("draining", sessions=self.sessions)
+        end = self.clock.monotonic() + timeout
+        for reception in self._receptions:
+            reception.draining = True
+        await self._shut_doors(timeout / 2)
+        await self.worker.stop(max(0.0, end - self.clock.monotonic()))
+        await self._deliverers.close()
+        await self.queue.close()
+        self._state = "ended"
+        self.log("ended")
+
+
+def context(config: Config) -> Context:
+    """What the operations of ``control`` work on: the spool of ``config``, opened read-only for each."""
+    house = House(config)
+
+    @contextlib.asynccontextmanager
+    async def reading() -> AsyncIterator[Queue]:
+        queue = SqliteQueue.read_only(config.data_dir)
+        await queue.open(house.clock.time())
+        try:
+            yield queue
+        finally:
+            await queue.close()
+
+    return Context(config, house.clock, reading, house.router)
+
+
+async def serve(
+    config: Config,
+    *,
+    ready: Callable[[House], object] | None = None,
+    drain: float = DRAIN,
+    log: Record | None = None,
+) -> None:
+    """Be the daemon until SIGTERM or SIGINT, then drain; a second signal ends the process at once.
+
+    ``ready`` is called when the doors are open.  Raises as ``House.start`` does.
+    """
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    house = House(config, log=log)
+
+    def asked(number: int) -> None:
+        if stop.is_set():
+            house.log("ended", reason="a second signal")
+            os._exit(128 + number)  # what was promised is on stable storage; the next start tidies up
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked, number)
+    try:
+        await house.start()
+        if ready is not None:
+            ready(house)
+        await stop.wait()
+        await house.drain(drain)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)

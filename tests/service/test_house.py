@@ -1,0 +1,330 @@
+"""Whole houses on loopback: real sockets, a real spool on disk, the real relay."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from posthouse.net import SystemClock
+from posthouse.service import OPERATIONS, House, Recorder, context, parse
+from posthouse.service.answers import InboxEntry, Letter
+from posthouse.service.model import Config
+from posthouse.words import SettingError
+
+LETTER = b"From: langrui@sohu.com\r\nSubject: =?utf-8?B?5L2g5aW9?=\r\n\r\n.. hello\r\n"
+
+
+CATCH_ALL = """
+data_dir = "{}"
+[[listener]]
+bind = "127.0.0.1:0"
+[[domain]]
+name = "*"
+mailboxes = "any"
+"""
+
+
+def quiet(event: str, /, **fields: object) -> None:
+    """A log that nobody reads."""
+
+
+def run(story: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(30):
+            await story()
+
+    asyncio.run(bounded())
+
+
+class Talk:
+    """A client that says what it is told, line by line."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def to(cls, house: House, name: str = "mx") -> Talk:
+        endpoint = house.endpoints[name]
+        return cls(*await asyncio.open_connection(endpoint.host, endpoint.port))
+
+    async def reply(self) -> str:
+        """One reply, its lines joined by spaces."""
+        lines = []
+        while True:
+            line = (await self.reader.readline()).decode()
+            lines.append(line.rstrip("\r\n"))
+            if line[3:4] != "-":
+                return " ".join(lines)
+
+    async def say(self, line: str) -> str:
+        self.writer.write(line.encode() + b"\r\n")
+        return await self.reply()
+
+    async def close(self) -> None:
+        self.writer.close()
+        await self.writer.wait_closed()
+
+    async def send(self, sender: str, recipients: list[str], letter: bytes = LETTER) -> str:
+        """A whole transaction by HELO; the final reply."""
+        await self.say("EHLO client.example")
+        await self.say(f"MAIL FROM:<{sender}>")
+        for each in recipients:
+            assert (await self.say(f"RCPT TO:<{each}>")).startswith("25")
+        assert (await self.say("DATA")).startswith("354")
+        self.writer.write(letter.replace(b"\r\n.", b"\r\n..") + b".\r\n")
+        return await self.reply()
+
+
+def configuration(text: str, data_dir: Path) -> Config:
+    return parse(f'data_dir = "{data_dir}"\n{text}')
+
+
+def test_two_houses_exchange_a_letter(tmp_path: Path) -> None:
+    async def story() -> None:
+        recorder = Recorder(SystemClock())
+        sina = House(
+            configuration(
+                f"""hostname = "sina.com"
+                [[listener]]
+                bind = "127.0.0.1:0"
+                [[domain]]
+                name = "sina.com"
+                deliver = "maildir:{tmp_path}/mail/{{domain}}/{{local}}"
+                mailboxes = ["renping"]
+                """,
+                tmp_path / "sina",
+            ),
+            log=quiet,
+            transcript=recorder,
+        )
+        await sina.start()
+        sohu = House(
+            configuration(
+                f"""hostname = "sohu.com"
+                [[listener]]
+                bind = "127.0.0.1:0"
+                kind = "submission"
+                [relay]
+                trusted_networks = ["127.0.0.0/8"]
+                [[route]]
+                to = "sina.com"
+                via = "smtp://{sina.endpoints["mx"]}"
+                """,
+                tmp_path / "sohu",
+            ),
+            log=quiet,
+            transcript=recorder,
+        )
+        await sohu.start()
+        talk = await Talk.to(sohu, "submission")
+        assert (await talk.reply()) == "220 sohu.com ESMTP Posthouse"
+        assert "queued as" in await talk.send("langrui@sohu.com", ["renping@sina.com"])
+        assert (await talk.say("QUIT")).startswith("221")
+        await talk.close()
+        await sohu.wait_idle()
+        await sina.wait_idle()
+        (letter,) = (tmp_path / "mail/sina.com/renping/new").iterdir()
+        octets = letter.read_bytes()
+        assert octets.startswith(b"Return-Path: <langrui@sohu.com>\r\nReceived: from sohu.com ([127.0.0.1])")
+        assert octets.count(b"\nReceived: ") == 2
+        assert octets.endswith(LETTER)
+        assert len(recorder.dialogues) == 2
+        said = [line.text for line in recorder.dialogues[1].lines if line.who == "S"]
+        assert any(text.startswith("MAIL FROM:<langrui@sohu.com>") for text in said)
+        await sohu.drain(5)
+        await sina.drain(5)
+
+    run(story)
+
+
+def test_what_is_caught_can_be_read_while_the_house_runs(tmp_path: Path) -> None:
+    async def story() -> None:
+        config = parse(CATCH_ALL.format(tmp_path))
+        house = House(config, log=quiet)
+        await house.start()
+        talk = await Talk.to(house)
+        await talk.reply()
+        await talk.send("me@example.com", ["A@one.test", "b@two.test"])
+        await talk.close()
+        await house.wait_idle()
+        here = context(config)
+        entries: list[InboxEntry] = await OPERATIONS["inbox list"].run(here)
+        assert sorted(each.inbox for each in entries) == ["a@one.test", "b@two.test"]
+        assert {each.subject for each in entries} == {"你好"}
+        assert {each.written_by for each in entries} == {"langrui@sohu.com"}
+        letter: Letter = await OPERATIONS["inbox show"].run(here, number=entries[0].number)
+        assert letter.text.startswith("Return-Path: <me@example.com>\r\nReceived: from client.example")
+        assert letter.text.endswith(LETTER.decode())
+        assert letter.raw is None
+        summary = await OPERATIONS["inbox summary"].run(here)
+        assert [(each.name, each.messages) for each in summary] == [("a@one.test", 1), ("b@two.test", 1)]
+        assert await OPERATIONS["queue list"].run(here) == []
+        with pytest.raises(SettingError, match="no inbox has a letter number 999"):
+            await OPERATIONS["inbox show"].run(here, number=999)
+        await house.drain(5)
+
+    run(story)
+
+
+def test_what_cannot_be_delivered_waits_and_is_still_there_after_a_restart(tmp_path: Path) -> None:
+    async def story() -> None:
+        text = """
+            [[listener]]
+            bind = "127.0.0.1:0"
+            [relay]
+            trusted_networks = ["127.0.0.1/32"]
+            [[route]]
+            to = "*"
+            via = "smtp://127.0.0.1:1"
+        """
+        config = configuration(text, tmp_path)
+        house = House(config, log=quiet)
+        await house.start()
+        talk = await Talk.to(house)
+        await talk.reply()
+        queue_id = (await talk.send("me@example.com", ["you@far.test"])).rpartition(" ")[2]
+        await talk.close()
+        await house.wait_idle()
+        await house.drain(5)
+        house = House(config, log=quiet)
+        await house.start()
+        (entry,) = await OPERATIONS["queue list"].run(context(config))
+        assert (entry.id, entry.recipients, entry.waiting) == (queue_id, ["you@far.test"], 1)
+        assert entry.attempts >= 1
+        story = await OPERATIONS["queue show"].run(context(config), id=queue_id)
+        assert "127.0.0.1:1" in story.recipients[0].last
+        with pytest.raises(SettingError, match="knows no message"):
+            await OPERATIONS["queue show"].run(context(config), id="nonsense")
+        await house.drain(5)
+
+    run(story)
+
+
+def test_a_quota_and_vrfy_over_the_wire(tmp_path: Path) -> None:
+    async def story() -> None:
+        text = """
+            hostname = "mx.example.org"
+            [[listener]]
+            bind = "127.0.0.1:0"
+            vrfy = true
+            expn = true
+            [[domain]]
+            name = "example.org"
+            mailboxes = ["bob"]
+            quota = 200
+            lists.team = { members = ["bob"] }
+        """
+        house = House(configuration(text, tmp_path), log=quiet)
+        await house.start()
+        talk = await Talk.to(house)
+        await talk.reply()
+        assert (await talk.send("me@example.com", ["bob@example.org"])).startswith("250 2.0.0")
+        await house.wait_idle()
+        await talk.say("MAIL FROM:<>")
+        assert (await talk.say("RCPT TO:<bob@example.org>")).startswith("552 5.2.2")
+        assert await talk.say("VRFY bob") == "250 2.1.5 <bob@example.org>"
+        assert await talk.say("EXPN team") == "250 2.1.5 <bob@example.org>"
+        assert (await talk.say("HELP")).startswith("211")
+        await talk.close()
+        await house.drain(5)
+
+    run(story)
+
+
+def test_draining_says_421_and_lets_a_transaction_finish(tmp_path: Path) -> None:
+    async def story() -> None:
+        config = parse(CATCH_ALL.format(tmp_path))
+        house = House(config, log=quiet)
+        await house.start()
+        idle = await Talk.to(house)
+        await idle.reply()
+        busy = await Talk.to(house)
+        await busy.reply()
+        await busy.say("EHLO x.test")
+        await busy.say("MAIL FROM:<>")
+        await busy.say("RCPT TO:<a@b.test>")
+        draining = asyncio.ensure_future(house.drain(10))
+        assert (await idle.reply()).startswith("421 4.3.2")
+        assert (await busy.say("DATA")).startswith("354")
+        assert (await busy.say("hi\r\n.")).startswith("250 2.0.0")
+        assert (await busy.reply()).startswith("421 4.3.2")
+        await idle.close()
+        await busy.close()
+        await draining
+        await house.drain(10)
+
+    run(story)
+
+
+def test_a_place_that_is_taken_leaves_nothing_open(tmp_path: Path) -> None:
+    async def story() -> None:
+        text = '[[listener]]\nbind = "127.0.0.1:{}"'
+        first = House(configuration(text.format(0), tmp_path / "a"), log=quiet)
+        await first.start()
+        taken = first.endpoints["mx"].port
+        second = House(configuration(text.format(taken), tmp_path / "b"), log=quiet)
+        with pytest.raises(SettingError, match=str(taken)):
+            await second.start()
+        third = House(configuration(text.format(0), tmp_path / "b"), log=quiet)
+        await third.start()
+        await third.drain(5)
+        await first.drain(5)
+
+    run(story)
+
+
+DAEMON = """
+import asyncio, sys
+from posthouse.service import parse, serve
+config = parse(sys.argv[1])
+asyncio.run(serve(config, ready=lambda house: print(house.endpoints["mx"].port, flush=True)))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_the_daemon(tmp_path: Path, number: signal.Signals) -> None:
+    text = f'data_dir = "{tmp_path}"\n[[listener]]\nbind = "127.0.0.1:0"'
+    with subprocess.Popen(
+        [sys.executable, "-c", DAEMON, text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as daemon:
+        assert daemon.stdout is not None
+        assert int(daemon.stdout.readline())
+        os.kill(daemon.pid, number)
+        _, errors = daemon.communicate(timeout=30)
+        assert daemon.returncode == 0
+        assert " listening " in errors
+        assert errors.rstrip().endswith(" ended")
+
+
+def test_a_second_signal_ends_the_daemon_at_once(tmp_path: Path) -> None:
+    text = f'data_dir = "{tmp_path}"\n[[listener]]\nbind = "127.0.0.1:0"'
+    with subprocess.Popen(
+        [sys.executable, "-c", DAEMON, text], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as daemon:
+        assert daemon.stdout is not None
+        assert daemon.stderr is not None
+        port = int(daemon.stdout.readline())
+
+        async def keep_a_transaction_open() -> None:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            talk = Talk(reader, writer)
+            await talk.reply()
+            await talk.say("EHLO x.test")
+            await talk.say("MAIL FROM:<>")
+            os.kill(daemon.pid, signal.SIGTERM)
+            while " draining " not in await asyncio.to_thread(daemon.stderr.readline):
+                pass
+            os.kill(daemon.pid, signal.SIGTERM)
+            await asyncio.to_thread(daemon.wait, 30)
+            writer.close()
+
+        asyncio.run(keep_a_transaction_open())
+        assert daemon.returncode == 128 + signal.SIGTERM

@@ -1,0 +1,56 @@
+"""Event lines and dialogues."""
+
+from __future__ import annotations
+
+import json
+
+from posthouse.service.observe import Log, Recorder
+
+
+class Fixed:
+    """A clock that stands still."""
+
+    def time(self) -> float:
+        return 1_795_420_800.125
+
+
+def test_text_lines() -> None:
+    lines: list[str] = []
+    log = Log(Fixed(), "text", lines.append)  # type: ignore[arg-type]
+    log("accepted", id="Q1", sender="", recipients=2, reply="250 2.0.0 OK", peer="a=b", name="王")
+    assert lines == [
+        '2026-11-23T08:00:00.125Z accepted id=Q1 recipients=2 reply="250 2.0.0 OK" peer="a=b" name="王"'
+    ]
+
+
+def test_what_a_peer_said_cannot_start_a_line() -> None:
+    for form in ("text", "json"):
+        lines: list[str] = []
+        Log(Fixed(), form, lines.append)("refused", reply="550 no\r\n2026 accepted id=forged")  # type: ignore[arg-type]
+        assert len(lines) == 1
+        assert lines[0].splitlines() == lines
+
+
+def test_json_lines() -> None:
+    lines: list[str] = []
+    log = Log(Fixed(), "json", lines.append, house="sina.com")  # type: ignore[arg-type]
+    try:
+        raise ValueError("deep down")
+    except ValueError as error:
+        log("fault", reason="x", error=error, nothing=None)
+    said = json.loads(lines[0])
+    assert said["time"] == "2026-11-23T08:00:00.125Z"
+    assert (said["event"], said["house"], said["reason"]) == ("fault", "sina.com", "x")
+    assert "Traceback" in said["error"]
+    assert "deep down" in said["error"]
+    assert "nothing" not in said
+
+
+def test_a_recorder_is_bounded() -> None:
+    recorder = Recorder(Fixed(), sessions=2, lines=3)  # type: ignore[arg-type]
+    for name in ("a", "b", "c"):
+        tell = recorder(name)
+        for number in range(5):
+            tell("S", str(number))
+    assert [(each.where, each.number) for each in recorder.dialogues] == [("b", 2), ("c", 3)]
+    assert [line.text for line in recorder.dialogues[0].lines] == ["0", "1", "2"]
