@@ -74,6 +74,7 @@ class Worker:
             queue, clock, schedule or Schedule(), random, log, moved=self._moved, falls_due=self._falls_due
         )
         self._look = False  # something may be due in the queue that nobody has
+        self._left_out: frozenset[str] = frozenset()
         self._resting = False
         self._stopping = False
         self._next: float | None = None  # when something becomes due, as far as is known
@@ -172,7 +173,7 @@ class Worker:
         """Lease a batch; when there was none, find out when to look again."""
         self._look = False
         now = self._clock.time()
-        skip = frozenset(self._lanes.skip)
+        skip = self._left_out = frozenset(self._lanes.skip)
         try:
             works = await self._queue.lease(self.owner, now, now + self._lease, limit=_BATCH, skip=skip)
             if works:
@@ -253,10 +254,9 @@ class Worker:
             # The slot is kept until the record is made; wait() leaves it going if this task is cancelled.
             await asyncio.wait([self._recorder.record(part, ends) for part, ends in _parted(attempt, outcomes)])
         finally:
-            skipped = len(self._lanes.skip)
             for upcoming in self._lanes.leave(attempt):
                 self._start(upcoming)
-            if len(self._lanes.skip) < skipped:  # what the last lease left out is wanted again
+            if not self._left_out <= self._lanes.skip:  # what the last lease had to leave out is wanted again
                 self._look = True
             self._moved()
 

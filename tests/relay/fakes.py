@@ -1,0 +1,187 @@
+"""A queue in a dictionary, and deliverers that do as they are told; for the worker's tests."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple
+
+from posthouse.relay.job import Job
+from posthouse.spool.queue import Message, Report, Settlement, State, Stored, Waiting, Work
+from posthouse.words import Address, Bytes, Content, Envelope, Outcome, Recipient, Reply, Result
+
+
+class Row(NamedTuple):
+    waiting: Waiting
+    message: Message
+    until: float = 0.0
+    outcomes: tuple[Outcome, ...] = ()
+
+
+class FakeQueue:
+    """The part of ``spool.Queue`` that a worker uses.  ``calls`` counts; ``broken`` is raised while it is set."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, Row] = {}
+        self.calls = {"lease": 0, "record": 0, "release": 0, "renew": 0, "next_due": 0}
+        self.broken: Exception | None = None
+        self.corrupt: set[str] = set()
+        self._messages = 0
+
+    def put(
+        self, recipients: Sequence[str], *, now: float, due: float | None = None, owner: str = "", until: float = 0.0
+    ) -> Stored:
+        """What a commit leaves, and gives."""
+        self._messages += 1
+        people = tuple(Recipient(Address(*address.rsplit("@", 1))) for address in recipients)
+        message = Message(f"m{self._messages}", Envelope(Address("a", "sender.test"), people), now, 5)
+        works: dict[str, list[Waiting]] = {}
+        for person in people:
+            key = len(self.rows) + 1
+            domain = person.address.domain
+            waiting = Waiting(key, person, domain, State.WAITING, 0, now if due is None else due)
+            self.rows[key] = Row(waiting, message, until if owner else 0.0)
+            works.setdefault(domain, []).append(waiting)
+        leased = [Work(message, domain, tuple(some), owner, until) for domain, some in works.items()]
+        return Stored(message, tuple(leased) if owner else ())
+
+    def state(self, address: str) -> Row:
+        (row,) = [row for row in self.rows.values() if str(row.waiting.recipient.address) == address]
+        return row
+
+    def _check(self, call: str) -> None:
+        self.calls[call] += 1
+        if self.broken is not None:
+            raise self.broken
+
+    def _free(self, now: float, skip: Collection[str]) -> list[Row]:
+        rows = [r for r in self.rows.values() if r.waiting.state is State.WAITING and r.waiting.destination not in skip]
+        return sorted((r for r in rows), key=lambda row: max(row.waiting.due, row.until))
+
+    async def lease(
+        self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = ()
+    ) -> list[Work]:
+        self._check("lease")
+        groups: dict[tuple[str, str], list[Row]] = {}
+        for row in [row for row in self._free(now, skip) if max(row.waiting.due, row.until) <= now][:limit]:
+            self.rows[row.waiting.key] = row._replace(until=until)
+            groups.setdefault((row.message.id, row.waiting.destination), []).append(row)
+        return [
+            Work(rows[0].message, rows[0].waiting.destination, tuple(row.waiting for row in rows), owner, until)
+            for rows in groups.values()
+        ]
+
+    async def next_due(self, now: float, *, skip: Collection[str] = ()) -> float | None:
+        self._check("next_due")
+        return next((max(row.waiting.due, row.until) for row in self._free(now, skip)), None)
+
+    def record(
+        self, work: Work, settlements: Sequence[Settlement], reports: Sequence[Report] = ()
+    ) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(self._record, work, settlements, future)
+        return future
+
+    def _record(self, work: Work, settlements: Sequence[Settlement], future: asyncio.Future[None]) -> None:
+        try:
+            self._check("record")
+        except Exception as error:
+            future.set_exception(error)
+            return
+        for waiting in work.recipients:
+            row = self.rows[waiting.key]
+            assert row.until in (0.0, work.until), "recorded under a lease that is not the row's"
+            self.rows[waiting.key] = row._replace(until=0.0)
+        for settlement in settlements:
+            assert settlement.key in [waiting.key for waiting in work.recipients]
+            row = self.rows[settlement.key]
+            waiting = row.waiting._replace(
+                state=settlement.state,
+                due=settlement.due,
+                attempts=row.waiting.attempts + 1,
+                last=settlement.outcome.reason,
+            )
+            self.rows[settlement.key] = Row(waiting, row.message, 0.0, (*row.outcomes, settlement.outcome))
+        future.set_result(None)
+
+    async def renew(self, works: Sequence[Work], until: float) -> None:
+        self._check("renew")
+        for work in works:
+            for waiting in work.recipients:
+                row = self.rows[waiting.key]
+                assert row.until == work.until
+                self.rows[waiting.key] = row._replace(until=until)
+
+    async def release(self, work: Work) -> None:
+        self._check("release")
+        for waiting in work.recipients:
+            self.rows[waiting.key] = self.rows[waiting.key]._replace(until=0.0)
+
+    def content(self, message: Message) -> Content:
+        from posthouse.words import StorageCorrupt
+
+        if message.id in self.corrupt:
+            raise StorageCorrupt(f"the content of {message.id} is gone")
+        return Bytes(b"hello")
+
+
+Answer = Result | Exception | Callable[[Recipient], Result]
+
+
+class FakeDeliverer:
+    """Gives the same answer to everyone, until told another; ``hold`` keeps attempts waiting until ``let_go``."""
+
+    def __init__(self, answer: Answer = Result.DELIVERED, *, hold: bool = False) -> None:
+        self.answer = answer
+        self.jobs: list[tuple[Job, str]] = []
+        self.running = 0
+        self.most = 0
+        self.cancelled = 0
+        self._gate = asyncio.Event()
+        if not hold:
+            self._gate.set()
+
+    def let_go(self) -> None:
+        self._gate.set()
+
+    async def deliver(self, job: Job, target: str) -> Sequence[Outcome]:
+        self.jobs.append((job, target))
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await self._gate.wait()
+            return self.outcomes(job)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.running -= 1
+
+    def outcomes(self, job: Job) -> list[Outcome]:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return [
+            outcome(person, self.answer(person) if callable(self.answer) else self.answer) for person in job.recipients
+        ]
+
+    async def close(self) -> None: ...
+
+
+class InstantFake(FakeDeliverer):
+    """Is done at once."""
+
+    def deliver_now(self, job: Job, target: str) -> Sequence[Outcome]:
+        self.jobs.append((job, target))
+        return self.outcomes(job)
+
+
+_REPLIES = {
+    Result.DELIVERED: Reply(250, "2.0.0", "OK"),
+    Result.DEFERRED: Reply(451, "4.2.0", "not now"),
+    Result.FAILED: Reply(550, "5.1.1", "no such mailbox"),
+    Result.AMBIGUOUS: None,
+}
+
+
+def outcome(recipient: Recipient, result: Result) -> Outcome:
+    return Outcome(recipient, result, _REPLIES[result], f"the host said {result.value}", "mx.test[192.0.2.1]:25")

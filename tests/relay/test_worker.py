@@ -1,0 +1,576 @@
+"""The worker: leases, attempts, records; nothing sleeps, the clock jumps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Any
+
+import pytest
+
+from posthouse.relay.job import Deliverer, Router
+from posthouse.relay.router import Rule, Table
+from posthouse.relay.schedule import Schedule
+from posthouse.relay.worker import Worker
+from posthouse.spool.queue import State
+from posthouse.testing import JumpingClock
+from posthouse.words import LocalError, Recipient, Result, StorageBusy
+
+from .fakes import FakeDeliverer, FakeQueue, InstantFake
+
+DAY = 86_400.0
+
+
+class House:
+    """A worker with everything around it."""
+
+    def __init__(self, deliverer: Deliverer, *, router: Router | None = None, **options: Any) -> None:
+        self.clock = JumpingClock()
+        self.queue = FakeQueue()
+        self.log: list[tuple[str, dict[str, object]]] = []
+        self.worker = Worker(
+            self.queue,  # type: ignore[arg-type]
+            router or Table(default=Rule("*", deliverer)),
+            clock=self.clock,
+            random=Random(1),
+            owner="w1",
+            log=lambda event, /, **facts: self.log.append((event, facts)),
+            **options,
+        )
+
+    def arrive(self, *recipients: str) -> None:
+        """As reception does it: claim, commit, wake."""
+        until = self.worker.claim([address.rpartition("@")[2] for address in recipients])
+        owner = self.worker.owner if until else ""
+        self.worker.wake(self.queue.put(recipients, now=self.clock.time(), owner=owner, until=until))
+
+    def arrive_unclaimed(self, *recipients: str) -> None:
+        self.queue.put(recipients, now=self.clock.time())
+        self.worker.wake()
+
+    def events(self) -> list[str]:
+        return [event for event, _ in self.log]
+
+    def state(self, address: str) -> State:
+        return self.queue.state(address).waiting.state
+
+
+def play(house_of: Callable[[], House], story: Callable[[House], Awaitable[None]]) -> House:
+    """Start the house, tell the story, stop the house."""
+
+    async def whole() -> House:
+        house = house_of()
+        async with asyncio.timeout(20):
+            await house.worker.start()
+            await house.clock.settle()
+            await story(house)
+            stopping = asyncio.ensure_future(house.worker.stop(5.0))
+            await house.clock.advance(30.0)
+            await stopping
+        assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()], "something still runs"
+        return house
+
+    return asyncio.run(whole())
+
+
+# -- getting work
+
+
+def test_claimed_mail_is_delivered_without_asking_the_queue() -> None:
+    deliverer = FakeDeliverer()
+
+    async def story(house: House) -> None:
+        asked = house.queue.calls["lease"]
+        for n in range(20):
+            house.arrive(f"u{n}@sina.com")
+        await house.worker.idle()
+        assert house.queue.calls["lease"] == asked
+
+    house = play(lambda: House(deliverer), story)
+    assert len(deliverer.jobs) == 20
+    assert all(row.waiting.state is State.DELIVERED for row in house.queue.rows.values())
+    assert house.events() == ["delivered"] * 20
+
+
+def test_an_instant_deliverer_needs_no_task() -> None:
+    deliverer = InstantFake()
+
+    async def story(house: House) -> None:
+        tasks = len(asyncio.all_tasks())
+        for n in range(500):
+            house.arrive(f"u{n}@sina.com")
+        assert len(deliverer.jobs) == 500, "done before wake returned"
+        assert len(asyncio.all_tasks()) == tasks
+        await house.worker.idle()
+
+    house = play(lambda: House(deliverer), story)
+    assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
+
+
+def test_unclaimed_mail_is_leased_on_waking_and_at_the_start() -> None:
+    deliverer = FakeDeliverer()
+
+    def with_mail() -> House:
+        house = House(deliverer)
+        house.queue.put([f"u{n}@sina.com" for n in range(300)], now=house.clock.time() - 10)
+        return house
+
+    async def story(house: House) -> None:
+        await house.worker.idle()
+        assert len({str(person.address) for job, _ in deliverer.jobs for person in job.recipients}) == 300
+        house.arrive_unclaimed("late@sina.com")
+        await house.worker.idle()
+
+    house = play(with_mail, story)
+    assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
+
+
+def test_nothing_polls() -> None:
+    async def story(house: House) -> None:
+        await house.worker.idle()
+        asked = house.queue.calls["lease"]
+        await house.clock.advance(3600)
+        assert house.queue.calls["lease"] - asked <= 12, "one look in five minutes, for leases of the dead"
+
+    play(lambda: House(FakeDeliverer()), story)
+
+
+def test_mail_that_becomes_due_later_is_taken_then_and_not_before() -> None:
+    deliverer = FakeDeliverer()
+
+    def with_mail() -> House:
+        house = House(deliverer)
+        now = house.clock.time()
+        house.queue.put(["soon@a.test"], now=now, due=now + 100)
+        house.queue.put(["later@b.test"], now=now, due=now + 5000)
+        return house
+
+    async def story(house: House) -> None:
+        await house.clock.advance(99)
+        assert not deliverer.jobs
+        await house.clock.advance(2)
+        assert len(deliverer.jobs) == 1
+        await house.clock.advance(4880)
+        assert len(deliverer.jobs) == 1
+        await house.clock.advance(30)
+        assert len(deliverer.jobs) == 2
+
+    play(with_mail, story)
+
+
+def test_the_leases_of_a_dead_worker_are_taken_over_when_they_run_out() -> None:
+    deliverer = FakeDeliverer()
+
+    def with_mail() -> House:
+        house = House(deliverer)
+        now = house.clock.time()
+        house.queue.put(["a@a.test"], now=now, owner="dead", until=now + 200)
+        return house
+
+    async def story(house: House) -> None:
+        await house.clock.advance(199)
+        assert not deliverer.jobs
+        await house.clock.advance(2)
+        assert len(deliverer.jobs) == 1
+
+    play(with_mail, story)
+
+
+# -- what is recorded
+
+
+def test_deferred_mail_is_tried_again_when_the_schedule_says() -> None:
+    deliverer = FakeDeliverer(Result.DEFERRED)
+
+    async def story(house: House) -> None:
+        house.arrive("a@sina.com")
+        await house.worker.idle()
+        waiting = house.queue.state("a@sina.com").waiting
+        assert (waiting.state, waiting.attempts) == (State.WAITING, 1)
+        assert 240 <= waiting.due - house.clock.time() <= 300
+        assert house.log[-1][0] == "deferred"
+        assert house.log[-1][1]["again"] == waiting.due
+        await house.clock.advance(waiting.due - house.clock.time() - 1)
+        assert len(deliverer.jobs) == 1
+        deliverer.answer = Result.DELIVERED
+        await house.clock.advance(2)
+        assert len(deliverer.jobs) == 2
+
+    house = play(lambda: House(deliverer), story)
+    assert house.state("a@sina.com") is State.DELIVERED
+
+
+def test_failed_mail_is_held_with_its_reason_and_never_vanishes() -> None:
+    deliverer = FakeDeliverer(Result.FAILED)
+
+    async def story(house: House) -> None:
+        house.arrive("nobody@sina.com")
+        await house.clock.advance(10 * DAY)
+
+    house = play(lambda: House(deliverer), story)
+    row = house.queue.state("nobody@sina.com")
+    assert row.waiting.state is State.HELD
+    assert row.outcomes[0].reply is not None
+    assert row.outcomes[0].reply.code == 550
+    assert "the host said failed" in row.waiting.last
+    assert len(deliverer.jobs) == 1
+    assert house.events() == ["held"]
+
+
+def test_after_five_days_it_gives_up_and_holds() -> None:
+    deliverer = FakeDeliverer(Result.DEFERRED)
+
+    async def story(house: House) -> None:
+        house.arrive("a@sina.com")
+        await house.clock.advance(4.9 * DAY)
+        assert house.state("a@sina.com") is State.WAITING
+        await house.clock.advance(DAY)
+
+    house = play(lambda: House(deliverer), story)
+    row = house.queue.state("a@sina.com")
+    assert row.waiting.state is State.HELD
+    assert row.outcomes[-1].result is Result.FAILED
+    assert f"gave up after {row.waiting.attempts} attempts" in row.waiting.last
+    assert "the host said deferred" in row.waiting.last
+
+
+def test_an_ambiguous_end_is_tried_again_and_says_so() -> None:
+    async def story(house: House) -> None:
+        house.arrive("a@sina.com")
+        await house.worker.idle()
+
+    house = play(lambda: House(FakeDeliverer(Result.AMBIGUOUS)), story)
+    row = house.queue.state("a@sina.com")
+    assert row.waiting.state is State.WAITING
+    assert row.outcomes[0].result is Result.AMBIGUOUS
+    assert "second copy" in row.waiting.last
+
+
+def test_each_recipient_has_its_own_end() -> None:
+    ends = {"yes": Result.DELIVERED, "later": Result.DEFERRED, "never": Result.FAILED}
+
+    def answer(person: Recipient) -> Result:
+        return ends[person.address.local]
+
+    deliverer = FakeDeliverer(answer)
+
+    async def story(house: House) -> None:
+        house.arrive("yes@sina.com", "later@sina.com", "never@sina.com")
+        await house.worker.idle()
+        ends["later"] = Result.DELIVERED
+        await house.clock.advance(301)
+
+    house = play(lambda: House(deliverer), story)
+    assert [len(job.recipients) for job, _ in deliverer.jobs] == [3, 1]
+    assert house.state("yes@sina.com") is State.DELIVERED
+    assert house.state("later@sina.com") is State.DELIVERED
+    assert house.state("never@sina.com") is State.HELD
+
+
+def test_recipients_of_one_message_with_the_same_route_travel_together() -> None:
+    smart, mailbox = FakeDeliverer(), FakeDeliverer()
+    table = Table([Rule("*", smart, "smart.test:25"), Rule("here.test", mailbox, str)])
+
+    async def story(house: House) -> None:
+        house.arrive("a@one.test", "b@two.test", "c@here.test", "d@here.test")
+        await house.worker.idle()
+
+    house = play(lambda: House(smart, router=table), story)
+    assert [([str(r.address) for r in job.recipients], target) for job, target in smart.jobs] == [
+        (["a@one.test", "b@two.test"], "smart.test:25")
+    ]
+    assert sorted(target for _, target in mailbox.jobs) == ["c@here.test", "d@here.test"]
+    assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
+
+
+def test_who_has_no_route_waits_while_the_others_go() -> None:
+    deliverer = FakeDeliverer(hold=True)
+
+    def target(address: Any) -> str:
+        if address.local == "bad":
+            raise LocalError("no mailbox can be called so")
+        return str(address)
+
+    async def story(house: House) -> None:
+        house.arrive("good@a.test", "bad@a.test", "x@nowhere.test")
+        await house.clock.settle()
+        assert house.state("bad@a.test") is State.HELD
+        assert house.state("x@nowhere.test") is State.WAITING
+        assert "no rule" in house.queue.state("x@nowhere.test").waiting.last
+        assert house.queue.state("good@a.test").until > 0, "still leased to its attempt"
+        deliverer.let_go()
+        await house.worker.idle()
+
+    house = play(lambda: House(deliverer, router=Table([Rule("a.test", deliverer, target)])), story)
+    assert house.state("good@a.test") is State.DELIVERED
+
+
+# -- faults of ours
+
+
+@pytest.mark.parametrize("make", [FakeDeliverer, InstantFake])
+def test_a_deliverer_that_breaks_defers_and_is_told_to_the_log(make: type[FakeDeliverer]) -> None:
+    async def story(house: House) -> None:
+        house.arrive("a@sina.com")
+        await house.worker.idle()
+
+    house = play(lambda: House(make(ZeroDivisionError("oops"))), story)
+    row = house.queue.state("a@sina.com")
+    assert row.waiting.state is State.WAITING
+    assert "local error" in row.waiting.last
+    assert "oops" not in row.waiting.last
+    assert house.events() == ["fault", "deferred"]
+    assert "oops" in str(house.log[0][1]["reason"])
+
+
+def test_a_deliverer_with_too_few_answers_defers() -> None:
+    class Short(FakeDeliverer):
+        def outcomes(self, job: Any) -> list[Any]:
+            return super().outcomes(job)[1:]
+
+    async def story(house: House) -> None:
+        house.arrive("a@sina.com", "b@sina.com")
+        await house.worker.idle()
+
+    house = play(lambda: House(Short()), story)
+    assert {row.waiting.state for row in house.queue.rows.values()} == {State.WAITING}
+    assert "fault" in house.events()
+
+
+def test_a_router_that_breaks_defers() -> None:
+    class Broken(Table):
+        __slots__ = ()
+
+        def route(self, recipient: Recipient) -> Any:
+            raise RuntimeError("no table")
+
+    async def story(house: House) -> None:
+        house.arrive("a@sina.com")
+        await house.worker.idle()
+
+    house = play(lambda: House(FakeDeliverer(), router=Broken()), story)
+    assert house.state("a@sina.com") is State.WAITING
+    assert house.events() == ["fault", "deferred"]
+
+
+def test_content_that_is_gone_is_held_for_an_operator() -> None:
+    async def story(house: House) -> None:
+        house.queue.corrupt.add("m1")
+        house.arrive("a@sina.com")
+        await house.worker.idle()
+
+    house = play(lambda: House(FakeDeliverer()), story)
+    assert house.state("a@sina.com") is State.HELD
+    assert "look at the spool" in house.queue.state("a@sina.com").waiting.last
+
+
+@pytest.mark.parametrize("make", [FakeDeliverer, InstantFake])
+def test_a_record_that_fails_is_made_again(make: type[FakeDeliverer]) -> None:
+    deliverer = make()
+
+    async def story(house: House) -> None:
+        house.queue.broken = StorageBusy("behind")
+        house.arrive("a@sina.com")
+        await house.clock.advance(10)
+        assert house.state("a@sina.com") is State.WAITING
+        house.queue.broken = None
+        await house.clock.advance(30)
+
+    house = play(lambda: House(deliverer), story)
+    assert house.state("a@sina.com") is State.DELIVERED
+    assert len(deliverer.jobs) == 1, "the mail itself must not be sent twice"
+
+
+def test_a_record_that_never_works_leads_to_another_attempt_not_to_a_loss() -> None:
+    deliverer = FakeDeliverer()
+
+    async def story(house: House) -> None:
+        house.queue.broken = StorageBusy("behind")
+        house.arrive("a@sina.com")
+        await house.clock.advance(250)
+        house.queue.broken = None
+        await house.clock.advance(700)
+
+    house = play(lambda: House(deliverer), story)
+    assert house.state("a@sina.com") is State.DELIVERED
+    assert len(deliverer.jobs) == 2
+
+
+def test_a_queue_that_cannot_be_asked_is_asked_again() -> None:
+    deliverer = FakeDeliverer()
+
+    async def story(house: House) -> None:
+        house.queue.broken = StorageBusy("behind")
+        house.arrive_unclaimed("a@sina.com")
+        await house.clock.advance(60)
+        assert 5 <= house.queue.calls["lease"] <= 30
+        house.queue.broken = None
+        await house.clock.advance(10)
+
+    house = play(lambda: House(deliverer), story)
+    assert house.state("a@sina.com") is State.DELIVERED
+    assert "fault" in house.events()
+
+
+# -- bounds
+
+
+def test_attempts_are_bounded_in_all_and_for_each_destination() -> None:
+    deliverer = FakeDeliverer(hold=True)
+    per: dict[str, int] = {}
+
+    async def story(house: House) -> None:
+        for n in range(40):
+            house.arrive_unclaimed(f"u{n}@d{n % 4}.test")
+        await house.clock.settle()
+        assert deliverer.running == 6
+        for _, target in deliverer.jobs:
+            per[target] = per.get(target, 0) + 1
+        assert max(per.values()) <= 2
+        deliverer.let_go()
+        await house.worker.idle()
+
+    house = play(lambda: House(deliverer, concurrency=6, per_destination=2), story)
+    assert deliverer.most == 6
+    assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
+    assert len(deliverer.jobs) == 40
+
+
+def test_one_slow_host_does_not_stop_the_others() -> None:
+    slow, quick = FakeDeliverer(hold=True), FakeDeliverer()
+    table = Table([Rule("slow.test", slow)], default=Rule("*", quick))
+
+    async def story(house: House) -> None:
+        for n in range(300):
+            house.arrive_unclaimed(f"u{n}@slow.test")
+        for n in range(50):
+            house.arrive_unclaimed(f"u{n}@quick{n}.test")
+        await house.clock.settle()
+        assert len(quick.jobs) == 50
+        assert slow.running == 3
+        assert house.worker.claim(["slow.test"]) == 0.0, "its line is long enough"
+        assert house.worker.claim(["quick1.test"]) > 0.0
+        slow.let_go()
+        await house.worker.idle()
+
+    house = play(lambda: House(quick, router=table, concurrency=20, per_destination=3), story)
+    assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
+    assert slow.most == 3
+    assert len(slow.jobs) == 300
+
+
+def test_claimed_mail_above_the_bounds_stands_in_line() -> None:
+    deliverer = FakeDeliverer(hold=True)
+
+    async def story(house: House) -> None:
+        for n in range(10):
+            house.arrive(f"u{n}@sina.com")
+        await house.clock.settle()
+        assert deliverer.running == 2
+        deliverer.let_go()
+        await house.worker.idle()
+
+    house = play(lambda: House(deliverer, per_destination=2), story)
+    assert len(deliverer.jobs) == 10
+    assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
+
+
+def test_leases_are_renewed_while_an_attempt_or_the_line_takes_long() -> None:
+    deliverer = FakeDeliverer(hold=True)
+
+    async def story(house: House) -> None:
+        house.arrive("first@sina.com")
+        house.arrive("second@sina.com")
+        for _ in range(20):
+            await house.clock.advance(100)
+            for row in house.queue.rows.values():
+                assert row.until > house.clock.time()
+        assert len(deliverer.jobs) == 1
+        deliverer.let_go()
+        await house.worker.idle()
+
+    house = play(lambda: House(deliverer, per_destination=1, lease=300.0), story)
+    assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
+    assert len(deliverer.jobs) == 2
+
+
+def test_an_attempt_that_never_ends_is_ended() -> None:
+    deliverer = FakeDeliverer(hold=True)
+
+    async def story(house: House) -> None:
+        house.arrive("a@sina.com")
+        await house.clock.advance(601)
+        row = house.queue.state("a@sina.com")
+        assert row.outcomes[0].result is Result.AMBIGUOUS
+        assert "longer than 600 seconds" in row.waiting.last
+
+    play(lambda: House(deliverer, longest=600.0, schedule=Schedule(first=7200)), story)
+    assert deliverer.cancelled == 1
+
+
+# -- ends
+
+
+def test_idle_waits_for_what_is_under_way_but_not_for_another_day() -> None:
+    deliverer = FakeDeliverer(Result.DEFERRED, hold=True)
+
+    async def story(house: House) -> None:
+        house.arrive("a@sina.com")
+        idle = asyncio.ensure_future(house.worker.idle())
+        await house.clock.settle()
+        assert not idle.done()
+        deliverer.let_go()
+        await house.clock.settle()
+        assert idle.done()
+
+    play(lambda: House(deliverer), story)
+
+
+def test_stop_lets_attempts_finish() -> None:
+    deliverer = FakeDeliverer(hold=True)
+
+    async def story(house: House) -> None:
+        house.arrive("a@sina.com")
+        await house.clock.settle()
+        stopping = asyncio.ensure_future(house.worker.stop(30.0))
+        await house.clock.advance(10)
+        assert not stopping.done()
+        assert house.worker.claim(["sina.com"]) == 0.0
+        deliverer.let_go()
+        await house.clock.settle()
+        assert stopping.done()
+
+    house = play(lambda: House(deliverer), story)
+    assert house.state("a@sina.com") is State.DELIVERED
+    assert deliverer.cancelled == 0
+
+
+def test_stop_ends_what_does_not_finish_and_gives_leases_back() -> None:
+    deliverer = FakeDeliverer(hold=True)
+
+    async def story(house: House) -> None:
+        for n in range(5):
+            house.arrive(f"u{n}@sina.com")
+        await house.clock.settle()
+        stopping = asyncio.ensure_future(house.worker.stop(30.0))
+        await house.clock.settle()
+        house.worker.wake(
+            house.queue.put(["late@sina.com"], now=house.clock.time(), owner="w1", until=house.clock.time() + 9)
+        )
+        await house.clock.advance(40)
+        assert stopping.done()
+
+    house = play(lambda: House(deliverer, per_destination=2), story)
+    assert deliverer.cancelled == 2
+    assert len(deliverer.jobs) == 2
+    for row in house.queue.rows.values():
+        assert (row.waiting.state, row.waiting.attempts, row.until) == (State.WAITING, 0, 0.0)
+
+
+def test_a_worker_starts_once() -> None:
+    async def story(house: House) -> None:
+        with pytest.raises(LocalError):
+            await house.worker.start()
+
+    play(lambda: House(FakeDeliverer()), story)
