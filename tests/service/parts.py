@@ -40,7 +40,14 @@ class Receiving:
         assert self.spool.late_error is not None
         raise self.spool.late_error
 
-    async def commit(self, envelope: Envelope, destinations: Sequence[str], **rest: Any) -> Stored:
+    def commit(self, envelope: Envelope, destinations: Sequence[str], **rest: Any) -> Awaitable[Stored]:
+        """Gives a future or a coroutine, or raises at once, as the spool was told."""
+        if self.spool.commits == "at once" and self.spool.commit_error is not None:
+            raise self.spool.commit_error
+        storing = self._store(envelope, destinations, **rest)
+        return storing if self.spool.commits == "coroutine" else asyncio.ensure_future(storing)
+
+    async def _store(self, envelope: Envelope, destinations: Sequence[str], **rest: Any) -> Stored:
         assert not self.ended
         if self.spool.commit_error is not None:
             raise self.spool.commit_error
@@ -64,6 +71,7 @@ class Spool:
         self.write_error: StorageError | None = None
         self.late_error: StorageError | None = None
         self.commit_error: StorageError | None = None
+        self.commits = "future"
 
     def receive(self) -> Receiving:
         receipt = Receiving(self, len(self.receipts) + 1)

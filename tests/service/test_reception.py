@@ -175,8 +175,10 @@ def test_a_declared_size_beyond_the_quota() -> None:
 LETTER = b"Subject: hi\r\n\r\nhello\r\n"
 
 
-def test_a_letter_is_stored_behind_its_trace_field() -> None:
+@pytest.mark.parametrize("commits", ["future", "coroutine"])
+def test_a_letter_is_stored_behind_its_trace_field(commits: str) -> None:
     at = desk()
+    at.spool.commits = commits
     (reply,) = deposit(at.door(), envelope("bob@example.org"), LETTER[:10], LETTER[10:])
     assert reply == Reply(250, "2.0.0", "Message queued as Q1")
     ((message, content, destinations),) = at.spool.stored
@@ -229,8 +231,10 @@ def test_going_in_circles_without_a_body() -> None:
     [(StorageFull("x"), 452, "4.3.1"), (StorageBusy("x"), 451, "4.3.0"), (StorageError("x"), 451, "4.3.0")],
 )
 @pytest.mark.parametrize("when", ["write_error", "late_error", "commit_error"])
-def test_storage_that_fails(when: str, error: StorageError, code: int, enhanced: str) -> None:
+@pytest.mark.parametrize("commits", ["future", "coroutine", "at once"])
+def test_storage_that_fails(commits: str, when: str, error: StorageError, code: int, enhanced: str) -> None:
     at = desk()
+    at.spool.commits = commits
     setattr(at.spool, when, error)
     (reply,) = deposit(at.door(), envelope("bob@example.org"), LETTER, b"x" * 1000, b"y")
     assert (reply.code, reply.enhanced) == (code, enhanced)

@@ -211,11 +211,12 @@ class Directory:
         domain = address.domain
         if not domain:
             return self._postmaster if address.is_postmaster else address
-        if not domain.isascii():
-            try:
-                domain = domain_to_ascii(domain)
-            except GrammarError:
-                return address
+        if domain.isascii():
+            return address
+        try:
+            domain = domain_to_ascii(domain)
+        except GrammarError:
+            return address
         return Address(address.local, domain) if domain in self._domains else address
 
     def identity(self, address: Address) -> str:
@@ -278,6 +279,9 @@ def expand_envelope(directory: Directory, envelope: Envelope) -> list[Envelope]:
     asked to be told follows RFC 3461 §5.2.7: to one address all of it is passed on; to several of an alias all but
     SUCCESS; to a list nothing.
     """
+    only = envelope.recipients[0].address
+    if len(envelope.recipients) == 1 and only.domain and not isinstance(directory.resolve(only), Moved | Expanded):
+        return [envelope]  # the common case, without building anything
     changed = False
     direct: dict[str, Recipient] = {}
     lists: dict[Address, dict[str, Recipient]] = {}

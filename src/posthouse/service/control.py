@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import email.errors
 import email.header
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
@@ -68,7 +68,7 @@ class Operation(NamedTuple):
 
     name: str
     help: str
-    run: Callable[..., Awaitable[Any]]
+    run: Callable[..., Coroutine[Any, Any, Any]]
     parameters: tuple[Parameter, ...] = ()
     needs_context: bool = True
 

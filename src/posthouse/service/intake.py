@@ -11,12 +11,14 @@ one was promised, the client is told to try again: a duplicate is the worst that
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from posthouse.message.headers import hop_count
 from posthouse.message.trace import protocol_name, received
-from posthouse.spool.queue import Receipt
+from posthouse.spool.queue import Receipt, Stored
 from posthouse.words import Envelope, Reply, StorageError, StorageFull, Verdict
 
 if TYPE_CHECKING:
@@ -110,6 +112,9 @@ class Deposit:
         """Look at the header section once it is all there, or after as much of it as anybody looks at."""
         head = self._head
         assert head is not None
+        if not head and (chunk.startswith(b"\r\n") or chunk.find(b"\r\n\r\n", 0, _HEAD_AT_MOST) >= 0):
+            self._head = None
+            return hop_count(chunk) >= self._reception.max_hops
         searched = max(0, len(head) - 3)
         head += chunk[: _HEAD_AT_MOST - len(head)]
         empty_line = head.startswith(b"\r\n") or head.find(b"\r\n\r\n", searched) >= 0
@@ -131,34 +136,80 @@ class Deposit:
         if self._fault is not None:
             self._reception.refused(self._source, "DATA", self._fault)
             return self._each(self._fault)
-        return self._store()
+        if len(self._receipts) > 1:
+            return self._store_all()
+        try:
+            storing = self._offer(self._envelopes[0], self._receipts[0])
+        except StorageError as error:
+            return self._failed(error)
+        if not isinstance(storing, asyncio.Future):
+            return self._store(storing)
+        # The common case, without a task: the queue's future, and what is made of its result.
+        verdicts: asyncio.Future[tuple[Verdict, ...]] = storing.get_loop().create_future()
+        storing.add_done_callback(partial(self._settled, verdicts))
+        return verdicts
+
+    def _offer(self, envelope: Envelope, receipt: Receipt) -> Awaitable[Stored]:
+        reception = self._reception
+        now = reception.clock.time()
+        destinations = [reception.destination(each.address) for each in envelope.recipients]
+        until = reception.claim(destinations)
+        return receipt.commit(
+            envelope,
+            destinations,
+            received=now,
+            due=now,
+            source=self._source,
+            owner=reception.owner if until else "",
+            until=until,
+        )
+
+    def _settled(self, verdicts: asyncio.Future[tuple[Verdict, ...]], storing: asyncio.Future[Stored]) -> None:
+        if storing.cancelled():
+            verdicts.cancel()
+            return
+        answer: tuple[Verdict, ...] = ()
+        fault: BaseException | None = None
+        try:
+            self._reception.stored(storing.result())
+            answer = self._promised()
+        except StorageError as error:
+            answer = self._failed(error)
+        except Exception as error:
+            fault = error
+        if verdicts.done():  # whoever waited has gone; what is stored stays stored
+            return
+        if fault is not None:
+            verdicts.set_exception(fault)
+        else:
+            verdicts.set_result(answer)
+
+    async def _store(self, storing: Awaitable[Stored]) -> tuple[Verdict, ...]:
+        try:
+            self._reception.stored(await storing)
+        except StorageError as error:
+            return self._failed(error)
+        return self._promised()
+
+    async def _store_all(self) -> tuple[Verdict, ...]:
+        try:
+            for envelope, receipt in zip(self._envelopes, self._receipts, strict=True):
+                self._reception.stored(await self._offer(envelope, receipt))
+        except StorageError as error:
+            return self._failed(error)
+        return self._promised()
+
+    def _promised(self) -> tuple[Verdict, ...]:
+        return self._each(Verdict(Reply(250, "2.0.0", f"Message queued as {self._receipts[0].id}"), "stored"))
+
+    def _failed(self, error: StorageError) -> tuple[Verdict, ...]:
+        self.abort()
+        verdict = storage_verdict(error)
+        self._reception.refused(self._source, "DATA", verdict)
+        return self._each(verdict)
 
     def _each(self, verdict: Verdict) -> tuple[Verdict, ...]:
         return (verdict,) * (len(self._envelope.recipients) if self._reception.lmtp else 1)
-
-    async def _store(self) -> tuple[Verdict, ...]:
-        reception = self._reception
-        now = reception.clock.time()
-        try:
-            for envelope, receipt in zip(self._envelopes, self._receipts, strict=True):
-                destinations = [reception.destination(each.address) for each in envelope.recipients]
-                until = reception.claim(destinations)
-                stored = await receipt.commit(
-                    envelope,
-                    destinations,
-                    received=now,
-                    due=now,
-                    source=self._source,
-                    owner=reception.owner if until else "",
-                    until=until,
-                )
-                reception.stored(stored)
-        except StorageError as error:
-            self.abort()
-            verdict = storage_verdict(error)
-            reception.refused(self._source, "DATA", verdict)
-            return self._each(verdict)
-        return self._each(Verdict(Reply(250, "2.0.0", f"Message queued as {self._receipts[0].id}"), "stored"))
 
     def abort(self) -> None:
         """See ``server.policy.Intake``."""

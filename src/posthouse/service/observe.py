@@ -6,7 +6,10 @@ call know no more than that.  What peers said is written so that it cannot start
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import datetime
+import re
 import sys
 import traceback
 from collections import deque
@@ -21,12 +24,29 @@ from posthouse.protocol.events import Transcript
 __all__ = ["Dialogue", "Line", "Log", "Recorder"]
 
 
-def _stderr(line: str) -> None:
-    try:
-        sys.stderr.write(line + "\n")
-        sys.stderr.flush()
-    except (OSError, ValueError):
-        pass  # whoever read it has gone; mail goes on
+class _StandardError:
+    """Writes what one turn of the loop has to say in one piece; outside a loop, at once."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def __call__(self, line: str) -> None:
+        self._lines.append(line)
+        if len(self._lines) == 1:
+            try:
+                asyncio.get_running_loop().call_soon(self._write)
+            except RuntimeError:
+                self._write()
+        elif len(self._lines) >= 1000:
+            self._write()
+
+    def _write(self) -> None:
+        lines, self._lines = self._lines, []
+        # Whoever read it may have gone; mail goes on.
+        with contextlib.suppress(OSError, ValueError):
+            if lines:
+                sys.stderr.write("\n".join(lines) + "\n")
+                sys.stderr.flush()
 
 
 class Log:
@@ -40,18 +60,20 @@ class Log:
         self,
         clock: Clock,
         form: Literal["text", "json"] = "text",
-        write: Callable[[str], None] = _stderr,
+        write: Callable[[str], None] | None = None,
         **always: Any,
     ) -> None:
         self._clock = clock
         self._form = form
-        self._write = write
+        self._write = write or _StandardError()
         self._always = always
+        self._second = -1
+        self._to_the_second = ""
         self._encoder = msgspec.json.Encoder(enc_hook=str)
 
     def __call__(self, event: str, /, **fields: Any) -> None:
         """Tell of an event.  Facts that are None or "" are left out."""
-        facts: dict[str, Any] = {"time": _stamp(self._clock.time()), "event": event, **self._always}
+        facts: dict[str, Any] = {"time": self._stamp(), "event": event, **self._always}
         for name, value in fields.items():
             if isinstance(value, BaseException):
                 facts[name] = "".join(traceback.format_exception(value))[-4000:]
@@ -65,13 +87,18 @@ class Log:
 
     def _plain(self, value: Any) -> str:
         text = str(value)
-        plain = text.isprintable() and text.isascii() and not any(sign in text for sign in ' "=\\')
-        return text if plain else self._encoder.encode(text).decode()
+        return text if _PLAIN.fullmatch(text) else self._encoder.encode(text).decode()
+
+    def _stamp(self) -> str:
+        seconds, milli = divmod(int(self._clock.time() * 1000), 1000)
+        if seconds != self._second:
+            self._second = seconds
+            self._to_the_second = datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()[:19]
+        return f"{self._to_the_second}.{milli:03d}Z"
 
 
-def _stamp(seconds: float) -> str:
-    moment = datetime.datetime.fromtimestamp(seconds, datetime.UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+# Printable ASCII without space, quotation mark, equals sign and backslash.
+_PLAIN = re.compile(r"[!#-<>-\[\]-~]+")
 
 
 class Line(NamedTuple):

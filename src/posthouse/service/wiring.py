@@ -243,7 +243,8 @@ async def serve(
     def asked(number: int) -> None:
         if stop.is_set():
             house.log("ended", reason="a second signal")
-            os._exit(128 + number)  # what was promised is on stable storage; the next start tidies up
+            # What was promised is on stable storage; the next start tidies up.  The log's last line goes first.
+            loop.call_soon(os._exit, 128 + number)
         stop.set()
 
     for number in (signal.SIGTERM, signal.SIGINT):
