@@ -109,13 +109,7 @@ def compose(
     if not recipients:
         raise LocalError("the letter has no recipient; give at least one address in To, Cc or Bcc")
     extra = _extra(headers)
-    named = [mailbox.address for value in extra.values() if not isinstance(value, str) for mailbox in value]
-    foreign = next((one for one in (sender[0].address, *recipients, *named) if not one.is_ascii), None)
-    if foreign is not None and not utf8:
-        raise LocalError(
-            f"the address {foreign} is not ASCII; allow SMTPUTF8 (utf8=True), or write its domain in A-labels (xn--…)"
-        )
-    raw = foreign is not None
+    raw = _needs_utf8(utf8, sender, *lists.values(), *(value for value in extra.values() if not isinstance(value, str)))
 
     lines = [fold("Date", (_date(date),)), _mailboxes("From", sender, raw)]
     lines += [_mailboxes(name, lists[name], raw) for name in ("To", "Cc") if lists[name]]
@@ -136,6 +130,16 @@ def compose(
         size=len(content),
     )
     return Composed(envelope, content)
+
+
+def _needs_utf8(allowed: bool, *lists: Sequence[Mailbox]) -> bool:
+    """True if an address is not ASCII and that is allowed; ``LocalError`` if it is not allowed."""
+    foreign = next((one.address for found in lists for one in found if not one.address.is_ascii), None)
+    if foreign is not None and not allowed:
+        raise LocalError(
+            f"the address {foreign} is not ASCII; allow SMTPUTF8 (utf8=True), or write its domain in A-labels (xn--…)"
+        )
+    return foreign is not None
 
 
 def _date(date: datetime | tuple[float, int]) -> str:

@@ -19,8 +19,8 @@ from posthouse.words import Content
 
 __all__ = [
     "FIELDS_LIMIT",
-    "HEADER_LIMIT",
     "Field",
+    "HEADER_LIMIT",
     "Split",
     "count",
     "count_received",
