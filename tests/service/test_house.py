@@ -239,6 +239,40 @@ def test_a_quota_and_vrfy_over_the_wire(tmp_path: Path) -> None:
     run(story)
 
 
+def test_lmtp_on_a_unix_socket(tmp_path: Path) -> None:
+    async def story() -> None:
+        text = f"""
+            hostname = "mx.example.org"
+            [[listener]]
+            bind = "unix:{tmp_path}/lmtp"
+            kind = "lmtp"
+            [[domain]]
+            name = "example.org"
+            mailboxes = ["bob", "ann"]
+        """
+        config = configuration(text, tmp_path)
+        house = House(config, log=quiet)
+        await house.start()
+        talk = Talk(*await asyncio.open_unix_connection(house.endpoints["lmtp"].host))
+        await talk.reply()
+        assert "250-mx.example.org" in await talk.say("LHLO client.example")
+        assert (await talk.say("MAIL FROM:<me@example.com>")).startswith("250")
+        assert (await talk.say("RCPT TO:<bob@example.org>")).startswith("250")
+        assert (await talk.say("RCPT TO:<x@example.net>")).startswith("550 5.7.1")
+        assert (await talk.say("RCPT TO:<ann@example.org>")).startswith("250")
+        await talk.say("DATA")
+        assert (await talk.say("Subject: hi\r\n\r\nhi\r\n.")).startswith("250 2.0.0")
+        assert (await talk.reply()).startswith("250 2.0.0")
+        await talk.close()
+        await house.wait_idle()
+        entries = await OPERATIONS["inbox list"].run(context(config))
+        letter = await OPERATIONS["inbox show"].run(context(config), number=entries[0].number)
+        assert "Received: from client.example\r\n\tby mx.example.org with LMTP id" in letter.text
+        await house.drain(5)
+
+    run(story)
+
+
 def test_draining_says_421_and_lets_a_transaction_finish(tmp_path: Path) -> None:
     async def story() -> None:
         config = parse(CATCH_ALL.format(tmp_path))

@@ -73,21 +73,20 @@ class Log:
 
     def __call__(self, event: str, /, **fields: Any) -> None:
         """Tell of an event.  Facts that are None or "" are left out."""
-        facts: dict[str, Any] = {"time": self._stamp(), "event": event, **self._always}
-        for name, value in fields.items():
+        given = self._always | fields if self._always else fields
+        facts = {name: value for name, value in given.items() if value is not None and value != ""}
+        for name, value in facts.items():
             if isinstance(value, BaseException):
                 facts[name] = "".join(traceback.format_exception(value))[-4000:]
-            elif value is not None and value != "":
-                facts[name] = value
         if self._form == "json":
-            self._write(self._encoder.encode(facts).decode())
+            self._write(self._encoder.encode({"time": self._stamp(), "event": event, **facts}).decode())
             return
-        rest = [f"{name}={self._plain(value)}" for name, value in facts.items() if name not in ("time", "event")]
-        self._write(" ".join((facts["time"], event, *rest)))
-
-    def _plain(self, value: Any) -> str:
-        text = str(value)
-        return text if _PLAIN.fullmatch(text) else self._encoder.encode(text).decode()
+        plain = _PLAIN.fullmatch
+        written = [self._stamp(), event]
+        for name, value in facts.items():
+            text = str(value)
+            written.append(f"{name}={text if plain(text) else self._encoder.encode(text).decode()}")
+        self._write(" ".join(written))
 
     def _stamp(self) -> str:
         seconds, milli = divmod(int(self._clock.time() * 1000), 1000)
