@@ -46,6 +46,10 @@ class SQL:
         "UPDATE recipient SET ready = due, slot = NULL, owner = '' WHERE message = ? AND nth = ? AND state = 0"
         " AND slot = ? AND owner = ? AND ready = ?"
     )
+    RENEW = (
+        "UPDATE recipient SET ready = ? WHERE message = ? AND nth = ? AND state = 0"
+        " AND slot = ? AND owner = ? AND ready = ?"
+    )
     UNSETTLED = "SELECT 1 FROM recipient WHERE message = ? AND state < 2 LIMIT 1"
     MESSAGE = "SELECT received, size, source, head FROM message WHERE id = ?"
     FILE = "SELECT 1 FROM file WHERE id = ?"
@@ -193,6 +197,16 @@ class Leases:
             )
             works.append(Work(message, destination, recipients, owner, until))
         return works
+
+    def renew(self, connection: sqlite3.Connection, works: Sequence[Work], until: float) -> None:
+        """See ``Queue.renew``."""
+        for work in works:
+            number = number_of(work.message.id)
+            if number is not None:
+                self.expand(connection, number, leased=True)
+                mark = (self.slot, work.owner, work.until)
+                connection.executemany(SQL.RENEW, [(until, number, waiting.key, *mark) for waiting in work.recipients])
+        rerank(connection, {work.destination for work in works})
 
     def release(self, connection: sqlite3.Connection, work: Work) -> None:
         """See ``Queue.release``."""

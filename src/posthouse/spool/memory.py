@@ -202,6 +202,16 @@ class MemoryQueue:
             del self._messages[kept.message.id]
             self._octets -= len(kept.content)
 
+    async def renew(self, works: Sequence[Work], until: float) -> None:
+        """See ``Queue.renew``."""
+        for work in works:
+            kept = self._messages.get(work.message.id)
+            if kept is None:
+                continue
+            for recipient in (kept.recipients[waiting.key] for waiting in work.recipients):
+                if recipient.lease == (work.owner, work.until):
+                    recipient.lease = (work.owner, until)
+
     async def release(self, work: Work) -> None:
         """See ``Queue.release``."""
         kept = self._messages.get(work.message.id)

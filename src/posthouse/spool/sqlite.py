@@ -269,6 +269,11 @@ class SqliteQueue:
         if success and op.files:
             self._unlink(op.files)
 
+    async def renew(self, works: Sequence[Work], until: float) -> None:
+        """See ``Queue.renew``."""
+        leases = self._leases
+        await self._call(lambda connection: leases.renew(connection, works, until))
+
     async def release(self, work: Work) -> None:
         """See ``Queue.release``."""
         leases = self._leases

@@ -310,6 +310,28 @@ async def release_respects_the_next_holder(make: Make) -> None:
     await queue.close()
 
 
+async def renewed_leases_last(make: Make) -> None:
+    """A renewed lease lasts until its new end; its work is recorded under that.  A lost one is not brought back."""
+    queue = await make()
+    for owner in ("", "w"):
+        stored = await _store(queue, "b@x.test", owner=owner, until=_NOW + 60)
+        works = stored.work or await queue.lease("w", _NOW, _NOW + 60, limit=1)
+        await queue.renew(works, _NOW + 200)
+        assert await queue.lease("two", _NOW + 199, _NOW + 300, limit=1) == []
+        assert await queue.next_due(_NOW) == _NOW + 200
+        work = works[0]._replace(until=_NOW + 200)
+        await queue.record(work, _all(work, State.WAITING, _NOW + 500))
+        assert await queue.next_due(_NOW) == _NOW + 500
+        (again,) = await queue.lease("w", _NOW + 500, _NOW + 600, limit=1)
+        (other,) = await queue.lease("two", _NOW + 600, _NOW + 700, limit=1)
+        await queue.renew([again], _NOW + 900)
+        assert await queue.next_due(_NOW) == _NOW + 700
+        await queue.record(other, _all(other, State.DELIVERED))
+    await queue.renew([other], _NOW + 900)
+    assert await queue.count() == 0
+    await queue.close()
+
+
 async def held_recipients_stay(make: Make) -> None:
     """A held recipient is not leased and not forgotten."""
     queue = await make()
@@ -423,6 +445,7 @@ CHECKS: tuple[Check, ...] = (
     deferral_comes_again,
     unsettled_recipients_are_released,
     release_respects_the_next_holder,
+    renewed_leases_last,
     held_recipients_stay,
     reports_come_with_the_settlement,
     recording_twice_is_harmless,
