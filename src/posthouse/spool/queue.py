@@ -79,7 +79,7 @@ class Message(NamedTuple):
 class Waiting(NamedTuple):
     """One recipient of a message as the queue knows it.
 
-    ``key`` names it for ``Settlement``; ``attempts`` counts those already made; ``due`` in calendar seconds;
+    ``key`` names it, within its message, for ``Settlement``; ``attempts`` counts those already made; ``due`` in calendar seconds;
     ``last`` what the last attempt ended with, in words.
     """
 
@@ -175,7 +175,9 @@ class Receipt(Protocol):
         ``destinations`` has one key for each recipient, in their order (the domain it goes to, in A-labels and
         lower case): work is grouped and leased by it.  With an ``owner``, the recipients are stored as leased to
         it until ``until`` and come back as work, so that the first attempt costs no query.  Raises
-        ``StorageFull``, ``StorageBusy`` or ``StorageError``; then nothing is promised and nothing is left.
+        ``StorageFull``, ``StorageBusy`` or ``StorageError``; then nothing is promised and nothing is left.  Whoever
+        stops waiting for it (cancellation) interrupts nothing: the message may be stored all the same, and its lease
+        then runs out.  Raises ``LocalError`` at once for a receipt that has ended, or without recipients.
         """
         ...
 
@@ -227,7 +229,11 @@ class Queue(Protocol):
         ...
 
     async def next_due(self, now: float, *, skip: Collection[str] = ()) -> float | None:
-        """When the next recipient outside ``skip`` becomes due or its lease runs out, or None if nothing waits."""
+        """When the next recipient outside ``skip`` becomes due or its lease runs out, or None if nothing waits.
+
+        It may be too early, for nothing, where a message that was stored with a lease goes to a skipped destination;
+        it is never too late.
+        """
         ...
 
     def record(self, work: Work, settlements: Sequence[Settlement], reports: Sequence[Report] = ()) -> Awaitable[None]:

@@ -103,7 +103,6 @@ class Incoming:
             if new.row[1] is not None:
                 queue.remember(number, content)
         else:
-            queue.writer.reserve()
             self._ended = True
             op.finished = queue.discard_if_failed(number)
             arriving.seal(_then(queue, op))
@@ -129,11 +128,9 @@ def _then(queue: SqliteQueue, op: Accept) -> Callable[[StorageError | None], Non
 
     def then(error: StorageError | None) -> None:
         if error is None:
-            queue.writer.hand_over(op)
-            return
-        queue.writer.forget()
-        if not op.future.done():
-            op.future.set_exception(error)
+            queue.writer.submit(op)
+        else:
+            queue.writer.refuse(op, error)
 
     return then
 

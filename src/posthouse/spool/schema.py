@@ -35,6 +35,7 @@ _PAGE = 4096
 _CHECKPOINT = 2000  # pages
 _LOG_LIMIT = 64 << 20  # a log that once grew beyond this (a long reader) is cut back
 _CACHE_KIB = 16 << 10
+_PATIENCE = 10.0  # seconds
 _STATEMENTS = 512  # prepared statements kept; multi-row statements have one for each number of rows
 
 _TABLES = (
@@ -65,8 +66,11 @@ _TABLES = (
 
 
 def connect(path: str) -> sqlite3.Connection:
-    """A connection for reading and writing, for the calling thread alone; transactions are begun by hand."""
-    connection = sqlite3.connect(path, isolation_level=None, cached_statements=_STATEMENTS, timeout=0)
+    """A connection for reading and writing, for the calling thread alone; transactions are begun by hand.
+
+    It waits some seconds where another process has the file, as it may while one opens or closes it.
+    """
+    connection = sqlite3.connect(path, isolation_level=None, cached_statements=_STATEMENTS, timeout=_PATIENCE)
     try:
         connection.execute(f"PRAGMA page_size = {_PAGE}")
         connection.execute("PRAGMA journal_mode = WAL")

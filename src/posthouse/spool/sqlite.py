@@ -27,7 +27,6 @@ from posthouse.spool.queue import Entry, Inbox, InboxMessage, Message, Report, S
 from posthouse.spool.reader import Reader
 from posthouse.spool.receiving import Incoming, new_message
 from posthouse.spool.rows import number_of_state
-from posthouse.spool.schema import refuse_newer
 from posthouse.spool.starting import greatest_id, open_database, recover
 from posthouse.spool.writer import Call, Op, Writer
 from posthouse.words import Bytes, Content, LocalError, SettingError, StorageCorrupt
@@ -124,9 +123,9 @@ class SqliteQueue:
         def connect() -> sqlite3.Connection:
             connection = open_database(self._layout, self._durable)
             try:
-                refuse_newer(connection, self._layout.database)
                 said.extend(recover(connection, self._layout, owner, self._leases, self._durable, now))
                 self._ids = QueueIds(owner.slot, random=self._random, time=self._time, after=greatest_id(connection))
+                connection.execute("PRAGMA busy_timeout = 0")  # from here on the writer waits in its own way
             except BaseException:
                 connection.close()
                 raise
@@ -232,6 +231,7 @@ class SqliteQueue:
         self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = ()
     ) -> list[Work]:
         """See ``Queue.lease``."""
+        self._must_write()
         leases = self._leases
         return await self._call(lambda connection: leases.lease(connection, owner, now, until, limit, skip))
 
@@ -276,6 +276,7 @@ class SqliteQueue:
 
     async def release(self, work: Work) -> None:
         """See ``Queue.release``."""
+        self._must_write()
         leases = self._leases
         number = number_of(work.message.id)
         if number is not None:

@@ -33,14 +33,12 @@ def open_database(layout: Layout, durable: Durable) -> sqlite3.Connection:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
         connection = connect(path)
-        connection.execute("PRAGMA busy_timeout = 10000")
         if refuse_newer(connection, path) == 0:
             connection.execute("BEGIN IMMEDIATE")
             if refuse_newer(connection, path) == 0:  # nobody else has made them meanwhile
                 create(connection)
             durable.commit(connection)
             durable.sync_directory(layout.root)
-        connection.execute("PRAGMA busy_timeout = 0")
     except sqlite3.Error as error:
         if connection is not None:
             connection.close()

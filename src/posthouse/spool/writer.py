@@ -27,6 +27,7 @@ from posthouse.words import StorageBusy, StorageError
 
 __all__ = ["Call", "Op", "Writer"]
 
+_DOING = "writing to the spool"
 _GROUP = 512  # operations in one transaction, at most
 _GROUP_OCTETS = 8 << 20  # and about so much content
 _POLL = 0.0005  # seconds between attempts to get the write lock from another process; SQLite's own steps reach 100 ms
@@ -57,7 +58,7 @@ class Call(Op):
 
 
 class Writer:
-    """The thread.  ``start`` and ``stop`` block and ``submit`` belongs to the loop; ``hand_over`` to any thread.
+    """The thread.  ``start`` and ``stop`` block; all else belongs to the loop.
 
     ``connect`` opens the connection, in the writer's thread; ``run`` runs a group within its transaction;
     ``at_most`` operations may wait, more are refused with ``StorageBusy``; so is an operation that finds the spool
@@ -104,32 +105,26 @@ class Writer:
         if self._thread is not None:
             self._thread.join()
 
-    def reserve(self) -> None:
-        """Count an operation in; raises ``StorageBusy`` if too many wait.  ``hand_over`` must follow."""
-        if self._pending >= self._at_most:
-            raise StorageBusy(f"storage is behind: {self._pending} operations wait")
-        self._pending += 1
-
     def submit(self, op: Op) -> None:
-        """Take an operation, from the loop; raises ``StorageBusy`` if too many wait."""
-        self.reserve()
+        """Take an operation, from the loop; its future gets ``StorageBusy`` if too many wait."""
+        if self._pending >= self._at_most:
+            self.refuse(op, StorageBusy(f"storage is behind: {self._pending} operations wait"))
+            return
+        self._pending += 1
         self._gathered.append(op)
         if len(self._gathered) == 1:
             self._loop.call_soon(self.flush)
+
+    def refuse(self, op: Op, error: StorageError) -> None:
+        """Settle an operation that never reaches the thread; on the loop."""
+        op.error = error
+        _decide(op)
 
     def flush(self) -> None:
         """Hand over what this turn of the loop has gathered."""
         if self._gathered:
             gathered, self._gathered = self._gathered, []
             self._inbound.put(gathered)
-
-    def hand_over(self, op: Op) -> None:
-        """Take an operation that was reserved, from any thread."""
-        self._inbound.put([op])
-
-    def forget(self) -> None:
-        """Take back a reservation; on the loop."""
-        self._pending -= 1
 
     # -- the thread ------------------------------------------------------------------------------------------------
 
@@ -168,9 +163,9 @@ class Writer:
         try:
             self._transact(connection, group)
         except Exception as error:
-            if len(group) == 1 or isinstance(error, StorageBusy):
+            if len(group) == 1 or isinstance(storage_error(error, _DOING), StorageBusy):
                 for op in group:
-                    op.error = storage_error(error, "writing to the spool")
+                    op.error = storage_error(error, _DOING)
             else:
                 for op in group:
                     self._alone(connection, op)
@@ -185,7 +180,7 @@ class Writer:
         try:
             self._transact(connection, [op])
         except Exception as error:
-            op.error = storage_error(error, "writing to the spool")
+            op.error = storage_error(error, _DOING)
 
     def _transact(self, connection: sqlite3.Connection, group: list[Op]) -> None:
         self._begin(connection)
@@ -204,13 +199,12 @@ class Writer:
                 connection.execute("BEGIN IMMEDIATE")
                 return
             except sqlite3.OperationalError as error:
-                busy = storage_error(error, "writing to the spool")
-                if not isinstance(busy, StorageBusy):
+                if not isinstance(storage_error(error, _DOING), StorageBusy):
                     raise
                 now = time.monotonic()
                 deadline = deadline or now + self._patience
                 if now >= deadline:
-                    raise busy from error
+                    raise
             time.sleep(_POLL)
 
     # -- back on the loop ------------------------------------------------------------------------------------------
@@ -218,15 +212,20 @@ class Writer:
     def _tell(self, group: list[Op]) -> None:
         self._pending -= len(group)
         for op in group:
-            if op.finished is not None:
-                op.finished(op.error is None)
-            future = op.future
-            if future.done():  # its waiter was cancelled
-                continue
-            if op.error is None:
-                future.set_result(op.result)
-            else:
-                future.set_exception(op.error)
+            _decide(op)
+
+
+def _decide(op: Op) -> None:
+    """Tell whoever waits, if anybody still does."""
+    if op.finished is not None:
+        op.finished(op.error is None)
+    future = op.future
+    if future.done():
+        return
+    if op.error is None:
+        future.set_result(op.result)
+    else:
+        future.set_exception(op.error)
 
 
 def _groups(ops: list[Op]) -> list[list[Op]]:

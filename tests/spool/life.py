@@ -1,0 +1,141 @@
+"""A small life of a spool, told line by line on standard output, which may be stopped after its n-th durable act.
+
+    python life.py DATA_DIR N      N < 0: never stopped
+
+Run in a process of its own by the crash tests, and within theirs by the tests of a failing disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+
+from posthouse.spool import Durable, Report, Settlement, SqliteQueue, State, Stored
+from posthouse.words import Address, Bytes, Envelope, Outcome, Recipient, Result, StorageError
+
+NOW = 1_700_000_000.0
+SMALL = b"Subject: small\r\n\r\n.\r\n" * 10
+LARGE = bytes(range(256)) * 1200  # in a file
+ACTS = ("make_directory", "open_temp", "write", "sync", "rename", "sync_directory", "unlink", "commit")
+
+
+def after_each_act(durable: Durable, then: Callable[[], None], before: Callable[[], None] = lambda: None) -> Durable:
+    """The same acts, with something before and behind each."""
+
+    def around(act: Callable[..., object]) -> Callable[..., object]:
+        def doing(*arguments: object) -> object:
+            before()
+            result = act(*arguments)
+            then()
+            return result
+
+        return doing
+
+    for name in ACTS:
+        setattr(durable, name, around(getattr(durable, name)))
+    return durable
+
+
+def stopping(at: int) -> Durable:
+    """Stops the process after its n-th act, as a crash would: nothing is tidied."""
+    left = at
+
+    def then() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os._exit(7)
+
+    return after_each_act(Durable(), then)
+
+
+def tell(*words: object) -> None:
+    """One line, in one write, so that it is out before the next act."""
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+
+
+async def store(queue: SqliteQueue, content: bytes, *addresses: str, owner: str = "w") -> Stored:
+    """Store one message."""
+    receipt = queue.receive()
+    try:
+        for start in range(0, len(content), 100_000):
+            waiting = receipt.write(content[start : start + 100_000])
+            if waiting is not None:
+                await waiting
+        envelope = Envelope(Address("a", "sohu.com"), tuple(Recipient(Address(*a.split("@"))) for a in addresses))
+        places = [address.split("@")[1] for address in addresses]
+        return await receipt.commit(envelope, places, received=NOW, due=NOW, owner=owner, until=NOW + 3600)
+    finally:
+        receipt.abort()
+
+
+def settlements(stored: Stored, state: State) -> list[Settlement]:
+    """All recipients of its first work end so."""
+    return [
+        Settlement(w.key, state, NOW, Outcome(w.recipient, Result.DELIVERED, None, "so it goes"))
+        for w in stored.work[0].recipients
+    ]
+
+
+async def live(queue: SqliteQueue, tell: Callable[..., None]) -> None:
+    """Accept small and large, deliver partly, defer, report, keep, abort, finish."""
+
+    async def attempt(*words: object, act: Callable[[], object]) -> bool:
+        """Tell what is begun and whether it was done; a disk that fails is no end of life."""
+        tell("begun", *words)
+        try:
+            await act()  # type: ignore[misc]
+        except StorageError as error:
+            tell("refused", *words, type(error).__name__)
+            return False
+        tell("done", *words)
+        return True
+
+    async def accept(content: bytes, *addresses: str) -> Stored | None:
+        try:
+            stored = await store(queue, content, *addresses)
+        except StorageError as error:
+            tell("notstored", type(error).__name__)
+            return None
+        tell("promised", stored.message.id, hashlib.sha256(content).hexdigest())
+        return stored
+
+    small = await accept(SMALL, "b@x.test")
+    large = await accept(LARGE, "b@x.test", "c@y.test")
+    if small is not None:
+        done = settlements(small, State.DELIVERED)
+        await attempt("settle", small.message.id, act=lambda: queue.record(small.work[0], done))
+    other = await accept(SMALL, "d@z.test")
+    if other is not None:
+        report = Report(Envelope(None, (Recipient(Address("a", "sohu.com")),)), b"sorry\r\n", ("sohu.com",), NOW)
+        failed = settlements(other, State.FAILED)
+        await attempt("settle", other.message.id, act=lambda: queue.record(other.work[0], failed, [report]))
+    aborted = queue.receive()
+    aborted.write(LARGE)
+    aborted.abort()
+    if large is not None:
+        again = settlements(large, State.DELIVERED)
+        await attempt("part", large.message.id, act=lambda: queue.record(large.work[0], again))
+        await attempt("keep", large.message.id, act=lambda: queue.keep("me", large.message, Bytes(LARGE)))
+        rest = large._replace(work=large.work[1:])
+        last = settlements(rest, State.DELIVERED)
+        await attempt("settle", large.message.id, act=lambda: queue.record(rest.work[0], last))
+    await accept(LARGE, "e@x.test")
+    await accept(SMALL, "f@x.test", "g@x.test")
+
+
+async def main(directory: str, at: int) -> None:
+    """See the module's docstring."""
+    queue = SqliteQueue(directory, durable=stopping(at))
+    await queue.open(NOW)
+    tell("open")
+    await live(queue, tell)
+    await queue.close()
+    tell("closed")
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2])))

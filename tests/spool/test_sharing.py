@@ -1,0 +1,175 @@
+"""Several processes, and several queues of one process, on one spool; and what remains when one is killed."""
+
+from __future__ import annotations
+
+import asyncio
+import runpy
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from posthouse.spool import Settlement, SqliteQueue, State
+from posthouse.words import Address, Envelope, Outcome, Recipient, Result, StorageBusy
+
+HERE = Path(__file__).parent
+NOW = 1_700_000_000.0
+
+
+async def opened(directory: Path, **settings) -> SqliteQueue:
+    queue = SqliteQueue(directory, **settings)
+    await queue.open(NOW)
+    return queue
+
+
+async def store(queue: SqliteQueue, *domains: str, owner: str = "", until: float = NOW + 60):
+    receipt = queue.receive()
+    receipt.write(b"content")
+    envelope = Envelope(None, tuple(Recipient(Address("b", domain)) for domain in domains))
+    return await receipt.commit(envelope, domains, received=NOW, due=NOW, owner=owner, until=until)
+
+
+def delivered(work) -> list[Settlement]:
+    return [
+        Settlement(w.key, State.DELIVERED, NOW, Outcome(w.recipient, Result.DELIVERED)) for w in work.recipients
+    ]
+
+
+def test_two_queues_share_one_spool(tmp_path: Path) -> None:
+    async def both() -> None:
+        one, two = await opened(tmp_path), await opened(tmp_path)
+        assert one.slot != two.slot
+        seen: list[tuple[str, int]] = []
+
+        async def intake(queue: SqliteQueue) -> None:
+            for n in range(60):
+                await store(queue, f"d{n % 5}.test", f"e{n % 3}.test")
+
+        async def deliver(queue: SqliteQueue) -> None:
+            while len(seen) < 240:
+                for work in await queue.lease("worker", NOW, NOW + 60, limit=5):
+                    seen.extend((work.message.id, w.key) for w in work.recipients)
+                    await queue.record(work, delivered(work))
+
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(job(queue) for job in (intake, deliver) for queue in (one, two)))
+        assert len(set(seen)) == len(seen) == 240
+        assert await one.count() == await two.count() == 0
+        await one.close()
+        await two.close()
+
+    asyncio.run(both())
+
+
+def test_two_processes_share_one_spool(tmp_path: Path) -> None:
+    async def fill() -> set[str]:
+        queue = await opened(tmp_path)
+        stored = await asyncio.gather(*(store(queue, f"d{n % 7}.test", "same.test") for n in range(200)))
+        await queue.close()
+        return {f"{one.message.id}/{key}" for one in stored for key in (0, 1)}
+
+    everything = asyncio.run(fill())
+    workers = [
+        subprocess.Popen(
+            [sys.executable, str(HERE / "worker.py"), str(tmp_path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    taken: list[str] = []
+    for worker in workers:
+        out, err = worker.communicate(timeout=60)
+        assert worker.returncode == 0, err
+        taken += out.split()
+    assert len(taken) == len(everything), "somebody was delivered twice, or not at all"
+    assert set(taken) == everything
+
+
+def test_a_living_owner_keeps_its_leases_and_a_dead_one_does_not(tmp_path: Path) -> None:
+    async def story() -> None:
+        one = await opened(tmp_path)
+        await store(one, "x.test", owner="w")
+        await store(one, "x.test", "y.test", owner="w")
+        await store(one, "z.test")
+        await one.lease("w", NOW, NOW + 60, limit=10)
+        two = await opened(tmp_path)
+        assert await two.lease("w", NOW, NOW + 60, limit=10) == []
+        await one.close()
+        three = SqliteQueue(tmp_path)
+        said = await three.open(NOW)
+        assert any("leases" in sentence for sentence in said)
+        works = await three.lease("w", NOW, NOW + 60, limit=10)
+        assert sorted(work.destination for work in works) == ["x.test", "x.test", "y.test", "z.test"]
+        await two.close()
+        await three.close()
+
+    asyncio.run(story())
+
+
+def test_a_late_record_of_another_process_counts(tmp_path: Path) -> None:
+    async def story() -> None:
+        one, two = await opened(tmp_path), await opened(tmp_path)
+        stored = await store(one, "x.test", owner="same name")
+        (work,) = await two.lease("same name", NOW + 60, NOW + 60, limit=1)  # even the same end is not ours
+        deferred = [s._replace(state=State.WAITING, due=NOW + 999) for s in delivered(work)]
+        await one.record(stored.work[0], deferred)
+        assert await two.next_due(NOW) == NOW + 60
+        await one.record(stored.work[0], delivered(stored.work[0]))
+        await two.record(work, deferred)
+        assert await two.count() == 0
+        await one.close()
+        await two.close()
+
+    asyncio.run(story())
+
+
+def test_locked_beyond_patience_is_busy(tmp_path: Path) -> None:
+    async def story() -> None:
+        queue = await opened(tmp_path, patience=0.05)
+        other = sqlite3.connect(tmp_path / "spool" / "queue.sqlite3", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageBusy) as caught:
+            await store(queue, "x.test")
+        assert isinstance(caught.value.__cause__, sqlite3.OperationalError)
+        other.execute("ROLLBACK")
+        other.close()
+        await store(queue, "x.test")
+        assert await queue.count() == 1
+        await queue.close()
+
+    asyncio.run(story())
+
+
+def test_kill_in_the_middle_of_a_load(tmp_path: Path) -> None:
+    loader = subprocess.Popen([sys.executable, str(HERE / "loader.py"), str(tmp_path)], stdout=subprocess.PIPE)
+    assert loader.stdout is not None
+    promised = [loader.stdout.readline().decode() for _ in range(1500)]
+    loader.send_signal(signal.SIGKILL)
+    promised += [line.decode() for line in loader.stdout]
+    loader.stdout.close()
+    assert loader.wait(30) == -signal.SIGKILL
+    content = runpy.run_path(str(HERE / "loader.py"))["content"]
+
+    async def check() -> None:
+        queue = SqliteQueue(tmp_path)
+        said = await queue.open(NOW * 2)
+        assert not [sentence for sentence in said if "corrupt" in sentence]
+        large = 0
+        for line in promised:
+            queue_id, size = line.split()
+            large += int(size)
+            entry = await queue.entry(queue_id)
+            assert entry is not None, f"{queue_id} was promised and is lost"
+            data = b"".join(queue.content(entry.message).chunks())
+            assert data == content(queue_id, size == "1")
+        assert large > 0
+        works = await queue.lease("w", NOW * 2, NOW * 3, limit=100_000)
+        assert {line.split()[0] for line in promised} <= {work.message.id for work in works}
+        await queue.close()
+
+    asyncio.run(check())

@@ -1,0 +1,462 @@
+"""What only the SQLite queue has: groups, files, permissions, formats, plans, corruption."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sqlite3
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from posthouse.spool import Durable, Queue, Settlement, SqliteQueue, State, acts, leasing
+from posthouse.spool.schema import create
+from posthouse.spool.writer import Call
+from posthouse.words import (
+    Address,
+    Envelope,
+    LocalError,
+    Outcome,
+    Recipient,
+    Result,
+    SettingError,
+    StorageBusy,
+    StorageCorrupt,
+    StorageError,
+    StorageFull,
+)
+
+NOW = 1_700_000_000.0
+ENVELOPE = Envelope(None, (Recipient(Address("b", "x.test")),))
+
+
+async def opened(directory: Path, **settings) -> SqliteQueue:
+    queue = SqliteQueue(directory, **settings)
+    await queue.open(NOW)
+    return queue
+
+
+def begin(queue: Queue, content: bytes = b"content", owner: str = ""):
+    """A commit under way."""
+    receipt = queue.receive()
+    receipt.write(content)
+    return receipt.commit(ENVELOPE, ["x.test"], received=NOW, due=NOW, owner=owner, until=NOW + 60)
+
+
+def delivered(work) -> list[Settlement]:
+    return [
+        Settlement(w.key, State.DELIVERED, NOW, Outcome(w.recipient, Result.DELIVERED)) for w in work.recipients
+    ]
+
+
+# -- groups ------------------------------------------------------------------------------------------------------------
+
+
+class Slow(Durable):
+    """Commits only when told to; counts."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.go.set()
+        self.waiting = threading.Event()
+        self.commits = 0
+
+    def commit(self, connection: sqlite3.Connection) -> None:
+        self.waiting.set()
+        assert self.go.wait(30)
+        super().commit(connection)
+        self.commits += 1
+
+
+def test_all_that_waits_is_one_commit(tmp_path: Path) -> None:
+    async def story() -> None:
+        durable = Slow()
+        queue = await opened(tmp_path, durable=durable)
+        before = durable.commits
+        await asyncio.gather(*(begin(queue) for _ in range(100)))
+        assert durable.commits == before + 1
+        durable.go.clear()
+        durable.waiting.clear()
+        first = begin(queue)
+        assert await asyncio.to_thread(durable.waiting.wait, 30)
+        rest = [begin(queue) for _ in range(50)]
+        durable.go.set()
+        await asyncio.gather(first, *rest)
+        assert durable.commits == before + 3
+        await queue.close()
+
+    asyncio.run(story())
+
+
+def test_only_the_guilty_one_of_a_group_fails(tmp_path: Path) -> None:
+    def guilty(connection: sqlite3.Connection) -> None:
+        connection.execute("INSERT INTO corrupt VALUES (1, 'x')")
+        connection.execute("INSERT INTO corrupt VALUES (1, 'y')")
+
+    async def story() -> None:
+        queue = await opened(tmp_path)
+        stored = [begin(queue) for _ in range(3)]
+        bad: asyncio.Future[None] = queue.loop.create_future()
+        queue.writer.submit(Call(bad, guilty))
+        stored += [begin(queue) for _ in range(3)]
+        groups = queue.writer.groups
+        await asyncio.gather(*stored)
+        with pytest.raises(StorageError) as caught:
+            await bad
+        assert isinstance(caught.value.__cause__, sqlite3.IntegrityError)
+        assert queue.writer.groups == groups + 1
+        assert await queue.count() == 6
+        await queue.close()
+        with sqlite3.connect(tmp_path / "spool" / "queue.sqlite3") as connection:
+            assert connection.execute("SELECT count(*) FROM corrupt").fetchone() == (0,)
+        connection.close()
+
+    asyncio.run(story())
+
+
+def test_a_full_database_refuses_the_large_one_and_takes_the_small(tmp_path: Path) -> None:
+    async def limit(queue: SqliteQueue, pages: int) -> None:
+        done: asyncio.Future[object] = queue.loop.create_future()
+        queue.writer.submit(Call(done, lambda c: c.execute(f"PRAGMA max_page_count = {pages}").fetchall()))
+        await done
+
+    async def story() -> None:
+        queue = await opened(tmp_path)
+        await limit(queue, 60)
+        small, large, more = begin(queue, b"x" * 100), begin(queue, b"x" * 60_000 * 1), begin(queue, b"y" * 60_000)
+        results = await asyncio.gather(small, large, more, begin(queue, b"z" * 60_000), return_exceptions=True)
+        refused = [result for result in results if isinstance(result, BaseException)]
+        assert refused
+        assert all(type(error) is StorageFull for error in refused)
+        assert small.exception() is None
+        assert await queue.count() == 4 - len(refused)
+        await limit(queue, 1 << 30)
+        await begin(queue, b"z" * 60_000)
+        await queue.close()
+
+    asyncio.run(story())
+
+
+def test_a_waiter_that_left_disturbs_nobody(tmp_path: Path) -> None:
+    async def story() -> None:
+        queue = await opened(tmp_path)
+        commits = [begin(queue, owner="w") for _ in range(5)]
+        commits[2].cancel()
+        large = begin(queue, b"x" * 200_000)
+        large.cancel()
+        await asyncio.gather(*commits, large, return_exceptions=True)
+        while await queue.count() < 6:  # the large one takes its time
+            await asyncio.sleep(0)
+        await queue.close()
+
+    asyncio.run(story())
+
+
+def test_more_than_may_wait_is_refused_as_busy(tmp_path: Path) -> None:
+    async def story() -> None:
+        durable = Slow()
+        queue = await opened(tmp_path, waiting=10, durable=durable)
+        durable.go.clear()
+        commits = [begin(queue) for _ in range(10)]
+        for content in (b"small", b"x" * 100_000):
+            receipt = queue.receive()
+            receipt.write(content)
+            refused = receipt.commit(ENVELOPE, ["x.test"], received=NOW, due=NOW)
+            with pytest.raises(StorageBusy):
+                await refused
+        durable.go.set()
+        await asyncio.gather(*commits)
+        await begin(queue)
+        assert await queue.count() == 11
+        await queue.close()
+        assert list((tmp_path / "spool" / "tmp").iterdir()) == []
+
+    asyncio.run(story())
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+
+
+class Gate(Durable):
+    """Writes only when told to."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+
+    def write(self, descriptor: int, data: bytes) -> None:
+        assert self.go.wait(30)
+        super().write(descriptor, data)
+
+
+def test_a_slow_disk_slows_its_writers_and_not_small_messages(tmp_path: Path) -> None:
+    async def story() -> None:
+        gate = Gate()
+        queue = await opened(tmp_path, durable=gate)
+        receipts = [queue.receive() for _ in range(6)]
+        waiting = []
+        for receipt in receipts:
+            taken = 0
+            while (wait := receipt.write(b"x" * 100_000)) is None:
+                taken += 1
+                assert taken <= 12, "no back-pressure"
+            waiting.append(wait)
+        await asyncio.gather(*(begin(queue) for _ in range(20)))  # nobody opened the gate
+        assert not any(wait.done() for wait in waiting)
+        gate.go.set()
+        await asyncio.gather(*waiting)
+        assert queue._flight.octets == 0
+        for receipt in receipts:
+            receipt.abort()
+        await queue.close()
+        assert list((tmp_path / "spool" / "tmp").iterdir()) == []
+
+    asyncio.run(story())
+
+
+def test_threshold_decides_between_row_and_file(tmp_path: Path) -> None:
+    async def story() -> None:
+        queue = await opened(tmp_path, threshold=1000)
+        for size, files in ((999, 0), (1000, 0), (1001, 1)):
+            stored = await begin(queue, b"x" * size)
+            assert len(list((tmp_path / "spool" / "content").glob("*/*"))) == files
+            assert b"".join(queue.content(stored.message).chunks()) == b"x" * size
+        await queue.close()
+
+    asyncio.run(story())
+
+
+def test_small_contents_beyond_the_buffer_go_to_files(tmp_path: Path) -> None:
+    async def story() -> None:
+        queue = await opened(tmp_path)
+        queue.buffer = 10_000
+        receipts = [queue.receive() for _ in range(5)]
+        for receipt in receipts:
+            waiting = receipt.write(b"x" * 4000)
+            if waiting is not None:
+                await waiting
+        assert queue.buffered <= 10_000
+        for receipt in receipts:
+            stored = await receipt.commit(ENVELOPE, ["x.test"], received=NOW, due=NOW)
+            assert b"".join(queue.content(stored.message).chunks()) == b"x" * 4000
+        assert queue.buffered == 0
+        assert len(list((tmp_path / "spool" / "content").glob("*/*"))) == 3
+        await queue.close()
+
+    asyncio.run(story())
+
+
+def test_close_sweeps_what_still_arrives(tmp_path: Path) -> None:
+    async def story() -> None:
+        queue = await opened(tmp_path)
+        receipt = queue.receive()
+        await receipt.write(b"x" * 2_000_000)
+        assert len(list((tmp_path / "spool" / "tmp").iterdir())) == 1
+        await queue.close()
+        assert list((tmp_path / "spool" / "tmp").iterdir()) == []
+
+    asyncio.run(story())
+
+
+def test_strays_of_the_living_stay(tmp_path: Path) -> None:
+    async def story() -> None:
+        one = await opened(tmp_path)
+        receipt = one.receive()
+        await receipt.write(b"x" * 2_000_000)
+        note = tmp_path / "spool" / "tmp" / "note by the operator"
+        note.write_text("hands off")
+        two = await opened(tmp_path)
+        await receipt.commit(ENVELOPE, ["x.test"], received=NOW, due=NOW)
+        assert await two.count() == 1
+        assert note.exists()
+        await one.close()
+        await two.close()
+
+    asyncio.run(story())
+
+
+def test_finished_large_content_leaves(tmp_path: Path) -> None:
+    async def story() -> None:
+        queue = await opened(tmp_path)
+        stored = await begin(queue, b"x" * 100_000, owner="w")
+        await queue.record(stored.work[0], delivered(stored.work[0]))
+        await queue.close()
+        assert list((tmp_path / "spool" / "content").glob("*/*")) == []
+
+    asyncio.run(story())
+
+
+# -- corruption --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("damage", ["gone", "short"])
+@pytest.mark.parametrize("running", [True, False])
+def test_rows_without_content_are_kept_and_told(tmp_path: Path, damage: str, running: bool) -> None:
+    async def story() -> None:
+        queue = await opened(tmp_path)
+        stored = await begin(queue, b"x" * 100_000, owner="w" if running else "")
+        (file,) = (tmp_path / "spool" / "content").glob("*/*")
+        if not running:
+            await queue.close()
+        if damage == "gone":
+            file.unlink()
+        else:
+            os.truncate(file, 99_999)
+        if not running:
+            queue = SqliteQueue(tmp_path)
+            said = await queue.open(NOW)
+            assert [sentence for sentence in said if "corrupt" in sentence and stored.message.id in sentence]
+        with pytest.raises(StorageCorrupt):
+            queue.content(stored.message)
+        while not (await queue.entries())[0].corrupt:
+            await asyncio.sleep(0)
+        entry = await queue.entry(stored.message.id)
+        assert entry is not None
+        assert entry.corrupt
+        assert entry.recipients[0].state is State.HELD
+        assert await queue.lease("w", NOW + 9999, NOW + 99999, limit=10) == []
+        assert await queue.count() == 1
+        await queue.close()
+
+    asyncio.run(story())
+
+
+# -- looking -----------------------------------------------------------------------------------------------------------
+
+
+def test_read_only_looks_at_a_running_and_a_stopped_spool(tmp_path: Path) -> None:
+    async def look(count: int) -> None:
+        reader = SqliteQueue.read_only(tmp_path)
+        assert await reader.open(NOW) == []
+        assert await reader.count() == count
+        (entry,) = await reader.entries(limit=1)
+        assert b"".join(reader.content(entry.message).chunks()) == b"content"
+        with pytest.raises(LocalError):
+            reader.receive()
+        with pytest.raises(LocalError):
+            await reader.lease("w", NOW, NOW + 60, limit=1)
+        await reader.close()
+
+    async def story() -> None:
+        queue = await opened(tmp_path)
+        await begin(queue, owner="w")
+        await look(1)
+        await begin(queue)
+        await look(2)
+        await queue.close()
+        await look(2)
+
+    asyncio.run(story())
+
+
+def test_read_only_without_a_spool_says_so(tmp_path: Path) -> None:
+    async def story() -> None:
+        reader = SqliteQueue.read_only(tmp_path / "nothing")
+        with pytest.raises(SettingError, match="no spool"):
+            await reader.open(NOW)
+        assert not (tmp_path / "nothing").exists()
+
+    asyncio.run(story())
+
+
+def test_finished_messages_stay_as_long_as_they_shall(tmp_path: Path) -> None:
+    async def story() -> None:
+        now = NOW
+        queue = SqliteQueue(tmp_path, keep_finished=100, time=lambda: now, random=random.Random(1))
+        await queue.open(now)
+        stored = await begin(queue, b"x" * 100_000, owner="w")
+        await queue.record(stored.work[0], delivered(stored.work[0]))
+        entry = await queue.entry(stored.message.id)
+        assert entry is not None
+        assert entry.recipients[0].state is State.DELIVERED
+        assert await queue.entries() == []
+        assert await queue.count() == 0
+        now += 101
+        other = await begin(queue, owner="w")
+        await queue.record(other.work[0], delivered(other.work[0]))
+        assert await queue.entry(stored.message.id) is None
+        assert await queue.entry(other.message.id) is not None
+        await queue.close()
+        assert list((tmp_path / "spool" / "content").glob("*/*")) == []
+        queue = SqliteQueue(tmp_path, keep_finished=100, time=lambda: now)
+        await queue.open(now + 101)
+        assert await queue.entry(other.message.id) is None
+        await queue.close()
+
+    asyncio.run(story())
+
+
+# -- the directory -----------------------------------------------------------------------------------------------------
+
+
+def test_nobody_else_may_look(tmp_path: Path) -> None:
+    async def story() -> None:
+        queue = await opened(tmp_path / "data")
+        await begin(queue, b"x" * 100_000)
+        for path in (tmp_path / "data" / "spool", *(tmp_path / "data" / "spool").rglob("*")):
+            mode = stat.S_IMODE(path.stat().st_mode)
+            assert mode == (0o700 if path.is_dir() else 0o600), path
+        await queue.close()
+
+    asyncio.run(story())
+
+
+def test_a_directory_that_cannot_be_made_is_a_setting_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    async def story() -> None:
+        with pytest.raises(SettingError, match="data_dir") as caught:
+            await opened(tmp_path / "file")
+        assert "\n" not in str(caught.value)
+        assert isinstance(caught.value.__cause__, OSError)
+
+    asyncio.run(story())
+
+
+def test_what_is_no_spool_is_a_setting_error(tmp_path: Path) -> None:
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "spool" / "queue.sqlite3").write_bytes(b"this is no database, however long it is" * 100)
+
+    async def story() -> None:
+        with pytest.raises(SettingError, match=r"queue\.sqlite3"):
+            await opened(tmp_path)
+
+    asyncio.run(story())
+
+
+def test_a_newer_format_is_refused(tmp_path: Path) -> None:
+    async def story() -> None:
+        await (await opened(tmp_path)).close()
+        with sqlite3.connect(tmp_path / "spool" / "queue.sqlite3") as connection:
+            connection.execute("PRAGMA user_version = 99")
+        connection.close()
+        for queue in (SqliteQueue(tmp_path), SqliteQueue.read_only(tmp_path)):
+            with pytest.raises(SettingError, match="newer"):
+                await queue.open(NOW)
+
+    asyncio.run(story())
+
+
+# -- plans -------------------------------------------------------------------------------------------------------------
+
+
+def statements() -> list[str]:
+    found: list[str] = []
+    for name, value in vars(leasing.SQL).items():
+        if name.isupper() and name not in ("LEASED_SLOTS", "FRESH_SLOTS"):  # asked once, at start
+            found += value if isinstance(value, tuple) else [value]
+    return [*found, acts._LEAST, acts._DELETE_FRESH[3]]
+
+
+@pytest.mark.parametrize("statement", statements())
+def test_no_statement_scans(statement: str) -> None:
+    connection = sqlite3.connect(":memory:")
+    create(connection)
+    plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", [1] * statement.count("?"))]
+    connection.close()
+    assert plan
+    for step in plan:
+        # DISTINCT sorts what one message, or one dead process, has; nothing else may sort or scan.
+        assert step.startswith("SEARCH") or step == "USE TEMP B-TREE FOR DISTINCT", plan
