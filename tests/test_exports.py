@@ -20,17 +20,49 @@ def public(name: str) -> bool:
 
 
 def definitions(tree: ast.Module) -> Iterator[str]:
-    """The public names that a module makes: classes, functions, constants and type aliases.
+    """The names that a module makes for others: classes, functions, constants and type aliases.
 
-    A variable in lower case (a logger, a compiled expression) is the module's own affair.
+    A variable in lower case (a logger, a compiled expression) is the module's own affair, and so is a type variable.  A
+    function that a decorator hands to an object of this module (``@queue.command``) is reached through that object.
     """
     for node in tree.body:
         match node:
-            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+            case ast.ClassDef(name=name):
                 yield name
-            case ast.Assign(targets=[ast.Name(id=name)]) | ast.AnnAssign(target=ast.Name(id=name)):
-                if not name.islower():
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                if not any(isinstance(each, ast.Call) and own_object(each.func, tree) for each in node.decorator_list):
                     yield name
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) | ast.AnnAssign(
+                target=ast.Name(id=name), value=value
+            ):
+                if not name.islower() and not type_variable(value):
+                    yield name
+
+
+def own_object(decorator: ast.expr, tree: ast.Module) -> bool:
+    """True for ``thing.method`` where this module makes ``thing``."""
+    made = {getattr(node, "name", "") for node in tree.body}
+    return isinstance(decorator, ast.Attribute) and isinstance(decorator.value, ast.Name) and decorator.value.id in made
+
+
+def type_variable(value: ast.expr | None) -> bool:
+    return (
+        isinstance(value, ast.Call)
+        and isinstance(value.func, ast.Name)
+        and value.func.id in ("TypeVar", "ParamSpec", "TypeVarTuple")
+    )
+
+
+def collected(tree: ast.Module, exported: list[str]) -> set[str]:
+    """The names that stand inside a listed constant (``CHECKS = (echoes, ...)``): they are reached through it."""
+    found = set()
+    for node in tree.body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) | ast.AnnAssign(
+                target=ast.Name(id=name), value=ast.expr() as value
+            ) if name in exported and name.isupper():
+                found |= {each.id for each in ast.walk(value) if isinstance(each, ast.Name)}
+    return found
 
 
 def passed_on(tree: ast.Module) -> Iterator[str]:
@@ -62,7 +94,7 @@ def faults(text: str, *, room: bool) -> list[str]:
     wrong = []
     if exported != sorted(set(exported)):
         wrong.append(f"__all__ is not sorted, or says a name twice; sorted: {sorted(set(exported))}")
-    if missing := sorted(made - set(exported)):
+    if missing := sorted(made - set(exported) - collected(tree, exported)):
         wrong.append(f"__all__ leaves out {missing}; list them, or begin their names with an underscore")
     return wrong
 
@@ -98,6 +130,8 @@ def test_each_room_has_a_door(room: str) -> None:
         ("__all__ = []\nLIMIT = 5", False, "leaves out ['LIMIT']"),
         ("from posthouse.words import Reply\n__all__ = []", True, "leaves out ['Reply']"),
         ("'''A room.'''", True, "no __all__"),
+        ("import click\n__all__ = []\n@click.command()\ndef show(): ...", False, "leaves out ['show']"),
+        ("__all__ = []\ndef check(): ...\n_ALL = (check,)", False, "leaves out ['check']"),
     ],
 )
 def test_an_untrue_list_is_found(text: str, room: bool, complaint: str) -> None:
@@ -112,6 +146,9 @@ def test_an_untrue_list_is_found(text: str, room: bool, complaint: str) -> None:
         ("__all__ = ['A', 'b']\nclass A: ...\ndef b(): ...\ndef _c(): ...", False),
         ("from posthouse.words.reply import Reply\n__all__ = ['Reply']", True),
         ("__all__: list[str] = []", True),
+        ("from typing import TypeVar\nT = TypeVar('T')", False),
+        ("__all__ = ['queue']\ndef queue(): ...\n@queue.command()\ndef show(): ...", False),
+        ("__all__ = ['CHECKS']\ndef check(): ...\nCHECKS = (check,)", False),
     ],
 )
 def test_a_true_list_is_let_be(text: str, room: bool) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Iterator
-from importlib.util import find_spec
 
 import click
 
 from docs_pages.markdown import GENERATED, code_block, table
+from posthouse.cli import posthouse
 
 __all__ = ["commands", "page"]
 
@@ -23,24 +22,13 @@ OPENING = """\
 
 def page(_existing: str) -> str:
     """The page."""
-    every = list(commands())
-    parts = [GENERATED, OPENING]
-    if not every:
-        parts.append("There are no commands in this version.")
-    parts += [_section(path, command) for path, command in every]
+    parts = [GENERATED, OPENING, *(_section(path, command) for path, command in commands())]
     return "\n\n".join(parts) + "\n"
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
     """Every command that does something, as ``("posthouse queue list", command)``; hidden ones left out."""
-    spec = find_spec("posthouse.cli")
-    if spec is None or spec.origin is None:
-        return
-    room = importlib.import_module("posthouse.cli")
-    groups = [value for value in vars(room).values() if isinstance(value, click.Group)]
-    if len(groups) != 1:
-        raise TypeError(f"posthouse.cli should have one click.Group, the root of its commands, and has {len(groups)}")
-    yield from _below("posthouse", groups[0], click.Context(groups[0], info_name="posthouse"))
+    yield from _below("posthouse", posthouse, click.Context(posthouse, info_name="posthouse"))
 
 
 def _below(path: str, command: click.Command, context: click.Context) -> Iterator[tuple[str, click.Command]]:
