@@ -9,6 +9,7 @@ import click
 
 from docs_pages.markdown import GENERATED, code_block, table
 from posthouse.cli import posthouse
+from posthouse.cli.exits import MEANINGS
 
 __all__ = ["commands", "page"]
 
@@ -16,13 +17,13 @@ OPENING = """\
 # Commands
 
 `posthouse` without arguments prints an overview, and `posthouse COMMAND --help` what is said here. Every listing takes
-`--json`. Exit codes are those of `sysexits.h`: 0 well, 64 a wrong command line, 69 something needed is not available,
-78 a wrong configuration."""
+`--json`. The exit codes, the same for all commands, are [below](#exit-codes)."""
 
 
 def page(_existing: str) -> str:
     """The page."""
-    parts = [GENERATED, OPENING, *(_section(path, command) for path, command in commands())]
+    parts = [GENERATED, OPENING, *(_section(path, command) for path, command in commands()), "## Exit codes"]
+    parts.append(table(("code", "meaning"), [(str(code), meaning) for code, meaning in sorted(MEANINGS.items())]))
     return "\n\n".join(parts) + "\n"
 
 
@@ -49,7 +50,7 @@ def _section(path: str, command: click.Command) -> str:
         record
         for parameter in command.get_params(context)
         if not getattr(parameter, "hidden", False) and "--help" not in parameter.opts
-        if (record := parameter.get_help_record(context)) is not None
+        if (record := parameter.get_help_record(context)) is not None and record[1]  # the usage line has the rest
     ]
     if rows:
         parts.append(table(("option", "what it does"), [(f"`{names}`", text) for names, text in rows]))
