@@ -33,7 +33,7 @@ from posthouse.words import (
 if TYPE_CHECKING:
     from posthouse.client.session import Session
 
-__all__ = ["deliver", "result_of"]
+__all__ = ["Transaction", "deliver", "result_of"]
 
 #: Content up to this many octets travels in the same write as the envelope, where CHUNKING and PIPELINING allow it.
 _SHORT = 65_536

@@ -38,12 +38,11 @@ from posthouse.protocol.states import COMMANDS, LAW, CommandRow, Input, Move, St
 from posthouse.protocol.writers import write_reply
 
 __all__ = [
-    "COMMANDS",
-    "LAW",
     "Answered",
     "Auth",
     "AuthResponse",
     "Bdat",
+    "COMMANDS",
     "Capabilities",
     "Command",
     "CommandError",
@@ -57,6 +56,7 @@ __all__ = [
     "Greet",
     "Help",
     "Input",
+    "LAW",
     "Limits",
     "Mail",
     "Move",

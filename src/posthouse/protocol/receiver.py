@@ -15,6 +15,9 @@ what is buffered here to what had already arrived.
 
 A command has three moments (STYLE, rule 6): *legal?* is answered here from the law; *allowed?* by whoever the
 shell asks; *done* when ``send`` is given the reply, which is where the state moves.
+
+Over budget: the modes of one dialogue (lines, content, chunks, base64) hand its fields to each other at every turn; cut
+in two, each half would need all of the other's.
 """
 
 from __future__ import annotations
@@ -47,6 +50,20 @@ from posthouse.protocol.events import (
 from posthouse.protocol.extensions import Offer
 from posthouse.protocol.limits import Limits
 from posthouse.protocol.readers import ChunkReader, DotReader, Fault, LineReader
+from posthouse.protocol.refusals import (
+    AFTER_STARTTLS,
+    ALREADY_AUTHENTICATED,
+    BAD_BASE64,
+    BINARY_NEEDS_BDAT,
+    CHUNK_FAULTS,
+    CHUNK_TOO_LARGE,
+    CONTENT_FAULTS,
+    LINE_FAULTS,
+    NO_RECIPIENTS,
+    UTF8_ADDRESS,
+    shown,
+    wrong_order,
+)
 from posthouse.protocol.states import Input, State, after, may
 from posthouse.protocol.writers import write_reply
 from posthouse.words import Body, LocalError, Reply
@@ -54,27 +71,6 @@ from posthouse.words import Body, LocalError, Reply
 __all__ = ["Event", "Receiver"]
 
 Event = Command | Refused | ContentChunk | EndOfContent | EndOfChunk | AuthResponse | Pause
-
-_LINE_FAULTS: Final = {
-    Fault.BARE_LF: Reply(500, "5.5.2", "Line ended by LF alone; SMTP lines end with CRLF (with nc, say nc -C)"),
-    Fault.BARE_CR: Reply(500, "5.5.2", "CR without LF inside a command line"),
-    Fault.TOO_LONG: Reply(500, "5.5.2", "Line too long"),
-}
-_CONTENT_FAULTS: Final = {
-    Fault.BARE_LF: Reply(554, "5.5.2", "LF without CR in the content; lines end with CRLF. Closing connection"),
-    Fault.BARE_CR: Reply(554, "5.5.2", "CR without LF in the content; lines end with CRLF. Closing connection"),
-}
-_CHUNK_FAULTS: Final = {
-    Fault.BARE_LF: Reply(554, "5.6.0", "LF without CR in the content; lines end with CRLF unless BODY=BINARYMIME"),
-    Fault.BARE_CR: Reply(554, "5.6.0", "CR without LF in the content; lines end with CRLF unless BODY=BINARYMIME"),
-}
-_NO_RECIPIENTS: Final = Reply(554, "5.5.1", "No valid recipients")
-_BINARY_NEEDS_BDAT: Final = Reply(503, "5.5.1", "BODY=BINARYMIME needs BDAT, not DATA")
-_UTF8_ADDRESS: Final = Reply(553, "5.6.7", "Address has non-ASCII characters, but MAIL did not say SMTPUTF8")
-_CHUNK_TOO_LARGE: Final = Reply(552, "5.3.4", "Chunk too large")
-_AFTER_STARTTLS: Final = Reply(554, "5.5.1", "Nothing may be sent behind STARTTLS before TLS is up. Closing connection")
-_BAD_BASE64: Final = Reply(501, "5.5.2", "Cannot decode this as base64")
-_ALREADY_AUTHENTICATED: Final = Reply(503, "5.5.1", "Already authenticated")
 
 # A chunk so large that reading it to its end would only keep the channel busy.
 _HOPELESS: Final = 4
@@ -200,11 +196,11 @@ class Receiver:
         if isinstance(line, Fault):
             if authenticating:
                 self._given = Input.AUTH_LINE
-            return self._refuse(line.value, _LINE_FAULTS[line])
+            return self._refuse(line.value, LINE_FAULTS[line])
         if authenticating:
             return self._auth_line(line)
         if self._transcript is not None:
-            self._transcript("S", _shown(line))
+            self._transcript("S", shown(line))
         try:
             command = parse_command(line, self._accepts, limits=self.limits)
         except CommandError as refusal:
@@ -220,7 +216,7 @@ class Receiver:
         if type(command) is Bdat:
             return self._begin_chunk(command, given, refusal)
         if refusal is not None:
-            return self._refuse(command.verb, refusal, fatal=refusal is _AFTER_STARTTLS)
+            return self._refuse(command.verb, refusal, fatal=refusal is AFTER_STARTTLS)
         self._command = command
         self._given = given
         self._owed = 1
@@ -234,20 +230,20 @@ class Receiver:
             return Reply(500, "5.5.1", f"This is {'LMTP' if self.lmtp else 'SMTP'}; say {other}")
         if not may(self.state, given):
             if self.state is State.SENDER and self._refused_rcpt and given in (Input.DATA, Input.BDAT, Input.BDAT_LAST):
-                return _NO_RECIPIENTS
-            return Reply(503, "5.5.1", _wrong_order(self.state, given, lmtp=self.lmtp))
+                return NO_RECIPIENTS
+            return Reply(503, "5.5.1", wrong_order(self.state, given, lmtp=self.lmtp))
         if type(command) is Rcpt and not self._smtputf8 and not command.address.is_ascii:
-            return _UTF8_ADDRESS
+            return UTF8_ADDRESS
         if type(command) is Data:
             if self._body is Body.BINARYMIME:
-                return _BINARY_NEEDS_BDAT
+                return BINARY_NEEDS_BDAT
         elif type(command) is Auth:
             if self._authenticated:
-                return _ALREADY_AUTHENTICATED
+                return ALREADY_AUTHENTICATED
             if command.mechanism.upper() not in self.offer.auth:
                 return Reply(504, "5.5.4", f"Mechanism not offered; choose from: {' '.join(self.offer.auth)}")
         elif type(command) is StartTls and len(self._lines):
-            return _AFTER_STARTTLS
+            return AFTER_STARTTLS
         return None
 
     def _refuse(self, what: str, reply: Reply, *, fatal: bool = False) -> Refused:
@@ -274,7 +270,7 @@ class Receiver:
             self._command = None
             self._owed = 1
             self._fatal = True
-            return Refused(data.value, _CONTENT_FAULTS[data], fatal=True)
+            return Refused(data.value, CONTENT_FAULTS[data], fatal=True)
         self._total += len(data)
         if rest is not None:
             self._dot = None
@@ -296,7 +292,7 @@ class Receiver:
 
     def _begin_chunk(self, command: Bdat, given: Input, refusal: Reply | None) -> Event:
         if refusal is None and command.size > self.limits.chunk:
-            refusal = _CHUNK_TOO_LARGE
+            refusal = CHUNK_TOO_LARGE
         if refusal is not None:
             # RFC 3030 §2: a refused chunk's octets are on their way all the same; read and drop them, then answer.
             fatal = command.size > _HOPELESS * max(self.limits.chunk, 1)
@@ -323,7 +319,7 @@ class Receiver:
     def _tell_skipped(self, told: Refused) -> Refused:
         # A chunk too large for an open transaction ends it (like any final reply); an illegal one moves nothing.
         self._command = None
-        self._given = Input.BDAT_LAST if told.reply is _CHUNK_TOO_LARGE else Input.NOOP
+        self._given = Input.BDAT_LAST if told.reply is CHUNK_TOO_LARGE else Input.NOOP
         self._owed = 1
         self._fatal = told.fatal
         return told
@@ -350,7 +346,7 @@ class Receiver:
     def _tell_chunk_fault(self, fault: Fault) -> Refused:
         # The framing is not in doubt here, so the dialogue goes on; the message does not.
         self._owed = self._recipients if self.lmtp and self._given is Input.BDAT_LAST else 1
-        return Refused(fault.value, _CHUNK_FAULTS[fault], owed=self._owed)
+        return Refused(fault.value, CHUNK_FAULTS[fault], owed=self._owed)
 
     # -- authentication ----------------------------------------------------------------------------------------
 
@@ -365,7 +361,7 @@ class Receiver:
         try:
             data = base64.b64decode(line, validate=True)
         except (binascii.Error, ValueError):
-            return self._refuse("AUTH", _BAD_BASE64)
+            return self._refuse("AUTH", BAD_BASE64)
         self._owed = 1
         return AuthResponse(data)
 
@@ -435,29 +431,3 @@ class Receiver:
         self.state = State.CLOSED
         self._owed = 0
         return wire
-
-
-def _shown(line: bytes) -> str:
-    """A command line for the transcript: what AUTH carries is not shown."""
-    text = line.decode("utf-8", "replace")
-    verb, _, rest = text.partition(" ")
-    if verb.upper() == "AUTH":
-        return f"{verb} {rest.split(' ')[0]} (credentials)" if " " in rest else text
-    return "".join(c if c.isprintable() else "?" for c in text)
-
-
-def _wrong_order(state: State, given: Input, *, lmtp: bool) -> str:
-    """What to do instead, in a sentence."""
-    if state is State.REFUSED:
-        return "No mail here; say QUIT"
-    if state is State.GREETED:
-        return "Say LHLO first" if lmtp else "Say EHLO or HELO first"
-    if given is Input.MAIL:
-        return "A transaction is open already; finish it or say RSET"
-    if state is State.CHUNKS:
-        return "The message is not complete; send BDAT, or RSET to give it up"
-    if given is Input.RCPT or state is State.READY:
-        return "Say MAIL first"
-    if given in (Input.DATA, Input.BDAT, Input.BDAT_LAST):
-        return "Say RCPT first"
-    return f"{given} is out of order here"

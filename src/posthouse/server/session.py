@@ -7,6 +7,8 @@ no task per session and none per command.
 
 What the session adds to the law and the policy: the envelope as it grows, the limits that are the dialogue's own
 (recipients, errors, commands that move nothing), the time-out, and the manners of an orderly end.
+
+Over budget: one short method for each event, and they share the session's fields.
 """
 
 from __future__ import annotations

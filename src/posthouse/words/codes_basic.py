@@ -1,6 +1,6 @@
 """The basic reply codes, each in English and Chinese (RFC 5321 §4.2, RFC 4954 §6, RFC 5248, RFC 7504).
 
-Data, not logic, hence longer than other modules: one entry for each code that a sending SMTP may meet in earnest.
+Over budget: this is data, not logic: one entry for each code that a sending SMTP may meet in earnest.
 ``occasion`` is the sentence to change when Posthouse begins, or ceases, to give a code.
 """
 

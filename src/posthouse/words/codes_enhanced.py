@@ -1,6 +1,6 @@
 """The registered enhanced status codes X.0 to X.6, each in English and Chinese (RFC 3463, RFC 5248 and later).
 
-Data, not logic, hence longer than other modules; X.7, security and policy, stands in ``codes_policy``.  One row is one
+Over budget: this is data, not logic; X.7, security and policy, stands in ``codes_policy``.  One row is one
 row of the IANA registry.  The registry seldom ties a row to classes, so ``classes`` are those the defining RFC calls
 useful, those of the associated reply codes, and those that Posthouse itself gives; a ``note`` says where these differ.
 """

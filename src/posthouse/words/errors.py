@@ -27,6 +27,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from posthouse.words.reply import Reply
 
+__all__ = [
+    "Broken",
+    "Closed",
+    "LocalError",
+    "NetworkError",
+    "PosthouseError",
+    "RemoteError",
+    "SettingError",
+    "StorageBusy",
+    "StorageCorrupt",
+    "StorageError",
+    "StorageFull",
+    "TimedOut",
+    "Unreachable",
+]
+
 
 class PosthouseError(Exception):
     """The root of every exception this project raises on purpose."""

@@ -1,0 +1,290 @@
+"""The receivers that are compared: each is started on a loopback port with its own directory, and stopped by its id.
+
+Every side is set up as its makers would for throughput: Postfix without client limits and without chroot, smtp-sink with a
+deep backlog.  Ours is the product as users run it: ``posthouse run`` with a configuration file, checks and trace fields
+and all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+__all__ = ["Absent", "Side", "aiosmtpd_drop", "children", "free_port", "postfix", "posthouse", "smtp_sink", "wait_for"]
+
+POSTFIX = Path("/usr/lib/postfix/sbin")
+
+
+class Absent(Exception):
+    """A peer that this machine does not have; says how to get it."""
+
+
+class Side:
+    """A running receiver: where it listens, its process, and how much it has taken."""
+
+    def __init__(self, name: str, version: str, port: int, process: subprocess.Popen[bytes], home: Path) -> None:
+        self.name = name
+        self.version = version
+        self.port = port
+        self.process = process
+        self.home = home
+
+    def memory(self) -> int:
+        """Resident octets of the process and its children, shared pages counted in each."""
+        total = 0
+        for pid in [self.process.pid, *children(self.process.pid)]:
+            with contextlib.suppress(OSError):
+                fields = Path(f"/proc/{pid}/statm").read_text().split()
+                total += int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
+        return total
+
+    def cpu(self) -> float:
+        """Seconds of processor time used so far by the process and its living children."""
+        total = 0.0
+        for pid in [self.process.pid, *children(self.process.pid)]:
+            with contextlib.suppress(OSError):
+                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return total
+
+
+def children(pid: int) -> list[int]:
+    """The descendants of a process."""
+    found: list[int] = []
+    with contextlib.suppress(OSError):
+        for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            found += [int(text), *children(int(text))]
+    return found
+
+
+def free_port() -> int:
+    """A port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(what: str, ready: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Return when ``ready`` says so; fail after ``seconds``."""
+    end = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > end:
+            raise RuntimeError(f"{what} was not ready within {seconds:g} seconds")
+        time.sleep(0.02)
+
+
+def answers(port: int) -> bool:
+    """Does somebody greet at this port?"""
+    try:
+        with socket.create_connection(("127.0.0.1", port), 2.0) as channel:
+            channel.settimeout(2.0)
+            greeted = channel.recv(512).startswith(b"220")
+            channel.sendall(b"QUIT\r\n")
+            return greeted
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def running(name: str, version: str, port: int, command: list[str], home: Path, **more: str) -> Iterator[Side]:
+    """Start ``command``, wait until it greets, and end it with everything it started."""
+    log = (home / f"{name}.log").open("wb")
+    process = subprocess.Popen(
+        command, stdout=log, stderr=log, start_new_session=True, env={**os.environ, **more}, cwd=home
+    )
+    try:
+        wait_for(f"{name} (its log: {log.name})", lambda: answers(port) or process.poll() is not None)
+        if process.poll() is not None:
+            raise RuntimeError(f"{name} ended at once; its log: {Path(log.name).read_text()[-2000:]}")
+        yield Side(name, version, port, process, home)
+    finally:
+        ours = children(process.pid)
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        for pid in ours:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        log.close()
+
+
+def first_line(command: list[str]) -> str:
+    """What a command says of its version."""
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip().split("\n")[0]
+
+
+@contextlib.contextmanager
+def posthouse(home: Path, *, sink: int = 0, workers: int = 0, name: str = "posthouse") -> Iterator[Side]:
+    """Ours: ``hold.test`` is stored and discarded at once, ``sink.test`` is relayed to the port ``sink``."""
+    port = free_port()
+    home.mkdir(parents=True)
+    lines = [
+        'hostname = "bench.test"',
+        f'data_dir = "{home}/data"',
+        "[[listener]]",
+        f'bind = "127.0.0.1:{port}"',
+        'kind = "mx"',
+        "max_connections = 20000",
+        "max_connections_per_host = 20000",
+        "[[domain]]",
+        'name = "hold.test"',
+        'deliver = "discard"',
+        "[relay]",
+        'trusted_networks = ["127.0.0.0/8"]',
+        "[[route]]",
+        'to = "sink.test"',
+        f'via = "smtp://127.0.0.1:{sink or 9}"',
+        "[[route]]",
+        'to = "*.sink.test"',
+        f'via = "smtp://127.0.0.1:{sink or 9}"',
+    ]
+    if workers:
+        lines.insert(2, f"workers = {workers}")
+    (home / "posthouse.toml").write_text("\n".join(lines) + "\n")
+    command = [sys.executable, "-m", "posthouse", "run", "--config", str(home / "posthouse.toml")]
+    version = first_line([sys.executable, "-m", "posthouse", "--version"])
+    with running(name, version, port, command, home) as side:
+        yield side
+
+
+@contextlib.contextmanager
+def postfix(home: Path, *, sink: int = 0) -> Iterator[Side]:
+    """Postfix in a private configuration and queue directory, its limits lifted; needs root, as Postfix does."""
+    if not (POSTFIX / "master").exists():
+        raise Absent("Postfix is not here: apt-get install postfix")
+    if os.geteuid() != 0:
+        raise Absent("Postfix starts only as root")
+    port = free_port()
+    home.mkdir(parents=True)
+    for part in ("etc", "queue", "data"):
+        (home / part).mkdir()
+    shutil.chown(home / "data", "postfix", "postfix")
+    settings = {
+        "compatibility_level": "3.6",
+        "queue_directory": str(home / "queue"),
+        "data_directory": str(home / "data"),
+        "command_directory": "/usr/sbin",
+        "daemon_directory": str(POSTFIX),
+        "mail_owner": "postfix",
+        "setgid_group": "postdrop",
+        "maillog_file": f"{home}/mail.log",
+        "maillog_file_prefixes": str(home),
+        "myhostname": "bench.test",
+        "mydestination": "",
+        "inet_interfaces": "127.0.0.1",
+        "inet_protocols": "ipv4",
+        "mynetworks": "127.0.0.0/8",
+        "disable_dns_lookups": "yes",
+        "smtp_host_lookup": "native",
+        "alias_maps": "",
+        "local_recipient_maps": "",
+        "relay_domains": "hold.test, sink.test, .sink.test",
+        "transport_maps": f"inline:{{hold.test=discard: sink.test=smtp:[127.0.0.1]:{sink or 9}"
+        f" .sink.test=smtp:[127.0.0.1]:{sink or 9}}}",
+        "default_process_limit": "200",
+        "message_size_limit": "0",
+        "mailbox_size_limit": "0",
+        "smtpd_client_connection_count_limit": "0",
+        "smtpd_client_connection_rate_limit": "0",
+        "smtpd_client_event_limit_exceptions": "static:all",
+        "smtpd_recipient_limit": "10000",
+        "smtpd_peername_lookup": "no",
+        "default_destination_concurrency_limit": "100",
+        "initial_destination_concurrency": "20",
+        "default_destination_recipient_limit": "1000",
+        "smtp_destination_concurrency_limit": "100",
+        "qmgr_message_active_limit": "100000",
+        "qmgr_message_recipient_limit": "100000",
+        "in_flow_delay": "0",
+    }
+    text = "".join(f"{key} = {value}\n" for key, value in settings.items())
+    (home / "etc" / "main.cf").write_text(text)
+    (home / "etc" / "master.cf").write_text(_MASTER.replace("PORT", str(port)))
+    subprocess.run(["postfix", "-c", str(home / "etc"), "check"], check=False, capture_output=True)
+    version = first_line(["postconf", "-h", "mail_version"])
+    command = [str(POSTFIX / "master"), "-c", str(home / "etc"), "-d"]
+    with running("Postfix", f"Postfix {version}", port, command, home) as side:
+        yield side
+
+
+_MASTER = """\
+127.0.0.1:PORT inet n - n - - smtpd
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+proxywrite unix - - n - 1 proxymap
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+showq unix n - n - - showq
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+postlog unix-dgram n - n - 1 postlogd
+"""
+
+
+@contextlib.contextmanager
+def smtp_sink(home: Path) -> Iterator[Side]:
+    """Postfix's own load receiver: takes and drops, in C."""
+    if shutil.which("smtp-sink") is None:
+        raise Absent("smtp-sink is not here: apt-get install postfix")
+    port = free_port()
+    home.mkdir(parents=True)
+    version = f"smtp-sink {first_line(['postconf', '-h', 'mail_version'])}"
+    user = ["-u", "postfix"] if os.geteuid() == 0 else []
+    command = ["smtp-sink", *user, "-m", "1024", f"127.0.0.1:{port}", "1024"]
+    with running("smtp-sink", version, port, command, home) as side:
+        yield side
+
+
+_AIOSMTPD = """
+import asyncio, sys
+import aiosmtpd.smtp
+class Drop:
+    async def handle_DATA(self, server, session, envelope):
+        return "250 ok"
+async def main():
+    loop = asyncio.get_running_loop()
+    make = lambda: aiosmtpd.smtp.SMTP(Drop(), hostname="bench.test", data_size_limit=0)
+    await loop.create_server(make, "127.0.0.1", int(sys.argv[1]), backlog=1024)
+    await asyncio.Event().wait()
+try:
+    import uvloop
+    uvloop.run(main())
+except ImportError:
+    asyncio.run(main())
+"""
+
+
+@contextlib.contextmanager
+def aiosmtpd_drop(home: Path) -> Iterator[Side]:
+    """aiosmtpd with a handler that drops, on uvloop."""
+    try:
+        import aiosmtpd
+    except ImportError:
+        raise Absent("aiosmtpd is not here: pip install aiosmtpd") from None
+    port = free_port()
+    home.mkdir(parents=True)
+    command = [sys.executable, "-c", _AIOSMTPD, str(port)]
+    with running("aiosmtpd", f"aiosmtpd {aiosmtpd.__version__}", port, command, home) as side:
+        yield side

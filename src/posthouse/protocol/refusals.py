@@ -1,0 +1,71 @@
+"""What the receiving engine says when the law does not let it go on, each text with the remedy."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from posthouse.protocol.readers import Fault
+from posthouse.protocol.states import Input, State
+from posthouse.words import Reply
+
+__all__ = [
+    "AFTER_STARTTLS",
+    "ALREADY_AUTHENTICATED",
+    "BAD_BASE64",
+    "BINARY_NEEDS_BDAT",
+    "CHUNK_FAULTS",
+    "CHUNK_TOO_LARGE",
+    "CONTENT_FAULTS",
+    "LINE_FAULTS",
+    "NO_RECIPIENTS",
+    "UTF8_ADDRESS",
+    "shown",
+    "wrong_order",
+]
+
+LINE_FAULTS: Final = {
+    Fault.BARE_LF: Reply(500, "5.5.2", "Line ended by LF alone; SMTP lines end with CRLF (with nc, say nc -C)"),
+    Fault.BARE_CR: Reply(500, "5.5.2", "CR without LF inside a command line"),
+    Fault.TOO_LONG: Reply(500, "5.5.2", "Line too long"),
+}
+CONTENT_FAULTS: Final = {
+    Fault.BARE_LF: Reply(554, "5.5.2", "LF without CR in the content; lines end with CRLF. Closing connection"),
+    Fault.BARE_CR: Reply(554, "5.5.2", "CR without LF in the content; lines end with CRLF. Closing connection"),
+}
+CHUNK_FAULTS: Final = {
+    Fault.BARE_LF: Reply(554, "5.6.0", "LF without CR in the content; lines end with CRLF unless BODY=BINARYMIME"),
+    Fault.BARE_CR: Reply(554, "5.6.0", "CR without LF in the content; lines end with CRLF unless BODY=BINARYMIME"),
+}
+NO_RECIPIENTS: Final = Reply(554, "5.5.1", "No valid recipients")
+BINARY_NEEDS_BDAT: Final = Reply(503, "5.5.1", "BODY=BINARYMIME needs BDAT, not DATA")
+UTF8_ADDRESS: Final = Reply(553, "5.6.7", "Address has non-ASCII characters, but MAIL did not say SMTPUTF8")
+CHUNK_TOO_LARGE: Final = Reply(552, "5.3.4", "Chunk too large")
+AFTER_STARTTLS: Final = Reply(554, "5.5.1", "Nothing may be sent behind STARTTLS before TLS is up. Closing connection")
+BAD_BASE64: Final = Reply(501, "5.5.2", "Cannot decode this as base64")
+ALREADY_AUTHENTICATED: Final = Reply(503, "5.5.1", "Already authenticated")
+
+
+def shown(line: bytes) -> str:
+    """A command line for a transcript: what AUTH carries is not shown."""
+    text = line.decode("utf-8", "replace")
+    verb, _, rest = text.partition(" ")
+    if verb.upper() == "AUTH":
+        return f"{verb} {rest.split(' ')[0]} (credentials)" if " " in rest else text
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def wrong_order(state: State, given: Input, *, lmtp: bool) -> str:
+    """What to do instead, in a sentence."""
+    if state is State.REFUSED:
+        return "No mail here; say QUIT"
+    if state is State.GREETED:
+        return "Say LHLO first" if lmtp else "Say EHLO or HELO first"
+    if given is Input.MAIL:
+        return "A transaction is open already; finish it or say RSET"
+    if state is State.CHUNKS:
+        return "The message is not complete; send BDAT, or RSET to give it up"
+    if given is Input.RCPT or state is State.READY:
+        return "Say MAIL first"
+    if given in (Input.DATA, Input.BDAT, Input.BDAT_LAST):
+        return "Say RCPT first"
+    return f"{given} is out of order here"
