@@ -21,7 +21,7 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from posthouse.spool.durable import Durable
+from posthouse.spool.durable import Durable, storage_error
 from posthouse.spool.ids import WORKERS, number_of, text_of
 from posthouse.words import SettingError, StorageCorrupt
 
@@ -95,7 +95,7 @@ def prepare(layout: Layout, durable: Durable) -> None:
 
 
 class Owner:
-    """A slot, ours until ``leave`` or the end of the process."""
+    """A slot, ours until ``leave`` or the end of the process.  Raises ``SettingError`` if none can be had."""
 
     def __init__(self, directory: str) -> None:
         self._directory = directory
@@ -103,10 +103,18 @@ class Owner:
 
     def _take(self) -> tuple[int, int]:
         for slot in range(WORKERS):
-            descriptor = _lock(os.path.join(self._directory, str(slot)))
+            try:
+                descriptor = _lock(os.path.join(self._directory, str(slot)))
+            except OSError as error:
+                raise SettingError(
+                    f"the spool's directory cannot be used: {error.strerror or error}",
+                    where=self._directory,
+                    remedy="see that the disk has room, and that its file system can lock files",
+                ) from error
             if descriptor is not None:
-                os.ftruncate(descriptor, 0)
-                os.write(descriptor, b"%d\n" % os.getpid())  # for people; nothing reads it
+                with contextlib.suppress(OSError):  # for people; nothing reads it
+                    os.ftruncate(descriptor, 0)
+                    os.write(descriptor, b"%d\n" % os.getpid())
                 return slot, descriptor
         raise SettingError(
             f"{WORKERS} processes use this spool already", where=self._directory, remedy="stop some of them"
@@ -155,7 +163,10 @@ def strays(directory: str) -> Iterator[tuple[int, str]]:
 
 
 class FileContent:
-    """Content in a file, read anew each time.  Raises ``StorageCorrupt`` where the file is not what was stored."""
+    """Content in a file, read anew each time.
+
+    Raises ``StorageCorrupt`` where the file is not what was stored, ``StorageError`` where it cannot be read.
+    """
 
     __slots__ = ("_path", "_size")
 
@@ -177,10 +188,15 @@ class FileContent:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError as error:
             raise StorageCorrupt(f"content is missing: {self._path}") from error
+        except OSError as error:
+            raise storage_error(error, f"reading {self._path}") from error
         left = self._size
         try:
             while left:
-                chunk = os.read(descriptor, min(at_most, left))
+                try:
+                    chunk = os.read(descriptor, min(at_most, left))
+                except OSError as error:
+                    raise storage_error(error, f"reading {self._path}") from error
                 if not chunk:
                     raise StorageCorrupt(f"content ends {left} octets early: {self._path}")
                 left -= len(chunk)
@@ -195,6 +211,8 @@ def complaint_about(path: str, size: int) -> str:
         found = os.stat(path, follow_symlinks=False)
     except FileNotFoundError:
         return f"content is missing: {path}"
+    except OSError as error:
+        raise storage_error(error, f"looking at {path}") from error
     if not stat.S_ISREG(found.st_mode):
         return f"content is not a file: {path}"
     if found.st_size != size:

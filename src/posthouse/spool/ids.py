@@ -13,7 +13,7 @@ import random as random_module
 import re
 from collections.abc import Callable
 
-__all__ = ["WORKERS", "QueueIds", "number_of", "text_of", "worker_of"]
+__all__ = ["QueueIds", "WORKERS", "number_of", "text_of", "worker_of"]
 
 WORKERS = 1024
 _COUNTS = 2048

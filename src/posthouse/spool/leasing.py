@@ -20,7 +20,7 @@ from posthouse.spool.ids import number_of, text_of
 from posthouse.spool.queue import Message, Settlement, State, Waiting, Work
 from posthouse.spool.rows import HELD, STATES, WAITING, decode_envelope, in_words, number_of_state
 
-__all__ = ["SQL", "Leases"]
+__all__ = ["Leases", "SQL"]
 
 
 class SQL:

@@ -79,8 +79,8 @@ class Message(NamedTuple):
 class Waiting(NamedTuple):
     """One recipient of a message as the queue knows it.
 
-    ``key`` names it, within its message, for ``Settlement``; ``attempts`` counts those already made; ``due`` in calendar seconds;
-    ``last`` what the last attempt ended with, in words.
+    ``key`` names it, within its message, for ``Settlement``; ``attempts`` counts those already made; ``due`` in
+    calendar seconds; ``last`` what the last attempt ended with, in words.
     """
 
     key: int

@@ -8,6 +8,7 @@ content, owners), ``starting`` (after a crash), ``reader`` (listings), ``durable
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random as random_module
 import sqlite3
@@ -23,6 +24,7 @@ from posthouse.spool.durable import Durable, storage_error
 from posthouse.spool.files import Layout, Owner, prepare
 from posthouse.spool.ids import QueueIds, number_of, text_of
 from posthouse.spool.leasing import Leases
+from posthouse.spool.mailboxes import discard, keep
 from posthouse.spool.queue import Entry, Inbox, InboxMessage, Message, Report, Settlement, Work
 from posthouse.spool.reader import Reader
 from posthouse.spool.receiving import Incoming, new_message
@@ -222,8 +224,9 @@ class SqliteQueue:
         """Remove content files that nothing promises, behind everybody's back."""
         assert self._files is not None
         for number in numbers:
-            # An error is nobody's to wait for; the next start sweeps.
-            self._files.submit(self._durable.unlink, self._layout.content_of(number))
+            # An error, or a queue that is closed already, is nobody's to wait for; the next start sweeps.
+            with contextlib.suppress(RuntimeError):
+                self._files.submit(self._durable.unlink, self._layout.content_of(number))
 
     # -- work ------------------------------------------------------------------------------------------------------
 
@@ -325,7 +328,7 @@ class SqliteQueue:
         self._must_write()
         size = content.size
         if size <= self.threshold:
-            await self._call(partial(_keep, inbox, message, size, None, b"".join(content.chunks())))
+            await self._call(partial(keep, inbox, message, size, None, b"".join(content.chunks())))
             return
         number = self._ids.next()
         job = partial(store_file, self._durable, self._layout, number, content.chunks())
@@ -334,7 +337,7 @@ class SqliteQueue:
         except OSError as error:
             raise storage_error(error, "writing content") from error
         future: asyncio.Future[bool] = self.loop.create_future()
-        op = Call(future, partial(_keep, inbox, message, size, number, None))
+        op = Call(future, partial(keep, inbox, message, size, number, None))
 
         def finished(success: bool) -> None:
             if not (success and op.result):
@@ -358,34 +361,6 @@ class SqliteQueue:
 
     async def discard(self, numbers: Collection[int]) -> int:
         """See ``Queue.discard``."""
-        count, files = await self._call(partial(_discard, tuple(numbers)))
+        count, files = await self._call(partial(discard, tuple(numbers)))
         self._unlink(files)
         return count
-
-
-def _keep(
-    inbox: str, message: Message, size: int, file: int | None, content: bytes | None, connection: sqlite3.Connection
-) -> bool:
-    """Insert a mailbox message; false if it is there already."""
-    sender = message.envelope.sender
-    inserted = connection.execute(
-        "INSERT OR IGNORE INTO inbox (name, message, sender, received, size, file, content) VALUES (?,?,?,?,?,?,?)",
-        (inbox, message.id, "" if sender is None else str(sender), message.received, size, file, content),
-    ).rowcount
-    if inserted and file is not None:
-        connection.execute("INSERT INTO file VALUES (?, ?)", (file, size))
-    return bool(inserted)
-
-
-def _discard(numbers: Sequence[int], connection: sqlite3.Connection) -> tuple[int, list[int]]:
-    count, files = 0, []
-    for number in numbers:
-        row = connection.execute("SELECT file FROM inbox WHERE number = ?", (number,)).fetchone()
-        if row is None:
-            continue
-        connection.execute("DELETE FROM inbox WHERE number = ?", (number,))
-        if row[0] is not None:
-            connection.execute("DELETE FROM file WHERE id = ?", (row[0],))
-            files.append(row[0])
-        count += 1
-    return count, files

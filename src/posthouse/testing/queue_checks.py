@@ -8,6 +8,8 @@ closes it.  ``CHECKS`` has them all, in the order of a message's life::
         asyncio.run(check(make_mine))
 
 Times are plain numbers: a queue takes "now" from its caller.
+
+Over budget: a list of independent checks, each short; split, it would be two lists to import.
 """
 
 from __future__ import annotations

@@ -1,0 +1,39 @@
+"""Mailboxes in SQL: what the writer does for ``keep`` and ``discard``.  Listing them is ``reader``'s."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from posthouse.spool.queue import Message
+
+__all__ = ["discard", "keep"]
+
+
+def keep(
+    inbox: str, message: Message, size: int, file: int | None, content: bytes | None, connection: sqlite3.Connection
+) -> bool:
+    """Insert a mailbox message; false if it is there already."""
+    sender = message.envelope.sender
+    inserted = connection.execute(
+        "INSERT OR IGNORE INTO inbox (name, message, sender, received, size, file, content) VALUES (?,?,?,?,?,?,?)",
+        (inbox, message.id, "" if sender is None else str(sender), message.received, size, file, content),
+    ).rowcount
+    if inserted and file is not None:
+        connection.execute("INSERT INTO file VALUES (?, ?)", (file, size))
+    return bool(inserted)
+
+
+def discard(numbers: Sequence[int], connection: sqlite3.Connection) -> tuple[int, list[int]]:
+    """Remove mailbox messages; returns how many there were, and the content files that are promised no more."""
+    count, files = 0, []
+    for number in numbers:
+        row = connection.execute("SELECT file FROM inbox WHERE number = ?", (number,)).fetchone()
+        if row is None:
+            continue
+        connection.execute("DELETE FROM inbox WHERE number = ?", (number,))
+        if row[0] is not None:
+            connection.execute("DELETE FROM file WHERE id = ?", (row[0],))
+            files.append(row[0])
+        count += 1
+    return count, files
