@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from posthouse.relay.job import Job
 from posthouse.spool.queue import Message, Report, Settlement, State, Stored, Waiting, Work
-from posthouse.words import Address, Bytes, Content, Envelope, Outcome, Recipient, Reply, Result
+from posthouse.words import Address, Bytes, Content, Envelope, Outcome, Recipient, Reply, Result, StorageCorrupt
 
 
 class Row(NamedTuple):
@@ -118,8 +118,6 @@ class FakeQueue:
             self.rows[waiting.key] = self.rows[waiting.key]._replace(until=0.0)
 
     def content(self, message: Message) -> Content:
-        from posthouse.words import StorageCorrupt
-
         if message.id in self.corrupt:
             raise StorageCorrupt(f"the content of {message.id} is gone")
         return Bytes(b"hello")

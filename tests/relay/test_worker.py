@@ -13,9 +13,10 @@ from posthouse.relay.job import Deliverer, Router
 from posthouse.relay.router import Rule, Table
 from posthouse.relay.schedule import Schedule
 from posthouse.relay.worker import Worker
+from posthouse.spool import MemoryQueue
 from posthouse.spool.queue import State
 from posthouse.testing import JumpingClock
-from posthouse.words import LocalError, Recipient, Result, StorageBusy
+from posthouse.words import Address, Envelope, LocalError, Recipient, Result, StorageBusy
 
 from .fakes import FakeDeliverer, FakeQueue, InstantFake
 
@@ -566,6 +567,44 @@ def test_stop_ends_what_does_not_finish_and_gives_leases_back() -> None:
     assert len(deliverer.jobs) == 2
     for row in house.queue.rows.values():
         assert (row.waiting.state, row.waiting.attempts, row.until) == (State.WAITING, 0, 0.0)
+
+
+def test_with_the_spools_own_queue() -> None:
+    deliverer = FakeDeliverer(Result.DEFERRED, hold=True)
+
+    async def story() -> None:
+        clock = JumpingClock()
+        queue = MemoryQueue(time=clock.time)
+        await queue.open(clock.time())
+        table = Table(default=Rule("*", deliverer))
+        worker = Worker(queue, table, clock=clock, random=Random(1), owner="w1")
+        await worker.start()
+        receipt = queue.receive()
+        receipt.write(b"Subject: hi\r\n\r\nhello\r\n")
+        people = (Recipient(Address("a", "sina.com")), Recipient(Address("b", "sohu.com")))
+        until = worker.claim(["sina.com", "sohu.com"])
+        now = clock.time()
+        stored = await receipt.commit(
+            Envelope(None, people), ["sina.com", "sohu.com"], received=now, due=now, owner=worker.owner, until=until
+        )
+        worker.wake(stored)
+        await clock.advance(1000)  # longer than three leases
+        assert len(deliverer.jobs) == 2
+        assert await queue.lease("another", clock.time(), clock.time() + 1, limit=10) == []
+        deliverer.let_go()
+        await worker.idle()
+        entry = await queue.entry(stored.message.id)
+        assert entry is not None
+        assert [waiting.attempts for waiting in entry.recipients] == [1, 1]
+        deliverer.answer = Result.DELIVERED
+        await clock.advance(301)
+        assert await queue.count() == 0
+        stopping = asyncio.ensure_future(worker.stop(1.0))
+        await clock.advance(2)
+        await stopping
+        await queue.close()
+
+    asyncio.run(asyncio.wait_for(story(), 20))
 
 
 def test_a_worker_starts_once() -> None:

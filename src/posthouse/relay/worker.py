@@ -28,7 +28,7 @@ from posthouse.relay.recorder import Log, Recorder
 from posthouse.relay.schedule import Schedule
 from posthouse.relay.settle import all_of, split
 from posthouse.spool.queue import Queue, Stored, Waiting, Work
-from posthouse.words import LocalError, Outcome, Reply, Result, StorageCorrupt, StorageError
+from posthouse.words import LocalError, Outcome, Reply, Result, StorageCorrupt
 
 __all__ = ["Worker"]
 
@@ -313,7 +313,7 @@ class Worker:
             attempt.parts = [part._replace(until=until) for part in attempt.parts]
         try:
             await self._queue.renew([part for parts in before for part in parts], until)
-        except StorageError as error:
+        except Exception as error:
             self._recorder.fault("leases could not be renewed", error)
             for attempt, parts in zip(attempts, before, strict=True):
                 attempt.parts = parts
@@ -329,7 +329,7 @@ class Worker:
     async def _released(self, work: Work) -> None:
         try:
             await self._queue.release(work)
-        except StorageError as error:  # then it runs out by itself
+        except Exception as error:  # then it runs out by itself
             self._recorder.fault("a lease could not be given back", error)
 
     # -- moving
