@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from posthouse.net.clock import SystemClock
+from posthouse.net.clock import Clock, SystemClock
 from posthouse.protocol.commands import Greet
 from posthouse.server.policy import Peer
 from posthouse.service.accounts import Directory
@@ -86,7 +86,14 @@ class Spool:
 class Desk:
     """A reception for the first listener of a configuration, and whatever it told."""
 
-    def __init__(self, text: str, *, free: int = 1 << 40) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        free: int = 1 << 40,
+        zone: Callable[[float], int] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         config = parse(text)
         self.spool = Spool()
         self.events: list[tuple[str, dict[str, Any]]] = []
@@ -97,11 +104,12 @@ class Desk:
             config.listener[0],
             directory=Directory(config),
             queue=self.spool,  # type: ignore[arg-type]
-            clock=SystemClock(),
+            clock=clock or SystemClock(),
             destination=lambda address: address.domain,
             stored=self.woken.append,
             log=lambda event, /, **fields: self.events.append((event, fields)),
             free=lambda: self.free,
+            zone=zone,
         )
 
     def door(self, host: str = "192.0.2.1", *, greet: str = "EHLO") -> Door:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from posthouse.protocol.commands import Mail, Rcpt
 from posthouse.server.policy import Peer
+from posthouse.testing import JumpingClock
 from posthouse.words import Address, Reply, StorageBusy, StorageError, StorageFull, Verdict
 
 from .parts import Desk, address, deposit, envelope, now
@@ -39,8 +44,11 @@ moved_action = "tell"
 TRUSTED = "10.1.2.3"
 
 
-def desk(settings: str = "", *, free: int = 1 << 40) -> Desk:
-    return Desk(f'hostname = "mx.example.org"\n{LISTENER}{settings}\n{HOUSE}', free=free)
+def desk(
+    settings: str = "", *, free: int = 1 << 40, zone: Callable[[float], int] | None = lambda now: 0, clock: Any = None
+) -> Desk:
+    text = f'hostname = "mx.example.org"\n{LISTENER}{settings}\n{HOUSE}'
+    return Desk(text, free=free, zone=zone, clock=clock)
 
 
 def rcpt(at: Desk, to: str, host: str = "192.0.2.1") -> Reply:
@@ -198,6 +206,74 @@ def test_several_recipients_are_not_told_of_each_other() -> None:
     content = at.spool.stored[0][1]
     assert b" with SMTP id " in content
     assert b"for <" not in content
+
+
+@pytest.mark.parametrize("piece", [1, 3, 1 << 20])
+@pytest.mark.parametrize(
+    ("letter", "gap"),
+    [
+        (b"Hello Ren Ping,\r\nhow are you?\r\n", b"\r\n"),
+        (b"see http://example.org\r\n", b"\r\n"),
+        (b" indented\r\n", b"\r\n"),
+        (b"no line end", b"\r\n"),
+        (b"x" * 1200, b"\r\n"),
+        (b"Subject: hi\r\n\r\nhello\r\n", b""),
+        (b"Subject : old\r\n\r\nhello\r\n", b""),
+        (b"Subject: no body", b""),
+        (b"X" * 900 + b": long\r\n\r\nhello\r\n", b""),
+        (b"\r\nbody only\r\n", b""),
+        (b"", b""),
+    ],
+)
+def test_a_letter_without_header_fields_stays_a_body(letter: bytes, gap: bytes, piece: int) -> None:
+    at = desk()
+    pieces = [letter[start : start + piece] for start in range(0, len(letter), piece)]
+    (reply,) = deposit(at.door(), envelope("bob@example.org"), *pieces)
+    assert reply.code == 250
+    trace, mark, rest = at.spool.stored[0][1].partition(b" +0000\r\n")
+    assert (trace[:9], mark) == (b"Received:", b" +0000\r\n")
+    assert rest == gap + letter
+
+
+def test_a_letter_that_fails_while_its_first_line_is_stored() -> None:
+    at = desk()
+    at.spool.write_error = StorageFull("no room")
+    (reply,) = deposit(at.door(), envelope("bob@example.org"), b"only this")
+    assert (reply.code, reply.enhanced) == (452, "4.3.1")
+    assert at.spool.receipts[0].ended == "aborted"
+
+
+def test_the_trace_tells_local_time_and_asks_for_the_zone_once_a_minute() -> None:
+    asked: list[float] = []
+
+    def zone(now: float) -> int:
+        asked.append(now)
+        return 480
+
+    clock = JumpingClock(1_800_000_000.0)  # 2027-01-15 08:00:00 UTC
+    at = desk(zone=zone, clock=clock)
+    for _ in range(3):
+        deposit(at.door(), envelope("bob@example.org"), LETTER)
+    assert len(asked) == 1
+    assert all(b"; Fri, 15 Jan 2027 16:00:00 +0800\r\n" in content for _, content, _ in at.spool.stored)
+    clock.set_calendar(1_800_000_059.0)
+    deposit(at.door(), envelope("bob@example.org"), LETTER)
+    assert len(asked) == 1
+    clock.set_calendar(1_800_000_060.0)
+    deposit(at.door(), envelope("bob@example.org"), LETTER)
+    assert asked == [1_800_000_000.0, 1_800_000_060.0]
+
+
+def test_the_machines_own_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "IST-5:30")
+    time.tzset()
+    try:
+        at = desk(zone=None)
+        deposit(at.door(), envelope("bob@example.org"), LETTER)
+        assert b" +0530\r\n" in at.spool.stored[0][1]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_too_large_a_letter_is_dropped_and_the_session_goes_on() -> None:

@@ -1,8 +1,10 @@
 """One message on its way from the wire into the queue: where 250 is earned.
 
-The trace field goes in front, then the content as it comes.  It is counted as it grows; the first 64 KiB are looked at
-for the stations the message has passed (RFC 5321 §6.3), and nothing else is read.  Once it cannot succeed any more,
-what is stored of it is let go at once, the rest is taken and dropped, and the final verdict says why.
+The trace field goes in front, then the content as it comes; between them an empty line if the content has no header
+section, as a letter typed by hand may not: its first line must not be read as part of ours.  Content is counted as it
+grows; the first 64 KiB are looked at for the stations the message has passed (RFC 5321 §6.3), and nothing else is read.
+Once it cannot succeed any more, what is stored of it is let go at once, the rest is taken and dropped, and the final
+verdict says why.
 
 Usually one envelope is stored.  Where a list is among the recipients there is one more for each owner (its sender is
 another), each with a receipt of its own; all are committed before 250 is said.  If a later one fails after an earlier
@@ -16,7 +18,7 @@ from collections.abc import Awaitable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from posthouse.message.headers import hop_count
+from posthouse.message.headers import gap, hop_count
 from posthouse.message.trace import protocol_name, received
 from posthouse.spool.queue import Receipt, Stored
 from posthouse.words import Envelope, Reply, StorageError, StorageFull, Verdict
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["Deposit", "TOO_LARGE", "storage_verdict"]
 
 _HEAD_AT_MOST: Final = 65_536
+#: Octets of the first line that tell a field from something else.
+_LINE_AT_MOST: Final = 1_000
 
 TOO_LARGE: Final = Verdict(Reply(552, "5.3.4", "Message too large"), "larger than max_message_size")
 _CIRCLES: Final = Verdict(Reply(554, "5.4.6", "Too many hops; this message goes in circles"), "max_hops reached")
@@ -44,7 +48,18 @@ def storage_verdict(error: StorageError) -> Verdict:
 class Deposit:
     """An ``Intake`` that ends in the queue."""
 
-    __slots__ = ("_envelope", "_envelopes", "_fault", "_head", "_receipts", "_reception", "_size", "_source")
+    __slots__ = (
+        "_begun",
+        "_envelope",
+        "_envelopes",
+        "_fault",
+        "_first",
+        "_head",
+        "_receipts",
+        "_reception",
+        "_size",
+        "_source",
+    )
 
     def __init__(
         self, reception: Reception, peer: Peer, verb: str, helo: str, envelope: Envelope, envelopes: Sequence[Envelope]
@@ -56,6 +71,8 @@ class Deposit:
         self._source = f"{reception.listener.kind} {peer.host or 'unix socket'}:{peer.port}"
         self._fault: Verdict | None = None
         self._head: bytearray | None = bytearray()
+        self._first = b""  # of the first line, until there is enough of it
+        self._begun = False  # the first line has been judged and written
         self._size = 0
         self._receipts: list[Receipt] = []
         only = envelope.recipients[0].address if len(envelope.recipients) == 1 else None
@@ -72,6 +89,7 @@ class Deposit:
                     protocol=protocol,
                     queue_id=receipt.id,
                     seconds=now,
+                    offset_minutes=reception.offset(now),
                     recipient=only,
                     utf8=envelope.smtputf8,
                 )
@@ -91,6 +109,10 @@ class Deposit:
         if self._head is not None and self._in_circles(chunk):
             self._fail(_CIRCLES)
             return None
+        if not self._begun:
+            chunk = self._begin(chunk)
+            if not chunk:
+                return None
         try:
             if len(self._receipts) == 1:
                 pressure = self._receipts[0].write(chunk)
@@ -107,6 +129,16 @@ class Deposit:
                 await each
         except StorageError as error:
             self._fail(storage_verdict(error))
+
+    def _begin(self, chunk: bytes) -> bytes:
+        """What to write of the first octets: none of them before the first line can be judged."""
+        if self._first:
+            chunk = self._first + chunk
+        if len(chunk) < _LINE_AT_MOST and b"\r\n" not in chunk:
+            self._first = chunk
+            return b""
+        self._first, self._begun = b"", True
+        return gap(chunk) + chunk
 
     def _in_circles(self, chunk: bytes) -> bool:
         """Look at the header section once it is all there, or after as much of it as anybody looks at."""
@@ -136,9 +168,13 @@ class Deposit:
         if self._fault is not None:
             self._reception.refused(self._source, "DATA", self._fault)
             return self._each(self._fault)
-        if len(self._receipts) > 1:
-            return self._store_all()
         try:
+            if self._first:  # the content ended inside its first line, which only BDAT can bring about
+                first, self._first = self._first, b""
+                for receipt in self._receipts:
+                    receipt.write(gap(first) + first)  # so few octets make nobody wait
+            if len(self._receipts) > 1:
+                return self._store_all()
             storing = self._offer(self._envelopes[0], self._receipts[0])
         except StorageError as error:
             return self._failed(error)

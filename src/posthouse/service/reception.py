@@ -17,6 +17,7 @@ lmtp        everybody who can connect                                nobody (550
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
@@ -91,7 +92,8 @@ class Reception:
 
     ``destination`` gives the queue's key for an address; ``stored`` is told of each promised message (to wake the
     relay).  ``claim`` says until when the relay named ``owner`` will have new mail for these destinations leased to it
-    from the start (0.0: it will not).  ``free`` gives the octets that are free where mail is stored.
+    from the start (0.0: it will not).  ``free`` gives the octets that are free where mail is stored, ``zone`` the
+    minutes local time is ahead of UTC at a moment in calendar seconds.
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class Reception:
         log: Record,
         usage: Usage | None = None,
         free: Callable[[], int] | None = None,
+        zone: Callable[[float], int] | None = None,
         owner: str = "",
         claim: Callable[[Sequence[str]], float] = lambda destinations: 0.0,
     ) -> None:
@@ -128,6 +131,9 @@ class Reception:
         self.hello = Verdict(Reply(250, "", config.hostname))
         self._stored = stored
         self._free = free or (lambda: _free_octets(config.data_dir))
+        self._zone = zone or _local_zone
+        self._offset = 0
+        self._offset_minute = -1.0
         self._room = 0
         self._room_asked: float | None = None
         self._sessions = 0
@@ -167,6 +173,15 @@ class Reception:
             self._room_asked = now
             self._room = self._free()
         return self._room
+
+    def offset(self, now: float) -> int:
+        """Minutes local time is ahead of UTC, asked at most once a minute: trace fields tell the time of the place
+        (RFC 5321 §4.4)."""
+        minute = now // 60.0
+        if minute != self._offset_minute:
+            self._offset_minute = minute
+            self._offset = self._zone(now)
+        return self._offset
 
     def refused(self, source: str, command: str, verdict: Verdict, **fields: str) -> None:
         """Tell the log of a refusal."""
@@ -295,6 +310,11 @@ class Door:
         if self._counted:
             self._counted = False
             self._reception.leave(self._peer.host)
+
+
+def _local_zone(now: float) -> int:
+    """The machine's zone; seconds that old zones have beyond whole minutes are cut."""
+    return time.localtime(now).tm_gmtoff // 60
 
 
 def _free_octets(directory: str) -> int:
