@@ -128,6 +128,15 @@ def test_connections_are_counted() -> None:
     assert now(at.reception(Peer("192.0.2.3", 5)).connected()).code == 421
 
 
+def test_a_closed_listener_takes_no_mail_and_still_counts() -> None:
+    at = desk("closed = true\nmax_connections = 1")
+    first = at.reception(Peer("192.0.2.1", 1))
+    assert now(first.connected()) == Reply(521, "", "mx.example.org takes no mail")
+    assert now(at.reception(Peer("192.0.2.1", 2)).connected()).code == 421
+    first.disconnected()
+    assert now(at.reception(Peer("192.0.2.1", 3)).connected()).code == 521
+
+
 def test_draining_sends_away() -> None:
     at = desk()
     at.reception.draining = True

@@ -55,6 +55,10 @@ class Listener(Struct, frozen=True, kw_only=True):
     banner: Annotated[str, Meta(description='The words after the host name in the opening reply ("220 …").')] = (
         "ESMTP Posthouse"
     )
+    closed: Annotated[
+        bool,
+        Meta(description="Whether nobody may send mail here: every session is greeted with 521 (RFC 7504)."),
+    ] = False
     vrfy: Annotated[bool, Meta(description="Whether VRFY tells if a mailbox exists; off, it answers 252.")] = False
     expn: Annotated[bool, Meta(description="Whether EXPN shows who is on a list; off, it answers 502.")] = False
     max_connections: Annotated[

@@ -128,6 +128,7 @@ class Reception:
         self.draining = False
         self.log = log
         self.welcome = Verdict(Reply(220, "", f"{config.hostname} {listener.banner}".rstrip()))
+        self.closed = Verdict(Reply(521, "", f"{config.hostname} takes no mail"), "closed")
         self.hello = Verdict(Reply(250, "", config.hostname))
         self._stored = stored
         self._free = free or (lambda: _free_octets(config.data_dir))
@@ -220,13 +221,13 @@ class Door:
         return verdict
 
     def connected(self) -> Answer:
-        """220, or 421 when there are too many."""
+        """220, or 421 when there are too many, or 521 where there is no mail service."""
         refusal = self._reception.enter(self._peer.host)
         if refusal is not None:
             return self._no("connect", refusal)
         self._counted = True
         self._trusted = self._reception.config.trusts(self._peer.host)
-        return self._reception.welcome
+        return self._no("connect", self._reception.closed) if self._reception.listener.closed else self._reception.welcome
 
     def greeted(self, greet: Greet) -> Answer:
         """250 and our name; any name is taken (RFC 5321 §4.1.4)."""

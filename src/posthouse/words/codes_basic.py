@@ -409,8 +409,8 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         ),
         source="RFC 5321 §4.2.3",
         occasion=Text(
-            "A value that is not offered, such as an unknown BODY type or authentication mechanism.",
-            "取值未提供，例如未知的 BODY 类型或验证机制。",
+            "HELP with a topic that there is nothing to say about.",
+            "收到 HELP，但其主题没有可说明的内容。",
         ),
     ),
     BasicCode(
@@ -427,8 +427,8 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         ),
         source="RFC 7504 §3",
         occasion=Text(
-            "The greeting of a listener whose mail service is switched off.",
-            "监听端口关闭了收信服务时的问候语。",
+            "The greeting of a listener that the configuration calls closed.",
+            "监听端口在配置中设为 closed 时的问候语。",
         ),
     ),
     BasicCode(
@@ -463,10 +463,14 @@ BASIC_CODES: tuple[BasicCode, ...] = (
             "若对方提供则先启用 TLS，用 AUTH 登录，然后重发命令。",
         ),
         source="RFC 4954 §6",
+        occasion=Text(
+            "MAIL on a submission listener from a host outside the trusted networks; AUTH is not offered yet, so "
+            "there is no other way in.",
+            "不在可信网络中的主机在提交（submission）监听端口上发送 MAIL；目前尚未提供 AUTH，因此没有其他途径。",
+        ),
         note=Text(
-            "RFC 3207 §4 gives it to plain text where TLS is required. Posthouse offers neither STARTTLS nor AUTH "
-            "yet, so only peers send this.",
-            "RFC 3207 §4 在必须使用 TLS 时对明文会话给出它。Posthouse 目前两者都未提供，因此只有对端会给出。",
+            "RFC 3207 §4 gives it to plain text where TLS is required.",
+            "RFC 3207 §4 在必须使用 TLS 时对明文会话给出它。",
         ),
     ),
     BasicCode(
