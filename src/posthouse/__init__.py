@@ -1,5 +1,60 @@
-"""Posthouse (驿站): a complete SMTP system, as a library, a developer's mail catcher, a relay and an MX."""
+"""Posthouse (驿站): a complete SMTP system, as a library, a developer's mail catcher, a relay and an MX.
+
+The front door.  Each room keeps its own names (``posthouse.client``, ``posthouse.message`` …); the few that most users
+want are here as well, and are imported when they are first asked for, so that ``import posthouse`` costs nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from posthouse.client import Session, connect
+    from posthouse.client.submit import parse_server, submit
+    from posthouse.message import compose
+    from posthouse.server import Server
+    from posthouse.words import Address, Content, Envelope, Outcome, PosthouseError, Recipient, Reply, Result
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__"]
+__all__ = [
+    "Address",
+    "Content",
+    "Envelope",
+    "Outcome",
+    "PosthouseError",
+    "Recipient",
+    "Reply",
+    "Result",
+    "Server",
+    "Session",
+    "__version__",
+    "compose",
+    "connect",
+    "parse_server",
+    "submit",
+]
+
+_WHERE = {
+    "Server": "posthouse.server",
+    "Session": "posthouse.client",
+    "compose": "posthouse.message",
+    "connect": "posthouse.client",
+    "parse_server": "posthouse.client.submit",
+    "submit": "posthouse.client.submit",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A name of ``__all__``, from the room that has it."""
+    if name not in __all__:
+        raise AttributeError(f"module 'posthouse' has no attribute {name!r}")
+    import importlib
+
+    found = getattr(importlib.import_module(_WHERE.get(name, "posthouse.words")), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

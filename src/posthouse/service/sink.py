@@ -20,17 +20,19 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Final, NamedTuple
 
-from posthouse.net import Clock, Endpoint, Network
+from posthouse.net import Clock, Endpoint, Network, SocketNetwork, SystemClock
 from posthouse.protocol import Limits, Offer
 from posthouse.protocol.commands import Greet, Mail, Rcpt
 from posthouse.server import Answer, Peer, Server, Session
+from posthouse.service.forms import ENDPOINT, Wrong
+from posthouse.service.names import machine_name
 from posthouse.words import Envelope, Reply, SettingError, Verdict
 
-__all__ = ["Counts", "Fault", "STAGES", "Sink", "parse_delay", "parse_drop", "parse_fail"]
+__all__ = ["Counts", "Fault", "STAGES", "Sink", "open_sink", "parse_delay", "parse_drop", "parse_fail"]
 
 STAGES: Final = ("connect", "helo", "mail", "rcpt", "data", "end")
 
@@ -137,6 +139,8 @@ class Sink:
         self.octets = 0
         self.refused = 0
         self.dropped = 0
+        self.goal = -1
+        self.reached: Callable[[], object] = int
         self.newest: Session | None = None
         limits = Limits(message=_UNLIMITED, chunk=_UNLIMITED, recipients=100_000, errors=2**31, idle_commands=2**31)
         self._server = _Server(
@@ -148,6 +152,17 @@ class Sink:
     def _policy(self, peer: Peer) -> _Policy:
         self.connections += 1
         return self._shared or _Policy(self, self.newest)
+
+    def when(self, messages: int, call: Callable[[], object]) -> None:
+        """Call ``call`` once, when ``messages`` have been taken."""
+        self.goal, self.reached = messages, call
+
+    def count(self, recipients: int) -> None:
+        """One more message, with so many recipients."""
+        self.messages += 1
+        self.recipients += recipients
+        if self.messages == self.goal:
+            self.reached()
 
     @property
     def counts(self) -> Counts:
@@ -161,6 +176,16 @@ class Sink:
     async def stop(self, seconds: float = 1.0) -> None:
         """Take no more, and end what is open within about ``seconds``."""
         await self._server.drain(seconds)
+
+
+async def open_sink(bind: str, *, lmtp: bool = False, faults: Sequence[Fault] = ()) -> tuple[Sink, Endpoint]:
+    """A sink that listens at ``bind`` (as a listener's setting is written), and where.  Raises ``SettingError``."""
+    try:
+        endpoint = ENDPOINT.read(bind)
+    except Wrong as wrong:
+        raise SettingError(wrong.cause, where="--bind", remedy=wrong.remedy) from None
+    sink = Sink(network=SocketNetwork(), clock=SystemClock(), hostname=machine_name(), lmtp=lmtp, faults=faults)
+    return sink, await sink.listen(endpoint)
 
 
 class _Server(Server):
@@ -274,8 +299,7 @@ class _Intake:
             if self._late is not None or not all(isinstance(each, Verdict) for each in answers):
                 return self._commit_later(answers)
             return self._counted(tuple(each for each in answers if isinstance(each, Verdict)))
-        sink.messages += 1
-        sink.recipients += self._recipients
+        sink.count(self._recipients)
         return self._verdicts
 
     async def _commit_later(self, answers: list[Answer]) -> tuple[Verdict, ...]:
@@ -284,15 +308,12 @@ class _Intake:
             verdict = await late
             if not verdict.reply.positive:
                 answers = [verdict] * len(answers)
-        return self._counted(
-            tuple([each if isinstance(each, Verdict) else await each for each in answers])
-        )
+        return self._counted(tuple([each if isinstance(each, Verdict) else await each for each in answers]))
 
     def _counted(self, verdicts: tuple[Verdict, ...]) -> tuple[Verdict, ...]:
         good = sum(verdict.reply.positive for verdict in verdicts)
         if good:
-            self._sink.messages += 1
-            self._sink.recipients += good if self._sink.lmtp else self._recipients
+            self._sink.count(good if self._sink.lmtp else self._recipients)
         return verdicts
 
     def abort(self) -> None:

@@ -1,0 +1,21 @@
+"""``python -m posthouse`` and the console script: the command line, or a sentence about what it needs."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    try:
+        from posthouse.cli import main as run
+    except ModuleNotFoundError as error:
+        if error.name != "click":
+            raise
+        sys.stderr.write("posthouse: the command line needs click; install it with: pip install 'posthouse[daemon]'\n")
+        sys.exit(69)
+    sys.exit(run())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""The command line: one module per group of commands, imported when the command is used and not before.
+
+``posthouse --help`` costs an interpreter, click and this file.  The table below has each command's place and its line
+in the overview, so that showing the list imports none of them; a test compares the lines with what the commands say.
+
+Every fault ends here, in ``main``: one sentence on standard error and an exit code of sysexits.h (``cli.exits``), a
+traceback only with ``--debug``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from posthouse import __version__
+
+__all__ = ["COMMANDS", "language", "main", "posthouse"]
+
+#: Command → (module, its attribute, its line in the overview), in the order they are shown.
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "demo": ("demo", "demo", "Watch a letter travel through two post houses."),
+    "run": ("run", "run", "Run the daemon; without a configuration it catches all mail."),
+    "send": ("send", "send", "Compose a letter, or take a ready one, and send it."),
+    "inbox": ("inbox", "inbox", "Read what was delivered into the local inboxes."),
+    "queue": ("queue", "queue", "Look at the messages that wait to go on."),
+    "explain": ("explain", "explain", "Explain a reply code, in English or Chinese."),
+    "check": ("check", "check", "Judge a configuration or an address before it matters."),
+    "sink": ("sink", "sink", "Receive mail, count it and drop it; fail on demand."),
+    "bench": ("bench", "bench", "Send many messages and measure."),
+}
+
+_OVERVIEW = {
+    "en": """\
+Posthouse {version}: a complete SMTP system (RFC 5321).
+
+  posthouse demo                 two post houses exchange a letter; every line is explained
+  posthouse run                  catch all mail sent to 127.0.0.1:1025; nothing leaves this machine
+  posthouse send --from me@sohu.com --to you@sina.com --subject hello --text "Hello!"
+  posthouse inbox list           what has arrived
+  posthouse explain 550          what a reply code means
+
+Commands
+{commands}
+
+posthouse COMMAND --help says more. Listings take --json. Settings: posthouse run --config posthouse.toml.
+""",
+    "zh": """\
+Posthouse {version}（驿站）：完整的 SMTP 系统（RFC 5321）。
+
+  posthouse demo                 两个驿站传递一封信，逐行解释
+  posthouse run                  接收发往 127.0.0.1:1025 的所有邮件，不会离开本机
+  posthouse send --from me@sohu.com --to you@sina.com --subject 你好 --text "你好！"
+  posthouse inbox list           已收到的邮件
+  posthouse explain 550          解释应答码
+
+命令
+{commands}
+
+posthouse COMMAND --help 查看详细说明；列表命令都支持 --json；用 posthouse run --config posthouse.toml 指定配置。
+""",
+}
+
+
+class _Lazy(click.Group):
+    """Finds its commands in the table above."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        found: click.Command = getattr(importlib.import_module(f"posthouse.cli.{module}"), attribute)
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            close = difflib.get_close_matches(args[0], COMMANDS, n=1, cutoff=0.5)
+            hint = f"did you mean `posthouse {close[0]}`?" if close else "`posthouse` alone lists them"
+            raise click.UsageError(f"there is no command {args[0]!r}; {hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+
+@click.group(cls=_Lazy, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "--version", "-V", message="posthouse %(version)s")
+@click.option("--debug", is_flag=True, help="Show the traceback of a fault.")
+@click.pass_context
+def posthouse(ctx: click.Context, debug: bool) -> None:
+    """Posthouse: a complete SMTP system, in both roles."""
+    if ctx.invoked_subcommand is None:
+        width = max(map(len, COMMANDS))
+        lines = "\n".join(f"  {name.ljust(width)}  {line}" for name, (_, _, line) in COMMANDS.items())
+        click.echo(_OVERVIEW[language()].format(version=__version__, commands=lines), nl=False)
+
+
+def language(wanted: str | None = None) -> str:
+    """``en`` or ``zh``: what was asked for, or what the environment speaks."""
+    if wanted:
+        return wanted
+    spoken = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := os.environ.get(name))), "")
+    return "zh" if spoken.lower().startswith("zh") else "en"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code.  Never raises, never shows a traceback unless asked to."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given[:1] or bool(os.environ.get("POSTHOUSE_DEBUG"))
+    try:
+        code = posthouse.main(given, prog_name="posthouse", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except Exception as error:
+        if debug and not isinstance(error, click.ClickException):
+            import traceback
+
+            traceback.print_exception(error)
+        return _end(error)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _end(error: Exception) -> int:
+    """Say what went wrong, in one sentence, and give the exit code."""
+    if isinstance(error, BrokenPipeError):
+        # Whoever read us has gone; the interpreter must not complain of it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 141
+    if isinstance(error, click.exceptions.Abort):
+        return 130
+    if isinstance(error, click.UsageError):
+        place = error.ctx.command_path if error.ctx is not None else "posthouse"
+        text = error.format_message().rstrip(".")
+        more = "" if "posthouse" in text else f"; see `{place} --help`"
+        _complain(f"{place}: {text[:1].lower()}{text[1:]}{more}")
+        return 64
+    if isinstance(error, click.ClickException):
+        _complain(f"posthouse: {error.format_message()}")
+        return 66 if isinstance(error, click.FileError) else 64
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("posthouse"):
+        _complain(f"posthouse: this command needs {error.name}; install it with: pip install 'posthouse[daemon]'")
+        return 69
+    from posthouse.cli import exits
+
+    code = exits.of(error)
+    if code == exits.SOFTWARE:
+        _complain(f"posthouse: a mistake of ours ({type(error).__name__}: {error}); see more with posthouse --debug")
+    else:
+        _complain(f"posthouse: {error}")
+    return code
+
+
+def _complain(sentence: str) -> None:
+    text = "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in sentence)
+    click.echo(text, err=True)

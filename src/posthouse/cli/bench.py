@@ -1,0 +1,121 @@
+"""``posthouse bench``: a load of mail, and what it measured."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from posthouse.cli import exits
+from posthouse.cli.house import run, signals, unless
+from posthouse.cli.output import as_json as print_json
+from posthouse.cli.output import live, octets, safe, say, with_json
+
+if TYPE_CHECKING:
+    from posthouse.client.load import Load, Report
+
+__all__ = ["bench"]
+
+_SIZE = re.compile(r"([0-9]{1,10})\s?([KkMm]?)(?:i?[Bb])?")
+
+
+def _size(text: str) -> int:
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise click.BadParameter(f"{text!r} is no size; write it like 4096, 64K or 10M")
+    return int(match[1]) * {"": 1, "k": 1024, "m": 1_048_576}[match[2].lower()]
+
+
+@click.command(short_help="Send many messages and measure.")
+@click.option("--server", required=True, metavar="URL", help="smtp://host:port or lmtp://host:port.")
+@click.option("--messages", default=1000, show_default=True, type=click.IntRange(1), help="How many.")
+@click.option(
+    "--connections", default=10, show_default=True, type=click.IntRange(1, 10_000), help="Sessions at one time."
+)
+@click.option(
+    "--size", default="4096", show_default=True, type=_size, metavar="SIZE", help="Octets of one: 4096, 64K, 10M."
+)
+@click.option(
+    "--recipients", default=1, show_default=True, type=click.IntRange(1, 1000), help="Recipients of a message."
+)
+@click.option("--from", "sender", default="bench@posthouse.test", show_default=True, help="The sender.")
+@click.option(
+    "--to", default="sink@posthouse.test", show_default=True, help="The recipient; numbered if there are several."
+)
+@click.option("--new-connection", is_flag=True, help="A new connection for each message.")
+@with_json
+def bench(**given: Any) -> int:
+    """Send many messages and measure how many a second are taken, and how long each takes.
+
+    Point it at servers of your own only. The exit code is 75 if a message was not taken.
+    """
+    report = run(_bench(given))
+    if report is None:
+        raise exits.Failed("posthouse bench was interrupted", exits.SIGNALLED)
+    if given["as_json"]:
+        print_json(_facts(report))
+    else:
+        _tell(report)
+    return exits.OK if report.delivered == given["messages"] else exits.TEMPFAIL
+
+
+async def _bench(given: dict[str, Any]) -> Report | None:
+    from posthouse.client.submit import parse_server
+    from posthouse.service.outbound import measure
+
+    load = measure(
+        parse_server(given["server"]),
+        sender=given["sender"],
+        recipient=given["to"],
+        recipients=given["recipients"],
+        size=given["size"],
+        messages=given["messages"],
+        connections=given["connections"],
+        reconnect=given["new_connection"],
+    )
+    shown = asyncio.ensure_future(_progress(load)) if live() else None
+    try:
+        with signals() as stop:
+            return await unless(stop, load.run())
+    finally:
+        if shown is not None:
+            shown.cancel()
+            await asyncio.gather(shown, return_exceptions=True)
+
+
+async def _progress(load: Load) -> None:
+    """A bar, on a terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("messages"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True, auto_refresh=False) as drawn:
+        task = drawn.add_task("messages", total=load.plan.messages)
+        while True:
+            await asyncio.sleep(0.2)
+            drawn.update(task, completed=load.done, refresh=True)
+
+
+def _facts(report: Report) -> dict[str, Any]:
+    return {
+        "messages": report.messages,
+        "delivered": report.delivered,
+        "recipients": report.recipients,
+        "octets": report.octets,
+        "seconds": round(report.seconds, 6),
+        "messages_per_second": round(report.rate, 1),
+        "latency": {"p50": round(report.p50, 6), "p99": round(report.p99, 6), "max": round(report.longest, 6)},
+        "errors": report.errors,
+    }
+
+
+def _tell(report: Report) -> None:
+    say(f"{report.delivered} of {report.messages} messages taken in {report.seconds:.2f} s")
+    speed = octets(round(report.octets / max(report.seconds, 1e-9)))
+    say(f"{report.rate:,.0f} messages a second, {speed} a second", "bold")
+    times = f"p50 {report.p50 * 1000:.2f} ms, p99 {report.p99 * 1000:.2f} ms, longest {report.longest * 1000:.2f} ms"
+    say(f"latency: {times}")
+    for why, number in report.errors.items():
+        say(safe(f"{number} × {why}"), "red")

@@ -1,0 +1,57 @@
+"""``posthouse check``: judge before it matters."""
+
+from __future__ import annotations
+
+import click
+
+from posthouse.cli.house import configured, operate, with_house
+from posthouse.cli.output import as_json as print_json
+from posthouse.cli.output import say, table, with_json
+
+__all__ = ["check"]
+
+
+@click.group(short_help="Judge a configuration or an address before it matters.")
+def check() -> None:
+    """Judge a configuration or an address before it matters."""
+
+
+@check.command("config", short_help="Judge a configuration file: every mistake, and what may not be meant.")
+@click.argument("file")
+@with_json
+def config(file: str, as_json: bool) -> int:
+    """Judge a configuration file: every mistake, and what may not be meant."""
+    found = operate("check config", path=file)
+    if as_json:
+        print_json(found)
+        return 0 if found.usable else 78
+    for problem in found.problems:
+        say(problem, "red")
+    for sentence in found.advice:
+        say(sentence, "yellow")
+    if found.usable:
+        say(f"{file} can be used.", "green")
+        return 0
+    several = f"these {len(found.problems)} mistakes are" if len(found.problems) > 1 else "this mistake is"
+    say(f"{file} cannot be used until {several} corrected.", "bold red")
+    return 78
+
+
+@check.command("address", short_help="Say where a letter to an address would go, and why.")
+@click.argument("address", nargs=-1, required=True)
+@with_house
+@with_json
+def address(address: tuple[str, ...], config_file: str | None, data_dir: str | None, as_json: bool) -> None:
+    """Say where a letter to an address would go, and why."""
+    chosen = configured(config_file, data_dir)
+    found = [operate("check address", chosen, address=each) for each in address]
+    if as_json:
+        print_json(found)
+        return
+    for number, each in enumerate(found):
+        if number:
+            click.echo()
+        say(f"{each.address}  {each.kind}", "bold")
+        click.echo(f"{each.explanation}  A stranger's RCPT is answered {each.reply}.")
+        if each.ends:
+            table(("RECIPIENT", "GOES TO", "BECAUSE"), ((end.recipient, end.target, end.reason) for end in each.ends))

@@ -1,0 +1,260 @@
+"""``posthouse demo``: a letter travels from one post house to the next, and everything said on the way is explained."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from posthouse.cli import exits, language
+from posthouse.cli.dialogue import Live, annotate, show
+from posthouse.cli.house import run, signals, unless
+from posthouse.cli.output import as_json as print_json
+from posthouse.cli.output import coloured, safe, say, with_json, with_lang
+
+if TYPE_CHECKING:
+    from posthouse.service.demo import Arrival, Demo
+    from posthouse.service.observe import Dialogue
+
+__all__ = ["demo"]
+
+#: Seconds within which a letter on loopback must have arrived.
+_PATIENCE = 30.0
+
+_TEXT = {
+    "en": {
+        "opening": "Two post houses have opened on this machine: sohu.com and sina.com.\n"
+        "langrui@sohu.com writes to renping@sina.com. S: is the sending SMTP, R: the receiving SMTP.",
+        "first": "langrui hands the letter to the post house of sohu.com",
+        "second": "The post house of sohu.com asks the DNS for sina.com's mail exchanger (mx.sina.com), and relays",
+        "letter": "The letter in the mailbox of {mailbox}",
+        "trace": "Each post house has put a Received field on top; the last one has added Return-Path, because it "
+        "delivered.",
+        "reading": "As renping reads it",
+        "stay": "Both post houses stay open until Ctrl-C. Send more letters:",
+        "hand": "or type one yourself (see docs/tutorial.md):",
+        "read": "Read what has arrived:",
+        "end": "Delivered.",
+        "closed": "Both post houses have closed; nothing of them is left.",
+    },
+    "zh": {
+        "opening": "本机上开了两个驿站：sohu.com 和 sina.com。\n"
+        "langrui@sohu.com 写信给 renping@sina.com。S: 是发送方 SMTP，R: 是接收方 SMTP。",
+        "first": "langrui 把信交给 sohu.com 的驿站",
+        "second": "sohu.com 的驿站向 DNS 查询 sina.com 的邮件交换主机（mx.sina.com），然后转发",
+        "letter": "{mailbox} 信箱里的信",
+        "trace": "每个驿站都在最上面加了一个 Received 字段；最后一个驿站负责投递，所以还加了 Return-Path。",
+        "reading": "任平读到的内容",
+        "stay": "两个驿站会一直开着，按 Ctrl-C 结束。再寄几封信：",
+        "hand": "或者自己动手输入（见 docs/tutorial.md）：",
+        "read": "查看收到的信：",
+        "end": "已送达。",
+        "closed": "两个驿站都已关闭，没有留下任何文件。",
+    },
+}
+
+
+@click.command(short_help="Watch a letter travel through two post houses.")
+@click.option("--once", is_flag=True, help="End when the letter has arrived.")
+@with_lang
+@with_json
+def demo(once: bool, lang: str | None, as_json: bool) -> None:
+    """Watch a letter travel through two post houses.
+
+    Two post houses, sohu.com and sina.com, open on this machine. A letter from langrui@sohu.com is submitted to the
+    first, which relays it to the second, which delivers it to renping@sina.com. Both dialogues are shown and every
+    reply explained, then the letter as it was delivered. Without --once both stay open for letters of your own.
+    """
+    if as_json and not once:
+        raise click.UsageError("--json gives one value at the end, so it needs --once")
+    chosen = language(lang)
+    run(_once(chosen, as_json) if once else _stay(chosen))
+
+
+async def _travel(demo: Demo) -> Arrival:
+    """Send the letter and wait for it."""
+    outcomes = await demo.send(demo.compose())
+    for outcome in outcomes:
+        if outcome.result.value != "delivered":
+            raise exits.Failed(f"the first post house did not take the letter: {outcome.reason}", exits.UNAVAILABLE)
+    return await demo.arrival()
+
+
+def _not_arrived(stop: asyncio.Event) -> exits.Failed:
+    if stop.is_set():
+        return exits.Failed("posthouse demo was interrupted before the letter had arrived", exits.SIGNALLED)
+    return exits.Failed(
+        f"the letter did not arrive within {_PATIENCE:g} seconds; is this machine very busy, or loopback filtered?",
+        exits.TEMPFAIL,
+    )
+
+
+async def _once(lang: str, as_json: bool) -> None:
+    from posthouse.service.demo import Demo
+
+    async with Demo() as houses:
+        with signals(houses.remove) as stop:
+            arrival = await unless(stop, _travel(houses), _PATIENCE)
+            if arrival is None:
+                raise _not_arrived(stop)
+            await houses.close()
+    if as_json:
+        print_json(_facts(houses, arrival, lang))
+        return
+    text = _TEXT[lang]
+    say(text["opening"])
+    for dialogue in houses.dialogues:
+        _heading(_name(dialogue, lang))
+        for said in annotate([(line.who, line.text) for line in dialogue.lines], lang):
+            show(said)
+    _letter(arrival, text)
+    say("")
+    say(text["end"], "bold green")
+
+
+async def _stay(lang: str) -> None:
+    from posthouse.service.demo import Demo
+
+    text = _TEXT[lang]
+    say(text["opening"])
+    watcher = _Watcher(lang)
+    async with Demo(heard=watcher.heard) as houses:
+        with signals(houses.remove) as stop:
+            arrival = await unless(stop, _travel(houses), _PATIENCE)
+            if arrival is None:
+                raise _not_arrived(stop)
+            watcher.flush()
+            _letter(arrival, text)
+            _directions(houses, text)
+            watcher.live = True
+            await stop.wait()
+            await houses.close()
+            watcher.flush()
+    say(f"\n{text['closed']}")
+
+
+def _directions(houses: Demo, text: dict[str, str]) -> None:
+    from posthouse.service.demo import HOUSES
+
+    say("")
+    say(text["stay"], "bold")
+    domains = list(HOUSES)
+    for domain, other in (domains, domains[::-1]):
+        sender, recipient = f"{HOUSES[domain][2]}@{domain}", f"{HOUSES[other][2]}@{other}"
+        place = houses.submission(domain)
+        click.echo(
+            f"  posthouse send --server smtp://{place} --from {sender} --to {recipient} --subject hello --text 'Hello!'"
+        )
+    say(text["hand"])
+    place = houses.submission(domains[0])
+    click.echo(f"  nc -C {place.host} {place.port}")
+    say(text["read"], "bold")
+    for domain in domains:
+        click.echo(f"  posthouse inbox list --data-dir {houses.directories[domain]}")
+
+
+class _Watcher:
+    """Shows dialogues while they happen: a session's lines together, whenever it has come to a point of rest."""
+
+    def __init__(self, lang: str) -> None:
+        self.live = False
+        self._lang = lang
+        self._explaining: dict[int, Live] = {}
+        self._held: dict[int, tuple[Dialogue, list[tuple[str, str]]]] = {}
+        self._shown = 0
+
+    def heard(self, dialogue: Dialogue, who: str, text: str) -> None:
+        """One more line."""
+        self._held.setdefault(dialogue.number, (dialogue, []))[1].append((who, text))
+        if self.live and who == "R" and (text[:3] in ("221", "421") or "queued as" in text):
+            self._show(dialogue.number)
+
+    def flush(self) -> None:
+        """Show all that was held back, session by session."""
+        for number in list(self._held):
+            self._show(number)
+
+    def _show(self, number: int) -> None:
+        dialogue, lines = self._held.pop(number)
+        if number != self._shown:
+            _heading(_name(dialogue, self._lang))
+        self._shown = number
+        explain = self._explaining.setdefault(number, Live(self._lang))
+        for who, text in lines:
+            show(explain(who, text))
+        if lines[-1][1][:3] in ("221", "421"):
+            del self._explaining[number]
+
+
+def _name(dialogue: Dialogue, lang: str) -> str:
+    """What a dialogue is, for people."""
+    text = _TEXT[lang]
+    if dialogue.number == 1:
+        return text["first"]
+    return text["second"] if dialogue.number == 2 else dialogue.where
+
+
+def _heading(name: str) -> None:
+    say("")
+    say(f"── {name} ──", "bold yellow")
+
+
+_MARKED = ("return-path", "received")
+
+
+def _letter(arrival: Arrival, text: dict[str, str]) -> None:
+    """The letter as it stands in the mailbox, and as its reader sees it."""
+    _heading(text["letter"].format(mailbox=arrival.mailbox))
+    raw = safe(arrival.content.decode("utf-8", "replace").replace("\r\n", "\n"))
+    head, _, body = raw.partition("\n\n")
+    marked = False
+    for line in head.split("\n"):
+        if not line[:1].isspace():
+            marked = line.partition(":")[0].lower() in _MARKED
+        click.echo(click.style(line, fg="magenta") if marked and coloured() else line, color=coloured())
+    click.echo(f"\n{body.rstrip()}\n")
+    say(text["trace"], "dim")
+    _heading(text["reading"])
+    message = _parsed(arrival.content)
+    for name in ("From", "To", "Subject"):
+        click.echo(f"{name}: {safe(str(message[name]))}")
+    click.echo(f"\n{safe(message.get_content().replace(chr(13), '').rstrip())}")
+
+
+def _parsed(content: bytes) -> Any:
+    from email import message_from_bytes
+    from email.policy import default
+
+    return message_from_bytes(content, policy=default)
+
+
+def _facts(houses: Demo, arrival: Arrival, lang: str) -> dict[str, Any]:
+    """All of it as one JSON value."""
+    from posthouse.message import fields, split, unfold
+
+    headers = [
+        {"name": field.name.decode("utf-8", "replace"), "value": unfold(field.value).decode("utf-8", "replace").strip()}
+        for field in fields(split(arrival.content).headers)
+    ]
+    return {
+        "delivered": True,
+        "mailbox": arrival.mailbox,
+        "dialogues": [
+            {
+                "name": dialogue.where,
+                "lines": [
+                    {name: value for name, value in said._asdict().items() if value}
+                    for said in annotate([(line.who, line.text) for line in dialogue.lines], lang)
+                ],
+            }
+            for dialogue in houses.dialogues
+        ],
+        "message": {
+            "queue_id": arrival.entry.queue_id,
+            "sender": arrival.entry.sender,
+            "size": arrival.entry.size,
+            "headers": headers,
+            "raw": arrival.content.decode("utf-8", "replace"),
+        },
+    }

@@ -1,0 +1,206 @@
+"""A dialogue for people: each line with who said it, and beside or under it what it means.
+
+``annotate`` joins the lines of one reply (RFC 5321 §4.2.1) and explains it once, at its last line, in the words of
+``words.codes``; commands are explained by their verb.  ``show`` draws the result.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import click
+
+from posthouse.cli.output import coloured, safe, width_of
+
+__all__ = ["Live", "Said", "annotate", "show"]
+
+_REPLY = re.compile(r"([2-5][0-9]{2})(?:([- ])(?:([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: |\Z))?(.*))?", re.DOTALL)
+
+_VERBS = {
+    "HELO": ("The sending SMTP names itself.", "发送方报上自己的主机名。"),
+    "EHLO": (
+        "The sending SMTP names itself and asks which extensions there are.",
+        "发送方报上主机名，并询问支持哪些扩展。",
+    ),
+    "LHLO": (
+        "The same as EHLO, in LMTP: one answer per recipient will follow.",
+        "LMTP 中的 EHLO：之后每个收信人各有一个应答。",
+    ),
+    "MAIL": (
+        "A new message begins: this is where failures are reported to.",
+        "开始一封新邮件：投递失败的通知发往此地址。",
+    ),
+    "RCPT": ("One recipient; said once for each.", "一个收信人；每个收信人各说一次。"),
+    "DATA": ("The content is about to come.", "即将发送邮件内容。"),
+    "BDAT": (
+        "Content follows, counted in octets, so that no dot has to end it.",
+        "随后是按字节计数的内容，不需要用点号结束。",
+    ),
+    "RSET": ("Forget the message that was begun.", "放弃当前邮件。"),
+    "NOOP": ("Nothing; are you there?", "不做任何事，只确认对方在线。"),
+    "VRFY": ("Does this mailbox exist?", "询问邮箱是否存在。"),
+    "EXPN": ("Who is on this list?", "询问邮件列表的成员。"),
+    "HELP": ("Which commands are there?", "询问可用的命令。"),
+    "QUIT": ("Goodbye.", "结束会话。"),
+    ".": ("A dot on a line of its own: the content ends here.", "单独一行的点号：内容到此结束。"),
+}
+_EXTENSIONS = {
+    "PIPELINING": (
+        "Commands may be sent without waiting for each reply (RFC 2920).",
+        "可以连续发送命令，不必逐条等待应答（RFC 2920）。",
+    ),
+    "SIZE": ("The largest message taken here, in octets (RFC 1870).", "此处接受的最大邮件字节数（RFC 1870）。"),
+    "8BITMIME": ("The body may have octets over 127 (RFC 6152).", "正文可以含有大于 127 的字节（RFC 6152）。"),
+    "SMTPUTF8": (
+        "Addresses and header fields may be in any script (RFC 6531).",
+        "地址和头字段可以使用任何文字（RFC 6531）。",
+    ),
+    "CHUNKING": ("BDAT is understood (RFC 3030).", "支持 BDAT 命令（RFC 3030）。"),
+    "BINARYMIME": (
+        "The body may be any octets, sent with BDAT (RFC 3030).",
+        "正文可以是任意字节，用 BDAT 发送（RFC 3030）。",
+    ),
+    "ENHANCEDSTATUSCODES": (
+        "Replies carry codes like 5.1.1 (RFC 2034).",
+        "应答带有 5.1.1 这样的增强状态码（RFC 2034）。",
+    ),
+    "DSN": ("Reports of delivery may be asked for (RFC 3461).", "可以要求投递状态通知（RFC 3461）。"),
+    "LIMITS": (
+        "Limits of this receiver, such as recipients of one message (RFC 9422).",
+        "接收方的限制，如每封邮件的收信人数（RFC 9422）。",
+    ),
+    "STARTTLS": ("The channel can be encrypted (RFC 3207).", "可以加密连接（RFC 3207）。"),
+    "AUTH": ("The sender can prove who it is (RFC 4954).", "发送方可以验证身份（RFC 4954）。"),
+    "REQUIRETLS": (
+        "The whole way of a message can be required to be encrypted (RFC 8689).",
+        "可以要求邮件全程加密（RFC 8689）。",
+    ),
+    "HELP": ("HELP is answered.", "支持 HELP 命令。"),
+}
+_NAMED = (
+    "It gives its own name; each further line is an extension it offers.",
+    "报出自己的名称；其后每行是一个支持的扩展。",
+)
+_OVER = "the end of the content"
+_CONTENT = ("The letter itself: header fields, an empty line, the text.", "邮件本身：头字段、一个空行、正文。")
+
+
+class Said(NamedTuple):
+    """One line: ``who`` is "S" (the sending SMTP) or "R" (the receiving one); ``explanation`` is "" where the line's
+    meaning stands at a later one."""
+
+    who: str
+    text: str
+    explanation: str = ""
+
+
+class Live:
+    """Explains a dialogue line by line as it happens.
+
+    Commands may be sent in groups (RFC 2920), so each reply is matched with the oldest command that waits for one.
+    """
+
+    def __init__(self, lang: str) -> None:
+        self._lang = lang
+        self._lines: list[str] = []  # of the reply that is being said
+        self._owed = deque([""])  # what waits for a reply: verbs, and _OVER for the content's end; first the greeting
+        self._last = ""  # what was answered last, for LMTP's further replies to one content
+
+    def __call__(self, who: str, text: str) -> Said:
+        """The next line."""
+        if who == "S":
+            return Said(who, text, self._command(text))
+        self._lines.append(text)
+        match = _REPLY.match(text)
+        last = match is None or match[2] != "-"
+        to = self._owed[0] if self._owed else self._last
+        explanation = ""
+        if to in ("EHLO", "LHLO") and match is not None and match[1] == "250":
+            explanation = self._offered(match[4] or "", first=len(self._lines) == 1)
+        elif last:
+            explanation = self._reply(self._lines, over=to == _OVER)
+        if last:
+            self._lines = []
+            self._last = self._owed.popleft() if self._owed else to
+        return Said(who, text, explanation)
+
+    def _offered(self, text: str, *, first: bool) -> str:
+        """A line of EHLO's reply."""
+        known = _NAMED if first else _EXTENSIONS.get(text.partition(" ")[0].upper())
+        return known[self._lang == "zh"] if known else ""
+
+    def _command(self, text: str) -> str:
+        if text.startswith("("):
+            if self._owed and self._owed[-1] == "BDAT":
+                self._owed[-1] = _OVER
+            elif not self._owed:
+                self._owed.append(_OVER)
+            return _CONTENT[self._lang == "zh"]
+        verb, _, argument = text.partition(" ")
+        verb = verb.upper()
+        if verb == "BDAT" and not argument.upper().endswith("LAST"):
+            self._owed.append("BDAT, more")
+        elif verb != ".":
+            self._owed.append(verb)
+        known = _VERBS.get(verb)
+        return known[self._lang == "zh"] if known else ""
+
+    def _reply(self, lines: list[str], *, over: bool) -> str:
+        from posthouse.words import Reply
+        from posthouse.words.codes import sentence
+
+        match = _REPLY.match(lines[0])
+        if match is None:
+            return ""
+        reply = Reply(int(match[1]), match[3] or "", match[4] or "")
+        return sentence(reply, self._lang, content_over=over)
+
+
+def annotate(lines: Iterable[tuple[str, str]], lang: str = "en") -> list[Said]:
+    """Each line of a dialogue with its explanation in ``lang``."""
+    explain = Live(lang)
+    return [explain(who, text) for who, text in lines]
+
+
+#: Columns for what is said, and the least that an explanation beside it needs; with less it stands below.
+_SAID, _LEAST = 46, 40
+
+
+def show(said: Said, *, width: int | None = None) -> None:
+    """Print one line with its explanation: in a column beside it, or below where ``width`` columns (the terminal's)
+    are too few."""
+    colours = coloured()
+    if width is None:
+        import shutil
+
+        width = shutil.get_terminal_size((120, 24)).columns
+    line = f"{said.who}: {safe(said.text)}"
+    room = width - _SAID - 2
+    beside = room >= _LEAST
+    parts = _wrapped(said.explanation, room if beside else max(20, width - 6))
+    rows = [line]
+    explained = [""]
+    if beside and parts and width_of(line) <= _SAID:
+        explained = [parts.pop(0)]
+    rows += [""] * len(parts)
+    explained += parts
+    for row, part in zip(rows, explained, strict=True):
+        gap = " " * (_SAID + 2 - width_of(row)) if beside else "      "
+        if colours:
+            row = click.style(row, fg="green" if said.who == "S" else "cyan") if row else row
+            part = click.style(part, dim=True) if part else part
+        click.echo(f"{row}{gap}{part}" if part else row, color=colours)
+
+
+def _wrapped(text: str, columns: int) -> list[str]:
+    """``text`` in lines of at most ``columns``; Chinese may be broken anywhere, other words at spaces."""
+    lines, line = [], ""
+    for word in re.findall(r"[\u2e80-\uffdc]|[^\s\u2e80-\uffdc]+\s*|\s+", text):
+        if line and width_of(line + word.rstrip()) > columns:
+            lines.append(line.rstrip())
+            line = ""
+        line += word
+    return [*lines, line.rstrip()] if line.strip() else lines

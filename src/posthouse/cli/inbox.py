@@ -1,0 +1,96 @@
+"""``posthouse inbox``: the letters that were delivered into the spool's own mailboxes."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from posthouse.cli.house import configured, operate, run, with_house
+from posthouse.cli.output import as_json as print_json
+from posthouse.cli.output import aware, octets, safe, table, with_json
+
+__all__ = ["inbox"]
+
+
+@click.group(short_help="Read what was delivered into the local inboxes.")
+def inbox() -> None:
+    """Read what was delivered into the local inboxes."""
+
+
+@inbox.command("summary", short_help="Show the inboxes and how much is in them.")
+@with_house
+@with_json
+def summary(config_file: str | None, data_dir: str | None, as_json: bool) -> None:
+    """Show the inboxes and how much is in them."""
+    found = operate("inbox summary", configured(config_file, data_dir))
+    if as_json:
+        print_json(found)
+        return
+    table(
+        ("INBOX", "LETTERS", "SIZE"),
+        ((each.name, each.messages, octets(each.octets)) for each in found),
+        empty="There is no letter in any inbox.",
+        styles="green",
+    )
+
+
+@inbox.command("list", short_help="Show the letters in the inboxes, oldest first.")
+@click.argument("inbox", default="")
+@click.option("--limit", default=1000, show_default=True, type=click.IntRange(1), help="How many at most.")
+@with_house
+@with_json
+def list_(inbox: str, limit: int, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
+    """Show the letters in the inboxes, oldest first; or those of one INBOX (an address)."""
+    found = operate("inbox list", configured(config_file, data_dir), inbox=inbox.casefold(), limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    table(
+        ("NO", "INBOX", "RECEIVED", "SIZE", "FROM", "SUBJECT"),
+        (
+            (
+                each.number,
+                each.inbox,
+                aware(each.received),
+                octets(each.size),
+                each.written_by or each.sender or "<>",
+                each.subject,
+            )
+            for each in found
+        ),
+        empty="There is no letter.",
+        styles="bold green dim - cyan -",
+    )
+
+
+@inbox.command("show", short_help="Show one letter as it was delivered.")
+@click.argument("number", type=click.IntRange(1))
+@click.option("--raw", is_flag=True, help="Its octets, exactly.")
+@with_house
+@with_json
+def show(number: int, raw: bool, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
+    """Show one letter as it was delivered: its header fields and its body, undecoded."""
+    found = operate("inbox show", configured(config_file, data_dir), number=number)
+    if as_json:
+        print_json(found)
+    elif raw:
+        sys.stdout.buffer.write(found.raw if found.raw is not None else found.text.encode())
+    else:
+        click.echo(safe(found.text.replace("\r\n", "\n")), nl=not found.text.endswith("\n"))
+
+
+@inbox.command("delete", short_help="Delete letters from the inboxes.")
+@click.argument("number", type=click.IntRange(1), nargs=-1, required=True)
+@with_house
+@with_json
+def delete(number: tuple[int, ...], config_file: str | None, data_dir: str | None, as_json: bool) -> int:
+    """Delete letters, by their numbers, for good."""
+    from posthouse.service.letters import delete_letters
+
+    gone = run(delete_letters(configured(config_file, data_dir), number))
+    if as_json:
+        print_json({"deleted": gone})
+    else:
+        click.echo(f"{gone} deleted" + ("" if gone == len(set(number)) else f", {len(set(number)) - gone} not there"))
+    return 0 if gone else 65

@@ -1,0 +1,57 @@
+"""``posthouse run``: the daemon."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from posthouse.cli import house
+from posthouse.cli.output import say
+
+if TYPE_CHECKING:
+    from posthouse.service.wiring import House
+
+__all__ = ["run"]
+
+
+@click.command(short_help="Run the daemon; without a configuration it catches all mail.")
+@click.option(
+    "--log", type=click.Choice(["text", "json"]), help="The form of log lines; else as the configuration says."
+)
+@house.with_house
+def run(config_file: str | None, data_dir: str | None, log: str | None) -> None:
+    """Run the daemon.
+
+    Without a configuration everything that is sent to 127.0.0.1:1025 is taken, for anybody, into local inboxes, and
+    nothing leaves this machine. SIGTERM (or Ctrl-C) ends it in order: no new sessions, those under way finish or hear
+    421. A second signal ends it at once; what was answered 250 is safe either way.
+    """
+    from posthouse.service.wiring import serve
+
+    config = house.configured(config_file, data_dir)
+    if log is not None:
+        from msgspec.structs import replace
+
+        config = replace(config, log=replace(config.log, format=log))
+    os.makedirs(config.data_dir, mode=0o700, exist_ok=True)
+
+    def ready(opened: House) -> None:
+        _tell(opened, plain=config_file is None, data_dir=data_dir)
+
+    house.run(serve(config, ready=ready))
+
+
+def _tell(opened: House, *, plain: bool, data_dir: str | None) -> None:
+    """Where it listens, how to send, how to read."""
+    for name, place in opened.endpoints.items():
+        kind = next(each.kind for each in opened.config.listener if each.name == name)
+        say(f"listening on {place} ({name})" if name == kind else f"listening on {place} ({kind}, {name})", "green")
+    if plain:
+        where = f" --data-dir {data_dir}" if data_dir else ""
+        place = next(iter(opened.endpoints.values()))
+        say("Everything sent here is caught, for anybody; nothing leaves this machine.")
+        say(f"send:  posthouse send --server smtp://{place} --from you@sohu.com --to me@sina.com --text hello")
+        say(f"read:  posthouse inbox list{where}")
+    say(f"mail is kept in {opened.config.data_dir}; Ctrl-C ends it in order")

@@ -1,0 +1,258 @@
+"""``posthouse send``: a letter from the command line, with an outcome for each recipient."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from posthouse.cli import exits, language
+from posthouse.cli.dialogue import Live, Said, show
+from posthouse.cli.house import run
+from posthouse.cli.output import as_json as print_json
+from posthouse.cli.output import live, safe, say, with_json, with_lang
+
+if TYPE_CHECKING:
+    from posthouse.words import Content, Envelope, Outcome
+
+__all__ = ["send"]
+
+#: Where `posthouse run` without a configuration listens.
+_DAEMON = "smtp://127.0.0.1:1025"
+#: Octets from which progress is shown, on a terminal.
+_BIG = 4_194_304
+_COLOURS = {"delivered": "green", "deferred": "yellow", "failed": "red", "ambiguous": "magenta"}
+
+
+@click.command(short_help="Compose a letter, or take a ready one, and send it.")
+@click.option(
+    "--from", "sender", metavar="ADDRESS", help="Who writes; with --raw, the envelope's sender (<> for none)."
+)
+@click.option("--to", multiple=True, metavar="ADDRESS", help="Who receives; may be repeated, or hold several.")
+@click.option("--cc", multiple=True, metavar="ADDRESS", help="Who receives a copy.")
+@click.option("--bcc", multiple=True, metavar="ADDRESS", help="Who receives a copy that the letter does not mention.")
+@click.option("--subject", default="", help="The subject, in any script.")
+@click.option("--text", help="The text.")
+@click.option("--text-file", metavar="FILE", help="A file with the text, in UTF-8; - for standard input.")
+@click.option("--html", help="The same text as HTML, or @FILE.")
+@click.option("--attach", multiple=True, metavar="FILE", help="A file that travels along; may be repeated.")
+@click.option("--header", multiple=True, metavar="'NAME: VALUE'", help="A further header field; may be repeated.")
+@click.option("--raw", metavar="FILE", help="Send this ready message instead; - for standard input.")
+@click.option(
+    "--server", metavar="URL", help=f"smtp://host:port or lmtp://host:port; else {_DAEMON}, the local daemon."
+)
+@click.option("--direct", is_flag=True, help="Deliver to the mail exchangers of each recipient's domain.")
+@click.option("--transcript", is_flag=True, help="Show the dialogue, each line explained.")
+@with_lang
+@with_json
+def send(**given: Any) -> int:
+    """Compose a letter, or take a ready one with --raw, and send it.
+
+    One line tells what became of each recipient. The exit code is 0 if all were delivered, 75 if some were put off, 69
+    if some failed. Nothing is tried again: for that, hand the letter to a daemon.
+    """
+    if given["server"] and given["direct"]:
+        raise click.UsageError("give --server or --direct, not both")
+    if not given["sender"]:
+        raise click.UsageError("say who writes: --from ADDRESS")
+    if not (given["to"] or given["cc"] or given["bcc"]):
+        raise click.UsageError("say who receives: --to ADDRESS")
+    envelope, content = _raw(given) if given["raw"] else _composed(given)
+    said: list[Said] = []
+    outcomes = run(_send(given, envelope, content, said))
+    if given["as_json"]:
+        print_json(_facts(outcomes, said if given["transcript"] else None))
+    else:
+        for outcome in outcomes:
+            say(_sentence(outcome), _COLOURS[outcome.result.value])
+    return _code(outcomes)
+
+
+async def _send(given: dict[str, Any], envelope: Envelope, content: Content, said: list[Said]) -> Sequence[Outcome]:
+    from posthouse.client.submit import parse_server
+    from posthouse.service import outbound
+    from posthouse.words import Unreachable
+
+    explain = Live(language(given["lang"]))
+
+    def hear(who: str, text: str) -> None:
+        line = explain(who, text)
+        said.append(line)
+        if not given["as_json"]:
+            show(line)
+
+    transcript = hear if given["transcript"] else None
+    with _progress(content) as watched:
+        if given["direct"]:
+            return await outbound.direct(envelope, watched, transcript=transcript)
+        server = parse_server(given["server"] or _DAEMON)
+        try:
+            return await outbound.to_server(server, envelope, watched, transcript=transcript)
+        except Unreachable as error:
+            if given["server"]:
+                raise
+            hint = "start the local daemon with `posthouse run`, or name a server with --server"
+            raise exits.Failed(f"{error}; {hint}", exits.UNAVAILABLE) from error
+
+
+# What is sent --------------------------------------------------------------------------------------------------------
+
+
+def _composed(given: dict[str, Any]) -> tuple[Envelope, Content]:
+    from datetime import datetime
+    from secrets import token_hex
+
+    from posthouse.message import Attachment, compose, parse_mailboxes
+    from posthouse.words import Bytes
+
+    if given["text"] is not None and given["text_file"] is not None:
+        raise click.UsageError("give --text or --text-file, not both")
+    text, html = given["text"], given["html"]
+    if given["text_file"] is not None:
+        text = _decoded(given["text_file"])
+    if html is not None and html.startswith("@"):
+        html = _decoded(html[1:])
+    now = datetime.now().astimezone()
+    writer = parse_mailboxes(given["sender"], "From")
+    domain = writer[0].address.domain if writer else ""
+    if not domain.isascii() or domain.startswith("["):
+        domain = "posthouse.invalid"
+    made = compose(
+        from_=given["sender"],
+        to=given["to"],
+        cc=given["cc"],
+        bcc=given["bcc"],
+        subject=given["subject"],
+        text=text if text is not None or html is not None else "",
+        html=html,
+        attachments=[Attachment(os.path.basename(path), _read(path)) for path in given["attach"]],
+        headers=[_header(line) for line in given["header"]],
+        date=now,
+        message_id=f"{now:%Y%m%d%H%M%S}.{token_hex(8)}@{domain or 'posthouse.invalid'}",
+        utf8=True,
+    )
+    return made.envelope, Bytes(made.content)
+
+
+def _header(line: str) -> tuple[str, str]:
+    name, colon, value = line.partition(":")
+    if not colon:
+        raise click.UsageError(f"--header {line!r} has no colon; write it like 'X-Note: hello'")
+    return name.strip(), value.strip()
+
+
+def _raw(given: dict[str, Any]) -> tuple[Envelope, Content]:
+    """A ready message: its octets as they are, but for line ends, which must be CRLF on the wire."""
+    from posthouse.message import needs, parse_mailboxes, to_crlf
+    from posthouse.words import Body, Bytes, Envelope, Recipient
+
+    unwanted = [name for name in ("subject", "text", "text_file", "html", "attach", "header") if given[name]]
+    if unwanted:
+        raise click.UsageError(f"--raw is a ready message, so --{unwanted[0].replace('_', '-')} cannot change it")
+    data = _read(given["raw"])
+    content = to_crlf(data)
+    if content and not content.endswith(b"\r\n"):
+        content += b"\r\n"
+    if content != data and not given["as_json"]:
+        click.echo("line ends were made CRLF, as mail needs them", err=True)
+    asks = needs([content])
+    sender = None
+    if given["sender"].strip() != "<>":
+        found = parse_mailboxes(given["sender"], "--from")
+        if len(found) != 1:
+            raise click.UsageError("--from must name one address, or <>")
+        sender = found[0].address
+    every = [each.address for group in ("to", "cc", "bcc") for each in parse_mailboxes(given[group], f"--{group}")]
+    utf8 = asks.utf8_headers or any(not address.local.isascii() for address in (sender, *every) if address is not None)
+    body = Body.BINARYMIME if asks.binary else Body.EIGHTBITMIME if asks.eightbit else Body.SEVENBIT
+    recipients = tuple(map(Recipient, dict.fromkeys(every)))
+    return Envelope(sender, recipients, body=body, smtputf8=utf8, size=len(content)), Bytes(content)
+
+
+def _read(path: str) -> bytes:
+    if path == "-":
+        return sys.stdin.buffer.read()
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise exits.Failed(f"{path} cannot be read: {error.strerror}; name another file", exits.NOINPUT) from error
+
+
+def _decoded(path: str) -> str:
+    try:
+        return _read(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise exits.Failed(f"{path} is not UTF-8 (octet {error.start}); save it as UTF-8", exits.DATAERR) from error
+
+
+# What is told --------------------------------------------------------------------------------------------------------
+
+
+class _Watched:
+    """Content that tells how far it has been read."""
+
+    def __init__(self, content: Content, told: Any) -> None:
+        self._content = content
+        self._told = told
+
+    @property
+    def size(self) -> int:
+        return self._content.size
+
+    def chunks(self, at_most: int = 262_144) -> Iterator[bytes]:
+        for chunk in self._content.chunks(min(at_most, 262_144)):
+            yield chunk
+            self._told(len(chunk))
+
+
+@contextlib.contextmanager
+def _progress(content: Content) -> Iterator[Content]:
+    """Shows progress for a big message, on a terminal."""
+    if content.size < _BIG or not live():
+        yield content
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("sending"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as drawn:
+        task = drawn.add_task("sending", total=content.size)
+        yield _Watched(content, lambda number: drawn.advance(task, number))
+
+
+def _sentence(outcome: Outcome) -> str:
+    said = str(outcome.reply) if outcome.reply is not None and outcome.peer else outcome.reason
+    peer = f" [{outcome.peer}]" if outcome.peer and outcome.reply is not None else ""
+    return safe(f"{outcome.recipient.address}: {outcome.result.value}: {said or outcome.reason}{peer}")
+
+
+def _facts(outcomes: Sequence[Outcome], said: Sequence[Said] | None) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "outcomes": [
+            {
+                "recipient": str(each.recipient.address),
+                "result": each.result.value,
+                "code": each.reply.code if each.reply is not None else None,
+                "enhanced": each.reply.enhanced if each.reply is not None else "",
+                "reply": str(each.reply) if each.reply is not None else "",
+                "reason": each.reason,
+                "peer": each.peer,
+            }
+            for each in outcomes
+        ]
+    }
+    if said is not None:
+        facts["transcript"] = [{"who": s.who, "text": s.text, "explanation": s.explanation} for s in said]
+    return facts
+
+
+def _code(outcomes: Sequence[Outcome]) -> int:
+    results = {outcome.result.value for outcome in outcomes}
+    if "failed" in results:
+        return exits.UNAVAILABLE
+    return exits.OK if results <= {"delivered"} else exits.TEMPFAIL

@@ -1,0 +1,96 @@
+"""``posthouse sink``: a receiver that counts and drops, and fails on demand."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from posthouse.cli.house import run, signals
+from posthouse.cli.output import as_json as print_json
+from posthouse.cli.output import live, octets, say, with_json
+
+if TYPE_CHECKING:
+    from posthouse.service.sink import Sink
+
+__all__ = ["sink"]
+
+
+@click.command(short_help="Receive mail, count it and drop it; fail on demand.")
+@click.option("--bind", default="127.0.0.1:2525", show_default=True, metavar="HOST:PORT", help="Where to listen.")
+@click.option("--lmtp", is_flag=True, help="Speak LMTP: one answer for each recipient.")
+@click.option(
+    "--fail", multiple=True, metavar="STAGE:CODE[@SHARE]", help="Refuse; rcpt:450@0.1 is every tenth recipient."
+)
+@click.option("--drop", multiple=True, metavar="STAGE[@SHARE]", help="Cut the connection.")
+@click.option(
+    "--delay", multiple=True, metavar="[STAGE:]SECONDS[@SHARE]", help="Answer late; without a stage, at the end."
+)
+@click.option("--messages", type=click.IntRange(1), help="End after so many messages.")
+@with_json
+def sink(
+    bind: str,
+    lmtp: bool,
+    fail: tuple[str, ...],
+    drop: tuple[str, ...],
+    delay: tuple[str, ...],
+    messages: int | None,
+    as_json: bool,
+) -> None:
+    """Receive mail, count it and drop it, until SIGTERM or Ctrl-C.
+
+    Nothing is stored: this is the other end for tests and measurements, never a place for real mail. Faults happen at
+    a stage: connect, helo, mail, rcpt, data (before the content), end (after it). Those given first are tried first:
+    delays, then drops, then failures.
+    """
+    from posthouse.service.sink import parse_delay, parse_drop, parse_fail
+
+    faults = [*map(parse_delay, delay), *map(parse_drop, drop), *map(parse_fail, fail)]
+    run(_sink(bind, lmtp, faults, messages, as_json))
+
+
+async def _sink(bind: str, lmtp: bool, faults: list[Any], messages: int | None, as_json: bool) -> None:
+    from posthouse.service.sink import open_sink
+
+    loop = asyncio.get_running_loop()
+    with signals() as stop:
+        sink, place = await open_sink(bind, lmtp=lmtp, faults=faults)
+        say(f"listening on {place}; what arrives is counted and dropped", "green", err=as_json)
+        begun = loop.time()
+        if messages is not None:
+            sink.when(messages, stop.set)
+        shown = asyncio.ensure_future(_count(sink)) if live() else None
+        await stop.wait()
+        seconds = loop.time() - begun
+        if shown is not None:
+            shown.cancel()
+        await sink.stop()
+    counts = sink.counts
+    if as_json:
+        print_json({**counts._asdict(), "seconds": round(seconds, 3)})
+        return
+    say(_sentence(sink))
+
+
+def _sentence(sink: Sink) -> str:
+    counts = sink.counts
+    parts = [
+        f"{counts.messages} messages",
+        f"{counts.recipients} recipients",
+        f"{octets(counts.octets)}",
+        f"{counts.connections} connections",
+    ]
+    if counts.refused or counts.dropped:
+        parts += [f"{counts.refused} refusals", f"{counts.dropped} connections cut"]
+    return ", ".join(parts)
+
+
+async def _count(sink: Sink) -> None:
+    """The counting line, on a terminal, once a second."""
+    before = 0
+    while True:
+        await asyncio.sleep(1.0)
+        now = sink.counts.messages
+        click.echo(f"\r\x1b[K{_sentence(sink)}; {now - before}/s", nl=False, err=True)
+        before = now

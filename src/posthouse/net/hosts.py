@@ -1,0 +1,49 @@
+"""Asking the system what a host is called by: its own hosts file, DNS settings and order of preference.
+
+For those who send by hand to a server they name (``localhost``, ``mail.example.org``); the relay asks the DNS itself
+(``net.resolver``), because it must tell "no such name" from "no answer just now" for certain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from posthouse.net.stream import Endpoint
+from posthouse.words import TimedOut, Unreachable
+
+__all__ = ["NoSuchHost", "addresses_of"]
+
+# What getaddrinfo says when the name servers could not be asked, or not now.
+_NOT_NOW = frozenset((socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_SYSTEM, socket.EAI_MEMORY))
+
+
+class NoSuchHost(Unreachable):
+    """The system knows no address for this name."""
+
+
+async def addresses_of(host: str, port: int, *, timeout: float = 30.0) -> list[Endpoint]:
+    """Where ``host`` (a name, or an IP address with or without brackets) is, in the system's order; never empty.
+
+    Raises ``NoSuchHost`` if it has no address, ``TimedOut`` after ``timeout`` seconds, ``Unreachable`` if the system
+    cannot say now.
+    """
+    name = host.removeprefix("[").removesuffix("]").removeprefix("IPv6:")
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(timeout):
+            found = await loop.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    except TimeoutError as error:
+        raise TimedOut(f"the system did not say within {timeout:g} seconds where {host} is") from error
+    except UnicodeError as error:
+        raise NoSuchHost(f'"{host}" cannot be the name of a host') from error
+    except socket.gaierror as error:
+        if error.errno in _NOT_NOW:
+            raise Unreachable(f"the system cannot say now where {host} is: {error.strerror}") from error
+        raise NoSuchHost(f"there is no host {host}: {error.strerror}") from error
+    except OSError as error:
+        raise Unreachable(f"the system cannot say now where {host} is: {error.strerror or error}") from error
+    places = dict.fromkeys(Endpoint(str(address[0]), int(address[1])) for _, _, _, _, address in found)
+    if not places:
+        raise NoSuchHost(f"{host} has no address")
+    return list(places)

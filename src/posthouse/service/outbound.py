@@ -1,0 +1,137 @@
+"""Sending one message without a daemon and without a queue: to a server that is named, or straight to the recipients'
+mail exchangers.
+
+Nothing is kept here.  Whoever calls hears an outcome for each recipient and decides; what was deferred is not tried
+again.  ``direct`` goes the relay's own way (``relay.SmtpDeliverer``), so null MX, address literals, down-conversion and
+the order of exchanges are as they are in a relay.
+"""
+
+from __future__ import annotations
+
+from random import SystemRandom
+from typing import Final
+
+from posthouse.client import Timeouts
+from posthouse.client.load import Load, Plan
+from posthouse.client.submit import ServerAddress, submit
+from posthouse.net import CachingResolver, DnsResolver, Resolver, SocketNetwork, SystemClock
+from posthouse.protocol import Transcript
+from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_mailbox
+from posthouse.relay import Job, SmtpDeliverer
+from posthouse.service.names import machine_name
+from posthouse.spool import Message
+from posthouse.words import Address, Bytes, Content, Envelope, Outcome, Recipient, Reply, Result, SettingError
+
+__all__ = ["PATIENCE", "direct", "filler", "measure", "to_server"]
+
+#: Somebody is watching: shorter than what a relay allows, and still within reason for a busy server (seconds).
+PATIENCE: Final = Timeouts(connect=30.0, greeting=60.0, command=60.0, data=120.0, block=180.0, final=600.0, quit=2.0)
+
+
+async def to_server(
+    server: ServerAddress, envelope: Envelope, content: Content, *, transcript: Transcript | None = None
+) -> tuple[Outcome, ...]:
+    """Hand the message to ``server``.  Raises as ``client.submit``."""
+    return await submit(
+        server,
+        envelope,
+        content,
+        network=SocketNetwork(),
+        clock=SystemClock(),
+        hostname=machine_name(),
+        timeouts=PATIENCE,
+        transcript=transcript,
+    )
+
+
+async def direct(
+    envelope: Envelope,
+    content: Content,
+    *,
+    transcript: Transcript | None = None,
+    resolver: Resolver | None = None,
+    port: int = 25,
+) -> tuple[Outcome, ...]:
+    """Deliver the message to the mail exchangers of each recipient's domain; one session for each domain."""
+    clock = SystemClock()
+    deliverer = SmtpDeliverer(
+        resolver or CachingResolver(DnsResolver(), clock),
+        network=SocketNetwork(),
+        clock=clock,
+        random=SystemRandom(),
+        hostname=machine_name(),
+        port=port,
+        timeouts=PATIENCE,
+        transcript=transcript,
+        idle=0.0,
+    )
+    message = Message("", envelope, clock.time(), content.size)
+    outcomes: dict[int, Outcome] = {}
+    domains: dict[str, list[int]] = {}
+    for number, recipient in enumerate(envelope.recipients):
+        domain = _ascii(recipient)
+        if domain:
+            domains.setdefault(domain, []).append(number)
+        else:
+            reply = Reply(550, "5.1.2", "not a domain that the DNS can have")
+            outcomes[number] = Outcome(recipient, Result.FAILED, reply, reply.text)
+    try:
+        for domain, numbers in domains.items():
+            job = Job(message, tuple(envelope.recipients[number] for number in numbers), content)
+            outcomes.update(zip(numbers, await deliverer.deliver(job, domain), strict=True))
+    finally:
+        await deliverer.close()
+    return tuple(outcomes[number] for number in range(len(envelope.recipients)))
+
+
+def _ascii(recipient: Recipient) -> str:
+    """The recipient's domain in A-labels and lower case, or ""."""
+    try:
+        return domain_to_ascii(recipient.address.domain).lower()
+    except GrammarError:
+        return ""
+
+
+def measure(
+    server: ServerAddress,
+    *,
+    sender: str,
+    recipient: str,
+    recipients: int,
+    size: int,
+    messages: int,
+    connections: int,
+    reconnect: bool,
+) -> Load:
+    """A load of ``messages`` equal messages of ``size`` octets, ready to run.  With several ``recipients`` they are
+    numbered: ``sink-1@…``.  Raises ``SettingError`` for an address that is none."""
+    writer, reader = _mailbox(sender, "--from"), _mailbox(recipient, "--to")
+    readers = (
+        [reader]
+        if recipients == 1
+        else [Address(f"{reader.local}-{number}", reader.domain) for number in range(1, recipients + 1)]
+    )
+    content = Bytes(filler(str(writer), str(reader), size))
+    plan = Plan(Envelope(writer, tuple(map(Recipient, readers))), content, messages, connections, reconnect)
+    return Load(server, plan, network=SocketNetwork(), clock=SystemClock(), hostname=machine_name(), timeouts=PATIENCE)
+
+
+def _mailbox(text: str, where: str) -> Address:
+    try:
+        return parse_mailbox(text)
+    except GrammarError as error:
+        raise SettingError(f'"{text}" is no mailbox: {error}', where=where, remedy="write user@domain") from error
+
+
+def filler(sender: str, recipient: str, size: int) -> bytes:
+    """A message of ``size`` octets, or of its header fields if that is more: lines of printable ASCII."""
+    head = f"From: <{sender}>\r\nTo: <{recipient}>\r\nSubject: a measurement\r\n\r\n".encode()
+    line = b"All that travels here is counted, and nobody reads it: 0123456789 ABCDEF\r\n"
+    wanted = size - len(head)
+    if wanted < 2:
+        return head
+    body = line * (wanted // len(line))
+    rest = wanted - len(body)
+    if rest == 1:  # no room for a line end of its own: the last line but one gives up an octet
+        return head + body[: -len(line)] + line[:-3] + line[-2:] + b"\r\n"
+    return head + body + (line[: rest - 2] + b"\r\n" if rest else b"")
