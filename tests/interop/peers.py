@@ -92,7 +92,7 @@ class Post:
         await self.house.wait_idle()
         queue = self.house.queue
         found: dict[str, list[bytes]] = {}
-        for message in await queue.inbox():
+        for message in await queue.inbox(limit=100_000):
             kept = await queue.kept(message.number)
             assert kept is not None
             found.setdefault(message.inbox, []).append(b"".join(kept[1].chunks()))
