@@ -227,7 +227,9 @@ class Door:
             return self._no("connect", refusal)
         self._counted = True
         self._trusted = self._reception.config.trusts(self._peer.host)
-        return self._no("connect", self._reception.closed) if self._reception.listener.closed else self._reception.welcome
+        if self._reception.listener.closed:
+            return self._no("connect", self._reception.closed)
+        return self._reception.welcome
 
     def greeted(self, greet: Greet) -> Answer:
         """250 and our name; any name is taken (RFC 5321 §4.1.4)."""
