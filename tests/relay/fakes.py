@@ -8,7 +8,18 @@ from typing import NamedTuple
 
 from posthouse.relay.job import Job
 from posthouse.spool.queue import Message, Report, Settlement, State, Stored, Waiting, Work
-from posthouse.words import Address, Bytes, Content, Envelope, Outcome, Recipient, Reply, Result, StorageCorrupt
+from posthouse.words import (
+    Address,
+    Bytes,
+    Content,
+    Envelope,
+    Outcome,
+    Recipient,
+    Reply,
+    Result,
+    StorageBusy,
+    StorageCorrupt,
+)
 
 
 class Row(NamedTuple):
@@ -25,6 +36,8 @@ class FakeQueue:
         self.rows: dict[int, Row] = {}
         self.calls = {"lease": 0, "record": 0, "release": 0, "renew": 0, "next_due": 0}
         self.broken: Exception | None = None
+        self.no_renewals = False
+        self.lost: set[int] = set()  # keys whose lease another worker has now
         self.corrupt: set[str] = set()
         self._messages = 0
 
@@ -90,11 +103,15 @@ class FakeQueue:
             return
         for waiting in work.recipients:
             row = self.rows[waiting.key]
+            if waiting.key in self.lost:
+                continue
             assert row.until in (0.0, work.until), "recorded under a lease that is not the row's"
             self.rows[waiting.key] = row._replace(until=0.0)
         for settlement in settlements:
             assert settlement.key in [waiting.key for waiting in work.recipients]
             row = self.rows[settlement.key]
+            if settlement.key in self.lost:
+                continue
             waiting = row.waiting._replace(
                 state=settlement.state,
                 due=settlement.due,
@@ -106,6 +123,8 @@ class FakeQueue:
 
     async def renew(self, works: Sequence[Work], until: float) -> None:
         self._check("renew")
+        if self.no_renewals:
+            raise StorageBusy("behind")
         for work in works:
             for waiting in work.recipients:
                 row = self.rows[waiting.key]

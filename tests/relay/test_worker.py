@@ -496,6 +496,51 @@ def test_leases_are_renewed_while_an_attempt_or_the_line_takes_long() -> None:
     assert len(deliverer.jobs) == 2
 
 
+def test_who_stood_in_line_when_the_lease_ran_out_is_asked_for_again() -> None:
+    deliverer = FakeDeliverer(hold=True)
+
+    async def story(house: House) -> None:
+        house.queue.no_renewals = True
+        house.arrive("first@sina.com")
+        house.arrive("second@sina.com")
+        await house.clock.advance(299)
+        assert len(deliverer.jobs) == 1
+        for row in list(house.queue.rows.values()):  # another worker took both over, and has the second still
+            house.queue.rows[row.waiting.key] = row._replace(until=house.clock.time() + 500)
+        await house.clock.advance(2)
+        deliverer.answer = Result.DEFERRED
+        house.queue.lost.add(1)
+        deliverer.let_go()
+        await house.clock.settle()
+        assert len(deliverer.jobs) == 1, "not ours any more"
+
+    play(lambda: House(deliverer, per_destination=1, lease=300.0), story)
+
+
+def test_a_local_deliverer_is_not_bound_by_what_protects_the_world() -> None:
+    outside, inside = FakeDeliverer(hold=True), FakeDeliverer(hold=True)
+    inside.local = True  # type: ignore[attr-defined]
+    table = Table([Rule("here.test", inside, str)], default=Rule("*", outside))
+
+    async def story(house: House) -> None:
+        for n in range(5):
+            house.arrive(f"u{n}@far{n}.test")
+        for n in range(400):
+            house.arrive(f"u{n}@here.test")
+        await house.clock.settle()
+        assert (outside.running, inside.running) == (2, 256)
+        inside.let_go()
+        await house.clock.settle()
+        assert len(inside.jobs) == 400
+        assert outside.running == 2
+        outside.let_go()
+        await house.worker.idle()
+
+    house = play(lambda: House(outside, router=table, concurrency=2), story)
+    assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
+    assert inside.most == 256
+
+
 def test_an_attempt_that_never_ends_is_ended() -> None:
     deliverer = FakeDeliverer(hold=True)
 

@@ -1,6 +1,6 @@
 """Moves mail on: where it goes, when it is tried again, who delivers it, and what is recorded of it."""
 
-from posthouse.relay.job import Deliverer, InstantDeliverer, Job, NoRoute, Route, Router
+from posthouse.relay.job import Deliverer, InstantDeliverer, Job, LocalDeliverer, NoRoute, Route, Router
 from posthouse.relay.local import DiscardDeliverer, Keeper, MailboxDeliverer
 from posthouse.relay.maildir import MaildirDeliverer, expand_path
 from posthouse.relay.nexthop import Exchange, Hops, IsSelf, NoHops, Ourselves, next_hops
@@ -20,6 +20,7 @@ __all__ = [
     "Job",
     "Keeper",
     "LmtpDeliverer",
+    "LocalDeliverer",
     "Log",
     "MailboxDeliverer",
     "MaildirDeliverer",

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 from posthouse.spool.queue import Message
 from posthouse.words import Address, Content, Envelope, Outcome, Recipient
 
-__all__ = ["Deliverer", "InstantDeliverer", "Job", "NoRoute", "Route", "Router"]
+__all__ = ["Deliverer", "InstantDeliverer", "Job", "LocalDeliverer", "NoRoute", "Route", "Router"]
 
 
 class Job(NamedTuple):
@@ -46,6 +46,13 @@ class InstantDeliverer(Deliverer, Protocol):
     def deliver_now(self, job: Job, target: str) -> Sequence[Outcome] | None:
         """As ``deliver``, without waiting for anything; None if it would have to, and then nothing was done."""
         ...
+
+
+class LocalDeliverer(Deliverer, Protocol):
+    """A deliverer that waits for our own spool only: the worker's bounds, meant for the world outside, do not bind
+    it (see ``lanes``)."""
+
+    local: bool
 
 
 class Route(NamedTuple):

@@ -40,6 +40,8 @@ class Keeper(Protocol):
 class MailboxDeliverer:
     """Keeps letters in the spool; the target of a route is the mailbox's name."""
 
+    local = True
+
     def __init__(self, queue: Keeper) -> None:
         self._queue = queue
 

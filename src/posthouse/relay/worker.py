@@ -8,8 +8,8 @@ unclaimed, when a due time comes.  A timer on the clock ends the wait; nothing p
 **Attempting.**  Recipients of a message that share a route are one attempt, one task; ``lanes`` says who may start.
 Leases are short, so that a dead worker's mail is soon another's, and renewed while an attempt takes longer.
 
-**Recording.**  An attempt's outcomes and next times are recorded in one transaction (``recorder``), and only then is
-its slot free: a slow disk slows the worker down instead of filling memory.
+**Recording.**  An attempt's outcomes and next times are recorded in one transaction (``recorder``).  Nobody waits for
+it, so that records of one instant share a sync; a slow disk stops new work once too many are under way.
 
 Memory is bounded by the limits below whatever the queue holds.
 """
@@ -33,7 +33,7 @@ from posthouse.words import LocalError, Outcome, Reply, Result, StorageCorrupt
 __all__ = ["Worker"]
 
 _BATCH = 128  # recipients leased at one time
-_MOST_IN_LINE = 1024  # attempts leased and not started
+_MOST_IN_LINE = 4096  # attempts leased and not started
 _MOST_RECORDS = 1024  # records under way
 _LONGEST_REST = 300.0  # seconds; another process on the same spool may have died without telling
 _STORAGE_REST = 5.0  # seconds before a queue that failed is asked again
@@ -137,8 +137,8 @@ class Worker:
             self._timer.cancel()
         self._give_back(self._lanes.dissolve())
         await self._wait_for_all(timeout)
-        unfinished = [attempt for attempt in self._lanes.active if not attempt.recording]
-        tasks = [attempt.task for attempt in self._lanes.active if attempt.task is not None]
+        unfinished = list(self._lanes.active)
+        tasks = [attempt.task for attempt in unfinished if attempt.task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -251,8 +251,8 @@ class Worker:
                 return
             outcomes = await self._outcomes(attempt)
             attempt.recording = True
-            # The slot is kept until the record is made; wait() leaves it going if this task is cancelled.
-            await asyncio.wait([self._recorder.record(part, ends) for part, ends in _parted(attempt, outcomes)])
+            for part, ends in _parted(attempt, outcomes):
+                self._recorder.record(part, ends)
         finally:
             for upcoming in self._lanes.leave(attempt):
                 self._start(upcoming)
