@@ -28,7 +28,7 @@ _LOCAL_SLOTS = 256
 class Attempt:
     """One message on one route: parts of leased work, which run out at ``until``, and the task that is at it."""
 
-    __slots__ = ("expired", "key", "local", "parts", "recording", "route", "task", "until")
+    __slots__ = ("expired", "key", "local", "parts", "route", "task", "until")
 
     def __init__(self, route: Route, part: Work) -> None:
         self.route = route
@@ -38,7 +38,6 @@ class Attempt:
         self.until = part.until
         self.task: asyncio.Task[None] | None = None
         self.expired = False  # took longer than any attempt may
-        self.recording = False  # the outcome is known
 
     def add(self, part: Work) -> None:
         """More recipients of the same message for the same route."""

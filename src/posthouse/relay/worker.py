@@ -250,7 +250,6 @@ class Worker:
                 self._look = True
                 return
             outcomes = await self._outcomes(attempt)
-            attempt.recording = True
             for part, ends in _parted(attempt, outcomes):
                 self._recorder.record(part, ends)
         finally:
@@ -307,7 +306,6 @@ class Worker:
             self._recorder.errand(self._renew(old, now + self._lease))
 
     async def _renew(self, attempts: Sequence[Attempt], until: float) -> None:
-        attempts = [attempt for attempt in attempts if not attempt.recording]
         before = [attempt.parts for attempt in attempts]
         for attempt in attempts:  # before the queue has done it: a record made now comes behind it
             attempt.parts = [part._replace(until=until) for part in attempt.parts]
@@ -390,6 +388,6 @@ def _parted(attempt: Attempt, outcomes: Sequence[Outcome]) -> list[tuple[Work, l
 
 
 def _expire(attempt: Attempt) -> None:
-    if attempt.task is not None and not attempt.recording:
+    if attempt.task is not None:
         attempt.expired = True
         attempt.task.cancel()
