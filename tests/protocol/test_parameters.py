@@ -59,6 +59,7 @@ def test_mail_parameters_become_typed_values(text: str, fields: dict[str, object
         ("NOTIFY=DELAY,DELAY", {"notify": Notify.DELAY}),
         ("ORCPT=rfc822;Bob@Example.org", {"orcpt": OriginalRecipient("rfc822", "Bob@Example.org")}),
         ("ORCPT=RFC822;a+2Bb@x", {"orcpt": OriginalRecipient("rfc822", "a+b@x")}),
+        ("ORCPT=rfc822;+E4+BB+BB@+E6+96+B0.cn", {"orcpt": OriginalRecipient("utf-8", "任@新.cn")}),  # Postfix
         ("ORCPT=x400;", {"orcpt": OriginalRecipient("x400", "")}),
         ("ORCPT=utf-8;é@x", {"orcpt": OriginalRecipient("utf-8", "é@x")}),
     ],
@@ -120,7 +121,9 @@ def test_bad_values_of_mail_are_501(text: str) -> None:
         "ORCPT=;a@b",
         "ORCPT=rfc[822;a@b",
         "ORCPT=rfc822;a+b",
-        "ORCPT=rfc822;+C3+A9@x",
+        "ORCPT=x400;+C3+A9@x",
+        "ORCPT=rfc822;+C3+A9+09@x",
+        "ORCPT=rfc822;+C3+A9" + "\\" * 100,  # six times as long in the form that is sent on
         "ORCPT=rfc822;é@x",
         "ORCPT=rfc822;a+0Ab",
         "ORCPT=utf-8;",

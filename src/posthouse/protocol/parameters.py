@@ -223,6 +223,9 @@ def orcpt_decode(value: str) -> OriginalRecipient:
 
     The type comes back in lower case.  A ``utf-8`` address that does not follow its syntax is kept unaltered, as
     RFC 6533 §3 demands; so is one whose ``\\x{…}`` would decode to a control character.  Raises ``GrammarError``.
+
+    An ``rfc822`` address that is xtext of UTF-8 comes back as what it should have been, ``utf-8``: Postfix (3.7) sends
+    every original recipient of SMTPUTF8 mail so, and would return the mail to its sender if that were an error.
     """
     if len(value) > _ORCPT_MOST:
         raise ParameterError("ORCPT is longer than 500 characters; leave it out")
@@ -235,6 +238,10 @@ def orcpt_decode(value: str) -> OriginalRecipient:
             raise ParameterError("ORCPT holds no address, or control characters; write ORCPT=utf-8;user@domain")
         return OriginalRecipient(kind, _unitext_decode(encoded))
     address = xtext_decode(encoded)
+    if kind == "rfc822" and not address.isascii():
+        orcpt = OriginalRecipient("utf-8", address)
+        orcpt_encode(orcpt)  # it must be possible to send it on
+        return orcpt
     if _PRINTABLE.fullmatch(address) is None:
         raise ParameterError("ORCPT of this type must be ASCII; write ORCPT=utf-8;user@domain")
     return OriginalRecipient(kind, address)
