@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 
 
@@ -14,6 +15,9 @@ def main() -> None:
             raise
         sys.stderr.write("posthouse: the command line needs click; install it with: pip install 'posthouse[daemon]'\n")
         sys.exit(69)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that cannot show a sign gets a question mark
     sys.exit(run())
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from posthouse.cli import exits, language
-from posthouse.cli.dialogue import Live, annotate, show
+from posthouse.cli.dialogue import Live, Said, annotate, show
 from posthouse.cli.house import run, signals, unless
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import coloured, safe, say, with_json, with_lang
@@ -157,34 +157,37 @@ def _directions(houses: Demo, text: dict[str, str]) -> None:
 class _Watcher:
     """Shows dialogues while they happen: a session's lines together, whenever it has come to a point of rest."""
 
+    _MOST = 200  # sessions remembered; more are shown as they are and begun anew
+
     def __init__(self, lang: str) -> None:
         self.live = False
         self._lang = lang
-        self._explaining: dict[int, Live] = {}
-        self._held: dict[int, tuple[Dialogue, list[tuple[str, str]]]] = {}
+        self._sessions: dict[int, tuple[Dialogue, Live, list[Said]]] = {}
         self._shown = 0
 
     def heard(self, dialogue: Dialogue, who: str, text: str) -> None:
         """One more line."""
-        self._held.setdefault(dialogue.number, (dialogue, []))[1].append((who, text))
-        if self.live and who == "R" and (text[:3] in ("221", "421") or "queued as" in text):
+        if dialogue.number not in self._sessions and len(self._sessions) >= self._MOST:
+            self.flush()
+            self._sessions.clear()
+        _, explain, held = self._sessions.setdefault(dialogue.number, (dialogue, Live(self._lang), []))
+        held.append(explain(who, text))
+        if (self.live and explain.resting) or len(held) >= self._MOST:
             self._show(dialogue.number)
 
     def flush(self) -> None:
         """Show all that was held back, session by session."""
-        for number in list(self._held):
+        for number in self._sessions:
             self._show(number)
 
     def _show(self, number: int) -> None:
-        dialogue, lines = self._held.pop(number)
-        if number != self._shown:
+        dialogue, _, held = self._sessions[number]
+        if held and number != self._shown:
             _heading(_name(dialogue, self._lang))
-        self._shown = number
-        explain = self._explaining.setdefault(number, Live(self._lang))
-        for who, text in lines:
-            show(explain(who, text))
-        if lines[-1][1][:3] in ("221", "421"):
-            del self._explaining[number]
+            self._shown = number
+        for said in held:
+            show(said)
+        held.clear()
 
 
 def _name(dialogue: Dialogue, lang: str) -> str:

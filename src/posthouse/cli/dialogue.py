@@ -109,6 +109,11 @@ class Live:
         self._owed = deque([""])  # what waits for a reply: verbs, and _OVER for the content's end; first the greeting
         self._last = ""  # what was answered last, for LMTP's further replies to one content
 
+    @property
+    def resting(self) -> bool:
+        """Whether the dialogue has come to a point of rest: a message was answered for, or the session is over."""
+        return not self._owed and self._last in (_OVER, "QUIT")
+
     def __call__(self, who: str, text: str) -> Said:
         """The next line."""
         if who == "S":
@@ -125,6 +130,9 @@ class Live:
         if last:
             self._lines = []
             self._last = self._owed.popleft() if self._owed else to
+            if text.startswith("421"):  # whatever was asked, it is over
+                self._owed.clear()
+                self._last = "QUIT"
         return Said(who, text, explanation)
 
     def _offered(self, text: str, *, first: bool) -> str:

@@ -1,0 +1,250 @@
+"""The commands without processes: what they take, what they print, how they fail."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from posthouse import __version__
+from posthouse.cli import COMMANDS, exits, main
+from posthouse.cli import posthouse as root
+from posthouse.service import OPERATIONS
+
+
+class Ran:
+    """What a command left behind."""
+
+    def __init__(self, code: int, out: str, err: str) -> None:
+        self.code, self.out, self.err = code, out, err
+
+
+@pytest.fixture
+def ran(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Run a command in this process, with a home of its own."""
+    for name in ("LC_ALL", "LC_MESSAGES", "POSTHOUSE_CONFIG", "POSTHOUSE_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LANG", "en_US.UTF-8")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+
+    def run(*arguments: str) -> Ran:
+        code = main(arguments)
+        told = capsys.readouterr()
+        return Ran(code, told.out, told.err)
+
+    return run
+
+
+def every_command() -> list[tuple[str, click.Command]]:
+    found = []
+    context = click.Context(root)
+    for name in root.list_commands(context):
+        command = root.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            found += [(f"{name} {each}", sub) for each, sub in command.commands.items()]
+        else:
+            found.append((name, command))
+    return found
+
+
+# The whole -----------------------------------------------------------------------------------------------------------
+
+
+def test_no_arguments_give_an_overview_of_one_screen(ran) -> None:
+    got = ran()
+    assert got.code == 0
+    assert all(name in got.out for name in COMMANDS)
+    assert len(got.out.splitlines()) <= 24
+    assert max(map(len, got.out.splitlines())) <= 120
+
+
+def test_the_overview_speaks_chinese(ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANG", "zh_CN.UTF-8")
+    assert "驿站" in ran().out
+
+
+def test_the_version(ran) -> None:
+    assert ran("--version").out == f"posthouse {__version__}\n"
+
+
+def test_the_table_says_what_the_commands_say() -> None:
+    for name, (module, attribute, line) in COMMANDS.items():
+        command = getattr(importlib.import_module(f"posthouse.cli.{module}"), attribute)
+        assert command.name == name
+        assert command.short_help == line
+
+
+def test_every_operation_is_a_command() -> None:
+    commands = {name for name, _ in every_command()}
+    for name in OPERATIONS:
+        assert name.removesuffix(" code") in commands, f"the operation {name!r} is no command"
+
+
+def test_every_listing_takes_json() -> None:
+    for name, command in every_command():
+        if name != "run":
+            assert "--json" in {option for parameter in command.params for option in parameter.opts}, name
+
+
+def test_help_imports_no_command_and_no_room() -> None:
+    script = (
+        "import sys; from posthouse.cli import main; main(['--help']); "
+        "print(sorted(name for name in sys.modules if name.startswith('posthouse.')), "
+        "[name for name in ('rich', 'msgspec', 'asyncio', 'uvloop', 'sqlite3') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines()[-1] == "['posthouse.cli'] []"
+    for _, _, line in COMMANDS.values():
+        assert line in " ".join(done.stdout.split())
+
+
+def test_a_missing_extra_is_named() -> None:
+    script = (
+        "import sys; sys.modules['msgspec'] = None; from posthouse.cli import main; sys.exit(main(['explain', '550']))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 69
+    assert done.stderr == "posthouse: this command needs msgspec; install it with: pip install 'posthouse[daemon]'\n"
+
+
+def test_without_click_there_is_a_sentence() -> None:
+    script = "import sys; sys.modules['click'] = None; from posthouse.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 69
+    assert "pip install 'posthouse[daemon]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# Faults --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["sned"], 64, "did you mean `posthouse send`?"),
+        (["xyzzy"], 64, "there is no command 'xyzzy'"),
+        (["queue", "hold"], 64, "no such command 'hold'"),
+        (["explain"], 64, "missing argument"),
+        (["explain", "--lang", "fr", "550"], 64, "'fr' is not one of"),
+        (["explain", "999"], 65, '"999" is no reply code'),
+        (["explain", "bob@example.org"], 64, "posthouse check address bob@example.org"),
+        (["check", "address", "no-domain"], 65, "write user@domain"),
+        (["check", "address", "--config", "/nowhere.toml", "a@b.org"], 78, "cannot be read"),
+        (["queue", "list"], 65, "there is no spool here"),
+        (["inbox", "show", "0"], 64, "0 is not in the range"),
+        (["send"], 64, "--from ADDRESS"),
+        (["send", "--from", "a@b.org"], 64, "--to ADDRESS"),
+        (["send", "--from", "a@b.org", "--to", "c@d.org", "--server", "x", "--direct"], 64, "not both"),
+        (["send", "--from", "a@b.org", "--to", "c@d.org", "--server", "gopher://x"], 65, '"gopher" is not a protocol'),
+        (["send", "--from", "a@b.org", "--to", "nobody"], 65, "is not a mailbox"),
+        (["send", "--from", "a@b.org", "--to", "c@d.org", "--subject", "a\nBcc: x@y.org"], 65, "U+000A"),
+        (["send", "--from", "a@b.org", "--to", "c@d.org", "--header", "X-Note"], 64, "has no colon"),
+        (["send", "--from", "a@b.org", "--to", "c@d.org", "--attach", "/nowhere"], 66, "/nowhere cannot be read"),
+        (["send", "--from", "a@b.org", "--to", "c@d.org", "--raw", "-", "--subject", "x"], 64, "--subject cannot"),
+        (["send", "--from", "a@b.org", "--to", "c@d.org", "--server", "127.0.0.1:1"], 69, "refused the connection"),
+        (["send", "--from", "a@b.org", "--to", "c@d.org", "--server", "host.invalid"], 68, "there is no host"),
+        (["bench", "--server", "127.0.0.1:1"], 69, "refused the connection"),
+        (["bench", "--server", "127.0.0.1", "--size", "big"], 64, "'big' is no size"),
+        (["sink", "--fail", "rcpt:250"], 65, "this is not a failure"),
+        (["sink", "--fail", "lunch:450"], 65, "connect, helo, mail, rcpt, data, end"),
+        (["sink", "--fail", "rcpt:450@2"], 65, "from 0 to 1"),
+        (["sink", "--bind", "nowhere"], 65, "--bind"),
+        (["sink", "--bind", "192.0.2.1:25"], 69, "192.0.2.1:25"),
+        (["demo", "--json"], 64, "needs --once"),
+    ],
+)
+def test_a_fault_is_one_sentence_and_a_code(ran, arguments: list[str], code: int, sentence: str) -> None:
+    got = ran(*arguments)
+    assert (got.code, got.out) == (code, "")
+    assert sentence in got.err
+    assert len(got.err.splitlines()) == 1, got.err
+    assert "Traceback" not in got.err
+
+
+def test_a_mistake_of_ours_is_owned_and_shown_on_request(ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("by nought")
+
+    monkeypatch.setattr("posthouse.cli.explain.operate", broken)
+    got = ran("explain", "550")
+    assert got.code == exits.SOFTWARE
+    assert "a mistake of ours (ZeroDivisionError: by nought)" in got.err
+    assert "Traceback" not in got.err
+    assert "Traceback" in ran("--debug", "explain", "550").err
+
+
+def test_what_strangers_wrote_does_not_steer_the_terminal(ran) -> None:
+    got = ran("explain", "\x1b[2Jhello")
+    assert got.code == 65
+    assert "\x1b" not in got.err
+
+
+def test_every_exit_code_has_a_meaning() -> None:
+    codes = {value for name, value in vars(exits).items() if name.isupper() and isinstance(value, int)}
+    assert codes == set(exits.MEANINGS)
+
+
+# Explaining and judging ----------------------------------------------------------------------------------------------
+
+
+def test_explain_in_two_languages(ran) -> None:
+    assert "No such mailbox" in ran("explain", "550 5.1.1 User unknown").out
+    got = ran("explain", "550", "--lang", "zh")
+    assert got.code == 0
+    assert "邮箱不可用" in got.out
+
+
+def test_explain_as_json(ran) -> None:
+    (found,) = json.loads(ran("explain", "--json", "421").out)
+    assert found["code"] == "421"
+    assert found["registered"] is True
+
+
+def test_explain_a_family(ran) -> None:
+    got = ran("explain", "5.1.x")
+    assert got.code == 0
+    assert len(got.out.splitlines()) > 3
+    assert all(line.startswith("5.1.") for line in got.out.splitlines())
+
+
+def test_check_config(ran, tmp_path: Path) -> None:
+    file = tmp_path / "house.toml"
+    file.write_text('hostnam = "mail.example.org"\n[relay]\nmax_hops = "many"\n')
+    got = ran("check", "config", str(file))
+    assert got.code == 78
+    assert "hostname" in got.out
+    assert "relay.max_hops" in got.out
+    assert "these 2 mistakes are corrected" in got.out
+    file.write_text('hostname = "mail.example.org"\n')
+    assert ran("check", "config", str(file)).code == 0
+    assert json.loads(ran("check", "config", "--json", str(file)).out)["usable"] is True
+
+
+def test_check_address(ran, tmp_path: Path) -> None:
+    file = tmp_path / "house.toml"
+    file.write_text('hostname = "mx.sina.com"\n[[domain]]\nname = "sina.com"\nmailboxes = ["renping"]\n')
+    got = ran("check", "address", "--config", str(file), "renping@sina.com", "nobody@sina.com", "a@example.org")
+    assert got.code == 0
+    assert "renping@sina.com  mailbox" in got.out
+    assert "550 5.1.1" in got.out
+    assert "550 5.7.1" in got.out
+    found = json.loads(ran("check", "address", "--json", "--config", str(file), "renping@sina.com").out)
+    assert found[0]["kind"] == "mailbox"
+
+
+def test_a_letter_that_does_not_arrive_is_said_in_bounded_time(ran, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(houses: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("posthouse.cli.demo._travel", never)
+    monkeypatch.setattr("posthouse.cli.demo._PATIENCE", 0.01)
+    got = ran("demo", "--once")
+    assert (got.code, got.out) == (75, "")
+    assert "the letter did not arrive within 0.01 seconds" in got.err

@@ -1,0 +1,251 @@
+"""The command line as people run it: real processes, real sockets on loopback, real signals."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from .children import PATIENCE, Child, finished, running
+
+TRACE = ["Return-Path", "Received", "Received"]
+
+
+def config(home: Path) -> str:
+    """A configuration that catches everything, on any free port."""
+    file = home / "house.toml"
+    file.write_text(
+        f'hostname = "mx.sina.com"\ndata_dir = "{home / "data"}"\n[[listener]]\nbind = "127.0.0.1:0"\n'
+        '[[domain]]\nname = "*"\ndeliver = "mailbox"\nmailboxes = "any"\n'
+    )
+    return str(file)
+
+
+def place(child: Child) -> str:
+    """Where a child listens, once it says so."""
+    match = re.search(r"127\.0\.0\.1:[0-9]+", child.line_with("listening on"))
+    assert match is not None
+    return match[0]
+
+
+# The demonstration ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("lang", "word"), [("en", "responsible for it"), ("zh", "由接收方 SMTP 负责")])
+def test_the_demo_shows_and_explains_everything(tmp_path: Path, lang: str, word: str) -> None:
+    done = finished(tmp_path, "demo", "--once", LANG="zh_CN.UTF-8" if lang == "zh" else "C.UTF-8")
+    assert (done.returncode, done.stderr) == (0, "")
+    out = done.stdout
+    assert out.count("\nR: 220 ") == 2
+    assert out.count("\nR: 221 ") == 2
+    assert "S: MAIL FROM:<langrui@sohu.com>" in out
+    assert "S: DATA" in out
+    assert "S: BDAT" in out
+    assert out.count("\nReceived: from ") == 2
+    assert "\nReturn-Path: <langrui@sohu.com>" in out
+    assert "第一封信" in out
+    assert " ".join(out.split()).count(word) == 2
+    assert "\x1b" not in out
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_as_json(tmp_path: Path) -> None:
+    done = finished(tmp_path, "demo", "--once", "--json", "--lang", "zh")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert found["mailbox"] == "renping@sina.com"
+    assert [each["name"] for each in found["dialogues"]] == ["a mail program → sohu.com", "sohu.com → sina.com"]
+    for dialogue in found["dialogues"]:
+        codes = [line["text"][:3] for line in dialogue["lines"] if line["who"] == "R"]
+        assert (codes[0], codes[-1]) == ("220", "221")
+        assert all(line["explanation"] for line in dialogue["lines"])
+    headers = [each["name"] for each in found["message"]["headers"]]
+    assert headers[:3] == TRACE
+    assert headers.count("Received") == 2
+    assert found["message"]["raw"].startswith("Return-Path: <langrui@sohu.com>\r\nReceived: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_demo_stays_open_for_letters_until_a_signal(tmp_path: Path) -> None:
+    with running(tmp_path, "demo") as child:
+        command = child.line_with("--from renping@sina.com").split()[1:]
+        read = child.line_with("inbox list --data-dir").split()[1:]
+        done = finished(tmp_path, *[word.strip("'") for word in command])
+        assert (done.returncode, done.stderr) == (0, "")
+        child.line_with("── sina.com → sohu.com ──")
+        end = time.monotonic() + PATIENCE
+        while not (listed := json.loads(finished(tmp_path, *read, "--json").stdout)):
+            assert time.monotonic() < end, "the letter never arrived"
+        child.tell(signal.SIGTERM)
+        assert child.ended() == 0
+        assert child.err == []
+    assert [(each["inbox"], each["subject"]) for each in listed] == [("langrui@sohu.com", "hello")]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_demo_leaves_nothing(tmp_path: Path) -> None:
+    with running(tmp_path, "demo") as child:
+        child.line_with("stay open until Ctrl-C")
+        child.tell(signal.SIGINT)
+        assert child.ended() == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+# The daemon ----------------------------------------------------------------------------------------------------------
+
+
+def test_run_send_read_and_end(tmp_path: Path) -> None:
+    letter = tmp_path / "letter.txt"
+    letter.write_bytes("任平：\n你好！\n.\n".encode())
+    attached = tmp_path / "图.png"
+    attached.write_bytes(bytes(range(256)))
+    file = config(tmp_path)
+    with running(tmp_path, "run", "--config", file, "--log", "json") as child:
+        server = f"smtp://{place(child)}"
+        done = finished(
+            tmp_path,
+            *("send", "--server", server, "--from", "朗瑞 <langrui@sohu.com>", "--to", "renping@sina.com"),
+            *("--to", "other@sina.com", "--bcc", "hidden@sina.com", "--subject", "你好", "--text-file", str(letter)),
+            *("--attach", str(attached), "--header", "X-Note: hello", "--transcript"),
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert [line.split(":")[0] for line in done.stdout.splitlines() if ": delivered: 250 2.0.0" in line] == [
+            "renping@sina.com",
+            "other@sina.com",
+            "hidden@sina.com",
+        ]
+        assert "S: MAIL FROM:<langrui@sohu.com>" in done.stdout
+        for _ in range(3):
+            assert json.loads(child.line_with('"event":"delivered"'))["destination"] == "sina.com"
+
+        listed = json.loads(finished(tmp_path, "inbox", "list", "--config", file, "--json").stdout)
+        assert [each["inbox"] for each in listed] == ["renping@sina.com", "other@sina.com", "hidden@sina.com"]
+        assert {each["subject"] for each in listed} == {"你好"}
+        plain = finished(tmp_path, "inbox", "list", "renping@sina.com", "--config", file).stdout.splitlines()
+        assert len(plain) == 2
+        assert plain[0].split() == ["NO", "INBOX", "RECEIVED", "SIZE", "FROM", "SUBJECT"]
+
+        shown = finished(tmp_path, "inbox", "show", "1", "--config", file).stdout
+        assert shown.startswith("Return-Path: <langrui@sohu.com>\nReceived: from ")
+        assert "X-Note: hello" in shown
+        assert "hidden@" not in shown
+        assert json.loads(finished(tmp_path, "queue", "list", "--config", file, "--json").stdout) == []
+
+        deleted = finished(tmp_path, "inbox", "delete", "1", "99", "--config", file)
+        assert (deleted.returncode, deleted.stdout) == (0, "1 deleted, 1 not there\n")
+        gone = finished(tmp_path, "inbox", "show", "1", "--config", file)
+        assert (gone.returncode, gone.stdout) == (65, "")
+
+        child.tell(signal.SIGTERM)
+        assert child.ended() == 0
+        assert [json.loads(line)["event"] for line in child.err][-2:] == ["draining", "ended"]
+
+
+def test_a_ready_message_is_sent_as_it_is(tmp_path: Path) -> None:
+    file = config(tmp_path)
+    ready = b"Subject: ready\r\n\r\n.dots\r\n..\r\nlast\r\n"
+    with running(tmp_path, "run", "--config", file) as child:
+        send = ["send", "--server", place(child), "--from", "<>", "--to", "renping@sina.com", "--raw", "-"]
+        done = finished(tmp_path, *send, stdin=ready)
+        assert (done.returncode, done.stderr) == (0, "")
+        done = finished(tmp_path, *send, stdin=ready.replace(b"\r\n", b"\n"))
+        assert done.returncode == 0
+        assert done.stderr == "line ends were made CRLF, as mail needs them\n"
+        for number in ("1", "2"):
+            child.line_with("delivered")
+            shown = finished(tmp_path, "inbox", "show", number, "--config", file, "--json")
+            assert json.loads(shown.stdout)["text"].encode().endswith(b"\r\n" + ready)
+            assert json.loads(shown.stdout)["sender"] == ""
+
+
+def test_draining_finishes_a_transaction_and_says_421(tmp_path: Path) -> None:
+    with running(tmp_path, "run", "--config", config(tmp_path)) as child:
+        host, _, port = place(child).partition(":")
+        with socket.create_connection((host, int(port)), timeout=60) as sock, sock.makefile("rb") as replies:
+            sock.sendall(b"EHLO me\r\nMAIL FROM:<a@b.org>\r\nRCPT TO:<renping@sina.com>\r\nDATA\r\n")
+            while not (line := replies.readline()).startswith(b"354"):
+                assert line, "the connection ended too early"
+            child.tell(signal.SIGTERM)
+            child.line_with("draining")
+            sock.sendall(b"Subject: late\r\n\r\nIn time.\r\n.\r\n")
+            assert replies.readline().startswith(b"250 ")
+            assert replies.readline().startswith(b"421 ")
+            assert replies.readline() == b""
+        assert child.ended() == 0
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    with running(tmp_path, "run", "--config", config(tmp_path)) as child:
+        host, _, port = place(child).partition(":")
+        with socket.create_connection((host, int(port)), timeout=60) as sock, sock.makefile("rb") as replies:
+            sock.sendall(b"EHLO me\r\nMAIL FROM:<a@b.org>\r\n")
+            while not (line := replies.readline()).startswith(b"250 2.1.0"):
+                assert line, "the connection ended too early"
+            child.tell(signal.SIGTERM)
+            child.line_with("draining")
+            child.tell(signal.SIGTERM)
+            assert child.ended() == 128 + signal.SIGTERM
+
+
+def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        file = tmp_path / "house.toml"
+        file.write_text(f'data_dir = "{tmp_path / "data"}"\n[[listener]]\nbind = "127.0.0.1:{port}"\n')
+        done = finished(tmp_path, "run", "--config", str(file))
+    assert done.returncode == 69
+    assert f"127.0.0.1:{port}: another program already listens there" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_wrong_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "house.toml"
+    file.write_text('hostnam = "x.org"\n')
+    done = finished(tmp_path, "run", "--config", str(file))
+    assert done.returncode == 78
+    assert "hostname" in done.stderr
+
+
+# Sink and bench ------------------------------------------------------------------------------------------------------
+
+
+def test_bench_against_sink(tmp_path: Path) -> None:
+    with running(tmp_path, "sink", "--bind", "127.0.0.1:0", "--json", "--messages", "50") as child:
+        server = f"smtp://{place(child)}"
+        done = finished(tmp_path, "bench", "--server", server, "--messages", "50", "--connections", "4", "--json")
+        assert (done.returncode, done.stderr) == (0, "")
+        found = json.loads(done.stdout)
+        assert (found["messages"], found["delivered"], found["errors"]) == (50, 50, {})
+        assert 0 < found["latency"]["p50"] <= found["latency"]["p99"] <= found["latency"]["max"]
+        assert child.ended() == 0  # it had its fifty
+        counted = json.loads("\n".join(child.out))
+    assert (counted["messages"], counted["recipients"], counted["connections"]) == (50, 50, 4)
+    assert counted["octets"] == 50 * 4096
+
+
+def test_bench_against_a_sink_that_fails(tmp_path: Path) -> None:
+    with running(tmp_path, "sink", "--bind", "127.0.0.1:0", "--lmtp", "--fail", "end:552", "--json") as child:
+        server = f"lmtp://{place(child)}"
+        done = finished(tmp_path, "bench", "--server", server, "--messages", "5", "--new-connection")
+        assert done.returncode == 75
+        assert "0 of 5 messages" in done.stdout
+        assert "5 × 552 5.0.0 Refused on demand" in done.stdout
+        sent = finished(tmp_path, "send", "--server", server, "--from", "a@b.org", "--to", "c@d.org", "--json")
+        assert sent.returncode == 69
+        assert json.loads(sent.stdout)["outcomes"][0]["result"] == "failed"
+        child.tell(signal.SIGINT)
+        assert child.ended() == 0
+        assert json.loads("\n".join(child.out))["refused"] == 6
+
+
+def test_some_put_off(tmp_path: Path) -> None:
+    with running(tmp_path, "sink", "--bind", "127.0.0.1:0", "--fail", "data:451") as child:
+        server = place(child)
+        done = finished(tmp_path, "send", "--server", server, "--from", "a@b.org", "--to", "c@d.org", "--text", "x")
+        assert done.returncode == 75
+        assert done.stdout.startswith("c@d.org: deferred: 451 4.0.0 Refused on demand")

@@ -1,0 +1,71 @@
+"""The demonstration's two houses: a letter's way, a closed world, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import pytest
+
+from posthouse.message import fields, split
+from posthouse.service.demo import HOUSES, Demo
+from posthouse.words import Envelope, Recipient, Result
+
+
+def test_a_letter_travels_and_the_houses_vanish() -> None:
+    async def story() -> list[str]:
+        async with asyncio.timeout(60), Demo() as demo:
+            assert set(demo.houses) == set(HOUSES)
+            letter = demo.compose()
+            (outcome,) = await demo.send(letter)
+            assert outcome.result is Result.DELIVERED
+            arrival = await demo.arrival()
+            await demo.close()
+            names = [field.name for field in fields(split(arrival.content).headers)]
+            assert names[:3] == [b"Return-Path", b"Received", b"Received"]
+            assert names.count(b"Received") == 2
+            assert arrival.content.endswith(letter.content)
+            assert [dialogue.lines[-1].text[:3] for dialogue in demo.dialogues] == ["221", "221"]
+            return list(demo.directories.values())
+
+    assert not any(map(os.path.exists, asyncio.run(story())))
+
+
+def test_no_letter_leaves_the_two_houses() -> None:
+    heard: list[dict[str, object]] = []
+    ended = asyncio.Event()
+
+    def log(event: str, /, **fields: object) -> None:
+        if event in ("held", "deferred", "failed", "delivered"):
+            heard.append({"event": event, **fields})
+            ended.set()
+
+    async def story() -> None:
+        async with asyncio.timeout(60), Demo(log=log) as demo:
+            letter = demo.compose()
+            (recipient,) = letter.envelope.recipients
+            stranger = Recipient(recipient.address._replace(domain="example.org"))
+            envelope: Envelope = letter.envelope._replace(recipients=(stranger,))
+            (outcome,) = await demo.send(letter._replace(envelope=envelope))
+            assert outcome.result is Result.DELIVERED  # the first house took it; its relay finds no way on
+            await ended.wait()
+
+    asyncio.run(story())
+    assert heard[0]["event"] != "delivered"
+    assert heard[0]["reason"] == "the domain example.org does not exist"
+
+
+def test_a_house_that_cannot_open_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+    class Refusing:
+        async def listen(self, *_: object, **__: object) -> None:
+            raise OSError("no doors today")
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    async def story() -> None:
+        async with Demo(network=Refusing()):  # type: ignore[arg-type]
+            raise AssertionError("it opened")
+
+    with pytest.raises(OSError, match="no doors today"):
+        asyncio.run(story())
+    assert os.listdir(str(tmp_path)) == []
