@@ -74,22 +74,24 @@ class LineReader:
         A line ended by a bare LF is a fault at once: waiting for a CRLF that its sender will never type would leave
         both sides waiting (DESIGN §2.6).  A line of more than ``limit`` octets is told when its end has been read.
         """
-        start = self._position
-        end = self._buffer.find(b"\n", start)
+        buffer, start = self._buffer, self._position
+        if start == len(buffer):
+            return None
+        end = buffer.find(b"\n", start)
         if end < 0:
-            if self._skipping or len(self._buffer) - start > limit:
+            if self._skipping or len(buffer) - start > limit:
                 # Keep a CR that may belong to the line end; the rest will never be wanted.
                 self._skipping = True
-                self._buffer = b"\r" if self._buffer.endswith(b"\r") else b""
+                self._buffer = b"\r" if buffer.endswith(b"\r") else b""
                 self._position = 0
             return None
         self._position = end + 1
         if self._skipping or end + 1 - start > limit:
             self._skipping = False
             return Fault.TOO_LONG
-        if end == start or self._buffer[end - 1] != 13:
+        if end == start or buffer[end - 1] != 13:
             return Fault.BARE_LF
-        line = self._buffer[start : end - 1]
+        line = buffer[start : end - 1]
         return Fault.BARE_CR if b"\r" in line else line
 
 

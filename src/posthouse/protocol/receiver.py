@@ -72,6 +72,27 @@ __all__ = ["Event", "Receiver"]
 
 Event = Command | Refused | ContentChunk | EndOfContent | EndOfChunk | AuthResponse | Pause
 
+# An attribute of an enumeration costs ten times a global name, and these are asked for with every line.
+_AUTH_INPUT: Final = Input.AUTH
+_AUTH_LINE_INPUT: Final = Input.AUTH_LINE
+_BDAT_INPUT: Final = Input.BDAT
+_BDAT_LAST_INPUT: Final = Input.BDAT_LAST
+_CONTENT_END_INPUT: Final = Input.CONTENT_END
+_DATA_INPUT: Final = Input.DATA
+_GREETING_INPUT: Final = Input.GREETING
+_NOOP_INPUT: Final = Input.NOOP
+_OVER: Final = Pause.CLOSED
+_NEED_DATA: Final = Pause.NEED_DATA
+_PAUSED: Final = Pause.PAUSED
+_AUTHENTICATING: Final = State.AUTHENTICATING
+_CLOSED: Final = State.CLOSED
+_CONNECTED: Final = State.CONNECTED
+_CONTENT: Final = State.CONTENT
+_GREETED: Final = State.GREETED
+_READY: Final = State.READY
+_SENDER: Final = State.SENDER
+_SWITCHING: Final = State.SWITCHING
+
 # A chunk so large that reading it to its end would only keep the channel busy.
 _HOPELESS: Final = 4
 
@@ -95,6 +116,7 @@ class Receiver:
         "_eof",
         "_fatal",
         "_given",
+        "_line_limit",
         "_lines",
         "_owed",
         "_recipients",
@@ -122,16 +144,18 @@ class Receiver:
         self.offer = offer
         self.lmtp = lmtp
         self.limits = limits or Limits()
-        self.state = State.CONNECTED
+        self.state = _CONNECTED
         #: True once EHLO or LHLO has been answered positively.
         self.esmtp = False
         self._accepts = offer.accepts()
+        # An initial response can make AUTH's command line as long as any line of the exchange (RFC 4954 §4).
+        self._line_limit = self.limits.auth_line if offer.auth else self.limits.command_line
         self._transcript = transcript
         self._lines = LineReader()
         self._eof = False
         self._fatal = False  # the reply that is owed ends the dialogue
         self._owed = 1  # the greeting
-        self._given = Input.GREETING
+        self._given = _GREETING_INPUT
         self._command: Command | None = None
         self._authenticated = False
         self._skip = 0  # octets of a chunk that are read and dropped
@@ -167,35 +191,33 @@ class Receiver:
 
     def next_event(self) -> Event:
         """What happens next.  Never raises for what the client did."""
-        if self.state is State.CLOSED:
-            return Pause.CLOSED
+        state = self.state
+        if state is _CLOSED:
+            return _OVER
         if self._owed:
-            return Pause.PAUSED
-        if self._skip or self._skipped:
-            event = self._skip_chunk()
-        elif self.state is State.CONTENT:
+            return _PAUSED
+        if state is _CONTENT:
             event = self._content()
         elif self._chunk is not None:
             event = self._chunk_content(self._chunk)
-        elif self.state is State.SWITCHING:
-            return Pause.NEED_DATA
+        elif self._skipped is not None:
+            event = self._skip_chunk(self._skipped)
+        elif state is _SWITCHING:
+            return _NEED_DATA
         else:
-            event = self._line()
-        if event is Pause.NEED_DATA and self._eof:
-            self.state = State.CLOSED
-            return Pause.CLOSED
+            event = self._line(state is _AUTHENTICATING)
+        if event is _NEED_DATA and self._eof:
+            self.state = _CLOSED
+            return _OVER
         return event
 
-    def _line(self) -> Event:
-        authenticating = self.state is State.AUTHENTICATING
-        # An initial response can make AUTH's command line as long as any line of the exchange (RFC 4954 §4).
-        long = authenticating or (self.offer.auth and not self._authenticated)
-        line = self._lines.line(self.limits.auth_line if long else self.limits.command_line)
+    def _line(self, authenticating: bool) -> Event:
+        line = self._lines.line(self._line_limit)
         if line is None:
-            return Pause.NEED_DATA
+            return _NEED_DATA
         if isinstance(line, Fault):
             if authenticating:
-                self._given = Input.AUTH_LINE
+                self._given = _AUTH_LINE_INPUT
             return self._refuse(line.value, LINE_FAULTS[line])
         if authenticating:
             return self._auth_line(line)
@@ -211,10 +233,11 @@ class Receiver:
 
     def _legal(self, command: Command) -> Event:
         """Is the command legal here?  The whole answer of moment one."""
-        given = _INPUTS["BDAT LAST" if type(command) is Bdat and command.last else command.verb]
-        refusal = self._why_not(command, given)
+        given = _INPUTS[command.verb]
         if type(command) is Bdat:
-            return self._begin_chunk(command, given, refusal)
+            given = _BDAT_LAST_INPUT if command.last else given
+            return self._begin_chunk(command, given, self._why_not(command, given))
+        refusal = self._why_not(command, given)
         if refusal is not None:
             return self._refuse(command.verb, refusal, fatal=refusal is AFTER_STARTTLS)
         self._command = command
@@ -223,33 +246,35 @@ class Receiver:
         return command
 
     def _why_not(self, command: Command, given: Input) -> Reply | None:
-        if command.verb in self.offer.off:
+        kind = type(command)
+        if self.offer.off and command.verb in self.offer.off:
             return Reply(502, "5.5.1", f"{command.verb} is switched off here")
-        if type(command) is Greet and (command.verb == "LHLO") is not self.lmtp:
+        if kind is Greet and (command.verb == "LHLO") is not self.lmtp:
             other = "LHLO" if self.lmtp else "EHLO or HELO"
             return Reply(500, "5.5.1", f"This is {'LMTP' if self.lmtp else 'SMTP'}; say {other}")
         if not may(self.state, given):
-            if self.state is State.SENDER and self._refused_rcpt and given in (Input.DATA, Input.BDAT, Input.BDAT_LAST):
+            if self.state is _SENDER and self._refused_rcpt and given in (_DATA_INPUT, _BDAT_INPUT, _BDAT_LAST_INPUT):
                 return NO_RECIPIENTS
             return Reply(503, "5.5.1", wrong_order(self.state, given, lmtp=self.lmtp))
-        if type(command) is Rcpt and not self._smtputf8 and not command.address.is_ascii:
-            return UTF8_ADDRESS
-        if type(command) is Data:
-            if self._body is Body.BINARYMIME:
-                return BINARY_NEEDS_BDAT
-        elif type(command) is Auth:
+        if kind is Mail:
+            return None
+        if isinstance(command, Rcpt):
+            return None if self._smtputf8 or command.address.is_ascii else UTF8_ADDRESS
+        if kind is Data:
+            return BINARY_NEEDS_BDAT if self._body is Body.BINARYMIME else None
+        if isinstance(command, Auth):
             if self._authenticated:
                 return ALREADY_AUTHENTICATED
             if command.mechanism.upper() not in self.offer.auth:
                 return Reply(504, "5.5.4", f"Mechanism not offered; choose from: {' '.join(self.offer.auth)}")
-        elif type(command) is StartTls and len(self._lines):
+        elif kind is StartTls and len(self._lines):
             return AFTER_STARTTLS
         return None
 
     def _refuse(self, what: str, reply: Reply, *, fatal: bool = False) -> Refused:
         self._command = None
-        if self.state is not State.AUTHENTICATING:
-            self._given = Input.NOOP  # a refusal moves nothing
+        if self.state is not _AUTHENTICATING:
+            self._given = _NOOP_INPUT  # a refusal moves nothing
         self._owed = 1
         self._fatal = fatal
         if what == "RCPT":
@@ -260,13 +285,13 @@ class Receiver:
 
     def _content(self) -> Event:
         if self._dot is None:  # its end was read together with the last octets
-            return self._end_of_content(Input.CONTENT_END)
+            return self._end_of_content(_CONTENT_END_INPUT)
         if not len(self._lines):
-            return Pause.NEED_DATA
+            return _NEED_DATA
         data, rest = self._dot.feed(self._lines.take())
         if isinstance(data, Fault):
             self._lines.clear()
-            self._given = Input.CONTENT_END
+            self._given = _CONTENT_END_INPUT
             self._command = None
             self._owed = 1
             self._fatal = True
@@ -278,7 +303,7 @@ class Receiver:
                 self._lines.feed(rest)
         if data:
             return ContentChunk(data)
-        return Pause.NEED_DATA if rest is None else self._end_of_content(Input.CONTENT_END)
+        return _NEED_DATA if rest is None else self._end_of_content(_CONTENT_END_INPUT)
 
     def _end_of_content(self, given: Input) -> EndOfContent:
         self._given = given
@@ -286,7 +311,7 @@ class Receiver:
         self._owed = self._recipients if self.lmtp else 1
         if self._transcript is not None:
             self._transcript("S", f"({self._total} octets of content)")
-            if given is Input.CONTENT_END:
+            if given is _CONTENT_END_INPUT:
                 self._transcript("S", ".")
         return EndOfContent(self._total, self._owed)
 
@@ -299,7 +324,7 @@ class Receiver:
             told = Refused("BDAT", refusal, fatal)
             if not fatal and command.size:
                 self._skip, self._skipped = command.size, told
-                return self._skip_chunk()
+                return self._skip_chunk(told)
             return self._tell_skipped(told)
         strict = self._body is not Body.BINARYMIME
         self._chunk = ChunkReader(command.size, strict=strict, before_cr=self._chunk_cr)
@@ -307,19 +332,17 @@ class Receiver:
         self._command = command
         return command
 
-    def _skip_chunk(self) -> Event:
+    def _skip_chunk(self, told: Refused) -> Event:
+        self._skip -= len(self._lines.take(self._skip))
         if self._skip:
-            self._skip -= len(self._lines.take(self._skip))
-        if self._skip:
-            return Pause.NEED_DATA
-        assert self._skipped is not None
-        told, self._skipped = self._skipped, None
+            return _NEED_DATA
+        self._skipped = None
         return self._tell_skipped(told)
 
     def _tell_skipped(self, told: Refused) -> Refused:
         # A chunk too large for an open transaction ends it (like any final reply); an illegal one moves nothing.
         self._command = None
-        self._given = Input.BDAT_LAST if told.reply is CHUNK_TOO_LARGE else Input.NOOP
+        self._given = _BDAT_LAST_INPUT if told.reply is CHUNK_TOO_LARGE else _NOOP_INPUT
         self._owed = 1
         self._fatal = told.fatal
         return told
@@ -328,10 +351,10 @@ class Receiver:
         if chunk.remaining:
             data = self._lines.take(chunk.remaining)
             if not data:
-                return Pause.NEED_DATA
+                return _NEED_DATA
             self._total += len(data)
             return ContentChunk(chunk.feed(data))
-        last = self._given is Input.BDAT_LAST
+        last = self._given is _BDAT_LAST_INPUT
         self._chunk, self._chunk_cr = None, chunk.ends_in_cr
         self._command = None
         if chunk.fault is None and last and chunk.ends_in_cr:
@@ -339,19 +362,19 @@ class Receiver:
         if chunk.fault is not None:
             return self._tell_chunk_fault(chunk.fault)
         if last:
-            return self._end_of_content(Input.BDAT_LAST)
+            return self._end_of_content(_BDAT_LAST_INPUT)
         self._owed = 1
         return EndOfChunk(self._total)
 
     def _tell_chunk_fault(self, fault: Fault) -> Refused:
         # The framing is not in doubt here, so the dialogue goes on; the message does not.
-        self._owed = self._recipients if self.lmtp and self._given is Input.BDAT_LAST else 1
+        self._owed = self._recipients if self.lmtp and self._given is _BDAT_LAST_INPUT else 1
         return Refused(fault.value, CHUNK_FAULTS[fault], owed=self._owed)
 
     # -- authentication ----------------------------------------------------------------------------------------
 
     def _auth_line(self, line: bytes) -> Event:
-        self._given = Input.AUTH_LINE
+        self._given = _AUTH_LINE_INPUT
         self._command = None
         if self._transcript is not None:
             self._transcript("S", "*" if line == b"*" else "(credentials)")
@@ -367,11 +390,11 @@ class Receiver:
 
     def tls_started(self) -> None:
         """TLS is up: everything learnt before is forgotten (RFC 3207 §4.2)."""
-        if self.state is not State.SWITCHING:
+        if self.state is not _SWITCHING:
             raise LocalError("TLS can only come up after STARTTLS was answered 220")
         if len(self._lines):
             raise LocalError("plaintext arrived behind STARTTLS; it must not be read as if TLS had protected it")
-        self.state = State.GREETED
+        self.state = _GREETED
         self.esmtp = False
         self._authenticated = False
         self._forget_transaction()
@@ -385,9 +408,11 @@ class Receiver:
         """
         if not self._owed:
             raise LocalError(f"no reply is owed, yet {reply.code} was given")
-        state = after(self.state, self._given, reply) if may(self.state, self._given) else self.state
-        if reply.code == 421 or self._fatal:
-            state = State.CLOSED
+        state: State | None = self.state
+        if may(self.state, self._given):
+            state = after(self.state, self._given, reply)
+        if self._fatal or reply.code == 421:
+            state = _CLOSED
         if state is None:
             raise LocalError(f"{reply.code} cannot answer {self._given} in state {self.state.value}")
         wire = write_reply(reply, utf8)
@@ -395,7 +420,7 @@ class Receiver:
             for line in wire.decode().splitlines():
                 self._transcript("R", line)
         self._owed -= 1
-        if self._owed and state is not State.CLOSED:
+        if self._owed and state is not _CLOSED:
             return wire  # LMTP: more recipients' replies follow
         self._owed = 0
         self._move(state, reply)
@@ -404,22 +429,22 @@ class Receiver:
     def _move(self, state: State, reply: Reply) -> None:
         """Everything a reply changes besides the state itself."""
         command = self._command
-        if type(command) is Rcpt:
-            if reply.positive:
+        if isinstance(command, Rcpt):
+            if reply.code < 400:
                 self._recipients += 1
             else:
                 self._refused_rcpt = True
-        elif type(command) is Mail:
-            if reply.positive:
-                self._forget_transaction()
+        elif isinstance(command, Mail):
+            if reply.code < 400:
                 self._smtputf8, self._body = command.smtputf8, command.body
-        elif type(command) is Data and state is State.CONTENT:
+        elif state is _CONTENT:
             self._dot = DotReader()
-        elif type(command) is Greet and reply.positive:
-            self.esmtp = command.verb != "HELO"
-        if (self._given is Input.AUTH or self._given is Input.AUTH_LINE) and 200 <= reply.code < 300:
+        elif isinstance(command, Greet):
+            if reply.code < 400:
+                self.esmtp = command.verb != "HELO"
+        elif (self._given is _AUTH_INPUT or self._given is _AUTH_LINE_INPUT) and reply.code < 300:
             self._authenticated = True
-        if state is State.READY and self.state is not State.READY:
+        if state is _READY and self.state is not _READY:
             self._forget_transaction()
         self.state = state
 
@@ -428,6 +453,6 @@ class Receiver:
         wire = write_reply(reply)
         if self._transcript is not None:
             self._transcript("R", wire.decode().rstrip())
-        self.state = State.CLOSED
+        self.state = _CLOSED
         self._owed = 0
         return wire

@@ -18,14 +18,14 @@ from __future__ import annotations
 
 import enum
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from posthouse.words import Reply
 
 __all__ = ["COMMANDS", "CommandRow", "Input", "LAW", "Move", "State", "after", "may"]
 
 
-class State(enum.Enum):
+class State(enum.StrEnum):
     """Where a dialogue is."""
 
     CONNECTED = "connected"  # the channel is open, the greeting has not been said
@@ -149,9 +149,16 @@ COMMANDS = MappingProxyType(
 )
 
 
+# Looked up for each command and each reply: plain dictionary, and names without an attribute of a class.
+_law_by_cell: Final = dict(LAW)
+_CLOSED: Final = State.CLOSED
+_QUIT: Final = Input.QUIT
+_GREETING: Final = Input.GREETING
+
+
 def may(state: State, given: Input) -> bool:
     """Is ``given`` legal in ``state``?"""
-    return (state, given) in LAW
+    return (state, given) in _law_by_cell
 
 
 def after(state: State, given: Input, reply: Reply) -> State | None:
@@ -160,17 +167,16 @@ def after(state: State, given: Input, reply: Reply) -> State | None:
     ``given`` must be legal in ``state``.
     """
     code = reply.code
-    if code == 421:  # RFC 5321 §3.8: may come at any time, and closes
-        return State.CLOSED
-    if given is Input.QUIT:  # whatever is said to it, the client leaves
-        return State.CLOSED if code >= 400 or code // 100 == 2 else None
-    move = LAW[state, given]
     if 200 <= code < 300:
-        return move.done
+        return _law_by_cell[state, given].done
+    if code == 421:  # RFC 5321 §3.8: may come at any time, and closes
+        return _CLOSED
     if 300 <= code < 400:
-        return move.more
-    if 400 <= code < 600:
-        if given is Input.GREETING:
-            return State.REFUSED
-        return State.READY if given in _FINAL else state
-    return None
+        return _law_by_cell[state, given].more
+    if not 400 <= code < 600:
+        return None
+    if given is _QUIT:  # whatever is said to it, the client leaves
+        return _CLOSED
+    if given is _GREETING:
+        return State.REFUSED
+    return State.READY if given in _FINAL else state

@@ -54,6 +54,8 @@ class Address(NamedTuple):
     def __str__(self) -> str:
         """The RFC 5321 spelling, quoted only where needed; what goes between ``<`` and ``>``."""
         local = self.local
+        if local.isalnum():  # the common case, without the pattern
+            return f"{local}@{self.domain}" if self.domain else local
         if _DOT_STRING.fullmatch(local) is None:
             local = '"' + _NEEDS_ESCAPE.sub(r"\\\1", local) + '"'
         return f"{local}@{self.domain}" if self.domain else local
