@@ -1,0 +1,143 @@
+"""A private Postfix: its own configuration, queue and data, three doors on loopback, and one way out.
+
+It needs root, because Postfix's master drops to its own users itself; it touches nothing of an installed Postfix's
+configuration or queue.  Its master is a child of the test run and is ended with it.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from posthouse.net import Endpoint
+
+from .peers import free_port
+
+_MAIN = """
+compatibility_level = 3.6
+queue_directory = {root}/queue
+data_directory = {root}/data
+maillog_file = {root}/mail.log
+maillog_file_prefixes = {root}
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+myhostname = postfix.test
+mydestination =
+mynetworks = 127.0.0.0/8
+smtpd_relay_restrictions = permit_mynetworks, reject
+smtpd_peername_lookup = no
+disable_dns_lookups = yes
+smtp_host_lookup = native
+relayhost = [127.0.0.1]:{onward}
+smtputf8_enable = yes
+message_size_limit = 104857600
+mailbox_size_limit = 0
+alias_maps =
+alias_database =
+local_header_rewrite_clients =
+"""
+
+_MASTER = """
+postlog unix-dgram n - n - 1 postlogd
+{bdat} inet n - n - - smtpd -o smtpd_discard_ehlo_keywords=
+{data} inet n - n - - smtpd -o smtpd_discard_ehlo_keywords=chunking
+{plain} inet n - n - - smtpd -o smtpd_discard_ehlo_keywords=chunking,pipelining
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+error unix - - n - - error
+retry unix - - n - - error
+proxymap unix - - n - - proxymap
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+"""
+
+_QUEUES = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "maildrop", "pid")
+
+
+class Postfix(NamedTuple):
+    """Its doors by what they offer (``bdat``: everything; ``data``: no CHUNKING; ``plain``: no PIPELINING either),
+    where it sends everything on to, and its log."""
+
+    doors: dict[str, Endpoint]
+    onward: Endpoint
+    log: Path
+
+
+def _lay_out(root: Path) -> Postfix:
+    """Write the configuration and make the directories."""
+    user = pwd.getpwnam("postfix")
+    ports = {name: free_port() for name in ("bdat", "data", "plain", "onward")}
+    (root / "main.cf").write_text(_MAIN.format(root=root, onward=ports["onward"]))
+    doors = {name: f"127.0.0.1:{port}" for name, port in ports.items() if name != "onward"}
+    (root / "master.cf").write_text(_MASTER.format(**doors))
+    root.chmod(0o755)
+    for name in ("data", "queue"):
+        (root / name).mkdir()
+    os.chown(root / "data", user.pw_uid, user.pw_gid)
+    for name in (*_QUEUES, "private", "public", "saved", "trace"):
+        directory = root / "queue" / name
+        directory.mkdir(mode=0o700)
+        if name != "pid":
+            os.chown(directory, user.pw_uid, user.pw_gid)
+    places = {name: Endpoint("127.0.0.1", port) for name, port in ports.items()}
+    return Postfix(places, places.pop("onward"), root / "mail.log")
+
+
+def _wait_until_it_greets(postfix: Postfix, master: subprocess.Popen[bytes]) -> None:
+    """Its doors are there a moment after its master is."""
+    end = time.monotonic() + 20
+    while True:
+        try:
+            with socket.create_connection(next(iter(postfix.doors.values())), timeout=10) as door:
+                assert door.recv(4096).startswith(b"220 postfix.test")
+                return
+        except ConnectionRefusedError:
+            log = postfix.log.read_text() if postfix.log.exists() else "(no log)"
+            assert master.poll() is None, f"Postfix ended with {master.returncode}:\n{log}"
+            assert time.monotonic() < end, f"Postfix does not listen:\n{log}"
+            time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def postfix() -> Iterator[Postfix]:
+    """A running Postfix that sends all mail on to ``onward``, where a test may listen."""
+    if shutil.which("postconf") is None:
+        pytest.skip("needs postfix: apt-get install postfix")
+    if os.geteuid() != 0:
+        pytest.skip("needs root: Postfix's master cannot be started by another user")
+    # Not below pytest's own directory, which Postfix's user may not enter.
+    with tempfile.TemporaryDirectory(prefix="posthouse-postfix-") as directory:
+        root = Path(directory)
+        postfix = _lay_out(root)
+        asked = ["postconf", "-c", root, "-h", "daemon_directory"]
+        daemons = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+        command = [f"{daemons}/master", "-c", str(root), "-d"]
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True) as master:
+            try:
+                _wait_until_it_greets(postfix, master)
+                yield postfix
+            finally:
+                # Alone in its session: with it go the daemons that it started.
+                master.terminate()
+                try:
+                    master.wait(15)
+                except subprocess.TimeoutExpired:
+                    os.killpg(master.pid, signal.SIGKILL)
+                    master.wait()

@@ -1,0 +1,125 @@
+"""Mail that goes where a real DNS server on loopback says: question and answer over UDP and TCP, then SMTP.
+
+Mail exchangers listen on port 25, which tests may not have.  ``Moved`` leads a connection to it elsewhere at the very
+last moment, below everything that decides; addresses that it does not know refuse, as nobody listens there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from posthouse.net import Endpoint, SocketNetwork
+from posthouse.net.stream import Handler, Stream
+from posthouse.testing import DnsServer, Zone
+from posthouse.words import Bytes, Kind, Question
+
+from .corpus import LETTERS
+from .peers import CATCH_ALL, Post, behind_trace, envelope, opened, run, session_with
+
+SENDING = """
+hostname = "first.test"
+[[listener]]
+bind = "127.0.0.1:0"
+[relay]
+trusted_networks = ["127.0.0.0/8"]
+[dns]
+nameservers = ["{dns}"]
+timeout = "200ms"
+tries = 2
+"""
+LETTER = LETTERS["dots"]
+
+
+class Moved(SocketNetwork):
+    """The real network, with some places moved."""
+
+    def __init__(self, places: Mapping[Endpoint, Endpoint]) -> None:
+        super().__init__()
+        self._places = places
+        self.sought: list[Endpoint] = []
+
+    async def connect(self, endpoint: Endpoint, handler: Handler, *, source: str = "") -> Stream:
+        """As of ``Network``."""
+        self.sought.append(endpoint)
+        return await super().connect(self._places.get(endpoint, endpoint), handler, source=source)
+
+
+async def send(first: Post, *recipients: str, **asked: object) -> None:
+    """Hand a letter to the house and let it try once."""
+    async with session_with(first.endpoint) as session:
+        await session.deliver(envelope(*recipients, **asked), Bytes(LETTER))
+    await first.house.wait_idle()
+
+
+def test_mail_goes_where_the_dns_says(tmp_path: Path) -> None:
+    domain = "新浪.中国".encode("idna").decode()
+    zone: Zone = {
+        # The best exchanger does not listen, the next one has no address, the third takes the mail.
+        "sina.test": {"MX": ["30 third.sina.test", "10 dead.sina.test", "20 nowhere.sina.test"]},
+        "dead.sina.test": {"A": ["127.0.0.3"]},
+        "third.sina.test": {"A": ["127.0.0.2"], "AAAA": ["::1"]},
+        # No MX: the domain's own address, behind an alias.
+        "bare.test": {"A": ["127.0.0.2"]},
+        "alias.test": {"CNAME": ["bare.test"]},
+        # Many exchangers: the answer has to come over TCP.
+        "large.test": {"MX": [f"{n} mx{n}.a-long-name-to-make-the-answer-larger.large.test" for n in range(1, 60)]},
+        "mx1.a-long-name-to-make-the-answer-larger.large.test": {"A": ["127.0.0.2"]},
+        domain: {"MX": ["10 third.sina.test"]},
+    }
+    people = ["a@sina.test", "b@bare.test", "c@alias.test", "d@large.test", "任平@新浪.中国", "e@[127.0.0.2]"]
+
+    async def story() -> None:
+        async with DnsServer(zone) as dns, opened(CATCH_ALL.format(port=0, kind="mx"), tmp_path / "last") as last:
+            network = Moved({Endpoint("127.0.0.2", 25): last.endpoint})
+            text = SENDING.format(dns=dns.endpoint)
+            async with opened(text, tmp_path / "first", network=network) as first:
+                await send(first, *people, smtputf8=True)
+                assert {each["recipient"] for each in first.told("delivered")} == set(people)
+                assert await first.house.queue.count() == 0
+            found = await last.letters()
+            assert sorted(found) == sorted([*people[:4], f"任平@{domain}", people[5]])
+            for (letter,) in found.values():
+                assert behind_trace(letter, stations=2) == LETTER
+            assert Endpoint("127.0.0.3", 25) in network.sought
+            assert dns.asked["udp", Question("sina.test", Kind.MX)] == 1
+            assert dns.asked["tcp", Question("large.test", Kind.MX)] == 1
+            assert dns.asked["udp", Question(domain, Kind.MX)] == 1
+            reason = next(each["reason"] for each in first.told("delivered") if each["recipient"] == "a@sina.test")
+            assert "250 2.0.0" in reason
+
+    run(story)
+
+
+def test_what_the_dns_rules_out_fails_and_what_it_does_not_say_waits(tmp_path: Path) -> None:
+    zone: Zone = {
+        "nomail.test": {"MX": ["0 ."]},
+        "nowhere.test": {"MX": ["10 gone.nowhere.test"]},
+        "me.test": {"MX": ["10 first.test"]},
+        "first.test": {"A": ["127.0.0.2"]},
+        "broken.test": {"MX": ["10 x.test"]},
+        "mute.test": {"MX": ["10 x.test"]},
+    }
+    expected = {
+        "a@nomail.test": ("held", "556 5.1.10"),
+        "a@nowhere.test": ("held", "550 5.4.4"),
+        "a@me.test": ("held", "554 5.4.6"),
+        "a@missing.test": ("held", "550 5.1.2"),
+        "a@broken.test": ("deferred", "451 4.4.3"),
+        "a@mute.test": ("deferred", "451 4.4.3"),
+    }
+
+    async def story() -> None:
+        async with DnsServer(zone, failing=["broken.test"], mute=["mute.test"]) as dns:
+            network = Moved({})
+            async with opened(SENDING.format(dns=dns.endpoint), tmp_path, network=network) as first:
+                await send(first, *expected)
+                for recipient, (event, reply) in expected.items():
+                    (told,) = [each for each in first.told(event) if each["recipient"] == recipient]
+                    assert told["reply"].startswith(reply), told
+                (entry,) = await first.house.queue.entries()
+                assert len(entry.recipients) == len(expected), "somebody was forgotten"
+            # Nobody was bothered but the first house itself, by our own session.
+            assert network.sought == []
+
+    run(story)
