@@ -14,6 +14,7 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -69,24 +70,24 @@ class Log:
         self._always = always
         self._second = -1
         self._to_the_second = ""
-        self._encoder = msgspec.json.Encoder(enc_hook=str)
 
     def __call__(self, event: str, /, **fields: Any) -> None:
         """Tell of an event.  Facts that are None or "" are left out."""
-        given = self._always | fields if self._always else fields
-        facts = {name: value for name, value in given.items() if value is not None and value != ""}
-        for name, value in facts.items():
-            if isinstance(value, BaseException):
-                facts[name] = "".join(traceback.format_exception(value))[-4000:]
+        if self._always:
+            fields = self._always | fields
         if self._form == "json":
-            self._write(self._encoder.encode({"time": self._stamp(), "event": event, **facts}).decode())
+            facts = {name: _fact(value) for name, value in fields.items() if value is not None and value != ""}
+            self._write(_ENCODER.encode({"time": self._stamp(), "event": event, **facts}).decode())
             return
-        plain = _PLAIN.fullmatch
-        written = [self._stamp(), event]
-        for name, value in facts.items():
-            text = str(value)
-            written.append(f"{name}={text if plain(text) else self._encoder.encode(text).decode()}")
-        self._write(" ".join(written))
+        line = f"{self._stamp()} {event}"
+        for name, value in fields.items():
+            if type(value) is str:
+                if value:
+                    # A queue id needs no look and would only push better things out of the cache.
+                    line += f" {name}={value if value.isalnum() and value.isascii() else _quoted(value)}"
+            elif value is not None:
+                line += f" {name}={_quoted(str(_fact(value)))}"
+        self._write(line)
 
     def _stamp(self) -> str:
         seconds, milli = divmod(int(self._clock.time() * 1000), 1000)
@@ -98,6 +99,20 @@ class Log:
 
 # Printable ASCII without space, quotation mark, equals sign and backslash.
 _PLAIN = re.compile(r"[!#-<>-\[\]-~]+")
+_ENCODER = msgspec.json.Encoder(enc_hook=str)
+
+
+@lru_cache(maxsize=4096)
+def _quoted(text: str) -> str:
+    """A value as the text form has it.  Addresses, reasons and replies come again and again."""
+    return text if _PLAIN.fullmatch(text) else _ENCODER.encode(text).decode()
+
+
+def _fact(value: object) -> object:
+    """An exception becomes its traceback, bounded."""
+    if isinstance(value, BaseException):
+        return "".join(traceback.format_exception(value))[-4000:]
+    return value
 
 
 class Line(NamedTuple):
