@@ -67,7 +67,10 @@ def test_no_arguments_give_an_overview_of_one_screen(ran) -> None:
 
 def test_the_overview_speaks_chinese(ran, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LANG", "zh_CN.UTF-8")
-    assert "驿站" in ran().out
+    got = ran()
+    assert "驿站" in got.out
+    assert all(f"\n  {name} " in got.out for name in COMMANDS)
+    assert not any(line in got.out for _, _, line in COMMANDS.values())
 
 
 def test_the_version(ran) -> None:

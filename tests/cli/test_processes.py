@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
+import subprocess
+import termios
 import time
 from pathlib import Path
 
 import pytest
 
-from .children import PATIENCE, Child, finished, running
+from posthouse.cli.output import width_of
+
+from .children import PATIENCE, POSTHOUSE, Child, environment, finished, running
 
 TRACE = ["Return-Path", "Received", "Received"]
 
@@ -249,3 +254,71 @@ def test_some_put_off(tmp_path: Path) -> None:
         done = finished(tmp_path, "send", "--server", server, "--from", "a@b.org", "--to", "c@d.org", "--text", "x")
         assert done.returncode == 75
         assert done.stdout.startswith("c@d.org: deferred: 451 4.0.0 Refused on demand")
+
+
+# Where the output goes -----------------------------------------------------------------------------------------------
+
+
+def on_a_terminal(home: Path, *arguments: str, columns: int = 100) -> str:
+    """What a command shows on a terminal."""
+    ours, theirs = os.openpty()
+    termios.tcsetwinsize(theirs, (40, columns))
+    variables = {**environment(home), "TERM": "xterm-256color", "COLUMNS": str(columns)}
+    variables.pop("NO_COLOR", None)
+    child = subprocess.Popen([*POSTHOUSE, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=variables)
+    os.close(theirs)
+    shown = b""
+    try:
+        while piece := os.read(ours, 65_536):
+            shown += piece
+    except OSError:  # how Linux tells that the other end has closed
+        pass
+    finally:
+        os.close(ours)
+    assert child.wait(PATIENCE) == 0, shown
+    return shown.decode()
+
+
+def test_on_a_terminal_there_are_colours(tmp_path: Path) -> None:
+    file = config(tmp_path)
+    with running(tmp_path, "run", "--config", file) as child:
+        server = place(child)
+        sent = on_a_terminal(
+            tmp_path,
+            "send",
+            "--server",
+            server,
+            "--from",
+            "a@b.org",
+            "--to",
+            "c@d.org",
+            "--subject",
+            "任平",
+            "--transcript",
+        )
+        child.line_with("delivered")
+        listed = on_a_terminal(tmp_path, "inbox", "list", "--config", file)
+        empty = on_a_terminal(tmp_path, "queue", "list", "--config", file)
+    assert "\x1b[32mS: MAIL FROM:<a@b.org>" in sent
+    assert "\x1b[36mR: 250" in sent
+    assert "\x1b[32mc@d.org: delivered" in sent
+    assert "任平" in listed
+    assert "\x1b[1m" in listed
+    assert "The queue is empty." in empty
+    assert "\x1b[1;36m550" in on_a_terminal(tmp_path, "explain", "550")
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", on_a_terminal(tmp_path, "demo", "--once", columns=70))
+    said = [line for line in plain.split("── The letter")[0].splitlines() if line.startswith(("S: ", "R: ", "     "))]
+    assert len(said) > 60
+    assert all(width_of(line) <= 70 for line in said)
+
+
+def test_a_reader_who_goes_away_is_no_fault(tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        [*POSTHOUSE, "explain", "x.x.x"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(tmp_path)
+    )
+    assert child.stdout is not None
+    assert child.stderr is not None
+    child.stdout.close()
+    with child.stderr:
+        assert child.stderr.read() == b""
+    assert child.wait(PATIENCE) == 141

@@ -65,6 +65,19 @@ posthouse COMMAND --help 查看详细说明；列表命令都支持 --json；用
 }
 
 
+_CHINESE = {
+    "demo": "看一封信经过两个驿站。",
+    "run": "运行守护进程；没有配置时接收所有邮件。",
+    "send": "撰写一封信（或使用现成的邮件）并发送。",
+    "inbox": "阅读投递到本地信箱的邮件。",
+    "queue": "查看等待转发的邮件。",
+    "explain": "用中文或英文解释应答码。",
+    "check": "事先检查配置或地址。",
+    "sink": "接收、计数并丢弃邮件；可按要求出错。",
+    "bench": "大量发送邮件并测量。",
+}
+
+
 class _Lazy(click.Group):
     """Finds its commands in the table above."""
 
@@ -102,8 +115,10 @@ def posthouse(ctx: click.Context, debug: bool) -> None:
     """Posthouse: a complete SMTP system, in both roles."""
     if ctx.invoked_subcommand is None:
         width = max(map(len, COMMANDS))
-        lines = "\n".join(f"  {name.ljust(width)}  {line}" for name, (_, _, line) in COMMANDS.items())
-        click.echo(_OVERVIEW[language()].format(version=__version__, commands=lines), nl=False)
+        lang = language()
+        shown = _CHINESE if lang == "zh" else {name: line for name, (_, _, line) in COMMANDS.items()}
+        lines = "\n".join(f"  {name.ljust(width)}  {line}" for name, line in shown.items())
+        click.echo(_OVERVIEW[lang].format(version=__version__, commands=lines), nl=False)
 
 
 def language(wanted: str | None = None) -> str:
@@ -130,6 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _end(error)
     except KeyboardInterrupt:
         return 130
+    except SystemExit:  # how click ends when whoever read us has gone
+        return 141
 
 
 def _end(error: Exception) -> int:
@@ -157,6 +174,9 @@ def _end(error: Exception) -> int:
     code = exits.of(error)
     if code == exits.SOFTWARE:
         _complain(f"posthouse: a mistake of ours ({type(error).__name__}: {error}); see more with posthouse --debug")
+    elif isinstance(error, OSError):
+        place = f"{error.filename}: " if error.filename else ""
+        _complain(f"posthouse: {place}{error.strerror or error}")
     else:
         _complain(f"posthouse: {error}")
     return code

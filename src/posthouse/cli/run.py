@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import click
@@ -35,7 +34,6 @@ def run(config_file: str | None, data_dir: str | None, log: str | None) -> None:
         from msgspec.structs import replace
 
         config = replace(config, log=replace(config.log, format=log))
-    os.makedirs(config.data_dir, mode=0o700, exist_ok=True)
 
     def ready(opened: House) -> None:
         _tell(opened, plain=config_file is None, data_dir=data_dir)

@@ -1,0 +1,82 @@
+"""Sending without a daemon: straight to the mail exchangers of each recipient."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from posthouse.net import Endpoint, SocketNetwork, SystemClock
+from posthouse.service.outbound import direct, measure
+from posthouse.service.sink import Sink, parse_fail
+from posthouse.testing import DictResolver
+from posthouse.words import Address, Body, Bytes, Envelope, Outcome, Recipient, Result
+
+LETTER = Bytes("Subject: hi\r\n\r\nRép\r\n".encode())
+
+
+def deliver(*recipients: str, faults: tuple[Any, ...] = ()) -> tuple[tuple[Outcome, ...], Sink]:
+    """Deliver directly, with a sink as everybody's mail exchanger."""
+
+    async def main() -> tuple[tuple[Outcome, ...], Sink]:
+        async with asyncio.timeout(60):
+            sink = Sink(network=SocketNetwork(), clock=SystemClock(), hostname="mx.test", faults=faults)
+            place = await sink.listen(Endpoint("127.0.0.1", 0))
+            made = tuple(Recipient(Address(*each.split("@"))) for each in recipients)
+            envelope = Envelope(Address("a", "b.org"), made, body=Body.EIGHTBITMIME)
+            try:
+                return await direct(envelope, LETTER, resolver=dns(), port=place.port), sink
+            finally:
+                await sink.stop()
+
+    return asyncio.run(main())
+
+
+def dns() -> DictResolver:
+    exchanger = {"MX": ["10 mx.test."]}
+    return DictResolver(
+        {
+            "one.test": exchanger,
+            "xn--fsqu00a.test": exchanger,
+            "null.test": {"MX": ["0 ."]},
+            "mx.test": {"A": ["127.0.0.1"]},
+        }
+    )
+
+
+def test_each_domain_gets_one_session_and_the_order_stays() -> None:
+    outcomes, sink = deliver("x@one.test", "y@例子.test", "z@one.test")
+    assert [str(each.recipient.address) for each in outcomes] == ["x@one.test", "y@例子.test", "z@one.test"]
+    assert [each.result for each in outcomes] == [Result.DELIVERED] * 3
+    assert (sink.counts.connections, sink.counts.messages, sink.counts.recipients) == (2, 2, 3)
+
+
+def test_what_the_dns_says_is_an_outcome() -> None:
+    (null, absent, none), sink = deliver("x@null.test", "y@absent.test", "z@-bad-.test")
+    assert [each.result for each in (null, absent, none)] == [Result.FAILED] * 3
+    assert null.reply is not None
+    assert (null.reply.code, null.reply.enhanced) == (556, "5.1.10")
+    assert sink.counts.connections == 0
+
+
+def test_what_the_exchanger_says_is_an_outcome() -> None:
+    (outcome,), _ = deliver("x@one.test", faults=(parse_fail("rcpt:450:4.2.1"),))
+    assert outcome.result is Result.DEFERRED
+    assert outcome.reply is not None
+    assert str(outcome.reply).startswith("450 4.2.1")
+
+
+def test_a_measurement_numbers_its_recipients() -> None:
+    from posthouse.client.submit import parse_server
+
+    load = measure(
+        parse_server("127.0.0.1"),
+        sender="a@b.org",
+        recipient="c@d.org",
+        recipients=2,
+        size=1000,
+        messages=1,
+        connections=1,
+        reconnect=False,
+    )
+    assert [str(each.address) for each in load.plan.envelope.recipients] == ["c-1@d.org", "c-2@d.org"]
+    assert load.plan.content.size == 1000
