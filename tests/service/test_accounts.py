@@ -62,6 +62,21 @@ def test_mailboxes_in_any_case() -> None:
     assert not found.paused
 
 
+def test_quoted_local_parts_are_the_names_in_the_quotes() -> None:
+    here = house("""
+[[domain]]
+name = "example.org"
+mailboxes = ['"Li Ming"', '"bob"', "ann"]
+aliases = { '"the team"' = ['"li ming"', "ann"] }
+""")
+    for local in ("li ming", "Li Ming", "bob", "the team"):
+        assert not isinstance(here.resolve(Address(local, "example.org")), Unknown), local
+    assert isinstance(here.resolve(Address('"li ming"', "example.org")), Unknown)
+    found = here.resolve(Address("the team", "example.org"))
+    assert isinstance(found, Expanded)
+    assert [each.address.local for each in found.targets] == ["li ming", "ann"]
+
+
 def test_nobody_and_foreign() -> None:
     assert isinstance(house().resolve(Address("nobody", "example.org")), Unknown)
     assert isinstance(house().resolve(Address("bob", "example.net")), Foreign)

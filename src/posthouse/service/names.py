@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_domain, parse_mailbox
 from posthouse.service.forms import Form, Wrong, host_port, list_of, quoted, several, shown, text_of
+from posthouse.words import Address
 
 __all__ = [
     "ALIASES",
@@ -100,15 +101,14 @@ def local_key(local: str) -> str:
 
 
 def _read_local(raw: object) -> str:
-    """A local part of a domain of ours; a ``@`` may end it."""
+    """A local part of a domain of ours, in quotes where the RFC wants them; a ``@`` may end it."""
     text = text_of(raw).strip().removesuffix("@")
-    _mailbox(f"{text}@example.org", raw, 'write the part before the "@" only, like "bob"')
-    return local_key(text)
+    return local_key(_mailbox(f"{text}@example.org", raw, 'write the part before the "@" only, like "bob"').local)
 
 
-def _mailbox(text: str, raw: object, remedy: str) -> None:
+def _mailbox(text: str, raw: object, remedy: str) -> Address:
     try:
-        parse_mailbox(text)
+        return parse_mailbox(text)
     except GrammarError:
         raise Wrong(f"{shown(raw)} is no mailbox", remedy) from None
 
