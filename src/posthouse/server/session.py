@@ -52,6 +52,9 @@ _TOO_MANY_ERRORS: Final = Reply(421, "4.7.0", "Too many errors; closing connecti
 _TOO_MANY_IDLE: Final = Reply(421, "4.7.0", "Too many commands that move nothing; closing connection")
 _TOO_MANY_TRANSACTIONS: Final = Reply(421, "4.7.0", "Enough messages for one connection; connect again for more")
 _TIMEOUT: Final = Reply(421, "4.4.2", "Nothing came for too long; closing connection")
+# RFC 6531 §3.7.4.2: what VRFY and EXPN answer where the answer needs UTF-8 and the client did not allow it.
+_UTF8_MAYBE: Final = Reply(252, "2.6.8", "The answer needs UTF-8; ask again with SMTPUTF8")
+_UTF8_NO: Final = Reply(550, "5.6.8", "The answer needs UTF-8; ask again with SMTPUTF8")
 GOING_DOWN: Final = Reply(421, "4.3.2", "Service is shutting down; try again later")
 _OUR_FAULT: Final = Reply(451, "4.3.0", "Something went wrong here; try again later")
 _OUR_VERDICT: Final = Verdict(_OUR_FAULT, "an exception in the policy")
@@ -281,7 +284,8 @@ class Session:
             envelope = self._envelope
             recipient = Recipient(event.address, event.notify, event.orcpt)
             self._envelope = envelope._replace(recipients=(*envelope.recipients, recipient))
-        self._reply(verdict.reply)
+        # A mailbox in 251 or 551 may be told in UTF-8 (RFC 6531 §3.7.4.1).
+        self._out.append(self._receiver.send(verdict.reply, utf8=self._envelope.smtputf8))
 
     def _data(self, event: Data) -> None:
         assert self._policy is not None
@@ -365,7 +369,10 @@ class Session:
         self._ask(self._policy.help(event.topic), lambda verdict: self._told(verdict, False))
 
     def _told(self, verdict: Verdict, utf8: bool) -> None:
-        self._out.append(self._receiver.send(verdict.reply, utf8=utf8))
+        reply = verdict.reply
+        if not utf8 and not reply.text.isascii():
+            reply = _UTF8_NO if reply.code in (550, 551) else _UTF8_MAYBE
+        self._out.append(self._receiver.send(reply, utf8=utf8))
         self._count_idle()
 
     def _refused(self, event: Refused) -> None:

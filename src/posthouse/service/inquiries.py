@@ -26,6 +26,8 @@ _MOST_SHOWN: Final = 200
 
 _NOBODY = Verdict(Reply(550, "5.1.1", "Nobody of that name lives here"), "no such name")
 _FOREIGN = Verdict(Reply(252, "2.5.0", "Not in a domain of ours; mail may be relayed"), "a domain of others")
+_FORWARDED = Verdict(Reply(250, "2.1.5", "User not local; will forward"), "moved, forwarded; the address needs UTF-8")
+_GONE = Verdict(Reply(550, "5.1.6", "User not local, and the new address needs SMTPUTF8"), "moved; not told in ASCII")
 _NOT_A_LIST = Verdict(Reply(550, "5.1.0", "That is not a mailing list"), "not a list")
 
 
@@ -47,8 +49,14 @@ def _verified(found: Resolution) -> Verdict:
     return Verdict(Reply(250, "2.1.5", f"<{found.address}>"), "known")
 
 
-def moved(found: Moved) -> Verdict:
-    """What a moved mailbox answers: 251 with forwarding, 551 without (RFC 5321 §3.4)."""
+def moved(found: Moved, *, utf8: bool = True) -> Verdict:
+    """What a moved mailbox answers: 251 with forwarding, 551 without (RFC 5321 §3.4).
+
+    Where the client does not take UTF-8, an address beyond ASCII is not told, and the codes that promise one become
+    250 and 550 (RFC 6531 §3.7.4.1).
+    """
+    if not utf8 and not found.to.is_ascii:
+        return _FORWARDED if found.action == "forward" else _GONE
     if found.action == "forward":
         return Verdict(Reply(251, "2.1.5", f"User not local; will forward to <{found.to}>"), "moved, forwarded")
     return Verdict(Reply(551, "5.1.6", f"User not local; please try <{found.to}>"), "moved, told")

@@ -267,7 +267,7 @@ class Door:
         if isinstance(found, Expanded):
             return _RCPT_OK
         if isinstance(found, Moved):
-            verdict = inquiries.moved(found)
+            verdict = inquiries.moved(found, utf8=envelope.smtputf8)
             return verdict if verdict.reply.positive else self._no("RCPT", verdict, recipient=str(rcpt.address))
         return self._no("RCPT", _UNKNOWN, recipient=str(rcpt.address))
 
