@@ -205,7 +205,7 @@ class _Watched:
         return self._content.size
 
     def chunks(self, at_most: int = 262_144) -> Iterator[bytes]:
-        for chunk in self._content.chunks(min(at_most, 262_144)):
+        for chunk in self._content.chunks(at_most):
             yield chunk
             self._told(len(chunk))
 

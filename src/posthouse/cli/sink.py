@@ -65,6 +65,7 @@ async def _sink(bind: str, lmtp: bool, faults: list[Any], messages: int | None, 
         seconds = loop.time() - begun
         if shown is not None:
             shown.cancel()
+            click.echo("\r\x1b[K", nl=False, err=True)
         await sink.stop()
     counts = sink.counts
     if as_json:

@@ -1,0 +1,33 @@
+"""``import posthouse`` is cheap, and the names it promises are there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import posthouse
+
+
+def test_importing_it_imports_no_room() -> None:
+    script = (
+        "import sys; import posthouse; print([name for name in sys.modules if name.startswith('posthouse.')]); "
+        "posthouse.Address; print('posthouse.words' in sys.modules, 'posthouse.client' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines() == ["[]", "True False"]
+
+
+def test_the_names_are_those_of_the_rooms() -> None:
+    from posthouse.client import connect
+    from posthouse.message import compose
+    from posthouse.words import Reply
+
+    assert (posthouse.connect, posthouse.compose, posthouse.Reply) == (connect, compose, Reply)
+    assert set(posthouse.__all__) <= set(dir(posthouse))
+
+
+def test_other_names_are_not_there() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'horse'"):
+        posthouse.horse  # type: ignore[attr-defined]  # noqa: B018
