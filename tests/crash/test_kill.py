@@ -1,0 +1,247 @@
+"""kill -9 while mail comes in, again and again: what was answered 250 is there afterwards, whole, and nothing else is.
+
+The moment of death is a count of messages that were answered 250, never a time.  (What a loss of power would leave,
+each act apart, is for the tests of the spool: a killed process leaves the kernel's buffers behind.)  Small messages
+live in rows of the spool, large ones in files; a third of each kind goes to inboxes of the spool, to Maildirs, and to a
+host that cannot be reached, where they have to wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from posthouse.client import Session, connect
+from posthouse.net import Endpoint, SocketNetwork, SystemClock
+from posthouse.service import House, load
+from posthouse.words import Address, Bytes, Envelope, NetworkError, Recipient, RemoteError, Result
+
+from .daemon import letter, number_of, running
+
+SMALL = 4096
+LARGE = 300_000  # over the threshold up to which content lies in its row
+HALF = 8 << 20
+SESSIONS = 8
+PLACES = ("inbox.test", "maildir.test", "waiting.test")
+CONFIG = """
+hostname = "house.test"
+[[listener]]
+bind = "127.0.0.1:0"
+[relay]
+trusted_networks = ["127.0.0.0/8"]
+[[domain]]
+name = "inbox.test"
+mailboxes = "any"
+[[domain]]
+name = "maildir.test"
+deliver = "maildir:{root}/mail/{{local}}"
+mailboxes = "any"
+[[route]]
+to = "waiting.test"
+via = "smtp://127.0.0.1:1"
+"""
+
+
+class Load:
+    """Sessions that send numbered letters until the daemon is gone, and what they were answered."""
+
+    def __init__(self) -> None:
+        self.numbers: Iterator[int] = itertools.count(1)
+        self.given: set[int] = set()  # begun, in whatever way they ended
+        self.promised: set[int] = set()  # answered 250
+        self.other: Counter[str] = Counter()  # other ends, by what they were
+
+    async def run(self, endpoint: Endpoint, then: int, act: Callable[[], None]) -> None:
+        """Send until every session has failed; call ``act`` when ``then`` more messages have been answered 250."""
+        enough = len(self.promised) + then
+
+        async def one(nth: int) -> None:
+            try:
+                session = await connect([endpoint], network=SocketNetwork(), clock=SystemClock(), hostname="load.test")
+            except (NetworkError, RemoteError) as error:
+                self.other[type(error).__name__] += 1
+                return
+            try:
+                while session.usable:
+                    if await self._send(session, large=nth < 2) and len(self.promised) == enough:
+                        act()
+            finally:
+                session.abort()
+
+        await asyncio.gather(*(one(nth) for nth in range(SESSIONS)))
+        assert len(self.promised) >= enough
+
+    async def _send(self, session: Session, *, large: bool) -> bool:
+        number = next(self.numbers)
+        self.given.add(number)
+        place = PLACES[number % len(PLACES)]
+        envelope = Envelope(Address("langrui", "sohu.com"), (Recipient(Address(f"box{number % 7}", place)),))
+        (outcome,) = await session.deliver(envelope, Bytes(letter(number, LARGE if large else SMALL)))
+        if outcome.result is Result.DELIVERED:
+            assert outcome.reply is not None
+            assert outcome.reply.code == 250
+            self.promised.add(number)
+            return True
+        self.other[outcome.result.value if outcome.reply is None else str(outcome.reply.code)] += 1
+        return False
+
+
+async def begin_one_that_never_ends(endpoint: Endpoint) -> asyncio.StreamWriter:
+    """Half of a large content, which the daemon says that it has, and more than it keeps waiting in memory: the rest
+    is in a file in the spool's ``tmp``."""
+    reader, writer = await asyncio.open_connection(*endpoint)
+    half = letter(0, 2 * HALF)[:HALF]
+    writer.write(b"EHLO half.test\r\nMAIL FROM:<>\r\nRCPT TO:<a@inbox.test>\r\nBDAT %d\r\n%s" % (len(half), half))
+    while not (await reader.readline()).startswith(b"250 2.0.0 %d octets" % len(half)):
+        pass
+    return writer
+
+
+_TRACE = re.compile(rb"(?:Return-Path: [^\r\n]*\r\n)?Received: from [^\r\n]*\r\n(?:\t[^\r\n]*\r\n)+")
+
+
+async def check(directory: Path, load_: Load) -> Counter[str]:
+    """Open the spool once more and compare everything that is there with what was promised; how many lay where."""
+    house = House(load(directory / "posthouse.toml"), log=lambda event, /, **fields: None)
+    await house.start()
+    try:
+        assert list((directory / "data/spool/tmp").iterdir()) == []
+        await house.wait_idle()
+        found: Counter[int] = Counter()
+        where: Counter[str] = Counter()
+        queue = house.queue
+        for inboxed in await queue.inbox(limit=1_000_000):
+            kept = await queue.kept(inboxed.number)
+            assert kept is not None
+            found[_whole(b"".join(kept[1].chunks()), inboxed.inbox)] += 1
+            where["inbox"] += 1
+        for entry in await queue.entries(limit=1_000_000):
+            assert not entry.corrupt
+            (waiting,) = entry.recipients
+            assert waiting.destination == "waiting.test"
+            octets = b"".join(queue.content(entry.message).chunks())
+            assert len(octets) == entry.message.size
+            found[_whole(octets, str(waiting.recipient.address))] += 1
+            where["queue"] += 1
+    finally:
+        await house.drain(10)
+    for path in (directory / "mail").glob("*/new/*"):
+        found[_whole(path.read_bytes(), f"{path.parent.parent.name}@maildir.test")] += 1
+        where["maildir"] += 1
+    assert load_.promised - set(found) == set(), "promised, and lost"
+    assert set(found) - load_.given == set()
+    twice = {number for number, times in found.items() if times > 1}
+    assert {PLACES[number % len(PLACES)] for number in twice} <= {"maildir.test"}, "two copies where one is kept"
+    _no_strays(directory, where)
+    return where
+
+
+def _whole(octets: bytes, place: str) -> int:
+    """The number of a stored letter, which must be exactly what was sent, where it was sent to."""
+    trace = _TRACE.match(octets)
+    assert trace is not None, octets[:300]
+    number, size = number_of(octets)
+    assert octets[trace.end() :] == letter(number, size), f"{number} was corrupted"
+    assert place == f"box{number % 7}@{PLACES[number % len(PLACES)]}"
+    return number
+
+
+def _no_strays(directory: Path, where: Counter[str]) -> None:
+    """As many content files as large letters that the spool holds can need, none half written."""
+    files = [path for path in (directory / "data/spool/content").glob("*/*") if path.is_file()]
+    assert len(files) <= where["inbox"] + where["queue"]
+    assert all(path.stat().st_size > LARGE - 200 for path in files)
+
+
+def test_nothing_that_was_promised_is_lost_by_kill(tmp_path: Path) -> None:
+    sent = Load()
+
+    async def story() -> None:
+        # Early, in the middle of a few, and with a queue and leases behind it.
+        for promised in (1, 7, 40, 150, 400, 3):
+            async with running(tmp_path, CONFIG.format(root=tmp_path)) as daemon:
+                endpoint = await daemon.endpoint()
+                half = await begin_one_that_never_ends(endpoint)
+                await sent.run(endpoint, promised, daemon.kill)
+                assert await daemon.ended() == -9
+                half.close()
+                assert not [event for event in daemon.told if event["event"] == "fault"]
+                assert list((tmp_path / "data/spool/tmp").iterdir()), "the kill came too late to leave anything"
+        where = await check(tmp_path, sent)
+        assert len(sent.promised) >= 601
+        assert min(where["inbox"], where["queue"], where["maildir"]) > 20
+
+    asyncio.run(asyncio.wait_for(story(), 90))
+
+
+def test_a_daemon_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+    """The next life delivers what the last one had promised, without being asked, and says what it found."""
+    sent = Load()
+
+    async def story() -> None:
+        async with running(tmp_path, CONFIG.format(root=tmp_path)) as daemon:
+            endpoint = await daemon.endpoint()
+            half = await begin_one_that_never_ends(endpoint)
+            await sent.run(endpoint, 60, daemon.kill)
+            await daemon.ended()
+            half.close()
+        async with running(tmp_path, CONFIG.format(root=tmp_path)) as daemon:
+            await daemon.endpoint()
+            said = [event["text"] for event in daemon.told if event["event"] == "spool"]
+            assert any("that had not arrived completely removed" in text for text in said)
+            daemon.process.terminate()
+            assert await daemon.ended() == 0
+        await check(tmp_path, sent)
+
+    asyncio.run(asyncio.wait_for(story(), 60))
+
+
+def test_sigterm_under_load(tmp_path: Path) -> None:
+    """It ends in order: sessions finish their transaction or hear 421, and whatever was promised is there."""
+    sent = Load()
+
+    async def story() -> None:
+        async with running(tmp_path, CONFIG.format(root=tmp_path)) as daemon:
+            endpoint = await daemon.endpoint()
+            await sent.run(endpoint, 100, daemon.process.terminate)
+            assert await daemon.ended() == 0
+            assert [event["event"] for event in daemon.told][-1] == "ended"
+            assert "Traceback" not in "".join(daemon.noise)
+        # Nobody was left in doubt: a message that was not taken was answered 421.
+        assert set(sent.other) <= {"421"}, sent.other
+        where = await check(tmp_path, sent)
+        assert where.total() == len(sent.promised)
+
+    asyncio.run(asyncio.wait_for(story(), 60))
+
+
+def test_sigterm_lets_a_transaction_finish_and_begins_no_other(tmp_path: Path) -> None:
+    text = letter(0, LARGE).replace(b"\r\n.", b"\r\n..") + b".\r\n"
+
+    async def story() -> None:
+        async with running(tmp_path, CONFIG.format(root=tmp_path)) as daemon:
+            endpoint = await daemon.endpoint()
+            idle, idle_writer = await asyncio.open_connection(*endpoint)
+            await idle.readline()
+            busy, busy_writer = await asyncio.open_connection(*endpoint)
+            busy_writer.write(b"HELO busy.test\r\nMAIL FROM:<>\r\nRCPT TO:<box0@inbox.test>\r\nDATA\r\n" + text[:1000])
+            while not (await busy.readline()).startswith(b"354 "):
+                pass
+            daemon.process.terminate()
+            # The idle session's 421 shows that the signal was heard.
+            assert (await idle.read()).startswith(b"421 4.3.2 ")
+            idle_writer.close()
+            busy_writer.write(text[1000:])
+            assert (await busy.readline()).startswith(b"250 2.0.0 ")
+            assert (await busy.read()).startswith(b"421 4.3.2 ")
+            busy_writer.close()
+            assert await daemon.ended() == 0
+        sent = Load()
+        sent.given = sent.promised = {0}
+        await check(tmp_path, sent)
+
+    asyncio.run(asyncio.wait_for(story(), 60))

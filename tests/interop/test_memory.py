@@ -1,0 +1,88 @@
+"""Large messages pass through the daemon in little memory: in by DATA and BDAT, to inbox, Maildir and another host."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from tests.crash.daemon import Daemon, running
+
+from posthouse.words import Bytes, Result
+
+from .corpus import HEAD, LARGE, large
+from .peers import behind_trace, envelope, opened, run, session_with
+
+NEXT = """
+[[listener]]
+bind = "127.0.0.1:0"
+[[domain]]
+name = "relayed.test"
+deliver = "maildir:{root}/next/{{local}}"
+mailboxes = "any"
+"""
+DAEMON = """
+hostname = "house.test"
+[[listener]]
+bind = "127.0.0.1:0"
+[relay]
+trusted_networks = ["127.0.0.0/8"]
+[[domain]]
+name = "inbox.test"
+mailboxes = "any"
+[[domain]]
+name = "maildir.test"
+deliver = "maildir:{root}/mail/{{local}}"
+mailboxes = "any"
+[[route]]
+to = "relayed.test"
+via = "smtp://{via}"
+"""
+PEOPLE = ("a@inbox.test", "a@maildir.test", "a@relayed.test")
+MEBI = 1 << 20
+
+
+def peak(daemon: Daemon) -> int:
+    """The most memory that the daemon ever had, in octets."""
+    status = Path(f"/proc/{daemon.pid}/status").read_text()
+    return int(re.findall(r"VmHWM:\s*(\d+) kB", status)[0]) * 1024
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory where Linux tells it: run it on Linux")
+def test_memory_does_not_grow_with_the_message(tmp_path: Path, record_property: pytest.RecordProperty) -> None:
+    """Four messages of 30 MiB at once, 120 MiB in all, each to three places."""
+    letter = large()
+
+    async def story() -> None:
+        async with (
+            opened(NEXT.format(root=tmp_path), tmp_path / "next") as other,
+            running(tmp_path / "house", DAEMON.format(root=tmp_path, via=other.endpoint)) as daemon,
+        ):
+            endpoint = await daemon.endpoint()
+
+            async def send(octets: bytes, *without: str) -> None:
+                async with session_with(endpoint, without=without) as session:
+                    outcomes = await session.deliver(envelope(*PEOPLE), Bytes(octets))
+                    assert [outcome.result for outcome in outcomes] == [Result.DELIVERED] * 3
+
+            for _ in range(4):  # what every first message costs: threads, modules, SQLite's cache
+                await send(HEAD + b"\r\n" + b"x\r\n" * 100_000)
+            await daemon.until("delivered", 12)
+            before = peak(daemon)
+            ways = ((), ("CHUNKING", "BINARYMIME"))
+            await asyncio.gather(*(send(letter, *way) for way in ways * 2))
+            await daemon.until("delivered", 24)
+            grown = peak(daemon) - before
+            daemon.process.terminate()
+            assert await daemon.ended() == 0
+        record_property("note", f"memory: four messages of 30 MiB to three places took {grown / MEBI:.0f} MiB more")
+        assert grown < 64 * MEBI
+        for place in ("mail", "next"):
+            arrived = [path.read_bytes() for path in (tmp_path / place / "a/new").iterdir()]
+            stations = 1 if place == "mail" else 2
+            whole = [each for each in arrived if len(each) >= LARGE]
+            assert [behind_trace(each, stations) == letter for each in whole] == [True] * 4
+
+    run(story)
