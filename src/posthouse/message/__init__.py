@@ -16,18 +16,26 @@ from posthouse.message.headers import (
 )
 from posthouse.message.mailboxes import Mailbox, parse_mailboxes
 from posthouse.message.mime import Needs, Scanner, Unconvertible, downgrade, needs
+from posthouse.message.report import Action, Fate, Original, compose_report, is_report
+from posthouse.message.report_reader import DeliveryReport, RecipientStatus, read_report
 from posthouse.message.trace import format_date, protocol_name, received, return_path
 
 __all__ = [
+    "Action",
     "Attachment",
     "Composed",
+    "DeliveryReport",
+    "Fate",
     "Field",
     "Mailbox",
     "Needs",
+    "Original",
+    "RecipientStatus",
     "Scanner",
     "Split",
     "Unconvertible",
     "compose",
+    "compose_report",
     "count",
     "count_received",
     "downgrade",
@@ -36,9 +44,11 @@ __all__ = [
     "format_date",
     "gap",
     "hop_count",
+    "is_report",
     "needs",
     "parse_mailboxes",
     "protocol_name",
+    "read_report",
     "received",
     "return_path",
     "split",

@@ -28,7 +28,7 @@ from posthouse.words.errors import (
     TimedOut,
     Unreachable,
 )
-from posthouse.words.outcome import Outcome, Result
+from posthouse.words.outcome import Handover, Outcome, Result
 from posthouse.words.reply import Reply, Verdict
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "Closed",
     "Content",
     "Envelope",
+    "Handover",
     "Kind",
     "LocalError",
     "MX",

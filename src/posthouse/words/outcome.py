@@ -12,7 +12,7 @@ from typing import NamedTuple
 from posthouse.words.envelope import Recipient
 from posthouse.words.reply import Reply
 
-__all__ = ["Outcome", "Result"]
+__all__ = ["Handover", "Outcome", "Result"]
 
 
 class Result(enum.StrEnum):
@@ -24,12 +24,21 @@ class Result(enum.StrEnum):
     AMBIGUOUS = "ambiguous"
 
 
+class Handover(enum.StrEnum):
+    """Who owes the sender the report of success, if it was asked for, once a recipient is *delivered* (RFC 3461)."""
+
+    FINAL = "final"  # we do: it was the final delivery, into a mailbox (§5.2.3)
+    RELAYED = "relayed"  # we do: it went on to a host that makes no reports (§5.2.2)
+    TAKEN = "taken"  # the next host, which was asked for it (§5.2.1)
+
+
 class Outcome(NamedTuple):
     """One recipient's end in one attempt.
 
     ``reply`` is the reply that decided: the peer's, or, where ``peer`` is "" because nobody answered, the one that
     this side gives in its place (``556 5.1.10`` for a null MX); None where there is none to give.  ``reason`` says in
     one sentence what happened, for people; ``peer`` is who answered: ``mx.sina.com[192.0.2.7]:25``, a path, or "".
+    ``handover`` counts where the result is DELIVERED only.
     """
 
     recipient: Recipient
@@ -37,3 +46,4 @@ class Outcome(NamedTuple):
     reply: Reply | None = None
     reason: str = ""
     peer: str = ""
+    handover: Handover = Handover.FINAL

@@ -1,0 +1,204 @@
+"""Reading a delivery report that somebody else wrote (RFC 6522, RFC 3464, RFC 6533).
+
+Reports come from strangers: at most ``AT_MOST`` octets are looked at, a few parts, a bounded number of recipients, and
+whatever is missing or odd is left out.  What is not a delivery report is None, never an exception.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from email.errors import MessageError
+from email.header import decode_header, make_header
+from email.message import Message as Parsed
+from typing import NamedTuple
+
+from posthouse.message.headers import Field, fields, first, split
+from posthouse.words import Content, OriginalRecipient
+
+__all__ = ["AT_MOST", "DeliveryReport", "RecipientStatus", "read_report"]
+
+#: Octets of a report that are read.
+AT_MOST = 1_048_576
+_PARTS = 20
+_RECIPIENTS = 10_000
+_VALUE = 4_096  # octets of one field
+_STATUS_KINDS = ("message/delivery-status", "message/global-delivery-status")
+_EMPTY_LINES = re.compile(rb"\r\n(?:[ \t]*\r\n)+")
+_COMMENT = re.compile(r"\([^()]*\)")
+_POINT = re.compile(r"\\x\{([0-9A-Fa-f]{2,6})\}")
+
+
+class RecipientStatus(NamedTuple):
+    """What a report says of one recipient.  Dates and the reply are text as written; "" for what is not there.
+
+    ``action`` is in lower case and compares with ``Action``; ``diagnostic`` is the Diagnostic-Code without its type.
+    """
+
+    final: OriginalRecipient
+    action: str
+    status: str
+    original: OriginalRecipient | None = None
+    remote_mta: str = ""
+    diagnostic: str = ""
+    last_attempt: str = ""
+    retry_until: str = ""
+
+
+class DeliveryReport(NamedTuple):
+    """A report.  ``text`` is the part for people; ``returned`` the message, or its header section, of the content type
+    ``returned_kind``, decoded; b"" and "" if nothing was returned."""
+
+    reporting_mta: str
+    recipients: tuple[RecipientStatus, ...]
+    envelope_id: str | None = None
+    arrival_date: str = ""
+    text: str = ""
+    returned: bytes = b""
+    returned_kind: str = ""
+
+
+class _Part(NamedTuple):
+    kind: str
+    charset: str
+    body: bytes
+
+
+def read_report(content: Content | bytes) -> DeliveryReport | None:
+    """The delivery report that this message is, or None if it is none."""
+    data = content[:AT_MOST] if isinstance(content, bytes) else _head(content)
+    cut = split(data)
+    kind = _parsed(fields(cut.headers))
+    if kind.get_content_type() != "multipart/report":
+        return None
+    if str(kind.get_param("report-type", "")).lower() != "delivery-status":
+        return None
+    boundary = kind.get_boundary("") or ""
+    parts = _parts(data[cut.body_offset :], boundary.encode("ascii", "replace")) if boundary else []
+    place = next((n for n, part in enumerate(parts) if part.kind in _STATUS_KINDS), None)
+    if place is None:
+        return None
+    groups = [fields(group + b"\r\n") for group in _EMPTY_LINES.split(parts[place].body.strip(b"\r\n")) if group]
+    groups = groups[: _RECIPIENTS + 1]
+    if not groups:
+        return None
+    about = groups[0]
+    recipients = tuple(one for group in groups[1:] if (one := _recipient(group)) is not None)
+    envid = first(about, b"Original-Envelope-Id")
+    returned = parts[place + 1] if place + 1 < len(parts) else None
+    text = next((part for part in parts[:place] if part.kind.startswith("text/")), None)
+    return DeliveryReport(
+        _typed(_value(about, b"Reporting-MTA"))[1],
+        recipients,
+        None if envid is None else envid.value[:_VALUE].decode("ascii", "replace"),
+        _value(about, b"Arrival-Date"),
+        "" if text is None else _decoded(text),
+        b"" if returned is None else returned.body,
+        "" if returned is None else returned.kind,
+    )
+
+
+def _head(content: Content) -> bytes:
+    head = bytearray()
+    for chunk in content.chunks(65_536):
+        head += chunk[: AT_MOST - len(head)]
+        if len(head) >= AT_MOST:
+            break
+    return bytes(head)
+
+
+def _parsed(found: list[Field]) -> Parsed:
+    """The Content-Type and the encoding, in the library's hands."""
+    message = Parsed()
+    for name in (b"Content-Type", b"Content-Transfer-Encoding"):
+        field = first(found, name)
+        if field is not None:
+            message[name.decode()] = field.value[:_VALUE].decode("ascii", "replace")
+    return message
+
+
+def _parts(body: bytes, boundary: bytes) -> list[_Part]:
+    """The first parts of a multipart's body, decoded; a last one that is not closed counts."""
+    line = re.compile(rb"(?:\A|\r\n)--" + re.escape(boundary) + rb"(--)?[ \t]*+(?=\r\n|\Z)")
+    parts: list[_Part] = []
+    begun: int | None = None
+    for match in line.finditer(body):
+        if begun is not None:
+            parts.append(_part(body[begun : match.start()]))
+        begun = None if match[1] else match.end() + 2
+        if begun is None or len(parts) >= _PARTS:
+            return parts
+    if begun is not None:
+        parts.append(_part(body[begun:]))
+    return parts
+
+
+def _part(data: bytes) -> _Part:
+    cut = split(data)
+    parsed = _parsed(fields(cut.headers))
+    body = data[cut.body_offset :]
+    encoding = str(parsed.get("Content-Transfer-Encoding", "7bit")).strip().lower()
+    if encoding == "base64":
+        try:
+            body = binascii.a2b_base64(body)
+        except binascii.Error:
+            body = b""
+    elif encoding == "quoted-printable":
+        body = binascii.a2b_qp(body)
+    charset = parsed.get_param("charset", "us-ascii")
+    return _Part(parsed.get_content_type(), str(charset), body)
+
+
+def _decoded(part: _Part) -> str:
+    try:
+        return part.body.decode(part.charset, "replace")
+    except (LookupError, ValueError):
+        return part.body.decode("latin-1")
+
+
+def _recipient(group: list[Field]) -> RecipientStatus | None:
+    kind, final = _typed(_value(group, b"Final-Recipient"))
+    action = _COMMENT.sub("", _value(group, b"Action")).strip().lower()
+    if not final or not action:
+        return None
+    original = _typed(_value(group, b"Original-Recipient"))
+    return RecipientStatus(
+        OriginalRecipient(kind, _address(kind, final)),
+        action,
+        _COMMENT.sub("", _value(group, b"Status")).strip(),
+        OriginalRecipient(original[0], _address(*original)) if original[1] else None,
+        _typed(_value(group, b"Remote-MTA"))[1],
+        _typed(_value(group, b"Diagnostic-Code"))[1],
+        _value(group, b"Last-Attempt-Date"),
+        _value(group, b"Will-Retry-Until"),
+    )
+
+
+def _value(group: list[Field], name: bytes) -> str:
+    """A field's text, encoded words read; "" if it is not there."""
+    field = first(group, name)
+    if field is None:
+        return ""
+    text = field.value[:_VALUE].decode("utf-8", "replace")
+    if "=?" not in text:
+        return text
+    try:
+        return str(make_header(decode_header(text)))
+    except (LookupError, ValueError, MessageError):
+        return text
+
+
+def _typed(value: str) -> tuple[str, str]:
+    """``type; text`` as its two halves, the type in lower case."""
+    kind, mark, text = value.partition(";")
+    return (kind.strip().lower(), text.strip()) if mark else ("", value.strip())
+
+
+def _address(kind: str, address: str) -> str:
+    return _POINT.sub(_character, address) if kind == "utf-8" else address
+
+
+def _character(match: re.Match[str]) -> str:
+    """The character that ``\\x{…}`` stands for; what stands for none stays as it is."""
+    point = int(match[1], 16)
+    return chr(point) if point < 0x110000 and not 0xD800 <= point < 0xE000 else match[0]
