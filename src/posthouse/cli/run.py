@@ -10,7 +10,7 @@ from posthouse.cli import house
 from posthouse.cli.output import say
 
 if TYPE_CHECKING:
-    from posthouse.service.wiring import House
+    from posthouse.service.supervisor import Opened
 
 __all__ = ["run"]
 
@@ -27,7 +27,7 @@ def run(config_file: str | None, data_dir: str | None, log: str | None) -> None:
     nothing leaves this machine. SIGTERM (or Ctrl-C) ends it in order: no new sessions, those under way finish or hear
     421. A second signal ends it at once; what was answered 250 is safe either way.
     """
-    from posthouse.service.wiring import serve
+    from posthouse.service import supervisor
 
     config = house.configured(config_file, data_dir)
     if log is not None:
@@ -35,13 +35,13 @@ def run(config_file: str | None, data_dir: str | None, log: str | None) -> None:
 
         config = replace(config, log=replace(config.log, format=log))
 
-    def ready(opened: House) -> None:
+    def ready(opened: Opened) -> None:
         _tell(opened, plain=config_file is None, data_dir=data_dir)
 
-    house.run(serve(config, ready=ready))
+    supervisor.run(config, loop=house.run, ready=ready)
 
 
-def _tell(opened: House, *, plain: bool, data_dir: str | None) -> None:
+def _tell(opened: Opened, *, plain: bool, data_dir: str | None) -> None:
     """Where it listens, how to send, how to read."""
     for name, place in opened.endpoints.items():
         kind = next(each.kind for each in opened.config.listener if each.name == name)

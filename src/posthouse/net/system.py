@@ -86,6 +86,25 @@ def listening_socket(endpoint: Endpoint, backlog: int, reuse_port: bool) -> sock
     return sock
 
 
+def reserved_socket(endpoint: Endpoint) -> socket.socket:
+    """A socket bound with SO_REUSEPORT that never listens: it holds an address for processes that will.
+
+    A port of 0 becomes a real one.  Raises ``OSError``.
+    """
+    family, address = address_of(endpoint)
+    sock = new_socket(family)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
 def _remove_abandoned(path: str) -> None:
     """Remove a unix socket whose listener has died; leave anything else for ``bind`` to complain of."""
     try:

@@ -83,7 +83,7 @@ def default_config(data_dir: str | None = None) -> Config:
     """What ``posthouse run`` does without a file: SMTP on 127.0.0.1:1025, everything caught for anyone into local
     inboxes, nothing sent anywhere.  ``data_dir`` replaces the usual place."""
     everything = Domain(name="*", deliver=Delivery("mailbox"), mailboxes=("any",))
-    config = Config(listener=_named((Listener(bind=Endpoint("127.0.0.1", 1025)),)), domain=(everything,))
+    config = Config(workers=1, listener=_named((Listener(bind=Endpoint("127.0.0.1", 1025)),)), domain=(everything,))
     return replace(config, data_dir=data_dir) if data_dir is not None else config
 
 

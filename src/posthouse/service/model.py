@@ -252,6 +252,11 @@ class Config(Struct, frozen=True, kw_only=True):
     data_dir: Annotated[
         str, forms.DIRECTORY, Meta(description="Where the spool lives; left out, a directory of the user's own.")
     ] = field(default_factory=forms.own_directory)
+    workers: Annotated[
+        int,
+        forms.at_least(0, 256),
+        Meta(description="Processes that share the ports and the spool; 0 is one for each processor."),
+    ] = 0
     listener: tuple[Listener, ...] = (Listener(bind=Endpoint("127.0.0.1", 1025)),)
     relay: Relay = Relay()
     domain: tuple[Domain, ...] = ()

@@ -49,7 +49,8 @@ class House:
     """A running post house: doors, spool and relay of one configuration.
 
     ``transcript`` is called with the name of a listener for each session, and gives what is told of its dialogue
-    (``observe.Recorder`` is one).  The queue is opened and closed here, whoever made it.
+    (``observe.Recorder`` is one).  The queue is opened and closed here, whoever made it.  ``share_ports`` lets other
+    processes listen at the same addresses.
     """
 
     def __init__(
@@ -63,13 +64,14 @@ class House:
         log: Record | None = None,
         transcript: Callable[[str], Transcript] | None = None,
         random: Random | None = None,
+        share_ports: bool = False,
     ) -> None:
         self.config = config
         self.clock = clock or SystemClock()
         self.log = log or Log(self.clock, config.log.format)
         self.queue: Queue = queue or SqliteQueue(config.data_dir)
         self.directory = Directory(config)
-        self._network = network or SocketNetwork(on_error=self._fault)
+        self._network = network or SocketNetwork(on_error=self._fault, reuse_port=share_ports)
         self._random = random or SystemRandom()
         self._transcript = transcript
         self._resolver = resolver or CachingResolver(
@@ -231,14 +233,19 @@ async def serve(
     ready: Callable[[House], object] | None = None,
     drain: float = DRAIN,
     log: Record | None = None,
+    parent: int = -1,
+    worker: int = -1,
 ) -> None:
     """Be the daemon until SIGTERM or SIGINT, then drain; a second signal ends the process at once.
 
-    ``ready`` is called when the doors are open.  Raises as ``House.start`` does.
+    ``ready`` is called when the doors are open.  Raises as ``House.start`` does.  As one of several workers
+    (``supervisor``), ``worker`` is which, its doors share their ports, ``parent`` is a pipe whose end means that the
+    parent has vanished, and SIGINT is left alone.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    house = House(config, log=log)
+    house = House(config, log=log, share_ports=worker >= 0)
+    numbers = (signal.SIGTERM,) if worker >= 0 else (signal.SIGTERM, signal.SIGINT)
 
     def asked(number: int) -> None:
         if stop.is_set():
@@ -247,8 +254,10 @@ async def serve(
             loop.call_soon(os._exit, 128 + number)
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in numbers:
         loop.add_signal_handler(number, asked, number)
+    if parent >= 0:
+        loop.add_reader(parent, stop.set)
     try:
         await house.start()
         if ready is not None:
@@ -256,5 +265,7 @@ async def serve(
         await stop.wait()
         await house.drain(drain)
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        if parent >= 0:
+            loop.remove_reader(parent)
+        for number in numbers:
             loop.remove_signal_handler(number)

@@ -1,0 +1,144 @@
+"""Several workers: they share the ports and the spool, are replaced when they die, and end with their parent."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import smtplib
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+PATIENCE = 60.0
+
+
+def until(what: str, ready: Callable[[], object]) -> object:
+    """Wait for a condition, bounded."""
+    end = time.monotonic() + PATIENCE
+    while not (found := ready()):
+        assert time.monotonic() < end, f"{what} did not come about"
+        time.sleep(0.02)
+    return found
+
+
+def children(pid: int) -> list[int]:
+    try:
+        return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+class Daemon:
+    def __init__(self, home: Path, port: int = 0) -> None:
+        self.log = home / f"log{time.monotonic_ns()}"
+        config = home / "posthouse.toml"
+        config.write_text(
+            f'hostname = "house.test"\ndata_dir = "{home}/data"\nworkers = 2\n'
+            f'[[listener]]\nbind = "127.0.0.1:{port}"\nkind = "mx"\n'
+            '[[domain]]\nname = "sina.com"\ndeliver = "mailbox"\nmailboxes = ["renping"]\n'
+        )
+        with self.log.open("wb") as out:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "posthouse", "run", "--config", str(config)], stdout=out, stderr=out
+            )
+
+    def text(self) -> str:
+        return self.log.read_text(encoding="utf-8")
+
+    def opened(self) -> int:
+        """The port, once every worker is ready."""
+
+        def said() -> re.Match[str] | None:
+            assert self.process.poll() is None, self.text()
+            return re.search(r"^listening on 127\.0\.0\.1:(\d+)", self.text(), re.MULTILINE)
+
+        found = until("listening", said)
+        assert isinstance(found, re.Match)
+        return int(found.group(1))
+
+    def kill(self) -> None:
+        for pid in [*children(self.process.pid), self.process.pid]:
+            if alive(pid):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(PATIENCE)
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    started = Daemon(tmp_path)
+    try:
+        yield started
+    finally:
+        started.kill()
+
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc to see the workers")
+
+
+def test_workers_share_the_port_and_the_spool(daemon: Daemon, tmp_path: Path) -> None:
+    port = daemon.opened()
+    assert len(children(daemon.process.pid)) == 2
+    for number in range(12):
+        with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
+            client.sendmail("langrui@sohu.com", ["renping@sina.com"], f"Subject: {number}\r\n\r\nhello\r\n")
+    daemon.process.send_signal(signal.SIGTERM)
+    assert daemon.process.wait(PATIENCE) == 0, daemon.text()
+    listing = subprocess.run(
+        [sys.executable, "-m", "posthouse", "inbox", "list", "--data-dir", str(tmp_path / "data")],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    assert listing.stdout.count("renping@sina.com") == 12
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), 5.0).close()
+
+
+def test_a_worker_that_dies_is_replaced(daemon: Daemon) -> None:
+    port = daemon.opened()
+    before = children(daemon.process.pid)
+    os.kill(before[0], signal.SIGKILL)
+
+    def replaced() -> bool:
+        now = children(daemon.process.pid)
+        return len(now) == 2 and before[0] not in now
+
+    until("another worker", replaced)
+    assert "worker died" in daemon.text()
+    with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
+        assert client.noop()[0] == 250
+
+
+def test_workers_end_when_their_parent_vanishes(daemon: Daemon) -> None:
+    daemon.opened()
+    workers = children(daemon.process.pid)
+    daemon.process.kill()
+    daemon.process.wait(PATIENCE)
+    until("the workers' end", lambda: not any(alive(pid) for pid in workers))
+
+
+def test_a_second_daemon_cannot_share_the_port_by_mistake(daemon: Daemon, tmp_path: Path) -> None:
+    port = daemon.opened()
+    other = tmp_path / "other"
+    other.mkdir()
+    second = Daemon(other, port)
+    try:
+        assert second.process.wait(PATIENCE) != 0
+        assert str(port) in second.text()
+        assert "Traceback" not in second.text()
+    finally:
+        second.kill()
