@@ -18,6 +18,7 @@ from posthouse.words import (
     Bytes,
     Content,
     Envelope,
+    Handover,
     NetworkError,
     Notify,
     Outcome,
@@ -271,6 +272,30 @@ def test_parameters_only_where_the_peer_knows_them() -> None:
     plain = asked._replace(body=Body.SEVENBIT)
     bare = script(*hello(), (MAIL, b"250 x\r\n"), (RCPT, b"550 x\r\n"))
     assert results(against(bare, deliver(plain))) == [Result.FAILED]
+
+
+def test_who_reports_success_after_a_delivery() -> None:
+    """RFC 3461 §5.2: a peer with DSN was asked to; one without was not; LMTP without it has delivered."""
+    rest = ((RCPT, b"250 ok\r\n"), (b"DATA\r\n", b"354 x\r\n"), (STUFFED, b"250 2.0.0 q1\r\n"))
+    (taken,) = against(script(*hello(b"DSN"), (MAIL, b"250 ok\r\n"), *rest), deliver(envelope()))
+    assert taken.handover is Handover.TAKEN
+    (relayed,) = against(script(*hello(), (MAIL, b"250 ok\r\n"), *rest), deliver(envelope()))
+    assert relayed.handover is Handover.RELAYED
+    greeting, (_, capabilities) = hello()
+    lhlo = (greeting, (b"LHLO client.example\r\n", capabilities), (MAIL, b"250 ok\r\n"), *rest)
+    (final,) = against(script(*lhlo), deliver(envelope()), lmtp=True)
+    assert final.handover is Handover.FINAL
+
+
+def test_a_report_is_not_lost_where_the_peer_has_no_requiretls() -> None:
+    """RFC 8689 §5; any other message that asks for it is not sent there."""
+    report = envelope(require_tls=True)._replace(sender=None)
+    peer = script(*hello(), (b"MAIL FROM:<>\r\n", b"250 ok\r\n"), (RCPT, b"550 x\r\n"))
+    (outcome,) = against(peer, deliver(report))
+    assert outcome.reply.code == 550
+    peer = script(*hello(b"REQUIRETLS"), (b"MAIL FROM:<> REQUIRETLS\r\n", b"250 ok\r\n"), (RCPT, b"550 x\r\n"))
+    (outcome,) = against(peer, deliver(report))
+    assert outcome.reply.code == 550
 
 
 @pytest.mark.parametrize(

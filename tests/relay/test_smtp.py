@@ -15,7 +15,19 @@ from posthouse.relay.nexthop import Ourselves
 from posthouse.relay.smtp import LmtpDeliverer, SmtpDeliverer
 from posthouse.spool.queue import Message
 from posthouse.testing import DictResolver, Fault, JumpingClock, MemoryNetwork
-from posthouse.words import Address, Body, Bytes, Envelope, Outcome, Recipient, Result
+from posthouse.words import (
+    Address,
+    Body,
+    Bytes,
+    Envelope,
+    Handover,
+    Notify,
+    OriginalRecipient,
+    Outcome,
+    Recipient,
+    Result,
+    Ret,
+)
 
 ZONE = {
     "sina.com": {"MX": ["10 mx1.sina.com", "20 mx2.sina.com"]},
@@ -475,3 +487,45 @@ def test_cancelling_leaves_nothing_open() -> None:
         assert world.network.open == 0
 
     tell({}, story)
+
+
+# -- what the sender asked to be told
+
+
+def asked() -> Job:
+    """A message with every request of RFC 3461, to recipients who ask for this and that."""
+    everything = Notify.SUCCESS | Notify.FAILURE | Notify.DELAY
+    people = (
+        Recipient(Address("one", "sina.com"), everything, OriginalRecipient("rfc822", "Uno+1@old.test")),
+        Recipient(Address("two", "sina.com"), Notify.FAILURE),
+        Recipient(Address("three", "sina.com"), Notify.NEVER),
+        Recipient(Address("four", "sina.com")),
+    )
+    envelope = Envelope(Address("a", "sohu.com"), people, ret=Ret.FULL, envid="QQ=1")
+    return Job(Message("m1", envelope, 0.0, 10), people, Bytes(b"Subject: hi\r\n\r\nhello\r\n"))
+
+
+def test_requests_for_reports_are_passed_on_to_a_host_that_knows_them() -> None:
+    """RFC 3461 §5.2.1: ENVID, RET and NOTIFY as they came, ORCPT unchanged, and added for who waits for news."""
+    peer = Peer(("PIPELINING", "DSN", "8BITMIME"))
+    job = asked()
+    outcomes = deliver({MX1: peer}, job)
+    assert [outcome.handover for outcome in outcomes] == [Handover.TAKEN] * 4
+    assert [outcome.recipient for outcome in outcomes] == list(job.recipients), "named for the host only"
+    mail, *rcpts = [line for line in peer.said if line.startswith(("MAIL", "RCPT"))]
+    assert mail.endswith(" RET=FULL ENVID=QQ+3D1")
+    assert rcpts == [
+        "RCPT TO:<one@sina.com> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;Uno+2B1@old.test",
+        "RCPT TO:<two@sina.com> NOTIFY=FAILURE ORCPT=rfc822;two@sina.com",
+        "RCPT TO:<three@sina.com> NOTIFY=NEVER",
+        "RCPT TO:<four@sina.com>",
+    ]
+
+
+def test_requests_for_reports_are_not_made_of_a_host_that_does_not_know_them() -> None:
+    """RFC 3461 §5.2.2 (a)."""
+    peer = Peer(("PIPELINING", "8BITMIME"))
+    outcomes = deliver({MX1: peer}, asked())
+    assert [outcome.handover for outcome in outcomes] == [Handover.RELAYED] * 4
+    mail, *rcpts = [line for line in peer.said if line.startswith(("MAIL", "RCPT"))]
+    assert not any(word in line for line in [mail, *rcpts] for word in ("RET=", "ENVID=", "NOTIFY=", "ORCPT="))

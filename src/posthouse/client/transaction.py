@@ -22,6 +22,7 @@ from posthouse.words import (
     Body,
     Content,
     Envelope,
+    Handover,
     LocalError,
     Outcome,
     Recipient,
@@ -105,7 +106,8 @@ def _cannot(capabilities: Capabilities, envelope: Envelope, content: Content) ->
         return _NEEDS_8BIT
     if envelope.body is Body.BINARYMIME and not (capabilities.has("BINARYMIME") and capabilities.has("CHUNKING")):
         return _NEEDS_BINARY
-    if envelope.require_tls and not capabilities.has("REQUIRETLS"):
+    # A report asks for it where the channel has it, and is not lost where not (RFC 8689 §5).
+    if envelope.require_tls and envelope.sender is not None and not capabilities.has("REQUIRETLS"):
         return _NEEDS_TLS
     return None
 
@@ -172,7 +174,7 @@ class Transaction:
             smtputf8=utf8,
             ret=envelope.ret if dsn else None,
             envid=envelope.envid if dsn else None,
-            require_tls=envelope.require_tls,
+            require_tls=envelope.require_tls and capabilities.has("REQUIRETLS"),
         )
 
     def _rcpts(self) -> Iterator[Rcpt]:
@@ -295,7 +297,7 @@ class Transaction:
         if not session_lost:
             reply = self._decisive(index)
             if reply is not None:
-                return Outcome(recipient, result_of(reply), reply, f"{peer} said: {reply}", peer)
+                return Outcome(recipient, result_of(reply), reply, f"{peer} said: {reply}", peer, self._handover())
         fault = self._session.fault
         why = str(fault) if fault is not None else "the session ended"
         maybe_accepted = index in self._accepted or index >= self._next_rcpt
@@ -305,6 +307,12 @@ class Transaction:
         if isinstance(fault, RemoteError):
             why = f"protocol error: {why}"
         return Outcome(recipient, Result.DEFERRED, None, f"{why} (talking to {peer})", peer)
+
+    def _handover(self) -> Handover:
+        """Who reports success from here on (RFC 3461 §5.2): LMTP without DSN is the final delivery."""
+        if self._session.capabilities.has("DSN"):
+            return Handover.TAKEN
+        return Handover.FINAL if self._session.sender.lmtp else Handover.RELAYED
 
     def _decisive(self, index: int) -> Reply | None:
         """The reply that decided a recipient, if one did."""

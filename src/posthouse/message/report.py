@@ -62,8 +62,8 @@ class Fate(NamedTuple):
     """What became of one recipient.
 
     ``recipient`` as its message was received, ORCPT included; ``reply`` the one that decided, or None where none came;
-    ``remote`` the host that gave it, "" if it is our own; ``attempted`` when that was and ``until`` (given with DELAYED)
-    how long we go on trying, in calendar seconds; ``expired`` if we have stopped trying after temporary failures.
+    ``remote`` the host that gave it, "" if it is our own; ``attempted`` when that was and ``until`` how long we go on
+    trying (with DELAYED only), in calendar seconds; ``expired`` if we stopped trying after temporary failures.
     """
 
     recipient: Recipient

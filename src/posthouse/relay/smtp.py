@@ -39,6 +39,7 @@ from posthouse.words import (
     Content,
     Envelope,
     NetworkError,
+    OriginalRecipient,
     Outcome,
     Recipient,
     RemoteError,
@@ -49,6 +50,7 @@ from posthouse.words import (
 __all__ = ["LmtpDeliverer", "SmtpDeliverer"]
 
 _SHORT = 65_536  # octets that are converted on the loop; more go to a thread
+_LONGEST_NAMED = 100  # characters; encoded, ORCPT has room for 500 (RFC 3461 §4.2)
 _NEEDS_UTF8 = Reply(553, "5.6.7", "Address needs SMTPUTF8, which the receiver does not offer")
 
 
@@ -252,7 +254,7 @@ async def _give(session: Session, job: Job) -> Sequence[Outcome]:
     envelope, content = job.envelope, job.content
     capabilities = session.capabilities
     if _fits(capabilities, envelope):
-        return await session.deliver(envelope, content)
+        return await _deliver(session, envelope, content)
     asks = needs(content.chunks())
     refused: dict[int, Outcome] = {}
     if not capabilities.has("SMTPUTF8"):
@@ -263,8 +265,18 @@ async def _give(session: Session, job: Job) -> Sequence[Outcome]:
         reason = f"not sent to {session.peer}, which cannot take it as it is: {fitted.reason}"
         return all_of(job.recipients, Result.FAILED, reason, reply, session.peer)
     envelope, content = fitted
-    given = iter(await session.deliver(envelope, content) if envelope.recipients else ())
+    given = iter(await _deliver(session, envelope, content) if envelope.recipients else ())
     return [refused[i] if i in refused else next(given) for i in range(len(job.recipients))]
+
+
+async def _deliver(session: Session, envelope: Envelope, content: Content) -> Sequence[Outcome]:
+    """``session.deliver``, with ORCPT for those whose sender waits for a report and did not name them himself (RFC 3461
+    §5.2.1 (d)): he will know them by it wherever they are sent on to."""
+    people = envelope.recipients
+    if not any(one.notify and one.orcpt is None for one in people) or not session.capabilities.has("DSN"):
+        return await session.deliver(envelope, content)
+    outcomes = await session.deliver(envelope._replace(recipients=tuple(map(_named, people))), content)
+    return [outcome._replace(recipient=one) for one, outcome in zip(people, outcomes, strict=True)]
 
 
 def _fits(capabilities: Capabilities, envelope: Envelope) -> bool:
@@ -274,6 +286,14 @@ def _fits(capabilities: Capabilities, envelope: Envelope) -> bool:
         and (capabilities.has("SMTPUTF8") or not _mentions_utf8(envelope))
         and (envelope.body is not Body.BINARYMIME or _takes_binary(capabilities))
     )
+
+
+def _named(recipient: Recipient) -> Recipient:
+    address = str(recipient.address)
+    if not recipient.notify or recipient.orcpt is not None or len(address) > _LONGEST_NAMED:
+        return recipient
+    kind = "rfc822" if recipient.address.is_ascii else "utf-8"
+    return recipient._replace(orcpt=OriginalRecipient(kind, address))
 
 
 def _takes_binary(capabilities: Capabilities) -> bool:
