@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import errno
 import os
 import weakref
 from collections.abc import Callable
@@ -327,7 +328,10 @@ class SocketNetwork:
         try:
             sock = new_socket(family)
             if source and not endpoint.is_path:
-                sock.bind(address_of(Endpoint(source, 0))[1])
+                source_family, source_address = address_of(Endpoint(source))
+                if source_family != family:
+                    raise OSError(errno.EAFNOSUPPORT, os.strerror(errno.EAFNOSUPPORT))
+                sock.bind(source_address)
             await loop.sock_connect(sock, address)
             sock.getpeername()  # a unix socket whose queue is full looks connected, and is not
         except OSError as error:

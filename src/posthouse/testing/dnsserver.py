@@ -60,6 +60,7 @@ class DnsServer:
         self.asked: Counter[tuple[str, Question]] = Counter()
         self.endpoint = Endpoint("127.0.0.1")
         self._open = contextlib.AsyncExitStack()
+        self._serving: set[asyncio.Task[object]] = set()
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
@@ -81,6 +82,10 @@ class DnsServer:
 
     async def __aexit__(self, *_: object) -> None:
         await self._open.aclose()
+        serving = list(self._serving)
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
 
     def answer(self, wire: bytes, transport: str) -> bytes | None:
         """The answer to one query message; None for silence."""
@@ -148,14 +153,23 @@ class DnsServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One TCP connection: messages with their length in front (RFC 1035 §4.2.2)."""
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        try:
             while True:
                 length = int.from_bytes(await reader.readexactly(2), "big")
                 wire = self.answer(await reader.readexactly(length), "tcp")
                 if wire is not None:
                     writer.write(len(wire).to_bytes(2, "big") + wire)
                     await writer.drain()
-        writer.close()
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
+            pass  # the asker is done, or we are
+        finally:
+            self._serving.discard(task)
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
 
 
 class _Datagrams(asyncio.DatagramProtocol):
