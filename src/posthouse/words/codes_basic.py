@@ -146,8 +146,9 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         ),
         source="RFC 5321 §3.5.3",
         occasion=Text(
-            "VRFY where verification is not switched on for the listener.",
-            "监听端口未开启地址核实功能时收到 VRFY。",
+            "VRFY where verification is not switched on for the listener or the address is not in a domain of ours, "
+            "and where the answer needs UTF-8 that was not allowed (2.6.8).",
+            "监听端口未开启地址核实功能，或地址不在我们的域名内时收到 VRFY；以及答复需要 UTF-8 而对方未允许（2.6.8）。",
         ),
     ),
     BasicCode(
@@ -237,8 +238,8 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         ),
         source="RFC 5321 §4.2.3",
         occasion=Text(
-            "RCPT for a mailbox whose delivery is paused, or that a temporary policy holds back.",
-            "RCPT 的邮箱已暂停投递，或被临时策略拦下。",
+            "RCPT for a mailbox whose delivery is paused.",
+            "RCPT 的邮箱已暂停投递。",
         ),
         breadth=2,
     ),
@@ -276,8 +277,9 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         ),
         source="RFC 5321 §4.2.3",
         occasion=Text(
-            "The disk is nearly full, or RCPT goes beyond the limit of recipients in one transaction (4.5.3).",
-            "磁盘即将写满，或 RCPT 超出单次邮件事务的收信人上限（4.5.3）。",
+            "The disk is full or nearly so, RCPT goes beyond the limit of recipients in one transaction (4.5.3), or "
+            "the mailbox is over quota in a domain that puts mail off (4.2.2).",
+            "磁盘已满或即将写满；RCPT 超出单次邮件事务的收信人上限（4.5.3）；或邮箱超出配额而其域名设为延后（4.2.2）。",
         ),
         breadth=1,
     ),
