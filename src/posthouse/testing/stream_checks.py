@@ -134,14 +134,13 @@ async def bounds_the_queue(ground: Ground) -> None:
     async with _Pair(ground) as pair:
         pair.server.stream.pause_reading()
         pair.server.stream.pause_reading()
-        before = bytes(pair.server.received)
         written = 0
         while not pair.client.paused:
             assert written < LARGE, "20 MiB were queued and nobody said stop"
             pair.client.stream.write(BLOCK)
             written += len(BLOCK)
             await asyncio.sleep(0)
-        assert pair.server.received == before, "data came to a handler that had paused"
+        assert not pair.server.received, "data came to a handler that had paused"
         pair.server.stream.resume_reading()
         pair.server.stream.resume_reading()
         await pair.client.until(lambda client: not client.paused)
@@ -292,10 +291,10 @@ async def holds_many(ground: Ground) -> None:
     listener.close()
     for client in clients:
         client.stream.close()
+    for server in servers:
+        await server.until(lambda server: server.eof)
+        server.stream.close()
     for end in (*clients, *servers):
-        if end in servers:
-            await end.until(lambda end: end.eof)
-            end.stream.close()
         await end.until(lambda end: end.ended)
     assert len(servers) == 200
 
