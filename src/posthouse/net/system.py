@@ -22,6 +22,7 @@ __all__ = [
     "listening_socket",
     "new_socket",
     "not_listening",
+    "reserved_socket",
     "unreachable",
 ]
 
