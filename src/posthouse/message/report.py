@@ -213,8 +213,9 @@ class _Writer:
         found.append(self._field("Status", fate.status))
         if fate.remote:
             found.append(self._field("Remote-MTA", "dns;", fate.remote))
-            if fate.reply is not None:
-                found.append(self._diagnostic(str(fate.reply)))
+        if fate.reply is not None and (fate.remote or fate.action in (Action.FAILED, Action.DELAYED)):
+            # Words of our own are no SMTP dialogue (RFC 3461 §9.2).
+            found.append(self._diagnostic("smtp;" if fate.remote else "x-posthouse;", str(fate.reply)))
         if fate.attempted is not None:
             found.append(self._field("Last-Attempt-Date", self._date(fate.attempted)))
         if fate.until is not None and fate.action is Action.DELAYED:
@@ -226,12 +227,12 @@ class _Writer:
             address = _NOT_QCHAR.sub(lambda match: f"\\x{{{ord(match[0]):02X}}}", address)
         return self._field(name, f"{kind};", address)
 
-    def _diagnostic(self, reply: str) -> bytes:
+    def _diagnostic(self, kind: str, reply: str) -> bytes:
         words = _CONTROL.sub(" ", reply)[:_DIAGNOSTIC].split()
         if not self.utf8 and not all(word.isascii() for word in words):
             # The code stays readable to programs; RFC 3464 §2.1.1 allows encoded words in text.
             words = [*words[:1], *encoded_words(" ".join(words[1:]))]
-        return self._field("Diagnostic-Code", "smtp;", *words)
+        return self._field("Diagnostic-Code", kind, *words)
 
     def _field(self, name: str, *tokens: str) -> bytes:
         clean = [_cut(_CONTROL.sub("?", token)) for token in tokens]

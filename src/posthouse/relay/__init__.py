@@ -1,5 +1,6 @@
 """Moves mail on: where it goes, when it is tried again, who delivers it, and what is recorded of it."""
 
+from posthouse.relay.bounce import Bouncer
 from posthouse.relay.job import Deliverer, InstantDeliverer, Job, LocalDeliverer, NoRoute, Route, Router
 from posthouse.relay.local import DiscardDeliverer, Keeper, MailboxDeliverer
 from posthouse.relay.maildir import MaildirDeliverer, expand_path
@@ -11,6 +12,7 @@ from posthouse.relay.smtp import LmtpDeliverer, SmtpDeliverer
 from posthouse.relay.worker import Worker
 
 __all__ = [
+    "Bouncer",
     "Deliverer",
     "DiscardDeliverer",
     "Exchange",

@@ -3,6 +3,9 @@
 One transaction for each attempt (``settle`` says what goes into it).  On the hot path it costs no task: the queue's own
 future is all there is.  If the queue cannot take the record now, it is offered again for about two minutes, less than
 a lease; after that the lease runs out and the attempt is made again, which may duplicate but not lose.
+
+Where the sender is owed a report, it is written first and stored in the same transaction.  If it cannot be written,
+failed recipients are HELD instead: nobody is forgotten unheard.
 """
 
 from __future__ import annotations
@@ -13,11 +16,13 @@ from functools import partial
 from random import Random
 from typing import Any, Protocol
 
+from posthouse.message import Original
 from posthouse.net import Clock
+from posthouse.relay.bounce import Bouncer, Ends, original_of
 from posthouse.relay.schedule import Schedule
 from posthouse.relay.settle import settle
-from posthouse.spool.queue import Queue, Settlement, State, Waiting, Work
-from posthouse.words import Outcome
+from posthouse.spool.queue import Message, Queue, Report, Settlement, State, Waiting, Work
+from posthouse.words import Bytes, Outcome, StorageCorrupt
 
 __all__ = ["Log", "Recorder"]
 
@@ -33,7 +38,8 @@ class Log(Protocol):
 class Recorder:
     """Records for one worker; ``under_way`` is what has not ended yet, errands of the worker included.
 
-    ``moved`` is called when something ended, ``falls_due`` with the time at which a recipient is to be tried again.
+    ``bouncer`` writes reports; without one, what failed is HELD.  ``moved`` is called when something ended,
+    ``falls_due`` with the time at which a recipient is to be tried again, ``reported`` when reports wait in the queue.
     """
 
     def __init__(
@@ -46,6 +52,8 @@ class Recorder:
         *,
         moved: Callable[[], None],
         falls_due: Callable[[float], None],
+        bouncer: Bouncer | None = None,
+        reported: Callable[[], None] | None = None,
     ) -> None:
         self.under_way: set[asyncio.Future[None]] = set()
         self._queue = queue
@@ -55,8 +63,10 @@ class Recorder:
         self._log = log
         self._moved = moved
         self._falls_due = falls_due
+        self._bouncer = bouncer
+        self._reported = reported
 
-    def record(self, work: Work, ends: Sequence[tuple[Waiting, Outcome]]) -> asyncio.Future[None]:
+    def record(self, work: Work, ends: Sequence[tuple[Waiting, Outcome]]) -> None:
         """Begin to record how some or all recipients of ``work`` ended; the others stay leased."""
         now = self._clock.time()
         if len(ends) < len(work.recipients):
@@ -64,16 +74,41 @@ class Recorder:
         settlements = [
             settle(work.message, waiting, outcome, self._schedule, now, self._random) for waiting, outcome in ends
         ]
-        record = asyncio.ensure_future(self._queue.record(work, settlements))
+        told = [(waiting, settlement) for (waiting, _), settlement in zip(ends, settlements, strict=True)]
+        if self._bouncer is None:
+            self._record(work, _all_held(settlements))
+        elif self._bouncer.owes(work.message, told):
+            self.errand(self._report(self._bouncer, work, told, now))
+        else:
+            self._record(work, settlements)
+
+    def _record(self, work: Work, settlements: Sequence[Settlement], reports: Sequence[Report] = ()) -> None:
+        record = asyncio.ensure_future(self._queue.record(work, settlements, reports))
         self.under_way.add(record)
-        record.add_done_callback(partial(self._recorded, work, settlements))
+        record.add_done_callback(partial(self._recorded, work, settlements, reports))
         for settlement in settlements:
             if settlement.state is State.WAITING:
                 self._falls_due(settlement.due)
             if self._log is not None:
                 event, facts = _event(work, settlement)
                 self._log(event, **facts)
-        return record
+        if self._log is not None:
+            for report in reports:
+                to = ", ".join(str(recipient.address) for recipient in report.envelope.recipients)
+                self._log("report", id=work.message.id, to=to)
+
+    async def _report(self, bouncer: Bouncer, work: Work, ends: Ends, now: float) -> None:
+        """Write what the sender is owed, and record all of it."""
+        settlements = [settlement for _, settlement in ends]
+        reports: list[Report] = []
+        try:
+            original = await self._original(work.message)
+            until = work.message.received + self._schedule.patience
+            reports = bouncer.reports(original, ends, now=now, until=until)
+        except Exception as error:
+            self.fault(f"no report about {work.message.id} could be written; what failed is held", error)
+            settlements = _all_held(settlements)
+        self._record(work, settlements, reports)
 
     def errand(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run something beside the attempts."""
@@ -86,20 +121,43 @@ class Recorder:
         if self._log is not None:
             self._log("fault", reason=f"{what}: {type(error).__name__}: {error}", error=error)
 
-    def _recorded(self, work: Work, settlements: Sequence[Settlement], record: asyncio.Future[None]) -> None:
+    async def _original(self, message: Message) -> Original:
+        try:
+            content = self._queue.content(message)
+            if isinstance(content, Bytes):
+                return original_of(message, content)
+            return await asyncio.to_thread(original_of, message, content)  # it may read a disk
+        except StorageCorrupt:
+            return original_of(message, None)
+
+    def _recorded(
+        self,
+        work: Work,
+        settlements: Sequence[Settlement],
+        reports: Sequence[Report],
+        record: asyncio.Future[None],
+    ) -> None:
         self.under_way.discard(record)
         error = None if record.cancelled() else record.exception()
         if error is not None:
             self.fault(f"the outcome of {work.message.id} could not be recorded; trying again", error)
-            self.errand(self._again(work, settlements))
+            self.errand(self._again(work, settlements, reports))
+        elif reports:
+            self._tell_of_reports()
         self._moved()
 
-    async def _again(self, work: Work, settlements: Sequence[Settlement]) -> None:
+    def _tell_of_reports(self) -> None:
+        if self._reported is not None:
+            self._reported()
+
+    async def _again(self, work: Work, settlements: Sequence[Settlement], reports: Sequence[Report]) -> None:
         last: Exception | None = None
         for tried in range(_TRIES):
             await self._clock.sleep(2.0**tried)
             try:
-                await self._queue.record(work, settlements)
+                await self._queue.record(work, settlements, reports)
+                if reports:
+                    self._tell_of_reports()
                 return
             except Exception as error:
                 last = error
@@ -111,6 +169,11 @@ class Recorder:
         if not task.cancelled() and (error := task.exception()) is not None:
             self.fault("an errand of the worker failed", error)
         self._moved()
+
+
+def _all_held(settlements: Sequence[Settlement]) -> list[Settlement]:
+    """The same with whoever has failed waiting for an operator."""
+    return [each._replace(state=State.HELD) if each.state is State.FAILED else each for each in settlements]
 
 
 def _event(work: Work, settlement: Settlement) -> tuple[str, dict[str, object]]:

@@ -4,14 +4,15 @@
     outcome    what is recorded
     =========  =====================================================================================================
     delivered  DELIVERED: settled for good
-    deferred   WAITING until the schedule's next time; HELD when the schedule gives up
+    deferred   WAITING until the schedule's next time; FAILED when the schedule gives up
     ambiguous  as deferred: the other side may have it, so the next attempt may be a second copy (RFC 1047), and the
                reason says so
-    failed     HELD, with the reason
+    failed     FAILED: settled for good; without a reply, HELD
     =========  =====================================================================================================
 
-HELD and not FAILED, because FAILED lets a message be forgotten, and a message that cannot be delivered must never
-vanish: as long as no report goes back to its sender, it stays in the queue where an operator sees it.
+FAILED lets a message be forgotten, so it is recorded together with the report to its sender (``bounce``, ``recorder``).
+A failure for which nobody gave a reply, not even we in a peer's place, is a fault of ours (content that is gone): it
+stays where an operator sees it.
 """
 
 from __future__ import annotations
@@ -34,13 +35,14 @@ def settle(
     if outcome.result is Result.DELIVERED:
         return Settlement(waiting.key, State.DELIVERED, now, outcome)
     if outcome.result is Result.FAILED:
-        return Settlement(waiting.key, State.HELD, now, outcome)
+        state = State.HELD if outcome.reply is None else State.FAILED
+        return Settlement(waiting.key, state, now, outcome)
     attempts = waiting.attempts + 1
     due = schedule.next_attempt(attempts, message.received, now, random)
     if due is None:
         days = (now - message.received) / 86_400
         reason = f"gave up after {attempts} attempts in {days:.1f} days; the last: {outcome.reason}"
-        return Settlement(waiting.key, State.HELD, now, outcome._replace(result=Result.FAILED, reason=reason))
+        return Settlement(waiting.key, State.FAILED, now, outcome._replace(result=Result.FAILED, reason=reason))
     if outcome.result is Result.AMBIGUOUS:
         outcome = outcome._replace(reason=f"{outcome.reason}; trying again, which may make a second copy")
     return Settlement(waiting.key, State.WAITING, due, outcome)

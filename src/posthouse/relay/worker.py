@@ -22,6 +22,7 @@ from functools import partial
 from random import Random
 
 from posthouse.net import Clock, Timer
+from posthouse.relay.bounce import Bouncer
 from posthouse.relay.job import Job, Router
 from posthouse.relay.lanes import Attempt, Lanes
 from posthouse.relay.recorder import Log, Recorder
@@ -45,7 +46,8 @@ class Worker:
 
     ``owner`` is this worker's name on its leases; ``lease`` their length and ``longest`` the longest attempt, in
     seconds.  ``concurrency`` bounds attempts in all, ``per_destination`` those on one route.  ``log`` is told of
-    each recipient's outcome (``delivered``, ``deferred``, ``ambiguous``, ``held``) and of faults (``fault``).
+    each recipient's outcome (``delivered``, ``deferred``, ``ambiguous``, ``failed``, ``held``), of reports (``report``)
+    and of faults (``fault``).  ``bouncer`` writes the reports; without one, what failed is held.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Worker:
         random: Random,
         owner: str,
         schedule: Schedule | None = None,
+        bouncer: Bouncer | None = None,
         log: Log | None = None,
         concurrency: int = 50,
         per_destination: int = 10,
@@ -71,7 +74,15 @@ class Worker:
         self._lease = lease
         self._longest = longest
         self._recorder = Recorder(
-            queue, clock, schedule or Schedule(), random, log, moved=self._moved, falls_due=self._falls_due
+            queue,
+            clock,
+            schedule or Schedule(),
+            random,
+            log,
+            moved=self._moved,
+            falls_due=self._falls_due,
+            bouncer=bouncer,
+            reported=self.wake,
         )
         self._look = False  # something may be due in the queue that nobody has
         self._left_out: frozenset[str] = frozenset()

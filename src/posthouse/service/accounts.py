@@ -22,7 +22,18 @@ from posthouse.service.model import Config, Domain
 from posthouse.service.names import Delivery
 from posthouse.words import Address, Envelope, Notify, OriginalRecipient, Recipient
 
-__all__ = ["Directory", "Expanded", "Foreign", "Local", "Moved", "Resolution", "Target", "Unknown", "expand_envelope"]
+__all__ = [
+    "Directory",
+    "Expanded",
+    "Foreign",
+    "Local",
+    "Moved",
+    "Resolution",
+    "Target",
+    "Unknown",
+    "addressees",
+    "expand_envelope",
+]
 
 #: How deep aliases may lie within each other, and how many addresses one may lead to.
 _DEEPEST = 20
@@ -269,6 +280,18 @@ class Directory:
             return [self.resolve(self._postmaster)]
         matches = (self._names.get(f"{text.casefold()}@{domain}") for domain in self._domains)
         return [each for each in matches if each is not None and not isinstance(each, Unknown)]
+
+
+def addressees(directory: Directory, address: Address) -> tuple[Address, ...]:
+    """Who gets the reports about mail from ``address``: nobody, if it is ours and does not exist; of a list its owner,
+    so that the members never hear of it."""
+    found = directory.resolve(address)
+    if isinstance(found, Unknown) or (isinstance(found, Moved) and found.action == "tell"):
+        return ()
+    if isinstance(found, Moved | Expanded):
+        ends = (target.address if target.owner is None else target.owner for target in found.targets)
+        return tuple(dict.fromkeys(ends))
+    return (found.address,)
 
 
 def expand_envelope(directory: Directory, envelope: Envelope) -> list[Envelope]:

@@ -20,6 +20,7 @@ from random import Random, SystemRandom
 from posthouse.net import CachingResolver, Clock, DnsResolver, Endpoint, Network, Resolver, SocketNetwork, SystemClock
 from posthouse.protocol import Limits, Transcript
 from posthouse.relay import (
+    Bouncer,
     DiscardDeliverer,
     LmtpDeliverer,
     MailboxDeliverer,
@@ -30,7 +31,7 @@ from posthouse.relay import (
     Worker,
 )
 from posthouse.server import Server, Timeouts
-from posthouse.service.accounts import Directory
+from posthouse.service.accounts import Directory, addressees
 from posthouse.service.control import Context
 from posthouse.service.model import Config, Listener
 from posthouse.service.observe import Log
@@ -111,6 +112,13 @@ class House:
             random=self._random,
             owner=f"{self.config.hostname}-{os.getpid()}-{self._random.getrandbits(32):08x}",
             schedule=Schedule(relay.retry_first, relay.retry_max, relay.give_up_after),
+            bouncer=Bouncer(
+                hostname=self.config.hostname,
+                postmaster=self.config.postmaster,
+                destination=self.router.destination,
+                random=self._random,
+                addressees=lambda address: addressees(self.directory, address),
+            ),
             log=self.log,
             concurrency=relay.concurrency,
             per_destination=relay.concurrency_per_destination,

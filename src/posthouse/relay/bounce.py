@@ -1,0 +1,223 @@
+"""Who hears what: from the ends of an attempt to the reports that are stored with them (RFC 3461 §5.2, RFC 5321 §6.1).
+
+    ==============================  ================  =================================================================
+    a recipient                     if NOTIFY         then its sender hears
+    ==============================  ================  =================================================================
+    failed, or was given up         has FAILURE, or   ``failed``
+                                    was not given
+    is late for the first time      has DELAY, or     ``delayed``
+                                    was not given
+    delivered here                  has SUCCESS       ``delivered``
+    given to a host without DSN     has SUCCESS       ``relayed``
+    given to a host with DSN        –                 nothing: that host was asked
+    ==============================  ================  =================================================================
+
+What ends together is told together: one report for each record, whatever it has to say.  A domain that discards its
+mail has delivered it: what becomes of it behind the door is its own affair.
+
+**No loops.**  The sender of a message with the null reverse-path hears nothing, ever.  If such a message is a report,
+ours or another's, and fails, the postmaster hears it once, by a *notice*; about a notice, about other mail without a
+sender, and about mail to the postmaster himself there is silence (the log and the message's story have it).  A report
+whose addressee is in a domain of ours and does not exist is a notice at once.  So a failure makes at most one report,
+a report at most one notice, and a notice nothing (``message.report`` has how they are known apart).
+
+Reports go the way of all mail: through the queue, due now, routed by their addressee's domain.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from random import Random
+
+from posthouse.message.report import LIMIT, Action, Fate, Original, compose_report, is_report
+from posthouse.protocol.grammar import GrammarError, domain_to_ascii
+from posthouse.spool.queue import Message, Report, Settlement, State, Waiting
+from posthouse.words import Address, Content, Handover, Notify, Outcome, Reply, Result
+
+__all__ = ["Bouncer", "Ends", "fate_of", "original_of"]
+
+#: Some recipients of one message, and what is recorded of each.
+Ends = Sequence[tuple[Waiting, Settlement]]
+
+_MOST = 250  # recipients in one report
+_DROPPED = Reply(554, "5.0.0", "removed from the queue by an operator")
+# A peer as outcomes name it: mx.sina.com[192.0.2.7]:25, 192.0.2.7:25, [2001:db8::1]:25, mx.sina.com, [192.0.2.7].
+_PEER = re.compile(
+    r"(?:\[(?P<literal>[0-9A-Fa-f.:]+)\]|(?P<name>[^\s\[\]/:@]+)(?:\[[0-9A-Fa-f.:%]+\])?)(?::[0-9]{1,5})?"
+)
+_V4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
+
+
+def fate_of(waiting: Waiting, settlement: Settlement, now: float, until: float | None = None) -> Fate | None:
+    """What the sender hears of one recipient, None for nothing; ``until`` is when we would give up."""
+    recipient, outcome = waiting.recipient, settlement.outcome
+    notify = recipient.notify
+    if settlement.state is State.FAILED:
+        if notify is not None and Notify.FAILURE not in notify:
+            return None
+        expired = outcome.reply is None or not outcome.reply.permanent
+        return Fate(recipient, Action.FAILED, outcome.reply, _remote(outcome), now, expired=expired)
+    if settlement.state is State.DELIVERED:
+        if notify is None or Notify.SUCCESS not in notify or outcome.handover is Handover.TAKEN:
+            return None
+        relayed = outcome.handover is Handover.RELAYED
+        return Fate(
+            recipient, Action.RELAYED if relayed else Action.DELIVERED, outcome.reply, _remote(outcome), attempted=now
+        )
+    if not settlement.warned or waiting.warned or (notify is not None and Notify.DELAY not in notify):
+        return None
+    return Fate(recipient, Action.DELAYED, outcome.reply, _remote(outcome), now, until)
+
+
+def original_of(message: Message, content: Content | None, limit: int = LIMIT) -> Original:
+    """``message`` with as much of its content as a report may need, which is read from wherever it is."""
+    head = bytearray()
+    for chunk in content.chunks(limit) if content is not None else ():
+        head += chunk[: limit - len(head)]
+        if len(head) >= limit:
+            break
+    whole = content is not None and content.size <= limit
+    return Original(message.id, message.envelope, message.received, bytes(head), whole)
+
+
+class Bouncer:
+    """Writes the reports of one post house.
+
+    ``hostname`` is who reports; ``postmaster`` answers people's questions and gets the notices; ``destination`` is
+    the router's; ``random`` makes Message-IDs.  ``addressees`` says who gets mail for an address: the ends of an
+    alias, the address itself, or nobody if it is ours and does not exist; without it, every address is itself.
+    ``zone`` gives local time's offset from UTC in minutes at a moment.
+    """
+
+    def __init__(
+        self,
+        *,
+        hostname: str,
+        postmaster: Address,
+        destination: Callable[[Address], str],
+        random: Random,
+        addressees: Callable[[Address], Sequence[Address]] | None = None,
+        zone: Callable[[float], int] | None = None,
+    ) -> None:
+        self._hostname = hostname
+        self._postmaster = postmaster
+        self._destination = destination
+        self._random = random
+        self._addressees = addressees or _itself
+        self._zone = zone or _utc
+
+    def owes(self, message: Message, ends: Ends) -> bool:
+        """False if there is certainly nothing to report; asked of every record, so it looks at little."""
+        for waiting, settlement in ends:
+            if settlement.state is State.DELIVERED:
+                if waiting.recipient.notify is not None and message.envelope.sender is not None:
+                    return True
+            elif settlement.state is State.FAILED or (settlement.warned and not waiting.warned):
+                return True
+        return False
+
+    def reports(self, original: Original, ends: Ends, *, now: float, until: float | None = None) -> list[Report]:
+        """The reports that these ends cause, to be stored with them; ``original`` from ``original_of``."""
+        if original.envelope.sender is None:
+            return self._notices(original, ends, now)
+        fates = [fate for waiting, end in ends if (fate := fate_of(waiting, end, now, until)) is not None]
+        return self.tell(original, fates, now)
+
+    def dropped(self, original: Original, recipients: Sequence[Waiting], *, now: float) -> list[Report]:
+        """The reports about recipients that an operator dropped."""
+        return self.reports(
+            original,
+            [
+                (waiting, Settlement(waiting.key, State.FAILED, now, _failed(waiting, _DROPPED)))
+                for waiting in recipients
+            ],
+            now=now,
+        )
+
+    def tell(self, original: Original, fates: Sequence[Fate], now: float) -> list[Report]:
+        """Reports of ``fates`` to the sender of ``original``; none if it has none."""
+        sender = original.envelope.sender
+        if sender is None or not fates:
+            return []
+        to = self._addressees(sender)
+        if to:
+            return self._compose(original, fates, to, now, notice=False)
+        failed = [fate for fate in fates if fate.action is Action.FAILED]
+        return self._notice(original, failed, now)
+
+    def _notices(self, original: Original, ends: Ends, now: float) -> list[Report]:
+        """A report failed.  Whether it asked for silence does not matter: this is between us and our postmaster."""
+        if not is_report(original.content):
+            return []
+        fates = [
+            fate
+            for waiting, end in ends
+            if (fate := fate_of(_without_requests(waiting), end, now)) is not None and fate.action is Action.FAILED
+        ]
+        return self._notice(original, fates, now)
+
+    def _notice(self, original: Original, fates: Sequence[Fate], now: float) -> list[Report]:
+        to = self._addressees(self._postmaster)
+        lost = {str(fate.recipient.address).lower() for fate in fates}
+        to = [one for one in to if str(one).lower() not in lost]
+        others = [fate for fate in fates if not fate.recipient.address.is_postmaster]
+        return self._compose(original, others, to, now, notice=True) if to and others else []
+
+    def _compose(
+        self, original: Original, fates: Sequence[Fate], to: Sequence[Address], now: float, *, notice: bool
+    ) -> list[Report]:
+        people = [_in_ascii(one) for one in to]
+        destinations = tuple(map(self._destination, people))
+        made = []
+        for start in range(0, len(fates), _MOST):
+            letter = compose_report(
+                original,
+                fates[start : start + _MOST],
+                to=people,
+                hostname=self._hostname,
+                postmaster=self._postmaster,
+                date=now,
+                message_id=f"{original.id}.{self._random.getrandbits(64):016x}@{self._hostname}",
+                offset_minutes=self._zone(now),
+                notice=notice,
+            )
+            made.append(Report(letter.envelope, letter.content, destinations, now))
+        return made
+
+
+def _failed(waiting: Waiting, reply: Reply) -> Outcome:
+    return Outcome(waiting.recipient, Result.FAILED, reply, reply.text)
+
+
+def _without_requests(waiting: Waiting) -> Waiting:
+    return waiting._replace(recipient=waiting.recipient._replace(notify=None))
+
+
+def _remote(outcome: Outcome) -> str:
+    """The host that gave the reply, as Remote-MTA names it; "" if we gave it ourselves (RFC 3464 §2.3.5)."""
+    if outcome.reply is None or (outcome.result is Result.DELIVERED and outcome.handover is Handover.FINAL):
+        return ""
+    match = _PEER.fullmatch(outcome.peer)
+    if match is None:  # nobody, a path, a mailbox
+        return ""
+    literal, name = match["literal"], match["name"]
+    if literal is None:
+        return f"[{name}]" if _V4.fullmatch(name) else name
+    return f"[IPv6:{literal}]" if ":" in literal else f"[{literal}]"
+
+
+def _in_ascii(address: Address) -> Address:
+    """The same mailbox with its domain in A-labels: then only its local part may need SMTPUTF8."""
+    try:
+        return address if address.domain.isascii() else Address(address.local, domain_to_ascii(address.domain))
+    except GrammarError:
+        return address
+
+
+def _itself(address: Address) -> Sequence[Address]:
+    return (address,)
+
+
+def _utc(now: float) -> int:
+    return 0
