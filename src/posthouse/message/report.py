@@ -151,8 +151,7 @@ def compose_report(
     parts = [_text(text), writer.status(hostname)]
     if returned:
         parts.append(returned)
-    boundary = _boundary(message_id, parts)
-    lines = [
+    header = [
         fold("Date", (format_date(date, offset_minutes),)),
         fold("From", write_mailbox(Mailbox("Mail Delivery System", postmaster), utf8=writer.utf8)),
         _addresses("To", to, writer.utf8),
@@ -160,14 +159,8 @@ def compose_report(
         fold("Message-ID", (f"<{message_id}>",)),
         *_references(original.content),
         fold("Auto-Submitted", ("auto-generated" if notice else "auto-replied",)),
-        b"MIME-Version: 1.0\r\n",
-        fold("Content-Type", ("multipart/report;", "report-type=delivery-status;", f'boundary="{boundary}"')),
-        b"\r\n",
     ]
-    for part in parts:
-        lines += (b"--", boundary.encode(), b"\r\n", part, b"\r\n")
-    lines += (b"--", boundary.encode(), b"--\r\n")
-    content = b"".join(lines)
+    content = b"".join((*header, _multipart(parts, message_id)))
     envelope = Envelope(
         sender=None,
         recipients=tuple(map(Recipient, to)),
@@ -299,14 +292,18 @@ def _text(text: str) -> bytes:
     return _part('text/plain; charset="utf-8"', encoding, body)
 
 
-def _boundary(seed: str, parts: Sequence[bytes]) -> str:
-    """One that no part contains; ``=_`` is in no encoded text (RFC 2045 §6.7)."""
-    number = 0
-    while True:
-        boundary = f"=_{hashlib.sha256(f'{seed} {number}'.encode()).hexdigest()[:24]}"
-        if not any(boundary.encode() in part for part in parts):
-            return boundary
+def _multipart(parts: Sequence[bytes], seed: str) -> bytes:
+    """From the MIME fields to the last delimiter; the boundary is one that no part contains (``=_`` is in no encoded
+    text, RFC 2045 §6.7)."""
+    number, mark = 0, b""
+    while not mark or any(mark in part for part in parts):
+        mark = b"=_" + hashlib.sha256(f"{seed} {number}".encode()).hexdigest()[:24].encode()
         number += 1
+    kind = ("multipart/report;", "report-type=delivery-status;", f'boundary="{mark.decode()}"')
+    pieces = [b"MIME-Version: 1.0\r\n", fold("Content-Type", kind), b"\r\n"]
+    for part in parts:
+        pieces += (b"--", mark, b"\r\n", part, b"\r\n")
+    return b"".join((*pieces, b"--", mark, b"--\r\n"))
 
 
 def _references(content: bytes) -> list[bytes]:

@@ -49,11 +49,10 @@ class Recorder:
         schedule: Schedule,
         random: Random,
         log: Log | None,
-        *,
+        bouncer: Bouncer | None,
         moved: Callable[[], None],
         falls_due: Callable[[float], None],
-        bouncer: Bouncer | None = None,
-        reported: Callable[[], None] | None = None,
+        reported: Callable[[], None],
     ) -> None:
         self.under_way: set[asyncio.Future[None]] = set()
         self._queue = queue
@@ -143,12 +142,8 @@ class Recorder:
             self.fault(f"the outcome of {work.message.id} could not be recorded; trying again", error)
             self.errand(self._again(work, settlements, reports))
         elif reports:
-            self._tell_of_reports()
-        self._moved()
-
-    def _tell_of_reports(self) -> None:
-        if self._reported is not None:
             self._reported()
+        self._moved()
 
     async def _again(self, work: Work, settlements: Sequence[Settlement], reports: Sequence[Report]) -> None:
         last: Exception | None = None
@@ -157,7 +152,7 @@ class Recorder:
             try:
                 await self._queue.record(work, settlements, reports)
                 if reports:
-                    self._tell_of_reports()
+                    self._reported()
                 return
             except Exception as error:
                 last = error

@@ -74,15 +74,7 @@ class Worker:
         self._lease = lease
         self._longest = longest
         self._recorder = Recorder(
-            queue,
-            clock,
-            schedule or Schedule(),
-            random,
-            log,
-            moved=self._moved,
-            falls_due=self._falls_due,
-            bouncer=bouncer,
-            reported=self.wake,
+            queue, clock, schedule or Schedule(), random, log, bouncer, self._moved, self._falls_due, self.wake
         )
         self._look = False  # something may be due in the queue that nobody has
         self._left_out: frozenset[str] = frozenset()

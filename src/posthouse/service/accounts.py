@@ -9,6 +9,9 @@ not matter; nobody else's local part is ever touched.  ``postmaster`` exists in 
 said (RFC 5321 §4.5.1): unless a mailbox, an alias or a list of that name says otherwise, its mail is put where the
 domain's other mail is put.
 
+Where a domain has sub-addresses, ``bob+news`` is whatever ``bob`` is, unless that very name is known: the tag counts
+for nothing here, and stays in the address that whoever delivers is given.
+
 An alias that names itself means the mailbox of that name ("a copy for me as well") where there is one.
 """
 
@@ -19,7 +22,7 @@ from typing import NamedTuple
 
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_mailbox
 from posthouse.service.model import Config, Domain
-from posthouse.service.names import Delivery
+from posthouse.service.names import Delivery, without_tag
 from posthouse.words import Address, Envelope, Notify, OriginalRecipient, Recipient
 
 __all__ = [
@@ -253,13 +256,19 @@ class Directory:
             if self._everything is None:
                 return Foreign(address)
             domain = self._everything
-            local = address.local.casefold()
+            local = without_tag(address.local.casefold(), domain.subaddress)
             return Local(Address(local, address.domain), domain, local in domain.paused)
         found = self._names.get(address.key)
         if found is not None:
             return found
+        base = address
+        if domain.subaddress and (local := without_tag(address.local, domain.subaddress)) != address.local:
+            base = Address(local, address.domain)
+            found = self._names.get(base.key)
+            if found is not None:
+                return found
         if self._takes_any(domain):
-            return Local(Address(address.local.casefold(), address.domain), domain)
+            return Local(Address(base.local.casefold(), base.domain), domain)
         return Unknown(address)
 
     def named(self, text: str) -> list[Resolution]:
