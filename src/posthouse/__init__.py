@@ -13,17 +13,30 @@ if TYPE_CHECKING:
     from posthouse.client.submit import parse_server, submit
     from posthouse.message import compose
     from posthouse.server import Server
-    from posthouse.words import Address, Content, Envelope, Outcome, PosthouseError, Recipient, Reply, Result
+    from posthouse.words import (
+        Address,
+        Content,
+        Defer,
+        Envelope,
+        Outcome,
+        PosthouseError,
+        Recipient,
+        Refuse,
+        Reply,
+        Result,
+    )
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Address",
     "Content",
+    "Defer",
     "Envelope",
     "Outcome",
     "PosthouseError",
     "Recipient",
+    "Refuse",
     "Reply",
     "Result",
     "Server",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from posthouse.relay import Route
+from posthouse.service import context
 from posthouse.service.accounts import Directory, Expanded, Foreign, Local, Moved, Unknown, expand_envelope
 from posthouse.service.config import ConfigError, default_config, parse
 from posthouse.words import Address, Envelope, Notify, OriginalRecipient, Recipient, Ret
@@ -246,3 +248,103 @@ def test_an_expansion_beyond_ascii_needs_smtputf8() -> None:
     text = '[[domain]]\nname = "x.test"\naliases = { zhang = ["张三@example.net"] }'
     (stored,) = expand_envelope(Directory(parse(text)), envelope("zhang@x.test"))
     assert stored.smtputf8
+
+
+# Sub-addresses --------------------------------------------------------------------------------------------------------
+
+TAGGED = """
+hostname = "mail.example.org"
+[[domain]]
+name = "example.org"
+subaddress = "+"
+mailboxes = ["bob", "ann", "ann+work"]
+paused = ["ann"]
+aliases = { info = ["bob+info"], sales = ["info+sales", "team+x", "nobody+x@example.net"] }
+lists.team = { members = ["bob+team", "bob"], owner = "ann+owner" }
+moved = { eve = "eve@example.net" }
+[[domain]]
+name = "plain.test"
+mailboxes = ["bob"]
+[[domain]]
+name = "any.test"
+subaddress = "-"
+mailboxes = "any"
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "mailbox"),
+    [
+        ("bob+news@example.org", "bob@example.org"),
+        ("BoB+News+More@example.org", "bob@example.org"),
+        ("bob+@example.org", "bob@example.org"),
+        ("postmaster+x@example.org", "postmaster@example.org"),
+        ("ann+work@example.org", "ann+work@example.org"),
+        ("any-body@any.test", "any@any.test"),
+        ("a+b@any.test", "a+b@any.test"),
+    ],
+)
+def test_a_tag_counts_for_nothing(given: str, mailbox: str) -> None:
+    found = house(TAGGED).resolve(address(given))
+    assert isinstance(found, Local)
+    assert found.mailbox == mailbox
+
+
+def test_tags_of_whatever_is_not_a_mailbox() -> None:
+    directory = house(TAGGED)
+    paused = directory.resolve(address("ann+x@example.org"))
+    assert isinstance(paused, Local)
+    assert paused.paused
+    assert isinstance(directory.resolve(address("eve+x@example.org")), Moved)
+    for unknown in ("+bob@example.org", "zoe+bob@example.org", "bob+x@plain.test"):
+        assert isinstance(directory.resolve(address(unknown)), Unknown)
+
+
+def test_the_tag_stays_in_the_address() -> None:
+    directory = house(TAGGED)
+    given = Envelope(address("me@far.test"), (Recipient(address("Bob+News@example.org")),))
+    assert expand_envelope(directory, given) == [given]
+
+
+def test_aliases_and_lists_within_each_other_by_tagged_names() -> None:
+    directory = house(TAGGED)
+    assert directory.problems == []
+    found = directory.resolve(address("sales+now@example.org"))
+    assert isinstance(found, Expanded)
+    assert [(str(each.address), each.owner and str(each.owner)) for each in found.targets] == [
+        ("bob+info@example.org", None),
+        ("bob+team@example.org", "ann+owner@example.org"),
+        ("bob@example.org", "ann+owner@example.org"),
+        ("nobody+x@example.net", None),
+    ]
+
+
+@pytest.mark.parametrize("sign", ["++", "a", "@", ".", " "])
+def test_signs_that_cannot_begin_a_tag(sign: str) -> None:
+    with pytest.raises(ConfigError, match="cannot part a name from its tag"):
+        parse(f'[[domain]]\nname = "example.org"\nsubaddress = "{sign}"')
+
+
+def test_the_deliverer_is_found_without_the_tag() -> None:
+    config = parse(
+        TAGGED.replace('subaddress = "+"', 'subaddress = "+"\ndeliver = "maildir:/mail/{domain}/{local}"')
+        + '[[domain]]\nname = "own.test"\ndeliver = "python:my.own:handlers.take"\nmailboxes = "any"'
+    )
+    router = context(config).router
+    for given, target in (
+        ("Bob+News@example.org", "/mail/example.org/bob"),
+        ("ann+work@example.org", "/mail/example.org/ann+work"),
+        ("any-body@any.test", "any@any.test"),
+        ("bob+x@plain.test", "bob+x@plain.test"),
+        ("x@own.test", "my.own:handlers.take"),
+    ):
+        route = router.route(Recipient(address(given)))
+        assert isinstance(route, Route)
+        assert route.target == target
+    assert 'deliver = "python:my.own:handlers.take"' in route.reason
+
+
+@pytest.mark.parametrize("value", ["python:", "python:handlers", "python:a.b:", "python:a b:c", "python:1a:b"])
+def test_handlers_that_are_not_named_rightly(value: str) -> None:
+    with pytest.raises(ConfigError, match="does not name a module and an object"):
+        parse(f'[[domain]]\nname = "example.org"\ndeliver = "{value}"')

@@ -139,7 +139,7 @@ def test_all_mistakes_are_told_together() -> None:
         ('[relay]\nretry_first = "soon"', "relay.retry_first", '"5m"'),
         ('[relay]\nretry_first = "5h"', "relay.retry_first", "longer than the longest"),
         ('[relay]\nsource = "example.org"', "relay.source", "no IP address"),
-        ('[[domain]]\nname = "x.test"\ndeliver = "python:a:b"', "domain[0].deliver", "not available in this version"),
+        ('[[domain]]\nname = "x.test"\ndeliver = "smtps://a"', "domain[0].deliver", "not available in this version"),
         ('[[domain]]\nname = "x.test"\ndeliver = "maildir:/m/{user}"', "domain[0].deliver", "{user}"),
         ('[[domain]]\nname = "x.test"\ndeliver = "maildir:/m"', "domain[0].deliver", "{local}"),
         ('[[domain]]\nname = "x.test"\ndeliver = "discard"\nquota = "1MB"', "domain[0].quota", "not counted"),

@@ -1,6 +1,7 @@
 """Moves mail on: where it goes, when it is tried again, who delivers it, and what is recorded of it."""
 
 from posthouse.relay.bounce import Bouncer
+from posthouse.relay.handler import HandlerDeliverer
 from posthouse.relay.job import Deliverer, InstantDeliverer, Job, LocalDeliverer, NoRoute, Route, Router
 from posthouse.relay.local import DiscardDeliverer, Keeper, MailboxDeliverer
 from posthouse.relay.maildir import MaildirDeliverer, expand_path
@@ -16,6 +17,7 @@ __all__ = [
     "Deliverer",
     "DiscardDeliverer",
     "Exchange",
+    "HandlerDeliverer",
     "Hops",
     "InstantDeliverer",
     "IsSelf",

@@ -209,7 +209,7 @@ class Directory:
         path = (*path, key)
         for address in raw.to:
             address = self._ours(address)
-            name = address.key
+            name = self._alias_key(address)
             if name in path:
                 if name == key and isinstance(mailbox := self._names.get(name), Local):
                     yield Target(mailbox.address, owner)
@@ -217,6 +217,15 @@ class Directory:
                 yield from self._walk(name, path, owner)
             else:
                 yield Target(address, owner)
+
+    def _alias_key(self, address: Address) -> str:
+        """The key of what an address stands for, its tag left out if only so it is an alias, a list or moved."""
+        key = address.key
+        domain = self._domains.get(address.domain)
+        if domain is None or not domain.subaddress or key in self._raw or key in self._names:
+            return key
+        base = Address(without_tag(address.local, domain.subaddress), address.domain).key
+        return base if base in self._raw else key
 
     # -- asking ----------------------------------------------------------------------------------------------------
 

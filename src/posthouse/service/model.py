@@ -144,7 +144,8 @@ class Domain(Struct, frozen=True, kw_only=True):
         names.DELIVERY,
         Meta(
             description='Where its mail is put: "maildir:PATH" (with `{domain}` and `{local}` in the path), "mailbox" '
-            '(the spool\'s own inboxes), "lmtp://host:port" or "lmtp:/path/of/socket", "smtp://host:port", "discard".'
+            '(the spool\'s own inboxes), "lmtp://host:port" or "lmtp:/path/of/socket", "smtp://host:port", "discard", '
+            '"python:module:object" (your own function; see [operations](operations.md#delivery-to-your-own-code)).'
         ),
     ] = Delivery("mailbox")
     mailboxes: Annotated[
@@ -184,6 +185,14 @@ class Domain(Struct, frozen=True, kw_only=True):
         Literal["refuse", "defer"],
         Meta(description="Mail for a full mailbox: `refuse` it (552 5.2.2), or have the sender try again (452 4.2.2)."),
     ] = "refuse"
+    subaddress: Annotated[
+        str,
+        names.SUBADDRESS,
+        Meta(
+            description="The sign that begins a tag: with `+`, mail for `bob+news` is bob's, and whoever delivers sees "
+            'the whole name. "" for no tags. A mailbox or an alias that is written with the sign in it comes first.'
+        ),
+    ] = ""
     paused: Annotated[
         tuple[str, ...],
         names.LOCAL_PARTS,

@@ -30,18 +30,21 @@ __all__ = [
     "PEOPLE",
     "PERSON",
     "SPOOL_URL",
+    "SUBADDRESS",
     "VIA",
     "Via",
     "local_key",
     "machine_name",
+    "without_tag",
 ]
 
 _LATER = "is not available in this version"
+_HANDLER = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 
 
 class Delivery(NamedTuple):
-    """Where a domain's mail is put: ``kind`` is mailbox, discard, maildir, lmtp or smtp; ``target`` the rest: a
-    path for maildir, ``host:port`` or a socket's path for lmtp, ``host:port`` for smtp."""
+    """Where a domain's mail is put: ``kind`` is mailbox, discard, maildir, lmtp, smtp or python; ``target`` the rest:
+    a path for maildir, ``host:port`` or a socket's path for lmtp, ``host:port`` for smtp, ``module:object``."""
 
     kind: str
     target: str = ""
@@ -63,7 +66,7 @@ class Via(NamedTuple):
 def _spelled(kind: str, target: str) -> str:
     if not target:
         return kind
-    slashes = "" if kind == "maildir" or target.startswith("/") else "//"
+    slashes = "" if kind in ("maildir", "python") or target.startswith("/") else "//"
     return f"{kind}:{slashes}{target}"
 
 
@@ -106,6 +109,22 @@ def _read_local(raw: object) -> str:
     return local_key(_mailbox(f"{text}@example.org", raw, 'write the part before the "@" only, like "bob"').local)
 
 
+def without_tag(local: str, sign: str) -> str:
+    """The local part in front of its tag: ``bob`` for ``bob+news`` where ``sign`` is ``+``.  What has no tag, or
+    nothing in front of it, is given back as it is."""
+    if not sign:
+        return local
+    base, found, _ = local.partition(sign)
+    return base if found and base else local
+
+
+def _read_subaddress(raw: object) -> str:
+    text = text_of(raw)
+    if len(text) > 1 or text.isalnum() or text in ("@", ".", '"', " ", "\\"):
+        raise Wrong(f"{quoted(text)} cannot part a name from its tag", 'write one sign, "+" or "-"; "" for no tags')
+    return text
+
+
 def _mailbox(text: str, raw: object, remedy: str) -> Address:
     try:
         return parse_mailbox(text)
@@ -139,7 +158,7 @@ def _read_mailboxes(raw: object) -> tuple[str, ...]:
 def _by_local(read: Callable[[object], Any]) -> Callable[[object], dict[str, Any]]:
     def read_table(raw: object) -> dict[str, Any]:
         if not isinstance(raw, dict):
-            raise Wrong(f"{shown(raw)} is not a table", 'write it like { bob = … }')
+            raise Wrong(f"{shown(raw)} is not a table", "write it like { bob = … }")
         values: dict[str, Any] = {}
         faults = []
         for key, item in raw.items():
@@ -204,7 +223,10 @@ def _way(text: str, default_port: int, remedy: str) -> str:
 
 
 def _read_delivery(raw: object) -> Delivery:
-    remedy = 'write "mailbox", "discard", "maildir:/path/{domain}/{local}", "lmtp://host:port" or "smtp://host:port"'
+    remedy = (
+        'write "mailbox", "discard", "maildir:/path/{domain}/{local}", "lmtp://host:port", "smtp://host:port" or '
+        '"python:module:object"'
+    )
     text = text_of(raw).strip()
     kind, colon, rest = text.partition(":")
     if kind in ("mailbox", "discard") and not colon:
@@ -216,7 +238,11 @@ def _read_delivery(raw: object) -> Delivery:
         return Delivery(kind, _way(rest, 24, remedy))
     if kind == "smtp" and rest.startswith("//"):
         return Delivery(kind, _way(rest, 25, remedy))
-    if kind in ("python", "smtps", "lmtps"):
+    if kind == "python":
+        if _HANDLER.fullmatch(rest) is None:
+            raise Wrong(f"{quoted(text)} does not name a module and an object in it", 'write "python:my.module:handle"')
+        return Delivery(kind, rest)
+    if kind in ("smtps", "lmtps"):
         raise Wrong(f'delivery by "{kind}:" {_LATER}', remedy)
     raise Wrong(f"{quoted(text)} is no way to deliver", remedy)
 
@@ -258,4 +284,5 @@ def _read_spool_url(raw: object) -> str:
 
 DELIVERY = Form("way to deliver", _read_delivery, quoted)
 VIA = Form("way to send", _read_via, quoted)
+SUBADDRESS = Form("one sign", _read_subaddress, quoted)
 SPOOL_URL = Form("spool", _read_spool_url, quoted)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from posthouse.relay import Deliverer, NoRoute, Route, Rule, Table, expand_path
 from posthouse.service.model import Config, Domain
+from posthouse.service.names import without_tag
 from posthouse.words import Address, LocalError, Outcome, Recipient, Reply, Result
 
 __all__ = ["Deliverers", "HouseRouter"]
@@ -24,6 +25,7 @@ class Deliverers(NamedTuple):
     maildir: Deliverer
     mailbox: Deliverer
     discard: Deliverer
+    python: Deliverer
 
     async def close(self) -> None:
         """Close all of them."""
@@ -34,17 +36,16 @@ class Deliverers(NamedTuple):
 class HouseRouter:
     """The ``Router`` of a configuration."""
 
-    __slots__ = ("_deliverers", "_everything", "_ours", "_reasons", "_table")
+    __slots__ = ("_deliverers", "_elsewhere", "_everything", "_ours", "_reasons", "_table")
 
     def __init__(self, config: Config, deliverers: Deliverers) -> None:
         self._deliverers = deliverers
+        self._elsewhere = {"lmtp": deliverers.lmtp, "smtp": deliverers.smtp, "python": deliverers.python}
         self._ours = {each.name: each for each in config.domain}
         self._everything = self._ours.pop("*", None)
         if self._everything is None and config.hostname not in self._ours:
             self._ours[config.hostname] = Domain(name=config.hostname)  # for its postmaster
-        self._reasons = {
-            each.name: f'[[domain]] "{each.name}": deliver = "{each.deliver}"' for each in config.domain
-        }
+        self._reasons = {each.name: f'[[domain]] "{each.name}": deliver = "{each.deliver}"' for each in config.domain}
         mx = Rule("*", deliverers.smtp, None, "no route says otherwise: the mail exchangers of the domain")
         rules = [
             Rule(
@@ -68,7 +69,10 @@ class HouseRouter:
         if ours is None:
             return self._table.route(recipient)
         reason = self._reasons.get(ours.name, "our own host name: its postmaster")
-        address = Address(recipient.address.local.casefold(), domain)
+        local = recipient.address.local.casefold()
+        if ours.subaddress and local not in (ours.mailboxes or ()):
+            local = without_tag(local, ours.subaddress)
+        address = Address(local, domain)
         kind, target = ours.deliver
         if kind == "mailbox":
             return Route(self._deliverers.mailbox, str(address), reason)
@@ -79,4 +83,4 @@ class HouseRouter:
                 return NoRoute(Outcome(recipient, Result.FAILED, Reply(553, "5.1.3", "no such mailbox"), str(error)))
         if kind == "discard":
             return Route(self._deliverers.discard, domain, reason)
-        return Route(self._deliverers.lmtp if kind == "lmtp" else self._deliverers.smtp, target, reason)
+        return Route(self._elsewhere[kind], target, reason)

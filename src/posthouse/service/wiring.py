@@ -22,6 +22,7 @@ from posthouse.protocol import Limits, Transcript
 from posthouse.relay import (
     Bouncer,
     DiscardDeliverer,
+    HandlerDeliverer,
     LmtpDeliverer,
     MailboxDeliverer,
     MaildirDeliverer,
@@ -101,7 +102,9 @@ class House:
         maildir = MaildirDeliverer(
             self.clock, config.hostname, pid=os.getpid(), random=lambda: f"{self._random.getrandbits(64):016x}"
         )
-        return Deliverers(smtp, lmtp, maildir, MailboxDeliverer(self.queue), DiscardDeliverer())
+        return Deliverers(
+            smtp, lmtp, maildir, MailboxDeliverer(self.queue), DiscardDeliverer(), HandlerDeliverer(self.clock)
+        )
 
     def _make_worker(self) -> Worker:
         relay = self.config.relay

@@ -12,27 +12,30 @@ here are broken promises, and the first question about one is always the same: o
     │   ├── Closed            we closed it ourselves and used it again
     │   ├── Broken            the other side, or the path, ended it
     │   └── TimedOut          nothing came within the time allowed
-    └── StorageError          stable storage failed
-        ├── StorageFull       no room now: disk or quota (452)
-        ├── StorageBusy       behind with writing; try again soon (451)
-        └── StorageCorrupt    rows and content disagree; an operator must look
+    ├── StorageError          stable storage failed
+    │   ├── StorageFull       no room now: disk or quota (452)
+    │   ├── StorageBusy       behind with writing; try again soon (451)
+    │   └── StorageCorrupt    rows and content disagree; an operator must look
+    └── NotDelivered          a handler of the user's own (``deliver = "python:module:object"``) did not take a letter
+        ├── Defer             … now; it will be given it again
+        └── Refuse            … and never will; the sender is told
 
 Foreign exceptions (``OSError``, ``sqlite3.Error``) are translated once, at the border, with the cause kept.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from posthouse.words.reply import Reply
+from posthouse.words.reply import Reply
 
 __all__ = [
     "Broken",
     "Closed",
+    "Defer",
     "LocalError",
     "NetworkError",
+    "NotDelivered",
     "PosthouseError",
+    "Refuse",
     "RemoteError",
     "SettingError",
     "StorageBusy",
@@ -113,3 +116,41 @@ class StorageBusy(StorageError):
 
 class StorageCorrupt(StorageError):
     """Rows and content disagree (the last line of the crash table): kept, marked, never guessed at."""
+
+
+class NotDelivered(PosthouseError):
+    """What a handler raises to say that it did not take a letter; raise ``Defer`` or ``Refuse``.
+
+    ``text`` is one line, which the sender may come to read; ``reply`` is the answer an SMTP server would have given
+    (RFC 5321 §4.2), made of the text where it is left out.
+    """
+
+    def __init__(self, text: str, reply: Reply) -> None:
+        super().__init__(text)
+        self.reply = reply
+
+
+class Defer(NotDelivered):
+    """Not now: the letter stays in the queue and the handler is given it again.
+
+    ``Defer("the archive is being moved")``, or with a 4yz reply of your own.  Any other reply is a ``LocalError``.
+    """
+
+    def __init__(self, text: str = "not delivered now", *, reply: Reply | None = None) -> None:
+        reply = Reply(451, "4.3.0", text) if reply is None else reply
+        if not reply.transient:
+            raise LocalError(f"Defer needs a reply of 400 to 499, not {reply.code}; to fail for good, raise Refuse")
+        super().__init__(text, reply)
+
+
+class Refuse(NotDelivered):
+    """Never: the letter fails for this recipient, and its sender is told as RFC 3461 has it.
+
+    ``Refuse("nobody reads this any more")``, or with a 5yz reply of your own.  Any other reply is a ``LocalError``.
+    """
+
+    def __init__(self, text: str = "not accepted", *, reply: Reply | None = None) -> None:
+        reply = Reply(554, "5.7.1", text) if reply is None else reply
+        if not reply.permanent:
+            raise LocalError(f"Refuse needs a reply of 500 to 599, not {reply.code}; to try again later, raise Defer")
+        super().__init__(text, reply)

@@ -1,0 +1,253 @@
+"""Letters given to functions of the operator's own."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from posthouse.relay.handler import HandlerDeliverer, Letter, load_handler
+from posthouse.relay.job import Job
+from posthouse.spool.queue import Message
+from posthouse.testing import JumpingClock
+from posthouse.words import (
+    Address,
+    Bytes,
+    Content,
+    Defer,
+    Envelope,
+    LocalError,
+    NotDelivered,
+    Outcome,
+    Recipient,
+    Refuse,
+    Reply,
+    Result,
+    SettingError,
+)
+
+LETTER = b"Subject: x\r\n\r\n" + b"0123456789" * 100
+BOB, ANN = Recipient(Address("bob", "here.test")), Recipient(Address("ann+tag", "here.test"))
+
+
+class InPieces:
+    """Content that is not in memory."""
+
+    size = len(LETTER)
+
+    def chunks(self, at_most: int = 262_144) -> Iterator[bytes]:
+        return Bytes(LETTER).chunks(min(at_most, 100))
+
+
+@pytest.fixture
+def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    made = ModuleType("someones_handlers")
+    monkeypatch.setitem(sys.modules, made.__name__, made)
+    return made
+
+
+def deliver(module: ModuleType, function: Any, content: Content | None = None, **how: Any) -> Sequence[Outcome]:
+    """What becomes of a letter to bob and ann."""
+    module.handle = function  # type: ignore[attr-defined]
+    content = content or Bytes(LETTER)
+    job = Job(Message("m1", Envelope(Address("me", "far.test"), (BOB, ANN)), 5.0, content.size), (BOB, ANN), content)
+
+    async def attempt() -> Sequence[Outcome]:
+        async with asyncio.timeout(10):
+            deliverer = HandlerDeliverer(how.pop("clock", None) or JumpingClock(), **how)
+            found = await deliverer.deliver(job, "someones_handlers:handle")
+            await deliverer.close()
+            return found
+
+    return asyncio.run(attempt())
+
+
+def results(outcomes: Sequence[Outcome]) -> list[str]:
+    return [f"{each.result} {each.reply}" for each in outcomes]
+
+
+class Taking:
+    """An object that is called."""
+
+    def __init__(self) -> None:
+        self.got: list[tuple[Envelope, bytes]] = []
+
+    async def __call__(self, envelope: Envelope, content: Letter) -> None:
+        self.got.append((envelope, b"".join([chunk async for chunk in content])))
+
+
+def test_one_call_for_each_recipient_with_the_address_as_it_was_given(module: ModuleType) -> None:
+    for content in (Bytes(LETTER), InPieces()):
+        taking = Taking()
+        outcomes = deliver(module, taking, content)
+        assert [each.result for each in outcomes] == [Result.DELIVERED] * 2
+        assert [each.recipient for each in outcomes] == [BOB, ANN]
+        assert [envelope.recipients for envelope, _ in taking.got] == [(BOB,), (ANN,)]
+        assert all(envelope.sender == Address("me", "far.test") for envelope, _ in taking.got)
+        assert [octets for _, octets in taking.got] == [LETTER] * 2
+
+
+def test_a_plain_function_runs_in_a_thread_of_its_own(module: ModuleType) -> None:
+    seen: list[Any] = []
+
+    def handle(envelope: Envelope, content: Letter) -> None:
+        seen.append((threading.current_thread().daemon, content.size, b"".join(content.chunks(10))))
+
+    assert results(deliver(module, handle)) == ["delivered 250 2.0.0 delivered"] * 2
+    assert seen == [(True, len(LETTER), LETTER)] * 2
+
+
+def test_a_function_that_gives_an_awaitable(module: ModuleType) -> None:
+    seen: list[str] = []
+
+    async def handle(prefix: str, envelope: Envelope, content: Letter) -> None:
+        await asyncio.sleep(0)
+        seen.append(prefix + str(envelope.recipients[0].address))
+
+    deliver(module, lambda *given: handle("a ", *given))
+    deliver(module, functools.partial(handle, "b "))
+    assert seen == ["a bob@here.test", "a ann+tag@here.test", "b bob@here.test", "b ann+tag@here.test"]
+
+
+def test_each_recipient_has_its_own_end(module: ModuleType) -> None:
+    async def handle(envelope: Envelope, content: Letter) -> None:
+        if envelope.recipients[0] == BOB:
+            raise Refuse("nobody\r\nreads this")
+
+    assert results(deliver(module, handle)) == ["failed 554 5.7.1 nobody reads this", "delivered 250 2.0.0 delivered"]
+
+
+@pytest.mark.parametrize("is_async", [True, False])
+@pytest.mark.parametrize(
+    ("error", "end", "reason"),
+    [
+        (Defer(), "deferred 451 4.3.0 not delivered now", "the handler said: Defer: not delivered now"),
+        (Defer(reply=Reply(452, "4.2.2", "full")), "deferred 452 4.2.2 full", "the handler said"),
+        (Refuse(reply=Reply(552, "5.2.2", "full")), "failed 552 5.2.2 full", "the handler said"),
+        (NotDelivered("x", Reply(450, "4.2.1", "x")), "deferred 450 4.2.1 x", "the handler said"),
+        (ValueError("secret"), "deferred 451 4.3.0 local error in delivery", "crashed: ValueError: secret"),
+        (TimeoutError(), "deferred 451 4.3.0 local error in delivery", "crashed: _Crash: TimeoutError"),
+        (SystemExit(3), "deferred 451 4.3.0 local error in delivery", "crashed: _Crash: SystemExit: 3"),
+        (KeyboardInterrupt(), "deferred 451 4.3.0 local error in delivery", "KeyboardInterrupt"),
+        (StopIteration(), "deferred 451 4.3.0 local error in delivery", "StopIteration"),
+        (asyncio.CancelledError(), "deferred 451 4.3.0 local error in delivery", "cancelled itself"),
+    ],
+)
+def test_what_is_raised(module: ModuleType, is_async: bool, error: BaseException, end: str, reason: str) -> None:
+    async def later(envelope: Envelope, content: Letter) -> None:
+        raise error
+
+    def at_once(envelope: Envelope, content: Letter) -> None:
+        raise error
+
+    if is_async and isinstance(error, StopIteration):
+        reason = "RuntimeError"  # what a coroutine makes of it
+    outcomes = deliver(module, later if is_async else at_once)
+    assert results(outcomes) == [end] * 2
+    assert all(reason in each.reason for each in outcomes)
+    assert all("secret" not in str(each.reply) for each in outcomes)
+
+
+@pytest.mark.parametrize("kind", ["coroutine", "function", "stubborn"])
+def test_who_takes_too_long_is_left_alone(module: ModuleType, kind: str) -> None:
+    release = threading.Event()
+    cancelled: list[bool] = []
+
+    async def attempt() -> Sequence[Outcome]:
+        clock = JumpingClock()
+        loop = asyncio.get_running_loop()
+        begun = asyncio.Event()
+
+        async def coroutine(envelope: Envelope, content: Letter) -> None:
+            begun.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.append(True)
+                if kind != "stubborn":
+                    raise
+
+        def function(envelope: Envelope, content: Letter) -> None:
+            loop.call_soon_threadsafe(begun.set)
+            release.wait(10)
+
+        module.handle = function if kind == "function" else coroutine  # type: ignore[attr-defined]
+        job = Job(Message("m1", Envelope(None, (BOB, ANN)), 5.0, 1), (BOB, ANN), Bytes(b"x"))
+        async with asyncio.timeout(10):
+            task = asyncio.ensure_future(
+                HandlerDeliverer(clock, timeout=60.0, threads=2).deliver(job, "someones_handlers:handle")
+            )
+            for _ in (BOB, ANN):
+                await begun.wait()
+                begun.clear()
+                assert not task.done()
+                await clock.advance(60.0)
+            return await task
+
+    try:
+        outcomes = asyncio.run(attempt())
+    finally:
+        release.set()
+    assert results(outcomes) == ["deferred 451 4.4.7 delivery took too long"] * 2
+    assert "longer than 60 seconds" in outcomes[0].reason
+    assert bool(cancelled) is (kind != "function")
+
+
+@pytest.mark.parametrize(
+    ("target", "cause"),
+    [
+        ("no_such_module_here:handle", 'there is no module "no_such_module_here"'),
+        ("posthouse.no_such:handle", 'there is no module "posthouse.no_such"'),
+        ("posthouse.words:nothing", 'has no "nothing"'),
+        ("posthouse.words:Address.nothing", 'has no "Address.nothing"'),
+        ("posthouse.words:Address", "is a class"),
+        ("posthouse.words.errors:__all__", "cannot be called"),
+    ],
+)
+def test_a_name_that_leads_nowhere(module: ModuleType, target: str, cause: str) -> None:
+    with pytest.raises(SettingError) as raised:
+        load_handler(target)
+    assert cause in raised.value.message
+    assert raised.value.where == f'deliver = "python:{target}"'
+    assert raised.value.remedy
+
+
+@pytest.mark.parametrize("text", ["1 / 0", "raise SystemExit", "import no_such_module_here", "x ="])
+def test_a_module_that_fails_defers_and_is_tried_again_when_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    file = tmp_path / "handlers_in_a_file.py"
+    file.write_text(text)
+    job = Job(Message("m1", Envelope(None, (BOB,)), 5.0, 1), (BOB,), Bytes(b"x"))
+
+    async def attempts() -> None:
+        async with asyncio.timeout(10):
+            deliverer = HandlerDeliverer(JumpingClock())
+            (outcome,) = await deliverer.deliver(job, "handlers_in_a_file:handle")
+            assert (outcome.result, str(outcome.reply)[:9]) == (Result.DEFERRED, "451 4.3.5")
+            assert "fails while it is imported" in outcome.reason
+            file.write_text("def handle(envelope, content):\n    assert envelope.sender is None")
+            (outcome,) = await deliverer.deliver(job, "handlers_in_a_file:handle")
+            assert outcome.result is Result.DELIVERED
+
+    try:
+        asyncio.run(attempts())
+    finally:
+        sys.modules.pop("handlers_in_a_file", None)
+
+
+def test_the_exceptions_take_only_replies_that_mean_what_they_say() -> None:
+    with pytest.raises(LocalError, match="raise Refuse"):
+        Defer(reply=Reply(550, "5.1.1", "no"))
+    with pytest.raises(LocalError, match="raise Defer"):
+        Refuse(reply=Reply(450, "4.1.1", "later"))
+    assert str(Refuse("because").reply) == "554 5.7.1 because"
