@@ -58,7 +58,7 @@ RULES: dict[str, Rule] = {
     ),
     "spool": Rule(
         rooms=_set("words"),
-        packages=_set("asyncpg"),
+        packages=_set("asyncpg msgspec"),
         never=_set("socket ssl smtplib email"),
         why="the spool knows no SMTP and reads no mail",
     ),

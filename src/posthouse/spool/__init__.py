@@ -2,7 +2,10 @@
 
 from posthouse.spool.durable import Durable
 from posthouse.spool.memory import MemoryQueue
+from posthouse.spool.query import BUCKETS, FIELDS, Condition, Row, SummaryRow
 from posthouse.spool.queue import (
+    Act,
+    Audit,
     Entry,
     Inbox,
     InboxMessage,
@@ -17,21 +20,38 @@ from posthouse.spool.queue import (
     Work,
 )
 from posthouse.spool.sqlite import SqliteQueue
+from posthouse.spool.story import Accepted, Arrival, Attempt, Contact, End, Event, Note, Told, Trail
 
 __all__ = [
+    "Accepted",
+    "Act",
+    "Arrival",
+    "Attempt",
+    "Audit",
+    "BUCKETS",
+    "Condition",
+    "Contact",
     "Durable",
+    "End",
     "Entry",
+    "Event",
+    "FIELDS",
     "Inbox",
     "InboxMessage",
     "MemoryQueue",
     "Message",
+    "Note",
     "Queue",
     "Receipt",
     "Report",
+    "Row",
     "Settlement",
     "SqliteQueue",
     "State",
     "Stored",
+    "SummaryRow",
+    "Told",
+    "Trail",
     "Waiting",
     "Work",
 ]

@@ -12,17 +12,20 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from posthouse.spool.queue import Settlement, Work
+from posthouse.spool.story import Arrival, Trail, packed_attempt
+from posthouse.spool.telling import Teller, story_row
 from posthouse.spool.writer import Call, Op
 
-__all__ = ["Accept", "NewMessage", "Record", "add_recipients", "insert", "rerank", "run"]
+__all__ = ["Accept", "NewMessage", "Record", "add_recipients", "insert", "packed_record", "rerank", "run"]
 
 _ROWS = 64  # in one statement at most, so that the number of prepared statements is bounded
-_MESSAGE = "(" + ",".join("?" * 12) + ")"
+_MESSAGE = "(" + ",".join("?" * 13) + ")"
 _INSERT_MESSAGES = tuple("INSERT INTO message VALUES " + ",".join([_MESSAGE] * n) for n in range(_ROWS + 1))
 _DELETE_FRESH = tuple(
     "DELETE FROM message WHERE id IN (" + ",".join("?" * n) + ") AND until IS NOT NULL" for n in range(_ROWS + 1)
 )
-_INSERT_RECIPIENT = "INSERT INTO recipient VALUES (?,?,?,?,?,?,?,?,?,?)"
+_EXISTS = "SELECT 1 FROM message WHERE id = ?"
+_INSERT_RECIPIENT = "INSERT INTO recipient VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _SOONER = (
     "INSERT INTO destination VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET ready = excluded.ready"
     " WHERE excluded.ready < destination.ready"
@@ -34,12 +37,13 @@ _LEAST = (
 
 
 class NewMessage(NamedTuple):
-    """A message's rows: ``row`` for ``message``; ``recipients`` unless it is fresh; ``file`` its size if it is in a
-    content file."""
+    """A message's rows: ``row`` for ``message``; ``recipients`` unless it is fresh, and then the beginning of its
+    ``story``; ``file`` its size if it is in a content file."""
 
     row: tuple[Any, ...]
     recipients: Sequence[tuple[Any, ...]] = ()
     file: int | None = None
+    story: tuple[Any, ...] | None = None
 
 
 class Accept(Op):
@@ -56,7 +60,7 @@ class Accept(Op):
 class Record(Op):
     """Record an attempt; ``fresh`` if, as far as the loop knows, it erases a fresh message and nothing else."""
 
-    __slots__ = ("files", "fresh", "number", "reports", "settlements", "work")
+    __slots__ = ("arrival", "at", "files", "fresh", "number", "reports", "settlements", "trail", "work")
 
     def __init__(
         self,
@@ -66,8 +70,15 @@ class Record(Op):
         settlements: Sequence[Settlement],
         reports: Sequence[NewMessage],
         fresh: bool,
+        *,
+        at: float,
+        trail: Trail | None,
+        arrival: Arrival | None,
     ) -> None:
         super().__init__(future)
+        self.at = at
+        self.trail = trail
+        self.arrival = arrival  # of a fresh one
         self.number = number
         self.work = work
         self.settlements = settlements
@@ -76,7 +87,7 @@ class Record(Op):
         self.files: list[int] = []
 
 
-def run(connection: sqlite3.Connection, ops: Sequence[Op], recording: Any) -> None:
+def run(connection: sqlite3.Connection, ops: Sequence[Op], recording: Any, teller: Teller) -> None:
     """Run a group.  ``recording`` does what is not settled at one blow: ``recording.record(connection, op)``."""
     accepts: list[NewMessage] = []
     fresh: list[Record] = []
@@ -89,21 +100,40 @@ def run(connection: sqlite3.Connection, ops: Sequence[Op], recording: Any) -> No
         else:
             others.append(op)
     if accepts:
-        insert(connection, accepts)
+        insert(connection, accepts, teller)
     for start in range(0, len(fresh), _ROWS):
         some = fresh[start : start + _ROWS]
         deleted = connection.execute(_DELETE_FRESH[len(some)], [op.number for op in some]).rowcount
-        if deleted != len(some):
-            # One of them was expanded meanwhile (its lease ran out); those already erased are found settled.
-            others = [*some, *others]
+        if deleted == len(some):
+            teller.begin(connection, [_whole_story(op) for op in some])
+        else:  # one of them was expanded meanwhile (its lease ran out), or erased before
+            exist = [connection.execute(_EXISTS, (op.number,)).fetchone() is not None for op in some]
+            others = [*(op for op, found in zip(some, exist, strict=True) if found), *others]
+            # Told before, by whoever erased it, or erased just now.
+            teller.begin(connection, [_whole_story(op) for op, found in zip(some, exist, strict=True) if not found])
     for op in others:
         if isinstance(op, Call):
             op.result = op.function(connection)
         else:
             recording.record(connection, op)
+    teller.keep_house(connection)
 
 
-def insert(connection: sqlite3.Connection, messages: Sequence[NewMessage]) -> None:
+def _whole_story(op: Record) -> tuple[Any, ...]:
+    """Of a message that was settled at the first attempt."""
+    return story_row(op.number, op.work.message, op.arrival, packed_record(op))
+
+
+def packed_record(op: Record) -> tuple[object, ...]:
+    """The attempt as an event."""
+    ends = [
+        (key, state, due, outcome.result, outcome.reply, outcome.reason, outcome.peer, why)
+        for key, state, due, outcome, why, _ in op.settlements
+    ]
+    return packed_attempt(op.at, op.work.destination, op.trail, ends)
+
+
+def insert(connection: sqlite3.Connection, messages: Sequence[NewMessage], teller: Teller) -> None:
     """Store messages."""
     for start in range(0, len(messages), _ROWS):
         some = messages[start : start + _ROWS]
@@ -115,7 +145,10 @@ def insert(connection: sqlite3.Connection, messages: Sequence[NewMessage]) -> No
                 values += message.row
             connection.execute(_INSERT_MESSAGES[len(some)], values)
     sooner: dict[str, float] = {}
-    for row, recipients, file in messages:
+    stories = [message.story for message in messages if message.story is not None]
+    if stories:
+        teller.begin(connection, stories)
+    for row, recipients, file, _ in messages:
         if file is not None:
             connection.execute("INSERT INTO file VALUES (?, ?)", (row[0], file))
         if recipients:

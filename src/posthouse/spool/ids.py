@@ -13,7 +13,7 @@ import random as random_module
 import re
 from collections.abc import Callable
 
-__all__ = ["QueueIds", "WORKERS", "number_of", "text_of", "worker_of"]
+__all__ = ["QueueIds", "WORKERS", "earliest", "number_of", "text_of", "worker_of"]
 
 WORKERS = 1024
 _COUNTS = 2048
@@ -51,6 +51,11 @@ def number_of(text: str) -> int | None:
 def worker_of(number: int) -> int:
     """Which worker made the id."""
     return (number >> 11) & (WORKERS - 1)
+
+
+def earliest(seconds: float) -> int:
+    """A number below those of all ids made at ``seconds`` (calendar) or later, and above those made before."""
+    return max(0, int(seconds * 1000)) << _SHIFT
 
 
 class QueueIds:

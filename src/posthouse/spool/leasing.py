@@ -15,10 +15,21 @@ import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
-from posthouse.spool.acts import Record, add_recipients, insert, rerank
+from posthouse.spool.acts import Record, add_recipients, insert, packed_record, rerank
+from posthouse.spool.dying import Deaths
 from posthouse.spool.ids import number_of, text_of
 from posthouse.spool.queue import Message, Settlement, State, Waiting, Work
-from posthouse.spool.rows import HELD, STATES, WAITING, decode_envelope, in_words, number_of_state
+from posthouse.spool.rows import (
+    HELD,
+    STATES,
+    WAITING,
+    decode_envelope,
+    in_words,
+    number_of_state,
+    recipient_rows,
+)
+from posthouse.spool.story import Note, packed_note
+from posthouse.spool.telling import Teller
 
 __all__ = ["Leases", "SQL"]
 
@@ -28,18 +39,19 @@ class SQL:
 
     DUE_DESTINATIONS = "SELECT name, ready FROM destination WHERE ready <= ? ORDER BY ready"
     DUE_RECIPIENTS = (
-        "SELECT ready, message, nth, due, attempts, last FROM recipient INDEXED BY recipient_ready"
+        "SELECT ready, message, nth, due, attempts, last, slot, route, warned FROM recipient INDEXED BY recipient_ready"
         " WHERE destination = ? AND state = 0 AND ready <= ? ORDER BY ready LIMIT ?"
     )
-    EXPIRED_FRESH = "SELECT id FROM message WHERE until IS NOT NULL AND until <= ? ORDER BY until LIMIT ?"
-    FRESH = "SELECT until, slot, owner, due, destination, recipients FROM message WHERE id = ?"
+    EXPIRED_FRESH = "SELECT id, slot FROM message WHERE until IS NOT NULL AND until <= ? ORDER BY until LIMIT ?"
+    FRESH = "SELECT until, slot, owner, due, destination, received, size, source, head FROM message WHERE id = ?"
+    FRESH_TOLD = "SELECT told FROM message WHERE id = ?"
     EXPANDED = (
         "UPDATE message SET until = NULL, slot = NULL, owner = NULL, due = NULL, destination = NULL WHERE id = ?"
     )
     TAKE = "UPDATE recipient SET ready = ?, slot = ?, owner = ? WHERE message = ? AND nth = ?"
     SETTLE = (
         "UPDATE recipient SET state = ?, attempts = attempts + 1, due = ?, ready = ?, slot = NULL, owner = '',"
-        " last = ? WHERE message = ? AND nth = ? AND state < 2"
+        " last = ?, warned = warned OR ? WHERE message = ? AND nth = ? AND state < 2"
     )
     AGAIN = SETTLE + " AND slot = ? AND owner = ? AND ready = ?"
     RELEASE = (
@@ -59,15 +71,19 @@ class SQL:
         "DELETE FROM file WHERE id = ?",
         "DELETE FROM finished WHERE message = ?",
         "DELETE FROM corrupt WHERE message = ?",
+        "DELETE FROM death WHERE message = ?",
     )
+    LIVED = "DELETE FROM death WHERE message = ?"
     FINISHED_BEFORE = "SELECT message FROM finished WHERE at <= ? ORDER BY at LIMIT ?"
     LEASED_SLOTS = "SELECT DISTINCT slot FROM recipient WHERE slot IS NOT NULL"
+    MESSAGES_OF = "SELECT DISTINCT message FROM recipient INDEXED BY recipient_slot WHERE slot = ? AND state = 0"
     LEASED_BY = "SELECT DISTINCT destination FROM recipient INDEXED BY recipient_slot WHERE slot = ?"
     CLEAR = "UPDATE recipient SET ready = due, slot = NULL, owner = '' WHERE slot = ?"
     WAITING_FOR = "SELECT DISTINCT destination FROM recipient WHERE message = ? AND state = 0"
     SET_ASIDE = (
         "UPDATE recipient SET state = 1, ready = due, slot = NULL, owner = '', last = ? WHERE message = ? AND state = 0"
     )
+    DUE_SOONEST = "SELECT name, ready FROM destination WHERE ready <= ? ORDER BY ready LIMIT ?"
     FRESH_SLOTS = "SELECT DISTINCT slot FROM message WHERE until IS NOT NULL"
     FRESH_OF = "SELECT id FROM message WHERE until IS NOT NULL AND slot = ?"
 
@@ -81,15 +97,22 @@ class _Found(NamedTuple):
     due: float
     attempts: int
     last: str
+    slot: int | None
+    route: str
+    warned: int
     destination: str
 
 
 class Leases:
     """What the writer knows beyond the connection: whose slot this is, how long finished messages stay
-    (``keep_finished`` seconds), and what to do with the content files that are not promised any more."""
+    (``keep_finished`` seconds), who tells stories, and who counts deaths."""
 
-    def __init__(self, slot: int, *, keep_finished: float, time: Callable[[], float]) -> None:
+    def __init__(
+        self, slot: int, *, keep_finished: float, time: Callable[[], float], teller: Teller, deaths: Deaths
+    ) -> None:
         self.slot = slot
+        self.teller = teller
+        self.deaths = deaths
         self._keep_finished = keep_finished
         self._time = time
 
@@ -100,27 +123,29 @@ class Leases:
         row = connection.execute(SQL.FRESH, (number,)).fetchone()
         if row is None or row[0] is None:
             return False
-        until, slot, owner, due, destination, count = row
+        until, slot, owner, due, destination, received, size, source, head = row
         ready, slot, owner = (until, slot, owner) if leased else (due, None, "")
+        message = Message(text_of(number), decode_envelope(head), received, size, source)
         sooner: dict[str, float] = {}
-        add_recipients(
-            connection,
-            [(number, nth, destination, WAITING, 0, due, ready, slot, owner, "") for nth in range(count)],
-            sooner,
-        )
+        destinations = [destination] * len(message.envelope.recipients)
+        add_recipients(connection, recipient_rows(number, message, destinations, due, ready, slot, owner), sooner)
+        if self.teller.tells:
+            (told,) = connection.execute(SQL.FRESH_TOLD, (number,)).fetchone()
+            self.teller.begin_fresh(connection, number, message, told)
         connection.execute(SQL.EXPANDED, (number,))
         rerank(connection, sooner)
         return True
 
-    def clear_slot(self, connection: sqlite3.Connection, slot: int) -> int:
-        """End all leases of a process that lives no more; returns how many messages and recipients it had."""
-        fresh = [number for (number,) in connection.execute(SQL.FRESH_OF, (slot,)).fetchall()]
-        for number in fresh:
-            self.expand(connection, number, leased=False)
+    def clear_slot(self, connection: sqlite3.Connection, slot: int, now: float) -> int:
+        """End all leases of a process that lives no more; returns how many recipients it had."""
+        for (number,) in connection.execute(SQL.FRESH_OF, (slot,)).fetchall():
+            self.expand(connection, number, leased=True)
+        messages = [number for (number,) in connection.execute(SQL.MESSAGES_OF, (slot,)).fetchall()]
         destinations = [name for (name,) in connection.execute(SQL.LEASED_BY, (slot,)).fetchall()]
         cleared = connection.execute(SQL.CLEAR, (slot,)).rowcount
+        self.deaths.count(connection, messages, now, self.teller)
         rerank(connection, destinations)
-        return len(fresh) + cleared
+        return cleared
 
     def leased_slots(self, connection: sqlite3.Connection) -> set[int]:
         """The slots that hold leases."""
@@ -133,7 +158,8 @@ class Leases:
         self.expand(connection, number, leased=False)
         destinations = [name for (name,) in connection.execute(SQL.WAITING_FOR, (number,)).fetchall()]
         connection.execute(SQL.SET_ASIDE, (reason, number))
-        connection.execute("INSERT OR IGNORE INTO corrupt VALUES (?, ?)", (number, reason))
+        if connection.execute("INSERT OR IGNORE INTO corrupt VALUES (?, ?)", (number, reason)).rowcount:
+            self.teller.note(connection, number, Note(self._time(), "corrupt", (), "", reason))
         rerank(connection, destinations)
 
     # -- leasing ---------------------------------------------------------------------------------------------------
@@ -142,12 +168,28 @@ class Leases:
         self, connection: sqlite3.Connection, owner: str, now: float, until: float, limit: int, skip: Collection[str]
     ) -> list[Work]:
         """See ``Queue.lease``."""
-        for (number,) in connection.execute(SQL.EXPIRED_FRESH, (now, limit)).fetchall():
+        expired = connection.execute(SQL.EXPIRED_FRESH, (now, limit)).fetchall()
+        for number, _ in expired:
             self.expand(connection, number, leased=True)
         found = self._find(connection, now, limit, skip)
+        # Leases that ran out: of a slow process, or of one that is dead.
+        slots = {slot for _, slot in expired} | {one.slot for one in found if one.slot is not None}
+        slots.discard(self.slot)
+        if slots and self._bury(connection, slots, now):
+            found = self._find(connection, now, limit, skip)
         connection.executemany(SQL.TAKE, [(until, self.slot, owner, f.message, f.nth) for f in found])
         rerank(connection, {f.destination for f in found})
         return self._group(connection, found, owner, until)
+
+    def _bury(self, connection: sqlite3.Connection, slots: Collection[int], now: float) -> bool:
+        """End the leases of those slots that nobody lives in; true if there was one."""
+        buried = False
+        for slot in sorted(slots):
+            with self.deaths.dead(slot) as dead:
+                if dead:
+                    self.deaths.told(self.clear_slot(connection, slot, now))
+                    buried = True
+        return buried
 
     def _find(self, connection: sqlite3.Connection, now: float, limit: int, skip: Collection[str]) -> list[_Found]:
         """The ``limit`` oldest recipients that are due.
@@ -192,7 +234,9 @@ class Leases:
                 messages[number] = message
             people = message.envelope.recipients
             recipients = tuple(
-                Waiting(f.nth, people[f.nth], destination, State.WAITING, f.attempts, f.due, f.last)
+                Waiting(
+                    f.nth, people[f.nth], destination, State.WAITING, f.attempts, f.due, f.last, f.route, bool(f.warned)
+                )
                 for f in sorted(ones, key=lambda f: f.nth)
             )
             works.append(Work(message, destination, recipients, owner, until))
@@ -226,7 +270,7 @@ class Leases:
     def record(self, connection: sqlite3.Connection, op: Record) -> None:
         """See ``Queue.record``.  ``op.files`` becomes the numbers of content files that are promised no more."""
         op.files = []
-        insert(connection, op.reports)
+        insert(connection, op.reports, self.teller)
         work, number = op.work, op.number
         if connection.execute(SQL.MESSAGE, (number,)).fetchone() is None:
             return  # settled and erased before, by whoever had the lease when ours had run out
@@ -234,9 +278,11 @@ class Leases:
         self._settle(connection, number, work, op.settlements)
         settled = {settlement.key for settlement in op.settlements}
         self._release(connection, number, work, [w.key for w in work.recipients if w.key not in settled])
+        if settled:
+            connection.execute(SQL.LIVED, (number,))
+            self._tell(connection, op)
         rerank(connection, (work.destination,))
-        if connection.execute(SQL.UNSETTLED, (number,)).fetchone() is None:
-            op.files += self._finish(connection, number)
+        op.files = self.finish_if_settled(connection, number)
         if self._keep_finished > 0:
             op.files += self.purge(connection, self._time())
 
@@ -245,14 +291,28 @@ class Leases:
     ) -> None:
         mark = (self.slot, work.owner, work.until)
         final, again = [], []
-        for key, state, due, outcome in settlements:
-            values = (number_of_state(state), due, due, in_words(outcome), number, key)
+        for key, state, due, outcome, _, warned in settlements:
+            values = (number_of_state(state), due, due, in_words(outcome), warned, number, key)
             if state in (STATES[WAITING], STATES[HELD]):
                 again.append((*values, *mark))
             else:
                 final.append(values)
         connection.executemany(SQL.SETTLE, final)
         connection.executemany(SQL.AGAIN, again)
+
+    def _tell(self, connection: sqlite3.Connection, op: Record) -> None:
+        events = [packed_record(op)]
+        warned = tuple(settlement.key for settlement in op.settlements if settlement.warned)
+        if warned:
+            events.append(packed_note(Note(op.at, "warned", warned)))
+        events += [packed_note(Note(op.at, "reported", (), "", text_of(report.row[0]))) for report in op.reports]
+        self.teller.add(connection, op.number, *events)
+
+    def finish_if_settled(self, connection: sqlite3.Connection, number: int) -> list[int]:
+        """Erase a message of which nobody waits, or begin to keep it; returns the content files it leaves."""
+        if connection.execute(SQL.UNSETTLED, (number,)).fetchone() is None:
+            return self._finish(connection, number)
+        return []
 
     def _finish(self, connection: sqlite3.Connection, number: int) -> list[int]:
         if self._keep_finished > 0:

@@ -13,8 +13,12 @@ import time as time_module
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from typing import TypeVar
 
+from posthouse.spool.annals import Annals
 from posthouse.spool.ids import WORKERS, QueueIds, text_of
+from posthouse.spool.query import Condition, Row, SummaryRow, matches, summarized, text_of_conditions
 from posthouse.spool.queue import (
+    Act,
+    Audit,
     Entry,
     Inbox,
     InboxMessage,
@@ -26,7 +30,8 @@ from posthouse.spool.queue import (
     Waiting,
     Work,
 )
-from posthouse.spool.rows import in_words
+from posthouse.spool.rows import TOLD, in_words
+from posthouse.spool.story import Arrival, Event, Note, Told, Trail
 from posthouse.words import Bytes, Content, Envelope, LocalError, StorageCorrupt, StorageFull
 
 __all__ = ["MemoryQueue"]
@@ -66,7 +71,8 @@ class _Kept:
 class MemoryQueue:
     """A ``Queue`` without a disk.
 
-    ``capacity`` octets of content are held at most; ``keep_finished``, ``random`` and ``time`` as for ``SqliteQueue``.
+    ``capacity`` octets of content are held at most; ``keep_finished``, ``random`` and ``time`` as for ``SqliteQueue``;
+    ``history`` is how many stories it keeps.
     """
 
     def __init__(
@@ -74,6 +80,7 @@ class MemoryQueue:
         *,
         capacity: int = _CAPACITY,
         keep_finished: float = 0.0,
+        history: int = 20_000,
         random: random_module.Random | None = None,
         time: Callable[[], float] = time_module.time,
     ) -> None:
@@ -87,6 +94,7 @@ class MemoryQueue:
         self._inbox: dict[int, tuple[InboxMessage, bytes]] = {}
         self._in_inbox: set[tuple[str, str]] = set()
         self._number = 0
+        self._annals = Annals(history, self._waits)
 
     async def open(self, now: float) -> Sequence[str]:
         """See ``Queue.open``."""
@@ -94,6 +102,10 @@ class MemoryQueue:
 
     async def close(self) -> None:
         """See ``Queue.close``."""
+
+    def take_notes(self) -> list[str]:
+        """See ``Queue.take_notes``: nobody dies alone here."""
+        return []
 
     # -- inward ----------------------------------------------------------------------------------------------------
 
@@ -112,7 +124,13 @@ class MemoryQueue:
         self._octets -= octets
 
     def store(
-        self, message: Message, content: bytes, destinations: Sequence[str], due: float, lease: tuple[str, float] | None
+        self,
+        message: Message,
+        content: bytes,
+        destinations: Sequence[str],
+        due: float,
+        lease: tuple[str, float] | None,
+        arrival: Arrival | None = None,
     ) -> Stored:
         """Keep a message whose octets are counted already; for receipts."""
         recipients = [
@@ -120,6 +138,7 @@ class MemoryQueue:
             for nth, (recipient, name) in enumerate(zip(message.envelope.recipients, destinations, strict=True))
         ]
         self._messages[message.id] = _Kept(message, content, recipients)
+        self._annals.accepted(message, arrival)
         if lease is None:
             return Stored(message)
         return Stored(message, tuple(_works(message, recipients, *lease)))
@@ -157,30 +176,58 @@ class MemoryQueue:
         """See ``Queue.next_due``."""
         return min((r.ready for _, r in self._waiting() if r.waiting.destination not in skip), default=None)
 
+    async def destinations(self, now: float, *, limit: int = 100) -> list[tuple[str, float]]:
+        """See ``Queue.destinations``."""
+        due: dict[str, float] = {}
+        for _, recipient in self._waiting():
+            name = recipient.waiting.destination
+            due[name] = min(due.get(name, recipient.ready), recipient.ready)
+        return sorted(((n, r) for n, r in due.items() if r <= now), key=lambda item: item[1])[:limit]
+
     def record(
-        self, work: Work, settlements: Sequence[Settlement], reports: Sequence[Report] = ()
+        self,
+        work: Work,
+        settlements: Sequence[Settlement],
+        reports: Sequence[Report] = (),
+        *,
+        trail: Trail | None = None,
     ) -> Awaitable[None]:
         """See ``Queue.record``."""
         future = _future(None)
-        for report in reports:
-            self.grow(len(report.content))
-        for report in reports:
-            queue_id = text_of(self._ids.next())
-            message = Message(queue_id, report.envelope, report.due, len(report.content), "report")
-            self.store(message, report.content, report.destinations, report.due, None)
+        stored = self._store_reports(reports)
         self._purge()
         kept = self._messages.get(work.message.id)
         if kept is None:
             return future
+        if settlements:
+            self._annals.attempt(work, settlements, self._time(), trail, stored)
         for settlement in settlements:
             self._settle(kept.recipients[settlement.key], work, settlement)
         settled = {settlement.key for settlement in settlements}
         self._release(kept, work, [waiting.key for waiting in work.recipients if waiting.key not in settled])
+        self._finish(kept)
+        return future
+
+    def _store_reports(self, reports: Sequence[Report]) -> list[str]:
+        for report in reports:
+            self.grow(len(report.content))
+        stored = []
+        for report in reports:
+            queue_id = text_of(self._ids.next())
+            message = Message(queue_id, report.envelope, report.due, len(report.content), "report")
+            self.store(message, report.content, report.destinations, report.due, None)
+            stored.append(queue_id)
+        return stored
+
+    def _finish(self, kept: _Kept) -> None:
         if not any(recipient.waiting.state in _UNSETTLED for recipient in kept.recipients):
             if kept.finished is None:
                 kept.finished = self._time()
             self._purge()
-        return future
+
+    def _waits(self, queue_id: str) -> bool:
+        kept = self._messages.get(queue_id)
+        return kept is not None and kept.finished is None
 
     def _settle(self, recipient: _Recipient, work: Work, settlement: Settlement) -> None:
         waiting = recipient.waiting
@@ -193,6 +240,7 @@ class MemoryQueue:
             attempts=waiting.attempts + 1,
             due=settlement.due,
             last=in_words(settlement.outcome),
+            warned=waiting.warned or settlement.warned,
         )
 
     def _purge(self) -> None:
@@ -242,9 +290,75 @@ class MemoryQueue:
         kept = self._messages.get(queue_id)
         return None if kept is None else _entry(kept)
 
-    async def count(self) -> int:
+    def _rows(self) -> Iterator[tuple[_Kept, _Recipient, Row]]:
+        for kept in self._messages.values():
+            for recipient in kept.recipients:
+                if kept.finished is None:
+                    yield kept, recipient, _row(kept.message, recipient)
+
+    async def count(self, conditions: Sequence[Condition] = (), *, now: float = 0.0) -> int:
         """See ``Queue.count``."""
-        return sum(r.waiting.state in _UNSETTLED for k in self._messages.values() for r in k.recipients)
+        return sum(matches(conditions, row, now) for _, _, row in self._rows())
+
+    async def select(
+        self,
+        conditions: Sequence[Condition] = (),
+        *,
+        now: float = 0.0,
+        limit: int = 1000,
+        after: tuple[str, int] | None = None,
+    ) -> list[Row]:
+        """See ``Queue.select``."""
+        rows = (row for _, _, row in self._rows() if after is None or (row.id, row.key) > after)
+        return heapq.nsmallest(
+            limit, (row for row in rows if matches(conditions, row, now)), key=lambda row: (row.id, row.key)
+        )
+
+    async def summary(self, conditions: Sequence[Condition] = (), *, now: float) -> list[SummaryRow]:
+        """See ``Queue.summary``."""
+        rows = [row for _, _, row in self._rows() if matches(conditions, row, now)]
+        return summarized([(row.destination, row.state, row.received) for row in rows], now)
+
+    async def act(
+        self,
+        act: Act,
+        conditions: Sequence[Condition],
+        *,
+        now: float,
+        who: str = "",
+        target: str = "",
+        report: Callable[[Message, Sequence[Waiting]], Sequence[Report]] | None = None,
+    ) -> int:
+        """See ``Queue.act``."""
+        changed: dict[str, list[_Recipient]] = {}
+        for kept, recipient, row in list(self._rows()):
+            if matches(conditions, row, now) and _do(act, recipient, now, who, target):
+                changed.setdefault(kept.message.id, []).append(recipient)
+        for queue_id, recipients in changed.items():
+            kept = self._messages[queue_id]
+            people = [recipient.waiting for recipient in recipients]
+            note = Note(now, TOLD[act], tuple(waiting.key for waiting in people), who, target)
+            self._annals.tell(queue_id, note)
+            if act is Act.DROP:
+                reports = () if report is None else report(kept.message, people)
+                for stored in self._store_reports(reports):
+                    self._annals.tell(queue_id, Note(now, "reported", (), "", stored))
+                self._finish(kept)
+        count = sum(map(len, changed.values()))
+        self._annals.audit.append(Audit(now, who, act.value, text_of_conditions(conditions), target, count))
+        return count
+
+    async def audit(self, *, limit: int = 100) -> list[Audit]:
+        """See ``Queue.audit``."""
+        return list(self._annals.audit)[::-1][:limit]
+
+    async def story(self, queue_id: str) -> list[Event]:
+        """See ``Queue.story``."""
+        return self._annals.story(queue_id)
+
+    async def find(self, *, address: str = "", message_id: str = "", limit: int = 20) -> list[Told]:
+        """See ``Queue.find``."""
+        return self._annals.find(address, message_id, limit)
 
     # -- mailboxes -------------------------------------------------------------------------------------------------
 
@@ -320,6 +434,7 @@ class _Incoming:
         source: str = "",
         owner: str = "",
         until: float = 0.0,
+        arrival: Arrival | None = None,
     ) -> Awaitable[Stored]:
         """See ``Receipt.commit``."""
         if self._ended:
@@ -331,7 +446,7 @@ class _Incoming:
         content = b"".join(self._chunks)
         self._chunks = []
         lease = (owner, until) if owner else None
-        return _future(self._queue.store(message, content, destinations, due, lease))
+        return _future(self._queue.store(message, content, destinations, due, lease, arrival))
 
     def abort(self) -> None:
         """See ``Receipt.abort``."""
@@ -350,6 +465,46 @@ def _works(message: Message, recipients: Sequence[_Recipient], owner: str, until
 
 def _entry(kept: _Kept) -> Entry:
     return Entry(kept.message, tuple(recipient.waiting for recipient in kept.recipients))
+
+
+def _row(message: Message, recipient: _Recipient) -> Row:
+    waiting, sender = recipient.waiting, message.envelope.sender
+    return Row(
+        message.id,
+        waiting.key,
+        "" if sender is None else str(sender),
+        str(waiting.recipient.address),
+        waiting.destination,
+        waiting.state.value,
+        waiting.attempts,
+        message.received,
+        waiting.due,
+        message.size,
+        waiting.last,
+        waiting.route,
+        waiting.state is State.WAITING and recipient.lease is not None,
+    )
+
+
+def _do(act: Act, recipient: _Recipient, now: float, who: str, target: str) -> bool:
+    """Do it to one recipient; false if there was nothing to do."""
+    waiting = recipient.waiting
+    wanted = {Act.HOLD: (State.WAITING,), Act.RETRY: (State.WAITING,), Act.RELEASE: (State.HELD,)}
+    if waiting.state not in wanted.get(act, _UNSETTLED):
+        return False
+    if act is Act.HOLD:
+        waiting, recipient.lease = waiting._replace(state=State.HELD), None
+    elif act is Act.RELEASE:
+        waiting = waiting._replace(state=State.WAITING, due=now)
+    elif act is Act.RETRY:
+        waiting = waiting._replace(due=now)
+    elif act is Act.REROUTE:
+        waiting = waiting._replace(route=target, due=now)
+    else:
+        last = f"dropped by {who}" if who else "dropped"
+        waiting, recipient.lease = waiting._replace(state=State.FAILED, last=last), None
+    recipient.waiting = waiting
+    return True
 
 
 def _future(result: T) -> asyncio.Future[T]:

@@ -24,6 +24,14 @@ The one named instant that lets a 250 be sent is the return of ``Receipt.commit`
 forgotten is the return of ``Queue.record``, which stores the consequence (next time, report) in the same transaction
 that erases the cause.
 
+**The story** of each message is told in the same transactions (``story``): commit tells how it came, record what became
+of an attempt, act who decided what; nothing else needs to be called for it.  It outlives the message.
+
+**Poison.**  A message whose worker dies while it holds its lease, again and again, may be what kills it.  Deaths are
+counted (a process is dead when the lock of its owner file is free; a lease that merely ran out is none), recording an
+attempt forgets them, the second makes the message wait for a moment of its own, and the third sets its recipients
+HELD.  ``take_notes`` tells.
+
 Methods that touch the disk return awaitables.  A queue belongs to one event loop; many queues, in many processes, may
 share one spool directory: work is *leased*, to a named owner and until a time, and a dead owner's leases run out.
 """
@@ -31,12 +39,16 @@ share one spool directory: work is *leased*, to a named owner and until a time, 
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 
+from posthouse.spool.query import Condition, Row, SummaryRow
+from posthouse.spool.story import Arrival, Event, Told, Trail
 from posthouse.words import Content, Envelope, Outcome, Recipient
 
 __all__ = [
+    "Act",
+    "Audit",
     "Entry",
     "Inbox",
     "InboxMessage",
@@ -56,9 +68,19 @@ class State(enum.StrEnum):
     """Where one recipient of one message is."""
 
     WAITING = "waiting"  # due at some time, or being attempted under a lease
-    HELD = "held"  # an operator asked for it to stay
+    HELD = "held"  # until an operator decides: one asked for it, the message is poison, or its content is gone
     DELIVERED = "delivered"
-    FAILED = "failed"
+    FAILED = "failed"  # for good: its report is stored, or nobody wants one
+
+
+class Act(enum.StrEnum):
+    """What an operator may do to recipients; ``Queue.act`` says to which."""
+
+    HOLD = "hold"  # waiting ones wait for no attempt any more
+    RELEASE = "release"  # held ones are due now
+    RETRY = "retry"  # waiting ones are due now
+    DROP = "drop"  # they have failed for good
+    REROUTE = "reroute"  # they go to ``target`` whatever the configuration says, waiting ones now; "" undoes it
 
 
 class Message(NamedTuple):
@@ -80,7 +102,8 @@ class Waiting(NamedTuple):
     """One recipient of a message as the queue knows it.
 
     ``key`` names it, within its message, for ``Settlement``; ``attempts`` counts those already made; ``due`` in
-    calendar seconds; ``last`` what the last attempt ended with, in words.
+    calendar seconds; ``last`` what the last attempt ended with, in words; ``route`` where an operator sent it, "" if
+    the configuration decides; ``warned`` once its sender has been told of the delay.
     """
 
     key: int
@@ -90,6 +113,8 @@ class Waiting(NamedTuple):
     attempts: int
     due: float
     last: str = ""
+    route: str = ""
+    warned: bool = False
 
 
 class Work(NamedTuple):
@@ -113,13 +138,18 @@ class Settlement(NamedTuple):
     """What to record of one recipient after an attempt.
 
     ``state`` WAITING means again at ``due``; HELD means kept until an operator decides; DELIVERED and FAILED settle it
-    for good.
+    for good: when the last recipient is settled, the message is forgotten but for its story.  FAILED therefore comes
+    with its report, in the same ``record``, wherever the sender is owed one.  ``why`` says, for people, why ``due`` is
+    when it is.  ``warned`` marks that the reports of this ``record`` tell the sender of a delay; it is remembered
+    (``Waiting.warned``) so that they are told once.
     """
 
     key: int
     state: State
     due: float
     outcome: Outcome
+    why: str = ""
+    warned: bool = False
 
 
 class Report(NamedTuple):
@@ -137,6 +167,17 @@ class Entry(NamedTuple):
     message: Message
     recipients: tuple[Waiting, ...]
     corrupt: bool = False
+
+
+class Audit(NamedTuple):
+    """One act of an operator: ``filter`` is the question as text, ``changed`` how many recipients were."""
+
+    at: float
+    who: str
+    act: str
+    filter: str
+    target: str
+    changed: int
 
 
 class Receipt(Protocol):
@@ -169,12 +210,14 @@ class Receipt(Protocol):
         source: str = "",
         owner: str = "",
         until: float = 0.0,
+        arrival: Arrival | None = None,
     ) -> Awaitable[Stored]:
         """Promise it: when this returns, content, envelope and directory entry are on stable storage.
 
         ``destinations`` has one key for each recipient, in their order (the domain it goes to, in A-labels and
         lower case): work is grouped and leased by it.  With an ``owner``, the recipients are stored as leased to
-        it until ``until`` and come back as work, so that the first attempt costs no query.  Raises
+        it until ``until`` and come back as work, so that the first attempt costs no query.  ``arrival`` is for its
+        story.  Raises
         ``StorageFull``, ``StorageBusy`` or ``StorageError``; then nothing is promised and nothing is left.  Whoever
         stops waiting for it (cancellation) interrupts nothing: the message may be stored all the same, and its lease
         then runs out.  Raises ``LocalError`` at once for a receipt that has ended, or without recipients.
@@ -217,6 +260,11 @@ class Queue(Protocol):
         """Finish what was begun and let go of the files."""
         ...
 
+    def take_notes(self) -> list[str]:
+        """Sentences for the log about what the queue found and did by itself since the last time: the dead workers
+        whose leases it ended, and poison."""
+        ...
+
     def receive(self) -> Receipt:
         """Begin to take a message."""
         ...
@@ -236,8 +284,21 @@ class Queue(Protocol):
         """
         ...
 
-    def record(self, work: Work, settlements: Sequence[Settlement], reports: Sequence[Report] = ()) -> Awaitable[None]:
-        """Record an attempt in one transaction: each settlement, and the reports they cause.
+    async def destinations(self, now: float, *, limit: int = 100) -> list[tuple[str, float]]:
+        """Destinations that have due work, with the time since which: the longest due first."""
+        ...
+
+    def record(
+        self,
+        work: Work,
+        settlements: Sequence[Settlement],
+        reports: Sequence[Report] = (),
+        *,
+        trail: Trail | None = None,
+    ) -> Awaitable[None]:
+        """Record an attempt in one transaction: each settlement, the reports they cause, and its story.
+
+        ``trail`` is for the story, which has the settlements anyway.
 
         Recipients of ``work`` without a settlement are released, due at once.  A lease that was lost meanwhile
         raises ``StorageError`` for nobody: settled facts are recorded all the same (what was delivered is
@@ -266,8 +327,56 @@ class Queue(Protocol):
         """One message, finished or not, or None."""
         ...
 
-    async def count(self) -> int:
-        """How many recipients are not settled."""
+    async def count(self, conditions: Sequence[Condition] = (), *, now: float = 0.0) -> int:
+        """How many recipients are not settled and meet the conditions; see ``query``."""
+        ...
+
+    async def select(
+        self,
+        conditions: Sequence[Condition] = (),
+        *,
+        now: float = 0.0,
+        limit: int = 1000,
+        after: tuple[str, int] | None = None,
+    ) -> list[Row]:
+        """Recipients that meet the conditions, by message and key, from behind the (id, key) ``after``."""
+        ...
+
+    async def summary(self, conditions: Sequence[Condition] = (), *, now: float) -> list[SummaryRow]:
+        """How many recipients meet the conditions, for each destination by age; most first."""
+        ...
+
+    async def act(
+        self,
+        act: Act,
+        conditions: Sequence[Condition],
+        *,
+        now: float,
+        who: str = "",
+        target: str = "",
+        report: Callable[[Message, Sequence[Waiting]], Sequence[Report]] | None = None,
+    ) -> int:
+        """Do it to all recipients that meet the conditions now, a bounded number in each transaction; returns how many
+        were changed.
+
+        Each changed message's story tells it, and the audit log has one line for all (``audit``).  What is being
+        attempted meanwhile ends as it ends: a delivery is recorded, only another attempt is not made.  ``report`` is
+        asked, for DROP, what to report about the recipients of each message, and is called in the storage's own
+        thread.  A fault ends it between two transactions; the audit log then has what was done.
+        """
+        ...
+
+    async def audit(self, *, limit: int = 100) -> list[Audit]:
+        """What operators did, the last first."""
+        ...
+
+    async def story(self, queue_id: str) -> list[Event]:
+        """All that is told of one message, in its order; empty if nothing is known of it."""
+        ...
+
+    async def find(self, *, address: str = "", message_id: str = "", limit: int = 20) -> list[Told]:
+        """Messages whose story has this sender or recipient, or this Message-ID; the youngest first.  Looks through a
+        bounded number of the youngest."""
         ...
 
     def keep(self, inbox: str, message: Message, content: Content) -> Awaitable[None]:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from posthouse.spool.durable import storage_error
 from posthouse.spool.files import FileContent, Layout
 from posthouse.spool.ids import number_of, text_of
+from posthouse.spool.leasing import SQL
 from posthouse.spool.queue import Entry, Inbox, InboxMessage, Message, Waiting
 from posthouse.spool.rows import STATES, WAITING, decode_envelope
 from posthouse.spool.schema import connect_read_only, refuse_newer
@@ -31,7 +32,8 @@ _INBOX = "number, name, message, sender, received, size"
 
 
 class Reader:
-    """Two read-only connections: one for listings, in a thread, and one for content, on the spot.
+    """Three read-only connections: for listings and for people's questions, each in a thread, so that a search keeps
+    no worker waiting; and for content, on the spot.
 
     ``layout`` says where; ``open`` raises ``SettingError`` where there is no spool.
     """
@@ -39,12 +41,14 @@ class Reader:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
         self._executor = ThreadPoolExecutor(1, "posthouse-reader")
+        self._searches = ThreadPoolExecutor(1, "posthouse-searches")
         self._listing: sqlite3.Connection | None = None
+        self._searching: sqlite3.Connection | None = None
         self._content: sqlite3.Connection | None = None
         self._lock = threading.Lock()
 
     async def open(self) -> None:
-        """Open both connections."""
+        """Open them."""
         await asyncio.get_running_loop().run_in_executor(self._executor, self._open)
 
     def _open(self) -> None:
@@ -57,22 +61,24 @@ class Reader:
             self._listing = connect_read_only(path)
             refuse_newer(self._listing, path)
             self._content = connect_read_only(path)
+            self._searching = connect_read_only(path, mapped=True)
         except sqlite3.Error as error:
             raise SettingError(
                 f"the spool cannot be read: {error}", where=path, remedy="read it as the user that runs the daemon"
             ) from error
 
     async def close(self) -> None:
-        """Close both; what is being listed is finished first."""
+        """Close them; what is being listed is finished first."""
         await asyncio.get_running_loop().run_in_executor(None, self._close)
 
     def _close(self) -> None:
         self._executor.shutdown()
+        self._searches.shutdown()
         with self._lock:
-            for connection in (self._listing, self._content):
+            for connection in (self._listing, self._searching, self._content):
                 if connection is not None:
                     connection.close()
-            self._listing = self._content = None
+            self._listing = self._searching = self._content = None
 
     async def _ask(self, question: Callable[[sqlite3.Connection], T]) -> T:
         def answer() -> T:
@@ -83,6 +89,18 @@ class Reader:
                 raise storage_error(error, "reading the spool") from error
 
         return await asyncio.get_running_loop().run_in_executor(self._executor, answer)
+
+    async def search(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        """Ask what may take a while."""
+
+        def answer() -> T:
+            assert self._searching is not None
+            try:
+                return question(self._searching)
+            except sqlite3.Error as error:
+                raise storage_error(error, "searching the spool") from error
+
+        return await asyncio.get_running_loop().run_in_executor(self._searches, answer)
 
     # -- content ---------------------------------------------------------------------------------------------------
 
@@ -119,15 +137,12 @@ class Reader:
 
         return await self._ask(ask)
 
-    async def count(self) -> int:
-        """See ``Queue.count``."""
+    async def destinations(self, now: float, limit: int) -> list[tuple[str, float]]:
+        """See ``Queue.destinations``."""
 
-        def ask(connection: sqlite3.Connection) -> int:
-            (rows,) = connection.execute("SELECT count(*) FROM recipient WHERE state < 2").fetchone()
-            (fresh,) = connection.execute(
-                "SELECT coalesce(sum(recipients), 0) FROM message WHERE until IS NOT NULL"
-            ).fetchone()
-            return int(rows) + int(fresh)
+        def ask(connection: sqlite3.Connection) -> list[tuple[str, float]]:
+            rows = connection.execute(SQL.DUE_SOONEST, (now, limit))
+            return [(name, ready) for name, ready in rows]
 
         return await self._ask(ask)
 
@@ -220,9 +235,10 @@ def _entry(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Entry:
             ),
         )
     recipients = tuple(
-        Waiting(nth, envelope.recipients[nth], name, STATES[state], attempts, due_, last)
-        for nth, name, state, attempts, due_, last in connection.execute(
-            "SELECT nth, destination, state, attempts, due, last FROM recipient WHERE message = ? ORDER BY nth",
+        Waiting(nth, envelope.recipients[nth], name, STATES[state], attempts, due_, last, route, bool(warned))
+        for nth, name, state, attempts, due_, last, route, warned in connection.execute(
+            "SELECT nth, destination, state, attempts, due, last, route, warned FROM recipient WHERE message = ?"
+            " ORDER BY nth",
             (number,),
         )
     )

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from posthouse.spool.acts import Accept, NewMessage
 from posthouse.spool.arriving import Arriving
 from posthouse.spool.ids import text_of
 from posthouse.spool.queue import Message, State, Stored, Waiting, Work
-from posthouse.spool.rows import WAITING, encode_envelope
+from posthouse.spool.rows import encode_envelope, recipient_rows
+from posthouse.spool.story import Arrival, encode
+from posthouse.spool.telling import story_row
 from posthouse.words import Envelope, LocalError, StorageError
 
 if TYPE_CHECKING:
     from posthouse.spool.sqlite import SqliteQueue
 
-__all__ = ["Incoming", "new_message", "works_of"]
+__all__ = ["Fresh", "Incoming", "new_message", "works_of"]
 
+_REMEMBERED = 16 << 20  # octets of fresh content kept for the first attempt
+_REMEMBERED_MESSAGES = 20_000
 _WAITING = State.WAITING
 
 
@@ -73,6 +77,7 @@ class Incoming:
         source: str = "",
         owner: str = "",
         until: float = 0.0,
+        arrival: Arrival | None = None,
     ) -> asyncio.Future[Stored]:
         """See ``Receipt.commit``."""
         if self._ended:
@@ -92,6 +97,7 @@ class Incoming:
             due,
             content,
             lease=(queue.slot, owner, until) if owner else None,
+            arrival=arrival,
         )
         stored = Stored(message, works_of(message, destinations, due, owner, until) if owner else ())
         future: asyncio.Future[Stored] = queue.loop.create_future()
@@ -101,7 +107,7 @@ class Incoming:
             queue.writer.submit(op)
             self._end()
             if new.row[1] is not None:
-                queue.remember(number, content)
+                queue.fresh.add(number, content, arrival)
         else:
             self._ended = True
             op.finished = queue.discard_if_failed(number)
@@ -121,6 +127,35 @@ class Incoming:
         if self._arriving is None:
             self._queue.buffered -= self._size
         self._chunks = []
+
+
+class Fresh:
+    """What is remembered of messages until their first attempt ends, within a bound: content, and how they came."""
+
+    __slots__ = ("_messages", "_octets")
+
+    def __init__(self) -> None:
+        self._messages: dict[int, tuple[bytes, Arrival | None]] = {}
+        self._octets = 0
+
+    def add(self, number: int, content: bytes, arrival: Arrival | None) -> None:
+        """Remember a message; the oldest are forgotten where there are too many."""
+        messages = self._messages
+        messages[number] = (content, arrival)
+        self._octets += len(content)
+        while self._octets > _REMEMBERED or len(messages) > _REMEMBERED_MESSAGES:
+            self.pop(next(iter(messages)))
+
+    def get(self, number: int) -> tuple[bytes, Arrival | None] | None:
+        """Its content and arrival, if it is remembered."""
+        return self._messages.get(number)
+
+    def pop(self, number: int) -> tuple[bytes, Arrival | None] | None:
+        """The same, for the last time."""
+        remembered = self._messages.pop(number, None)
+        if remembered is not None:
+            self._octets -= len(remembered[0])
+        return remembered
 
 
 def _then(queue: SqliteQueue, op: Accept) -> Callable[[StorageError | None], None]:
@@ -143,6 +178,7 @@ def new_message(
     content: bytes | None,
     *,
     lease: tuple[int, str, float] | None,
+    arrival: Arrival | None = None,
 ) -> NewMessage:
     """The rows of a message: a fresh one if it is leased and all goes to one destination.
 
@@ -155,12 +191,15 @@ def new_message(
     first = destinations[0]
     if lease is not None and (count == 1 or all(name == first for name in destinations)):
         slot, owner, until = lease
-        return NewMessage((number, until, slot, owner, due, first, *rest), (), file)
+        told = None if arrival is None else encode(arrival)
+        return NewMessage((number, until, slot, owner, due, first, *rest, told), (), file)
     slot_, owner, ready = (None, "", due) if lease is None else lease
-    recipients: list[tuple[Any, ...]] = [
-        (number, nth, name, WAITING, 0, due, ready, slot_, owner, "") for nth, name in enumerate(destinations)
-    ]
-    return NewMessage((number, None, None, None, None, None, *rest), recipients, file)
+    return NewMessage(
+        (number, None, None, None, None, None, *rest, None),
+        recipient_rows(number, message, destinations, due, ready, slot_, owner),
+        file,
+        story_row(number, message, arrival),
+    )
 
 
 def works_of(

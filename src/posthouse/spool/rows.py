@@ -7,15 +7,34 @@ The envelope is one JSON array in the column ``head``: the encoder in C makes it
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from posthouse.spool.queue import State
+from posthouse.spool.queue import Act, Message, State
 from posthouse.words import Address, Body, Envelope, Notify, OriginalRecipient, Outcome, Recipient, Ret
 
-__all__ = ["HELD", "STATES", "WAITING", "decode_envelope", "encode_envelope", "in_words", "number_of_state"]
+__all__ = [
+    "HELD",
+    "STATES",
+    "TOLD",
+    "WAITING",
+    "decode_envelope",
+    "encode_envelope",
+    "in_words",
+    "number_of_state",
+    "recipient_rows",
+]
 
 STATES = (State.WAITING, State.HELD, State.DELIVERED, State.FAILED)
 WAITING, HELD = 0, 1
+#: The name of each act in a story.
+TOLD = {
+    Act.HOLD: "held",
+    Act.RELEASE: "released",
+    Act.RETRY: "retried",
+    Act.DROP: "dropped",
+    Act.REROUTE: "rerouted",
+}
 _NUMBERS = {state: number for number, state in enumerate(STATES)}
 _PLAIN = (Body.SEVENBIT, False, None, None, None, None, False)
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -73,3 +92,15 @@ def in_words(outcome: Outcome) -> str:
     if outcome.peer:
         text = f"{outcome.peer}: {text}"
     return text[:_LONGEST_LAST]
+
+
+def recipient_rows(
+    number: int, message: Message, destinations: Sequence[str], due: float, ready: float, slot: int | None, owner: str
+) -> list[tuple[Any, ...]]:
+    """The rows for ``recipient`` of a message's recipients, all waiting."""
+    _, envelope, received, size, _ = message
+    sender = "" if envelope.sender is None else str(envelope.sender)
+    return [
+        (number, nth, name, WAITING, 0, due, ready, slot, owner, "", received, size, sender, str(who.address), "", 0)
+        for nth, (who, name) in enumerate(zip(envelope.recipients, destinations, strict=True))
+    ]

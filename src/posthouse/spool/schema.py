@@ -1,6 +1,6 @@
 """The tables, and how a connection to them is opened.
 
-``message`` holds a message with its content, ``content`` being the last column so that reading the others leaves the
+``message`` holds a message with its content, behind all columns that are read often, so that reading those leaves the
 overflow pages alone; the queue id's number is the row key, so new rows go to the right end and finished ones leave
 from the left.  ``recipient`` holds one row for each recipient, ``ready`` being the time at which it may be leased: its
 due time, or, while leased, the end of the lease; one index on (destination, ready) thus serves retry and lease expiry.
@@ -10,6 +10,14 @@ skipped costs one step however many recipients wait for it.
 A message that is leased by the process that stored it, all its recipients going to one destination, is *fresh*: its
 lease lies in its own row (``until`` is not null) and it has no recipient rows.  Most mail is settled a moment later,
 and then its whole life was one insert and one delete.  Anything else that happens to it *expands* it first.
+
+``story`` has the beginning of each message's story, ``event`` what is told later (``story`` says how); a fresh
+message has none until it is settled or expanded, as its row tells all of it (``told`` is its ``Arrival``).  ``tally``
+counts them, in about.  ``audit`` is what operators did; ``death`` counts the workers that died over a message.
+
+For questions (``query``) a recipient's row repeats what is asked of its message, so that nothing is joined, and
+``recipient_ready`` ends with ``received``, so that it alone answers how many wait where and for how long; held ones
+have an index of their own, which costs waiting ones nothing.
 
 ``file`` names the content files that are promised.  ``PRAGMA user_version`` is the schema's number.
 
@@ -27,30 +35,60 @@ import urllib.parse
 
 from posthouse.words import SettingError
 
-__all__ = ["VERSION", "connect", "connect_read_only", "create", "refuse_newer"]
+__all__ = [
+    "RECIPIENT",
+    "RECIPIENT_INDICES",
+    "STORIES",
+    "VERSION",
+    "connect",
+    "connect_read_only",
+    "create",
+    "refuse_newer",
+]
 
-VERSION = 1
+VERSION = 2
 
 _PAGE = 4096
 _CHECKPOINT = 2000  # pages
 _LOG_LIMIT = 64 << 20  # a log that once grew beyond this (a long reader) is cut back
 _CACHE_KIB = 16 << 10
+_MAPPED = 4 << 30
 _PATIENCE = 10.0  # seconds
 _STATEMENTS = 512  # prepared statements kept; multi-row statements have one for each number of rows
 
+RECIPIENT = """CREATE TABLE recipient (
+    message INTEGER NOT NULL, nth INTEGER NOT NULL, destination TEXT NOT NULL, state INTEGER NOT NULL,
+    attempts INTEGER NOT NULL, due REAL NOT NULL, ready REAL NOT NULL, slot INTEGER, owner TEXT NOT NULL,
+    last TEXT NOT NULL, received REAL NOT NULL, size INTEGER NOT NULL, sender TEXT NOT NULL, address TEXT NOT NULL,
+    route TEXT NOT NULL DEFAULT '', warned INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (message, nth)) WITHOUT ROWID"""
+RECIPIENT_INDICES = (
+    "CREATE INDEX recipient_ready ON recipient (destination, ready, received) WHERE state = 0",
+    "CREATE INDEX recipient_slot ON recipient (slot) WHERE slot IS NOT NULL",
+    "CREATE INDEX recipient_held ON recipient (destination, received) WHERE state = 1",
+)
+STORIES = (
+    """CREATE TABLE story (
+        id INTEGER PRIMARY KEY, sender TEXT NOT NULL, recipients TEXT NOT NULL, message_id TEXT NOT NULL,
+        told BLOB NOT NULL)""",
+    """CREATE TABLE event (
+        message INTEGER NOT NULL, serial INTEGER NOT NULL, told BLOB NOT NULL, PRIMARY KEY (message, serial))
+        WITHOUT ROWID""",
+    "CREATE TABLE tally (what TEXT PRIMARY KEY, rows INTEGER NOT NULL, octets INTEGER NOT NULL) WITHOUT ROWID",
+    "INSERT INTO tally VALUES ('story', 0, 0)",
+    """CREATE TABLE audit (
+        number INTEGER PRIMARY KEY, at REAL NOT NULL, who TEXT NOT NULL, act TEXT NOT NULL, filter TEXT NOT NULL,
+        target TEXT NOT NULL, count INTEGER NOT NULL)""",
+    "CREATE TABLE death (message INTEGER PRIMARY KEY, deaths INTEGER NOT NULL)",
+)
 _TABLES = (
     """CREATE TABLE message (
         id INTEGER PRIMARY KEY,
         until REAL, slot INTEGER, owner TEXT, due REAL, destination TEXT,
         received REAL NOT NULL, size INTEGER NOT NULL, source TEXT NOT NULL, recipients INTEGER NOT NULL,
-        head TEXT NOT NULL, content BLOB)""",
+        head TEXT NOT NULL, content BLOB, told TEXT)""",
     "CREATE INDEX message_fresh ON message (until) WHERE until IS NOT NULL",
-    """CREATE TABLE recipient (
-        message INTEGER NOT NULL, nth INTEGER NOT NULL, destination TEXT NOT NULL, state INTEGER NOT NULL,
-        attempts INTEGER NOT NULL, due REAL NOT NULL, ready REAL NOT NULL, slot INTEGER, owner TEXT NOT NULL,
-        last TEXT NOT NULL, PRIMARY KEY (message, nth)) WITHOUT ROWID""",
-    "CREATE INDEX recipient_ready ON recipient (destination, ready) WHERE state = 0",
-    "CREATE INDEX recipient_slot ON recipient (slot) WHERE slot IS NOT NULL",
+    RECIPIENT,
+    *RECIPIENT_INDICES,
     "CREATE TABLE destination (name TEXT PRIMARY KEY, ready REAL NOT NULL) WITHOUT ROWID",
     "CREATE INDEX destination_ready ON destination (ready)",
     "CREATE TABLE file (id INTEGER PRIMARY KEY, size INTEGER NOT NULL)",
@@ -62,6 +100,7 @@ _TABLES = (
         received REAL NOT NULL, size INTEGER NOT NULL, file INTEGER, content BLOB)""",
     "CREATE UNIQUE INDEX inbox_once ON inbox (message, name)",
     "CREATE INDEX inbox_name ON inbox (name)",
+    *STORIES,
 )
 
 
@@ -86,13 +125,19 @@ def connect(path: str) -> sqlite3.Connection:
     return connection
 
 
-def connect_read_only(path: str) -> sqlite3.Connection:
-    """A connection that only reads, whichever thread uses it; its users take turns."""
+def connect_read_only(path: str, *, mapped: bool = False) -> sqlite3.Connection:
+    """A connection that only reads, whichever thread uses it; its users take turns.
+
+    ``mapped`` reads the file through memory: for searches, which read much of it once.
+    """
     name = urllib.parse.quote(path)
     # An existing log must be read with it; without one, a directory we may not write in can still be read.
     immutable = not os.path.exists(f"{path}-wal") and not os.access(os.path.dirname(path), os.W_OK)
     uri = f"file:{name}?mode=ro" + ("&immutable=1" if immutable else "")
-    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10)
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10)
+    if mapped:
+        connection.execute(f"PRAGMA mmap_size = {_MAPPED}")
+    return connection
 
 
 def refuse_newer(connection: sqlite3.Connection, path: str) -> int:

@@ -16,20 +16,26 @@ import time as time_module
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from posthouse.spool.acts import Record, run
+from posthouse.spool.acting import Batch, Deed, apply
+from posthouse.spool.acts import NewMessage, Record, run
 from posthouse.spool.arriving import Arriving, Flight, store_file
 from posthouse.spool.durable import Durable, storage_error
+from posthouse.spool.dying import Deaths
 from posthouse.spool.files import Layout, Owner, prepare
 from posthouse.spool.ids import QueueIds, number_of, text_of
 from posthouse.spool.leasing import Leases
 from posthouse.spool.mailboxes import discard, keep
-from posthouse.spool.queue import Entry, Inbox, InboxMessage, Message, Report, Settlement, Work
+from posthouse.spool.people import ForPeople
+from posthouse.spool.query import Condition, text_of_conditions
+from posthouse.spool.queue import Act, Message, Report, Settlement, Waiting, Work
 from posthouse.spool.reader import Reader
-from posthouse.spool.receiving import Incoming, new_message
+from posthouse.spool.receiving import Fresh, Incoming, new_message
 from posthouse.spool.rows import number_of_state
 from posthouse.spool.starting import greatest_id, open_database, recover
+from posthouse.spool.story import Trail
+from posthouse.spool.telling import Teller
 from posthouse.spool.writer import Call, Op, Writer
 from posthouse.words import Bytes, Content, LocalError, SettingError, StorageCorrupt
 
@@ -39,17 +45,18 @@ T = TypeVar("T")
 
 _THRESHOLD = 64 << 10  # octets of content that lie in the row at most
 _BUFFER = 64 << 20  # octets of arriving small content in memory; beyond it they go to files, however small
-_REMEMBERED = 16 << 20  # octets of fresh content kept for the first attempt
-_REMEMBERED_MESSAGES = 20_000
 _FILE_THREADS = 4
+_BATCH = 500  # recipients that one transaction of an operator's act changes
 _FINAL = 2  # the number of the first settled state
 
 
-class SqliteQueue:
+class SqliteQueue(ForPeople):
     """A ``Queue`` in ``data_dir/spool``.
 
     ``threshold``      octets of content that lie in the message's row at most; larger content has a file
     ``keep_finished``  seconds for which a finished message can still be looked at; 0 erases it at once
+    ``history``        seconds, from its arrival, for which a finished message's story is kept; 0: none is told
+    ``history_rows``, ``history_octets`` what stories may fill, in about; the oldest finished ones go first
     ``waiting``        operations that may wait for the writer; more raise ``StorageBusy``
     ``patience``       seconds to wait for another process's transaction before ``StorageBusy``
     ``durable``        the acts that must survive; tests hand in one that fails
@@ -64,6 +71,9 @@ class SqliteQueue:
         *,
         threshold: int = _THRESHOLD,
         keep_finished: float = 0.0,
+        history: float = 604_800.0,
+        history_rows: int = 5_000_000,
+        history_octets: int = 4 << 30,
         waiting: int = 10_000,
         patience: float = 10.0,
         durable: Durable | None = None,
@@ -83,9 +93,9 @@ class SqliteQueue:
         self._read_only = False
         self._owner: Owner | None = None
         self._files: ThreadPoolExecutor | None = None
-        self._fresh: dict[int, bytes] = {}
-        self._fresh_octets = 0
-        self._reader = Reader(self._layout)
+        self._teller = Teller(history=history, rows=history_rows, octets=history_octets, time=time)
+        self.fresh = Fresh()
+        super().__init__(Reader(self._layout))
         self.slot = -1
         self.loop: asyncio.AbstractEventLoop
         self.writer: Writer
@@ -133,7 +143,13 @@ class SqliteQueue:
                 raise
             return connection
 
-        self._leases = Leases(owner.slot, keep_finished=self._keep_finished, time=self._time)
+        self._leases = Leases(
+            owner.slot,
+            keep_finished=self._keep_finished,
+            time=self._time,
+            teller=self._teller,
+            deaths=Deaths(owner.dead),
+        )
         self._files = ThreadPoolExecutor(_FILE_THREADS, "posthouse-files")
         self._flight = Flight(self.loop, self._files, self._durable, self._layout)
         writer = Writer(
@@ -143,6 +159,8 @@ class SqliteQueue:
             durable=self._durable,
             at_most=self._waiting,
             patience=self._patience,
+            tidy=self._teller.idle,
+            untidy=self._teller.has_work,
         )
         try:
             writer.start()
@@ -160,7 +178,7 @@ class SqliteQueue:
         return said
 
     def _run(self, connection: sqlite3.Connection, ops: Sequence[Op]) -> None:
-        run(connection, ops, self._leases)
+        run(connection, ops, self._leases, self._teller)
 
     async def close(self) -> None:
         """See ``Queue.close``.  Messages still arriving are aborted."""
@@ -196,21 +214,6 @@ class SqliteQueue:
         """Begin a content file; for receipts."""
         return Arriving(self._flight, number)
 
-    def remember(self, number: int, content: bytes) -> None:
-        """Keep a fresh message's content for its first attempt, within a bound; for receipts."""
-        fresh = self._fresh
-        fresh[number] = content
-        self._fresh_octets += len(content)
-        while self._fresh_octets > _REMEMBERED or len(fresh) > _REMEMBERED_MESSAGES:
-            self._forget(next(iter(fresh)))
-
-    def _forget(self, number: int) -> bool:
-        content = self._fresh.pop(number, None)
-        if content is None:
-            return False
-        self._fresh_octets -= len(content)
-        return True
-
     def discard_if_failed(self, number: int) -> Callable[[bool], None]:
         """What to do when the rows of a content file are decided; for receipts."""
 
@@ -242,28 +245,53 @@ class SqliteQueue:
         """See ``Queue.next_due``."""
         return await self._reader.next_due(skip)
 
+    async def destinations(self, now: float, *, limit: int = 100) -> list[tuple[str, float]]:
+        """See ``Queue.destinations``."""
+        return await self._reader.destinations(now, limit)
+
+    def take_notes(self) -> list[str]:
+        """See ``Queue.take_notes``."""
+        return [] if self._owner is None else self._leases.deaths.take_notes()
+
     def record(
-        self, work: Work, settlements: Sequence[Settlement], reports: Sequence[Report] = ()
+        self,
+        work: Work,
+        settlements: Sequence[Settlement],
+        reports: Sequence[Report] = (),
+        *,
+        trail: Trail | None = None,
     ) -> asyncio.Future[None]:
         """See ``Queue.record``."""
         self._must_write()
         number = number_of(work.message.id)
         if number is None:
             raise LocalError(f"{work.message.id!r} is no queue id of this spool")
+        remembered = self.fresh.pop(number)
         fresh = (
-            self._forget(number)
+            remembered is not None
             and not reports
             and self._keep_finished <= 0
             and len(settlements) == len(work.message.envelope.recipients)
             and all(number_of_state(settlement.state) >= _FINAL for settlement in settlements)
         )
         future: asyncio.Future[None] = self.loop.create_future()
-        op = Record(future, number, work, settlements, [self._report(report) for report in reports], fresh)
-        op.finished = partial(self._recorded, op)
+        op = Record(
+            future,
+            number,
+            work,
+            settlements,
+            [self._report(report) for report in reports] if reports else (),
+            fresh,
+            at=self._time(),
+            trail=trail,
+            arrival=None if remembered is None else remembered[1],
+        )
+        if not fresh:
+            op.finished = partial(self._recorded, op)
         self.writer.submit(op)
         return future
 
-    def _report(self, report: Report) -> Any:
+    def _report(self, report: Report) -> NewMessage:
         number = self._ids.next()
         message = Message(text_of(number), report.envelope, report.due, len(report.content), "report")
         return new_message(number, message, report.destinations, report.due, report.content, lease=None)
@@ -283,7 +311,7 @@ class SqliteQueue:
         leases = self._leases
         number = number_of(work.message.id)
         if number is not None:
-            self._forget(number)
+            self.fresh.pop(number)
         await self._call(lambda connection: leases.release(connection, work))
 
     def content(self, message: Message) -> Content:
@@ -291,9 +319,9 @@ class SqliteQueue:
         number = number_of(message.id)
         if number is None:
             raise StorageCorrupt(f"{message.id!r} is no queue id of this spool")
-        remembered = self._fresh.get(number)
+        remembered = self.fresh.get(number)
         if remembered is not None:
-            return Bytes(remembered)
+            return Bytes(remembered[0])
         try:
             return self._reader.content(number, message.size)
         except StorageCorrupt as error:
@@ -306,20 +334,40 @@ class SqliteQueue:
         marked = self._call(lambda connection: leases.mark_corrupt(connection, number, reason))
         marked.add_done_callback(lambda done: done.cancelled() or done.exception())
 
-    # -- for people ------------------------------------------------------------------------------------------------
+    # -- what operators do -----------------------------------------------------------------------------------------
 
-    async def entries(self, *, limit: int = 1000, after: str = "") -> list[Entry]:
-        """See ``Queue.entries``."""
-        return await self._reader.entries(limit, after)
+    async def act(
+        self,
+        act: Act,
+        conditions: Sequence[Condition],
+        *,
+        now: float,
+        who: str = "",
+        target: str = "",
+        report: Callable[[Message, Sequence[Waiting]], Sequence[Report]] | None = None,
+    ) -> int:
+        """See ``Queue.act``."""
+        self._must_write()
+        made = None if report is None else lambda message, people: [self._report(r) for r in report(message, people)]
+        deed = Deed(act, now, who, target, text_of_conditions(conditions), made)
+        last = await self._call(_last)
+        after: tuple[str, int] | None = None
+        count, number = 0, None
+        while True:
+            rows = await self.select(conditions, now=now, limit=_BATCH, after=after)
+            chosen = [(found, row.key) for row in rows if (found := number_of(row.id)) is not None and found <= last]
+            if chosen or number is None:
+                done = await self._call(partial(apply, deed, Batch(chosen, number), self._leases))
+                self._unlink(done.files)
+                count, number = count + done.changed, done.audit
+            if len(chosen) < _BATCH:
+                return count
+            after = (rows[-1].id, rows[-1].key)
 
-    async def entry(self, queue_id: str) -> Entry | None:
-        """See ``Queue.entry``."""
-        number = number_of(queue_id)
-        return None if number is None else await self._reader.entry(number)
-
-    async def count(self) -> int:
-        """See ``Queue.count``."""
-        return await self._reader.count()
+    async def tidy(self) -> None:
+        """Forget, now, the stories that need not be kept longer; the writer does it by itself when it is idle."""
+        while await self._call(self._teller.idle):
+            pass
 
     # -- mailboxes -------------------------------------------------------------------------------------------------
 
@@ -347,20 +395,13 @@ class SqliteQueue:
         self.writer.submit(op)
         await future
 
-    async def inboxes(self) -> list[Inbox]:
-        """See ``Queue.inboxes``."""
-        return await self._reader.inboxes()
-
-    async def inbox(self, name: str = "", *, limit: int = 1000, after: int = 0) -> list[InboxMessage]:
-        """See ``Queue.inbox``."""
-        return await self._reader.inbox(name, limit, after)
-
-    async def kept(self, number: int) -> tuple[InboxMessage, Content] | None:
-        """See ``Queue.kept``."""
-        return await self._reader.kept(number)
-
     async def discard(self, numbers: Collection[int]) -> int:
         """See ``Queue.discard``."""
         count, files = await self._call(partial(discard, tuple(numbers)))
         self._unlink(files)
         return count
+
+
+def _last(connection: sqlite3.Connection) -> int:
+    """The youngest message."""
+    return int(connection.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()[0])

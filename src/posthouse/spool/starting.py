@@ -16,7 +16,8 @@ from posthouse.spool.durable import Durable
 from posthouse.spool.files import Layout, Owner, complaint_about, strays
 from posthouse.spool.ids import text_of, worker_of
 from posthouse.spool.leasing import Leases
-from posthouse.spool.schema import connect, create, refuse_newer
+from posthouse.spool.migrating import migrate
+from posthouse.spool.schema import VERSION, connect, create, refuse_newer
 from posthouse.words import SettingError
 
 T = TypeVar("T")
@@ -25,7 +26,7 @@ __all__ = ["greatest_id", "open_database", "recover"]
 
 
 def open_database(layout: Layout, durable: Durable) -> sqlite3.Connection:
-    """Connect, and make the tables if there are none.  Raises ``SettingError``."""
+    """Connect, and make the tables if there are none, or bring older ones up to date.  Raises ``SettingError``."""
     path = layout.database
     connection: sqlite3.Connection | None = None
     # SQLite gives the log the permissions of the database, and creates that by the process's mask.
@@ -33,10 +34,13 @@ def open_database(layout: Layout, durable: Durable) -> sqlite3.Connection:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
         connection = connect(path)
-        if refuse_newer(connection, path) == 0:
+        if refuse_newer(connection, path) < VERSION:
             connection.execute("BEGIN IMMEDIATE")
-            if refuse_newer(connection, path) == 0:  # nobody else has made them meanwhile
+            version = refuse_newer(connection, path)
+            if version == 0:  # nobody else has made them meanwhile
                 create(connection)
+            elif version < VERSION:
+                migrate(connection, version)
             durable.commit(connection)
             durable.sync_directory(layout.root)
     except sqlite3.Error as error:
@@ -57,8 +61,9 @@ def open_database(layout: Layout, durable: Durable) -> sqlite3.Connection:
 def greatest_id(connection: sqlite3.Connection) -> int:
     """The greatest queue id's number that is stored, so that new ones exceed it."""
     (message,) = connection.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()
+    (story,) = connection.execute("SELECT coalesce(max(id), 0) FROM story").fetchone()
     (file,) = connection.execute("SELECT coalesce(max(id), 0) FROM file").fetchone()
-    return max(int(message), int(file))
+    return max(int(message), int(story), int(file))
 
 
 def recover(
@@ -70,9 +75,9 @@ def recover(
     for slot in sorted(_in_transaction(connection, durable, leases.leased_slots)):
         with owner.dead(slot) as dead:
             if dead:
-                cleared += _in_transaction(connection, durable, partial(leases.clear_slot, slot=slot))
-    if cleared:
-        said.append(f"{_many(cleared, 'lease')} of processes that live no more ended; the work is due again")
+                cleared += _in_transaction(connection, durable, partial(leases.clear_slot, slot=slot, now=now))
+    leases.deaths.told(cleared)
+    said += leases.deaths.take_notes()
     files = _in_transaction(connection, durable, partial(leases.purge, now=now, at_most=1 << 30))
     for number in files:
         durable.unlink(layout.content_of(number))

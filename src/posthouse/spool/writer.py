@@ -30,6 +30,8 @@ __all__ = ["Call", "Op", "Writer"]
 _DOING = "writing to the spool"
 _GROUP = 512  # operations in one transaction, at most
 _GROUP_OCTETS = 8 << 20  # and about so much content
+_REST = 1.0  # seconds without work before tidying
+_SHORT_REST = 0.01  # seconds between two transactions of it
 _POLL = 0.0005  # seconds between attempts to get the write lock from another process; SQLite's own steps reach 100 ms
 
 
@@ -62,7 +64,8 @@ class Writer:
 
     ``connect`` opens the connection, in the writer's thread; ``run`` runs a group within its transaction;
     ``at_most`` operations may wait, more are refused with ``StorageBusy``; so is an operation that finds the spool
-    locked by another process for ``patience`` seconds.
+    locked by another process for ``patience`` seconds.  When there is nothing to write and ``untidy()``, a transaction
+    is ``tidy``'s; it says whether it wants another.
     """
 
     def __init__(
@@ -74,6 +77,8 @@ class Writer:
         durable: Durable,
         at_most: int,
         patience: float,
+        tidy: Callable[[sqlite3.Connection], bool] | None = None,
+        untidy: Callable[[], bool] = bool,
     ) -> None:
         self._loop = loop
         self._connect = connect
@@ -81,6 +86,8 @@ class Writer:
         self._durable = durable
         self._at_most = at_most
         self._patience = patience
+        self._tidy = tidy
+        self._untidy = untidy
         self._pending = 0
         self._gathered: list[Op] = []
         self._inbound: queue.SimpleQueue[list[Op] | None] = queue.SimpleQueue()
@@ -139,17 +146,23 @@ class Writer:
         try:
             more = True
             while more:
-                ops, more = self._take()
+                ops, more = self._take(connection)
                 for group in _groups(ops):
                     self._settle_group(connection, group)
         finally:
             connection.close()
 
-    def _take(self) -> tuple[list[Op], bool]:
-        """Wait for something, then take all that waits; false with the last."""
+    def _take(self, connection: sqlite3.Connection) -> tuple[list[Op], bool]:
+        """Wait for something, tidying meanwhile, then take all that waits; false with the last."""
         inbound = self._inbound
         ops: list[Op] = []
-        taken = inbound.get()
+        rest = _REST
+        while True:
+            try:
+                taken = inbound.get(timeout=rest)
+                break
+            except queue.Empty:
+                rest = _SHORT_REST if self._untidy() and self._clean(connection) else _REST
         while True:
             if taken is None:
                 return ops, False
@@ -158,6 +171,22 @@ class Writer:
                 taken = inbound.get_nowait()
             except queue.Empty:
                 return ops, True
+
+    def _clean(self, connection: sqlite3.Connection) -> bool:
+        """One transaction of tidying; a fault is nobody's to hear of, and it is tried again after a while."""
+        assert self._tidy is not None
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                more = self._tidy(connection)
+                self._durable.commit(connection)
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        except (sqlite3.Error, OSError):
+            return False
+        return more
 
     def _settle_group(self, connection: sqlite3.Connection, group: list[Op]) -> None:
         try:

@@ -1,0 +1,130 @@
+"""What operators do, in SQL: one batch of recipients in one transaction.
+
+Which recipients is asked of the reader, page by page; the writer looks again only at what the act needs to be true (a
+held one is released, a settled one is never touched), so no commit waits for a search.  What belongs together stays
+together: rows, stories, the audit log's line, reports.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from posthouse.spool.acts import NewMessage, insert, rerank
+from posthouse.spool.ids import text_of
+from posthouse.spool.leasing import SQL, Leases
+from posthouse.spool.queue import Act, Message, State, Waiting
+from posthouse.spool.rows import TOLD, decode_envelope
+from posthouse.spool.story import Note, packed_note
+
+__all__ = ["Batch", "Deed", "Done", "apply"]
+
+_NOW = "due = ?, ready = CASE WHEN slot IS NULL THEN ? ELSE ready END"  # a lease stays one
+_UPDATES = {
+    Act.HOLD: "UPDATE recipient SET state = 1, ready = due, slot = NULL, owner = '' WHERE {one} AND state = 0",
+    Act.RELEASE: "UPDATE recipient SET state = 0, due = ?, ready = ? WHERE {one} AND state = 1",
+    Act.RETRY: f"UPDATE recipient SET {_NOW} WHERE {{one}} AND state = 0",
+    Act.DROP: (
+        "UPDATE recipient SET state = 3, ready = due, slot = NULL, owner = '', last = ? WHERE {one} AND state < 2"
+    ),
+    Act.REROUTE: f"UPDATE recipient SET route = ?, {_NOW} WHERE {{one}} AND state < 2",
+}
+_ROWS = (
+    "SELECT nth, destination, attempts, due, last, route, warned FROM recipient WHERE message = ?"
+    " AND nth IN (SELECT value FROM json_each(?)) ORDER BY nth"
+)
+_AUDIT = "INSERT INTO audit (at, who, act, filter, target, count) VALUES (?, ?, ?, ?, ?, ?)"
+_COUNTED = "UPDATE audit SET count = count + ? WHERE number = ?"
+
+
+class Deed(NamedTuple):
+    """One act: what, of whom, when; ``filter`` for the audit log; ``report`` makes the rows of a dropped message's
+    reports."""
+
+    act: Act
+    now: float
+    who: str
+    target: str
+    filter: str
+    report: Callable[[Message, Sequence[Waiting]], Sequence[NewMessage]] | None
+
+
+class Batch(NamedTuple):
+    """Recipients as (message, key), ordered; ``audit`` is the log's line, None for the first batch."""
+
+    recipients: Sequence[tuple[int, int]]
+    audit: int | None
+
+
+class Done(NamedTuple):
+    """``changed`` is how many were; ``files`` are promised no more; ``audit`` is for the next batch."""
+
+    changed: int
+    files: list[int]
+    audit: int
+
+
+def apply(deed: Deed, batch: Batch, leases: Leases, connection: sqlite3.Connection) -> Done:
+    """Do it."""
+    messages: dict[int, list[int]] = {}
+    for number, key in batch.recipients:
+        messages.setdefault(number, []).append(key)
+    count = 0
+    files: list[int] = []
+    destinations: set[str] = set()
+    for number, keys in messages.items():
+        leases.expand(connection, number, leased=True)
+        statement, values = _update(deed)
+        changed = [key for key in keys if connection.execute(statement, (*values, number, key)).rowcount]
+        if not changed:
+            continue
+        count += len(changed)
+        people = _people(connection, number, changed)
+        destinations.update(waiting.destination for waiting in people)
+        events = [packed_note(Note(deed.now, TOLD[deed.act], tuple(changed), deed.who, deed.target))]
+        if deed.act is Act.RELEASE:  # a fresh start
+            connection.execute("DELETE FROM death WHERE message = ?", (number,))
+            connection.execute("DELETE FROM corrupt WHERE message = ?", (number,))
+        if deed.act is Act.DROP and deed.report is not None:
+            reports = deed.report(_message(connection, number), people)
+            insert(connection, reports, leases.teller)
+            events += [packed_note(Note(deed.now, "reported", (), "", text_of(report.row[0]))) for report in reports]
+        leases.teller.add(connection, number, *events)
+        if deed.act is Act.DROP:
+            files += leases.finish_if_settled(connection, number)
+    rerank(connection, destinations)
+    audit = batch.audit
+    if audit is None:
+        row = (deed.now, deed.who, deed.act.value, deed.filter, deed.target, count)
+        audit = connection.execute(_AUDIT, row).lastrowid
+        assert audit is not None
+    else:
+        connection.execute(_COUNTED, (count, audit))
+    return Done(count, files, audit)
+
+
+def _update(deed: Deed) -> tuple[str, tuple[object, ...]]:
+    """The statement for one recipient, and its values but for message and key."""
+    statement = _UPDATES[deed.act].format(one="message = ? AND nth = ?")
+    if deed.act is Act.HOLD:
+        return statement, ()
+    if deed.act is Act.DROP:
+        return statement, (f"dropped by {deed.who}" if deed.who else "dropped",)
+    if deed.act is Act.REROUTE:
+        return statement, (deed.target, deed.now, deed.now)
+    return statement, (deed.now, deed.now)
+
+
+def _people(connection: sqlite3.Connection, number: int, keys: Sequence[int]) -> list[Waiting]:
+    """The recipients as they are now."""
+    envelope = _message(connection, number).envelope
+    return [
+        Waiting(nth, envelope.recipients[nth], name, State.WAITING, attempts, due, last, route, bool(warned))
+        for nth, name, attempts, due, last, route, warned in connection.execute(_ROWS, (number, str(list(keys))))
+    ]
+
+
+def _message(connection: sqlite3.Connection, number: int) -> Message:
+    received, size, source, head = connection.execute(SQL.MESSAGE, (number,)).fetchone()
+    return Message(text_of(number), decode_envelope(head), received, size, source)

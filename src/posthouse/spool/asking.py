@@ -1,0 +1,277 @@
+"""Questions people ask, in SQL; all of it only reads.
+
+A page of a listing goes along the rows in their order and stops when it is full; where a condition names a
+destination with few recipients, it goes along the index instead.  Counts and the summary need nothing but the two
+indices over unsettled recipients as long as they are asked about destination, state and age.
+
+Fresh messages have no recipient rows; there are never more of them than are being attempted this moment, and they are
+judged one by one (``query.matches``).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+
+from posthouse.spool.ids import number_of, text_of
+from posthouse.spool.query import BUCKETS, Condition, Row, SummaryRow, matches, summarized, where
+from posthouse.spool.queue import Audit
+from posthouse.spool.rows import STATES, decode_envelope
+from posthouse.spool.story import Accepted, Event, Told, decode_arrival, decode_events
+from posthouse.spool.telling import plain_address
+
+__all__ = ["audit", "count", "find", "select", "story", "summary"]
+
+_COLUMNS = (
+    "message, nth, sender, address, destination, state, attempts, received, due, size, last, route, slot IS NOT NULL"
+)
+_FRESH = (
+    "SELECT id, destination, due, received, size, head FROM message INDEXED BY message_fresh WHERE until IS NOT NULL"
+    " AND id > ? ORDER BY id LIMIT ?"
+)
+_ARMS = (("recipient_ready", 0), ("recipient_held", 1))
+_INDEXED = frozenset({"domain", "age", "state"})
+_BY_INDEX = frozenset({"waiting", "held"})
+_FEW = 20_000  # recipients of one destination that are better found by the index
+_SCANNED = 500_000  # stories that a search looks through
+
+
+def select(
+    connection: sqlite3.Connection,
+    conditions: Sequence[Condition],
+    now: float,
+    limit: int,
+    after: tuple[str, int] | None,
+) -> list[Row]:
+    """See ``Queue.select``."""
+    number, key = (-1, -1) if after is None else (number_of(after[0]), after[1])
+    if number is None:
+        return []
+    terms, values = where(conditions, now)
+    terms = ["(message, nth) > (?, ?)", *terms]
+    if _few(connection, conditions):
+        arms = " UNION ALL ".join(
+            f"SELECT message, nth FROM recipient INDEXED BY {index} WHERE state = {state} AND destination = ?"
+            for index, state in _ARMS
+        )
+        name = next(str(value).lower() for field, op, value in conditions if field == "domain" and op == "=")
+        source = f"({arms}) AS some CROSS JOIN recipient USING (message, nth)"
+        values = [name, name, number, key, *values]
+    else:
+        source = "recipient NOT INDEXED"
+        values = [number, key, *values]
+    rows = connection.execute(
+        f"SELECT {_COLUMNS} FROM {source} WHERE {' AND '.join(terms)} ORDER BY message, nth LIMIT ?", (*values, limit)
+    )
+    found = [_row(*row) for row in rows]
+    fresh: list[Row] = []
+    for row in _fresh(connection, number):
+        if len(fresh) >= limit:
+            break
+        if after is not None and (row.id, row.key) <= after:
+            continue
+        if matches(conditions, row, now):
+            fresh.append(row)
+    if fresh:
+        found = sorted([*found, *fresh], key=lambda row: (row.id, row.key))[:limit]
+    return found
+
+
+def _few(connection: sqlite3.Connection, conditions: Sequence[Condition]) -> bool:
+    """Is one destination asked for that has few unsettled recipients?"""
+    if any(field == "state" and value in ("delivered", "failed") for field, _, value in conditions):
+        return False
+    for field, op, value in conditions:
+        if field == "domain" and op == "=" and "*" not in str(value):
+            counted = 0
+            for index, state in _ARMS:
+                (some,) = connection.execute(
+                    f"SELECT count(*) FROM (SELECT 1 FROM recipient INDEXED BY {index}"
+                    f" WHERE state = {state} AND destination = ? LIMIT {_FEW})",
+                    (str(value).lower(),),
+                ).fetchone()
+                counted += some
+            return counted < _FEW
+    return False
+
+
+def _row(
+    number: int,
+    key: int,
+    sender: str,
+    address: str,
+    destination: str,
+    state: int,
+    attempts: int,
+    received: float,
+    due: float,
+    size: int,
+    last: str,
+    route: str,
+    active: int,
+) -> Row:
+    return Row(
+        text_of(number),
+        key,
+        sender,
+        address,
+        destination,
+        STATES[state].value,
+        attempts,
+        received,
+        due,
+        size,
+        last,
+        route,
+        bool(active),
+    )
+
+
+def _fresh(connection: sqlite3.Connection, behind: int) -> Iterator[Row]:
+    """The recipients of fresh messages, from the id ``behind`` on, in order."""
+    behind -= 1
+    while rows := connection.execute(_FRESH, (behind, 1000)).fetchall():
+        behind = rows[-1][0]
+        for number, destination, due, received, size, head in rows:
+            envelope = decode_envelope(head)
+            sender = "" if envelope.sender is None else str(envelope.sender)
+            queue_id = text_of(number)
+            for key, recipient in enumerate(envelope.recipients):
+                address = str(recipient.address)
+                yield Row(
+                    queue_id, key, sender, address, destination, "waiting", 0, received, due, size, active=True
+                )
+
+
+def _by_index(conditions: Iterable[Condition]) -> bool:
+    return all(
+        field in _INDEXED and (field != "state" or (op == "=" and value in _BY_INDEX))
+        for field, op, value in conditions
+    )
+
+
+def _arms(conditions: Sequence[Condition], now: float, what: str, group: str) -> tuple[str, list[str | float | int]]:
+    """``what`` of unsettled recipients, by the two indices if they know enough, else by the rows."""
+    terms, values = where(conditions, now)
+    if not _by_index(conditions):
+        return f"SELECT {what} FROM recipient NOT INDEXED WHERE {' AND '.join(terms)} {group}", values
+    statement = " UNION ALL ".join(
+        f"SELECT {what} FROM recipient INDEXED BY {index} WHERE {' AND '.join([f'state = {state}', *terms])} {group}"
+        for index, state in _ARMS
+    )
+    return statement, values * len(_ARMS)
+
+
+def count(connection: sqlite3.Connection, conditions: Sequence[Condition], now: float) -> int:
+    """See ``Queue.count``."""
+    statement, values = _arms(conditions, now, "count(*)", "")
+    counted = sum(some for (some,) in connection.execute(statement, values))
+    if not conditions:
+        (fresh,) = connection.execute(
+            "SELECT coalesce(sum(recipients), 0) FROM message WHERE until IS NOT NULL"
+        ).fetchone()
+        return int(counted + fresh)
+    return int(counted) + sum(matches(conditions, row, now) for row in _fresh(connection, 0))
+
+
+def summary(connection: sqlite3.Connection, conditions: Sequence[Condition], now: float) -> list[SummaryRow]:
+    """See ``Queue.summary``."""
+    # Cumulative, as no age then needs a group of its own: the index gives the groups in their order.
+    younger = ", ".join(["sum(received > ?)"] * len(BUCKETS))
+    statement, values = _arms(
+        conditions, now, f"destination, state, count(*), min(received), {younger}", "GROUP BY destination, state"
+    )
+    ends = [now - end for end in BUCKETS]
+    each = len(values) // (arms := statement.count("SELECT"))
+    given = [value for arm in range(arms) for value in (*ends, *values[arm * each : (arm + 1) * each])]
+    groups = connection.execute(statement, given).fetchall()
+    fresh = [
+        (row.destination, row.state, row.received) for row in _fresh(connection, 0) if matches(conditions, row, now)
+    ]
+    table: dict[str, SummaryRow] = {row.destination: row for row in summarized(fresh, now)}
+    for destination, state, some, oldest, *sums in groups:
+        row = table.get(destination) or SummaryRow(destination, (0,) * (len(BUCKETS) + 1), 0, 0, oldest)
+        upper, lower = [*sums, some], [0, *sums]
+        table[destination] = row._replace(
+            ages=tuple(before + up - low for before, up, low in zip(row.ages, upper, lower, strict=True)),
+            waiting=row.waiting + (some if state == 0 else 0),
+            held=row.held + (some if state == 1 else 0),
+            oldest=min(row.oldest, oldest),
+        )
+    return sorted(table.values(), key=lambda row: (-row.total, row.destination))
+
+
+def audit(connection: sqlite3.Connection, limit: int) -> list[Audit]:
+    """See ``Queue.audit``."""
+    rows = connection.execute(
+        "SELECT at, who, act, filter, target, count FROM audit ORDER BY number DESC LIMIT ?", (limit,)
+    )
+    return [Audit(*row) for row in rows]
+
+
+# -- stories -----------------------------------------------------------------------------------------------------------
+
+
+def story(connection: sqlite3.Connection, number: int) -> list[Event]:
+    """See ``Queue.story``."""
+    first = "SELECT sender, recipients, message_id, told FROM story WHERE id = ?"
+    row = connection.execute(first, (number,)).fetchone()
+    if row is None:
+        fresh = connection.execute(
+            "SELECT received, size, source, head, told FROM message WHERE id = ?", (number,)
+        ).fetchone()
+        return [] if fresh is None else [_accepted(*fresh)]
+    sender, recipients, message_id, told = row
+    events = decode_events(told, sender, recipients.split("\n"), message_id)
+    for (octets,) in connection.execute("SELECT told FROM event WHERE message = ? ORDER BY serial", (number,)):
+        events += decode_events(octets)
+    return events
+
+
+def _accepted(received: float, size: int, source: str, head: str, told: str | None) -> Accepted:
+    envelope = decode_envelope(head)
+    sender = "" if envelope.sender is None else plain_address(envelope.sender)
+    people = tuple(plain_address(recipient.address) for recipient in envelope.recipients)
+    return Accepted(received, source, sender, people, size, decode_arrival(told))
+
+
+def find(connection: sqlite3.Connection, address: str, message_id: str, limit: int) -> list[Told]:
+    """See ``Queue.find``."""
+    terms, values = [], []
+    if address:
+        text = address.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        terms.append(
+            "(sender LIKE ? ESCAPE '\\' OR recipients LIKE ? ESCAPE '\\' OR"
+            " char(10) || recipients || char(10) LIKE '%' || char(10) || ? || char(10) || '%' ESCAPE '\\')"
+        )
+        values += [text, text, text]
+    if message_id:
+        terms.append("message_id = ?")
+        values.append(message_id)
+    found: dict[str, Told] = {}
+    rows = connection.execute(
+        "SELECT id, sender, recipients, message_id, told, EXISTS (SELECT 1 FROM message WHERE message.id = story.id"
+        " AND NOT EXISTS (SELECT 1 FROM finished WHERE finished.message = story.id)) FROM story WHERE id >"
+        " (SELECT coalesce(min(id), 0) - 1 FROM (SELECT id FROM story ORDER BY id DESC LIMIT ?))"
+        f" AND {' AND '.join(terms or ['1'])} ORDER BY id DESC LIMIT ?",
+        (_SCANNED, *values, limit),
+    ).fetchall()
+    for number, sender, recipients, found_id, told, waits in rows:
+        people = tuple(recipients.split("\n"))
+        first = decode_events(told, sender, people, found_id)[0]
+        queue_id = text_of(number)
+        found[queue_id] = Told(queue_id, first.at, sender, people, found_id, bool(waits))
+    fresh = connection.execute(
+        "SELECT id, received, size, source, head, told FROM message INDEXED BY message_fresh WHERE until IS NOT NULL"
+    )
+    for number, *rest in fresh:
+        accepted = _accepted(*rest)
+        if address and address.lower() not in {each.lower() for each in (accepted.sender, *accepted.recipients)}:
+            continue
+        if message_id and accepted.arrival.message_id != message_id:
+            continue
+        queue_id = text_of(number)
+        found[queue_id] = Told(
+            queue_id, accepted.at, accepted.sender, accepted.recipients, accepted.arrival.message_id, True
+        )
+    return sorted(found.values(), reverse=True)[:limit]

@@ -1,0 +1,63 @@
+"""Older spools brought up to date, in place and in one transaction.
+
+Format 1 had no stories, and a recipient's row did not repeat what is asked of its message.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from posthouse.spool.queue import Message
+from posthouse.spool.rows import decode_envelope
+from posthouse.spool.schema import RECIPIENT, RECIPIENT_INDICES, STORIES, VERSION
+from posthouse.spool.story import Note, encode, packed_note
+from posthouse.spool.telling import story_row
+
+__all__ = ["migrate"]
+
+_BATCH = 1000
+_OLD = "SELECT id, until, received, size, source, head FROM message WHERE id > ? ORDER BY id LIMIT ?"
+_COPY = (
+    "INSERT INTO recipient SELECT message, nth, destination, state, attempts, due, ready, slot, owner, last,"
+    " ?, ?, ?, ?, '', 0 FROM old_recipient WHERE message = ? AND nth = ?"
+)
+
+
+def migrate(connection: sqlite3.Connection, version: int) -> None:
+    """From ``version`` to ours, within the caller's transaction."""
+    assert version == 1, version
+    connection.execute("ALTER TABLE message ADD COLUMN told TEXT")
+    connection.execute("ALTER TABLE recipient RENAME TO old_recipient")
+    for index in ("recipient_ready", "recipient_slot"):
+        connection.execute(f"DROP INDEX {index}")
+    connection.execute(RECIPIENT)
+    for statement in STORIES:
+        connection.execute(statement)
+    behind = 0
+    while rows := connection.execute(_OLD, (behind, _BATCH)).fetchall():
+        behind = rows[-1][0]
+        for number, until, received, size, source, head in rows:
+            if until is None:  # a fresh one has no recipient rows, and its own row tells its story
+                _bring(connection, number, Message("", decode_envelope(head), received, size, source))
+    connection.execute("DROP TABLE old_recipient")
+    for statement in RECIPIENT_INDICES:
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _bring(connection: sqlite3.Connection, number: int, message: Message) -> None:
+    sender = "" if message.envelope.sender is None else str(message.envelope.sender)
+    connection.executemany(
+        _COPY,
+        [
+            (message.received, message.size, sender, str(recipient.address), number, nth)
+            for nth, recipient in enumerate(message.envelope.recipients)
+        ],
+    )
+    connection.execute("INSERT INTO story VALUES (?, ?, ?, ?, ?)", story_row(number, message, None))
+    last = connection.execute(
+        "SELECT nth, due, last FROM recipient WHERE message = ? AND last <> '' ORDER BY nth", (number,)
+    ).fetchall()
+    notes = [packed_note(Note(due, "attempted", (nth,), "", text)) for nth, due, text in last]
+    if notes:
+        connection.execute("INSERT INTO event VALUES (?, 0, ?)", (number, encode(notes)))

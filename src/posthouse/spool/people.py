@@ -1,0 +1,84 @@
+"""The part of the SQLite queue that people look at: each method asks the reader, none of them writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from posthouse.spool import asking
+from posthouse.spool.ids import number_of
+from posthouse.spool.query import Condition, Row, SummaryRow
+from posthouse.spool.queue import Audit, Entry, Inbox, InboxMessage
+from posthouse.spool.reader import Reader
+from posthouse.spool.story import Event, Told
+from posthouse.words import Content
+
+__all__ = ["ForPeople"]
+
+
+class ForPeople:
+    """Listings, questions and stories, from ``reader``."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def entries(self, *, limit: int = 1000, after: str = "") -> list[Entry]:
+        """See ``Queue.entries``."""
+        return await self._reader.entries(limit, after)
+
+    async def entry(self, queue_id: str) -> Entry | None:
+        """See ``Queue.entry``."""
+        number = number_of(queue_id)
+        return None if number is None else await self._reader.entry(number)
+
+    # -- questions -------------------------------------------------------------------------------------------------
+
+    async def count(self, conditions: Sequence[Condition] = (), *, now: float = 0.0) -> int:
+        """See ``Queue.count``."""
+        return await self._reader.search(partial(asking.count, conditions=conditions, now=now))
+
+    async def select(
+        self,
+        conditions: Sequence[Condition] = (),
+        *,
+        now: float = 0.0,
+        limit: int = 1000,
+        after: tuple[str, int] | None = None,
+    ) -> list[Row]:
+        """See ``Queue.select``."""
+        ask = partial(asking.select, conditions=conditions, now=now, limit=limit, after=after)
+        return await self._reader.search(ask)
+
+    async def summary(self, conditions: Sequence[Condition] = (), *, now: float) -> list[SummaryRow]:
+        """See ``Queue.summary``."""
+        return await self._reader.search(partial(asking.summary, conditions=conditions, now=now))
+
+    async def audit(self, *, limit: int = 100) -> list[Audit]:
+        """See ``Queue.audit``."""
+        return await self._reader.search(partial(asking.audit, limit=limit))
+
+    # -- stories ---------------------------------------------------------------------------------------------------
+
+    async def story(self, queue_id: str) -> list[Event]:
+        """See ``Queue.story``."""
+        number = number_of(queue_id)
+        return [] if number is None else await self._reader.search(partial(asking.story, number=number))
+
+    async def find(self, *, address: str = "", message_id: str = "", limit: int = 20) -> list[Told]:
+        """See ``Queue.find``."""
+        ask = partial(asking.find, address=address, message_id=message_id, limit=limit)
+        return await self._reader.search(ask)
+
+    # -- mailboxes -------------------------------------------------------------------------------------------------
+
+    async def inboxes(self) -> list[Inbox]:
+        """See ``Queue.inboxes``."""
+        return await self._reader.inboxes()
+
+    async def inbox(self, name: str = "", *, limit: int = 1000, after: int = 0) -> list[InboxMessage]:
+        """See ``Queue.inbox``."""
+        return await self._reader.inbox(name, limit, after)
+
+    async def kept(self, number: int) -> tuple[InboxMessage, Content] | None:
+        """See ``Queue.kept``."""
+        return await self._reader.kept(number)

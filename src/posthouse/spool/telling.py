@@ -1,0 +1,189 @@
+"""Stories in SQL: what the writer adds to them, and how they end.
+
+The beginning of a story is one row in ``story``, inserted with those of its whole group by one statement; a fresh
+message that is settled at its first attempt has its whole story in that row.  What happens later is a row in ``event``,
+of which a message keeps the first few and the last.
+
+Stories are kept for a time, counted from the message's arrival (queue ids sort by time), and as long as they are no
+more than so many rows and octets; those of messages that still wait are never removed.  Removing costs a bounded step
+at a time: behind every few hundred rows that were added, about twice as many, in the same transaction; and when the
+writer has nothing else to do.  A position that goes round remembers where the next step begins, so that the stories of
+a backlog are stepped over once a round.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from posthouse.spool.ids import earliest
+from posthouse.spool.queue import Message
+from posthouse.spool.story import (
+    MOST_EVENTS,
+    Arrival,
+    Note,
+    decode_arrival,
+    encode,
+    packed_accepted,
+    packed_note,
+)
+from posthouse.words import Address
+
+__all__ = ["KEPT_FIRST", "Teller", "plain_address", "story_row"]
+
+_ROWS = 64  # in one statement at most
+_ROW = "(?,?,?,?,?)"
+_BEGIN = tuple("INSERT OR IGNORE INTO story VALUES " + ",".join([_ROW] * n) for n in range(_ROWS + 1))
+_SERIAL = "SELECT max(serial) FROM event WHERE message = ?"
+_ADD = "INSERT INTO event VALUES (?, ?, ?)"
+_TRIM = "DELETE FROM event WHERE message = ? AND serial = ?"
+#: Of a story that is too long, so many events at its beginning are kept.
+KEPT_FIRST = 8
+_TALLY = "UPDATE tally SET rows = max(0, rows + ?), octets = max(0, octets + ?) WHERE what = 'story'"
+_TOTAL = "SELECT rows, octets FROM tally WHERE what = 'story'"
+_OLD = (
+    "SELECT id, length(sender) + length(recipients) + length(told), EXISTS (SELECT 1 FROM message WHERE message.id ="
+    " story.id) FROM story WHERE id > ? AND id < ? ORDER BY id LIMIT ?"
+)
+_OLD_EVENTS = "SELECT count(*), coalesce(sum(length(told)), 0) FROM event WHERE message = ?"
+
+_STEP = 256  # rows added before house is kept
+_IDLE_STEP = 512  # stories looked at in one transaction of an idle writer
+_ROUND = 60.0  # seconds before a position that came to its end goes round again
+_NO_ARRIVAL = Arrival()
+
+
+def story_row(
+    number: int, message: Message, arrival: Arrival | None, *events: tuple[object, ...]
+) -> tuple[Any, ...]:
+    """The row that begins a story, with what is told of it at once."""
+    _, envelope, received, size, source = message
+    arrival = arrival or _NO_ARRIVAL
+    sender = envelope.sender
+    people = envelope.recipients
+    return (
+        number,
+        "" if sender is None else plain_address(sender),
+        "\n".join([plain_address(recipient[0]) for recipient in people]),
+        arrival.message_id,
+        encode((packed_accepted(received, source, size, arrival), *events)),
+    )
+
+
+def plain_address(address: Address) -> str:
+    """An address as a story has it: without quotes, on one line."""
+    local, domain = address
+    text = f"{local}@{domain}" if domain else local
+    return text.replace("\n", " ") if "\n" in text else text
+
+
+class Teller:
+    """Tells, in the writer's thread.
+
+    ``history`` seconds for which stories stay (0: none are told), ``rows`` and ``octets`` they may fill in about.
+    """
+
+    def __init__(self, *, history: float, rows: int, octets: int, time: Callable[[], float]) -> None:
+        self.tells = history > 0
+        self._history = history
+        self._most_rows = rows
+        self._most_octets = octets
+        self._time = time
+        self._rows = self._octets = 0  # added and not yet in the tally
+        self._position = -1
+        self._rest_until = 0.0
+
+    # -- telling ---------------------------------------------------------------------------------------------------
+
+    def begin(self, connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert beginnings; a story that has one keeps it."""
+        if not self.tells:
+            return
+        for start in range(0, len(rows), _ROWS):
+            some = rows[start : start + _ROWS]
+            values: list[Any] = []
+            for row in some:
+                values += row
+                self._octets += len(row[4]) + len(row[1]) + len(row[2])
+            connection.execute(_BEGIN[len(some)], values)
+        self._rows += len(rows)
+
+    def begin_fresh(self, connection: sqlite3.Connection, number: int, message: Message, told: str | None) -> None:
+        """The beginning of a fresh message's story, from its row."""
+        if self.tells:
+            self.begin(connection, [story_row(number, message, decode_arrival(told))])
+
+    def add(self, connection: sqlite3.Connection, number: int, *events: tuple[object, ...]) -> None:
+        """Tell what happened to a message whose story has begun."""
+        if not self.tells:
+            return
+        (serial,) = connection.execute(_SERIAL, (number,)).fetchone()
+        serial = 0 if serial is None else serial + 1
+        octets = encode(events)
+        connection.execute(_ADD, (number, serial, octets))
+        if serial >= MOST_EVENTS:
+            connection.execute(_TRIM, (number, serial - MOST_EVENTS + KEPT_FIRST))
+        else:
+            self._rows += 1
+            self._octets += len(octets)
+
+    def note(self, connection: sqlite3.Connection, number: int, note: Note) -> None:
+        """Tell something."""
+        self.add(connection, number, packed_note(note))
+
+    # -- forgetting ------------------------------------------------------------------------------------------------
+
+    def keep_house(self, connection: sqlite3.Connection) -> None:
+        """Within a group's transaction: remove about as much as was added, if it is time."""
+        if self._rows >= _STEP:
+            added = self._rows
+            self.flush(connection)
+            self._step(connection, 2 * added)
+
+    def has_work(self) -> bool:
+        """May an idle step find something?"""
+        return self.tells and (self._rows > 0 or self._time() >= self._rest_until)
+
+    def idle(self, connection: sqlite3.Connection) -> bool:
+        """Within a transaction of its own: a step; true if there is more to do."""
+        self.flush(connection)
+        more = self._step(connection, _IDLE_STEP)
+        if not more:
+            self._rest_until = self._time() + min(_ROUND, self._history)
+        return more
+
+    def flush(self, connection: sqlite3.Connection) -> None:
+        """Write the count down.  A transaction that fails counts too much; it is a bound, not a figure."""
+        rows, octets = self._rows, self._octets
+        self._rows = self._octets = 0
+        if rows:
+            connection.execute(_TALLY, (rows, octets))
+
+    def _step(self, connection: sqlite3.Connection, at_most: int) -> bool:
+        now = self._time()
+        rows, octets = connection.execute(_TOTAL).fetchone()
+        crowded = rows > self._most_rows or octets > self._most_octets
+        end = earliest(now) if crowded else earliest(now - self._history)
+        found = connection.execute(_OLD, (self._position, end, at_most)).fetchall()
+        last = found[-1][0] if len(found) == at_most else -1
+        less_rows = less_octets = 0
+        for number, size, lives in found:
+            if lives:
+                continue
+            if crowded and rows - less_rows <= self._most_rows and octets - less_octets <= self._most_octets:
+                crowded = False
+                end = earliest(now - self._history)
+            if not crowded and number >= end:
+                last = -1
+                break
+            (events, event_octets) = connection.execute(_OLD_EVENTS, (number,)).fetchone()
+            if events:
+                connection.execute("DELETE FROM event WHERE message = ?", (number,))
+            connection.execute("DELETE FROM story WHERE id = ?", (number,))
+            less_rows += 1 + events
+            less_octets += size + event_octets
+        if less_rows:
+            connection.execute(_TALLY, (-less_rows, -less_octets))
+        self._position = last
+        return last >= 0
