@@ -1,0 +1,472 @@
+"""Who hears what (RFC 3461 §5.2), that it is stored with what it tells, and that nothing can go round in circles."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from posthouse.message import Action, DeliveryReport, is_report, read_report
+from posthouse.relay.bounce import Bouncer, fate_of, original_of
+from posthouse.relay.router import Rule, Table
+from posthouse.relay.schedule import Schedule
+from posthouse.relay.worker import Worker
+from posthouse.spool import MemoryQueue
+from posthouse.spool.queue import Message, Report, Settlement, State, Waiting
+from posthouse.testing import JumpingClock
+from posthouse.words import (
+    Address,
+    Bytes,
+    Content,
+    Envelope,
+    Handover,
+    Notify,
+    OriginalRecipient,
+    Outcome,
+    Recipient,
+    Reply,
+    Result,
+    Ret,
+)
+
+from .fakes import FakeDeliverer
+
+NOW = 1_000_000_000.0
+SENDER = Address("langrui", "sohu.com")
+POSTMASTER = Address("postmaster", "sohu.com")
+LETTER = b"From: langrui@sohu.com\r\nMessage-ID: <q1@sohu.com>\r\n\r\nhello\r\n"
+NO, LATER, YES = Reply(550, "5.1.1", "nobody"), Reply(451, "4.2.1", "not now"), Reply(250, "2.1.5", "ok")
+HOST = "mx.sina.com[192.0.2.7]:25"
+ANYTHING = Notify.SUCCESS | Notify.FAILURE | Notify.DELAY
+EVERY_NOTIFY = [None, *(Notify(number) for number in range(8))]
+
+
+def bouncer(**changes: Any) -> Bouncer:
+    arguments: dict[str, Any] = {
+        "hostname": "mail.sohu.com",
+        "postmaster": POSTMASTER,
+        "destination": lambda address: address.domain,
+        "random": Random(1),
+    }
+    return Bouncer(**{**arguments, **changes})
+
+
+def waiting(notify: Notify | None = None, address: Address | None = None, *, key: int = 0, **changes: Any) -> Waiting:
+    recipient = Recipient(address or Address("renping", "sina.com"), notify)
+    return Waiting(key, recipient, recipient.address.domain, State.WAITING, 0, NOW, **changes)
+
+
+def end(
+    one: Waiting,
+    state: State,
+    reply: Reply | None = NO,
+    handover: Handover = Handover.FINAL,
+    *,
+    warned: bool = False,
+    peer: str = HOST,
+) -> tuple[Waiting, Settlement]:
+    result = {State.DELIVERED: Result.DELIVERED, State.FAILED: Result.FAILED}.get(state, Result.DEFERRED)
+    outcome = Outcome(one.recipient, result, reply, "in words for the operator", peer, handover)
+    return one, Settlement(one.key, state, NOW, outcome, warned=warned)
+
+
+def message(sender: Address | None = SENDER, **fields: Any) -> Message:
+    return Message(
+        "Q1", Envelope(sender, (Recipient(Address("renping", "sina.com")),), **fields), NOW - 60, len(LETTER)
+    )
+
+
+def reports(ends: Sequence[tuple[Waiting, Settlement]], content: bytes = LETTER, **options: Any) -> list[Report]:
+    sender = options.pop("sender", SENDER)
+    about = original_of(message(sender), Bytes(content))
+    return bouncer(**options).reports(about, ends, now=NOW, until=NOW + 99)
+
+
+def read(report: Report) -> DeliveryReport:
+    found = read_report(report.content)
+    assert found is not None
+    return found
+
+
+# -- what NOTIFY asks for
+
+
+@pytest.mark.parametrize("notify", EVERY_NOTIFY)
+def test_failure_is_told_if_asked_for_or_if_nothing_was_said(notify: Notify | None) -> None:
+    """RFC 3461 §5.2.6."""
+    fate = fate_of(*end(waiting(notify), State.FAILED), NOW)
+    assert (fate is not None) is (notify is None or Notify.FAILURE in notify)
+    if fate is not None:
+        assert (fate.action, fate.status, fate.remote, fate.expired) == (Action.FAILED, "5.1.1", "mx.sina.com", False)
+
+
+@pytest.mark.parametrize("notify", EVERY_NOTIFY)
+@pytest.mark.parametrize("handover", Handover)
+def test_success_is_told_only_if_asked_for_and_nobody_else_tells(notify: Notify | None, handover: Handover) -> None:
+    """RFC 3461 §5.2.1, §5.2.2 (b) (e), §5.2.3."""
+    fate = fate_of(*end(waiting(notify), State.DELIVERED, YES, handover), NOW)
+    asked = notify is not None and Notify.SUCCESS in notify
+    expected = {Handover.FINAL: Action.DELIVERED, Handover.RELAYED: Action.RELAYED}.get(handover) if asked else None
+    assert (None if fate is None else fate.action) == expected
+
+
+@pytest.mark.parametrize("notify", EVERY_NOTIFY)
+def test_a_delay_is_told_once_and_not_against_a_wish(notify: Notify | None) -> None:
+    """RFC 3461 §5.2.5."""
+    fate = fate_of(*end(waiting(notify), State.WAITING, LATER, warned=True), NOW, NOW + 5)
+    assert (fate is not None) is (notify is None or Notify.DELAY in notify)
+    if fate is not None:
+        assert (fate.action, fate.until) == (Action.DELAYED, NOW + 5)
+    assert fate_of(*end(waiting(notify, warned=True), State.WAITING, LATER, warned=True), NOW) is None
+    assert fate_of(*end(waiting(notify), State.WAITING, LATER), NOW) is None
+
+
+def test_held_recipients_are_nobodys_news() -> None:
+    assert fate_of(*end(waiting(ANYTHING), State.HELD), NOW) is None
+
+
+@pytest.mark.parametrize("reply", [None, LATER])
+def test_giving_up_is_told_apart_from_a_refusal(reply: Reply | None) -> None:
+    fate = fate_of(*end(waiting(), State.FAILED, reply), NOW)
+    assert fate is not None
+    assert (fate.expired, fate.status) == (True, "5.4.7")
+
+
+@pytest.mark.parametrize(
+    ("peer", "remote"),
+    [
+        ("mx.sina.com[192.0.2.7]:25", "mx.sina.com"),
+        ("mx.sina.com[2001:db8::1]:25", "mx.sina.com"),
+        ("mx.sina.com", "mx.sina.com"),
+        ("192.0.2.7:25", "[192.0.2.7]"),
+        ("[192.0.2.7]", "[192.0.2.7]"),
+        ("[2001:db8::1]:25", "[IPv6:2001:db8::1]"),
+        ("renping@sina.com", ""),
+        ("/var/mail/sina.com/renping", ""),
+        ("", ""),
+    ],
+)
+def test_who_said_it_is_named_if_it_was_another_host(peer: str, remote: str) -> None:
+    fate = fate_of(*end(waiting(), State.FAILED, peer=peer), NOW)
+    assert fate is not None
+    assert fate.remote == remote
+
+
+# -- the report
+
+
+def test_a_report_goes_the_way_of_all_mail() -> None:
+    (report,) = reports([end(waiting(), State.FAILED)])
+    assert report.envelope.sender is None
+    assert report.envelope.recipients == (Recipient(SENDER),)
+    assert report.envelope.ret is None
+    assert report.destinations == ("sohu.com",)
+    assert report.due == NOW
+    assert read(report).returned == LETTER
+    assert "in words for the operator" not in read(report).text
+
+
+def test_what_ends_together_is_told_together() -> None:
+    ends = [
+        end(waiting(None, Address("a", "x.test"), key=0), State.FAILED),
+        end(waiting(Notify.NEVER, Address("b", "x.test"), key=1), State.FAILED),
+        end(waiting(ANYTHING, Address("c", "x.test"), key=2), State.DELIVERED, YES, Handover.RELAYED),
+        end(waiting(None, Address("d", "x.test"), key=3), State.WAITING, LATER),
+        end(waiting(None, Address("e", "x.test"), key=4), State.FAILED, LATER),
+    ]
+    (report,) = reports(ends)
+    told = [(one.final.address, one.action, one.status) for one in read(report).recipients]
+    assert told == [("a@x.test", "failed", "5.1.1"), ("c@x.test", "relayed", "2.1.5"), ("e@x.test", "failed", "5.4.7")]
+
+
+def test_envelope_id_and_original_recipient_are_given_back() -> None:
+    orcpt = OriginalRecipient("rfc822", "Ren+Ping@old.test")
+    one = waiting(Notify.FAILURE)
+    one = one._replace(recipient=one.recipient._replace(orcpt=orcpt))
+    about = original_of(message(envid="QQ=314", ret=Ret.HDRS), Bytes(LETTER))
+    (report,) = bouncer().reports(about, [end(one, State.FAILED)], now=NOW)
+    found = read(report)
+    assert found.envelope_id == "QQ=314"
+    assert found.recipients[0].original == orcpt
+    assert found.returned_kind == "text/rfc822-headers"
+
+
+def test_many_recipients_are_told_in_several_reports() -> None:
+    ends = [end(waiting(None, Address(f"u{n}", "x.test"), key=n), State.FAILED) for n in range(600)]
+    told = [read(report) for report in reports(ends)]
+    assert [len(found.recipients) for found in told] == [250, 250, 100]
+
+
+def test_a_sender_in_u_labels_needs_no_smtputf8() -> None:
+    (report,) = reports([end(waiting(), State.FAILED)], sender=Address("langrui", "搜狐.中国"))
+    assert report.envelope.recipients[0].address.domain == "xn--u2u404a.xn--fiqs8s"
+    assert not report.envelope.smtputf8
+    (report,) = reports([end(waiting(), State.FAILED)], sender=Address("郎锐", "搜狐.中国"))
+    assert report.envelope.smtputf8
+
+
+def test_what_the_operator_dropped_is_told() -> None:
+    about = original_of(message(), Bytes(LETTER))
+    (report,) = bouncer().dropped(about, [waiting(), waiting(Notify.NEVER)], now=NOW)
+    (one,) = read(report).recipients
+    assert (one.action, one.status, one.remote_mta) == ("failed", "5.0.0", "")
+
+
+def test_content_that_is_gone_or_large() -> None:
+    assert original_of(message(), None).content == b""
+    large = original_of(message(), Bytes(LETTER + b"x" * 1_000_000), 1_000)
+    assert (len(large.content), large.whole) == (1_000, False)
+    (report,) = bouncer().reports(original_of(message(), None), [end(waiting(), State.FAILED)], now=NOW)
+    assert read(report).returned == b""
+
+
+# -- aliases, and senders that do not exist
+
+
+def test_a_report_follows_aliases_and_goes_to_nobody_who_does_not_exist() -> None:
+    ends_of = {SENDER: (Address("one", "a.test"), Address("two", "b.test"))}
+    (report,) = reports([end(waiting(), State.FAILED)], addressees=lambda address: ends_of.get(address, (address,)))
+    assert report.destinations == ("a.test", "b.test")
+    nobody = {SENDER: ()}
+    found = reports([end(waiting(), State.FAILED)], addressees=lambda address: nobody.get(address, (address,)))
+    assert [one.envelope.recipients[0].address for one in found] == [POSTMASTER]
+    assert not is_report(found[0].content), "it is a notice"
+    one = end(waiting(ANYTHING), State.DELIVERED, YES)
+    assert reports([one], addressees=lambda address: nobody.get(address, (address,))) == []
+
+
+# -- no loops
+
+
+def test_a_message_without_a_sender_is_never_answered() -> None:
+    every = [
+        end(waiting(ANYTHING, key=0), State.FAILED),
+        end(waiting(ANYTHING, key=1), State.DELIVERED, YES),
+        end(waiting(ANYTHING, key=2), State.WAITING, LATER, warned=True),
+    ]
+    assert reports(every, sender=None) == []
+
+
+def test_a_report_that_fails_is_told_to_the_postmaster_once() -> None:
+    (first,) = reports([end(waiting(), State.FAILED)])
+    back = end(waiting(Notify.NEVER, SENDER), State.FAILED)
+    (notice,) = reports([back], first.content, sender=None)
+    assert notice.envelope.sender is None
+    assert [one.address for one in notice.envelope.recipients] == [POSTMASTER]
+    assert read(notice).returned == first.content
+    for whom in (POSTMASTER, Address("admin", "elsewhere.test")):
+        assert reports([end(waiting(None, whom), State.FAILED)], notice.content, sender=None) == []
+    delivered = end(waiting(ANYTHING, SENDER), State.DELIVERED, YES)
+    assert reports([delivered], first.content, sender=None) == []
+
+
+def test_a_report_to_the_postmaster_that_fails_is_not_told_to_him() -> None:
+    (first,) = reports([end(waiting(), State.FAILED)])
+    assert reports([end(waiting(None, POSTMASTER), State.FAILED)], first.content, sender=None) == []
+    admin = Address("Admin", "corp.test")
+    ends_of = {POSTMASTER: (Address("admin", "corp.test"),)}
+    failed = [end(waiting(None, admin), State.FAILED)]
+    found = reports(failed, first.content, sender=None, addressees=lambda address: ends_of.get(address, (address,)))
+    assert found == [], "nor to the same person under another name"
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    sender=st.sampled_from([None, SENDER, POSTMASTER, Address("nobody", "sohu.com")]),
+    content=st.sampled_from([LETTER, b"", b"Auto-Submitted: auto-replied\r\n\r\n"]),
+    notify=st.sampled_from(EVERY_NOTIFY),
+    states=st.lists(st.sampled_from([State.FAILED, State.DELIVERED, State.WAITING]), min_size=1, max_size=4),
+)
+def test_whatever_fails_the_chain_ends(
+    sender: Address | None, content: bytes, notify: Notify | None, states: list[State]
+) -> None:
+    """If every report fails, between two houses that each have a postmaster at the other's, it is over after two."""
+    houses = [
+        bouncer(
+            postmaster=Address("boss", f"house{1 - n}.test"),
+            addressees=lambda address: () if address.local == "nobody" else (address,),
+        )
+        for n in (0, 1)
+    ]
+    made = houses[0].reports(
+        original_of(message(sender), Bytes(content)),
+        [end(waiting(notify, key=n), state, warned=True) for n, state in enumerate(states)],
+        now=NOW,
+    )
+    for generation in range(1, 4):
+        assert all(report.envelope.sender is None for report in made)
+        assert generation <= 2 or not made
+        made = [
+            another
+            for report in made
+            for another in houses[generation % 2].reports(
+                original_of(Message("Q2", report.envelope, NOW, 0), Bytes(report.content)),
+                [end(waiting(None, one.address), State.FAILED) for one in report.envelope.recipients],
+                now=NOW,
+            )
+        ]
+
+
+def test_plain_mail_owes_nothing() -> None:
+    """What every message is asked, so it must be right about the cheap case."""
+    some = bouncer()
+    assert not some.owes(message(), [end(waiting(), State.DELIVERED, YES), end(waiting(), State.WAITING, LATER)])
+    assert not some.owes(message(), [end(waiting(warned=True), State.WAITING, LATER, warned=True)])
+    assert some.owes(message(), [end(waiting(), State.FAILED)])
+    assert some.owes(message(), [end(waiting(Notify.SUCCESS), State.DELIVERED, YES)])
+    assert some.owes(message(), [end(waiting(), State.WAITING, LATER, warned=True)])
+
+
+# -- with a worker and a queue
+
+
+class House:
+    """A worker on a queue in memory; mail to sohu.com is kept by ``home``, all other mail is ``deliverer``'s."""
+
+    def __init__(self, deliverer: FakeDeliverer, **options: Any) -> None:
+        self.clock = JumpingClock()
+        self.queue = MemoryQueue(time=self.clock.time, keep_finished=1e9)
+        self.home = FakeDeliverer()
+        self.log: list[tuple[str, dict[str, object]]] = []
+        table = Table([Rule("sohu.com", self.home)], Rule("*", deliverer))
+        self.worker = Worker(
+            self.queue,
+            table,
+            clock=self.clock,
+            random=Random(1),
+            owner="w1",
+            schedule=Schedule(),
+            bouncer=bouncer(destination=table.destination),
+            log=lambda event, /, **facts: self.log.append((event, facts)),
+            **options,
+        )
+
+    async def arrive(self, *recipients: Recipient, sender: Address | None = SENDER) -> str:
+        receipt = self.queue.receive()
+        receipt.write(LETTER)
+        domains = [one.address.domain for one in recipients]
+        now = self.clock.time()
+        stored = await receipt.commit(Envelope(sender, recipients), domains, received=now, due=now)
+        self.worker.wake(stored)
+        await self.worker.idle()
+        return receipt.id
+
+    async def state(self, queue_id: str) -> list[State]:
+        entry = await self.queue.entry(queue_id)
+        assert entry is not None
+        return [one.state for one in entry.recipients]
+
+    def told(self) -> list[DeliveryReport]:
+        """The reports that arrived at home."""
+        found = [read_report(job.content) for job, _ in self.home.jobs]
+        return [one for one in found if one is not None]
+
+
+def play(house_of: Callable[[], House], story: Callable[[House], Awaitable[None]]) -> House:
+    async def whole() -> House:
+        house = house_of()
+        async with asyncio.timeout(20):
+            await house.queue.open(house.clock.time())
+            await house.worker.start()
+            await story(house)
+            stopping = asyncio.ensure_future(house.worker.stop(5.0))
+            await house.clock.advance(30.0)
+            await stopping
+        return house
+
+    return asyncio.run(whole())
+
+
+RENPING = Recipient(Address("renping", "sina.com"))
+
+
+def test_a_failure_is_settled_for_good_and_its_report_arrives_at_once() -> None:
+    async def story(house: House) -> None:
+        queue_id = await house.arrive(RENPING)
+        assert await house.state(queue_id) == [State.FAILED]
+        (found,) = house.told()
+        assert [(one.final.address, one.action) for one in found.recipients] == [("renping@sina.com", "failed")]
+        assert await house.queue.count() == 0
+
+    house = play(lambda: House(FakeDeliverer(Result.FAILED)), story)
+    assert [event for event, _ in house.log] == ["failed", "report", "delivered"]
+
+
+def test_giving_up_after_five_days_is_reported_with_the_last_reason() -> None:
+    async def story(house: House) -> None:
+        queue_id = await house.arrive(RENPING)
+        await house.clock.advance(4.9 * 86_400)
+        assert await house.state(queue_id) == [State.WAITING]
+        await house.clock.advance(86_400)
+        assert await house.state(queue_id) == [State.FAILED]
+        last = house.told()[-1]
+        assert (last.recipients[0].action, last.recipients[0].status) == ("failed", "5.4.7")
+        assert "451 4.2.0 not now" in last.text
+
+    play(lambda: House(FakeDeliverer(Result.DEFERRED)), story)
+
+
+def test_success_is_reported_where_it_is_asked_for() -> None:
+    async def story(house: House) -> None:
+        await house.arrive(RENPING, RENPING._replace(notify=Notify.SUCCESS), RENPING._replace(notify=Notify.FAILURE))
+        (found,) = house.told()
+        assert [one.action for one in found.recipients] == ["delivered"]
+
+    play(lambda: House(FakeDeliverer()), story)
+
+
+def test_nobody_hears_of_what_nobody_sent() -> None:
+    async def story(house: House) -> None:
+        queue_id = await house.arrive(RENPING, sender=None)
+        assert await house.state(queue_id) == [State.FAILED]
+        assert house.home.jobs == []
+
+    play(lambda: House(FakeDeliverer(Result.FAILED)), story)
+
+
+def test_a_report_that_fails_ends_with_a_notice() -> None:
+    async def story(house: House) -> None:
+        house.home.answer = Result.FAILED
+        await house.arrive(RENPING)
+        to = [str(person.address) for job, _ in house.home.jobs for person in job.recipients]
+        assert to == ["langrui@sohu.com", "postmaster@sohu.com"]
+        await house.clock.advance(20 * 86_400)
+        assert len(house.home.jobs) == 2
+        assert await house.queue.count() == 0
+
+    play(lambda: House(FakeDeliverer(Result.FAILED)), story)
+
+
+def test_a_report_that_cannot_be_written_leaves_the_failure_to_an_operator() -> None:
+    class Broken(MemoryQueue):
+        def content(self, message: Message) -> Content:
+            if message.envelope.sender is not None and self.armed:
+                raise OSError("a disk that sulks")
+            return super().content(message)
+
+        armed = False
+
+    def broken() -> House:
+        house = House(FakeDeliverer(Result.FAILED))
+        house.queue = Broken(time=house.clock.time)
+        house.worker._queue = house.queue
+        house.worker._recorder._queue = house.queue
+        return house
+
+    async def story(house: House) -> None:
+        original, house.worker._job = house.worker._job, lambda attempt: arm(house, original(attempt))  # type: ignore[method-assign]
+        queue_id = await house.arrive(RENPING)
+        assert await house.state(queue_id) == [State.HELD]
+        assert house.home.jobs == []
+
+    def arm(house: House, job: Any) -> Any:
+        house.queue.armed = True  # type: ignore[attr-defined]
+        return job
+
+    house = play(broken, story)
+    assert [event for event, _ in house.log] == ["fault", "held"]
