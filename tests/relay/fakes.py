@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from posthouse.relay.job import Job
 from posthouse.spool.queue import Message, Report, Settlement, State, Stored, Waiting, Work
+from posthouse.spool.story import Trail
 from posthouse.words import (
     Address,
     Bytes,
@@ -89,7 +90,12 @@ class FakeQueue:
         return next((max(row.waiting.due, row.until) for row in self._free(now, skip)), None)
 
     def record(
-        self, work: Work, settlements: Sequence[Settlement], reports: Sequence[Report] = ()
+        self,
+        work: Work,
+        settlements: Sequence[Settlement],
+        reports: Sequence[Report] = (),
+        *,
+        trail: Trail | None = None,
     ) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().call_soon(self._record, work, settlements, future)

@@ -459,7 +459,8 @@ def test_a_report_that_cannot_be_written_leaves_the_failure_to_an_operator() -> 
         return house
 
     async def story(house: House) -> None:
-        original, house.worker._job = house.worker._job, lambda attempt: arm(house, original(attempt))  # type: ignore[method-assign]
+        dispatcher = house.worker._dispatcher
+        original, dispatcher._job = dispatcher._job, lambda attempt: arm(house, original(attempt))  # type: ignore[method-assign]
         queue_id = await house.arrive(RENPING)
         assert await house.state(queue_id) == [State.HELD]
         assert house.home.jobs == []

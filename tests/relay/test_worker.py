@@ -343,7 +343,7 @@ def test_a_router_that_breaks_defers() -> None:
     class Broken(Table):
         __slots__ = ()
 
-        def route(self, recipient: Recipient) -> Any:
+        def route(self, recipient: Recipient, override: str = "") -> Any:
             raise RuntimeError("no table")
 
     async def story(house: House) -> None:

@@ -95,6 +95,10 @@ class Session:
         self.sender = Sender(lmtp=lmtp, limits=limits, transcript=transcript)
         #: Messages given to ``deliver``.
         self.messages = 0
+        #: When the channel was open, by the stopwatch.
+        self.opened = 0.0
+        #: Set for a session that rested and may be lost: no content goes before the next transaction is answered.
+        self.cautious = False
         self._clock = clock
         self._hostname = hostname
         self._name = name
@@ -110,6 +114,7 @@ class Session:
     def connected(self, stream: Stream) -> None:
         """The channel is open."""
         self._stream = stream
+        self.opened = self._clock.monotonic()
 
     def data_received(self, data: bytes) -> None:
         """Octets arrived: turn them into answers, and wake whoever waits for as many."""

@@ -149,6 +149,8 @@ class Transaction:
             group.insert(0, Rset())
         if chunking:
             together = capabilities.has("PIPELINING") and not session.sender.lmtp and self._content.size <= _SHORT
+            together = together and not session.cautious
+            session.cautious = False
             await self._envelope_group(group, b"".join(self._content.chunks()) if together else None)
             if not together and self._accepted and self._refused is None and session.fault is None:
                 await self._chunks()

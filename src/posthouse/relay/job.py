@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from posthouse.relay.notes import Notes
 from posthouse.spool.queue import Message
 from posthouse.words import Address, Content, Envelope, Outcome, Recipient
 
-__all__ = ["Deliverer", "InstantDeliverer", "Job", "LocalDeliverer", "NoRoute", "Route", "Router"]
+__all__ = ["Deliverer", "InstantDeliverer", "Job", "LocalDeliverer", "NoRoute", "Route", "Router", "SitedDeliverer"]
 
 
 class Job(NamedTuple):
-    """One attempt: a message and those of its recipients that share a route."""
+    """One attempt: a message and those of its recipients that share a route, or a site.
+
+    ``notes`` is where the deliverer writes how it went, if somebody wants to know.
+    """
 
     message: Message
     recipients: tuple[Recipient, ...]
     content: Content
+    notes: Notes | None = None
 
     @property
     def envelope(self) -> Envelope:
@@ -55,6 +60,19 @@ class LocalDeliverer(Deliverer, Protocol):
     local: bool
 
 
+class SitedDeliverer(Deliverer, Protocol):
+    """A deliverer to the world outside, whose targets lead to *sites* (see ``sites``): the worker asks each site only
+    for what it can take, and joins what goes to the same one.  It tells in ``Job.notes`` how the site behaved."""
+
+    def site_now(self, target: str) -> str | None:
+        """The identity of the next hop for ``target``, if that is known without waiting; "" if there is none."""
+        ...
+
+    async def locate(self, target: str) -> str:
+        """The same, found out; "" if there is none, or none can be found now (``deliver`` then says why)."""
+        ...
+
+
 class Route(NamedTuple):
     """Where a recipient goes: which deliverer, and the target it is given.
 
@@ -75,8 +93,9 @@ class NoRoute(NamedTuple):
 class Router(Protocol):
     """Decides at each attempt, from today's configuration, where a recipient goes."""
 
-    def route(self, recipient: Recipient) -> Route | NoRoute:
-        """The way for one recipient."""
+    def route(self, recipient: Recipient, override: str = "") -> Route | NoRoute:
+        """The way for one recipient.  ``override`` is where an operator sent it ("" for nowhere in particular); it
+        goes before all rules, and where it cannot be understood the recipient waits."""
         ...
 
     def destination(self, address: Address) -> str:

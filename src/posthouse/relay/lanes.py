@@ -1,9 +1,17 @@
-"""Who may start now: attempts bounded in all and on each route, the rest in line, the routes in turn.
+"""Who may start now: attempts bounded in all and for each site, the rest in line, the lanes in turn.
 
-A *lane* is one route (a deliverer and its target).  An attempt that finds its lane or the whole house full stands in
-its lane's line; when one leaves, the lanes that have room and a line are served in turn, so that a long line has no
-more weight than a short one.  Destinations whose lane has a line four times as long as it has slots are named in
-``skip``: more work for them is not worth leasing now.
+A *lane* is one site, or, for deliverers that know no sites, one target.  An attempt that finds its lane or the whole
+house full stands in its lane's line; when one leaves, the lanes that have room and a line are served in turn, so that
+a long line has no more weight than a short one.  Lanes in doubt (the last that was heard was trouble) have half of the
+house at most: many dead sites at once leave the other half to those that live.
+
+A lane that is left alone (``sites``) has no line: who stood there goes back to the queue.  The destinations of a lane
+that is left alone, or whose line is four times as long as the most that it ever has at one time, are named in ``skip``:
+more work for them is not worth leasing now.  So a dead site costs one look at the clock, whatever waits for it.
+
+A target whose site is not known yet has a lane of its own; the attempt that finds out the site goes over to its lane,
+and so do those who stood in line behind it.  What was learnt is remembered for a bounded number of targets and sites,
+and forgotten first where nothing happened for the longest time.
 
 A deliverer that is ``local`` waits for our own spool only, which is the faster the more arrives at once: all its
 targets are one lane, with many slots that do not count with those of the world outside.  Measured with 4 KiB messages
@@ -12,141 +20,361 @@ into one mailbox on SQLite, two cores: 2,500 messages a second with ten slots, 6
 
 from __future__ import annotations
 
-import asyncio
+import enum
 from collections import deque
+from collections.abc import Callable, Collection
+from random import Random
+from typing import Final
 
+from posthouse.net import Clock, Timer
+from posthouse.relay.attempt import UNKNOWN, Attempt, Key
 from posthouse.relay.job import Route
-from posthouse.spool.queue import Waiting, Work
+from posthouse.relay.sites import Sign, Site, Standing
 
-__all__ = ["Attempt", "Lanes"]
+__all__ = ["Entry", "Lane", "Lanes"]
 
-_Key = tuple[int, str]
-
-_LOCAL_SLOTS = 256
-
-
-class Attempt:
-    """One message on one route: parts of leased work, which run out at ``until``, and the task that is at it."""
-
-    __slots__ = ("expired", "key", "local", "parts", "route", "task", "until")
-
-    def __init__(self, route: Route, part: Work) -> None:
-        self.route = route
-        self.local: bool = getattr(route.deliverer, "local", False)
-        self.key: _Key = (id(route.deliverer), "" if self.local else route.target)
-        self.parts = [part]
-        self.until = part.until
-        self.task: asyncio.Task[None] | None = None
-        self.expired = False  # took longer than any attempt may
-
-    def add(self, part: Work) -> None:
-        """More recipients of the same message for the same route."""
-        self.parts.append(part)
-        self.until = min(self.until, part.until)
-
-    @property
-    def waiting(self) -> list[Waiting]:
-        """The recipients, in the order of the job's."""
-        return [waiting for part in self.parts for waiting in part.recipients]
+_LOCAL_SLOTS: Final = 256
+_LONG_LINE: Final = 4  # times the most that may be under way
+_SPARE: Final = 256  # attempts that a long line may still grow by: what was leased before it was long
+_MOST_IDLE: Final = 4096  # lanes that are remembered though nothing is in them
+_MOST_TARGETS: Final = 16_384  # whose site is remembered
+_MOST_DESTINATIONS: Final = 100_000  # of one lane that are remembered
 
 
-class _Lane:
-    __slots__ = ("active", "limit", "line", "skipped")
+class Entry(enum.Enum):
+    """What becomes of an attempt that wants to start."""
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    STARTS = enum.auto()
+    WAITS = enum.auto()  # it stands in line
+    TURNED_AWAY = enum.auto()  # the site is left alone, or the line is too long
+
+
+class Lane:
+    """One lane; ``site`` is None where the deliverer knows no sites."""
+
+    __slots__ = ("active", "destinations", "key", "line", "most", "named", "site", "timer")
+
+    def __init__(self, key: Key, most: int, site: Site | None) -> None:
+        self.key = key
+        self.most = most
+        self.site = site
         self.active = 0
         self.line: deque[Attempt] = deque()
-        self.skipped: set[str] = set()
+        self.destinations: dict[str, None] = {}
+        self.named = False
+        self.timer: Timer | None = None
+
+    @property
+    def free(self) -> bool:
+        """True if one more could start."""
+        return self.active < (self.most if self.site is None else self.site.limit)
+
+    @property
+    def doubtful(self) -> bool:
+        """See ``Site.doubtful``."""
+        return self.site is not None and self.site.doubtful
+
+    @property
+    def alone(self) -> bool:
+        """True while the site is left alone."""
+        return self.site is not None and self.site.until > 0.0
 
 
 class Lanes:
-    """All lanes; a lane exists while something is in it."""
+    """All lanes.  ``limit`` bounds attempts in all, ``limit_each`` those of one lane; ``opened`` is called when a site
+    may be asked again."""
 
-    def __init__(self, limit: int, limit_each: int) -> None:
+    def __init__(
+        self, limit: int, limit_each: int, *, clock: Clock, random: Random, opened: Callable[[], object]
+    ) -> None:
         self.active: set[Attempt] = set()
         self.in_line = 0
+        #: Destinations for which no more work should be leased.
         self.skip: set[str] = set()
         self._limit = limit
         self._limit_each = limit_each
+        self._clock = clock
+        self._random = random
+        self._opened = opened
         self._outside = 0  # active, without the local ones
-        self._lanes: dict[_Key, _Lane] = {}
-        self._turns: dict[_Key, None] = {}  # lanes with a line and a free slot, in the order of their turns
+        self._doubtful = 0  # of these
+        self._lanes: dict[Key, Lane] = {}
+        self._idle: dict[Lane, None] = {}  # with a site, and nothing in them; the longest first
+        self._alone: set[Lane] = set()
+        self._turns: dict[Lane, None] = {}  # with a line and a free slot, in the order of their turns
+        self._sites: dict[Key, str] = {}  # of targets
 
     @property
     def has_room(self) -> bool:
         """True if one more could start, if its lane agrees."""
         return self._outside < self._limit
 
-    def enter(self, attempt: Attempt) -> bool:
-        """True if ``attempt`` may start now (it has its slot); else it stands in line."""
-        lane = self._lanes.get(attempt.key)
-        if lane is None:
-            lane = self._lanes[attempt.key] = _Lane(_LOCAL_SLOTS if attempt.local else self._limit_each)
-        if (attempt.local or self.has_room) and lane.active < lane.limit and not lane.line:
+    @property
+    def any_alone(self) -> bool:
+        """True if some site is left alone."""
+        return bool(self._alone)
+
+    def crowded(self) -> frozenset[str]:
+        """The part of ``skip`` that is there for long lines only."""
+        return frozenset(self.skip.difference(*(lane.destinations for lane in self._alone)))
+
+    def standing(self) -> dict[str, Standing]:
+        """The sites that something is known of, by name, for people."""
+        return {lane.key[1]: lane.site.standing() for lane in self._lanes.values() if lane.site is not None}
+
+    def key(self, route: Route) -> Key:
+        """What an attempt on this route shares with others: the site where it is known, else the target."""
+        deliverer, target, _ = route
+        if getattr(deliverer, "site_now", None) is None:
+            return deliverer, target
+        known = self._sites.get((deliverer, target))
+        if known is None:
+            known = deliverer.site_now(target)  # type: ignore[attr-defined]
+        return deliverer, known or f"{target}{UNKNOWN}"
+
+    # -- coming and going
+
+    def enter(self, attempt: Attempt) -> Entry:
+        """An attempt wants to start; if it may, it has its slot."""
+        lane = self._lane(attempt)
+        attempt.lane = lane
+        self._leads_here(lane, attempt)
+        if lane.alone:
+            return self._turn_away(attempt)
+        if lane.free and not lane.line and (attempt.local or self._may_start(lane)):
             self._seat(lane, attempt)
-            return True
+            return Entry.STARTS
+        if len(lane.line) >= _LONG_LINE * lane.most + _SPARE:
+            return self._turn_away(attempt)
         lane.line.append(attempt)
+        self._idle.pop(lane, None)
         self.in_line += 1
-        if lane.active < lane.limit:
-            self._turns.setdefault(attempt.key)
-        if len(lane.line) >= 4 * lane.limit:
-            unnamed = [attempt] if lane.skipped else lane.line
-            lane.skipped.update(part.destination for standing in unnamed for part in standing.parts)
-            self.skip |= lane.skipped
-        return False
+        if lane.free:
+            self._turns.setdefault(lane)
+        if len(lane.line) >= _LONG_LINE * lane.most:
+            self._name(lane)
+        return Entry.WAITS
 
     def leave(self, attempt: Attempt) -> list[Attempt]:
         """``attempt`` is over; those that have their slots now and must be started."""
-        self.active.discard(attempt)
-        self._outside -= not attempt.local
-        lane = self._lanes[attempt.key]
-        lane.active -= 1
-        if not lane.line:
-            if not lane.active:
-                del self._lanes[attempt.key]
-        elif attempt.local:
-            return [self._next(lane)]
-        else:
-            self._turns.setdefault(attempt.key)
-        started: list[Attempt] = []
-        while self._turns and self.has_room:
-            key = next(iter(self._turns))
-            del self._turns[key]
-            lane = self._lanes[key]
-            started.append(self._next(lane))
-            if lane.line and lane.active < lane.limit:
-                self._turns[key] = None  # at the end
-        return started
+        lane = self._unseat(attempt)
+        if lane.line and lane.free:
+            if attempt.local:
+                return [self._next(lane)]
+            self._turns.setdefault(lane)
+        return self._serve()
 
-    def _next(self, lane: _Lane) -> Attempt:
-        """Seat the first in line."""
-        attempt = lane.line.popleft()
-        self.in_line -= 1
-        self._seat(lane, attempt)
-        if lane.skipped and len(lane.line) < 4 * lane.limit:
-            self.skip -= lane.skipped
-            lane.skipped = set()
-        return attempt
+    def arrive(self, attempt: Attempt, site: str) -> tuple[Entry, list[Attempt], list[Attempt]]:
+        """An attempt under way has found out its site: whether it may go on (if it waits or is turned away, it has no
+        slot any more), who must be started now, and who is turned away of those that stood in line with it."""
+        deliverer, old = attempt.key
+        for target in attempt.targets:
+            self._remember((deliverer, target), site)
+        if old == site:
+            return Entry.STARTS, [], []
+        lane = attempt.lane
+        assert lane is not None
+        behind = list(lane.line) if old.endswith(UNKNOWN) else []
+        if behind:
+            lane.line.clear()
+            self.in_line -= len(behind)
+            self._unname(lane)
+        self._unseat(attempt)
+        attempt.key = deliverer, site
+        entry = self.enter(attempt)
+        started: list[Attempt] = []
+        away: list[Attempt] = []
+        for other in behind:
+            other.key = deliverer, site
+            entered = self.enter(other)
+            if entered is Entry.STARTS:
+                started.append(other)
+            elif entered is Entry.TURNED_AWAY:
+                away.append(other)
+        return entry, started + self._serve(), away
+
+    def hear(self, attempt: Attempt, sign: Sign, asked: float | None) -> list[Attempt]:
+        """What an attempt under way tells of its site; those who stood in line, if it is to be left alone now."""
+        lane = attempt.lane
+        if lane is None or lane.site is None:
+            return []
+        now = self._clock.monotonic()
+        full = lane.active >= lane.site.limit
+        if not lane.site.hear(sign, attempt.began, now, self._random, full=full, asked=asked):
+            return []
+        return self._leave_alone(lane, lane.site.until - now)
+
+    def forgive(self, destinations: Collection[str] = ()) -> None:
+        """Ask the sites of these destinations (of all, if none is named) again now: an operator says so."""
+        for lane in list(self._lanes.values()):
+            if lane.site is not None and (not destinations or not lane.destinations.keys().isdisjoint(destinations)):
+                lane.site.forgive()
+                self._open(lane)
 
     def in_lines(self) -> list[Attempt]:
         """Those that stand in line."""
         return [attempt for lane in self._lanes.values() for attempt in lane.line]
 
     def dissolve(self) -> list[Attempt]:
-        """Empty all lines; those who stood there."""
+        """Empty all lines, stop all timers; those who stood there."""
         standing = self.in_lines()
-        for key, lane in list(self._lanes.items()):
+        for lane in list(self._lanes.values()):
             lane.line.clear()
-            lane.skipped.clear()
-            if not lane.active:
-                del self._lanes[key]
+            lane.named = False
+            if lane.timer is not None:
+                lane.timer.cancel()
+                lane.timer = None
+            self._tidy(lane)
+        self._alone.clear()
         self._turns.clear()
         self.skip.clear()
         self.in_line = 0
         return standing
 
-    def _seat(self, lane: _Lane, attempt: Attempt) -> None:
+    # -- lanes
+
+    def _lane(self, attempt: Attempt) -> Lane:
+        deliverer, name = attempt.key
+        key = (deliverer, "") if attempt.local else (deliverer, name)
+        lane = self._lanes.get(key)
+        if lane is None:
+            sited = getattr(deliverer, "site_now", None) is not None
+            most = _LOCAL_SLOTS if attempt.local else self._limit_each
+            lane = self._lanes[key] = Lane(key, most, Site(most) if sited else None)
+        return lane
+
+    def _remember(self, key: Key, site: str) -> None:
+        if self._sites.get(key) == site:
+            return
+        self._sites.pop(key, None)
+        if len(self._sites) >= _MOST_TARGETS:
+            del self._sites[next(iter(self._sites))]
+        self._sites[key] = site
+
+    def _tidy(self, lane: Lane) -> None:
+        """Forget a lane that nothing is in, at once or when there are too many of them."""
+        if lane.active or lane.line:
+            return
+        self._turns.pop(lane, None)
+        if lane.site is None or lane.key[1].endswith(UNKNOWN):
+            self._drop(lane)
+            return
+        self._idle.pop(lane, None)
+        self._idle[lane] = None
+        if len(self._idle) > _MOST_IDLE:
+            self._drop(next(iter(self._idle)))
+
+    def _drop(self, lane: Lane) -> None:
+        self._idle.pop(lane, None)
+        if lane.timer is not None:
+            lane.timer.cancel()
+        self._alone.discard(lane)
+        self._unname(lane)
+        self._lanes.pop(lane.key, None)
+
+    def _leads_here(self, lane: Lane, attempt: Attempt) -> None:
+        """Remember the destinations, to name them when the lane is to have no more."""
+        for part in attempt.parts:
+            if part.destination not in lane.destinations:
+                if len(lane.destinations) >= _MOST_DESTINATIONS:
+                    oldest = next(iter(lane.destinations))
+                    del lane.destinations[oldest]
+                    self.skip.discard(oldest)
+                lane.destinations[part.destination] = None
+                if lane.named:
+                    self.skip.add(part.destination)
+
+    def _turn_away(self, attempt: Attempt) -> Entry:
+        # Also where the lane is named already: another lane may have taken the name back.
+        self.skip.update(part.destination for part in attempt.parts)
+        if attempt.lane is not None:
+            attempt.lane.named = True
+        return Entry.TURNED_AWAY
+
+    def _name(self, lane: Lane) -> None:
+        """Its destinations are not worth leasing for now."""
+        if not lane.named:
+            lane.named = True
+            self.skip.update(lane.destinations)
+
+    def _unname(self, lane: Lane) -> None:
+        if lane.named:
+            lane.named = False
+            self.skip.difference_update(lane.destinations)
+
+    def _leave_alone(self, lane: Lane, seconds: float) -> list[Attempt]:
+        self._name(lane)
+        self._alone.add(lane)
+        self._turns.pop(lane, None)
+        if lane.timer is not None:
+            lane.timer.cancel()
+        lane.timer = self._clock.call_later(seconds, lambda: self._open(lane))
+        away = list(lane.line)
+        lane.line.clear()
+        self.in_line -= len(away)
+        self._tidy(lane)
+        return away
+
+    def _open(self, lane: Lane) -> None:
+        """The site may be asked again."""
+        if lane.timer is not None:
+            lane.timer.cancel()
+            lane.timer = None
+        if lane.site is not None:
+            lane.site.reopen()
+        self._alone.discard(lane)
+        self._unname(lane)
+        self._opened()
+
+    # -- slots
+
+    def _may_start(self, lane: Lane) -> bool:
+        return self.has_room and not (lane.doubtful and self._doubtful >= max(1, self._limit // 2))
+
+    def _serve(self) -> list[Attempt]:
+        """Seat the first of each line in turn, while there is room."""
+        started: list[Attempt] = []
+        put_off: list[Lane] = []
+        while self._turns and self.has_room:
+            lane = next(iter(self._turns))
+            del self._turns[lane]
+            if not lane.line or not lane.free:
+                continue
+            if not self._may_start(lane):
+                put_off.append(lane)
+                continue
+            started.append(self._next(lane))
+            if lane.line and lane.free:
+                self._turns[lane] = None  # at the end
+        for lane in put_off:
+            self._turns.setdefault(lane)
+        return started
+
+    def _next(self, lane: Lane) -> Attempt:
+        """Seat the first in line."""
+        attempt = lane.line.popleft()
+        self.in_line -= 1
+        self._seat(lane, attempt)
+        if lane.named and len(lane.line) < _LONG_LINE * lane.most:
+            self._unname(lane)
+        return attempt
+
+    def _seat(self, lane: Lane, attempt: Attempt) -> None:
+        if lane.site is not None:
+            self._idle.pop(lane, None)
+        attempt.began = self._clock.monotonic()
+        attempt.doubtful = lane.doubtful
         lane.active += 1
         self.active.add(attempt)
         self._outside += not attempt.local
+        self._doubtful += attempt.doubtful
+
+    def _unseat(self, attempt: Attempt) -> Lane:
+        lane = attempt.lane
+        assert lane is not None
+        self.active.discard(attempt)
+        self._outside -= not attempt.local
+        self._doubtful -= attempt.doubtful
+        lane.active -= 1
+        self._tidy(lane)
+        return lane

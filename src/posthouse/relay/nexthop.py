@@ -41,11 +41,12 @@ from typing import NamedTuple
 from posthouse.net import Endpoint, Resolver, interleave
 from posthouse.words import MX, Answer, Kind, Question, Reply, Result, Status
 
-__all__ = ["Exchange", "Hops", "IsSelf", "NoHops", "Ourselves", "next_hops"]
+__all__ = ["Exchange", "Hops", "IsSelf", "NoHops", "Ourselves", "next_hops", "site_of"]
 
 _MOST_EXCHANGES = 20  # tried for one domain; RFC 5321 §5.1 asks for at least two addresses
 _MOST_ADDRESSES = 40  # of all of them together
 _MOST_ADDRESSES_EACH = 12  # of one exchange, so that the first cannot use up all
+_FOREVER = 86_400.0  # seconds; for what the DNS was not asked
 
 _HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]/]+):([0-9]{1,5})")
 
@@ -62,10 +63,16 @@ class Exchange(NamedTuple):
 
 
 class Hops(NamedTuple):
-    """Where to try, best first; never empty.  ``reason`` says in words how it was found."""
+    """Where to try, best first; never empty.
+
+    ``reason`` says in words how it was found; ``site`` names these exchanges, addresses aside, so that domains with the
+    same ones have the same; ``ttl`` is how many seconds the DNS lets us rely on them.
+    """
 
     exchanges: tuple[Exchange, ...]
     reason: str = ""
+    site: str = ""
+    ttl: float = 0.0
 
 
 class NoHops(NamedTuple):
@@ -74,6 +81,11 @@ class NoHops(NamedTuple):
     result: Result
     reply: Reply
     reason: str
+
+
+def site_of(target: str) -> str | None:
+    """The site of a target that names its own host; None for a domain, whose exchanges must be looked up."""
+    return target if not target or target[0] in "[/" or ":" in target else None
 
 
 class Ourselves:
@@ -113,7 +125,7 @@ async def next_hops(
     """
     search = _Search(resolver, random, is_self or _nobody, port)
     if target.startswith("/"):
-        return _unless_self(Exchange(target, (Endpoint(target),)), search.is_self, f"the socket {target}")
+        return _unless_self(Exchange(target, (Endpoint(target),)), search.is_self, f"the socket {target}", target)
     if target.startswith("[") and target.endswith("]"):
         return search.literal(target)
     chosen = _HOST_PORT.fullmatch(target)
@@ -130,6 +142,7 @@ class _Found(NamedTuple):
     status: Status
     endpoints: tuple[Endpoint, ...] = ()
     reason: str = ""
+    ttl: float = _FOREVER
 
 
 class _Search(NamedTuple):
@@ -150,14 +163,14 @@ class _Search(NamedTuple):
             reason = f"{target} is not an address that mail can be sent to"
             return NoHops(Result.FAILED, Reply(550, "5.1.2", reason), reason)
         endpoint = Endpoint(address, self.port)
-        return _unless_self(Exchange(target, (endpoint,)), self.is_self, f"the address {target} itself")
+        return _unless_self(Exchange(target, (endpoint,)), self.is_self, f"the address {target} itself", target)
 
     async def chosen(self, host: str, port: int) -> Hops | NoHops:
         """A host that configuration names."""
         found = await self.addresses(host, port)
         why = f"the chosen host {host}:{port}"
         if found.endpoints:
-            return _unless_self(Exchange(host, found.endpoints), self.is_self, why)
+            return _unless_self(Exchange(host, found.endpoints), self.is_self, why, f"{host}:{port}", found.ttl)
         if found.status is Status.FAILED:
             return _not_now(host, found.reason)
         return _misconfigured(f'the host "{host}" of a route {_WHAT[found.status]}; correct the route')
@@ -172,14 +185,15 @@ class _Search(NamedTuple):
             return NoHops(Result.FAILED, Reply(550, "5.1.2", reason), reason)
         records = [record for record in answer.records if isinstance(record, MX)]
         if not records:
-            return await self.exchangers(domain, [MX(0, domain)], f"{domain} has no MX; its own address")
+            why = f"{domain} has no MX; its own address"
+            return await self.exchangers(domain, [MX(0, domain)], why, answer.ttl)
         records = [record for record in records if record.exchange not in ("", ".")]
         if not records:
             reason = f"the domain {domain} takes no mail (null MX)"
             return NoHops(Result.FAILED, Reply(556, "5.1.10", reason), reason)
         ordered = self.ordered(records)
         shown = ", ".join(f"{record.preference} {record.exchange}" for record in ordered[:_MOST_EXCHANGES])
-        return await self.exchangers(domain, ordered, f"MX of {domain}: {shown}")
+        return await self.exchangers(domain, ordered, f"MX of {domain}: {shown}", answer.ttl)
 
     def ordered(self, records: Sequence[MX]) -> list[MX]:
         """Best first, equals in random order, each exchange once."""
@@ -192,7 +206,7 @@ class _Search(NamedTuple):
         self.random.shuffle(shuffled)
         return sorted(shuffled, key=lambda record: record.preference)
 
-    async def exchangers(self, domain: str, records: list[MX], why: str) -> Hops | NoHops:
+    async def exchangers(self, domain: str, records: list[MX], why: str, ttl: float) -> Hops | NoHops:
         """Addresses for a list of exchanges, without those at our own preference and behind it."""
         limit = min((r.preference for r in records if self.is_self(Endpoint(r.exchange, self.port))), default=None)
         wanted = [r for r in records if limit is None or r.preference < limit][:_MOST_EXCHANGES]
@@ -203,7 +217,9 @@ class _Search(NamedTuple):
         usable = [(r, answer) for r, answer in found if limit is None or r.preference < limit]
         exchanges = _bounded(Exchange(r.exchange, answer.endpoints, r.preference) for r, answer in usable)
         if exchanges:
-            return Hops(exchanges, why)
+            names = sorted((record.preference, record.exchange) for record, _ in usable)
+            site = ",".join(name for _, name in names)
+            return Hops(exchanges, why, site, min(ttl, *(answer.ttl for _, answer in usable)))
         for record, answer in usable:
             if answer.status is Status.FAILED:
                 return _not_now(record.exchange, answer.reason)
@@ -224,7 +240,7 @@ class _Search(NamedTuple):
         )
         endpoints = interleave(Endpoint(address, port) for answer in answers for address in _usable(answer))
         if endpoints:
-            return _Found(Status.OK, tuple(endpoints[:_MOST_ADDRESSES_EACH]))
+            return _Found(Status.OK, tuple(endpoints[:_MOST_ADDRESSES_EACH]), "", min(a.ttl for a in answers))
         for status in (Status.FAILED, Status.NODATA, Status.OK):
             for answer in answers:
                 if answer.status is status:
@@ -282,12 +298,14 @@ def _nobody(endpoint: Endpoint) -> bool:
     return False
 
 
-def _unless_self(exchange: Exchange, is_self: IsSelf, why: str) -> Hops | NoHops:
+def _unless_self(
+    exchange: Exchange, is_self: IsSelf, why: str, site: str, ttl: float = _FOREVER
+) -> Hops | NoHops:
     """Hops of one exchange, without those of its addresses that are ours."""
     others = tuple(endpoint for endpoint in exchange.endpoints if not is_self(endpoint))
     if not others:
         return _loop(f"{exchange.endpoints[0]} is this host itself ({why})")
-    return Hops((exchange._replace(endpoints=others),), why)
+    return Hops((exchange._replace(endpoints=others),), why, site, ttl)
 
 
 def _loop(reason: str) -> NoHops:

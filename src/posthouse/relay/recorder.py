@@ -14,14 +14,15 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from random import Random
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from posthouse.message import Original
 from posthouse.net import Clock
 from posthouse.relay.bounce import Bouncer, Ends, original_of
-from posthouse.relay.schedule import Schedule
+from posthouse.relay.schedule import ScheduleFor
 from posthouse.relay.settle import settle
 from posthouse.spool.queue import Message, Queue, Report, Settlement, State, Waiting, Work
+from posthouse.spool.story import Trail
 from posthouse.words import Bytes, Outcome, StorageCorrupt
 
 __all__ = ["Log", "Recorder"]
@@ -35,6 +36,15 @@ class Log(Protocol):
     def __call__(self, event: str, /, **facts: object) -> None: ...
 
 
+class _Record(NamedTuple):
+    """What ``Queue.record`` is given."""
+
+    work: Work
+    settlements: Sequence[Settlement]
+    reports: Sequence[Report]
+    trail: Trail | None
+
+
 class Recorder:
     """Records for one worker; ``under_way`` is what has not ended yet, errands of the worker included.
 
@@ -46,7 +56,7 @@ class Recorder:
         self,
         queue: Queue,
         clock: Clock,
-        schedule: Schedule,
+        schedule_for: ScheduleFor,
         random: Random,
         log: Log | None,
         bouncer: Bouncer | None,
@@ -57,7 +67,7 @@ class Recorder:
         self.under_way: set[asyncio.Future[None]] = set()
         self._queue = queue
         self._clock = clock
-        self._schedule = schedule
+        self._schedule_for = schedule_for
         self._random = random
         self._log = log
         self._moved = moved
@@ -65,26 +75,29 @@ class Recorder:
         self._bouncer = bouncer
         self._reported = reported
 
-    def record(self, work: Work, ends: Sequence[tuple[Waiting, Outcome]]) -> None:
-        """Begin to record how some or all recipients of ``work`` ended; the others stay leased."""
+    def record(self, work: Work, ends: Sequence[tuple[Waiting, Outcome]], trail: Trail | None = None) -> None:
+        """Begin to record how some or all recipients of ``work`` ended; the others stay leased.  ``trail`` is for the
+        story."""
         now = self._clock.time()
         if len(ends) < len(work.recipients):
             work = work._replace(recipients=tuple(waiting for waiting, _ in ends))
+        message, random, schedule_for = work.message, self._random, self._schedule_for
         settlements = [
-            settle(work.message, waiting, outcome, self._schedule, now, self._random) for waiting, outcome in ends
+            settle(message, waiting, outcome, schedule_for(message, waiting), now, random) for waiting, outcome in ends
         ]
         told = [(waiting, settlement) for (waiting, _), settlement in zip(ends, settlements, strict=True)]
         if self._bouncer is None:
-            self._record(work, _all_held(settlements))
+            self._record(_Record(work, _all_held(settlements), (), trail))
         elif self._bouncer.owes(work.message, told):
-            self.errand(self._report(self._bouncer, work, told, now))
+            self.errand(self._report(self._bouncer, work, told, now, trail))
         else:
-            self._record(work, settlements)
+            self._record(_Record(work, settlements, (), trail))
 
-    def _record(self, work: Work, settlements: Sequence[Settlement], reports: Sequence[Report] = ()) -> None:
-        record = asyncio.ensure_future(self._queue.record(work, settlements, reports))
-        self.under_way.add(record)
-        record.add_done_callback(partial(self._recorded, work, settlements, reports))
+    def _record(self, record: _Record) -> None:
+        work, settlements, reports, trail = record
+        future = asyncio.ensure_future(self._queue.record(work, settlements, reports, trail=trail))
+        self.under_way.add(future)
+        future.add_done_callback(partial(self._recorded, record))
         for settlement in settlements:
             if settlement.state is State.WAITING:
                 self._falls_due(settlement.due)
@@ -96,18 +109,19 @@ class Recorder:
                 to = ", ".join(str(recipient.address) for recipient in report.envelope.recipients)
                 self._log("report", id=work.message.id, to=to)
 
-    async def _report(self, bouncer: Bouncer, work: Work, ends: Ends, now: float) -> None:
+    async def _report(self, bouncer: Bouncer, work: Work, ends: Ends, now: float, trail: Trail | None) -> None:
         """Write what the sender is owed, and record all of it."""
         settlements = [settlement for _, settlement in ends]
         reports: list[Report] = []
         try:
             original = await self._original(work.message)
-            until = work.message.received + self._schedule.patience
+            patience = max(self._schedule_for(work.message, waiting).patience for waiting, _ in ends)
+            until = work.message.received + patience
             reports = bouncer.reports(original, ends, now=now, until=until)
         except Exception as error:
             self.fault(f"no report about {work.message.id} could be written; what failed is held", error)
             settlements = _all_held(settlements)
-        self._record(work, settlements, reports)
+        self._record(_Record(work, settlements, reports, trail))
 
     def errand(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run something beside the attempts."""
@@ -129,28 +143,23 @@ class Recorder:
         except StorageCorrupt:
             return original_of(message, None)
 
-    def _recorded(
-        self,
-        work: Work,
-        settlements: Sequence[Settlement],
-        reports: Sequence[Report],
-        record: asyncio.Future[None],
-    ) -> None:
-        self.under_way.discard(record)
-        error = None if record.cancelled() else record.exception()
+    def _recorded(self, record: _Record, future: asyncio.Future[None]) -> None:
+        self.under_way.discard(future)
+        error = None if future.cancelled() else future.exception()
         if error is not None:
-            self.fault(f"the outcome of {work.message.id} could not be recorded; trying again", error)
-            self.errand(self._again(work, settlements, reports))
-        elif reports:
+            self.fault(f"the outcome of {record.work.message.id} could not be recorded; trying again", error)
+            self.errand(self._again(record))
+        elif record.reports:
             self._reported()
         self._moved()
 
-    async def _again(self, work: Work, settlements: Sequence[Settlement], reports: Sequence[Report]) -> None:
+    async def _again(self, record: _Record) -> None:
+        work, settlements, reports, trail = record
         last: Exception | None = None
         for tried in range(_TRIES):
             await self._clock.sleep(2.0**tried)
             try:
-                await self._queue.record(work, settlements, reports)
+                await self._queue.record(work, settlements, reports, trail=trail)
                 if reports:
                     self._reported()
                 return
@@ -184,4 +193,5 @@ def _event(work: Work, settlement: Settlement) -> tuple[str, dict[str, object]]:
     }
     if settlement.state is State.WAITING:
         facts["again"] = settlement.due
+        facts["why"] = settlement.why
     return ("held" if settlement.state is State.HELD else outcome.result.value), facts

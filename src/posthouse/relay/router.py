@@ -11,7 +11,7 @@ domain that is ours is a rule like any other, so ``[[route]] to = "*"`` never ta
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
@@ -41,13 +41,23 @@ class Table:
     """A ``Router`` made of rules.
 
     ``default`` takes what no rule matches (its pattern is not looked at); None leaves such recipients waiting, for
-    an installation that sends nothing outside.  ``home`` is the domain of addresses that have none (``<Postmaster>``,
-    RFC 5321 §4.5.1).  Raises ``SettingError`` if two rules have the same pattern or a pattern is no domain.
+    an installation that sends nothing outside.  ``ways`` are the deliverers that an operator's override may name, by
+    the word before its colon (``smtp://host:port``, ``lmtp:/path``, ``mx``).  ``home`` is the domain of addresses that
+    have none (``<Postmaster>``, RFC 5321 §4.5.1).  Raises ``SettingError`` if two rules have the same pattern or a
+    pattern is no domain.
     """
 
-    __slots__ = ("_default", "_exact", "_home", "_under")
+    __slots__ = ("_default", "_exact", "_home", "_under", "_ways")
 
-    def __init__(self, rules: Iterable[Rule] = (), default: Rule | None = None, *, home: str = "") -> None:
+    def __init__(
+        self,
+        rules: Iterable[Rule] = (),
+        default: Rule | None = None,
+        *,
+        home: str = "",
+        ways: Mapping[str, Deliverer] | None = None,
+    ) -> None:
+        self._ways = ways or {}
         self._exact: dict[str, Rule] = {}
         self._under: dict[str, Rule] = {}
         self._default = default
@@ -76,9 +86,17 @@ class Table:
         """The recipient's domain in A-labels and lower case; the home domain where it has none."""
         return _ascii(address.domain) or self._home
 
-    def route(self, recipient: Recipient) -> Route | NoRoute:
-        """The way for one recipient."""
+    def route(self, recipient: Recipient, override: str = "") -> Route | NoRoute:
+        """See ``Router.route``."""
         domain = self.destination(recipient.address)
+        if override:
+            kind, _, rest = override.partition(":")
+            deliverer = self._ways.get(kind)
+            if deliverer is None:
+                reply = Reply(451, "4.3.5", "the route of this mail is not usable")
+                why = f'an operator sent it to "{override}", which is no way here; reroute it'
+                return NoRoute(Outcome(recipient, Result.DEFERRED, reply, why))
+            return Route(deliverer, rest.removeprefix("//") or domain, f'an operator sent it to "{override}"')
         rule = self.match(domain)
         if rule is None:
             return NoRoute(_no_rule(recipient, domain))

@@ -22,6 +22,7 @@ from random import Random
 
 from posthouse.relay.job import NoRoute, Route, Router
 from posthouse.relay.schedule import Schedule
+from posthouse.relay.sites import asked_wait
 from posthouse.spool.queue import Message, Settlement, State, Waiting, Work
 from posthouse.words import Outcome, Recipient, Reply, Result
 
@@ -38,14 +39,15 @@ def settle(
         state = State.HELD if outcome.reply is None else State.FAILED
         return Settlement(waiting.key, state, now, outcome)
     attempts = waiting.attempts + 1
-    due = schedule.next_attempt(attempts, message.received, now, random)
-    if due is None:
+    plan = schedule.plan(attempts, message.received, now, random, asked=asked_wait(outcome.reply))
+    if plan.due is None:
         days = (now - message.received) / 86_400
         reason = f"gave up after {attempts} attempts in {days:.1f} days; the last: {outcome.reason}"
         return Settlement(waiting.key, State.FAILED, now, outcome._replace(result=Result.FAILED, reason=reason))
     if outcome.result is Result.AMBIGUOUS:
         outcome = outcome._replace(reason=f"{outcome.reason}; trying again, which may make a second copy")
-    return Settlement(waiting.key, State.WAITING, due, outcome)
+    warned = waiting.warned or now >= schedule.warn_at(message.received)
+    return Settlement(waiting.key, State.WAITING, plan.due, outcome, plan.why, warned)
 
 
 def split(work: Work, router: Router) -> tuple[list[tuple[Route, Work]], list[tuple[Waiting, Outcome]]]:
@@ -53,7 +55,7 @@ def split(work: Work, router: Router) -> tuple[list[tuple[Route, Work]], list[tu
     ways: dict[tuple[int, str], tuple[Route, list[Waiting]]] = {}
     stranded: list[tuple[Waiting, Outcome]] = []
     for waiting in work.recipients:
-        way = router.route(waiting.recipient)
+        way = router.route(waiting.recipient, waiting.route)
         if isinstance(way, NoRoute):
             stranded.append((waiting, way.outcome))
         else:

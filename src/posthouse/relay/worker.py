@@ -5,8 +5,9 @@ worker (``claim``, then ``wake``): no query, and for a deliverer that is done at
 is leased from the queue in batches, when something is known to be due: after a start, when mail was committed
 unclaimed, when a due time comes.  A timer on the clock ends the wait; nothing polls.
 
-**Attempting.**  Recipients of a message that share a route are one attempt, one task; ``lanes`` says who may start.
-Leases are short, so that a dead worker's mail is soon another's, and renewed while an attempt takes longer.
+**Attempting.**  ``dispatch`` leads what was leased through the ``lanes`` to the deliverers.  Leases are short, so that
+a dead worker's mail is soon another's, and renewed while an attempt takes longer (``leases``).  Mail for sites that
+are left alone is not leased at all, but for the oldest, which is moved on in small batches so that it ends some day.
 
 **Recording.**  An attempt's outcomes and next times are recorded in one transaction (``recorder``).  Nobody waits for
 it, so that records of one instant share a sync; a slow disk stops new work once too many are under way.
@@ -17,19 +18,20 @@ Memory is bounded by the limits below whatever the queue holds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Collection, Sequence
 from random import Random
 
 from posthouse.net import Clock, Timer
 from posthouse.relay.bounce import Bouncer
-from posthouse.relay.job import Job, Router
-from posthouse.relay.lanes import Attempt, Lanes
+from posthouse.relay.dispatch import Dispatcher
+from posthouse.relay.job import Router
+from posthouse.relay.lanes import Lanes
+from posthouse.relay.leases import Leases
 from posthouse.relay.recorder import Log, Recorder
-from posthouse.relay.schedule import Schedule
-from posthouse.relay.settle import all_of, split
-from posthouse.spool.queue import Queue, Stored, Waiting, Work
-from posthouse.words import LocalError, Outcome, Reply, Result, StorageCorrupt
+from posthouse.relay.schedule import Schedule, ScheduleFor
+from posthouse.relay.sites import Standing
+from posthouse.spool.queue import Queue, Stored
+from posthouse.words import LocalError
 
 __all__ = ["Worker"]
 
@@ -38,16 +40,19 @@ _MOST_IN_LINE = 4096  # attempts leased and not started
 _MOST_RECORDS = 1024  # records under way
 _LONGEST_REST = 300.0  # seconds; another process on the same spool may have died without telling
 _STORAGE_REST = 5.0  # seconds before a queue that failed is asked again
-_FAULT = Reply(451, "4.3.0", "local error in processing")
+_LATE = 3600.0  # seconds that mail for a site that is left alone stays untouched in the queue
+_LATE_REST = 1.0  # seconds between two batches of such mail
+_USUAL = Schedule()
 
 
 class Worker:
     """Moves a queue's mail on.  One event loop, one queue; several workers may share a spool under different names.
 
     ``owner`` is this worker's name on its leases; ``lease`` their length and ``longest`` the longest attempt, in
-    seconds.  ``concurrency`` bounds attempts in all, ``per_destination`` those on one route.  ``log`` is told of
-    each recipient's outcome (``delivered``, ``deferred``, ``ambiguous``, ``failed``, ``held``), of reports (``report``)
-    and of faults (``fault``).  ``bouncer`` writes the reports; without one, what failed is held.
+    seconds.  ``schedule`` says when to try again, for all or, as a function, for each recipient.  ``concurrency``
+    bounds attempts in all, ``per_destination`` those at one site (``sites``).  ``log`` is told of each recipient's
+    outcome (``delivered``, ``deferred``, ``ambiguous``, ``failed``, ``held``), of reports (``report``) and of faults
+    (``fault``).  ``bouncer`` writes the reports; without one, what failed is held.
     """
 
     def __init__(
@@ -58,7 +63,7 @@ class Worker:
         clock: Clock,
         random: Random,
         owner: str,
-        schedule: Schedule | None = None,
+        schedule: Schedule | ScheduleFor | None = None,
         bouncer: Bouncer | None = None,
         log: Log | None = None,
         concurrency: int = 50,
@@ -67,14 +72,25 @@ class Worker:
         longest: float = 7_200.0,
     ) -> None:
         self.owner = owner
-        self.router = router
         self._queue = queue
         self._clock = clock
-        self._lanes = Lanes(concurrency, per_destination)
+        self._lanes = Lanes(concurrency, per_destination, clock=clock, random=random, opened=self.wake)
         self._lease = lease
-        self._longest = longest
+        schedule_for = (lambda message, waiting: schedule or _USUAL) if not callable(schedule) else schedule
         self._recorder = Recorder(
-            queue, clock, schedule or Schedule(), random, log, bouncer, self._moved, self._falls_due, self.wake
+            queue, clock, schedule_for, random, log, bouncer, self._moved, self._falls_due, self.wake
+        )
+        self._leases = Leases(queue, clock, self._lanes, self._recorder, length=lease, longest=longest)
+        self._dispatcher = Dispatcher(
+            queue,
+            router,
+            clock,
+            self._lanes,
+            self._leases,
+            self._recorder,
+            longest=longest,
+            look=self._look_again,
+            ended=self._ended,
         )
         self._look = False  # something may be due in the queue that nobody has
         self._left_out: frozenset[str] = frozenset()
@@ -82,12 +98,21 @@ class Worker:
         self._stopping = False
         self._next: float | None = None  # when something becomes due, as far as is known
         self._timer: Timer | None = None
-        self._renewal: Timer | None = None
+        self._late_at = 0.0  # when mail for sites that are left alone is looked at
         self._main: asyncio.Task[None] | None = None
         self._idlers: list[asyncio.Future[None]] = []
         self._awake = asyncio.Event()
 
     # -- what others call
+
+    @property
+    def router(self) -> Router:
+        """Who is asked for the way at each attempt; another one may be set at any time."""
+        return self._dispatcher.router
+
+    @router.setter
+    def router(self, router: Router) -> None:
+        self._dispatcher.router = router
 
     async def start(self) -> None:
         """Begin; mail that is already due is taken at once."""
@@ -117,7 +142,7 @@ class Worker:
             self._awake.set()
             return
         try:
-            self._take(stored.work)
+            self._dispatcher.take(stored.work)
         except Exception as error:  # the lease runs out, and the mail is looked for again
             self._recorder.fault(f"taking {stored.message.id} failed", error)
 
@@ -128,31 +153,39 @@ class Worker:
             self._idlers.append(idler)
             await idler
 
+    def reopen(self, destinations: Collection[str] = ()) -> None:
+        """An operator wants it tried now: no site of these destinations (of any, if none is named) is left alone."""
+        self._lanes.forgive(destinations)
+        self.wake()
+
+    def sites(self) -> dict[str, Standing]:
+        """How the sites stand that were met lately, by name, for people."""
+        return self._lanes.standing()
+
     async def stop(self, timeout: float = 30.0) -> None:
         """Take nothing more, let attempts finish for ``timeout`` seconds, then end them and give their leases back.
 
         An attempt ended this way is made again later; if the other side had taken the message already, that is a
         second copy.
         """
-        self._stopping = True
+        self._stopping = self._dispatcher.stopping = True
         self._awake.set()
         if self._timer is not None:
             self._timer.cancel()
-        self._give_back(self._lanes.dissolve())
+        self._leases.give_back(self._lanes.dissolve())
         await self._wait_for_all(timeout)
         unfinished = list(self._lanes.active)
         tasks = [attempt.task for attempt in unfinished if attempt.task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._give_back(unfinished)
+        self._leases.give_back(unfinished)
         await self._wait_for_all(_STORAGE_REST)
         errands = [future for future in {*self._recorder.under_way, self._main} if isinstance(future, asyncio.Task)]
         for errand in errands:
             errand.cancel()
         await asyncio.gather(*errands, return_exceptions=True)
-        if self._renewal is not None:
-            self._renewal.cancel()
+        self._leases.end()
         self._moved()
 
     # -- getting work
@@ -160,7 +193,9 @@ class Worker:
     async def _run(self) -> None:
         while not self._stopping:
             self._awake.clear()
-            if self._look and self._lanes.has_room and not self._is_full():
+            if self._lanes.any_alone and self._clock.time() >= self._late_at and not self._is_full():
+                await self._fetch_late()
+            elif self._look and self._lanes.has_room and not self._is_full():
                 await self._fetch()
             else:
                 self._resting = True
@@ -181,13 +216,30 @@ class Worker:
             works = await self._queue.lease(self.owner, now, now + self._lease, limit=_BATCH, skip=skip)
             if works:
                 self._look = True
-                self._take(works)
+                self._dispatcher.take(works)
             else:
                 due = await self._queue.next_due(now, skip=skip)
                 self._next = None if due is None else max(due, now + 1.0)
         except Exception as error:
             self._recorder.fault("the queue could not be asked for work", error)
             self._next = now + _STORAGE_REST
+
+    async def _fetch_late(self) -> None:
+        """Look after mail for sites that are left alone: a batch of what has stayed untouched for long is moved on
+        (see ``_turned_away``), the oldest first, so that it is warned about and given up in time."""
+        now = self._clock.time()
+        skip = self._lanes.crowded()
+        self._late_at = now + _LATE_REST
+        try:
+            works = await self._queue.lease(self.owner, now - _LATE, now + self._lease, limit=_BATCH, skip=skip)
+            if works:
+                self._dispatcher.take(works, late=True)
+            else:
+                due = await self._queue.next_due(now, skip=skip)
+                self._late_at = max(self._late_at, (now if due is None else due) + _LATE)
+        except Exception as error:
+            self._recorder.fault("the queue could not be asked for late work", error)
+            self._late_at = now + _STORAGE_REST
 
     def _arm(self) -> None:
         """Set the timer for the next moment something may be due."""
@@ -196,142 +248,9 @@ class Worker:
         rest = _LONGEST_REST
         if self._next is not None:
             rest = min(rest, max(0.0, self._next - self._clock.time()))
+        if self._lanes.any_alone:
+            rest = min(rest, max(0.0, self._late_at - self._clock.time()))
         self._timer = self._clock.call_later(rest, self.wake)
-
-    def _take(self, works: Sequence[Work]) -> None:
-        """Sort leased work into attempts, and begin them."""
-        attempts: dict[tuple[str, int, str], Attempt] = {}
-        for work in works:
-            if self._stopping:
-                self._recorder.errand(self._released(work))
-                continue
-            try:
-                ways, stranded = split(work, self.router)
-            except Exception as error:
-                self._recorder.fault(f"finding a route for {work.destination} failed", error)
-                recipients = [waiting.recipient for waiting in work.recipients]
-                outcomes = all_of(recipients, Result.DEFERRED, "a local error: no route could be worked out", _FAULT)
-                ways, stranded = [], list(zip(work.recipients, outcomes, strict=True))
-            if stranded:
-                self._recorder.record(work, stranded)
-            for route, part in ways:
-                key = (work.message.id, id(route.deliverer), route.target)
-                if key in attempts:
-                    attempts[key].add(part)
-                else:
-                    attempts[key] = Attempt(route, part)
-        for attempt in attempts.values():
-            self._begin(attempt)
-
-    # -- attempting
-
-    def _begin(self, attempt: Attempt) -> None:
-        """Do it at once if the deliverer can; else start it, or let it stand in line."""
-        deliver_now = getattr(attempt.route.deliverer, "deliver_now", None)
-        if deliver_now is not None:
-            try:
-                outcomes = deliver_now(self._job(attempt), attempt.route.target)
-                if outcomes is not None:
-                    outcomes = _checked(attempt, outcomes)
-            except Exception as error:
-                outcomes = self._broken(attempt, error)
-            if outcomes is not None:
-                for part, ends in _parted(attempt, outcomes):
-                    self._recorder.record(part, ends)
-                return
-        if self._lanes.enter(attempt):
-            self._start(attempt)
-        if self._renewal is None and not self._stopping:
-            self._renewal = self._clock.call_later(self._lease / 3, self._renew_soon)
-
-    def _start(self, attempt: Attempt) -> None:
-        attempt.task = asyncio.get_running_loop().create_task(self._attempt(attempt))
-
-    async def _attempt(self, attempt: Attempt) -> None:
-        try:
-            if attempt.until <= self._clock.time():  # it stood in line for too long; somebody else may have it now
-                self._look = True
-                return
-            outcomes = await self._outcomes(attempt)
-            for part, ends in _parted(attempt, outcomes):
-                self._recorder.record(part, ends)
-        finally:
-            for upcoming in self._lanes.leave(attempt):
-                self._start(upcoming)
-            if not self._left_out <= self._lanes.skip:  # what the last lease had to leave out is wanted again
-                self._look = True
-            self._moved()
-
-    async def _outcomes(self, attempt: Attempt) -> Sequence[Outcome]:
-        """Deliver, and have one outcome for each recipient whatever happens."""
-        timer = self._clock.call_later(self._longest, partial(_expire, attempt))
-        try:
-            deliverer, target, _ = attempt.route
-            return _checked(attempt, await deliverer.deliver(self._job(attempt), target))
-        except asyncio.CancelledError:
-            if not attempt.expired or self._stopping or attempt.task is None:
-                raise
-            attempt.task.uncancel()
-            recipients = [waiting.recipient for waiting in attempt.waiting]
-            return all_of(recipients, Result.AMBIGUOUS, f"ended, as it took longer than {self._longest:.0f} seconds")
-        except Exception as error:
-            return self._broken(attempt, error)
-        finally:
-            timer.cancel()
-
-    def _job(self, attempt: Attempt) -> Job:
-        message = attempt.parts[0].message
-        recipients = tuple(waiting.recipient for waiting in attempt.waiting)
-        return Job(message, recipients, self._queue.content(message))
-
-    def _broken(self, attempt: Attempt, error: Exception) -> Sequence[Outcome]:
-        """Outcomes for a fault of ours: later, unless the content itself is gone, which no time mends."""
-        message = attempt.parts[0].message
-        where = attempt.route.target or attempt.parts[0].destination
-        self._recorder.fault(f"delivering {message.id} to {where} failed", error)
-        recipients = [waiting.recipient for waiting in attempt.waiting]
-        if isinstance(error, StorageCorrupt):
-            return all_of(recipients, Result.FAILED, "the message's content is damaged or gone; look at the spool")
-        return all_of(recipients, Result.DEFERRED, "a local error ended the attempt; the log has it", _FAULT)
-
-    # -- leases
-
-    def _renew_soon(self) -> None:
-        """Renew what is under way or in line and would run out within two thirds of a lease."""
-        self._renewal = None
-        attempts = [*self._lanes.active, *self._lanes.in_lines()]
-        if not attempts:
-            return
-        self._renewal = self._clock.call_later(self._lease / 3, self._renew_soon)
-        now = self._clock.time()
-        old = [attempt for attempt in attempts if now < attempt.until < now + self._lease * 2 / 3]
-        if old:
-            self._recorder.errand(self._renew(old, now + self._lease))
-
-    async def _renew(self, attempts: Sequence[Attempt], until: float) -> None:
-        before = [attempt.parts for attempt in attempts]
-        for attempt in attempts:  # before the queue has done it: a record made now comes behind it
-            attempt.parts = [part._replace(until=until) for part in attempt.parts]
-        try:
-            await self._queue.renew([part for parts in before for part in parts], until)
-        except Exception as error:
-            self._recorder.fault("leases could not be renewed", error)
-            for attempt, parts in zip(attempts, before, strict=True):
-                attempt.parts = parts
-        else:
-            for attempt in attempts:
-                attempt.until = until
-
-    def _give_back(self, attempts: Iterable[Attempt]) -> None:
-        for attempt in attempts:
-            for part in attempt.parts:
-                self._recorder.errand(self._released(part))
-
-    async def _released(self, work: Work) -> None:
-        try:
-            await self._queue.release(work)
-        except Exception as error:  # then it runs out by itself
-            self._recorder.fault("a lease could not be given back", error)
 
     # -- moving
 
@@ -341,6 +260,15 @@ class Worker:
             self._next = due
             if self._resting:
                 self._arm()
+
+    def _look_again(self) -> None:
+        self._look = True
+
+    def _ended(self) -> None:
+        """An attempt is over."""
+        if not self._left_out <= self._lanes.skip:  # what the last lease had to leave out is wanted again
+            self._look = True
+        self._moved()
 
     def _moved(self) -> None:
         """Something ended: there may be room for what waits in the queue, or nothing left at all."""
@@ -374,23 +302,3 @@ class Worker:
                 await asyncio.wait({*pending, end}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             end.cancel()
-
-
-def _checked(attempt: Attempt, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
-    """The deliverer's answer, held to its contract."""
-    wanted = len(attempt.waiting)
-    if len(outcomes) != wanted:
-        raise LocalError(f"the deliverer gave {len(outcomes)} outcomes for {wanted} recipients")
-    return outcomes
-
-
-def _parted(attempt: Attempt, outcomes: Sequence[Outcome]) -> list[tuple[Work, list[tuple[Waiting, Outcome]]]]:
-    """The outcomes with the leases they belong to."""
-    rest = iter(outcomes)
-    return [(part, [(waiting, next(rest)) for waiting in part.recipients]) for part in attempt.parts]
-
-
-def _expire(attempt: Attempt) -> None:
-    if attempt.task is not None:
-        attempt.expired = True
-        attempt.task.cancel()

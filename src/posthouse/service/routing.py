@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from posthouse.relay import Deliverer, NoRoute, Route, Rule, Table, expand_path
+from posthouse.service.forms import Wrong
 from posthouse.service.model import Config, Domain
-from posthouse.service.names import without_tag
+from posthouse.service.names import VIA, without_tag
 from posthouse.words import Address, LocalError, Outcome, Recipient, Reply, Result
 
 __all__ = ["Deliverers", "HouseRouter"]
@@ -56,15 +57,18 @@ class HouseRouter:
             )
             for each in config.route
         ]
-        self._table = Table(rules, mx, home=config.postmaster.domain)
+        ways = {"mx": deliverers.smtp, "smtp": deliverers.smtp, "lmtp": deliverers.lmtp}
+        self._table = Table(rules, mx, home=config.postmaster.domain, ways=ways)
 
     def destination(self, address: Address) -> str:
         """See ``Router.destination``."""
         return self._table.destination(address)
 
-    def route(self, recipient: Recipient) -> Route | NoRoute:
-        """See ``Router.route``."""
+    def route(self, recipient: Recipient, override: str = "") -> Route | NoRoute:
+        """See ``Router.route``; ``override`` is written as the ``via`` of a ``[[route]]``."""
         domain = self._table.destination(recipient.address)
+        if override:
+            return self._overridden(recipient, domain, override)
         ours = self._ours.get(domain, self._everything)
         if ours is None:
             return self._table.route(recipient)
@@ -84,3 +88,13 @@ class HouseRouter:
         if kind == "discard":
             return Route(self._deliverers.discard, domain, reason)
         return Route(self._elsewhere[kind], target, reason)
+
+    def _overridden(self, recipient: Recipient, domain: str, override: str) -> Route | NoRoute:
+        try:
+            kind, target = VIA.read(override)
+        except Wrong as wrong:
+            reason = f'an operator sent it to "{override}", which is no way to send; {wrong.remedy}'
+            reply = Reply(451, "4.3.5", "the route of this mail is not usable")
+            return NoRoute(Outcome(recipient, Result.DEFERRED, reply, reason))
+        deliverer = self._deliverers.lmtp if kind == "lmtp" else self._deliverers.smtp
+        return Route(deliverer, target or domain, f"an operator sent it to {override}")

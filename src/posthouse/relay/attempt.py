@@ -1,0 +1,90 @@
+"""One message to one site: leased work on its way through the lanes.
+
+Recipients of one message that go to the same site are one attempt, also where their domains differ.  What it shares
+with other attempts is its *key*: the deliverer and the site, or, as long as that is not known, the target.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from posthouse.relay.job import Deliverer, Route
+from posthouse.relay.notes import Notes
+from posthouse.spool.queue import Waiting, Work
+
+if TYPE_CHECKING:
+    from posthouse.relay.lanes import Lane
+
+__all__ = ["Attempt", "Key", "UNKNOWN"]
+
+Key = tuple[Deliverer, str]
+
+#: Stands behind a target whose site is not known.
+UNKNOWN: Final = " (not looked up yet)"
+
+
+class Attempt:
+    """One message to one site: parts of leased work with their targets, and the task that is at it.
+
+    The parts run out at ``until``; ``began`` is the stopwatch's.
+    """
+
+    __slots__ = (
+        "began",
+        "doubtful",
+        "expired",
+        "key",
+        "lane",
+        "local",
+        "notes",
+        "parts",
+        "route",
+        "targets",
+        "task",
+        "until",
+    )
+
+    def __init__(self, route: Route, part: Work, key: Key, *, local: bool = False) -> None:
+        self.route = route
+        self.key = key
+        self.local = local
+        self.parts = [part]
+        self.targets = [route.target]
+        self.until = part.until
+        self.lane: Lane | None = None
+        self.notes: Notes | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.began = 0.0
+        self.doubtful = False  # counts with those in doubt
+        self.expired = False  # took longer than any attempt may
+
+    def add(self, part: Work, target: str) -> None:
+        """More recipients of the same message for the same site."""
+        self.parts.append(part)
+        self.targets.append(target)
+        self.until = min(self.until, part.until)
+
+    def part(self, sites: dict[str, str]) -> list[Attempt]:
+        """Keep what goes where the first target goes, by ``sites`` of targets; the rest, an attempt for each site."""
+        mine = sites[self.targets[0]]
+        deliverer = self.route.deliverer
+        kept: list[tuple[Work, str]] = []
+        strays: dict[str, Attempt] = {}
+        for part, target in zip(self.parts, self.targets, strict=True):
+            site = sites[target]
+            if site == mine:
+                kept.append((part, target))
+            elif site in strays:
+                strays[site].add(part, target)
+            else:
+                route = self.route._replace(target=target)
+                strays[site] = Attempt(route, part, (deliverer, site or f"{target}{UNKNOWN}"))
+        self.parts = [part for part, _ in kept]
+        self.targets = [target for _, target in kept]
+        return list(strays.values())
+
+    @property
+    def waiting(self) -> list[Waiting]:
+        """The recipients, in the order of the job's."""
+        return [waiting for part in self.parts for waiting in part.recipients]

@@ -1,0 +1,242 @@
+"""Leased work on its way: sorted into attempts, led through the lanes to the deliverers, recorded.
+
+Recipients of a message that go to one site are one attempt, one task; ``lanes`` says who may start.  Which way they go
+is asked of the router now, and where that leads is found out now: nothing of it is stored with the mail.  A deliverer
+that is done at once needs no task.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from posthouse.net import Clock
+from posthouse.relay.attempt import Attempt, Key
+from posthouse.relay.job import Job, Route, Router
+from posthouse.relay.lanes import Entry, Lanes
+from posthouse.relay.leases import Leases
+from posthouse.relay.notes import Notes
+from posthouse.relay.recorder import Recorder
+from posthouse.relay.settle import all_of, split
+from posthouse.relay.sites import Sign, asked_of
+from posthouse.spool.queue import Queue, Work
+from posthouse.spool.story import Trail
+from posthouse.words import LocalError, Outcome, Reply, Result, StorageCorrupt
+
+__all__ = ["Dispatcher"]
+
+_LEFT_ALONE: Final = Reply(451, "4.4.1", "the site is left alone for a while")
+_FAULT: Final = Reply(451, "4.3.0", "local error in processing")
+
+
+class Dispatcher:
+    """Makes attempts for one worker.
+
+    ``longest`` is how long an attempt may take, in seconds, for the sentence that says so.  ``look`` is called when
+    something may be due in the queue that nobody has, ``ended`` after each attempt.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        router: Router,
+        clock: Clock,
+        lanes: Lanes,
+        leases: Leases,
+        recorder: Recorder,
+        *,
+        longest: float,
+        look: Callable[[], None],
+        ended: Callable[[], None],
+    ) -> None:
+        self.router = router
+        #: Take nothing more.
+        self.stopping = False
+        self._queue = queue
+        self._clock = clock
+        self._lanes = lanes
+        self._leases = leases
+        self._recorder = recorder
+        self._longest = longest
+        self._look = look
+        self._ended = ended
+
+    def take(self, works: Sequence[Work], *, late: bool = False) -> None:
+        """Sort leased work into attempts, and begin them."""
+        attempts: dict[tuple[str, Key], Attempt] = {}
+        for work in works:
+            if self.stopping:
+                self._leases.release(work)
+                continue
+            for route, part in self._split(work):
+                key = self._lanes.key(route)
+                attempt = attempts.get((work.message.id, key))
+                if attempt is None:
+                    local = getattr(route.deliverer, "local", False)
+                    attempts[work.message.id, key] = Attempt(route, part, key, local=local)
+                else:
+                    attempt.add(part, route.target)
+        for attempt in attempts.values():
+            self._begin(attempt, late)
+
+    def _split(self, work: Work) -> list[tuple[Route, Work]]:
+        """The ways its recipients go; those without a way are recorded at once."""
+        try:
+            ways, stranded = split(work, self.router)
+        except Exception as error:
+            self._recorder.fault(f"finding a route for {work.destination} failed", error)
+            recipients = [waiting.recipient for waiting in work.recipients]
+            outcomes = all_of(recipients, Result.DEFERRED, "a local error: no route could be worked out", _FAULT)
+            ways, stranded = [], list(zip(work.recipients, outcomes, strict=True))
+        if stranded:
+            self._recorder.record(work, stranded)
+        return ways
+
+    def _begin(self, attempt: Attempt, late: bool = False) -> None:
+        """Do it at once if the deliverer can; else start it, let it stand in line, or let it go."""
+        deliver_now = getattr(attempt.route.deliverer, "deliver_now", None)
+        if deliver_now is not None:
+            try:
+                outcomes = deliver_now(self._job(attempt), attempt.route.target)
+                if outcomes is not None:
+                    outcomes = _checked(attempt, outcomes)
+            except Exception as error:
+                outcomes = self._broken(attempt, error)
+            if outcomes is not None:
+                self._record(attempt, outcomes)
+                return
+        entry = self._lanes.enter(attempt)
+        if entry is Entry.STARTS:
+            self._start(attempt)
+        elif entry is Entry.TURNED_AWAY:
+            self._turned_away(attempt, late)
+        self._leases.watch()
+
+    def _turned_away(self, attempt: Attempt, late: bool) -> None:
+        """Its site is left alone, or has a long line already: it waits in the queue, where it costs nothing.  Once it
+        has waited there for long its time is moved on, as though it had been tried, so that it ends some day."""
+        lane = attempt.lane
+        if not late or lane is None or not lane.alone or lane.site is None:
+            self._leases.give_back([attempt])
+            return
+        reason = f"not attempted: {attempt.key[1]} is left alone for a while, as {lane.site.why}"
+        recipients = [waiting.recipient for waiting in attempt.waiting]
+        outcomes = all_of(recipients, Result.DEFERRED, reason, _LEFT_ALONE)
+        self._record(attempt, outcomes)
+
+    def _start(self, attempt: Attempt) -> None:
+        attempt.task = asyncio.get_running_loop().create_task(self._attempt(attempt))
+
+    async def _attempt(self, attempt: Attempt) -> None:
+        seated = True
+        try:
+            if attempt.until <= self._clock.time():  # it stood in line for too long; somebody else may have it now
+                self._look()
+                return
+            seated = await self._placed(attempt)
+            if not seated:
+                return
+            outcomes = await self._outcomes(attempt)
+            self._record(attempt, outcomes)
+            if attempt.notes is not None and attempt.notes.sign is not Sign.NOTHING:
+                asked = None if attempt.notes.sign is Sign.WELL else asked_of(outcomes)
+                self._leases.give_back(self._lanes.hear(attempt, attempt.notes.sign, asked))
+        finally:
+            if seated:
+                for upcoming in self._lanes.leave(attempt):
+                    self._start(upcoming)
+            self._ended()
+
+    async def _placed(self, attempt: Attempt) -> bool:
+        """Find out which site it goes to, and go there; False if it has no slot there now.
+
+        Recipients of other targets, taken along because their site was the same, are parted if it is no more.
+        """
+        deliverer = attempt.route.deliverer
+        site_now = getattr(deliverer, "site_now", None)
+        if site_now is None:
+            return True
+        attempt.notes = notes = Notes(self._clock)
+        if len(attempt.targets) == 1 and site_now(attempt.targets[0]) == attempt.key[1]:
+            return True
+        sites: dict[str, str] = {}
+        for target in attempt.targets:
+            if target not in sites:
+                sites[target] = await self._located(attempt, target)
+        notes.resolved()
+        site = sites[attempt.targets[0]]
+        if len(set(sites.values())) > 1:
+            for stray in attempt.part(sites):
+                if self.stopping:
+                    self._leases.give_back([stray])
+                else:
+                    self._begin(stray)
+        if not site:
+            return True
+        entry, started, away = self._lanes.arrive(attempt, site)
+        for other in started:
+            self._start(other)
+        self._leases.give_back(away)
+        if entry is Entry.TURNED_AWAY:
+            self._leases.give_back([attempt])
+        return entry is Entry.STARTS
+
+    async def _located(self, attempt: Attempt, target: str) -> str:
+        deliverer = attempt.route.deliverer
+        site: str | None = deliverer.site_now(target)  # type: ignore[attr-defined]
+        if site is not None:
+            return site
+        try:
+            return await deliverer.locate(target)  # type: ignore[attr-defined,no-any-return]
+        except Exception as error:
+            self._recorder.fault(f"looking for the way to {target} failed", error)
+            return ""
+
+    async def _outcomes(self, attempt: Attempt) -> Sequence[Outcome]:
+        """Deliver, and have one outcome for each recipient whatever happens."""
+        try:
+            deliverer, target, _ = attempt.route
+            return _checked(attempt, await deliverer.deliver(self._job(attempt), target))
+        except asyncio.CancelledError:
+            if not attempt.expired or self.stopping or attempt.task is None:
+                raise
+            attempt.task.uncancel()
+            recipients = [waiting.recipient for waiting in attempt.waiting]
+            if attempt.notes is not None:
+                attempt.notes.sign = Sign.BUSY
+            return all_of(recipients, Result.AMBIGUOUS, f"ended, as it took longer than {self._longest:.0f} seconds")
+        except Exception as error:
+            return self._broken(attempt, error)
+
+    def _job(self, attempt: Attempt) -> Job:
+        message = attempt.parts[0].message
+        recipients = tuple([waiting.recipient for waiting in attempt.waiting])
+        return Job(message, recipients, self._queue.content(message), attempt.notes)
+
+    def _broken(self, attempt: Attempt, error: Exception) -> Sequence[Outcome]:
+        """Outcomes for a fault of ours: later, unless the content itself is gone, which no time mends."""
+        message = attempt.parts[0].message
+        where = attempt.route.target or attempt.parts[0].destination
+        self._recorder.fault(f"delivering {message.id} to {where} failed", error)
+        recipients = [waiting.recipient for waiting in attempt.waiting]
+        if isinstance(error, StorageCorrupt):
+            return all_of(recipients, Result.FAILED, "the message's content is damaged or gone; look at the spool")
+        return all_of(recipients, Result.DEFERRED, "a local error ended the attempt; the log has it", _FAULT)
+
+    def _record(self, attempt: Attempt, outcomes: Sequence[Outcome]) -> None:
+        """Record the outcomes with the leases they belong to."""
+        notes = attempt.notes
+        rest = iter(outcomes)
+        for part, target in zip(attempt.parts, attempt.targets, strict=True):
+            rule = attempt.route.reason
+            trail = Trail(0.0, "", target, rule) if notes is None else notes.trail(target, rule)
+            self._recorder.record(part, [(waiting, next(rest)) for waiting in part.recipients], trail)
+
+
+def _checked(attempt: Attempt, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    """The deliverer's answer, held to its contract."""
+    wanted = len(attempt.waiting)
+    if len(outcomes) != wanted:
+        raise LocalError(f"the deliverer gave {len(outcomes)} outcomes for {wanted} recipients")
+    return outcomes

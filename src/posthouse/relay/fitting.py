@@ -1,0 +1,143 @@
+"""Fitting a message to its receiver: what it can carry, and how many recipients at a time.
+
+Content is only looked at when the receiver lacks something that the envelope may stand for; with 8BITMIME and
+SMTPUTF8 it goes out unread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from posthouse.client import Session
+from posthouse.message.mime import Needs, Unconvertible, downgrade, needs
+from posthouse.protocol import Capabilities
+from posthouse.relay.job import Job
+from posthouse.relay.settle import all_of
+from posthouse.words import Body, Bytes, Content, Envelope, OriginalRecipient, Outcome, Recipient, Reply, Result
+
+__all__ = ["batches", "give"]
+
+_SHORT = 65_536  # octets that are converted on the loop; more go to a thread
+_LONGEST_NAMED = 100  # characters; encoded, ORCPT has room for 500 (RFC 3461 §4.2)
+_NEEDS_UTF8 = Reply(553, "5.6.7", "Address needs SMTPUTF8, which the receiver does not offer")
+
+
+def batches(recipients: Sequence[Recipient], limits: Mapping[str, int]) -> list[list[int]]:
+    """The places of recipients that may go in one transaction (LIMITS RCPTMAX, RCPTDOMAINMAX; RFC 9422 §4)."""
+    most = limits.get("RCPTMAX", 0) or len(recipients)
+    domains_most = limits.get("RCPTDOMAINMAX", 0)
+    if len(recipients) <= most and not domains_most:
+        return [list(range(len(recipients)))]
+    by_domain: dict[str, list[int]] = {}
+    for place, recipient in enumerate(recipients):
+        by_domain.setdefault(recipient.address.domain.lower() if domains_most else "", []).append(place)
+    made: list[list[int]] = []
+    domains = 0
+    for places in by_domain.values():
+        domains += 1
+        if not made or (domains_most and domains > domains_most):
+            made.append([])
+            domains = 1
+        for place in places:
+            if len(made[-1]) >= most:
+                made.append([])
+                domains = 1
+            made[-1].append(place)
+    return made
+
+
+async def give(session: Session, job: Job) -> Sequence[Outcome]:
+    """One transaction, with the message as this host can take it."""
+    envelope, content = job.envelope, job.content
+    capabilities = session.capabilities
+    if _fits(capabilities, envelope):
+        return await _deliver(session, envelope, content)
+    asks = needs(content.chunks())
+    refused: dict[int, Outcome] = {}
+    if not capabilities.has("SMTPUTF8"):
+        envelope, refused = _without_utf8(envelope, asks, session.peer)
+    fitted = await _converted(envelope, content, asks, capabilities)
+    if isinstance(fitted, Unconvertible):
+        reply = Reply(554, fitted.status, fitted.reason)
+        reason = f"not sent to {session.peer}, which cannot take it as it is: {fitted.reason}"
+        return all_of(job.recipients, Result.FAILED, reason, reply, session.peer)
+    envelope, content = fitted
+    given = iter(await _deliver(session, envelope, content) if envelope.recipients else ())
+    return [refused[i] if i in refused else next(given) for i in range(len(job.recipients))]
+
+
+async def _deliver(session: Session, envelope: Envelope, content: Content) -> Sequence[Outcome]:
+    """``session.deliver``, with ORCPT for those whose sender waits for a report and did not name them himself (RFC 3461
+    §5.2.1 (d)): he will know them by it wherever they are sent on to."""
+    people = envelope.recipients
+    if not any(one.notify and one.orcpt is None for one in people) or not session.capabilities.has("DSN"):
+        return await session.deliver(envelope, content)
+    outcomes = await session.deliver(envelope._replace(recipients=tuple(map(_named, people))), content)
+    return [outcome._replace(recipient=one) for one, outcome in zip(people, outcomes, strict=True)]
+
+
+def _fits(capabilities: Capabilities, envelope: Envelope) -> bool:
+    """Can anything that this envelope announces be sent as it is?  Octets over 127 may also come unannounced."""
+    return (
+        capabilities.has("8BITMIME")
+        and (capabilities.has("SMTPUTF8") or not _mentions_utf8(envelope))
+        and (envelope.body is not Body.BINARYMIME or _takes_binary(capabilities))
+    )
+
+
+def _named(recipient: Recipient) -> Recipient:
+    address = str(recipient.address)
+    if not recipient.notify or recipient.orcpt is not None or len(address) > _LONGEST_NAMED:
+        return recipient
+    kind = "rfc822" if recipient.address.is_ascii else "utf-8"
+    return recipient._replace(orcpt=OriginalRecipient(kind, address))
+
+
+def _takes_binary(capabilities: Capabilities) -> bool:
+    return capabilities.has("BINARYMIME") and capabilities.has("CHUNKING")
+
+
+def _mentions_utf8(envelope: Envelope) -> bool:
+    return envelope.smtputf8 or any(not recipient.address.local.isascii() for recipient in envelope.recipients)
+
+
+def _without_utf8(envelope: Envelope, asks: Needs, peer: str) -> tuple[Envelope, dict[int, Outcome]]:
+    """The envelope for a host without SMTPUTF8, if the message can go there (RFC 6531 §3.2, §3.5): without the
+    parameter, and without the recipients whose own address needs it.
+
+    A domain in U-labels needs nothing; the session writes it in A-labels.
+    """
+    if asks.utf8_headers or not (envelope.sender is None or envelope.sender.local.isascii()):
+        return envelope, {}  # nobody can have it; the session says so for each
+    refused: dict[int, Outcome] = {}
+    kept: list[Recipient] = []
+    for i, recipient in enumerate(envelope.recipients):
+        if recipient.address.local.isascii():
+            kept.append(recipient)
+        else:
+            reason = f"{recipient.address} cannot be written without SMTPUTF8, which {peer} does not offer"
+            refused[i] = Outcome(recipient, Result.FAILED, _NEEDS_UTF8, reason, peer)
+    return envelope._replace(smtputf8=False, recipients=tuple(kept)), refused
+
+
+async def _converted(
+    envelope: Envelope, content: Content, asks: Needs, capabilities: Capabilities
+) -> tuple[Envelope, Content] | Unconvertible:
+    """The message in what the host can carry; as it is where that is enough."""
+    if envelope.smtputf8 and not capabilities.has("SMTPUTF8"):
+        return envelope, content  # it will be refused for that; no need to work on it
+    if asks.binary and not _takes_binary(capabilities):
+        body = Body.EIGHTBITMIME if capabilities.has("8BITMIME") else Body.SEVENBIT
+    elif asks.eightbit and not capabilities.has("8BITMIME"):
+        body = Body.SEVENBIT
+    else:  # what was announced may be more than there is
+        least = Body.EIGHTBITMIME if asks.eightbit else Body.SEVENBIT
+        return envelope._replace(body=envelope.body if asks.binary else least), content
+    to_7bit = body is Body.SEVENBIT
+    if content.size <= _SHORT:
+        fitted = downgrade(content, to_7bit=to_7bit)
+    else:  # reading stays on the loop, which the content may belong to
+        data = b"".join(content.chunks())
+        fitted = await asyncio.to_thread(downgrade, data, to_7bit=to_7bit)
+    return fitted if isinstance(fitted, Unconvertible) else (envelope._replace(body=body), Bytes(fitted))

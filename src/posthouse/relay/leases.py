@@ -1,0 +1,94 @@
+"""The leases of a worker's attempts: kept while they take long, given back when nothing comes of them.
+
+Leases are short, so that a dead worker's mail is soon another's.  Every third of a lease those are renewed that would
+run out within the other two; the same tick finds attempts that take longer than any may, so that no attempt needs a
+timer of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from posthouse.net import Clock, Timer
+from posthouse.relay.attempt import Attempt
+from posthouse.relay.lanes import Lanes
+from posthouse.relay.recorder import Recorder
+from posthouse.spool.queue import Queue, Work
+
+__all__ = ["Leases"]
+
+
+class Leases:
+    """``length`` of a lease and ``longest`` attempt in seconds."""
+
+    def __init__(
+        self, queue: Queue, clock: Clock, lanes: Lanes, recorder: Recorder, *, length: float, longest: float
+    ) -> None:
+        self._queue = queue
+        self._clock = clock
+        self._lanes = lanes
+        self._recorder = recorder
+        self._length = length
+        self._longest = longest
+        self._tick: Timer | None = None
+        self._ended = False
+
+    def watch(self) -> None:
+        """There are attempts now."""
+        if self._tick is None and not self._ended:
+            self._tick = self._clock.call_later(self._length / 3, self._look)
+
+    def end(self) -> None:
+        """Watch no more."""
+        self._ended = True
+        if self._tick is not None:
+            self._tick.cancel()
+            self._tick = None
+
+    def give_back(self, attempts: Iterable[Attempt]) -> None:
+        """Nothing comes of them now."""
+        for attempt in attempts:
+            for part in attempt.parts:
+                self.release(part)
+
+    def release(self, work: Work) -> None:
+        """Give one lease back."""
+        self._recorder.errand(self._released(work))
+
+    async def _released(self, work: Work) -> None:
+        try:
+            await self._queue.release(work)
+        except Exception as error:  # then it runs out by itself
+            self._recorder.fault("a lease could not be given back", error)
+
+    def _look(self) -> None:
+        """Renew what is under way or in line and would run out within two thirds of a lease; end what is too long."""
+        self._tick = None
+        attempts = [*self._lanes.active, *self._lanes.in_lines()]
+        if not attempts:
+            return
+        self.watch()
+        latest = self._clock.monotonic() - self._longest
+        for attempt in self._lanes.active:
+            if attempt.began <= latest and attempt.task is not None and not attempt.expired:
+                attempt.expired = True
+                attempt.task.cancel()
+        now = self._clock.time()
+        soon = now + self._length * 2 / 3
+        old = [attempt for attempt in attempts if now < attempt.until < soon and not attempt.expired]
+        if old:
+            self._recorder.errand(self._renew(old, now + self._length))
+
+    async def _renew(self, attempts: Sequence[Attempt], until: float) -> None:
+        before = [attempt.parts for attempt in attempts]
+        for attempt in attempts:  # before the queue has done it: a record made now comes behind it
+            attempt.parts = [part._replace(until=until) for part in attempt.parts]
+        try:
+            await self._queue.renew([part for parts in before for part in parts], until)
+        except Exception as error:
+            self._recorder.fault("leases could not be renewed", error)
+            for attempt, parts in zip(attempts, before, strict=True):
+                attempt.parts = parts
+        else:
+            for attempt in attempts:
+                attempt.until = until

@@ -1,0 +1,144 @@
+"""What an attempt leaves behind: where it went, the dialogues, how long each phase took.
+
+A deliverer fills in ``Notes`` while it works; the worker makes them for each attempt, and the story gets them.  That
+must cost next to nothing, so a line of the dialogue is one tuple in a list, stamped with the stopwatch; phases are
+worked out from the stamps at the end.  Content and credentials never come here: the engine's transcript leaves them
+out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from posthouse.net import Clock
+from posthouse.protocol import Transcript
+from posthouse.relay.sites import Sign
+from posthouse.spool.story import Contact, Trail
+
+__all__ = ["Notes", "Tape", "Talk"]
+
+_FIRST_LINES: Final = 80  # of a dialogue that are kept, and as many as these from its end
+_LAST_LINES: Final = 20
+_MOST_STEPS: Final = 4000  # written down while a dialogue goes on
+_MOST_TALKS: Final = 40
+_LONGEST_LINE: Final = 400
+_ENVELOPE: Final = frozenset(("MAIL", "RSET", "RCPT", "DATA"))
+
+_Step = tuple[float, str, str]  # when (stopwatch), who (S or R), what
+
+
+class Talk:
+    """One contact of an attempt, or the vain try of one; times are the stopwatch's."""
+
+    __slots__ = ("began", "connected", "ended", "mx", "peer", "reused", "steps", "tls")
+
+    def __init__(self, began: float, mx: str, reused: int = 0) -> None:
+        self.began = began
+        #: When the channel was open; 0.0 for a session that was kept, or if it never was.
+        self.connected = 0.0
+        self.mx = mx
+        self.peer = ""
+        self.tls = ""
+        self.ended = ""
+        self.reused = reused
+        self.steps: list[_Step] = []
+
+    def contact(self, resolving: float | None) -> Contact:
+        """As the story has it; ``resolving`` seconds were spent before it."""
+        timings = self._timings()
+        if resolving is not None:
+            timings.insert(0, ("resolve", resolving))
+        return Contact(self.peer, self.mx, self.tls, tuple(timings), self._lines(), self.ended, self.reused)
+
+    def _lines(self) -> tuple[str, ...]:
+        steps = self.steps
+        if len(steps) <= _FIRST_LINES + _LAST_LINES:
+            return tuple([f"{who}: {text[:_LONGEST_LINE]}" for _, who, text in steps])
+        first = [f"{who}: {text[:_LONGEST_LINE]}" for _, who, text in steps[:_FIRST_LINES]]
+        last = [f"{who}: {text[:_LONGEST_LINE]}" for _, who, text in steps[-_LAST_LINES:]]
+        return (*first, f"… {len(steps) - len(first) - len(last)} lines …", *last)
+
+    def _timings(self) -> list[tuple[str, float]]:
+        found: list[tuple[str, float]] = []
+        greeted = mailed = heard = sent = final = 0.0
+        for at, who, text in self.steps:
+            if who == "R":
+                if sent:
+                    final = at
+                elif mailed:
+                    heard = at
+                else:
+                    greeted = at
+            elif text[:4] in _ENVELOPE:
+                mailed = mailed or at
+            elif mailed and text != "QUIT":
+                sent = at
+        if self.connected:
+            found.append(("connect", round(self.connected - self.began, 6)))
+            if greeted:
+                found.append(("greet", round(greeted - self.connected, 6)))
+        if heard:
+            found.append(("envelope", round(heard - mailed, 6)))
+        if sent:
+            found.append(("content", round(sent - (heard or mailed), 6)))
+        if final:
+            found.append(("final", round(final - sent, 6)))
+        return found
+
+
+class Notes:
+    """Filled in by a deliverer while it works.
+
+    ``site`` is the next hop's identity; ``sign`` what the attempt tells of it.
+    """
+
+    __slots__ = ("_began", "_monotonic", "_resolving", "at", "sign", "site", "talks")
+
+    def __init__(self, clock: Clock) -> None:
+        self._monotonic = clock.monotonic
+        self._began = clock.monotonic()
+        self._resolving: float | None = None
+        self.at = clock.time()
+        self.site = ""
+        self.sign = Sign.NOTHING
+        self.talks: list[Talk] = []
+
+    def resolved(self) -> None:
+        """The addresses are known, or that there are none."""
+        if self._resolving is None:
+            self._resolving = self._monotonic() - self._began
+
+    def talk(self, mx: str, reused: int = 0) -> Talk:
+        """Begin a contact; ``reused`` counts the messages that its session took before."""
+        talk = Talk(self._monotonic(), mx, reused)
+        if len(self.talks) < _MOST_TALKS:
+            self.talks.append(talk)
+        return talk
+
+    def trail(self, target: str, rule: str) -> Trail:
+        """All of it, for the story."""
+        resolving = self._resolving
+        contacts = [talk.contact(None if number else resolving) for number, talk in enumerate(self.talks)]
+        if not contacts and resolving:
+            contacts = [Contact(timings=(("resolve", resolving),))]
+        return Trail(self.at, self.site, target, rule, tuple(contacts))
+
+
+class Tape:
+    """A session's transcript: writes into whichever talk the session is in now; ``also`` hears it too."""
+
+    __slots__ = ("_also", "_monotonic", "steps")
+
+    def __init__(self, monotonic: Callable[[], float], also: Transcript | None) -> None:
+        self._monotonic = monotonic
+        self._also = also
+        self.steps: list[_Step] = []
+
+    def __call__(self, who: str, line: str) -> None:
+        """A line of the dialogue."""
+        steps = self.steps
+        if len(steps) < _MOST_STEPS:
+            steps.append((self._monotonic(), who, line))
+        if self._also is not None:
+            self._also(who, line)
