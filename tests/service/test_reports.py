@@ -1,0 +1,197 @@
+"""Reports across whole houses on loopback: a refusal there becomes a letter here (RFC 3461, RFC 5321 §6.1)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from posthouse.message import DeliveryReport, read_report
+from posthouse.service import House, parse
+from posthouse.service.routing import HouseRouter
+from posthouse.testing import DictResolver
+
+from .test_house import Talk, quiet
+
+LETTER = (
+    b"From: langrui@sohu.com\r\nTo: renping@sina.com\r\nMessage-ID: <q1@sohu.com>\r\n"
+    b"Subject: =?gb2312?B?xOO6ww==?=\r\n\r\nhello\r\n"
+)
+
+
+SINA = """hostname = "mail.sina.com"
+    [[listener]]
+    bind = "127.0.0.1:0"
+    [[domain]]
+    name = "sina.com"
+    deliver = "mailbox"
+    mailboxes = ["renping"]
+"""
+
+
+class Post:
+    """Two post houses: sohu.com takes submissions and passes them on to sina.com, and each can write to the other."""
+
+    def __init__(self, directory: Path, *, zone: dict[str, dict[str, list[str]]] | None = None) -> None:
+        self._directory = directory
+        self._resolver = DictResolver(zone or {})
+        self.sohu: House
+        self.sina: House
+
+    async def open(self) -> None:
+        self.sina = self._house("sina", SINA)
+        await self.sina.start()
+        self.sohu = self._house(
+            "sohu",
+            f"""hostname = "mail.sohu.com"
+            [[listener]]
+            bind = "127.0.0.1:0"
+            [relay]
+            trusted_networks = ["127.0.0.0/8"]
+            [[domain]]
+            name = "sohu.com"
+            deliver = "mailbox"
+            mailboxes = ["langrui"]
+            [domain.aliases]
+            staff = ["langrui"]
+            [[route]]
+            to = "sina.com"
+            via = "smtp://{self.sina.endpoints["mx"]}"
+            """,
+        )
+        await self.sohu.start()
+
+    def way_back(self) -> None:
+        """Now that sohu.com's port is known, sina.com may write to it."""
+        route = f"""[[route]]
+            to = "sohu.com"
+            via = "smtp://{self.sohu.endpoints["mx"]}"
+        """
+        again = self._house("again", SINA + route)
+        self.sina.worker.router = HouseRouter(again.config, self.sina._deliverers)
+
+    def _house(self, name: str, text: str) -> House:
+        config = parse(f'data_dir = "{self._directory / name}"\n{text}')
+        return House(config, log=quiet, resolver=self._resolver)
+
+    async def close(self) -> None:
+        await self.sohu.drain(5)
+        await self.sina.drain(5)
+
+    async def send(self, sender: str, *recipients: str, options: str = "") -> None:
+        """Submit the letter to sohu.com; a recipient may have parameters behind a space."""
+        talk = await Talk.to(self.sohu)
+        await talk.reply()
+        await talk.say("EHLO client.example")
+        assert (await talk.say(f"MAIL FROM:<{sender}>{options}")).startswith("250")
+        for each in recipients:
+            address, _, asked = each.partition(" ")
+            assert (await talk.say(f"RCPT TO:<{address}> {asked}".rstrip())).startswith("250")
+        assert (await talk.say("DATA")).startswith("354")
+        talk.writer.write(LETTER + b".\r\n")
+        assert (await talk.reply()).startswith("250")
+        await talk.close()
+        await self.sohu.wait_idle()
+        await self.sina.wait_idle()
+        await self.sohu.wait_idle()
+
+    async def reports(self, mailbox: str = "langrui@sohu.com") -> list[DeliveryReport]:
+        """The reports in a mailbox of sohu.com, which holds nothing else."""
+        found = []
+        for letter in await self.sohu.queue.inbox(mailbox):
+            kept = await self.sohu.queue.kept(letter.number)
+            assert kept is not None
+            assert letter.sender == ""
+            assert b"".join(kept[1].chunks()).startswith(b"Return-Path: <>\r\n")
+            report = read_report(kept[1])
+            assert report is not None
+            found.append(report)
+        return found
+
+
+def tell(post: Post, story: Callable[[], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        async with asyncio.timeout(30):
+            await post.open()
+            await story()
+            assert await post.sohu.queue.count() == 0
+            await post.close()
+
+    asyncio.run(whole())
+
+
+def test_a_refused_recipient_comes_back_to_the_senders_mailbox(tmp_path: Path) -> None:
+    post = Post(tmp_path)
+
+    async def story() -> None:
+        await post.send("langrui@sohu.com", "nobody@sina.com", "renping@sina.com", options=" RET=FULL ENVID=QQ+2B1")
+        (report,) = await post.reports()
+        assert report.reporting_mta == "mail.sohu.com"
+        assert report.envelope_id == "QQ+1"
+        (one,) = report.recipients
+        assert (one.final.address, one.action, one.status) == ("nobody@sina.com", "failed", "5.1.1")
+        assert one.remote_mta == "[127.0.0.1]"
+        assert one.diagnostic.startswith("550 5.1.1 ")
+        assert "no mailbox of this name" in report.text
+        assert "未能送达" in report.text, "the letter's Subject is Chinese"
+        assert report.returned_kind == "message/rfc822"
+        assert report.returned.endswith(LETTER)
+        assert [letter.inbox for letter in await post.sina.queue.inbox()] == ["renping@sina.com"]
+
+    tell(post, story)
+
+
+def test_a_domain_that_does_not_exist_and_one_that_takes_no_mail(tmp_path: Path) -> None:
+    post = Post(tmp_path, zone={"nomail.test": {"MX": ["0 ."]}})
+
+    async def story() -> None:
+        await post.send("staff@sohu.com", "a@unknown.test", "b@nomail.test")
+        reports = await post.reports()
+        told = {one.final.address: (one.action, one.status, one.remote_mta) for r in reports for one in r.recipients}
+        assert told == {"a@unknown.test": ("failed", "5.1.2", ""), "b@nomail.test": ("failed", "5.1.10", "")}
+
+    tell(post, story)
+
+
+def test_success_travels_with_the_message_and_is_reported_from_the_end(tmp_path: Path) -> None:
+    """sohu.com passes the request on, so sina.com reports, by a letter that comes back over the wire."""
+    post = Post(tmp_path)
+
+    async def story() -> None:
+        post.way_back()
+        await post.send(
+            "langrui@sohu.com",
+            "renping@sina.com NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;RP@sina.com",
+            "renping@sina.com NOTIFY=NEVER",
+        )
+        (report,) = await post.reports()
+        assert report.reporting_mta == "mail.sina.com"
+        (one,) = report.recipients
+        assert (one.action, one.original and one.original.address) == ("delivered", "RP@sina.com")
+        assert report.returned_kind == "text/rfc822-headers"
+
+    tell(post, story)
+
+
+def test_a_sender_who_does_not_exist_here_is_told_to_the_postmaster(tmp_path: Path) -> None:
+    post = Post(tmp_path)
+
+    async def story() -> None:
+        await post.send("stranger@sohu.com", "nobody@sina.com")
+        assert [inbox.name for inbox in await post.sohu.queue.inboxes()] == ["postmaster@sohu.com"]
+        (notice,) = await post.reports("postmaster@sohu.com")
+        assert "<stranger@sohu.com>" in notice.text
+        await post.send("stranger@sohu.com", "nobody@sina.com NOTIFY=NEVER")
+        assert len(await post.reports("postmaster@sohu.com")) == 1
+
+    tell(post, story)
+
+
+def test_what_has_no_sender_makes_no_report(tmp_path: Path) -> None:
+    post = Post(tmp_path)
+
+    async def story() -> None:
+        await post.send("", "nobody@sina.com NOTIFY=SUCCESS,FAILURE,DELAY")
+        assert await post.sohu.queue.inboxes() == []
+
+    tell(post, story)
