@@ -1,7 +1,7 @@
 """A receiving SMTP as a whole: where it listens, what its sessions share, and how it ends.
 
 One sweep for all sessions now and then replaces a timer each: ten thousand idle sessions cost no timers, and a
-time-out that comes a few seconds late harms nobody.
+time-out that comes a few seconds late harms nobody.  Without sessions nothing sweeps, and an idle house sleeps.
 """
 
 from __future__ import annotations
@@ -75,8 +75,6 @@ class Server:
         """Accept sessions at ``endpoint``; returns where, with the real port.  Raises SettingError."""
         listener = await self._network.listen(endpoint, self.session)
         self._listeners.append(listener)
-        if self._sweeper is None:
-            self._schedule_sweep()
         return listener.local
 
     def session(self) -> Session:
@@ -86,6 +84,8 @@ class Server:
     def joined(self, session: Session) -> None:
         """A session began."""
         self._sessions.add(session)
+        if self._sweeper is None:
+            self._schedule_sweep()
         if self._draining:
             session.drain()
 
@@ -136,7 +136,9 @@ class Server:
         now = self.clock.monotonic()
         for session in list(self._sessions):
             session.check_time(now)
-        self._schedule_sweep()
+        self._sweeper = None
+        if self._sessions:
+            self._schedule_sweep()
 
 
 def _report(error: BaseException) -> None:
