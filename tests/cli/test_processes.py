@@ -148,7 +148,9 @@ def test_run_send_read_and_end(tmp_path: Path) -> None:
 
         child.tell(signal.SIGTERM)
         assert child.ended() == 0
-        assert [json.loads(line)["event"] for line in child.err][-2:] == ["draining", "ended"]
+        events = [json.loads(line)["event"] for line in child.err]
+        assert events.count("draining") == events.count("ended") > 0  # each worker tells
+        assert events[-1] == "ended"
 
 
 def test_a_ready_message_is_sent_as_it_is(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 Each worker is a whole house (doors, relay, spool writer) on a loop of its own; the kernel deals the connections out
 (SO_REUSEPORT), the spool's leases deal the work out, and nothing else is shared.  The parent reserves the ports, forks,
 and then only watches: a worker that dies is replaced (ever more slowly if it dies young), SIGTERM is passed on and
-waited for, and workers whose parent has vanished drain by themselves, because the pipe they watch has ended.
+waited for, and workers whose parent has vanished end at once, because the pipe they watch has ended: killing the daemon
+kills all of it, and what was promised is on stable storage.
 
 With one worker there is no parent: ``run`` is ``wiring.serve``.  Forking happens before any thread or loop exists.
 """
@@ -30,7 +31,7 @@ from posthouse.words import PosthouseError, SettingError
 
 __all__ = ["Opened", "cores", "run"]
 
-Loop = Callable[[Coroutine[Any, Any, None]], object]
+_Loop = Callable[[Coroutine[Any, Any, None]], object]
 
 #: A worker that lives this many seconds has proved itself; one that dies sooner is replaced after a pause.
 _PROVED = 10.0
@@ -54,7 +55,7 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def run(config: Config, *, loop: Loop, ready: Callable[[Opened], object], drain: float = DRAIN) -> None:
+def run(config: Config, *, loop: _Loop, ready: Callable[[Opened], object], drain: float = DRAIN) -> None:
     """Be the daemon until SIGTERM or SIGINT; returns when it has drained.
 
     ``loop`` runs a coroutine to its end (``asyncio.run``, or uvloop's).  ``ready`` is called once, when every door of
@@ -84,7 +85,7 @@ class _Worker:
 
 
 class _Supervisor:
-    def __init__(self, config: Config, workers: int, loop: Loop, drain: float) -> None:
+    def __init__(self, config: Config, workers: int, loop: _Loop, drain: float) -> None:
         self._config = config
         self._count = workers
         self._loop = loop

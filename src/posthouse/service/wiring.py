@@ -114,7 +114,7 @@ class House:
             clock=self.clock,
             random=self._random,
             owner=f"{self.config.hostname}-{os.getpid()}-{self._random.getrandbits(32):08x}",
-            schedule=Schedule(relay.retry_first, relay.retry_max, relay.give_up_after),
+            schedule=Schedule(relay.retry_first, relay.retry_max, relay.give_up_after, warn_after=relay.warn_after),
             bouncer=Bouncer(
                 hostname=self.config.hostname,
                 postmaster=self.config.postmaster,
@@ -251,7 +251,7 @@ async def serve(
 
     ``ready`` is called when the doors are open.  Raises as ``House.start`` does.  As one of several workers
     (``supervisor``), ``worker`` is which, its doors share their ports, ``parent`` is a pipe whose end means that the
-    parent has vanished, and SIGINT is left alone.
+    parent has vanished, so that this process goes too, and SIGINT is left alone.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -268,7 +268,7 @@ async def serve(
     for number in numbers:
         loop.add_signal_handler(number, asked, number)
     if parent >= 0:
-        loop.add_reader(parent, stop.set)
+        loop.add_reader(parent, os._exit, 1)
     try:
         await house.start()
         if ready is not None:
