@@ -1,14 +1,21 @@
-"""The loads: a fixed number of messages, timed from the first connection to the last answer."""
+"""The loads: a fixed number of messages, timed from the first connection to the last answer (or arrival)."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import shutil
+import smtplib
+import socket
 import subprocess
+import threading
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
-from suite.peers import Absent
+from suite.peers import Absent, Side, smtp_sink
 
-__all__ = ["smtp_source"]
+__all__ = ["CountingSink", "aiosmtplib_client", "many", "posthouse_client", "smtp_source", "smtplib_client"]
 
 
 def smtp_source(
@@ -20,7 +27,7 @@ def smtp_source(
     to: str = "someone@hold.test",
     keep: bool = True,
     recipients: int = 1,
-    limit: float = 60.0,
+    limit: float = 90.0,
 ) -> float:
     """Seconds that smtp-source took; ``keep`` reuses the sessions, otherwise each message has its own connection."""
     if shutil.which("smtp-source") is None:
@@ -33,3 +40,254 @@ def smtp_source(
     if done.returncode != 0:
         raise RuntimeError(f"smtp-source failed: {done.stderr.strip()[-500:]}")
     return taken
+
+
+# -- a sink that counts ------------------------------------------------------------------------------------------------
+
+
+class _Clock:
+    seconds = 0.0
+
+
+class CountingSink:
+    """A receiver in this process that answers as fast as it can and counts recipients delivered; offers PIPELINING.
+
+    One thread, plain sockets, no checks: it must not be what is measured.
+    """
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.taken = 0  # messages × their recipients
+        self._goal = 0
+        self._reached = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._bound = threading.Event()
+
+    def __enter__(self) -> CountingSink:
+        self._thread.start()
+        self._bound.wait(10)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        server = self._loop.run_until_complete(
+            self._loop.create_server(lambda: _Sinking(self), "127.0.0.1", 0, backlog=1024)
+        )
+        self.port = server.sockets[0].getsockname()[1]
+        self._bound.set()
+        self._loop.run_forever()
+        server.close()
+
+    def took(self, recipients: int) -> None:
+        """One message has arrived."""
+        self.taken += recipients
+        if self.taken >= self._goal:
+            self._reached.set()
+
+    @contextlib.contextmanager
+    def expecting(self, amount: int, limit: float = 90.0) -> Iterator[_Clock]:
+        """Time from here until ``amount`` more have arrived; waits for them at the end of the block."""
+        clock = _Clock()
+        self._reached.clear()
+        self._goal = self.taken + amount
+        begun = time.perf_counter()
+        yield clock
+        if not self._reached.wait(limit):
+            raise RuntimeError(f"only {self.taken - self._goal + amount} of {amount} arrived within {limit:g} seconds")
+        clock.seconds = time.perf_counter() - begun
+
+
+class _Sinking(asyncio.Protocol):
+    def __init__(self, sink: CountingSink) -> None:
+        self._sink = sink
+        self._rest = b""
+        self._content = False
+        self._recipients = 0
+        self._skip = 0
+        self._last = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport: asyncio.Transport = transport  # type: ignore[assignment]
+        self._transport.write(b"220 sink ESMTP\r\n")
+
+    def data_received(self, data: bytes) -> None:
+        data = self._rest + data
+        self._rest = b""
+        out = []
+        while data:
+            if self._content:
+                end = data.find(b"\r\n.\r\n")
+                if end < 0:
+                    self._rest = data[-4:]
+                    break
+                data = data[end + 5 :]
+                self._content = False
+                out.append(self._done())
+                continue
+            line, found, rest = data.partition(b"\r\n")
+            if not found:
+                self._rest = data
+                break
+            data = rest
+            verb = line[:4].upper()
+            if verb == b"RCPT":
+                self._recipients += 1
+                out.append(b"250 ok\r\n")
+            elif verb == b"DATA":
+                self._content = True
+                data = b"\r\n" + data
+                out.append(b"354 go\r\n")
+            elif verb == b"EHLO":
+                out.append(b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n")
+            elif verb == b"QUIT":
+                out.append(b"221 bye\r\n")
+            else:
+                out.append(b"250 ok\r\n")
+        if out:
+            self._transport.write(b"".join(out))
+
+    def _done(self) -> bytes:
+        recipients, self._recipients = self._recipients, 0
+        self._sink.took(recipients)
+        return b"250 ok\r\n"
+
+
+def many(
+    start: Callable[..., contextlib.AbstractContextManager[Side]],
+) -> Callable[[Path], contextlib.AbstractContextManager[Callable[[int], float]]]:
+    """Messages with 1,000 recipients of 10 domains, until the sink has them all."""
+
+    @contextlib.contextmanager
+    def side(home: Path) -> Iterator[Callable[[int], float]]:
+        with CountingSink() as sink, start(home, sink=sink.port) as running:
+
+            def run(amount: int) -> float:
+                with sink.expecting(1000 * amount) as clock, smtplib.SMTP("127.0.0.1", running.port, timeout=60) as c:
+                    c.ehlo("load.test")
+                    group = b"".join(b"RCPT TO:<u%d@d%d.sink.test>\r\n" % (n, n % 10) for n in range(1000))
+                    for _ in range(amount):
+                        assert c.sock is not None
+                        c.sock.sendall(b"MAIL FROM:<load@src.test>\r\n" + group + b"DATA\r\n")
+                        for expected in [250] * 1001 + [354]:
+                            code, text = c.getreply()
+                            assert code == expected, (code, text)
+                        c.sock.sendall(b"Subject: many\r\n\r\n" + (b"x" * 78 + b"\r\n") * 50 + b".\r\n")
+                        code, text = c.getreply()
+                        assert code == 250, (code, text)
+                return clock.seconds
+
+            yield run
+
+    return side
+
+
+# -- clients -----------------------------------------------------------------------------------------------------------
+
+_LETTER = b"Subject: load\r\n\r\n" + (b"x" * 78 + b"\r\n") * 50
+
+
+def posthouse_client(
+    sessions: int,
+) -> Callable[[Path], contextlib.AbstractContextManager[Callable[[int], float]]]:
+    """Our sending SMTP, on uvloop where it is installed."""
+
+    @contextlib.contextmanager
+    def side(home: Path) -> Iterator[Callable[[int], float]]:
+        from posthouse.client import connect
+        from posthouse.net import Endpoint, SocketNetwork, SystemClock
+        from posthouse.words import Address, Bytes, Envelope, Recipient, Result
+
+        with smtp_sink(home) as sink:
+
+            async def run(amount: int) -> float:
+                left = amount
+                envelope = Envelope(Address("load", "src.test"), (Recipient(Address("someone", "hold.test")),))
+                content = Bytes(_LETTER)
+                place = [Endpoint("127.0.0.1", sink.port)]
+                network, clock = SocketNetwork(), SystemClock()
+
+                async def one() -> None:
+                    nonlocal left
+                    session = await connect(place, network=network, clock=clock, hostname="load.test")
+                    while left > 0:
+                        left -= 1
+                        (outcome,) = await session.deliver(envelope, content)
+                        assert outcome.result is Result.DELIVERED, outcome
+                    await session.quit()
+
+                begun = time.perf_counter()
+                await asyncio.gather(*(one() for _ in range(sessions)))
+                return time.perf_counter() - begun
+
+            yield lambda amount: _on_a_loop(run(amount))
+
+    return side
+
+
+def _on_a_loop(main: object) -> float:
+    try:
+        import uvloop
+
+        return float(uvloop.run(main))  # type: ignore[arg-type]
+    except ImportError:
+        return float(asyncio.run(main))  # type: ignore[arg-type]
+
+
+def aiosmtplib_client(
+    sessions: int,
+) -> Callable[[Path], contextlib.AbstractContextManager[Callable[[int], float]]]:
+    """aiosmtplib on uvloop."""
+
+    @contextlib.contextmanager
+    def side(home: Path) -> Iterator[Callable[[int], float]]:
+        try:
+            import aiosmtplib
+        except ImportError:
+            raise Absent("aiosmtplib is not here: pip install aiosmtplib") from None
+        with smtp_sink(home) as sink:
+
+            async def run(amount: int) -> float:
+                left = amount
+
+                async def one() -> None:
+                    nonlocal left
+                    client = aiosmtplib.SMTP(hostname="127.0.0.1", port=sink.port, start_tls=False)
+                    await client.connect()
+                    while left > 0:
+                        left -= 1
+                        await client.sendmail("load@src.test", ["someone@hold.test"], _LETTER)
+                    await client.quit()
+
+                begun = time.perf_counter()
+                await asyncio.gather(*(one() for _ in range(sessions)))
+                return time.perf_counter() - begun
+
+            yield lambda amount: _on_a_loop(run(amount))
+
+    return side
+
+
+def smtplib_client() -> Callable[[Path], contextlib.AbstractContextManager[Callable[[int], float]]]:
+    """The standard library's client."""
+
+    @contextlib.contextmanager
+    def side(home: Path) -> Iterator[Callable[[int], float]]:
+        with smtp_sink(home) as sink:
+
+            def run(amount: int) -> float:
+                begun = time.perf_counter()
+                with smtplib.SMTP("127.0.0.1", sink.port) as client:
+                    assert client.sock is not None
+                    client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    for _ in range(amount):
+                        client.sendmail("load@src.test", ["someone@hold.test"], _LETTER)
+                return time.perf_counter() - begun
+
+            yield run
+
+    return side

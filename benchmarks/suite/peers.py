@@ -1,6 +1,6 @@
 """The receivers that are compared: each is started on a loopback port with its own directory, and stopped by its id.
 
-Every side is set up as its makers would for throughput: Postfix without client limits and without chroot, smtp-sink with a
+Every side is set up as its makers would for throughput: Postfix without client limits and chroot, smtp-sink with a
 deep backlog.  Ours is the product as users run it: ``posthouse run`` with a configuration file, checks and trace fields
 and all.
 """
@@ -18,7 +18,18 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-__all__ = ["Absent", "Side", "aiosmtpd_drop", "children", "free_port", "postfix", "posthouse", "smtp_sink", "wait_for"]
+__all__ = [
+    "Absent",
+    "Side",
+    "aiosmtpd_drop",
+    "children",
+    "free_port",
+    "postfix",
+    "posthouse",
+    "posthouse_sink",
+    "smtp_sink",
+    "wait_for",
+]
 
 POSTFIX = Path("/usr/lib/postfix/sbin")
 
@@ -287,4 +298,15 @@ def aiosmtpd_drop(home: Path) -> Iterator[Side]:
     home.mkdir(parents=True)
     command = [sys.executable, "-c", _AIOSMTPD, str(port)]
     with running("aiosmtpd", f"aiosmtpd {aiosmtpd.__version__}", port, command, home) as side:
+        yield side
+
+
+@contextlib.contextmanager
+def posthouse_sink(home: Path) -> Iterator[Side]:
+    """Our server library with a handler that drops: ``posthouse sink``."""
+    port = free_port()
+    home.mkdir(parents=True)
+    command = [sys.executable, "-m", "posthouse", "sink", "--bind", f"127.0.0.1:{port}"]
+    version = first_line([sys.executable, "-m", "posthouse", "--version"])
+    with running("posthouse sink", version, port, command, home) as side:
         yield side
