@@ -267,7 +267,7 @@ def test_documented_defaults_are_the_real_ones() -> None:
     given = {"listener[]": 'bind = "127.0.0.1:1025"', "domain[]": 'name = "x.test"', "route[]": 'to = "y.test"'}
     written, bare = [], []
     for table, lines in sorted(tables.items()):  # the settings without a table come first in a file
-        header = f"[[{table.removesuffix('[]')}]]" if table.endswith("[]") else f"[{table}]"
+        header = f"[[{table.removesuffix('[]')}]]" if table.endswith("[]") else f"[{table}]" if table else ""
         need = given.get(table, "")
         bare.append(f"{header}\n{need}")
         own = [line for line in lines if not (table == "listener[]" and line.startswith("name"))]
