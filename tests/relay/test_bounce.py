@@ -411,6 +411,22 @@ def test_giving_up_after_five_days_is_reported_with_the_last_reason() -> None:
     play(lambda: House(FakeDeliverer(Result.DEFERRED)), story)
 
 
+def test_a_delay_is_told_once_at_the_first_attempt_after_four_hours() -> None:
+    async def story(house: House) -> None:
+        queue_id = await house.arrive(RENPING, RENPING._replace(notify=Notify.FAILURE))
+        await house.clock.advance(3.9 * 3600)
+        assert house.told() == []
+        await house.clock.advance(4.2 * 3600)
+        (late,) = house.told()
+        assert [(one.final.address, one.action) for one in late.recipients] == [("renping@sina.com", "delayed")]
+        assert late.recipients[0].retry_until
+        await house.clock.advance(86_400)
+        assert len(house.told()) == 1
+        assert await house.state(queue_id) == [State.WAITING, State.WAITING]
+
+    play(lambda: House(FakeDeliverer(Result.DEFERRED)), story)
+
+
 def test_success_is_reported_where_it_is_asked_for() -> None:
     async def story(house: House) -> None:
         await house.arrive(RENPING, RENPING._replace(notify=Notify.SUCCESS), RENPING._replace(notify=Notify.FAILURE))

@@ -16,8 +16,8 @@ import pytest
 from posthouse.protocol.readers import ReplyReader
 from posthouse.service import House
 from posthouse.service.config import parse
+from posthouse.service.observe import Record
 from posthouse.spool import MemoryQueue, Queue
-from posthouse.spool.queue import State
 from posthouse.testing import DictResolver
 from posthouse.words import Reply, StorageError, StorageFull
 from posthouse.words.codes import ALL_BASIC, explain_enhanced
@@ -174,9 +174,9 @@ def quiet(event: str, /, **fields: object) -> None:
     """A log that nobody reads."""
 
 
-def house_for(way: Way, data_dir: Path, *, zone: Any = None, queue: Queue | None = None) -> House:
+def house_for(way: Way, data_dir: Path, *, zone: Any = None, queue: Queue | None = None, log: Record = quiet) -> House:
     text = HOUSE.format(data_dir=data_dir, listener=way.listener, relay=way.relay, spool=way.spool)
-    return House(parse(text), log=quiet, resolver=DictResolver(zone or {}), queue=queue)
+    return House(parse(text), log=log, resolver=DictResolver(zone or {}), queue=queue)
 
 
 class Talk:
@@ -264,7 +264,12 @@ def test_a_code_is_reached(way: Way, tmp_path: Path) -> None:
 def test_a_null_mx_is_recorded_as_556(tmp_path: Path) -> None:
     async def story() -> None:
         way = Way(556, "5.1.10", relay='trusted_networks = ["127.0.0.0/8"]')
-        house = house_for(way, tmp_path, zone={"nomail.test": {"MX": ["0 ."]}})
+        told: list[tuple[str, dict[str, object]]] = []
+
+        def log(event: str, /, **fields: object) -> None:
+            told.append((event, fields))
+
+        house = house_for(way, tmp_path, zone={"nomail.test": {"MX": ["0 ."]}}, log=log)
         await house.start()
         talk = await Talk.to(house)
         await talk.reply()
@@ -275,12 +280,9 @@ def test_a_null_mx_is_recorded_as_556(tmp_path: Path) -> None:
         assert stored.code == 250
         await talk.close()
         await house.wait_idle()
-        entry = await house.queue.entry(stored.text.rpartition(" ")[2])
-        assert entry is not None
-        (recipient,) = entry.recipients
-        assert recipient.attempts == 1
-        assert recipient.state in (State.HELD, State.FAILED)
-        assert "556 5.1.10" in recipient.last
+        (failed,) = [fields for event, fields in told if event == "failed"]
+        assert failed["id"] == stored.text.rpartition(" ")[2]
+        assert str(failed["reply"]).startswith("556 5.1.10 ")
         await house.drain(5)
 
     run(story)

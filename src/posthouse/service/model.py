@@ -105,6 +105,14 @@ class Relay(Struct, frozen=True, kw_only=True):
         forms.DURATION,
         Meta(description="How old a message may grow before it fails (RFC 5321 §4.5.4.1: at least 4 to 5 days)."),
     ] = 432_000.0
+    warn_after: Annotated[
+        float,
+        forms.DURATION,
+        Meta(
+            description="How late a message may be before its sender is told, once, at the next attempt. "
+            "Senders can ask not to be told (RFC 3461 NOTIFY)."
+        ),
+    ] = 14_400.0
     concurrency: Annotated[int, forms.at_least(1), Meta(description="Attempts under way at one time.")] = 50
     concurrency_per_destination: Annotated[
         int, forms.at_least(1), Meta(description="Attempts under way at one time to one destination.")
