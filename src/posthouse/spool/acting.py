@@ -76,18 +76,21 @@ def apply(deed: Deed, batch: Batch, leases: Leases, connection: sqlite3.Connecti
     for number, keys in messages.items():
         leases.expand(connection, number, leased=True)
         statement, values = _update(deed)
-        changed = [key for key in keys if connection.execute(statement, (*values, number, key)).rowcount]
+        changed = []
+        for key in keys:
+            row = connection.execute(statement, (*values, number, key)).fetchone()
+            if row is not None:
+                changed.append(key)
+                destinations.add(row[0])
         if not changed:
             continue
         count += len(changed)
-        people = _people(connection, number, changed)
-        destinations.update(waiting.destination for waiting in people)
         events = [packed_note(Note(deed.now, TOLD[deed.act], tuple(changed), deed.who, deed.target))]
         if deed.act is Act.RELEASE:  # a fresh start
             connection.execute("DELETE FROM death WHERE message = ?", (number,))
             connection.execute("DELETE FROM corrupt WHERE message = ?", (number,))
         if deed.act is Act.DROP and deed.report is not None:
-            reports = deed.report(_message(connection, number), people)
+            reports = deed.report(*_message(connection, number, changed))
             insert(connection, reports, leases.teller)
             events += [packed_note(Note(deed.now, "reported", (), "", text_of(report.row[0]))) for report in reports]
         leases.teller.add(connection, number, *events)
@@ -106,7 +109,7 @@ def apply(deed: Deed, batch: Batch, leases: Leases, connection: sqlite3.Connecti
 
 def _update(deed: Deed) -> tuple[str, tuple[object, ...]]:
     """The statement for one recipient, and its values but for message and key."""
-    statement = _UPDATES[deed.act].format(one="message = ? AND nth = ?")
+    statement = _UPDATES[deed.act].format(one="message = ? AND nth = ?") + " RETURNING destination"
     if deed.act is Act.HOLD:
         return statement, ()
     if deed.act is Act.DROP:
@@ -116,15 +119,12 @@ def _update(deed: Deed) -> tuple[str, tuple[object, ...]]:
     return statement, (deed.now, deed.now)
 
 
-def _people(connection: sqlite3.Connection, number: int, keys: Sequence[int]) -> list[Waiting]:
-    """The recipients as they are now."""
-    envelope = _message(connection, number).envelope
-    return [
-        Waiting(nth, envelope.recipients[nth], name, State.WAITING, attempts, due, last, route, bool(warned))
+def _message(connection: sqlite3.Connection, number: int, keys: Sequence[int]) -> tuple[Message, list[Waiting]]:
+    """A message and some of its recipients as they are now."""
+    received, size, source, head = connection.execute(SQL.MESSAGE, (number,)).fetchone()
+    message = Message(text_of(number), decode_envelope(head), received, size, source)
+    people = message.envelope.recipients
+    return message, [
+        Waiting(nth, people[nth], name, State.FAILED, attempts, due, last, route, bool(warned))
         for nth, name, attempts, due, last, route, warned in connection.execute(_ROWS, (number, str(list(keys))))
     ]
-
-
-def _message(connection: sqlite3.Connection, number: int) -> Message:
-    received, size, source, head = connection.execute(SQL.MESSAGE, (number,)).fetchone()
-    return Message(text_of(number), decode_envelope(head), received, size, source)

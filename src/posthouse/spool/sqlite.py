@@ -47,6 +47,7 @@ _THRESHOLD = 64 << 10  # octets of content that lie in the row at most
 _BUFFER = 64 << 20  # octets of arriving small content in memory; beyond it they go to files, however small
 _FILE_THREADS = 4
 _BATCH = 500  # recipients that one transaction of an operator's act changes
+_PAGE = 10_000  # recipients that one search for them gives
 _FINAL = 2  # the number of the first settled state
 
 
@@ -354,13 +355,14 @@ class SqliteQueue(ForPeople):
         after: tuple[str, int] | None = None
         count, number = 0, None
         while True:
-            rows = await self.select(conditions, now=now, limit=_BATCH, after=after)
+            rows = await self.select(conditions, now=now, limit=_PAGE, after=after)
             chosen = [(found, row.key) for row in rows if (found := number_of(row.id)) is not None and found <= last]
-            if chosen or number is None:
-                done = await self._call(partial(apply, deed, Batch(chosen, number), self._leases))
+            for start in range(0, max(1, len(chosen)), _BATCH):
+                batch = Batch(chosen[start : start + _BATCH], number)
+                done = await self._call(partial(apply, deed, batch, self._leases))
                 self._unlink(done.files)
                 count, number = count + done.changed, done.audit
-            if len(chosen) < _BATCH:
+            if len(chosen) < _PAGE:
                 return count
             after = (rows[-1].id, rows[-1].key)
 

@@ -17,7 +17,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from posthouse.spool.queue import Queue, Report, Settlement, State, Stored, Work
+from posthouse.spool.query import Condition
+from posthouse.spool.queue import Act, Message, Queue, Report, Settlement, State, Stored, Waiting, Work
+from posthouse.spool.story import Accepted, Arrival, Attempt, Contact, Note, Told, Trail
 from posthouse.words import (
     Address,
     Body,
@@ -433,6 +435,248 @@ async def mailboxes_keep_messages_once(make: Make) -> None:
     await queue.close()
 
 
+async def failed_is_for_good(make: Make) -> None:
+    """FAILED settles: with the last recipient the message goes, whether or not a report was due."""
+    queue = await make()
+    stored = await _store(queue, "b@x.test", "c@x.test", owner="w", until=_NOW + 60)
+    first, second = _all(stored.work[0], State.FAILED)
+    await queue.record(stored.work[0]._replace(recipients=stored.work[0].recipients[:1]), [first])
+    entry = await queue.entry(stored.message.id)
+    assert entry is not None
+    assert [waiting.state for waiting in entry.recipients] == [State.FAILED, State.WAITING]
+    await queue.record(stored.work[0], [second])
+    assert await queue.entry(stored.message.id) is None
+    assert await queue.count() == 0
+    await queue.close()
+
+
+async def a_warning_is_remembered(make: Make) -> None:
+    """A settlement that warned shows in the next lease and in entry(), however often it is deferred."""
+    queue = await make()
+    await _store(queue, "b@x.test", "c@x.test")
+    (work,) = await queue.lease("w", _NOW, _NOW + 60, limit=10)
+    assert [waiting.warned for waiting in work.recipients] == [False, False]
+    warning, other = _all(work, State.WAITING, _NOW + 100)
+    await queue.record(work, [warning._replace(warned=True, why="doubling"), other])
+    for now in (_NOW + 100, _NOW + 300):
+        (work,) = await queue.lease("w", now, now + 60, limit=10)
+        assert [waiting.warned for waiting in work.recipients] == [True, False]
+        await queue.record(work, _all(work, State.WAITING, now + 200))
+    story = await queue.story(work.message.id)
+    assert [event.keys for event in story if isinstance(event, Note) and event.kind == "warned"] == [(0,)]
+    await queue.close()
+
+
+async def the_story_is_told(make: Make) -> None:
+    """How it came, each attempt, the reports; found by id, address and Message-ID; it outlives the message."""
+    queue = await make()
+    arrival = Arrival("<1@sohu.com>", "mail.sohu.com", "TLSv1.3", "langrui")
+    contact = Contact(
+        "192.0.2.7:25", "mx.x.test", "", (("connect", 0.01), ("greet", 0.02)), ("S: QUIT", "R: 221 bye"), "", 2
+    )
+    trail = Trail(_NOW + 1, "mx.x.test", "x.test", "the default", (contact,))
+    for owner, addresses in (("w", ("b@x.test",)), ("", ("b@x.test",)), ("w", ("b@x.test", "c@y.test"))):
+        receipt = queue.receive()
+        receipt.write(b"x" * 10)
+        stored = await receipt.commit(
+            Envelope(Address("a", "sohu.com"), _to(*addresses)),
+            [address.split("@")[1] for address in addresses],
+            received=_NOW,
+            due=_NOW,
+            source="mx 192.0.2.9:1",
+            owner=owner,
+            until=_NOW + 60,
+            arrival=arrival,
+        )
+        accepted = Accepted(_NOW, "mx 192.0.2.9:1", "a@sohu.com", addresses, 10, arrival)
+        assert await queue.story(receipt.id) == [accepted]
+        assert await queue.find(message_id="<1@sohu.com>", limit=1) == [
+            Told(receipt.id, _NOW, "a@sohu.com", addresses, "<1@sohu.com>", True)
+        ]
+        works = stored.work or await queue.lease("w", _NOW, _NOW + 60, limit=10)
+        for work in works:
+            await queue.record(work, _all(work, State.DELIVERED), trail=trail)
+        first, *attempts = await queue.story(receipt.id)
+        assert first == accepted
+        assert len(attempts) == len(works)
+        for attempt, work in zip(attempts, works, strict=True):
+            assert isinstance(attempt, Attempt)
+            assert attempt.trail == trail
+            assert attempt.destination == work.destination
+            ((key, state, _, result, reply, _, peer, _),) = attempt.ends
+            assert (key, state, result, peer) == (work.recipients[0].key, "delivered", Result.DELIVERED, "mx.test")
+            assert reply == Reply(250, "2.0.0", "taken")
+        assert not (await queue.find(address="B@X.test", limit=1))[0].waiting
+    assert len(await queue.find(address="b@x.test")) == 3
+    assert len(await queue.find(address="a@sohu.com", limit=2)) == 2
+    assert [told.id for told in await queue.find(address="c@y.test", message_id="<1@sohu.com>")] == [receipt.id]
+    assert await queue.find(address="b@x.tes") == await queue.find(message_id="<2@sohu.com>") == []
+    assert await queue.story("nonsense") == []
+    await queue.close()
+
+
+async def a_story_tells_deferral_and_report(make: Make) -> None:
+    """Each attempt has its reason for the next time; a report is named; a long story keeps beginning and end."""
+    queue = await make()
+    stored = await _store(queue, "b@x.test", owner="w", until=_NOW + 60)
+    (work,) = stored.work
+    for n in range(100):
+        again = _all(work, State.WAITING, _NOW + n)
+        await queue.record(work, [again[0]._replace(why=f"delay {n}")])
+        (work,) = await queue.lease("w", _NOW + n, _NOW + n + 60, limit=1)
+    report = Report(Envelope(None, _to("a@sohu.com")), b"Subject: failed\r\n\r\n", ("sohu.com",), _NOW + 999)
+    await queue.record(work, _all(work, State.FAILED), [report])
+    story = await queue.story(stored.message.id)
+    whys = [event.ends[0].why for event in story if isinstance(event, Attempt)]
+    assert len(story) <= 70
+    assert whys[0] == "delay 0"
+    assert whys[-2:] == ["delay 99", ""]
+    (note,) = [event for event in story if isinstance(event, Note)]
+    assert note.kind == "reported"
+    (first,) = await queue.story(note.text)
+    assert isinstance(first, Accepted)
+    assert (first.sender, first.recipients) == ("", ("a@sohu.com",))
+    await queue.close()
+
+
+async def questions_are_answered(make: Make) -> None:
+    """Each field and operator, in listings, counts and the summary; fresh messages and others alike."""
+    queue = await make()
+    await _store(queue, "Bob@x.test", "carol@y.test", content=b"x" * 100)
+    await _store(queue, "dave@x.test", content=b"x" * 5000, owner="w", until=_NOW + 60)
+    await _store(queue, "e_ve@mail.x.test", content=b"x" * 300, due=_NOW + 50)
+    (work,) = await queue.lease("w", _NOW + 50, _NOW + 99, limit=10, skip=["x.test", "y.test"])
+    await queue.record(work, _all(work, State.WAITING, _NOW + 400))
+    everybody = ["Bob@x.test", "carol@y.test", "dave@x.test", "e_ve@mail.x.test"]
+    bob, carol, dave, eve = everybody
+    table: list[tuple[str, str, str | float, list[str]]] = [
+        ("domain", "=", "X.test", [bob, dave]),
+        ("domain", "=", "*x.test", [bob, dave, eve]),
+        ("domain", "!=", "x.test", [carol, eve]),
+        ("domain", "~", "mail.", [eve]),
+        ("state", "=", "waiting", everybody),
+        ("state", "=", "deferred", [eve]),
+        ("state", "!=", "deferred", [bob, carol, dave]),
+        ("state", "=", "active", [dave]),
+        ("state", "=", "held", []),
+        ("state", "=", "failed", []),
+        ("from", "=", "a@SOHU.com", everybody),
+        ("from", "=", "", []),
+        ("from", "!=", "", everybody),
+        ("to", "=", "bob@x.test", [bob]),
+        ("to", "=", "*a*@*.test", [carol, dave]),
+        ("to", "!=", "*@x.test", [carol, eve]),
+        ("to", "~", "_", [eve]),
+        ("to", "~", "%", []),
+        ("reply", "~", "4.2.0", [eve]),
+        ("reply", "=", "", [bob, carol, dave]),
+        ("reply", "=", "mx.test*later", [eve]),
+        ("size", ">", 300.0, [dave]),
+        ("size", ">=", 300.0, [dave, eve]),
+        ("size", "=", 100.0, [bob, carol]),
+        ("attempts", ">=", 1.0, [eve]),
+        ("attempts", "!=", 1.0, [bob, carol, dave]),
+        ("age", ">=", 100.0, everybody),
+        ("age", "<", 100.0, []),
+        ("due", ">", 0.0, [eve]),
+        ("due", "<=", -100.0, [bob, carol, dave]),
+        ("id", "=", work.message.id, [eve]),
+        ("id", "<", work.message.id, [bob, carol, dave]),
+    ]
+    now = _NOW + 100
+    for field, op, value, expected in table:
+        one = Condition(field, op, value)
+        found = [row.address for row in await queue.select([one], now=now)]
+        assert found == expected, (str(one), found)
+        assert await queue.count([one], now=now) == len(expected), str(one)
+        summary = await queue.summary([one], now=now)
+        assert sum(row.total for row in summary) == len(expected), str(one)
+    both = [Condition("domain", "=", "x.test"), Condition("size", "<", 1000)]
+    assert [row.address for row in await queue.select(both, now=now)] == [bob]
+    rows = await queue.select(now=now)
+    for nth in range(len(rows)):
+        assert await queue.select(now=now, limit=1, after=(rows[nth - 1].id, rows[nth - 1].key) if nth else None) == [
+            rows[nth]
+        ]
+    assert (rows[3].id, rows[3].key, rows[3].state, rows[3].attempts) == (work.message.id, 0, "waiting", 1)
+    assert (rows[3].received, rows[3].due, rows[3].size) == (_NOW, _NOW + 400, 300)
+    summary = await queue.summary(now=_NOW + 3600)
+    assert [(row.destination, row.ages, row.waiting, row.held, row.oldest) for row in summary] == [
+        ("x.test", (0, 0, 2, 0, 0, 0), 2, 0, _NOW),
+        ("mail.x.test", (0, 0, 1, 0, 0, 0), 1, 0, _NOW),
+        ("y.test", (0, 0, 1, 0, 0, 0), 1, 0, _NOW),
+    ]
+    for wrong in (("domain", ">", "x"), ("size", "~", 1.0), ("size", "=", "big"), ("colour", "=", "x")):
+        try:
+            await queue.select([Condition(*wrong)])
+        except LocalError:
+            continue
+        raise AssertionError(f"{wrong} was understood")
+    await queue.close()
+
+
+async def operators_act(make: Make) -> None:
+    """hold, release, retry, reroute and drop do what they say to whom they should, tell it, and are counted."""
+    queue = await make()
+    one = await _store(queue, "b@x.test", "c@y.test", due=_NOW + 500)
+    two = await _store(queue, "d@x.test", owner="w", until=_NOW + 60)  # being attempted
+    domain = [Condition("domain", "=", "x.test")]
+    assert await queue.act(Act.HOLD, domain, now=_NOW + 1, who="root") == 2
+    assert await queue.act(Act.HOLD, domain, now=_NOW + 1, who="root") == 0
+    assert sorted(row.address for row in await queue.select([Condition("state", "=", "held")])) == [
+        "b@x.test",
+        "d@x.test",
+    ]
+    assert [(row.waiting, row.held) for row in await queue.summary(now=_NOW)] == [(0, 2), (1, 0)]
+    assert await queue.next_due(_NOW) == _NOW + 500
+    # What was being attempted ends: only a settlement for good counts.
+    await queue.record(two.work[0], _all(two.work[0], State.WAITING, _NOW + 5))
+    assert (await queue.select([Condition("id", "=", two.message.id)]))[0].state == "held"
+    assert await queue.act(Act.RELEASE, [], now=_NOW + 2) == 2
+    assert await queue.act(Act.RETRY, [Condition("domain", "=", "y.test")], now=_NOW + 3) == 1
+    assert await queue.act(Act.REROUTE, [Condition("to", "=", "b@*")], now=_NOW + 3, target="smtp://h:1") == 1
+    assert await queue.destinations(_NOW + 9) == [("x.test", _NOW + 2), ("y.test", _NOW + 3)]
+    assert await queue.destinations(_NOW + 9, limit=1) == [("x.test", _NOW + 2)]
+    assert await queue.destinations(_NOW + 1) == []
+    works = await queue.lease("w", _NOW + 3, _NOW + 60, limit=10)
+    routes = {waiting.recipient.address.local: waiting.route for work in works for waiting in work.recipients}
+    assert routes == {"b": "smtp://h:1", "c": "", "d": ""}
+    # Due at once is no reason to take what somebody has.
+    assert await queue.act(Act.RETRY, [], now=_NOW + 4) == 3
+    assert await queue.lease("v", _NOW + 5, _NOW + 60, limit=10) == []
+    reports = 0
+
+    def report(message: Message, people: Sequence[Waiting]) -> list[Report]:
+        nonlocal reports
+        reports += len(people)
+        return [Report(Envelope(None, _to("a@sohu.com")), b"Subject: dropped\r\n\r\n", ("sohu.com",), _NOW)]
+
+    not_y = [Condition("domain", "!=", "y.test")]
+    assert await queue.act(Act.DROP, not_y, now=_NOW + 6, who="root", report=report) == 2
+    assert reports == 2
+    assert await queue.entry(two.message.id) is None
+    assert await queue.count() == 3
+    kinds = [event.kind for event in await queue.story(one.message.id) if isinstance(event, Note)]
+    assert kinds == ["held", "released", "retried", "rerouted", "retried", "dropped", "reported"]
+    last = (await queue.story(two.message.id))[-2]
+    assert last == Note(_NOW + 6, "dropped", (0,), "root")
+    audit = await queue.audit()
+    assert [(line.act, line.changed) for line in audit] == [
+        ("drop", 2),
+        ("retry", 3),
+        ("reroute", 1),
+        ("retry", 1),
+        ("release", 2),
+        ("hold", 0),
+        ("hold", 2),
+    ]
+    assert (audit[-1].at, audit[-1].who, audit[-1].filter) == (_NOW + 1, "root", "domain:x.test")
+    assert audit[2].target == "smtp://h:1"
+    assert len(await queue.audit(limit=2)) == 2
+    assert queue.take_notes() == []
+    await queue.close()
+
+
 CHECKS: tuple[Check, ...] = (
     ids_are_unique_and_sorted,
     content_is_kept_byte_for_byte,
@@ -454,4 +698,10 @@ CHECKS: tuple[Check, ...] = (
     many_at_once,
     entries_are_paged,
     mailboxes_keep_messages_once,
+    failed_is_for_good,
+    a_warning_is_remembered,
+    the_story_is_told,
+    a_story_tells_deferral_and_report,
+    questions_are_answered,
+    operators_act,
 )

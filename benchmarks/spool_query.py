@@ -1,0 +1,192 @@
+"""How long questions take with a million recipients in the spool.
+
+    python benchmarks/spool_query.py [--rows 1000000] [--directory DIR] [--keep]
+
+Makes a spool with that many waiting recipients on dead destinations of very different sizes (bulk inserted, not
+through the queue), 1 of 100 held, and 2,000 fresh messages; then asks what an operator asks, three times each, and
+prints the best and the worst.  Last come acts, a lease and an accept beside all that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import shutil
+import sqlite3
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from posthouse.spool import Act, Condition, Message, Settlement, SqliteQueue, State
+from posthouse.spool.rows import encode_envelope, recipient_rows
+from posthouse.spool.telling import story_row
+from posthouse.words import Address, Envelope, Outcome, Recipient, Reply, Result
+
+NOW = 1_700_000_000.0
+_REPLIES = (
+    "mx.dead.test[192.0.2.7]:25: 450 4.2.0 mailbox busy",
+    "mx.dead.test[192.0.2.7]:25: 421 4.7.0 try again in 10 minutes",
+    "no answer from 192.0.2.9:25 within 30 seconds",
+)
+
+
+def fill(path: Path, rows: int) -> None:
+    """Insert messages with one to four recipients until there are enough."""
+    chance = random.Random(7)
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        number, done = int((NOW - 500_000) * 1000) << 21, 0
+        messages: list[tuple[Any, ...]] = []
+        recipients: list[tuple[Any, ...]] = []
+        stories: list[tuple[Any, ...]] = []
+
+        def flush() -> None:
+            connection.executemany(f"INSERT INTO message VALUES ({','.join('?' * 13)})", messages)
+            connection.executemany(f"INSERT INTO recipient VALUES ({','.join('?' * 16)})", recipients)
+            connection.executemany("INSERT INTO story VALUES (?,?,?,?,?)", stories)
+            messages.clear(), recipients.clear(), stories.clear()
+
+        while done < rows:
+            number += 1 << 21
+            received = NOW - chance.random() ** 3 * 500_000
+            domain = f"d{int(chance.random() ** 4 * 3000)}.test"
+            people = tuple(Recipient(Address(f"user{done + n}", domain)) for n in range(chance.randint(1, 4)))
+            envelope = Envelope(Address(f"sender{chance.randint(0, 999)}", "sohu.com"), people)
+            size = chance.randint(500, 50_000)
+            message = Message("", envelope, received, size, "mx 192.0.2.1:4000")
+            head = encode_envelope(envelope)
+            source = (received, size, message.source, len(people), head, b"x" * 300, None)
+            messages.append((number, None, None, None, None, None, *source))
+            due = NOW + chance.random() * 14_400
+            for row in recipient_rows(number, message, [domain] * len(people), due, due, None, ""):
+                values = list(row)
+                values[3] = int(chance.random() < 0.01)
+                values[4], values[9] = chance.randint(1, 20), chance.choice(_REPLIES)
+                recipients.append(tuple(values))
+            stories.append(story_row(number, message, None))
+            done += len(people)
+            if len(messages) >= 20_000:
+                flush()
+        flush()
+        connection.execute(
+            "INSERT INTO destination SELECT destination, min(ready) FROM recipient WHERE state = 0 GROUP BY destination"
+        )
+    connection.close()
+
+
+async def timed(name: str, ask: Callable[[], Awaitable[Any]], times: int = 3) -> None:
+    """One line of figures."""
+    took = []
+    answer: Any = None
+    for _ in range(times):
+        begun = time.perf_counter()
+        answer = await ask()
+        took.append(time.perf_counter() - begun)
+    found = answer if isinstance(answer, int) else len(answer)
+    print(f"{name:58} {found:>9,}   best {min(took) * 1000:8.1f} ms   worst {max(took) * 1000:8.1f} ms", flush=True)
+
+
+async def ask_all(directory: Path) -> None:
+    """Everything, printed."""
+    queue = SqliteQueue(directory, time=lambda: NOW)
+    await queue.open(NOW)
+
+    def ask(name: str, method: str, *conditions: Condition, **more: Any) -> Awaitable[None]:
+        function = getattr(queue, method)
+        return timed(name, lambda: function(conditions, now=NOW, **more))
+
+    async def store(count: int) -> int:
+        for _ in range(count):
+            receipt = queue.receive()
+            receipt.write(b"x" * 2000)
+            envelope = Envelope(Address("langrui", "sohu.com"), (Recipient(Address("renping", "live.test")),))
+            stored = receipt.commit(envelope, ["live.test"], received=NOW, due=NOW, owner="w", until=NOW + 300)
+            if _ % 200 == 199:
+                await stored
+        await stored
+        return count
+
+    await store(2000)
+    old, big, small = Condition("age", ">", 86_400.0), "d0.test", "d2900.test"
+    await ask("count", "count")
+    await ask("count age>1d", "count", old)
+    await ask("count domain:d0.test (the largest)", "count", Condition("domain", "=", big))
+    await ask("count state:deferred reply~4.7", "count", Condition("reply", "~", "4.7"))
+    await ask("summary", "summary")
+    await ask("summary domain:d1* age>1d", "summary", Condition("domain", "=", "d1*"), old)
+    await ask("summary from:sender7@* attempts>=3", "summary", Condition("from", "=", "sender7@*"))
+    await ask("list", "select")
+    await ask("list, a page at the end", "select", after=((await queue.select(limit=1))[0].id[:4] + "z" * 9, 0))
+    await ask("list domain:d0.test", "select", Condition("domain", "=", big))
+    await ask("list domain:d2900.test (a small one)", "select", Condition("domain", "=", small))
+    await ask("list state:held", "select", Condition("state", "=", "held"))
+    await ask("list from:sender7@*", "select", Condition("from", "=", "sender7@*"))
+    await ask("list to:*99999@*", "select", Condition("to", "=", "*99999@*"))
+    await ask("list reply~no-such-words (finds nothing)", "select", Condition("reply", "~", "no such words"))
+    await ask("list size>49M (finds nothing)", "select", Condition("size", ">", 49e6))
+    await timed("find by recipient", lambda: queue.find(address="user77@nowhere.test"))
+    await timed("find by Message-ID", lambda: queue.find(message_id="<nobody>"))
+    await timed("next_due", lambda: _one(queue))
+    await timed("destinations due", lambda: queue.destinations(NOW + 9999, limit=100))
+
+    async def lease() -> int:
+        works = await queue.lease("w", NOW + 99, NOW + 400, limit=128)
+        return sum(len(work.recipients) for work in works)
+
+    await timed("lease 128", lease)
+    await timed("store 1000", lambda: store(1000))
+    held = Condition("domain", "=", small)
+    await timed(f"hold domain:{small}", lambda: queue.act(Act.HOLD, [held], now=NOW, who="bench"), 1)
+    await timed(f"release domain:{small}", lambda: queue.act(Act.RELEASE, [held], now=NOW, who="bench"), 1)
+    many = Condition("domain", "=", big)
+    await timed(f"retry domain:{big}", lambda: queue.act(Act.RETRY, [many], now=NOW, who="bench"), 1)
+    (work, *_) = await queue.lease("w", NOW + 99, NOW + 400, limit=1)
+    (waiting, *_) = work.recipients
+    outcome = Outcome(waiting.recipient, Result.DEFERRED, Reply(450, "4.2.0", "later"))
+    await timed("record", lambda: _recorded(queue, work, Settlement(waiting.key, State.WAITING, NOW + 9e4, outcome)), 1)
+    await queue.close()
+
+
+async def _one(queue: SqliteQueue) -> int:
+    return int(await queue.next_due(NOW) is not None)
+
+
+async def _recorded(queue: SqliteQueue, work: Any, settlement: Settlement) -> int:
+    await queue.record(work, [settlement])
+    return 1
+
+
+async def make(directory: Path) -> None:
+    """An empty spool."""
+    queue = SqliteQueue(directory)
+    await queue.open(NOW)
+    await queue.close()
+
+
+def main() -> None:
+    """See the module's docstring."""
+    parser = argparse.ArgumentParser(description="Ask a spool with a million recipients, and print how long it takes.")
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--directory", default=None, help="where to make the spool; a temporary one otherwise")
+    parser.add_argument("--keep", action="store_true", help="leave the spool there")
+    given = parser.parse_args()
+    directory = Path(tempfile.mkdtemp(prefix="spool-", dir=given.directory))
+    try:
+        asyncio.run(make(directory))
+        begun = time.perf_counter()
+        database = directory / "spool" / "queue.sqlite3"
+        fill(database, given.rows)
+        print(f"{given.rows:,} recipients in {time.perf_counter() - begun:.0f} s, {database.stat().st_size >> 20} MiB")
+        asyncio.run(ask_all(directory))
+    finally:
+        if given.keep:
+            print(directory)
+        else:
+            shutil.rmtree(directory)
+
+
+if __name__ == "__main__":
+    main()
