@@ -16,7 +16,7 @@ import pytest
 from posthouse.protocol.readers import ReplyReader
 from posthouse.service import House
 from posthouse.service.config import parse
-from posthouse.service.observe import Record
+from posthouse.service.reception import Record
 from posthouse.spool import MemoryQueue, Queue
 from posthouse.testing import DictResolver
 from posthouse.words import Reply, StorageError, StorageFull
