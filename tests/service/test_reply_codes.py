@@ -280,7 +280,7 @@ def test_a_null_mx_is_recorded_as_556(tmp_path: Path) -> None:
         assert stored.code == 250
         await talk.close()
         await house.wait_idle()
-        (failed,) = [fields for event, fields in told if event == "failed"]
+        failed = next(fields for event, fields in told if event == "failed")
         assert failed["id"] == stored.text.rpartition(" ")[2]
         assert str(failed["reply"]).startswith("556 5.1.10 ")
         await house.drain(5)
