@@ -2,9 +2,10 @@
 
 from posthouse.service.accounts import Directory
 from posthouse.service.config import ConfigError, SettingDoc, advice, default_config, load, parse, settings
-from posthouse.service.control import OPERATIONS, Context, Operation, Parameter
+from posthouse.service.control import OPERATIONS
 from posthouse.service.model import Config
 from posthouse.service.observe import Dialogue, Line, Log, Recorder
+from posthouse.service.operation import Context, Operation, Parameter
 from posthouse.service.wiring import House, context, serve
 
 __all__ = [

@@ -1,9 +1,9 @@
 """Each operation once: its name, its parameters, its help, and what it does.
 
 The command line prints the answers, the console shows them, the manual lists them; none of the three knows more than
-what stands here.  Operations of this version only read: they open the spool of ``data_dir`` read-only, whether a
-daemon runs or not.  An operation raises ``SettingError`` when what it was asked cannot be meant; every other end is an
-answer.
+what stands here.  What looks at the queue and what changes it is in ``queueing``, what explains in ``story`` and
+``forecast``; here are the rest, and the table of all.  An operation raises ``SettingError`` when what it was asked
+cannot be meant, and ``StorageError`` when the spool fails; every other end is an answer.
 """
 
 from __future__ import annotations
@@ -11,135 +11,35 @@ from __future__ import annotations
 import contextlib
 import email.errors
 import email.header
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AbstractAsyncContextManager
+import re
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from posthouse.message.headers import fields, first, split
-from posthouse.net.clock import Clock
-from posthouse.protocol.grammar import GrammarError, parse_mailbox
-from posthouse.relay.job import NoRoute, Router
-from posthouse.service import inquiries
-from posthouse.service.accounts import Directory, Expanded, Foreign, Local, Moved, Resolution, expand_envelope
 from posthouse.service.answers import (
     AddressReport,
     CodeEntry,
     ConfigReport,
-    End,
+    Explained,
     InboxEntry,
     InboxSummary,
     Letter,
-    QueueEntry,
-    QueueRecipient,
-    QueueStory,
 )
 from posthouse.service.config import ConfigError, advice, load
-from posthouse.service.model import Config
-from posthouse.spool.queue import Entry, Queue, State
-from posthouse.words import Address, Content, Envelope, Recipient, SettingError
+from posthouse.service.forecast import address_of, check_address, forecast
+from posthouse.service.operation import Context, Operation, Parameter
+from posthouse.service.queueing import QUEUEING
+from posthouse.service.story import found, story_of
+from posthouse.spool.ids import number_of
+from posthouse.words import Content, SettingError
 from posthouse.words.codes import lookup, near
 from posthouse.words.codes_model import BasicCode
 
-__all__ = ["Context", "OPERATIONS", "Operation", "Parameter"]
-
-
-class Context(NamedTuple):
-    """What operations work on.  ``queue`` opens the spool read-only and closes it again; ``router`` is today's."""
-
-    config: Config
-    clock: Clock
-    queue: Callable[[], AbstractAsyncContextManager[Queue]]
-    router: Router
-
-
-class Parameter(NamedTuple):
-    """One parameter.  ``kind`` is str or int; without a ``default`` it must be given."""
-
-    name: str
-    help: str
-    kind: type = str
-    default: str | int | None = None
-
-
-class Operation(NamedTuple):
-    """One operation.  ``run`` takes the context (or None where ``needs_context`` is False) and the parameters by
-    name, and answers with a struct of ``answers`` or a list of them."""
-
-    name: str
-    help: str
-    run: Callable[..., Coroutine[Any, Any, Any]]
-    parameters: tuple[Parameter, ...] = ()
-    needs_context: bool = True
-
-
-# The queue ----------------------------------------------------------------------------------------------------------
+__all__ = ["OPERATIONS", "what_is"]
 
 #: Entries asked of the queue at one time.
 _PAGE: Final = 500
-
-
-async def _queue_list(context: Context, limit: int = 1000) -> list[QueueEntry]:
-    found: list[QueueEntry] = []
-    async with context.queue() as queue:
-        after = ""
-        while len(found) < limit:
-            page = await queue.entries(limit=min(_PAGE, limit - len(found)), after=after)
-            found += map(_queue_entry, page)
-            if not page:
-                break
-            after = page[-1].message.id
-    return found
-
-
-def _queue_entry(entry: Entry) -> QueueEntry:
-    message = entry.message
-    waiting = [each for each in entry.recipients if each.state is State.WAITING]
-    unsettled = waiting or [each for each in entry.recipients if each.state is State.HELD]
-    return QueueEntry(
-        id=message.id,
-        received=message.received,
-        size=message.size,
-        sender=_sender(message.envelope),
-        recipients=[str(each.recipient.address) for each in entry.recipients],
-        waiting=len(waiting),
-        attempts=max((each.attempts for each in entry.recipients), default=0),
-        due=min((each.due for each in waiting), default=None),
-        last=next((each.last for each in unsettled if each.last), "corrupt" if entry.corrupt else ""),
-    )
-
-
-def _sender(envelope: Envelope) -> str:
-    return "" if envelope.sender is None else str(envelope.sender)
-
-
-async def _queue_show(context: Context, id: str) -> QueueStory:  # noqa: A002 - the parameter's name for people
-    async with context.queue() as queue:
-        entry = await queue.entry(id)
-    if entry is None:
-        raise SettingError(f'the queue knows no message "{id}"', remedy="see `posthouse queue list`")
-    message = entry.message
-    recipients = [
-        QueueRecipient(
-            address=str(each.recipient.address),
-            destination=each.destination,
-            state=each.state.value,
-            attempts=each.attempts,
-            due=each.due,
-            last=each.last,
-        )
-        for each in entry.recipients
-    ]
-    return QueueStory(
-        id=message.id,
-        received=message.received,
-        size=message.size,
-        sender=_sender(message.envelope),
-        source=message.source,
-        corrupt=entry.corrupt,
-        recipients=recipients,
-    )
-
 
 # The inboxes --------------------------------------------------------------------------------------------------------
 
@@ -223,50 +123,46 @@ async def _check_config(context: Context | None, path: str) -> ConfigReport:
     return ConfigReport(path=path, usable=True, problems=[], advice=advice(config))
 
 
-async def _check_address(context: Context, address: str) -> AddressReport:
-    text = address.strip().removeprefix("<").removesuffix(">")
-    try:
-        asked = Address(text) if text.lower() == "postmaster" else parse_mailbox(text)
-    except GrammarError as error:
-        raise SettingError(f'"{address}" is no mailbox: {error}') from error
-    directory = Directory(context.config)
-    found = directory.resolve(asked)
-    kind, reply, explanation = _judged(found)
-    ends: list[End] = []
-    if reply[0] == "2" or kind == "foreign":
-        for envelope in expand_envelope(directory, Envelope(asked, (Recipient(asked),))):
-            ends += [_end(context.router, recipient) for recipient in envelope.recipients]
-    return AddressReport(address=str(asked), kind=kind, reply=reply, explanation=explanation, ends=ends)
+#: Something that has codes in it, and nothing that is a message or an address.
+_CODES = re.compile(r"[^@]*\b[2-5](?:[0-9]{2}|\.[0-9x]{1,3}(?:\.[0-9x]{1,3})?)\b[^@]*")
 
 
-def _judged(found: Resolution) -> tuple[str, str, str]:
-    """Kind, a stranger's reply, and the explanation."""
-    if isinstance(found, Local):
-        if found.paused:
-            return "mailbox", "450 4.2.1", "The mailbox is paused; senders try again later."
-        return "mailbox", "250 2.1.5", f"A mailbox of ours; its mail is put into {found.deliver}."
-    if isinstance(found, Moved):
-        verb = "sent on to" if found.action == "forward" else "refused, and the sender told of"
-        return "moved", str(inquiries.moved(found).reply), f"The mailbox has moved; mail is {verb} {found.to}."
-    if isinstance(found, Expanded):
-        if found.owner is None:
-            return "alias", "250 2.1.5", f"An alias of {len(found.targets)}; the sender stays the sender."
-        return "list", "250 2.1.5", f"A list of {len(found.targets)}; {found.owner} becomes the sender."
-    if isinstance(found, Foreign):
-        return "foreign", "550 5.7.1", "Not a domain of ours: only trusted networks may send there through us."
-    return "unknown", "550 5.1.1", "The domain is ours, and nobody of that name lives there."
+def what_is(asked: str) -> str:
+    """What somebody wants explained: ``message`` (a queue id), ``address`` (or a Message-ID), or ``code``."""
+    asked = asked.strip()
+    if number_of(asked.lower()) is not None:
+        return "message"
+    return "address" if "@" in asked and _CODES.fullmatch(asked) is None and " " not in asked else "code"
 
 
-def _end(router: Router, recipient: Recipient) -> End:
-    way = router.route(recipient)
-    if isinstance(way, NoRoute):
-        return End(recipient=str(recipient.address), target="", reason=way.outcome.reason)
-    return End(recipient=str(recipient.address), target=way.target, reason=way.reason)
+async def _explain(context: Context, what: str, lang: str = "en") -> Explained:
+    what = what.strip()
+    kind = what_is(what)
+    if kind == "code":
+        return Explained(kind="code", codes=await _explain_code(None, what, lang))
+    if kind == "message":
+        story = await story_of(context, what.lower())
+        if story is None:
+            remedy = "see `posthouse queue list`; stories are kept for as long as [spool] history says"
+            raise SettingError(f'no message "{what}" is known, and no story of one', remedy=remedy)
+        return Explained(kind="message", message=story)
+    async with context.queue() as queue:
+        told = await queue.find(message_id=f"<{what.strip('<>')}>")
+    if len(told) == 1:
+        return Explained(kind="message", message=await story_of(context, told[0].id))
+    if told:
+        return Explained(kind="messages", messages=list(map(found, told)))
+    address = address_of(what)
+    async with context.queue() as queue:
+        told = await queue.find(address=str(address))
+        return Explained(
+            kind="address", address=await forecast(context, queue, address), messages=list(map(found, told))
+        )
 
 
-async def _explain(context: Context | None, code: str, lang: str = "en") -> list[CodeEntry]:
-    found = lookup(code)
-    if not found:
+async def _explain_code(context: Context | None, code: str, lang: str = "en") -> list[CodeEntry]:
+    known = lookup(code)
+    if not known:
         others = near(code)
         remedy = "did you mean " + ", ".join(others) + "?" if others else 'write a code like "550" or "5.1.1"'
         raise SettingError(f'"{code}" is no reply code', remedy=remedy)
@@ -282,50 +178,60 @@ async def _explain(context: Context | None, code: str, lang: str = "en") -> list
             note=each.note.said(lang) if each.note is not None else "",
             registered=each.registered,
         )
-        for each in found
+        for each in known
     ]
 
 
 _LIMIT = Parameter("limit", "How many at most.", int, 1000)
 
 _ALL: Final = (
-    Operation("queue list", "Show the messages that are not finished, oldest first.", _queue_list, (_LIMIT,)),
-    Operation(
-        "queue show",
-        "Show one message and each of its recipients.",
-        _queue_show,
-        (Parameter("id", "The queue id, as in the 250 that took it."),),
-    ),
-    Operation("inbox summary", "Show the inboxes and how much is in them.", _inbox_summary),
+    *QUEUEING,
+    Operation("inbox summary", "Show the inboxes and how much is in them.", _inbox_summary, list[InboxSummary]),
     Operation(
         "inbox list",
         "Show the letters in the inboxes, oldest first.",
         _inbox_list,
+        list[InboxEntry],
         (Parameter("inbox", "Only this inbox (an address).", str, ""), _LIMIT),
     ),
     Operation(
         "inbox show",
         "Show one letter as it was delivered.",
         _inbox_show,
+        Letter,
         (Parameter("number", "Its number, as in `inbox list`.", int),),
     ),
     Operation(
         "check config",
         "Judge a configuration file: every mistake, and what may not be meant.",
         _check_config,
+        ConfigReport,
         (Parameter("path", "The file."),),
         needs_context=False,
     ),
     Operation(
         "check address",
         "Say where a letter to an address would go, and why.",
-        _check_address,
+        check_address,
+        AddressReport,
         (Parameter("address", "The address, with or without angle brackets."),),
+    ),
+    Operation(
+        "explain",
+        "Tell a message's story, what would become of a letter to an address, or what a reply code means.",
+        _explain,
+        Explained,
+        (
+            Parameter("what", "A queue id, a Message-ID, an address, or a reply code."),
+            Parameter("lang", "For codes: en or zh.", str, "en"),
+        ),
+        live=True,
     ),
     Operation(
         "explain code",
         "Explain a reply code, an enhanced code, or a line with such codes in it.",
-        _explain,
+        _explain_code,
+        list[CodeEntry],
         (
             Parameter("code", "550, 5.1.1, 4.7.x, or a line of a log."),
             Parameter("lang", "en or zh.", str, "en"),

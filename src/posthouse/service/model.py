@@ -236,6 +236,16 @@ class Spool(Struct, frozen=True, kw_only=True):
         forms.SIZE,
         Meta(description="Room that must stay free on the disk; with less, mail is put off with 452 4.3.1."),
     ] = 67_108_864
+    history: Annotated[
+        float,
+        forms.DURATION,
+        Meta(description="How long the story of a message is kept, from its arrival, once the message has gone."),
+    ] = 604_800.0
+    history_size: Annotated[
+        int,
+        forms.SIZE,
+        Meta(description="What stories may fill, about; beyond it the oldest finished ones go sooner."),
+    ] = 4_294_967_296
 
 
 class Log(Struct, frozen=True, kw_only=True):

@@ -14,7 +14,8 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from random import Random, SystemRandom
 
 from posthouse.net import CachingResolver, Clock, DnsResolver, Endpoint, Network, Resolver, SocketNetwork, SystemClock
@@ -31,15 +32,18 @@ from posthouse.relay import (
     SmtpDeliverer,
     Worker,
 )
+from posthouse.relay.bounce import original_of
 from posthouse.server import Server, Timeouts
 from posthouse.service.accounts import Directory, addressees
-from posthouse.service.control import Context
 from posthouse.service.model import Config, Listener
 from posthouse.service.observe import Log
+from posthouse.service.operation import Context
 from posthouse.service.reception import Reception, Record, Usage
 from posthouse.service.routing import Deliverers, HouseRouter
+from posthouse.service.socket import ControlSocket, socket_path, user_name
 from posthouse.spool import Queue, SqliteQueue
-from posthouse.words import LocalError
+from posthouse.spool.queue import Message, Report, Waiting
+from posthouse.words import LocalError, StorageCorrupt
 
 __all__ = ["DRAIN", "House", "context", "serve"]
 
@@ -52,7 +56,7 @@ class House:
 
     ``transcript`` is called with the name of a listener for each session, and gives what is told of its dialogue
     (``observe.Recorder`` is one).  The queue is opened and closed here, whoever made it.  ``share_ports`` lets other
-    processes listen at the same addresses.
+    processes listen at the same addresses; with ``control`` it offers its operations on a socket in ``data_dir``.
     """
 
     def __init__(
@@ -67,11 +71,12 @@ class House:
         transcript: Callable[[str], Transcript] | None = None,
         random: Random | None = None,
         share_ports: bool = False,
+        control: bool = False,
     ) -> None:
         self.config = config
         self.clock = clock or SystemClock()
         self.log = log or Log(self.clock, config.log.format)
-        self.queue: Queue = queue or SqliteQueue(config.data_dir)
+        self.queue: Queue = queue or _spool(config)
         self.directory = Directory(config)
         self._network = network or SocketNetwork(on_error=self._fault, reuse_port=share_ports)
         self._random = random or SystemRandom()
@@ -81,8 +86,16 @@ class House:
         )
         self._deliverers = self._make_deliverers()
         self.router = HouseRouter(config, self._deliverers)
+        self._bouncer = Bouncer(
+            hostname=config.hostname,
+            postmaster=config.postmaster,
+            destination=self.router.destination,
+            random=self._random,
+            addressees=lambda address: addressees(self.directory, address),
+        )
         self.worker = self._make_worker()
         self._ourselves = Ourselves([config.hostname])
+        self._control = ControlSocket(socket_path(config.data_dir), self.context, self.log) if control else None
         self._receptions: list[Reception] = []
         self._servers: list[Server] = []
         self._endpoints: dict[str, Endpoint] = {}
@@ -115,13 +128,7 @@ class House:
             random=self._random,
             owner=f"{self.config.hostname}-{os.getpid()}-{self._random.getrandbits(32):08x}",
             schedule=Schedule(relay.retry_first, relay.retry_max, relay.give_up_after, warn_after=relay.warn_after),
-            bouncer=Bouncer(
-                hostname=self.config.hostname,
-                postmaster=self.config.postmaster,
-                destination=self.router.destination,
-                random=self._random,
-                addressees=lambda address: addressees(self.directory, address),
-            ),
+            bouncer=self._bouncer,
             log=self.log,
             concurrency=relay.concurrency,
             per_destination=relay.concurrency_per_destination,
@@ -129,6 +136,42 @@ class House:
 
     def _fault(self, error: BaseException) -> None:
         self.log("fault", reason=f"{type(error).__name__}: {error}", error=error)
+
+    # -- operations ------------------------------------------------------------------------------------------------
+
+    def context(self, who: str = "") -> Context:
+        """What operations work on when ``who`` asks for them."""
+
+        @contextlib.asynccontextmanager
+        async def opened() -> AsyncIterator[Queue]:
+            yield self.queue
+
+        return Context(
+            config=self.config,
+            clock=self.clock,
+            queue=opened,
+            changing=opened,
+            router=self.router,
+            resolver=self._resolver,
+            random=self._random,
+            is_self=lambda place: self._ourselves(place),
+            reporting=self._reporting,
+            who=who,
+            reopen=self.worker.reopen,
+            sites=self.worker.sites,
+        )
+
+    def _reporting(self, queue: Queue, now: float) -> Callable[[Message, Sequence[Waiting]], Sequence[Report]]:
+        """What senders are told of recipients that are dropped."""
+
+        def report(message: Message, recipients: Sequence[Waiting]) -> Sequence[Report]:
+            try:
+                original = original_of(message, queue.content(message))
+            except StorageCorrupt:
+                original = original_of(message, None)
+            return self._bouncer.dropped(original, recipients, now=now)
+
+        return report
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -150,6 +193,18 @@ class House:
                 await self._open_door(listener, usage)
             undo.pop_all()
         self._ourselves = Ourselves([self.config.hostname], list(self._endpoints.values()))
+        await self._open_control()
+
+    async def _open_control(self) -> None:
+        """Offer the operations; a house without that still moves mail, so it only says if it cannot."""
+        if self._control is None:
+            return
+        try:
+            await self._control.open()
+        except OSError as error:
+            path = socket_path(self.config.data_dir)
+            self.log("control", reason=f"no operations are offered at {path}: {error.strerror or error}")
+            self._control = None
 
     async def _open_door(self, listener: Listener, usage: Usage) -> None:
         config = self.config
@@ -165,6 +220,7 @@ class House:
             usage=usage,
             owner=self.worker.owner,
             claim=self.worker.claim,
+            bouncer=self._bouncer,
         )
         transcript = self._transcript
         size = listener.max_message_size
@@ -212,6 +268,8 @@ class House:
         self._state = "draining"
         self.log("draining", sessions=self.sessions)
         end = self.clock.monotonic() + timeout
+        if self._control is not None:
+            await self._control.close()
         for reception in self._receptions:
             reception.draining = True
         await self._shut_doors(timeout / 2)
@@ -222,20 +280,38 @@ class House:
         self.log("ended")
 
 
+def _spool(config: Config) -> SqliteQueue:
+    return SqliteQueue(config.data_dir, history=config.spool.history, history_octets=config.spool.history_size)
+
+
 def context(config: Config) -> Context:
-    """What the operations of ``control`` work on: the spool of ``config``, opened read-only for each."""
+    """What the operations of ``control`` work on where no daemon can be asked: the spool of ``config``, opened for
+    each, to look at or, as one more process on it, to change."""
     house = House(config)
 
-    @contextlib.asynccontextmanager
-    async def reading() -> AsyncIterator[Queue]:
-        queue = SqliteQueue.read_only(config.data_dir)
-        await queue.open(house.clock.time())
-        try:
-            yield queue
-        finally:
-            await queue.close()
+    def opening(make: Callable[[], Queue]) -> Callable[[], AbstractAsyncContextManager[Queue]]:
+        @contextlib.asynccontextmanager
+        async def opened() -> AsyncIterator[Queue]:
+            queue = make()
+            await queue.open(house.clock.time())
+            try:
+                yield queue
+            finally:
+                await queue.close()
 
-    return Context(config, house.clock, reading, house.router)
+        return opened
+
+    def existing() -> Queue:
+        if not os.path.isdir(os.path.join(config.data_dir, "spool")):
+            return SqliteQueue.read_only(config.data_dir)  # which says that there is none; nothing is made
+        return _spool(config)
+
+    return house.context(user_name(os.getuid()))._replace(
+        queue=opening(lambda: SqliteQueue.read_only(config.data_dir)),
+        changing=opening(existing),
+        reopen=None,
+        sites=None,
+    )
 
 
 async def serve(
@@ -255,7 +331,7 @@ async def serve(
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    house = House(config, log=log, share_ports=worker >= 0)
+    house = House(config, log=log, share_ports=worker >= 0, control=worker <= 0)
     numbers = (signal.SIGTERM,) if worker >= 0 else (signal.SIGTERM, signal.SIGINT)
 
     def asked(number: int) -> None:

@@ -1,0 +1,69 @@
+"""What an operation is, and what operations work on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from random import Random
+from typing import Any, NamedTuple
+
+from posthouse.net import Clock, Resolver
+from posthouse.relay import IsSelf, Router
+from posthouse.relay.sites import Standing
+from posthouse.service.model import Config
+from posthouse.spool import Queue
+from posthouse.spool.queue import Message, Report, Waiting
+
+__all__ = ["Context", "Operation", "Parameter", "Reporting"]
+
+#: What is reported about dropped recipients; made for one queue and one moment, and called in the storage's thread.
+Reporting = Callable[[Queue, float], Callable[[Message, Sequence[Waiting]], Sequence[Report]]]
+
+
+class Context(NamedTuple):
+    """What operations work on: a running house, or the spool of one that is stopped.
+
+    ``queue`` opens the queue to look at, ``changing`` to change it, and both close it again.  ``router`` is today's;
+    ``resolver``, ``random`` and ``is_self`` find next hops as the relay does.  ``who`` is asking, by name.
+    ``reopen`` tells the relay that mail for these destinations (for any, if none is named) is to be tried now, and
+    ``sites`` how the next hops stand that it met, by name; None where no relay runs.
+    """
+
+    config: Config
+    clock: Clock
+    queue: Callable[[], AbstractAsyncContextManager[Queue]]
+    changing: Callable[[], AbstractAsyncContextManager[Queue]]
+    router: Router
+    resolver: Resolver
+    random: Random
+    is_self: IsSelf
+    reporting: Reporting
+    who: str = ""
+    reopen: Callable[[Collection[str]], object] | None = None
+    sites: Callable[[], Mapping[str, Standing]] | None = None
+
+
+class Parameter(NamedTuple):
+    """One parameter.  ``kind`` is str, int or bool; without a ``default`` it must be given."""
+
+    name: str
+    help: str
+    kind: type = str
+    default: str | int | bool | None = None
+
+
+class Operation(NamedTuple):
+    """One operation.
+
+    ``run`` takes the context (or None where ``needs_context`` is False) and the parameters by name, and answers with
+    an ``answer``, a struct of ``answers`` or a list of them.  One that is ``live`` is better asked of the daemon, if
+    one runs: it changes the queue, or knows what only the daemon knows.
+    """
+
+    name: str
+    help: str
+    run: Callable[..., Coroutine[Any, Any, Any]]
+    answer: Any
+    parameters: tuple[Parameter, ...] = ()
+    needs_context: bool = True
+    live: bool = False
