@@ -51,9 +51,13 @@ class Post:
             [[domain]]
             name = "sohu.com"
             deliver = "mailbox"
-            mailboxes = ["langrui"]
+            mailboxes = ["langrui", "chief"]
             [domain.aliases]
             staff = ["langrui"]
+            two = ["langrui", "staff", "renping@sina.com"]
+            [domain.lists.club]
+            members = ["renping@sina.com"]
+            owner = "langrui"
             [[route]]
             to = "sina.com"
             via = "smtp://{self.sina.endpoints["mx"]}"
@@ -193,5 +197,23 @@ def test_what_has_no_sender_makes_no_report(tmp_path: Path) -> None:
     async def story() -> None:
         await post.send("", "nobody@sina.com NOTIFY=SUCCESS,FAILURE,DELAY")
         assert await post.sohu.queue.inboxes() == []
+
+    tell(post, story)
+
+
+def test_lists_have_delivered_and_aliases_have_expanded_what_they_took(tmp_path: Path) -> None:
+    """RFC 3461 §5.2.7.1 and §5.2.7.3 (c); an alias of one passes the request on (§5.2.7.2)."""
+    post = Post(tmp_path)
+
+    async def story() -> None:
+        asked = "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;x@sohu.com"
+        await post.send("chief@sohu.com", f"two@sohu.com {asked}", f"club@sohu.com {asked}", "club@sohu.com")
+        (report,) = await post.reports("chief@sohu.com")
+        told = [(one.final.address, one.action, one.status) for one in report.recipients]
+        assert told == [("two@sohu.com", "expanded", "2.0.0"), ("club@sohu.com", "delivered", "2.0.0")]
+        assert report.returned == LETTER.partition(b"\r\n\r\n")[0] + b"\r\n"
+        await post.send("chief@sohu.com", "two@sohu.com NOTIFY=FAILURE", "club@sohu.com NOTIFY=NEVER", "two@sohu.com")
+        await post.send("", f"two@sohu.com {asked}")
+        assert len(await post.reports("chief@sohu.com")) == 1
 
     tell(post, story)

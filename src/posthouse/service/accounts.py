@@ -36,6 +36,7 @@ __all__ = [
     "Unknown",
     "addressees",
     "expand_envelope",
+    "successes",
 ]
 
 #: How deep aliases may lie within each other, and how many addresses one may lead to.
@@ -351,6 +352,22 @@ def expand_envelope(directory: Directory, envelope: Envelope) -> list[Envelope]:
     plain = envelope._replace(ret=None, envid=None, auth=None)
     made += [_addressed(plain._replace(sender=owner), members) for owner, members in lists.items()]
     return made
+
+
+def successes(directory: Directory, envelope: Envelope) -> list[tuple[Recipient, bool]]:
+    """Those recipients for whom, once the message is stored, SUCCESS has happened here, and whose sender asked to hear
+    of it: lists (true: what a list accepts is delivered, RFC 3461 §5.2.7.1) and aliases of several (false: the message
+    is expanded, §5.2.7.3 (c))."""
+    found = []
+    for recipient in envelope.recipients if envelope.sender is not None else ():
+        if recipient.notify is None or Notify.SUCCESS not in recipient.notify:
+            continue
+        meant = directory.resolve(recipient.address)
+        if isinstance(meant, Expanded) and meant.owner is not None:
+            found.append((recipient, True))
+        elif isinstance(meant, Moved | Expanded) and len(meant.targets) > 1:
+            found.append((recipient, False))
+    return found
 
 
 def _addressed(envelope: Envelope, recipients: dict[str, Recipient]) -> Envelope:

@@ -9,6 +9,9 @@ verdict says why.
 Usually one envelope is stored.  Where a list is among the recipients there is one more for each owner (its sender is
 another), each with a receipt of its own; all are committed before 250 is said.  If a later one fails after an earlier
 one was promised, the client is told to try again: a duplicate is the worst that can come of it.
+
+A sender who asked to hear of success hears at once of what a list has taken or an alias has spread (RFC 3461 §5.2.7):
+the report is stored behind the message.  If that fails, the message is promised all the same.
 """
 
 from __future__ import annotations
@@ -19,7 +22,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from posthouse.message.headers import gap, hop_count
+from posthouse.message.report import Action, Fate, Original
 from posthouse.message.trace import protocol_name, received
+from posthouse.service.accounts import successes
 from posthouse.spool.queue import Receipt, Stored
 from posthouse.words import Envelope, Reply, StorageError, StorageFull, Verdict
 
@@ -49,6 +54,7 @@ class Deposit:
     """An ``Intake`` that ends in the queue."""
 
     __slots__ = (
+        "_beginning",
         "_begun",
         "_envelope",
         "_envelopes",
@@ -59,6 +65,7 @@ class Deposit:
         "_reception",
         "_size",
         "_source",
+        "_told",
     )
 
     def __init__(
@@ -74,6 +81,9 @@ class Deposit:
         self._first = b""  # of the first line, until there is enough of it
         self._begun = False  # the first line has been judged and written
         self._size = 0
+        plain = len(envelopes) == 1 and envelopes[0] is envelope
+        self._told = () if plain else tuple(successes(reception.directory, envelope))
+        self._beginning = bytearray()  # of the content, where a report will quote it
         self._receipts: list[Receipt] = []
         only = envelope.recipients[0].address if len(envelope.recipients) == 1 else None
         now = reception.clock.time()
@@ -109,6 +119,8 @@ class Deposit:
         if self._head is not None and self._in_circles(chunk):
             self._fail(_CIRCLES)
             return None
+        if self._told:
+            self._beginning += chunk[: _HEAD_AT_MOST - len(self._beginning)]
         if not self._begun:
             chunk = self._begin(chunk)
             if not chunk:
@@ -173,7 +185,7 @@ class Deposit:
                 first, self._first = self._first, b""
                 for receipt in self._receipts:
                     receipt.write(gap(first) + first)  # so few octets make nobody wait
-            if len(self._receipts) > 1:
+            if len(self._receipts) > 1 or self._told:
                 return self._store_all()
             storing = self._offer(self._envelopes[0], self._receipts[0])
         except StorageError as error:
@@ -233,7 +245,27 @@ class Deposit:
                 self._reception.stored(await self._offer(envelope, receipt))
         except StorageError as error:
             return self._failed(error)
+        if self._told:
+            await self._report()
         return self._promised()
+
+    async def _report(self) -> None:
+        """Tell the sender of success that has happened by being stored."""
+        reception = self._reception
+        now = reception.clock.time()
+        original = Original(self._receipts[0].id, self._envelope, now, bytes(self._beginning))
+        fates = [Fate(who, Action.DELIVERED if a_list else Action.EXPANDED) for who, a_list in self._told]
+        try:
+            for report in reception.bouncer.tell(original, fates, now) if reception.bouncer is not None else ():
+                receipt = reception.queue.receive()
+                receipt.write(report.content)  # far below what could make the queue ask us to wait
+                stored = await receipt.commit(
+                    report.envelope, report.destinations, received=now, due=report.due, source="report"
+                )
+                reception.stored(stored)
+        except Exception as error:  # the message itself is safe
+            reason = f"no report of success about {original.id} could be stored: {error}"
+            reception.log("fault", reason=reason, error=error)
 
     def _promised(self) -> tuple[Verdict, ...]:
         return self._each(Verdict(Reply(250, "2.0.0", f"Message queued as {self._receipts[0].id}"), "stored"))

@@ -23,6 +23,7 @@ from typing import Any, Final, Protocol
 
 from posthouse.net.clock import Clock
 from posthouse.protocol.commands import Greet, Mail, Rcpt
+from posthouse.relay import Bouncer
 from posthouse.server.policy import Answer, Intake, Peer
 from posthouse.service import inquiries
 from posthouse.service.accounts import Directory, Expanded, Foreign, Local, Moved, expand_envelope
@@ -93,7 +94,8 @@ class Reception:
     ``destination`` gives the queue's key for an address; ``stored`` is told of each promised message (to wake the
     relay).  ``claim`` says until when the relay named ``owner`` will have new mail for these destinations leased to it
     from the start (0.0: it will not).  ``free`` gives the octets that are free where mail is stored, ``zone`` the
-    minutes local time is ahead of UTC at a moment in calendar seconds.
+    minutes local time is ahead of UTC at a moment in calendar seconds.  ``bouncer`` writes the reports of success that
+    lists and aliases owe; without one, nobody hears of it.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Reception:
         zone: Callable[[float], int] | None = None,
         owner: str = "",
         claim: Callable[[Sequence[str]], float] = lambda destinations: 0.0,
+        bouncer: Bouncer | None = None,
     ) -> None:
         self.config = config
         self.listener = listener
@@ -124,6 +127,7 @@ class Reception:
         self.destination = destination
         self.owner = owner
         self.claim = claim
+        self.bouncer = bouncer
         self.usage = usage or Usage(queue, clock)
         self.draining = False
         self.log = log
