@@ -1,49 +1,127 @@
-"""``posthouse explain``: what a reply code means, whose fault it is, and what happens next."""
+"""``posthouse explain``: one message's story, what would become of a letter, what a reply code means."""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from posthouse.cli import language
-from posthouse.cli.house import operate
+from posthouse.cli.house import configured, operate, with_house
 from posthouse.cli.output import as_json as print_json
-from posthouse.cli.output import coloured, say, with_json, with_lang
+from posthouse.cli.output import aware, coloured, safe, say, table, with_json, with_lang
+
+if TYPE_CHECKING:
+    from posthouse.service.answers import CodeEntry, Explained
+    from posthouse.service.telling import Sentence
 
 __all__ = ["explain"]
 
-_ADDRESS = re.compile(r"<?\S+@\S+>?")
 _LABELS = {
     "en": ("who has to act", "what comes next", "when Posthouse says it", "note", "source", "only other systems do"),
     "zh": ("由谁处理", "下一步", "Posthouse 何时给出", "备注", "出处", "只有其他系统会给出"),
 }
+_STYLES = {
+    "title": "bold",
+    "fact": "",
+    "good": "green",
+    "bad": "bold red",
+    "wait": "yellow",
+    "quiet": "dim",
+    "line": "cyan",
+}
+_MESSAGES = {"en": "Messages from it or to it, lately:", "zh": "最近与它有关的邮件："}
 
 
-@click.command(short_help="Explain a reply code, in English or Chinese.")
-@click.argument("code", nargs=-1, required=True)
+@click.command(short_help="Tell a message's story, an address's way, a reply code's meaning.")
+@click.argument("what", nargs=-1, required=True)
+@click.option("--transcript", is_flag=True, help="Show the dialogue of each attempt of a message.")
 @with_lang
+@with_house
 @with_json
-def explain(code: tuple[str, ...], lang: str | None, as_json: bool) -> None:
-    """Explain a reply code (550), an enhanced code (5.1.1), a family of them (4.7.x), or a line of a log.
+def explain(
+    what: tuple[str, ...],
+    transcript: bool,
+    lang: str | None,
+    config_file: str | None,
+    data_dir: str | None,
+    as_json: bool,
+) -> None:
+    """Tell a message's story, where a letter to an address would go, or what a reply code means.
 
-    A message's story by its queue id, and the way of an address, are not explained in this version; see `posthouse
-    queue show` and `posthouse check address`.
+    \b
+    posthouse explain ID               one message: how it came, each attempt, where it stands, and why
+    posthouse explain '<MESSAGE-ID>'   the same, by the message's own name
+    posthouse explain ADDRESS          a dry run: alias, route, hosts, limits, what would happen; nothing is sent
+    posthouse explain CODE             550, 5.1.1, a family (4.7.x), or a line of a log
     """
+    from posthouse.service.control import what_is
+
     chosen = language(lang)
-    wanted = " ".join(code)
-    if _ADDRESS.fullmatch(wanted):
-        raise click.UsageError(f"addresses are not explained in this version; see `posthouse check address {wanted}`")
-    found = operate("explain code", code=wanted, lang=chosen)
+    wanted = " ".join(what)
+    if what_is(wanted) == "code":
+        from posthouse.service.answers import Explained
+
+        found = Explained(kind="code", codes=operate("explain code", code=wanted, lang=chosen))
+    else:
+        found = operate("explain", configured(config_file, data_dir), what=wanted, lang=chosen)
     if as_json:
         print_json(found)
         return
+    _show(found, chosen, transcript)
+
+
+def _show(found: Explained, lang: str, transcript: bool) -> None:
+    from posthouse.service.telling import tell, tell_address
+
+    if found.message is not None:
+        _sentences(tell(found.message, lang, aware, transcript=transcript))
+    elif found.address is not None:
+        _sentences(tell_address(found.address, lang, aware))
+        if found.messages:
+            click.echo()
+            say(_MESSAGES[lang], "bold")
+    elif found.kind == "code":
+        _codes(found.codes, lang)
+    if found.messages:
+        table(
+            ("ID", "RECEIVED", "FROM", "TO", "QUEUED"),
+            (
+                (
+                    each.id,
+                    aware(each.received),
+                    each.sender or "<>",
+                    ", ".join(each.recipients[:3]) + (" …" if len(each.recipients) > 3 else ""),
+                    "yes" if each.queued else "no",
+                )
+                for each in found.messages
+            ),
+            styles="bold dim cyan green yellow",
+        )
+
+
+def _sentences(sentences: Iterable[Sentence]) -> None:
+    """One line each; what happened stands behind its moment, and what belongs to it under it."""
+    width = len(aware(0.0)) + 2
+    margin = 0
+    for each in sentences:
+        if each.at is not None:
+            margin = width
+            text = aware(each.at).ljust(width) + each.text
+        else:
+            margin = 0 if each.tone == "title" else margin
+            text = " " * (margin + 2 * each.depth) + each.text
+        say(safe(text.replace("\n", " / ")), _STYLES[each.tone])
+
+
+def _codes(found: Sequence[CodeEntry], lang: str) -> None:
     if len(found) > 3:
         width = max(len(entry.code) for entry in found)
         for entry in found:
             click.echo(f"{entry.code.ljust(width)}  {entry.title}")
         return
-    whose, step, occasion, note, source, peers = _LABELS[chosen]
+    whose, step, occasion, note, source, peers = _LABELS[lang]
     for number, entry in enumerate(found):
         if number:
             click.echo()

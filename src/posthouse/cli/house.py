@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from posthouse.service import Config
+    from posthouse.service import Config, Operation
 
 __all__ = ["configured", "operate", "run", "signals", "unless", "with_house"]
 
@@ -53,16 +53,25 @@ def configured(config_file: str | None, data_dir: str | None) -> Config:
 
 
 def operate(name: str, config: Config | None = None, **given: Any) -> Any:
-    """Run one operation of ``service.control`` and give its answer."""
+    """Run one operation of ``service.control`` and give its answer: the running daemon's, where it may be asked and
+    knows more; else our own, from the spool itself."""
     from posthouse.service import OPERATIONS
 
     operation = OPERATIONS[name]
     if not operation.needs_context:
         return run(operation.run(None, **given))
+    assert config is not None
+    return run(_operate(operation, config, given))
+
+
+async def _operate(operation: Operation, config: Config, given: dict[str, Any]) -> Any:
+    from posthouse.service.socket import NobodyListens, ask
     from posthouse.service.wiring import context
 
-    assert config is not None
-    return run(operation.run(context(config), **given))
+    if operation.live:
+        with contextlib.suppress(NobodyListens):
+            return await ask(config.data_dir, operation, given)
+    return await operation.run(context(config), **given)
 
 
 @contextlib.contextmanager

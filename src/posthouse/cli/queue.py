@@ -1,51 +1,134 @@
-"""``posthouse queue``: the messages that are not finished."""
+"""``posthouse queue``: the mail that is not finished, looked at and changed by a filter."""
 
 from __future__ import annotations
 
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
 import click
 
+from posthouse.cli import exits
 from posthouse.cli.house import configured, operate, with_house
 from posthouse.cli.output import as_json as print_json
-from posthouse.cli.output import aware, octets, safe, say, table, with_json
+from posthouse.cli.output import aware, octets, safe, say, table, width_of, with_json
+
+if TYPE_CHECKING:
+    from posthouse.service import Config
+    from posthouse.service.answers import QueueCount, QueueEntry, QueueSummaryRow
 
 __all__ = ["queue"]
 
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_PAGE = 1000  # messages asked for at one time
 _LIMIT = click.option("--limit", default=1000, show_default=True, type=click.IntRange(1), help="How many at most.")
+_FILTER = click.argument("filter", nargs=-1, metavar="[FILTER]...")
+#: A condition whose value has spaces in it because the shell has taken its quotation marks away.
+_SPACED = re.compile(r"([A-Za-z]+(?:!=|>=|<=|[:=~<>]))([^\"]*\s[^\"]*)", re.DOTALL)
+
+#: The filter language, for ``--help``.
+_LANGUAGE = """
+A filter is conditions side by side, all of which must hold:
+
+\b
+  domain:example.org    the domain that the mail goes to; * stands for any letters
+  state:deferred        waiting, deferred (tried before), active (being tried) or held
+  age>1h                how long ago it was received: s m h d w, as in 90s or 1d12h
+  due<10m               how long until the next attempt; below 0 if that is overdue
+  from:*@example.net    the sender; "" is the null reverse-path of reports
+  to:bob@example.org    the recipient
+  reply~"4.7"           how the last attempt ended has 4.7 in it
+  size>1M               the size: K M G
+  attempts>=3           attempts made
+  id:3x9k0d5n2c7hb      the queue id
+
+Operators: : is, != is not, ~ contains, and > >= < <= for numbers. The shell wants < and > in quotes: 'age>1h'.
+"""
 
 
-@click.group(short_help="Look at the messages that wait to go on.")
+@click.group(short_help="Look at the mail that waits to go on, and change it.", epilog=_LANGUAGE)
 def queue() -> None:
-    """Look at the messages that wait to go on."""
+    """Look at the mail that waits to go on, and change it.
+
+    A running daemon is asked; where none runs, the spool is opened itself. Every change is written to an audit log.
+    """
 
 
-@queue.command("list", short_help="Show the messages that are not finished, oldest first.")
+def _filter_of(words: Sequence[str]) -> str:
+    """The filter that was written; what is wrong with it is shown where it stands."""
+    from posthouse.service.filters import FilterError, parse_filter
+
+    parts = []
+    for word in words:
+        spaced = _SPACED.fullmatch(word)
+        if spaced is not None:
+            try:
+                parse_filter(word)
+            except FilterError:  # not several conditions in one word, so one whose value has spaces
+                value = spaced[2].replace("\\", "\\\\")
+                word = f'{spaced[1]}"{value}"'
+        parts.append(word)
+    text = " ".join(parts)
+    try:
+        parse_filter(text)
+    except FilterError as error:
+        place = " " * width_of(error.text[: error.position])
+        raise exits.Failed(f"{error}\n  {safe(error.text)}\n  {place}^", exits.USAGE) from error
+    return text
+
+
+# Looking --------------------------------------------------------------------------------------------------------------
+
+
+@queue.command("list", short_help="Show the messages that are not finished, oldest first.", epilog=_LANGUAGE)
+@_FILTER
 @_LIMIT
 @with_house
 @with_json
-def list_(limit: int, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
-    """Show the messages that are not finished, oldest first."""
-    found = operate("queue list", configured(config_file, data_dir), limit=limit)
+def list_(filter: tuple[str, ...], limit: int, config_file: str | None, data_dir: str | None, as_json: bool) -> None:  # noqa: A002
+    """Show the messages that are not finished, oldest first: all, or those that a FILTER chooses."""
+    config = configured(config_file, data_dir)
+    text = _filter_of(filter)
+    found: list[QueueEntry] = []
+    while len(found) < limit:
+        after = found[-1].id if found else ""
+        wanted = min(_PAGE, limit - len(found))
+        page = operate("queue list", config, filter=text, limit=wanted, after=after)
+        found += page
+        if len(page) < wanted:
+            break
     if as_json:
         print_json(found)
         return
     table(
-        ("ID", "RECEIVED", "SIZE", "FROM", "TO", "TRIES", "NEXT", "LAST"),
+        ("ID", "RECEIVED", "SIZE", "FROM", "TO", "STATE", "TRIES", "NEXT", "LAST"),
         (
             (
                 each.id,
                 aware(each.received),
                 octets(each.size),
-                f"<{each.sender}>" if not each.sender else each.sender,
+                each.sender or "<>",
                 each.recipients[0] + (f" +{len(each.recipients) - 1}" if len(each.recipients) > 1 else ""),
+                _state(each),
                 each.attempts,
                 aware(each.due),
                 each.last,
             )
             for each in found
         ),
-        empty="The queue is empty.",
-        styles="bold dim - cyan green - yellow -",
+        empty="Nothing in the queue is like that." if text else "The queue is empty.",
+        styles="bold dim - cyan green magenta - yellow -",
     )
+
+
+def _state(entry: QueueEntry) -> str:
+    if entry.active:
+        return "active"
+    if entry.waiting:
+        return "deferred" if entry.attempts else "waiting"
+    return "held" if entry.held else "finished"
 
 
 @queue.command("show", short_help="Show one message and each of its recipients.")
@@ -53,7 +136,7 @@ def list_(limit: int, config_file: str | None, data_dir: str | None, as_json: bo
 @with_house
 @with_json
 def show(id: str, config_file: str | None, data_dir: str | None, as_json: bool) -> None:  # noqa: A002 - as people say
-    """Show one message and each of its recipients."""
+    """Show one message and each of its recipients; `posthouse explain ID` tells what happened to it."""
     found = operate("queue show", configured(config_file, data_dir), id=id)
     if as_json:
         print_json(found)
@@ -66,10 +149,177 @@ def show(id: str, config_file: str | None, data_dir: str | None, as_json: bool) 
         say("Its content is missing or damaged; it is kept for you to look at.", "bold red")
     say("")
     table(
-        ("TO", "STATE", "TRIES", "NEXT", "LAST"),
+        ("TO", "STATE", "TRIES", "NEXT", "BY", "LAST"),
         (
-            (each.address, each.state, each.attempts, aware(each.due) if each.state == "waiting" else "-", each.last)
+            (
+                each.address,
+                each.state,
+                each.attempts,
+                aware(each.due) if each.state == "waiting" else "-",
+                each.route or "-",
+                each.last,
+            )
             for each in found.recipients
         ),
-        styles="green bold - yellow -",
+        styles="green bold - yellow magenta -",
     )
+
+
+@queue.command("summary", short_help="Show how many recipients wait for each destination, by age.", epilog=_LANGUAGE)
+@_FILTER
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="How many destinations at most.")
+@with_house
+@with_json
+def summary(filter: tuple[str, ...], limit: int, config_file: str | None, data_dir: str | None, as_json: bool) -> None:  # noqa: A002
+    """Show how many recipients wait for each destination, by the age of their message; the largest first."""
+    text = _filter_of(filter)
+    found = operate("queue summary", configured(config_file, data_dir), filter=text, limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    ages = [f"<{_short(age)}" for age in found.ages] + ["OLDER"]
+    table(
+        ("DESTINATION", "ALL", *ages, "HELD", "OLDEST"),
+        (
+            (row.destination, row.waiting + row.held, *(number or "." for number in row.ages), row.held or ".",
+             _short(max(0.0, found.now - row.oldest)))
+            for row in found.rows
+        ),
+        empty="Nothing in the queue is like that." if text else "The queue is empty.",
+        styles=" ".join(["green", "bold", *("-" for _ in ages), "magenta", "yellow"]),
+    )  # fmt: skip
+    if found.rows:
+        more = f", {found.others} of them not shown" if found.others else ""
+        places = len(found.rows) + found.others
+        say(f"{_recipients(found.recipients)} for {places} destination{'' if places == 1 else 's'}{more}", "dim")
+
+
+def _short(seconds: float) -> str:
+    """A duration in three or four signs: ``45s``, ``5m``, ``3h``, ``12d``."""
+    for unit, size in (("d", 86_400.0), ("h", 3600.0), ("m", 60.0)):
+        if seconds >= size:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:.0f}s"
+
+
+@queue.command("count", short_help="Say how many recipients a filter chooses.", epilog=_LANGUAGE)
+@_FILTER
+@with_house
+@with_json
+def count(filter: tuple[str, ...], config_file: str | None, data_dir: str | None, as_json: bool) -> None:  # noqa: A002
+    """Say how many recipients a FILTER chooses."""
+    found = operate("queue count", configured(config_file, data_dir), filter=_filter_of(filter))
+    if as_json:
+        print_json(found)
+        return
+    say(f"{_recipients(found.recipients)}{_where(found)}")
+
+
+@queue.command("audit", short_help="Show who changed what in the queue, the last first.")
+@click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="How many at most.")
+@with_house
+@with_json
+def audit(limit: int, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
+    """Show who changed what in the queue, the last first."""
+    found = operate("queue audit", configured(config_file, data_dir), limit=limit)
+    if as_json:
+        print_json(found)
+        return
+    table(
+        ("WHEN", "WHO", "ACT", "RECIPIENTS", "FILTER", "BY"),
+        ((aware(each.at), each.who, each.act, each.recipients, each.filter, each.target or "-") for each in found),
+        empty="Nobody has changed anything.",
+        styles="dim cyan bold - - magenta",
+    )
+
+
+# Changing -------------------------------------------------------------------------------------------------------------
+
+
+def _recipients(number: int) -> str:
+    return f"{number:,} recipient{'' if number == 1 else 's'}"
+
+
+def _where(found: QueueCount) -> str:
+    """The destinations of a preview: `` for example.org (12), example.net (3) and 4 more``."""
+
+    def named(row: QueueSummaryRow) -> str:
+        return f"{safe(row.destination)} ({row.waiting + row.held:,})"
+
+    if not found.destinations:
+        return ""
+    more = f" and {found.others:,} more" if found.others else ""
+    return f" for {', '.join(map(named, found.destinations))}{more}"
+
+
+def _changing(command: _Command) -> _Command:
+    """Give a command that changes the queue what all of them have."""
+    for option in (
+        with_json,
+        with_house,
+        click.option("--yes", is_flag=True, help="Do not ask."),
+        click.option("--all", "everything", is_flag=True, help="All mail, instead of a filter."),
+        _FILTER,
+    ):
+        command = option(command)
+    return command
+
+
+def _change(act: str, done: str, given: dict[str, Any], **more: Any) -> None:
+    """Show what would be changed, ask, change it, and say so."""
+    config: Config = configured(given["config_file"], given["data_dir"])
+    if given["everything"] == bool(given["filter"]):
+        raise click.UsageError("say which mail: either a filter, such as domain:example.org, or --all")
+    text = "age>=0" if given["everything"] else _filter_of(given["filter"])
+    found = operate("queue count", config, filter=text, act=act)
+    if found.recipients and not given["yes"]:
+        question = f"{act} {_recipients(found.recipients)}{_where(found)}"
+        if not sys.stdin.isatty():
+            raise exits.Failed(f"this would {question}; add --yes to do it", exits.USAGE)
+        if not click.confirm(f"{question[0].upper()}{question[1:]}?", err=True):
+            raise exits.Failed("nothing was changed", exits.USAGE)
+    changed = operate(f"queue {act}", config, filter=text, **more)
+    if given["as_json"]:
+        print_json(changed)
+        return
+    say(f"{_recipients(changed.recipients)} {done}." if changed.recipients else "Nothing in the queue is like that.")
+
+
+@queue.command("hold", short_help="Keep waiting mail from being tried.", epilog=_LANGUAGE)
+@_changing
+def hold(**given: Any) -> None:
+    """Keep waiting mail from being tried, until it is released."""
+    _change("hold", "held", given)
+
+
+@queue.command("release", short_help="Let held mail go on, now.", epilog=_LANGUAGE)
+@_changing
+def release(**given: Any) -> None:
+    """Let held mail go on, now."""
+    _change("release", "released", given)
+
+
+@queue.command("retry", short_help="Try waiting mail now.", epilog=_LANGUAGE)
+@_changing
+def retry(**given: Any) -> None:
+    """Try waiting mail now. Hosts that were left alone for a while are asked again."""
+    _change("retry", "due now", given)
+
+
+@queue.command("drop", short_help="Give mail up for good.", epilog=_LANGUAGE)
+@click.option("--report", is_flag=True, help="Tell the senders, as when an attempt fails for good.")
+@_changing
+def drop(report: bool, **given: Any) -> None:
+    """Give mail up for good. Nobody is told, unless with --report."""
+    _change("drop", "dropped", given, report=report)
+
+
+@queue.command("reroute", short_help="Send mail another way, whatever the configuration says.", epilog=_LANGUAGE)
+@click.option("--via", metavar="WAY", help='As in a [[route]]: "smtp://host:port", "lmtp://host:port" or "mx".')
+@click.option("--undo", is_flag=True, help="Let the configuration decide again.")
+@_changing
+def reroute(via: str | None, undo: bool, **given: Any) -> None:
+    """Send mail another way, whatever the configuration says, now."""
+    if undo == bool(via):
+        raise click.UsageError("say which way: either --via smtp://host:port, or --undo")
+    _change("reroute", "sent another way" if via else "left to the configuration again", given, via=via or "")

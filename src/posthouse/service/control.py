@@ -32,6 +32,7 @@ from posthouse.service.operation import Context, Operation, Parameter
 from posthouse.service.queueing import QUEUEING
 from posthouse.service.story import found, story_of
 from posthouse.spool.ids import number_of
+from posthouse.spool.story import Told
 from posthouse.words import Content, SettingError
 from posthouse.words.codes import lookup, near
 from posthouse.words.codes_model import BasicCode
@@ -146,18 +147,24 @@ async def _explain(context: Context, what: str, lang: str = "en") -> Explained:
             remedy = "see `posthouse queue list`; stories are kept for as long as [spool] history says"
             raise SettingError(f'no message "{what}" is known, and no story of one', remedy=remedy)
         return Explained(kind="message", message=story)
-    async with context.queue() as queue:
-        told = await queue.find(message_id=f"<{what.strip('<>')}>")
+    told = await _find(context, message_id=f"<{what.strip('<>')}>")
     if len(told) == 1:
         return Explained(kind="message", message=await story_of(context, told[0].id))
     if told:
         return Explained(kind="messages", messages=list(map(found, told)))
     address = address_of(what)
-    async with context.queue() as queue:
-        told = await queue.find(address=str(address))
-        return Explained(
-            kind="address", address=await forecast(context, queue, address), messages=list(map(found, told))
-        )
+    told = await _find(context, address=str(address))
+    return Explained(kind="address", address=await forecast(context, address), messages=list(map(found, told)))
+
+
+async def _find(context: Context, *, address: str = "", message_id: str = "") -> list[Told]:
+    """Messages by what stands in their stories; none where there is no spool."""
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            queue = await stack.enter_async_context(context.queue())
+        except SettingError:
+            return []
+        return await queue.find(address=address, message_id=message_id)
 
 
 async def _explain_code(context: Context | None, code: str, lang: str = "en") -> list[CodeEntry]:

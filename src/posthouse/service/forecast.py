@@ -7,6 +7,7 @@ each, the DNS for the hosts behind a domain, the running relay for how those hos
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any, Final
 
 from posthouse.protocol.grammar import GrammarError, parse_mailbox
@@ -65,11 +66,15 @@ async def check_address(context: Context, address: str) -> AddressReport:
     return AddressReport(address=str(asked), kind=kind, reply=reply, explanation=explanation, ends=ends)
 
 
-async def forecast(context: Context, queue: Queue, address: Address) -> AddressForecast:
-    """What would become of a letter to ``address`` now."""
+async def forecast(context: Context, address: Address) -> AddressForecast:
+    """What would become of a letter to ``address`` now; what is in the queue is told where there is a spool."""
     found, people = _ends(context, address)
     kind, reply, explanation = _judged(found)
-    ends = await asyncio.gather(*(_end(context, queue, each) for each in people[:_MOST_ENDS]))
+    async with contextlib.AsyncExitStack() as stack:
+        queue = None
+        with contextlib.suppress(SettingError):
+            queue = await stack.enter_async_context(context.queue())
+        ends = await asyncio.gather(*(_end(context, queue, each) for each in people[:_MOST_ENDS]))
     for each in people[_MOST_ENDS:]:
         name, destination = str(each.address), context.router.destination(each.address)
         ends.append(EndForecast(recipient=name, destination=destination, way="", target="", rule="not looked up"))
@@ -107,13 +112,14 @@ def _judged(found: Resolution) -> tuple[str, str, str]:
     return "unknown", "550 5.1.1", "The domain is ours, and nobody of that name lives there."
 
 
-async def _end(context: Context, queue: Queue, recipient: Recipient) -> EndForecast:
+async def _end(context: Context, queue: Queue | None, recipient: Recipient) -> EndForecast:
     way = context.router.route(recipient)
     destination = context.router.destination(recipient.address)
     name = str(recipient.address)
-    rows = await queue.summary([Condition("domain", "=", destination)], now=context.clock.time())
-    row = next((each for each in rows if each.destination == destination), None)
-    counted: dict[str, Any] = {} if row is None else {"waiting": row.waiting, "held": row.held, "oldest": row.oldest}
+    counted: dict[str, Any] = {}
+    asked = [Condition("domain", "=", destination)]
+    for row in await queue.summary(asked, now=context.clock.time()) if queue is not None else ():
+        counted = {"waiting": row.waiting, "held": row.held, "oldest": row.oldest}
     if isinstance(way, NoRoute):
         outcome = way.outcome
         return EndForecast(

@@ -2,9 +2,9 @@
 
 The trace field goes in front, then the content as it comes; between them an empty line if the content has no header
 section, as a letter typed by hand may not: its first line must not be read as part of ours.  Content is counted as it
-grows; the first 64 KiB are looked at for the stations the message has passed (RFC 5321 §6.3), and nothing else is read.
-Once it cannot succeed any more, what is stored of it is let go at once, the rest is taken and dropped, and the final
-verdict says why.
+grows; the first 64 KiB are looked at for the stations the message has passed (RFC 5321 §6.3) and for its Message-ID, by
+which people ask for it later; nothing else is read.  Once it cannot succeed any more, what is stored of it is let go
+at once, the rest is taken and dropped, and the final verdict says why.
 
 Usually one envelope is stored.  Where a list is among the recipients there is one more for each owner (its sender is
 another), each with a receipt of its own; all are committed before 250 is said.  If a later one fails after an earlier
@@ -17,6 +17,7 @@ the report is stored behind the message.  If that fails, the message is promised
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -26,6 +27,7 @@ from posthouse.message.report import Action, Fate, Original
 from posthouse.message.trace import protocol_name, received
 from posthouse.service.accounts import successes
 from posthouse.spool.queue import Receipt, Stored
+from posthouse.spool.story import Arrival
 from posthouse.words import Envelope, Reply, StorageError, StorageFull, Verdict
 
 if TYPE_CHECKING:
@@ -37,6 +39,7 @@ __all__ = ["Deposit", "TOO_LARGE", "storage_verdict"]
 _HEAD_AT_MOST: Final = 65_536
 #: Octets of the first line that tell a field from something else.
 _LINE_AT_MOST: Final = 1_000
+_NAME: Final = re.compile(rb"(?:[ \t]|\r\n[ \t])*(<[^<>\x00-\x20\x7f]{1,250}>)")
 
 TOO_LARGE: Final = Verdict(Reply(552, "5.3.4", "Message too large"), "larger than max_message_size")
 _CIRCLES: Final = Verdict(Reply(554, "5.4.6", "Too many hops; this message goes in circles"), "max_hops reached")
@@ -50,6 +53,22 @@ def storage_verdict(error: StorageError) -> Verdict:
     return base._replace(reason=f"{base.reason}: {error}")
 
 
+def _message_id(head: bytes) -> str:
+    """The Message-ID of a header section with its angle brackets, by which its story is found; "" if it has none.
+
+    One search, bounded: a message that hides its name is found by its queue id.
+    """
+    at = head.lower().find(b"\nmessage-id:")
+    if at >= 0:
+        at += 12
+    elif head[:11].lower() == b"message-id:":
+        at = 11
+    else:
+        return ""
+    found = _NAME.match(head, at, at + 400)
+    return "" if found is None else found[1].decode("utf-8", "replace")
+
+
 class Deposit:
     """An ``Intake`` that ends in the queue."""
 
@@ -61,6 +80,8 @@ class Deposit:
         "_fault",
         "_first",
         "_head",
+        "_helo",
+        "_message_id",
         "_receipts",
         "_reception",
         "_size",
@@ -75,6 +96,8 @@ class Deposit:
         self._reception = reception
         self._envelope = envelope
         self._envelopes = envelopes
+        self._helo = helo
+        self._message_id = ""
         self._source = f"{reception.listener.kind} {peer.host or 'unix socket'}:{peer.port}"
         self._fault: Verdict | None = None
         self._head: bytearray | None = bytearray()
@@ -156,15 +179,19 @@ class Deposit:
         """Look at the header section once it is all there, or after as much of it as anybody looks at."""
         head = self._head
         assert head is not None
-        if not head and (chunk.startswith(b"\r\n") or chunk.find(b"\r\n\r\n", 0, _HEAD_AT_MOST) >= 0):
-            self._head = None
-            return hop_count(chunk) >= self._reception.max_hops
+        if not head:
+            end = 0 if chunk.startswith(b"\r\n") else chunk.find(b"\r\n\r\n", 0, _HEAD_AT_MOST)
+            if end >= 0:
+                self._head = None
+                self._message_id = _message_id(chunk[:end])
+                return hop_count(chunk) >= self._reception.max_hops
         searched = max(0, len(head) - 3)
         head += chunk[: _HEAD_AT_MOST - len(head)]
         empty_line = head.startswith(b"\r\n") or head.find(b"\r\n\r\n", searched) >= 0
         if not empty_line and len(head) < _HEAD_AT_MOST:
             return False
         self._head = None
+        self._message_id = _message_id(bytes(head))
         return hop_count(bytes(head)) >= self._reception.max_hops
 
     def _fail(self, verdict: Verdict) -> None:
@@ -175,6 +202,7 @@ class Deposit:
         """See ``server.policy.Intake``."""
         if self._fault is None and self._head:  # the content ended inside its header section
             head, self._head = bytes(self._head), None
+            self._message_id = _message_id(head)
             if hop_count(head) >= self._reception.max_hops:
                 self._fail(_CIRCLES)
         if self._fault is not None:
@@ -210,6 +238,7 @@ class Deposit:
             source=self._source,
             owner=reception.owner if until else "",
             until=until,
+            arrival=Arrival(self._message_id, self._helo),
         )
 
     def _settled(self, verdicts: asyncio.Future[tuple[Verdict, ...]], storing: asyncio.Future[Stored]) -> None:

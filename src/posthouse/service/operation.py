@@ -25,8 +25,8 @@ class Context(NamedTuple):
 
     ``queue`` opens the queue to look at, ``changing`` to change it, and both close it again.  ``router`` is today's;
     ``resolver``, ``random`` and ``is_self`` find next hops as the relay does.  ``who`` is asking, by name.
-    ``reopen`` tells the relay that mail for these destinations (for any, if none is named) is to be tried now, and
-    ``sites`` how the next hops stand that it met, by name; None where no relay runs.
+    ``reopen`` tells the relay that mail for these destinations (for any, if none is named) is to be tried now, ``wake``
+    that there is new mail, and ``sites`` how the next hops stand that it met, by name; None where no relay runs.
     """
 
     config: Config
@@ -40,6 +40,7 @@ class Context(NamedTuple):
     reporting: Reporting
     who: str = ""
     reopen: Callable[[Collection[str]], object] | None = None
+    wake: Callable[[], object] | None = None
     sites: Callable[[], Mapping[str, Standing]] | None = None
 
 

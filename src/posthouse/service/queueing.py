@@ -187,6 +187,8 @@ async def _act(context: Context, act: Act, filter: str, target: str = "", report
         count = await queue.act(act, conditions, now=now, who=context.who, target=target, report=reports)
     if count and moving and context.reopen is not None:
         context.reopen(destinations if len(destinations) <= _MANY else ())
+    elif count and report and context.wake is not None:
+        context.wake()
     return QueueChange(act=act.value, filter=filter, target=target, who=context.who, recipients=count)
 
 

@@ -75,7 +75,7 @@ _EN: Final = {
     "and": ", ",
     "now-title": "Now",
     "now-waiting": "{people} {waits} for attempt {number}, {due}",
-    "now-active": "{people}: is due now, and is tried or stands in line",
+    "now-active": "{people}: due now; being tried, standing in line, or waiting for a host that is left alone",
     "now-held": "{people}: held until an operator decides (posthouse queue release id:{id})",
     "now-delivered": "{people}: delivered",
     "now-failed": "{people}: failed for good",
@@ -94,7 +94,7 @@ _EN: Final = {
     "exchange": "{name}: {addresses}",
     "queued": "in the queue for {destination}: {waiting} waiting, {held} held, the oldest for {span}",
     "alone": "left alone until {until}: {why}",
-    "limit": "at most {limit} attempts at one time now",
+    "limit": "attempts at one time now: at most {limit}",
     "would-try": "A letter would be tried at once at {name}.",
     "would-wait": "A letter would wait until {until} before it is tried.",
     "would-keep": "A letter would be delivered at once.",
@@ -138,7 +138,7 @@ _ZH: Final = {
     "and": "、",
     "now-title": "现在",
     "now-waiting": "{people} 等待第 {number} 次尝试，{due}",
-    "now-active": "{people}：已到期，正在尝试或排队",
+    "now-active": "{people}：已到期；正在尝试、排队，或所去主机暂不打扰",
     "now-held": "{people}：被扣留，等待操作员决定（posthouse queue release id:{id}）",
     "now-delivered": "{people}：已投递",
     "now-failed": "{people}：最终失败",
@@ -166,18 +166,8 @@ _ZH: Final = {
 }
 
 _WORDS: Final = MappingProxyType({"en": _EN, "zh": _ZH})
-_PHASES: Final = MappingProxyType(
-    {
-        "en": {},
-        "zh": {
-            "resolve": "解析",
-            "connect": "连接",
-            "greet": "问候",
-            "envelope": "信封",
-            "content": "内容",
-            "final": "确认",
-        },
-    }
+_PHASES_ZH: Final = MappingProxyType(
+    {"resolve": "解析", "connect": "连接", "greet": "问候", "envelope": "信封", "content": "内容", "final": "确认"}
 )
 _UNITS: Final = (
     (86_400.0, ("day", "days"), "天"),
@@ -203,8 +193,15 @@ def span(seconds: float, lang: str = "en") -> str:
         if seconds >= size:
             number = f"{seconds / size:.1f}".removesuffix(".0")
             return f"{number} {chinese}" if lang == "zh" else f"{number} {names[number != '1']}"
-    number = f"{seconds:.0f}" if seconds >= 10 or seconds == int(seconds) else f"{seconds:.2g}"
+    if 0 < seconds < 1:
+        return f"{max(1.0, seconds * 1000):.0f} {'毫秒' if lang == 'zh' else 'ms'}"
+    number = f"{seconds:.0f}" if seconds >= 10 or seconds == int(seconds) else f"{seconds:.1f}"
     return f"{number} 秒" if lang == "zh" else f"{number} second{'' if number == '1' else 's'}"
+
+
+def _took(seconds: float) -> str:
+    """How long a phase took, in few signs."""
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms" if seconds >= 0.001 else "<1 ms"
 
 
 class _Teller:
@@ -281,8 +278,8 @@ def _contact(say: _Teller, contact: ContactTold, transcript: bool) -> Iterator[S
     if contact.tls:
         parts.append(contact.tls)
     if contact.timings:
-        names = _PHASES[say.lang]
-        phases = ", ".join(f"{names.get(name, name)} {took:.3g}" for name, took in contact.timings.items())
+        names = _PHASES_ZH if say.lang == "zh" else {}
+        phases = ", ".join(f"{names.get(name, name)} {_took(took)}" for name, took in contact.timings.items())
         parts.append(say("took", span=span(sum(contact.timings.values()), say.lang), phases=phases))
     if contact.ended:
         parts.append(contact.ended)

@@ -158,6 +158,7 @@ class House:
             reporting=self._reporting,
             who=who,
             reopen=self.worker.reopen,
+            wake=self.worker.wake,
             sites=self.worker.sites,
         )
 
@@ -310,6 +311,7 @@ def context(config: Config) -> Context:
         queue=opening(lambda: SqliteQueue.read_only(config.data_dir)),
         changing=opening(existing),
         reopen=None,
+        wake=None,
         sites=None,
     )
 
