@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from posthouse.client.transaction import deliver
-from posthouse.net import Clock, Endpoint, Network, Stream, connect_any
+from posthouse.net import Clock, Endpoint, Network, Stream, Timer, connect_any
 from posthouse.protocol import (
     Answered,
     Capabilities,
@@ -108,6 +108,10 @@ class Session:
         self._waiter: asyncio.Future[None] | None = None
         self._fault: PosthouseError | None = None
         self._paused = False
+        self._timer: Timer | None = None  # rings at some wait's end, or before
+        self._rings = 0.0
+        self._deadline = 0.0  # of the wait under way
+        self._expired = False
 
     # -- net.Handler -------------------------------------------------------------------------------------------
 
@@ -154,6 +158,7 @@ class Session:
     def _fail(self, error: PosthouseError) -> None:
         if self._fault is None:
             self._fault = error
+        self._stop_timer()
         self._wake()
 
     def _wake(self) -> None:
@@ -165,21 +170,38 @@ class Session:
 
     async def _sleep_until_woken(self, seconds: float, what: str) -> None:
         waiter = self._waiter = asyncio.get_running_loop().create_future()
-        expired = False
-
-        def expire() -> None:
-            nonlocal expired
-            expired = True
-            self._wake()
-
-        timer = self._clock.call_later(seconds, expire)
+        self._expired = False
+        self._deadline = self._clock.monotonic() + seconds
+        if self._timer is None or self._rings > self._deadline:
+            self._set_timer(seconds)
         try:
             await waiter
         finally:
-            timer.cancel()
             self._waiter = None
-        if expired and self._fault is None:
+        if self._expired and self._fault is None:
             self._fault = TimedOut(f"no answer to {what} within {seconds:g} seconds")
+
+    def _set_timer(self, seconds: float) -> None:
+        """One timer serves many waits: it is left to ring, and set again for what is left of the wait it finds."""
+        self._stop_timer()
+        self._rings = self._clock.monotonic() + seconds
+        self._timer = self._clock.call_later(seconds, self._ring)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._waiter is None:
+            return
+        left = self._deadline - self._clock.monotonic()
+        if left > 1e-6:
+            self._set_timer(left)
+        else:
+            self._expired = True
+            self._wake()
 
     async def answers(self, count: int, seconds: float, what: str) -> list[Answered]:
         """The next ``count`` answers; fewer if the channel ends, the time is up or the peer says 421 first (then
@@ -277,12 +299,14 @@ class Session:
                 await self.answers(1, self.timeouts.quit, "QUIT")
         finally:
             self._fault = self._fault or Closed("the session was ended with QUIT")
+            self._stop_timer()
             if self._stream is not None:
                 self._stream.close()
 
     def abort(self) -> None:
         """End the channel now."""
         self._fault = self._fault or Closed("the session was aborted")
+        self._stop_timer()
         if self._stream is not None:
             self._stream.abort()
 

@@ -99,8 +99,7 @@ def _cannot(capabilities: Capabilities, envelope: Envelope, content: Content) ->
     """Why this message cannot go to this peer at all, if so."""
     if capabilities.size is not None and content.size > capabilities.size:
         return _TOO_LARGE
-    needs_utf8 = envelope.smtputf8 or any(not address.local.isascii() for address in _addresses(envelope))
-    if needs_utf8 and not capabilities.has("SMTPUTF8"):
+    if not capabilities.has("SMTPUTF8") and _needs_utf8(envelope):
         return _NEEDS_UTF8
     if envelope.body is Body.EIGHTBITMIME and not capabilities.has("8BITMIME"):
         return _NEEDS_8BIT
@@ -112,11 +111,10 @@ def _cannot(capabilities: Capabilities, envelope: Envelope, content: Content) ->
     return None
 
 
-def _addresses(envelope: Envelope) -> Iterator[Address]:
-    if envelope.sender is not None:
-        yield envelope.sender
-    for recipient in envelope.recipients:
-        yield recipient.address
+def _needs_utf8(envelope: Envelope) -> bool:
+    if envelope.smtputf8 or not (envelope.sender is None or envelope.sender.local.isascii()):
+        return True
+    return any(not recipient.address.local.isascii() for recipient in envelope.recipients)
 
 
 def _local(session: Session, recipient: Recipient, reply: Reply) -> Outcome:
@@ -137,6 +135,7 @@ class Transaction:
         self._may_go = False  # DATA was answered 354
         self._completed = False  # everything that completes the message has been written
         self._finals: list[Reply] = []
+        self._utf8 = _needs_utf8(envelope)
 
     async def run(self) -> tuple[Outcome, ...]:
         """Carry it out."""
@@ -168,7 +167,7 @@ class Transaction:
         """MAIL with the parameters that this peer understands."""
         envelope, capabilities = self._envelope, self._session.capabilities
         dsn = capabilities.has("DSN")
-        utf8 = envelope.smtputf8 or any(not each.local.isascii() for each in _addresses(envelope))
+        utf8 = self._utf8
         return Mail(
             None if envelope.sender is None else self._spelt(envelope.sender, utf8),
             size=self._content.size if capabilities.has("SIZE") else None,
@@ -181,7 +180,7 @@ class Transaction:
 
     def _rcpts(self) -> Iterator[Rcpt]:
         dsn = self._session.capabilities.has("DSN")
-        utf8 = self._envelope.smtputf8 or any(not each.local.isascii() for each in _addresses(self._envelope))
+        utf8 = self._utf8
         for recipient in self._envelope.recipients:
             address = self._spelt(recipient.address, utf8)
             yield Rcpt(address, recipient.notify if dsn else None, recipient.orcpt if dsn else None)

@@ -61,6 +61,31 @@ class Leases:
         except Exception as error:  # then it runs out by itself
             self._recorder.fault("a lease could not be given back", error)
 
+    def not_ours(self, works: Sequence[Work], now: float) -> list[Work]:
+        """Of what was just leased, what is not in hand already.
+
+        When the calendar jumps forward (a machine that slept, a clock set right), our own leases run out under attempts
+        that are under way, and the queue gives us our own mail again.  Those attempts go on, under the new lease.
+        """
+        ours = {
+            (part.message.id, waiting.key): attempt
+            for attempt in (*self._lanes.active, *self._lanes.in_lines())
+            if attempt.until <= now
+            for part in attempt.parts
+            for waiting in part.recipients
+        }
+        if not ours:
+            return list(works)
+        left: list[Work] = []
+        for work in works:
+            again = {waiting.key for waiting in work.recipients if (work.message.id, waiting.key) in ours}
+            for attempt in {ours[work.message.id, key]: None for key in again}:
+                _hold_on(attempt, work, again)
+            others = tuple(waiting for waiting in work.recipients if waiting.key not in again)
+            if others:
+                left.append(work._replace(recipients=others))
+        return left
+
     def _look(self) -> None:
         """Renew what is under way or in line and would run out within two thirds of a lease; end what is too long."""
         self._tick = None
@@ -92,3 +117,12 @@ class Leases:
         else:
             for attempt in attempts:
                 attempt.until = until
+
+
+def _hold_on(attempt: Attempt, work: Work, keys: set[int]) -> None:
+    """Those parts of ``attempt`` that ``work`` has leased again, whole, are leased until its end now."""
+    attempt.parts = [
+        part._replace(until=work.until) if keys.issuperset(waiting.key for waiting in part.recipients) else part
+        for part in attempt.parts
+    ]
+    attempt.until = min(part.until for part in attempt.parts)

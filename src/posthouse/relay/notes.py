@@ -46,21 +46,14 @@ class Talk:
 
     def contact(self, resolving: float | None) -> Contact:
         """As the story has it; ``resolving`` seconds were spent before it."""
-        timings = self._timings()
-        if resolving is not None:
-            timings.insert(0, ("resolve", resolving))
-        return Contact(self.peer, self.mx, self.tls, tuple(timings), self._lines(), self.ended, self.reused)
+        lines = [f"{who}: {text[:_LONGEST_LINE]}" for _, who, text in self.steps]
+        if len(lines) > _FIRST_LINES + _LAST_LINES:
+            left_out = f"… {len(lines) - _FIRST_LINES - _LAST_LINES} lines …"
+            lines = [*lines[:_FIRST_LINES], left_out, *lines[-_LAST_LINES:]]
+        timings = self._timings([] if resolving is None else [("resolve", round(resolving, 6))])
+        return Contact(self.peer, self.mx, self.tls, tuple(timings), tuple(lines), self.ended, self.reused)
 
-    def _lines(self) -> tuple[str, ...]:
-        steps = self.steps
-        if len(steps) <= _FIRST_LINES + _LAST_LINES:
-            return tuple([f"{who}: {text[:_LONGEST_LINE]}" for _, who, text in steps])
-        first = [f"{who}: {text[:_LONGEST_LINE]}" for _, who, text in steps[:_FIRST_LINES]]
-        last = [f"{who}: {text[:_LONGEST_LINE]}" for _, who, text in steps[-_LAST_LINES:]]
-        return (*first, f"… {len(steps) - len(first) - len(last)} lines …", *last)
-
-    def _timings(self) -> list[tuple[str, float]]:
-        found: list[tuple[str, float]] = []
+    def _timings(self, found: list[tuple[str, float]]) -> list[tuple[str, float]]:
         greeted = mailed = heard = sent = final = 0.0
         for at, who, text in self.steps:
             if who == "R":

@@ -25,16 +25,18 @@ _FRESH: Final = 1.0  # seconds; a session that rested for longer may have been e
 
 
 class Link:
-    """A session with what must be known of it: its transcript, the site, the host's name, since when it is open and
-    since when it has rested."""
+    """A session with what must be known of it: its transcript, the site, the host's name and limits (RFC 9422), since
+    when it is open and since when it has rested."""
 
-    __slots__ = ("mx", "opened", "rested", "session", "site", "tape")
+    __slots__ = ("limits", "mx", "opened", "peer", "rested", "session", "site", "tape")
 
     def __init__(self, session: Session, tape: Tape, site: str, mx: str, opened: float) -> None:
         self.session = session
         self.tape = tape
         self.site = site
         self.mx = mx
+        self.peer = session.peer
+        self.limits = session.capabilities.limits if session.capabilities.has("LIMITS") else {}
         self.opened = opened
         self.rested = opened
 
@@ -67,8 +69,8 @@ class Pool:
     def may_go_on(self, link: Link) -> bool:
         """May this session carry another message?"""
         session = link.session
-        most = session.capabilities.limits.get("MAILMAX", self._messages)
-        return session.usable and session.messages < min(most, self._messages)
+        most = min(self._messages, link.limits.get("MAILMAX", self._messages))
+        return session.messages < most and session.usable
 
     def give(self, link: Link) -> None:
         """A message is done: keep its session if it is good for more, end it otherwise."""

@@ -133,18 +133,21 @@ class SmtpDeliverer:
         if isinstance(hops, NoHops):
             return all_of(job.recipients, hops.result, hops.reason, hops.reply)
         notes.site = hops.site
-        decided: dict[int, Outcome] = {}
-        waiting = list(range(len(job.recipients)))
+        found = await self._somewhere(hops, job, notes)
+        return found if isinstance(found, Sequence) else await self._in_more_sessions(hops, job, notes, found)
+
+    async def _in_more_sessions(self, hops: Hops, job: Job, notes: Notes, found: _Found) -> Sequence[Outcome]:
+        """The session took only some recipients: give the others to further ones."""
+        decided = _by_place(found)
+        waiting = [place for place in range(len(job.recipients)) if place not in decided]
         for _ in range(_MOST_SESSIONS):
-            part = job if not decided else job._replace(recipients=tuple(job.recipients[place] for place in waiting))
-            found = await self._somewhere(hops, part, notes)
-            if not decided and len(found) == len(waiting):
-                return [found[place] for place in waiting]
-            decided.update((waiting[place], outcome) for place, outcome in found.items())
-            waiting = [place for place in waiting if place not in decided]
             if not waiting:
                 break
-        else:
+            part = job._replace(recipients=tuple(job.recipients[place] for place in waiting))
+            found = await self._somewhere(hops, part, notes)
+            decided.update((waiting[place], outcome) for place, outcome in _by_place(found).items())
+            waiting = [place for place in waiting if place not in decided]
+        if waiting:
             left = all_of(job.recipients, Result.DEFERRED, f"{notes.site} takes too few recipients in a session")
             decided.update((place, left[place]) for place in waiting)
         return [decided[place] for place in range(len(job.recipients))]
@@ -153,20 +156,20 @@ class SmtpDeliverer:
         """See ``Deliverer.close``."""
         await self._pool.close()
 
-    async def _somewhere(self, hops: Hops, job: Job, notes: Notes) -> dict[int, Outcome]:
-        """Use a kept session, or try the exchanges; outcomes by place, for as many recipients as the session took."""
+    async def _somewhere(self, hops: Hops, job: Job, notes: Notes) -> _Found:
+        """Use a kept session, or try the exchanges; for as many recipients as the session took."""
         link = self._pool.take(hops.site)
         if link is not None:
             talk = notes.talk(link.mx, link.session.messages)
             found = await self._transact(link, job, talk)
-            if not all(map(_is_stale, found.values())):
-                notes.sign = sign_of(list(found.values()))
+            outcomes = _values(found)
+            if not all(map(_is_stale, outcomes)):
+                notes.sign = sign_of(outcomes)
                 return found
             talk.ended = "this session was kept and had ended meanwhile; a new one is opened"
-        outcomes = await self._through(hops, job, notes)
-        return outcomes if isinstance(outcomes, dict) else dict(enumerate(outcomes))
+        return await self._through(hops, job, notes)
 
-    async def _through(self, hops: Hops, job: Job, notes: Notes) -> dict[int, Outcome] | Sequence[Outcome]:
+    async def _through(self, hops: Hops, job: Job, notes: Notes) -> _Found:
         """Try the exchanges in order."""
         troubles: list[str] = []
         refusals: list[tuple[Reply, str]] = []
@@ -185,10 +188,11 @@ class SmtpDeliverer:
                     troubles.append(f"{exchange.name}: {error}")
                 continue
             found = await self._transact(link, job, talk)
-            if not all(map(_is_unheard, found.values())):
-                notes.sign = sign_of(list(found.values()))
+            outcomes = _values(found)
+            if not all(map(_is_unheard, outcomes)):
+                notes.sign = sign_of(outcomes)
                 return found
-            talk.ended = found[0].reason
+            talk.ended = outcomes[0].reason
             troubles.append(talk.ended)
         notes.sign = Sign.DEAD if unreachable == len(troubles) else Sign.BUSY
         tried = f"tried {hops.reason}: " + "; ".join(troubles)
@@ -224,18 +228,17 @@ class SmtpDeliverer:
         talk.connected = session.opened
         return Link(session, tape, site, exchange.name, session.opened)
 
-    async def _transact(self, link: Link, job: Job, talk: Talk) -> dict[int, Outcome]:
+    async def _transact(self, link: Link, job: Job, talk: Talk) -> _Found:
         """Give the message to the host, in as many transactions as its limits ask for and this session may have; then
-        keep the session if it is good for more, end it otherwise.  Outcomes by place, at least one."""
+        keep the session if it is good for more, end it otherwise.  At least one outcome."""
         session = link.session
         link.tape.steps = talk.steps
-        talk.peer = session.peer
-        found: dict[int, Outcome] = {}
+        talk.peer = link.peer
         try:
-            limits = session.capabilities.limits
-            if not limits:
-                return dict(enumerate(await give(session, job)))
-            for places in batches(job.recipients, limits):
+            if not link.limits:
+                return await give(session, job)
+            found: dict[int, Outcome] = {}
+            for places in batches(job.recipients, link.limits):
                 if found and not self._pool.may_go_on(link):
                     break
                 part = job._replace(recipients=tuple(job.recipients[place] for place in places))
@@ -259,6 +262,18 @@ class LmtpDeliverer(SmtpDeliverer):
             reason = f'"{target}" is no place for LMTP; write lmtp://host:port or lmtp:/path/of/socket'
             return all_of(job.recipients, Result.DEFERRED, reason, Reply(451, "4.3.5", "the route is not usable"))
         return await super().deliver(job, target)
+
+
+#: The outcomes of all recipients, in their order, or of some by their places.
+_Found = Sequence[Outcome] | dict[int, Outcome]
+
+
+def _values(found: _Found) -> Sequence[Outcome]:
+    return list(found.values()) if isinstance(found, dict) else found
+
+
+def _by_place(found: _Found) -> dict[int, Outcome]:
+    return found if isinstance(found, dict) else dict(enumerate(found))
 
 
 def _is_unheard(outcome: Outcome) -> bool:

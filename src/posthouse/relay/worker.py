@@ -216,7 +216,7 @@ class Worker:
             works = await self._queue.lease(self.owner, now, now + self._lease, limit=_BATCH, skip=skip)
             if works:
                 self._look = True
-                self._dispatcher.take(works)
+                self._dispatcher.take(self._leases.not_ours(works, now))
             else:
                 due = await self._queue.next_due(now, skip=skip)
                 self._next = None if due is None else max(due, now + 1.0)
@@ -233,7 +233,7 @@ class Worker:
         try:
             works = await self._queue.lease(self.owner, now - _LATE, now + self._lease, limit=_BATCH, skip=skip)
             if works:
-                self._dispatcher.take(works, late=True)
+                self._dispatcher.take(self._leases.not_ours(works, now), late=True)
             else:
                 due = await self._queue.next_due(now, skip=skip)
                 self._late_at = max(self._late_at, (now if due is None else due) + _LATE)
