@@ -1,8 +1,10 @@
-"""A small life of a spool, told line by line on standard output, which may be stopped after its n-th durable act.
+"""A small life of a spool, told line by line, which may be stopped after its n-th durable act.
 
-    python life.py DATA_DIR N      N < 0: never stopped
+    python life.py DATA_DIR N           N < 0: never stopped
+    python life.py TEMPLATE PLACE all   once for each n, until it is not stopped any more: in a copy of TEMPLATE at
+                                        PLACE/n, told to PLACE/n.told
 
-Run in a process of its own by the crash tests, and within theirs by the tests of a failing disk.
+Run in a process of its own by the crash tests, and within theirs by the tests of a failing disk and of failing power.
 """
 
 from __future__ import annotations
@@ -10,15 +12,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import shutil
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
-from posthouse.spool import Durable, Report, Settlement, SqliteQueue, State, Stored
+from posthouse.spool import Act, Condition, Durable, Report, Settlement, SqliteQueue, State, Stored
 from posthouse.words import Address, Bytes, Envelope, Outcome, Recipient, Result, StorageError
 
 NOW = 1_700_000_000.0
 SMALL = b"Subject: small\r\n\r\n.\r\n" * 10
 LARGE = bytes(range(256)) * 1200  # in a file
+LATER = NOW + 8 * 86_400  # stories are forgotten by then
 ACTS = ("make_directory", "open_temp", "write", "sync", "rename", "sync_directory", "unlink", "commit")
 
 
@@ -72,16 +77,27 @@ async def store(queue: SqliteQueue, content: bytes, *addresses: str, owner: str 
         receipt.abort()
 
 
-def settlements(stored: Stored, state: State) -> list[Settlement]:
+class Calendar:
+    """What the queue takes for the time."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        """Calendar seconds."""
+        return self.now
+
+
+def settlements(stored: Stored, state: State, due: float = NOW) -> list[Settlement]:
     """All recipients of its first work end so."""
     return [
-        Settlement(w.key, state, NOW, Outcome(w.recipient, Result.DELIVERED, None, "so it goes"))
+        Settlement(w.key, state, due, Outcome(w.recipient, Result.DELIVERED, None, "so it goes"))
         for w in stored.work[0].recipients
     ]
 
 
-async def live(queue: SqliteQueue, tell: Callable[..., None]) -> None:
-    """Accept small and large, deliver partly, defer, report, keep, abort, finish."""
+async def live(queue: SqliteQueue, tell: Callable[..., None], calendar: Calendar) -> None:
+    """Accept small and large, deliver partly, defer, report, keep, abort, finish; then operators; then oblivion."""
 
     async def attempt(*words: object, act: Callable[[], object]) -> bool:
         """Tell what is begun and whether it was done; a disk that fails is no end of life."""
@@ -100,7 +116,7 @@ async def live(queue: SqliteQueue, tell: Callable[..., None]) -> None:
         except StorageError as error:
             tell("notstored", type(error).__name__)
             return None
-        tell("promised", stored.message.id, hashlib.sha256(content).hexdigest())
+        tell("promised", stored.message.id, hashlib.sha256(content).hexdigest(), addresses[0].split("@")[1])
         return stored
 
     small = await accept(SMALL, "b@x.test")
@@ -124,18 +140,66 @@ async def live(queue: SqliteQueue, tell: Callable[..., None]) -> None:
         last = settlements(rest, State.DELIVERED)
         await attempt("settle", large.message.id, act=lambda: queue.record(rest.work[0], last))
     await accept(LARGE, "e@x.test")
-    await accept(SMALL, "f@x.test", "g@x.test")
+    late = await accept(SMALL, "f@x.test", "g@x.test")
+    if late is not None:
+        deferred = settlements(late, State.WAITING, NOW + 900)
+        await attempt("defer", late.message.id, act=lambda: queue.record(late.work[0], deferred))
+    await operate(queue, accept, attempt)
+    calendar.now = LATER
+    await attempt("tidy", act=queue.tidy)
 
 
-async def main(directory: str, at: int) -> None:
-    """See the module's docstring."""
-    queue = SqliteQueue(directory, durable=stopping(at))
+async def operate(queue: SqliteQueue, accept: Callable[..., object], attempt: Callable[..., object]) -> None:
+    """Hold, release, reroute, retry; drop one of large and one of small content, with a report for each."""
+    await accept(SMALL, "h@held.test", "i@held.test")  # type: ignore[misc]
+    await accept(LARGE, "j@held.test")  # type: ignore[misc]
+    everybody, one = [Condition("domain", "=", "held.test")], [Condition("to", "=", "h@held.test")]
+    sorry = Report(Envelope(None, (Recipient(Address("a", "sohu.com")),)), b"dropped\r\n", ("sohu.com",), NOW)
+    for act, who, target, report in (
+        (Act.HOLD, everybody, "", None),
+        (Act.RELEASE, one, "", None),
+        (Act.REROUTE, one, "smtp://other:25", None),
+        (Act.RETRY, one, "", None),
+        (Act.DROP, everybody, "", lambda message, people: [sorry]),
+    ):
+        await attempt(  # type: ignore[misc]
+            "act",
+            act.value,
+            act=lambda act=act, who=who, target=target, report=report: queue.act(
+                act, who, now=NOW, who="root", target=target, report=report
+            ),
+        )
+
+
+async def main(directory: str, durable: Durable) -> None:
+    """One life."""
+    calendar = Calendar()
+    queue = SqliteQueue(directory, durable=durable, time=calendar)
     await queue.open(NOW)
     tell("open")
-    await live(queue, tell)
+    await live(queue, tell, calendar)
     await queue.close()
     tell("closed")
 
 
+def each(template: Path, place: Path) -> None:
+    """A life for each act, in a process for each."""
+    code, act = 7, 0
+    while code == 7 and act < 300:
+        act += 1
+        shutil.copytree(template, place / str(act))
+        child = os.fork()
+        if child == 0:
+            told = os.open(place / f"{act}.told", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            os.dup2(told, 1)
+            asyncio.run(main(str(place / str(act)), stopping(act)))
+            os._exit(0)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
+    if sys.argv[3:] == ["all"]:
+        each(Path(sys.argv[1]), Path(sys.argv[2]))
+    else:
+        asyncio.run(main(sys.argv[1], stopping(int(sys.argv[2]))))

@@ -12,7 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.spool import Durable, Queue, Settlement, SqliteQueue, State, acts, leasing
+from posthouse.spool import (
+    Condition,
+    Durable,
+    Queue,
+    Settlement,
+    SqliteQueue,
+    State,
+    acting,
+    acts,
+    asking,
+    dying,
+    leasing,
+    telling,
+)
 from posthouse.spool.schema import create
 from posthouse.spool.writer import Call
 from posthouse.words import (
@@ -447,7 +460,10 @@ def statements() -> list[str]:
     for name, value in vars(leasing.SQL).items():
         if name.isupper() and name not in ("LEASED_SLOTS", "FRESH_SLOTS"):  # asked once, at start
             found += value if isinstance(value, tuple) else [value]
-    return [*found, acts._LEAST, acts._DELETE_FRESH[3]]
+    found += [statement.format(one="message = ? AND nth = ?") for statement in acting._UPDATES.values()]
+    found += [dying._SET_ASIDE, dying._SPREAD]
+    found += [telling._SERIAL, telling._TRIM, telling._OLD, telling._OLD_EVENTS, telling._TALLY]
+    return [*found, acts._LEAST, acts._EXISTS, acts._DELETE_FRESH[3]]
 
 
 @pytest.mark.parametrize("statement", statements())
@@ -459,4 +475,43 @@ def test_no_statement_scans(statement: str) -> None:
     assert plan
     for step in plan:
         # DISTINCT sorts what one message, or one dead process, has; nothing else may sort or scan.
-        assert step.startswith("SEARCH") or step == "USE TEMP B-TREE FOR DISTINCT", plan
+        assert step.startswith(("SEARCH", "CORRELATED SCALAR SUBQUERY")) or step == "USE TEMP B-TREE FOR DISTINCT", plan
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [[], [Condition("age", ">", 5)], [Condition("domain", "=", "x.*"), Condition("state", "=", "held")]],
+)
+def test_counts_and_the_summary_need_the_indices_only(conditions: list[Condition]) -> None:
+    connection = sqlite3.connect(":memory:")
+    create(connection)
+    seen: list[str] = []
+    connection.set_trace_callback(seen.append)
+    asking.count(connection, conditions, NOW)
+    asking.summary(connection, conditions, NOW)
+    connection.set_trace_callback(None)
+    plans = [
+        str(row[3])
+        for statement in seen
+        if "recipient" in statement
+        for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")
+    ]
+    connection.close()
+    steps = [step for step in plans if "recipient" in step]
+    assert len(steps) == 4
+    for step in steps:
+        assert "COVERING INDEX recipient_" in step, plans
+    assert not [step for step in plans if "TEMP B-TREE" in step]
+
+
+def test_a_small_destination_is_found_by_its_index(tmp_path: Path) -> None:
+    connection = sqlite3.connect(":memory:")
+    create(connection)
+    seen: list[str] = []
+    connection.set_trace_callback(seen.append)
+    asking.select(connection, [Condition("domain", "=", "x.test"), Condition("reply", "~", "4")], NOW, 10, None)
+    connection.set_trace_callback(None)
+    plan = [str(row[3]) for s in seen if "LIKE" in s for row in connection.execute(f"EXPLAIN QUERY PLAN {s}")]
+    connection.close()
+    assert not [step for step in plan if step.startswith("SCAN recipient")], plan
+    assert [step for step in plan if "recipient_ready (destination=?" in step], plan

@@ -55,7 +55,7 @@ class Deaths:
         """A dead process had leases of so many recipients; they have ended."""
         if recipients and len(self._notes) < _MOST_NOTES:
             leases = "1 lease" if recipients == 1 else f"{recipients} leases"
-            self._notes.append(f"{leases} of processes that live no more ended; the work is due again")
+            self._notes.append(f"{leases} of a process that lives no more ended; the work is due again")
 
     def count(self, connection: sqlite3.Connection, messages: Sequence[int], now: float, teller: Teller) -> None:
         """A process died that had these messages leased; their leases have been cleared already."""

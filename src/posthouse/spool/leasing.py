@@ -136,16 +136,16 @@ class Leases:
         rerank(connection, sooner)
         return True
 
-    def clear_slot(self, connection: sqlite3.Connection, slot: int, now: float) -> int:
-        """End all leases of a process that lives no more; returns how many recipients it had."""
+    def clear_slot(self, connection: sqlite3.Connection, slot: int, now: float) -> None:
+        """End all leases of a process that lives no more; ``deaths`` takes note."""
         for (number,) in connection.execute(SQL.FRESH_OF, (slot,)).fetchall():
             self.expand(connection, number, leased=True)
         messages = [number for (number,) in connection.execute(SQL.MESSAGES_OF, (slot,)).fetchall()]
         destinations = [name for (name,) in connection.execute(SQL.LEASED_BY, (slot,)).fetchall()]
         cleared = connection.execute(SQL.CLEAR, (slot,)).rowcount
+        self.deaths.told(cleared)
         self.deaths.count(connection, messages, now, self.teller)
         rerank(connection, destinations)
-        return cleared
 
     def leased_slots(self, connection: sqlite3.Connection) -> set[int]:
         """The slots that hold leases."""
@@ -187,7 +187,7 @@ class Leases:
         for slot in sorted(slots):
             with self.deaths.dead(slot) as dead:
                 if dead:
-                    self.deaths.told(self.clear_slot(connection, slot, now))
+                    self.clear_slot(connection, slot, now)
                     buried = True
         return buried
 

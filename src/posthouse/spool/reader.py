@@ -20,7 +20,7 @@ from posthouse.spool.ids import number_of, text_of
 from posthouse.spool.leasing import SQL
 from posthouse.spool.queue import Entry, Inbox, InboxMessage, Message, Waiting
 from posthouse.spool.rows import STATES, WAITING, decode_envelope
-from posthouse.spool.schema import connect_read_only, refuse_newer
+from posthouse.spool.schema import VERSION, connect_read_only, refuse_newer
 from posthouse.words import Bytes, Content, SettingError, StorageCorrupt
 
 __all__ = ["Reader"]
@@ -59,7 +59,12 @@ class Reader:
             )
         try:
             self._listing = connect_read_only(path)
-            refuse_newer(self._listing, path)
+            if refuse_newer(self._listing, path) < VERSION:
+                raise SettingError(
+                    "the spool was written by an older Posthouse, and is brought up to date when a daemon opens it",
+                    where=path,
+                    remedy="start the daemon once",
+                )
             self._content = connect_read_only(path)
             self._searching = connect_read_only(path, mapped=True)
         except sqlite3.Error as error:

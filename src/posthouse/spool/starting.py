@@ -71,12 +71,10 @@ def recover(
 ) -> list[str]:
     """Bring what a crash left into order; returns sentences about it."""
     said: list[str] = []
-    cleared = 0
     for slot in sorted(_in_transaction(connection, durable, leases.leased_slots)):
         with owner.dead(slot) as dead:
             if dead:
-                cleared += _in_transaction(connection, durable, partial(leases.clear_slot, slot=slot, now=now))
-    leases.deaths.told(cleared)
+                _in_transaction(connection, durable, partial(leases.clear_slot, slot=slot, now=now))
     said += leases.deaths.take_notes()
     files = _in_transaction(connection, durable, partial(leases.purge, now=now, at_most=1 << 30))
     for number in files:

@@ -41,7 +41,6 @@ MOST_EVENTS = 64
 
 _MOST_LINES = 200  # of dialogue in one contact
 _LONGEST_LINE = 1000
-_LONGEST_REASON = 2000
 
 
 class Arrival(NamedTuple):
@@ -182,18 +181,20 @@ def packed_attempt(
     """An attempt; ``ends`` have the fields of ``End``."""
     if trail is None or trail is _NO_TRAIL:
         return (_ATTEMPT, at, destination, (), tuple(ends))
-    if any(len(contact.lines) > _MOST_LINES for contact in trail.contacts):
+    if any(
+        len(contact.lines) > _MOST_LINES or max(map(len, contact.lines), default=0) > _LONGEST_LINE
+        for contact in trail.contacts
+    ):
         trail = trail._replace(contacts=tuple(map(_shortened, trail.contacts)))
     return (_ATTEMPT, at, destination, trail, tuple(ends))
 
 
 def _shortened(contact: Contact) -> Contact:
-    lines = contact.lines
-    if len(lines) <= _MOST_LINES:
-        return contact
-    half = _MOST_LINES // 2
-    left_out = f"… {len(lines) - 2 * half} lines …"
-    return contact._replace(lines=(*lines[:half], left_out, *lines[-half:]))
+    lines = tuple(line if len(line) <= _LONGEST_LINE else line[:_LONGEST_LINE] + "…" for line in contact.lines)
+    if len(lines) > _MOST_LINES:
+        half = _MOST_LINES // 2
+        lines = (*lines[:half], f"… {len(lines) - 2 * half} lines …", *lines[-half:])
+    return contact._replace(lines=lines)
 
 
 def packed_note(note: Note) -> tuple[object, ...]:
@@ -206,9 +207,7 @@ def decode_arrival(told: str | None, message_id: str = "") -> Arrival:
     return Arrival(*json.loads(told)) if told else Arrival(message_id)
 
 
-def decode_events(
-    octets: bytes, sender: str = "", recipients: Sequence[str] = (), message_id: str = ""
-) -> list[Event]:
+def decode_events(octets: bytes, sender: str = "", recipients: Sequence[str] = (), message_id: str = "") -> list[Event]:
     """The inverse of ``encode``; the columns are those of the story's row."""
     return [_decode(event, sender, recipients, message_id) for event in json.loads(octets)]
 

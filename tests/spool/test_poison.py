@@ -1,0 +1,172 @@
+"""Workers that die over a message: counted, kept apart, set aside, told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from posthouse.spool import Act, Condition, Note, Settlement, SqliteQueue, State, Work
+from posthouse.spool.queue import Stored
+from posthouse.words import Address, Envelope, Outcome, Recipient, Result
+
+NOW = 1_700_000_000.0
+
+
+async def opened(directory: Path, now: float = NOW) -> tuple[SqliteQueue, Sequence[str]]:
+    queue = SqliteQueue(directory, time=lambda: now)
+    return queue, await queue.open(now)
+
+
+async def die(queue: SqliteQueue) -> None:
+    """What is left is as after a crash: nobody gave the leases back."""
+    await queue.close()
+
+
+async def store(queue: SqliteQueue, *addresses: str, owner: str = "") -> Stored:
+    receipt = queue.receive()
+    receipt.write(b"content")
+    people = tuple(Recipient(Address(*address.split("@"))) for address in addresses)
+    places = [address.split("@")[1] for address in addresses]
+    return await receipt.commit(Envelope(None, people), places, received=NOW, due=NOW, owner=owner, until=NOW + 60)
+
+
+def again(work: Work, due: float) -> list[Settlement]:
+    return [
+        Settlement(w.key, State.WAITING, due, Outcome(w.recipient, Result.DEFERRED, None, "later"))
+        for w in work.recipients
+    ]
+
+
+async def kinds(queue: SqliteQueue, queue_id: str) -> list[str]:
+    return [event.kind for event in await queue.story(queue_id) if isinstance(event, Note)]
+
+
+def test_the_third_death_in_a_row_sets_it_aside(tmp_path: Path) -> None:
+    async def story() -> None:
+        queue, _ = await opened(tmp_path)
+        stored = await store(queue, "b@x.test", "c@x.test", owner="w")  # fresh
+        await die(queue)
+        queue, said = await opened(tmp_path, NOW + 1)
+        assert any("leases" in sentence for sentence in said)
+        assert not any("poison" in sentence for sentence in said)
+        assert len(await queue.lease("w", NOW + 1, NOW + 60, limit=9)) == 1  # the first costs it nothing
+        await die(queue)
+        queue, said = await opened(tmp_path, NOW + 2)
+        assert await queue.lease("w", NOW + 2, NOW + 60, limit=9) == []  # the second keeps it apart
+        assert len(await queue.lease("w", NOW + 3, NOW + 60, limit=9)) == 1
+        await die(queue)
+        queue, said = await opened(tmp_path, NOW + 4)
+        assert [sentence for sentence in said if stored.message.id in sentence and "poison" in sentence]
+        assert await queue.lease("w", NOW + 9999, NOW + 99999, limit=9) == []
+        rows = await queue.select([Condition("state", "=", "held"), Condition("reply", "~", "poison")])
+        assert [(row.id, row.key) for row in rows] == [(stored.message.id, 0), (stored.message.id, 1)]
+        assert await kinds(queue, stored.message.id) == ["suspected", "suspected", "poison"]
+        # An operator who releases it gives it three lives again.
+        assert await queue.act(Act.RELEASE, [], now=NOW + 5) == 2
+        assert len(await queue.lease("w", NOW + 5, NOW + 60, limit=9)) == 1
+        await die(queue)
+        queue, said = await opened(tmp_path, NOW + 6)
+        assert not any("poison" in sentence for sentence in said)
+        await queue.close()
+
+    asyncio.run(story())
+
+
+def test_a_recorded_attempt_forgets_deaths(tmp_path: Path) -> None:
+    async def story() -> None:
+        for n in range(6):
+            queue, said = await opened(tmp_path, NOW + 10 * n)
+            assert not any("poison" in sentence for sentence in said)
+            if n == 0:
+                await store(queue, "b@x.test")
+            now = NOW + 10 * n + 2
+            (work,) = await queue.lease("w", now, now + 5, limit=9)
+            if n % 2:
+                await queue.record(work, again(work, now))
+                assert len(await queue.lease("w", now, now + 5, limit=9)) == 1
+            await die(queue)
+        queue, _ = await opened(tmp_path, NOW + 100)
+        assert await queue.count([Condition("state", "=", "held")]) == 0
+        await queue.close()
+
+    asyncio.run(story())
+
+
+def test_leases_given_back_are_no_death(tmp_path: Path) -> None:
+    async def story() -> None:
+        for _ in range(5):
+            queue, said = await opened(tmp_path)
+            assert said == []
+            if await queue.count() == 0:
+                await store(queue, "b@x.test")
+            (work,) = await queue.lease("w", NOW, NOW + 5, limit=9)
+            await queue.release(work)
+            await queue.close()
+
+    asyncio.run(story())
+
+
+def test_a_lease_that_only_ran_out_is_no_death(tmp_path: Path) -> None:
+    async def story() -> None:
+        one, _ = await opened(tmp_path)
+        two, _ = await opened(tmp_path)
+        stored = await store(one, "b@x.test", owner="w")
+        for n in range(1, 8):
+            queue = two if n % 2 else one
+            (work,) = await queue.lease("w", NOW + 60 * n, NOW + 60 * (n + 1), limit=9)
+            assert work.message.id == stored.message.id
+        assert one.take_notes() == two.take_notes() == []
+        await one.close()
+        await two.close()
+
+    asyncio.run(story())
+
+
+def test_the_living_notice_the_dead(tmp_path: Path) -> None:
+    """Another process, which was open all the time, ends a dead one's leases when the first of them runs out."""
+
+    async def story() -> None:
+        watcher, _ = await opened(tmp_path)
+        ids = set()
+        for n in range(3):
+            victim, _ = await opened(tmp_path)
+            if n == 0:
+                stored = [await store(victim, "b@x.test", owner="w"), await store(victim, "c@y.test")]
+                ids = {one.message.id for one in stored}
+                await victim.lease("w", NOW, NOW + 9999, limit=9)  # the second one, for long
+            else:
+                now = NOW + 1000 * n
+                assert {work.message.id for work in await victim.lease("w", now, now + 60, limit=9)} == ids
+            await die(victim)
+            found = await watcher.lease("v", NOW + 1000 * n + 60, NOW + 1000 * n + 90, limit=9)
+            if n == 0:
+                assert {work.message.id for work in found} == ids
+            else:
+                assert found == []
+            for work in found:
+                await watcher.release(work)
+            notes = watcher.take_notes()
+            assert "2 leases of a process" in notes[0]
+            assert len(notes) == (3 if n == 2 else 1)
+        assert watcher.take_notes() == []
+        assert await watcher.count([Condition("state", "=", "held")]) == 2
+        await watcher.close()
+
+    asyncio.run(story())
+
+
+def test_suspects_are_kept_apart_from_each_other(tmp_path: Path) -> None:
+    async def story() -> None:
+        queue, _ = await opened(tmp_path)
+        for n in range(5):
+            await store(queue, f"b@d{n}.test")
+        for n in range(2):
+            assert len(await queue.lease("w", NOW + n, NOW + 60, limit=9)) == 5
+            await die(queue)
+            queue, _ = await opened(tmp_path, NOW + n)
+        for n in range(1, 6):
+            assert len(await queue.lease("w", NOW + 1 + n, NOW + 60, limit=9)) == 1
+        await queue.close()
+
+    asyncio.run(story())
