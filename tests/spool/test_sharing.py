@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import runpy
 import signal
 import sqlite3
@@ -173,3 +174,35 @@ def test_kill_in_the_middle_of_a_load(tmp_path: Path) -> None:
         await queue.close()
 
     asyncio.run(check())
+
+
+def test_processes_that_make_one_spool_at_the_same_moment(tmp_path: Path) -> None:
+    """Each new spool is opened by four processes at once, as the workers of a first start do."""
+    script = """
+import asyncio, sys
+from posthouse.spool import SqliteQueue
+
+async def main():
+    for line in sys.stdin:  # a directory, when all are to begin
+        queue = SqliteQueue(line.strip())
+        await queue.open(1_700_000_000.0)
+        await queue.close()
+        print("opened", flush=True)
+
+asyncio.run(main())
+"""
+    command = [sys.executable, "-c", script]
+    with contextlib.ExitStack() as stack:
+        openers = [
+            stack.enter_context(
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+            )
+            for _ in range(4)
+        ]
+        for number in range(25):
+            for opener in openers:
+                assert opener.stdin is not None
+                opener.stdin.write(f"{tmp_path / str(number)}\n")
+            for opener in openers:
+                assert opener.stdout is not None
+                assert opener.stdout.readline() == "opened\n"

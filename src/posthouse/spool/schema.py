@@ -32,6 +32,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 import urllib.parse
 
 from posthouse.words import SettingError
@@ -113,7 +114,7 @@ def connect(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, cached_statements=_STATEMENTS, timeout=_PATIENCE)
     try:
         connection.execute(f"PRAGMA page_size = {_PAGE}")
-        connection.execute("PRAGMA journal_mode = WAL")
+        _use_log(connection)
         connection.execute("PRAGMA synchronous = FULL")
         # Debian builds overwrite deleted rows with zeros; that doubles what a finished message writes.
         connection.execute("PRAGMA secure_delete = OFF")
@@ -124,6 +125,23 @@ def connect(path: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _use_log(connection: sqlite3.Connection) -> None:
+    """Switch to a write-ahead log.
+
+    Two processes that do this to a new file at once would each wait for the other to stop reading, so SQLite turns one
+    of them away without waiting: the patience of its connection does not count here.  The other needs a moment.
+    """
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.005)
 
 
 def connect_read_only(path: str, *, mapped: bool = False) -> sqlite3.Connection:
