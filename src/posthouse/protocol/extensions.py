@@ -6,6 +6,7 @@ else in the project spells a keyword.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -45,6 +46,13 @@ class Offer(NamedTuple):
 
     def keywords(self) -> tuple[str, ...]:
         """The lines of EHLO's reply after the first."""
+        return _keywords(self)
+
+    def accepts(self) -> frozenset[str]:
+        """The keywords alone: whose parameters and commands may be used."""
+        return _accepts(self)
+
+    def _lines(self) -> tuple[str, ...]:
         lines = []
         if self.pipelining:
             lines.append("PIPELINING")
@@ -67,9 +75,16 @@ class Offer(NamedTuple):
                 lines.append(keyword)
         return tuple(lines)
 
-    def accepts(self) -> frozenset[str]:
-        """The keywords alone: whose parameters and commands may be used."""
-        return frozenset(line.partition(" ")[0] for line in self.keywords())
+
+# A listener has one offer, and each of its sessions asks.
+@functools.lru_cache(maxsize=64)
+def _keywords(offer: Offer) -> tuple[str, ...]:
+    return offer._lines()
+
+
+@functools.lru_cache(maxsize=64)
+def _accepts(offer: Offer) -> frozenset[str]:
+    return frozenset(line.partition(" ")[0] for line in _keywords(offer))
 
 
 class Capabilities(NamedTuple):
