@@ -66,6 +66,9 @@ class SqliteQueue(ForPeople):
     Between ``open`` and ``close`` it belongs to the event loop that opened it.
     """
 
+    #: What writes; the simulation has one without a thread.
+    writer_kind: type[Writer] = Writer
+
     def __init__(
         self,
         data_dir: str | os.PathLike[str],
@@ -153,7 +156,7 @@ class SqliteQueue(ForPeople):
         )
         self._files = ThreadPoolExecutor(_FILE_THREADS, "posthouse-files")
         self._flight = Flight(self.loop, self._files, self._durable, self._layout)
-        writer = Writer(
+        writer = self.writer_kind(
             self.loop,
             connect,
             self._run,
