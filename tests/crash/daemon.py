@@ -1,4 +1,4 @@
-"""``posthouse run`` as a process of its own, that can be killed; and letters that name themselves."""
+"""``posthouse run`` with its workers as a process group that can be killed; and letters that name themselves."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -57,9 +58,10 @@ class Daemon:
             await self._changed.wait()
 
     def kill(self) -> None:
-        """kill -9, at once."""
+        """kill -9 for all its processes at once; they are alone in their group."""
         if self.process.returncode is None:
-            self.process.kill()
+            with contextlib.suppress(ProcessLookupError):  # it has ended, and nobody has heard of it yet
+                os.killpg(self.pid, signal.SIGKILL)
 
     async def ended(self) -> int:
         """Its exit code, when it has ended and everything it said was read."""
@@ -81,6 +83,7 @@ async def running(directory: Path, text: str) -> AsyncIterator[Daemon]:
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
         limit=1 << 20,
+        start_new_session=True,
     )
     daemon = Daemon(process)
     try:

@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import re
+import signal
+import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+
+import pytest
 
 from posthouse.client import Session, connect
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
@@ -28,6 +33,7 @@ HALF = 8 << 20
 SESSIONS = 8
 PLACES = ("inbox.test", "maildir.test", "waiting.test")
 CONFIG = """
+workers = {workers}
 hostname = "house.test"
 [[listener]]
 bind = "127.0.0.1:0"
@@ -55,25 +61,32 @@ class Load:
         self.promised: set[int] = set()  # answered 250
         self.other: Counter[str] = Counter()  # other ends, by what they were
 
-    async def run(self, endpoint: Endpoint, then: int, act: Callable[[], None]) -> None:
-        """Send until every session has failed; call ``act`` when ``then`` more messages have been answered 250."""
-        enough = len(self.promised) + then
+    async def run(self, endpoint: Endpoint, acts: Mapping[int, Callable[[], None]]) -> None:
+        """Send over ``SESSIONS`` sessions, new ones for those that end, and act when so many more messages have been
+        answered 250; after the last act go on until every session has ended."""
+        before = len(self.promised)
+        last = before + max(acts)
+        over = False
 
         async def one(nth: int) -> None:
-            try:
-                session = await connect([endpoint], network=SocketNetwork(), clock=SystemClock(), hostname="load.test")
-            except (NetworkError, RemoteError) as error:
-                self.other[type(error).__name__] += 1
-                return
-            try:
-                while session.usable:
-                    if await self._send(session, large=nth < 2) and len(self.promised) == enough:
-                        act()
-            finally:
-                session.abort()
+            nonlocal over
+            while not over:
+                try:
+                    session = await connect(
+                        [endpoint], network=SocketNetwork(), clock=SystemClock(), hostname="load.test"
+                    )
+                except (NetworkError, RemoteError):
+                    continue
+                try:
+                    while session.usable:
+                        if await self._send(session, large=nth < 2):
+                            now = len(self.promised)
+                            over = over or now >= last
+                            acts.get(now - before, _nothing)()
+                finally:
+                    session.abort()
 
         await asyncio.gather(*(one(nth) for nth in range(SESSIONS)))
-        assert len(self.promised) >= enough
 
     async def _send(self, session: Session, *, large: bool) -> bool:
         number = next(self.numbers)
@@ -88,6 +101,10 @@ class Load:
             return True
         self.other[outcome.result.value if outcome.reply is None else str(outcome.reply.code)] += 1
         return False
+
+
+def _nothing() -> None:
+    """No act is due."""
 
 
 async def begin_one_that_never_ends(endpoint: Endpoint) -> asyncio.StreamWriter:
@@ -157,22 +174,23 @@ def _no_strays(directory: Path, where: Counter[str]) -> None:
     assert all(path.stat().st_size > LARGE - 200 for path in files)
 
 
-def test_nothing_that_was_promised_is_lost_by_kill(tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_nothing_that_was_promised_is_lost_by_kill(tmp_path: Path, workers: int) -> None:
     sent = Load()
 
     async def story() -> None:
         # Early, in the middle of a few, and with a queue and leases behind it.
-        for promised in (1, 7, 40, 150, 400, 3):
-            async with running(tmp_path, CONFIG.format(root=tmp_path)) as daemon:
+        for promised in (1, 7, 40, 150, 300, 3):
+            async with running(tmp_path, CONFIG.format(root=tmp_path, workers=workers)) as daemon:
                 endpoint = await daemon.endpoint()
                 half = await begin_one_that_never_ends(endpoint)
-                await sent.run(endpoint, promised, daemon.kill)
+                await sent.run(endpoint, {promised: daemon.kill})
                 assert await daemon.ended() == -9
                 half.close()
                 assert not [event for event in daemon.told if event["event"] == "fault"]
                 assert list((tmp_path / "data/spool/tmp").iterdir()), "the kill came too late to leave anything"
         where = await check(tmp_path, sent)
-        assert len(sent.promised) >= 601
+        assert len(sent.promised) >= 501
         assert min(where["inbox"], where["queue"], where["maildir"]) > 20
 
     asyncio.run(asyncio.wait_for(story(), 90))
@@ -183,13 +201,13 @@ def test_a_daemon_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     sent = Load()
 
     async def story() -> None:
-        async with running(tmp_path, CONFIG.format(root=tmp_path)) as daemon:
+        async with running(tmp_path, CONFIG.format(root=tmp_path, workers=1)) as daemon:
             endpoint = await daemon.endpoint()
             half = await begin_one_that_never_ends(endpoint)
-            await sent.run(endpoint, 60, daemon.kill)
+            await sent.run(endpoint, {60: daemon.kill})
             await daemon.ended()
             half.close()
-        async with running(tmp_path, CONFIG.format(root=tmp_path)) as daemon:
+        async with running(tmp_path, CONFIG.format(root=tmp_path, workers=1)) as daemon:
             await daemon.endpoint()
             said = [event["text"] for event in daemon.told if event["event"] == "spool"]
             assert any("that had not arrived completely removed" in text for text in said)
@@ -200,14 +218,43 @@ def test_a_daemon_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     asyncio.run(asyncio.wait_for(story(), 60))
 
 
-def test_sigterm_under_load(tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="asks for a process's children as Linux tells them: run it on Linux"
+)
+def test_a_worker_that_is_killed_loses_nothing_and_the_others_go_on(tmp_path: Path) -> None:
+    sent = Load()
+
+    async def story() -> None:
+        async with running(tmp_path, CONFIG.format(root=tmp_path, workers=2)) as daemon:
+            endpoint = await daemon.endpoint()
+
+            def kill_one() -> None:
+                children = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()
+                os.kill(int(children[0]), signal.SIGKILL)
+
+            enough = asyncio.Event()
+
+            async def end() -> None:
+                await enough.wait()
+                await daemon.until("worker died", 2)
+                daemon.process.terminate()
+
+            await asyncio.gather(sent.run(endpoint, {50: kill_one, 150: kill_one, 250: enough.set}), end())
+            assert await daemon.ended() == 0
+        await check(tmp_path, sent)
+
+    asyncio.run(asyncio.wait_for(story(), 60))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_sigterm_under_load(tmp_path: Path, workers: int) -> None:
     """It ends in order: sessions finish their transaction or hear 421, and whatever was promised is there."""
     sent = Load()
 
     async def story() -> None:
-        async with running(tmp_path, CONFIG.format(root=tmp_path)) as daemon:
+        async with running(tmp_path, CONFIG.format(root=tmp_path, workers=workers)) as daemon:
             endpoint = await daemon.endpoint()
-            await sent.run(endpoint, 100, daemon.process.terminate)
+            await sent.run(endpoint, {100: daemon.process.terminate})
             assert await daemon.ended() == 0
             assert [event["event"] for event in daemon.told][-1] == "ended"
             assert "Traceback" not in "".join(daemon.noise)
@@ -223,7 +270,7 @@ def test_sigterm_lets_a_transaction_finish_and_begins_no_other(tmp_path: Path) -
     text = letter(0, LARGE).replace(b"\r\n.", b"\r\n..") + b".\r\n"
 
     async def story() -> None:
-        async with running(tmp_path, CONFIG.format(root=tmp_path)) as daemon:
+        async with running(tmp_path, CONFIG.format(root=tmp_path, workers=1)) as daemon:
             endpoint = await daemon.endpoint()
             idle, idle_writer = await asyncio.open_connection(*endpoint)
             await idle.readline()

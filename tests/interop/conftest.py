@@ -126,7 +126,7 @@ def postfix() -> Iterator[Postfix]:
     with tempfile.TemporaryDirectory(prefix="posthouse-postfix-") as directory:
         root = Path(directory)
         postfix = _lay_out(root)
-        asked = ["postconf", "-c", root, "-h", "daemon_directory"]
+        asked = ["postconf", "-c", directory, "-h", "daemon_directory"]
         daemons = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
         command = [f"{daemons}/master", "-c", str(root), "-d"]
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True) as master:

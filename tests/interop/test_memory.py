@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,7 @@ deliver = "maildir:{root}/next/{{local}}"
 mailboxes = "any"
 """
 DAEMON = """
+workers = 1
 hostname = "house.test"
 [[listener]]
 bind = "127.0.0.1:0"
@@ -51,7 +53,7 @@ def peak(daemon: Daemon) -> int:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory where Linux tells it: run it on Linux")
-def test_memory_does_not_grow_with_the_message(tmp_path: Path, record_property: pytest.RecordProperty) -> None:
+def test_memory_does_not_grow_with_the_message(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     """Four messages of 30 MiB at once, 120 MiB in all, each to three places."""
     letter = large()
 

@@ -247,7 +247,7 @@ def test_smtplib_with_smtputf8(tmp_path: Path) -> None:
         with smtplib.SMTP(post.endpoint.host, post.endpoint.port, "smtplib.example", timeout=30) as server:
             server.ehlo()
             options = ["SMTPUTF8", "BODY=8BITMIME", "RET=HDRS", "ENVID=a+2Bb"]
-            server.sendmail("郎锐@搜狐.中国", ["任平@box.test"], letter, options, ["NOTIFY=SUCCESS,FAILURE"])
+            server.sendmail("郎锐@搜狐.中国", ["任平@box.test"], letter, options, ["NOTIFY=FAILURE,DELAY"])
 
     async def story() -> None:
         async with opened(CATCHING, tmp_path) as post:
