@@ -18,7 +18,7 @@ from posthouse.spool.queue import Act, Message, State, Waiting
 from posthouse.spool.rows import TOLD, decode_envelope
 from posthouse.spool.story import Note, packed_note
 
-__all__ = ["Batch", "Deed", "Done", "apply"]
+__all__ = ["Batch", "Deed", "Done", "apply", "youngest"]
 
 _NOW = "due = ?, ready = CASE WHEN slot IS NULL THEN ? ELSE ready END"  # a lease stays one
 _UPDATES = {
@@ -105,6 +105,11 @@ def apply(deed: Deed, batch: Batch, leases: Leases, connection: sqlite3.Connecti
     else:
         connection.execute(_COUNTED, (count, audit))
     return Done(count, files, audit)
+
+
+def youngest(connection: sqlite3.Connection) -> int:
+    """The last message there is: what comes behind it is not meant."""
+    return int(connection.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()[0])
 
 
 def _update(deed: Deed) -> tuple[str, tuple[object, ...]]:

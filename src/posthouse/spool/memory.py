@@ -15,13 +15,13 @@ from typing import TypeVar
 
 from posthouse.spool.annals import Annals
 from posthouse.spool.ids import WORKERS, QueueIds, text_of
+from posthouse.spool.memory_inboxes import MemoryInboxes
+from posthouse.spool.memory_rows import UNSETTLED, Kept, KeptRecipient, do, entry_of, row_of, works_of
 from posthouse.spool.query import Condition, Row, SummaryRow, matches, summarized, text_of_conditions
 from posthouse.spool.queue import (
     Act,
     Audit,
     Entry,
-    Inbox,
-    InboxMessage,
     Message,
     Report,
     Settlement,
@@ -32,43 +32,16 @@ from posthouse.spool.queue import (
 )
 from posthouse.spool.rows import TOLD, in_words
 from posthouse.spool.story import Arrival, Event, Note, Told, Trail
-from posthouse.words import Bytes, Content, Envelope, LocalError, StorageCorrupt, StorageFull
+from posthouse.words import Bytes, Content, Envelope, LocalError, StorageCorrupt
 
 __all__ = ["MemoryQueue"]
 
 T = TypeVar("T")
 
 _CAPACITY = 256 << 20
-_UNSETTLED = (State.WAITING, State.HELD)
 
 
-class _Recipient:
-    """One recipient's state; ``lease`` is (owner, until) or None."""
-
-    __slots__ = ("lease", "waiting")
-
-    def __init__(self, waiting: Waiting, lease: tuple[str, float] | None) -> None:
-        self.waiting = waiting
-        self.lease = lease
-
-    @property
-    def ready(self) -> float:
-        return self.waiting.due if self.lease is None else self.lease[1]
-
-
-class _Kept:
-    """One message with its recipients."""
-
-    __slots__ = ("content", "finished", "message", "recipients")
-
-    def __init__(self, message: Message, content: bytes, recipients: list[_Recipient]) -> None:
-        self.message = message
-        self.content = content
-        self.recipients = recipients
-        self.finished: float | None = None
-
-
-class MemoryQueue:
+class MemoryQueue(MemoryInboxes):
     """A ``Queue`` without a disk.
 
     ``capacity`` octets of content are held at most; ``keep_finished``, ``random`` and ``time`` as for ``SqliteQueue``;
@@ -84,16 +57,12 @@ class MemoryQueue:
         random: random_module.Random | None = None,
         time: Callable[[], float] = time_module.time,
     ) -> None:
+        super().__init__(capacity)
         random = random_module.SystemRandom() if random is None else random
         self._time = time
-        self._capacity = capacity
         self._keep_finished = keep_finished
-        self._octets = 0
         self._ids = QueueIds(random.randrange(WORKERS), random=random, time=time)
-        self._messages: dict[str, _Kept] = {}
-        self._inbox: dict[int, tuple[InboxMessage, bytes]] = {}
-        self._in_inbox: set[tuple[str, str]] = set()
-        self._number = 0
+        self._messages: dict[str, Kept] = {}
         self._annals = Annals(history, self._waits)
 
     async def open(self, now: float) -> Sequence[str]:
@@ -113,16 +82,6 @@ class MemoryQueue:
         """See ``Queue.receive``."""
         return _Incoming(self, text_of(self._ids.next()))
 
-    def grow(self, octets: int) -> None:
-        """Count octets in; raises ``StorageFull``.  For receipts."""
-        if self._octets + octets > self._capacity:
-            raise StorageFull(f"the memory queue holds {self._octets} octets and takes {self._capacity} at most")
-        self._octets += octets
-
-    def shrink(self, octets: int) -> None:
-        """Count octets out; for receipts."""
-        self._octets -= octets
-
     def store(
         self,
         message: Message,
@@ -134,18 +93,18 @@ class MemoryQueue:
     ) -> Stored:
         """Keep a message whose octets are counted already; for receipts."""
         recipients = [
-            _Recipient(Waiting(nth, recipient, name, State.WAITING, 0, due), lease)
+            KeptRecipient(Waiting(nth, recipient, name, State.WAITING, 0, due), lease)
             for nth, (recipient, name) in enumerate(zip(message.envelope.recipients, destinations, strict=True))
         ]
-        self._messages[message.id] = _Kept(message, content, recipients)
+        self._messages[message.id] = Kept(message, content, recipients)
         self._annals.accepted(message, arrival)
         if lease is None:
             return Stored(message)
-        return Stored(message, tuple(_works(message, recipients, *lease)))
+        return Stored(message, tuple(works_of(message, recipients, *lease)))
 
     # -- work ------------------------------------------------------------------------------------------------------
 
-    def _waiting(self) -> Iterator[tuple[_Kept, _Recipient]]:
+    def _waiting(self) -> Iterator[tuple[Kept, KeptRecipient]]:
         for kept in self._messages.values():
             for recipient in kept.recipients:
                 if recipient.waiting.state is State.WAITING:
@@ -169,7 +128,7 @@ class MemoryQueue:
             taken = [kept.recipients[key] for key in sorted(keys)]
             for recipient in taken:
                 recipient.lease = (owner, until)
-            works += _works(kept.message, taken, owner, until)
+            works += works_of(kept.message, taken, owner, until)
         return works
 
     async def next_due(self, now: float, *, skip: Collection[str] = ()) -> float | None:
@@ -219,8 +178,8 @@ class MemoryQueue:
             stored.append(queue_id)
         return stored
 
-    def _finish(self, kept: _Kept) -> None:
-        if not any(recipient.waiting.state in _UNSETTLED for recipient in kept.recipients):
+    def _finish(self, kept: Kept) -> None:
+        if not any(recipient.waiting.state in UNSETTLED for recipient in kept.recipients):
             if kept.finished is None:
                 kept.finished = self._time()
             self._purge()
@@ -229,10 +188,10 @@ class MemoryQueue:
         kept = self._messages.get(queue_id)
         return kept is not None and kept.finished is None
 
-    def _settle(self, recipient: _Recipient, work: Work, settlement: Settlement) -> None:
+    def _settle(self, recipient: KeptRecipient, work: Work, settlement: Settlement) -> None:
         waiting = recipient.waiting
         ours = recipient.lease == (work.owner, work.until)
-        if waiting.state not in _UNSETTLED or (settlement.state in _UNSETTLED and not ours):
+        if waiting.state not in UNSETTLED or (settlement.state in UNSETTLED and not ours):
             return
         recipient.lease = None
         recipient.waiting = waiting._replace(
@@ -266,7 +225,7 @@ class MemoryQueue:
         if kept is not None:
             self._release(kept, work, [waiting.key for waiting in work.recipients])
 
-    def _release(self, kept: _Kept, work: Work, keys: Sequence[int]) -> None:
+    def _release(self, kept: Kept, work: Work, keys: Sequence[int]) -> None:
         for key in keys:
             if kept.recipients[key].lease == (work.owner, work.until):
                 kept.recipients[key].lease = None
@@ -283,18 +242,18 @@ class MemoryQueue:
     async def entries(self, *, limit: int = 1000, after: str = "") -> list[Entry]:
         """See ``Queue.entries``."""
         unfinished = (k for k in self._messages.values() if k.finished is None and k.message.id > after)
-        return [_entry(kept) for kept in heapq.nsmallest(limit, unfinished, key=lambda k: k.message.id)]
+        return [entry_of(kept) for kept in heapq.nsmallest(limit, unfinished, key=lambda k: k.message.id)]
 
     async def entry(self, queue_id: str) -> Entry | None:
         """See ``Queue.entry``."""
         kept = self._messages.get(queue_id)
-        return None if kept is None else _entry(kept)
+        return None if kept is None else entry_of(kept)
 
-    def _rows(self) -> Iterator[tuple[_Kept, _Recipient, Row]]:
+    def _rows(self) -> Iterator[tuple[Kept, KeptRecipient, Row]]:
         for kept in self._messages.values():
             for recipient in kept.recipients:
                 if kept.finished is None:
-                    yield kept, recipient, _row(kept.message, recipient)
+                    yield kept, recipient, row_of(kept.message, recipient)
 
     async def count(self, conditions: Sequence[Condition] = (), *, now: float = 0.0) -> int:
         """See ``Queue.count``."""
@@ -330,9 +289,9 @@ class MemoryQueue:
         report: Callable[[Message, Sequence[Waiting]], Sequence[Report]] | None = None,
     ) -> int:
         """See ``Queue.act``."""
-        changed: dict[str, list[_Recipient]] = {}
+        changed: dict[str, list[KeptRecipient]] = {}
         for kept, recipient, row in list(self._rows()):
-            if matches(conditions, row, now) and _do(act, recipient, now, who, target):
+            if matches(conditions, row, now) and do(act, recipient, now, who, target):
                 changed.setdefault(kept.message.id, []).append(recipient)
         for queue_id, recipients in changed.items():
             kept = self._messages[queue_id]
@@ -359,51 +318,6 @@ class MemoryQueue:
     async def find(self, *, address: str = "", message_id: str = "", limit: int = 20) -> list[Told]:
         """See ``Queue.find``."""
         return self._annals.find(address, message_id, limit)
-
-    # -- mailboxes -------------------------------------------------------------------------------------------------
-
-    async def keep(self, inbox: str, message: Message, content: Content) -> None:
-        """See ``Queue.keep``."""
-        if (inbox, message.id) in self._in_inbox:
-            return
-        self.grow(content.size)
-        self._number += 1
-        sender = message.envelope.sender
-        kept = InboxMessage(
-            self._number, inbox, message.id, "" if sender is None else str(sender), message.received, content.size
-        )
-        self._inbox[self._number] = (kept, b"".join(content.chunks()))
-        self._in_inbox.add((inbox, message.id))
-
-    async def inboxes(self) -> list[Inbox]:
-        """See ``Queue.inboxes``."""
-        found: dict[str, Inbox] = {}
-        for message, _ in self._inbox.values():
-            inbox = found.get(message.inbox, Inbox(message.inbox, 0, 0))
-            found[message.inbox] = Inbox(message.inbox, inbox.messages + 1, inbox.octets + message.size)
-        return [found[name] for name in sorted(found)]
-
-    async def inbox(self, name: str = "", *, limit: int = 1000, after: int = 0) -> list[InboxMessage]:
-        """See ``Queue.inbox``."""
-        found = [m for m, _ in self._inbox.values() if m.number > after and name in ("", m.inbox)]
-        return found[:limit]
-
-    async def kept(self, number: int) -> tuple[InboxMessage, Content] | None:
-        """See ``Queue.kept``."""
-        found = self._inbox.get(number)
-        return None if found is None else (found[0], Bytes(found[1]))
-
-    async def discard(self, numbers: Collection[int]) -> int:
-        """See ``Queue.discard``."""
-        count = 0
-        for number in numbers:
-            found = self._inbox.pop(number, None)
-            if found is not None:
-                message, content = found
-                self._in_inbox.discard((message.inbox, message.queue_id))
-                self._octets -= len(content)
-                count += 1
-        return count
 
 
 class _Incoming:
@@ -454,57 +368,6 @@ class _Incoming:
             self._ended = True
             self._chunks = []
             self._queue.shrink(self.size)
-
-
-def _works(message: Message, recipients: Sequence[_Recipient], owner: str, until: float) -> list[Work]:
-    groups: dict[str, list[Waiting]] = {}
-    for recipient in recipients:
-        groups.setdefault(recipient.waiting.destination, []).append(recipient.waiting)
-    return [Work(message, name, tuple(waiting), owner, until) for name, waiting in groups.items()]
-
-
-def _entry(kept: _Kept) -> Entry:
-    return Entry(kept.message, tuple(recipient.waiting for recipient in kept.recipients))
-
-
-def _row(message: Message, recipient: _Recipient) -> Row:
-    waiting, sender = recipient.waiting, message.envelope.sender
-    return Row(
-        message.id,
-        waiting.key,
-        "" if sender is None else str(sender),
-        str(waiting.recipient.address),
-        waiting.destination,
-        waiting.state.value,
-        waiting.attempts,
-        message.received,
-        waiting.due,
-        message.size,
-        waiting.last,
-        waiting.route,
-        waiting.state is State.WAITING and recipient.lease is not None,
-    )
-
-
-def _do(act: Act, recipient: _Recipient, now: float, who: str, target: str) -> bool:
-    """Do it to one recipient; false if there was nothing to do."""
-    waiting = recipient.waiting
-    wanted = {Act.HOLD: (State.WAITING,), Act.RETRY: (State.WAITING,), Act.RELEASE: (State.HELD,)}
-    if waiting.state not in wanted.get(act, _UNSETTLED):
-        return False
-    if act is Act.HOLD:
-        waiting, recipient.lease = waiting._replace(state=State.HELD), None
-    elif act is Act.RELEASE:
-        waiting = waiting._replace(state=State.WAITING, due=now)
-    elif act is Act.RETRY:
-        waiting = waiting._replace(due=now)
-    elif act is Act.REROUTE:
-        waiting = waiting._replace(route=target, due=now)
-    else:
-        last = f"dropped by {who}" if who else "dropped"
-        waiting, recipient.lease = waiting._replace(state=State.FAILED, last=last), None
-    recipient.waiting = waiting
-    return True
 
 
 def _future(result: T) -> asyncio.Future[T]:

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
-from posthouse.spool.acting import Batch, Deed, apply
+from posthouse.spool.acting import Batch, Deed, apply, youngest
 from posthouse.spool.acts import NewMessage, Record, run
 from posthouse.spool.arriving import Arriving, Flight, store_file
 from posthouse.spool.durable import Durable, storage_error
@@ -36,8 +36,8 @@ from posthouse.spool.rows import number_of_state
 from posthouse.spool.starting import greatest_id, open_database, recover
 from posthouse.spool.story import Trail
 from posthouse.spool.telling import Teller
-from posthouse.spool.writer import Call, Op, Writer
-from posthouse.words import Bytes, Content, LocalError, SettingError, StorageCorrupt
+from posthouse.spool.writer import Call, Writer
+from posthouse.words import Bytes, Content, LocalError, StorageCorrupt
 
 __all__ = ["SqliteQueue"]
 
@@ -159,7 +159,7 @@ class SqliteQueue(ForPeople):
         writer = self.writer_kind(
             self.loop,
             connect,
-            self._run,
+            partial(run, recording=self._leases, teller=self._teller),
             durable=self._durable,
             at_most=self._waiting,
             patience=self._patience,
@@ -168,9 +168,6 @@ class SqliteQueue(ForPeople):
         )
         try:
             writer.start()
-        except SettingError:
-            owner.leave()
-            raise
         except (OSError, sqlite3.Error) as error:
             owner.leave()
             raise storage_error(error, "opening the spool") from error
@@ -180,9 +177,6 @@ class SqliteQueue(ForPeople):
         self.writer = writer
         self._owner = owner
         return said
-
-    def _run(self, connection: sqlite3.Connection, ops: Sequence[Op]) -> None:
-        run(connection, ops, self._leases, self._teller)
 
     async def close(self) -> None:
         """See ``Queue.close``.  Messages still arriving are aborted."""
@@ -354,7 +348,7 @@ class SqliteQueue(ForPeople):
         self._must_write()
         made = None if report is None else lambda message, people: [self._report(r) for r in report(message, people)]
         deed = Deed(act, now, who, target, text_of_conditions(conditions), made)
-        last = await self._call(_last)
+        last = await self._call(youngest)
         after: tuple[str, int] | None = None
         count, number = 0, None
         while True:
@@ -405,8 +399,3 @@ class SqliteQueue(ForPeople):
         count, files = await self._call(partial(discard, tuple(numbers)))
         self._unlink(files)
         return count
-
-
-def _last(connection: sqlite3.Connection) -> int:
-    """The youngest message."""
-    return int(connection.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()[0])

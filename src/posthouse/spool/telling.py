@@ -154,7 +154,7 @@ class Teller:
         return more
 
     def flush(self, connection: sqlite3.Connection) -> None:
-        """Write the count down.  A transaction that fails counts too much; it is a bound, not a figure."""
+        """Write the count down.  What a failed transaction or a crash takes along is not counted: it bounds, and is no figure."""
         rows, octets = self._rows, self._octets
         self._rows = self._octets = 0
         if rows:
