@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posthouse.relay.schedule import Schedule
+from posthouse.relay.schedule import Schedule, in_words
 
 DAY = 86_400.0
 
@@ -81,3 +82,54 @@ def test_doubling_delays_never_shrink_even_with_jitter(attempts: int, seeds: tup
     if schedule.delay(attempts + 1) > schedule.delay(attempts):
         assert longer >= shorter
     assert schedule.delay(attempts + 1) >= schedule.delay(attempts)
+
+
+# -- the time that the other side asks for, and reasons
+
+
+def test_a_longer_time_that_is_asked_for_is_given_up_to_the_ceiling() -> None:
+    plan = Schedule().plan(1, 0.0, 0.0, Random(1), asked=3600.0)
+    assert plan.due is not None
+    assert 3600.0 <= plan.due <= 3960.0
+    assert plan.why == "the other side asked for 1 hour"
+    assert Schedule().plan(1, 0.0, 0.0, Random(1), asked=DAY).due == 14_400.0
+
+
+def test_a_shorter_time_is_given_at_first_only_and_never_too_short() -> None:
+    for attempts in (1, 2, 3):
+        due = Schedule().plan(attempts, 0.0, 0.0, Random(1), asked=1.0).due
+        assert due is not None
+        assert 30.0 <= due <= 33.0
+    due = Schedule(jitter=0.0).plan(4, 0.0, 0.0, Random(1), asked=1.0).due
+    assert due == 2400.0
+
+
+def test_each_time_has_its_reason() -> None:
+    schedule = Schedule(jitter=0.0)
+    assert "doubles from 5 minutes to at most 4 hours" in schedule.plan(2, 0.0, 0.0, Random(1)).why
+    assert schedule.plan(30, 0.0, 5 * DAY - 3600, Random(1)).why.startswith("the last attempt")
+    assert schedule.plan(30, 0.0, 5 * DAY - 10, Random(1)).why.startswith("no more attempts")
+    assert schedule.plan(30, 0.0, 6 * DAY, Random(1)).why == "no more attempts: the message is older than 5 days"
+
+
+def test_the_moment_of_the_warning() -> None:
+    assert Schedule().warn_at(1000.0) == 1000.0 + 4 * 3600
+    assert Schedule(warn_after=60.0).warn_at(0.0) == 60.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (1.0, "1 second"),
+        (90.0, "90 seconds"),
+        (60.0, "1 minute"),
+        (300.0, "5 minutes"),
+        (3600.0, "1 hour"),
+        (5400.0, "90 minutes"),
+        (9000.0, "2.5 hours"),
+        (86_400.0, "1 day"),
+        (432_000.0, "5 days"),
+    ],
+)
+def test_durations_in_words(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words

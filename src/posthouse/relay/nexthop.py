@@ -298,9 +298,7 @@ def _nobody(endpoint: Endpoint) -> bool:
     return False
 
 
-def _unless_self(
-    exchange: Exchange, is_self: IsSelf, why: str, site: str, ttl: float = _FOREVER
-) -> Hops | NoHops:
+def _unless_self(exchange: Exchange, is_self: IsSelf, why: str, site: str, ttl: float = _FOREVER) -> Hops | NoHops:
     """Hops of one exchange, without those of its addresses that are ours."""
     others = tuple(endpoint for endpoint in exchange.endpoints if not is_self(endpoint))
     if not others:

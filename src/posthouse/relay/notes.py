@@ -16,13 +16,14 @@ from posthouse.protocol import Transcript
 from posthouse.relay.sites import Sign
 from posthouse.spool.story import Contact, Trail
 
-__all__ = ["Notes", "Tape", "Talk"]
+__all__ = ["Notes", "Talk", "Tape"]
 
 _FIRST_LINES: Final = 80  # of a dialogue that are kept, and as many as these from its end
 _LAST_LINES: Final = 20
 _MOST_STEPS: Final = 4000  # written down while a dialogue goes on
 _MOST_TALKS: Final = 40
 _LONGEST_LINE: Final = 400
+_NEVER: Final = -1.0
 _ENVELOPE: Final = frozenset(("MAIL", "RSET", "RCPT", "DATA"))
 
 _Step = tuple[float, str, str]  # when (stopwatch), who (S or R), what
@@ -35,8 +36,8 @@ class Talk:
 
     def __init__(self, began: float, mx: str, reused: int = 0) -> None:
         self.began = began
-        #: When the channel was open; 0.0 for a session that was kept, or if it never was.
-        self.connected = 0.0
+        #: When the channel was open; -1.0 for a session that was kept, or if it never was.
+        self.connected = _NEVER
         self.mx = mx
         self.peer = ""
         self.tls = ""
@@ -54,28 +55,29 @@ class Talk:
         return Contact(self.peer, self.mx, self.tls, tuple(timings), tuple(lines), self.ended, self.reused)
 
     def _timings(self, found: list[tuple[str, float]]) -> list[tuple[str, float]]:
-        greeted = mailed = heard = sent = final = 0.0
+        greeted = mailed = heard = sent = final = _NEVER
         for at, who, text in self.steps:
             if who == "R":
-                if sent:
+                if sent != _NEVER:
                     final = at
-                elif mailed:
+                elif mailed != _NEVER:
                     heard = at
                 else:
                     greeted = at
             elif text[:4] in _ENVELOPE:
-                mailed = mailed or at
-            elif mailed and text != "QUIT":
+                if mailed == _NEVER:
+                    mailed = at
+            elif mailed != _NEVER and text != "QUIT":
                 sent = at
-        if self.connected:
+        if self.connected != _NEVER:
             found.append(("connect", round(self.connected - self.began, 6)))
-            if greeted:
+            if greeted != _NEVER:
                 found.append(("greet", round(greeted - self.connected, 6)))
-        if heard:
+        if heard != _NEVER:
             found.append(("envelope", round(heard - mailed, 6)))
-        if sent:
-            found.append(("content", round(sent - (heard or mailed), 6)))
-        if final:
+        if sent != _NEVER:
+            found.append(("content", round(sent - (mailed if heard == _NEVER else heard), 6)))
+        if final != _NEVER:
             found.append(("final", round(final - sent, 6)))
         return found
 
@@ -113,7 +115,7 @@ class Notes:
         """All of it, for the story."""
         resolving = self._resolving
         contacts = [talk.contact(None if number else resolving) for number, talk in enumerate(self.talks)]
-        if not contacts and resolving:
+        if not contacts and resolving is not None:
             contacts = [Contact(timings=(("resolve", resolving),))]
         return Trail(self.at, self.site, target, rule, tuple(contacts))
 

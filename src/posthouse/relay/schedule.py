@@ -58,9 +58,7 @@ class Schedule(NamedTuple):
         """``plan`` without its reason, where nobody asked for a time."""
         return self.plan(attempts, first_seen, now, random).due
 
-    def plan(
-        self, attempts: int, first_seen: float, now: float, random: Random, *, asked: float | None = None
-    ) -> Plan:
+    def plan(self, attempts: int, first_seen: float, now: float, random: Random, *, asked: float | None = None) -> Plan:
         """When to try again after ``attempts`` attempts, and why then.
 
         ``first_seen`` is when the message arrived, ``asked`` the delay that the other side asked for.  The time is

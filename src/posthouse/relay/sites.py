@@ -31,7 +31,7 @@ from posthouse.words import Outcome, Reply, Result
 
 __all__ = ["Sign", "Site", "Standing", "asked_of", "asked_wait", "sign_of"]
 
-START: Final = 2.0  # attempts at one time, before anything is known
+_START: Final = 2.0  # attempts at one time, before anything is known
 _FAILURES: Final = 3  # in a row, which close a site
 _FIRST_PAUSE: Final = 15.0  # seconds
 _LONGEST_PAUSE: Final = 900.0
@@ -66,7 +66,7 @@ class Site:
 
     def __init__(self, cap: int) -> None:
         self._cap = float(cap)
-        self._limit = min(START, self._cap)
+        self._limit = min(_START, self._cap)
         #: Attempts that may be under way.
         self.limit = int(self._limit)
         #: Left alone until then; 0.0 when it is not.
@@ -110,7 +110,7 @@ class Site:
         """Forget all troubles."""
         self.reopen()
         self._failures = self._pauses = 0
-        self._set(max(self._limit, min(START, self._cap)))
+        self._set(max(self._limit, min(_START, self._cap)))
 
     def _set(self, limit: float) -> None:
         self._limit = limit
@@ -119,7 +119,7 @@ class Site:
     def _hear_well(self, now: float, full: bool) -> None:
         self._well = now
         if self._failures >= _FAILURES:  # the probe came through
-            self._set(min(START, self._cap))
+            self._set(min(_START, self._cap))
         self._failures = self._pauses = 0
         if full and self._limit < self._cap:
             step = 1.0 if self._limit < self._slow_from else 1.0 / self._limit

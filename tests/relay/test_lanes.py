@@ -1,0 +1,385 @@
+"""Sites in the worker: growth, the breaker, what is not leased meanwhile, what goes together, who starves (nobody)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from posthouse.relay.job import Job, NoRoute, Route
+from posthouse.relay.router import Rule, Table
+from posthouse.relay.schedule import Schedule
+from posthouse.relay.sites import Sign
+from posthouse.spool.queue import State
+from posthouse.words import Outcome, Recipient, Reply, Result
+
+from .fakes import FakeDeliverer
+from .test_worker import House, play
+
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
+
+
+class SitedFake(FakeDeliverer):
+    """Knows sites by a dictionary of targets (a target is its own site otherwise), and gives signs as it is told."""
+
+    def __init__(self, sites: dict[str, str] | None = None, *, hold: bool = False) -> None:
+        super().__init__(hold=hold)
+        self.sites = sites or {}
+        self.signs: dict[str, Sign] = {}  # by site; what is not here goes well
+        self.replies: dict[str, Reply] = {}
+        self.known: set[str] = set()  # targets that need no looking up
+        self.looked_up: list[str] = []
+        self.most_at: dict[str, int] = {}
+        self._at: dict[str, int] = {}
+
+    def site_now(self, target: str) -> str | None:
+        return self.sites.get(target, target) if target in self.known else None
+
+    async def locate(self, target: str) -> str:
+        self.looked_up.append(target)
+        await asyncio.sleep(0)
+        self.known.add(target)
+        return self.sites.get(target, target)
+
+    async def deliver(self, job: Job, target: str) -> Sequence[Outcome]:
+        site = self.sites.get(target, target)
+        self._at[site] = self._at.get(site, 0) + 1
+        self.most_at[site] = max(self.most_at.get(site, 0), self._at[site])
+        try:
+            await super().deliver(job, target)
+        finally:
+            self._at[site] -= 1
+        assert job.notes is not None
+        job.notes.sign = sign = self.signs.get(site, Sign.WELL)
+        if sign is Sign.WELL:
+            return self.outcomes(job)
+        reply = self.replies.get(site, Reply(451, "4.4.1", "nobody there"))
+        return [Outcome(person, Result.DEFERRED, reply, "no") for person in job.recipients]
+
+    def tried(self, target: str) -> int:
+        return sum(where == target for _, where in self.jobs)
+
+
+def kill(fake: SitedFake, *sites: str) -> None:
+    fake.signs.update(dict.fromkeys(sites, Sign.DEAD))
+
+
+async def close(house: House, fake: SitedFake, domain: str) -> None:
+    """Three attempts that find nobody."""
+    kill(fake, fake.sites.get(domain, domain))
+    for n in range(3):
+        house.arrive(f"first{n}@{domain}")
+        await house.worker.idle()
+    assert house.worker.sites()[fake.sites.get(domain, domain)].until is not None
+
+
+# -- the window
+
+
+def test_a_site_is_asked_for_little_at_first_and_for_more_with_each_success() -> None:
+    fake = SitedFake(hold=True)
+
+    async def story(house: House) -> None:
+        for n in range(60):
+            house.arrive(f"u{n}@sina.com")
+        await house.clock.settle()
+        assert fake.running == 2
+        fake.let_go()
+        await house.worker.idle()
+        fake._gate.clear()
+        for n in range(60):
+            house.arrive(f"v{n}@sina.com")
+        await house.clock.settle()
+        assert fake.running == 20
+        fake.let_go()
+        await house.worker.idle()
+
+    house = play(lambda: House(fake, per_destination=20, concurrency=50), story)
+    assert house.worker.sites()["sina.com"].limit == 20
+    assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
+    assert fake.looked_up.count("sina.com") <= 2
+
+
+def test_domains_that_share_a_site_share_its_window() -> None:
+    fake = SitedFake({f"d{n}.test": "mx.host.test" for n in range(10)}, hold=True)
+
+    async def story(house: House) -> None:
+        for n in range(10):
+            house.arrive(f"u@d{n}.test")
+        await house.clock.settle()
+        assert fake.running == 2
+        fake.let_go()
+        await house.worker.idle()
+
+    house = play(lambda: House(fake), story)
+    assert set(house.worker.sites()) == {"mx.host.test"}
+    assert len(fake.jobs) == 10
+
+
+# -- what goes together
+
+
+def test_recipients_at_one_site_are_one_job_once_the_site_is_known() -> None:
+    fake = SitedFake({"a.test": "mx.host.test", "b.test": "mx.host.test"})
+
+    async def story(house: House) -> None:
+        house.arrive("x@a.test", "y@b.test", "z@c.test")
+        await house.worker.idle()
+        assert len(fake.jobs) == 3
+        house.arrive("x2@a.test", "y2@b.test", "z2@c.test")
+        await house.worker.idle()
+
+    house = play(lambda: House(fake), story)
+    jobs = [{str(person.address) for person in job.recipients} for job, _ in fake.jobs[3:]]
+    assert sorted(map(sorted, jobs)) == [["x2@a.test", "y2@b.test"], ["z2@c.test"]]
+    assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
+
+
+def test_they_part_when_one_has_moved_meanwhile() -> None:
+    fake = SitedFake({"a.test": "mx.host.test", "b.test": "mx.host.test"})
+
+    async def story(house: House) -> None:
+        house.arrive("x@a.test", "y@b.test")
+        await house.worker.idle()
+        fake.jobs.clear()
+        fake.known.clear()
+        fake.sites["b.test"] = "elsewhere.test"
+        house.arrive("x2@a.test", "y2@b.test")
+        await house.worker.idle()
+
+    house = play(lambda: House(fake), story)
+    assert sorted((target, len(job.recipients)) for job, target in fake.jobs) == [("a.test", 1), ("b.test", 1)]
+    assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
+
+
+# -- the breaker
+
+
+def test_a_dead_site_is_not_leased_for_whatever_waits_for_it() -> None:
+    fake = SitedFake()
+
+    async def story(house: House) -> None:
+        await close(house, fake, "dead.test")
+        until = house.worker.sites()["dead.test"].until
+        assert until is not None
+        for n in range(500):
+            house.queue.put([f"u{n}@dead.test"], now=house.clock.time())
+        house.worker.wake()
+        await house.worker.idle()
+        leases, records, releases = (house.queue.calls[call] for call in ("lease", "record", "release"))
+        for n in range(20):
+            house.arrive_unclaimed(f"u{n}@alive.test")
+            await house.worker.idle()
+        assert fake.tried("alive.test") == 20
+        assert fake.tried("dead.test") == 3
+        assert house.queue.calls["lease"] - leases <= 60
+        assert house.queue.calls["record"] - records == 20
+        assert house.queue.calls["release"] == releases
+        assert house.worker.claim(["dead.test"]) == 0.0
+
+    play(lambda: House(fake), story)
+
+
+def test_one_probe_is_sent_when_the_pause_is_over_and_success_reopens() -> None:
+    fake = SitedFake()
+
+    async def story(house: House) -> None:
+        await close(house, fake, "dead.test")
+        for n in range(300):
+            house.queue.put([f"u{n}@dead.test"], now=house.clock.time())
+        await house.clock.advance(76.0)
+        assert fake.tried("dead.test") == 4
+        fake.signs.clear()
+        await house.clock.advance(100.0)
+        assert fake.tried("dead.test") == 4, "closed for twice as long"
+        await house.clock.advance(60.0)
+        await house.worker.idle()
+        assert fake.tried("dead.test") == 303, "three that closed it, the probe, and those that were not probed with"
+        assert house.worker.sites()["dead.test"].until is None
+
+    play(lambda: House(fake), story)
+
+
+def test_a_domain_that_is_found_to_live_at_a_dead_site_is_not_attempted() -> None:
+    fake = SitedFake({"one.test": "mx.host.test", "two.test": "mx.host.test"})
+
+    async def story(house: House) -> None:
+        await close(house, fake, "one.test")
+        house.arrive("u@two.test")
+        await house.worker.idle()
+        assert fake.tried("two.test") == 0
+        row = house.queue.state("u@two.test")
+        assert (row.until, row.waiting.attempts) == (0.0, 0), "back in the queue, untouched"
+        assert house.worker.claim(["two.test"]) == 0.0
+
+    play(lambda: House(fake), story)
+
+
+def test_mail_for_a_dead_site_is_given_up_in_the_end_though_most_of_it_is_never_tried() -> None:
+    fake = SitedFake()
+
+    async def story(house: House) -> None:
+        await close(house, fake, "dead.test")
+        for n in range(60):
+            house.queue.put([f"u{n}@dead.test"], now=house.clock.time())
+        for _ in range(5 * 24 + 12):
+            await house.clock.advance(HOUR)
+        states = [row.waiting.state for row in house.queue.rows.values()]
+        assert states == [State.HELD] * 63, "nobody writes reports here"
+        lasts = [row.waiting.last for row in house.queue.rows.values()]
+        assert any("not attempted: dead.test is left alone" in last for last in lasts)
+        assert max(row.waiting.due for row in house.queue.rows.values()) <= house.clock.time()
+        assert fake.tried("dead.test") < 400, "a probe in half an hour, and not 63 times 37 attempts"
+
+    play(lambda: House(fake, schedule=Schedule(ceiling=14_400.0)), story)
+
+
+def test_an_operator_reopens_a_site() -> None:
+    fake = SitedFake()
+
+    async def story(house: House) -> None:
+        await close(house, fake, "dead.test")
+        fake.signs.clear()
+        house.arrive_unclaimed("u@dead.test")
+        await house.worker.idle()
+        assert fake.tried("dead.test") == 3
+        house.worker.reopen(["dead.test"])
+        await house.worker.idle()
+        assert fake.tried("dead.test") == 4
+
+    house = play(lambda: House(fake), story)
+    assert house.state("u@dead.test") is State.DELIVERED
+
+
+# -- pauses
+
+
+def test_a_host_that_asks_for_time_gets_it_and_its_mail_goes_back_to_the_queue() -> None:
+    fake = SitedFake()
+    fake.signs["sina.com"] = Sign.BUSY
+    fake.replies["sina.com"] = Reply(421, "4.7.0", "Too much mail, try again in 10 minutes")
+
+    async def story(house: House) -> None:
+        house.arrive("first@sina.com")
+        await house.worker.idle()
+        waiting = house.queue.state("first@sina.com").waiting
+        assert 600.0 <= waiting.due - house.clock.time() <= 660.0
+        house.arrive_unclaimed("second@sina.com")
+        await house.clock.advance(590.0)
+        assert fake.tried("sina.com") == 1
+        fake.signs.clear()
+        await house.clock.advance(170.0)
+        await house.worker.idle()
+        assert fake.tried("sina.com") == 3
+
+    house = play(lambda: House(fake), story)
+    assert house.log[0][1]["why"] == "the other side asked for 10 minutes"
+
+
+def test_those_in_line_are_given_back_when_the_site_is_to_be_left_alone() -> None:
+    fake = SitedFake(hold=True)
+    fake.signs["sina.com"] = Sign.BUSY
+
+    async def story(house: House) -> None:
+        for n in range(10):
+            house.arrive(f"u{n}@sina.com")
+        await house.clock.settle()
+        fake.let_go()
+        await house.worker.idle()
+        assert fake.tried("sina.com") == 2
+        untouched = [row for row in house.queue.rows.values() if row.waiting.attempts == 0]
+        assert len(untouched) == 8
+        assert {row.until for row in untouched} == {0.0}
+
+    play(lambda: House(fake), story)
+
+
+# -- fairness
+
+
+def test_one_sites_backlog_does_not_starve_the_others() -> None:
+    fake = SitedFake(hold=True)
+
+    def with_backlog() -> House:
+        house = House(fake, concurrency=10, per_destination=4)
+        for n in range(1000):
+            house.queue.put([f"u{n}@slow.test"], now=house.clock.time() - 100)
+        for n in range(5):
+            house.queue.put([f"u@other{n}.test"], now=house.clock.time() - 1)
+        return house
+
+    async def story(house: House) -> None:
+        await house.clock.settle()
+        assert {target for _, target in fake.jobs} == {"slow.test", *(f"other{n}.test" for n in range(5))}
+        assert fake.tried("slow.test") == 2
+        fake.let_go()
+        await house.worker.idle()
+
+    house = play(with_backlog, story)
+    assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
+    assert fake.most_at["slow.test"] <= 4
+
+
+def test_sites_in_doubt_leave_half_of_the_slots_to_the_others() -> None:
+    fake = SitedFake()
+
+    async def story(house: House) -> None:
+        for n in range(8):
+            kill(fake, f"dead{n}.test")
+            house.arrive(f"u@dead{n}.test")
+        await house.worker.idle()
+        fake._gate.clear()
+        for n in range(8):
+            house.arrive(f"v@dead{n}.test")
+        await house.clock.settle()
+        assert fake.running == 4
+        house.arrive("u@alive.test")
+        await house.clock.settle()
+        assert fake.tried("alive.test") == 1
+        fake.let_go()
+        await house.worker.idle()
+
+    play(lambda: House(fake, concurrency=8), story)
+
+
+# -- late binding
+
+
+def test_the_way_is_asked_at_each_attempt_and_an_operators_word_goes_before() -> None:
+    first, second = FakeDeliverer(Result.DEFERRED), FakeDeliverer()
+
+    async def story(house: House) -> None:
+        house.arrive("a@sina.com")
+        await house.worker.idle()
+        house.worker.router = Table([Rule("sina.com", second, "new.test:25")])
+        await house.clock.advance(301.0)
+
+    house = play(lambda: House(first), story)
+    assert [target for _, target in second.jobs] == ["new.test:25"]
+    assert house.state("a@sina.com") is State.DELIVERED
+
+
+@pytest.mark.parametrize(
+    ("override", "target"), [("smtp://192.0.2.7:2525", "192.0.2.7:2525"), ("mx", "sina.com"), ("lmtp:/run/l", "/run/l")]
+)
+def test_an_override_names_its_way(override: str, target: str) -> None:
+    fake = FakeDeliverer()
+    table = Table([Rule("sina.com", FakeDeliverer())], ways={"smtp": fake, "mx": fake, "lmtp": fake})
+    way = table.route(recipient("a@sina.com"), override)
+    assert isinstance(way, Route)
+    assert (way.deliverer, way.target) == (fake, target)
+    assert override in way.reason
+
+
+def test_an_override_that_nobody_understands_leaves_the_mail_waiting() -> None:
+    way = Table(default=Rule("*", FakeDeliverer())).route(recipient("a@sina.com"), "pigeon:grey")
+    assert isinstance(way, NoRoute)
+    assert way.outcome.result is Result.DEFERRED
+    assert "pigeon:grey" in way.outcome.reason
+
+
+def recipient(address: str) -> Recipient:
+    from posthouse.words import Address
+
+    return Recipient(Address(*address.rsplit("@", 1)))

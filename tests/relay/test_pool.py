@@ -1,0 +1,248 @@
+"""Sessions between messages, what a host's limits make of them, and what an attempt leaves for the story."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from posthouse.net import Endpoint
+from posthouse.relay.fitting import batches
+from posthouse.relay.job import Job
+from posthouse.relay.notes import Notes
+from posthouse.relay.sites import Sign
+from posthouse.relay.smtp import SmtpDeliverer
+from posthouse.spool.story import Trail
+from posthouse.testing import Fault
+from posthouse.words import Address, Outcome, Recipient, Result
+
+from .test_smtp import FULL, MX1, MX2, ZONE, Peer, World, job, one, tell
+
+
+async def noted(world: World, deliverer: SmtpDeliverer, a_job: Job, target: str) -> tuple[Sequence[Outcome], Notes]:
+    notes = Notes(world.clock)
+    return await deliverer.deliver(a_job._replace(notes=notes), target), notes
+
+
+def trail_of(notes: Notes) -> Trail:
+    return notes.trail("sina.com", "the default")
+
+
+# -- kept sessions
+
+
+def test_domains_with_the_same_exchanges_share_sessions() -> None:
+    peer = Peer(FULL)
+
+    async def story(world: World) -> None:
+        world.resolver = type(world.resolver)({**ZONE, "sina.cn": {"MX": ["5 mx1.sina.com", "7 mx2.sina.com"]}})
+        deliverer = world.deliverer()
+        await deliverer.deliver(job(), "sina.com")
+        await deliverer.deliver(job("b@sina.cn"), "sina.cn")
+        assert await deliverer.locate("sina.cn") == deliverer.site_now("sina.com") == "mx1.sina.com,mx2.sina.com"
+        await deliverer.close()
+
+    tell({MX1: peer}, story)
+    assert peer.sessions == 1
+
+
+def test_a_session_grows_old_however_busy_it_is() -> None:
+    peer = Peer(FULL)
+
+    async def story(world: World) -> None:
+        deliverer = world.deliverer(age=10.0, idle=5.0)
+        for _ in range(8):
+            await deliverer.deliver(job(), "sina.com")
+            await world.clock.sleep(3.0)
+        await deliverer.close()
+        assert world.network.open == 0
+
+    tell({MX1: peer}, story)
+    assert peer.sessions == 2
+    assert len(peer.letters) == 8
+
+
+def test_one_that_rested_sends_no_content_before_it_is_answered_so_its_loss_is_not_ambiguous() -> None:
+    peer = Peer(("PIPELINING", "CHUNKING", "8BITMIME"))
+
+    async def story(world: World) -> None:
+        deliverer = world.deliverer()
+        await deliverer.deliver(job(), "sina.com")
+        await world.clock.sleep(2.0)
+        peer.until_next_session["MAIL"] = None
+        outcomes, notes = await noted(world, deliverer, job(), "sina.com")
+        assert one(outcomes)[0] is Result.DELIVERED
+        assert notes.sign is Sign.WELL
+        first, second = trail_of(notes).contacts
+        assert (first.reused, second.reused) == (1, 0)
+        assert "a new one is opened" in first.ended
+        assert not any("BDAT" in line for line in first.lines)
+        await deliverer.close()
+
+    tell({MX1: peer}, story)
+    assert len(peer.letters) == 2
+
+
+def test_a_busy_one_that_is_lost_behind_the_whole_message_is_ambiguous() -> None:
+    peer = Peer(("PIPELINING", "CHUNKING", "8BITMIME"))
+
+    async def story(world: World) -> None:
+        deliverer = world.deliverer()
+        await deliverer.deliver(job(), "sina.com")
+        peer.until_next_session["MAIL"] = None
+        outcomes, notes = await noted(world, deliverer, job(), "sina.com")
+        assert one(outcomes)[0] is Result.AMBIGUOUS
+        assert notes.sign is Sign.BUSY
+        await deliverer.close()
+
+    tell({MX1: peer}, story)
+    assert peer.sessions == 1
+
+
+# -- limits (RFC 9422)
+
+
+def people(*addresses: str) -> list[Recipient]:
+    return [Recipient(Address(*address.rsplit("@", 1))) for address in addresses]
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({}, [[0, 1, 2, 3, 4]]),
+        ({"MAILMAX": 1}, [[0, 1, 2, 3, 4]]),
+        ({"RCPTMAX": 2}, [[0, 1], [2, 3], [4]]),
+        ({"RCPTDOMAINMAX": 1}, [[0, 2, 4], [1], [3]]),
+        ({"RCPTDOMAINMAX": 2}, [[0, 2, 4, 1], [3]]),
+        ({"RCPTDOMAINMAX": 1, "RCPTMAX": 2}, [[0, 2], [4], [1], [3]]),
+        ({"RCPTDOMAINMAX": 9}, [[0, 2, 4, 1, 3]]),
+    ],
+)
+def test_batches_that_a_host_allows(limits: dict[str, int], expected: list[list[int]]) -> None:
+    assert batches(people("a@x.test", "b@y.test", "c@X.test", "d@z.test", "e@x.test"), limits) == expected
+
+
+def test_mailmax_bounds_the_messages_of_a_session() -> None:
+    peer = Peer((*FULL, "LIMITS MAILMAX=2"))
+
+    async def story(world: World) -> None:
+        deliverer = world.deliverer()
+        for _ in range(5):
+            await deliverer.deliver(job(), "sina.com")
+        await deliverer.close()
+
+    tell({MX1: peer}, story)
+    assert peer.sessions == 3
+    assert len(peer.letters) == 5
+
+
+def test_few_recipients_and_few_messages_in_each_session_are_dealt_with_to_the_end() -> None:
+    peer = Peer((*FULL, "LIMITS RCPTMAX=2 MAILMAX=2 RCPTDOMAINMAX=1"))
+    peer.replies["RCPT TO:<u7@"] = "550 5.1.1 nobody"
+    addresses = [f"u{n}@{'sina.com' if n % 2 else 'sina.cn'}" for n in range(11)]
+
+    async def story(world: World) -> Sequence[Outcome]:
+        deliverer = world.deliverer()
+        outcomes = await deliverer.deliver(job(*addresses), "sina.com")
+        await deliverer.close()
+        return outcomes
+
+    outcomes = tell({MX1: peer}, story)
+    assert [str(outcome.recipient.address) for outcome in outcomes] == addresses
+    assert [n for n, outcome in enumerate(outcomes) if outcome.result is not Result.DELIVERED] == [7]
+    assert len([line for line in peer.said if line.startswith("RCPT")]) == 11, "nobody twice"
+    assert peer.sessions == 3
+
+
+# -- notes for the story
+
+
+def test_a_delivery_is_told_with_its_dialogue_and_phases_but_without_content() -> None:
+    peer = Peer(("PIPELINING",))
+
+    async def story(world: World) -> Trail:
+        deliverer = world.deliverer()
+        _, notes = await noted(world, deliverer, job(), "sina.com")
+        await deliverer.close()
+        return trail_of(notes)
+
+    trail = tell({MX1: peer}, story)
+    assert (trail.site, trail.target, trail.rule) == ("mx1.sina.com,mx2.sina.com", "sina.com", "the default")
+    (contact,) = trail.contacts
+    assert contact.peer == "mx1.sina.com[192.0.2.1]:25"
+    assert contact.mx == "mx1.sina.com"
+    assert [phase for phase, _ in contact.timings] == ["resolve", "connect", "greet", "envelope", "content", "final"]
+    assert contact.lines[0] == "R: 220 mx ready"
+    assert "S: MAIL FROM:<a@sohu.com>" in contact.lines
+    assert contact.lines[-1] == "R: 250 OK"
+    assert not any("hello" in line for line in contact.lines)
+
+
+def test_hosts_that_were_passed_over_are_told_too() -> None:
+    async def story(world: World) -> Trail:
+        deliverer = world.deliverer()
+        _, notes = await noted(world, deliverer, job(), "sina.com")
+        await deliverer.close()
+        return trail_of(notes)
+
+    trail = tell({MX2: Peer(greeting="421 busy")}, story)
+    assert [contact.mx for contact in trail.contacts] == ["mx1.sina.com", "mx2.sina.com"]
+    assert trail.contacts[0].ended
+    assert "421 busy" in trail.contacts[1].ended
+
+
+def test_a_long_dialogue_is_shortened_in_the_middle() -> None:
+    peer = Peer(("PIPELINING",))
+
+    async def story(world: World) -> Trail:
+        deliverer = world.deliverer()
+        _, notes = await noted(world, deliverer, job(*(f"u{n}@sina.com" for n in range(500))), "sina.com")
+        await deliverer.close()
+        return trail_of(notes)
+
+    (contact,) = tell({MX1: peer}, story).contacts
+    assert len(contact.lines) == 101
+    assert contact.lines[80] == "… 911 lines …"
+    assert contact.lines[-1] == "R: 250 OK"
+
+
+@pytest.mark.parametrize(
+    ("peers", "faults", "sign"),
+    [
+        ({}, {}, Sign.DEAD),
+        ({MX2: Peer(greeting="421 busy")}, {}, Sign.BUSY),
+        ({}, {MX1: Fault(silent=True)}, Sign.DEAD),
+        ({MX1: Peer(RCPT="450 4.2.1 not now")}, {}, Sign.WELL),
+        ({MX1: Peer(RCPT="450 4.7.1 too much from you")}, {}, Sign.BUSY),
+        ({MX1: Peer(MAIL="421 4.7.0 enough"), MX2: Peer()}, {}, Sign.BUSY),
+    ],
+    ids=["nobody", "refused", "silent", "recipient", "policy", "421"],
+)
+def test_what_an_attempt_tells_of_the_site(
+    peers: dict[Endpoint, Peer], faults: dict[Endpoint, Fault], sign: Sign
+) -> None:
+    async def story(world: World) -> Notes:
+        world.network.faults.update(faults)
+        deliverer = world.deliverer()
+        _, notes = await noted(world, deliverer, job(), "sina.com")
+        await deliverer.close()
+        return notes
+
+    assert tell(peers, story).sign is sign
+
+
+def test_exchanges_are_remembered_for_a_minute_and_trouble_for_ten_seconds() -> None:
+    async def story(world: World) -> None:
+        deliverer = world.deliverer()
+        assert deliverer.site_now("sina.com") is None
+        assert await deliverer.locate("sina.com") == "mx1.sina.com,mx2.sina.com"
+        assert await deliverer.locate("nomail.test") == ""
+        assert deliverer.site_now("nomail.test") == ""
+        await world.clock.sleep(11.0)
+        assert deliverer.site_now("nomail.test") is None
+        assert deliverer.site_now("sina.com") is not None
+        await world.clock.sleep(50.0)
+        assert deliverer.site_now("sina.com") is None
+        assert deliverer.site_now("relay.test:587") == "relay.test:587"
+
+    tell({}, story)
