@@ -154,7 +154,7 @@ class Teller:
         return more
 
     def flush(self, connection: sqlite3.Connection) -> None:
-        """Write the count down.  What a failed transaction or a crash takes along is not counted: it bounds, and is no figure."""
+        """Write the count down.  It bounds and is no figure: what a crash or a failed transaction takes is left out."""
         rows, octets = self._rows, self._octets
         self._rows = self._octets = 0
         if rows:
