@@ -9,9 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from posthouse.relay import NoRoute, Route
 from posthouse.service import OPERATIONS, context, parse
 from posthouse.service.answers import AddressReport, CodeEntry, ConfigReport
-from posthouse.words import SettingError
+from posthouse.service.filters import FilterError, parse_filter
+from posthouse.words import Address, Recipient, Result, SettingError
+
+from .desk import LATER, Desk, run
 
 HOUSE = """
 hostname = "mx.example.org"
@@ -133,3 +137,184 @@ def test_a_spool_that_is_not_there(tmp_path: Path) -> None:
     except SettingError as error:
         assert "none" in str(error)  # noqa: PT017 - either end is right
     assert not (tmp_path / "none").exists()
+
+
+# The queue ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_list_by_filter() -> None:
+    async def story() -> None:
+        desk = Desk()
+        first = await desk.store("bob@far.test", "zoe@near.test")
+        await desk.attempt(Result.DEFERRED, LATER, only="far.test")
+        await desk.clock.advance(60)
+        second = await desk.store("eve@far.test", sender="")
+        entries = await desk.do("queue list")
+        assert [each.id for each in entries] == [first, second]
+        assert entries[0].recipients == ["bob@far.test", "zoe@near.test"]
+        assert (entries[0].waiting, entries[0].attempts, entries[0].held, entries[0].active) == (2, 1, 0, False)
+        assert "Greylisted" in entries[0].last
+        assert entries[1].sender == ""
+        assert [each.id for each in await desk.do("queue list", filter="from:<>")] == [second]
+        (deferred,) = await desk.do("queue list", filter="state:deferred age>=1m")
+        assert (deferred.id, deferred.recipients) == (first, ["bob@far.test"])
+        assert await desk.do("queue list", filter='reply~"no such"') == []
+        assert [each.id for each in await desk.do("queue list", limit=1)] == [first]
+        assert [each.id for each in await desk.do("queue list", after=first)] == [second]
+        with pytest.raises(FilterError, match="did you mean"):
+            await desk.do("queue list", filter="sate:held")
+
+    run(story)
+
+
+def test_pages_meet_inside_a_message() -> None:
+    """A message with more recipients than are asked for at one time is one entry, whole."""
+
+    async def story() -> None:
+        desk = Desk()
+        many = [f"r{number}@far.test" for number in range(1200)]
+        for _ in range(2):
+            await desk.store(*many)
+        entries = await desk.do("queue list")
+        assert [each.recipients for each in entries] == [many, many]
+        assert [each.recipients for each in await desk.do("queue list", limit=1)] == [many]
+
+    run(story)
+
+
+def test_a_summary_is_a_table_of_ages() -> None:
+    async def story() -> None:
+        desk = Desk()
+        await desk.store("a@far.test", "b@far.test")
+        await desk.clock.advance(7200)
+        await desk.store("c@far.test", "d@near.test")
+        await desk.do("queue hold", filter="to:d@near.test")
+        found = await desk.do("queue summary")
+        assert (found.recipients, found.others) == (4, 0)
+        far, near = found.rows
+        assert (far.destination, far.waiting, far.held) == ("far.test", 3, 0)
+        assert len(far.ages) == len(found.ages) + 1
+        assert [number for number in far.ages if number] == [1, 2]
+        assert found.now - far.oldest == 7200
+        assert (near.destination, near.waiting, near.held) == ("near.test", 0, 1)
+        assert [row.destination for row in (await desk.do("queue summary", filter="state:held")).rows] == ["near.test"]
+        assert (await desk.do("queue summary", limit=1)).others == 1
+
+    run(story)
+
+
+def test_an_act_changes_what_was_counted() -> None:
+    async def story() -> None:
+        desk = Desk()
+        await desk.store("a@far.test", "b@near.test")
+        await desk.attempt(Result.DEFERRED, LATER)
+        for act, filter_, count, state in (
+            ("hold", "domain:far.test", 1, "held"),
+            ("hold", "age>=0", 1, "held"),
+            ("hold", "age>=0", 0, "held"),
+            ("release", "domain:near.test", 1, "waiting"),
+            ("retry", "age>=0", 1, "waiting"),
+            ("release", "age>=0", 1, "waiting"),
+        ):
+            counted = await desk.do("queue count", filter=filter_, act=act)
+            changed = await desk.do(f"queue {act}", filter=filter_)
+            assert (counted.recipients, changed.recipients) == (count, count), (act, filter_)
+            assert (changed.act, changed.filter, changed.who) == (act, filter_, "ann (uid 1000)")
+            assert all(row.state == state for row in await desk.queue.select(parse_filter(filter_)))
+        assert desk.reopened == [["near.test"], ["near.test"], ["far.test"]]
+        audit = await desk.do("queue audit")
+        assert [(each.act, each.recipients) for each in audit][:2] == [("release", 1), ("retry", 1)]
+        assert all(each.who == "ann (uid 1000)" for each in audit)
+
+    run(story)
+
+
+def test_what_is_rerouted_goes_there() -> None:
+    async def story() -> None:
+        desk = Desk()
+        queue_id = await desk.store("a@far.test")
+        assert (await desk.do("queue reroute", filter="domain:far.test", via="smtp://Relay.test")).recipients == 1
+        (recipient,) = (await desk.do("queue show", id=queue_id)).recipients
+        assert recipient.route == "smtp://relay.test:25"
+        (waiting,) = (await desk.queue.entry(queue_id)).recipients
+        route = desk.house.router.route(waiting.recipient, waiting.route)
+        assert isinstance(route, Route)
+        assert route.target == "relay.test:25"
+        await desk.do("queue reroute", filter="domain:far.test")
+        assert (await desk.do("queue show", id=queue_id)).recipients[0].route == ""
+        with pytest.raises(SettingError, match="no way to send"):
+            await desk.do("queue reroute", filter="domain:far.test", via="pigeon://relay")
+
+    run(story)
+
+
+def test_a_route_that_is_not_understood_keeps_the_mail() -> None:
+    desk = Desk()
+    way = desk.house.router.route(Recipient(Address("a", "far.test")), "pigeon://x")
+    assert isinstance(way, NoRoute)
+    assert way.outcome.result is Result.DEFERRED
+    mx = desk.house.router.route(Recipient(Address("a", "chosen.test")), "mx")
+    assert isinstance(mx, Route)
+    assert mx.target == "chosen.test"
+
+
+def test_dropping_tells_the_sender_only_on_request() -> None:
+    async def story() -> None:
+        desk = Desk()
+        await desk.store("a@far.test")
+        await desk.store("b@far.test", sender="ann@here.test")
+        assert (await desk.do("queue drop", filter="to:a@far.test")).recipients == 1
+        assert (desk.woken, len(await desk.do("queue list"))) == (0, 1)
+        assert (await desk.do("queue drop", filter="to:b@far.test", report=True)).recipients == 1
+        (report,) = await desk.do("queue list")
+        assert (report.sender, report.recipients, desk.woken) == ("", ["ann@here.test"], 1)
+
+    run(story)
+
+
+@pytest.mark.parametrize("act", ["hold", "release", "retry", "drop", "reroute"])
+def test_nothing_is_not_everything(act: str) -> None:
+    async def story() -> None:
+        desk = Desk()
+        await desk.store("a@far.test")
+        with pytest.raises(SettingError, match="age>=0 means every message"):
+            await desk.do(f"queue {act}", filter=" ")
+        assert len(await desk.do("queue audit")) == 0
+
+    run(story)
+
+
+def test_an_act_that_is_none() -> None:
+    async def story() -> None:
+        with pytest.raises(SettingError, match="there are hold, release"):
+            await Desk().do("queue count", act="burn")
+
+    run(story)
+
+
+def test_every_answer_travels_as_json() -> None:
+    """What an operation declares as its answer can be read back from what it gives."""
+
+    async def story() -> None:
+        desk = Desk(zones={"far.test": {"MX": ["10 mx.far.test"]}, "mx.far.test": {"A": ["192.0.2.7"]}})
+        queue_id = await desk.store("a@far.test")
+        await desk.attempt(Result.DEFERRED, LATER)
+        await desk.do("queue hold", filter="age>=0")
+        for name, given in (
+            ("queue list", {}),
+            ("queue show", {"id": queue_id}),
+            ("queue summary", {}),
+            ("queue count", {}),
+            ("queue audit", {}),
+            ("queue release", {"filter": "age>=0"}),
+            ("explain", {"what": queue_id}),
+            ("explain", {"what": "a@far.test"}),
+            ("explain", {"what": "<a@here.test>"}),
+            ("explain", {"what": "550"}),
+            ("inbox summary", {}),
+            ("inbox list", {}),
+        ):
+            answer = await desk.do(name, **given)
+            assert msgspec.json.decode(msgspec.json.encode(answer), type=OPERATIONS[name].answer) == answer, name
+
+    run(story)

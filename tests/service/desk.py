@@ -1,0 +1,137 @@
+"""A house that is not started, over a queue in memory: what operations need, and messages to ask about."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from posthouse.relay.sites import Standing
+from posthouse.service import OPERATIONS, Context, House, parse
+from posthouse.spool import MemoryQueue, Settlement, State
+from posthouse.spool.story import Arrival, Contact, Trail
+from posthouse.testing import DictResolver, JumpingClock, MemoryNetwork
+from posthouse.words import Address, Envelope, Outcome, Recipient, Reply, Result
+
+T = TypeVar("T")
+
+CONFIG = """
+hostname = "mx.here.test"
+[relay]
+trusted_networks = ["127.0.0.0/8"]
+[[domain]]
+name = "here.test"
+mailboxes = ["ann"]
+aliases = { team = ["ann", "bob@far.test"] }
+[[route]]
+to = "chosen.test"
+via = "smtp://192.0.2.99:2600"
+"""
+CONTENT = b"Message-ID: <a@here.test>\r\nSubject: x\r\n\r\nhello\r\n"
+
+
+def address(text: str) -> Address:
+    local, _, domain = text.rpartition("@")
+    return Address(local, domain)
+
+
+class Desk:
+    """A queue, a clock, and the operations on them.  What the relay is told is kept in ``reopened`` and ``woken``."""
+
+    def __init__(self, *, text: str = CONFIG, zones: Mapping[str, Any] | None = None) -> None:
+        self.clock = JumpingClock()
+        self.queue = MemoryQueue(time=self.clock.time)
+        self.house = House(
+            parse(text),
+            clock=self.clock,
+            network=MemoryNetwork(self.clock),
+            queue=self.queue,
+            resolver=DictResolver(zones or {}),
+            log=lambda event, /, **fields: self.told.append((event, fields)),
+        )
+        self.told: list[tuple[str, dict[str, Any]]] = []
+        self.reopened: list[list[str]] = []
+        self.woken = 0
+        self.standings: dict[str, Standing] = {}
+
+    def context(self, who: str = "ann (uid 1000)") -> Context:
+        def wake() -> None:
+            self.woken += 1
+
+        return self.house.context(who)._replace(
+            reopen=lambda destinations: self.reopened.append(sorted(destinations)),
+            wake=wake,
+            sites=lambda: self.standings,
+        )
+
+    async def do(self, name: str, **given: Any) -> Any:
+        return await OPERATIONS[name].run(self.context(), **given)
+
+    async def store(self, *to: str, sender: str = "me@here.test", arrival: Arrival | None = None) -> str:
+        """A message in the queue, due now; its id."""
+        receipt = self.queue.receive()
+        receipt.write(CONTENT)
+        envelope = Envelope(address(sender) if sender else None, tuple(Recipient(address(each)) for each in to))
+        destinations = [each.rpartition("@")[2] for each in to]
+        now = self.clock.time()
+        await receipt.commit(
+            envelope,
+            destinations,
+            received=now,
+            due=now,
+            source="mx 192.0.2.1:40000",
+            arrival=arrival or Arrival("<a@here.test>"),
+        )
+        return receipt.id
+
+    async def attempt(
+        self, result: Result, reply: Reply, *, again: float = 300.0, trail: Trail | None = None, only: str = ""
+    ) -> None:
+        """Everything that is due (and goes to ``only``) is attempted, with one end for all."""
+        now = self.clock.time()
+        state = {Result.DELIVERED: State.DELIVERED, Result.FAILED: State.FAILED}.get(result, State.WAITING)
+        for work in await self.queue.lease("w", now, now + 60, limit=1000):
+            if only and work.destination != only:
+                await self.queue.release(work)
+                continue
+            ends: Sequence[Settlement] = [
+                Settlement(
+                    each.key,
+                    state,
+                    now + again,
+                    Outcome(each.recipient, result, reply, f"mx.far.test said: {reply}", "mx.far.test[192.0.2.7]:25"),
+                    "the wait doubles from 5 minutes",
+                )
+                for each in work.recipients
+            ]
+            await self.queue.record(work, ends, trail=trail)
+
+
+LATER = Reply(450, "4.7.1", "Greylisted; come again")
+TAKEN = Reply(250, "2.0.0", "OK")
+NEVER = Reply(550, "5.1.1", "No such user")
+TRAIL = Trail(
+    1_800_000_000.0,
+    "mx.far.test",
+    "far.test",
+    "no route says otherwise: the mail exchangers of the domain",
+    (
+        Contact(
+            "192.0.2.7:25",
+            "mx.far.test",
+            "",
+            (("resolve", 0.02), ("connect", 0.1), ("greet", 0.0004), ("final", 2.0)),
+            ("R: 220 mx.far.test", "S: EHLO mx.here.test", "R: 450 4.7.1 Greylisted; come again"),
+            "",
+            0,
+        ),
+    ),
+)
+
+
+def run(story: Callable[[], Awaitable[T]]) -> T:
+    async def bounded() -> T:
+        async with asyncio.timeout(30):
+            return await story()
+
+    return asyncio.run(bounded())

@@ -1,0 +1,320 @@
+"""Stories and dry runs: as data, and as sentences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from posthouse.relay.sites import Standing
+from posthouse.service.answers import AddressForecast, AttemptTold, Explained, MessageStory, NoteTold
+from posthouse.service.control import what_is
+from posthouse.service.telling import Sentence, span, tell, tell_address
+from posthouse.spool.story import Arrival
+from posthouse.words import Result, SettingError
+
+from .desk import LATER, NEVER, TAKEN, TRAIL, Desk, run
+
+ZONES = {
+    "far.test": {"MX": ["10 mx.far.test", "20 backup.far.test"]},
+    "mx.far.test": {"A": ["192.0.2.7"], "AAAA": ["2001:db8::7"]},
+    "backup.far.test": {"A": ["192.0.2.8"]},
+    "nomail.test": {"MX": ["0 ."]},
+}
+
+
+def clock_words(at: float) -> str:
+    """A moment as seconds since the test began."""
+    return f"T+{at - 1_800_000_000.0:.0f}"
+
+
+def text_of(found: MessageStory | AddressForecast, lang: str = "en", *, transcript: bool = False) -> str:
+    """All sentences, each in a line, indented by depth."""
+    sentences: list[Sentence]
+    if isinstance(found, MessageStory):
+        sentences = list(tell(found, lang, clock_words, transcript=transcript))
+    else:
+        sentences = list(tell_address(found, lang, clock_words))
+    assert all("\n" not in each.text and "{" not in each.text for each in sentences)
+    return "\n".join("  " * each.depth + each.text for each in sentences)
+
+
+async def explained(desk: Desk, what: str) -> Explained:
+    found: Explained = await desk.do("explain", what=what)
+    return found
+
+
+async def story_of(desk: Desk, queue_id: str) -> MessageStory:
+    message = (await explained(desk, queue_id)).message
+    assert message is not None
+    return message
+
+
+def test_a_life_from_acceptance_to_delivery() -> None:
+    async def story() -> None:
+        desk = Desk()
+        arrival = Arrival("<a@here.test>", "client.example", "TLS 1.3", "ann")
+        queue_id = await desk.store("bob@far.test", arrival=arrival)
+        await desk.attempt(Result.DEFERRED, LATER, trail=TRAIL)
+        waiting = await story_of(desk, queue_id)
+        assert waiting.queued
+        (now,) = waiting.standing
+        assert (now.state, now.attempts, now.due, now.why) == (
+            "waiting",
+            1,
+            desk.clock.time() + 300,
+            "the wait doubles from 5 minutes",
+        )
+        text = text_of(waiting)
+        assert "from me@here.test to bob@far.test" in text
+        assert (
+            "accepted from mx 192.0.2.1:40000, which calls itself client.example, authenticated as ann, by TLS 1.3"
+            in text
+        )
+        assert "attempt 1, for far.test" in text
+        assert "mx.far.test [192.0.2.7:25]" in text
+        assert "resolve 20 ms, connect 100 ms, greet <1 ms, final 2.0 s" in text
+        assert "bob@far.test: put off, 450 4.7.1 Greylisted; come again" in text
+        assert "next attempt T+300 (in 5 minutes): the wait doubles from 5 minutes" in text
+        assert "bob@far.test waits for attempt 2, T+300 (in 5 minutes): the wait doubles" in text
+        assert "S: EHLO" not in text
+        assert "    S: EHLO mx.here.test" in text_of(waiting, transcript=True)
+        await desk.clock.advance(301)
+        assert "due now" in text_of(await story_of(desk, queue_id))
+        await desk.attempt(Result.DELIVERED, TAKEN)
+        done = await story_of(desk, queue_id)
+        assert not done.queued
+        assert [each.state for each in done.standing] == ["delivered"]
+        assert [type(each) for each in done.events] == [AttemptTold, AttemptTold]
+        text = text_of(done)
+        assert "bob@far.test: delivered, 250 2.0.0 OK" in text
+        assert text.splitlines()[-1] == "  It has left the queue; only this story is kept."
+
+    run(story)
+
+
+def test_acts_of_operators_and_several_ends() -> None:
+    async def story() -> None:
+        desk = Desk()
+        people = [f"r{number}@far.test" for number in range(5)]
+        queue_id = await desk.store(*people, "zoe@near.test")
+        await desk.attempt(Result.FAILED, NEVER, only="near.test")
+        await desk.attempt(Result.DEFERRED, LATER, only="far.test")
+        await desk.do("queue hold", filter="to:r0@far.test")
+        await desk.do("queue reroute", filter="to:r1@far.test", via="smtp://relay.test:25")
+        await desk.do("queue retry", filter="to:r2@far.test")
+        await desk.do("queue drop", filter="to:r3@far.test")
+        found = await story_of(desk, queue_id)
+        notes = [each for each in found.events if isinstance(each, NoteTold)]
+        assert [each.kind for each in notes] == ["held", "rerouted", "retried", "dropped"]
+        assert all(each.who == "ann (uid 1000)" for each in notes)
+        standing = {each.address: each for each in found.standing}
+        assert standing["r0@far.test"].state == "held"
+        assert standing["r1@far.test"].route == "smtp://relay.test:25"
+        assert standing["r2@far.test"].why == "retried by ann (uid 1000)"
+        assert standing["r3@far.test"].state == standing["zoe@near.test"].state == "failed"
+        text = text_of(found)
+        assert "r0@far.test, r1@far.test, r2@far.test and 2 more: put off" in text
+        assert "zoe@near.test: failed, 550 5.1.1 No such user" in text
+        assert "r0@far.test held by ann (uid 1000)" in text
+        assert "r1@far.test sent another way by ann (uid 1000): smtp://relay.test:25" in text
+        assert "r1@far.test: goes by smtp://relay.test:25" in text
+        assert f"r0@far.test: held until an operator decides (posthouse queue release id:{queue_id})" in text
+        assert "r3@far.test dropped by ann (uid 1000)" in text
+        zh = text_of(found, "zh")
+        assert len(zh.splitlines()) == len(text.splitlines())
+        assert "ann (uid 1000) 扣留了 r0@far.test" in zh
+
+    run(story)
+
+
+def test_what_remains_unknown_is_said() -> None:
+    async def story() -> None:
+        desk = Desk()
+        queue_id = await desk.store("a@far.test", sender="")
+        await desk.attempt(Result.AMBIGUOUS, LATER)
+        text = text_of(await story_of(desk, queue_id))
+        assert "from <> to a@far.test" in text
+        assert "a@far.test: it is not known whether it was delivered" in text
+
+    run(story)
+
+
+def test_a_message_that_was_given_up_is_told_apart_from_one_that_was_refused() -> None:
+    async def story() -> None:
+        desk = Desk()
+        queue_id = await desk.store("a@far.test")
+        await desk.attempt(Result.FAILED, LATER)
+        assert "a@far.test: given up, 450 4.7.1" in text_of(await story_of(desk, queue_id))
+
+    run(story)
+
+
+def test_many_attempts_take_few_lines() -> None:
+    """A person reads it in half a minute: a few lines for each attempt, whatever the number of recipients."""
+
+    async def story() -> None:
+        desk = Desk()
+        queue_id = await desk.store(*(f"r{number}@far.test" for number in range(500)))
+        await desk.attempt(Result.DEFERRED, LATER, trail=TRAIL)
+        assert len(text_of(await story_of(desk, queue_id)).splitlines()) <= 12
+
+    run(story)
+
+
+# Which question it is -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("asked", "kind"),
+    [
+        ("72jhzb4zx8tbr", "message"),
+        ("72JHZB4ZX8TBR", "message"),
+        ("550", "code"),
+        ("4.7.x", "code"),
+        ("550 5.1.1 <bob@example.org>: no such user", "code"),
+        ("hello", "code"),
+        ("bob@example.org", "address"),
+        ("<1234.5678@example.org>", "address"),
+        ("postmaster@[192.0.2.1]", "address"),
+    ],
+)
+def test_what_it_is(asked: str, kind: str) -> None:
+    assert what_is(asked) == kind
+
+
+def test_by_message_id() -> None:
+    async def story() -> None:
+        desk = Desk()
+        queue_id = await desk.store("a@far.test", arrival=Arrival("<one@here.test>"))
+        for asked in ("<one@here.test>", "one@here.test"):
+            found = await explained(desk, asked)
+            assert found.kind == "message"
+            assert found.message is not None
+            assert found.message.id == queue_id
+        second = await desk.store("b@far.test", arrival=Arrival("<one@here.test>"))
+        found = await explained(desk, "<one@here.test>")
+        assert (found.kind, [each.id for each in found.messages]) == ("messages", [second, queue_id])
+
+    run(story)
+
+
+def test_nothing_is_known() -> None:
+    async def story() -> None:
+        with pytest.raises(SettingError, match=r"no message .* is known"):
+            await explained(Desk(), "72jhzb4zx8tbr")
+        with pytest.raises(SettingError, match="no mailbox"):
+            await explained(Desk(), "a@b@")
+
+    run(story)
+
+
+# The dry run ----------------------------------------------------------------------------------------------------------
+
+
+async def forecast(desk: Desk, address: str) -> AddressForecast:
+    found = (await explained(desk, address)).address
+    assert found is not None
+    return found
+
+
+def test_an_address_elsewhere() -> None:
+    async def story() -> None:
+        desk = Desk(zones=ZONES)
+        await desk.store("x@far.test")
+        await desk.clock.advance(120)
+        found = await explained(desk, "bob@far.test")
+        assert (found.kind, found.messages) == ("address", [])
+        assert found.address is not None
+        (end,) = found.address.ends
+        assert (end.way, end.target, end.waiting) == ("smtp", "far.test", 1)
+        assert [(each.name, each.preference, each.addresses) for each in end.exchanges] == [
+            ("mx.far.test", 10, ["[2001:db8::7]:25", "192.0.2.7:25"]),
+            ("backup.far.test", 20, ["192.0.2.8:25"]),
+        ]
+        text = text_of(found.address)
+        assert "MX of far.test: 10 mx.far.test, 20 backup.far.test" in text
+        assert "in the queue for far.test: 1 waiting, 0 held, the oldest for 2 minutes" in text
+        assert "A letter would be tried at once at mx.far.test." in text
+        assert "信件会立即尝试送往 mx.far.test。" in text_of(found.address, "zh")
+        assert [each.sender for each in (await explained(desk, "x@far.test")).messages] == ["me@here.test"]
+        assert len(await desk.do("queue list")) == 1  # nothing was sent, and nothing was stored
+
+    run(story)
+
+
+def test_a_site_that_is_left_alone() -> None:
+    async def story() -> None:
+        desk = Desk(zones=ZONES)
+        (end,) = (await forecast(desk, "bob@far.test")).ends
+        desk.standings[end.site] = Standing(
+            1, desk.clock.monotonic() + 60, "3 connections in a row could not be opened"
+        )
+        found = await forecast(desk, "bob@far.test")
+        (end,) = found.ends
+        assert (end.limit, end.until) == (1, desk.clock.time() + 60)
+        text = text_of(found)
+        assert "left alone until T+60 (in 1 minute): 3 connections in a row could not be opened" in text
+        assert "A letter would wait until T+60" in text
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        ("a@nomail.test", "A letter would fail: 556 5.1.10"),
+        ("a@nowhere.test", "A letter would fail: 550 5.1.2"),
+        ("a@chosen.test", "goes by smtp to 192.0.2.99:2600"),
+        ("ann@here.test", "A letter would be delivered at once."),
+        ("zoe@here.test", "Mail for it is not taken, so it goes nowhere."),
+        ("a@[192.0.2.1]", "A letter would be tried at once at [192.0.2.1]."),
+    ],
+)
+def test_other_addresses(address: str, sentence: str) -> None:
+    async def story() -> None:
+        found = await forecast(Desk(zones=ZONES), address)
+        assert sentence in text_of(found)
+        assert len(text_of(found, "zh").splitlines()) == len(text_of(found).splitlines())
+
+    run(story)
+
+
+def test_a_dns_that_does_not_answer_is_no_failure() -> None:
+    async def story() -> None:
+        desk = Desk(zones=ZONES)
+        resolver: Any = desk.context().resolver
+        resolver.failing.add("far.test")
+        assert "A letter would be put off: 451 4.4.3" in text_of(await forecast(desk, "bob@far.test"))
+
+    run(story)
+
+
+def test_an_alias_leads_to_all_its_ends() -> None:
+    async def story() -> None:
+        found = await forecast(Desk(zones=ZONES), "team@here.test")
+        assert found.kind == "alias"
+        assert [(each.recipient, each.way) for each in found.ends] == [
+            ("ann@here.test", "mailbox"),
+            ("bob@far.test", "smtp"),
+        ]
+
+    run(story)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "en", "zh"),
+    [
+        (0.0, "0 seconds", "0 秒"),
+        (0.0123, "12 ms", "12 毫秒"),
+        (1.0, "1 second", "1 秒"),
+        (1.5, "1.5 seconds", "1.5 秒"),
+        (59.4, "59 seconds", "59 秒"),
+        (60.0, "1 minute", "1 分钟"),
+        (5400.0, "1.5 hours", "1.5 小时"),
+        (432_000.0, "5 days", "5 天"),
+    ],
+)
+def test_durations(seconds: float, en: str, zh: str) -> None:
+    assert span(seconds) == en
+    assert span(seconds, "zh") == zh
