@@ -17,6 +17,7 @@ import errno
 import os
 import pwd
 import socket
+import stat
 import struct
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -166,11 +167,14 @@ def _listening(path: str) -> socket.socket:
 
 
 def _remove_abandoned(path: str) -> None:
-    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with probe, contextlib.suppress(FileNotFoundError):
-        probe.setblocking(False)
-        if probe.connect_ex(path) == errno.ECONNREFUSED:
-            os.unlink(path)
+    """Remove a socket whose listener has died; leave anything else for ``bind`` to complain of."""
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.setblocking(False)
+            if probe.connect_ex(path) == errno.ECONNREFUSED:
+                os.unlink(path)
 
 
 def _who(writer: asyncio.StreamWriter) -> str:
