@@ -13,32 +13,9 @@ import click
 import pytest
 
 from posthouse import __version__
-from posthouse.cli import COMMANDS, exits, main
+from posthouse.cli import COMMANDS, exits
 from posthouse.cli import posthouse as root
 from posthouse.service import OPERATIONS
-
-
-class Ran:
-    """What a command left behind."""
-
-    def __init__(self, code: int, out: str, err: str) -> None:
-        self.code, self.out, self.err = code, out, err
-
-
-@pytest.fixture
-def ran(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    """Run a command in this process, with a home of its own."""
-    for name in ("LC_ALL", "LC_MESSAGES", "POSTHOUSE_CONFIG", "POSTHOUSE_DEBUG"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("LANG", "en_US.UTF-8")
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
-
-    def run(*arguments: str) -> Ran:
-        code = main(arguments)
-        told = capsys.readouterr()
-        return Ran(code, told.out, told.err)
-
-    return run
 
 
 def every_command() -> list[tuple[str, click.Command]]:
@@ -133,11 +110,16 @@ def test_without_click_there_is_a_sentence() -> None:
     [
         (["sned"], 64, "did you mean `posthouse send`?"),
         (["xyzzy"], 64, "there is no command 'xyzzy'"),
-        (["queue", "hold"], 64, "no such command 'hold'"),
+        (["queue", "burn"], 64, "no such command 'burn'"),
+        (["queue", "hold"], 64, "either a filter, such as domain:example.org, or --all"),
+        (["queue", "hold", "--all", "age>1h"], 64, "either a filter"),
+        (["queue", "reroute", "age>1h"], 64, "either --via smtp://host:port, or --undo"),
+        (["queue", "show", "72jhzb4zx8tbr"], 65, "there is no spool here"),
         (["explain"], 64, "missing argument"),
         (["explain", "--lang", "fr", "550"], 64, "'fr' is not one of"),
         (["explain", "999"], 65, '"999" is no reply code'),
-        (["explain", "bob@example.org"], 64, "posthouse check address bob@example.org"),
+        (["explain", "a@b@"], 65, "is no mailbox"),
+        (["explain", "72jhzb4zx8tbr"], 65, "there is no spool here"),
         (["check", "address", "no-domain"], 65, "write user@domain"),
         (["check", "address", "--config", "/nowhere.toml", "a@b.org"], 78, "cannot be read"),
         (["queue", "list"], 65, "there is no spool here"),
@@ -205,7 +187,9 @@ def test_explain_in_two_languages(ran) -> None:
 
 
 def test_explain_as_json(ran) -> None:
-    (found,) = json.loads(ran("explain", "--json", "421").out)
+    whole = json.loads(ran("explain", "--json", "421").out)
+    assert whole["kind"] == "code"
+    (found,) = whole["codes"]
     assert found["code"] == "421"
     assert found["registered"] is True
 

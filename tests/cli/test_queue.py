@@ -1,0 +1,229 @@
+"""``posthouse queue`` and ``posthouse explain`` on a spool on disk, without a daemon and with one."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from posthouse.service import House, parse
+from posthouse.spool import Settlement, SqliteQueue, State
+from posthouse.spool.story import Arrival, Contact, Trail
+from posthouse.words import Address, Envelope, Outcome, Recipient, Reply, Result
+
+REPLY = Reply(451, "4.7.1", "come again; no such greylist")
+TRAIL = Trail(
+    0.0, "mx.far.test", "far.test", "no route", (Contact("192.0.2.7:25", "mx.far.test", lines=("S: EHLO x\x1b[2J",)),)
+)
+
+
+class Spool:
+    """A spool with two messages: one to two people at far.test, tried once, and one to near.test."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.config = directory / "house.toml"
+        self.text = f'hostname = "mx.here.test"\ndata_dir = "{directory}/data"\n[[listener]]\nbind = "127.0.0.1:0"\n'
+        self.config.write_text(self.text)
+        self.ids: list[str] = []
+        asyncio.run(self._fill())
+
+    async def _fill(self) -> None:
+        queue = SqliteQueue(self.directory / "data")
+        import time
+
+        now = time.time()
+        await queue.open(now)
+        try:
+            for people in (("bob@far.test", "zoe@far.test"), ("eve@near.test",)):
+                receipt = queue.receive()
+                receipt.write(b"Subject: x\r\n\r\nhello\r\n")
+                recipients = tuple(Recipient(Address(*each.split("@"))) for each in people)
+                await receipt.commit(
+                    Envelope(Address("me", "here.test"), recipients),
+                    [each.address.domain for each in recipients],
+                    received=now,
+                    due=now + 3600,
+                    source="mx 192.0.2.1:1",
+                    arrival=Arrival(f"<{len(self.ids)}@here.test>"),
+                )
+                self.ids.append(receipt.id)
+            for work in await queue.lease("w", now + 3601, now + 4000, limit=10, skip=("near.test",)):
+                ends = [
+                    Settlement(
+                        each.key,
+                        State.WAITING,
+                        now + 3600,
+                        Outcome(each.recipient, Result.DEFERRED, REPLY, f"it said {REPLY}"),
+                        "because",
+                    )
+                    for each in work.recipients
+                ]
+                await queue.record(work, ends, trail=TRAIL)
+        finally:
+            await queue.close()
+
+
+@pytest.fixture
+def spool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Spool:
+    monkeypatch.setattr(sys, "stdin", io.StringIO())
+    return Spool(tmp_path)
+
+
+@pytest.fixture(params=["stopped", "running"])
+def place(request: pytest.FixtureRequest, spool: Spool, monkeypatch: pytest.MonkeyPatch, ran) -> Iterator[Spool]:
+    """The spool, stopped or behind a daemon; its configuration is the environment's."""
+    monkeypatch.setenv("POSTHOUSE_CONFIG", str(spool.config))
+    if request.param == "stopped":
+        yield spool
+        return
+    ready, ended = threading.Event(), threading.Event()
+    faults: list[BaseException] = []
+
+    async def serve() -> None:
+        house = House(parse(spool.text), log=lambda event, /, **fields: None, control=True)
+        await house.start()
+        ready.set()
+        try:
+            while not ended.is_set():
+                await asyncio.sleep(0.01)
+        finally:
+            await house.drain(5.0)
+
+    def work() -> None:
+        try:
+            asyncio.run(serve())
+        except BaseException as error:
+            faults.append(error)
+        finally:
+            ready.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert ready.wait(60)
+    yield spool
+    ended.set()
+    thread.join(60)
+    assert faults == []
+
+
+def found(ran, *arguments: str) -> Any:
+    got = ran(*arguments, "--json")
+    assert (got.code, got.err) == (0, "")
+    return json.loads(got.out)
+
+
+def test_looking(ran, place: Spool) -> None:
+    lines = ran("queue", "list").out.splitlines()
+    assert lines[0].split() == ["ID", "RECEIVED", "SIZE", "FROM", "TO", "STATE", "TRIES", "NEXT", "LAST"]
+    assert [line.split()[0] for line in lines[1:]] == place.ids
+    assert "bob@far.test +1" in lines[1]
+    assert "deferred" in lines[1]
+    assert [each["id"] for each in found(ran, "queue", "list", "attempts:0")] == place.ids[1:]
+    assert [each["id"] for each in found(ran, "queue", "list", "--limit", "1")] == place.ids[:1]
+    assert "Nothing in the queue" in ran("queue", "list", "domain:x.test").err + ran("queue", "list", "age>1w").out
+    lines = ran("queue", "summary").out.splitlines()
+    assert lines[0].split() == ["DESTINATION", "ALL", "<5m", "<1h", "<4h", "<1d", "<5d", "OLDER", "HELD", "OLDEST"]
+    assert lines[1].split()[:3] == ["far.test", "2", "2"]
+    assert lines[-1] == "3 recipients for 2 destinations"
+    assert ran("queue", "count", "domain:far.test").out == "2 recipients for far.test (2)\n"
+    assert found(ran, "queue", "show", place.ids[1])["recipients"][0]["address"] == "eve@near.test"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["domain:far.test", "to:bob@far.test"],
+        ["domain:far.test to:bob@far.test"],
+        ["reply~no such", "to:bob*"],  # the shell has taken the quotation marks away
+        ['reply~"no such"', "to:bob*"],
+    ],
+)
+def test_how_filters_are_written(ran, spool: Spool, words: list[str]) -> None:
+    (entry,) = found(ran, "queue", "list", "--config", str(spool.config), *words)
+    assert entry["recipients"] == ["bob@far.test"]
+
+
+def test_a_mistake_is_shown_where_it_stands(ran, spool: Spool) -> None:
+    got = ran("queue", "list", "--config", str(spool.config), "to:例@x", "sate:held")
+    assert got.code == 64
+    sentence, filter_, mark = got.err.splitlines()
+    assert 'did you mean "state", as in state:deferred?' in sentence
+    assert filter_ == "  to:例@x sate:held"
+    assert mark == " " * 10 + "^"  # the Chinese sign takes two columns
+
+
+def test_changing_asks_first(ran, place: Spool) -> None:
+    got = ran("queue", "hold", "domain:far.test")
+    assert (got.code, got.out) == (64, "")
+    assert got.err == "posthouse: this would hold 2 recipients for far.test (2); add --yes to do it\n"
+    assert found(ran, "queue", "list", "state:held") == []
+    assert ran("queue", "hold", "domain:far.test", "--yes").out == "2 recipients held.\n"
+    assert len(found(ran, "queue", "list", "state:held")) == 1
+    assert found(ran, "queue", "release", "--all", "--yes")["recipients"] == 2
+    assert (
+        ran("queue", "reroute", "--via", "smtp://192.0.2.1", "to:eve*", "--yes").out
+        == "1 recipient sent another way.\n"
+    )
+    assert ran("queue", "drop", "state:failed", "--yes").out == "Nothing in the queue is like that.\n"
+    audit = found(ran, "queue", "audit")
+    assert [(each["act"], each["recipients"]) for each in audit] == [
+        ("drop", 0),
+        ("reroute", 1),
+        ("release", 2),
+        ("hold", 2),
+    ]
+    assert all("uid" in each["who"] for each in audit)
+    assert ran("queue", "audit").out.splitlines()[2].split()[-1] == "smtp://192.0.2.1:25"
+
+
+@pytest.mark.parametrize(("answer", "code", "held"), [("y\n", 0, 2), ("n\n", 64, 0), ("", 130, 0)])
+def test_a_person_is_asked(
+    ran, spool: Spool, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, held: int
+) -> None:
+    terminal = io.StringIO(answer)
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr(sys, "stdin", terminal)
+    got = ran("queue", "hold", "--config", str(spool.config), "domain:far.test")
+    assert got.code == code
+    assert "Hold 2 recipients for far.test (2)?" in got.err
+    config = ["--config", str(spool.config)]
+    assert json.loads(ran("queue", "count", *config, "state:held", "--json").out)["recipients"] == held
+
+
+def test_a_story(ran, place: Spool) -> None:
+    text = ran("explain", place.ids[0], "--transcript").out
+    assert "accepted from mx 192.0.2.1:1" in text
+    assert "bob@far.test, zoe@far.test: put off, 451 4.7.1 come again" in text
+    assert "S: EHLO x" in text
+    assert "\x1b" not in text
+    assert "S: EHLO" not in ran("explain", place.ids[0]).out
+    assert "接收自" in ran("explain", place.ids[0], "--lang", "zh").out
+    whole = found(ran, "explain", "<0@here.test>")
+    assert (whole["kind"], whole["message"]["id"]) == ("message", place.ids[0])
+    assert whole["message"]["events"][0]["contacts"][0]["lines"] == ["S: EHLO x\x1b[2J"]
+    got = ran("explain", "72jhzb4zx8tbr")
+    assert (got.code, got.out) == (65, "")
+    assert "[spool] history" in got.err
+
+
+def test_a_dry_run(ran, place: Spool) -> None:
+    text = ran("explain", "bob@[192.0.2.1]").out
+    assert "bob@[192.0.2.1]: goes by smtp to [192.0.2.1]" in text
+    assert "A letter would be tried at once at [192.0.2.1]." in text
+    text = ran("explain", "postmaster@mx.here.test").out
+    assert "A letter would be delivered at once." in text
+    assert "Messages from it" not in text
+
+
+def test_a_dry_run_needs_no_spool(ran) -> None:
+    got = ran("explain", "bob@[192.0.2.1]")
+    assert got.code == 0
+    assert "kept in" not in got.err
