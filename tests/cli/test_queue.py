@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -227,3 +228,16 @@ def test_a_dry_run_needs_no_spool(ran) -> None:
     got = ran("explain", "bob@[192.0.2.1]")
     assert got.code == 0
     assert "kept in" not in got.err
+
+
+@pytest.mark.parametrize("page", ["help", "manual"])
+def test_the_language_is_explained_by_conditions_that_work(ran, page: str) -> None:
+    from posthouse.service.filters import FIELD_HELP, parse_filter
+
+    if page == "help":
+        lines = [line for line in ran("queue", "--help").out.splitlines() if re.match(r" +[a-z]+[:<>~][^ ]", line)]
+        examples = [line.split()[0] for line in lines]
+    else:
+        text = (Path(__file__).parents[2] / "docs/operations.md").read_text("utf-8").partition("### Filters")[2]
+        examples = re.findall(r"\| `([^`]*)` \|$", text.partition("\n## ")[0], re.MULTILINE)
+    assert [parse_filter(each)[0].field for each in examples] == [each.name for each in FIELD_HELP]

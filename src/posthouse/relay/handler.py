@@ -66,10 +66,10 @@ class Letter:
             yield piece
 
 
-Handler = Callable[[Envelope, Letter], Any]
+_Handler = Callable[[Envelope, Letter], Any]
 
 
-def load_handler(target: str) -> Handler:
+def load_handler(target: str) -> _Handler:
     """The object that ``module:object`` names; imports the module.  Raises ``SettingError``."""
     where = f'deliver = "python:{target}"'
     name, _, path = target.partition(":")
@@ -91,7 +91,7 @@ def load_handler(target: str) -> Handler:
         what = "is a class" if isinstance(found, type) else "cannot be called"
         remedy = "name a function, or an object with a __call__(envelope, content)"
         raise SettingError(f'"{path}" of "{name}" {what}', where=where, remedy=remedy)
-    handler: Handler = found
+    handler: _Handler = found
     return handler
 
 
@@ -115,7 +115,7 @@ class HandlerDeliverer:
         self._clock = clock
         self._timeout = timeout
         self._free = asyncio.Semaphore(threads)
-        self._handlers: dict[str, Handler] = {}
+        self._handlers: dict[str, _Handler] = {}
 
     async def deliver(self, job: Job, target: str) -> Sequence[Outcome]:
         """One call for each recipient, in their order."""
@@ -138,7 +138,7 @@ class HandlerDeliverer:
     async def close(self) -> None:
         """Nothing is kept open."""
 
-    async def _call(self, handler: Handler, envelope: Envelope, letter: Letter) -> tuple[Result, Reply, str]:
+    async def _call(self, handler: _Handler, envelope: Envelope, letter: Letter) -> tuple[Result, Reply, str]:
         try:
             await self._in_time(self._run(handler, envelope, letter))
         except NotDelivered as said:
@@ -151,7 +151,7 @@ class HandlerDeliverer:
             return Result.DEFERRED, _CRASHED, f"the handler crashed: {_told(error)}"
         return Result.DELIVERED, _DONE, "the handler took it"
 
-    async def _run(self, handler: Handler, envelope: Envelope, letter: Letter) -> None:
+    async def _run(self, handler: _Handler, envelope: Envelope, letter: Letter) -> None:
         try:
             if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
                 await handler(envelope, letter)

@@ -25,7 +25,7 @@ __all__ = ["Sentence", "When", "span", "tell", "tell_address"]
 
 #: A moment for people, in the reader's own time.
 When = Callable[[float], str]
-Tone = Literal["title", "fact", "good", "bad", "wait", "quiet", "line"]
+_Tone = Literal["title", "fact", "good", "bad", "wait", "quiet", "line"]
 
 _NAMED = 3  # recipients of one sentence by name
 
@@ -34,7 +34,7 @@ class Sentence(NamedTuple):
     """One line: its text, its tone, the moment it tells of, and how deep it lies in the story (0 to 2)."""
 
     text: str
-    tone: Tone = "fact"
+    tone: _Tone = "fact"
     at: float | None = None
     depth: int = 0
 
@@ -184,7 +184,7 @@ _KINDS_ZH: Final = MappingProxyType(
         "unknown": "域是我们的，但没有这个人。",
     }
 )
-_TONES: Final[dict[str, Tone]] = {"delivered": "good", "deferred": "wait", "failed": "bad", "ambiguous": "bad"}
+_TONES: Final[dict[str, _Tone]] = {"delivered": "good", "deferred": "wait", "failed": "bad", "ambiguous": "bad"}
 
 
 def span(seconds: float, lang: str = "en") -> str:
@@ -309,7 +309,7 @@ def _note(say: _Teller, note: NoteTold) -> Sentence:
         return Sentence(f"{note.kind} {note.text}".strip(), "fact", note.at)
     people = say.people(note.recipients) if note.recipients else say("all")
     text = note.text or (say("configuration") if note.kind == "rerouted" else "-")
-    tone: Tone = "bad" if note.kind in ("dropped", "poison", "corrupt") else "fact"
+    tone: _Tone = "bad" if note.kind in ("dropped", "poison", "corrupt") else "fact"
     return Sentence(say(key, people=people, who=note.who or say("operator"), text=text), tone, note.at)
 
 
@@ -336,7 +336,7 @@ def _now(say: _Teller, story: MessageStory, state: str, people: Sequence[Recipie
     elif state == "waiting":
         yield Sentence(say("now-active", people=names), "wait", depth=1)
     else:
-        tone: Tone = "good" if state == "delivered" else "bad"
+        tone: _Tone = "good" if state == "delivered" else "bad"
         yield Sentence(say(f"now-{state}", people=names, id=story.id), tone, depth=1)
     if first.route and state in ("waiting", "held"):
         yield Sentence(say("now-route", people=names, route=first.route), "quiet", depth=1)
