@@ -21,6 +21,7 @@ from posthouse.words import (
     Handover,
     NetworkError,
     Notify,
+    OriginalRecipient,
     Outcome,
     Recipient,
     RemoteError,
@@ -272,6 +273,18 @@ def test_parameters_only_where_the_peer_knows_them() -> None:
     plain = asked._replace(body=Body.SEVENBIT)
     bare = script(*hello(), (MAIL, b"250 x\r\n"), (RCPT, b"550 x\r\n"))
     assert results(against(bare, deliver(plain))) == [Result.FAILED]
+
+
+def test_an_original_recipient_that_cannot_be_written_is_left_out() -> None:
+    """A receiver may take one of 107 Chinese characters (RFC 6533 §3); in 7 bits they are over 500 (RFC 3461 §4.2)."""
+    person = Address("renping", "sina.com")
+    told = OriginalRecipient("utf-8", "任@x.test")
+    asked = envelope()._replace(recipients=(Recipient(person, None, told),))
+    with_it = RCPT.replace(b"\r\n", b" ORCPT=utf-8;\\x{4EFB}@x.test\r\n")
+    start = (*hello(b"DSN"), (MAIL, b"250 ok\r\n"))
+    assert results(against(script(*start, (with_it, b"550 x\r\n")), deliver(asked))) == [Result.FAILED]
+    long = asked._replace(recipients=(Recipient(person, None, told._replace(address="任" * 100 + "@x.test")),))
+    assert results(against(script(*start, (RCPT, b"550 x\r\n")), deliver(long))) == [Result.FAILED]
 
 
 def test_who_reports_success_after_a_delivery() -> None:

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from posthouse.protocol import Answered, Bdat, Capabilities, Command, Data, Mail, Rcpt, Rset, Sent, State
-from posthouse.protocol.grammar import domain_to_ascii
+from posthouse.protocol.grammar import GrammarError, domain_to_ascii
+from posthouse.protocol.parameters import orcpt_encode
 from posthouse.words import (
     Address,
     Body,
@@ -24,6 +25,7 @@ from posthouse.words import (
     Envelope,
     Handover,
     LocalError,
+    OriginalRecipient,
     Outcome,
     Recipient,
     RemoteError,
@@ -121,6 +123,17 @@ def _local(session: Session, recipient: Recipient, reply: Reply) -> Outcome:
     return Outcome(recipient, Result.FAILED, reply, f"not sent to {session.peer}: {reply.text}", session.peer)
 
 
+def _sayable(orcpt: OriginalRecipient | None) -> OriginalRecipient | None:
+    """None for one that cannot be written: in its 7-bit form a UTF-8 address may be longer than an ORCPT may be.  A
+    report that names the recipient less well is better than a message that never goes on."""
+    if orcpt is not None:
+        try:
+            orcpt_encode(orcpt)
+        except GrammarError:
+            return None
+    return orcpt
+
+
 class Transaction:
     """The course of one transaction; ``run`` once."""
 
@@ -183,7 +196,7 @@ class Transaction:
         utf8 = self._utf8
         for recipient in self._envelope.recipients:
             address = self._spelt(recipient.address, utf8)
-            yield Rcpt(address, recipient.notify if dsn else None, recipient.orcpt if dsn else None)
+            yield Rcpt(address, recipient.notify if dsn else None, _sayable(recipient.orcpt) if dsn else None)
 
     @staticmethod
     def _spelt(address: Address, utf8: bool) -> Address:
