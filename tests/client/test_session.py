@@ -114,7 +114,11 @@ def deliver(env: Envelope, content: Content = LETTER) -> Callable[[Session], Awa
 
 def test_one_command_at_a_time_without_pipelining() -> None:
     peer = script(
-        *hello(), (MAIL, b"250 ok\r\n"), (RCPT, b"250 ok\r\n"), (b"DATA\r\n", b"354 x\r\n"), (STUFFED, b"250 2.0.0 q1\r\n")
+        *hello(),
+        (MAIL, b"250 ok\r\n"),
+        (RCPT, b"250 ok\r\n"),
+        (b"DATA\r\n", b"354 x\r\n"),
+        (STUFFED, b"250 2.0.0 q1\r\n"),
     )
     (outcome,) = against(peer, deliver(envelope()))
     assert outcome.result is Result.DELIVERED

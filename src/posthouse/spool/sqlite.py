@@ -62,7 +62,6 @@ class SqliteQueue(ForPeople):
     ``patience``       seconds to wait for another process's transaction before ``StorageBusy``
     ``durable``        the acts that must survive; tests hand in one that fails
     ``random``, ``time`` where ids come from; ``time`` gives calendar seconds
-
     Between ``open`` and ``close`` it belongs to the event loop that opened it.
     """
 

@@ -540,7 +540,10 @@ async def a_story_tells_deferral_and_report(make: Make) -> None:
 
 
 async def questions_are_answered(make: Make) -> None:
-    """Each field and operator, in listings, counts and the summary; fresh messages and others alike."""
+    """Each field and operator, in listings, counts and the summary; fresh messages and others alike.
+
+    Over budget: most of it is the table of what is asked and what comes back.
+    """
     queue = await make()
     await _store(queue, "Bob@x.test", "carol@y.test", content=b"x" * 100)
     await _store(queue, "dave@x.test", content=b"x" * 5000, owner="w", until=_NOW + 60)
