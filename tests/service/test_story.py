@@ -177,6 +177,8 @@ def test_many_attempts_take_few_lines() -> None:
         ("bob@example.org", "address"),
         ("<1234.5678@example.org>", "address"),
         ("postmaster@[192.0.2.1]", "address"),
+        ('"a b"@example.org', "address"),
+        ("550@example.org", "address"),
     ],
 )
 def test_what_it_is(asked: str, kind: str) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import email.errors
 import email.header
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -124,16 +123,14 @@ async def _check_config(context: Context | None, path: str) -> ConfigReport:
     return ConfigReport(path=path, usable=True, problems=[], advice=advice(config))
 
 
-#: Something that has codes in it, and nothing that is a message or an address.
-_CODES = re.compile(r"[^@]*\b[2-5](?:[0-9]{2}|\.[0-9x]{1,3}(?:\.[0-9x]{1,3})?)\b[^@]*")
-
-
 def what_is(asked: str) -> str:
     """What somebody wants explained: ``message`` (a queue id), ``address`` (or a Message-ID), or ``code``."""
     asked = asked.strip()
     if number_of(asked.lower()) is not None:
         return "message"
-    return "address" if "@" in asked and _CODES.fullmatch(asked) is None and " " not in asked else "code"
+    if "@" not in asked or (" " in asked and not asked.removeprefix("<").startswith('"')):
+        return "code"
+    return "address"
 
 
 async def _explain(context: Context, what: str, lang: str = "en") -> Explained:
