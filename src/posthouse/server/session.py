@@ -283,7 +283,8 @@ class Session:
         if verdict.reply.positive:
             envelope = self._envelope
             recipient = Recipient(event.address, event.notify, event.orcpt)
-            self._envelope = envelope._replace(recipients=(*envelope.recipients, recipient))
+            # As _replace(recipients=...) would do it, in half the time.
+            self._envelope = Envelope._make((envelope[0], (*envelope[1], recipient), *envelope[2:]))
         # A mailbox in 251 or 551 may be told in UTF-8 (RFC 6531 §3.7.4.1).
         self._out.append(self._receiver.send(verdict.reply, utf8=self._envelope.smtputf8))
 

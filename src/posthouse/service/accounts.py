@@ -17,7 +17,8 @@ An alias that names itself means the mailbox of that name ("a copy for me as wel
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_mailbox
@@ -114,7 +115,7 @@ class _Raw(NamedTuple):
 class Directory:
     """The accounts of a configuration.  ``problems`` are names that lead nowhere: place, cause and remedy of each."""
 
-    __slots__ = ("_domains", "_everything", "_names", "_postmaster", "_raw", "problems")
+    __slots__ = ("_domains", "_everything", "_names", "_postmaster", "_raw", "problems", "resolve")
 
     def __init__(self, config: Config) -> None:
         self._domains: dict[str, Domain] = {each.name: each for each in config.domain if each.name != "*"}
@@ -132,6 +133,9 @@ class Directory:
             self._domains[host.name] = host
             self._enter(host, "hostname")
         self._flatten()
+        #: What an address stands for: ``resolve(address) -> Resolution``.  It never changes; the answers that are asked
+        #: for again and again are kept, at most so many.
+        self.resolve: Callable[[Address], Resolution] = lru_cache(maxsize=8192)(self._resolve)
 
     # -- building --------------------------------------------------------------------------------------------------
 
@@ -258,8 +262,7 @@ class Directory:
             return domain.deliver.kind == "discard"
         return domain.mailboxes == ("any",)
 
-    def resolve(self, address: Address) -> Resolution:
-        """What ``address`` stands for."""
+    def _resolve(self, address: Address) -> Resolution:
         address = self._ours(address)
         domain = self._domains.get(address.domain)
         if domain is None:

@@ -1,13 +1,13 @@
 """Envelopes as text in a row, and rows as the contract's values.
 
-The envelope is one JSON array in the column ``head``: the encoder in C makes it in about two microseconds, the
+The envelope is one JSON array in the column ``head``: msgspec makes it in half a microsecond (``json`` in four), the
 ``sqlite3`` shell shows it to people, and trailing defaults are left out, so that plain mail costs few octets.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from posthouse.spool.queue import Act, Message, State
@@ -37,7 +37,19 @@ TOLD = {
 }
 _NUMBERS = {state: number for number, state in enumerate(STATES)}
 _PLAIN = (Body.SEVENBIT, False, None, None, None, None, False)
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+_octets: Callable[[object], bytes]
+try:
+    import msgspec
+
+    _octets = msgspec.json.Encoder().encode
+except ImportError:  # without the daemon's packages: the same text, made more slowly
+    _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+    def _octets(value: object) -> bytes:
+        return _encoder.encode(value).encode()
+
+
 _LONGEST_LAST = 2000
 
 
@@ -56,8 +68,8 @@ def encode_envelope(envelope: Envelope) -> str:
             recipients.append((*address, None if notify is None else notify.value, *(orcpt or ())))
     options = envelope[2:]
     if options == _PLAIN:
-        return _encode((envelope.sender, recipients))
-    return _encode((envelope.sender, recipients, *options))
+        return _octets((envelope.sender, recipients)).decode()
+    return _octets((envelope.sender, recipients, *options)).decode()
 
 
 def decode_envelope(head: str) -> Envelope:
