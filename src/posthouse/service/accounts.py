@@ -191,7 +191,7 @@ class Directory:
             cause = f"{raw.address} leads to more than {_MOST} addresses"
             self.problems.append((raw.place, cause, "leave so large a list to a list manager"))
         for target in targets:
-            found = self.resolve(target.address)
+            found = self._resolve(target.address)
             if isinstance(found, Unknown):
                 cause = f"{target.address} is in a domain of ours, and nobody of that name lives there"
                 self.problems.append((raw.place, cause, "correct the name, or write it in mailboxes"))
