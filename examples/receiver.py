@@ -1,0 +1,134 @@
+"""A small receiver: it takes letters for one domain and keeps each as a file.
+
+    python examples/receiver.py --bind 127.0.0.1:2525 --domain sina.com --into letters
+
+A policy answers who may send what to whom; an intake takes one message's content.  The dialogue itself, its limits and
+its time-outs are the server's.  The answers to content that stand here are promises: 250 is said after the file and its
+name are on the disk.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import secrets
+import signal
+from pathlib import Path
+
+from posthouse.net import Endpoint, SocketNetwork, SystemClock
+from posthouse.protocol import Greet, Mail, Rcpt
+from posthouse.server import Peer, Server
+from posthouse.words import Envelope, Reply, Verdict
+
+HOSTNAME = "mail.example.org"
+
+
+class Keeping:
+    """One message's content, on its way into a file."""
+
+    def __init__(self, directory: Path, envelope: Envelope) -> None:
+        self.envelope = envelope
+        self.name = directory / f"{secrets.token_hex(8)}.eml"
+        self.file = self.name.with_suffix(".part").open("xb")
+
+    def write(self, chunk: bytes) -> None:
+        self.file.write(chunk)
+
+    async def commit(self) -> tuple[Verdict, ...]:
+        try:
+            await asyncio.to_thread(self._keep)  # a disk may take its time, and other sessions go on
+        except OSError as error:
+            self.abort()
+            return (Verdict(Reply(451, "4.3.0", "Cannot store this message now; try again later"), str(error)),)
+        print(f"{self.name.name}: {self.envelope.sender} -> {self.envelope.recipients[0].address}", flush=True)
+        return (Verdict(Reply(250, "2.0.0", f"Kept as {self.name.stem}"), "stored"),)
+
+    def _keep(self) -> None:
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.close()
+        Path(self.file.name).rename(self.name)
+        directory = os.open(self.name.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)  # the name, too, must survive
+        finally:
+            os.close(directory)
+
+    def abort(self) -> None:
+        self.file.close()
+        Path(self.file.name).unlink(missing_ok=True)
+
+
+class House:
+    """The decisions of one session; made anew for each connection."""
+
+    def __init__(self, peer: Peer, domain: str, directory: Path) -> None:
+        self.peer = peer
+        self.domain = domain
+        self.directory = directory
+
+    def connected(self) -> Verdict:
+        return Verdict(Reply(220, "", f"{HOSTNAME} ready"))
+
+    def greeted(self, greet: Greet) -> Verdict:
+        return Verdict(Reply(250, "", HOSTNAME))  # the server adds what it offers
+
+    def mail(self, mail: Mail) -> Verdict:
+        return Verdict(Reply(250, "2.1.0", "Sender OK"))
+
+    def rcpt(self, envelope: Envelope, rcpt: Rcpt) -> Verdict:
+        # RCPT TO:<Postmaster> has no domain, and everybody who receives mail takes it (RFC 5321 §4.5.1).
+        if rcpt.address.domain not in (self.domain, ""):
+            return Verdict(Reply(550, "5.7.1", "No mail is relayed here"), "not our domain")
+        return Verdict(Reply(250, "2.1.5", "Recipient OK"), "our domain")
+
+    def verify(self, text: str) -> Verdict:
+        return Verdict(Reply(252, "2.5.0", "Send a letter and see"))
+
+    def expand(self, text: str) -> Verdict:
+        return Verdict(Reply(502, "5.5.1", "There are no lists here"))
+
+    def help(self, topic: str) -> Verdict:
+        return Verdict(Reply(214, "2.0.0", f"Mail for {self.domain} is taken here"))
+
+    def intake(self, envelope: Envelope) -> Keeping | Verdict:
+        try:
+            return Keeping(self.directory, envelope)
+        except OSError as error:
+            return Verdict(Reply(451, "4.3.0", "Cannot store a message now; try again later"), str(error))
+
+    def refused(self, what: str, reply: Reply) -> None:
+        print(f"{self.peer.host}: {what} was answered {reply}", flush=True)
+
+    def disconnected(self) -> None:
+        pass
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description="Take letters for one domain and keep each as a file.")
+    parser.add_argument("--bind", default="127.0.0.1:2525", metavar="HOST:PORT")
+    parser.add_argument("--domain", default="sina.com")
+    parser.add_argument("--into", default="letters", type=Path, metavar="DIRECTORY")
+    options = parser.parse_args()
+    options.into.mkdir(exist_ok=True)
+    host, _, port = options.bind.rpartition(":")
+
+    server = Server(
+        lambda peer: House(peer, options.domain, options.into),
+        network=SocketNetwork(),
+        clock=SystemClock(),
+        hostname=HOSTNAME,
+    )
+    where = await server.listen(Endpoint(host, int(port)))
+    print(f"listening on {where}", flush=True)
+
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+    await server.drain(10)  # those who are in a message may finish it
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

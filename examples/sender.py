@@ -1,0 +1,51 @@
+"""Compose a letter, hand it to a server, and read what became of each recipient.
+
+    python examples/sender.py smtp://127.0.0.1:2525 renping@sina.com ann@example.net
+
+Composing needs neither clock nor chance: the date and the Message-ID are given to it, so the same letter is the same
+octets.  What the server says about a recipient is an outcome, one for each; exceptions are for a server that cannot be
+reached or will not talk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+from datetime import UTC, datetime
+
+from posthouse import PosthouseError, compose, parse_server, submit
+from posthouse.net import SocketNetwork, SystemClock
+from posthouse.words import Bytes, Result
+
+
+async def main(server: str, recipients: list[str]) -> int:
+    letter = compose(
+        from_="朗瑞 Langrui <langrui@sohu.com>",
+        to=recipients,
+        subject="第一封信 / a first letter",
+        text="Dear reader,\n\n你好！\n",
+        html="<p>Dear reader,</p><p>你好！</p>",
+        attachments=[("notes.txt", b"one line\n")],
+        date=datetime.now(UTC),
+        message_id=f"<{secrets.token_hex(8)}@sohu.com>",
+    )
+    try:
+        outcomes = await submit(
+            parse_server(server),
+            letter.envelope,
+            Bytes(letter.content),
+            network=SocketNetwork(),
+            clock=SystemClock(),
+            hostname="client.sohu.com",
+        )
+    except PosthouseError as error:
+        print(f"nothing was sent: {error}")
+        return 1
+    for outcome in outcomes:
+        print(f"{outcome.recipient.address}: {outcome.result}: {outcome.reply or outcome.reason}")
+    return 0 if all(outcome.result is Result.DELIVERED for outcome in outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(sys.argv[1], sys.argv[2:])))

@@ -1,0 +1,134 @@
+"""The programs in examples/ do what they say: run as their users would, over loopback, and looked at from outside."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from queue import Empty, Queue
+from threading import Thread
+from typing import IO
+
+from posthouse.net import Endpoint
+from posthouse.net.system import reserved_socket
+from posthouse.service.config import load
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+SECONDS = 30.0
+ENDED = "(the output has ended)"
+
+
+class Running:
+    """A program under way; its output is read as it comes, so that waiting for a line is bounded."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: Queue[str] = Queue()
+        self.seen: list[str] = []
+        assert process.stdout is not None
+        self._reader = Thread(target=self._read, args=(process.stdout,), daemon=True)
+        self._reader.start()
+
+    def _read(self, output: IO[str]) -> None:
+        for line in output:
+            self.lines.put(line.rstrip("\n"))
+        self.lines.put(ENDED)
+
+    def until(self, pattern: str) -> re.Match[str]:
+        """The first line from here on that has ``pattern`` in it."""
+        while True:
+            try:
+                line = self.lines.get(timeout=SECONDS)
+            except Empty:
+                line = ENDED
+            self.seen.append(line)
+            if found := re.search(pattern, line):
+                return found
+            assert line != ENDED, f"no line has {pattern!r} in it: {self.seen}"
+
+    def stop(self) -> int:
+        """SIGTERM; its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(SECONDS)
+
+
+@contextmanager
+def program(*arguments: object, **environment: str) -> Iterator[Running]:
+    """``python ARGUMENTS…``, ended at the latest when the block is."""
+    process = subprocess.Popen(
+        [sys.executable, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | environment,
+    )
+    try:
+        yield (running := Running(process))
+    finally:
+        process.kill()
+        process.wait()
+        running._reader.join()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def send(server: str, *recipients: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, EXAMPLES / "sender.py", f"smtp://{server}", *recipients]
+    return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+
+
+def test_the_sender_writes_to_the_receiver(tmp_path: Path) -> None:
+    letters = tmp_path / "letters"
+    with program(EXAMPLES / "receiver.py", "--bind", "127.0.0.1:0", "--into", letters) as receiver:
+        server = receiver.until(r"listening on (\S+)")[1]
+        sent = send(server, "renping@sina.com", "ann@example.net")
+        kept = receiver.until(r"(\S+): langrui@sohu.com -> renping@sina.com")[1]
+        assert receiver.stop() == 0
+    assert sent.returncode == 1, "one of the two was refused"
+    first, second = sent.stdout.splitlines()
+    assert first == f"renping@sina.com: delivered: 250 2.0.0 Kept as {Path(kept).stem}"
+    assert second == "ann@example.net: failed: 550 5.7.1 No mail is relayed here"
+    assert [file.name for file in letters.iterdir()] == [kept]
+    content = (letters / kept).read_bytes()
+    assert content.startswith(b"Date: ")
+    assert b"notes.txt" in content
+    assert content.endswith(b"\r\n")
+
+
+def test_the_sender_says_that_nobody_is_there() -> None:
+    reserved = reserved_socket(Endpoint("127.0.0.1", 0))
+    try:
+        host, port = reserved.getsockname()
+        sent = send(f"{host}:{port}", "renping@sina.com")
+    finally:
+        reserved.close()
+    assert sent.returncode == 1
+    assert sent.stdout.startswith("nothing was sent: ")
+    assert "Traceback" not in sent.stderr
+
+
+def test_the_archive_keeps_and_refuses(tmp_path: Path) -> None:
+    text = (EXAMPLES / "archive.toml").read_text(encoding="utf-8")
+    text = text.replace("/var/lib/posthouse", str(tmp_path / "house")).replace("127.0.0.1:2525", "127.0.0.1:0")
+    configuration = tmp_path / "archive.toml"
+    configuration.write_text("workers = 1\n" + text, encoding="utf-8")
+    assert load(configuration).domain[0].name == "archive.test"
+    archive = tmp_path / "archive"
+    where = {"PYTHONPATH": str(EXAMPLES), "ARCHIVE": str(archive)}
+    with program("-m", "posthouse", "run", "--config", configuration, **where) as daemon:
+        server = daemon.until(r"^listening on (\S+)")[1]
+        assert send(server, "renping@archive.test", "no-body@archive.test").returncode == 0
+        lines = {daemon.until(r" (delivered|failed) id=")[1] for _ in range(2)}
+        assert daemon.stop() == 0
+    assert lines == {"delivered", "failed"}
+    failed = next(line for line in daemon.seen if " failed " in line)
+    assert "no-body@archive.test" in failed
+    assert "nobody reads this mailbox" in failed
+    (kept,) = archive.iterdir()
+    assert kept.suffix == ".eml"
+    assert b"notes.txt" in kept.read_bytes()
