@@ -1,4 +1,4 @@
-"""A private Postfix: its own configuration, queue and data, three doors on loopback, and one way out.
+"""A private Postfix: its own configuration, queue and data, three doors on loopback, and two ways out.
 
 It needs root, because Postfix's master drops to its own users itself; it touches nothing of an installed Postfix's
 configuration or queue.  Its master is a child of the test run and is ended with it.
@@ -39,7 +39,12 @@ smtpd_relay_restrictions = permit_mynetworks, reject
 smtpd_peername_lookup = no
 disable_dns_lookups = yes
 smtp_host_lookup = native
+smtpd_reject_unlisted_recipient = no
 relayhost = [127.0.0.1]:{onward}
+transport_maps = inline:{{
+    {{ home.test = smtp:[127.0.0.1]:{homeward} }}
+    {{ refused.test = error:5.1.1 nobody of that name lives here }}
+    {{ discarded.test = discard: }} }}
 smtputf8_enable = yes
 message_size_limit = 104857600
 mailbox_size_limit = 0
@@ -62,6 +67,7 @@ trace unix - - n - 0 bounce
 smtp unix - - n - - smtp
 relay unix - - n - - smtp
 error unix - - n - - error
+discard unix - - n - - discard
 retry unix - - n - - error
 proxymap unix - - n - - proxymap
 anvil unix - - n - 1 anvil
@@ -73,19 +79,22 @@ _QUEUES = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", 
 
 class Postfix(NamedTuple):
     """Its doors by what they offer (``bdat``: everything; ``data``: no CHUNKING; ``plain``: no PIPELINING either),
-    where it sends everything on to, and its log."""
+    where it sends mail for home.test (``homeward``) and all other mail on to (``onward``), and its log.  What it has
+    accepted for refused.test it bounces itself; what it has accepted for discarded.test it delivers, and that is all.
+    """
 
     doors: dict[str, Endpoint]
     onward: Endpoint
+    homeward: Endpoint
     log: Path
 
 
 def _lay_out(root: Path) -> Postfix:
     """Write the configuration and make the directories."""
     user = pwd.getpwnam("postfix")
-    ports = {name: free_port() for name in ("bdat", "data", "plain", "onward")}
-    (root / "main.cf").write_text(_MAIN.format(root=root, onward=ports["onward"]))
-    doors = {name: f"127.0.0.1:{port}" for name, port in ports.items() if name != "onward"}
+    ports = {name: free_port() for name in ("bdat", "data", "plain", "onward", "homeward")}
+    (root / "main.cf").write_text(_MAIN.format(root=root, onward=ports["onward"], homeward=ports["homeward"]))
+    doors = {name: f"127.0.0.1:{ports[name]}" for name in ("bdat", "data", "plain")}
     (root / "master.cf").write_text(_MASTER.format(**doors))
     root.chmod(0o755)
     for name in ("data", "queue"):
@@ -97,7 +106,7 @@ def _lay_out(root: Path) -> Postfix:
         if name != "pid":
             os.chown(directory, user.pw_uid, user.pw_gid)
     places = {name: Endpoint("127.0.0.1", port) for name, port in ports.items()}
-    return Postfix(places, places.pop("onward"), root / "mail.log")
+    return Postfix(places, places.pop("onward"), places.pop("homeward"), root / "mail.log")
 
 
 def _wait_until_it_greets(postfix: Postfix, master: subprocess.Popen[bytes]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -201,7 +202,11 @@ async def program(*command: str | Path, octets: bytes = b"", code: int = 0, **en
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that is free now, for programs that cannot choose one themselves."""
-    with socket.create_server(("127.0.0.1", 0)) as place:
-        port: int = place.getsockname()[1]
-        return port
+    """A port of 127.0.0.1 that is free now, for programs that cannot choose one themselves.
+
+    Below those that systems give to outgoing connections: one of these might take it before it is listened at.
+    """
+    while True:
+        port = random.randrange(20_000, 32_768)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
