@@ -18,6 +18,7 @@ PAGES = {
     "cli.md": "docs_pages.cli",
     "configuration.md": "docs_pages.configuration",
     "reply-codes.md": "docs_pages.reply_codes",
+    "retries.md": "docs_pages.retries",
 }
 
 

@@ -1,0 +1,336 @@
+"""Who saw what: the book that the invariants are checked against, and the queue's witness who writes in it.
+
+The book is God's: it knows what each house promised, attempted and recorded, what arrived where, and which accidents
+excuse a second copy.  It is written as things happen, so that a run that ends anywhere can be judged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+from posthouse.spool.queue import Message, Queue, Receipt, Report, Settlement, State, Stored, Work
+from posthouse.words import Content, Envelope, Notify, Outcome, Result
+
+__all__ = ["Arrival", "Book", "End", "Entered", "FIELD", "Witness", "quoted_in", "token_of"]
+
+_TOKEN = re.compile(rb"^X-Simulation: ([0-9a-z.-]+)\r$", re.MULTILINE)
+_TRACE = re.compile(rb"(?:(?:Received|Return-Path):[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*)*")
+FIELD = b"X-Simulation: "
+"""The field that the world puts before a letter's content."""
+
+
+def token_of(content: bytes) -> str:
+    """The token of a sent letter, whose first field but trace fields it is; "" for anything else."""
+    trace = _TRACE.match(content)
+    match = _TOKEN.match(content, trace.end() if trace else 0)
+    return match[1].decode() if match else ""
+
+
+def quoted_in(content: bytes) -> str:
+    """The token of the letter that a report quotes; "" where there is none."""
+    match = _TOKEN.search(content)
+    return match[1].decode() if match else ""
+
+
+class Entered(NamedTuple):
+    """One message in one house's queue: what was promised."""
+
+    house: str
+    queue_id: str
+    token: str
+    envelope: Envelope
+
+
+class End(NamedTuple):
+    """One recipient's end in one attempt, as it was to be recorded; ``time`` in virtual seconds."""
+
+    time: float
+    house: str
+    queue_id: str
+    state: State
+    outcome: Outcome
+
+
+class Arrival(NamedTuple):
+    """One copy for one recipient at its end: a destination's or a mailbox's."""
+
+    time: float
+    place: str
+    recipient: str
+    token: str
+    report: bool
+
+
+class Book:
+    """What happened, and what was wrong with it (``violations``).  ``now`` gives virtual seconds."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self.now = now
+        self.trace: list[str] = []
+        self.violations: list[str] = []
+        self.sent: dict[str, bytes] = {}
+        """Token → content as its client gave it."""
+        self.entered: dict[tuple[str, str], Entered] = {}
+        self.settled: dict[tuple[str, str, int], State] = {}
+        self.arrivals: list[Arrival] = []
+        self.ends: list[End] = []
+        self.excuses: dict[tuple[str, str], set[tuple[object, ...]]] = {}
+        """(token, recipient) → the accidents that each may have made one copy more."""
+        self.reports = 0
+        self.lost_reports: set[str] = set()
+        """Tokens of letters about which a report could not be delivered; the postmaster has been told."""
+
+    def tell(self, who: str, what: str, **facts: object) -> None:
+        """One line of the trace."""
+        words = " ".join(f"{name}={value}" for name, value in facts.items() if value not in ("", None))
+        self.trace.append(f"{self.now():14.6f} {who:<16} {what} {words}".rstrip())
+
+    def excuse(self, house: str, queue_id: str, recipient: object, *accident: object) -> None:
+        """An accident befell an attempt: a second copy for this recipient is nobody's fault."""
+        entered = self.entered.get((house, queue_id))
+        if entered is not None:
+            self.excuses.setdefault((entered.token, str(recipient)), set()).add((house, queue_id, *accident))
+
+    def wrong(self, who: str, what: str) -> None:
+        """An invariant does not hold."""
+        self.violations.append(f"at {self.now():.6f}, {who}: {what}")
+        self.tell(who, "VIOLATION", text=what)
+
+    @property
+    def digest(self) -> str:
+        """Of the whole trace: equal for equal runs."""
+        return hashlib.sha256("\n".join(self.trace).encode()).hexdigest()
+
+    def arrived(self, place: str, envelope_sender: object, recipients: Sequence[str], content: bytes) -> None:
+        """A message is at its end, for these recipients; its content must be what was sent."""
+        token = token_of(content)
+        report = envelope_sender is None and not token
+        if report:
+            token = quoted_in(content)
+        for recipient in recipients:
+            self.arrivals.append(Arrival(self.now(), place, recipient, token, report))
+            self.tell(place, "arrival", token=token, recipient=recipient, report=report or "")
+        if report:
+            return
+        sent = self.sent.get(token)
+        if sent is None:
+            self.wrong(place, f"a message arrived that nobody sent: {content[:60]!r}")
+        elif not content.endswith(sent) or _TRACE.fullmatch(content[: len(content) - len(sent)]) is None:
+            self.wrong(place, f"the content of {token} was changed on its way")
+
+
+class Witness:
+    """A ``Queue`` that passes everything on to another and writes in the book; for one incarnation of a house.
+
+    Leases are watched: what one worker holds may be no other's until its time is over or it gives it back.  ``held``
+    and ``kept`` go from one incarnation to the next: the leases, and what the mailboxes have.
+    """
+
+    def __init__(
+        self,
+        inner: Queue,
+        book: Book,
+        house: str,
+        held: dict[tuple[str, int], tuple[str, float]],
+        kept: set[tuple[str, str]],
+    ) -> None:
+        self._inner = inner
+        self.kept = kept
+        self._book = book
+        self._house = house
+        self.held = held
+        self.owners: set[str] = set()
+        self._giving: dict[tuple[str, int], str] = {}  # leases on their way back, and whose they are
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    # -- inward --
+
+    def receive(self) -> _WatchedReceipt:
+        """See ``Queue.receive``."""
+        return _WatchedReceipt(self, self._inner.receive())
+
+    def stored(self, content: bytes, future: asyncio.Future[Stored]) -> None:
+        """A commit has ended; for receipts."""
+        if future.cancelled() or future.exception() is not None:
+            return
+        message = future.result().message
+        self.enter(message, token_of(content))
+        for work in future.result().work:
+            self._hold(work)
+
+    def enter(self, message: Message, token: str) -> None:
+        """A message is in the queue."""
+        key = (self._house, message.id)
+        if key not in self._book.entered:
+            self._book.entered[key] = Entered(self._house, message.id, token, message.envelope)
+            self._book.tell(self._house, "promised", id=message.id, token=token)
+
+    # -- work --
+
+    async def lease(
+        self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = ()
+    ) -> list[Work]:
+        """See ``Queue.lease``."""
+        works = await self._inner.lease(owner, now, until, limit=limit, skip=skip)
+        for work in works:
+            for waiting in work.recipients:
+                holder, its_end = self.held.get((work.message.id, waiting.key), ("", 0.0))
+                if holder and its_end > now:
+                    self._book.wrong(self._house, f"{work.message.id}/{waiting.key} was leased twice at one time")
+            self._hold(work)
+        return works
+
+    def _hold(self, work: Work) -> None:
+        self.owners.add(work.owner)
+        for waiting in work.recipients:
+            self.held[work.message.id, waiting.key] = (work.owner, work.until)
+
+    def record(
+        self, work: Work, settlements: Sequence[Settlement], reports: Sequence[Report] = (), *rest: Any, **more: Any
+    ) -> Awaitable[None]:
+        """See ``Queue.record``."""
+        message = work.message
+        if reports:
+            self._book.reports += len(reports)
+            if message.envelope.sender is None and not all(map(_to_postmaster, reports)):
+                self._book.wrong(self._house, f"a report about a report, {message.id}")
+        for settlement in settlements:
+            self._judge(work, settlement, reports)
+        for report in reports:
+            if report.envelope.sender is not None:
+                self._book.wrong(self._house, f"a report with a reverse-path, about {message.id}")
+        self._give(work)
+        future = asyncio.ensure_future(self._inner.record(work, settlements, reports, *rest, **more))
+        future.add_done_callback(partial(self._recorded, work))
+        return future
+
+    def _judge(self, work: Work, settlement: Settlement, reports: Sequence[Report]) -> None:
+        message, outcome, state = work.message, settlement.outcome, settlement.state
+        name = f"{message.id}/{settlement.key}"
+        self._book.ends.append(End(self._book.now(), self._house, message.id, state, outcome))
+        if not outcome.reason and outcome.reply is None:
+            self._book.wrong(self._house, f"{name} ended as {state.value} without a reason")
+        if state is State.FAILED and _is_ours(message):
+            self._book.lost_reports.add(quoted_in(b"".join(self._inner.content(message).chunks())))
+            if not reports and not outcome.recipient.address.is_postmaster:
+                self._book.wrong(self._house, f"{name}, a report, failed and the postmaster was not told")
+        wanted = message.envelope.sender is not None and outcome.recipient.notify is not Notify.NEVER
+        if state is State.FAILED and wanted and not reports:
+            self._book.wrong(self._house, f"{name} failed and nobody was told")
+        if outcome.result is Result.AMBIGUOUS:
+            self._book.excuse(self._house, message.id, outcome.recipient.address, "ambiguous", work.until)
+        key = (self._house, message.id, settlement.key)
+        before = self._book.settled.get(key)
+        if before in (State.DELIVERED, State.FAILED) and state is not before:
+            self._book.tell(self._house, "again", id=name, was=before.value, now=state.value)
+        if before is None or state in (State.DELIVERED, State.FAILED):
+            self._book.settled[key] = state
+
+    def _recorded(self, work: Work, future: asyncio.Future[None]) -> None:
+        if future.cancelled():
+            return
+        if future.exception() is None:
+            self._let_go(work)
+            return
+        for waiting in work.recipients:
+            self._giving.pop((work.message.id, waiting.key), None)
+        for waiting in work.recipients:  # if it never can be recorded, it is done again
+            self._book.excuse(self._house, work.message.id, waiting.recipient.address, "unrecorded", work.until)
+
+    def accident(self, what: str, number: float) -> None:
+        """Attempts that are under way may be made again."""
+        for (queue_id, number), (owner, _) in self.held.items():
+            if owner not in self.owners:
+                continue
+            entered = self._book.entered.get((self._house, queue_id))
+            if entered is not None and number < len(entered.envelope.recipients):
+                recipient = entered.envelope.recipients[number].address
+                self._book.excuse(self._house, queue_id, recipient, what, number)
+
+    def died(self, why: str, life: int, *, freed: bool) -> None:
+        """The house has stopped in the middle.  Its leases run out; or are anybody's at once, where they are
+        ``freed``."""
+        self.accident(why, life)
+        for key, owner in self._giving.items():  # nobody knows whether they came back
+            if self.held.get(key, ("", 0.0))[0] == owner:
+                del self.held[key]
+        if freed:
+            for key in [key for key, (owner, _) in self.held.items() if owner in self.owners]:
+                del self.held[key]
+
+    def _give(self, work: Work) -> None:
+        self._giving.update(((work.message.id, waiting.key), work.owner) for waiting in work.recipients)
+
+    def _let_go(self, work: Work) -> None:
+        for waiting in work.recipients:
+            self._giving.pop((work.message.id, waiting.key), None)
+            if self.held.get((work.message.id, waiting.key), ("", 0.0))[0] == work.owner:
+                del self.held[work.message.id, waiting.key]
+
+    async def renew(self, works: Sequence[Work], until: float) -> None:
+        """See ``Queue.renew``."""
+        await self._inner.renew(works, until)
+        for work in works:
+            for waiting in work.recipients:
+                if self.held.get((work.message.id, waiting.key)) == (work.owner, work.until):
+                    self.held[work.message.id, waiting.key] = (work.owner, until)
+
+    async def release(self, work: Work) -> None:
+        """See ``Queue.release``."""
+        self._give(work)
+        await self._inner.release(work)
+        self._let_go(work)
+
+    async def keep(self, inbox: str, message: Message, content: Content) -> None:
+        """See ``Queue.keep``; a mailbox keeps one copy of a message however often it is given."""
+        await self._inner.keep(inbox, message, content)
+        if (message.id, inbox) not in self.kept:
+            self.kept.add((message.id, inbox))
+            self._book.arrived(self._house, message.envelope.sender, [inbox], b"".join(content.chunks()))
+
+
+class _WatchedReceipt:
+    """A receipt that tells the witness of its commit."""
+
+    def __init__(self, witness: Witness, inner: Receipt) -> None:
+        self._witness = witness
+        self._inner = inner
+        self._chunks: list[bytes] = []
+        self.id = inner.id
+
+    @property
+    def size(self) -> int:
+        """See ``Receipt.size``."""
+        return self._inner.size
+
+    def write(self, chunk: bytes) -> Awaitable[None] | None:
+        """See ``Receipt.write``."""
+        self._chunks.append(bytes(chunk))
+        return self._inner.write(chunk)
+
+    def commit(self, envelope: Envelope, destinations: Sequence[str], **rest: Any) -> Awaitable[Stored]:
+        """See ``Receipt.commit``."""
+        future = asyncio.ensure_future(self._inner.commit(envelope, destinations, **rest))
+        content = b"".join(self._chunks)
+        future.add_done_callback(partial(self._witness.stored, content))
+        return future
+
+    def abort(self) -> None:
+        """See ``Receipt.abort``."""
+        self._inner.abort()
+
+
+def _to_postmaster(report: Report) -> bool:
+    return all(recipient.address.is_postmaster for recipient in report.envelope.recipients)
+
+
+def _is_ours(message: Message) -> bool:
+    """Whether it is a report that a house has written."""
+    return message.envelope.sender is None and message.source == "report"

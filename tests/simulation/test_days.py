@@ -1,0 +1,103 @@
+"""Bad days by seed, hundreds of them: whatever happens, the invariants hold.
+
+A failing seed is told with its number; ``scripts/simulate --seed N --trace`` tells what happened on that day.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from posthouse.testing.simulation.__main__ import main
+from posthouse.testing.simulation.scenario import bad_day
+
+EACH = 10
+
+
+def findings(seeds: range, storage: str) -> dict[int, list[str]]:
+    """What was wrong on which day."""
+    found = {}
+    for seed in seeds:
+        with bad_day(seed, storage=storage) as world:
+            assert world.letters
+            found[seed] = world.violations(quiet=True)
+    return {seed: wrong for seed, wrong in found.items() if wrong}
+
+
+@pytest.mark.parametrize("first", range(0, 180, EACH))
+def test_in_memory(first: int) -> None:
+    assert findings(range(first, first + EACH), "memory") == {}
+
+
+@pytest.mark.parametrize("first", range(10_000, 10_060, EACH))
+def test_with_the_real_spool(first: int) -> None:
+    assert findings(range(first, first + EACH), "sqlite") == {}
+
+
+def test_the_days_are_bad_enough() -> None:
+    """Together, a few days have everything in them that can go wrong."""
+    lines: list[str] = []
+    for seed in range(40):
+        with bad_day(seed) as world:
+            lines += world.trace
+    text = "\n".join(lines)
+    for wanted in (
+        "crash death=killed",
+        "crash death=reset",
+        "crash death=silent",
+        "start incarnation=3",
+        "calendar jump=-",
+        "drain",
+        "fault source=",
+        "reset_after=",
+        "silent=True",
+        "delay=400.0",
+        "dns              fails",
+        "step=lose",
+        "step=wait:end:700",
+        "the simulated disk failed",
+        " ambiguous id=",
+        " report id=",
+        "report=True",
+        "5.1.10",
+        "5.1.2",
+    ):
+        assert wanted in text, wanted
+
+
+@pytest.mark.parametrize("storage", ["memory", "sqlite"])
+def test_a_day_is_a_function_of_its_seed(storage: str) -> None:
+    """To the last line of the trace, in another process, with another order of its sets."""
+    program = (
+        "from posthouse.testing.simulation.scenario import bad_day\n"
+        f"for seed in (3, 113, 226):\n    with bad_day(seed, storage={storage!r}) as world: print(world.digest)\n"
+    )
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": order},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout
+        for order in ("1", "2")
+    ]
+    assert told[0] == told[1]
+    assert len(set(told[0].split())) == 3
+
+
+def test_one_day_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seed", "3", "--trace"]) == 0
+    told = capsys.readouterr().out
+    assert "mail.a.test      start incarnation=1" in told
+    assert "trace " in told
+    assert "seed 3: " in told
+
+
+def test_many_days_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seeds", "4", "--first", "7", "--jobs", "1"]) == 0
+    assert "4 of 4 days" in capsys.readouterr().out

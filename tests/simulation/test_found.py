@@ -1,0 +1,33 @@
+"""What the simulation has found, told as small stories, so that it stays found."""
+
+from __future__ import annotations
+
+import pytest
+
+from posthouse.testing.simulation import World
+from posthouse.testing.simulation.scenario import bad_day
+
+
+def test_the_calendar_jumps_while_an_attempt_is_under_way() -> None:
+    """Seed 350: the lease ran out by the calendar, the worker leased its own mail again, and delivered it twice."""
+    with World(350) as world:
+        target = world.destination("mx.b.test", domains=["b.test"], script=["wait:rcpt:250", "ok", "ok"])
+        house = world.house("mail.a.test")
+        world.send(house, "ann@a.test", ["bob@b.test", "eve@b.test"])
+        world.at(60, lambda: house.jump(3600))
+        world.at(61, lambda: world.send(house, "ann@a.test", ["cat@b.test"]))  # has the worker look at the queue
+        world.run(7200)
+        world.check(quiet=True)
+        assert sorted(arrival.recipient for arrival in world.arrivals) == [
+            "bob@b.test",
+            "cat@b.test",
+            "eve@b.test",
+        ]
+        assert "ambiguous" not in "\n".join(world.trace)
+        assert len(target.steps) == 2
+
+
+@pytest.mark.parametrize(("seed", "storage"), [(113, "memory"), (226, "memory"), (350, "memory"), (41, "sqlite")])
+def test_a_seed_that_once_failed(seed: int, storage: str) -> None:
+    with bad_day(seed, storage=storage) as world:
+        world.check(quiet=True)

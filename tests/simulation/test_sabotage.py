@@ -1,0 +1,144 @@
+"""The invariants see what they are there to see: a house that is broken on purpose does not pass."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from posthouse.relay import SmtpDeliverer
+from posthouse.spool.queue import Message, Stored, Work
+from posthouse.testing.simulation import World
+from posthouse.words import Bytes
+
+RETRY = '[relay]\nretry_first = "1m"\n'
+
+
+class Queue:
+    """Passes everything on; what a saboteur changes, it overrides."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+class Receipt(Queue):
+    """The same for a receipt."""
+
+
+def found(
+    wrap: Callable[[Any], Any] | None,
+    *,
+    script: tuple[str, ...] = (),
+    to: str = "bob@b.test",
+    crash: float | None = None,
+    down: float = 10.0,
+) -> str:
+    """What is said of a house with a sabotaged queue that has one letter to send."""
+    with World(1) as world:
+        world.destination("mx.b.test", domains=["b.test"], script=script)
+        world.destination("mx.a.test", domains=["a.test"])
+        house = world.house("mail.a.test", RETRY, wrap=wrap)
+        letter = world.send(house, "ann@a.test", [to])
+        if crash is not None:
+            world.at(crash, lambda: house.crash(down=down))
+        world.run(7200)
+        assert letter.accepted
+        return "\n".join(world.violations(quiet=True))
+
+
+def test_a_house_that_is_in_order_passes() -> None:
+    assert found(None) == ""
+    assert found(None, script=("rcpt:450", "lose", "end:554")) == ""
+
+
+def test_a_commit_is_forgotten() -> None:
+    class Forgetful(Queue):
+        def receive(self) -> Any:
+            return Forgotten(self.inner.receive())
+
+    class Forgotten(Receipt):
+        def commit(self, envelope: Any, destinations: Any, **rest: Any) -> Awaitable[Stored]:
+            future: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
+            message = Message(self.inner.id, envelope, rest["received"], self.inner.size, rest["source"])
+            self.inner.abort()
+            future.set_result(Stored(message))
+            return future
+
+    assert "was promised and has vanished" in found(Forgetful)
+
+
+def test_250_is_said_before_the_commit() -> None:
+    class Hasty(Queue):
+        def receive(self) -> Any:
+            return Early(self.inner.receive())
+
+    class Early(Receipt):
+        def commit(self, envelope: Any, destinations: Any, **rest: Any) -> Awaitable[Stored]:
+            loop = asyncio.get_running_loop()
+            loop.call_later(30, lambda: self.inner.commit(envelope, destinations, **{**rest, "owner": ""}))
+            future: asyncio.Future[Stored] = loop.create_future()
+            message = Message(self.inner.id, envelope, rest["received"], self.inner.size, rest["source"])
+            future.set_result(Stored(message))
+            return future
+
+    assert "was promised and has vanished" in found(Hasty, crash=20)
+
+
+def test_an_outcome_is_not_recorded() -> None:
+    class Amnesiac(Queue):
+        def record(self, work: Work, *rest: Any, **more: Any) -> Awaitable[None]:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            future.set_result(None)
+            return future
+
+    said = found(Amnesiac)
+    assert "copies, and nothing to excuse it" in said
+    assert "still waits" in said
+
+
+def test_a_report_is_lost() -> None:
+    class Careless(Queue):
+        def record(self, work: Work, settlements: Any, reports: Any = (), **more: Any) -> Any:
+            return self.inner.record(work, settlements, (), **more)
+
+    assert "failed, and the report is nowhere" in found(Careless, script=("rcpt:550",))
+
+
+def test_content_is_changed() -> None:
+    class Sloppy(Queue):
+        def content(self, message: Message) -> Bytes:
+            return Bytes(b"".join(self.inner.content(message).chunks()).replace(b"hello\r\n", b"hullo\r\n"))
+
+    assert "was changed on its way" in found(Sloppy)
+
+
+def test_leases_are_given_twice() -> None:
+    class Generous(Queue):
+        async def lease(self, owner: str, now: float, until: float, **rest: Any) -> list[Work]:
+            return await self.inner.lease(owner, now + 86_400, until, **rest)  # type: ignore[no-any-return]
+
+    assert "was leased twice at one time" in found(Generous, script=("wait:rcpt:200", "wait:rcpt:200"), crash=20)
+
+
+def test_a_worker_delivers_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    once = SmtpDeliverer.deliver
+
+    async def twice(self: SmtpDeliverer, job: Any, target: str) -> Any:
+        await once(self, job, target)
+        return await once(self, job, target)
+
+    monkeypatch.setattr(SmtpDeliverer, "deliver", twice)
+    assert "has 2 copies, and nothing to excuse it" in found(None)
+
+
+def test_a_worker_gives_up_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(self: SmtpDeliverer, job: Any, target: str) -> Any:
+        raise ZeroDivisionError("the deliverer is wrong")
+
+    monkeypatch.setattr(SmtpDeliverer, "deliver", broken)
+    assert "a fault: " in found(None)
