@@ -113,10 +113,10 @@ class Relay(Struct, frozen=True, kw_only=True):
             "Senders can ask not to be told (RFC 3461 NOTIFY)."
         ),
     ] = 14_400.0
-    concurrency: Annotated[int, forms.at_least(1), Meta(description="Attempts under way at one time.")] = 50
+    concurrency: Annotated[int, forms.at_least(1), Meta(description="Attempts under way at one time.")] = 200
     concurrency_per_destination: Annotated[
         int, forms.at_least(1), Meta(description="Attempts under way at one time to one destination.")
-    ] = 10
+    ] = 20
     max_hops: Annotated[
         int,
         forms.at_least(1),
