@@ -120,7 +120,6 @@ def test_without_click_there_is_a_sentence() -> None:
         (["explain", "999"], 65, '"999" is no reply code'),
         (["explain", "a@b@"], 65, "is no mailbox"),
         (["explain", "72jhzb4zx8tbr"], 65, "there is no spool here"),
-        (["check", "address", "no-domain"], 65, "write user@domain"),
         (["check", "address", "--config", "/nowhere.toml", "a@b.org"], 78, "cannot be read"),
         (["queue", "list"], 65, "there is no spool here"),
         (["inbox", "show", "0"], 64, "0 is not in the range"),
@@ -224,6 +223,19 @@ def test_check_address(ran, tmp_path: Path) -> None:
     assert "550 5.7.1" in got.out
     found = json.loads(ran("check", "address", "--json", "--config", str(file), "renping@sina.com").out)
     assert found[0]["kind"] == "mailbox"
+
+
+def test_what_is_no_address_is_said_and_the_others_are_judged(ran, tmp_path: Path) -> None:
+    file = tmp_path / "house.toml"
+    file.write_text('hostname = "mx.sina.com"\n[[domain]]\nname = "sina.com"\nmailboxes = ["renping"]\n')
+    got = ran("check", "address", "--config", str(file), "no-domain", "renping@sina.com")
+    assert got.code == 65
+    assert "no-domain  no address" in got.out
+    assert "write user@domain" in got.out
+    assert "renping@sina.com  mailbox" in got.out
+    found = json.loads(ran("check", "address", "--json", "--config", str(file), "a..b@sina.com").out)
+    assert found[0]["kind"] == "invalid"
+    assert found[0]["problem"]
 
 
 def test_a_letter_that_does_not_arrive_is_said_in_bounded_time(ran, monkeypatch: pytest.MonkeyPatch) -> None:
