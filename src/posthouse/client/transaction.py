@@ -263,16 +263,19 @@ class Transaction:
         """After 354: content and dot; the dot alone if no recipient was accepted (RFC 2920 §3.1)."""
         session = self._session
         sender = session.sender
+        wire = b""  # the last piece goes with the dot: a short message is one write
         try:
             for chunk in self._content.chunks() if self._accepted else ():
-                session.write(sender.send_content(chunk))
-                if not await session.drained(session.timeouts.block):
-                    break
+                if wire:
+                    session.write(wire)
+                    if not await session.drained(session.timeouts.block):
+                        break
+                wire = sender.send_content(chunk)
         except LocalError as error:  # a bare CR or LF: what was sent so far must never be ended with a dot
             self._refused = Reply(554, "5.6.0", str(error))
             session.abort()
         if session.fault is None and sender.state is State.CONTENT:
-            session.write(sender.end_content())
+            session.write(wire + sender.end_content())
             self._completed = bool(self._accepted)
         expected = max(1, len(self._accepted)) if sender.lmtp else 1
         self._hear(await session.answers(expected, session.timeouts.final, "the content"))

@@ -13,6 +13,7 @@ decides what it costs.
 from __future__ import annotations
 
 import enum
+import functools
 import re
 
 from posthouse.words import RemoteError, Reply
@@ -169,6 +170,8 @@ class ChunkReader:
 
 # RFC 5321 §4.2: the grammar says %x32-35 %x30-35 %x30-39; codes such as 571 are on the air, so any second digit does.
 _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
+# Lines up to this length are remembered with the reply that they are.
+_COMMON = 100
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: +|$)")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -208,13 +211,15 @@ class ReplyReader:
         while (line := self._reader.line(self._limit)) is not None:
             if isinstance(line, Fault):
                 raise RemoteError(f"the peer's reply has {line.value}")
+            if not self._lines and len(line) <= _COMMON and (alone := _alone(line)) is not None:
+                return alone
             match = _REPLY_LINE.fullmatch(line)
             if match is None:
                 raise RemoteError(f"the peer sent a line that is no reply: {line[:80]!r}")
             code, mark, text = match.groups()
             if self._code and code != self._code:
                 raise RemoteError(f"the peer's reply changes its code from {self._code.decode()} to {code.decode()}")
-            self._lines.append(_CONTROL.sub("?", (text or b"").decode("utf-8", "replace")))
+            self._lines.append(_text(text))
             if mark != b"-":
                 reply = _assemble(int(code), self._lines)
                 self._code, self._lines = b"", []
@@ -223,6 +228,19 @@ class ReplyReader:
             if len(self._lines) >= self._lines_limit:
                 raise RemoteError(f"the peer's reply has more than {self._lines_limit} lines")
         return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _alone(line: bytes) -> Reply | None:
+    """The reply that one line is, or None if more belong to it or it is none; the same few come again and again."""
+    match = _REPLY_LINE.fullmatch(line)
+    if match is None or match.group(2) == b"-":
+        return None
+    return _assemble(int(match.group(1)), [_text(match.group(3))])
+
+
+def _text(raw: bytes | None) -> str:
+    return _CONTROL.sub("?", (raw or b"").decode("utf-8", "replace"))
 
 
 def _assemble(code: int, lines: list[str]) -> Reply:

@@ -25,6 +25,8 @@ from posthouse.words import LocalError, RemoteError, Reply
 
 __all__ = ["Sender"]
 
+#: Nothing may be pipelined behind these.
+_ENDS_GROUP: Final = frozenset(each for each, row in COMMANDS.items() if row.ends_group)
 _INPUTS: Final[dict[str, Input]] = {str(each): each for each in Input}
 
 
@@ -84,7 +86,8 @@ class Sender:
         if why_not is not None:
             raise LocalError(why_not)
         wire = write_command(command)
-        self._say(_shown(command, wire))
+        if self._transcript is not None:
+            self._say(_shown(command, wire))
         self._expect(given, command)
         return wire
 
@@ -98,8 +101,9 @@ class Sender:
         if why_not is not None:
             raise LocalError(why_not)
         wire = write_command(command)
-        self._say(wire.decode().rstrip())
-        self._say(f"({len(data)} octets of content)")
+        if self._transcript is not None:
+            self._say(wire.decode().rstrip())
+            self._say(f"({len(data)} octets of content)")
         self._expect(given, command)
         return wire + data
 
@@ -116,8 +120,9 @@ class Sender:
             raise LocalError("there is no content to end")
         wire = self._dot.end()
         self._dot = None
-        self._say(f"({self._content_size} octets of content)")
-        self._say(".")
+        if self._transcript is not None:
+            self._say(f"({self._content_size} octets of content)")
+            self._say(".")
         self._presumed = State.READY
         # A receiver that said 354 without a valid recipient is given the dot alone and answers once (RFC 2920 §3.1).
         for _ in range(max(1, self._recipients) if self.lmtp else 1):
@@ -153,7 +158,7 @@ class Sender:
             before = self._pending[-1][0]
             if before is Input.GREETING:
                 return "the peer has not greeted yet"
-            if before is not Input.CONTENT_END and COMMANDS[_row(before)].ends_group:
+            if before in _ENDS_GROUP:
                 return f"nothing may be sent behind {before} before its reply is here"
             if not self.capabilities.has("PIPELINING"):
                 return "the peer did not announce PIPELINING; wait for its reply"
@@ -244,10 +249,6 @@ class Sender:
             self.capabilities = Capabilities.read(reply) if to.verb != "HELO" else Capabilities()
         if now is State.READY and before is not State.READY:
             self._recipients = 0
-
-
-def _row(given: Input) -> Input:
-    return Input.BDAT if given is Input.BDAT_LAST else given
 
 
 def _shown(command: Command, wire: bytes) -> str:
