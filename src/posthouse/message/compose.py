@@ -39,7 +39,7 @@ _MESSAGE_ID = re.compile(r"<?([^\s<>@\"()\[\],;:\\]+@(?:[^\s<>@\"()\[\],;:\\]+|\
 _CONTENT_TYPE = re.compile(r"([A-Za-z0-9!#$&^_.+-]{1,127})/([A-Za-z0-9!#$&^_.+-]{1,127})")
 # Words of printable ASCII with single spaces: may be folded at the spaces, needs no encoding.
 _PLAIN = re.compile(r"[!-~]{1,900}(?: [!-~]{1,900})*")
-_PLAIN_UTF8 = re.compile(r"[!-~\u00a1-\U0010ffff]{1,225}(?: [!-~\u00a1-\U0010ffff]{1,225})*")
+_PLAIN_UTF8 = re.compile(r"[^\x00-\x20\x7f-\xa0]{1,225}(?: [^\x00-\x20\x7f-\xa0]{1,225})*")
 # Written from the arguments, or by the stations the message passes; not to be given as extra headers.
 _OURS = frozenset(
     ("from", "to", "cc", "bcc", "subject", "date", "message-id", "mime-version", "return-path", "received")

@@ -25,7 +25,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 # Domain and address-literal (RFC 5321 §4.1.2), and the underscore that real hosts have; a queue id is an atom.
 _NAME = re.compile(r"[A-Za-z0-9._\-]{1,255}|\[[A-Za-z0-9.:\-]{1,253}\]")
 _NOT_NAME = re.compile(r"[^A-Za-z0-9._\-\[\]:]")
-_NOT_NAME_UTF8 = re.compile(r"[^A-Za-z0-9._\-\[\]:\u00a1-\U0010ffff]")
+_NOT_NAME_UTF8 = re.compile(r"[\x00-,/;-@\\^`{-\xa0]")  # of _NOT_NAME, what is below U+00A1
 _ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-]{1,200}")
 # What a path may show: no control character (C0, DEL, C1), no separator that a reader might take for a line end.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
