@@ -41,6 +41,7 @@ class FakeQueue:
         self.lost: set[int] = set()  # keys whose lease another worker has now
         self.corrupt: set[str] = set()
         self._messages = 0
+        self.notes: list[str] = []
 
     def put(
         self, recipients: Sequence[str], *, now: float, due: float | None = None, owner: str = "", until: float = 0.0
@@ -126,6 +127,10 @@ class FakeQueue:
             )
             self.rows[settlement.key] = Row(waiting, row.message, 0.0, (*row.outcomes, settlement.outcome))
         future.set_result(None)
+
+    def take_notes(self) -> list[str]:
+        notes, self.notes = self.notes, []
+        return notes
 
     async def renew(self, works: Sequence[Work], until: float) -> None:
         self._check("renew")

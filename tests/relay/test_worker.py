@@ -127,6 +127,16 @@ def test_unclaimed_mail_is_leased_on_waking_and_at_the_start() -> None:
     assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
 
 
+def test_what_a_lease_finds_out_is_told_to_the_log() -> None:
+    async def story(house: House) -> None:
+        house.queue.notes = ["worker 2 died with a lease on 72jh: it is due again"]
+        house.arrive_unclaimed("a@x.test")
+        await house.clock.settle()
+
+    house = play(lambda: House(FakeDeliverer()), story)
+    assert ("spool", {"text": "worker 2 died with a lease on 72jh: it is due again"}) in house.log
+
+
 def test_nothing_polls() -> None:
     async def story(house: House) -> None:
         await house.worker.idle()

@@ -77,14 +77,18 @@ async def _sink(bind: str, lmtp: bool, faults: list[Any], messages: int | None, 
 def _sentence(sink: Sink) -> str:
     counts = sink.counts
     parts = [
-        f"{counts.messages} messages",
-        f"{counts.recipients} recipients",
-        f"{octets(counts.octets)}",
-        f"{counts.connections} connections",
+        _counted(counts.messages, "message"),
+        _counted(counts.recipients, "recipient"),
+        octets(counts.octets),
+        _counted(counts.connections, "connection"),
     ]
     if counts.refused or counts.dropped:
-        parts += [f"{counts.refused} refusals", f"{counts.dropped} connections cut"]
+        parts += [_counted(counts.refused, "refusal"), f"{_counted(counts.dropped, 'connection')} cut"]
     return ", ".join(parts)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 async def _count(sink: Sink) -> None:

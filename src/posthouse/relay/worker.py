@@ -76,6 +76,7 @@ class Worker:
         self._clock = clock
         self._lanes = Lanes(concurrency, per_destination, clock=clock, random=random, opened=self.wake)
         self._lease = lease
+        self._log = log
         schedule_for = (lambda message, waiting: schedule or _USUAL) if not callable(schedule) else schedule
         self._recorder = Recorder(
             queue, clock, schedule_for, random, log, bouncer, self._moved, self._falls_due, self.wake
@@ -204,6 +205,12 @@ class Worker:
                 await self._awake.wait()
                 self._resting = False
 
+    def _tell_notes(self) -> None:
+        """What the lease found: workers that died, messages set aside as poison."""
+        if self._log is not None:
+            for note in self._queue.take_notes():
+                self._log("spool", text=note)
+
     def _is_full(self) -> bool:
         return self._lanes.in_line >= _MOST_IN_LINE or len(self._recorder.under_way) >= _MOST_RECORDS
 
@@ -214,6 +221,7 @@ class Worker:
         skip = self._left_out = frozenset(self._lanes.skip)
         try:
             works = await self._queue.lease(self.owner, now, now + self._lease, limit=_BATCH, skip=skip)
+            self._tell_notes()
             if works:
                 self._look = True
                 self._dispatcher.take(self._leases.not_ours(works, now))

@@ -156,7 +156,7 @@ async def _count(context: Context, filter: str = "", act: str = "") -> QueueCoun
 def _narrowed(act: Act, conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
     """The conditions with what an act adds to them by itself."""
     more = _NARROWED.get(act)
-    return conditions if more is None else (*conditions, more)
+    return conditions if more is None or more in conditions else (*conditions, more)
 
 
 async def _audit(context: Context, limit: int = 100) -> list[AuditEntry]:
