@@ -33,12 +33,13 @@ _REPLIES = (
 )
 
 
-def fill(path: Path, rows: int) -> None:
-    """Insert messages with one to four recipients until there are enough."""
+def fill(path: Path, rows: int, now: float = NOW, *, oldest: float = 500_000.0, spread: float = 14_400.0) -> None:
+    """Insert messages with one to four recipients until there are enough: up to ``oldest`` seconds old, due within
+    the next ``spread`` seconds, their senders warned where they are late."""
     chance = random.Random(7)
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA synchronous = OFF")
-        number, done = int((NOW - 500_000) * 1000) << 21, 0
+        number, done = int((now - oldest) * 1000) << 21, 0
         messages: list[tuple[Any, ...]] = []
         recipients: list[tuple[Any, ...]] = []
         stories: list[tuple[Any, ...]] = []
@@ -51,7 +52,7 @@ def fill(path: Path, rows: int) -> None:
 
         while done < rows:
             number += 1 << 21
-            received = NOW - chance.random() ** 3 * 500_000
+            received = now - chance.random() ** 3 * oldest
             domain = f"d{int(chance.random() ** 4 * 3000)}.test"
             people = tuple(Recipient(Address(f"user{done + n}", domain)) for n in range(chance.randint(1, 4)))
             envelope = Envelope(Address(f"sender{chance.randint(0, 999)}", "sohu.com"), people)
@@ -60,11 +61,12 @@ def fill(path: Path, rows: int) -> None:
             head = encode_envelope(envelope)
             source = (received, size, message.source, len(people), head, b"x" * 300, None)
             messages.append((number, None, None, None, None, None, *source))
-            due = NOW + chance.random() * 14_400
+            due = now + chance.random() * spread
             for row in recipient_rows(number, message, [domain] * len(people), due, due, None, ""):
                 values = list(row)
                 values[3] = int(chance.random() < 0.01)
                 values[4], values[9] = chance.randint(1, 20), chance.choice(_REPLIES)
+                values[15] = int(received < now - 14_400)
                 recipients.append(tuple(values))
             stories.append(story_row(number, message, None))
             done += len(people)
