@@ -27,6 +27,7 @@ from posthouse.protocol import (
     Sender,
     State,
 )
+from posthouse.protocol.newlines import only_crlf
 from posthouse.protocol.readers import DotReader, Fault
 from posthouse.protocol.writers import DotWriter
 from posthouse.words import Address, LocalError, Reply
@@ -121,6 +122,13 @@ def test_stuffing_is_undone_however_it_is_cut(sent: bytes, meant: bytes) -> None
                 receiver.send(Reply(221, "", "bye") if event == Quit() else OK)
         assert got == meant
         assert after_it == [EndOfContent(len(meant), 1), Quit()]
+
+
+@given(st.lists(st.sampled_from([b"a", b".", b"\r", b"\n", b"\r\n", b"\x85", b"\0", b"\x1c", b"\xff"]), max_size=12))
+def test_only_crlf_is_what_it_says(pieces: list[bytes]) -> None:
+    data = b"".join(pieces)
+    lone = data.replace(b"\r\n", b"")
+    assert only_crlf(data) is (b"\r" not in lone and b"\n" not in lone)
 
 
 @given(st.binary(max_size=300), st.lists(st.integers(1, 40), min_size=1, max_size=8))

@@ -16,6 +16,7 @@ import enum
 import functools
 import re
 
+from posthouse.protocol.newlines import only_crlf
 from posthouse.words import RemoteError, Reply
 
 __all__ = ["ChunkReader", "DotReader", "Fault", "LineReader", "ReplyReader"]
@@ -118,7 +119,10 @@ class DotReader:
     def feed(self, data: bytes) -> tuple[bytes | Fault, bytes | None]:
         """``(content, rest)``: content, stuffing undone; ``rest`` is what follows the end, or None before it."""
         data = self._tail + data
-        end = data.find(_END)
+        # A dot is looked for first: that is done with memchr, and base64 has none.
+        dot = data.find(b".")
+        stuffed = data.find(b"\r\n.", max(0, dot - 2)) if dot >= 0 else -1
+        end = data.find(_END, stuffed) if stuffed >= 0 else -1
         rest: bytes | None
         if end >= 0:
             piece, rest, self._tail = data[: end + 2], data[end + 5 :], b""
@@ -127,17 +131,19 @@ class DotReader:
             cut = len(data) - held
             piece, rest, self._tail = data[:cut], None, data[cut:]
         # ``piece`` never ends between CR and LF, so it can be judged alone.
-        pairs = piece.count(b"\r\n")
-        if piece.count(b"\n") != pairs:
-            return Fault.BARE_LF, None
-        if piece.count(b"\r") != pairs:
-            return Fault.BARE_CR, None
-        if b"\r\n." in piece:
+        if not only_crlf(piece):
+            return _lone(piece), None
+        if 0 <= stuffed < len(piece) - 2:
             piece = piece.replace(b"\r\n.", b"\r\n")
         if self._first and piece:
             self._first = False
             piece = piece[2:]
         return piece, rest
+
+
+def _lone(piece: bytes) -> Fault:
+    """What is wrong where line ends are not all CRLF."""
+    return Fault.BARE_LF if piece.count(b"\n") != piece.count(b"\r\n") else Fault.BARE_CR
 
 
 class ChunkReader:
@@ -160,11 +166,10 @@ class ChunkReader:
         if self._strict and self.fault is None and data:
             judged = b"\r" + data if self.ends_in_cr else data
             self.ends_in_cr = data.endswith(b"\r")
-            pairs = judged.count(b"\r\n")
-            if judged.count(b"\n") != pairs:
-                self.fault = Fault.BARE_LF
-            elif judged.count(b"\r") - self.ends_in_cr != pairs:
-                self.fault = Fault.BARE_CR
+            if self.ends_in_cr:  # it may still get its LF
+                judged = judged[:-1]
+            if not only_crlf(judged):
+                self.fault = _lone(judged)
         return data
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import re
 
+from posthouse.protocol.newlines import only_crlf
 from posthouse.words import LocalError, Reply
 
 __all__ = ["DotWriter", "write_auth_line", "write_reply"]
@@ -78,16 +79,18 @@ class DotWriter:
         if not chunk:
             return b""
         before = self._before
-        joined = before + chunk
-        pairs = joined.count(b"\r\n")
-        lines = joined.count(b"\n") - before.startswith(b"\n")  # its CR was judged with the piece before
-        returns = joined.count(b"\r") - chunk.endswith(b"\r")  # it may still get its LF
-        if not lines == returns == pairs:
+        judged = b"\r" + chunk if before.endswith(b"\r") else chunk
+        if judged.endswith(b"\r"):  # it may still get its LF
+            judged = judged[:-1]
+        if not only_crlf(judged):
             raise LocalError("content for DATA has a bare CR or LF; send it with BODY=BINARYMIME or encode it")
-        self._before = joined[-2:]
-        if b"\r\n." in joined:
-            joined = joined.replace(b"\r\n.", b"\r\n..")
-        return joined[len(before) :]
+        self._before = chunk[-2:] if len(chunk) > 1 else (before + chunk)[-2:]
+        if b"." not in chunk:  # done with memchr, and base64 has none
+            return chunk
+        joined = before + chunk
+        if b"\r\n." not in joined:
+            return chunk
+        return joined.replace(b"\r\n.", b"\r\n..")[len(before) :]
 
     def end(self) -> bytes:
         """The end of the content: CRLF if the last line lacks it, and the final dot."""
