@@ -14,6 +14,8 @@ from docs_pages.imports import FLOORS, PACKAGE, SOURCE
 ROOMS = [*(room for floor in FLOORS[:6] for room in floor), "testing"]
 FILES = sorted(file for file in SOURCE.rglob("*.py") if file.name != "__main__.py")
 
+LAZILY = f"{PACKAGE}.words.doors"  # how a door opens is not what it gives
+
 
 def public(name: str) -> bool:
     return not name.startswith("_")
@@ -68,8 +70,18 @@ def collected(tree: ast.Module, exported: list[str]) -> set[str]:
 def passed_on(tree: ast.Module) -> Iterator[str]:
     """The names a room's ``__init__`` imports from the house, to pass them on."""
     for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == PACKAGE:
-            yield from (alias.asname or alias.name for alias in node.names)
+        match node:
+            case ast.ImportFrom():
+                yield from from_the_house(node)
+            case ast.If(test=ast.Name(id="TYPE_CHECKING"), body=body):  # what the door leaves to ``lazily``
+                for each in body:
+                    if isinstance(each, ast.ImportFrom):
+                        yield from from_the_house(each)
+
+
+def from_the_house(node: ast.ImportFrom) -> Iterator[str]:
+    if (node.module or "").split(".")[0] == PACKAGE and node.module != LAZILY:
+        yield from (alias.asname or alias.name for alias in node.names)
 
 
 def listed(tree: ast.Module) -> list[str] | None:
@@ -97,6 +109,18 @@ def faults(text: str, *, room: bool) -> list[str]:
     if missing := sorted(made - set(exported) - collected(tree, exported)):
         wrong.append(f"__all__ leaves out {missing}; list them, or begin their names with an underscore")
     return wrong
+
+
+def left_to_lazily(tree: ast.Module) -> set[tuple[str, str]]:
+    """(module, name) of what a door imports for readers only."""
+    return {
+        (str(each.module), alias.name)
+        for node in tree.body
+        if isinstance(node, ast.If)
+        for each in node.body
+        if isinstance(each, ast.ImportFrom)
+        for alias in each.names
+    }
 
 
 def module_name(file: Path) -> str:
@@ -129,6 +153,7 @@ def test_each_room_has_a_door(room: str) -> None:
         ("__all__ = ['f']\ndef f(): ...\nclass G: ...", False, "leaves out ['G']"),
         ("__all__ = []\nLIMIT = 5", False, "leaves out ['LIMIT']"),
         ("from posthouse.words import Reply\n__all__ = []", True, "leaves out ['Reply']"),
+        ("if TYPE_CHECKING:\n    from posthouse.words import Reply\n__all__ = []", True, "leaves out ['Reply']"),
         ("'''A room.'''", True, "no __all__"),
         ("import click\n__all__ = []\n@click.command()\ndef show(): ...", False, "leaves out ['show']"),
         ("__all__ = []\ndef check(): ...\n_ALL = (check,)", False, "leaves out ['check']"),
@@ -153,3 +178,26 @@ def test_an_untrue_list_is_found(text: str, room: bool, complaint: str) -> None:
 )
 def test_a_true_list_is_let_be(text: str, room: bool) -> None:
     assert faults(text, room=room) == []
+
+
+LAZY_ROOMS = [file.parent.name for file in FILES if file.name == "__init__.py" and "lazily(" in file.read_text()]
+
+
+def test_some_rooms_have_lazy_doors() -> None:
+    assert "service" in LAZY_ROOMS
+
+
+@pytest.mark.parametrize("room", LAZY_ROOMS)
+def test_a_lazy_door_opens_as_it_says(room: str) -> None:
+    tree = ast.parse((SOURCE / room / "__init__.py").read_text(encoding="utf-8"))
+    said = left_to_lazily(tree)
+    assert said, f"{room} leaves nothing to lazily"
+    door = importlib.import_module(f"{PACKAGE}.{room}")
+    for module, name in said:
+        assert door.__getattr__(name) is getattr(importlib.import_module(module), name)
+    eager = {name for node in tree.body if isinstance(node, ast.ImportFrom) for name in from_the_house(node)}
+    for name in eager:
+        with pytest.raises(AttributeError, match=f"no attribute '{name}'"):
+            door.__getattr__(name)
+    with pytest.raises(AttributeError, match="no attribute 'horse'"):
+        door.horse  # noqa: B018

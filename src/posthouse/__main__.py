@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import sys
 
@@ -18,7 +19,9 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that cannot show a sign gets a question mark
-    sys.exit(run())
+    code = run()
+    gc.freeze()  # what is left dies with the process: not looked through for garbage, a short command ends sooner
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -73,16 +73,35 @@ def test_every_listing_takes_json() -> None:
             assert "--json" in {option for parameter in command.params for option in parameter.opts}, name
 
 
+#: What takes longer to import than the whole of ``posthouse --help`` may.
+HEAVY = ["asyncio", "cryptography", "dns", "email", "msgspec", "rich", "sqlite3", "ssl", "starlette", "uvloop"]
+
+
 def test_help_imports_no_command_and_no_room() -> None:
     script = (
         "import sys; from posthouse.cli import main; main(['--help']); "
         "print(sorted(name for name in sys.modules if name.startswith('posthouse.')), "
-        "[name for name in ('rich', 'msgspec', 'asyncio', 'uvloop', 'sqlite3') if name in sys.modules])"
+        f"[name for name in {HEAVY} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.splitlines()[-1] == "['posthouse.cli'] []"
     for _, _, line in COMMANDS.values():
         assert line in " ".join(done.stdout.split())
+
+
+def test_sending_to_a_server_imports_no_relay_and_no_storage() -> None:
+    """It goes through the client alone.  Nobody listens there: found out when all that is needed is imported."""
+    words = ["send", "--from", "a@sohu.com", "--to", "b@sina.com", "--subject", "hello", "--text", "hello"]
+    script = (
+        "import socket, sys; from posthouse.cli import main; door = socket.socket(); door.bind(('127.0.0.1', 0)); "
+        f"code = main([*{words}, '--server', 'smtp://127.0.0.1:%d' % door.getsockname()[1]]); "
+        "print(code, sorted({name.split('.')[1] for name in sys.modules if name.startswith('posthouse.')}), "
+        f"[name for name in {HEAVY} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+    rooms = ["cli", "client", "message", "net", "protocol", "service", "words"]
+    assert done.stdout == f"69 {rooms} ['asyncio', 'ssl']\n"
+    assert "127.0.0.1:" in done.stderr
 
 
 def test_a_missing_extra_is_named() -> None:

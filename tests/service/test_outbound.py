@@ -6,7 +6,8 @@ import asyncio
 from typing import Any
 
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
-from posthouse.service.outbound import direct, measure
+from posthouse.service.direct import direct
+from posthouse.service.outbound import measure
 from posthouse.service.sink import Sink, parse_fail
 from posthouse.testing import DictResolver
 from posthouse.words import Address, Body, Bytes, Envelope, Outcome, Recipient, Result

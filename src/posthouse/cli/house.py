@@ -59,18 +59,19 @@ def operate(name: str, config: Config | None = None, **given: Any) -> Any:
 
     operation = OPERATIONS[name]
     if not operation.needs_context:
-        return run(operation.run(None, **given))
+        return asyncio.run(operation.run(None, **given))
     assert config is not None
-    return run(_operate(operation, config, given))
+    return asyncio.run(_operate(operation, config, given))
 
 
 async def _operate(operation: Operation, config: Config, given: dict[str, Any]) -> Any:
     from posthouse.service.socket import NobodyListens, ask
-    from posthouse.service.wiring import context
 
     if operation.live:
         with contextlib.suppress(NobodyListens):
             return await ask(config.data_dir, operation, given)
+    from posthouse.service.wiring import context  # the whole house, which a daemon's answer spares us
+
     return await operation.run(context(config), **given)
 
 
@@ -112,7 +113,10 @@ async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, _T], seconds: fl
 
 
 def run(main: Coroutine[Any, Any, _T]) -> _T:
-    """Run ``main`` on a loop of its own; on uvloop, where that is installed."""
+    """Run ``main`` on a loop of its own; on uvloop, where that is installed.
+
+    For what stays or moves much; one question or one letter is done before uvloop would have been imported.
+    """
     try:
         import uvloop
     except ImportError:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 import click
 
-from posthouse.cli.house import configured, operate, run, with_house
+from posthouse.cli.house import configured, operate, with_house
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, octets, safe, table, with_json
 
@@ -88,7 +89,7 @@ def delete(number: tuple[int, ...], config_file: str | None, data_dir: str | Non
     """Delete letters, by their numbers, for good."""
     from posthouse.service.letters import delete_letters
 
-    gone = run(delete_letters(configured(config_file, data_dir), number))
+    gone = asyncio.run(delete_letters(configured(config_file, data_dir), number))
     if as_json:
         print_json({"deleted": gone})
     else:

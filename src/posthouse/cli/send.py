@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from posthouse.cli import exits, language
-from posthouse.cli.dialogue import Live, Said, show
-from posthouse.cli.house import run
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import live, safe, say, with_json, with_lang
 
 if TYPE_CHECKING:
+    from posthouse.cli.dialogue import Said
     from posthouse.words import Content, Envelope, Outcome
 
 __all__ = ["send"]
@@ -63,7 +63,7 @@ def send(**given: Any) -> int:
         raise click.UsageError("say who receives: --to ADDRESS")
     envelope, content = _raw(given) if given["raw"] else _composed(given)
     said: list[Said] = []
-    outcomes = run(_send(given, envelope, content, said))
+    outcomes = asyncio.run(_send(given, envelope, content, said))
     if given["as_json"]:
         print_json(_facts(outcomes, said if given["transcript"] else None))
     else:
@@ -74,8 +74,28 @@ def send(**given: Any) -> int:
 
 async def _send(given: dict[str, Any], envelope: Envelope, content: Content, said: list[Said]) -> Sequence[Outcome]:
     from posthouse.client.submit import parse_server
-    from posthouse.service import outbound
+    from posthouse.service.outbound import to_server
     from posthouse.words import Unreachable
+
+    transcript = _listener(given, said) if given["transcript"] else None
+    with _progress(content) as watched:
+        if given["direct"]:
+            from posthouse.service.direct import direct  # the relay's way to a mail exchanger, and all it needs
+
+            return await direct(envelope, watched, transcript=transcript)
+        server = parse_server(given["server"] or _DAEMON)
+        try:
+            return await to_server(server, envelope, watched, transcript=transcript)
+        except Unreachable as error:
+            if given["server"]:
+                raise
+            hint = "start the local daemon with `posthouse run`, or name a server with --server"
+            raise exits.Failed(f"{error}; {hint}", exits.UNAVAILABLE) from error
+
+
+def _listener(given: dict[str, Any], said: list[Said]) -> Callable[[str, str], None]:
+    """Shows each line of the dialogue, explained, and keeps it in ``said``."""
+    from posthouse.cli.dialogue import Live, show
 
     explain = Live(language(given["lang"]))
 
@@ -85,18 +105,7 @@ async def _send(given: dict[str, Any], envelope: Envelope, content: Content, sai
         if not given["as_json"]:
             show(line)
 
-    transcript = hear if given["transcript"] else None
-    with _progress(content) as watched:
-        if given["direct"]:
-            return await outbound.direct(envelope, watched, transcript=transcript)
-        server = parse_server(given["server"] or _DAEMON)
-        try:
-            return await outbound.to_server(server, envelope, watched, transcript=transcript)
-        except Unreachable as error:
-            if given["server"]:
-                raise
-            hint = "start the local daemon with `posthouse run`, or name a server with --server"
-            raise exits.Failed(f"{error}; {hint}", exits.UNAVAILABLE) from error
+    return hear
 
 
 # What is sent --------------------------------------------------------------------------------------------------------
@@ -104,7 +113,6 @@ async def _send(given: dict[str, Any], envelope: Envelope, content: Content, sai
 
 def _composed(given: dict[str, Any]) -> tuple[Envelope, Content]:
     from datetime import datetime
-    from secrets import token_hex
 
     from posthouse.message import Attachment, compose, parse_mailboxes
     from posthouse.words import Bytes
@@ -132,7 +140,7 @@ def _composed(given: dict[str, Any]) -> tuple[Envelope, Content]:
         attachments=[Attachment(os.path.basename(path), _read(path)) for path in given["attach"]],
         headers=[_header(line) for line in given["header"]],
         date=now,
-        message_id=f"{now:%Y%m%d%H%M%S}.{token_hex(8)}@{domain or 'posthouse.invalid'}",
+        message_id=f"{now:%Y%m%d%H%M%S}.{os.urandom(8).hex()}@{domain or 'posthouse.invalid'}",
         utf8=True,
     )
     return made.envelope, Bytes(made.content)

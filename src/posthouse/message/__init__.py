@@ -1,24 +1,32 @@
-"""A message's content: split, traced, composed, converted.  Bytes and values; no clock, no random, no I/O."""
+"""A message's content: split, traced, composed, converted.  Bytes and values; no clock, no random, no I/O.
+
+Conversion and reports are imported when they are first asked for: a letter that is written and sent needs neither.
+"""
+
+from typing import TYPE_CHECKING
 
 from posthouse.message.compose import Attachment, Composed, compose, to_crlf
-from posthouse.message.headers import (
-    Field,
-    Split,
-    count,
-    count_received,
-    fields,
-    first,
-    gap,
-    hop_count,
-    split,
-    unfold,
-    without,
-)
 from posthouse.message.mailboxes import Mailbox, parse_mailboxes
-from posthouse.message.mime import Needs, Scanner, Unconvertible, downgrade, needs
-from posthouse.message.report import Action, Fate, Original, compose_report, is_report
-from posthouse.message.report_reader import DeliveryReport, RecipientStatus, read_report
 from posthouse.message.trace import format_date, protocol_name, received, return_path
+from posthouse.words.doors import lazily
+
+if TYPE_CHECKING:
+    from posthouse.message.headers import (
+        Field,
+        Split,
+        count,
+        count_received,
+        fields,
+        first,
+        gap,
+        hop_count,
+        split,
+        unfold,
+        without,
+    )
+    from posthouse.message.mime import Needs, Scanner, Unconvertible, downgrade, needs
+    from posthouse.message.report import Action, Fate, Original, compose_report, is_report
+    from posthouse.message.report_reader import DeliveryReport, RecipientStatus, read_report
 
 __all__ = [
     "Action",
@@ -56,3 +64,13 @@ __all__ = [
     "unfold",
     "without",
 ]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "headers": "Field Split count count_received fields first gap hop_count split unfold without",
+        "mime": "Needs Scanner Unconvertible downgrade needs",
+        "report": "Action Fate Original compose_report is_report",
+        "report_reader": "DeliveryReport RecipientStatus read_report",
+    },
+)

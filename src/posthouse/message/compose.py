@@ -1,7 +1,8 @@
 """Making a letter: values in, an envelope and its content out (RFC 5322, RFC 2045–2047, RFC 2231, RFC 6532).
 
-The body's parts are made and nested by the standard library's ``email``; the message's own header fields are written
-here (``encode``, ``mailboxes``), because they must come back exactly as they were given, whatever the Python version.
+Header fields and parts are written here (``encode``, ``mailboxes``), because they must come back exactly as they were
+given, whatever the Python version; and because a letter from the command line is sent before the standard library's
+``email`` would have been imported.
 
 What is promised: CRLF everywhere and at the end, no line over 998 octets, 7-bit unless an address itself is not ASCII;
 no Bcc in the content; no value can begin a header field of its own (a control character in one is a ``LocalError``).
@@ -14,13 +15,10 @@ unless the caller has turned it into A-labels before (``protocol.grammar.domain_
 
 from __future__ import annotations
 
-import hashlib
-import mimetypes
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from email.message import EmailMessage
-from email.policy import SMTP
+from itertools import count
 from typing import NamedTuple
 
 from posthouse.message.encode import base64_body, encoded_words, fold, parameter, quoted_printable
@@ -30,7 +28,6 @@ from posthouse.words import Body, Envelope, LocalError, Recipient
 
 __all__ = ["Attachment", "Composed", "compose", "to_crlf"]
 
-_POLICY = SMTP.clone(max_line_length=None)
 _LINE_END = re.compile(rb"\r\n|\r|\n")
 _LONG_LINE = re.compile(rb"[^\r\n]{999}")
 _NOT_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -200,28 +197,29 @@ def _unstructured(name: str, value: str, utf8: bool) -> bytes:
     return fold(name, encoded_words(value))
 
 
+class _Part(NamedTuple):
+    """A part of the body: its header fields as they are written, and its content, which is encoded already."""
+
+    fields: bytes
+    content: bytes
+
+
 def _body(text: str | None, html: str | None, files: Sequence[Attachment], seed: str) -> bytes:
     """Everything from the Content-Type field on."""
     texts = [_text(value, kind) for value, kind in ((text, "plain"), (html, "html")) if value is not None]
-    content = texts[0] if len(texts) == 1 else _multipart("alternative", texts) if texts else _text("", "plain")
-    if files:
-        content = _multipart("mixed", [content, *map(_file, files)])
-    _set_boundaries(content, hashlib.sha256(seed.encode()).hexdigest()[:24])
-    made = content.as_bytes(policy=_POLICY)
+    attached = list(map(_file, files))
+    boundaries = _boundaries(seed, [part.content for part in (*texts, *attached)])
+    outer = next(boundaries) if attached else b""  # the outermost has the first number
+    content = texts[0] if len(texts) == 1 else _text("", "plain")
+    if len(texts) > 1:
+        content = _multipart("alternative", texts, next(boundaries))
+    if attached:
+        content = _multipart("mixed", [content, *attached], outer)
+    made = content.fields + b"\r\n" + content.content
     return made if made.endswith(b"\r\n") else made + b"\r\n"
 
 
-def _part(fields: Iterable[tuple[str, Sequence[str]]], payload: bytes = b"") -> EmailMessage:
-    """A part with fields folded here and a payload that is already encoded, in ASCII."""
-    part = EmailMessage(_POLICY)
-    for name, tokens in fields:
-        value = fold(name, tokens).decode("ascii").removeprefix(f"{name}: ").removesuffix("\r\n")
-        part.set_raw(name, value)
-    part.set_payload(payload.decode("ascii"))
-    return part
-
-
-def _text(value: str, kind: str) -> EmailMessage:
+def _text(value: str, kind: str) -> _Part:
     """A text part in the first encoding that fits: as it is, quoted-printable, or base64 where that is shorter."""
     try:
         data = to_crlf(value.encode())
@@ -235,12 +233,11 @@ def _text(value: str, kind: str) -> EmailMessage:
     else:
         quoted, encoded = quoted_printable(data), base64_body(data)
         encoding, data = ("quoted-printable", quoted) if len(quoted) <= len(encoded) else ("base64", encoded)
-    return _part(
-        (("Content-Type", (f"text/{kind};", f'charset="{charset}"')), ("Content-Transfer-Encoding", (encoding,))), data
-    )
+    fields = fold("Content-Type", (f"text/{kind};", f'charset="{charset}"'))
+    return _Part(fields + fold("Content-Transfer-Encoding", (encoding,)), data)
 
 
-def _file(file: Attachment) -> EmailMessage:
+def _file(file: Attachment) -> _Part:
     check_text("the file name", file.name)
     content_type = file.content_type or _guess(file.name)
     match = _CONTENT_TYPE.fullmatch(content_type)
@@ -251,42 +248,38 @@ def _file(file: Attachment) -> EmailMessage:
         content_type = "application/octet-stream"
     tokens = parameter("filename", file.name) if file.name else []
     disposition = ("attachment;", *tokens) if tokens else ("attachment",)
-    return _part(
-        (
-            ("Content-Type", (content_type,)),
-            ("Content-Disposition", disposition),
-            ("Content-Transfer-Encoding", ("base64",)),
-        ),
-        base64_body(file.data),
-    )
+    fields = (("Content-Type", (content_type,)), ("Content-Disposition", disposition))
+    written = b"".join(fold(name, tokens) for name, tokens in fields)
+    return _Part(written + fold("Content-Transfer-Encoding", ("base64",)), base64_body(file.data))
 
 
 def _guess(name: str) -> str:
+    import mimetypes  # only a file whose type is not said needs it
+
     kind, encoding = mimetypes.guess_type(name, strict=False)
     if encoding == "gzip":
         return "application/gzip"
     return kind if kind and not encoding else "application/octet-stream"
 
 
-def _multipart(kind: str, parts: Sequence[EmailMessage]) -> EmailMessage:
-    made = _part((("Content-Type", (f"multipart/{kind}",)),))
-    made.set_payload(list(parts))
-    return made
+def _multipart(kind: str, parts: Sequence[_Part], boundary: bytes) -> _Part:
+    """Several parts as one (RFC 2046 §5.1.1)."""
+    pieces = []
+    for part in parts:
+        pieces += [b"--", boundary, b"\r\n", part.fields, b"\r\n", part.content, b"\r\n"]
+    fields = b'Content-Type: multipart/%s; boundary="%s"\r\n' % (kind.encode(), boundary)
+    return _Part(fields, b"".join((*pieces, b"--", boundary, b"--\r\n")))
 
 
-def _set_boundaries(content: EmailMessage, seed: str) -> None:
-    """Give every multipart a boundary that no part inside it contains.
+def _boundaries(seed: str, contents: Sequence[bytes]) -> Iterator[bytes]:
+    """Boundaries that none of the parts contains, each another.
 
     ``=_`` appears in neither quoted-printable nor base64 (RFC 2045 §6.7); texts sent as they are get searched.
     """
-    leaves = [part.get_payload() for part in content.walk() if not part.is_multipart()]
-    number = 0
-    for part in content.walk():
-        if part.is_multipart():
-            boundary = f"=_{seed}_{number}"
-            while any(isinstance(leaf, str) and boundary in leaf for leaf in leaves):
-                number += 1
-                boundary = f"=_{seed}_{number}"
-            number += 1
-            kind = part.get_content_type()
-            part.replace_header("Content-Type", f'{kind}; boundary="{boundary}"')
+    import hashlib  # a letter of one part gets here no further than this generator's making
+
+    digest = hashlib.sha256(seed.encode()).hexdigest()[:24]
+    for number in count():
+        boundary = f"=_{digest}_{number}".encode()
+        if not any(boundary in content for content in contents):
+            yield boundary

@@ -1,10 +1,18 @@
-"""The outside world: time, channels, names.  It carries bytes and does not read them."""
+"""The outside world: time, channels, names.  It carries bytes and does not read them.
+
+The resolver is imported when it is first asked for: who is told a host by name asks the system instead.
+"""
+
+from typing import TYPE_CHECKING
 
 from posthouse.net.clock import Clock, SystemClock, Timer
 from posthouse.net.connect import connect_any, interleave
-from posthouse.net.resolver import CachingResolver, DnsResolver, Resolver
 from posthouse.net.sockets import SocketNetwork
 from posthouse.net.stream import Endpoint, Handler, HandlerFactory, Listener, Network, Stream
+from posthouse.words.doors import lazily
+
+if TYPE_CHECKING:
+    from posthouse.net.resolver import CachingResolver, DnsResolver, Resolver
 
 __all__ = [
     "CachingResolver",
@@ -23,3 +31,5 @@ __all__ = [
     "connect_any",
     "interleave",
 ]
+
+__getattr__ = lazily(__name__, {"resolver": "CachingResolver DnsResolver Resolver"})

@@ -1,4 +1,9 @@
-"""The wire: SMTP and LMTP in both roles, without I/O.  Bytes in, events out; commands in, bytes out."""
+"""The wire: SMTP and LMTP in both roles, without I/O.  Bytes in, events out; commands in, bytes out.
+
+The receiving role is imported when it is first asked for: who only sends does not need it.
+"""
+
+from typing import TYPE_CHECKING
 
 from posthouse.protocol.commands import (
     Auth,
@@ -32,10 +37,13 @@ from posthouse.protocol.events import (
 )
 from posthouse.protocol.extensions import Capabilities, Offer
 from posthouse.protocol.limits import Limits
-from posthouse.protocol.receiver import Event, Receiver
 from posthouse.protocol.sender import Sender
 from posthouse.protocol.states import COMMANDS, LAW, CommandRow, Input, Move, State, after, may
 from posthouse.protocol.writers import write_reply
+from posthouse.words.doors import lazily
+
+if TYPE_CHECKING:
+    from posthouse.protocol.receiver import Event, Receiver
 
 __all__ = [
     "Answered",
@@ -80,3 +88,5 @@ __all__ = [
     "write_command",
     "write_reply",
 ]
+
+__getattr__ = lazily(__name__, {"receiver": "Event Receiver"})

@@ -26,7 +26,6 @@ from posthouse.service.answers import (
     Letter,
 )
 from posthouse.service.config import ConfigError, advice, load
-from posthouse.service.forecast import address_of, check_address, forecast
 from posthouse.service.operation import Context, Operation, Parameter
 from posthouse.service.queueing import QUEUEING
 from posthouse.service.story import found, story_of
@@ -133,6 +132,12 @@ def what_is(asked: str) -> str:
     return "address"
 
 
+async def _check_address(context: Context, address: str) -> AddressReport:
+    from posthouse.service.forecast import check_address  # it brings the relay, which no other operation needs
+
+    return await check_address(context, address)
+
+
 async def _explain(context: Context, what: str, lang: str = "en") -> Explained:
     what = what.strip()
     kind = what_is(what)
@@ -149,6 +154,8 @@ async def _explain(context: Context, what: str, lang: str = "en") -> Explained:
         return Explained(kind="message", message=await story_of(context, told[0].id))
     if told:
         return Explained(kind="messages", messages=list(map(found, told)))
+    from posthouse.service.forecast import address_of, forecast  # as in _check_address
+
     address = address_of(what)
     told = await _find(context, address=str(address))
     return Explained(kind="address", address=await forecast(context, address), messages=list(map(found, told)))
@@ -216,7 +223,7 @@ _ALL: Final = (
     Operation(
         "check address",
         "Say where a letter to an address would go, and why.",
-        check_address,
+        _check_address,
         AddressReport,
         (Parameter("address", "The address, with or without angle brackets."),),
     ),

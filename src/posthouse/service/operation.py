@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from random import Random
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from posthouse.net import Clock, Resolver
-from posthouse.relay import IsSelf, Router
-from posthouse.relay.sites import Standing
-from posthouse.service.model import Config
-from posthouse.spool import Queue
-from posthouse.spool.queue import Message, Report, Waiting
+# Whoever asks a running daemon needs to know what an operation is, and none of this.
+if TYPE_CHECKING:
+    from posthouse.net import Clock, Resolver
+    from posthouse.relay import IsSelf, Router
+    from posthouse.relay.sites import Standing
+    from posthouse.service.model import Config
+    from posthouse.spool import Queue
+    from posthouse.spool.queue import Message, Report, Waiting
 
 __all__ = ["Context", "Operation", "Parameter", "Reporting"]
 
 #: What is reported about dropped recipients; made for one queue and one moment, and called in the storage's thread.
-Reporting = Callable[[Queue, float], Callable[[Message, Sequence[Waiting]], Sequence[Report]]]
+Reporting = Callable[["Queue", float], Callable[["Message", Sequence["Waiting"]], Sequence["Report"]]]
 
 
 class Context(NamedTuple):

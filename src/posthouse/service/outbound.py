@@ -1,28 +1,23 @@
-"""Sending one message without a daemon and without a queue: to a server that is named, or straight to the recipients'
-mail exchangers.
+"""Sending without a daemon and without a queue to a server that is named: one message, or a load of them.
 
 Nothing is kept here.  Whoever calls hears an outcome for each recipient and decides; what was deferred is not tried
-again.  ``direct`` goes the relay's own way (``relay.SmtpDeliverer``), so null MX, address literals, down-conversion and
-the order of exchanges are as they are in a relay.
+again.  ``service.direct`` does the same without a server.
 """
 
 from __future__ import annotations
 
-from random import SystemRandom
 from typing import Final
 
 from posthouse.client import Timeouts
 from posthouse.client.load import Load, Plan
 from posthouse.client.submit import ServerAddress, submit
-from posthouse.net import CachingResolver, DnsResolver, Resolver, SocketNetwork, SystemClock
+from posthouse.net import SocketNetwork, SystemClock
 from posthouse.protocol import Transcript
-from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_mailbox
-from posthouse.relay import Job, SmtpDeliverer
+from posthouse.protocol.grammar import GrammarError, parse_mailbox
 from posthouse.service.names import machine_name
-from posthouse.spool import Message
-from posthouse.words import Address, Bytes, Content, Envelope, Outcome, Recipient, Reply, Result, SettingError
+from posthouse.words import Address, Bytes, Content, Envelope, Outcome, Recipient, SettingError
 
-__all__ = ["PATIENCE", "direct", "filler", "measure", "to_server"]
+__all__ = ["PATIENCE", "filler", "measure", "to_server"]
 
 #: Somebody is watching: shorter than what a relay allows, and still within reason for a busy server (seconds).
 PATIENCE: Final = Timeouts(connect=30.0, greeting=60.0, command=60.0, data=120.0, block=180.0, final=600.0, quit=2.0)
@@ -42,54 +37,6 @@ async def to_server(
         timeouts=PATIENCE,
         transcript=transcript,
     )
-
-
-async def direct(
-    envelope: Envelope,
-    content: Content,
-    *,
-    transcript: Transcript | None = None,
-    resolver: Resolver | None = None,
-    port: int = 25,
-) -> tuple[Outcome, ...]:
-    """Deliver the message to the mail exchangers of each recipient's domain; one session for each domain."""
-    clock = SystemClock()
-    deliverer = SmtpDeliverer(
-        resolver or CachingResolver(DnsResolver(), clock),
-        network=SocketNetwork(),
-        clock=clock,
-        random=SystemRandom(),
-        hostname=machine_name(),
-        port=port,
-        timeouts=PATIENCE,
-        transcript=transcript,
-        idle=0.0,
-    )
-    message = Message("", envelope, clock.time(), content.size)
-    outcomes: dict[int, Outcome] = {}
-    domains: dict[str, list[int]] = {}
-    for number, recipient in enumerate(envelope.recipients):
-        domain = _ascii(recipient)
-        if domain:
-            domains.setdefault(domain, []).append(number)
-        else:
-            reply = Reply(550, "5.1.2", "not a domain that the DNS can have")
-            outcomes[number] = Outcome(recipient, Result.FAILED, reply, reply.text)
-    try:
-        for domain, numbers in domains.items():
-            job = Job(message, tuple(envelope.recipients[number] for number in numbers), content)
-            outcomes.update(zip(numbers, await deliverer.deliver(job, domain), strict=True))
-    finally:
-        await deliverer.close()
-    return tuple(outcomes[number] for number in range(len(envelope.recipients)))
-
-
-def _ascii(recipient: Recipient) -> str:
-    """The recipient's domain in A-labels and lower case, or ""."""
-    try:
-        return domain_to_ascii(recipient.address.domain).lower()
-    except GrammarError:
-        return ""
 
 
 def measure(

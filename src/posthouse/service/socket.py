@@ -20,14 +20,16 @@ import socket
 import stat
 import struct
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from posthouse.service.control import OPERATIONS
 from posthouse.service.operation import Context, Operation
-from posthouse.service.reception import Record
 from posthouse.words import PosthouseError, SettingError, StorageBusy, StorageError, StorageFull
+
+if TYPE_CHECKING:
+    from posthouse.service.reception import Record
 
 __all__ = ["ControlSocket", "NobodyListens", "ask", "socket_path", "user_name"]
 

@@ -1,7 +1,11 @@
-"""Memory that survives: the queue and the mailboxes.  It knows no SMTP."""
+"""Memory that survives: the queue and the mailboxes.  It knows no SMTP.
+
+The queues themselves are imported when they are first asked for: who only names what is in one needs no database.
+"""
+
+from typing import TYPE_CHECKING
 
 from posthouse.spool.durable import Durable
-from posthouse.spool.memory import MemoryQueue
 from posthouse.spool.query import BUCKETS, FIELDS, Condition, Row, SummaryRow
 from posthouse.spool.queue import (
     Act,
@@ -19,8 +23,12 @@ from posthouse.spool.queue import (
     Waiting,
     Work,
 )
-from posthouse.spool.sqlite import SqliteQueue
 from posthouse.spool.story import Accepted, Arrival, Attempt, Contact, End, Event, Note, Told, Trail
+from posthouse.words.doors import lazily
+
+if TYPE_CHECKING:
+    from posthouse.spool.memory import MemoryQueue
+    from posthouse.spool.sqlite import SqliteQueue
 
 __all__ = [
     "Accepted",
@@ -55,3 +63,5 @@ __all__ = [
     "Waiting",
     "Work",
 ]
+
+__getattr__ = lazily(__name__, {"memory": "MemoryQueue", "sqlite": "SqliteQueue"})
