@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from posthouse.spool.neighbours import LOOK
 from posthouse.testing.simulation import World
 from posthouse.testing.simulation.scenario import bad_day
 
@@ -25,6 +26,38 @@ def test_the_calendar_jumps_while_an_attempt_is_under_way() -> None:
         ]
         assert "ambiguous" not in "\n".join(world.trace)
         assert len(target.steps) == 2
+
+
+@pytest.mark.parametrize("storage", ["memory", "sqlite"])
+@pytest.mark.parametrize("jump", [3600.0, 90_000.0, -3600.0])
+def test_the_calendar_jumps_under_two_houses_on_one_spool(storage: str, jump: float) -> None:
+    """The other house took what the first was at, and delivered it twice."""
+    with World(351, storage=storage) as world:
+        target = world.destination("mx.b.test", domains=["b.test"], script=["wait:rcpt:250", "ok", "ok"])
+        house = world.house("mail.a.test")
+        other = world.house("mail2.a.test", shares=house)
+        world.send(house, "ann@a.test", ["bob@b.test", "eve@b.test"])
+        world.at(60, lambda: house.jump(jump))
+        world.at(61, lambda: world.send(other, "ann@a.test", ["cat@b.test"]))  # has it look at the queue
+        world.run(7200)
+        world.check(quiet=True)
+        assert sorted(arrival.recipient for arrival in world.arrivals) == ["bob@b.test", "cat@b.test", "eve@b.test"]
+        assert "ambiguous" not in "\n".join(world.trace)
+        assert len(target.steps) == 2
+
+
+@pytest.mark.parametrize("storage", ["memory", "sqlite"])
+def test_what_a_dead_house_had_is_soon_anothers(storage: str) -> None:
+    """It waited until the dead one's leases had run out."""
+    with World(352, storage=storage) as world:
+        world.destination("mx.b.test", domains=["b.test"], script=["wait:rcpt:250", "ok"])
+        house = world.house("mail.a.test")
+        world.house("mail2.a.test", shares=house)
+        world.send(house, "ann@a.test", ["bob@b.test"])
+        world.at(60, lambda: house.crash(down=None))
+        world.run(60 + LOOK + 5)
+        assert [arrival.recipient for arrival in world.arrivals] == ["bob@b.test"]
+        world.check(quiet=True)
 
 
 @pytest.mark.parametrize(("seed", "storage"), [(113, "memory"), (226, "memory"), (350, "memory"), (41, "sqlite")])

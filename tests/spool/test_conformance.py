@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from posthouse.spool import MemoryQueue, Queue, SqliteQueue
-from posthouse.testing.queue_checks import CHECKS, Check
+from posthouse.testing.queue_checks import CHECKS, NEIGHBOUR_CHECKS, Check, NeighbourCheck
 
 
-async def bounded(check: Check, make) -> None:
+async def bounded(check: Check | NeighbourCheck, make) -> None:
     async with asyncio.timeout(60):
         await check(make)
 
@@ -46,3 +46,27 @@ def test_sqlite_with_everything_in_files(check: Check, tmp_path: Path) -> None:
 
     asyncio.run(bounded(check, make))
     assert list((tmp_path / "spool" / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("check", NEIGHBOUR_CHECKS, ids=lambda check: check.__name__)
+def test_neighbours_in_memory(check: NeighbourCheck) -> None:
+    async def two() -> tuple[Queue, Queue]:
+        one = MemoryQueue()
+        other = one.beside()
+        assert other.slot != one.slot
+        for queue in (one, other):
+            await queue.open(1_700_000_000.0)
+        return one, other
+
+    asyncio.run(bounded(check, two))
+
+
+@pytest.mark.parametrize("check", NEIGHBOUR_CHECKS, ids=lambda check: check.__name__)
+def test_neighbours_on_sqlite(check: NeighbourCheck, tmp_path: Path) -> None:
+    async def two() -> tuple[Queue, Queue]:
+        one, other = SqliteQueue(tmp_path), SqliteQueue(tmp_path)
+        for queue in (one, other):
+            await queue.open(1_700_000_000.0)
+        return one, other
+
+    asyncio.run(bounded(check, two))

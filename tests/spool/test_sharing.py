@@ -9,15 +9,25 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from posthouse.spool import Settlement, SqliteQueue, State
+from posthouse.spool.neighbours import HANGS, LOOK
 from posthouse.words import Address, Envelope, Outcome, Recipient, Result, StorageBusy
 
 HERE = Path(__file__).parent
 NOW = 1_700_000_000.0
+
+
+class Watch:
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> float:
+        return self.now
 
 
 async def opened(directory: Path, **settings) -> SqliteQueue:
@@ -114,15 +124,126 @@ def test_a_living_owner_keeps_its_leases_and_a_dead_one_does_not(tmp_path: Path)
 
 def test_a_late_record_of_another_process_counts(tmp_path: Path) -> None:
     async def story() -> None:
-        one, two = await opened(tmp_path), await opened(tmp_path)
+        watch = Watch()
+        one, two = await opened(tmp_path), await opened(tmp_path, time=watch, stopwatch=watch)
         stored = await store(one, "x.test", owner="same name")
+        assert await two.lease("same name", NOW + 60, NOW + 60, limit=1) == []
+        watch.now += HANGS  # the first process does not move
         (work,) = await two.lease("same name", NOW + 60, NOW + 60, limit=1)  # even the same end is not ours
         deferred = [s._replace(state=State.WAITING, due=NOW + 999) for s in delivered(work)]
         await one.record(stored.work[0], deferred)
-        assert await two.next_due(NOW) == NOW + 60
+        assert await two.destinations(NOW + 60) == [("x.test", NOW + 60)]
         await one.record(stored.work[0], delivered(stored.work[0]))
         await two.record(work, deferred)
         assert await two.count() == 0
+        await one.close()
+        await two.close()
+
+    asyncio.run(story())
+
+
+class Process:
+    """Another process on the spool; see ``neighbour.py``."""
+
+    def __init__(self, directory: Path) -> None:
+        command = [sys.executable, str(HERE / "neighbour.py"), str(directory)]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+        assert self._answer() == ["open"]
+
+    def _answer(self) -> list[str]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line.endswith("\n"), "it has ended"
+        return line.split()
+
+    def ask(self, *words: object) -> list[str]:
+        assert self.process.stdin is not None
+        self.process.stdin.write(" ".join(map(str, words)) + "\n")
+        return self._answer()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@contextlib.contextmanager
+def two_processes(directory: Path) -> Iterator[tuple[Process, Process, set[str]]]:
+    """Two of them, and what waits on their spool."""
+
+    async def fill() -> set[str]:
+        queue = await opened(directory)
+        stored = [await store(queue, "x.test", "y.test") for _ in range(5)]
+        await queue.close()
+        return {f"{one.message.id}/{key}" for one in stored for key in (0, 1)}
+
+    everything = asyncio.run(fill())
+    one, two = Process(directory), Process(directory)
+    try:
+        yield one, two, everything
+    finally:
+        one.kill()
+        two.kill()
+
+
+def test_a_jump_of_the_clock_takes_nothing_from_a_living_process(tmp_path: Path) -> None:
+    with two_processes(tmp_path) as (one, two, everything):
+        assert set(one.ask(NOW, 0)) == everything
+        assert two.ask(NOW + 30, 30) == []
+        for jump in (60, 3600, 90_000, 10_000_000):  # a minute is the lease
+            assert two.ask(NOW + 40 + jump, 40) == []
+        assert set(one.ask("renew", NOW + 90_000, 50)) == everything
+        assert two.ask(NOW + 90_059, 3700) == []
+        assert two.ask(NOW + 90_060, 3700) == []
+        one.kill()
+        assert set(two.ask(NOW + 90_061, 3701)) == everything
+
+
+def test_what_a_killed_process_had_is_taken_long_before_its_leases_end(tmp_path: Path) -> None:
+    with two_processes(tmp_path) as (one, two, everything):
+        assert two.ask(NOW - 1000, 0) == []
+        assert set(one.ask(NOW, 1)) == everything
+        one.kill()
+        assert two.ask(NOW + 1, LOOK - 1) == []  # one look in so many seconds
+        assert set(two.ask(NOW + 1, LOOK)) == everything
+
+
+def test_a_process_born_and_killed_between_two_looks_is_noticed(tmp_path: Path) -> None:
+    with two_processes(tmp_path) as (one, two, everything):
+        assert two.ask(NOW - 1000, 0) == []
+        one.kill()
+        third = Process(tmp_path)
+        assert set(third.ask(NOW, 1)) == everything
+        third.kill()
+        assert set(two.ask(NOW + 1, LOOK)) == everything
+
+
+def test_a_process_that_hangs_loses_its_leases_by_the_stopwatch_only(tmp_path: Path) -> None:
+    with two_processes(tmp_path) as (one, two, everything):
+        assert set(one.ask(NOW, 0)) == everything
+        one.process.send_signal(signal.SIGSTOP)
+        assert two.ask(NOW + 60, 60) == []
+        assert two.ask(NOW + 60 + HANGS, 61) == []  # the calendar alone: the hour begins anew
+        assert two.ask(NOW + 60 + HANGS + HANGS - 1, 61 + HANGS - 1) == []
+        assert set(two.ask(NOW + 60 + HANGS + HANGS, 61 + HANGS)) == everything
+
+
+def test_leases_of_the_living_hide_nothing_behind_them(tmp_path: Path) -> None:
+    """However many leases have run out, and in however many destinations, what is due behind them is found."""
+
+    async def story() -> None:
+        one, two = await opened(tmp_path), await opened(tmp_path)
+        for n in range(60):
+            await store(one, f"d{n % 20}.test", "same.test")
+        assert sum(len(work.recipients) for work in await one.lease("w", NOW, NOW + 60, limit=200)) == 120
+        later = await store(two, "e.test", "same.test")
+        works = await two.lease("v", NOW + 100, NOW + 160, limit=2)
+        assert {(work.message.id, w.key) for work in works for w in work.recipients} == {
+            (later.message.id, 0),
+            (later.message.id, 1),
+        }
+        assert any("hangs" in note for note in two.take_notes()) is False
         await one.close()
         await two.close()
 

@@ -23,6 +23,7 @@ from posthouse.spool import (
     Trail,
     story,
 )
+from posthouse.spool.neighbours import HANGS
 from posthouse.spool.queue import Stored
 from posthouse.words import Address, Envelope, Outcome, Recipient, Reply, Result
 
@@ -82,9 +83,12 @@ def test_one_that_was_expanded_and_erased_in_its_group_is_told(tmp_path: Path) -
         queue = SqliteQueue(tmp_path, time=Calendar())
         await queue.open(NOW)
         stored = [await store(queue) for _ in range(4)]
-        await queue.renew(stored[1].work, NOW + 500)
-        other = SqliteQueue(tmp_path, time=Calendar())
+        calendar = Calendar()
+        other = SqliteQueue(tmp_path, time=calendar, stopwatch=calendar)
         await other.open(NOW)
+        assert await other.lease("v", NOW + 60, NOW + 99, limit=9) == []
+        await queue.renew(stored[1].work, NOW + HANGS + 500)
+        calendar.now += HANGS  # the others are as those of a process that hangs
         works = {work.message.id: work for work in await other.lease("v", NOW + 60, NOW + 99, limit=9)}
         work = works[stored[2].message.id]
         outcome = Outcome(work.recipients[0].recipient, Result.FAILED)

@@ -1,8 +1,8 @@
 """The leases of a worker's attempts: kept while they take long, given back when nothing comes of them.
 
-Leases are short, so that a dead worker's mail is soon another's.  Every third of a lease those are renewed that would
-run out within the other two; the same tick finds attempts that take longer than any may, so that no attempt needs a
-timer of its own.
+Leases are short, so that what is mislaid is soon found again.  Every third of a lease those are renewed that would run
+out within the other two, or have run out because the calendar was set: a process that renews is seen to be well.  The
+same tick finds attempts that take longer than any may, so that no attempt needs a timer of its own.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Leases:
                 attempt.task.cancel()
         now = self._clock.time()
         soon = now + self._length * 2 / 3
-        old = [attempt for attempt in attempts if now < attempt.until < soon and not attempt.expired]
+        old = [attempt for attempt in attempts if attempt.until < soon and not attempt.expired]
         if old:
             self._recorder.errand(self._renew(old, now + self._length))
 

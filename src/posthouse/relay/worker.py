@@ -6,7 +6,7 @@ is leased from the queue in batches, when something is known to be due: after a 
 unclaimed, when a due time comes.  A timer on the clock ends the wait; nothing polls.
 
 **Attempting.**  ``dispatch`` leads what was leased through the ``lanes`` to the deliverers.  Leases are short, so that
-a dead worker's mail is soon another's, and renewed while an attempt takes longer (``leases``).  Mail for sites that
+what is mislaid is soon found again, and renewed while an attempt takes longer (``leases``).  Mail for sites that
 are left alone is not leased at all, but for the oldest, which is moved on in small batches so that it ends some day.
 
 **Recording.**  An attempt's outcomes and next times are recorded in one transaction (``recorder``).  Nobody waits for

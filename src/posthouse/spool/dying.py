@@ -10,8 +10,7 @@ nothing is lost, and an operator who releases them has them delivered.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 
 from posthouse.spool.ids import text_of
 from posthouse.spool.story import Note
@@ -40,10 +39,9 @@ _LONGEST = 600.0  # seconds until the last of them
 
 
 class Deaths:
-    """Counts them, in the writer's thread.  ``dead`` tells whether nobody lives in a slot (``files.Owner.dead``)."""
+    """Counts them, in the writer's thread."""
 
-    def __init__(self, dead: Callable[[int], AbstractContextManager[bool]]) -> None:
-        self.dead = dead
+    def __init__(self) -> None:
         self._notes: list[str] = []
 
     def take_notes(self) -> list[str]:
@@ -56,6 +54,14 @@ class Deaths:
         if recipients and len(self._notes) < _MOST_NOTES:
             leases = "1 lease" if recipients == 1 else f"{recipients} leases"
             self._notes.append(f"{leases} of a process that lives no more ended; the work is due again")
+
+    def hangs(self, recipients: int) -> None:
+        """A process that lives has not renewed its leases of so many recipients for long; they have been ended."""
+        if recipients and len(self._notes) < _MOST_NOTES:
+            leases = "1 lease" if recipients == 1 else f"{recipients} leases"
+            self._notes.append(
+                f"{leases} of a process that lives and has not renewed them for long ended; if it hangs, restart it"
+            )
 
     def count(self, connection: sqlite3.Connection, messages: Sequence[int], now: float, teller: Teller) -> None:
         """A process died that had these messages leased; their leases have been cleared already."""

@@ -112,7 +112,7 @@ class Owner:
                     remedy="see that the disk has room, and that its file system can lock files",
                 ) from error
             if descriptor is not None:
-                with contextlib.suppress(OSError):  # for people; nothing reads it
+                with contextlib.suppress(OSError):  # the number is for people; that the file changed is for ``others``
                     os.ftruncate(descriptor, 0)
                     os.write(descriptor, b"%d\n" % os.getpid())
                 return slot, descriptor
@@ -123,6 +123,17 @@ class Owner:
     def leave(self) -> None:
         """Give the slot up."""
         os.close(self._descriptor)
+
+    def others(self) -> dict[int, int]:
+        """The other slots that anybody ever lived in, each with a mark that changes when somebody moves in."""
+        with os.scandir(self._directory) as entries:
+            marks = {
+                int(entry.name): entry.stat(follow_symlinks=False).st_mtime_ns
+                for entry in entries
+                if entry.name.isascii() and entry.name.isdigit()
+            }
+        marks.pop(self.slot, None)
+        return marks
 
     @contextlib.contextmanager
     def dead(self, slot: int) -> Iterator[bool]:

@@ -5,7 +5,7 @@ exclusive.  No statement here scans: a test asks SQLite for the plan of each.
 
 A lease belongs to a *slot* (the process, see ``files.Owner``) and to an owner within it.  It is still ours if slot,
 owner and end are those of our ``Work``; if not, somebody else may be at it, and only what is settled for good is
-recorded.
+recorded.  When a lease of another process may be taken is told in ``neighbours``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import NamedTuple
 from posthouse.spool.acts import Record, add_recipients, insert, packed_record, rerank
 from posthouse.spool.dying import Deaths
 from posthouse.spool.ids import number_of, text_of
+from posthouse.spool.neighbours import Neighbours
 from posthouse.spool.queue import Message, Settlement, State, Waiting, Work
 from posthouse.spool.rows import (
     HELD,
@@ -79,6 +80,7 @@ class SQL:
     MESSAGES_OF = "SELECT DISTINCT message FROM recipient INDEXED BY recipient_slot WHERE slot = ? AND state = 0"
     LEASED_BY = "SELECT DISTINCT destination FROM recipient INDEXED BY recipient_slot WHERE slot = ?"
     CLEAR = "UPDATE recipient SET ready = due, slot = NULL, owner = '' WHERE slot = ?"
+    CLEAR_UNTIL = "UPDATE recipient SET ready = due, slot = NULL, owner = '' WHERE slot = ? AND ready <= ?"
     WAITING_FOR = "SELECT DISTINCT destination FROM recipient WHERE message = ? AND state = 0"
     SET_ASIDE = (
         "UPDATE recipient SET state = 1, ready = due, slot = NULL, owner = '', last = ? WHERE message = ? AND state = 0"
@@ -105,14 +107,21 @@ class _Found(NamedTuple):
 
 class Leases:
     """What the writer knows beyond the connection: whose slot this is, how long finished messages stay
-    (``keep_finished`` seconds), who tells stories, and who counts deaths."""
+    (``keep_finished`` seconds), who tells stories, who counts deaths, and who knows the other processes."""
 
     def __init__(
-        self, slot: int, *, keep_finished: float, time: Callable[[], float], teller: Teller, deaths: Deaths
+        self,
+        slot: int,
+        *,
+        keep_finished: float,
+        time: Callable[[], float],
+        teller: Teller,
+        neighbours: Neighbours,
     ) -> None:
         self.slot = slot
         self.teller = teller
-        self.deaths = deaths
+        self.deaths = Deaths()
+        self.neighbours = neighbours
         self._keep_finished = keep_finished
         self._time = time
 
@@ -136,8 +145,8 @@ class Leases:
         rerank(connection, sooner)
         return True
 
-    def clear_slot(self, connection: sqlite3.Connection, slot: int, now: float) -> None:
-        """End all leases of a process that lives no more; ``deaths`` takes note."""
+    def clear_slot(self, connection: sqlite3.Connection, slot: int, now: float) -> int:
+        """End all leases of a process that lives no more; ``deaths`` takes note.  How many recipients they were of."""
         for (number,) in connection.execute(SQL.FRESH_OF, (slot,)).fetchall():
             self.expand(connection, number, leased=True)
         messages = [number for (number,) in connection.execute(SQL.MESSAGES_OF, (slot,)).fetchall()]
@@ -146,6 +155,7 @@ class Leases:
         self.deaths.told(cleared)
         self.deaths.count(connection, messages, now, self.teller)
         rerank(connection, destinations)
+        return cleared
 
     def leased_slots(self, connection: sqlite3.Connection) -> set[int]:
         """The slots that hold leases."""
@@ -168,46 +178,64 @@ class Leases:
         self, connection: sqlite3.Connection, owner: str, now: float, until: float, limit: int, skip: Collection[str]
     ) -> list[Work]:
         """See ``Queue.lease``."""
+        for slot in self.neighbours.gone():
+            if self._bury(connection, slot, now) == 0:
+                self.neighbours.left_nothing(slot)
         expired = connection.execute(SQL.EXPIRED_FRESH, (now, limit)).fetchall()
         for number, _ in expired:
             self.expand(connection, number, leased=True)
-        found = self._find(connection, now, limit, skip)
-        # Leases that ran out: of a slow process, or of one that is dead.
-        slots = {slot for _, slot in expired} | {one.slot for one in found if one.slot is not None}
-        slots.discard(self.slot)
-        if slots and self._bury(connection, slots, now):
-            found = self._find(connection, now, limit, skip)
+        living: set[int] = set()  # others, whose leases ran out by the clock and are theirs all the same
+        while True:
+            found = self._find(connection, now, limit, skip, living)
+            others = {one.slot for one in found if one.slot is not None} - {self.slot}
+            if not others:
+                break
+            for slot in sorted(others):
+                if self._bury(connection, slot, now) is None and not self._wrest(connection, slot, now):
+                    living.add(slot)
         connection.executemany(SQL.TAKE, [(until, self.slot, owner, f.message, f.nth) for f in found])
         rerank(connection, {f.destination for f in found})
         return self._group(connection, found, owner, until)
 
-    def _bury(self, connection: sqlite3.Connection, slots: Collection[int], now: float) -> bool:
-        """End the leases of those slots that nobody lives in; true if there was one."""
-        buried = False
-        for slot in sorted(slots):
-            with self.deaths.dead(slot) as dead:
-                if dead:
-                    self.clear_slot(connection, slot, now)
-                    buried = True
-        return buried
+    def _bury(self, connection: sqlite3.Connection, slot: int, now: float) -> int | None:
+        """End the leases of a slot that nobody lives in, and tell how many; None if somebody does."""
+        with self.neighbours.dead(slot) as dead:
+            return self.clear_slot(connection, slot, now) if dead else None
 
-    def _find(self, connection: sqlite3.Connection, now: float, limit: int, skip: Collection[str]) -> list[_Found]:
-        """The ``limit`` oldest recipients that are due.
+    def _wrest(self, connection: sqlite3.Connection, slot: int, now: float) -> bool:
+        """End the leases that a living process holds and has not renewed for very long; true if there were any."""
+        bound = self.neighbours.hangs(slot, now)
+        if bound is None:
+            return False
+        destinations = [name for (name,) in connection.execute(SQL.LEASED_BY, (slot,)).fetchall()]
+        ended = connection.execute(SQL.CLEAR_UNTIL, (slot, bound)).rowcount
+        self.deaths.hangs(ended)
+        rerank(connection, destinations)
+        return ended > 0
+
+    def _find(
+        self, connection: sqlite3.Connection, now: float, limit: int, skip: Collection[str], living: Collection[int]
+    ) -> list[_Found]:
+        """The ``limit`` oldest recipients that are due, but for those that the ``living`` have leased.
 
         Destinations come by their oldest; once there are enough recipients, one whose oldest is younger than all of
-        them ends the search, and at most ``limit`` destinations are looked into.
+        them ends the search, and at most ``limit`` destinations are looked into that have any.
         """
         oldest: list[tuple[float, _Found]] = []  # a heap, youngest first
         looked = 0
         skip = frozenset(skip)
+        at_most = -1 if living else limit  # what the living have may come before anything else
         for name, ready in connection.execute(SQL.DUE_DESTINATIONS, (now,)):
             if name in skip:
                 continue
             if looked >= limit or (len(oldest) >= limit and ready >= -oldest[0][0]):
                 break
-            looked += 1
-            for row in connection.execute(SQL.DUE_RECIPIENTS, (name, now, limit)):
+            any_here = False
+            for row in connection.execute(SQL.DUE_RECIPIENTS, (name, now, at_most)):
                 found = _Found._make((*row, name))
+                if found.slot in living:
+                    continue
+                any_here = True
                 item = (-found.ready, found)
                 if len(oldest) < limit:
                     heapq.heappush(oldest, item)
@@ -215,6 +243,7 @@ class Leases:
                     heapq.heapreplace(oldest, item)
                 else:
                     break
+            looked += any_here
         return sorted(found for _, found in oldest)
 
     def _group(

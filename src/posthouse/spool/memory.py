@@ -2,21 +2,27 @@
 
 It keeps the same promises but one: nothing outlives the process.  It is bounded by ``capacity`` octets of content
 (``StorageFull`` beyond it), and a lease looks at every waiting recipient, so it is not meant for a backlog.
+
+Several queue objects may share one memory (``beside``), as several processes share a spool on a disk, and the same
+holds between them: what a living one has leased is its own whatever the clock says, and what a closed one had is
+anybody's.  Here it is known at once who lives, nobody is poisoned, and nobody hangs.
 """
 
 from __future__ import annotations
 
-import asyncio
+import copy
 import heapq
 import random as random_module
 import time as time_module
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from posthouse.spool.annals import Annals
 from posthouse.spool.ids import WORKERS, QueueIds, text_of
 from posthouse.spool.memory_inboxes import MemoryInboxes
-from posthouse.spool.memory_rows import UNSETTLED, Kept, KeptRecipient, do, entry_of, row_of, works_of
+from posthouse.spool.memory_receiving import Incoming, done
+from posthouse.spool.memory_rows import UNSETTLED, Kept, KeptRecipient, Lease, do, entry_of, row_of, works_of
+from posthouse.spool.neighbours import LOOK
 from posthouse.spool.query import Condition, Row, SummaryRow, matches, summarized, text_of_conditions
 from posthouse.spool.queue import (
     Act,
@@ -32,7 +38,7 @@ from posthouse.spool.queue import (
 )
 from posthouse.spool.rows import TOLD, in_words
 from posthouse.spool.story import Arrival, Event, Note, Told, Trail
-from posthouse.words import Bytes, Content, Envelope, LocalError, StorageCorrupt
+from posthouse.words import Bytes, Content, StorageCorrupt
 
 __all__ = ["MemoryQueue"]
 
@@ -58,19 +64,41 @@ class MemoryQueue(MemoryInboxes):
         time: Callable[[], float] = time_module.time,
     ) -> None:
         super().__init__(capacity)
-        random = random_module.SystemRandom() if random is None else random
+        self._random = random_module.SystemRandom() if random is None else random
         self._time = time
         self._keep_finished = keep_finished
-        self._ids = QueueIds(random.randrange(WORKERS), random=random, time=time)
+        self._slots: set[int] = set()
+        self._living: set[int] = set()  # of them
         self._messages: dict[str, Kept] = {}
         self._annals = Annals(history, self._waits)
+        self._move_in(self._random.randrange(WORKERS))
+
+    def _move_in(self, slot: int) -> None:
+        self.slot = slot
+        self._slots.add(slot)
+        self._ids = QueueIds(slot, random=self._random, time=self._time)
+
+    def beside(self) -> Self:
+        """Another queue on the same memory, to be opened and closed for itself, as another process would have."""
+        other = copy.copy(self)
+        other._move_in(next(slot for slot in range(WORKERS) if slot not in self._slots))
+        return other
 
     async def open(self, now: float) -> Sequence[str]:
         """See ``Queue.open``."""
+        self._living.discard(self.slot)
+        self._free_the_dead()  # what an earlier life had, too
+        self._living.add(self.slot)
         return ()
 
     async def close(self) -> None:
         """See ``Queue.close``."""
+        self._living.discard(self.slot)
+
+    def _free_the_dead(self) -> None:
+        for _, recipient in self._waiting():
+            if recipient.lease is not None and recipient.lease.slot not in self._living:
+                recipient.lease = None
 
     def take_notes(self) -> list[str]:
         """See ``Queue.take_notes``: nobody dies alone here."""
@@ -78,9 +106,9 @@ class MemoryQueue(MemoryInboxes):
 
     # -- inward ----------------------------------------------------------------------------------------------------
 
-    def receive(self) -> _Incoming:
+    def receive(self) -> Incoming:
         """See ``Queue.receive``."""
-        return _Incoming(self, text_of(self._ids.next()))
+        return Incoming(self, text_of(self._ids.next()))
 
     def store(
         self,
@@ -88,19 +116,20 @@ class MemoryQueue(MemoryInboxes):
         content: bytes,
         destinations: Sequence[str],
         due: float,
-        lease: tuple[str, float] | None,
+        claim: tuple[str, float] | None,
         arrival: Arrival | None = None,
     ) -> Stored:
         """Keep a message whose octets are counted already; for receipts."""
+        lease = None if claim is None else Lease(self.slot, *claim)
         recipients = [
             KeptRecipient(Waiting(nth, recipient, name, State.WAITING, 0, due), lease)
             for nth, (recipient, name) in enumerate(zip(message.envelope.recipients, destinations, strict=True))
         ]
         self._messages[message.id] = Kept(message, content, recipients)
         self._annals.accepted(message, arrival)
-        if lease is None:
+        if claim is None:
             return Stored(message)
-        return Stored(message, tuple(works_of(message, recipients, *lease)))
+        return Stored(message, tuple(works_of(message, recipients, *claim)))
 
     # -- work ------------------------------------------------------------------------------------------------------
 
@@ -114,10 +143,13 @@ class MemoryQueue(MemoryInboxes):
         self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = ()
     ) -> list[Work]:
         """See ``Queue.lease``."""
+        self._free_the_dead()
         due = (
             (recipient.ready, kept.message.id, recipient.waiting.key)
             for kept, recipient in self._waiting()
-            if recipient.ready <= now and recipient.waiting.destination not in skip
+            if recipient.ready <= now
+            and recipient.waiting.destination not in skip
+            and (recipient.lease is None or recipient.lease.slot == self.slot)
         )
         by_message: dict[str, list[int]] = {}
         for _, queue_id, key in heapq.nsmallest(limit, due):
@@ -127,13 +159,16 @@ class MemoryQueue(MemoryInboxes):
             kept = self._messages[queue_id]
             taken = [kept.recipients[key] for key in sorted(keys)]
             for recipient in taken:
-                recipient.lease = (owner, until)
+                recipient.lease = Lease(self.slot, owner, until)
             works += works_of(kept.message, taken, owner, until)
         return works
 
     async def next_due(self, now: float, *, skip: Collection[str] = ()) -> float | None:
         """See ``Queue.next_due``."""
-        return min((r.ready for _, r in self._waiting() if r.waiting.destination not in skip), default=None)
+        due = min((r.ready for _, r in self._waiting() if r.waiting.destination not in skip), default=None)
+        if self._living <= {self.slot}:
+            return due
+        return now + LOOK if due is None else min(due, now + LOOK)  # a neighbour may die meanwhile
 
     async def destinations(self, now: float, *, limit: int = 100) -> list[tuple[str, float]]:
         """See ``Queue.destinations``."""
@@ -152,7 +187,7 @@ class MemoryQueue(MemoryInboxes):
         trail: Trail | None = None,
     ) -> Awaitable[None]:
         """See ``Queue.record``."""
-        future = _future(None)
+        future = done(None)
         stored = self._store_reports(reports)
         self._purge()
         kept = self._messages.get(work.message.id)
@@ -190,7 +225,7 @@ class MemoryQueue(MemoryInboxes):
 
     def _settle(self, recipient: KeptRecipient, work: Work, settlement: Settlement) -> None:
         waiting = recipient.waiting
-        ours = recipient.lease == (work.owner, work.until)
+        ours = recipient.lease == (self.slot, work.owner, work.until)
         if waiting.state not in UNSETTLED or (settlement.state in UNSETTLED and not ours):
             return
         recipient.lease = None
@@ -207,7 +242,7 @@ class MemoryQueue(MemoryInboxes):
         over = [k for k in self._messages.values() if k.finished is not None and k.finished <= before]
         for kept in over:
             del self._messages[kept.message.id]
-            self._octets -= len(kept.content)
+            self.shrink(len(kept.content))
 
     async def renew(self, works: Sequence[Work], until: float) -> None:
         """See ``Queue.renew``."""
@@ -216,8 +251,8 @@ class MemoryQueue(MemoryInboxes):
             if kept is None:
                 continue
             for recipient in (kept.recipients[waiting.key] for waiting in work.recipients):
-                if recipient.lease == (work.owner, work.until):
-                    recipient.lease = (work.owner, until)
+                if recipient.lease == (self.slot, work.owner, work.until):
+                    recipient.lease = Lease(self.slot, work.owner, until)
 
     async def release(self, work: Work) -> None:
         """See ``Queue.release``."""
@@ -227,7 +262,7 @@ class MemoryQueue(MemoryInboxes):
 
     def _release(self, kept: Kept, work: Work, keys: Sequence[int]) -> None:
         for key in keys:
-            if kept.recipients[key].lease == (work.owner, work.until):
+            if kept.recipients[key].lease == (self.slot, work.owner, work.until):
                 kept.recipients[key].lease = None
 
     def content(self, message: Message) -> Content:
@@ -318,60 +353,3 @@ class MemoryQueue(MemoryInboxes):
     async def find(self, *, address: str = "", message_id: str = "", limit: int = 20) -> list[Told]:
         """See ``Queue.find``."""
         return self._annals.find(address, message_id, limit)
-
-
-class _Incoming:
-    """A ``Receipt`` of the memory queue."""
-
-    def __init__(self, queue: MemoryQueue, queue_id: str) -> None:
-        self._queue = queue
-        self.id = queue_id
-        self.size = 0
-        self._chunks: list[bytes] = []
-        self._ended = False
-
-    def write(self, chunk: bytes) -> None:
-        """See ``Receipt.write``."""
-        if self._ended:
-            raise LocalError("this message has been committed or aborted")
-        self._queue.grow(len(chunk))
-        self.size += len(chunk)
-        self._chunks.append(chunk)
-
-    def commit(
-        self,
-        envelope: Envelope,
-        destinations: Sequence[str],
-        *,
-        received: float,
-        due: float,
-        source: str = "",
-        owner: str = "",
-        until: float = 0.0,
-        arrival: Arrival | None = None,
-    ) -> Awaitable[Stored]:
-        """See ``Receipt.commit``."""
-        if self._ended:
-            raise LocalError("this message has been committed or aborted")
-        if not destinations or len(destinations) != len(envelope.recipients):
-            raise LocalError("a message needs recipients, and one destination for each")
-        self._ended = True
-        message = Message(self.id, envelope, received, self.size, source)
-        content = b"".join(self._chunks)
-        self._chunks = []
-        lease = (owner, until) if owner else None
-        return _future(self._queue.store(message, content, destinations, due, lease, arrival))
-
-    def abort(self) -> None:
-        """See ``Receipt.abort``."""
-        if not self._ended:
-            self._ended = True
-            self._chunks = []
-            self._queue.shrink(self.size)
-
-
-def _future(result: T) -> asyncio.Future[T]:
-    """An awaitable that is done, of the kind the SQLite queue gives."""
-    future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-    future.set_result(result)
-    return future

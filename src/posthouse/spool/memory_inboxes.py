@@ -10,37 +10,44 @@ from posthouse.words import Bytes, Content, StorageFull
 __all__ = ["MemoryInboxes"]
 
 
+class _Count:
+    """Octets held, and the number of the last message that came into a mailbox; one for all who share a memory."""
+
+    octets = 0
+    number = 0
+
+
 class MemoryInboxes:
     """The part of the queue in memory that keeps mailboxes; ``capacity`` octets in all."""
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._octets = 0
+        self._count = _Count()
         self._inbox: dict[int, tuple[InboxMessage, bytes]] = {}
         self._in_inbox: set[tuple[str, str]] = set()
-        self._number = 0
 
     def grow(self, octets: int) -> None:
         """Count octets in; raises ``StorageFull``.  For receipts."""
-        if self._octets + octets > self._capacity:
-            raise StorageFull(f"the memory queue holds {self._octets} octets and takes {self._capacity} at most")
-        self._octets += octets
+        held = self._count.octets
+        if held + octets > self._capacity:
+            raise StorageFull(f"the memory queue holds {held} octets and takes {self._capacity} at most")
+        self._count.octets += octets
 
     def shrink(self, octets: int) -> None:
         """Count octets out; for receipts."""
-        self._octets -= octets
+        self._count.octets -= octets
 
     async def keep(self, inbox: str, message: Message, content: Content) -> None:
         """See ``Queue.keep``."""
         if (inbox, message.id) in self._in_inbox:
             return
         self.grow(content.size)
-        self._number += 1
-        sender = message.envelope.sender
+        self._count.number += 1
+        number, sender = self._count.number, message.envelope.sender
         kept = InboxMessage(
-            self._number, inbox, message.id, "" if sender is None else str(sender), message.received, content.size
+            number, inbox, message.id, "" if sender is None else str(sender), message.received, content.size
         )
-        self._inbox[self._number] = (kept, b"".join(content.chunks()))
+        self._inbox[number] = (kept, b"".join(content.chunks()))
         self._in_inbox.add((inbox, message.id))
 
     async def inboxes(self) -> list[Inbox]:
@@ -69,6 +76,6 @@ class MemoryInboxes:
             if found is not None:
                 message, content = found
                 self._in_inbox.discard((message.inbox, message.queue_id))
-                self._octets -= len(content)
+                self.shrink(len(content))
                 count += 1
         return count

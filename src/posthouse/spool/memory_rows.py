@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from posthouse.spool.query import Row
 from posthouse.spool.queue import Act, Entry, Message, State, Waiting, Work
 
-__all__ = ["Kept", "KeptRecipient", "UNSETTLED", "do", "entry_of", "row_of", "works_of"]
+__all__ = ["Kept", "KeptRecipient", "Lease", "UNSETTLED", "do", "entry_of", "row_of", "works_of"]
 
 #: The states of a recipient that is not settled.
 UNSETTLED = (State.WAITING, State.HELD)
 
 
+class Lease(NamedTuple):
+    """Whose a recipient is, and until when by the clock; ``slot`` is the queue object that gave it."""
+
+    slot: int
+    owner: str
+    until: float
+
+
 class KeptRecipient:
-    """One recipient's state; ``lease`` is (owner, until) or None."""
+    """One recipient's state."""
 
     __slots__ = ("lease", "waiting")
 
-    def __init__(self, waiting: Waiting, lease: tuple[str, float] | None) -> None:
+    def __init__(self, waiting: Waiting, lease: Lease | None) -> None:
         self.waiting = waiting
         self.lease = lease
 
     @property
     def ready(self) -> float:
-        """When it may be leased."""
-        return self.waiting.due if self.lease is None else self.lease[1]
+        """When it may be leased, as far as the clock has a say."""
+        return self.waiting.due if self.lease is None else self.lease.until
 
 
 class Kept:

@@ -10,7 +10,7 @@ are; every durable act moves a message from one of them to the next, and a proce
     S1    yes        –        –                           content arriving     no live owner: delete
     S2    –          file     –                           content safe,        old and unowned: delete
                                                           nothing promised
-    S3    –          yes      some recipient waiting      **promised**         expired leases cleared, deliver
+    S3    –          yes      some recipient waiting      **promised**         leases of the dead end, deliver
                               or leased
     S4    –          yes      all recipients settled      finished             history kept as configured, then
                                                                                rows, then file
@@ -28,12 +28,12 @@ that erases the cause.
 of an attempt, act who decided what; nothing else needs to be called for it.  It outlives the message.
 
 **Poison.**  A message whose worker dies while it holds its lease, again and again, may be what kills it.  Deaths are
-counted (a process is dead when the lock of its owner file is free; a lease that merely ran out is none), recording an
-attempt forgets them, the second makes the message wait for a moment of its own, and the third sets its recipients
-HELD.  ``take_notes`` tells.
+counted (a process is dead when the lock of its owner file is free), recording an attempt forgets them, the second makes
+the message wait for a moment of its own, and the third sets its recipients HELD.  ``take_notes`` tells.
 
 Methods that touch the disk return awaitables.  A queue belongs to one event loop; many queues, in many processes, may
-share one spool directory: work is *leased*, to a named owner and until a time, and a dead owner's leases run out.
+share one spool directory: work is *leased*, to a named owner and until a time.  The time ends leases within a process;
+a living one's are nobody else's, and a dead one's are anybody's, wherever the calendar jumps (``neighbours``).
 """
 
 from __future__ import annotations
@@ -273,14 +273,14 @@ class Queue(Protocol):
         self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = ()
     ) -> list[Work]:
         """Take up to ``limit`` recipients that are due, oldest first, avoiding the destinations in ``skip``; each
-        is nobody else's until ``until``.  Uses the index on destination and due time; scans nothing."""
+        is nobody else's: here until ``until``, elsewhere while we live.  Uses the index on destination and due time."""
         ...
 
     async def next_due(self, now: float, *, skip: Collection[str] = ()) -> float | None:
         """When the next recipient outside ``skip`` becomes due or its lease runs out, or None if nothing waits.
 
-        It may be too early, for nothing, where a message that was stored with a lease goes to a skipped destination;
-        it is never too late.
+        It may be too early, for nothing, where a message that was stored with a lease goes to a skipped destination,
+        or another process has leased it; it is never too late.  Beside living neighbours it is soon: one may die.
         """
         ...
 

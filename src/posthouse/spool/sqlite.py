@@ -22,11 +22,11 @@ from posthouse.spool.acting import Batch, Deed, apply, youngest
 from posthouse.spool.acts import NewMessage, Record, run
 from posthouse.spool.arriving import Arriving, Flight, store_file
 from posthouse.spool.durable import Durable, storage_error
-from posthouse.spool.dying import Deaths
 from posthouse.spool.files import Layout, Owner, prepare
 from posthouse.spool.ids import QueueIds, number_of, text_of
 from posthouse.spool.leasing import Leases
 from posthouse.spool.mailboxes import discard, keep
+from posthouse.spool.neighbours import Neighbours
 from posthouse.spool.people import ForPeople
 from posthouse.spool.query import Condition, text_of_conditions
 from posthouse.spool.queue import Act, Message, Report, Settlement, Waiting, Work
@@ -61,7 +61,7 @@ class SqliteQueue(ForPeople):
     ``waiting``        operations that may wait for the writer; more raise ``StorageBusy``
     ``patience``       seconds to wait for another process's transaction before ``StorageBusy``
     ``durable``        the acts that must survive; tests hand in one that fails
-    ``random``, ``time`` where ids come from; ``time`` gives calendar seconds
+    ``random``, ``time`` where ids come from; ``time`` gives calendar seconds, ``stopwatch`` those that never jump
     Between ``open`` and ``close`` it belongs to the event loop that opened it.
     """
 
@@ -82,6 +82,7 @@ class SqliteQueue(ForPeople):
         durable: Durable | None = None,
         random: random_module.Random | None = None,
         time: Callable[[], float] = time_module.time,
+        stopwatch: Callable[[], float] = time_module.monotonic,
     ) -> None:
         self.threshold = threshold
         self.buffer = _BUFFER
@@ -93,6 +94,7 @@ class SqliteQueue(ForPeople):
         self._durable = Durable() if durable is None else durable
         self._random = random_module.SystemRandom() if random is None else random
         self._time = time
+        self._stopwatch = stopwatch
         self._read_only = False
         self._owner: Owner | None = None
         self._files: ThreadPoolExecutor | None = None
@@ -146,12 +148,9 @@ class SqliteQueue(ForPeople):
                 raise
             return connection
 
+        neighbours = Neighbours(owner, time=self._time, stopwatch=self._stopwatch)
         self._leases = Leases(
-            owner.slot,
-            keep_finished=self._keep_finished,
-            time=self._time,
-            teller=self._teller,
-            deaths=Deaths(owner.dead),
+            owner.slot, keep_finished=self._keep_finished, time=self._time, teller=self._teller, neighbours=neighbours
         )
         self._files = ThreadPoolExecutor(_FILE_THREADS, "posthouse-files")
         self._flight = Flight(self.loop, self._files, self._durable, self._layout)
@@ -240,7 +239,8 @@ class SqliteQueue(ForPeople):
 
     async def next_due(self, now: float, *, skip: Collection[str] = ()) -> float | None:
         """See ``Queue.next_due``."""
-        return await self._reader.next_due(skip)
+        due = await self._reader.next_due(skip)
+        return due if self._owner is None else self._leases.neighbours.no_later(due, now)
 
     async def destinations(self, now: float, *, limit: int = 100) -> list[tuple[str, float]]:
         """See ``Queue.destinations``."""

@@ -7,6 +7,9 @@ closes it.  ``CHECKS`` has them all, in the order of a message's life::
     def test_mine(check):
         asyncio.run(check(make_mine))
 
+``NEIGHBOUR_CHECKS`` take an async function that gives two open queues which share one new, empty spool, as two
+processes do.
+
 Times are plain numbers: a queue takes "now" from its caller.
 
 Over budget: a list of independent checks, each short; split, it would be two lists to import.
@@ -37,10 +40,12 @@ from posthouse.words import (
     StorageCorrupt,
 )
 
-__all__ = ["CHECKS", "Check", "Make"]
+__all__ = ["CHECKS", "NEIGHBOUR_CHECKS", "Check", "Make", "MakeTwo", "NeighbourCheck"]
 
 Make = Callable[[], Awaitable[Queue]]
 Check = Callable[[Make], Awaitable[None]]
+MakeTwo = Callable[[], Awaitable[tuple[Queue, Queue]]]
+NeighbourCheck = Callable[[MakeTwo], Awaitable[None]]
 
 _NOW = 1_700_000_000.0
 
@@ -199,7 +204,7 @@ async def commit_leases_to_its_owner(make: Make) -> None:
 
 
 async def leases_are_exclusive_and_run_out(make: Make) -> None:
-    """Leased work is nobody else's until its lease ends; then it is due again."""
+    """Within one process, leased work is nobody else's until its lease ends; then it is due again."""
     queue = await make()
     await _store(queue, "b@x.test", "c@y.test")
     first = await queue.lease("one", _NOW, _NOW + 60, limit=1)
@@ -680,6 +685,55 @@ async def operators_act(make: Make) -> None:
     await queue.close()
 
 
+async def the_clock_takes_nothing_from_a_living_neighbour(two: MakeTwo) -> None:
+    """What a living process has leased is its own, wherever the clock jumps; it renews, gives back and records it."""
+    ours, theirs = await two()
+    await _store(ours, "b@x.test")
+    works = [
+        *(await ours.lease("w", _NOW, _NOW + 60, limit=1)),
+        *(await _store(ours, "c@x.test", "d@x.test", owner="w", until=_NOW + 60)).work,
+        *(await _store(ours, "e@y.test", owner="w", until=_NOW + 60)).work,
+    ]
+    late = _NOW + 90_000
+    assert await theirs.lease("w", late, late + 60, limit=10) == []
+    waiting = await _store(theirs, "f@x.test", due=_NOW + 5)  # behind all of them
+    (found,) = await theirs.lease("w", late, late + 60, limit=1)
+    assert found.message == waiting.message
+    due = await theirs.next_due(late)
+    assert due is not None
+    assert due <= late + 60
+    await ours.renew(works[:1], late + 500)
+    renewed = works[0]._replace(until=late + 500)
+    await ours.record(renewed, _all(renewed, State.WAITING, late + 700))
+    await ours.release(works[1])
+    (again,) = await theirs.lease("v", late, late + 60, limit=10)
+    assert _keys([again]) == _keys([works[1]])
+    # Of its own, a process takes what ran out.
+    (mine,) = await ours.lease("w", late + 100, late + 160, limit=10)
+    assert _keys([mine]) == _keys([works[2]])
+    for queue, work in ((ours, mine), (theirs, again), (theirs, found)):
+        await queue.record(work, _all(work, State.DELIVERED))
+    assert await ours.next_due(late) is not None
+    assert await ours.count() == await theirs.count() == 1
+    await ours.close()
+    await theirs.close()
+
+
+async def what_a_dead_neighbour_had_is_anybodys(two: MakeTwo) -> None:
+    """A process that has ended keeps no lease longer than until its end by the clock, and none is forgotten."""
+    ours, theirs = await two()
+    await _store(ours, "b@x.test", "c@y.test")
+    await ours.lease("w", _NOW, _NOW + 60, limit=1)
+    await _store(ours, "d@x.test", owner="w", until=_NOW + 60)
+    await ours.close()
+    works = await theirs.lease("v", _NOW + 60, _NOW + 120, limit=10)
+    assert len(_keys(works)) == 3
+    for work in works:
+        await theirs.record(work, _all(work, State.DELIVERED))
+    assert await theirs.count() == 0
+    await theirs.close()
+
+
 CHECKS: tuple[Check, ...] = (
     ids_are_unique_and_sorted,
     content_is_kept_byte_for_byte,
@@ -707,4 +761,9 @@ CHECKS: tuple[Check, ...] = (
     a_story_tells_deferral_and_report,
     questions_are_answered,
     operators_act,
+)
+
+NEIGHBOUR_CHECKS: tuple[NeighbourCheck, ...] = (
+    the_clock_takes_nothing_from_a_living_neighbour,
+    what_a_dead_neighbour_had_is_anybodys,
 )

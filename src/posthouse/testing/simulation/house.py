@@ -16,7 +16,7 @@ from posthouse.spool.queue import Entry, Queue
 from posthouse.testing.simulation.loop import Life, VirtualClock
 from posthouse.testing.simulation.storage import MemoryStore, SqliteStore
 from posthouse.testing.simulation.wires import Death, Port
-from posthouse.testing.simulation.witness import Witness, token_of
+from posthouse.testing.simulation.witness import Held, Witness, token_of
 from posthouse.words import StorageError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class SimulatedHouse:
         self._crash_at = 0
         self._crash_how: tuple[Death, float] = (Death.KILLED, 60.0)
         self.spool: str = name if shares is None else shares.spool
-        self._held: dict[tuple[str, int], tuple[str, float]] = {} if shares is None else shares._held
+        self._held: dict[tuple[str, int], Held] = {} if shares is None else shares._held
         self._kept: set[tuple[str, str]] = set() if shares is None else shares._kept
         self.store: MemoryStore | SqliteStore = self._new_store(shares)
         self._queue = cast(Queue, self.store) if wrap is None else wrap(cast(Queue, self.store))
@@ -70,7 +70,10 @@ class SimulatedHouse:
             shared = shares.store if shares is not None else None
             assert not isinstance(shared, MemoryStore)
             return SqliteStore(_Disk(self._world), self.clock, self._random, shares=shared)
-        return MemoryStore(_Disk(self._world), self.clock, self._random) if shares is None else shares.store
+        if shares is None:
+            return MemoryStore(_Disk(self._world), self.clock, self._random)
+        assert isinstance(shares.store, MemoryStore)
+        return shares.store.beside()
 
     @property
     def endpoint(self) -> Endpoint:
@@ -136,16 +139,8 @@ class SimulatedHouse:
         draining.add_done_callback(drained, context=contextvars.Context())
 
     def jump(self, seconds: float) -> None:
-        """Its machine's calendar is put forward, or back.
-
-        Leases stand in calendar time: where several processes share a spool, one may now take what another is at.
-        That excuses a second copy; a house that has its spool to itself must not be confused.
-        """
+        """Its machine's calendar is put forward, or back.  That excuses nothing, and confuses nobody."""
         self._world.book.tell(self.name, "calendar", jump=seconds)
-        together = [house for house in self._world.houses.values() if house.spool == self.spool]
-        for house in together if len(together) > 1 and seconds > 0 else ():
-            if house._witness is not None and house.life.alive:
-                house._witness.accident("calendar", self._world.loop.time())
         self.clock.jump(seconds)
 
     # -- what can be seen of it ------------------------------------------------------------------------------------
@@ -207,17 +202,11 @@ class SimulatedHouse:
         self.deaths.append(self._world.loop.time())
         self.life.end()
         if self._witness is not None:
-            self._witness.died(why, self.incarnations, freed=self.store.frees_the_dead)
+            self._witness.died(why, self.incarnations)
         if self._port is not None:
             self._port.die(death)
-        if why == "crash" and not self._shared_with_living():
+        if why == "crash":
             self.store.crashed()
-
-    def _shared_with_living(self) -> bool:
-        """Whether another house lives that has the very same store open."""
-        return any(
-            other.store is self.store and other.life.alive for other in self._world.houses.values() if other is not self
-        )
 
     def bury(self) -> None:
         """The world ends."""

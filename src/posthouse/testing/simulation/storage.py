@@ -6,7 +6,8 @@ in the order of asking, and is told some moment later; a house that dies between
 one moment, and told.  Neither syncs anything: what dies here is the house, not the machine the simulation runs on
 (``tests/spool/test_crash.py`` drops un-synced writes).
 
-Both are one object for the whole life of a disk: a new incarnation of its house opens it again.
+Both are one object for the whole life of a house's disk: a new incarnation of the house opens it again.  Houses that
+share a spool have one each.
 """
 
 from __future__ import annotations
@@ -51,9 +52,6 @@ class Disk(Protocol):
 class MemoryStore(MemoryQueue):
     """A ``MemoryQueue`` that takes its time, and forgets on a death what it had not done yet."""
 
-    #: Whether a dead worker's leases are anybody's at once; here they run out.
-    frees_the_dead = False
-
     def __init__(self, disk: Disk, clock: Clock, random: Random) -> None:
         super().__init__(capacity=1 << 40, random=random, time=clock.time)
         self._disk = disk
@@ -62,6 +60,7 @@ class MemoryStore(MemoryQueue):
 
     def crashed(self) -> None:
         """Its house has died; what was under way died with it."""
+        self._living.discard(self.slot)
 
     def remove(self) -> None:
         """The world ends."""
@@ -141,8 +140,6 @@ class MemoryStore(MemoryQueue):
 class SqliteStore:
     """The real spool of one house, in a temporary directory; ``shares`` names a store whose directory it is in."""
 
-    frees_the_dead = True
-
     directory: tempfile.TemporaryDirectory[str]
 
     def __init__(self, disk: Disk, clock: Clock, random: Random, *, shares: SqliteStore | None = None) -> None:
@@ -163,8 +160,8 @@ class SqliteStore:
 
     async def open(self, now: float) -> Sequence[str]:
         """See ``Queue.open``."""
-        durable = _Unsynced(self._disk)
-        self._open = _Inline(self.directory.name, durable=durable, random=self._random, time=self._clock.time)
+        durable, time, watch = _Unsynced(self._disk), self._clock.time, self._clock.monotonic
+        self._open = _Inline(self.directory.name, durable=durable, random=self._random, time=time, stopwatch=watch)
         return await self._open.open(now)
 
     async def close(self) -> None:

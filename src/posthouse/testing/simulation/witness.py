@@ -13,10 +13,11 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from posthouse.spool.neighbours import HANGS
 from posthouse.spool.queue import Message, Queue, Receipt, Report, Settlement, State, Stored, Work
 from posthouse.words import Content, Envelope, Notify, Outcome, Result
 
-__all__ = ["Arrival", "Book", "End", "Entered", "FIELD", "Witness", "quoted_in", "token_of"]
+__all__ = ["Arrival", "Book", "End", "Entered", "FIELD", "Held", "Witness", "quoted_in", "token_of"]
 
 _TOKEN = re.compile(rb"^X-Simulation: ([0-9a-z.-]+)\r$", re.MULTILINE)
 _TRACE = re.compile(rb"(?:(?:Received|Return-Path):[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*)*")
@@ -64,6 +65,15 @@ class Arrival(NamedTuple):
     recipient: str
     token: str
     report: bool
+
+
+class Held(NamedTuple):
+    """A lease: whose, until when by the calendar, since when by virtual seconds, and whether it is on its way back."""
+
+    owner: str
+    until: float
+    since: float
+    giving: bool = False
 
 
 class Book:
@@ -127,8 +137,10 @@ class Book:
 class Witness:
     """A ``Queue`` that passes everything on to another and writes in the book; for one incarnation of a house.
 
-    Leases are watched: what one worker holds may be no other's until its time is over or it gives it back.  ``held``
-    and ``kept`` go from one incarnation to the next: the leases, and what the mailboxes have.
+    Leases are watched.  What one house holds is no other's until it gives it back or dies, whatever the calendar says
+    (and however long it does not renew it, but for the hour after which it counts as hanging); what it holds itself it
+    may take again when its time is over.  ``held`` and ``kept`` go from one incarnation to the next, and to all houses
+    of a spool: the leases, and what the mailboxes have.
     """
 
     def __init__(
@@ -136,7 +148,7 @@ class Witness:
         inner: Queue,
         book: Book,
         house: str,
-        held: dict[tuple[str, int], tuple[str, float]],
+        held: dict[tuple[str, int], Held],
         kept: set[tuple[str, str]],
     ) -> None:
         self._inner = inner
@@ -145,7 +157,6 @@ class Witness:
         self._house = house
         self.held = held
         self.owners: set[str] = set()
-        self._giving: dict[tuple[str, int], str] = {}  # leases on their way back, and whose they are
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -181,8 +192,8 @@ class Witness:
         works = await self._inner.lease(owner, now, until, limit=limit, skip=skip)
         for work in works:
             for waiting in work.recipients:
-                holder, its_end = self.held.get((work.message.id, waiting.key), ("", 0.0))
-                if holder and its_end > now:
+                held = self.held.get((work.message.id, waiting.key))
+                if held is not None and not self._may_take(held, now):
                     self._book.wrong(self._house, f"{work.message.id}/{waiting.key} was leased twice at one time")
             self._hold(work)
         return works
@@ -190,7 +201,12 @@ class Witness:
     def _hold(self, work: Work) -> None:
         self.owners.add(work.owner)
         for waiting in work.recipients:
-            self.held[work.message.id, waiting.key] = (work.owner, work.until)
+            self.held[work.message.id, waiting.key] = Held(work.owner, work.until, self._book.now())
+
+    def _may_take(self, held: Held, now: float) -> bool:
+        if held.owner in self.owners:
+            return held.until <= now
+        return held.giving or self._book.now() - held.since >= HANGS
 
     def record(
         self, work: Work, settlements: Sequence[Settlement], reports: Sequence[Report] = (), *rest: Any, **more: Any
@@ -206,7 +222,7 @@ class Witness:
         for report in reports:
             if report.envelope.sender is not None:
                 self._book.wrong(self._house, f"a report with a reverse-path, about {message.id}")
-        self._give(work)
+        self._give(work, giving=True)
         future = asyncio.ensure_future(self._inner.record(work, settlements, reports, *rest, **more))
         future.add_done_callback(partial(self._recorded, work))
         return future
@@ -239,39 +255,36 @@ class Witness:
         if future.exception() is None:
             self._let_go(work)
             return
-        for waiting in work.recipients:
-            self._giving.pop((work.message.id, waiting.key), None)
+        self._give(work, giving=False)
         for waiting in work.recipients:  # if it never can be recorded, it is done again
             self._book.excuse(self._house, work.message.id, waiting.recipient.address, "unrecorded", work.until)
 
     def accident(self, what: str, number: float) -> None:
         """Attempts that are under way may be made again."""
-        for (queue_id, number), (owner, _) in self.held.items():
-            if owner not in self.owners:
+        for (queue_id, number), held in self.held.items():
+            if held.owner not in self.owners:
                 continue
             entered = self._book.entered.get((self._house, queue_id))
             if entered is not None and number < len(entered.envelope.recipients):
                 recipient = entered.envelope.recipients[number].address
                 self._book.excuse(self._house, queue_id, recipient, what, number)
 
-    def died(self, why: str, life: int, *, freed: bool) -> None:
-        """The house has stopped in the middle.  Its leases run out; or are anybody's at once, where they are
-        ``freed``."""
+    def died(self, why: str, life: int) -> None:
+        """The house has stopped in the middle.  Its leases are anybody's at once."""
         self.accident(why, life)
-        for key, owner in self._giving.items():  # nobody knows whether they came back
-            if self.held.get(key, ("", 0.0))[0] == owner:
-                del self.held[key]
-        if freed:
-            for key in [key for key, (owner, _) in self.held.items() if owner in self.owners]:
-                del self.held[key]
+        for key in [key for key, held in self.held.items() if held.owner in self.owners]:
+            del self.held[key]
 
-    def _give(self, work: Work) -> None:
-        self._giving.update(((work.message.id, waiting.key), work.owner) for waiting in work.recipients)
+    def _give(self, work: Work, *, giving: bool) -> None:
+        for waiting in work.recipients:
+            held = self.held.get((work.message.id, waiting.key))
+            if held is not None and held.owner == work.owner:
+                self.held[work.message.id, waiting.key] = held._replace(giving=giving)
 
     def _let_go(self, work: Work) -> None:
         for waiting in work.recipients:
-            self._giving.pop((work.message.id, waiting.key), None)
-            if self.held.get((work.message.id, waiting.key), ("", 0.0))[0] == work.owner:
+            held = self.held.get((work.message.id, waiting.key))
+            if held is not None and held.owner == work.owner:
                 del self.held[work.message.id, waiting.key]
 
     async def renew(self, works: Sequence[Work], until: float) -> None:
@@ -279,12 +292,13 @@ class Witness:
         await self._inner.renew(works, until)
         for work in works:
             for waiting in work.recipients:
-                if self.held.get((work.message.id, waiting.key)) == (work.owner, work.until):
-                    self.held[work.message.id, waiting.key] = (work.owner, until)
+                held = self.held.get((work.message.id, waiting.key))
+                if held is not None and held[:2] == (work.owner, work.until):
+                    self.held[work.message.id, waiting.key] = Held(work.owner, until, self._book.now())
 
     async def release(self, work: Work) -> None:
         """See ``Queue.release``."""
-        self._give(work)
+        self._give(work, giving=True)
         await self._inner.release(work)
         self._let_go(work)
 

@@ -1,0 +1,109 @@
+"""The other processes on a spool: which of them live, and when what they have leased may be taken.
+
+A lease stands in calendar time, and calendars are set and jump.  So between processes the clock decides nothing: what
+a living process has leased is its own until it gives it back, and what a dead one had is anybody's at once.  Who lives
+is asked of the kernel, by the lock on each owner file (``files.Owner``), and only
+
+*  when a process opens the spool, of all that hold leases (``starting``);
+*  every ``LOOK`` seconds, of each neighbour that lived since the last look, so that a death is noticed soon, and long
+   before the dead one's leases would run out;
+*  when a lease is met that has run out, of whoever holds it: once in each call, however many leases there are.
+
+Within one process the clock does end leases, for those that were mislaid (a lease that could not be given back, or was
+committed for somebody who had stopped waiting): the process knows what it has in hand, and takes the rest again.
+
+**A process that lives and hangs** cannot be told from a slow one by its lock.  But one that is well renews what it has
+in hand each third of a lease, also after its leases ran out by a jump of the calendar.  So leases that ran out and are
+not renewed while our *stopwatch* counts an hour are taken: no session of a process that hung for so long is alive on
+the other side (RFC 5321 §4.5.3.2 has ten minutes as the longest wait).  If the calendar is set within that hour, it
+begins anew.  A second copy would need a process that wakes after an hour in the last moment of an attempt; never to
+take them would leave mail lying until somebody notices.
+
+Where owners cannot be asked (other machines, one day), leases will have to end by the clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+from posthouse.spool.files import Owner
+
+__all__ = ["HANGS", "LOOK", "Neighbours"]
+
+LOOK = 30.0
+"""Seconds between two looks at whether the neighbours live."""
+
+HANGS = 3600.0
+"""Seconds of our stopwatch after which leases that ran out and were not renewed are taken from a living process."""
+
+_JUMPED = 60.0  # seconds by which calendar and stopwatch may disagree about what has passed
+
+
+class _Watch(NamedTuple):
+    """Leases of one process that had run out: those until ``bound`` at the latest."""
+
+    bound: float
+    since: float  # by the stopwatch
+    calendar: float  # at that moment
+
+
+class Neighbours:
+    """Asked in the writer's thread; ``no_later`` from anywhere.  ``time`` gives calendar seconds, ``stopwatch`` those
+    of a clock that never jumps."""
+
+    def __init__(self, owner: Owner, *, time: Callable[[], float], stopwatch: Callable[[], float]) -> None:
+        self._owner = owner
+        self._time = time
+        self._stopwatch = stopwatch
+        self._next_look: float | None = None
+        self._marks = owner.others()
+        self._known = set(self._marks)  # have lived, and have not been found dead and without leases
+        self._watched: dict[int, _Watch] = {}
+        self._any = False
+
+    def no_later(self, due: float | None, now: float) -> float | None:
+        """When to ask for work again: at ``due``, or sooner, if there are neighbours who may die meanwhile."""
+        if not self._any:
+            return due
+        return now + LOOK if due is None else min(due, now + LOOK)
+
+    def dead(self, slot: int) -> AbstractContextManager[bool]:
+        """See ``Owner.dead``."""
+        return self._owner.dead(slot)
+
+    def gone(self) -> list[int]:
+        """Slots of neighbours who have died, if it is time to look; each is told until it has ``left_nothing``."""
+        moment = self._stopwatch()
+        if self._next_look is not None and moment < self._next_look:
+            return []
+        self._next_look = moment + LOOK
+        marks, before = self._owner.others(), self._marks
+        self._known |= {slot for slot, mark in marks.items() if before.get(slot) != mark}
+        self._marks = marks
+        gone = []
+        for slot in sorted(self._known):
+            with self._owner.dead(slot) as dead:
+                if dead:
+                    gone.append(slot)
+        self._any = len(gone) < len(self._known)
+        return gone
+
+    def left_nothing(self, slot: int) -> None:
+        """A dead one has no leases any more."""
+        self._known.discard(slot)
+        self._watched.pop(slot, None)
+
+    def hangs(self, slot: int, now: float) -> float | None:
+        """A living one has leases that ran out before ``now``.  Once it has not renewed them for ``HANGS`` seconds:
+        until when those ran that may be taken; else None."""
+        moment, calendar = self._stopwatch(), self._time()
+        watch = self._watched.get(slot)
+        if watch is not None and abs((calendar - watch.calendar) - (moment - watch.since)) <= _JUMPED:
+            if moment - watch.since < HANGS:
+                return None
+            del self._watched[slot]
+            return watch.bound
+        self._watched[slot] = _Watch(now, moment, calendar)
+        return None

@@ -1,0 +1,48 @@
+"""A process on a spool that leases what it is told to, by the clocks it is told.
+
+    python neighbour.py DATA_DIR
+
+Each line of its input is ``CALENDAR STOPWATCH``, in seconds; it leases all that is due then for a minute, and answers
+with the recipients it got (``ID/KEY``) in one line.  ``renew CALENDAR STOPWATCH`` renews all it has got until then
+instead, and answers with them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from posthouse.spool import SqliteQueue, Work
+
+NOW = 1_700_000_000.0
+
+
+class Clocks:
+    """What the last line said."""
+
+    calendar = NOW
+    stopwatch = 0.0
+
+
+async def main(directory: str) -> None:
+    """See the module's docstring."""
+    queue = SqliteQueue(directory, time=lambda: Clocks.calendar, stopwatch=lambda: Clocks.stopwatch)
+    await queue.open(NOW)
+    has: list[Work] = []
+    print("open", flush=True)
+    for line in sys.stdin:
+        *renew, calendar, stopwatch = line.split()
+        Clocks.calendar, Clocks.stopwatch = float(calendar), float(stopwatch)
+        until = Clocks.calendar + 60
+        if renew:
+            await queue.renew(has, until)
+            works = has = [work._replace(until=until) for work in has]
+        else:
+            works = await queue.lease("worker", Clocks.calendar, until, limit=100)
+            has += works
+        print(*(f"{work.message.id}/{waiting.key}" for work in works for waiting in work.recipients), flush=True)
+    await queue.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))
