@@ -112,9 +112,9 @@ class Owner:
                     remedy="see that the disk has room, and that its file system can lock files",
                 ) from error
             if descriptor is not None:
-                with contextlib.suppress(OSError):  # the number is for people; that the file changed is for ``others``
-                    os.ftruncate(descriptor, 0)
-                    os.write(descriptor, b"%d\n" % os.getpid())
+                with contextlib.suppress(OSError):  # then nobody is told apart by it; leases end by the clock
+                    life = _life(descriptor) + 1
+                    os.ftruncate(descriptor, os.pwrite(descriptor, b"%d %d\n" % (life, os.getpid()), 0))
                 return slot, descriptor
         raise SettingError(
             f"{WORKERS} processes use this spool already", where=self._directory, remedy="stop some of them"
@@ -125,15 +125,16 @@ class Owner:
         os.close(self._descriptor)
 
     def others(self) -> dict[int, int]:
-        """The other slots that anybody ever lived in, each with a mark that changes when somebody moves in."""
-        with os.scandir(self._directory) as entries:
-            marks = {
-                int(entry.name): entry.stat(follow_symlinks=False).st_mtime_ns
-                for entry in entries
-                if entry.name.isascii() and entry.name.isdigit()
-            }
-        marks.pop(self.slot, None)
-        return marks
+        """The other slots that anybody ever lived in, each with the number of those who have."""
+        lives = {}
+        for name in os.listdir(self._directory):
+            if name.isascii() and name.isdigit() and int(name) != self.slot:
+                descriptor = os.open(os.path.join(self._directory, name), os.O_RDONLY | os.O_CLOEXEC)
+                try:
+                    lives[int(name)] = _life(descriptor)
+                finally:
+                    os.close(descriptor)
+        return lives
 
     @contextlib.contextmanager
     def dead(self, slot: int) -> Iterator[bool]:
@@ -148,6 +149,12 @@ class Owner:
         finally:
             if descriptor is not None:
                 os.close(descriptor)
+
+
+def _life(descriptor: int) -> int:
+    """How many have lived in a slot, by its owner file: that number, and the last one's process id for people."""
+    lives, _, _ = os.pread(descriptor, 64, 0).partition(b" ")
+    return int(lives) if lives.isdigit() else 0
 
 
 def _lock(path: str) -> int | None:

@@ -58,8 +58,8 @@ class Neighbours:
         self._time = time
         self._stopwatch = stopwatch
         self._next_look: float | None = None
-        self._marks = owner.others()
-        self._known = set(self._marks)  # have lived, and have not been found dead and without leases
+        self._lives = owner.others()
+        self._known = set(self._lives)  # have lived, and have not been found dead and without leases
         self._watched: dict[int, _Watch] = {}
         self._any = False
 
@@ -79,14 +79,17 @@ class Neighbours:
         if self._next_look is not None and moment < self._next_look:
             return []
         self._next_look = moment + LOOK
-        marks, before = self._owner.others(), self._marks
-        self._known |= {slot for slot, mark in marks.items() if before.get(slot) != mark}
-        self._marks = marks
         gone = []
-        for slot in sorted(self._known):
-            with self._owner.dead(slot) as dead:
-                if dead:
-                    gone.append(slot)
+        try:
+            lives, before = self._owner.others(), self._lives
+            self._known |= {slot for slot, life in lives.items() if before.get(slot) != life}
+            self._lives = lives
+            for slot in sorted(self._known):
+                with self._owner.dead(slot) as dead:
+                    if dead:
+                        gone.append(slot)
+        except OSError:  # no descriptor is left, perhaps; the work that is due has no part in it
+            return []
         self._any = len(gone) < len(self._known)
         return gone
 

@@ -14,7 +14,7 @@ import random as random_module
 import sqlite3
 import time as time_module
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from typing import TypeVar
 
@@ -65,8 +65,8 @@ class SqliteQueue(ForPeople):
     Between ``open`` and ``close`` it belongs to the event loop that opened it.
     """
 
-    #: What writes; the simulation has one without a thread.
-    writer_kind: type[Writer] = Writer
+    writer_kind: type[Writer] = Writer  # the simulation has both without threads
+    threads_kind: Callable[[int, str], Executor] = ThreadPoolExecutor
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class SqliteQueue(ForPeople):
         self._stopwatch = stopwatch
         self._read_only = False
         self._owner: Owner | None = None
-        self._files: ThreadPoolExecutor | None = None
+        self._files: Executor | None = None
         self._teller = Teller(history=history, rows=history_rows, octets=history_octets, time=time)
         self.fresh = Fresh()
         super().__init__(Reader(self._layout))
@@ -152,7 +152,7 @@ class SqliteQueue(ForPeople):
         self._leases = Leases(
             owner.slot, keep_finished=self._keep_finished, time=self._time, teller=self._teller, neighbours=neighbours
         )
-        self._files = ThreadPoolExecutor(_FILE_THREADS, "posthouse-files")
+        self._files = self.threads_kind(_FILE_THREADS, "posthouse-files")
         self._flight = Flight(self.loop, self._files, self._durable, self._layout)
         writer = self.writer_kind(
             self.loop,

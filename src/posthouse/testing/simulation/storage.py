@@ -3,7 +3,10 @@
 ``MemoryStore`` is the queue in memory, slowed down: every durable act happens at some moment after it was asked for,
 in the order of asking, and is told some moment later; a house that dies between the two has done it and does not know.
 ``SqliteStore`` is the real spool with its writer run on the loop, in the same manner: a group is gathered, committed at
-one moment, and told.  Neither syncs anything: what dies here is the house, not the machine the simulation runs on
+one moment, and told.  No thread is started, not even for what nobody waits for: a content file that a busy machine's
+thread removed a little later, behind the start that sweeps, once made two days of one seed.
+
+Neither syncs anything: what dies here is the house, not the machine the simulation runs on
 (``tests/spool/test_crash.py`` drops un-synced writes).
 
 Both are one object for the whole life of a house's disk: a new incarnation of the house opens it again.  Houses that
@@ -18,6 +21,8 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from concurrent.futures import Executor, Future
+from functools import partial
 from random import Random
 from typing import Any, Protocol, TypeVar
 
@@ -227,10 +232,47 @@ class _InlineWriter(Writer):
         self._connection.close()
 
 
+class _NoThreads(Executor):
+    """What threads would do behind everybody's back is done on the loop, after a moment; never, if the house dies."""
+
+    def __init__(self, most: int, name: str) -> None:
+        self._left: dict[int, Callable[[], object]] | None = {}  # by number
+        self._number = 0
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        """See ``Executor.submit``."""
+        if self._left is None:
+            raise RuntimeError("it has been shut down")
+        future: Future[T] = Future()
+        self._number += 1
+        self._left[self._number] = partial(_into, future, partial(fn, *args, **kwargs))
+        asyncio.get_running_loop().run_in_executor(None, self._do, self._number)
+        return future
+
+    def _do(self, number: int) -> None:
+        job = None if self._left is None else self._left.pop(number, None)
+        if job is not None:
+            job()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """See ``Executor.shutdown``: what is left is done."""
+        left, self._left = self._left, None
+        for job in (left or {}).values():
+            job()
+
+
+def _into(future: Future[T], function: Callable[[], T]) -> None:
+    try:
+        future.set_result(function())
+    except Exception as error:
+        future.set_exception(error)
+
+
 class _Inline(SqliteQueue):
     """The spool without threads."""
 
     writer_kind = _InlineWriter
+    threads_kind = _NoThreads
 
     def drop(self) -> None:
         """What the system does for a process that has died: close its files."""
