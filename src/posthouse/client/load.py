@@ -15,8 +15,9 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from posthouse.client.session import Session, Timeouts
+from posthouse.client.session import Session
 from posthouse.client.submit import ServerAddress, locate, open_session
+from posthouse.client.terms import Timeouts
 from posthouse.net import Clock, Endpoint, Network
 from posthouse.words import Content, Envelope, NetworkError, RemoteError, Result
 

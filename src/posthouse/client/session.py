@@ -4,6 +4,13 @@ The shell around ``protocol.Sender``.  Its one idea is to wait as seldom as poss
 and the word DATA leave in one write and their replies are awaited together (RFC 2920 §3.1); with CHUNKING a short
 message goes along in the same write, and one round trip is the whole delivery.
 
+Messages that are given to it while one is under way stand in line, and the next envelope leaves with the last octets of
+the content before it, so that a session that always has mail needs one round trip for each message (RFC 2920 §3.1 lets
+any command follow the end of content).  Each reply is heard by the message that it is for.
+
+Measured with a peer in memory, 4 KiB messages, PIPELINING: 52 µs of processor time for a message when each command had
+its own future and timer and a coroutine matched the replies; 22 with one future and callbacks.
+
 Whatever the receiver does becomes an ``Outcome``; exceptions are for what our caller does wrong.  The one distinction
 everything else serves: until the last octet that could complete the message has been written, a lost connection means
 *deferred*; after that, and before the reply, nobody knows, and the outcome says *ambiguous*.
@@ -12,12 +19,16 @@ everything else serves: until the last octet that could complete the message has
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Coroutine
+from typing import Any, Final
 
-from posthouse.client.transaction import deliver
-from posthouse.net import Clock, Endpoint, Network, Stream, Timer, connect_any
+from posthouse.client.delivery import deliver
+from posthouse.client.terms import Greeted, Refused, Timeouts
+from posthouse.client.traits import Traits
+from posthouse.client.transaction import Transaction
+from posthouse.net import Clock, Stream, Timer
 from posthouse.protocol import (
     Answered,
     Capabilities,
@@ -35,6 +46,7 @@ from posthouse.words import (
     Closed,
     Content,
     Envelope,
+    LocalError,
     NetworkError,
     Outcome,
     PosthouseError,
@@ -43,41 +55,18 @@ from posthouse.words import (
     TimedOut,
 )
 
-__all__ = ["Greeted", "Refused", "Session", "Timeouts", "connect"]
+__all__ = ["Session"]
 
-
-class Timeouts(NamedTuple):
-    """How long to wait, in seconds: RFC 5321 §4.5.3.2's values, and one for opening the channel."""
-
-    connect: float = 30.0
-    greeting: float = 300.0
-    command: float = 300.0
-    data: float = 120.0
-    block: float = 180.0
-    final: float = 600.0
-    quit: float = 5.0
-
-
-class Refused(RemoteError):
-    """The peer would not open a session: its greeting or its reply to EHLO and HELO was negative.
-
-    ``reply`` is that reply.
-    """
-
-    reply: Reply
-
-
-class Greeted(NamedTuple):
-    """What opening a session told: the greeting, and the reply to EHLO, LHLO or HELO."""
-
-    greeting: Reply
-    hello: Reply
+_NEVER: Final = -1.0
+_CLOSED: Final = Pause.CLOSED
+_ENDED: Final = State.CLOSED
+_AT_REST: Final = (State.READY, State.SENDER, State.RECIPIENTS)
 
 
 class Session:
-    """The sending end of one channel; a ``net.Handler``.  Made by ``connect``.
+    """The sending end of one channel; a ``net.Handler``.  Made by ``client.connect``.
 
-    Not for concurrent use: one transaction at a time.
+    Messages may be given to it while others are under way: they stand in line.
     """
 
     def __init__(
@@ -93,46 +82,69 @@ class Session:
     ) -> None:
         self.timeouts = timeouts or Timeouts()
         self.sender = Sender(lmtp=lmtp, limits=limits, transcript=transcript)
-        #: Messages given to ``deliver``.
+        #: Messages that were begun, counting each of the transactions that one took.
         self.messages = 0
         #: When the channel was open, by the stopwatch.
         self.opened = 0.0
         #: Set for a session that rested and may be lost: no content goes before the next transaction is answered.
         self.cautious = False
+        #: The peer does not keep up with what we write.
+        self.paused = False
+        #: Why the channel is of no more use, or None.
+        self.fault: PosthouseError | None = None
+        #: Who is on the other end, for people: ``mx.sina.com[192.0.2.7]:25``.
+        self.peer = name
         self._clock = clock
         self._hostname = hostname
-        self._name = name
         self._stream: Stream | None = None
-        self._answers: deque[Answered] = deque()
+        self._line: deque[Transaction] = deque()  # replies are for the first; the second may have been begun
+        self._traits = Traits.of(self.sender.capabilities)
+        self._traits_of = self.sender.capabilities
+        self._answers: deque[Reply] = deque()  # to what no transaction said
         self._wanted = 0
         self._waiter: asyncio.Future[None] | None = None
-        self._fault: PosthouseError | None = None
-        self._paused = False
         self._timer: Timer | None = None  # rings at some wait's end, or before
         self._rings = 0.0
-        self._deadline = 0.0  # of the wait under way
-        self._expired = False
+        self._deadline = _NEVER  # of the wait under way
+        self._seconds = 0.0
+        self._what = ""
 
     # -- net.Handler -------------------------------------------------------------------------------------------
 
     def connected(self, stream: Stream) -> None:
         """The channel is open."""
         self._stream = stream
+        #: The loop that serves the channel.
+        self.loop = asyncio.get_running_loop()
         self.opened = self._clock.monotonic()
+        address, name = stream.peer, self.peer
+        if not name or name == address.host or not address.port:
+            self.peer = str(address)
+        else:
+            self.peer = f"{name}[{address.host}]:{address.port}"
 
     def data_received(self, data: bytes) -> None:
-        """Octets arrived: turn them into answers, and wake whoever waits for as many."""
-        if self._fault is not None:
+        """Octets arrived: each reply goes to the transaction it is for, or to whoever waits for as many."""
+        if self.fault is not None:
             return
-        self.sender.receive_data(data)
+        answers: list[Answered] = []
+        error = None
         try:
-            while isinstance(event := self.sender.next_event(), Answered):
-                self._answers.append(event)
-        except RemoteError as error:
+            goes_on = self.sender.receive(data, answers)
+        except RemoteError as found:
+            error = found
+        line = self._line
+        for to, reply in answers:
+            if line:
+                line[0].hear(to, reply)
+            else:
+                self._answers.append(reply)
+        if error is not None:
             self._fail(error)
             self.abort()
-            return
-        if event is Pause.CLOSED or len(self._answers) >= self._wanted:
+        elif not goes_on:
+            self._over()
+        elif self._wanted and self._answers:
             self._wake()
 
     def eof_received(self) -> None:
@@ -141,12 +153,13 @@ class Session:
 
     def pause_writing(self) -> None:
         """The peer does not keep up."""
-        self._paused = True
+        self.paused = True
 
     def resume_writing(self) -> None:
         """It does again."""
-        self._paused = False
-        self._wake()
+        self.paused = False
+        if self._line:
+            self._line[0].go_on()
 
     def disconnected(self, error: Exception | None) -> None:
         """The channel has ended."""
@@ -156,30 +169,100 @@ class Session:
             self._fail(Broken("the connection was lost"))
 
     def _fail(self, error: PosthouseError) -> None:
-        if self._fault is None:
-            self._fault = error
+        if self.fault is None:
+            self.fault = error
         self._stop_timer()
+        self._over()
+
+    def _over(self) -> None:
+        """Nothing that is still owed will come."""
+        had_line = bool(self._line)
+        while self._line:
+            self._line.popleft().lost()
         self._wake()
+        if had_line and self.fault is not None:
+            self.abort()
 
     def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
+    # -- the line ----------------------------------------------------------------------------------------------
+
+    def enter(self, transaction: Transaction) -> None:
+        """A transaction wants to be carried out.  It begins at once, or behind the content of the one before it, or
+        when that has ended."""
+        if self.fault is not None or self.sender.state is _ENDED:
+            transaction.lost()
+            return
+        self._line.append(transaction)
+        if len(self._line) == 1:
+            self._advance()
+        elif len(self._line) == 2:
+            self.write(self.following())
+
+    def following(self) -> bytes:
+        """What the second in line can say already, behind everything that the first has to say (RFC 2920 §3.1: any
+        command may follow the end of content)."""
+        line = self._line
+        while len(line) > 1 and not line[1].begun and self.sender.may_pipeline:
+            try:
+                return line[1].open()
+            except Exception as error:
+                self._turn_away(line[1], error)
+        return b""
+
+    def leave(self, transaction: Transaction) -> None:
+        """The first in line has ended."""
+        self._line.remove(transaction)
+        self._deadline = _NEVER
+        if self._line and self.sender.state is not _ENDED:
+            self._advance()
+
+    def leave_out(self, transaction: Transaction) -> None:
+        """Nobody waits for this one any more.  What was begun can only be stopped by ending the channel; but not
+        before the message in front of it has its answer."""
+        if transaction not in self._line:
+            return
+        if not transaction.begun:
+            self._line.remove(transaction)
+        elif transaction is self._line[0]:
+            self.abort()
+        else:
+            transaction.unwanted = True
+
+    def _advance(self) -> None:
+        """Somebody else is the first in line, or nobody."""
+        self._deadline = _NEVER
+        while self._line and self.fault is None:
+            first = self._line[0]
+            if first.unwanted:
+                self.abort()
+                return
+            if not first.begun:
+                try:
+                    wire = first.open()
+                except Exception as error:
+                    self._turn_away(first, error)
+                    continue
+                self.write(wire)
+            self.write(self.following())
+            self.expect(first.seconds, first.what)
+            return
+
+    def _turn_away(self, transaction: Transaction, error: Exception) -> None:
+        self._line.remove(transaction)
+        transaction.fail(error)
+
     # -- waiting -----------------------------------------------------------------------------------------------
 
-    async def _sleep_until_woken(self, seconds: float, what: str) -> None:
-        waiter = self._waiter = asyncio.get_running_loop().create_future()
-        self._expired = False
+    def expect(self, seconds: float, what: str) -> None:
+        """From now on there are so many seconds for the next answer, or for the peer to keep up."""
+        self._seconds, self._what = seconds, what
         self._deadline = self._clock.monotonic() + seconds
         if self._timer is None or self._rings > self._deadline:
             self._set_timer(seconds)
-        try:
-            await waiter
-        finally:
-            self._waiter = None
-        if self._expired and self._fault is None:
-            self._fault = TimedOut(f"no answer to {what} within {seconds:g} seconds")
 
     def _set_timer(self, seconds: float) -> None:
         """One timer serves many waits: it is left to ring, and set again for what is left of the wait it finds."""
@@ -194,52 +277,36 @@ class Session:
 
     def _ring(self) -> None:
         self._timer = None
-        if self._waiter is None:
+        if self._deadline == _NEVER:
             return
         left = self._deadline - self._clock.monotonic()
         if left > 1e-6:
             self._set_timer(left)
         else:
-            self._expired = True
-            self._wake()
+            self._fail(TimedOut(f"no answer to {self._what} within {self._seconds:g} seconds"))
 
-    async def answers(self, count: int, seconds: float, what: str) -> list[Answered]:
-        """The next ``count`` answers; fewer if the channel ends, the time is up or the peer says 421 first (then
-        ``fault`` tells)."""
-        self._wanted = count
-        while len(self._answers) < count and self._fault is None and self.sender.state is not State.CLOSED:
-            await self._sleep_until_woken(seconds, what)
-        self._wanted = 0
-        got = min(count, len(self._answers))
-        return [self._answers.popleft() for _ in range(got)]
-
-    @property
-    def fault(self) -> PosthouseError | None:
-        """Why the channel is of no more use, or None."""
-        return self._fault
+    async def _one(self, seconds: float, what: str) -> Reply:
+        """The next answer to what no transaction said."""
+        self._wanted = 1
+        self.expect(seconds, what)
+        try:
+            while not self._answers and self.fault is None and self.sender.state is not _ENDED:
+                self._waiter = self.loop.create_future()
+                await self._waiter
+        finally:
+            self._waiter = None
+            self._wanted = 0
+            self._deadline = _NEVER
+        if not self._answers:
+            raise self.fault or Closed("the session is over")
+        return self._answers.popleft()
 
     def write(self, data: bytes) -> None:
         """Octets for the peer; dropped if the channel has ended."""
-        if self._stream is not None and self._fault is None:
+        if data and self._stream is not None and self.fault is None:
             self._stream.write(data)
 
-    async def drained(self, seconds: float) -> bool:
-        """Wait until the peer keeps up; False if the channel ended (or the peer answered early) instead."""
-        while self._paused and self._fault is None and self.sender.state is not State.CLOSED:
-            await self._sleep_until_woken(seconds, "content")
-        return self._fault is None and self.sender.state is not State.CLOSED
-
     # -- what users do -----------------------------------------------------------------------------------------
-
-    @property
-    def peer(self) -> str:
-        """Who is on the other end, for people: ``mx.sina.com[192.0.2.7]:25``."""
-        if self._stream is None:
-            return self._name
-        address = self._stream.peer
-        if not self._name or self._name == address.host or not address.port:
-            return str(address)
-        return f"{self._name}[{address.host}]:{address.port}"
 
     @property
     def capabilities(self) -> Capabilities:
@@ -247,13 +314,20 @@ class Session:
         return self.sender.capabilities
 
     @property
+    def traits(self) -> Traits:
+        """The same, as a transaction asks for it."""
+        capabilities = self.sender.capabilities
+        if capabilities is not self._traits_of:
+            self._traits_of = capabilities
+            self._traits = Traits.of(capabilities)
+        return self._traits
+
+    @property
     def usable(self) -> bool:
-        """Can another transaction begin?"""
-        return (
-            self._fault is None
-            and not self.sender.outstanding
-            and self.sender.state in (State.READY, State.SENDER, State.RECIPIENTS)
-        )
+        """Can another transaction begin, now or when those that are under way have ended?"""
+        if self.fault is not None or self.sender.state is _ENDED:
+            return False
+        return bool(self._line) or (not self.sender.outstanding and self.sender.state in _AT_REST)
 
     async def open(self) -> Greeted:
         """Await the greeting, say EHLO, or HELO to a peer that refuses EHLO (RFC 5321 §3.2, §4.1.4).
@@ -271,87 +345,46 @@ class Session:
             raise Refused(f"{self.peer} refused {verb}: {hello}", hello)
         return Greeted(greeting, hello)
 
-    async def _one(self, seconds: float, what: str) -> Reply:
-        got = await self.answers(1, seconds, what)
-        if not got:
-            raise self._fault or Closed("the session is over")
-        return got[0].reply
-
     async def command(self, command: Command) -> Reply:
-        """Send one command and await its reply.  Raises LocalError, NetworkError or RemoteError."""
-        if self._fault is not None:
-            raise self._fault
+        """Send one command and await its reply.  Raises LocalError, also while a message is under way; NetworkError or
+        RemoteError."""
+        if self.fault is not None:
+            raise self.fault
+        if self._line:
+            raise LocalError("a message is under way; await it before a command of your own")
         self.write(self.sender.send(command))
         return await self._one(self.timeouts.command, type(command).__name__.upper())
 
-    async def deliver(self, envelope: Envelope, content: Content) -> tuple[Outcome, ...]:
+    def deliver(self, envelope: Envelope, content: Content) -> Coroutine[Any, Any, tuple[Outcome, ...]]:
         """Give one message to the peer: an outcome for each of the envelope's recipients, in their order.
 
-        Whatever the peer does is an outcome; look at ``usable`` before the next message.
+        Whatever the peer does is an outcome; look at ``usable`` before the next message.  May be called again before
+        it has ended: messages are sent in the order of the calls, and where the peer has PIPELINING the next one's
+        envelope leaves with the last octets of this one, which saves a round trip.  If the channel is lost then, only
+        a message whose content had been completed is ambiguous.  Cancelled, it ends the channel, once the message
+        before it has its answer.
         """
-        return await deliver(self, envelope, content)
+        return deliver(self, envelope, content)
 
     async def quit(self) -> None:
-        """End in order: QUIT, its reply, close.  Never raises for what the peer does."""
+        """End in order: await the messages under way, QUIT, its reply, close.  Never raises for what the peer does."""
         try:
-            if self._fault is None and self.sender.may_send(Quit()):
+            while self._line:
+                await asyncio.wait([self._line[-1].ended])
+            if self.fault is None and self.sender.may_send(Quit()):
                 self.write(self.sender.send(Quit()))
-                await self.answers(1, self.timeouts.quit, "QUIT")
+                with contextlib.suppress(NetworkError, RemoteError):
+                    await self._one(self.timeouts.quit, "QUIT")
         finally:
-            self._fault = self._fault or Closed("the session was ended with QUIT")
+            self.fault = self.fault or Closed("the session was ended with QUIT")
             self._stop_timer()
             if self._stream is not None:
                 self._stream.close()
 
     def abort(self) -> None:
-        """End the channel now."""
-        self._fault = self._fault or Closed("the session was aborted")
+        """End the channel now; messages under way end with what is known of them."""
+        self.fault = self.fault or Closed("the session was aborted")
         self._stop_timer()
         if self._stream is not None:
             self._stream.abort()
-
-
-async def connect(
-    endpoints: Sequence[Endpoint],
-    *,
-    network: Network,
-    clock: Clock,
-    hostname: str,
-    name: str = "",
-    lmtp: bool = False,
-    timeouts: Timeouts | None = None,
-    limits: Limits | None = None,
-    transcript: Transcript | None = None,
-    source: str = "",
-) -> Session:
-    """Open a session with whichever of one host's addresses answers first (RFC 8305), up to the reply to EHLO.
-
-    ``hostname`` is how we name ourselves, ``name`` the host's name for people, ``source`` the local address to use.
-    Raises Unreachable, Refused, TimedOut, Broken or RemoteError; the channel is closed then.
-    """
-    timeouts = timeouts or Timeouts()
-
-    def make() -> Session:
-        return Session(
-            clock=clock,
-            hostname=hostname,
-            name=name,
-            lmtp=lmtp,
-            timeouts=timeouts,
-            limits=limits,
-            transcript=transcript,
-        )
-
-    _, session = await connect_any(network, clock, endpoints, make, source=source, timeout=timeouts.connect)
-    try:
-        await session.open()
-    except (RemoteError, NetworkError) as error:
-        if isinstance(error, Refused) and session.fault is None:
-            await session.quit()
-        else:
-            session.abort()
-        raise
-    except BaseException:
-        session.abort()
-        raise
-    return session
+        self._over()

@@ -11,7 +11,9 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from posthouse.client.session import Session, Timeouts, connect
+from posthouse.client.connecting import connect
+from posthouse.client.session import Session
+from posthouse.client.terms import Timeouts
 from posthouse.net import Clock, Endpoint, Network
 from posthouse.net.hosts import NoSuchHost, addresses_of
 from posthouse.protocol import Capabilities, Transcript

@@ -8,24 +8,25 @@ Two ways through it:
 
 Without PIPELINING the first group is sent a command at a time; nothing else differs, because the replies are matched to
 what they answer and not to how it was sent.
+
+It is a state machine in callbacks, driven by its session: a reply is heard, and what follows from it leaves in the same
+turn of the loop.  Whoever waits for the outcome waits for one future.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from posthouse.protocol import Answered, Bdat, Capabilities, Command, Data, Mail, Rcpt, Rset, Sent, State
-from posthouse.protocol.grammar import GrammarError, domain_to_ascii
-from posthouse.protocol.parameters import orcpt_encode
+from posthouse.client.traits import result_of, sayable, spelt
+from posthouse.protocol import Bdat, Command, Data, Mail, Rcpt, Rset, Sent, State
 from posthouse.words import (
-    Address,
     Body,
     Content,
     Envelope,
     Handover,
     LocalError,
-    OriginalRecipient,
     Outcome,
     Recipient,
     RemoteError,
@@ -36,277 +37,322 @@ from posthouse.words import (
 if TYPE_CHECKING:
     from posthouse.client.session import Session
 
-__all__ = ["Transaction", "deliver", "result_of"]
+__all__ = ["Transaction"]
 
 #: Content up to this many octets travels in the same write as the envelope, where CHUNKING and PIPELINING allow it.
-_SHORT = 65_536
+_SHORT: Final = 65_536
 #: Octets of one BDAT chunk of longer content.
-_CHUNK = 1_048_576
+_CHUNK: Final = 1_048_576
+#: Chunks that are sent before the reply to the first of them is here.
+_AHEAD: Final = 4
+#: Octets of content that are given to a channel that takes them all, before other channels have their turn.
+_TURN: Final = 1_048_576
 
-_TOO_LARGE = Reply(552, "5.3.4", "Message is larger than the receiver announced with SIZE")
-_NEEDS_UTF8 = Reply(553, "5.6.7", "Address or header needs SMTPUTF8, which the receiver does not offer")
-_NEEDS_8BIT = Reply(554, "5.6.3", "Content has 8-bit octets and the receiver does not offer 8BITMIME")
-_NEEDS_BINARY = Reply(554, "5.6.1", "Content is binary and the receiver does not offer BINARYMIME")
-_NEEDS_TLS = Reply(530, "5.7.30", "The sender asked for REQUIRETLS and the channel is not protected")
+# An attribute of an enumeration costs ten times a global name.
+_SEVENBIT: Final = Body.SEVENBIT
+_READY: Final = State.READY
+_CLOSED: Final = State.CLOSED
+_CONTENT_END: Final = Sent.CONTENT_END
+_DATA: Final = Data()
 
-
-def result_of(reply: Reply) -> Result:
-    """What a reply that decided a recipient means for it."""
-    if reply.positive:
-        return Result.DELIVERED
-    return Result.DEFERRED if reply.transient else Result.FAILED
-
-
-async def deliver(session: Session, envelope: Envelope, content: Content) -> tuple[Outcome, ...]:
-    """Give one message to the peer: an outcome for each of the envelope's recipients, in their order.
-
-    A receiver that takes only some recipients at a time (452 4.5.3; RFC 5321 §4.5.3.1.10; LIMITS RCPTMAX, RFC 9422) is
-    given the others in further transactions on the same session.
-    """
-    refusal = _cannot(session.capabilities, envelope, content)
-    if refusal is not None:
-        return tuple(_local(session, each, refusal) for each in envelope.recipients)
-    most = session.capabilities.limits.get("RCPTMAX", 0) or len(envelope.recipients)
-    decided: dict[int, Outcome] = {}
-    waiting = list(range(len(envelope.recipients)))
-    while waiting:
-        batch, rest = waiting[:most], waiting[most:]
-        part = envelope._replace(recipients=tuple(envelope.recipients[i] for i in batch))
-        transaction = Transaction(session, part, content)
-        outcomes = await transaction.run()
-        again = []
-        taken = any(outcome.result is Result.DELIVERED for outcome in outcomes)
-        for i, outcome in zip(batch, outcomes, strict=True):
-            if taken and session.usable and _too_many(outcome):
-                again.append(i)
-            else:
-                decided[i] = outcome
-        waiting = again + rest
-        if waiting and not session.usable:
-            for i in waiting:
-                decided[i] = transaction.outcome(envelope.recipients[i], session_lost=True)
-            break
-    return tuple(decided[i] for i in range(len(envelope.recipients)))
-
-
-def _too_many(outcome: Outcome) -> bool:
-    """Was this recipient refused only because there were others before it?"""
-    reply = outcome.reply
-    if reply is None:
-        return False
-    return (reply.code == 452 and reply.enhanced in ("4.5.3", "")) or (reply.code == 552 and reply.enhanced == "5.5.3")
-
-
-def _cannot(capabilities: Capabilities, envelope: Envelope, content: Content) -> Reply | None:
-    """Why this message cannot go to this peer at all, if so."""
-    if capabilities.size is not None and content.size > capabilities.size:
-        return _TOO_LARGE
-    if not capabilities.has("SMTPUTF8") and _needs_utf8(envelope):
-        return _NEEDS_UTF8
-    if envelope.body is Body.EIGHTBITMIME and not capabilities.has("8BITMIME"):
-        return _NEEDS_8BIT
-    if envelope.body is Body.BINARYMIME and not (capabilities.has("BINARYMIME") and capabilities.has("CHUNKING")):
-        return _NEEDS_BINARY
-    # A report asks for it where the channel has it, and is not lost where not (RFC 8689 §5).
-    if envelope.require_tls and envelope.sender is not None and not capabilities.has("REQUIRETLS"):
-        return _NEEDS_TLS
-    return None
-
-
-def _needs_utf8(envelope: Envelope) -> bool:
-    if envelope.smtputf8 or not (envelope.sender is None or envelope.sender.local.isascii()):
-        return True
-    return any(not recipient.address.local.isascii() for recipient in envelope.recipients)
-
-
-def _local(session: Session, recipient: Recipient, reply: Reply) -> Outcome:
-    return Outcome(recipient, Result.FAILED, reply, f"not sent to {session.peer}: {reply.text}", session.peer)
-
-
-def _sayable(orcpt: OriginalRecipient | None) -> OriginalRecipient | None:
-    """None for one that cannot be written: in its 7-bit form a UTF-8 address may be longer than an ORCPT may be.  A
-    report that names the recipient less well is better than a message that never goes on."""
-    if orcpt is not None:
-        try:
-            orcpt_encode(orcpt)
-        except GrammarError:
-            return None
-    return orcpt
+# Where a transaction is.
+_WAITING, _ENVELOPE, _CONTENT, _CHUNKS, _FINAL, _OVER = range(6)
 
 
 class Transaction:
-    """The course of one transaction; ``run`` once."""
+    """The course of one transaction; its session calls ``open`` once, ``hear`` with each reply, ``go_on`` when the
+    peer keeps up again, and ``lost`` if no more replies can come.  ``ended`` is given the outcomes, or an exception
+    that our side met."""
 
-    def __init__(self, session: Session, envelope: Envelope, content: Content) -> None:
+    __slots__ = (
+        "_accepted",
+        "_commands",
+        "_completed",
+        "_finals",
+        "_held",
+        "_may_go",
+        "_next_rcpt",
+        "_pieces",
+        "_refused",
+        "_replies",
+        "_session",
+        "_stage",
+        "_traits",
+        "_unheard",
+        "content",
+        "ended",
+        "envelope",
+        "seconds",
+        "unwanted",
+        "utf8",
+        "what",
+    )
+
+    def __init__(self, session: Session, envelope: Envelope, content: Content, utf8: bool) -> None:
+        self.envelope = envelope
+        self.content = content
+        self.utf8 = utf8
+        self.ended: asyncio.Future[tuple[Outcome, ...]] = session.loop.create_future()
+        #: What is waited for now, and how long.
+        self.seconds = 0.0
+        self.what = ""
+        #: Nobody waits for its end any more.
+        self.unwanted = False
         self._session = session
-        self._envelope = envelope
-        self._content = content
+        self._traits = session.traits
+        self._stage = _WAITING
+        self._commands: list[Command] = []  # without PIPELINING: the rest of the envelope, the next one last
+        self._unheard = 0
         self._replies: dict[int, Reply] = {}  # recipient's index → the reply that decided it
         self._accepted: dict[int, int] = {}  # recipient's index → how many were accepted before it
         self._next_rcpt = 0
         self._refused: Reply | None = None  # what MAIL or DATA was refused with: everybody's reply
         self._may_go = False  # DATA was answered 354
         self._completed = False  # everything that completes the message has been written
+        self._pieces: Iterator[bytes] = iter(())
+        self._held = b""  # a piece that goes with what comes next: a short message is one write
         self._finals: list[Reply] = []
-        self._utf8 = _needs_utf8(envelope)
 
-    async def run(self) -> tuple[Outcome, ...]:
-        """Carry it out."""
-        session = self._session
-        session.messages += 1
-        capabilities = session.capabilities
-        chunking = capabilities.has("CHUNKING")
-        group: list[Command] = [self._mail(), *self._rcpts()]
-        if session.sender.state is not State.READY:
-            group.insert(0, Rset())
-        if chunking:
-            together = capabilities.has("PIPELINING") and not session.sender.lmtp and self._content.size <= _SHORT
-            together = together and not session.cautious
-            session.cautious = False
-            await self._envelope_group(group, b"".join(self._content.chunks()) if together else None)
-            if not together and self._accepted and self._refused is None and session.fault is None:
-                await self._chunks()
-        else:
-            await self._envelope_group([*group, Data()], None)
-            if self._may_go:
-                await self._data()
-        if session.fault is not None:
-            session.abort()
-        return tuple(self.outcome(each, i) for i, each in enumerate(self._envelope.recipients))
+    @property
+    def begun(self) -> bool:
+        """Has anything been written?"""
+        return self._stage != _WAITING
 
     # -- the envelope ------------------------------------------------------------------------------------------
 
-    def _mail(self) -> Mail:
-        """MAIL with the parameters that this peer understands."""
-        envelope, capabilities = self._envelope, self._session.capabilities
-        dsn = capabilities.has("DSN")
-        utf8 = self._utf8
-        return Mail(
-            None if envelope.sender is None else self._spelt(envelope.sender, utf8),
-            size=self._content.size if capabilities.has("SIZE") else None,
-            body=envelope.body if capabilities.has("8BITMIME") else Body.SEVENBIT,
-            smtputf8=utf8,
-            ret=envelope.ret if dsn else None,
-            envid=envelope.envid if dsn else None,
-            require_tls=envelope.require_tls and capabilities.has("REQUIRETLS"),
-        )
-
-    def _rcpts(self) -> Iterator[Rcpt]:
-        dsn = self._session.capabilities.has("DSN")
-        utf8 = self._utf8
-        for recipient in self._envelope.recipients:
-            address = self._spelt(recipient.address, utf8)
-            yield Rcpt(address, recipient.notify if dsn else None, _sayable(recipient.orcpt) if dsn else None)
-
-    @staticmethod
-    def _spelt(address: Address, utf8: bool) -> Address:
-        """Without SMTPUTF8 a domain in U-labels goes out as A-labels (RFC 6531 §3.2): it is the same domain."""
-        if utf8 or address.domain.isascii():
-            return address
-        return Address(address.local, domain_to_ascii(address.domain))
-
-    async def _envelope_group(self, group: list[Command], content: bytes | None) -> None:
-        """Send the group, in one write if the peer takes that, and hear every reply.  ``content`` goes along as the
-        only chunk."""
+    def open(self) -> bytes:
+        """Begin: what is to be written first.  Raises what reading the content raises, or LocalError for an address
+        that cannot be written, and then nothing is."""
         session = self._session
-        sender = session.sender
-        if session.capabilities.has("PIPELINING"):
-            wire = [sender.send(command) for command in group]
-            if content is not None:
-                wire.append(sender.send_chunk(content, last=True))
-                self._completed = True
-            expected = len(wire)
-            session.write(b"".join(wire))
-            seconds = session.timeouts.final if content is not None else session.timeouts.command
-            self._hear(await session.answers(expected, seconds, "the envelope"))
-            return
-        for command in group:
-            if isinstance(command, Data) and not self._accepted:
-                return
-            session.write(sender.send(command))
-            seconds = session.timeouts.data if isinstance(command, Data) else session.timeouts.command
-            answers = await session.answers(1, seconds, command.verb)
-            self._hear(answers)
-            if not answers or self._refused is not None or sender.state is State.CLOSED:
-                return
+        sender, traits = session.sender, self._traits
+        group = self._group()
+        cautious, session.cautious = session.cautious, False
+        if sender.state is not _READY and not sender.outstanding:
+            group.insert(0, Rset())
+        timeouts = session.timeouts
+        if not traits.pipelining:
+            group.reverse()
+            self._commands = group
+            wire = sender.send(group[-1])
+            group.pop()
+            self._unheard = 1
+            self._begin(timeouts.command, "MAIL")
+            return wire
+        if traits.chunking and not cautious and not sender.lmtp and self.content.size <= _SHORT:
+            content = b"".join(self.content.chunks())
+            wire = sender.send_group(group) + sender.send_chunk(content, last=True)
+            self._completed = True
+            self._unheard = len(group) + 1
+            self._begin(timeouts.final, "the envelope")
+        else:
+            wire = sender.send_group(group)
+            self._unheard = len(group)
+            self._begin(timeouts.command, "the envelope")
+        return wire
 
-    def _hear(self, answers: list[Answered]) -> None:
-        for to, reply in answers:
-            if isinstance(to, Mail):
-                if not reply.positive:
-                    self._refused = reply
-            elif isinstance(to, Rcpt):
-                if reply.positive:
-                    self._accepted[self._next_rcpt] = len(self._accepted)
-                elif self._refused is None:
-                    self._replies[self._next_rcpt] = reply
-                self._next_rcpt += 1
-            elif isinstance(to, Data):
-                if reply.code // 100 == 3:
-                    self._may_go = True
-                elif self._refused is None:
-                    self._refused = reply
-            elif isinstance(to, Bdat) and not to.last:
-                if not reply.positive and self._refused is None:
-                    self._refused = reply
-            elif to is Sent.CONTENT_END or isinstance(to, Bdat):
-                if self._refused is None:  # behind a refused MAIL or chunk it tells nothing new
-                    self._finals.append(reply)
-            elif to is None and self._refused is None:
-                self._refused = reply  # an unsolicited 421: everybody's reply
-            if reply.code == 421 and self._refused is None and not self._finals:
+    def _begin(self, seconds: float, what: str) -> None:
+        self._session.messages += 1
+        self._stage = _ENVELOPE
+        self.seconds, self.what = seconds, what
+
+    def _group(self) -> list[Command]:
+        """MAIL with the parameters that this peer understands, RCPT for each recipient, and DATA if it is that way."""
+        envelope, traits, utf8 = self.envelope, self._traits, self.utf8
+        dsn = traits.dsn
+        sender = envelope.sender
+        group: list[Command] = [
+            Mail(
+                None if sender is None else spelt(sender, utf8),
+                self.content.size if traits.declares_size else None,
+                envelope.body if traits.eightbit else _SEVENBIT,
+                utf8,
+                envelope.ret if dsn else None,
+                envelope.envid if dsn else None,
+                require_tls=envelope.require_tls and traits.require_tls,
+            )
+        ]
+        for address, notify, orcpt in envelope.recipients:
+            address = spelt(address, utf8)
+            group.append(Rcpt(address, notify, sayable(orcpt)) if dsn else Rcpt(address))
+        if not traits.chunking:
+            group.append(_DATA)
+        return group
+
+    # -- hearing -----------------------------------------------------------------------------------------------
+
+    def hear(self, to: Command | Sent | None, reply: Reply) -> None:
+        """A reply to what this transaction said (or a 421 that answers nothing): note it, and go on if it was the
+        last of those that are waited for."""
+        kind = type(to)
+        code = reply.code
+        if kind is Rcpt:
+            if code < 400:
+                self._accepted[self._next_rcpt] = len(self._accepted)
+            elif self._refused is None:
+                self._replies[self._next_rcpt] = reply
+            self._next_rcpt += 1
+        elif kind is Data:
+            if 300 <= code < 400:
+                self._may_go = True
+            elif self._refused is None:
                 self._refused = reply
+        elif to is _CONTENT_END or (isinstance(to, Bdat) and to.last):
+            if self._refused is None:  # behind a refused MAIL or chunk it tells nothing new
+                self._finals.append(reply)
+        elif code >= 400 and self._refused is None and (kind is Mail or kind is Bdat or to is None):
+            self._refused = reply
+        if code == 421 and self._refused is None and not self._finals:
+            self._refused = reply
+        self._unheard -= 1
+        if self._unheard <= 0 or self._stage == _CHUNKS:
+            self._step()
+
+    def _step(self) -> None:
+        """All that was waited for has been heard, or one of several chunks' replies."""
+        stage = self._stage
+        if stage != _FINAL and not self._completed:
+            if self._session.sender.state is _CLOSED:
+                return  # what else was said comes first; then the session tells all that it is over
+            if stage == _ENVELOPE:
+                if self._commands and self._refused is None and self._send_next():
+                    return
+                if self._may_go:
+                    self._stage = _CONTENT
+                    if self._accepted:  # else the dot alone (RFC 2920 §3.1)
+                        self._pieces = self.content.chunks()
+                    self._send_content()
+                    return
+                if self._traits.chunking and self._accepted and self._refused is None:
+                    self._begin_chunks()
+                    return
+            elif self._refused is None:
+                self._send_chunks()
+                return
+            if self._unheard > 0:
+                return
+        self._end(self._outcomes())
+
+    def _send_next(self) -> bool:
+        """The next command of an envelope that is sent one by one; False if there is no sense in it."""
+        session = self._session
+        command = self._commands.pop()
+        is_data = type(command) is Data
+        if is_data and not self._accepted:
+            return False
+        session.write(session.sender.send(command))
+        self._unheard = 1
+        self._wait(session.timeouts.data if is_data else session.timeouts.command, command.verb)
+        return True
+
+    def _wait(self, seconds: float, what: str) -> None:
+        self.seconds, self.what = seconds, what
+        self._session.expect(seconds, what)
 
     # -- the content -------------------------------------------------------------------------------------------
 
-    async def _data(self) -> None:
-        """After 354: content and dot; the dot alone if no recipient was accepted (RFC 2920 §3.1)."""
+    def go_on(self) -> None:
+        """The peer keeps up again, or others have had their turn."""
+        if self._session.paused:
+            return
+        if self._stage == _CONTENT:
+            self._send_content()
+        elif self._stage == _CHUNKS and not self._completed and self._refused is None:
+            self._send_chunks()
+
+    def _send_content(self) -> None:
+        """After 354: as much as the peer takes now; the last piece goes with the dot, and with what the next
+        transaction can say already."""
         session = self._session
         sender = session.sender
-        wire = b""  # the last piece goes with the dot: a short message is one write
+        left = _TURN
         try:
-            for chunk in self._content.chunks() if self._accepted else ():
-                if wire:
-                    session.write(wire)
-                    if not await session.drained(session.timeouts.block):
-                        break
-                wire = sender.send_content(chunk)
+            for piece in self._pieces:
+                if self._held:
+                    session.write(self._held)
+                self._held = sender.send_content(piece)
+                left -= len(piece)
+                if session.paused or left <= 0:
+                    if not session.paused:
+                        session.loop.call_soon(self.go_on)
+                    self._wait(session.timeouts.block, "content")
+                    return
+            dot = sender.end_content()
         except LocalError as error:  # a bare CR or LF: what was sent so far must never be ended with a dot
             self._refused = Reply(554, "5.6.0", str(error))
             session.abort()
-        if session.fault is None and sender.state is State.CONTENT:
-            session.write(wire + sender.end_content())
-            self._completed = bool(self._accepted)
-        expected = max(1, len(self._accepted)) if sender.lmtp else 1
-        self._hear(await session.answers(expected, session.timeouts.final, "the content"))
+            return
+        except Exception as error:
+            self.fail(error)
+            return
+        held, self._held = self._held, b""
+        self._stage = _FINAL
+        self._completed = bool(self._accepted)
+        self._unheard = max(1, len(self._accepted)) if sender.lmtp else 1
+        if len(held) > _SHORT:
+            session.write(held)
+            held = b""
+        session.write(b"".join((held, dot, session.following())))
+        self._wait(session.timeouts.final, "the content")
 
-    async def _chunks(self) -> None:
+    def _begin_chunks(self) -> None:
+        self._stage = _CHUNKS
+        try:
+            self._pieces = self.content.chunks(_CHUNK)
+            self._held = next(self._pieces, b"")
+        except Exception as error:
+            self.fail(error)
+            return
+        self._send_chunks()
+
+    def _send_chunks(self) -> None:
         """BDAT after the envelope was heard.  Chunks are pipelined; the first refusal stops them."""
         session = self._session
         sender = session.sender
-        pieces = self._content.chunks(_CHUNK)
-        piece = next(pieces, b"")
-        unheard = 0
-        pipelining = session.capabilities.has("PIPELINING")
-        while self._refused is None and session.fault is None:
-            following = next(pieces, None)
+        ahead = _AHEAD if self._traits.pipelining else 1
+        while not self._completed and not session.paused and self._unheard < ahead:
+            try:
+                following = next(self._pieces, None)
+            except Exception as error:
+                self.fail(error)
+                return
             last = following is None
-            session.write(sender.send_chunk(piece, last=last))
-            unheard += 1
+            session.write(sender.send_chunk(self._held, last=last))
+            self._held = following or b""
+            self._unheard += max(1, len(self._accepted)) if last and sender.lmtp else 1
             if last:
                 self._completed = True
-                break
-            assert following is not None
-            piece = following
-            await session.drained(session.timeouts.block)
-            if not pipelining or unheard >= 4:
-                self._hear(await session.answers(1, session.timeouts.final, "BDAT"))
-                unheard -= 1
-        if self._completed and sender.lmtp:
-            unheard += len(self._accepted) - 1
-        self._hear(await session.answers(unheard, session.timeouts.final, "BDAT"))
+                self._stage = _FINAL
+                session.write(session.following())
+        self._wait(session.timeouts.block if session.paused else session.timeouts.final, "BDAT")
 
-    # -- the outcomes ------------------------------------------------------------------------------------------
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    def fail(self, error: Exception) -> None:
+        """Our side cannot go on: whoever waits is told, and the channel ends, for the message is incomplete."""
+        begun, self._stage = self.begun, _OVER
+        if not self.ended.done():
+            self.ended.set_exception(error)
+        if begun:
+            self._session.abort()
+
+    def lost(self) -> None:
+        """No more replies will come."""
+        if self._stage != _OVER:
+            self._stage = _OVER
+            if not self.ended.done():
+                self.ended.set_result(self._outcomes())
+
+    def _end(self, outcomes: tuple[Outcome, ...]) -> None:
+        self._stage = _OVER
+        if not self.ended.done():
+            self.ended.set_result(outcomes)
+        self._session.leave(self)
+
+    def _outcomes(self) -> tuple[Outcome, ...]:
+        people = self.envelope.recipients
+        if len(people) == 1:
+            return (self.outcome(people[0], 0),)
+        return tuple([self.outcome(each, i) for i, each in enumerate(people)])
 
     def outcome(self, recipient: Recipient, index: int = -1, *, session_lost: bool = False) -> Outcome:
         """What became of one recipient."""
@@ -327,7 +373,7 @@ class Transaction:
 
     def _handover(self) -> Handover:
         """Who reports success from here on (RFC 3461 §5.2): LMTP without DSN is the final delivery."""
-        if self._session.capabilities.has("DSN"):
+        if self._traits.dsn:
             return Handover.TAKEN
         return Handover.FINAL if self._session.sender.lmtp else Handover.RELAYED
 
@@ -336,9 +382,10 @@ class Transaction:
         if index in self._replies:
             return self._replies[index]
         if index in self._accepted:
+            finals = self._finals
             position = self._accepted[index] if self._session.sender.lmtp else 0
-            if position < len(self._finals):
-                return self._finals[position]
-            if len(self._finals) == 1 and self._session.sender.state is State.CLOSED:
-                return self._finals[0]  # one early refusal, or 421, for all
+            if position < len(finals):
+                return finals[position]
+            if len(finals) == 1 and self._session.sender.state is _CLOSED:
+                return finals[0]  # one early refusal, or 421, for all
         return self._refused

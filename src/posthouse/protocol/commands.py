@@ -401,6 +401,8 @@ def write_command(command: Command) -> bytes:
     forgiven when read is not sent).
     """
     write = _WRITERS.get(type(command))
+    if write is _write_bare:
+        return _BARE_WIRES[command.verb]
     if write is None:
         raise LocalError("this is not a command; pass one of posthouse.protocol's commands")
     try:
@@ -447,7 +449,10 @@ def _write_mail(command: Mail) -> str:
 
 
 def _write_rcpt(command: Rcpt) -> str:
-    return f"RCPT TO:{_write_path(command.address)}{format_parameters(command, RCPT_PARAMETERS)}"
+    path = _write_path(command.address)
+    if command.notify is None and command.orcpt is None:
+        return f"RCPT TO:{path}"
+    return f"RCPT TO:{path}{format_parameters(command, RCPT_PARAMETERS)}"
 
 
 def _write_bdat(command: Bdat) -> str:
@@ -485,6 +490,7 @@ def _write_bare(command: Data | Rset | Quit | StartTls) -> str:
     return command.verb
 
 
+_BARE_WIRES: Final = {verb: f"{verb}\r\n".encode() for verb in _BARE}
 _WRITERS: Final[dict[type, Callable[[Any], str]]] = {
     Greet: _write_greet,
     Mail: _write_mail,

@@ -115,13 +115,13 @@ def _read(row: Parameter, value: str | None, accepts: frozenset[str]) -> object:
 
 def format_parameters(command: object, table: Mapping[str, Parameter]) -> str:
     """The parameters that are set in a command, each with a space before it.  Raises ``GrammarError``."""
-    words = []
-    for row in table.values():
-        value = getattr(command, row.field)
-        if value == row.absent:
+    words = ""
+    for keyword, _, field, absent, _, write, _ in table.values():
+        value = getattr(command, field)
+        if value is absent or value == absent:
             continue
-        words.append(f" {row.keyword}" if row.write is None else f" {row.keyword}={row.write(value)}")
-    return "".join(words)
+        words += f" {keyword}" if write is None else f" {keyword}={write(value)}"
+    return words
 
 
 # SIZE, BODY, RET, NOTIFY ----------------------------------------------------------------------------------------------

@@ -52,6 +52,11 @@ class LineReader:
             self._buffer = self._buffer[self._position :] + data
         self._position = 0
 
+    @property
+    def at_start(self) -> bool:
+        """Would the next octet be the first of a line, with nothing left to consume?"""
+        return not self._skipping and self._position >= len(self._buffer)
+
     def __len__(self) -> int:
         """Octets not consumed."""
         return len(self._buffer) - self._position
@@ -175,8 +180,8 @@ class ChunkReader:
 
 # RFC 5321 §4.2: the grammar says %x32-35 %x30-35 %x30-39; codes such as 571 are on the air, so any second digit does.
 _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
-# Lines up to this length are remembered with the reply that they are.
-_COMMON = 100
+# Replies that come together and are no longer than this are read together, each line remembered with what it is.
+_COMMON_GROUP = 512
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: +|$)")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
 
@@ -189,11 +194,12 @@ class ReplyReader:
     because after it nobody knows which reply answers which command.
     """
 
-    __slots__ = ("_code", "_limit", "_lines", "_lines_limit", "_reader")
+    __slots__ = ("_at_once", "_code", "_limit", "_lines", "_lines_limit", "_reader")
 
     def __init__(self, line_limit: int, lines_limit: int) -> None:
         self._reader = LineReader()
         self._limit = line_limit
+        self._at_once = min(line_limit, _COMMON_GROUP)
         self._lines_limit = lines_limit
         self._code = b""
         self._lines: list[str] = []
@@ -211,13 +217,26 @@ class ReplyReader:
         """More bytes arrived."""
         self._reader.feed(data)
 
+    def read(self, data: bytes) -> list[Reply] | None:
+        """More bytes arrived, and they are just these replies; or None: ask ``reply`` for what can be told."""
+        if len(data) <= self._at_once and data.endswith(b"\r\n") and self._reader.at_start and not self._lines:
+            # What mostly comes: whole replies of one line, those of a pipelined group together.
+            replies: list[Reply] = []
+            for line in data[:-2].split(b"\r\n"):
+                reply = _alone(line)
+                if reply is None:
+                    break
+                replies.append(reply)
+            else:
+                return replies
+        self._reader.feed(data)
+        return None
+
     def reply(self) -> Reply | None:
         """The next complete reply, or None.  Raises RemoteError for what is none."""
         while (line := self._reader.line(self._limit)) is not None:
             if isinstance(line, Fault):
                 raise RemoteError(f"the peer's reply has {line.value}")
-            if not self._lines and len(line) <= _COMMON and (alone := _alone(line)) is not None:
-                return alone
             match = _REPLY_LINE.fullmatch(line)
             if match is None:
                 raise RemoteError(f"the peer sent a line that is no reply: {line[:80]!r}")
@@ -239,13 +258,14 @@ class ReplyReader:
 def _alone(line: bytes) -> Reply | None:
     """The reply that one line is, or None if more belong to it or it is none; the same few come again and again."""
     match = _REPLY_LINE.fullmatch(line)
-    if match is None or match.group(2) == b"-":
+    if match is None or match.group(2) == b"-" or b"\r" in line or b"\n" in line:
         return None
     return _assemble(int(match.group(1)), [_text(match.group(3))])
 
 
 def _text(raw: bytes | None) -> str:
-    return _CONTROL.sub("?", (raw or b"").decode("utf-8", "replace"))
+    text = (raw or b"").decode("utf-8", "replace")
+    return text if text.isascii() and text.isprintable() else _CONTROL.sub("?", text)
 
 
 def _assemble(code: int, lines: list[str]) -> Reply:

@@ -12,14 +12,15 @@ recipient accepted after MAIL was refused) raises RemoteError, and nothing that 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from typing import Final
 
-from posthouse.protocol.commands import Auth, Bdat, Command, Data, Greet, Rcpt, write_command
+from posthouse.protocol.commands import Auth, Bdat, Command, Data, Greet, Mail, Rcpt, Rset, write_command
 from posthouse.protocol.events import Answered, Pause, Sent, Transcript
 from posthouse.protocol.extensions import Capabilities
 from posthouse.protocol.limits import Limits
 from posthouse.protocol.readers import ReplyReader
-from posthouse.protocol.states import COMMANDS, LAW, Input, State, after, may
+from posthouse.protocol.states import COMMANDS, LAW, Input, State, after
 from posthouse.protocol.writers import DotWriter, write_auth_line
 from posthouse.words import LocalError, RemoteError, Reply
 
@@ -27,7 +28,24 @@ __all__ = ["Sender"]
 
 #: Nothing may be pipelined behind these.
 _ENDS_GROUP: Final = frozenset(each for each, row in COMMANDS.items() if row.ends_group)
+#: Anything may be pipelined behind these (BDAT in LMTP is the case that is not as simple).
+_CONTINUED: Final = frozenset((Input.MAIL, Input.RCPT, Input.RSET, Input.CONTENT_END))
 _INPUTS: Final[dict[str, Input]] = {str(each): each for each in Input}
+_INPUT_OF: Final[dict[type, Input]] = {Mail: Input.MAIL, Rcpt: Input.RCPT, Data: Input.DATA, Rset: Input.RSET}
+
+# An attribute of an enumeration costs ten times a global name, and these are asked for with every message.
+_LAW: Final = dict(LAW)
+_BDAT_LAST: Final = Input.BDAT_LAST
+_CONTENT_END: Final = Input.CONTENT_END
+_DATA: Final = Input.DATA
+_RCPT: Final = Input.RCPT
+_CLOSED: Final = State.CLOSED
+_CONTENT: Final = State.CONTENT
+_READY: Final = State.READY
+_THE_CONTENT: Final = Sent.CONTENT_END
+_ORDINARY: Final = {Input.MAIL: State.SENDER, Input.RCPT: State.RECIPIENTS, Input.CONTENT_END: State.READY}
+_OVER: Final = Pause.CLOSED
+_NEED_DATA: Final = Pause.NEED_DATA
 
 
 class Sender:
@@ -77,19 +95,42 @@ class Sender:
         """Would ``send`` take this command now?"""
         return self._why_not(command, self._input(command)) is None
 
+    @property
+    def may_pipeline(self) -> bool:
+        """May the next transaction's MAIL be sent now, with whatever is still to be answered?"""
+        if self._presumed is not _READY or "PIPELINING" not in self.capabilities.keywords:
+            return False
+        return not self._pending or self._pending[-1][0] not in _ENDS_GROUP
+
     def send(self, command: Command) -> bytes:
         """A command's line, to be written.  Raises LocalError if the law forbids it now."""
-        if type(command) is Bdat:
-            raise LocalError("send BDAT with send_chunk: its octets belong to it")
-        given = self._input(command)
-        why_not = self._why_not(command, given)
-        if why_not is not None:
-            raise LocalError(why_not)
-        wire = write_command(command)
-        if self._transcript is not None:
-            self._say(_shown(command, wire))
-        self._expect(given, command)
-        return wire
+        return self.send_group((command,))
+
+    def send_group(self, commands: Iterable[Command]) -> bytes:
+        """The lines of commands that leave together.  Raises LocalError if one of them cannot be written, and then
+        none is expected to be answered; or if the law forbids one, and then those before it are."""
+        lines = [(command, write_command(command)) for command in commands]
+        pending = self._pending
+        pipelining = "PIPELINING" in self.capabilities.keywords
+        for command, wire in lines:
+            kind = type(command)
+            given = _INPUT_OF.get(kind)
+            move = None if given is None else _LAW.get((self._presumed, given))
+            if given is None or move is None or (pending and not (pipelining and pending[-1][0] in _CONTINUED)):
+                if kind is Bdat:
+                    raise LocalError("send BDAT with send_chunk: its octets belong to it")
+                given = self._input(command)
+                why_not = self._why_not(command, given)
+                if why_not is not None:
+                    raise LocalError(why_not)
+                move = _LAW[self._presumed, given]
+            if self._transcript is not None:
+                self._say(_shown(command, wire))
+            pending.append((given, command))
+            target = move.more if kind is Data else move.done
+            if kind is not Auth and target is not None:
+                self._presumed = target
+        return b"".join([wire for _, wire in lines])
 
     def send_chunk(self, data: bytes, *, last: bool) -> bytes:
         """A BDAT command and its octets (RFC 3030 §2)."""
@@ -123,10 +164,10 @@ class Sender:
         if self._transcript is not None:
             self._say(f"({self._content_size} octets of content)")
             self._say(".")
-        self._presumed = State.READY
+        self._presumed = _READY
         # A receiver that said 354 without a valid recipient is given the dot alone and answers once (RFC 2920 §3.1).
         for _ in range(max(1, self._recipients) if self.lmtp else 1):
-            self._pending.append((Input.CONTENT_END, Sent.CONTENT_END))
+            self._pending.append((_CONTENT_END, _THE_CONTENT))
         return wire
 
     def send_auth_line(self, line: bytes) -> bytes:
@@ -147,12 +188,12 @@ class Sender:
         self.state = self._presumed = State.GREETED
 
     def _input(self, command: Command) -> Input:
-        return Input.BDAT_LAST if type(command) is Bdat and command.last else _INPUTS[command.verb]
+        return _BDAT_LAST if type(command) is Bdat and command.last else _INPUTS[command.verb]
 
     def _why_not(self, command: Command, given: Input) -> str | None:
         if type(command) is Greet and (command.verb == "LHLO") is not self.lmtp:
             return f"{command.verb} does not belong to {'LMTP' if self.lmtp else 'SMTP'}"
-        if not may(self._presumed, given):
+        if (self._presumed, given) not in _LAW:
             return f"{given} may not be sent in state {self._presumed.value}"
         if self._pending:
             before = self._pending[-1][0]
@@ -160,21 +201,21 @@ class Sender:
                 return "the peer has not greeted yet"
             if before in _ENDS_GROUP:
                 return f"nothing may be sent behind {before} before its reply is here"
-            if not self.capabilities.has("PIPELINING"):
+            if "PIPELINING" not in self.capabilities.keywords:
                 return "the peer did not announce PIPELINING; wait for its reply"
-            if self.lmtp and given is Input.BDAT_LAST and any(each is Input.RCPT for each, _ in self._pending):
+            if self.lmtp and given is _BDAT_LAST and any(each is _RCPT for each, _ in self._pending):
                 return "in LMTP the replies to RCPT tell how many replies BDAT LAST has; wait for them"
         return None
 
     def _expect(self, given: Input, command: Command) -> None:
-        copies = 1
-        if given is Input.BDAT_LAST and self.lmtp:
-            copies = max(1, self._recipients)
-        for _ in range(copies):
+        if given is _BDAT_LAST and self.lmtp:
+            self._pending.extend([(given, command)] * max(1, self._recipients))
+        else:
             self._pending.append((given, command))
-        move = LAW[self._presumed, given]
-        target = move.more if type(command) is Data else move.done
-        if type(command) is not Auth and target is not None:
+        move = _LAW[self._presumed, given]
+        kind = type(command)
+        target = move.more if kind is Data else move.done
+        if kind is not Auth and target is not None:
             self._presumed = target
 
     def _say(self, line: str) -> None:
@@ -192,62 +233,91 @@ class Sender:
 
         Raises RemoteError for what no receiver may send.
         """
-        if self.state is State.CLOSED:
-            return Pause.CLOSED
+        if self.state is _CLOSED:
+            return _OVER
         reply = self._replies.reply()
-        if reply is None:
-            return Pause.NEED_DATA
+        return _NEED_DATA if reply is None else self._answered(reply)
+
+    def receive(self, data: bytes, answers: list[Answered]) -> bool:
+        """``receive_data`` and ``next_event`` until there is no more, in one call: adds to ``answers``, and says
+        whether the dialogue goes on.  Raises as ``next_event``; ``answers`` has what came before."""
+        replies = self._replies
+        several = replies.read(data)
+        if several is None:
+            while self.state is not _CLOSED and (reply := replies.reply()) is not None:
+                answers.append(self._answered(reply))
+        else:
+            for reply in several:
+                if self.state is _CLOSED:
+                    break
+                answers.append(self._answered(reply))
+        return self.state is not _CLOSED
+
+    def _answered(self, reply: Reply) -> Answered:
         if self._transcript is not None:
             lines = reply.lines
             enhanced = reply.enhanced + " " if reply.enhanced else ""
             for number, line in enumerate(lines, 1):
                 self._transcript("R", f"{reply.code}{'-' if number < len(lines) else ' '}{enhanced}{line}".rstrip())
-        if not self._pending:
-            if reply.code == 421:  # RFC 5321 §3.8: the peer is going away and says so
-                self.state = self._presumed = State.CLOSED
-                return Answered(None, reply)
-            if self._dot is not None and not reply.positive:
-                # It refuses the content before its end and will close; what it says is worth more than the rest.
-                self._dot = None
-                self.state = self._presumed = State.CLOSED
-                return Answered(Sent.CONTENT_END, reply)
-            raise RemoteError(f"the peer sent a reply that answers nothing: {reply}")
-        given, to = self._pending.popleft()
-        self._move(given, to, reply)
-        return Answered(to, reply)
-
-    def _move(self, given: Input, to: Command | Sent | None, reply: Reply) -> None:
-        if reply.code == 421:
-            self.state = self._presumed = State.CLOSED
-            return
-        if type(to) is Data and reply.code // 100 == 3:
+        pending = self._pending
+        if not pending:
+            return self._unasked(reply)
+        given, to = pending.popleft()
+        code = reply.code
+        if code == 421:
+            self.state = self._presumed = _CLOSED
+        elif given is _DATA and 300 <= code < 400:
             # Legal even where no recipient was accepted: then only the dot is sent (RFC 2920 §3.1).
             self._dot = DotWriter()
             self._content_size = 0
-            self.state = self._presumed = State.CONTENT
-            return
-        more_final = bool(self._pending) and self._pending[0][1] is to and given in (Input.CONTENT_END, Input.BDAT_LAST)
+            self.state = self._presumed = _CONTENT
+        elif 200 <= code < 300 and given in _ORDINARY and (self.state, given) in _LAW and not self.lmtp:
+            # What mostly comes: ``_move`` without its questions.
+            self.state = _ORDINARY[given]
+            self._recipients = self._recipients + 1 if given is _RCPT else 0
+            if not pending:
+                self._presumed = self.state
+        else:
+            self._move(given, to, reply)
+        return Answered(to, reply)
+
+    def _unasked(self, reply: Reply) -> Answered:
+        """A reply though nothing is pending."""
+        if reply.code == 421:  # RFC 5321 §3.8: the peer is going away and says so
+            self.state = self._presumed = _CLOSED
+            return Answered(None, reply)
+        if self._dot is not None and not reply.positive:
+            # It refuses the content before its end and will close; what it says is worth more than the rest.
+            self._dot = None
+            self.state = self._presumed = _CLOSED
+            return Answered(_THE_CONTENT, reply)
+        raise RemoteError(f"the peer sent a reply that answers nothing: {reply}")
+
+    def _move(self, given: Input, to: Command | Sent | None, reply: Reply) -> None:
         state = self.state
-        if may(state, given):
+        pending = self._pending
+        if (state, given) in _LAW:
             found = after(state, given, reply)
             if found is None:
                 raise RemoteError(f"the peer answered {given} with {reply}, which nobody may")
-            if not more_final:
-                self._moved(state, found, given, to, reply)
-        elif reply.positive and given not in (Input.RSET, Input.NOOP):
+            final = given is _CONTENT_END or given is _BDAT_LAST
+            if not (self.lmtp and final and pending and pending[0][1] is to):  # or another recipient's follows
+                self._moved(state, found, to, reply)
+        elif reply.positive and given is not Input.RSET and given is not Input.NOOP:
             raise RemoteError(f"the peer answered {given} with {reply} after refusing what comes before it")
-        if not self._pending:
+        if not pending:
             self._presumed = self.state
 
-    def _moved(self, before: State, now: State, given: Input, to: Command | Sent | None, reply: Reply) -> None:
+    def _moved(self, before: State, now: State, to: Command | Sent | None, reply: Reply) -> None:
         self.state = now
-        if given is Input.GREETING:
+        if type(to) is Rcpt:
+            self._recipients += reply.positive
+        elif type(to) is Greet:
+            if reply.positive:
+                self.capabilities = Capabilities.read(reply) if to.verb != "HELO" else Capabilities()
+        elif before is State.CONNECTED:
             self.greeting = reply
-        elif type(to) is Rcpt and reply.positive:
-            self._recipients += 1
-        elif type(to) is Greet and reply.positive:
-            self.capabilities = Capabilities.read(reply) if to.verb != "HELO" else Capabilities()
-        if now is State.READY and before is not State.READY:
+        if now is _READY and before is not _READY:
             self._recipients = 0
 
 

@@ -40,6 +40,8 @@ class State(enum.StrEnum):
     SWITCHING = "switching"  # STARTTLS agreed, TLS not up yet
     CLOSED = "closed"
 
+    __hash__ = str.__hash__  # an enumeration's own is a function in Python, and the law is looked up with every line
+
 
 class Input(enum.StrEnum):
     """What moves the state: the RFCs' verbs, and the inputs that are no commands."""
@@ -64,6 +66,8 @@ class Input(enum.StrEnum):
     AUTH_LINE = "(auth line)"
     STARTTLS = "STARTTLS"
     TLS_UP = "(TLS is up)"
+
+    __hash__ = str.__hash__
 
 
 class Move(NamedTuple):

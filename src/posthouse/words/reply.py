@@ -46,8 +46,11 @@ class Reply(NamedTuple):
 
     def __str__(self) -> str:
         """One line for people and logs: ``550 5.1.1 no such mailbox``."""
-        parts = (str(self.code), self.enhanced, self.text.replace("\n", " / "))
-        return " ".join(part for part in parts if part)
+        code, enhanced, text = self
+        if "\n" in text:
+            text = text.replace("\n", " / ")
+        start = f"{code} {enhanced}" if enhanced else f"{code}"
+        return f"{start} {text}" if text else start
 
 
 class Verdict(NamedTuple):
