@@ -285,7 +285,7 @@ class SqliteQueue(ForPeople):
         )
         if not fresh:
             op.finished = partial(self._recorded, op)
-        self.writer.submit(op)
+        self.writer.submit(op, patient=True)
         return future
 
     def _report(self, report: Report) -> NewMessage:
