@@ -1,9 +1,9 @@
 """kill -9 twenty times under load, with mail going on to a host that counts: nothing is lost, and every copy too many
 has a kill to answer for it.
 
-The daemon relays to a sink in this process, which knows each letter by its number.  The moments of death are drawn
-from a seed, and counted in letters: answered 250 to the load, or taken by the sink, so that some deaths come while
-mail comes in and some in the middle of what is being sent on.
+The daemon relays to a sink in this process, which knows each letter by its name.  The load is Postfix's smtp-source,
+or our own client (``loads``).  The moments of death are drawn from a seed, and counted in letters: answered 250 to the
+load, or taken by the sink, so that some deaths come while mail comes in, and some in the middle of what is sent on.
 
 **Lost.**  Whatever was answered 250 must reach the sink once the last life has emptied the queue.
 
@@ -16,24 +16,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import random
 import re
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from posthouse.client import connect
-from posthouse.net import Endpoint, SocketNetwork, SystemClock
-from posthouse.spool import SqliteQueue
-from posthouse.words import Address, Bytes, Envelope, NetworkError, Recipient, RemoteError, Result
+import pytest
 
-from .daemon import letter, running
+from posthouse.net import Endpoint
+from posthouse.spool import SqliteQueue
+
+from .daemon import running
+from .loads import Load, OurClient, SmtpSource
 
 KILLS = 20
-SESSIONS = 8
-SMALL, LARGE = 4096, 300_000  # the large ones lie in files of their own
-EACH_LARGE = 16  # one of so many
 WORKERS = (1, 0)  # by turns; 0 is as many as there are processors
 PER_SITE = 10
 CONFIG = """
@@ -48,15 +45,16 @@ concurrency_per_destination = {per_site}
 to = "sink.test"
 via = "smtp://{sink}"
 """
-_RCPT = re.compile(rb"RCPT TO:<n([0-9]{1,9})@sink\.test>", re.IGNORECASE)
+_RCPT = re.compile(rb"RCPT TO:<([0-9a-z]{1,20})@sink\.test>", re.IGNORECASE)
 
 
 class Sink:
     """Takes letters, and remembers in which life of the daemon each copy came."""
 
-    def __init__(self) -> None:
+    def __init__(self, octets_of: Callable[[str], bytes]) -> None:
+        self._octets_of = octets_of
         self.life = 0
-        self.copies: dict[int, list[int]] = {}  # number → lives, in the order of their copies
+        self.copies: dict[str, list[int]] = {}  # name → lives, in the order of their copies
         self.taken = 0
         self.wrong: list[str] = []  # what is not as it should be; an exception would stay in the loop
         self.on_taken: Callable[[], None] = _nothing
@@ -69,12 +67,12 @@ class Sink:
             self.changed.clear()
             await self.changed.wait()
 
-    def took(self, number: int, octets: bytes) -> None:
+    def took(self, name: str, octets: bytes) -> None:
         """A letter was taken; it must be the one that was sent, below its trace field."""
         _, found, rest = octets.partition(b"From: <langrui@sohu.com>\r\n")
-        if found + rest != letter(number, size_of(number)):
-            self.wrong.append(f"{number} was corrupted: {octets[:300]!r}")
-        self.copies.setdefault(number, []).append(self.life)
+        if found + rest != self._octets_of(name):
+            self.wrong.append(f"{name} was corrupted: {octets[:300]!r}")
+        self.copies.setdefault(name, []).append(self.life)
         self.taken += 1
         self.changed.set()
         self.on_taken()
@@ -86,8 +84,8 @@ class Sinking(asyncio.Protocol):
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
         self._rest = b""
-        self._content: int | None = None  # whose content is coming
-        self._number = 0
+        self._content: str | None = None  # whose content is coming
+        self._name = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """As of ``asyncio.Protocol``."""
@@ -113,8 +111,8 @@ class Sinking(asyncio.Protocol):
             data = rest
             if self._content is not None:
                 octets = piece.replace(b"\r\n..", b"\r\n.") + b"\r\n"
-                number, self._content = self._content, None
-                self._sink.took(number, octets)
+                name, self._content = self._content, None
+                self._sink.took(name, octets)
                 replies.append(b"250 2.0.0 taken\r\n")
             else:
                 replies.append(self._answer(piece))
@@ -130,16 +128,11 @@ class Sinking(asyncio.Protocol):
             if match is None:
                 self._sink.wrong.append(f"a recipient that was not sent: {line!r}")
                 return b"550 5.1.1 nobody\r\n"
-            self._number = int(match[1])
+            self._name = match[1].decode()
         if verb == b"DATA":
-            self._content = self._number
+            self._content = self._name
             return b"354 go on\r\n"
         return b"221 2.0.0 bye\r\n" if verb == b"QUIT" else b"250 2.0.0 ok\r\n"
-
-
-def size_of(number: int) -> int:
-    """About how many octets the letter of that number has."""
-    return SMALL if number % EACH_LARGE else LARGE
 
 
 def _nothing() -> None:
@@ -147,9 +140,9 @@ def _nothing() -> None:
 
 
 @contextlib.asynccontextmanager
-async def sinking() -> AsyncIterator[tuple[Sink, Endpoint]]:
-    """A sink, and where it is."""
-    sink = Sink()
+async def sinking(octets_of: Callable[[str], bytes]) -> AsyncIterator[tuple[Sink, Endpoint]]:
+    """A sink for such letters, and where it is."""
+    sink = Sink(octets_of)
     server = await asyncio.get_running_loop().create_server(lambda: Sinking(sink), "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()
     try:
@@ -159,50 +152,15 @@ async def sinking() -> AsyncIterator[tuple[Sink, Endpoint]]:
         await server.wait_closed()
 
 
-class Load:
-    """Sessions that send numbered letters, and which of those were answered 250."""
-
-    def __init__(self) -> None:
-        self.numbers = itertools.count(1)
-        self.given: set[int] = set()
-        self.promised: set[int] = set()
-        self.on_promised: Callable[[], None] = _nothing
-        self.over = False
-
-    async def run(self, endpoint: Endpoint) -> None:
-        """Send, with new sessions for those that end, until it is over."""
-        self.over = False
-        await asyncio.gather(*(self._one(endpoint) for _ in range(SESSIONS)))
-
-    async def _one(self, endpoint: Endpoint) -> None:
-        while not self.over:
-            try:
-                session = await connect([endpoint], network=SocketNetwork(), clock=SystemClock(), hostname="load.test")
-            except (NetworkError, RemoteError):
-                continue
-            try:
-                while session.usable and not self.over:
-                    number = next(self.numbers)
-                    self.given.add(number)
-                    people = (Recipient(Address(f"n{number}", "sink.test")),)
-                    octets = letter(number, size_of(number))
-                    (outcome,) = await session.deliver(Envelope(Address("langrui", "sohu.com"), people), Bytes(octets))
-                    if outcome.result is Result.DELIVERED:
-                        self.promised.add(number)
-                        self.on_promised()
-            finally:
-                session.abort()
-
-
-async def queued(directory: Path) -> set[int]:
-    """The numbers that a spool still has to deliver, held ones included."""
+async def queued(directory: Path) -> set[str]:
+    """The names that a spool still has to deliver, held ones included."""
     queue = SqliteQueue.read_only(directory / "data")
     await queue.open(0.0)
     try:
         rows = await queue.select(limit=1_000_000)
     finally:
         await queue.close()
-    return {int(row.address[1:].partition("@")[0]) for row in rows}
+    return {row.address.partition("@")[0] for row in rows}
 
 
 async def operate(directory: Path, act: str) -> None:
@@ -241,31 +199,38 @@ async def one_life(directory: Path, text: str, sink: Sink, load: Load, moment: t
     load.on_promised = sink.on_taken = _nothing
 
 
-def test_twenty_kills_lose_nothing_and_each_copy_has_its_kill(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "kind", [pytest.param(SmtpSource, marks=pytest.mark.system("postfix", "smtp-source")), OurClient]
+)
+def test_twenty_kills_lose_nothing_and_each_copy_has_its_kill(
+    tmp_path: Path, kind: Callable[[Path], Load], record_property: Callable[[str, object], None]
+) -> None:
     chance = random.Random(20)
     moments = [(chance.choice(("promised", "taken")), chance.randint(1, 150)) for _ in range(KILLS)]
-    again: list[tuple[int, int]] = []  # life and number of what was taken and not recorded
+    again: list[tuple[int, str]] = []  # life and name of what was taken and not recorded
 
     async def story() -> None:
-        async with sinking() as (sink, place):
-            load = Load()
+        load = kind(tmp_path)
+        async with sinking(load.octets) as (sink, place):
             for life, moment in enumerate(moments):
                 sink.life = life
                 text = CONFIG.format(workers=WORKERS[life % len(WORKERS)], sink=place, per_site=PER_SITE)
                 await one_life(tmp_path, text, sink, load, moment)
                 waiting = await queued(tmp_path)
-                unrecorded = [number for number in waiting if sink.copies.get(number, [])[-1:] == [life]]
-                again.extend((life, number) for number in unrecorded)
+                unrecorded = [name for name in waiting if sink.copies.get(name, [])[-1:] == [life]]
+                again.extend((life, name) for name in unrecorded)
             sink.life = KILLS
             await empty_the_queue(tmp_path, text)
             assert sink.wrong == []
             assert load.promised - set(sink.copies) == set(), "promised, and lost"
             assert set(sink.copies) - load.given == set()
-            for number, lives in sink.copies.items():
-                assert lives[:-1] == [life for life, one in again if one == number], "a copy that no kill explains"
+            for name, lives in sink.copies.items():
+                assert lives[:-1] == [life for life, one in again if one == name], "a copy that no kill explains"
             assert sink.taken == len(sink.copies) + len(again)
             # Few: what a kill meets is on its way, or its record is, in a group that is about to be synced.
             assert 0 < len(again) <= KILLS * 2 * PER_SITE
+            copies = f"{len(load.promised)} letters promised, 0 lost, {len(again)} copies too many, each with its kill"
+            record_property("note", f"{KILLS} kills under {kind.__name__}: {copies}")
 
     asyncio.run(asyncio.wait_for(story(), 120))
 
