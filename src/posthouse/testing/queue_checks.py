@@ -40,7 +40,7 @@ from posthouse.words import (
     StorageCorrupt,
 )
 
-__all__ = ["CHECKS", "NEIGHBOUR_CHECKS", "Check", "Make", "MakeTwo", "NeighbourCheck"]
+__all__ = ["CHECKS", "Check", "Make", "MakeTwo", "NEIGHBOUR_CHECKS", "NeighbourCheck"]
 
 Make = Callable[[], Awaitable[Queue]]
 Check = Callable[[Make], Awaitable[None]]
