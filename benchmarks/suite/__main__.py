@@ -1,122 +1,109 @@
-"""Runs scenarios and prints medians and ratios; ``scripts/bench`` calls it.
-
-Both sides of a scenario stay up while it runs and are loaded in turn, several rounds, so that a machine that grows
-slower or faster meanwhile does so for all of them.  Medians are printed, and the ratio of ours to theirs.
-"""
+"""Runs scenarios and prints medians and ratios, keeps them, and draws them; ``scripts/bench`` calls it."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
 import platform
-import shutil
-import statistics
 import sys
-import tempfile
-import time
 from pathlib import Path
+from typing import Any
 
-from suite.peers import Absent
-from suite.scenarios import SCENARIOS, Scenario
+from suite import machine, peers, plot
+from suite.figures import result_from, text_table
+from suite.running import run_scenario
+from suite.scenarios import SCENARIOS
 
-OURS = "posthouse"
-
-
-def measure(name: str, scenario: Scenario, seconds: float, rounds: int, tell: bool) -> dict[str, object]:
-    """One scenario: the figures of each side, its median, and the ratios to ours."""
-    figures: dict[str, list[float]] = {}
-    absent: dict[str, str] = {}
-    home = Path(tempfile.mkdtemp(prefix="posthouse-bench-"))
-    home.chmod(0o755)
-    try:
-        with contextlib.ExitStack() as stack:
-            ready = {}
-            for number, (side, start) in enumerate(scenario.sides.items()):
-                try:
-                    ready[side] = stack.enter_context(start(home / f"side{number}"))
-                except Absent as error:
-                    absent[side] = str(error)
-            amounts = {}
-            for side, run in ready.items():
-                amount, taken = scenario.first, run(scenario.first)
-                if taken < seconds / 8:  # too short to tell: try again larger
-                    amount = min(scenario.most, int(amount * min(50.0, seconds / 4 / max(taken, 0.01))))
-                    taken = run(amount)
-                amounts[side] = max(scenario.first, min(scenario.most, int(amount * seconds / rounds / taken)))
-            for number in range(rounds):
-                for side, run in ready.items():
-                    if tell:
-                        sys.stderr.write(f"\r{name}: round {number + 1} of {rounds}, {side:<24}")
-                        sys.stderr.flush()
-                    figures.setdefault(side, []).append(amounts[side] * scenario.step / run(amounts[side]))
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-        if tell:
-            sys.stderr.write("\r" + " " * 70 + "\r")
-    medians = {side: statistics.median(each) for side, each in figures.items()}
-    ratios = {side: medians[OURS] / median for side, median in medians.items() if side != OURS and OURS in medians}
-    return {
-        "scenario": name,
-        "about": scenario.about,
-        "unit": scenario.unit,
-        "figures": figures,
-        "medians": medians,
-        "ratios": ratios,
-        "aims": scenario.aims,
-        "absent": absent,
-    }
+ROOT = Path(__file__).resolve().parents[2]
+LATEST = ROOT / "benchmarks" / "results" / "latest.json"
+PLOT = ROOT / "docs" / "performance.svg"
 
 
-def table(result: dict[str, object]) -> str:
-    """A scenario's figures as lines."""
-    lines = [f"{result['scenario']}: {result['about']}"]
-    medians: dict[str, float] = result["medians"]  # type: ignore[assignment]
-    figures: dict[str, list[float]] = result["figures"]  # type: ignore[assignment]
-    ratios: dict[str, float] = result["ratios"]  # type: ignore[assignment]
-    aims: dict[str, float] = result["aims"]  # type: ignore[assignment]
-    for side, median in medians.items():
-        spread = f"{min(figures[side]):,.0f} to {max(figures[side]):,.0f}"
-        line = f"  {side:<20} {median:>10,.0f} {result['unit']:<13} ({spread})"
-        if side in ratios:
-            line += f"   ours is {ratios[side]:.2f} ×"
-            if side in aims:
-                line += f", aim {aims[side]:g} ×: {'met' if ratios[side] >= aims[side] else 'NOT met'}"
-        lines.append(line)
-    absent: dict[str, str] = result["absent"]  # type: ignore[assignment]
-    lines += [f"  {side:<20} left out: {why}" for side, why in absent.items()]
-    return "\n".join(lines)
+def main(arguments: list[str] | None = None) -> int:
+    """Do what is asked; 1 if a scenario failed."""
+    given = _arguments(arguments)
+    machine.raise_file_limit()
+    stored: dict[str, Any] = {}
+    if given.scenario:
+        stored = _run(given)
+        if given.save:
+            _save(stored, replace=set(given.scenario) >= set(SCENARIOS))
+    if given.plot is not None:
+        if not stored or given.save:
+            stored = json.loads(LATEST.read_text(encoding="utf-8"))
+        given.plot.write_text(plot.svg([result_from(each) for each in stored["results"]]), encoding="utf-8")
+        print(f"drawn: {given.plot}", file=sys.stderr)
+    return 1 if given.scenario and any(each["fault"] for each in stored["results"]) else 0
 
 
-def main() -> None:
-    """Run the scenarios asked for, or all."""
+def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description="Ours and theirs, side by side in one run.")
-    parser.add_argument("scenario", nargs="*", help=", ".join(SCENARIOS))
+    parser.add_argument("scenario", nargs="*", help=f"{', '.join(SCENARIOS)}; all of them if none is named")
     parser.add_argument("--seconds", type=float, default=15.0, help="for each side, all rounds together (15)")
     parser.add_argument("--rounds", type=int, default=3, help="how often each side is loaded (3)")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
-    given = parser.parse_args()
-    unknown = [name for name in given.scenario if name not in SCENARIOS]
+    parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/latest.json")
+    parser.add_argument(
+        "--plot",
+        nargs="?",
+        type=Path,
+        const=PLOT,
+        metavar="FILE.svg",
+        help="draw it (docs/performance.svg); with no scenario named, what was kept",
+    )
+    given = parser.parse_args(arguments)
+    if given.plot is not None and given.plot.suffix != ".svg":
+        parser.error(f"{given.plot} is no name of a drawing; write FILE.svg, or name scenarios before --plot")
+    unknown = [name for name in given.scenario if name not in SCENARIOS and name != "all"]
     if unknown:
-        parser.error(f"there is no scenario {unknown[0]!r}; choose from {', '.join(SCENARIOS)}")
-    machine = {
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "processors": os.cpu_count(),
-        "date": time.strftime("%Y-%m-%d"),
+        parser.error(f"there is no scenario {unknown[0]!r}; choose from {', '.join(SCENARIOS)}, all")
+    if given.rounds < 1 or given.seconds <= 0:
+        parser.error("at least one round, and some time for it")
+    if "all" in given.scenario or (not given.scenario and (given.plot is None or given.save)):
+        given.scenario = list(SCENARIOS)
+    return given
+
+
+def _run(given: argparse.Namespace) -> dict[str, Any]:
+    """Run them all, telling each as it is done; what is known then."""
+    found: dict[str, Any] = {
+        "machine": machine.describe(),
+        "versions": machine.versions(),
+        "settings": peers.SETTINGS,
+        "results": [],
     }
-    results = []
     if not given.json:
-        print(f"Python {machine['python']}, {machine['processors']} processors, {machine['system']}\n", flush=True)
-    for name in given.scenario or SCENARIOS:
-        result = measure(name, SCENARIOS[name], given.seconds, given.rounds, sys.stderr.isatty())
-        results.append(result)
+        here = found["machine"]
+        print(f"{here['processors']} × {here['processor']}, {here['system']}, Python {platform.python_version()}")
+        print(f"a sync of 4 KiB takes {here['sync']} on {here['file system'] or 'this file system'}\n", flush=True)
+    for name in given.scenario:
+        result = run_scenario(name, SCENARIOS[name], given.seconds, given.rounds, _tell)
+        _tell("")
+        found["results"].append(result.json())
         if not given.json:
-            print(table(result) + "\n", flush=True)
+            print(text_table(result) + "\n", flush=True)
     if given.json:
-        print(json.dumps({"machine": machine, "results": results}, indent=1))
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+    return found
+
+
+def _tell(what: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{what[:78]:<78}\r")
+        sys.stderr.flush()
+
+
+def _save(found: dict[str, Any], *, replace: bool) -> None:
+    """Keep what was found; of scenarios that were not run, what was known before stays, with its own date."""
+    known: dict[str, Any] = {}
+    if not replace and LATEST.exists():
+        known = {each["scenario"]: each for each in json.loads(LATEST.read_text(encoding="utf-8"))["results"]}
+    known |= {each["scenario"]: each for each in found["results"]}
+    kept = {**found, "results": [known[name] for name in SCENARIOS if name in known]}
+    LATEST.parent.mkdir(exist_ok=True)
+    LATEST.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"kept: {LATEST.relative_to(ROOT)}; scripts/docs writes docs/performance.md from it", file=sys.stderr)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -14,8 +14,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from suite.peers import Absent, Side, smtp_sink
+from suite.running import Loaded
 
-__all__ = ["CountingSink", "aiosmtplib_client", "many", "posthouse_client", "smtp_source", "smtplib_client"]
+__all__ = [
+    "CountingSink",
+    "aiosmtplib_client",
+    "many",
+    "posthouse_client",
+    "smtp_source",
+    "smtp_source_command",
+    "smtplib_client",
+]
 
 
 def smtp_source(
@@ -32,14 +41,28 @@ def smtp_source(
     """Seconds that smtp-source took; ``keep`` reuses the sessions, otherwise each message has its own connection."""
     if shutil.which("smtp-source") is None:
         raise Absent("smtp-source is not here: apt-get install postfix")
-    command = ["smtp-source", "-s", str(sessions), "-m", str(messages), "-l", str(size), "-r", str(recipients)]
-    command += ["-f", "load@src.test", "-t", to, *(["-d"] if keep else []), f"127.0.0.1:{port}"]
+    command = smtp_source_command(port, messages, sessions=sessions, size=size, to=to, keep=keep, recipients=recipients)
     begun = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
     taken = time.perf_counter() - begun
     if done.returncode != 0:
         raise RuntimeError(f"smtp-source failed: {done.stderr.strip()[-500:]}")
     return taken
+
+
+def smtp_source_command(
+    port: int,
+    messages: int,
+    *,
+    sessions: int,
+    size: int = 4096,
+    to: str = "someone@hold.test",
+    keep: bool = True,
+    recipients: int = 1,
+) -> list[str]:
+    """The command that ``smtp_source`` times."""
+    command = ["smtp-source", "-s", str(sessions), "-m", str(messages), "-l", str(size), "-r", str(recipients)]
+    return [*command, "-f", "load@src.test", "-t", to, *(["-d"] if keep else []), f"127.0.0.1:{port}"]
 
 
 # -- a sink that counts ------------------------------------------------------------------------------------------------
@@ -58,6 +81,7 @@ class CountingSink:
     def __init__(self) -> None:
         self.port = 0
         self.taken = 0  # messages × their recipients
+        self.last = 0.0  # when the last message had arrived, by time.perf_counter
         self._goal = 0
         self._reached = threading.Event()
         self._loop = asyncio.new_event_loop()
@@ -85,6 +109,7 @@ class CountingSink:
 
     def took(self, recipients: int) -> None:
         """One message has arrived."""
+        self.last = time.perf_counter()
         self.taken += recipients
         if self.taken >= self._goal:
             self._reached.set()
@@ -159,11 +184,11 @@ class _Sinking(asyncio.Protocol):
 
 def many(
     start: Callable[..., contextlib.AbstractContextManager[Side]],
-) -> Callable[[Path], contextlib.AbstractContextManager[Callable[[int], float]]]:
+) -> Callable[[Path], contextlib.AbstractContextManager[Loaded]]:
     """Messages with 1,000 recipients of 10 domains, until the sink has them all."""
 
     @contextlib.contextmanager
-    def side(home: Path) -> Iterator[Callable[[int], float]]:
+    def side(home: Path) -> Iterator[Loaded]:
         with CountingSink() as sink, start(home, sink=sink.port) as running:
 
             def run(amount: int) -> float:
@@ -181,7 +206,7 @@ def many(
                         assert code == 250, (code, text)
                 return clock.seconds
 
-            yield run
+            yield Loaded(run)
 
     return side
 
@@ -193,11 +218,11 @@ _LETTER = b"Subject: load\r\n\r\n" + (b"x" * 78 + b"\r\n") * 50
 
 def posthouse_client(
     sessions: int,
-) -> Callable[[Path], contextlib.AbstractContextManager[Callable[[int], float]]]:
+) -> Callable[[Path], contextlib.AbstractContextManager[Loaded]]:
     """Our sending SMTP, on uvloop where it is installed."""
 
     @contextlib.contextmanager
-    def side(home: Path) -> Iterator[Callable[[int], float]]:
+    def side(home: Path) -> Iterator[Loaded]:
         from posthouse.client import connect
         from posthouse.net import Endpoint, SocketNetwork, SystemClock
         from posthouse.words import Address, Bytes, Envelope, Recipient, Result
@@ -224,7 +249,7 @@ def posthouse_client(
                 await asyncio.gather(*(one() for _ in range(sessions)))
                 return time.perf_counter() - begun
 
-            yield lambda amount: _on_a_loop(run(amount))
+            yield Loaded(lambda amount: _on_a_loop(run(amount)))
 
     return side
 
@@ -240,11 +265,11 @@ def _on_a_loop(main: object) -> float:
 
 def aiosmtplib_client(
     sessions: int,
-) -> Callable[[Path], contextlib.AbstractContextManager[Callable[[int], float]]]:
+) -> Callable[[Path], contextlib.AbstractContextManager[Loaded]]:
     """aiosmtplib on uvloop."""
 
     @contextlib.contextmanager
-    def side(home: Path) -> Iterator[Callable[[int], float]]:
+    def side(home: Path) -> Iterator[Loaded]:
         try:
             import aiosmtplib
         except ImportError:
@@ -267,16 +292,16 @@ def aiosmtplib_client(
                 await asyncio.gather(*(one() for _ in range(sessions)))
                 return time.perf_counter() - begun
 
-            yield lambda amount: _on_a_loop(run(amount))
+            yield Loaded(lambda amount: _on_a_loop(run(amount)))
 
     return side
 
 
-def smtplib_client() -> Callable[[Path], contextlib.AbstractContextManager[Callable[[int], float]]]:
+def smtplib_client() -> Callable[[Path], contextlib.AbstractContextManager[Loaded]]:
     """The standard library's client."""
 
     @contextlib.contextmanager
-    def side(home: Path) -> Iterator[Callable[[int], float]]:
+    def side(home: Path) -> Iterator[Loaded]:
         with smtp_sink(home) as sink:
 
             def run(amount: int) -> float:
@@ -288,6 +313,6 @@ def smtplib_client() -> Callable[[Path], contextlib.AbstractContextManager[Calla
                         client.sendmail("load@src.test", ["someone@hold.test"], _LETTER)
                 return time.perf_counter() - begun
 
-            yield run
+            yield Loaded(run)
 
     return side

@@ -15,14 +15,17 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "Absent",
+    "SETTINGS",
     "Side",
     "aiosmtpd_drop",
     "children",
+    "end_process",
     "free_port",
     "postfix",
     "posthouse",
@@ -48,23 +51,53 @@ class Side:
         self.process = process
         self.home = home
 
-    def memory(self) -> int:
-        """Resident octets of the process and its children, shared pages counted in each."""
-        total = 0
-        for pid in [self.process.pid, *children(self.process.pid)]:
+    def _processes(self) -> list[int]:
+        return [self.process.pid, *children(self.process.pid)]
+
+    def memory(self, *, shared: bool = False) -> int:
+        """Resident octets of the process and its children; pages that several have are counted in each, or with
+        ``shared`` divided among them."""
+        return sum(_resident(pid, shared) for pid in self._processes())
+
+    def begin_peak(self) -> int:
+        """Resident octets now; ``peak`` counts from here."""
+        for pid in self._processes():
             with contextlib.suppress(OSError):
-                fields = Path(f"/proc/{pid}/statm").read_text().split()
-                total += int(fields[1]) * os.sysconf("SC_PAGE_SIZE")
-        return total
+                Path(f"/proc/{pid}/clear_refs").write_text("5")
+        return self.memory()
+
+    def peak(self) -> int:
+        """The most octets that were resident since ``begin_peak``, or since its start for a younger process; each
+        process at its own worst moment."""
+        return sum(_status(pid, "VmHWM") for pid in self._processes())
 
     def cpu(self) -> float:
         """Seconds of processor time used so far by the process and its living children."""
         total = 0.0
-        for pid in [self.process.pid, *children(self.process.pid)]:
+        for pid in self._processes():
             with contextlib.suppress(OSError):
                 fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
                 total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
         return total
+
+
+def _resident(pid: int, shared: bool) -> int:
+    if not shared:
+        return _status(pid, "VmRSS")
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    return 0
+
+
+def _status(pid: int, name: str) -> int:
+    """Octets, from /proc/PID/status; 0 for a process that is no more."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1]) * 1024
+    return 0
 
 
 def children(pid: int) -> list[int]:
@@ -119,15 +152,21 @@ def running(name: str, version: str, port: int, command: list[str], home: Path, 
     finally:
         ours = children(process.pid)
         process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        for pid in ours:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        end_process(process, ours)
         log.close()
+
+
+def end_process(process: subprocess.Popen[Any], started: Sequence[int] = (), seconds: float = 10.0) -> None:
+    """Wait for a process that was told to end, and then no longer; ``started`` are processes that go with it."""
+    started = [*started, *children(process.pid)]
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for pid in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def first_line(command: list[str]) -> str:
@@ -135,38 +174,75 @@ def first_line(command: list[str]) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip().split("\n")[0]
 
 
+_POSTHOUSE = """\
+hostname = "bench.test"
+data_dir = "{home}/data"
+[[listener]]
+bind = "127.0.0.1:{port}"
+kind = "mx"
+max_connections = 20000
+max_connections_per_host = 20000
+[[domain]]
+name = "hold.test"
+deliver = "discard"
+[relay]
+trusted_networks = ["127.0.0.0/8"]
+[[route]]
+to = "sink.test"
+via = "smtp://127.0.0.1:{sink}"
+[[route]]
+to = "*.sink.test"
+via = "smtp://127.0.0.1:{sink}"
+"""
+
+
 @contextlib.contextmanager
 def posthouse(home: Path, *, sink: int = 0, workers: int = 0, name: str = "posthouse") -> Iterator[Side]:
     """Ours: ``hold.test`` is stored and discarded at once, ``sink.test`` is relayed to the port ``sink``."""
     port = free_port()
     home.mkdir(parents=True)
-    lines = [
-        'hostname = "bench.test"',
-        f'data_dir = "{home}/data"',
-        "[[listener]]",
-        f'bind = "127.0.0.1:{port}"',
-        'kind = "mx"',
-        "max_connections = 20000",
-        "max_connections_per_host = 20000",
-        "[[domain]]",
-        'name = "hold.test"',
-        'deliver = "discard"',
-        "[relay]",
-        'trusted_networks = ["127.0.0.0/8"]',
-        "[[route]]",
-        'to = "sink.test"',
-        f'via = "smtp://127.0.0.1:{sink or 9}"',
-        "[[route]]",
-        'to = "*.sink.test"',
-        f'via = "smtp://127.0.0.1:{sink or 9}"',
-    ]
+    text = _POSTHOUSE.format(home=home, port=port, sink=sink or 9)
     if workers:
-        lines.insert(2, f"workers = {workers}")
-    (home / "posthouse.toml").write_text("\n".join(lines) + "\n")
+        text = f"workers = {workers}\n{text}"
+    (home / "posthouse.toml").write_text(text)
     command = [sys.executable, "-m", "posthouse", "run", "--config", str(home / "posthouse.toml")]
     version = first_line([sys.executable, "-m", "posthouse", "--version"])
     with running(name, version, port, command, home) as side:
         yield side
+
+
+#: What Postfix is told beside its places: no limits of its own, and nothing that asks the network.
+_LIFTED = {
+    "compatibility_level": "3.6",
+    "command_directory": "/usr/sbin",
+    "mail_owner": "postfix",
+    "setgid_group": "postdrop",
+    "myhostname": "bench.test",
+    "mydestination": "",
+    "inet_interfaces": "127.0.0.1",
+    "inet_protocols": "ipv4",
+    "mynetworks": "127.0.0.0/8",
+    "disable_dns_lookups": "yes",
+    "smtp_host_lookup": "native",
+    "alias_maps": "",
+    "local_recipient_maps": "",
+    "relay_domains": "hold.test, sink.test, .sink.test",
+    "default_process_limit": "300",
+    "message_size_limit": "0",
+    "mailbox_size_limit": "0",
+    "smtpd_client_connection_count_limit": "0",
+    "smtpd_client_connection_rate_limit": "0",
+    "smtpd_client_event_limit_exceptions": "static:all",
+    "smtpd_recipient_limit": "10000",
+    "smtpd_peername_lookup": "no",
+    "default_destination_concurrency_limit": "100",
+    "initial_destination_concurrency": "20",
+    "default_destination_recipient_limit": "1000",
+    "smtp_destination_concurrency_limit": "100",
+    "qmgr_message_active_limit": "100000",
+    "qmgr_message_recipient_limit": "100000",
+    "in_flow_delay": "0",
+}
 
 
 @contextlib.contextmanager
@@ -181,43 +257,15 @@ def postfix(home: Path, *, sink: int = 0) -> Iterator[Side]:
     for part in ("etc", "queue", "data"):
         (home / part).mkdir()
     shutil.chown(home / "data", "postfix", "postfix")
+    places = {"queue_directory": "queue", "data_directory": "data"}
     settings = {
-        "compatibility_level": "3.6",
-        "queue_directory": str(home / "queue"),
-        "data_directory": str(home / "data"),
-        "command_directory": "/usr/sbin",
+        **{key: str(home / part) for key, part in places.items()},
         "daemon_directory": str(POSTFIX),
-        "mail_owner": "postfix",
-        "setgid_group": "postdrop",
         "maillog_file": f"{home}/mail.log",
         "maillog_file_prefixes": str(home),
-        "myhostname": "bench.test",
-        "mydestination": "",
-        "inet_interfaces": "127.0.0.1",
-        "inet_protocols": "ipv4",
-        "mynetworks": "127.0.0.0/8",
-        "disable_dns_lookups": "yes",
-        "smtp_host_lookup": "native",
-        "alias_maps": "",
-        "local_recipient_maps": "",
-        "relay_domains": "hold.test, sink.test, .sink.test",
         "transport_maps": f"inline:{{hold.test=discard: sink.test=smtp:[127.0.0.1]:{sink or 9}"
         f" .sink.test=smtp:[127.0.0.1]:{sink or 9}}}",
-        "default_process_limit": "200",
-        "message_size_limit": "0",
-        "mailbox_size_limit": "0",
-        "smtpd_client_connection_count_limit": "0",
-        "smtpd_client_connection_rate_limit": "0",
-        "smtpd_client_event_limit_exceptions": "static:all",
-        "smtpd_recipient_limit": "10000",
-        "smtpd_peername_lookup": "no",
-        "default_destination_concurrency_limit": "100",
-        "initial_destination_concurrency": "20",
-        "default_destination_recipient_limit": "1000",
-        "smtp_destination_concurrency_limit": "100",
-        "qmgr_message_active_limit": "100000",
-        "qmgr_message_recipient_limit": "100000",
-        "in_flow_delay": "0",
+        **_LIFTED,
     }
     text = "".join(f"{key} = {value}\n" for key, value in settings.items())
     (home / "etc" / "main.cf").write_text(text)
@@ -263,7 +311,7 @@ def smtp_sink(home: Path) -> Iterator[Side]:
     home.mkdir(parents=True)
     version = f"smtp-sink {first_line(['postconf', '-h', 'mail_version'])}"
     user = ["-u", "postfix"] if os.geteuid() == 0 else []
-    command = ["smtp-sink", *user, "-m", "1024", f"127.0.0.1:{port}", "1024"]
+    command = ["smtp-sink", *user, "-m", "20000", f"127.0.0.1:{port}", "1024"]
     with running("smtp-sink", version, port, command, home) as side:
         yield side
 
@@ -310,3 +358,10 @@ def posthouse_sink(home: Path) -> Iterator[Side]:
     version = first_line([sys.executable, "-m", "posthouse", "--version"])
     with running("posthouse sink", version, port, command, home) as side:
         yield side
+
+
+#: What the two servers are told, for the record.
+SETTINGS = {
+    "posthouse": _POSTHOUSE.format(home="DIR", port="PORT", sink="SINK").splitlines(),
+    "Postfix": [f"{key} = {value}" for key, value in _LIFTED.items()],
+}

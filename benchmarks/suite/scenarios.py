@@ -1,57 +1,41 @@
-"""What is measured.  A scenario names its sides; a side is a function that takes a place to work in and a scale, and
-gives a figure (messages a second unless the scenario says otherwise).
+"""What is measured.  A scenario names its sides, what they are loaded with, and the aims.
 
-The scale is found by the runner: each side is first tried small, then given as much as it can do in its share of the
-time, so that a slow side is not waited for and a fast one is not over before it has begun.
+Ours is ``posthouse run`` with a configuration file unless the scenario says otherwise; who stores durably and who drops
+is said where both stand in one table.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
-from suite import loads, peers
+from suite import commands, loads, peers
+from suite.backlog import backlog
+from suite.idle import Idle, IdleSide
+from suite.latency import Alone, Crowd, Relayed
+from suite.running import Found, Loaded, Run, Scenario, Start, Throughput
 
-__all__ = ["SCENARIOS", "Scenario", "Ready"]
+__all__ = ["SCENARIOS"]
 
-#: A side that has been started: called with a number of messages (or what the scenario counts), gives seconds.
-Ready = Callable[[int], float]
-
-
-class Scenario(NamedTuple):
-    """``sides``: name → context manager that starts it.  ``ours`` is the name of our side; ``aims`` the least ratio
-    ours / theirs by name.  ``unit`` is what a figure counts; ``first`` how much the first try does."""
-
-    about: str
-    sides: dict[str, Callable[[Path], contextlib.AbstractContextManager[Ready]]]
-    aims: dict[str, float]
-    unit: str = "messages/s"
-    first: int = 400
-    most: int = 200_000
-    step: float = 1.0  # figure = amount * step / seconds
-    durable: str = ""
+_Receiver = Callable[..., contextlib.AbstractContextManager[peers.Side]]
 
 
-def _receiver(
-    start: Callable[..., contextlib.AbstractContextManager[peers.Side]], **load: object
-) -> Callable[[Path], contextlib.AbstractContextManager[Ready]]:
+def _receiver(start: _Receiver, **load: object) -> Start[Loaded]:
     @contextlib.contextmanager
-    def side(home: Path) -> Iterator[Ready]:
+    def side(home: Path) -> Iterator[Loaded]:
         with start(home) as running:
-            yield lambda amount: loads.smtp_source(running.port, amount, **load)  # type: ignore[arg-type]
+            yield Loaded(lambda amount: loads.smtp_source(running.port, amount, **load), running)  # type: ignore[arg-type]
 
     return side
 
 
-def _relay(
-    start: Callable[..., contextlib.AbstractContextManager[peers.Side]], **load: object
-) -> Callable[[Path], contextlib.AbstractContextManager[Ready]]:
+def _relay(start: _Receiver, **load: object) -> Start[Loaded]:
     """Until the sink behind it has taken everything."""
 
     @contextlib.contextmanager
-    def side(home: Path) -> Iterator[Ready]:
+    def side(home: Path) -> Iterator[Loaded]:
         with loads.CountingSink() as sink, start(home, sink=sink.port) as running:
 
             def run(amount: int) -> float:
@@ -59,81 +43,157 @@ def _relay(
                     loads.smtp_source(running.port, amount, to="someone@sink.test", **load)  # type: ignore[arg-type]
                 return clock.seconds
 
-            yield run
+            yield Loaded(run, running)
 
     return side
 
 
+def _relayed(start: _Receiver) -> Start[Relayed]:
+    @contextlib.contextmanager
+    def side(home: Path) -> Iterator[Relayed]:
+        with loads.CountingSink() as sink, start(home, sink=sink.port) as running:
+            yield Relayed(running, sink)
+
+    return side
+
+
+def _workers(run: Run, found: Found) -> None:
+    """One worker and two, at two numbers of sessions."""
+    for sessions in (20, 60):
+        Throughput(
+            {
+                "posthouse": _receiver(functools.partial(peers.posthouse, workers=2), sessions=sessions),
+                "one worker": _receiver(functools.partial(peers.posthouse, workers=1), sessions=sessions),
+            },
+            {},
+            what=f"{sessions} sessions",
+        ).measure(run, found)
+
+
+def _no_tls(run: Run, found: Found) -> None:
+    found.absent["posthouse"] = "no listener offers STARTTLS or AUTH yet; measured when one does"
+
+
+_LARGE = {"size": 52_000_000, "sessions": 4, "limit": 120.0}
+
 SCENARIOS: dict[str, Scenario] = {
     "accept": Scenario(
         "smtp-source, 20 sessions, 4 KiB, sessions kept: stored durably (ours, Postfix), discarded at once",
-        {
-            "posthouse": _receiver(peers.posthouse),
-            "Postfix": _receiver(peers.postfix),
-            "aiosmtpd (drops)": _receiver(peers.aiosmtpd_drop),
-            "smtp-sink (drops)": _receiver(peers.smtp_sink),
-        },
-        {"Postfix": 7.0},
+        Throughput(
+            {
+                "posthouse": _receiver(peers.posthouse),
+                "Postfix": _receiver(peers.postfix),
+                "aiosmtpd (drops)": _receiver(peers.aiosmtpd_drop),
+                "smtp-sink (drops)": _receiver(peers.smtp_sink),
+            },
+            {"Postfix": 7.0},
+        ).measure,
     ),
     "accept-new": Scenario(
         "the same, a connection for each message",
-        {
-            "posthouse": _receiver(peers.posthouse, keep=False),
-            "Postfix": _receiver(peers.postfix, keep=False),
-            "aiosmtpd (drops)": _receiver(peers.aiosmtpd_drop, keep=False),
-        },
-        {"Postfix": 4.0},
+        Throughput(
+            {
+                "posthouse": _receiver(peers.posthouse, keep=False),
+                "Postfix": _receiver(peers.postfix, keep=False),
+                "aiosmtpd (drops)": _receiver(peers.aiosmtpd_drop, keep=False),
+            },
+            {"Postfix": 4.0},
+        ).measure,
     ),
     "relay": Scenario(
-        "the same, each forwarded to a sink; until the sink has all",
-        {"posthouse": _relay(peers.posthouse), "Postfix": _relay(peers.postfix)},
-        {"Postfix": 6.0},
+        "the same with kept sessions, each message forwarded to a sink; until the sink has all",
+        Throughput({"posthouse": _relay(peers.posthouse), "Postfix": _relay(peers.postfix)}, {"Postfix": 6.0}).measure,
     ),
     "discard": Scenario(
         "the server library with a handler that drops, 20 sessions, 4 KiB",
-        {
-            "posthouse": _receiver(peers.posthouse_sink),
-            "smtp-sink": _receiver(peers.smtp_sink),
-            "aiosmtpd": _receiver(peers.aiosmtpd_drop),
-        },
-        {"smtp-sink": 1.0, "aiosmtpd": 7.0},
+        Throughput(
+            {
+                "posthouse": _receiver(peers.posthouse_sink),
+                "smtp-sink": _receiver(peers.smtp_sink),
+                "aiosmtpd": _receiver(peers.aiosmtpd_drop),
+            },
+            {"smtp-sink": 1.0, "aiosmtpd": 7.0},
+        ).measure,
     ),
     "client": Scenario(
         "20 connections to smtp-sink, 4 KiB",
-        {
-            "posthouse": loads.posthouse_client(20),
-            "smtp-source -d": _receiver(peers.smtp_sink),
-            "aiosmtplib": loads.aiosmtplib_client(20),
-        },
-        {"smtp-source -d": 1.3, "aiosmtplib": 3.5},
+        Throughput(
+            {
+                "posthouse": loads.posthouse_client(20),
+                "smtp-source -d": _receiver(peers.smtp_sink),
+                "aiosmtplib": loads.aiosmtplib_client(20),
+            },
+            {"smtp-source -d": 1.3, "aiosmtplib": 3.5},
+        ).measure,
     ),
     "client-one": Scenario(
         "one connection to smtp-sink, 4 KiB",
-        {"posthouse": loads.posthouse_client(1), "smtplib": loads.smtplib_client()},
-        {"smtplib": 2.0},
+        Throughput(
+            {"posthouse": loads.posthouse_client(1), "smtplib": loads.smtplib_client()}, {"smtplib": 2.0}
+        ).measure,
     ),
     "large": Scenario(
         "50 MiB messages, 4 sessions: stored durably, discarded at once",
-        {
-            "posthouse": _receiver(peers.posthouse, size=52_000_000, sessions=4, limit=120.0),
-            "Postfix": _receiver(peers.postfix, size=52_000_000, sessions=4, limit=120.0),
-        },
-        {"Postfix": 1.2},
-        unit="MB/s",
-        first=4,
-        most=200,
-        step=52.0,
+        Throughput(
+            {"posthouse": _receiver(peers.posthouse, **_LARGE), "Postfix": _receiver(peers.postfix, **_LARGE)},
+            {"Postfix": 1.2},
+            unit="MB/s",
+            first=4,
+            most=200,
+            step=52.0,
+            memory=32.0,
+        ).measure,
+    ),
+    "large-relay": Scenario(
+        "the same, each message forwarded to a sink; until the sink has all",
+        Throughput(
+            {"posthouse": _relay(peers.posthouse, **_LARGE), "Postfix": _relay(peers.postfix, **_LARGE)},
+            {"Postfix": 1.2},
+            unit="MB/s",
+            first=4,
+            most=200,
+            step=52.0,
+            memory=32.0,
+        ).measure,
     ),
     "many": Scenario(
-        "messages with 1,000 recipients of 10 domains each, 4 KiB, relayed to a sink; recipients a second",
-        {
-            "posthouse": loads.many(peers.posthouse),
-            "Postfix": loads.many(peers.postfix),
-        },
-        {"Postfix": 20.0},
-        unit="recipients/s",
-        first=1,
-        most=300,
-        step=1000.0,
+        "messages with 1,000 recipients of 10 domains each, 4 KiB, relayed to a sink",
+        Throughput(
+            {"posthouse": loads.many(peers.posthouse), "Postfix": loads.many(peers.postfix)},
+            {"Postfix": 20.0},
+            unit="recipients/s",
+            first=1,
+            most=300,
+            step=1000.0,
+        ).measure,
     ),
+    "sessions": Scenario(
+        "accept with so many sessions at one time: throughput, and how long a message takes from MAIL to its 250",
+        Crowd({"posthouse": peers.posthouse, "Postfix": peers.postfix}, (1, 4, 20, 200)).measure,
+    ),
+    "workers": Scenario("accept with two worker processes beside one", _workers),
+    "latency": Scenario(
+        "one message at a time on a kept session, relayed: from MAIL to the 250, and to its arrival at a sink",
+        Alone({"posthouse": _relayed(peers.posthouse), "Postfix": _relayed(peers.postfix)}, {"Postfix": 1.0}).measure,
+    ),
+    "idle": Scenario(
+        "10,000 open sessions that have said EHLO and then nothing: resident memory for each",
+        Idle(
+            {
+                "posthouse": IdleSide(peers.posthouse),
+                "Postfix": IdleSide(peers.postfix, most=100, shared=True),
+                "aiosmtpd": IdleSide(peers.aiosmtpd_drop),
+                "smtp-sink": IdleSide(peers.smtp_sink),
+            },
+            sessions=10_000,
+            limit=6.0,
+        ).measure,
+    ),
+    "start": Scenario("commands beside an interpreter that does nothing: from start to end", commands.start),
+    "backlog": Scenario(
+        "a million queued recipients in 3,000 domains whose hosts refuse, due within four hours, beside an empty queue",
+        backlog,
+        limit=400.0,
+    ),
+    "tls": Scenario("STARTTLS and AUTH for each message", _no_tls),
 }

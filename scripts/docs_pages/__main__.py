@@ -12,13 +12,15 @@ __all__ = ["DOCS", "PAGES", "main", "stale"]
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
-#: Page → the module here whose ``page(existing text)`` gives its text.
+#: Page → the module here, and its function that is given the existing text and gives the new one.
 PAGES = {
-    "architecture.md": "docs_pages.architecture",
-    "cli.md": "docs_pages.cli",
-    "configuration.md": "docs_pages.configuration",
-    "reply-codes.md": "docs_pages.reply_codes",
-    "retries.md": "docs_pages.retries",
+    "architecture.md": ("docs_pages.architecture", "page"),
+    "cli.md": ("docs_pages.cli", "page"),
+    "configuration.md": ("docs_pages.configuration", "page"),
+    "performance.md": ("docs_pages.performance", "page"),
+    "performance.svg": ("docs_pages.performance", "drawing"),
+    "reply-codes.md": ("docs_pages.reply_codes", "page"),
+    "retries.md": ("docs_pages.retries", "page"),
 }
 
 
@@ -43,10 +45,10 @@ def main(arguments: list[str]) -> int:
 def stale() -> dict[str, str]:
     """The pages that differ from the source, with the text they should have."""
     found = {}
-    for name, module in PAGES.items():
+    for name, (module, function) in PAGES.items():
         file = DOCS / name
         existing = file.read_text(encoding="utf-8") if file.exists() else ""
-        page: Callable[[str], str] = import_module(module).page
+        page: Callable[[str], str] = getattr(import_module(module), function)
         text = page(existing)
         if text != existing:
             found[name] = text

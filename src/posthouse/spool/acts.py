@@ -25,8 +25,7 @@ _DELETE_FRESH = tuple(
     "DELETE FROM message WHERE id IN (" + ",".join("?" * n) + ") AND until IS NOT NULL" for n in range(_ROWS + 1)
 )
 _EXISTS = "SELECT 1 FROM message WHERE id = ?"
-_RECIPIENT = "(" + ",".join("?" * 16) + ")"
-_INSERT_RECIPIENTS = tuple("INSERT INTO recipient VALUES " + ",".join([_RECIPIENT] * n) for n in range(_ROWS + 1))
+_INSERT_RECIPIENT = "INSERT INTO recipient VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _SOONER = (
     "INSERT INTO destination VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET ready = excluded.ready"
     " WHERE excluded.ready < destination.ready"
@@ -162,9 +161,7 @@ def add_recipients(
     connection: sqlite3.Connection, recipients: Sequence[tuple[Any, ...]], sooner: dict[str, float]
 ) -> None:
     """Insert recipient rows, noting each destination's least ``ready`` in ``sooner``."""
-    for start in range(0, len(recipients), _ROWS):
-        some = recipients[start : start + _ROWS]
-        connection.execute(_INSERT_RECIPIENTS[len(some)], [value for row in some for value in row])
+    connection.executemany(_INSERT_RECIPIENT, recipients)
     for row in recipients:
         destination, ready = row[2], row[6]
         if ready < sooner.get(destination, ready + 1):

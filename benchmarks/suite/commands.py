@@ -1,0 +1,70 @@
+"""What a command costs before it does anything: ``posthouse --help`` and one letter, beside an interpreter.
+
+As installed: modules compiled, into a directory of this run, whatever the environment says about that.  The commands
+take turns; wall time is judged, processor time stands beside it because it hardly minds what else the machine does.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from suite.peers import posthouse_sink
+from suite.running import Found, Run
+
+__all__ = ["start"]
+
+_PASS = "python -c pass"
+_MOST = 60  # times each
+_AIMS = {"posthouse --help": 5.0, "posthouse send": 8.0}
+
+
+def start(run: Run, found: Found) -> None:
+    """Rows for wall and processor time of each command."""
+    script = Path(sys.executable).with_name("posthouse")
+    posthouse = [str(script)] if script.exists() else [sys.executable, "-m", "posthouse"]
+    letter = ["--from", "load@src.test", "--to", "someone@hold.test", "--subject", "load", "--text", "load"]
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = str(run.home / "compiled")
+    with posthouse_sink(run.home / "sink") as sink:
+        commands = {
+            _PASS: [sys.executable, "-c", "pass"],
+            "posthouse --help": [*posthouse, "--help"],
+            "posthouse send": [*posthouse, "send", *letter, "--server", f"smtp://127.0.0.1:{sink.port}"],
+        }
+        rows = {
+            (name, kind): found.row(f"{name}, {kind}", "ms", {_PASS: aim} if kind == "wall" else {}, lower=True)
+            for name, aim in _AIMS.items()
+            for kind in ("wall", "processor")
+        }
+        for command in commands.values():  # compiles what has not been, and warms the disk's cache
+            _once(command, environment)
+        end = time.perf_counter() + run.seconds * 2
+        turns = 0
+        while turns < _MOST and (turns < 5 or time.perf_counter() < end):
+            turns += 1
+            run.tell(f"turn {turns}")
+            taken = {name: _once(command, environment) for name, command in commands.items()}
+            for (name, kind), figures in rows.items():
+                for label, source in (("posthouse", name), (_PASS, _PASS)):
+                    figures.setdefault(label, []).append(taken[source][kind == "processor"] * 1000)
+    found.notes.append(f"medians of {turns} turns")
+
+
+def _once(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
+    """Seconds of wall time and of processor time that one command takes.  RuntimeError if it fails."""
+    begun = time.perf_counter()
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment
+    ) as process:
+        assert process.stderr is not None
+        said = process.stderr.read()
+        _, status, used = os.wait4(process.pid, 0)
+        taken = time.perf_counter() - begun
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {said.decode()[-500:]}")
+    return taken, used.ru_utime + used.ru_stime

@@ -1,0 +1,192 @@
+"""docs/performance.md and docs/performance.svg: the latest measurement that was kept, as a page and a drawing.
+
+They are made from ``benchmarks/results/latest.json`` and nothing else, so they change when somebody measures and keeps
+it (``scripts/bench all --save``), and are the same whoever writes them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from suite.figures import Result, Row, number, result_from
+from suite.plot import svg
+
+from docs_pages.markdown import GENERATED, code_block, table
+
+__all__ = ["LATEST", "drawing", "page", "written"]
+
+LATEST = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "latest.json"
+
+OPENING = """\
+# Performance
+
+How fast the product is as you run it, beside what others use for the same work: `posthouse run` with a configuration
+file, every check, trace field, story and log line included, every 250 after the message is on stable storage.
+
+A figure from another machine says little. What counts here are the ratios: both sides of a line ran on one machine, in
+turn, on the same load.
+
+![What was reached, as a part of each aim](performance.svg)"""
+
+READING = """\
+A ratio is ours to theirs. Where more is better (messages, octets) the aim is a least ratio, where less is better (time,
+memory) a largest one; an aim without a neighbour is one for our figure itself. Peers that "drop" store nothing."""
+
+METHOD = """\
+Both sides of a scenario are started on loopback ports, each with a directory of its own on the same file system, and
+stay up. They are loaded in turn, several rounds; the median of a side's rounds speaks for it. How much each is given is
+found by trying, so that each works for the same time. The load generator shares the processors with what it loads, and
+takes a large part of them from the fast side."""
+
+SESSIONS = """\
+One sync serves all sessions that wait at that moment. Alone, a message must not wait for others to come; in a crowd,
+groups must grow. The time is that of one session among the others, from MAIL to the 250."""
+
+BUSY = """\
+**The machine was busy with other work when this was measured**, and both sides suffered from that, each in its own way:
+take the figures for what they are until somebody measures again."""
+
+_QUIET = 0.5  # the load of a machine that does little else
+_ELSEWHERE = ("sessions", "workers")  # scenarios with tables of their own
+
+
+def page(_existing: str) -> str:
+    """The page."""
+    return written(json.loads(LATEST.read_text(encoding="utf-8")))
+
+
+def drawing(_existing: str) -> str:
+    """The drawing."""
+    return svg([result_from(each) for each in json.loads(LATEST.read_text(encoding="utf-8"))["results"]])
+
+
+def written(stored: Mapping[str, Any]) -> str:
+    """The page for what was kept."""
+    results = [result_from(each) for each in stored["results"]]
+    by_name = {each.scenario: each for each in results}
+    busy = float(stored["machine"]["load"]) > _QUIET
+    parts = [GENERATED, OPENING, BUSY if busy else "", "## What was measured", *_compared(results), READING]
+    if "sessions" in by_name:
+        parts += ["## Group commit", SESSIONS, _sessions(by_name["sessions"])]
+    if "workers" in by_name:
+        parts += ["## One worker and two", _workers(by_name["workers"])]
+    parts += ["## Method", METHOD, _notes(results), "## Where", _where(stored, results)]
+    parts += ["## Again", _again(results), "## Settings", *_settings(stored["settings"])]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _compared(results: Iterable[Result]) -> list[str]:
+    """What each scenario does, and one line for each pair of figures."""
+    head = ("Scenario", "Ours", "Theirs", "Ratio", "Aim", "Met")
+    lines: list[tuple[str, ...]] = []
+    about = []
+    for result in results:
+        about.append(f"- `{result.scenario}`: {result.about}.")
+        if result.scenario not in _ELSEWHERE:
+            for row in result.rows:
+                lines += _lines(result.scenario, row)
+    return [table(head, lines), "\n".join(about)]
+
+
+def _lines(scenario: str, row: Row) -> list[tuple[str, ...]]:
+    what = f"`{scenario}`" + (f": {row.what}" if row.what else "")
+    bound = "≤" if row.lower else "≥"
+    ours = row.median(row.ours)
+    said = f"{number(ours)} {row.unit}" if ours is not None else "not measured"
+    verdicts = {each.aim.against: each for each in row.verdicts()}
+    found: list[tuple[str, ...]] = []
+    if "" in verdicts:
+        verdict = verdicts[""]
+        found.append((what, said, "", "", f"{bound} {verdict.aim.limit:g} {row.unit}", _met(verdict.met)))
+    for side in dict.fromkeys([*row.figures, *(name for name in verdicts if name)]):
+        median = row.median(side)
+        if side == row.ours:
+            continue
+        theirs = f"{side}: {number(median)} {row.unit}" if median is not None else f"{side}: not measured"
+        ratio = row.ratio(side)
+        aimed = verdicts.get(side)
+        aim, met = (f"{bound} {aimed.aim.limit:g} ×", _met(aimed.met)) if aimed is not None else ("", "")
+        met = met if ratio is not None else ""
+        found.append((what, said, theirs, f"{number(ratio)} ×" if ratio is not None else "", aim, met))
+    return found
+
+
+def _met(met: bool) -> str:
+    return "yes" if met else "**no**"
+
+
+def _sessions(result: Result) -> str:
+    """A line for each number of sessions, both sides in it."""
+    sides = list(dict.fromkeys(side for row in result.rows for side in row.figures))
+    head = ("", *(f"{side}, {what}" for side in sides for what in ("messages/s", "p50", "p99")), "Throughput")
+    lines: dict[str, list[str]] = {}
+    ratios: dict[str, str] = {}
+    for row in result.rows:
+        many, _, share = row.what.partition(", ")
+        cells = lines.setdefault(many, [""] * (3 * len(sides)))
+        for place, side in enumerate(sides):
+            median = row.median(side)
+            if median is not None:
+                column = 3 * place + ("", "p50", "p99").index(share)
+                cells[column] = f"{number(median)} ms" if share else number(median)
+                ratio = row.ratio(side)
+                if not share and ratio is not None:
+                    ratios[many] = f"{number(ratio)} ×"
+    return table(head, [(many, *cells, ratios.get(many, "")) for many, cells in lines.items()])
+
+
+def _workers(result: Result) -> str:
+    head = ("", "One worker", "Two workers", "Ratio")
+    rows = []
+    for row in result.rows:
+        one, two, ratio = row.median("one worker"), row.median(row.ours), row.ratio("one worker")
+        if one is not None and two is not None and ratio is not None:
+            rows.append((row.what, f"{number(one)} {row.unit}", f"{number(two)} {row.unit}", f"{number(ratio)} ×"))
+    return table(head, rows)
+
+
+def _notes(results: Iterable[Result]) -> str:
+    """What was left out, done otherwise, or failed."""
+    lines = []
+    for result in results:
+        lines += [f"- `{result.scenario}`: {side} was left out: {why}." for side, why in result.absent.items()]
+        lines += [f"- `{result.scenario}`: {note}." for note in result.notes]
+        lines += [f"- `{result.scenario}` did not get to its end: {result.fault}."] if result.fault else []
+    return "\n".join(lines)
+
+
+def _where(stored: Mapping[str, Any], results: Sequence[Result]) -> str:
+    here = stored["machine"]
+    days = sorted({each.date for each in results})
+    facts = [
+        ("Processor", f"{here['processor']}, {here['processors']} of them as the system counts"),
+        ("System", here["system"]),
+        ("A sync of 4 KiB", f"{here['sync']} on {here['file system'] or 'its file system'}"),
+        ("Load before it began (0: a quiet machine)", here["load"]),
+        *stored["versions"].items(),
+        ("Measured on", days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}" if days else "no day"),
+    ]
+    return table(("", ""), facts)
+
+
+def _again(results: Sequence[Result]) -> str:
+    """How to repeat it: the command for the seconds and rounds that most scenarios had."""
+    given = [f"--seconds {each.seconds:g} --rounds {each.rounds}" for each in results]
+    usual = max(dict.fromkeys(given), key=given.count, default="")
+    lines = [f"$ scripts/bench all {usual} --save", "$ scripts/docs"]
+    return (
+        "The first command measures and keeps the result in `benchmarks/results/latest.json`, the second writes this"
+        " page and its drawing from it. Postfix, smtp-source and smtp-sink come from the package `postfix`; whatever is"
+        " missing is left out and named.\n\n" + code_block("console", lines)
+    )
+
+
+def _settings(settings: Mapping[str, Sequence[str]]) -> list[str]:
+    found = []
+    for side, lines in settings.items():
+        # Indented, not fenced: the places in it are no real ones, so it is not for copying.
+        found += [f"{side}:", "\n".join(f"    {line}".rstrip() for line in lines)]
+    return found
