@@ -9,6 +9,7 @@ from typing import NamedTuple
 from posthouse.relay.job import Job
 from posthouse.spool.queue import Message, Report, Settlement, State, Stored, Waiting, Work
 from posthouse.spool.story import Trail
+from posthouse.spool.strangers import Few, few_of
 from posthouse.words import (
     Address,
     Bytes,
@@ -74,11 +75,15 @@ class FakeQueue:
         return sorted((r for r in rows), key=lambda row: max(row.waiting.due, row.until))
 
     async def lease(
-        self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = ()
+        self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = (), few: Few | None = None
     ) -> list[Work]:
         self._check("lease")
         groups: dict[tuple[str, str], list[Row]] = {}
-        for row in [row for row in self._free(now, skip) if max(row.waiting.due, row.until) <= now][:limit]:
+        rows = [row for row in self._free(now, skip) if max(row.waiting.due, row.until) <= now]
+        if few is not None:
+            due = [(0.0, row.message.id, row.waiting.key, row.waiting.destination) for row in rows]
+            rows = [self.rows[key] for _, _, key, _ in few_of(due, few)]
+        for row in rows[:limit]:
             self.rows[row.waiting.key] = row._replace(until=until)
             groups.setdefault((row.message.id, row.waiting.destination), []).append(row)
         return [

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 
 from posthouse.relay.job import Deliverer, Route
 from posthouse.relay.notes import Notes
+from posthouse.relay.slots import Rank
 from posthouse.spool.queue import Waiting, Work
 
 if TYPE_CHECKING:
-    from posthouse.relay.lanes import Lane
+    from posthouse.relay.lane import Lane
 
 __all__ = ["Attempt", "Key", "UNKNOWN"]
 
@@ -27,28 +28,34 @@ UNKNOWN: Final = " (not looked up yet)"
 class Attempt:
     """One message to one site: parts of leased work with their targets, and the task that is at it.
 
-    The parts run out at ``until``; ``began`` is the stopwatch's.
+    The parts run out at ``until``; ``began`` is the stopwatch's.  ``leased`` if they waited in the queue, and did not
+    come straight from reception.
     """
 
     __slots__ = (
         "began",
-        "doubtful",
+        "charged",
+        "engaged",
         "expired",
         "key",
         "lane",
+        "leased",
         "local",
         "notes",
         "parts",
+        "rank",
         "route",
+        "silent",
         "targets",
         "task",
         "until",
     )
 
-    def __init__(self, route: Route, part: Work, key: Key, *, local: bool = False) -> None:
+    def __init__(self, route: Route, part: Work, key: Key, *, local: bool = False, leased: bool = False) -> None:
         self.route = route
         self.key = key
         self.local = local
+        self.leased = leased
         self.parts = [part]
         self.targets = [route.target]
         self.until = part.until
@@ -56,7 +63,10 @@ class Attempt:
         self.notes: Notes | None = None
         self.task: asyncio.Task[None] | None = None
         self.began = 0.0
-        self.doubtful = False  # counts with those in doubt
+        self.rank = Rank.PROVEN  # with which it was counted
+        self.silent = False  # counts with those that wait for a host to answer
+        self.engaged: tuple[str, ...] = ()  # strangers of which it is the one message under way
+        self.charged = 0  # recipients, if it was paced
         self.expired = False  # took longer than any attempt may
 
     def add(self, part: Work, target: str) -> None:
@@ -79,7 +89,7 @@ class Attempt:
                 strays[site].add(part, target)
             else:
                 route = self.route._replace(target=target)
-                strays[site] = Attempt(route, part, (deliverer, site or f"{target}{UNKNOWN}"))
+                strays[site] = Attempt(route, part, (deliverer, site or f"{target}{UNKNOWN}"), leased=self.leased)
         self.parts = [part for part, _ in kept]
         self.targets = [target for _, target in kept]
         return list(strays.values())
@@ -88,3 +98,8 @@ class Attempt:
     def waiting(self) -> list[Waiting]:
         """The recipients, in the order of the job's."""
         return [waiting for part in self.parts for waiting in part.recipients]
+
+    @property
+    def unheard(self) -> bool:
+        """True if it goes to the world outside, and its host has not said anything yet."""
+        return self.notes is not None and self.notes.unheard

@@ -14,7 +14,8 @@ from typing import Final
 from posthouse.net import Clock
 from posthouse.relay.attempt import Attempt, Key
 from posthouse.relay.job import Job, Route, Router
-from posthouse.relay.lanes import Entry, Lanes
+from posthouse.relay.lane import Entry
+from posthouse.relay.lanes import Lanes
 from posthouse.relay.leases import Leases
 from posthouse.relay.notes import Notes
 from posthouse.relay.recorder import Recorder
@@ -61,9 +62,10 @@ class Dispatcher:
         self._longest = longest
         self._look = look
         self._ended = ended
+        lanes.start = self._start
 
-    def take(self, works: Sequence[Work], *, late: bool = False) -> None:
-        """Sort leased work into attempts, and begin them."""
+    def take(self, works: Sequence[Work], *, leased: bool = True, late: bool = False) -> None:
+        """Sort work into attempts, and begin them.  ``leased``: it waited in the queue."""
         attempts: dict[tuple[str, Key], Attempt] = {}
         for work in works:
             if self.stopping:
@@ -74,7 +76,7 @@ class Dispatcher:
                 attempt = attempts.get((work.message.id, key))
                 if attempt is None:
                     local = getattr(route.deliverer, "local", False)
-                    attempts[work.message.id, key] = Attempt(route, part, key, local=local)
+                    attempts[work.message.id, key] = Attempt(route, part, key, local=local, leased=leased)
                 else:
                     attempt.add(part, route.target)
         for attempt in attempts.values():
@@ -105,6 +107,8 @@ class Dispatcher:
                 outcomes = self._broken(attempt, error)
             if outcomes is not None:
                 self._record(attempt, outcomes)
+                if attempt.leased:
+                    self._lanes.names.meet(part.destination for part in attempt.parts)
                 return
         entry = self._lanes.enter(attempt)
         if entry is Entry.STARTS:

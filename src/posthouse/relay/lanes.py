@@ -2,12 +2,13 @@
 
 A *lane* is one site, or, for deliverers that know no sites, one target.  An attempt that finds its lane or the whole
 house full stands in its lane's line; when one leaves, the lanes that have room and a line are served in turn, so that
-a long line has no more weight than a short one.  Lanes in doubt (the last that was heard was trouble) have half of the
-house at most: many dead sites at once leave the other half to those that live.
+a long line has no more weight than a short one.  Lanes that promise less have shares (``slots``): many dead sites at
+once leave the rest to those that live.  Hosts that do not answer hold a slot for two seconds (``seats``), if anybody
+waits for it.
 
-A lane that is left alone (``sites``) has no line: who stood there goes back to the queue.  The destinations of a lane
-that is left alone, or whose line is four times as long as the most that it ever has at one time, are named in ``skip``:
-more work for them is not worth leasing now.  So a dead site costs one look at the clock, whatever waits for it.
+A lane that is left alone (``sites``) has no line: who stood there goes back to the queue.  More work for a lane that is
+left alone, or whose line is four times as long as the most that it ever has at one time, is not worth leasing now: its
+destinations are skipped (``names``).  So a dead site costs one look at the clock, whatever waits for it.
 
 A target whose site is not known yet has a lane of its own; the attempt that finds out the site goes over to its lane,
 and so do those who stood in line behind it.  What was learnt is remembered for a bounded number of targets and sites,
@@ -20,8 +21,6 @@ into one mailbox on SQLite, two cores: 2,500 messages a second with ten slots, 6
 
 from __future__ import annotations
 
-import enum
-from collections import deque
 from collections.abc import Callable, Collection
 from random import Random
 from typing import Final
@@ -29,9 +28,13 @@ from typing import Final
 from posthouse.net import Clock, Timer
 from posthouse.relay.attempt import UNKNOWN, Attempt, Key
 from posthouse.relay.job import Route
+from posthouse.relay.lane import Entry, Lane
+from posthouse.relay.names import Names
+from posthouse.relay.seats import Seats
 from posthouse.relay.sites import Sign, Site, Standing
+from posthouse.relay.slots import Rank, Shares, Turns
 
-__all__ = ["Entry", "Lane", "Lanes"]
+__all__ = ["Lanes"]
 
 _LOCAL_SLOTS: Final = 256
 _LONG_LINE: Final = 4  # times the most that may be under way
@@ -39,84 +42,64 @@ _SPARE: Final = 256  # attempts that a long line may still grow by: what was lea
 _MOST_IDLE: Final = 4096  # lanes that are remembered though nothing is in them
 _MOST_TARGETS: Final = 16_384  # whose site is remembered
 _MOST_DESTINATIONS: Final = 100_000  # of one lane that are remembered
-
-
-class Entry(enum.Enum):
-    """What becomes of an attempt that wants to start."""
-
-    STARTS = enum.auto()
-    WAITS = enum.auto()  # it stands in line
-    TURNED_AWAY = enum.auto()  # the site is left alone, or the line is too long
-
-
-class Lane:
-    """One lane; ``site`` is None where the deliverer knows no sites."""
-
-    __slots__ = ("active", "destinations", "key", "line", "most", "named", "site", "timer")
-
-    def __init__(self, key: Key, most: int, site: Site | None) -> None:
-        self.key = key
-        self.most = most
-        self.site = site
-        self.active = 0
-        self.line: deque[Attempt] = deque()
-        self.destinations: dict[str, None] = {}
-        self.named = False
-        self.timer: Timer | None = None
-
-    @property
-    def free(self) -> bool:
-        """True if one more could start."""
-        return self.active < (self.most if self.site is None else self.site.limit)
-
-    @property
-    def doubtful(self) -> bool:
-        """See ``Site.doubtful``."""
-        return self.site is not None and self.site.doubtful
-
-    @property
-    def alone(self) -> bool:
-        """True while the site is left alone."""
-        return self.site is not None and self.site.until > 0.0
+_MOST_IN_LINE: Final = 4096  # attempts leased and not started
+_LOOK: Final = 0.5  # seconds between two looks for silent attempts, while somebody waits
 
 
 class Lanes:
-    """All lanes.  ``limit`` bounds attempts in all, ``limit_each`` those of one lane; ``opened`` is called when a site
-    may be asked again."""
+    """All lanes.  ``limit`` bounds attempts in all, ``limit_each`` those of one lane.  ``opened`` is called when
+    something that was left in the queue may be asked for again.  ``start`` must be set to what starts an attempt that
+    got its slot while nobody asked for one."""
+
+    start: Callable[[Attempt], object]
 
     def __init__(
         self, limit: int, limit_each: int, *, clock: Clock, random: Random, opened: Callable[[], object]
     ) -> None:
-        self.active: set[Attempt] = set()
-        self.in_line = 0
-        #: Destinations for which no more work should be leased.
-        self.skip: set[str] = set()
-        self._limit = limit
+        self.names = Names(clock)
+        #: Places in line.
+        self.lines = Shares(_MOST_IN_LINE)
         self._limit_each = limit_each
         self._clock = clock
         self._random = random
         self._opened = opened
-        self._outside = 0  # active, without the local ones
-        self._doubtful = 0  # of these
+        self._seats = Seats(limit, clock)
+        self.active = self._seats.active
+        self._look: Timer | None = None
+        self._wanted = False  # slots, by somebody who has not come in
+        self._over = False
         self._lanes: dict[Key, Lane] = {}
         self._idle: dict[Lane, None] = {}  # with a site, and nothing in them; the longest first
         self._alone: set[Lane] = set()
-        self._turns: dict[Lane, None] = {}  # with a line and a free slot, in the order of their turns
+        self._turns: Turns[Lane] = Turns()  # with a line and a free slot
         self._sites: dict[Key, str] = {}  # of targets
 
-    @property
-    def has_room(self) -> bool:
-        """True if one more could start, if its lane agrees."""
-        return self._outside < self._limit
+    def room(self, rank: Rank) -> int:
+        """How many more attempts of a rank could start, if their lanes agree.  Who is told none will be called
+        (``opened``) when silent ones have made some."""
+        room = self._seats.slots.room(rank)
+        if not room:
+            self._wanted = True
+            self._look_out()
+        return room
+
+    def takes(self, destinations: Collection[str]) -> bool:
+        """True if there is a place in line for fresh mail to these."""
+        names = self.names
+        if names.skip and not names.skip.isdisjoint(destinations):
+            return False
+        if self.lines.free(Rank.FRESH):
+            return True
+        return self.lines.free(Rank.PROVEN) and names.known.keys() >= set(destinations)
 
     @property
     def any_alone(self) -> bool:
         """True if some site is left alone."""
         return bool(self._alone)
 
-    def crowded(self) -> frozenset[str]:
-        """The part of ``skip`` that is there for long lines only."""
-        return frozenset(self.skip.difference(*(lane.destinations for lane in self._alone)))
+    def alone(self) -> frozenset[str]:
+        """The destinations of sites that are left alone."""
+        return frozenset().union(*(lane.destinations for lane in self._alone))
 
     def standing(self) -> dict[str, Standing]:
         """The sites that something is known of, by name, for people."""
@@ -141,27 +124,32 @@ class Lanes:
         self._leads_here(lane, attempt)
         if lane.alone:
             return self._turn_away(attempt)
-        if lane.free and not lane.line and (attempt.local or self._may_start(lane)):
-            self._seat(lane, attempt)
+        rank = lane.rank(not attempt.leased)
+        if attempt.leased:
+            self._notice(attempt, rank)
+        if lane.free and not lane.line and (attempt.local or self._seats.slots.free(rank)):
+            self._seat(lane, attempt, rank)
             return Entry.STARTS
         if len(lane.line) >= _LONG_LINE * lane.most + _SPARE:
             return self._turn_away(attempt)
         lane.line.append(attempt)
         self._idle.pop(lane, None)
-        self.in_line += 1
-        if lane.free:
-            self._turns.setdefault(lane)
+        attempt.rank = rank
+        self.lines.take(rank)
+        lane.fresh += not attempt.leased
+        self._queue(lane)
         if len(lane.line) >= _LONG_LINE * lane.most:
             self._name(lane)
         return Entry.WAITS
 
     def leave(self, attempt: Attempt) -> list[Attempt]:
         """``attempt`` is over; those that have their slots now and must be started."""
+        self.names.release(attempt)
         lane = self._unseat(attempt)
         if lane.line and lane.free:
             if attempt.local:
                 return [self._next(lane)]
-            self._turns.setdefault(lane)
+            self._queue(lane)
         return self._serve()
 
     def arrive(self, attempt: Attempt, site: str) -> tuple[Entry, list[Attempt], list[Attempt]]:
@@ -174,10 +162,8 @@ class Lanes:
             return Entry.STARTS, [], []
         lane = attempt.lane
         assert lane is not None
-        behind = list(lane.line) if old.endswith(UNKNOWN) else []
+        behind = self._clear(lane) if old.endswith(UNKNOWN) else []
         if behind:
-            lane.line.clear()
-            self.in_line -= len(behind)
             self._unname(lane)
         self._unseat(attempt)
         attempt.key = deliverer, site
@@ -200,7 +186,14 @@ class Lanes:
             return []
         now = self._clock.monotonic()
         full = lane.active >= lane.site.limit
-        if not lane.site.hear(sign, attempt.began, now, self._random, full=full, asked=asked):
+        proven = lane.site.proven
+        closed = lane.site.hear(sign, attempt.began, now, self._random, full=full, asked=asked)
+        if sign is Sign.WELL:
+            self.names.trust(attempt)
+        elif proven and not lane.site.proven:
+            self.names.doubt(lane.destinations)
+        if not closed:
+            self._queue(lane)
             return []
         return self._leave_alone(lane, lane.site.until - now)
 
@@ -218,8 +211,12 @@ class Lanes:
     def dissolve(self) -> list[Attempt]:
         """Empty all lines, stop all timers; those who stood there."""
         standing = self.in_lines()
+        self._over = True
+        if self._look is not None:
+            self._look.cancel()
         for lane in list(self._lanes.values()):
-            lane.line.clear()
+            for attempt in self._clear(lane):
+                self.names.release(attempt)
             lane.named = False
             if lane.timer is not None:
                 lane.timer.cancel()
@@ -227,8 +224,7 @@ class Lanes:
             self._tidy(lane)
         self._alone.clear()
         self._turns.clear()
-        self.skip.clear()
-        self.in_line = 0
+        self.names.skip.clear()
         return standing
 
     # -- lanes
@@ -255,7 +251,7 @@ class Lanes:
         """Forget a lane that nothing is in, at once or when there are too many of them."""
         if lane.active or lane.line:
             return
-        self._turns.pop(lane, None)
+        self._turns.remove(lane)
         if lane.site is None or lane.key[1].endswith(UNKNOWN):
             self._drop(lane)
             return
@@ -279,14 +275,22 @@ class Lanes:
                 if len(lane.destinations) >= _MOST_DESTINATIONS:
                     oldest = next(iter(lane.destinations))
                     del lane.destinations[oldest]
-                    self.skip.discard(oldest)
+                    self.names.welcome((oldest,))
                 lane.destinations[part.destination] = None
                 if lane.named:
-                    self.skip.add(part.destination)
+                    self.names.avoid((part.destination,))
+
+    def _notice(self, attempt: Attempt, rank: Rank) -> None:
+        """It waited in the queue: is more of that worth leasing?"""
+        if rank is not Rank.PROVEN:
+            self.names.engage(attempt)
+        elif attempt.lane is not None and attempt.lane.site is None:
+            self.names.trust(attempt)
 
     def _turn_away(self, attempt: Attempt) -> Entry:
         # Also where the lane is named already: another lane may have taken the name back.
-        self.skip.update(part.destination for part in attempt.parts)
+        self.names.avoid(part.destination for part in attempt.parts)
+        self.names.release(attempt)
         if attempt.lane is not None:
             attempt.lane.named = True
         return Entry.TURNED_AWAY
@@ -295,24 +299,33 @@ class Lanes:
         """Its destinations are not worth leasing for now."""
         if not lane.named:
             lane.named = True
-            self.skip.update(lane.destinations)
+            self.names.avoid(lane.destinations)
 
     def _unname(self, lane: Lane) -> None:
         if lane.named:
             lane.named = False
-            self.skip.difference_update(lane.destinations)
+            self.names.welcome(lane.destinations)
 
     def _leave_alone(self, lane: Lane, seconds: float) -> list[Attempt]:
         self._name(lane)
         self._alone.add(lane)
-        self._turns.pop(lane, None)
+        self._turns.remove(lane)
         if lane.timer is not None:
             lane.timer.cancel()
         lane.timer = self._clock.call_later(seconds, lambda: self._open(lane))
+        away = self._clear(lane)
+        for attempt in away:
+            self.names.release(attempt)
+        self._tidy(lane)
+        return away
+
+    def _clear(self, lane: Lane) -> list[Attempt]:
+        """Empty its line; those who stood there."""
         away = list(lane.line)
         lane.line.clear()
-        self.in_line -= len(away)
-        self._tidy(lane)
+        lane.fresh = 0
+        for attempt in away:
+            self.lines.give(attempt.rank)
         return away
 
     def _open(self, lane: Lane) -> None:
@@ -328,53 +341,60 @@ class Lanes:
 
     # -- slots
 
-    def _may_start(self, lane: Lane) -> bool:
-        return self.has_room and not (lane.doubtful and self._doubtful >= max(1, self._limit // 2))
+    def _queue(self, lane: Lane) -> None:
+        """See that it has its turn if it needs one, in its rank of now."""
+        if lane.line and lane.free:
+            self._turns.put(lane, lane.rank(lane.fresh > 0))
+            self._look_out()
+        elif self._turns:
+            self._turns.remove(lane)
 
     def _serve(self) -> list[Attempt]:
         """Seat the first of each line in turn, while there is room."""
         started: list[Attempt] = []
-        put_off: list[Lane] = []
-        while self._turns and self.has_room:
-            lane = next(iter(self._turns))
-            del self._turns[lane]
-            if not lane.line or not lane.free:
-                continue
-            if not self._may_start(lane):
-                put_off.append(lane)
-                continue
+        while self._turns and (lane := self._turns.next(self._seats.slots.free)) is not None:
             started.append(self._next(lane))
-            if lane.line and lane.free:
-                self._turns[lane] = None  # at the end
-        for lane in put_off:
-            self._turns.setdefault(lane)
+            self._queue(lane)
         return started
+
+    def _look_out(self) -> None:
+        """Somebody wants a slot."""
+        if self._look is None and not self._over:
+            self._look = self._clock.call_later(_LOOK, self._free_silent)
+
+    def _free_silent(self) -> None:
+        """Take the slots of attempts whose hosts are silent, as long as somebody wants them."""
+        self._look = None
+        self._seats.hush()
+        for attempt in self._serve():
+            self.start(attempt)
+        if self._wanted and self._seats.slots.free(Rank.PROVEN):
+            self._wanted = False
+            self._opened()
+        if self._turns or self._wanted:
+            self._look_out()
 
     def _next(self, lane: Lane) -> Attempt:
         """Seat the first in line."""
         attempt = lane.line.popleft()
-        self.in_line -= 1
-        self._seat(lane, attempt)
+        self.lines.give(attempt.rank)
+        rank = lane.rank(lane.fresh > 0)
+        lane.fresh -= not attempt.leased
+        self._seat(lane, attempt, rank)
         if lane.named and len(lane.line) < _LONG_LINE * lane.most:
             self._unname(lane)
         return attempt
 
-    def _seat(self, lane: Lane, attempt: Attempt) -> None:
+    def _seat(self, lane: Lane, attempt: Attempt, rank: Rank) -> None:
         if lane.site is not None:
             self._idle.pop(lane, None)
-        attempt.began = self._clock.monotonic()
-        attempt.doubtful = lane.doubtful
+        self._seats.take(attempt, rank)
         lane.active += 1
-        self.active.add(attempt)
-        self._outside += not attempt.local
-        self._doubtful += attempt.doubtful
 
     def _unseat(self, attempt: Attempt) -> Lane:
         lane = attempt.lane
         assert lane is not None
-        self.active.discard(attempt)
-        self._outside -= not attempt.local
-        self._doubtful -= attempt.doubtful
+        self._seats.give(attempt)
         lane.active -= 1
         self._tidy(lane)
         return lane

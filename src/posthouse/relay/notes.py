@@ -104,6 +104,14 @@ class Notes:
         if self._resolving is None:
             self._resolving = self._monotonic() - self._began
 
+    @property
+    def unheard(self) -> bool:
+        """True until the host that is being tried has said its first line: names are looked up, or nobody answers."""
+        if not self.talks:
+            return True
+        talk = self.talks[-1]
+        return not talk.reused and not any(who == "R" for _, who, _ in talk.steps)
+
     def talk(self, mx: str, reused: int = 0) -> Talk:
         """Begin a contact; ``reused`` counts the messages that its session took before."""
         talk = Talk(self._monotonic(), mx, reused)

@@ -84,6 +84,11 @@ class Site:
         """True if the last that was heard was trouble."""
         return self._failures > 0 or self._pauses > 0
 
+    @property
+    def proven(self) -> bool:
+        """True if the last that was heard was good."""
+        return self._well >= 0.0 and not self.doubtful
+
     def standing(self) -> Standing:
         """The site for people to look at."""
         return Standing(self.limit, self.until or None, self.why)

@@ -6,7 +6,8 @@ is leased from the queue in batches, when something is known to be due: after a 
 unclaimed, when a due time comes.  A timer on the clock ends the wait; nothing polls.
 
 **Attempting.**  ``dispatch`` leads what was leased through the ``lanes`` to the deliverers.  Leases are short, so that
-what is mislaid is soon found again, and renewed while an attempt takes longer (``leases``).  Mail for sites that
+what is mislaid is soon found again, and renewed while an attempt takes longer (``leases``).  Mail for sites that have
+not proved themselves is leased at a bounded pace, one message for each at a time (``names``); mail for sites that
 are left alone is not leased at all, but for the oldest, which is moved on in small batches so that it ends some day.
 
 **Recording.**  An attempt's outcomes and next times are recorded in one transaction (``recorder``).  Nobody waits for
@@ -30,18 +31,20 @@ from posthouse.relay.leases import Leases
 from posthouse.relay.recorder import Log, Recorder
 from posthouse.relay.schedule import Schedule, ScheduleFor
 from posthouse.relay.sites import Standing
+from posthouse.relay.slots import Rank
 from posthouse.spool.queue import Queue, Stored
+from posthouse.spool.strangers import Few
 from posthouse.words import LocalError
 
 __all__ = ["Worker"]
 
 _BATCH = 128  # recipients leased at one time
-_MOST_IN_LINE = 4096  # attempts leased and not started
 _MOST_RECORDS = 1024  # records under way
 _LONGEST_REST = 300.0  # seconds; another process on the same spool may have died without telling
 _STORAGE_REST = 5.0  # seconds before a queue that failed is asked again
 _LATE = 3600.0  # seconds that mail for a site that is left alone stays untouched in the queue
 _LATE_REST = 1.0  # seconds between two batches of such mail
+_NONE_LATE = 60.0  # seconds until such mail is looked for again when there was none
 _USUAL = Schedule()
 
 
@@ -74,7 +77,7 @@ class Worker:
         self.owner = owner
         self._queue = queue
         self._clock = clock
-        self._lanes = Lanes(concurrency, per_destination, clock=clock, random=random, opened=self.wake)
+        self._lanes = Lanes(concurrency, per_destination, clock=clock, random=random, opened=self._reopened)
         self._lease = lease
         self._log = log
         schedule_for = (lambda message, waiting: schedule or _USUAL) if not callable(schedule) else schedule
@@ -94,7 +97,6 @@ class Worker:
             ended=self._ended,
         )
         self._look = False  # something may be due in the queue that nobody has
-        self._left_out: frozenset[str] = frozenset()
         self._resting = False
         self._stopping = False
         self._next: float | None = None  # when something becomes due, as far as is known
@@ -127,11 +129,11 @@ class Worker:
 
         Yes is a promise to take it when ``wake`` brings it.
         """
-        if self._main is None or self._stopping or self._is_full():
+        if self._main is None or self._stopping or len(self._recorder.under_way) >= _MOST_RECORDS:
             return 0.0
-        if self._lanes.skip and not self._lanes.skip.isdisjoint(destinations):
-            return 0.0
-        return self._clock.time() + self._lease
+        lanes = self._lanes
+        lanes.names.pace.meet()
+        return self._clock.time() + self._lease if lanes.takes(destinations) else 0.0
 
     def wake(self, stored: Stored | None = None) -> None:
         """There is new mail: ``stored``, with the work that ``claim`` promised to take, or somewhere in the queue.
@@ -143,7 +145,7 @@ class Worker:
             self._awake.set()
             return
         try:
-            self._dispatcher.take(stored.work)
+            self._dispatcher.take(stored.work, leased=False)
         except Exception as error:  # the lease runs out, and the mail is looked for again
             self._recorder.fault(f"taking {stored.message.id} failed", error)
 
@@ -196,7 +198,7 @@ class Worker:
             self._awake.clear()
             if self._lanes.any_alone and self._clock.time() >= self._late_at and not self._is_full():
                 await self._fetch_late()
-            elif self._look and self._lanes.has_room and not self._is_full():
+            elif self._look and self._lanes.room(Rank.PROVEN) and not self._is_full():
                 await self._fetch()
             else:
                 self._resting = True
@@ -212,18 +214,20 @@ class Worker:
                 self._log("spool", text=note)
 
     def _is_full(self) -> bool:
-        return self._lanes.in_line >= _MOST_IN_LINE or len(self._recorder.under_way) >= _MOST_RECORDS
+        return not self._lanes.lines.free(Rank.PROVEN) or len(self._recorder.under_way) >= _MOST_RECORDS
 
     async def _fetch(self) -> None:
         """Lease a batch; when there was none, find out when to look again."""
         self._look = False
         now = self._clock.time()
-        skip = self._left_out = frozenset(self._lanes.skip)
+        names = self._lanes.names
+        skip, few = names.left_out(), Few(names.known, self._strangers())
+        names.strangers = not few.at_most
         try:
-            works = await self._queue.lease(self.owner, now, now + self._lease, limit=_BATCH, skip=skip)
+            works = await self._queue.lease(self.owner, now, now + self._lease, limit=_BATCH, skip=skip, few=few)
             self._tell_notes()
             if works:
-                self._look = True
+                self._look = names.strangers = True
                 self._dispatcher.take(self._leases.not_ours(works, now))
             else:
                 due = await self._queue.next_due(now, skip=skip)
@@ -231,33 +235,46 @@ class Worker:
         except Exception as error:
             self._recorder.fault("the queue could not be asked for work", error)
             self._next = now + _STORAGE_REST
+            names.strangers = False  # until then
+
+    def _strangers(self) -> int:
+        """How many recipients may be leased now for sites that have not proved themselves."""
+        allowed = self._lanes.names.pace.allowed()
+        return min(allowed, self._room_for_strangers()) if allowed else 0
+
+    def _room_for_strangers(self) -> int:
+        if self._is_full():
+            return 0
+        return min(_BATCH, self._lanes.room(Rank.UNKNOWN), self._lanes.lines.room(Rank.UNKNOWN))
 
     async def _fetch_late(self) -> None:
         """Look after mail for sites that are left alone: a batch of what has stayed untouched for long is moved on
         (see ``_turned_away``), the oldest first, so that it is warned about and given up in time."""
         now = self._clock.time()
-        skip = self._lanes.crowded()
         self._late_at = now + _LATE_REST
         try:
-            works = await self._queue.lease(self.owner, now - _LATE, now + self._lease, limit=_BATCH, skip=skip)
+            few = Few(self._lanes.alone(), 0)
+            works = await self._queue.lease(self.owner, now - _LATE, now + self._lease, limit=_BATCH, few=few)
             if works:
                 self._dispatcher.take(self._leases.not_ours(works, now), late=True)
             else:
-                due = await self._queue.next_due(now, skip=skip)
-                self._late_at = max(self._late_at, (now if due is None else due) + _LATE)
+                self._late_at = now + _NONE_LATE
         except Exception as error:
             self._recorder.fault("the queue could not be asked for late work", error)
             self._late_at = now + _STORAGE_REST
 
     def _arm(self) -> None:
-        """Set the timer for the next moment something may be due."""
+        """Set the timer for the next moment something may be due.  What is due already waits for room, not for time: a
+        timer for that would run in circles."""
         if self._timer is not None:
             self._timer.cancel()
         rest = _LONGEST_REST
-        if self._next is not None:
+        if self._next is not None and not self._look:
             rest = min(rest, max(0.0, self._next - self._clock.time()))
-        if self._lanes.any_alone:
+        if self._lanes.any_alone and not self._is_full():
             rest = min(rest, max(0.0, self._late_at - self._clock.time()))
+        if self._lanes.names.strangers and self._room_for_strangers():
+            rest = min(rest, self._lanes.names.pace.wait())
         self._timer = self._clock.call_later(rest, self.wake)
 
     # -- moving
@@ -274,9 +291,19 @@ class Worker:
 
     def _ended(self) -> None:
         """An attempt is over."""
-        if not self._left_out <= self._lanes.skip:  # what the last lease had to leave out is wanted again
+        names = self._lanes.names
+        if names.wanted or (names.strangers and self._strangers()):
             self._look = True
         self._moved()
+
+    def _reopened(self) -> None:
+        """A site may be asked again, or there are slots for strangers."""
+        names = self._lanes.names
+        names.strangers = True
+        if self._look or self._strangers():
+            self.wake()
+        elif self._resting:
+            self._arm()
 
     def _moved(self) -> None:
         """Something ended: there may be room for what waits in the queue, or nothing left at all."""
@@ -292,9 +319,9 @@ class Worker:
             self._idlers.clear()
 
     def _is_idle(self) -> bool:
-        if self._lanes.active or self._lanes.in_line or self._recorder.under_way:
+        if self._lanes.active or self._lanes.lines.taken or self._recorder.under_way:
             return False
-        return self._stopping or (self._resting and not self._look)
+        return self._stopping or (self._resting and not self._look and not self._lanes.names.strangers)
 
     async def _wait_for_all(self, seconds: float) -> None:
         """Return when everything that is under way has ended, or after ``seconds``."""

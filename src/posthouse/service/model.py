@@ -113,7 +113,14 @@ class Relay(Struct, frozen=True, kw_only=True):
             "Senders can ask not to be told (RFC 3461 NOTIFY)."
         ),
     ] = 14_400.0
-    concurrency: Annotated[int, forms.at_least(1), Meta(description="Attempts under way at one time.")] = 200
+    concurrency: Annotated[
+        int,
+        forms.at_least(1),
+        Meta(
+            description="Attempts under way at one time. Beside them, up to twice as many may wait for hosts that have "
+            "not answered for two seconds: allow three times as many sockets."
+        ),
+    ] = 200
     concurrency_per_destination: Annotated[
         int, forms.at_least(1), Meta(description="Attempts under way at one time to one destination.")
     ] = 20

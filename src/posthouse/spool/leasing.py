@@ -13,6 +13,7 @@ from __future__ import annotations
 import heapq
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from posthouse.spool.acts import Record, add_recipients, insert, packed_record, rerank
@@ -30,6 +31,7 @@ from posthouse.spool.rows import (
     recipient_rows,
 )
 from posthouse.spool.story import Note, packed_note
+from posthouse.spool.strangers import Few, one_message
 from posthouse.spool.telling import Teller
 
 __all__ = ["Leases", "SQL"]
@@ -105,6 +107,9 @@ class _Found(NamedTuple):
     destination: str
 
 
+_SLOT = _Found._fields.index("slot")
+
+
 class Leases:
     """What the writer knows beyond the connection: whose slot this is, how long finished messages stay
     (``keep_finished`` seconds), who tells stories, who counts deaths, and who knows the other processes."""
@@ -175,7 +180,14 @@ class Leases:
     # -- leasing ---------------------------------------------------------------------------------------------------
 
     def lease(
-        self, connection: sqlite3.Connection, owner: str, now: float, until: float, limit: int, skip: Collection[str]
+        self,
+        connection: sqlite3.Connection,
+        owner: str,
+        now: float,
+        until: float,
+        limit: int,
+        skip: Collection[str],
+        few: Few | None,
     ) -> list[Work]:
         """See ``Queue.lease``."""
         for slot in self.neighbours.gone():
@@ -186,7 +198,7 @@ class Leases:
             self.expand(connection, number, leased=True)
         living: set[int] = set()  # others, whose leases ran out by the clock and are theirs all the same
         while True:
-            found = self._find(connection, now, limit, skip, living)
+            found = self._find(connection, now, limit, skip, few, living)
             others = {one.slot for one in found if one.slot is not None} - {self.slot}
             if not others:
                 break
@@ -214,7 +226,13 @@ class Leases:
         return ended > 0
 
     def _find(
-        self, connection: sqlite3.Connection, now: float, limit: int, skip: Collection[str], living: Collection[int]
+        self,
+        connection: sqlite3.Connection,
+        now: float,
+        limit: int,
+        skip: Collection[str],
+        few: Few | None,
+        living: Collection[int],
     ) -> list[_Found]:
         """The ``limit`` oldest recipients that are due, but for those that the ``living`` have leased.
 
@@ -224,17 +242,20 @@ class Leases:
         oldest: list[tuple[float, _Found]] = []  # a heap, youngest first
         looked = 0
         skip = frozenset(skip)
+        left = 0 if few is None else few.at_most
         at_most = -1 if living else limit  # what the living have may come before anything else
         for name, ready in connection.execute(SQL.DUE_DESTINATIONS, (now,)):
-            if name in skip:
+            strange = few is not None and name not in few.known
+            if name in skip or (strange and left <= 0):
                 continue
             if looked >= limit or (len(oldest) >= limit and ready >= -oldest[0][0]):
                 break
             any_here = False
-            for row in connection.execute(SQL.DUE_RECIPIENTS, (name, now, at_most)):
+            due = connection.execute(SQL.DUE_RECIPIENTS, (name, now, at_most))
+            rows = (row for row in due if row[_SLOT] not in living) if living else iter(due)
+            for row in islice(one_message(rows), left) if strange else rows:
+                left -= strange
                 found = _Found._make((*row, name))
-                if found.slot in living:
-                    continue
                 any_here = True
                 item = (-found.ready, found)
                 if len(oldest) < limit:

@@ -14,7 +14,7 @@ import copy
 import heapq
 import random as random_module
 import time as time_module
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from typing import Self, TypeVar
 
 from posthouse.spool.annals import Annals
@@ -38,6 +38,7 @@ from posthouse.spool.queue import (
 )
 from posthouse.spool.rows import TOLD, in_words
 from posthouse.spool.story import Arrival, Event, Note, Told, Trail
+from posthouse.spool.strangers import Due, Few, few_of
 from posthouse.words import Bytes, Content, StorageCorrupt
 
 __all__ = ["MemoryQueue"]
@@ -140,19 +141,20 @@ class MemoryQueue(MemoryInboxes):
                     yield kept, recipient
 
     async def lease(
-        self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = ()
+        self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = (), few: Few | None = None
     ) -> list[Work]:
         """See ``Queue.lease``."""
         self._free_the_dead()
-        due = (
-            (recipient.ready, kept.message.id, recipient.waiting.key)
+        due: Iterable[Due] = (
+            (recipient.ready, kept.message.id, recipient.waiting.key, recipient.waiting.destination)
             for kept, recipient in self._waiting()
             if recipient.ready <= now
             and recipient.waiting.destination not in skip
             and (recipient.lease is None or recipient.lease.slot == self.slot)
         )
+        due = due if few is None else few_of(sorted(due), few)
         by_message: dict[str, list[int]] = {}
-        for _, queue_id, key in heapq.nsmallest(limit, due):
+        for _, queue_id, key, _ in heapq.nsmallest(limit, due):
             by_message.setdefault(queue_id, []).append(key)
         works: list[Work] = []
         for queue_id, keys in by_message.items():

@@ -44,6 +44,7 @@ from typing import NamedTuple, Protocol
 
 from posthouse.spool.query import Condition, Row, SummaryRow
 from posthouse.spool.story import Arrival, Event, Told, Trail
+from posthouse.spool.strangers import Few
 from posthouse.words import Content, Envelope, Outcome, Recipient
 
 __all__ = [
@@ -217,10 +218,9 @@ class Receipt(Protocol):
         ``destinations`` has one key for each recipient, in their order (the domain it goes to, in A-labels and
         lower case): work is grouped and leased by it.  With an ``owner``, the recipients are stored as leased to
         it until ``until`` and come back as work, so that the first attempt costs no query.  ``arrival`` is for its
-        story.  Raises
-        ``StorageFull``, ``StorageBusy`` or ``StorageError``; then nothing is promised and nothing is left.  Whoever
-        stops waiting for it (cancellation) interrupts nothing: the message may be stored all the same, and its lease
-        then runs out.  Raises ``LocalError`` at once for a receipt that has ended, or without recipients.
+        story.  Raises ``StorageFull``, ``StorageBusy`` or ``StorageError``; then nothing is promised and nothing is
+        left.  Whoever stops waiting for it (cancellation) interrupts nothing: the message may be stored all the same,
+        and its lease then runs out.  Raises ``LocalError`` at once for a receipt that has ended, or has no recipients.
         """
         ...
 
@@ -270,10 +270,10 @@ class Queue(Protocol):
         ...
 
     async def lease(
-        self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = ()
+        self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = (), few: Few | None = None
     ) -> list[Work]:
-        """Take up to ``limit`` recipients that are due, oldest first, avoiding the destinations in ``skip``; each
-        is nobody else's: here until ``until``, elsewhere while we live.  Uses the index on destination and due time."""
+        """Take up to ``limit`` recipients that are due, oldest first, by an index: none in ``skip``, little for those
+        that ``few`` does not know.  Each is nobody else's: here until ``until``, elsewhere while we live."""
         ...
 
     async def next_due(self, now: float, *, skip: Collection[str] = ()) -> float | None:

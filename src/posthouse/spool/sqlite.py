@@ -35,6 +35,7 @@ from posthouse.spool.receiving import Fresh, Incoming, new_message
 from posthouse.spool.rows import number_of_state
 from posthouse.spool.starting import greatest_id, open_database, recover
 from posthouse.spool.story import Trail
+from posthouse.spool.strangers import Few
 from posthouse.spool.telling import Teller
 from posthouse.spool.writer import Call, Writer
 from posthouse.words import Bytes, Content, LocalError, StorageCorrupt
@@ -230,12 +231,10 @@ class SqliteQueue(ForPeople):
     # -- work ------------------------------------------------------------------------------------------------------
 
     async def lease(
-        self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = ()
+        self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = (), few: Few | None = None
     ) -> list[Work]:
         """See ``Queue.lease``."""
-        self._must_write()
-        leases = self._leases
-        return await self._call(lambda connection: leases.lease(connection, owner, now, until, limit, skip))
+        return await self._call(lambda connection: self._leases.lease(connection, owner, now, until, limit, skip, few))
 
     async def next_due(self, now: float, *, skip: Collection[str] = ()) -> float | None:
         """See ``Queue.next_due``."""

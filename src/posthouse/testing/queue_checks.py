@@ -23,6 +23,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from posthouse.spool.query import Condition
 from posthouse.spool.queue import Act, Message, Queue, Report, Settlement, State, Stored, Waiting, Work
 from posthouse.spool.story import Accepted, Arrival, Attempt, Contact, Note, Told, Trail
+from posthouse.spool.strangers import Few
 from posthouse.words import (
     Address,
     Body,
@@ -272,6 +273,28 @@ async def skipped_destinations_are_left(make: Make) -> None:
     assert [work.destination for work in works] == ["live.test"]
     assert await queue.lease("w", _NOW + 5, _NOW + 60, limit=3, skip=dead) == []
     assert len(await queue.lease("w", _NOW + 5, _NOW + 60, limit=3)) == 3
+    await queue.close()
+
+
+async def few_are_leased_for_strangers(make: Make) -> None:
+    """One message for each destination that is not known, not more recipients than asked for; the known ones whole."""
+    queue = await make()
+    for n in range(3):
+        await _store(queue, "a@old.test", "b@old.test", "c@old.test", due=_NOW + n)
+        await _store(queue, "a@other.test", due=_NOW + n)
+        await _store(queue, "a@known.test", due=_NOW + 3 + n)
+
+    async def leased(known: set[str], at_most: int, limit: int = 100) -> list[tuple[str, int]]:
+        few = Few(known, at_most)
+        works = await queue.lease("w", _NOW + 9, _NOW + 60, limit=limit, skip={"skipped.test"}, few=few)
+        return sorted((work.destination, len(work.recipients)) for work in works)
+
+    assert await leased(set(), 0) == []
+    assert await leased({"known.test"}, 0, limit=1) == [("known.test", 1)]
+    assert await leased({"known.test"}, 10) == [("known.test", 1)] * 2 + [("old.test", 3), ("other.test", 1)]
+    assert await leased(set(), 2) == [("old.test", 2)], "the oldest first, and no more than that"
+    assert await leased({"old.test"}, 1) == [("old.test", 1), ("old.test", 3), ("other.test", 1)]
+    assert await leased(set(), 100) == [("other.test", 1)]
     await queue.close()
 
 
@@ -745,6 +768,7 @@ CHECKS: tuple[Check, ...] = (
     due_work_comes_oldest_first,
     lease_groups_by_message_and_destination,
     skipped_destinations_are_left,
+    few_are_leased_for_strangers,
     deferral_comes_again,
     unsettled_recipients_are_released,
     release_respects_the_next_holder,

@@ -31,6 +31,7 @@ from posthouse.spool import SqliteQueue
 from posthouse.spool.durable import Durable
 from posthouse.spool.memory import MemoryQueue
 from posthouse.spool.queue import Entry, Message, Receipt, Report, Settlement, Stored, Work
+from posthouse.spool.strangers import Few
 from posthouse.spool.writer import Op, Writer
 from posthouse.words import Content, Envelope, LocalError, StorageError
 
@@ -113,11 +114,11 @@ class MemoryStore(MemoryQueue):
         return self._later(act)
 
     async def lease(
-        self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = ()
+        self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = (), few: Few | None = None
     ) -> list[Work]:
         """See ``Queue.lease``."""
         ask = super().lease
-        return await self._later(lambda: ask(owner, now, until, limit=limit, skip=skip))
+        return await self._later(lambda: ask(owner, now, until, limit=limit, skip=skip, few=few))
 
     def record(
         self, work: Work, settlements: Sequence[Settlement], reports: Sequence[Report] = (), *rest: Any, **more: Any

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from posthouse.spool.neighbours import HANGS
 from posthouse.spool.queue import Message, Queue, Receipt, Report, Settlement, State, Stored, Work
+from posthouse.spool.strangers import Few
 from posthouse.words import Content, Envelope, Notify, Outcome, Result
 
 __all__ = ["Arrival", "Book", "End", "Entered", "FIELD", "Held", "Witness", "quoted_in", "token_of"]
@@ -186,10 +187,10 @@ class Witness:
     # -- work --
 
     async def lease(
-        self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = ()
+        self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = (), few: Few | None = None
     ) -> list[Work]:
         """See ``Queue.lease``."""
-        works = await self._inner.lease(owner, now, until, limit=limit, skip=skip)
+        works = await self._inner.lease(owner, now, until, limit=limit, skip=skip, few=few)
         for work in works:
             for waiting in work.recipients:
                 held = self.held.get((work.message.id, waiting.key))

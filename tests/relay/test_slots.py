@@ -1,0 +1,127 @@
+"""Shares and turns, and the store of tokens: bounds that hold, and nobody who waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+import pytest
+
+from posthouse.relay.pace import Pace
+from posthouse.relay.slots import Rank, Shares, Turns
+from posthouse.testing import JumpingClock
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 8, 10, 50, 200])
+def test_each_rank_fills_its_share_and_leaves_the_rest_to_the_better_ones(limit: int) -> None:
+    shares = Shares(limit)
+    counts = []
+    for rank in reversed(Rank):
+        while shares.free(rank):
+            assert shares.room(rank) > 0
+            shares.take(rank)
+        assert shares.room(rank) == 0
+        counts.append(shares.taken)
+    eighths = [max(1, limit * eighths // 8) for eighths in (4, 6, 7, 8)]
+    assert counts == eighths
+
+
+def test_whoever_promises_more_may_use_everything_and_then_the_others_wait() -> None:
+    shares = Shares(8)
+    for _ in range(8):
+        assert shares.free(Rank.PROVEN)
+        shares.take(Rank.PROVEN)
+    assert not any(shares.free(rank) for rank in Rank)
+    shares.give(Rank.PROVEN)
+    assert all(shares.free(rank) for rank in Rank), "nothing of theirs is taken"
+
+
+def test_shares_are_kept_whatever_comes_and_goes() -> None:
+    chance, shares, there = Random(5), Shares(24), list[Rank]()
+    for _ in range(5000):
+        rank = chance.choice(list(Rank))
+        if chance.random() < 0.55:
+            if shares.free(rank):
+                shares.take(rank)
+                there.append(rank)
+        elif there:
+            shares.give(there.pop(chance.randrange(len(there))))
+        assert shares.taken == len(there) <= 24
+        assert sum(each >= Rank.FRESH for each in there) <= 21
+        assert sum(each >= Rank.UNKNOWN for each in there) <= 18
+        assert sum(each is Rank.TROUBLED for each in there) <= 12
+
+
+def test_ranks_have_their_turns_so_that_none_waits_for_ever() -> None:
+    turns: Turns[str] = Turns()
+    for n in range(9):
+        turns.put(f"proven{n}", Rank.PROVEN)
+    turns.put("dead", Rank.TROUBLED)
+    turns.put("new", Rank.FRESH)
+    served = [turns.next(lambda rank: True) for _ in range(5)]
+    assert served == ["proven0", "new", "dead", "proven1", "proven2"]
+
+
+def test_a_rank_that_is_full_is_passed_over_and_comes_again() -> None:
+    turns: Turns[str] = Turns()
+    turns.put("dead", Rank.TROUBLED)
+    assert turns.next(lambda rank: rank < Rank.TROUBLED) is None
+    assert turns
+    turns.put("dead", Rank.PROVEN)  # it has proved itself meanwhile
+    assert turns.next(lambda rank: rank < Rank.TROUBLED) == "dead"
+    assert not turns
+    assert turns.next(lambda rank: True) is None
+
+
+def test_tokens_are_spent_come_back_and_are_worth_a_batch() -> None:
+    clock = JumpingClock()
+    pace = Pace(clock)
+    at_first = pace.allowed()
+    assert at_first >= 100
+    pace.spend(at_first)
+    assert pace.allowed() == 0
+    assert pace.wait() > 0
+    pace.refund(at_first)
+    assert pace.allowed() == at_first
+    assert pace.wait() == 0.0
+    pace.refund(at_first)
+    assert pace.allowed() == at_first, "more than that is never there"
+
+
+async def _tokens(seconds: int, *, busy: bool) -> int:
+    clock = JumpingClock()
+    pace = Pace(clock)
+    pace.spend(pace.allowed())
+    spent = 0
+    for _ in range(seconds * 10):
+        if busy:
+            pace.meet()
+        await clock.advance(0.1)
+        allowed = pace.allowed()
+        pace.spend(allowed)
+        spent += allowed
+    return spent
+
+
+def test_they_come_slowly_while_mail_arrives() -> None:
+    idle, busy = asyncio.run(_tokens(20, busy=False)), asyncio.run(_tokens(20, busy=True))
+    assert 4000 < idle <= 256 * 20
+    assert 500 < busy <= 32 * 20
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_the_wait_that_is_told_is_long_enough(busy: bool) -> None:
+    async def story() -> None:
+        clock = JumpingClock()
+        pace = Pace(clock)
+        pace.spend(pace.allowed() + 1000)
+        for _ in range(100):
+            if busy:
+                pace.meet()
+            wait = pace.wait()
+            if wait == 0.0:
+                break
+            await clock.advance(wait)
+        assert pace.allowed() > 0
+
+    asyncio.run(story())
