@@ -115,23 +115,27 @@ def received(
     than one would tell a blind copy).  ``utf8`` if MAIL had SMTPUTF8: only then may names and recipient stay as
     U-labels (RFC 6531 §3.7.3); a recipient that cannot be written is left out.  Never raises for what a peer said.
     """
-    info = ""
-    if host:
-        tag = "IPv6:" if ":" in host else ""
-        literal = f"[{tag}{_name(host.partition('%')[0], False)}]"
-        info = f" ({_name(reverse, utf8)} {literal})" if reverse else f" ({literal})"
     ending = ";\r\n\t"
     if recipient is not None:
         path = str(recipient)
         if _can_be_written(path) and (utf8 or path.isascii()):
             # Tab, "for <>; " and a date take 40 columns.
             ending = f"\r\n\tfor <{path}>; " if len(path) <= 38 else f"\r\n\tfor <{path}>;\r\n\t"
-    word = protocol if _ATOM.fullmatch(protocol) else "SMTP"
     mark = queue_id if _ATOM.fullmatch(queue_id) else _NOT_NAME.sub("?", queue_id[:200]) or "?"
-    return (
-        f"Received: from {_name(helo, utf8)}{info}\r\n"
-        f"\tby {_name(hostname, utf8)} with {word} id {mark}{ending}{_date(int(seconds // 1), offset_minutes)}\r\n"
-    ).encode()
+    opening = _opening(hostname, helo, host, protocol, reverse, utf8)
+    return f"{opening}{mark}{ending}{_date(int(seconds // 1), offset_minutes)}\r\n".encode()
+
+
+@lru_cache(maxsize=1024)
+def _opening(hostname: str, helo: str, host: str, protocol: str, reverse: str | None, utf8: bool) -> str:
+    """The field up to the queue id: the same for all messages of a session, and often of many sessions."""
+    info = ""
+    if host:
+        tag = "IPv6:" if ":" in host else ""
+        literal = f"[{tag}{_name(host.partition('%')[0], False)}]"
+        info = f" ({_name(reverse, utf8)} {literal})" if reverse else f" ({literal})"
+    word = protocol if _ATOM.fullmatch(protocol) else "SMTP"
+    return f"Received: from {_name(helo, utf8)}{info}\r\n\tby {_name(hostname, utf8)} with {word} id "
 
 
 def return_path(sender: Address | None) -> bytes:

@@ -13,7 +13,7 @@ from typing import Final
 
 from posthouse.net import Clock
 from posthouse.relay.attempt import Attempt, Key
-from posthouse.relay.job import Job, Route, Router
+from posthouse.relay.job import Job, NoRoute, Route, Router
 from posthouse.relay.lane import Entry
 from posthouse.relay.lanes import Lanes
 from posthouse.relay.leases import Leases
@@ -21,7 +21,7 @@ from posthouse.relay.notes import Notes
 from posthouse.relay.recorder import Recorder
 from posthouse.relay.settle import all_of, split
 from posthouse.relay.sites import Sign, asked_of
-from posthouse.spool.queue import Queue, Work
+from posthouse.spool.queue import Queue, Waiting, Work
 from posthouse.spool.story import Trail
 from posthouse.words import LocalError, Outcome, Reply, Result, StorageCorrupt
 
@@ -66,6 +66,9 @@ class Dispatcher:
 
     def take(self, works: Sequence[Work], *, leased: bool = True, late: bool = False) -> None:
         """Sort work into attempts, and begin them.  ``leased``: it waited in the queue."""
+        if len(works) == 1 and len(works[0].recipients) == 1 and not self.stopping:
+            self._take_one(works[0], works[0].recipients[0], leased, late)
+            return
         attempts: dict[tuple[str, Key], Attempt] = {}
         for work in works:
             if self.stopping:
@@ -82,21 +85,56 @@ class Dispatcher:
         for attempt in attempts.values():
             self._begin(attempt, late)
 
+    def _take_one(self, work: Work, waiting: Waiting, leased: bool, late: bool) -> None:
+        """One recipient, the common case of fresh mail: no sorting, and no attempt if it is done at once."""
+        try:
+            way = self.router.route(waiting.recipient, waiting.route)
+        except Exception as error:
+            self._lost(work, error)
+            return
+        if isinstance(way, NoRoute):
+            self._recorder.record(work, ((waiting, way.outcome),))
+            return
+        deliverer, target, rule = way
+        deliver_now = getattr(deliverer, "deliver_now", None)
+        if deliver_now is not None:
+            try:
+                message = work.message
+                outcomes = deliver_now(Job(message, (waiting.recipient,), self._queue.content(message)), target)
+                if outcomes is not None and len(outcomes) != 1:
+                    raise _miscounted(len(outcomes), 1)
+            except Exception as error:
+                attempt = Attempt(way, work, (deliverer, target))
+                self._record(attempt, self._broken(attempt, error))
+                return
+            if outcomes is not None:
+                self._recorder.record(work, ((waiting, outcomes[0]),), Trail(0.0, "", target, rule))
+                if leased:
+                    self._lanes.names.meet((work.destination,))
+                return
+        local = getattr(deliverer, "local", False)
+        self._enter(Attempt(way, work, self._lanes.key(way), local=local, leased=leased), late)
+
     def _split(self, work: Work) -> list[tuple[Route, Work]]:
         """The ways its recipients go; those without a way are recorded at once."""
         try:
             ways, stranded = split(work, self.router)
         except Exception as error:
-            self._recorder.fault(f"finding a route for {work.destination} failed", error)
-            recipients = [waiting.recipient for waiting in work.recipients]
-            outcomes = all_of(recipients, Result.DEFERRED, "a local error: no route could be worked out", _FAULT)
-            ways, stranded = [], list(zip(work.recipients, outcomes, strict=True))
+            self._lost(work, error)
+            return []
         if stranded:
             self._recorder.record(work, stranded)
         return ways
 
+    def _lost(self, work: Work, error: Exception) -> None:
+        """The router broke over it."""
+        self._recorder.fault(f"finding a route for {work.destination} failed", error)
+        recipients = [waiting.recipient for waiting in work.recipients]
+        outcomes = all_of(recipients, Result.DEFERRED, "a local error: no route could be worked out", _FAULT)
+        self._recorder.record(work, list(zip(work.recipients, outcomes, strict=True)))
+
     def _begin(self, attempt: Attempt, late: bool = False) -> None:
-        """Do it at once if the deliverer can; else start it, let it stand in line, or let it go."""
+        """Do it at once if the deliverer can."""
         deliver_now = getattr(attempt.route.deliverer, "deliver_now", None)
         if deliver_now is not None:
             try:
@@ -110,6 +148,10 @@ class Dispatcher:
                 if attempt.leased:
                     self._lanes.names.meet(part.destination for part in attempt.parts)
                 return
+        self._enter(attempt, late)
+
+    def _enter(self, attempt: Attempt, late: bool) -> None:
+        """Start it, let it stand in line, or let it go."""
         entry = self._lanes.enter(attempt)
         if entry is Entry.STARTS:
             self._start(attempt)
@@ -242,5 +284,9 @@ def _checked(attempt: Attempt, outcomes: Sequence[Outcome]) -> Sequence[Outcome]
     """The deliverer's answer, held to its contract."""
     wanted = len(attempt.waiting)
     if len(outcomes) != wanted:
-        raise LocalError(f"the deliverer gave {len(outcomes)} outcomes for {wanted} recipients")
+        raise _miscounted(len(outcomes), wanted)
     return outcomes
+
+
+def _miscounted(given: int, wanted: int) -> LocalError:
+    return LocalError(f"the deliverer gave {given} outcomes for {wanted} recipients")

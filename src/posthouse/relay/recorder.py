@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from random import Random
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from posthouse.message import Original
 from posthouse.net import Clock
@@ -23,10 +23,13 @@ from posthouse.relay.schedule import ScheduleFor
 from posthouse.relay.settle import settle
 from posthouse.spool.queue import Message, Queue, Report, Settlement, State, Waiting, Work
 from posthouse.spool.story import Trail
-from posthouse.words import Bytes, Outcome, StorageCorrupt
+from posthouse.words import Bytes, Outcome, Result, StorageCorrupt
 
 __all__ = ["Log", "Recorder"]
 
+_DELIVERED: Final = Result.DELIVERED
+_SETTLED: Final = State.DELIVERED
+_WAITING: Final = State.WAITING
 _TRIES = 7  # with pauses of 1, 2, 4 … 64 seconds before them
 
 
@@ -82,6 +85,13 @@ class Recorder:
         if len(ends) < len(work.recipients):
             work = work._replace(recipients=tuple(waiting for waiting, _ in ends))
         message, random, schedule_for = work.message, self._random, self._schedule_for
+        if len(ends) == 1 and ends[0][1].result is _DELIVERED and self._bouncer is not None:
+            # Most mail: one recipient, delivered at once, and usually nobody asked to hear of it.
+            ((waiting, outcome),) = ends
+            settlement = Settlement(waiting.key, _SETTLED, now, outcome)
+            if not self._bouncer.owes(message, ((waiting, settlement),)):
+                self._record(_Record(work, (settlement,), (), trail))
+                return
         settlements = [
             settle(message, waiting, outcome, schedule_for(message, waiting), now, random) for waiting, outcome in ends
         ]
@@ -99,11 +109,10 @@ class Recorder:
         self.under_way.add(future)
         future.add_done_callback(partial(self._recorded, record))
         for settlement in settlements:
-            if settlement.state is State.WAITING:
+            if settlement.state is _WAITING:
                 self._falls_due(settlement.due)
             if self._log is not None:
-                event, facts = _event(work, settlement)
-                self._log(event, **facts)
+                _tell(self._log, work, settlement)
         if self._log is not None:
             for report in reports:
                 to = ", ".join(str(recipient.address) for recipient in report.envelope.recipients)
@@ -180,18 +189,19 @@ def _all_held(settlements: Sequence[Settlement]) -> list[Settlement]:
     return [each._replace(state=State.HELD) if each.state is State.FAILED else each for each in settlements]
 
 
-def _event(work: Work, settlement: Settlement) -> tuple[str, dict[str, object]]:
-    """A settlement as the log has it."""
-    outcome = settlement.outcome
-    facts: dict[str, object] = {
-        "id": work.message.id,
-        "recipient": str(outcome.recipient.address),
-        "destination": work.destination,
-        "peer": outcome.peer,
-        "reply": "" if outcome.reply is None else str(outcome.reply),
-        "reason": outcome.reason,
-    }
-    if settlement.state is State.WAITING:
-        facts["again"] = settlement.due
-        facts["why"] = settlement.why
-    return ("held" if settlement.state is State.HELD else outcome.result.value), facts
+def _tell(log: Log, work: Work, settlement: Settlement) -> None:
+    """Tell the log of a settlement."""
+    recipient, result, reply, reason, peer, _ = settlement.outcome
+    waits: dict[str, object] = {}
+    if settlement.state is _WAITING:
+        waits = {"again": settlement.due, "why": settlement.why}
+    log(
+        "held" if settlement.state is State.HELD else result.value,
+        id=work.message.id,
+        recipient=str(recipient.address),
+        destination=work.destination,
+        peer=peer,
+        reply="" if reply is None else str(reply),
+        reason=reason,
+        **waits,
+    )

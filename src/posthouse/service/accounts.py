@@ -337,8 +337,8 @@ def expand_envelope(directory: Directory, envelope: Envelope) -> list[Envelope]:
         else:
             key = directory.identity(found.address)
             changed = changed or key in direct or not recipient.address.domain
-            at = recipient.address if recipient.address.domain else found.address
-            direct.setdefault(key, recipient._replace(address=at))
+            here = recipient if recipient.address.domain else recipient._replace(address=found.address)
+            direct.setdefault(key, here)
             continue
         changed = True
         for target in targets:

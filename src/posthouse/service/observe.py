@@ -14,7 +14,6 @@ import sys
 import traceback
 from collections import deque
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -68,8 +67,9 @@ class Log:
         self._form = form
         self._write = write or _StandardError()
         self._always = always
-        self._second = -1
-        self._to_the_second = ""
+        self._second = self._milli = -1
+        self._to_the_second = self._to_the_milli = ""
+        self._known: dict[str, str] = {}  # values that need quotes, or might have; with them
 
     def __call__(self, event: str, /, **fields: Any) -> None:
         """Tell of an event.  Facts that are None or "" are left out."""
@@ -79,33 +79,44 @@ class Log:
             facts = {name: _fact(value) for name, value in fields.items() if value is not None and value != ""}
             self._write(_ENCODER.encode({"time": self._stamp(), "event": event, **facts}).decode())
             return
+        known = self._known
         line = f"{self._stamp()} {event}"
         for name, value in fields.items():
             if type(value) is str:
                 if value:
-                    # A queue id needs no look and would only push better things out of the cache.
-                    line += f" {name}={value if value.isalnum() and value.isascii() else _quoted(value)}"
+                    line += f" {name}={known.get(value) or self._quoted(value)}"
             elif value is not None:
-                line += f" {name}={_quoted(str(_fact(value)))}"
+                line += f" {name}={self._quoted(str(_fact(value)))}"
         self._write(line)
 
     def _stamp(self) -> str:
-        seconds, milli = divmod(int(self._clock.time() * 1000), 1000)
-        if seconds != self._second:
-            self._second = seconds
-            self._to_the_second = datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()[:19]
-        return f"{self._to_the_second}.{milli:03d}Z"
+        now = int(self._clock.time() * 1000)
+        if now != self._milli:
+            self._milli = now
+            seconds, milli = divmod(now, 1000)
+            if seconds != self._second:
+                self._second = seconds
+                self._to_the_second = datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()[:19]
+            self._to_the_milli = f"{self._to_the_second}.{milli:03d}Z"
+        return self._to_the_milli
+
+    def _quoted(self, text: str) -> str:
+        """A value as the text form has it.  Addresses, reasons and replies come again and again."""
+        if text.isalnum() and text.isascii():  # a queue id, or a number: remembering would cost more than looking
+            return text
+        quoted = text if _PLAIN.fullmatch(text) else _ENCODER.encode(text).decode()
+        if len(text) <= _REMEMBERED_LENGTH:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[text] = quoted
+        return quoted
 
 
 # Printable ASCII without space, quotation mark, equals sign and backslash.
 _PLAIN = re.compile(r"[!#-<>-\[\]-~]+")
 _ENCODER = msgspec.json.Encoder(enc_hook=str)
-
-
-@lru_cache(maxsize=4096)
-def _quoted(text: str) -> str:
-    """A value as the text form has it.  Addresses, reasons and replies come again and again."""
-    return text if _PLAIN.fullmatch(text) else _ENCODER.encode(text).decode()
+_REMEMBERED = 4096  # values whose written form is remembered
+_REMEMBERED_LENGTH = 400  # characters of one of them, at most
 
 
 def _fact(value: object) -> object:

@@ -25,7 +25,8 @@ _DELETE_FRESH = tuple(
     "DELETE FROM message WHERE id IN (" + ",".join("?" * n) + ") AND until IS NOT NULL" for n in range(_ROWS + 1)
 )
 _EXISTS = "SELECT 1 FROM message WHERE id = ?"
-_INSERT_RECIPIENT = "INSERT INTO recipient VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+_RECIPIENT = "(" + ",".join("?" * 16) + ")"
+_INSERT_RECIPIENTS = tuple("INSERT INTO recipient VALUES " + ",".join([_RECIPIENT] * n) for n in range(_ROWS + 1))
 _SOONER = (
     "INSERT INTO destination VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET ready = excluded.ready"
     " WHERE excluded.ready < destination.ready"
@@ -161,7 +162,9 @@ def add_recipients(
     connection: sqlite3.Connection, recipients: Sequence[tuple[Any, ...]], sooner: dict[str, float]
 ) -> None:
     """Insert recipient rows, noting each destination's least ``ready`` in ``sooner``."""
-    connection.executemany(_INSERT_RECIPIENT, recipients)
+    for start in range(0, len(recipients), _ROWS):
+        some = recipients[start : start + _ROWS]
+        connection.execute(_INSERT_RECIPIENTS[len(some)], [value for row in some for value in row])
     for row in recipients:
         destination, ready = row[2], row[6]
         if ready < sooner.get(destination, ready + 1):

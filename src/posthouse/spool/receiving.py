@@ -107,7 +107,7 @@ class Incoming:
             queue.writer.submit(op)
             self._end()
             if new.row[1] is not None:
-                queue.fresh.add(number, content, arrival)
+                queue.fresh.add(self.id, number, content, arrival)
         else:
             self._ended = True
             op.finished = queue.discard_if_failed(number)
@@ -130,31 +130,32 @@ class Incoming:
 
 
 class Fresh:
-    """What is remembered of messages until their first attempt ends, within a bound: content, and how they came."""
+    """What is remembered of messages until their first attempt ends, within a bound, by queue id: the id's number, the
+    content, and how they came."""
 
     __slots__ = ("_messages", "_octets")
 
     def __init__(self) -> None:
-        self._messages: dict[int, tuple[bytes, Arrival | None]] = {}
+        self._messages: dict[str, tuple[int, bytes, Arrival | None]] = {}
         self._octets = 0
 
-    def add(self, number: int, content: bytes, arrival: Arrival | None) -> None:
+    def add(self, name: str, number: int, content: bytes, arrival: Arrival | None) -> None:
         """Remember a message; the oldest are forgotten where there are too many."""
         messages = self._messages
-        messages[number] = (content, arrival)
+        messages[name] = (number, content, arrival)
         self._octets += len(content)
         while self._octets > _REMEMBERED or len(messages) > _REMEMBERED_MESSAGES:
             self.pop(next(iter(messages)))
 
-    def get(self, number: int) -> tuple[bytes, Arrival | None] | None:
-        """Its content and arrival, if it is remembered."""
-        return self._messages.get(number)
+    def get(self, name: str) -> tuple[int, bytes, Arrival | None] | None:
+        """What is remembered of it, if anything is."""
+        return self._messages.get(name)
 
-    def pop(self, number: int) -> tuple[bytes, Arrival | None] | None:
+    def pop(self, name: str) -> tuple[int, bytes, Arrival | None] | None:
         """The same, for the last time."""
-        remembered = self._messages.pop(number, None)
+        remembered = self._messages.pop(name, None)
         if remembered is not None:
-            self._octets -= len(remembered[0])
+            self._octets -= len(remembered[1])
         return remembered
 
 

@@ -29,10 +29,9 @@ from posthouse.spool.mailboxes import discard, keep
 from posthouse.spool.neighbours import Neighbours
 from posthouse.spool.people import ForPeople
 from posthouse.spool.query import Condition, text_of_conditions
-from posthouse.spool.queue import Act, Message, Report, Settlement, Waiting, Work
+from posthouse.spool.queue import Act, Message, Report, Settlement, State, Waiting, Work
 from posthouse.spool.reader import Reader
 from posthouse.spool.receiving import Fresh, Incoming, new_message
-from posthouse.spool.rows import number_of_state
 from posthouse.spool.starting import greatest_id, open_database, recover
 from posthouse.spool.story import Trail
 from posthouse.spool.strangers import Few
@@ -49,7 +48,7 @@ _BUFFER = 64 << 20  # octets of arriving small content in memory; beyond it they
 _FILE_THREADS = 4
 _BATCH = 500  # recipients that one transaction of an operator's act changes
 _PAGE = 10_000  # recipients that one search for them gives
-_FINAL = 2  # the number of the first settled state
+_SETTLED = frozenset({State.DELIVERED, State.FAILED})
 
 
 class SqliteQueue(ForPeople):
@@ -259,16 +258,16 @@ class SqliteQueue(ForPeople):
     ) -> asyncio.Future[None]:
         """See ``Queue.record``."""
         self._must_write()
-        number = number_of(work.message.id)
+        remembered = self.fresh.pop(work.message.id)
+        number = number_of(work.message.id) if remembered is None else remembered[0]
         if number is None:
             raise LocalError(f"{work.message.id!r} is no queue id of this spool")
-        remembered = self.fresh.pop(number)
         fresh = (
             remembered is not None
             and not reports
             and self._keep_finished <= 0
             and len(settlements) == len(work.message.envelope.recipients)
-            and all(number_of_state(settlement.state) >= _FINAL for settlement in settlements)
+            and all(settlement.state in _SETTLED for settlement in settlements)
         )
         future: asyncio.Future[None] = self.loop.create_future()
         op = Record(
@@ -280,11 +279,11 @@ class SqliteQueue(ForPeople):
             fresh,
             at=self._time(),
             trail=trail,
-            arrival=None if remembered is None else remembered[1],
+            arrival=None if remembered is None else remembered[2],
         )
         if not fresh:
             op.finished = partial(self._recorded, op)
-        self.writer.submit(op)
+        self.writer.submit(op, patient=True)
         return future
 
     def _report(self, report: Report) -> NewMessage:
@@ -305,19 +304,17 @@ class SqliteQueue(ForPeople):
         """See ``Queue.release``."""
         self._must_write()
         leases = self._leases
-        number = number_of(work.message.id)
-        if number is not None:
-            self.fresh.pop(number)
+        self.fresh.pop(work.message.id)
         await self._call(lambda connection: leases.release(connection, work))
 
     def content(self, message: Message) -> Content:
         """See ``Queue.content``."""
+        remembered = self.fresh.get(message.id)
+        if remembered is not None:
+            return Bytes(remembered[1])
         number = number_of(message.id)
         if number is None:
             raise StorageCorrupt(f"{message.id!r} is no queue id of this spool")
-        remembered = self.fresh.get(number)
-        if remembered is not None:
-            return Bytes(remembered[0])
         try:
             return self._reader.content(number, message.size)
         except StorageCorrupt as error:

@@ -215,13 +215,10 @@ class _InlineWriter(Writer):
         self._write()
         self._connection.close()
 
-    def flush(self) -> None:
-        """Commit what this turn of the loop has gathered, soon."""
-        gathered, self._gathered = self._gathered, []
-        self._ready += gathered
-        if gathered:
-            pause = self._durable.pause() if isinstance(self._durable, _Unsynced) else 0.0
-            self._loop.call_later(pause, self._write)
+    def _hand_over(self, ops: list[Op]) -> None:
+        self._ready += ops
+        pause = self._durable.pause() if isinstance(self._durable, _Unsynced) else 0.0
+        self._loop.call_later(pause, self._write)
 
     def _write(self) -> None:
         group, self._ready = self._ready, []
