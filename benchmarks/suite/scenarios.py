@@ -74,7 +74,19 @@ def _no_tls(run: Run, found: Found) -> None:
     found.absent["posthouse"] = "no listener offers STARTTLS or AUTH yet; measured when one does"
 
 
-_LARGE = {"size": 52_000_000, "sessions": 4, "limit": 120.0}
+def _large(way: Callable[..., Start[Loaded]]) -> Callable[[Run, Found], None]:
+    """50 MiB messages, received or relayed."""
+    load = {"size": 52_000_000, "sessions": 4, "limit": 120.0}
+    return Throughput(
+        {"posthouse": way(peers.posthouse, **load), "Postfix": way(peers.postfix, **load)},
+        {"Postfix": 1.2},
+        unit="MB/s",
+        first=4,
+        most=200,
+        step=52.0,
+        memory=32.0,
+    ).measure
+
 
 SCENARIOS: dict[str, Scenario] = {
     "accept": Scenario(
@@ -134,27 +146,11 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "large": Scenario(
         "50 MiB messages, 4 sessions: stored durably, discarded at once",
-        Throughput(
-            {"posthouse": _receiver(peers.posthouse, **_LARGE), "Postfix": _receiver(peers.postfix, **_LARGE)},
-            {"Postfix": 1.2},
-            unit="MB/s",
-            first=4,
-            most=200,
-            step=52.0,
-            memory=32.0,
-        ).measure,
+        _large(_receiver),
     ),
     "large-relay": Scenario(
         "the same, each message forwarded to a sink; until the sink has all",
-        Throughput(
-            {"posthouse": _relay(peers.posthouse, **_LARGE), "Postfix": _relay(peers.postfix, **_LARGE)},
-            {"Postfix": 1.2},
-            unit="MB/s",
-            first=4,
-            most=200,
-            step=52.0,
-            memory=32.0,
-        ).measure,
+        _large(_relay),
     ),
     "many": Scenario(
         "messages with 1,000 recipients of 10 domains each, 4 KiB, relayed to a sink",
