@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import shutil
 import smtplib
 import socket
@@ -230,18 +231,14 @@ def posthouse_client(
         with smtp_sink(home) as sink:
 
             async def run(amount: int) -> float:
-                left = amount
                 envelope = Envelope(Address("load", "src.test"), (Recipient(Address("someone", "hold.test")),))
-                content = Bytes(_LETTER)
+                letters = itertools.repeat((envelope, Bytes(_LETTER)), amount)
                 place = [Endpoint("127.0.0.1", sink.port)]
                 network, clock = SocketNetwork(), SystemClock()
 
                 async def one() -> None:
-                    nonlocal left
                     session = await connect(place, network=network, clock=clock, hostname="load.test")
-                    while left > 0:
-                        left -= 1
-                        (outcome,) = await session.deliver(envelope, content)
+                    async for _, (outcome,) in session.deliver_each(letters):
                         assert outcome.result is Result.DELIVERED, outcome
                     await session.quit()
 

@@ -14,7 +14,7 @@ from posthouse.words import Body, Content, Envelope, Outcome, Recipient, Reply, 
 if TYPE_CHECKING:
     from posthouse.client.session import Session
 
-__all__ = ["deliver"]
+__all__ = ["Begun", "deliver"]
 
 _TOO_LARGE: Final = Reply(552, "5.3.4", "Message is larger than the receiver announced with SIZE")
 _NEEDS_UTF8: Final = Reply(553, "5.6.7", "Address or header needs SMTPUTF8, which the receiver does not offer")
@@ -33,26 +33,56 @@ async def deliver(session: Session, envelope: Envelope, content: Content) -> tup
     A receiver that takes only some recipients at a time (452 4.5.3; RFC 5321 §4.5.3.1.10; LIMITS RCPTMAX, RFC 9422) is
     given the others in further transactions on the same session.
     """
-    traits = session.traits
-    utf8 = _needs_utf8(envelope)
-    refusal = _cannot(traits, envelope, content, utf8)
-    people = envelope.recipients
-    if refusal is not None:
-        return tuple(_local(session, each, refusal) for each in people)
-    transaction = Transaction(session, envelope, content, utf8)
-    first: list[int] = []
-    outcomes: tuple[Outcome, ...] = ()
-    if not traits.most_recipients or len(people) <= traits.most_recipients:
-        session.enter(transaction)
-        try:
-            outcomes = await transaction.ended
-        except asyncio.CancelledError:
-            session.leave_out(transaction)
-            raise
-        if len(people) == 1 or all(outcome.result is _DELIVERED for outcome in outcomes):
-            return outcomes
-        first = list(range(len(people)))
-    return await _in_parts(session, transaction, first, outcomes)
+    return await Begun(session, envelope, content).end()
+
+
+class Begun:
+    """A message that has been handed to its session: it is under way, stands in line, or was not for this peer.
+
+    ``end`` must be awaited once, or ``leave_out`` called.
+    """
+
+    __slots__ = ("_outcomes", "_session", "_transaction", "_whole")
+
+    def __init__(self, session: Session, envelope: Envelope, content: Content) -> None:
+        traits = session.traits
+        utf8 = _needs_utf8(envelope)
+        refusal = _cannot(traits, envelope, content, utf8)
+        people = envelope.recipients
+        self._session = session
+        self._transaction: Transaction | None = None
+        self._outcomes: tuple[Outcome, ...] = ()
+        self._whole = not traits.most_recipients or len(people) <= traits.most_recipients
+        if refusal is not None:
+            self._outcomes = tuple(_local(session, each, refusal) for each in people)
+            return
+        self._transaction = transaction = Transaction(session, envelope, content, utf8)
+        if self._whole:
+            session.enter(transaction)
+
+    async def end(self) -> tuple[Outcome, ...]:
+        """What became of it: an outcome for each recipient, in their order.  Cancelled, it ends the channel."""
+        transaction = self._transaction
+        if transaction is None:
+            return self._outcomes
+        outcomes: tuple[Outcome, ...] = ()
+        first: list[int] = []
+        if self._whole:
+            try:
+                outcomes = await transaction.ended
+            except asyncio.CancelledError:
+                self._session.leave_out(transaction)
+                raise
+            many = len(outcomes)
+            if many == 1 or all(outcome.result is _DELIVERED for outcome in outcomes):
+                return outcomes
+            first = list(range(many))
+        return await _in_parts(self._session, transaction, first, outcomes)
+
+    def leave_out(self) -> None:
+        """Nobody waits for it any more."""
+        if self._transaction is not None:
+            self._session.leave_out(self._transaction)
 
 
 async def _in_parts(
