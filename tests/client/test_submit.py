@@ -128,6 +128,20 @@ def test_a_name_that_the_system_knows() -> None:
     with_sink(use)
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "::1", "[IPv6:2001:db8::1]"])
+def test_an_address_is_where_it_says(host: str) -> None:
+    """And nobody is asked: a loop whose threads are closed cannot ask the system for a name."""
+
+    async def main() -> None:
+        await asyncio.get_running_loop().shutdown_default_executor()
+        bare = host.removeprefix("[IPv6:").removesuffix("]")
+        assert await addresses_of(host, 25) == [Endpoint(bare, 25)]
+        with pytest.raises(RuntimeError):
+            await addresses_of("localhost", 25)
+
+    asyncio.run(main())
+
+
 def test_nobody_there() -> None:
     async def main() -> None:
         with pytest.raises(Unreachable, match="refused the connection"):

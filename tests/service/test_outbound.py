@@ -7,7 +7,7 @@ from typing import Any
 
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.service.direct import direct
-from posthouse.service.outbound import measure
+from posthouse.service.measuring import measure
 from posthouse.service.sink import Sink, parse_fail
 from posthouse.testing import DictResolver
 from posthouse.words import Address, Body, Bytes, Envelope, Outcome, Recipient, Result

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
-from posthouse.service.outbound import filler
+from posthouse.service.measuring import filler
 from posthouse.service.sink import Counts, Fault, Sink, parse_delay, parse_drop, parse_fail
 from posthouse.words import Reply, SettingError
 

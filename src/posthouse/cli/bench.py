@@ -63,7 +63,7 @@ def bench(**given: Any) -> int:
 
 async def _bench(given: dict[str, Any]) -> Report | None:
     from posthouse.client.submit import parse_server
-    from posthouse.service.outbound import measure
+    from posthouse.service.measuring import measure
 
     load = measure(
         parse_server(given["server"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator
@@ -117,6 +118,7 @@ def run(main: Coroutine[Any, Any, _T]) -> _T:
 
     For what stays or moves much; one question or one letter is done before uvloop would have been imported.
     """
+    gc.set_threshold(700)  # CPython's own, which ``__main__`` raised for the start: garbage may hold big buffers
     try:
         import uvloop
     except ImportError:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import datetime
 import sys
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -48,6 +47,10 @@ def live() -> bool:
 
 def safe(text: str) -> str:
     """``text`` without what steers a terminal: control characters (line feed and tab stay) and bidirectional marks."""
+    if text.isascii() and text.isprintable():
+        return text
+    import unicodedata
+
     return "".join(sign if sign in "\n\t" or unicodedata.category(sign) not in _STEERING else "\ufffd" for sign in text)
 
 
@@ -59,6 +62,8 @@ def width_of(text: str) -> int:
     """Columns of a terminal that ``text`` takes: a Chinese character takes two."""
     if text.isascii():
         return len(text)
+    import unicodedata
+
     return sum(
         0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text
     )

@@ -7,10 +7,12 @@ For those who send by hand to a server they name (``localhost``, ``mail.example.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 
 from posthouse.net.stream import Endpoint
-from posthouse.words import TimedOut, Unreachable
+from posthouse.net.system import address_of, endpoint_of
+from posthouse.words import LocalError, TimedOut, Unreachable
 
 __all__ = ["NoSuchHost", "addresses_of"]
 
@@ -29,6 +31,9 @@ async def addresses_of(host: str, port: int, *, timeout: float = 30.0) -> list[E
     cannot say now.
     """
     name = host.removeprefix("[").removesuffix("]").removeprefix("IPv6:")
+    with contextlib.suppress(LocalError):  # an address needs no thread that waits for the system
+        if "/" not in name:
+            return [endpoint_of(address_of(Endpoint(name, port))[1])]
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(timeout):

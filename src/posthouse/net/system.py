@@ -44,8 +44,10 @@ def address_of(endpoint: Endpoint) -> tuple[int, tuple[str, int] | tuple[str, in
     if endpoint.is_path:
         return socket.AF_UNIX, endpoint.host
     flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    # A str would pass through Python's own codec for IDNA, which no address needs.
+    host = endpoint.host.encode("ascii") if endpoint.host.isascii() else endpoint.host
     try:
-        found = socket.getaddrinfo(endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=flags)
+        found = socket.getaddrinfo(host, endpoint.port, type=socket.SOCK_STREAM, flags=flags)
     except (socket.gaierror, UnicodeError, OverflowError) as error:
         raise LocalError(f"{endpoint} is not an IP address and port, nor a path; ask a resolver first") from error
     family, _, _, _, address = found[0]

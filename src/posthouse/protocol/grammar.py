@@ -17,8 +17,6 @@ import string
 from functools import lru_cache
 from typing import Final
 
-import idna
-
 from posthouse.protocol.limits import Limits
 from posthouse.words import Address
 
@@ -325,6 +323,8 @@ def _a_label(label: str) -> str:
     if label.isascii():
         return parse_domain(label)
     try:
+        import idna  # its tables are large, and hardly any domain needs them
+
         return idna.alabel(label).decode("ascii")
     except ValueError:  # idna.IDNAError is one; its text quotes the label, so it stays inside.
         raise GrammarError(
@@ -335,6 +335,8 @@ def _a_label(label: str) -> str:
 @lru_cache(maxsize=1024)
 def _u_label(label: str) -> str:
     try:
+        import idna
+
         return idna.ulabel(label)
     except ValueError:
         return label

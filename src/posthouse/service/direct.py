@@ -13,7 +13,7 @@ from posthouse.net import CachingResolver, DnsResolver, Resolver, SocketNetwork,
 from posthouse.protocol import Transcript
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
 from posthouse.relay import Job, SmtpDeliverer
-from posthouse.service.names import machine_name
+from posthouse.service.hostname import machine_name
 from posthouse.service.outbound import PATIENCE
 from posthouse.spool import Message
 from posthouse.words import Content, Envelope, Outcome, Recipient, Reply, Result

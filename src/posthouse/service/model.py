@@ -18,6 +18,7 @@ from msgspec import Meta, Struct, field
 from posthouse.net.stream import Endpoint
 from posthouse.service import forms, names
 from posthouse.service.forms import Network
+from posthouse.service.hostname import machine_name
 from posthouse.service.names import Delivery, Via
 from posthouse.words import Address
 
@@ -282,7 +283,7 @@ class Config(Struct, frozen=True, kw_only=True):
         str,
         names.HOSTNAME,
         Meta(description="Our name in greetings and trace fields; left out, the machine's own."),
-    ] = field(default_factory=names.machine_name)
+    ] = field(default_factory=machine_name)
     data_dir: Annotated[
         str, forms.DIRECTORY, Meta(description="Where the spool lives; left out, a directory of the user's own.")
     ] = field(default_factory=forms.own_directory)

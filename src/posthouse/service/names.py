@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -34,7 +33,6 @@ __all__ = [
     "VIA",
     "Via",
     "local_key",
-    "machine_name",
     "without_tag",
 ]
 
@@ -178,14 +176,6 @@ def _by_local(read: Callable[[object], Any]) -> Callable[[object], dict[str, Any
 
 def _write_table(write: Callable[[Any], str]) -> Callable[[Any], str]:
     return lambda table: "{" + ", ".join(f"{key} = {write(value)}" for key, value in table.items()) + "}"
-
-
-def machine_name() -> str:
-    """This machine's own name as far as it can be had without asking the network, or ``localhost``."""
-    try:
-        return _domain(socket.gethostname().rstrip("."))
-    except Wrong:
-        return "localhost"
 
 
 HOSTNAME = Form("domain name", _read_hostname, quoted)

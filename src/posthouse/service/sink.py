@@ -29,7 +29,7 @@ from posthouse.protocol import Limits, Offer
 from posthouse.protocol.commands import Greet, Mail, Rcpt
 from posthouse.server import Answer, Peer, Server, Session
 from posthouse.service.forms import ENDPOINT, Wrong
-from posthouse.service.names import machine_name
+from posthouse.service.hostname import machine_name
 from posthouse.words import Envelope, Reply, SettingError, Verdict
 
 __all__ = ["Counts", "Fault", "STAGES", "Sink", "open_sink", "parse_delay", "parse_drop", "parse_fail"]
