@@ -28,7 +28,6 @@ from posthouse.client.traits import Traits
 from posthouse.client.transaction import Transaction
 from posthouse.net import Clock, Stream, Timer
 from posthouse.protocol import (
-    Answered,
     Capabilities,
     Command,
     Greet,
@@ -36,6 +35,7 @@ from posthouse.protocol import (
     Pause,
     Quit,
     Sender,
+    Sent,
     State,
     Transcript,
 )
@@ -125,7 +125,7 @@ class Session:
         """Octets arrived: each reply goes to the transaction it is for, or to whoever waits for as many."""
         if self.fault is not None:
             return
-        answers: list[Answered] = []
+        answers: list[tuple[Command | Sent | None, Reply]] = []
         error = None
         try:
             goes_on = self.sender.receive(data, answers)
@@ -245,7 +245,8 @@ class Session:
                     self._turn_away(first, error)
                     continue
                 self.write(wire)
-            self.write(self.following())
+            if len(self._line) > 1:
+                self.write(self.following())
             self.expect(first.seconds, first.what)
             return
 

@@ -54,6 +54,7 @@ _READY: Final = State.READY
 _CLOSED: Final = State.CLOSED
 _CONTENT_END: Final = Sent.CONTENT_END
 _DATA: Final = Data()
+_RSET: Final = Rset()
 
 # Where a transaction is.
 _WAITING, _ENVELOPE, _CONTENT, _CHUNKS, _FINAL, _OVER = range(6)
@@ -125,11 +126,15 @@ class Transaction:
         that cannot be written, and then nothing is."""
         session = self._session
         sender, traits = session.sender, self._traits
-        group = self._group()
+        mail, recipients = self._mail(), self._recipients()
+        data = None if traits.chunking else _DATA
         cautious, session.cautious = session.cautious, False
-        if sender.state is not _READY and not sender.outstanding:
-            group.insert(0, Rset())
         timeouts = session.timeouts
+        anew = sender.state is not _READY and not sender.outstanding
+        whole = traits.pipelining and not anew
+        group: list[Command] = []
+        if not whole:
+            group = [*([_RSET] if anew else ()), mail, *recipients, *(() if data is None else (data,))]
         if not traits.pipelining:
             group.reverse()
             self._commands = group
@@ -138,16 +143,18 @@ class Transaction:
             self._unheard = 1
             self._begin(timeouts.command, "MAIL")
             return wire
-        if traits.chunking and not cautious and not sender.lmtp and self.content.size <= _SHORT:
+        content = None
+        if data is None and not cautious and not sender.lmtp and self.content.size <= _SHORT:
             content = b"".join(self.content.chunks())
-            wire = sender.send_group(group) + sender.send_chunk(content, last=True)
-            self._completed = True
-            self._unheard = len(group) + 1
-            self._begin(timeouts.final, "the envelope")
-        else:
-            wire = sender.send_group(group)
-            self._unheard = len(group)
+        wire = sender.send_envelope(mail, recipients, data) if whole else sender.send_group(group)
+        self._unheard = 1 + len(recipients) + (data is not None) + anew
+        if content is None:
             self._begin(timeouts.command, "the envelope")
+            return wire
+        wire += sender.send_chunk(content, last=True)
+        self._completed = True
+        self._unheard += 1
+        self._begin(timeouts.final, "the envelope")
         return wire
 
     def _begin(self, seconds: float, what: str) -> None:
@@ -155,28 +162,26 @@ class Transaction:
         self._stage = _ENVELOPE
         self.seconds, self.what = seconds, what
 
-    def _group(self) -> list[Command]:
-        """MAIL with the parameters that this peer understands, RCPT for each recipient, and DATA if it is that way."""
+    def _mail(self) -> Mail:
+        """MAIL with the parameters that this peer understands."""
         envelope, traits, utf8 = self.envelope, self._traits, self.utf8
-        dsn = traits.dsn
         sender = envelope.sender
-        group: list[Command] = [
-            Mail(
-                None if sender is None else spelt(sender, utf8),
-                self.content.size if traits.declares_size else None,
-                envelope.body if traits.eightbit else _SEVENBIT,
-                utf8,
-                envelope.ret if dsn else None,
-                envelope.envid if dsn else None,
-                require_tls=envelope.require_tls and traits.require_tls,
-            )
-        ]
-        for address, notify, orcpt in envelope.recipients:
-            address = spelt(address, utf8)
-            group.append(Rcpt(address, notify, sayable(orcpt)) if dsn else Rcpt(address))
-        if not traits.chunking:
-            group.append(_DATA)
-        return group
+        if sender is not None:
+            sender = spelt(sender, utf8)
+        size = self.content.size if traits.declares_size else None
+        body = envelope.body if traits.eightbit else _SEVENBIT
+        if not traits.dsn and not traits.require_tls:
+            return Mail(sender, size, body, utf8)
+        ret, envid = (envelope.ret, envelope.envid) if traits.dsn else (None, None)
+        return Mail(sender, size, body, utf8, ret, envid, require_tls=envelope.require_tls and traits.require_tls)
+
+    def _recipients(self) -> list[Rcpt]:
+        """RCPT for each recipient."""
+        utf8 = self.utf8
+        people = self.envelope.recipients
+        if self._traits.dsn:
+            return [Rcpt(spelt(address, utf8), notify, sayable(orcpt)) for address, notify, orcpt in people]
+        return [Rcpt(spelt(address, utf8)) for address, _, _ in people]
 
     # -- hearing -----------------------------------------------------------------------------------------------
 

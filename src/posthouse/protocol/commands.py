@@ -406,13 +406,23 @@ def write_command(command: Command) -> bytes:
     if write is None:
         raise LocalError("this is not a command; pass one of posthouse.protocol's commands")
     try:
-        line = write(command)
-        wire = line.encode()
+        if type(command) is Rcpt and command.notify is None and command.orcpt is None:
+            return _write_plain_rcpt(command.address)
+        return _wire(write(command))
     except ValueError as error:  # a GrammarError, or a lone surrogate
         raise LocalError(f"{command.verb} cannot be sent: {error}") from error
+
+
+def _wire(line: str) -> bytes:
+    wire = line.encode()
     if has_controls(line):
-        raise LocalError(f"{command.verb} cannot be sent: it holds a control character; remove it")
+        raise GrammarError("it holds a control character; remove it")
     return wire + b"\r\n"
+
+
+@lru_cache(maxsize=2048)
+def _write_plain_rcpt(address: Address) -> bytes:
+    return _wire(f"RCPT TO:{_write_path(address)}")
 
 
 @lru_cache(maxsize=2048)
@@ -449,10 +459,7 @@ def _write_mail(command: Mail) -> str:
 
 
 def _write_rcpt(command: Rcpt) -> str:
-    path = _write_path(command.address)
-    if command.notify is None and command.orcpt is None:
-        return f"RCPT TO:{path}"
-    return f"RCPT TO:{path}{format_parameters(command, RCPT_PARAMETERS)}"
+    return f"RCPT TO:{_write_path(command.address)}{format_parameters(command, RCPT_PARAMETERS)}"
 
 
 def _write_bdat(command: Bdat) -> str:

@@ -12,7 +12,7 @@ recipient accepted after MAIL was refused) raises RemoteError, and nothing that 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from posthouse.protocol.commands import Auth, Bdat, Command, Data, Greet, Mail, Rcpt, Rset, write_command
@@ -38,12 +38,17 @@ _LAW: Final = dict(LAW)
 _BDAT_LAST: Final = Input.BDAT_LAST
 _CONTENT_END: Final = Input.CONTENT_END
 _DATA: Final = Input.DATA
+_MAIL: Final = Input.MAIL
 _RCPT: Final = Input.RCPT
 _CLOSED: Final = State.CLOSED
 _CONTENT: Final = State.CONTENT
 _READY: Final = State.READY
+_RECIPIENTS: Final = State.RECIPIENTS
 _THE_CONTENT: Final = Sent.CONTENT_END
-_ORDINARY: Final = {Input.MAIL: State.SENDER, Input.RCPT: State.RECIPIENTS, Input.CONTENT_END: State.READY}
+_ORDINARY: Final[dict[tuple[State, Input], State | None]] = {
+    (state, given): move.done for (state, given), move in LAW.items() if given in (_MAIL, _RCPT, _CONTENT_END)
+}
+_DATA_LINE: Final = write_command(Data())
 _OVER: Final = Pause.CLOSED
 _NEED_DATA: Final = Pause.NEED_DATA
 
@@ -131,6 +136,29 @@ class Sender:
             if kind is not Auth and target is not None:
                 self._presumed = target
         return b"".join([wire for _, wire in lines])
+
+    def send_envelope(self, mail: Mail, recipients: Sequence[Rcpt], data: Data | None) -> bytes:
+        """``send_group`` for MAIL, RCPT for each recipient and DATA, if it is that way, of a transaction that may begin
+        now: the law is asked once and not for each line.  Raises LocalError as ``send_group``."""
+        pending = self._pending
+        if (
+            self._presumed is not _READY
+            or not recipients
+            or self._transcript is not None
+            or "PIPELINING" not in self.capabilities.keywords
+            or (pending and pending[-1][0] not in _CONTINUED)
+        ):
+            return self.send_group([mail, *recipients] if data is None else [mail, *recipients, data])
+        lines = [write_command(mail), *map(write_command, recipients)]
+        pending.append((_MAIL, mail))
+        pending.extend([(_RCPT, recipient) for recipient in recipients])
+        if data is None:
+            self._presumed = _RECIPIENTS
+        else:
+            lines.append(_DATA_LINE)
+            pending.append((_DATA, data))
+            self._presumed = _CONTENT
+        return b"".join(lines)
 
     def send_chunk(self, data: bytes, *, last: bool) -> bytes:
         """A BDAT command and its octets (RFC 3030 §2)."""
@@ -238,7 +266,7 @@ class Sender:
         reply = self._replies.reply()
         return _NEED_DATA if reply is None else self._answered(reply)
 
-    def receive(self, data: bytes, answers: list[Answered]) -> bool:
+    def receive(self, data: bytes, answers: list[tuple[Command | Sent | None, Reply]]) -> bool:
         """``receive_data`` and ``next_event`` until there is no more, in one call: adds to ``answers``, and says
         whether the dialogue goes on.  Raises as ``next_event``; ``answers`` has what came before."""
         replies = self._replies
@@ -246,11 +274,24 @@ class Sender:
         if several is None:
             while self.state is not _CLOSED and (reply := replies.reply()) is not None:
                 answers.append(self._answered(reply))
-        else:
-            for reply in several:
-                if self.state is _CLOSED:
-                    break
-                answers.append(self._answered(reply))
+            return self.state is not _CLOSED
+        pending = self._pending
+        plain = self._transcript is None and not self.lmtp
+        for reply in several:
+            if self.state is _CLOSED:
+                break
+            if plain and pending and 200 <= reply.code < 300:
+                given, to = pending[0]
+                following = _ORDINARY.get((self.state, given))
+                if following is not None:  # what mostly comes: ``_answered`` without its questions
+                    pending.popleft()
+                    self.state = following
+                    self._recipients = self._recipients + 1 if given is _RCPT else 0
+                    if not pending:
+                        self._presumed = following
+                    answers.append((to, reply))
+                    continue
+            answers.append(self._answered(reply))
         return self.state is not _CLOSED
 
     def _answered(self, reply: Reply) -> Answered:
@@ -271,12 +312,6 @@ class Sender:
             self._dot = DotWriter()
             self._content_size = 0
             self.state = self._presumed = _CONTENT
-        elif 200 <= code < 300 and given in _ORDINARY and (self.state, given) in _LAW and not self.lmtp:
-            # What mostly comes: ``_move`` without its questions.
-            self.state = _ORDINARY[given]
-            self._recipients = self._recipients + 1 if given is _RCPT else 0
-            if not pending:
-                self._presumed = self.state
         else:
             self._move(given, to, reply)
         return Answered(to, reply)

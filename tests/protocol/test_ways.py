@@ -1,0 +1,129 @@
+"""The sending end's short ways, which the common case takes, say and learn what the long ones do: whole envelopes beside
+one command after the other, whole groups of replies beside one reply after the other."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from posthouse.protocol import Command, Data, Greet, Mail, Pause, Rcpt, Rset, Sender, Sent
+from posthouse.words import Address, LocalError, RemoteError, Reply
+
+from .test_engine import ready_sender
+
+A, B, C = Address("langrui", "sohu.com"), Address("renping", "sina.com"), Address("ann", "example.net")
+CODES = (b"250", b"251", b"354", b"421", b"450", b"550")
+MOST_IN_GROUP = 5
+
+Heard = list[tuple[Command | Sent | None, Reply]]
+
+
+def short(sender: Sender, wire: bytes) -> tuple[Heard, bool, bool]:
+    """What was heard, whether the dialogue goes on, and whether the peer broke the law."""
+    heard: Heard = []
+    try:
+        return heard, sender.receive(wire, heard), False
+    except RemoteError:
+        return heard, False, True
+
+
+def long(sender: Sender, wire: bytes) -> tuple[Heard, bool, bool]:
+    sender.receive_data(wire)
+    heard: Heard = []
+    try:
+        while not isinstance(event := sender.next_event(), Pause):
+            heard.append(tuple(event))
+    except RemoteError:
+        return heard, False, True
+    return heard, event is not Pause.CLOSED, False
+
+
+def under_way(*, whole: bool, lmtp: bool = False) -> Sender:
+    sender = ready_sender("PIPELINING", lmtp=lmtp)
+    if whole:
+        sender.send_envelope(Mail(A), [Rcpt(B), Rcpt(C)], Data())
+    else:
+        for command in (Mail(A), Rcpt(B), Rcpt(C), Data()):
+            sender.send(command)
+    return sender
+
+
+@pytest.mark.parametrize("lmtp", [False, True])
+def test_every_group_of_replies_is_heard_alike(lmtp: bool) -> None:
+    for codes in product(CODES, repeat=MOST_IN_GROUP):
+        wire = b"".join(code + b" x\r\n" for code in codes)
+        one, other = under_way(whole=True, lmtp=lmtp), under_way(whole=False, lmtp=lmtp)
+        assert short(one, wire) == long(other, wire), codes
+        assert (one.state, one.outstanding, one.may_pipeline) == (other.state, other.outstanding, other.may_pipeline)
+
+
+@given(st.lists(st.sampled_from(CODES), min_size=1, max_size=12), st.booleans())
+def test_replies_to_a_line_of_messages_are_heard_alike(codes: list[bytes], lmtp: bool) -> None:
+    """Content is ended as soon as it may be, and the next envelope stands behind it."""
+    one, other = under_way(whole=True, lmtp=lmtp), under_way(whole=False, lmtp=lmtp)
+    for code in codes:
+        wire = code + b" x\r\n"
+        found = short(one, wire)
+        assert found == long(other, wire)
+        assert (one.state, one.outstanding, one.may_pipeline) == (other.state, other.outstanding, other.may_pipeline)
+        try:
+            ended = one.end_content()
+        except LocalError:
+            with pytest.raises(LocalError):
+                other.end_content()
+            continue
+        assert ended == other.end_content()
+        if one.may_pipeline:
+            separate = b"".join([other.send(command) for command in (Mail(B, 7), Rcpt(A))])
+            assert one.send_envelope(Mail(B, 7), [Rcpt(A)], None) == separate
+
+
+@pytest.mark.parametrize("data", [Data(), None])
+def test_an_envelope_is_the_lines_of_its_commands(data: Data | None) -> None:
+    commands: list[Command] = [Mail(A, 1000), Rcpt(B), Rcpt(C)]
+    one, other = ready_sender("PIPELINING", "SIZE"), ready_sender("PIPELINING", "SIZE")
+    wire = one.send_envelope(Mail(A, 1000), [Rcpt(B), Rcpt(C)], data)
+    assert wire == other.send_group(commands if data is None else [*commands, data])
+    assert wire.splitlines()[:2] == [b"MAIL FROM:<langrui@sohu.com> SIZE=1000", b"RCPT TO:<renping@sina.com>"]
+    assert (one.outstanding, one.may_pipeline) == (other.outstanding, other.may_pipeline)
+
+
+@pytest.mark.parametrize("before", [[Mail(A)], [Mail(A), Rcpt(B), Data()], [Rset(), Mail(A)]])
+def test_the_law_holds_for_whole_envelopes(before: list[Command]) -> None:
+    sender = ready_sender("PIPELINING")
+    sender.send_group(before)
+    with pytest.raises(LocalError):
+        sender.send_envelope(Mail(A), [Rcpt(B)], Data())
+    plain = ready_sender()
+    with pytest.raises(LocalError):
+        plain.send_envelope(Mail(A), [Rcpt(B)], Data())
+
+
+def test_an_envelope_that_cannot_be_written_is_not_expected_to_be_answered() -> None:
+    sender = ready_sender("PIPELINING")
+    with pytest.raises(LocalError):
+        sender.send_envelope(Mail(A), [Rcpt(B), Rcpt(Address("a\r\nQUIT", "b.org"))], Data())
+    assert sender.outstanding == 0
+    assert sender.send_envelope(Mail(A), [Rcpt(B)], Data()).startswith(b"MAIL")
+
+
+def test_who_listens_hears_the_envelope() -> None:
+    heard: list[str] = []
+    sender = Sender(transcript=lambda who, line: heard.append(f"{who}: {line}"))
+    sender.receive(b"220 hi\r\n", [])
+    sender.send(Greet("EHLO", "x"))
+    sender.receive(b"250-hi\r\n250 PIPELINING\r\n", [])
+    heard.clear()
+    sender.send_envelope(Mail(A), [Rcpt(B)], Data())
+    sender.receive(b"250 a\r\n250 b\r\n354 c\r\n", [])
+    assert heard == [
+        "S: MAIL FROM:<langrui@sohu.com>",
+        "S: RCPT TO:<renping@sina.com>",
+        "S: DATA",
+        "R: 250 a",
+        "R: 250 b",
+        "R: 354 c",
+    ]
