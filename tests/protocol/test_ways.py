@@ -1,5 +1,5 @@
-"""The sending end's short ways, which the common case takes, say and learn what the long ones do: whole envelopes beside
-one command after the other, whole groups of replies beside one reply after the other."""
+"""The sending end's short ways, which the common case takes, say and learn what the long ones do: whole envelopes
+beside one command after the other, whole groups of replies beside one reply after the other."""
 
 from __future__ import annotations
 
