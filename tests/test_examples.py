@@ -129,6 +129,6 @@ def test_the_archive_keeps_and_refuses(tmp_path: Path) -> None:
     failed = next(line for line in daemon.seen if " failed " in line)
     assert "no-body@archive.test" in failed
     assert "nobody reads this mailbox" in failed
+    assert [each.suffix for each in archive.iterdir()] == [".eml"], (list(archive.iterdir()), daemon.seen)
     (kept,) = archive.iterdir()
-    assert kept.suffix == ".eml"
     assert b"notes.txt" in kept.read_bytes()

@@ -212,6 +212,22 @@ def test_deferred_mail_is_tried_again_when_the_schedule_says() -> None:
     assert house.state("a@sina.com") is State.DELIVERED
 
 
+def test_those_who_were_put_off_together_travel_together_again() -> None:
+    deliverer = FakeDeliverer(Result.DEFERRED)
+
+    async def story(house: House) -> None:
+        people = [f"u{n}@sina.com" for n in range(5)]
+        house.arrive(*people)
+        await house.worker.idle()
+        assert house.events() == ["deferred"] * 5
+        (due,) = {house.queue.state(each).waiting.due for each in people}
+        deliverer.answer = Result.DELIVERED
+        await house.clock.advance(due - house.clock.time() + 1)
+        assert [len(job.recipients) for job, _ in deliverer.jobs] == [5, 5]
+
+    play(lambda: House(deliverer), story)
+
+
 def test_failed_mail_is_held_with_its_reason_and_never_vanishes() -> None:
     deliverer = FakeDeliverer(Result.FAILED)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from posthouse.service.observe import Log, Recorder
 
 
@@ -44,6 +46,22 @@ def test_json_lines() -> None:
     assert "Traceback" in said["error"]
     assert "deep down" in said["error"]
     assert "nothing" not in said
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize(
+    "people", [["a@x.test", "b@x.test"], ['"a b"@x.test', "\u738b@x.test", "c\r\n@x.test"], ["a", "b" * 5000], []]
+)
+def test_many_told_at_once_are_lines_as_if_told_one_by_one(form: str, people: list[str]) -> None:
+    one, many = [], []
+    facts = {"destination": "x.test", "peer": "", "reply": "250 2.0.0 OK", "again": 3.5}
+    log = Log(Fixed(), form, one.append, house="a b")  # type: ignore[arg-type]
+    for person in people:
+        log("delivered", id="Q1", recipient=person, **facts)
+    log = Log(Fixed(), form, many.append, house="a b")  # type: ignore[arg-type]
+    log.each("delivered", "recipient", people, id="Q1", recipient=None, **facts)
+    assert many == one
+    assert len(many) == len(people)
 
 
 def test_a_recorder_is_bounded() -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sqlite3
 from pathlib import Path
 
 import pytest
 
-from posthouse.spool import Accepted, Condition, Durable, Note, Settlement, SqliteQueue, State
-from posthouse.spool.ids import text_of
+from posthouse.spool import Accepted, Attempt, Condition, Durable, Note, Settlement, SqliteQueue, State
+from posthouse.spool.ids import number_of, text_of
 from posthouse.spool.rows import encode_envelope
 from posthouse.spool.schema import VERSION, create
 from posthouse.words import Address, Envelope, Outcome, Recipient, Result, SettingError
@@ -138,6 +139,37 @@ def test_it_becomes_what_a_new_one_is(tmp_path: Path) -> None:
         create(connection)
     connection.close()
     assert shape(tmp_path / "spool" / "queue.sqlite3") == shape(tmp_path / "new")
+
+
+def test_format_2_is_read_as_it_is(tmp_path: Path) -> None:
+    people = (Recipient(Address("b", "x.test")), Recipient(Address("c", "x.test")))
+    end = ["waiting", NOW, "deferred", [450, "4.2.0", "later"], "busy", "192.0.2.1:25", "a while"]
+    attempt = [1, NOW, "x.test", [], [[0, *end], [1, *end]]]
+
+    async def story() -> None:
+        queue = SqliteQueue(tmp_path, time=lambda: NOW)
+        await queue.open(NOW)
+        receipt = queue.receive()
+        receipt.write(b"content")
+        stored = await receipt.commit(Envelope(None, people), ["x.test"] * 2, received=NOW, due=NOW)
+        await queue.close()
+        with sqlite3.connect(tmp_path / "spool" / "queue.sqlite3") as connection:
+            values = (number_of(stored.message.id), json.dumps([attempt]).encode())
+            connection.execute("INSERT INTO event VALUES (?, 0, ?)", values)
+            connection.execute("PRAGMA user_version = 2")
+        connection.close()
+        queue = SqliteQueue(tmp_path, time=lambda: NOW)
+        await queue.open(NOW)
+        assert await queue.count() == 2
+        _, told = await queue.story(stored.message.id)
+        assert isinstance(told, Attempt)
+        assert [(each.key, each.due, str(each.reply)) for each in told.ends] == [
+            (key, NOW, "450 4.2.0 later") for key in (0, 1)
+        ]
+        await queue.close()
+
+    asyncio.run(story())
+    shape(tmp_path / "spool" / "queue.sqlite3")  # is of this version
 
 
 def test_a_fault_leaves_the_old_one(tmp_path: Path) -> None:

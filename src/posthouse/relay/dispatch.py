@@ -274,10 +274,12 @@ class Dispatcher:
         """Record the outcomes with the leases they belong to."""
         notes = attempt.notes
         rest = iter(outcomes)
+        rule = attempt.route.reason
+        first = attempt.targets[0]
+        whole = Trail(0.0, "", first, rule) if notes is None else notes.trail(first, rule)
         for part, target in zip(attempt.parts, attempt.targets, strict=True):
-            rule = attempt.route.reason
-            trail = Trail(0.0, "", target, rule) if notes is None else notes.trail(target, rule)
-            self._recorder.record(part, [(waiting, next(rest)) for waiting in part.recipients], trail)
+            trail = whole if target == first else whole._replace(target=target)
+            self._recorder.record(part, list(zip(part.recipients, rest, strict=False)), trail)
 
 
 def _checked(attempt: Attempt, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:

@@ -21,6 +21,7 @@ from posthouse.net import Clock
 from posthouse.relay.bounce import Bouncer, Ends, original_of
 from posthouse.relay.schedule import ScheduleFor
 from posthouse.relay.settle import settle
+from posthouse.spool.alike import alike
 from posthouse.spool.queue import Message, Queue, Report, Settlement, State, Waiting, Work
 from posthouse.spool.story import Trail
 from posthouse.words import Bytes, Outcome, Result, StorageCorrupt
@@ -34,7 +35,10 @@ _TRIES = 7  # with pauses of 1, 2, 4 … 64 seconds before them
 
 
 class Log(Protocol):
-    """Where the relay tells what it does: an event's name, and facts."""
+    """Where the relay tells what it does: an event's name, and facts.
+
+    One that has a method ``each`` is told of what is the same of many in one call (``service.observe.Log``).
+    """
 
     def __call__(self, event: str, /, **facts: object) -> None: ...
 
@@ -84,7 +88,7 @@ class Recorder:
         now = self._clock.time()
         if len(ends) < len(work.recipients):
             work = work._replace(recipients=tuple(waiting for waiting, _ in ends))
-        message, random, schedule_for = work.message, self._random, self._schedule_for
+        message = work.message
         if len(ends) == 1 and ends[0][1].result is _DELIVERED and self._bouncer is not None:
             # Most mail: one recipient, delivered at once, and usually nobody asked to hear of it.
             ((waiting, outcome),) = ends
@@ -92,9 +96,7 @@ class Recorder:
             if not self._bouncer.owes(message, ((waiting, settlement),)):
                 self._record(_Record(work, (settlement,), (), trail))
                 return
-        settlements = [
-            settle(message, waiting, outcome, schedule_for(message, waiting), now, random) for waiting, outcome in ends
-        ]
+        settlements = settle(message, ends, self._schedule_for, now, self._random)
         told = [(waiting, settlement) for (waiting, _), settlement in zip(ends, settlements, strict=True)]
         if self._bouncer is None:
             self._record(_Record(work, _all_held(settlements), (), trail))
@@ -111,9 +113,9 @@ class Recorder:
         for settlement in settlements:
             if settlement.state is _WAITING:
                 self._falls_due(settlement.due)
-            if self._log is not None:
-                _tell(self._log, work, settlement)
         if self._log is not None:
+            for run in alike(settlements):
+                _tell(self._log, work, run)
             for report in reports:
                 to = ", ".join(str(recipient.address) for recipient in report.envelope.recipients)
                 self._log("report", id=work.message.id, to=to)
@@ -189,19 +191,22 @@ def _all_held(settlements: Sequence[Settlement]) -> list[Settlement]:
     return [each._replace(state=State.HELD) if each.state is State.FAILED else each for each in settlements]
 
 
-def _tell(log: Log, work: Work, settlement: Settlement) -> None:
-    """Tell the log of a settlement."""
-    recipient, result, reply, reason, peer, _ = settlement.outcome
-    waits: dict[str, object] = {}
-    if settlement.state is _WAITING:
-        waits = {"again": settlement.due, "why": settlement.why}
-    log(
-        "held" if settlement.state is State.HELD else result.value,
-        id=work.message.id,
-        recipient=str(recipient.address),
-        destination=work.destination,
-        peer=peer,
-        reply="" if reply is None else str(reply),
-        reason=reason,
-        **waits,
-    )
+def _tell(log: Log, work: Work, settlements: Sequence[Settlement]) -> None:
+    """Tell the log of settlements that are alike: a line for each recipient."""
+    _, state, due, (_, result, reply, reason, peer, _), why, _ = settlements[0]
+    event = "held" if state is State.HELD else result.value
+    said: dict[str, object] = {
+        "destination": work.destination,
+        "peer": peer,
+        "reply": "" if reply is None else str(reply),
+        "reason": reason,
+    }
+    if state is _WAITING:
+        said |= {"again": due, "why": why}
+    each = getattr(log, "each", None) if len(settlements) > 1 else None
+    if each is None:
+        for settlement in settlements:
+            log(event, id=work.message.id, recipient=str(settlement.outcome.recipient.address), **said)
+    else:
+        people = [str(settlement.outcome.recipient.address) for settlement in settlements]
+        each(event, "recipient", people, id=work.message.id, recipient=None, **said)

@@ -17,11 +17,12 @@ stays where an operator sees it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from random import Random
+from typing import Final
 
 from posthouse.relay.job import NoRoute, Route, Router
-from posthouse.relay.schedule import Schedule
+from posthouse.relay.schedule import Plan, Schedule, ScheduleFor
 from posthouse.relay.sites import asked_wait
 from posthouse.spool.queue import Message, Settlement, State, Waiting, Work
 from posthouse.words import Outcome, Recipient, Reply, Result
@@ -29,18 +30,42 @@ from posthouse.words import Outcome, Recipient, Reply, Result
 __all__ = ["all_of", "settle", "split"]
 
 
+_DELIVERED: Final = Result.DELIVERED
+_SETTLED: Final = State.DELIVERED
+
+
 def settle(
-    message: Message, waiting: Waiting, outcome: Outcome, schedule: Schedule, now: float, random: Random
+    message: Message, ends: Iterable[tuple[Waiting, Outcome]], schedule_for: ScheduleFor, now: float, random: Random
+) -> list[Settlement]:
+    """What to record of recipients after an attempt that ended so at ``now``.
+
+    Chance decides once for all of them whose schedule and history are the same: they travelled together and shall do
+    so again.
+    """
+    plans: dict[tuple[Schedule, int, float | None], Plan] = {}
+    settlements: list[Settlement] = []
+    for waiting, outcome in ends:
+        if outcome.result is _DELIVERED:
+            settlements.append(Settlement(waiting.key, _SETTLED, now, outcome))
+        elif outcome.result is Result.FAILED:
+            state = State.HELD if outcome.reply is None else State.FAILED
+            settlements.append(Settlement(waiting.key, state, now, outcome))
+        else:
+            schedule, attempts, asked = schedule_for(message, waiting), waiting.attempts + 1, asked_wait(outcome.reply)
+            plan = plans.get((schedule, attempts, asked))
+            if plan is None:
+                plan = schedule.plan(attempts, message.received, now, random, asked=asked)
+                plans[schedule, attempts, asked] = plan
+            settlements.append(_put_off(message, waiting, outcome, schedule, plan, now))
+    return settlements
+
+
+def _put_off(
+    message: Message, waiting: Waiting, outcome: Outcome, schedule: Schedule, plan: Plan, now: float
 ) -> Settlement:
-    """What to record of one recipient after an attempt that ended with ``outcome`` at ``now``."""
-    if outcome.result is Result.DELIVERED:
-        return Settlement(waiting.key, State.DELIVERED, now, outcome)
-    if outcome.result is Result.FAILED:
-        state = State.HELD if outcome.reply is None else State.FAILED
-        return Settlement(waiting.key, state, now, outcome)
-    attempts = waiting.attempts + 1
-    plan = schedule.plan(attempts, message.received, now, random, asked=asked_wait(outcome.reply))
+    """Another attempt, or none if the schedule gives up."""
     if plan.due is None:
+        attempts = waiting.attempts + 1
         days = (now - message.received) / 86_400
         reason = f"gave up after {attempts} attempts in {days:.1f} days; the last: {outcome.reason}"
         return Settlement(waiting.key, State.FAILED, now, outcome._replace(result=Result.FAILED, reason=reason))

@@ -13,7 +13,7 @@ import re
 import sys
 import traceback
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -79,15 +79,35 @@ class Log:
             facts = {name: _fact(value) for name, value in fields.items() if value is not None and value != ""}
             self._write(_ENCODER.encode({"time": self._stamp(), "event": event, **facts}).decode())
             return
+        self._write(f"{self._stamp()} {event}{self._text(fields)}")
+
+    def each(self, event: str, name: str, values: Sequence[str], /, **fields: Any) -> None:
+        """Tell of an event once for each value of the fact ``name``; among ``fields``, None holds its place."""
+        fields = self._always | fields
+        if self._form == "json":
+            for value in values:
+                self(event, **(fields | {name: value}))
+            return
+        names = list(fields)
+        at = names.index(name) if name in fields else len(names)
+        before = f"{self._stamp()} {event}{self._text({each: fields[each] for each in names[:at]})} {name}="
+        after = self._text({each: fields[each] for each in names[at + 1 :]})
+        if not all(values) or _PLAIN.fullmatch("".join(values)) is None:
+            values = [self._quoted(value) for value in values]
+        for value in values:
+            self._write(f"{before}{value}{after}")
+
+    def _text(self, fields: dict[str, Any]) -> str:
+        """Facts as the text form has them, a space before each."""
         known = self._known
-        line = f"{self._stamp()} {event}"
+        text = ""
         for name, value in fields.items():
             if type(value) is str:
                 if value:
-                    line += f" {name}={known.get(value) or self._quoted(value)}"
+                    text += f" {name}={known.get(value) or self._quoted(value)}"
             elif value is not None:
-                line += f" {name}={self._quoted(str(_fact(value)))}"
-        self._write(line)
+                text += f" {name}={self._quoted(str(_fact(value)))}"
+        return text
 
     def _stamp(self) -> str:
         now = int(self._clock.time() * 1000)

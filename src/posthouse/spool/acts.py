@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
+from posthouse.spool.alike import alike
 from posthouse.spool.queue import Settlement, Work
 from posthouse.spool.story import Arrival, Trail, packed_attempt
 from posthouse.spool.telling import Teller, story_row
@@ -59,7 +61,8 @@ class Accept(Op):
 
 
 class Record(Op):
-    """Record an attempt; ``fresh`` if, as far as the loop knows, it erases a fresh message and nothing else."""
+    """Record an attempt; ``fresh`` if, as far as the loop knows, it settles a fresh message, or its part of one, for
+    good, and nothing else."""
 
     __slots__ = ("arrival", "at", "files", "fresh", "number", "reports", "settlements", "trail", "work")
 
@@ -91,27 +94,29 @@ class Record(Op):
 def run(connection: sqlite3.Connection, ops: Sequence[Op], recording: Any, teller: Teller) -> None:
     """Run a group.  ``recording`` does what is not settled at one blow: ``recording.record(connection, op)``."""
     accepts: list[NewMessage] = []
-    fresh: list[Record] = []
+    fresh: list[Sequence[Record]] = []  # each settles a message
+    parts: dict[int, list[Record]] = {}  # of messages that went several ways
     others: list[Op] = []
     for op in ops:
         if isinstance(op, Accept):
             accepts.append(op.new)
         elif isinstance(op, Record) and op.fresh:
-            fresh.append(op)
+            if len(op.settlements) == len(op.work.message.envelope.recipients):
+                fresh.append((op,))
+            else:
+                parts.setdefault(op.number, []).append(op)
         else:
             others.append(op)
+    for some in parts.values():
+        settled = {settlement.key for op in some for settlement in op.settlements}
+        if len(settled) == len(some[0].work.message.envelope.recipients):
+            fresh.append(some)
+        else:  # the rest of it is under way
+            others = [*some, *others]
     if accepts:
         insert(connection, accepts, teller)
     for start in range(0, len(fresh), _ROWS):
-        some = fresh[start : start + _ROWS]
-        deleted = connection.execute(_DELETE_FRESH[len(some)], [op.number for op in some]).rowcount
-        if deleted == len(some):
-            teller.begin(connection, [_whole_story(op) for op in some])
-        else:  # one of them was expanded meanwhile (its lease ran out), or erased before
-            exist = [connection.execute(_EXISTS, (op.number,)).fetchone() is not None for op in some]
-            others = [*(op for op, found in zip(some, exist, strict=True) if found), *others]
-            # Told before, by whoever erased it, or erased just now.
-            teller.begin(connection, [_whole_story(op) for op, found in zip(some, exist, strict=True) if not found])
+        others = [*_settle_fresh(connection, fresh[start : start + _ROWS], teller), *others]
     for op in others:
         if isinstance(op, Call):
             op.result = op.function(connection)
@@ -120,18 +125,37 @@ def run(connection: sqlite3.Connection, ops: Sequence[Op], recording: Any, telle
     teller.keep_house(connection)
 
 
-def _whole_story(op: Record) -> tuple[Any, ...]:
-    """Of a message that was settled at the first attempt."""
-    return story_row(op.number, op.work.message, op.arrival, packed_record(op))
+def _settle_fresh(
+    connection: sqlite3.Connection, fresh: Sequence[Sequence[Record]], teller: Teller
+) -> list[Record]:
+    """Erase messages at one blow, each with its story; what has to be recorded in another way."""
+    deleted = connection.execute(_DELETE_FRESH[len(fresh)], [ops[0].number for ops in fresh]).rowcount
+    if deleted == len(fresh):
+        teller.begin(connection, [_whole_story(ops) for ops in fresh])
+        return []
+    # One of them was expanded meanwhile (its lease ran out), or erased before: then it was told before, by whoever
+    # erased it, or it was erased just now.
+    found = [ops for ops in fresh if connection.execute(_EXISTS, (ops[0].number,)).fetchone() is not None]
+    teller.begin(connection, [_whole_story(ops) for ops in fresh if ops not in found])
+    return [op for ops in found for op in ops]
 
 
-def packed_record(op: Record) -> tuple[object, ...]:
-    """The attempt as an event."""
-    ends = [
-        (key, state, due, outcome.result, outcome.reply, outcome.reason, outcome.peer, why)
-        for key, state, due, outcome, why, _ in op.settlements
-    ]
-    return packed_attempt(op.at, op.work.destination, op.trail, ends)
+def _whole_story(ops: Sequence[Record]) -> tuple[Any, ...]:
+    """Of a message that was settled at its first attempt, or its first ones."""
+    first = ops[0]
+    events = [packed_record(first)]
+    events += [packed_record(op, before.trail) for before, op in pairwise(ops)]
+    return story_row(first.number, first.work.message, first.arrival, *events)
+
+
+def packed_record(op: Record, trail: Trail | None = None) -> tuple[object, ...]:
+    """The attempt as an event; ``trail`` is that of the event before it, in the same row."""
+    ends = []
+    for run in alike(op.settlements):
+        key, state, due, (_, result, reply, reason, peer, _), why, _ = run[0]
+        keys = key if len(run) == 1 else [settlement[0] for settlement in run]
+        ends.append((keys, state, due, result, reply, reason, peer, why))
+    return packed_attempt(op.at, op.work.destination, op.trail, ends, before=trail)
 
 
 def insert(connection: sqlite3.Connection, messages: Sequence[NewMessage], teller: Teller) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from posthouse.spool.ids import number_of, text_of
 from posthouse.spool.query import BUCKETS, Condition, Row, SummaryRow, matches, summarized, where
 from posthouse.spool.queue import Audit
-from posthouse.spool.rows import STATES, decode_envelope
+from posthouse.spool.rows import STATES, decode_envelope, destinations_of
 from posthouse.spool.story import Accepted, Event, Told, decode_arrival, decode_events
 from posthouse.spool.telling import plain_address
 
@@ -136,11 +136,10 @@ def _fresh(connection: sqlite3.Connection, behind: int) -> Iterator[Row]:
             envelope = decode_envelope(head)
             sender = "" if envelope.sender is None else str(envelope.sender)
             queue_id = text_of(number)
-            for key, recipient in enumerate(envelope.recipients):
+            names = destinations_of(destination, envelope.recipients)
+            for key, (recipient, name) in enumerate(zip(envelope.recipients, names, strict=True)):
                 address = str(recipient.address)
-                yield Row(
-                    queue_id, key, sender, address, destination, "waiting", 0, received, due, size, active=True
-                )
+                yield Row(queue_id, key, sender, address, name, "waiting", 0, received, due, size, active=True)
 
 
 def _by_index(conditions: Iterable[Condition]) -> bool:

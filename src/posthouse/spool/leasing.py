@@ -17,6 +17,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from posthouse.spool.acts import Record, add_recipients, insert, packed_record, rerank
+from posthouse.spool.alike import alike
 from posthouse.spool.dying import Deaths
 from posthouse.spool.ids import number_of, text_of
 from posthouse.spool.neighbours import Neighbours
@@ -26,6 +27,7 @@ from posthouse.spool.rows import (
     STATES,
     WAITING,
     decode_envelope,
+    destinations_of,
     in_words,
     number_of_state,
     recipient_rows,
@@ -35,6 +37,13 @@ from posthouse.spool.strangers import Few, one_message
 from posthouse.spool.telling import Teller
 
 __all__ = ["Leases", "SQL"]
+
+
+_SOME = "nth IN (SELECT value FROM json_each(?))"  # a JSON array of keys
+
+
+def _array(keys: Sequence[int]) -> str:
+    return f"[{','.join(map(str, keys))}]"
 
 
 class SQL:
@@ -56,13 +65,15 @@ class SQL:
         "UPDATE recipient SET state = ?, attempts = attempts + 1, due = ?, ready = ?, slot = NULL, owner = '',"
         " last = ?, warned = warned OR ? WHERE message = ? AND nth = ? AND state < 2"
     )
+    SETTLE_SOME = SETTLE.replace("nth = ?", _SOME)
     AGAIN = SETTLE + " AND slot = ? AND owner = ? AND ready = ?"
-    RELEASE = (
-        "UPDATE recipient SET ready = due, slot = NULL, owner = '' WHERE message = ? AND nth = ? AND state = 0"
+    AGAIN_SOME = AGAIN.replace("nth = ?", _SOME)
+    RELEASE_SOME = (
+        f"UPDATE recipient SET ready = due, slot = NULL, owner = '' WHERE message = ? AND {_SOME} AND state = 0"
         " AND slot = ? AND owner = ? AND ready = ?"
     )
-    RENEW = (
-        "UPDATE recipient SET ready = ? WHERE message = ? AND nth = ? AND state = 0"
+    RENEW_SOME = (
+        f"UPDATE recipient SET ready = ? WHERE message = ? AND {_SOME} AND state = 0"
         " AND slot = ? AND owner = ? AND ready = ?"
     )
     UNSETTLED = "SELECT 1 FROM recipient WHERE message = ? AND state < 2 LIMIT 1"
@@ -141,7 +152,7 @@ class Leases:
         ready, slot, owner = (until, slot, owner) if leased else (due, None, "")
         message = Message(text_of(number), decode_envelope(head), received, size, source)
         sooner: dict[str, float] = {}
-        destinations = [destination] * len(message.envelope.recipients)
+        destinations = destinations_of(destination, message.envelope.recipients)
         add_recipients(connection, recipient_rows(number, message, destinations, due, ready, slot, owner), sooner)
         if self.teller.tells:
             (told,) = connection.execute(SQL.FRESH_TOLD, (number,)).fetchone()
@@ -298,8 +309,8 @@ class Leases:
             number = number_of(work.message.id)
             if number is not None:
                 self.expand(connection, number, leased=True)
-                mark = (self.slot, work.owner, work.until)
-                connection.executemany(SQL.RENEW, [(until, number, waiting.key, *mark) for waiting in work.recipients])
+                keys = _array([waiting.key for waiting in work.recipients])
+                connection.execute(SQL.RENEW_SOME, (until, number, keys, self.slot, work.owner, work.until))
         rerank(connection, {work.destination for work in works})
 
     def release(self, connection: sqlite3.Connection, work: Work) -> None:
@@ -312,8 +323,8 @@ class Leases:
         rerank(connection, (work.destination,))
 
     def _release(self, connection: sqlite3.Connection, number: int, work: Work, keys: Sequence[int]) -> None:
-        mark = (self.slot, work.owner, work.until)
-        connection.executemany(SQL.RELEASE, [(number, key, *mark) for key in keys])
+        if keys:
+            connection.execute(SQL.RELEASE_SOME, (number, _array(keys), self.slot, work.owner, work.until))
 
     # -- recording -------------------------------------------------------------------------------------------------
 
@@ -340,15 +351,15 @@ class Leases:
         self, connection: sqlite3.Connection, number: int, work: Work, settlements: Sequence[Settlement]
     ) -> None:
         mark = (self.slot, work.owner, work.until)
-        final, again = [], []
-        for key, state, due, outcome, _, warned in settlements:
-            values = (number_of_state(state), due, due, in_words(outcome), warned, number, key)
+        for run in alike(settlements):
+            key, state, due, outcome, _, warned = run[0]
+            one = len(run) == 1
+            keys = key if one else _array([settlement.key for settlement in run])
+            values = (number_of_state(state), due, due, in_words(outcome), warned, number, keys)
             if state in (STATES[WAITING], STATES[HELD]):
-                again.append((*values, *mark))
+                connection.execute(SQL.AGAIN if one else SQL.AGAIN_SOME, (*values, *mark))
             else:
-                final.append(values)
-        connection.executemany(SQL.SETTLE, final)
-        connection.executemany(SQL.AGAIN, again)
+                connection.execute(SQL.SETTLE if one else SQL.SETTLE_SOME, values)
 
     def _tell(self, connection: sqlite3.Connection, op: Record) -> None:
         events = [packed_record(op)]

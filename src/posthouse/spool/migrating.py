@@ -1,6 +1,7 @@
 """Older spools brought up to date, in place and in one transaction.
 
-Format 1 had no stories, and a recipient's row did not repeat what is asked of its message.
+Format 1 had no stories, and a recipient's row did not repeat what is asked of its message.  Format 2 had no fresh
+messages with several destinations, and told each recipient's end apart: what it holds is read as it is.
 """
 
 from __future__ import annotations
@@ -25,7 +26,13 @@ _COPY = (
 
 def migrate(connection: sqlite3.Connection, version: int) -> None:
     """From ``version`` to ours, within the caller's transaction."""
-    assert version == 1, version
+    if version == 1:
+        _tell_stories(connection)
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _tell_stories(connection: sqlite3.Connection) -> None:
+    """From 1 to 2."""
     connection.execute("ALTER TABLE message ADD COLUMN told TEXT")
     connection.execute("ALTER TABLE recipient RENAME TO old_recipient")
     for index in ("recipient_ready", "recipient_slot"):
@@ -42,7 +49,6 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
     connection.execute("DROP TABLE old_recipient")
     for statement in RECIPIENT_INDICES:
         connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _bring(connection: sqlite3.Connection, number: int, message: Message) -> None:

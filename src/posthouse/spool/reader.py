@@ -19,7 +19,7 @@ from posthouse.spool.files import FileContent, Layout
 from posthouse.spool.ids import number_of, text_of
 from posthouse.spool.leasing import SQL
 from posthouse.spool.queue import Entry, Inbox, InboxMessage, Message, Waiting
-from posthouse.spool.rows import STATES, WAITING, decode_envelope
+from posthouse.spool.rows import STATES, WAITING, decode_envelope, destinations_of
 from posthouse.spool.schema import VERSION, connect_read_only, refuse_newer
 from posthouse.words import Bytes, Content, SettingError, StorageCorrupt
 
@@ -235,8 +235,8 @@ def _entry(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Entry:
         return Entry(
             message,
             tuple(
-                Waiting(nth, recipient, destination, STATES[WAITING], 0, due)
-                for nth, recipient in enumerate(envelope.recipients)
+                Waiting(nth, envelope.recipients[nth], name, STATES[WAITING], 0, due)
+                for nth, name in enumerate(destinations_of(destination, envelope.recipients))
             ),
         )
     recipients = tuple(

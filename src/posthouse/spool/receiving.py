@@ -14,7 +14,7 @@ from posthouse.spool.acts import Accept, NewMessage
 from posthouse.spool.arriving import Arriving
 from posthouse.spool.ids import text_of
 from posthouse.spool.queue import Message, State, Stored, Waiting, Work
-from posthouse.spool.rows import encode_envelope, recipient_rows
+from posthouse.spool.rows import encode_envelope, recipient_rows, told_destination
 from posthouse.spool.story import Arrival, encode
 from posthouse.spool.telling import story_row
 from posthouse.words import Envelope, LocalError, StorageError
@@ -130,13 +130,14 @@ class Incoming:
 
 
 class Fresh:
-    """What is remembered of messages until their first attempt ends, within a bound, by queue id: the id's number, the
-    content, and how they came."""
+    """What is remembered of messages until the first attempt of each recipient ends, within a bound, by queue id: the
+    id's number, the content, and how they came."""
 
-    __slots__ = ("_messages", "_octets")
+    __slots__ = ("_messages", "_octets", "_parted")
 
     def __init__(self) -> None:
         self._messages: dict[str, tuple[int, bytes, Arrival | None]] = {}
+        self._parted: dict[str, int] = {}  # of those of which some have ended: how many
         self._octets = 0
 
     def add(self, name: str, number: int, content: bytes, arrival: Arrival | None) -> None:
@@ -156,6 +157,18 @@ class Fresh:
         remembered = self._messages.pop(name, None)
         if remembered is not None:
             self._octets -= len(remembered[1])
+            if self._parted:
+                self._parted.pop(name, None)
+        return remembered
+
+    def part(self, name: str, some: int, of: int) -> tuple[int, bytes, Arrival | None] | None:
+        """The same, for so many of all its recipients: for the last time if there are no others."""
+        ended = some + self._parted.get(name, 0)
+        if ended >= of:
+            return self.pop(name)
+        remembered = self._messages.get(name)
+        if remembered is not None:
+            self._parted[name] = ended
         return remembered
 
 
@@ -181,7 +194,7 @@ def new_message(
     lease: tuple[int, str, float] | None,
     arrival: Arrival | None = None,
 ) -> NewMessage:
-    """The rows of a message: a fresh one if it is leased and all goes to one destination.
+    """The rows of a message: a fresh one if it is leased, and its row can tell the destinations.
 
     ``content`` is None where it lies in a file; ``lease`` is slot, owner and end.
     """
@@ -189,8 +202,8 @@ def new_message(
     count = len(destinations)
     rest = (received, size, source, count, encode_envelope(envelope), content)
     file = size if content is None else None
-    first = destinations[0]
-    if lease is not None and (count == 1 or all(name == first for name in destinations)):
+    first = None if lease is None else told_destination(destinations, envelope.recipients)
+    if lease is not None and first is not None:
         slot, owner, until = lease
         told = None if arrival is None else encode(arrival)
         return NewMessage((number, until, slot, owner, due, first, *rest, told), (), file)

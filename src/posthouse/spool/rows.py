@@ -19,10 +19,12 @@ __all__ = [
     "TOLD",
     "WAITING",
     "decode_envelope",
+    "destinations_of",
     "encode_envelope",
     "in_words",
     "number_of_state",
     "recipient_rows",
+    "told_destination",
 ]
 
 STATES = (State.WAITING, State.HELD, State.DELIVERED, State.FAILED)
@@ -104,6 +106,20 @@ def in_words(outcome: Outcome) -> str:
     if outcome.peer:
         text = f"{outcome.peer}: {text}"
     return text[:_LONGEST_LAST]
+
+
+def told_destination(destinations: Sequence[str], recipients: Sequence[Recipient]) -> str | None:
+    """How a fresh message's row tells where its recipients go: the one destination, "" if each goes to its own domain,
+    None if that is not all there is to tell."""
+    first = destinations[0]
+    if first and (len(destinations) == 1 or destinations.count(first) == len(destinations)):
+        return first
+    return "" if all(name == who[0][1] for name, who in zip(destinations, recipients, strict=True)) else None
+
+
+def destinations_of(told: str, recipients: Sequence[Recipient]) -> list[str]:
+    """One destination for each recipient of a fresh message, from what its row tells."""
+    return [told] * len(recipients) if told else [who.address.domain for who in recipients]
 
 
 def recipient_rows(

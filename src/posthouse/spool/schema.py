@@ -7,9 +7,10 @@ due time, or, while leased, the end of the lease; one index on (destination, rea
 ``destination`` has the least ``ready`` of each destination with waiting recipients, so that a destination that is
 skipped costs one step however many recipients wait for it.
 
-A message that is leased by the process that stored it, all its recipients going to one destination, is *fresh*: its
-lease lies in its own row (``until`` is not null) and it has no recipient rows.  Most mail is settled a moment later,
-and then its whole life was one insert and one delete.  Anything else that happens to it *expands* it first.
+A message that is leased by the process that stored it, all its recipients going to one destination, or each to its
+own domain (``destination`` is "" then), is *fresh*: its lease lies in its own row (``until`` is not null) and it has no
+recipient rows.  Most mail is settled a moment later, and then its whole life was one insert and one delete.  Anything
+else that happens to it *expands* it first.
 
 ``story`` has the beginning of each message's story, ``event`` what is told later (``story`` says how); a fresh
 message has none until it is settled or expanded, as its row tells all of it (``told`` is its ``Arrival``).  ``tally``
@@ -48,7 +49,7 @@ __all__ = [
     "refuse_newer",
 ]
 
-VERSION = 2
+VERSION = 3
 
 _PAGE = 4096
 _CHECKPOINT = 2000  # pages

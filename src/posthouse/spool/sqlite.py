@@ -258,7 +258,8 @@ class SqliteQueue(ForPeople):
     ) -> asyncio.Future[None]:
         """See ``Queue.record``."""
         self._must_write()
-        remembered = self.fresh.pop(work.message.id)
+        count = len(settlements)
+        remembered = self.fresh.part(work.message.id, count, len(work.message.envelope.recipients))
         number = number_of(work.message.id) if remembered is None else remembered[0]
         if number is None:
             raise LocalError(f"{work.message.id!r} is no queue id of this spool")
@@ -266,7 +267,7 @@ class SqliteQueue(ForPeople):
             remembered is not None
             and not reports
             and self._keep_finished <= 0
-            and len(settlements) == len(work.message.envelope.recipients)
+            and count == len(work.recipients)
             and all(settlement.state in _SETTLED for settlement in settlements)
         )
         future: asyncio.Future[None] = self.loop.create_future()

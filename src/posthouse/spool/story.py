@@ -4,7 +4,8 @@ A story begins with how the message was accepted, and goes on with each attempt 
 told in the transaction that does what it tells, and stays when the message has gone (``SqliteQueue``, ``history``).
 
 The octets are a JSON array of events, each an array that begins with its kind's number, trailing defaults left out
-where the event is likely to have them; recipients are told by their key, as the first event has their addresses.
+where the event is likely to have them; recipients are told by their key, as the first event has their addresses, and
+those that ended alike by their keys together.
 ``msgspec``, where it is installed, makes them in half a microsecond (measured: 230 octets, 0.4 µs; the standard
 library 4 µs); what is written is the same.  Reading is for people, and need not be fast.
 """
@@ -166,6 +167,7 @@ encode = _encoder()
 _ACCEPTED, _ATTEMPT, _NOTE = 0, 1, 2
 _NO_ARRIVAL = Arrival()
 _NO_TRAIL = Trail()
+_SAME_TRAIL = 1  # as that of the event before: recipients of several destinations travelled together
 
 
 def packed_accepted(received: float, source: str, size: int, arrival: Arrival) -> tuple[object, ...]:
@@ -176,9 +178,16 @@ def packed_accepted(received: float, source: str, size: int, arrival: Arrival) -
 
 
 def packed_attempt(
-    at: float, destination: str, trail: Trail | None, ends: Iterable[tuple[object, ...]]
+    at: float,
+    destination: str,
+    trail: Trail | None,
+    ends: Iterable[tuple[object, ...]],
+    before: Trail | None = None,
 ) -> tuple[object, ...]:
-    """An attempt; ``ends`` have the fields of ``End``."""
+    """An attempt; ``ends`` have the fields of ``End``, with the keys of all recipients that ended alike.  ``before``
+    is the trail of the attempt before it in the same row."""
+    if trail is not None and trail is before:
+        return (_ATTEMPT, at, destination, _SAME_TRAIL, tuple(ends))
     if trail is None or trail is _NO_TRAIL:
         return (_ATTEMPT, at, destination, (), tuple(ends))
     if any(
@@ -209,17 +218,22 @@ def decode_arrival(told: str | None, message_id: str = "") -> Arrival:
 
 def decode_events(octets: bytes, sender: str = "", recipients: Sequence[str] = (), message_id: str = "") -> list[Event]:
     """The inverse of ``encode``; the columns are those of the story's row."""
-    return [_decode(event, sender, recipients, message_id) for event in json.loads(octets)]
+    events: list[Event] = []
+    for event in json.loads(octets):
+        before = events[-1].trail if events and isinstance(events[-1], Attempt) else _NO_TRAIL
+        events.append(_decode(event, sender, recipients, message_id, before))
+    return events
 
 
-def _decode(event: list[Any], sender: str, recipients: Sequence[str], message_id: str) -> Event:
+def _decode(event: list[Any], sender: str, recipients: Sequence[str], message_id: str, before: Trail) -> Event:
     kind, *fields = event
     if kind == _ACCEPTED:
         received, source, size, *arrival = fields
         return Accepted(received, source, sender, tuple(recipients), size, Arrival(message_id, *arrival))
     if kind == _ATTEMPT:
         at, destination, trail, ends = fields
-        return Attempt(at, destination, _trail(trail), tuple(_end(*end) for end in ends))
+        told = before if trail == _SAME_TRAIL else _trail(trail)
+        return Attempt(at, destination, told, tuple(end for each in ends for end in _ends(*each)))
     at, name, keys, who, text = fields
     return Note(at, name, tuple(keys), who, text)
 
@@ -237,7 +251,9 @@ def _contact(
     return Contact(peer, mx, tls, tuple((phase, took) for phase, took in timings), tuple(lines), ended, reused)
 
 
-def _end(
-    key: int, state: str, due: float, result: str, reply: list[Any] | None, reason: str, peer: str, why: str
-) -> End:
-    return End(key, state, due, Result(result), None if reply is None else Reply(*reply), reason, peer, why)
+def _ends(
+    keys: int | list[int], state: str, due: float, result: str, reply: list[Any] | None, *rest: str
+) -> list[End]:
+    said = None if reply is None else Reply(*reply)
+    first = End(0, state, due, Result(result), said, *rest)
+    return [first._replace(key=key) for key in ([keys] if isinstance(keys, int) else keys)]
