@@ -12,7 +12,6 @@ from posthouse.protocol.commands import (
     Auth,
     Bdat,
     Command,
-    CommandError,
     Data,
     Expn,
     Greet,
@@ -24,10 +23,10 @@ from posthouse.protocol.commands import (
     Rset,
     StartTls,
     Vrfy,
-    parse_command,
     write_command,
 )
 from posthouse.protocol.limits import Limits
+from posthouse.protocol.parsing import CommandError, parse_command
 from posthouse.words import Address, Body, LocalError, Notify, OriginalRecipient, Reply, Ret
 
 ALL = frozenset(

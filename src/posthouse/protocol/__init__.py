@@ -9,7 +9,6 @@ from posthouse.protocol.commands import (
     Auth,
     Bdat,
     Command,
-    CommandError,
     Data,
     Expn,
     Greet,
@@ -21,7 +20,6 @@ from posthouse.protocol.commands import (
     Rset,
     StartTls,
     Vrfy,
-    parse_command,
     write_command,
 )
 from posthouse.protocol.events import (
@@ -43,6 +41,7 @@ from posthouse.protocol.writers import write_reply
 from posthouse.words.doors import lazily
 
 if TYPE_CHECKING:
+    from posthouse.protocol.parsing import CommandError, parse_command
     from posthouse.protocol.receiver import Event, Receiver
 
 __all__ = [
@@ -89,4 +88,4 @@ __all__ = [
     "write_reply",
 ]
 
-__getattr__ = lazily(__name__, {"receiver": "Event Receiver"})
+__getattr__ = lazily(__name__, {"parsing": "CommandError parse_command", "receiver": "Event Receiver"})

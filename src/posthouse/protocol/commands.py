@@ -1,17 +1,7 @@
 """The commands of SMTP as values (RFC 5321 §4.1, and the extensions' parameters).
 
-A command is read from a line (``parse_command``) by the receiving SMTP and written to one (``write_command``) by the
-sending SMTP; both roles share the value in between, so what we send is by construction what we can read.
-
-Reading forgives what has one meaning only: case, spaces after the colon, around arguments and at the line's end, and
-the older spellings ``HELLO`` and ``REST``, as whole words.  Writing is exact.
-
-Which reply a fault suggests (RFC 5321 §4.2, §4.3.2): 500 for a verb nobody knows, 502 for one that is known and not
-offered, 501 for an argument that breaks the grammar, 555 for a parameter that is not known or not offered.  Non-ASCII
-addresses without SMTPUTF8 have codes of their own, 550 in MAIL and 553 elsewhere (RFC 6531 §3.5).
-
-Over budget: value, reader and writer of a command belong under one roof, for that reader and writer are each other's
-inverse is seen only side by side.
+A command is written to a line (``write_command``) by the sending SMTP and read from one (``parsing.parse_command``) by
+the receiving SMTP; both roles share the value in between, so what we send is by construction what we can read.
 """
 
 from __future__ import annotations
@@ -19,33 +9,28 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, ClassVar, Final, NoReturn
+from typing import Any, ClassVar, Final
 
 from posthouse.protocol.grammar import (
     GrammarError,
     has_controls,
     parse_domain,
-    parse_greeting_domain,
     parse_literal,
     parse_path,
+    parse_query,
 )
-from posthouse.protocol.limits import Limits
 from posthouse.protocol.parameters import (
     MAIL_PARAMETERS,
     RCPT_PARAMETERS,
-    ParameterError,
     format_parameters,
-    parse_parameters,
 )
-from posthouse.words import Address, Body, LocalError, Notify, OriginalRecipient, RemoteError, Reply, Ret
+from posthouse.words import Address, Body, LocalError, Notify, OriginalRecipient, Ret
 
 __all__ = [
     "Auth",
     "Bdat",
     "Command",
-    "CommandError",
     "Data",
     "Expn",
     "Greet",
@@ -57,340 +42,190 @@ __all__ = [
     "Rset",
     "StartTls",
     "Vrfy",
-    "parse_command",
     "write_command",
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Greet:
+class _Value:
+    """A frozen value: equal to one of its own kind with equal fields.  Its fields are those of ``__match_args__``.
+
+    Written out, and not a dataclass: building thirteen of those takes longer than the rest of a short command, and a
+    frozen one sets its fields four times as slowly.
+    """
+
+    __slots__ = ()
+    __match_args__: ClassVar[tuple[str, ...]] = ()
+
+    def _fields(self) -> tuple[object, ...]:
+        return tuple([getattr(self, name) for name in self.__match_args__])
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and isinstance(other, _Value) and self._fields() == other._fields()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self._fields()))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__match_args__)
+        return f"{type(self).__name__}({shown})"
+
+
+class Greet(_Value):
     """HELO, EHLO or LHLO: ``verb`` in upper case; ``domain`` as the client named itself (domain or literal)."""
 
-    verb: str
-    domain: str
+    __slots__ = ("domain", "verb")
+    __match_args__ = ("verb", "domain")
+
+    def __init__(self, verb: str, domain: str) -> None:
+        self.verb: Final = verb
+        self.domain: Final = domain
 
 
-@dataclass(frozen=True, slots=True)
-class Mail:
+class Mail(_Value):
     """MAIL FROM; see ``words.Envelope`` for the parameters' meaning.  ``sender`` is None for ``<>``."""
 
-    sender: Address | None
-    size: int | None = None
-    body: Body = Body.SEVENBIT
-    smtputf8: bool = False
-    ret: Ret | None = None
-    envid: str | None = None
-    auth: str | None = None
-    require_tls: bool = False
-
+    __slots__ = ("auth", "body", "envid", "require_tls", "ret", "sender", "size", "smtputf8")
+    __match_args__ = ("sender", "size", "body", "smtputf8", "ret", "envid", "auth", "require_tls")
     verb: ClassVar[str] = "MAIL"
 
+    def __init__(
+        self,
+        sender: Address | None,
+        size: int | None = None,
+        body: Body = Body.SEVENBIT,
+        smtputf8: bool = False,
+        ret: Ret | None = None,
+        envid: str | None = None,
+        auth: str | None = None,
+        require_tls: bool = False,
+    ) -> None:
+        self.sender: Final = sender
+        self.size: Final = size
+        self.body: Final = body
+        self.smtputf8: Final = smtputf8
+        self.ret: Final = ret
+        self.envid: Final = envid
+        self.auth: Final = auth
+        self.require_tls: Final = require_tls
 
-@dataclass(frozen=True, slots=True)
-class Rcpt:
+
+class Rcpt(_Value):
     """RCPT TO; see ``words.Recipient``."""
 
-    address: Address
-    notify: Notify | None = None
-    orcpt: OriginalRecipient | None = None
-
+    __slots__ = __match_args__ = ("address", "notify", "orcpt")
     verb: ClassVar[str] = "RCPT"
 
+    def __init__(self, address: Address, notify: Notify | None = None, orcpt: OriginalRecipient | None = None) -> None:
+        self.address: Final = address
+        self.notify: Final = notify
+        self.orcpt: Final = orcpt
 
-@dataclass(frozen=True, slots=True)
-class Data:
+
+class Data(_Value):
     """DATA."""
 
+    __slots__ = ()
     verb: ClassVar[str] = "DATA"
 
 
-@dataclass(frozen=True, slots=True)
-class Bdat:
+class Bdat(_Value):
     """BDAT (RFC 3030 §2): ``size`` octets follow the line; ``last`` ends the message."""
 
-    size: int
-    last: bool = False
-
+    __slots__ = ("last", "size")
+    __match_args__ = ("size", "last")
     verb: ClassVar[str] = "BDAT"
 
+    def __init__(self, size: int, last: bool = False) -> None:
+        self.size: Final = size
+        self.last: Final = last
 
-@dataclass(frozen=True, slots=True)
-class Rset:
+
+class Rset(_Value):
     """RSET."""
 
+    __slots__ = ()
     verb: ClassVar[str] = "RSET"
 
 
-@dataclass(frozen=True, slots=True)
-class Noop:
+class Noop(_Value):
     """NOOP, with the string that may follow it."""
 
-    text: str = ""
-
+    __slots__ = __match_args__ = ("text",)
     verb: ClassVar[str] = "NOOP"
 
+    def __init__(self, text: str = "") -> None:
+        self.text: Final = text
 
-@dataclass(frozen=True, slots=True)
-class Quit:
+
+class Quit(_Value):
     """QUIT."""
 
+    __slots__ = ()
     verb: ClassVar[str] = "QUIT"
 
 
-@dataclass(frozen=True, slots=True)
-class Vrfy:
+class Vrfy(_Value):
     """VRFY and whom; ``smtputf8`` if the parameter of RFC 6531 §3.7.4.2 was given (then replies may be UTF-8)."""
 
-    text: str
-    smtputf8: bool = False
-
+    __slots__ = ("smtputf8", "text")
+    __match_args__ = ("text", "smtputf8")
     verb: ClassVar[str] = "VRFY"
 
+    def __init__(self, text: str, smtputf8: bool = False) -> None:
+        self.text: Final = text
+        self.smtputf8: Final = smtputf8
 
-@dataclass(frozen=True, slots=True)
-class Expn:
+
+class Expn(_Value):
     """EXPN and which list; ``smtputf8`` as for VRFY."""
 
-    text: str
-    smtputf8: bool = False
-
+    __slots__ = ("smtputf8", "text")
+    __match_args__ = ("text", "smtputf8")
     verb: ClassVar[str] = "EXPN"
 
+    def __init__(self, text: str, smtputf8: bool = False) -> None:
+        self.text: Final = text
+        self.smtputf8: Final = smtputf8
 
-@dataclass(frozen=True, slots=True)
-class Help:
+
+class Help(_Value):
     """HELP, with a topic or ""."""
 
-    topic: str = ""
-
+    __slots__ = __match_args__ = ("topic",)
     verb: ClassVar[str] = "HELP"
 
+    def __init__(self, topic: str = "") -> None:
+        self.topic: Final = topic
 
-@dataclass(frozen=True, slots=True)
-class StartTls:
+
+class StartTls(_Value):
     """STARTTLS (RFC 3207)."""
 
+    __slots__ = ()
     verb: ClassVar[str] = "STARTTLS"
 
 
-@dataclass(frozen=True, slots=True)
-class Auth:
+class Auth(_Value):
     """AUTH (RFC 4954): ``initial`` is the decoded initial response, b"" for ``=``, None if none was given."""
 
-    mechanism: str
-    initial: bytes | None = field(default=None, repr=False)  # often a password; logs show repr
-
+    __slots__ = ("initial", "mechanism")
+    __match_args__ = ("mechanism", "initial")
     verb: ClassVar[str] = "AUTH"
+
+    def __init__(self, mechanism: str, initial: bytes | None = None) -> None:
+        self.mechanism: Final = mechanism
+        self.initial: Final = initial
+
+    def __repr__(self) -> str:
+        return f"Auth(mechanism={self.mechanism!r})"  # the response is often a password, and logs show repr
 
 
 Command = Greet | Mail | Rcpt | Data | Bdat | Rset | Noop | Quit | Vrfy | Expn | Help | StartTls | Auth
 
 
-class CommandError(RemoteError):
-    """A line is no command that may be obeyed; ``reply`` is what to answer.
-
-    ``verb`` is the RFC's verb in upper case, or "" where none was recognised.
-    """
-
-    reply: Reply
-
-    def __init__(self, verb: str, reply: Reply) -> None:
-        super().__init__(str(reply), reply)
-        self.verb = verb
-
-
-# Reading --------------------------------------------------------------------------------------------------------------
-
-_DEFAULT: Final = Limits()
-_CACHED_LINE: Final = 300
-# "FROM:" Reverse-path, "TO:" Forward-path.  The path ends at the first ">" outside quotes and literals, and is followed
-# by a space or nothing; whether it is well formed is the grammar's question.
-_PATH_END: Final = r'(<(?:"(?:[^"\\]|\\.)*+"|\[[^\]]*+\]|[^"\[>])*+>)(?: (.*))?'
-_FROM: Final = re.compile(f"(?i:FROM): *+{_PATH_END}", re.ASCII | re.DOTALL)
-_TO: Final = re.compile(f"(?i:TO): *+{_PATH_END}", re.ASCII | re.DOTALL)
-# bdat-cmd ::= "BDAT" SP chunk-size [ SP end-marker ] (RFC 3030 §2); no chunk needs more digits than SIZE has.
-_BDAT: Final = re.compile("([0-9]{1,20})(?: +((?i:LAST)))?", re.ASCII)
-# sasl-mech (RFC 4422 §3.1), and "=" or base64 (RFC 4954 §4).
-_AUTH: Final = re.compile("([A-Za-z0-9_-]{1,20})(?: +([^ ]++))?")
-_MECHANISM: Final = re.compile("[A-Z0-9_-]{1,20}")
-# vrfy = "VRFY" SP String [ SP "SMTPUTF8" ] (RFC 6531 §3.7.4.2)
-_UTF8_PARAMETER: Final = re.compile(" +SMTPUTF8", re.IGNORECASE | re.ASCII)
-
-
-def parse_command(line: bytes, accepts: frozenset[str], *, limits: Limits = _DEFAULT) -> Command:
-    """The command in ``line``, which comes without its CRLF and no longer than its reader allows.
-
-    ``accepts`` are the extensions the receiver offers, as EHLO keywords.  Raises ``CommandError``, and nothing else,
-    for whatever the peer sent.  Whether the command is legal *now* is not asked here.
-    """
-    # One sender's many messages repeat their lines.  AUTH holds secrets, which must not stay in a cache.
-    if len(line) <= _CACHED_LINE and line[:4].upper() != b"AUTH":
-        return _parse_cached(line, accepts, limits)
-    return _parse(line, accepts, limits)
-
-
-def _parse(line: bytes, accepts: frozenset[str], limits: Limits) -> Command:
-    word, _, rest = line.partition(b" ")
-    verb = _VERBS.get(word.upper())
-    if verb is None:
-        _refuse("", 500, "5.5.2", "Command not recognised; HELP lists those known here")
-    read = _READERS.get(verb)
-    extension = _EXTENSIONS.get(verb)
-    if read is None or (extension is not None and extension not in accepts):
-        _refuse(verb, 502, "5.5.1", f"{verb} is not offered here")
-    try:
-        argument = rest.decode()
-    except UnicodeDecodeError:
-        _refuse(verb, 501, "5.5.2", f"The argument of {verb} is not UTF-8")
-    if has_controls(argument):
-        _refuse(verb, 501, "5.5.2", f"The argument of {verb} holds a control character")
-    return read(verb, argument.strip(" "), accepts, limits)
-
-
-_parse_cached: Final = lru_cache(maxsize=2048)(_parse)
-
-
-def _refuse(verb: str, code: int, enhanced: str, text: str) -> NoReturn:
-    raise CommandError(verb, Reply(code, enhanced, text[:1].upper() + text[1:]))
-
-
-def _read_greet(verb: str, argument: str, accepts: frozenset[str], limits: Limits) -> Command:
-    try:
-        return Greet(verb, parse_greeting_domain(argument))
-    except GrammarError as error:
-        _refuse(verb, 501, error.enhanced, str(error))
-
-
-def _read_mail(verb: str, argument: str, accepts: frozenset[str], limits: Limits) -> Command:
-    match = _FROM.fullmatch(argument)
-    if match is None:
-        _refuse_path(verb, "FROM:", "5.1.7", argument)
-    try:
-        sender = parse_path(match[1], limits)
-        fields = parse_parameters(match[2], MAIL_PARAMETERS, accepts) if match[2] else {}
-    except ParameterError as error:
-        _refuse(verb, error.code, error.enhanced, str(error))
-    except GrammarError as error:
-        _refuse(verb, 501, "5.1.7", str(error))
-    if sender is not None:
-        if not sender.domain:
-            _refuse(verb, 501, "5.1.7", "the sender has no domain; write MAIL FROM:<user@domain>")
-        if not sender.is_ascii and "smtputf8" not in fields:
-            _refuse(verb, 550, "5.6.7", "the sender has non-ASCII characters; add SMTPUTF8 where EHLO offers it")
-    return Mail(sender, **fields)
-
-
-def _read_rcpt(verb: str, argument: str, accepts: frozenset[str], limits: Limits) -> Command:
-    match = _TO.fullmatch(argument)
-    if match is None:
-        _refuse_path(verb, "TO:", "5.1.3", argument)
-    try:
-        address = parse_path(match[1], limits)
-        fields = parse_parameters(match[2], RCPT_PARAMETERS, accepts) if match[2] else {}
-    except ParameterError as error:
-        _refuse(verb, error.code, error.enhanced, str(error))
-    except GrammarError as error:
-        _refuse(verb, 501, "5.1.3", str(error))
-    if address is None:
-        _refuse(verb, 501, "5.1.3", "the recipient is empty; write RCPT TO:<user@domain>")
-    if not address.is_ascii and "SMTPUTF8" not in accepts:
-        _refuse(verb, 553, "5.6.7", "the recipient has non-ASCII characters, and SMTPUTF8 is not offered here")
-    return Rcpt(address, **fields)
-
-
-def _refuse_path(verb: str, colon_word: str, enhanced: str, argument: str) -> NoReturn:
-    if argument[: len(colon_word)].upper() != colon_word:
-        _refuse(verb, 501, "5.5.4", f"{verb} needs {colon_word}; write {verb} {colon_word}<user@domain>")
-    _refuse(
-        verb,
-        501,
-        enhanced,
-        f"The address is not in angle brackets, or something touches them; write {verb} {colon_word}<user@domain>",
-    )
-
-
-def _read_bare(verb: str, argument: str, accepts: frozenset[str], limits: Limits) -> Command:
-    if argument:
-        _refuse(verb, 501, "5.5.4", f"{verb} takes no argument; send it alone")
-    return _BARE[verb]
-
-
-def _read_bdat(verb: str, argument: str, accepts: frozenset[str], limits: Limits) -> Command:
-    match = _BDAT.fullmatch(argument)
-    if match is None:
-        _refuse(verb, 501, "5.5.4", "the chunk's size is missing or malformed; write BDAT size or BDAT size LAST")
-    return Bdat(int(match[1]), match[2] is not None)
-
-
-def _read_text(verb: str, argument: str, accepts: frozenset[str], limits: Limits) -> Command:
-    return Noop(argument) if verb == "NOOP" else Help(argument)
-
-
-def _read_query(verb: str, argument: str, accepts: frozenset[str], limits: Limits) -> Command:
-    query = Vrfy if verb == "VRFY" else Expn
-    text, smtputf8 = argument, False
-    parameter = _last_utf8_parameter(argument)
-    if parameter is not None:
-        if "SMTPUTF8" not in accepts:
-            _refuse(verb, 555, "5.5.4", "SMTPUTF8 is not offered here; leave it out")
-        text, smtputf8 = argument[: parameter.start()], True
-    if not text:
-        _refuse(verb, 501, "5.5.4", f"{verb} needs a name; write {verb} user@domain")
-    if not text.isascii() and "SMTPUTF8" not in accepts:
-        _refuse(verb, 553, "5.6.7", "the name has non-ASCII characters, and SMTPUTF8 is not offered here")
-    return query(text, smtputf8)
-
-
-def _last_utf8_parameter(argument: str) -> re.Match[str] | None:
-    start = len(argument[: argument.rfind(" ") + 1].rstrip(" "))
-    return _UTF8_PARAMETER.fullmatch(argument, start) if start else None
-
-
-def _read_auth(verb: str, argument: str, accepts: frozenset[str], limits: Limits) -> Command:
-    match = _AUTH.fullmatch(argument)
-    if match is None:
-        _refuse(verb, 501, "5.5.4", "the mechanism is missing or malformed; write AUTH mechanism [initial-response]")
-    mechanism, encoded = match[1].upper(), match[2]
-    if encoded is None:
-        return Auth(mechanism)
-    if encoded == "=":
-        return Auth(mechanism, b"")
-    try:
-        return Auth(mechanism, base64.b64decode(encoded, validate=True))
-    except ValueError:  # binascii.Error is one, and so is the fault of a non-ASCII text
-        pass
-    _refuse(verb, 501, "5.5.2", "the initial response is not base64")
-
-
-_BARE: Final[dict[str, Command]] = {each.verb: each for each in (Data(), Rset(), Quit(), StartTls())}
-
-_Reader = Callable[[str, str, frozenset[str], Limits], Command]
-_READERS: Final[dict[str, _Reader]] = {
-    "HELO": _read_greet,
-    "EHLO": _read_greet,
-    "LHLO": _read_greet,
-    "MAIL": _read_mail,
-    "RCPT": _read_rcpt,
-    "BDAT": _read_bdat,
-    "NOOP": _read_text,
-    "HELP": _read_text,
-    "VRFY": _read_query,
-    "EXPN": _read_query,
-    "AUTH": _read_auth,
-    **dict.fromkeys(_BARE, _read_bare),
-}
-# The commands an extension brings, and by which keyword.
-_EXTENSIONS: Final = {"BDAT": "CHUNKING", "STARTTLS": "STARTTLS", "AUTH": "AUTH"}
-# Recognised and not implemented, which is 502 and not 500 (RFC 5321 §4.2.4, App. F.1, F.6; RFC 1985; RFC 2645).
-_UNIMPLEMENTED: Final = ("ATRN", "ETRN", "SAML", "SEND", "SOML", "TURN")
-_VERBS: Final[dict[bytes, str]] = {
-    **{verb.encode(): verb for verb in (*_READERS, *_UNIMPLEMENTED)},
-    b"HELLO": "HELO",
-    b"REST": "RSET",
-}
-
-
 # Writing --------------------------------------------------------------------------------------------------------------
+
+_MECHANISM: Final = "[A-Z0-9_-]{1,20}"  # sasl-mech (RFC 4422 §3.1)
 
 
 def write_command(command: Command) -> bytes:
@@ -463,10 +298,10 @@ def _write_rcpt(command: Rcpt) -> str:
 
 
 def _write_bdat(command: Bdat) -> str:
-    line = f"{command.size} LAST" if command.last else f"{command.size}"
-    if _BDAT.fullmatch(line) is None:
+    size = str(command.size)
+    if not (size.isascii() and size.isdigit() and len(size) <= 20):
         raise GrammarError("the chunk's size must be a number of at most 20 digits, not negative")
-    return f"BDAT {line}"
+    return f"BDAT {size} LAST" if command.last else f"BDAT {size}"
 
 
 def _write_text(command: Noop | Help) -> str:
@@ -480,13 +315,13 @@ def _write_query(command: Vrfy | Expn) -> str:
     text = command.text
     if not text or text != text.strip(" "):
         raise GrammarError("the name is empty, or begins or ends with a space")
-    if not command.smtputf8 and _last_utf8_parameter(text) is not None:
+    if not command.smtputf8 and parse_query(text)[1]:
         raise GrammarError("the name would be read as ending in a parameter; quote it")
     return f"{command.verb} {text} SMTPUTF8" if command.smtputf8 else f"{command.verb} {text}"
 
 
 def _write_auth(command: Auth) -> str:
-    if _MECHANISM.fullmatch(command.mechanism) is None:
+    if re.fullmatch(_MECHANISM, command.mechanism) is None:
         raise GrammarError("the mechanism's name is not 1 to 20 upper-case letters, digits, - or _")
     if command.initial is None:
         return f"AUTH {command.mechanism}"
@@ -497,7 +332,7 @@ def _write_bare(command: Data | Rset | Quit | StartTls) -> str:
     return command.verb
 
 
-_BARE_WIRES: Final = {verb: f"{verb}\r\n".encode() for verb in _BARE}
+_BARE_WIRES: Final = {each.verb: f"{each.verb}\r\n".encode() for each in (Data, Rset, Quit, StartTls)}
 _WRITERS: Final[dict[type, Callable[[Any], str]]] = {
     Greet: _write_greet,
     Mail: _write_mail,

@@ -31,6 +31,7 @@ __all__ = [
     "parse_mailbox",
     "parse_parameter",
     "parse_path",
+    "parse_query",
     "xtext_decode",
     "xtext_encode",
 ]
@@ -351,6 +352,14 @@ def parse_parameter(text: str) -> tuple[str, str | None]:
     if match is None:
         raise GrammarError("a parameter is malformed; write KEYWORD or KEYWORD=value", "5.5.4")
     return match[1].upper(), match[2]
+
+
+def parse_query(text: str) -> tuple[str, bool]:
+    """What follows VRFY or EXPN, ``String [ SP "SMTPUTF8" ]`` (RFC 6531 §3.7.4.2): the string, and whether the
+    parameter was given."""
+    head, _, word = text.rpartition(" ")
+    head = head.rstrip(" ")
+    return (head, True) if head and word.isascii() and word.upper() == "SMTPUTF8" else (text, False)
 
 
 def xtext_encode(text: str) -> str:

@@ -30,13 +30,11 @@ from posthouse.protocol.commands import (
     Auth,
     Bdat,
     Command,
-    CommandError,
     Data,
     Greet,
     Mail,
     Rcpt,
     StartTls,
-    parse_command,
 )
 from posthouse.protocol.events import (
     AuthResponse,
@@ -49,6 +47,7 @@ from posthouse.protocol.events import (
 )
 from posthouse.protocol.extensions import Offer
 from posthouse.protocol.limits import Limits
+from posthouse.protocol.parsing import CommandError, parse_command
 from posthouse.protocol.readers import ChunkReader, DotReader, Fault, LineReader
 from posthouse.protocol.refusals import (
     AFTER_STARTTLS,
