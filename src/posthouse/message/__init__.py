@@ -1,13 +1,13 @@
 """A message's content: split, traced, composed, converted.  Bytes and values; no clock, no random, no I/O.
 
-Conversion and reports are imported when they are first asked for: a letter that is written and sent needs neither.
+Trace fields, conversion and reports are imported when first asked for: a letter that is written and sent needs none.
 """
 
 from typing import TYPE_CHECKING
 
 from posthouse.message.compose import Attachment, Composed, compose, to_crlf
+from posthouse.message.dates import format_date
 from posthouse.message.mailboxes import Mailbox, parse_mailboxes
-from posthouse.message.trace import format_date, protocol_name, received, return_path
 from posthouse.words.doors import lazily
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from posthouse.message.mime import Needs, Scanner, Unconvertible, downgrade, needs
     from posthouse.message.report import Action, Fate, Original, compose_report, is_report
     from posthouse.message.report_reader import DeliveryReport, RecipientStatus, read_report
+    from posthouse.message.trace import protocol_name, received, return_path
 
 __all__ = [
     "Action",
@@ -72,5 +73,6 @@ __getattr__ = lazily(
         "mime": "Needs Scanner Unconvertible downgrade needs",
         "report": "Action Fate Original compose_report is_report",
         "report_reader": "DeliveryReport RecipientStatus read_report",
+        "trace": "protocol_name received return_path",
     },
 )

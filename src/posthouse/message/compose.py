@@ -21,22 +21,22 @@ from datetime import datetime
 from itertools import count
 from typing import NamedTuple
 
+from posthouse.message.dates import format_date
 from posthouse.message.encode import base64_body, encoded_words, fold, parameter, quoted_printable
 from posthouse.message.mailboxes import Mailbox, MailboxesLike, MailboxLike, check_text, parse_mailboxes, write_mailbox
-from posthouse.message.trace import format_date
 from posthouse.words import Body, Envelope, LocalError, Recipient
 
 __all__ = ["Attachment", "Composed", "compose", "to_crlf"]
 
-_LINE_END = re.compile(rb"\r\n|\r|\n")
-_LONG_LINE = re.compile(rb"[^\r\n]{999}")
-_NOT_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_FIELD_NAME = re.compile(r"[!-9;-~]{1,60}")
-_MESSAGE_ID = re.compile(r"<?([^\s<>@\"()\[\],;:\\]+@(?:[^\s<>@\"()\[\],;:\\]+|\[[^\s<>@\"()\[\],\\]+\]))>?")
-_CONTENT_TYPE = re.compile(r"([A-Za-z0-9!#$&^_.+-]{1,127})/([A-Za-z0-9!#$&^_.+-]{1,127})")
+_LINE_END = rb"\r\n|\r|\n"
+_LONG_LINE = rb"[^\r\n]{999}"
+_NOT_TEXT = rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
+_FIELD_NAME = r"[!-9;-~]{1,60}"
+_MESSAGE_ID = r"<?([^\s<>@\"()\[\],;:\\]+@(?:[^\s<>@\"()\[\],;:\\]+|\[[^\s<>@\"()\[\],\\]+\]))>?"
+_CONTENT_TYPE = r"([A-Za-z0-9!#$&^_.+-]{1,127})/([A-Za-z0-9!#$&^_.+-]{1,127})"
 # Words of printable ASCII with single spaces: may be folded at the spaces, needs no encoding.
-_PLAIN = re.compile(r"[!-~]{1,900}(?: [!-~]{1,900})*")
-_PLAIN_UTF8 = re.compile(r"[^\x00-\x20\x7f-\xa0]{1,225}(?: [^\x00-\x20\x7f-\xa0]{1,225})*")
+_PLAIN = r"[!-~]{1,900}(?: [!-~]{1,900})*"
+_PLAIN_UTF8 = r"[^\x00-\x20\x7f-\xa0]{1,225}(?: [^\x00-\x20\x7f-\xa0]{1,225})*"
 # Written from the arguments, or by the stations the message passes; not to be given as extra headers.
 _OURS = frozenset(
     ("from", "to", "cc", "bcc", "subject", "date", "message-id", "mime-version", "return-path", "received")
@@ -68,7 +68,9 @@ class Composed(NamedTuple):
 
 def to_crlf(data: bytes) -> bytes:
     """``data`` with CRLF for every CRLF, bare LF and bare CR: how a text file becomes content."""
-    return _LINE_END.sub(b"\r\n", data)
+    if b"\n" not in data and b"\r" not in data:
+        return data
+    return re.sub(_LINE_END, b"\r\n", data)
 
 
 def compose(
@@ -150,7 +152,7 @@ def _date(date: datetime | tuple[float, int]) -> str:
 
 def _message_id(text: str, utf8: bool) -> str:
     check_text("Message-ID", text)
-    match = _MESSAGE_ID.fullmatch(text)
+    match = re.fullmatch(_MESSAGE_ID, text)
     if match is None or len(text.encode()) > 900 or not (utf8 or text.isascii()):
         raise LocalError(f"{text!r} is no Message-ID; write <left@right> without spaces, in ASCII")
     return f"<{match.group(1)}>"
@@ -163,7 +165,7 @@ def _extra(
     found: dict[tuple[str, int], str | list[Mailbox]] = {}
     for name, value in headers.items() if isinstance(headers, Mapping) else headers:
         lowered = name.lower()
-        if _FIELD_NAME.fullmatch(name) is None:
+        if re.fullmatch(_FIELD_NAME, name) is None:
             raise LocalError(f"{name!r} is no header field name; use letters, digits and hyphens, without the colon")
         if lowered in _OURS or lowered.startswith("content-"):
             raise LocalError(f"the field {name} is written from its own argument or by the mail system; leave it out")
@@ -192,7 +194,7 @@ def _mailboxes(name: str, mailboxes: Sequence[Mailbox], utf8: bool) -> bytes:
 def _unstructured(name: str, value: str, utf8: bool) -> bytes:
     check_text(name, value)
     plain = _PLAIN_UTF8 if utf8 else _PLAIN
-    if "=?" not in value and plain.fullmatch(value):
+    if "=?" not in value and re.fullmatch(plain, value):
         return fold(name, value.split(" "))
     return fold(name, encoded_words(value))
 
@@ -228,7 +230,7 @@ def _text(value: str, kind: str) -> _Part:
     if data and not data.endswith(b"\r\n"):
         data += b"\r\n"
     charset, encoding = "utf-8", "7bit"
-    if data.isascii() and _LONG_LINE.search(data) is None and _NOT_TEXT.search(data) is None:
+    if data.isascii() and re.search(_LONG_LINE, data) is None and re.search(_NOT_TEXT, data) is None:
         charset = "us-ascii"
     else:
         quoted, encoded = quoted_printable(data), base64_body(data)
@@ -240,7 +242,7 @@ def _text(value: str, kind: str) -> _Part:
 def _file(file: Attachment) -> _Part:
     check_text("the file name", file.name)
     content_type = file.content_type or _guess(file.name)
-    match = _CONTENT_TYPE.fullmatch(content_type)
+    match = re.fullmatch(_CONTENT_TYPE, content_type)
     if match is None:
         raise LocalError(f"{content_type!r} is no content type; write type/subtype, as in image/png")
     if match.group(1).lower() in ("multipart", "message"):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import binascii
 import re
 from collections.abc import Iterable
+from string import ascii_letters, digits
 
 __all__ = ["base64_body", "encoded_words", "fold", "parameter", "quoted_printable"]
 
@@ -19,11 +20,11 @@ _HEADER_LINE = 78  # what a header line should not exceed (RFC 5322 §2.1.1)
 
 # What may not stand for itself in a line of quoted-printable (RFC 2045 §6.7): controls, "=", 8-bit, and white space at
 # the end.
-_NOT_LITERAL = re.compile(rb"[\x00-\x08\x0a-\x1f=\x7f-\xff]|[ \t]\Z")
+_NOT_LITERAL = rb"[\x00-\x08\x0a-\x1f=\x7f-\xff]|[ \t]\Z"
 # Safe in an encoded word anywhere, a phrase included (RFC 2047 §5 rule 3).
-_Q_LITERAL = re.compile(r"[A-Za-z0-9!*+/-]")
-_ATTRIBUTE = re.compile(rb"[A-Za-z0-9!#$&+.^_`{|}~-]")  # attribute-char of RFC 2231 §7
-_PLAIN_VALUE = re.compile(r"[A-Za-z0-9 !#$&'()*+,./:;<=>?@^_`{|}~\[\]-]{1,60}")  # may stand between quotes as it is
+_Q_LITERAL = frozenset(f"{ascii_letters}{digits}!*+/-")
+_ATTRIBUTE = frozenset(f"{ascii_letters}{digits}!#$&+.^_`{{|}}~-".encode())  # attribute-char of RFC 2231 §7
+_PLAIN_VALUE = r"[A-Za-z0-9 !#$&'()*+,./:;<=>?@^_`{|}~\[\]-]{1,60}"  # may stand between quotes as it is
 
 
 def _soft_breaks(line: bytes) -> bytes:
@@ -44,7 +45,7 @@ def _soft_breaks(line: bytes) -> bytes:
 
 def _quoted_line(line: bytes) -> bytes:
     if b"\n" in line:  # before a bare LF the library makes lines of 77
-        return _soft_breaks(_NOT_LITERAL.sub(lambda match: b"=%02X" % match.group()[0], line))
+        return _soft_breaks(re.sub(_NOT_LITERAL, lambda match: b"=%02X" % match.group()[0], line))
     return binascii.b2a_qp(line, istext=False).replace(b"=\n", b"=\r\n")
 
 
@@ -69,7 +70,7 @@ def encoded_words(text: str) -> list[str]:
     """
     quoted = [
         character
-        if _Q_LITERAL.fullmatch(character)
+        if character in _Q_LITERAL
         else "_"
         if character == " "
         else "".join(f"={octet:02X}" for octet in character.encode())
@@ -119,9 +120,9 @@ def fold(name: str, tokens: Iterable[str]) -> bytes:
 def parameter(name: str, value: str) -> list[str]:
     """A parameter of Content-Type or Content-Disposition as tokens for ``fold``: quoted where that can say it, else
     percent-encoded UTF-8, continued in numbered sections where it is long (RFC 2231 §3, §4)."""
-    if _PLAIN_VALUE.fullmatch(value) and "=?" not in value:
+    if re.fullmatch(_PLAIN_VALUE, value) and "=?" not in value:
         return [f'{name}="{value}"']
-    units = [chr(octet) if _ATTRIBUTE.fullmatch(bytes((octet,))) else f"%{octet:02X}" for octet in value.encode()]
+    units = [chr(octet) if octet in _ATTRIBUTE else f"%{octet:02X}" for octet in value.encode()]
     pieces = _packed(units, 50) or [""]
     if len(pieces) == 1:
         return [f"{name}*=utf-8''{pieces[0]}"]

@@ -31,24 +31,29 @@ MailboxesLike = MailboxLike | Iterable[MailboxLike]
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
 # What is left out is written, not what is let in: a class with a range to U+10FFFF takes milliseconds to compile.
 _ATEXT = r'[^\x00-\x20"(),.:;<>@\[\\\]\x7f]+'
-_LOCAL = re.compile(rf"(?:{_ATEXT}(?:\.{_ATEXT})*|{_QUOTED})")
+_LOCAL = rf"(?:{_ATEXT}(?:\.{_ATEXT})*|{_QUOTED})"
 # A label begins and ends with a letter or digit; U-labels are taken as they are.
 _LET_DIG = r"[^\x00-/:-@\[-`{-\x7f]"
 _LABEL = rf"{_LET_DIG}(?:[^\x00-,./:-@\[-^`{{-\x7f]*{_LET_DIG})?"
-_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*|\[[A-Za-z0-9.:-]+\]")
-_NAME_ADDR = re.compile(rf"(?P<name>{_QUOTED}|[^\"<>@,;:]*+)\s*<(?P<address>(?:{_QUOTED})?[^<>\"]+)>", re.DOTALL)
+_DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*|\[[A-Za-z0-9.:-]+\]"
+_NAME_ADDR = rf"(?s)(?P<name>{_QUOTED}|[^\"<>@,;:]*+)\s*<(?P<address>(?:{_QUOTED})?[^<>\"]+)>"
 _NOT_COMMA = re.compile(rf"(?:[^,\"]|{_QUOTED})*+", re.DOTALL)
-_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPED = r"(?s)\\(.)"
+# What most people have; the expressions above are compiled (and kept, by ``re``) for the others.
+_LDH_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_PLAIN = rf"([A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@({_LDH_LABEL}(?:\.{_LDH_LABEL})*)"
 # Never part of a header: C0 but the tab, DEL, C1, the separators of lines and paragraphs, halves of surrogates.
-_FORBIDDEN = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-_PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
-_NEEDS_ESCAPE = re.compile(r'(["\\])')
+_FORBIDDEN = r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
+_PHRASE = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
+_NEEDS_ESCAPE = r'(["\\])'
 _LOCAL_OCTETS, _DOMAIN_OCTETS = 64, 255  # RFC 5321 §4.5.3.1.1, §4.5.3.1.2
 
 
 def check_text(what: str, text: str) -> str:
     """``text`` if it may stand in a header; else ``LocalError`` (a line end in a header would begin another)."""
-    bad = _FORBIDDEN.search(text)
+    if text.isprintable():  # the quick answer for nearly everything
+        return text
+    bad = re.search(_FORBIDDEN, text)
     if bad is not None:
         raise LocalError(
             f"{what} holds the character U+{ord(bad.group()):04X} at position {bad.start() + 1}, which would end or "
@@ -71,6 +76,9 @@ def parse_mailboxes(value: MailboxesLike, what: str = "the address") -> list[Mai
 
 def _parts(text: str) -> list[str]:
     """The text cut at commas outside quotes."""
+    if "," not in text and '"' not in text:
+        bare = text.strip()
+        return [bare] if bare else []
     parts = []
     at = 0
     while True:
@@ -85,9 +93,12 @@ def _parts(text: str) -> list[str]:
 
 
 def _parse(text: str, what: str) -> Mailbox:
-    match = _NAME_ADDR.fullmatch(text)
+    plain = re.fullmatch(_PLAIN, text) if len(text) <= _LOCAL_OCTETS else None
+    if plain is not None:  # what follows has nothing to find fault with
+        return Mailbox("", Address(plain[1], plain[2].lower()))
+    match = re.fullmatch(_NAME_ADDR, text)
     name, spec = (match["name"].strip(), match["address"].strip()) if match else ("", text)
-    local = _LOCAL.match(spec)
+    local = re.match(_LOCAL, spec)
     if local is None or spec[local.end() : local.end() + 1] != "@":
         raise LocalError(
             f'{what} {text!r} is not a mailbox; write "name@domain" or "Name <name@domain>", with quotation marks '
@@ -101,7 +112,7 @@ def _parse(text: str, what: str) -> Mailbox:
 
 
 def _unquoted(text: str) -> str:
-    return _ESCAPED.sub(r"\1", text[1:-1]) if text.startswith('"') else text
+    return re.sub(_ESCAPED, r"\1", text[1:-1]) if text.startswith('"') else text
 
 
 def _checked(address: Address, what: str) -> Address:
@@ -112,7 +123,7 @@ def _checked(address: Address, what: str) -> Address:
     if any(character.isspace() and character != " " for character in str(address)):
         raise LocalError(f"{what} holds white space that is no plain space: {str(address)!r}; remove it")
     check_text(what, address.domain)
-    if _DOMAIN.fullmatch(address.domain) is None or len(address.domain.encode()) > _DOMAIN_OCTETS:
+    if re.fullmatch(_DOMAIN, address.domain) is None or len(address.domain.encode()) > _DOMAIN_OCTETS:
         raise LocalError(f"{what} has no valid domain: {str(address)!r}; write a host name or [IP address] behind @")
     return address
 
@@ -127,10 +138,10 @@ def write_mailbox(mailbox: Mailbox, *, utf8: bool = False) -> list[str]:
     if not name:
         return [spec]
     risky = len(name.encode()) > 60 or "=?" in name
-    if not risky and _PHRASE.fullmatch(name):
+    if not risky and re.fullmatch(_PHRASE, name):
         words = name.split(" ")
     elif not risky and (name.isascii() or utf8):
-        words = ['"' + _NEEDS_ESCAPE.sub(r"\\\1", name) + '"']
+        words = ['"' + re.sub(_NEEDS_ESCAPE, r"\\\1", name) + '"']
     else:
         words = encoded_words(name)
     return [*words, f"<{spec}>"]

@@ -1,4 +1,4 @@
-"""Trace fields: Received and Return-Path (RFC 5321 §4.4), and the date both need (RFC 5322 §3.3).
+"""Trace fields: Received and Return-Path (RFC 5321 §4.4).
 
 Received is written once for each message that comes in, so it is one formatted string.  Each value that the peer
 chose is matched against the characters a name may have; where one does not fit, the offending characters become
@@ -10,17 +10,13 @@ The clock is the caller's: seconds and the zone's offset are arguments.
 
 from __future__ import annotations
 
-import math
 import re
-from datetime import datetime, timedelta
 from functools import lru_cache
 
+from posthouse.message.dates import date_of
 from posthouse.words import Address, LocalError
 
-__all__ = ["format_date", "protocol_name", "received", "return_path"]
-
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+__all__ = ["protocol_name", "received", "return_path"]
 
 # Domain and address-literal (RFC 5321 §4.1.2), and the underscore that real hosts have; a queue id is an atom.
 _NAME = re.compile(r"[A-Za-z0-9._\-]{1,255}|\[[A-Za-z0-9.:\-]{1,253}\]")
@@ -30,37 +26,6 @@ _ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-]{1,200}")
 # What a path may show: no control character (C0, DEL, C1), no separator that a reader might take for a line end.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _PATH_AT_MOST = 900
-
-
-_EPOCH = datetime(1970, 1, 1)
-
-
-@lru_cache(maxsize=64)
-def _date(seconds: int, offset: int) -> str:
-    if not -1440 < offset < 1440:
-        raise LocalError(f"a zone {offset} minutes from UTC does not exist; give less than a day")
-    try:
-        at = _EPOCH + timedelta(seconds=seconds, minutes=offset)
-    except OverflowError as error:
-        raise LocalError(f"{seconds} s is outside the years 1 to 9999; give seconds since 1970") from error
-    sign, minutes = ("-", -offset) if offset < 0 else ("+", offset)
-    return (
-        f"{_DAYS[at.weekday()]}, {at.day} {_MONTHS[at.month - 1]} {at.year:04d} "
-        f"{at.hour:02d}:{at.minute:02d}:{at.second:02d} {sign}{minutes // 60:02d}{minutes % 60:02d}"
-    )
-
-
-def format_date(seconds: float, offset_minutes: int = 0) -> str:
-    """``Mon, 23 Nov 2026 08:46:22 +0100`` (RFC 5322 §3.3).
-
-    ``seconds`` since 1970-01-01T00:00Z, fractions cut; ``offset_minutes`` is local time minus UTC, less than a day
-    either way.  Raises ``LocalError`` outside the years 1 to 9999.
-    """
-    try:
-        whole = math.floor(seconds)
-    except (ValueError, OverflowError) as error:
-        raise LocalError(f"{seconds} is no moment; give seconds since 1970") from error
-    return _date(whole, offset_minutes)
 
 
 def protocol_name(verb: str, *, tls: bool = False, auth: bool = False, utf8: bool = False) -> str:
@@ -123,7 +88,7 @@ def received(
             ending = f"\r\n\tfor <{path}>; " if len(path) <= 38 else f"\r\n\tfor <{path}>;\r\n\t"
     mark = queue_id if _ATOM.fullmatch(queue_id) else _NOT_NAME.sub("?", queue_id[:200]) or "?"
     opening = _opening(hostname, helo, host, protocol, reverse, utf8)
-    return f"{opening}{mark}{ending}{_date(int(seconds // 1), offset_minutes)}\r\n".encode()
+    return f"{opening}{mark}{ending}{date_of(int(seconds // 1), offset_minutes)}\r\n".encode()
 
 
 @lru_cache(maxsize=1024)

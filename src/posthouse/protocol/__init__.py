@@ -22,18 +22,8 @@ from posthouse.protocol.commands import (
     Vrfy,
     write_command,
 )
-from posthouse.protocol.events import (
-    Answered,
-    AuthResponse,
-    ContentChunk,
-    EndOfChunk,
-    EndOfContent,
-    Pause,
-    Refused,
-    Sent,
-    Transcript,
-)
-from posthouse.protocol.extensions import Capabilities, Offer
+from posthouse.protocol.events import Answered, Pause, Sent, Transcript
+from posthouse.protocol.extensions import Capabilities
 from posthouse.protocol.limits import Limits
 from posthouse.protocol.sender import Sender
 from posthouse.protocol.states import COMMANDS, LAW, CommandRow, Input, Move, State, after, may
@@ -41,6 +31,8 @@ from posthouse.protocol.writers import write_reply
 from posthouse.words.doors import lazily
 
 if TYPE_CHECKING:
+    from posthouse.protocol.arrivals import AuthResponse, ContentChunk, EndOfChunk, EndOfContent, Refused
+    from posthouse.protocol.offer import Offer
     from posthouse.protocol.parsing import CommandError, parse_command
     from posthouse.protocol.receiver import Event, Receiver
 
@@ -88,4 +80,12 @@ __all__ = [
     "write_reply",
 ]
 
-__getattr__ = lazily(__name__, {"parsing": "CommandError parse_command", "receiver": "Event Receiver"})
+__getattr__ = lazily(
+    __name__,
+    {
+        "arrivals": "AuthResponse ContentChunk EndOfChunk EndOfContent Refused",
+        "offer": "Offer",
+        "parsing": "CommandError parse_command",
+        "receiver": "Event Receiver",
+    },
+)

@@ -2,7 +2,8 @@
 
 Strategy: text in, values out, one exception.  A plain ASCII path, which nearly all paths are, is settled by one
 compiled expression; everything else (quotes, literals, source routes, UTF-8, ``xn--``) takes the long way, one
-production of the ABNF after the other.  Repetition in the expressions is possessive, so no input takes more than
+production of the ABNF after the other.  Those expressions are compiled (and kept, by ``re``) when first met: a short
+command meets none of them.  Repetition in the expressions is possessive, so no input takes more than
 linear time.
 
 Control characters are refused everywhere, C1 and the Unicode line separators included: what passes here ends up in
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import re
 import string
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Final
 
 from posthouse.protocol.limits import Limits
@@ -41,40 +42,39 @@ _DEFAULT: Final = Limits()
 # UTF8-non-ascii (RFC 6532 §3.1) is all but DEL, C1 controls, the two line separators and surrogates.  Classes that have
 # it are written by what they leave out: a range to U+10FFFF takes milliseconds to compile.
 _NEVER: Final = r"\x7f-\x9f\u2028\u2029\ud800-\udfff"
-_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_CONTROL: Final = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 # Atom = 1*atext (RFC 5322 §3.2.3).
 _ATEXT: Final = "A-Za-z0-9!#$%&'*+/=?^_`{|}~\\-"
 # sub-domain = Let-dig [Ldh-str], at most 63 octets (RFC 1035 §2.3.4).
 _LABEL: Final = "(?!-)[A-Za-z0-9-]{1,63}+(?<!-)"
-_LDH_LABEL: Final = re.compile(_LABEL)
 _LDH_DOMAIN: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*+")
 _PLAIN_PATH: Final = re.compile(rf"<([{_ATEXT}]++(?:\.[{_ATEXT}]++)*+)@({_LABEL}(?:\.{_LABEL})*+)>")
 # Dot-string = Atom *("." Atom)
 _ATOM_UTF8: Final = rf'[^\x00-\x20"(),.:;<>@\[\\\]{_NEVER}]++'
-_DOT_STRING: Final = re.compile(rf"{_ATOM_UTF8}(?:\.{_ATOM_UTF8})*+")
+_DOT_STRING: Final = rf"{_ATOM_UTF8}(?:\.{_ATOM_UTF8})*+"
 # Quoted-string = DQUOTE *(qtextSMTP / quoted-pairSMTP) DQUOTE
-_QUOTED_STRING: Final = re.compile(rf'"((?:[^\x00-\x1f"\\{_NEVER}]|\\[ -~])*+)"')
-_QUOTED_PAIR: Final = re.compile(r"\\(.)")
+_QUOTED_STRING: Final = rf'"((?:[^\x00-\x1f"\\{_NEVER}]|\\[ -~])*+)"'
+_QUOTED_PAIR: Final = r"\\(.)"
 _ASCII_LOWER: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 
 # Snum = 1*3DIGIT, 0 through 255; leading zeros are grammatical and mean nothing (it is decimal).
 _SNUM: Final = "(?:25[0-5]|2[0-4][0-9]|[01]?[0-9]{1,2})"
 _IPV4_TEXT: Final = rf"{_SNUM}(?:\.{_SNUM}){{3}}"
-_IPV4: Final = re.compile(_IPV4_TEXT)
+_IPV4: Final = _IPV4_TEXT
 _HEX: Final = "[0-9A-Fa-f]{1,4}"
-_IPV6: Final = re.compile(rf"{_HEX}(?::{_HEX}){{7}}")
-_IPV6_COMP: Final = re.compile(rf"(?:{_HEX}(?::{_HEX}){{0,5}})?::(?:{_HEX}(?::{_HEX}){{0,5}})?")
-_IPV6V4: Final = re.compile(rf"{_HEX}(?::{_HEX}){{5}}:{_IPV4_TEXT}")
-_IPV6V4_COMP: Final = re.compile(rf"(?:{_HEX}(?::{_HEX}){{0,3}})?::(?:{_HEX}(?::{_HEX}){{0,3}}:)?{_IPV4_TEXT}")
+_IPV6: Final = rf"{_HEX}(?::{_HEX}){{7}}"
+_IPV6_COMP: Final = rf"(?:{_HEX}(?::{_HEX}){{0,5}})?::(?:{_HEX}(?::{_HEX}){{0,5}})?"
+_IPV6V4: Final = rf"{_HEX}(?::{_HEX}){{5}}:{_IPV4_TEXT}"
+_IPV6V4_COMP: Final = rf"(?:{_HEX}(?::{_HEX}){{0,3}})?::(?:{_HEX}(?::{_HEX}){{0,3}}:)?{_IPV4_TEXT}"
 # General-address-literal = Standardized-tag ":" 1*dcontent
-_GENERAL_LITERAL: Final = re.compile(r"((?!-)[A-Za-z0-9-]++(?<!-)):([!-Z^-~]+)")
+_GENERAL_LITERAL: Final = r"((?!-)[A-Za-z0-9-]++(?<!-)):([!-Z^-~]+)"
 
 # esmtp-param = esmtp-keyword ["=" esmtp-value], the value widened by RFC 6531 §3.3.
-_PARAMETER: Final = re.compile(rf"([A-Za-z0-9][A-Za-z0-9-]*+)(?:=([^\x00-\x20={_NEVER}]++))?")
+_PARAMETER: Final = rf"([A-Za-z0-9][A-Za-z0-9-]*+)(?:=([^\x00-\x20={_NEVER}]++))?"
 # xtext = *( xchar / hexchar )
-_XTEXT: Final = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-Fa-f]{2})*+")
-_XTEXT_SPECIAL: Final = re.compile(rb"[^!-*,-<>-~]")
-_HEXCHAR: Final = re.compile(rb"\+([0-9A-Fa-f]{2})")
+_XTEXT: Final = r"(?:[!-*,-<>-~]|\+[0-9A-Fa-f]{2})*+"
+_XTEXT_SPECIAL: Final = rb"[^!-*,-<>-~]"
+_HEXCHAR: Final = rb"\+([0-9A-Fa-f]{2})"
 
 
 class GrammarError(ValueError):
@@ -92,7 +92,7 @@ class GrammarError(ValueError):
 def has_controls(text: str) -> bool:
     """True if ``text`` holds a character that no line may hold: C0, DEL, C1, U+2028, U+2029, a lone surrogate."""
     # isprintable() is the quick answer for nearly everything; it also dislikes harmless characters.
-    return not text.isprintable() and _CONTROL.search(text) is not None
+    return not text.isprintable() and re.search(_CONTROL, text) is not None
 
 
 # Paths and mailboxes ------------------------------------------------------------------------------------------------
@@ -140,17 +140,17 @@ def parse_mailbox(text: str, limits: Limits = _DEFAULT) -> Address:
 
 def _mailbox(text: str, limits: Limits) -> Address:
     if text.startswith('"'):
-        quoted = _QUOTED_STRING.match(text)
+        quoted = re.match(_QUOTED_STRING, text)
         if quoted is None:
             raise GrammarError("the quoted local part does not end, or holds a control character; close its quotes")
-        raw, local = quoted[0], _QUOTED_PAIR.sub(r"\1", quoted[1])
+        raw, local = quoted[0], re.sub(_QUOTED_PAIR, r"\1", quoted[1])
         at, domain = text[quoted.end() : quoted.end() + 1], text[quoted.end() + 1 :]
     else:
         raw, at, domain = text.partition("@")
         local = raw
     if at != "@":
         raise GrammarError("the address has no domain; write user@domain")
-    if local is raw and _DOT_STRING.fullmatch(raw) is None:
+    if local is raw and re.fullmatch(_DOT_STRING, raw) is None:
         raise GrammarError(
             "the local part before @ is empty, has a misplaced dot, or holds a character that must be quoted;"
             ' write user@domain or "some user"@domain'
@@ -223,9 +223,9 @@ def parse_literal(text: str, limits: Limits = _DEFAULT) -> str:
         raise GrammarError(f"the address literal is longer than {limits.domain} octets; use a shorter one")
     inner = text[1:-1]
     if len(text) > 2 and text[0] == "[" and text[-1] == "]":
-        if _IPV4.fullmatch(inner):
+        if re.fullmatch(_IPV4, inner):
             return f"[{_plain_ipv4(inner)}]"
-        general = _GENERAL_LITERAL.fullmatch(inner)
+        general = re.fullmatch(_GENERAL_LITERAL, inner)
         if general is not None:
             tag, content = general[1].lower(), general[2]
             if _is_ipv6(inner):
@@ -245,12 +245,12 @@ def _plain_ipv4(text: str) -> str:
 
 def _is_ipv6(text: str) -> bool:
     """``IPv6-addr``.  "::" stands for two groups or more, hence the counts (RFC 5321 §4.1.3)."""
-    if _IPV6.fullmatch(text) or _IPV6V4.fullmatch(text):
+    if re.fullmatch(_IPV6, text) or re.fullmatch(_IPV6V4, text):
         return True
     groups = sum(1 for group in text.split(":") if group and "." not in group)
-    if _IPV6_COMP.fullmatch(text):
+    if re.fullmatch(_IPV6_COMP, text):
         return groups <= 6
-    return _IPV6V4_COMP.fullmatch(text) is not None and groups <= 4
+    return re.fullmatch(_IPV6V4_COMP, text) is not None and groups <= 4
 
 
 def domain_to_ascii(domain: str) -> str:
@@ -346,9 +346,14 @@ def _u_label(label: str) -> str:
 # Parameters and their encodings -------------------------------------------------------------------------------------
 
 
+@cache
+def _parameter() -> re.Pattern[str]:
+    return re.compile(_PARAMETER)  # each receiver's concern, and no sender's
+
+
 def parse_parameter(text: str) -> tuple[str, str | None]:
     """``esmtp-param`` (RFC 5321 §4.1.2, RFC 6531 §3.3): the keyword in upper case, and the value or None."""
-    match = _PARAMETER.fullmatch(text)
+    match = _parameter().fullmatch(text)
     if match is None:
         raise GrammarError("a parameter is malformed; write KEYWORD or KEYWORD=value", "5.5.4")
     return match[1].upper(), match[2]
@@ -364,7 +369,7 @@ def parse_query(text: str) -> tuple[str, bool]:
 
 def xtext_encode(text: str) -> str:
     """``xtext`` of the text's UTF-8 octets (RFC 3461 §4): ``a+b`` becomes ``a+2Bb``."""
-    return _XTEXT_SPECIAL.sub(lambda match: b"+%02X" % match[0][0], text.encode()).decode("ascii")
+    return re.sub(_XTEXT_SPECIAL, lambda match: b"+%02X" % match[0][0], text.encode()).decode("ascii")
 
 
 def xtext_decode(text: str) -> str:
@@ -373,9 +378,9 @@ def xtext_decode(text: str) -> str:
     Raises ``GrammarError`` for a stray ``+``, a character that must be encoded, octets that are not UTF-8, or
     anything control-like but a tab: nothing in this protocol needs it, and a decoded line end is an attack.
     """
-    if _XTEXT.fullmatch(text) is None:
+    if re.fullmatch(_XTEXT, text) is None:
         raise GrammarError("a value is not xtext; write + and two hexadecimal digits for + = and spaces", "5.5.4")
-    octets = _HEXCHAR.sub(lambda match: bytes.fromhex(match[1].decode()), text.encode("ascii"))
+    octets = re.sub(_HEXCHAR, lambda match: bytes.fromhex(match[1].decode()), text.encode("ascii"))
     try:
         decoded = octets.decode("utf-8")
     except UnicodeDecodeError:

@@ -36,17 +36,17 @@ __all__ = [
 ]
 
 # size-value = 1*20DIGIT (RFC 1870 §3)
-_SIZE: Final = re.compile("[0-9]{1,20}")
-_SIZE_END: Final = 10**20
+_SIZE_MOST: Final = 20
+_SIZE_END: Final = 10**_SIZE_MOST
 _ENVID_MOST: Final = 100
 _ORCPT_MOST: Final = 500
 # addr-type = atom; what an address or ENVID may hold once decoded (RFC 3461 §4.2, §4.4).
-_ADDR_TYPE: Final = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-]++")
-_PRINTABLE: Final = re.compile(r"[\t -~]*+")
+_ADDR_TYPE: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\-]++"
+_PRINTABLE: Final = r"[\t -~]*+"
 # utf-8-addr-xtext and utf-8-addr-unitext (RFC 6533 §3): QUCHAR / "\x{" HEXPOINT "}".
-_UNITEXT: Final = re.compile(r"(?:[!-*,-<>-\[\]-~]|[^\x00-\x7f]|\\x\{[0-9A-Fa-f]{2,6}\})++")
-_EMBEDDED: Final = re.compile(r"\\x\{([0-9A-Fa-f]{2,6})\}")
-_UNITEXT_SPECIAL: Final = re.compile(r"[^!-*,-<>-\[\]-~]")
+_UNITEXT: Final = r"(?:[!-*,-<>-\[\]-~]|[^\x00-\x7f]|\\x\{[0-9A-Fa-f]{2,6}\})++"
+_EMBEDDED: Final = r"\\x\{([0-9A-Fa-f]{2,6})\}"
+_UNITEXT_SPECIAL: Final = r"[^!-*,-<>-\[\]-~]"
 _EMBEDDABLE_ASCII: Final = frozenset(" \\+=")
 
 
@@ -128,7 +128,7 @@ def format_parameters(command: object, table: Mapping[str, Parameter]) -> str:
 
 
 def _read_size(value: str) -> int:
-    if _SIZE.fullmatch(value) is None:
+    if not (value.isascii() and value.isdigit() and len(value) <= _SIZE_MOST):
         raise ParameterError("SIZE is not a number of 1 to 20 digits; write the message's octets")
     return int(value)
 
@@ -187,7 +187,7 @@ def _write_notify(value: Notify) -> str:
 def _read_envid(value: str) -> str:
     """xtext of printable ASCII, at most 100 characters as sent (RFC 3461 §4.4)."""
     envid = xtext_decode(value)
-    if len(value) > _ENVID_MOST or _PRINTABLE.fullmatch(envid) is None:
+    if len(value) > _ENVID_MOST or re.fullmatch(_PRINTABLE, envid) is None:
         raise ParameterError("ENVID is not at most 100 characters of ASCII in xtext")
     return envid
 
@@ -230,7 +230,7 @@ def orcpt_decode(value: str) -> OriginalRecipient:
     if len(value) > _ORCPT_MOST:
         raise ParameterError("ORCPT is longer than 500 characters; leave it out")
     kind, semicolon, encoded = value.partition(";")
-    if not semicolon or _ADDR_TYPE.fullmatch(kind) is None:
+    if not semicolon or re.fullmatch(_ADDR_TYPE, kind) is None:
         raise ParameterError("ORCPT has no address type; write ORCPT=rfc822;user@domain")
     kind = kind.lower()
     if kind == "utf-8":
@@ -242,7 +242,7 @@ def orcpt_decode(value: str) -> OriginalRecipient:
         orcpt = OriginalRecipient("utf-8", address)
         orcpt_encode(orcpt)  # it must be possible to send it on
         return orcpt
-    if _PRINTABLE.fullmatch(address) is None:
+    if re.fullmatch(_PRINTABLE, address) is None:
         raise ParameterError("ORCPT of this type must be ASCII; write ORCPT=utf-8;user@domain")
     return OriginalRecipient(kind, address)
 
@@ -250,7 +250,7 @@ def orcpt_decode(value: str) -> OriginalRecipient:
 def orcpt_encode(orcpt: OriginalRecipient) -> str:
     """The value of ORCPT=, always in a 7-bit form, which every receiver takes (RFC 6533 §3).  Raises GrammarError."""
     if orcpt.kind == "utf-8":
-        encoded = _UNITEXT_SPECIAL.sub(lambda match: f"\\x{{{ord(match[0]):02X}}}", orcpt.address)
+        encoded = re.sub(_UNITEXT_SPECIAL, lambda match: f"\\x{{{ord(match[0]):02X}}}", orcpt.address)
     else:
         encoded = xtext_encode(orcpt.address)
     value = f"{orcpt.kind};{encoded}"
@@ -260,9 +260,11 @@ def orcpt_encode(orcpt: OriginalRecipient) -> str:
 
 
 def _unitext_decode(text: str) -> str:
-    if _UNITEXT.fullmatch(text) is None or not all(_may_embed(int(point, 16)) for point in _EMBEDDED.findall(text)):
+    if re.fullmatch(_UNITEXT, text) is None:
         return text
-    return _EMBEDDED.sub(lambda match: chr(int(match[1], 16)), text)
+    if not all(_may_embed(int(point, 16)) for point in re.findall(_EMBEDDED, text)):
+        return text
+    return re.sub(_EMBEDDED, lambda match: chr(int(match[1], 16)), text)
 
 
 def _may_embed(point: int) -> bool:

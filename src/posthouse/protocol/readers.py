@@ -183,7 +183,7 @@ _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
 # Replies that come together and are no longer than this are read together, each line remembered with what it is.
 _COMMON_GROUP = 512
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: +|$)")
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]")
+_CONTROL = r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]"
 
 
 class ReplyReader:
@@ -265,7 +265,7 @@ def _alone(line: bytes) -> Reply | None:
 
 def _text(raw: bytes | None) -> str:
     text = (raw or b"").decode("utf-8", "replace")
-    return text if text.isascii() and text.isprintable() else _CONTROL.sub("?", text)
+    return text if text.isascii() and text.isprintable() else re.sub(_CONTROL, "?", text)
 
 
 def _assemble(code: int, lines: list[str]) -> Reply:

@@ -26,6 +26,7 @@ import base64
 import binascii
 from typing import Final
 
+from posthouse.protocol.arrivals import AuthResponse, ContentChunk, EndOfChunk, EndOfContent, Refused
 from posthouse.protocol.commands import (
     Auth,
     Bdat,
@@ -36,17 +37,9 @@ from posthouse.protocol.commands import (
     Rcpt,
     StartTls,
 )
-from posthouse.protocol.events import (
-    AuthResponse,
-    ContentChunk,
-    EndOfChunk,
-    EndOfContent,
-    Pause,
-    Refused,
-    Transcript,
-)
-from posthouse.protocol.extensions import Offer
+from posthouse.protocol.events import Pause, Transcript
 from posthouse.protocol.limits import Limits
+from posthouse.protocol.offer import Offer
 from posthouse.protocol.parsing import CommandError, parse_command
 from posthouse.protocol.readers import ChunkReader, DotReader, Fault, LineReader
 from posthouse.protocol.refusals import (

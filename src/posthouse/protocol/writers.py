@@ -10,8 +10,8 @@ from posthouse.words import LocalError, Reply
 
 __all__ = ["DotWriter", "write_auth_line", "write_reply"]
 
-_UNSAFE = re.compile(r"[^\x20-\x7e\t]")
-_UNSAFE_UTF8 = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_UNSAFE = r"[^\x20-\x7e\t]"
+_UNSAFE_UTF8 = r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 # RFC 5321 §4.5.3.1.5: a reply line has at most 512 octets, code and CRLF included.
 _LINE = 512
 
@@ -47,7 +47,7 @@ def write_reply(reply: Reply, utf8: bool = False) -> bytes:
     unsafe = _UNSAFE_UTF8 if utf8 else _UNSAFE
     prefix = reply.enhanced + " " if reply.enhanced else ""
     room = _LINE - 2 - 4 - len(prefix)
-    lines = [piece for line in reply.text.split("\n") for piece in _cut(unsafe.sub(_escape, line), room)]
+    lines = [piece for line in reply.text.split("\n") for piece in _cut(re.sub(unsafe, _escape, line), room)]
     code = str(reply.code)
     wire = [f"{code}-{prefix}{line}" for line in lines[:-1]]
     wire.append(f"{code} {prefix}{lines[-1]}")

@@ -1,7 +1,12 @@
-"""The nouns everybody shares: frozen values, no I/O, no other room."""
+"""The nouns everybody shares: frozen values, no I/O, no other room.
+
+Those of the DNS are imported when they are first asked for: who is told a host asks no name server.
+"""
+
+from typing import TYPE_CHECKING
 
 from posthouse.words.address import Address
-from posthouse.words.dns import MX, Answer, Kind, Question, Status
+from posthouse.words.doors import lazily
 from posthouse.words.envelope import (
     Body,
     Bytes,
@@ -33,6 +38,9 @@ from posthouse.words.errors import (
 )
 from posthouse.words.outcome import Handover, Outcome, Result
 from posthouse.words.reply import Reply, Verdict
+
+if TYPE_CHECKING:
+    from posthouse.words.dns import MX, Answer, Kind, Question, Status
 
 __all__ = [
     "Address",
@@ -72,3 +80,5 @@ __all__ = [
     "Unreachable",
     "Verdict",
 ]
+
+__getattr__ = lazily(__name__, {"dns": "Answer Kind MX Question Status"})
