@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import re
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -241,3 +242,18 @@ def test_the_language_is_explained_by_conditions_that_work(ran, page: str) -> No
         text = (Path(__file__).parents[2] / "docs/operations.md").read_text("utf-8").partition("### Filters")[2]
         examples = re.findall(r"\| `([^`]*)` \|$", text.partition("\n## ")[0], re.MULTILINE)
     assert [parse_filter(each)[0].field for each in examples] == [each.name for each in FIELD_HELP]
+
+
+def test_looking_without_a_daemon_makes_no_house(spool: Spool) -> None:
+    """The spool is opened, and nothing of the relay, the server or the DNS imported."""
+    script = (
+        "import sys; from posthouse.cli import main; "
+        f"code = main(['queue', 'count', '--config', {str(spool.config)!r}]); "
+        "code = code or main(['explain', sys.argv[1], '--config', " + repr(str(spool.config)) + "]); "
+        "print(code, sorted({name.split('.')[1] for name in sys.modules if name.startswith('posthouse.')}), "
+        "[name for name in ('dns', 'email', 'posthouse.service.wiring') if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", script, spool.ids[0]]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    rooms = ["cli", "net", "protocol", "service", "spool", "words"]
+    assert done.stdout.splitlines()[-1] == f"0 {rooms} []"

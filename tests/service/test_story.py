@@ -285,7 +285,7 @@ def test_other_addresses(address: str, sentence: str) -> None:
 def test_a_dns_that_does_not_answer_is_no_failure() -> None:
     async def story() -> None:
         desk = Desk(zones=ZONES)
-        resolver: Any = desk.context().resolver
+        resolver: Any = desk.context().ways().resolver
         resolver.failing.add("far.test")
         assert "A letter would be put off: 451 4.4.3" in text_of(await forecast(desk, "bob@far.test"))
 

@@ -71,7 +71,7 @@ async def _operate(operation: Operation, config: Config, given: dict[str, Any]) 
     if operation.live:
         with contextlib.suppress(NobodyListens):
             return await ask(config.data_dir, operation, given)
-    from posthouse.service.wiring import context  # the whole house, which a daemon's answer spares us
+    from posthouse.service.stopped import context
 
     return await operation.run(context(config), **given)
 

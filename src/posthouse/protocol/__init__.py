@@ -1,40 +1,40 @@
 """The wire: SMTP and LMTP in both roles, without I/O.  Bytes in, events out; commands in, bytes out.
 
-The receiving role is imported when it is first asked for: who only sends does not need it.
+Each name is imported when it is first asked for: who only sends needs no receiver, who reads an address neither.
 """
 
 from typing import TYPE_CHECKING
 
-from posthouse.protocol.commands import (
-    Auth,
-    Bdat,
-    Command,
-    Data,
-    Expn,
-    Greet,
-    Help,
-    Mail,
-    Noop,
-    Quit,
-    Rcpt,
-    Rset,
-    StartTls,
-    Vrfy,
-    write_command,
-)
-from posthouse.protocol.events import Answered, Pause, Sent, Transcript
-from posthouse.protocol.extensions import Capabilities
-from posthouse.protocol.limits import Limits
-from posthouse.protocol.sender import Sender
-from posthouse.protocol.states import COMMANDS, LAW, CommandRow, Input, Move, State, after, may
-from posthouse.protocol.writers import write_reply
 from posthouse.words.doors import lazily
 
 if TYPE_CHECKING:
     from posthouse.protocol.arrivals import AuthResponse, ContentChunk, EndOfChunk, EndOfContent, Refused
+    from posthouse.protocol.commands import (
+        Auth,
+        Bdat,
+        Command,
+        Data,
+        Expn,
+        Greet,
+        Help,
+        Mail,
+        Noop,
+        Quit,
+        Rcpt,
+        Rset,
+        StartTls,
+        Vrfy,
+        write_command,
+    )
+    from posthouse.protocol.events import Answered, Pause, Sent, Transcript
+    from posthouse.protocol.extensions import Capabilities
+    from posthouse.protocol.limits import Limits
     from posthouse.protocol.offer import Offer
     from posthouse.protocol.parsing import CommandError, parse_command
     from posthouse.protocol.receiver import Event, Receiver
+    from posthouse.protocol.sender import Sender
+    from posthouse.protocol.states import COMMANDS, LAW, CommandRow, Input, Move, State, after, may
+    from posthouse.protocol.writers import write_reply
 
 __all__ = [
     "Answered",
@@ -84,8 +84,15 @@ __getattr__ = lazily(
     __name__,
     {
         "arrivals": "AuthResponse ContentChunk EndOfChunk EndOfContent Refused",
+        "commands": "Auth Bdat Command Data Expn Greet Help Mail Noop Quit Rcpt Rset StartTls Vrfy write_command",
+        "events": "Answered Pause Sent Transcript",
+        "extensions": "Capabilities",
+        "limits": "Limits",
         "offer": "Offer",
         "parsing": "CommandError parse_command",
         "receiver": "Event Receiver",
+        "sender": "Sender",
+        "states": "COMMANDS CommandRow Input LAW Move State after may",
+        "writers": "write_reply",
     },
 )

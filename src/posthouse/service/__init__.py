@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from posthouse.service.model import Config
     from posthouse.service.observe import Dialogue, Line, Log, Recorder
     from posthouse.service.operation import Context, Operation, Parameter
-    from posthouse.service.wiring import House, context, serve
+    from posthouse.service.stopped import context
+    from posthouse.service.wiring import House, serve
 
 __all__ = [
     "Config",
@@ -48,6 +49,7 @@ __getattr__ = lazily(
         "model": "Config",
         "observe": "Dialogue Line Log Recorder",
         "operation": "Context Operation Parameter",
-        "wiring": "House context serve",
+        "stopped": "context",
+        "wiring": "House serve",
     },
 )

@@ -9,13 +9,10 @@ cannot be meant, and ``StorageError`` when the spool fails; every other end is a
 from __future__ import annotations
 
 import contextlib
-import email.errors
-import email.header
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from posthouse.message.headers import fields, first, split
 from posthouse.service.answers import (
     AddressReport,
     CodeEntry,
@@ -32,8 +29,6 @@ from posthouse.service.story import found, story_of
 from posthouse.spool.ids import number_of
 from posthouse.spool.story import Told
 from posthouse.words import Content, SettingError
-from posthouse.words.codes import lookup, near
-from posthouse.words.codes_model import BasicCode
 
 __all__ = ["OPERATIONS", "what_is"]
 
@@ -76,6 +71,11 @@ async def _inbox_list(context: Context, inbox: str = "", limit: int = 1000) -> l
 
 def _said(head: bytes, name: bytes) -> str:
     """A header field's value for people: encoded words decoded, one line."""
+    import email.errors
+    import email.header
+
+    from posthouse.message.headers import fields, first, split  # like email, for letters alone
+
     field = first(fields(split(head).headers), name)
     if field is None:
         return ""
@@ -172,6 +172,9 @@ async def _find(context: Context, *, address: str = "", message_id: str = "") ->
 
 
 async def _explain_code(context: Context | None, code: str, lang: str = "en") -> list[CodeEntry]:
+    from posthouse.words.codes import lookup, near  # a large table
+    from posthouse.words.codes_model import BasicCode
+
     known = lookup(code)
     if not known:
         others = near(code)

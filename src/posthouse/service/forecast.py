@@ -60,7 +60,7 @@ async def check_address(context: Context, address: str) -> AddressReport:
     kind, reply, explanation = _judged(found)
     ends = []
     for recipient in people:
-        way = context.router.route(recipient)
+        way = context.ways().router.route(recipient)
         target, reason = ("", way.outcome.reason) if isinstance(way, NoRoute) else (way.target, way.reason)
         ends.append(End(recipient=str(recipient.address), target=target, reason=reason))
     return AddressReport(address=str(asked), kind=kind, reply=reply, explanation=explanation, ends=ends)
@@ -76,7 +76,7 @@ async def forecast(context: Context, address: Address) -> AddressForecast:
             queue = await stack.enter_async_context(context.queue())
         ends = await asyncio.gather(*(_end(context, queue, each) for each in people[:_MOST_ENDS]))
     for each in people[_MOST_ENDS:]:
-        name, destination = str(each.address), context.router.destination(each.address)
+        name, destination = str(each.address), context.ways().router.destination(each.address)
         ends.append(EndForecast(recipient=name, destination=destination, way="", target="", rule="not looked up"))
     return AddressForecast(
         address=str(address), now=context.clock.time(), kind=kind, reply=reply, explanation=explanation, ends=ends
@@ -113,8 +113,8 @@ def _judged(found: Resolution) -> tuple[str, str, str]:
 
 
 async def _end(context: Context, queue: Queue | None, recipient: Recipient) -> EndForecast:
-    way = context.router.route(recipient)
-    destination = context.router.destination(recipient.address)
+    way = context.ways().router.route(recipient)
+    destination = context.ways().router.destination(recipient.address)
     name = str(recipient.address)
     counted: dict[str, Any] = {}
     asked = [Condition("domain", "=", destination)]
@@ -145,7 +145,8 @@ async def _place(context: Context, route: Route) -> dict[str, Any]:
     """The hosts behind a target in the world outside, and how they stand."""
     if not isinstance(route.deliverer, SmtpDeliverer):
         return {}
-    hops = await next_hops(route.target, context.resolver, random=context.random, is_self=context.is_self)
+    ways = context.ways()
+    hops = await next_hops(route.target, ways.resolver, random=ways.random, is_self=ways.is_self)
     if isinstance(hops, NoHops):
         return {"lookup": hops.reason, "reply": str(hops.reply)}
     exchanges = [

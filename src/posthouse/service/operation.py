@@ -16,17 +16,29 @@ if TYPE_CHECKING:
     from posthouse.spool import Queue
     from posthouse.spool.queue import Message, Report, Waiting
 
-__all__ = ["Context", "Operation", "Parameter", "Reporting"]
+__all__ = ["Context", "Operation", "Parameter", "Reporting", "Ways"]
 
 #: What is reported about dropped recipients; made for one queue and one moment, and called in the storage's thread.
 Reporting = Callable[["Queue", float], Callable[["Message", Sequence["Waiting"]], Sequence["Report"]]]
 
 
+class Ways(NamedTuple):
+    """Where mail goes and what is told of it: ``router`` is today's; ``resolver``, ``random`` and ``is_self`` find next
+    hops as the relay does; ``reporting`` makes what senders are told of recipients that are dropped."""
+
+    router: Router
+    resolver: Resolver
+    random: Random
+    is_self: IsSelf
+    reporting: Reporting
+
+
 class Context(NamedTuple):
     """What operations work on: a running house, or the spool of one that is stopped.
 
-    ``queue`` opens the queue to look at, ``changing`` to change it, and both close it again.  ``router`` is today's;
-    ``resolver``, ``random`` and ``is_self`` find next hops as the relay does.  ``who`` is asking, by name.
+    ``queue`` opens the queue to look at, ``changing`` to change it, and both close it again.  ``ways`` gives what only
+    a whole house has; where none runs it is made for that, so operations that need none do not ask.  ``who`` is asking,
+    by name.
     ``reopen`` tells the relay that mail for these destinations (for any, if none is named) is to be tried now, ``wake``
     that there is new mail, and ``sites`` how the next hops stand that it met, by name; None where no relay runs.
     """
@@ -35,11 +47,7 @@ class Context(NamedTuple):
     clock: Clock
     queue: Callable[[], AbstractAsyncContextManager[Queue]]
     changing: Callable[[], AbstractAsyncContextManager[Queue]]
-    router: Router
-    resolver: Resolver
-    random: Random
-    is_self: IsSelf
-    reporting: Reporting
+    ways: Callable[[], Ways]
     who: str = ""
     reopen: Callable[[Collection[str]], object] | None = None
     wake: Callable[[], object] | None = None

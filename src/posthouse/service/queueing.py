@@ -183,7 +183,7 @@ async def _act(context: Context, act: Act, filter: str, target: str = "", report
     async with context.changing() as queue:
         if moving and context.reopen is not None:
             destinations = [row.destination for row in await queue.summary(conditions, now=now)]
-        reports = context.reporting(queue, now) if report else None
+        reports = context.ways().reporting(queue, now) if report else None
         count = await queue.act(act, conditions, now=now, who=context.who, target=target, report=reports)
     if count and moving and context.reopen is not None:
         context.reopen(destinations if len(destinations) <= _MANY else ())

@@ -15,7 +15,6 @@ import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
 from random import Random, SystemRandom
 
 from posthouse.net import CachingResolver, Clock, DnsResolver, Endpoint, Network, Resolver, SocketNetwork, SystemClock
@@ -37,15 +36,15 @@ from posthouse.server import Server, Timeouts
 from posthouse.service.accounts import Directory, addressees
 from posthouse.service.model import Config, Listener
 from posthouse.service.observe import Log
-from posthouse.service.operation import Context
+from posthouse.service.operation import Context, Ways
 from posthouse.service.reception import Reception, Record, Usage
 from posthouse.service.routing import Deliverers, HouseRouter
-from posthouse.service.socket import ControlSocket, socket_path, user_name
+from posthouse.service.socket import ControlSocket, socket_path
 from posthouse.spool import Queue, SqliteQueue
 from posthouse.spool.queue import Message, Report, Waiting
 from posthouse.words import LocalError, StorageCorrupt
 
-__all__ = ["DRAIN", "House", "context", "serve"]
+__all__ = ["DRAIN", "House", "serve", "spool_of"]
 
 #: How long ``serve`` lets sessions and attempts finish, in seconds.
 DRAIN = 30.0
@@ -76,7 +75,7 @@ class House:
         self.config = config
         self.clock = clock or SystemClock()
         self.log = log or Log(self.clock, config.log.format)
-        self.queue: Queue = queue or _spool(config)
+        self.queue: Queue = queue or spool_of(config)
         self.directory = Directory(config)
         self._network = network or SocketNetwork(on_error=self._fault, reuse_port=share_ports)
         self._random = random or SystemRandom()
@@ -151,15 +150,21 @@ class House:
             clock=self.clock,
             queue=opened,
             changing=opened,
+            ways=self.ways,
+            who=who,
+            reopen=self.worker.reopen,
+            wake=self.worker.wake,
+            sites=self.worker.sites,
+        )
+
+    def ways(self) -> Ways:
+        """Where mail goes and what is told of it, as things are configured here."""
+        return Ways(
             router=self.router,
             resolver=self._resolver,
             random=self._random,
             is_self=lambda place: self._ourselves(place),
             reporting=self._reporting,
-            who=who,
-            reopen=self.worker.reopen,
-            wake=self.worker.wake,
-            sites=self.worker.sites,
         )
 
     def _reporting(self, queue: Queue, now: float) -> Callable[[Message, Sequence[Waiting]], Sequence[Report]]:
@@ -281,39 +286,9 @@ class House:
         self.log("ended")
 
 
-def _spool(config: Config) -> SqliteQueue:
+def spool_of(config: Config) -> SqliteQueue:
+    """The spool of a configuration, not opened."""
     return SqliteQueue(config.data_dir, history=config.spool.history, history_octets=config.spool.history_size)
-
-
-def context(config: Config) -> Context:
-    """What the operations of ``control`` work on where no daemon can be asked: the spool of ``config``, opened for
-    each, to look at or, as one more process on it, to change."""
-    house = House(config)
-
-    def opening(make: Callable[[], Queue]) -> Callable[[], AbstractAsyncContextManager[Queue]]:
-        @contextlib.asynccontextmanager
-        async def opened() -> AsyncIterator[Queue]:
-            queue = make()
-            await queue.open(house.clock.time())
-            try:
-                yield queue
-            finally:
-                await queue.close()
-
-        return opened
-
-    def existing() -> Queue:
-        if not os.path.isdir(os.path.join(config.data_dir, "spool")):
-            return SqliteQueue.read_only(config.data_dir)  # which says that there is none; nothing is made
-        return _spool(config)
-
-    return house.context(user_name(os.getuid()))._replace(
-        queue=opening(lambda: SqliteQueue.read_only(config.data_dir)),
-        changing=opening(existing),
-        reopen=None,
-        wake=None,
-        sites=None,
-    )
 
 
 async def serve(
