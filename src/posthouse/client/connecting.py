@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from posthouse.client.session import Session
 from posthouse.client.terms import Refused, Timeouts
 from posthouse.net import Clock, Endpoint, Network, connect_any
-from posthouse.protocol import Limits, Transcript
+from posthouse.protocol import Limits, Tape, Transcript
 from posthouse.words import NetworkError, RemoteError
 
 __all__ = ["connect"]
@@ -24,11 +24,13 @@ async def connect(
     timeouts: Timeouts | None = None,
     limits: Limits | None = None,
     transcript: Transcript | None = None,
+    tape: Tape | None = None,
     source: str = "",
 ) -> Session:
     """Open a session with whichever of one host's addresses answers first (RFC 8305), up to the reply to EHLO.
 
     ``hostname`` is how we name ourselves, ``name`` the host's name for people, ``source`` the local address to use.
+    ``tape`` is told the dialogue as values, or ``transcript`` each line of it.
     Raises Unreachable, Refused, TimedOut, Broken or RemoteError; the channel is closed then.
     """
     timeouts = timeouts or Timeouts()
@@ -42,6 +44,7 @@ async def connect(
             timeouts=timeouts,
             limits=limits,
             transcript=transcript,
+            tape=tape,
         )
 
     _, session = await connect_any(network, clock, endpoints, make, source=source, timeout=timeouts.connect)

@@ -37,6 +37,7 @@ from posthouse.protocol import (
     Sender,
     Sent,
     State,
+    Tape,
     Transcript,
 )
 from posthouse.words import (
@@ -77,9 +78,10 @@ class Session:
         timeouts: Timeouts | None = None,
         limits: Limits | None = None,
         transcript: Transcript | None = None,
+        tape: Tape | None = None,
     ) -> None:
         self.timeouts = timeouts or Timeouts()
-        self.sender = Sender(lmtp=lmtp, limits=limits, transcript=transcript)
+        self.sender = Sender(lmtp=lmtp, limits=limits, transcript=transcript, tape=tape)
         #: Messages that were begun, counting each of the transactions that one took.
         self.messages = 0
         #: When the channel was open, by the stopwatch.
@@ -345,8 +347,7 @@ class Session:
         return Greeted(greeting, hello)
 
     async def command(self, command: Command) -> Reply:
-        """Send one command and await its reply.  Raises LocalError, also while a message is under way; NetworkError or
-        RemoteError."""
+        """Send one command and await its reply.  Raises LocalError (a message is under way) or what the channel met."""
         if self.fault is not None:
             raise self.fault
         if self._line:
@@ -358,10 +359,9 @@ class Session:
         """Give one message to the peer: an outcome for each of the envelope's recipients, in their order.
 
         Whatever the peer does is an outcome; look at ``usable`` before the next message.  May be called again before
-        it has ended: messages are sent in the order of the calls, and where the peer has PIPELINING the next one's
-        envelope leaves with the last octets of this one, which saves a round trip.  If the channel is lost then, only
-        a message whose content had been completed is ambiguous.  Cancelled, it ends the channel, once the message
-        before it has its answer.
+        it has ended: messages are sent in the order of the calls, the next envelope behind the content before it.  If
+        the channel is lost then, only a message whose content had been completed is ambiguous.  Cancelled, it ends the
+        channel, once the message before it has its answer.
         """
         return deliver(self, envelope, content)
 

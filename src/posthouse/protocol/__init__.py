@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from posthouse.protocol.receiver import Event, Receiver
     from posthouse.protocol.sender import Sender
     from posthouse.protocol.states import COMMANDS, LAW, CommandRow, Input, Move, State, after, may
+    from posthouse.protocol.tape import Spoken, Tape, heard_lines, said_lines
     from posthouse.protocol.writers import write_reply
 
 __all__ = [
@@ -69,13 +70,17 @@ __all__ = [
     "Rset",
     "Sender",
     "Sent",
+    "Spoken",
     "StartTls",
     "State",
+    "Tape",
     "Transcript",
     "Vrfy",
     "after",
+    "heard_lines",
     "may",
     "parse_command",
+    "said_lines",
     "write_command",
     "write_reply",
 ]
@@ -93,6 +98,7 @@ __getattr__ = lazily(
         "receiver": "Event Receiver",
         "sender": "Sender",
         "states": "COMMANDS CommandRow Input LAW Move State after may",
+        "tape": "Spoken Tape heard_lines said_lines",
         "writers": "write_reply",
     },
 )

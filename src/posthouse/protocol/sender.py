@@ -21,6 +21,7 @@ from posthouse.protocol.extensions import Capabilities
 from posthouse.protocol.limits import Limits
 from posthouse.protocol.readers import ReplyReader
 from posthouse.protocol.states import COMMANDS, LAW, Input, State, after
+from posthouse.protocol.tape import Spoken, Tape
 from posthouse.protocol.writers import DotWriter, write_auth_line
 from posthouse.words import LocalError, RemoteError, Reply
 
@@ -54,7 +55,8 @@ _NEED_DATA: Final = Pause.NEED_DATA
 
 
 class Sender:
-    """One dialogue, seen from the sending end.  ``lmtp`` expects one final reply per accepted recipient."""
+    """One dialogue, seen from the sending end.  ``lmtp`` expects one final reply per accepted recipient; ``tape`` hears
+    it all, or ``transcript`` each line of it."""
 
     __slots__ = (
         "_content_size",
@@ -64,7 +66,7 @@ class Sender:
         "_presumed",
         "_recipients",
         "_replies",
-        "_transcript",
+        "_tape",
         "capabilities",
         "greeting",
         "lmtp",
@@ -72,7 +74,12 @@ class Sender:
     )
 
     def __init__(
-        self, *, lmtp: bool = False, limits: Limits | None = None, transcript: Transcript | None = None
+        self,
+        *,
+        lmtp: bool = False,
+        limits: Limits | None = None,
+        transcript: Transcript | None = None,
+        tape: Tape | None = None,
     ) -> None:
         self.lmtp = lmtp
         self.state = State.CONNECTED
@@ -81,7 +88,7 @@ class Sender:
         #: The opening reply, once it is here.
         self.greeting: Reply | None = None
         self._limits = limits or Limits()
-        self._transcript = transcript
+        self._tape = Spoken(transcript) if transcript is not None else tape
         self._replies = ReplyReader(self._limits.reply_line, self._limits.reply_lines)
         self._presumed = State.CONNECTED
         self._pending: deque[tuple[Input, Command | Sent | None]] = deque([(Input.GREETING, None)])
@@ -117,7 +124,7 @@ class Sender:
         lines = [(command, write_command(command)) for command in commands]
         pending = self._pending
         pipelining = "PIPELINING" in self.capabilities.keywords
-        for command, wire in lines:
+        for command, _ in lines:
             kind = type(command)
             given = _INPUT_OF.get(kind)
             move = None if given is None else _LAW.get((self._presumed, given))
@@ -129,13 +136,14 @@ class Sender:
                 if why_not is not None:
                     raise LocalError(why_not)
                 move = _LAW[self._presumed, given]
-            if self._transcript is not None:
-                self._say(_shown(command, wire))
             pending.append((given, command))
             target = move.more if kind is Data else move.done
             if kind is not Auth and target is not None:
                 self._presumed = target
-        return b"".join([wire for _, wire in lines])
+        group = b"".join([wire for _, wire in lines])
+        if self._tape is not None:
+            self._tape.said(b"".join([_shown(command, wire) for command, wire in lines]))
+        return group
 
     def send_envelope(self, mail: Mail, recipients: Sequence[Rcpt], data: Data | None) -> bytes:
         """``send_group`` for MAIL, RCPT for each recipient and DATA, if it is that way, of a transaction that may begin
@@ -144,7 +152,6 @@ class Sender:
         if (
             self._presumed is not _READY
             or not recipients
-            or self._transcript is not None
             or "PIPELINING" not in self.capabilities.keywords
             or (pending and pending[-1][0] not in _CONTINUED)
         ):
@@ -158,7 +165,10 @@ class Sender:
             lines.append(_DATA_LINE)
             pending.append((_DATA, data))
             self._presumed = _CONTENT
-        return b"".join(lines)
+        group = b"".join(lines)
+        if self._tape is not None:
+            self._tape.said(group)
+        return group
 
     def send_chunk(self, data: bytes, *, last: bool) -> bytes:
         """A BDAT command and its octets (RFC 3030 §2)."""
@@ -170,9 +180,8 @@ class Sender:
         if why_not is not None:
             raise LocalError(why_not)
         wire = write_command(command)
-        if self._transcript is not None:
-            self._say(wire.decode().rstrip())
-            self._say(f"({len(data)} octets of content)")
+        if self._tape is not None:
+            self._tape.said(b"%b(%d octets of content)\r\n" % (wire, len(data)))
         self._expect(given, command)
         return wire + data
 
@@ -189,9 +198,8 @@ class Sender:
             raise LocalError("there is no content to end")
         wire = self._dot.end()
         self._dot = None
-        if self._transcript is not None:
-            self._say(f"({self._content_size} octets of content)")
-            self._say(".")
+        if self._tape is not None:
+            self._tape.said(b"(%d octets of content)\r\n.\r\n" % self._content_size)
         self._presumed = _READY
         # A receiver that said 354 without a valid recipient is given the dot alone and answers once (RFC 2920 §3.1).
         for _ in range(max(1, self._recipients) if self.lmtp else 1):
@@ -202,7 +210,8 @@ class Sender:
         """A line of the SASL exchange, base64 already, or ``*`` to cancel."""
         if self.state is not State.AUTHENTICATING or self._pending:
             raise LocalError("the peer is not waiting for an AUTH line")
-        self._say("*" if line == b"*" else "(credentials)")
+        if self._tape is not None:
+            self._tape.said(b"*\r\n" if line == b"*" else b"(credentials)\r\n")
         self._pending.append((Input.AUTH_LINE, Sent.AUTH_LINE))
         return write_auth_line(line)
 
@@ -246,10 +255,6 @@ class Sender:
         if kind is not Auth and target is not None:
             self._presumed = target
 
-    def _say(self, line: str) -> None:
-        if self._transcript is not None:
-            self._transcript("S", line)
-
     # -- bytes in, replies out ---------------------------------------------------------------------------------
 
     def receive_data(self, data: bytes) -> None:
@@ -276,15 +281,17 @@ class Sender:
                 answers.append(self._answered(reply))
             return self.state is not _CLOSED
         pending = self._pending
-        plain = self._transcript is None and not self.lmtp
+        tape, lmtp = self._tape, self.lmtp
         for reply in several:
             if self.state is _CLOSED:
                 break
-            if plain and pending and 200 <= reply.code < 300:
+            if not lmtp and pending and 200 <= reply.code < 300:
                 given, to = pending[0]
                 following = _ORDINARY.get((self.state, given))
                 if following is not None:  # what mostly comes: ``_answered`` without its questions
                     pending.popleft()
+                    if tape is not None:
+                        tape.heard(reply)
                     self.state = following
                     self._recipients = self._recipients + 1 if given is _RCPT else 0
                     if not pending:
@@ -295,11 +302,8 @@ class Sender:
         return self.state is not _CLOSED
 
     def _answered(self, reply: Reply) -> Answered:
-        if self._transcript is not None:
-            lines = reply.lines
-            enhanced = reply.enhanced + " " if reply.enhanced else ""
-            for number, line in enumerate(lines, 1):
-                self._transcript("R", f"{reply.code}{'-' if number < len(lines) else ' '}{enhanced}{line}".rstrip())
+        if self._tape is not None:
+            self._tape.heard(reply)
         pending = self._pending
         if not pending:
             return self._unasked(reply)
@@ -356,8 +360,8 @@ class Sender:
             self._recipients = 0
 
 
-def _shown(command: Command, wire: bytes) -> str:
-    """A command for the transcript: what AUTH carries is not shown."""
-    if type(command) is Auth:
-        return f"AUTH {command.mechanism}" + (" (credentials)" if command.initial is not None else "")
-    return wire.decode("utf-8", "replace").rstrip("\r\n")
+def _shown(command: Command, wire: bytes) -> bytes:
+    """A command's line for others: what AUTH carries is not shown."""
+    if type(command) is Auth and command.initial is not None:
+        return b"AUTH %b (credentials)\r\n" % command.mechanism.encode()
+    return wire

@@ -1,9 +1,8 @@
 """What an attempt leaves behind: where it went, the dialogues, how long each phase took.
 
 A deliverer fills in ``Notes`` while it works; the worker makes them for each attempt, and the story gets them.  That
-must cost next to nothing, so a line of the dialogue is one tuple in a list, stamped with the stopwatch; phases are
-worked out from the stamps at the end.  Content and credentials never come here: the engine's transcript leaves them
-out.
+must cost next to nothing, so what is said together, and each reply, is one tuple in a list, stamped with the stopwatch;
+lines and phases are worked out at the end.  Content and credentials never come here: the engine leaves them out.
 """
 
 from __future__ import annotations
@@ -12,21 +11,22 @@ from collections.abc import Callable
 from typing import Final
 
 from posthouse.net import Clock
-from posthouse.protocol import Transcript
+from posthouse.protocol import Spoken, Transcript, heard_lines, said_lines
 from posthouse.relay.sites import Sign
 from posthouse.spool.story import Contact, Trail
+from posthouse.words import Reply
 
 __all__ = ["Notes", "Talk", "Tape"]
 
 _FIRST_LINES: Final = 80  # of a dialogue that are kept, and as many as these from its end
 _LAST_LINES: Final = 20
-_MOST_STEPS: Final = 4000  # written down while a dialogue goes on
+_MOST_STEPS: Final = 4000  # groups and replies written down while a dialogue goes on
 _MOST_TALKS: Final = 40
 _LONGEST_LINE: Final = 400
 _NEVER: Final = -1.0
-_ENVELOPE: Final = frozenset(("MAIL", "RSET", "RCPT", "DATA"))
+_ENVELOPE: Final = frozenset((b"MAIL", b"RSET", b"RCPT", b"DATA"))
 
-_Step = tuple[float, str, str]  # when (stopwatch), who (S or R), what
+_Step = tuple[float, bytes | Reply]  # when (stopwatch), and what was said or heard
 
 
 class Talk:
@@ -47,27 +47,34 @@ class Talk:
 
     def contact(self, resolving: float | None) -> Contact:
         """As the story has it; ``resolving`` seconds were spent before it."""
-        lines = [f"{who}: {text[:_LONGEST_LINE]}" for _, who, text in self.steps]
+        lines: list[str] = []
+        for _, what in self.steps:
+            if type(what) is bytes:
+                lines += said_lines(what, "S: ")
+            elif isinstance(what, Reply):
+                lines += heard_lines(what, "R: ")
         if len(lines) > _FIRST_LINES + _LAST_LINES:
             left_out = f"… {len(lines) - _FIRST_LINES - _LAST_LINES} lines …"
             lines = [*lines[:_FIRST_LINES], left_out, *lines[-_LAST_LINES:]]
+        if max(map(len, lines), default=0) > _LONGEST_LINE:
+            lines = [line[:_LONGEST_LINE] for line in lines]
         timings = self._timings([] if resolving is None else [("resolve", round(resolving, 6))])
         return Contact(self.peer, self.mx, self.tls, tuple(timings), tuple(lines), self.ended, self.reused)
 
     def _timings(self, found: list[tuple[str, float]]) -> list[tuple[str, float]]:
         greeted = mailed = heard = sent = final = _NEVER
-        for at, who, text in self.steps:
-            if who == "R":
+        for at, what in self.steps:
+            if not isinstance(what, bytes):
                 if sent != _NEVER:
                     final = at
                 elif mailed != _NEVER:
                     heard = at
                 else:
                     greeted = at
-            elif text[:4] in _ENVELOPE:
+            elif what[:4] in _ENVELOPE:
                 if mailed == _NEVER:
                     mailed = at
-            elif mailed != _NEVER and text != "QUIT":
+            elif mailed != _NEVER and what != b"QUIT\r\n":
                 sent = at
         if self.connected != _NEVER:
             found.append(("connect", round(self.connected - self.began, 6)))
@@ -110,7 +117,7 @@ class Notes:
         if not self.talks:
             return True
         talk = self.talks[-1]
-        return not talk.reused and not any(who == "R" for _, who, _ in talk.steps)
+        return not talk.reused and all(isinstance(what, bytes) for _, what in talk.steps)
 
     def talk(self, mx: str, reused: int = 0) -> Talk:
         """Begin a contact; ``reused`` counts the messages that its session took before."""
@@ -129,19 +136,27 @@ class Notes:
 
 
 class Tape:
-    """A session's transcript: writes into whichever talk the session is in now; ``also`` hears it too."""
+    """A session's tape: writes into whichever talk the session is in now; ``also`` is told each line."""
 
     __slots__ = ("_also", "_monotonic", "steps")
 
     def __init__(self, monotonic: Callable[[], float], also: Transcript | None) -> None:
         self._monotonic = monotonic
-        self._also = also
+        self._also = None if also is None else Spoken(also)
         self.steps: list[_Step] = []
 
-    def __call__(self, who: str, line: str) -> None:
-        """A line of the dialogue."""
+    def said(self, wire: bytes) -> None:
+        """See ``protocol.Tape``."""
         steps = self.steps
         if len(steps) < _MOST_STEPS:
-            steps.append((self._monotonic(), who, line))
+            steps.append((self._monotonic(), wire))
         if self._also is not None:
-            self._also(who, line)
+            self._also.said(wire)
+
+    def heard(self, reply: Reply) -> None:
+        """See ``protocol.Tape``."""
+        steps = self.steps
+        if len(steps) < _MOST_STEPS:
+            steps.append((self._monotonic(), reply))
+        if self._also is not None:
+            self._also.heard(reply)

@@ -222,7 +222,7 @@ class SmtpDeliverer:
             lmtp=self.lmtp,
             timeouts=self._timeouts,
             limits=self._limits,
-            transcript=tape,
+            tape=tape,
             source=self._source,
         )
         talk.connected = session.opened
