@@ -14,12 +14,13 @@ import asyncio
 import os
 import secrets
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.protocol import Greet, Mail, Rcpt
 from posthouse.server import Peer, Server
-from posthouse.words import Envelope, Reply, Verdict
+from posthouse.words import Envelope, Recipient, Reply, Verdict
 
 HOSTNAME = "mail.example.org"
 
@@ -77,7 +78,7 @@ class House:
     def mail(self, mail: Mail) -> Verdict:
         return Verdict(Reply(250, "2.1.0", "Sender OK"))
 
-    def rcpt(self, envelope: Envelope, rcpt: Rcpt) -> Verdict:
+    def rcpt(self, envelope: Envelope, rcpt: Rcpt, accepted: Sequence[Recipient]) -> Verdict:
         # RCPT TO:<Postmaster> has no domain, and everybody who receives mail takes it (RFC 5321 §4.5.1).
         if rcpt.address.domain not in (self.domain, ""):
             return Verdict(Reply(550, "5.7.1", "No mail is relayed here"), "not our domain")

@@ -1,5 +1,5 @@
-"""The sending end's short ways, which the common case takes, say and learn what the long ones do: whole envelopes
-beside one command after the other, whole groups of replies beside one reply after the other."""
+"""The short ways, which the common case takes, say and learn what the long ones do: sending, whole envelopes beside
+one command after the other and whole groups of replies beside one reply after the other; receiving, RCPT."""
 
 from __future__ import annotations
 
@@ -9,7 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posthouse.protocol import Command, Data, Greet, Mail, Pause, Rcpt, Rset, Sender, Sent
+from posthouse.protocol import (
+    LAW,
+    Command,
+    ContentChunk,
+    Data,
+    Greet,
+    Input,
+    Mail,
+    Offer,
+    Pause,
+    Rcpt,
+    Receiver,
+    Refused,
+    Rset,
+    Sender,
+    Sent,
+    State,
+)
 from posthouse.words import Address, LocalError, RemoteError, Reply
 
 from .test_engine import ready_sender
@@ -127,3 +144,39 @@ def test_who_listens_hears_the_envelope() -> None:
         "R: 250 b",
         "R: 354 c",
     ]
+
+
+# -- RCPT, of which there may be thousands -----------------------------------------------------------------------------
+
+LINES = (b"RCPT TO:<b@x.test>", "RCPT TO:<王@x.test>".encode(), b"RCPT TO:", b"DATA", b"RSET", b"MAIL FROM:<> SMTPUTF8")
+REPLIES = (Reply(250), Reply(251, "2.1.5", "will go on"), Reply(354), Reply(421), Reply(550, "5.1.1", "no"))
+
+
+def received(choices: list[tuple[bytes, Reply]], *, short: bool, lmtp: bool) -> list[object]:
+    """All that a dialogue shows.  A transcript and a command that is switched off lead the long way."""
+    said: list[tuple[str, str]] = []
+    transcript = None if short else lambda who, line: said.append((who, line))
+    offer = Offer(smtputf8=True, off=frozenset() if short else frozenset({"EXPN"}))
+    receiver = Receiver(offer, lmtp=lmtp, transcript=transcript)
+    seen: list[object] = [receiver.send(Reply(220))]
+    for line, reply in [(b"LHLO x" if lmtp else b"EHLO x", Reply(250)), (b"MAIL FROM:<>", Reply(250)), *choices]:
+        receiver.receive_data(line + b"\r\n")
+        event = receiver.next_event()
+        seen.append(event)
+        try:
+            if not isinstance(event, Pause | ContentChunk):
+                seen.append(receiver.send(event.reply if isinstance(event, Refused) else reply))
+        except LocalError as error:
+            seen += [str(error), receiver.send(Reply(451))]
+        seen.append(receiver.state)
+    return seen
+
+
+@given(st.lists(st.tuples(st.sampled_from(LINES), st.sampled_from(REPLIES)), max_size=8), st.booleans())
+def test_every_recipient_is_taken_alike(choices: list[tuple[bytes, Reply]], lmtp: bool) -> None:
+    assert received(choices, short=True, lmtp=lmtp) == received(choices, short=False, lmtp=lmtp)
+
+
+def test_a_recipient_leads_where_the_law_says() -> None:
+    assert {LAW[state, Input.RCPT].done for state in State if (state, Input.RCPT) in LAW} == {State.RECIPIENTS}
+    assert {state for state in State if (state, Input.RCPT) in LAW} == {State.SENDER, State.RECIPIENTS}

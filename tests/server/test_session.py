@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.protocol import Greet, Limits, Mail, Rcpt
 from posthouse.server import Answer, Intake, Peer, Server, Timeouts
-from posthouse.words import Envelope, Reply, Verdict
+from posthouse.words import Envelope, Recipient, Reply, Verdict
 
 OK = Verdict(Reply(250, "2.0.0", "ok"))
 
@@ -58,6 +58,7 @@ class Policy:
         self.fail_commit = False
         self.no: dict[str, Verdict] = {}
         self.taken: list[tuple[Envelope, bytes]] = []
+        self.before: list[list[str]] = []
         self.aborted = 0
         self.refusals: list[tuple[str, Reply]] = []
         self.ended = 0
@@ -87,7 +88,9 @@ class Policy:
     def mail(self, mail: Mail) -> Answer:
         return self._answer("mail")
 
-    def rcpt(self, envelope: Envelope, rcpt: Rcpt) -> Answer:
+    def rcpt(self, envelope: Envelope, rcpt: Rcpt, accepted: Sequence[Recipient]) -> Answer:
+        assert envelope.recipients == ()
+        self.before.append([str(each.address) for each in accepted])
         return self._answer(str(rcpt.address), OK)
 
     def verify(self, text: str) -> Answer:
@@ -180,6 +183,20 @@ def policy(request: pytest.FixtureRequest) -> Policy:
 
 MAIL = b"MAIL FROM:<>"
 LETTER = b"Subject: hi\r\n\r\n..dots\r\n"
+
+
+def test_a_policy_sees_who_was_accepted_before(policy: Policy) -> None:
+    policy.no["x@b.test"] = Verdict(Reply(550, "5.1.1", "no"))
+
+    async def dialogue(client: Client, server: Server) -> None:
+        assert await client.code() == 220
+        assert await client.say(b"EHLO c") == 250
+        for _ in range(2):
+            client.send(b"MAIL FROM:<>\r\nRCPT TO:<a@a.test>\r\nRCPT TO:<x@b.test>\r\nRCPT TO:<c@c.test>\r\nRSET\r\n")
+            assert await client.codes(5) == [250, 250, 550, 250, 250]
+        assert policy.before == [[], ["a@a.test"], ["a@a.test"]] * 2
+
+    talk(policy, dialogue)
 
 
 def test_the_tutorial_by_hand(policy: Policy) -> None:

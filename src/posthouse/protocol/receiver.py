@@ -73,6 +73,7 @@ _CONTENT_END_INPUT: Final = Input.CONTENT_END
 _DATA_INPUT: Final = Input.DATA
 _GREETING_INPUT: Final = Input.GREETING
 _NOOP_INPUT: Final = Input.NOOP
+_RCPT_INPUT: Final = Input.RCPT
 _OVER: Final = Pause.CLOSED
 _NEED_DATA: Final = Pause.NEED_DATA
 _PAUSED: Final = Pause.PAUSED
@@ -82,8 +83,11 @@ _CONNECTED: Final = State.CONNECTED
 _CONTENT: Final = State.CONTENT
 _GREETED: Final = State.GREETED
 _READY: Final = State.READY
+_RECIPIENTS: Final = State.RECIPIENTS
 _SENDER: Final = State.SENDER
 _SWITCHING: Final = State.SWITCHING
+
+_TAKES_RCPT: Final = (_RECIPIENTS, _SENDER)  # a tuple is asked by identity first; what a set asks costs more
 
 # A chunk so large that reading it to its end would only keep the channel busy.
 _HOPELESS: Final = 4
@@ -225,6 +229,14 @@ class Receiver:
 
     def _legal(self, command: Command) -> Event:
         """Is the command legal here?  The whole answer of moment one."""
+        if type(command) is Rcpt and self.state in _TAKES_RCPT and not self.offer.off:
+            # There may be thousands of them: the questions of ``_why_not`` that are left.
+            if not (self._smtputf8 or command.address.is_ascii):
+                return self._refuse("RCPT", UTF8_ADDRESS)
+            self._command = command
+            self._given = _RCPT_INPUT
+            self._owed = 1
+            return command
         given = _INPUTS[command.verb]
         if type(command) is Bdat:
             given = _BDAT_LAST_INPUT if command.last else given
@@ -401,6 +413,11 @@ class Receiver:
         if not self._owed:
             raise LocalError(f"no reply is owed, yet {reply.code} was given")
         state: State | None = self.state
+        if self._given is _RCPT_INPUT and 200 <= reply.code < 300 and self._transcript is None and state in _TAKES_RCPT:
+            self._owed = 0
+            self._recipients += 1
+            self.state = _RECIPIENTS
+            return write_reply(reply, utf8)
         if may(self.state, self._given):
             state = after(self.state, self._given, reply)
         if self._fatal or reply.code == 421:

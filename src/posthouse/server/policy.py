@@ -9,11 +9,11 @@ session awaits only then: the common case costs no task.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import NamedTuple, Protocol
 
 from posthouse.protocol.commands import Greet, Mail, Rcpt
-from posthouse.words import Envelope, Reply, Verdict
+from posthouse.words import Envelope, Recipient, Reply, Verdict
 
 __all__ = ["Answer", "Intake", "Peer", "Policy", "PolicyFactory"]
 
@@ -72,8 +72,9 @@ class Policy(Protocol):
         """May this sender begin a transaction?"""
         ...
 
-    def rcpt(self, envelope: Envelope, rcpt: Rcpt) -> Answer:
-        """May this recipient be added?  ``envelope`` is what has been accepted so far."""
+    def rcpt(self, envelope: Envelope, rcpt: Rcpt, accepted: Sequence[Recipient]) -> Answer:
+        """May this recipient be added?  ``envelope`` is what MAIL said, without recipients; those who were ``accepted``
+        so far, in their order, are only to be looked at: their number grows."""
         ...
 
     def verify(self, text: str) -> Answer:

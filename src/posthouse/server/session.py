@@ -74,6 +74,7 @@ class Session:
         "_out",
         "_policy",
         "_receiver",
+        "_recipients",
         "_refusal",
         "_server",
         "_stream",
@@ -93,6 +94,7 @@ class Session:
             transcript=server.transcript() if server.transcript is not None else None,
         )
         self._envelope = _NOBODY
+        self._recipients: list[Recipient] = []  # of the transaction that is open
         self._intake: Intake | None = None
         self._refusal: Verdict | None = None  # why the content that is arriving will be refused
         self._out: list[bytes] = []
@@ -269,40 +271,41 @@ class Session:
 
     def _rcpt(self, event: Rcpt) -> None:
         assert self._policy is not None
-        if len(self._envelope.recipients) >= self._server.limits.recipients:
+        accepted = self._recipients
+        if len(accepted) >= self._server.limits.recipients:
             self._policy.refused("RCPT", _TOO_MANY_RECIPIENTS)
             self._reply(_TOO_MANY_RECIPIENTS)
             return
-        answer = self._policy.rcpt(self._envelope, event)
+        answer = self._policy.rcpt(self._envelope, event, accepted)
         if type(answer) is Verdict:
             self._rcpt_answered(event, answer)
         else:
             self._ask(answer, lambda verdict: self._rcpt_answered(event, verdict))
 
     def _rcpt_answered(self, event: Rcpt, verdict: Verdict) -> None:
-        if verdict.reply.positive:
-            envelope = self._envelope
-            recipient = Recipient(event.address, event.notify, event.orcpt)
-            # As _replace(recipients=...) would do it, in half the time.
-            self._envelope = Envelope._make((envelope[0], (*envelope[1], recipient), *envelope[2:]))
+        if verdict.reply.code < 400:
+            self._recipients.append(Recipient(event.address, event.notify, event.orcpt))
         # A mailbox in 251 or 551 may be told in UTF-8 (RFC 6531 §3.7.4.1).
         self._out.append(self._receiver.send(verdict.reply, utf8=self._envelope.smtputf8))
 
     def _data(self, event: Data) -> None:
-        assert self._policy is not None
-        intake = self._policy.intake(self._envelope)
+        intake = self._begin_content()
         if type(intake) is Verdict:
             self._reply(intake.reply)
             return
         self._intake = intake  # type: ignore[assignment]
-        self._content_began = self.last_heard
         self._reply(_START)
 
-    def _bdat(self, event: Bdat) -> None:
+    def _begin_content(self) -> Intake | Verdict:
+        """The recipients are known: where does the content go?"""
         assert self._policy is not None
+        self._envelope = self._envelope._replace(recipients=tuple(self._recipients))
+        self._content_began = self.last_heard
+        return self._policy.intake(self._envelope)
+
+    def _bdat(self, event: Bdat) -> None:
         if self._intake is None and self._refusal is None:
-            intake = self._policy.intake(self._envelope)
-            self._content_began = self.last_heard
+            intake = self._begin_content()
             if type(intake) is Verdict:
                 self._refusal = intake
             else:
@@ -396,6 +399,8 @@ class Session:
     def _forget(self) -> None:
         """The transaction is over; content on its way is dropped."""
         self._envelope = _NOBODY
+        if self._recipients:
+            self._recipients = []  # a new one: who was handed the old one may keep it
         self._refusal = None
         if self._intake is not None:
             intake, self._intake = self._intake, None

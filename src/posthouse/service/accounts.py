@@ -335,7 +335,7 @@ def expand_envelope(directory: Directory, envelope: Envelope) -> list[Envelope]:
         if isinstance(found, Moved | Expanded):
             targets = found.targets
         else:
-            key = directory.identity(found.address)
+            key = str(found.address) if type(found) is Foreign else directory.identity(found.address)
             changed = changed or key in direct or not recipient.address.domain
             here = recipient if recipient.address.domain else recipient._replace(address=found.address)
             direct.setdefault(key, here)

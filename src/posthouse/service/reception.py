@@ -30,7 +30,7 @@ from posthouse.service.accounts import Directory, Expanded, Foreign, Local, Move
 from posthouse.service.intake import TOO_LARGE, Deposit, storage_verdict
 from posthouse.service.model import Config, Listener
 from posthouse.spool.queue import Queue, Stored
-from posthouse.words import Address, Envelope, Reply, StorageError, Verdict
+from posthouse.words import Address, Envelope, Recipient, Reply, StorageError, Verdict
 
 __all__ = ["Door", "Reception", "Record", "Usage"]
 
@@ -53,7 +53,6 @@ _UNKNOWN: Final = Verdict(Reply(550, "5.1.1", "Mailbox does not exist"), "nobody
 _PAUSED: Final = Verdict(Reply(450, "4.2.1", "Mailbox takes no mail at the moment; try again later"), "paused")
 _OVER: Final = Verdict(Reply(552, "5.2.2", "Mailbox is full"), "over quota")
 _OVER_LATER: Final = Verdict(Reply(452, "4.2.2", "Mailbox is full; try again later"), "over quota")
-_MANY_RCPT: Final = Verdict(Reply(452, "4.5.3", "Too many recipients"), "max_recipients")
 
 
 class Record(Protocol):
@@ -252,11 +251,9 @@ class Door:
             return self._no("MAIL", _DISK_LOW)
         return _GO_ON
 
-    def rcpt(self, envelope: Envelope, rcpt: Rcpt) -> Answer:
-        """Whether this recipient is ours, or may be sent to."""
+    def rcpt(self, envelope: Envelope, rcpt: Rcpt, accepted: Sequence[Recipient]) -> Answer:
+        """Whether this recipient is ours, or may be sent to; how many there may be is the session's to say."""
         reception = self._reception
-        if len(envelope.recipients) >= reception.listener.max_recipients:
-            return self._no("RCPT", _MANY_RCPT)
         found = reception.directory.resolve(rcpt.address)
         if isinstance(found, Local):
             if found.paused:

@@ -30,7 +30,7 @@ from posthouse.protocol.commands import Greet, Mail, Rcpt
 from posthouse.server import Answer, Peer, Server, Session
 from posthouse.service.forms import ENDPOINT, Wrong
 from posthouse.service.hostname import machine_name
-from posthouse.words import Envelope, Reply, SettingError, Verdict
+from posthouse.words import Envelope, Recipient, Reply, SettingError, Verdict
 
 __all__ = ["Counts", "Fault", "STAGES", "Sink", "open_sink", "parse_delay", "parse_drop", "parse_fail"]
 
@@ -217,7 +217,7 @@ class _Policy:
     def mail(self, mail: Mail) -> Answer:
         return self._at("mail", _OK)
 
-    def rcpt(self, envelope: Envelope, rcpt: Rcpt) -> Answer:
+    def rcpt(self, envelope: Envelope, rcpt: Rcpt, accepted: Sequence[Recipient]) -> Answer:
         return self._at("rcpt", _OK)
 
     def verify(self, text: str) -> Answer:

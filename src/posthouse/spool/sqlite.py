@@ -48,7 +48,8 @@ _BUFFER = 64 << 20  # octets of arriving small content in memory; beyond it they
 _FILE_THREADS = 4
 _BATCH = 500  # recipients that one transaction of an operator's act changes
 _PAGE = 10_000  # recipients that one search for them gives
-_SETTLED = frozenset({State.DELIVERED, State.FAILED})
+_DELIVERED = State.DELIVERED
+_FAILED = State.FAILED
 
 
 class SqliteQueue(ForPeople):
@@ -268,7 +269,7 @@ class SqliteQueue(ForPeople):
             and not reports
             and self._keep_finished <= 0
             and count == len(work.recipients)
-            and all(settlement.state in _SETTLED for settlement in settlements)
+            and all([each.state is _DELIVERED or each.state is _FAILED for each in settlements])
         )
         future: asyncio.Future[None] = self.loop.create_future()
         op = Record(

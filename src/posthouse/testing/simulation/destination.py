@@ -32,7 +32,7 @@ from posthouse.testing.channel import Fault
 from posthouse.testing.simulation.loop import Life, VirtualClock
 from posthouse.testing.simulation.wires import Port, Wires
 from posthouse.testing.simulation.witness import Book
-from posthouse.words import Envelope, LocalError, Reply, Verdict
+from posthouse.words import Envelope, LocalError, Recipient, Reply, Verdict
 
 __all__ = ["Destination", "Received", "STAGES", "Script", "Step", "parse_step"]
 
@@ -195,7 +195,7 @@ class _Policy:
         self._first = False
         return self.at("mail")
 
-    def rcpt(self, envelope: Envelope, rcpt: Rcpt) -> Answer:
+    def rcpt(self, envelope: Envelope, rcpt: Rcpt, accepted: Sequence[Recipient]) -> Answer:
         """See ``Policy.rcpt``."""
         return self.at("rcpt")
 
