@@ -76,6 +76,35 @@ def replies(pieces: list[bytes]) -> list[Reply]:
     return got
 
 
+def told(pieces: list[bytes], *, together: bool) -> list[Reply | str]:
+    reader = ReplyReader(40, 3)
+    got: list[Reply | str] = []
+    try:
+        for piece in pieces:
+            several = reader.read(piece) if together else reader.feed(piece)
+            got += several or []
+            while several is None and (reply := reader.reply()) is not None:
+                got.append(reply)
+    except RemoteError as error:
+        got.append(str(error))
+    return got
+
+
+WIRES = st.sampled_from(
+    [b"250 ok\r\n", b"250 2.1.5 k\r\n", b"550-no\r\n", b"550 no\r\n", b"250", b"2"]
+    + [b"250 a\n", b"250 a\rb\r\n", b"\r\n"]
+    + [b"250 " + b"x" * n + b"\r\n" for n in (33, 34, 35, 36, 90)]
+)
+
+
+@given(st.lists(WIRES, max_size=8), st.data())
+def test_replies_read_together_are_those_read_one_by_one(lines: list[bytes], data: st.DataObject) -> None:
+    wire = b"".join(lines)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(wire)), max_size=4)))
+    pieces = [wire[a:b] for a, b in zip([0, *cuts], [*cuts, len(wire)], strict=True) if a != b]
+    assert told(pieces, together=True) == told(pieces, together=False)
+
+
 @pytest.mark.parametrize(
     ("data", "expected"),
     [

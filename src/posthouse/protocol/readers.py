@@ -53,9 +53,9 @@ class LineReader:
         self._position = 0
 
     @property
-    def at_start(self) -> bool:
-        """Would the next octet be the first of a line, with nothing left to consume?"""
-        return not self._skipping and self._position >= len(self._buffer)
+    def skipping(self) -> bool:
+        """Is a line being read to its end that was found too long?"""
+        return self._skipping
 
     def __len__(self) -> int:
         """Octets not consumed."""
@@ -180,8 +180,8 @@ class ChunkReader:
 
 # RFC 5321 §4.2: the grammar says %x32-35 %x30-35 %x30-39; codes such as 571 are on the air, so any second digit does.
 _REPLY_LINE = re.compile(rb"([2-5][0-9][0-9])(?:([ -])(.*))?", re.DOTALL)
-# Replies that come together and are no longer than this are read together, each line remembered with what it is.
-_COMMON_GROUP = 512
+# Lines no longer than this are remembered with what they are.
+_COMMON_LINE = 512
 _ENHANCED = re.compile(r"([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: +|$)")
 _CONTROL = r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]"
 
@@ -199,7 +199,7 @@ class ReplyReader:
     def __init__(self, line_limit: int, lines_limit: int) -> None:
         self._reader = LineReader()
         self._limit = line_limit
-        self._at_once = min(line_limit, _COMMON_GROUP)
+        self._at_once = min(line_limit, _COMMON_LINE) - 2  # without the CRLF
         self._lines_limit = lines_limit
         self._code = b""
         self._lines: list[str] = []
@@ -218,19 +218,29 @@ class ReplyReader:
         self._reader.feed(data)
 
     def read(self, data: bytes) -> list[Reply] | None:
-        """More bytes arrived, and they are just these replies; or None: ask ``reply`` for what can be told."""
-        if len(data) <= self._at_once and data.endswith(b"\r\n") and self._reader.at_start and not self._lines:
-            # What mostly comes: whole replies of one line, those of a pipelined group together.
-            replies: list[Reply] = []
-            for line in data[:-2].split(b"\r\n"):
-                reply = _alone(line)
-                if reply is None:
-                    break
-                replies.append(reply)
-            else:
-                return replies
-        self._reader.feed(data)
-        return None
+        """More bytes arrived, and with those before they are just these replies, and a line that has no end yet; or
+        None: ask ``reply`` for what can be told."""
+        reader = self._reader
+        if self._lines or reader.skipping:
+            reader.feed(data)
+            return None
+        if len(reader):
+            data = reader.take() + data
+        # What mostly comes: whole replies of one line, those of a pipelined group together.
+        end = data.rfind(b"\r\n")
+        replies: list[Reply] = []
+        for line in data[:end].split(b"\r\n") if end >= 0 else ():
+            reply = _alone(line) if len(line) <= self._at_once else None
+            if reply is None:
+                end = -1
+                break
+            replies.append(reply)
+        rest = data[end + 2 :]
+        if end < 0 or len(rest) > self._at_once or b"\n" in rest:
+            reader.feed(data)
+            return None
+        reader.feed(rest)
+        return replies
 
     def reply(self) -> Reply | None:
         """The next complete reply, or None.  Raises RemoteError for what is none."""

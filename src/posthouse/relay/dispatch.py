@@ -95,7 +95,7 @@ class Dispatcher:
         if isinstance(way, NoRoute):
             self._recorder.record(work, ((waiting, way.outcome),))
             return
-        deliverer, target, rule = way
+        deliverer, target, rule, _ = way
         deliver_now = getattr(deliverer, "deliver_now", None)
         if deliver_now is not None:
             try:
@@ -242,7 +242,7 @@ class Dispatcher:
     async def _outcomes(self, attempt: Attempt) -> Sequence[Outcome]:
         """Deliver, and have one outcome for each recipient whatever happens."""
         try:
-            deliverer, target, _ = attempt.route
+            deliverer, target, _, _ = attempt.route
             return _checked(attempt, await deliverer.deliver(self._job(attempt), target))
         except asyncio.CancelledError:
             if not attempt.expired or self.stopping or attempt.task is None:

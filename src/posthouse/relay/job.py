@@ -76,12 +76,14 @@ class SitedDeliverer(Deliverer, Protocol):
 class Route(NamedTuple):
     """Where a recipient goes: which deliverer, and the target it is given.
 
-    Recipients of a message with equal routes travel in one job.  ``reason`` says which rule chose it, for people.
+    Recipients of a message with equal routes travel in one job.  ``reason`` says which rule chose it, for people;
+    ``shared`` that everybody in the recipient's domain goes this way now (but for those an operator sent elsewhere).
     """
 
     deliverer: Deliverer
     target: str
     reason: str = ""
+    shared: bool = False
 
 
 class NoRoute(NamedTuple):

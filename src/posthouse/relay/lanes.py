@@ -107,7 +107,7 @@ class Lanes:
 
     def key(self, route: Route) -> Key:
         """What an attempt on this route shares with others: the site where it is known, else the target."""
-        deliverer, target, _ = route
+        deliverer, target, _, _ = route
         if getattr(deliverer, "site_now", None) is None:
             return deliverer, target
         known = self._sites.get((deliverer, target))

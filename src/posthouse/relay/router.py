@@ -101,9 +101,9 @@ class Table:
         if rule is None:
             return NoRoute(_no_rule(recipient, domain))
         if rule.target is None:
-            return Route(rule.deliverer, domain, rule.reason)
+            return Route(rule.deliverer, domain, rule.reason, shared=True)
         if isinstance(rule.target, str):
-            return Route(rule.deliverer, rule.target, rule.reason)
+            return Route(rule.deliverer, rule.target, rule.reason, shared=True)
         try:
             return Route(rule.deliverer, rule.target(recipient.address), rule.reason)
         except LocalError as error:

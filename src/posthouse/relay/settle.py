@@ -79,12 +79,21 @@ def split(work: Work, router: Router) -> tuple[list[tuple[Route, Work]], list[tu
     """Part leased work by the way each recipient goes: the ways with their recipients, and those without a way."""
     ways: dict[tuple[int, str], tuple[Route, list[Waiting]]] = {}
     stranded: list[tuple[Waiting, Outcome]] = []
+    shared: dict[str, list[Waiting]] = {}  # by the domain of an address
     for waiting in work.recipients:
-        way = router.route(waiting.recipient, waiting.route)
+        domain, override = waiting.recipient.address.domain, waiting.route
+        together = shared.get(domain) if not override else None
+        if together is not None:
+            together.append(waiting)
+            continue
+        way = router.route(waiting.recipient, override)
         if isinstance(way, NoRoute):
             stranded.append((waiting, way.outcome))
-        else:
-            ways.setdefault((id(way.deliverer), way.target), (way, []))[1].append(waiting)
+            continue
+        together = ways.setdefault((id(way.deliverer), way.target), (way, []))[1]
+        together.append(waiting)
+        if way.shared and not override:
+            shared[domain] = together
     if len(ways) == 1 and not stranded:
         return [(route, work) for route, _ in ways.values()], stranded
     return [(route, work._replace(recipients=tuple(some))) for route, some in ways.values()], stranded

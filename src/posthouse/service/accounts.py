@@ -335,7 +335,11 @@ def expand_envelope(directory: Directory, envelope: Envelope) -> list[Envelope]:
         if isinstance(found, Moved | Expanded):
             targets = found.targets
         else:
-            key = str(found.address) if type(found) is Foreign else directory.identity(found.address)
+            if type(found) is Foreign:  # the common case of many, without asking again whose it is
+                local, domain = found.address
+                key = f"{local}@{domain}"
+            else:
+                key = directory.identity(found.address)
             changed = changed or key in direct or not recipient.address.domain
             here = recipient if recipient.address.domain else recipient._replace(address=found.address)
             direct.setdefault(key, here)

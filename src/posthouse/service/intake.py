@@ -228,7 +228,7 @@ class Deposit:
     def _offer(self, envelope: Envelope, receipt: Receipt) -> Awaitable[Stored]:
         reception = self._reception
         now = reception.clock.time()
-        destinations = [reception.destination(each.address) for each in envelope.recipients]
+        destinations = self._destinations(envelope)
         until = reception.claim(destinations)
         return receipt.commit(
             envelope,
@@ -240,6 +240,18 @@ class Deposit:
             until=until,
             arrival=Arrival(self._message_id, self._helo),
         )
+
+    def _destinations(self, envelope: Envelope) -> list[str]:
+        """Of each recipient; asked once for each domain."""
+        known: dict[str, str] = {}
+        names: list[str] = []
+        for recipient in envelope.recipients:
+            address = recipient.address
+            name = known.get(address.domain)
+            if name is None:
+                name = known[address.domain] = self._reception.destination(address)
+            names.append(name)
+        return names
 
     def _settled(self, verdicts: asyncio.Future[tuple[Verdict, ...]], storing: asyncio.Future[Stored]) -> None:
         if storing.cancelled():

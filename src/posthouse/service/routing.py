@@ -86,8 +86,8 @@ class HouseRouter:
             except LocalError as error:
                 return NoRoute(Outcome(recipient, Result.FAILED, Reply(553, "5.1.3", "no such mailbox"), str(error)))
         if kind == "discard":
-            return Route(self._deliverers.discard, domain, reason)
-        return Route(self._elsewhere[kind], target, reason)
+            return Route(self._deliverers.discard, domain, reason, shared=True)
+        return Route(self._elsewhere[kind], target, reason, shared=True)
 
     def _overridden(self, recipient: Recipient, domain: str, override: str) -> Route | NoRoute:
         try:

@@ -269,7 +269,7 @@ class SqliteQueue(ForPeople):
             and not reports
             and self._keep_finished <= 0
             and count == len(work.recipients)
-            and all([each.state is _DELIVERED or each.state is _FAILED for each in settlements])
+            and all(each.state is _DELIVERED or each.state is _FAILED for each in settlements)
         )
         future: asyncio.Future[None] = self.loop.create_future()
         op = Record(
