@@ -27,6 +27,7 @@ from posthouse.protocol import (
     Sent,
     State,
 )
+from posthouse.protocol.writers import DotWriter, write_content
 from posthouse.words import Address, LocalError, RemoteError, Reply
 
 from .test_engine import ready_sender
@@ -125,6 +126,55 @@ def test_an_envelope_that_cannot_be_written_is_not_expected_to_be_answered() -> 
         sender.send_envelope(Mail(A), [Rcpt(B), Rcpt(Address("a\r\nQUIT", "b.org"))], Data())
     assert sender.outstanding == 0
     assert sender.send_envelope(Mail(A), [Rcpt(B)], Data()).startswith(b"MAIL")
+
+
+PIECES = st.lists(st.sampled_from([b"a", b".", b"\r\n", b"\r\n.", b"\r", b"\n", b"x" * 70]), max_size=12)
+
+
+@given(PIECES)
+def test_content_in_one_piece_is_what_it_is_in_several(pieces: list[bytes]) -> None:
+    writer = DotWriter()
+    try:
+        wire = b"".join([writer.write(piece) for piece in pieces]) + writer.end()
+    except LocalError:
+        with pytest.raises(LocalError):
+            write_content(b"".join(pieces))
+    else:
+        assert b"".join(write_content(b"".join(pieces))) == wire
+
+
+def test_whole_content_ends_the_transaction_as_content_in_pieces_does() -> None:
+    one, other = under_way(whole=True), under_way(whole=False)
+    for sender in (one, other):
+        sender.receive(b"250 x\r\n250 x\r\n250 x\r\n354 x\r\n", [])
+    assert b"".join(one.send_whole_content(b".a\r\nb")) == other.send_content(b".a\r\nb") + other.end_content()
+    assert (one.outstanding, one.may_pipeline) == (other.outstanding, other.may_pipeline) == (1, True)
+    with pytest.raises(LocalError):
+        one.send_whole_content(b"again")
+
+
+def test_whole_content_must_be_whole_and_waited_for() -> None:
+    sender = under_way(whole=True)
+    with pytest.raises(LocalError):
+        sender.send_whole_content(b"too early")
+    sender.receive(b"250 x\r\n250 x\r\n250 x\r\n354 x\r\n", [])
+    with pytest.raises(LocalError):
+        sender.send_whole_content(b"bare\nline")
+    sender.send_content(b"a")
+    with pytest.raises(LocalError):
+        sender.send_whole_content(b"b")
+
+
+@pytest.mark.parametrize("lmtp", [False, True])
+@pytest.mark.parametrize("codes", [(250, 250), (250, 550), (550, 550)])
+def test_final_replies_are_as_many_as_owed(lmtp: bool, codes: tuple[int, int]) -> None:
+    one, other = under_way(whole=True, lmtp=lmtp), under_way(whole=False, lmtp=lmtp)
+    for sender in (one, other):
+        sender.receive(b"250 x\r\n%d x\r\n%d x\r\n354 x\r\n" % codes, [])
+    one.send_whole_content(b"a\r\n")
+    other.send_content(b"a\r\n")
+    other.end_content()
+    assert one.outstanding == other.outstanding == (max(1, codes.count(250)) if lmtp else 1)
 
 
 def test_who_listens_hears_the_envelope() -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from posthouse.protocol import Capabilities
+from posthouse.protocol import Capabilities, Mail, Rcpt
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
 from posthouse.protocol.parameters import orcpt_encode
-from posthouse.words import Address, OriginalRecipient, Reply, Result
+from posthouse.words import Address, Body, Envelope, OriginalRecipient, Reply, Result
 
-__all__ = ["Traits", "result_of", "sayable", "spelt"]
+__all__ = ["Traits", "commands_of", "result_of"]
+
+_SEVENBIT: Final = Body.SEVENBIT
 
 
 def result_of(reply: Reply) -> Result:
@@ -51,14 +53,14 @@ class Traits(NamedTuple):
         )
 
 
-def spelt(address: Address, utf8: bool) -> Address:
+def _spelt(address: Address, utf8: bool) -> Address:
     """Without SMTPUTF8 a domain in U-labels goes out as A-labels (RFC 6531 §3.2): it is the same domain."""
     if utf8 or address.domain.isascii():
         return address
     return Address(address.local, domain_to_ascii(address.domain))
 
 
-def sayable(orcpt: OriginalRecipient | None) -> OriginalRecipient | None:
+def _sayable(orcpt: OriginalRecipient | None) -> OriginalRecipient | None:
     """None for one that cannot be written: in its 7-bit form a UTF-8 address may be longer than an ORCPT may be.  A
     report that names the recipient less well is better than a message that never goes on."""
     if orcpt is not None:
@@ -67,3 +69,21 @@ def sayable(orcpt: OriginalRecipient | None) -> OriginalRecipient | None:
         except GrammarError:
             return None
     return orcpt
+
+
+def commands_of(envelope: Envelope, size: int, traits: Traits, utf8: bool) -> tuple[Mail, list[Rcpt]]:
+    """MAIL with the parameters that this peer understands, and RCPT for each recipient."""
+    sender = envelope.sender
+    if sender is not None:
+        sender = _spelt(sender, utf8)
+    said_size = size if traits.declares_size else None
+    body = envelope.body if traits.eightbit else _SEVENBIT
+    people = envelope.recipients
+    require_tls = envelope.require_tls and traits.require_tls
+    if traits.dsn:
+        mail = Mail(sender, said_size, body, utf8, envelope.ret, envelope.envid, require_tls=require_tls)
+        return mail, [Rcpt(_spelt(address, utf8), notify, _sayable(orcpt)) for address, notify, orcpt in people]
+    mail = Mail(sender, said_size, body, utf8, require_tls=require_tls)
+    if utf8:
+        return mail, [Rcpt(each.address) for each in people]
+    return mail, [Rcpt(_spelt(each.address, utf8)) for each in people]

@@ -19,10 +19,11 @@ import asyncio
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from posthouse.client.traits import result_of, sayable, spelt
+from posthouse.client.traits import commands_of, result_of
 from posthouse.protocol import Bdat, Command, Data, Mail, Rcpt, Rset, Sent, State
 from posthouse.words import (
     Body,
+    Bytes,
     Content,
     Envelope,
     Handover,
@@ -60,6 +61,10 @@ _RSET: Final = Rset()
 _WAITING, _ENVELOPE, _CONTENT, _CHUNKS, _FINAL, _OVER = range(6)
 
 
+def _whole(content: Content) -> bytes:
+    return content.data if type(content) is Bytes else b"".join(content.chunks())
+
+
 class Transaction:
     """The course of one transaction; its session calls ``open`` once, ``hear`` with each reply, ``go_on`` when the
     peer keeps up again, and ``lost`` if no more replies can come.  ``ended`` is given the outcomes, or an exception
@@ -80,6 +85,7 @@ class Transaction:
         "_stage",
         "_traits",
         "_unheard",
+        "_whole",
         "content",
         "ended",
         "envelope",
@@ -111,6 +117,7 @@ class Transaction:
         self._may_go = False  # DATA was answered 354
         self._completed = False  # everything that completes the message has been written
         self._pieces: Iterator[bytes] = iter(())
+        self._whole = False  # what is to be sent is the whole content, and short
         self._held = b""  # a piece that goes with what comes next: a short message is one write
         self._finals: list[Reply] = []
 
@@ -126,7 +133,7 @@ class Transaction:
         that cannot be written, and then nothing is."""
         session = self._session
         sender, traits = session.sender, self._traits
-        mail, recipients = self._mail(), self._recipients()
+        mail, recipients = commands_of(self.envelope, self.content.size, traits, self.utf8)
         data = None if traits.chunking else _DATA
         cautious, session.cautious = session.cautious, False
         timeouts = session.timeouts
@@ -145,7 +152,7 @@ class Transaction:
             return wire
         content = None
         if data is None and not cautious and not sender.lmtp and self.content.size <= _SHORT:
-            content = b"".join(self.content.chunks())
+            content = _whole(self.content)
         wire = sender.send_envelope(mail, recipients, data) if whole else sender.send_group(group)
         self._unheard = 1 + len(recipients) + (data is not None) + anew
         if content is None:
@@ -161,27 +168,6 @@ class Transaction:
         self._session.messages += 1
         self._stage = _ENVELOPE
         self.seconds, self.what = seconds, what
-
-    def _mail(self) -> Mail:
-        """MAIL with the parameters that this peer understands."""
-        envelope, traits, utf8 = self.envelope, self._traits, self.utf8
-        sender = envelope.sender
-        if sender is not None:
-            sender = spelt(sender, utf8)
-        size = self.content.size if traits.declares_size else None
-        body = envelope.body if traits.eightbit else _SEVENBIT
-        if not traits.dsn and not traits.require_tls:
-            return Mail(sender, size, body, utf8)
-        ret, envid = (envelope.ret, envelope.envid) if traits.dsn else (None, None)
-        return Mail(sender, size, body, utf8, ret, envid, require_tls=envelope.require_tls and traits.require_tls)
-
-    def _recipients(self) -> list[Rcpt]:
-        """RCPT for each recipient."""
-        utf8 = self.utf8
-        people = self.envelope.recipients
-        if self._traits.dsn:
-            return [Rcpt(spelt(address, utf8), notify, sayable(orcpt)) for address, notify, orcpt in people]
-        return [Rcpt(spelt(address, utf8)) for address, _, _ in people]
 
     # -- hearing -----------------------------------------------------------------------------------------------
 
@@ -225,6 +211,7 @@ class Transaction:
                     self._stage = _CONTENT
                     if self._accepted:  # else the dot alone (RFC 2920 §3.1)
                         self._pieces = self.content.chunks()
+                        self._whole = self.content.size <= _SHORT
                     self._send_content()
                     return
                 if self._traits.chunking and self._accepted and self._refused is None:
@@ -271,17 +258,22 @@ class Transaction:
         sender = session.sender
         left = _TURN
         try:
-            for piece in self._pieces:
-                if self._held:
-                    session.write(self._held)
-                self._held = sender.send_content(piece)
-                left -= len(piece)
-                if session.paused or left <= 0:
-                    if not session.paused:
-                        session.loop.call_soon(self.go_on)
-                    self._wait(session.timeouts.block, "content")
-                    return
-            dot = sender.end_content()
+            if self._whole and not session.paused:
+                held, dot = sender.send_whole_content(_whole(self.content))
+            else:
+                self._whole = False
+                for piece in self._pieces:
+                    if self._held:
+                        session.write(self._held)
+                    self._held = sender.send_content(piece)
+                    left -= len(piece)
+                    if session.paused or left <= 0:
+                        if not session.paused:
+                            session.loop.call_soon(self.go_on)
+                        self._wait(session.timeouts.block, "content")
+                        return
+                dot = sender.end_content()
+                held, self._held = self._held, b""
         except LocalError as error:  # a bare CR or LF: what was sent so far must never be ended with a dot
             self._refused = Reply(554, "5.6.0", str(error))
             session.abort()
@@ -289,7 +281,6 @@ class Transaction:
         except Exception as error:
             self.fail(error)
             return
-        held, self._held = self._held, b""
         self._stage = _FINAL
         self._completed = bool(self._accepted)
         self._unheard = max(1, len(self._accepted)) if sender.lmtp else 1

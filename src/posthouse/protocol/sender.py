@@ -22,7 +22,7 @@ from posthouse.protocol.limits import Limits
 from posthouse.protocol.readers import ReplyReader
 from posthouse.protocol.states import COMMANDS, LAW, Input, State, after
 from posthouse.protocol.tape import Spoken, Tape
-from posthouse.protocol.writers import DotWriter, write_auth_line
+from posthouse.protocol.writers import DotWriter, write_auth_line, write_content
 from posthouse.words import LocalError, RemoteError, Reply
 
 __all__ = ["Sender"]
@@ -50,6 +50,7 @@ _ORDINARY: Final[dict[tuple[State, Input], State | None]] = {
     (state, given): move.done for (state, given), move in LAW.items() if given in (_MAIL, _RCPT, _CONTENT_END)
 }
 _DATA_LINE: Final = write_command(Data())
+_CONTENT_PENDING: Final = (Input.CONTENT_END, Sent.CONTENT_END)
 _OVER: Final = Pause.CLOSED
 _NEED_DATA: Final = Pause.NEED_DATA
 
@@ -192,19 +193,33 @@ class Sender:
         self._content_size += len(chunk)
         return self._dot.write(chunk)
 
+    def send_whole_content(self, content: bytes) -> tuple[bytes, bytes]:
+        """``send_content`` and ``end_content`` for content that is all there: its octets, and its end."""
+        if self._dot is None or self._content_size:
+            raise LocalError("content may be sent only after the peer answered DATA with 354, and once")
+        wire = write_content(content)
+        self._content_size = len(content)
+        self._content_ends()
+        return wire
+
     def end_content(self) -> bytes:
         """What ends the content: the final dot."""
         if self._dot is None:
             raise LocalError("there is no content to end")
         wire = self._dot.end()
+        self._content_ends()
+        return wire
+
+    def _content_ends(self) -> None:
         self._dot = None
         if self._tape is not None:
             self._tape.said(b"(%d octets of content)\r\n.\r\n" % self._content_size)
         self._presumed = _READY
         # A receiver that said 354 without a valid recipient is given the dot alone and answers once (RFC 2920 §3.1).
-        for _ in range(max(1, self._recipients) if self.lmtp else 1):
-            self._pending.append((_CONTENT_END, _THE_CONTENT))
-        return wire
+        if self.lmtp and self._recipients > 1:
+            self._pending.extend([_CONTENT_PENDING] * self._recipients)
+        else:
+            self._pending.append(_CONTENT_PENDING)
 
     def send_auth_line(self, line: bytes) -> bytes:
         """A line of the SASL exchange, base64 already, or ``*`` to cancel."""

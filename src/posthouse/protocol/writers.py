@@ -8,12 +8,13 @@ import re
 from posthouse.protocol.newlines import only_crlf
 from posthouse.words import LocalError, Reply
 
-__all__ = ["DotWriter", "write_auth_line", "write_reply"]
+__all__ = ["DotWriter", "write_auth_line", "write_content", "write_reply"]
 
 _UNSAFE = r"[^\x20-\x7e\t]"
 _UNSAFE_UTF8 = r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 # RFC 5321 §4.5.3.1.5: a reply line has at most 512 octets, code and CRLF included.
 _LINE = 512
+_BARE = "content for DATA has a bare CR or LF; send it with BODY=BINARYMIME or encode it"
 
 
 def _escape(match: re.Match[str]) -> str:
@@ -61,6 +62,20 @@ def write_auth_line(line: bytes) -> bytes:
     return line + b"\r\n"
 
 
+def write_content(content: bytes) -> tuple[bytes, bytes]:
+    """Content that is all there, dot-stuffed, and its end: what ``DotWriter`` makes of it in one piece.  Raises
+    LocalError for a bare CR or LF."""
+    if not only_crlf(content):
+        raise LocalError(_BARE)
+    whole_lines = not content or content.endswith(b"\r\n")
+    if b"." in content:  # done with memchr, and base64 has none
+        if content.startswith(b"."):
+            content = b"." + content
+        if b"\r\n." in content:
+            content = content.replace(b"\r\n.", b"\r\n..")
+    return content, b".\r\n" if whole_lines else b"\r\n.\r\n"
+
+
 class DotWriter:
     """Dot-stuffs content on its way out (RFC 5321 §4.5.2), whatever the pieces it comes in.
 
@@ -83,7 +98,7 @@ class DotWriter:
         if judged.endswith(b"\r"):  # it may still get its LF
             judged = judged[:-1]
         if not only_crlf(judged):
-            raise LocalError("content for DATA has a bare CR or LF; send it with BODY=BINARYMIME or encode it")
+            raise LocalError(_BARE)
         self._before = chunk[-2:] if len(chunk) > 1 else (before + chunk)[-2:]
         if b"." not in chunk:  # done with memchr, and base64 has none
             return chunk
