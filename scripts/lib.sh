@@ -39,3 +39,8 @@ prepare() {
     fi
     "$python" "$root/scripts/set_up.py" "$root" "$1" "$stamp" || exit $?
 }
+
+# compile makes $root/build/compiled the product with its hot modules compiled, if the sources have changed since.
+compile() {
+    "$root/.venv/bin/python" "$root/scripts/compiling.py" "$root" "$root/build/compiled" || exit $?
+}

@@ -75,6 +75,7 @@ def _run(given: argparse.Namespace) -> dict[str, Any]:
     if not given.json:
         here = found["machine"]
         print(f"{here['processors']} × {here['processor']}, {here['system']}, Python {platform.python_version()}")
+        print(f"posthouse {found['versions']['posthouse']}")
         print(f"a sync of 4 KiB takes {here['sync']} on {here['file system'] or 'this file system'}\n", flush=True)
     for name in given.scenario:
         result = run_scenario(name, SCENARIOS[name], given.seconds, given.rounds, _tell)

@@ -14,6 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from posthouse.words.native import compiled
+
 __all__ = ["describe", "raise_file_limit", "versions"]
 
 
@@ -76,6 +78,8 @@ def versions() -> dict[str, str]:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
+    if compiled():
+        found["posthouse"] += ", compiled"
     commit = _said("git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD")
     if commit:
         found["posthouse"] += f" ({commit})"

@@ -34,6 +34,7 @@ __all__ = [
     "wait_for",
 ]
 
+ROOT = Path(__file__).resolve().parents[2]
 POSTFIX = Path("/usr/lib/postfix/sbin")
 
 
@@ -197,8 +198,17 @@ via = "smtp://127.0.0.1:{sink}"
 
 
 @contextlib.contextmanager
-def posthouse(home: Path, *, sink: int = 0, workers: int = 0, name: str = "posthouse") -> Iterator[Side]:
-    """Ours: ``hold.test`` is stored and discarded at once, ``sink.test`` is relayed to the port ``sink``."""
+def posthouse(
+    home: Path, *, sink: int = 0, workers: int = 0, name: str = "posthouse", build: str = ""
+) -> Iterator[Side]:
+    """Ours: ``hold.test`` is stored and discarded at once, ``sink.test`` is relayed to the port ``sink``.
+
+    ``build`` is the directory below the project's in which the package is: ``src`` (pure Python) or ``build/compiled``;
+    without it the one that the suite itself imports.
+    """
+    if build and not (ROOT / build / "posthouse").is_dir():
+        raise Absent(f"there is no {build}: scripts/compile makes it")
+    chosen = {"PYTHONPATH": str(ROOT / build)} if build else {}
     port = free_port()
     home.mkdir(parents=True)
     text = _POSTHOUSE.format(home=home, port=port, sink=sink or 9)
@@ -207,7 +217,7 @@ def posthouse(home: Path, *, sink: int = 0, workers: int = 0, name: str = "posth
     (home / "posthouse.toml").write_text(text)
     command = [sys.executable, "-m", "posthouse", "run", "--config", str(home / "posthouse.toml")]
     version = first_line([sys.executable, "-m", "posthouse", "--version"])
-    with running(name, version, port, command, home) as side:
+    with running(name, version, port, command, home, **chosen) as side:
         yield side
 
 

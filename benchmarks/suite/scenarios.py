@@ -70,6 +70,19 @@ def _workers(run: Run, found: Found) -> None:
         ).measure(run, found)
 
 
+def _compiled(run: Run, found: Found) -> None:
+    """What compiling buys: the product as it is built by scripts/compile beside the pure one."""
+    for what, way in (("accept", _receiver), ("relay", _relay)):
+        Throughput(
+            {
+                "posthouse": way(functools.partial(peers.posthouse, build="build/compiled")),
+                "pure Python": way(functools.partial(peers.posthouse, build="src")),
+            },
+            {},
+            what=what,
+        ).measure(run, found)
+
+
 def _no_tls(run: Run, found: Found) -> None:
     found.absent["posthouse"] = "no listener offers STARTTLS or AUTH yet; measured when one does"
 
@@ -168,6 +181,7 @@ SCENARIOS: dict[str, Scenario] = {
         Crowd({"posthouse": peers.posthouse, "Postfix": peers.postfix}, (1, 4, 20, 200)).measure,
     ),
     "workers": Scenario("accept with two worker processes beside one", _workers),
+    "compiled": Scenario("ours with its hot modules compiled beside ours in pure Python", _compiled),
     "latency": Scenario(
         "one message at a time on a kept session, relayed: from MAIL to the 250, and to its arrival at a sink",
         Alone({"posthouse": _relayed(peers.posthouse), "Postfix": _relayed(peers.postfix)}, {"Postfix": 1.0}).measure,

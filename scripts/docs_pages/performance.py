@@ -45,12 +45,16 @@ SESSIONS = """\
 One sync serves all sessions that wait at that moment. Alone, a message must not wait for others to come; in a crowd,
 groups must grow. The time is that of one session among the others, from MAIL to the 250."""
 
+COMPILED = """\
+Ours had its hot modules compiled when this was measured ([compiled](compiled.md)); a table below says what that
+buys."""
+
 BUSY = """\
 **The machine was busy with other work when this was measured**, and both sides suffered from that, each in its own way:
 take the figures for what they are until somebody measures again."""
 
 _QUIET = 0.5  # the load of a machine that does little else
-_ELSEWHERE = ("sessions", "workers")  # scenarios with tables of their own
+_ELSEWHERE = ("sessions", "workers", "compiled")  # scenarios with tables of their own
 
 
 def page(_existing: str) -> str:
@@ -68,13 +72,17 @@ def written(stored: Mapping[str, Any]) -> str:
     results = [result_from(each) for each in stored["results"]]
     by_name = {each.scenario: each for each in results}
     busy = float(stored["machine"]["load"]) > _QUIET
-    parts = [GENERATED, OPENING, BUSY if busy else "", "## What was measured", *_compared(results), READING]
+    compiled = ", compiled" in stored["versions"].get("posthouse", "")
+    parts = [GENERATED, OPENING, COMPILED if compiled else "", BUSY if busy else ""]
+    parts += ["## What was measured", *_compared(results), READING]
     if "sessions" in by_name:
         parts += ["## Group commit", SESSIONS, _sessions(by_name["sessions"])]
     if "workers" in by_name:
-        parts += ["## One worker and two", _workers(by_name["workers"])]
+        parts += ["## One worker and two", _pairs(by_name["workers"], ("one worker", "One worker"), "Two workers")]
+    if "compiled" in by_name:
+        parts += ["## Compiled", _pairs(by_name["compiled"], ("pure Python", "Pure Python"), "Compiled")]
     parts += ["## Method", METHOD, _notes(results), "## Where", _where(stored, results)]
-    parts += ["## Again", _again(results), "## Settings", *_settings(stored["settings"])]
+    parts += ["## Again", _again(results, compiled), "## Settings", *_settings(stored["settings"])]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -138,14 +146,15 @@ def _sessions(result: Result) -> str:
     return table(head, [(many, *cells, ratios.get(many, "")) for many, cells in lines.items()])
 
 
-def _workers(result: Result) -> str:
-    head = ("", "One worker", "Two workers", "Ratio")
+def _pairs(result: Result, other: tuple[str, str], ours: str) -> str:
+    """A line for each row: the other side, ours, and the ratio; ``other`` is a side's name and its heading."""
+    side, heading = other
     rows = []
     for row in result.rows:
-        one, two, ratio = row.median("one worker"), row.median(row.ours), row.ratio("one worker")
-        if one is not None and two is not None and ratio is not None:
-            rows.append((row.what, f"{number(one)} {row.unit}", f"{number(two)} {row.unit}", f"{number(ratio)} ×"))
-    return table(head, rows)
+        before, now, ratio = row.median(side), row.median(row.ours), row.ratio(side)
+        if before is not None and now is not None and ratio is not None:
+            rows.append((row.what, f"{number(before)} {row.unit}", f"{number(now)} {row.unit}", f"{number(ratio)} ×"))
+    return table(("", heading, ours, "Ratio"), rows)
 
 
 def _notes(results: Iterable[Result]) -> str:
@@ -172,11 +181,11 @@ def _where(stored: Mapping[str, Any], results: Sequence[Result]) -> str:
     return table(("", ""), facts)
 
 
-def _again(results: Sequence[Result]) -> str:
+def _again(results: Sequence[Result], compiled: bool) -> str:
     """How to repeat it: the command for the seconds and rounds that most scenarios had."""
     given = [f"--seconds {each.seconds:g} --rounds {each.rounds}" for each in results]
     usual = max(dict.fromkeys(given), key=given.count, default="")
-    lines = [f"$ scripts/bench all {usual} --save", "$ scripts/docs"]
+    lines = [f"$ scripts/bench {'--compiled ' if compiled else ''}all {usual} --save", "$ scripts/docs"]
     return (
         "The first command measures and keeps the result in `benchmarks/results/latest.json`, the second writes this"
         " page and its drawing from it. Postfix, smtp-source and smtp-sink come from the package `postfix`; whatever is"

@@ -16,6 +16,7 @@ from posthouse import __version__
 from posthouse.cli import COMMANDS, exits
 from posthouse.cli import posthouse as root
 from posthouse.service import OPERATIONS
+from posthouse.words.native import compiled
 
 
 def every_command() -> list[tuple[str, click.Command]]:
@@ -51,7 +52,7 @@ def test_the_overview_speaks_chinese(ran, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_version(ran) -> None:
-    assert ran("--version").out == f"posthouse {__version__}\n"
+    assert ran("--version").out == f"posthouse {__version__}{', compiled' if compiled() else ''}\n"
 
 
 def test_the_table_says_what_the_commands_say() -> None:

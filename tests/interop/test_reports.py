@@ -134,6 +134,7 @@ def test_postfix_bounces_what_it_took_from_us(tmp_path: Path, postfix: Postfix, 
         async with home(postfix, tmp_path) as post:
             await write(post, "renping@refused.test", Notify.FAILURE, ret=ret)
             report, _ = await report_to(post)
+            await post.house.wait_idle()  # the report lies in the mailbox a moment before its end is recorded
             assert await post.house.queue.count() == 0
             assert not post.told("report")
         assert (report.reporting_mta, report.envelope_id) == ("postfix.test", ENVID)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from posthouse.message import Action, DeliveryReport, is_report, read_report
 from posthouse.relay.bounce import Bouncer, fate_of, original_of
+from posthouse.relay.job import Job
 from posthouse.relay.router import Rule, Table
 from posthouse.relay.schedule import Schedule
 from posthouse.relay.worker import Worker
@@ -467,23 +468,25 @@ def test_a_report_that_cannot_be_written_leaves_the_failure_to_an_operator() -> 
 
         armed = False
 
+    class Arming(FakeDeliverer):
+        queue: Broken
+
+        def outcomes(self, job: Job) -> list[Outcome]:
+            self.queue.armed = True
+            return super().outcomes(job)
+
     def broken() -> House:
-        house = House(FakeDeliverer(Result.FAILED))
-        house.queue = Broken(time=house.clock.time)
+        deliverer = Arming(Result.FAILED)
+        house = House(deliverer)
+        house.queue = deliverer.queue = Broken(time=house.clock.time)
         house.worker._queue = house.queue
         house.worker._recorder._queue = house.queue
         return house
 
     async def story(house: House) -> None:
-        dispatcher = house.worker._dispatcher
-        original, dispatcher._job = dispatcher._job, lambda attempt: arm(house, original(attempt))  # type: ignore[method-assign]
         queue_id = await house.arrive(RENPING)
         assert await house.state(queue_id) == [State.HELD]
         assert house.home.jobs == []
-
-    def arm(house: House, job: Any) -> Any:
-        house.queue.armed = True  # type: ignore[attr-defined]
-        return job
 
     house = play(broken, story)
     assert [event for event, _ in house.log] == ["fault", "held"]

@@ -366,9 +366,7 @@ def test_a_deliverer_with_too_few_answers_defers() -> None:
 
 
 def test_a_router_that_breaks_defers() -> None:
-    class Broken(Table):
-        __slots__ = ()
-
+    class Broken:
         def route(self, recipient: Recipient, override: str = "") -> Any:
             raise RuntimeError("no table")
 

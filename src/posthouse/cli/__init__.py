@@ -107,8 +107,19 @@ class _Lazy(click.Group):
             formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
 
 
+def _version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
+    """Which product this is, and whether its hot modules are C."""
+    if wanted and not ctx.resilient_parsing:
+        from posthouse.words.native import compiled
+
+        click.echo(f"posthouse {__version__}" + (", compiled" if compiled() else ""))
+        ctx.exit()
+
+
 @click.group(cls=_Lazy, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, "--version", "-V", message="posthouse %(version)s")
+@click.option(
+    "--version", "-V", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version."
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of a fault.")
 @click.pass_context
 def posthouse(ctx: click.Context, debug: bool) -> None:

@@ -53,6 +53,7 @@ from posthouse.words import (
     Reply,
     TimedOut,
 )
+from posthouse.words.native import mypyc_attr
 
 __all__ = ["Session"]
 
@@ -62,6 +63,7 @@ _ENDED: Final = State.CLOSED
 _AT_REST: Final = (State.READY, State.SENDER, State.RECIPIENTS)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Session:
     """The sending end of one channel; a ``net.Handler``.  Made by ``client.connect``.
 

@@ -24,7 +24,7 @@ _NOT_NAME = re.compile(r"[^A-Za-z0-9._\-\[\]:]")
 _NOT_NAME_UTF8 = re.compile(r"[\x00-,/;-@\\^`{-\xa0]")  # of _NOT_NAME, what is below U+00A1
 _ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-]{1,200}")
 # What a path may show: no control character (C0, DEL, C1), no separator that a reader might take for a line end.
-_UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _PATH_AT_MOST = 900
 
 

@@ -14,6 +14,7 @@ from posthouse.net import Clock, Endpoint, Listener, Network, Timer
 from posthouse.protocol import Limits, Offer, Transcript
 from posthouse.server.policy import PolicyFactory
 from posthouse.server.session import GOING_DOWN, Session
+from posthouse.words.native import mypyc_attr
 
 __all__ = ["Server", "Timeouts"]
 
@@ -29,6 +30,7 @@ class Timeouts(NamedTuple):
     transfer: float = 3600.0
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Server:
     """The receiving SMTP: listeners with one policy, one offer, one set of limits.
 

@@ -39,6 +39,7 @@ from posthouse.protocol import (
 )
 from posthouse.server.policy import Answer, Intake, Peer, Policy
 from posthouse.words import Envelope, LocalError, Recipient, Reply, Verdict
+from posthouse.words.native import mypyc_attr
 
 if TYPE_CHECKING:
     from posthouse.server.listener import Server
@@ -60,6 +61,7 @@ _OUR_FAULT: Final = Reply(451, "4.3.0", "Something went wrong here; try again la
 _OUR_VERDICT: Final = Verdict(_OUR_FAULT, "an exception in the policy")
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Session:
     """The receiving end of one channel; a ``net.Handler``."""
 

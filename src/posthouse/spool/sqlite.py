@@ -16,7 +16,7 @@ import time as time_module
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from posthouse.spool.acting import Batch, Deed, apply, youngest
 from posthouse.spool.acts import NewMessage, Record, run
@@ -38,6 +38,7 @@ from posthouse.spool.strangers import Few
 from posthouse.spool.telling import Teller
 from posthouse.spool.writer import Call, Writer
 from posthouse.words import Bytes, Content, LocalError, StorageCorrupt
+from posthouse.words.native import mypyc_attr
 
 __all__ = ["SqliteQueue"]
 
@@ -52,6 +53,7 @@ _DELIVERED = State.DELIVERED
 _FAILED = State.FAILED
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class SqliteQueue(ForPeople):
     """A ``Queue`` in ``data_dir/spool``.
 
@@ -66,8 +68,10 @@ class SqliteQueue(ForPeople):
     Between ``open`` and ``close`` it belongs to the event loop that opened it.
     """
 
-    writer_kind: type[Writer] = Writer  # the simulation has both without threads
-    threads_kind: Callable[[int, str], Executor] = ThreadPoolExecutor
+    writer_kind: ClassVar[type[Writer]] = Writer  # the simulation has one without a thread
+
+    def file_threads(self, most: int) -> Executor:
+        return ThreadPoolExecutor(most, "posthouse-files")  # and here, one that is none
 
     def __init__(
         self,
@@ -153,7 +157,7 @@ class SqliteQueue(ForPeople):
         self._leases = Leases(
             owner.slot, keep_finished=self._keep_finished, time=self._time, teller=self._teller, neighbours=neighbours
         )
-        self._files = self.threads_kind(_FILE_THREADS, "posthouse-files")
+        self._files = self.file_threads(_FILE_THREADS)
         self._flight = Flight(self.loop, self._files, self._durable, self._layout)
         writer = self.writer_kind(
             self.loop,

@@ -211,7 +211,7 @@ def packed_note(note: Note) -> tuple[object, ...]:
     return (_NOTE, *note)
 
 
-def decode_arrival(told: str | None, message_id: str = "") -> Arrival:
+def decode_arrival(told: str | bytes | None, message_id: str = "") -> Arrival:
     """The inverse of ``encode(arrival)``."""
     return Arrival(*json.loads(told)) if told else Arrival(message_id)
 

@@ -26,6 +26,7 @@ from typing import Any
 
 from posthouse.spool.durable import Durable, storage_error
 from posthouse.words import StorageBusy, StorageError
+from posthouse.words.native import mypyc_attr
 
 __all__ = ["Call", "Op", "Writer"]
 
@@ -62,6 +63,7 @@ class Call(Op):
         self.function = function
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Writer:
     """The thread.  ``start`` and ``stop`` block; all else belongs to the loop.
 
@@ -96,7 +98,7 @@ class Writer:
         self._soon = False  # they go at the end of this turn
         self._later = False  # they go when the patience of the first has ended
         self._inbound: queue.SimpleQueue[list[Op] | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
+        self._spool_thread: threading.Thread | None = None
         #: Groups committed and operations in them, for those who measure.
         self.groups = 0
         self.operations = 0
@@ -104,18 +106,18 @@ class Writer:
     def start(self) -> None:
         """Open the connection and begin; raises what opening it raises."""
         opened: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._live, args=(opened,), name="posthouse-spool", daemon=True)
-        self._thread.start()
+        self._spool_thread = threading.Thread(target=self._live, args=(opened,), name="posthouse-spool", daemon=True)
+        self._spool_thread.start()
         error = opened.get()
         if error is not None:
-            self._thread.join()
+            self._spool_thread.join()
             raise error
 
     def stop(self) -> None:
         """Finish everything that was handed over, close the connection and end.  Not on the loop."""
         self._inbound.put(None)
-        if self._thread is not None:
-            self._thread.join()
+        if self._spool_thread is not None:
+            self._spool_thread.join()
 
     def submit(self, op: Op, *, patient: bool = False) -> None:
         """Take an operation, from the loop; its future gets ``StorageBusy`` if too many wait.

@@ -233,7 +233,7 @@ class _InlineWriter(Writer):
 class _NoThreads(Executor):
     """What threads would do behind everybody's back is done on the loop, after a moment; never, if the house dies."""
 
-    def __init__(self, most: int, name: str) -> None:
+    def __init__(self) -> None:
         self._left: dict[int, Callable[[], object]] | None = {}  # by number
         self._number = 0
 
@@ -270,7 +270,10 @@ class _Inline(SqliteQueue):
     """The spool without threads."""
 
     writer_kind = _InlineWriter
-    threads_kind = _NoThreads
+
+    def file_threads(self, most: int) -> Executor:
+        """See ``SqliteQueue.file_threads``."""
+        return _NoThreads()
 
     def drop(self) -> None:
         """What the system does for a process that has died: close its files."""

@@ -1,0 +1,59 @@
+"""Wheels with the hot modules compiled, where ``POSTHOUSE_COMPILED=1`` asks for it; without it, pure ones as ever.
+
+``POSTHOUSE_COMPILED=1 pip install .`` compiles in a directory of its own (compiling.py), and only what came out of that
+goes into the wheel, beside the files that are there anyway.  An editable install is always pure: it is the sources.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class CompiledHook(BuildHookInterface):  # type: ignore[type-arg]
+    """See the module; ``hatchling`` calls it by its methods' names."""
+
+    def dependencies(self) -> list[str]:
+        """What compiling needs: the compiler, and the packages whose types the modules speak of."""
+        if not _wanted(self.target_name):
+            return []
+        extras = self.metadata.core.optional_dependencies["daemon"]
+        return ["mypy[mypyc]>=1.11", "setuptools>=65", *self.metadata.core.dependencies, *extras]
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Compile, and say which files the wheel gets for it."""
+        if not _wanted(self.target_name) or version == "editable":
+            return
+        root = Path(self.root)
+        self._out = tempfile.TemporaryDirectory(prefix="posthouse-compiled-")
+        out = Path(self._out.name) / "out"
+        made = _compiling(root).compile_into(root, out)
+        build_data["force_include"].update({str(out / path): str(path) for path in made})
+        build_data["pure_python"] = False
+        build_data["infer_tag"] = True
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """The wheel has them now."""
+        if hasattr(self, "_out"):
+            self._out.cleanup()
+
+
+def _wanted(target: str) -> bool:
+    return target == "wheel" and os.environ.get("POSTHOUSE_COMPILED", "") not in ("", "0")
+
+
+def _compiling(root: Path) -> Any:
+    """compiling.py, which is no package's module."""
+    spec = importlib.util.spec_from_file_location("compiling", root / "scripts" / "compiling.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["compiling"] = module
+    spec.loader.exec_module(module)
+    return module
