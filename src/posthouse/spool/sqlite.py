@@ -49,13 +49,12 @@ _BUFFER = 64 << 20  # octets of arriving small content in memory; beyond it they
 _FILE_THREADS = 4
 _BATCH = 500  # recipients that one transaction of an operator's act changes
 _PAGE = 10_000  # recipients that one search for them gives
-_DELIVERED = State.DELIVERED
-_FAILED = State.FAILED
+_DELIVERED, _FAILED = State.DELIVERED, State.FAILED
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class SqliteQueue(ForPeople):
-    """A ``Queue`` in ``data_dir/spool``.
+    """A ``Queue`` in ``data_dir/spool``; between ``open`` and ``close`` it is the event loop's that opened it.
 
     ``threshold``      octets of content that lie in the message's row at most; larger content has a file
     ``keep_finished``  seconds for which a finished message can still be looked at; 0 erases it at once
@@ -65,7 +64,6 @@ class SqliteQueue(ForPeople):
     ``patience``       seconds to wait for another process's transaction before ``StorageBusy``
     ``durable``        the acts that must survive; tests hand in one that fails
     ``random``, ``time`` where ids come from; ``time`` gives calendar seconds, ``stopwatch`` those that never jump
-    Between ``open`` and ``close`` it belongs to the event loop that opened it.
     """
 
     writer_kind: ClassVar[type[Writer]] = Writer  # the simulation has one without a thread
