@@ -124,17 +124,33 @@ def test_a_refused_envelope_is_reset_before_the_next() -> None:
     assert ends(against(peer, all_of(message(1), message(2)))) == "failed delivered"
 
 
-def test_with_chunking_two_whole_messages_are_under_way() -> None:
-    def chunk(number: int) -> bytes:
-        data = message(number).data
-        return MAIL + RCPT + b"BDAT %d LAST\r\n" % len(data) + data
+def chunk(number: int) -> bytes:
+    data = message(number).data
+    return MAIL + RCPT + b"BDAT %d LAST\r\n" % len(data) + data
 
+
+RESET = b"RSET\r\n"
+CHUNKING = hello(b"PIPELINING", b"CHUNKING")
+
+
+def test_with_chunking_two_whole_messages_are_under_way() -> None:
     ok = b"250 x\r\n250 x\r\n250 x\r\n"
-    start = hello(b"PIPELINING", b"CHUNKING")
-    peer = script(*start, (chunk(1) + chunk(2), ok), (chunk(3), ok + ok))
-    assert ends(against(peer, all_of(message(1), message(2), message(3)))) == "delivered delivered delivered"
-    peer = script(*start, (chunk(1) + chunk(2), ok), (chunk(3), b"250 x\r\n550 x\r\n"))
-    assert ends(against(peer, all_of(message(1), message(2), message(3)))) == "delivered failed ambiguous"
+    three = all_of(message(1), message(2), message(3))
+    peer = script(
+        *CHUNKING, (chunk(1) + RESET + chunk(2), ok), (RESET + chunk(3), b"250 x\r\n" + ok + b"250 x\r\n" + ok)
+    )
+    assert ends(against(peer, three)) == "delivered delivered delivered"
+    peer = script(*CHUNKING, (chunk(1) + RESET + chunk(2), ok), (RESET + chunk(3), b"250 x\r\n250 x\r\n550 x\r\n"))
+    assert ends(against(peer, three)) == "delivered failed ambiguous"
+
+
+def test_a_chunk_that_nobody_takes_leaves_the_next_message_alone() -> None:
+    """Its transaction stays open (RFC 3030 §2), so a MAIL behind it would be refused for that."""
+    refused = b"250 x\r\n450 later\r\n503 no valid recipients\r\n"
+    ok = b"250 reset\r\n250 x\r\n250 x\r\n250 x\r\n"
+    peer = script(*CHUNKING, (chunk(1) + RESET + chunk(2), refused + ok))
+    told = against(peer, all_of(message(1), message(2)))
+    assert (ends(told), codes(told)) == ("deferred delivered", [450, 250])
 
 
 def test_lmtp_keeps_the_recipients_of_each_apart() -> None:

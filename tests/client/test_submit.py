@@ -157,17 +157,22 @@ def test_nobody_there() -> None:
 # A load --------------------------------------------------------------------------------------------------------------
 
 
-def load(sink: Sink, place: Endpoint, messages: int, connections: int, *, reconnect: bool = False) -> Load:
-    plan = Plan(envelope(), LETTER, messages, connections, reconnect)
+def load(
+    sink: Sink, place: Endpoint, messages: int, connections: int, *, reconnect: bool = False, ahead: int = 0
+) -> Load:
+    plan = Plan(envelope(), LETTER, messages, connections, reconnect, ahead)
     return Load(
         ServerAddress("smtp", *place), plan, network=SocketNetwork(), clock=SystemClock(), hostname="client.test"
     )
 
 
-@pytest.mark.parametrize(("connections", "reconnect", "opened"), [(1, False, 1), (3, False, 3), (3, True, 20)])
-def test_a_load_is_sent_and_counted(connections: int, reconnect: bool, opened: int) -> None:
+@pytest.mark.parametrize(
+    ("connections", "reconnect", "ahead", "opened"),
+    [(1, False, 0, 1), (3, False, 0, 3), (3, True, 0, 20), (3, True, 2, 20), (1, False, 2, 1), (3, False, 2, 3)],
+)
+def test_a_load_is_sent_and_counted(connections: int, reconnect: bool, ahead: int, opened: int) -> None:
     async def use(sink: Sink, place: Endpoint) -> Report:
-        report = await load(sink, place, 20, connections, reconnect=reconnect).run()
+        report = await load(sink, place, 20, connections, reconnect=reconnect, ahead=ahead).run()
         assert sink.counts.messages == 20
         assert sink.counts.connections == opened
         return report
@@ -178,9 +183,10 @@ def test_a_load_is_sent_and_counted(connections: int, reconnect: bool, opened: i
     assert 0 < report.p50 <= report.p99 <= report.longest <= report.seconds
 
 
-def test_what_goes_wrong_is_counted_by_its_kind() -> None:
+@pytest.mark.parametrize("ahead", [0, 3])
+def test_what_goes_wrong_is_counted_by_its_kind(ahead: int) -> None:
     async def use(sink: Sink, place: Endpoint) -> Report:
-        return await load(sink, place, 10, 2).run()
+        return await load(sink, place, 10, 2, ahead=ahead).run()
 
     refused = with_sink(use, faults=[parse_fail("rcpt:450")])
     assert (refused.delivered, refused.errors) == (0, {"450 4.0.0 Refused on demand": 10})

@@ -45,6 +45,13 @@ def _size(text: str) -> int:
     "--to", default="sink@posthouse.test", show_default=True, help="The recipient; numbered if there are several."
 )
 @click.option("--new-connection", is_flag=True, help="A new connection for each message.")
+@click.option(
+    "--ahead",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 100),
+    help="Messages in line behind the one under way; how long each takes then counts from joining the line.",
+)
 @with_json
 def bench(**given: Any) -> int:
     """Send many messages and measure how many a second are taken, and how long each takes.
@@ -74,6 +81,7 @@ async def _bench(given: dict[str, Any]) -> Report | None:
         messages=given["messages"],
         connections=given["connections"],
         reconnect=given["new_connection"],
+        ahead=given["ahead"],
     )
     shown = asyncio.ensure_future(_progress(load)) if live() else None
     try:

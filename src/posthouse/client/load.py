@@ -2,7 +2,8 @@
 
 Each session is a task that takes the next number from one counter and delivers; there is nothing else on the path, so
 that the figures are those of the receiver and of ``client.Session``.  Latency is the time from the first octet of MAIL
-to the final reply (with a new connection for each message: from the start of connecting).
+to the final reply; with a new connection for each message from the start of connecting, and where messages stand in
+line from when one joined it.
 
 Latencies are kept as counts in steps of one per cent, so memory does not grow with the number of messages.
 """
@@ -11,15 +12,15 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from posthouse.client.session import Session
 from posthouse.client.submit import ServerAddress, locate, open_session
 from posthouse.client.terms import Timeouts
 from posthouse.net import Clock, Endpoint, Network
-from posthouse.words import Content, Envelope, NetworkError, RemoteError, Result
+from posthouse.words import Content, Envelope, NetworkError, Outcome, RemoteError, Result
 
 __all__ = ["Latencies", "Load", "Plan", "Report"]
 
@@ -29,13 +30,14 @@ _KINDS = 20  # different errors that are told apart
 
 class Plan(NamedTuple):
     """What to send: ``envelope`` and ``content``, ``messages`` times, over ``connections`` sessions at one time;
-    ``reconnect`` opens a new one for each message."""
+    ``reconnect`` opens a new one for each message, otherwise ``ahead`` more stand in line in each session."""
 
     envelope: Envelope
     content: Content
     messages: int
     connections: int = 1
     reconnect: bool = False
+    ahead: int = 0
 
 
 class Latencies:
@@ -138,32 +140,18 @@ class Load:
 
     async def _work(self, session: Session | None) -> None:
         """One session after another, until no message is left."""
-        plan = self.plan
-        clock = self._clock
         try:
             while self._left > 0:
-                self._left -= 1
-                begun = clock.monotonic()
-                try:
-                    if session is None:
+                self._left -= 1  # before others look: it is this session's
+                begun = self._clock.monotonic()
+                if session is None:
+                    try:
                         session = await self._open()
-                    outcomes = await session.deliver(plan.envelope, plan.content)
-                except (NetworkError, RemoteError) as error:
-                    self._failed(str(error))
-                    if session is not None:
-                        session.abort()
-                        session = None
-                    continue
-                taken = sum(outcome.result is Result.DELIVERED for outcome in outcomes)
-                self._recipients += taken
-                if taken == len(outcomes):
-                    self._delivered += 1
-                    self.done += 1
-                    self._latencies.add(clock.monotonic() - begun)
-                else:
-                    bad = next(outcome for outcome in outcomes if outcome.result is not Result.DELIVERED)
-                    self._failed(str(bad.reply) if bad.reply is not None else bad.reason)
-                if plan.reconnect or not session.usable:
+                    except (NetworkError, RemoteError) as error:
+                        self._failed(str(error))
+                        continue
+                await self._use(session, begun)
+                if self.plan.reconnect or not session.usable:
                     await session.quit()
                     session = None
         except BaseException:
@@ -172,6 +160,37 @@ class Load:
             raise
         if session is not None:
             await session.quit()
+
+    async def _use(self, session: Session, begun: float) -> None:
+        """One message, or as many as there are while the session is good for more."""
+        plan, clock = self.plan, self._clock
+        if plan.reconnect or not session.usable:
+            self._ended(await session.deliver(plan.envelope, plan.content), clock.monotonic() - begun)
+            return
+        joined: deque[float] = deque()
+        async for _, outcomes in session.deliver_each(self._letters(joined), ahead=plan.ahead):
+            self._ended(outcomes, clock.monotonic() - joined.popleft())
+
+    def _letters(self, joined: deque[float]) -> Iterator[tuple[Envelope, Content]]:
+        """The one that was taken already, and as many more as there are."""
+        letter = self.plan.envelope, self.plan.content
+        joined.append(self._clock.monotonic())
+        yield letter
+        while self._left > 0:
+            self._left -= 1
+            joined.append(self._clock.monotonic())
+            yield letter
+
+    def _ended(self, outcomes: Sequence[Outcome], seconds: float) -> None:
+        taken = sum(outcome.result is Result.DELIVERED for outcome in outcomes)
+        self._recipients += taken
+        if taken == len(outcomes):
+            self._delivered += 1
+            self.done += 1
+            self._latencies.add(seconds)
+        else:
+            bad = next(outcome for outcome in outcomes if outcome.result is not Result.DELIVERED)
+            self._failed(str(bad.reply) if bad.reply is not None else bad.reason)
 
     def _failed(self, why: str) -> None:
         self.done += 1

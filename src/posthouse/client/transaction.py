@@ -137,7 +137,7 @@ class Transaction:
         data = None if traits.chunking else _DATA
         cautious, session.cautious = session.cautious, False
         timeouts = session.timeouts
-        anew = sender.state is not _READY and not sender.outstanding
+        anew = sender.behind_chunk if sender.outstanding else sender.state is not _READY
         whole = traits.pipelining and not anew
         group: list[Command] = []
         if not whole:

@@ -115,6 +115,12 @@ class Sender:
             return False
         return not self._pending or self._pending[-1][0] not in _ENDS_GROUP
 
+    @property
+    def behind_chunk(self) -> bool:
+        """Would the next command stand behind a last chunk that has no answer yet?  If all recipients are refused, that
+        chunk is, and the transaction stays open: only RSET lets the next begin for certain (RFC 3030 §2)."""
+        return bool(self._pending) and self._pending[-1][0] is _BDAT_LAST
+
     def send(self, command: Command) -> bytes:
         """A command's line, to be written.  Raises LocalError if the law forbids it now."""
         return self.send_group((command,))

@@ -26,9 +26,11 @@ def measure(
     messages: int,
     connections: int,
     reconnect: bool,
+    ahead: int = 0,
 ) -> Load:
     """A load of ``messages`` equal messages of ``size`` octets, ready to run.  With several ``recipients`` they are
-    numbered: ``sink-1@…``.  Raises ``SettingError`` for an address that is none."""
+    numbered: ``sink-1@…``; ``ahead`` messages stand in line in each session.  Raises ``SettingError`` for an address
+    that is none."""
     writer, reader = _mailbox(sender, "--from"), _mailbox(recipient, "--to")
     readers = (
         [reader]
@@ -36,7 +38,7 @@ def measure(
         else [Address(f"{reader.local}-{number}", reader.domain) for number in range(1, recipients + 1)]
     )
     content = Bytes(filler(str(writer), str(reader), size))
-    plan = Plan(Envelope(writer, tuple(map(Recipient, readers))), content, messages, connections, reconnect)
+    plan = Plan(Envelope(writer, tuple(map(Recipient, readers))), content, messages, connections, reconnect, ahead)
     return Load(server, plan, network=SocketNetwork(), clock=SystemClock(), hostname=machine_name(), timeouts=PATIENCE)
 
 
