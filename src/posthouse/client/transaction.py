@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from posthouse.client.traits import commands_of, result_of
 from posthouse.protocol import Bdat, Command, Data, Mail, Rcpt, Rset, Sent, State
@@ -348,7 +348,18 @@ class Transaction:
         people = self.envelope.recipients
         if len(people) == 1:
             return (self.outcome(people[0], 0),)
-        return tuple([self.outcome(each, i) for i, each in enumerate(people)])
+        outcomes: list[Outcome] = []
+        said: Reply | None = None
+        alike: tuple[Any, ...] = ()
+        for i, each in enumerate(people):
+            reply = self._decisive(i)
+            if reply is None or reply is not said:  # the first that was told this
+                outcome, said = self.outcome(each, i), reply
+                alike = outcome[1:]
+                outcomes.append(outcome)
+            else:
+                outcomes.append(Outcome(each, *alike))
+        return tuple(outcomes)
 
     def outcome(self, recipient: Recipient, index: int = -1, *, session_lost: bool = False) -> Outcome:
         """What became of one recipient."""

@@ -33,6 +33,7 @@ __all__ = [
     "parse_parameter",
     "parse_path",
     "parse_query",
+    "plain_path",
     "xtext_decode",
     "xtext_encode",
 ]
@@ -98,18 +99,27 @@ def has_controls(text: str) -> bool:
 # Paths and mailboxes ------------------------------------------------------------------------------------------------
 
 
+def plain_path(text: str, limits: Limits = _DEFAULT) -> Address | None:
+    """What most paths are, ``<dot-string@letters.digits>``; None for any other, good or bad."""
+    plain = _PLAIN_PATH.fullmatch(text)
+    if plain is None or len(text) > limits.path:
+        return None
+    local, domain = plain.groups()
+    domain = domain.lower()
+    if "xn--" in domain or len(local) > limits.local_part or len(domain) > limits.domain:
+        return None
+    return Address(local, domain)
+
+
 def parse_path(text: str, limits: Limits = _DEFAULT) -> Address | None:
     """``Reverse-path`` or ``Forward-path`` (RFC 5321 §4.1.2): ``<user@domain>``.
 
     ``<>`` gives None.  A source route (``<@a,@b:user@c>``) is checked and ignored (App. C).  ``<Postmaster>``, in
     any case, gives an address without a domain.  Raises ``GrammarError``.
     """
-    plain = _PLAIN_PATH.fullmatch(text)
-    if plain is not None and len(text) <= limits.path:
-        local, domain = plain.groups()
-        domain = domain.lower()
-        if "xn--" not in domain and len(local) <= limits.local_part and len(domain) <= limits.domain:
-            return Address(local, domain)
+    address = plain_path(text, limits)
+    if address is not None:
+        return address
     if text == "<>":
         return None
     if len(text) < 2 or text[0] != "<" or text[-1] != ">":

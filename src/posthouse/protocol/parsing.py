@@ -34,7 +34,14 @@ from posthouse.protocol.commands import (
     StartTls,
     Vrfy,
 )
-from posthouse.protocol.grammar import GrammarError, has_controls, parse_greeting_domain, parse_path, parse_query
+from posthouse.protocol.grammar import (
+    GrammarError,
+    has_controls,
+    parse_greeting_domain,
+    parse_path,
+    parse_query,
+    plain_path,
+)
 from posthouse.protocol.limits import Limits
 from posthouse.protocol.parameters import MAIL_PARAMETERS, RCPT_PARAMETERS, ParameterError, parse_parameters
 from posthouse.words import RemoteError, Reply
@@ -132,6 +139,10 @@ def _read_mail(verb: str, argument: str, accepts: frozenset[str], limits: Limits
 
 
 def _read_rcpt(verb: str, argument: str, accepts: frozenset[str], limits: Limits) -> Command:
+    if argument[:4] == "TO:<":  # most of them, without asking where the path ends and what follows it
+        plain = plain_path(argument[3:], limits)
+        if plain is not None:
+            return Rcpt(plain)
     match = _TO.fullmatch(argument)
     if match is None:
         _refuse_path(verb, "TO:", "5.1.3", argument)

@@ -252,6 +252,10 @@ class Directory:
         address = self._ours(address)
         return address.key if self.is_ours(address.domain) else f"{address.local}@{address.domain}"
 
+    def is_foreign(self, domain: str) -> bool:
+        """Whether ``domain``, as an address has it, is certainly not ours: then all its addresses are ``Foreign``."""
+        return bool(domain) and domain.isascii() and not (domain in self._domains or self._everything is not None)
+
     def is_ours(self, domain: str) -> bool:
         """Whether mail for ``domain`` (A-labels, lower case) ends here."""
         return domain in self._domains or self._everything is not None
@@ -327,6 +331,9 @@ def expand_envelope(directory: Directory, envelope: Envelope) -> list[Envelope]:
     only = envelope.recipients[0].address
     if len(envelope.recipients) == 1 and only.domain and not isinstance(directory.resolve(only), Moved | Expanded):
         return [envelope]  # the common case, without building anything
+    people = [recipient[0] for recipient in envelope.recipients]
+    if all(map(directory.is_foreign, {address[1] for address in people})) and len(set(people)) == len(people):
+        return [envelope]  # and the common case of many
     changed = False
     direct: dict[str, Recipient] = {}
     lists: dict[Address, dict[str, Recipient]] = {}
@@ -335,11 +342,7 @@ def expand_envelope(directory: Directory, envelope: Envelope) -> list[Envelope]:
         if isinstance(found, Moved | Expanded):
             targets = found.targets
         else:
-            if type(found) is Foreign:  # the common case of many, without asking again whose it is
-                local, domain = found.address
-                key = f"{local}@{domain}"
-            else:
-                key = directory.identity(found.address)
+            key = directory.identity(found.address)
             changed = changed or key in direct or not recipient.address.domain
             here = recipient if recipient.address.domain else recipient._replace(address=found.address)
             direct.setdefault(key, here)

@@ -33,11 +33,23 @@ class _StandardError:
     def __call__(self, line: str) -> None:
         self._lines.append(line)
         if len(self._lines) == 1:
-            try:
-                asyncio.get_running_loop().call_soon(self._write)
-            except RuntimeError:
-                self._write()
-        elif len(self._lines) >= 1000:
+            self._begun()
+        elif len(self._lines) >= _MOST_LINES:
+            self._write()
+
+    def all(self, lines: Sequence[str]) -> None:
+        """Several lines."""
+        before = len(self._lines)
+        self._lines += lines
+        if len(self._lines) >= _MOST_LINES:
+            self._write()
+        elif not before and lines:
+            self._begun()
+
+    def _begun(self) -> None:
+        try:
+            asyncio.get_running_loop().call_soon(self._write)
+        except RuntimeError:
             self._write()
 
     def _write(self) -> None:
@@ -65,7 +77,9 @@ class Log:
     ) -> None:
         self._clock = clock
         self._form = form
-        self._write = write or _StandardError()
+        standard = _StandardError()
+        self._write = write or standard
+        self._write_all = standard.all if write is None else None
         self._always = always
         self._second = self._milli = -1
         self._to_the_second = self._to_the_milli = ""
@@ -94,8 +108,12 @@ class Log:
         after = self._text({each: fields[each] for each in names[at + 1 :]})
         if not all(values) or _PLAIN.fullmatch("".join(values)) is None:
             values = [self._quoted(value) for value in values]
-        for value in values:
-            self._write(f"{before}{value}{after}")
+        lines = [f"{before}{value}{after}" for value in values]
+        if self._write_all is not None:
+            self._write_all(lines)
+        else:
+            for line in lines:
+                self._write(line)
 
     def _text(self, fields: dict[str, Any]) -> str:
         """Facts as the text form has them, a space before each."""
@@ -135,6 +153,7 @@ class Log:
 # Printable ASCII without space, quotation mark, equals sign and backslash.
 _PLAIN = re.compile(r"[!#-<>-\[\]-~]+")
 _ENCODER = msgspec.json.Encoder(enc_hook=str)
+_MOST_LINES = 1000  # that wait to be written
 _REMEMBERED = 4096  # values whose written form is remembered
 _REMEMBERED_LENGTH = 400  # characters of one of them, at most
 

@@ -254,7 +254,10 @@ class Door:
     def rcpt(self, envelope: Envelope, rcpt: Rcpt, accepted: Sequence[Recipient]) -> Answer:
         """Whether this recipient is ours, or may be sent to; how many there may be is the session's to say."""
         reception = self._reception
-        found = reception.directory.resolve(rcpt.address)
+        address = rcpt.address
+        if reception.directory.is_foreign(address.domain):
+            return self._foreign(address)
+        found = reception.directory.resolve(address)
         if isinstance(found, Local):
             if found.paused:
                 return self._no("RCPT", _PAUSED, recipient=found.mailbox)
@@ -262,15 +265,18 @@ class Door:
                 return self._within_quota(found, envelope.size or 0)
             return _RCPT_OK
         if isinstance(found, Foreign):
-            if self._trusted and not reception.lmtp:
-                return _RELAYED
-            return self._no("RCPT", _NO_RELAY, recipient=str(rcpt.address))
+            return self._foreign(address)
         if isinstance(found, Expanded):
             return _RCPT_OK
         if isinstance(found, Moved):
             verdict = inquiries.moved(found, utf8=envelope.smtputf8)
             return verdict if verdict.reply.positive else self._no("RCPT", verdict, recipient=str(rcpt.address))
         return self._no("RCPT", _UNKNOWN, recipient=str(rcpt.address))
+
+    def _foreign(self, address: Address) -> Verdict:
+        if self._trusted and not self._reception.lmtp:
+            return _RELAYED
+        return self._no("RCPT", _NO_RELAY, recipient=str(address))
 
     async def _within_quota(self, found: Local, size: int) -> Verdict:
         used = await self._reception.usage.of(found.mailbox)
