@@ -7,6 +7,10 @@ that those which are not needed grow old and end.  One timer for all: it rings f
 A host may end a kept session at any moment, also while a message is on its way to it.  One that has rested for longer
 than a second is therefore *cautious*: its first transaction sends nothing of the content before the host has
 answered, so that its loss leaves no doubt.
+
+One message at a time has a session.  Letting up to three share one, so that the next envelope leaves with the content
+before it (``client.Session``), was tried and measured: 97 % of 6,000 messages from 60 sessions shared, and the daemon's
+processor time for each did not fall (360, 383, 408 µs without, 418, 388, 415 with, in turn).
 """
 
 from __future__ import annotations
