@@ -112,7 +112,8 @@ class Mail(_Value):
 class Rcpt(_Value):
     """RCPT TO; see ``words.Recipient``."""
 
-    __slots__ = __match_args__ = ("address", "notify", "orcpt")
+    __slots__ = ("address", "notify", "orcpt")
+    __match_args__ = ("address", "notify", "orcpt")
     verb: ClassVar[str] = "RCPT"
 
     def __init__(self, address: Address, notify: Notify | None = None, orcpt: OriginalRecipient | None = None) -> None:
@@ -150,7 +151,8 @@ class Rset(_Value):
 class Noop(_Value):
     """NOOP, with the string that may follow it."""
 
-    __slots__ = __match_args__ = ("text",)
+    __slots__ = ("text",)
+    __match_args__ = ("text",)
     verb: ClassVar[str] = "NOOP"
 
     def __init__(self, text: str = "") -> None:
@@ -191,7 +193,8 @@ class Expn(_Value):
 class Help(_Value):
     """HELP, with a topic or ""."""
 
-    __slots__ = __match_args__ = ("topic",)
+    __slots__ = ("topic",)
+    __match_args__ = ("topic",)
     verb: ClassVar[str] = "HELP"
 
     def __init__(self, topic: str = "") -> None:

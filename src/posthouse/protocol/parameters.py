@@ -68,8 +68,8 @@ class Parameter(NamedTuple):
     keyword: str
     extension: str
     field: str
-    absent: object = None
-    read: Callable[[str], object] | None = None
+    absent: Any = None
+    read: Callable[[str], Any] | None = None
     write: Callable[[Any], str] | None = None
     values: Mapping[str, str] = MappingProxyType({})
 
