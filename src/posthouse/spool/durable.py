@@ -6,6 +6,13 @@ test can hand in an object that stops the process, or fails, at the n-th act and
 ``queue``).
 
 All methods block; they are called from the writer's thread and the file threads, never from the event loop.
+
+A commit is two steps: the transaction is written to SQLite's write-ahead log, which lets go of the lock, and then the
+log is synced.  While one process waits for its sync the next one writes; with SQLite's own sync, inside COMMIT, the
+lock would be held for it, and processes that share a spool would stand in line for the disk one by one.  It is as safe:
+a log is read back as far as its frames follow each other, and a sync brings everything that was written before it,
+whoever wrote it.  Others may see a transaction before it is on the disk, but what they then write comes after it in the
+log, and cannot survive without it.
 """
 
 from __future__ import annotations
@@ -17,10 +24,63 @@ import sqlite3
 
 from posthouse.words import StorageBusy, StorageError, StorageFull
 
-__all__ = ["Durable", "storage_error"]
+__all__ = ["Durable", "Logged", "NotSynced", "storage_error"]
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _SQLITE_BUSY, _SQLITE_LOCKED, _SQLITE_FULL = 5, 6, 13
+
+
+class NotSynced(OSError):
+    """A transaction was committed, and nobody knows whether it is on stable storage; the cause is chained."""
+
+
+class Logged(sqlite3.Connection):
+    """A connection in WAL mode that can sync its log, which lies beside the database as ``-wal``.
+
+    With ``synchronous = NORMAL`` SQLite leaves that to us, and still syncs the log before what is in it goes to the
+    database, and when it begins anew.
+    """
+
+    _log: int | None = None
+    _doubtful = False
+
+    def sync_log(self) -> None:
+        """Return when every transaction that has been committed, by whomever, is on stable storage.
+
+        Raises ``NotSynced``.  What the system could not write it may forget, and call the next sync a success; so
+        after that the log is believed no more until all of it has been brought to the database, which must succeed
+        before anything else does.
+        """
+        try:
+            if self._doubtful:
+                (busy, _, _) = self.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                if busy:
+                    raise sqlite3.OperationalError("the log is in use and cannot be brought to the database")
+                self._doubtful = False
+            if self._log is None:
+                self._open_log()
+            assert self._log is not None
+            os.fdatasync(self._log)
+        except (OSError, sqlite3.Error) as error:
+            self._doubtful = True
+            raise NotSynced(getattr(error, "errno", None) or errno.EIO, f"the log was not synced: {error}") from error
+
+    def _open_log(self) -> None:
+        """Open the log, and see to it that its name survives; SQLite keeps both while a connection is open."""
+        path = next(path for _, name, path in self.execute("PRAGMA database_list") if name == "main")
+        self._log = os.open(f"{path}-wal", os.O_RDWR | os.O_CLOEXEC)
+        directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def close(self) -> None:
+        """Close both."""
+        if self._log is not None:
+            os.close(self._log)  # of locks on files SQLite has none on the log, so none is lost with this
+            self._log = None
+        super().close()
 
 
 class Durable:
@@ -63,8 +123,15 @@ class Durable:
             os.unlink(path)
 
     def commit(self, connection: sqlite3.Connection) -> None:
-        """Return when the open transaction is on stable storage."""
+        """Return when the open transaction is on stable storage.  Raises ``NotSynced`` if it is committed and may not
+        be, and SQLite's errors if it is not committed."""
         connection.execute("COMMIT")
+        self.sync_log(connection)
+
+    def sync_log(self, connection: sqlite3.Connection) -> None:
+        """Return when all that was committed is on stable storage; see ``Logged.sync_log``."""
+        assert isinstance(connection, Logged)
+        connection.sync_log()
 
 
 def storage_error(error: BaseException, doing: str) -> StorageError:

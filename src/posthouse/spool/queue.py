@@ -18,7 +18,7 @@ are; every durable act moves a message from one of them to the next, and a proce
                                                                                operator; never guess
     ====  =========  =======  ==========================  ===================  =====================================
 
-Inward: file, sync, directory sync, rows, commit.  Outward: rows first, file second.
+Inward: file, sync, directory sync, rows, commit (and its sync: ``durable``).  Outward: rows first, file second.
 
 The one named instant that lets a 250 be sent is the return of ``Receipt.commit``; the one that lets a recipient be
 forgotten is the return of ``Queue.record``, which stores the consequence (next time, report) in the same transaction

@@ -36,6 +36,7 @@ import sqlite3
 import time
 import urllib.parse
 
+from posthouse.spool.durable import Logged
 from posthouse.words import SettingError
 
 __all__ = [
@@ -112,11 +113,13 @@ def connect(path: str) -> sqlite3.Connection:
 
     It waits some seconds where another process has the file, as it may while one opens or closes it.
     """
-    connection = sqlite3.connect(path, isolation_level=None, cached_statements=_STATEMENTS, timeout=_PATIENCE)
+    connection = sqlite3.connect(
+        path, isolation_level=None, cached_statements=_STATEMENTS, timeout=_PATIENCE, factory=Logged
+    )
     try:
         connection.execute(f"PRAGMA page_size = {_PAGE}")
         _use_log(connection)
-        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA synchronous = NORMAL")  # the log is synced by Durable.commit, without the lock
         # Debian builds overwrite deleted rows with zeros; that doubles what a finished message writes.
         connection.execute("PRAGMA secure_delete = OFF")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT}")

@@ -116,6 +116,7 @@ def _sweep(connection: sqlite3.Connection, layout: Layout, owner: Owner, durable
                 # Its owner may have lived, and promised it, when the row was first looked for.
                 elif connection.execute("SELECT 1 FROM file WHERE id = ?", (number,)).fetchone() is None:
                     promised_nowhere += 1
+                    durable.sync_log(connection)  # who erased the row may not have: the row must not come back alone
                 else:
                     continue
                 durable.unlink(path)

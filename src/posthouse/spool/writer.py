@@ -7,7 +7,7 @@ is committed alone, and while a commit syncs, the next group gathers by itself. 
 load that halves the number of transactions, and a client's commit never stands behind one that nobody waits for.
 
 If a group fails, it is rolled back and each operation is run again in a transaction of its own, so that only the
-guilty one fails.  This is safe after a failed sync too: the frames of the log are written anew.
+guilty one fails.  A group that was committed and could not be synced is another matter: ``_until_synced``.
 
 The thread and the loop share the interpreter's lock, and a thread that gave it up may wait 5 ms to get it back while
 the loop computes; so what counts is not the work of a statement but the number of calls into SQLite.  A group's
@@ -17,6 +17,7 @@ messages are therefore inserted by one statement with many rows (``acts``).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -24,7 +25,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from posthouse.spool.durable import Durable, storage_error
+from posthouse.spool.durable import Durable, NotSynced, storage_error
 from posthouse.words import StorageBusy, StorageError
 from posthouse.words.native import mypyc_attr
 
@@ -36,6 +37,7 @@ _GROUP_OCTETS = 8 << 20  # and about so much content
 _REST = 1.0  # seconds without work before tidying
 _SHORT_REST = 0.01  # seconds between two transactions of it
 _PATIENT = 0.002  # seconds that a patient operation waits for company
+_SYNC_AGAIN = 0.5  # seconds until a disk that did not sync is asked again
 _POLL = 0.0005  # seconds between attempts to get the write lock from another process; SQLite's own steps reach 100 ms
 
 
@@ -99,6 +101,7 @@ class Writer:
         self._later = False  # they go when the patience of the first has ended
         self._inbound: queue.SimpleQueue[list[Op] | None] = queue.SimpleQueue()
         self._spool_thread: threading.Thread | None = None
+        self._stopping = threading.Event()
         #: Groups committed and operations in them, for those who measure.
         self.groups = 0
         self.operations = 0
@@ -115,6 +118,7 @@ class Writer:
 
     def stop(self) -> None:
         """Finish everything that was handed over, close the connection and end.  Not on the loop."""
+        self._stopping.set()
         self._inbound.put(None)
         if self._spool_thread is not None:
             self._spool_thread.join()
@@ -217,7 +221,7 @@ class Writer:
         try:
             self._transact(connection, group)
         except Exception as error:
-            if len(group) == 1 or isinstance(storage_error(error, _DOING), StorageBusy):
+            if len(group) == 1 or isinstance(error, NotSynced) or isinstance(storage_error(error, _DOING), StorageBusy):
                 for op in group:
                     op.error = storage_error(error, _DOING)
             else:
@@ -241,10 +245,29 @@ class Writer:
         try:
             self._run(connection, group)
             self._durable.commit(connection)
+        except NotSynced as error:
+            self._until_synced(connection, error)
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+    def _until_synced(self, connection: sqlite3.Connection, error: NotSynced) -> None:
+        """The group is committed, and may not survive: neither yes nor no is true of it until the disk obeys.
+
+        Nobody is told anything meanwhile; what comes after it waits, and is refused when too much does.  Only the end
+        of all things is an end to this, and then the answer is no.
+        """
+        what = "the disk did not sync the spool's log; nothing is accepted until it does"
+        with contextlib.suppress(RuntimeError):  # a loop that is closed
+            self._loop.call_soon_threadsafe(self._loop.call_exception_handler, {"message": what, "exception": error})
+        while not self._stopping.wait(_SYNC_AGAIN):
+            try:
+                self._durable.sync_log(connection)
+                return
+            except NotSynced:
+                continue
+        raise error
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         deadline = 0.0

@@ -10,11 +10,11 @@
 ``image(directory)`` writes what a machine finds that lost its power now: of all that was not synced, nothing; or, given
 a ``random``, whatever chance lets through, entries and octets each for themselves, files cut anywhere.
 
-**What is not simulated** is SQLite's own writing.  It is believed to keep what it says of WAL with
-``synchronous=FULL``: when COMMIT returns, the transaction's frames are synced, and a torn one is found by its checksum.
-The first is taken as given; the second is put to the test where ``during_commit`` asks for an image of the moment
-between a commit's writing and its sync: the log then ends, torn, within the last transaction.  Owner files are left
-out: their locks end with the machine, and what is in them is read by nobody.
+**What is not simulated** is SQLite's own writing.  It is believed to keep what it says of WAL: when COMMIT returns, the
+transaction's frames are written, the sync that follows (``Durable.sync_log``) brings them to the disk, and a torn one
+is found by its checksum.  The first two are taken as given; the third is put to the test where ``during_commit`` asks
+for an image of the moment between a commit's writing and its sync: the log then ends, torn, within the transaction.
+Owner files are left out: their locks end with the machine, and what is in them is read by nobody.
 
     durable = PowerLoss(data_dir / "spool", after=lambda act: durable.image(elsewhere / str(act)))
     queue = SqliteQueue(data_dir, durable=durable)

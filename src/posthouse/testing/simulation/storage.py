@@ -304,6 +304,9 @@ class _Unsynced(Durable):
         self._trouble()
         super().commit(connection)
 
+    def sync_log(self, connection: sqlite3.Connection) -> None:
+        """See ``Durable.sync_log``."""
+
     def _trouble(self) -> None:
         if self._disk.trouble() is not None:
             raise OSError(errno.EIO, "the simulated disk failed")
