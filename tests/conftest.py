@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -45,6 +47,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         package, program = marker.args
         if shutil.which(program) is None:
             pytest.skip(f"needs {program}: apt-get install {package}")
+
+
+@pytest.fixture(autouse=True)
+def _no_stray_exception() -> Iterator[None]:
+    """No test leaves an exception that counts as being handled: code that is compiled can (tests/test_compiled.py), and
+    from then on every exception of the process would have it, and all that it holds, as its context."""
+    yield
+    assert sys.exc_info() == (None, None, None)
 
 
 class _Reports:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,6 +42,41 @@ def test_the_fingerprint_changes_with_a_source_and_with_the_list(tmp_path: Path)
     prints.append(compiling.fingerprint(tmp_path))
     assert prints[0] == prints[1]
     assert len(set(prints)) == 3
+
+
+def _functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    for path in compiling.modules(ROOT):
+        for node in ast.walk(ast.parse((ROOT / "src" / path).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield f"{path}: {node.name}", node
+
+
+def test_exceptions_of_two_kinds_have_two_names() -> None:
+    """One variable has one type in C: ``except A as error`` and ``except B as error`` would make a TypeError of B."""
+    wrong = []
+    for where, function in _functions():
+        kinds: dict[str, set[str]] = {}
+        for node in ast.walk(function):
+            if isinstance(node, ast.ExceptHandler) and node.name and node.type:
+                kinds.setdefault(node.name, set()).add(ast.unparse(node.type))
+        wrong += [f"{where}: {name} is {' and '.join(sorted(of))}" for name, of in kinds.items() if len(of) > 1]
+    assert wrong == []
+
+
+def test_nothing_is_awaited_while_an_exception_is_handled() -> None:
+    """A compiled coroutine that waits there leaves the exception it handles to whoever runs meanwhile: it would be the
+    context of theirs, and stay in memory."""
+    wrong = []
+    for where, function in _functions():
+        for node in ast.walk(function):
+            if isinstance(node, ast.Try):
+                inside = [*node.finalbody, *(each for handler in node.handlers for each in handler.body)]
+                waits = [each for part in inside for each in ast.walk(part)]
+                if any(isinstance(each, ast.Await | ast.Yield | ast.YieldFrom) for each in waits):
+                    wrong.append(f"{where}, line {node.lineno}")
+            if isinstance(node, ast.AsyncWith | ast.AsyncFor):
+                wrong.append(f"{where}, line {node.lineno}: async with, async for")
+    assert wrong == []
 
 
 def test_what_runs_is_what_was_asked_for() -> None:

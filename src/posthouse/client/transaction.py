@@ -276,8 +276,8 @@ class Transaction:
                         return
                 dot = sender.end_content()
                 held, self._held = self._held, b""
-        except LocalError as error:  # a bare CR or LF: what was sent so far must never be ended with a dot
-            self._refused = Reply(554, "5.6.0", str(error))
+        except LocalError as bare:  # a CR or LF: what was sent so far must never be ended with a dot
+            self._refused = Reply(554, "5.6.0", str(bare))
             session.abort()
             return
         except Exception as error:

@@ -126,8 +126,8 @@ def _read_mail(verb: str, argument: str, accepts: frozenset[str], limits: Limits
     try:
         sender = parse_path(match[1], limits)
         fields = parse_parameters(match[2], MAIL_PARAMETERS, accepts) if match[2] else {}
-    except ParameterError as error:
-        _refuse(verb, error.code, error.enhanced, str(error))
+    except ParameterError as parameter:
+        _refuse(verb, parameter.code, parameter.enhanced, str(parameter))
     except GrammarError as error:
         _refuse(verb, 501, "5.1.7", str(error))
     if sender is not None:
@@ -149,8 +149,8 @@ def _read_rcpt(verb: str, argument: str, accepts: frozenset[str], limits: Limits
     try:
         address = parse_path(match[1], limits)
         fields = parse_parameters(match[2], RCPT_PARAMETERS, accepts) if match[2] else {}
-    except ParameterError as error:
-        _refuse(verb, error.code, error.enhanced, str(error))
+    except ParameterError as parameter:
+        _refuse(verb, parameter.code, parameter.enhanced, str(parameter))
     except GrammarError as error:
         _refuse(verb, 501, "5.1.3", str(error))
     if address is None:

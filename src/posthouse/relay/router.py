@@ -109,9 +109,9 @@ class Table:
         except LocalError as error:
             reply = Reply(550, "5.1.3", "no mailbox can have this address")
             return NoRoute(Outcome(recipient, Result.FAILED, reply, str(error)))
-        except SettingError as error:
+        except SettingError as setting:
             reply = Reply(451, "4.3.5", "the route of this mail is not usable")
-            return NoRoute(Outcome(recipient, Result.DEFERRED, reply, str(error)))
+            return NoRoute(Outcome(recipient, Result.DEFERRED, reply, str(setting)))
 
     def match(self, domain: str) -> Rule | None:
         """The rule for a domain as ``destination`` gives it, or None."""

@@ -264,8 +264,8 @@ class Deposit:
             answer = self._promised()
         except StorageError as error:
             answer = self._failed(error)
-        except Exception as error:
-            fault = error
+        except Exception as other:
+            fault = other
         if verdicts.done():  # whoever waited has gone; what is stored stays stored
             return
         if fault is not None:

@@ -129,10 +129,11 @@ class SqliteQueue(ForPeople):
             said = await self.loop.run_in_executor(None, self._start, now)
         try:
             await self._reader.open()
-        except BaseException:
-            await self.close()
-            raise
-        return said
+            return said
+        except BaseException as error:
+            fault = error
+        await self.close()
+        raise fault
 
     def _start(self, now: float) -> list[str]:
         prepare(self._layout, self._durable)

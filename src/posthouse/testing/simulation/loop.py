@@ -16,7 +16,7 @@ import asyncio
 import contextlib
 import contextvars
 import warnings
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -187,17 +187,24 @@ class VirtualLoop(asyncio.BaseEventLoop):
         """End it, and bury all tasks that never ended without a word from them."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # coroutines that nobody will ever await now
-            for task in [task for task in self._tasks if not task.done()]:
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
-                coroutine = task.get_coro()
-                if isinstance(coroutine, Coroutine):
-                    with contextlib.suppress(Exception):  # what a dead task says in its last blocks matters to nobody
-                        coroutine.close()
+            for _ in self._buried():
+                pass
             self._tasks.clear()
         for task, _ in self._failed:
             task._log_traceback = False
         self._failed.clear()
         super().close()
+
+    def _buried(self) -> Iterator[None]:
+        """Close what never ended.  A generator, because a compiled coroutine whose last block fails then leaves that
+        exception being handled for ever, and what a generator handles ends with it."""
+        for task in [task for task in self._tasks if not task.done()]:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            coroutine = task.get_coro()
+            if isinstance(coroutine, Coroutine):
+                with contextlib.suppress(Exception):  # what a dead task says in its last blocks matters to nobody
+                    coroutine.close()
+            yield
 
     def _complain(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         self.complaints.append(f"{context.get('message')}: {context.get('exception')!r}")
