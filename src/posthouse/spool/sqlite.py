@@ -113,8 +113,7 @@ class SqliteQueue(ForPeople):
 
     @classmethod
     def read_only(cls, data_dir: str | os.PathLike[str]) -> SqliteQueue:
-        """The spool of another process, running or stopped, to look at: only the methods that read may be used,
-        and ``open`` changes nothing."""
+        """Another process's spool, running or stopped, to look at: only what reads may be used; it changes nothing."""
         queue = cls(data_dir)
         queue._read_only = True
         return queue
