@@ -155,6 +155,23 @@ def test_a_log_that_was_not_synced_is_emptied_before_it_is_believed(
     copy.close()
 
 
+def test_who_is_alone_lets_sqlite_sync(tmp_path: Path) -> None:
+    async def story(disk: Disk) -> int:
+        queue = await opened(tmp_path, disk)
+        before = disk.syncs
+        await store(queue)
+        syncs = disk.syncs - before
+        (level,) = await queue._call(lambda connection: connection.execute("PRAGMA synchronous").fetchone())
+        await queue.close()
+        assert level == (1 if disk.shared else 2)  # NORMAL, FULL
+        return syncs
+
+    alone = Disk()
+    alone.shared = False
+    assert asyncio.run(story(alone)) == 0
+    assert asyncio.run(story(Disk())) == 1
+
+
 def test_the_log_stays_open_and_is_closed_with_the_connection(tmp_path: Path) -> None:
     with logged(tmp_path) as connection:
         connection.sync_log()

@@ -40,7 +40,7 @@ from posthouse.service.operation import Context, Ways
 from posthouse.service.reception import Reception, Record, Usage
 from posthouse.service.routing import Deliverers, HouseRouter
 from posthouse.service.socket import ControlSocket, socket_path
-from posthouse.spool import Queue, SqliteQueue
+from posthouse.spool import Durable, Queue, SqliteQueue
 from posthouse.spool.queue import Message, Report, Waiting
 from posthouse.words import LocalError, StorageCorrupt
 
@@ -75,7 +75,7 @@ class House:
         self.config = config
         self.clock = clock or SystemClock()
         self.log = log or Log(self.clock, config.log.format)
-        self.queue: Queue = queue or spool_of(config)
+        self.queue: Queue = queue or spool_of(config, shared=share_ports)
         self.directory = Directory(config)
         self._network = network or SocketNetwork(on_error=self._fault, reuse_port=share_ports)
         self._random = random or SystemRandom()
@@ -286,9 +286,10 @@ class House:
         self.log("ended")
 
 
-def spool_of(config: Config) -> SqliteQueue:
-    """The spool of a configuration, not opened."""
-    return SqliteQueue(config.data_dir, history=config.spool.history, history_octets=config.spool.history_size)
+def spool_of(config: Config, *, shared: bool = True) -> SqliteQueue:
+    """The spool of a configuration, not opened; ``shared`` if other processes write to it too."""
+    durable, history = Durable(shared=shared), config.spool.history
+    return SqliteQueue(config.data_dir, history=history, history_octets=config.spool.history_size, durable=durable)
 
 
 async def serve(

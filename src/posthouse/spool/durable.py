@@ -7,12 +7,13 @@ test can hand in an object that stops the process, or fails, at the n-th act and
 
 All methods block; they are called from the writer's thread and the file threads, never from the event loop.
 
-A commit is two steps: the transaction is written to SQLite's write-ahead log, which lets go of the lock, and then the
-log is synced.  While one process waits for its sync the next one writes; with SQLite's own sync, inside COMMIT, the
-lock would be held for it, and processes that share a spool would stand in line for the disk one by one.  It is as safe:
-a log is read back as far as its frames follow each other, and a sync brings everything that was written before it,
-whoever wrote it.  Others may see a transaction before it is on the disk, but what they then write comes after it in the
-log, and cannot survive without it.
+Who is alone on a spool lets SQLite sync within COMMIT: one call, and so one wait for the interpreter's lock.  Where
+processes share one, a commit is two steps: the transaction is written to SQLite's write-ahead log, which lets go of the
+database's lock, and then the log is synced.  While one process waits for its sync the next one writes; within COMMIT
+the lock would be held for it, and they would stand in line for the disk one by one.  It is as safe: a log is read back
+as far as its frames follow each other, and a sync brings everything that was written before it, whoever wrote it.
+Others may see a transaction before it is on the disk, but what they then write comes after it in the log, and cannot
+survive without it.
 """
 
 from __future__ import annotations
@@ -84,7 +85,16 @@ class Logged(sqlite3.Connection):
 
 
 class Durable:
-    """The real acts.  A fake overrides the methods it wants to disturb."""
+    """The real acts.  A fake overrides the methods it wants to disturb.
+
+    ``shared``: other processes write to the same spool, so the lock is let go before the log is synced; it is safe
+    either way, whoever else writes.
+    """
+
+    shared = True
+
+    def __init__(self, *, shared: bool = True) -> None:
+        self.shared = shared
 
     def make_directory(self, path: str) -> None:
         """Make a directory that only its owner enters (0700); its parent must be synced for it to last."""
@@ -126,7 +136,8 @@ class Durable:
         """Return when the open transaction is on stable storage.  Raises ``NotSynced`` if it is committed and may not
         be, and SQLite's errors if it is not committed."""
         connection.execute("COMMIT")
-        self.sync_log(connection)
+        if self.shared:
+            self.sync_log(connection)
 
     def sync_log(self, connection: sqlite3.Connection) -> None:
         """Return when all that was committed is on stable storage; see ``Logged.sync_log``."""

@@ -108,7 +108,7 @@ _TABLES = (
 )
 
 
-def connect(path: str) -> sqlite3.Connection:
+def connect(path: str, *, shared: bool = True) -> sqlite3.Connection:
     """A connection for reading and writing, for the calling thread alone; transactions are begun by hand.
 
     It waits some seconds where another process has the file, as it may while one opens or closes it.
@@ -119,7 +119,8 @@ def connect(path: str) -> sqlite3.Connection:
     try:
         connection.execute(f"PRAGMA page_size = {_PAGE}")
         _use_log(connection)
-        connection.execute("PRAGMA synchronous = NORMAL")  # the log is synced by Durable.commit, without the lock
+        # NORMAL: Durable.commit syncs the log, without the lock.
+        connection.execute(f"PRAGMA synchronous = {'NORMAL' if shared else 'FULL'}")
         # Debian builds overwrite deleted rows with zeros; that doubles what a finished message writes.
         connection.execute("PRAGMA secure_delete = OFF")
         connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT}")

@@ -33,7 +33,7 @@ def open_database(layout: Layout, durable: Durable) -> sqlite3.Connection:
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     try:
-        connection = connect(path)
+        connection = connect(path, shared=durable.shared)
         if refuse_newer(connection, path) < VERSION:
             connection.execute("BEGIN IMMEDIATE")
             version = refuse_newer(connection, path)
