@@ -12,6 +12,7 @@ Python 3.11).  (Selector loops and uvloop only: a proactor loop reads while othe
 from __future__ import annotations
 
 import asyncio
+import asyncio.protocols
 import contextlib
 import enum
 import errno
@@ -31,6 +32,7 @@ from posthouse.net.system import (
     not_listening,
     unreachable,
 )
+from posthouse.words.native import mypyc_attr
 
 __all__ = ["FLUSH_SECONDS", "Nobody", "READ_SIZE", "SocketListener", "SocketNetwork", "SocketStream"]
 
@@ -78,7 +80,8 @@ class Nobody:
 _NOBODY: Handler = Nobody()
 
 
-class SocketStream(asyncio.BufferedProtocol):
+@mypyc_attr(native_class=False)
+class SocketStream(asyncio.protocols.BufferedProtocol):
     """One channel; made by ``SocketNetwork`` only."""
 
     __slots__ = (

@@ -124,17 +124,23 @@ class DotReader:
     def feed(self, data: bytes) -> tuple[bytes | Fault, bytes | None]:
         """``(content, rest)``: content, stuffing undone; ``rest`` is what follows the end, or None before it."""
         data = self._tail + data
-        # A dot is looked for first: that is done with memchr, and base64 has none.
-        dot = data.find(b".")
-        stuffed = data.find(b"\r\n.", max(0, dot - 2)) if dot >= 0 else -1
-        end = data.find(_END, stuffed) if stuffed >= 0 else -1
+        length = len(data)
         rest: bytes | None
-        if end >= 0:
-            piece, rest, self._tail = data[: end + 2], data[end + 5 :], b""
+        # Mostly the end is where the octets end, and nothing is stuffed: then the last dot before it (memrchr) bounds
+        # the search for others at the start of a line, and with base64 that is a short one.
+        if data.endswith(_END) and data.find(b"\r\n.", 0, data.rfind(b".", 0, length - 3) + 1) < 0:
+            piece, rest, self._tail, stuffed = data[:-3], b"", b"", -1
         else:
-            held = next((n for n in (4, 3, 2, 1) if data.endswith(_END[:n])), 0)
-            cut = len(data) - held
-            piece, rest, self._tail = data[:cut], None, data[cut:]
+            # A dot is looked for first: that is done with memchr, and base64 has none.
+            dot = data.find(b".")
+            stuffed = data.find(b"\r\n.", max(0, dot - 2)) if dot >= 0 else -1
+            end = data.find(_END, stuffed) if stuffed >= 0 else -1
+            if end >= 0:
+                piece, rest, self._tail = data[: end + 2], data[end + 5 :], b""
+            else:
+                held = next((n for n in (4, 3, 2, 1) if data.endswith(_END[:n])), 0)
+                cut = length - held
+                piece, rest, self._tail = data[:cut], None, data[cut:]
         # ``piece`` never ends between CR and LF, so it can be judged alone.
         if not only_crlf(piece):
             return _lone(piece), None
