@@ -7,6 +7,7 @@ import json
 import os
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -176,7 +177,7 @@ def test_a_fault_leaves_the_old_one(tmp_path: Path) -> None:
     make(tmp_path)
 
     class Full(Durable):
-        def commit(self, connection: sqlite3.Connection) -> None:
+        def commit(self, connection: sqlite3.Connection, *given: Any) -> None:
             raise sqlite3.OperationalError("database or disk is full")
 
     async def story() -> None:

@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -174,10 +175,10 @@ class Slow(Durable):
         self.waiting = threading.Event()
         self.commits = 0
 
-    def commit(self, connection: sqlite3.Connection) -> None:
+    def commit(self, connection: sqlite3.Connection, *given: Any) -> None:
         self.waiting.set()
         assert self.go.wait(30)
-        super().commit(connection)
+        super().commit(connection, *given)
         self.commits += 1
 
 

@@ -12,7 +12,6 @@ Python 3.11).  (Selector loops and uvloop only: a proactor loop reads while othe
 from __future__ import annotations
 
 import asyncio
-import asyncio.protocols
 import contextlib
 import enum
 import errno
@@ -32,7 +31,6 @@ from posthouse.net.system import (
     not_listening,
     unreachable,
 )
-from posthouse.words.native import mypyc_attr
 
 __all__ = ["FLUSH_SECONDS", "Nobody", "READ_SIZE", "SocketListener", "SocketNetwork", "SocketStream"]
 
@@ -80,8 +78,7 @@ class Nobody:
 _NOBODY: Handler = Nobody()
 
 
-@mypyc_attr(native_class=False)
-class SocketStream(asyncio.protocols.BufferedProtocol):
+class SocketStream(asyncio.BufferedProtocol):
     """One channel; made by ``SocketNetwork`` only."""
 
     __slots__ = (

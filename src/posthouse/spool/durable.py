@@ -22,6 +22,7 @@ import contextlib
 import errno
 import os
 import sqlite3
+from collections.abc import Sequence
 
 from posthouse.words import StorageBusy, StorageError, StorageFull
 
@@ -132,10 +133,11 @@ class Durable:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
 
-    def commit(self, connection: sqlite3.Connection) -> None:
-        """Return when the open transaction is on stable storage.  Raises ``NotSynced`` if it is committed and may not
-        be, and SQLite's errors if it is not committed."""
-        connection.execute("COMMIT")
+    def commit(self, connection: sqlite3.Connection, sql: str = "COMMIT", values: Sequence[object] = ()) -> None:
+        """Return when the open transaction is on stable storage; or, without one, what ``sql`` does, which is a
+        transaction then.  Raises ``NotSynced`` if it is committed and may not be, and SQLite's errors if it is not
+        committed."""
+        connection.execute(sql, values)
         if self.shared:
             self.sync_log(connection)
 

@@ -19,7 +19,7 @@ from functools import partial
 from typing import ClassVar, TypeVar
 
 from posthouse.spool.acting import Batch, Deed, apply, youngest
-from posthouse.spool.acts import NewMessage, Record, run
+from posthouse.spool.acts import NewMessage, Record, at_once, make_operation, run
 from posthouse.spool.arriving import Arriving, Flight, store_file
 from posthouse.spool.durable import Durable, storage_error
 from posthouse.spool.files import Layout, Owner, prepare
@@ -123,9 +123,7 @@ class SqliteQueue(ForPeople):
     async def open(self, now: float) -> Sequence[str]:
         """See ``Queue.open``.  Raises ``SettingError`` if the directory cannot be used or a newer version wrote it."""
         self.loop = asyncio.get_running_loop()
-        said: list[str] = []
-        if not self._read_only:
-            said = await self.loop.run_in_executor(None, self._start, now)
+        said: list[str] = [] if self._read_only else await self.loop.run_in_executor(None, self._start, now)
         try:
             await self._reader.open()
             return said
@@ -139,33 +137,34 @@ class SqliteQueue(ForPeople):
         owner = Owner(self._layout.owners)
         self.slot = owner.slot
         said: list[str] = []
+        teller = self._teller
 
         def connect() -> sqlite3.Connection:
             connection = open_database(self._layout, self._durable)
             try:
                 said.extend(recover(connection, self._layout, owner, self._leases, self._durable, now))
                 self._ids = QueueIds(owner.slot, random=self._random, time=self._time, after=greatest_id(connection))
+                make_operation(connection, teller.tells)
                 connection.execute("PRAGMA busy_timeout = 0")  # from here on the writer waits in its own way
             except BaseException:
                 connection.close()
                 raise
             return connection
 
-        neighbours = Neighbours(owner, time=self._time, stopwatch=self._stopwatch)
-        self._leases = Leases(
-            owner.slot, keep_finished=self._keep_finished, time=self._time, teller=self._teller, neighbours=neighbours
-        )
+        kept, near = self._keep_finished, Neighbours(owner, time=self._time, stopwatch=self._stopwatch)
+        self._leases = Leases(owner.slot, keep_finished=kept, time=self._time, teller=teller, neighbours=near)
         self._files = self.file_threads(_FILE_THREADS)
         self._flight = Flight(self.loop, self._files, self._durable, self._layout)
         writer = self.writer_kind(
             self.loop,
             connect,
-            partial(run, recording=self._leases, teller=self._teller),
+            partial(run, recording=self._leases, teller=teller),
+            at_once=partial(at_once, teller=teller),
             durable=self._durable,
             at_most=self._waiting,
             patience=self._patience,
-            tidy=self._teller.idle,
-            untidy=self._teller.has_work,
+            tidy=teller.idle,
+            untidy=teller.has_work,
         )
         try:
             writer.start()

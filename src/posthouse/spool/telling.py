@@ -105,9 +105,15 @@ class Teller:
             values: list[Any] = []
             for row in some:
                 values += row
-                self._octets += len(row[4]) + len(row[1]) + len(row[2])
             connection.execute(_BEGIN[len(some)], values)
-        self._rows += len(rows)
+        self.count(rows)
+
+    def count(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """These beginnings were inserted, or will be."""
+        if self.tells:
+            for row in rows:
+                self._octets += len(row[4]) + len(row[1]) + len(row[2])
+            self._rows += len(rows)
 
     def begin_fresh(self, connection: sqlite3.Connection, number: int, message: Message, told: str | None) -> None:
         """The beginning of a fresh message's story, from its row."""
@@ -134,9 +140,13 @@ class Teller:
 
     # -- forgetting ------------------------------------------------------------------------------------------------
 
+    def house_is_due(self) -> bool:
+        """Would ``keep_house`` do something?"""
+        return self._rows >= _STEP
+
     def keep_house(self, connection: sqlite3.Connection) -> None:
         """Within a group's transaction: remove about as much as was added, if it is time."""
-        if self._rows >= _STEP:
+        if self.house_is_due():
             added = self._rows
             self.flush(connection)
             self._step(connection, 2 * added)

@@ -23,6 +23,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from posthouse.spool.durable import Durable, NotSynced, storage_error
@@ -70,7 +71,8 @@ class Writer:
     """The thread.  ``start`` and ``stop`` block; all else belongs to the loop.
 
     ``connect`` opens the connection, in the writer's thread; ``run`` runs a group within its transaction;
-    ``at_most`` operations may wait, more are refused with ``StorageBusy``; so is an operation that finds the spool
+    ``at_once`` may give a group as one statement, to be run without
+    one; ``at_most`` operations may wait, more are refused with ``StorageBusy``; so is an operation that finds the spool
     locked by another process for ``patience`` seconds.  When there is nothing to write and ``untidy()``, a transaction
     is ``tidy``'s; it says whether it wants another.
     """
@@ -84,6 +86,7 @@ class Writer:
         durable: Durable,
         at_most: int,
         patience: float,
+        at_once: Callable[[Sequence[Op]], tuple[str, Sequence[Any]] | None] | None = None,
         tidy: Callable[[sqlite3.Connection], bool] | None = None,
         untidy: Callable[[], bool] = bool,
     ) -> None:
@@ -93,6 +96,7 @@ class Writer:
         self._durable = durable
         self._at_most = at_most
         self._patience = patience
+        self._at_once = at_once
         self._tidy = tidy
         self._untidy = untidy
         self._pending = 0
@@ -241,7 +245,17 @@ class Writer:
             op.error = storage_error(error, _DOING)
 
     def _transact(self, connection: sqlite3.Connection, group: list[Op]) -> None:
-        self._begin(connection)
+        once = None if self._at_once is None else self._at_once(group)
+        if once is not None:
+            try:
+                self._when_free(partial(self._durable.commit, connection, *once))
+                return
+            except NotSynced as error:
+                self._until_synced(connection, error)
+                return
+            except sqlite3.IntegrityError:  # one of them is not what it was
+                pass
+        self._when_free(partial(connection.execute, "BEGIN IMMEDIATE"))
         try:
             self._run(connection, group)
             self._durable.commit(connection)
@@ -269,11 +283,12 @@ class Writer:
                 continue
         raise error
 
-    def _begin(self, connection: sqlite3.Connection) -> None:
+    def _when_free(self, act: Callable[[], object]) -> None:
+        """Do what needs the spool's lock, which another process may have for a moment."""
         deadline = 0.0
         while True:
             try:
-                connection.execute("BEGIN IMMEDIATE")
+                act()
                 return
             except sqlite3.OperationalError as error:
                 if not isinstance(storage_error(error, _DOING), StorageBusy):

@@ -28,7 +28,7 @@ import os
 import random as random_module
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from posthouse.spool.durable import Durable
@@ -175,12 +175,12 @@ class PowerLoss(Durable):
                 self._changes.append(_Change(path, None, None))
             self._done()
 
-    def commit(self, connection: sqlite3.Connection) -> None:
+    def commit(self, connection: sqlite3.Connection, sql: str = "COMMIT", values: Sequence[object] = ()) -> None:
         """See ``Durable``."""
         with self._turn:
             before = self._database
-            super().commit(connection)
-            ((_, _, path),) = connection.execute("PRAGMA database_list").fetchall()
+            super().commit(connection, sql, values)
+            path = next(path for _, name, path in connection.execute("PRAGMA database_list") if name == "main")
             after = {name: Path(name).read_bytes() for name in (path, path + _LOG) if os.path.exists(name)}
             if self._during_commit is not None:
                 self._database = _torn(before, after, path)

@@ -299,10 +299,10 @@ class _Unsynced(Durable):
     def sync_directory(self, path: str) -> None:
         """See ``Durable.sync_directory``."""
 
-    def commit(self, connection: sqlite3.Connection) -> None:
+    def commit(self, connection: sqlite3.Connection, sql: str = "COMMIT", values: Sequence[object] = ()) -> None:
         """See ``Durable.commit``."""
         self._trouble()
-        super().commit(connection)
+        super().commit(connection, sql, values)
 
     def sync_log(self, connection: sqlite3.Connection) -> None:
         """See ``Durable.sync_log``."""
