@@ -43,9 +43,10 @@ RESULTS = [
 ]
 
 
-def stored(results: list[Result]) -> dict[str, Any]:
+def stored(results: list[Result], ours: str = "0.1.0") -> dict[str, Any]:
     kept = json.loads(LATEST.read_text(encoding="utf-8"))
-    return {**kept, "results": [each.json() for each in results]}
+    versions = {**kept["versions"], "posthouse": ours}
+    return {**kept, "versions": versions, "results": [each.json() for each in results]}
 
 
 def rows(page: str) -> list[list[str]]:
@@ -62,6 +63,16 @@ def test_the_page_has_a_line_for_each_pair() -> None:
     assert "`accept`: aiosmtpd was left out: not here." in page
     assert "`start` did not get to its end: TooLong: not done." in page
     assert "scripts/bench all --seconds 8 --rounds 3 --save" in page
+
+
+def test_what_was_compiled_is_called_so_and_can_be_repeated() -> None:
+    pair = Row("accept", "messages/s", {"posthouse": [7000.0], "pure Python": [6000.0]})
+    results = [RESULTS[0], Result("compiled", "both", [pair])]
+    page = written(stored(results, "0.1.0, compiled (abc)"))
+    assert "[compiled](compiled.md)" in page
+    assert "scripts/bench --compiled all --seconds 8 --rounds 3 --save" in page
+    assert ["accept", "6,000 messages/s", "7,000 messages/s", "1.17 ×"] in rows(page)
+    assert "[compiled](compiled.md)" not in written(stored(results))
 
 
 @pytest.mark.parametrize(("load", "said"), [("0.1", False), ("0.6", True)])
