@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.net import SystemClock
-from posthouse.service import OPERATIONS, House, Recorder, context, parse
+from posthouse.service import OPERATIONS, House, Recorder, context, parse, serve
 from posthouse.service.answers import InboxEntry, Letter
 from posthouse.service.model import Config
 from posthouse.words import SettingError
@@ -321,6 +321,27 @@ from posthouse.service import parse, serve
 config = parse(sys.argv[1])
 asyncio.run(serve(config, ready=lambda house: print(house.endpoints["mx"].port, flush=True)))
 """
+
+
+def test_what_nobody_caught_is_a_line_of_the_log(tmp_path: Path) -> None:
+    """The spool says in this way that the disk does not sync its log."""
+    said: list[tuple[str, dict[str, object]]] = []
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+
+        def ready(house: House) -> None:
+            loop.call_exception_handler({"message": "the disk sulks", "exception": OSError("no")})
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        config = configuration('[[listener]]\nbind = "127.0.0.1:0"', tmp_path)
+        await serve(config, ready=ready, log=lambda event, /, **fields: said.append((event, fields)))
+        assert loop.get_exception_handler() is None
+
+    run(story)
+    ((_, fields),) = [each for each in said if each[0] == "fault"]
+    assert fields["reason"] == "the disk sulks"
+    assert isinstance(fields["error"], OSError)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

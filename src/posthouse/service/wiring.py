@@ -16,6 +16,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from random import Random, SystemRandom
+from typing import Any
 
 from posthouse.net import CachingResolver, Clock, DnsResolver, Endpoint, Network, Resolver, SocketNetwork, SystemClock
 from posthouse.protocol import Limits, Transcript
@@ -319,6 +320,10 @@ async def serve(
             loop.call_soon(os._exit, 128 + number)
         stop.set()
 
+    def uncaught(_: asyncio.AbstractEventLoop, told: dict[str, Any]) -> None:
+        house.log("fault", reason=told["message"], error=told.get("exception"))
+
+    loop.set_exception_handler(uncaught)
     for number in numbers:
         loop.add_signal_handler(number, asked, number)
     if parent >= 0:
@@ -334,3 +339,4 @@ async def serve(
             loop.remove_reader(parent)
         for number in numbers:
             loop.remove_signal_handler(number)
+        loop.set_exception_handler(None)
