@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import importlib
 import os
+import runpy
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -77,6 +80,51 @@ def test_nothing_is_awaited_while_an_exception_is_handled() -> None:
             if isinstance(node, ast.AsyncWith | ast.AsyncFor):
                 wrong.append(f"{where}, line {node.lineno}: async with, async for")
     assert wrong == []
+
+
+class _Interface:
+    """As much of hatchling's as the hook uses."""
+
+    root, target_name = str(ROOT), "wheel"
+    metadata = SimpleNamespace(
+        core=SimpleNamespace(dependencies=["idna"], optional_dependencies={"daemon": ["msgspec"]})
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "version"), [("1", "standard"), ("", "standard"), ("0", "standard"), ("1", "editable")]
+)
+def test_a_wheel_is_compiled_where_that_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wanted: str, version: str
+) -> None:
+    interface = ModuleType("hatchling.builders.hooks.plugin.interface")
+    monkeypatch.setattr(interface, "BuildHookInterface", _Interface, raising=False)
+    monkeypatch.setitem(sys.modules, interface.__name__, interface)
+    monkeypatch.setenv("POSTHOUSE_COMPILED", wanted)
+    hook = runpy.run_path(str(ROOT / "scripts" / "build_hook.py"))
+    made = [Path("posthouse__mypyc.so"), Path("posthouse/words/reply.so")]
+    into: list[Path] = []
+
+    def compile_into(root: Path, out: Path) -> list[Path]:
+        assert root == ROOT
+        into.append(out)
+        return made
+
+    compiler = SimpleNamespace(compile_into=compile_into)
+    one = hook["CompiledHook"]()
+    monkeypatch.setitem(one.initialize.__globals__, "_compiling", lambda root: compiler)
+    data: dict[str, Any] = {"force_include": {}, "pure_python": True, "infer_tag": False}
+    one.initialize(version, data)
+    one.finalize(version, data, "a.whl")
+    if wanted == "1" and version == "standard":
+        assert data["force_include"] == {str(into[0] / path): str(path) for path in made}
+        assert (data["pure_python"], data["infer_tag"]) == (False, True)
+        assert not into[0].parent.exists()
+    else:
+        assert data == {"force_include": {}, "pure_python": True, "infer_tag": False}
+        assert into == []
+    needs = one.dependencies()
+    assert ({"idna", "msgspec"} <= set(needs) and any(each.startswith("mypy") for each in needs)) is (wanted == "1")
 
 
 def test_what_runs_is_what_was_asked_for() -> None:

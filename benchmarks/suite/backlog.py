@@ -1,4 +1,4 @@
-"""What a million queued recipients cost other mail: ``benchmarks/backlog.py``, run and read as one of the scenarios."""
+"""What a million queued recipients cost other mail: ``benchmarks/dead_hosts.py``, run and read as a scenario."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EMPTY = "an empty queue"
 
 
 def rows_of(told: Mapping[str, Any]) -> list[Row]:
-    """The rows of what ``benchmarks/backlog.py --json`` said.  KeyError if it did not say all of it."""
+    """The rows of what ``benchmarks/dead_hosts.py --json`` said.  KeyError if it did not say all of it."""
     full, empty = told["figures"]["backlog"], told["figures"]["empty"]
 
     def row(key: str, what: str, unit: str, aim: float = 0.0, *, lower: bool = False) -> Row:
@@ -41,7 +41,7 @@ def rows_of(told: Mapping[str, Any]) -> list[Row]:
 
 def backlog(run: Run, found: Found) -> None:
     """Run it with its own way of measuring, one round, and a second for each of ours two."""
-    script = Path(__file__).resolve().parents[1] / "backlog.py"
+    script = Path(__file__).resolve().parents[1] / "dead_hosts.py"
     command = [sys.executable, str(script), "--json", "--rounds", "1", "--seconds", f"{max(2.0, run.seconds / 2):g}"]
     run.tell("filling a queue with a million recipients")
     process = subprocess.Popen(
@@ -55,5 +55,5 @@ def backlog(run: Run, found: Found) -> None:
                 process.send_signal(signal.SIGINT)  # so that it ends what it has started
         end_process(process)
     if process.returncode != 0:
-        raise RuntimeError(f"benchmarks/backlog.py ended with {process.returncode}: {complained.strip()[-500:]}")
+        raise RuntimeError(f"benchmarks/dead_hosts.py ended with {process.returncode}: {complained.strip()[-500:]}")
     found.rows += rows_of(json.loads(said))

@@ -7,9 +7,11 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import suite
 from suite.backlog import EMPTY, OURS, rows_of
 from suite.peers import Absent
 from suite.running import Found, Loaded, Run, Scenario, Throughput, run_scenario
+from suite.scenarios import SCENARIOS
 
 
 class Bench:
@@ -83,6 +85,12 @@ def test_what_takes_too_long_is_ended() -> None:
     result = run_scenario("x", Scenario("y", measure, limit=0.1), seconds=0.001, rounds=1)
     assert result.fault == "TooLong: not done after 0.1 seconds"
     assert not ended[0].exists()
+
+
+def test_no_scenario_hides_behind_a_measurement_of_its_name() -> None:
+    alone = {path.stem for path in Path(suite.__file__).resolve().parents[1].glob("*.py")}
+    assert alone
+    assert not alone & set(SCENARIOS)
 
 
 def test_the_backlog_is_read_as_it_is_told() -> None:

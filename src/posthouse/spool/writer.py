@@ -70,11 +70,11 @@ class Call(Op):
 class Writer:
     """The thread.  ``start`` and ``stop`` block; all else belongs to the loop.
 
-    ``connect`` opens the connection, in the writer's thread; ``run`` runs a group within its transaction;
-    ``at_once`` may give a group as one statement, to be run without
-    one; ``at_most`` operations may wait, more are refused with ``StorageBusy``; so is an operation that finds the spool
-    locked by another process for ``patience`` seconds.  When there is nothing to write and ``untidy()``, a transaction
-    is ``tidy``'s; it says whether it wants another.
+    ``connect`` opens the connection, in the writer's thread; ``run`` runs a group within its transaction; ``at_once``
+    may give a group as one statement instead, with its values, which is a transaction then.  ``at_most`` operations may
+    wait, more are refused with ``StorageBusy``; so is an operation that finds the spool locked by another process for
+    ``patience`` seconds.  When there is nothing to write and ``untidy()``, a transaction is ``tidy``'s; it says whether
+    it wants another.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """What a million queued recipients on dead destinations cost everybody else.
 
-    scripts/bench backlog [--rows 1000000] [--rounds 2] [--overdue] [--settle SECONDS] [--silent] [--json]
+    scripts/bench dead_hosts [--rows 1000000] [--rounds 2] [--overdue] [--settle SECONDS] [--silent] [--json]
 
 Two houses (``posthouse run``, as many workers as there are processors) are measured in turn, one at a time: one with
 an empty spool, one whose spool holds that many recipients in 3,000 domains of very different sizes, bulk inserted.
@@ -211,7 +211,7 @@ def table(found: dict[str, Any]) -> str:
 
 def main() -> None:
     """See the module's docstring."""
-    parser = argparse.ArgumentParser(prog="scripts/bench backlog", description="What a long queue costs other mail.")
+    parser = argparse.ArgumentParser(prog="scripts/bench dead_hosts", description="What a long queue costs other mail.")
     parser.add_argument("--rows", type=int, default=1_000_000, help="recipients in the queue (1,000,000)")
     parser.add_argument("--rounds", type=int, default=2, help="how often each house is measured (2)")
     parser.add_argument("--seconds", type=float, default=5.0, help="for each load (5)")
