@@ -20,10 +20,10 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from posthouse.core import Address, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.spool import Act, Condition, Message, Settlement, SqliteQueue, State
 from posthouse.spool.rows import encode_envelope, recipient_rows
 from posthouse.spool.telling import story_row
-from posthouse.words import Address, Envelope, Outcome, Recipient, Reply, Result
 
 NOW = 1_700_000_000.0
 _REPLIES = (

@@ -17,9 +17,9 @@ import tempfile
 import time
 from collections.abc import Awaitable
 
+from posthouse.core import Address, Envelope, Outcome, Recipient, Result
 from posthouse.spool import SqliteQueue
 from posthouse.spool.queue import Settlement, State
-from posthouse.words import Address, Envelope, Outcome, Recipient, Result
 
 
 async def measure(directory: str, sessions: int, size: int, seconds: float, settle: bool) -> str:

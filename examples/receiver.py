@@ -17,10 +17,10 @@ import signal
 from collections.abc import Sequence
 from pathlib import Path
 
+from posthouse.core import Envelope, Recipient, Reply, Verdict
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.protocol import Greet, Mail, Rcpt
 from posthouse.server import Peer, Server
-from posthouse.words import Envelope, Recipient, Reply, Verdict
 
 HOSTNAME = "mail.example.org"
 

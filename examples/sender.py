@@ -15,8 +15,8 @@ import sys
 from datetime import UTC, datetime
 
 from posthouse import PosthouseError, compose, parse_server, submit
+from posthouse.core import Bytes, Result
 from posthouse.net import SocketNetwork, SystemClock
-from posthouse.words import Bytes, Result
 
 
 async def main(server: str, recipients: list[str]) -> int:

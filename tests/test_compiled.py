@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 import compiling
+from posthouse.core._mypyc import compiled, mypyc_attr
 from posthouse.server import Server
-from posthouse.words.native import compiled, mypyc_attr
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -28,8 +28,8 @@ def test_every_module_that_is_to_be_compiled_exists_once_and_in_order() -> None:
 
 
 def test_a_module_that_is_not_there_is_named(tmp_path: Path) -> None:
-    (tmp_path / "pyproject.toml").write_text('[tool.posthouse]\ncompiled = ["words.nothing"]\n')
-    with pytest.raises(SystemExit, match=r"names posthouse/words/nothing\.py, and there is no src/"):
+    (tmp_path / "pyproject.toml").write_text('[tool.posthouse]\ncompiled = ["core.nothing"]\n')
+    with pytest.raises(SystemExit, match=r"names posthouse/core/nothing\.py, and there is no src/"):
         compiling.modules(tmp_path)
 
 
@@ -102,7 +102,7 @@ def test_a_wheel_is_compiled_where_that_is_asked_for(
     monkeypatch.setitem(sys.modules, interface.__name__, interface)
     monkeypatch.setenv("POSTHOUSE_COMPILED", wanted)
     hook = runpy.run_path(str(ROOT / "scripts" / "build_hook.py"))
-    made = [Path("posthouse__mypyc.so"), Path("posthouse/words/reply.so")]
+    made = [Path("posthouse__mypyc.so"), Path("posthouse/core/reply.so")]
     into: list[Path] = []
 
     def compile_into(root: Path, out: Path) -> list[Path]:

@@ -13,7 +13,7 @@ import posthouse
 def test_importing_it_imports_no_room() -> None:
     script = (
         "import sys; import posthouse; print([name for name in sys.modules if name.startswith('posthouse.')]); "
-        "posthouse.Address; print('posthouse.words' in sys.modules, 'posthouse.client' in sys.modules)"
+        "posthouse.Address; print('posthouse.core' in sys.modules, 'posthouse.client' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.splitlines() == ["[]", "True False"]
@@ -21,8 +21,8 @@ def test_importing_it_imports_no_room() -> None:
 
 def test_the_names_are_those_of_the_rooms() -> None:
     from posthouse.client import connect
+    from posthouse.core import Reply
     from posthouse.message import compose
-    from posthouse.words import Reply
 
     assert (posthouse.connect, posthouse.compose, posthouse.Reply) == (connect, compose, Reply)
     assert set(posthouse.__all__) <= set(dir(posthouse))

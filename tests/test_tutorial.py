@@ -12,13 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+from posthouse.core import Envelope
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.server import Server
 from posthouse.service.accounts import Directory
 from posthouse.service.config import default_config
 from posthouse.service.reception import Reception
 from posthouse.spool.queue import Message, Queue, Stored
-from posthouse.words import Envelope
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "tutorial.md"
 HOST = "mail.example.org"

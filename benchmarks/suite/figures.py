@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["OURS", "Aim", "Result", "Row", "Verdict", "number", "percentile", "result_from", "text_table"]
+__all__ = ["Aim", "OURS", "Result", "Row", "Verdict", "number", "percentile", "result_from", "text_table"]
 
 OURS = "posthouse"
 

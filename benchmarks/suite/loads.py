@@ -245,8 +245,8 @@ def posthouse_client(
     @contextlib.contextmanager
     def side(home: Path) -> Iterator[Loaded]:
         from posthouse.client import connect
+        from posthouse.core import Address, Bytes, Envelope, Recipient, Result
         from posthouse.net import Endpoint, SocketNetwork, SystemClock
-        from posthouse.words import Address, Bytes, Envelope, Recipient, Result
 
         with smtp_sink(home) as sink:
 

@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from posthouse.words.native import compiled
+from posthouse.core._mypyc import compiled
 
 __all__ = ["describe", "raise_file_limit", "versions"]
 

@@ -1,6 +1,6 @@
 """docs/architecture.md: prose by hand, and between its marks what is drawn from the source.
 
-The floors and the rooms' table come from the imports as they are, the dialogue's diagram and tables from
+The layers and the packages' table come from the imports as they are, the dialogue's diagram and tables from
 ``protocol.states``.
 """
 
@@ -11,7 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
-from docs_pages.imports import FLOORS, SOURCE, Import, read_tree
+from docs_pages.imports import LAYERS, SOURCE, Import, read_tree
 from docs_pages.markdown import code_block, table
 from posthouse.protocol.states import COMMANDS, LAW, Input, Move, State
 
@@ -22,8 +22,8 @@ def page(existing: str) -> str:
     """The page with what lies between each pair of marks drawn anew.  Raises ValueError where a mark is missing."""
     imports = read_tree()
     drawings = {
-        "floors": floors(imports),
-        "rooms": rooms(imports),
+        "layers": layers(imports),
+        "packages": packages(imports),
         "dialogue": dialogue(),
         "law": law(),
         "commands": commands(),
@@ -40,55 +40,55 @@ def _framed(drawing: str) -> Callable[[re.Match[str]], str]:
     return lambda marks: f"{marks[1]}\n{drawing}\n\n{marks[2]}"
 
 
-def doors(imports: Iterable[Import]) -> dict[str, set[str]]:
-    """Room → the rooms it imports."""
+def dependencies(imports: Iterable[Import]) -> dict[str, set[str]]:
+    """Room → the packages it imports."""
     found: dict[str, set[str]] = defaultdict(set)
     for each in imports:
-        if each.target and each.target != each.room:
-            found[each.room].add(each.target)
+        if each.target and each.target != each.package:
+            found[each.package].add(each.target)
     return found
 
 
-def present(room: str) -> bool:
-    """Whether there is anything in the room yet."""
-    return any((SOURCE / room).glob("*.py")) or (SOURCE / f"{room}.py").is_file()
+def present(package: str) -> bool:
+    """Whether there is anything in the package yet."""
+    return any((SOURCE / package).glob("*.py")) or (SOURCE / f"{package}.py").is_file()
 
 
-def floors(imports: list[Import]) -> str:
-    """The house as a drawing: a box per floor, an arrow per pair of rooms that one import joins."""
+def layers(imports: list[Import]) -> str:
+    """The house as a drawing: a box per floor, an arrow per pair of packages that one import joins."""
     lines = ["flowchart TB"]
-    for number, floor in reversed(list(enumerate(FLOORS))):
-        here = [room for room in floor if present(room)]
+    for number, layer in reversed(list(enumerate(LAYERS))):
+        here = [package for package in layer if present(package)]
         if here:
-            lines.append(f'  subgraph floor{number}["floor {number}"]')
-            lines += [f"    {_node(room)}[{room.strip('_')}]" for room in here]
+            lines.append(f'  subgraph layer{number}["layer {number}"]')
+            lines += [f"    {_node(package)}[{package.strip('_')}]" for package in here]
             lines.append("  end")
-    for room, targets in sorted(doors(imports).items()):
-        # Everybody imports words; the arrows would hide the rest.
-        drawn = sorted(targets - {"words", "__init__"})
-        lines += [f"  {_node(room)} --> {_node(target)}" for target in drawn]
+    for package, targets in sorted(dependencies(imports).items()):
+        # Every package imports core; those arrows would hide the rest.
+        drawn = sorted(targets - {"core", "__init__"})
+        lines += [f"  {_node(package)} --> {_node(target)}" for target in drawn]
     return code_block("mermaid", lines)
 
 
-def _node(room: str) -> str:
-    return f"room_{room.strip('_')}"
+def _node(package: str) -> str:
+    return f"package_{package.strip('_')}"
 
 
-def rooms(imports: list[Import]) -> str:
-    """The same as a table, with each room's own first sentence."""
-    leads = doors(imports)
-    level = {room: str(number) for number, floor in enumerate(FLOORS) for room in floor}
-    order = [*(room for floor in reversed(FLOORS) for room in floor if not room.startswith("__")), "testing"]
+def packages(imports: list[Import]) -> str:
+    """The same as a table, with each package's own first sentence."""
+    leads = dependencies(imports)
+    level = {package: str(number) for number, layer in enumerate(LAYERS) for package in layer}
+    order = [*(package for layer in reversed(LAYERS) for package in layer if not package.startswith("__")), "testing"]
     rows = [
-        (level.get(room, "beside"), f"`{room}`", _sentence(room), ", ".join(sorted(leads[room])) or "–")
-        for room in order
-        if present(room)
+        (level.get(package, "beside"), f"`{package}`", _sentence(package), ", ".join(sorted(leads[package])) or "–")
+        for package in order
+        if present(package)
     ]
-    return table(("floor", "room", "what it is", "imports"), rows)
+    return table(("layer", "package", "what it is", "imports"), rows)
 
 
-def _sentence(room: str) -> str:
-    file = SOURCE / room / "__init__.py"
+def _sentence(package: str) -> str:
+    file = SOURCE / package / "__init__.py"
     docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) if file.is_file() else None
     return " ".join((docstring or "").split("\n\n")[0].split()).rstrip(".")
 

@@ -1,7 +1,7 @@
-"""Which room imports which, read from the source text and never from a running program.
+"""The imports between packages, read from the source text and never from a running program.
 
 Text shows what a run may hide: imports inside functions, under ``TYPE_CHECKING``, and by ``import_module("...")``.  A
-room is a directory of ``src/posthouse``; ``__init__`` and ``__main__`` beside them are the front door.
+package is a directory of ``src/posthouse``; ``__init__`` and ``__main__`` beside them are the front door.
 """
 
 from __future__ import annotations
@@ -11,17 +11,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["FLOORS", "PACKAGE", "SOURCE", "Import", "read_file", "read_tree", "room_of"]
+__all__ = ["Import", "LAYERS", "PACKAGE", "SOURCE", "read_file", "read_tree", "package_of"]
 
 PACKAGE = "posthouse"
 SOURCE = Path(__file__).resolve().parents[2] / "src" / PACKAGE
 
-#: The floors, lowest first.  Imports go down only; rooms on one floor do not import each other.
-FLOORS: tuple[tuple[str, ...], ...] = (
-    ("words",),
+#: The layers, lowest first.  Imports go down only; packages of one layer do not import each other (but ``codes`` the
+#: values of ``core``, which explains them).
+LAYERS: tuple[tuple[str, ...], ...] = (
+    ("core", "codes"),
     ("protocol", "message", "net", "spool"),
     ("mailauth", "client", "server"),
-    ("relay",),
+    ("delivery",),
+    ("relay", "sending", "app", "sandbox"),
     ("service",),
     ("cli", "console"),
     ("__init__", "__main__"),
@@ -29,16 +31,16 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 
 
 class Import(NamedTuple):
-    """One import: ``name`` is what comes in, in full (``posthouse.words.Reply``, ``email.utils.formatdate``)."""
+    """One import: ``name`` is what comes in, in full (``posthouse.core.Reply``, ``email.utils.formatdate``)."""
 
     file: Path
     line: int
-    room: str
+    package: str
     name: str
 
     @property
     def target(self) -> str:
-        """The room it comes from, or "" for what is not ours.  The front door itself is ``__init__``."""
+        """The package it comes from, or "" for what is not ours.  The front door itself is ``__init__``."""
         parts = self.name.split(".")
         if parts[0] != PACKAGE:
             return ""
@@ -50,8 +52,8 @@ class Import(NamedTuple):
         return self.name.split(".", 1)[0]
 
 
-def room_of(file: Path, source: Path = SOURCE) -> str:
-    """The room that ``file`` stands in; a file beside the rooms is called by its own name."""
+def package_of(file: Path, source: Path = SOURCE) -> str:
+    """The package that ``file`` stands in; a file beside the packages is called by its own name."""
     return file.relative_to(source).parts[0].removesuffix(".py")
 
 
@@ -65,11 +67,11 @@ def read_file(file: Path, source: Path = SOURCE) -> Iterator[Import]:
 
     ``from package import a, b`` gives ``package.a`` and ``package.b``, for ``a`` may be a module as well as a value.
     """
-    room = room_of(file, source)
+    owner = package_of(file, source)
     package = [PACKAGE, *file.relative_to(source).parts[:-1]]
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"), str(file))):
         for name in _names(node, package):
-            yield Import(file, getattr(node, "lineno", 0), room, name)
+            yield Import(file, getattr(node, "lineno", 0), owner, name)
 
 
 def _names(node: ast.AST, package: list[str]) -> list[str]:

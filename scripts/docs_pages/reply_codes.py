@@ -1,14 +1,14 @@
-"""docs/reply-codes.md: the catalogue of ``words.codes``, in both of its languages."""
+"""docs/reply-codes.md: the catalogue of ``codes``, in both of its languages."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from docs_pages.markdown import GENERATED, table
-from posthouse.words.codes_basic import BASIC_CODES
-from posthouse.words.codes_enhanced import ENHANCED_CODES
-from posthouse.words.codes_model import BasicCode, Registration, Text
-from posthouse.words.codes_policy import POLICY_CODES
+from posthouse.codes.basic import BASIC_CODES
+from posthouse.codes.enhanced import ENHANCED_CODES
+from posthouse.codes.model import BasicCode, Registration, Text
+from posthouse.codes.policy import POLICY_CODES
 
 __all__ = ["page"]
 

@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from posthouse.client import Session, connect
     from posthouse.client.submit import parse_server, submit
-    from posthouse.message import compose
-    from posthouse.server import Server
-    from posthouse.words import (
+    from posthouse.core import (
         Address,
         Content,
         Defer,
@@ -25,6 +23,8 @@ if TYPE_CHECKING:
         Reply,
         Result,
     )
+    from posthouse.message import compose
+    from posthouse.server import Server
 
 __version__ = "0.1.0"
 
@@ -64,7 +64,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'posthouse' has no attribute {name!r}")
     import importlib
 
-    found = getattr(importlib.import_module(_WHERE.get(name, "posthouse.words")), name)
+    found = getattr(importlib.import_module(_WHERE.get(name, "posthouse.core")), name)
     globals()[name] = found
     return found
 

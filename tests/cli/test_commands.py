@@ -15,8 +15,8 @@ import pytest
 from posthouse import __version__
 from posthouse.cli import COMMANDS, exits
 from posthouse.cli import posthouse as root
+from posthouse.core._mypyc import compiled
 from posthouse.service import OPERATIONS
-from posthouse.words.native import compiled
 
 
 def every_command() -> list[tuple[str, click.Command]]:
@@ -93,7 +93,7 @@ def test_help_imports_no_command_and_no_room() -> None:
 #: What one letter to a named server has no use for.
 OTHERS = [
     *("idna", "ipaddress", "posthouse.client.load", "posthouse.message.trace", "posthouse.protocol.parsing"),
-    *("posthouse.protocol.receiver", "posthouse.service.forms", "posthouse.words.dns"),
+    *("posthouse.protocol.receiver", "posthouse.service.forms", "posthouse.core.dns"),
 ]
 
 
@@ -107,7 +107,7 @@ def test_sending_to_a_server_imports_no_relay_and_no_storage() -> None:
         f"[name for name in {HEAVY + OTHERS} if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
-    rooms = ["cli", "client", "message", "net", "protocol", "service", "words"]
+    rooms = ["cli", "client", "core", "message", "net", "protocol", "service"]
     assert done.stdout == f"69 {rooms} ['asyncio', 'ssl']\n"
     assert "127.0.0.1:" in done.stderr
 

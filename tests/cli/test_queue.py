@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from posthouse.core import Address, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.service import House, parse
 from posthouse.spool import Settlement, SqliteQueue, State
 from posthouse.spool.story import Arrival, Contact, Trail
-from posthouse.words import Address, Envelope, Outcome, Recipient, Reply, Result
 
 REPLY = Reply(451, "4.7.1", "come again; no such greylist")
 TRAIL = Trail(
@@ -255,5 +255,5 @@ def test_looking_without_a_daemon_makes_no_house(spool: Spool) -> None:
     )
     command = [sys.executable, "-c", script, spool.ids[0]]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    rooms = ["cli", "net", "protocol", "service", "spool", "words"]
+    rooms = ["cli", "core", "net", "protocol", "service", "spool"]
     assert done.stdout.splitlines()[-1] == f"0 {rooms} []"

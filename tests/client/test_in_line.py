@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Iterator
 import pytest
 
 from posthouse.client import Session, Timeouts
+from posthouse.core import Address, Bytes, Content, Envelope, LocalError, Outcome, Recipient, StorageError
 from posthouse.protocol import Noop
-from posthouse.words import Address, Bytes, Content, Envelope, LocalError, Outcome, Recipient, StorageError
 
 from .test_session import LETTER, MAIL, RCPT, STUFFED, against, envelope, hello, script
 

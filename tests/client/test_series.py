@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from posthouse.client import Session
-from posthouse.words import Address, Content, Envelope, LocalError, Outcome, Recipient, Result
+from posthouse.core import Address, Content, Envelope, LocalError, Outcome, Recipient, Result
 
 from .test_in_line import GREETED, GROUP, TAKEN, message, wire
 from .test_session import LETTER, MAIL, against, envelope, hello, script

@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 
 from posthouse.client import Refused, Session, Timeouts, connect
-from posthouse.net import Endpoint, SocketNetwork, SystemClock
-from posthouse.protocol import Noop, Vrfy
-from posthouse.words import (
+from posthouse.core import (
     Address,
     Body,
     Broken,
@@ -30,6 +28,8 @@ from posthouse.words import (
     TimedOut,
     Unreachable,
 )
+from posthouse.net import Endpoint, SocketNetwork, SystemClock
+from posthouse.protocol import Noop, Vrfy
 
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 LETTER = Bytes(b"Subject: hi\r\n\r\n.dots\r\nlast line\r\n")

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from posthouse.client import Session
+from posthouse.core import Bytes, Result
 from posthouse.net import Endpoint, Handler
 from posthouse.testing import JumpingClock
-from posthouse.words import Bytes, Result
 
 from .test_in_line import GROUP
 from .test_session import envelope

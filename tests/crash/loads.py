@@ -18,8 +18,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from posthouse.client import connect
+from posthouse.core import Address, Bytes, Envelope, NetworkError, Recipient, RemoteError, Result
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
-from posthouse.words import Address, Bytes, Envelope, NetworkError, Recipient, RemoteError, Result
 
 from .daemon import letter
 

@@ -21,10 +21,10 @@ from pathlib import Path
 import pytest
 
 from posthouse.client import Session, connect
+from posthouse.core import Address, Bytes, Envelope, NetworkError, Recipient, RemoteError, Result
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.service import House, load
 from posthouse.spool import Act, SqliteQueue
-from posthouse.words import Address, Bytes, Envelope, NetworkError, Recipient, RemoteError, Result
 
 from .daemon import letter, number_of, running
 

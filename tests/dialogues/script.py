@@ -25,7 +25,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from posthouse.words import Reply
+from posthouse.core import Reply
 
 __all__ = ["Act", "Closed", "Dialogue", "Hear", "Say", "Step", "read"]
 

@@ -23,6 +23,8 @@ import pytest
 
 from posthouse.client import Refused as SessionRefused
 from posthouse.client import Timeouts, connect
+from posthouse.codes.lookup import explain_enhanced
+from posthouse.core import Bytes, Envelope, Recipient, Reply, StorageError, StorageFull
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.protocol import (
     Bdat,
@@ -44,8 +46,6 @@ from posthouse.service.config import parse
 from posthouse.service.model import Config
 from posthouse.spool import MemoryQueue
 from posthouse.testing import DictResolver
-from posthouse.words import Bytes, Envelope, Recipient, Reply, StorageError, StorageFull
-from posthouse.words.codes import explain_enhanced
 
 from .script import Act, Closed, Dialogue, Hear, Say, read
 

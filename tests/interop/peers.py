@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from posthouse.client import Session, connect
+from posthouse.core import Address, Body, Bytes, Envelope, Outcome, Recipient, Result
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.protocol import Capabilities, Offer
 from posthouse.service import House, parse
-from posthouse.words import Address, Body, Bytes, Envelope, Outcome, Recipient, Result
 
 __all__ = [
     "CATCH_ALL",

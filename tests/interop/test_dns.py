@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from posthouse.core import Bytes, Kind, Question
 from posthouse.net import Endpoint, SocketNetwork
 from posthouse.net.sockets import SocketStream
 from posthouse.net.stream import Handler
 from posthouse.spool import State
 from posthouse.testing import DnsServer, Zone
-from posthouse.words import Bytes, Kind, Question
 
 from .corpus import LETTERS
 from .peers import CATCH_ALL, Post, behind_trace, envelope, opened, run, session_with

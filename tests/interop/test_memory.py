@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from tests.crash.daemon import Daemon, running
 
-from posthouse.words import Bytes, Result
+from posthouse.core import Bytes, Result
 
 from .corpus import HEAD, LARGE, large
 from .peers import behind_trace, envelope, opened, run, session_with

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from posthouse.core import Body, Bytes, Result
 from posthouse.protocol import Offer
-from posthouse.words import Body, Bytes, Result
 
 from .corpus import BINARY, LARGE, LETTERS, kept, large
 from .peers import CATCH_ALL, Post, behind_trace, envelope, hand_over, opened, run, session_with

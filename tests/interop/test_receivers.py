@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from posthouse.words import Body, Bytes, Result
+from posthouse.core import Body, Bytes, Result
 
 from .conftest import Postfix
 from .corpus import BINARY, EIGHT_BIT, HEAD, LARGE, LETTERS, PLAIN, large

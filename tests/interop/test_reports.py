@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from posthouse.core import Address, Bytes, Envelope, Notify, OriginalRecipient, Recipient, Result, Ret
 from posthouse.message import Action, DeliveryReport, read_report
 from posthouse.protocol import Offer
-from posthouse.words import Address, Bytes, Envelope, Notify, OriginalRecipient, Recipient, Result, Ret
 
 from .conftest import Postfix
 from .peers import Post, address, behind_trace, opened, run, session_with

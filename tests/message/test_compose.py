@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from posthouse.core import Address, Body, LocalError, Recipient
 from posthouse.message import Attachment, Composed, compose, fields, first, needs, split, to_crlf
-from posthouse.words import Address, Body, LocalError, Recipient
 
 DATE = datetime(2026, 11, 23, 16, 0, tzinfo=timezone(timedelta(hours=8)))
 

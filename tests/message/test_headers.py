@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from posthouse.core import Bytes, Content
 from posthouse.message import count, count_received, fields, first, gap, hop_count, split, unfold, without
 from posthouse.message.headers import HEADER_LIMIT
-from posthouse.words import Bytes, Content
 
 # Octets in which line ends, colons and white space are as frequent as they are dangerous.
 pieces = st.sampled_from(

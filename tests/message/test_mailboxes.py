@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from posthouse.core import Address, LocalError
 from posthouse.message import Mailbox, parse_mailboxes
 from posthouse.message.mailboxes import write_mailbox
-from posthouse.words import Address, LocalError
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from posthouse.core import Bytes
 from posthouse.message import Needs, Scanner, Unconvertible, downgrade, needs
 from posthouse.message.headers import split
-from posthouse.words import Bytes
 
 pieces = st.sampled_from([b"\r\n", b"\r", b"\n", b"\x00", b"\xff", b"a" * 997, b"b", b": ", b"\r\n\r\n", b"A: b\r\n"])
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from posthouse.core import Address, LocalError
 from posthouse.message import fields, format_date, protocol_name, received, return_path, unfold
-from posthouse.words import Address, LocalError
 
 AT = 1_795_420_800.0  # 2026-11-23T08:00Z
 HOSTILE = ["evil\r\nX-Injected: yes", "a b", "a(b)c", "a;b", "a<b>", "\x00", "", "x" * 3000, "\u2028", "\x85", "\ud800"]

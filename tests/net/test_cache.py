@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
+from posthouse.core import Answer, Kind, Question, Status
 from posthouse.net import CachingResolver
 from posthouse.testing import DictResolver, JumpingClock
-from posthouse.words import Answer, Kind, Question, Status
 
 SINA = Question("sina.com", Kind.MX)
 

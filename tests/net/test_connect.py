@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from posthouse.core import LocalError, Unreachable
 from posthouse.net import Endpoint, SocketNetwork, SystemClock, connect_any, interleave
 from posthouse.net.stream import Handler, Stream
 from posthouse.testing import Fault, JumpingClock, MemoryNetwork, Recorder
-from posthouse.words import LocalError, Unreachable
 
 SIX_A, SIX_B = Endpoint("2001:db8::a", 25), Endpoint("2001:db8::b", 25)
 FOUR_A, FOUR_B, FOUR_C = Endpoint("192.0.2.1", 25), Endpoint("192.0.2.2", 25), Endpoint("192.0.2.3", 25)

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
+from posthouse.core import LocalError
 from posthouse.net import SystemClock
 from posthouse.testing import JumpingClock
-from posthouse.words import LocalError
 
 
 def test_timers_fire_in_order_each_at_its_own_time() -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from posthouse.core import Broken, LocalError, SettingError, Unreachable
 from posthouse.net import Endpoint
 from posthouse.testing import Fault, JumpingClock, MemoryNetwork, Recorder
-from posthouse.words import Broken, LocalError, SettingError, Unreachable
 
 MX = Endpoint("192.0.2.1", 25)
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from posthouse.core import MX, Answer, Kind, Question, Status
 from posthouse.net import DnsResolver, Endpoint
 from posthouse.testing import DictResolver, DnsServer, Zone
-from posthouse.words import MX, Answer, Kind, Question, Status
 
 LONG = "v=DKIM1; p=" + "A" * 400
 ZONE: Zone = {

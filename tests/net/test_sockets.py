@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
+from posthouse.core import Broken, LocalError, SettingError, TimedOut, Unreachable
 from posthouse.net import Endpoint, SocketNetwork
 from posthouse.net.system import broken_by, not_listening, unreachable
 from posthouse.testing import Recorder
-from posthouse.words import Broken, LocalError, SettingError, TimedOut, Unreachable
 
 LOOPBACK = Endpoint("127.0.0.1")
 

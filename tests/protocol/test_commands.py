@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from posthouse.core import Address, Body, LocalError, Notify, OriginalRecipient, Reply, Ret
 from posthouse.protocol.commands import (
     Auth,
     Bdat,
@@ -27,7 +28,6 @@ from posthouse.protocol.commands import (
 )
 from posthouse.protocol.limits import Limits
 from posthouse.protocol.parsing import CommandError, parse_command
-from posthouse.words import Address, Body, LocalError, Notify, OriginalRecipient, Reply, Ret
 
 ALL = frozenset(
     {"SIZE", "8BITMIME", "SMTPUTF8", "CHUNKING", "BINARYMIME", "DSN", "STARTTLS", "AUTH", "REQUIRETLS", "PIPELINING"}

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from posthouse.core import Address, LocalError, Reply
 from posthouse.protocol import (
     Bdat,
     ContentChunk,
@@ -30,7 +31,6 @@ from posthouse.protocol import (
 from posthouse.protocol.newlines import only_crlf
 from posthouse.protocol.readers import DotReader, Fault
 from posthouse.protocol.writers import DotWriter
-from posthouse.words import Address, LocalError, Reply
 
 OK = Reply(250, "2.0.0", "ok")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from posthouse.core import Address, LocalError, RemoteError, Reply
 from posthouse.protocol import (
     Answered,
     Auth,
@@ -29,7 +30,6 @@ from posthouse.protocol import (
     StartTls,
     State,
 )
-from posthouse.words import Address, LocalError, RemoteError, Reply
 
 OK = Reply(250, "2.0.0", "ok")
 A, B = Address("langrui", "sohu.com"), Address("renping", "sina.com")

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from posthouse.core import Address
 from posthouse.protocol.grammar import (
     GrammarError,
     domain_to_ascii,
@@ -23,7 +24,6 @@ from posthouse.protocol.grammar import (
     xtext_encode,
 )
 from posthouse.protocol.limits import Limits
-from posthouse.words import Address
 
 PROPERTY = settings(max_examples=200, deadline=None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from posthouse.core import Address, LocalError, RemoteError, Reply
 from posthouse.protocol import (
     COMMANDS,
     LAW,
@@ -35,7 +36,6 @@ from posthouse.protocol import (
     after,
     may,
 )
-from posthouse.words import Address, LocalError, RemoteError, Reply
 
 OFFER = Offer(starttls=True, auth=("PLAIN",))
 COMMAND_INPUTS = [each for each in Input if not each.startswith("(")]

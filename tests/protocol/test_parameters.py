@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from posthouse.core import Address, Body, Notify, OriginalRecipient, Ret
 from posthouse.protocol.commands import Mail, Rcpt
 from posthouse.protocol.grammar import GrammarError, has_controls
 from posthouse.protocol.parameters import (
@@ -17,7 +18,6 @@ from posthouse.protocol.parameters import (
     orcpt_encode,
     parse_parameters,
 )
-from posthouse.words import Address, Body, Notify, OriginalRecipient, Ret
 
 ALL = frozenset({"SIZE", "8BITMIME", "SMTPUTF8", "CHUNKING", "BINARYMIME", "DSN", "AUTH", "REQUIRETLS"})
 PROPERTY = settings(max_examples=200, deadline=None)

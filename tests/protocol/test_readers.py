@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from posthouse.core import LocalError, RemoteError, Reply
 from posthouse.protocol import write_reply
 from posthouse.protocol.readers import Fault, LineReader, ReplyReader
-from posthouse.words import LocalError, RemoteError, Reply
 
 
 def lines(pieces: list[bytes], limit: int = 512) -> list[bytes | Fault]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from posthouse.core import Address, Reply
 from posthouse.protocol import (
     Auth,
     Data,
@@ -15,7 +16,6 @@ from posthouse.protocol import (
     heard_lines,
     said_lines,
 )
-from posthouse.words import Address, Reply
 
 A, B = Address("langrui", "sohu.com"), Address("任平", "sina.com")
 

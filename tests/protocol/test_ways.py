@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from posthouse.core import Address, LocalError, RemoteError, Reply
 from posthouse.protocol import (
     LAW,
     Command,
@@ -28,7 +29,6 @@ from posthouse.protocol import (
     State,
 )
 from posthouse.protocol.writers import DotWriter, write_content
-from posthouse.words import Address, LocalError, RemoteError, Reply
 
 from .test_engine import ready_sender
 

@@ -6,11 +6,7 @@ import asyncio
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
-from posthouse.relay.job import Job
-from posthouse.spool.queue import Message, Report, Settlement, State, Stored, Waiting, Work
-from posthouse.spool.story import Trail
-from posthouse.spool.strangers import Few, few_of
-from posthouse.words import (
+from posthouse.core import (
     Address,
     Bytes,
     Content,
@@ -22,6 +18,10 @@ from posthouse.words import (
     StorageBusy,
     StorageCorrupt,
 )
+from posthouse.relay.job import Job
+from posthouse.spool.queue import Message, Report, Settlement, State, Stored, Waiting, Work
+from posthouse.spool.story import Trail
+from posthouse.spool.strangers import Few, few_of
 
 
 class Row(NamedTuple):

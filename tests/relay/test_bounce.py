@@ -11,16 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posthouse.message import Action, DeliveryReport, is_report, read_report
-from posthouse.relay.bounce import Bouncer, fate_of, original_of
-from posthouse.relay.job import Job
-from posthouse.relay.router import Rule, Table
-from posthouse.relay.schedule import Schedule
-from posthouse.relay.worker import Worker
-from posthouse.spool import MemoryQueue
-from posthouse.spool.queue import Message, Report, Settlement, State, Waiting
-from posthouse.testing import JumpingClock
-from posthouse.words import (
+from posthouse.core import (
     Address,
     Bytes,
     Content,
@@ -34,6 +25,15 @@ from posthouse.words import (
     Result,
     Ret,
 )
+from posthouse.message import Action, DeliveryReport, is_report, read_report
+from posthouse.relay.bounce import Bouncer, fate_of, original_of
+from posthouse.relay.job import Job
+from posthouse.relay.router import Rule, Table
+from posthouse.relay.schedule import Schedule
+from posthouse.relay.worker import Worker
+from posthouse.spool import MemoryQueue
+from posthouse.spool.queue import Message, Report, Settlement, State, Waiting
+from posthouse.testing import JumpingClock
 
 from .fakes import FakeDeliverer
 

@@ -13,11 +13,7 @@ from typing import Any
 
 import pytest
 
-from posthouse.relay.handler import HandlerDeliverer, Letter, load_handler
-from posthouse.relay.job import Job
-from posthouse.spool.queue import Message
-from posthouse.testing import JumpingClock
-from posthouse.words import (
+from posthouse.core import (
     Address,
     Bytes,
     Content,
@@ -32,6 +28,10 @@ from posthouse.words import (
     Result,
     SettingError,
 )
+from posthouse.relay.handler import HandlerDeliverer, Letter, load_handler
+from posthouse.relay.job import Job
+from posthouse.spool.queue import Message
+from posthouse.testing import JumpingClock
 
 LETTER = b"Subject: x\r\n\r\n" + b"0123456789" * 100
 BOB, ANN = Recipient(Address("bob", "here.test")), Recipient(Address("ann+tag", "here.test"))
@@ -205,10 +205,10 @@ def test_who_takes_too_long_is_left_alone(module: ModuleType, kind: str) -> None
     [
         ("no_such_module_here:handle", 'there is no module "no_such_module_here"'),
         ("posthouse.no_such:handle", 'there is no module "posthouse.no_such"'),
-        ("posthouse.words:nothing", 'has no "nothing"'),
-        ("posthouse.words:Address.nothing", 'has no "Address.nothing"'),
-        ("posthouse.words:Address", "is a class"),
-        ("posthouse.words.errors:__all__", "cannot be called"),
+        ("posthouse.core:nothing", 'has no "nothing"'),
+        ("posthouse.core:Address.nothing", 'has no "Address.nothing"'),
+        ("posthouse.core:Address", "is a class"),
+        ("posthouse.core.errors:__all__", "cannot be called"),
     ],
 )
 def test_a_name_that_leads_nowhere(module: ModuleType, target: str, cause: str) -> None:

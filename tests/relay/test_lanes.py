@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 import pytest
 
+from posthouse.core import Outcome, Recipient, Reply, Result
 from posthouse.relay.job import Job, NoRoute, Route
 from posthouse.relay.router import Rule, Table
 from posthouse.relay.schedule import Schedule
 from posthouse.relay.sites import Sign
 from posthouse.spool.queue import State
-from posthouse.words import Outcome, Recipient, Reply, Result
 
 from .fakes import FakeDeliverer
 from .test_worker import House, play
@@ -380,6 +380,6 @@ def test_an_override_that_nobody_understands_leaves_the_mail_waiting() -> None:
 
 
 def recipient(address: str) -> Recipient:
-    from posthouse.words import Address
+    from posthouse.core import Address
 
     return Recipient(Address(*address.rsplit("@", 1)))

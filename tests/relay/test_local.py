@@ -7,11 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from posthouse.relay.job import Deliverer, Job
-from posthouse.relay.local import DiscardDeliverer, MailboxDeliverer
-from posthouse.spool.memory import MemoryQueue
-from posthouse.spool.queue import Message
-from posthouse.words import (
+from posthouse.core import (
     Address,
     Bytes,
     Content,
@@ -25,6 +21,10 @@ from posthouse.words import (
     StorageError,
     StorageFull,
 )
+from posthouse.relay.job import Deliverer, Job
+from posthouse.relay.local import DiscardDeliverer, MailboxDeliverer
+from posthouse.spool.memory import MemoryQueue
+from posthouse.spool.queue import Message
 
 LETTER = b"Received: x\r\nReturn-Path: <old@x.org>\r\n\r\nReturn-Path: <in@the.body>\r\n"
 PEOPLE = (Recipient(Address("renping", "sina.com")), Recipient(Address("rp", "sina.com")))

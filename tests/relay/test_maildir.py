@@ -14,12 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posthouse.relay import maildir
-from posthouse.relay.job import Job
-from posthouse.relay.maildir import MaildirDeliverer, expand_path
-from posthouse.spool.queue import Message
-from posthouse.testing import JumpingClock
-from posthouse.words import (
+from posthouse.core import (
     Address,
     Bytes,
     Content,
@@ -31,6 +26,11 @@ from posthouse.words import (
     SettingError,
     StorageCorrupt,
 )
+from posthouse.relay import maildir
+from posthouse.relay.job import Job
+from posthouse.relay.maildir import MaildirDeliverer, expand_path
+from posthouse.spool.queue import Message
+from posthouse.testing import JumpingClock
 
 LETTER = b"Received: x\r\nFrom: langrui@sohu.com\r\n\r\n.dot\r\n\xff\r\n"
 PEOPLE = (Recipient(Address("renping", "sina.com")), Recipient(Address("postmaster", "sina.com")))

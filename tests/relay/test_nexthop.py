@@ -7,10 +7,10 @@ from random import Random
 
 import pytest
 
+from posthouse.core import Answer, Kind, Question, Result, Status
 from posthouse.net import Endpoint
 from posthouse.relay.nexthop import Hops, IsSelf, NoHops, Ourselves, next_hops
 from posthouse.testing import DictResolver, Zone
-from posthouse.words import Answer, Kind, Question, Result, Status
 
 
 def find(

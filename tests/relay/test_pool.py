@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from posthouse.core import Address, Outcome, Recipient, Result
 from posthouse.net import Endpoint
 from posthouse.relay.fitting import batches
 from posthouse.relay.job import Job
@@ -14,7 +15,6 @@ from posthouse.relay.sites import Sign
 from posthouse.relay.smtp import SmtpDeliverer
 from posthouse.spool.story import Trail
 from posthouse.testing import Fault
-from posthouse.words import Address, Outcome, Recipient, Result
 
 from .test_smtp import FULL, MX1, MX2, ZONE, Peer, World, job, one, tell
 

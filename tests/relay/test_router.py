@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from posthouse.core import Address, LocalError, Outcome, Recipient, Result, SettingError
 from posthouse.relay.job import Job, NoRoute, Route
 from posthouse.relay.router import Rule, Table
-from posthouse.words import Address, LocalError, Outcome, Recipient, Result, SettingError
 
 
 class Nowhere:

@@ -6,8 +6,8 @@ from random import Random
 
 import pytest
 
+from posthouse.core import Address, Outcome, Recipient, Reply, Result
 from posthouse.relay.sites import Sign, Site, asked_of, asked_wait, sign_of
-from posthouse.words import Address, Outcome, Recipient, Reply, Result
 
 PERSON = Recipient(Address("b", "sina.com"))
 

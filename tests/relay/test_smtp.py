@@ -9,13 +9,7 @@ from typing import Any
 
 import pytest
 
-from posthouse.net import Endpoint, Stream
-from posthouse.relay.job import Job
-from posthouse.relay.nexthop import Ourselves
-from posthouse.relay.smtp import LmtpDeliverer, SmtpDeliverer
-from posthouse.spool.queue import Message
-from posthouse.testing import DictResolver, Fault, JumpingClock, MemoryNetwork
-from posthouse.words import (
+from posthouse.core import (
     Address,
     Body,
     Bytes,
@@ -28,6 +22,12 @@ from posthouse.words import (
     Result,
     Ret,
 )
+from posthouse.net import Endpoint, Stream
+from posthouse.relay.job import Job
+from posthouse.relay.nexthop import Ourselves
+from posthouse.relay.smtp import LmtpDeliverer, SmtpDeliverer
+from posthouse.spool.queue import Message
+from posthouse.testing import DictResolver, Fault, JumpingClock, MemoryNetwork
 
 ZONE = {
     "sina.com": {"MX": ["10 mx1.sina.com", "20 mx2.sina.com"]},

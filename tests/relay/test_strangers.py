@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
+from posthouse.core import Outcome
 from posthouse.relay.job import Job
 from posthouse.relay.sites import Sign
 from posthouse.spool.queue import State
-from posthouse.words import Outcome
 
 from .fakes import FakeDeliverer, InstantFake
 from .test_lanes import SitedFake

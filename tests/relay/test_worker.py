@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from posthouse.core import Address, Envelope, LocalError, Recipient, Result, StorageBusy
 from posthouse.relay.job import Deliverer, Router
 from posthouse.relay.router import Rule, Table
 from posthouse.relay.schedule import Schedule
@@ -16,7 +17,6 @@ from posthouse.relay.worker import Worker
 from posthouse.spool import MemoryQueue
 from posthouse.spool.queue import State
 from posthouse.testing import JumpingClock
-from posthouse.words import Address, Envelope, LocalError, Recipient, Result, StorageBusy
 
 from .fakes import FakeDeliverer, FakeQueue, InstantFake
 

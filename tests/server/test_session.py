@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from posthouse.core import Envelope, Recipient, Reply, Verdict
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.protocol import Greet, Limits, Mail, Rcpt
 from posthouse.server import Answer, Intake, Peer, Server, Timeouts
-from posthouse.words import Envelope, Recipient, Reply, Verdict
 
 OK = Verdict(Reply(250, "2.0.0", "ok"))
 

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from posthouse.core import Address, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.relay.sites import Standing
 from posthouse.service import OPERATIONS, Context, House, parse
 from posthouse.spool import MemoryQueue, Settlement, State
 from posthouse.spool.story import Arrival, Contact, Trail
 from posthouse.testing import DictResolver, JumpingClock, MemoryNetwork
-from posthouse.words import Address, Envelope, Outcome, Recipient, Reply, Result
 
 T = TypeVar("T")
 

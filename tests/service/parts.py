@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from posthouse.core import Address, Envelope, Recipient, Reply, StorageError, Verdict
 from posthouse.net.clock import Clock, SystemClock
 from posthouse.protocol.commands import Greet
 from posthouse.server.policy import Peer
@@ -13,7 +14,6 @@ from posthouse.service.accounts import Directory
 from posthouse.service.config import parse
 from posthouse.service.reception import Door, Reception
 from posthouse.spool.queue import Inbox, Message, Stored
-from posthouse.words import Address, Envelope, Recipient, Reply, StorageError, Verdict
 
 
 class Receiving:

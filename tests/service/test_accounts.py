@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from posthouse.core import Address, Envelope, Notify, OriginalRecipient, Recipient, Ret
 from posthouse.relay import Route
 from posthouse.service import context
 from posthouse.service.accounts import Directory, Expanded, Foreign, Local, Moved, Unknown, expand_envelope
 from posthouse.service.config import ConfigError, default_config, parse
-from posthouse.words import Address, Envelope, Notify, OriginalRecipient, Recipient, Ret
 
 HOUSE = """
 hostname = "mail.example.org"

@@ -7,10 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from posthouse.core import SettingError
 from posthouse.net.stream import Endpoint
 from posthouse.service.config import ConfigError, advice, default_config, load, parse, settings
 from posthouse.service.names import Delivery, Via
-from posthouse.words import SettingError
 
 DESIGN_EXAMPLE = """
 hostname = "mail.example.org"

@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from posthouse.core import Address, Recipient, Result, SettingError
 from posthouse.relay import NoRoute, Route
 from posthouse.service import OPERATIONS, context, parse
 from posthouse.service.answers import AddressReport, CodeEntry, ConfigReport
 from posthouse.service.filters import FilterError, parse_filter
-from posthouse.words import Address, Recipient, Result, SettingError
 
 from .desk import LATER, Desk, run
 

@@ -7,9 +7,9 @@ import os
 
 import pytest
 
+from posthouse.core import Envelope, Recipient, Result
 from posthouse.message import fields, split
 from posthouse.service.demo import HOUSES, Demo
-from posthouse.words import Envelope, Recipient, Result
 
 
 def test_a_letter_travels_and_the_houses_vanish() -> None:

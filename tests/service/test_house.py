@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from posthouse.core import SettingError
 from posthouse.net import SystemClock
 from posthouse.service import OPERATIONS, House, Recorder, context, parse, serve
 from posthouse.service.answers import InboxEntry, Letter
 from posthouse.service.model import Config
-from posthouse.words import SettingError
 
 LETTER = b"From: langrui@sohu.com\r\nSubject: =?utf-8?B?5L2g5aW9?=\r\n\r\n.. hello\r\n"
 

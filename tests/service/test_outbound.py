@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from posthouse.core import Address, Body, Bytes, Envelope, Outcome, Recipient, Result
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.service.direct import direct
 from posthouse.service.measuring import measure
 from posthouse.service.sink import Sink, parse_fail
 from posthouse.testing import DictResolver
-from posthouse.words import Address, Body, Bytes, Envelope, Outcome, Recipient, Result
 
 LETTER = Bytes("Subject: hi\r\n\r\nRép\r\n".encode())
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from posthouse import Defer, Refuse
+from posthouse.core import Envelope, Recipient
 from posthouse.service import OPERATIONS, House, parse
-from posthouse.words import Envelope, Recipient
 
 from .desk import address, run
 

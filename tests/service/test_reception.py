@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from posthouse.core import Address, Reply, StorageBusy, StorageError, StorageFull, Verdict
 from posthouse.protocol.commands import Mail, Rcpt
 from posthouse.server.policy import Peer
 from posthouse.testing import JumpingClock
-from posthouse.words import Address, Reply, StorageBusy, StorageError, StorageFull, Verdict
 
 from .parts import Desk, address, deposit, envelope, now
 

@@ -13,14 +13,14 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
+from posthouse.codes.lookup import ALL_BASIC, explain_enhanced
+from posthouse.core import Reply, StorageError, StorageFull
 from posthouse.protocol.readers import ReplyReader
 from posthouse.service import House
 from posthouse.service.config import parse
 from posthouse.service.reception import Record
 from posthouse.spool import MemoryQueue, Queue
 from posthouse.testing import DictResolver
-from posthouse.words import Reply, StorageError, StorageFull
-from posthouse.words.codes import ALL_BASIC, explain_enhanced
 
 HOUSE: Final = """
 hostname = "mx.example.org"

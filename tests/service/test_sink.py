@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from posthouse.core import Reply, SettingError
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.service.measuring import filler
 from posthouse.service.sink import Counts, Fault, Sink, parse_delay, parse_drop, parse_fail
-from posthouse.words import Reply, SettingError
 
 STAGES = [
     b"EHLO me\r\n",

@@ -14,11 +14,7 @@ from typing import Any
 
 import pytest
 
-from posthouse.service import OPERATIONS, House, context, parse
-from posthouse.service import socket as control
-from posthouse.service.answers import QueueChange, QueueEntry
-from posthouse.service.socket import ControlSocket, NobodyListens, ask, socket_path
-from posthouse.words import (
+from posthouse.core import (
     Envelope,
     PosthouseError,
     Recipient,
@@ -27,6 +23,10 @@ from posthouse.words import (
     StorageError,
     StorageFull,
 )
+from posthouse.service import OPERATIONS, House, context, parse
+from posthouse.service import socket as control
+from posthouse.service.answers import QueueChange, QueueEntry
+from posthouse.service.socket import ControlSocket, NobodyListens, ask, socket_path
 
 from .desk import Desk, address, run
 

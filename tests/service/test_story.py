@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from posthouse.core import Result, SettingError
 from posthouse.relay.sites import Standing
 from posthouse.service.answers import AddressForecast, AttemptTold, Explained, MessageStory, NoteTold
 from posthouse.service.control import what_is
 from posthouse.service.telling import Sentence, span, tell, tell_address
 from posthouse.spool.story import Arrival
-from posthouse.words import Result, SettingError
 
 from .desk import LATER, NEVER, TAKEN, TRAIL, Desk, run
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from posthouse.core import Bytes
 from posthouse.relay import SmtpDeliverer
 from posthouse.spool.queue import Message, Stored, Work
 from posthouse.testing.simulation import World
-from posthouse.words import Bytes
 
 RETRY = '[relay]\nretry_first = "1m"\n'
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from posthouse.core import LocalError, Notify, Result
 from posthouse.spool import State
 from posthouse.testing.simulation import Death, Life, VirtualClock, VirtualLoop, World, parse_step
-from posthouse.words import LocalError, Notify, Result
 
 RETRY = '[relay]\nretry_first = "1m"\n'
 

@@ -17,8 +17,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from posthouse.core import Address, Bytes, Envelope, Outcome, Recipient, Result, StorageError
 from posthouse.spool import Act, Condition, Durable, Report, Settlement, SqliteQueue, State, Stored
-from posthouse.words import Address, Bytes, Envelope, Outcome, Recipient, Result, StorageError
 
 NOW = 1_700_000_000.0
 SMALL = b"Subject: small\r\n\r\n.\r\n" * 10

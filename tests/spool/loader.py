@@ -10,8 +10,8 @@ import os
 import sys
 import time
 
+from posthouse.core import Address, Envelope, Recipient
 from posthouse.spool import SqliteQueue
-from posthouse.words import Address, Envelope, Recipient
 
 
 def content(queue_id: str, large: bool) -> bytes:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from posthouse.core import Address, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.spool import Settlement, SqliteQueue, State, Work
 from posthouse.spool.acts import make_operation
 from posthouse.spool.schema import create
 from posthouse.spool.writer import Op
-from posthouse.words import Address, Envelope, Outcome, Recipient, Reply, Result
 
 NOW = 1_700_000_000.0
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from posthouse.core import Address, Envelope, Recipient, StorageError
 from posthouse.spool import SqliteQueue, writer
 from posthouse.spool.durable import Durable, Logged, NotSynced
-from posthouse.words import Address, Envelope, Recipient, StorageError
 
 NOW = 1_700_000_000.0
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
+from posthouse.core import Address, Envelope, Outcome, Recipient, Result, SettingError
 from posthouse.spool import Accepted, Attempt, Condition, Durable, Note, Settlement, SqliteQueue, State
 from posthouse.spool.ids import number_of, text_of
 from posthouse.spool.rows import encode_envelope
 from posthouse.spool.schema import VERSION, create
-from posthouse.words import Address, Envelope, Outcome, Recipient, Result, SettingError
 
 NOW = 1_700_000_000.0
 FORMAT_1 = (

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+from posthouse.core import Address, Envelope, Outcome, Recipient, Result
 from posthouse.spool import Act, Condition, Note, Settlement, SqliteQueue, State, Work
 from posthouse.spool.queue import Stored
-from posthouse.words import Address, Envelope, Outcome, Recipient, Result
 
 NOW = 1_700_000_000.0
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from posthouse.core import Address, Envelope, Outcome, Recipient, Result, StorageBusy
 from posthouse.spool import Settlement, SqliteQueue, State
 from posthouse.spool.neighbours import HANGS, LOOK
-from posthouse.words import Address, Envelope, Outcome, Recipient, Result, StorageBusy
 
 HERE = Path(__file__).parent
 NOW = 1_700_000_000.0

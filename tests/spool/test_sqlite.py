@@ -13,6 +13,19 @@ from typing import Any
 
 import pytest
 
+from posthouse.core import (
+    Address,
+    Envelope,
+    LocalError,
+    Outcome,
+    Recipient,
+    Result,
+    SettingError,
+    StorageBusy,
+    StorageCorrupt,
+    StorageError,
+    StorageFull,
+)
 from posthouse.spool import (
     Accepted,
     Condition,
@@ -32,19 +45,6 @@ from posthouse.spool import (
 )
 from posthouse.spool.schema import create
 from posthouse.spool.writer import Call
-from posthouse.words import (
-    Address,
-    Envelope,
-    LocalError,
-    Outcome,
-    Recipient,
-    Result,
-    SettingError,
-    StorageBusy,
-    StorageCorrupt,
-    StorageError,
-    StorageFull,
-)
 
 NOW = 1_700_000_000.0
 ENVELOPE = Envelope(None, (Recipient(Address("b", "x.test")),))

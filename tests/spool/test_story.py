@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from posthouse.core import Address, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.spool import (
     Accepted,
     Act,
@@ -25,7 +26,6 @@ from posthouse.spool import (
 )
 from posthouse.spool.neighbours import HANGS
 from posthouse.spool.queue import Stored
-from posthouse.words import Address, Envelope, Outcome, Recipient, Reply, Result
 
 NOW = 1_700_000_000.0
 DAY = 86_400.0

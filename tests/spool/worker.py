@@ -9,8 +9,8 @@ import asyncio
 import os
 import sys
 
+from posthouse.core import Outcome, Result
 from posthouse.spool import Settlement, SqliteQueue, State
-from posthouse.words import Outcome, Result
 
 NOW = 1_700_000_000.0
 

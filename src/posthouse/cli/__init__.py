@@ -110,7 +110,7 @@ class _Lazy(click.Group):
 def _version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
     """Which product this is, and whether its hot modules are C."""
     if wanted and not ctx.resilient_parsing:
-        from posthouse.words.native import compiled
+        from posthouse.core._mypyc import compiled
 
         click.echo(f"posthouse {__version__}" + (", compiled" if compiled() else ""))
         ctx.exit()

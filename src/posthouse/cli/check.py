@@ -9,7 +9,7 @@ import click
 from posthouse.cli.house import configured, operate, with_house
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import say, table, with_json
-from posthouse.words.errors import SettingError
+from posthouse.core.errors import SettingError
 
 if TYPE_CHECKING:
     from posthouse.service import Config

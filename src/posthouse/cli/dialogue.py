@@ -1,7 +1,7 @@
 """A dialogue for people: each line with who said it, and beside or under it what it means.
 
 ``annotate`` joins the lines of one reply (RFC 5321 §4.2.1) and explains it once, at its last line, in the words of
-``words.codes``; commands are explained by their verb.  ``show`` draws the result.
+``codes``; commands are explained by their verb.  ``show`` draws the result.
 """
 
 from __future__ import annotations
@@ -157,8 +157,8 @@ class Live:
         return known[self._lang == "zh"] if known else ""
 
     def _reply(self, lines: list[str], *, over: bool) -> str:
-        from posthouse.words import Reply
-        from posthouse.words.codes import sentence
+        from posthouse.codes.lookup import sentence
+        from posthouse.core import Reply
 
         match = _REPLY.match(lines[0])
         if match is None:

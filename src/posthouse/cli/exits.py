@@ -73,11 +73,11 @@ def of(error: BaseException) -> int:
     """The exit code for a fault; ``SOFTWARE`` for one that nobody raised on purpose."""
     if isinstance(error, Failed):
         return error.code
-    from posthouse import words
+    from posthouse import core
     from posthouse.client import Refused
     from posthouse.client.submit import NoSuchHost
 
-    if isinstance(error, words.SettingError):
+    if isinstance(error, core.SettingError):
         if isinstance(error.__cause__, OSError) and not hasattr(error, "problems"):
             return UNAVAILABLE  # what was asked for can be meant, and cannot be had: a port, a directory
         return CONFIG if hasattr(error, "problems") else DATAERR
@@ -85,12 +85,12 @@ def of(error: BaseException) -> int:
         return TEMPFAIL if error.reply.transient else UNAVAILABLE
     kinds: tuple[tuple[type[BaseException], int], ...] = (
         (NoSuchHost, NOHOST),
-        (words.Unreachable, UNAVAILABLE),
-        (words.NetworkError, TEMPFAIL),
-        (words.RemoteError, PROTOCOL),
-        (words.StorageBusy, TEMPFAIL),
-        (words.StorageError, IOERR),
-        (words.LocalError, DATAERR),
+        (core.Unreachable, UNAVAILABLE),
+        (core.NetworkError, TEMPFAIL),
+        (core.RemoteError, PROTOCOL),
+        (core.StorageBusy, TEMPFAIL),
+        (core.StorageError, IOERR),
+        (core.LocalError, DATAERR),
         (FileNotFoundError, NOINPUT),
         (PermissionError, NOPERM),
         (OSError, IOERR),

@@ -17,7 +17,7 @@ from posthouse.cli.output import live, safe, say, with_json, with_lang
 
 if TYPE_CHECKING:
     from posthouse.cli.dialogue import Said
-    from posthouse.words import Content, Envelope, Outcome
+    from posthouse.core import Content, Envelope, Outcome
 
 __all__ = ["send"]
 
@@ -74,8 +74,8 @@ def send(**given: Any) -> int:
 
 async def _send(given: dict[str, Any], envelope: Envelope, content: Content, said: list[Said]) -> Sequence[Outcome]:
     from posthouse.client.submit import parse_server
+    from posthouse.core import Unreachable
     from posthouse.service.outbound import to_server
-    from posthouse.words import Unreachable
 
     transcript = _listener(given, said) if given["transcript"] else None
     with _progress(content) as watched:
@@ -114,8 +114,8 @@ def _listener(given: dict[str, Any], said: list[Said]) -> Callable[[str, str], N
 def _composed(given: dict[str, Any]) -> tuple[Envelope, Content]:
     from datetime import datetime
 
+    from posthouse.core import Bytes
     from posthouse.message import Attachment, compose, parse_mailboxes
-    from posthouse.words import Bytes
 
     if given["text"] is not None and given["text_file"] is not None:
         raise click.UsageError("give --text or --text-file, not both")
@@ -155,8 +155,8 @@ def _header(line: str) -> tuple[str, str]:
 
 def _raw(given: dict[str, Any]) -> tuple[Envelope, Content]:
     """A ready message: its octets as they are, but for line ends, which must be CRLF on the wire."""
+    from posthouse.core import Body, Bytes, Envelope, Recipient
     from posthouse.message import needs, parse_mailboxes, to_crlf
-    from posthouse.words import Body, Bytes, Envelope, Recipient
 
     unwanted = [name for name in ("subject", "text", "text_file", "html", "attach", "header") if given[name]]
     if unwanted:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from posthouse.client.session import Session
 from posthouse.client.terms import Refused, Timeouts
+from posthouse.core import NetworkError, RemoteError
 from posthouse.net import Clock, Endpoint, Network, connect_any
 from posthouse.protocol import Limits, Tape, Transcript
-from posthouse.words import NetworkError, RemoteError
 
 __all__ = ["connect"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from posthouse.client.traits import Traits
 from posthouse.client.transaction import Transaction
-from posthouse.words import Body, Content, Envelope, Outcome, Recipient, Reply, Result
+from posthouse.core import Body, Content, Envelope, Outcome, Recipient, Reply, Result
 
 if TYPE_CHECKING:
     from posthouse.client.session import Session

@@ -19,8 +19,8 @@ from typing import NamedTuple
 from posthouse.client.session import Session
 from posthouse.client.submit import ServerAddress, locate, open_session
 from posthouse.client.terms import Timeouts
+from posthouse.core import Content, Envelope, NetworkError, Outcome, RemoteError, Result
 from posthouse.net import Clock, Endpoint, Network
-from posthouse.words import Content, Envelope, NetworkError, Outcome, RemoteError, Result
 
 __all__ = ["Latencies", "Load", "Plan", "Report"]
 

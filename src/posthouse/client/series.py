@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
 from posthouse.client.delivery import Begun
-from posthouse.words import Content, Envelope, LocalError, Outcome
+from posthouse.core import Content, Envelope, LocalError, Outcome
 
 if TYPE_CHECKING:
     from posthouse.client.session import Session

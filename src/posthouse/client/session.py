@@ -26,6 +26,20 @@ from posthouse.client.series import M, Series
 from posthouse.client.terms import Greeted, Refused, Timeouts
 from posthouse.client.traits import Traits
 from posthouse.client.transaction import Transaction
+from posthouse.core import (
+    Broken,
+    Closed,
+    Content,
+    Envelope,
+    LocalError,
+    NetworkError,
+    Outcome,
+    PosthouseError,
+    RemoteError,
+    Reply,
+    TimedOut,
+)
+from posthouse.core._mypyc import mypyc_attr
 from posthouse.net import Clock, Stream, Timer
 from posthouse.protocol import (
     Capabilities,
@@ -40,20 +54,6 @@ from posthouse.protocol import (
     Tape,
     Transcript,
 )
-from posthouse.words import (
-    Broken,
-    Closed,
-    Content,
-    Envelope,
-    LocalError,
-    NetworkError,
-    Outcome,
-    PosthouseError,
-    RemoteError,
-    Reply,
-    TimedOut,
-)
-from posthouse.words.native import mypyc_attr
 
 __all__ = ["Session"]
 

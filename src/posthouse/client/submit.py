@@ -14,10 +14,10 @@ from typing import NamedTuple
 from posthouse.client.connecting import connect
 from posthouse.client.session import Session
 from posthouse.client.terms import Timeouts
+from posthouse.core import Content, Envelope, Outcome, SettingError
 from posthouse.net import Clock, Endpoint, Network
 from posthouse.net.hosts import NoSuchHost, addresses_of
 from posthouse.protocol import Capabilities, Transcript
-from posthouse.words import Content, Envelope, Outcome, SettingError
 
 __all__ = ["NoSuchHost", "ServerAddress", "locate", "open_session", "parse_server", "submit"]
 

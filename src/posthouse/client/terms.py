@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from posthouse.words import RemoteError, Reply
+from posthouse.core import RemoteError, Reply
 
 __all__ = ["Greeted", "Refused", "Timeouts"]
 

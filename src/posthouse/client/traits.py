@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from posthouse.core import Address, Body, Envelope, OriginalRecipient, Reply, Result
 from posthouse.protocol import Capabilities, Mail, Rcpt
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
 from posthouse.protocol.parameters import orcpt_encode
-from posthouse.words import Address, Body, Envelope, OriginalRecipient, Reply, Result
 
 __all__ = ["Traits", "commands_of", "result_of"]
 

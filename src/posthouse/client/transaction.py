@@ -22,8 +22,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from posthouse.client.traits import commands_of, result_of
-from posthouse.protocol import Bdat, Command, Data, Mail, Rcpt, Rset, Sent, State
-from posthouse.words import (
+from posthouse.core import (
     Body,
     Bytes,
     Content,
@@ -36,6 +35,7 @@ from posthouse.words import (
     Reply,
     Result,
 )
+from posthouse.protocol import Bdat, Command, Data, Mail, Rcpt, Rset, Sent, State
 
 if TYPE_CHECKING:
     from posthouse.client.session import Session

@@ -5,10 +5,10 @@ Trace fields, conversion and reports are imported when first asked for: a letter
 
 from typing import TYPE_CHECKING
 
+from posthouse.core._lazy import lazily
 from posthouse.message.compose import Attachment, Composed, compose, to_crlf
 from posthouse.message.dates import format_date
 from posthouse.message.mailboxes import Mailbox, parse_mailboxes
-from posthouse.words.doors import lazily
 
 if TYPE_CHECKING:
     from posthouse.message.headers import (

@@ -21,10 +21,10 @@ from datetime import datetime
 from itertools import count
 from typing import NamedTuple
 
+from posthouse.core import Body, Envelope, LocalError, Recipient
 from posthouse.message.dates import format_date
 from posthouse.message.encode import base64_body, encoded_words, fold, parameter, quoted_printable
 from posthouse.message.mailboxes import Mailbox, MailboxesLike, MailboxLike, check_text, parse_mailboxes, write_mailbox
-from posthouse.words import Body, Envelope, LocalError, Recipient
 
 __all__ = ["Attachment", "Composed", "compose", "to_crlf"]
 

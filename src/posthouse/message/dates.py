@@ -9,7 +9,7 @@ import math
 from datetime import datetime, timedelta
 from functools import lru_cache
 
-from posthouse.words import LocalError
+from posthouse.core import LocalError
 
 __all__ = ["date_of", "format_date"]
 

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from posthouse.words import Content
+from posthouse.core import Content
 
 __all__ = [
     "FIELDS_LIMIT",

@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from posthouse.core import Address, LocalError
 from posthouse.message.encode import encoded_words
-from posthouse.words import Address, LocalError
 
 __all__ = ["Mailbox", "MailboxLike", "MailboxesLike", "check_text", "parse_mailboxes", "write_mailbox"]
 

@@ -21,9 +21,9 @@ from collections.abc import Iterable
 from email.message import Message
 from typing import NamedTuple
 
+from posthouse.core import Content
 from posthouse.message.encode import base64_body, quoted_printable
 from posthouse.message.headers import HEADER_LIMIT, Field, fields, first, split
-from posthouse.words import Content
 
 __all__ = ["Needs", "Scanner", "Unconvertible", "downgrade", "needs"]
 

@@ -26,6 +26,7 @@ from collections.abc import Sequence
 from email.message import Message as Parsed
 from typing import NamedTuple
 
+from posthouse.core import Address, Body, Envelope, LocalError, Recipient, Reply, Ret
 from posthouse.message.compose import Composed
 from posthouse.message.dates import format_date
 from posthouse.message.encode import base64_body, encoded_words, fold, quoted_printable
@@ -33,7 +34,6 @@ from posthouse.message.headers import fields, first, split
 from posthouse.message.mailboxes import Mailbox, write_mailbox
 from posthouse.message.mime import Scanner, Unconvertible, downgrade, needs
 from posthouse.message.report_text import report_text, subject, wants_chinese
-from posthouse.words import Address, Body, Envelope, LocalError, Recipient, Reply, Ret
 
 __all__ = ["Action", "Fate", "LIMIT", "Original", "compose_report", "is_report"]
 

@@ -13,8 +13,8 @@ from email.header import decode_header, make_header
 from email.message import Message as Parsed
 from typing import NamedTuple
 
+from posthouse.core import Content, OriginalRecipient
 from posthouse.message.headers import Field, fields, first, split
-from posthouse.words import Content, OriginalRecipient
 
 __all__ = ["AT_MOST", "DeliveryReport", "RecipientStatus", "read_report"]
 

@@ -17,9 +17,9 @@ from email.errors import MessageError
 from email.header import decode_header, make_header
 from typing import TYPE_CHECKING
 
+from posthouse.codes.lookup import Text, explain_enhanced, explain_reply, guess_reply, sentence
+from posthouse.core import Address
 from posthouse.message.headers import fields, first
-from posthouse.words import Address
-from posthouse.words.codes import Text, explain_enhanced, explain_reply, guess_reply, sentence
 
 if TYPE_CHECKING:
     from posthouse.message.report import Fate

@@ -13,8 +13,8 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from posthouse.core import Address, LocalError
 from posthouse.message.dates import date_of
-from posthouse.words import Address, LocalError
 
 __all__ = ["protocol_name", "received", "return_path"]
 

@@ -5,11 +5,11 @@ The resolver is imported when it is first asked for: who is told a host by name 
 
 from typing import TYPE_CHECKING
 
+from posthouse.core._lazy import lazily
 from posthouse.net.clock import Clock, SystemClock, Timer
 from posthouse.net.connect import connect_any, interleave
 from posthouse.net.sockets import SocketNetwork
 from posthouse.net.stream import Endpoint, Handler, HandlerFactory, Listener, Network, Stream
-from posthouse.words.doors import lazily
 
 if TYPE_CHECKING:
     from posthouse.net.resolver import CachingResolver, DnsResolver, Resolver

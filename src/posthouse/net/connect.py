@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from itertools import chain, zip_longest
 from typing import Generic, TypeVar
 
+from posthouse.core import NetworkError, Unreachable
 from posthouse.net.clock import Clock, Timer
 from posthouse.net.stream import Endpoint, Handler, Network, Stream
-from posthouse.words import NetworkError, Unreachable
 
 __all__ = ["connect_any", "interleave"]
 

@@ -10,9 +10,9 @@ import asyncio
 import contextlib
 import socket
 
+from posthouse.core import LocalError, TimedOut, Unreachable
 from posthouse.net.stream import Endpoint
 from posthouse.net.system import address_of, endpoint_of
-from posthouse.words import LocalError, TimedOut, Unreachable
 
 __all__ = ["NoSuchHost", "addresses_of"]
 

@@ -16,9 +16,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from posthouse.core import MX, Answer, Kind, Question, Status
 from posthouse.net.clock import Clock
 from posthouse.net.stream import Endpoint
-from posthouse.words import MX, Answer, Kind, Question, Status
 
 if TYPE_CHECKING:
     import dns.asyncresolver

@@ -11,8 +11,8 @@ import socket
 import stat
 from typing import cast
 
+from posthouse.core import Broken, LocalError, NetworkError, SettingError, TimedOut, Unreachable
 from posthouse.net.stream import Endpoint
-from posthouse.words import Broken, LocalError, NetworkError, SettingError, TimedOut, Unreachable
 
 __all__ = [
     "address_of",

@@ -5,7 +5,7 @@ Each name is imported when it is first asked for: who only sends needs no receiv
 
 from typing import TYPE_CHECKING
 
-from posthouse.words.doors import lazily
+from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
     from posthouse.protocol.arrivals import AuthResponse, ContentChunk, EndOfChunk, EndOfContent, Refused

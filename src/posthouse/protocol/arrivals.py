@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from posthouse.words import Reply
+from posthouse.core import Reply
 
 __all__ = ["AuthResponse", "ContentChunk", "EndOfChunk", "EndOfContent", "Refused"]
 

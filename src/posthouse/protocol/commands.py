@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, ClassVar, Final
 
+from posthouse.core import Address, Body, LocalError, Notify, OriginalRecipient, Ret
 from posthouse.protocol.grammar import (
     GrammarError,
     has_controls,
@@ -25,7 +26,6 @@ from posthouse.protocol.parameters import (
     RCPT_PARAMETERS,
     format_parameters,
 )
-from posthouse.words import Address, Body, LocalError, Notify, OriginalRecipient, Ret
 
 __all__ = [
     "Auth",
@@ -82,7 +82,7 @@ class Greet(_Value):
 
 
 class Mail(_Value):
-    """MAIL FROM; see ``words.Envelope`` for the parameters' meaning.  ``sender`` is None for ``<>``."""
+    """MAIL FROM; see ``core.Envelope`` for the parameters' meaning.  ``sender`` is None for ``<>``."""
 
     __slots__ = ("auth", "body", "envid", "require_tls", "ret", "sender", "size", "smtputf8")
     __match_args__ = ("sender", "size", "body", "smtputf8", "ret", "envid", "auth", "require_tls")
@@ -110,7 +110,7 @@ class Mail(_Value):
 
 
 class Rcpt(_Value):
-    """RCPT TO; see ``words.Recipient``."""
+    """RCPT TO; see ``core.Recipient``."""
 
     __slots__ = ("address", "notify", "orcpt")
     __match_args__ = ("address", "notify", "orcpt")

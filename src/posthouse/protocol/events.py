@@ -10,8 +10,8 @@ import enum
 from collections.abc import Callable
 from typing import NamedTuple
 
+from posthouse.core import Reply
 from posthouse.protocol.commands import Command
-from posthouse.words import Reply
 
 __all__ = ["Answered", "Pause", "Sent", "Transcript"]
 

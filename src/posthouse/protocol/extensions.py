@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from posthouse.words import Reply
+from posthouse.core import Reply
 
 __all__ = ["Capabilities"]
 

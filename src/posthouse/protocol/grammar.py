@@ -18,8 +18,8 @@ import string
 from functools import cache, lru_cache
 from typing import Final
 
+from posthouse.core import Address
 from posthouse.protocol.limits import Limits
-from posthouse.words import Address
 
 __all__ = [
     "GrammarError",

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
+from posthouse.core import Body, Notify, OriginalRecipient, Ret
 from posthouse.protocol.grammar import (
     GrammarError,
     has_controls,
@@ -22,7 +23,6 @@ from posthouse.protocol.grammar import (
     xtext_decode,
     xtext_encode,
 )
-from posthouse.words import Body, Notify, OriginalRecipient, Ret
 
 __all__ = [
     "MAIL_PARAMETERS",

@@ -18,6 +18,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, NoReturn
 
+from posthouse.core import RemoteError, Reply
 from posthouse.protocol.commands import (
     Auth,
     Bdat,
@@ -44,7 +45,6 @@ from posthouse.protocol.grammar import (
 )
 from posthouse.protocol.limits import Limits
 from posthouse.protocol.parameters import MAIL_PARAMETERS, RCPT_PARAMETERS, ParameterError, parse_parameters
-from posthouse.words import RemoteError, Reply
 
 __all__ = ["CommandError", "parse_command"]
 

@@ -16,8 +16,8 @@ import enum
 import functools
 import re
 
+from posthouse.core import RemoteError, Reply
 from posthouse.protocol.newlines import only_crlf
-from posthouse.words import RemoteError, Reply
 
 __all__ = ["ChunkReader", "DotReader", "Fault", "LineReader", "ReplyReader"]
 

@@ -26,6 +26,7 @@ import base64
 import binascii
 from typing import Final
 
+from posthouse.core import Body, LocalError, Reply
 from posthouse.protocol.arrivals import AuthResponse, ContentChunk, EndOfChunk, EndOfContent, Refused
 from posthouse.protocol.commands import (
     Auth,
@@ -58,7 +59,6 @@ from posthouse.protocol.refusals import (
 )
 from posthouse.protocol.states import Input, State, after, may
 from posthouse.protocol.writers import write_reply
-from posthouse.words import Body, LocalError, Reply
 
 __all__ = ["Event", "Receiver"]
 

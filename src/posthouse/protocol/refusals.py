@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from posthouse.core import Reply
 from posthouse.protocol.readers import Fault
 from posthouse.protocol.states import Input, State
-from posthouse.words import Reply
 
 __all__ = [
     "AFTER_STARTTLS",

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from posthouse.core import LocalError, RemoteError, Reply
 from posthouse.protocol.commands import Auth, Bdat, Command, Data, Greet, Mail, Rcpt, Rset, write_command
 from posthouse.protocol.events import Answered, Pause, Sent, Transcript
 from posthouse.protocol.extensions import Capabilities
@@ -23,7 +24,6 @@ from posthouse.protocol.readers import ReplyReader
 from posthouse.protocol.states import COMMANDS, LAW, Input, State, after
 from posthouse.protocol.tape import Spoken, Tape
 from posthouse.protocol.writers import DotWriter, write_auth_line, write_content
-from posthouse.words import LocalError, RemoteError, Reply
 
 __all__ = ["Sender"]
 

@@ -20,7 +20,7 @@ import enum
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from posthouse.words import Reply
+from posthouse.core import Reply
 
 __all__ = ["COMMANDS", "CommandRow", "Input", "LAW", "Move", "State", "after", "may"]
 

@@ -14,8 +14,8 @@ import functools
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from posthouse.core import Reply
 from posthouse.protocol.events import Transcript
-from posthouse.words import Reply
 
 __all__ = ["Spoken", "Tape", "heard_lines", "said_lines"]
 

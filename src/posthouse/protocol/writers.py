@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import re
 
+from posthouse.core import LocalError, Reply
 from posthouse.protocol.newlines import only_crlf
-from posthouse.words import LocalError, Reply
 
 __all__ = ["DotWriter", "write_auth_line", "write_content", "write_reply"]
 

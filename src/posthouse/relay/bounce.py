@@ -30,10 +30,10 @@ import re
 from collections.abc import Callable, Sequence
 from random import Random
 
+from posthouse.core import Address, Content, Handover, Notify, Outcome, Reply, Result
 from posthouse.message.report import LIMIT, Action, Fate, Original, compose_report, is_report
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
 from posthouse.spool.queue import Message, Report, Settlement, State, Waiting
-from posthouse.words import Address, Content, Handover, Notify, Outcome, Reply, Result
 
 __all__ = ["Bouncer", "Ends", "fate_of", "original_of"]
 

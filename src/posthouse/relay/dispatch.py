@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from posthouse.core import LocalError, Outcome, Reply, Result, StorageCorrupt
 from posthouse.net import Clock
 from posthouse.relay.attempt import Attempt, Key
 from posthouse.relay.job import Job, NoRoute, Route, Router
@@ -23,7 +24,6 @@ from posthouse.relay.settle import all_of, split
 from posthouse.relay.sites import Sign, asked_of
 from posthouse.spool.queue import Queue, Waiting, Work
 from posthouse.spool.story import Trail
-from posthouse.words import LocalError, Outcome, Reply, Result, StorageCorrupt
 
 __all__ = ["Dispatcher"]
 

@@ -10,11 +10,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from posthouse.client import Session
+from posthouse.core import Body, Bytes, Content, Envelope, OriginalRecipient, Outcome, Recipient, Reply, Result
 from posthouse.message.mime import Needs, Unconvertible, downgrade, needs
 from posthouse.protocol import Capabilities
 from posthouse.relay.job import Job
 from posthouse.relay.settle import all_of
-from posthouse.words import Body, Bytes, Content, Envelope, OriginalRecipient, Outcome, Recipient, Reply, Result
 
 __all__ = ["batches", "give"]
 

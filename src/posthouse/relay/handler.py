@@ -23,9 +23,9 @@ import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
+from posthouse.core import Bytes, Content, Defer, Envelope, NotDelivered, Outcome, Reply, Result, SettingError
 from posthouse.net import Clock
 from posthouse.relay.job import Job
-from posthouse.words import Bytes, Content, Defer, Envelope, NotDelivered, Outcome, Reply, Result, SettingError
 
 __all__ = ["HandlerDeliverer", "Letter", "load_handler"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from posthouse.core import Address, Content, Envelope, Outcome, Recipient
 from posthouse.relay.notes import Notes
 from posthouse.spool.queue import Message
-from posthouse.words import Address, Content, Envelope, Outcome, Recipient
 
 __all__ = ["Deliverer", "InstantDeliverer", "Job", "LocalDeliverer", "NoRoute", "Route", "Router", "SitedDeliverer"]
 

@@ -10,11 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import Protocol
 
-from posthouse.message.headers import without
-from posthouse.message.trace import return_path
-from posthouse.relay.job import Job
-from posthouse.spool.queue import Message
-from posthouse.words import (
+from posthouse.core import (
     Bytes,
     Content,
     Outcome,
@@ -25,6 +21,10 @@ from posthouse.words import (
     StorageError,
     StorageFull,
 )
+from posthouse.message.headers import without
+from posthouse.message.trace import return_path
+from posthouse.relay.job import Job
+from posthouse.spool.queue import Message
 
 __all__ = ["DiscardDeliverer", "Keeper", "MailboxDeliverer"]
 

@@ -23,11 +23,11 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 
+from posthouse.core import Address, Content, LocalError, Outcome, Reply, Result, SettingError
 from posthouse.message.headers import without
 from posthouse.message.trace import return_path
 from posthouse.net.clock import Clock
 from posthouse.relay.job import Job
-from posthouse.words import Address, Content, LocalError, Outcome, Reply, Result, SettingError
 
 __all__ = ["MaildirDeliverer", "expand_path"]
 

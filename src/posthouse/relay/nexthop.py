@@ -38,8 +38,8 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from random import Random
 from typing import NamedTuple
 
+from posthouse.core import MX, Answer, Kind, Question, Reply, Result, Status
 from posthouse.net import Endpoint, Resolver, interleave
-from posthouse.words import MX, Answer, Kind, Question, Reply, Result, Status
 
 __all__ = ["Exchange", "Hops", "IsSelf", "NoHops", "Ourselves", "next_hops", "site_of"]
 

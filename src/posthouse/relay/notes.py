@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from posthouse.core import Reply
 from posthouse.net import Clock
 from posthouse.protocol import Spoken, Transcript, heard_lines, said_lines
 from posthouse.relay.sites import Sign
 from posthouse.spool.story import Contact, Trail
-from posthouse.words import Reply
 
 __all__ = ["Notes", "Talk", "Tape"]
 

@@ -16,6 +16,7 @@ from functools import partial
 from random import Random
 from typing import Any, Final, NamedTuple, Protocol
 
+from posthouse.core import Bytes, Outcome, Result, StorageCorrupt
 from posthouse.message import Original
 from posthouse.net import Clock
 from posthouse.relay.bounce import Bouncer, Ends, original_of
@@ -24,7 +25,6 @@ from posthouse.relay.settle import settle
 from posthouse.spool.alike import alike
 from posthouse.spool.queue import Message, Queue, Report, Settlement, State, Waiting, Work
 from posthouse.spool.story import Trail
-from posthouse.words import Bytes, Outcome, Result, StorageCorrupt
 
 __all__ = ["Log", "Recorder"]
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
+from posthouse.core import Address, LocalError, Outcome, Recipient, Reply, Result, SettingError
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
 from posthouse.relay.job import Deliverer, NoRoute, Route
-from posthouse.words import Address, LocalError, Outcome, Recipient, Reply, Result, SettingError
 
 __all__ = ["Rule", "Table"]
 

@@ -21,11 +21,11 @@ from collections.abc import Iterable, Sequence
 from random import Random
 from typing import Final
 
+from posthouse.core import Outcome, Recipient, Reply, Result
 from posthouse.relay.job import NoRoute, Route, Router
 from posthouse.relay.schedule import Plan, Schedule, ScheduleFor
 from posthouse.relay.sites import asked_wait
 from posthouse.spool.queue import Message, Settlement, State, Waiting, Work
-from posthouse.words import Outcome, Recipient, Reply, Result
 
 __all__ = ["all_of", "settle", "split"]
 

@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from random import Random
 from typing import Final, NamedTuple
 
-from posthouse.words import Outcome, Reply, Result
+from posthouse.core import Outcome, Reply, Result
 
 __all__ = ["Sign", "Site", "Standing", "asked_of", "asked_wait", "sign_of"]
 

@@ -28,6 +28,7 @@ from typing import Final
 
 from posthouse import client
 from posthouse.client import Refused, Timeouts
+from posthouse.core import NetworkError, Outcome, RemoteError, Reply, Result, Unreachable
 from posthouse.net import Clock, Network, Resolver
 from posthouse.protocol import Limits, Transcript
 from posthouse.relay.fitting import batches, give
@@ -37,7 +38,6 @@ from posthouse.relay.notes import Notes, Talk, Tape
 from posthouse.relay.pool import Link, Pool
 from posthouse.relay.settle import all_of
 from posthouse.relay.sites import Sign, sign_of
-from posthouse.words import NetworkError, Outcome, RemoteError, Reply, Result, Unreachable
 
 __all__ = ["LmtpDeliverer", "SmtpDeliverer"]
 

@@ -22,6 +22,7 @@ import asyncio
 from collections.abc import Collection, Sequence
 from random import Random
 
+from posthouse.core import LocalError
 from posthouse.net import Clock, Timer
 from posthouse.relay.bounce import Bouncer
 from posthouse.relay.dispatch import Dispatcher
@@ -34,7 +35,6 @@ from posthouse.relay.sites import Standing
 from posthouse.relay.slots import Rank
 from posthouse.spool.queue import Queue, Stored
 from posthouse.spool.strangers import Few
-from posthouse.words import LocalError
 
 __all__ = ["Worker"]
 

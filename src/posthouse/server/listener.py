@@ -10,11 +10,11 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
+from posthouse.core._mypyc import mypyc_attr
 from posthouse.net import Clock, Endpoint, Listener, Network, Timer
 from posthouse.protocol import Limits, Offer, Transcript
 from posthouse.server.policy import PolicyFactory
 from posthouse.server.session import GOING_DOWN, Session
-from posthouse.words.native import mypyc_attr
 
 __all__ = ["Server", "Timeouts"]
 

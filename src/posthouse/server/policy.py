@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import NamedTuple, Protocol
 
+from posthouse.core import Envelope, Recipient, Reply, Verdict
 from posthouse.protocol.commands import Greet, Mail, Rcpt
-from posthouse.words import Envelope, Recipient, Reply, Verdict
 
 __all__ = ["Answer", "Intake", "Peer", "Policy", "PolicyFactory"]
 

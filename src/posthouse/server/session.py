@@ -17,6 +17,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from posthouse.core import Envelope, LocalError, Recipient, Reply, Verdict
+from posthouse.core._mypyc import mypyc_attr
 from posthouse.net import Stream
 from posthouse.protocol import (
     Bdat,
@@ -38,8 +40,6 @@ from posthouse.protocol import (
     Vrfy,
 )
 from posthouse.server.policy import Answer, Intake, Peer, Policy
-from posthouse.words import Envelope, LocalError, Recipient, Reply, Verdict
-from posthouse.words.native import mypyc_attr
 
 if TYPE_CHECKING:
     from posthouse.server.listener import Server

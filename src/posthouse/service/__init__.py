@@ -5,7 +5,7 @@ Its names are imported when they are first asked for: who only wants the configu
 
 from typing import TYPE_CHECKING
 
-from posthouse.words.doors import lazily
+from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
     from posthouse.service.accounts import Directory

@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
+from posthouse.core import Address, Envelope, Notify, OriginalRecipient, Recipient
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_mailbox
 from posthouse.service.model import Config, Domain
 from posthouse.service.names import Delivery, without_tag
-from posthouse.words import Address, Envelope, Notify, OriginalRecipient, Recipient
 
 __all__ = [
     "Directory",

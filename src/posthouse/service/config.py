@@ -19,12 +19,12 @@ from typing import NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
+from posthouse.core import SettingError
 from posthouse.net.stream import Endpoint
 from posthouse.service.accounts import Directory
 from posthouse.service.decode import Declared, declared, decode
 from posthouse.service.model import Config, Domain, Listener
 from posthouse.service.names import Delivery
-from posthouse.words import SettingError
 
 __all__ = ["ConfigError", "SettingDoc", "advice", "default_config", "load", "parse", "settings"]
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from posthouse.core import Content, SettingError
 from posthouse.service.answers import (
     AddressReport,
     CodeEntry,
@@ -28,7 +29,6 @@ from posthouse.service.queueing import QUEUEING
 from posthouse.service.story import found, story_of
 from posthouse.spool.ids import number_of
 from posthouse.spool.story import Told
-from posthouse.words import Content, SettingError
 
 __all__ = ["OPERATIONS", "what_is"]
 
@@ -172,8 +172,8 @@ async def _find(context: Context, *, address: str = "", message_id: str = "") ->
 
 
 async def _explain_code(context: Context | None, code: str, lang: str = "en") -> list[CodeEntry]:
-    from posthouse.words.codes import lookup, near  # a large table
-    from posthouse.words.codes_model import BasicCode
+    from posthouse.codes.lookup import lookup, near  # a large table
+    from posthouse.codes.model import BasicCode
 
     known = lookup(code)
     if not known:

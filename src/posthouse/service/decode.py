@@ -15,8 +15,8 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, ge
 import msgspec
 from msgspec import NODEFAULT, Meta, Struct
 
+from posthouse.core import SettingError
 from posthouse.service.forms import Form, Wrong, quoted, shown
-from posthouse.words import SettingError
 
 __all__ = ["Declared", "declared", "decode"]
 

@@ -22,6 +22,7 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Final, NamedTuple
 
 from posthouse.client.submit import ServerAddress, submit
+from posthouse.core import MX, Answer, Bytes, Kind, Outcome, Question, Status
 from posthouse.message import Composed, compose
 from posthouse.net import (
     Clock,
@@ -42,7 +43,6 @@ from posthouse.service.observe import Dialogue, Recorder
 from posthouse.service.reception import Record
 from posthouse.service.wiring import House
 from posthouse.spool import InboxMessage
-from posthouse.words import MX, Answer, Bytes, Kind, Outcome, Question, Status
 
 __all__ = ["Arrival", "Demo", "HOUSES", "LETTERS", "Letter"]
 

@@ -15,10 +15,10 @@ import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from posthouse.core import SettingError
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
 from posthouse.spool.ids import number_of
 from posthouse.spool.query import FIELDS, Condition
-from posthouse.words import SettingError
 
 __all__ = ["FIELD_HELP", "FieldHelp", "FilterError", "MOST_CONDITIONS", "parse_filter"]
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from typing import Any, Final
 
+from posthouse.core import Address, Envelope, Recipient, SettingError
 from posthouse.protocol.grammar import GrammarError, parse_mailbox
 from posthouse.relay import (
     DiscardDeliverer,
@@ -29,7 +30,6 @@ from posthouse.service.answers import AddressForecast, AddressReport, End, EndFo
 from posthouse.service.operation import Context
 from posthouse.spool.query import Condition
 from posthouse.spool.queue import Queue
-from posthouse.words import Address, Envelope, Recipient, SettingError
 
 __all__ = ["address_of", "check_address", "forecast"]
 

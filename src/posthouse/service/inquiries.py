@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from posthouse.core import Reply, Verdict
 from posthouse.service.accounts import Directory, Expanded, Foreign, Moved, Resolution, Unknown
-from posthouse.words import Reply, Verdict
 
 __all__ = ["EXPN_OFF", "VRFY_OFF", "expand", "help_on", "moved", "verify"]
 

@@ -22,13 +22,13 @@ from collections.abc import Awaitable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from posthouse.core import Envelope, Reply, StorageError, StorageFull, Verdict
 from posthouse.message.headers import gap, hop_count
 from posthouse.message.report import Action, Fate, Original
 from posthouse.message.trace import protocol_name, received
 from posthouse.service.accounts import successes
 from posthouse.spool.queue import Receipt, Stored
 from posthouse.spool.story import Arrival
-from posthouse.words import Envelope, Reply, StorageError, StorageFull, Verdict
 
 if TYPE_CHECKING:
     from posthouse.server.policy import Peer

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from posthouse.client.load import Load, Plan
 from posthouse.client.submit import ServerAddress
+from posthouse.core import Address, Bytes, Envelope, Recipient, SettingError
 from posthouse.net import SocketNetwork, SystemClock
 from posthouse.protocol.grammar import GrammarError, parse_mailbox
 from posthouse.service.hostname import machine_name
 from posthouse.service.outbound import PATIENCE
-from posthouse.words import Address, Bytes, Envelope, Recipient, SettingError
 
 __all__ = ["filler", "measure"]
 

@@ -15,12 +15,12 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from posthouse.core import Address
 from posthouse.net.stream import Endpoint
 from posthouse.service import forms, names
 from posthouse.service.forms import Network
 from posthouse.service.hostname import machine_name
 from posthouse.service.names import Delivery, Via
-from posthouse.words import Address
 
 __all__ = [
     "Config",

@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from posthouse.core import Address
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_domain, parse_mailbox
 from posthouse.service.forms import Form, Wrong, host_port, list_of, quoted, several, shown, text_of
-from posthouse.words import Address
 
 __all__ = [
     "ALIASES",

@@ -10,10 +10,10 @@ from typing import Final
 
 from posthouse.client import Timeouts
 from posthouse.client.submit import ServerAddress, submit
+from posthouse.core import Content, Envelope, Outcome
 from posthouse.net import SocketNetwork, SystemClock
 from posthouse.protocol import Transcript
 from posthouse.service.hostname import machine_name
-from posthouse.words import Content, Envelope, Outcome
 
 __all__ = ["PATIENCE", "to_server"]
 

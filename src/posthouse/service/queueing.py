@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from posthouse.core import Envelope, SettingError
 from posthouse.service.answers import (
     AuditEntry,
     QueueChange,
@@ -25,7 +26,6 @@ from posthouse.service.names import VIA
 from posthouse.service.operation import Context, Operation, Parameter
 from posthouse.spool.query import BUCKETS, Condition, Row, SummaryRow
 from posthouse.spool.queue import Act, State
-from posthouse.words import Envelope, SettingError
 
 __all__ = ["MOST_ENTRIES", "QUEUEING", "sender_of"]
 

@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
+from posthouse.core import Address, Envelope, Recipient, Reply, StorageError, Verdict
 from posthouse.net.clock import Clock
 from posthouse.protocol.commands import Greet, Mail, Rcpt
 from posthouse.relay import Bouncer
@@ -30,7 +31,6 @@ from posthouse.service.accounts import Directory, Expanded, Foreign, Local, Move
 from posthouse.service.intake import TOO_LARGE, Deposit, storage_verdict
 from posthouse.service.model import Config, Listener
 from posthouse.spool.queue import Queue, Stored
-from posthouse.words import Address, Envelope, Recipient, Reply, StorageError, Verdict
 
 __all__ = ["Door", "Reception", "Record", "Usage"]
 

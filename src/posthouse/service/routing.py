@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from posthouse.core import Address, LocalError, Outcome, Recipient, Reply, Result
 from posthouse.relay import Deliverer, NoRoute, Route, Rule, Table, expand_path
 from posthouse.service.forms import Wrong
 from posthouse.service.model import Config, Domain
 from posthouse.service.names import VIA, without_tag
-from posthouse.words import Address, LocalError, Outcome, Recipient, Reply, Result
 
 __all__ = ["Deliverers", "HouseRouter"]
 

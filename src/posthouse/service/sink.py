@@ -24,13 +24,13 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Final, NamedTuple
 
+from posthouse.core import Envelope, Recipient, Reply, SettingError, Verdict
 from posthouse.net import Clock, Endpoint, Network, SocketNetwork, SystemClock
 from posthouse.protocol import Limits, Offer
 from posthouse.protocol.commands import Greet, Mail, Rcpt
 from posthouse.server import Answer, Peer, Server, Session
 from posthouse.service.forms import ENDPOINT, Wrong
 from posthouse.service.hostname import machine_name
-from posthouse.words import Envelope, Recipient, Reply, SettingError, Verdict
 
 __all__ = ["Counts", "Fault", "STAGES", "Sink", "open_sink", "parse_delay", "parse_drop", "parse_fail"]
 

@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from posthouse.core import PosthouseError, SettingError, StorageBusy, StorageError, StorageFull
 from posthouse.service.control import OPERATIONS
 from posthouse.service.operation import Context, Operation
-from posthouse.words import PosthouseError, SettingError, StorageBusy, StorageError, StorageFull
 
 if TYPE_CHECKING:
     from posthouse.service.reception import Record

@@ -22,12 +22,12 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
+from posthouse.core import PosthouseError, SettingError
 from posthouse.net import Endpoint, SystemClock
 from posthouse.net.system import listening_socket, not_listening, reserved_socket
 from posthouse.service.model import Config
 from posthouse.service.observe import Log
 from posthouse.service.wiring import DRAIN, House, serve
-from posthouse.words import PosthouseError, SettingError
 
 __all__ = ["Opened", "cores", "run"]
 

@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from random import Random, SystemRandom
 from typing import Any
 
+from posthouse.core import LocalError, StorageCorrupt
 from posthouse.net import CachingResolver, Clock, DnsResolver, Endpoint, Network, Resolver, SocketNetwork, SystemClock
 from posthouse.protocol import Limits, Transcript
 from posthouse.relay import (
@@ -43,7 +44,6 @@ from posthouse.service.routing import Deliverers, HouseRouter
 from posthouse.service.socket import ControlSocket, socket_path
 from posthouse.spool import Durable, Queue, SqliteQueue
 from posthouse.spool.queue import Message, Report, Waiting
-from posthouse.words import LocalError, StorageCorrupt
 
 __all__ = ["DRAIN", "House", "serve", "spool_of"]
 

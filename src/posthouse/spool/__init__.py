@@ -5,6 +5,7 @@ The queues themselves are imported when they are first asked for: who only names
 
 from typing import TYPE_CHECKING
 
+from posthouse.core._lazy import lazily
 from posthouse.spool.durable import Durable
 from posthouse.spool.query import BUCKETS, FIELDS, Condition, Row, SummaryRow
 from posthouse.spool.queue import (
@@ -24,7 +25,6 @@ from posthouse.spool.queue import (
     Work,
 )
 from posthouse.spool.story import Accepted, Arrival, Attempt, Contact, End, Event, Note, Told, Trail
-from posthouse.words.doors import lazily
 
 if TYPE_CHECKING:
     from posthouse.spool.memory import MemoryQueue

@@ -13,9 +13,9 @@ import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 
+from posthouse.core import StorageError
 from posthouse.spool.durable import Durable, storage_error
 from posthouse.spool.files import Layout
-from posthouse.words import StorageError
 
 __all__ = ["Arriving", "Flight", "store_file"]
 

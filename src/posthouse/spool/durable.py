@@ -24,7 +24,7 @@ import os
 import sqlite3
 from collections.abc import Sequence
 
-from posthouse.words import StorageBusy, StorageError, StorageFull
+from posthouse.core import StorageBusy, StorageError, StorageFull
 
 __all__ = ["Durable", "Logged", "NotSynced", "storage_error"]
 

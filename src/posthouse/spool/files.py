@@ -21,9 +21,9 @@ import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from posthouse.core import SettingError, StorageCorrupt
 from posthouse.spool.durable import Durable, storage_error
 from posthouse.spool.ids import WORKERS, number_of, text_of
-from posthouse.words import SettingError, StorageCorrupt
 
 __all__ = ["FileContent", "Layout", "Owner", "complaint_about", "prepare", "strays"]
 
@@ -201,7 +201,7 @@ class FileContent:
         return self._size
 
     def chunks(self, at_most: int = 262_144) -> Iterator[bytes]:
-        """The octets in order; see ``words.Content``."""
+        """The octets in order; see ``core.Content``."""
         try:
             descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError as error:

@@ -17,6 +17,7 @@ import time as time_module
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from typing import Self, TypeVar
 
+from posthouse.core import Bytes, Content, StorageCorrupt
 from posthouse.spool.annals import Annals
 from posthouse.spool.ids import WORKERS, QueueIds, text_of
 from posthouse.spool.memory_inboxes import MemoryInboxes
@@ -39,7 +40,6 @@ from posthouse.spool.queue import (
 from posthouse.spool.rows import TOLD, in_words
 from posthouse.spool.story import Arrival, Event, Note, Told, Trail
 from posthouse.spool.strangers import Due, Few, few_of
-from posthouse.words import Bytes, Content, StorageCorrupt
 
 __all__ = ["MemoryQueue"]
 

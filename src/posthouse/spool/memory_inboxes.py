@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from posthouse.core import Bytes, Content, StorageFull
 from posthouse.spool.queue import Inbox, InboxMessage, Message
-from posthouse.words import Bytes, Content, StorageFull
 
 __all__ = ["MemoryInboxes"]
 

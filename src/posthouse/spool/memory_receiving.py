@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
+from posthouse.core import Envelope, LocalError
 from posthouse.spool.queue import Message, Stored
 from posthouse.spool.story import Arrival
-from posthouse.words import Envelope, LocalError
 
 if TYPE_CHECKING:
     from posthouse.spool.memory import MemoryQueue

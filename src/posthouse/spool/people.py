@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from posthouse.core import Content
 from posthouse.spool import asking
 from posthouse.spool.ids import number_of
 from posthouse.spool.query import Condition, Row, SummaryRow
 from posthouse.spool.queue import Audit, Entry, Inbox, InboxMessage
 from posthouse.spool.reader import Reader
 from posthouse.spool.story import Event, Told
-from posthouse.words import Content
 
 __all__ = ["ForPeople"]
 

@@ -29,8 +29,8 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
+from posthouse.core import LocalError
 from posthouse.spool.ids import number_of
-from posthouse.words import LocalError
 
 __all__ = [
     "BUCKETS",

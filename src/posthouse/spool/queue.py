@@ -42,10 +42,10 @@ import enum
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 
+from posthouse.core import Content, Envelope, Outcome, Recipient
 from posthouse.spool.query import Condition, Row, SummaryRow
 from posthouse.spool.story import Arrival, Event, Told, Trail
 from posthouse.spool.strangers import Few
-from posthouse.words import Content, Envelope, Outcome, Recipient
 
 __all__ = [
     "Act",

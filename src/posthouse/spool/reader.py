@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from posthouse.core import Bytes, Content, SettingError, StorageCorrupt
 from posthouse.spool.durable import storage_error
 from posthouse.spool.files import FileContent, Layout
 from posthouse.spool.ids import number_of, text_of
@@ -21,7 +22,6 @@ from posthouse.spool.leasing import SQL
 from posthouse.spool.queue import Entry, Inbox, InboxMessage, Message, Waiting
 from posthouse.spool.rows import STATES, WAITING, decode_envelope, destinations_of
 from posthouse.spool.schema import VERSION, connect_read_only, refuse_newer
-from posthouse.words import Bytes, Content, SettingError, StorageCorrupt
 
 __all__ = ["Reader"]
 

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from posthouse.core import Envelope, LocalError, StorageError
 from posthouse.spool.acts import Accept, NewMessage
 from posthouse.spool.arriving import Arriving
 from posthouse.spool.ids import text_of
@@ -17,7 +18,6 @@ from posthouse.spool.queue import Message, State, Stored, Waiting, Work
 from posthouse.spool.rows import encode_envelope, recipient_rows, told_destination
 from posthouse.spool.story import Arrival, encode
 from posthouse.spool.telling import story_row
-from posthouse.words import Envelope, LocalError, StorageError
 
 if TYPE_CHECKING:
     from posthouse.spool.sqlite import SqliteQueue

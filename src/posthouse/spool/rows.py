@@ -10,8 +10,8 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from posthouse.core import Address, Body, Envelope, Notify, OriginalRecipient, Outcome, Recipient, Ret
 from posthouse.spool.queue import Act, Message, State
-from posthouse.words import Address, Body, Envelope, Notify, OriginalRecipient, Outcome, Recipient, Ret
 
 __all__ = [
     "HELD",

@@ -36,8 +36,8 @@ import sqlite3
 import time
 import urllib.parse
 
+from posthouse.core import SettingError
 from posthouse.spool.durable import Logged
-from posthouse.words import SettingError
 
 __all__ = [
     "RECIPIENT",

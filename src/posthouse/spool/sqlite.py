@@ -18,6 +18,8 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from typing import ClassVar, TypeVar
 
+from posthouse.core import Bytes, Content, LocalError, StorageCorrupt
+from posthouse.core._mypyc import mypyc_attr
 from posthouse.spool.acting import Batch, Deed, apply, youngest
 from posthouse.spool.acts import NewMessage, Record, at_once, make_operation, run
 from posthouse.spool.arriving import Arriving, Flight, store_file
@@ -37,8 +39,6 @@ from posthouse.spool.story import Trail
 from posthouse.spool.strangers import Few
 from posthouse.spool.telling import Teller
 from posthouse.spool.writer import Call, Writer
-from posthouse.words import Bytes, Content, LocalError, StorageCorrupt
-from posthouse.words.native import mypyc_attr
 
 __all__ = ["SqliteQueue"]
 

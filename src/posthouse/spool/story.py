@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from posthouse.words import Reply, Result
+from posthouse.core import Reply, Result
 
 __all__ = [
     "Accepted",
@@ -102,7 +102,7 @@ class Accepted(NamedTuple):
 
 class End(NamedTuple):
     """How an attempt ended for one recipient: ``state`` is the queue's (``waiting``: again at ``due``, ``why`` says
-    why then), ``result`` the attempt's; the rest as in ``words.Outcome``."""
+    why then), ``result`` the attempt's; the rest as in ``core.Outcome``."""
 
     key: int
     state: str

@@ -17,6 +17,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from posthouse.core import Address
 from posthouse.spool.ids import earliest
 from posthouse.spool.queue import Message
 from posthouse.spool.story import (
@@ -28,7 +29,6 @@ from posthouse.spool.story import (
     packed_accepted,
     packed_note,
 )
-from posthouse.words import Address
 
 __all__ = ["KEPT_FIRST", "Teller", "plain_address", "story_row"]
 

@@ -26,9 +26,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from posthouse.core import StorageBusy, StorageError
+from posthouse.core._mypyc import mypyc_attr
 from posthouse.spool.durable import Durable, NotSynced, storage_error
-from posthouse.words import StorageBusy, StorageError
-from posthouse.words.native import mypyc_attr
 
 __all__ = ["Call", "Op", "Writer"]
 

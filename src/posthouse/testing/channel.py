@@ -12,9 +12,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from posthouse.core import Broken, LocalError, NetworkError
 from posthouse.net.clock import Clock, Timer
 from posthouse.net.stream import Endpoint, Handler
-from posthouse.words import Broken, LocalError, NetworkError
 
 __all__ = ["FLUSH_SECONDS", "Fault", "HELD", "HIGH", "MemoryStream", "Owner", "PIECE"]
 

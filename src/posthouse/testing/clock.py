@@ -15,7 +15,7 @@ import heapq
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from posthouse.words import LocalError
+from posthouse.core import LocalError
 
 __all__ = ["JumpingClock"]
 

@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Self, cast
 
+from posthouse.core import Kind, Question, SettingError, Status
 from posthouse.net.stream import Endpoint
 from posthouse.testing.resolver import Zone, look_up
-from posthouse.words import Kind, Question, SettingError, Status
 
 if TYPE_CHECKING:
     import dns.message

@@ -11,11 +11,11 @@ import asyncio
 import ipaddress
 from collections.abc import Callable
 
+from posthouse.core import LocalError, SettingError, Unreachable
 from posthouse.net.clock import Clock
 from posthouse.net.sockets import Nobody
 from posthouse.net.stream import Endpoint, Handler, HandlerFactory
 from posthouse.testing.channel import Fault, MemoryStream
-from posthouse.words import LocalError, SettingError, Unreachable
 
 __all__ = ["MemoryListener", "MemoryNetwork", "SILENCE"]
 

@@ -20,11 +20,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from posthouse.spool.query import Condition
-from posthouse.spool.queue import Act, Message, Queue, Report, Settlement, State, Stored, Waiting, Work
-from posthouse.spool.story import Accepted, Arrival, Attempt, Contact, Note, Told, Trail
-from posthouse.spool.strangers import Few
-from posthouse.words import (
+from posthouse.core import (
     Address,
     Body,
     Bytes,
@@ -40,6 +36,10 @@ from posthouse.words import (
     Ret,
     StorageCorrupt,
 )
+from posthouse.spool.query import Condition
+from posthouse.spool.queue import Act, Message, Queue, Report, Settlement, State, Stored, Waiting, Work
+from posthouse.spool.story import Accepted, Arrival, Attempt, Contact, Note, Told, Trail
+from posthouse.spool.strangers import Few
 
 __all__ = ["CHECKS", "Check", "Make", "MakeTwo", "NEIGHBOUR_CHECKS", "NeighbourCheck"]
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 
-from posthouse.words import MX, Answer, Kind, Question, Status
+from posthouse.core import MX, Answer, Kind, Question, Status
 
 __all__ = ["DictResolver", "Zone", "look_up"]
 

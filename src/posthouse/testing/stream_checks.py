@@ -16,9 +16,9 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
+from posthouse.core import LocalError, SettingError, Unreachable
 from posthouse.net.stream import Endpoint, HandlerFactory, Listener, Network
 from posthouse.testing.recorder import Recorder
-from posthouse.words import LocalError, SettingError, Unreachable
 
 __all__ = ["BLOCK", "CHECKS", "Check", "Ground", "LARGE", "SECONDS", "run_check"]
 

@@ -25,6 +25,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from posthouse.core import Envelope, LocalError, Recipient, Reply, Verdict
 from posthouse.net import Endpoint
 from posthouse.protocol.commands import Greet, Mail, Rcpt
 from posthouse.server import Answer, Peer, Server
@@ -32,7 +33,6 @@ from posthouse.testing.channel import Fault
 from posthouse.testing.simulation.loop import Life, VirtualClock
 from posthouse.testing.simulation.wires import Port, Wires
 from posthouse.testing.simulation.witness import Book
-from posthouse.words import Envelope, LocalError, Recipient, Reply, Verdict
 
 __all__ = ["Destination", "Received", "STAGES", "Script", "Step", "parse_step"]
 

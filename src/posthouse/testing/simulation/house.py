@@ -8,6 +8,7 @@ from collections.abc import Callable, Coroutine
 from random import Random
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from posthouse.core import StorageError
 from posthouse.net import Endpoint
 from posthouse.service.config import parse
 from posthouse.service.model import Config, Listener
@@ -17,7 +18,6 @@ from posthouse.testing.simulation.loop import Life, VirtualClock
 from posthouse.testing.simulation.storage import MemoryStore, SqliteStore
 from posthouse.testing.simulation.wires import Death, Port
 from posthouse.testing.simulation.witness import Held, Witness, token_of
-from posthouse.words import StorageError
 
 if TYPE_CHECKING:
     from posthouse.testing.simulation.world import World

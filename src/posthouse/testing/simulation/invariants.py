@@ -17,9 +17,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from posthouse.core import Notify, Result
 from posthouse.spool.queue import Entry, State
 from posthouse.testing.simulation.witness import Entered, quoted_in, token_of
-from posthouse.words import Notify, Result
 
 if TYPE_CHECKING:
     from posthouse.testing.simulation.world import World

@@ -20,8 +20,8 @@ from collections.abc import Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 
+from posthouse.core import LocalError
 from posthouse.net import Timer
-from posthouse.words import LocalError
 
 __all__ = ["Life", "VirtualClock", "VirtualLoop", "neutrally"]
 

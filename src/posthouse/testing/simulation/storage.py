@@ -26,6 +26,7 @@ from functools import partial
 from random import Random
 from typing import Any, Protocol, TypeVar
 
+from posthouse.core import Content, Envelope, LocalError, StorageError
 from posthouse.net import Clock
 from posthouse.spool import SqliteQueue
 from posthouse.spool.durable import Durable
@@ -33,7 +34,6 @@ from posthouse.spool.memory import MemoryQueue
 from posthouse.spool.queue import Entry, Message, Receipt, Report, Settlement, Stored, Work
 from posthouse.spool.strangers import Few
 from posthouse.spool.writer import Op, Writer
-from posthouse.words import Content, Envelope, LocalError, StorageError
 
 __all__ = ["Disk", "MemoryStore", "SqliteStore"]
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from random import Random
 from typing import Protocol
 
+from posthouse.core import StorageBusy, StorageError, StorageFull
 from posthouse.net import Endpoint
 from posthouse.testing.channel import Fault
-from posthouse.words import StorageBusy, StorageError, StorageFull
 
 __all__ = ["Calm", "Storm", "Weather"]
 

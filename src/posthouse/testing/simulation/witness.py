@@ -13,10 +13,10 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
+from posthouse.core import Content, Envelope, Notify, Outcome, Result
 from posthouse.spool.neighbours import HANGS
 from posthouse.spool.queue import Message, Queue, Receipt, Report, Settlement, State, Stored, Work
 from posthouse.spool.strangers import Few
-from posthouse.words import Content, Envelope, Notify, Outcome, Result
 
 __all__ = ["Arrival", "Book", "End", "Entered", "FIELD", "Held", "Witness", "quoted_in", "token_of"]
 

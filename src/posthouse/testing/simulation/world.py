@@ -22,17 +22,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from posthouse.client import connect
-from posthouse.net import Endpoint
-from posthouse.testing.channel import Fault
-from posthouse.testing.resolver import DictResolver
-from posthouse.testing.simulation.destination import Destination, Script
-from posthouse.testing.simulation.house import SimulatedHouse
-from posthouse.testing.simulation.invariants import violations
-from posthouse.testing.simulation.loop import Life, VirtualClock, VirtualLoop
-from posthouse.testing.simulation.weather import Calm, Weather
-from posthouse.testing.simulation.wires import Port, Wires
-from posthouse.testing.simulation.witness import FIELD, Arrival, Book, End
-from posthouse.words import (
+from posthouse.core import (
     Address,
     Answer,
     Bytes,
@@ -47,6 +37,16 @@ from posthouse.words import (
     Result,
     Status,
 )
+from posthouse.net import Endpoint
+from posthouse.testing.channel import Fault
+from posthouse.testing.resolver import DictResolver
+from posthouse.testing.simulation.destination import Destination, Script
+from posthouse.testing.simulation.house import SimulatedHouse
+from posthouse.testing.simulation.invariants import violations
+from posthouse.testing.simulation.loop import Life, VirtualClock, VirtualLoop
+from posthouse.testing.simulation.weather import Calm, Weather
+from posthouse.testing.simulation.wires import Port, Wires
+from posthouse.testing.simulation.witness import FIELD, Arrival, Book, End
 
 __all__ = ["Letter", "World"]
 

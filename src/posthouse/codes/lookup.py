@@ -1,11 +1,11 @@
 """What a reply code means, whose fault it is, and what the sender does next: the catalogue behind ``explain``.
 
-The data stands in ``codes_basic``, ``codes_enhanced`` and ``codes_policy``; here it is made into two mappings and
+The data stands in ``basic``, ``enhanced`` and ``policy``; here it is made into two mappings and
 searched.  There are two degrees of certainty, and they are never mixed silently: ``explain_*`` answers only for codes
 that are in the catalogue, ``guess_*`` reads the digits of any other code and marks the answer ``registered=False``.
 ``lookup`` takes whatever a person pastes, from ``5.1.1`` to a whole line of a log, and uses both.
 
-This module is imported by those who explain, and not by ``posthouse.words`` itself: a session that only carries codes
+This module is imported by those who explain, and not by ``posthouse.core`` itself: a session that only carries codes
 should not pay for their prose.
 """
 
@@ -16,11 +16,11 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from posthouse.words.codes_basic import BASIC_CODES
-from posthouse.words.codes_enhanced import ENHANCED_CODES
-from posthouse.words.codes_model import BasicCode, EnhancedCode, Registration, Text, Whose
-from posthouse.words.codes_policy import POLICY_CODES
-from posthouse.words.reply import Reply
+from posthouse.codes.basic import BASIC_CODES
+from posthouse.codes.enhanced import ENHANCED_CODES
+from posthouse.codes.model import BasicCode, EnhancedCode, Registration, Text, Whose
+from posthouse.codes.policy import POLICY_CODES
+from posthouse.core.reply import Reply
 
 __all__ = [
     "ALL_BASIC",

@@ -25,7 +25,7 @@ Foreign exceptions (``OSError``, ``sqlite3.Error``) are translated once, at the 
 
 from __future__ import annotations
 
-from posthouse.words.reply import Reply
+from posthouse.core.reply import Reply
 
 __all__ = [
     "Broken",

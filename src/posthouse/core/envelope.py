@@ -10,7 +10,7 @@ import enum
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from posthouse.words.address import Address
+from posthouse.core.address import Address
 
 __all__ = ["Body", "Bytes", "Content", "Envelope", "Notify", "OriginalRecipient", "Prefixed", "Recipient", "Ret"]
 

@@ -5,9 +5,9 @@ Those of the DNS are imported when they are first asked for: who is told a host 
 
 from typing import TYPE_CHECKING
 
-from posthouse.words.address import Address
-from posthouse.words.doors import lazily
-from posthouse.words.envelope import (
+from posthouse.core._lazy import lazily
+from posthouse.core.address import Address
+from posthouse.core.envelope import (
     Body,
     Bytes,
     Content,
@@ -18,7 +18,7 @@ from posthouse.words.envelope import (
     Recipient,
     Ret,
 )
-from posthouse.words.errors import (
+from posthouse.core.errors import (
     Broken,
     Closed,
     Defer,
@@ -36,11 +36,11 @@ from posthouse.words.errors import (
     TimedOut,
     Unreachable,
 )
-from posthouse.words.outcome import Handover, Outcome, Result
-from posthouse.words.reply import Reply, Verdict
+from posthouse.core.outcome import Handover, Outcome, Result
+from posthouse.core.reply import Reply, Verdict
 
 if TYPE_CHECKING:
-    from posthouse.words.dns import MX, Answer, Kind, Question, Status
+    from posthouse.core.dns import MX, Answer, Kind, Question, Status
 
 __all__ = [
     "Address",

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from posthouse.words import Reply
-from posthouse.words.codes import (
+from posthouse.codes.lookup import (
     ALL_BASIC,
     ALL_ENHANCED,
     REGISTRY,
@@ -25,6 +24,7 @@ from posthouse.words.codes import (
     near,
     sentence,
 )
+from posthouse.core import Reply
 
 # RFC 5321 §4.2.3.
 RFC_5321 = (

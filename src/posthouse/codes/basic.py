@@ -6,7 +6,7 @@ Over budget: this is data, not logic: one entry for each code that a sending SMT
 
 from __future__ import annotations
 
-from posthouse.words.codes_model import BasicCode, Text, Whose
+from posthouse.codes.model import BasicCode, Text, Whose
 
 __all__ = ["BASIC_CODES"]
 

@@ -1,7 +1,7 @@
 """The shapes of the catalogue of reply codes: what is said about one code, in two languages.
 
-Only shapes live here, so that the data (``codes_basic``, ``codes_enhanced``, ``codes_policy``) and the search over it
-(``codes``) can both stand on them without standing on each other.
+Only shapes live here, so that the data (``basic``, ``enhanced``, ``policy``) and the search over it
+(``lookup``) can both stand on them without standing on each other.
 """
 
 from __future__ import annotations

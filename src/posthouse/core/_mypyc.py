@@ -23,6 +23,6 @@ __all__ = ["compiled", "mypyc_attr"]
 
 def compiled() -> bool:
     """Are the hot modules compiled here?  One of them stands for all: they are built together or not at all."""
-    from posthouse.words import reply
+    from posthouse.core import reply
 
     return not str(reply.__file__).endswith(".py")

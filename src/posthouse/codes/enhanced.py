@@ -1,13 +1,13 @@
 """The registered enhanced status codes X.0 to X.6, each in English and Chinese (RFC 3463, RFC 5248 and later).
 
-Over budget: this is data, not logic; X.7, security and policy, stands in ``codes_policy``.  One row is one
+Over budget: this is data, not logic; X.7, security and policy, stands in ``policy``.  One row is one
 row of the IANA registry.  The registry seldom ties a row to classes, so ``classes`` are those the defining RFC calls
 useful, those of the associated reply codes, and those that Posthouse itself gives; a ``note`` says where these differ.
 """
 
 from __future__ import annotations
 
-from posthouse.words.codes_model import Registration, Text, Whose
+from posthouse.codes.model import Registration, Text, Whose
 
 __all__ = ["ENHANCED_CODES"]
 

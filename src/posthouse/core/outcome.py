@@ -9,8 +9,8 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
-from posthouse.words.envelope import Recipient
-from posthouse.words.reply import Reply
+from posthouse.core.envelope import Recipient
+from posthouse.core.reply import Reply
 
 __all__ = ["Handover", "Outcome", "Result"]
 
