@@ -22,8 +22,8 @@ from typing import Any
 
 from posthouse.core import Address, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.spool import Act, Condition, Message, Settlement, SqliteQueue, State
-from posthouse.spool.rows import encode_envelope, recipient_rows
-from posthouse.spool.telling import story_row
+from posthouse.spool.sqlite.history_store import story_row
+from posthouse.spool.sqlite.rows import encode_envelope, recipient_rows
 
 NOW = 1_700_000_000.0
 _REPLIES = (

@@ -19,7 +19,7 @@ from collections.abc import Awaitable
 
 from posthouse.core import Address, Envelope, Outcome, Recipient, Result
 from posthouse.spool import SqliteQueue
-from posthouse.spool.queue import Settlement, State
+from posthouse.spool.interface import Settlement, State
 
 
 async def measure(directory: str, sessions: int, size: int, seconds: float, settle: bool) -> str:

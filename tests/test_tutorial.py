@@ -18,7 +18,7 @@ from posthouse.server import Server
 from posthouse.service.accounts import Directory
 from posthouse.service.config import default_config
 from posthouse.service.reception import Reception
-from posthouse.spool.queue import Message, Queue, Stored
+from posthouse.spool.interface import Message, Queue, Stored
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "tutorial.md"
 HOST = "mail.example.org"

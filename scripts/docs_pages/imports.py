@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Import", "LAYERS", "PACKAGE", "SOURCE", "read_file", "read_tree", "package_of"]
+__all__ = ["Import", "LAYERS", "PACKAGE", "SOURCE", "package_of", "read_file", "read_tree"]
 
 PACKAGE = "posthouse"
 SOURCE = Path(__file__).resolve().parents[2] / "src" / PACKAGE

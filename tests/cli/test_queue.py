@@ -18,7 +18,7 @@ import pytest
 from posthouse.core import Address, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.service import House, parse
 from posthouse.spool import Settlement, SqliteQueue, State
-from posthouse.spool.story import Arrival, Contact, Trail
+from posthouse.spool.history import Arrival, Contact, Trail
 
 REPLY = Reply(451, "4.7.1", "come again; no such greylist")
 TRAIL = Trail(

@@ -19,9 +19,9 @@ from posthouse.core import (
     StorageCorrupt,
 )
 from posthouse.relay.job import Job
-from posthouse.spool.queue import Message, Report, Settlement, State, Stored, Waiting, Work
-from posthouse.spool.story import Trail
-from posthouse.spool.strangers import Few, few_of
+from posthouse.spool.history import Trail
+from posthouse.spool.interface import Message, Report, Settlement, State, Stored, Waiting, Work
+from posthouse.spool.probe_limit import Few, few_of
 
 
 class Row(NamedTuple):

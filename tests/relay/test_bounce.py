@@ -32,7 +32,7 @@ from posthouse.relay.router import Rule, Table
 from posthouse.relay.schedule import Schedule
 from posthouse.relay.worker import Worker
 from posthouse.spool import MemoryQueue
-from posthouse.spool.queue import Message, Report, Settlement, State, Waiting
+from posthouse.spool.interface import Message, Report, Settlement, State, Waiting
 from posthouse.testing import JumpingClock
 
 from .fakes import FakeDeliverer

@@ -30,7 +30,7 @@ from posthouse.core import (
 )
 from posthouse.relay.handler import HandlerDeliverer, Letter, load_handler
 from posthouse.relay.job import Job
-from posthouse.spool.queue import Message
+from posthouse.spool.interface import Message
 from posthouse.testing import JumpingClock
 
 LETTER = b"Subject: x\r\n\r\n" + b"0123456789" * 100

@@ -12,7 +12,7 @@ from posthouse.relay.job import Job, NoRoute, Route
 from posthouse.relay.router import Rule, Table
 from posthouse.relay.schedule import Schedule
 from posthouse.relay.sites import Sign
-from posthouse.spool.queue import State
+from posthouse.spool.interface import State
 
 from .fakes import FakeDeliverer
 from .test_worker import House, play

@@ -23,8 +23,8 @@ from posthouse.core import (
 )
 from posthouse.relay.job import Deliverer, Job
 from posthouse.relay.local import DiscardDeliverer, MailboxDeliverer
+from posthouse.spool.interface import Message
 from posthouse.spool.memory import MemoryQueue
-from posthouse.spool.queue import Message
 
 LETTER = b"Received: x\r\nReturn-Path: <old@x.org>\r\n\r\nReturn-Path: <in@the.body>\r\n"
 PEOPLE = (Recipient(Address("renping", "sina.com")), Recipient(Address("rp", "sina.com")))

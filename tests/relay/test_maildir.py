@@ -29,7 +29,7 @@ from posthouse.core import (
 from posthouse.relay import maildir
 from posthouse.relay.job import Job
 from posthouse.relay.maildir import MaildirDeliverer, expand_path
-from posthouse.spool.queue import Message
+from posthouse.spool.interface import Message
 from posthouse.testing import JumpingClock
 
 LETTER = b"Received: x\r\nFrom: langrui@sohu.com\r\n\r\n.dot\r\n\xff\r\n"

@@ -13,7 +13,7 @@ from posthouse.relay.job import Job
 from posthouse.relay.notes import Notes
 from posthouse.relay.sites import Sign
 from posthouse.relay.smtp import SmtpDeliverer
-from posthouse.spool.story import Trail
+from posthouse.spool.history import Trail
 from posthouse.testing import Fault
 
 from .test_smtp import FULL, MX1, MX2, ZONE, Peer, World, job, one, tell

@@ -26,7 +26,7 @@ from posthouse.net import Endpoint, Stream
 from posthouse.relay.job import Job
 from posthouse.relay.nexthop import Ourselves
 from posthouse.relay.smtp import LmtpDeliverer, SmtpDeliverer
-from posthouse.spool.queue import Message
+from posthouse.spool.interface import Message
 from posthouse.testing import DictResolver, Fault, JumpingClock, MemoryNetwork
 
 ZONE = {

@@ -9,7 +9,7 @@ import pytest
 from posthouse.core import Outcome
 from posthouse.relay.job import Job
 from posthouse.relay.sites import Sign
-from posthouse.spool.queue import State
+from posthouse.spool.interface import State
 
 from .fakes import FakeDeliverer, InstantFake
 from .test_lanes import SitedFake

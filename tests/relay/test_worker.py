@@ -15,7 +15,7 @@ from posthouse.relay.router import Rule, Table
 from posthouse.relay.schedule import Schedule
 from posthouse.relay.worker import Worker
 from posthouse.spool import MemoryQueue
-from posthouse.spool.queue import State
+from posthouse.spool.interface import State
 from posthouse.testing import JumpingClock
 
 from .fakes import FakeDeliverer, FakeQueue, InstantFake

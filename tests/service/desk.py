@@ -10,7 +10,7 @@ from posthouse.core import Address, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.relay.sites import Standing
 from posthouse.service import OPERATIONS, Context, House, parse
 from posthouse.spool import MemoryQueue, Settlement, State
-from posthouse.spool.story import Arrival, Contact, Trail
+from posthouse.spool.history import Arrival, Contact, Trail
 from posthouse.testing import DictResolver, JumpingClock, MemoryNetwork
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from posthouse.server.policy import Peer
 from posthouse.service.accounts import Directory
 from posthouse.service.config import parse
 from posthouse.service.reception import Door, Reception
-from posthouse.spool.queue import Inbox, Message, Stored
+from posthouse.spool.interface import Inbox, Message, Stored
 
 
 class Receiving:

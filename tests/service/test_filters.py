@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posthouse.service.filters import FIELD_HELP, MOST_CONDITIONS, FilterError, parse_filter
-from posthouse.spool.query import FIELDS, Condition, text_of_conditions, where
+from posthouse.spool.filters import FIELDS, Condition, text_of_conditions, where
 
 
 def test_the_example_of_the_manual() -> None:

@@ -11,7 +11,7 @@ from posthouse.relay.sites import Standing
 from posthouse.service.answers import AddressForecast, AttemptTold, Explained, MessageStory, NoteTold
 from posthouse.service.control import what_is
 from posthouse.service.telling import Sentence, span, tell, tell_address
-from posthouse.spool.story import Arrival
+from posthouse.spool.history import Arrival
 
 from .desk import LATER, NEVER, TAKEN, TRAIL, Desk, run
 

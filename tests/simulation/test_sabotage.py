@@ -10,7 +10,7 @@ import pytest
 
 from posthouse.core import Bytes
 from posthouse.relay import SmtpDeliverer
-from posthouse.spool.queue import Message, Stored, Work
+from posthouse.spool.interface import Message, Stored, Work
 from posthouse.testing.simulation import World
 
 RETRY = '[relay]\nretry_first = "1m"\n'

@@ -12,9 +12,9 @@ import pytest
 
 from posthouse.core import Address, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.spool import Settlement, SqliteQueue, State, Work
-from posthouse.spool.acts import make_operation
-from posthouse.spool.schema import create
-from posthouse.spool.writer import Op
+from posthouse.spool.sqlite.batch import make_operation
+from posthouse.spool.sqlite.storage.schema import create
+from posthouse.spool.sqlite.storage.writer import Op
 
 NOW = 1_700_000_000.0
 

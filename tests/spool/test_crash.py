@@ -18,7 +18,7 @@ import pytest
 
 from posthouse.spool import Accepted, Attempt, Condition, Durable, Note, SqliteQueue, State
 from posthouse.spool.ids import number_of
-from posthouse.spool.rows import TOLD
+from posthouse.spool.sqlite.rows import TOLD
 from posthouse.testing.power import PowerLoss
 
 SCRIPT = Path(__file__).with_name("life.py")

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from posthouse.core import Address, Envelope, Recipient, StorageError
-from posthouse.spool import SqliteQueue, writer
-from posthouse.spool.durable import Durable, Logged, NotSynced
+from posthouse.spool import SqliteQueue
+from posthouse.spool.sqlite.storage import writer
+from posthouse.spool.sqlite.storage.durability import Durable, Logged, NotSynced
 
 NOW = 1_700_000_000.0
 

@@ -14,8 +14,8 @@ import pytest
 from posthouse.core import Address, Envelope, Outcome, Recipient, Result, SettingError
 from posthouse.spool import Accepted, Attempt, Condition, Durable, Note, Settlement, SqliteQueue, State
 from posthouse.spool.ids import number_of, text_of
-from posthouse.spool.rows import encode_envelope
-from posthouse.spool.schema import VERSION, create
+from posthouse.spool.sqlite.rows import encode_envelope
+from posthouse.spool.sqlite.storage.schema import VERSION, create
 
 NOW = 1_700_000_000.0
 FORMAT_1 = (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from posthouse.core import Address, Envelope, Outcome, Recipient, Result
 from posthouse.spool import Act, Condition, Note, Settlement, SqliteQueue, State, Work
-from posthouse.spool.queue import Stored
+from posthouse.spool.interface import Stored
 
 NOW = 1_700_000_000.0
 

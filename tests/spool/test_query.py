@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from posthouse.core import LocalError
 from posthouse.spool import BUCKETS, FIELDS, Condition, Row
-from posthouse.spool.asking import count, select, summary
+from posthouse.spool.filters import matches, summarized, text_of_conditions
 from posthouse.spool.ids import number_of, text_of
-from posthouse.spool.query import matches, summarized, text_of_conditions
-from posthouse.spool.rows import STATES
-from posthouse.spool.schema import create
+from posthouse.spool.sqlite.rows import STATES
+from posthouse.spool.sqlite.search import count, select, summary
+from posthouse.spool.sqlite.storage.schema import create
 
 NOW = 1_700_000_000.0
 TEXT = st.text("aAbB%_\\.@é*", max_size=5)

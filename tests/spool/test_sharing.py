@@ -16,7 +16,7 @@ import pytest
 
 from posthouse.core import Address, Envelope, Outcome, Recipient, Result, StorageBusy
 from posthouse.spool import Settlement, SqliteQueue, State
-from posthouse.spool.neighbours import HANGS, LOOK
+from posthouse.spool.sqlite.liveness import HANGS, LOOK
 
 HERE = Path(__file__).parent
 NOW = 1_700_000_000.0

@@ -26,25 +26,27 @@ from posthouse.core import (
     StorageError,
     StorageFull,
 )
-from posthouse.spool import (
-    Accepted,
-    Condition,
-    Contact,
-    Durable,
-    Queue,
-    Settlement,
-    SqliteQueue,
-    State,
-    Trail,
-    acting,
-    acts,
-    asking,
-    dying,
-    leasing,
-    telling,
+from posthouse.spool import Accepted, Condition, Contact, Durable, Queue, Settlement, SqliteQueue, State, Trail
+from posthouse.spool.sqlite.spool import (
+    actions as acting,
 )
-from posthouse.spool.schema import create
-from posthouse.spool.writer import Call
+from posthouse.spool.sqlite.spool import (
+    batch as acts,
+)
+from posthouse.spool.sqlite.spool import (
+    history_store as telling,
+)
+from posthouse.spool.sqlite.spool import (
+    leases as leasing,
+)
+from posthouse.spool.sqlite.spool import (
+    poison as dying,
+)
+from posthouse.spool.sqlite.spool import (
+    search as asking,
+)
+from posthouse.spool.sqlite.storage.schema import create
+from posthouse.spool.sqlite.storage.writer import Call
 
 NOW = 1_700_000_000.0
 ENVELOPE = Envelope(None, (Recipient(Address("b", "x.test")),))

@@ -22,10 +22,12 @@ from posthouse.spool import (
     SqliteQueue,
     State,
     Trail,
-    story,
 )
-from posthouse.spool.neighbours import HANGS
-from posthouse.spool.queue import Stored
+from posthouse.spool import (
+    history as story,
+)
+from posthouse.spool.interface import Stored
+from posthouse.spool.sqlite.liveness import HANGS
 
 NOW = 1_700_000_000.0
 DAY = 86_400.0

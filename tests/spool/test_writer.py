@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from posthouse.spool.durable import Durable
-from posthouse.spool.writer import Op, Writer
+from posthouse.spool.sqlite.storage.durability import Durable
+from posthouse.spool.sqlite.storage.writer import Op, Writer
 
 
 class Loop:

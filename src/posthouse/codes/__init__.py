@@ -44,8 +44,8 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "lookup": "ALL_BASIC ALL_ENHANCED REGISTRY explain_enhanced explain_reply guess_enhanced guess_reply lookup"
-        " near sentence",
+        "lookup": "ALL_BASIC ALL_ENHANCED REGISTRY explain_enhanced explain_reply guess_enhanced guess_reply"
+        " lookup near sentence",
         "model": "BasicCode EnhancedCode Registration Text Whose",
     },
 )

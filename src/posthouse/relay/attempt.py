@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from posthouse.relay.job import Deliverer, Route
 from posthouse.relay.notes import Notes
 from posthouse.relay.slots import Rank
-from posthouse.spool.queue import Waiting, Work
+from posthouse.spool.interface import Waiting, Work
 
 if TYPE_CHECKING:
     from posthouse.relay.lane import Lane

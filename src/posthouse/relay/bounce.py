@@ -33,7 +33,7 @@ from random import Random
 from posthouse.core import Address, Content, Handover, Notify, Outcome, Reply, Result
 from posthouse.message.report import LIMIT, Action, Fate, Original, compose_report, is_report
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
-from posthouse.spool.queue import Message, Report, Settlement, State, Waiting
+from posthouse.spool.interface import Message, Report, Settlement, State, Waiting
 
 __all__ = ["Bouncer", "Ends", "fate_of", "original_of"]
 

@@ -22,8 +22,8 @@ from posthouse.relay.notes import Notes
 from posthouse.relay.recorder import Recorder
 from posthouse.relay.settle import all_of, split
 from posthouse.relay.sites import Sign, asked_of
-from posthouse.spool.queue import Queue, Waiting, Work
-from posthouse.spool.story import Trail
+from posthouse.spool.history import Trail
+from posthouse.spool.interface import Queue, Waiting, Work
 
 __all__ = ["Dispatcher"]
 

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from posthouse.core import Address, Content, Envelope, Outcome, Recipient
 from posthouse.relay.notes import Notes
-from posthouse.spool.queue import Message
+from posthouse.spool.interface import Message
 
 __all__ = ["Deliverer", "InstantDeliverer", "Job", "LocalDeliverer", "NoRoute", "Route", "Router", "SitedDeliverer"]
 

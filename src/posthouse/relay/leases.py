@@ -13,7 +13,7 @@ from posthouse.net import Clock, Timer
 from posthouse.relay.attempt import Attempt
 from posthouse.relay.lanes import Lanes
 from posthouse.relay.recorder import Recorder
-from posthouse.spool.queue import Queue, Work
+from posthouse.spool.interface import Queue, Work
 
 __all__ = ["Leases"]
 

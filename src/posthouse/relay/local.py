@@ -24,7 +24,7 @@ from posthouse.core import (
 from posthouse.message.headers import without
 from posthouse.message.trace import return_path
 from posthouse.relay.job import Job
-from posthouse.spool.queue import Message
+from posthouse.spool.interface import Message
 
 __all__ = ["DiscardDeliverer", "Keeper", "MailboxDeliverer"]
 

@@ -14,7 +14,7 @@ from posthouse.core import Reply
 from posthouse.net import Clock
 from posthouse.protocol import Spoken, Transcript, heard_lines, said_lines
 from posthouse.relay.sites import Sign
-from posthouse.spool.story import Contact, Trail
+from posthouse.spool.history import Contact, Trail
 
 __all__ = ["Notes", "Talk", "Tape"]
 

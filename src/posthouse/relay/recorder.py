@@ -23,8 +23,8 @@ from posthouse.relay.bounce import Bouncer, Ends, original_of
 from posthouse.relay.schedule import ScheduleFor
 from posthouse.relay.settle import settle
 from posthouse.spool.alike import alike
-from posthouse.spool.queue import Message, Queue, Report, Settlement, State, Waiting, Work
-from posthouse.spool.story import Trail
+from posthouse.spool.history import Trail
+from posthouse.spool.interface import Message, Queue, Report, Settlement, State, Waiting, Work
 
 __all__ = ["Log", "Recorder"]
 

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
-from posthouse.spool.queue import Message, Waiting
+from posthouse.spool.interface import Message, Waiting
 
 __all__ = ["Plan", "Schedule", "ScheduleFor", "in_words"]
 

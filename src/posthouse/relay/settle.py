@@ -25,7 +25,7 @@ from posthouse.core import Outcome, Recipient, Reply, Result
 from posthouse.relay.job import NoRoute, Route, Router
 from posthouse.relay.schedule import Plan, Schedule, ScheduleFor
 from posthouse.relay.sites import asked_wait
-from posthouse.spool.queue import Message, Settlement, State, Waiting, Work
+from posthouse.spool.interface import Message, Settlement, State, Waiting, Work
 
 __all__ = ["all_of", "settle", "split"]
 

@@ -33,8 +33,8 @@ from posthouse.relay.recorder import Log, Recorder
 from posthouse.relay.schedule import Schedule, ScheduleFor
 from posthouse.relay.sites import Standing
 from posthouse.relay.slots import Rank
-from posthouse.spool.queue import Queue, Stored
-from posthouse.spool.strangers import Few
+from posthouse.spool.interface import Queue, Stored
+from posthouse.spool.probe_limit import Few
 
 __all__ = ["Worker"]
 

@@ -27,8 +27,8 @@ from posthouse.service.config import ConfigError, advice, load
 from posthouse.service.operation import Context, Operation, Parameter
 from posthouse.service.queueing import QUEUEING
 from posthouse.service.story import found, story_of
+from posthouse.spool.history import Told
 from posthouse.spool.ids import number_of
-from posthouse.spool.story import Told
 
 __all__ = ["OPERATIONS", "what_is"]
 

@@ -17,8 +17,8 @@ from typing import Final, NamedTuple
 
 from posthouse.core import SettingError
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
+from posthouse.spool.filters import FIELDS, Condition
 from posthouse.spool.ids import number_of
-from posthouse.spool.query import FIELDS, Condition
 
 __all__ = ["FIELD_HELP", "FieldHelp", "FilterError", "MOST_CONDITIONS", "parse_filter"]
 

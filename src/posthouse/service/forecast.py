@@ -28,8 +28,8 @@ from posthouse.service import inquiries
 from posthouse.service.accounts import Directory, Expanded, Foreign, Local, Moved, Resolution, expand_envelope
 from posthouse.service.answers import AddressForecast, AddressReport, End, EndForecast, ExchangeTold
 from posthouse.service.operation import Context
-from posthouse.spool.query import Condition
-from posthouse.spool.queue import Queue
+from posthouse.spool.filters import Condition
+from posthouse.spool.interface import Queue
 
 __all__ = ["address_of", "check_address", "forecast"]
 

@@ -27,8 +27,8 @@ from posthouse.message.headers import gap, hop_count
 from posthouse.message.report import Action, Fate, Original
 from posthouse.message.trace import protocol_name, received
 from posthouse.service.accounts import successes
-from posthouse.spool.queue import Receipt, Stored
-from posthouse.spool.story import Arrival
+from posthouse.spool.history import Arrival
+from posthouse.spool.interface import Receipt, Stored
 
 if TYPE_CHECKING:
     from posthouse.server.policy import Peer

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from posthouse.relay.sites import Standing
     from posthouse.service.model import Config
     from posthouse.spool import Queue
-    from posthouse.spool.queue import Message, Report, Waiting
+    from posthouse.spool.interface import Message, Report, Waiting
 
 __all__ = ["Context", "Operation", "Parameter", "Reporting", "Ways"]
 

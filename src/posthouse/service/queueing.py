@@ -24,8 +24,8 @@ from posthouse.service.filters import parse_filter
 from posthouse.service.forms import Wrong
 from posthouse.service.names import VIA
 from posthouse.service.operation import Context, Operation, Parameter
-from posthouse.spool.query import BUCKETS, Condition, Row, SummaryRow
-from posthouse.spool.queue import Act, State
+from posthouse.spool.filters import BUCKETS, Condition, Row, SummaryRow
+from posthouse.spool.interface import Act, State
 
 __all__ = ["MOST_ENTRIES", "QUEUEING", "sender_of"]
 

@@ -30,7 +30,7 @@ from posthouse.service import inquiries
 from posthouse.service.accounts import Directory, Expanded, Foreign, Local, Moved, expand_envelope
 from posthouse.service.intake import TOO_LARGE, Deposit, storage_verdict
 from posthouse.service.model import Config, Listener
-from posthouse.spool.queue import Queue, Stored
+from posthouse.spool.interface import Queue, Stored
 
 __all__ = ["Door", "Reception", "Record", "Usage"]
 

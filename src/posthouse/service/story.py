@@ -19,8 +19,8 @@ from posthouse.service.answers import (
     RecipientNow,
 )
 from posthouse.service.operation import Context
-from posthouse.spool.queue import Entry, State
-from posthouse.spool.story import Accepted, Arrival, Attempt, Contact, End, Event, Note, Told
+from posthouse.spool.history import Accepted, Arrival, Attempt, Contact, End, Event, Note, Told
+from posthouse.spool.interface import Entry, State
 
 __all__ = ["found", "story_of"]
 

@@ -43,7 +43,7 @@ from posthouse.service.reception import Reception, Record, Usage
 from posthouse.service.routing import Deliverers, HouseRouter
 from posthouse.service.socket import ControlSocket, socket_path
 from posthouse.spool import Durable, Queue, SqliteQueue
-from posthouse.spool.queue import Message, Report, Waiting
+from posthouse.spool.interface import Message, Report, Waiting
 
 __all__ = ["DRAIN", "House", "serve", "spool_of"]
 

@@ -6,9 +6,9 @@ The queues themselves are imported when they are first asked for: who only names
 from typing import TYPE_CHECKING
 
 from posthouse.core._lazy import lazily
-from posthouse.spool.durable import Durable
-from posthouse.spool.query import BUCKETS, FIELDS, Condition, Row, SummaryRow
-from posthouse.spool.queue import (
+from posthouse.spool.filters import BUCKETS, FIELDS, Condition, Row, SummaryRow
+from posthouse.spool.history import Accepted, Arrival, Attempt, Contact, End, Event, Note, Told, Trail
+from posthouse.spool.interface import (
     Act,
     Audit,
     Entry,
@@ -24,11 +24,11 @@ from posthouse.spool.queue import (
     Waiting,
     Work,
 )
-from posthouse.spool.story import Accepted, Arrival, Attempt, Contact, End, Event, Note, Told, Trail
+from posthouse.spool.sqlite.storage.durability import Durable
 
 if TYPE_CHECKING:
     from posthouse.spool.memory import MemoryQueue
-    from posthouse.spool.sqlite import SqliteQueue
+    from posthouse.spool.sqlite.spool import SqliteQueue
 
 __all__ = [
     "Accepted",
@@ -64,4 +64,4 @@ __all__ = [
     "Work",
 ]
 
-__getattr__ = lazily(__name__, {"memory": "MemoryQueue", "sqlite": "SqliteQueue"})
+__getattr__ = lazily(__name__, {"memory": "MemoryQueue", "sqlite.spool": "SqliteQueue"})

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from posthouse.spool.queue import Audit, Message, Settlement, Work
-from posthouse.spool.story import MOST_EVENTS, Accepted, Arrival, Attempt, End, Event, Note, Told, Trail
-from posthouse.spool.telling import KEPT_FIRST, plain_address
+from posthouse.spool.history import MOST_EVENTS, Accepted, Arrival, Attempt, End, Event, Note, Told, Trail
+from posthouse.spool.interface import Audit, Message, Settlement, Work
+from posthouse.spool.sqlite.history_store import KEPT_FIRST, plain_address
 
 __all__ = ["Annals"]
 

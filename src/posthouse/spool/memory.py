@@ -19,27 +19,16 @@ from typing import Self, TypeVar
 
 from posthouse.core import Bytes, Content, StorageCorrupt
 from posthouse.spool.annals import Annals
+from posthouse.spool.filters import Condition, Row, SummaryRow, matches, summarized, text_of_conditions
+from posthouse.spool.history import Arrival, Event, Note, Told, Trail
 from posthouse.spool.ids import WORKERS, QueueIds, text_of
+from posthouse.spool.interface import Act, Audit, Entry, Message, Report, Settlement, State, Stored, Waiting, Work
 from posthouse.spool.memory_inboxes import MemoryInboxes
 from posthouse.spool.memory_receiving import Incoming, done
 from posthouse.spool.memory_rows import UNSETTLED, Kept, KeptRecipient, Lease, do, entry_of, row_of, works_of
-from posthouse.spool.neighbours import LOOK
-from posthouse.spool.query import Condition, Row, SummaryRow, matches, summarized, text_of_conditions
-from posthouse.spool.queue import (
-    Act,
-    Audit,
-    Entry,
-    Message,
-    Report,
-    Settlement,
-    State,
-    Stored,
-    Waiting,
-    Work,
-)
-from posthouse.spool.rows import TOLD, in_words
-from posthouse.spool.story import Arrival, Event, Note, Told, Trail
-from posthouse.spool.strangers import Due, Few, few_of
+from posthouse.spool.probe_limit import Due, Few, few_of
+from posthouse.spool.sqlite.liveness import LOOK
+from posthouse.spool.sqlite.rows import TOLD, in_words
 
 __all__ = ["MemoryQueue"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from posthouse.core import Bytes, Content, StorageFull
-from posthouse.spool.queue import Inbox, InboxMessage, Message
+from posthouse.spool.interface import Inbox, InboxMessage, Message
 
 __all__ = ["MemoryInboxes"]
 

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from posthouse.core import Envelope, LocalError
-from posthouse.spool.queue import Message, Stored
-from posthouse.spool.story import Arrival
+from posthouse.spool.history import Arrival
+from posthouse.spool.interface import Message, Stored
 
 if TYPE_CHECKING:
     from posthouse.spool.memory import MemoryQueue

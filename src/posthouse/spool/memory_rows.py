@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from posthouse.spool.query import Row
-from posthouse.spool.queue import Act, Entry, Message, State, Waiting, Work
+from posthouse.spool.filters import Row
+from posthouse.spool.interface import Act, Entry, Message, State, Waiting, Work
 
 __all__ = ["Kept", "KeptRecipient", "Lease", "UNSETTLED", "do", "entry_of", "row_of", "works_of"]
 

@@ -31,7 +31,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from posthouse.spool.durable import Durable
+from posthouse.spool.sqlite.storage.durability import Durable
 
 __all__ = ["PowerLoss"]
 

@@ -36,10 +36,10 @@ from posthouse.core import (
     Ret,
     StorageCorrupt,
 )
-from posthouse.spool.query import Condition
-from posthouse.spool.queue import Act, Message, Queue, Report, Settlement, State, Stored, Waiting, Work
-from posthouse.spool.story import Accepted, Arrival, Attempt, Contact, Note, Told, Trail
-from posthouse.spool.strangers import Few
+from posthouse.spool.filters import Condition
+from posthouse.spool.history import Accepted, Arrival, Attempt, Contact, Note, Told, Trail
+from posthouse.spool.interface import Act, Message, Queue, Report, Settlement, State, Stored, Waiting, Work
+from posthouse.spool.probe_limit import Few
 
 __all__ = ["CHECKS", "Check", "Make", "MakeTwo", "NEIGHBOUR_CHECKS", "NeighbourCheck"]
 

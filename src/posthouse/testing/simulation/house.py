@@ -13,7 +13,7 @@ from posthouse.net import Endpoint
 from posthouse.service.config import parse
 from posthouse.service.model import Config, Listener
 from posthouse.service.wiring import House
-from posthouse.spool.queue import Entry, Queue
+from posthouse.spool.interface import Entry, Queue
 from posthouse.testing.simulation.loop import Life, VirtualClock
 from posthouse.testing.simulation.storage import MemoryStore, SqliteStore
 from posthouse.testing.simulation.wires import Death, Port

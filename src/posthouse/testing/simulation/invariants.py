@@ -18,7 +18,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from posthouse.core import Notify, Result
-from posthouse.spool.queue import Entry, State
+from posthouse.spool.interface import Entry, State
 from posthouse.testing.simulation.witness import Entered, quoted_in, token_of
 
 if TYPE_CHECKING:

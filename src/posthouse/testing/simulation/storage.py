@@ -29,11 +29,11 @@ from typing import Any, Protocol, TypeVar
 from posthouse.core import Content, Envelope, LocalError, StorageError
 from posthouse.net import Clock
 from posthouse.spool import SqliteQueue
-from posthouse.spool.durable import Durable
+from posthouse.spool.interface import Entry, Message, Receipt, Report, Settlement, Stored, Work
 from posthouse.spool.memory import MemoryQueue
-from posthouse.spool.queue import Entry, Message, Receipt, Report, Settlement, Stored, Work
-from posthouse.spool.strangers import Few
-from posthouse.spool.writer import Op, Writer
+from posthouse.spool.probe_limit import Few
+from posthouse.spool.sqlite.storage.durability import Durable
+from posthouse.spool.sqlite.storage.writer import Op, Writer
 
 __all__ = ["Disk", "MemoryStore", "SqliteStore"]
 

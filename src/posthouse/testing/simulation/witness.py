@@ -14,9 +14,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from posthouse.core import Content, Envelope, Notify, Outcome, Result
-from posthouse.spool.neighbours import HANGS
-from posthouse.spool.queue import Message, Queue, Receipt, Report, Settlement, State, Stored, Work
-from posthouse.spool.strangers import Few
+from posthouse.spool.interface import Message, Queue, Receipt, Report, Settlement, State, Stored, Work
+from posthouse.spool.probe_limit import Few
+from posthouse.spool.sqlite.liveness import HANGS
 
 __all__ = ["Arrival", "Book", "End", "Entered", "FIELD", "Held", "Witness", "quoted_in", "token_of"]
 

@@ -13,12 +13,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 
+from posthouse.spool.filters import BUCKETS, Condition, Row, SummaryRow, matches, summarized, where
+from posthouse.spool.history import Accepted, Event, Told, decode_arrival, decode_events
 from posthouse.spool.ids import number_of, text_of
-from posthouse.spool.query import BUCKETS, Condition, Row, SummaryRow, matches, summarized, where
-from posthouse.spool.queue import Audit
-from posthouse.spool.rows import STATES, decode_envelope, destinations_of
-from posthouse.spool.story import Accepted, Event, Told, decode_arrival, decode_events
-from posthouse.spool.telling import plain_address
+from posthouse.spool.interface import Audit
+from posthouse.spool.sqlite.history_store import plain_address
+from posthouse.spool.sqlite.rows import STATES, decode_envelope, destinations_of
 
 __all__ = ["audit", "count", "find", "select", "story", "summary"]
 

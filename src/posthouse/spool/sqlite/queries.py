@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from functools import partial
 
 from posthouse.core import Content
-from posthouse.spool import asking
+from posthouse.spool.filters import Condition, Row, SummaryRow
+from posthouse.spool.history import Event, Told
 from posthouse.spool.ids import number_of
-from posthouse.spool.query import Condition, Row, SummaryRow
-from posthouse.spool.queue import Audit, Entry, Inbox, InboxMessage
-from posthouse.spool.reader import Reader
-from posthouse.spool.story import Event, Told
+from posthouse.spool.interface import Audit, Entry, Inbox, InboxMessage
+from posthouse.spool.sqlite import search as asking
+from posthouse.spool.sqlite.reader import Reader
 
 __all__ = ["ForPeople"]
 

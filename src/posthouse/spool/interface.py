@@ -43,9 +43,9 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 
 from posthouse.core import Content, Envelope, Outcome, Recipient
-from posthouse.spool.query import Condition, Row, SummaryRow
-from posthouse.spool.story import Arrival, Event, Told, Trail
-from posthouse.spool.strangers import Few
+from posthouse.spool.filters import Condition, Row, SummaryRow
+from posthouse.spool.history import Arrival, Event, Told, Trail
+from posthouse.spool.probe_limit import Few
 
 __all__ = [
     "Act",

@@ -11,16 +11,16 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from posthouse.core import Envelope, LocalError, StorageError
-from posthouse.spool.acts import Accept, NewMessage
-from posthouse.spool.arriving import Arriving
+from posthouse.spool.history import Arrival, encode
 from posthouse.spool.ids import text_of
-from posthouse.spool.queue import Message, State, Stored, Waiting, Work
-from posthouse.spool.rows import encode_envelope, recipient_rows, told_destination
-from posthouse.spool.story import Arrival, encode
-from posthouse.spool.telling import story_row
+from posthouse.spool.interface import Message, State, Stored, Waiting, Work
+from posthouse.spool.sqlite.batch import Accept, NewMessage
+from posthouse.spool.sqlite.history_store import story_row
+from posthouse.spool.sqlite.rows import encode_envelope, recipient_rows, told_destination
+from posthouse.spool.sqlite.storage.content_files import Arriving
 
 if TYPE_CHECKING:
-    from posthouse.spool.sqlite import SqliteQueue
+    from posthouse.spool.sqlite.spool import SqliteQueue
 
 __all__ = ["Fresh", "Incoming", "new_message", "works_of"]
 

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 
 from posthouse.core import StorageError
-from posthouse.spool.durable import Durable, storage_error
-from posthouse.spool.files import Layout
+from posthouse.spool.sqlite.storage.durability import Durable, storage_error
+from posthouse.spool.sqlite.storage.layout import Layout
 
 __all__ = ["Arriving", "Flight", "store_file"]
 

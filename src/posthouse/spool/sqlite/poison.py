@@ -12,9 +12,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from posthouse.spool.history import Note
 from posthouse.spool.ids import text_of
-from posthouse.spool.story import Note
-from posthouse.spool.telling import Teller
+from posthouse.spool.sqlite.history_store import Teller
 
 __all__ = ["Deaths", "POISON"]
 

@@ -28,7 +28,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
-from posthouse.spool.files import Owner
+from posthouse.spool.sqlite.storage.layout import Owner
 
 __all__ = ["HANGS", "LOOK", "Neighbours"]
 

@@ -20,25 +20,25 @@ from typing import ClassVar, TypeVar
 
 from posthouse.core import Bytes, Content, LocalError, StorageCorrupt
 from posthouse.core._mypyc import mypyc_attr
-from posthouse.spool.acting import Batch, Deed, apply, youngest
-from posthouse.spool.acts import NewMessage, Record, at_once, make_operation, run
-from posthouse.spool.arriving import Arriving, Flight, store_file
-from posthouse.spool.durable import Durable, storage_error
-from posthouse.spool.files import Layout, Owner, prepare
+from posthouse.spool.filters import Condition, text_of_conditions
+from posthouse.spool.history import Trail
 from posthouse.spool.ids import QueueIds, number_of, text_of
-from posthouse.spool.leasing import Leases
-from posthouse.spool.mailboxes import discard, keep
-from posthouse.spool.neighbours import Neighbours
-from posthouse.spool.people import ForPeople
-from posthouse.spool.query import Condition, text_of_conditions
-from posthouse.spool.queue import Act, Message, Report, Settlement, State, Waiting, Work
-from posthouse.spool.reader import Reader
-from posthouse.spool.receiving import Fresh, Incoming, new_message
-from posthouse.spool.starting import greatest_id, open_database, recover
-from posthouse.spool.story import Trail
-from posthouse.spool.strangers import Few
-from posthouse.spool.telling import Teller
-from posthouse.spool.writer import Call, Writer
+from posthouse.spool.interface import Act, Message, Report, Settlement, State, Waiting, Work
+from posthouse.spool.probe_limit import Few
+from posthouse.spool.sqlite.actions import Batch, Deed, apply, youngest
+from posthouse.spool.sqlite.batch import NewMessage, Record, at_once, make_operation, run
+from posthouse.spool.sqlite.history_store import Teller
+from posthouse.spool.sqlite.inbox import discard, keep
+from posthouse.spool.sqlite.incoming import Fresh, Incoming, new_message
+from posthouse.spool.sqlite.leases import Leases
+from posthouse.spool.sqlite.liveness import Neighbours
+from posthouse.spool.sqlite.queries import ForPeople
+from posthouse.spool.sqlite.reader import Reader
+from posthouse.spool.sqlite.storage.content_files import Arriving, Flight, store_file
+from posthouse.spool.sqlite.storage.durability import Durable, storage_error
+from posthouse.spool.sqlite.storage.layout import Layout, Owner, prepare
+from posthouse.spool.sqlite.storage.recovery import greatest_id, open_database, recover
+from posthouse.spool.sqlite.storage.writer import Call, Writer
 
 __all__ = ["SqliteQueue"]
 

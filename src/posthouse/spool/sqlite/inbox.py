@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from posthouse.spool.queue import Message
+from posthouse.spool.interface import Message
 
 __all__ = ["discard", "keep"]
 

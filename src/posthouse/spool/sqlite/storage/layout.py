@@ -22,8 +22,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from posthouse.core import SettingError, StorageCorrupt
-from posthouse.spool.durable import Durable, storage_error
 from posthouse.spool.ids import WORKERS, number_of, text_of
+from posthouse.spool.sqlite.storage.durability import Durable, storage_error
 
 __all__ = ["FileContent", "Layout", "Owner", "complaint_about", "prepare", "strays"]
 

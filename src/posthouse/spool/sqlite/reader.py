@@ -15,13 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from posthouse.core import Bytes, Content, SettingError, StorageCorrupt
-from posthouse.spool.durable import storage_error
-from posthouse.spool.files import FileContent, Layout
 from posthouse.spool.ids import number_of, text_of
-from posthouse.spool.leasing import SQL
-from posthouse.spool.queue import Entry, Inbox, InboxMessage, Message, Waiting
-from posthouse.spool.rows import STATES, WAITING, decode_envelope, destinations_of
-from posthouse.spool.schema import VERSION, connect_read_only, refuse_newer
+from posthouse.spool.interface import Entry, Inbox, InboxMessage, Message, Waiting
+from posthouse.spool.sqlite.leases import SQL
+from posthouse.spool.sqlite.rows import STATES, WAITING, decode_envelope, destinations_of
+from posthouse.spool.sqlite.storage.durability import storage_error
+from posthouse.spool.sqlite.storage.layout import FileContent, Layout
+from posthouse.spool.sqlite.storage.schema import VERSION, connect_read_only, refuse_newer
 
 __all__ = ["Reader"]
 

@@ -37,7 +37,7 @@ import time
 import urllib.parse
 
 from posthouse.core import SettingError
-from posthouse.spool.durable import Logged
+from posthouse.spool.sqlite.storage.durability import Logged
 
 __all__ = [
     "RECIPIENT",

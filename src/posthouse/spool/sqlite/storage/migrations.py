@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import sqlite3
 
-from posthouse.spool.queue import Message
-from posthouse.spool.rows import decode_envelope
-from posthouse.spool.schema import RECIPIENT, RECIPIENT_INDICES, STORIES, VERSION
-from posthouse.spool.story import Note, encode, packed_note
-from posthouse.spool.telling import story_row
+from posthouse.spool.history import Note, encode, packed_note
+from posthouse.spool.interface import Message
+from posthouse.spool.sqlite.history_store import story_row
+from posthouse.spool.sqlite.rows import decode_envelope
+from posthouse.spool.sqlite.storage.schema import RECIPIENT, RECIPIENT_INDICES, STORIES, VERSION
 
 __all__ = ["migrate"]
 

@@ -16,13 +16,16 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from posthouse.spool.acts import Record, add_recipients, insert, packed_record, rerank
 from posthouse.spool.alike import alike
-from posthouse.spool.dying import Deaths
+from posthouse.spool.history import Note, packed_note
 from posthouse.spool.ids import number_of, text_of
-from posthouse.spool.neighbours import Neighbours
-from posthouse.spool.queue import Message, Settlement, State, Waiting, Work
-from posthouse.spool.rows import (
+from posthouse.spool.interface import Message, Settlement, State, Waiting, Work
+from posthouse.spool.probe_limit import Few, one_message
+from posthouse.spool.sqlite.batch import Record, add_recipients, insert, packed_record, rerank
+from posthouse.spool.sqlite.history_store import Teller
+from posthouse.spool.sqlite.liveness import Neighbours
+from posthouse.spool.sqlite.poison import Deaths
+from posthouse.spool.sqlite.rows import (
     HELD,
     STATES,
     WAITING,
@@ -32,9 +35,6 @@ from posthouse.spool.rows import (
     number_of_state,
     recipient_rows,
 )
-from posthouse.spool.story import Note, packed_note
-from posthouse.spool.strangers import Few, one_message
-from posthouse.spool.telling import Teller
 
 __all__ = ["Leases", "SQL"]
 

@@ -11,12 +11,12 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from posthouse.spool.acts import NewMessage, insert, rerank
+from posthouse.spool.history import Note, packed_note
 from posthouse.spool.ids import text_of
-from posthouse.spool.leasing import SQL, Leases
-from posthouse.spool.queue import Act, Message, State, Waiting
-from posthouse.spool.rows import TOLD, decode_envelope
-from posthouse.spool.story import Note, packed_note
+from posthouse.spool.interface import Act, Message, State, Waiting
+from posthouse.spool.sqlite.batch import NewMessage, insert, rerank
+from posthouse.spool.sqlite.leases import SQL, Leases
+from posthouse.spool.sqlite.rows import TOLD, decode_envelope
 
 __all__ = ["Batch", "Deed", "Done", "apply", "youngest"]
 

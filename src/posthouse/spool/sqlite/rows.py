@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from posthouse.core import Address, Body, Envelope, Notify, OriginalRecipient, Outcome, Recipient, Ret
-from posthouse.spool.queue import Act, Message, State
+from posthouse.spool.interface import Act, Message, State
 
 __all__ = [
     "HELD",

@@ -28,7 +28,7 @@ from typing import Any
 
 from posthouse.core import StorageBusy, StorageError
 from posthouse.core._mypyc import mypyc_attr
-from posthouse.spool.durable import Durable, NotSynced, storage_error
+from posthouse.spool.sqlite.storage.durability import Durable, NotSynced, storage_error
 
 __all__ = ["Call", "Op", "Writer"]
 

@@ -13,12 +13,12 @@ from functools import partial
 from typing import TypeVar
 
 from posthouse.core import SettingError
-from posthouse.spool.durable import Durable
-from posthouse.spool.files import Layout, Owner, complaint_about, strays
 from posthouse.spool.ids import text_of, worker_of
-from posthouse.spool.leasing import Leases
-from posthouse.spool.migrating import migrate
-from posthouse.spool.schema import VERSION, connect, create, refuse_newer
+from posthouse.spool.sqlite.leases import Leases
+from posthouse.spool.sqlite.storage.durability import Durable
+from posthouse.spool.sqlite.storage.layout import Layout, Owner, complaint_about, strays
+from posthouse.spool.sqlite.storage.migrations import migrate
+from posthouse.spool.sqlite.storage.schema import VERSION, connect, create, refuse_newer
 
 T = TypeVar("T")
 

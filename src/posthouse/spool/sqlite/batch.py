@@ -17,10 +17,10 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from posthouse.spool.alike import alike
-from posthouse.spool.queue import Settlement, Work
-from posthouse.spool.story import Arrival, Trail, packed_attempt
-from posthouse.spool.telling import Teller, story_row
-from posthouse.spool.writer import Call, Op
+from posthouse.spool.history import Arrival, Trail, packed_attempt
+from posthouse.spool.interface import Settlement, Work
+from posthouse.spool.sqlite.history_store import Teller, story_row
+from posthouse.spool.sqlite.storage.writer import Call, Op
 
 __all__ = [
     "Accept",

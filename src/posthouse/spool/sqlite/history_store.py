@@ -18,17 +18,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from posthouse.core import Address
+from posthouse.spool.history import MOST_EVENTS, Arrival, Note, decode_arrival, encode, packed_accepted, packed_note
 from posthouse.spool.ids import earliest
-from posthouse.spool.queue import Message
-from posthouse.spool.story import (
-    MOST_EVENTS,
-    Arrival,
-    Note,
-    decode_arrival,
-    encode,
-    packed_accepted,
-    packed_note,
-)
+from posthouse.spool.interface import Message
 
 __all__ = ["KEPT_FIRST", "Teller", "plain_address", "story_row"]
 
