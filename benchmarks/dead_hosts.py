@@ -39,7 +39,7 @@ from typing import Any
 from spool_query import fill
 from suite import loads, peers
 
-from posthouse.spool import SqliteQueue
+from posthouse.spool import SqliteSpool
 from posthouse.testing import DnsServer, Zone
 
 DOMAINS = 3000  # as many as ``fill`` has
@@ -158,7 +158,7 @@ def _latencies(port: int, sink: loads.CountingSink, times: int) -> Iterator[floa
 
 async def make(home: Path) -> Path:
     """An empty spool; its database."""
-    queue = SqliteQueue(home / "data")
+    queue = SqliteSpool(home / "data")
     await queue.open(time.time())
     await queue.close()
     return home / "data" / "spool" / "queue.sqlite3"

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from posthouse.core import Address, Envelope, Outcome, Recipient, Reply, Result
-from posthouse.spool import Act, Condition, Message, Settlement, SqliteQueue, State
+from posthouse.spool import Condition, QueueAction, RecipientState, Settlement, SqliteSpool, StoredMessage
 from posthouse.spool.sqlite.history_store import story_row
 from posthouse.spool.sqlite.rows import encode_envelope, recipient_rows
 
@@ -57,7 +57,7 @@ def fill(path: Path, rows: int, now: float = NOW, *, oldest: float = 500_000.0, 
             people = tuple(Recipient(Address(f"user{done + n}", domain)) for n in range(chance.randint(1, 4)))
             envelope = Envelope(Address(f"sender{chance.randint(0, 999)}", "sohu.com"), people)
             size = chance.randint(500, 50_000)
-            message = Message("", envelope, received, size, "mx 192.0.2.1:4000")
+            message = StoredMessage("", envelope, received, size, "mx 192.0.2.1:4000")
             head = encode_envelope(envelope)
             source = (received, size, message.source, len(people), head, b"x" * 300, None)
             messages.append((number, None, None, None, None, None, *source))
@@ -93,7 +93,7 @@ async def timed(name: str, ask: Callable[[], Awaitable[Any]], times: int = 3) ->
 
 async def ask_all(directory: Path) -> None:
     """Everything, printed."""
-    queue = SqliteQueue(directory, time=lambda: NOW)
+    queue = SqliteSpool(directory, time=lambda: NOW)
     await queue.open(NOW)
 
     def ask(name: str, method: str, *conditions: Condition, **more: Any) -> Awaitable[None]:
@@ -141,29 +141,31 @@ async def ask_all(directory: Path) -> None:
     await timed("lease 128", lease)
     await timed("store 1000", lambda: store(1000))
     held = Condition("domain", "=", small)
-    await timed(f"hold domain:{small}", lambda: queue.act(Act.HOLD, [held], now=NOW, who="bench"), 1)
-    await timed(f"release domain:{small}", lambda: queue.act(Act.RELEASE, [held], now=NOW, who="bench"), 1)
+    await timed(f"hold domain:{small}", lambda: queue.act(QueueAction.HOLD, [held], now=NOW, who="bench"), 1)
+    await timed(f"release domain:{small}", lambda: queue.act(QueueAction.RELEASE, [held], now=NOW, who="bench"), 1)
     many = Condition("domain", "=", big)
-    await timed(f"retry domain:{big}", lambda: queue.act(Act.RETRY, [many], now=NOW, who="bench"), 1)
+    await timed(f"retry domain:{big}", lambda: queue.act(QueueAction.RETRY, [many], now=NOW, who="bench"), 1)
     (work, *_) = await queue.lease("w", NOW + 99, NOW + 400, limit=1)
     (waiting, *_) = work.recipients
     outcome = Outcome(waiting.recipient, Result.DEFERRED, Reply(450, "4.2.0", "later"))
-    await timed("record", lambda: _recorded(queue, work, Settlement(waiting.key, State.WAITING, NOW + 9e4, outcome)), 1)
+    await timed(
+        "record", lambda: _recorded(queue, work, Settlement(waiting.key, RecipientState.WAITING, NOW + 9e4, outcome)), 1
+    )
     await queue.close()
 
 
-async def _one(queue: SqliteQueue) -> int:
+async def _one(queue: SqliteSpool) -> int:
     return int(await queue.next_due(NOW) is not None)
 
 
-async def _recorded(queue: SqliteQueue, work: Any, settlement: Settlement) -> int:
+async def _recorded(queue: SqliteSpool, work: Any, settlement: Settlement) -> int:
     await queue.record(work, [settlement])
     return 1
 
 
 async def make(directory: Path) -> None:
     """An empty spool."""
-    queue = SqliteQueue(directory)
+    queue = SqliteSpool(directory)
     await queue.open(NOW)
     await queue.close()
 

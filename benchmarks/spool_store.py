@@ -18,13 +18,13 @@ import time
 from collections.abc import Awaitable
 
 from posthouse.core import Address, Envelope, Outcome, Recipient, Result
-from posthouse.spool import SqliteQueue
-from posthouse.spool.interface import Settlement, State
+from posthouse.spool import SqliteSpool
+from posthouse.spool.interface import RecipientState, Settlement
 
 
 async def measure(directory: str, sessions: int, size: int, seconds: float, settle: bool) -> str:
     """One line of figures."""
-    queue = SqliteQueue(directory)
+    queue = SqliteSpool(directory)
     await queue.open(time.time())
     body = os.urandom(size)
     envelope = Envelope(Address("langrui", "sohu.com"), (Recipient(Address("renping", "hold.test")),))
@@ -49,7 +49,9 @@ async def measure(directory: str, sessions: int, size: int, seconds: float, sett
             )
             slowest = max(slowest, time.perf_counter() - begun)
             stored += 1
-            settled = [queue.record(work, [Settlement(0, State.DELIVERED, now, outcome)]) for work in kept.work]
+            settled = [
+                queue.record(work, [Settlement(0, RecipientState.DELIVERED, now, outcome)]) for work in kept.work
+            ]
         await asyncio.gather(*settled)
 
     cpu, begun = time.process_time(), time.perf_counter()

@@ -18,7 +18,7 @@ from posthouse.server import Server
 from posthouse.service.accounts import Directory
 from posthouse.service.config import default_config
 from posthouse.service.reception import Reception
-from posthouse.spool.interface import Message, Queue, Stored
+from posthouse.spool.interface import Spool, Stored, StoredMessage
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "tutorial.md"
 HOST = "mail.example.org"
@@ -45,7 +45,7 @@ class Pigeonhole:
 
     async def commit(self, envelope: Envelope, destinations: Sequence[str], **rest: object) -> Stored:
         self.envelope = envelope
-        return Stored(Message(self.id, envelope, cast("float", rest["received"]), self.size))
+        return Stored(StoredMessage(self.id, envelope, cast("float", rest["received"]), self.size))
 
     def abort(self) -> None:
         self.content = b""
@@ -66,7 +66,7 @@ async def hold(lines: list[tuple[str, str]], queue: Pigeonhole) -> list[tuple[st
         config,
         config.listener[0],
         directory=Directory(config),
-        queue=cast("Queue", queue),
+        queue=cast("Spool", queue),
         clock=clock,
         destination=lambda address: address.domain,
         stored=lambda stored: None,

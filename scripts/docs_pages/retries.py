@@ -12,7 +12,7 @@ from functools import partial
 from typing import NamedTuple
 
 from docs_pages.markdown import GENERATED, table
-from posthouse.spool import State
+from posthouse.spool import RecipientState
 from posthouse.testing.simulation import Received, World
 
 __all__ = ["page"]
@@ -145,8 +145,8 @@ def _action(report: Received) -> str:
     return match[1].decode() if match else "something else"
 
 
-def _end(state: State, copies: int) -> str:
-    if state is State.DELIVERED:
+def _end(state: RecipientState, copies: int) -> str:
+    if state is RecipientState.DELIVERED:
         return "delivered" if copies == 1 else f"delivered, {copies} copies"
     return "returned to the sender" if copies == 0 else f"returned to the sender, {copies} copies delivered"
 

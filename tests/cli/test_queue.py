@@ -17,12 +17,16 @@ import pytest
 
 from posthouse.core import Address, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.service import House, parse
-from posthouse.spool import Settlement, SqliteQueue, State
-from posthouse.spool.history import Arrival, Contact, Trail
+from posthouse.spool import RecipientState, Settlement, SqliteSpool
+from posthouse.spool.history import AttemptTrace, ConnectionTrace, Origin
 
 REPLY = Reply(451, "4.7.1", "come again; no such greylist")
-TRAIL = Trail(
-    0.0, "mx.far.test", "far.test", "no route", (Contact("192.0.2.7:25", "mx.far.test", lines=("S: EHLO x\x1b[2J",)),)
+TRAIL = AttemptTrace(
+    0.0,
+    "mx.far.test",
+    "far.test",
+    "no route",
+    (ConnectionTrace("192.0.2.7:25", "mx.far.test", lines=("S: EHLO x\x1b[2J",)),),
 )
 
 
@@ -38,7 +42,7 @@ class Spool:
         asyncio.run(self._fill())
 
     async def _fill(self) -> None:
-        queue = SqliteQueue(self.directory / "data")
+        queue = SqliteSpool(self.directory / "data")
         import time
 
         now = time.time()
@@ -54,14 +58,14 @@ class Spool:
                     received=now,
                     due=now + 3600,
                     source="mx 192.0.2.1:1",
-                    arrival=Arrival(f"<{len(self.ids)}@here.test>"),
+                    arrival=Origin(f"<{len(self.ids)}@here.test>"),
                 )
                 self.ids.append(receipt.id)
             for work in await queue.lease("w", now + 3601, now + 4000, limit=10, skip=("near.test",)):
                 ends = [
                     Settlement(
                         each.key,
-                        State.WAITING,
+                        RecipientState.WAITING,
                         now + 3600,
                         Outcome(each.recipient, Result.DEFERRED, REPLY, f"it said {REPLY}"),
                         "because",

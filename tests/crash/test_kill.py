@@ -24,7 +24,7 @@ from posthouse.client import Session, connect
 from posthouse.core import Address, Bytes, Envelope, NetworkError, Recipient, RemoteError, Result
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.service import House, load
-from posthouse.spool import Act, SqliteQueue
+from posthouse.spool import QueueAction, SqliteSpool
 
 from .daemon import letter, number_of, running
 
@@ -125,9 +125,9 @@ _TRACE = re.compile(rb"(?:Return-Path: [^\r\n]*\r\n)?Received: from [^\r\n]*\r\n
 async def forgive(directory: Path) -> None:
     """Have everything be due now: a letter that was under way in two deaths in a row waits for a moment of its own, and
     one that was in three is held, but here it was not the letter that killed."""
-    queue, now = SqliteQueue(directory / "data"), SystemClock().time()
+    queue, now = SqliteSpool(directory / "data"), SystemClock().time()
     await queue.open(now)
-    for act in (Act.RELEASE, Act.RETRY):
+    for act in (QueueAction.RELEASE, QueueAction.RETRY):
         await queue.act(act, [], now=now)
     await queue.close()
 

@@ -25,7 +25,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.net import Endpoint
-from posthouse.spool import SqliteQueue
+from posthouse.spool import SqliteSpool
 
 from .daemon import running
 from .loads import Load, OurClient, SmtpSource
@@ -154,7 +154,7 @@ async def sinking(octets_of: Callable[[str], bytes]) -> AsyncIterator[tuple[Sink
 
 async def queued(directory: Path) -> set[str]:
     """The names that a spool still has to deliver, held ones included."""
-    queue = SqliteQueue.read_only(directory / "data")
+    queue = SqliteSpool.read_only(directory / "data")
     await queue.open(0.0)
     try:
         rows = await queue.select(limit=1_000_000)

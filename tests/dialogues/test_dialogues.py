@@ -44,7 +44,7 @@ from posthouse.protocol import (
 from posthouse.service import House
 from posthouse.service.config import parse
 from posthouse.service.model import Config
-from posthouse.spool import MemoryQueue
+from posthouse.spool import MemorySpool
 from posthouse.testing import DictResolver
 
 from .script import Act, Closed, Dialogue, Hear, Say, read
@@ -250,7 +250,7 @@ class Trouble:
         pass
 
 
-class Troubled(MemoryQueue):
+class Troubled(MemorySpool):
     """A queue on a disk that has no room, or that fails."""
 
     def __init__(self, how: str) -> None:

@@ -13,7 +13,7 @@ from posthouse.core import Bytes, Kind, Question
 from posthouse.net import Endpoint, SocketNetwork
 from posthouse.net.sockets import SocketStream
 from posthouse.net.stream import Handler
-from posthouse.spool import State
+from posthouse.spool import RecipientState
 from posthouse.testing import DnsServer, Zone
 
 from .corpus import LETTERS
@@ -120,7 +120,9 @@ def test_what_the_dns_rules_out_fails_and_what_it_does_not_say_waits(tmp_path: P
                     (told,) = [each for each in first.told(event) if each["recipient"] == recipient]
                     assert told["reply"].startswith(reply), told
                 (entry,) = await first.house.queue.entries()
-                waiting = {str(each.recipient.address) for each in entry.recipients if each.state is State.WAITING}
+                waiting = {
+                    str(each.recipient.address) for each in entry.recipients if each.state is RecipientState.WAITING
+                }
                 assert waiting == {"a@broken.test", "a@mute.test"}
             # Nobody was bothered but the first house itself, by our own session.
             assert network.sought == []

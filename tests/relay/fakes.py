@@ -19,14 +19,14 @@ from posthouse.core import (
     StorageCorrupt,
 )
 from posthouse.relay.job import Job
-from posthouse.spool.history import Trail
-from posthouse.spool.interface import Message, Report, Settlement, State, Stored, Waiting, Work
-from posthouse.spool.probe_limit import Few, few_of
+from posthouse.spool.history import AttemptTrace
+from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Report, Settlement, Stored, StoredMessage
+from posthouse.spool.probe_limit import ProbeLimit, few_of
 
 
 class Row(NamedTuple):
-    waiting: Waiting
-    message: Message
+    waiting: QueuedRecipient
+    message: StoredMessage
     until: float = 0.0
     outcomes: tuple[Outcome, ...] = ()
 
@@ -50,15 +50,15 @@ class FakeQueue:
         """What a commit leaves, and gives."""
         self._messages += 1
         people = tuple(Recipient(Address(*address.rsplit("@", 1))) for address in recipients)
-        message = Message(f"m{self._messages}", Envelope(Address("a", "sender.test"), people), now, 5)
-        works: dict[str, list[Waiting]] = {}
+        message = StoredMessage(f"m{self._messages}", Envelope(Address("a", "sender.test"), people), now, 5)
+        works: dict[str, list[QueuedRecipient]] = {}
         for person in people:
             key = len(self.rows) + 1
             domain = person.address.domain
-            waiting = Waiting(key, person, domain, State.WAITING, 0, now if due is None else due)
+            waiting = QueuedRecipient(key, person, domain, RecipientState.WAITING, 0, now if due is None else due)
             self.rows[key] = Row(waiting, message, until if owner else 0.0)
             works.setdefault(domain, []).append(waiting)
-        leased = [Work(message, domain, tuple(some), owner, until) for domain, some in works.items()]
+        leased = [Lease(message, domain, tuple(some), owner, until) for domain, some in works.items()]
         return Stored(message, tuple(leased) if owner else ())
 
     def state(self, address: str) -> Row:
@@ -71,12 +71,23 @@ class FakeQueue:
             raise self.broken
 
     def _free(self, now: float, skip: Collection[str]) -> list[Row]:
-        rows = [r for r in self.rows.values() if r.waiting.state is State.WAITING and r.waiting.destination not in skip]
+        rows = [
+            r
+            for r in self.rows.values()
+            if r.waiting.state is RecipientState.WAITING and r.waiting.destination not in skip
+        ]
         return sorted((r for r in rows), key=lambda row: max(row.waiting.due, row.until))
 
     async def lease(
-        self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = (), few: Few | None = None
-    ) -> list[Work]:
+        self,
+        owner: str,
+        now: float,
+        until: float,
+        *,
+        limit: int,
+        skip: Collection[str] = (),
+        few: ProbeLimit | None = None,
+    ) -> list[Lease]:
         self._check("lease")
         groups: dict[tuple[str, str], list[Row]] = {}
         rows = [row for row in self._free(now, skip) if max(row.waiting.due, row.until) <= now]
@@ -87,7 +98,7 @@ class FakeQueue:
             self.rows[row.waiting.key] = row._replace(until=until)
             groups.setdefault((row.message.id, row.waiting.destination), []).append(row)
         return [
-            Work(rows[0].message, rows[0].waiting.destination, tuple(row.waiting for row in rows), owner, until)
+            Lease(rows[0].message, rows[0].waiting.destination, tuple(row.waiting for row in rows), owner, until)
             for rows in groups.values()
         ]
 
@@ -97,17 +108,17 @@ class FakeQueue:
 
     def record(
         self,
-        work: Work,
+        work: Lease,
         settlements: Sequence[Settlement],
         reports: Sequence[Report] = (),
         *,
-        trail: Trail | None = None,
+        trail: AttemptTrace | None = None,
     ) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().call_soon(self._record, work, settlements, future)
         return future
 
-    def _record(self, work: Work, settlements: Sequence[Settlement], future: asyncio.Future[None]) -> None:
+    def _record(self, work: Lease, settlements: Sequence[Settlement], future: asyncio.Future[None]) -> None:
         try:
             self._check("record")
         except Exception as error:
@@ -137,7 +148,7 @@ class FakeQueue:
         notes, self.notes = self.notes, []
         return notes
 
-    async def renew(self, works: Sequence[Work], until: float) -> None:
+    async def renew(self, works: Sequence[Lease], until: float) -> None:
         self._check("renew")
         if self.no_renewals:
             raise StorageBusy("behind")
@@ -147,12 +158,12 @@ class FakeQueue:
                 assert row.until == work.until
                 self.rows[waiting.key] = row._replace(until=until)
 
-    async def release(self, work: Work) -> None:
+    async def release(self, work: Lease) -> None:
         self._check("release")
         for waiting in work.recipients:
             self.rows[waiting.key] = self.rows[waiting.key]._replace(until=0.0)
 
-    def content(self, message: Message) -> Content:
+    def content(self, message: StoredMessage) -> Content:
         if message.id in self.corrupt:
             raise StorageCorrupt(f"the content of {message.id} is gone")
         return Bytes(b"hello")

@@ -31,8 +31,8 @@ from posthouse.relay.job import Job
 from posthouse.relay.router import Rule, Table
 from posthouse.relay.schedule import Schedule
 from posthouse.relay.worker import Worker
-from posthouse.spool import MemoryQueue
-from posthouse.spool.interface import Message, Report, Settlement, State, Waiting
+from posthouse.spool import MemorySpool
+from posthouse.spool.interface import QueuedRecipient, RecipientState, Report, Settlement, StoredMessage
 from posthouse.testing import JumpingClock
 
 from .fakes import FakeDeliverer
@@ -57,32 +57,38 @@ def bouncer(**changes: Any) -> Bouncer:
     return Bouncer(**{**arguments, **changes})
 
 
-def waiting(notify: Notify | None = None, address: Address | None = None, *, key: int = 0, **changes: Any) -> Waiting:
+def waiting(
+    notify: Notify | None = None, address: Address | None = None, *, key: int = 0, **changes: Any
+) -> QueuedRecipient:
     recipient = Recipient(address or Address("renping", "sina.com"), notify)
-    return Waiting(key, recipient, recipient.address.domain, State.WAITING, 0, NOW, **changes)
+    return QueuedRecipient(key, recipient, recipient.address.domain, RecipientState.WAITING, 0, NOW, **changes)
 
 
 def end(
-    one: Waiting,
-    state: State,
+    one: QueuedRecipient,
+    state: RecipientState,
     reply: Reply | None = NO,
     handover: Handover = Handover.FINAL,
     *,
     warned: bool = False,
     peer: str = HOST,
-) -> tuple[Waiting, Settlement]:
-    result = {State.DELIVERED: Result.DELIVERED, State.FAILED: Result.FAILED}.get(state, Result.DEFERRED)
+) -> tuple[QueuedRecipient, Settlement]:
+    result = {RecipientState.DELIVERED: Result.DELIVERED, RecipientState.FAILED: Result.FAILED}.get(
+        state, Result.DEFERRED
+    )
     outcome = Outcome(one.recipient, result, reply, "in words for the operator", peer, handover)
     return one, Settlement(one.key, state, NOW, outcome, warned=warned)
 
 
-def message(sender: Address | None = SENDER, **fields: Any) -> Message:
-    return Message(
+def message(sender: Address | None = SENDER, **fields: Any) -> StoredMessage:
+    return StoredMessage(
         "Q1", Envelope(sender, (Recipient(Address("renping", "sina.com")),), **fields), NOW - 60, len(LETTER)
     )
 
 
-def reports(ends: Sequence[tuple[Waiting, Settlement]], content: bytes = LETTER, **options: Any) -> list[Report]:
+def reports(
+    ends: Sequence[tuple[QueuedRecipient, Settlement]], content: bytes = LETTER, **options: Any
+) -> list[Report]:
     sender = options.pop("sender", SENDER)
     about = original_of(message(sender), Bytes(content))
     return bouncer(**options).reports(about, ends, now=NOW, until=NOW + 99)
@@ -100,7 +106,7 @@ def read(report: Report) -> DeliveryReport:
 @pytest.mark.parametrize("notify", EVERY_NOTIFY)
 def test_failure_is_told_if_asked_for_or_if_nothing_was_said(notify: Notify | None) -> None:
     """RFC 3461 §5.2.6."""
-    fate = fate_of(*end(waiting(notify), State.FAILED), NOW)
+    fate = fate_of(*end(waiting(notify), RecipientState.FAILED), NOW)
     assert (fate is not None) is (notify is None or Notify.FAILURE in notify)
     if fate is not None:
         assert (fate.action, fate.status, fate.remote, fate.expired) == (Action.FAILED, "5.1.1", "mx.sina.com", False)
@@ -110,7 +116,7 @@ def test_failure_is_told_if_asked_for_or_if_nothing_was_said(notify: Notify | No
 @pytest.mark.parametrize("handover", Handover)
 def test_success_is_told_only_if_asked_for_and_nobody_else_tells(notify: Notify | None, handover: Handover) -> None:
     """RFC 3461 §5.2.1, §5.2.2 (b) (e), §5.2.3."""
-    fate = fate_of(*end(waiting(notify), State.DELIVERED, YES, handover), NOW)
+    fate = fate_of(*end(waiting(notify), RecipientState.DELIVERED, YES, handover), NOW)
     asked = notify is not None and Notify.SUCCESS in notify
     expected = {Handover.FINAL: Action.DELIVERED, Handover.RELAYED: Action.RELAYED}.get(handover) if asked else None
     assert (None if fate is None else fate.action) == expected
@@ -119,21 +125,21 @@ def test_success_is_told_only_if_asked_for_and_nobody_else_tells(notify: Notify 
 @pytest.mark.parametrize("notify", EVERY_NOTIFY)
 def test_a_delay_is_told_once_and_not_against_a_wish(notify: Notify | None) -> None:
     """RFC 3461 §5.2.5."""
-    fate = fate_of(*end(waiting(notify), State.WAITING, LATER, warned=True), NOW, NOW + 5)
+    fate = fate_of(*end(waiting(notify), RecipientState.WAITING, LATER, warned=True), NOW, NOW + 5)
     assert (fate is not None) is (notify is None or Notify.DELAY in notify)
     if fate is not None:
         assert (fate.action, fate.until) == (Action.DELAYED, NOW + 5)
-    assert fate_of(*end(waiting(notify, warned=True), State.WAITING, LATER, warned=True), NOW) is None
-    assert fate_of(*end(waiting(notify), State.WAITING, LATER), NOW) is None
+    assert fate_of(*end(waiting(notify, warned=True), RecipientState.WAITING, LATER, warned=True), NOW) is None
+    assert fate_of(*end(waiting(notify), RecipientState.WAITING, LATER), NOW) is None
 
 
 def test_held_recipients_are_nobodys_news() -> None:
-    assert fate_of(*end(waiting(ANYTHING), State.HELD), NOW) is None
+    assert fate_of(*end(waiting(ANYTHING), RecipientState.HELD), NOW) is None
 
 
 @pytest.mark.parametrize("reply", [None, LATER])
 def test_giving_up_is_told_apart_from_a_refusal(reply: Reply | None) -> None:
-    fate = fate_of(*end(waiting(), State.FAILED, reply), NOW)
+    fate = fate_of(*end(waiting(), RecipientState.FAILED, reply), NOW)
     assert fate is not None
     assert (fate.expired, fate.status) == (True, "5.4.7")
 
@@ -153,7 +159,7 @@ def test_giving_up_is_told_apart_from_a_refusal(reply: Reply | None) -> None:
     ],
 )
 def test_who_said_it_is_named_if_it_was_another_host(peer: str, remote: str) -> None:
-    fate = fate_of(*end(waiting(), State.FAILED, peer=peer), NOW)
+    fate = fate_of(*end(waiting(), RecipientState.FAILED, peer=peer), NOW)
     assert fate is not None
     assert fate.remote == remote
 
@@ -162,7 +168,7 @@ def test_who_said_it_is_named_if_it_was_another_host(peer: str, remote: str) -> 
 
 
 def test_a_report_goes_the_way_of_all_mail() -> None:
-    (report,) = reports([end(waiting(), State.FAILED)])
+    (report,) = reports([end(waiting(), RecipientState.FAILED)])
     assert report.envelope.sender is None
     assert report.envelope.recipients == (Recipient(SENDER),)
     assert report.envelope.ret is None
@@ -174,11 +180,11 @@ def test_a_report_goes_the_way_of_all_mail() -> None:
 
 def test_what_ends_together_is_told_together() -> None:
     ends = [
-        end(waiting(None, Address("a", "x.test"), key=0), State.FAILED),
-        end(waiting(Notify.NEVER, Address("b", "x.test"), key=1), State.FAILED),
-        end(waiting(ANYTHING, Address("c", "x.test"), key=2), State.DELIVERED, YES, Handover.RELAYED),
-        end(waiting(None, Address("d", "x.test"), key=3), State.WAITING, LATER),
-        end(waiting(None, Address("e", "x.test"), key=4), State.FAILED, LATER),
+        end(waiting(None, Address("a", "x.test"), key=0), RecipientState.FAILED),
+        end(waiting(Notify.NEVER, Address("b", "x.test"), key=1), RecipientState.FAILED),
+        end(waiting(ANYTHING, Address("c", "x.test"), key=2), RecipientState.DELIVERED, YES, Handover.RELAYED),
+        end(waiting(None, Address("d", "x.test"), key=3), RecipientState.WAITING, LATER),
+        end(waiting(None, Address("e", "x.test"), key=4), RecipientState.FAILED, LATER),
     ]
     (report,) = reports(ends)
     told = [(one.final.address, one.action, one.status) for one in read(report).recipients]
@@ -190,7 +196,7 @@ def test_envelope_id_and_original_recipient_are_given_back() -> None:
     one = waiting(Notify.FAILURE)
     one = one._replace(recipient=one.recipient._replace(orcpt=orcpt))
     about = original_of(message(envid="QQ=314", ret=Ret.HDRS), Bytes(LETTER))
-    (report,) = bouncer().reports(about, [end(one, State.FAILED)], now=NOW)
+    (report,) = bouncer().reports(about, [end(one, RecipientState.FAILED)], now=NOW)
     found = read(report)
     assert found.envelope_id == "QQ=314"
     assert found.recipients[0].original == orcpt
@@ -198,16 +204,16 @@ def test_envelope_id_and_original_recipient_are_given_back() -> None:
 
 
 def test_many_recipients_are_told_in_several_reports() -> None:
-    ends = [end(waiting(None, Address(f"u{n}", "x.test"), key=n), State.FAILED) for n in range(600)]
+    ends = [end(waiting(None, Address(f"u{n}", "x.test"), key=n), RecipientState.FAILED) for n in range(600)]
     told = [read(report) for report in reports(ends)]
     assert [len(found.recipients) for found in told] == [250, 250, 100]
 
 
 def test_a_sender_in_u_labels_needs_no_smtputf8() -> None:
-    (report,) = reports([end(waiting(), State.FAILED)], sender=Address("langrui", "搜狐.中国"))
+    (report,) = reports([end(waiting(), RecipientState.FAILED)], sender=Address("langrui", "搜狐.中国"))
     assert report.envelope.recipients[0].address.domain == "xn--u2u404a.xn--fiqs8s"
     assert not report.envelope.smtputf8
-    (report,) = reports([end(waiting(), State.FAILED)], sender=Address("郎锐", "搜狐.中国"))
+    (report,) = reports([end(waiting(), RecipientState.FAILED)], sender=Address("郎锐", "搜狐.中国"))
     assert report.envelope.smtputf8
 
 
@@ -222,7 +228,7 @@ def test_content_that_is_gone_or_large() -> None:
     assert original_of(message(), None).content == b""
     large = original_of(message(), Bytes(LETTER + b"x" * 1_000_000), 1_000)
     assert (len(large.content), large.whole) == (1_000, False)
-    (report,) = bouncer().reports(original_of(message(), None), [end(waiting(), State.FAILED)], now=NOW)
+    (report,) = bouncer().reports(original_of(message(), None), [end(waiting(), RecipientState.FAILED)], now=NOW)
     assert read(report).returned == b""
 
 
@@ -231,13 +237,15 @@ def test_content_that_is_gone_or_large() -> None:
 
 def test_a_report_follows_aliases_and_goes_to_nobody_who_does_not_exist() -> None:
     ends_of = {SENDER: (Address("one", "a.test"), Address("two", "b.test"))}
-    (report,) = reports([end(waiting(), State.FAILED)], addressees=lambda address: ends_of.get(address, (address,)))
+    (report,) = reports(
+        [end(waiting(), RecipientState.FAILED)], addressees=lambda address: ends_of.get(address, (address,))
+    )
     assert report.destinations == ("a.test", "b.test")
     nobody = {SENDER: ()}
-    found = reports([end(waiting(), State.FAILED)], addressees=lambda address: nobody.get(address, (address,)))
+    found = reports([end(waiting(), RecipientState.FAILED)], addressees=lambda address: nobody.get(address, (address,)))
     assert [one.envelope.recipients[0].address for one in found] == [POSTMASTER]
     assert not is_report(found[0].content), "it is a notice"
-    one = end(waiting(ANYTHING), State.DELIVERED, YES)
+    one = end(waiting(ANYTHING), RecipientState.DELIVERED, YES)
     assert reports([one], addressees=lambda address: nobody.get(address, (address,))) == []
 
 
@@ -246,32 +254,32 @@ def test_a_report_follows_aliases_and_goes_to_nobody_who_does_not_exist() -> Non
 
 def test_a_message_without_a_sender_is_never_answered() -> None:
     every = [
-        end(waiting(ANYTHING, key=0), State.FAILED),
-        end(waiting(ANYTHING, key=1), State.DELIVERED, YES),
-        end(waiting(ANYTHING, key=2), State.WAITING, LATER, warned=True),
+        end(waiting(ANYTHING, key=0), RecipientState.FAILED),
+        end(waiting(ANYTHING, key=1), RecipientState.DELIVERED, YES),
+        end(waiting(ANYTHING, key=2), RecipientState.WAITING, LATER, warned=True),
     ]
     assert reports(every, sender=None) == []
 
 
 def test_a_report_that_fails_is_told_to_the_postmaster_once() -> None:
-    (first,) = reports([end(waiting(), State.FAILED)])
-    back = end(waiting(Notify.NEVER, SENDER), State.FAILED)
+    (first,) = reports([end(waiting(), RecipientState.FAILED)])
+    back = end(waiting(Notify.NEVER, SENDER), RecipientState.FAILED)
     (notice,) = reports([back], first.content, sender=None)
     assert notice.envelope.sender is None
     assert [one.address for one in notice.envelope.recipients] == [POSTMASTER]
     assert read(notice).returned == first.content
     for whom in (POSTMASTER, Address("admin", "elsewhere.test")):
-        assert reports([end(waiting(None, whom), State.FAILED)], notice.content, sender=None) == []
-    delivered = end(waiting(ANYTHING, SENDER), State.DELIVERED, YES)
+        assert reports([end(waiting(None, whom), RecipientState.FAILED)], notice.content, sender=None) == []
+    delivered = end(waiting(ANYTHING, SENDER), RecipientState.DELIVERED, YES)
     assert reports([delivered], first.content, sender=None) == []
 
 
 def test_a_report_to_the_postmaster_that_fails_is_not_told_to_him() -> None:
-    (first,) = reports([end(waiting(), State.FAILED)])
-    assert reports([end(waiting(None, POSTMASTER), State.FAILED)], first.content, sender=None) == []
+    (first,) = reports([end(waiting(), RecipientState.FAILED)])
+    assert reports([end(waiting(None, POSTMASTER), RecipientState.FAILED)], first.content, sender=None) == []
     admin = Address("Admin", "corp.test")
     ends_of = {POSTMASTER: (Address("admin", "corp.test"),)}
-    failed = [end(waiting(None, admin), State.FAILED)]
+    failed = [end(waiting(None, admin), RecipientState.FAILED)]
     found = reports(failed, first.content, sender=None, addressees=lambda address: ends_of.get(address, (address,)))
     assert found == [], "nor to the same person under another name"
 
@@ -281,10 +289,14 @@ def test_a_report_to_the_postmaster_that_fails_is_not_told_to_him() -> None:
     sender=st.sampled_from([None, SENDER, POSTMASTER, Address("nobody", "sohu.com")]),
     content=st.sampled_from([LETTER, b"", b"Auto-Submitted: auto-replied\r\n\r\n"]),
     notify=st.sampled_from(EVERY_NOTIFY),
-    states=st.lists(st.sampled_from([State.FAILED, State.DELIVERED, State.WAITING]), min_size=1, max_size=4),
+    states=st.lists(
+        st.sampled_from([RecipientState.FAILED, RecipientState.DELIVERED, RecipientState.WAITING]),
+        min_size=1,
+        max_size=4,
+    ),
 )
 def test_whatever_fails_the_chain_ends(
-    sender: Address | None, content: bytes, notify: Notify | None, states: list[State]
+    sender: Address | None, content: bytes, notify: Notify | None, states: list[RecipientState]
 ) -> None:
     """If every report fails, between two houses that each have a postmaster at the other's, it is over after two."""
     houses = [
@@ -306,8 +318,8 @@ def test_whatever_fails_the_chain_ends(
             another
             for report in made
             for another in houses[generation % 2].reports(
-                original_of(Message("Q2", report.envelope, NOW, 0), Bytes(report.content)),
-                [end(waiting(None, one.address), State.FAILED) for one in report.envelope.recipients],
+                original_of(StoredMessage("Q2", report.envelope, NOW, 0), Bytes(report.content)),
+                [end(waiting(None, one.address), RecipientState.FAILED) for one in report.envelope.recipients],
                 now=NOW,
             )
         ]
@@ -316,11 +328,13 @@ def test_whatever_fails_the_chain_ends(
 def test_plain_mail_owes_nothing() -> None:
     """What every message is asked, so it must be right about the cheap case."""
     some = bouncer()
-    assert not some.owes(message(), [end(waiting(), State.DELIVERED, YES), end(waiting(), State.WAITING, LATER)])
-    assert not some.owes(message(), [end(waiting(warned=True), State.WAITING, LATER, warned=True)])
-    assert some.owes(message(), [end(waiting(), State.FAILED)])
-    assert some.owes(message(), [end(waiting(Notify.SUCCESS), State.DELIVERED, YES)])
-    assert some.owes(message(), [end(waiting(), State.WAITING, LATER, warned=True)])
+    assert not some.owes(
+        message(), [end(waiting(), RecipientState.DELIVERED, YES), end(waiting(), RecipientState.WAITING, LATER)]
+    )
+    assert not some.owes(message(), [end(waiting(warned=True), RecipientState.WAITING, LATER, warned=True)])
+    assert some.owes(message(), [end(waiting(), RecipientState.FAILED)])
+    assert some.owes(message(), [end(waiting(Notify.SUCCESS), RecipientState.DELIVERED, YES)])
+    assert some.owes(message(), [end(waiting(), RecipientState.WAITING, LATER, warned=True)])
 
 
 # -- with a worker and a queue
@@ -331,7 +345,7 @@ class House:
 
     def __init__(self, deliverer: FakeDeliverer, **options: Any) -> None:
         self.clock = JumpingClock()
-        self.queue = MemoryQueue(time=self.clock.time, keep_finished=1e9)
+        self.queue = MemorySpool(time=self.clock.time, keep_finished=1e9)
         self.home = FakeDeliverer()
         self.log: list[tuple[str, dict[str, object]]] = []
         table = Table([Rule("sohu.com", self.home)], Rule("*", deliverer))
@@ -357,7 +371,7 @@ class House:
         await self.worker.idle()
         return receipt.id
 
-    async def state(self, queue_id: str) -> list[State]:
+    async def state(self, queue_id: str) -> list[RecipientState]:
         entry = await self.queue.entry(queue_id)
         assert entry is not None
         return [one.state for one in entry.recipients]
@@ -389,7 +403,7 @@ RENPING = Recipient(Address("renping", "sina.com"))
 def test_a_failure_is_settled_for_good_and_its_report_arrives_at_once() -> None:
     async def story(house: House) -> None:
         queue_id = await house.arrive(RENPING)
-        assert await house.state(queue_id) == [State.FAILED]
+        assert await house.state(queue_id) == [RecipientState.FAILED]
         (found,) = house.told()
         assert [(one.final.address, one.action) for one in found.recipients] == [("renping@sina.com", "failed")]
         assert await house.queue.count() == 0
@@ -402,9 +416,9 @@ def test_giving_up_after_five_days_is_reported_with_the_last_reason() -> None:
     async def story(house: House) -> None:
         queue_id = await house.arrive(RENPING)
         await house.clock.advance(4.9 * 86_400)
-        assert await house.state(queue_id) == [State.WAITING]
+        assert await house.state(queue_id) == [RecipientState.WAITING]
         await house.clock.advance(86_400)
-        assert await house.state(queue_id) == [State.FAILED]
+        assert await house.state(queue_id) == [RecipientState.FAILED]
         last = house.told()[-1]
         assert (last.recipients[0].action, last.recipients[0].status) == ("failed", "5.4.7")
         assert "451 4.2.0 not now" in last.text
@@ -423,7 +437,7 @@ def test_a_delay_is_told_once_at_the_first_attempt_after_four_hours() -> None:
         assert late.recipients[0].retry_until
         await house.clock.advance(86_400)
         assert len(house.told()) == 1
-        assert await house.state(queue_id) == [State.WAITING, State.WAITING]
+        assert await house.state(queue_id) == [RecipientState.WAITING, RecipientState.WAITING]
 
     play(lambda: House(FakeDeliverer(Result.DEFERRED)), story)
 
@@ -440,7 +454,7 @@ def test_success_is_reported_where_it_is_asked_for() -> None:
 def test_nobody_hears_of_what_nobody_sent() -> None:
     async def story(house: House) -> None:
         queue_id = await house.arrive(RENPING, sender=None)
-        assert await house.state(queue_id) == [State.FAILED]
+        assert await house.state(queue_id) == [RecipientState.FAILED]
         assert house.home.jobs == []
 
     play(lambda: House(FakeDeliverer(Result.FAILED)), story)
@@ -460,8 +474,8 @@ def test_a_report_that_fails_ends_with_a_notice() -> None:
 
 
 def test_a_report_that_cannot_be_written_leaves_the_failure_to_an_operator() -> None:
-    class Broken(MemoryQueue):
-        def content(self, message: Message) -> Content:
+    class Broken(MemorySpool):
+        def content(self, message: StoredMessage) -> Content:
             if message.envelope.sender is not None and self.armed:
                 raise OSError("a disk that sulks")
             return super().content(message)
@@ -485,7 +499,7 @@ def test_a_report_that_cannot_be_written_leaves_the_failure_to_an_operator() -> 
 
     async def story(house: House) -> None:
         queue_id = await house.arrive(RENPING)
-        assert await house.state(queue_id) == [State.HELD]
+        assert await house.state(queue_id) == [RecipientState.HELD]
         assert house.home.jobs == []
 
     house = play(broken, story)

@@ -30,7 +30,7 @@ from posthouse.core import (
 )
 from posthouse.relay.handler import HandlerDeliverer, Letter, load_handler
 from posthouse.relay.job import Job
-from posthouse.spool.interface import Message
+from posthouse.spool.interface import StoredMessage
 from posthouse.testing import JumpingClock
 
 LETTER = b"Subject: x\r\n\r\n" + b"0123456789" * 100
@@ -57,7 +57,9 @@ def deliver(module: ModuleType, function: Any, content: Content | None = None, *
     """What becomes of a letter to bob and ann."""
     module.handle = function  # type: ignore[attr-defined]
     content = content or Bytes(LETTER)
-    job = Job(Message("m1", Envelope(Address("me", "far.test"), (BOB, ANN)), 5.0, content.size), (BOB, ANN), content)
+    job = Job(
+        StoredMessage("m1", Envelope(Address("me", "far.test"), (BOB, ANN)), 5.0, content.size), (BOB, ANN), content
+    )
 
     async def attempt() -> Sequence[Outcome]:
         async with asyncio.timeout(10):
@@ -179,7 +181,7 @@ def test_who_takes_too_long_is_left_alone(module: ModuleType, kind: str) -> None
             release.wait(10)
 
         module.handle = function if kind == "function" else coroutine  # type: ignore[attr-defined]
-        job = Job(Message("m1", Envelope(None, (BOB, ANN)), 5.0, 1), (BOB, ANN), Bytes(b"x"))
+        job = Job(StoredMessage("m1", Envelope(None, (BOB, ANN)), 5.0, 1), (BOB, ANN), Bytes(b"x"))
         async with asyncio.timeout(10):
             task = asyncio.ensure_future(
                 HandlerDeliverer(clock, timeout=60.0, threads=2).deliver(job, "someones_handlers:handle")
@@ -227,7 +229,7 @@ def test_a_module_that_fails_defers_and_is_tried_again_when_mended(
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     file = tmp_path / "handlers_in_a_file.py"
     file.write_text(text)
-    job = Job(Message("m1", Envelope(None, (BOB,)), 5.0, 1), (BOB,), Bytes(b"x"))
+    job = Job(StoredMessage("m1", Envelope(None, (BOB,)), 5.0, 1), (BOB,), Bytes(b"x"))
 
     async def attempts() -> None:
         async with asyncio.timeout(10):

@@ -12,7 +12,7 @@ from posthouse.relay.job import Job, NoRoute, Route
 from posthouse.relay.router import Rule, Table
 from posthouse.relay.schedule import Schedule
 from posthouse.relay.sites import Sign
-from posthouse.spool.interface import State
+from posthouse.spool.interface import RecipientState
 
 from .fakes import FakeDeliverer
 from .test_worker import House, play
@@ -97,7 +97,7 @@ def test_a_site_is_asked_for_little_at_first_and_for_more_with_each_success() ->
 
     house = play(lambda: House(fake, per_destination=20, concurrency=50), story)
     assert house.worker.sites()["sina.com"].limit == 20
-    assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
+    assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.DELIVERED}
     assert fake.looked_up.count("sina.com") <= 2
 
 
@@ -133,7 +133,7 @@ def test_recipients_at_one_site_are_one_job_once_the_site_is_known() -> None:
     house = play(lambda: House(fake), story)
     jobs = [{str(person.address) for person in job.recipients} for job, _ in fake.jobs[3:]]
     assert sorted(map(sorted, jobs)) == [["x2@a.test", "y2@b.test"], ["z2@c.test"]]
-    assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
+    assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.DELIVERED}
 
 
 def test_they_part_when_one_has_moved_meanwhile() -> None:
@@ -150,7 +150,7 @@ def test_they_part_when_one_has_moved_meanwhile() -> None:
 
     house = play(lambda: House(fake), story)
     assert sorted((target, len(job.recipients)) for job, target in fake.jobs) == [("a.test", 1), ("b.test", 1)]
-    assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
+    assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.DELIVERED}
 
 
 # -- the breaker
@@ -226,7 +226,7 @@ def test_mail_for_a_dead_site_is_given_up_in_the_end_though_most_of_it_is_never_
         for _ in range(5 * 24 + 12):
             await house.clock.advance(HOUR)
         states = [row.waiting.state for row in house.queue.rows.values()]
-        assert states == [State.HELD] * 63, "nobody writes reports here"
+        assert states == [RecipientState.HELD] * 63, "nobody writes reports here"
         lasts = [row.waiting.last for row in house.queue.rows.values()]
         assert any("not attempted: dead.test is left alone" in last for last in lasts)
         assert max(row.waiting.due for row in house.queue.rows.values()) <= house.clock.time()
@@ -249,7 +249,7 @@ def test_an_operator_reopens_a_site() -> None:
         assert fake.tried("dead.test") == 4
 
     house = play(lambda: House(fake), story)
-    assert house.state("u@dead.test") is State.DELIVERED
+    assert house.state("u@dead.test") is RecipientState.DELIVERED
 
 
 # -- pauses
@@ -317,7 +317,7 @@ def test_one_sites_backlog_does_not_starve_the_others() -> None:
         await house.worker.idle()
 
     house = play(with_backlog, story)
-    assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
+    assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.DELIVERED}
     assert fake.most_at["slow.test"] <= 4
 
 
@@ -357,7 +357,7 @@ def test_the_way_is_asked_at_each_attempt_and_an_operators_word_goes_before() ->
 
     house = play(lambda: House(first), story)
     assert [target for _, target in second.jobs] == ["new.test:25"]
-    assert house.state("a@sina.com") is State.DELIVERED
+    assert house.state("a@sina.com") is RecipientState.DELIVERED
 
 
 @pytest.mark.parametrize(

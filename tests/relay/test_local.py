@@ -23,15 +23,15 @@ from posthouse.core import (
 )
 from posthouse.relay.job import Deliverer, Job
 from posthouse.relay.local import DiscardDeliverer, MailboxDeliverer
-from posthouse.spool.interface import Message
-from posthouse.spool.memory import MemoryQueue
+from posthouse.spool.interface import StoredMessage
+from posthouse.spool.memory import MemorySpool
 
 LETTER = b"Received: x\r\nReturn-Path: <old@x.org>\r\n\r\nReturn-Path: <in@the.body>\r\n"
 PEOPLE = (Recipient(Address("renping", "sina.com")), Recipient(Address("rp", "sina.com")))
 
 
 def job(content: Content, sender: Address | None = None) -> Job:
-    return Job(Message("m1", Envelope(sender, PEOPLE), 5.0, content.size), PEOPLE, content)
+    return Job(StoredMessage("m1", Envelope(sender, PEOPLE), 5.0, content.size), PEOPLE, content)
 
 
 def run(deliverer: Deliverer, work: Job, target: str) -> Sequence[Outcome]:
@@ -62,7 +62,7 @@ class InPieces:
 def test_a_mailbox_keeps_the_letter_behind_its_return_path(kind: type[Bytes] | type[InPieces]) -> None:
     async def scenario() -> None:
         async with asyncio.timeout(10):
-            queue = MemoryQueue()
+            queue = MemorySpool()
             await queue.open(0.0)
             deliverer = MailboxDeliverer(queue)
             for _ in range(2):  # the same letter again, as after a crash before the outcome was recorded
@@ -87,7 +87,7 @@ class BrokenQueue:
     def __init__(self, error: StorageError) -> None:
         self._error = error
 
-    async def keep(self, inbox: str, message: Message, content: Content) -> None:
+    async def keep(self, inbox: str, message: StoredMessage, content: Content) -> None:
         raise self._error
 
 

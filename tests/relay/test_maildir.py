@@ -29,7 +29,7 @@ from posthouse.core import (
 from posthouse.relay import maildir
 from posthouse.relay.job import Job
 from posthouse.relay.maildir import MaildirDeliverer, expand_path
-from posthouse.spool.interface import Message
+from posthouse.spool.interface import StoredMessage
 from posthouse.testing import JumpingClock
 
 LETTER = b"Received: x\r\nFrom: langrui@sohu.com\r\n\r\n.dot\r\n\xff\r\n"
@@ -45,7 +45,7 @@ def deliver_many(
 ) -> list[Sequence[Outcome]]:
     random = itertools.count(7)
     deliverer = MaildirDeliverer(JumpingClock(), "mx/1:sina.com", pid=42, random=lambda: f"{next(random):x}")
-    message = Message("m1", Envelope(sender, PEOPLE), 0.0, len(LETTER))
+    message = StoredMessage("m1", Envelope(sender, PEOPLE), 0.0, len(LETTER))
     job = Job(message, PEOPLE, content if content is not None else Bytes(LETTER))
 
     async def run() -> list[Sequence[Outcome]]:

@@ -13,7 +13,7 @@ from posthouse.relay.job import Job
 from posthouse.relay.notes import Notes
 from posthouse.relay.sites import Sign
 from posthouse.relay.smtp import SmtpDeliverer
-from posthouse.spool.history import Trail
+from posthouse.spool.history import AttemptTrace
 from posthouse.testing import Fault
 
 from .test_smtp import FULL, MX1, MX2, ZONE, Peer, World, job, one, tell
@@ -24,7 +24,7 @@ async def noted(world: World, deliverer: SmtpDeliverer, a_job: Job, target: str)
     return await deliverer.deliver(a_job._replace(notes=notes), target), notes
 
 
-def trail_of(notes: Notes) -> Trail:
+def trail_of(notes: Notes) -> AttemptTrace:
     return notes.trail("sina.com", "the default")
 
 
@@ -160,7 +160,7 @@ def test_few_recipients_and_few_messages_in_each_session_are_dealt_with_to_the_e
 def test_a_delivery_is_told_with_its_dialogue_and_phases_but_without_content() -> None:
     peer = Peer(("PIPELINING",))
 
-    async def story(world: World) -> Trail:
+    async def story(world: World) -> AttemptTrace:
         deliverer = world.deliverer()
         _, notes = await noted(world, deliverer, job(), "sina.com")
         await deliverer.close()
@@ -179,7 +179,7 @@ def test_a_delivery_is_told_with_its_dialogue_and_phases_but_without_content() -
 
 
 def test_hosts_that_were_passed_over_are_told_too() -> None:
-    async def story(world: World) -> Trail:
+    async def story(world: World) -> AttemptTrace:
         deliverer = world.deliverer()
         _, notes = await noted(world, deliverer, job(), "sina.com")
         await deliverer.close()
@@ -194,7 +194,7 @@ def test_hosts_that_were_passed_over_are_told_too() -> None:
 def test_a_long_dialogue_is_shortened_in_the_middle() -> None:
     peer = Peer(("PIPELINING",))
 
-    async def story(world: World) -> Trail:
+    async def story(world: World) -> AttemptTrace:
         deliverer = world.deliverer()
         _, notes = await noted(world, deliverer, job(*(f"u{n}@sina.com" for n in range(500))), "sina.com")
         await deliverer.close()

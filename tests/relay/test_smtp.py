@@ -26,7 +26,7 @@ from posthouse.net import Endpoint, Stream
 from posthouse.relay.job import Job
 from posthouse.relay.nexthop import Ourselves
 from posthouse.relay.smtp import LmtpDeliverer, SmtpDeliverer
-from posthouse.spool.interface import Message
+from posthouse.spool.interface import StoredMessage
 from posthouse.testing import DictResolver, Fault, JumpingClock, MemoryNetwork
 
 ZONE = {
@@ -181,7 +181,7 @@ def job(
 ) -> Job:
     people = tuple(Recipient(Address(*each.rsplit("@", 1))) for each in recipients or ("b@sina.com",))
     envelope = Envelope(Address(*sender.rsplit("@", 1)), people, **fields)
-    return Job(Message("m1", envelope, 0.0, len(content)), people, Bytes(content))
+    return Job(StoredMessage("m1", envelope, 0.0, len(content)), people, Bytes(content))
 
 
 def deliver(
@@ -502,7 +502,7 @@ def asked() -> Job:
         Recipient(Address("four", "sina.com")),
     )
     envelope = Envelope(Address("a", "sohu.com"), people, ret=Ret.FULL, envid="QQ=1")
-    return Job(Message("m1", envelope, 0.0, 10), people, Bytes(b"Subject: hi\r\n\r\nhello\r\n"))
+    return Job(StoredMessage("m1", envelope, 0.0, 10), people, Bytes(b"Subject: hi\r\n\r\nhello\r\n"))
 
 
 def test_requests_for_reports_are_passed_on_to_a_host_that_knows_them() -> None:

@@ -9,7 +9,7 @@ import pytest
 from posthouse.core import Outcome
 from posthouse.relay.job import Job
 from posthouse.relay.sites import Sign
-from posthouse.spool.interface import State
+from posthouse.spool.interface import RecipientState
 
 from .fakes import FakeDeliverer, InstantFake
 from .test_lanes import SitedFake
@@ -129,7 +129,7 @@ def test_hosts_that_answer_nothing_are_bounded_too_and_all_have_their_turn(concu
         assert {target for _, target in fake.jobs} >= {*queued, *(f"silent{100 + n}.test" for n in range(40))}
 
     house = play(house_of(fake, *queued, concurrency=concurrency), story)
-    assert house.state("u40@live.test") is State.DELIVERED
+    assert house.state("u40@live.test") is RecipientState.DELIVERED
     assert concurrency < fake.most_waiting <= 3 * concurrency
 
 
@@ -205,7 +205,7 @@ def test_an_outage_that_is_over_is_worked_off_as_fast_as_hosts_take_it() -> None
         await house.worker.idle()
 
     house = play(house_of(fake, *[f"live{n}.test" for n in range(5)], each=400), story)
-    assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
+    assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.DELIVERED}
     assert house.clock.monotonic() < 40.0, "30 of them to stop"
 
 

@@ -14,8 +14,8 @@ from posthouse.relay.job import Deliverer, Router
 from posthouse.relay.router import Rule, Table
 from posthouse.relay.schedule import Schedule
 from posthouse.relay.worker import Worker
-from posthouse.spool import MemoryQueue
-from posthouse.spool.interface import State
+from posthouse.spool import MemorySpool
+from posthouse.spool.interface import RecipientState
 from posthouse.testing import JumpingClock
 
 from .fakes import FakeDeliverer, FakeQueue, InstantFake
@@ -53,7 +53,7 @@ class House:
     def events(self) -> list[str]:
         return [event for event, _ in self.log]
 
-    def state(self, address: str) -> State:
+    def state(self, address: str) -> RecipientState:
         return self.queue.state(address).waiting.state
 
 
@@ -90,7 +90,7 @@ def test_claimed_mail_is_delivered_without_asking_the_queue() -> None:
 
     house = play(lambda: House(deliverer), story)
     assert len(deliverer.jobs) == 20
-    assert all(row.waiting.state is State.DELIVERED for row in house.queue.rows.values())
+    assert all(row.waiting.state is RecipientState.DELIVERED for row in house.queue.rows.values())
     assert house.events() == ["delivered"] * 20
 
 
@@ -106,7 +106,7 @@ def test_an_instant_deliverer_needs_no_task() -> None:
         await house.worker.idle()
 
     house = play(lambda: House(deliverer), story)
-    assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
+    assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.DELIVERED}
 
 
 def test_unclaimed_mail_is_leased_on_waking_and_at_the_start() -> None:
@@ -124,7 +124,7 @@ def test_unclaimed_mail_is_leased_on_waking_and_at_the_start() -> None:
         await house.worker.idle()
 
     house = play(with_mail, story)
-    assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
+    assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.DELIVERED}
 
 
 def test_what_a_lease_finds_out_is_told_to_the_log() -> None:
@@ -198,7 +198,7 @@ def test_deferred_mail_is_tried_again_when_the_schedule_says() -> None:
         house.arrive("a@sina.com")
         await house.worker.idle()
         waiting = house.queue.state("a@sina.com").waiting
-        assert (waiting.state, waiting.attempts) == (State.WAITING, 1)
+        assert (waiting.state, waiting.attempts) == (RecipientState.WAITING, 1)
         assert 240 <= waiting.due - house.clock.time() <= 300
         assert house.log[-1][0] == "deferred"
         assert house.log[-1][1]["again"] == waiting.due
@@ -209,7 +209,7 @@ def test_deferred_mail_is_tried_again_when_the_schedule_says() -> None:
         assert len(deliverer.jobs) == 2
 
     house = play(lambda: House(deliverer), story)
-    assert house.state("a@sina.com") is State.DELIVERED
+    assert house.state("a@sina.com") is RecipientState.DELIVERED
 
 
 def test_those_who_were_put_off_together_travel_together_again() -> None:
@@ -237,7 +237,7 @@ def test_failed_mail_is_held_with_its_reason_and_never_vanishes() -> None:
 
     house = play(lambda: House(deliverer), story)
     row = house.queue.state("nobody@sina.com")
-    assert row.waiting.state is State.HELD
+    assert row.waiting.state is RecipientState.HELD
     assert row.outcomes[0].reply is not None
     assert row.outcomes[0].reply.code == 550
     assert "the host said failed" in row.waiting.last
@@ -251,12 +251,12 @@ def test_after_five_days_it_gives_up_and_holds() -> None:
     async def story(house: House) -> None:
         house.arrive("a@sina.com")
         await house.clock.advance(4.9 * DAY)
-        assert house.state("a@sina.com") is State.WAITING
+        assert house.state("a@sina.com") is RecipientState.WAITING
         await house.clock.advance(DAY)
 
     house = play(lambda: House(deliverer), story)
     row = house.queue.state("a@sina.com")
-    assert row.waiting.state is State.HELD
+    assert row.waiting.state is RecipientState.HELD
     assert row.outcomes[-1].result is Result.FAILED
     assert f"gave up after {row.waiting.attempts} attempts" in row.waiting.last
     assert "the host said deferred" in row.waiting.last
@@ -269,7 +269,7 @@ def test_an_ambiguous_end_is_tried_again_and_says_so() -> None:
 
     house = play(lambda: House(FakeDeliverer(Result.AMBIGUOUS)), story)
     row = house.queue.state("a@sina.com")
-    assert row.waiting.state is State.WAITING
+    assert row.waiting.state is RecipientState.WAITING
     assert row.outcomes[0].result is Result.AMBIGUOUS
     assert "second copy" in row.waiting.last
 
@@ -290,9 +290,9 @@ def test_each_recipient_has_its_own_end() -> None:
 
     house = play(lambda: House(deliverer), story)
     assert [len(job.recipients) for job, _ in deliverer.jobs] == [3, 1]
-    assert house.state("yes@sina.com") is State.DELIVERED
-    assert house.state("later@sina.com") is State.DELIVERED
-    assert house.state("never@sina.com") is State.HELD
+    assert house.state("yes@sina.com") is RecipientState.DELIVERED
+    assert house.state("later@sina.com") is RecipientState.DELIVERED
+    assert house.state("never@sina.com") is RecipientState.HELD
 
 
 def test_recipients_of_one_message_with_the_same_route_travel_together() -> None:
@@ -308,7 +308,7 @@ def test_recipients_of_one_message_with_the_same_route_travel_together() -> None
         (["a@one.test", "b@two.test"], "smart.test:25")
     ]
     assert sorted(target for _, target in mailbox.jobs) == ["c@here.test", "d@here.test"]
-    assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
+    assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.DELIVERED}
 
 
 def test_who_has_no_route_waits_while_the_others_go() -> None:
@@ -322,15 +322,15 @@ def test_who_has_no_route_waits_while_the_others_go() -> None:
     async def story(house: House) -> None:
         house.arrive("good@a.test", "bad@a.test", "x@nowhere.test")
         await house.clock.settle()
-        assert house.state("bad@a.test") is State.HELD
-        assert house.state("x@nowhere.test") is State.WAITING
+        assert house.state("bad@a.test") is RecipientState.HELD
+        assert house.state("x@nowhere.test") is RecipientState.WAITING
         assert "no rule" in house.queue.state("x@nowhere.test").waiting.last
         assert house.queue.state("good@a.test").until > 0, "still leased to its attempt"
         deliverer.let_go()
         await house.worker.idle()
 
     house = play(lambda: House(deliverer, router=Table([Rule("a.test", deliverer, target)])), story)
-    assert house.state("good@a.test") is State.DELIVERED
+    assert house.state("good@a.test") is RecipientState.DELIVERED
 
 
 # -- faults of ours
@@ -344,7 +344,7 @@ def test_a_deliverer_that_breaks_defers_and_is_told_to_the_log(make: type[FakeDe
 
     house = play(lambda: House(make(ZeroDivisionError("oops"))), story)
     row = house.queue.state("a@sina.com")
-    assert row.waiting.state is State.WAITING
+    assert row.waiting.state is RecipientState.WAITING
     assert "local error" in row.waiting.last
     assert "oops" not in row.waiting.last
     assert house.events() == ["fault", "deferred"]
@@ -361,7 +361,7 @@ def test_a_deliverer_with_too_few_answers_defers() -> None:
         await house.worker.idle()
 
     house = play(lambda: House(Short()), story)
-    assert {row.waiting.state for row in house.queue.rows.values()} == {State.WAITING}
+    assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.WAITING}
     assert "fault" in house.events()
 
 
@@ -375,7 +375,7 @@ def test_a_router_that_breaks_defers() -> None:
         await house.worker.idle()
 
     house = play(lambda: House(FakeDeliverer(), router=Broken()), story)
-    assert house.state("a@sina.com") is State.WAITING
+    assert house.state("a@sina.com") is RecipientState.WAITING
     assert house.events() == ["fault", "deferred"]
 
 
@@ -386,7 +386,7 @@ def test_content_that_is_gone_is_held_for_an_operator() -> None:
         await house.worker.idle()
 
     house = play(lambda: House(FakeDeliverer()), story)
-    assert house.state("a@sina.com") is State.HELD
+    assert house.state("a@sina.com") is RecipientState.HELD
     assert "look at the spool" in house.queue.state("a@sina.com").waiting.last
 
 
@@ -398,12 +398,12 @@ def test_a_record_that_fails_is_made_again(make: type[FakeDeliverer]) -> None:
         house.queue.broken = StorageBusy("behind")
         house.arrive("a@sina.com")
         await house.clock.advance(10)
-        assert house.state("a@sina.com") is State.WAITING
+        assert house.state("a@sina.com") is RecipientState.WAITING
         house.queue.broken = None
         await house.clock.advance(30)
 
     house = play(lambda: House(deliverer), story)
-    assert house.state("a@sina.com") is State.DELIVERED
+    assert house.state("a@sina.com") is RecipientState.DELIVERED
     assert len(deliverer.jobs) == 1, "the mail itself must not be sent twice"
 
 
@@ -418,7 +418,7 @@ def test_a_record_that_never_works_leads_to_another_attempt_not_to_a_loss() -> N
         await house.clock.advance(700)
 
     house = play(lambda: House(deliverer), story)
-    assert house.state("a@sina.com") is State.DELIVERED
+    assert house.state("a@sina.com") is RecipientState.DELIVERED
     assert len(deliverer.jobs) == 2
 
 
@@ -434,7 +434,7 @@ def test_a_queue_that_cannot_be_asked_is_asked_again() -> None:
         await house.clock.advance(10)
 
     house = play(lambda: House(deliverer), story)
-    assert house.state("a@sina.com") is State.DELIVERED
+    assert house.state("a@sina.com") is RecipientState.DELIVERED
     assert "fault" in house.events()
 
 
@@ -458,7 +458,7 @@ def test_attempts_are_bounded_in_all_and_for_each_destination() -> None:
 
     house = play(lambda: House(deliverer, concurrency=6, per_destination=2), story)
     assert deliverer.most == 6
-    assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
+    assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.DELIVERED}
     assert len(deliverer.jobs) == 40
 
 
@@ -480,7 +480,7 @@ def test_one_slow_host_does_not_stop_the_others() -> None:
         await house.worker.idle()
 
     house = play(lambda: House(quick, router=table, concurrency=20, per_destination=3), story)
-    assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
+    assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.DELIVERED}
     assert slow.most == 3
     assert len(slow.jobs) == 300
 
@@ -498,7 +498,7 @@ def test_claimed_mail_above_the_bounds_stands_in_line() -> None:
 
     house = play(lambda: House(deliverer, per_destination=2), story)
     assert len(deliverer.jobs) == 10
-    assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
+    assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.DELIVERED}
 
 
 def test_leases_are_renewed_while_an_attempt_or_the_line_takes_long() -> None:
@@ -516,7 +516,7 @@ def test_leases_are_renewed_while_an_attempt_or_the_line_takes_long() -> None:
         await house.worker.idle()
 
     house = play(lambda: House(deliverer, per_destination=1, lease=300.0), story)
-    assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
+    assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.DELIVERED}
     assert len(deliverer.jobs) == 2
 
 
@@ -561,7 +561,7 @@ def test_a_local_deliverer_is_not_bound_by_what_protects_the_world() -> None:
         await house.worker.idle()
 
     house = play(lambda: House(outside, router=table, concurrency=2), story)
-    assert {row.waiting.state for row in house.queue.rows.values()} == {State.DELIVERED}
+    assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.DELIVERED}
     assert inside.most == 256
 
 
@@ -612,7 +612,7 @@ def test_stop_lets_attempts_finish() -> None:
         assert stopping.done()
 
     house = play(lambda: House(deliverer), story)
-    assert house.state("a@sina.com") is State.DELIVERED
+    assert house.state("a@sina.com") is RecipientState.DELIVERED
     assert deliverer.cancelled == 0
 
 
@@ -635,7 +635,7 @@ def test_stop_ends_what_does_not_finish_and_gives_leases_back() -> None:
     assert deliverer.cancelled == 2
     assert len(deliverer.jobs) == 2
     for row in house.queue.rows.values():
-        assert (row.waiting.state, row.waiting.attempts, row.until) == (State.WAITING, 0, 0.0)
+        assert (row.waiting.state, row.waiting.attempts, row.until) == (RecipientState.WAITING, 0, 0.0)
 
 
 def test_with_the_spools_own_queue() -> None:
@@ -643,7 +643,7 @@ def test_with_the_spools_own_queue() -> None:
 
     async def story() -> None:
         clock = JumpingClock()
-        queue = MemoryQueue(time=clock.time)
+        queue = MemorySpool(time=clock.time)
         await queue.open(clock.time())
         table = Table(default=Rule("*", deliverer))
         worker = Worker(queue, table, clock=clock, random=Random(1), owner="w1")

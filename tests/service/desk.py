@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 from posthouse.core import Address, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.relay.sites import Standing
 from posthouse.service import OPERATIONS, Context, House, parse
-from posthouse.spool import MemoryQueue, Settlement, State
-from posthouse.spool.history import Arrival, Contact, Trail
+from posthouse.spool import MemorySpool, RecipientState, Settlement
+from posthouse.spool.history import AttemptTrace, ConnectionTrace, Origin
 from posthouse.testing import DictResolver, JumpingClock, MemoryNetwork
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class Desk:
 
     def __init__(self, *, text: str = CONFIG, zones: Mapping[str, Any] | None = None) -> None:
         self.clock = JumpingClock()
-        self.queue = MemoryQueue(time=self.clock.time)
+        self.queue = MemorySpool(time=self.clock.time)
         self.house = House(
             parse(text),
             clock=self.clock,
@@ -67,7 +67,7 @@ class Desk:
     async def do(self, name: str, **given: Any) -> Any:
         return await OPERATIONS[name].run(self.context(), **given)
 
-    async def store(self, *to: str, sender: str = "me@here.test", arrival: Arrival | None = None) -> str:
+    async def store(self, *to: str, sender: str = "me@here.test", arrival: Origin | None = None) -> str:
         """A message in the queue, due now; its id."""
         receipt = self.queue.receive()
         receipt.write(CONTENT)
@@ -80,16 +80,18 @@ class Desk:
             received=now,
             due=now,
             source="mx 192.0.2.1:40000",
-            arrival=arrival or Arrival("<a@here.test>"),
+            arrival=arrival or Origin("<a@here.test>"),
         )
         return receipt.id
 
     async def attempt(
-        self, result: Result, reply: Reply, *, again: float = 300.0, trail: Trail | None = None, only: str = ""
+        self, result: Result, reply: Reply, *, again: float = 300.0, trail: AttemptTrace | None = None, only: str = ""
     ) -> None:
         """Everything that is due (and goes to ``only``) is attempted, with one end for all."""
         now = self.clock.time()
-        state = {Result.DELIVERED: State.DELIVERED, Result.FAILED: State.FAILED}.get(result, State.WAITING)
+        state = {Result.DELIVERED: RecipientState.DELIVERED, Result.FAILED: RecipientState.FAILED}.get(
+            result, RecipientState.WAITING
+        )
         for work in await self.queue.lease("w", now, now + 60, limit=1000):
             if only and work.destination != only:
                 await self.queue.release(work)
@@ -110,13 +112,13 @@ class Desk:
 LATER = Reply(450, "4.7.1", "Greylisted; come again")
 TAKEN = Reply(250, "2.0.0", "OK")
 NEVER = Reply(550, "5.1.1", "No such user")
-TRAIL = Trail(
+TRAIL = AttemptTrace(
     1_800_000_000.0,
     "mx.far.test",
     "far.test",
     "no route says otherwise: the mail exchangers of the domain",
     (
-        Contact(
+        ConnectionTrace(
             "192.0.2.7:25",
             "mx.far.test",
             "",

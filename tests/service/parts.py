@@ -13,7 +13,7 @@ from posthouse.server.policy import Peer
 from posthouse.service.accounts import Directory
 from posthouse.service.config import parse
 from posthouse.service.reception import Door, Reception
-from posthouse.spool.interface import Inbox, Message, Stored
+from posthouse.spool.interface import Inbox, Stored, StoredMessage
 
 
 class Receiving:
@@ -52,7 +52,7 @@ class Receiving:
         if self.spool.commit_error is not None:
             raise self.spool.commit_error
         self.ended = "committed"
-        message = Message(self.id, envelope, rest["received"], self.size, rest["source"])
+        message = StoredMessage(self.id, envelope, rest["received"], self.size, rest["source"])
         self.spool.stored.append((message, self.content, tuple(destinations)))
         return Stored(message)
 
@@ -65,7 +65,7 @@ class Spool:
 
     def __init__(self) -> None:
         self.receipts: list[Receiving] = []
-        self.stored: list[tuple[Message, bytes, tuple[str, ...]]] = []
+        self.stored: list[tuple[StoredMessage, bytes, tuple[str, ...]]] = []
         self.inbox_sizes: dict[str, int] = {}
         self.asked = 0
         self.write_error: StorageError | None = None

@@ -19,7 +19,7 @@ from posthouse.protocol.readers import ReplyReader
 from posthouse.service import House
 from posthouse.service.config import parse
 from posthouse.service.reception import Record
-from posthouse.spool import MemoryQueue, Queue
+from posthouse.spool import MemorySpool, Spool
 from posthouse.testing import DictResolver
 
 HOUSE: Final = """
@@ -156,7 +156,7 @@ class Trouble:
         pass
 
 
-class Troubled(MemoryQueue):
+class Troubled(MemorySpool):
     """A queue on a disk that is full, or that fails."""
 
     def __init__(self, how: str) -> None:
@@ -174,7 +174,7 @@ def quiet(event: str, /, **fields: object) -> None:
     """A log that nobody reads."""
 
 
-def house_for(way: Way, data_dir: Path, *, zone: Any = None, queue: Queue | None = None, log: Record = quiet) -> House:
+def house_for(way: Way, data_dir: Path, *, zone: Any = None, queue: Spool | None = None, log: Record = quiet) -> House:
     text = HOUSE.format(data_dir=data_dir, listener=way.listener, relay=way.relay, spool=way.spool)
     return House(parse(text), log=log, resolver=DictResolver(zone or {}), queue=queue)
 

@@ -11,7 +11,7 @@ from posthouse.relay.sites import Standing
 from posthouse.service.answers import AddressForecast, AttemptTold, Explained, MessageStory, NoteTold
 from posthouse.service.control import what_is
 from posthouse.service.telling import Sentence, span, tell, tell_address
-from posthouse.spool.history import Arrival
+from posthouse.spool.history import Origin
 
 from .desk import LATER, NEVER, TAKEN, TRAIL, Desk, run
 
@@ -53,7 +53,7 @@ async def story_of(desk: Desk, queue_id: str) -> MessageStory:
 def test_a_life_from_acceptance_to_delivery() -> None:
     async def story() -> None:
         desk = Desk()
-        arrival = Arrival("<a@here.test>", "client.example", "TLS 1.3", "ann")
+        arrival = Origin("<a@here.test>", "client.example", "TLS 1.3", "ann")
         queue_id = await desk.store("bob@far.test", arrival=arrival)
         await desk.attempt(Result.DEFERRED, LATER, trail=TRAIL)
         waiting = await story_of(desk, queue_id)
@@ -188,13 +188,13 @@ def test_what_it_is(asked: str, kind: str) -> None:
 def test_by_message_id() -> None:
     async def story() -> None:
         desk = Desk()
-        queue_id = await desk.store("a@far.test", arrival=Arrival("<one@here.test>"))
+        queue_id = await desk.store("a@far.test", arrival=Origin("<one@here.test>"))
         for asked in ("<one@here.test>", "one@here.test"):
             found = await explained(desk, asked)
             assert found.kind == "message"
             assert found.message is not None
             assert found.message.id == queue_id
-        second = await desk.store("b@far.test", arrival=Arrival("<one@here.test>"))
+        second = await desk.store("b@far.test", arrival=Origin("<one@here.test>"))
         found = await explained(desk, "<one@here.test>")
         assert (found.kind, [each.id for each in found.messages]) == ("messages", [second, queue_id])
 

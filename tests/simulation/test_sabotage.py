@@ -10,7 +10,7 @@ import pytest
 
 from posthouse.core import Bytes
 from posthouse.relay import SmtpDeliverer
-from posthouse.spool.interface import Message, Stored, Work
+from posthouse.spool.interface import Lease, Stored, StoredMessage
 from posthouse.testing.simulation import World
 
 RETRY = '[relay]\nretry_first = "1m"\n'
@@ -64,7 +64,7 @@ def test_a_commit_is_forgotten() -> None:
     class Forgotten(Receipt):
         def commit(self, envelope: Any, destinations: Any, **rest: Any) -> Awaitable[Stored]:
             future: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
-            message = Message(self.inner.id, envelope, rest["received"], self.inner.size, rest["source"])
+            message = StoredMessage(self.inner.id, envelope, rest["received"], self.inner.size, rest["source"])
             self.inner.abort()
             future.set_result(Stored(message))
             return future
@@ -82,7 +82,7 @@ def test_250_is_said_before_the_commit() -> None:
             loop = asyncio.get_running_loop()
             loop.call_later(30, lambda: self.inner.commit(envelope, destinations, **{**rest, "owner": ""}))
             future: asyncio.Future[Stored] = loop.create_future()
-            message = Message(self.inner.id, envelope, rest["received"], self.inner.size, rest["source"])
+            message = StoredMessage(self.inner.id, envelope, rest["received"], self.inner.size, rest["source"])
             future.set_result(Stored(message))
             return future
 
@@ -91,7 +91,7 @@ def test_250_is_said_before_the_commit() -> None:
 
 def test_an_outcome_is_not_recorded() -> None:
     class Amnesiac(Queue):
-        def record(self, work: Work, *rest: Any, **more: Any) -> Awaitable[None]:
+        def record(self, work: Lease, *rest: Any, **more: Any) -> Awaitable[None]:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             future.set_result(None)
             return future
@@ -103,7 +103,7 @@ def test_an_outcome_is_not_recorded() -> None:
 
 def test_a_report_is_lost() -> None:
     class Careless(Queue):
-        def record(self, work: Work, settlements: Any, reports: Any = (), **more: Any) -> Any:
+        def record(self, work: Lease, settlements: Any, reports: Any = (), **more: Any) -> Any:
             return self.inner.record(work, settlements, (), **more)
 
     assert "failed, and the report is nowhere" in found(Careless, script=("rcpt:550",))
@@ -111,7 +111,7 @@ def test_a_report_is_lost() -> None:
 
 def test_content_is_changed() -> None:
     class Sloppy(Queue):
-        def content(self, message: Message) -> Bytes:
+        def content(self, message: StoredMessage) -> Bytes:
             return Bytes(b"".join(self.inner.content(message).chunks()).replace(b"hello\r\n", b"hullo\r\n"))
 
     assert "was changed on its way" in found(Sloppy)
@@ -119,7 +119,7 @@ def test_content_is_changed() -> None:
 
 def test_leases_are_given_twice() -> None:
     class Generous(Queue):
-        async def lease(self, owner: str, now: float, until: float, **rest: Any) -> list[Work]:
+        async def lease(self, owner: str, now: float, until: float, **rest: Any) -> list[Lease]:
             rest["skip"] = ()  # a worker does not ask for more where something is under way
             return await self.inner.lease(owner, now + 86_400, until, **rest)  # type: ignore[no-any-return]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.core import LocalError, Notify, Result
-from posthouse.spool import State
+from posthouse.spool import RecipientState
 from posthouse.testing.simulation import Death, Life, VirtualClock, VirtualLoop, World, parse_step
 
 RETRY = '[relay]\nretry_first = "1m"\n'
@@ -157,7 +157,9 @@ def test_a_letter_is_late_and_arrives() -> None:
         letter = world.send(house, "ann@a.test", ["bob@b.test", "eve@b.test"])
         world.run(60)
         assert letter.accepted
-        assert [waiting.state for entry in house.entries() for waiting in entry.recipients] == [State.WAITING] * 2
+        assert [waiting.state for entry in house.entries() for waiting in entry.recipients] == [
+            RecipientState.WAITING
+        ] * 2
         world.run(7200)
         world.check(quiet=True)
         assert house.entries() == []

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from posthouse.core import Address, Bytes, Envelope, Outcome, Recipient, Result, StorageError
-from posthouse.spool import Act, Condition, Durable, Report, Settlement, SqliteQueue, State, Stored
+from posthouse.spool import Condition, Durable, QueueAction, RecipientState, Report, Settlement, SqliteSpool, Stored
 
 NOW = 1_700_000_000.0
 SMALL = b"Subject: small\r\n\r\n.\r\n" * 10
@@ -62,7 +62,7 @@ def tell(*words: object) -> None:
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 
-async def store(queue: SqliteQueue, content: bytes, *addresses: str, owner: str = "w") -> Stored:
+async def store(queue: SqliteSpool, content: bytes, *addresses: str, owner: str = "w") -> Stored:
     """Store one message."""
     receipt = queue.receive()
     try:
@@ -88,7 +88,7 @@ class Calendar:
         return self.now
 
 
-def settlements(stored: Stored, state: State, due: float = NOW) -> list[Settlement]:
+def settlements(stored: Stored, state: RecipientState, due: float = NOW) -> list[Settlement]:
     """All recipients of its first work end so."""
     return [
         Settlement(w.key, state, due, Outcome(w.recipient, Result.DELIVERED, None, "so it goes"))
@@ -96,7 +96,7 @@ def settlements(stored: Stored, state: State, due: float = NOW) -> list[Settleme
     ]
 
 
-async def live(queue: SqliteQueue, tell: Callable[..., None], calendar: Calendar) -> None:
+async def live(queue: SqliteSpool, tell: Callable[..., None], calendar: Calendar) -> None:
     """Accept small and large, deliver partly, defer, report, keep, abort, finish; then operators; then oblivion."""
 
     async def attempt(*words: object, act: Callable[[], object]) -> bool:
@@ -122,45 +122,45 @@ async def live(queue: SqliteQueue, tell: Callable[..., None], calendar: Calendar
     small = await accept(SMALL, "b@x.test")
     large = await accept(LARGE, "b@x.test", "c@y.test")
     if small is not None:
-        done = settlements(small, State.DELIVERED)
+        done = settlements(small, RecipientState.DELIVERED)
         await attempt("settle", small.message.id, act=lambda: queue.record(small.work[0], done))
     other = await accept(SMALL, "d@z.test")
     if other is not None:
         report = Report(Envelope(None, (Recipient(Address("a", "sohu.com")),)), b"sorry\r\n", ("sohu.com",), NOW)
-        failed = settlements(other, State.FAILED)
+        failed = settlements(other, RecipientState.FAILED)
         await attempt("settle", other.message.id, act=lambda: queue.record(other.work[0], failed, [report]))
     aborted = queue.receive()
     aborted.write(LARGE)
     aborted.abort()
     if large is not None:
-        again = settlements(large, State.DELIVERED)
+        again = settlements(large, RecipientState.DELIVERED)
         await attempt("part", large.message.id, act=lambda: queue.record(large.work[0], again))
         await attempt("keep", large.message.id, act=lambda: queue.keep("me", large.message, Bytes(LARGE)))
         rest = large._replace(work=large.work[1:])
-        last = settlements(rest, State.DELIVERED)
+        last = settlements(rest, RecipientState.DELIVERED)
         await attempt("settle", large.message.id, act=lambda: queue.record(rest.work[0], last))
     await accept(LARGE, "e@x.test")
     late = await accept(SMALL, "f@x.test", "g@x.test")
     if late is not None:
-        deferred = settlements(late, State.WAITING, NOW + 900)
+        deferred = settlements(late, RecipientState.WAITING, NOW + 900)
         await attempt("defer", late.message.id, act=lambda: queue.record(late.work[0], deferred))
     await operate(queue, accept, attempt)
     calendar.now = LATER
     await attempt("tidy", act=queue.tidy)
 
 
-async def operate(queue: SqliteQueue, accept: Callable[..., object], attempt: Callable[..., object]) -> None:
+async def operate(queue: SqliteSpool, accept: Callable[..., object], attempt: Callable[..., object]) -> None:
     """Hold, release, reroute, retry; drop one of large and one of small content, with a report for each."""
     await accept(SMALL, "h@held.test", "i@held.test")  # type: ignore[misc]
     await accept(LARGE, "j@held.test")  # type: ignore[misc]
     everybody, one = [Condition("domain", "=", "held.test")], [Condition("to", "=", "h@held.test")]
     sorry = Report(Envelope(None, (Recipient(Address("a", "sohu.com")),)), b"dropped\r\n", ("sohu.com",), NOW)
     for act, who, target, report in (
-        (Act.HOLD, everybody, "", None),
-        (Act.RELEASE, one, "", None),
-        (Act.REROUTE, one, "smtp://other:25", None),
-        (Act.RETRY, one, "", None),
-        (Act.DROP, everybody, "", lambda message, people: [sorry]),
+        (QueueAction.HOLD, everybody, "", None),
+        (QueueAction.RELEASE, one, "", None),
+        (QueueAction.REROUTE, one, "smtp://other:25", None),
+        (QueueAction.RETRY, one, "", None),
+        (QueueAction.DROP, everybody, "", lambda message, people: [sorry]),
     ):
         await attempt(  # type: ignore[misc]
             "act",
@@ -174,7 +174,7 @@ async def operate(queue: SqliteQueue, accept: Callable[..., object], attempt: Ca
 async def main(directory: str, durable: Durable) -> None:
     """One life."""
     calendar = Calendar()
-    queue = SqliteQueue(directory, durable=durable, time=calendar)
+    queue = SqliteSpool(directory, durable=durable, time=calendar)
     await queue.open(NOW)
     tell("open")
     await live(queue, tell, calendar)

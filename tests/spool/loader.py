@@ -1,6 +1,6 @@
 """Stores messages as fast as it can, twenty at a time, and prints each id when it is promised.  Until it is killed.
 
-    python loader.py DATA_DIR
+python loader.py DATA_DIR
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 import time
 
 from posthouse.core import Address, Envelope, Recipient
-from posthouse.spool import SqliteQueue
+from posthouse.spool import SqliteSpool
 
 
 def content(queue_id: str, large: bool) -> bytes:
@@ -21,7 +21,7 @@ def content(queue_id: str, large: bool) -> bytes:
 
 async def main(directory: str) -> None:
     """See the module's docstring."""
-    queue = SqliteQueue(directory)
+    queue = SqliteSpool(directory)
     await queue.open(time.time())
 
     async def session(nth: int) -> None:

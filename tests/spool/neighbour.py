@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from posthouse.spool import SqliteQueue, Work
+from posthouse.spool import Lease, SqliteSpool
 
 NOW = 1_700_000_000.0
 
@@ -26,9 +26,9 @@ class Clocks:
 
 async def main(directory: str) -> None:
     """See the module's docstring."""
-    queue = SqliteQueue(directory, time=lambda: Clocks.calendar, stopwatch=lambda: Clocks.stopwatch)
+    queue = SqliteSpool(directory, time=lambda: Clocks.calendar, stopwatch=lambda: Clocks.stopwatch)
     await queue.open(NOW)
-    has: list[Work] = []
+    has: list[Lease] = []
     print("open", flush=True)
     for line in sys.stdin:
         *renew, calendar, stopwatch = line.split()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from posthouse.core import Address, Envelope, Outcome, Recipient, Reply, Result
-from posthouse.spool import Settlement, SqliteQueue, State, Work
+from posthouse.spool import Lease, RecipientState, Settlement, SqliteSpool
 from posthouse.spool.sqlite.batch import make_operation
 from posthouse.spool.sqlite.storage.schema import create
 from posthouse.spool.sqlite.storage.writer import Op
@@ -19,14 +19,14 @@ from posthouse.spool.sqlite.storage.writer import Op
 NOW = 1_700_000_000.0
 
 
-def ended(work: Work, state: State, result: Result) -> list[Settlement]:
+def ended(work: Lease, state: RecipientState, result: Result) -> list[Settlement]:
     reply = Reply(250 if result is Result.DELIVERED else 550, "", "so it is")
     return [Settlement(w.key, state, NOW + 5, Outcome(w.recipient, result, reply, "x")) for w in work.recipients]
 
 
-async def live(queue: SqliteQueue, chance: random.Random) -> None:
+async def live(queue: SqliteSpool, chance: random.Random) -> None:
     """Letters come and go, several in a turn; some are for two, some are put off, some have nobody who holds them."""
-    works: list[Work] = []
+    works: list[Lease] = []
     for turn in range(40):
         under_way: list[Any] = []
         come: list[Any] = []
@@ -44,9 +44,9 @@ async def live(queue: SqliteQueue, chance: random.Random) -> None:
             )
         for work in works:
             if chance.random() < 0.7:
-                done = ended(work, State.DELIVERED, Result.DELIVERED)
+                done = ended(work, RecipientState.DELIVERED, Result.DELIVERED)
             else:
-                done = ended(work, State.WAITING, Result.DEFERRED)
+                done = ended(work, RecipientState.WAITING, Result.DEFERRED)
             under_way.append(queue.record(work, done))
         stored = await asyncio.gather(*come)
         await asyncio.gather(*under_way)
@@ -66,7 +66,7 @@ def test_both_ways_leave_the_same_rows(tmp_path: Path, seed: int) -> None:
     groups: list[bool] = []
 
     async def story(directory: Path, at_once: bool) -> None:
-        queue = SqliteQueue(directory, threshold=2000, random=random.Random(seed), time=lambda: NOW)
+        queue = SqliteSpool(directory, threshold=2000, random=random.Random(seed), time=lambda: NOW)
         await queue.open(NOW)
         way = queue.writer._at_once
         assert way is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.spool import MemoryQueue, Queue, SqliteQueue
+from posthouse.spool import MemorySpool, Spool, SqliteSpool
 from posthouse.testing.queue_checks import CHECKS, NEIGHBOUR_CHECKS, Check, NeighbourCheck
 
 
@@ -18,8 +18,8 @@ async def bounded(check: Check | NeighbourCheck, make) -> None:
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_memory(check: Check) -> None:
-    async def make() -> Queue:
-        queue = MemoryQueue()
+    async def make() -> Spool:
+        queue = MemorySpool()
         await queue.open(1_700_000_000.0)
         return queue
 
@@ -28,8 +28,8 @@ def test_memory(check: Check) -> None:
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_sqlite(check: Check, tmp_path: Path) -> None:
-    async def make() -> Queue:
-        queue = SqliteQueue(tmp_path)
+    async def make() -> Spool:
+        queue = SqliteSpool(tmp_path)
         await queue.open(1_700_000_000.0)
         return queue
 
@@ -39,8 +39,8 @@ def test_sqlite(check: Check, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_sqlite_with_everything_in_files(check: Check, tmp_path: Path) -> None:
-    async def make() -> Queue:
-        queue = SqliteQueue(tmp_path, threshold=0)
+    async def make() -> Spool:
+        queue = SqliteSpool(tmp_path, threshold=0)
         await queue.open(1_700_000_000.0)
         return queue
 
@@ -50,8 +50,8 @@ def test_sqlite_with_everything_in_files(check: Check, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("check", NEIGHBOUR_CHECKS, ids=lambda check: check.__name__)
 def test_neighbours_in_memory(check: NeighbourCheck) -> None:
-    async def two() -> tuple[Queue, Queue]:
-        one = MemoryQueue()
+    async def two() -> tuple[Spool, Spool]:
+        one = MemorySpool()
         other = one.beside()
         assert other.slot != one.slot
         for queue in (one, other):
@@ -63,8 +63,8 @@ def test_neighbours_in_memory(check: NeighbourCheck) -> None:
 
 @pytest.mark.parametrize("check", NEIGHBOUR_CHECKS, ids=lambda check: check.__name__)
 def test_neighbours_on_sqlite(check: NeighbourCheck, tmp_path: Path) -> None:
-    async def two() -> tuple[Queue, Queue]:
-        one, other = SqliteQueue(tmp_path), SqliteQueue(tmp_path)
+    async def two() -> tuple[Spool, Spool]:
+        one, other = SqliteSpool(tmp_path), SqliteSpool(tmp_path)
         for queue in (one, other):
             await queue.open(1_700_000_000.0)
         return one, other

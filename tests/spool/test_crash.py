@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.spool import Accepted, Attempt, Condition, Durable, Note, SqliteQueue, State
+from posthouse.spool import Accepted, AttemptEvent, Condition, Durable, QueueEvent, RecipientState, SqliteSpool
 from posthouse.spool.ids import number_of
 from posthouse.spool.sqlite.rows import TOLD
 from posthouse.testing.power import PowerLoss
@@ -36,7 +36,7 @@ def files_of(directory: Path) -> set[int]:
 
 async def check_table(directory: Path, lines: Sequence[str]) -> None:
     """What is left after a life of which these lines were told is a state of the table."""
-    queue = SqliteQueue(directory, time=lambda: NOW)
+    queue = SqliteSpool(directory, time=lambda: NOW)
     said = await queue.open(NOW)
     assert not [sentence for sentence in said if "corrupt" in sentence]
 
@@ -61,7 +61,7 @@ async def check_table(directory: Path, lines: Sequence[str]) -> None:
             assert entry is not None, "promised, and lost"
         if entry is not None:
             assert digest(queue.content(entry.message)) == words[2]
-            assert any(waiting.state in (State.WAITING, State.HELD) for waiting in entry.recipients)
+            assert any(waiting.state in (RecipientState.WAITING, RecipientState.HELD) for waiting in entry.recipients)
             assert await queue.story(words[1]), "it waits, and its story is lost"
     kept = [words[2] for words in told if words[:2] == ["done", "keep"]]
     assert set(kept) <= {message.queue_id for message in await queue.inbox("me")}
@@ -80,7 +80,7 @@ async def check_table(directory: Path, lines: Sequence[str]) -> None:
     await queue.close()
 
 
-async def check_stories(queue: SqliteQueue, told: Sequence[Sequence[str]]) -> None:
+async def check_stories(queue: SqliteSpool, told: Sequence[Sequence[str]]) -> None:
     """What was done together is told together: attempts, reports, acts and the audit log."""
     tidied = ["begun", "tidy"] in told
     reported: set[str] = set()
@@ -90,9 +90,9 @@ async def check_stories(queue: SqliteQueue, told: Sequence[Sequence[str]]) -> No
         assert isinstance(events[0], Accepted)
         ended: set[int] = set()
         for event in events[1:]:
-            if isinstance(event, Attempt):
+            if isinstance(event, AttemptEvent):
                 ended |= {end.key for end in event.ends if end.state in ("delivered", "failed")}
-            elif isinstance(event, Note):
+            elif isinstance(event, QueueEvent):
                 if event.kind == "dropped":
                     ended |= set(event.keys)
                 if event.kind == "reported":
@@ -117,7 +117,7 @@ async def check_stories(queue: SqliteQueue, told: Sequence[Sequence[str]]) -> No
 
 
 async def make_empty(directory: Path) -> None:
-    queue = SqliteQueue(directory)
+    queue = SqliteSpool(directory)
     await queue.open(NOW)
     await queue.close()
 
@@ -176,7 +176,7 @@ def test_disk_fails_at_each_act(tmp_path: Path, error: int, lasting: int) -> Non
     async def life(directory: Path, act: int) -> list[str]:
         lines: list[str] = []
         calendar = LIFE["Calendar"]()
-        queue = SqliteQueue(directory, durable=Durable(), time=calendar)
+        queue = SqliteSpool(directory, durable=Durable(), time=calendar)
         await queue.open(NOW)
         # The disk is well while the spool opens; the fake is in every act from here on.
         fake = failing(act, error, lasting)
@@ -226,7 +226,7 @@ def test_power_fails_at_each_act(tmp_path: Path, kind: str) -> None:
 
     async def life() -> None:
         calendar = LIFE["Calendar"]()
-        queue = SqliteQueue(tmp_path / "template", durable=durable, time=calendar)
+        queue = SqliteSpool(tmp_path / "template", durable=durable, time=calendar)
         await queue.open(NOW)
         await LIFE["live"](queue, lambda *words: lines.append(" ".join(map(str, words))), calendar)
         await queue.close()
@@ -242,7 +242,7 @@ def test_power_fails_while_it_is_made(tmp_path: Path) -> None:
     durable = PowerLoss(tmp_path / "data" / "spool", after=lambda act: durable.image(tmp_path / str(act) / "spool"))
 
     async def life() -> None:
-        queue = SqliteQueue(tmp_path / "data", durable=durable)
+        queue = SqliteSpool(tmp_path / "data", durable=durable)
         await queue.open(NOW)
         await queue.close()
 
@@ -260,7 +260,7 @@ def test_the_fake_finds_a_sync_that_is_left_out(tmp_path: Path, monkeypatch: pyt
     lines: list[str] = []
 
     async def life() -> None:
-        queue = SqliteQueue(tmp_path / "template", durable=durable)
+        queue = SqliteSpool(tmp_path / "template", durable=durable)
         await queue.open(NOW)
         stored = await LIFE["store"](queue, LIFE["LARGE"], "b@x.test")
         lines.append(f"promised {stored.message.id} {hashlib.sha256(LIFE['LARGE']).hexdigest()} x.test")

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from posthouse.core import Address, Envelope, Recipient, StorageError
-from posthouse.spool import SqliteQueue
+from posthouse.spool import SqliteSpool
 from posthouse.spool.sqlite.storage import writer
-from posthouse.spool.sqlite.storage.durability import Durable, Logged, NotSynced
+from posthouse.spool.sqlite.storage.durability import Durable, NotSynced, WalConnection
 
 NOW = 1_700_000_000.0
 
@@ -42,13 +42,13 @@ class Disk(Durable):
         self.syncs += 1
 
 
-async def opened(directory: Path, disk: Durable) -> SqliteQueue:
-    queue = SqliteQueue(directory, durable=disk)
+async def opened(directory: Path, disk: Durable) -> SqliteSpool:
+    queue = SqliteSpool(directory, durable=disk)
     await queue.open(NOW)
     return queue
 
 
-def store(queue: SqliteQueue) -> asyncio.Task[Any]:
+def store(queue: SqliteSpool) -> asyncio.Task[Any]:
     receipt = queue.receive()
     receipt.write(b"content")
     envelope = Envelope(None, (Recipient(Address("b", "d.test")),))
@@ -112,8 +112,8 @@ def test_the_end_is_not_waited_for_and_then_the_answer_is_no(tmp_path: Path) -> 
 
 
 @contextmanager
-def logged(directory: Path) -> Iterator[Logged]:
-    connection = sqlite3.connect(directory / "a.sqlite3", isolation_level=None, factory=Logged)
+def logged(directory: Path) -> Iterator[WalConnection]:
+    connection = sqlite3.connect(directory / "a.sqlite3", isolation_level=None, factory=WalConnection)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("CREATE TABLE t (n)")

@@ -12,7 +12,16 @@ from typing import Any
 import pytest
 
 from posthouse.core import Address, Envelope, Outcome, Recipient, Result, SettingError
-from posthouse.spool import Accepted, Attempt, Condition, Durable, Note, Settlement, SqliteQueue, State
+from posthouse.spool import (
+    Accepted,
+    AttemptEvent,
+    Condition,
+    Durable,
+    QueueEvent,
+    RecipientState,
+    Settlement,
+    SqliteSpool,
+)
 from posthouse.spool.ids import number_of, text_of
 from posthouse.spool.sqlite.rows import encode_envelope
 from posthouse.spool.sqlite.storage.schema import VERSION, create
@@ -94,7 +103,7 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
     make(tmp_path)
 
     async def story() -> None:
-        queue = SqliteQueue(tmp_path, time=lambda: NOW)
+        queue = SqliteSpool(tmp_path, time=lambda: NOW)
         said = await queue.open(NOW)
         assert any("1 lease" in sentence for sentence in said)
         assert await queue.count() == 2501
@@ -102,13 +111,13 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
         entry = await queue.entry(text_of(FIRST + 1))
         assert entry is not None
         assert [(w.state, w.attempts, w.due, w.last) for w in entry.recipients] == [
-            (State.WAITING, 3, NOW + 50, "450 4.2.0 later"),
-            (State.HELD, 1, NOW - 50, "550 5.1.1 no"),
+            (RecipientState.WAITING, 3, NOW + 50, "450 4.2.0 later"),
+            (RecipientState.HELD, 1, NOW - 50, "550 5.1.1 no"),
         ]
         assert b"".join(queue.content(entry.message).chunks()) == b"twice"
         first, *notes = await queue.story(entry.message.id)
         assert first == Accepted(NOW - 90, "mx 192.0.2.1:4", "a@sohu.com", ("c@x.test", "d@y.test"), 5)
-        assert [(n.kind, n.keys, n.text) for n in notes if isinstance(n, Note)] == [
+        assert [(n.kind, n.keys, n.text) for n in notes if isinstance(n, QueueEvent)] == [
             ("attempted", (0,), "450 4.2.0 later"),
             ("attempted", (1,), "550 5.1.1 no"),
         ]
@@ -119,7 +128,7 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
             ends = [Outcome(waiting.recipient, Result.DELIVERED) for waiting in work.recipients]
             keys = [waiting.key for waiting in work.recipients]
             await queue.record(
-                work, [Settlement(key, State.DELIVERED, NOW, end) for key, end in zip(keys, ends, strict=True)]
+                work, [Settlement(key, RecipientState.DELIVERED, NOW, end) for key, end in zip(keys, ends, strict=True)]
             )
         assert [row.id for row in await queue.select()] == [text_of(FIRST + 1)]
         await queue.close()
@@ -131,7 +140,7 @@ def test_it_becomes_what_a_new_one_is(tmp_path: Path) -> None:
     make(tmp_path)
 
     async def story() -> None:
-        queue = SqliteQueue(tmp_path)
+        queue = SqliteSpool(tmp_path)
         await queue.open(NOW)
         await queue.close()
 
@@ -148,7 +157,7 @@ def test_format_2_is_read_as_it_is(tmp_path: Path) -> None:
     attempt = [1, NOW, "x.test", [], [[0, *end], [1, *end]]]
 
     async def story() -> None:
-        queue = SqliteQueue(tmp_path, time=lambda: NOW)
+        queue = SqliteSpool(tmp_path, time=lambda: NOW)
         await queue.open(NOW)
         receipt = queue.receive()
         receipt.write(b"content")
@@ -159,11 +168,11 @@ def test_format_2_is_read_as_it_is(tmp_path: Path) -> None:
             connection.execute("INSERT INTO event VALUES (?, 0, ?)", values)
             connection.execute("PRAGMA user_version = 2")
         connection.close()
-        queue = SqliteQueue(tmp_path, time=lambda: NOW)
+        queue = SqliteSpool(tmp_path, time=lambda: NOW)
         await queue.open(NOW)
         assert await queue.count() == 2
         _, told = await queue.story(stored.message.id)
-        assert isinstance(told, Attempt)
+        assert isinstance(told, AttemptEvent)
         assert [(each.key, each.due, str(each.reply)) for each in told.ends] == [
             (key, NOW, "450 4.2.0 later") for key in (0, 1)
         ]
@@ -182,8 +191,8 @@ def test_a_fault_leaves_the_old_one(tmp_path: Path) -> None:
 
     async def story() -> None:
         with pytest.raises(SettingError, match="full"):
-            await SqliteQueue(tmp_path, durable=Full()).open(NOW)
-        queue = SqliteQueue(tmp_path)
+            await SqliteSpool(tmp_path, durable=Full()).open(NOW)
+        queue = SqliteSpool(tmp_path)
         await queue.open(NOW)
         assert await queue.count() == 2501
         await queue.close()
@@ -196,7 +205,7 @@ def test_an_old_one_is_not_read_as_it_is(tmp_path: Path) -> None:
 
     async def story() -> None:
         with pytest.raises(SettingError, match="older"):
-            await SqliteQueue.read_only(tmp_path).open(NOW)
+            await SqliteSpool.read_only(tmp_path).open(NOW)
 
     before = os.stat(tmp_path / "spool" / "queue.sqlite3").st_size
     asyncio.run(story())

@@ -7,23 +7,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from posthouse.core import Address, Envelope, Outcome, Recipient, Result
-from posthouse.spool import Act, Condition, Note, Settlement, SqliteQueue, State, Work
+from posthouse.spool import Condition, Lease, QueueAction, QueueEvent, RecipientState, Settlement, SqliteSpool
 from posthouse.spool.interface import Stored
 
 NOW = 1_700_000_000.0
 
 
-async def opened(directory: Path, now: float = NOW) -> tuple[SqliteQueue, Sequence[str]]:
-    queue = SqliteQueue(directory, time=lambda: now)
+async def opened(directory: Path, now: float = NOW) -> tuple[SqliteSpool, Sequence[str]]:
+    queue = SqliteSpool(directory, time=lambda: now)
     return queue, await queue.open(now)
 
 
-async def die(queue: SqliteQueue) -> None:
+async def die(queue: SqliteSpool) -> None:
     """What is left is as after a crash: nobody gave the leases back."""
     await queue.close()
 
 
-async def store(queue: SqliteQueue, *addresses: str, owner: str = "") -> Stored:
+async def store(queue: SqliteSpool, *addresses: str, owner: str = "") -> Stored:
     receipt = queue.receive()
     receipt.write(b"content")
     people = tuple(Recipient(Address(*address.split("@"))) for address in addresses)
@@ -31,15 +31,15 @@ async def store(queue: SqliteQueue, *addresses: str, owner: str = "") -> Stored:
     return await receipt.commit(Envelope(None, people), places, received=NOW, due=NOW, owner=owner, until=NOW + 60)
 
 
-def again(work: Work, due: float) -> list[Settlement]:
+def again(work: Lease, due: float) -> list[Settlement]:
     return [
-        Settlement(w.key, State.WAITING, due, Outcome(w.recipient, Result.DEFERRED, None, "later"))
+        Settlement(w.key, RecipientState.WAITING, due, Outcome(w.recipient, Result.DEFERRED, None, "later"))
         for w in work.recipients
     ]
 
 
-async def kinds(queue: SqliteQueue, queue_id: str) -> list[str]:
-    return [event.kind for event in await queue.story(queue_id) if isinstance(event, Note)]
+async def kinds(queue: SqliteSpool, queue_id: str) -> list[str]:
+    return [event.kind for event in await queue.story(queue_id) if isinstance(event, QueueEvent)]
 
 
 def test_the_third_death_in_a_row_sets_it_aside(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_the_third_death_in_a_row_sets_it_aside(tmp_path: Path) -> None:
         assert [(row.id, row.key) for row in rows] == [(stored.message.id, 0), (stored.message.id, 1)]
         assert await kinds(queue, stored.message.id) == ["suspected", "suspected", "poison"]
         # An operator who releases it gives it three lives again.
-        assert await queue.act(Act.RELEASE, [], now=NOW + 5) == 2
+        assert await queue.act(QueueAction.RELEASE, [], now=NOW + 5) == 2
         assert len(await queue.lease("w", NOW + 5, NOW + 60, limit=9)) == 1
         await die(queue)
         queue, said = await opened(tmp_path, NOW + 6)

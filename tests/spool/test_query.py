@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posthouse.core import LocalError
-from posthouse.spool import BUCKETS, FIELDS, Condition, Row
+from posthouse.spool import BUCKETS, FIELDS, Condition, RecipientRow
 from posthouse.spool.filters import matches, summarized, text_of_conditions
 from posthouse.spool.ids import number_of, text_of
 from posthouse.spool.sqlite.rows import STATES
@@ -24,10 +24,10 @@ NUMBERS = st.integers(1 << 40, (1 << 40) + 5)
 
 
 @st.composite
-def rows(draw: st.DrawFn) -> list[Row]:
+def rows(draw: st.DrawFn) -> list[RecipientRow]:
     keys = draw(st.lists(st.tuples(NUMBERS, st.integers(0, 2)), unique=True, max_size=8))
     return [
-        Row(
+        RecipientRow(
             text_of(number),
             key,
             draw(TEXT),
@@ -61,7 +61,7 @@ def conditions(draw: st.DrawFn) -> Condition:
     return Condition(field, op, draw(values.get(field, TEXT)))
 
 
-def database(some: list[Row]) -> sqlite3.Connection:
+def database(some: list[RecipientRow]) -> sqlite3.Connection:
     connection = sqlite3.connect(":memory:")
     create(connection)
     numbers = {state.value: number for number, state in enumerate(STATES)}
@@ -81,7 +81,7 @@ def database(some: list[Row]) -> sqlite3.Connection:
 
 @given(rows(), st.lists(conditions(), max_size=3))
 @settings(max_examples=400, deadline=None)
-def test_sql_and_predicate_agree(some: list[Row], asked: list[Condition]) -> None:
+def test_sql_and_predicate_agree(some: list[RecipientRow], asked: list[Condition]) -> None:
     connection = database(some)
     wanted = [row for row in some if matches(asked, row, NOW)]
     found = select(connection, asked, NOW, 100, None)
@@ -111,7 +111,7 @@ def test_sql_and_predicate_agree(some: list[Row], asked: list[Condition]) -> Non
     ],
 )
 def test_wildcards(pattern: str, text: str, expected: bool) -> None:
-    row = Row(text_of(1), 0, text, "", "", "waiting", 0, NOW, NOW, 0)
+    row = RecipientRow(text_of(1), 0, text, "", "", "waiting", 0, NOW, NOW, 0)
     asked = [Condition("from", "=", pattern)]
     assert matches(asked, row, NOW) is expected
     assert (select(database([row]), asked, NOW, 1, None) == [row]) is expected

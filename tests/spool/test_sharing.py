@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.core import Address, Envelope, Outcome, Recipient, Result, StorageBusy
-from posthouse.spool import Settlement, SqliteQueue, State
+from posthouse.spool import RecipientState, Settlement, SqliteSpool
 from posthouse.spool.sqlite.liveness import HANGS, LOOK
 
 HERE = Path(__file__).parent
@@ -30,13 +30,13 @@ class Watch:
         return self.now
 
 
-async def opened(directory: Path, **settings) -> SqliteQueue:
-    queue = SqliteQueue(directory, **settings)
+async def opened(directory: Path, **settings) -> SqliteSpool:
+    queue = SqliteSpool(directory, **settings)
     await queue.open(NOW)
     return queue
 
 
-async def store(queue: SqliteQueue, *domains: str, owner: str = "", until: float = NOW + 60):
+async def store(queue: SqliteSpool, *domains: str, owner: str = "", until: float = NOW + 60):
     receipt = queue.receive()
     receipt.write(b"content")
     envelope = Envelope(None, tuple(Recipient(Address("b", domain)) for domain in domains))
@@ -45,7 +45,8 @@ async def store(queue: SqliteQueue, *domains: str, owner: str = "", until: float
 
 def delivered(work) -> list[Settlement]:
     return [
-        Settlement(w.key, State.DELIVERED, NOW, Outcome(w.recipient, Result.DELIVERED)) for w in work.recipients
+        Settlement(w.key, RecipientState.DELIVERED, NOW, Outcome(w.recipient, Result.DELIVERED))
+        for w in work.recipients
     ]
 
 
@@ -55,11 +56,11 @@ def test_two_queues_share_one_spool(tmp_path: Path) -> None:
         assert one.slot != two.slot
         seen: list[tuple[str, int]] = []
 
-        async def intake(queue: SqliteQueue) -> None:
+        async def intake(queue: SqliteSpool) -> None:
             for n in range(60):
                 await store(queue, f"d{n % 5}.test", f"e{n % 3}.test")
 
-        async def deliver(queue: SqliteQueue) -> None:
+        async def deliver(queue: SqliteSpool) -> None:
             while len(seen) < 240:
                 for work in await queue.lease("worker", NOW, NOW + 60, limit=5):
                     seen.extend((work.message.id, w.key) for w in work.recipients)
@@ -111,7 +112,7 @@ def test_a_living_owner_keeps_its_leases_and_a_dead_one_does_not(tmp_path: Path)
         two = await opened(tmp_path)
         assert await two.lease("w", NOW, NOW + 60, limit=10) == []
         await one.close()
-        three = SqliteQueue(tmp_path)
+        three = SqliteSpool(tmp_path)
         said = await three.open(NOW)
         assert any("leases" in sentence for sentence in said)
         works = await three.lease("w", NOW, NOW + 60, limit=10)
@@ -130,7 +131,7 @@ def test_a_late_record_of_another_process_counts(tmp_path: Path) -> None:
         assert await two.lease("same name", NOW + 60, NOW + 60, limit=1) == []
         watch.now += HANGS  # the first process does not move
         (work,) = await two.lease("same name", NOW + 60, NOW + 60, limit=1)  # even the same end is not ours
-        deferred = [s._replace(state=State.WAITING, due=NOW + 999) for s in delivered(work)]
+        deferred = [s._replace(state=RecipientState.WAITING, due=NOW + 999) for s in delivered(work)]
         await one.record(stored.work[0], deferred)
         assert await two.destinations(NOW + 60) == [("x.test", NOW + 60)]
         await one.record(stored.work[0], delivered(stored.work[0]))
@@ -147,9 +148,7 @@ class Process:
 
     def __init__(self, directory: Path) -> None:
         command = [sys.executable, str(HERE / "neighbour.py"), str(directory)]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
-        )
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         assert self._answer() == ["open"]
 
     def _answer(self) -> list[str]:
@@ -278,7 +277,7 @@ def test_kill_in_the_middle_of_a_load(tmp_path: Path) -> None:
     content = runpy.run_path(str(HERE / "loader.py"))["content"]
 
     async def check() -> None:
-        queue = SqliteQueue(tmp_path)
+        queue = SqliteSpool(tmp_path)
         said = await queue.open(NOW * 2)
         assert not [sentence for sentence in said if "corrupt" in sentence]
         large = 0
@@ -301,11 +300,11 @@ def test_processes_that_make_one_spool_at_the_same_moment(tmp_path: Path) -> Non
     """Each new spool is opened by four processes at once, as the workers of a first start do."""
     script = """
 import asyncio, sys
-from posthouse.spool import SqliteQueue
+from posthouse.spool import SqliteSpool
 
 async def main():
     for line in sys.stdin:  # a directory, when all are to begin
-        queue = SqliteQueue(line.strip())
+        queue = SqliteSpool(line.strip())
         await queue.open(1_700_000_000.0)
         await queue.close()
         print("opened", flush=True)

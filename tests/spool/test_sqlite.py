@@ -26,7 +26,17 @@ from posthouse.core import (
     StorageError,
     StorageFull,
 )
-from posthouse.spool import Accepted, Condition, Contact, Durable, Queue, Settlement, SqliteQueue, State, Trail
+from posthouse.spool import (
+    Accepted,
+    AttemptTrace,
+    Condition,
+    ConnectionTrace,
+    Durable,
+    RecipientState,
+    Settlement,
+    Spool,
+    SqliteSpool,
+)
 from posthouse.spool.sqlite.spool import (
     actions as acting,
 )
@@ -52,13 +62,13 @@ NOW = 1_700_000_000.0
 ENVELOPE = Envelope(None, (Recipient(Address("b", "x.test")),))
 
 
-async def opened(directory: Path, **settings) -> SqliteQueue:
-    queue = SqliteQueue(directory, **settings)
+async def opened(directory: Path, **settings) -> SqliteSpool:
+    queue = SqliteSpool(directory, **settings)
     await queue.open(NOW)
     return queue
 
 
-def begin(queue: Queue, content: bytes = b"content", owner: str = ""):
+def begin(queue: Spool, content: bytes = b"content", owner: str = ""):
     """A commit under way."""
     receipt = queue.receive()
     receipt.write(content)
@@ -67,14 +77,15 @@ def begin(queue: Queue, content: bytes = b"content", owner: str = ""):
 
 def delivered(work) -> list[Settlement]:
     return [
-        Settlement(w.key, State.DELIVERED, NOW, Outcome(w.recipient, Result.DELIVERED)) for w in work.recipients
+        Settlement(w.key, RecipientState.DELIVERED, NOW, Outcome(w.recipient, Result.DELIVERED))
+        for w in work.recipients
     ]
 
 
 # -- fresh messages with several destinations --------------------------------------------------------------------------
 
 
-def three_ways(queue: Queue, *names: str):
+def three_ways(queue: Spool, *names: str):
     """A commit under way, leased, for one recipient in each of these domains."""
     people = tuple(Recipient(Address(f"u{n}", name)) for n, name in enumerate(names))
     receipt = queue.receive()
@@ -100,7 +111,7 @@ def test_several_destinations_settled_together_leave_no_rows(tmp_path: Path) -> 
         assert [row.destination for row in await queue.select(now=NOW)] == ["x.test", "y.test", "x.test"]
         assert {row.destination: row.waiting for row in await queue.summary(now=NOW)} == {"x.test": 2, "y.test": 1}
         assert queue.content(stored.message).size == 7
-        trail = Trail(NOW, "mx.test", "x.test", "mx", (Contact("192.0.2.1:25", lines=("S: EHLO w",)),))
+        trail = AttemptTrace(NOW, "mx.test", "x.test", "mx", (ConnectionTrace("192.0.2.1:25", lines=("S: EHLO w",)),))
         await asyncio.gather(*[queue.record(work, delivered(work), trail=trail) for work in stored.work])
         assert [counted(tmp_path, table) for table in ("recipient", "message", "destination", "event")] == [0] * 4
         accepted, *attempts = await queue.story(stored.message.id)
@@ -123,7 +134,7 @@ def test_several_destinations_of_which_one_ends_first(tmp_path: Path) -> None:
         assert queue.content(stored.message).size == 7
         later = Outcome(others[0].recipients[0].recipient, Result.DEFERRED)
         await asyncio.gather(
-            queue.record(others[0], [Settlement(1, State.WAITING, NOW + 30, later)]),
+            queue.record(others[0], [Settlement(1, RecipientState.WAITING, NOW + 30, later)]),
             queue.record(others[1], delivered(others[1])),
         )
         (again,) = await queue.lease("w", NOW + 30, NOW + 90, limit=10)
@@ -231,7 +242,7 @@ def test_only_the_guilty_one_of_a_group_fails(tmp_path: Path) -> None:
 
 
 def test_a_full_database_refuses_the_large_one_and_takes_the_small(tmp_path: Path) -> None:
-    async def limit(queue: SqliteQueue, pages: int) -> None:
+    async def limit(queue: SqliteSpool, pages: int) -> None:
         done: asyncio.Future[object] = queue.loop.create_future()
         queue.writer.submit(Call(done, lambda c: c.execute(f"PRAGMA max_page_count = {pages}").fetchall()))
         await done
@@ -418,7 +429,7 @@ def test_rows_without_content_are_kept_and_told(tmp_path: Path, damage: str, run
         else:
             os.truncate(file, 99_999)
         if not running:
-            queue = SqliteQueue(tmp_path)
+            queue = SqliteSpool(tmp_path)
             said = await queue.open(NOW)
             assert [sentence for sentence in said if "corrupt" in sentence and stored.message.id in sentence]
         with pytest.raises(StorageCorrupt):
@@ -428,7 +439,7 @@ def test_rows_without_content_are_kept_and_told(tmp_path: Path, damage: str, run
         entry = await queue.entry(stored.message.id)
         assert entry is not None
         assert entry.corrupt
-        assert entry.recipients[0].state is State.HELD
+        assert entry.recipients[0].state is RecipientState.HELD
         assert await queue.lease("w", NOW + 9999, NOW + 99999, limit=10) == []
         assert await queue.count() == 1
         await queue.close()
@@ -441,7 +452,7 @@ def test_rows_without_content_are_kept_and_told(tmp_path: Path, damage: str, run
 
 def test_read_only_looks_at_a_running_and_a_stopped_spool(tmp_path: Path) -> None:
     async def look(count: int) -> None:
-        reader = SqliteQueue.read_only(tmp_path)
+        reader = SqliteSpool.read_only(tmp_path)
         assert await reader.open(NOW) == []
         assert await reader.count() == count
         (entry,) = await reader.entries(limit=1)
@@ -466,7 +477,7 @@ def test_read_only_looks_at_a_running_and_a_stopped_spool(tmp_path: Path) -> Non
 
 def test_read_only_without_a_spool_says_so(tmp_path: Path) -> None:
     async def story() -> None:
-        reader = SqliteQueue.read_only(tmp_path / "nothing")
+        reader = SqliteSpool.read_only(tmp_path / "nothing")
         with pytest.raises(SettingError, match="no spool"):
             await reader.open(NOW)
         assert not (tmp_path / "nothing").exists()
@@ -477,13 +488,13 @@ def test_read_only_without_a_spool_says_so(tmp_path: Path) -> None:
 def test_finished_messages_stay_as_long_as_they_shall(tmp_path: Path) -> None:
     async def story() -> None:
         now = NOW
-        queue = SqliteQueue(tmp_path, keep_finished=100, time=lambda: now, random=random.Random(1))
+        queue = SqliteSpool(tmp_path, keep_finished=100, time=lambda: now, random=random.Random(1))
         await queue.open(now)
         stored = await begin(queue, b"x" * 100_000, owner="w")
         await queue.record(stored.work[0], delivered(stored.work[0]))
         entry = await queue.entry(stored.message.id)
         assert entry is not None
-        assert entry.recipients[0].state is State.DELIVERED
+        assert entry.recipients[0].state is RecipientState.DELIVERED
         assert await queue.entries() == []
         assert await queue.count() == 0
         now += 101
@@ -493,7 +504,7 @@ def test_finished_messages_stay_as_long_as_they_shall(tmp_path: Path) -> None:
         assert await queue.entry(other.message.id) is not None
         await queue.close()
         assert list((tmp_path / "spool" / "content").glob("*/*")) == []
-        queue = SqliteQueue(tmp_path, keep_finished=100, time=lambda: now)
+        queue = SqliteSpool(tmp_path, keep_finished=100, time=lambda: now)
         await queue.open(now + 101)
         assert await queue.entry(other.message.id) is None
         await queue.close()
@@ -545,7 +556,7 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
         with sqlite3.connect(tmp_path / "spool" / "queue.sqlite3") as connection:
             connection.execute("PRAGMA user_version = 99")
         connection.close()
-        for queue in (SqliteQueue(tmp_path), SqliteQueue.read_only(tmp_path)):
+        for queue in (SqliteSpool(tmp_path), SqliteSpool.read_only(tmp_path)):
             with pytest.raises(SettingError, match="newer"):
                 await queue.open(NOW)
 

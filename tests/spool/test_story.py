@@ -12,16 +12,16 @@ import pytest
 from posthouse.core import Address, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.spool import (
     Accepted,
-    Act,
-    Arrival,
-    Attempt,
+    AttemptEvent,
+    AttemptTrace,
     Condition,
-    Contact,
-    Note,
+    ConnectionTrace,
+    Origin,
+    QueueAction,
+    QueueEvent,
+    RecipientState,
     Settlement,
-    SqliteQueue,
-    State,
-    Trail,
+    SqliteSpool,
 )
 from posthouse.spool import (
     history as story,
@@ -41,7 +41,7 @@ class Calendar:
         return self.now
 
 
-async def store(queue: SqliteQueue, address: str = "b@x.test", owner: str = "w") -> Stored:
+async def store(queue: SqliteSpool, address: str = "b@x.test", owner: str = "w") -> Stored:
     receipt = queue.receive()
     receipt.write(b"content")
     people = (Recipient(Address(*address.split("@"))),)
@@ -51,7 +51,7 @@ async def store(queue: SqliteQueue, address: str = "b@x.test", owner: str = "w")
     )
 
 
-async def deliver(queue: SqliteQueue, stored: Stored, state: State = State.DELIVERED) -> None:
+async def deliver(queue: SqliteSpool, stored: Stored, state: RecipientState = RecipientState.DELIVERED) -> None:
     (work,) = stored.work
     outcome = Outcome(work.recipients[0].recipient, Result.DELIVERED, Reply(250, "2.0.0", "ok"))
     await queue.record(work, [Settlement(0, state, NOW, outcome)])
@@ -66,13 +66,13 @@ def rows(directory: Path, table: str) -> int:
 
 def test_one_delivered_at_once_is_one_row(tmp_path: Path) -> None:
     async def life() -> None:
-        queue = SqliteQueue(tmp_path, time=Calendar())
+        queue = SqliteSpool(tmp_path, time=Calendar())
         await queue.open(NOW)
         one, two = await store(queue), await store(queue)
         assert rows(tmp_path, "story") == 0
         await asyncio.gather(deliver(queue, one), deliver(queue, two))
         assert (rows(tmp_path, "story"), rows(tmp_path, "event"), rows(tmp_path, "message")) == (2, 0, 0)
-        assert [type(event) for event in await queue.story(one.message.id)] == [Accepted, Attempt]
+        assert [type(event) for event in await queue.story(one.message.id)] == [Accepted, AttemptEvent]
         await queue.close()
 
     asyncio.run(life())
@@ -82,11 +82,11 @@ def test_one_that_was_expanded_and_erased_in_its_group_is_told(tmp_path: Path) -
     """Records of one group are settled at one blow; one of them was not fresh any more, one was gone."""
 
     async def life() -> None:
-        queue = SqliteQueue(tmp_path, time=Calendar())
+        queue = SqliteSpool(tmp_path, time=Calendar())
         await queue.open(NOW)
         stored = [await store(queue) for _ in range(4)]
         calendar = Calendar()
-        other = SqliteQueue(tmp_path, time=calendar, stopwatch=calendar)
+        other = SqliteSpool(tmp_path, time=calendar, stopwatch=calendar)
         await other.open(NOW)
         assert await other.lease("v", NOW + 60, NOW + 99, limit=9) == []
         await queue.renew(stored[1].work, NOW + HANGS + 500)
@@ -94,11 +94,11 @@ def test_one_that_was_expanded_and_erased_in_its_group_is_told(tmp_path: Path) -
         works = {work.message.id: work for work in await other.lease("v", NOW + 60, NOW + 99, limit=9)}
         work = works[stored[2].message.id]
         outcome = Outcome(work.recipients[0].recipient, Result.FAILED)
-        await other.record(work, [Settlement(0, State.FAILED, NOW, outcome)])
+        await other.record(work, [Settlement(0, RecipientState.FAILED, NOW, outcome)])
         await asyncio.gather(*(deliver(queue, one) for one in stored))
         for one in stored:
             told = await queue.story(one.message.id)
-            ends = [event.ends[0].state for event in told if isinstance(event, Attempt)]
+            ends = [event.ends[0].state for event in told if isinstance(event, AttemptEvent)]
             assert ends == (["failed"] if one is stored[2] else ["delivered"])
         assert await queue.count() == 0
         await other.close()
@@ -110,11 +110,11 @@ def test_one_that_was_expanded_and_erased_in_its_group_is_told(tmp_path: Path) -
 def test_stories_are_forgotten_by_age_and_never_while_it_waits(tmp_path: Path) -> None:
     async def life() -> None:
         calendar = Calendar()
-        queue = SqliteQueue(tmp_path, time=calendar, history=2 * DAY)
+        queue = SqliteSpool(tmp_path, time=calendar, history=2 * DAY)
         await queue.open(NOW)
         gone, waits = await store(queue), await store(queue)
         await deliver(queue, gone)
-        await deliver(queue, waits, State.WAITING)
+        await deliver(queue, waits, RecipientState.WAITING)
         await queue.tidy()
         assert len(await queue.story(gone.message.id)) == 2
         calendar.now += 2 * DAY + 1
@@ -124,7 +124,7 @@ def test_stories_are_forgotten_by_age_and_never_while_it_waits(tmp_path: Path) -
         assert await queue.story(gone.message.id) == []
         assert [told.id for told in await queue.find(address="b@x.test")] == [young.message.id, waits.message.id]
         assert len(await queue.story(waits.message.id)) == 2
-        await queue.act(Act.DROP, [], now=calendar.now)
+        await queue.act(QueueAction.DROP, [], now=calendar.now)
         await queue.tidy()
         assert await queue.story(waits.message.id) == []
         assert rows(tmp_path, "event") == 0
@@ -142,10 +142,10 @@ def test_stories_are_bounded_while_mail_comes(tmp_path: Path, bound: dict[str, i
     """Without an idle moment: what is removed goes with what is added."""
 
     async def life() -> None:
-        queue = SqliteQueue(tmp_path, **bound)
+        queue = SqliteSpool(tmp_path, **bound)
         await queue.open(NOW)
         waits = await store(queue)
-        await deliver(queue, waits, State.WAITING)
+        await deliver(queue, waits, RecipientState.WAITING)
         for _ in range(12):
             stored = await asyncio.gather(*(store(queue) for _ in range(200)))
             await asyncio.gather(*(deliver(queue, one) for one in stored))
@@ -163,7 +163,7 @@ def test_stories_are_bounded_while_mail_comes(tmp_path: Path, bound: dict[str, i
 def test_the_writer_tidies_when_it_is_idle(tmp_path: Path) -> None:
     async def life() -> None:
         calendar = Calendar()
-        queue = SqliteQueue(tmp_path, time=calendar, history=DAY)
+        queue = SqliteSpool(tmp_path, time=calendar, history=DAY)
         await queue.open(NOW)
         stored = await store(queue)
         await deliver(queue, stored)
@@ -178,12 +178,12 @@ def test_the_writer_tidies_when_it_is_idle(tmp_path: Path) -> None:
 
 def test_without_history_nothing_is_told(tmp_path: Path) -> None:
     async def life() -> None:
-        queue = SqliteQueue(tmp_path, history=0)
+        queue = SqliteSpool(tmp_path, history=0)
         await queue.open(NOW)
         one = await store(queue)
-        await deliver(queue, one, State.WAITING)
+        await deliver(queue, one, RecipientState.WAITING)
         two = await store(queue, owner="")
-        assert await queue.act(Act.HOLD, [], now=NOW) == 2
+        assert await queue.act(QueueAction.HOLD, [], now=NOW) == 2
         assert rows(tmp_path, "story") == rows(tmp_path, "event") == 0
         assert [type(event) for event in await queue.story(one.message.id)] == [Accepted]  # what the queue has anyway
         assert await queue.find(address="b@x.test") == []
@@ -198,13 +198,13 @@ def test_a_new_id_exceeds_those_in_stories(tmp_path: Path) -> None:
 
     async def life() -> None:
         calendar = Calendar()
-        queue = SqliteQueue(tmp_path, time=calendar)
+        queue = SqliteSpool(tmp_path, time=calendar)
         await queue.open(NOW)
         one = await store(queue)
         await deliver(queue, one)
         await queue.close()
         calendar.now -= DAY
-        queue = SqliteQueue(tmp_path, time=calendar)
+        queue = SqliteSpool(tmp_path, time=calendar)
         await queue.open(NOW)
         assert queue.receive().id > one.message.id
         await queue.close()
@@ -214,18 +214,18 @@ def test_a_new_id_exceeds_those_in_stories(tmp_path: Path) -> None:
 
 def test_an_act_on_many_is_one_line_of_the_audit_log(tmp_path: Path) -> None:
     async def life() -> None:
-        queue = SqliteQueue(tmp_path, time=Calendar())
+        queue = SqliteSpool(tmp_path, time=Calendar())
         await queue.open(NOW)
         await asyncio.gather(*(store(queue, f"u{n}@d{n % 7}.test", "w" if n % 3 else "") for n in range(1300)))
         some = [Condition("domain", "=", "d*.test"), Condition("to", "!=", "u7@*")]
         commits = queue.writer.groups
-        assert await queue.act(Act.HOLD, some, now=NOW, who="root") == 1299
+        assert await queue.act(QueueAction.HOLD, some, now=NOW, who="root") == 1299
         assert queue.writer.groups - commits >= 3
         (line,) = await queue.audit()
         assert (line.act, line.changed, line.filter) == ("hold", 1299, "domain:d*.test to!=u7@*")
         assert await queue.count([Condition("state", "=", "held")]) == 1299
         assert sum(row.held for row in await queue.summary(now=NOW)) == 1299
-        assert await queue.act(Act.DROP, [], now=NOW, who="root") == 1300
+        assert await queue.act(QueueAction.DROP, [], now=NOW, who="root") == 1300
         assert await queue.count() == rows(tmp_path, "message") == rows(tmp_path, "destination") == 0
         await queue.close()
 
@@ -237,33 +237,42 @@ def test_an_act_on_many_is_one_line_of_the_audit_log(tmp_path: Path) -> None:
 
 def test_events_survive_their_octets() -> None:
     lines = ('S: é "x" \\', "R: 250 ok")
-    contact = Contact("[2001:db8::1]:25", "mx", "TLSv1.3", (("connect", 0.5),), lines, "reset", 3)
-    trail = Trail(NOW, "site", "target", "rule", (contact, Contact()))
-    end = (2, State.WAITING, NOW + 5, Result.AMBIGUOUS, Reply(451, "4.3.0", "a\nb"), "why not", "peer", "doubled")
-    plain = (3, State.FAILED, NOW, Result.FAILED, None, "", "", "")
+    contact = ConnectionTrace("[2001:db8::1]:25", "mx", "TLSv1.3", (("connect", 0.5),), lines, "reset", 3)
+    trail = AttemptTrace(NOW, "site", "target", "rule", (contact, ConnectionTrace()))
+    end = (
+        2,
+        RecipientState.WAITING,
+        NOW + 5,
+        Result.AMBIGUOUS,
+        Reply(451, "4.3.0", "a\nb"),
+        "why not",
+        "peer",
+        "doubled",
+    )
+    plain = (3, RecipientState.FAILED, NOW, Result.FAILED, None, "", "", "")
     packed = [
-        story.packed_accepted(NOW, "mx 192.0.2.1:4", 9, Arrival("<i@d>", "h", "t", "u", "a")),
+        story.packed_accepted(NOW, "mx 192.0.2.1:4", 9, Origin("<i@d>", "h", "t", "u", "a")),
         story.packed_attempt(NOW + 1, "x.test", trail, [end, plain]),
         story.packed_attempt(NOW + 1, "x.test", None, []),
-        story.packed_note(Note(NOW, "held", (1, 2), "root", "text")),
+        story.packed_note(QueueEvent(NOW, "held", (1, 2), "root", "text")),
     ]
     octets = story.encode(packed)
     text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode(packed)
     assert octets == text.encode(), "with msgspec and without, the same"
     first, attempt, empty, note = story.decode_events(octets, "a@b", ["c@d"], "<i@d>")
-    assert first == Accepted(NOW, "mx 192.0.2.1:4", "a@b", ("c@d",), 9, Arrival("<i@d>", "h", "t", "u", "a"))
-    assert isinstance(attempt, Attempt)
+    assert first == Accepted(NOW, "mx 192.0.2.1:4", "a@b", ("c@d",), 9, Origin("<i@d>", "h", "t", "u", "a"))
+    assert isinstance(attempt, AttemptEvent)
     assert attempt.trail == trail
     assert [tuple(each) for each in attempt.ends] == [end, plain]
-    assert empty == Attempt(NOW + 1, "x.test", Trail(), ())
-    assert note == Note(NOW, "held", (1, 2), "root", "text")
+    assert empty == AttemptEvent(NOW + 1, "x.test", AttemptTrace(), ())
+    assert note == QueueEvent(NOW, "held", (1, 2), "root", "text")
 
 
 def test_a_long_dialogue_is_cut_in_its_middle() -> None:
     lines = (*(f"S: line {n}" for n in range(5000)), "R: " + "x" * 5000)
-    packed = story.packed_attempt(NOW, "x.test", Trail(contacts=(Contact(lines=lines),)), [])
+    packed = story.packed_attempt(NOW, "x.test", AttemptTrace(contacts=(ConnectionTrace(lines=lines),)), [])
     (attempt,) = story.decode_events(story.encode([packed]))
-    assert isinstance(attempt, Attempt)
+    assert isinstance(attempt, AttemptEvent)
     kept = attempt.trail.contacts[0].lines
     assert len(kept) <= 201
     assert (kept[0], kept[-2]) == ("S: line 0", "S: line 4999")

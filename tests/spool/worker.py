@@ -1,6 +1,6 @@
 """Leases work and delivers it until nothing waits, printing each recipient it took.
 
-    python worker.py DATA_DIR
+python worker.py DATA_DIR
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import os
 import sys
 
 from posthouse.core import Outcome, Result
-from posthouse.spool import Settlement, SqliteQueue, State
+from posthouse.spool import RecipientState, Settlement, SqliteSpool
 
 NOW = 1_700_000_000.0
 
 
 async def main(directory: str) -> None:
     """See the module's docstring."""
-    queue = SqliteQueue(directory)
+    queue = SqliteSpool(directory)
     await queue.open(NOW)
     while works := await queue.lease("worker", NOW, NOW + 60, limit=7):
         for work in works:
@@ -25,7 +25,7 @@ async def main(directory: str) -> None:
             await queue.record(
                 work,
                 [
-                    Settlement(w.key, State.DELIVERED, NOW, Outcome(w.recipient, Result.DELIVERED))
+                    Settlement(w.key, RecipientState.DELIVERED, NOW, Outcome(w.recipient, Result.DELIVERED))
                     for w in work.recipients
                 ],
             )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from posthouse.relay.job import Deliverer, Route
 from posthouse.relay.notes import Notes
 from posthouse.relay.slots import Rank
-from posthouse.spool.interface import Waiting, Work
+from posthouse.spool.interface import Lease, QueuedRecipient
 
 if TYPE_CHECKING:
     from posthouse.relay.lane import Lane
@@ -51,7 +51,7 @@ class Attempt:
         "until",
     )
 
-    def __init__(self, route: Route, part: Work, key: Key, *, local: bool = False, leased: bool = False) -> None:
+    def __init__(self, route: Route, part: Lease, key: Key, *, local: bool = False, leased: bool = False) -> None:
         self.route = route
         self.key = key
         self.local = local
@@ -69,7 +69,7 @@ class Attempt:
         self.charged = 0  # recipients, if it was paced
         self.expired = False  # took longer than any attempt may
 
-    def add(self, part: Work, target: str) -> None:
+    def add(self, part: Lease, target: str) -> None:
         """More recipients of the same message for the same site."""
         self.parts.append(part)
         self.targets.append(target)
@@ -79,7 +79,7 @@ class Attempt:
         """Keep what goes where the first target goes, by ``sites`` of targets; the rest, an attempt for each site."""
         mine = sites[self.targets[0]]
         deliverer = self.route.deliverer
-        kept: list[tuple[Work, str]] = []
+        kept: list[tuple[Lease, str]] = []
         strays: dict[str, Attempt] = {}
         for part, target in zip(self.parts, self.targets, strict=True):
             site = sites[target]
@@ -95,7 +95,7 @@ class Attempt:
         return list(strays.values())
 
     @property
-    def waiting(self) -> list[Waiting]:
+    def waiting(self) -> list[QueuedRecipient]:
         """The recipients, in the order of the job's."""
         return [waiting for part in self.parts for waiting in part.recipients]
 

@@ -33,12 +33,12 @@ from random import Random
 from posthouse.core import Address, Content, Handover, Notify, Outcome, Reply, Result
 from posthouse.message.report import LIMIT, Action, Fate, Original, compose_report, is_report
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
-from posthouse.spool.interface import Message, Report, Settlement, State, Waiting
+from posthouse.spool.interface import QueuedRecipient, RecipientState, Report, Settlement, StoredMessage
 
 __all__ = ["Bouncer", "Ends", "fate_of", "original_of"]
 
 #: Some recipients of one message, and what is recorded of each.
-Ends = Sequence[tuple[Waiting, Settlement]]
+Ends = Sequence[tuple[QueuedRecipient, Settlement]]
 
 _MOST = 250  # recipients in one report
 _DROPPED = Reply(554, "5.0.0", "removed from the queue by an operator")
@@ -49,16 +49,16 @@ _PEER = re.compile(
 _V4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 
 
-def fate_of(waiting: Waiting, settlement: Settlement, now: float, until: float | None = None) -> Fate | None:
+def fate_of(waiting: QueuedRecipient, settlement: Settlement, now: float, until: float | None = None) -> Fate | None:
     """What the sender hears of one recipient, None for nothing; ``until`` is when we would give up."""
     recipient, outcome = waiting.recipient, settlement.outcome
     notify = recipient.notify
-    if settlement.state is State.FAILED:
+    if settlement.state is RecipientState.FAILED:
         if notify is not None and Notify.FAILURE not in notify:
             return None
         expired = outcome.reply is None or not outcome.reply.permanent
         return Fate(recipient, Action.FAILED, outcome.reply, _remote(outcome), now, expired=expired)
-    if settlement.state is State.DELIVERED:
+    if settlement.state is RecipientState.DELIVERED:
         if notify is None or Notify.SUCCESS not in notify or outcome.handover is Handover.TAKEN:
             return None
         relayed = outcome.handover is Handover.RELAYED
@@ -70,7 +70,7 @@ def fate_of(waiting: Waiting, settlement: Settlement, now: float, until: float |
     return Fate(recipient, Action.DELAYED, outcome.reply, _remote(outcome), now, until)
 
 
-def original_of(message: Message, content: Content | None, limit: int = LIMIT) -> Original:
+def original_of(message: StoredMessage, content: Content | None, limit: int = LIMIT) -> Original:
     """``message`` with as much of its content as a report may need, which is read from wherever it is."""
     head = bytearray()
     for chunk in content.chunks(limit) if content is not None else ():
@@ -107,13 +107,13 @@ class Bouncer:
         self._addressees = addressees or _itself
         self._zone = zone or _utc
 
-    def owes(self, message: Message, ends: Ends) -> bool:
+    def owes(self, message: StoredMessage, ends: Ends) -> bool:
         """False if there is certainly nothing to report; asked of every record, so it looks at little."""
         for waiting, settlement in ends:
-            if settlement.state is State.DELIVERED:
+            if settlement.state is RecipientState.DELIVERED:
                 if waiting.recipient.notify is not None and message.envelope.sender is not None:
                     return True
-            elif settlement.state is State.FAILED or (settlement.warned and not waiting.warned):
+            elif settlement.state is RecipientState.FAILED or (settlement.warned and not waiting.warned):
                 return True
         return False
 
@@ -124,12 +124,12 @@ class Bouncer:
         fates = [fate for waiting, end in ends if (fate := fate_of(waiting, end, now, until)) is not None]
         return self.tell(original, fates, now)
 
-    def dropped(self, original: Original, recipients: Sequence[Waiting], *, now: float) -> list[Report]:
+    def dropped(self, original: Original, recipients: Sequence[QueuedRecipient], *, now: float) -> list[Report]:
         """The reports about recipients that an operator dropped."""
         return self.reports(
             original,
             [
-                (waiting, Settlement(waiting.key, State.FAILED, now, _failed(waiting, _DROPPED)))
+                (waiting, Settlement(waiting.key, RecipientState.FAILED, now, _failed(waiting, _DROPPED)))
                 for waiting in recipients
             ],
             now=now,
@@ -186,11 +186,11 @@ class Bouncer:
         return made
 
 
-def _failed(waiting: Waiting, reply: Reply) -> Outcome:
+def _failed(waiting: QueuedRecipient, reply: Reply) -> Outcome:
     return Outcome(waiting.recipient, Result.FAILED, reply, reply.text)
 
 
-def _without_requests(waiting: Waiting) -> Waiting:
+def _without_requests(waiting: QueuedRecipient) -> QueuedRecipient:
     return waiting._replace(recipient=waiting.recipient._replace(notify=None))
 
 

@@ -22,8 +22,8 @@ from posthouse.relay.notes import Notes
 from posthouse.relay.recorder import Recorder
 from posthouse.relay.settle import all_of, split
 from posthouse.relay.sites import Sign, asked_of
-from posthouse.spool.history import Trail
-from posthouse.spool.interface import Queue, Waiting, Work
+from posthouse.spool.history import AttemptTrace
+from posthouse.spool.interface import Lease, QueuedRecipient, Spool
 
 __all__ = ["Dispatcher"]
 
@@ -40,7 +40,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        queue: Queue,
+        queue: Spool,
         router: Router,
         clock: Clock,
         lanes: Lanes,
@@ -64,7 +64,7 @@ class Dispatcher:
         self._ended = ended
         lanes.start = self._start
 
-    def take(self, works: Sequence[Work], *, leased: bool = True, late: bool = False) -> None:
+    def take(self, works: Sequence[Lease], *, leased: bool = True, late: bool = False) -> None:
         """Sort work into attempts, and begin them.  ``leased``: it waited in the queue."""
         if len(works) == 1 and len(works[0].recipients) == 1 and not self.stopping:
             self._take_one(works[0], works[0].recipients[0], leased, late)
@@ -85,7 +85,7 @@ class Dispatcher:
         for attempt in attempts.values():
             self._begin(attempt, late)
 
-    def _take_one(self, work: Work, waiting: Waiting, leased: bool, late: bool) -> None:
+    def _take_one(self, work: Lease, waiting: QueuedRecipient, leased: bool, late: bool) -> None:
         """One recipient, the common case of fresh mail: no sorting, and no attempt if it is done at once."""
         try:
             way = self.router.route(waiting.recipient, waiting.route)
@@ -108,14 +108,14 @@ class Dispatcher:
                 self._record(attempt, self._broken(attempt, error))
                 return
             if outcomes is not None:
-                self._recorder.record(work, ((waiting, outcomes[0]),), Trail(0.0, "", target, rule))
+                self._recorder.record(work, ((waiting, outcomes[0]),), AttemptTrace(0.0, "", target, rule))
                 if leased:
                     self._lanes.names.meet((work.destination,))
                 return
         local = getattr(deliverer, "local", False)
         self._enter(Attempt(way, work, self._lanes.key(way), local=local, leased=leased), late)
 
-    def _split(self, work: Work) -> list[tuple[Route, Work]]:
+    def _split(self, work: Lease) -> list[tuple[Route, Lease]]:
         """The ways its recipients go; those without a way are recorded at once."""
         try:
             ways, stranded = split(work, self.router)
@@ -126,7 +126,7 @@ class Dispatcher:
             self._recorder.record(work, stranded)
         return ways
 
-    def _lost(self, work: Work, error: Exception) -> None:
+    def _lost(self, work: Lease, error: Exception) -> None:
         """The router broke over it."""
         self._recorder.fault(f"finding a route for {work.destination} failed", error)
         recipients = [waiting.recipient for waiting in work.recipients]
@@ -276,7 +276,7 @@ class Dispatcher:
         rest = iter(outcomes)
         rule = attempt.route.reason
         first = attempt.targets[0]
-        whole = Trail(0.0, "", first, rule) if notes is None else notes.trail(first, rule)
+        whole = AttemptTrace(0.0, "", first, rule) if notes is None else notes.trail(first, rule)
         for part, target in zip(attempt.parts, attempt.targets, strict=True):
             trail = whole if target == first else whole._replace(target=target)
             self._recorder.record(part, list(zip(part.recipients, rest, strict=False)), trail)

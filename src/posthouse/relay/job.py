@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 from posthouse.core import Address, Content, Envelope, Outcome, Recipient
 from posthouse.relay.notes import Notes
-from posthouse.spool.interface import Message
+from posthouse.spool.interface import StoredMessage
 
 __all__ = ["Deliverer", "InstantDeliverer", "Job", "LocalDeliverer", "NoRoute", "Route", "Router", "SitedDeliverer"]
 
@@ -18,7 +18,7 @@ class Job(NamedTuple):
     ``notes`` is where the deliverer writes how it went, if somebody wants to know.
     """
 
-    message: Message
+    message: StoredMessage
     recipients: tuple[Recipient, ...]
     content: Content
     notes: Notes | None = None

@@ -13,7 +13,7 @@ from posthouse.net import Clock, Timer
 from posthouse.relay.attempt import Attempt
 from posthouse.relay.lanes import Lanes
 from posthouse.relay.recorder import Recorder
-from posthouse.spool.interface import Queue, Work
+from posthouse.spool.interface import Lease, Spool
 
 __all__ = ["Leases"]
 
@@ -22,7 +22,7 @@ class Leases:
     """``length`` of a lease and ``longest`` attempt in seconds."""
 
     def __init__(
-        self, queue: Queue, clock: Clock, lanes: Lanes, recorder: Recorder, *, length: float, longest: float
+        self, queue: Spool, clock: Clock, lanes: Lanes, recorder: Recorder, *, length: float, longest: float
     ) -> None:
         self._queue = queue
         self._clock = clock
@@ -51,17 +51,17 @@ class Leases:
             for part in attempt.parts:
                 self.release(part)
 
-    def release(self, work: Work) -> None:
+    def release(self, work: Lease) -> None:
         """Give one lease back."""
         self._recorder.errand(self._released(work))
 
-    async def _released(self, work: Work) -> None:
+    async def _released(self, work: Lease) -> None:
         try:
             await self._queue.release(work)
         except Exception as error:  # then it runs out by itself
             self._recorder.fault("a lease could not be given back", error)
 
-    def not_ours(self, works: Sequence[Work], now: float) -> list[Work]:
+    def not_ours(self, works: Sequence[Lease], now: float) -> list[Lease]:
         """Of what was just leased, what is not in hand already.
 
         When the calendar jumps forward (a machine that slept, a clock set right), our own leases run out under attempts
@@ -76,7 +76,7 @@ class Leases:
         }
         if not ours:
             return list(works)
-        left: list[Work] = []
+        left: list[Lease] = []
         for work in works:
             again = {waiting.key for waiting in work.recipients if (work.message.id, waiting.key) in ours}
             for attempt in {ours[work.message.id, key]: None for key in again}:
@@ -119,7 +119,7 @@ class Leases:
                 attempt.until = until
 
 
-def _hold_on(attempt: Attempt, work: Work, keys: set[int]) -> None:
+def _hold_on(attempt: Attempt, work: Lease, keys: set[int]) -> None:
     """Those parts of ``attempt`` that ``work`` has leased again, whole, are leased until its end now."""
     attempt.parts = [
         part._replace(until=work.until) if keys.issuperset(waiting.key for waiting in part.recipients) else part

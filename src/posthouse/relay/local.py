@@ -24,7 +24,7 @@ from posthouse.core import (
 from posthouse.message.headers import without
 from posthouse.message.trace import return_path
 from posthouse.relay.job import Job
-from posthouse.spool.interface import Message
+from posthouse.spool.interface import StoredMessage
 
 __all__ = ["DiscardDeliverer", "Keeper", "MailboxDeliverer"]
 
@@ -32,7 +32,7 @@ __all__ = ["DiscardDeliverer", "Keeper", "MailboxDeliverer"]
 class Keeper(Protocol):
     """The part of ``spool.queue.Queue`` that a mailbox needs."""
 
-    def keep(self, inbox: str, message: Message, content: Content) -> Awaitable[None]:
+    def keep(self, inbox: str, message: StoredMessage, content: Content) -> Awaitable[None]:
         """See ``Queue.keep``: durable when it returns, once however often it is called."""
         ...
 

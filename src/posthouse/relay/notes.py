@@ -14,7 +14,7 @@ from posthouse.core import Reply
 from posthouse.net import Clock
 from posthouse.protocol import Spoken, Transcript, heard_lines, said_lines
 from posthouse.relay.sites import Sign
-from posthouse.spool.history import Contact, Trail
+from posthouse.spool.history import AttemptTrace, ConnectionTrace
 
 __all__ = ["Notes", "Talk", "Tape"]
 
@@ -45,7 +45,7 @@ class Talk:
         self.reused = reused
         self.steps: list[_Step] = []
 
-    def contact(self, resolving: float | None) -> Contact:
+    def contact(self, resolving: float | None) -> ConnectionTrace:
         """As the story has it; ``resolving`` seconds were spent before it."""
         lines: list[str] = []
         for _, what in self.steps:
@@ -59,7 +59,7 @@ class Talk:
         if max(map(len, lines), default=0) > _LONGEST_LINE:
             lines = [line[:_LONGEST_LINE] for line in lines]
         timings = self._timings([] if resolving is None else [("resolve", round(resolving, 6))])
-        return Contact(self.peer, self.mx, self.tls, tuple(timings), tuple(lines), self.ended, self.reused)
+        return ConnectionTrace(self.peer, self.mx, self.tls, tuple(timings), tuple(lines), self.ended, self.reused)
 
     def _timings(self, found: list[tuple[str, float]]) -> list[tuple[str, float]]:
         greeted = mailed = heard = sent = final = _NEVER
@@ -126,13 +126,13 @@ class Notes:
             self.talks.append(talk)
         return talk
 
-    def trail(self, target: str, rule: str) -> Trail:
+    def trail(self, target: str, rule: str) -> AttemptTrace:
         """All of it, for the story."""
         resolving = self._resolving
         contacts = [talk.contact(None if number else resolving) for number, talk in enumerate(self.talks)]
         if not contacts and resolving is not None:
-            contacts = [Contact(timings=(("resolve", resolving),))]
-        return Trail(self.at, self.site, target, rule, tuple(contacts))
+            contacts = [ConnectionTrace(timings=(("resolve", resolving),))]
+        return AttemptTrace(self.at, self.site, target, rule, tuple(contacts))
 
 
 class Tape:

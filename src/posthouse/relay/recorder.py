@@ -23,14 +23,14 @@ from posthouse.relay.bounce import Bouncer, Ends, original_of
 from posthouse.relay.schedule import ScheduleFor
 from posthouse.relay.settle import settle
 from posthouse.spool.alike import alike
-from posthouse.spool.history import Trail
-from posthouse.spool.interface import Message, Queue, Report, Settlement, State, Waiting, Work
+from posthouse.spool.history import AttemptTrace
+from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Report, Settlement, Spool, StoredMessage
 
 __all__ = ["Log", "Recorder"]
 
 _DELIVERED: Final = Result.DELIVERED
-_SETTLED: Final = State.DELIVERED
-_WAITING: Final = State.WAITING
+_SETTLED: Final = RecipientState.DELIVERED
+_WAITING: Final = RecipientState.WAITING
 _TRIES = 7  # with pauses of 1, 2, 4 … 64 seconds before them
 
 
@@ -44,12 +44,12 @@ class Log(Protocol):
 
 
 class _Record(NamedTuple):
-    """What ``Queue.record`` is given."""
+    """What ``Spool.record`` is given."""
 
-    work: Work
+    work: Lease
     settlements: Sequence[Settlement]
     reports: Sequence[Report]
-    trail: Trail | None
+    trail: AttemptTrace | None
 
 
 class Recorder:
@@ -61,7 +61,7 @@ class Recorder:
 
     def __init__(
         self,
-        queue: Queue,
+        queue: Spool,
         clock: Clock,
         schedule_for: ScheduleFor,
         random: Random,
@@ -82,7 +82,9 @@ class Recorder:
         self._bouncer = bouncer
         self._reported = reported
 
-    def record(self, work: Work, ends: Sequence[tuple[Waiting, Outcome]], trail: Trail | None = None) -> None:
+    def record(
+        self, work: Lease, ends: Sequence[tuple[QueuedRecipient, Outcome]], trail: AttemptTrace | None = None
+    ) -> None:
         """Begin to record how some or all recipients of ``work`` ended; the others stay leased.  ``trail`` is for the
         story."""
         now = self._clock.time()
@@ -120,7 +122,7 @@ class Recorder:
                 to = ", ".join(str(recipient.address) for recipient in report.envelope.recipients)
                 self._log("report", id=work.message.id, to=to)
 
-    async def _report(self, bouncer: Bouncer, work: Work, ends: Ends, now: float, trail: Trail | None) -> None:
+    async def _report(self, bouncer: Bouncer, work: Lease, ends: Ends, now: float, trail: AttemptTrace | None) -> None:
         """Write what the sender is owed, and record all of it."""
         settlements = [settlement for _, settlement in ends]
         reports: list[Report] = []
@@ -145,7 +147,7 @@ class Recorder:
         if self._log is not None:
             self._log("fault", reason=f"{what}: {type(error).__name__}: {error}", error=error)
 
-    async def _original(self, message: Message) -> Original:
+    async def _original(self, message: StoredMessage) -> Original:
         try:
             content = self._queue.content(message)
             if isinstance(content, Bytes):
@@ -188,13 +190,16 @@ class Recorder:
 
 def _all_held(settlements: Sequence[Settlement]) -> list[Settlement]:
     """The same with whoever has failed waiting for an operator."""
-    return [each._replace(state=State.HELD) if each.state is State.FAILED else each for each in settlements]
+    return [
+        each._replace(state=RecipientState.HELD) if each.state is RecipientState.FAILED else each
+        for each in settlements
+    ]
 
 
-def _tell(log: Log, work: Work, settlements: Sequence[Settlement]) -> None:
+def _tell(log: Log, work: Lease, settlements: Sequence[Settlement]) -> None:
     """Tell the log of settlements that are alike: a line for each recipient."""
     _, state, due, (_, result, reply, reason, peer, _), why, _ = settlements[0]
-    event = "held" if state is State.HELD else result.value
+    event = "held" if state is RecipientState.HELD else result.value
     said: dict[str, object] = {
         "destination": work.destination,
         "peer": peer,

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
-from posthouse.spool.interface import Message, Waiting
+from posthouse.spool.interface import QueuedRecipient, StoredMessage
 
 __all__ = ["Plan", "Schedule", "ScheduleFor", "in_words"]
 
@@ -86,7 +86,7 @@ class Schedule(NamedTuple):
 
 
 #: The schedule for one recipient of a message: the seam for DELIVERBY and for settings of single domains.
-ScheduleFor = Callable[[Message, Waiting], Schedule]
+ScheduleFor = Callable[[StoredMessage, QueuedRecipient], Schedule]
 
 
 def in_words(seconds: float) -> str:

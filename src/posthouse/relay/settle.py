@@ -25,17 +25,21 @@ from posthouse.core import Outcome, Recipient, Reply, Result
 from posthouse.relay.job import NoRoute, Route, Router
 from posthouse.relay.schedule import Plan, Schedule, ScheduleFor
 from posthouse.relay.sites import asked_wait
-from posthouse.spool.interface import Message, Settlement, State, Waiting, Work
+from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Settlement, StoredMessage
 
 __all__ = ["all_of", "settle", "split"]
 
 
 _DELIVERED: Final = Result.DELIVERED
-_SETTLED: Final = State.DELIVERED
+_SETTLED: Final = RecipientState.DELIVERED
 
 
 def settle(
-    message: Message, ends: Iterable[tuple[Waiting, Outcome]], schedule_for: ScheduleFor, now: float, random: Random
+    message: StoredMessage,
+    ends: Iterable[tuple[QueuedRecipient, Outcome]],
+    schedule_for: ScheduleFor,
+    now: float,
+    random: Random,
 ) -> list[Settlement]:
     """What to record of recipients after an attempt that ended so at ``now``.
 
@@ -48,7 +52,7 @@ def settle(
         if outcome.result is _DELIVERED:
             settlements.append(Settlement(waiting.key, _SETTLED, now, outcome))
         elif outcome.result is Result.FAILED:
-            state = State.HELD if outcome.reply is None else State.FAILED
+            state = RecipientState.HELD if outcome.reply is None else RecipientState.FAILED
             settlements.append(Settlement(waiting.key, state, now, outcome))
         else:
             schedule, attempts, asked = schedule_for(message, waiting), waiting.attempts + 1, asked_wait(outcome.reply)
@@ -61,25 +65,27 @@ def settle(
 
 
 def _put_off(
-    message: Message, waiting: Waiting, outcome: Outcome, schedule: Schedule, plan: Plan, now: float
+    message: StoredMessage, waiting: QueuedRecipient, outcome: Outcome, schedule: Schedule, plan: Plan, now: float
 ) -> Settlement:
     """Another attempt, or none if the schedule gives up."""
     if plan.due is None:
         attempts = waiting.attempts + 1
         days = (now - message.received) / 86_400
         reason = f"gave up after {attempts} attempts in {days:.1f} days; the last: {outcome.reason}"
-        return Settlement(waiting.key, State.FAILED, now, outcome._replace(result=Result.FAILED, reason=reason))
+        return Settlement(
+            waiting.key, RecipientState.FAILED, now, outcome._replace(result=Result.FAILED, reason=reason)
+        )
     if outcome.result is Result.AMBIGUOUS:
         outcome = outcome._replace(reason=f"{outcome.reason}; trying again, which may make a second copy")
     warned = waiting.warned or now >= schedule.warn_at(message.received)
-    return Settlement(waiting.key, State.WAITING, plan.due, outcome, plan.why, warned)
+    return Settlement(waiting.key, RecipientState.WAITING, plan.due, outcome, plan.why, warned)
 
 
-def split(work: Work, router: Router) -> tuple[list[tuple[Route, Work]], list[tuple[Waiting, Outcome]]]:
+def split(work: Lease, router: Router) -> tuple[list[tuple[Route, Lease]], list[tuple[QueuedRecipient, Outcome]]]:
     """Part leased work by the way each recipient goes: the ways with their recipients, and those without a way."""
-    ways: dict[tuple[int, str], tuple[Route, list[Waiting]]] = {}
-    stranded: list[tuple[Waiting, Outcome]] = []
-    shared: dict[str, list[Waiting]] = {}  # by the domain of an address
+    ways: dict[tuple[int, str], tuple[Route, list[QueuedRecipient]]] = {}
+    stranded: list[tuple[QueuedRecipient, Outcome]] = []
+    shared: dict[str, list[QueuedRecipient]] = {}  # by the domain of an address
     for waiting in work.recipients:
         domain, override = waiting.recipient.address.domain, waiting.route
         together = shared.get(domain) if not override else None

@@ -33,8 +33,8 @@ from posthouse.relay.recorder import Log, Recorder
 from posthouse.relay.schedule import Schedule, ScheduleFor
 from posthouse.relay.sites import Standing
 from posthouse.relay.slots import Rank
-from posthouse.spool.interface import Queue, Stored
-from posthouse.spool.probe_limit import Few
+from posthouse.spool.interface import Spool, Stored
+from posthouse.spool.probe_limit import ProbeLimit
 
 __all__ = ["Worker"]
 
@@ -60,7 +60,7 @@ class Worker:
 
     def __init__(
         self,
-        queue: Queue,
+        queue: Spool,
         router: Router,
         *,
         clock: Clock,
@@ -221,7 +221,7 @@ class Worker:
         self._look = False
         now = self._clock.time()
         names = self._lanes.names
-        skip, few = names.left_out(), Few(names.known, self._strangers())
+        skip, few = names.left_out(), ProbeLimit(names.known, self._strangers())
         names.strangers = not few.at_most
         try:
             works = await self._queue.lease(self.owner, now, now + self._lease, limit=_BATCH, skip=skip, few=few)
@@ -253,7 +253,7 @@ class Worker:
         now = self._clock.time()
         self._late_at = now + _LATE_REST
         try:
-            few = Few(self._lanes.alone(), 0)
+            few = ProbeLimit(self._lanes.alone(), 0)
             works = await self._queue.lease(self.owner, now - _LATE, now + self._lease, limit=_BATCH, few=few)
             if works:
                 self._dispatcher.take(self._leases.not_ours(works, now), late=True)

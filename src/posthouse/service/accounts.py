@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from posthouse.core import Address, Envelope, Notify, OriginalRecipient, Recipient
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_mailbox
-from posthouse.service.model import Config, Domain
+from posthouse.service.model import Config, DomainSettings
 from posthouse.service.names import Delivery, without_tag
 
 __all__ = [
@@ -49,7 +49,7 @@ class Local(NamedTuple):
     """A mailbox of ours: its address in our spelling, its domain's settings, and whether it takes mail now."""
 
     address: Address
-    domain: Domain
+    domain: DomainSettings
     paused: bool = False
 
     @property
@@ -118,8 +118,8 @@ class Directory:
     __slots__ = ("_domains", "_everything", "_names", "_postmaster", "_raw", "problems", "resolve")
 
     def __init__(self, config: Config) -> None:
-        self._domains: dict[str, Domain] = {each.name: each for each in config.domain if each.name != "*"}
-        self._everything: Domain | None = next((each for each in config.domain if each.name == "*"), None)
+        self._domains: dict[str, DomainSettings] = {each.name: each for each in config.domain if each.name != "*"}
+        self._everything: DomainSettings | None = next((each for each in config.domain if each.name == "*"), None)
         self._postmaster = config.postmaster
         self._names: dict[str, Resolution] = {}
         self._raw: dict[str, _Raw] = {}
@@ -129,7 +129,7 @@ class Directory:
                 self._enter(domain, f"domain[{index}]")
         if self._everything is None and config.hostname not in self._domains:
             # The host's own name takes mail for its postmaster even where no domain was written for it.
-            host = Domain(name=config.hostname, mailboxes=())
+            host = DomainSettings(name=config.hostname, mailboxes=())
             self._domains[host.name] = host
             self._enter(host, "hostname")
         self._flatten()
@@ -139,7 +139,7 @@ class Directory:
 
     # -- building --------------------------------------------------------------------------------------------------
 
-    def _enter(self, domain: Domain, place: str) -> None:
+    def _enter(self, domain: DomainSettings, place: str) -> None:
         """Put a domain's mailboxes into the table, and aside for flattening whatever leads elsewhere."""
         for local in domain.mailboxes or ():
             if local != "any":
@@ -165,11 +165,11 @@ class Directory:
         for local, people in domain.lists.items():
             aside(local, people.members, "lists", self._person(people.owner, domain))
 
-    def _mailbox(self, domain: Domain, local: str) -> None:
+    def _mailbox(self, domain: DomainSettings, local: str) -> None:
         address = Address(local, domain.name)
         self._names.setdefault(address.key, Local(address, domain, local in domain.paused))
 
-    def _person(self, text: str, domain: Domain) -> Address:
+    def _person(self, text: str, domain: DomainSettings) -> Address:
         """An address as written in the configuration, where a bare local part is one of this domain."""
         return parse_mailbox(text if "@" in text else f"{text}@{domain.name}")
 
@@ -261,7 +261,7 @@ class Directory:
         return domain in self._domains or self._everything is not None
 
     @staticmethod
-    def _takes_any(domain: Domain) -> bool:
+    def _takes_any(domain: DomainSettings) -> bool:
         if domain.mailboxes is None:
             return domain.deliver.kind == "discard"
         return domain.mailboxes == ("any",)

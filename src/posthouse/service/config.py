@@ -23,7 +23,7 @@ from posthouse.core import SettingError
 from posthouse.net.stream import Endpoint
 from posthouse.service.accounts import Directory
 from posthouse.service.decode import Declared, declared, decode
-from posthouse.service.model import Config, Domain, Listener
+from posthouse.service.model import Config, DomainSettings, ListenerSettings
 from posthouse.service.names import Delivery
 
 __all__ = ["ConfigError", "SettingDoc", "advice", "default_config", "load", "parse", "settings"]
@@ -82,12 +82,14 @@ def parse(text: str, where: str = "posthouse.toml") -> Config:
 def default_config(data_dir: str | None = None) -> Config:
     """What ``posthouse run`` does without a file: SMTP on 127.0.0.1:1025, everything caught for anyone into local
     inboxes, nothing sent anywhere.  ``data_dir`` replaces the usual place."""
-    everything = Domain(name="*", deliver=Delivery("mailbox"), mailboxes=("any",))
-    config = Config(workers=1, listener=_named((Listener(bind=Endpoint("127.0.0.1", 1025)),)), domain=(everything,))
+    everything = DomainSettings(name="*", deliver=Delivery("mailbox"), mailboxes=("any",))
+    config = Config(
+        workers=1, listener=_named((ListenerSettings(bind=Endpoint("127.0.0.1", 1025)),)), domain=(everything,)
+    )
     return replace(config, data_dir=data_dir) if data_dir is not None else config
 
 
-def _named(listeners: tuple[Listener, ...]) -> tuple[Listener, ...]:
+def _named(listeners: tuple[ListenerSettings, ...]) -> tuple[ListenerSettings, ...]:
     """Every listener with a name: its own, or its kind, numbered from the second on."""
     taken = {each.name for each in listeners if each.name}
     named = []

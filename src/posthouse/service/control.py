@@ -27,7 +27,7 @@ from posthouse.service.config import ConfigError, advice, load
 from posthouse.service.operation import Context, Operation, Parameter
 from posthouse.service.queueing import QUEUEING
 from posthouse.service.story import found, story_of
-from posthouse.spool.history import Told
+from posthouse.spool.history import MessageSummary
 from posthouse.spool.ids import number_of
 
 __all__ = ["OPERATIONS", "what_is"]
@@ -161,7 +161,7 @@ async def _explain(context: Context, what: str, lang: str = "en") -> Explained:
     return Explained(kind="address", address=await forecast(context, address), messages=list(map(found, told)))
 
 
-async def _find(context: Context, *, address: str = "", message_id: str = "") -> list[Told]:
+async def _find(context: Context, *, address: str = "", message_id: str = "") -> list[MessageSummary]:
     """Messages by what stands in their stories; none where there is no spool."""
     async with contextlib.AsyncExitStack() as stack:
         try:

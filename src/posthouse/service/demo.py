@@ -134,11 +134,11 @@ class Demo:
             hostname=exchange,
             data_dir=directory,
             listener=(
-                model.Listener(bind=anywhere, kind="mx", name="mx"),
-                model.Listener(bind=anywhere, kind="submission", name="submission"),
+                model.ListenerSettings(bind=anywhere, kind="mx", name="mx"),
+                model.ListenerSettings(bind=anywhere, kind="submission", name="submission"),
             ),
-            relay=model.Relay(trusted_networks=NETWORKS.read(["127.0.0.0/8"])),
-            domain=(model.Domain(name=domain, deliver=Delivery("mailbox"), mailboxes=(resident,)),),
+            relay=model.RelaySettings(trusted_networks=NETWORKS.read(["127.0.0.0/8"])),
+            domain=(model.DomainSettings(name=domain, deliver=Delivery("mailbox"), mailboxes=(resident,)),),
         )
         house = House(
             config,

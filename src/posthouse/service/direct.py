@@ -16,7 +16,7 @@ from posthouse.protocol.grammar import GrammarError, domain_to_ascii
 from posthouse.relay import Job, SmtpDeliverer
 from posthouse.service.hostname import machine_name
 from posthouse.service.outbound import PATIENCE
-from posthouse.spool import Message
+from posthouse.spool import StoredMessage
 
 __all__ = ["direct"]
 
@@ -42,7 +42,7 @@ async def direct(
         transcript=transcript,
         idle=0.0,
     )
-    message = Message("", envelope, clock.time(), content.size)
+    message = StoredMessage("", envelope, clock.time(), content.size)
     outcomes: dict[int, Outcome] = {}
     domains: dict[str, list[int]] = {}
     for number, recipient in enumerate(envelope.recipients):

@@ -29,7 +29,7 @@ from posthouse.service.accounts import Directory, Expanded, Foreign, Local, Move
 from posthouse.service.answers import AddressForecast, AddressReport, End, EndForecast, ExchangeTold
 from posthouse.service.operation import Context
 from posthouse.spool.filters import Condition
-from posthouse.spool.interface import Queue
+from posthouse.spool.interface import Spool
 
 __all__ = ["address_of", "check_address", "forecast"]
 
@@ -112,7 +112,7 @@ def _judged(found: Resolution) -> tuple[str, str, str]:
     return "unknown", "550 5.1.1", "The domain is ours, and nobody of that name lives there."
 
 
-async def _end(context: Context, queue: Queue | None, recipient: Recipient) -> EndForecast:
+async def _end(context: Context, queue: Spool | None, recipient: Recipient) -> EndForecast:
     way = context.ways().router.route(recipient)
     destination = context.ways().router.destination(recipient.address)
     name = str(recipient.address)

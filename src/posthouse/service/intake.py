@@ -27,8 +27,8 @@ from posthouse.message.headers import gap, hop_count
 from posthouse.message.report import Action, Fate, Original
 from posthouse.message.trace import protocol_name, received
 from posthouse.service.accounts import successes
-from posthouse.spool.history import Arrival
-from posthouse.spool.interface import Receipt, Stored
+from posthouse.spool.history import Origin
+from posthouse.spool.interface import IncomingMessage, Stored
 
 if TYPE_CHECKING:
     from posthouse.server.policy import Peer
@@ -107,7 +107,7 @@ class Deposit:
         plain = len(envelopes) == 1 and envelopes[0] is envelope
         self._told = () if plain else tuple(successes(reception.directory, envelope))
         self._beginning = bytearray()  # of the content, where a report will quote it
-        self._receipts: list[Receipt] = []
+        self._receipts: list[IncomingMessage] = []
         only = envelope.recipients[0].address if len(envelope.recipients) == 1 else None
         now = reception.clock.time()
         protocol = protocol_name(verb, utf8=envelope.smtputf8)
@@ -225,7 +225,7 @@ class Deposit:
         storing.add_done_callback(partial(self._settled, verdicts))
         return verdicts
 
-    def _offer(self, envelope: Envelope, receipt: Receipt) -> Awaitable[Stored]:
+    def _offer(self, envelope: Envelope, receipt: IncomingMessage) -> Awaitable[Stored]:
         reception = self._reception
         now = reception.clock.time()
         destinations = self._destinations(envelope)
@@ -238,7 +238,7 @@ class Deposit:
             source=self._source,
             owner=reception.owner if until else "",
             until=until,
-            arrival=Arrival(self._message_id, self._helo),
+            arrival=Origin(self._message_id, self._helo),
         )
 
     def _destinations(self, envelope: Envelope) -> list[str]:

@@ -6,14 +6,14 @@ from collections.abc import Collection
 
 from posthouse.net import SystemClock
 from posthouse.service.model import Config
-from posthouse.spool import SqliteQueue
+from posthouse.spool import SqliteSpool
 
 __all__ = ["delete_letters"]
 
 
 async def delete_letters(config: Config, numbers: Collection[int]) -> int:
     """Delete the letters with these numbers for good; how many there were.  Raises ``StorageError``."""
-    queue = SqliteQueue(config.data_dir)
+    queue = SqliteSpool(config.data_dir)
     await queue.open(SystemClock().time())
     try:
         return await queue.discard(numbers)

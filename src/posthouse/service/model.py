@@ -24,19 +24,19 @@ from posthouse.service.names import Delivery, Via
 
 __all__ = [
     "Config",
-    "Console",
-    "Dns",
-    "Domain",
-    "ListOfPeople",
-    "Listener",
-    "Log",
-    "Relay",
-    "RouteSetting",
-    "Spool",
+    "ConsoleSettings",
+    "DnsSettings",
+    "DomainSettings",
+    "ListenerSettings",
+    "LogSettings",
+    "MailingList",
+    "RelaySettings",
+    "RouteSettings",
+    "SpoolSettings",
 ]
 
 
-class Listener(Struct, frozen=True, kw_only=True):
+class ListenerSettings(Struct, frozen=True, kw_only=True):
     """One address where mail is taken, and on what terms; without any table, 127.0.0.1:1025."""
 
     bind: Annotated[Endpoint, forms.ENDPOINT, Meta(description="Where to listen; port 0 takes any free port.")]
@@ -89,7 +89,7 @@ class Listener(Struct, frozen=True, kw_only=True):
     ] = 3600.0
 
 
-class Relay(Struct, frozen=True, kw_only=True):
+class RelaySettings(Struct, frozen=True, kw_only=True):
     """How mail goes on."""
 
     trusted_networks: Annotated[
@@ -138,7 +138,7 @@ class Relay(Struct, frozen=True, kw_only=True):
     ] = ""
 
 
-class ListOfPeople(Struct, frozen=True, kw_only=True):
+class MailingList(Struct, frozen=True, kw_only=True):
     """A mailing list: members, and who hears of what cannot be delivered."""
 
     members: Annotated[
@@ -151,7 +151,7 @@ class ListOfPeople(Struct, frozen=True, kw_only=True):
     ] = "postmaster"
 
 
-class Domain(Struct, frozen=True, kw_only=True):
+class DomainSettings(Struct, frozen=True, kw_only=True):
     """A domain that is ours: mail for it ends here."""
 
     name: Annotated[str, names.OUR_DOMAIN, Meta(description='The domain, or "*" for every domain there is.')]
@@ -178,7 +178,7 @@ class Domain(Struct, frozen=True, kw_only=True):
         Meta(description='Other names: `info = ["bob", "ann@example.net"]`. The sender stays the sender.'),
     ] = field(default_factory=dict)
     lists: Annotated[
-        dict[str, ListOfPeople],
+        dict[str, MailingList],
         names.LOCAL_KEYS,
         Meta(description="Mailing lists by local part; the owner becomes the sender, and EXPN may show the members."),
     ] = field(default_factory=dict)
@@ -216,7 +216,7 @@ class Domain(Struct, frozen=True, kw_only=True):
     ] = ()
 
 
-class RouteSetting(Struct, frozen=True, kw_only=True):
+class RouteSettings(Struct, frozen=True, kw_only=True):
     """A way to a domain that is not ours."""
 
     to: Annotated[str, names.PATTERN, Meta(description='A domain, "*.domain" for all below it, or "*".')]
@@ -227,7 +227,7 @@ class RouteSetting(Struct, frozen=True, kw_only=True):
     ] = Via("mx")
 
 
-class Console(Struct, frozen=True, kw_only=True):
+class ConsoleSettings(Struct, frozen=True, kw_only=True):
     """The web console (accepted; the console itself comes in a later version)."""
 
     bind: Annotated[Endpoint, forms.ENDPOINT, Meta(description="Where the console listens.")] = Endpoint(
@@ -235,7 +235,7 @@ class Console(Struct, frozen=True, kw_only=True):
     )
 
 
-class Spool(Struct, frozen=True, kw_only=True):
+class SpoolSettings(Struct, frozen=True, kw_only=True):
     """The memory that survives."""
 
     url: Annotated[str, names.SPOOL_URL, Meta(description='"sqlite": a database in `data_dir`.')] = "sqlite"
@@ -256,7 +256,7 @@ class Spool(Struct, frozen=True, kw_only=True):
     ] = 4_294_967_296
 
 
-class Log(Struct, frozen=True, kw_only=True):
+class LogSettings(Struct, frozen=True, kw_only=True):
     """What is written to standard error."""
 
     format: Annotated[Literal["text", "json"], Meta(description="Lines for people, or one JSON object a line.")] = (
@@ -264,7 +264,7 @@ class Log(Struct, frozen=True, kw_only=True):
     )
 
 
-class Dns(Struct, frozen=True, kw_only=True):
+class DnsSettings(Struct, frozen=True, kw_only=True):
     """How the DNS is asked."""
 
     nameservers: Annotated[
@@ -292,14 +292,14 @@ class Config(Struct, frozen=True, kw_only=True):
         forms.at_least(0, 256),
         Meta(description="Processes that share the ports and the spool; 0 is one for each processor."),
     ] = 0
-    listener: tuple[Listener, ...] = (Listener(bind=Endpoint("127.0.0.1", 1025)),)
-    relay: Relay = Relay()
-    domain: tuple[Domain, ...] = ()
-    route: tuple[RouteSetting, ...] = ()
-    console: Console = Console()
-    spool: Spool = Spool()
-    log: Log = Log()
-    dns: Dns = Dns()
+    listener: tuple[ListenerSettings, ...] = (ListenerSettings(bind=Endpoint("127.0.0.1", 1025)),)
+    relay: RelaySettings = RelaySettings()
+    domain: tuple[DomainSettings, ...] = ()
+    route: tuple[RouteSettings, ...] = ()
+    console: ConsoleSettings = ConsoleSettings()
+    spool: SpoolSettings = SpoolSettings()
+    log: LogSettings = LogSettings()
+    dns: DnsSettings = DnsSettings()
 
     @property
     def postmaster(self) -> Address:

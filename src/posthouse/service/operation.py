@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from posthouse.relay import IsSelf, Router
     from posthouse.relay.sites import Standing
     from posthouse.service.model import Config
-    from posthouse.spool import Queue
-    from posthouse.spool.interface import Message, Report, Waiting
+    from posthouse.spool import Spool
+    from posthouse.spool.interface import QueuedRecipient, Report, StoredMessage
 
 __all__ = ["Context", "Operation", "Parameter", "Reporting", "Ways"]
 
 #: What is reported about dropped recipients; made for one queue and one moment, and called in the storage's thread.
-Reporting = Callable[["Queue", float], Callable[["Message", Sequence["Waiting"]], Sequence["Report"]]]
+Reporting = Callable[["Spool", float], Callable[["StoredMessage", Sequence["QueuedRecipient"]], Sequence["Report"]]]
 
 
 class Ways(NamedTuple):
@@ -45,8 +45,8 @@ class Context(NamedTuple):
 
     config: Config
     clock: Clock
-    queue: Callable[[], AbstractAsyncContextManager[Queue]]
-    changing: Callable[[], AbstractAsyncContextManager[Queue]]
+    queue: Callable[[], AbstractAsyncContextManager[Spool]]
+    changing: Callable[[], AbstractAsyncContextManager[Spool]]
     ways: Callable[[], Ways]
     who: str = ""
     reopen: Callable[[Collection[str]], object] | None = None

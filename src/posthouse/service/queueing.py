@@ -24,8 +24,8 @@ from posthouse.service.filters import parse_filter
 from posthouse.service.forms import Wrong
 from posthouse.service.names import VIA
 from posthouse.service.operation import Context, Operation, Parameter
-from posthouse.spool.filters import BUCKETS, Condition, Row, SummaryRow
-from posthouse.spool.interface import Act, State
+from posthouse.spool.filters import BUCKETS, Condition, RecipientRow, SummaryRow
+from posthouse.spool.interface import QueueAction, RecipientState
 
 __all__ = ["MOST_ENTRIES", "QUEUEING", "sender_of"]
 
@@ -39,9 +39,9 @@ _SHOWN: Final = 5  # destinations in a preview
 _MANY: Final = 1000  # destinations beyond which the relay is told "any"
 
 _NARROWED: Final = {
-    Act.HOLD: Condition("state", "=", "waiting"),
-    Act.RELEASE: Condition("state", "=", "held"),
-    Act.RETRY: Condition("state", "=", "waiting"),
+    QueueAction.HOLD: Condition("state", "=", "waiting"),
+    QueueAction.RELEASE: Condition("state", "=", "held"),
+    QueueAction.RETRY: Condition("state", "=", "waiting"),
 }
 
 
@@ -49,7 +49,7 @@ async def _list(context: Context, filter: str = "", limit: int = 1000, after: st
     conditions = parse_filter(filter)
     limit = max(1, min(limit, MOST_ENTRIES))
     now = context.clock.time()
-    messages: dict[str, list[Row]] = {}
+    messages: dict[str, list[RecipientRow]] = {}
     behind = (after, _LAST_KEY) if after else None
     async with context.queue() as queue:
         while True:
@@ -62,10 +62,10 @@ async def _list(context: Context, filter: str = "", limit: int = 1000, after: st
     return [_entry(rows) for rows in list(messages.values())[:limit]]
 
 
-def _entry(rows: list[Row]) -> QueueEntry:
+def _entry(rows: list[RecipientRow]) -> QueueEntry:
     first = rows[0]
-    waiting = [row for row in rows if row.state == State.WAITING]
-    unsettled = waiting or [row for row in rows if row.state == State.HELD] or rows
+    waiting = [row for row in rows if row.state == RecipientState.WAITING]
+    unsettled = waiting or [row for row in rows if row.state == RecipientState.HELD] or rows
     return QueueEntry(
         id=first.id,
         received=first.received,
@@ -73,7 +73,7 @@ def _entry(rows: list[Row]) -> QueueEntry:
         sender=first.sender,
         recipients=[row.address for row in rows],
         waiting=len(waiting),
-        held=sum(row.state == State.HELD for row in rows),
+        held=sum(row.state == RecipientState.HELD for row in rows),
         active=any(row.active for row in rows),
         attempts=max(row.attempts for row in rows),
         due=min((row.due for row in waiting), default=None),
@@ -139,9 +139,9 @@ def _summary_row(row: SummaryRow) -> QueueSummaryRow:
 async def _count(context: Context, filter: str = "", act: str = "") -> QueueCount:  # noqa: A002
     conditions = parse_filter(filter)
     if act:
-        if act not in tuple(Act):
-            raise SettingError(f'there is no act "{act}"', remedy=f"there are {', '.join(Act)}")
-        conditions = _narrowed(Act(act), conditions)
+        if act not in tuple(QueueAction):
+            raise SettingError(f'there is no act "{act}"', remedy=f"there are {', '.join(QueueAction)}")
+        conditions = _narrowed(QueueAction(act), conditions)
     async with context.queue() as queue:
         rows = await queue.summary(conditions, now=context.clock.time())
     return QueueCount(
@@ -153,7 +153,7 @@ async def _count(context: Context, filter: str = "", act: str = "") -> QueueCoun
     )
 
 
-def _narrowed(act: Act, conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
+def _narrowed(act: QueueAction, conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
     """The conditions with what an act adds to them by itself."""
     more = _NARROWED.get(act)
     return conditions if more is None or more in conditions else (*conditions, more)
@@ -171,14 +171,14 @@ async def _audit(context: Context, limit: int = 100) -> list[AuditEntry]:
 # Changing -------------------------------------------------------------------------------------------------------------
 
 
-async def _act(context: Context, act: Act, filter: str, target: str = "", report: bool = False) -> QueueChange:  # noqa: A002
+async def _act(context: Context, act: QueueAction, filter: str, target: str = "", report: bool = False) -> QueueChange:  # noqa: A002
     conditions = parse_filter(filter)
     if not conditions:
         remedy = "write a filter, such as domain:example.org; age>=0 means every message"
         raise SettingError(f"nothing says what to {act}", remedy=remedy)
     conditions = _narrowed(act, conditions)
     now = context.clock.time()
-    moving = act in (Act.RETRY, Act.RELEASE, Act.REROUTE)
+    moving = act in (QueueAction.RETRY, QueueAction.RELEASE, QueueAction.REROUTE)
     destinations: list[str] = []
     async with context.changing() as queue:
         if moving and context.reopen is not None:
@@ -193,19 +193,19 @@ async def _act(context: Context, act: Act, filter: str, target: str = "", report
 
 
 async def _hold(context: Context, filter: str) -> QueueChange:  # noqa: A002
-    return await _act(context, Act.HOLD, filter)
+    return await _act(context, QueueAction.HOLD, filter)
 
 
 async def _release(context: Context, filter: str) -> QueueChange:  # noqa: A002
-    return await _act(context, Act.RELEASE, filter)
+    return await _act(context, QueueAction.RELEASE, filter)
 
 
 async def _retry(context: Context, filter: str) -> QueueChange:  # noqa: A002
-    return await _act(context, Act.RETRY, filter)
+    return await _act(context, QueueAction.RETRY, filter)
 
 
 async def _drop(context: Context, filter: str, report: bool = False) -> QueueChange:  # noqa: A002
-    return await _act(context, Act.DROP, filter, report=report)
+    return await _act(context, QueueAction.DROP, filter, report=report)
 
 
 async def _reroute(context: Context, filter: str, via: str = "") -> QueueChange:  # noqa: A002
@@ -214,7 +214,7 @@ async def _reroute(context: Context, filter: str, via: str = "") -> QueueChange:
             via = str(VIA.read(via))
         except Wrong as wrong:
             raise SettingError(wrong.cause, where="via", remedy=wrong.remedy) from wrong
-    return await _act(context, Act.REROUTE, filter, target=via)
+    return await _act(context, QueueAction.REROUTE, filter, target=via)
 
 
 _FILTER = Parameter("filter", "Which recipients of which messages, in the filter language.")

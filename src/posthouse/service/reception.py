@@ -29,8 +29,8 @@ from posthouse.server.policy import Answer, Intake, Peer
 from posthouse.service import inquiries
 from posthouse.service.accounts import Directory, Expanded, Foreign, Local, Moved, expand_envelope
 from posthouse.service.intake import TOO_LARGE, Deposit, storage_verdict
-from posthouse.service.model import Config, Listener
-from posthouse.spool.interface import Queue, Stored
+from posthouse.service.model import Config, ListenerSettings
+from posthouse.spool.interface import Spool, Stored
 
 __all__ = ["Door", "Reception", "Record", "Usage"]
 
@@ -68,7 +68,7 @@ class Usage:
 
     FRESH = 5.0  # seconds
 
-    def __init__(self, queue: Queue, clock: Clock) -> None:
+    def __init__(self, queue: Spool, clock: Clock) -> None:
         self._queue = queue
         self._clock = clock
         self._octets: dict[str, int] = {}
@@ -100,10 +100,10 @@ class Reception:
     def __init__(
         self,
         config: Config,
-        listener: Listener,
+        listener: ListenerSettings,
         *,
         directory: Directory,
-        queue: Queue,
+        queue: Spool,
         clock: Clock,
         destination: Callable[[Address], str],
         stored: Callable[[Stored], None],

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from posthouse.core import Address, LocalError, Outcome, Recipient, Reply, Result
 from posthouse.relay import Deliverer, NoRoute, Route, Rule, Table, expand_path
 from posthouse.service.forms import Wrong
-from posthouse.service.model import Config, Domain
+from posthouse.service.model import Config, DomainSettings
 from posthouse.service.names import VIA, without_tag
 
 __all__ = ["Deliverers", "HouseRouter"]
@@ -45,7 +45,7 @@ class HouseRouter:
         self._ours = {each.name: each for each in config.domain}
         self._everything = self._ours.pop("*", None)
         if self._everything is None and config.hostname not in self._ours:
-            self._ours[config.hostname] = Domain(name=config.hostname)  # for its postmaster
+            self._ours[config.hostname] = DomainSettings(name=config.hostname)  # for its postmaster
         self._reasons = {each.name: f'[[domain]] "{each.name}": deliver = "{each.deliver}"' for each in config.domain}
         mx = Rule("*", deliverers.smtp, None, "no route says otherwise: the mail exchangers of the domain")
         rules = [

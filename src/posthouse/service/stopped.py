@@ -17,7 +17,7 @@ from posthouse.net import SystemClock
 from posthouse.service.model import Config
 from posthouse.service.operation import Context, Ways
 from posthouse.service.socket import user_name
-from posthouse.spool import Queue, SqliteQueue
+from posthouse.spool import Spool, SqliteSpool
 
 __all__ = ["context"]
 
@@ -27,9 +27,9 @@ def context(config: Config) -> Context:
     process on it, to change."""
     clock = SystemClock()
 
-    def opening(make: Callable[[], Queue]) -> Callable[[], AbstractAsyncContextManager[Queue]]:
+    def opening(make: Callable[[], Spool]) -> Callable[[], AbstractAsyncContextManager[Spool]]:
         @contextlib.asynccontextmanager
-        async def opened() -> AsyncIterator[Queue]:
+        async def opened() -> AsyncIterator[Spool]:
             queue = make()
             await queue.open(clock.time())
             try:
@@ -39,10 +39,10 @@ def context(config: Config) -> Context:
 
         return opened
 
-    def looking() -> Queue:
-        return SqliteQueue.read_only(config.data_dir)
+    def looking() -> Spool:
+        return SqliteSpool.read_only(config.data_dir)
 
-    def existing() -> Queue:
+    def existing() -> Spool:
         if not os.path.isdir(os.path.join(config.data_dir, "spool")):
             return looking()  # which says that there is none; nothing is made
         from posthouse.service.wiring import spool_of

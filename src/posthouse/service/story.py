@@ -19,8 +19,17 @@ from posthouse.service.answers import (
     RecipientNow,
 )
 from posthouse.service.operation import Context
-from posthouse.spool.history import Accepted, Arrival, Attempt, Contact, End, Event, Note, Told
-from posthouse.spool.interface import Entry, State
+from posthouse.spool.history import (
+    Accepted,
+    AttemptEvent,
+    ConnectionTrace,
+    Event,
+    MessageSummary,
+    Origin,
+    QueueEvent,
+    RecipientResult,
+)
+from posthouse.spool.interface import MessageEntry, RecipientState
 
 __all__ = ["found", "story_of"]
 
@@ -48,7 +57,7 @@ class _Standing:
         self.last = ""
         self.route = ""
 
-    def attempt(self, end: End) -> None:
+    def attempt(self, end: RecipientResult) -> None:
         """An attempt ended."""
         self.attempts += 1
         self.state = end.state
@@ -56,7 +65,7 @@ class _Standing:
         self.why = end.why if end.state == "waiting" else ""
         self.last = _words(end)
 
-    def note(self, note: Note) -> None:
+    def note(self, note: QueueEvent) -> None:
         """Something else happened."""
         if note.kind not in _ACTS or self.state not in _UNSETTLED:
             return
@@ -71,7 +80,7 @@ class _Standing:
             self.due, self.why = None, ""
 
 
-def _words(end: End) -> str:
+def _words(end: RecipientResult) -> str:
     """The attempt's end in one line, as the queue shows it."""
     return f"{end.result}: {end.reason or end.reply or ''}".rstrip(": ")
 
@@ -88,12 +97,12 @@ async def story_of(context: Context, queue_id: str) -> MessageStory | None:
     standings = [_Standing() for _ in people]
     told: list[AttemptTold | NoteTold] = []
     for event in events:
-        if isinstance(event, Attempt):
+        if isinstance(event, AttemptEvent):
             for end in event.ends:
                 if end.key < len(standings):
                     standings[end.key].attempt(end)
             told.append(_attempt(event, people))
-        elif isinstance(event, Note):
+        elif isinstance(event, QueueEvent):
             for key in event.keys or range(len(standings)):
                 if key < len(standings):
                     standings[key].note(event)
@@ -103,7 +112,8 @@ async def story_of(context: Context, queue_id: str) -> MessageStory | None:
     return MessageStory(
         id=queue_id,
         now=context.clock.time(),
-        queued=entry is not None and any(each.state in (State.WAITING, State.HELD) for each in entry.recipients),
+        queued=entry is not None
+        and any(each.state in (RecipientState.WAITING, RecipientState.HELD) for each in entry.recipients),
         corrupt=entry is not None and entry.corrupt,
         received=accepted.at,
         source=accepted.source,
@@ -120,7 +130,7 @@ async def story_of(context: Context, queue_id: str) -> MessageStory | None:
     )
 
 
-def _accepted(events: Sequence[Event], entry: Entry | None) -> Accepted:
+def _accepted(events: Sequence[Event], entry: MessageEntry | None) -> Accepted:
     """How it came: told by the story, or, where none is kept, by the queue."""
     first = next((event for event in events if isinstance(event, Accepted)), None)
     if first is not None:
@@ -130,10 +140,10 @@ def _accepted(events: Sequence[Event], entry: Entry | None) -> Accepted:
     message = entry.message
     sender = "" if message.envelope.sender is None else str(message.envelope.sender)
     people = tuple(str(each.recipient.address) for each in entry.recipients)
-    return Accepted(message.received, message.source, sender, people, message.size, Arrival())
+    return Accepted(message.received, message.source, sender, people, message.size, Origin())
 
 
-def _now(entry: Entry | None, people: Sequence[str], standings: Sequence[_Standing]) -> list[RecipientNow]:
+def _now(entry: MessageEntry | None, people: Sequence[str], standings: Sequence[_Standing]) -> list[RecipientNow]:
     if entry is None:
         return [
             RecipientNow(
@@ -150,7 +160,7 @@ def _now(entry: Entry | None, people: Sequence[str], standings: Sequence[_Standi
     now = []
     for waiting in entry.recipients:
         told = standings[waiting.key] if waiting.key < len(standings) else _Standing()
-        is_waiting = waiting.state is State.WAITING
+        is_waiting = waiting.state is RecipientState.WAITING
         now.append(
             RecipientNow(
                 address=str(waiting.recipient.address),
@@ -165,7 +175,7 @@ def _now(entry: Entry | None, people: Sequence[str], standings: Sequence[_Standi
     return now
 
 
-def _attempt(attempt: Attempt, people: Sequence[str]) -> AttemptTold:
+def _attempt(attempt: AttemptEvent, people: Sequence[str]) -> AttemptTold:
     trail = attempt.trail
     return AttemptTold(
         at=attempt.at,
@@ -179,7 +189,7 @@ def _attempt(attempt: Attempt, people: Sequence[str]) -> AttemptTold:
     )
 
 
-def _contact(contact: Contact) -> ContactTold:
+def _contact(contact: ConnectionTrace) -> ContactTold:
     return ContactTold(
         peer=contact.peer,
         mx=contact.mx,
@@ -191,7 +201,7 @@ def _contact(contact: Contact) -> ContactTold:
     )
 
 
-def _end(end: End, people: Sequence[str]) -> EndTold:
+def _end(end: RecipientResult, people: Sequence[str]) -> EndTold:
     waits = end.state == "waiting"
     return EndTold(
         recipient=people[end.key] if end.key < len(people) else f"recipient {end.key + 1}",
@@ -205,7 +215,7 @@ def _end(end: End, people: Sequence[str]) -> EndTold:
     )
 
 
-def found(told: Told) -> MessageFound:
+def found(told: MessageSummary) -> MessageFound:
     """One message of several, for a list."""
     return MessageFound(
         id=told.id,

@@ -36,14 +36,14 @@ from posthouse.relay import (
 from posthouse.relay.bounce import original_of
 from posthouse.server import Server, Timeouts
 from posthouse.service.accounts import Directory, addressees
-from posthouse.service.model import Config, Listener
+from posthouse.service.model import Config, ListenerSettings
 from posthouse.service.observe import Log
 from posthouse.service.operation import Context, Ways
 from posthouse.service.reception import Reception, Record, Usage
 from posthouse.service.routing import Deliverers, HouseRouter
 from posthouse.service.socket import ControlSocket, socket_path
-from posthouse.spool import Durable, Queue, SqliteQueue
-from posthouse.spool.interface import Message, Report, Waiting
+from posthouse.spool import Durable, Spool, SqliteSpool
+from posthouse.spool.interface import QueuedRecipient, Report, StoredMessage
 
 __all__ = ["DRAIN", "House", "serve", "spool_of"]
 
@@ -66,7 +66,7 @@ class House:
         clock: Clock | None = None,
         network: Network | None = None,
         resolver: Resolver | None = None,
-        queue: Queue | None = None,
+        queue: Spool | None = None,
         log: Record | None = None,
         transcript: Callable[[str], Transcript] | None = None,
         random: Random | None = None,
@@ -76,7 +76,7 @@ class House:
         self.config = config
         self.clock = clock or SystemClock()
         self.log = log or Log(self.clock, config.log.format)
-        self.queue: Queue = queue or spool_of(config, shared=share_ports)
+        self.queue: Spool = queue or spool_of(config, shared=share_ports)
         self.directory = Directory(config)
         self._network = network or SocketNetwork(on_error=self._fault, reuse_port=share_ports)
         self._random = random or SystemRandom()
@@ -143,7 +143,7 @@ class House:
         """What operations work on when ``who`` asks for them."""
 
         @contextlib.asynccontextmanager
-        async def opened() -> AsyncIterator[Queue]:
+        async def opened() -> AsyncIterator[Spool]:
             yield self.queue
 
         return Context(
@@ -168,10 +168,12 @@ class House:
             reporting=self._reporting,
         )
 
-    def _reporting(self, queue: Queue, now: float) -> Callable[[Message, Sequence[Waiting]], Sequence[Report]]:
+    def _reporting(
+        self, queue: Spool, now: float
+    ) -> Callable[[StoredMessage, Sequence[QueuedRecipient]], Sequence[Report]]:
         """What senders are told of recipients that are dropped."""
 
-        def report(message: Message, recipients: Sequence[Waiting]) -> Sequence[Report]:
+        def report(message: StoredMessage, recipients: Sequence[QueuedRecipient]) -> Sequence[Report]:
             try:
                 original = original_of(message, queue.content(message))
             except StorageCorrupt:
@@ -213,7 +215,7 @@ class House:
             self.log("control", reason=f"no operations are offered at {path}: {error.strerror or error}")
             self._control = None
 
-    async def _open_door(self, listener: Listener, usage: Usage) -> None:
+    async def _open_door(self, listener: ListenerSettings, usage: Usage) -> None:
         config = self.config
         reception = Reception(
             config,
@@ -287,10 +289,10 @@ class House:
         self.log("ended")
 
 
-def spool_of(config: Config, *, shared: bool = True) -> SqliteQueue:
+def spool_of(config: Config, *, shared: bool = True) -> SqliteSpool:
     """The spool of a configuration, not opened; ``shared`` if other processes write to it too."""
     durable, history = Durable(shared=shared), config.spool.history
-    return SqliteQueue(config.data_dir, history=history, history_octets=config.spool.history_size, durable=durable)
+    return SqliteSpool(config.data_dir, history=history, history_octets=config.spool.history_size, durable=durable)
 
 
 async def serve(

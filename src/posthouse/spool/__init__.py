@@ -6,62 +6,72 @@ The queues themselves are imported when they are first asked for: who only names
 from typing import TYPE_CHECKING
 
 from posthouse.core._lazy import lazily
-from posthouse.spool.filters import BUCKETS, FIELDS, Condition, Row, SummaryRow
-from posthouse.spool.history import Accepted, Arrival, Attempt, Contact, End, Event, Note, Told, Trail
+from posthouse.spool.filters import BUCKETS, FIELDS, Condition, RecipientRow, SummaryRow
+from posthouse.spool.history import (
+    Accepted,
+    AttemptEvent,
+    AttemptTrace,
+    ConnectionTrace,
+    Event,
+    MessageSummary,
+    Origin,
+    QueueEvent,
+    RecipientResult,
+)
 from posthouse.spool.interface import (
-    Act,
-    Audit,
-    Entry,
+    AuditRecord,
     Inbox,
     InboxMessage,
-    Message,
-    Queue,
-    Receipt,
+    IncomingMessage,
+    Lease,
+    MessageEntry,
+    QueueAction,
+    QueuedRecipient,
+    RecipientState,
     Report,
     Settlement,
-    State,
+    Spool,
     Stored,
-    Waiting,
-    Work,
+    StoredMessage,
 )
 from posthouse.spool.sqlite.storage.durability import Durable
 
 if TYPE_CHECKING:
-    from posthouse.spool.memory import MemoryQueue
-    from posthouse.spool.sqlite.spool import SqliteQueue
+    from posthouse.spool.memory import MemorySpool
+    from posthouse.spool.sqlite.spool import SqliteSpool
 
 __all__ = [
     "Accepted",
-    "Act",
-    "Arrival",
-    "Attempt",
-    "Audit",
+    "AttemptEvent",
+    "AttemptTrace",
+    "AuditRecord",
     "BUCKETS",
     "Condition",
-    "Contact",
+    "ConnectionTrace",
     "Durable",
-    "End",
-    "Entry",
     "Event",
     "FIELDS",
     "Inbox",
     "InboxMessage",
-    "MemoryQueue",
-    "Message",
-    "Note",
-    "Queue",
-    "Receipt",
+    "IncomingMessage",
+    "Lease",
+    "MemorySpool",
+    "MessageEntry",
+    "MessageSummary",
+    "Origin",
+    "QueueAction",
+    "QueueEvent",
+    "QueuedRecipient",
+    "RecipientResult",
+    "RecipientRow",
+    "RecipientState",
     "Report",
-    "Row",
     "Settlement",
-    "SqliteQueue",
-    "State",
+    "Spool",
+    "SqliteSpool",
     "Stored",
+    "StoredMessage",
     "SummaryRow",
-    "Told",
-    "Trail",
-    "Waiting",
-    "Work",
 ]
 
-__getattr__ = lazily(__name__, {"memory": "MemoryQueue", "sqlite.spool": "SqliteQueue"})
+__getattr__ = lazily(__name__, {"memory": "MemorySpool", "sqlite.spool": "SqliteSpool"})

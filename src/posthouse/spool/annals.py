@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from posthouse.spool.history import MOST_EVENTS, Accepted, Arrival, Attempt, End, Event, Note, Told, Trail
-from posthouse.spool.interface import Audit, Message, Settlement, Work
+from posthouse.spool.history import (
+    MOST_EVENTS,
+    Accepted,
+    AttemptEvent,
+    AttemptTrace,
+    Event,
+    MessageSummary,
+    Origin,
+    QueueEvent,
+    RecipientResult,
+)
+from posthouse.spool.interface import AuditRecord, Lease, Settlement, StoredMessage
 from posthouse.spool.sqlite.history_store import KEPT_FIRST, plain_address
 
 __all__ = ["Annals"]
@@ -19,9 +29,9 @@ class Annals:
         self._most = most
         self._waits = waits
         self._stories: dict[str, list[Event]] = {}
-        self.audit: deque[Audit] = deque(maxlen=most)
+        self.audit: deque[AuditRecord] = deque(maxlen=most)
 
-    def accepted(self, message: Message, arrival: Arrival | None) -> None:
+    def accepted(self, message: StoredMessage, arrival: Origin | None) -> None:
         """A story begins."""
         sender = message.envelope.sender
         people = tuple(plain_address(recipient.address) for recipient in message.envelope.recipients)
@@ -32,7 +42,7 @@ class Annals:
                 "" if sender is None else plain_address(sender),
                 people,
                 message.size,
-                arrival or Arrival(),
+                arrival or Origin(),
             )
         ]
         if len(self._stories) > self._most:
@@ -42,23 +52,23 @@ class Annals:
 
     def attempt(
         self,
-        work: Work,
+        work: Lease,
         settlements: Sequence[Settlement],
         at: float,
-        trail: Trail | None,
+        trail: AttemptTrace | None,
         reports: Sequence[str],
     ) -> None:
         """An attempt was recorded, with reports under these ids."""
         ends = tuple(
-            End(key, state.value, due, outcome.result, outcome.reply, outcome.reason, outcome.peer, why)
+            RecipientResult(key, state.value, due, outcome.result, outcome.reply, outcome.reason, outcome.peer, why)
             for key, state, due, outcome, why, _ in settlements
         )
-        self.tell(work.message.id, Attempt(at, work.destination, trail or Trail(), ends))
+        self.tell(work.message.id, AttemptEvent(at, work.destination, trail or AttemptTrace(), ends))
         warned = tuple(settlement.key for settlement in settlements if settlement.warned)
         if warned:
-            self.tell(work.message.id, Note(at, "warned", warned))
+            self.tell(work.message.id, QueueEvent(at, "warned", warned))
         for report in reports:
-            self.tell(work.message.id, Note(at, "reported", (), "", report))
+            self.tell(work.message.id, QueueEvent(at, "reported", (), "", report))
 
     def tell(self, queue_id: str, event: Event) -> None:
         """A story goes on."""
@@ -72,7 +82,7 @@ class Annals:
         """See ``Queue.story``."""
         return list(self._stories.get(queue_id, ()))
 
-    def find(self, address: str, message_id: str, limit: int) -> list[Told]:
+    def find(self, address: str, message_id: str, limit: int) -> list[MessageSummary]:
         """See ``Queue.find``."""
         wanted = address.lower()
         found = []
@@ -83,7 +93,7 @@ class Annals:
                 continue
             if message_id and message_id != first.arrival.message_id:
                 continue
-            told = Told(
+            told = MessageSummary(
                 queue_id, first.at, first.sender, first.recipients, first.arrival.message_id, self._waits(queue_id)
             )
             found.append(told)

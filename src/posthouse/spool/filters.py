@@ -1,7 +1,8 @@
 """Questions about the queue: conditions as values, and what they mean.
 
 A question is a conjunction of ``Condition``s.  Each means the same twice: as SQL with parameters, for the rows
-(``where``), and as a predicate on a ``Row`` (``matches``), for messages that have no recipient rows yet and for the
+(``where``), and as a predicate on a ``RecipientRow`` (``matches``), for messages that have no recipient rows yet and
+for the
 queue in memory.  Text is compared without regard to the case of ASCII letters, as SQLite's LIKE does.
 
     ============  ===============  ====================================================================================
@@ -36,7 +37,7 @@ __all__ = [
     "BUCKETS",
     "Condition",
     "FIELDS",
-    "Row",
+    "RecipientRow",
     "SummaryRow",
     "matches",
     "summarized",
@@ -61,7 +62,7 @@ class Condition(NamedTuple):
         return f"{self.field}{':' if self.op == '=' else self.op}{value}"
 
 
-class Row(NamedTuple):
+class RecipientRow(NamedTuple):
     """One recipient as a listing shows it.
 
     ``id`` and ``key`` name it; times in calendar seconds; ``sender`` is "" for the null reverse-path; ``state`` is
@@ -215,14 +216,14 @@ def _number_term(field: str, op: str, value: str | float, now: float) -> tuple[s
 _TURNED: Final = {">": "<", ">=": "<=", "<": ">", "<=": ">="}
 
 
-def matches(conditions: Sequence[Condition], row: Row, now: float) -> bool:
+def matches(conditions: Sequence[Condition], row: RecipientRow, now: float) -> bool:
     """Does ``row`` fulfil all conditions?  Raises ``LocalError`` as ``where`` does."""
     if row.state in _SETTLED and not _asks_for_settled(conditions):
         return False
     return all(_matches(_checked(condition), row, now) for condition in conditions)
 
 
-def _matches(condition: Condition, row: Row, now: float) -> bool:
+def _matches(condition: Condition, row: RecipientRow, now: float) -> bool:
     field, op, value = condition
     if field == "state":
         found = (
@@ -245,7 +246,7 @@ def _matches(condition: Condition, row: Row, now: float) -> bool:
     return _COMPARE[op](_number(row, field, now), value)
 
 
-def _number(row: Row, field: str, now: float) -> float:
+def _number(row: RecipientRow, field: str, now: float) -> float:
     if field == "age":
         return now - row.received
     if field == "due":
@@ -284,7 +285,6 @@ def summarized(rows: Sequence[tuple[str, str, float]], now: float) -> list[Summa
         states[state == "held"] += 1
         oldest[0] = min(oldest[0], received)
     found = [
-        SummaryRow(name, tuple(ages), states[0], states[1], oldest[0])
-        for name, (ages, states, oldest) in table.items()
+        SummaryRow(name, tuple(ages), states[0], states[1], oldest[0]) for name, (ages, states, oldest) in table.items()
     ]
     return sorted(found, key=lambda row: (-row.total, row.destination))

@@ -20,15 +20,15 @@ from posthouse.core import Reply, Result
 
 __all__ = [
     "Accepted",
-    "Arrival",
-    "Attempt",
-    "Contact",
-    "End",
+    "AttemptEvent",
+    "AttemptTrace",
+    "ConnectionTrace",
     "Event",
     "MOST_EVENTS",
-    "Note",
-    "Told",
-    "Trail",
+    "MessageSummary",
+    "Origin",
+    "QueueEvent",
+    "RecipientResult",
     "decode_arrival",
     "decode_events",
     "encode",
@@ -44,7 +44,7 @@ _MOST_LINES = 200  # of dialogue in one contact
 _LONGEST_LINE = 1000
 
 
-class Arrival(NamedTuple):
+class Origin(NamedTuple):
     """How a message came, beyond what the queue knows anyway.
 
     ``message_id`` is the content's Message-ID with its angle brackets, by which a story is found; ``helo`` what the
@@ -59,7 +59,7 @@ class Arrival(NamedTuple):
     about: str = ""
 
 
-class Contact(NamedTuple):
+class ConnectionTrace(NamedTuple):
     """One conversation of an attempt, or the vain try to begin one.
 
     ``peer`` is the address with its port, ``mx`` the host's name, ``tls`` the protection in words ("" for none);
@@ -77,7 +77,7 @@ class Contact(NamedTuple):
     reused: int = 0
 
 
-class Trail(NamedTuple):
+class AttemptTrace(NamedTuple):
     """How an attempt went, for its story: when it ``began`` (calendar seconds), the ``site`` it went to, the route's
     ``target`` and the rule that chose it (``rule``), and the contacts in their order."""
 
@@ -85,7 +85,7 @@ class Trail(NamedTuple):
     site: str = ""
     target: str = ""
     rule: str = ""
-    contacts: tuple[Contact, ...] = ()
+    contacts: tuple[ConnectionTrace, ...] = ()
 
 
 class Accepted(NamedTuple):
@@ -97,10 +97,10 @@ class Accepted(NamedTuple):
     sender: str
     recipients: tuple[str, ...]
     size: int
-    arrival: Arrival = Arrival()
+    arrival: Origin = Origin()
 
 
-class End(NamedTuple):
+class RecipientResult(NamedTuple):
     """How an attempt ended for one recipient: ``state`` is the queue's (``waiting``: again at ``due``, ``why`` says
     why then), ``result`` the attempt's; the rest as in ``core.Outcome``."""
 
@@ -114,16 +114,16 @@ class End(NamedTuple):
     why: str = ""
 
 
-class Attempt(NamedTuple):
+class AttemptEvent(NamedTuple):
     """One attempt, for the recipients of one destination.  ``at`` is when it was recorded."""
 
     at: float
     destination: str
-    trail: Trail
-    ends: tuple[End, ...]
+    trail: AttemptTrace
+    ends: tuple[RecipientResult, ...]
 
 
-class Note(NamedTuple):
+class QueueEvent(NamedTuple):
     """Something else that happened to some recipients (their ``keys``; none: to the whole message).
 
     ``kind`` is one of ``held``, ``released``, ``retried``, ``dropped``, ``rerouted`` (acts of ``who``), ``warned``,
@@ -138,10 +138,10 @@ class Note(NamedTuple):
     text: str = ""
 
 
-Event: TypeAlias = Accepted | Attempt | Note
+Event: TypeAlias = Accepted | AttemptEvent | QueueEvent
 
 
-class Told(NamedTuple):
+class MessageSummary(NamedTuple):
     """One message as ``Queue.find`` lists it; ``waiting`` while some of it is still in the queue."""
 
     id: str
@@ -165,12 +165,12 @@ def _encoder() -> Callable[[object], bytes]:
 encode = _encoder()
 
 _ACCEPTED, _ATTEMPT, _NOTE = 0, 1, 2
-_NO_ARRIVAL = Arrival()
-_NO_TRAIL = Trail()
+_NO_ARRIVAL = Origin()
+_NO_TRAIL = AttemptTrace()
 _SAME_TRAIL = 1  # as that of the event before: recipients of several destinations travelled together
 
 
-def packed_accepted(received: float, source: str, size: int, arrival: Arrival) -> tuple[object, ...]:
+def packed_accepted(received: float, source: str, size: int, arrival: Origin) -> tuple[object, ...]:
     """The first event, but for sender, recipients and Message-ID, which have columns."""
     if arrival[1:] == _NO_ARRIVAL[1:]:
         return (_ACCEPTED, received, source, size)
@@ -180,12 +180,12 @@ def packed_accepted(received: float, source: str, size: int, arrival: Arrival) -
 def packed_attempt(
     at: float,
     destination: str,
-    trail: Trail | None,
+    trail: AttemptTrace | None,
     ends: Iterable[tuple[object, ...]],
-    before: Trail | None = None,
+    before: AttemptTrace | None = None,
 ) -> tuple[object, ...]:
-    """An attempt; ``ends`` have the fields of ``End``, with the keys of all recipients that ended alike.  ``before``
-    is the trail of the attempt before it in the same row."""
+    """An attempt; ``ends`` have the fields of ``RecipientResult``, with the keys of all recipients that ended alike.
+    ``before`` is the trail of the attempt before it in the same row."""
     if trail is not None and trail is before:
         return (_ATTEMPT, at, destination, _SAME_TRAIL, tuple(ends))
     if trail is None or trail is _NO_TRAIL:
@@ -198,7 +198,7 @@ def packed_attempt(
     return (_ATTEMPT, at, destination, trail, tuple(ends))
 
 
-def _shortened(contact: Contact) -> Contact:
+def _shortened(contact: ConnectionTrace) -> ConnectionTrace:
     lines = tuple(line if len(line) <= _LONGEST_LINE else line[:_LONGEST_LINE] + "…" for line in contact.lines)
     if len(lines) > _MOST_LINES:
         half = _MOST_LINES // 2
@@ -206,54 +206,54 @@ def _shortened(contact: Contact) -> Contact:
     return contact._replace(lines=lines)
 
 
-def packed_note(note: Note) -> tuple[object, ...]:
+def packed_note(note: QueueEvent) -> tuple[object, ...]:
     """Anything else."""
     return (_NOTE, *note)
 
 
-def decode_arrival(told: str | bytes | None, message_id: str = "") -> Arrival:
+def decode_arrival(told: str | bytes | None, message_id: str = "") -> Origin:
     """The inverse of ``encode(arrival)``."""
-    return Arrival(*json.loads(told)) if told else Arrival(message_id)
+    return Origin(*json.loads(told)) if told else Origin(message_id)
 
 
 def decode_events(octets: bytes, sender: str = "", recipients: Sequence[str] = (), message_id: str = "") -> list[Event]:
     """The inverse of ``encode``; the columns are those of the story's row."""
     events: list[Event] = []
     for event in json.loads(octets):
-        before = events[-1].trail if events and isinstance(events[-1], Attempt) else _NO_TRAIL
+        before = events[-1].trail if events and isinstance(events[-1], AttemptEvent) else _NO_TRAIL
         events.append(_decode(event, sender, recipients, message_id, before))
     return events
 
 
-def _decode(event: list[Any], sender: str, recipients: Sequence[str], message_id: str, before: Trail) -> Event:
+def _decode(event: list[Any], sender: str, recipients: Sequence[str], message_id: str, before: AttemptTrace) -> Event:
     kind, *fields = event
     if kind == _ACCEPTED:
         received, source, size, *arrival = fields
-        return Accepted(received, source, sender, tuple(recipients), size, Arrival(message_id, *arrival))
+        return Accepted(received, source, sender, tuple(recipients), size, Origin(message_id, *arrival))
     if kind == _ATTEMPT:
         at, destination, trail, ends = fields
         told = before if trail == _SAME_TRAIL else _trail(trail)
-        return Attempt(at, destination, told, tuple(end for each in ends for end in _ends(*each)))
+        return AttemptEvent(at, destination, told, tuple(end for each in ends for end in _ends(*each)))
     at, name, keys, who, text = fields
-    return Note(at, name, tuple(keys), who, text)
+    return QueueEvent(at, name, tuple(keys), who, text)
 
 
-def _trail(fields: list[Any]) -> Trail:
+def _trail(fields: list[Any]) -> AttemptTrace:
     if not fields:
         return _NO_TRAIL
     began, site, target, rule, contacts = fields
-    return Trail(began, site, target, rule, tuple(_contact(*contact) for contact in contacts))
+    return AttemptTrace(began, site, target, rule, tuple(_contact(*contact) for contact in contacts))
 
 
 def _contact(
     peer: str, mx: str, tls: str, timings: list[list[Any]], lines: list[str], ended: str, reused: int
-) -> Contact:
-    return Contact(peer, mx, tls, tuple((phase, took) for phase, took in timings), tuple(lines), ended, reused)
+) -> ConnectionTrace:
+    return ConnectionTrace(peer, mx, tls, tuple((phase, took) for phase, took in timings), tuple(lines), ended, reused)
 
 
 def _ends(
     keys: int | list[int], state: str, due: float, result: str, reply: list[Any] | None, *rest: str
-) -> list[End]:
+) -> list[RecipientResult]:
     said = None if reply is None else Reply(*reply)
-    first = End(0, state, due, Result(result), said, *rest)
+    first = RecipientResult(0, state, due, Result(result), said, *rest)
     return [first._replace(key=key) for key in ([keys] if isinstance(keys, int) else keys)]

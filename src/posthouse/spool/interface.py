@@ -20,8 +20,8 @@ are; every durable act moves a message from one of them to the next, and a proce
 
 Inward: file, sync, directory sync, rows, commit (and its sync: ``durable``).  Outward: rows first, file second.
 
-The one named instant that lets a 250 be sent is the return of ``Receipt.commit``; the one that lets a recipient be
-forgotten is the return of ``Queue.record``, which stores the consequence (next time, report) in the same transaction
+The one named instant that lets a 250 be sent is the return of ``IncomingMessage.commit``; the one that lets a recipient
+be forgotten is the return of ``Spool.record``, which stores the consequence (next time, report) in the same transaction
 that erases the cause.
 
 **The story** of each message is told in the same transactions (``story``): commit tells how it came, record what became
@@ -43,29 +43,29 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 
 from posthouse.core import Content, Envelope, Outcome, Recipient
-from posthouse.spool.filters import Condition, Row, SummaryRow
-from posthouse.spool.history import Arrival, Event, Told, Trail
-from posthouse.spool.probe_limit import Few
+from posthouse.spool.filters import Condition, RecipientRow, SummaryRow
+from posthouse.spool.history import AttemptTrace, Event, MessageSummary, Origin
+from posthouse.spool.probe_limit import ProbeLimit
 
 __all__ = [
-    "Act",
-    "Audit",
-    "Entry",
+    "AuditRecord",
     "Inbox",
     "InboxMessage",
-    "Message",
-    "Queue",
-    "Receipt",
+    "IncomingMessage",
+    "Lease",
+    "MessageEntry",
+    "QueueAction",
+    "QueuedRecipient",
+    "RecipientState",
     "Report",
     "Settlement",
-    "State",
+    "Spool",
     "Stored",
-    "Waiting",
-    "Work",
+    "StoredMessage",
 ]
 
 
-class State(enum.StrEnum):
+class RecipientState(enum.StrEnum):
     """Where one recipient of one message is."""
 
     WAITING = "waiting"  # due at some time, or being attempted under a lease
@@ -74,8 +74,8 @@ class State(enum.StrEnum):
     FAILED = "failed"  # for good: its report is stored, or nobody wants one
 
 
-class Act(enum.StrEnum):
-    """What an operator may do to recipients; ``Queue.act`` says to which."""
+class QueueAction(enum.StrEnum):
+    """What an operator may do to recipients; ``Spool.act`` says to which."""
 
     HOLD = "hold"  # waiting ones wait for no attempt any more
     RELEASE = "release"  # held ones are due now
@@ -84,7 +84,7 @@ class Act(enum.StrEnum):
     REROUTE = "reroute"  # they go to ``target`` whatever the configuration says, waiting ones now; "" undoes it
 
 
-class Message(NamedTuple):
+class StoredMessage(NamedTuple):
     """A stored message.
 
     ``id`` is the queue id that 250 carried; ``envelope`` as received, all recipients included; ``received`` in
@@ -99,7 +99,7 @@ class Message(NamedTuple):
     source: str = ""
 
 
-class Waiting(NamedTuple):
+class QueuedRecipient(NamedTuple):
     """One recipient of a message as the queue knows it.
 
     ``key`` names it, within its message, for ``Settlement``; ``attempts`` counts those already made; ``due`` in
@@ -110,7 +110,7 @@ class Waiting(NamedTuple):
     key: int
     recipient: Recipient
     destination: str
-    state: State
+    state: RecipientState
     attempts: int
     due: float
     last: str = ""
@@ -118,21 +118,22 @@ class Waiting(NamedTuple):
     warned: bool = False
 
 
-class Work(NamedTuple):
+class Lease(NamedTuple):
     """Leased work: recipients of one message that go to one destination, and are nobody else's until ``until``."""
 
-    message: Message
+    message: StoredMessage
     destination: str
-    recipients: tuple[Waiting, ...]
+    recipients: tuple[QueuedRecipient, ...]
     owner: str
     until: float
 
 
 class Stored(NamedTuple):
-    """What ``Receipt.commit`` gives: the message is promised.  ``work`` holds the leases that were asked for."""
+    """What ``IncomingMessage.commit`` gives: the message is promised.  ``work`` holds the leases that were asked
+    for."""
 
-    message: Message
-    work: tuple[Work, ...] = ()
+    message: StoredMessage
+    work: tuple[Lease, ...] = ()
 
 
 class Settlement(NamedTuple):
@@ -142,11 +143,11 @@ class Settlement(NamedTuple):
     for good: when the last recipient is settled, the message is forgotten but for its story.  FAILED therefore comes
     with its report, in the same ``record``, wherever the sender is owed one.  ``why`` says, for people, why ``due`` is
     when it is.  ``warned`` marks that the reports of this ``record`` tell the sender of a delay; it is remembered
-    (``Waiting.warned``) so that they are told once.
+    (``QueuedRecipient.warned``) so that they are told once.
     """
 
     key: int
-    state: State
+    state: RecipientState
     due: float
     outcome: Outcome
     why: str = ""
@@ -162,15 +163,15 @@ class Report(NamedTuple):
     due: float
 
 
-class Entry(NamedTuple):
+class MessageEntry(NamedTuple):
     """One message with all its recipients, for people to look at."""
 
-    message: Message
-    recipients: tuple[Waiting, ...]
+    message: StoredMessage
+    recipients: tuple[QueuedRecipient, ...]
     corrupt: bool = False
 
 
-class Audit(NamedTuple):
+class AuditRecord(NamedTuple):
     """One act of an operator: ``filter`` is the question as text, ``changed`` how many recipients were."""
 
     at: float
@@ -181,7 +182,7 @@ class Audit(NamedTuple):
     changed: int
 
 
-class Receipt(Protocol):
+class IncomingMessage(Protocol):
     """One message on its way in.  Exactly one of ``commit`` and ``abort`` ends it."""
 
     @property
@@ -211,7 +212,7 @@ class Receipt(Protocol):
         source: str = "",
         owner: str = "",
         until: float = 0.0,
-        arrival: Arrival | None = None,
+        arrival: Origin | None = None,
     ) -> Awaitable[Stored]:
         """Promise it: when this returns, content, envelope and directory entry are on stable storage.
 
@@ -248,7 +249,7 @@ class InboxMessage(NamedTuple):
     size: int
 
 
-class Queue(Protocol):
+class Spool(Protocol):
     """Memory that survives."""
 
     async def open(self, now: float) -> Sequence[str]:
@@ -265,13 +266,20 @@ class Queue(Protocol):
         whose leases it ended, and poison."""
         ...
 
-    def receive(self) -> Receipt:
+    def receive(self) -> IncomingMessage:
         """Begin to take a message."""
         ...
 
     async def lease(
-        self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = (), few: Few | None = None
-    ) -> list[Work]:
+        self,
+        owner: str,
+        now: float,
+        until: float,
+        *,
+        limit: int,
+        skip: Collection[str] = (),
+        few: ProbeLimit | None = None,
+    ) -> list[Lease]:
         """Take up to ``limit`` recipients that are due, oldest first, by an index: none in ``skip``, little for those
         that ``few`` does not know.  Each is nobody else's: here until ``until``, elsewhere while we live."""
         ...
@@ -290,11 +298,11 @@ class Queue(Protocol):
 
     def record(
         self,
-        work: Work,
+        work: Lease,
         settlements: Sequence[Settlement],
         reports: Sequence[Report] = (),
         *,
-        trail: Trail | None = None,
+        trail: AttemptTrace | None = None,
     ) -> Awaitable[None]:
         """Record an attempt in one transaction: each settlement, the reports they cause, and its story.
 
@@ -306,24 +314,24 @@ class Queue(Protocol):
         """
         ...
 
-    async def renew(self, works: Sequence[Work], until: float) -> None:
+    async def renew(self, works: Sequence[Lease], until: float) -> None:
         """Keep leases until a later time: an attempt may take longer than any lease should.  From then on their work
         is ``work._replace(until=until)``.  A lease that was lost meanwhile stays lost."""
         ...
 
-    async def release(self, work: Work) -> None:
+    async def release(self, work: Lease) -> None:
         """Give leases back unused; the recipients are due as before."""
         ...
 
-    def content(self, message: Message) -> Content:
+    def content(self, message: StoredMessage) -> Content:
         """The message's content.  Raises ``StorageCorrupt`` if it is gone."""
         ...
 
-    async def entries(self, *, limit: int = 1000, after: str = "") -> list[Entry]:
+    async def entries(self, *, limit: int = 1000, after: str = "") -> list[MessageEntry]:
         """Unfinished messages, oldest first, from behind the id ``after``."""
         ...
 
-    async def entry(self, queue_id: str) -> Entry | None:
+    async def entry(self, queue_id: str) -> MessageEntry | None:
         """One message, finished or not, or None."""
         ...
 
@@ -338,7 +346,7 @@ class Queue(Protocol):
         now: float = 0.0,
         limit: int = 1000,
         after: tuple[str, int] | None = None,
-    ) -> list[Row]:
+    ) -> list[RecipientRow]:
         """Recipients that meet the conditions, by message and key, from behind the (id, key) ``after``."""
         ...
 
@@ -348,13 +356,13 @@ class Queue(Protocol):
 
     async def act(
         self,
-        act: Act,
+        act: QueueAction,
         conditions: Sequence[Condition],
         *,
         now: float,
         who: str = "",
         target: str = "",
-        report: Callable[[Message, Sequence[Waiting]], Sequence[Report]] | None = None,
+        report: Callable[[StoredMessage, Sequence[QueuedRecipient]], Sequence[Report]] | None = None,
     ) -> int:
         """Do it to all recipients that meet the conditions now, a bounded number in each transaction; returns how many
         were changed.
@@ -366,7 +374,7 @@ class Queue(Protocol):
         """
         ...
 
-    async def audit(self, *, limit: int = 100) -> list[Audit]:
+    async def audit(self, *, limit: int = 100) -> list[AuditRecord]:
         """What operators did, the last first."""
         ...
 
@@ -374,12 +382,12 @@ class Queue(Protocol):
         """All that is told of one message, in its order; empty if nothing is known of it."""
         ...
 
-    async def find(self, *, address: str = "", message_id: str = "", limit: int = 20) -> list[Told]:
+    async def find(self, *, address: str = "", message_id: str = "", limit: int = 20) -> list[MessageSummary]:
         """Messages whose story has this sender or recipient, or this Message-ID; the youngest first.  Looks through a
         bounded number of the youngest."""
         ...
 
-    def keep(self, inbox: str, message: Message, content: Content) -> Awaitable[None]:
+    def keep(self, inbox: str, message: StoredMessage, content: Content) -> Awaitable[None]:
         """Put a message into a mailbox, durably.  Keeping the same message in the same mailbox twice keeps one."""
         ...
 

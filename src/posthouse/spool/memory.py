@@ -19,25 +19,36 @@ from typing import Self, TypeVar
 
 from posthouse.core import Bytes, Content, StorageCorrupt
 from posthouse.spool.annals import Annals
-from posthouse.spool.filters import Condition, Row, SummaryRow, matches, summarized, text_of_conditions
-from posthouse.spool.history import Arrival, Event, Note, Told, Trail
+from posthouse.spool.filters import Condition, RecipientRow, SummaryRow, matches, summarized, text_of_conditions
+from posthouse.spool.history import AttemptTrace, Event, MessageSummary, Origin, QueueEvent
 from posthouse.spool.ids import WORKERS, QueueIds, text_of
-from posthouse.spool.interface import Act, Audit, Entry, Message, Report, Settlement, State, Stored, Waiting, Work
+from posthouse.spool.interface import (
+    AuditRecord,
+    Lease,
+    MessageEntry,
+    QueueAction,
+    QueuedRecipient,
+    RecipientState,
+    Report,
+    Settlement,
+    Stored,
+    StoredMessage,
+)
 from posthouse.spool.memory_inboxes import MemoryInboxes
 from posthouse.spool.memory_receiving import Incoming, done
-from posthouse.spool.memory_rows import UNSETTLED, Kept, KeptRecipient, Lease, do, entry_of, row_of, works_of
-from posthouse.spool.probe_limit import Due, Few, few_of
+from posthouse.spool.memory_rows import UNSETTLED, Kept, KeptRecipient, MemoryLease, do, entry_of, row_of, works_of
+from posthouse.spool.probe_limit import Due, ProbeLimit, few_of
 from posthouse.spool.sqlite.liveness import LOOK
 from posthouse.spool.sqlite.rows import TOLD, in_words
 
-__all__ = ["MemoryQueue"]
+__all__ = ["MemorySpool"]
 
 T = TypeVar("T")
 
 _CAPACITY = 256 << 20
 
 
-class MemoryQueue(MemoryInboxes):
+class MemorySpool(MemoryInboxes):
     """A ``Queue`` without a disk.
 
     ``capacity`` octets of content are held at most; ``keep_finished``, ``random`` and ``time`` as for ``SqliteQueue``;
@@ -102,17 +113,17 @@ class MemoryQueue(MemoryInboxes):
 
     def store(
         self,
-        message: Message,
+        message: StoredMessage,
         content: bytes,
         destinations: Sequence[str],
         due: float,
         claim: tuple[str, float] | None,
-        arrival: Arrival | None = None,
+        arrival: Origin | None = None,
     ) -> Stored:
         """Keep a message whose octets are counted already; for receipts."""
-        lease = None if claim is None else Lease(self.slot, *claim)
+        lease = None if claim is None else MemoryLease(self.slot, *claim)
         recipients = [
-            KeptRecipient(Waiting(nth, recipient, name, State.WAITING, 0, due), lease)
+            KeptRecipient(QueuedRecipient(nth, recipient, name, RecipientState.WAITING, 0, due), lease)
             for nth, (recipient, name) in enumerate(zip(message.envelope.recipients, destinations, strict=True))
         ]
         self._messages[message.id] = Kept(message, content, recipients)
@@ -126,12 +137,19 @@ class MemoryQueue(MemoryInboxes):
     def _waiting(self) -> Iterator[tuple[Kept, KeptRecipient]]:
         for kept in self._messages.values():
             for recipient in kept.recipients:
-                if recipient.waiting.state is State.WAITING:
+                if recipient.waiting.state is RecipientState.WAITING:
                     yield kept, recipient
 
     async def lease(
-        self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = (), few: Few | None = None
-    ) -> list[Work]:
+        self,
+        owner: str,
+        now: float,
+        until: float,
+        *,
+        limit: int,
+        skip: Collection[str] = (),
+        few: ProbeLimit | None = None,
+    ) -> list[Lease]:
         """See ``Queue.lease``."""
         self._free_the_dead()
         due: Iterable[Due] = (
@@ -145,12 +163,12 @@ class MemoryQueue(MemoryInboxes):
         by_message: dict[str, list[int]] = {}
         for _, queue_id, key, _ in heapq.nsmallest(limit, due):
             by_message.setdefault(queue_id, []).append(key)
-        works: list[Work] = []
+        works: list[Lease] = []
         for queue_id, keys in by_message.items():
             kept = self._messages[queue_id]
             taken = [kept.recipients[key] for key in sorted(keys)]
             for recipient in taken:
-                recipient.lease = Lease(self.slot, owner, until)
+                recipient.lease = MemoryLease(self.slot, owner, until)
             works += works_of(kept.message, taken, owner, until)
         return works
 
@@ -171,11 +189,11 @@ class MemoryQueue(MemoryInboxes):
 
     def record(
         self,
-        work: Work,
+        work: Lease,
         settlements: Sequence[Settlement],
         reports: Sequence[Report] = (),
         *,
-        trail: Trail | None = None,
+        trail: AttemptTrace | None = None,
     ) -> Awaitable[None]:
         """See ``Queue.record``."""
         future = done(None)
@@ -199,7 +217,7 @@ class MemoryQueue(MemoryInboxes):
         stored = []
         for report in reports:
             queue_id = text_of(self._ids.next())
-            message = Message(queue_id, report.envelope, report.due, len(report.content), "report")
+            message = StoredMessage(queue_id, report.envelope, report.due, len(report.content), "report")
             self.store(message, report.content, report.destinations, report.due, None)
             stored.append(queue_id)
         return stored
@@ -214,7 +232,7 @@ class MemoryQueue(MemoryInboxes):
         kept = self._messages.get(queue_id)
         return kept is not None and kept.finished is None
 
-    def _settle(self, recipient: KeptRecipient, work: Work, settlement: Settlement) -> None:
+    def _settle(self, recipient: KeptRecipient, work: Lease, settlement: Settlement) -> None:
         waiting = recipient.waiting
         ours = recipient.lease == (self.slot, work.owner, work.until)
         if waiting.state not in UNSETTLED or (settlement.state in UNSETTLED and not ours):
@@ -235,7 +253,7 @@ class MemoryQueue(MemoryInboxes):
             del self._messages[kept.message.id]
             self.shrink(len(kept.content))
 
-    async def renew(self, works: Sequence[Work], until: float) -> None:
+    async def renew(self, works: Sequence[Lease], until: float) -> None:
         """See ``Queue.renew``."""
         for work in works:
             kept = self._messages.get(work.message.id)
@@ -243,20 +261,20 @@ class MemoryQueue(MemoryInboxes):
                 continue
             for recipient in (kept.recipients[waiting.key] for waiting in work.recipients):
                 if recipient.lease == (self.slot, work.owner, work.until):
-                    recipient.lease = Lease(self.slot, work.owner, until)
+                    recipient.lease = MemoryLease(self.slot, work.owner, until)
 
-    async def release(self, work: Work) -> None:
+    async def release(self, work: Lease) -> None:
         """See ``Queue.release``."""
         kept = self._messages.get(work.message.id)
         if kept is not None:
             self._release(kept, work, [waiting.key for waiting in work.recipients])
 
-    def _release(self, kept: Kept, work: Work, keys: Sequence[int]) -> None:
+    def _release(self, kept: Kept, work: Lease, keys: Sequence[int]) -> None:
         for key in keys:
             if kept.recipients[key].lease == (self.slot, work.owner, work.until):
                 kept.recipients[key].lease = None
 
-    def content(self, message: Message) -> Content:
+    def content(self, message: StoredMessage) -> Content:
         """See ``Queue.content``."""
         kept = self._messages.get(message.id)
         if kept is None:
@@ -265,17 +283,17 @@ class MemoryQueue(MemoryInboxes):
 
     # -- for people ------------------------------------------------------------------------------------------------
 
-    async def entries(self, *, limit: int = 1000, after: str = "") -> list[Entry]:
+    async def entries(self, *, limit: int = 1000, after: str = "") -> list[MessageEntry]:
         """See ``Queue.entries``."""
         unfinished = (k for k in self._messages.values() if k.finished is None and k.message.id > after)
         return [entry_of(kept) for kept in heapq.nsmallest(limit, unfinished, key=lambda k: k.message.id)]
 
-    async def entry(self, queue_id: str) -> Entry | None:
+    async def entry(self, queue_id: str) -> MessageEntry | None:
         """See ``Queue.entry``."""
         kept = self._messages.get(queue_id)
         return None if kept is None else entry_of(kept)
 
-    def _rows(self) -> Iterator[tuple[Kept, KeptRecipient, Row]]:
+    def _rows(self) -> Iterator[tuple[Kept, KeptRecipient, RecipientRow]]:
         for kept in self._messages.values():
             for recipient in kept.recipients:
                 if kept.finished is None:
@@ -292,7 +310,7 @@ class MemoryQueue(MemoryInboxes):
         now: float = 0.0,
         limit: int = 1000,
         after: tuple[str, int] | None = None,
-    ) -> list[Row]:
+    ) -> list[RecipientRow]:
         """See ``Queue.select``."""
         rows = (row for _, _, row in self._rows() if after is None or (row.id, row.key) > after)
         return heapq.nsmallest(
@@ -306,13 +324,13 @@ class MemoryQueue(MemoryInboxes):
 
     async def act(
         self,
-        act: Act,
+        act: QueueAction,
         conditions: Sequence[Condition],
         *,
         now: float,
         who: str = "",
         target: str = "",
-        report: Callable[[Message, Sequence[Waiting]], Sequence[Report]] | None = None,
+        report: Callable[[StoredMessage, Sequence[QueuedRecipient]], Sequence[Report]] | None = None,
     ) -> int:
         """See ``Queue.act``."""
         changed: dict[str, list[KeptRecipient]] = {}
@@ -322,18 +340,18 @@ class MemoryQueue(MemoryInboxes):
         for queue_id, recipients in changed.items():
             kept = self._messages[queue_id]
             people = [recipient.waiting for recipient in recipients]
-            note = Note(now, TOLD[act], tuple(waiting.key for waiting in people), who, target)
+            note = QueueEvent(now, TOLD[act], tuple(waiting.key for waiting in people), who, target)
             self._annals.tell(queue_id, note)
-            if act is Act.DROP:
+            if act is QueueAction.DROP:
                 reports = () if report is None else report(kept.message, people)
                 for stored in self._store_reports(reports):
-                    self._annals.tell(queue_id, Note(now, "reported", (), "", stored))
+                    self._annals.tell(queue_id, QueueEvent(now, "reported", (), "", stored))
                 self._finish(kept)
         count = sum(map(len, changed.values()))
-        self._annals.audit.append(Audit(now, who, act.value, text_of_conditions(conditions), target, count))
+        self._annals.audit.append(AuditRecord(now, who, act.value, text_of_conditions(conditions), target, count))
         return count
 
-    async def audit(self, *, limit: int = 100) -> list[Audit]:
+    async def audit(self, *, limit: int = 100) -> list[AuditRecord]:
         """See ``Queue.audit``."""
         return list(self._annals.audit)[::-1][:limit]
 
@@ -341,6 +359,6 @@ class MemoryQueue(MemoryInboxes):
         """See ``Queue.story``."""
         return self._annals.story(queue_id)
 
-    async def find(self, *, address: str = "", message_id: str = "", limit: int = 20) -> list[Told]:
+    async def find(self, *, address: str = "", message_id: str = "", limit: int = 20) -> list[MessageSummary]:
         """See ``Queue.find``."""
         return self._annals.find(address, message_id, limit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from posthouse.core import Bytes, Content, StorageFull
-from posthouse.spool.interface import Inbox, InboxMessage, Message
+from posthouse.spool.interface import Inbox, InboxMessage, StoredMessage
 
 __all__ = ["MemoryInboxes"]
 
@@ -37,7 +37,7 @@ class MemoryInboxes:
         """Count octets out; for receipts."""
         self._count.octets -= octets
 
-    async def keep(self, inbox: str, message: Message, content: Content) -> None:
+    async def keep(self, inbox: str, message: StoredMessage, content: Content) -> None:
         """See ``Queue.keep``."""
         if (inbox, message.id) in self._in_inbox:
             return

@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from posthouse.core import Envelope, LocalError
-from posthouse.spool.history import Arrival
-from posthouse.spool.interface import Message, Stored
+from posthouse.spool.history import Origin
+from posthouse.spool.interface import Stored, StoredMessage
 
 if TYPE_CHECKING:
-    from posthouse.spool.memory import MemoryQueue
+    from posthouse.spool.memory import MemorySpool
 
 __all__ = ["Incoming", "done"]
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 class Incoming:
     """A ``Receipt`` of the memory queue."""
 
-    def __init__(self, queue: MemoryQueue, queue_id: str) -> None:
+    def __init__(self, queue: MemorySpool, queue_id: str) -> None:
         self._queue = queue
         self.id = queue_id
         self.size = 0
@@ -46,7 +46,7 @@ class Incoming:
         source: str = "",
         owner: str = "",
         until: float = 0.0,
-        arrival: Arrival | None = None,
+        arrival: Origin | None = None,
     ) -> Awaitable[Stored]:
         """See ``Receipt.commit``."""
         if self._ended:
@@ -54,7 +54,7 @@ class Incoming:
         if not destinations or len(destinations) != len(envelope.recipients):
             raise LocalError("a message needs recipients, and one destination for each")
         self._ended = True
-        message = Message(self.id, envelope, received, self.size, source)
+        message = StoredMessage(self.id, envelope, received, self.size, source)
         content = b"".join(self._chunks)
         self._chunks = []
         claim = (owner, until) if owner else None

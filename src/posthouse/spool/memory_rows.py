@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from posthouse.spool.filters import Row
-from posthouse.spool.interface import Act, Entry, Message, State, Waiting, Work
+from posthouse.spool.filters import RecipientRow
+from posthouse.spool.interface import Lease, MessageEntry, QueueAction, QueuedRecipient, RecipientState, StoredMessage
 
-__all__ = ["Kept", "KeptRecipient", "Lease", "UNSETTLED", "do", "entry_of", "row_of", "works_of"]
+__all__ = ["Kept", "KeptRecipient", "MemoryLease", "UNSETTLED", "do", "entry_of", "row_of", "works_of"]
 
 #: The states of a recipient that is not settled.
-UNSETTLED = (State.WAITING, State.HELD)
+UNSETTLED = (RecipientState.WAITING, RecipientState.HELD)
 
 
-class Lease(NamedTuple):
+class MemoryLease(NamedTuple):
     """Whose a recipient is, and until when by the clock; ``slot`` is the queue object that gave it."""
 
     slot: int
@@ -27,7 +27,7 @@ class KeptRecipient:
 
     __slots__ = ("lease", "waiting")
 
-    def __init__(self, waiting: Waiting, lease: Lease | None) -> None:
+    def __init__(self, waiting: QueuedRecipient, lease: MemoryLease | None) -> None:
         self.waiting = waiting
         self.lease = lease
 
@@ -42,30 +42,30 @@ class Kept:
 
     __slots__ = ("content", "finished", "message", "recipients")
 
-    def __init__(self, message: Message, content: bytes, recipients: list[KeptRecipient]) -> None:
+    def __init__(self, message: StoredMessage, content: bytes, recipients: list[KeptRecipient]) -> None:
         self.message = message
         self.content = content
         self.recipients = recipients
         self.finished: float | None = None
 
 
-def works_of(message: Message, recipients: Sequence[KeptRecipient], owner: str, until: float) -> list[Work]:
+def works_of(message: StoredMessage, recipients: Sequence[KeptRecipient], owner: str, until: float) -> list[Lease]:
     """Leases: one work for each destination."""
-    groups: dict[str, list[Waiting]] = {}
+    groups: dict[str, list[QueuedRecipient]] = {}
     for recipient in recipients:
         groups.setdefault(recipient.waiting.destination, []).append(recipient.waiting)
-    return [Work(message, name, tuple(waiting), owner, until) for name, waiting in groups.items()]
+    return [Lease(message, name, tuple(waiting), owner, until) for name, waiting in groups.items()]
 
 
-def entry_of(kept: Kept) -> Entry:
+def entry_of(kept: Kept) -> MessageEntry:
     """As a listing has it."""
-    return Entry(kept.message, tuple(recipient.waiting for recipient in kept.recipients))
+    return MessageEntry(kept.message, tuple(recipient.waiting for recipient in kept.recipients))
 
 
-def row_of(message: Message, recipient: KeptRecipient) -> Row:
+def row_of(message: StoredMessage, recipient: KeptRecipient) -> RecipientRow:
     """As a question is asked of it."""
     waiting, sender = recipient.waiting, message.envelope.sender
-    return Row(
+    return RecipientRow(
         message.id,
         waiting.key,
         "" if sender is None else str(sender),
@@ -78,26 +78,30 @@ def row_of(message: Message, recipient: KeptRecipient) -> Row:
         message.size,
         waiting.last,
         waiting.route,
-        waiting.state is State.WAITING and recipient.lease is not None,
+        waiting.state is RecipientState.WAITING and recipient.lease is not None,
     )
 
 
-def do(act: Act, recipient: KeptRecipient, now: float, who: str, target: str) -> bool:
+def do(act: QueueAction, recipient: KeptRecipient, now: float, who: str, target: str) -> bool:
     """Do it to one recipient; false if there was nothing to do."""
     waiting = recipient.waiting
-    wanted = {Act.HOLD: (State.WAITING,), Act.RETRY: (State.WAITING,), Act.RELEASE: (State.HELD,)}
+    wanted = {
+        QueueAction.HOLD: (RecipientState.WAITING,),
+        QueueAction.RETRY: (RecipientState.WAITING,),
+        QueueAction.RELEASE: (RecipientState.HELD,),
+    }
     if waiting.state not in wanted.get(act, UNSETTLED):
         return False
-    if act is Act.HOLD:
-        waiting, recipient.lease = waiting._replace(state=State.HELD), None
-    elif act is Act.RELEASE:
-        waiting = waiting._replace(state=State.WAITING, due=now)
-    elif act is Act.RETRY:
+    if act is QueueAction.HOLD:
+        waiting, recipient.lease = waiting._replace(state=RecipientState.HELD), None
+    elif act is QueueAction.RELEASE:
+        waiting = waiting._replace(state=RecipientState.WAITING, due=now)
+    elif act is QueueAction.RETRY:
         waiting = waiting._replace(due=now)
-    elif act is Act.REROUTE:
+    elif act is QueueAction.REROUTE:
         waiting = waiting._replace(route=target, due=now)
     else:
         last = f"dropped by {who}" if who else "dropped"
-        waiting, recipient.lease = waiting._replace(state=State.FAILED, last=last), None
+        waiting, recipient.lease = waiting._replace(state=RecipientState.FAILED, last=last), None
     recipient.waiting = waiting
     return True

@@ -1,4 +1,4 @@
-"""What every ``Queue`` must do, as checks to run against yours.
+"""What every ``Spool`` must do, as checks to run against yours.
 
 A check is an async function that takes ``make``, an async function that gives a new, empty, open queue; the check
 closes it.  ``CHECKS`` has them all, in the order of a message's life::
@@ -37,15 +37,33 @@ from posthouse.core import (
     StorageCorrupt,
 )
 from posthouse.spool.filters import Condition
-from posthouse.spool.history import Accepted, Arrival, Attempt, Contact, Note, Told, Trail
-from posthouse.spool.interface import Act, Message, Queue, Report, Settlement, State, Stored, Waiting, Work
-from posthouse.spool.probe_limit import Few
+from posthouse.spool.history import (
+    Accepted,
+    AttemptEvent,
+    AttemptTrace,
+    ConnectionTrace,
+    MessageSummary,
+    Origin,
+    QueueEvent,
+)
+from posthouse.spool.interface import (
+    Lease,
+    QueueAction,
+    QueuedRecipient,
+    RecipientState,
+    Report,
+    Settlement,
+    Spool,
+    Stored,
+    StoredMessage,
+)
+from posthouse.spool.probe_limit import ProbeLimit
 
 __all__ = ["CHECKS", "Check", "Make", "MakeTwo", "NEIGHBOUR_CHECKS", "NeighbourCheck"]
 
-Make = Callable[[], Awaitable[Queue]]
+Make = Callable[[], Awaitable[Spool]]
 Check = Callable[[Make], Awaitable[None]]
-MakeTwo = Callable[[], Awaitable[tuple[Queue, Queue]]]
+MakeTwo = Callable[[], Awaitable[tuple[Spool, Spool]]]
 NeighbourCheck = Callable[[MakeTwo], Awaitable[None]]
 
 _NOW = 1_700_000_000.0
@@ -60,7 +78,7 @@ def _octets(content: Content) -> bytes:
 
 
 async def _store(
-    queue: Queue,
+    queue: Spool,
     *addresses: str,
     content: bytes = b"Subject: x\r\n\r\nhello\r\n",
     due: float = _NOW,
@@ -76,8 +94,10 @@ async def _store(
     return await receipt.commit(envelope, destinations, received=_NOW, due=due, owner=owner, until=until)
 
 
-def _all(work: Work, state: State, due: float = _NOW) -> list[Settlement]:
-    result = {State.DELIVERED: Result.DELIVERED, State.FAILED: Result.FAILED}.get(state, Result.DEFERRED)
+def _all(work: Lease, state: RecipientState, due: float = _NOW) -> list[Settlement]:
+    result = {RecipientState.DELIVERED: Result.DELIVERED, RecipientState.FAILED: Result.FAILED}.get(
+        state, Result.DEFERRED
+    )
     reply = Reply(250, "2.0.0", "taken") if result is Result.DELIVERED else Reply(450, "4.2.0", "later")
     return [
         Settlement(waiting.key, state, due, Outcome(waiting.recipient, result, reply, "", "mx.test"))
@@ -85,7 +105,7 @@ def _all(work: Work, state: State, due: float = _NOW) -> list[Settlement]:
     ]
 
 
-def _keys(works: Sequence[Work]) -> list[tuple[str, int]]:
+def _keys(works: Sequence[Lease]) -> list[tuple[str, int]]:
     return sorted((work.message.id, waiting.key) for work in works for waiting in work.recipients)
 
 
@@ -190,7 +210,7 @@ async def commit_leases_to_its_owner(make: Make) -> None:
     assert await queue.next_due(_NOW) == _NOW + 60
     for work in (*stored.work, *one.work):
         assert _octets(queue.content(work.message)).endswith(b"hello\r\n")
-        await queue.record(work, _all(work, State.DELIVERED))
+        await queue.record(work, _all(work, RecipientState.DELIVERED))
     assert await queue.count() == 0
     assert await queue.entries() == []
     assert await queue.entry(one.message.id) is None
@@ -226,13 +246,16 @@ async def lease_of_commit_runs_out(make: Make) -> None:
     assert _keys([work]) == _keys(stored.work)
     assert work.message == stored.message
     # The first owner was only slow: what it delivered is delivered, what it deferred is not its business now.
-    (settled, deferred) = _all(stored.work[0], State.DELIVERED)[:1], _all(stored.work[0], State.WAITING, _NOW + 1)[1:]
+    (settled, deferred) = (
+        _all(stored.work[0], RecipientState.DELIVERED)[:1],
+        _all(stored.work[0], RecipientState.WAITING, _NOW + 1)[1:],
+    )
     await queue.record(stored.work[0], [*settled, *deferred])
     entry = await queue.entry(stored.message.id)
     assert entry is not None
-    assert [w.state for w in entry.recipients] == [State.DELIVERED, State.WAITING]
+    assert [w.state for w in entry.recipients] == [RecipientState.DELIVERED, RecipientState.WAITING]
     assert await queue.lease("three", _NOW + 61, _NOW + 120, limit=10) == []
-    await queue.record(work, _all(work, State.FAILED))
+    await queue.record(work, _all(work, RecipientState.FAILED))
     assert await queue.count() == 0
     await queue.close()
 
@@ -285,7 +308,7 @@ async def few_are_leased_for_strangers(make: Make) -> None:
         await _store(queue, "a@known.test", due=_NOW + 3 + n)
 
     async def leased(known: set[str], at_most: int, limit: int = 100) -> list[tuple[str, int]]:
-        few = Few(known, at_most)
+        few = ProbeLimit(known, at_most)
         works = await queue.lease("w", _NOW + 9, _NOW + 60, limit=limit, skip={"skipped.test"}, few=few)
         return sorted((work.destination, len(work.recipients)) for work in works)
 
@@ -305,13 +328,13 @@ async def deferral_comes_again(make: Make) -> None:
         stored = await _store(queue, "b@x.test", owner=owner, until=_NOW + 60)
         works = stored.work or await queue.lease("w", _NOW, _NOW + 60, limit=1)
         (work,) = works
-        await queue.record(work, _all(work, State.WAITING, _NOW + 300))
+        await queue.record(work, _all(work, RecipientState.WAITING, _NOW + 300))
         assert await queue.next_due(_NOW) == _NOW + 300
         assert await queue.lease("w", _NOW + 299, _NOW + 400, limit=1) == []
         (again,) = await queue.lease("w", _NOW + 300, _NOW + 400, limit=1)
         assert again.recipients[0].attempts == 1
         assert "4.2.0" in again.recipients[0].last
-        await queue.record(again, _all(again, State.DELIVERED))
+        await queue.record(again, _all(again, RecipientState.DELIVERED))
         assert await queue.count() == 0
     await queue.close()
 
@@ -321,7 +344,7 @@ async def unsettled_recipients_are_released(make: Make) -> None:
     queue = await make()
     stored = await _store(queue, "b@x.test", "c@x.test", owner="w", until=_NOW + 60)
     (work,) = stored.work
-    await queue.record(work, _all(work, State.DELIVERED)[:1])
+    await queue.record(work, _all(work, RecipientState.DELIVERED)[:1])
     (rest,) = await queue.lease("w", _NOW, _NOW + 60, limit=10)
     assert [(r.key, r.attempts) for r in rest.recipients] == [(1, 0)]
     await queue.release(rest)
@@ -352,13 +375,13 @@ async def renewed_leases_last(make: Make) -> None:
         assert await queue.lease("two", _NOW + 199, _NOW + 300, limit=1) == []
         assert await queue.next_due(_NOW) == _NOW + 200
         work = works[0]._replace(until=_NOW + 200)
-        await queue.record(work, _all(work, State.WAITING, _NOW + 500))
+        await queue.record(work, _all(work, RecipientState.WAITING, _NOW + 500))
         assert await queue.next_due(_NOW) == _NOW + 500
         (again,) = await queue.lease("w", _NOW + 500, _NOW + 600, limit=1)
         (other,) = await queue.lease("two", _NOW + 600, _NOW + 700, limit=1)
         await queue.renew([again], _NOW + 900)
         assert await queue.next_due(_NOW) == _NOW + 700
-        await queue.record(other, _all(other, State.DELIVERED))
+        await queue.record(other, _all(other, RecipientState.DELIVERED))
     await queue.renew([other], _NOW + 900)
     assert await queue.count() == 0
     await queue.close()
@@ -368,7 +391,7 @@ async def held_recipients_stay(make: Make) -> None:
     """A held recipient is not leased and not forgotten."""
     queue = await make()
     stored = await _store(queue, "b@x.test", owner="w", until=_NOW + 60)
-    await queue.record(stored.work[0], _all(stored.work[0], State.HELD))
+    await queue.record(stored.work[0], _all(stored.work[0], RecipientState.HELD))
     assert await queue.lease("w", _NOW + 999, _NOW + 9999, limit=10) == []
     assert await queue.next_due(_NOW) is None
     assert await queue.count() == 1
@@ -380,7 +403,7 @@ async def reports_come_with_the_settlement(make: Make) -> None:
     queue = await make()
     stored = await _store(queue, "b@x.test", owner="w", until=_NOW + 60)
     report = Report(Envelope(None, _to("a@sohu.com")), b"Subject: failed\r\n\r\n", ("sohu.com",), _NOW)
-    await queue.record(stored.work[0], _all(stored.work[0], State.FAILED), [report])
+    await queue.record(stored.work[0], _all(stored.work[0], RecipientState.FAILED), [report])
     assert await queue.entry(stored.message.id) is None
     (work,) = await queue.lease("w", _NOW, _NOW + 60, limit=10)
     assert work.message.envelope == report.envelope
@@ -393,9 +416,9 @@ async def recording_twice_is_harmless(make: Make) -> None:
     queue = await make()
     stored = await _store(queue, "b@x.test", owner="w", until=_NOW + 60)
     other = await _store(queue, "b@x.test", owner="w", until=_NOW + 60)
-    twice = [queue.record(stored.work[0], _all(stored.work[0], State.DELIVERED)) for _ in range(2)]
+    twice = [queue.record(stored.work[0], _all(stored.work[0], RecipientState.DELIVERED)) for _ in range(2)]
     await asyncio.gather(*twice)
-    await queue.record(stored.work[0], _all(stored.work[0], State.WAITING, _NOW + 1))
+    await queue.record(stored.work[0], _all(stored.work[0], RecipientState.WAITING, _NOW + 1))
     assert [entry.message.id for entry in await queue.entries()] == [other.message.id]
     await queue.close()
 
@@ -409,7 +432,7 @@ async def many_at_once(make: Make) -> None:
             data = f"{n}-{m}".encode() * (1 + n * 40 % 300)
             stored = await _store(queue, f"u{n}@d{m}.test", content=data, owner=f"w{n}", until=_NOW + 60)
             assert _octets(queue.content(stored.message)) == data
-            state = (State.DELIVERED, State.FAILED, State.WAITING)[(n + m) % 3]
+            state = (RecipientState.DELIVERED, RecipientState.FAILED, RecipientState.WAITING)[(n + m) % 3]
             await queue.record(stored.work[0], _all(stored.work[0], state, _NOW + 9))
 
     await asyncio.gather(*(life(n) for n in range(30)))
@@ -467,11 +490,11 @@ async def failed_is_for_good(make: Make) -> None:
     """FAILED settles: with the last recipient the message goes, whether or not a report was due."""
     queue = await make()
     stored = await _store(queue, "b@x.test", "c@x.test", owner="w", until=_NOW + 60)
-    first, second = _all(stored.work[0], State.FAILED)
+    first, second = _all(stored.work[0], RecipientState.FAILED)
     await queue.record(stored.work[0]._replace(recipients=stored.work[0].recipients[:1]), [first])
     entry = await queue.entry(stored.message.id)
     assert entry is not None
-    assert [waiting.state for waiting in entry.recipients] == [State.FAILED, State.WAITING]
+    assert [waiting.state for waiting in entry.recipients] == [RecipientState.FAILED, RecipientState.WAITING]
     await queue.record(stored.work[0], [second])
     assert await queue.entry(stored.message.id) is None
     assert await queue.count() == 0
@@ -484,25 +507,25 @@ async def a_warning_is_remembered(make: Make) -> None:
     await _store(queue, "b@x.test", "c@x.test")
     (work,) = await queue.lease("w", _NOW, _NOW + 60, limit=10)
     assert [waiting.warned for waiting in work.recipients] == [False, False]
-    warning, other = _all(work, State.WAITING, _NOW + 100)
+    warning, other = _all(work, RecipientState.WAITING, _NOW + 100)
     await queue.record(work, [warning._replace(warned=True, why="doubling"), other])
     for now in (_NOW + 100, _NOW + 300):
         (work,) = await queue.lease("w", now, now + 60, limit=10)
         assert [waiting.warned for waiting in work.recipients] == [True, False]
-        await queue.record(work, _all(work, State.WAITING, now + 200))
+        await queue.record(work, _all(work, RecipientState.WAITING, now + 200))
     story = await queue.story(work.message.id)
-    assert [event.keys for event in story if isinstance(event, Note) and event.kind == "warned"] == [(0,)]
+    assert [event.keys for event in story if isinstance(event, QueueEvent) and event.kind == "warned"] == [(0,)]
     await queue.close()
 
 
 async def the_story_is_told(make: Make) -> None:
     """How it came, each attempt, the reports; found by id, address and Message-ID; it outlives the message."""
     queue = await make()
-    arrival = Arrival("<1@sohu.com>", "mail.sohu.com", "TLSv1.3", "langrui")
-    contact = Contact(
+    arrival = Origin("<1@sohu.com>", "mail.sohu.com", "TLSv1.3", "langrui")
+    contact = ConnectionTrace(
         "192.0.2.7:25", "mx.x.test", "", (("connect", 0.01), ("greet", 0.02)), ("S: QUIT", "R: 221 bye"), "", 2
     )
-    trail = Trail(_NOW + 1, "mx.x.test", "x.test", "the default", (contact,))
+    trail = AttemptTrace(_NOW + 1, "mx.x.test", "x.test", "the default", (contact,))
     for owner, addresses in (("w", ("b@x.test",)), ("", ("b@x.test",)), ("w", ("b@x.test", "c@y.test"))):
         receipt = queue.receive()
         receipt.write(b"x" * 10)
@@ -519,16 +542,16 @@ async def the_story_is_told(make: Make) -> None:
         accepted = Accepted(_NOW, "mx 192.0.2.9:1", "a@sohu.com", addresses, 10, arrival)
         assert await queue.story(receipt.id) == [accepted]
         assert await queue.find(message_id="<1@sohu.com>", limit=1) == [
-            Told(receipt.id, _NOW, "a@sohu.com", addresses, "<1@sohu.com>", True)
+            MessageSummary(receipt.id, _NOW, "a@sohu.com", addresses, "<1@sohu.com>", True)
         ]
         works = stored.work or await queue.lease("w", _NOW, _NOW + 60, limit=10)
         for work in works:
-            await queue.record(work, _all(work, State.DELIVERED), trail=trail)
+            await queue.record(work, _all(work, RecipientState.DELIVERED), trail=trail)
         first, *attempts = await queue.story(receipt.id)
         assert first == accepted
         assert len(attempts) == len(works)
         for attempt, work in zip(attempts, works, strict=True):
-            assert isinstance(attempt, Attempt)
+            assert isinstance(attempt, AttemptEvent)
             assert attempt.trail == trail
             assert attempt.destination == work.destination
             ((key, state, _, result, reply, _, peer, _),) = attempt.ends
@@ -549,17 +572,17 @@ async def a_story_tells_deferral_and_report(make: Make) -> None:
     stored = await _store(queue, "b@x.test", owner="w", until=_NOW + 60)
     (work,) = stored.work
     for n in range(100):
-        again = _all(work, State.WAITING, _NOW + n)
+        again = _all(work, RecipientState.WAITING, _NOW + n)
         await queue.record(work, [again[0]._replace(why=f"delay {n}")])
         (work,) = await queue.lease("w", _NOW + n, _NOW + n + 60, limit=1)
     report = Report(Envelope(None, _to("a@sohu.com")), b"Subject: failed\r\n\r\n", ("sohu.com",), _NOW + 999)
-    await queue.record(work, _all(work, State.FAILED), [report])
+    await queue.record(work, _all(work, RecipientState.FAILED), [report])
     story = await queue.story(stored.message.id)
-    whys = [event.ends[0].why for event in story if isinstance(event, Attempt)]
+    whys = [event.ends[0].why for event in story if isinstance(event, AttemptEvent)]
     assert len(story) <= 70
     assert whys[0] == "delay 0"
     assert whys[-2:] == ["delay 99", ""]
-    (note,) = [event for event in story if isinstance(event, Note)]
+    (note,) = [event for event in story if isinstance(event, QueueEvent)]
     assert note.kind == "reported"
     (first,) = await queue.story(note.text)
     assert isinstance(first, Accepted)
@@ -577,7 +600,7 @@ async def questions_are_answered(make: Make) -> None:
     await _store(queue, "dave@x.test", content=b"x" * 5000, owner="w", until=_NOW + 60)
     await _store(queue, "e_ve@mail.x.test", content=b"x" * 300, due=_NOW + 50)
     (work,) = await queue.lease("w", _NOW + 50, _NOW + 99, limit=10, skip=["x.test", "y.test"])
-    await queue.record(work, _all(work, State.WAITING, _NOW + 400))
+    await queue.record(work, _all(work, RecipientState.WAITING, _NOW + 400))
     everybody = ["Bob@x.test", "carol@y.test", "dave@x.test", "e_ve@mail.x.test"]
     bob, carol, dave, eve = everybody
     table: list[tuple[str, str, str | float, list[str]]] = [
@@ -652,8 +675,8 @@ async def operators_act(make: Make) -> None:
     one = await _store(queue, "b@x.test", "c@y.test", due=_NOW + 500)
     two = await _store(queue, "d@x.test", owner="w", until=_NOW + 60)  # being attempted
     domain = [Condition("domain", "=", "x.test")]
-    assert await queue.act(Act.HOLD, domain, now=_NOW + 1, who="root") == 2
-    assert await queue.act(Act.HOLD, domain, now=_NOW + 1, who="root") == 0
+    assert await queue.act(QueueAction.HOLD, domain, now=_NOW + 1, who="root") == 2
+    assert await queue.act(QueueAction.HOLD, domain, now=_NOW + 1, who="root") == 0
     assert sorted(row.address for row in await queue.select([Condition("state", "=", "held")])) == [
         "b@x.test",
         "d@x.test",
@@ -661,11 +684,11 @@ async def operators_act(make: Make) -> None:
     assert [(row.waiting, row.held) for row in await queue.summary(now=_NOW)] == [(0, 2), (1, 0)]
     assert await queue.next_due(_NOW) == _NOW + 500
     # What was being attempted ends: only a settlement for good counts.
-    await queue.record(two.work[0], _all(two.work[0], State.WAITING, _NOW + 5))
+    await queue.record(two.work[0], _all(two.work[0], RecipientState.WAITING, _NOW + 5))
     assert (await queue.select([Condition("id", "=", two.message.id)]))[0].state == "held"
-    assert await queue.act(Act.RELEASE, [], now=_NOW + 2) == 2
-    assert await queue.act(Act.RETRY, [Condition("domain", "=", "y.test")], now=_NOW + 3) == 1
-    assert await queue.act(Act.REROUTE, [Condition("to", "=", "b@*")], now=_NOW + 3, target="smtp://h:1") == 1
+    assert await queue.act(QueueAction.RELEASE, [], now=_NOW + 2) == 2
+    assert await queue.act(QueueAction.RETRY, [Condition("domain", "=", "y.test")], now=_NOW + 3) == 1
+    assert await queue.act(QueueAction.REROUTE, [Condition("to", "=", "b@*")], now=_NOW + 3, target="smtp://h:1") == 1
     assert await queue.destinations(_NOW + 9) == [("x.test", _NOW + 2), ("y.test", _NOW + 3)]
     assert await queue.destinations(_NOW + 9, limit=1) == [("x.test", _NOW + 2)]
     assert await queue.destinations(_NOW + 1) == []
@@ -673,24 +696,24 @@ async def operators_act(make: Make) -> None:
     routes = {waiting.recipient.address.local: waiting.route for work in works for waiting in work.recipients}
     assert routes == {"b": "smtp://h:1", "c": "", "d": ""}
     # Due at once is no reason to take what somebody has.
-    assert await queue.act(Act.RETRY, [], now=_NOW + 4) == 3
+    assert await queue.act(QueueAction.RETRY, [], now=_NOW + 4) == 3
     assert await queue.lease("v", _NOW + 5, _NOW + 60, limit=10) == []
     reports = 0
 
-    def report(message: Message, people: Sequence[Waiting]) -> list[Report]:
+    def report(message: StoredMessage, people: Sequence[QueuedRecipient]) -> list[Report]:
         nonlocal reports
         reports += len(people)
         return [Report(Envelope(None, _to("a@sohu.com")), b"Subject: dropped\r\n\r\n", ("sohu.com",), _NOW)]
 
     not_y = [Condition("domain", "!=", "y.test")]
-    assert await queue.act(Act.DROP, not_y, now=_NOW + 6, who="root", report=report) == 2
+    assert await queue.act(QueueAction.DROP, not_y, now=_NOW + 6, who="root", report=report) == 2
     assert reports == 2
     assert await queue.entry(two.message.id) is None
     assert await queue.count() == 3
-    kinds = [event.kind for event in await queue.story(one.message.id) if isinstance(event, Note)]
+    kinds = [event.kind for event in await queue.story(one.message.id) if isinstance(event, QueueEvent)]
     assert kinds == ["held", "released", "retried", "rerouted", "retried", "dropped", "reported"]
     last = (await queue.story(two.message.id))[-2]
-    assert last == Note(_NOW + 6, "dropped", (0,), "root")
+    assert last == QueueEvent(_NOW + 6, "dropped", (0,), "root")
     audit = await queue.audit()
     assert [(line.act, line.changed) for line in audit] == [
         ("drop", 2),
@@ -727,7 +750,7 @@ async def the_clock_takes_nothing_from_a_living_neighbour(two: MakeTwo) -> None:
     assert due <= late + 60
     await ours.renew(works[:1], late + 500)
     renewed = works[0]._replace(until=late + 500)
-    await ours.record(renewed, _all(renewed, State.WAITING, late + 700))
+    await ours.record(renewed, _all(renewed, RecipientState.WAITING, late + 700))
     await ours.release(works[1])
     (again,) = await theirs.lease("v", late, late + 60, limit=10)
     assert _keys([again]) == _keys([works[1]])
@@ -735,7 +758,7 @@ async def the_clock_takes_nothing_from_a_living_neighbour(two: MakeTwo) -> None:
     (mine,) = await ours.lease("w", late + 100, late + 160, limit=10)
     assert _keys([mine]) == _keys([works[2]])
     for queue, work in ((ours, mine), (theirs, again), (theirs, found)):
-        await queue.record(work, _all(work, State.DELIVERED))
+        await queue.record(work, _all(work, RecipientState.DELIVERED))
     assert await ours.next_due(late) is not None
     assert await ours.count() == await theirs.count() == 1
     await ours.close()
@@ -752,7 +775,7 @@ async def what_a_dead_neighbour_had_is_anybodys(two: MakeTwo) -> None:
     works = await theirs.lease("v", _NOW + 60, _NOW + 120, limit=10)
     assert len(_keys(works)) == 3
     for work in works:
-        await theirs.record(work, _all(work, State.DELIVERED))
+        await theirs.record(work, _all(work, RecipientState.DELIVERED))
     assert await theirs.count() == 0
     await theirs.close()
 

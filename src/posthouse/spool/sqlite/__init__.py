@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
-    from posthouse.spool.sqlite.spool import SqliteQueue
+    from posthouse.spool.sqlite.spool import SqliteSpool
     from posthouse.spool.sqlite.storage.durability import Durable
 
-__all__ = ["Durable", "SqliteQueue"]
+__all__ = ["Durable", "SqliteSpool"]
 
-__getattr__ = lazily(__name__, {"spool": "SqliteQueue", "storage.durability": "Durable"})
+__getattr__ = lazily(__name__, {"spool": "SqliteSpool", "storage.durability": "Durable"})

@@ -11,24 +11,24 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from posthouse.spool.history import Note, packed_note
+from posthouse.spool.history import QueueEvent, packed_note
 from posthouse.spool.ids import text_of
-from posthouse.spool.interface import Act, Message, State, Waiting
+from posthouse.spool.interface import QueueAction, QueuedRecipient, RecipientState, StoredMessage
 from posthouse.spool.sqlite.batch import NewMessage, insert, rerank
-from posthouse.spool.sqlite.leases import SQL, Leases
+from posthouse.spool.sqlite.leases import SQL, LeaseTable
 from posthouse.spool.sqlite.rows import TOLD, decode_envelope
 
-__all__ = ["Batch", "Deed", "Done", "apply", "youngest"]
+__all__ = ["ActionBatch", "ActionRequest", "ActionResult", "apply", "youngest"]
 
 _NOW = "due = ?, ready = CASE WHEN slot IS NULL THEN ? ELSE ready END"  # a lease stays one
 _UPDATES = {
-    Act.HOLD: "UPDATE recipient SET state = 1, ready = due, slot = NULL, owner = '' WHERE {one} AND state = 0",
-    Act.RELEASE: "UPDATE recipient SET state = 0, due = ?, ready = ? WHERE {one} AND state = 1",
-    Act.RETRY: f"UPDATE recipient SET {_NOW} WHERE {{one}} AND state = 0",
-    Act.DROP: (
+    QueueAction.HOLD: "UPDATE recipient SET state = 1, ready = due, slot = NULL, owner = '' WHERE {one} AND state = 0",
+    QueueAction.RELEASE: "UPDATE recipient SET state = 0, due = ?, ready = ? WHERE {one} AND state = 1",
+    QueueAction.RETRY: f"UPDATE recipient SET {_NOW} WHERE {{one}} AND state = 0",
+    QueueAction.DROP: (
         "UPDATE recipient SET state = 3, ready = due, slot = NULL, owner = '', last = ? WHERE {one} AND state < 2"
     ),
-    Act.REROUTE: f"UPDATE recipient SET route = ?, {_NOW} WHERE {{one}} AND state < 2",
+    QueueAction.REROUTE: f"UPDATE recipient SET route = ?, {_NOW} WHERE {{one}} AND state < 2",
 }
 _ROWS = (
     "SELECT nth, destination, attempts, due, last, route, warned FROM recipient WHERE message = ?"
@@ -38,26 +38,26 @@ _AUDIT = "INSERT INTO audit (at, who, act, filter, target, count) VALUES (?, ?, 
 _COUNTED = "UPDATE audit SET count = count + ? WHERE number = ?"
 
 
-class Deed(NamedTuple):
+class ActionRequest(NamedTuple):
     """One act: what, of whom, when; ``filter`` for the audit log; ``report`` makes the rows of a dropped message's
     reports."""
 
-    act: Act
+    act: QueueAction
     now: float
     who: str
     target: str
     filter: str
-    report: Callable[[Message, Sequence[Waiting]], Sequence[NewMessage]] | None
+    report: Callable[[StoredMessage, Sequence[QueuedRecipient]], Sequence[NewMessage]] | None
 
 
-class Batch(NamedTuple):
+class ActionBatch(NamedTuple):
     """Recipients as (message, key), ordered; ``audit`` is the log's line, None for the first batch."""
 
     recipients: Sequence[tuple[int, int]]
     audit: int | None
 
 
-class Done(NamedTuple):
+class ActionResult(NamedTuple):
     """``changed`` is how many were; ``files`` are promised no more; ``audit`` is for the next batch."""
 
     changed: int
@@ -65,7 +65,7 @@ class Done(NamedTuple):
     audit: int
 
 
-def apply(deed: Deed, batch: Batch, leases: Leases, connection: sqlite3.Connection) -> Done:
+def apply(deed: ActionRequest, batch: ActionBatch, leases: LeaseTable, connection: sqlite3.Connection) -> ActionResult:
     """Do it."""
     messages: dict[int, list[int]] = {}
     for number, key in batch.recipients:
@@ -85,16 +85,18 @@ def apply(deed: Deed, batch: Batch, leases: Leases, connection: sqlite3.Connecti
         if not changed:
             continue
         count += len(changed)
-        events = [packed_note(Note(deed.now, TOLD[deed.act], tuple(changed), deed.who, deed.target))]
-        if deed.act is Act.RELEASE:  # a fresh start
+        events = [packed_note(QueueEvent(deed.now, TOLD[deed.act], tuple(changed), deed.who, deed.target))]
+        if deed.act is QueueAction.RELEASE:  # a fresh start
             connection.execute("DELETE FROM death WHERE message = ?", (number,))
             connection.execute("DELETE FROM corrupt WHERE message = ?", (number,))
-        if deed.act is Act.DROP and deed.report is not None:
+        if deed.act is QueueAction.DROP and deed.report is not None:
             reports = deed.report(*_message(connection, number, changed))
             insert(connection, reports, leases.teller)
-            events += [packed_note(Note(deed.now, "reported", (), "", text_of(report.row[0]))) for report in reports]
+            events += [
+                packed_note(QueueEvent(deed.now, "reported", (), "", text_of(report.row[0]))) for report in reports
+            ]
         leases.teller.add(connection, number, *events)
-        if deed.act is Act.DROP:
+        if deed.act is QueueAction.DROP:
             files += leases.finish_if_settled(connection, number)
     rerank(connection, destinations)
     audit = batch.audit
@@ -104,7 +106,7 @@ def apply(deed: Deed, batch: Batch, leases: Leases, connection: sqlite3.Connecti
         assert audit is not None
     else:
         connection.execute(_COUNTED, (count, audit))
-    return Done(count, files, audit)
+    return ActionResult(count, files, audit)
 
 
 def youngest(connection: sqlite3.Connection) -> int:
@@ -112,24 +114,26 @@ def youngest(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()[0])
 
 
-def _update(deed: Deed) -> tuple[str, tuple[object, ...]]:
+def _update(deed: ActionRequest) -> tuple[str, tuple[object, ...]]:
     """The statement for one recipient, and its values but for message and key."""
     statement = _UPDATES[deed.act].format(one="message = ? AND nth = ?") + " RETURNING destination"
-    if deed.act is Act.HOLD:
+    if deed.act is QueueAction.HOLD:
         return statement, ()
-    if deed.act is Act.DROP:
+    if deed.act is QueueAction.DROP:
         return statement, (f"dropped by {deed.who}" if deed.who else "dropped",)
-    if deed.act is Act.REROUTE:
+    if deed.act is QueueAction.REROUTE:
         return statement, (deed.target, deed.now, deed.now)
     return statement, (deed.now, deed.now)
 
 
-def _message(connection: sqlite3.Connection, number: int, keys: Sequence[int]) -> tuple[Message, list[Waiting]]:
+def _message(
+    connection: sqlite3.Connection, number: int, keys: Sequence[int]
+) -> tuple[StoredMessage, list[QueuedRecipient]]:
     """A message and some of its recipients as they are now."""
     received, size, source, head = connection.execute(SQL.MESSAGE, (number,)).fetchone()
-    message = Message(text_of(number), decode_envelope(head), received, size, source)
+    message = StoredMessage(text_of(number), decode_envelope(head), received, size, source)
     people = message.envelope.recipients
     return message, [
-        Waiting(nth, people[nth], name, State.FAILED, attempts, due, last, route, bool(warned))
+        QueuedRecipient(nth, people[nth], name, RecipientState.FAILED, attempts, due, last, route, bool(warned))
         for nth, name, attempts, due, last, route, warned in connection.execute(_ROWS, (number, str(list(keys))))
     ]

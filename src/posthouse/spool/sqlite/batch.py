@@ -17,15 +17,15 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from posthouse.spool.alike import alike
-from posthouse.spool.history import Arrival, Trail, packed_attempt
-from posthouse.spool.interface import Settlement, Work
-from posthouse.spool.sqlite.history_store import Teller, story_row
+from posthouse.spool.history import AttemptTrace, Origin, packed_attempt
+from posthouse.spool.interface import Lease, Settlement
+from posthouse.spool.sqlite.history_store import HistoryWriter, story_row
 from posthouse.spool.sqlite.storage.writer import Call, Op
 
 __all__ = [
     "Accept",
     "NewMessage",
-    "Record",
+    "RecordAttempt",
     "add_recipients",
     "at_once",
     "insert",
@@ -49,8 +49,7 @@ _SOONER = (
     " WHERE excluded.ready < destination.ready"
 )
 _LEAST = (
-    "SELECT ready FROM recipient INDEXED BY recipient_ready WHERE destination = ? AND state = 0"
-    " ORDER BY ready LIMIT 1"
+    "SELECT ready FROM recipient INDEXED BY recipient_ready WHERE destination = ? AND state = 0 ORDER BY ready LIMIT 1"
 )
 
 
@@ -102,9 +101,9 @@ class Accept(Op):
         self.result = result
 
 
-class Record(Op):
-    """Record an attempt; ``fresh`` if, as far as the loop knows, it settles a fresh message, or its part of one, for
-    good, and nothing else."""
+class RecordAttempt(Op):
+    """RecordAttempt an attempt; ``fresh`` if, as far as the loop knows, it settles a fresh message, or its part of one,
+    for good, and nothing else."""
 
     __slots__ = ("arrival", "at", "files", "fresh", "number", "reports", "settlements", "trail", "work")
 
@@ -112,14 +111,14 @@ class Record(Op):
         self,
         future: asyncio.Future[Any],
         number: int,
-        work: Work,
+        work: Lease,
         settlements: Sequence[Settlement],
         reports: Sequence[NewMessage],
         fresh: bool,
         *,
         at: float,
-        trail: Trail | None,
-        arrival: Arrival | None,
+        trail: AttemptTrace | None,
+        arrival: Origin | None,
     ) -> None:
         super().__init__(future)
         self.at = at
@@ -133,16 +132,16 @@ class Record(Op):
         self.files: list[int] = []
 
 
-def run(connection: sqlite3.Connection, ops: Sequence[Op], recording: Any, teller: Teller) -> None:
+def run(connection: sqlite3.Connection, ops: Sequence[Op], recording: Any, teller: HistoryWriter) -> None:
     """Run a group.  ``recording`` does what is not settled at one blow: ``recording.record(connection, op)``."""
     accepts: list[NewMessage] = []
-    fresh: list[Sequence[Record]] = []  # each settles a message
-    parts: dict[int, list[Record]] = {}  # of messages that went several ways
+    fresh: list[Sequence[RecordAttempt]] = []  # each settles a message
+    parts: dict[int, list[RecordAttempt]] = {}  # of messages that went several ways
     others: list[Op] = []
     for op in ops:
         if isinstance(op, Accept):
             accepts.append(op.new)
-        elif isinstance(op, Record) and op.fresh:
+        elif isinstance(op, RecordAttempt) and op.fresh:
             if len(op.settlements) == len(op.work.message.envelope.recipients):
                 fresh.append((op,))
             else:
@@ -167,7 +166,7 @@ def run(connection: sqlite3.Connection, ops: Sequence[Op], recording: Any, telle
     teller.keep_house(connection)
 
 
-def at_once(ops: Sequence[Op], teller: Teller) -> tuple[str, list[Any]] | None:
+def at_once(ops: Sequence[Op], teller: HistoryWriter) -> tuple[str, list[Any]] | None:
     """The group as one statement with its values; None if it is more than messages that come, fresh, and fresh ones
     that go.  It raises ``sqlite3.IntegrityError``, and changes nothing, if one of those is not fresh any more."""
     if len(ops) > _ROWS or teller.house_is_due():
@@ -181,7 +180,7 @@ def at_once(ops: Sequence[Op], teller: Teller) -> tuple[str, list[Any]] | None:
                 return None
             values.append(_ACCEPT)
             values += row
-        elif isinstance(op, Record) and op.fresh:
+        elif isinstance(op, RecordAttempt) and op.fresh:
             if len(op.settlements) != len(op.work.message.envelope.recipients):
                 return None
             told = _whole_story((op,))
@@ -196,8 +195,8 @@ def at_once(ops: Sequence[Op], teller: Teller) -> tuple[str, list[Any]] | None:
 
 
 def _settle_fresh(
-    connection: sqlite3.Connection, fresh: Sequence[Sequence[Record]], teller: Teller
-) -> list[Record]:
+    connection: sqlite3.Connection, fresh: Sequence[Sequence[RecordAttempt]], teller: HistoryWriter
+) -> list[RecordAttempt]:
     """Erase messages at one blow, each with its story; what has to be recorded in another way."""
     deleted = connection.execute(_DELETE_FRESH[len(fresh)], [ops[0].number for ops in fresh]).rowcount
     if deleted == len(fresh):
@@ -210,7 +209,7 @@ def _settle_fresh(
     return [op for ops in found for op in ops]
 
 
-def _whole_story(ops: Sequence[Record]) -> tuple[Any, ...]:
+def _whole_story(ops: Sequence[RecordAttempt]) -> tuple[Any, ...]:
     """Of a message that was settled at its first attempt, or its first ones."""
     first = ops[0]
     events = [packed_record(first)]
@@ -218,7 +217,7 @@ def _whole_story(ops: Sequence[Record]) -> tuple[Any, ...]:
     return story_row(first.number, first.work.message, first.arrival, *events)
 
 
-def packed_record(op: Record, trail: Trail | None = None) -> tuple[object, ...]:
+def packed_record(op: RecordAttempt, trail: AttemptTrace | None = None) -> tuple[object, ...]:
     """The attempt as an event; ``trail`` is that of the event before it, in the same row."""
     ends = []
     for run in alike(op.settlements):
@@ -228,7 +227,7 @@ def packed_record(op: Record, trail: Trail | None = None) -> tuple[object, ...]:
     return packed_attempt(op.at, op.work.destination, op.trail, ends, before=trail)
 
 
-def insert(connection: sqlite3.Connection, messages: Sequence[NewMessage], teller: Teller) -> None:
+def insert(connection: sqlite3.Connection, messages: Sequence[NewMessage], teller: HistoryWriter) -> None:
     """Store messages."""
     for start in range(0, len(messages), _ROWS):
         some = messages[start : start + _ROWS]

@@ -18,11 +18,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from posthouse.core import Address
-from posthouse.spool.history import MOST_EVENTS, Arrival, Note, decode_arrival, encode, packed_accepted, packed_note
+from posthouse.spool.history import (
+    MOST_EVENTS,
+    Origin,
+    QueueEvent,
+    decode_arrival,
+    encode,
+    packed_accepted,
+    packed_note,
+)
 from posthouse.spool.ids import earliest
-from posthouse.spool.interface import Message
+from posthouse.spool.interface import StoredMessage
 
-__all__ = ["KEPT_FIRST", "Teller", "plain_address", "story_row"]
+__all__ = ["HistoryWriter", "KEPT_FIRST", "plain_address", "story_row"]
 
 _ROWS = 64  # in one statement at most
 _ROW = "(?,?,?,?,?)"
@@ -43,11 +51,11 @@ _OLD_EVENTS = "SELECT count(*), coalesce(sum(length(told)), 0) FROM event WHERE 
 _STEP = 256  # rows added before house is kept
 _IDLE_STEP = 512  # stories looked at in one transaction of an idle writer
 _ROUND = 60.0  # seconds before a position that came to its end goes round again
-_NO_ARRIVAL = Arrival()
+_NO_ARRIVAL = Origin()
 
 
 def story_row(
-    number: int, message: Message, arrival: Arrival | None, *events: tuple[object, ...]
+    number: int, message: StoredMessage, arrival: Origin | None, *events: tuple[object, ...]
 ) -> tuple[Any, ...]:
     """The row that begins a story, with what is told of it at once."""
     _, envelope, received, size, source = message
@@ -70,7 +78,7 @@ def plain_address(address: Address) -> str:
     return text.replace("\n", " ") if "\n" in text else text
 
 
-class Teller:
+class HistoryWriter:
     """Tells, in the writer's thread.
 
     ``history`` seconds for which stories stay (0: none are told), ``rows`` and ``octets`` they may fill in about.
@@ -107,7 +115,9 @@ class Teller:
                 self._octets += len(row[4]) + len(row[1]) + len(row[2])
             self._rows += len(rows)
 
-    def begin_fresh(self, connection: sqlite3.Connection, number: int, message: Message, told: str | None) -> None:
+    def begin_fresh(
+        self, connection: sqlite3.Connection, number: int, message: StoredMessage, told: str | None
+    ) -> None:
         """The beginning of a fresh message's story, from its row."""
         if self.tells:
             self.begin(connection, [story_row(number, message, decode_arrival(told))])
@@ -126,7 +136,7 @@ class Teller:
             self._rows += 1
             self._octets += len(octets)
 
-    def note(self, connection: sqlite3.Connection, number: int, note: Note) -> None:
+    def note(self, connection: sqlite3.Connection, number: int, note: QueueEvent) -> None:
         """Tell something."""
         self.add(connection, number, packed_note(note))
 

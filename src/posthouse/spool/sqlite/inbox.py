@@ -5,13 +5,18 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from posthouse.spool.interface import Message
+from posthouse.spool.interface import StoredMessage
 
 __all__ = ["discard", "keep"]
 
 
 def keep(
-    inbox: str, message: Message, size: int, file: int | None, content: bytes | None, connection: sqlite3.Connection
+    inbox: str,
+    message: StoredMessage,
+    size: int,
+    file: int | None,
+    content: bytes | None,
+    connection: sqlite3.Connection,
 ) -> bool:
     """Insert a mailbox message; false if it is there already."""
     sender = message.envelope.sender

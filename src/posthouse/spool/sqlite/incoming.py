@@ -11,36 +11,36 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from posthouse.core import Envelope, LocalError, StorageError
-from posthouse.spool.history import Arrival, encode
+from posthouse.spool.history import Origin, encode
 from posthouse.spool.ids import text_of
-from posthouse.spool.interface import Message, State, Stored, Waiting, Work
+from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Stored, StoredMessage
 from posthouse.spool.sqlite.batch import Accept, NewMessage
 from posthouse.spool.sqlite.history_store import story_row
 from posthouse.spool.sqlite.rows import encode_envelope, recipient_rows, told_destination
-from posthouse.spool.sqlite.storage.content_files import Arriving
+from posthouse.spool.sqlite.storage.content_files import ContentWriter
 
 if TYPE_CHECKING:
-    from posthouse.spool.sqlite.spool import SqliteQueue
+    from posthouse.spool.sqlite.spool import SqliteSpool
 
-__all__ = ["Fresh", "Incoming", "new_message", "works_of"]
+__all__ = ["Fresh", "SqliteIncoming", "new_message", "works_of"]
 
 _REMEMBERED = 16 << 20  # octets of fresh content kept for the first attempt
 _REMEMBERED_MESSAGES = 20_000
-_WAITING = State.WAITING
+_WAITING = RecipientState.WAITING
 
 
-class Incoming:
+class SqliteIncoming:
     """A ``Receipt`` of the SQLite queue."""
 
     __slots__ = ("_arriving", "_chunks", "_ended", "_number", "_queue", "_size", "id")
 
-    def __init__(self, queue: SqliteQueue, number: int) -> None:
+    def __init__(self, queue: SqliteSpool, number: int) -> None:
         self._queue = queue
         self._number = number
         self.id = text_of(number)
         self._size = 0
         self._chunks: list[bytes] = []
-        self._arriving: Arriving | None = None
+        self._arriving: ContentWriter | None = None
         self._ended = False
 
     @property
@@ -77,7 +77,7 @@ class Incoming:
         source: str = "",
         owner: str = "",
         until: float = 0.0,
-        arrival: Arrival | None = None,
+        arrival: Origin | None = None,
     ) -> asyncio.Future[Stored]:
         """See ``Receipt.commit``."""
         if self._ended:
@@ -85,7 +85,7 @@ class Incoming:
         if not destinations or len(destinations) != len(envelope.recipients):
             raise LocalError("a message needs recipients, and one destination for each")
         queue, number, arriving = self._queue, self._number, self._arriving
-        message = Message(self.id, envelope, received, self._size, source)
+        message = StoredMessage(self.id, envelope, received, self._size, source)
         content: bytes | None = None
         if arriving is None:
             chunks = self._chunks
@@ -136,11 +136,11 @@ class Fresh:
     __slots__ = ("_messages", "_octets", "_parted")
 
     def __init__(self) -> None:
-        self._messages: dict[str, tuple[int, bytes, Arrival | None]] = {}
+        self._messages: dict[str, tuple[int, bytes, Origin | None]] = {}
         self._parted: dict[str, int] = {}  # of those of which some have ended: how many
         self._octets = 0
 
-    def add(self, name: str, number: int, content: bytes, arrival: Arrival | None) -> None:
+    def add(self, name: str, number: int, content: bytes, arrival: Origin | None) -> None:
         """Remember a message; the oldest are forgotten where there are too many."""
         messages = self._messages
         messages[name] = (number, content, arrival)
@@ -148,11 +148,11 @@ class Fresh:
         while self._octets > _REMEMBERED or len(messages) > _REMEMBERED_MESSAGES:
             self.pop(next(iter(messages)))
 
-    def get(self, name: str) -> tuple[int, bytes, Arrival | None] | None:
+    def get(self, name: str) -> tuple[int, bytes, Origin | None] | None:
         """What is remembered of it, if anything is."""
         return self._messages.get(name)
 
-    def pop(self, name: str) -> tuple[int, bytes, Arrival | None] | None:
+    def pop(self, name: str) -> tuple[int, bytes, Origin | None] | None:
         """The same, for the last time."""
         remembered = self._messages.pop(name, None)
         if remembered is not None:
@@ -161,7 +161,7 @@ class Fresh:
                 self._parted.pop(name, None)
         return remembered
 
-    def part(self, name: str, some: int, of: int) -> tuple[int, bytes, Arrival | None] | None:
+    def part(self, name: str, some: int, of: int) -> tuple[int, bytes, Origin | None] | None:
         """The same, for so many of all its recipients: for the last time if there are no others."""
         ended = some + self._parted.get(name, 0)
         if ended >= of:
@@ -172,7 +172,7 @@ class Fresh:
         return remembered
 
 
-def _then(queue: SqliteQueue, op: Accept) -> Callable[[StorageError | None], None]:
+def _then(queue: SqliteSpool, op: Accept) -> Callable[[StorageError | None], None]:
     """Content is in its file, or is not: on to the rows, or say so."""
 
     def then(error: StorageError | None) -> None:
@@ -186,13 +186,13 @@ def _then(queue: SqliteQueue, op: Accept) -> Callable[[StorageError | None], Non
 
 def new_message(
     number: int,
-    message: Message,
+    message: StoredMessage,
     destinations: Sequence[str],
     due: float,
     content: bytes | None,
     *,
     lease: tuple[int, str, float] | None,
-    arrival: Arrival | None = None,
+    arrival: Origin | None = None,
 ) -> NewMessage:
     """The rows of a message: a fresh one if it is leased, and its row can tell the destinations.
 
@@ -217,14 +217,14 @@ def new_message(
 
 
 def works_of(
-    message: Message, destinations: Sequence[str], due: float, owner: str, until: float
-) -> tuple[Work, ...]:
+    message: StoredMessage, destinations: Sequence[str], due: float, owner: str, until: float
+) -> tuple[Lease, ...]:
     """The leases of a message that was stored leased: one work for each destination."""
     people = message.envelope.recipients
     if len(people) == 1:
         name = destinations[0]
-        return (Work(message, name, (Waiting(0, people[0], name, _WAITING, 0, due),), owner, until),)
-    groups: dict[str, list[Waiting]] = {}
+        return (Lease(message, name, (QueuedRecipient(0, people[0], name, _WAITING, 0, due),), owner, until),)
+    groups: dict[str, list[QueuedRecipient]] = {}
     for nth, (recipient, name) in enumerate(zip(people, destinations, strict=True)):
-        groups.setdefault(name, []).append(Waiting(nth, recipient, name, _WAITING, 0, due))
-    return tuple(Work(message, name, tuple(waiting), owner, until) for name, waiting in groups.items())
+        groups.setdefault(name, []).append(QueuedRecipient(nth, recipient, name, _WAITING, 0, due))
+    return tuple(Lease(message, name, tuple(waiting), owner, until) for name, waiting in groups.items())

@@ -1,10 +1,10 @@
-"""Leases and settlements in SQL: who may attempt what, and what came of it.
+"""LeaseTable and settlements in SQL: who may attempt what, and what came of it.
 
 All of it runs in the writer's thread, within a group's transaction, so that between processes too a lease is
 exclusive.  No statement here scans: a test asks SQLite for the plan of each.
 
 A lease belongs to a *slot* (the process, see ``files.Owner``) and to an owner within it.  It is still ours if slot,
-owner and end are those of our ``Work``; if not, somebody else may be at it, and only what is settled for good is
+owner and end are those of our ``Lease``; if not, somebody else may be at it, and only what is settled for good is
 recorded.  When a lease of another process may be taken is told in ``neighbours``.
 """
 
@@ -17,14 +17,14 @@ from itertools import islice
 from typing import NamedTuple
 
 from posthouse.spool.alike import alike
-from posthouse.spool.history import Note, packed_note
+from posthouse.spool.history import QueueEvent, packed_note
 from posthouse.spool.ids import number_of, text_of
-from posthouse.spool.interface import Message, Settlement, State, Waiting, Work
-from posthouse.spool.probe_limit import Few, one_message
-from posthouse.spool.sqlite.batch import Record, add_recipients, insert, packed_record, rerank
-from posthouse.spool.sqlite.history_store import Teller
-from posthouse.spool.sqlite.liveness import Neighbours
-from posthouse.spool.sqlite.poison import Deaths
+from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Settlement, StoredMessage
+from posthouse.spool.probe_limit import ProbeLimit, one_message
+from posthouse.spool.sqlite.batch import RecordAttempt, add_recipients, insert, packed_record, rerank
+from posthouse.spool.sqlite.history_store import HistoryWriter
+from posthouse.spool.sqlite.liveness import PeerLiveness
+from posthouse.spool.sqlite.poison import CrashCounter
 from posthouse.spool.sqlite.rows import (
     HELD,
     STATES,
@@ -36,7 +36,7 @@ from posthouse.spool.sqlite.rows import (
     recipient_rows,
 )
 
-__all__ = ["Leases", "SQL"]
+__all__ = ["LeaseTable", "SQL"]
 
 
 _SOME = "nth IN (SELECT value FROM json_each(?))"  # a JSON array of keys
@@ -57,9 +57,7 @@ class SQL:
     EXPIRED_FRESH = "SELECT id, slot FROM message WHERE until IS NOT NULL AND until <= ? ORDER BY until LIMIT ?"
     FRESH = "SELECT until, slot, owner, due, destination, received, size, source, head FROM message WHERE id = ?"
     FRESH_TOLD = "SELECT told FROM message WHERE id = ?"
-    EXPANDED = (
-        "UPDATE message SET until = NULL, slot = NULL, owner = NULL, due = NULL, destination = NULL WHERE id = ?"
-    )
+    EXPANDED = "UPDATE message SET until = NULL, slot = NULL, owner = NULL, due = NULL, destination = NULL WHERE id = ?"
     TAKE = "UPDATE recipient SET ready = ?, slot = ?, owner = ? WHERE message = ? AND nth = ?"
     SETTLE = (
         "UPDATE recipient SET state = ?, attempts = attempts + 1, due = ?, ready = ?, slot = NULL, owner = '',"
@@ -103,7 +101,7 @@ class SQL:
     FRESH_OF = "SELECT id FROM message WHERE until IS NOT NULL AND slot = ?"
 
 
-class _Found(NamedTuple):
+class _DueDestination(NamedTuple):
     """One recipient that is due; ordered by time."""
 
     ready: float
@@ -118,10 +116,10 @@ class _Found(NamedTuple):
     destination: str
 
 
-_SLOT = _Found._fields.index("slot")
+_SLOT = _DueDestination._fields.index("slot")
 
 
-class Leases:
+class LeaseTable:
     """What the writer knows beyond the connection: whose slot this is, how long finished messages stay
     (``keep_finished`` seconds), who tells stories, who counts deaths, and who knows the other processes."""
 
@@ -131,12 +129,12 @@ class Leases:
         *,
         keep_finished: float,
         time: Callable[[], float],
-        teller: Teller,
-        neighbours: Neighbours,
+        teller: HistoryWriter,
+        neighbours: PeerLiveness,
     ) -> None:
         self.slot = slot
         self.teller = teller
-        self.deaths = Deaths()
+        self.deaths = CrashCounter()
         self.neighbours = neighbours
         self._keep_finished = keep_finished
         self._time = time
@@ -150,7 +148,7 @@ class Leases:
             return False
         until, slot, owner, due, destination, received, size, source, head = row
         ready, slot, owner = (until, slot, owner) if leased else (due, None, "")
-        message = Message(text_of(number), decode_envelope(head), received, size, source)
+        message = StoredMessage(text_of(number), decode_envelope(head), received, size, source)
         sooner: dict[str, float] = {}
         destinations = destinations_of(destination, message.envelope.recipients)
         add_recipients(connection, recipient_rows(number, message, destinations, due, ready, slot, owner), sooner)
@@ -175,9 +173,7 @@ class Leases:
 
     def leased_slots(self, connection: sqlite3.Connection) -> set[int]:
         """The slots that hold leases."""
-        return {
-            slot for statement in (SQL.LEASED_SLOTS, SQL.FRESH_SLOTS) for (slot,) in connection.execute(statement)
-        }
+        return {slot for statement in (SQL.LEASED_SLOTS, SQL.FRESH_SLOTS) for (slot,) in connection.execute(statement)}
 
     def mark_corrupt(self, connection: sqlite3.Connection, number: int, reason: str) -> None:
         """Set a message aside whose content is gone: kept, never leased, shown to people."""
@@ -185,7 +181,7 @@ class Leases:
         destinations = [name for (name,) in connection.execute(SQL.WAITING_FOR, (number,)).fetchall()]
         connection.execute(SQL.SET_ASIDE, (reason, number))
         if connection.execute("INSERT OR IGNORE INTO corrupt VALUES (?, ?)", (number, reason)).rowcount:
-            self.teller.note(connection, number, Note(self._time(), "corrupt", (), "", reason))
+            self.teller.note(connection, number, QueueEvent(self._time(), "corrupt", (), "", reason))
         rerank(connection, destinations)
 
     # -- leasing ---------------------------------------------------------------------------------------------------
@@ -198,8 +194,8 @@ class Leases:
         until: float,
         limit: int,
         skip: Collection[str],
-        few: Few | None,
-    ) -> list[Work]:
+        few: ProbeLimit | None,
+    ) -> list[Lease]:
         """See ``Queue.lease``."""
         for slot in self.neighbours.gone():
             if self._bury(connection, slot, now) == 0:
@@ -242,15 +238,15 @@ class Leases:
         now: float,
         limit: int,
         skip: Collection[str],
-        few: Few | None,
+        few: ProbeLimit | None,
         living: Collection[int],
-    ) -> list[_Found]:
+    ) -> list[_DueDestination]:
         """The ``limit`` oldest recipients that are due, but for those that the ``living`` have leased.
 
         Destinations come by their oldest; once there are enough recipients, one whose oldest is younger than all of
         them ends the search, and at most ``limit`` destinations are looked into that have any.
         """
-        oldest: list[tuple[float, _Found]] = []  # a heap, youngest first
+        oldest: list[tuple[float, _DueDestination]] = []  # a heap, youngest first
         looked = 0
         skip = frozenset(skip)
         left = 0 if few is None else few.at_most
@@ -266,7 +262,7 @@ class Leases:
             rows = (row for row in due if row[_SLOT] not in living) if living else iter(due)
             for row in islice(one_message(rows), left) if strange else rows:
                 left -= strange
-                found = _Found._make((*row, name))
+                found = _DueDestination._make((*row, name))
                 any_here = True
                 item = (-found.ready, found)
                 if len(oldest) < limit:
@@ -279,31 +275,39 @@ class Leases:
         return sorted(found for _, found in oldest)
 
     def _group(
-        self, connection: sqlite3.Connection, found: Sequence[_Found], owner: str, until: float
-    ) -> list[Work]:
+        self, connection: sqlite3.Connection, found: Sequence[_DueDestination], owner: str, until: float
+    ) -> list[Lease]:
         """Recipients of one message for one destination are one work; the oldest first."""
-        groups: dict[tuple[int, str], list[_Found]] = {}
+        groups: dict[tuple[int, str], list[_DueDestination]] = {}
         for one in found:
             groups.setdefault((one.message, one.destination), []).append(one)
-        messages: dict[int, Message] = {}
+        messages: dict[int, StoredMessage] = {}
         works = []
         for (number, destination), ones in groups.items():
             message = messages.get(number)
             if message is None:
                 received, size, source, head = connection.execute(SQL.MESSAGE, (number,)).fetchone()
-                message = Message(text_of(number), decode_envelope(head), received, size, source)
+                message = StoredMessage(text_of(number), decode_envelope(head), received, size, source)
                 messages[number] = message
             people = message.envelope.recipients
             recipients = tuple(
-                Waiting(
-                    f.nth, people[f.nth], destination, State.WAITING, f.attempts, f.due, f.last, f.route, bool(f.warned)
+                QueuedRecipient(
+                    f.nth,
+                    people[f.nth],
+                    destination,
+                    RecipientState.WAITING,
+                    f.attempts,
+                    f.due,
+                    f.last,
+                    f.route,
+                    bool(f.warned),
                 )
                 for f in sorted(ones, key=lambda f: f.nth)
             )
-            works.append(Work(message, destination, recipients, owner, until))
+            works.append(Lease(message, destination, recipients, owner, until))
         return works
 
-    def renew(self, connection: sqlite3.Connection, works: Sequence[Work], until: float) -> None:
+    def renew(self, connection: sqlite3.Connection, works: Sequence[Lease], until: float) -> None:
         """See ``Queue.renew``."""
         for work in works:
             number = number_of(work.message.id)
@@ -313,7 +317,7 @@ class Leases:
                 connection.execute(SQL.RENEW_SOME, (until, number, keys, self.slot, work.owner, work.until))
         rerank(connection, {work.destination for work in works})
 
-    def release(self, connection: sqlite3.Connection, work: Work) -> None:
+    def release(self, connection: sqlite3.Connection, work: Lease) -> None:
         """See ``Queue.release``."""
         number = number_of(work.message.id)
         if number is None:
@@ -322,13 +326,13 @@ class Leases:
         self._release(connection, number, work, [waiting.key for waiting in work.recipients])
         rerank(connection, (work.destination,))
 
-    def _release(self, connection: sqlite3.Connection, number: int, work: Work, keys: Sequence[int]) -> None:
+    def _release(self, connection: sqlite3.Connection, number: int, work: Lease, keys: Sequence[int]) -> None:
         if keys:
             connection.execute(SQL.RELEASE_SOME, (number, _array(keys), self.slot, work.owner, work.until))
 
     # -- recording -------------------------------------------------------------------------------------------------
 
-    def record(self, connection: sqlite3.Connection, op: Record) -> None:
+    def record(self, connection: sqlite3.Connection, op: RecordAttempt) -> None:
         """See ``Queue.record``.  ``op.files`` becomes the numbers of content files that are promised no more."""
         op.files = []
         insert(connection, op.reports, self.teller)
@@ -348,7 +352,7 @@ class Leases:
             op.files += self.purge(connection, self._time())
 
     def _settle(
-        self, connection: sqlite3.Connection, number: int, work: Work, settlements: Sequence[Settlement]
+        self, connection: sqlite3.Connection, number: int, work: Lease, settlements: Sequence[Settlement]
     ) -> None:
         mark = (self.slot, work.owner, work.until)
         for run in alike(settlements):
@@ -361,12 +365,12 @@ class Leases:
             else:
                 connection.execute(SQL.SETTLE if one else SQL.SETTLE_SOME, values)
 
-    def _tell(self, connection: sqlite3.Connection, op: Record) -> None:
+    def _tell(self, connection: sqlite3.Connection, op: RecordAttempt) -> None:
         events = [packed_record(op)]
         warned = tuple(settlement.key for settlement in op.settlements if settlement.warned)
         if warned:
-            events.append(packed_note(Note(op.at, "warned", warned)))
-        events += [packed_note(Note(op.at, "reported", (), "", text_of(report.row[0]))) for report in op.reports]
+            events.append(packed_note(QueueEvent(op.at, "warned", warned)))
+        events += [packed_note(QueueEvent(op.at, "reported", (), "", text_of(report.row[0]))) for report in op.reports]
         self.teller.add(connection, op.number, *events)
 
     def finish_if_settled(self, connection: sqlite3.Connection, number: int) -> list[int]:

@@ -2,7 +2,7 @@
 
 A lease stands in calendar time, and calendars are set and jump.  So between processes the clock decides nothing: what
 a living process has leased is its own until it gives it back, and what a dead one had is anybody's at once.  Who lives
-is asked of the kernel, by the lock on each owner file (``files.Owner``), and only
+is asked of the kernel, by the lock on each owner file (``files.ProcessSlot``), and only
 
 *  when a process opens the spool, of all that hold leases (``starting``);
 *  every ``LOOK`` seconds, of each neighbour that lived since the last look, so that a death is noticed soon, and long
@@ -28,9 +28,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
-from posthouse.spool.sqlite.storage.layout import Owner
+from posthouse.spool.sqlite.storage.layout import ProcessSlot
 
-__all__ = ["HANGS", "LOOK", "Neighbours"]
+__all__ = ["HANGS", "LOOK", "PeerLiveness"]
 
 LOOK = 30.0
 """Seconds between two looks at whether the neighbours live."""
@@ -49,11 +49,11 @@ class _Watch(NamedTuple):
     calendar: float  # at that moment
 
 
-class Neighbours:
+class PeerLiveness:
     """Asked in the writer's thread; ``no_later`` from anywhere.  ``time`` gives calendar seconds, ``stopwatch`` those
     of a clock that never jumps."""
 
-    def __init__(self, owner: Owner, *, time: Callable[[], float], stopwatch: Callable[[], float]) -> None:
+    def __init__(self, owner: ProcessSlot, *, time: Callable[[], float], stopwatch: Callable[[], float]) -> None:
         self._owner = owner
         self._time = time
         self._stopwatch = stopwatch
@@ -70,7 +70,7 @@ class Neighbours:
         return now + LOOK if due is None else min(due, now + LOOK)
 
     def dead(self, slot: int) -> AbstractContextManager[bool]:
-        """See ``Owner.dead``."""
+        """See ``ProcessSlot.dead``."""
         return self._owner.dead(slot)
 
     def gone(self) -> list[int]:

@@ -12,18 +12,16 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from posthouse.spool.history import Note
+from posthouse.spool.history import QueueEvent
 from posthouse.spool.ids import text_of
-from posthouse.spool.sqlite.history_store import Teller
+from posthouse.spool.sqlite.history_store import HistoryWriter
 
-__all__ = ["Deaths", "POISON"]
+__all__ = ["CrashCounter", "POISON"]
 
 #: What the last attempt of a poisonous message "ended with".
 POISON = "poison: its worker died three times while it had this message"
 
-_COUNT = (
-    "INSERT INTO death VALUES (?, 1) ON CONFLICT (message) DO UPDATE SET deaths = deaths + 1 RETURNING deaths"
-)
+_COUNT = "INSERT INTO death VALUES (?, 1) ON CONFLICT (message) DO UPDATE SET deaths = deaths + 1 RETURNING deaths"
 _SET_ASIDE = (
     "UPDATE recipient SET state = 1, ready = due, slot = NULL, owner = '', last = ? WHERE message = ? AND state = 0"
     " AND slot IS NULL RETURNING nth"
@@ -38,7 +36,7 @@ _APART = 1.0  # seconds between suspects
 _LONGEST = 600.0  # seconds until the last of them
 
 
-class Deaths:
+class CrashCounter:
     """Counts them, in the writer's thread."""
 
     def __init__(self) -> None:
@@ -63,14 +61,14 @@ class Deaths:
                 f"{leases} of a process that lives and has not renewed them for long ended; if it hangs, restart it"
             )
 
-    def count(self, connection: sqlite3.Connection, messages: Sequence[int], now: float, teller: Teller) -> None:
+    def count(self, connection: sqlite3.Connection, messages: Sequence[int], now: float, teller: HistoryWriter) -> None:
         """A process died that had these messages leased; their leases have been cleared already."""
         suspects = 0
         for number in messages:
             (deaths,) = connection.execute(_COUNT, (number,)).fetchone()
             if deaths >= _TOO_MANY:
                 keys = sorted(key for (key,) in connection.execute(_SET_ASIDE, (POISON, number)).fetchall())
-                teller.note(connection, number, Note(now, "poison", tuple(keys), "", POISON))
+                teller.note(connection, number, QueueEvent(now, "poison", tuple(keys), "", POISON))
                 if len(self._notes) < _MOST_NOTES:
                     self._notes.append(
                         f"message {text_of(number)} is held as poison: its worker died {deaths} times while it had it;"
@@ -84,4 +82,4 @@ class Deaths:
                 at = now + min(suspects * _APART, _LONGEST)
                 keys = sorted(key for (key,) in connection.execute(_SPREAD, (at, at, number)).fetchall())
                 text += ", for the second time in a row; it waits until it can be attempted apart from others"
-            teller.note(connection, number, Note(now, "suspected", tuple(keys), "", text))
+            teller.note(connection, number, QueueEvent(now, "suspected", tuple(keys), "", text))

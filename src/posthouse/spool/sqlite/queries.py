@@ -6,27 +6,27 @@ from collections.abc import Sequence
 from functools import partial
 
 from posthouse.core import Content
-from posthouse.spool.filters import Condition, Row, SummaryRow
-from posthouse.spool.history import Event, Told
+from posthouse.spool.filters import Condition, RecipientRow, SummaryRow
+from posthouse.spool.history import Event, MessageSummary
 from posthouse.spool.ids import number_of
-from posthouse.spool.interface import Audit, Entry, Inbox, InboxMessage
+from posthouse.spool.interface import AuditRecord, Inbox, InboxMessage, MessageEntry
 from posthouse.spool.sqlite import search as asking
 from posthouse.spool.sqlite.reader import Reader
 
-__all__ = ["ForPeople"]
+__all__ = ["SpoolQueries"]
 
 
-class ForPeople:
+class SpoolQueries:
     """Listings, questions and stories, from ``reader``."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
-    async def entries(self, *, limit: int = 1000, after: str = "") -> list[Entry]:
+    async def entries(self, *, limit: int = 1000, after: str = "") -> list[MessageEntry]:
         """See ``Queue.entries``."""
         return await self._reader.entries(limit, after)
 
-    async def entry(self, queue_id: str) -> Entry | None:
+    async def entry(self, queue_id: str) -> MessageEntry | None:
         """See ``Queue.entry``."""
         number = number_of(queue_id)
         return None if number is None else await self._reader.entry(number)
@@ -44,7 +44,7 @@ class ForPeople:
         now: float = 0.0,
         limit: int = 1000,
         after: tuple[str, int] | None = None,
-    ) -> list[Row]:
+    ) -> list[RecipientRow]:
         """See ``Queue.select``."""
         ask = partial(asking.select, conditions=conditions, now=now, limit=limit, after=after)
         return await self._reader.search(ask)
@@ -53,7 +53,7 @@ class ForPeople:
         """See ``Queue.summary``."""
         return await self._reader.search(partial(asking.summary, conditions=conditions, now=now))
 
-    async def audit(self, *, limit: int = 100) -> list[Audit]:
+    async def audit(self, *, limit: int = 100) -> list[AuditRecord]:
         """See ``Queue.audit``."""
         return await self._reader.search(partial(asking.audit, limit=limit))
 
@@ -64,7 +64,7 @@ class ForPeople:
         number = number_of(queue_id)
         return [] if number is None else await self._reader.search(partial(asking.story, number=number))
 
-    async def find(self, *, address: str = "", message_id: str = "", limit: int = 20) -> list[Told]:
+    async def find(self, *, address: str = "", message_id: str = "", limit: int = 20) -> list[MessageSummary]:
         """See ``Queue.find``."""
         ask = partial(asking.find, address=address, message_id=message_id, limit=limit)
         return await self._reader.search(ask)

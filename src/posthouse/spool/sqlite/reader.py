@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from posthouse.core import Bytes, Content, SettingError, StorageCorrupt
 from posthouse.spool.ids import number_of, text_of
-from posthouse.spool.interface import Entry, Inbox, InboxMessage, Message, Waiting
+from posthouse.spool.interface import Inbox, InboxMessage, MessageEntry, QueuedRecipient, StoredMessage
 from posthouse.spool.sqlite.leases import SQL
 from posthouse.spool.sqlite.rows import STATES, WAITING, decode_envelope, destinations_of
 from posthouse.spool.sqlite.storage.durability import storage_error
@@ -151,7 +151,7 @@ class Reader:
 
         return await self._ask(ask)
 
-    async def entries(self, limit: int, after: str) -> list[Entry]:
+    async def entries(self, limit: int, after: str) -> list[MessageEntry]:
         """See ``Queue.entries``."""
         behind = 0
         if after:
@@ -160,7 +160,7 @@ class Reader:
                 return []
             behind = number
 
-        def ask(connection: sqlite3.Connection) -> list[Entry]:
+        def ask(connection: sqlite3.Connection) -> list[MessageEntry]:
             rows = connection.execute(
                 f"SELECT {_MESSAGE} FROM message WHERE id > ?"
                 " AND NOT EXISTS (SELECT 1 FROM finished WHERE finished.message = message.id) ORDER BY id LIMIT ?",
@@ -170,10 +170,10 @@ class Reader:
 
         return await self._ask(ask)
 
-    async def entry(self, number: int) -> Entry | None:
+    async def entry(self, number: int) -> MessageEntry | None:
         """See ``Queue.entry``."""
 
-        def ask(connection: sqlite3.Connection) -> Entry | None:
+        def ask(connection: sqlite3.Connection) -> MessageEntry | None:
             row = connection.execute(f"SELECT {_MESSAGE} FROM message WHERE id = ?", (number,)).fetchone()
             return None if row is None else _entry(connection, row)
 
@@ -227,20 +227,20 @@ class Reader:
         return await self._ask(ask)
 
 
-def _entry(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Entry:
+def _entry(connection: sqlite3.Connection, row: tuple[Any, ...]) -> MessageEntry:
     number, until, due, destination, received, size, source, head = row
     envelope = decode_envelope(head)
-    message = Message(text_of(number), envelope, received, size, source)
+    message = StoredMessage(text_of(number), envelope, received, size, source)
     if until is not None:  # fresh: under its first lease, without recipient rows
-        return Entry(
+        return MessageEntry(
             message,
             tuple(
-                Waiting(nth, envelope.recipients[nth], name, STATES[WAITING], 0, due)
+                QueuedRecipient(nth, envelope.recipients[nth], name, STATES[WAITING], 0, due)
                 for nth, name in enumerate(destinations_of(destination, envelope.recipients))
             ),
         )
     recipients = tuple(
-        Waiting(nth, envelope.recipients[nth], name, STATES[state], attempts, due_, last, route, bool(warned))
+        QueuedRecipient(nth, envelope.recipients[nth], name, STATES[state], attempts, due_, last, route, bool(warned))
         for nth, name, state, attempts, due_, last, route, warned in connection.execute(
             "SELECT nth, destination, state, attempts, due, last, route, warned FROM recipient WHERE message = ?"
             " ORDER BY nth",
@@ -248,4 +248,4 @@ def _entry(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Entry:
         )
     )
     corrupt = connection.execute("SELECT 1 FROM corrupt WHERE message = ?", (number,)).fetchone() is not None
-    return Entry(message, recipients, corrupt)
+    return MessageEntry(message, recipients, corrupt)

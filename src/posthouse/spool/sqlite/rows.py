@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from posthouse.core import Address, Body, Envelope, Notify, OriginalRecipient, Outcome, Recipient, Ret
-from posthouse.spool.interface import Act, Message, State
+from posthouse.spool.interface import QueueAction, RecipientState, StoredMessage
 
 __all__ = [
     "HELD",
@@ -27,15 +27,15 @@ __all__ = [
     "told_destination",
 ]
 
-STATES = (State.WAITING, State.HELD, State.DELIVERED, State.FAILED)
+STATES = (RecipientState.WAITING, RecipientState.HELD, RecipientState.DELIVERED, RecipientState.FAILED)
 WAITING, HELD = 0, 1
 #: The name of each act in a story.
 TOLD = {
-    Act.HOLD: "held",
-    Act.RELEASE: "released",
-    Act.RETRY: "retried",
-    Act.DROP: "dropped",
-    Act.REROUTE: "rerouted",
+    QueueAction.HOLD: "held",
+    QueueAction.RELEASE: "released",
+    QueueAction.RETRY: "retried",
+    QueueAction.DROP: "dropped",
+    QueueAction.REROUTE: "rerouted",
 }
 _NUMBERS = {state: number for number, state in enumerate(STATES)}
 _PLAIN = (Body.SEVENBIT, False, None, None, None, None, False)
@@ -55,7 +55,7 @@ except ImportError:  # without the daemon's packages: the same text, made more s
 _LONGEST_LAST = 2000
 
 
-def number_of_state(state: State) -> int:
+def number_of_state(state: RecipientState) -> int:
     """How a state is stored."""
     return _NUMBERS[state]
 
@@ -123,7 +123,13 @@ def destinations_of(told: str, recipients: Sequence[Recipient]) -> list[str]:
 
 
 def recipient_rows(
-    number: int, message: Message, destinations: Sequence[str], due: float, ready: float, slot: int | None, owner: str
+    number: int,
+    message: StoredMessage,
+    destinations: Sequence[str],
+    due: float,
+    ready: float,
+    slot: int | None,
+    owner: str,
 ) -> list[tuple[Any, ...]]:
     """The rows for ``recipient`` of a message's recipients, all waiting."""
     _, envelope, received, size, _ = message

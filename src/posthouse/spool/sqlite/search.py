@@ -13,10 +13,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 
-from posthouse.spool.filters import BUCKETS, Condition, Row, SummaryRow, matches, summarized, where
-from posthouse.spool.history import Accepted, Event, Told, decode_arrival, decode_events
+from posthouse.spool.filters import BUCKETS, Condition, RecipientRow, SummaryRow, matches, summarized, where
+from posthouse.spool.history import Accepted, Event, MessageSummary, decode_arrival, decode_events
 from posthouse.spool.ids import number_of, text_of
-from posthouse.spool.interface import Audit
+from posthouse.spool.interface import AuditRecord
 from posthouse.spool.sqlite.history_store import plain_address
 from posthouse.spool.sqlite.rows import STATES, decode_envelope, destinations_of
 
@@ -42,7 +42,7 @@ def select(
     now: float,
     limit: int,
     after: tuple[str, int] | None,
-) -> list[Row]:
+) -> list[RecipientRow]:
     """See ``Queue.select``."""
     number, key = (-1, -1) if after is None else (number_of(after[0]), after[1])
     if number is None:
@@ -64,7 +64,7 @@ def select(
         f"SELECT {_COLUMNS} FROM {source} WHERE {' AND '.join(terms)} ORDER BY message, nth LIMIT ?", (*values, limit)
     )
     found = [_row(*row) for row in rows]
-    fresh: list[Row] = []
+    fresh: list[RecipientRow] = []
     for row in _fresh(connection, number):
         if len(fresh) >= limit:
             break
@@ -109,8 +109,8 @@ def _row(
     last: str,
     route: str,
     active: int,
-) -> Row:
-    return Row(
+) -> RecipientRow:
+    return RecipientRow(
         text_of(number),
         key,
         sender,
@@ -127,7 +127,7 @@ def _row(
     )
 
 
-def _fresh(connection: sqlite3.Connection, behind: int) -> Iterator[Row]:
+def _fresh(connection: sqlite3.Connection, behind: int) -> Iterator[RecipientRow]:
     """The recipients of fresh messages, from the id ``behind`` on, in order."""
     behind -= 1
     while rows := connection.execute(_FRESH, (behind, 1000)).fetchall():
@@ -139,7 +139,7 @@ def _fresh(connection: sqlite3.Connection, behind: int) -> Iterator[Row]:
             names = destinations_of(destination, envelope.recipients)
             for key, (recipient, name) in enumerate(zip(envelope.recipients, names, strict=True)):
                 address = str(recipient.address)
-                yield Row(queue_id, key, sender, address, name, "waiting", 0, received, due, size, active=True)
+                yield RecipientRow(queue_id, key, sender, address, name, "waiting", 0, received, due, size, active=True)
 
 
 def _by_index(conditions: Iterable[Condition]) -> bool:
@@ -200,12 +200,12 @@ def summary(connection: sqlite3.Connection, conditions: Sequence[Condition], now
     return sorted(table.values(), key=lambda row: (-row.total, row.destination))
 
 
-def audit(connection: sqlite3.Connection, limit: int) -> list[Audit]:
+def audit(connection: sqlite3.Connection, limit: int) -> list[AuditRecord]:
     """See ``Queue.audit``."""
     rows = connection.execute(
         "SELECT at, who, act, filter, target, count FROM audit ORDER BY number DESC LIMIT ?", (limit,)
     )
-    return [Audit(*row) for row in rows]
+    return [AuditRecord(*row) for row in rows]
 
 
 # -- stories -----------------------------------------------------------------------------------------------------------
@@ -234,7 +234,7 @@ def _accepted(received: float, size: int, source: str, head: str, told: str | No
     return Accepted(received, source, sender, people, size, decode_arrival(told))
 
 
-def find(connection: sqlite3.Connection, address: str, message_id: str, limit: int) -> list[Told]:
+def find(connection: sqlite3.Connection, address: str, message_id: str, limit: int) -> list[MessageSummary]:
     """See ``Queue.find``."""
     terms, values = [], []
     if address:
@@ -247,7 +247,7 @@ def find(connection: sqlite3.Connection, address: str, message_id: str, limit: i
     if message_id:
         terms.append("message_id = ?")
         values.append(message_id)
-    found: dict[str, Told] = {}
+    found: dict[str, MessageSummary] = {}
     rows = connection.execute(
         "SELECT id, sender, recipients, message_id, told, EXISTS (SELECT 1 FROM message WHERE message.id = story.id"
         " AND NOT EXISTS (SELECT 1 FROM finished WHERE finished.message = story.id)) FROM story WHERE id >"
@@ -259,7 +259,7 @@ def find(connection: sqlite3.Connection, address: str, message_id: str, limit: i
         people = tuple(recipients.split("\n"))
         first = decode_events(told, sender, people, found_id)[0]
         queue_id = text_of(number)
-        found[queue_id] = Told(queue_id, first.at, sender, people, found_id, bool(waits))
+        found[queue_id] = MessageSummary(queue_id, first.at, sender, people, found_id, bool(waits))
     fresh = connection.execute(
         "SELECT id, received, size, source, head, told FROM message INDEXED BY message_fresh WHERE until IS NOT NULL"
     )
@@ -270,7 +270,7 @@ def find(connection: sqlite3.Connection, address: str, message_id: str, limit: i
         if message_id and accepted.arrival.message_id != message_id:
             continue
         queue_id = text_of(number)
-        found[queue_id] = Told(
+        found[queue_id] = MessageSummary(
             queue_id, accepted.at, accepted.sender, accepted.recipients, accepted.arrival.message_id, True
         )
     return sorted(found.values(), reverse=True)[:limit]

@@ -21,26 +21,34 @@ from typing import ClassVar, TypeVar
 from posthouse.core import Bytes, Content, LocalError, StorageCorrupt
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.spool.filters import Condition, text_of_conditions
-from posthouse.spool.history import Trail
+from posthouse.spool.history import AttemptTrace
 from posthouse.spool.ids import QueueIds, number_of, text_of
-from posthouse.spool.interface import Act, Message, Report, Settlement, State, Waiting, Work
-from posthouse.spool.probe_limit import Few
-from posthouse.spool.sqlite.actions import Batch, Deed, apply, youngest
-from posthouse.spool.sqlite.batch import NewMessage, Record, at_once, make_operation, run
-from posthouse.spool.sqlite.history_store import Teller
+from posthouse.spool.interface import (
+    Lease,
+    QueueAction,
+    QueuedRecipient,
+    RecipientState,
+    Report,
+    Settlement,
+    StoredMessage,
+)
+from posthouse.spool.probe_limit import ProbeLimit
+from posthouse.spool.sqlite.actions import ActionBatch, ActionRequest, apply, youngest
+from posthouse.spool.sqlite.batch import NewMessage, RecordAttempt, at_once, make_operation, run
+from posthouse.spool.sqlite.history_store import HistoryWriter
 from posthouse.spool.sqlite.inbox import discard, keep
-from posthouse.spool.sqlite.incoming import Fresh, Incoming, new_message
-from posthouse.spool.sqlite.leases import Leases
-from posthouse.spool.sqlite.liveness import Neighbours
-from posthouse.spool.sqlite.queries import ForPeople
+from posthouse.spool.sqlite.incoming import Fresh, SqliteIncoming, new_message
+from posthouse.spool.sqlite.leases import LeaseTable
+from posthouse.spool.sqlite.liveness import PeerLiveness
+from posthouse.spool.sqlite.queries import SpoolQueries
 from posthouse.spool.sqlite.reader import Reader
-from posthouse.spool.sqlite.storage.content_files import Arriving, Flight, store_file
+from posthouse.spool.sqlite.storage.content_files import ContentWriter, ContentWriters, store_file
 from posthouse.spool.sqlite.storage.durability import Durable, storage_error
-from posthouse.spool.sqlite.storage.layout import Layout, Owner, prepare
+from posthouse.spool.sqlite.storage.layout import Layout, ProcessSlot, prepare
 from posthouse.spool.sqlite.storage.recovery import greatest_id, open_database, recover
 from posthouse.spool.sqlite.storage.writer import Call, Writer
 
-__all__ = ["SqliteQueue"]
+__all__ = ["SqliteSpool"]
 
 T = TypeVar("T")
 
@@ -49,11 +57,11 @@ _BUFFER = 64 << 20  # octets of arriving small content in memory; beyond it they
 _FILE_THREADS = 4
 _BATCH = 500  # recipients that one transaction of an operator's act changes
 _PAGE = 10_000  # recipients that one search for them gives
-_DELIVERED, _FAILED = State.DELIVERED, State.FAILED
+_DELIVERED, _FAILED = RecipientState.DELIVERED, RecipientState.FAILED
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class SqliteQueue(ForPeople):
+class SqliteSpool(SpoolQueries):
     """A ``Queue`` in ``data_dir/spool``; between ``open`` and ``close`` it is the event loop's that opened it.
 
     ``threshold``      octets of content that lie in the message's row at most; larger content has a file
@@ -99,20 +107,20 @@ class SqliteQueue(ForPeople):
         self._time = time
         self._stopwatch = stopwatch
         self._read_only = False
-        self._owner: Owner | None = None
+        self._owner: ProcessSlot | None = None
         self._files: Executor | None = None
-        self._teller = Teller(history=history, rows=history_rows, octets=history_octets, time=time)
+        self._teller = HistoryWriter(history=history, rows=history_rows, octets=history_octets, time=time)
         self.fresh = Fresh()
         super().__init__(Reader(self._layout))
         self.slot = -1
         self.loop: asyncio.AbstractEventLoop
         self.writer: Writer
-        self._flight: Flight
+        self._flight: ContentWriters
         self._ids: QueueIds
-        self._leases: Leases
+        self._leases: LeaseTable
 
     @classmethod
-    def read_only(cls, data_dir: str | os.PathLike[str]) -> SqliteQueue:
+    def read_only(cls, data_dir: str | os.PathLike[str]) -> SqliteSpool:
         """Another process's spool, running or stopped, to look at: only what reads may be used; it changes nothing."""
         queue = cls(data_dir)
         queue._read_only = True
@@ -134,7 +142,7 @@ class SqliteQueue(ForPeople):
 
     def _start(self, now: float) -> list[str]:
         prepare(self._layout, self._durable)
-        owner = Owner(self._layout.owners)
+        owner = ProcessSlot(self._layout.owners)
         self.slot = owner.slot
         said: list[str] = []
         teller = self._teller
@@ -151,10 +159,10 @@ class SqliteQueue(ForPeople):
                 raise
             return connection
 
-        kept, near = self._keep_finished, Neighbours(owner, time=self._time, stopwatch=self._stopwatch)
-        self._leases = Leases(owner.slot, keep_finished=kept, time=self._time, teller=teller, neighbours=near)
+        kept, near = self._keep_finished, PeerLiveness(owner, time=self._time, stopwatch=self._stopwatch)
+        self._leases = LeaseTable(owner.slot, keep_finished=kept, time=self._time, teller=teller, neighbours=near)
         self._files = self.file_threads(_FILE_THREADS)
-        self._flight = Flight(self.loop, self._files, self._durable, self._layout)
+        self._flight = ContentWriters(self.loop, self._files, self._durable, self._layout)
         writer = self.writer_kind(
             self.loop,
             connect,
@@ -203,14 +211,14 @@ class SqliteQueue(ForPeople):
 
     # -- inward ----------------------------------------------------------------------------------------------------
 
-    def receive(self) -> Incoming:
+    def receive(self) -> SqliteIncoming:
         """See ``Queue.receive``."""
         self._must_write()
-        return Incoming(self, self._ids.next())
+        return SqliteIncoming(self, self._ids.next())
 
-    def arrive(self, number: int) -> Arriving:
+    def arrive(self, number: int) -> ContentWriter:
         """Begin a content file; for receipts."""
-        return Arriving(self._flight, number)
+        return ContentWriter(self._flight, number)
 
     def discard_if_failed(self, number: int) -> Callable[[bool], None]:
         """What to do when the rows of a content file are decided; for receipts."""
@@ -232,8 +240,15 @@ class SqliteQueue(ForPeople):
     # -- work ------------------------------------------------------------------------------------------------------
 
     async def lease(
-        self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = (), few: Few | None = None
-    ) -> list[Work]:
+        self,
+        owner: str,
+        now: float,
+        until: float,
+        *,
+        limit: int,
+        skip: Collection[str] = (),
+        few: ProbeLimit | None = None,
+    ) -> list[Lease]:
         """See ``Queue.lease``."""
         return await self._call(lambda connection: self._leases.lease(connection, owner, now, until, limit, skip, few))
 
@@ -252,11 +267,11 @@ class SqliteQueue(ForPeople):
 
     def record(
         self,
-        work: Work,
+        work: Lease,
         settlements: Sequence[Settlement],
         reports: Sequence[Report] = (),
         *,
-        trail: Trail | None = None,
+        trail: AttemptTrace | None = None,
     ) -> asyncio.Future[None]:
         """See ``Queue.record``."""
         self._must_write()
@@ -273,7 +288,7 @@ class SqliteQueue(ForPeople):
             and all(each.state is _DELIVERED or each.state is _FAILED for each in settlements)
         )
         future: asyncio.Future[None] = self.loop.create_future()
-        op = Record(
+        op = RecordAttempt(
             future,
             number,
             work,
@@ -291,26 +306,26 @@ class SqliteQueue(ForPeople):
 
     def _report(self, report: Report) -> NewMessage:
         number = self._ids.next()
-        message = Message(text_of(number), report.envelope, report.due, len(report.content), "report")
+        message = StoredMessage(text_of(number), report.envelope, report.due, len(report.content), "report")
         return new_message(number, message, report.destinations, report.due, report.content, lease=None)
 
-    def _recorded(self, op: Record, success: bool) -> None:
+    def _recorded(self, op: RecordAttempt, success: bool) -> None:
         if success and op.files:
             self._unlink(op.files)
 
-    async def renew(self, works: Sequence[Work], until: float) -> None:
+    async def renew(self, works: Sequence[Lease], until: float) -> None:
         """See ``Queue.renew``."""
         leases = self._leases
         await self._call(lambda connection: leases.renew(connection, works, until))
 
-    async def release(self, work: Work) -> None:
+    async def release(self, work: Lease) -> None:
         """See ``Queue.release``."""
         self._must_write()
         leases = self._leases
         self.fresh.pop(work.message.id)
         await self._call(lambda connection: leases.release(connection, work))
 
-    def content(self, message: Message) -> Content:
+    def content(self, message: StoredMessage) -> Content:
         """See ``Queue.content``."""
         remembered = self.fresh.get(message.id)
         if remembered is not None:
@@ -334,18 +349,18 @@ class SqliteQueue(ForPeople):
 
     async def act(
         self,
-        act: Act,
+        act: QueueAction,
         conditions: Sequence[Condition],
         *,
         now: float,
         who: str = "",
         target: str = "",
-        report: Callable[[Message, Sequence[Waiting]], Sequence[Report]] | None = None,
+        report: Callable[[StoredMessage, Sequence[QueuedRecipient]], Sequence[Report]] | None = None,
     ) -> int:
         """See ``Queue.act``."""
         self._must_write()
         made = None if report is None else lambda message, people: [self._report(r) for r in report(message, people)]
-        deed = Deed(act, now, who, target, text_of_conditions(conditions), made)
+        deed = ActionRequest(act, now, who, target, text_of_conditions(conditions), made)
         last = await self._call(youngest)
         after: tuple[str, int] | None = None
         count, number = 0, None
@@ -353,7 +368,7 @@ class SqliteQueue(ForPeople):
             rows = await self.select(conditions, now=now, limit=_PAGE, after=after)
             chosen = [(found, row.key) for row in rows if (found := number_of(row.id)) is not None and found <= last]
             for start in range(0, max(1, len(chosen)), _BATCH):
-                batch = Batch(chosen[start : start + _BATCH], number)
+                batch = ActionBatch(chosen[start : start + _BATCH], number)
                 done = await self._call(partial(apply, deed, batch, self._leases))
                 self._unlink(done.files)
                 count, number = count + done.changed, done.audit
@@ -368,7 +383,7 @@ class SqliteQueue(ForPeople):
 
     # -- mailboxes -------------------------------------------------------------------------------------------------
 
-    async def keep(self, inbox: str, message: Message, content: Content) -> None:
+    async def keep(self, inbox: str, message: StoredMessage, content: Content) -> None:
         """See ``Queue.keep``."""
         self._must_write()
         size = content.size

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from posthouse.core import StorageError
 from posthouse.net import Endpoint
 from posthouse.service.config import parse
-from posthouse.service.model import Config, Listener
+from posthouse.service.model import Config, ListenerSettings
 from posthouse.service.wiring import House
-from posthouse.spool.interface import Entry, Queue
+from posthouse.spool.interface import MessageEntry, Spool
 from posthouse.testing.simulation.loop import Life, VirtualClock
 from posthouse.testing.simulation.storage import MemoryStore, SqliteStore
 from posthouse.testing.simulation.wires import Death, Port
@@ -43,7 +43,7 @@ class SimulatedHouse:
         address: str,
         *,
         shares: SimulatedHouse | None,
-        wrap: Callable[[Queue], Queue] | None,
+        wrap: Callable[[Spool], Spool] | None,
     ) -> None:
         self.name = name
         self.address = address
@@ -63,7 +63,7 @@ class SimulatedHouse:
         self._held: dict[tuple[str, int], Held] = {} if shares is None else shares._held
         self._kept: set[tuple[str, str]] = set() if shares is None else shares._kept
         self.store: MemoryStore | SqliteStore = self._new_store(shares)
-        self._queue = cast(Queue, self.store) if wrap is None else wrap(cast(Queue, self.store))
+        self._queue = cast(Spool, self.store) if wrap is None else wrap(cast(Spool, self.store))
 
     def _new_store(self, shares: SimulatedHouse | None) -> MemoryStore | SqliteStore:
         if self._world.storage == "sqlite":
@@ -145,7 +145,7 @@ class SimulatedHouse:
 
     # -- what can be seen of it ------------------------------------------------------------------------------------
 
-    def entries(self) -> list[Entry]:
+    def entries(self) -> list[MessageEntry]:
         """What is in its queue and not finished."""
         return [entry for entry, _ in self._world.do(self.store.look())]
 
@@ -167,7 +167,7 @@ class SimulatedHouse:
             clock=self.clock,
             network=self._port,
             resolver=world.resolver,
-            queue=cast(Queue, self._witness),
+            queue=cast(Spool, self._witness),
             log=self._log,
             random=Random(self._random.getrandbits(64)),
         )
@@ -246,7 +246,9 @@ def _config(name: str, toml: str, address: str) -> Config:
     relay = config.relay
     if not relay.trusted_networks:
         relay = _with(relay, trusted_networks=parse(_MACHINES).relay.trusted_networks)
-    listeners = config.listener if "[[listener]]" in toml else (Listener(bind=Endpoint(address, 25), name="mx"),)
+    listeners = (
+        config.listener if "[[listener]]" in toml else (ListenerSettings(bind=Endpoint(address, 25), name="mx"),)
+    )
     listeners = tuple(_with(each, bind=Endpoint(address, each.bind.port)) for each in listeners)
     return _with(
         config,

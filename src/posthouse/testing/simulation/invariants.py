@@ -18,7 +18,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from posthouse.core import Notify, Result
-from posthouse.spool.interface import Entry, State
+from posthouse.spool.interface import MessageEntry, RecipientState
 from posthouse.testing.simulation.witness import Entered, quoted_in, token_of
 
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 __all__ = ["violations"]
 
-_ENDS = (State.DELIVERED, State.FAILED)
+_ENDS = (RecipientState.DELIVERED, RecipientState.FAILED)
 
 
 async def violations(world: World, *, quiet: bool) -> list[str]:
     """Every invariant that does not hold, in sentences.  ``quiet``: nothing may be waiting any more."""
     book = world.book
-    queued: dict[str, dict[str, Entry]] = {}
+    queued: dict[str, dict[str, MessageEntry]] = {}
     quoted = {arrival.token for arrival in book.arrivals if arrival.report} | book.lost_reports
     for house in world.houses.values():
         if house.spool == house.name:
@@ -42,7 +42,7 @@ async def violations(world: World, *, quiet: bool) -> list[str]:
     return _judged(world, queued, quoted, quiet)
 
 
-def _judged(world: World, queued: dict[str, dict[str, Entry]], quoted: set[str], quiet: bool) -> list[str]:
+def _judged(world: World, queued: dict[str, dict[str, MessageEntry]], quoted: set[str], quiet: bool) -> list[str]:
     book = world.book
     found = list(book.violations)
     found += world.loop.unheard()
@@ -55,7 +55,7 @@ def _judged(world: World, queued: dict[str, dict[str, Entry]], quoted: set[str],
     return found
 
 
-def _kept(world: World, entered: Entered, entry: Entry | None, quoted: set[str]) -> list[str]:
+def _kept(world: World, entered: Entered, entry: MessageEntry | None, quoted: set[str]) -> list[str]:
     """1 and 2, for one message of one house; ``quoted`` are the tokens that reports are about."""
     book, found = world.book, []
     where = f"{entered.house} {entered.queue_id} ({entered.token})"
@@ -68,10 +68,10 @@ def _kept(world: World, entered: Entered, entry: Entry | None, quoted: set[str])
         if state in _ENDS and settled not in _ENDS:
             found.append(f"{where}: {recipient.address} is {state}, which nobody recorded")
         gone = settled if state is None else state
-        if gone is State.DELIVERED and not _went_on(world, entered, str(recipient.address)):
+        if gone is RecipientState.DELIVERED and not _went_on(world, entered, str(recipient.address)):
             found.append(f"{where}: {recipient.address} was recorded as delivered and is nowhere")
         wanted = entered.envelope.sender is not None and recipient.notify is not Notify.NEVER
-        if gone is State.FAILED and wanted and entered.token not in quoted:
+        if gone is RecipientState.FAILED and wanted and entered.token not in quoted:
             found.append(f"{where}: {recipient.address} failed, and the report is nowhere")
     return found
 
@@ -127,11 +127,11 @@ def _copies(world: World) -> list[str]:
     return found
 
 
-def _waiting(queued: dict[str, dict[str, Entry]]) -> list[str]:
+def _waiting(queued: dict[str, dict[str, MessageEntry]]) -> list[str]:
     return [
         f"{house} {entry.message.id}: {waiting.recipient.address} still waits: {waiting.last}"
         for house, entries in queued.items()
         for entry in entries.values()
         for waiting in entry.recipients
-        if waiting.state is State.WAITING
+        if waiting.state is RecipientState.WAITING
     ]

@@ -28,10 +28,10 @@ from typing import Any, Protocol, TypeVar
 
 from posthouse.core import Content, Envelope, LocalError, StorageError
 from posthouse.net import Clock
-from posthouse.spool import SqliteQueue
-from posthouse.spool.interface import Entry, Message, Receipt, Report, Settlement, Stored, Work
-from posthouse.spool.memory import MemoryQueue
-from posthouse.spool.probe_limit import Few
+from posthouse.spool import SqliteSpool
+from posthouse.spool.interface import IncomingMessage, Lease, MessageEntry, Report, Settlement, Stored, StoredMessage
+from posthouse.spool.memory import MemorySpool
+from posthouse.spool.probe_limit import ProbeLimit
 from posthouse.spool.sqlite.storage.durability import Durable
 from posthouse.spool.sqlite.storage.writer import Op, Writer
 
@@ -55,8 +55,8 @@ class Disk(Protocol):
         ...
 
 
-class MemoryStore(MemoryQueue):
-    """A ``MemoryQueue`` that takes its time, and forgets on a death what it had not done yet."""
+class MemoryStore(MemorySpool):
+    """A ``MemorySpool`` that takes its time, and forgets on a death what it had not done yet."""
 
     def __init__(self, disk: Disk, clock: Clock, random: Random) -> None:
         super().__init__(capacity=1 << 40, random=random, time=clock.time)
@@ -71,7 +71,7 @@ class MemoryStore(MemoryQueue):
     def remove(self) -> None:
         """The world ends."""
 
-    async def look(self) -> list[tuple[Entry, bytes]]:
+    async def look(self) -> list[tuple[MessageEntry, bytes]]:
         """Unfinished messages with their content, whether a house has it open or not."""
         entries = await self.entries(limit=_MOST)
         return [(entry, b"".join(self.content(entry.message).chunks())) for entry in entries]
@@ -114,30 +114,37 @@ class MemoryStore(MemoryQueue):
         return self._later(act)
 
     async def lease(
-        self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = (), few: Few | None = None
-    ) -> list[Work]:
+        self,
+        owner: str,
+        now: float,
+        until: float,
+        *,
+        limit: int,
+        skip: Collection[str] = (),
+        few: ProbeLimit | None = None,
+    ) -> list[Lease]:
         """See ``Queue.lease``."""
         ask = super().lease
         return await self._later(lambda: ask(owner, now, until, limit=limit, skip=skip, few=few))
 
     def record(
-        self, work: Work, settlements: Sequence[Settlement], reports: Sequence[Report] = (), *rest: Any, **more: Any
+        self, work: Lease, settlements: Sequence[Settlement], reports: Sequence[Report] = (), *rest: Any, **more: Any
     ) -> Awaitable[None]:
         """See ``Queue.record``."""
         ask = super().record
         return self._later(lambda: ask(work, settlements, reports, *rest, **more))
 
-    async def renew(self, works: Sequence[Work], until: float) -> None:
+    async def renew(self, works: Sequence[Lease], until: float) -> None:
         """See ``Queue.renew``."""
         ask = super().renew
         await self._later(lambda: ask(works, until))
 
-    async def release(self, work: Work) -> None:
+    async def release(self, work: Lease) -> None:
         """See ``Queue.release``."""
         ask = super().release
         await self._later(lambda: ask(work))
 
-    async def keep(self, inbox: str, message: Message, content: Content) -> None:
+    async def keep(self, inbox: str, message: StoredMessage, content: Content) -> None:
         """See ``Queue.keep``."""
         ask = super().keep
         await self._later(lambda: ask(inbox, message, content))
@@ -187,11 +194,11 @@ class SqliteStore:
         self.crashed()
         self.directory.cleanup()
 
-    async def look(self) -> list[tuple[Entry, bytes]]:
+    async def look(self) -> list[tuple[MessageEntry, bytes]]:
         """Unfinished messages with their content, whether a house has it open or not."""
         if not os.path.isdir(os.path.join(self.directory.name, "spool")):
             return []
-        queue = SqliteQueue.read_only(self.directory.name)
+        queue = SqliteSpool.read_only(self.directory.name)
         await queue.open(self._clock.time())
         try:
             entries = await queue.entries(limit=_MOST)
@@ -266,13 +273,13 @@ def _into(future: Future[T], function: Callable[[], T]) -> None:
         future.set_exception(error)
 
 
-class _Inline(SqliteQueue):
+class _Inline(SqliteSpool):
     """The spool without threads."""
 
     writer_kind = _InlineWriter
 
     def file_threads(self, most: int) -> Executor:
-        """See ``SqliteQueue.file_threads``."""
+        """See ``SqliteSpool.file_threads``."""
         return _NoThreads()
 
     def drop(self) -> None:
@@ -315,26 +322,26 @@ class _Unsynced(Durable):
 class _Receipt:
     """A receipt whose commit takes its time."""
 
-    def __init__(self, store: MemoryStore, inner: Receipt) -> None:
+    def __init__(self, store: MemoryStore, inner: IncomingMessage) -> None:
         self._store = store
         self._inner = inner
         self.id = inner.id
 
     @property
     def size(self) -> int:
-        """See ``Receipt.size``."""
+        """See ``IncomingMessage.size``."""
         return self._inner.size
 
     def write(self, chunk: bytes) -> Awaitable[None] | None:
-        """See ``Receipt.write``."""
+        """See ``IncomingMessage.write``."""
         return self._inner.write(chunk)
 
     def commit(self, envelope: Envelope, destinations: Sequence[str], **rest: Any) -> Awaitable[Stored]:
-        """See ``Receipt.commit``."""
+        """See ``IncomingMessage.commit``."""
         return self._store.later(lambda: self._inner.commit(envelope, destinations, **rest))
 
     def abort(self) -> None:
-        """See ``Receipt.abort``."""
+        """See ``IncomingMessage.abort``."""
         self._inner.abort()
 
 

@@ -14,8 +14,17 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from posthouse.core import Content, Envelope, Notify, Outcome, Result
-from posthouse.spool.interface import Message, Queue, Receipt, Report, Settlement, State, Stored, Work
-from posthouse.spool.probe_limit import Few
+from posthouse.spool.interface import (
+    IncomingMessage,
+    Lease,
+    RecipientState,
+    Report,
+    Settlement,
+    Spool,
+    Stored,
+    StoredMessage,
+)
+from posthouse.spool.probe_limit import ProbeLimit
 from posthouse.spool.sqlite.liveness import HANGS
 
 __all__ = ["Arrival", "Book", "End", "Entered", "FIELD", "Held", "Witness", "quoted_in", "token_of"]
@@ -54,7 +63,7 @@ class End(NamedTuple):
     time: float
     house: str
     queue_id: str
-    state: State
+    state: RecipientState
     outcome: Outcome
 
 
@@ -87,7 +96,7 @@ class Book:
         self.sent: dict[str, bytes] = {}
         """Token → content as its client gave it."""
         self.entered: dict[tuple[str, str], Entered] = {}
-        self.settled: dict[tuple[str, str, int], State] = {}
+        self.settled: dict[tuple[str, str, int], RecipientState] = {}
         self.arrivals: list[Arrival] = []
         self.ends: list[End] = []
         self.excuses: dict[tuple[str, str], set[tuple[object, ...]]] = {}
@@ -136,7 +145,7 @@ class Book:
 
 
 class Witness:
-    """A ``Queue`` that passes everything on to another and writes in the book; for one incarnation of a house.
+    """A ``Spool`` that passes everything on to another and writes in the book; for one incarnation of a house.
 
     Leases are watched.  What one house holds is no other's until it gives it back or dies, whatever the calendar says
     (and however long it does not renew it, but for the hour after which it counts as hanging); what it holds itself it
@@ -146,7 +155,7 @@ class Witness:
 
     def __init__(
         self,
-        inner: Queue,
+        inner: Spool,
         book: Book,
         house: str,
         held: dict[tuple[str, int], Held],
@@ -165,7 +174,7 @@ class Witness:
     # -- inward --
 
     def receive(self) -> _WatchedReceipt:
-        """See ``Queue.receive``."""
+        """See ``Spool.receive``."""
         return _WatchedReceipt(self, self._inner.receive())
 
     def stored(self, content: bytes, future: asyncio.Future[Stored]) -> None:
@@ -177,7 +186,7 @@ class Witness:
         for work in future.result().work:
             self._hold(work)
 
-    def enter(self, message: Message, token: str) -> None:
+    def enter(self, message: StoredMessage, token: str) -> None:
         """A message is in the queue."""
         key = (self._house, message.id)
         if key not in self._book.entered:
@@ -187,9 +196,16 @@ class Witness:
     # -- work --
 
     async def lease(
-        self, owner: str, now: float, until: float, *, limit: int, skip: Collection[str] = (), few: Few | None = None
-    ) -> list[Work]:
-        """See ``Queue.lease``."""
+        self,
+        owner: str,
+        now: float,
+        until: float,
+        *,
+        limit: int,
+        skip: Collection[str] = (),
+        few: ProbeLimit | None = None,
+    ) -> list[Lease]:
+        """See ``Spool.lease``."""
         works = await self._inner.lease(owner, now, until, limit=limit, skip=skip, few=few)
         for work in works:
             for waiting in work.recipients:
@@ -199,7 +215,7 @@ class Witness:
             self._hold(work)
         return works
 
-    def _hold(self, work: Work) -> None:
+    def _hold(self, work: Lease) -> None:
         self.owners.add(work.owner)
         for waiting in work.recipients:
             self.held[work.message.id, waiting.key] = Held(work.owner, work.until, self._book.now())
@@ -210,9 +226,9 @@ class Witness:
         return held.giving or self._book.now() - held.since >= HANGS
 
     def record(
-        self, work: Work, settlements: Sequence[Settlement], reports: Sequence[Report] = (), *rest: Any, **more: Any
+        self, work: Lease, settlements: Sequence[Settlement], reports: Sequence[Report] = (), *rest: Any, **more: Any
     ) -> Awaitable[None]:
-        """See ``Queue.record``."""
+        """See ``Spool.record``."""
         message = work.message
         if reports:
             self._book.reports += len(reports)
@@ -228,29 +244,29 @@ class Witness:
         future.add_done_callback(partial(self._recorded, work))
         return future
 
-    def _judge(self, work: Work, settlement: Settlement, reports: Sequence[Report]) -> None:
+    def _judge(self, work: Lease, settlement: Settlement, reports: Sequence[Report]) -> None:
         message, outcome, state = work.message, settlement.outcome, settlement.state
         name = f"{message.id}/{settlement.key}"
         self._book.ends.append(End(self._book.now(), self._house, message.id, state, outcome))
         if not outcome.reason and outcome.reply is None:
             self._book.wrong(self._house, f"{name} ended as {state.value} without a reason")
-        if state is State.FAILED and _is_ours(message):
+        if state is RecipientState.FAILED and _is_ours(message):
             self._book.lost_reports.add(quoted_in(b"".join(self._inner.content(message).chunks())))
             if not reports and not outcome.recipient.address.is_postmaster:
                 self._book.wrong(self._house, f"{name}, a report, failed and the postmaster was not told")
         wanted = message.envelope.sender is not None and outcome.recipient.notify is not Notify.NEVER
-        if state is State.FAILED and wanted and not reports:
+        if state is RecipientState.FAILED and wanted and not reports:
             self._book.wrong(self._house, f"{name} failed and nobody was told")
         if outcome.result is Result.AMBIGUOUS:
             self._book.excuse(self._house, message.id, outcome.recipient.address, "ambiguous", work.until)
         key = (self._house, message.id, settlement.key)
         before = self._book.settled.get(key)
-        if before in (State.DELIVERED, State.FAILED) and state is not before:
+        if before in (RecipientState.DELIVERED, RecipientState.FAILED) and state is not before:
             self._book.tell(self._house, "again", id=name, was=before.value, now=state.value)
-        if before is None or state in (State.DELIVERED, State.FAILED):
+        if before is None or state in (RecipientState.DELIVERED, RecipientState.FAILED):
             self._book.settled[key] = state
 
-    def _recorded(self, work: Work, future: asyncio.Future[None]) -> None:
+    def _recorded(self, work: Lease, future: asyncio.Future[None]) -> None:
         if future.cancelled():
             return
         if future.exception() is None:
@@ -276,20 +292,20 @@ class Witness:
         for key in [key for key, held in self.held.items() if held.owner in self.owners]:
             del self.held[key]
 
-    def _give(self, work: Work, *, giving: bool) -> None:
+    def _give(self, work: Lease, *, giving: bool) -> None:
         for waiting in work.recipients:
             held = self.held.get((work.message.id, waiting.key))
             if held is not None and held.owner == work.owner:
                 self.held[work.message.id, waiting.key] = held._replace(giving=giving)
 
-    def _let_go(self, work: Work) -> None:
+    def _let_go(self, work: Lease) -> None:
         for waiting in work.recipients:
             held = self.held.get((work.message.id, waiting.key))
             if held is not None and held.owner == work.owner:
                 del self.held[work.message.id, waiting.key]
 
-    async def renew(self, works: Sequence[Work], until: float) -> None:
-        """See ``Queue.renew``."""
+    async def renew(self, works: Sequence[Lease], until: float) -> None:
+        """See ``Spool.renew``."""
         await self._inner.renew(works, until)
         for work in works:
             for waiting in work.recipients:
@@ -297,14 +313,14 @@ class Witness:
                 if held is not None and held[:2] == (work.owner, work.until):
                     self.held[work.message.id, waiting.key] = Held(work.owner, until, self._book.now())
 
-    async def release(self, work: Work) -> None:
-        """See ``Queue.release``."""
+    async def release(self, work: Lease) -> None:
+        """See ``Spool.release``."""
         self._give(work, giving=True)
         await self._inner.release(work)
         self._let_go(work)
 
-    async def keep(self, inbox: str, message: Message, content: Content) -> None:
-        """See ``Queue.keep``; a mailbox keeps one copy of a message however often it is given."""
+    async def keep(self, inbox: str, message: StoredMessage, content: Content) -> None:
+        """See ``Spool.keep``; a mailbox keeps one copy of a message however often it is given."""
         await self._inner.keep(inbox, message, content)
         if (message.id, inbox) not in self.kept:
             self.kept.add((message.id, inbox))
@@ -314,7 +330,7 @@ class Witness:
 class _WatchedReceipt:
     """A receipt that tells the witness of its commit."""
 
-    def __init__(self, witness: Witness, inner: Receipt) -> None:
+    def __init__(self, witness: Witness, inner: IncomingMessage) -> None:
         self._witness = witness
         self._inner = inner
         self._chunks: list[bytes] = []
@@ -322,23 +338,23 @@ class _WatchedReceipt:
 
     @property
     def size(self) -> int:
-        """See ``Receipt.size``."""
+        """See ``IncomingMessage.size``."""
         return self._inner.size
 
     def write(self, chunk: bytes) -> Awaitable[None] | None:
-        """See ``Receipt.write``."""
+        """See ``IncomingMessage.write``."""
         self._chunks.append(bytes(chunk))
         return self._inner.write(chunk)
 
     def commit(self, envelope: Envelope, destinations: Sequence[str], **rest: Any) -> Awaitable[Stored]:
-        """See ``Receipt.commit``."""
+        """See ``IncomingMessage.commit``."""
         future = asyncio.ensure_future(self._inner.commit(envelope, destinations, **rest))
         content = b"".join(self._chunks)
         future.add_done_callback(partial(self._witness.stored, content))
         return future
 
     def abort(self) -> None:
-        """See ``Receipt.abort``."""
+        """See ``IncomingMessage.abort``."""
         self._inner.abort()
 
 
@@ -346,6 +362,6 @@ def _to_postmaster(report: Report) -> bool:
     return all(recipient.address.is_postmaster for recipient in report.envelope.recipients)
 
 
-def _is_ours(message: Message) -> bool:
+def _is_ours(message: StoredMessage) -> bool:
     """Whether it is a report that a house has written."""
     return message.envelope.sender is None and message.source == "report"

@@ -17,14 +17,14 @@ from posthouse.core import StorageError
 from posthouse.spool.sqlite.storage.durability import Durable, storage_error
 from posthouse.spool.sqlite.storage.layout import Layout
 
-__all__ = ["Arriving", "Flight", "store_file"]
+__all__ = ["ContentWriter", "ContentWriters", "store_file"]
 
 _JOB = 256 << 10  # octets worth a job
 _OWN = 1 << 20  # octets of one message in memory before its sender must wait
 _ALL = 4 << 20  # octets of all messages in memory before every sender must wait
 
 
-class Flight:
+class ContentWriters:
     """What the arriving contents of one queue share: threads, the acts, and a count of octets not yet written."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, executor: Executor, durable: Durable, layout: Layout) -> None:
@@ -33,7 +33,7 @@ class Flight:
         self.durable = durable
         self.layout = layout
         self.octets = 0
-        self.arriving: set[Arriving] = set()
+        self.arriving: set[ContentWriter] = set()
 
     async def land(self) -> None:
         """Abort what still arrives and wait until no file of it is left."""
@@ -43,10 +43,10 @@ class Flight:
         await asyncio.gather(*(one.task for one in arriving), return_exceptions=True)
 
 
-class Arriving:
+class ContentWriter:
     """One content.  All methods belong to the loop; ``task`` ends when nothing of it runs any more."""
 
-    def __init__(self, flight: Flight, number: int) -> None:
+    def __init__(self, flight: ContentWriters, number: int) -> None:
         self._flight = flight
         self._number = number
         self._pieces: list[bytes] = []

@@ -26,7 +26,7 @@ from collections.abc import Sequence
 
 from posthouse.core import StorageBusy, StorageError, StorageFull
 
-__all__ = ["Durable", "Logged", "NotSynced", "storage_error"]
+__all__ = ["Durable", "NotSynced", "WalConnection", "storage_error"]
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _SQLITE_BUSY, _SQLITE_LOCKED, _SQLITE_FULL = 5, 6, 13
@@ -36,7 +36,7 @@ class NotSynced(OSError):
     """A transaction was committed, and nobody knows whether it is on stable storage; the cause is chained."""
 
 
-class Logged(sqlite3.Connection):
+class WalConnection(sqlite3.Connection):
     """A connection in WAL mode that can sync its log, which lies beside the database as ``-wal``.
 
     With ``synchronous = NORMAL`` SQLite leaves that to us, and still syncs the log before what is in it goes to the
@@ -142,8 +142,8 @@ class Durable:
             self.sync_log(connection)
 
     def sync_log(self, connection: sqlite3.Connection) -> None:
-        """Return when all that was committed is on stable storage; see ``Logged.sync_log``."""
-        assert isinstance(connection, Logged)
+        """Return when all that was committed is on stable storage; see ``WalConnection.sync_log``."""
+        assert isinstance(connection, WalConnection)
         connection.sync_log()
 
 

@@ -8,7 +8,8 @@
 A process is known by its *slot*: the number of the owner file on which it holds the lock.  The slot is part of every
 queue id it makes and of every lease it takes.  The kernel drops the lock when the process ends, however it ends, so
 whether a file or a lease has a living owner is a question with an exact answer; process ids, which come back, are
-not asked.  Owner files are never removed: removing a locked file is a race, and there are at most 1024 small ones.
+not asked.  ProcessSlot files are never removed: removing a locked file is a race, and there are at most 1024 small
+ones.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from posthouse.core import SettingError, StorageCorrupt
 from posthouse.spool.ids import WORKERS, number_of, text_of
 from posthouse.spool.sqlite.storage.durability import Durable, storage_error
 
-__all__ = ["FileContent", "Layout", "Owner", "complaint_about", "prepare", "strays"]
+__all__ = ["FileContent", "Layout", "ProcessSlot", "complaint_about", "prepare", "strays"]
 
 _SHELVES = "0123456789bcdfghjkmnpqrstvwxyz"
 
@@ -76,9 +77,7 @@ def prepare(layout: Layout, durable: Durable) -> None:
         os.makedirs(data_dir, 0o700, exist_ok=True)
         shelves = [os.path.join(layout.content, letter) for letter in _SHELVES]
         missing = [
-            path
-            for path in (root, layout.content, layout.tmp, layout.owners, *shelves)
-            if not os.path.isdir(path)
+            path for path in (root, layout.content, layout.tmp, layout.owners, *shelves) if not os.path.isdir(path)
         ]
         for path in missing:
             durable.make_directory(path)
@@ -94,7 +93,7 @@ def prepare(layout: Layout, durable: Durable) -> None:
         ) from error
 
 
-class Owner:
+class ProcessSlot:
     """A slot, ours until ``leave`` or the end of the process.  Raises ``SettingError`` if none can be had."""
 
     def __init__(self, directory: str) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sqlite3
 
-from posthouse.spool.history import Note, encode, packed_note
-from posthouse.spool.interface import Message
+from posthouse.spool.history import QueueEvent, encode, packed_note
+from posthouse.spool.interface import StoredMessage
 from posthouse.spool.sqlite.history_store import story_row
 from posthouse.spool.sqlite.rows import decode_envelope
 from posthouse.spool.sqlite.storage.schema import RECIPIENT, RECIPIENT_INDICES, STORIES, VERSION
@@ -45,13 +45,13 @@ def _tell_stories(connection: sqlite3.Connection) -> None:
         behind = rows[-1][0]
         for number, until, received, size, source, head in rows:
             if until is None:  # a fresh one has no recipient rows, and its own row tells its story
-                _bring(connection, number, Message("", decode_envelope(head), received, size, source))
+                _bring(connection, number, StoredMessage("", decode_envelope(head), received, size, source))
     connection.execute("DROP TABLE old_recipient")
     for statement in RECIPIENT_INDICES:
         connection.execute(statement)
 
 
-def _bring(connection: sqlite3.Connection, number: int, message: Message) -> None:
+def _bring(connection: sqlite3.Connection, number: int, message: StoredMessage) -> None:
     sender = "" if message.envelope.sender is None else str(message.envelope.sender)
     connection.executemany(
         _COPY,
@@ -64,6 +64,6 @@ def _bring(connection: sqlite3.Connection, number: int, message: Message) -> Non
     last = connection.execute(
         "SELECT nth, due, last FROM recipient WHERE message = ? AND last <> '' ORDER BY nth", (number,)
     ).fetchall()
-    notes = [packed_note(Note(due, "attempted", (nth,), "", text)) for nth, due, text in last]
+    notes = [packed_note(QueueEvent(due, "attempted", (nth,), "", text)) for nth, due, text in last]
     if notes:
         connection.execute("INSERT INTO event VALUES (?, 0, ?)", (number, encode(notes)))

@@ -14,9 +14,9 @@ from typing import TypeVar
 
 from posthouse.core import SettingError
 from posthouse.spool.ids import text_of, worker_of
-from posthouse.spool.sqlite.leases import Leases
+from posthouse.spool.sqlite.leases import LeaseTable
 from posthouse.spool.sqlite.storage.durability import Durable
-from posthouse.spool.sqlite.storage.layout import Layout, Owner, complaint_about, strays
+from posthouse.spool.sqlite.storage.layout import Layout, ProcessSlot, complaint_about, strays
 from posthouse.spool.sqlite.storage.migrations import migrate
 from posthouse.spool.sqlite.storage.schema import VERSION, connect, create, refuse_newer
 
@@ -67,7 +67,7 @@ def greatest_id(connection: sqlite3.Connection) -> int:
 
 
 def recover(
-    connection: sqlite3.Connection, layout: Layout, owner: Owner, leases: Leases, durable: Durable, now: float
+    connection: sqlite3.Connection, layout: Layout, owner: ProcessSlot, leases: LeaseTable, durable: Durable, now: float
 ) -> list[str]:
     """Bring what a crash left into order; returns sentences about it."""
     said: list[str] = []
@@ -96,7 +96,7 @@ def _in_transaction(connection: sqlite3.Connection, durable: Durable, act: Calla
     return result
 
 
-def _sweep(connection: sqlite3.Connection, layout: Layout, owner: Owner, durable: Durable) -> list[str]:
+def _sweep(connection: sqlite3.Connection, layout: Layout, owner: ProcessSlot, durable: Durable) -> list[str]:
     """S1 and S2: files of dead owners that nothing promises."""
     arriving = promised_nowhere = 0
     by_slot: dict[int, list[tuple[int, str, bool]]] = {}
@@ -129,7 +129,7 @@ def _sweep(connection: sqlite3.Connection, layout: Layout, owner: Owner, durable
 
 
 def _look_for_corrupt(
-    connection: sqlite3.Connection, layout: Layout, leases: Leases, durable: Durable
+    connection: sqlite3.Connection, layout: Layout, leases: LeaseTable, durable: Durable
 ) -> list[str]:
     """The line that is impossible: rows whose content is not there."""
     said = []
@@ -142,9 +142,7 @@ def _look_for_corrupt(
             continue  # a living process erased it meanwhile, rows first and file second
         is_message = connection.execute("SELECT 1 FROM message WHERE id = ?", (number,)).fetchone() is not None
         if is_message and number not in known:
-            _in_transaction(
-                connection, durable, partial(leases.mark_corrupt, number=number, reason=reason)
-            )
+            _in_transaction(connection, durable, partial(leases.mark_corrupt, number=number, reason=reason))
         kind = "message" if is_message else "mailbox message with content"
         said.append(f"{kind} {text_of(number)} is corrupt and kept as it is: {reason}; restore the file from a backup")
     return said

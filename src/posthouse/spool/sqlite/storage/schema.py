@@ -37,7 +37,7 @@ import time
 import urllib.parse
 
 from posthouse.core import SettingError
-from posthouse.spool.sqlite.storage.durability import Logged
+from posthouse.spool.sqlite.storage.durability import WalConnection
 
 __all__ = [
     "RECIPIENT",
@@ -114,7 +114,7 @@ def connect(path: str, *, shared: bool = True) -> sqlite3.Connection:
     It waits some seconds where another process has the file, as it may while one opens or closes it.
     """
     connection = sqlite3.connect(
-        path, isolation_level=None, cached_statements=_STATEMENTS, timeout=_PATIENCE, factory=Logged
+        path, isolation_level=None, cached_statements=_STATEMENTS, timeout=_PATIENCE, factory=WalConnection
     )
     try:
         connection.execute(f"PRAGMA page_size = {_PAGE}")
