@@ -18,7 +18,7 @@ from posthouse.core import (
     StorageBusy,
     StorageCorrupt,
 )
-from posthouse.relay.job import Job
+from posthouse.delivery.model import Job
 from posthouse.spool.history import AttemptTrace
 from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Report, Settlement, Stored, StoredMessage
 from posthouse.spool.probe_limit import ProbeLimit, few_of

@@ -25,11 +25,11 @@ from posthouse.core import (
     Result,
     Ret,
 )
+from posthouse.delivery.model import Job
 from posthouse.message import Action, DeliveryReport, is_report, read_report
-from posthouse.relay.bounce import Bouncer, fate_of, original_of
-from posthouse.relay.job import Job
-from posthouse.relay.router import Rule, Table
-from posthouse.relay.schedule import Schedule
+from posthouse.relay.recording.dsn import Bouncer, fate_of, original_of
+from posthouse.relay.recording.retry import Schedule
+from posthouse.relay.routes import Rule, Table
 from posthouse.relay.worker import Worker
 from posthouse.spool import MemorySpool
 from posthouse.spool.interface import QueuedRecipient, RecipientState, Report, Settlement, StoredMessage

@@ -28,8 +28,8 @@ from posthouse.core import (
     Result,
     SettingError,
 )
-from posthouse.relay.handler import HandlerDeliverer, Letter, load_handler
-from posthouse.relay.job import Job
+from posthouse.delivery.model import Job
+from posthouse.delivery.python import HandlerDeliverer, Letter, load_handler
 from posthouse.spool.interface import StoredMessage
 from posthouse.testing import JumpingClock
 

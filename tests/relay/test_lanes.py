@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import pytest
 
 from posthouse.core import Outcome, Recipient, Reply, Result
-from posthouse.relay.job import Job, NoRoute, Route
-from posthouse.relay.router import Rule, Table
-from posthouse.relay.schedule import Schedule
-from posthouse.relay.sites import Sign
+from posthouse.delivery.model import Job, NoRoute, Route
+from posthouse.relay.recording.retry import Schedule
+from posthouse.relay.routes import Rule, Table
+from posthouse.relay.scheduling.site_health import Sign
 from posthouse.spool.interface import RecipientState
 
 from .fakes import FakeDeliverer

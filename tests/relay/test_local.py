@@ -21,8 +21,8 @@ from posthouse.core import (
     StorageError,
     StorageFull,
 )
-from posthouse.relay.job import Deliverer, Job
-from posthouse.relay.local import DiscardDeliverer, MailboxDeliverer
+from posthouse.delivery.model import Deliverer, Job
+from posthouse.relay.mailbox import DiscardDeliverer, MailboxDeliverer
 from posthouse.spool.interface import StoredMessage
 from posthouse.spool.memory import MemorySpool
 

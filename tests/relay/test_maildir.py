@@ -26,9 +26,9 @@ from posthouse.core import (
     SettingError,
     StorageCorrupt,
 )
-from posthouse.relay import maildir
-from posthouse.relay.job import Job
-from posthouse.relay.maildir import MaildirDeliverer, expand_path
+from posthouse.delivery import maildir
+from posthouse.delivery.maildir import MaildirDeliverer, expand_path
+from posthouse.delivery.model import Job
 from posthouse.spool.interface import StoredMessage
 from posthouse.testing import JumpingClock
 

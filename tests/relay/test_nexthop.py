@@ -8,8 +8,8 @@ from random import Random
 import pytest
 
 from posthouse.core import Answer, Kind, Question, Result, Status
+from posthouse.delivery.mx import Hops, IsSelf, NoHops, Ourselves, next_hops
 from posthouse.net import Endpoint
-from posthouse.relay.nexthop import Hops, IsSelf, NoHops, Ourselves, next_hops
 from posthouse.testing import DictResolver, Zone
 
 

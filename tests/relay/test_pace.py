@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from posthouse.relay.pace import Pace
+from posthouse.relay.scheduling.pace import Pace
 from posthouse.testing import JumpingClock
 
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import pytest
 
 from posthouse.core import Address, Outcome, Recipient, Result
+from posthouse.delivery.adapt import batches
+from posthouse.delivery.model import Job
+from posthouse.delivery.smtp import SmtpDeliverer
+from posthouse.delivery.trace import Notes
 from posthouse.net import Endpoint
-from posthouse.relay.fitting import batches
-from posthouse.relay.job import Job
-from posthouse.relay.notes import Notes
-from posthouse.relay.sites import Sign
-from posthouse.relay.smtp import SmtpDeliverer
+from posthouse.relay.scheduling.site_health import Sign
 from posthouse.spool.history import AttemptTrace
 from posthouse.testing import Fault
 

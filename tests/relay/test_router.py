@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from posthouse.core import Address, LocalError, Outcome, Recipient, Result, SettingError
-from posthouse.relay.job import Job, NoRoute, Route
-from posthouse.relay.router import Rule, Table
+from posthouse.delivery.model import Job, NoRoute, Route
+from posthouse.relay.routes import Rule, Table
 
 
 class Nowhere:

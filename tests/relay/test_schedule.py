@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posthouse.relay.schedule import Schedule, in_words
+from posthouse.relay.recording.retry import Schedule, in_words
 
 DAY = 86_400.0
 

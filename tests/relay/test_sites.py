@@ -7,7 +7,7 @@ from random import Random
 import pytest
 
 from posthouse.core import Address, Outcome, Recipient, Reply, Result
-from posthouse.relay.sites import Sign, Site, asked_of, asked_wait, sign_of
+from posthouse.relay.scheduling.site_health import Sign, Site, asked_of, asked_wait, sign_of
 
 PERSON = Recipient(Address("b", "sina.com"))
 

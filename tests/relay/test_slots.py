@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from posthouse.relay.pace import Pace
-from posthouse.relay.slots import Rank, Shares, Turns
+from posthouse.relay.scheduling.concurrency import Rank, Shares, Turns
+from posthouse.relay.scheduling.pace import Pace
 from posthouse.testing import JumpingClock
 
 

@@ -22,10 +22,10 @@ from posthouse.core import (
     Result,
     Ret,
 )
+from posthouse.delivery.model import Job
+from posthouse.delivery.mx import Ourselves
+from posthouse.delivery.smtp import LmtpDeliverer, SmtpDeliverer
 from posthouse.net import Endpoint, Stream
-from posthouse.relay.job import Job
-from posthouse.relay.nexthop import Ourselves
-from posthouse.relay.smtp import LmtpDeliverer, SmtpDeliverer
 from posthouse.spool.interface import StoredMessage
 from posthouse.testing import DictResolver, Fault, JumpingClock, MemoryNetwork
 

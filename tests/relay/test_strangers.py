@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from posthouse.core import Outcome
-from posthouse.relay.job import Job
-from posthouse.relay.sites import Sign
+from posthouse.delivery.model import Job
+from posthouse.relay.scheduling.site_health import Sign
 from posthouse.spool.interface import RecipientState
 
 from .fakes import FakeDeliverer, InstantFake

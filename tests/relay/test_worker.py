@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from posthouse.core import Address, Envelope, LocalError, Recipient, Result, StorageBusy
-from posthouse.relay.job import Deliverer, Router
-from posthouse.relay.router import Rule, Table
-from posthouse.relay.schedule import Schedule
+from posthouse.delivery.model import Deliverer, Router
+from posthouse.relay.recording.retry import Schedule
+from posthouse.relay.routes import Rule, Table
 from posthouse.relay.worker import Worker
 from posthouse.spool import MemorySpool
 from posthouse.spool.interface import RecipientState

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from posthouse.core import Address, Envelope, Outcome, Recipient, Reply, Result
-from posthouse.relay.sites import Standing
+from posthouse.relay.scheduling.site_health import Standing
 from posthouse.service import OPERATIONS, Context, House, parse
 from posthouse.spool import MemorySpool, RecipientState, Settlement
 from posthouse.spool.history import AttemptTrace, ConnectionTrace, Origin

@@ -10,7 +10,7 @@ import pytest
 from posthouse.core import SettingError
 from posthouse.net.stream import Endpoint
 from posthouse.service.config import ConfigError, advice, default_config, load, parse, settings
-from posthouse.service.names import Delivery, Via
+from posthouse.service.names import DeliverySetting, ViaSetting
 
 DESIGN_EXAMPLE = """
 hostname = "mail.example.org"
@@ -43,7 +43,7 @@ bind = "127.0.0.1:8025"
 
 [spool]
 url = "sqlite"               # in data_dir; later "postgresql://…" for a cluster
-""" - word for word
+"""
 
 
 def faults(text: str) -> list[str]:
@@ -69,11 +69,11 @@ def test_the_designs_example() -> None:
     assert config.trusts("::1")
     assert not config.trusts("192.0.2.1")
     hold, sina = config.domain
-    assert (hold.name, hold.deliver, hold.mailboxes) == ("hold.test", Delivery("discard"), None)
-    assert sina.deliver == Delivery("maildir", "/var/mail/{domain}/{local}")
+    assert (hold.name, hold.deliver, hold.mailboxes) == ("hold.test", DeliverySetting("discard"), None)
+    assert sina.deliver == DeliverySetting("maildir", "/var/mail/{domain}/{local}")
     assert sina.mailboxes == ("renping",)
     (route,) = config.route
-    assert (route.to, route.via) == ("sink.test", Via("smtp", "127.0.0.1:2600"))
+    assert (route.to, route.via) == ("sink.test", ViaSetting("smtp", "127.0.0.1:2600"))
     assert config.console.bind == Endpoint("127.0.0.1", 8025)
 
 
@@ -83,7 +83,7 @@ def test_without_a_file_everything_is_caught_and_nothing_leaves() -> None:
     assert listener.bind == Endpoint("127.0.0.1", 1025)
     assert config.console.bind == Endpoint("127.0.0.1", 8025)
     (domain,) = config.domain
-    assert (domain.name, domain.deliver, domain.mailboxes) == ("*", Delivery("mailbox"), ("any",))
+    assert (domain.name, domain.deliver, domain.mailboxes) == ("*", DeliverySetting("mailbox"), ("any",))
     assert config.route == ()
     assert config.relay.trusted_networks == ()
 
@@ -225,10 +225,10 @@ def test_ways_of_writing() -> None:
     assert [first.name, second.name, third.name, fourth.name] == ["mx-2", "lmtp", "mx-3", "mx"]
     assert config.dns.nameservers == (Endpoint("127.0.0.1", 5353), Endpoint("192.0.2.53", 53))
     assert config.domain[0].name == "xn--fsqu00a.test"
-    assert config.domain[0].deliver == Delivery("lmtp", "/run/dovecot/lmtp")
+    assert config.domain[0].deliver == DeliverySetting("lmtp", "/run/dovecot/lmtp")
     assert config.domain[0].mailboxes == ("bob", "any")
     assert config.route[0].to == "*.example.net"
-    assert config.route[0].via == Via("smtp", "[2001:db8::1]:25")
+    assert config.route[0].via == ViaSetting("smtp", "[2001:db8::1]:25")
 
 
 @pytest.mark.parametrize(

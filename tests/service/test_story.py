@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from posthouse.core import Result, SettingError
-from posthouse.relay.sites import Standing
+from posthouse.relay.scheduling.site_health import Standing
 from posthouse.service.answers import AddressForecast, AttemptTold, Explained, MessageStory, NoteTold
 from posthouse.service.control import what_is
 from posthouse.service.telling import Sentence, span, tell, tell_address

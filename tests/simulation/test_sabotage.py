@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from posthouse.core import Bytes
-from posthouse.relay import SmtpDeliverer
+from posthouse.delivery import SmtpDeliverer
 from posthouse.spool.interface import Lease, Stored, StoredMessage
 from posthouse.testing.simulation import World
 

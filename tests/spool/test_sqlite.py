@@ -37,23 +37,23 @@ from posthouse.spool import (
     Spool,
     SqliteSpool,
 )
-from posthouse.spool.sqlite.spool import (
+from posthouse.spool.sqlite import (
     actions as acting,
+)
+from posthouse.spool.sqlite import (
+    history_store as telling,
+)
+from posthouse.spool.sqlite import (
+    poison as dying,
+)
+from posthouse.spool.sqlite import (
+    search as asking,
 )
 from posthouse.spool.sqlite.spool import (
     batch as acts,
 )
 from posthouse.spool.sqlite.spool import (
-    history_store as telling,
-)
-from posthouse.spool.sqlite.spool import (
     leases as leasing,
-)
-from posthouse.spool.sqlite.spool import (
-    poison as dying,
-)
-from posthouse.spool.sqlite.spool import (
-    search as asking,
 )
 from posthouse.spool.sqlite.storage.schema import create
 from posthouse.spool.sqlite.storage.writer import Call

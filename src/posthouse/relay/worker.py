@@ -5,13 +5,14 @@ worker (``claim``, then ``wake``): no query, and for a deliverer that is done at
 is leased from the queue in batches, when something is known to be due: after a start, when mail was committed
 unclaimed, when a due time comes.  A timer on the clock ends the wait; nothing polls.
 
-**Attempting.**  ``dispatch`` leads what was leased through the ``lanes`` to the deliverers.  Leases are short, so that
-what is mislaid is soon found again, and renewed while an attempt takes longer (``leases``).  Mail for sites that have
-not proved themselves is leased at a bounded pace, one message for each at a time (``names``); mail for sites that
-are left alone is not leased at all, but for the oldest, which is moved on in small batches so that it ends some day.
+**Attempting.**  ``dispatcher`` leads what was leased through the ``scheduling.scheduler`` to the deliverers.  Leases
+are short, so that what is mislaid is soon found again, and renewed while an attempt takes longer (``lease_keeper``).
+Mail for sites that have not proved themselves is leased at a bounded pace, one message for each at a time
+(``scheduling.destinations``); mail for sites that are left alone is not leased at all, but for the oldest, which is
+moved on in small batches so that it ends some day.
 
-**Recording.**  An attempt's outcomes and next times are recorded in one transaction (``recorder``).  Nobody waits for
-it, so that records of one instant share a sync; a slow disk stops new work once too many are under way.
+**Recording.**  An attempt's outcomes and next times are recorded in one transaction (``recording.recorder``).  Nobody
+waits for it, so that records of one instant share a sync; a slow disk stops new work once too many are under way.
 
 Memory is bounded by the limits below whatever the queue holds.
 """
@@ -23,16 +24,16 @@ from collections.abc import Collection, Sequence
 from random import Random
 
 from posthouse.core import LocalError
+from posthouse.delivery.model import Router
 from posthouse.net import Clock, Timer
-from posthouse.relay.bounce import Bouncer
-from posthouse.relay.dispatch import Dispatcher
-from posthouse.relay.job import Router
-from posthouse.relay.lanes import Lanes
-from posthouse.relay.leases import Leases
-from posthouse.relay.recorder import Log, Recorder
-from posthouse.relay.schedule import Schedule, ScheduleFor
-from posthouse.relay.sites import Standing
-from posthouse.relay.slots import Rank
+from posthouse.relay.dispatcher import Dispatcher
+from posthouse.relay.lease_keeper import Leases
+from posthouse.relay.recording.dsn import Bouncer
+from posthouse.relay.recording.recorder import Log, Recorder
+from posthouse.relay.recording.retry import Schedule, ScheduleFor
+from posthouse.relay.scheduling.concurrency import Rank
+from posthouse.relay.scheduling.scheduler import Lanes
+from posthouse.relay.scheduling.site_health import Standing
 from posthouse.spool.interface import Spool, Stored
 from posthouse.spool.probe_limit import ProbeLimit
 
@@ -52,9 +53,10 @@ class Worker:
     """Moves a queue's mail on.  One event loop, one queue; several workers may share a spool under different names.
 
     ``owner`` is this worker's name on its leases; ``lease`` their length and ``longest`` the longest attempt, in
-    seconds.  ``schedule`` says when to try again, for all or, as a function, for each recipient.  ``concurrency``
-    bounds attempts in all, ``per_destination`` those at one site (``sites``).  ``log`` is told of each recipient's
-    outcome (``delivered``, ``deferred``, ``ambiguous``, ``failed``, ``held``), of reports (``report``) and of faults
+    seconds.  ``recording.retry`` says when to try again, for all or, as a function, for each recipient.
+    ``concurrency`` bounds attempts in all, ``per_destination`` those at one site (``scheduling.site_health``).  ``log``
+    is told of each recipient's outcome (``delivered``, ``deferred``, ``ambiguous``, ``failed``, ``held``), of reports
+    (``report``) and of faults
     (``fault``).  ``bouncer`` writes the reports; without one, what failed is held.
     """
 

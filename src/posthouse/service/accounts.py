@@ -24,7 +24,7 @@ from typing import NamedTuple
 from posthouse.core import Address, Envelope, Notify, OriginalRecipient, Recipient
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_mailbox
 from posthouse.service.model import Config, DomainSettings
-from posthouse.service.names import Delivery, without_tag
+from posthouse.service.names import DeliverySetting, without_tag
 
 __all__ = [
     "Directory",
@@ -58,7 +58,7 @@ class Local(NamedTuple):
         return str(self.address)
 
     @property
-    def deliver(self) -> Delivery:
+    def deliver(self) -> DeliverySetting:
         """Where its mail is put."""
         return self.domain.deliver
 

@@ -24,7 +24,7 @@ from posthouse.net.stream import Endpoint
 from posthouse.service.accounts import Directory
 from posthouse.service.decode import Declared, declared, decode
 from posthouse.service.model import Config, DomainSettings, ListenerSettings
-from posthouse.service.names import Delivery
+from posthouse.service.names import DeliverySetting
 
 __all__ = ["ConfigError", "SettingDoc", "advice", "default_config", "load", "parse", "settings"]
 
@@ -82,7 +82,7 @@ def parse(text: str, where: str = "posthouse.toml") -> Config:
 def default_config(data_dir: str | None = None) -> Config:
     """What ``posthouse run`` does without a file: SMTP on 127.0.0.1:1025, everything caught for anyone into local
     inboxes, nothing sent anywhere.  ``data_dir`` replaces the usual place."""
-    everything = DomainSettings(name="*", deliver=Delivery("mailbox"), mailboxes=("any",))
+    everything = DomainSettings(name="*", deliver=DeliverySetting("mailbox"), mailboxes=("any",))
     config = Config(
         workers=1, listener=_named((ListenerSettings(bind=Endpoint("127.0.0.1", 1025)),)), domain=(everything,)
     )

@@ -38,7 +38,7 @@ from posthouse.net import (
 from posthouse.protocol import Transcript
 from posthouse.service import model
 from posthouse.service.forms import NETWORKS
-from posthouse.service.names import Delivery
+from posthouse.service.names import DeliverySetting
 from posthouse.service.observe import Dialogue, Recorder
 from posthouse.service.reception import Record
 from posthouse.service.wiring import House
@@ -138,7 +138,7 @@ class Demo:
                 model.ListenerSettings(bind=anywhere, kind="submission", name="submission"),
             ),
             relay=model.RelaySettings(trusted_networks=NETWORKS.read(["127.0.0.0/8"])),
-            domain=(model.DomainSettings(name=domain, deliver=Delivery("mailbox"), mailboxes=(resident,)),),
+            domain=(model.DomainSettings(name=domain, deliver=DeliverySetting("mailbox"), mailboxes=(resident,)),),
         )
         house = House(
             config,

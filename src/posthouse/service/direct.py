@@ -10,10 +10,10 @@ from __future__ import annotations
 from random import SystemRandom
 
 from posthouse.core import Content, Envelope, Outcome, Recipient, Reply, Result
+from posthouse.delivery import Job, SmtpDeliverer
 from posthouse.net import CachingResolver, DnsResolver, Resolver, SocketNetwork, SystemClock
 from posthouse.protocol import Transcript
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
-from posthouse.relay import Job, SmtpDeliverer
 from posthouse.service.hostname import machine_name
 from posthouse.service.outbound import PATIENCE
 from posthouse.spool import StoredMessage

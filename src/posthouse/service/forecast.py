@@ -11,19 +11,9 @@ import contextlib
 from typing import Any, Final
 
 from posthouse.core import Address, Envelope, Recipient, SettingError
+from posthouse.delivery import HandlerDeliverer, LmtpDeliverer, MaildirDeliverer, NoHops, SmtpDeliverer, next_hops
 from posthouse.protocol.grammar import GrammarError, parse_mailbox
-from posthouse.relay import (
-    DiscardDeliverer,
-    HandlerDeliverer,
-    LmtpDeliverer,
-    MailboxDeliverer,
-    MaildirDeliverer,
-    NoHops,
-    NoRoute,
-    Route,
-    SmtpDeliverer,
-    next_hops,
-)
+from posthouse.relay import DiscardDeliverer, MailboxDeliverer, NoRoute, Route
 from posthouse.service import inquiries
 from posthouse.service.accounts import Directory, Expanded, Foreign, Local, Moved, Resolution, expand_envelope
 from posthouse.service.answers import AddressForecast, AddressReport, End, EndForecast, ExchangeTold

@@ -20,7 +20,7 @@ from posthouse.net.stream import Endpoint
 from posthouse.service import forms, names
 from posthouse.service.forms import Network
 from posthouse.service.hostname import machine_name
-from posthouse.service.names import Delivery, Via
+from posthouse.service.names import DeliverySetting, ViaSetting
 
 __all__ = [
     "Config",
@@ -156,14 +156,14 @@ class DomainSettings(Struct, frozen=True, kw_only=True):
 
     name: Annotated[str, names.OUR_DOMAIN, Meta(description='The domain, or "*" for every domain there is.')]
     deliver: Annotated[
-        Delivery,
+        DeliverySetting,
         names.DELIVERY,
         Meta(
             description='Where its mail is put: "maildir:PATH" (with `{domain}` and `{local}` in the path), "mailbox" '
             '(the spool\'s own inboxes), "lmtp://host:port" or "lmtp:/path/of/socket", "smtp://host:port", "discard", '
             '"python:module:object" (your own function; see [operations](operations.md#delivery-to-your-own-code)).'
         ),
-    ] = Delivery("mailbox")
+    ] = DeliverySetting("mailbox")
     mailboxes: Annotated[
         tuple[str, ...] | None,
         names.MAILBOXES,
@@ -221,10 +221,10 @@ class RouteSettings(Struct, frozen=True, kw_only=True):
 
     to: Annotated[str, names.PATTERN, Meta(description='A domain, "*.domain" for all below it, or "*".')]
     via: Annotated[
-        Via,
+        ViaSetting,
         names.VIA,
         Meta(description='"mx" (ask the DNS), "smtp://host:port" (this host, whoever it is), "lmtp://host:port".'),
-    ] = Via("mx")
+    ] = ViaSetting("mx")
 
 
 class ConsoleSettings(Struct, frozen=True, kw_only=True):

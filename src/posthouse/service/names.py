@@ -18,7 +18,7 @@ from posthouse.service.forms import Form, Wrong, host_port, list_of, quoted, sev
 __all__ = [
     "ALIASES",
     "DELIVERY",
-    "Delivery",
+    "DeliverySetting",
     "HOSTNAME",
     "LOCAL_KEYS",
     "LOCAL_PARTS",
@@ -31,7 +31,7 @@ __all__ = [
     "SPOOL_URL",
     "SUBADDRESS",
     "VIA",
-    "Via",
+    "ViaSetting",
     "local_key",
     "without_tag",
 ]
@@ -40,7 +40,7 @@ _LATER = "is not available in this version"
 _HANDLER = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 
 
-class Delivery(NamedTuple):
+class DeliverySetting(NamedTuple):
     """Where a domain's mail is put: ``kind`` is mailbox, discard, maildir, lmtp, smtp or python; ``target`` the rest:
     a path for maildir, ``host:port`` or a socket's path for lmtp, ``host:port`` for smtp, ``module:object``."""
 
@@ -51,8 +51,8 @@ class Delivery(NamedTuple):
         return _spelled(self.kind, self.target)
 
 
-class Via(NamedTuple):
-    """A route's way: ``kind`` is mx, smtp or lmtp; ``target`` as for ``Delivery``."""
+class ViaSetting(NamedTuple):
+    """A route's way: ``kind`` is mx, smtp or lmtp; ``target`` as for ``DeliverySetting``."""
 
     kind: str
     target: str = ""
@@ -212,7 +212,7 @@ def _way(text: str, default_port: int, remedy: str) -> str:
     return str(endpoint)
 
 
-def _read_delivery(raw: object) -> Delivery:
+def _read_delivery(raw: object) -> DeliverySetting:
     remedy = (
         'write "mailbox", "discard", "maildir:/path/{domain}/{local}", "lmtp://host:port", "smtp://host:port" or '
         '"python:module:object"'
@@ -220,18 +220,18 @@ def _read_delivery(raw: object) -> Delivery:
     text = text_of(raw).strip()
     kind, colon, rest = text.partition(":")
     if kind in ("mailbox", "discard") and not colon:
-        return Delivery(kind)
+        return DeliverySetting(kind)
     if kind == "maildir" and rest:
         _check_maildir(rest)
-        return Delivery(kind, os.path.abspath(os.path.expanduser(rest)))
+        return DeliverySetting(kind, os.path.abspath(os.path.expanduser(rest)))
     if kind == "lmtp" and rest:
-        return Delivery(kind, _way(rest, 24, remedy))
+        return DeliverySetting(kind, _way(rest, 24, remedy))
     if kind == "smtp" and rest.startswith("//"):
-        return Delivery(kind, _way(rest, 25, remedy))
+        return DeliverySetting(kind, _way(rest, 25, remedy))
     if kind == "python":
         if _HANDLER.fullmatch(rest) is None:
             raise Wrong(f"{quoted(text)} does not name a module and an object in it", 'write "python:my.module:handle"')
-        return Delivery(kind, rest)
+        return DeliverySetting(kind, rest)
     if kind in ("smtps", "lmtps"):
         raise Wrong(f'delivery by "{kind}:" {_LATER}', remedy)
     raise Wrong(f"{quoted(text)} is no way to deliver", remedy)
@@ -248,16 +248,16 @@ def _check_maildir(path: str) -> None:
         raise Wrong("every mailbox of the domain would share one Maildir", 'put "{local}" into the path')
 
 
-def _read_via(raw: object) -> Via:
+def _read_via(raw: object) -> ViaSetting:
     remedy = 'write "mx", "smtp://host:port" or "lmtp://host:port"'
     text = text_of(raw).strip()
     kind, _, rest = text.partition(":")
     if text == "mx":
-        return Via("mx")
+        return ViaSetting("mx")
     if kind == "smtp" and rest.startswith("//"):
-        return Via("smtp", _way(rest, 25, remedy))
+        return ViaSetting("smtp", _way(rest, 25, remedy))
     if kind == "lmtp" and rest:
-        return Via("lmtp", _way(rest, 24, remedy))
+        return ViaSetting("lmtp", _way(rest, 24, remedy))
     if kind == "smtps":
         raise Wrong(f"encryption to the next host {_LATER}", remedy)
     raise Wrong(f"{quoted(text)} is no way to send", remedy)

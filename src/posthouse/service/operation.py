@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 # Whoever asks a running daemon needs to know what an operation is, and none of this.
 if TYPE_CHECKING:
+    from posthouse.delivery import IsSelf
     from posthouse.net import Clock, Resolver
-    from posthouse.relay import IsSelf, Router
-    from posthouse.relay.sites import Standing
+    from posthouse.relay import Router
+    from posthouse.relay.scheduling.site_health import Standing
     from posthouse.service.model import Config
     from posthouse.spool import Spool
     from posthouse.spool.interface import QueuedRecipient, Report, StoredMessage

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from posthouse.core import Address, LocalError, Outcome, Recipient, Reply, Result
-from posthouse.relay import Deliverer, NoRoute, Route, Rule, Table, expand_path
+from posthouse.delivery import Deliverer, expand_path
+from posthouse.relay import NoRoute, Route, Rule, Table
 from posthouse.service.forms import Wrong
 from posthouse.service.model import Config, DomainSettings
 from posthouse.service.names import VIA, without_tag

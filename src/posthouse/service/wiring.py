@@ -19,21 +19,11 @@ from random import Random, SystemRandom
 from typing import Any
 
 from posthouse.core import LocalError, StorageCorrupt
+from posthouse.delivery import HandlerDeliverer, LmtpDeliverer, MaildirDeliverer, Ourselves, SmtpDeliverer
 from posthouse.net import CachingResolver, Clock, DnsResolver, Endpoint, Network, Resolver, SocketNetwork, SystemClock
 from posthouse.protocol import Limits, Transcript
-from posthouse.relay import (
-    Bouncer,
-    DiscardDeliverer,
-    HandlerDeliverer,
-    LmtpDeliverer,
-    MailboxDeliverer,
-    MaildirDeliverer,
-    Ourselves,
-    Schedule,
-    SmtpDeliverer,
-    Worker,
-)
-from posthouse.relay.bounce import original_of
+from posthouse.relay import Bouncer, DiscardDeliverer, MailboxDeliverer, Schedule, Worker
+from posthouse.relay.recording.dsn import original_of
 from posthouse.server import Server, Timeouts
 from posthouse.service.accounts import Directory, addressees
 from posthouse.service.model import Config, ListenerSettings

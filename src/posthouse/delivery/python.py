@@ -24,8 +24,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from typing import Any, Final, TypeVar
 
 from posthouse.core import Bytes, Content, Defer, Envelope, NotDelivered, Outcome, Reply, Result, SettingError
+from posthouse.delivery.model import Job
 from posthouse.net import Clock
-from posthouse.relay.job import Job
 
 __all__ = ["HandlerDeliverer", "Letter", "load_handler"]
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from posthouse.relay.job import Deliverer, Route
-from posthouse.relay.notes import Notes
-from posthouse.relay.slots import Rank
+from posthouse.delivery.model import Deliverer, Route
+from posthouse.delivery.trace import Notes
+from posthouse.relay.scheduling.concurrency import Rank
 from posthouse.spool.interface import Lease, QueuedRecipient
 
 if TYPE_CHECKING:
-    from posthouse.relay.lane import Lane
+    from posthouse.relay.scheduling.lane import Lane
 
 __all__ = ["Attempt", "Key", "UNKNOWN"]
 
@@ -76,7 +76,8 @@ class Attempt:
         self.until = min(self.until, part.until)
 
     def part(self, sites: dict[str, str]) -> list[Attempt]:
-        """Keep what goes where the first target goes, by ``sites`` of targets; the rest, an attempt for each site."""
+        """Keep what goes where the first target goes, by ``scheduling.site_health`` of targets; the rest, an attempt
+        for each site."""
         mine = sites[self.targets[0]]
         deliverer = self.route.deliverer
         kept: list[tuple[Lease, str]] = []

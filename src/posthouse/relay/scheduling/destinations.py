@@ -2,8 +2,8 @@
 
 *Skipped* are those of sites that are left alone, and of long lines.  *Known* are those whose last attempt went well, or
 that are delivered here: as much of their mail is leased as there is room for.  All others are *strangers*: one message
-of each is leased at a time, at a bounded pace (``pace``), and no other while that is under way.  So a dead site is
-found dead by three messages, whatever waits for it, and a living one proves itself with its first.
+of each is leased at a time, at a bounded pace (``scheduling.pace``), and no other while that is under way.  So a dead
+site is found dead by three messages, whatever waits for it, and a living one proves itself with its first.
 
 A destination may lead to several lanes and several to one; a name that one lane takes back and another would want is
 set again with the next attempt there.
@@ -15,8 +15,8 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from posthouse.net import Clock
-from posthouse.relay.attempt import Attempt
-from posthouse.relay.pace import Pace
+from posthouse.relay.scheduling.pace import Pace
+from posthouse.relay.scheduling.ready_queue import Attempt
 
 __all__ = ["Names"]
 

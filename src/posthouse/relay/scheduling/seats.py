@@ -4,7 +4,7 @@ An attempt whose host has said nothing for two seconds, not even a greeting, nee
 somebody wants a slot (``hush``) it goes on without one and is counted with the *silent*: twice as many as there are
 slots, in the same shares.  So a host that does not answer holds a slot for two seconds and not until it times out.
 
-Attempts that are ``local`` are under way without a slot.
+Attempts that are ``mailbox`` are under way without a slot.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from __future__ import annotations
 from typing import Final
 
 from posthouse.net import Clock
-from posthouse.relay.attempt import Attempt
-from posthouse.relay.slots import Rank, Shares
+from posthouse.relay.scheduling.concurrency import Rank, Shares
+from posthouse.relay.scheduling.ready_queue import Attempt
 
 __all__ = ["Seats"]
 

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from posthouse.core import Address, LocalError, Outcome, Recipient, Reply, Result, SettingError
+from posthouse.delivery.model import Deliverer, NoRoute, Route
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
-from posthouse.relay.job import Deliverer, NoRoute, Route
 
 __all__ = ["Rule", "Table"]
 

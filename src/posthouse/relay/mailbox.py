@@ -21,9 +21,9 @@ from posthouse.core import (
     StorageError,
     StorageFull,
 )
+from posthouse.delivery.model import Job
 from posthouse.message.headers import without
 from posthouse.message.trace import return_path
-from posthouse.relay.job import Job
 from posthouse.spool.interface import StoredMessage
 
 __all__ = ["DiscardDeliverer", "Keeper", "MailboxDeliverer"]

@@ -1,6 +1,7 @@
 """Recording what became of an attempt, durably and without hurry.
 
-One transaction for each attempt (``settle`` says what goes into it).  On the hot path it costs no task: the queue's own
+One transaction for each attempt (``recording.settlement`` says what goes into it).  On the hot path it costs no task:
+the queue's own
 future is all there is.  If the queue cannot take the record now, it is offered again for about two minutes, less than
 a lease; after that the lease runs out and the attempt is made again, which may duplicate but not lose.
 
@@ -19,9 +20,9 @@ from typing import Any, Final, NamedTuple, Protocol
 from posthouse.core import Bytes, Outcome, Result, StorageCorrupt
 from posthouse.message import Original
 from posthouse.net import Clock
-from posthouse.relay.bounce import Bouncer, Ends, original_of
-from posthouse.relay.schedule import ScheduleFor
-from posthouse.relay.settle import settle
+from posthouse.relay.recording.dsn import Bouncer, Ends, original_of
+from posthouse.relay.recording.retry import ScheduleFor
+from posthouse.relay.recording.settlement import settle
 from posthouse.spool.alike import alike
 from posthouse.spool.history import AttemptTrace
 from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Report, Settlement, Spool, StoredMessage

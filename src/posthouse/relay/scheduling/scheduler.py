@@ -2,19 +2,20 @@
 
 A *lane* is one site, or, for deliverers that know no sites, one target.  An attempt that finds its lane or the whole
 house full stands in its lane's line; when one leaves, the lanes that have room and a line are served in turn, so that
-a long line has no more weight than a short one.  Lanes that promise less have shares (``slots``): many dead sites at
-once leave the rest to those that live.  Hosts that do not answer hold a slot for two seconds (``seats``), if anybody
-waits for it.
+a long line has no more weight than a short one.  Lanes that promise less have shares (``scheduling.concurrency``): many
+dead sites at once leave the rest to those that live.  Hosts that do not answer hold a slot for two seconds
+(``scheduling.seats``), if anybody waits for it.
 
-A lane that is left alone (``sites``) has no line: who stood there goes back to the queue.  More work for a lane that is
-left alone, or whose line is four times as long as the most that it ever has at one time, is not worth leasing now: its
-destinations are skipped (``names``).  So a dead site costs one look at the clock, whatever waits for it.
+A lane that is left alone (``scheduling.site_health``) has no line: who stood there goes back to the queue.  More work
+for a lane that is left alone, or whose line is four times as long as the most that it ever has at one time, is not
+worth leasing now: its destinations are skipped (``scheduling.destinations``).  So a dead site costs one look at the
+clock, whatever waits for it.
 
 A target whose site is not known yet has a lane of its own; the attempt that finds out the site goes over to its lane,
 and so do those who stood in line behind it.  What was learnt is remembered for a bounded number of targets and sites,
 and forgotten first where nothing happened for the longest time.
 
-A deliverer that is ``local`` waits for our own spool only, which is the faster the more arrives at once: all its
+A deliverer that is ``mailbox`` waits for our own spool only, which is the faster the more arrives at once: all its
 targets are one lane, with many slots that do not count with those of the world outside.  Measured with 4 KiB messages
 into one mailbox on SQLite, two cores: 2,500 messages a second with ten slots, 6,000 with 256.
 """
@@ -25,14 +26,14 @@ from collections.abc import Callable, Collection
 from random import Random
 from typing import Final
 
+from posthouse.delivery.model import Route
 from posthouse.net import Clock, Timer
-from posthouse.relay.attempt import UNKNOWN, Attempt, Key
-from posthouse.relay.job import Route
-from posthouse.relay.lane import Entry, Lane
-from posthouse.relay.names import Names
-from posthouse.relay.seats import Seats
-from posthouse.relay.sites import Sign, Site, Standing
-from posthouse.relay.slots import Rank, Shares, Turns
+from posthouse.relay.scheduling.concurrency import Rank, Shares, Turns
+from posthouse.relay.scheduling.destinations import Names
+from posthouse.relay.scheduling.lane import Entry, Lane
+from posthouse.relay.scheduling.ready_queue import UNKNOWN, Attempt, Key
+from posthouse.relay.scheduling.seats import Seats
+from posthouse.relay.scheduling.site_health import Sign, Site, Standing
 
 __all__ = ["Lanes"]
 
@@ -143,7 +144,7 @@ class Lanes:
         return Entry.WAITS
 
     def leave(self, attempt: Attempt) -> list[Attempt]:
-        """``attempt`` is over; those that have their slots now and must be started."""
+        """``scheduling.ready_queue`` is over; those that have their slots now and must be started."""
         self.names.release(attempt)
         lane = self._unseat(attempt)
         if lane.line and lane.free:

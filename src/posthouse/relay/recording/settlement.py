@@ -10,9 +10,9 @@
     failed     FAILED: settled for good; without a reply, HELD
     =========  =====================================================================================================
 
-FAILED lets a message be forgotten, so it is recorded together with the report to its sender (``bounce``, ``recorder``).
-A failure for which nobody gave a reply, not even we in a peer's place, is a fault of ours (content that is gone): it
-stays where an operator sees it.
+FAILED lets a message be forgotten, so it is recorded together with the report to its sender (``recording.dsn``,
+``recording.recorder``). A failure for which nobody gave a reply, not even we in a peer's place, is a fault of ours
+(content that is gone): it stays where an operator sees it.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from random import Random
 from typing import Final
 
 from posthouse.core import Outcome, Recipient, Reply, Result
-from posthouse.relay.job import NoRoute, Route, Router
-from posthouse.relay.schedule import Plan, Schedule, ScheduleFor
-from posthouse.relay.sites import asked_wait
+from posthouse.delivery.model import NoRoute, Route, Router
+from posthouse.relay.recording.retry import Plan, Schedule, ScheduleFor
+from posthouse.relay.scheduling.site_health import asked_wait
 from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Settlement, StoredMessage
 
 __all__ = ["all_of", "settle", "split"]

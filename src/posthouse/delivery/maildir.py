@@ -24,10 +24,10 @@ from itertools import count
 from pathlib import Path
 
 from posthouse.core import Address, Content, LocalError, Outcome, Reply, Result, SettingError
+from posthouse.delivery.model import Job
 from posthouse.message.headers import without
 from posthouse.message.trace import return_path
 from posthouse.net.clock import Clock
-from posthouse.relay.job import Job
 
 __all__ = ["MaildirDeliverer", "expand_path"]
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 
 from posthouse.client import Session
 from posthouse.core import Body, Bytes, Content, Envelope, OriginalRecipient, Outcome, Recipient, Reply, Result
+from posthouse.delivery.model import Job
 from posthouse.message.mime import Needs, Unconvertible, downgrade, needs
 from posthouse.protocol import Capabilities
-from posthouse.relay.job import Job
-from posthouse.relay.settle import all_of
+from posthouse.relay.recording.settlement import all_of
 
 __all__ = ["batches", "give"]
 

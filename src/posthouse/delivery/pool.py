@@ -20,8 +20,8 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 from posthouse.client import Session
+from posthouse.delivery.trace import Tape
 from posthouse.net import Clock, Timer
-from posthouse.relay.notes import Tape
 
 __all__ = ["Link", "Pool"]
 

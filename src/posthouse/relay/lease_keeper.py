@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from posthouse.net import Clock, Timer
-from posthouse.relay.attempt import Attempt
-from posthouse.relay.lanes import Lanes
-from posthouse.relay.recorder import Recorder
+from posthouse.relay.recording.recorder import Recorder
+from posthouse.relay.scheduling.ready_queue import Attempt
+from posthouse.relay.scheduling.scheduler import Lanes
 from posthouse.spool.interface import Lease, Spool
 
 __all__ = ["Leases"]
@@ -120,7 +120,7 @@ class Leases:
 
 
 def _hold_on(attempt: Attempt, work: Lease, keys: set[int]) -> None:
-    """Those parts of ``attempt`` that ``work`` has leased again, whole, are leased until its end now."""
+    """Those parts of ``scheduling.ready_queue`` that ``work`` has leased again, whole, are leased until its end now."""
     attempt.parts = [
         part._replace(until=work.until) if keys.issuperset(waiting.key for waiting in part.recipients) else part
         for part in attempt.parts

@@ -1,4 +1,5 @@
-"""One lane: who is under way to one site, or one target, and who stands in line for it (see ``lanes``)."""
+"""One lane: who is under way to one site, or one target, and who stands in line for it (see
+``scheduling.scheduler``)."""
 
 from __future__ import annotations
 
@@ -6,9 +7,9 @@ import enum
 from collections import deque
 
 from posthouse.net import Timer
-from posthouse.relay.attempt import Attempt, Key
-from posthouse.relay.sites import Site
-from posthouse.relay.slots import Rank
+from posthouse.relay.scheduling.concurrency import Rank
+from posthouse.relay.scheduling.ready_queue import Attempt, Key
+from posthouse.relay.scheduling.site_health import Site
 
 __all__ = ["Entry", "Lane"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from posthouse.core import Address, Content, Envelope, Outcome, Recipient
-from posthouse.relay.notes import Notes
+from posthouse.delivery.trace import Notes
 from posthouse.spool.interface import StoredMessage
 
 __all__ = ["Deliverer", "InstantDeliverer", "Job", "LocalDeliverer", "NoRoute", "Route", "Router", "SitedDeliverer"]

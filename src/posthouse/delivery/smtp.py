@@ -29,15 +29,15 @@ from typing import Final
 from posthouse import client
 from posthouse.client import Refused, Timeouts
 from posthouse.core import NetworkError, Outcome, RemoteError, Reply, Result, Unreachable
+from posthouse.delivery.adapt import batches, give
+from posthouse.delivery.model import Job
+from posthouse.delivery.mx import Exchange, Hops, IsSelf, NoHops, next_hops, site_of
+from posthouse.delivery.pool import Link, Pool
+from posthouse.delivery.trace import Notes, Talk, Tape
 from posthouse.net import Clock, Network, Resolver
 from posthouse.protocol import Limits, Transcript
-from posthouse.relay.fitting import batches, give
-from posthouse.relay.job import Job
-from posthouse.relay.nexthop import Exchange, Hops, IsSelf, NoHops, next_hops, site_of
-from posthouse.relay.notes import Notes, Talk, Tape
-from posthouse.relay.pool import Link, Pool
-from posthouse.relay.settle import all_of
-from posthouse.relay.sites import Sign, sign_of
+from posthouse.relay.recording.settlement import all_of
+from posthouse.relay.scheduling.site_health import Sign, sign_of
 
 __all__ = ["LmtpDeliverer", "SmtpDeliverer"]
 

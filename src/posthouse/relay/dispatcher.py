@@ -1,8 +1,8 @@
 """Leased work on its way: sorted into attempts, led through the lanes to the deliverers, recorded.
 
-Recipients of a message that go to one site are one attempt, one task; ``lanes`` says who may start.  Which way they go
-is asked of the router now, and where that leads is found out now: nothing of it is stored with the mail.  A deliverer
-that is done at once needs no task.
+Recipients of a message that go to one site are one attempt, one task; ``scheduling.scheduler`` says who may start.
+Which way they go is asked of the router now, and where that leads is found out now: nothing of it is stored with the
+mail.  A deliverer that is done at once needs no task.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from posthouse.core import LocalError, Outcome, Reply, Result, StorageCorrupt
+from posthouse.delivery.model import Job, NoRoute, Route, Router
+from posthouse.delivery.trace import Notes
 from posthouse.net import Clock
-from posthouse.relay.attempt import Attempt, Key
-from posthouse.relay.job import Job, NoRoute, Route, Router
-from posthouse.relay.lane import Entry
-from posthouse.relay.lanes import Lanes
-from posthouse.relay.leases import Leases
-from posthouse.relay.notes import Notes
-from posthouse.relay.recorder import Recorder
-from posthouse.relay.settle import all_of, split
-from posthouse.relay.sites import Sign, asked_of
+from posthouse.relay.lease_keeper import Leases
+from posthouse.relay.recording.recorder import Recorder
+from posthouse.relay.recording.settlement import all_of, split
+from posthouse.relay.scheduling.lane import Entry
+from posthouse.relay.scheduling.ready_queue import Attempt, Key
+from posthouse.relay.scheduling.scheduler import Lanes
+from posthouse.relay.scheduling.site_health import Sign, asked_of
 from posthouse.spool.history import AttemptTrace
 from posthouse.spool.interface import Lease, QueuedRecipient, Spool
 

@@ -13,7 +13,7 @@ from typing import Final
 from posthouse.core import Reply
 from posthouse.net import Clock
 from posthouse.protocol import Spoken, Transcript, heard_lines, said_lines
-from posthouse.relay.sites import Sign
+from posthouse.relay.scheduling.site_health import Sign
 from posthouse.spool.history import AttemptTrace, ConnectionTrace
 
 __all__ = ["Notes", "Talk", "Tape"]
