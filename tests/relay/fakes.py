@@ -18,7 +18,7 @@ from posthouse.core import (
     StorageBusy,
     StorageCorrupt,
 )
-from posthouse.delivery.model import Job
+from posthouse.delivery.model import Delivery
 from posthouse.spool.history import AttemptTrace
 from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Report, Settlement, Stored, StoredMessage
 from posthouse.spool.probe_limit import ProbeLimit, few_of
@@ -177,7 +177,7 @@ class FakeDeliverer:
 
     def __init__(self, answer: Answer = Result.DELIVERED, *, hold: bool = False) -> None:
         self.answer = answer
-        self.jobs: list[tuple[Job, str]] = []
+        self.jobs: list[tuple[Delivery, str]] = []
         self.running = 0
         self.most = 0
         self.cancelled = 0
@@ -188,7 +188,7 @@ class FakeDeliverer:
     def let_go(self) -> None:
         self._gate.set()
 
-    async def deliver(self, job: Job, target: str) -> Sequence[Outcome]:
+    async def deliver(self, job: Delivery, target: str) -> Sequence[Outcome]:
         self.jobs.append((job, target))
         self.running += 1
         self.most = max(self.most, self.running)
@@ -201,7 +201,7 @@ class FakeDeliverer:
         finally:
             self.running -= 1
 
-    def outcomes(self, job: Job) -> list[Outcome]:
+    def outcomes(self, job: Delivery) -> list[Outcome]:
         if isinstance(self.answer, Exception):
             raise self.answer
         return [
@@ -214,7 +214,7 @@ class FakeDeliverer:
 class InstantFake(FakeDeliverer):
     """Is done at once."""
 
-    def deliver_now(self, job: Job, target: str) -> Sequence[Outcome]:
+    def deliver_now(self, job: Delivery, target: str) -> Sequence[Outcome]:
         self.jobs.append((job, target))
         return self.outcomes(job)
 

@@ -25,11 +25,11 @@ from posthouse.core import (
     Result,
     Ret,
 )
-from posthouse.delivery.model import Job
+from posthouse.delivery.model import Delivery
 from posthouse.message import Action, DeliveryReport, is_report, read_report
-from posthouse.relay.recording.dsn import Bouncer, fate_of, original_of
-from posthouse.relay.recording.retry import Schedule
-from posthouse.relay.routes import Rule, Table
+from posthouse.relay.recording.dsn import DsnWriter, fate_of, original_of
+from posthouse.relay.recording.retry import RetrySchedule
+from posthouse.relay.routes import RouteRule, RouteTable
 from posthouse.relay.worker import Worker
 from posthouse.spool import MemorySpool
 from posthouse.spool.interface import QueuedRecipient, RecipientState, Report, Settlement, StoredMessage
@@ -47,14 +47,14 @@ ANYTHING = Notify.SUCCESS | Notify.FAILURE | Notify.DELAY
 EVERY_NOTIFY = [None, *(Notify(number) for number in range(8))]
 
 
-def bouncer(**changes: Any) -> Bouncer:
+def bouncer(**changes: Any) -> DsnWriter:
     arguments: dict[str, Any] = {
         "hostname": "mail.sohu.com",
         "postmaster": POSTMASTER,
         "destination": lambda address: address.domain,
         "random": Random(1),
     }
-    return Bouncer(**{**arguments, **changes})
+    return DsnWriter(**{**arguments, **changes})
 
 
 def waiting(
@@ -348,14 +348,14 @@ class House:
         self.queue = MemorySpool(time=self.clock.time, keep_finished=1e9)
         self.home = FakeDeliverer()
         self.log: list[tuple[str, dict[str, object]]] = []
-        table = Table([Rule("sohu.com", self.home)], Rule("*", deliverer))
+        table = RouteTable([RouteRule("sohu.com", self.home)], RouteRule("*", deliverer))
         self.worker = Worker(
             self.queue,
             table,
             clock=self.clock,
             random=Random(1),
             owner="w1",
-            schedule=Schedule(),
+            schedule=RetrySchedule(),
             bouncer=bouncer(destination=table.destination),
             log=lambda event, /, **facts: self.log.append((event, facts)),
             **options,
@@ -485,7 +485,7 @@ def test_a_report_that_cannot_be_written_leaves_the_failure_to_an_operator() -> 
     class Arming(FakeDeliverer):
         queue: Broken
 
-        def outcomes(self, job: Job) -> list[Outcome]:
+        def outcomes(self, job: Delivery) -> list[Outcome]:
             self.queue.armed = True
             return super().outcomes(job)
 

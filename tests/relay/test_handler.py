@@ -28,8 +28,8 @@ from posthouse.core import (
     Result,
     SettingError,
 )
-from posthouse.delivery.model import Job
-from posthouse.delivery.python import HandlerDeliverer, Letter, load_handler
+from posthouse.delivery.model import Delivery
+from posthouse.delivery.python import DeliveredMessage, PythonDeliverer, load_handler
 from posthouse.spool.interface import StoredMessage
 from posthouse.testing import JumpingClock
 
@@ -57,13 +57,13 @@ def deliver(module: ModuleType, function: Any, content: Content | None = None, *
     """What becomes of a letter to bob and ann."""
     module.handle = function  # type: ignore[attr-defined]
     content = content or Bytes(LETTER)
-    job = Job(
+    job = Delivery(
         StoredMessage("m1", Envelope(Address("me", "far.test"), (BOB, ANN)), 5.0, content.size), (BOB, ANN), content
     )
 
     async def attempt() -> Sequence[Outcome]:
         async with asyncio.timeout(10):
-            deliverer = HandlerDeliverer(how.pop("clock", None) or JumpingClock(), **how)
+            deliverer = PythonDeliverer(how.pop("clock", None) or JumpingClock(), **how)
             found = await deliverer.deliver(job, "someones_handlers:handle")
             await deliverer.close()
             return found
@@ -81,7 +81,7 @@ class Taking:
     def __init__(self) -> None:
         self.got: list[tuple[Envelope, bytes]] = []
 
-    async def __call__(self, envelope: Envelope, content: Letter) -> None:
+    async def __call__(self, envelope: Envelope, content: DeliveredMessage) -> None:
         self.got.append((envelope, b"".join([chunk async for chunk in content])))
 
 
@@ -99,7 +99,7 @@ def test_one_call_for_each_recipient_with_the_address_as_it_was_given(module: Mo
 def test_a_plain_function_runs_in_a_thread_of_its_own(module: ModuleType) -> None:
     seen: list[Any] = []
 
-    def handle(envelope: Envelope, content: Letter) -> None:
+    def handle(envelope: Envelope, content: DeliveredMessage) -> None:
         seen.append((threading.current_thread().daemon, content.size, b"".join(content.chunks(10))))
 
     assert results(deliver(module, handle)) == ["delivered 250 2.0.0 delivered"] * 2
@@ -109,7 +109,7 @@ def test_a_plain_function_runs_in_a_thread_of_its_own(module: ModuleType) -> Non
 def test_a_function_that_gives_an_awaitable(module: ModuleType) -> None:
     seen: list[str] = []
 
-    async def handle(prefix: str, envelope: Envelope, content: Letter) -> None:
+    async def handle(prefix: str, envelope: Envelope, content: DeliveredMessage) -> None:
         await asyncio.sleep(0)
         seen.append(prefix + str(envelope.recipients[0].address))
 
@@ -119,7 +119,7 @@ def test_a_function_that_gives_an_awaitable(module: ModuleType) -> None:
 
 
 def test_each_recipient_has_its_own_end(module: ModuleType) -> None:
-    async def handle(envelope: Envelope, content: Letter) -> None:
+    async def handle(envelope: Envelope, content: DeliveredMessage) -> None:
         if envelope.recipients[0] == BOB:
             raise Refuse("nobody\r\nreads this")
 
@@ -143,10 +143,10 @@ def test_each_recipient_has_its_own_end(module: ModuleType) -> None:
     ],
 )
 def test_what_is_raised(module: ModuleType, is_async: bool, error: BaseException, end: str, reason: str) -> None:
-    async def later(envelope: Envelope, content: Letter) -> None:
+    async def later(envelope: Envelope, content: DeliveredMessage) -> None:
         raise error
 
-    def at_once(envelope: Envelope, content: Letter) -> None:
+    def at_once(envelope: Envelope, content: DeliveredMessage) -> None:
         raise error
 
     if is_async and isinstance(error, StopIteration):
@@ -167,7 +167,7 @@ def test_who_takes_too_long_is_left_alone(module: ModuleType, kind: str) -> None
         loop = asyncio.get_running_loop()
         begun = asyncio.Event()
 
-        async def coroutine(envelope: Envelope, content: Letter) -> None:
+        async def coroutine(envelope: Envelope, content: DeliveredMessage) -> None:
             begun.set()
             try:
                 await asyncio.Event().wait()
@@ -176,15 +176,15 @@ def test_who_takes_too_long_is_left_alone(module: ModuleType, kind: str) -> None
                 if kind != "stubborn":
                     raise
 
-        def function(envelope: Envelope, content: Letter) -> None:
+        def function(envelope: Envelope, content: DeliveredMessage) -> None:
             loop.call_soon_threadsafe(begun.set)
             release.wait(10)
 
         module.handle = function if kind == "function" else coroutine  # type: ignore[attr-defined]
-        job = Job(StoredMessage("m1", Envelope(None, (BOB, ANN)), 5.0, 1), (BOB, ANN), Bytes(b"x"))
+        job = Delivery(StoredMessage("m1", Envelope(None, (BOB, ANN)), 5.0, 1), (BOB, ANN), Bytes(b"x"))
         async with asyncio.timeout(10):
             task = asyncio.ensure_future(
-                HandlerDeliverer(clock, timeout=60.0, threads=2).deliver(job, "someones_handlers:handle")
+                PythonDeliverer(clock, timeout=60.0, threads=2).deliver(job, "someones_handlers:handle")
             )
             for _ in (BOB, ANN):
                 await begun.wait()
@@ -229,11 +229,11 @@ def test_a_module_that_fails_defers_and_is_tried_again_when_mended(
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     file = tmp_path / "handlers_in_a_file.py"
     file.write_text(text)
-    job = Job(StoredMessage("m1", Envelope(None, (BOB,)), 5.0, 1), (BOB,), Bytes(b"x"))
+    job = Delivery(StoredMessage("m1", Envelope(None, (BOB,)), 5.0, 1), (BOB,), Bytes(b"x"))
 
     async def attempts() -> None:
         async with asyncio.timeout(10):
-            deliverer = HandlerDeliverer(JumpingClock())
+            deliverer = PythonDeliverer(JumpingClock())
             (outcome,) = await deliverer.deliver(job, "handlers_in_a_file:handle")
             assert (outcome.result, str(outcome.reply)[:9]) == (Result.DEFERRED, "451 4.3.5")
             assert "fails while it is imported" in outcome.reason

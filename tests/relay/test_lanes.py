@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import pytest
 
 from posthouse.core import Outcome, Recipient, Reply, Result
-from posthouse.delivery.model import Job, NoRoute, Route
-from posthouse.relay.recording.retry import Schedule
-from posthouse.relay.routes import Rule, Table
-from posthouse.relay.scheduling.site_health import Sign
+from posthouse.delivery.model import Delivery, NoRoute, Route
+from posthouse.relay.recording.retry import RetrySchedule
+from posthouse.relay.routes import RouteRule, RouteTable
+from posthouse.relay.scheduling.site_health import Feedback
 from posthouse.spool.interface import RecipientState
 
 from .fakes import FakeDeliverer
@@ -26,7 +26,7 @@ class SitedFake(FakeDeliverer):
     def __init__(self, sites: dict[str, str] | None = None, *, hold: bool = False) -> None:
         super().__init__(hold=hold)
         self.sites = sites or {}
-        self.signs: dict[str, Sign] = {}  # by site; what is not here goes well
+        self.signs: dict[str, Feedback] = {}  # by site; what is not here goes well
         self.replies: dict[str, Reply] = {}
         self.known: set[str] = set()  # targets that need no looking up
         self.looked_up: list[str] = []
@@ -42,7 +42,7 @@ class SitedFake(FakeDeliverer):
         self.known.add(target)
         return self.sites.get(target, target)
 
-    async def deliver(self, job: Job, target: str) -> Sequence[Outcome]:
+    async def deliver(self, job: Delivery, target: str) -> Sequence[Outcome]:
         site = self.sites.get(target, target)
         self._at[site] = self._at.get(site, 0) + 1
         self.most_at[site] = max(self.most_at.get(site, 0), self._at[site])
@@ -51,8 +51,8 @@ class SitedFake(FakeDeliverer):
         finally:
             self._at[site] -= 1
         assert job.notes is not None
-        job.notes.sign = sign = self.signs.get(site, Sign.WELL)
-        if sign is Sign.WELL:
+        job.notes.sign = sign = self.signs.get(site, Feedback.WELL)
+        if sign is Feedback.WELL:
             return self.outcomes(job)
         reply = self.replies.get(site, Reply(451, "4.4.1", "nobody there"))
         return [Outcome(person, Result.DEFERRED, reply, "no") for person in job.recipients]
@@ -62,7 +62,7 @@ class SitedFake(FakeDeliverer):
 
 
 def kill(fake: SitedFake, *sites: str) -> None:
-    fake.signs.update(dict.fromkeys(sites, Sign.DEAD))
+    fake.signs.update(dict.fromkeys(sites, Feedback.DEAD))
 
 
 async def close(house: House, fake: SitedFake, domain: str) -> None:
@@ -232,7 +232,7 @@ def test_mail_for_a_dead_site_is_given_up_in_the_end_though_most_of_it_is_never_
         assert max(row.waiting.due for row in house.queue.rows.values()) <= house.clock.time()
         assert fake.tried("dead.test") < 400, "a probe in half an hour, and not 63 times 37 attempts"
 
-    play(lambda: House(fake, schedule=Schedule(ceiling=14_400.0)), story)
+    play(lambda: House(fake, schedule=RetrySchedule(ceiling=14_400.0)), story)
 
 
 def test_an_operator_reopens_a_site() -> None:
@@ -257,7 +257,7 @@ def test_an_operator_reopens_a_site() -> None:
 
 def test_a_host_that_asks_for_time_gets_it_and_its_mail_goes_back_to_the_queue() -> None:
     fake = SitedFake()
-    fake.signs["sina.com"] = Sign.BUSY
+    fake.signs["sina.com"] = Feedback.BUSY
     fake.replies["sina.com"] = Reply(421, "4.7.0", "Too much mail, try again in 10 minutes")
 
     async def story(house: House) -> None:
@@ -279,7 +279,7 @@ def test_a_host_that_asks_for_time_gets_it_and_its_mail_goes_back_to_the_queue()
 
 def test_those_in_line_are_given_back_when_the_site_is_to_be_left_alone() -> None:
     fake = SitedFake(hold=True)
-    fake.signs["sina.com"] = Sign.BUSY
+    fake.signs["sina.com"] = Feedback.BUSY
 
     async def story(house: House) -> None:
         for n in range(10):
@@ -352,7 +352,7 @@ def test_the_way_is_asked_at_each_attempt_and_an_operators_word_goes_before() ->
     async def story(house: House) -> None:
         house.arrive("a@sina.com")
         await house.worker.idle()
-        house.worker.router = Table([Rule("sina.com", second, "new.test:25")])
+        house.worker.router = RouteTable([RouteRule("sina.com", second, "new.test:25")])
         await house.clock.advance(301.0)
 
     house = play(lambda: House(first), story)
@@ -365,7 +365,7 @@ def test_the_way_is_asked_at_each_attempt_and_an_operators_word_goes_before() ->
 )
 def test_an_override_names_its_way(override: str, target: str) -> None:
     fake = FakeDeliverer()
-    table = Table([Rule("sina.com", FakeDeliverer())], ways={"smtp": fake, "mx": fake, "lmtp": fake})
+    table = RouteTable([RouteRule("sina.com", FakeDeliverer())], ways={"smtp": fake, "mx": fake, "lmtp": fake})
     way = table.route(recipient("a@sina.com"), override)
     assert isinstance(way, Route)
     assert (way.deliverer, way.target) == (fake, target)
@@ -373,7 +373,7 @@ def test_an_override_names_its_way(override: str, target: str) -> None:
 
 
 def test_an_override_that_nobody_understands_leaves_the_mail_waiting() -> None:
-    way = Table(default=Rule("*", FakeDeliverer())).route(recipient("a@sina.com"), "pigeon:grey")
+    way = RouteTable(default=RouteRule("*", FakeDeliverer())).route(recipient("a@sina.com"), "pigeon:grey")
     assert isinstance(way, NoRoute)
     assert way.outcome.result is Result.DEFERRED
     assert "pigeon:grey" in way.outcome.reason

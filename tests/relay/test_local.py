@@ -21,7 +21,7 @@ from posthouse.core import (
     StorageError,
     StorageFull,
 )
-from posthouse.delivery.model import Deliverer, Job
+from posthouse.delivery.model import Deliverer, Delivery
 from posthouse.relay.mailbox import DiscardDeliverer, MailboxDeliverer
 from posthouse.spool.interface import StoredMessage
 from posthouse.spool.memory import MemorySpool
@@ -30,11 +30,11 @@ LETTER = b"Received: x\r\nReturn-Path: <old@x.org>\r\n\r\nReturn-Path: <in@the.b
 PEOPLE = (Recipient(Address("renping", "sina.com")), Recipient(Address("rp", "sina.com")))
 
 
-def job(content: Content, sender: Address | None = None) -> Job:
-    return Job(StoredMessage("m1", Envelope(sender, PEOPLE), 5.0, content.size), PEOPLE, content)
+def job(content: Content, sender: Address | None = None) -> Delivery:
+    return Delivery(StoredMessage("m1", Envelope(sender, PEOPLE), 5.0, content.size), PEOPLE, content)
 
 
-def run(deliverer: Deliverer, work: Job, target: str) -> Sequence[Outcome]:
+def run(deliverer: Deliverer, work: Delivery, target: str) -> Sequence[Outcome]:
     async def attempt() -> Sequence[Outcome]:
         async with asyncio.timeout(10):
             outcomes = await deliverer.deliver(work, target)

@@ -28,7 +28,7 @@ from posthouse.core import (
 )
 from posthouse.delivery import maildir
 from posthouse.delivery.maildir import MaildirDeliverer, expand_path
-from posthouse.delivery.model import Job
+from posthouse.delivery.model import Delivery
 from posthouse.spool.interface import StoredMessage
 from posthouse.testing import JumpingClock
 
@@ -46,7 +46,7 @@ def deliver_many(
     random = itertools.count(7)
     deliverer = MaildirDeliverer(JumpingClock(), "mx/1:sina.com", pid=42, random=lambda: f"{next(random):x}")
     message = StoredMessage("m1", Envelope(sender, PEOPLE), 0.0, len(LETTER))
-    job = Job(message, PEOPLE, content if content is not None else Bytes(LETTER))
+    job = Delivery(message, PEOPLE, content if content is not None else Bytes(LETTER))
 
     async def run() -> list[Sequence[Outcome]]:
         async with asyncio.timeout(20):

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from posthouse.core import Answer, Kind, Question, Result, Status
-from posthouse.delivery.mx import Hops, IsSelf, NoHops, Ourselves, next_hops
+from posthouse.delivery.mx import IsSelf, LocalIdentity, NextHops, Undeliverable, next_hops
 from posthouse.net import Endpoint
 from posthouse.testing import DictResolver, Zone
 
@@ -21,18 +21,18 @@ def find(
     is_self: IsSelf | None = None,
     seed: int = 1,
     port: int = 25,
-) -> Hops | NoHops:
+) -> NextHops | Undeliverable:
     resolver = DictResolver(zone or {}, failing=failing)
     return asyncio.run(next_hops(target, resolver, random=Random(seed), is_self=is_self, port=port))
 
 
-def hops(found: Hops | NoHops) -> list[tuple[str, list[str]]]:
-    assert isinstance(found, Hops), found
+def hops(found: NextHops | Undeliverable) -> list[tuple[str, list[str]]]:
+    assert isinstance(found, NextHops), found
     return [(exchange.name, [str(endpoint) for endpoint in exchange.endpoints]) for exchange in found.exchanges]
 
 
-def end(found: Hops | NoHops) -> tuple[Result, int, str]:
-    assert isinstance(found, NoHops), found
+def end(found: NextHops | Undeliverable) -> tuple[Result, int, str]:
+    assert isinstance(found, Undeliverable), found
     assert found.reason
     return found.result, found.reply.code, found.reply.enhanced
 
@@ -50,7 +50,7 @@ def test_exchanges_come_by_preference_with_both_families() -> None:
         ("mx1.sina.com", ["[2001:db8::1]:25", "192.0.2.1:25"]),
         ("mx2.sina.com", ["192.0.2.2:25"]),
     ]
-    assert isinstance(found, Hops)
+    assert isinstance(found, NextHops)
     assert found.reason == "MX of sina.com: 10 mx1.sina.com, 20 mx2.sina.com"
 
 
@@ -136,7 +136,7 @@ def test_an_exchange_that_is_an_alias_is_tolerated() -> None:
 def test_targets_that_need_no_dns(target: str, endpoint: Endpoint) -> None:
     resolver = DictResolver({})
     found = asyncio.run(next_hops(target, resolver, random=Random(1)))
-    assert isinstance(found, Hops)
+    assert isinstance(found, NextHops)
     assert [exchange.endpoints for exchange in found.exchanges] == [(endpoint,)]
     assert not resolver.asked
 
@@ -166,7 +166,7 @@ def test_what_is_no_target_keeps_the_mail(target: str) -> None:
 
 # -- never to itself
 
-US = Ourselves(["mx2.sina.com"], [Endpoint("192.0.2.50", 25), Endpoint("127.0.0.1", 2525)])
+US = LocalIdentity(["mx2.sina.com"], [Endpoint("192.0.2.50", 25), Endpoint("127.0.0.1", 2525)])
 
 
 def test_exchanges_at_our_own_preference_and_behind_are_left_out() -> None:
@@ -209,7 +209,7 @@ def test_another_house_on_the_same_machine_is_not_us() -> None:
 
 
 def test_listening_everywhere_means_loopback_and_the_addresses_we_know() -> None:
-    us = Ourselves([], [Endpoint("0.0.0.0", 25)], ["192.0.2.77"])
+    us = LocalIdentity([], [Endpoint("0.0.0.0", 25)], ["192.0.2.77"])
     for host in ("127.0.0.1", "127.8.8.8", "::1", "192.0.2.77", "0.0.0.0"):
         assert us(Endpoint(host, 25)), host
     assert not us(Endpoint("127.0.0.1", 26))
@@ -228,7 +228,7 @@ def test_a_flood_of_exchanges_and_addresses_is_cut() -> None:
         }
     resolver = DictResolver(zone)
     found = asyncio.run(next_hops("big.test", resolver, random=Random(1)))
-    assert isinstance(found, Hops)
+    assert isinstance(found, NextHops)
     assert sum(len(exchange.endpoints) for exchange in found.exchanges) <= 40
     assert len(found.exchanges) >= 2, "RFC 5321 §5.1 asks for at least two addresses; one host must not use up all"
     first = found.exchanges[0].endpoints

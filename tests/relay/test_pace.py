@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from posthouse.relay.scheduling.pace import Pace
+from posthouse.relay.scheduling.pace import RetryRateLimit
 from posthouse.testing import JumpingClock
 
 
@@ -17,7 +17,7 @@ class Hand(JumpingClock):
         return self.moment
 
 
-def arrive(clock: Hand, pace: Pace, a_second: int, seconds: int) -> None:
+def arrive(clock: Hand, pace: RetryRateLimit, a_second: int, seconds: int) -> None:
     """So many messages, one after the other."""
     for _ in range(a_second * seconds):
         clock.moment += 1.0 / a_second
@@ -30,7 +30,7 @@ def arrive(clock: Hand, pace: Pace, a_second: int, seconds: int) -> None:
 )
 def test_the_more_arrives_the_slower(a_second: int, recipients: float) -> None:
     clock = Hand()
-    pace = Pace(clock)
+    pace = RetryRateLimit(clock)
     arrive(clock, pace, a_second, 3)
     pace.spend(pace.allowed())
     assert pace.allowed() == 0
@@ -40,7 +40,7 @@ def test_the_more_arrives_the_slower(a_second: int, recipients: float) -> None:
 
 def test_it_is_as_fast_as_ever_once_nothing_arrives() -> None:
     clock = Hand()
-    pace = Pace(clock)
+    pace = RetryRateLimit(clock)
     arrive(clock, pace, 2000, 3)
     pace.spend(pace.allowed())
     clock.moment += 1.5  # for a second, more may still come

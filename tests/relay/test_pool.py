@@ -8,23 +8,25 @@ import pytest
 
 from posthouse.core import Address, Outcome, Recipient, Result
 from posthouse.delivery.adapt import batches
-from posthouse.delivery.model import Job
+from posthouse.delivery.model import Delivery
 from posthouse.delivery.smtp import SmtpDeliverer
-from posthouse.delivery.trace import Notes
+from posthouse.delivery.trace import AttemptTracer
 from posthouse.net import Endpoint
-from posthouse.relay.scheduling.site_health import Sign
+from posthouse.relay.scheduling.site_health import Feedback
 from posthouse.spool.history import AttemptTrace
 from posthouse.testing import Fault
 
 from .test_smtp import FULL, MX1, MX2, ZONE, Peer, World, job, one, tell
 
 
-async def noted(world: World, deliverer: SmtpDeliverer, a_job: Job, target: str) -> tuple[Sequence[Outcome], Notes]:
-    notes = Notes(world.clock)
+async def noted(
+    world: World, deliverer: SmtpDeliverer, a_job: Delivery, target: str
+) -> tuple[Sequence[Outcome], AttemptTracer]:
+    notes = AttemptTracer(world.clock)
     return await deliverer.deliver(a_job._replace(notes=notes), target), notes
 
 
-def trail_of(notes: Notes) -> AttemptTrace:
+def trail_of(notes: AttemptTracer) -> AttemptTrace:
     return notes.trail("sina.com", "the default")
 
 
@@ -72,7 +74,7 @@ def test_one_that_rested_sends_no_content_before_it_is_answered_so_its_loss_is_n
         peer.until_next_session["MAIL"] = None
         outcomes, notes = await noted(world, deliverer, job(), "sina.com")
         assert one(outcomes)[0] is Result.DELIVERED
-        assert notes.sign is Sign.WELL
+        assert notes.sign is Feedback.WELL
         first, second = trail_of(notes).contacts
         assert (first.reused, second.reused) == (1, 0)
         assert "a new one is opened" in first.ended
@@ -92,7 +94,7 @@ def test_a_busy_one_that_is_lost_behind_the_whole_message_is_ambiguous() -> None
         peer.until_next_session["MAIL"] = None
         outcomes, notes = await noted(world, deliverer, job(), "sina.com")
         assert one(outcomes)[0] is Result.AMBIGUOUS
-        assert notes.sign is Sign.BUSY
+        assert notes.sign is Feedback.BUSY
         await deliverer.close()
 
     tell({MX1: peer}, story)
@@ -209,19 +211,19 @@ def test_a_long_dialogue_is_shortened_in_the_middle() -> None:
 @pytest.mark.parametrize(
     ("peers", "faults", "sign"),
     [
-        ({}, {}, Sign.DEAD),
-        ({MX2: Peer(greeting="421 busy")}, {}, Sign.BUSY),
-        ({}, {MX1: Fault(silent=True)}, Sign.DEAD),
-        ({MX1: Peer(RCPT="450 4.2.1 not now")}, {}, Sign.WELL),
-        ({MX1: Peer(RCPT="450 4.7.1 too much from you")}, {}, Sign.BUSY),
-        ({MX1: Peer(MAIL="421 4.7.0 enough"), MX2: Peer()}, {}, Sign.BUSY),
+        ({}, {}, Feedback.DEAD),
+        ({MX2: Peer(greeting="421 busy")}, {}, Feedback.BUSY),
+        ({}, {MX1: Fault(silent=True)}, Feedback.DEAD),
+        ({MX1: Peer(RCPT="450 4.2.1 not now")}, {}, Feedback.WELL),
+        ({MX1: Peer(RCPT="450 4.7.1 too much from you")}, {}, Feedback.BUSY),
+        ({MX1: Peer(MAIL="421 4.7.0 enough"), MX2: Peer()}, {}, Feedback.BUSY),
     ],
     ids=["nobody", "refused", "silent", "recipient", "policy", "421"],
 )
 def test_what_an_attempt_tells_of_the_site(
-    peers: dict[Endpoint, Peer], faults: dict[Endpoint, Fault], sign: Sign
+    peers: dict[Endpoint, Peer], faults: dict[Endpoint, Fault], sign: Feedback
 ) -> None:
-    async def story(world: World) -> Notes:
+    async def story(world: World) -> AttemptTracer:
         world.network.faults.update(faults)
         deliverer = world.deliverer()
         _, notes = await noted(world, deliverer, job(), "sina.com")

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import pytest
 
 from posthouse.core import Address, LocalError, Outcome, Recipient, Result, SettingError
-from posthouse.delivery.model import Job, NoRoute, Route
-from posthouse.relay.routes import Rule, Table
+from posthouse.delivery.model import Delivery, NoRoute, Route
+from posthouse.relay.routes import RouteRule, RouteTable
 
 
 class Nowhere:
     """A deliverer that is only pointed at."""
 
-    async def deliver(self, job: Job, target: str) -> Sequence[Outcome]:
+    async def deliver(self, job: Delivery, target: str) -> Sequence[Outcome]:
         raise NotImplementedError
 
     async def close(self) -> None: ...
@@ -28,22 +28,22 @@ def to(address: str) -> Recipient:
     return Recipient(Address(local, domain))
 
 
-def way(table: Table, address: str) -> tuple[Nowhere, str]:
+def way(table: RouteTable, address: str) -> tuple[Nowhere, str]:
     route = table.route(to(address))
     assert isinstance(route, Route)
     assert isinstance(route.deliverer, Nowhere)
     return route.deliverer, route.target
 
 
-TABLE = Table(
+TABLE = RouteTable(
     [
-        Rule("sina.com", LOCAL, "box", "[[domain]] sina.com"),
-        Rule("*", SMTP, "smart.test:25", "[[route]] *"),
-        Rule("*.sohu.com", SMTP, "sohu.test:25", "[[route]] *.sohu.com"),
-        Rule("vip.sohu.com", MX),
-        Rule("*.vip.sohu.com", SMTP, "vip.test:25"),
-        Rule("bücher.test", LOCAL, "books"),
-        Rule("[192.0.2.1]", LOCAL, "literal"),
+        RouteRule("sina.com", LOCAL, "box", "[[domain]] sina.com"),
+        RouteRule("*", SMTP, "smart.test:25", "[[route]] *"),
+        RouteRule("*.sohu.com", SMTP, "sohu.test:25", "[[route]] *.sohu.com"),
+        RouteRule("vip.sohu.com", MX),
+        RouteRule("*.vip.sohu.com", SMTP, "vip.test:25"),
+        RouteRule("bücher.test", LOCAL, "books"),
+        RouteRule("[192.0.2.1]", LOCAL, "literal"),
     ]
 )
 
@@ -76,26 +76,26 @@ def test_the_reason_names_the_rule() -> None:
 
 
 def test_the_order_of_rules_does_not_matter() -> None:
-    rules = [Rule("*", SMTP, "s"), Rule("a.test", LOCAL, "a"), Rule("*.test", MX)]
+    rules = [RouteRule("*", SMTP, "s"), RouteRule("a.test", LOCAL, "a"), RouteRule("*.test", MX)]
     for some in (rules, rules[::-1]):
-        table = Table(some)
+        table = RouteTable(some)
         assert [way(table, f"x@{domain}")[0] for domain in ("a.test", "b.test", "b.example")] == [LOCAL, MX, SMTP]
 
 
 def test_the_default_takes_what_is_left_to_its_own_exchanges() -> None:
-    table = Table([Rule("sina.com", LOCAL, "box")], default=Rule("", MX))
+    table = RouteTable([RouteRule("sina.com", LOCAL, "box")], default=RouteRule("", MX))
     assert way(table, "a@example.org") == (MX, "example.org")
     assert way(table, "a@münchen.test") == (MX, "xn--mnchen-3ya.test")
 
 
 def test_catch_all_is_a_table_of_one_default() -> None:
-    table = Table(default=Rule("*", LOCAL, str))
+    table = RouteTable(default=RouteRule("*", LOCAL, str))
     assert way(table, "Ann@Example.org") == (LOCAL, "Ann@Example.org")
     assert way(table, "a@[192.0.2.1]") == (LOCAL, "a@[192.0.2.1]")
 
 
 def test_a_target_may_depend_on_the_address() -> None:
-    table = Table([Rule("sina.com", LOCAL, lambda address: f"/mail/{address.key}")])
+    table = RouteTable([RouteRule("sina.com", LOCAL, lambda address: f"/mail/{address.key}")])
     assert way(table, "RenPing@sina.com") == (LOCAL, "/mail/renping@sina.com")
 
 
@@ -107,7 +107,7 @@ def test_a_target_that_cannot_be_worked_out(error: Exception, result: Result) ->
     def target(address: Address) -> str:
         raise error
 
-    route = Table([Rule("sina.com", LOCAL, target)]).route(to("a@sina.com"))
+    route = RouteTable([RouteRule("sina.com", LOCAL, target)]).route(to("a@sina.com"))
     assert isinstance(route, NoRoute)
     assert route.outcome.result is result
     assert route.outcome.reason == str(error)
@@ -115,7 +115,7 @@ def test_a_target_that_cannot_be_worked_out(error: Exception, result: Result) ->
 
 def test_without_any_rule_mail_waits_for_a_better_configuration() -> None:
     recipient = to("a@example.org")
-    route = Table([Rule("sina.com", LOCAL, "box")]).route(recipient)
+    route = RouteTable([RouteRule("sina.com", LOCAL, "box")]).route(recipient)
     assert isinstance(route, NoRoute)
     assert route.outcome.recipient == recipient
     assert route.outcome.result is Result.DEFERRED
@@ -123,7 +123,7 @@ def test_without_any_rule_mail_waits_for_a_better_configuration() -> None:
 
 
 def test_destinations_are_a_labels_in_lower_case() -> None:
-    table = Table(home="Home.Test")
+    table = RouteTable(home="Home.Test")
     assert table.destination(Address("a", "Sina.COM")) == "sina.com"
     assert table.destination(Address("a", "bücher.test")) == "xn--bcher-kva.test"
     assert table.destination(Address("用户", "例子.测试")) == "xn--fsqu00a.xn--0zwm56d"
@@ -132,7 +132,7 @@ def test_destinations_are_a_labels_in_lower_case() -> None:
 
 
 def test_the_domainless_postmaster_is_at_home() -> None:
-    table = Table([Rule("home.test", LOCAL, "box")], home="home.test")
+    table = RouteTable([RouteRule("home.test", LOCAL, "box")], home="home.test")
     route = table.route(Recipient(Address("postmaster")))
     assert isinstance(route, Route)
     assert route.target == "box"
@@ -141,10 +141,10 @@ def test_the_domainless_postmaster_is_at_home() -> None:
 @pytest.mark.parametrize("pattern", ["", "*.", "a..b", "*x.test", "x.*.test", "-a.test", "**"])
 def test_what_is_no_pattern(pattern: str) -> None:
     with pytest.raises(SettingError, match="domain"):
-        Table([Rule(pattern, LOCAL)])
+        RouteTable([RouteRule(pattern, LOCAL)])
 
 
 @pytest.mark.parametrize(("one", "other"), [("a.test", "A.test"), ("*", "*"), ("bücher.test", "xn--bcher-kva.test")])
 def test_two_rules_for_the_same_are_an_error(one: str, other: str) -> None:
     with pytest.raises(SettingError, match="two rules"):
-        Table([Rule(one, LOCAL), Rule(other, SMTP)])
+        RouteTable([RouteRule(one, LOCAL), RouteRule(other, SMTP)])

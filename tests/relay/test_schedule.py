@@ -8,25 +8,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posthouse.relay.recording.retry import Schedule, in_words
+from posthouse.relay.recording.retry import RetrySchedule, in_words
 
 DAY = 86_400.0
 
 
 def test_the_first_retry_comes_after_about_five_minutes() -> None:
-    due = Schedule().next_attempt(1, 1000.0, 1000.0, Random(1))
+    due = RetrySchedule().next_attempt(1, 1000.0, 1000.0, Random(1))
     assert due is not None
     assert 1000.0 + 240 <= due <= 1000.0 + 300
 
 
 def test_without_jitter_delays_double_up_to_the_ceiling() -> None:
-    schedule = Schedule(first=300, ceiling=14_400, jitter=0.0)
+    schedule = RetrySchedule(first=300, ceiling=14_400, jitter=0.0)
     delays = [schedule.next_attempt(n, 0.0, 0.0, Random(1)) for n in range(1, 9)]
     assert delays == [300, 600, 1200, 2400, 4800, 9600, 14_400, 14_400]
 
 
 def test_the_whole_life_of_a_message_that_is_never_taken() -> None:
-    schedule, random, now, attempts = Schedule(), Random(7), 0.0, 1
+    schedule, random, now, attempts = RetrySchedule(), Random(7), 0.0, 1
     times = [now]
     while (due := schedule.next_attempt(attempts, 0.0, now, random)) is not None:
         assert due > now
@@ -38,19 +38,19 @@ def test_the_whole_life_of_a_message_that_is_never_taken() -> None:
 
 
 def test_giving_up_is_decided_by_age_not_by_count() -> None:
-    schedule = Schedule()
+    schedule = RetrySchedule()
     assert schedule.next_attempt(1, 0.0, 5 * DAY, Random(1)) is None
     assert schedule.next_attempt(10_000, 0.0, DAY, Random(1)) is not None
 
 
 def test_a_last_attempt_is_made_at_the_end_of_patience() -> None:
-    schedule = Schedule(jitter=0.0)
+    schedule = RetrySchedule(jitter=0.0)
     assert schedule.next_attempt(30, 0.0, 5 * DAY - 3600, Random(1)) == 5 * DAY
     assert schedule.next_attempt(30, 0.0, 5 * DAY - 10, Random(1)) is None
 
 
 def test_a_calendar_that_jumped_back_does_not_delay_for_longer_than_the_ceiling() -> None:
-    due = Schedule().next_attempt(3, 1e9, 1e9 - 10 * DAY, Random(1))
+    due = RetrySchedule().next_attempt(3, 1e9, 1e9 - 10 * DAY, Random(1))
     assert due is not None
     assert due <= 1e9 - 10 * DAY + 14_400
 
@@ -62,7 +62,7 @@ def test_a_calendar_that_jumped_back_does_not_delay_for_longer_than_the_ceiling(
     seed=st.integers(),
 )
 def test_bounded_and_ahead_whatever_is_asked(attempts: int, age: float, seed: int) -> None:
-    schedule, now = Schedule(), 1e9
+    schedule, now = RetrySchedule(), 1e9
     due = schedule.next_attempt(attempts, now - age, now, Random(seed))
     if due is None:
         assert age >= schedule.patience - schedule.first / 2 or age + 14_400 > schedule.patience
@@ -74,7 +74,7 @@ def test_bounded_and_ahead_whatever_is_asked(attempts: int, age: float, seed: in
 @settings(max_examples=100, deadline=None)
 @given(attempts=st.integers(min_value=1, max_value=200), seeds=st.tuples(st.integers(), st.integers()))
 def test_doubling_delays_never_shrink_even_with_jitter(attempts: int, seeds: tuple[int, int]) -> None:
-    schedule = Schedule(ceiling=1e12, patience=1e15)
+    schedule = RetrySchedule(ceiling=1e12, patience=1e15)
     shorter = schedule.next_attempt(attempts, 0.0, 0.0, Random(seeds[0]))
     longer = schedule.next_attempt(attempts + 1, 0.0, 0.0, Random(seeds[1]))
     assert shorter is not None
@@ -88,24 +88,24 @@ def test_doubling_delays_never_shrink_even_with_jitter(attempts: int, seeds: tup
 
 
 def test_a_longer_time_that_is_asked_for_is_given_up_to_the_ceiling() -> None:
-    plan = Schedule().plan(1, 0.0, 0.0, Random(1), asked=3600.0)
+    plan = RetrySchedule().plan(1, 0.0, 0.0, Random(1), asked=3600.0)
     assert plan.due is not None
     assert 3600.0 <= plan.due <= 3960.0
     assert plan.why == "the other side asked for 1 hour"
-    assert Schedule().plan(1, 0.0, 0.0, Random(1), asked=DAY).due == 14_400.0
+    assert RetrySchedule().plan(1, 0.0, 0.0, Random(1), asked=DAY).due == 14_400.0
 
 
 def test_a_shorter_time_is_given_at_first_only_and_never_too_short() -> None:
     for attempts in (1, 2, 3):
-        due = Schedule().plan(attempts, 0.0, 0.0, Random(1), asked=1.0).due
+        due = RetrySchedule().plan(attempts, 0.0, 0.0, Random(1), asked=1.0).due
         assert due is not None
         assert 30.0 <= due <= 33.0
-    due = Schedule(jitter=0.0).plan(4, 0.0, 0.0, Random(1), asked=1.0).due
+    due = RetrySchedule(jitter=0.0).plan(4, 0.0, 0.0, Random(1), asked=1.0).due
     assert due == 2400.0
 
 
 def test_each_time_has_its_reason() -> None:
-    schedule = Schedule(jitter=0.0)
+    schedule = RetrySchedule(jitter=0.0)
     assert "doubles from 5 minutes to at most 4 hours" in schedule.plan(2, 0.0, 0.0, Random(1)).why
     assert schedule.plan(30, 0.0, 5 * DAY - 3600, Random(1)).why.startswith("the last attempt")
     assert schedule.plan(30, 0.0, 5 * DAY - 10, Random(1)).why.startswith("no more attempts")
@@ -113,8 +113,8 @@ def test_each_time_has_its_reason() -> None:
 
 
 def test_the_moment_of_the_warning() -> None:
-    assert Schedule().warn_at(1000.0) == 1000.0 + 4 * 3600
-    assert Schedule(warn_after=60.0).warn_at(0.0) == 60.0
+    assert RetrySchedule().warn_at(1000.0) == 1000.0 + 4 * 3600
+    assert RetrySchedule(warn_after=60.0).warn_at(0.0) == 60.0
 
 
 @pytest.mark.parametrize(

@@ -7,19 +7,21 @@ from random import Random
 import pytest
 
 from posthouse.core import Address, Outcome, Recipient, Reply, Result
-from posthouse.relay.scheduling.site_health import Sign, Site, asked_of, asked_wait, sign_of
+from posthouse.relay.scheduling.site_health import Feedback, SiteHealth, asked_of, asked_wait, sign_of
 
 PERSON = Recipient(Address("b", "sina.com"))
 
 
-def hear(site: Site, sign: Sign, *, began: float, now: float, full: bool = True, asked: float | None = None) -> bool:
+def hear(
+    site: SiteHealth, sign: Feedback, *, began: float, now: float, full: bool = True, asked: float | None = None
+) -> bool:
     return site.hear(sign, began, now, Random(1), full=full, asked=asked)
 
 
-def grown(cap: int = 20) -> Site:
-    site = Site(cap)
+def grown(cap: int = 20) -> SiteHealth:
+    site = SiteHealth(cap)
     for n in range(100):
-        hear(site, Sign.WELL, began=n, now=n)
+        hear(site, Feedback.WELL, began=n, now=n)
     return site
 
 
@@ -31,44 +33,44 @@ def outcome(result: Result, reply: Reply | None = None) -> Outcome:
 
 
 def test_it_begins_low_and_doubles_with_each_round_of_success() -> None:
-    site = Site(20)
+    site = SiteHealth(20)
     limits = [site.limit]
     for _ in range(4):
         for _ in range(site.limit):
-            hear(site, Sign.WELL, began=0.0, now=1.0)
+            hear(site, Feedback.WELL, began=0.0, now=1.0)
         limits.append(site.limit)
     assert limits == [2, 4, 8, 16, 20]
 
 
 def test_it_does_not_grow_while_it_is_not_used_up() -> None:
-    site = Site(20)
+    site = SiteHealth(20)
     for _ in range(50):
-        hear(site, Sign.WELL, began=0.0, now=1.0, full=False)
+        hear(site, Feedback.WELL, began=0.0, now=1.0, full=False)
     assert site.limit == 2
 
 
 def test_a_cap_below_the_beginning_is_kept() -> None:
-    assert Site(1).limit == 1
+    assert SiteHealth(1).limit == 1
     assert grown(1).limit == 1
 
 
 def test_trouble_halves_it_once_for_all_that_were_under_way_and_it_grows_slowly_then() -> None:
     site = grown()
-    hear(site, Sign.WELL, began=100.0, now=101.0)
+    hear(site, Feedback.WELL, began=100.0, now=101.0)
     for n in range(10):  # all began before the first of them was heard
-        assert not hear(site, Sign.BUSY, began=100.5, now=102.0 + n)
+        assert not hear(site, Feedback.BUSY, began=100.5, now=102.0 + n)
     assert site.limit == 10
-    hear(site, Sign.WELL, began=103.0, now=104.0)
+    hear(site, Feedback.WELL, began=103.0, now=104.0)
     assert site.limit == 10
     for _ in range(10):
-        hear(site, Sign.WELL, began=103.0, now=104.0)
+        hear(site, Feedback.WELL, began=103.0, now=104.0)
     assert site.limit == 11
 
 
 def test_it_never_falls_below_one() -> None:
-    site = Site(20)
+    site = SiteHealth(20)
     for n in range(20):
-        hear(site, Sign.BUSY, began=10.0 * n + 1, now=10.0 * n + 2)
+        hear(site, Feedback.BUSY, began=10.0 * n + 1, now=10.0 * n + 2)
     assert site.limit == 1
 
 
@@ -76,32 +78,32 @@ def test_it_never_falls_below_one() -> None:
 
 
 def test_a_busy_site_is_left_alone_for_longer_each_time_up_to_a_bound() -> None:
-    site, now, pauses = Site(20), 1.0, []
+    site, now, pauses = SiteHealth(20), 1.0, []
     for _ in range(12):
-        assert hear(site, Sign.BUSY, began=now, now=now + 0.5)
+        assert hear(site, Feedback.BUSY, began=now, now=now + 0.5)
         pauses.append(site.until - now - 0.5)
         site.reopen()
         now += 5000.0
     assert 15.0 <= pauses[0] <= 18.75
     assert 30.0 <= pauses[1] <= 37.5
     assert 900.0 <= pauses[-1] <= 1125.0
-    hear(site, Sign.WELL, began=now, now=now + 1)
+    hear(site, Feedback.WELL, began=now, now=now + 1)
     assert not site.doubtful
-    assert hear(site, Sign.BUSY, began=now + 2, now=now + 3)
+    assert hear(site, Feedback.BUSY, began=now + 2, now=now + 3)
     assert site.until - now - 3 <= 18.75
 
 
 def test_the_time_a_host_asks_for_is_kept_and_a_little_more() -> None:
     site = grown()
-    assert hear(site, Sign.BUSY, began=200.0, now=201.0, asked=300.0)
+    assert hear(site, Feedback.BUSY, began=200.0, now=201.0, asked=300.0)
     assert 300.0 <= site.until - 201.0 <= 375.0
     assert site.why
 
 
 def test_where_others_succeed_meanwhile_halving_is_enough() -> None:
     site = grown()
-    hear(site, Sign.WELL, began=200.0, now=205.0)
-    assert not hear(site, Sign.BUSY, began=201.0, now=206.0)
+    hear(site, Feedback.WELL, began=200.0, now=205.0)
+    assert not hear(site, Feedback.BUSY, began=201.0, now=206.0)
     assert site.until == 0.0
     assert site.limit == 10
 
@@ -110,34 +112,34 @@ def test_where_others_succeed_meanwhile_halving_is_enough() -> None:
 
 
 def test_three_failures_in_a_row_close_it_and_success_between_prevents_that() -> None:
-    site = Site(20)
+    site = SiteHealth(20)
     for n in range(10):
-        assert not hear(site, Sign.DEAD, began=n, now=n + 0.5)
-        assert not hear(site, Sign.DEAD, began=n, now=n + 0.6)
-        hear(site, Sign.WELL, began=n, now=n + 0.7)
+        assert not hear(site, Feedback.DEAD, began=n, now=n + 0.5)
+        assert not hear(site, Feedback.DEAD, began=n, now=n + 0.6)
+        hear(site, Feedback.WELL, began=n, now=n + 0.7)
     for at in (20.0, 21.0):
-        assert not hear(site, Sign.DEAD, began=at, now=at + 0.5)
-    assert hear(site, Sign.DEAD, began=22.0, now=22.5)
+        assert not hear(site, Feedback.DEAD, began=at, now=at + 0.5)
+    assert hear(site, Feedback.DEAD, began=22.0, now=22.5)
     assert 60.0 <= site.until - 22.5 <= 75.0
     assert "3 connections" in site.why
 
 
 def test_after_a_closure_one_probe_decides() -> None:
-    site, now = Site(20), 0.0
+    site, now = SiteHealth(20), 0.0
     for n in (1.0, 2.0, 3.0):
-        hear(site, Sign.DEAD, began=n, now=n + 0.5)
+        hear(site, Feedback.DEAD, began=n, now=n + 0.5)
     closures = []
     for _ in range(10):
         now = site.until
         site.reopen()
         assert site.limit == 1
-        assert not hear(site, Sign.DEAD, began=3.2, now=now), "one that began before tells nothing new"
-        assert hear(site, Sign.DEAD, began=now, now=now + 30.0)
+        assert not hear(site, Feedback.DEAD, began=3.2, now=now), "one that began before tells nothing new"
+        assert hear(site, Feedback.DEAD, began=now, now=now + 30.0)
         closures.append(site.until - now - 30.0)
     assert closures[0] >= 120.0
     assert 1800.0 <= closures[-1] <= 2250.0
     site.reopen()
-    hear(site, Sign.WELL, began=now + 9000.0, now=now + 9001.0, full=False)
+    hear(site, Feedback.WELL, began=now + 9000.0, now=now + 9001.0, full=False)
     assert site.limit == 2
     assert not site.doubtful
 
@@ -145,17 +147,17 @@ def test_after_a_closure_one_probe_decides() -> None:
 def test_sites_that_failed_together_do_not_come_back_together() -> None:
     ends = set()
     for seed in range(20):
-        site = Site(20)
+        site = SiteHealth(20)
         for n in (1.0, 2.0, 3.0):
-            site.hear(Sign.DEAD, n, n + 0.5, Random(seed), full=True, asked=None)
+            site.hear(Feedback.DEAD, n, n + 0.5, Random(seed), full=True, asked=None)
         ends.add(round(site.until, 3))
     assert len(ends) > 15
 
 
 def test_an_operator_can_have_it_all_forgotten() -> None:
-    site = Site(20)
+    site = SiteHealth(20)
     for n in (1.0, 2.0, 3.0):
-        hear(site, Sign.DEAD, began=n, now=n + 0.5)
+        hear(site, Feedback.DEAD, began=n, now=n + 0.5)
     site.forgive()
     assert (site.until, site.doubtful, site.limit, site.why) == (0.0, False, 2, "")
 
@@ -201,18 +203,18 @@ FULL, BYE, NO = Reply(452, "4.2.2", "mailbox full"), Reply(421, "4.3.2", "bye"),
 @pytest.mark.parametrize(
     ("outcomes", "sign"),
     [
-        ([outcome(Result.DELIVERED, OK)], Sign.WELL),
-        ([outcome(Result.FAILED, NO)], Sign.WELL),
-        ([outcome(Result.DEFERRED, FULL)], Sign.WELL),
-        ([outcome(Result.DEFERRED, GREY)], Sign.WELL),
-        ([outcome(Result.DEFERRED, HOLD)], Sign.BUSY),
-        ([outcome(Result.DEFERRED, HOLD), outcome(Result.DELIVERED, OK)], Sign.WELL),
-        ([outcome(Result.DEFERRED, HOLD), outcome(Result.DEFERRED, FULL)], Sign.WELL),
-        ([outcome(Result.DELIVERED, OK), outcome(Result.DEFERRED, BYE)], Sign.BUSY),
-        ([outcome(Result.DEFERRED)], Sign.BUSY),
-        ([outcome(Result.AMBIGUOUS)], Sign.BUSY),
-        ([], Sign.NOTHING),
+        ([outcome(Result.DELIVERED, OK)], Feedback.WELL),
+        ([outcome(Result.FAILED, NO)], Feedback.WELL),
+        ([outcome(Result.DEFERRED, FULL)], Feedback.WELL),
+        ([outcome(Result.DEFERRED, GREY)], Feedback.WELL),
+        ([outcome(Result.DEFERRED, HOLD)], Feedback.BUSY),
+        ([outcome(Result.DEFERRED, HOLD), outcome(Result.DELIVERED, OK)], Feedback.WELL),
+        ([outcome(Result.DEFERRED, HOLD), outcome(Result.DEFERRED, FULL)], Feedback.WELL),
+        ([outcome(Result.DELIVERED, OK), outcome(Result.DEFERRED, BYE)], Feedback.BUSY),
+        ([outcome(Result.DEFERRED)], Feedback.BUSY),
+        ([outcome(Result.AMBIGUOUS)], Feedback.BUSY),
+        ([], Feedback.NOTHING),
     ],
 )
-def test_what_outcomes_tell_of_the_host(outcomes: list[Outcome], sign: Sign) -> None:
+def test_what_outcomes_tell_of_the_host(outcomes: list[Outcome], sign: Feedback) -> None:
     assert sign_of(outcomes) is sign

@@ -1,4 +1,4 @@
-"""Shares and turns, and the store of tokens: bounds that hold, and nobody who waits for ever."""
+"""PriorityQuota and turns, and the store of tokens: bounds that hold, and nobody who waits for ever."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from random import Random
 
 import pytest
 
-from posthouse.relay.scheduling.concurrency import Rank, Shares, Turns
-from posthouse.relay.scheduling.pace import Pace
+from posthouse.relay.scheduling.concurrency import Priority, PriorityQuota, RoundRobin
+from posthouse.relay.scheduling.pace import RetryRateLimit
 from posthouse.testing import JumpingClock
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 8, 10, 50, 200])
 def test_each_rank_fills_its_share_and_leaves_the_rest_to_the_better_ones(limit: int) -> None:
-    shares = Shares(limit)
+    shares = PriorityQuota(limit)
     counts = []
-    for rank in reversed(Rank):
+    for rank in reversed(Priority):
         while shares.free(rank):
             assert shares.room(rank) > 0
             shares.take(rank)
@@ -27,19 +27,19 @@ def test_each_rank_fills_its_share_and_leaves_the_rest_to_the_better_ones(limit:
 
 
 def test_whoever_promises_more_may_use_everything_and_then_the_others_wait() -> None:
-    shares = Shares(8)
+    shares = PriorityQuota(8)
     for _ in range(8):
-        assert shares.free(Rank.PROVEN)
-        shares.take(Rank.PROVEN)
-    assert not any(shares.free(rank) for rank in Rank)
-    shares.give(Rank.PROVEN)
-    assert all(shares.free(rank) for rank in Rank), "nothing of theirs is taken"
+        assert shares.free(Priority.PROVEN)
+        shares.take(Priority.PROVEN)
+    assert not any(shares.free(rank) for rank in Priority)
+    shares.give(Priority.PROVEN)
+    assert all(shares.free(rank) for rank in Priority), "nothing of theirs is taken"
 
 
 def test_shares_are_kept_whatever_comes_and_goes() -> None:
-    chance, shares, there = Random(5), Shares(24), list[Rank]()
+    chance, shares, there = Random(5), PriorityQuota(24), list[Priority]()
     for _ in range(5000):
-        rank = chance.choice(list(Rank))
+        rank = chance.choice(list(Priority))
         if chance.random() < 0.55:
             if shares.free(rank):
                 shares.take(rank)
@@ -47,35 +47,35 @@ def test_shares_are_kept_whatever_comes_and_goes() -> None:
         elif there:
             shares.give(there.pop(chance.randrange(len(there))))
         assert shares.taken == len(there) <= 24
-        assert sum(each >= Rank.FRESH for each in there) <= 21
-        assert sum(each >= Rank.UNKNOWN for each in there) <= 18
-        assert sum(each is Rank.TROUBLED for each in there) <= 12
+        assert sum(each >= Priority.FRESH for each in there) <= 21
+        assert sum(each >= Priority.UNKNOWN for each in there) <= 18
+        assert sum(each is Priority.TROUBLED for each in there) <= 12
 
 
 def test_ranks_have_their_turns_so_that_none_waits_for_ever() -> None:
-    turns: Turns[str] = Turns()
+    turns: RoundRobin[str] = RoundRobin()
     for n in range(9):
-        turns.put(f"proven{n}", Rank.PROVEN)
-    turns.put("dead", Rank.TROUBLED)
-    turns.put("new", Rank.FRESH)
+        turns.put(f"proven{n}", Priority.PROVEN)
+    turns.put("dead", Priority.TROUBLED)
+    turns.put("new", Priority.FRESH)
     served = [turns.next(lambda rank: True) for _ in range(5)]
     assert served == ["proven0", "new", "dead", "proven1", "proven2"]
 
 
 def test_a_rank_that_is_full_is_passed_over_and_comes_again() -> None:
-    turns: Turns[str] = Turns()
-    turns.put("dead", Rank.TROUBLED)
-    assert turns.next(lambda rank: rank < Rank.TROUBLED) is None
+    turns: RoundRobin[str] = RoundRobin()
+    turns.put("dead", Priority.TROUBLED)
+    assert turns.next(lambda rank: rank < Priority.TROUBLED) is None
     assert turns
-    turns.put("dead", Rank.PROVEN)  # it has proved itself meanwhile
-    assert turns.next(lambda rank: rank < Rank.TROUBLED) == "dead"
+    turns.put("dead", Priority.PROVEN)  # it has proved itself meanwhile
+    assert turns.next(lambda rank: rank < Priority.TROUBLED) == "dead"
     assert not turns
     assert turns.next(lambda rank: True) is None
 
 
 def test_tokens_are_spent_come_back_and_are_worth_a_batch() -> None:
     clock = JumpingClock()
-    pace = Pace(clock)
+    pace = RetryRateLimit(clock)
     at_first = pace.allowed()
     assert at_first >= 100
     pace.spend(at_first)
@@ -90,7 +90,7 @@ def test_tokens_are_spent_come_back_and_are_worth_a_batch() -> None:
 
 async def _tokens(seconds: int, *, busy: bool) -> int:
     clock = JumpingClock()
-    pace = Pace(clock)
+    pace = RetryRateLimit(clock)
     pace.spend(pace.allowed())
     spent = 0
     for _ in range(seconds * 10):
@@ -113,7 +113,7 @@ def test_they_come_slowly_while_mail_arrives() -> None:
 def test_the_wait_that_is_told_is_long_enough(busy: bool) -> None:
     async def story() -> None:
         clock = JumpingClock()
-        pace = Pace(clock)
+        pace = RetryRateLimit(clock)
         pace.spend(pace.allowed() + 1000)
         for _ in range(100):
             if busy:

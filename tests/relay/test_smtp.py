@@ -22,8 +22,8 @@ from posthouse.core import (
     Result,
     Ret,
 )
-from posthouse.delivery.model import Job
-from posthouse.delivery.mx import Ourselves
+from posthouse.delivery.model import Delivery
+from posthouse.delivery.mx import LocalIdentity
 from posthouse.delivery.smtp import LmtpDeliverer, SmtpDeliverer
 from posthouse.net import Endpoint, Stream
 from posthouse.spool.interface import StoredMessage
@@ -178,15 +178,15 @@ def tell(peers: dict[Endpoint, Peer], story: Callable[[World], Awaitable[Any]]) 
 
 def job(
     *recipients: str, content: bytes = b"Subject: hi\r\n\r\nhello\r\n", sender: str = "a@sohu.com", **fields: Any
-) -> Job:
+) -> Delivery:
     people = tuple(Recipient(Address(*each.rsplit("@", 1))) for each in recipients or ("b@sina.com",))
     envelope = Envelope(Address(*sender.rsplit("@", 1)), people, **fields)
-    return Job(StoredMessage("m1", envelope, 0.0, len(content)), people, Bytes(content))
+    return Delivery(StoredMessage("m1", envelope, 0.0, len(content)), people, Bytes(content))
 
 
 def deliver(
     peers: dict[Endpoint, Peer],
-    a_job: Job | None = None,
+    a_job: Delivery | None = None,
     target: str = "sina.com",
     kind: type[SmtpDeliverer] = SmtpDeliverer,
     faults: dict[Endpoint, Fault] | None = None,
@@ -290,7 +290,11 @@ def test_one_of_all_refuses_only_for_now() -> None:
 def test_where_there_is_nowhere_to_go_the_reply_is_ours() -> None:
     assert one(deliver({}, target="nomail.test")) == (Result.FAILED, 556, "")
     assert one(deliver({}, target="nowhere.test")) == (Result.FAILED, 550, "")
-    assert one(deliver({MX1: Peer()}, target="[192.0.2.1]", is_self=Ourselves([], [MX1]))) == (Result.FAILED, 554, "")
+    assert one(deliver({MX1: Peer()}, target="[192.0.2.1]", is_self=LocalIdentity([], [MX1]))) == (
+        Result.FAILED,
+        554,
+        "",
+    )
 
 
 def test_a_chosen_host_and_a_literal() -> None:
@@ -397,7 +401,7 @@ def test_a_recipient_that_needs_smtputf8_fails_and_the_others_go() -> None:
     [job(content=UTF8_HEADER, smtputf8=True, body=Body.EIGHTBITMIME), job(sender="发件人@sohu.com", smtputf8=True)],
     ids=["header", "sender"],
 )
-def test_a_message_that_needs_smtputf8_fails_clearly(needy: Job) -> None:
+def test_a_message_that_needs_smtputf8_fails_clearly(needy: Delivery) -> None:
     peer = Peer(("8BITMIME",))
     (outcome,) = deliver({MX1: peer}, needy)
     assert outcome.result is Result.FAILED
@@ -492,7 +496,7 @@ def test_cancelling_leaves_nothing_open() -> None:
 # -- what the sender asked to be told
 
 
-def asked() -> Job:
+def asked() -> Delivery:
     """A message with every request of RFC 3461, to recipients who ask for this and that."""
     everything = Notify.SUCCESS | Notify.FAILURE | Notify.DELAY
     people = (
@@ -502,7 +506,7 @@ def asked() -> Job:
         Recipient(Address("four", "sina.com")),
     )
     envelope = Envelope(Address("a", "sohu.com"), people, ret=Ret.FULL, envid="QQ=1")
-    return Job(StoredMessage("m1", envelope, 0.0, 10), people, Bytes(b"Subject: hi\r\n\r\nhello\r\n"))
+    return Delivery(StoredMessage("m1", envelope, 0.0, 10), people, Bytes(b"Subject: hi\r\n\r\nhello\r\n"))
 
 
 def test_requests_for_reports_are_passed_on_to_a_host_that_knows_them() -> None:

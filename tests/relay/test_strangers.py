@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from posthouse.core import Outcome
-from posthouse.delivery.model import Job
-from posthouse.relay.scheduling.site_health import Sign
+from posthouse.delivery.model import Delivery
+from posthouse.relay.scheduling.site_health import Feedback
 from posthouse.spool.interface import RecipientState
 
 from .fakes import FakeDeliverer, InstantFake
@@ -27,10 +27,10 @@ class Outside(SitedFake):
         self.waiting = 0
         self.most_waiting = 0
 
-    async def deliver(self, job: Job, target: str) -> Sequence[Outcome]:
+    async def deliver(self, job: Delivery, target: str) -> Sequence[Outcome]:
         assert self.house is not None
         if target.startswith(("silent", "gone")):
-            self.signs[target] = Sign.DEAD
+            self.signs[target] = Feedback.DEAD
         if target.startswith("silent"):
             self.waiting += 1
             self.most_waiting = max(self.most_waiting, self.waiting)

@@ -11,8 +11,8 @@ import pytest
 
 from posthouse.core import Address, Envelope, LocalError, Recipient, Result, StorageBusy
 from posthouse.delivery.model import Deliverer, Router
-from posthouse.relay.recording.retry import Schedule
-from posthouse.relay.routes import Rule, Table
+from posthouse.relay.recording.retry import RetrySchedule
+from posthouse.relay.routes import RouteRule, RouteTable
 from posthouse.relay.worker import Worker
 from posthouse.spool import MemorySpool
 from posthouse.spool.interface import RecipientState
@@ -32,7 +32,7 @@ class House:
         self.log: list[tuple[str, dict[str, object]]] = []
         self.worker = Worker(
             self.queue,  # type: ignore[arg-type]
-            router or Table(default=Rule("*", deliverer)),
+            router or RouteTable(default=RouteRule("*", deliverer)),
             clock=self.clock,
             random=Random(1),
             owner="w1",
@@ -297,7 +297,7 @@ def test_each_recipient_has_its_own_end() -> None:
 
 def test_recipients_of_one_message_with_the_same_route_travel_together() -> None:
     smart, mailbox = FakeDeliverer(), FakeDeliverer()
-    table = Table([Rule("*", smart, "smart.test:25"), Rule("here.test", mailbox, str)])
+    table = RouteTable([RouteRule("*", smart, "smart.test:25"), RouteRule("here.test", mailbox, str)])
 
     async def story(house: House) -> None:
         house.arrive("a@one.test", "b@two.test", "c@here.test", "d@here.test")
@@ -329,7 +329,7 @@ def test_who_has_no_route_waits_while_the_others_go() -> None:
         deliverer.let_go()
         await house.worker.idle()
 
-    house = play(lambda: House(deliverer, router=Table([Rule("a.test", deliverer, target)])), story)
+    house = play(lambda: House(deliverer, router=RouteTable([RouteRule("a.test", deliverer, target)])), story)
     assert house.state("good@a.test") is RecipientState.DELIVERED
 
 
@@ -464,7 +464,7 @@ def test_attempts_are_bounded_in_all_and_for_each_destination() -> None:
 
 def test_one_slow_host_does_not_stop_the_others() -> None:
     slow, quick = FakeDeliverer(hold=True), FakeDeliverer()
-    table = Table([Rule("slow.test", slow)], default=Rule("*", quick))
+    table = RouteTable([RouteRule("slow.test", slow)], default=RouteRule("*", quick))
 
     async def story(house: House) -> None:
         for n in range(300):
@@ -544,7 +544,7 @@ def test_who_stood_in_line_when_the_lease_ran_out_is_asked_for_again() -> None:
 def test_a_local_deliverer_is_not_bound_by_what_protects_the_world() -> None:
     outside, inside = FakeDeliverer(hold=True), FakeDeliverer(hold=True)
     inside.local = True  # type: ignore[attr-defined]
-    table = Table([Rule("here.test", inside, str)], default=Rule("*", outside))
+    table = RouteTable([RouteRule("here.test", inside, str)], default=RouteRule("*", outside))
 
     async def story(house: House) -> None:
         for n in range(5):
@@ -575,7 +575,7 @@ def test_an_attempt_that_never_ends_is_ended() -> None:
         assert row.outcomes[0].result is Result.AMBIGUOUS
         assert "longer than 600 seconds" in row.waiting.last
 
-    play(lambda: House(deliverer, longest=600.0, schedule=Schedule(first=7200)), story)
+    play(lambda: House(deliverer, longest=600.0, schedule=RetrySchedule(first=7200)), story)
     assert deliverer.cancelled == 1
 
 
@@ -645,7 +645,7 @@ def test_with_the_spools_own_queue() -> None:
         clock = JumpingClock()
         queue = MemorySpool(time=clock.time)
         await queue.open(clock.time())
-        table = Table(default=Rule("*", deliverer))
+        table = RouteTable(default=RouteRule("*", deliverer))
         worker = Worker(queue, table, clock=clock, random=Random(1), owner="w1")
         await worker.start()
         receipt = queue.receive()

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from posthouse.core import Address, Envelope, Outcome, Recipient, Reply, Result
-from posthouse.relay.scheduling.site_health import Standing
+from posthouse.relay.scheduling.site_health import SiteStatus
 from posthouse.service import OPERATIONS, Context, House, parse
 from posthouse.spool import MemorySpool, RecipientState, Settlement
 from posthouse.spool.history import AttemptTrace, ConnectionTrace, Origin
@@ -52,7 +52,7 @@ class Desk:
         self.told: list[tuple[str, dict[str, Any]]] = []
         self.reopened: list[list[str]] = []
         self.woken = 0
-        self.standings: dict[str, Standing] = {}
+        self.standings: dict[str, SiteStatus] = {}
 
     def context(self, who: str = "ann (uid 1000)") -> Context:
         def wake() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from posthouse.core import Result, SettingError
-from posthouse.relay.scheduling.site_health import Standing
+from posthouse.relay.scheduling.site_health import SiteStatus
 from posthouse.service.answers import AddressForecast, AttemptTold, Explained, MessageStory, NoteTold
 from posthouse.service.control import what_is
 from posthouse.service.telling import Sentence, span, tell, tell_address
@@ -249,7 +249,7 @@ def test_a_site_that_is_left_alone() -> None:
     async def story() -> None:
         desk = Desk(zones=ZONES)
         (end,) = (await forecast(desk, "bob@far.test")).ends
-        desk.standings[end.site] = Standing(
+        desk.standings[end.site] = SiteStatus(
             1, desk.clock.monotonic() + 60, "3 connections in a row could not be opened"
         )
         found = await forecast(desk, "bob@far.test")

@@ -49,10 +49,10 @@ from posthouse.spool.sqlite import (
 from posthouse.spool.sqlite import (
     search as asking,
 )
-from posthouse.spool.sqlite.spool import (
+from posthouse.spool.sqlite import (
     batch as acts,
 )
-from posthouse.spool.sqlite.spool import (
+from posthouse.spool.sqlite import (
     leases as leasing,
 )
 from posthouse.spool.sqlite.storage.schema import create

@@ -4,28 +4,28 @@ A delivery is given an envelope, content and a target.  It knows no spool and no
 """
 
 from posthouse.delivery.maildir import MaildirDeliverer, expand_path
-from posthouse.delivery.model import Deliverer, InstantDeliverer, Job, LocalDeliverer, SitedDeliverer
-from posthouse.delivery.mx import Exchange, Hops, IsSelf, NoHops, Ourselves, next_hops
-from posthouse.delivery.python import HandlerDeliverer
+from posthouse.delivery.model import Deliverer, Delivery, InstantDeliverer, LocalDeliverer, SitedDeliverer
+from posthouse.delivery.mx import Exchange, IsSelf, LocalIdentity, NextHops, Undeliverable, next_hops
+from posthouse.delivery.python import PythonDeliverer
 from posthouse.delivery.smtp import LmtpDeliverer, SmtpDeliverer
-from posthouse.delivery.trace import Notes
+from posthouse.delivery.trace import AttemptTracer
 
 __all__ = [
+    "AttemptTracer",
     "Deliverer",
+    "Delivery",
     "Exchange",
-    "HandlerDeliverer",
-    "Hops",
     "InstantDeliverer",
     "IsSelf",
-    "Job",
     "LmtpDeliverer",
     "LocalDeliverer",
+    "LocalIdentity",
     "MaildirDeliverer",
-    "NoHops",
-    "Notes",
-    "Ourselves",
+    "NextHops",
+    "PythonDeliverer",
     "SitedDeliverer",
     "SmtpDeliverer",
+    "Undeliverable",
     "expand_path",
     "next_hops",
 ]

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from posthouse.client import Session
 from posthouse.core import Body, Bytes, Content, Envelope, OriginalRecipient, Outcome, Recipient, Reply, Result
-from posthouse.delivery.model import Job
+from posthouse.delivery.model import Delivery
 from posthouse.message.mime import Needs, Unconvertible, downgrade, needs
 from posthouse.protocol import Capabilities
 from posthouse.relay.recording.settlement import all_of
@@ -47,7 +47,7 @@ def batches(recipients: Sequence[Recipient], limits: Mapping[str, int]) -> list[
     return made
 
 
-async def give(session: Session, job: Job) -> Sequence[Outcome]:
+async def give(session: Session, job: Delivery) -> Sequence[Outcome]:
     """One transaction, with the message as this host can take it."""
     envelope, content = job.envelope, job.content
     capabilities = session.capabilities

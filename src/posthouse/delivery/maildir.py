@@ -24,7 +24,7 @@ from itertools import count
 from pathlib import Path
 
 from posthouse.core import Address, Content, LocalError, Outcome, Reply, Result, SettingError
-from posthouse.delivery.model import Job
+from posthouse.delivery.model import Delivery
 from posthouse.message.headers import without
 from posthouse.message.trace import return_path
 from posthouse.net.clock import Clock
@@ -91,7 +91,7 @@ class MaildirDeliverer:
         self._random = random
         self._numbers = count(1)
 
-    async def deliver(self, job: Job, target: str) -> Sequence[Outcome]:
+    async def deliver(self, job: Delivery, target: str) -> Sequence[Outcome]:
         """One copy into the Maildir ``target``, for all the job's recipients (they share it).
 
         Disk full or over quota, missing permission and other troubles of the file system are *deferred*: an operator

@@ -6,13 +6,22 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from posthouse.core import Address, Content, Envelope, Outcome, Recipient
-from posthouse.delivery.trace import Notes
+from posthouse.delivery.trace import AttemptTracer
 from posthouse.spool.interface import StoredMessage
 
-__all__ = ["Deliverer", "InstantDeliverer", "Job", "LocalDeliverer", "NoRoute", "Route", "Router", "SitedDeliverer"]
+__all__ = [
+    "Deliverer",
+    "Delivery",
+    "InstantDeliverer",
+    "LocalDeliverer",
+    "NoRoute",
+    "Route",
+    "Router",
+    "SitedDeliverer",
+]
 
 
-class Job(NamedTuple):
+class Delivery(NamedTuple):
     """One attempt: a message and those of its recipients that share a route, or a site.
 
     ``notes`` is where the deliverer writes how it went, if somebody wants to know.
@@ -21,7 +30,7 @@ class Job(NamedTuple):
     message: StoredMessage
     recipients: tuple[Recipient, ...]
     content: Content
-    notes: Notes | None = None
+    notes: AttemptTracer | None = None
 
     @property
     def envelope(self) -> Envelope:
@@ -32,7 +41,7 @@ class Job(NamedTuple):
 class Deliverer(Protocol):
     """Takes mail to one kind of place."""
 
-    async def deliver(self, job: Job, target: str) -> Sequence[Outcome]:
+    async def deliver(self, job: Delivery, target: str) -> Sequence[Outcome]:
         """Attempt ``job`` at ``target`` (a domain, a ``host:port``, a path; see ``Route``).
 
         One outcome for each recipient, in their order.  Whatever the other side does is an outcome; an exception
@@ -48,7 +57,7 @@ class Deliverer(Protocol):
 class InstantDeliverer(Deliverer, Protocol):
     """A deliverer that is sometimes done at once.  The worker looks for the method, and then needs no task."""
 
-    def deliver_now(self, job: Job, target: str) -> Sequence[Outcome] | None:
+    def deliver_now(self, job: Delivery, target: str) -> Sequence[Outcome] | None:
         """As ``deliver``, without waiting for anything; None if it would have to, and then nothing was done."""
         ...
 
@@ -62,7 +71,7 @@ class LocalDeliverer(Deliverer, Protocol):
 
 class SitedDeliverer(Deliverer, Protocol):
     """A deliverer to the world outside, whose targets lead to *sites* (see ``sites``): the worker asks each site only
-    for what it can take, and joins what goes to the same one.  It tells in ``Job.notes`` how the site behaved."""
+    for what it can take, and joins what goes to the same one.  It tells in ``Delivery.notes`` how the site behaved."""
 
     def site_now(self, target: str) -> str | None:
         """The identity of the next hop for ``target``, if that is known without waiting; "" if there is none."""

@@ -41,7 +41,7 @@ from typing import NamedTuple
 from posthouse.core import MX, Answer, Kind, Question, Reply, Result, Status
 from posthouse.net import Endpoint, Resolver, interleave
 
-__all__ = ["Exchange", "Hops", "IsSelf", "NoHops", "Ourselves", "next_hops", "site_of"]
+__all__ = ["Exchange", "IsSelf", "LocalIdentity", "NextHops", "Undeliverable", "next_hops", "site_of"]
 
 _MOST_EXCHANGES = 20  # tried for one domain; RFC 5321 §5.1 asks for at least two addresses
 _MOST_ADDRESSES = 40  # of all of them together
@@ -62,7 +62,7 @@ class Exchange(NamedTuple):
     preference: int = 0
 
 
-class Hops(NamedTuple):
+class NextHops(NamedTuple):
     """Where to try, best first; never empty.
 
     ``reason`` says in words how it was found; ``site`` names these exchanges, addresses aside, so that domains with the
@@ -75,7 +75,7 @@ class Hops(NamedTuple):
     ttl: float = 0.0
 
 
-class NoHops(NamedTuple):
+class Undeliverable(NamedTuple):
     """Nowhere to try: *failed* or *deferred*, the reply this side gives for it, and the reason in words."""
 
     result: Result
@@ -88,7 +88,7 @@ def site_of(target: str) -> str | None:
     return target if not target or target[0] in "[/" or ":" in target else None
 
 
-class Ourselves:
+class LocalIdentity:
     """What this installation is known as, to keep it from sending to itself.
 
     ``names`` are its host names; a name is us on port 25 only, where mail exchangers are.  ``listening`` are the
@@ -117,7 +117,7 @@ class Ourselves:
 
 async def next_hops(
     target: str, resolver: Resolver, *, random: Random, is_self: IsSelf | None = None, port: int = 25
-) -> Hops | NoHops:
+) -> NextHops | Undeliverable:
     """Find where to try ``target`` (see above; a domain in A-labels and lower case).
 
     ``random`` puts exchanges of equal preference in an order of its own (RFC 5321 §5.1: MUST).  ``is_self`` knows
@@ -136,7 +136,7 @@ async def next_hops(
     return await search.domain(target)
 
 
-class _Found(NamedTuple):
+class _Lookup(NamedTuple):
     """A host's addresses; ``status`` is OK with some, FAILED if one of the two questions had no answer."""
 
     status: Status
@@ -153,7 +153,7 @@ class _Search(NamedTuple):
     is_self: IsSelf
     port: int
 
-    def literal(self, target: str) -> Hops | NoHops:
+    def literal(self, target: str) -> NextHops | Undeliverable:
         """An address literal (RFC 5321 §4.1.3)."""
         text = target[1:-1]
         tagged = text[:5].lower() == "ipv6:"
@@ -161,11 +161,11 @@ class _Search(NamedTuple):
         address = _address(text)
         if address is None or (":" in text) is not tagged:
             reason = f"{target} is not an address that mail can be sent to"
-            return NoHops(Result.FAILED, Reply(550, "5.1.2", reason), reason)
+            return Undeliverable(Result.FAILED, Reply(550, "5.1.2", reason), reason)
         endpoint = Endpoint(address, self.port)
         return _unless_self(Exchange(target, (endpoint,)), self.is_self, f"the address {target} itself", target)
 
-    async def chosen(self, host: str, port: int) -> Hops | NoHops:
+    async def chosen(self, host: str, port: int) -> NextHops | Undeliverable:
         """A host that configuration names."""
         found = await self.addresses(host, port)
         why = f"the chosen host {host}:{port}"
@@ -175,14 +175,14 @@ class _Search(NamedTuple):
             return _not_now(host, found.reason)
         return _misconfigured(f'the host "{host}" of a route {_WHAT[found.status]}; correct the route')
 
-    async def domain(self, domain: str) -> Hops | NoHops:
+    async def domain(self, domain: str) -> NextHops | Undeliverable:
         """A domain's mail exchangers."""
         answer = await self.resolver.ask(Question(domain, Kind.MX))
         if answer.status is Status.FAILED:
             return _not_now(domain, answer.reason)
         if answer.status is Status.NXDOMAIN:
             reason = f"the domain {domain} does not exist"
-            return NoHops(Result.FAILED, Reply(550, "5.1.2", reason), reason)
+            return Undeliverable(Result.FAILED, Reply(550, "5.1.2", reason), reason)
         records = [record for record in answer.records if isinstance(record, MX)]
         if not records:
             why = f"{domain} has no MX; its own address"
@@ -190,7 +190,7 @@ class _Search(NamedTuple):
         records = [record for record in records if record.exchange not in ("", ".")]
         if not records:
             reason = f"the domain {domain} takes no mail (null MX)"
-            return NoHops(Result.FAILED, Reply(556, "5.1.10", reason), reason)
+            return Undeliverable(Result.FAILED, Reply(556, "5.1.10", reason), reason)
         ordered = self.ordered(records)
         shown = ", ".join(f"{record.preference} {record.exchange}" for record in ordered[:_MOST_EXCHANGES])
         return await self.exchangers(domain, ordered, f"MX of {domain}: {shown}", answer.ttl)
@@ -206,7 +206,7 @@ class _Search(NamedTuple):
         self.random.shuffle(shuffled)
         return sorted(shuffled, key=lambda record: record.preference)
 
-    async def exchangers(self, domain: str, records: list[MX], why: str, ttl: float) -> Hops | NoHops:
+    async def exchangers(self, domain: str, records: list[MX], why: str, ttl: float) -> NextHops | Undeliverable:
         """Addresses for a list of exchanges, without those at our own preference and behind it."""
         limit = min((r.preference for r in records if self.is_self(Endpoint(r.exchange, self.port))), default=None)
         wanted = [r for r in records if limit is None or r.preference < limit][:_MOST_EXCHANGES]
@@ -219,33 +219,35 @@ class _Search(NamedTuple):
         if exchanges:
             names = sorted((record.preference, record.exchange) for record, _ in usable)
             site = ",".join(name for _, name in names)
-            return Hops(exchanges, why, site, min(ttl, *(answer.ttl for _, answer in usable)))
+            return NextHops(exchanges, why, site, min(ttl, *(answer.ttl for _, answer in usable)))
         for record, answer in usable:
             if answer.status is Status.FAILED:
                 return _not_now(record.exchange, answer.reason)
         if limit is not None:
             return _loop(f"mail for {domain} would come back to this host ({why})")
         reason = f"no mail exchanger of {domain} has an address ({why})"
-        return NoHops(Result.FAILED, Reply(550, "5.4.4", f"no mail exchanger of {domain} has an address"), reason)
+        return Undeliverable(
+            Result.FAILED, Reply(550, "5.4.4", f"no mail exchanger of {domain} has an address"), reason
+        )
 
-    async def addresses(self, host: str, port: int) -> _Found:
+    async def addresses(self, host: str, port: int) -> _Lookup:
         """A host's addresses, both families asked at once and mixed, so that a cut leaves some of each."""
         fixed = _address(host)
         if fixed is not None:
-            return _Found(Status.OK, (Endpoint(fixed, port),))
+            return _Lookup(Status.OK, (Endpoint(fixed, port),))
         if host == "localhost" or host.endswith(".localhost"):  # RFC 6761 §6.3: not a question for the DNS
-            return _Found(Status.OK, (Endpoint("127.0.0.1", port), Endpoint("::1", port)))
+            return _Lookup(Status.OK, (Endpoint("127.0.0.1", port), Endpoint("::1", port)))
         answers = await asyncio.gather(
             self.resolver.ask(Question(host, Kind.AAAA)), self.resolver.ask(Question(host, Kind.A))
         )
         endpoints = interleave(Endpoint(address, port) for answer in answers for address in _usable(answer))
         if endpoints:
-            return _Found(Status.OK, tuple(endpoints[:_MOST_ADDRESSES_EACH]), "", min(a.ttl for a in answers))
+            return _Lookup(Status.OK, tuple(endpoints[:_MOST_ADDRESSES_EACH]), "", min(a.ttl for a in answers))
         for status in (Status.FAILED, Status.NODATA, Status.OK):
             for answer in answers:
                 if answer.status is status:
-                    return _Found(Status.NODATA if status is Status.OK else status, (), answer.reason)
-        return _Found(Status.NXDOMAIN)
+                    return _Lookup(Status.NODATA if status is Status.OK else status, (), answer.reason)
+        return _Lookup(Status.NXDOMAIN)
 
 
 _WHAT = {Status.NXDOMAIN: "does not exist", Status.NODATA: "has no address"}
@@ -298,22 +300,24 @@ def _nobody(endpoint: Endpoint) -> bool:
     return False
 
 
-def _unless_self(exchange: Exchange, is_self: IsSelf, why: str, site: str, ttl: float = _FOREVER) -> Hops | NoHops:
-    """Hops of one exchange, without those of its addresses that are ours."""
+def _unless_self(
+    exchange: Exchange, is_self: IsSelf, why: str, site: str, ttl: float = _FOREVER
+) -> NextHops | Undeliverable:
+    """NextHops of one exchange, without those of its addresses that are ours."""
     others = tuple(endpoint for endpoint in exchange.endpoints if not is_self(endpoint))
     if not others:
         return _loop(f"{exchange.endpoints[0]} is this host itself ({why})")
-    return Hops((exchange._replace(endpoints=others),), why, site, ttl)
+    return NextHops((exchange._replace(endpoints=others),), why, site, ttl)
 
 
-def _loop(reason: str) -> NoHops:
-    return NoHops(Result.FAILED, Reply(554, "5.4.6", "mail would loop back to this host"), reason)
+def _loop(reason: str) -> Undeliverable:
+    return Undeliverable(Result.FAILED, Reply(554, "5.4.6", "mail would loop back to this host"), reason)
 
 
-def _not_now(name: str, reason: str) -> NoHops:
+def _not_now(name: str, reason: str) -> Undeliverable:
     why = f"the DNS gave no answer for {name}" + (f": {reason}" if reason else "")
-    return NoHops(Result.DEFERRED, Reply(451, "4.4.3", f"the DNS gave no answer for {name}"), why)
+    return Undeliverable(Result.DEFERRED, Reply(451, "4.4.3", f"the DNS gave no answer for {name}"), why)
 
 
-def _misconfigured(reason: str) -> NoHops:
-    return NoHops(Result.DEFERRED, Reply(451, "4.3.5", "the route of this mail is not usable"), reason)
+def _misconfigured(reason: str) -> Undeliverable:
+    return Undeliverable(Result.DEFERRED, Reply(451, "4.3.5", "the route of this mail is not usable"), reason)

@@ -20,21 +20,21 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 from posthouse.client import Session
-from posthouse.delivery.trace import Tape
+from posthouse.delivery.trace import SessionTap
 from posthouse.net import Clock, Timer
 
-__all__ = ["Link", "Pool"]
+__all__ = ["ConnectionPool", "PooledConnection"]
 
 _FRESH: Final = 1.0  # seconds; a session that rested for longer may have been ended by the other side
 
 
-class Link:
+class PooledConnection:
     """A session with what must be known of it: its transcript, the site, the host's name and limits (RFC 9422), since
     when it is open and since when it has rested."""
 
     __slots__ = ("limits", "mx", "opened", "peer", "rested", "session", "site", "tape")
 
-    def __init__(self, session: Session, tape: Tape, site: str, mx: str, opened: float) -> None:
+    def __init__(self, session: Session, tape: SessionTap, site: str, mx: str, opened: float) -> None:
         self.session = session
         self.tape = tape
         self.site = site
@@ -45,7 +45,7 @@ class Link:
         self.rested = opened
 
 
-class Pool:
+class ConnectionPool:
     """Keeps sessions.  ``most`` are kept at one time."""
 
     def __init__(self, clock: Clock, *, idle: float, age: float, messages: int, most: int) -> None:
@@ -54,12 +54,12 @@ class Pool:
         self._age = age
         self._messages = messages
         self._most = most
-        self._by_site: dict[str, list[Link]] = {}
-        self._all: dict[Link, None] = {}  # in the order of their resting
+        self._by_site: dict[str, list[PooledConnection]] = {}
+        self._all: dict[PooledConnection, None] = {}  # in the order of their resting
         self._timer: Timer | None = None
         self._leaving: set[asyncio.Task[None]] = set()
 
-    def take(self, site: str) -> Link | None:
+    def take(self, site: str) -> PooledConnection | None:
         """A session with this site that still lives, the one that was used last."""
         several = self._by_site.get(site)
         while several:
@@ -70,13 +70,13 @@ class Pool:
             link.session.abort()
         return None
 
-    def may_go_on(self, link: Link) -> bool:
+    def may_go_on(self, link: PooledConnection) -> bool:
         """May this session carry another message?"""
         session = link.session
         most = min(self._messages, link.limits.get("MAILMAX", self._messages))
         return session.messages < most and session.usable
 
-    def give(self, link: Link) -> None:
+    def give(self, link: PooledConnection) -> None:
         """A message is done: keep its session if it is good for more, end it otherwise."""
         now = self._clock.monotonic()
         if (
@@ -115,7 +115,7 @@ class Pool:
         """How many sessions rest."""
         return len(self._all)
 
-    def _forget(self, link: Link) -> Link:
+    def _forget(self, link: PooledConnection) -> PooledConnection:
         del self._all[link]
         several = self._by_site[link.site]
         several.remove(link)

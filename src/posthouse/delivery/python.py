@@ -24,10 +24,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from typing import Any, Final, TypeVar
 
 from posthouse.core import Bytes, Content, Defer, Envelope, NotDelivered, Outcome, Reply, Result, SettingError
-from posthouse.delivery.model import Job
+from posthouse.delivery.model import Delivery
 from posthouse.net import Clock
 
-__all__ = ["HandlerDeliverer", "Letter", "load_handler"]
+__all__ = ["DeliveredMessage", "PythonDeliverer", "load_handler"]
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ _TOO_LONG: Final = Reply(451, "4.4.7", "delivery took too long")
 _DONE: Final = Reply(250, "2.0.0", "delivered")
 
 
-class Letter:
+class DeliveredMessage:
     """The content that a handler is given: CRLF line ends, not dot-stuffed; reading changes nothing."""
 
     __slots__ = ("_content",)
@@ -66,7 +66,7 @@ class Letter:
             yield piece
 
 
-_Handler = Callable[[Envelope, Letter], Any]
+_Handler = Callable[[Envelope, DeliveredMessage], Any]
 
 
 def load_handler(target: str) -> _Handler:
@@ -105,7 +105,7 @@ def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}"[:_LONGEST_TEXT] if text else type(error).__name__
 
 
-class HandlerDeliverer:
+class PythonDeliverer:
     """Gives letters to handlers; the target of a route is ``module:object``.
 
     ``timeout`` is how long one call may take, in seconds; ``threads`` how many functions may run at one time.
@@ -117,7 +117,7 @@ class HandlerDeliverer:
         self._free = asyncio.Semaphore(threads)
         self._handlers: dict[str, _Handler] = {}
 
-    async def deliver(self, job: Job, target: str) -> Sequence[Outcome]:
+    async def deliver(self, job: Delivery, target: str) -> Sequence[Outcome]:
         """One call for each recipient, in their order."""
         try:
             handler = self._handlers.get(target)
@@ -127,7 +127,7 @@ class HandlerDeliverer:
             reason = str(error) or f'importing "{target}" took longer than {self._timeout:g} seconds'
             return [Outcome(each, Result.DEFERRED, _UNUSABLE, reason, "") for each in job.recipients]
         peer = f"python:{target}"
-        letter = Letter(job.content)
+        letter = DeliveredMessage(job.content)
         outcomes = []
         for recipient in job.recipients:
             envelope = job.message.envelope._replace(recipients=(recipient,))
@@ -138,7 +138,7 @@ class HandlerDeliverer:
     async def close(self) -> None:
         """Nothing is kept open."""
 
-    async def _call(self, handler: _Handler, envelope: Envelope, letter: Letter) -> tuple[Result, Reply, str]:
+    async def _call(self, handler: _Handler, envelope: Envelope, letter: DeliveredMessage) -> tuple[Result, Reply, str]:
         try:
             await self._in_time(self._run(handler, envelope, letter))
         except NotDelivered as said:
@@ -151,7 +151,7 @@ class HandlerDeliverer:
             return Result.DEFERRED, _CRASHED, f"the handler crashed: {_told(error)}"
         return Result.DELIVERED, _DONE, "the handler took it"
 
-    async def _run(self, handler: _Handler, envelope: Envelope, letter: Letter) -> None:
+    async def _run(self, handler: _Handler, envelope: Envelope, letter: DeliveredMessage) -> None:
         try:
             if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
                 await handler(envelope, letter)

@@ -30,14 +30,14 @@ from posthouse import client
 from posthouse.client import Refused, Timeouts
 from posthouse.core import NetworkError, Outcome, RemoteError, Reply, Result, Unreachable
 from posthouse.delivery.adapt import batches, give
-from posthouse.delivery.model import Job
-from posthouse.delivery.mx import Exchange, Hops, IsSelf, NoHops, next_hops, site_of
-from posthouse.delivery.pool import Link, Pool
-from posthouse.delivery.trace import Notes, Talk, Tape
+from posthouse.delivery.model import Delivery
+from posthouse.delivery.mx import Exchange, IsSelf, NextHops, Undeliverable, next_hops, site_of
+from posthouse.delivery.pool import ConnectionPool, PooledConnection
+from posthouse.delivery.trace import AttemptTracer, ConnectionTracer, SessionTap
 from posthouse.net import Clock, Network, Resolver
 from posthouse.protocol import Limits, Transcript
 from posthouse.relay.recording.settlement import all_of
-from posthouse.relay.scheduling.site_health import Sign, sign_of
+from posthouse.relay.scheduling.site_health import Feedback, sign_of
 
 __all__ = ["LmtpDeliverer", "SmtpDeliverer"]
 
@@ -87,8 +87,8 @@ class SmtpDeliverer:
         self._timeouts = timeouts
         self._limits = limits
         self._transcript = transcript
-        self._pool = Pool(clock, idle=idle, age=age, messages=messages, most=most_idle)
-        self._known: dict[str, tuple[float, Hops | NoHops]] = {}  # until when, and what; the oldest first
+        self._pool = ConnectionPool(clock, idle=idle, age=age, messages=messages, most=most_idle)
+        self._known: dict[str, tuple[float, NextHops | Undeliverable]] = {}  # until when, and what; the oldest first
 
     # -- sites
 
@@ -100,7 +100,7 @@ class SmtpDeliverer:
         known = self._known.get(target)
         if known is None or known[0] <= self._clock.monotonic():
             return None
-        return known[1].site if isinstance(known[1], Hops) else ""
+        return known[1].site if isinstance(known[1], NextHops) else ""
 
     async def locate(self, target: str) -> str:
         """See ``SitedDeliverer.locate``."""
@@ -108,15 +108,15 @@ class SmtpDeliverer:
         if site is not None:
             return site
         hops = await self._hops(target)
-        return hops.site if isinstance(hops, Hops) else ""
+        return hops.site if isinstance(hops, NextHops) else ""
 
-    async def _hops(self, target: str) -> Hops | NoHops:
+    async def _hops(self, target: str) -> NextHops | Undeliverable:
         now = self._clock.monotonic()
         known = self._known.get(target)
         if known is not None and known[0] > now:
             return known[1]
         hops = await next_hops(target, self._resolver, random=self._random, is_self=self._is_self, port=self._port)
-        seconds = min(_LONGEST_MEMORY, hops.ttl) if isinstance(hops, Hops) else _NOTHING_MEMORY
+        seconds = min(_LONGEST_MEMORY, hops.ttl) if isinstance(hops, NextHops) else _NOTHING_MEMORY
         self._known.pop(target, None)
         if len(self._known) >= _MOST_REMEMBERED:
             del self._known[next(iter(self._known))]
@@ -125,18 +125,20 @@ class SmtpDeliverer:
 
     # -- an attempt
 
-    async def deliver(self, job: Job, target: str) -> Sequence[Outcome]:
+    async def deliver(self, job: Delivery, target: str) -> Sequence[Outcome]:
         """See ``Deliverer.deliver``."""
-        notes = job.notes or Notes(self._clock)
+        notes = job.notes or AttemptTracer(self._clock)
         hops = await self._hops(target)
         notes.resolved()
-        if isinstance(hops, NoHops):
+        if isinstance(hops, Undeliverable):
             return all_of(job.recipients, hops.result, hops.reason, hops.reply)
         notes.site = hops.site
         found = await self._somewhere(hops, job, notes)
         return found if isinstance(found, Sequence) else await self._in_more_sessions(hops, job, notes, found)
 
-    async def _in_more_sessions(self, hops: Hops, job: Job, notes: Notes, found: _Found) -> Sequence[Outcome]:
+    async def _in_more_sessions(
+        self, hops: NextHops, job: Delivery, notes: AttemptTracer, found: _Found
+    ) -> Sequence[Outcome]:
         """The session took only some recipients: give the others to further ones."""
         decided = _by_place(found)
         waiting = [place for place in range(len(job.recipients)) if place not in decided]
@@ -156,7 +158,7 @@ class SmtpDeliverer:
         """See ``Deliverer.close``."""
         await self._pool.close()
 
-    async def _somewhere(self, hops: Hops, job: Job, notes: Notes) -> _Found:
+    async def _somewhere(self, hops: NextHops, job: Delivery, notes: AttemptTracer) -> _Found:
         """Use a kept session, or try the exchanges; for as many recipients as the session took."""
         link = self._pool.take(hops.site)
         if link is not None:
@@ -169,7 +171,7 @@ class SmtpDeliverer:
             talk.ended = "this session was kept and had ended meanwhile; a new one is opened"
         return await self._through(hops, job, notes)
 
-    async def _through(self, hops: Hops, job: Job, notes: Notes) -> _Found:
+    async def _through(self, hops: NextHops, job: Delivery, notes: AttemptTracer) -> _Found:
         """Try the exchanges in order."""
         troubles: list[str] = []
         refusals: list[tuple[Reply, str]] = []
@@ -194,7 +196,7 @@ class SmtpDeliverer:
                 return found
             talk.ended = outcomes[0].reason
             troubles.append(talk.ended)
-        notes.sign = Sign.DEAD if unreachable == len(troubles) else Sign.BUSY
+        notes.sign = Feedback.DEAD if unreachable == len(troubles) else Feedback.BUSY
         tried = f"tried {hops.reason}: " + "; ".join(troubles)
         if len(refusals) == len(troubles) and all(reply.permanent for reply, _ in refusals):
             reply, name = refusals[0]
@@ -210,8 +212,8 @@ class SmtpDeliverer:
             return exchanges
         return sorted(exchanges, key=lambda exchange: (exchange.preference, self._random.random()))
 
-    async def _connect(self, exchange: Exchange, site: str, talk: Talk) -> Link:
-        tape = Tape(self._clock.monotonic, self._transcript)
+    async def _connect(self, exchange: Exchange, site: str, talk: ConnectionTracer) -> PooledConnection:
+        tape = SessionTap(self._clock.monotonic, self._transcript)
         tape.steps = talk.steps
         session = await client.connect(
             exchange.endpoints,
@@ -226,9 +228,9 @@ class SmtpDeliverer:
             source=self._source,
         )
         talk.connected = session.opened
-        return Link(session, tape, site, exchange.name, session.opened)
+        return PooledConnection(session, tape, site, exchange.name, session.opened)
 
-    async def _transact(self, link: Link, job: Job, talk: Talk) -> _Found:
+    async def _transact(self, link: PooledConnection, job: Delivery, talk: ConnectionTracer) -> _Found:
         """Give the message to the host, in as many transactions as its limits ask for and this session may have; then
         keep the session if it is good for more, end it otherwise.  At least one outcome."""
         session = link.session
@@ -256,7 +258,7 @@ class LmtpDeliverer(SmtpDeliverer):
 
     lmtp = True
 
-    async def deliver(self, job: Job, target: str) -> Sequence[Outcome]:
+    async def deliver(self, job: Delivery, target: str) -> Sequence[Outcome]:
         """See ``Deliverer.deliver``."""
         if ":" not in target and not target.startswith("/"):  # a domain's exchangers speak SMTP
             reason = f'"{target}" is no place for LMTP; write lmtp://host:port or lmtp:/path/of/socket'

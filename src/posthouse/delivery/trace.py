@@ -1,8 +1,9 @@
 """What an attempt leaves behind: where it went, the dialogues, how long each phase took.
 
-A deliverer fills in ``Notes`` while it works; the worker makes them for each attempt, and the story gets them.  That
-must cost next to nothing, so what is said together, and each reply, is one tuple in a list, stamped with the stopwatch;
-lines and phases are worked out at the end.  Content and credentials never come here: the engine leaves them out.
+A deliverer fills in ``AttemptTracer`` while it works; the worker makes them for each attempt, and the story gets them.
+That must cost next to nothing, so what is said together, and each reply, is one tuple in a list, stamped with the
+stopwatch; lines and phases are worked out at the end.  Content and credentials never come here: the engine leaves them
+out.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from typing import Final
 from posthouse.core import Reply
 from posthouse.net import Clock
 from posthouse.protocol import Spoken, Transcript, heard_lines, said_lines
-from posthouse.relay.scheduling.site_health import Sign
+from posthouse.relay.scheduling.site_health import Feedback
 from posthouse.spool.history import AttemptTrace, ConnectionTrace
 
-__all__ = ["Notes", "Talk", "Tape"]
+__all__ = ["AttemptTracer", "ConnectionTracer", "SessionTap"]
 
 _FIRST_LINES: Final = 80  # of a dialogue that are kept, and as many as these from its end
 _LAST_LINES: Final = 20
@@ -29,7 +30,7 @@ _ENVELOPE: Final = frozenset((b"MAIL", b"RSET", b"RCPT", b"DATA"))
 _Step = tuple[float, bytes | Reply]  # when (stopwatch), and what was said or heard
 
 
-class Talk:
+class ConnectionTracer:
     """One contact of an attempt, or the vain try of one; times are the stopwatch's."""
 
     __slots__ = ("began", "connected", "ended", "mx", "peer", "reused", "steps", "tls")
@@ -89,7 +90,7 @@ class Talk:
         return found
 
 
-class Notes:
+class AttemptTracer:
     """Filled in by a deliverer while it works.
 
     ``site`` is the next hop's identity; ``sign`` what the attempt tells of it.
@@ -103,8 +104,8 @@ class Notes:
         self._resolving: float | None = None
         self.at = clock.time()
         self.site = ""
-        self.sign = Sign.NOTHING
-        self.talks: list[Talk] = []
+        self.sign = Feedback.NOTHING
+        self.talks: list[ConnectionTracer] = []
 
     def resolved(self) -> None:
         """The addresses are known, or that there are none."""
@@ -119,9 +120,9 @@ class Notes:
         talk = self.talks[-1]
         return not talk.reused and all(isinstance(what, bytes) for _, what in talk.steps)
 
-    def talk(self, mx: str, reused: int = 0) -> Talk:
+    def talk(self, mx: str, reused: int = 0) -> ConnectionTracer:
         """Begin a contact; ``reused`` counts the messages that its session took before."""
-        talk = Talk(self._monotonic(), mx, reused)
+        talk = ConnectionTracer(self._monotonic(), mx, reused)
         if len(self.talks) < _MOST_TALKS:
             self.talks.append(talk)
         return talk
@@ -135,7 +136,7 @@ class Notes:
         return AttemptTrace(self.at, self.site, target, rule, tuple(contacts))
 
 
-class Tape:
+class SessionTap:
     """A session's tape: writes into whichever talk the session is in now; ``also`` is told each line."""
 
     __slots__ = ("_also", "_monotonic", "steps")
@@ -146,7 +147,7 @@ class Tape:
         self.steps: list[_Step] = []
 
     def said(self, wire: bytes) -> None:
-        """See ``protocol.Tape``."""
+        """See ``protocol.SessionTap``."""
         steps = self.steps
         if len(steps) < _MOST_STEPS:
             steps.append((self._monotonic(), wire))
@@ -154,7 +155,7 @@ class Tape:
             self._also.said(wire)
 
     def heard(self, reply: Reply) -> None:
-        """See ``protocol.Tape``."""
+        """See ``protocol.SessionTap``."""
         steps = self.steps
         if len(steps) < _MOST_STEPS:
             steps.append((self._monotonic(), reply))

@@ -1,29 +1,29 @@
 """The relay: leases due mail from the spool, schedules its deliveries, and records their outcomes."""
 
 from posthouse.delivery.model import NoRoute, Route, Router
-from posthouse.relay.mailbox import DiscardDeliverer, Keeper, MailboxDeliverer
-from posthouse.relay.recording.dsn import Bouncer
-from posthouse.relay.recording.recorder import Log
-from posthouse.relay.recording.retry import Plan, Schedule, ScheduleFor
-from posthouse.relay.routes import Rule, Table
-from posthouse.relay.scheduling.site_health import Sign, Standing
+from posthouse.relay.mailbox import DiscardDeliverer, MailboxDeliverer, MailboxStore
+from posthouse.relay.recording.dsn import DsnWriter
+from posthouse.relay.recording.recorder import EventSink
+from posthouse.relay.recording.retry import RetryPlan, RetrySchedule, ScheduleFor
+from posthouse.relay.routes import RouteRule, RouteTable
+from posthouse.relay.scheduling.site_health import Feedback, SiteStatus
 from posthouse.relay.worker import Worker
 
 __all__ = [
-    "Bouncer",
     "DiscardDeliverer",
-    "Keeper",
-    "Log",
+    "DsnWriter",
+    "EventSink",
+    "Feedback",
     "MailboxDeliverer",
+    "MailboxStore",
     "NoRoute",
-    "Plan",
+    "RetryPlan",
+    "RetrySchedule",
     "Route",
+    "RouteRule",
+    "RouteTable",
     "Router",
-    "Rule",
-    "Schedule",
     "ScheduleFor",
-    "Sign",
-    "Standing",
-    "Table",
+    "SiteStatus",
     "Worker",
 ]

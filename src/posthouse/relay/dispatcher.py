@@ -12,16 +12,16 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from posthouse.core import LocalError, Outcome, Reply, Result, StorageCorrupt
-from posthouse.delivery.model import Job, NoRoute, Route, Router
-from posthouse.delivery.trace import Notes
+from posthouse.delivery.model import Delivery, NoRoute, Route, Router
+from posthouse.delivery.trace import AttemptTracer
 from posthouse.net import Clock
-from posthouse.relay.lease_keeper import Leases
+from posthouse.relay.lease_keeper import LeaseKeeper
 from posthouse.relay.recording.recorder import Recorder
 from posthouse.relay.recording.settlement import all_of, split
-from posthouse.relay.scheduling.lane import Entry
+from posthouse.relay.scheduling.lane import QueuePosition
 from posthouse.relay.scheduling.ready_queue import Attempt, Key
-from posthouse.relay.scheduling.scheduler import Lanes
-from posthouse.relay.scheduling.site_health import Sign, asked_of
+from posthouse.relay.scheduling.scheduler import Scheduler
+from posthouse.relay.scheduling.site_health import Feedback, asked_of
 from posthouse.spool.history import AttemptTrace
 from posthouse.spool.interface import Lease, QueuedRecipient, Spool
 
@@ -43,8 +43,8 @@ class Dispatcher:
         queue: Spool,
         router: Router,
         clock: Clock,
-        lanes: Lanes,
-        leases: Leases,
+        lanes: Scheduler,
+        leases: LeaseKeeper,
         recorder: Recorder,
         *,
         longest: float,
@@ -100,7 +100,7 @@ class Dispatcher:
         if deliver_now is not None:
             try:
                 message = work.message
-                outcomes = deliver_now(Job(message, (waiting.recipient,), self._queue.content(message)), target)
+                outcomes = deliver_now(Delivery(message, (waiting.recipient,), self._queue.content(message)), target)
                 if outcomes is not None and len(outcomes) != 1:
                     raise _miscounted(len(outcomes), 1)
             except Exception as error:
@@ -153,9 +153,9 @@ class Dispatcher:
     def _enter(self, attempt: Attempt, late: bool) -> None:
         """Start it, let it stand in line, or let it go."""
         entry = self._lanes.enter(attempt)
-        if entry is Entry.STARTS:
+        if entry is QueuePosition.STARTS:
             self._start(attempt)
-        elif entry is Entry.TURNED_AWAY:
+        elif entry is QueuePosition.TURNED_AWAY:
             self._turned_away(attempt, late)
         self._leases.watch()
 
@@ -185,8 +185,8 @@ class Dispatcher:
                 return
             outcomes = await self._outcomes(attempt)
             self._record(attempt, outcomes)
-            if attempt.notes is not None and attempt.notes.sign is not Sign.NOTHING:
-                asked = None if attempt.notes.sign is Sign.WELL else asked_of(outcomes)
+            if attempt.notes is not None and attempt.notes.sign is not Feedback.NOTHING:
+                asked = None if attempt.notes.sign is Feedback.WELL else asked_of(outcomes)
                 self._leases.give_back(self._lanes.hear(attempt, attempt.notes.sign, asked))
         finally:
             if seated:
@@ -203,7 +203,7 @@ class Dispatcher:
         site_now = getattr(deliverer, "site_now", None)
         if site_now is None:
             return True
-        attempt.notes = notes = Notes(self._clock)
+        attempt.notes = notes = AttemptTracer(self._clock)
         if len(attempt.targets) == 1 and site_now(attempt.targets[0]) == attempt.key[1]:
             return True
         sites: dict[str, str] = {}
@@ -224,9 +224,9 @@ class Dispatcher:
         for other in started:
             self._start(other)
         self._leases.give_back(away)
-        if entry is Entry.TURNED_AWAY:
+        if entry is QueuePosition.TURNED_AWAY:
             self._leases.give_back([attempt])
-        return entry is Entry.STARTS
+        return entry is QueuePosition.STARTS
 
     async def _located(self, attempt: Attempt, target: str) -> str:
         deliverer = attempt.route.deliverer
@@ -250,15 +250,15 @@ class Dispatcher:
             attempt.task.uncancel()
             recipients = [waiting.recipient for waiting in attempt.waiting]
             if attempt.notes is not None:
-                attempt.notes.sign = Sign.BUSY
+                attempt.notes.sign = Feedback.BUSY
             return all_of(recipients, Result.AMBIGUOUS, f"ended, as it took longer than {self._longest:.0f} seconds")
         except Exception as error:
             return self._broken(attempt, error)
 
-    def _job(self, attempt: Attempt) -> Job:
+    def _job(self, attempt: Attempt) -> Delivery:
         message = attempt.parts[0].message
         recipients = tuple([waiting.recipient for waiting in attempt.waiting])
-        return Job(message, recipients, self._queue.content(message), attempt.notes)
+        return Delivery(message, recipients, self._queue.content(message), attempt.notes)
 
     def _broken(self, attempt: Attempt, error: Exception) -> Sequence[Outcome]:
         """Outcomes for a fault of ours: later, unless the content itself is gone, which no time mends."""

@@ -1,8 +1,8 @@
 """The leases of a worker's attempts: kept while they take long, given back when nothing comes of them.
 
-Leases are short, so that what is mislaid is soon found again.  Every third of a lease those are renewed that would run
-out within the other two, or have run out because the calendar was set: a process that renews is seen to be well.  The
-same tick finds attempts that take longer than any may, so that no attempt needs a timer of its own.
+LeaseKeeper are short, so that what is mislaid is soon found again.  Every third of a lease those are renewed that would
+run out within the other two, or have run out because the calendar was set: a process that renews is seen to be well.
+The same tick finds attempts that take longer than any may, so that no attempt needs a timer of its own.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from collections.abc import Iterable, Sequence
 from posthouse.net import Clock, Timer
 from posthouse.relay.recording.recorder import Recorder
 from posthouse.relay.scheduling.ready_queue import Attempt
-from posthouse.relay.scheduling.scheduler import Lanes
+from posthouse.relay.scheduling.scheduler import Scheduler
 from posthouse.spool.interface import Lease, Spool
 
-__all__ = ["Leases"]
+__all__ = ["LeaseKeeper"]
 
 
-class Leases:
+class LeaseKeeper:
     """``length`` of a lease and ``longest`` attempt in seconds."""
 
     def __init__(
-        self, queue: Spool, clock: Clock, lanes: Lanes, recorder: Recorder, *, length: float, longest: float
+        self, queue: Spool, clock: Clock, lanes: Scheduler, recorder: Recorder, *, length: float, longest: float
     ) -> None:
         self._queue = queue
         self._clock = clock

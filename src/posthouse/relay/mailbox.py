@@ -21,15 +21,15 @@ from posthouse.core import (
     StorageError,
     StorageFull,
 )
-from posthouse.delivery.model import Job
+from posthouse.delivery.model import Delivery
 from posthouse.message.headers import without
 from posthouse.message.trace import return_path
 from posthouse.spool.interface import StoredMessage
 
-__all__ = ["DiscardDeliverer", "Keeper", "MailboxDeliverer"]
+__all__ = ["DiscardDeliverer", "MailboxDeliverer", "MailboxStore"]
 
 
-class Keeper(Protocol):
+class MailboxStore(Protocol):
     """The part of ``spool.queue.Queue`` that a mailbox needs."""
 
     def keep(self, inbox: str, message: StoredMessage, content: Content) -> Awaitable[None]:
@@ -42,10 +42,10 @@ class MailboxDeliverer:
 
     local = True
 
-    def __init__(self, queue: Keeper) -> None:
+    def __init__(self, queue: MailboxStore) -> None:
         self._queue = queue
 
-    async def deliver(self, job: Job, target: str) -> Sequence[Outcome]:
+    async def deliver(self, job: Delivery, target: str) -> Sequence[Outcome]:
         """One copy into the mailbox ``target``, for all the job's recipients (they share it).
 
         A full or busy spool is *deferred*.  Any other fault of the spool is deferred too, with its words as reason.
@@ -69,11 +69,11 @@ class MailboxDeliverer:
 class DiscardDeliverer:
     """Takes everything and keeps nothing, for domains that are set to ``discard``."""
 
-    async def deliver(self, job: Job, target: str) -> Sequence[Outcome]:
+    async def deliver(self, job: Delivery, target: str) -> Sequence[Outcome]:
         """Every recipient is delivered; ``target`` is only repeated in the outcome."""
         return self.deliver_now(job, target)
 
-    def deliver_now(self, job: Job, target: str) -> Sequence[Outcome]:
+    def deliver_now(self, job: Delivery, target: str) -> Sequence[Outcome]:
         """As ``deliver``; there is never anything to wait for."""
         reason = "discarded, as the configuration says"
         return _all(job, Result.DELIVERED, Reply(250, "2.0.0", "discarded"), reason, target)
@@ -82,11 +82,11 @@ class DiscardDeliverer:
         """Nothing is kept open."""
 
 
-def _all(job: Job, result: Result, reply: Reply, reason: str, peer: str) -> list[Outcome]:
+def _all(job: Delivery, result: Result, reply: Reply, reason: str, peer: str) -> list[Outcome]:
     return [Outcome(recipient, result, reply, reason, peer) for recipient in job.recipients]
 
 
-async def _final(job: Job) -> Content:
+async def _final(job: Delivery) -> Content:
     """The content as final delivery hands it over."""
     if isinstance(job.content, Bytes):
         stripped = without(job.content, b"Return-Path")

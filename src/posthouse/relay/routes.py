@@ -18,10 +18,10 @@ from posthouse.core import Address, LocalError, Outcome, Recipient, Reply, Resul
 from posthouse.delivery.model import Deliverer, NoRoute, Route
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
 
-__all__ = ["Rule", "Table"]
+__all__ = ["RouteRule", "RouteTable"]
 
 
-class Rule(NamedTuple):
+class RouteRule(NamedTuple):
     """Where the mail of some domains goes.
 
     ``pattern`` is a domain (A-labels or U-labels) or address literal, ``*.domain`` for all below it, or ``*``.
@@ -37,7 +37,7 @@ class Rule(NamedTuple):
     reason: str = ""
 
 
-class Table:
+class RouteTable:
     """A ``Router`` made of rules.
 
     ``default`` takes what no rule matches (its pattern is not looked at); None leaves such recipients waiting, for
@@ -51,15 +51,15 @@ class Table:
 
     def __init__(
         self,
-        rules: Iterable[Rule] = (),
-        default: Rule | None = None,
+        rules: Iterable[RouteRule] = (),
+        default: RouteRule | None = None,
         *,
         home: str = "",
         ways: Mapping[str, Deliverer] | None = None,
     ) -> None:
         self._ways = ways or {}
-        self._exact: dict[str, Rule] = {}
-        self._under: dict[str, Rule] = {}
+        self._exact: dict[str, RouteRule] = {}
+        self._under: dict[str, RouteRule] = {}
         self._default = default
         self._home = _ascii(home)
         for rule in rules:
@@ -71,7 +71,7 @@ class Table:
                 )
             table[name] = rule
 
-    def _place(self, pattern: str) -> tuple[dict[str, Rule], str]:
+    def _place(self, pattern: str) -> tuple[dict[str, RouteRule], str]:
         """The dictionary and key for a pattern; the key of ``*`` is "", the parent of all."""
         if pattern == "*":
             return self._under, ""
@@ -113,7 +113,7 @@ class Table:
             reply = Reply(451, "4.3.5", "the route of this mail is not usable")
             return NoRoute(Outcome(recipient, Result.DEFERRED, reply, str(setting)))
 
-    def match(self, domain: str) -> Rule | None:
+    def match(self, domain: str) -> RouteRule | None:
         """The rule for a domain as ``destination`` gives it, or None."""
         rule = self._exact.get(domain)
         if rule is not None:

@@ -5,11 +5,11 @@ worker (``claim``, then ``wake``): no query, and for a deliverer that is done at
 is leased from the queue in batches, when something is known to be due: after a start, when mail was committed
 unclaimed, when a due time comes.  A timer on the clock ends the wait; nothing polls.
 
-**Attempting.**  ``dispatcher`` leads what was leased through the ``scheduling.scheduler`` to the deliverers.  Leases
-are short, so that what is mislaid is soon found again, and renewed while an attempt takes longer (``lease_keeper``).
-Mail for sites that have not proved themselves is leased at a bounded pace, one message for each at a time
-(``scheduling.destinations``); mail for sites that are left alone is not leased at all, but for the oldest, which is
-moved on in small batches so that it ends some day.
+**Attempting.**  ``dispatcher`` leads what was leased through the ``scheduling.scheduler`` to the deliverers.
+LeaseKeeper are short, so that what is mislaid is soon found again, and renewed while an attempt takes longer
+(``lease_keeper``). Mail for sites that have not proved themselves is leased at a bounded pace, one message for each at
+a time (``scheduling.destinations``); mail for sites that are left alone is not leased at all, but for the oldest, which
+is moved on in small batches so that it ends some day.
 
 **Recording.**  An attempt's outcomes and next times are recorded in one transaction (``recording.recorder``).  Nobody
 waits for it, so that records of one instant share a sync; a slow disk stops new work once too many are under way.
@@ -27,13 +27,13 @@ from posthouse.core import LocalError
 from posthouse.delivery.model import Router
 from posthouse.net import Clock, Timer
 from posthouse.relay.dispatcher import Dispatcher
-from posthouse.relay.lease_keeper import Leases
-from posthouse.relay.recording.dsn import Bouncer
-from posthouse.relay.recording.recorder import Log, Recorder
-from posthouse.relay.recording.retry import Schedule, ScheduleFor
-from posthouse.relay.scheduling.concurrency import Rank
-from posthouse.relay.scheduling.scheduler import Lanes
-from posthouse.relay.scheduling.site_health import Standing
+from posthouse.relay.lease_keeper import LeaseKeeper
+from posthouse.relay.recording.dsn import DsnWriter
+from posthouse.relay.recording.recorder import EventSink, Recorder
+from posthouse.relay.recording.retry import RetrySchedule, ScheduleFor
+from posthouse.relay.scheduling.concurrency import Priority
+from posthouse.relay.scheduling.scheduler import Scheduler
+from posthouse.relay.scheduling.site_health import SiteStatus
 from posthouse.spool.interface import Spool, Stored
 from posthouse.spool.probe_limit import ProbeLimit
 
@@ -46,7 +46,7 @@ _STORAGE_REST = 5.0  # seconds before a queue that failed is asked again
 _LATE = 3600.0  # seconds that mail for a site that is left alone stays untouched in the queue
 _LATE_REST = 1.0  # seconds between two batches of such mail
 _NONE_LATE = 60.0  # seconds until such mail is looked for again when there was none
-_USUAL = Schedule()
+_USUAL = RetrySchedule()
 
 
 class Worker:
@@ -68,9 +68,9 @@ class Worker:
         clock: Clock,
         random: Random,
         owner: str,
-        schedule: Schedule | ScheduleFor | None = None,
-        bouncer: Bouncer | None = None,
-        log: Log | None = None,
+        schedule: RetrySchedule | ScheduleFor | None = None,
+        bouncer: DsnWriter | None = None,
+        log: EventSink | None = None,
         concurrency: int = 50,
         per_destination: int = 10,
         lease: float = 300.0,
@@ -79,14 +79,14 @@ class Worker:
         self.owner = owner
         self._queue = queue
         self._clock = clock
-        self._lanes = Lanes(concurrency, per_destination, clock=clock, random=random, opened=self._reopened)
+        self._lanes = Scheduler(concurrency, per_destination, clock=clock, random=random, opened=self._reopened)
         self._lease = lease
         self._log = log
         schedule_for = (lambda message, waiting: schedule or _USUAL) if not callable(schedule) else schedule
         self._recorder = Recorder(
             queue, clock, schedule_for, random, log, bouncer, self._moved, self._falls_due, self.wake
         )
-        self._leases = Leases(queue, clock, self._lanes, self._recorder, length=lease, longest=longest)
+        self._leases = LeaseKeeper(queue, clock, self._lanes, self._recorder, length=lease, longest=longest)
         self._dispatcher = Dispatcher(
             queue,
             router,
@@ -163,7 +163,7 @@ class Worker:
         self._lanes.forgive(destinations)
         self.wake()
 
-    def sites(self) -> dict[str, Standing]:
+    def sites(self) -> dict[str, SiteStatus]:
         """How the sites stand that were met lately, by name, for people."""
         return self._lanes.standing()
 
@@ -200,7 +200,7 @@ class Worker:
             self._awake.clear()
             if self._lanes.any_alone and self._clock.time() >= self._late_at and not self._is_full():
                 await self._fetch_late()
-            elif self._look and self._lanes.room(Rank.PROVEN) and not self._is_full():
+            elif self._look and self._lanes.room(Priority.PROVEN) and not self._is_full():
                 await self._fetch()
             else:
                 self._resting = True
@@ -216,7 +216,7 @@ class Worker:
                 self._log("spool", text=note)
 
     def _is_full(self) -> bool:
-        return not self._lanes.lines.free(Rank.PROVEN) or len(self._recorder.under_way) >= _MOST_RECORDS
+        return not self._lanes.lines.free(Priority.PROVEN) or len(self._recorder.under_way) >= _MOST_RECORDS
 
     async def _fetch(self) -> None:
         """Lease a batch; when there was none, find out when to look again."""
@@ -247,7 +247,7 @@ class Worker:
     def _room_for_strangers(self) -> int:
         if self._is_full():
             return 0
-        return min(_BATCH, self._lanes.room(Rank.UNKNOWN), self._lanes.lines.room(Rank.UNKNOWN))
+        return min(_BATCH, self._lanes.room(Priority.UNKNOWN), self._lanes.lines.room(Priority.UNKNOWN))
 
     async def _fetch_late(self) -> None:
         """Look after mail for sites that are left alone: a batch of what has stayed untouched for long is moved on

@@ -10,7 +10,7 @@ from __future__ import annotations
 from random import SystemRandom
 
 from posthouse.core import Content, Envelope, Outcome, Recipient, Reply, Result
-from posthouse.delivery import Job, SmtpDeliverer
+from posthouse.delivery import Delivery, SmtpDeliverer
 from posthouse.net import CachingResolver, DnsResolver, Resolver, SocketNetwork, SystemClock
 from posthouse.protocol import Transcript
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
@@ -54,7 +54,7 @@ async def direct(
             outcomes[number] = Outcome(recipient, Result.FAILED, reply, reply.text)
     try:
         for domain, numbers in domains.items():
-            job = Job(message, tuple(envelope.recipients[number] for number in numbers), content)
+            job = Delivery(message, tuple(envelope.recipients[number] for number in numbers), content)
             outcomes.update(zip(numbers, await deliverer.deliver(job, domain), strict=True))
     finally:
         await deliverer.close()

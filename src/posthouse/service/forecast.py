@@ -11,7 +11,7 @@ import contextlib
 from typing import Any, Final
 
 from posthouse.core import Address, Envelope, Recipient, SettingError
-from posthouse.delivery import HandlerDeliverer, LmtpDeliverer, MaildirDeliverer, NoHops, SmtpDeliverer, next_hops
+from posthouse.delivery import LmtpDeliverer, MaildirDeliverer, PythonDeliverer, SmtpDeliverer, Undeliverable, next_hops
 from posthouse.protocol.grammar import GrammarError, parse_mailbox
 from posthouse.relay import DiscardDeliverer, MailboxDeliverer, NoRoute, Route
 from posthouse.service import inquiries
@@ -30,7 +30,7 @@ _WAYS: Final = (
     (MaildirDeliverer, "maildir"),
     (MailboxDeliverer, "mailbox"),
     (DiscardDeliverer, "discard"),
-    (HandlerDeliverer, "python"),
+    (PythonDeliverer, "python"),
 )
 
 
@@ -137,7 +137,7 @@ async def _place(context: Context, route: Route) -> dict[str, Any]:
         return {}
     ways = context.ways()
     hops = await next_hops(route.target, ways.resolver, random=ways.random, is_self=ways.is_self)
-    if isinstance(hops, NoHops):
+    if isinstance(hops, Undeliverable):
         return {"lookup": hops.reason, "reply": str(hops.reply)}
     exchanges = [
         ExchangeTold(name=each.name, preference=each.preference, addresses=[str(place) for place in each.endpoints])

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from posthouse.delivery import IsSelf
     from posthouse.net import Clock, Resolver
     from posthouse.relay import Router
-    from posthouse.relay.scheduling.site_health import Standing
+    from posthouse.relay.scheduling.site_health import SiteStatus
     from posthouse.service.model import Config
     from posthouse.spool import Spool
     from posthouse.spool.interface import QueuedRecipient, Report, StoredMessage
@@ -52,7 +52,7 @@ class Context(NamedTuple):
     who: str = ""
     reopen: Callable[[Collection[str]], object] | None = None
     wake: Callable[[], object] | None = None
-    sites: Callable[[], Mapping[str, Standing]] | None = None
+    sites: Callable[[], Mapping[str, SiteStatus]] | None = None
 
 
 class Parameter(NamedTuple):

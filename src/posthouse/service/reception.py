@@ -24,7 +24,7 @@ from typing import Any, Final, Protocol
 from posthouse.core import Address, Envelope, Recipient, Reply, StorageError, Verdict
 from posthouse.net.clock import Clock
 from posthouse.protocol.commands import Greet, Mail, Rcpt
-from posthouse.relay import Bouncer
+from posthouse.relay import DsnWriter
 from posthouse.server.policy import Answer, Intake, Peer
 from posthouse.service import inquiries
 from posthouse.service.accounts import Directory, Expanded, Foreign, Local, Moved, expand_envelope
@@ -113,7 +113,7 @@ class Reception:
         zone: Callable[[float], int] | None = None,
         owner: str = "",
         claim: Callable[[Sequence[str]], float] = lambda destinations: 0.0,
-        bouncer: Bouncer | None = None,
+        bouncer: DsnWriter | None = None,
     ) -> None:
         self.config = config
         self.listener = listener

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from posthouse.core import Address, LocalError, Outcome, Recipient, Reply, Result
 from posthouse.delivery import Deliverer, expand_path
-from posthouse.relay import NoRoute, Route, Rule, Table
+from posthouse.relay import NoRoute, Route, RouteRule, RouteTable
 from posthouse.service.forms import Wrong
 from posthouse.service.model import Config, DomainSettings
 from posthouse.service.names import VIA, without_tag
@@ -48,9 +48,9 @@ class HouseRouter:
         if self._everything is None and config.hostname not in self._ours:
             self._ours[config.hostname] = DomainSettings(name=config.hostname)  # for its postmaster
         self._reasons = {each.name: f'[[domain]] "{each.name}": deliver = "{each.deliver}"' for each in config.domain}
-        mx = Rule("*", deliverers.smtp, None, "no route says otherwise: the mail exchangers of the domain")
+        mx = RouteRule("*", deliverers.smtp, None, "no route says otherwise: the mail exchangers of the domain")
         rules = [
-            Rule(
+            RouteRule(
                 each.to,
                 deliverers.lmtp if each.via.kind == "lmtp" else deliverers.smtp,
                 each.via.target or None,
@@ -59,7 +59,7 @@ class HouseRouter:
             for each in config.route
         ]
         ways = {"mx": deliverers.smtp, "smtp": deliverers.smtp, "lmtp": deliverers.lmtp}
-        self._table = Table(rules, mx, home=config.postmaster.domain, ways=ways)
+        self._table = RouteTable(rules, mx, home=config.postmaster.domain, ways=ways)
 
     def destination(self, address: Address) -> str:
         """See ``Router.destination``."""

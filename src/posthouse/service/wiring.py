@@ -19,10 +19,10 @@ from random import Random, SystemRandom
 from typing import Any
 
 from posthouse.core import LocalError, StorageCorrupt
-from posthouse.delivery import HandlerDeliverer, LmtpDeliverer, MaildirDeliverer, Ourselves, SmtpDeliverer
+from posthouse.delivery import LmtpDeliverer, LocalIdentity, MaildirDeliverer, PythonDeliverer, SmtpDeliverer
 from posthouse.net import CachingResolver, Clock, DnsResolver, Endpoint, Network, Resolver, SocketNetwork, SystemClock
 from posthouse.protocol import Limits, Transcript
-from posthouse.relay import Bouncer, DiscardDeliverer, MailboxDeliverer, Schedule, Worker
+from posthouse.relay import DiscardDeliverer, DsnWriter, MailboxDeliverer, RetrySchedule, Worker
 from posthouse.relay.recording.dsn import original_of
 from posthouse.server import Server, Timeouts
 from posthouse.service.accounts import Directory, addressees
@@ -76,7 +76,7 @@ class House:
         )
         self._deliverers = self._make_deliverers()
         self.router = HouseRouter(config, self._deliverers)
-        self._bouncer = Bouncer(
+        self._bouncer = DsnWriter(
             hostname=config.hostname,
             postmaster=config.postmaster,
             destination=self.router.destination,
@@ -84,7 +84,7 @@ class House:
             addressees=lambda address: addressees(self.directory, address),
         )
         self.worker = self._make_worker()
-        self._ourselves = Ourselves([config.hostname])
+        self._ourselves = LocalIdentity([config.hostname])
         self._control = ControlSocket(socket_path(config.data_dir), self.context, self.log) if control else None
         self._receptions: list[Reception] = []
         self._servers: list[Server] = []
@@ -106,7 +106,7 @@ class House:
             self.clock, config.hostname, pid=os.getpid(), random=lambda: f"{self._random.getrandbits(64):016x}"
         )
         return Deliverers(
-            smtp, lmtp, maildir, MailboxDeliverer(self.queue), DiscardDeliverer(), HandlerDeliverer(self.clock)
+            smtp, lmtp, maildir, MailboxDeliverer(self.queue), DiscardDeliverer(), PythonDeliverer(self.clock)
         )
 
     def _make_worker(self) -> Worker:
@@ -117,7 +117,9 @@ class House:
             clock=self.clock,
             random=self._random,
             owner=f"{self.config.hostname}-{os.getpid()}-{self._random.getrandbits(32):08x}",
-            schedule=Schedule(relay.retry_first, relay.retry_max, relay.give_up_after, warn_after=relay.warn_after),
+            schedule=RetrySchedule(
+                relay.retry_first, relay.retry_max, relay.give_up_after, warn_after=relay.warn_after
+            ),
             bouncer=self._bouncer,
             log=self.log,
             concurrency=relay.concurrency,
@@ -191,7 +193,7 @@ class House:
             for listener in self.config.listener:
                 await self._open_door(listener, usage)
             undo.pop_all()
-        self._ourselves = Ourselves([self.config.hostname], list(self._endpoints.values()))
+        self._ourselves = LocalIdentity([self.config.hostname], list(self._endpoints.values()))
         await self._open_control()
 
     async def _open_control(self) -> None:

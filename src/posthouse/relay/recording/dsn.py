@@ -35,7 +35,7 @@ from posthouse.message.report import LIMIT, Action, Fate, Original, compose_repo
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
 from posthouse.spool.interface import QueuedRecipient, RecipientState, Report, Settlement, StoredMessage
 
-__all__ = ["Bouncer", "Ends", "fate_of", "original_of"]
+__all__ = ["DsnWriter", "Ends", "fate_of", "original_of"]
 
 #: Some recipients of one message, and what is recorded of each.
 Ends = Sequence[tuple[QueuedRecipient, Settlement]]
@@ -81,7 +81,7 @@ def original_of(message: StoredMessage, content: Content | None, limit: int = LI
     return Original(message.id, message.envelope, message.received, bytes(head), whole)
 
 
-class Bouncer:
+class DsnWriter:
     """Writes the reports of one post house.
 
     ``hostname`` is who reports; ``postmaster`` answers people's questions and gets the notices; ``destination`` is

@@ -20,14 +20,14 @@ from typing import Any, Final, NamedTuple, Protocol
 from posthouse.core import Bytes, Outcome, Result, StorageCorrupt
 from posthouse.message import Original
 from posthouse.net import Clock
-from posthouse.relay.recording.dsn import Bouncer, Ends, original_of
+from posthouse.relay.recording.dsn import DsnWriter, Ends, original_of
 from posthouse.relay.recording.retry import ScheduleFor
 from posthouse.relay.recording.settlement import settle
 from posthouse.spool.alike import alike
 from posthouse.spool.history import AttemptTrace
 from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Report, Settlement, Spool, StoredMessage
 
-__all__ = ["Log", "Recorder"]
+__all__ = ["EventSink", "Recorder"]
 
 _DELIVERED: Final = Result.DELIVERED
 _SETTLED: Final = RecipientState.DELIVERED
@@ -35,10 +35,10 @@ _WAITING: Final = RecipientState.WAITING
 _TRIES = 7  # with pauses of 1, 2, 4 … 64 seconds before them
 
 
-class Log(Protocol):
+class EventSink(Protocol):
     """Where the relay tells what it does: an event's name, and facts.
 
-    One that has a method ``each`` is told of what is the same of many in one call (``service.observe.Log``).
+    One that has a method ``each`` is told of what is the same of many in one call (``service.observe.EventSink``).
     """
 
     def __call__(self, event: str, /, **facts: object) -> None: ...
@@ -66,8 +66,8 @@ class Recorder:
         clock: Clock,
         schedule_for: ScheduleFor,
         random: Random,
-        log: Log | None,
-        bouncer: Bouncer | None,
+        log: EventSink | None,
+        bouncer: DsnWriter | None,
         moved: Callable[[], None],
         falls_due: Callable[[float], None],
         reported: Callable[[], None],
@@ -123,7 +123,9 @@ class Recorder:
                 to = ", ".join(str(recipient.address) for recipient in report.envelope.recipients)
                 self._log("report", id=work.message.id, to=to)
 
-    async def _report(self, bouncer: Bouncer, work: Lease, ends: Ends, now: float, trail: AttemptTrace | None) -> None:
+    async def _report(
+        self, bouncer: DsnWriter, work: Lease, ends: Ends, now: float, trail: AttemptTrace | None
+    ) -> None:
         """Write what the sender is owed, and record all of it."""
         settlements = [settlement for _, settlement in ends]
         reports: list[Report] = []
@@ -197,7 +199,7 @@ def _all_held(settlements: Sequence[Settlement]) -> list[Settlement]:
     ]
 
 
-def _tell(log: Log, work: Lease, settlements: Sequence[Settlement]) -> None:
+def _tell(log: EventSink, work: Lease, settlements: Sequence[Settlement]) -> None:
     """Tell the log of settlements that are alike: a line for each recipient."""
     _, state, due, (_, result, reply, reason, peer, _), why, _ = settlements[0]
     event = "held" if state is RecipientState.HELD else result.value

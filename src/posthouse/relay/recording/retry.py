@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from posthouse.spool.interface import QueuedRecipient, StoredMessage
 
-__all__ = ["Plan", "Schedule", "ScheduleFor", "in_words"]
+__all__ = ["RetryPlan", "RetrySchedule", "ScheduleFor", "in_words"]
 
 _DOUBLINGS = 40  # beyond it any delay is the ceiling; keeps 2**n small whatever count a caller hands in
 _SOONER_ATTEMPTS = 3  # a host that asks to be tried sooner than planned gets that so many times
@@ -29,14 +29,14 @@ _SOONEST = 30.0  # seconds; and never sooner than this
 _LATENESS = 0.1  # the largest share that chance adds to a time that was asked for: many may have been told the same
 
 
-class Plan(NamedTuple):
+class RetryPlan(NamedTuple):
     """What comes next: ``due`` in calendar seconds, None to give up; ``why`` says the reason in one sentence."""
 
     due: float | None
     why: str
 
 
-class Schedule(NamedTuple):
+class RetrySchedule(NamedTuple):
     """How patiently to try; all times in seconds.
 
     ``first`` is the delay after the first attempt, ``ceiling`` the longest one, ``patience`` how long after the
@@ -58,7 +58,9 @@ class Schedule(NamedTuple):
         """``plan`` without its reason, where nobody asked for a time."""
         return self.plan(attempts, first_seen, now, random).due
 
-    def plan(self, attempts: int, first_seen: float, now: float, random: Random, *, asked: float | None = None) -> Plan:
+    def plan(
+        self, attempts: int, first_seen: float, now: float, random: Random, *, asked: float | None = None
+    ) -> RetryPlan:
         """When to try again after ``attempts`` attempts, and why then.
 
         ``first_seen`` is when the message arrived, ``asked`` the delay that the other side asked for.  The time is
@@ -66,7 +68,7 @@ class Schedule(NamedTuple):
         """
         end = first_seen + self.patience
         if now >= end:
-            return Plan(None, f"no more attempts: the message is older than {in_words(self.patience)}")
+            return RetryPlan(None, f"no more attempts: the message is older than {in_words(self.patience)}")
         delay = self.delay(attempts)
         wait = delay * (1.0 - self.jitter * random.random())
         why = f"attempt {attempts} did not succeed; the wait doubles from {in_words(self.first)}"
@@ -75,10 +77,10 @@ class Schedule(NamedTuple):
             wait = min(self.ceiling, max(_SOONEST, asked) * (1.0 + _LATENESS * random.random()))
             why = f"the other side asked for {in_words(asked)}"
         if now + wait <= end:
-            return Plan(now + wait, why)
+            return RetryPlan(now + wait, why)
         if end - now < self.first / 2:  # the last attempt of all; not worth making right after this one
-            return Plan(None, f"no more attempts: the message will soon be {in_words(self.patience)} old")
-        return Plan(end, f"the last attempt: the message will be {in_words(self.patience)} old then")
+            return RetryPlan(None, f"no more attempts: the message will soon be {in_words(self.patience)} old")
+        return RetryPlan(end, f"the last attempt: the message will be {in_words(self.patience)} old then")
 
     def warn_at(self, first_seen: float) -> float:
         """From when on the sender of a message that arrived at ``first_seen`` may be told that it is late."""
@@ -86,7 +88,7 @@ class Schedule(NamedTuple):
 
 
 #: The schedule for one recipient of a message: the seam for DELIVERBY and for settings of single domains.
-ScheduleFor = Callable[[StoredMessage, QueuedRecipient], Schedule]
+ScheduleFor = Callable[[StoredMessage, QueuedRecipient], RetrySchedule]
 
 
 def in_words(seconds: float) -> str:

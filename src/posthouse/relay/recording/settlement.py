@@ -23,7 +23,7 @@ from typing import Final
 
 from posthouse.core import Outcome, Recipient, Reply, Result
 from posthouse.delivery.model import NoRoute, Route, Router
-from posthouse.relay.recording.retry import Plan, Schedule, ScheduleFor
+from posthouse.relay.recording.retry import RetryPlan, RetrySchedule, ScheduleFor
 from posthouse.relay.scheduling.site_health import asked_wait
 from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Settlement, StoredMessage
 
@@ -46,7 +46,7 @@ def settle(
     Chance decides once for all of them whose schedule and history are the same: they travelled together and shall do
     so again.
     """
-    plans: dict[tuple[Schedule, int, float | None], Plan] = {}
+    plans: dict[tuple[RetrySchedule, int, float | None], RetryPlan] = {}
     settlements: list[Settlement] = []
     for waiting, outcome in ends:
         if outcome.result is _DELIVERED:
@@ -65,7 +65,12 @@ def settle(
 
 
 def _put_off(
-    message: StoredMessage, waiting: QueuedRecipient, outcome: Outcome, schedule: Schedule, plan: Plan, now: float
+    message: StoredMessage,
+    waiting: QueuedRecipient,
+    outcome: Outcome,
+    schedule: RetrySchedule,
+    plan: RetryPlan,
+    now: float,
 ) -> Settlement:
     """Another attempt, or none if the schedule gives up."""
     if plan.due is None:

@@ -15,15 +15,15 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from posthouse.net import Clock
-from posthouse.relay.scheduling.pace import Pace
+from posthouse.relay.scheduling.pace import RetryRateLimit
 from posthouse.relay.scheduling.ready_queue import Attempt
 
-__all__ = ["Names"]
+__all__ = ["DestinationTable"]
 
 _MOST_KNOWN: Final = 100_000  # destinations
 
 
-class Names:
+class DestinationTable:
     """The names of one worker's lanes."""
 
     def __init__(self, clock: Clock) -> None:
@@ -31,7 +31,7 @@ class Names:
         self.skip: set[str] = set()
         #: Of which as much as there is may be.  Asked by the queue's thread too, which never walks through it.
         self.known: dict[str, None] = {}
-        self.pace = Pace(clock)
+        self.pace = RetryRateLimit(clock)
         #: Something that was left out may be leased now.
         self.wanted = False
         #: There may be strangers' mail that nobody has.

@@ -7,14 +7,14 @@ import enum
 from collections import deque
 
 from posthouse.net import Timer
-from posthouse.relay.scheduling.concurrency import Rank
+from posthouse.relay.scheduling.concurrency import Priority
 from posthouse.relay.scheduling.ready_queue import Attempt, Key
-from posthouse.relay.scheduling.site_health import Site
+from posthouse.relay.scheduling.site_health import SiteHealth
 
-__all__ = ["Entry", "Lane"]
+__all__ = ["QueuePosition", "ReadyQueue"]
 
 
-class Entry(enum.Enum):
+class QueuePosition(enum.Enum):
     """What becomes of an attempt that wants to start."""
 
     STARTS = enum.auto()
@@ -22,12 +22,12 @@ class Entry(enum.Enum):
     TURNED_AWAY = enum.auto()  # the site is left alone, or the line is too long
 
 
-class Lane:
+class ReadyQueue:
     """One lane; ``site`` is None where the deliverer knows no sites."""
 
     __slots__ = ("active", "destinations", "fresh", "key", "line", "most", "named", "site", "timer")
 
-    def __init__(self, key: Key, most: int, site: Site | None) -> None:
+    def __init__(self, key: Key, most: int, site: SiteHealth | None) -> None:
         self.key = key
         self.most = most
         self.site = site
@@ -43,13 +43,13 @@ class Lane:
         """True if one more could start."""
         return self.active < (self.most if self.site is None else self.site.limit)
 
-    def rank(self, fresh: bool) -> Rank:
+    def rank(self, fresh: bool) -> Priority:
         """Of an attempt here, ``fresh`` or not."""
         if self.site is None or self.site.proven:
-            return Rank.PROVEN
+            return Priority.PROVEN
         if self.site.doubtful:
-            return Rank.TROUBLED
-        return Rank.FRESH if fresh else Rank.UNKNOWN
+            return Priority.TROUBLED
+        return Priority.FRESH if fresh else Priority.UNKNOWN
 
     @property
     def alone(self) -> bool:

@@ -20,7 +20,7 @@ from typing import Final
 
 from posthouse.net import Clock
 
-__all__ = ["Pace"]
+__all__ = ["RetryRateLimit"]
 
 _BURST: Final = 256.0  # tokens at most: recipients
 _LEAST: Final = 32.0  # that must be there before the next batch: a lease costs something too
@@ -31,7 +31,7 @@ _MANY: Final = 500.0  # messages a second from which on it becomes less
 _FULL_RATE: Final = 16.0  # and never less than this
 
 
-class Pace:
+class RetryRateLimit:
     """The store.  A token is one recipient."""
 
     __slots__ = ("_arrived", "_at", "_busy_rate", "_clock", "_met", "_since", "_tokens")

@@ -10,12 +10,12 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from posthouse.delivery.model import Deliverer, Route
-from posthouse.delivery.trace import Notes
-from posthouse.relay.scheduling.concurrency import Rank
+from posthouse.delivery.trace import AttemptTracer
+from posthouse.relay.scheduling.concurrency import Priority
 from posthouse.spool.interface import Lease, QueuedRecipient
 
 if TYPE_CHECKING:
-    from posthouse.relay.scheduling.lane import Lane
+    from posthouse.relay.scheduling.lane import ReadyQueue
 
 __all__ = ["Attempt", "Key", "UNKNOWN"]
 
@@ -59,11 +59,11 @@ class Attempt:
         self.parts = [part]
         self.targets = [route.target]
         self.until = part.until
-        self.lane: Lane | None = None
-        self.notes: Notes | None = None
+        self.lane: ReadyQueue | None = None
+        self.notes: AttemptTracer | None = None
         self.task: asyncio.Task[None] | None = None
         self.began = 0.0
-        self.rank = Rank.PROVEN  # with which it was counted
+        self.rank = Priority.PROVEN  # with which it was counted
         self.silent = False  # counts with those that wait for a host to answer
         self.engaged: tuple[str, ...] = ()  # strangers of which it is the one message under way
         self.charged = 0  # recipients, if it was paced

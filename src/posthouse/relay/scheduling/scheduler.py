@@ -2,8 +2,8 @@
 
 A *lane* is one site, or, for deliverers that know no sites, one target.  An attempt that finds its lane or the whole
 house full stands in its lane's line; when one leaves, the lanes that have room and a line are served in turn, so that
-a long line has no more weight than a short one.  Lanes that promise less have shares (``scheduling.concurrency``): many
-dead sites at once leave the rest to those that live.  Hosts that do not answer hold a slot for two seconds
+a long line has no more weight than a short one.  Scheduler that promise less have shares (``scheduling.concurrency``):
+many dead sites at once leave the rest to those that live.  Hosts that do not answer hold a slot for two seconds
 (``scheduling.seats``), if anybody waits for it.
 
 A lane that is left alone (``scheduling.site_health``) has no line: who stood there goes back to the queue.  More work
@@ -28,14 +28,14 @@ from typing import Final
 
 from posthouse.delivery.model import Route
 from posthouse.net import Clock, Timer
-from posthouse.relay.scheduling.concurrency import Rank, Shares, Turns
-from posthouse.relay.scheduling.destinations import Names
-from posthouse.relay.scheduling.lane import Entry, Lane
+from posthouse.relay.scheduling.concurrency import Priority, PriorityQuota, RoundRobin
+from posthouse.relay.scheduling.destinations import DestinationTable
+from posthouse.relay.scheduling.lane import QueuePosition, ReadyQueue
 from posthouse.relay.scheduling.ready_queue import UNKNOWN, Attempt, Key
-from posthouse.relay.scheduling.seats import Seats
-from posthouse.relay.scheduling.site_health import Sign, Site, Standing
+from posthouse.relay.scheduling.seats import ConnectionSlots
+from posthouse.relay.scheduling.site_health import Feedback, SiteHealth, SiteStatus
 
-__all__ = ["Lanes"]
+__all__ = ["Scheduler"]
 
 _LOCAL_SLOTS: Final = 256
 _LONG_LINE: Final = 4  # times the most that may be under way
@@ -47,7 +47,7 @@ _MOST_IN_LINE: Final = 4096  # attempts leased and not started
 _LOOK: Final = 0.5  # seconds between two looks for silent attempts, while somebody waits
 
 
-class Lanes:
+class Scheduler:
     """All lanes.  ``limit`` bounds attempts in all, ``limit_each`` those of one lane.  ``opened`` is called when
     something that was left in the queue may be asked for again.  ``start`` must be set to what starts an attempt that
     got its slot while nobody asked for one."""
@@ -57,25 +57,25 @@ class Lanes:
     def __init__(
         self, limit: int, limit_each: int, *, clock: Clock, random: Random, opened: Callable[[], object]
     ) -> None:
-        self.names = Names(clock)
+        self.names = DestinationTable(clock)
         #: Places in line.
-        self.lines = Shares(_MOST_IN_LINE)
+        self.lines = PriorityQuota(_MOST_IN_LINE)
         self._limit_each = limit_each
         self._clock = clock
         self._random = random
         self._opened = opened
-        self._seats = Seats(limit, clock)
+        self._seats = ConnectionSlots(limit, clock)
         self.active = self._seats.active
         self._look: Timer | None = None
         self._wanted = False  # slots, by somebody who has not come in
         self._over = False
-        self._lanes: dict[Key, Lane] = {}
-        self._idle: dict[Lane, None] = {}  # with a site, and nothing in them; the longest first
-        self._alone: set[Lane] = set()
-        self._turns: Turns[Lane] = Turns()  # with a line and a free slot
+        self._lanes: dict[Key, ReadyQueue] = {}
+        self._idle: dict[ReadyQueue, None] = {}  # with a site, and nothing in them; the longest first
+        self._alone: set[ReadyQueue] = set()
+        self._turns: RoundRobin[ReadyQueue] = RoundRobin()  # with a line and a free slot
         self._sites: dict[Key, str] = {}  # of targets
 
-    def room(self, rank: Rank) -> int:
+    def room(self, rank: Priority) -> int:
         """How many more attempts of a rank could start, if their lanes agree.  Who is told none will be called
         (``opened``) when silent ones have made some."""
         room = self._seats.slots.room(rank)
@@ -89,9 +89,9 @@ class Lanes:
         names = self.names
         if names.skip and not names.skip.isdisjoint(destinations):
             return False
-        if self.lines.free(Rank.FRESH):
+        if self.lines.free(Priority.FRESH):
             return True
-        return self.lines.free(Rank.PROVEN) and names.known.keys() >= set(destinations)
+        return self.lines.free(Priority.PROVEN) and names.known.keys() >= set(destinations)
 
     @property
     def any_alone(self) -> bool:
@@ -102,7 +102,7 @@ class Lanes:
         """The destinations of sites that are left alone."""
         return frozenset().union(*(lane.destinations for lane in self._alone))
 
-    def standing(self) -> dict[str, Standing]:
+    def standing(self) -> dict[str, SiteStatus]:
         """The sites that something is known of, by name, for people."""
         return {lane.key[1]: lane.site.standing() for lane in self._lanes.values() if lane.site is not None}
 
@@ -118,7 +118,7 @@ class Lanes:
 
     # -- coming and going
 
-    def enter(self, attempt: Attempt) -> Entry:
+    def enter(self, attempt: Attempt) -> QueuePosition:
         """An attempt wants to start; if it may, it has its slot."""
         lane = self._lane(attempt)
         attempt.lane = lane
@@ -130,7 +130,7 @@ class Lanes:
             self._notice(attempt, rank)
         if lane.free and not lane.line and (attempt.local or self._seats.slots.free(rank)):
             self._seat(lane, attempt, rank)
-            return Entry.STARTS
+            return QueuePosition.STARTS
         if len(lane.line) >= _LONG_LINE * lane.most + _SPARE:
             return self._turn_away(attempt)
         lane.line.append(attempt)
@@ -141,7 +141,7 @@ class Lanes:
         self._queue(lane)
         if len(lane.line) >= _LONG_LINE * lane.most:
             self._name(lane)
-        return Entry.WAITS
+        return QueuePosition.WAITS
 
     def leave(self, attempt: Attempt) -> list[Attempt]:
         """``scheduling.ready_queue`` is over; those that have their slots now and must be started."""
@@ -153,14 +153,14 @@ class Lanes:
             self._queue(lane)
         return self._serve()
 
-    def arrive(self, attempt: Attempt, site: str) -> tuple[Entry, list[Attempt], list[Attempt]]:
+    def arrive(self, attempt: Attempt, site: str) -> tuple[QueuePosition, list[Attempt], list[Attempt]]:
         """An attempt under way has found out its site: whether it may go on (if it waits or is turned away, it has no
         slot any more), who must be started now, and who is turned away of those that stood in line with it."""
         deliverer, old = attempt.key
         for target in attempt.targets:
             self._remember((deliverer, target), site)
         if old == site:
-            return Entry.STARTS, [], []
+            return QueuePosition.STARTS, [], []
         lane = attempt.lane
         assert lane is not None
         behind = self._clear(lane) if old.endswith(UNKNOWN) else []
@@ -174,13 +174,13 @@ class Lanes:
         for other in behind:
             other.key = deliverer, site
             entered = self.enter(other)
-            if entered is Entry.STARTS:
+            if entered is QueuePosition.STARTS:
                 started.append(other)
-            elif entered is Entry.TURNED_AWAY:
+            elif entered is QueuePosition.TURNED_AWAY:
                 away.append(other)
         return entry, started + self._serve(), away
 
-    def hear(self, attempt: Attempt, sign: Sign, asked: float | None) -> list[Attempt]:
+    def hear(self, attempt: Attempt, sign: Feedback, asked: float | None) -> list[Attempt]:
         """What an attempt under way tells of its site; those who stood in line, if it is to be left alone now."""
         lane = attempt.lane
         if lane is None or lane.site is None:
@@ -189,7 +189,7 @@ class Lanes:
         full = lane.active >= lane.site.limit
         proven = lane.site.proven
         closed = lane.site.hear(sign, attempt.began, now, self._random, full=full, asked=asked)
-        if sign is Sign.WELL:
+        if sign is Feedback.WELL:
             self.names.trust(attempt)
         elif proven and not lane.site.proven:
             self.names.doubt(lane.destinations)
@@ -230,14 +230,14 @@ class Lanes:
 
     # -- lanes
 
-    def _lane(self, attempt: Attempt) -> Lane:
+    def _lane(self, attempt: Attempt) -> ReadyQueue:
         deliverer, name = attempt.key
         key = (deliverer, "") if attempt.local else (deliverer, name)
         lane = self._lanes.get(key)
         if lane is None:
             sited = getattr(deliverer, "site_now", None) is not None
             most = _LOCAL_SLOTS if attempt.local else self._limit_each
-            lane = self._lanes[key] = Lane(key, most, Site(most) if sited else None)
+            lane = self._lanes[key] = ReadyQueue(key, most, SiteHealth(most) if sited else None)
         return lane
 
     def _remember(self, key: Key, site: str) -> None:
@@ -248,7 +248,7 @@ class Lanes:
             del self._sites[next(iter(self._sites))]
         self._sites[key] = site
 
-    def _tidy(self, lane: Lane) -> None:
+    def _tidy(self, lane: ReadyQueue) -> None:
         """Forget a lane that nothing is in, at once or when there are too many of them."""
         if lane.active or lane.line:
             return
@@ -261,7 +261,7 @@ class Lanes:
         if len(self._idle) > _MOST_IDLE:
             self._drop(next(iter(self._idle)))
 
-    def _drop(self, lane: Lane) -> None:
+    def _drop(self, lane: ReadyQueue) -> None:
         self._idle.pop(lane, None)
         if lane.timer is not None:
             lane.timer.cancel()
@@ -269,7 +269,7 @@ class Lanes:
         self._unname(lane)
         self._lanes.pop(lane.key, None)
 
-    def _leads_here(self, lane: Lane, attempt: Attempt) -> None:
+    def _leads_here(self, lane: ReadyQueue, attempt: Attempt) -> None:
         """Remember the destinations, to name them when the lane is to have no more."""
         for part in attempt.parts:
             if part.destination not in lane.destinations:
@@ -281,33 +281,33 @@ class Lanes:
                 if lane.named:
                     self.names.avoid((part.destination,))
 
-    def _notice(self, attempt: Attempt, rank: Rank) -> None:
+    def _notice(self, attempt: Attempt, rank: Priority) -> None:
         """It waited in the queue: is more of that worth leasing?"""
-        if rank is not Rank.PROVEN:
+        if rank is not Priority.PROVEN:
             self.names.engage(attempt)
         elif attempt.lane is not None and attempt.lane.site is None:
             self.names.trust(attempt)
 
-    def _turn_away(self, attempt: Attempt) -> Entry:
+    def _turn_away(self, attempt: Attempt) -> QueuePosition:
         # Also where the lane is named already: another lane may have taken the name back.
         self.names.avoid(part.destination for part in attempt.parts)
         self.names.release(attempt)
         if attempt.lane is not None:
             attempt.lane.named = True
-        return Entry.TURNED_AWAY
+        return QueuePosition.TURNED_AWAY
 
-    def _name(self, lane: Lane) -> None:
+    def _name(self, lane: ReadyQueue) -> None:
         """Its destinations are not worth leasing for now."""
         if not lane.named:
             lane.named = True
             self.names.avoid(lane.destinations)
 
-    def _unname(self, lane: Lane) -> None:
+    def _unname(self, lane: ReadyQueue) -> None:
         if lane.named:
             lane.named = False
             self.names.welcome(lane.destinations)
 
-    def _leave_alone(self, lane: Lane, seconds: float) -> list[Attempt]:
+    def _leave_alone(self, lane: ReadyQueue, seconds: float) -> list[Attempt]:
         self._name(lane)
         self._alone.add(lane)
         self._turns.remove(lane)
@@ -320,7 +320,7 @@ class Lanes:
         self._tidy(lane)
         return away
 
-    def _clear(self, lane: Lane) -> list[Attempt]:
+    def _clear(self, lane: ReadyQueue) -> list[Attempt]:
         """Empty its line; those who stood there."""
         away = list(lane.line)
         lane.line.clear()
@@ -329,7 +329,7 @@ class Lanes:
             self.lines.give(attempt.rank)
         return away
 
-    def _open(self, lane: Lane) -> None:
+    def _open(self, lane: ReadyQueue) -> None:
         """The site may be asked again."""
         if lane.timer is not None:
             lane.timer.cancel()
@@ -342,7 +342,7 @@ class Lanes:
 
     # -- slots
 
-    def _queue(self, lane: Lane) -> None:
+    def _queue(self, lane: ReadyQueue) -> None:
         """See that it has its turn if it needs one, in its rank of now."""
         if lane.line and lane.free:
             self._turns.put(lane, lane.rank(lane.fresh > 0))
@@ -369,13 +369,13 @@ class Lanes:
         self._seats.hush()
         for attempt in self._serve():
             self.start(attempt)
-        if self._wanted and self._seats.slots.free(Rank.PROVEN):
+        if self._wanted and self._seats.slots.free(Priority.PROVEN):
             self._wanted = False
             self._opened()
         if self._turns or self._wanted:
             self._look_out()
 
-    def _next(self, lane: Lane) -> Attempt:
+    def _next(self, lane: ReadyQueue) -> Attempt:
         """Seat the first in line."""
         attempt = lane.line.popleft()
         self.lines.give(attempt.rank)
@@ -386,13 +386,13 @@ class Lanes:
             self._unname(lane)
         return attempt
 
-    def _seat(self, lane: Lane, attempt: Attempt, rank: Rank) -> None:
+    def _seat(self, lane: ReadyQueue, attempt: Attempt, rank: Priority) -> None:
         if lane.site is not None:
             self._idle.pop(lane, None)
         self._seats.take(attempt, rank)
         lane.active += 1
 
-    def _unseat(self, attempt: Attempt) -> Lane:
+    def _unseat(self, attempt: Attempt) -> ReadyQueue:
         lane = attempt.lane
         assert lane is not None
         self._seats.give(attempt)

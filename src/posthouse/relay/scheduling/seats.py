@@ -12,25 +12,25 @@ from __future__ import annotations
 from typing import Final
 
 from posthouse.net import Clock
-from posthouse.relay.scheduling.concurrency import Rank, Shares
+from posthouse.relay.scheduling.concurrency import Priority, PriorityQuota
 from posthouse.relay.scheduling.ready_queue import Attempt
 
-__all__ = ["Seats"]
+__all__ = ["ConnectionSlots"]
 
 _SILENCE: Final = 2.0  # seconds
 _MOST_SILENT: Final = 2  # times as many as there are slots
 
 
-class Seats:
+class ConnectionSlots:
     """``limit`` slots."""
 
     def __init__(self, limit: int, clock: Clock) -> None:
         self.active: dict[Attempt, None] = {}  # in the order of their starts
-        self.slots = Shares(limit)
-        self.silent = Shares(_MOST_SILENT * limit)
+        self.slots = PriorityQuota(limit)
+        self.silent = PriorityQuota(_MOST_SILENT * limit)
         self._clock = clock
 
-    def take(self, attempt: Attempt, rank: Rank) -> None:
+    def take(self, attempt: Attempt, rank: Priority) -> None:
         """It begins."""
         attempt.began = self._clock.monotonic()
         attempt.rank = rank

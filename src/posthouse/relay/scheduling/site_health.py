@@ -29,7 +29,7 @@ from typing import Final, NamedTuple
 
 from posthouse.core import Outcome, Reply, Result
 
-__all__ = ["Sign", "Site", "Standing", "asked_of", "asked_wait", "sign_of"]
+__all__ = ["Feedback", "SiteHealth", "SiteStatus", "asked_of", "asked_wait", "sign_of"]
 
 _START: Final = 2.0  # attempts at one time, before anything is known
 _FAILURES: Final = 3  # in a row, which close a site
@@ -42,7 +42,7 @@ _LONGEST_ASKED: Final = 86_400.0
 _DOUBLINGS: Final = 10
 
 
-class Sign(enum.Enum):
+class Feedback(enum.Enum):
     """What an attempt tells of the site."""
 
     NOTHING = enum.auto()  # it did not come so far, or the fault was ours
@@ -51,7 +51,7 @@ class Sign(enum.Enum):
     DEAD = enum.auto()  # no connection could be opened
 
 
-class Standing(NamedTuple):
+class SiteStatus(NamedTuple):
     """A site for people to look at: its window, and until when it is left alone (None if it is not) and why."""
 
     limit: int
@@ -59,7 +59,7 @@ class Standing(NamedTuple):
     why: str
 
 
-class Site:
+class SiteHealth:
     """One site's standing.  ``cap`` is the most attempts at one time that configuration allows."""
 
     __slots__ = ("_cap", "_cuts", "_failures", "_limit", "_pauses", "_slow_from", "_well", "limit", "until", "why")
@@ -89,20 +89,22 @@ class Site:
         """True if the last that was heard was good."""
         return self._well >= 0.0 and not self.doubtful
 
-    def standing(self) -> Standing:
+    def standing(self) -> SiteStatus:
         """The site for people to look at."""
-        return Standing(self.limit, self.until or None, self.why)
+        return SiteStatus(self.limit, self.until or None, self.why)
 
-    def hear(self, sign: Sign, began: float, now: float, random: Random, *, full: bool, asked: float | None) -> bool:
+    def hear(
+        self, sign: Feedback, began: float, now: float, random: Random, *, full: bool, asked: float | None
+    ) -> bool:
         """Learn from an attempt that ``began`` then and ended now; True if the site is to be left alone from now on.
 
         ``full``: the window was used up; ``asked``: seconds the host asked us to wait.
         """
-        if sign is Sign.WELL:
+        if sign is Feedback.WELL:
             self._hear_well(now, full)
-        elif sign is Sign.BUSY:
+        elif sign is Feedback.BUSY:
             return self._hear_busy(began, now, random, asked)
-        elif sign is Sign.DEAD:
+        elif sign is Feedback.DEAD:
             return self._hear_dead(began, now, random)
         return False
 
@@ -193,7 +195,7 @@ def asked_of(outcomes: Sequence[Outcome]) -> float | None:
     return max((asked for outcome in outcomes if (asked := asked_wait(outcome.reply)) is not None), default=None)
 
 
-def sign_of(outcomes: Sequence[Outcome]) -> Sign:
+def sign_of(outcomes: Sequence[Outcome]) -> Feedback:
     """What the outcomes of a transaction tell of the host that gave them."""
     delivered = False
     held_off = bool(outcomes)
@@ -202,10 +204,10 @@ def sign_of(outcomes: Sequence[Outcome]) -> Sign:
         if outcome.result is Result.DELIVERED:
             delivered = True
         elif reply is None or reply.code == 421:  # silence, a lost connection, or good-bye
-            return Sign.BUSY
+            return Feedback.BUSY
         elif held_off:
             greylisted = _GREYLIST.search(reply.text[:_READ]) is not None
             held_off = reply.transient and reply.enhanced.startswith("4.7.") and not greylisted
     if delivered or not outcomes:
-        return Sign.WELL if delivered else Sign.NOTHING
-    return Sign.BUSY if held_off else Sign.WELL
+        return Feedback.WELL if delivered else Feedback.NOTHING
+    return Feedback.BUSY if held_off else Feedback.WELL
