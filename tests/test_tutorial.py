@@ -15,9 +15,9 @@ from typing import cast
 from posthouse.core import Envelope
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.server import Server
-from posthouse.service.accounts import Directory
-from posthouse.service.config import default_config
-from posthouse.service.reception import Reception
+from posthouse.service.config.config_file import default_config
+from posthouse.service.directory.directory import Directory
+from posthouse.service.policy.listener_policy import Reception
 from posthouse.spool.interface import Spool, Stored, StoredMessage
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "tutorial.md"

@@ -9,7 +9,7 @@ import click
 
 from docs_pages.markdown import GENERATED, code_block, table
 from posthouse.cli import posthouse
-from posthouse.cli.exits import MEANINGS
+from posthouse.cli.exit_codes import MEANINGS
 
 __all__ = ["commands", "page"]
 

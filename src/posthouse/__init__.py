@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from posthouse.client import Session, connect
-    from posthouse.client.submit import parse_server, submit
     from posthouse.core import (
         Address,
         Content,
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
         Result,
     )
     from posthouse.message import compose
+    from posthouse.sending.urls import parse_server, submit
     from posthouse.server import Server
 
 __version__ = "0.1.0"
@@ -53,8 +53,8 @@ _WHERE = {
     "Session": "posthouse.client",
     "compose": "posthouse.message",
     "connect": "posthouse.client",
-    "parse_server": "posthouse.client.submit",
-    "submit": "posthouse.client.submit",
+    "parse_server": "posthouse.sending.urls",
+    "submit": "posthouse.sending.urls",
 }
 
 

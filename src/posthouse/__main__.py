@@ -10,7 +10,7 @@ import sys
 def main() -> None:
     """Run the command line and exit with its code."""
     # Importing makes tens of thousands of objects and hardly any garbage: looking for it dozens of times meanwhile is a
-    # twentieth of a short command.  A command that stays goes back to the usual (``cli.house.run``).
+    # twentieth of a short command.  A command that stays goes back to the usual (``cli.context.run``).
     gc.set_threshold(50_000)
     try:
         from posthouse.cli import main as run

@@ -13,7 +13,8 @@ import click
 import pytest
 
 from posthouse import __version__
-from posthouse.cli import COMMANDS, exits
+from posthouse.cli import COMMANDS
+from posthouse.cli import exit_codes as exits
 from posthouse.cli import posthouse as root
 from posthouse.core._mypyc import compiled
 from posthouse.service import OPERATIONS
@@ -92,8 +93,8 @@ def test_help_imports_no_command_and_no_room() -> None:
 
 #: What one letter to a named server has no use for.
 OTHERS = [
-    *("idna", "ipaddress", "posthouse.client.load", "posthouse.message.trace", "posthouse.protocol.parsing"),
-    *("posthouse.protocol.receiver", "posthouse.service.forms", "posthouse.core.dns"),
+    *("idna", "ipaddress", "posthouse.sandbox.load", "posthouse.message.trace", "posthouse.protocol.parsing"),
+    *("posthouse.protocol.receiver", "posthouse.service.config.types", "posthouse.core.dns"),
 ]
 
 

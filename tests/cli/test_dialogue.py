@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from posthouse.cli.dialogue import Live, Said, annotate, show
 from posthouse.cli.output import octets, safe, table, width_of
+from posthouse.cli.transcript import Live, Said, annotate, show
 
 RESPONSIBLE = "from here on the receiving SMTP is responsible"
 PLAIN = [

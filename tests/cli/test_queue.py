@@ -237,7 +237,7 @@ def test_a_dry_run_needs_no_spool(ran) -> None:
 
 @pytest.mark.parametrize("page", ["help", "manual"])
 def test_the_language_is_explained_by_conditions_that_work(ran, page: str) -> None:
-    from posthouse.service.filters import FIELD_HELP, parse_filter
+    from posthouse.service.operations.filter_language import FIELD_HELP, parse_filter
 
     if page == "help":
         lines = [line for line in ran("queue", "--help").out.splitlines() if re.match(r" +[a-z]+[:<>~][^ ]", line)]
@@ -255,7 +255,7 @@ def test_looking_without_a_daemon_makes_no_house(spool: Spool) -> None:
         f"code = main(['queue', 'count', '--config', {str(spool.config)!r}]); "
         "code = code or main(['explain', sys.argv[1], '--config', " + repr(str(spool.config)) + "]); "
         "print(code, sorted({name.split('.')[1] for name in sys.modules if name.startswith('posthouse.')}), "
-        "[name for name in ('dns', 'email', 'posthouse.service.wiring') if name in sys.modules])"
+        "[name for name in ('dns', 'email', 'posthouse.service.daemon.daemon') if name in sys.modules])"
     )
     command = [sys.executable, "-c", script, spool.ids[0]]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)

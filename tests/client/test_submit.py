@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from posthouse.client.load import Latencies, Load, Plan, Report
-from posthouse.client.submit import NoSuchHost, ServerAddress, parse_server, submit
 from posthouse.core import Address, Bytes, Envelope, Outcome, Recipient, Result, SettingError, Unreachable
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.net.hosts import addresses_of
-from posthouse.service.sink import Sink, parse_drop, parse_fail
+from posthouse.sandbox.load import Latencies, Load, Plan, Report
+from posthouse.sandbox.sink import Sink, parse_drop, parse_fail
+from posthouse.sending.urls import NoSuchHost, ServerAddress, parse_server, submit
 
 LETTER = Bytes(b"Subject: hi\r\n\r\n.dots\r\n")
 

@@ -42,8 +42,8 @@ from posthouse.protocol import (
     parse_command,
 )
 from posthouse.service import House
-from posthouse.service.config import parse
-from posthouse.service.model import Config
+from posthouse.service.config.config_file import parse
+from posthouse.service.config.model import Config
 from posthouse.spool import MemorySpool
 from posthouse.testing import DictResolver
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from posthouse.core import Address, Body, Bytes, Envelope, LocalError, OriginalRecipient, Recipient, Reply, Ret
 from posthouse.message import Action, Composed, Fate, Original, compose_report, is_report, read_report
-from posthouse.message.report import LIMIT
-from posthouse.message.report_reader import AT_MOST
-from posthouse.message.report_text import wants_chinese
+from posthouse.message.dsn.compose import LIMIT
+from posthouse.message.dsn.read import AT_MOST
+from posthouse.message.dsn.text import wants_chinese
 
 LETTER = b"From: langrui@sohu.com\r\nMessage-ID: <q1@sohu.com>\r\nSubject: hi\r\n\r\nhello\r\n"
 NOW = 1_000_000_000.0

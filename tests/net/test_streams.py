@@ -13,7 +13,7 @@ import pytest
 
 from posthouse.net import Endpoint, Network, SocketNetwork, SystemClock
 from posthouse.testing import Fault, MemoryNetwork
-from posthouse.testing.stream_checks import CHECKS, Check, run_check
+from posthouse.testing.stream_conformance import CHECKS, Check, run_check
 
 LOOPS = [
     pytest.param("asyncio", id="asyncio"),

@@ -12,8 +12,8 @@ import pytest
 from posthouse.core import Address, Recipient, Result, SettingError
 from posthouse.relay import NoRoute, Route
 from posthouse.service import OPERATIONS, context, parse
-from posthouse.service.answers import AddressReport, CodeEntry, ConfigReport
-from posthouse.service.filters import FilterError, parse_filter
+from posthouse.service.operations.filter_language import FilterError, parse_filter
+from posthouse.service.operations.results import AddressReport, CodeEntry, ConfigReport
 
 from .desk import LATER, Desk, run
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posthouse.service.filters import FIELD_HELP, MOST_CONDITIONS, FilterError, parse_filter
+from posthouse.service.operations.filter_language import FIELD_HELP, MOST_CONDITIONS, FilterError, parse_filter
 from posthouse.spool.filters import FIELDS, Condition, text_of_conditions, where
 
 

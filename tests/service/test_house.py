@@ -15,8 +15,8 @@ import pytest
 from posthouse.core import SettingError
 from posthouse.net import SystemClock
 from posthouse.service import OPERATIONS, House, Recorder, context, parse, serve
-from posthouse.service.answers import InboxEntry, Letter
-from posthouse.service.model import Config
+from posthouse.service.config.model import Config
+from posthouse.service.operations.results import InboxEntry, Letter
 
 LETTER = b"From: langrui@sohu.com\r\nSubject: =?utf-8?B?5L2g5aW9?=\r\n\r\n.. hello\r\n"
 

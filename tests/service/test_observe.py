@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from posthouse.service.observe import Log, Recorder
+from posthouse.service.daemon.event_log import Log, Recorder
 
 
 class Fixed:
@@ -20,9 +20,7 @@ def test_text_lines() -> None:
     lines: list[str] = []
     log = Log(Fixed(), "text", lines.append)  # type: ignore[arg-type]
     log("accepted", id="Q1", sender="", recipients=2, reply="250 2.0.0 OK", peer="a=b", name="王")
-    assert lines == [
-        '2026-11-23T08:00:00.125Z accepted id=Q1 recipients=2 reply="250 2.0.0 OK" peer="a=b" name="王"'
-    ]
+    assert lines == ['2026-11-23T08:00:00.125Z accepted id=Q1 recipients=2 reply="250 2.0.0 OK" peer="a=b" name="王"']
 
 
 def test_what_a_peer_said_cannot_start_a_line() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 from posthouse.core import Address, Body, Bytes, Envelope, Outcome, Recipient, Result
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
-from posthouse.service.direct import direct
-from posthouse.service.measuring import measure
-from posthouse.service.sink import Sink, parse_fail
+from posthouse.sandbox.measuring import measure
+from posthouse.sandbox.sink import Sink, parse_fail
+from posthouse.sending.direct import direct
 from posthouse.testing import DictResolver
 
 LETTER = Bytes("Subject: hi\r\n\r\nRép\r\n".encode())
@@ -67,7 +67,7 @@ def test_what_the_exchanger_says_is_an_outcome() -> None:
 
 
 def test_a_measurement_numbers_its_recipients() -> None:
-    from posthouse.client.submit import parse_server
+    from posthouse.sending.urls import parse_server
 
     load = measure(
         parse_server("127.0.0.1"),

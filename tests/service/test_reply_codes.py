@@ -17,8 +17,8 @@ from posthouse.codes.lookup import ALL_BASIC, explain_enhanced
 from posthouse.core import Reply, StorageError, StorageFull
 from posthouse.protocol.readers import ReplyReader
 from posthouse.service import House
-from posthouse.service.config import parse
-from posthouse.service.reception import Record
+from posthouse.service.config.config_file import parse
+from posthouse.service.policy.listener_policy import Record
 from posthouse.spool import MemorySpool, Spool
 from posthouse.testing import DictResolver
 

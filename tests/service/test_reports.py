@@ -8,7 +8,7 @@ from pathlib import Path
 
 from posthouse.message import DeliveryReport, read_report
 from posthouse.service import House, parse
-from posthouse.service.routing import HouseRouter
+from posthouse.service.daemon.routing import HouseRouter
 from posthouse.testing import DictResolver
 
 from .test_house import Talk, quiet

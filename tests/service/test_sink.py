@@ -9,8 +9,8 @@ import pytest
 
 from posthouse.core import Reply, SettingError
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
-from posthouse.service.measuring import filler
-from posthouse.service.sink import Counts, Fault, Sink, parse_delay, parse_drop, parse_fail
+from posthouse.sandbox.measuring import filler
+from posthouse.sandbox.sink import Counts, Fault, Sink, parse_delay, parse_drop, parse_fail
 
 STAGES = [
     b"EHLO me\r\n",

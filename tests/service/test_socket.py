@@ -24,9 +24,9 @@ from posthouse.core import (
     StorageFull,
 )
 from posthouse.service import OPERATIONS, House, context, parse
-from posthouse.service import socket as control
-from posthouse.service.answers import QueueChange, QueueEntry
-from posthouse.service.socket import ControlSocket, NobodyListens, ask, socket_path
+from posthouse.service.control import server as control
+from posthouse.service.control.server import ControlSocket, NobodyListens, ask, socket_path
+from posthouse.service.operations.results import QueueChange, QueueEntry
 
 from .desk import Desk, address, run
 

@@ -8,9 +8,9 @@ import pytest
 
 from posthouse.core import Result, SettingError
 from posthouse.relay.scheduling.site_health import SiteStatus
-from posthouse.service.answers import AddressForecast, AttemptTold, Explained, MessageStory, NoteTold
-from posthouse.service.control import what_is
-from posthouse.service.telling import Sentence, span, tell, tell_address
+from posthouse.service.operations.explain_text import Sentence, span, tell, tell_address
+from posthouse.service.operations.registry import what_is
+from posthouse.service.operations.results import AddressForecast, AttemptTold, Explained, MessageStory, NoteTold
 from posthouse.spool.history import Origin
 
 from .desk import LATER, NEVER, TAKEN, TRAIL, Desk, run

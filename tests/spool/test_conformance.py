@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from posthouse.spool import MemorySpool, Spool, SqliteSpool
-from posthouse.testing.queue_checks import CHECKS, NEIGHBOUR_CHECKS, Check, NeighbourCheck
+from posthouse.testing.spool_conformance import CHECKS, NEIGHBOUR_CHECKS, Check, NeighbourCheck
 
 
 async def bounded(check: Check | NeighbourCheck, make) -> None:

@@ -19,7 +19,7 @@ import pytest
 from posthouse.spool import Accepted, AttemptEvent, Condition, Durable, QueueEvent, RecipientState, SqliteSpool
 from posthouse.spool.ids import number_of
 from posthouse.spool.sqlite.rows import TOLD
-from posthouse.testing.power import PowerLoss
+from posthouse.testing.power_loss import PowerLoss
 
 SCRIPT = Path(__file__).with_name("life.py")
 LIFE = runpy.run_path(str(SCRIPT))

@@ -41,19 +41,19 @@ from posthouse.spool.sqlite import (
     actions as acting,
 )
 from posthouse.spool.sqlite import (
+    batch as acts,
+)
+from posthouse.spool.sqlite import (
     history_store as telling,
+)
+from posthouse.spool.sqlite import (
+    leases as leasing,
 )
 from posthouse.spool.sqlite import (
     poison as dying,
 )
 from posthouse.spool.sqlite import (
     search as asking,
-)
-from posthouse.spool.sqlite import (
-    batch as acts,
-)
-from posthouse.spool.sqlite import (
-    leases as leasing,
 )
 from posthouse.spool.sqlite.storage.schema import create
 from posthouse.spool.sqlite.storage.writer import Call

@@ -3,8 +3,8 @@
 ``posthouse --help`` costs an interpreter, click and this file.  The table below has each command's place and its line
 in the overview, so that showing the list imports none of them; a test compares the lines with what the commands say.
 
-Every fault ends here, in ``main``: one sentence on standard error and an exit code of sysexits.h (``cli.exits``), a
-traceback only with ``--debug``.
+Every fault ends here, in ``main``: one sentence on standard error and an exit code of sysexits.h (``cli.exit_codes``),
+a traceback only with ``--debug``.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def _end(error: Exception) -> int:
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("posthouse"):
         _complain(f"posthouse: this command needs {error.name}; install it with: pip install 'posthouse[daemon]'")
         return 69
-    from posthouse.cli import exits
+    from posthouse.cli import exit_codes as exits
 
     code = exits.of(error)
     if code == exits.SOFTWARE:

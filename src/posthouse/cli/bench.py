@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from posthouse.cli import exits
-from posthouse.cli.house import run, signals, unless
+from posthouse.cli import exit_codes as exits
+from posthouse.cli.context import run, signals, unless
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import live, octets, safe, say, with_json
 
 if TYPE_CHECKING:
-    from posthouse.client.load import Load, Report
+    from posthouse.sandbox.load import Load, Report
 
 __all__ = ["bench"]
 
@@ -69,8 +69,8 @@ def bench(**given: Any) -> int:
 
 
 async def _bench(given: dict[str, Any]) -> Report | None:
-    from posthouse.client.submit import parse_server
-    from posthouse.service.measuring import measure
+    from posthouse.sandbox.measuring import measure
+    from posthouse.sending.urls import parse_server
 
     load = measure(
         parse_server(given["server"]),

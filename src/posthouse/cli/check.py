@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from posthouse.cli.house import configured, operate, with_house
+from posthouse.cli.context import configured, operate, with_house
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import say, table, with_json
 from posthouse.core.errors import SettingError

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from posthouse.cli import exits, language
-from posthouse.cli.dialogue import Live, Said, annotate, show
-from posthouse.cli.house import run, signals, unless
+from posthouse.cli import exit_codes as exits
+from posthouse.cli import language
+from posthouse.cli.context import run, signals, unless
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import coloured, safe, say, with_json, with_lang
+from posthouse.cli.transcript import Live, Said, annotate, show
 
 if TYPE_CHECKING:
+    from posthouse.service.daemon.event_log import Dialogue
     from posthouse.service.demo import Arrival, Demo
-    from posthouse.service.observe import Dialogue
 
 __all__ = ["demo"]
 

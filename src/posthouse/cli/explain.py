@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from posthouse.cli import language
-from posthouse.cli.house import configured, operate, with_house
+from posthouse.cli.context import configured, operate, with_house
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, coloured, safe, say, table, with_json, with_lang
 
 if TYPE_CHECKING:
-    from posthouse.service.answers import CodeEntry, Explained
-    from posthouse.service.telling import Sentence
+    from posthouse.service.operations.explain_text import Sentence
+    from posthouse.service.operations.results import CodeEntry, Explained
 
 __all__ = ["explain"]
 
@@ -56,12 +56,12 @@ def explain(
     posthouse explain ADDRESS          a dry run: alias, route, hosts, limits, what would happen; nothing is sent
     posthouse explain CODE             550, 5.1.1, a family (4.7.x), or a line of a log
     """
-    from posthouse.service.control import what_is
+    from posthouse.service.operations.registry import what_is
 
     chosen = language(lang)
     wanted = " ".join(what)
     if what_is(wanted) == "code":
-        from posthouse.service.answers import Explained
+        from posthouse.service.operations.results import Explained
 
         found = Explained(kind="code", codes=operate("explain code", code=wanted, lang=chosen))
     else:
@@ -73,7 +73,7 @@ def explain(
 
 
 def _show(found: Explained, lang: str, transcript: bool) -> None:
-    from posthouse.service.telling import tell, tell_address
+    from posthouse.service.operations.explain_text import tell, tell_address
 
     if found.message is not None:
         _sentences(tell(found.message, lang, aware, transcript=transcript))

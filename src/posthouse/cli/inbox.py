@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from posthouse.cli.house import configured, operate, with_house
+from posthouse.cli.context import configured, operate, with_house
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, octets, safe, table, with_json
 
@@ -87,7 +87,7 @@ def show(number: int, raw: bool, config_file: str | None, data_dir: str | None, 
 @with_json
 def delete(number: tuple[int, ...], config_file: str | None, data_dir: str | None, as_json: bool) -> int:
     """Delete letters, by their numbers, for good."""
-    from posthouse.service.letters import delete_letters
+    from posthouse.service.operations.inbox import delete_letters
 
     gone = asyncio.run(delete_letters(configured(config_file, data_dir), number))
     if as_json:

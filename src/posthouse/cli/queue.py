@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from posthouse.cli import exits
-from posthouse.cli.house import configured, operate, with_house
+from posthouse.cli import exit_codes as exits
+from posthouse.cli.context import configured, operate, with_house
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, octets, safe, say, table, width_of, with_json
 
 if TYPE_CHECKING:
     from posthouse.service import Config
-    from posthouse.service.answers import QueueCount, QueueEntry, QueueSummaryRow
+    from posthouse.service.operations.results import QueueCount, QueueEntry, QueueSummaryRow
 
 __all__ = ["queue"]
 
@@ -58,7 +58,7 @@ def queue() -> None:
 
 def _filter_of(words: Sequence[str]) -> str:
     """The filter that was written; what is wrong with it is shown where it stands."""
-    from posthouse.service.filters import FilterError, parse_filter
+    from posthouse.service.operations.filter_language import FilterError, parse_filter
 
     parts = []
     for word in words:

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from posthouse.cli import house
+from posthouse.cli import context as house
 from posthouse.cli.output import say
 
 if TYPE_CHECKING:
-    from posthouse.service.supervisor import Opened
+    from posthouse.service.daemon.supervisor import Opened
 
 __all__ = ["run"]
 
@@ -27,7 +27,7 @@ def run(config_file: str | None, data_dir: str | None, log: str | None) -> None:
     nothing leaves this machine. SIGTERM (or Ctrl-C) ends it in order: no new sessions, those under way finish or hear
     421. A second signal ends it at once; what was answered 250 is safe either way.
     """
-    from posthouse.service import supervisor
+    from posthouse.service.daemon import supervisor
 
     config = house.configured(config_file, data_dir)
     if log is not None:

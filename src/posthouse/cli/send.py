@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from posthouse.cli import exits, language
+from posthouse.cli import exit_codes as exits
+from posthouse.cli import language
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import live, safe, say, with_json, with_lang
 
 if TYPE_CHECKING:
-    from posthouse.cli.dialogue import Said
+    from posthouse.cli.transcript import Said
     from posthouse.core import Content, Envelope, Outcome
 
 __all__ = ["send"]
@@ -73,14 +74,14 @@ def send(**given: Any) -> int:
 
 
 async def _send(given: dict[str, Any], envelope: Envelope, content: Content, said: list[Said]) -> Sequence[Outcome]:
-    from posthouse.client.submit import parse_server
     from posthouse.core import Unreachable
-    from posthouse.service.outbound import to_server
+    from posthouse.sending.defaults import to_server
+    from posthouse.sending.urls import parse_server
 
     transcript = _listener(given, said) if given["transcript"] else None
     with _progress(content) as watched:
         if given["direct"]:
-            from posthouse.service.direct import direct  # the relay's way to a mail exchanger, and all it needs
+            from posthouse.sending.direct import direct  # the relay's way to a mail exchanger, and all it needs
 
             return await direct(envelope, watched, transcript=transcript)
         server = parse_server(given["server"] or _DAEMON)
@@ -95,7 +96,7 @@ async def _send(given: dict[str, Any], envelope: Envelope, content: Content, sai
 
 def _listener(given: dict[str, Any], said: list[Said]) -> Callable[[str, str], None]:
     """Shows each line of the dialogue, explained, and keeps it in ``said``."""
-    from posthouse.cli.dialogue import Live, show
+    from posthouse.cli.transcript import Live, show
 
     explain = Live(language(given["lang"]))
 

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
-from posthouse.client.delivery import Begun
+from posthouse.client.pipeline import Begun
 from posthouse.core import Content, Envelope, LocalError, Outcome
 
 if TYPE_CHECKING:

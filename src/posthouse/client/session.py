@@ -21,11 +21,11 @@ from collections import deque
 from collections.abc import Coroutine, Iterable
 from typing import Any, Final
 
-from posthouse.client.delivery import deliver
+from posthouse.client.features import Traits
+from posthouse.client.pipeline import deliver
 from posthouse.client.series import M, Series
-from posthouse.client.terms import Greeted, Refused, Timeouts
-from posthouse.client.traits import Traits
 from posthouse.client.transaction import Transaction
+from posthouse.client.types import Greeted, Refused, Timeouts
 from posthouse.core import (
     Broken,
     Closed,

@@ -21,7 +21,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from posthouse.client.traits import commands_of, result_of
+from posthouse.client.features import commands_of, result_of
 from posthouse.core import (
     Body,
     Bytes,

@@ -11,6 +11,8 @@ from posthouse.message.dates import format_date
 from posthouse.message.mailboxes import Mailbox, parse_mailboxes
 
 if TYPE_CHECKING:
+    from posthouse.message.dsn.compose import Action, Fate, Original, compose_report, is_report
+    from posthouse.message.dsn.read import DeliveryReport, RecipientStatus, read_report
     from posthouse.message.headers import (
         Field,
         Split,
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
         without,
     )
     from posthouse.message.mime import Needs, Scanner, Unconvertible, downgrade, needs
-    from posthouse.message.report import Action, Fate, Original, compose_report, is_report
-    from posthouse.message.report_reader import DeliveryReport, RecipientStatus, read_report
     from posthouse.message.trace import protocol_name, received, return_path
 
 __all__ = [
@@ -69,10 +69,10 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
+        "dsn.compose": "Action Fate Original compose_report is_report",
+        "dsn.read": "DeliveryReport RecipientStatus read_report",
         "headers": "Field Split count count_received fields first gap hop_count split unfold without",
         "mime": "Needs Scanner Unconvertible downgrade needs",
-        "report": "Action Fate Original compose_report is_report",
-        "report_reader": "DeliveryReport RecipientStatus read_report",
         "trace": "protocol_name received return_path",
     },
 )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
-    from posthouse.protocol.arrivals import AuthResponse, ContentChunk, EndOfChunk, EndOfContent, Refused
     from posthouse.protocol.commands import (
         Auth,
         Bdat,
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
         Vrfy,
         write_command,
     )
+    from posthouse.protocol.content_events import AuthResponse, ContentChunk, EndOfChunk, EndOfContent, Refused
     from posthouse.protocol.events import Answered, Pause, Sent, Transcript
     from posthouse.protocol.extensions import Capabilities
     from posthouse.protocol.limits import Limits
@@ -88,8 +88,8 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "arrivals": "AuthResponse ContentChunk EndOfChunk EndOfContent Refused",
         "commands": "Auth Bdat Command Data Expn Greet Help Mail Noop Quit Rcpt Rset StartTls Vrfy write_command",
+        "content_events": "AuthResponse ContentChunk EndOfChunk EndOfContent Refused",
         "events": "Answered Pause Sent Transcript",
         "extensions": "Capabilities",
         "limits": "Limits",

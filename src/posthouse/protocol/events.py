@@ -1,5 +1,5 @@
 """What the engine tells the shell around it (besides the commands themselves): what both roles are told, and what the
-sending SMTP is told.  The receiving SMTP's own stand in ``arrivals``.
+sending SMTP is told.  The receiving SMTP's own stand in ``content_events``.
 
 *Need more* and *wait for your reply* are values like any other event: a shell is one loop over ``next_event``.
 """

@@ -27,7 +27,6 @@ import binascii
 from typing import Final
 
 from posthouse.core import Body, LocalError, Reply
-from posthouse.protocol.arrivals import AuthResponse, ContentChunk, EndOfChunk, EndOfContent, Refused
 from posthouse.protocol.commands import (
     Auth,
     Bdat,
@@ -38,6 +37,7 @@ from posthouse.protocol.commands import (
     Rcpt,
     StartTls,
 )
+from posthouse.protocol.content_events import AuthResponse, ContentChunk, EndOfChunk, EndOfContent, Refused
 from posthouse.protocol.events import Pause, Transcript
 from posthouse.protocol.limits import Limits
 from posthouse.protocol.offer import Offer

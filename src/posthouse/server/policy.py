@@ -1,7 +1,8 @@
 """What the receiving SMTP asks of whoever stands behind it.
 
 ``server`` knows the dialogue and nothing of accounts, spool or configuration.  It declares here what it must be
-told, and somebody above hands in the objects (``service.reception`` for the daemon, an ``App`` for a library user).
+told, and somebody above hands in the objects (``service.policy.listener_policy`` for the daemon, an ``App`` for a
+library user).
 
 A policy answers with a ``Verdict`` at once, or with an awaitable of one if it has to ask someone (DNS, disk).  The
 session awaits only then: the common case costs no task.

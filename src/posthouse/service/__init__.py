@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING
 from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
-    from posthouse.service.accounts import Directory
-    from posthouse.service.config import ConfigError, SettingDoc, advice, default_config, load, parse, settings
-    from posthouse.service.control import OPERATIONS
-    from posthouse.service.model import Config
-    from posthouse.service.observe import Dialogue, Line, Log, Recorder
-    from posthouse.service.operation import Context, Operation, Parameter
-    from posthouse.service.stopped import context
-    from posthouse.service.wiring import House, serve
+    from posthouse.service.config.config_file import (
+        ConfigError,
+        SettingDoc,
+        advice,
+        default_config,
+        load,
+        parse,
+        settings,
+    )
+    from posthouse.service.config.model import Config
+    from posthouse.service.daemon.daemon import House, serve
+    from posthouse.service.daemon.event_log import Dialogue, Line, Log, Recorder
+    from posthouse.service.daemon.offline import context
+    from posthouse.service.directory.directory import Directory
+    from posthouse.service.operations.base import Context, Operation, Parameter
+    from posthouse.service.operations.registry import OPERATIONS
 
 __all__ = [
     "Config",
@@ -43,13 +51,13 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "accounts": "Directory",
-        "config": "ConfigError SettingDoc advice default_config load parse settings",
-        "control": "OPERATIONS",
-        "model": "Config",
-        "observe": "Dialogue Line Log Recorder",
-        "operation": "Context Operation Parameter",
-        "stopped": "context",
-        "wiring": "House serve",
+        "config.config_file": "ConfigError SettingDoc advice default_config load parse settings",
+        "config.model": "Config",
+        "daemon.daemon": "House serve",
+        "daemon.event_log": "Dialogue Line Log Recorder",
+        "daemon.offline": "context",
+        "directory.directory": "Directory",
+        "operations.base": "Context Operation Parameter",
+        "operations.registry": "OPERATIONS",
     },
 )

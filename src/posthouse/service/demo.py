@@ -21,7 +21,6 @@ from datetime import datetime
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, NamedTuple
 
-from posthouse.client.submit import ServerAddress, submit
 from posthouse.core import MX, Answer, Bytes, Kind, Outcome, Question, Status
 from posthouse.message import Composed, compose
 from posthouse.net import (
@@ -36,12 +35,13 @@ from posthouse.net import (
     SystemClock,
 )
 from posthouse.protocol import Transcript
-from posthouse.service import model
-from posthouse.service.forms import NETWORKS
-from posthouse.service.names import DeliverySetting
-from posthouse.service.observe import Dialogue, Recorder
-from posthouse.service.reception import Record
-from posthouse.service.wiring import House
+from posthouse.sending.urls import ServerAddress, submit
+from posthouse.service.config import model
+from posthouse.service.config.mail_types import DeliverySetting
+from posthouse.service.config.types import NETWORKS
+from posthouse.service.daemon.daemon import House
+from posthouse.service.daemon.event_log import Dialogue, Recorder
+from posthouse.service.policy.listener_policy import Record
 from posthouse.spool import InboxMessage
 
 __all__ = ["Arrival", "Demo", "HOUSES", "LETTERS", "Letter"]

@@ -19,7 +19,7 @@ mail has delivered it: what becomes of it behind the door is its own affair.
 ours or another's, and fails, the postmaster hears it once, by a *notice*; about a notice, about other mail without a
 sender, and about mail to the postmaster himself there is silence (the log and the message's story have it).  A report
 whose addressee is in a domain of ours and does not exist is a notice at once.  So a failure makes at most one report,
-a report at most one notice, and a notice nothing (``message.report`` has how they are known apart).
+a report at most one notice, and a notice nothing (``message.dsn.compose`` has how they are known apart).
 
 Reports go the way of all mail: through the queue, due now, routed by their addressee's domain.
 """
@@ -31,7 +31,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from posthouse.core import Address, Content, Handover, Notify, Outcome, Reply, Result
-from posthouse.message.report import LIMIT, Action, Fate, Original, compose_report, is_report
+from posthouse.message.dsn.compose import LIMIT, Action, Fate, Original, compose_report, is_report
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
 from posthouse.spool.interface import QueuedRecipient, RecipientState, Report, Settlement, StoredMessage
 

@@ -38,7 +38,8 @@ _TRIES = 7  # with pauses of 1, 2, 4 … 64 seconds before them
 class EventSink(Protocol):
     """Where the relay tells what it does: an event's name, and facts.
 
-    One that has a method ``each`` is told of what is the same of many in one call (``service.observe.EventSink``).
+    One that has a method ``each`` is told of what is the same of many in one call
+    (``service.daemon.event_log.EventSink``).
     """
 
     def __call__(self, event: str, /, **facts: object) -> None: ...

@@ -9,7 +9,7 @@
     7.  No report about a report; none with a reverse-path; no failure without one.
     8.  Every end has its reason; nobody's exception goes unheard.
 
-5 to 8 are watched as things happen (``witness``); the rest is judged here, from the book and the queues.
+5 to 8 are watched as things happen (``simulation.ledger``); the rest is judged here, from the book and the queues.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from posthouse.core import Notify, Result
 from posthouse.spool.interface import MessageEntry, RecipientState
-from posthouse.testing.simulation.witness import Entered, quoted_in, token_of
+from posthouse.testing.simulation.ledger import Entered, quoted_in, token_of
 
 if TYPE_CHECKING:
     from posthouse.testing.simulation.world import World

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from posthouse.testing.simulation.house import SimulatedHouse
-from posthouse.testing.simulation.weather import Calm, Storm
-from posthouse.testing.simulation.wires import Death
+from posthouse.testing.simulation.chaos import Calm, Storm
+from posthouse.testing.simulation.network import Death
+from posthouse.testing.simulation.node import SimulatedHouse
 from posthouse.testing.simulation.world import World
 
 __all__ = ["bad_day"]

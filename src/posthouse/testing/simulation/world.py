@@ -38,15 +38,15 @@ from posthouse.core import (
     Status,
 )
 from posthouse.net import Endpoint
-from posthouse.testing.channel import Fault
-from posthouse.testing.resolver import DictResolver
-from posthouse.testing.simulation.destination import Destination, Script
-from posthouse.testing.simulation.house import SimulatedHouse
+from posthouse.testing.memory_stream import Fault
+from posthouse.testing.simulation.chaos import Calm, Weather
 from posthouse.testing.simulation.invariants import violations
+from posthouse.testing.simulation.ledger import FIELD, Arrival, Book, End
 from posthouse.testing.simulation.loop import Life, VirtualClock, VirtualLoop
-from posthouse.testing.simulation.weather import Calm, Weather
-from posthouse.testing.simulation.wires import Port, Wires
-from posthouse.testing.simulation.witness import FIELD, Arrival, Book, End
+from posthouse.testing.simulation.network import Port, Wires
+from posthouse.testing.simulation.node import SimulatedHouse
+from posthouse.testing.simulation.remote_host import Destination, Script
+from posthouse.testing.static_resolver import DictResolver
 
 __all__ = ["Letter", "World"]
 
@@ -76,8 +76,8 @@ class World:
     """Virtual machines on virtual time.
 
     ``storage`` is what houses keep mail in: ``"memory"`` (fast) or ``"sqlite"`` (the real spool, in a temporary
-    directory).  ``weather`` is what goes wrong by chance, and may be exchanged at any time.  Close it, or use it as a
-    context manager.
+    directory).  ``simulation.chaos`` is what goes wrong by chance, and may be exchanged at any time.  Close it, or use
+    it as a context manager.
     """
 
     def __init__(self, seed: int = 0, *, storage: str = "memory", weather: Weather | None = None) -> None:
@@ -133,8 +133,8 @@ class World:
     def destination(
         self, name: str, *, domains: Sequence[str] = (), script: Script = (), preference: int = 10, lmtp: bool = False
     ) -> Destination:
-        """Open a host that takes mail as ``script`` says (see ``destination``), and is MX of ``domains``.  SMTP is
-        spoken on port 25, LMTP on port 24."""
+        """Open a host that takes mail as ``script`` says (see ``simulation.remote_host``), and is MX of ``domains``.
+        SMTP is spoken on port 25, LMTP on port 24."""
         where = self.new_address(name)
         made = Destination(name, where, script, wires=self.wires, clock=self.clock, book=self.book, lmtp=lmtp)
         self.destinations[name] = self._places[made.endpoint] = made
@@ -169,7 +169,7 @@ class World:
         pause: float = 60.0,
         notify: Notify | None = None,
     ) -> Letter:
-        """Have a client give a letter to ``house``, ``after`` so many seconds; "" is the null sender.
+        """Have a client give a letter to ``simulation.node``, ``after`` so many seconds; "" is the null sender.
 
         Recipients that it has not been told 250 or 5yz for are tried again, ``tries`` times in all.  A field of the
         world's own goes before ``content``, so that copies can be told apart.

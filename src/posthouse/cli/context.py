@@ -1,0 +1,127 @@
+"""How commands reach the house: its configuration from the options, its operations by name, the loop they run on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import os
+import signal
+from collections.abc import Callable, Coroutine, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from posthouse.service import Config, Operation
+
+__all__ = ["configured", "operate", "run", "signals", "unless", "with_house"]
+
+_T = TypeVar("_T")
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_CONFIG = click.option(
+    "--config",
+    "config_file",
+    metavar="FILE",
+    envvar="POSTHOUSE_CONFIG",
+    help="The configuration (TOML); else $POSTHOUSE_CONFIG, else none: all mail is caught.",
+)
+_DATA_DIR = click.option(
+    "--data-dir", metavar="DIR", help="Where the spool is; else as the configuration says, else in your home directory."
+)
+
+
+def with_house(command: _Command) -> _Command:
+    """Give a command the options that choose a house: ``config_file`` and ``data_dir``."""
+    return _CONFIG(_DATA_DIR(command))
+
+
+def configured(config_file: str | None, data_dir: str | None) -> Config:
+    """The configuration that the options choose.  Raises ``ConfigError``."""
+    from posthouse.service import default_config, load
+
+    if data_dir is not None:
+        data_dir = os.path.abspath(os.path.expanduser(data_dir))
+    if config_file is None:
+        return default_config(data_dir)
+    config = load(config_file)
+    if data_dir is None:
+        return config
+    from msgspec.structs import replace
+
+    return replace(config, data_dir=data_dir)
+
+
+def operate(name: str, config: Config | None = None, **given: Any) -> Any:
+    """Run one operation of ``service.operations.registry`` and give its answer: the running daemon's, where it may be
+    asked and knows more; else our own, from the spool itself."""
+    from posthouse.service import OPERATIONS
+
+    operation = OPERATIONS[name]
+    if not operation.needs_context:
+        return asyncio.run(operation.run(None, **given))
+    assert config is not None
+    return asyncio.run(_operate(operation, config, given))
+
+
+async def _operate(operation: Operation, config: Config, given: dict[str, Any]) -> Any:
+    from posthouse.service.control.server import NobodyListens, ask
+
+    if operation.live:
+        with contextlib.suppress(NobodyListens):
+            return await ask(config.data_dir, operation, given)
+    from posthouse.service.daemon.offline import context
+
+    return await operation.run(context(config), **given)
+
+
+@contextlib.contextmanager
+def signals(last_act: Callable[[], object] | None = None) -> Iterator[asyncio.Event]:
+    """An event that SIGTERM and SIGINT set; a second signal does ``last_act`` and ends the process at once."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def asked(number: int) -> None:
+        if stop.is_set():
+            if last_act is not None:
+                last_act()
+            os._exit(128 + number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked, number)
+    try:
+        yield stop
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, _T], seconds: float | None = None) -> _T | None:
+    """The result of ``work``; None if ``stop`` came or ``seconds`` passed first, and then the work is cancelled."""
+    task = asyncio.ensure_future(work)
+    asked = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({task, asked}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        return None
+    finally:
+        for each in (task, asked):
+            each.cancel()
+        await asyncio.gather(task, asked, return_exceptions=True)
+
+
+def run(main: Coroutine[Any, Any, _T]) -> _T:
+    """Run ``main`` on a loop of its own; on uvloop, where that is installed.
+
+    For what stays or moves much; one question or one letter is done before uvloop would have been imported.
+    """
+    gc.set_threshold(700)  # CPython's own, which ``__main__`` raised for the start: garbage may hold big buffers
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)

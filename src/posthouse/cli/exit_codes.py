@@ -1,0 +1,98 @@
+"""Exit codes, as sysexits.h has them, and which of our faults ends with which.
+
+Scripts act on the code, people on the sentence; both come from the same fault, here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "CONFIG",
+    "DATAERR",
+    "Failed",
+    "IOERR",
+    "MEANINGS",
+    "NOHOST",
+    "NOINPUT",
+    "NOPERM",
+    "OK",
+    "PIPE",
+    "PROTOCOL",
+    "SIGNALLED",
+    "SOFTWARE",
+    "TEMPFAIL",
+    "UNAVAILABLE",
+    "USAGE",
+    "of",
+]
+
+OK: Final = 0
+USAGE: Final = 64
+DATAERR: Final = 65
+NOINPUT: Final = 66
+NOHOST: Final = 68
+UNAVAILABLE: Final = 69
+SOFTWARE: Final = 70
+IOERR: Final = 74
+TEMPFAIL: Final = 75
+PROTOCOL: Final = 76
+NOPERM: Final = 77
+CONFIG: Final = 78
+SIGNALLED: Final = 130
+PIPE: Final = 141
+
+#: What each code means, for people.
+MEANINGS: Final[dict[int, str]] = {
+    OK: "done",
+    USAGE: "the command line is wrong",
+    DATAERR: "what was given (an address, a code, a message) is wrong",
+    NOINPUT: "a file that was named cannot be read",
+    NOHOST: "there is no such host",
+    UNAVAILABLE: "something needed is not available: a server, a port, a recipient",
+    SOFTWARE: "a mistake in Posthouse itself",
+    IOERR: "a disk failed or is full",
+    TEMPFAIL: "not now; the same may work later",
+    PROTOCOL: "the other side broke the protocol",
+    NOPERM: "not permitted",
+    CONFIG: "the configuration is wrong",
+    SIGNALLED: "interrupted",
+    PIPE: "whoever read the output has gone",
+}
+
+
+class Failed(Exception):
+    """A command did not do what it is for: one sentence (cause and remedy), and the exit code."""
+
+    def __init__(self, sentence: str, code: int) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+def of(error: BaseException) -> int:
+    """The exit code for a fault; ``SOFTWARE`` for one that nobody raised on purpose."""
+    if isinstance(error, Failed):
+        return error.code
+    from posthouse import core
+    from posthouse.client import Refused
+    from posthouse.sending.urls import NoSuchHost
+
+    if isinstance(error, core.SettingError):
+        if isinstance(error.__cause__, OSError) and not hasattr(error, "problems"):
+            return UNAVAILABLE  # what was asked for can be meant, and cannot be had: a port, a directory
+        return CONFIG if hasattr(error, "problems") else DATAERR
+    if isinstance(error, Refused):
+        return TEMPFAIL if error.reply.transient else UNAVAILABLE
+    kinds: tuple[tuple[type[BaseException], int], ...] = (
+        (NoSuchHost, NOHOST),
+        (core.Unreachable, UNAVAILABLE),
+        (core.NetworkError, TEMPFAIL),
+        (core.RemoteError, PROTOCOL),
+        (core.StorageBusy, TEMPFAIL),
+        (core.StorageError, IOERR),
+        (core.LocalError, DATAERR),
+        (FileNotFoundError, NOINPUT),
+        (PermissionError, NOPERM),
+        (OSError, IOERR),
+    )
+    return next((code for kind, code in kinds if isinstance(error, kind)), SOFTWARE)

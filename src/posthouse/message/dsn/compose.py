@@ -1,0 +1,341 @@
+"""Delivery reports: what became of a message, told to its sender in words and to his programs in fields.
+
+A report is a multipart/report of three parts (RFC 6522): a text for people (``dsn.text``), the machine's part
+(RFC 3464), and the message it is about or only its header section.  It is made of values alone: date and Message-ID
+are arguments, so the same report is the same octets.
+
+**What is returned.**  The whole message only for a failure, if RET=HDRS does not forbid it, if it is at most ``limit``
+octets, and if REQUIRETLS does not ask for discretion (RFC 8689 §5); in all other cases its header section.
+
+**Octets.**  Pure ASCII, lines of at most 998: what is returned is converted (``mime.downgrade``) or encoded, and an
+address beyond ASCII is written in the 7-bit form of RFC 6533 §3.  Only where the address the report goes to is itself
+beyond ASCII, and the way back therefore has SMTPUTF8, are the media types of RFC 6533 sent in UTF-8.  A header section
+with raw UTF-8 comes back as message/global-headers, which may be encoded (RFC 6532 §3.7, RFC 6533 §6).
+
+**Loops.**  The reverse-path is null.  A report says ``Auto-Submitted: auto-replied``; a *notice*, which goes to the
+postmaster because nobody else can be told, says ``auto-generated`` (RFC 3834 §5), and ``is_report`` knows them apart:
+about a report one notice may be made, about a notice nothing ever.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import re
+from collections.abc import Sequence
+from email.message import Message as Parsed
+from typing import NamedTuple
+
+from posthouse.core import Address, Body, Envelope, LocalError, Recipient, Reply, Ret
+from posthouse.message.compose import Composed
+from posthouse.message.dates import format_date
+from posthouse.message.dsn.text import report_text, subject, wants_chinese
+from posthouse.message.encode import base64_body, encoded_words, fold, quoted_printable
+from posthouse.message.headers import fields, first, split
+from posthouse.message.mailboxes import Mailbox, write_mailbox
+from posthouse.message.mime import Scanner, Unconvertible, downgrade, needs
+
+__all__ = ["Action", "Fate", "LIMIT", "Original", "compose_report", "is_report"]
+
+#: Octets of a message that a report returns at most; a longer one comes back as its header section.
+LIMIT = 65_536
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# What the 7-bit form of a utf-8 address has to escape: all but QCHAR (RFC 6533 §3).
+_NOT_QCHAR = re.compile(r"[^!-*,-<>-\[\]-~]")
+_MESSAGE_ID = re.compile(rb"<[!-;=?-~]{1,480}>")
+_WORD = 900  # octets of one token of a field, at most
+_DIAGNOSTIC = 2_000  # characters of a quoted reply
+
+
+class Action(enum.StrEnum):
+    """What the reporting system did for a recipient (RFC 3464 §2.3.3)."""
+
+    FAILED = "failed"
+    DELAYED = "delayed"
+    DELIVERED = "delivered"
+    RELAYED = "relayed"
+    EXPANDED = "expanded"
+
+
+class Fate(NamedTuple):
+    """What became of one recipient.
+
+    ``recipient`` as its message was received, ORCPT included; ``reply`` the one that decided, or None where none came;
+    ``remote`` the host that gave it, "" if it is our own; ``attempted`` when that was and ``until`` how long we go on
+    trying (with DELAYED only), in calendar seconds; ``expired`` if we stopped trying after temporary failures.
+    """
+
+    recipient: Recipient
+    action: Action
+    reply: Reply | None = None
+    remote: str = ""
+    attempted: float | None = None
+    until: float | None = None
+    expired: bool = False
+
+    @property
+    def status(self) -> str:
+        """The status code (RFC 3463): the reply's, where it agrees with the action (RFC 3461 §6.3 (g))."""
+        if self.expired:
+            return "5.4.7"
+        digit = {Action.FAILED: "5", Action.DELAYED: "4"}.get(self.action, "2")
+        known = self.reply.enhanced if self.reply is not None else ""
+        return known if known[:2] == f"{digit}." else f"{digit}.0.0"
+
+
+class Original(NamedTuple):
+    """The message a report is about: its queue id here, its envelope, when it came (calendar seconds), and its content
+    from the beginning, ``whole`` or as much of it as there is need of."""
+
+    id: str
+    envelope: Envelope
+    arrived: float
+    content: bytes = b""
+    whole: bool = False
+
+
+def is_report(content: bytes) -> bool:
+    """Does this beginning of a message say that it is a delivery report, and not a notice about one?"""
+    found = fields(split(content).headers)
+    kind, submitted = first(found, b"Content-Type"), first(found, b"Auto-Submitted")
+    if kind is None or submitted is None or submitted.value.split(b";")[0].strip().lower() != b"auto-replied":
+        return False
+    parsed = Parsed()
+    parsed["Content-Type"] = kind.value[:2_000].decode("ascii", "replace")
+    return (
+        parsed.get_content_type() == "multipart/report"
+        and str(parsed.get_param("report-type", "")).lower() == "delivery-status"
+    )
+
+
+def compose_report(
+    original: Original,
+    fates: Sequence[Fate],
+    *,
+    to: Sequence[Address],
+    hostname: str,
+    postmaster: Address,
+    date: float,
+    message_id: str,
+    offset_minutes: int = 0,
+    notice: bool = False,
+    limit: int = LIMIT,
+) -> Composed:
+    """Write a report about ``original`` to ``to``: its envelope (null reverse-path) and its content.
+
+    ``hostname`` is who reports, ``postmaster`` whom people can write to; ``date`` in calendar seconds with the zone's
+    ``offset_minutes``; ``message_id`` without ``<>``.  ``notice`` makes it one to the postmaster.  Domains of ``to``
+    are best given in A-labels: only a local part beyond ASCII makes the report need SMTPUTF8.
+
+    Raises ``LocalError`` without fates or without addressees.
+    """
+    if not fates or not to:
+        raise LocalError("a report needs somebody to write to, and something to say")
+    writer = _Writer(original, fates, utf8=any(not one.is_ascii for one in to), offset=offset_minutes)
+    chinese = wants_chinese(split(original.content).headers)
+    returned, whole = writer.returned(limit)
+    until = max((fate.until for fate in fates if fate.until is not None), default=None)
+    text = report_text(
+        fates,
+        hostname=hostname,
+        postmaster=postmaster,
+        queue_id=original.id,
+        sender=original.envelope.sender,
+        arrived=format_date(original.arrived, offset_minutes),
+        until="" if until is None else format_date(until, offset_minutes),
+        whole=whole,
+        notice=notice,
+        chinese=chinese,
+    )
+    parts = [_text(text), writer.status(hostname)]
+    if returned:
+        parts.append(returned)
+    header = [
+        fold("Date", (format_date(date, offset_minutes),)),
+        fold("From", write_mailbox(Mailbox("Mail Delivery System", postmaster), utf8=writer.utf8)),
+        _addresses("To", to, writer.utf8),
+        fold("Subject", _words(subject(fates, notice=notice, chinese=chinese))),
+        fold("Message-ID", (f"<{message_id}>",)),
+        *_references(original.content),
+        fold("Auto-Submitted", ("auto-generated" if notice else "auto-replied",)),
+    ]
+    content = b"".join((*header, _multipart(parts, message_id)))
+    envelope = Envelope(
+        sender=None,
+        recipients=tuple(map(Recipient, to)),
+        body=Body.SEVENBIT if content.isascii() else Body.EIGHTBITMIME,
+        smtputf8=writer.utf8,
+        require_tls=original.envelope.require_tls,
+    )
+    return Composed(envelope, content)
+
+
+class _Writer:
+    """The parts of one report that machines read."""
+
+    def __init__(self, original: Original, fates: Sequence[Fate], *, utf8: bool, offset: int) -> None:
+        self.utf8 = utf8
+        self._original = original
+        self._fates = fates
+        self._offset = offset
+
+    # -- message/delivery-status -----------------------------------------------------------------------------------
+
+    def status(self, hostname: str) -> bytes:
+        """The second part (RFC 3464 §2, RFC 6533 §4.1)."""
+        envelope = self._original.envelope
+        groups = [self._field("Reporting-MTA", f"{'dns' if _is_name(hostname) else 'x-local-hostname'};", hostname)]
+        if envelope.envid is not None:
+            groups.insert(0, self._field("Original-Envelope-Id", *(envelope.envid.split(" ") or ("",))))
+        groups.append(self._field("Arrival-Date", self._date(self._original.arrived)))
+        for fate in self._fates:
+            groups += (b"\r\n", *self._recipient(fate))
+        body = b"".join(groups)
+        if self.utf8:
+            return _part("message/global-delivery-status", "7bit" if body.isascii() else "8bit", body)
+        return _part("message/delivery-status", "7bit", body)
+
+    def _recipient(self, fate: Fate) -> list[bytes]:
+        orcpt, address = fate.recipient.orcpt, fate.recipient.address
+        found = []
+        if orcpt is not None:
+            found.append(self._address("Original-Recipient", orcpt.kind, orcpt.address))
+        found.append(self._address("Final-Recipient", "rfc822" if address.is_ascii else "utf-8", str(address)))
+        found.append(self._field("Action", fate.action.value))
+        found.append(self._field("Status", fate.status))
+        if fate.remote:
+            found.append(self._field("Remote-MTA", "dns;", fate.remote))
+        if fate.reply is not None and (fate.remote or fate.action in (Action.FAILED, Action.DELAYED)):
+            # Words of our own are no SMTP dialogue (RFC 3461 §9.2).
+            found.append(self._diagnostic("smtp;" if fate.remote else "x-posthouse;", str(fate.reply)))
+        if fate.attempted is not None:
+            found.append(self._field("Last-Attempt-Date", self._date(fate.attempted)))
+        if fate.until is not None and fate.action is Action.DELAYED:
+            found.append(self._field("Will-Retry-Until", self._date(fate.until)))
+        return found
+
+    def _address(self, name: str, kind: str, address: str) -> bytes:
+        if kind == "utf-8" and not self.utf8:
+            address = _NOT_QCHAR.sub(lambda match: f"\\x{{{ord(match[0]):02X}}}", address)
+        return self._field(name, f"{kind};", address)
+
+    def _diagnostic(self, kind: str, reply: str) -> bytes:
+        words = _CONTROL.sub(" ", reply)[:_DIAGNOSTIC].split()
+        if not self.utf8 and not all(word.isascii() for word in words):
+            # The code stays readable to programs; RFC 3464 §2.1.1 allows encoded words in text.
+            words = [*words[:1], *encoded_words(" ".join(words[1:]))]
+        return self._field("Diagnostic-Code", kind, *words)
+
+    def _field(self, name: str, *tokens: str) -> bytes:
+        clean = [_cut(_CONTROL.sub("?", token)) for token in tokens]
+        line = fold(name, [token for token in clean if token] or ["?"])
+        return line if self.utf8 else line.decode().encode("ascii", "replace")
+
+    def _date(self, seconds: float) -> str:
+        return format_date(seconds, self._offset)
+
+    # -- what is returned ------------------------------------------------------------------------------------------
+
+    def returned(self, limit: int) -> tuple[bytes, bool]:
+        """The third part, b"" if there is nothing to return; and whether it is the whole message."""
+        original = self._original
+        whole = (
+            original.whole
+            and 0 < len(original.content) <= limit
+            and original.envelope.ret is not Ret.HDRS
+            and not original.envelope.require_tls
+            and any(fate.action is Action.FAILED for fate in self._fates)
+        )
+        if whole and (part := self._whole(original.content)):
+            return part, True
+        headers = split(original.content).headers
+        if len(headers) > limit:
+            headers = headers[: headers.rfind(b"\r\n", 0, limit) + 2]
+        return (self._headers(headers) if headers else b""), False
+
+    def _whole(self, content: bytes) -> bytes:
+        """The message as it is or converted; b"" if neither is possible."""
+        asks = needs((content,))
+        kind = "message/global" if asks.utf8_headers else "message/rfc822"
+        if not asks.binary and (self.utf8 or not asks.eightbit):
+            return _part(kind, "8bit" if asks.eightbit else "7bit", content)
+        if asks.utf8_headers:
+            return _part(kind, "base64", base64_body(content)) if _is_utf8(split(content).headers) else b""
+        made = downgrade(content, to_7bit=not self.utf8)
+        if isinstance(made, Unconvertible):
+            return b""
+        return _part(kind, "7bit" if made.isascii() else "8bit", made)
+
+    def _headers(self, headers: bytes) -> bytes:
+        scanner = Scanner(headers=False)
+        scanner.feed(headers)
+        asks = scanner.result()
+        kind = "message/global-headers" if asks.eightbit and _is_utf8(headers) else "text/rfc822-headers"
+        if asks.binary or (asks.eightbit and not (self.utf8 and kind == "message/global-headers")):
+            return _part(kind, "quoted-printable", quoted_printable(headers))
+        return _part(kind, "8bit" if asks.eightbit else "7bit", headers)
+
+
+def _part(kind: str, encoding: str, body: bytes) -> bytes:
+    return f"Content-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n".encode() + body
+
+
+def _text(text: str) -> bytes:
+    data = text.replace("\n", "\r\n").encode()
+    scanner = Scanner(headers=False)
+    scanner.feed(data)
+    if not any(scanner.result()):
+        return _part('text/plain; charset="us-ascii"', "7bit", data)
+    quoted, encoded = quoted_printable(data), base64_body(data)
+    encoding, body = ("quoted-printable", quoted) if len(quoted) <= len(encoded) else ("base64", encoded)
+    return _part('text/plain; charset="utf-8"', encoding, body)
+
+
+def _multipart(parts: Sequence[bytes], seed: str) -> bytes:
+    """From the MIME fields to the last delimiter; the boundary is one that no part contains (``=_`` is in no encoded
+    text, RFC 2045 §6.7)."""
+    number, mark = 0, b""
+    while not mark or any(mark in part for part in parts):
+        mark = b"=_" + hashlib.sha256(f"{seed} {number}".encode()).hexdigest()[:24].encode()
+        number += 1
+    kind = ("multipart/report;", "report-type=delivery-status;", f'boundary="{mark.decode()}"')
+    pieces = [b"MIME-Version: 1.0\r\n", fold("Content-Type", kind), b"\r\n"]
+    for part in parts:
+        pieces += (b"--", mark, b"\r\n", part, b"\r\n")
+    return b"".join((*pieces, b"--", mark, b"--\r\n"))
+
+
+def _references(content: bytes) -> list[bytes]:
+    """In-Reply-To and References, if the message has a Message-ID (RFC 5322 §3.6.4)."""
+    field = first(fields(split(content).headers), b"Message-ID")
+    match = _MESSAGE_ID.fullmatch(field.value.strip()) if field is not None else None
+    if match is None:
+        return []
+    return [fold(name, (match[0].decode("ascii"),)) for name in ("In-Reply-To", "References")]
+
+
+def _addresses(name: str, to: Sequence[Address], utf8: bool) -> bytes:
+    tokens = [token for one in to for token in (*write_mailbox(Mailbox("", one), utf8=utf8)[:-1], f"<{one}>,")]
+    return fold(name, [*tokens[:-1], tokens[-1].removesuffix(",")])
+
+
+def _words(text: str) -> list[str]:
+    text = _CONTROL.sub("?", text)
+    return text.split() if text.isascii() and "=?" not in text else encoded_words(text)
+
+
+def _cut(token: str) -> str:
+    return token if len(token) <= _WORD // 4 else token.encode("utf-8", "replace")[:_WORD].decode("utf-8", "ignore")
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _is_name(hostname: str) -> bool:
+    return "." in hostname and not hostname.startswith("[")

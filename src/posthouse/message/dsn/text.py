@@ -1,0 +1,207 @@
+"""The part of a report that people read: what happened to whom, why, and what to do now.
+
+English always; Chinese below it where the message asks for it.  Where a Content-Language or Accept-Language field
+names languages, it decides (RFC 3282); otherwise a Chinese character set does, or a Subject with Chinese characters
+and neither kana nor hangul.
+
+Only what the sender may know is told: the reply that decided, and the catalogue's words for it.  Reasons meant for the
+operator (paths, rules, faults) never are.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Sequence
+from email.errors import MessageError
+from email.header import decode_header, make_header
+from typing import TYPE_CHECKING
+
+from posthouse.codes.lookup import Text, explain_enhanced, explain_reply, guess_reply, sentence
+from posthouse.core import Address
+from posthouse.message.headers import fields, first
+
+if TYPE_CHECKING:
+    from posthouse.message.dsn.compose import Fate
+
+__all__ = ["report_text", "subject", "wants_chinese"]
+
+_WIDTH = 76
+_REPLY = 1_000  # characters of a reply that are quoted
+_VALUE = 2_000  # octets of a header field that are looked at
+_CHARSET = re.compile(rb"(?:charset\s*=\s*\"?|=\?)(?:gb2312|gbk|gb18030|hz-gb-2312|cp936|big5|euc-tw)\b", re.IGNORECASE)
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+_HAN, _NOT_CHINESE = re.compile("[\u4e00-\u9fff]"), re.compile("[\u3040-\u30ff\u1100-\u11ff\uac00-\ud7af]")
+
+_SUBJECTS = {
+    "failed": Text("Not delivered to {}", "未能送达 {}"),
+    "delayed": Text("Not yet delivered to {}", "暂未送达 {}"),
+    "delivered": Text("Delivered to {}", "已送达 {}"),
+    "relayed": Text("Passed on to {}", "已转交 {}"),
+    "expanded": Text("Passed on for {}", "已展开转发 {}"),
+}
+_NOTICE = Text("Report that could not be sent: {}", "无法送出的报告：{}")
+_SEVERAL = Text("{} recipients", "{} 位收信人")
+_HEADS = {
+    "failed": Text(
+        "Your message could not be delivered to the following, and it will not be tried again:",
+        "你的邮件未能送达以下收信人，系统不会再尝试：",
+    ),
+    "delayed": Text(
+        "Your message has not yet been delivered to the following. It is kept and tried again until {until}; "
+        "you need not send it again:",
+        "你的邮件尚未送达以下收信人。系统会保留邮件并继续尝试，直到 {until}；你无需重发：",
+    ),
+    "delivered": Text("Your message was delivered to:", "你的邮件已送达："),
+    "relayed": Text(
+        "Your message was passed on to a host that does not report deliveries. You will hear no more of it, unless "
+        "something goes wrong there:",
+        "你的邮件已转交给不提供投递报告的主机。除非那里出错，你不会再收到关于它的消息：",
+    ),
+    "expanded": Text(
+        "Your message was passed on to all for whom this address stands:",
+        "你的邮件已转发给该地址所代表的所有收信人：",
+    ),
+}
+_SAID = Text("{who} said: {reply}", "{who} 的应答：{reply}")
+_LAST = Text("The last attempt ended with this. {who} said: {reply}", "最后一次尝试的结果。{who} 的应答：{reply}")
+_SILENCE = Text(
+    "The connection ended, or nothing came, before the message was taken.",
+    "在邮件被接收之前连接中断，或对方没有回应。",
+)
+_MEANING = Text("What it means: {}", "含义：{}")
+_TO_DO = Text("What to do: {}", "怎么办：{}")
+_EXPIRED = Text(
+    "It was tried again and again until the time for it was over.",
+    "系统多次尝试，直到超过了允许的时间。",
+)
+_US = Text("This mail system", "本邮件系统")
+_GREETING = Text("This is the mail system at {}.", "这是 {} 的邮件系统。")
+_ADDRESSEE = Text(
+    "The report below can be told to nobody else, because the message came from {}. It comes to you as postmaster, "
+    "once; nothing more will be sent about it.",
+    "因为邮件来自 {}，以下报告无法告知其他人，故发给你（postmaster），仅此一次，不会再有后续消息。",
+)
+_NOBODY = Text("nobody who can be answered (<>)", "无法回复的地址（<>）")
+_HANDLE = Text(
+    "The message came here on {arrived}; its queue id is {queue_id}. Should you need help, write to {postmaster} and "
+    "quote that id.",
+    "邮件于 {arrived} 到达本系统，队列编号为 {queue_id}。如需帮助，请写信给 {postmaster} 并注明该编号。",
+)
+_WHOLE = Text("The message is returned below.", "邮件原文附后。")
+_HEADERS = Text("Only the message's header fields are returned below.", "仅附上邮件的头字段。")
+_ORIGINAL = Text(" (which you wrote to as {})", "（你写的地址是 {}）")
+
+
+def wants_chinese(headers: bytes) -> bool:
+    """Does this header section ask for Chinese?"""
+    found = fields(headers)
+    told = [field.value[:_VALUE].lower() for name in _LANGUAGES if (field := first(found, name)) is not None]
+    if told:
+        return any(re.search(rb"(?:^|[\s,])zh\b", value) for value in told)
+    looked = [field.value[:_VALUE] for name in _WORDS if (field := first(found, name)) is not None]
+    if any(_CHARSET.search(value) for value in looked):
+        return True
+    title = first(found, b"Subject")
+    text = _decoded(title.value[:_VALUE]) if title is not None else ""
+    return _HAN.search(text) is not None and _NOT_CHINESE.search(text) is None
+
+
+_LANGUAGES = (b"Content-Language", b"Accept-Language")
+_WORDS = (b"Content-Type", b"Subject", b"From")
+
+
+def _decoded(value: bytes) -> str:
+    text = value.decode("utf-8", "replace")
+    try:
+        return str(make_header(decode_header(text)))
+    except (LookupError, ValueError, MessageError):
+        return text
+
+
+def subject(fates: Sequence[Fate], *, notice: bool = False, chinese: bool = False) -> str:
+    """The report's Subject; the worst that happened is named."""
+    worst = next(action for action in _SUBJECTS if any(fate.action == action for fate in fates))
+    several = [fate for fate in fates if fate.action == worst]
+    said = []
+    for lang in ("zh", "en") if chinese else ("en",):
+        whom = _SEVERAL.said(lang).format(len(several)) if len(several) > 1 else str(several[0].recipient.address)
+        title = _SUBJECTS[worst].said(lang).format(whom)
+        said.append(_NOTICE.said(lang).format(title) if notice else title)
+    return " / ".join(said)
+
+
+def report_text(
+    fates: Sequence[Fate],
+    *,
+    hostname: str,
+    postmaster: Address,
+    queue_id: str,
+    sender: Address | None,
+    arrived: str,
+    until: str,
+    whole: bool,
+    notice: bool,
+    chinese: bool,
+) -> str:
+    """The text, lines ended by ``\\n``; dates come as text.  ``whole`` if the whole message is returned."""
+    said = []
+    for lang in ("en", "zh") if chinese else ("en",):
+        blocks = [_GREETING.said(lang).format(hostname)]
+        if notice:
+            blocks.append(_ADDRESSEE.said(lang).format(f"<{sender}>" if sender is not None else _NOBODY.said(lang)))
+        for action, head in _HEADS.items():
+            some = [fate for fate in fates if fate.action == action]
+            if some:
+                blocks.append(head.said(lang).format(until=until))
+                blocks += [_person(fate, lang) for fate in some]
+        blocks.append(_HANDLE.said(lang).format(arrived=arrived, queue_id=queue_id, postmaster=postmaster))
+        blocks.append((_WHOLE if whole else _HEADERS).said(lang))
+        said.append("\n\n".join(block if block.startswith("  ") else _wrapped(block) for block in blocks))
+    return ("\n\n" + "-" * 40 + "\n\n").join(said) + "\n"
+
+
+def _person(fate: Fate, lang: str) -> str:
+    """One recipient, indented: who, what was said, what it means, what to do."""
+    orcpt = fate.recipient.orcpt
+    name = f"<{fate.recipient.address}>"
+    if orcpt is not None and orcpt.address != str(fate.recipient.address):
+        name += _ORIGINAL.said(lang).format(f"<{orcpt.address}>")
+    lines = [_CONTROL.sub("?", name)]
+    if fate.expired:
+        lines.append(_EXPIRED.said(lang))
+    if fate.action in ("failed", "delayed"):
+        lines += _cause(fate, lang)
+    if fate.action == "failed":
+        lines.append(_TO_DO.said(lang).format(_step(fate, lang)))
+    return "\n".join([f"  {lines[0]}", *(_wrapped(line, "    ") for line in lines[1:])])
+
+
+def _cause(fate: Fate, lang: str) -> list[str]:
+    if fate.reply is None:
+        return [_SILENCE.said(lang)]
+    who = fate.remote or _US.said(lang)
+    reply = _CONTROL.sub(" ", str(fate.reply))[:_REPLY]
+    said = (_LAST if fate.expired else _SAID).said(lang).format(who=who, reply=reply)
+    return [said, _MEANING.said(lang).format(sentence(fate.reply, lang))]
+
+
+def _step(fate: Fate, lang: str) -> str:
+    enhanced = explain_enhanced(fate.status)
+    if enhanced is not None and not fate.status.endswith(".0.0"):
+        return enhanced.next_step.said(lang)
+    code = fate.reply.code if fate.reply is not None else 554
+    basic = explain_reply(code) or guess_reply(code) or explain_reply(554)
+    assert basic is not None  # 554 is in the catalogue
+    return basic.next_step.said(lang)
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    return textwrap.fill(
+        text,
+        _WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

@@ -1,0 +1,213 @@
+"""A load of mail: many sessions that send the same message over and over, and what they measured.
+
+Each session is a task that takes the next number from one counter and delivers; there is nothing else on the path, so
+that the figures are those of the receiver and of ``client.Session``.  Latency is the time from the first octet of MAIL
+to the final reply; with a new connection for each message from the start of connecting, and where messages stand in
+line from when one joined it.
+
+Latencies are kept as counts in steps of one per cent, so memory does not grow with the number of messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from posthouse.client.session import Session
+from posthouse.client.types import Timeouts
+from posthouse.core import Content, Envelope, NetworkError, Outcome, RemoteError, Result
+from posthouse.net import Clock, Endpoint, Network
+from posthouse.sending.urls import ServerAddress, locate, open_session
+
+__all__ = ["Latencies", "Load", "Plan", "Report"]
+
+_STEP = math.log(1.01)
+_KINDS = 20  # different errors that are told apart
+
+
+class Plan(NamedTuple):
+    """What to send: ``envelope`` and ``content``, ``messages`` times, over ``connections`` sessions at one time;
+    ``reconnect`` opens a new one for each message, otherwise ``ahead`` more stand in line in each session."""
+
+    envelope: Envelope
+    content: Content
+    messages: int
+    connections: int = 1
+    reconnect: bool = False
+    ahead: int = 0
+
+
+class Latencies:
+    """Times in seconds, counted in steps of one per cent."""
+
+    __slots__ = ("_steps", "count", "longest")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.longest = 0.0
+        self._steps: Counter[int] = Counter()
+
+    def add(self, seconds: float) -> None:
+        """One more."""
+        self.count += 1
+        self.longest = max(self.longest, seconds)
+        self._steps[math.ceil(math.log(max(seconds, 1e-7)) / _STEP)] += 1
+
+    def percentile(self, share: float) -> float:
+        """The time that ``share`` (0 to 1) of all did not exceed, to one per cent; 0.0 if there is none."""
+        wanted = share * self.count
+        seen = 0
+        for step in sorted(self._steps):
+            seen += self._steps[step]
+            if seen >= wanted:
+                return min(math.exp(step * _STEP), self.longest)
+        return self.longest
+
+
+class Report(NamedTuple):
+    """What was measured.  ``delivered`` messages reached every recipient; ``errors`` says what became of the others,
+    in words, with how often.  Times in seconds."""
+
+    messages: int
+    delivered: int
+    recipients: int
+    octets: int
+    seconds: float
+    p50: float
+    p99: float
+    longest: float
+    errors: dict[str, int]
+
+    @property
+    def rate(self) -> float:
+        """Delivered messages a second."""
+        return self.delivered / self.seconds if self.seconds else 0.0
+
+
+class Load:
+    """One run; ``run`` once, and look at ``done`` meanwhile."""
+
+    def __init__(
+        self,
+        server: ServerAddress,
+        plan: Plan,
+        *,
+        network: Network,
+        clock: Clock,
+        hostname: str,
+        timeouts: Timeouts | None = None,
+    ) -> None:
+        self.plan = plan
+        #: Messages that were begun and have ended, well or not.
+        self.done = 0
+        self._server = server
+        self._network = network
+        self._clock = clock
+        self._hostname = hostname
+        self._timeouts = timeouts or Timeouts()
+        self._endpoints: Sequence[Endpoint] = ()
+        self._left = plan.messages
+        self._delivered = 0
+        self._recipients = 0
+        self._latencies = Latencies()
+        self._errors: Counter[str] = Counter()
+
+    async def run(self) -> Report:
+        """Send all.  Raises as ``submit`` if not even the first session can be opened; later faults are counted."""
+        self._endpoints = await locate(self._server, timeout=self._timeouts.connect)
+        first = await self._open()
+        begun = self._clock.monotonic()
+        sessions = min(self.plan.connections, self.plan.messages)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._work(first))
+            for _ in range(sessions - 1):
+                group.create_task(self._work(None))
+        seconds = self._clock.monotonic() - begun
+        return self._report(seconds)
+
+    async def _open(self) -> Session:
+        return await open_session(
+            self._server,
+            self._endpoints,
+            network=self._network,
+            clock=self._clock,
+            hostname=self._hostname,
+            timeouts=self._timeouts,
+        )
+
+    async def _work(self, session: Session | None) -> None:
+        """One session after another, until no message is left."""
+        try:
+            while self._left > 0:
+                self._left -= 1  # before others look: it is this session's
+                begun = self._clock.monotonic()
+                if session is None:
+                    try:
+                        session = await self._open()
+                    except (NetworkError, RemoteError) as error:
+                        self._failed(str(error))
+                        continue
+                await self._use(session, begun)
+                if self.plan.reconnect or not session.usable:
+                    await session.quit()
+                    session = None
+        except BaseException:
+            if session is not None:
+                session.abort()
+            raise
+        if session is not None:
+            await session.quit()
+
+    async def _use(self, session: Session, begun: float) -> None:
+        """One message, or as many as there are while the session is good for more."""
+        plan, clock = self.plan, self._clock
+        if plan.reconnect or not session.usable:
+            self._ended(await session.deliver(plan.envelope, plan.content), clock.monotonic() - begun)
+            return
+        joined: deque[float] = deque()
+        async for _, outcomes in session.deliver_each(self._letters(joined), ahead=plan.ahead):
+            self._ended(outcomes, clock.monotonic() - joined.popleft())
+
+    def _letters(self, joined: deque[float]) -> Iterator[tuple[Envelope, Content]]:
+        """The one that was taken already, and as many more as there are."""
+        letter = self.plan.envelope, self.plan.content
+        joined.append(self._clock.monotonic())
+        yield letter
+        while self._left > 0:
+            self._left -= 1
+            joined.append(self._clock.monotonic())
+            yield letter
+
+    def _ended(self, outcomes: Sequence[Outcome], seconds: float) -> None:
+        taken = sum(outcome.result is Result.DELIVERED for outcome in outcomes)
+        self._recipients += taken
+        if taken == len(outcomes):
+            self._delivered += 1
+            self.done += 1
+            self._latencies.add(seconds)
+        else:
+            bad = next(outcome for outcome in outcomes if outcome.result is not Result.DELIVERED)
+            self._failed(str(bad.reply) if bad.reply is not None else bad.reason)
+
+    def _failed(self, why: str) -> None:
+        self.done += 1
+        if why not in self._errors and len(self._errors) >= _KINDS:
+            why = "other errors"
+        self._errors[why] += 1
+
+    def _report(self, seconds: float) -> Report:
+        times = self._latencies
+        return Report(
+            messages=self.done,
+            delivered=self._delivered,
+            recipients=self._recipients,
+            octets=self._delivered * self.plan.content.size,
+            seconds=seconds,
+            p50=times.percentile(0.5),
+            p99=times.percentile(0.99),
+            longest=times.longest,
+            errors=dict(self._errors.most_common()),
+        )

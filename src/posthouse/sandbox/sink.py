@@ -1,0 +1,322 @@
+"""A receiver that discards, counts, and fails on demand: the other end for tests of senders, and for measurements.
+
+Without faults every session shares one policy and one intake, both without state but the counters, and no verdict is
+made twice: what is measured against it is the dialogue and nothing else.  Faults are rules, asked in their order at
+the stage they name; the first that applies decides.
+
+    ==========  =====================================================
+    stage       the moment
+    ==========  =====================================================
+    connect     the connection; the opening reply
+    helo        HELO, EHLO, LHLO
+    mail        MAIL
+    rcpt        RCPT, for each recipient
+    data        DATA (or the first BDAT), before any content
+    end         the content's end: the final reply
+    ==========  =====================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Any, Final, NamedTuple
+
+from posthouse.client.hostname import machine_name
+from posthouse.core import Envelope, Recipient, Reply, SettingError, Verdict
+from posthouse.net import Clock, Endpoint, Network, SocketNetwork, SystemClock
+from posthouse.protocol import Limits, Offer
+from posthouse.protocol.commands import Greet, Mail, Rcpt
+from posthouse.server import Answer, Peer, Server, Session
+from posthouse.service.config.types import ENDPOINT, Wrong
+
+__all__ = ["Counts", "Fault", "STAGES", "Sink", "open_sink", "parse_delay", "parse_drop", "parse_fail"]
+
+STAGES: Final = ("connect", "helo", "mail", "rcpt", "data", "end")
+
+_OK: Final = Verdict(Reply(250, "2.0.0", "OK"))
+_GONE: Final = Verdict(Reply(421, "4.3.0", "Dropped on demand"))  # said to a channel that has just been cut
+_FAIL = re.compile(r"([a-z]+):([45][0-9]{2})(?::([245]\.[0-9]{1,3}\.[0-9]{1,3}))?")
+_SECONDS = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,3})?")
+_SHARE = re.compile(r"[01](?:\.[0-9]{1,6})?|\.[0-9]{1,6}")
+_UNLIMITED = 2**40
+
+
+class Fault(NamedTuple):
+    """Something to do wrong at a ``stage``, with probability ``share``: wait ``delay`` seconds, then cut the channel
+    (``drop``), or give ``reply``, or (with neither) go on."""
+
+    stage: str
+    share: float = 1.0
+    reply: Reply | None = None
+    drop: bool = False
+    delay: float = 0.0
+
+
+class Counts(NamedTuple):
+    """What has happened so far.  ``refused`` counts the replies that faults gave, ``dropped`` the channels they cut;
+    ``octets`` are the content of ``messages``."""
+
+    connections: int
+    messages: int
+    recipients: int
+    octets: int
+    refused: int
+    dropped: int
+
+
+def parse_fail(text: str) -> Fault:
+    """``STAGE:CODE``, ``STAGE:CODE:ENHANCED``, each with ``@SHARE``: ``rcpt:450@0.1``.  Raises ``SettingError``."""
+    rest, share = _split(text)
+    match = _FAIL.fullmatch(rest)
+    if match is None or match[1] not in STAGES:
+        raise SettingError("this is not a failure", where=text, remedy=_remedy("rcpt:450@0.1"))
+    code, enhanced = int(match[2]), match[3] or f"{match[2][0]}.0.0"
+    if enhanced[0] != match[2][0]:
+        raise SettingError(f"{enhanced} contradicts {code}", where=text, remedy="begin both with the same digit")
+    if code == 421:
+        raise SettingError("421 ends the session", where=text, remedy=f"write --drop {match[1]}")
+    if match[1] == "connect" and code != 554:
+        raise SettingError("a connection is refused with 554", where=text, remedy="write connect:554")
+    return Fault(match[1], share, Reply(code, "" if match[1] == "connect" else enhanced, "Refused on demand"))
+
+
+def parse_drop(text: str) -> Fault:
+    """``STAGE`` or ``STAGE@SHARE``: cut the connection there.  Raises ``SettingError``."""
+    stage, share = _split(text)
+    if stage not in STAGES:
+        raise SettingError("this is not a stage", where=text, remedy=_remedy("data@0.05"))
+    return Fault(stage, share, drop=True)
+
+
+def parse_delay(text: str) -> Fault:
+    """``SECONDS`` (at the content's end) or ``STAGE:SECONDS``, with ``@SHARE``.  Raises ``SettingError``."""
+    rest, share = _split(text)
+    stage, colon, seconds = rest.rpartition(":")
+    stage = stage if colon else "end"
+    if stage not in STAGES or _SECONDS.fullmatch(seconds) is None:
+        raise SettingError("this is not a delay", where=text, remedy=_remedy("rcpt:0.5"))
+    return Fault(stage, share, delay=float(seconds))
+
+
+def _split(text: str) -> tuple[str, float]:
+    rest, at, share = text.strip().lower().partition("@")
+    if at and (_SHARE.fullmatch(share) is None or float(share) > 1.0):
+        raise SettingError("what follows @ is no share", where=text, remedy="write a number from 0 to 1, as in @0.1")
+    return rest, float(share) if at else 1.0
+
+
+def _remedy(example: str) -> str:
+    return f'write it like "{example}", with one of the stages {", ".join(STAGES)}'
+
+
+class Sink:
+    """The receiver.  ``listen``, then look at ``counts``, then ``stop``."""
+
+    def __init__(
+        self,
+        *,
+        network: Network,
+        clock: Clock,
+        hostname: str,
+        lmtp: bool = False,
+        faults: Sequence[Fault] = (),
+        random: Random | None = None,
+    ) -> None:
+        self.clock = clock
+        self.lmtp = lmtp
+        self.faults: dict[str, tuple[Fault, ...]] = {
+            stage: found for stage in STAGES if (found := tuple(each for each in faults if each.stage == stage))
+        }
+        self.random = random or Random()
+        self.greeting = Verdict(Reply(220, "", f"{hostname} {'LMTP' if lmtp else 'ESMTP'} Posthouse sink"))
+        self.hello = Verdict(Reply(250, "", hostname))
+        self.connections = 0
+        self.messages = 0
+        self.recipients = 0
+        self.octets = 0
+        self.refused = 0
+        self.dropped = 0
+        self.goal = -1
+        self.reached: Callable[[], object] = int
+        self.newest: Session | None = None
+        limits = Limits(message=_UNLIMITED, chunk=_UNLIMITED, recipients=100_000, errors=2**31, idle_commands=2**31)
+        self._server = _Server(
+            self._policy, network=network, clock=clock, hostname=hostname, offer=Offer(size=0), lmtp=lmtp, limits=limits
+        )
+        self._server.sink = self
+        self._shared = None if self.faults else _Policy(self, None)
+
+    def _policy(self, peer: Peer) -> _Policy:
+        self.connections += 1
+        return self._shared or _Policy(self, self.newest)
+
+    def when(self, messages: int, call: Callable[[], object]) -> None:
+        """Call ``call`` once, when ``messages`` have been taken."""
+        self.goal, self.reached = messages, call
+
+    def count(self, recipients: int) -> None:
+        """One more message, with so many recipients."""
+        self.messages += 1
+        self.recipients += recipients
+        if self.messages == self.goal:
+            self.reached()
+
+    @property
+    def counts(self) -> Counts:
+        """What has happened so far."""
+        return Counts(self.connections, self.messages, self.recipients, self.octets, self.refused, self.dropped)
+
+    async def listen(self, endpoint: Endpoint) -> Endpoint:
+        """Begin; returns where, with the real port.  Raises ``SettingError``."""
+        return await self._server.listen(endpoint)
+
+    async def stop(self, seconds: float = 1.0) -> None:
+        """Take no more, and end what is open within about ``seconds``."""
+        await self._server.drain(seconds)
+
+
+async def open_sink(bind: str, *, lmtp: bool = False, faults: Sequence[Fault] = ()) -> tuple[Sink, Endpoint]:
+    """A sink that listens at ``bind`` (as a listener's setting is written), and where.  Raises ``SettingError``."""
+    try:
+        endpoint = ENDPOINT.read(bind)
+    except Wrong as wrong:
+        raise SettingError(wrong.cause, where="--bind", remedy=wrong.remedy) from None
+    sink = Sink(network=SocketNetwork(), clock=SystemClock(), hostname=machine_name(), lmtp=lmtp, faults=faults)
+    return sink, await sink.listen(endpoint)
+
+
+class _Server(Server):
+    """Tells the sink whose policy is about to be made: a session joins right before it asks for one."""
+
+    sink: Sink
+
+    def joined(self, session: Session) -> None:
+        self.sink.newest = session
+        super().joined(session)
+
+
+class _Policy:
+    """The policy of one session with faults, or of all sessions without; see ``server.Policy``."""
+
+    __slots__ = ("_intake", "_session", "_sink")
+
+    def __init__(self, sink: Sink, session: Session | None) -> None:
+        self._sink = sink
+        self._session = session
+        self._intake = _Intake(sink, self, 1)
+
+    def connected(self) -> Answer:
+        return self._at("connect", self._sink.greeting)
+
+    def greeted(self, greet: Greet) -> Answer:
+        return self._at("helo", self._sink.hello)
+
+    def mail(self, mail: Mail) -> Answer:
+        return self._at("mail", _OK)
+
+    def rcpt(self, envelope: Envelope, rcpt: Rcpt, accepted: Sequence[Recipient]) -> Answer:
+        return self._at("rcpt", _OK)
+
+    def verify(self, text: str) -> Answer:
+        return _VRFY
+
+    def expand(self, text: str) -> Answer:
+        return _EXPN
+
+    def help(self, topic: str) -> Answer:
+        return _HELP
+
+    def intake(self, envelope: Envelope) -> Any:
+        sink = self._sink
+        if sink.faults:
+            answer = self._at("data", _OK)
+            if isinstance(answer, Verdict) and not answer.reply.positive:
+                return answer
+            if not isinstance(answer, Verdict):  # DATA cannot wait: the delay comes with the content's end
+                return _Intake(sink, self, len(envelope.recipients), late=answer)
+            return _Intake(sink, self, len(envelope.recipients))
+        if sink.lmtp or len(envelope.recipients) != 1:
+            return _Intake(sink, self, len(envelope.recipients))
+        return self._intake
+
+    def refused(self, what: str, reply: Reply) -> None:
+        pass
+
+    def disconnected(self) -> None:
+        self._session = None
+
+    def _at(self, stage: str, otherwise: Verdict) -> Answer:
+        """The answer at ``stage``: that of the first fault which applies, or ``otherwise``."""
+        sink = self._sink
+        for fault in sink.faults.get(stage, ()) if sink.faults else ():
+            if fault.share >= 1.0 or sink.random.random() < fault.share:
+                return self._later(fault, otherwise) if fault.delay else self._now(fault, otherwise)
+        return otherwise
+
+    def _now(self, fault: Fault, otherwise: Verdict) -> Verdict:
+        if fault.drop:
+            self._sink.dropped += 1
+            if self._session is not None:
+                self._session.abort()
+            return _GONE
+        if fault.reply is not None:
+            self._sink.refused += 1
+            return Verdict(fault.reply, "on demand")
+        return otherwise
+
+    async def _later(self, fault: Fault, otherwise: Verdict) -> Verdict:
+        await self._sink.clock.sleep(fault.delay)
+        return self._now(fault, otherwise)
+
+
+_VRFY: Final = Verdict(Reply(252, "2.5.0", "Everybody is welcome here"))
+_EXPN: Final = Verdict(Reply(502, "5.5.1", "EXPN is not offered here"))
+_HELP: Final = Verdict(Reply(214, "2.0.0", "Whatever is sent here is counted and dropped"))
+
+
+class _Intake:
+    """Counts and drops.  The one that sessions share counts octets as they come: nothing of a message is its own."""
+
+    __slots__ = ("_late", "_policy", "_recipients", "_sink", "_verdicts")
+
+    def __init__(self, sink: Sink, policy: _Policy, recipients: int, late: Any = None) -> None:
+        self._sink = sink
+        self._policy = policy
+        self._recipients = recipients
+        self._late = late
+        self._verdicts = (_OK,) * (recipients if sink.lmtp else 1)
+
+    def write(self, chunk: bytes) -> None:
+        self._sink.octets += len(chunk)
+
+    def commit(self) -> Any:
+        sink = self._sink
+        if sink.faults:
+            answers = [self._policy._at("end", _OK) for _ in self._verdicts]
+            if self._late is not None or not all(isinstance(each, Verdict) for each in answers):
+                return self._commit_later(answers)
+            return self._counted(tuple(each for each in answers if isinstance(each, Verdict)))
+        sink.count(self._recipients)
+        return self._verdicts
+
+    async def _commit_later(self, answers: list[Answer]) -> tuple[Verdict, ...]:
+        if self._late is not None:
+            late, self._late = self._late, None
+            verdict = await late
+            if not verdict.reply.positive:
+                answers = [verdict] * len(answers)
+        return self._counted(tuple([each if isinstance(each, Verdict) else await each for each in answers]))
+
+    def _counted(self, verdicts: tuple[Verdict, ...]) -> tuple[Verdict, ...]:
+        good = sum(verdict.reply.positive for verdict in verdicts)
+        if good:
+            self._sink.count(good if self._sink.lmtp else self._recipients)
+        return verdicts
+
+    def abort(self) -> None:
+        if asyncio.iscoroutine(self._late):
+            self._late.close()
+        self._late = None

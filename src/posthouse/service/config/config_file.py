@@ -1,0 +1,241 @@
+"""The configuration: one TOML file, read whole, with every mistake told at once.
+
+``parse`` goes through three sieves and shows the problems of all of them together: the shape
+(``service.config.decode``: unknown keys, wrong types, values that mean nothing), what only shows when settings are seen
+side by side (two domains of one name, two listeners on one port), and what this version cannot do yet.  A file that
+passes gives a frozen ``Config``; nothing later asks the file again.
+
+Without a file ``default_config`` catches everything for anyone on loopback, and nothing leaves the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from posthouse.core import SettingError
+from posthouse.net.stream import Endpoint
+from posthouse.service.config.decode import Declared, declared, decode
+from posthouse.service.config.mail_types import DeliverySetting
+from posthouse.service.config.model import Config, DomainSettings, ListenerSettings
+from posthouse.service.directory.directory import Directory
+
+__all__ = ["ConfigError", "SettingDoc", "advice", "default_config", "load", "parse", "settings"]
+
+_LARGEST_FILE = 16_777_216
+
+
+class ConfigError(SettingError):
+    """A configuration file that cannot be used: ``problems`` has one ``SettingError`` for each mistake, and ``str()``
+    one line for each."""
+
+    def __init__(self, problems: Sequence[SettingError]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+def load(path: str | os.PathLike[str]) -> Config:
+    """Read the file at ``path``.  Raises ``ConfigError``."""
+    name = os.fspath(path)
+    try:
+        with open(name, "rb") as file:
+            raw = file.read(_LARGEST_FILE + 1)
+        if len(raw) > _LARGEST_FILE:
+            raise ConfigError([SettingError("the file is larger than 16 MiB", where=name, remedy="name another file")])
+        text = raw.decode("utf-8")
+    except OSError as error:
+        cause = f"the file cannot be read ({error.strerror or error})"
+        remedy = "name another file with --config, or write one"
+        raise ConfigError([SettingError(cause, where=name, remedy=remedy)]) from error
+    except UnicodeDecodeError as error:
+        cause = f"the file is not UTF-8 (octet {error.start})"
+        raise ConfigError([SettingError(cause, where=name, remedy="save it as UTF-8")]) from error
+    return parse(text, os.path.basename(name))
+
+
+def parse(text: str, where: str = "posthouse.toml") -> Config:
+    """Read a configuration from its text; ``where`` names the file in errors.  Raises ``ConfigError``."""
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        problem = SettingError(f"this is not TOML: {error}", where=where, remedy="correct that line")
+        raise ConfigError([problem]) from error
+    problems: list[SettingError] = []
+    config = decode(Config, table, "", problems, where)
+    if config is not None:
+        config = replace(config, listener=_named(config.listener))
+        if _complete(config, table):
+            for place, cause, remedy in _checks(config):
+                problems.append(SettingError(cause, where=f"{where}: {place}", remedy=remedy))
+    if problems:
+        raise ConfigError(problems)
+    assert isinstance(config, Config)
+    return config
+
+
+def default_config(data_dir: str | None = None) -> Config:
+    """What ``posthouse run`` does without a file: SMTP on 127.0.0.1:1025, everything caught for anyone into local
+    inboxes, nothing sent anywhere.  ``data_dir`` replaces the usual place."""
+    everything = DomainSettings(name="*", deliver=DeliverySetting("mailbox"), mailboxes=("any",))
+    config = Config(
+        workers=1, listener=_named((ListenerSettings(bind=Endpoint("127.0.0.1", 1025)),)), domain=(everything,)
+    )
+    return replace(config, data_dir=data_dir) if data_dir is not None else config
+
+
+def _named(listeners: tuple[ListenerSettings, ...]) -> tuple[ListenerSettings, ...]:
+    """Every listener with a name: its own, or its kind, numbered from the second on."""
+    taken = {each.name for each in listeners if each.name}
+    named = []
+    for each in listeners:
+        name, number = each.name or each.kind, 1
+        while not each.name and name in taken:
+            number += 1
+            name = f"{each.kind}-{number}"
+        taken.add(name)
+        named.append(replace(each, name=name))
+    return tuple(named)
+
+
+def _complete(config: Config, table: dict[str, object]) -> bool:
+    """Whether every table of the file became a value, so that counting them finds the right places."""
+    for name in ("listener", "domain", "route"):
+        raw = table.get(name)
+        if isinstance(raw, list) and len(raw) != len(getattr(config, name)):
+            return False
+    return True
+
+
+# What only shows side by side ---------------------------------------------------------------------------------------
+
+
+def _checks(config: Config) -> Iterator[tuple[str, str, str]]:
+    """Place, cause and remedy of each problem between settings."""
+    yield from _listener_checks(config)
+    yield from _domain_checks(config)
+    everything = any(each.name == "*" for each in config.domain)
+    seen: Counter[str] = Counter()
+    for index, route in enumerate(config.route):
+        place = f"route[{index}].to"
+        seen[route.to] += 1
+        if seen[route.to] == 2:
+            yield place, f'there are two routes to "{route.to}"', "keep one"
+        if route.to in {each.name for each in config.domain if each.name != "*"}:
+            yield place, f'"{route.to}" is a [[domain]] of ours as well', "keep the domain or the route"
+        elif everything:
+            yield place, 'the [[domain]] "*" takes all mail, so this route is never used', "remove one of the two"
+    if all(times == 1 for times in Counter(each.name for each in config.domain).values()):
+        yield from Directory(config).problems
+    relay = config.relay
+    if relay.retry_first > relay.retry_max:
+        yield "relay.retry_first", "the first wait is longer than the longest", "write at most retry_max"
+
+
+def _listener_checks(config: Config) -> Iterator[tuple[str, str, str]]:
+    if not config.listener:
+        yield "listener", "there is no listener", "write one, or leave the setting out"
+    binds: Counter[Endpoint] = Counter()
+    names: Counter[str] = Counter()
+    for index, each in enumerate(config.listener):
+        binds[each.bind] += 1
+        names[each.name] += 1
+        place = f"listener[{index}]"
+        if binds[each.bind] == 2 and (each.bind.port or each.bind.host.startswith("/")):
+            yield f"{place}.bind", f"two listeners cannot both have {each.bind}", "give one another port"
+        if names[each.name] == 2:
+            yield f"{place}.name", f'two listeners are named "{each.name}"', "rename one"
+        if each.tls != "off":
+            remedy = 'write tls = "off" for now, and bind it to loopback or a private network'
+            yield f"{place}.tls", f'"{each.tls}" is not available in this version', remedy
+        if each.max_message_size < 65_536:
+            remedy = "write at least 65536 (RFC 5321 §4.5.3.1.7)"
+            yield f"{place}.max_message_size", "every receiver must take messages of 64 KiB", remedy
+
+
+def _domain_checks(config: Config) -> Iterator[tuple[str, str, str]]:
+    seen: Counter[str] = Counter()
+    for index, each in enumerate(config.domain):
+        place = f"domain[{index}]"
+        seen[each.name] += 1
+        if seen[each.name] == 2:
+            yield f"{place}.name", f'the domain "{each.name}" stands there twice', "put both into one [[domain]]"
+        if each.quota and each.deliver.kind != "mailbox":
+            remedy = 'leave it to whoever delivers, or use deliver = "mailbox"'
+            yield f"{place}.quota", f'with deliver = "{each.deliver}" mailboxes are not counted here', remedy
+        owners = Counter([*each.aliases, *each.lists, *each.moved])
+        for name, times in owners.items():
+            if times > 1:
+                remedy = "keep it in one of aliases, lists and moved"
+                yield place, f'"{name}" is more than one of alias, list and moved', remedy
+        if each.name == "*" and (each.aliases or each.lists or each.moved):
+            remedy = "write them in a [[domain]] with a name"
+            yield place, 'aliases, lists and moved mailboxes need a domain, and "*" is all of them', remedy
+
+
+def advice(config: Config) -> list[str]:
+    """Sentences about what works but is likely not meant, or is less than the RFCs ask; for ``check config``."""
+    found = []
+    for each in config.listener:
+        if each.max_recipients < 100:
+            found.append(f"listener {each.name}: max_recipients is below the 100 that RFC 5321 §4.5.3.1.8 asks for.")
+        if each.command_timeout < 300:
+            found.append(f"listener {each.name}: command_timeout is below the 5 minutes of RFC 5321 §4.5.3.2.7.")
+        if each.kind == "submission" and not config.relay.trusted_networks:
+            found.append(f"listener {each.name}: nobody is in [relay] trusted_networks, so nobody may submit.")
+    if any(network.prefixlen == 0 for network in config.relay.trusted_networks):
+        found.append("[relay] trusted_networks has the whole Internet in it: this is an open relay.")
+    if config.relay.max_hops < 100:
+        found.append("[relay] max_hops is below the 100 that RFC 5321 §6.3 asks for.")
+    if not config.domain:
+        found.append("There is no [[domain]]: strangers can write to postmaster only.")
+    if config.hostname == "localhost" or "." not in config.hostname:
+        found.append(f'hostname is "{config.hostname}", which means nothing to other hosts; write a full name.')
+    return found
+
+
+# For the manual -----------------------------------------------------------------------------------------------------
+
+
+class SettingDoc(NamedTuple):
+    """One setting for the manual: ``path`` as in errors (``listener[].bind``), ``type`` how it is written,
+    ``default`` as TOML ("" if it must be given or is made up at start), ``text`` what it does."""
+
+    path: str
+    type: str
+    default: str
+    text: str
+
+
+def settings() -> list[SettingDoc]:
+    """Every setting there is, in the order of the file; tables too, with the text of their struct."""
+    return list(_documented(Config, ""))
+
+
+_SUFFIX = {"table": "", "tables": "[]", "named": ".NAME"}
+
+
+def _documented(kind: type[Struct], path: str) -> Iterator[SettingDoc]:
+    for each in declared(kind):
+        name = path + each.name
+        if each.inner is None:
+            yield SettingDoc(name, each.form.name, _written(each), each.text)
+            continue
+        name += _SUFFIX[each.shape]
+        yield SettingDoc(name, "table" if each.shape == "table" else "tables", "", each.text or _first_line(each.inner))
+        yield from _documented(each.inner, f"{name}.")
+
+
+def _written(each: Declared) -> str:
+    if each.required or (callable(each.default) and each.default is not dict):
+        return ""
+    return each.form.write({} if each.default is dict else each.default)
+
+
+def _first_line(kind: type[Struct]) -> str:
+    return (kind.__doc__ or "").partition("\n")[0]

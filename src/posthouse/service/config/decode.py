@@ -1,0 +1,148 @@
+"""A TOML table into a struct of ``service.config.model``, with everything that is wrong found at once.
+
+A person who corrects one mistake wants to be told of the other four as well; so nothing here stops at the first
+fault.  Each becomes one ``SettingError``: the place (``posthouse.toml: listener[1].bind``), the cause and the remedy;
+an unknown key's remedy is the nearest known one.  Where a value is wrong the setting's default stands in, so that
+what follows can be checked too; the result is only used when there were no problems.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import NODEFAULT, Meta, Struct
+
+from posthouse.core import SettingError
+from posthouse.service.config.types import Form, Wrong, quoted, shown
+
+__all__ = ["Declared", "declared", "decode"]
+
+
+class Declared(NamedTuple):
+    """One field of a settings struct as it is declared: ``inner`` is the struct of a table within, or None."""
+
+    name: str
+    form: Form
+    text: str
+    default: Any
+    required: bool
+    inner: type[Struct] | None = None
+    shape: Literal["value", "table", "tables", "named"] = "value"
+
+
+def declared(kind: type[Struct]) -> Iterator[Declared]:
+    """The settings of one struct, in the order of their declaration."""
+    hints = get_type_hints(kind, include_extras=True)
+    for each in msgspec.structs.fields(kind):
+        hint = hints[each.name]
+        marks = hint.__metadata__ if get_origin(hint) is Annotated else ()
+        plain = hint.__origin__ if marks else hint
+        inner, shape = _inner(plain)
+        form = next((mark for mark in marks if isinstance(mark, Form)), None) or _plain_form(plain)
+        text = next((mark.description for mark in marks if isinstance(mark, Meta)), None) or ""
+        default: Any = None
+        if each.default is not NODEFAULT:
+            default = each.default
+        elif each.default_factory is not NODEFAULT:
+            default = each.default_factory
+        yield Declared(each.name, form, text, default, each.required, inner, shape)
+
+
+def _inner(plain: Any) -> tuple[type[Struct] | None, Literal["value", "table", "tables", "named"]]:
+    if isinstance(plain, type) and issubclass(plain, Struct):
+        return plain, "table"
+    arguments = get_args(plain)
+    last = arguments[1] if get_origin(plain) is dict else arguments[0] if arguments else None
+    if isinstance(last, type) and issubclass(last, Struct):
+        return last, "named" if get_origin(plain) is dict else "tables"
+    return None, "value"
+
+
+def _plain_form(plain: Any) -> Form:
+    """The form of a type that TOML has itself."""
+    if get_origin(plain) is Literal:
+        words = get_args(plain)
+        return Form(" or ".join(quoted(word) for word in words), lambda raw: _one_of(raw, words), quoted)
+    if plain is bool:
+        return Form("true or false", _read_bool, lambda value: "true" if value else "false")
+    return Form("text", _read_line, quoted)
+
+
+def _one_of(raw: object, words: tuple[str, ...]) -> str:
+    remedy = "write " + " or ".join(quoted(word) for word in words)
+    if not isinstance(raw, str) or raw not in words:
+        near = difflib.get_close_matches(raw, words, 1) if isinstance(raw, str) else []
+        raise Wrong(f"{shown(raw)} is not one of the choices", f"did you mean {quoted(near[0])}?" if near else remedy)
+    return raw
+
+
+def _read_bool(raw: object) -> bool:
+    if not isinstance(raw, bool):
+        raise Wrong(f"{shown(raw)} is neither true nor false", "write true or false, without quotes")
+    return raw
+
+
+def _read_line(raw: object) -> str:
+    if not isinstance(raw, str):
+        raise Wrong(f"{shown(raw)} is not text", "write it in quotes")
+    if not raw.isprintable() or len(raw) > 400:
+        raise Wrong("the text is too long or has a control character in it", "write one short line")
+    return raw
+
+
+def decode(kind: type[Struct], raw: object, where: str, problems: list[SettingError], file: str) -> Any:
+    """Read the table ``raw`` into a ``kind``; what is wrong is added to ``problems``.
+
+    ``where`` is the table's place within ``file`` ("" for the whole).  Returns None if the table is so wrong that
+    nothing can stand in for it.
+    """
+
+    def problem(place: str, cause: str, remedy: str) -> None:
+        problems.append(SettingError(cause, where=f"{file}: {place}" if place else file, remedy=remedy))
+
+    if not isinstance(raw, dict):
+        problem(where, f"{shown(raw)} is not a table", "write its settings with a name and a value each")
+        return None
+    known = {each.name: each for each in declared(kind)}
+    dot = f"{where}." if where else ""
+    for key in raw:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1, 0.5)
+            remedy = f'did you mean "{near[0]}"?' if near else "known are " + ", ".join(known)
+            problem(dot + key, "there is no such setting", remedy)
+    values: dict[str, Any] = {}
+    for name, each in known.items():
+        if name not in raw:
+            if each.required:
+                problem(dot + name, "the setting is missing", f"write {name} = … ({each.form.name})")
+                return None
+            continue
+        try:
+            value = _value(each, raw[name], dot + name, problems, file)
+        except Wrong as wrong:
+            for fault in wrong.each():
+                problem(dot + name + fault.place, fault.cause, fault.remedy)
+            if each.required:
+                return None
+            continue
+        if value is not None:
+            values[name] = value
+    return kind(**values)
+
+
+def _value(each: Declared, raw: object, where: str, problems: list[SettingError], file: str) -> Any:
+    if each.inner is None:
+        return each.form.read(raw)
+    if each.shape == "table":
+        return decode(each.inner, raw, where, problems, file)
+    if each.shape == "named":
+        tables = each.form.read(raw)
+        read = {key: decode(each.inner, item, f"{where}.{key}", problems, file) for key, item in tables.items()}
+        return {key: value for key, value in read.items() if value is not None}
+    if not isinstance(raw, list):
+        raise Wrong(f"[{each.name}] stands there once, as a table", f"write [[{each.name}]], with two brackets")
+    items = [decode(each.inner, item, f"{where}[{index}]", problems, file) for index, item in enumerate(raw)]
+    return tuple(item for item in items if item is not None)

@@ -1,0 +1,278 @@
+"""How names, people and ways to deliver are written in the configuration: more forms, beside those of ``config.types``.
+
+Domains are kept in A-labels and lower case (IDNA2008); local parts of our own domains case-folded, because in our own
+domains case does not matter; local parts of others as they are written.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from posthouse.core import Address
+from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_domain, parse_mailbox
+from posthouse.service.config.types import Form, Wrong, host_port, list_of, quoted, several, shown, text_of
+
+__all__ = [
+    "ALIASES",
+    "DELIVERY",
+    "DeliverySetting",
+    "HOSTNAME",
+    "LOCAL_KEYS",
+    "LOCAL_PARTS",
+    "MAILBOXES",
+    "MOVED",
+    "OUR_DOMAIN",
+    "PATTERN",
+    "PEOPLE",
+    "PERSON",
+    "SPOOL_URL",
+    "SUBADDRESS",
+    "VIA",
+    "ViaSetting",
+    "local_key",
+    "without_tag",
+]
+
+_LATER = "is not available in this version"
+_HANDLER = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+
+
+class DeliverySetting(NamedTuple):
+    """Where a domain's mail is put: ``kind`` is mailbox, discard, maildir, lmtp, smtp or python; ``target`` the rest:
+    a path for maildir, ``host:port`` or a socket's path for lmtp, ``host:port`` for smtp, ``module:object``."""
+
+    kind: str
+    target: str = ""
+
+    def __str__(self) -> str:
+        return _spelled(self.kind, self.target)
+
+
+class ViaSetting(NamedTuple):
+    """A route's way: ``kind`` is mx, smtp or lmtp; ``target`` as for ``DeliverySetting``."""
+
+    kind: str
+    target: str = ""
+
+    def __str__(self) -> str:
+        return _spelled(self.kind, self.target)
+
+
+def _spelled(kind: str, target: str) -> str:
+    if not target:
+        return kind
+    slashes = "" if kind in ("maildir", "python") or target.startswith("/") else "//"
+    return f"{kind}:{slashes}{target}"
+
+
+def _domain(text: str) -> str:
+    """A domain in A-labels and lower case."""
+    remedy = 'write a domain name like "example.org"'
+    try:
+        name = domain_to_ascii(parse_domain(text.rstrip("."))).lower()
+    except GrammarError:
+        raise Wrong(f"{quoted(text)} is no domain name", remedy) from None
+    if name.startswith("["):
+        raise Wrong(f"{quoted(text)} is an address, not a name", remedy)
+    return name
+
+
+def _read_hostname(raw: object) -> str:
+    return _domain(text_of(raw).strip())
+
+
+def _read_our_domain(raw: object) -> str:
+    text = text_of(raw).strip()
+    return text if text == "*" else _domain(text)
+
+
+def _read_pattern(raw: object) -> str:
+    text = text_of(raw).strip()
+    if text == "*":
+        return text
+    return "*." + _domain(text[2:]) if text.startswith("*.") else _domain(text)
+
+
+def local_key(local: str) -> str:
+    """What two spellings of one of our own local parts share."""
+    return local.casefold()
+
+
+def _read_local(raw: object) -> str:
+    """A local part of a domain of ours, in quotes where the RFC wants them; a ``@`` may end it."""
+    text = text_of(raw).strip().removesuffix("@")
+    return local_key(_mailbox(f"{text}@example.org", raw, 'write the part before the "@" only, like "bob"').local)
+
+
+def without_tag(local: str, sign: str) -> str:
+    """The local part in front of its tag: ``bob`` for ``bob+news`` where ``sign`` is ``+``.  What has no tag, or
+    nothing in front of it, is given back as it is."""
+    if not sign:
+        return local
+    base, found, _ = local.partition(sign)
+    return base if found and base else local
+
+
+def _read_subaddress(raw: object) -> str:
+    text = text_of(raw)
+    if len(text) > 1 or text.isalnum() or text in ("@", ".", '"', " ", "\\"):
+        raise Wrong(f"{quoted(text)} cannot part a name from its tag", 'write one sign, "+" or "-"; "" for no tags')
+    return text
+
+
+def _mailbox(text: str, raw: object, remedy: str) -> Address:
+    try:
+        return parse_mailbox(text)
+    except GrammarError:
+        raise Wrong(f"{shown(raw)} is no mailbox", remedy) from None
+
+
+def _read_person(raw: object) -> str:
+    """An address, or a bare local part of the domain around it."""
+    text = text_of(raw).strip().removesuffix("@")
+    _mailbox(text if "@" in text else f"{text}@example.org", raw, 'write "bob" or "bob@example.org"')
+    return text
+
+
+def _read_people(raw: object) -> tuple[str, ...]:
+    people: tuple[str, ...] = several(_read_person)(raw if isinstance(raw, list) else [raw])
+    if not people:
+        raise Wrong("nobody is named", "write at least one address")
+    return people
+
+
+def _read_mailboxes(raw: object) -> tuple[str, ...]:
+    if raw in ("any", ["any"]):
+        return ("any",)
+    if not isinstance(raw, list):
+        raise Wrong(f"{shown(raw)} is neither a list nor any", 'write ["bob", "ann"] or "any"')
+    names: tuple[str, ...] = several(_read_local)(raw)
+    return names
+
+
+def _by_local(read: Callable[[object], Any]) -> Callable[[object], dict[str, Any]]:
+    def read_table(raw: object) -> dict[str, Any]:
+        if not isinstance(raw, dict):
+            raise Wrong(f"{shown(raw)} is not a table", "write it like { bob = … }")
+        values: dict[str, Any] = {}
+        faults = []
+        for key, item in raw.items():
+            try:
+                name = _read_local(key)
+                if name in values:
+                    raise Wrong("the same name stands there twice", "case does not matter in local parts: keep one")
+                values[name] = read(item)
+            except Wrong as wrong:
+                faults += [Wrong(each.cause, each.remedy, f".{key}{each.place}") for each in wrong.each()]
+        if faults:
+            raise Wrong.together(faults)
+        return values
+
+    return read_table
+
+
+def _write_table(write: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda table: "{" + ", ".join(f"{key} = {write(value)}" for key, value in table.items()) + "}"
+
+
+HOSTNAME = Form("domain name", _read_hostname, quoted)
+OUR_DOMAIN = Form('domain name or "*"', _read_our_domain, quoted)
+PATTERN = Form("pattern of domains", _read_pattern, quoted)
+PERSON = Form("mailbox", _read_person, quoted)
+PEOPLE = Form("list of mailboxes", _read_people, list_of(quoted))
+LOCAL_PARTS = Form("list of local parts", several(_read_local), list_of(quoted))
+MAILBOXES = Form(
+    'list of local parts, or "any"',
+    _read_mailboxes,
+    lambda value: "" if value is None else '"any"' if value == ("any",) else list_of(quoted)(value),
+)
+ALIASES = Form("table: local part = list of mailboxes", _by_local(_read_people), _write_table(list_of(quoted)))
+MOVED = Form("table: local part = mailbox", _by_local(_read_person), _write_table(quoted))
+#: The values are tables with settings of their own, which ``config.decode`` reads; this reads the keys.
+LOCAL_KEYS = Form("table: local part = list", _by_local(lambda value: value), _write_table(str))
+
+# Ways -------------------------------------------------------------------------------------------------------------
+
+
+def _way(text: str, default_port: int, remedy: str) -> str:
+    """The target of ``scheme://host[:port]`` or ``scheme:/socket``; ``text`` is what follows the first colon."""
+    if text.startswith("/") and not text.startswith("//"):
+        return text
+    rest = text.removeprefix("//").rstrip("/")
+    if "@" in rest:
+        raise Wrong(f"a user name and password {_LATER}", remedy)
+    if rest and ":" not in rest.rpartition("]")[2]:
+        rest = f"{rest}:{default_port}"
+    endpoint = host_port(rest, remedy)
+    if not endpoint.port:
+        raise Wrong("port 0 cannot be reached", remedy)
+    return str(endpoint)
+
+
+def _read_delivery(raw: object) -> DeliverySetting:
+    remedy = (
+        'write "mailbox", "discard", "maildir:/path/{domain}/{local}", "lmtp://host:port", "smtp://host:port" or '
+        '"python:module:object"'
+    )
+    text = text_of(raw).strip()
+    kind, colon, rest = text.partition(":")
+    if kind in ("mailbox", "discard") and not colon:
+        return DeliverySetting(kind)
+    if kind == "maildir" and rest:
+        _check_maildir(rest)
+        return DeliverySetting(kind, os.path.abspath(os.path.expanduser(rest)))
+    if kind == "lmtp" and rest:
+        return DeliverySetting(kind, _way(rest, 24, remedy))
+    if kind == "smtp" and rest.startswith("//"):
+        return DeliverySetting(kind, _way(rest, 25, remedy))
+    if kind == "python":
+        if _HANDLER.fullmatch(rest) is None:
+            raise Wrong(f"{quoted(text)} does not name a module and an object in it", 'write "python:my.module:handle"')
+        return DeliverySetting(kind, rest)
+    if kind in ("smtps", "lmtps"):
+        raise Wrong(f'delivery by "{kind}:" {_LATER}', remedy)
+    raise Wrong(f"{quoted(text)} is no way to deliver", remedy)
+
+
+def _check_maildir(path: str) -> None:
+    known = {"domain", "local"}
+    for name in re.findall(r"\{([^{}]*)\}", path):
+        if name not in known:
+            raise Wrong(f"the path asks for {{{name}}}, which is not known", "only {domain} and {local} are")
+    if re.sub(r"\{(?:domain|local)\}", "", path).count("{") or re.sub(r"\{(?:domain|local)\}", "", path).count("}"):
+        raise Wrong("the path has a brace that stands alone", "only {domain} and {local} may have braces")
+    if "{local}" not in path:
+        raise Wrong("every mailbox of the domain would share one Maildir", 'put "{local}" into the path')
+
+
+def _read_via(raw: object) -> ViaSetting:
+    remedy = 'write "mx", "smtp://host:port" or "lmtp://host:port"'
+    text = text_of(raw).strip()
+    kind, _, rest = text.partition(":")
+    if text == "mx":
+        return ViaSetting("mx")
+    if kind == "smtp" and rest.startswith("//"):
+        return ViaSetting("smtp", _way(rest, 25, remedy))
+    if kind == "lmtp" and rest:
+        return ViaSetting("lmtp", _way(rest, 24, remedy))
+    if kind == "smtps":
+        raise Wrong(f"encryption to the next host {_LATER}", remedy)
+    raise Wrong(f"{quoted(text)} is no way to send", remedy)
+
+
+def _read_spool_url(raw: object) -> str:
+    text = text_of(raw).strip()
+    if text.startswith(("postgresql://", "postgres://")):
+        raise Wrong(f"a spool in PostgreSQL {_LATER}", 'write "sqlite"')
+    if text != "sqlite":
+        raise Wrong(f"{quoted(text)} is no spool", 'write "sqlite"')
+    return text
+
+
+DELIVERY = Form("way to deliver", _read_delivery, quoted)
+VIA = Form("way to send", _read_via, quoted)
+SUBADDRESS = Form("one sign", _read_subaddress, quoted)
+SPOOL_URL = Form("spool", _read_spool_url, quoted)

@@ -1,0 +1,274 @@
+"""How settings are written by people: one ``Form`` for each way of writing a value.
+
+A form reads what TOML gives (a string, a number, a list) into what the program wants, or raises ``Wrong`` with the
+cause and the remedy in two short phrases; and it writes a value back as the manual shows it.  Forms know nothing of
+where the value stands: ``service.config.decode`` adds the place.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from posthouse.net.stream import Endpoint
+
+__all__ = [
+    "DIRECTORY",
+    "DURATION",
+    "ENDPOINT",
+    "Form",
+    "IP_OR_NOTHING",
+    "NAMESERVERS",
+    "NETWORKS",
+    "Network",
+    "SIZE",
+    "Wrong",
+    "at_least",
+    "host_port",
+    "list_of",
+    "own_directory",
+    "quoted",
+    "several",
+    "shown",
+    "text_of",
+]
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Wrong(Exception):
+    """A value cannot be meant: the cause, the remedy, and the place inside a list or table.
+
+    It never leaves this room (``config.decode`` makes a ``SettingError`` of it).  ``others`` are further faults of the
+    same list or table.
+    """
+
+    def __init__(self, cause: str, remedy: str, place: str = "") -> None:
+        super().__init__(cause, remedy, place)
+        self.cause = cause
+        self.remedy = remedy
+        self.place = place
+        self.others: tuple[Wrong, ...] = ()
+
+    @classmethod
+    def together(cls, faults: Sequence[Wrong]) -> Wrong:
+        """Several faults as one."""
+        faults[0].others = tuple(faults[1:])
+        return faults[0]
+
+    def each(self) -> tuple[Wrong, ...]:
+        """This fault and the others."""
+        return (self, *self.others)
+
+
+class Form(NamedTuple):
+    """A way of writing a value: its name for the manual, how to read it, how to write it."""
+
+    name: str
+    read: Callable[[Any], Any]
+    write: Callable[[Any], str]
+
+
+def quoted(value: object) -> str:
+    text = str(value).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text}"'
+
+
+def list_of(write: Callable[[Any], str]) -> Callable[[Any], str]:
+    return lambda values: "[" + ", ".join(write(value) for value in values) + "]"
+
+
+def text_of(raw: object) -> str:
+    if not isinstance(raw, str):
+        raise Wrong(f"{shown(raw)} is not text", "write it in quotes")
+    if any(ord(character) < 32 or ord(character) == 127 for character in raw):
+        raise Wrong("the text has a control character in it", "take it out")
+    return raw
+
+
+def shown(raw: object) -> str:
+    if isinstance(raw, bool):
+        return "true" if raw else "false"
+    if isinstance(raw, str):
+        return quoted(raw)
+    if isinstance(raw, dict):
+        return "a table"
+    if isinstance(raw, list):
+        return "a list"
+    return str(raw)
+
+
+# Numbers ----------------------------------------------------------------------------------------------------------
+
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s?(ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_SIZE = re.compile(r"([0-9]{1,15})\s?([KMGT]i?)?B?", re.IGNORECASE)
+_POWERS = "KMGT"
+
+
+def _read_duration(raw: object) -> float:
+    remedy = 'write a number of seconds, or one with a unit such as "30s", "5m", "4h", "5d"'
+    if isinstance(raw, int | float) and not isinstance(raw, bool):
+        seconds = float(raw)
+    else:
+        match = _DURATION.fullmatch(text_of(raw).strip())
+        if match is None:
+            raise Wrong(f"{shown(raw)} is no duration", remedy)
+        seconds = float(match[1]) * _SECONDS[match[2]]
+    if not 0 < seconds <= 3_650 * 86_400:
+        raise Wrong("a duration must be above 0 and at most ten years", remedy)
+    return seconds
+
+
+def _write_duration(seconds: float) -> str:
+    for unit in ("d", "h", "m"):
+        if seconds >= _SECONDS[unit] and seconds % _SECONDS[unit] == 0:
+            return f'"{seconds / _SECONDS[unit]:.0f}{unit}"'
+    return f'"{seconds:g}s"'
+
+
+def _read_size(raw: object) -> int:
+    remedy = 'write a number of octets, or one with a unit such as "50MiB" or "10MB"'
+    if isinstance(raw, int) and not isinstance(raw, bool):
+        if raw < 0:
+            raise Wrong("a size cannot be below 0", remedy)
+        return raw
+    match = _SIZE.fullmatch(text_of(raw).strip())
+    if match is None:
+        raise Wrong(f"{shown(raw)} is no size", remedy)
+    unit = (match[2] or "").upper()
+    base = 1024 if unit.endswith("I") else 1000
+    return int(match[1]) * (base ** (_POWERS.index(unit[0]) + 1) if unit else 1)
+
+
+def _write_size(octets: int) -> str:
+    for power in (4, 3, 2, 1):
+        if octets and octets % 1024**power == 0:
+            return f'"{octets // 1024**power}{_POWERS[power - 1]}iB"'
+    return str(octets)
+
+
+def at_least(least: int, most: int = 10_000_000) -> Form:
+    """A whole number from ``least`` to ``most``."""
+
+    def read(raw: object) -> int:
+        if not isinstance(raw, int) or isinstance(raw, bool):
+            raise Wrong(f"{shown(raw)} is no whole number", f"write a number from {least}")
+        if not least <= raw <= most:
+            raise Wrong(f"{raw} is out of range", f"write a number from {least} to {most}")
+        return raw
+
+    return Form("whole number", read, str)
+
+
+DURATION = Form("duration", _read_duration, _write_duration)
+SIZE = Form("size", _read_size, _write_size)
+
+# Places -----------------------------------------------------------------------------------------------------------
+
+_HOST_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.%a-z]+)\]|([^\s:/@\[\]]+)):([0-9]{1,5})")
+
+
+def host_port(text: str, remedy: str) -> Endpoint:
+    match = _HOST_PORT.fullmatch(text)
+    if match is None or int(match[3]) > 65_535:
+        raise Wrong(f"{quoted(text)} is no host and port", remedy)
+    if match[1] is not None:
+        _ip(match[1], remedy)
+    return Endpoint(match[1] or match[2].lower(), int(match[3]))
+
+
+def _ip(text: str, remedy: str) -> str:
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        raise Wrong(f"{quoted(text)} is no IP address", remedy) from None
+
+
+def _read_endpoint(raw: object) -> Endpoint:
+    remedy = 'write it like "127.0.0.1:25", "[::1]:25" or "unix:/path/of/socket"'
+    text = text_of(raw).strip()
+    if text.startswith("unix:/"):
+        return Endpoint(text.removeprefix("unix:"))
+    if text.startswith(":"):
+        raise Wrong(f"{quoted(text)} does not say at which address", 'write "0.0.0.0' + text + '" for every one')
+    endpoint = host_port(text, remedy)
+    if endpoint.host != "localhost":
+        _ip(endpoint.host, remedy)
+    return endpoint
+
+
+def _write_endpoint(endpoint: Endpoint) -> str:
+    return quoted(endpoint if not endpoint.host.startswith("/") else f"unix:{endpoint.host}")
+
+
+def _read_nameserver(raw: object) -> Endpoint:
+    remedy = 'write it like "192.0.2.53" or "127.0.0.1:5353"'
+    text = text_of(raw).strip()
+    try:
+        return Endpoint(str(ipaddress.ip_address(text)), 53)
+    except ValueError:
+        endpoint = host_port(text, remedy)
+        _ip(endpoint.host, remedy)
+        if not endpoint.port:
+            raise Wrong("port 0 cannot be asked", remedy) from None
+        return endpoint
+
+
+def _read_network(raw: object) -> Network:
+    remedy = 'write it like "192.0.2.0/24" or "2001:db8::/32"'
+    try:
+        return ipaddress.ip_network(text_of(raw).strip())
+    except ValueError as fault:
+        cause = "it has bits set behind the prefix" if "host bits" in str(fault) else "it is no network"
+        raise Wrong(f"{shown(raw)}: {cause}", remedy) from None
+
+
+def _read_ip_or_nothing(raw: object) -> str:
+    text = text_of(raw).strip()
+    return _ip(text, "write one address of this machine, or leave the setting out") if text else ""
+
+
+def several(read: Callable[[object], Any]) -> Callable[[object], tuple[Any, ...]]:
+    def read_all(raw: object) -> tuple[Any, ...]:
+        if not isinstance(raw, list):
+            raise Wrong(f"{shown(raw)} is not a list", "put it in [ ]")
+        values = []
+        faults = []
+        for index, item in enumerate(raw):
+            try:
+                values.append(read(item))
+            except Wrong as wrong:
+                faults.append(Wrong(wrong.cause, wrong.remedy, f"[{index}]{wrong.place}"))
+        if faults:
+            raise Wrong.together(faults)
+        return tuple(values)
+
+    return read_all
+
+
+ENDPOINT = Form("address and port", _read_endpoint, _write_endpoint)
+NAMESERVERS = Form("list of addresses", several(_read_nameserver), list_of(_write_endpoint))
+NETWORKS = Form("list of networks", several(_read_network), list_of(quoted))
+IP_OR_NOTHING = Form("IP address", _read_ip_or_nothing, quoted)
+
+# Directories ------------------------------------------------------------------------------------------------------
+
+
+def _read_directory(raw: object) -> str:
+    text = text_of(raw).strip()
+    if not text:
+        raise Wrong("the directory's name is empty", "write a path, or leave the setting out")
+    return os.path.abspath(os.path.expanduser(text))
+
+
+def own_directory() -> str:
+    """Where a user's spool lives when nothing is said: ``$XDG_DATA_HOME/posthouse``, or its usual place."""
+    base = os.environ.get("XDG_DATA_HOME", "")
+    return os.path.join(base if os.path.isabs(base) else os.path.expanduser("~/.local/share"), "posthouse")
+
+
+DIRECTORY = Form("path", _read_directory, quoted)

@@ -1,0 +1,3 @@
+"""The control socket: a running daemon offers the operations on it."""
+
+__all__: list[str] = []

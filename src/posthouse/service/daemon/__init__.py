@@ -1,0 +1,3 @@
+"""The daemon: the one constructor of real things, its supervisor, its event log."""
+
+__all__: list[str] = []

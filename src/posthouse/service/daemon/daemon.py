@@ -1,0 +1,337 @@
+"""The only constructor of real things: a ``House`` joins a configuration with sockets, a spool and a clock.
+
+Whatever touches the world can be handed in; what is not, is the real one.  Nothing is opened before ``start`` and
+nothing is left open after ``drain``; two houses in one loop know nothing of each other.
+
+The order at the start: spool, worker, doors; mail can only come in when it can be kept and moved on.  The order at the
+end is the reverse: the doors first, then the attempts under way, then the spool.  What is still queued is on stable
+storage and waits for the next start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from random import Random, SystemRandom
+from typing import Any
+
+from posthouse.core import LocalError, StorageCorrupt
+from posthouse.delivery import LmtpDeliverer, LocalIdentity, MaildirDeliverer, PythonDeliverer, SmtpDeliverer
+from posthouse.net import CachingResolver, Clock, DnsResolver, Endpoint, Network, Resolver, SocketNetwork, SystemClock
+from posthouse.protocol import Limits, Transcript
+from posthouse.relay import DiscardDeliverer, DsnWriter, MailboxDeliverer, RetrySchedule, Worker
+from posthouse.relay.recording.dsn import original_of
+from posthouse.server import Server, Timeouts
+from posthouse.service.config.model import Config, ListenerSettings
+from posthouse.service.control.server import ControlSocket, socket_path
+from posthouse.service.daemon.event_log import Log
+from posthouse.service.daemon.routing import Deliverers, HouseRouter
+from posthouse.service.directory.directory import Directory, addressees
+from posthouse.service.operations.base import Context, Ways
+from posthouse.service.policy.listener_policy import Reception, Record, Usage
+from posthouse.spool import Durable, Spool, SqliteSpool
+from posthouse.spool.interface import QueuedRecipient, Report, StoredMessage
+
+__all__ = ["DRAIN", "House", "serve", "spool_of"]
+
+#: How long ``serve`` lets sessions and attempts finish, in seconds.
+DRAIN = 30.0
+
+
+class House:
+    """A running post house: doors, spool and relay of one configuration.
+
+    ``transcript`` is called with the name of a listener for each session, and gives what is told of its dialogue
+    (``observe.Recorder`` is one).  The queue is opened and closed here, whoever made it.  ``share_ports`` lets other
+    processes listen at the same addresses; with ``operations.registry`` it offers its operations on a socket in
+    ``data_dir``.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        clock: Clock | None = None,
+        network: Network | None = None,
+        resolver: Resolver | None = None,
+        queue: Spool | None = None,
+        log: Record | None = None,
+        transcript: Callable[[str], Transcript] | None = None,
+        random: Random | None = None,
+        share_ports: bool = False,
+        control: bool = False,
+    ) -> None:
+        self.config = config
+        self.clock = clock or SystemClock()
+        self.log = log or Log(self.clock, config.log.format)
+        self.queue: Spool = queue or spool_of(config, shared=share_ports)
+        self.directory = Directory(config)
+        self._network = network or SocketNetwork(on_error=self._fault, reuse_port=share_ports)
+        self._random = random or SystemRandom()
+        self._transcript = transcript
+        self._resolver = resolver or CachingResolver(
+            DnsResolver(config.dns.nameservers, timeout=config.dns.timeout, tries=config.dns.tries), self.clock
+        )
+        self._deliverers = self._make_deliverers()
+        self.router = HouseRouter(config, self._deliverers)
+        self._bouncer = DsnWriter(
+            hostname=config.hostname,
+            postmaster=config.postmaster,
+            destination=self.router.destination,
+            random=self._random,
+            addressees=lambda address: addressees(self.directory, address),
+        )
+        self.worker = self._make_worker()
+        self._ourselves = LocalIdentity([config.hostname])
+        self._control = ControlSocket(socket_path(config.data_dir), self.context, self.log) if control else None
+        self._receptions: list[Reception] = []
+        self._servers: list[Server] = []
+        self._endpoints: dict[str, Endpoint] = {}
+        self._state = "made"
+
+    def _make_deliverers(self) -> Deliverers:
+        config = self.config
+        kind = {
+            "network": self._network,
+            "clock": self.clock,
+            "random": self._random,
+            "hostname": config.hostname,
+            "source": config.relay.source,
+        }
+        smtp = SmtpDeliverer(self._resolver, is_self=lambda place: self._ourselves(place), **kind)  # type: ignore[arg-type]
+        lmtp = LmtpDeliverer(self._resolver, **kind)  # type: ignore[arg-type]
+        maildir = MaildirDeliverer(
+            self.clock, config.hostname, pid=os.getpid(), random=lambda: f"{self._random.getrandbits(64):016x}"
+        )
+        return Deliverers(
+            smtp, lmtp, maildir, MailboxDeliverer(self.queue), DiscardDeliverer(), PythonDeliverer(self.clock)
+        )
+
+    def _make_worker(self) -> Worker:
+        relay = self.config.relay
+        return Worker(
+            self.queue,
+            self.router,
+            clock=self.clock,
+            random=self._random,
+            owner=f"{self.config.hostname}-{os.getpid()}-{self._random.getrandbits(32):08x}",
+            schedule=RetrySchedule(
+                relay.retry_first, relay.retry_max, relay.give_up_after, warn_after=relay.warn_after
+            ),
+            bouncer=self._bouncer,
+            log=self.log,
+            concurrency=relay.concurrency,
+            per_destination=relay.concurrency_per_destination,
+        )
+
+    def _fault(self, error: BaseException) -> None:
+        self.log("fault", reason=f"{type(error).__name__}: {error}", error=error)
+
+    # -- operations ------------------------------------------------------------------------------------------------
+
+    def context(self, who: str = "") -> Context:
+        """What operations work on when ``who`` asks for them."""
+
+        @contextlib.asynccontextmanager
+        async def opened() -> AsyncIterator[Spool]:
+            yield self.queue
+
+        return Context(
+            config=self.config,
+            clock=self.clock,
+            queue=opened,
+            changing=opened,
+            ways=self.ways,
+            who=who,
+            reopen=self.worker.reopen,
+            wake=self.worker.wake,
+            sites=self.worker.sites,
+        )
+
+    def ways(self) -> Ways:
+        """Where mail goes and what is told of it, as things are configured here."""
+        return Ways(
+            router=self.router,
+            resolver=self._resolver,
+            random=self._random,
+            is_self=lambda place: self._ourselves(place),
+            reporting=self._reporting,
+        )
+
+    def _reporting(
+        self, queue: Spool, now: float
+    ) -> Callable[[StoredMessage, Sequence[QueuedRecipient]], Sequence[Report]]:
+        """What senders are told of recipients that are dropped."""
+
+        def report(message: StoredMessage, recipients: Sequence[QueuedRecipient]) -> Sequence[Report]:
+            try:
+                original = original_of(message, queue.content(message))
+            except StorageCorrupt:
+                original = original_of(message, None)
+            return self._bouncer.dropped(original, recipients, now=now)
+
+        return report
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the spool, start the relay, open the doors.  Raises ``SettingError`` or ``StorageError``, and then
+        nothing is left open."""
+        if self._state != "made":
+            raise LocalError("this house was started before; make a new one")
+        self._state = "running"
+        async with contextlib.AsyncExitStack() as undo:
+            undo.push_async_callback(self.queue.close)
+            for sentence in await self.queue.open(self.clock.time()):
+                self.log("spool", text=sentence)
+            undo.push_async_callback(self.worker.stop, 0.0)
+            await self.worker.start()
+            undo.push_async_callback(self._shut_doors, 0.0)
+            usage = Usage(self.queue, self.clock)
+            for listener in self.config.listener:
+                await self._open_door(listener, usage)
+            undo.pop_all()
+        self._ourselves = LocalIdentity([self.config.hostname], list(self._endpoints.values()))
+        await self._open_control()
+
+    async def _open_control(self) -> None:
+        """Offer the operations; a house without that still moves mail, so it only says if it cannot."""
+        if self._control is None:
+            return
+        try:
+            await self._control.open()
+        except OSError as error:
+            path = socket_path(self.config.data_dir)
+            self.log("control", reason=f"no operations are offered at {path}: {error.strerror or error}")
+            self._control = None
+
+    async def _open_door(self, listener: ListenerSettings, usage: Usage) -> None:
+        config = self.config
+        reception = Reception(
+            config,
+            listener,
+            directory=self.directory,
+            queue=self.queue,
+            clock=self.clock,
+            destination=self.router.destination,
+            stored=self.worker.wake,
+            log=self.log,
+            usage=usage,
+            owner=self.worker.owner,
+            claim=self.worker.claim,
+            bouncer=self._bouncer,
+        )
+        transcript = self._transcript
+        size = listener.max_message_size
+        server = Server(
+            reception,
+            network=self._network,
+            clock=self.clock,
+            hostname=config.hostname,
+            lmtp=reception.lmtp,
+            limits=Limits(recipients=listener.max_recipients, message=size, chunk=size),
+            timeouts=Timeouts(listener.command_timeout, listener.data_timeout, listener.transfer_timeout),
+            transcript=(lambda: transcript(listener.name)) if transcript is not None else None,
+            on_error=self._fault,
+        )
+        self._receptions.append(reception)
+        self._servers.append(server)
+        endpoint = await server.listen(listener.bind)
+        self._endpoints[listener.name] = endpoint
+        self.log("listening", name=listener.name, kind=listener.kind, at=str(endpoint))
+
+    async def _shut_doors(self, seconds: float) -> None:
+        await asyncio.gather(*(server.drain(seconds) for server in self._servers))
+
+    @property
+    def endpoints(self) -> dict[str, Endpoint]:
+        """Where each listener listens, by its name, with the real ports."""
+        return dict(self._endpoints)
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions are open."""
+        return sum(server.sessions for server in self._servers)
+
+    async def wait_idle(self) -> None:
+        """Return when the relay has nothing under way and nothing due; mail waiting for a later time may remain."""
+        await self.worker.idle()
+
+    async def drain(self, timeout: float = DRAIN) -> None:
+        """End it: no new sessions, let those in a transaction and the attempts under way finish, close the spool.
+
+        Takes at most about ``timeout`` seconds.  Called a second time it returns at once.
+        """
+        if self._state != "running":
+            return
+        self._state = "draining"
+        self.log("draining", sessions=self.sessions)
+        end = self.clock.monotonic() + timeout
+        if self._control is not None:
+            await self._control.close()
+        for reception in self._receptions:
+            reception.draining = True
+        await self._shut_doors(timeout / 2)
+        await self.worker.stop(max(0.0, end - self.clock.monotonic()))
+        await self._deliverers.close()
+        await self.queue.close()
+        self._state = "ended"
+        self.log("ended")
+
+
+def spool_of(config: Config, *, shared: bool = True) -> SqliteSpool:
+    """The spool of a configuration, not opened; ``shared`` if other processes write to it too."""
+    durable, history = Durable(shared=shared), config.spool.history
+    return SqliteSpool(config.data_dir, history=history, history_octets=config.spool.history_size, durable=durable)
+
+
+async def serve(
+    config: Config,
+    *,
+    ready: Callable[[House], object] | None = None,
+    drain: float = DRAIN,
+    log: Record | None = None,
+    parent: int = -1,
+    worker: int = -1,
+) -> None:
+    """Be the daemon until SIGTERM or SIGINT, then drain; a second signal ends the process at once.
+
+    ``ready`` is called when the doors are open.  Raises as ``House.start`` does.  As one of several workers
+    (``daemon.supervisor``), ``worker`` is which, its doors share their ports, ``parent`` is a pipe whose end means that
+    the parent has vanished, so that this process goes too, and SIGINT is left alone.
+    """
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    house = House(config, log=log, share_ports=worker >= 0, control=worker <= 0)
+    numbers = (signal.SIGTERM,) if worker >= 0 else (signal.SIGTERM, signal.SIGINT)
+
+    def asked(number: int) -> None:
+        if stop.is_set():
+            house.log("ended", reason="a second signal")
+            # What was promised is on stable storage; the next start tidies up.  The log's last line goes first.
+            loop.call_soon(os._exit, 128 + number)
+        stop.set()
+
+    def uncaught(_: asyncio.AbstractEventLoop, told: dict[str, Any]) -> None:
+        house.log("fault", reason=told["message"], error=told.get("exception"))
+
+    loop.set_exception_handler(uncaught)
+    for number in numbers:
+        loop.add_signal_handler(number, asked, number)
+    if parent >= 0:
+        loop.add_reader(parent, os._exit, 1)
+    try:
+        await house.start()
+        if ready is not None:
+            ready(house)
+        await stop.wait()
+        await house.drain(drain)
+    finally:
+        if parent >= 0:
+            loop.remove_reader(parent)
+        for number in numbers:
+            loop.remove_signal_handler(number)
+        loop.set_exception_handler(None)

@@ -1,0 +1,101 @@
+"""Which way each recipient goes: our own domains by their ``deliver``, all others by the relay's table of routes.
+
+Asked at each attempt, so that a corrected configuration moves what was queued under the wrong one.  Only the domain
+decides here.  Whether a mailbox exists was settled when its mail was accepted; what was promised then is delivered
+even if the mailbox has left the configuration since.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from posthouse.core import Address, LocalError, Outcome, Recipient, Reply, Result
+from posthouse.delivery import Deliverer, expand_path
+from posthouse.relay import NoRoute, Route, RouteRule, RouteTable
+from posthouse.service.config.mail_types import VIA, without_tag
+from posthouse.service.config.model import Config, DomainSettings
+from posthouse.service.config.types import Wrong
+
+__all__ = ["Deliverers", "HouseRouter"]
+
+
+class Deliverers(NamedTuple):
+    """Who delivers to each kind of place."""
+
+    smtp: Deliverer
+    lmtp: Deliverer
+    maildir: Deliverer
+    mailbox: Deliverer
+    discard: Deliverer
+    python: Deliverer
+
+    async def close(self) -> None:
+        """Close all of them."""
+        for each in self:
+            await each.close()
+
+
+class HouseRouter:
+    """The ``Router`` of a configuration."""
+
+    __slots__ = ("_deliverers", "_elsewhere", "_everything", "_ours", "_reasons", "_table")
+
+    def __init__(self, config: Config, deliverers: Deliverers) -> None:
+        self._deliverers = deliverers
+        self._elsewhere = {"lmtp": deliverers.lmtp, "smtp": deliverers.smtp, "python": deliverers.python}
+        self._ours = {each.name: each for each in config.domain}
+        self._everything = self._ours.pop("*", None)
+        if self._everything is None and config.hostname not in self._ours:
+            self._ours[config.hostname] = DomainSettings(name=config.hostname)  # for its postmaster
+        self._reasons = {each.name: f'[[domain]] "{each.name}": deliver = "{each.deliver}"' for each in config.domain}
+        mx = RouteRule("*", deliverers.smtp, None, "no route says otherwise: the mail exchangers of the domain")
+        rules = [
+            RouteRule(
+                each.to,
+                deliverers.lmtp if each.via.kind == "lmtp" else deliverers.smtp,
+                each.via.target or None,
+                f'[[route]] "{each.to}": via = "{each.via}"',
+            )
+            for each in config.route
+        ]
+        ways = {"mx": deliverers.smtp, "smtp": deliverers.smtp, "lmtp": deliverers.lmtp}
+        self._table = RouteTable(rules, mx, home=config.postmaster.domain, ways=ways)
+
+    def destination(self, address: Address) -> str:
+        """See ``Router.destination``."""
+        return self._table.destination(address)
+
+    def route(self, recipient: Recipient, override: str = "") -> Route | NoRoute:
+        """See ``Router.route``; ``override`` is written as the ``via`` of a ``[[route]]``."""
+        domain = self._table.destination(recipient.address)
+        if override:
+            return self._overridden(recipient, domain, override)
+        ours = self._ours.get(domain, self._everything)
+        if ours is None:
+            return self._table.route(recipient)
+        reason = self._reasons.get(ours.name, "our own host name: its postmaster")
+        local = recipient.address.local.casefold()
+        if ours.subaddress and local not in (ours.mailboxes or ()):
+            local = without_tag(local, ours.subaddress)
+        address = Address(local, domain)
+        kind, target = ours.deliver
+        if kind == "mailbox":
+            return Route(self._deliverers.mailbox, str(address), reason)
+        if kind == "maildir":
+            try:
+                return Route(self._deliverers.maildir, str(expand_path(target, address)), reason)
+            except LocalError as error:
+                return NoRoute(Outcome(recipient, Result.FAILED, Reply(553, "5.1.3", "no such mailbox"), str(error)))
+        if kind == "discard":
+            return Route(self._deliverers.discard, domain, reason, shared=True)
+        return Route(self._elsewhere[kind], target, reason, shared=True)
+
+    def _overridden(self, recipient: Recipient, domain: str, override: str) -> Route | NoRoute:
+        try:
+            kind, target = VIA.read(override)
+        except Wrong as wrong:
+            reason = f'an operator sent it to "{override}", which is no way to send; {wrong.remedy}'
+            reply = Reply(451, "4.3.5", "the route of this mail is not usable")
+            return NoRoute(Outcome(recipient, Result.DEFERRED, reply, reason))
+        deliverer = self._deliverers.lmtp if kind == "lmtp" else self._deliverers.smtp
+        return Route(deliverer, target or domain, f"an operator sent it to {override}")

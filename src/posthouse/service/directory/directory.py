@@ -1,0 +1,399 @@
+"""Who lives here: what an address of ours stands for.
+
+Everything is worked out when the configuration is read: each alias and list is already flat, loop-safe and without
+duplicates, so that the question asked for every recipient is one or two dictionary look-ups.
+
+An address is one of five things: ``Local`` (a mailbox), ``Expanded`` (an alias or a list), ``Moved``, ``Unknown``
+(our domain, nobody there) or ``Foreign`` (somebody else's domain).  In our own domains the case of local parts does
+not matter; nobody else's local part is ever touched.  ``postmaster`` exists in every domain of ours whatever else is
+said (RFC 5321 §4.5.1): unless a mailbox, an alias or a list of that name says otherwise, its mail is put where the
+domain's other mail is put.
+
+Where a domain has sub-addresses, ``bob+news`` is whatever ``bob`` is, unless that very name is known: the tag counts
+for nothing here, and stays in the address that whoever delivers is given.
+
+An alias that names itself means the mailbox of that name ("a copy for me as well") where there is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+from posthouse.core import Address, Envelope, Notify, OriginalRecipient, Recipient
+from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_mailbox
+from posthouse.service.config.mail_types import DeliverySetting, without_tag
+from posthouse.service.config.model import Config, DomainSettings
+
+__all__ = [
+    "Directory",
+    "Expanded",
+    "Foreign",
+    "Local",
+    "Moved",
+    "Resolution",
+    "Target",
+    "Unknown",
+    "addressees",
+    "expand_envelope",
+    "successes",
+]
+
+#: How deep aliases may lie within each other, and how many addresses one may lead to.
+_DEEPEST = 20
+_MOST = 10_000
+
+
+class Local(NamedTuple):
+    """A mailbox of ours: its address in our spelling, its domain's settings, and whether it takes mail now."""
+
+    address: Address
+    domain: DomainSettings
+    paused: bool = False
+
+    @property
+    def mailbox(self) -> str:
+        """Its name: ``local@domain``, all lower case."""
+        return str(self.address)
+
+    @property
+    def deliver(self) -> DeliverySetting:
+        """Where its mail is put."""
+        return self.domain.deliver
+
+
+class Target(NamedTuple):
+    """One end of an expansion: an address, and the owner of the list it was reached through, if any."""
+
+    address: Address
+    owner: Address | None = None
+
+
+class Expanded(NamedTuple):
+    """An alias or (with an ``owner``) a list; ``targets`` are flat, without duplicates."""
+
+    address: Address
+    targets: tuple[Target, ...]
+    owner: Address | None = None
+
+
+class Moved(NamedTuple):
+    """A mailbox that is elsewhere now; ``action`` is "forward" or "tell".  ``targets`` are the ends of forwarding."""
+
+    address: Address
+    to: Address
+    action: str
+    targets: tuple[Target, ...] = ()
+
+
+class Unknown(NamedTuple):
+    """The domain is ours, and nobody of that name lives there."""
+
+    address: Address
+
+
+class Foreign(NamedTuple):
+    """The domain is not ours."""
+
+    address: Address
+
+
+Resolution = Local | Expanded | Moved | Unknown | Foreign
+
+
+class _Raw(NamedTuple):
+    """An alias, list or moved mailbox as it is written, before flattening; ``place`` is where it is written."""
+
+    address: Address
+    to: tuple[Address, ...]
+    place: str
+    owner: Address | None = None
+    moved: str = ""
+
+
+class Directory:
+    """The accounts of a configuration.  ``problems`` are names that lead nowhere: place, cause and remedy of each."""
+
+    __slots__ = ("_domains", "_everything", "_names", "_postmaster", "_raw", "problems", "resolve")
+
+    def __init__(self, config: Config) -> None:
+        self._domains: dict[str, DomainSettings] = {each.name: each for each in config.domain if each.name != "*"}
+        self._everything: DomainSettings | None = next((each for each in config.domain if each.name == "*"), None)
+        self._postmaster = config.postmaster
+        self._names: dict[str, Resolution] = {}
+        self._raw: dict[str, _Raw] = {}
+        self.problems: list[tuple[str, str, str]] = []
+        for index, domain in enumerate(config.domain):
+            if domain.name != "*":
+                self._enter(domain, f"domain[{index}]")
+        if self._everything is None and config.hostname not in self._domains:
+            # The host's own name takes mail for its postmaster even where no domain was written for it.
+            host = DomainSettings(name=config.hostname, mailboxes=())
+            self._domains[host.name] = host
+            self._enter(host, "hostname")
+        self._flatten()
+        #: What an address stands for: ``resolve(address) -> Resolution``.  It never changes; the answers that are asked
+        #: for again and again are kept, at most so many.
+        self.resolve: Callable[[Address], Resolution] = lru_cache(maxsize=8192)(self._resolve)
+
+    # -- building --------------------------------------------------------------------------------------------------
+
+    def _enter(self, domain: DomainSettings, place: str) -> None:
+        """Put a domain's mailboxes into the table, and aside for flattening whatever leads elsewhere."""
+        for local in domain.mailboxes or ():
+            if local != "any":
+                self._mailbox(domain, local)
+        if not any("postmaster" in names for names in (domain.aliases, domain.lists, domain.moved)):
+            self._mailbox(domain, "postmaster")
+        for local in domain.paused:
+            if self._takes_any(domain):
+                self._mailbox(domain, local)
+            elif Address(local, domain.name).key not in self._names:
+                remedy = "write it in mailboxes too, or remove it here"
+                self.problems.append((f"{place}.paused", f'"{local}" is no mailbox of {domain.name}', remedy))
+
+        def aside(local: str, to: tuple[str, ...], where: str, owner: Address | None = None, moved: str = "") -> None:
+            address = Address(local, domain.name)
+            people = tuple(self._person(each, domain) for each in to)
+            self._raw[address.key] = _Raw(address, people, f"{place}.{where}.{local}", owner, moved)
+
+        for local, to in domain.moved.items():
+            aside(local, (to,), "moved", moved=domain.moved_action)
+        for local, targets in domain.aliases.items():
+            aside(local, targets, "aliases")
+        for local, people in domain.lists.items():
+            aside(local, people.members, "lists", self._person(people.owner, domain))
+
+    def _mailbox(self, domain: DomainSettings, local: str) -> None:
+        address = Address(local, domain.name)
+        self._names.setdefault(address.key, Local(address, domain, local in domain.paused))
+
+    def _person(self, text: str, domain: DomainSettings) -> Address:
+        """An address as written in the configuration, where a bare local part is one of this domain."""
+        return parse_mailbox(text if "@" in text else f"{text}@{domain.name}")
+
+    def _flatten(self) -> None:
+        """Replace every alias, list and moved mailbox by what it leads to in the end."""
+        flat = {key: self._ends(key) for key in self._raw}
+        for key, raw in self._raw.items():
+            if raw.moved:
+                self._names[key] = Moved(raw.address, raw.to[0], raw.moved, flat[key])
+            else:
+                self._names[key] = Expanded(raw.address, flat[key], raw.owner)
+        for key, raw in self._raw.items():
+            self._judge(raw, flat[key])
+
+    def _judge(self, raw: _Raw, targets: tuple[Target, ...]) -> None:
+        if not targets:
+            self.problems.append((raw.place, f"{raw.address} leads only to itself", "name somebody else"))
+        if len(targets) >= _MOST:
+            cause = f"{raw.address} leads to more than {_MOST} addresses"
+            self.problems.append((raw.place, cause, "leave so large a list to a list manager"))
+        for target in targets:
+            found = self._resolve(target.address)
+            if isinstance(found, Unknown):
+                cause = f"{target.address} is in a domain of ours, and nobody of that name lives there"
+                self.problems.append((raw.place, cause, "correct the name, or write it in mailboxes"))
+            elif isinstance(found, Moved) and found.action == "tell" and raw.address != found.address:
+                cause = f'{target.address} has moved, and with moved_action = "tell" its mail is refused'
+                self.problems.append((raw.place, cause, f"name {found.to} instead"))
+
+    def _ends(self, key: str) -> tuple[Target, ...]:
+        found: dict[str, Target] = {}
+        for target in self._walk(key, (), None):
+            found.setdefault(self.identity(target.address), target)
+            if len(found) >= _MOST:
+                break
+        return tuple(found.values())
+
+    def _walk(self, key: str, path: tuple[str, ...], owner: Address | None) -> Iterator[Target]:
+        """The ends reached from ``key``, depth first; ``path`` is how we came here, so that loops end."""
+        raw = self._raw[key]
+        owner = raw.owner if raw.owner is not None else owner
+        path = (*path, key)
+        for address in raw.to:
+            address = self._ours(address)
+            name = self._alias_key(address)
+            if name in path:
+                if name == key and isinstance(mailbox := self._names.get(name), Local):
+                    yield Target(mailbox.address, owner)
+            elif name in self._raw and self._raw[name].moved != "tell" and len(path) < _DEEPEST:
+                yield from self._walk(name, path, owner)
+            else:
+                yield Target(address, owner)
+
+    def _alias_key(self, address: Address) -> str:
+        """The key of what an address stands for, its tag left out if only so it is an alias, a list or moved."""
+        key = address.key
+        domain = self._domains.get(address.domain)
+        if domain is None or not domain.subaddress or key in self._raw or key in self._names:
+            return key
+        base = Address(without_tag(address.local, domain.subaddress), address.domain).key
+        return base if base in self._raw else key
+
+    # -- asking ----------------------------------------------------------------------------------------------------
+
+    def _ours(self, address: Address) -> Address:
+        """The address with its domain in A-labels if that is a domain of ours; unchanged if not."""
+        domain = address.domain
+        if not domain:
+            return self._postmaster if address.is_postmaster else address
+        if domain.isascii():
+            return address
+        try:
+            domain = domain_to_ascii(domain)
+        except GrammarError:
+            return address
+        return Address(address.local, domain) if domain in self._domains else address
+
+    def identity(self, address: Address) -> str:
+        """What two spellings of one mailbox share: case matters only in domains that are not ours."""
+        address = self._ours(address)
+        return address.key if self.is_ours(address.domain) else f"{address.local}@{address.domain}"
+
+    def is_foreign(self, domain: str) -> bool:
+        """Whether ``domain``, as an address has it, is certainly not ours: then all its addresses are ``Foreign``."""
+        return bool(domain) and domain.isascii() and not (domain in self._domains or self._everything is not None)
+
+    def is_ours(self, domain: str) -> bool:
+        """Whether mail for ``domain`` (A-labels, lower case) ends here."""
+        return domain in self._domains or self._everything is not None
+
+    @staticmethod
+    def _takes_any(domain: DomainSettings) -> bool:
+        if domain.mailboxes is None:
+            return domain.deliver.kind == "discard"
+        return domain.mailboxes == ("any",)
+
+    def _resolve(self, address: Address) -> Resolution:
+        address = self._ours(address)
+        domain = self._domains.get(address.domain)
+        if domain is None:
+            if self._everything is None:
+                return Foreign(address)
+            domain = self._everything
+            local = without_tag(address.local.casefold(), domain.subaddress)
+            return Local(Address(local, address.domain), domain, local in domain.paused)
+        found = self._names.get(address.key)
+        if found is not None:
+            return found
+        base = address
+        if domain.subaddress and (local := without_tag(address.local, domain.subaddress)) != address.local:
+            base = Address(local, address.domain)
+            found = self._names.get(base.key)
+            if found is not None:
+                return found
+        if self._takes_any(domain):
+            return Local(Address(base.local.casefold(), base.domain), domain)
+        return Unknown(address)
+
+    def named(self, text: str) -> list[Resolution]:
+        """Everything that the words after VRFY or EXPN may mean: an address, or a local part in any domain of ours.
+
+        Empty if the text is neither; more than one if it is ambiguous.
+        """
+        text = text.strip()
+        if text.startswith("<") and text.endswith(">"):
+            text = text[1:-1]
+        if "@" in text:
+            try:
+                found = self.resolve(parse_mailbox(text))
+            except GrammarError:
+                return []
+            return [found]
+        if text.casefold() == "postmaster":
+            return [self.resolve(self._postmaster)]
+        matches = (self._names.get(f"{text.casefold()}@{domain}") for domain in self._domains)
+        return [each for each in matches if each is not None and not isinstance(each, Unknown)]
+
+
+def addressees(directory: Directory, address: Address) -> tuple[Address, ...]:
+    """Who gets the reports about mail from ``address``: nobody, if it is ours and does not exist; of a list its owner,
+    so that the members never hear of it."""
+    found = directory.resolve(address)
+    if isinstance(found, Unknown) or (isinstance(found, Moved) and found.action == "tell"):
+        return ()
+    if isinstance(found, Moved | Expanded):
+        ends = (target.address if target.owner is None else target.owner for target in found.targets)
+        return tuple(dict.fromkeys(ends))
+    return (found.address,)
+
+
+def expand_envelope(directory: Directory, envelope: Envelope) -> list[Envelope]:
+    """The envelopes to store for one that was accepted: aliases, lists and moved mailboxes replaced by their ends.
+
+    Almost always that is the one envelope, unchanged.  A list gets an envelope of its own, because its owner becomes
+    the sender (RFC 5321 §3.9.2), unless there is none: a report must stay one that nobody answers.  What the sender
+    asked to be told follows RFC 3461 §5.2.7: to one address all of it is passed on; to several of an alias all but
+    SUCCESS; to a list nothing.
+    """
+    only = envelope.recipients[0].address
+    if len(envelope.recipients) == 1 and only.domain and not isinstance(directory.resolve(only), Moved | Expanded):
+        return [envelope]  # the common case, without building anything
+    people = [recipient[0] for recipient in envelope.recipients]
+    if all(map(directory.is_foreign, {address[1] for address in people})) and len(set(people)) == len(people):
+        return [envelope]  # and the common case of many
+    changed = False
+    direct: dict[str, Recipient] = {}
+    lists: dict[Address, dict[str, Recipient]] = {}
+    for recipient in envelope.recipients:
+        found = directory.resolve(recipient.address)
+        if isinstance(found, Moved | Expanded):
+            targets = found.targets
+        else:
+            key = directory.identity(found.address)
+            changed = changed or key in direct or not recipient.address.domain
+            here = recipient if recipient.address.domain else recipient._replace(address=found.address)
+            direct.setdefault(key, here)
+            continue
+        changed = True
+        for target in targets:
+            owner = target.owner if envelope.sender is not None else None
+            if target.owner is not None:
+                heard = Recipient(target.address)
+            else:
+                heard = _passed_on(recipient, target.address, len(targets))
+            group = direct if owner is None else lists.setdefault(owner, {})
+            group.setdefault(directory.identity(target.address), heard)
+    if not changed:
+        return [envelope]
+    made = [_addressed(envelope, direct)] if direct else []
+    plain = envelope._replace(ret=None, envid=None, auth=None)
+    made += [_addressed(plain._replace(sender=owner), members) for owner, members in lists.items()]
+    return made
+
+
+def successes(directory: Directory, envelope: Envelope) -> list[tuple[Recipient, bool]]:
+    """Those recipients for whom, once the message is stored, SUCCESS has happened here, and whose sender asked to hear
+    of it: lists (true: what a list accepts is delivered, RFC 3461 §5.2.7.1) and aliases of several (false: the message
+    is expanded, §5.2.7.3 (c))."""
+    found = []
+    for recipient in envelope.recipients if envelope.sender is not None else ():
+        if recipient.notify is None or Notify.SUCCESS not in recipient.notify:
+            continue
+        meant = directory.resolve(recipient.address)
+        if isinstance(meant, Expanded) and meant.owner is not None:
+            found.append((recipient, True))
+        elif isinstance(meant, Moved | Expanded) and len(meant.targets) > 1:
+            found.append((recipient, False))
+    return found
+
+
+def _addressed(envelope: Envelope, recipients: dict[str, Recipient]) -> Envelope:
+    """The envelope with these recipients; SMTPUTF8 if one of them, or the owner, cannot be written without."""
+    everyone = tuple(recipients.values())
+    beyond = any(not each.address.is_ascii for each in everyone)
+    beyond = beyond or (envelope.sender is not None and not envelope.sender.is_ascii)
+    return envelope._replace(recipients=everyone, smtputf8=envelope.smtputf8 or beyond)
+
+
+def _passed_on(recipient: Recipient, address: Address, of: int) -> Recipient:
+    """What an alias's end inherits from the recipient that was given (RFC 3461 §5.2.7.2 and §5.2.7.3 (c))."""
+    notify = recipient.notify
+    if of > 1 and notify is not None:
+        notify &= ~Notify.SUCCESS
+    orcpt = recipient.orcpt
+    if orcpt is None and recipient.address.is_ascii and recipient.address.domain:
+        orcpt = OriginalRecipient("rfc822", str(recipient.address))
+    return Recipient(address, notify, orcpt)
