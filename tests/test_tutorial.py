@@ -17,7 +17,7 @@ from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.server import Server
 from posthouse.service.config.config_file import default_config
 from posthouse.service.directory.directory import Directory
-from posthouse.service.policy.listener_policy import Reception
+from posthouse.service.policy.listener_policy import ListenerPolicy
 from posthouse.spool.interface import Spool, Stored, StoredMessage
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "tutorial.md"
@@ -62,7 +62,7 @@ async def hold(lines: list[tuple[str, str]], queue: Pigeonhole) -> list[tuple[st
     """Say what ``S`` says, one line at a time; the dialogue as it really went, to the end of the connection."""
     config = default_config()
     clock, network = SystemClock(), SocketNetwork()
-    reception = Reception(
+    reception = ListenerPolicy(
         config,
         config.listener[0],
         directory=Directory(config),

@@ -13,8 +13,7 @@ import click
 import pytest
 
 from posthouse import __version__
-from posthouse.cli import COMMANDS
-from posthouse.cli import exit_codes as exits
+from posthouse.cli import COMMANDS, exit_codes
 from posthouse.cli import posthouse as root
 from posthouse.core._mypyc import compiled
 from posthouse.service import OPERATIONS
@@ -186,7 +185,7 @@ def test_a_mistake_of_ours_is_owned_and_shown_on_request(ran, monkeypatch: pytes
 
     monkeypatch.setattr("posthouse.cli.explain.operate", broken)
     got = ran("explain", "550")
-    assert got.code == exits.SOFTWARE
+    assert got.code == exit_codes.SOFTWARE
     assert "a mistake of ours (ZeroDivisionError: by nought)" in got.err
     assert "Traceback" not in got.err
     assert "Traceback" in ran("--debug", "explain", "550").err
@@ -199,8 +198,8 @@ def test_what_strangers_wrote_does_not_steer_the_terminal(ran) -> None:
 
 
 def test_every_exit_code_has_a_meaning() -> None:
-    codes = {value for name, value in vars(exits).items() if name.isupper() and isinstance(value, int)}
-    assert codes == set(exits.MEANINGS)
+    codes = {value for name, value in vars(exit_codes).items() if name.isupper() and isinstance(value, int)}
+    assert codes == set(exit_codes.MEANINGS)
 
 
 # Explaining and judging ----------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from posthouse.core import Address, Envelope, Outcome, Recipient, Reply, Result
-from posthouse.service import House, parse
+from posthouse.service import Daemon, parse
 from posthouse.spool import RecipientState, Settlement, SqliteSpool
 from posthouse.spool.history import AttemptTrace, ConnectionTrace, Origin
 
@@ -94,7 +94,7 @@ def place(request: pytest.FixtureRequest, spool: Spool, monkeypatch: pytest.Monk
     faults: list[BaseException] = []
 
     async def serve() -> None:
-        house = House(parse(spool.text), log=lambda event, /, **fields: None, control=True)
+        house = Daemon(parse(spool.text), log=lambda event, /, **fields: None, control=True)
         await house.start()
         ready.set()
         try:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from posthouse.client import Refused, Session, Timeouts, connect
+from posthouse.client import Session, SessionRefused, Timeouts, connect
 from posthouse.core import (
     Address,
     Body,
@@ -408,9 +408,9 @@ def test_helo_where_ehlo_is_refused() -> None:
 @pytest.mark.parametrize(
     ("steps", "error"),
     [
-        ([(b"", b"554 no mail here\r\n"), (b"QUIT\r\n", b"221 bye\r\n")], Refused),
-        ([(b"", b"421 busy\r\n")], Refused),
-        ([(b"", b"220 x\r\n"), (b"EHLO client.example\r\n", b"421 busy\r\n")], Refused),
+        ([(b"", b"554 no mail here\r\n"), (b"QUIT\r\n", b"221 bye\r\n")], SessionRefused),
+        ([(b"", b"421 busy\r\n")], SessionRefused),
+        ([(b"", b"220 x\r\n"), (b"EHLO client.example\r\n", b"421 busy\r\n")], SessionRefused),
         ([(b"", b"")], Broken),
         ([(b"", b"HTTP/1.1 400 Bad Request\r\n")], RemoteError),
         ([(b"", b"220 x\r\n"), (b"EHLO client.example\r\n", b"250-x\r\n251 y\r\n")], RemoteError),
@@ -422,7 +422,7 @@ def test_sessions_that_do_not_open(steps: list[tuple[bytes, bytes]], error: type
 
     with pytest.raises(error) as caught:
         against(script(*steps), use)
-    if isinstance(caught.value, Refused):
+    if isinstance(caught.value, SessionRefused):
         assert caught.value.reply.code in (421, 554)
 
 

@@ -9,7 +9,7 @@ import pytest
 from posthouse.client import Session
 from posthouse.core import Bytes, Result
 from posthouse.net import Endpoint, Handler
-from posthouse.testing import JumpingClock
+from posthouse.testing import ManualClock
 
 from .test_in_line import GROUP
 from .test_session import envelope
@@ -39,7 +39,7 @@ class Full:
 @pytest.mark.parametrize("lines", [0, 1, 60, 600])
 @pytest.mark.parametrize("quick", [False, True])
 def test_content_waits_for_room(lines: int, quick: bool) -> None:
-    clock = JumpingClock()
+    clock = ManualClock()
     content = Bytes(LINE * lines)
 
     async def story() -> tuple[bytes, Result]:

@@ -12,7 +12,7 @@ import pytest
 from posthouse.core import Address, Bytes, Envelope, Outcome, Recipient, Result, SettingError, Unreachable
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.net.hosts import addresses_of
-from posthouse.sandbox.load import Latencies, Load, Plan, Report
+from posthouse.sandbox.load import Latencies, Load, LoadPlan, LoadReport
 from posthouse.sandbox.sink import Sink, parse_drop, parse_fail
 from posthouse.sending.urls import NoSuchHost, ServerAddress, parse_server, submit
 
@@ -160,7 +160,7 @@ def test_nobody_there() -> None:
 def load(
     sink: Sink, place: Endpoint, messages: int, connections: int, *, reconnect: bool = False, ahead: int = 0
 ) -> Load:
-    plan = Plan(envelope(), LETTER, messages, connections, reconnect, ahead)
+    plan = LoadPlan(envelope(), LETTER, messages, connections, reconnect, ahead)
     return Load(
         ServerAddress("smtp", *place), plan, network=SocketNetwork(), clock=SystemClock(), hostname="client.test"
     )
@@ -171,7 +171,7 @@ def load(
     [(1, False, 0, 1), (3, False, 0, 3), (3, True, 0, 20), (3, True, 2, 20), (1, False, 2, 1), (3, False, 2, 3)],
 )
 def test_a_load_is_sent_and_counted(connections: int, reconnect: bool, ahead: int, opened: int) -> None:
-    async def use(sink: Sink, place: Endpoint) -> Report:
+    async def use(sink: Sink, place: Endpoint) -> LoadReport:
         report = await load(sink, place, 20, connections, reconnect=reconnect, ahead=ahead).run()
         assert sink.counts.messages == 20
         assert sink.counts.connections == opened
@@ -185,7 +185,7 @@ def test_a_load_is_sent_and_counted(connections: int, reconnect: bool, ahead: in
 
 @pytest.mark.parametrize("ahead", [0, 3])
 def test_what_goes_wrong_is_counted_by_its_kind(ahead: int) -> None:
-    async def use(sink: Sink, place: Endpoint) -> Report:
+    async def use(sink: Sink, place: Endpoint) -> LoadReport:
         return await load(sink, place, 10, 2, ahead=ahead).run()
 
     refused = with_sink(use, faults=[parse_fail("rcpt:450")])

@@ -23,7 +23,7 @@ import pytest
 from posthouse.client import Session, connect
 from posthouse.core import Address, Bytes, Envelope, NetworkError, Recipient, RemoteError, Result
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
-from posthouse.service import House, load
+from posthouse.service import Daemon, load
 from posthouse.spool import QueueAction, SqliteSpool
 
 from .daemon import letter, number_of, running
@@ -135,7 +135,7 @@ async def forgive(directory: Path) -> None:
 async def check(directory: Path, load_: Load) -> Counter[str]:
     """Open the spool once more and compare everything that is there with what was promised; how many lay where."""
     await forgive(directory)
-    house = House(load(directory / "posthouse.toml"), log=lambda event, /, **fields: None)
+    house = Daemon(load(directory / "posthouse.toml"), log=lambda event, /, **fields: None)
     await house.start()
     try:
         assert list((directory / "data/spool/tmp").iterdir()) == []

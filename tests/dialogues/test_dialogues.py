@@ -3,7 +3,7 @@
     receiver   the sans-IO ``Receiver``, whole and octet by octet.  The file plays the policy: what the law refuses must
                come from the engine, everything else is answered as the file says, and the engine has to agree that
                such a reply may be given
-    house      a whole ``House`` with the file's configuration, over a loopback socket
+    house      a whole ``Daemon`` with the file's configuration, over a loopback socket
     client     our client, with a peer that knows nothing but the file: it must say the C: lines, octet by octet
 
 What every reply must have is asked here as well: an enhanced code that the catalogue knows, of the reply's own class,
@@ -21,8 +21,7 @@ from typing import Any, Final
 
 import pytest
 
-from posthouse.client import Refused as SessionRefused
-from posthouse.client import Timeouts, connect
+from posthouse.client import SessionRefused, Timeouts, connect
 from posthouse.codes.lookup import explain_enhanced
 from posthouse.core import Bytes, Envelope, Recipient, Reply, StorageError, StorageFull
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
@@ -41,11 +40,11 @@ from posthouse.protocol import (
     Refused,
     parse_command,
 )
-from posthouse.service import House
+from posthouse.service import Daemon
 from posthouse.service.config.config_file import parse
 from posthouse.service.config.model import Config
 from posthouse.spool import MemorySpool
-from posthouse.testing import DictResolver
+from posthouse.testing import StaticResolver
 
 from .script import Act, Closed, Dialogue, Hear, Say, read
 
@@ -303,7 +302,7 @@ class Journal:
             self.faults.append(fields)
 
 
-async def hold(dialogue: Dialogue, house: House) -> list[str]:
+async def hold(dialogue: Dialogue, house: Daemon) -> list[str]:
     """Hold the dialogue with a house that has started; the queue ids that were promised."""
     talk = await Talk.to(house.endpoints["door"])
     draining: list[asyncio.Future[None]] = []
@@ -347,10 +346,10 @@ async def converse(dialogue: Dialogue, talk: Talk, drain: Callable[[], object]) 
 def test_the_house(dialogue: Dialogue, tmp_path: Path) -> None:
     async def story() -> None:
         journal = Journal()
-        house = House(
+        house = Daemon(
             configuration(dialogue, tmp_path),
             log=journal,
-            resolver=DictResolver({}),
+            resolver=StaticResolver({}),
             queue=Troubled(dialogue.queue) if dialogue.queue else None,
         )
         await house.start()
@@ -467,7 +466,7 @@ def test_a_file_with_a_wrong_reply_fails(tmp_path: Path) -> None:
         dialogue = read(file)
 
         async def story(dialogue: Dialogue = dialogue) -> None:
-            house = House(configuration(dialogue, tmp_path), log=Journal(), resolver=DictResolver({}))
+            house = Daemon(configuration(dialogue, tmp_path), log=Journal(), resolver=StaticResolver({}))
             await house.start()
             try:
                 await hold(dialogue, house)

@@ -17,7 +17,7 @@ import pytest
 from posthouse.net import Endpoint, SocketNetwork
 from posthouse.net.sockets import SocketListener
 from posthouse.net.stream import Handler, HandlerFactory, Stream
-from posthouse.service import House
+from posthouse.service import Daemon
 from posthouse.service.config.config_file import parse
 
 LINE_ENDS: Final = {"CRLF": b"\r\n", "LF": b"\n", "CR": b"\r", "CRCRLF": b"\r\r\n"}
@@ -98,7 +98,7 @@ class Outcome:
         self.stored = stored
 
 
-async def send(house: House, network: Listening, accepted: list[str], pieces: list[bytes]) -> Outcome:
+async def send(house: Daemon, network: Listening, accepted: list[str], pieces: list[bytes]) -> Outcome:
     """One session whose content arrives in these pieces, each read before the next is sent."""
     before = len(accepted)
     endpoint = house.endpoints["mx"]
@@ -134,7 +134,7 @@ def with_a_house(
 
         async with asyncio.timeout(30):
             network = Listening()
-            house = House(parse(CONFIG.format(tmp_path)), log=log, network=network)
+            house = Daemon(parse(CONFIG.format(tmp_path)), log=log, network=network)
             await house.start()
             try:
                 await story(lambda pieces: send(house, network, accepted, pieces))

@@ -20,7 +20,7 @@ from posthouse.client import Session, connect
 from posthouse.core import Address, Body, Bytes, Envelope, Outcome, Recipient, Result
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.protocol import Capabilities, Offer
-from posthouse.service import House, parse
+from posthouse.service import Daemon, parse
 
 __all__ = [
     "CATCH_ALL",
@@ -65,7 +65,7 @@ class Post:
 
     def __init__(self, text: str, data_dir: Path, **world: Any) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []
-        self.house = House(parse(f'data_dir = "{data_dir}"\n{text}'), log=self._told, **world)
+        self.house = Daemon(parse(f'data_dir = "{data_dir}"\n{text}'), log=self._told, **world)
         self._changed = asyncio.Event()
 
     def _told(self, event: str, /, **fields: Any) -> None:

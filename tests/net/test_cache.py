@@ -8,7 +8,7 @@ import pytest
 
 from posthouse.core import Answer, Kind, Question, Status
 from posthouse.net import CachingResolver
-from posthouse.testing import DictResolver, JumpingClock
+from posthouse.testing import ManualClock, StaticResolver
 
 SINA = Question("sina.com", Kind.MX)
 
@@ -46,7 +46,7 @@ class Scripted:
 )
 def test_how_long_answers_are_kept(answer: Answer, seconds: int) -> None:
     async def story() -> None:
-        clock, inner = JumpingClock(), Scripted(answer)
+        clock, inner = ManualClock(), Scripted(answer)
         resolver = CachingResolver(inner, clock)
         assert await resolver.ask(SINA) == answer
         await clock.advance(seconds - 1)
@@ -64,8 +64,8 @@ def test_how_long_answers_are_kept(answer: Answer, seconds: int) -> None:
 
 def test_what_is_left_of_the_ttl() -> None:
     async def story() -> None:
-        clock = JumpingClock()
-        resolver = CachingResolver(DictResolver({"sina.com": {"MX": ["10 mx.sina.com"]}}, ttl=300), clock)
+        clock = ManualClock()
+        resolver = CachingResolver(StaticResolver({"sina.com": {"MX": ["10 mx.sina.com"]}}, ttl=300), clock)
         await resolver.ask(SINA)
         await clock.advance(100)
         assert (await resolver.ask(SINA)).ttl == 200
@@ -76,7 +76,7 @@ def test_what_is_left_of_the_ttl() -> None:
 def test_answers_that_may_not_be_kept_are_not() -> None:
     async def story() -> None:
         inner = Scripted(Answer(Status.NXDOMAIN, ttl=0))
-        resolver = CachingResolver(inner, JumpingClock())
+        resolver = CachingResolver(inner, ManualClock())
         await resolver.ask(SINA)
         await resolver.ask(SINA)
         assert inner.asked == 2
@@ -87,7 +87,7 @@ def test_answers_that_may_not_be_kept_are_not() -> None:
 def test_case_and_a_final_dot_make_no_other_question() -> None:
     async def story() -> None:
         inner = Scripted(Answer(Status.OK, ("192.0.2.1",), 300))
-        resolver = CachingResolver(inner, JumpingClock())
+        resolver = CachingResolver(inner, ManualClock())
         for name in ("sina.com", "SINA.com", "sina.com."):
             await resolver.ask(Question(name, Kind.A))
         assert inner.asked == 1
@@ -99,8 +99,8 @@ def test_case_and_a_final_dot_make_no_other_question() -> None:
 
 def test_the_least_used_answer_leaves_first() -> None:
     async def story() -> None:
-        inner = DictResolver({name: {"A": ["192.0.2.1"]} for name in ("a", "b", "c")})
-        resolver = CachingResolver(inner, JumpingClock(), size=2)
+        inner = StaticResolver({name: {"A": ["192.0.2.1"]} for name in ("a", "b", "c")})
+        resolver = CachingResolver(inner, ManualClock(), size=2)
         for name in ("a", "b", "a", "c", "a", "b"):
             await resolver.ask(Question(name, Kind.A))
         assert [question.name for question in inner.asked] == ["a", "b", "c", "b"]
@@ -113,7 +113,7 @@ def test_the_least_used_answer_leaves_first() -> None:
 
 def test_one_question_at_a_time() -> None:
     async def story() -> None:
-        clock, inner = JumpingClock(), Scripted(Answer(Status.OK, ("192.0.2.1",), 300))
+        clock, inner = ManualClock(), Scripted(Answer(Status.OK, ("192.0.2.1",), 300))
         inner.gate.clear()
         resolver = CachingResolver(inner, clock)
         asking = [asyncio.create_task(resolver.ask(SINA)) for _ in range(5)]
@@ -131,7 +131,7 @@ def test_one_question_at_a_time() -> None:
 
 def test_when_nobody_waits_any_more_the_question_is_withdrawn() -> None:
     async def story() -> None:
-        clock, inner = JumpingClock(), Scripted(Answer(Status.OK, ("192.0.2.1",), 300))
+        clock, inner = ManualClock(), Scripted(Answer(Status.OK, ("192.0.2.1",), 300))
         inner.gate.clear()
         resolver = CachingResolver(inner, clock)
         asking = [asyncio.create_task(resolver.ask(SINA)) for _ in range(2)]
@@ -153,7 +153,7 @@ def test_a_resolver_that_raises_becomes_an_answer() -> None:
             raise ZeroDivisionError("somebody's mistake")
 
     async def story() -> None:
-        answer = await CachingResolver(Wrong(), JumpingClock()).ask(SINA)
+        answer = await CachingResolver(Wrong(), ManualClock()).ask(SINA)
         assert answer.status is Status.FAILED
         assert "ZeroDivisionError" in answer.reason
 

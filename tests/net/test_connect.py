@@ -12,7 +12,7 @@ import pytest
 from posthouse.core import LocalError, Unreachable
 from posthouse.net import Endpoint, SocketNetwork, SystemClock, connect_any, interleave
 from posthouse.net.stream import Handler, Stream
-from posthouse.testing import Fault, JumpingClock, MemoryNetwork, Recorder
+from posthouse.testing import ManualClock, MemoryNetwork, RecordingHandler, StreamFault
 
 SIX_A, SIX_B = Endpoint("2001:db8::a", 25), Endpoint("2001:db8::b", 25)
 FOUR_A, FOUR_B, FOUR_C = Endpoint("192.0.2.1", 25), Endpoint("192.0.2.2", 25), Endpoint("192.0.2.3", 25)
@@ -21,7 +21,7 @@ FOUR_A, FOUR_B, FOUR_C = Endpoint("192.0.2.1", 25), Endpoint("192.0.2.2", 25), E
 class Watched(MemoryNetwork):
     """Writes down when each attempt starts."""
 
-    def __init__(self, clock: JumpingClock) -> None:
+    def __init__(self, clock: ManualClock) -> None:
         super().__init__(clock)
         self.log: list[tuple[float, Endpoint]] = []
 
@@ -34,27 +34,27 @@ class World:
     """A clock, a network, and a host that listens at all five addresses."""
 
     def __init__(self) -> None:
-        self.clock = JumpingClock()
+        self.clock = ManualClock()
         self.network = Watched(self.clock)
-        self.made: list[Recorder] = []
-        self.accepted: list[Recorder] = []
+        self.made: list[RecordingHandler] = []
+        self.accepted: list[RecordingHandler] = []
 
     async def listen(self) -> None:
         for endpoint in (SIX_A, SIX_B, FOUR_A, FOUR_B, FOUR_C):
             await self.network.listen(endpoint, self.accept)
 
-    def accept(self) -> Recorder:
-        self.accepted.append(Recorder())
+    def accept(self) -> RecordingHandler:
+        self.accepted.append(RecordingHandler())
         return self.accepted[-1]
 
-    def make(self) -> Recorder:
-        self.made.append(Recorder())
+    def make(self) -> RecordingHandler:
+        self.made.append(RecordingHandler())
         return self.made[-1]
 
-    def fault(self, fault: Fault, *endpoints: Endpoint) -> None:
+    def fault(self, fault: StreamFault, *endpoints: Endpoint) -> None:
         self.network.faults.update(dict.fromkeys(endpoints, fault))
 
-    async def connect(self, *endpoints: Endpoint, **settings: Any) -> tuple[Stream, Recorder]:
+    async def connect(self, *endpoints: Endpoint, **settings: Any) -> tuple[Stream, RecordingHandler]:
         return await self.clock.run(connect_any(self.network, self.clock, endpoints, self.make, **settings))
 
 
@@ -95,7 +95,7 @@ def test_a_silent_address_costs_a_quarter_of_a_second() -> None:
     async def story() -> None:
         world = World()
         await world.listen()
-        world.fault(Fault(silent=True), SIX_A, FOUR_A)
+        world.fault(StreamFault(silent=True), SIX_A, FOUR_A)
         stream, handler = await world.connect(FOUR_A, SIX_A, SIX_B)
         assert stream.peer == SIX_B
         assert world.network.log == [(0.0, SIX_A), (0.25, FOUR_A), (0.5, SIX_B)]
@@ -111,7 +111,7 @@ def test_a_refusal_brings_the_next_attempt_at_once() -> None:
     async def story() -> None:
         world = World()
         await world.listen()
-        world.fault(Fault(refuse=True), SIX_A, FOUR_A)
+        world.fault(StreamFault(refuse=True), SIX_A, FOUR_A)
         stream, _ = await world.connect(SIX_A, SIX_B, FOUR_A)
         assert stream.peer == SIX_B
         assert world.network.log == [(0.0, SIX_A), (0.0, FOUR_A), (0.0, SIX_B)]
@@ -123,8 +123,8 @@ def test_after_a_refusal_the_delay_counts_from_the_newest_attempt() -> None:
     async def story() -> None:
         world = World()
         await world.listen()
-        world.fault(Fault(refuse=True, delay=0.1), SIX_A)  # refused after 0.2 s
-        world.fault(Fault(silent=True), FOUR_A)
+        world.fault(StreamFault(refuse=True, delay=0.1), SIX_A)  # refused after 0.2 s
+        world.fault(StreamFault(silent=True), FOUR_A)
         await world.connect(SIX_A, FOUR_A, SIX_B)
         assert world.network.log == [(0.0, SIX_A), (0.2, FOUR_A), (0.45, SIX_B)]
 
@@ -135,8 +135,8 @@ def test_a_slow_first_attempt_may_still_win() -> None:
     async def story() -> None:
         world = World()
         await world.listen()
-        world.fault(Fault(delay=0.15), SIX_A)  # up after 0.3 s
-        world.fault(Fault(delay=1.0), FOUR_A)
+        world.fault(StreamFault(delay=0.15), SIX_A)  # up after 0.3 s
+        world.fault(StreamFault(delay=1.0), FOUR_A)
         stream, handler = await world.connect(SIX_A, FOUR_A)
         assert stream.peer == SIX_A
         assert handler is world.made[0]
@@ -151,8 +151,8 @@ def test_two_that_succeed_in_the_same_instant() -> None:
     async def story() -> None:
         world = World()
         await world.listen()
-        world.fault(Fault(delay=0.5), SIX_A)
-        world.fault(Fault(delay=0.375), FOUR_A)  # starts 0.25 s later: both are up at 1 s
+        world.fault(StreamFault(delay=0.5), SIX_A)
+        world.fault(StreamFault(delay=0.375), FOUR_A)  # starts 0.25 s later: both are up at 1 s
         stream, handler = await world.connect(SIX_A, FOUR_A)
         assert stream.peer == SIX_A
         await world.clock.settle()
@@ -168,7 +168,7 @@ def test_two_that_succeed_in_the_same_instant() -> None:
 def test_when_all_fail_the_sentence_names_each() -> None:
     async def story() -> None:
         world = World()
-        world.fault(Fault(silent=True), FOUR_A)
+        world.fault(StreamFault(silent=True), FOUR_A)
         with pytest.raises(Unreachable) as caught:
             await world.connect(FOUR_A, SIX_A, timeout=5.0)
         assert str(caught.value) == (
@@ -202,7 +202,7 @@ def test_no_address_at_all() -> None:
 def test_time_may_end_before_everything_was_tried() -> None:
     async def story() -> None:
         world = World()
-        world.fault(Fault(silent=True), SIX_A, FOUR_A, SIX_B)
+        world.fault(StreamFault(silent=True), SIX_A, FOUR_A, SIX_B)
         with pytest.raises(Unreachable, match=r"192\.0\.2\.1:25 did not answer.*b\]:25 was not tried in time"):
             await world.connect(SIX_A, FOUR_A, SIX_B, timeout=0.3)
         assert [endpoint for _, endpoint in world.network.log] == [SIX_A, FOUR_A]
@@ -214,8 +214,8 @@ def test_cancelling_leaves_nothing_behind() -> None:
     async def story() -> None:
         world = World()
         await world.listen()
-        world.fault(Fault(silent=True), SIX_A)
-        world.fault(Fault(delay=1.0), FOUR_A)
+        world.fault(StreamFault(silent=True), SIX_A)
+        world.fault(StreamFault(delay=1.0), FOUR_A)
         before = asyncio.all_tasks()
         race = asyncio.create_task(connect_any(world.network, world.clock, [SIX_A, FOUR_A], world.make))
         await world.clock.advance(1.0)
@@ -235,7 +235,7 @@ def test_cancelling_leaves_nothing_behind() -> None:
 def test_a_mistake_of_ours_is_not_called_unreachable() -> None:
     async def story() -> None:
         world = World()
-        world.fault(Fault(silent=True), SIX_A)
+        world.fault(StreamFault(silent=True), SIX_A)
         with pytest.raises(LocalError, match="ask a resolver"):
             await world.connect(SIX_A, Endpoint("mail.example.org", 25))
         assert world.clock.waiting == 0
@@ -246,13 +246,13 @@ def test_a_mistake_of_ours_is_not_called_unreachable() -> None:
 def test_with_real_sockets() -> None:
     async def story() -> None:
         network = SocketNetwork()
-        server = Recorder()
+        server = RecordingHandler()
         listener = await network.listen(Endpoint("127.0.0.1"), lambda: server)
         with socket.socket() as nobody:
             nobody.bind(("127.0.0.1", 0))  # bound, not listening: refuses
             refusing = Endpoint("127.0.0.1", nobody.getsockname()[1])
             places = [refusing, listener.local]
-            stream, client = await connect_any(network, SystemClock(), places, Recorder)
+            stream, client = await connect_any(network, SystemClock(), places, RecordingHandler)
         assert stream.peer == listener.local
         for recorder in (client, server):
             await recorder.until(lambda recorder: recorder.events)

@@ -8,12 +8,12 @@ import pytest
 
 from posthouse.core import LocalError
 from posthouse.net import SystemClock
-from posthouse.testing import JumpingClock
+from posthouse.testing import ManualClock
 
 
 def test_timers_fire_in_order_each_at_its_own_time() -> None:
     async def story() -> None:
-        clock = JumpingClock(start=1000.0)
+        clock = ManualClock(start=1000.0)
         fired: list[tuple[str, float, float]] = []
 
         def note(name: str) -> None:
@@ -41,7 +41,7 @@ def test_timers_fire_in_order_each_at_its_own_time() -> None:
 
 def test_sleepers_wake_before_later_timers() -> None:
     async def story() -> None:
-        clock = JumpingClock()
+        clock = ManualClock()
         seen: list[object] = []
 
         async def sleeper() -> None:
@@ -62,7 +62,7 @@ def test_sleepers_wake_before_later_timers() -> None:
 
 def test_a_cancelled_sleeper_leaves_no_timer() -> None:
     async def story() -> None:
-        clock = JumpingClock()
+        clock = ManualClock()
         task = asyncio.create_task(clock.sleep(60))
         await clock.settle()
         assert clock.waiting == 1
@@ -75,7 +75,7 @@ def test_a_cancelled_sleeper_leaves_no_timer() -> None:
 
 def test_run_jumps_as_far_as_the_story_needs() -> None:
     async def story() -> None:
-        clock = JumpingClock()
+        clock = ManualClock()
 
         async def week() -> str:
             for _ in range(7):
@@ -90,7 +90,7 @@ def test_run_jumps_as_far_as_the_story_needs() -> None:
 
 def test_run_says_when_a_story_can_never_end() -> None:
     async def story() -> None:
-        clock = JumpingClock()
+        clock = ManualClock()
         with pytest.raises(LocalError, match="never happen"):
             await clock.run(asyncio.Event().wait())
         with pytest.raises(ZeroDivisionError):
@@ -104,7 +104,7 @@ def test_run_says_when_a_story_can_never_end() -> None:
 
 def test_the_calendar_may_jump_without_the_stopwatch() -> None:
     async def story() -> None:
-        clock = JumpingClock(start=1000.0)
+        clock = ManualClock(start=1000.0)
         await clock.advance(10)
         clock.set_calendar(500.0)
         assert (clock.time(), clock.monotonic()) == (500.0, 10.0)
@@ -116,7 +116,7 @@ def test_the_calendar_may_jump_without_the_stopwatch() -> None:
 
 def test_one_hand_at_a_time() -> None:
     async def story() -> None:
-        clock = JumpingClock()
+        clock = ManualClock()
         clock.call_later(1, lambda: None)
         first = asyncio.create_task(clock.advance(2))
         await asyncio.sleep(0)

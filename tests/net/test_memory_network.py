@@ -10,17 +10,17 @@ import pytest
 
 from posthouse.core import Broken, LocalError, SettingError, Unreachable
 from posthouse.net import Endpoint
-from posthouse.testing import Fault, JumpingClock, MemoryNetwork, Recorder
+from posthouse.testing import ManualClock, MemoryNetwork, RecordingHandler, StreamFault
 
 MX = Endpoint("192.0.2.1", 25)
 
 
 class World:
-    def __init__(self, fault: Fault = Fault()) -> None:  # noqa: B008 - a frozen value
-        self.clock = JumpingClock()
+    def __init__(self, fault: StreamFault = StreamFault()) -> None:  # noqa: B008 - a frozen value
+        self.clock = ManualClock()
         self.network = MemoryNetwork(self.clock)
         self.network.faults[MX] = fault
-        self.client, self.server = Recorder(), Recorder()
+        self.client, self.server = RecordingHandler(), RecordingHandler()
 
     async def open(self) -> None:
         await self.network.listen(MX, lambda: self.server)
@@ -34,10 +34,10 @@ def run(story: Coroutine[Any, Any, None]) -> None:
 
 def test_refusing_and_silent_endpoints() -> None:
     async def story() -> None:
-        world = World(Fault(refuse=True))
+        world = World(StreamFault(refuse=True))
         with pytest.raises(Unreachable, match=r"192\.0\.2\.1:25 refused"):
             await world.open()
-        world.network.faults[MX] = Fault(silent=True)
+        world.network.faults[MX] = StreamFault(silent=True)
         with pytest.raises(Unreachable, match="did not answer in time"):
             await world.clock.run(world.network.connect(MX, world.client))
         assert world.clock.monotonic() > 100
@@ -48,7 +48,7 @@ def test_refusing_and_silent_endpoints() -> None:
 
 def test_delay_passes_on_the_clock() -> None:
     async def story() -> None:
-        world = World(Fault(delay=0.5))
+        world = World(StreamFault(delay=0.5))
         await world.open()
         assert world.clock.monotonic() == 1.0, "connecting takes a way and back"
         world.client.stream.write(b"slow")
@@ -64,9 +64,9 @@ def test_delay_passes_on_the_clock() -> None:
 
 def test_single_octets() -> None:
     async def story() -> None:
-        world = World(Fault(single=True))
+        world = World(StreamFault(single=True))
         pieces: list[bytes] = []
-        world.server = Recorder(lambda server, data: pieces.append(data))
+        world.server = RecordingHandler(lambda server, data: pieces.append(data))
         await world.open()
         world.client.stream.write(b"abc")
         world.client.stream.write(b"d")
@@ -79,7 +79,7 @@ def test_single_octets() -> None:
 @pytest.mark.parametrize("octets", [0, 1, 5, 9, 10])
 def test_a_reset_after_so_many_octets(octets: int) -> None:
     async def story() -> None:
-        world = World(Fault(reset_after=octets))
+        world = World(StreamFault(reset_after=octets))
         await world.open()
         world.client.stream.write(b"01234")
         world.client.stream.write(b"56789")
@@ -95,8 +95,8 @@ def test_a_reset_after_so_many_octets(octets: int) -> None:
 
 def test_a_reset_in_place_of_the_answer() -> None:
     async def story() -> None:
-        world = World(Fault(reset_after_answers=4))
-        world.server = Recorder(lambda server, data: server.stream.write(b"250 ok\r\n"))
+        world = World(StreamFault(reset_after_answers=4))
+        world.server = RecordingHandler(lambda server, data: server.stream.write(b"250 ok\r\n"))
         await world.open()
         world.client.stream.write(b"QUIT\r\n")
         await world.clock.settle()
@@ -124,11 +124,11 @@ def test_a_plain_close_loses_the_last_words_to_a_peer_that_still_sends() -> None
     async def story() -> None:
         world = World()
 
-        def refuse(server: Recorder, data: bytes) -> None:
+        def refuse(server: RecordingHandler, data: bytes) -> None:
             server.stream.write(b"554 no\r\n")
             server.stream.close()
 
-        world.server = Recorder(refuse)
+        world.server = RecordingHandler(refuse)
         await world.open()
         world.client.stream.write(b"one")
         world.client.stream.write(b"two")
@@ -162,28 +162,28 @@ def test_addresses() -> None:
         assert stream.local.host == "203.0.113.5"
         assert stream.peer == Endpoint("198.51.100.7", 25)
         with pytest.raises(Unreachable):
-            await world.network.connect(Endpoint("2001:db8::1", 25), Recorder())
+            await world.network.connect(Endpoint("2001:db8::1", 25), RecordingHandler())
         with pytest.raises(Unreachable, match="source address"):
-            await world.network.connect(Endpoint("198.51.100.7", 25), Recorder(), source="::1")
+            await world.network.connect(Endpoint("198.51.100.7", 25), RecordingHandler(), source="::1")
         with pytest.raises(LocalError, match="resolver"):
-            await world.network.connect(Endpoint("sina.com", 25), Recorder())
+            await world.network.connect(Endpoint("sina.com", 25), RecordingHandler())
         with pytest.raises(SettingError):
-            await world.network.listen(Endpoint("sina.com", 25), Recorder)
+            await world.network.listen(Endpoint("sina.com", 25), RecordingHandler)
 
     run(story())
 
 
 def test_the_same_story_twice() -> None:
     async def tell(log: list[object]) -> None:
-        world = World(Fault(delay=0.1, single=True))
+        world = World(StreamFault(delay=0.1, single=True))
         clock = world.clock
 
-        def echo(server: Recorder, data: bytes) -> None:
+        def echo(server: RecordingHandler, data: bytes) -> None:
             log.append((clock.monotonic(), "server", data))
             server.stream.write(data)
 
-        world.server = Recorder(echo)
-        world.client = Recorder(lambda client, data: log.append((clock.monotonic(), "client", data)))
+        world.server = RecordingHandler(echo)
+        world.client = RecordingHandler(lambda client, data: log.append((clock.monotonic(), "client", data)))
         await world.open()
         for number in range(5):
             world.client.stream.write(b"%d" % number)

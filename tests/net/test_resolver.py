@@ -12,7 +12,7 @@ import pytest
 
 from posthouse.core import MX, Answer, Kind, Question, Status
 from posthouse.net import DnsResolver, Endpoint
-from posthouse.testing import DictResolver, DnsServer, Zone
+from posthouse.testing import DnsServer, StaticResolver, Zone
 
 LONG = "v=DKIM1; p=" + "A" * 400
 ZONE: Zone = {
@@ -65,7 +65,7 @@ POSITIVE = [
 def test_what_there_is(name: str, kind: Kind, records: set[Any]) -> None:
     async def story(ask: Ask, server: DnsServer) -> None:
         real = await ask(name, kind)
-        fake = await DictResolver(ZONE).ask(Question(name, kind))
+        fake = await StaticResolver(ZONE).ask(Question(name, kind))
         for answer in (real, fake):
             assert answer.status is Status.OK
             assert set(answer.records) == records
@@ -107,7 +107,7 @@ def test_records_in_their_presentation_form(name: str, kind: Kind, text: str) ->
 def test_what_there_is_not(name: str, kind: Kind, status: Status, words: str) -> None:
     async def story(ask: Ask, server: DnsServer) -> None:
         real = await ask(name, kind)
-        fake = await DictResolver(ZONE, failing=["bad.test"]).ask(Question(name, kind))
+        fake = await StaticResolver(ZONE, failing=["bad.test"]).ask(Question(name, kind))
         for answer in (real, fake):
             assert answer.status is status
             assert answer.records == ()
@@ -240,7 +240,7 @@ def test_nonsense_over_udp_is_not_answered() -> None:
 
 def test_a_dictionary_can_fail_sign_and_change() -> None:
     async def story() -> None:
-        resolver = DictResolver(ZONE, failing=["mx1.sina.com"], authenticated=["sina.com"])
+        resolver = StaticResolver(ZONE, failing=["mx1.sina.com"], authenticated=["sina.com"])
         assert (await resolver.ask(Question("mx1.sina.com", Kind.A))).status is Status.FAILED
         assert (await resolver.ask(Question("half.test", Kind.A))).status is Status.FAILED, "behind an alias"
         assert (await resolver.ask(Question("sina.com", Kind.MX))).authenticated

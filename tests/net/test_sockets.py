@@ -15,7 +15,7 @@ import pytest
 from posthouse.core import Broken, LocalError, SettingError, TimedOut, Unreachable
 from posthouse.net import Endpoint, SocketNetwork
 from posthouse.net.system import broken_by, not_listening, unreachable
-from posthouse.testing import Recorder
+from posthouse.testing import RecordingHandler
 
 LOOPBACK = Endpoint("127.0.0.1")
 
@@ -51,7 +51,7 @@ def test_endpoints_read_as_people_write_them(endpoint: Endpoint, text: str) -> N
 def test_a_peer_may_end_its_half_and_still_be_answered() -> None:
     async def story() -> None:
         loop = asyncio.get_running_loop()
-        server = Recorder()
+        server = RecordingHandler()
         listener = await SocketNetwork().listen(LOOPBACK, lambda: server)
         with raw(listener.local) as sock:
             await loop.sock_sendall(sock, b"all I have to say")
@@ -73,7 +73,7 @@ def test_a_peer_may_end_its_half_and_still_be_answered() -> None:
 
 def test_a_reset_is_broken_with_its_cause() -> None:
     async def story() -> None:
-        server = Recorder()
+        server = RecordingHandler()
         listener = await SocketNetwork().listen(LOOPBACK, lambda: server)
         sock = raw(listener.local)
         sock.send(b"x")
@@ -105,7 +105,7 @@ def test_the_words_for_a_broken_channel() -> None:
 
 def test_small_writes_are_not_delayed_by_the_system() -> None:
     async def story() -> None:
-        client, server = Recorder(), Recorder()
+        client, server = RecordingHandler(), RecordingHandler()
         network = SocketNetwork()
         listener = await network.listen(LOOPBACK, lambda: server)
         stream = await network.connect(listener.local, client)
@@ -124,11 +124,11 @@ def test_small_writes_are_not_delayed_by_the_system() -> None:
 def test_several_listeners_share_a_port_when_asked_to() -> None:
     async def story() -> None:
         sharing = SocketNetwork(reuse_port=True)
-        first = await sharing.listen(LOOPBACK, Recorder)
-        second = await sharing.listen(first.local, Recorder)
+        first = await sharing.listen(LOOPBACK, RecordingHandler)
+        second = await sharing.listen(first.local, RecordingHandler)
         assert second.local == first.local
         with pytest.raises(SettingError, match=f"{first.local}: another program already listens there; stop it or"):
-            await SocketNetwork().listen(first.local, Recorder)
+            await SocketNetwork().listen(first.local, RecordingHandler)
         first.close()
         second.close()
 
@@ -139,10 +139,10 @@ def test_ipv6_everywhere_leaves_ipv4_free() -> None:
     async def story() -> None:
         network = SocketNetwork()
         try:
-            six = await network.listen(Endpoint("::"), Recorder)
+            six = await network.listen(Endpoint("::"), RecordingHandler)
         except SettingError as error:
             pytest.skip(f"needs IPv6: {error}")
-        four = await network.listen(Endpoint("0.0.0.0", six.local.port), Recorder)
+        four = await network.listen(Endpoint("0.0.0.0", six.local.port), RecordingHandler)
         assert four.local.port == six.local.port
         four.close()
         six.close()
@@ -162,7 +162,7 @@ def test_ipv6_everywhere_leaves_ipv4_free() -> None:
 def test_where_nobody_can_listen(endpoint: Endpoint, text: str) -> None:
     async def story() -> None:
         with pytest.raises(SettingError, match=text) as caught:
-            await SocketNetwork().listen(endpoint, Recorder)
+            await SocketNetwork().listen(endpoint, RecordingHandler)
         assert caught.value.where == str(endpoint)
         assert caught.value.remedy
 
@@ -181,14 +181,14 @@ def test_a_dead_socket_file_is_taken_over_and_a_live_one_is_not(tmp_path: Path) 
         place = Endpoint(str(tmp_path / "socket"))
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(place.host)
-        listener = await network.listen(place, Recorder)
+        listener = await network.listen(place, RecordingHandler)
         with pytest.raises(SettingError, match="already listens"):
-            await network.listen(place, Recorder)
+            await network.listen(place, RecordingHandler)
         listener.close()
         assert not os.path.exists(place.host)
         (tmp_path / "socket").write_text("a file of somebody's")
         with pytest.raises(SettingError, match="already"):
-            await network.listen(place, Recorder)
+            await network.listen(place, RecordingHandler)
         assert (tmp_path / "socket").read_text() == "a file of somebody's"
 
     run(story())
@@ -198,8 +198,8 @@ def test_a_listener_leaves_a_newer_socket_file_alone(tmp_path: Path) -> None:
     async def story() -> None:
         network = SocketNetwork()
         place = Endpoint(str(tmp_path / "socket"))
-        server, client = Recorder(), Recorder()
-        old = await network.listen(place, Recorder)
+        server, client = RecordingHandler(), RecordingHandler()
+        old = await network.listen(place, RecordingHandler)
         os.rename(place.host, tmp_path / "moved")
         new = await network.listen(place, lambda: server)
         old.close()
@@ -216,7 +216,7 @@ def test_a_listener_leaves_a_newer_socket_file_alone(tmp_path: Path) -> None:
 def test_no_socket_file_is_unreachable(tmp_path: Path) -> None:
     async def story() -> None:
         with pytest.raises(Unreachable, match="does not exist"):
-            await SocketNetwork().connect(Endpoint(str(tmp_path / "none")), Recorder())
+            await SocketNetwork().connect(Endpoint(str(tmp_path / "none")), RecordingHandler())
 
     run(story())
 
@@ -228,11 +228,11 @@ def test_a_full_queue_is_unreachable_not_connected(tmp_path: Path) -> None:
         with socket.socket(socket.AF_UNIX) as deaf:
             deaf.bind(place.host)
             deaf.listen(0)
-            waiting: list[Recorder] = []
+            waiting: list[RecordingHandler] = []
 
             async def fill() -> None:
                 for _ in range(8):
-                    recorder = Recorder()
+                    recorder = RecordingHandler()
                     await network.connect(place, recorder)
                     waiting.append(recorder)
 
@@ -248,7 +248,7 @@ def test_a_full_queue_is_unreachable_not_connected(tmp_path: Path) -> None:
 
 def test_the_source_address() -> None:
     async def story() -> None:
-        client, server = Recorder(), Recorder()
+        client, server = RecordingHandler(), RecordingHandler()
         network = SocketNetwork()
         listener = await network.listen(LOOPBACK, lambda: server)
         stream = await network.connect(listener.local, client, source="127.0.0.2")
@@ -258,11 +258,11 @@ def test_the_source_address() -> None:
             recorder.stream.abort()
             await recorder.until(lambda recorder: recorder.ended)
         with pytest.raises(Unreachable, match=r"192\.0\.2\.1 is not an address of this machine"):
-            await network.connect(listener.local, Recorder(), source="192.0.2.1")
+            await network.connect(listener.local, RecordingHandler(), source="192.0.2.1")
         with pytest.raises(Unreachable, match="from the source address ::1"):
-            await network.connect(listener.local, Recorder(), source="::1")
+            await network.connect(listener.local, RecordingHandler(), source="::1")
         with pytest.raises(LocalError, match="ask a resolver"):
-            await network.connect(listener.local, Recorder(), source="localhost")
+            await network.connect(listener.local, RecordingHandler(), source="localhost")
         listener.close()
 
     run(story())
@@ -285,7 +285,7 @@ def test_a_cancelled_connect_leaves_no_socket_open() -> None:
                 filler.setblocking(False)
                 filler.connect_ex((place.host, place.port))
             before = len(os.listdir("/proc/self/fd"))
-            handler = Recorder()
+            handler = RecordingHandler()
             attempt = asyncio.create_task(network.connect(place, handler))
             for _ in range(3):
                 await asyncio.sleep(0)
@@ -303,7 +303,7 @@ def test_a_cancelled_connect_leaves_no_socket_open() -> None:
 
 def test_close_does_not_wait_for_ever_for_a_peer_that_never_reads() -> None:
     async def story() -> None:
-        server = Recorder()
+        server = RecordingHandler()
         listener = await SocketNetwork(flush_seconds=0.01).listen(LOOPBACK, lambda: server)
         with raw(listener.local) as sock:
             await server.until(lambda server: server.events)
@@ -323,10 +323,10 @@ def test_without_on_error_the_loop_is_told() -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda loop, context: told.append(context["exception"]))
 
-        def fail(recorder: Recorder, data: bytes) -> None:
+        def fail(recorder: RecordingHandler, data: bytes) -> None:
             raise ZeroDivisionError
 
-        server = Recorder(fail)
+        server = RecordingHandler(fail)
         listener = await SocketNetwork().listen(LOOPBACK, lambda: server)
         with raw(listener.local) as sock:
             sock.send(b"x")
@@ -341,7 +341,7 @@ def test_faults_in_every_callback_are_told_and_end_the_channel() -> None:
     async def story() -> None:
         for name in ("connected", "eof_received", "pause_writing", "disconnected"):
             told: list[BaseException] = []
-            server = Recorder()
+            server = RecordingHandler()
             real = getattr(server, name)
 
             def fail(*arguments: object, real: Any = real) -> None:

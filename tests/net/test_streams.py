@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from posthouse.net import Endpoint, Network, SocketNetwork, SystemClock
-from posthouse.testing import Fault, MemoryNetwork
+from posthouse.testing import MemoryNetwork, StreamFault
 from posthouse.testing.stream_conformance import CHECKS, Check, run_check
 
 LOOPS = [
@@ -84,5 +84,5 @@ def test_promises_over_ipv6(check: Check, loop: str) -> None:
 def test_promises_in_single_octets(check: Check) -> None:
     errors: list[BaseException] = []
     network = MemoryNetwork(SystemClock(), on_error=errors.append)
-    network.everywhere = Fault(single=True)
+    network.everywhere = StreamFault(single=True)
     asyncio.run(run_check(check, network, Endpoint("127.0.0.1"), errors))

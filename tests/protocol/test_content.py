@@ -29,7 +29,7 @@ from posthouse.protocol import (
     State,
 )
 from posthouse.protocol.newlines import only_crlf
-from posthouse.protocol.readers import DotReader, Fault
+from posthouse.protocol.readers import DotReader, InputFault
 from posthouse.protocol.writers import DotWriter
 
 OK = Reply(250, "2.0.0", "ok")
@@ -147,7 +147,7 @@ def test_what_the_writer_stuffs_the_reader_gives_back(raw: bytes, sizes: list[in
     rest: bytes | None = None
     for size in itertools.chain(sizes, itertools.repeat(50)):
         piece, rest = reader.feed(wire[start : start + size])
-        assert not isinstance(piece, Fault)
+        assert not isinstance(piece, InputFault)
         got += piece
         start += size
         if rest is not None:

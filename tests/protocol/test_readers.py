@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from posthouse.core import LocalError, RemoteError, Reply
 from posthouse.protocol import write_reply
-from posthouse.protocol.readers import Fault, LineReader, ReplyReader
+from posthouse.protocol.readers import InputFault, LineReader, ReplyReader
 
 
-def lines(pieces: list[bytes], limit: int = 512) -> list[bytes | Fault]:
+def lines(pieces: list[bytes], limit: int = 512) -> list[bytes | InputFault]:
     reader, got = LineReader(), []
     for piece in pieces:
         reader.feed(piece)
@@ -30,17 +30,17 @@ def each_way(data: bytes) -> list[list[bytes]]:
         (b"NOOP\r\n", [b"NOOP"]),
         (b"\r\n", [b""]),
         (b"a\r\nb\r\n", [b"a", b"b"]),
-        (b"NOOP\n", [Fault.BARE_LF]),
-        (b"\n", [Fault.BARE_LF]),
-        (b"a\rb\r\n", [Fault.BARE_CR]),
-        (b"a\r\r\n", [Fault.BARE_CR]),
-        (b"a\nb\r\n", [Fault.BARE_LF, b"b"]),
+        (b"NOOP\n", [InputFault.BARE_LF]),
+        (b"\n", [InputFault.BARE_LF]),
+        (b"a\rb\r\n", [InputFault.BARE_CR]),
+        (b"a\r\r\n", [InputFault.BARE_CR]),
+        (b"a\nb\r\n", [InputFault.BARE_LF, b"b"]),
         (b"x" * 510 + b"\r\n", [b"x" * 510]),
-        (b"x" * 511 + b"\r\n", [Fault.TOO_LONG]),
-        (b"x" * 5000 + b"\r\nok\r\n", [Fault.TOO_LONG, b"ok"]),
+        (b"x" * 511 + b"\r\n", [InputFault.TOO_LONG]),
+        (b"x" * 5000 + b"\r\nok\r\n", [InputFault.TOO_LONG, b"ok"]),
     ],
 )
-def test_lines(data: bytes, expected: list[bytes | Fault]) -> None:
+def test_lines(data: bytes, expected: list[bytes | InputFault]) -> None:
     for pieces in each_way(data):
         assert lines(pieces) == expected
 
@@ -52,7 +52,7 @@ def test_an_endless_line_is_not_kept() -> None:
         assert reader.line(512) is None
         assert len(reader) <= 512
     reader.feed(b"\r\nNOOP\r\n")
-    assert reader.line(512) is Fault.TOO_LONG
+    assert reader.line(512) is InputFault.TOO_LONG
     assert reader.line(512) == b"NOOP"
 
 

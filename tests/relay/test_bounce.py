@@ -33,7 +33,7 @@ from posthouse.relay.routes import RouteRule, RouteTable
 from posthouse.relay.worker import Worker
 from posthouse.spool import MemorySpool
 from posthouse.spool.interface import QueuedRecipient, RecipientState, Report, Settlement, StoredMessage
-from posthouse.testing import JumpingClock
+from posthouse.testing import ManualClock
 
 from .fakes import FakeDeliverer
 
@@ -344,7 +344,7 @@ class House:
     """A worker on a queue in memory; mail to sohu.com is kept by ``home``, all other mail is ``deliverer``'s."""
 
     def __init__(self, deliverer: FakeDeliverer, **options: Any) -> None:
-        self.clock = JumpingClock()
+        self.clock = ManualClock()
         self.queue = MemorySpool(time=self.clock.time, keep_finished=1e9)
         self.home = FakeDeliverer()
         self.log: list[tuple[str, dict[str, object]]] = []

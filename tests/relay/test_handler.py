@@ -31,7 +31,7 @@ from posthouse.core import (
 from posthouse.delivery.model import Delivery
 from posthouse.delivery.python import DeliveredMessage, PythonDeliverer, load_handler
 from posthouse.spool.interface import StoredMessage
-from posthouse.testing import JumpingClock
+from posthouse.testing import ManualClock
 
 LETTER = b"Subject: x\r\n\r\n" + b"0123456789" * 100
 BOB, ANN = Recipient(Address("bob", "here.test")), Recipient(Address("ann+tag", "here.test"))
@@ -63,7 +63,7 @@ def deliver(module: ModuleType, function: Any, content: Content | None = None, *
 
     async def attempt() -> Sequence[Outcome]:
         async with asyncio.timeout(10):
-            deliverer = PythonDeliverer(how.pop("clock", None) or JumpingClock(), **how)
+            deliverer = PythonDeliverer(how.pop("clock", None) or ManualClock(), **how)
             found = await deliverer.deliver(job, "someones_handlers:handle")
             await deliverer.close()
             return found
@@ -163,7 +163,7 @@ def test_who_takes_too_long_is_left_alone(module: ModuleType, kind: str) -> None
     cancelled: list[bool] = []
 
     async def attempt() -> Sequence[Outcome]:
-        clock = JumpingClock()
+        clock = ManualClock()
         loop = asyncio.get_running_loop()
         begun = asyncio.Event()
 
@@ -233,7 +233,7 @@ def test_a_module_that_fails_defers_and_is_tried_again_when_mended(
 
     async def attempts() -> None:
         async with asyncio.timeout(10):
-            deliverer = PythonDeliverer(JumpingClock())
+            deliverer = PythonDeliverer(ManualClock())
             (outcome,) = await deliverer.deliver(job, "handlers_in_a_file:handle")
             assert (outcome.result, str(outcome.reply)[:9]) == (Result.DEFERRED, "451 4.3.5")
             assert "fails while it is imported" in outcome.reason

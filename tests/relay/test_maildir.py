@@ -30,7 +30,7 @@ from posthouse.delivery import maildir
 from posthouse.delivery.maildir import MaildirDeliverer, expand_path
 from posthouse.delivery.model import Delivery
 from posthouse.spool.interface import StoredMessage
-from posthouse.testing import JumpingClock
+from posthouse.testing import ManualClock
 
 LETTER = b"Received: x\r\nFrom: langrui@sohu.com\r\n\r\n.dot\r\n\xff\r\n"
 PEOPLE = (Recipient(Address("renping", "sina.com")), Recipient(Address("postmaster", "sina.com")))
@@ -44,7 +44,7 @@ def deliver_many(
     targets: Sequence[Path | str], content: Content | None = None, sender: Address | None = None
 ) -> list[Sequence[Outcome]]:
     random = itertools.count(7)
-    deliverer = MaildirDeliverer(JumpingClock(), "mx/1:sina.com", pid=42, random=lambda: f"{next(random):x}")
+    deliverer = MaildirDeliverer(ManualClock(), "mx/1:sina.com", pid=42, random=lambda: f"{next(random):x}")
     message = StoredMessage("m1", Envelope(sender, PEOPLE), 0.0, len(LETTER))
     job = Delivery(message, PEOPLE, content if content is not None else Bytes(LETTER))
 
@@ -82,7 +82,7 @@ def test_names_and_modes(tmp_path: Path) -> None:
     target = tmp_path / "a" / "b"
     deliver(target)
     (path,) = (target / "new").iterdir()
-    clock = JumpingClock().time()
+    clock = ManualClock().time()
     assert path.name == f"{int(clock)}.M{int(clock % 1 * 1e6):06d}P42Q1R7.mx\\0571\\072sina.com"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     for directory in (target.parent, target, target / "tmp", target / "new", target / "cur"):

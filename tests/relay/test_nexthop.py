@@ -10,7 +10,7 @@ import pytest
 from posthouse.core import Answer, Kind, Question, Result, Status
 from posthouse.delivery.mx import IsSelf, LocalIdentity, NextHops, Undeliverable, next_hops
 from posthouse.net import Endpoint
-from posthouse.testing import DictResolver, Zone
+from posthouse.testing import StaticResolver, Zone
 
 
 def find(
@@ -22,7 +22,7 @@ def find(
     seed: int = 1,
     port: int = 25,
 ) -> NextHops | Undeliverable:
-    resolver = DictResolver(zone or {}, failing=failing)
+    resolver = StaticResolver(zone or {}, failing=failing)
     return asyncio.run(next_hops(target, resolver, random=Random(seed), is_self=is_self, port=port))
 
 
@@ -103,7 +103,7 @@ def test_one_exchange_that_cannot_be_looked_up_does_not_stop_the_others() -> Non
 
 
 def test_one_family_that_cannot_be_looked_up_does_not_stop_the_other() -> None:
-    class NoIPv6(DictResolver):
+    class NoIPv6(StaticResolver):
         async def ask(self, question: Question) -> Answer:
             if question.kind is Kind.AAAA:
                 return Answer(Status.FAILED, reason="broken name server")
@@ -134,7 +134,7 @@ def test_an_exchange_that_is_an_alias_is_tolerated() -> None:
     ],
 )
 def test_targets_that_need_no_dns(target: str, endpoint: Endpoint) -> None:
-    resolver = DictResolver({})
+    resolver = StaticResolver({})
     found = asyncio.run(next_hops(target, resolver, random=Random(1)))
     assert isinstance(found, NextHops)
     assert [exchange.endpoints for exchange in found.exchanges] == [(endpoint,)]
@@ -226,7 +226,7 @@ def test_a_flood_of_exchanges_and_addresses_is_cut() -> None:
             "A": [f"10.{n}.0.{i}" for i in range(30)],
             "AAAA": [f"2001:db8:{n}::{i}" for i in range(1, 30)],
         }
-    resolver = DictResolver(zone)
+    resolver = StaticResolver(zone)
     found = asyncio.run(next_hops("big.test", resolver, random=Random(1)))
     assert isinstance(found, NextHops)
     assert sum(len(exchange.endpoints) for exchange in found.exchanges) <= 40

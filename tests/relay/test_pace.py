@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from posthouse.relay.scheduling.pace import RetryRateLimit
-from posthouse.testing import JumpingClock
+from posthouse.testing import ManualClock
 
 
-class Hand(JumpingClock):
+class Hand(ManualClock):
     """A stopwatch that is set."""
 
     moment = 0.0

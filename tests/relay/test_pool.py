@@ -14,7 +14,7 @@ from posthouse.delivery.trace import AttemptTracer
 from posthouse.net import Endpoint
 from posthouse.relay.scheduling.site_health import Feedback
 from posthouse.spool.history import AttemptTrace
-from posthouse.testing import Fault
+from posthouse.testing import StreamFault
 
 from .test_smtp import FULL, MX1, MX2, ZONE, Peer, World, job, one, tell
 
@@ -213,7 +213,7 @@ def test_a_long_dialogue_is_shortened_in_the_middle() -> None:
     [
         ({}, {}, Feedback.DEAD),
         ({MX2: Peer(greeting="421 busy")}, {}, Feedback.BUSY),
-        ({}, {MX1: Fault(silent=True)}, Feedback.DEAD),
+        ({}, {MX1: StreamFault(silent=True)}, Feedback.DEAD),
         ({MX1: Peer(RCPT="450 4.2.1 not now")}, {}, Feedback.WELL),
         ({MX1: Peer(RCPT="450 4.7.1 too much from you")}, {}, Feedback.BUSY),
         ({MX1: Peer(MAIL="421 4.7.0 enough"), MX2: Peer()}, {}, Feedback.BUSY),
@@ -221,7 +221,7 @@ def test_a_long_dialogue_is_shortened_in_the_middle() -> None:
     ids=["nobody", "refused", "silent", "recipient", "policy", "421"],
 )
 def test_what_an_attempt_tells_of_the_site(
-    peers: dict[Endpoint, Peer], faults: dict[Endpoint, Fault], sign: Feedback
+    peers: dict[Endpoint, Peer], faults: dict[Endpoint, StreamFault], sign: Feedback
 ) -> None:
     async def story(world: World) -> AttemptTracer:
         world.network.faults.update(faults)

@@ -9,7 +9,7 @@ import pytest
 
 from posthouse.relay.scheduling.concurrency import Priority, PriorityQuota, RoundRobin
 from posthouse.relay.scheduling.pace import RetryRateLimit
-from posthouse.testing import JumpingClock
+from posthouse.testing import ManualClock
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 8, 10, 50, 200])
@@ -74,7 +74,7 @@ def test_a_rank_that_is_full_is_passed_over_and_comes_again() -> None:
 
 
 def test_tokens_are_spent_come_back_and_are_worth_a_batch() -> None:
-    clock = JumpingClock()
+    clock = ManualClock()
     pace = RetryRateLimit(clock)
     at_first = pace.allowed()
     assert at_first >= 100
@@ -89,7 +89,7 @@ def test_tokens_are_spent_come_back_and_are_worth_a_batch() -> None:
 
 
 async def _tokens(seconds: int, *, busy: bool) -> int:
-    clock = JumpingClock()
+    clock = ManualClock()
     pace = RetryRateLimit(clock)
     pace.spend(pace.allowed())
     spent = 0
@@ -112,7 +112,7 @@ def test_they_come_slowly_while_mail_arrives() -> None:
 @pytest.mark.parametrize("busy", [False, True])
 def test_the_wait_that_is_told_is_long_enough(busy: bool) -> None:
     async def story() -> None:
-        clock = JumpingClock()
+        clock = ManualClock()
         pace = RetryRateLimit(clock)
         pace.spend(pace.allowed() + 1000)
         for _ in range(100):

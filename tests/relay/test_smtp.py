@@ -27,7 +27,7 @@ from posthouse.delivery.mx import LocalIdentity
 from posthouse.delivery.smtp import LmtpDeliverer, SmtpDeliverer
 from posthouse.net import Endpoint, Stream
 from posthouse.spool.interface import StoredMessage
-from posthouse.testing import DictResolver, Fault, JumpingClock, MemoryNetwork
+from posthouse.testing import ManualClock, MemoryNetwork, StaticResolver, StreamFault
 
 ZONE = {
     "sina.com": {"MX": ["10 mx1.sina.com", "20 mx2.sina.com"]},
@@ -150,9 +150,9 @@ class _Talk:
 class World:
     def __init__(self, peers: dict[Endpoint, Peer]) -> None:
         self.peers = peers
-        self.clock = JumpingClock()
+        self.clock = ManualClock()
         self.network = MemoryNetwork(self.clock)
-        self.resolver = DictResolver(ZONE)
+        self.resolver = StaticResolver(ZONE)
 
     def deliverer(self, kind: type[SmtpDeliverer] = SmtpDeliverer, **options: Any) -> SmtpDeliverer:
         return kind(
@@ -189,7 +189,7 @@ def deliver(
     a_job: Delivery | None = None,
     target: str = "sina.com",
     kind: type[SmtpDeliverer] = SmtpDeliverer,
-    faults: dict[Endpoint, Fault] | None = None,
+    faults: dict[Endpoint, StreamFault] | None = None,
     **options: Any,
 ) -> Sequence[Outcome]:
     async def story(world: World) -> Sequence[Outcome]:
@@ -241,7 +241,7 @@ def test_the_next_exchange_is_tried_when_the_first_does_not_take_part(first: Pee
 def test_an_exchange_that_is_down_or_silent_is_passed_over() -> None:
     second = Peer()
     assert one(deliver({MX2: second}))[0] is Result.DELIVERED
-    assert one(deliver({MX2: Peer()}, faults={MX1: Fault(silent=True)}))[0] is Result.DELIVERED
+    assert one(deliver({MX2: Peer()}, faults={MX1: StreamFault(silent=True)}))[0] is Result.DELIVERED
 
 
 @pytest.mark.parametrize(
@@ -481,7 +481,7 @@ def test_sessions_cut_while_waiting_are_noticed() -> None:
 def test_cancelling_leaves_nothing_open() -> None:
     async def story(world: World) -> None:
         deliverer = world.deliverer()
-        world.network.faults[MX1] = Fault(silent=True)
+        world.network.faults[MX1] = StreamFault(silent=True)
         task = asyncio.ensure_future(deliverer.deliver(job(), "sina.com"))
         await world.clock.sleep(1.0)
         task.cancel()

@@ -16,7 +16,7 @@ from posthouse.relay.routes import RouteRule, RouteTable
 from posthouse.relay.worker import Worker
 from posthouse.spool import MemorySpool
 from posthouse.spool.interface import RecipientState
-from posthouse.testing import JumpingClock
+from posthouse.testing import ManualClock
 
 from .fakes import FakeDeliverer, FakeQueue, InstantFake
 
@@ -27,7 +27,7 @@ class House:
     """A worker with everything around it."""
 
     def __init__(self, deliverer: Deliverer, *, router: Router | None = None, **options: Any) -> None:
-        self.clock = JumpingClock()
+        self.clock = ManualClock()
         self.queue = FakeQueue()
         self.log: list[tuple[str, dict[str, object]]] = []
         self.worker = Worker(
@@ -642,7 +642,7 @@ def test_with_the_spools_own_queue() -> None:
     deliverer = FakeDeliverer(Result.DEFERRED, hold=True)
 
     async def story() -> None:
-        clock = JumpingClock()
+        clock = ManualClock()
         queue = MemorySpool(time=clock.time)
         await queue.open(clock.time())
         table = RouteTable(default=RouteRule("*", deliverer))

@@ -11,7 +11,7 @@ import pytest
 from posthouse.core import Envelope, Recipient, Reply, Verdict
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.protocol import Greet, Limits, Mail, Rcpt
-from posthouse.server import Answer, Intake, Peer, Server, Timeouts
+from posthouse.server import Answer, Intake, Peer, Server, ServerTimeouts
 
 OK = Verdict(Reply(250, "2.0.0", "ok"))
 
@@ -397,7 +397,7 @@ def test_silence_ends_with_421(policy: Policy, lines: bytes) -> None:
         assert b"421 4.4.2" in got.splitlines()[-1]
         assert policy.taken == []
 
-    talk(policy, dialogue, timeouts=Timeouts(command=0.2, content=0.2))
+    talk(policy, dialogue, timeouts=ServerTimeouts(command=0.2, content=0.2))
 
 
 def test_content_that_trickles_for_ever_is_ended(policy: Policy) -> None:
@@ -416,7 +416,7 @@ def test_content_that_trickles_for_ever_is_ended(policy: Policy) -> None:
         finally:
             trickling.cancel()
 
-    talk(policy, dialogue, timeouts=Timeouts(command=0.4, content=0.4, transfer=0.3))
+    talk(policy, dialogue, timeouts=ServerTimeouts(command=0.4, content=0.4, transfer=0.3))
 
 
 def test_a_vanished_client_leaves_nothing(policy: Policy) -> None:

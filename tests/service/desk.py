@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 from posthouse.core import Address, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.relay.scheduling.site_health import SiteStatus
-from posthouse.service import OPERATIONS, Context, House, parse
+from posthouse.service import OPERATIONS, Context, Daemon, parse
 from posthouse.spool import MemorySpool, RecipientState, Settlement
 from posthouse.spool.history import AttemptTrace, ConnectionTrace, Origin
-from posthouse.testing import DictResolver, JumpingClock, MemoryNetwork
+from posthouse.testing import ManualClock, MemoryNetwork, StaticResolver
 
 T = TypeVar("T")
 
@@ -39,14 +39,14 @@ class Desk:
     """A queue, a clock, and the operations on them.  What the relay is told is kept in ``reopened`` and ``woken``."""
 
     def __init__(self, *, text: str = CONFIG, zones: Mapping[str, Any] | None = None) -> None:
-        self.clock = JumpingClock()
+        self.clock = ManualClock()
         self.queue = MemorySpool(time=self.clock.time)
-        self.house = House(
+        self.house = Daemon(
             parse(text),
             clock=self.clock,
             network=MemoryNetwork(self.clock),
             queue=self.queue,
-            resolver=DictResolver(zones or {}),
+            resolver=StaticResolver(zones or {}),
             log=lambda event, /, **fields: self.told.append((event, fields)),
         )
         self.told: list[tuple[str, dict[str, Any]]] = []

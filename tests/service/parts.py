@@ -12,7 +12,7 @@ from posthouse.protocol.commands import Greet
 from posthouse.server.policy import Peer
 from posthouse.service.config.config_file import parse
 from posthouse.service.directory.directory import Directory
-from posthouse.service.policy.listener_policy import Door, Reception
+from posthouse.service.policy.listener_policy import ListenerPolicy, SessionPolicy
 from posthouse.spool.interface import Inbox, Stored, StoredMessage
 
 
@@ -99,7 +99,7 @@ class Desk:
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.woken: list[Stored] = []
         self.free = free
-        self.reception = Reception(
+        self.reception = ListenerPolicy(
             config,
             config.listener[0],
             directory=Directory(config),
@@ -112,7 +112,7 @@ class Desk:
             zone=zone,
         )
 
-    def door(self, host: str = "192.0.2.1", *, greet: str = "EHLO") -> Door:
+    def door(self, host: str = "192.0.2.1", *, greet: str = "EHLO") -> SessionPolicy:
         """A session's policy, greeted."""
         door = self.reception(Peer(host, 4000, "192.0.2.9", 25))
         assert now(door.connected()).code == 220
@@ -144,7 +144,7 @@ def address(text: str) -> Address:
     return Address(local, domain)
 
 
-def deposit(door: Door, to: Envelope, *chunks: bytes) -> list[Reply]:
+def deposit(door: SessionPolicy, to: Envelope, *chunks: bytes) -> list[Reply]:
     """Bring a message in; the final replies."""
 
     async def bring() -> list[Reply]:

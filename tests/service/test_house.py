@@ -14,9 +14,9 @@ import pytest
 
 from posthouse.core import SettingError
 from posthouse.net import SystemClock
-from posthouse.service import OPERATIONS, House, Recorder, context, parse, serve
+from posthouse.service import OPERATIONS, Daemon, TranscriptRecorder, context, parse, serve
 from posthouse.service.config.model import Config
-from posthouse.service.operations.results import InboxEntry, Letter
+from posthouse.service.operations.results import InboxContent, InboxEntry
 
 LETTER = b"From: langrui@sohu.com\r\nSubject: =?utf-8?B?5L2g5aW9?=\r\n\r\n.. hello\r\n"
 
@@ -51,7 +51,7 @@ class Talk:
         self.writer = writer
 
     @classmethod
-    async def to(cls, house: House, name: str = "mx") -> Talk:
+    async def to(cls, house: Daemon, name: str = "mx") -> Talk:
         endpoint = house.endpoints[name]
         return cls(*await asyncio.open_connection(endpoint.host, endpoint.port))
 
@@ -89,8 +89,8 @@ def configuration(text: str, data_dir: Path) -> Config:
 
 def test_two_houses_exchange_a_letter(tmp_path: Path) -> None:
     async def story() -> None:
-        recorder = Recorder(SystemClock())
-        sina = House(
+        recorder = TranscriptRecorder(SystemClock())
+        sina = Daemon(
             configuration(
                 f"""hostname = "sina.com"
                 [[listener]]
@@ -106,7 +106,7 @@ def test_two_houses_exchange_a_letter(tmp_path: Path) -> None:
             transcript=recorder,
         )
         await sina.start()
-        sohu = House(
+        sohu = Daemon(
             configuration(
                 f"""hostname = "sohu.com"
                 [[listener]]
@@ -148,7 +148,7 @@ def test_two_houses_exchange_a_letter(tmp_path: Path) -> None:
 def test_what_is_caught_can_be_read_while_the_house_runs(tmp_path: Path) -> None:
     async def story() -> None:
         config = parse(CATCH_ALL.format(tmp_path))
-        house = House(config, log=quiet)
+        house = Daemon(config, log=quiet)
         await house.start()
         talk = await Talk.to(house)
         await talk.reply()
@@ -160,7 +160,7 @@ def test_what_is_caught_can_be_read_while_the_house_runs(tmp_path: Path) -> None
         assert sorted(each.inbox for each in entries) == ["a@one.test", "b@two.test"]
         assert {each.subject for each in entries} == {"你好"}
         assert {each.written_by for each in entries} == {"langrui@sohu.com"}
-        letter: Letter = await OPERATIONS["inbox show"].run(here, number=entries[0].number)
+        letter: InboxContent = await OPERATIONS["inbox show"].run(here, number=entries[0].number)
         assert letter.text.startswith("Return-Path: <me@example.com>\r\nReceived: from client.example")
         assert letter.text.endswith(LETTER.decode())
         assert letter.raw is None
@@ -186,7 +186,7 @@ def test_what_cannot_be_delivered_waits_and_is_still_there_after_a_restart(tmp_p
             via = "smtp://127.0.0.1:1"
         """
         config = configuration(text, tmp_path)
-        house = House(config, log=quiet)
+        house = Daemon(config, log=quiet)
         await house.start()
         talk = await Talk.to(house)
         await talk.reply()
@@ -194,7 +194,7 @@ def test_what_cannot_be_delivered_waits_and_is_still_there_after_a_restart(tmp_p
         await talk.close()
         await house.wait_idle()
         await house.drain(5)
-        house = House(config, log=quiet)
+        house = Daemon(config, log=quiet)
         await house.start()
         (entry,) = await OPERATIONS["queue list"].run(context(config))
         assert (entry.id, entry.recipients, entry.waiting) == (queue_id, ["you@far.test"], 1)
@@ -222,7 +222,7 @@ def test_a_quota_and_vrfy_over_the_wire(tmp_path: Path) -> None:
             quota = 200
             lists.team = { members = ["bob"] }
         """
-        house = House(configuration(text, tmp_path), log=quiet)
+        house = Daemon(configuration(text, tmp_path), log=quiet)
         await house.start()
         talk = await Talk.to(house)
         await talk.reply()
@@ -251,7 +251,7 @@ def test_lmtp_on_a_unix_socket(tmp_path: Path) -> None:
             mailboxes = ["bob", "ann"]
         """
         config = configuration(text, tmp_path)
-        house = House(config, log=quiet)
+        house = Daemon(config, log=quiet)
         await house.start()
         talk = Talk(*await asyncio.open_unix_connection(house.endpoints["lmtp"].host))
         await talk.reply()
@@ -276,7 +276,7 @@ def test_lmtp_on_a_unix_socket(tmp_path: Path) -> None:
 def test_draining_says_421_and_lets_a_transaction_finish(tmp_path: Path) -> None:
     async def story() -> None:
         config = parse(CATCH_ALL.format(tmp_path))
-        house = House(config, log=quiet)
+        house = Daemon(config, log=quiet)
         await house.start()
         idle = await Talk.to(house)
         await idle.reply()
@@ -301,13 +301,13 @@ def test_draining_says_421_and_lets_a_transaction_finish(tmp_path: Path) -> None
 def test_a_place_that_is_taken_leaves_nothing_open(tmp_path: Path) -> None:
     async def story() -> None:
         text = '[[listener]]\nbind = "127.0.0.1:{}"'
-        first = House(configuration(text.format(0), tmp_path / "a"), log=quiet)
+        first = Daemon(configuration(text.format(0), tmp_path / "a"), log=quiet)
         await first.start()
         taken = first.endpoints["mx"].port
-        second = House(configuration(text.format(taken), tmp_path / "b"), log=quiet)
+        second = Daemon(configuration(text.format(taken), tmp_path / "b"), log=quiet)
         with pytest.raises(SettingError, match=str(taken)):
             await second.start()
-        third = House(configuration(text.format(0), tmp_path / "b"), log=quiet)
+        third = Daemon(configuration(text.format(0), tmp_path / "b"), log=quiet)
         await third.start()
         await third.drain(5)
         await first.drain(5)
@@ -330,7 +330,7 @@ def test_what_nobody_caught_is_a_line_of_the_log(tmp_path: Path) -> None:
     async def story() -> None:
         loop = asyncio.get_running_loop()
 
-        def ready(house: House) -> None:
+        def ready(house: Daemon) -> None:
             loop.call_exception_handler({"message": "the disk sulks", "exception": OSError("no")})
             os.kill(os.getpid(), signal.SIGTERM)
 

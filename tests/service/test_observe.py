@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from posthouse.service.daemon.event_log import Log, Recorder
+from posthouse.service.daemon.event_log import EventLog, TranscriptRecorder
 
 
 class Fixed:
@@ -18,7 +18,7 @@ class Fixed:
 
 def test_text_lines() -> None:
     lines: list[str] = []
-    log = Log(Fixed(), "text", lines.append)  # type: ignore[arg-type]
+    log = EventLog(Fixed(), "text", lines.append)  # type: ignore[arg-type]
     log("accepted", id="Q1", sender="", recipients=2, reply="250 2.0.0 OK", peer="a=b", name="王")
     assert lines == ['2026-11-23T08:00:00.125Z accepted id=Q1 recipients=2 reply="250 2.0.0 OK" peer="a=b" name="王"']
 
@@ -26,14 +26,14 @@ def test_text_lines() -> None:
 def test_what_a_peer_said_cannot_start_a_line() -> None:
     for form in ("text", "json"):
         lines: list[str] = []
-        Log(Fixed(), form, lines.append)("refused", reply="550 no\r\n2026 accepted id=forged")  # type: ignore[arg-type]
+        EventLog(Fixed(), form, lines.append)("refused", reply="550 no\r\n2026 accepted id=forged")  # type: ignore[arg-type]
         assert len(lines) == 1
         assert lines[0].splitlines() == lines
 
 
 def test_json_lines() -> None:
     lines: list[str] = []
-    log = Log(Fixed(), "json", lines.append, house="sina.com")  # type: ignore[arg-type]
+    log = EventLog(Fixed(), "json", lines.append, house="sina.com")  # type: ignore[arg-type]
     try:
         raise ValueError("deep down")
     except ValueError as error:
@@ -53,17 +53,17 @@ def test_json_lines() -> None:
 def test_many_told_at_once_are_lines_as_if_told_one_by_one(form: str, people: list[str]) -> None:
     one, many = [], []
     facts = {"destination": "x.test", "peer": "", "reply": "250 2.0.0 OK", "again": 3.5}
-    log = Log(Fixed(), form, one.append, house="a b")  # type: ignore[arg-type]
+    log = EventLog(Fixed(), form, one.append, house="a b")  # type: ignore[arg-type]
     for person in people:
         log("delivered", id="Q1", recipient=person, **facts)
-    log = Log(Fixed(), form, many.append, house="a b")  # type: ignore[arg-type]
+    log = EventLog(Fixed(), form, many.append, house="a b")  # type: ignore[arg-type]
     log.each("delivered", "recipient", people, id="Q1", recipient=None, **facts)
     assert many == one
     assert len(many) == len(people)
 
 
 def test_a_recorder_is_bounded() -> None:
-    recorder = Recorder(Fixed(), sessions=2, lines=3)  # type: ignore[arg-type]
+    recorder = TranscriptRecorder(Fixed(), sessions=2, lines=3)  # type: ignore[arg-type]
     for name in ("a", "b", "c"):
         tell = recorder(name)
         for number in range(5):

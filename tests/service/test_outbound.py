@@ -10,7 +10,7 @@ from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.sandbox.measuring import measure
 from posthouse.sandbox.sink import Sink, parse_fail
 from posthouse.sending.direct import direct
-from posthouse.testing import DictResolver
+from posthouse.testing import StaticResolver
 
 LETTER = Bytes("Subject: hi\r\n\r\nRép\r\n".encode())
 
@@ -32,9 +32,9 @@ def deliver(*recipients: str, faults: tuple[Any, ...] = ()) -> tuple[tuple[Outco
     return asyncio.run(main())
 
 
-def dns() -> DictResolver:
+def dns() -> StaticResolver:
     exchanger = {"MX": ["10 mx.test."]}
-    return DictResolver(
+    return StaticResolver(
         {
             "one.test": exchanger,
             "xn--fsqu00a.test": exchanger,

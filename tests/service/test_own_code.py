@@ -11,7 +11,7 @@ import pytest
 
 from posthouse import Defer, Refuse
 from posthouse.core import Envelope, Recipient
-from posthouse.service import OPERATIONS, House, parse
+from posthouse.service import OPERATIONS, Daemon, parse
 
 from .desk import address, run
 
@@ -50,7 +50,7 @@ def test_taken_put_off_and_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "our_own_code", module)
 
     async def story() -> None:
-        house = House(parse(HOUSE.format(tmp_path)), log=quiet)
+        house = Daemon(parse(HOUSE.format(tmp_path)), log=quiet)
         await house.start()
         try:
             receipt = house.queue.receive()

@@ -11,7 +11,7 @@ import pytest
 from posthouse.core import Address, Reply, StorageBusy, StorageError, StorageFull, Verdict
 from posthouse.protocol.commands import Mail, Rcpt
 from posthouse.server.policy import Peer
-from posthouse.testing import JumpingClock
+from posthouse.testing import ManualClock
 
 from .parts import Desk, address, deposit, envelope, now
 
@@ -99,9 +99,7 @@ def test_trusted_networks_may_send_anywhere() -> None:
 
 def test_submission_is_for_trusted_networks() -> None:
     at = desk('kind = "submission"')
-    assert now(at.door().mail(Mail(None))) == Reply(
-        530, "5.7.0", "Authentication required, and not available here"
-    )
+    assert now(at.door().mail(Mail(None))) == Reply(530, "5.7.0", "Authentication required, and not available here")
     assert rcpt(at, "x@example.net", TRUSTED).code == 250
 
 
@@ -252,7 +250,7 @@ def test_the_trace_tells_local_time_and_asks_for_the_zone_once_a_minute() -> Non
         asked.append(now)
         return 480
 
-    clock = JumpingClock(1_800_000_000.0)  # 2027-01-15 08:00:00 UTC
+    clock = ManualClock(1_800_000_000.0)  # 2027-01-15 08:00:00 UTC
     at = desk(zone=zone, clock=clock)
     for _ in range(3):
         deposit(at.door(), envelope("bob@example.org"), LETTER)

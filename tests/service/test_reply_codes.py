@@ -14,13 +14,12 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from posthouse.codes.lookup import ALL_BASIC, explain_enhanced
-from posthouse.core import Reply, StorageError, StorageFull
+from posthouse.core import EventSink, Reply, StorageError, StorageFull
 from posthouse.protocol.readers import ReplyReader
-from posthouse.service import House
+from posthouse.service import Daemon
 from posthouse.service.config.config_file import parse
-from posthouse.service.policy.listener_policy import Record
 from posthouse.spool import MemorySpool, Spool
-from posthouse.testing import DictResolver
+from posthouse.testing import StaticResolver
 
 HOUSE: Final = """
 hostname = "mx.example.org"
@@ -174,9 +173,11 @@ def quiet(event: str, /, **fields: object) -> None:
     """A log that nobody reads."""
 
 
-def house_for(way: Way, data_dir: Path, *, zone: Any = None, queue: Spool | None = None, log: Record = quiet) -> House:
+def house_for(
+    way: Way, data_dir: Path, *, zone: Any = None, queue: Spool | None = None, log: EventSink = quiet
+) -> Daemon:
     text = HOUSE.format(data_dir=data_dir, listener=way.listener, relay=way.relay, spool=way.spool)
-    return House(parse(text), log=log, resolver=DictResolver(zone or {}), queue=queue)
+    return Daemon(parse(text), log=log, resolver=StaticResolver(zone or {}), queue=queue)
 
 
 class Talk:
@@ -188,7 +189,7 @@ class Talk:
         self._replies = ReplyReader(2_048, 256)
 
     @classmethod
-    async def to(cls, house: House) -> Talk:
+    async def to(cls, house: Daemon) -> Talk:
         endpoint = house.endpoints["door"]
         return cls(*await asyncio.open_connection(endpoint.host, endpoint.port))
 

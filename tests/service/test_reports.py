@@ -7,9 +7,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from posthouse.message import DeliveryReport, read_report
-from posthouse.service import House, parse
-from posthouse.service.daemon.routing import HouseRouter
-from posthouse.testing import DictResolver
+from posthouse.service import Daemon, parse
+from posthouse.service.daemon.routing import ConfiguredRouter
+from posthouse.testing import StaticResolver
 
 from .test_house import Talk, quiet
 
@@ -34,9 +34,9 @@ class Post:
 
     def __init__(self, directory: Path, *, zone: dict[str, dict[str, list[str]]] | None = None) -> None:
         self._directory = directory
-        self._resolver = DictResolver(zone or {})
-        self.sohu: House
-        self.sina: House
+        self._resolver = StaticResolver(zone or {})
+        self.sohu: Daemon
+        self.sina: Daemon
 
     async def open(self) -> None:
         self.sina = self._house("sina", SINA)
@@ -72,11 +72,11 @@ class Post:
             via = "smtp://{self.sohu.endpoints["mx"]}"
         """
         again = self._house("again", SINA + route)
-        self.sina.worker.router = HouseRouter(again.config, self.sina._deliverers)
+        self.sina.worker.router = ConfiguredRouter(again.config, self.sina._deliverers)
 
-    def _house(self, name: str, text: str) -> House:
+    def _house(self, name: str, text: str) -> Daemon:
         config = parse(f'data_dir = "{self._directory / name}"\n{text}')
-        return House(config, log=quiet, resolver=self._resolver)
+        return Daemon(config, log=quiet, resolver=self._resolver)
 
     async def close(self) -> None:
         await self.sohu.drain(5)

@@ -10,7 +10,7 @@ import pytest
 from posthouse.core import Reply, SettingError
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.sandbox.measuring import filler
-from posthouse.sandbox.sink import Counts, Fault, Sink, parse_delay, parse_drop, parse_fail
+from posthouse.sandbox.sink import Counts, FaultRule, Sink, parse_delay, parse_drop, parse_fail
 
 STAGES = [
     b"EHLO me\r\n",
@@ -22,7 +22,7 @@ STAGES = [
 ]
 
 
-def dialogue(faults: Sequence[Fault], *, lmtp: bool = False) -> tuple[list[str], Counts]:
+def dialogue(faults: Sequence[FaultRule], *, lmtp: bool = False) -> tuple[list[str], Counts]:
     """Each stage's code, "" from where the channel was cut; and what the sink counted."""
 
     async def reply(reader: asyncio.StreamReader) -> str:
@@ -95,11 +95,11 @@ def test_a_share_of_nothing_is_nothing() -> None:
 
 
 def test_what_is_read() -> None:
-    assert parse_fail("rcpt:450@0.1") == Fault("rcpt", 0.1, Reply(450, "4.0.0", "Refused on demand"))
+    assert parse_fail("rcpt:450@0.1") == FaultRule("rcpt", 0.1, Reply(450, "4.0.0", "Refused on demand"))
     assert parse_fail("end:552:5.3.4").reply == Reply(552, "5.3.4", "Refused on demand")
-    assert parse_drop("data@.5") == Fault("data", 0.5, drop=True)
-    assert parse_delay("2.5") == Fault("end", delay=2.5)
-    assert parse_delay("rcpt:1@1") == Fault("rcpt", delay=1.0)
+    assert parse_drop("data@.5") == FaultRule("data", 0.5, drop=True)
+    assert parse_delay("2.5") == FaultRule("end", delay=2.5)
+    assert parse_delay("rcpt:1@1") == FaultRule("rcpt", delay=1.0)
 
 
 @pytest.mark.parametrize("text", ["", "rcpt", "rcpt:250", "rcpt:4500", "rcpt:421", "x:450", "rcpt:450@", "rcpt:450@1.1",

@@ -23,7 +23,7 @@ from posthouse.core import (
     StorageError,
     StorageFull,
 )
-from posthouse.service import OPERATIONS, House, context, parse
+from posthouse.service import OPERATIONS, Daemon, context, parse
 from posthouse.service.control import server as control
 from posthouse.service.control.server import ControlSocket, NobodyListens, ask, socket_path
 from posthouse.service.operations.results import QueueChange, QueueEntry
@@ -255,7 +255,7 @@ def test_a_running_house_offers_its_operations_and_wakes_its_relay(tmp_path: Pat
     def quiet(event: str, /, **fields: object) -> None:
         """A log that nobody reads."""
 
-    async def store(house: House) -> str:
+    async def store(house: Daemon) -> str:
         receipt = house.queue.receive()
         receipt.write(b"Subject: x\r\n\r\nhello\r\n")
         now = house.clock.time()
@@ -265,7 +265,7 @@ def test_a_running_house_offers_its_operations_and_wakes_its_relay(tmp_path: Pat
 
     async def story() -> None:
         config = parse(text)
-        house = House(config, log=quiet, control=True)
+        house = Daemon(config, log=quiet, control=True)
         await house.start()
         try:
             queue_id = await store(house)
@@ -297,7 +297,7 @@ def test_a_house_that_cannot_offer_them_says_so_and_runs(tmp_path: Path) -> None
 
     async def story() -> None:
         text = f'data_dir = "{directory}"\n[[listener]]\nbind = "127.0.0.1:0"'
-        house = House(parse(text), log=lambda event, /, **fields: told.append((event, fields)), control=True)
+        house = Daemon(parse(text), log=lambda event, /, **fields: told.append((event, fields)), control=True)
         await house.start()
         await house.drain(5.0)
         with pytest.raises(NobodyListens):

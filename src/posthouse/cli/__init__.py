@@ -180,10 +180,10 @@ def _end(error: Exception) -> int:
     if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("posthouse"):
         _complain(f"posthouse: this command needs {error.name}; install it with: pip install 'posthouse[daemon]'")
         return 69
-    from posthouse.cli import exit_codes as exits
+    from posthouse.cli import exit_codes
 
-    code = exits.of(error)
-    if code == exits.SOFTWARE:
+    code = exit_codes.of(error)
+    if code == exit_codes.SOFTWARE:
         _complain(f"posthouse: a mistake of ours ({type(error).__name__}: {error}); see more with posthouse --debug")
     elif isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""

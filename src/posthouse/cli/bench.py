@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from posthouse.cli import exit_codes as exits
+from posthouse.cli import exit_codes
 from posthouse.cli.context import run, signals, unless
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import live, octets, safe, say, with_json
 
 if TYPE_CHECKING:
-    from posthouse.sandbox.load import Load, Report
+    from posthouse.sandbox.load import Load, LoadReport
 
 __all__ = ["bench"]
 
@@ -60,15 +60,15 @@ def bench(**given: Any) -> int:
     """
     report = run(_bench(given))
     if report is None:
-        raise exits.Failed("posthouse bench was interrupted", exits.SIGNALLED)
+        raise exit_codes.CommandFailed("posthouse bench was interrupted", exit_codes.SIGNALLED)
     if given["as_json"]:
         print_json(_facts(report))
     else:
         _tell(report)
-    return exits.OK if report.delivered == given["messages"] else exits.TEMPFAIL
+    return exit_codes.OK if report.delivered == given["messages"] else exit_codes.TEMPFAIL
 
 
-async def _bench(given: dict[str, Any]) -> Report | None:
+async def _bench(given: dict[str, Any]) -> LoadReport | None:
     from posthouse.sandbox.measuring import measure
     from posthouse.sending.urls import parse_server
 
@@ -106,7 +106,7 @@ async def _progress(load: Load) -> None:
             drawn.update(task, completed=load.done, refresh=True)
 
 
-def _facts(report: Report) -> dict[str, Any]:
+def _facts(report: LoadReport) -> dict[str, Any]:
     return {
         "messages": report.messages,
         "delivered": report.delivered,
@@ -119,7 +119,7 @@ def _facts(report: Report) -> dict[str, Any]:
     }
 
 
-def _tell(report: Report) -> None:
+def _tell(report: LoadReport) -> None:
     say(f"{report.delivered} of {report.messages} messages taken in {report.seconds:.2f} s")
     speed = octets(round(report.octets / max(report.seconds, 1e-9)))
     say(f"{report.rate:,.0f} messages a second, {speed} a second", "bold")

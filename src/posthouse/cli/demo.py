@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from posthouse.cli import exit_codes as exits
-from posthouse.cli import language
+from posthouse.cli import exit_codes, language
 from posthouse.cli.context import run, signals, unless
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import coloured, safe, say, with_json, with_lang
@@ -16,7 +15,7 @@ from posthouse.cli.transcript import Live, Said, annotate, show
 
 if TYPE_CHECKING:
     from posthouse.service.daemon.event_log import Dialogue
-    from posthouse.service.demo import Arrival, Demo
+    from posthouse.service.demo import Demo, DemoArrival
 
 __all__ = ["demo"]
 
@@ -73,21 +72,25 @@ def demo(once: bool, lang: str | None, as_json: bool) -> None:
     run(_once(chosen, as_json) if once else _stay(chosen))
 
 
-async def _travel(demo: Demo) -> Arrival:
+async def _travel(demo: Demo) -> DemoArrival:
     """Send the letter and wait for it."""
     outcomes = await demo.send(demo.compose())
     for outcome in outcomes:
         if outcome.result.value != "delivered":
-            raise exits.Failed(f"the first post house did not take the letter: {outcome.reason}", exits.UNAVAILABLE)
+            raise exit_codes.CommandFailed(
+                f"the first post house did not take the letter: {outcome.reason}", exit_codes.UNAVAILABLE
+            )
     return await demo.arrival()
 
 
-def _not_arrived(stop: asyncio.Event) -> exits.Failed:
+def _not_arrived(stop: asyncio.Event) -> exit_codes.CommandFailed:
     if stop.is_set():
-        return exits.Failed("posthouse demo was interrupted before the letter had arrived", exits.SIGNALLED)
-    return exits.Failed(
+        return exit_codes.CommandFailed(
+            "posthouse demo was interrupted before the letter had arrived", exit_codes.SIGNALLED
+        )
+    return exit_codes.CommandFailed(
         f"the letter did not arrive within {_PATIENCE:g} seconds; is this machine very busy, or loopback filtered?",
-        exits.TEMPFAIL,
+        exit_codes.TEMPFAIL,
     )
 
 
@@ -207,7 +210,7 @@ def _heading(name: str) -> None:
 _MARKED = ("return-path", "received")
 
 
-def _letter(arrival: Arrival, text: dict[str, str]) -> None:
+def _letter(arrival: DemoArrival, text: dict[str, str]) -> None:
     """The letter as it stands in the mailbox, and as its reader sees it."""
     _heading(text["letter"].format(mailbox=arrival.mailbox))
     raw = safe(arrival.content.decode("utf-8", "replace").replace("\r\n", "\n"))
@@ -233,7 +236,7 @@ def _parsed(content: bytes) -> Any:
     return message_from_bytes(content, policy=default)
 
 
-def _facts(houses: Demo, arrival: Arrival, lang: str) -> dict[str, Any]:
+def _facts(houses: Demo, arrival: DemoArrival, lang: str) -> dict[str, Any]:
     """All of it as one JSON value."""
     from posthouse.message import fields, split, unfold
 

@@ -9,8 +9,8 @@ from typing import Final
 
 __all__ = [
     "CONFIG",
+    "CommandFailed",
     "DATAERR",
-    "Failed",
     "IOERR",
     "MEANINGS",
     "NOHOST",
@@ -61,7 +61,7 @@ MEANINGS: Final[dict[int, str]] = {
 }
 
 
-class Failed(Exception):
+class CommandFailed(Exception):
     """A command did not do what it is for: one sentence (cause and remedy), and the exit code."""
 
     def __init__(self, sentence: str, code: int) -> None:
@@ -71,17 +71,17 @@ class Failed(Exception):
 
 def of(error: BaseException) -> int:
     """The exit code for a fault; ``SOFTWARE`` for one that nobody raised on purpose."""
-    if isinstance(error, Failed):
+    if isinstance(error, CommandFailed):
         return error.code
     from posthouse import core
-    from posthouse.client import Refused
+    from posthouse.client import SessionRefused
     from posthouse.sending.urls import NoSuchHost
 
     if isinstance(error, core.SettingError):
         if isinstance(error.__cause__, OSError) and not hasattr(error, "problems"):
             return UNAVAILABLE  # what was asked for can be meant, and cannot be had: a port, a directory
         return CONFIG if hasattr(error, "problems") else DATAERR
-    if isinstance(error, Refused):
+    if isinstance(error, SessionRefused):
         return TEMPFAIL if error.reply.transient else UNAVAILABLE
     kinds: tuple[tuple[type[BaseException], int], ...] = (
         (NoSuchHost, NOHOST),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from posthouse.cli import exit_codes as exits
+from posthouse.cli import exit_codes
 from posthouse.cli.context import configured, operate, with_house
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, octets, safe, say, table, width_of, with_json
@@ -75,7 +75,7 @@ def _filter_of(words: Sequence[str]) -> str:
         parse_filter(text)
     except FilterError as error:
         place = " " * width_of(error.text[: error.position])
-        raise exits.Failed(f"{error}\n  {safe(error.text)}\n  {place}^", exits.USAGE) from error
+        raise exit_codes.CommandFailed(f"{error}\n  {safe(error.text)}\n  {place}^", exit_codes.USAGE) from error
     return text
 
 
@@ -275,9 +275,9 @@ def _change(act: str, done: str, given: dict[str, Any], **more: Any) -> None:
     if found.recipients and not given["yes"]:
         question = f"{act} {_recipients(found.recipients)}{_where(found)}"
         if not sys.stdin.isatty():
-            raise exits.Failed(f"this would {question}; add --yes to do it", exits.USAGE)
+            raise exit_codes.CommandFailed(f"this would {question}; add --yes to do it", exit_codes.USAGE)
         if not click.confirm(f"{question[0].upper()}{question[1:]}?", err=True):
-            raise exits.Failed("nothing was changed", exits.USAGE)
+            raise exit_codes.CommandFailed("nothing was changed", exit_codes.USAGE)
     changed = operate(f"queue {act}", config, filter=text, **more)
     if given["as_json"]:
         print_json(changed)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from posthouse.cli import context as house
+from posthouse.cli import context
 from posthouse.cli.output import say
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ __all__ = ["run"]
 @click.option(
     "--log", type=click.Choice(["text", "json"]), help="The form of log lines; else as the configuration says."
 )
-@house.with_house
+@context.with_house
 def run(config_file: str | None, data_dir: str | None, log: str | None) -> None:
     """Run the daemon.
 
@@ -29,7 +29,7 @@ def run(config_file: str | None, data_dir: str | None, log: str | None) -> None:
     """
     from posthouse.service.daemon import supervisor
 
-    config = house.configured(config_file, data_dir)
+    config = context.configured(config_file, data_dir)
     if log is not None:
         from msgspec.structs import replace
 
@@ -38,7 +38,7 @@ def run(config_file: str | None, data_dir: str | None, log: str | None) -> None:
     def ready(opened: Opened) -> None:
         _tell(opened, plain=config_file is None, data_dir=data_dir)
 
-    supervisor.run(config, loop=house.run, ready=ready)
+    supervisor.run(config, loop=context.run, ready=ready)
 
 
 def _tell(opened: Opened, *, plain: bool, data_dir: str | None) -> None:

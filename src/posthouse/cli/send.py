@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from posthouse.cli import exit_codes as exits
-from posthouse.cli import language
+from posthouse.cli import exit_codes, language
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import live, safe, say, with_json, with_lang
 
@@ -91,7 +90,7 @@ async def _send(given: dict[str, Any], envelope: Envelope, content: Content, sai
             if given["server"]:
                 raise
             hint = "start the local daemon with `posthouse run`, or name a server with --server"
-            raise exits.Failed(f"{error}; {hint}", exits.UNAVAILABLE) from error
+            raise exit_codes.CommandFailed(f"{error}; {hint}", exit_codes.UNAVAILABLE) from error
 
 
 def _listener(given: dict[str, Any], said: list[Said]) -> Callable[[str, str], None]:
@@ -189,14 +188,18 @@ def _read(path: str) -> bytes:
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        raise exits.Failed(f"{path} cannot be read: {error.strerror}; name another file", exits.NOINPUT) from error
+        raise exit_codes.CommandFailed(
+            f"{path} cannot be read: {error.strerror}; name another file", exit_codes.NOINPUT
+        ) from error
 
 
 def _decoded(path: str) -> str:
     try:
         return _read(path).decode("utf-8")
     except UnicodeDecodeError as error:
-        raise exits.Failed(f"{path} is not UTF-8 (octet {error.start}); save it as UTF-8", exits.DATAERR) from error
+        raise exit_codes.CommandFailed(
+            f"{path} is not UTF-8 (octet {error.start}); save it as UTF-8", exit_codes.DATAERR
+        ) from error
 
 
 # What is told --------------------------------------------------------------------------------------------------------
@@ -263,5 +266,5 @@ def _facts(outcomes: Sequence[Outcome], said: Sequence[Said] | None) -> dict[str
 def _code(outcomes: Sequence[Outcome]) -> int:
     results = {outcome.result.value for outcome in outcomes}
     if "failed" in results:
-        return exits.UNAVAILABLE
-    return exits.OK if results <= {"delivered"} else exits.TEMPFAIL
+        return exit_codes.UNAVAILABLE
+    return exit_codes.OK if results <= {"delivered"} else exit_codes.TEMPFAIL

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from posthouse.client.session import Session
-from posthouse.client.types import Refused, Timeouts
+from posthouse.client.types import SessionRefused, Timeouts
 from posthouse.core import NetworkError, RemoteError
 from posthouse.net import Clock, Endpoint, Network, connect_any
 from posthouse.protocol import Limits, Tape, Transcript
@@ -31,7 +31,7 @@ async def connect(
 
     ``hostname`` is how we name ourselves, ``name`` the host's name for people, ``source`` the local address to use.
     ``tape`` is told the dialogue as values, or ``transcript`` each line of it.
-    Raises Unreachable, Refused, TimedOut, Broken or RemoteError; the channel is closed then.
+    Raises Unreachable, SessionRefused, TimedOut, Broken or RemoteError; the channel is closed then.
     """
     timeouts = timeouts or Timeouts()
 
@@ -51,7 +51,7 @@ async def connect(
     try:
         await session.open()
     except (RemoteError, NetworkError) as error:
-        if isinstance(error, Refused) and session.fault is None:
+        if isinstance(error, SessionRefused) and session.fault is None:
             await session.quit()
         else:
             session.abort()

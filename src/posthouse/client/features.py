@@ -9,7 +9,7 @@ from posthouse.protocol import Capabilities, Mail, Rcpt
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
 from posthouse.protocol.parameters import orcpt_encode
 
-__all__ = ["Traits", "commands_of", "result_of"]
+__all__ = ["Features", "commands_of", "result_of"]
 
 _SEVENBIT: Final = Body.SEVENBIT
 
@@ -21,7 +21,7 @@ def result_of(reply: Reply) -> Result:
     return Result.DEFERRED if reply.transient else Result.FAILED
 
 
-class Traits(NamedTuple):
+class Features(NamedTuple):
     """What a transaction asks a peer's capabilities, looked up once for a session."""
 
     pipelining: bool
@@ -36,7 +36,7 @@ class Traits(NamedTuple):
     most_recipients: int
 
     @classmethod
-    def of(cls, capabilities: Capabilities) -> Traits:
+    def of(cls, capabilities: Capabilities) -> Features:
         """Those of a peer that announced these."""
         has = capabilities.has
         return cls(
@@ -71,7 +71,7 @@ def _sayable(orcpt: OriginalRecipient | None) -> OriginalRecipient | None:
     return orcpt
 
 
-def commands_of(envelope: Envelope, size: int, traits: Traits, utf8: bool) -> tuple[Mail, list[Rcpt]]:
+def commands_of(envelope: Envelope, size: int, traits: Features, utf8: bool) -> tuple[Mail, list[Rcpt]]:
     """MAIL with the parameters that this peer understands, and RCPT for each recipient."""
     sender = envelope.sender
     if sender is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from posthouse.client.features import Traits
+from posthouse.client.features import Features
 from posthouse.client.transaction import Transaction
 from posthouse.core import Body, Content, Envelope, Outcome, Recipient, Reply, Result
 
@@ -129,7 +129,7 @@ def _too_many(outcome: Outcome) -> bool:
     return (reply.code == 452 and reply.enhanced in ("4.5.3", "")) or (reply.code == 552 and reply.enhanced == "5.5.3")
 
 
-def _cannot(traits: Traits, envelope: Envelope, content: Content, utf8: bool) -> Reply | None:
+def _cannot(traits: Features, envelope: Envelope, content: Content, utf8: bool) -> Reply | None:
     """Why this message cannot go to this peer at all, if so."""
     if traits.largest is not None and content.size > traits.largest:
         return _TOO_LARGE

@@ -21,11 +21,11 @@ from collections import deque
 from collections.abc import Coroutine, Iterable
 from typing import Any, Final
 
-from posthouse.client.features import Traits
+from posthouse.client.features import Features
 from posthouse.client.pipeline import deliver
 from posthouse.client.series import M, Series
 from posthouse.client.transaction import Transaction
-from posthouse.client.types import Greeted, Refused, Timeouts
+from posthouse.client.types import Greeted, SessionRefused, Timeouts
 from posthouse.core import (
     Broken,
     Closed,
@@ -97,7 +97,7 @@ class Session:
         self._hostname = hostname
         self._stream: Stream | None = None
         self._line: deque[Transaction] = deque()  # replies are for the first; the second may have been begun
-        self._traits = Traits.of(self.sender.capabilities)
+        self._traits = Features.of(self.sender.capabilities)
         self._traits_of = self.sender.capabilities
         self._answers: deque[Reply] = deque()  # to what no transaction said
         self._wanted = 0
@@ -314,12 +314,12 @@ class Session:
         return self.sender.capabilities
 
     @property
-    def traits(self) -> Traits:
+    def traits(self) -> Features:
         """The same, as a transaction asks for it."""
         capabilities = self.sender.capabilities
         if capabilities is not self._traits_of:
             self._traits_of = capabilities
-            self._traits = Traits.of(capabilities)
+            self._traits = Features.of(capabilities)
         return self._traits
 
     @property
@@ -332,17 +332,17 @@ class Session:
     async def open(self) -> Greeted:
         """Await the greeting, say EHLO, or HELO to a peer that refuses EHLO (RFC 5321 §3.2, §4.1.4).
 
-        Raises Refused, or NetworkError or RemoteError.
+        Raises SessionRefused, or NetworkError or RemoteError.
         """
         greeting = await self._one(self.timeouts.greeting, "the connection (no greeting)")
         if not greeting.positive:
-            raise Refused(f"{self.peer} refused the session: {greeting}", greeting)
+            raise SessionRefused(f"{self.peer} refused the session: {greeting}", greeting)
         verb = "LHLO" if self.sender.lmtp else "EHLO"
         hello = await self.command(Greet(verb, self._hostname))
         if hello.permanent and verb == "EHLO":
             hello = await self.command(Greet("HELO", self._hostname))
         if not hello.positive:
-            raise Refused(f"{self.peer} refused {verb}: {hello}", hello)
+            raise SessionRefused(f"{self.peer} refused {verb}: {hello}", hello)
         return Greeted(greeting, hello)
 
     async def command(self, command: Command) -> Reply:

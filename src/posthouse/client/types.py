@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from posthouse.core import RemoteError, Reply
 
-__all__ = ["Greeted", "Refused", "Timeouts"]
+__all__ = ["Greeted", "SessionRefused", "Timeouts"]
 
 
 class Timeouts(NamedTuple):
@@ -21,7 +21,7 @@ class Timeouts(NamedTuple):
     quit: float = 5.0
 
 
-class Refused(RemoteError):
+class SessionRefused(RemoteError):
     """The peer would not open a session: its greeting or its reply to EHLO and HELO was negative.
 
     ``reply`` is that reply.

@@ -36,6 +36,7 @@ from posthouse.core.errors import (
     TimedOut,
     Unreachable,
 )
+from posthouse.core.events import EventSink
 from posthouse.core.outcome import Handover, Outcome, Result
 from posthouse.core.reply import Reply, Verdict
 
@@ -52,6 +53,7 @@ __all__ = [
     "Content",
     "Defer",
     "Envelope",
+    "EventSink",
     "Handover",
     "Kind",
     "LocalError",

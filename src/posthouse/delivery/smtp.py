@@ -27,7 +27,7 @@ from random import Random
 from typing import Final
 
 from posthouse import client
-from posthouse.client import Refused, Timeouts
+from posthouse.client import SessionRefused, Timeouts
 from posthouse.core import NetworkError, Outcome, RemoteError, Reply, Result, Unreachable
 from posthouse.delivery.adapt import batches, give
 from posthouse.delivery.model import Delivery
@@ -183,7 +183,7 @@ class SmtpDeliverer:
             except (NetworkError, RemoteError) as error:
                 unreachable += isinstance(error, Unreachable)
                 talk.ended = str(error)
-                if isinstance(error, Refused):
+                if isinstance(error, SessionRefused):
                     refusals.append((error.reply, exchange.name))
                     troubles.append(str(error))
                 else:

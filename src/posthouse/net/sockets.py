@@ -40,7 +40,7 @@ FLUSH_SECONDS = 60.0
 _FATAL = (KeyboardInterrupt, SystemExit)
 
 
-class _State(enum.Enum):
+class _SocketState(enum.Enum):
     """What a channel may still do; only OPEN tells the handler of data."""
 
     OPEN = enum.auto()
@@ -49,7 +49,7 @@ class _State(enum.Enum):
     ENDED = enum.auto()
 
 
-_OPEN, _DRAINING, _CLOSING, _ENDED = _State
+_OPEN, _DRAINING, _CLOSING, _ENDED = _SocketState
 
 
 class Nobody:

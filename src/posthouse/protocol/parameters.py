@@ -25,8 +25,8 @@ from posthouse.protocol.grammar import (
 )
 
 __all__ = [
+    "EsmtpParameter",
     "MAIL_PARAMETERS",
-    "Parameter",
     "ParameterError",
     "RCPT_PARAMETERS",
     "format_parameters",
@@ -58,7 +58,7 @@ class ParameterError(GrammarError):
         self.code = code
 
 
-class Parameter(NamedTuple):
+class EsmtpParameter(NamedTuple):
     """One row: ``keyword``, the ``extension`` that brings it, the ``field`` it fills and that field's ``absent``.
 
     ``read`` makes the typed value and ``write`` the wire's text; both raise ``GrammarError``.  Both are None for a
@@ -74,7 +74,7 @@ class Parameter(NamedTuple):
     values: Mapping[str, str] = MappingProxyType({})
 
 
-def parse_parameters(text: str, table: Mapping[str, Parameter], accepts: frozenset[str]) -> dict[str, Any]:
+def parse_parameters(text: str, table: Mapping[str, EsmtpParameter], accepts: frozenset[str]) -> dict[str, Any]:
     """The fields that the parameters in ``text`` fill; ``accepts`` are the extensions offered.
 
     Parameters are set apart by spaces; more than one does no harm.  Raises ``ParameterError``.
@@ -98,7 +98,7 @@ def parse_parameters(text: str, table: Mapping[str, Parameter], accepts: frozens
     return fields
 
 
-def _read(row: Parameter, value: str | None, accepts: frozenset[str]) -> object:
+def _read(row: EsmtpParameter, value: str | None, accepts: frozenset[str]) -> object:
     if row.read is None:
         if value is not None:
             raise ParameterError(f"{row.keyword} takes no value; leave it out")
@@ -113,7 +113,7 @@ def _read(row: Parameter, value: str | None, accepts: frozenset[str]) -> object:
     return row.read(value)
 
 
-def format_parameters(command: object, table: Mapping[str, Parameter]) -> str:
+def format_parameters(command: object, table: Mapping[str, EsmtpParameter]) -> str:
     """The parameters that are set in a command, each with a space before it.  Raises ``GrammarError``."""
     words = ""
     for keyword, _, field, absent, _, write, _ in table.values():
@@ -277,14 +277,14 @@ def _may_embed(point: int) -> bool:
 # The tables -----------------------------------------------------------------------------------------------------------
 
 
-def _table(*rows: Parameter) -> Mapping[str, Parameter]:
+def _table(*rows: EsmtpParameter) -> Mapping[str, EsmtpParameter]:
     return MappingProxyType({row.keyword: row for row in rows})
 
 
 #: What MAIL may carry, by keyword.
 MAIL_PARAMETERS: Final = _table(
-    Parameter("SIZE", "SIZE", "size", None, _read_size, _write_size),
-    Parameter(
+    EsmtpParameter("SIZE", "SIZE", "size", None, _read_size, _write_size),
+    EsmtpParameter(
         "BODY",
         "8BITMIME",
         "body",
@@ -293,15 +293,15 @@ MAIL_PARAMETERS: Final = _table(
         _write_word,
         MappingProxyType({"BINARYMIME": "BINARYMIME"}),
     ),
-    Parameter("SMTPUTF8", "SMTPUTF8", "smtputf8", False),
-    Parameter("RET", "DSN", "ret", None, _read_ret, _write_word),
-    Parameter("ENVID", "DSN", "envid", None, _read_envid, _write_envid),
-    Parameter("AUTH", "AUTH", "auth", None, _read_auth, _write_auth),
-    Parameter("REQUIRETLS", "REQUIRETLS", "require_tls", False),
+    EsmtpParameter("SMTPUTF8", "SMTPUTF8", "smtputf8", False),
+    EsmtpParameter("RET", "DSN", "ret", None, _read_ret, _write_word),
+    EsmtpParameter("ENVID", "DSN", "envid", None, _read_envid, _write_envid),
+    EsmtpParameter("AUTH", "AUTH", "auth", None, _read_auth, _write_auth),
+    EsmtpParameter("REQUIRETLS", "REQUIRETLS", "require_tls", False),
 )
 
 #: What RCPT may carry, by keyword.
 RCPT_PARAMETERS: Final = _table(
-    Parameter("NOTIFY", "DSN", "notify", None, _read_notify, _write_notify),
-    Parameter("ORCPT", "DSN", "orcpt", None, orcpt_decode, orcpt_encode),
+    EsmtpParameter("NOTIFY", "DSN", "notify", None, _read_notify, _write_notify),
+    EsmtpParameter("ORCPT", "DSN", "orcpt", None, orcpt_decode, orcpt_encode),
 )

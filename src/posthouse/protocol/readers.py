@@ -6,8 +6,8 @@
     ReplyReader   the peer's replies
 
 They use whole-buffer primitives and keep what may still change its meaning with the next octet; none of them
-remembers "the previous two bytes".  A fault of the peer is a value (``Fault``) that names what was wrong, so the engine
-decides what it costs.
+remembers "the previous two bytes".  A fault of the peer is a value (``InputFault``) that names what was wrong, so the
+engine decides what it costs.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import re
 from posthouse.core import RemoteError, Reply
 from posthouse.protocol.newlines import only_crlf
 
-__all__ = ["ChunkReader", "DotReader", "Fault", "LineReader", "ReplyReader"]
+__all__ = ["ChunkReader", "DotReader", "InputFault", "LineReader", "ReplyReader"]
 
 
-class Fault(enum.Enum):
+class InputFault(enum.Enum):
     """What a peer's bytes did wrong."""
 
     BARE_LF = "a line ended by LF without CR"
@@ -75,7 +75,7 @@ class LineReader:
         """Forget everything."""
         self._buffer, self._position, self._skipping = b"", 0, False
 
-    def line(self, limit: int) -> bytes | Fault | None:
+    def line(self, limit: int) -> bytes | InputFault | None:
         """The next line without its CRLF, None if it is not complete, or what is wrong with it.
 
         A line ended by a bare LF is a fault at once: waiting for a CRLF that its sender will never type would leave
@@ -95,11 +95,11 @@ class LineReader:
         self._position = end + 1
         if self._skipping or end + 1 - start > limit:
             self._skipping = False
-            return Fault.TOO_LONG
+            return InputFault.TOO_LONG
         if end == start or buffer[end - 1] != 13:
-            return Fault.BARE_LF
+            return InputFault.BARE_LF
         line = buffer[start : end - 1]
-        return Fault.BARE_CR if b"\r" in line else line
+        return InputFault.BARE_CR if b"\r" in line else line
 
 
 _END = b"\r\n.\r\n"
@@ -121,7 +121,7 @@ class DotReader:
         self._tail = b"\r\n"
         self._first = True
 
-    def feed(self, data: bytes) -> tuple[bytes | Fault, bytes | None]:
+    def feed(self, data: bytes) -> tuple[bytes | InputFault, bytes | None]:
         """``(content, rest)``: content, stuffing undone; ``rest`` is what follows the end, or None before it."""
         data = self._tail + data
         length = len(data)
@@ -152,9 +152,9 @@ class DotReader:
         return piece, rest
 
 
-def _lone(piece: bytes) -> Fault:
+def _lone(piece: bytes) -> InputFault:
     """What is wrong where line ends are not all CRLF."""
-    return Fault.BARE_LF if piece.count(b"\n") != piece.count(b"\r\n") else Fault.BARE_CR
+    return InputFault.BARE_LF if piece.count(b"\n") != piece.count(b"\r\n") else InputFault.BARE_CR
 
 
 class ChunkReader:
@@ -168,7 +168,7 @@ class ChunkReader:
     def __init__(self, size: int, *, strict: bool, before_cr: bool = False) -> None:
         self.remaining = size
         self.ends_in_cr = before_cr
-        self.fault: Fault | None = None
+        self.fault: InputFault | None = None
         self._strict = strict
 
     def feed(self, data: bytes) -> bytes:
@@ -251,7 +251,7 @@ class ReplyReader:
     def reply(self) -> Reply | None:
         """The next complete reply, or None.  Raises RemoteError for what is none."""
         while (line := self._reader.line(self._limit)) is not None:
-            if isinstance(line, Fault):
+            if isinstance(line, InputFault):
                 raise RemoteError(f"the peer's reply has {line.value}")
             match = _REPLY_LINE.fullmatch(line)
             if match is None:

@@ -42,7 +42,7 @@ from posthouse.protocol.events import Pause, Transcript
 from posthouse.protocol.limits import Limits
 from posthouse.protocol.offer import Offer
 from posthouse.protocol.parsing import CommandError, parse_command
-from posthouse.protocol.readers import ChunkReader, DotReader, Fault, LineReader
+from posthouse.protocol.readers import ChunkReader, DotReader, InputFault, LineReader
 from posthouse.protocol.refusals import (
     AFTER_STARTTLS,
     ALREADY_AUTHENTICATED,
@@ -211,7 +211,7 @@ class Receiver:
         line = self._lines.line(self._line_limit)
         if line is None:
             return _NEED_DATA
-        if isinstance(line, Fault):
+        if isinstance(line, InputFault):
             if authenticating:
                 self._given = _AUTH_LINE_INPUT
             return self._refuse(line.value, LINE_FAULTS[line])
@@ -293,7 +293,7 @@ class Receiver:
         if not len(self._lines):
             return _NEED_DATA
         data, rest = self._dot.feed(self._lines.take())
-        if isinstance(data, Fault):
+        if isinstance(data, InputFault):
             self._lines.clear()
             self._given = _CONTENT_END_INPUT
             self._command = None
@@ -362,7 +362,7 @@ class Receiver:
         self._chunk, self._chunk_cr = None, chunk.ends_in_cr
         self._command = None
         if chunk.fault is None and last and chunk.ends_in_cr:
-            chunk.fault = Fault.BARE_CR
+            chunk.fault = InputFault.BARE_CR
         if chunk.fault is not None:
             return self._tell_chunk_fault(chunk.fault)
         if last:
@@ -370,7 +370,7 @@ class Receiver:
         self._owed = 1
         return EndOfChunk(self._total)
 
-    def _tell_chunk_fault(self, fault: Fault) -> Refused:
+    def _tell_chunk_fault(self, fault: InputFault) -> Refused:
         # The framing is not in doubt here, so the dialogue goes on; the message does not.
         self._owed = self._recipients if self.lmtp and self._given is _BDAT_LAST_INPUT else 1
         return Refused(fault.value, CHUNK_FAULTS[fault], owed=self._owed)

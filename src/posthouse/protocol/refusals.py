@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from posthouse.core import Reply
-from posthouse.protocol.readers import Fault
+from posthouse.protocol.readers import InputFault
 from posthouse.protocol.states import Input, State
 
 __all__ = [
@@ -24,17 +24,17 @@ __all__ = [
 ]
 
 LINE_FAULTS: Final = {
-    Fault.BARE_LF: Reply(500, "5.5.2", "Line ended by LF alone; SMTP lines end with CRLF (with nc, say nc -C)"),
-    Fault.BARE_CR: Reply(500, "5.5.2", "CR without LF inside a command line"),
-    Fault.TOO_LONG: Reply(500, "5.5.2", "Line too long"),
+    InputFault.BARE_LF: Reply(500, "5.5.2", "Line ended by LF alone; SMTP lines end with CRLF (with nc, say nc -C)"),
+    InputFault.BARE_CR: Reply(500, "5.5.2", "CR without LF inside a command line"),
+    InputFault.TOO_LONG: Reply(500, "5.5.2", "Line too long"),
 }
 CONTENT_FAULTS: Final = {
-    Fault.BARE_LF: Reply(554, "5.5.2", "LF without CR in the content; lines end with CRLF. Closing connection"),
-    Fault.BARE_CR: Reply(554, "5.5.2", "CR without LF in the content; lines end with CRLF. Closing connection"),
+    InputFault.BARE_LF: Reply(554, "5.5.2", "LF without CR in the content; lines end with CRLF. Closing connection"),
+    InputFault.BARE_CR: Reply(554, "5.5.2", "CR without LF in the content; lines end with CRLF. Closing connection"),
 }
 CHUNK_FAULTS: Final = {
-    Fault.BARE_LF: Reply(554, "5.6.0", "LF without CR in the content; lines end with CRLF unless BODY=BINARYMIME"),
-    Fault.BARE_CR: Reply(554, "5.6.0", "CR without LF in the content; lines end with CRLF unless BODY=BINARYMIME"),
+    InputFault.BARE_LF: Reply(554, "5.6.0", "LF without CR in the content; lines end with CRLF unless BODY=BINARYMIME"),
+    InputFault.BARE_CR: Reply(554, "5.6.0", "CR without LF in the content; lines end with CRLF unless BODY=BINARYMIME"),
 }
 NO_RECIPIENTS: Final = Reply(554, "5.5.1", "No valid recipients")
 BINARY_NEEDS_BDAT: Final = Reply(503, "5.5.1", "BODY=BINARYMIME needs BDAT, not DATA")

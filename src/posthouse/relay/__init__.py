@@ -3,7 +3,6 @@
 from posthouse.delivery.model import NoRoute, Route, Router
 from posthouse.relay.mailbox import DiscardDeliverer, MailboxDeliverer, MailboxStore
 from posthouse.relay.recording.dsn import DsnWriter
-from posthouse.relay.recording.recorder import EventSink
 from posthouse.relay.recording.retry import RetryPlan, RetrySchedule, ScheduleFor
 from posthouse.relay.routes import RouteRule, RouteTable
 from posthouse.relay.scheduling.site_health import Feedback, SiteStatus
@@ -12,7 +11,6 @@ from posthouse.relay.worker import Worker
 __all__ = [
     "DiscardDeliverer",
     "DsnWriter",
-    "EventSink",
     "Feedback",
     "MailboxDeliverer",
     "MailboxStore",

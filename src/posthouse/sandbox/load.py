@@ -22,13 +22,13 @@ from posthouse.core import Content, Envelope, NetworkError, Outcome, RemoteError
 from posthouse.net import Clock, Endpoint, Network
 from posthouse.sending.urls import ServerAddress, locate, open_session
 
-__all__ = ["Latencies", "Load", "Plan", "Report"]
+__all__ = ["Latencies", "Load", "LoadPlan", "LoadReport"]
 
 _STEP = math.log(1.01)
 _KINDS = 20  # different errors that are told apart
 
 
-class Plan(NamedTuple):
+class LoadPlan(NamedTuple):
     """What to send: ``envelope`` and ``content``, ``messages`` times, over ``connections`` sessions at one time;
     ``reconnect`` opens a new one for each message, otherwise ``ahead`` more stand in line in each session."""
 
@@ -67,7 +67,7 @@ class Latencies:
         return self.longest
 
 
-class Report(NamedTuple):
+class LoadReport(NamedTuple):
     """What was measured.  ``delivered`` messages reached every recipient; ``errors`` says what became of the others,
     in words, with how often.  Times in seconds."""
 
@@ -93,7 +93,7 @@ class Load:
     def __init__(
         self,
         server: ServerAddress,
-        plan: Plan,
+        plan: LoadPlan,
         *,
         network: Network,
         clock: Clock,
@@ -115,7 +115,7 @@ class Load:
         self._latencies = Latencies()
         self._errors: Counter[str] = Counter()
 
-    async def run(self) -> Report:
+    async def run(self) -> LoadReport:
         """Send all.  Raises as ``submit`` if not even the first session can be opened; later faults are counted."""
         self._endpoints = await locate(self._server, timeout=self._timeouts.connect)
         first = await self._open()
@@ -198,9 +198,9 @@ class Load:
             why = "other errors"
         self._errors[why] += 1
 
-    def _report(self, seconds: float) -> Report:
+    def _report(self, seconds: float) -> LoadReport:
         times = self._latencies
-        return Report(
+        return LoadReport(
             messages=self.done,
             delivered=self._delivered,
             recipients=self._recipients,

@@ -9,7 +9,7 @@ from posthouse.client.hostname import machine_name
 from posthouse.core import Address, Bytes, Envelope, Recipient, SettingError
 from posthouse.net import SocketNetwork, SystemClock
 from posthouse.protocol.grammar import GrammarError, parse_mailbox
-from posthouse.sandbox.load import Load, Plan
+from posthouse.sandbox.load import Load, LoadPlan
 from posthouse.sending.defaults import PATIENCE
 from posthouse.sending.urls import ServerAddress
 
@@ -38,7 +38,7 @@ def measure(
         else [Address(f"{reader.local}-{number}", reader.domain) for number in range(1, recipients + 1)]
     )
     content = Bytes(filler(str(writer), str(reader), size))
-    plan = Plan(Envelope(writer, tuple(map(Recipient, readers))), content, messages, connections, reconnect, ahead)
+    plan = LoadPlan(Envelope(writer, tuple(map(Recipient, readers))), content, messages, connections, reconnect, ahead)
     return Load(server, plan, network=SocketNetwork(), clock=SystemClock(), hostname=machine_name(), timeouts=PATIENCE)
 
 

@@ -29,10 +29,10 @@ from posthouse.core import Envelope, Recipient, Reply, SettingError, Verdict
 from posthouse.net import Clock, Endpoint, Network, SocketNetwork, SystemClock
 from posthouse.protocol import Limits, Offer
 from posthouse.protocol.commands import Greet, Mail, Rcpt
-from posthouse.server import Answer, Peer, Server, Session
-from posthouse.service.config.types import ENDPOINT, Wrong
+from posthouse.server import Answer, Peer, Server, ServerSession
+from posthouse.service.config.types import ENDPOINT, InvalidValue
 
-__all__ = ["Counts", "Fault", "STAGES", "Sink", "open_sink", "parse_delay", "parse_drop", "parse_fail"]
+__all__ = ["Counts", "FaultRule", "STAGES", "Sink", "open_sink", "parse_delay", "parse_drop", "parse_fail"]
 
 STAGES: Final = ("connect", "helo", "mail", "rcpt", "data", "end")
 
@@ -44,7 +44,7 @@ _SHARE = re.compile(r"[01](?:\.[0-9]{1,6})?|\.[0-9]{1,6}")
 _UNLIMITED = 2**40
 
 
-class Fault(NamedTuple):
+class FaultRule(NamedTuple):
     """Something to do wrong at a ``stage``, with probability ``share``: wait ``delay`` seconds, then cut the channel
     (``drop``), or give ``reply``, or (with neither) go on."""
 
@@ -67,7 +67,7 @@ class Counts(NamedTuple):
     dropped: int
 
 
-def parse_fail(text: str) -> Fault:
+def parse_fail(text: str) -> FaultRule:
     """``STAGE:CODE``, ``STAGE:CODE:ENHANCED``, each with ``@SHARE``: ``rcpt:450@0.1``.  Raises ``SettingError``."""
     rest, share = _split(text)
     match = _FAIL.fullmatch(rest)
@@ -80,25 +80,25 @@ def parse_fail(text: str) -> Fault:
         raise SettingError("421 ends the session", where=text, remedy=f"write --drop {match[1]}")
     if match[1] == "connect" and code != 554:
         raise SettingError("a connection is refused with 554", where=text, remedy="write connect:554")
-    return Fault(match[1], share, Reply(code, "" if match[1] == "connect" else enhanced, "Refused on demand"))
+    return FaultRule(match[1], share, Reply(code, "" if match[1] == "connect" else enhanced, "Refused on demand"))
 
 
-def parse_drop(text: str) -> Fault:
+def parse_drop(text: str) -> FaultRule:
     """``STAGE`` or ``STAGE@SHARE``: cut the connection there.  Raises ``SettingError``."""
     stage, share = _split(text)
     if stage not in STAGES:
         raise SettingError("this is not a stage", where=text, remedy=_remedy("data@0.05"))
-    return Fault(stage, share, drop=True)
+    return FaultRule(stage, share, drop=True)
 
 
-def parse_delay(text: str) -> Fault:
+def parse_delay(text: str) -> FaultRule:
     """``SECONDS`` (at the content's end) or ``STAGE:SECONDS``, with ``@SHARE``.  Raises ``SettingError``."""
     rest, share = _split(text)
     stage, colon, seconds = rest.rpartition(":")
     stage = stage if colon else "end"
     if stage not in STAGES or _SECONDS.fullmatch(seconds) is None:
         raise SettingError("this is not a delay", where=text, remedy=_remedy("rcpt:0.5"))
-    return Fault(stage, share, delay=float(seconds))
+    return FaultRule(stage, share, delay=float(seconds))
 
 
 def _split(text: str) -> tuple[str, float]:
@@ -122,12 +122,12 @@ class Sink:
         clock: Clock,
         hostname: str,
         lmtp: bool = False,
-        faults: Sequence[Fault] = (),
+        faults: Sequence[FaultRule] = (),
         random: Random | None = None,
     ) -> None:
         self.clock = clock
         self.lmtp = lmtp
-        self.faults: dict[str, tuple[Fault, ...]] = {
+        self.faults: dict[str, tuple[FaultRule, ...]] = {
             stage: found for stage in STAGES if (found := tuple(each for each in faults if each.stage == stage))
         }
         self.random = random or Random()
@@ -141,17 +141,17 @@ class Sink:
         self.dropped = 0
         self.goal = -1
         self.reached: Callable[[], object] = int
-        self.newest: Session | None = None
+        self.newest: ServerSession | None = None
         limits = Limits(message=_UNLIMITED, chunk=_UNLIMITED, recipients=100_000, errors=2**31, idle_commands=2**31)
-        self._server = _Server(
+        self._server = _SinkServer(
             self._policy, network=network, clock=clock, hostname=hostname, offer=Offer(size=0), lmtp=lmtp, limits=limits
         )
         self._server.sink = self
-        self._shared = None if self.faults else _Policy(self, None)
+        self._shared = None if self.faults else _SinkPolicy(self, None)
 
-    def _policy(self, peer: Peer) -> _Policy:
+    def _policy(self, peer: Peer) -> _SinkPolicy:
         self.connections += 1
-        return self._shared or _Policy(self, self.newest)
+        return self._shared or _SinkPolicy(self, self.newest)
 
     def when(self, messages: int, call: Callable[[], object]) -> None:
         """Call ``call`` once, when ``messages`` have been taken."""
@@ -178,35 +178,35 @@ class Sink:
         await self._server.drain(seconds)
 
 
-async def open_sink(bind: str, *, lmtp: bool = False, faults: Sequence[Fault] = ()) -> tuple[Sink, Endpoint]:
+async def open_sink(bind: str, *, lmtp: bool = False, faults: Sequence[FaultRule] = ()) -> tuple[Sink, Endpoint]:
     """A sink that listens at ``bind`` (as a listener's setting is written), and where.  Raises ``SettingError``."""
     try:
         endpoint = ENDPOINT.read(bind)
-    except Wrong as wrong:
+    except InvalidValue as wrong:
         raise SettingError(wrong.cause, where="--bind", remedy=wrong.remedy) from None
     sink = Sink(network=SocketNetwork(), clock=SystemClock(), hostname=machine_name(), lmtp=lmtp, faults=faults)
     return sink, await sink.listen(endpoint)
 
 
-class _Server(Server):
+class _SinkServer(Server):
     """Tells the sink whose policy is about to be made: a session joins right before it asks for one."""
 
     sink: Sink
 
-    def joined(self, session: Session) -> None:
+    def joined(self, session: ServerSession) -> None:
         self.sink.newest = session
         super().joined(session)
 
 
-class _Policy:
+class _SinkPolicy:
     """The policy of one session with faults, or of all sessions without; see ``server.Policy``."""
 
     __slots__ = ("_intake", "_session", "_sink")
 
-    def __init__(self, sink: Sink, session: Session | None) -> None:
+    def __init__(self, sink: Sink, session: ServerSession | None) -> None:
         self._sink = sink
         self._session = session
-        self._intake = _Intake(sink, self, 1)
+        self._intake = _SinkIntake(sink, self, 1)
 
     def connected(self) -> Answer:
         return self._at("connect", self._sink.greeting)
@@ -236,10 +236,10 @@ class _Policy:
             if isinstance(answer, Verdict) and not answer.reply.positive:
                 return answer
             if not isinstance(answer, Verdict):  # DATA cannot wait: the delay comes with the content's end
-                return _Intake(sink, self, len(envelope.recipients), late=answer)
-            return _Intake(sink, self, len(envelope.recipients))
+                return _SinkIntake(sink, self, len(envelope.recipients), late=answer)
+            return _SinkIntake(sink, self, len(envelope.recipients))
         if sink.lmtp or len(envelope.recipients) != 1:
-            return _Intake(sink, self, len(envelope.recipients))
+            return _SinkIntake(sink, self, len(envelope.recipients))
         return self._intake
 
     def refused(self, what: str, reply: Reply) -> None:
@@ -256,7 +256,7 @@ class _Policy:
                 return self._later(fault, otherwise) if fault.delay else self._now(fault, otherwise)
         return otherwise
 
-    def _now(self, fault: Fault, otherwise: Verdict) -> Verdict:
+    def _now(self, fault: FaultRule, otherwise: Verdict) -> Verdict:
         if fault.drop:
             self._sink.dropped += 1
             if self._session is not None:
@@ -267,7 +267,7 @@ class _Policy:
             return Verdict(fault.reply, "on demand")
         return otherwise
 
-    async def _later(self, fault: Fault, otherwise: Verdict) -> Verdict:
+    async def _later(self, fault: FaultRule, otherwise: Verdict) -> Verdict:
         await self._sink.clock.sleep(fault.delay)
         return self._now(fault, otherwise)
 
@@ -277,12 +277,12 @@ _EXPN: Final = Verdict(Reply(502, "5.5.1", "EXPN is not offered here"))
 _HELP: Final = Verdict(Reply(214, "2.0.0", "Whatever is sent here is counted and dropped"))
 
 
-class _Intake:
+class _SinkIntake:
     """Counts and drops.  The one that sessions share counts octets as they come: nothing of a message is its own."""
 
     __slots__ = ("_late", "_policy", "_recipients", "_sink", "_verdicts")
 
-    def __init__(self, sink: Sink, policy: _Policy, recipients: int, late: Any = None) -> None:
+    def __init__(self, sink: Sink, policy: _SinkPolicy, recipients: int, late: Any = None) -> None:
         self._sink = sink
         self._policy = policy
         self._recipients = recipients

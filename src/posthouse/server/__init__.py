@@ -1,8 +1,8 @@
 """Talk in: the receiving SMTP as listeners, sessions, and the policy they ask."""
 
-from posthouse.server.listener import Server, Timeouts
+from posthouse.server.listener import Server, ServerTimeouts
 from posthouse.server.policy import Answer, Intake, Peer, Policy, PolicyFactory
-from posthouse.server.session import Session
+from posthouse.server.session import ServerSession
 
 __all__ = [
     "Answer",
@@ -11,6 +11,6 @@ __all__ = [
     "Policy",
     "PolicyFactory",
     "Server",
-    "Session",
-    "Timeouts",
+    "ServerSession",
+    "ServerTimeouts",
 ]

@@ -14,12 +14,12 @@ from posthouse.core._mypyc import mypyc_attr
 from posthouse.net import Clock, Endpoint, Listener, Network, Timer
 from posthouse.protocol import Limits, Offer, Transcript
 from posthouse.server.policy import PolicyFactory
-from posthouse.server.session import GOING_DOWN, Session
+from posthouse.server.session import GOING_DOWN, ServerSession
 
-__all__ = ["Server", "Timeouts"]
+__all__ = ["Server", "ServerTimeouts"]
 
 
-class Timeouts(NamedTuple):
+class ServerTimeouts(NamedTuple):
     """How long a client may be silent, in seconds.  RFC 5321 §4.5.3.2.7 wants at least five minutes."""
 
     #: Between commands.
@@ -48,7 +48,7 @@ class Server:
         offer: Offer | None = None,
         lmtp: bool = False,
         limits: Limits | None = None,
-        timeouts: Timeouts | None = None,
+        timeouts: ServerTimeouts | None = None,
         transcript: Callable[[], Transcript] | None = None,
         on_error: Callable[[BaseException], None] | None = None,
     ) -> None:
@@ -58,12 +58,12 @@ class Server:
         self.limits = limits or Limits()
         self.offer = offer or Offer(size=self.limits.message, limits=(("RCPTMAX", self.limits.recipients),))
         self.lmtp = lmtp
-        self.timeouts = timeouts or Timeouts()
+        self.timeouts = timeouts or ServerTimeouts()
         self.transcript = transcript
         self.on_error = on_error or _report
         self._network = network
         self._listeners: list[Listener] = []
-        self._sessions: set[Session] = set()
+        self._sessions: set[ServerSession] = set()
         self._sweeper: Timer | None = None
         self._empty: asyncio.Event | None = None
         self._draining = False
@@ -79,11 +79,11 @@ class Server:
         self._listeners.append(listener)
         return listener.local
 
-    def session(self) -> Session:
+    def session(self) -> ServerSession:
         """A handler for one channel, for whoever has a channel already."""
-        return Session(self)
+        return ServerSession(self)
 
-    def joined(self, session: Session) -> None:
+    def joined(self, session: ServerSession) -> None:
         """A session began."""
         self._sessions.add(session)
         if self._sweeper is None:
@@ -91,7 +91,7 @@ class Server:
         if self._draining:
             session.drain()
 
-    def left(self, session: Session) -> None:
+    def left(self, session: ServerSession) -> None:
         """A session ended."""
         self._sessions.discard(session)
         if not self._sessions and self._empty is not None:

@@ -44,7 +44,7 @@ from posthouse.server.policy import Answer, Intake, Peer, Policy
 if TYPE_CHECKING:
     from posthouse.server.listener import Server
 
-__all__ = ["GOING_DOWN", "Session"]
+__all__ = ["GOING_DOWN", "ServerSession"]
 
 _OK: Final = Reply(250, "2.0.0", "OK")
 _START: Final = Reply(354, "", "Send the message, end it with a dot on a line of its own")
@@ -62,7 +62,7 @@ _OUR_VERDICT: Final = Verdict(_OUR_FAULT, "an exception in the policy")
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Session:
+class ServerSession:
     """The receiving end of one channel; a ``net.Handler``."""
 
     __slots__ = (
@@ -189,7 +189,7 @@ class Session:
     def _reply(self, reply: Reply) -> None:
         self._out.append(self._receiver.send(reply))
 
-    def _ask(self, answer: Answer, then: Callable[[Session, Verdict], None] | Callable[[Verdict], None]) -> None:
+    def _ask(self, answer: Answer, then: Callable[[ServerSession, Verdict], None] | Callable[[Verdict], None]) -> None:
         """Go on with ``then`` when the verdict is there: now, in the common case."""
         if type(answer) is Verdict:
             then(answer)  # type: ignore[call-arg, arg-type]
@@ -454,20 +454,20 @@ _NOBODY: Final = Envelope(None)
 #: States in which no transaction is open.
 _BETWEEN: Final = frozenset({State.CONNECTED, State.REFUSED, State.GREETED, State.READY})
 
-_HANDLERS: Final[dict[type, Callable[[Session, Any], None]]] = {
-    Greet: Session._greet,
-    Mail: Session._mail,
-    Rcpt: Session._rcpt,
-    Data: Session._data,
-    Bdat: Session._bdat,
-    ContentChunk: Session._content,
-    EndOfChunk: Session._end_of_chunk,
-    EndOfContent: Session._end_of_content,
-    Rset: Session._rset,
-    Noop: Session._noop,
-    Quit: Session._quit,
-    Vrfy: Session._vrfy,
-    Expn: Session._expn,
-    Help: Session._help,
-    Refused: Session._refused,
+_HANDLERS: Final[dict[type, Callable[[ServerSession, Any], None]]] = {
+    Greet: ServerSession._greet,
+    Mail: ServerSession._mail,
+    Rcpt: ServerSession._rcpt,
+    Data: ServerSession._data,
+    Bdat: ServerSession._bdat,
+    ContentChunk: ServerSession._content,
+    EndOfChunk: ServerSession._end_of_chunk,
+    EndOfContent: ServerSession._end_of_content,
+    Rset: ServerSession._rset,
+    Noop: ServerSession._noop,
+    Quit: ServerSession._quit,
+    Vrfy: ServerSession._vrfy,
+    Expn: ServerSession._expn,
+    Help: ServerSession._help,
+    Refused: ServerSession._refused,
 }

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
         settings,
     )
     from posthouse.service.config.model import Config
-    from posthouse.service.daemon.daemon import House, serve
-    from posthouse.service.daemon.event_log import Dialogue, Line, Log, Recorder
+    from posthouse.service.daemon.daemon import Daemon, serve
+    from posthouse.service.daemon.event_log import Dialogue, EventLog, TranscriptLine, TranscriptRecorder
     from posthouse.service.daemon.offline import context
     from posthouse.service.directory.directory import Directory
     from posthouse.service.operations.base import Context, Operation, Parameter
@@ -29,16 +29,16 @@ __all__ = [
     "Config",
     "ConfigError",
     "Context",
+    "Daemon",
     "Dialogue",
     "Directory",
-    "House",
-    "Line",
-    "Log",
+    "EventLog",
     "OPERATIONS",
     "Operation",
     "Parameter",
-    "Recorder",
     "SettingDoc",
+    "TranscriptLine",
+    "TranscriptRecorder",
     "advice",
     "context",
     "default_config",
@@ -53,8 +53,8 @@ __getattr__ = lazily(
     {
         "config.config_file": "ConfigError SettingDoc advice default_config load parse settings",
         "config.model": "Config",
-        "daemon.daemon": "House serve",
-        "daemon.event_log": "Dialogue Line Log Recorder",
+        "daemon.daemon": "Daemon serve",
+        "daemon.event_log": "Dialogue EventLog TranscriptLine TranscriptRecorder",
         "daemon.offline": "context",
         "directory.directory": "Directory",
         "operations.base": "Context Operation Parameter",

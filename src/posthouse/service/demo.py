@@ -21,7 +21,7 @@ from datetime import datetime
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, NamedTuple
 
-from posthouse.core import MX, Answer, Bytes, Kind, Outcome, Question, Status
+from posthouse.core import MX, Answer, Bytes, EventSink, Kind, Outcome, Question, Status
 from posthouse.message import Composed, compose
 from posthouse.net import (
     Clock,
@@ -39,12 +39,11 @@ from posthouse.sending.urls import ServerAddress, submit
 from posthouse.service.config import model
 from posthouse.service.config.mail_types import DeliverySetting
 from posthouse.service.config.types import NETWORKS
-from posthouse.service.daemon.daemon import House
-from posthouse.service.daemon.event_log import Dialogue, Recorder
-from posthouse.service.policy.listener_policy import Record
+from posthouse.service.daemon.daemon import Daemon
+from posthouse.service.daemon.event_log import Dialogue, TranscriptRecorder
 from posthouse.spool import InboxMessage
 
-__all__ = ["Arrival", "Demo", "HOUSES", "LETTERS", "Letter"]
+__all__ = ["Demo", "DemoArrival", "DemoMessage", "HOUSES", "LETTERS"]
 
 #: The houses: domain → its mail exchanger, the address that exchanger has in the demonstration's DNS, who lives there.
 HOUSES: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
@@ -52,7 +51,7 @@ HOUSES: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
 )
 
 
-class Letter(NamedTuple):
+class DemoMessage(NamedTuple):
     """What is written."""
 
     subject: str
@@ -60,7 +59,7 @@ class Letter(NamedTuple):
 
 
 #: The demonstration's letter; both languages stand in it, whoever reads.
-LETTERS: Final = Letter(
+LETTERS: Final = DemoMessage(
     "A letter from the first post house / 第一封信",
     """\
 任平：
@@ -78,7 +77,7 @@ Dear Renping,
 )
 
 
-class Arrival(NamedTuple):
+class DemoArrival(NamedTuple):
     """The delivered letter: the mailbox, its entry there, and its octets."""
 
     mailbox: str
@@ -98,11 +97,11 @@ class Demo:
         clock: Clock | None = None,
         network: Network | None = None,
         heard: Callable[[Dialogue, str, str], object] | None = None,
-        log: Record | None = None,
+        log: EventSink | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
-        self.recorder = Recorder(self.clock, sessions=100, lines=1_000)
-        self.houses: dict[str, House] = {}
+        self.recorder = TranscriptRecorder(self.clock, sessions=100, lines=1_000)
+        self.houses: dict[str, Daemon] = {}
         self.directories: dict[str, str] = {}
         self._heard = heard
         self._log = log or _silent
@@ -140,7 +139,7 @@ class Demo:
             relay=model.RelaySettings(trusted_networks=NETWORKS.read(["127.0.0.0/8"])),
             domain=(model.DomainSettings(name=domain, deliver=DeliverySetting("mailbox"), mailboxes=(resident,)),),
         )
-        house = House(
+        house = Daemon(
             config,
             clock=self.clock,
             network=self._network,
@@ -154,7 +153,7 @@ class Demo:
         self.directories[domain] = directory
         self._network.roads[Endpoint(address, 25)] = house.endpoints["mx"]
 
-    def _listening(self, domain: str) -> Record:
+    def _listening(self, domain: str) -> EventSink:
         def record(event: str, /, **fields: Any) -> None:
             if event == "delivered" and domain == "sina.com":
                 self._arrived.set()
@@ -209,7 +208,7 @@ class Demo:
             chunking=False,
         )
 
-    async def arrival(self) -> Arrival:
+    async def arrival(self) -> DemoArrival:
         """Wait until a letter is in renping's mailbox; the last one.  Bound it from outside."""
         mailbox = "renping@sina.com"
         queue = self.houses["sina.com"].queue
@@ -218,7 +217,7 @@ class Demo:
             entries = await queue.inbox(mailbox)
             kept = await queue.kept(entries[-1].number) if entries else None
             if kept is not None:
-                return Arrival(mailbox, kept[0], b"".join(kept[1].chunks()))
+                return DemoArrival(mailbox, kept[0], b"".join(kept[1].chunks()))
             await self._arrived.wait()
 
     async def close(self) -> None:

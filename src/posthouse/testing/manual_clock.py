@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from posthouse.core import LocalError
 
-__all__ = ["JumpingClock"]
+__all__ = ["ManualClock"]
 
 _T = TypeVar("_T")
 _TURNS = 100_000  # of the loop, before we say that it will never be idle
@@ -42,7 +42,7 @@ class _JumpTimer:
         return (self.due, self.number) < (other.due, other.number)
 
 
-class JumpingClock:
+class ManualClock:
     """``Clock`` whose hands the test moves.
 
     ``start`` is what the calendar shows at first, in seconds since 1970 (2027-01-15T08:00Z unless told); the stopwatch

@@ -15,7 +15,7 @@ from posthouse.core import LocalError, SettingError, Unreachable
 from posthouse.net.clock import Clock
 from posthouse.net.sockets import Nobody
 from posthouse.net.stream import Endpoint, Handler, HandlerFactory
-from posthouse.testing.memory_stream import Fault, MemoryStream
+from posthouse.testing.memory_stream import MemoryStream, StreamFault
 
 __all__ = ["MemoryListener", "MemoryNetwork", "SILENCE"]
 
@@ -45,15 +45,15 @@ class MemoryNetwork:
     ``faults`` says what goes wrong at which endpoint, ``everywhere`` at those it does not name; both are read when a
     channel is opened and may be changed at any time::
 
-        network.faults[Endpoint("192.0.2.1", 25)] = Fault(refuse=True)
+        network.faults[Endpoint("192.0.2.1", 25)] = StreamFault(refuse=True)
 
     ``on_error`` is given what handlers raise; by default the loop's exception handler is.
     """
 
     def __init__(self, clock: Clock, *, on_error: Callable[[BaseException], None] | None = None) -> None:
         self.clock = clock
-        self.faults: dict[Endpoint, Fault] = {}
-        self.everywhere = Fault()
+        self.faults: dict[Endpoint, StreamFault] = {}
+        self.everywhere = StreamFault()
         self._on_error = on_error
         self._listeners: dict[Endpoint, MemoryListener] = {}
         self._open: dict[MemoryStream, Endpoint] = {}

@@ -16,7 +16,7 @@ from posthouse.core import Broken, LocalError, NetworkError
 from posthouse.net.clock import Clock, Timer
 from posthouse.net.stream import Endpoint, Handler
 
-__all__ = ["FLUSH_SECONDS", "Fault", "HELD", "HIGH", "MemoryStream", "Owner", "PIECE"]
+__all__ = ["FLUSH_SECONDS", "HELD", "HIGH", "MemoryStream", "PIECE", "StreamFault", "StreamOwner"]
 
 HELD = 65_536
 HIGH = 131_072
@@ -26,7 +26,7 @@ FLUSH_SECONDS = 60.0
 _FATAL = (KeyboardInterrupt, SystemExit)
 
 
-class Fault(NamedTuple):
+class StreamFault(NamedTuple):
     """What goes wrong on channels to one endpoint.
 
     ``refuse``: nobody listens.  ``silent``: no answer at all, until the system gives up after ``SILENCE`` seconds.
@@ -43,7 +43,7 @@ class Fault(NamedTuple):
     reset_after_answers: int | None = None
 
 
-class Owner(Protocol):
+class StreamOwner(Protocol):
     """What a channel needs of its network."""
 
     clock: Clock
@@ -57,7 +57,7 @@ class Owner(Protocol):
         ...
 
 
-class _State(enum.Enum):
+class _StreamState(enum.Enum):
     OPEN = enum.auto()
     DRAINING = enum.auto()
     CLOSING = enum.auto()
@@ -71,10 +71,10 @@ class MemoryStream:
 
     def __init__(
         self,
-        owner: Owner,
+        owner: StreamOwner,
         handler: Handler,
         ends: tuple[Endpoint, Endpoint],
-        fault: Fault,
+        fault: StreamFault,
         limit: int | None,
     ) -> None:
         self._owner = owner
@@ -83,7 +83,7 @@ class MemoryStream:
         self._local, self._peer = ends
         self._fault = fault
         self._limit = limit  # octets that may still arrive before the reset
-        self._state = _State.OPEN
+        self._state = _StreamState.OPEN
         self._arriving: deque[tuple[float, memoryview]] = deque()
         self._size = 0
         self._end_due: float | None = None  # when the peer's end arrives
@@ -108,7 +108,7 @@ class MemoryStream:
 
     def write(self, data: bytes) -> None:
         """See ``Stream.write``."""
-        if not data or self._state is not _State.OPEN:
+        if not data or self._state is not _StreamState.OPEN:
             return
         other = self._other
         other._arriving.append((self._clock.monotonic() + self._fault.delay, memoryview(bytes(data))))
@@ -129,8 +129,8 @@ class MemoryStream:
 
     def close(self) -> None:
         """See ``Stream.close``."""
-        if self._state is _State.OPEN:
-            self._state = _State.CLOSING
+        if self._state is _StreamState.OPEN:
+            self._state = _StreamState.CLOSING
             self._say_end()
             self._pump_soon()  # what was not read yet makes a reset
             if self._other._size <= HELD:
@@ -140,12 +140,12 @@ class MemoryStream:
 
     def close_gently(self, seconds: float = 5.0, octets: int = 16_777_216) -> None:
         """See ``Stream.close_gently``."""
-        if self._state is not _State.OPEN:
+        if self._state is not _StreamState.OPEN:
             return
         if self._eof:
             self.close()
             return
-        self._state = _State.DRAINING
+        self._state = _StreamState.DRAINING
         self._octets = octets
         self._timer = self._clock.call_later(seconds, self.abort)
         self._say_end()
@@ -153,8 +153,8 @@ class MemoryStream:
 
     def abort(self) -> None:
         """See ``Stream.abort``; the peer sees a reset."""
-        if self._state is not _State.ENDED:
-            self._state = _State.CLOSING
+        if self._state is not _StreamState.ENDED:
+            self._state = _StreamState.CLOSING
             self._arriving.clear()
             self._other.reset(f"{self._local} reset the connection")
             self._end_soon(None)
@@ -184,7 +184,7 @@ class MemoryStream:
 
     def _pump_soon(self) -> None:
         """See to it that what is on its way arrives, one piece after the other."""
-        if self._pumping or (self._paused and self._state is _State.OPEN):
+        if self._pumping or (self._paused and self._state is _StreamState.OPEN):
             return
         due = self._arriving[0][0] if self._arriving else self._end_due
         if due is None:
@@ -199,15 +199,15 @@ class MemoryStream:
     def _pump(self) -> None:
         """One piece arrives, or the end."""
         self._pumping = False
-        if self._paused and self._state is _State.OPEN:
+        if self._paused and self._state is _StreamState.OPEN:
             return
         if self._arriving:
             self._arrive(self._piece())
             self._pump_soon()
-        elif self._end_due is not None and self._state is not _State.ENDED:
-            if self._state is _State.DRAINING:
+        elif self._end_due is not None and self._state is not _StreamState.ENDED:
+            if self._state is _StreamState.DRAINING:
                 self._end_soon(None)
-            elif self._state is _State.OPEN:
+            elif self._state is _StreamState.OPEN:
                 self._end_due = None
                 self._eof = True
                 self._tell(self._handler.eof_received)
@@ -225,9 +225,9 @@ class MemoryStream:
         return bytes(view[:count])
 
     def _arrive(self, piece: bytes) -> None:
-        if self._state is _State.OPEN:
+        if self._state is _StreamState.OPEN:
             self._tell(self._handler.data_received, piece)
-        elif self._state is _State.DRAINING:
+        elif self._state is _StreamState.DRAINING:
             self._octets -= len(piece)
             if self._octets < 0:
                 self.abort()
@@ -244,9 +244,9 @@ class MemoryStream:
             return
         if self._full:
             self._full = False
-            if self._state is _State.OPEN:
+            if self._state is _StreamState.OPEN:
                 self._tell(self._handler.resume_writing)
-        if self._state is _State.CLOSING:
+        if self._state is _StreamState.CLOSING:
             self._end_soon(None)
 
     def _cut(self) -> None:
@@ -257,21 +257,21 @@ class MemoryStream:
 
     def reset(self, reason: str) -> None:
         """A reset arrives here: what was not read is lost."""
-        if self._state is not _State.ENDED:
+        if self._state is not _StreamState.ENDED:
             self._arriving.clear()
             self._end_due = None
             self._size = 0
             self._end_soon(Broken(reason))
 
     def _end_soon(self, error: NetworkError | None) -> None:
-        self._state = _State.CLOSING if self._state is not _State.ENDED else self._state
+        self._state = _StreamState.CLOSING if self._state is not _StreamState.ENDED else self._state
         asyncio.get_running_loop().call_soon(self._end, error)
 
     def _end(self, error: NetworkError | LocalError | None) -> None:
         """Tell our handler that it is over; the first reason counts."""
-        if self._state is _State.ENDED:
+        if self._state is _StreamState.ENDED:
             return
-        self._state = _State.ENDED
+        self._state = _StreamState.ENDED
         if self._timer is not None:
             self._timer.cancel()
         self._owner.forget(self)

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from posthouse.net.stream import Stream
 
-__all__ = ["Recorder"]
+__all__ = ["RecordingHandler"]
 
 
-class Recorder:
+class RecordingHandler:
     """``Handler`` that keeps what it was told.
 
     ``received`` holds the octets, ``events`` the names of the calls in their order (repeated ``data_received`` once).
@@ -18,7 +18,9 @@ class Recorder:
     reading pauses for good when it is reached.
     """
 
-    def __init__(self, react: Callable[[Recorder, bytes], None] | None = None, *, limit: int = 67_108_864) -> None:
+    def __init__(
+        self, react: Callable[[RecordingHandler, bytes], None] | None = None, *, limit: int = 67_108_864
+    ) -> None:
         self.received = bytearray()
         self.events: list[str] = []
         self.error: Exception | None = None
@@ -26,7 +28,7 @@ class Recorder:
         self._react = react
         self._limit = limit
         self._stream: Stream | None = None
-        self._waiting: list[tuple[Callable[[Recorder], object], asyncio.Future[None]]] = []
+        self._waiting: list[tuple[Callable[[RecordingHandler], object], asyncio.Future[None]]] = []
 
     @property
     def stream(self) -> Stream:
@@ -44,7 +46,7 @@ class Recorder:
         """Whether the channel is over."""
         return "disconnected" in self.events
 
-    async def until(self, condition: Callable[[Recorder], object]) -> None:
+    async def until(self, condition: Callable[[RecordingHandler], object]) -> None:
         """Return once ``condition(self)`` is true; it is tried after each call of ours."""
         if not condition(self):
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -2,7 +2,7 @@
 
 A ``Zone`` is what a zone file says, as a literal; ``DnsServer`` serves the same literal over real sockets::
 
-    DictResolver({
+    StaticResolver({
         "sina.com":    {"MX": ["10 mx.sina.com"], "TXT": ["v=spf1 mx -all"]},
         "mx.sina.com": {"A": ["192.0.2.1"], "AAAA": ["2001:db8::1"]},
         "nomail.test": {"MX": ["0 ."]},
@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from posthouse.core import MX, Answer, Kind, Question, Status
 
-__all__ = ["DictResolver", "Zone", "look_up"]
+__all__ = ["StaticResolver", "Zone", "look_up"]
 
 Zone = Mapping[str, Mapping[str, Sequence[str]]]
 """Name → type → records: an address; ``"10 mx.example"`` for MX; the whole text for TXT; a name for PTR and CNAME; the
@@ -44,7 +44,7 @@ def look_up(zone: Zone, question: Question) -> tuple[Status, list[str], tuple[st
     return Status.NODATA if exists else Status.NXDOMAIN, names, ()
 
 
-class DictResolver:
+class StaticResolver:
     """``Resolver`` that answers from a ``Zone``.
 
     ``failing``: names about which every question ends as FAILED; a set that may be changed at any time.

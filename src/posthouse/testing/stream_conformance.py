@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 
 from posthouse.core import LocalError, SettingError, Unreachable
 from posthouse.net.stream import Endpoint, HandlerFactory, Listener, Network
-from posthouse.testing.recording_handler import Recorder
+from posthouse.testing.recording_handler import RecordingHandler
 
 __all__ = ["BLOCK", "CHECKS", "Check", "Ground", "LARGE", "SECONDS", "run_check"]
 
@@ -54,12 +54,12 @@ class _Pair:
         self,
         ground: Ground,
         *,
-        client: Callable[[Recorder, bytes], None] | None = None,
-        server: Callable[[Recorder, bytes], None] | None = None,
+        client: Callable[[RecordingHandler, bytes], None] | None = None,
+        server: Callable[[RecordingHandler, bytes], None] | None = None,
     ) -> None:
         self.ground = ground
-        self.client = Recorder(client)
-        self.server = Recorder(server)
+        self.client = RecordingHandler(client)
+        self.server = RecordingHandler(server)
 
     async def __aenter__(self) -> _Pair:
         self.listener = await _listen(self.ground, lambda: self.server)
@@ -91,11 +91,11 @@ async def _raised(kind: type[_E], attempt: Awaitable[object]) -> _E:
     raise AssertionError(f"{kind.__name__} was due and did not come")
 
 
-def _echo(recorder: Recorder, data: bytes) -> None:
+def _echo(recorder: RecordingHandler, data: bytes) -> None:
     recorder.stream.write(data)
 
 
-async def _write_all(recorder: Recorder, total: int) -> str:
+async def _write_all(recorder: RecordingHandler, total: int) -> str:
     """Write ``total`` octets, waiting when told to pause; their hash."""
     digest = hashlib.sha256()
     for start in range(0, total, len(BLOCK)):
@@ -192,7 +192,7 @@ async def answers_after_the_end(ground: Ground) -> None:
 async def last_words_arrive(ground: Ground) -> None:
     """What was written before ``close_gently`` reaches a peer that is still sending, and no reset destroys it."""
 
-    def refuse(server: Recorder, data: bytes) -> None:
+    def refuse(server: RecordingHandler, data: bytes) -> None:
         server.stream.write(b"554 5.5.0 goodbye\r\n")
         server.stream.close_gently()
         server.stream.write(b"not this")
@@ -261,7 +261,7 @@ async def aborts(ground: Ground) -> None:
 async def changes_handlers(ground: Ground) -> None:
     """``set_handler`` passes the channel on; the new handler is not told ``connected``."""
     async with _Pair(ground) as pair:
-        second = Recorder()
+        second = RecordingHandler()
         pair.client.stream.write(b"to the first")
         await pair.server.until(lambda server: server.received == b"to the first")
         pair.server.stream.set_handler(second)
@@ -274,14 +274,14 @@ async def changes_handlers(ground: Ground) -> None:
 
 async def holds_many(ground: Ground) -> None:
     """Two hundred channels at once, each with its own handler."""
-    servers: list[Recorder] = []
+    servers: list[RecordingHandler] = []
 
-    def accept() -> Recorder:
-        servers.append(Recorder(_echo))
+    def accept() -> RecordingHandler:
+        servers.append(RecordingHandler(_echo))
         return servers[-1]
 
     listener = await _listen(ground, accept)
-    clients = [Recorder() for _ in range(200)]
+    clients = [RecordingHandler() for _ in range(200)]
     await asyncio.gather(*(ground.network.connect(listener.local, client) for client in clients))
     for number, client in enumerate(clients):
         client.stream.write(b"%d;" % number)
@@ -302,19 +302,19 @@ async def holds_many(ground: Ground) -> None:
 async def faults_stay_where_they_are(ground: Ground) -> None:
     """A handler that raises loses its own channel, somebody is told, and the other channels go on."""
     fault = ZeroDivisionError("the handler is wrong")
-    servers: list[Recorder] = []
+    servers: list[RecordingHandler] = []
 
-    def react(server: Recorder, data: bytes) -> None:
+    def react(server: RecordingHandler, data: bytes) -> None:
         if data.startswith(b"!"):
             raise fault
         server.stream.write(data)
 
-    def accept() -> Recorder:
-        servers.append(Recorder(react))
+    def accept() -> RecordingHandler:
+        servers.append(RecordingHandler(react))
         return servers[-1]
 
     listener = await _listen(ground, accept)
-    good, bad = Recorder(), Recorder()
+    good, bad = RecordingHandler(), RecordingHandler()
     for client in (good, bad):
         await ground.network.connect(listener.local, client)
         client.stream.write(b"1")
@@ -336,16 +336,16 @@ async def faults_stay_where_they_are(ground: Ground) -> None:
 async def a_factory_may_fail(ground: Ground) -> None:
     """A factory that raises turns its channel away, and the listener goes on."""
     fault = ZeroDivisionError("the factory is wrong")
-    server = Recorder(_echo)
-    handlers: list[Recorder] = [server]
+    server = RecordingHandler(_echo)
+    handlers: list[RecordingHandler] = [server]
 
-    def accept() -> Recorder:
+    def accept() -> RecordingHandler:
         if not ground.errors:
             raise fault
         return handlers.pop()
 
     listener = await _listen(ground, accept)
-    first, second = Recorder(), Recorder()
+    first, second = RecordingHandler(), RecordingHandler()
     await ground.network.connect(listener.local, first)
     await first.until(lambda first: first.eof or first.ended)
     assert ground.errors == [fault]
@@ -360,13 +360,13 @@ async def a_factory_may_fail(ground: Ground) -> None:
 
 async def says_why_not(ground: Ground) -> None:
     """Nobody listens: ``Unreachable`` naming the place.  Somebody does already: ``SettingError`` naming it."""
-    listener = await _listen(ground, Recorder)
-    refusal = await _raised(SettingError, ground.network.listen(listener.local, Recorder))
+    listener = await _listen(ground, RecordingHandler)
+    refusal = await _raised(SettingError, ground.network.listen(listener.local, RecordingHandler))
     assert str(listener.local) in str(refusal)
     assert refusal.remedy
     listener.close()
     listener.close()
-    handler = Recorder()
+    handler = RecordingHandler()
     assert str(listener.local) in str(await _raised(Unreachable, ground.network.connect(listener.local, handler)))
     await _raised(LocalError, ground.network.connect(Endpoint("mail.example.org", 25), handler))
     assert not handler.events

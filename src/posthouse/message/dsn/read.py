@@ -58,7 +58,7 @@ class DeliveryReport(NamedTuple):
     returned_kind: str = ""
 
 
-class _Part(NamedTuple):
+class _MimePart(NamedTuple):
     kind: str
     charset: str
     body: bytes
@@ -117,10 +117,10 @@ def _parsed(found: list[Field]) -> Parsed:
     return message
 
 
-def _parts(body: bytes, boundary: bytes) -> list[_Part]:
+def _parts(body: bytes, boundary: bytes) -> list[_MimePart]:
     """The first parts of a multipart's body, decoded; a last one that is not closed counts."""
     line = re.compile(rb"(?:\A|\r\n)--" + re.escape(boundary) + rb"(--)?[ \t]*+(?=\r\n|\Z)")
-    parts: list[_Part] = []
+    parts: list[_MimePart] = []
     begun: int | None = None
     for match in line.finditer(body):
         if begun is not None:
@@ -133,7 +133,7 @@ def _parts(body: bytes, boundary: bytes) -> list[_Part]:
     return parts
 
 
-def _part(data: bytes) -> _Part:
+def _part(data: bytes) -> _MimePart:
     cut = split(data)
     parsed = _parsed(fields(cut.headers))
     body = data[cut.body_offset :]
@@ -146,10 +146,10 @@ def _part(data: bytes) -> _Part:
     elif encoding == "quoted-printable":
         body = binascii.a2b_qp(body)
     charset = parsed.get_param("charset", "us-ascii")
-    return _Part(parsed.get_content_type(), str(charset), body)
+    return _MimePart(parsed.get_content_type(), str(charset), body)
 
 
-def _decoded(part: _Part) -> str:
+def _decoded(part: _MimePart) -> str:
     try:
         return part.body.decode(part.charset, "replace")
     except (LookupError, ValueError):

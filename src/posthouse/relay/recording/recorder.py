@@ -15,9 +15,9 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from random import Random
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple
 
-from posthouse.core import Bytes, Outcome, Result, StorageCorrupt
+from posthouse.core import Bytes, EventSink, Outcome, Result, StorageCorrupt
 from posthouse.message import Original
 from posthouse.net import Clock
 from posthouse.relay.recording.dsn import DsnWriter, Ends, original_of
@@ -27,22 +27,12 @@ from posthouse.spool.alike import alike
 from posthouse.spool.history import AttemptTrace
 from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Report, Settlement, Spool, StoredMessage
 
-__all__ = ["EventSink", "Recorder"]
+__all__ = ["Recorder"]
 
 _DELIVERED: Final = Result.DELIVERED
 _SETTLED: Final = RecipientState.DELIVERED
 _WAITING: Final = RecipientState.WAITING
 _TRIES = 7  # with pauses of 1, 2, 4 … 64 seconds before them
-
-
-class EventSink(Protocol):
-    """Where the relay tells what it does: an event's name, and facts.
-
-    One that has a method ``each`` is told of what is the same of many in one call
-    (``service.daemon.event_log.EventSink``).
-    """
-
-    def __call__(self, event: str, /, **facts: object) -> None: ...
 
 
 class _Record(NamedTuple):

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import NODEFAULT, Meta, Struct
 
 from posthouse.core import SettingError
-from posthouse.service.config.types import Form, Wrong, quoted, shown
+from posthouse.service.config.types import InvalidValue, SettingType, quoted, shown
 
 __all__ = ["Declared", "declared", "decode"]
 
@@ -25,7 +25,7 @@ class Declared(NamedTuple):
     """One field of a settings struct as it is declared: ``inner`` is the struct of a table within, or None."""
 
     name: str
-    form: Form
+    form: SettingType
     text: str
     default: Any
     required: bool
@@ -41,7 +41,7 @@ def declared(kind: type[Struct]) -> Iterator[Declared]:
         marks = hint.__metadata__ if get_origin(hint) is Annotated else ()
         plain = hint.__origin__ if marks else hint
         inner, shape = _inner(plain)
-        form = next((mark for mark in marks if isinstance(mark, Form)), None) or _plain_form(plain)
+        form = next((mark for mark in marks if isinstance(mark, SettingType)), None) or _plain_form(plain)
         text = next((mark.description for mark in marks if isinstance(mark, Meta)), None) or ""
         default: Any = None
         if each.default is not NODEFAULT:
@@ -61,35 +61,37 @@ def _inner(plain: Any) -> tuple[type[Struct] | None, Literal["value", "table", "
     return None, "value"
 
 
-def _plain_form(plain: Any) -> Form:
+def _plain_form(plain: Any) -> SettingType:
     """The form of a type that TOML has itself."""
     if get_origin(plain) is Literal:
         words = get_args(plain)
-        return Form(" or ".join(quoted(word) for word in words), lambda raw: _one_of(raw, words), quoted)
+        return SettingType(" or ".join(quoted(word) for word in words), lambda raw: _one_of(raw, words), quoted)
     if plain is bool:
-        return Form("true or false", _read_bool, lambda value: "true" if value else "false")
-    return Form("text", _read_line, quoted)
+        return SettingType("true or false", _read_bool, lambda value: "true" if value else "false")
+    return SettingType("text", _read_line, quoted)
 
 
 def _one_of(raw: object, words: tuple[str, ...]) -> str:
     remedy = "write " + " or ".join(quoted(word) for word in words)
     if not isinstance(raw, str) or raw not in words:
         near = difflib.get_close_matches(raw, words, 1) if isinstance(raw, str) else []
-        raise Wrong(f"{shown(raw)} is not one of the choices", f"did you mean {quoted(near[0])}?" if near else remedy)
+        raise InvalidValue(
+            f"{shown(raw)} is not one of the choices", f"did you mean {quoted(near[0])}?" if near else remedy
+        )
     return raw
 
 
 def _read_bool(raw: object) -> bool:
     if not isinstance(raw, bool):
-        raise Wrong(f"{shown(raw)} is neither true nor false", "write true or false, without quotes")
+        raise InvalidValue(f"{shown(raw)} is neither true nor false", "write true or false, without quotes")
     return raw
 
 
 def _read_line(raw: object) -> str:
     if not isinstance(raw, str):
-        raise Wrong(f"{shown(raw)} is not text", "write it in quotes")
+        raise InvalidValue(f"{shown(raw)} is not text", "write it in quotes")
     if not raw.isprintable() or len(raw) > 400:
-        raise Wrong("the text is too long or has a control character in it", "write one short line")
+        raise InvalidValue("the text is too long or has a control character in it", "write one short line")
     return raw
 
 
@@ -122,7 +124,7 @@ def decode(kind: type[Struct], raw: object, where: str, problems: list[SettingEr
             continue
         try:
             value = _value(each, raw[name], dot + name, problems, file)
-        except Wrong as wrong:
+        except InvalidValue as wrong:
             for fault in wrong.each():
                 problem(dot + name + fault.place, fault.cause, fault.remedy)
             if each.required:
@@ -143,6 +145,6 @@ def _value(each: Declared, raw: object, where: str, problems: list[SettingError]
         read = {key: decode(each.inner, item, f"{where}.{key}", problems, file) for key, item in tables.items()}
         return {key: value for key, value in read.items() if value is not None}
     if not isinstance(raw, list):
-        raise Wrong(f"[{each.name}] stands there once, as a table", f"write [[{each.name}]], with two brackets")
+        raise InvalidValue(f"[{each.name}] stands there once, as a table", f"write [[{each.name}]], with two brackets")
     items = [decode(each.inner, item, f"{where}[{index}]", problems, file) for index, item in enumerate(raw)]
     return tuple(item for item in items if item is not None)

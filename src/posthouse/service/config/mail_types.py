@@ -13,7 +13,16 @@ from typing import Any, NamedTuple
 
 from posthouse.core import Address
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_domain, parse_mailbox
-from posthouse.service.config.types import Form, Wrong, host_port, list_of, quoted, several, shown, text_of
+from posthouse.service.config.types import (
+    InvalidValue,
+    SettingType,
+    host_port,
+    list_of,
+    quoted,
+    several,
+    shown,
+    text_of,
+)
 
 __all__ = [
     "ALIASES",
@@ -74,9 +83,9 @@ def _domain(text: str) -> str:
     try:
         name = domain_to_ascii(parse_domain(text.rstrip("."))).lower()
     except GrammarError:
-        raise Wrong(f"{quoted(text)} is no domain name", remedy) from None
+        raise InvalidValue(f"{quoted(text)} is no domain name", remedy) from None
     if name.startswith("["):
-        raise Wrong(f"{quoted(text)} is an address, not a name", remedy)
+        raise InvalidValue(f"{quoted(text)} is an address, not a name", remedy)
     return name
 
 
@@ -119,7 +128,9 @@ def without_tag(local: str, sign: str) -> str:
 def _read_subaddress(raw: object) -> str:
     text = text_of(raw)
     if len(text) > 1 or text.isalnum() or text in ("@", ".", '"', " ", "\\"):
-        raise Wrong(f"{quoted(text)} cannot part a name from its tag", 'write one sign, "+" or "-"; "" for no tags')
+        raise InvalidValue(
+            f"{quoted(text)} cannot part a name from its tag", 'write one sign, "+" or "-"; "" for no tags'
+        )
     return text
 
 
@@ -127,7 +138,7 @@ def _mailbox(text: str, raw: object, remedy: str) -> Address:
     try:
         return parse_mailbox(text)
     except GrammarError:
-        raise Wrong(f"{shown(raw)} is no mailbox", remedy) from None
+        raise InvalidValue(f"{shown(raw)} is no mailbox", remedy) from None
 
 
 def _read_person(raw: object) -> str:
@@ -140,7 +151,7 @@ def _read_person(raw: object) -> str:
 def _read_people(raw: object) -> tuple[str, ...]:
     people: tuple[str, ...] = several(_read_person)(raw if isinstance(raw, list) else [raw])
     if not people:
-        raise Wrong("nobody is named", "write at least one address")
+        raise InvalidValue("nobody is named", "write at least one address")
     return people
 
 
@@ -148,7 +159,7 @@ def _read_mailboxes(raw: object) -> tuple[str, ...]:
     if raw in ("any", ["any"]):
         return ("any",)
     if not isinstance(raw, list):
-        raise Wrong(f"{shown(raw)} is neither a list nor any", 'write ["bob", "ann"] or "any"')
+        raise InvalidValue(f"{shown(raw)} is neither a list nor any", 'write ["bob", "ann"] or "any"')
     names: tuple[str, ...] = several(_read_local)(raw)
     return names
 
@@ -156,19 +167,21 @@ def _read_mailboxes(raw: object) -> tuple[str, ...]:
 def _by_local(read: Callable[[object], Any]) -> Callable[[object], dict[str, Any]]:
     def read_table(raw: object) -> dict[str, Any]:
         if not isinstance(raw, dict):
-            raise Wrong(f"{shown(raw)} is not a table", "write it like { bob = … }")
+            raise InvalidValue(f"{shown(raw)} is not a table", "write it like { bob = … }")
         values: dict[str, Any] = {}
         faults = []
         for key, item in raw.items():
             try:
                 name = _read_local(key)
                 if name in values:
-                    raise Wrong("the same name stands there twice", "case does not matter in local parts: keep one")
+                    raise InvalidValue(
+                        "the same name stands there twice", "case does not matter in local parts: keep one"
+                    )
                 values[name] = read(item)
-            except Wrong as wrong:
-                faults += [Wrong(each.cause, each.remedy, f".{key}{each.place}") for each in wrong.each()]
+            except InvalidValue as wrong:
+                faults += [InvalidValue(each.cause, each.remedy, f".{key}{each.place}") for each in wrong.each()]
         if faults:
-            raise Wrong.together(faults)
+            raise InvalidValue.together(faults)
         return values
 
     return read_table
@@ -178,21 +191,21 @@ def _write_table(write: Callable[[Any], str]) -> Callable[[Any], str]:
     return lambda table: "{" + ", ".join(f"{key} = {write(value)}" for key, value in table.items()) + "}"
 
 
-HOSTNAME = Form("domain name", _read_hostname, quoted)
-OUR_DOMAIN = Form('domain name or "*"', _read_our_domain, quoted)
-PATTERN = Form("pattern of domains", _read_pattern, quoted)
-PERSON = Form("mailbox", _read_person, quoted)
-PEOPLE = Form("list of mailboxes", _read_people, list_of(quoted))
-LOCAL_PARTS = Form("list of local parts", several(_read_local), list_of(quoted))
-MAILBOXES = Form(
+HOSTNAME = SettingType("domain name", _read_hostname, quoted)
+OUR_DOMAIN = SettingType('domain name or "*"', _read_our_domain, quoted)
+PATTERN = SettingType("pattern of domains", _read_pattern, quoted)
+PERSON = SettingType("mailbox", _read_person, quoted)
+PEOPLE = SettingType("list of mailboxes", _read_people, list_of(quoted))
+LOCAL_PARTS = SettingType("list of local parts", several(_read_local), list_of(quoted))
+MAILBOXES = SettingType(
     'list of local parts, or "any"',
     _read_mailboxes,
     lambda value: "" if value is None else '"any"' if value == ("any",) else list_of(quoted)(value),
 )
-ALIASES = Form("table: local part = list of mailboxes", _by_local(_read_people), _write_table(list_of(quoted)))
-MOVED = Form("table: local part = mailbox", _by_local(_read_person), _write_table(quoted))
+ALIASES = SettingType("table: local part = list of mailboxes", _by_local(_read_people), _write_table(list_of(quoted)))
+MOVED = SettingType("table: local part = mailbox", _by_local(_read_person), _write_table(quoted))
 #: The values are tables with settings of their own, which ``config.decode`` reads; this reads the keys.
-LOCAL_KEYS = Form("table: local part = list", _by_local(lambda value: value), _write_table(str))
+LOCAL_KEYS = SettingType("table: local part = list", _by_local(lambda value: value), _write_table(str))
 
 # Ways -------------------------------------------------------------------------------------------------------------
 
@@ -203,12 +216,12 @@ def _way(text: str, default_port: int, remedy: str) -> str:
         return text
     rest = text.removeprefix("//").rstrip("/")
     if "@" in rest:
-        raise Wrong(f"a user name and password {_LATER}", remedy)
+        raise InvalidValue(f"a user name and password {_LATER}", remedy)
     if rest and ":" not in rest.rpartition("]")[2]:
         rest = f"{rest}:{default_port}"
     endpoint = host_port(rest, remedy)
     if not endpoint.port:
-        raise Wrong("port 0 cannot be reached", remedy)
+        raise InvalidValue("port 0 cannot be reached", remedy)
     return str(endpoint)
 
 
@@ -230,22 +243,24 @@ def _read_delivery(raw: object) -> DeliverySetting:
         return DeliverySetting(kind, _way(rest, 25, remedy))
     if kind == "python":
         if _HANDLER.fullmatch(rest) is None:
-            raise Wrong(f"{quoted(text)} does not name a module and an object in it", 'write "python:my.module:handle"')
+            raise InvalidValue(
+                f"{quoted(text)} does not name a module and an object in it", 'write "python:my.module:handle"'
+            )
         return DeliverySetting(kind, rest)
     if kind in ("smtps", "lmtps"):
-        raise Wrong(f'delivery by "{kind}:" {_LATER}', remedy)
-    raise Wrong(f"{quoted(text)} is no way to deliver", remedy)
+        raise InvalidValue(f'delivery by "{kind}:" {_LATER}', remedy)
+    raise InvalidValue(f"{quoted(text)} is no way to deliver", remedy)
 
 
 def _check_maildir(path: str) -> None:
     known = {"domain", "local"}
     for name in re.findall(r"\{([^{}]*)\}", path):
         if name not in known:
-            raise Wrong(f"the path asks for {{{name}}}, which is not known", "only {domain} and {local} are")
+            raise InvalidValue(f"the path asks for {{{name}}}, which is not known", "only {domain} and {local} are")
     if re.sub(r"\{(?:domain|local)\}", "", path).count("{") or re.sub(r"\{(?:domain|local)\}", "", path).count("}"):
-        raise Wrong("the path has a brace that stands alone", "only {domain} and {local} may have braces")
+        raise InvalidValue("the path has a brace that stands alone", "only {domain} and {local} may have braces")
     if "{local}" not in path:
-        raise Wrong("every mailbox of the domain would share one Maildir", 'put "{local}" into the path')
+        raise InvalidValue("every mailbox of the domain would share one Maildir", 'put "{local}" into the path')
 
 
 def _read_via(raw: object) -> ViaSetting:
@@ -259,20 +274,20 @@ def _read_via(raw: object) -> ViaSetting:
     if kind == "lmtp" and rest:
         return ViaSetting("lmtp", _way(rest, 24, remedy))
     if kind == "smtps":
-        raise Wrong(f"encryption to the next host {_LATER}", remedy)
-    raise Wrong(f"{quoted(text)} is no way to send", remedy)
+        raise InvalidValue(f"encryption to the next host {_LATER}", remedy)
+    raise InvalidValue(f"{quoted(text)} is no way to send", remedy)
 
 
 def _read_spool_url(raw: object) -> str:
     text = text_of(raw).strip()
     if text.startswith(("postgresql://", "postgres://")):
-        raise Wrong(f"a spool in PostgreSQL {_LATER}", 'write "sqlite"')
+        raise InvalidValue(f"a spool in PostgreSQL {_LATER}", 'write "sqlite"')
     if text != "sqlite":
-        raise Wrong(f"{quoted(text)} is no spool", 'write "sqlite"')
+        raise InvalidValue(f"{quoted(text)} is no spool", 'write "sqlite"')
     return text
 
 
-DELIVERY = Form("way to deliver", _read_delivery, quoted)
-VIA = Form("way to send", _read_via, quoted)
-SUBADDRESS = Form("one sign", _read_subaddress, quoted)
-SPOOL_URL = Form("spool", _read_spool_url, quoted)
+DELIVERY = SettingType("way to deliver", _read_delivery, quoted)
+VIA = SettingType("way to send", _read_via, quoted)
+SUBADDRESS = SettingType("one sign", _read_subaddress, quoted)
+SPOOL_URL = SettingType("spool", _read_spool_url, quoted)

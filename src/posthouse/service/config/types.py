@@ -1,7 +1,7 @@
-"""How settings are written by people: one ``Form`` for each way of writing a value.
+"""How settings are written by people: one ``SettingType`` for each way of writing a value.
 
-A form reads what TOML gives (a string, a number, a list) into what the program wants, or raises ``Wrong`` with the
-cause and the remedy in two short phrases; and it writes a value back as the manual shows it.  Forms know nothing of
+A form reads what TOML gives (a string, a number, a list) into what the program wants, or raises ``InvalidValue`` with
+the cause and the remedy in two short phrases; and it writes a value back as the manual shows it.  Forms know nothing of
 where the value stands: ``service.config.decode`` adds the place.
 """
 
@@ -19,13 +19,13 @@ __all__ = [
     "DIRECTORY",
     "DURATION",
     "ENDPOINT",
-    "Form",
     "IP_OR_NOTHING",
+    "InvalidValue",
     "NAMESERVERS",
     "NETWORKS",
     "Network",
     "SIZE",
-    "Wrong",
+    "SettingType",
     "at_least",
     "host_port",
     "list_of",
@@ -39,7 +39,7 @@ __all__ = [
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-class Wrong(Exception):
+class InvalidValue(Exception):
     """A value cannot be meant: the cause, the remedy, and the place inside a list or table.
 
     It never leaves this room (``config.decode`` makes a ``SettingError`` of it).  ``others`` are further faults of the
@@ -51,20 +51,20 @@ class Wrong(Exception):
         self.cause = cause
         self.remedy = remedy
         self.place = place
-        self.others: tuple[Wrong, ...] = ()
+        self.others: tuple[InvalidValue, ...] = ()
 
     @classmethod
-    def together(cls, faults: Sequence[Wrong]) -> Wrong:
+    def together(cls, faults: Sequence[InvalidValue]) -> InvalidValue:
         """Several faults as one."""
         faults[0].others = tuple(faults[1:])
         return faults[0]
 
-    def each(self) -> tuple[Wrong, ...]:
+    def each(self) -> tuple[InvalidValue, ...]:
         """This fault and the others."""
         return (self, *self.others)
 
 
-class Form(NamedTuple):
+class SettingType(NamedTuple):
     """A way of writing a value: its name for the manual, how to read it, how to write it."""
 
     name: str
@@ -83,9 +83,9 @@ def list_of(write: Callable[[Any], str]) -> Callable[[Any], str]:
 
 def text_of(raw: object) -> str:
     if not isinstance(raw, str):
-        raise Wrong(f"{shown(raw)} is not text", "write it in quotes")
+        raise InvalidValue(f"{shown(raw)} is not text", "write it in quotes")
     if any(ord(character) < 32 or ord(character) == 127 for character in raw):
-        raise Wrong("the text has a control character in it", "take it out")
+        raise InvalidValue("the text has a control character in it", "take it out")
     return raw
 
 
@@ -116,10 +116,10 @@ def _read_duration(raw: object) -> float:
     else:
         match = _DURATION.fullmatch(text_of(raw).strip())
         if match is None:
-            raise Wrong(f"{shown(raw)} is no duration", remedy)
+            raise InvalidValue(f"{shown(raw)} is no duration", remedy)
         seconds = float(match[1]) * _SECONDS[match[2]]
     if not 0 < seconds <= 3_650 * 86_400:
-        raise Wrong("a duration must be above 0 and at most ten years", remedy)
+        raise InvalidValue("a duration must be above 0 and at most ten years", remedy)
     return seconds
 
 
@@ -134,11 +134,11 @@ def _read_size(raw: object) -> int:
     remedy = 'write a number of octets, or one with a unit such as "50MiB" or "10MB"'
     if isinstance(raw, int) and not isinstance(raw, bool):
         if raw < 0:
-            raise Wrong("a size cannot be below 0", remedy)
+            raise InvalidValue("a size cannot be below 0", remedy)
         return raw
     match = _SIZE.fullmatch(text_of(raw).strip())
     if match is None:
-        raise Wrong(f"{shown(raw)} is no size", remedy)
+        raise InvalidValue(f"{shown(raw)} is no size", remedy)
     unit = (match[2] or "").upper()
     base = 1024 if unit.endswith("I") else 1000
     return int(match[1]) * (base ** (_POWERS.index(unit[0]) + 1) if unit else 1)
@@ -151,21 +151,21 @@ def _write_size(octets: int) -> str:
     return str(octets)
 
 
-def at_least(least: int, most: int = 10_000_000) -> Form:
+def at_least(least: int, most: int = 10_000_000) -> SettingType:
     """A whole number from ``least`` to ``most``."""
 
     def read(raw: object) -> int:
         if not isinstance(raw, int) or isinstance(raw, bool):
-            raise Wrong(f"{shown(raw)} is no whole number", f"write a number from {least}")
+            raise InvalidValue(f"{shown(raw)} is no whole number", f"write a number from {least}")
         if not least <= raw <= most:
-            raise Wrong(f"{raw} is out of range", f"write a number from {least} to {most}")
+            raise InvalidValue(f"{raw} is out of range", f"write a number from {least} to {most}")
         return raw
 
-    return Form("whole number", read, str)
+    return SettingType("whole number", read, str)
 
 
-DURATION = Form("duration", _read_duration, _write_duration)
-SIZE = Form("size", _read_size, _write_size)
+DURATION = SettingType("duration", _read_duration, _write_duration)
+SIZE = SettingType("size", _read_size, _write_size)
 
 # Places -----------------------------------------------------------------------------------------------------------
 
@@ -175,7 +175,7 @@ _HOST_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.%a-z]+)\]|([^\s:/@\[\]]+)):([0-9]{1,
 def host_port(text: str, remedy: str) -> Endpoint:
     match = _HOST_PORT.fullmatch(text)
     if match is None or int(match[3]) > 65_535:
-        raise Wrong(f"{quoted(text)} is no host and port", remedy)
+        raise InvalidValue(f"{quoted(text)} is no host and port", remedy)
     if match[1] is not None:
         _ip(match[1], remedy)
     return Endpoint(match[1] or match[2].lower(), int(match[3]))
@@ -185,7 +185,7 @@ def _ip(text: str, remedy: str) -> str:
     try:
         return str(ipaddress.ip_address(text))
     except ValueError:
-        raise Wrong(f"{quoted(text)} is no IP address", remedy) from None
+        raise InvalidValue(f"{quoted(text)} is no IP address", remedy) from None
 
 
 def _read_endpoint(raw: object) -> Endpoint:
@@ -194,7 +194,7 @@ def _read_endpoint(raw: object) -> Endpoint:
     if text.startswith("unix:/"):
         return Endpoint(text.removeprefix("unix:"))
     if text.startswith(":"):
-        raise Wrong(f"{quoted(text)} does not say at which address", 'write "0.0.0.0' + text + '" for every one')
+        raise InvalidValue(f"{quoted(text)} does not say at which address", 'write "0.0.0.0' + text + '" for every one')
     endpoint = host_port(text, remedy)
     if endpoint.host != "localhost":
         _ip(endpoint.host, remedy)
@@ -214,7 +214,7 @@ def _read_nameserver(raw: object) -> Endpoint:
         endpoint = host_port(text, remedy)
         _ip(endpoint.host, remedy)
         if not endpoint.port:
-            raise Wrong("port 0 cannot be asked", remedy) from None
+            raise InvalidValue("port 0 cannot be asked", remedy) from None
         return endpoint
 
 
@@ -224,7 +224,7 @@ def _read_network(raw: object) -> Network:
         return ipaddress.ip_network(text_of(raw).strip())
     except ValueError as fault:
         cause = "it has bits set behind the prefix" if "host bits" in str(fault) else "it is no network"
-        raise Wrong(f"{shown(raw)}: {cause}", remedy) from None
+        raise InvalidValue(f"{shown(raw)}: {cause}", remedy) from None
 
 
 def _read_ip_or_nothing(raw: object) -> str:
@@ -235,25 +235,25 @@ def _read_ip_or_nothing(raw: object) -> str:
 def several(read: Callable[[object], Any]) -> Callable[[object], tuple[Any, ...]]:
     def read_all(raw: object) -> tuple[Any, ...]:
         if not isinstance(raw, list):
-            raise Wrong(f"{shown(raw)} is not a list", "put it in [ ]")
+            raise InvalidValue(f"{shown(raw)} is not a list", "put it in [ ]")
         values = []
         faults = []
         for index, item in enumerate(raw):
             try:
                 values.append(read(item))
-            except Wrong as wrong:
-                faults.append(Wrong(wrong.cause, wrong.remedy, f"[{index}]{wrong.place}"))
+            except InvalidValue as wrong:
+                faults.append(InvalidValue(wrong.cause, wrong.remedy, f"[{index}]{wrong.place}"))
         if faults:
-            raise Wrong.together(faults)
+            raise InvalidValue.together(faults)
         return tuple(values)
 
     return read_all
 
 
-ENDPOINT = Form("address and port", _read_endpoint, _write_endpoint)
-NAMESERVERS = Form("list of addresses", several(_read_nameserver), list_of(_write_endpoint))
-NETWORKS = Form("list of networks", several(_read_network), list_of(quoted))
-IP_OR_NOTHING = Form("IP address", _read_ip_or_nothing, quoted)
+ENDPOINT = SettingType("address and port", _read_endpoint, _write_endpoint)
+NAMESERVERS = SettingType("list of addresses", several(_read_nameserver), list_of(_write_endpoint))
+NETWORKS = SettingType("list of networks", several(_read_network), list_of(quoted))
+IP_OR_NOTHING = SettingType("IP address", _read_ip_or_nothing, quoted)
 
 # Directories ------------------------------------------------------------------------------------------------------
 
@@ -261,7 +261,7 @@ IP_OR_NOTHING = Form("IP address", _read_ip_or_nothing, quoted)
 def _read_directory(raw: object) -> str:
     text = text_of(raw).strip()
     if not text:
-        raise Wrong("the directory's name is empty", "write a path, or leave the setting out")
+        raise InvalidValue("the directory's name is empty", "write a path, or leave the setting out")
     return os.path.abspath(os.path.expanduser(text))
 
 
@@ -271,4 +271,4 @@ def own_directory() -> str:
     return os.path.join(base if os.path.isabs(base) else os.path.expanduser("~/.local/share"), "posthouse")
 
 
-DIRECTORY = Form("path", _read_directory, quoted)
+DIRECTORY = SettingType("path", _read_directory, quoted)

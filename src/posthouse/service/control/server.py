@@ -29,7 +29,7 @@ from posthouse.service.operations.base import Context, Operation
 from posthouse.service.operations.registry import OPERATIONS
 
 if TYPE_CHECKING:
-    from posthouse.service.policy.listener_policy import Record
+    from posthouse.core import EventSink
 
 __all__ = ["ControlSocket", "NobodyListens", "ask", "socket_path", "user_name"]
 
@@ -67,7 +67,7 @@ class _Question(msgspec.Struct, forbid_unknown_fields=True):
 class ControlSocket:
     """The listening side.  ``context`` is the house's; each question is asked with its own ``who``."""
 
-    def __init__(self, path: str, context: Callable[[str], Context], log: Record) -> None:
+    def __init__(self, path: str, context: Callable[[str], Context], log: EventSink) -> None:
         self._path = path
         self._context = context
         self._log = log

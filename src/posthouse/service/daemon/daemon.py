@@ -1,4 +1,4 @@
-"""The only constructor of real things: a ``House`` joins a configuration with sockets, a spool and a clock.
+"""The only constructor of real things: a ``Daemon`` joins a configuration with sockets, a spool and a clock.
 
 Whatever touches the world can be handed in; what is not, is the real one.  Nothing is opened before ``start`` and
 nothing is left open after ``drain``; two houses in one loop know nothing of each other.
@@ -18,30 +18,30 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from random import Random, SystemRandom
 from typing import Any
 
-from posthouse.core import LocalError, StorageCorrupt
+from posthouse.core import EventSink, LocalError, StorageCorrupt
 from posthouse.delivery import LmtpDeliverer, LocalIdentity, MaildirDeliverer, PythonDeliverer, SmtpDeliverer
 from posthouse.net import CachingResolver, Clock, DnsResolver, Endpoint, Network, Resolver, SocketNetwork, SystemClock
 from posthouse.protocol import Limits, Transcript
 from posthouse.relay import DiscardDeliverer, DsnWriter, MailboxDeliverer, RetrySchedule, Worker
 from posthouse.relay.recording.dsn import original_of
-from posthouse.server import Server, Timeouts
+from posthouse.server import Server, ServerTimeouts
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.control.server import ControlSocket, socket_path
-from posthouse.service.daemon.event_log import Log
-from posthouse.service.daemon.routing import Deliverers, HouseRouter
+from posthouse.service.daemon.event_log import EventLog
+from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory, addressees
-from posthouse.service.operations.base import Context, Ways
-from posthouse.service.policy.listener_policy import Reception, Record, Usage
+from posthouse.service.operations.base import Context, RoutingContext
+from posthouse.service.policy.listener_policy import ListenerPolicy, Usage
 from posthouse.spool import Durable, Spool, SqliteSpool
 from posthouse.spool.interface import QueuedRecipient, Report, StoredMessage
 
-__all__ = ["DRAIN", "House", "serve", "spool_of"]
+__all__ = ["DRAIN", "Daemon", "serve", "spool_of"]
 
 #: How long ``serve`` lets sessions and attempts finish, in seconds.
 DRAIN = 30.0
 
 
-class House:
+class Daemon:
     """A running post house: doors, spool and relay of one configuration.
 
     ``transcript`` is called with the name of a listener for each session, and gives what is told of its dialogue
@@ -58,7 +58,7 @@ class House:
         network: Network | None = None,
         resolver: Resolver | None = None,
         queue: Spool | None = None,
-        log: Record | None = None,
+        log: EventSink | None = None,
         transcript: Callable[[str], Transcript] | None = None,
         random: Random | None = None,
         share_ports: bool = False,
@@ -66,7 +66,7 @@ class House:
     ) -> None:
         self.config = config
         self.clock = clock or SystemClock()
-        self.log = log or Log(self.clock, config.log.format)
+        self.log = log or EventLog(self.clock, config.log.format)
         self.queue: Spool = queue or spool_of(config, shared=share_ports)
         self.directory = Directory(config)
         self._network = network or SocketNetwork(on_error=self._fault, reuse_port=share_ports)
@@ -76,7 +76,7 @@ class House:
             DnsResolver(config.dns.nameservers, timeout=config.dns.timeout, tries=config.dns.tries), self.clock
         )
         self._deliverers = self._make_deliverers()
-        self.router = HouseRouter(config, self._deliverers)
+        self.router = ConfiguredRouter(config, self._deliverers)
         self._bouncer = DsnWriter(
             hostname=config.hostname,
             postmaster=config.postmaster,
@@ -87,7 +87,7 @@ class House:
         self.worker = self._make_worker()
         self._ourselves = LocalIdentity([config.hostname])
         self._control = ControlSocket(socket_path(config.data_dir), self.context, self.log) if control else None
-        self._receptions: list[Reception] = []
+        self._receptions: list[ListenerPolicy] = []
         self._servers: list[Server] = []
         self._endpoints: dict[str, Endpoint] = {}
         self._state = "made"
@@ -151,9 +151,9 @@ class House:
             sites=self.worker.sites,
         )
 
-    def ways(self) -> Ways:
+    def ways(self) -> RoutingContext:
         """Where mail goes and what is told of it, as things are configured here."""
-        return Ways(
+        return RoutingContext(
             router=self.router,
             resolver=self._resolver,
             random=self._random,
@@ -210,7 +210,7 @@ class House:
 
     async def _open_door(self, listener: ListenerSettings, usage: Usage) -> None:
         config = self.config
-        reception = Reception(
+        reception = ListenerPolicy(
             config,
             listener,
             directory=self.directory,
@@ -233,7 +233,7 @@ class House:
             hostname=config.hostname,
             lmtp=reception.lmtp,
             limits=Limits(recipients=listener.max_recipients, message=size, chunk=size),
-            timeouts=Timeouts(listener.command_timeout, listener.data_timeout, listener.transfer_timeout),
+            timeouts=ServerTimeouts(listener.command_timeout, listener.data_timeout, listener.transfer_timeout),
             transcript=(lambda: transcript(listener.name)) if transcript is not None else None,
             on_error=self._fault,
         )
@@ -291,21 +291,21 @@ def spool_of(config: Config, *, shared: bool = True) -> SqliteSpool:
 async def serve(
     config: Config,
     *,
-    ready: Callable[[House], object] | None = None,
+    ready: Callable[[Daemon], object] | None = None,
     drain: float = DRAIN,
-    log: Record | None = None,
+    log: EventSink | None = None,
     parent: int = -1,
     worker: int = -1,
 ) -> None:
     """Be the daemon until SIGTERM or SIGINT, then drain; a second signal ends the process at once.
 
-    ``ready`` is called when the doors are open.  Raises as ``House.start`` does.  As one of several workers
+    ``ready`` is called when the doors are open.  Raises as ``Daemon.start`` does.  As one of several workers
     (``daemon.supervisor``), ``worker`` is which, its doors share their ports, ``parent`` is a pipe whose end means that
     the parent has vanished, so that this process goes too, and SIGINT is left alone.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    house = House(config, log=log, share_ports=worker >= 0, control=worker <= 0)
+    house = Daemon(config, log=log, share_ports=worker >= 0, control=worker <= 0)
     numbers = (signal.SIGTERM,) if worker >= 0 else (signal.SIGTERM, signal.SIGINT)
 
     def asked(number: int) -> None:

@@ -21,7 +21,7 @@ import msgspec
 from posthouse.net.clock import Clock
 from posthouse.protocol.events import Transcript
 
-__all__ = ["Dialogue", "Line", "Log", "Recorder"]
+__all__ = ["Dialogue", "EventLog", "TranscriptLine", "TranscriptRecorder"]
 
 
 class _StandardError:
@@ -61,7 +61,7 @@ class _StandardError:
                 sys.stderr.flush()
 
 
-class Log:
+class EventLog:
     """Event lines.  ``write`` takes one line without its end; standard error unless given.
 
     Text: ``2026-11-23T08:46:22.120Z accepted id=… sender=…``; a value that is not plain is written as a JSON string.
@@ -165,7 +165,7 @@ def _fact(value: object) -> object:
     return value
 
 
-class Line(NamedTuple):
+class TranscriptLine(NamedTuple):
     """One line of a dialogue: ``who`` is "S" (the sending SMTP) or "R" (the receiving one)."""
 
     time: float
@@ -178,10 +178,10 @@ class Dialogue(NamedTuple):
 
     where: str
     number: int
-    lines: list[Line]
+    lines: list[TranscriptLine]
 
 
-class Recorder:
+class TranscriptRecorder:
     """Remembers dialogues, for a demonstration or a test: the last ``sessions``, each up to ``lines`` lines."""
 
     def __init__(self, clock: Clock, *, sessions: int = 100, lines: int = 10_000) -> None:
@@ -198,7 +198,7 @@ class Recorder:
 
         def record(who: str, text: str) -> None:
             if len(dialogue.lines) < self._lines:
-                dialogue.lines.append(Line(self._clock.time(), who, text))
+                dialogue.lines.append(TranscriptLine(self._clock.time(), who, text))
 
         return record
 

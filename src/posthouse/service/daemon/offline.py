@@ -16,7 +16,7 @@ from contextlib import AbstractAsyncContextManager
 from posthouse.net import SystemClock
 from posthouse.service.config.model import Config
 from posthouse.service.control.server import user_name
-from posthouse.service.operations.base import Context, Ways
+from posthouse.service.operations.base import Context, RoutingContext
 from posthouse.spool import Spool, SqliteSpool
 
 __all__ = ["context"]
@@ -50,10 +50,10 @@ def context(config: Config) -> Context:
         return spool_of(config)
 
     @functools.cache
-    def ways() -> Ways:
-        from posthouse.service.daemon.daemon import House
+    def ways() -> RoutingContext:
+        from posthouse.service.daemon.daemon import Daemon
 
-        return House(config).ways()
+        return Daemon(config).ways()
 
     return Context(
         config=config,

@@ -14,9 +14,9 @@ from posthouse.delivery import Deliverer, expand_path
 from posthouse.relay import NoRoute, Route, RouteRule, RouteTable
 from posthouse.service.config.mail_types import VIA, without_tag
 from posthouse.service.config.model import Config, DomainSettings
-from posthouse.service.config.types import Wrong
+from posthouse.service.config.types import InvalidValue
 
-__all__ = ["Deliverers", "HouseRouter"]
+__all__ = ["ConfiguredRouter", "Deliverers"]
 
 
 class Deliverers(NamedTuple):
@@ -35,7 +35,7 @@ class Deliverers(NamedTuple):
             await each.close()
 
 
-class HouseRouter:
+class ConfiguredRouter:
     """The ``Router`` of a configuration."""
 
     __slots__ = ("_deliverers", "_elsewhere", "_everything", "_ours", "_reasons", "_table")
@@ -93,7 +93,7 @@ class HouseRouter:
     def _overridden(self, recipient: Recipient, domain: str, override: str) -> Route | NoRoute:
         try:
             kind, target = VIA.read(override)
-        except Wrong as wrong:
+        except InvalidValue as wrong:
             reason = f'an operator sent it to "{override}", which is no way to send; {wrong.remedy}'
             reply = Reply(451, "4.3.5", "the route of this mail is not usable")
             return NoRoute(Outcome(recipient, Result.DEFERRED, reply, reason))

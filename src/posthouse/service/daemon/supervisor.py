@@ -26,8 +26,8 @@ from posthouse.core import PosthouseError, SettingError
 from posthouse.net import Endpoint, SystemClock
 from posthouse.net.system import listening_socket, not_listening, reserved_socket
 from posthouse.service.config.model import Config
-from posthouse.service.daemon.daemon import DRAIN, House, serve
-from posthouse.service.daemon.event_log import Log
+from posthouse.service.daemon.daemon import DRAIN, Daemon, serve
+from posthouse.service.daemon.event_log import EventLog
 
 __all__ = ["Opened", "cores", "run"]
 
@@ -68,7 +68,7 @@ def run(config: Config, *, loop: _Loop, ready: Callable[[Opened], object], drain
     _Supervisor(config, workers, loop, drain).run(ready)
 
 
-def _opened(house: House) -> Opened:
+def _opened(house: Daemon) -> Opened:
     return Opened(house.config, house.endpoints)
 
 
@@ -90,7 +90,7 @@ class _Supervisor:
         self._count = workers
         self._loop = loop
         self._drain = drain
-        self._log = Log(SystemClock(), config.log.format)
+        self._log = EventLog(SystemClock(), config.log.format)
         self._workers: dict[int, _Worker] = {}  # by pipe
         self._reserved: list[socket.socket] = []
         self._endpoints: dict[str, Endpoint] = {}

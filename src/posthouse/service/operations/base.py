@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from posthouse.spool import Spool
     from posthouse.spool.interface import QueuedRecipient, Report, StoredMessage
 
-__all__ = ["Context", "Operation", "Parameter", "Reporting", "Ways"]
+__all__ = ["Context", "Operation", "Parameter", "Reporting", "RoutingContext"]
 
 #: What is reported about dropped recipients; made for one queue and one moment, and called in the storage's thread.
 Reporting = Callable[["Spool", float], Callable[["StoredMessage", Sequence["QueuedRecipient"]], Sequence["Report"]]]
 
 
-class Ways(NamedTuple):
+class RoutingContext(NamedTuple):
     """Where mail goes and what is told of it: ``router`` is today's; ``resolver``, ``random`` and ``is_self`` find next
     hops as the relay does; ``reporting`` makes what senders are told of recipients that are dropped."""
 
@@ -48,7 +48,7 @@ class Context(NamedTuple):
     clock: Clock
     queue: Callable[[], AbstractAsyncContextManager[Spool]]
     changing: Callable[[], AbstractAsyncContextManager[Spool]]
-    ways: Callable[[], Ways]
+    ways: Callable[[], RoutingContext]
     who: str = ""
     reopen: Callable[[Collection[str]], object] | None = None
     wake: Callable[[], object] | None = None

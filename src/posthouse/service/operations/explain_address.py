@@ -24,7 +24,13 @@ from posthouse.service.directory.directory import (
     expand_envelope,
 )
 from posthouse.service.operations.base import Context
-from posthouse.service.operations.results import AddressForecast, AddressReport, End, EndForecast, ExchangeTold
+from posthouse.service.operations.results import (
+    AddressForecast,
+    AddressReport,
+    AddressTarget,
+    EndForecast,
+    ExchangeTold,
+)
 from posthouse.service.policy import vrfy as inquiries
 from posthouse.spool.filters import Condition
 from posthouse.spool.interface import Spool
@@ -60,7 +66,7 @@ async def check_address(context: Context, address: str) -> AddressReport:
     for recipient in people:
         way = context.ways().router.route(recipient)
         target, reason = ("", way.outcome.reason) if isinstance(way, NoRoute) else (way.target, way.reason)
-        ends.append(End(recipient=str(recipient.address), target=target, reason=reason))
+        ends.append(AddressTarget(recipient=str(recipient.address), target=target, reason=reason))
     return AddressReport(address=str(asked), kind=kind, reply=reply, explanation=explanation, ends=ends)
 
 

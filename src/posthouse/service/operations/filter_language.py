@@ -122,7 +122,7 @@ def parse_filter(text: str) -> tuple[Condition, ...]:
     return tuple(found)
 
 
-class _Wrong(Exception):
+class _InvalidFilter(Exception):
     """The value cannot be meant: cause and remedy."""
 
 
@@ -146,7 +146,7 @@ def _condition(text: str, start: int, end: int) -> Condition:
         raise FilterError(f'"{name}" is compared with nothing', f"write a value, as in {_EXAMPLES[name]}", text, end)
     try:
         return Condition(name, op, _READERS[name](value))
-    except _Wrong as wrong:
+    except _InvalidFilter as wrong:
         cause, remedy = wrong.args
         raise FilterError(cause, remedy, text, sign.end()) from None
 
@@ -221,7 +221,7 @@ def _domain(value: str) -> str:
     try:
         return domain_to_ascii(name).lower()
     except GrammarError:
-        raise _Wrong(f'"{value}" is no domain name', "write it whole, or as its A-labels (xn--…)") from None
+        raise _InvalidFilter(f'"{value}" is no domain name', "write it whole, or as its A-labels (xn--…)") from None
 
 
 def _state(value: str) -> str:
@@ -230,7 +230,7 @@ def _state(value: str) -> str:
         return state
     near = difflib.get_close_matches(state, _STATES, 1, 0.5)
     remedy = f"did you mean state:{near[0]}?" if near else f"there are {', '.join(_STATES)}"
-    raise _Wrong(f'there is no state "{value}"', remedy)
+    raise _InvalidFilter(f'there is no state "{value}"', remedy)
 
 
 def _duration(value: str) -> float:
@@ -242,14 +242,16 @@ def _duration(value: str) -> float:
     elif _SECONDS.fullmatch(value):
         seconds = float(value.removeprefix("-"))
     else:
-        raise _Wrong(f'"{value}" is no duration', "write a number and a unit (s m h d w), as in 90s, 1h or 1d12h")
+        raise _InvalidFilter(
+            f'"{value}" is no duration', "write a number and a unit (s m h d w), as in 90s, 1h or 1d12h"
+        )
     return -seconds if value.startswith("-") else seconds
 
 
 def _age(value: str) -> float:
     seconds = _duration(value)
     if seconds < 0:
-        raise _Wrong("an age is never below 0", "leave the minus sign out")
+        raise _InvalidFilter("an age is never below 0", "leave the minus sign out")
     return seconds
 
 
@@ -257,7 +259,9 @@ def _size(value: str) -> float:
     """Octets; as in the configuration, K is 1000 and Ki is 1024."""
     match = _SIZE.fullmatch(value)
     if match is None:
-        raise _Wrong(f'"{value}" is no size', "write a number of octets, or one with K, M or G, as in 500K or 1.5M")
+        raise _InvalidFilter(
+            f'"{value}" is no size', "write a number of octets, or one with K, M or G, as in 500K or 1.5M"
+        )
     number, unit, binary = match.groups()
     base = 1024 if binary else 1000
     return float(number) * (base ** (_POWERS.index(unit.upper()) + 1) if unit else 1)
@@ -265,13 +269,15 @@ def _size(value: str) -> float:
 
 def _count(value: str) -> float:
     if _NUMBER.fullmatch(value) is None:
-        raise _Wrong(f'"{value}" is no whole number', "write one such as 3")
+        raise _InvalidFilter(f'"{value}" is no whole number', "write one such as 3")
     return float(value)
 
 
 def _id(value: str) -> str:
     if number_of(value.lower()) is None:
-        raise _Wrong(f'"{value}" is no queue id', "write the 13 letters and digits that `posthouse queue list` shows")
+        raise _InvalidFilter(
+            f'"{value}" is no queue id', "write the 13 letters and digits that `posthouse queue list` shows"
+        )
     return value.lower()
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from posthouse.core import Envelope, SettingError
 from posthouse.service.config.mail_types import VIA
-from posthouse.service.config.types import Wrong
+from posthouse.service.config.types import InvalidValue
 from posthouse.service.operations.base import Context, Operation, Parameter
 from posthouse.service.operations.filter_language import parse_filter
 from posthouse.service.operations.results import (
@@ -212,7 +212,7 @@ async def _reroute(context: Context, filter: str, via: str = "") -> QueueChange:
     if via:
         try:
             via = str(VIA.read(via))
-        except Wrong as wrong:
+        except InvalidValue as wrong:
             raise SettingError(wrong.cause, where="via", remedy=wrong.remedy) from wrong
     return await _act(context, QueueAction.REROUTE, filter, target=via)
 

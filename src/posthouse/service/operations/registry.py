@@ -24,9 +24,9 @@ from posthouse.service.operations.results import (
     CodeEntry,
     ConfigReport,
     Explained,
+    InboxContent,
     InboxEntry,
     InboxSummary,
-    Letter,
 )
 from posthouse.spool.history import MessageSummary
 from posthouse.spool.ids import number_of
@@ -87,7 +87,7 @@ def _said(head: bytes, name: bytes) -> str:
     return "".join(sign if sign.isprintable() else " " for sign in value)[:500]
 
 
-async def _inbox_show(context: Context, number: int) -> Letter:
+async def _inbox_show(context: Context, number: int) -> InboxContent:
     async with context.queue() as queue:
         kept = await queue.kept(number)
         if kept is None:
@@ -95,7 +95,7 @@ async def _inbox_show(context: Context, number: int) -> Letter:
         letter, content = kept
         octets = _whole(content)
     text = octets.decode("utf-8", "replace")
-    return Letter(
+    return InboxContent(
         number=letter.number,
         inbox=letter.inbox,
         queue_id=letter.queue_id,
@@ -215,7 +215,7 @@ _ALL: Final = (
         "inbox show",
         "Show one letter as it was delivered.",
         _inbox_show,
-        Letter,
+        InboxContent,
         (Parameter("number", "Its number, as in `inbox list`.", int),),
     ),
     Operation(

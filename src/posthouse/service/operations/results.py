@@ -10,19 +10,19 @@ from msgspec import Struct
 __all__ = [
     "AddressForecast",
     "AddressReport",
+    "AddressTarget",
     "AttemptTold",
     "AuditEntry",
     "CodeEntry",
     "ConfigReport",
     "ContactTold",
-    "End",
     "EndForecast",
     "EndTold",
     "ExchangeTold",
     "Explained",
+    "InboxContent",
     "InboxEntry",
     "InboxSummary",
-    "Letter",
     "MessageFound",
     "MessageStory",
     "NoteTold",
@@ -159,7 +159,7 @@ class InboxEntry(Struct, frozen=True, kw_only=True):
     subject: str
 
 
-class Letter(Struct, frozen=True, kw_only=True):
+class InboxContent(Struct, frozen=True, kw_only=True):
     """A letter as it was delivered.
 
     ``text`` is its content as UTF-8; ``raw`` the octets, where ``text`` cannot say them all, else None.
@@ -184,7 +184,7 @@ class ConfigReport(Struct, frozen=True, kw_only=True):
     advice: list[str]
 
 
-class End(Struct, frozen=True, kw_only=True):
+class AddressTarget(Struct, frozen=True, kw_only=True):
     """One place where a letter would end up: the recipient as stored, how it is taken there, and why that way."""
 
     recipient: str
@@ -202,7 +202,7 @@ class AddressReport(Struct, frozen=True, kw_only=True):
     kind: str
     reply: str
     explanation: str
-    ends: list[End]
+    ends: list[AddressTarget]
 
 
 class CodeEntry(Struct, frozen=True, kw_only=True):

@@ -32,9 +32,9 @@ from posthouse.spool.interface import IncomingMessage, Stored
 
 if TYPE_CHECKING:
     from posthouse.server.policy import Peer
-    from posthouse.service.policy.listener_policy import Reception
+    from posthouse.service.policy.listener_policy import ListenerPolicy
 
-__all__ = ["Deposit", "TOO_LARGE", "storage_verdict"]
+__all__ = ["SpoolIntake", "TOO_LARGE", "storage_verdict"]
 
 _HEAD_AT_MOST: Final = 65_536
 #: Octets of the first line that tell a field from something else.
@@ -69,7 +69,7 @@ def _message_id(head: bytes) -> str:
     return "" if found is None else found[1].decode("utf-8", "replace")
 
 
-class Deposit:
+class SpoolIntake:
     """An ``Intake`` that ends in the queue."""
 
     __slots__ = (
@@ -90,7 +90,13 @@ class Deposit:
     )
 
     def __init__(
-        self, reception: Reception, peer: Peer, verb: str, helo: str, envelope: Envelope, envelopes: Sequence[Envelope]
+        self,
+        reception: ListenerPolicy,
+        peer: Peer,
+        verb: str,
+        helo: str,
+        envelope: Envelope,
+        envelopes: Sequence[Envelope],
     ) -> None:
         """``envelope`` is what the client was answered for, ``envelopes`` what is stored.  Raises ``StorageError``."""
         self._reception = reception

@@ -1,7 +1,8 @@
 """Who may do what at the door: the policy of a listener's sessions.
 
-A ``Reception`` is shared by all sessions of one listener and holds what they share: the accounts, the queue, how many
-sessions there are and from where, how much room is left.  It makes a ``Door`` for each session, which is a few
+A ``ListenerPolicy`` is shared by all sessions of one listener and holds what they share: the accounts, the queue, how
+many sessions there are and from where, how much room is left.  It makes a ``SessionPolicy`` for each session, which is
+a few
 references and the greeting.  Answers are given at once; only a quota, and storing, make a session wait.  Verdicts that
 are the same for everybody are made once.
 
@@ -19,9 +20,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Final
 
-from posthouse.core import Address, Envelope, Recipient, Reply, StorageError, Verdict
+from posthouse.core import Address, Envelope, EventSink, Recipient, Reply, StorageError, Verdict
 from posthouse.net.clock import Clock
 from posthouse.protocol.commands import Greet, Mail, Rcpt
 from posthouse.relay import DsnWriter
@@ -29,10 +30,10 @@ from posthouse.server.policy import Answer, Intake, Peer
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.directory.directory import Directory, Expanded, Foreign, Local, Moved, expand_envelope
 from posthouse.service.policy import vrfy as inquiries
-from posthouse.service.policy.intake import TOO_LARGE, Deposit, storage_verdict
+from posthouse.service.policy.intake import TOO_LARGE, SpoolIntake, storage_verdict
 from posthouse.spool.interface import Spool, Stored
 
-__all__ = ["Door", "Reception", "Record", "Usage"]
+__all__ = ["ListenerPolicy", "SessionPolicy", "Usage"]
 
 _GO_ON: Final = Verdict(Reply(250, "2.1.0", "Sender OK"), "")
 _RCPT_OK: Final = Verdict(Reply(250, "2.1.5", "Recipient OK"), "")
@@ -53,12 +54,6 @@ _UNKNOWN: Final = Verdict(Reply(550, "5.1.1", "Mailbox does not exist"), "nobody
 _PAUSED: Final = Verdict(Reply(450, "4.2.1", "Mailbox takes no mail at the moment; try again later"), "paused")
 _OVER: Final = Verdict(Reply(552, "5.2.2", "Mailbox is full"), "over quota")
 _OVER_LATER: Final = Verdict(Reply(452, "4.2.2", "Mailbox is full; try again later"), "over quota")
-
-
-class Record(Protocol):
-    """Where events are told; ``service.daemon.event_log.Log`` is one."""
-
-    def __call__(self, event: str, /, **fields: Any) -> None: ...
 
 
 class Usage:
@@ -87,7 +82,7 @@ class Usage:
         self._octets[inbox] = self._octets.get(inbox, 0) + octets
 
 
-class Reception:
+class ListenerPolicy:
     """A listener's ``PolicyFactory``, and what its sessions share.
 
     ``destination`` gives the queue's key for an address; ``stored`` is told of each promised message (to wake the
@@ -107,7 +102,7 @@ class Reception:
         clock: Clock,
         destination: Callable[[Address], str],
         stored: Callable[[Stored], None],
-        log: Record,
+        log: EventSink,
         usage: Usage | None = None,
         free: Callable[[], int] | None = None,
         zone: Callable[[float], int] | None = None,
@@ -144,9 +139,9 @@ class Reception:
         self._hosts: dict[str, int] = {}
         self._quotas = any(each.quota for each in config.domain)
 
-    def __call__(self, peer: Peer) -> Door:
+    def __call__(self, peer: Peer) -> SessionPolicy:
         """The policy of a new session."""
-        return Door(self, peer)
+        return SessionPolicy(self, peer)
 
     def enter(self, host: str) -> Verdict | None:
         """Count a session in, or say why it is not welcome."""
@@ -205,12 +200,12 @@ class Reception:
         self._stored(stored)
 
 
-class Door:
+class SessionPolicy:
     """The ``Policy`` of one session."""
 
     __slots__ = ("_counted", "_greet", "_peer", "_reception", "_trusted")
 
-    def __init__(self, reception: Reception, peer: Peer) -> None:
+    def __init__(self, reception: ListenerPolicy, peer: Peer) -> None:
         self._reception = reception
         self._peer = peer
         self._greet: Greet | None = None
@@ -307,7 +302,7 @@ class Door:
         greet = self._greet or Greet("HELO", "unknown")
         try:
             envelopes = expand_envelope(reception.directory, envelope)
-            return Deposit(reception, self._peer, greet.verb, greet.domain, envelope, envelopes)
+            return SpoolIntake(reception, self._peer, greet.verb, greet.domain, envelope, envelopes)
         except StorageError as error:
             return self._no("DATA", storage_verdict(error))
 

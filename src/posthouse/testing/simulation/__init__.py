@@ -1,23 +1,23 @@
 """Post houses, clients and other people's hosts in one process on virtual time, with faults by seed; see ``world``."""
 
 from posthouse.testing.simulation.chaos import Calm, Storm, Weather
-from posthouse.testing.simulation.ledger import Arrival, End
+from posthouse.testing.simulation.ledger import CopyEnd, DeliveredCopy
 from posthouse.testing.simulation.loop import Life, VirtualClock, VirtualLoop
 from posthouse.testing.simulation.network import Death
-from posthouse.testing.simulation.node import SimulatedHouse
-from posthouse.testing.simulation.remote_host import Destination, Received, Step, parse_step
-from posthouse.testing.simulation.world import Letter, World
+from posthouse.testing.simulation.node import SimulatedNode
+from posthouse.testing.simulation.remote_host import Received, RemoteHost, Step, parse_step
+from posthouse.testing.simulation.world import SimulatedMessage, World
 
 __all__ = [
-    "Arrival",
     "Calm",
+    "CopyEnd",
     "Death",
-    "Destination",
-    "End",
-    "Letter",
+    "DeliveredCopy",
     "Life",
     "Received",
-    "SimulatedHouse",
+    "RemoteHost",
+    "SimulatedMessage",
+    "SimulatedNode",
     "Step",
     "Storm",
     "VirtualClock",

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from posthouse.core import StorageBusy, StorageError, StorageFull
 from posthouse.net import Endpoint
-from posthouse.testing.memory_stream import Fault
+from posthouse.testing.memory_stream import StreamFault
 
 __all__ = ["Calm", "Storm", "Weather"]
 
@@ -19,7 +19,7 @@ __all__ = ["Calm", "Storm", "Weather"]
 class Weather(Protocol):
     """The dice of a world."""
 
-    def channel(self, random: Random, source: str, endpoint: Endpoint) -> Fault:
+    def channel(self, random: Random, source: str, endpoint: Endpoint) -> StreamFault:
         """What happens to a new channel."""
         ...
 
@@ -39,9 +39,9 @@ class Weather(Protocol):
 class Calm:
     """Nothing goes wrong, and things take their usual time."""
 
-    def channel(self, random: Random, source: str, endpoint: Endpoint) -> Fault:
+    def channel(self, random: Random, source: str, endpoint: Endpoint) -> StreamFault:
         """See ``Weather.channel``."""
-        return Fault()
+        return StreamFault()
 
     def dns(self, random: Random) -> tuple[float, bool]:
         """See ``Weather.dns``."""
@@ -62,23 +62,23 @@ class Storm(Calm):
     def __init__(self, force: float) -> None:
         self.force = force
 
-    def channel(self, random: Random, source: str, endpoint: Endpoint) -> Fault:
+    def channel(self, random: Random, source: str, endpoint: Endpoint) -> StreamFault:
         """See ``Weather.channel``."""
         if random.random() >= self.force:
-            return Fault()
+            return StreamFault()
         match random.randrange(6):
             case 0:
-                return Fault(refuse=True)
+                return StreamFault(refuse=True)
             case 1:
-                return Fault(silent=True)
+                return StreamFault(silent=True)
             case 2:
-                return Fault(reset_after=int(random.expovariate(1 / 600)))
+                return StreamFault(reset_after=int(random.expovariate(1 / 600)))
             case 3:
-                return Fault(reset_after_answers=int(random.expovariate(1 / 300)))
+                return StreamFault(reset_after_answers=int(random.expovariate(1 / 300)))
             case 4:
-                return Fault(delay=random.choice((0.1, 1.0, 20.0, 160.0, 400.0)))
+                return StreamFault(delay=random.choice((0.1, 1.0, 20.0, 160.0, 400.0)))
             case _:
-                return Fault(single=True)
+                return StreamFault(single=True)
 
     def dns(self, random: Random) -> tuple[float, bool]:
         """See ``Weather.dns``."""

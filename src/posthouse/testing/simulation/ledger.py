@@ -27,7 +27,7 @@ from posthouse.spool.interface import (
 from posthouse.spool.probe_limit import ProbeLimit
 from posthouse.spool.sqlite.liveness import HANGS
 
-__all__ = ["Arrival", "Book", "End", "Entered", "FIELD", "Held", "Witness", "quoted_in", "token_of"]
+__all__ = ["Auditor", "CopyEnd", "DeliveredCopy", "Entered", "FIELD", "Held", "Ledger", "quoted_in", "token_of"]
 
 _TOKEN = re.compile(rb"^X-Simulation: ([0-9a-z.-]+)\r$", re.MULTILINE)
 _TRACE = re.compile(rb"(?:(?:Received|Return-Path):[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*)*")
@@ -57,7 +57,7 @@ class Entered(NamedTuple):
     envelope: Envelope
 
 
-class End(NamedTuple):
+class CopyEnd(NamedTuple):
     """One recipient's end in one attempt, as it was to be recorded; ``time`` in virtual seconds."""
 
     time: float
@@ -67,7 +67,7 @@ class End(NamedTuple):
     outcome: Outcome
 
 
-class Arrival(NamedTuple):
+class DeliveredCopy(NamedTuple):
     """One copy for one recipient at its end: a destination's or a mailbox's."""
 
     time: float
@@ -86,7 +86,7 @@ class Held(NamedTuple):
     giving: bool = False
 
 
-class Book:
+class Ledger:
     """What happened, and what was wrong with it (``violations``).  ``now`` gives virtual seconds."""
 
     def __init__(self, now: Callable[[], float]) -> None:
@@ -97,8 +97,8 @@ class Book:
         """Token → content as its client gave it."""
         self.entered: dict[tuple[str, str], Entered] = {}
         self.settled: dict[tuple[str, str, int], RecipientState] = {}
-        self.arrivals: list[Arrival] = []
-        self.ends: list[End] = []
+        self.arrivals: list[DeliveredCopy] = []
+        self.ends: list[CopyEnd] = []
         self.excuses: dict[tuple[str, str], set[tuple[object, ...]]] = {}
         """(token, recipient) → the accidents that each may have made one copy more."""
         self.reports = 0
@@ -133,7 +133,7 @@ class Book:
         if report:
             token = quoted_in(content)
         for recipient in recipients:
-            self.arrivals.append(Arrival(self.now(), place, recipient, token, report))
+            self.arrivals.append(DeliveredCopy(self.now(), place, recipient, token, report))
             self.tell(place, "arrival", token=token, recipient=recipient, report=report or "")
         if report:
             return
@@ -144,7 +144,7 @@ class Book:
             self.wrong(place, f"the content of {token} was changed on its way")
 
 
-class Witness:
+class Auditor:
     """A ``Spool`` that passes everything on to another and writes in the book; for one incarnation of a house.
 
     Leases are watched.  What one house holds is no other's until it gives it back or dies, whatever the calendar says
@@ -156,7 +156,7 @@ class Witness:
     def __init__(
         self,
         inner: Spool,
-        book: Book,
+        book: Ledger,
         house: str,
         held: dict[tuple[str, int], Held],
         kept: set[tuple[str, str]],
@@ -247,7 +247,7 @@ class Witness:
     def _judge(self, work: Lease, settlement: Settlement, reports: Sequence[Report]) -> None:
         message, outcome, state = work.message, settlement.outcome, settlement.state
         name = f"{message.id}/{settlement.key}"
-        self._book.ends.append(End(self._book.now(), self._house, message.id, state, outcome))
+        self._book.ends.append(CopyEnd(self._book.now(), self._house, message.id, state, outcome))
         if not outcome.reason and outcome.reply is None:
             self._book.wrong(self._house, f"{name} ended as {state.value} without a reason")
         if state is RecipientState.FAILED and _is_ours(message):
@@ -330,7 +330,7 @@ class Witness:
 class _WatchedReceipt:
     """A receipt that tells the witness of its commit."""
 
-    def __init__(self, witness: Witness, inner: IncomingMessage) -> None:
+    def __init__(self, witness: Auditor, inner: IncomingMessage) -> None:
         self._witness = witness
         self._inner = inner
         self._chunks: list[bytes] = []

@@ -1,8 +1,9 @@
 """The network between simulated machines: every machine has an address of its own, and dies with its wires.
 
-``Wires`` is one ``MemoryNetwork``; each machine sees it through a ``Port``, its ``Network``.  A port runs what arrives
-as a step of its machine's life and what is written as the world's doing, so that a death loses no octet that was on its
-way already.  What goes wrong on a new channel is asked of ``Wires.weather`` each time.
+``SimulatedNetwork`` is one ``MemoryNetwork``; each machine sees it through a ``Port``, its ``Network``.  A port runs
+what arrives as a step of its machine's life and what is written as the world's doing, so that a death loses no octet
+that was on its
+way already.  What goes wrong on a new channel is asked of ``SimulatedNetwork.weather`` each time.
 """
 
 from __future__ import annotations
@@ -16,12 +17,12 @@ from typing import Any
 from posthouse.net import Clock, Endpoint, Listener
 from posthouse.net.stream import Handler, HandlerFactory, Stream
 from posthouse.testing.memory_network import MemoryNetwork
-from posthouse.testing.memory_stream import Fault
+from posthouse.testing.memory_stream import StreamFault
 from posthouse.testing.simulation.loop import Life, neutrally
 
-__all__ = ["Death", "Port", "Wires"]
+__all__ = ["Death", "Port", "SimulatedNetwork"]
 
-_Weather = Callable[[str, Endpoint], Fault]  # what goes wrong on a new channel from a machine to an endpoint
+_Weather = Callable[[str, Endpoint], StreamFault]  # what goes wrong on a new channel from a machine to an endpoint
 
 
 class Death(enum.StrEnum):
@@ -32,7 +33,7 @@ class Death(enum.StrEnum):
     SILENT = "silent"  # the machine: nobody hears anything until it runs again
 
 
-class Wires(MemoryNetwork):
+class SimulatedNetwork(MemoryNetwork):
     """All channels there are.  ``simulation.chaos`` may be exchanged at any time."""
 
     def __init__(self, clock: Clock, weather: _Weather, *, on_error: Callable[[BaseException], None]) -> None:
@@ -43,7 +44,7 @@ class Wires(MemoryNetwork):
 class Port:
     """A machine's ``Network``: its part of the wires, for the length of one life."""
 
-    def __init__(self, wires: Wires, address: str, life: Life) -> None:
+    def __init__(self, wires: SimulatedNetwork, address: str, life: Life) -> None:
         self.address = address
         self._wires = wires
         self._life = life

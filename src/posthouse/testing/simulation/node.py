@@ -12,9 +12,9 @@ from posthouse.core import StorageError
 from posthouse.net import Endpoint
 from posthouse.service.config.config_file import parse
 from posthouse.service.config.model import Config, ListenerSettings
-from posthouse.service.daemon.daemon import House
+from posthouse.service.daemon.daemon import Daemon
 from posthouse.spool.interface import MessageEntry, Spool
-from posthouse.testing.simulation.ledger import Held, Witness, token_of
+from posthouse.testing.simulation.ledger import Auditor, Held, token_of
 from posthouse.testing.simulation.loop import Life, VirtualClock
 from posthouse.testing.simulation.network import Death, Port
 from posthouse.testing.simulation.storage import MemoryStore, SqliteStore
@@ -22,14 +22,14 @@ from posthouse.testing.simulation.storage import MemoryStore, SqliteStore
 if TYPE_CHECKING:
     from posthouse.testing.simulation.world import World
 
-__all__ = ["SimulatedHouse"]
+__all__ = ["SimulatedNode"]
 
 T = TypeVar("T")
 
 _MACHINES = '[relay]\ntrusted_networks = ["10.0.0.0/8"]\n'
 
 
-class SimulatedHouse:
+class SimulatedNode:
     """A house that can be crashed, restarted, and have its clock set.  Made by ``World.house``.
 
     ``store`` is its disk: what it shows survives.  ``incarnations`` counts its lives.
@@ -42,7 +42,7 @@ class SimulatedHouse:
         toml: str,
         address: str,
         *,
-        shares: SimulatedHouse | None,
+        shares: SimulatedNode | None,
         wrap: Callable[[Spool], Spool] | None,
     ) -> None:
         self.name = name
@@ -55,8 +55,8 @@ class SimulatedHouse:
         self._world = world
         self._random = Random(world.random.getrandbits(64))
         self._port: Port | None = None
-        self._witness: Witness | None = None
-        self._house: House | None = None
+        self._witness: Auditor | None = None
+        self._house: Daemon | None = None
         self._crash_at = 0
         self._crash_how: tuple[Death, float] = (Death.KILLED, 60.0)
         self.spool: str = name if shares is None else shares.spool
@@ -65,7 +65,7 @@ class SimulatedHouse:
         self.store: MemoryStore | SqliteStore = self._new_store(shares)
         self._queue = cast(Spool, self.store) if wrap is None else wrap(cast(Spool, self.store))
 
-    def _new_store(self, shares: SimulatedHouse | None) -> MemoryStore | SqliteStore:
+    def _new_store(self, shares: SimulatedNode | None) -> MemoryStore | SqliteStore:
         if self._world.storage == "sqlite":
             shared = shares.store if shares is not None else None
             assert not isinstance(shared, MemoryStore)
@@ -161,8 +161,8 @@ class SimulatedHouse:
         if self.spool == self.name or self.incarnations > 1:
             await self._recovered()
         self._port = Port(world.wires, self.address, self.life)
-        self._witness = Witness(self._queue, world.book, self.spool, self._held, self._kept)
-        self._house = House(
+        self._witness = Auditor(self._queue, world.book, self.spool, self._held, self._kept)
+        self._house = Daemon(
             self.config,
             clock=self.clock,
             network=self._port,

@@ -29,12 +29,12 @@ from posthouse.core import Envelope, LocalError, Recipient, Reply, Verdict
 from posthouse.net import Endpoint
 from posthouse.protocol.commands import Greet, Mail, Rcpt
 from posthouse.server import Answer, Peer, Server
-from posthouse.testing.memory_stream import Fault
-from posthouse.testing.simulation.ledger import Book
+from posthouse.testing.memory_stream import StreamFault
+from posthouse.testing.simulation.ledger import Ledger
 from posthouse.testing.simulation.loop import Life, VirtualClock
-from posthouse.testing.simulation.network import Port, Wires
+from posthouse.testing.simulation.network import Port, SimulatedNetwork
 
-__all__ = ["Destination", "Received", "STAGES", "Script", "Step", "parse_step"]
+__all__ = ["Received", "RemoteHost", "STAGES", "Script", "Step", "parse_step"]
 
 STAGES: Final = ("connect", "helo", "mail", "rcpt", "data", "end")
 _STEP = re.compile(
@@ -57,7 +57,7 @@ class Step(NamedTuple):
     drop: bool = False
     keep: bool = False
     seconds: float = 0.0
-    channel: Fault = Fault()
+    channel: StreamFault = StreamFault()
 
 
 class Received(NamedTuple):
@@ -86,15 +86,23 @@ def parse_step(text: str) -> Step:
         code = int(match["code"])
         enhanced = "" if stage == "connect" else match["enhanced"] or f"{code // 100}.0.0"
         return Step(stage, Reply(code, enhanced, "as the script says"))
-    fault = Fault(refuse=match["plain"] == "refuse", silent=match["plain"] == "silent")
+    fault = StreamFault(refuse=match["plain"] == "refuse", silent=match["plain"] == "silent")
     return Step("end" if match["plain"] == "lose" else "", drop=match["plain"] == "lose", keep=True, channel=fault)
 
 
-class Destination:
+class RemoteHost:
     """One host that takes mail, as its script says."""
 
     def __init__(
-        self, name: str, address: str, script: Script, *, wires: Wires, clock: VirtualClock, book: Book, lmtp: bool
+        self,
+        name: str,
+        address: str,
+        script: Script,
+        *,
+        wires: SimulatedNetwork,
+        clock: VirtualClock,
+        book: Ledger,
+        lmtp: bool,
     ) -> None:
         self.name = name
         self.endpoint = Endpoint(address, 24 if lmtp else 25)
@@ -110,7 +118,7 @@ class Destination:
         self._next: Callable[[], str] = script if callable(script) else _one_by_one(script)
         self._waiting: Step | None = None
         self._server = Server(
-            lambda peer: _Policy(self, peer), network=self.port, clock=clock, hostname=name, lmtp=lmtp
+            lambda peer: _HostPolicy(self, peer), network=self.port, clock=clock, hostname=name, lmtp=lmtp
         )
 
     async def open(self) -> None:
@@ -134,7 +142,7 @@ class Destination:
         self.received.append(Received(self.clock.monotonic(), sender, recipients, content))
         self.book.arrived(self.name, envelope.sender, recipients, content)
 
-    def channel(self) -> Fault:
+    def channel(self) -> StreamFault:
         """Somebody opens a channel: what happens to it."""
         step = self.take()
         if not (step.channel.refuse or step.channel.silent):
@@ -147,10 +155,10 @@ def _one_by_one(script: Sequence[str]) -> Callable[[], str]:
     return lambda: next(steps, "ok")
 
 
-class _Policy:
+class _HostPolicy:
     """One session with a destination; its first transaction obeys the step that the connection took."""
 
-    def __init__(self, destination: Destination, peer: Peer) -> None:
+    def __init__(self, destination: RemoteHost, peer: Peer) -> None:
         self.destination = destination
         self.peer = Endpoint(peer.host, peer.port)
         self.step = destination.take()
@@ -211,12 +219,12 @@ class _Policy:
         """See ``Policy.help``."""
         return _OK
 
-    def intake(self, envelope: Envelope) -> _Intake | Verdict:
+    def intake(self, envelope: Envelope) -> _HostIntake | Verdict:
         """See ``Policy.intake``; a step that waits at ``data`` waits before it takes anything."""
         step = self.step
         if step.stage == "data" and not step.seconds:
             return self.end(step)
-        return _Intake(self, envelope, step)
+        return _HostIntake(self, envelope, step)
 
     def refused(self, what: str, reply: Reply) -> None:
         """See ``Policy.refused``."""
@@ -225,10 +233,10 @@ class _Policy:
         """See ``Policy.disconnected``."""
 
 
-class _Intake:
+class _HostIntake:
     """One message on its way into a destination."""
 
-    def __init__(self, policy: _Policy, envelope: Envelope, step: Step) -> None:
+    def __init__(self, policy: _HostPolicy, envelope: Envelope, step: Step) -> None:
         self._policy = policy
         self._envelope = envelope
         self._step = step

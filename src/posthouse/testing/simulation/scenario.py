@@ -13,7 +13,7 @@ from typing import Any
 
 from posthouse.testing.simulation.chaos import Calm, Storm
 from posthouse.testing.simulation.network import Death
-from posthouse.testing.simulation.node import SimulatedHouse
+from posthouse.testing.simulation.node import SimulatedNode
 from posthouse.testing.simulation.world import World
 
 __all__ = ["bad_day"]
@@ -85,7 +85,7 @@ def _live(world: World, length: float, wrap: Callable[[Any], Any] | None) -> Non
     world.run(3 * 3600)
 
 
-def _houses(world: World, lmtp: str, wrap: Callable[[Any], Any] | None) -> list[SimulatedHouse]:
+def _houses(world: World, lmtp: str, wrap: Callable[[Any], Any] | None) -> list[SimulatedNode]:
     """One that takes mail from clients, sometimes two on one spool; and one that is behind it."""
     random = world.random
     relay = _RELAY.format(
@@ -105,7 +105,7 @@ def _houses(world: World, lmtp: str, wrap: Callable[[Any], Any] | None) -> list[
     return houses
 
 
-def _letter(world: World, houses: list[SimulatedHouse], length: float) -> None:
+def _letter(world: World, houses: list[SimulatedNode], length: float) -> None:
     random = world.random
     number = len(world.letters)
     people = [f"p{number}x{n}@{random.choice(_PEOPLE)}" for n in range(random.choice((1, 1, 1, 2, 3, 6)))]
@@ -123,7 +123,7 @@ def _letter(world: World, houses: list[SimulatedHouse], length: float) -> None:
     )
 
 
-def _accidents(world: World, house: SimulatedHouse, length: float) -> None:
+def _accidents(world: World, house: SimulatedNode, length: float) -> None:
     random = world.random
     for _ in range(random.choice((0, 0, 1, 1, 2, 3))):
         moment = random.random() * length * 0.95

@@ -38,23 +38,23 @@ from posthouse.core import (
     Status,
 )
 from posthouse.net import Endpoint
-from posthouse.testing.memory_stream import Fault
+from posthouse.testing.memory_stream import StreamFault
 from posthouse.testing.simulation.chaos import Calm, Weather
 from posthouse.testing.simulation.invariants import violations
-from posthouse.testing.simulation.ledger import FIELD, Arrival, Book, End
+from posthouse.testing.simulation.ledger import FIELD, CopyEnd, DeliveredCopy, Ledger
 from posthouse.testing.simulation.loop import Life, VirtualClock, VirtualLoop
-from posthouse.testing.simulation.network import Port, Wires
-from posthouse.testing.simulation.node import SimulatedHouse
-from posthouse.testing.simulation.remote_host import Destination, Script
-from posthouse.testing.static_resolver import DictResolver
+from posthouse.testing.simulation.network import Port, SimulatedNetwork
+from posthouse.testing.simulation.node import SimulatedNode
+from posthouse.testing.simulation.remote_host import RemoteHost, Script
+from posthouse.testing.static_resolver import StaticResolver
 
-__all__ = ["Letter", "World"]
+__all__ = ["SimulatedMessage", "World"]
 
 T = TypeVar("T")
 
 
 @dataclasses.dataclass
-class Letter:
+class SimulatedMessage:
     """What a client was asked to send.  ``outcomes`` are those of its last attempt; empty before the first ended and
     where no session could be had."""
 
@@ -87,15 +87,15 @@ class World:
         self.weather: Weather = weather or Calm()
         self.loop = VirtualLoop(lambda: self.weather.disk_pause(self.random))
         self.clock = VirtualClock(self.loop)
-        self.book = Book(self.loop.time)
+        self.book = Ledger(self.loop.time)
         self.resolver = _Resolver(self)
-        self.wires = Wires(self.clock, self._channel, on_error=self._fault)
-        self.houses: dict[str, SimulatedHouse] = {}
-        self.destinations: dict[str, Destination] = {}
-        self.letters: list[Letter] = []
+        self.wires = SimulatedNetwork(self.clock, self._channel, on_error=self._fault)
+        self.houses: dict[str, SimulatedNode] = {}
+        self.destinations: dict[str, RemoteHost] = {}
+        self.letters: list[SimulatedMessage] = []
         self.results: dict[tuple[str, str], Result] = {}
         """(token, recipient) → what its client was told."""
-        self._places: dict[Endpoint, Destination] = {}
+        self._places: dict[Endpoint, RemoteHost] = {}
         self._addresses = 0
         self._client = Life("client")
 
@@ -112,9 +112,9 @@ class World:
         name: str,
         toml: str = "",
         *,
-        shares: SimulatedHouse | None = None,
+        shares: SimulatedNode | None = None,
         wrap: Callable[[Any], Any] | None = None,
-    ) -> SimulatedHouse:
+    ) -> SimulatedNode:
         """Start a post house.
 
         ``toml`` is its configuration; what the world decides need not be there: host name, directory, addresses, and
@@ -122,7 +122,7 @@ class World:
         ``shares`` names a house whose spool it shares.  ``wrap`` may put something around its queue (a broken one, to
         see whether that is found).
         """
-        house = SimulatedHouse(self, name, toml, self.new_address(name), shares=shares, wrap=wrap)
+        house = SimulatedNode(self, name, toml, self.new_address(name), shares=shares, wrap=wrap)
         self.houses[name] = house
         for domain in house.config.domain:
             if domain.name != "*":
@@ -132,11 +132,11 @@ class World:
 
     def destination(
         self, name: str, *, domains: Sequence[str] = (), script: Script = (), preference: int = 10, lmtp: bool = False
-    ) -> Destination:
+    ) -> RemoteHost:
         """Open a host that takes mail as ``script`` says (see ``simulation.remote_host``), and is MX of ``domains``.
         SMTP is spoken on port 25, LMTP on port 24."""
         where = self.new_address(name)
-        made = Destination(name, where, script, wires=self.wires, clock=self.clock, book=self.book, lmtp=lmtp)
+        made = RemoteHost(name, where, script, wires=self.wires, clock=self.clock, book=self.book, lmtp=lmtp)
         self.destinations[name] = self._places[made.endpoint] = made
         for domain in domains:
             self.mail_exchanger(domain, preference, name)
@@ -159,7 +159,7 @@ class World:
 
     def send(
         self,
-        house: SimulatedHouse,
+        house: SimulatedNode,
         sender: str,
         recipients: Sequence[str],
         content: bytes = b"Subject: hello\r\n\r\nhello\r\n",
@@ -168,13 +168,13 @@ class World:
         tries: int = 1,
         pause: float = 60.0,
         notify: Notify | None = None,
-    ) -> Letter:
+    ) -> SimulatedMessage:
         """Have a client give a letter to ``simulation.node``, ``after`` so many seconds; "" is the null sender.
 
         Recipients that it has not been told 250 or 5yz for are tried again, ``tries`` times in all.  A field of the
         world's own goes before ``content``, so that copies can be told apart.
         """
-        letter = Letter(sender, tuple(recipients), content, len(self.letters) + 1)
+        letter = SimulatedMessage(sender, tuple(recipients), content, len(self.letters) + 1)
         self.letters.append(letter)
         port = Port(self.wires, self.new_address(f"client{letter.number}"), self._client)
         sending = self._sending(letter, house, port, after, tries, pause, notify)
@@ -183,8 +183,8 @@ class World:
 
     async def _sending(
         self,
-        letter: Letter,
-        house: SimulatedHouse,
+        letter: SimulatedMessage,
+        house: SimulatedNode,
         port: Port,
         after: float,
         tries: int,
@@ -212,7 +212,7 @@ class World:
             await asyncio.sleep(pause)
         letter.done = True
 
-    async def _give(self, house: SimulatedHouse, port: Port, envelope: Envelope, content: bytes) -> tuple[Outcome, ...]:
+    async def _give(self, house: SimulatedNode, port: Port, envelope: Envelope, content: bytes) -> tuple[Outcome, ...]:
         try:
             session = await connect(
                 [house.endpoint], network=port, clock=self.clock, hostname="client.test", name=house.name
@@ -248,12 +248,12 @@ class World:
         return self.book.digest
 
     @property
-    def ends(self) -> list[End]:
+    def ends(self) -> list[CopyEnd]:
         """Every end of a recipient in an attempt, in the order of recording."""
         return self.book.ends
 
     @property
-    def arrivals(self) -> list[Arrival]:
+    def arrivals(self) -> list[DeliveredCopy]:
         """Every copy of a letter, and every report, at its end."""
         return self.book.arrivals
 
@@ -268,7 +268,7 @@ class World:
             raise AssertionError(f"seed {self.seed}: " + "\n".join(found))
 
     def close(self) -> None:
-        """End it; everybody stops where they are."""
+        """CopyEnd it; everybody stops where they are."""
         if self.loop.is_closed():
             return
         for house in self.houses.values():
@@ -280,7 +280,7 @@ class World:
 
     # -- for those in it -------------------------------------------------------------------------------------------
 
-    def _channel(self, source: str, endpoint: Endpoint) -> Fault:
+    def _channel(self, source: str, endpoint: Endpoint) -> StreamFault:
         """What happens to a new channel: by chance, or by its destination's script."""
         fault = self.weather.channel(self.random, source, endpoint)
         destination = self._places.get(endpoint)
@@ -288,7 +288,7 @@ class World:
             scripted = destination.channel()
             if scripted.refuse or scripted.silent:
                 fault = scripted
-        if fault != Fault():
+        if fault != StreamFault():
             self.book.tell("wires", "fault", source=source, to=endpoint, **_told(fault))
         return fault
 
@@ -296,7 +296,7 @@ class World:
         self.book.wrong("wires", f"a handler raised {type(error).__name__}: {error}")
 
 
-class _Resolver(DictResolver):
+class _Resolver(StaticResolver):
     """The world's DNS, in its weather."""
 
     def __init__(self, world: World) -> None:
@@ -314,7 +314,7 @@ class _Resolver(DictResolver):
         return await super().ask(question)
 
 
-def _told(fault: Fault) -> dict[str, object]:
+def _told(fault: StreamFault) -> dict[str, object]:
     return {name: value for name, value in fault._asdict().items() if value not in (False, 0.0, None)}
 
 
