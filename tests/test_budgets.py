@@ -41,13 +41,13 @@ KNOWN: frozenset[str] = frozenset(
     {
         "client/session.py Session",
         "protocol/",
-        "relay/",
-        "relay/lanes.py Lanes",
+        "relay/scheduling/scheduler.py",
+        "relay/scheduling/scheduler.py Scheduler",
         "server/session.py Session",
-        "service/",
-        "spool/",
-        "spool/memory.py MemoryQueue",
-        "testing/queue_checks.py",
+        "spool/interface.py",
+        "spool/memory.py MemorySpool",
+        "spool/sqlite/spool.py",
+        "testing/spool_conformance.py",
     }
 )
 
