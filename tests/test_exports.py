@@ -1,4 +1,4 @@
-"""What a room gives away is a decision, written down: one ``__all__`` per room and per module, sorted and true."""
+"""Exports: each package, nested ones too, and each module has an ``__all__`` that is sorted and complete."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from docs_pages.imports import LAYERS, PACKAGE, SOURCE
+from docs_pages.imports import PACKAGE, SOURCE
 
-ROOMS = [*(room for layer in LAYERS[:7] for room in layer), "testing"]
 FILES = sorted(file for file in SOURCE.rglob("*.py") if file.name != "__main__.py")
+FOLDERS = sorted({file.parent for file in SOURCE.rglob("*.py")})
 
-LAZILY = f"{PACKAGE}.core._lazy"  # how a door opens is not what it gives
+LAZILY = f"{PACKAGE}.core._lazy"  # the mechanism of lazy re-exports; a package does not re-export it
 
 
 def public(name: str) -> bool:
@@ -22,10 +22,10 @@ def public(name: str) -> bool:
 
 
 def definitions(tree: ast.Module) -> Iterator[str]:
-    """The names that a module makes for others: classes, functions, constants and type aliases.
+    """The names that a module defines for others: classes, functions, constants and type aliases.
 
-    A variable in lower case (a logger, a compiled expression) is the module's own affair, and so is a type variable.  A
-    function that a decorator hands to an object of this module (``@queue.command``) is reached through that object.
+    A variable in lower case (a logger, a compiled expression) is internal to the module, and so is a type variable.  A
+    function that a decorator passes to an object of this module (``@queue.command``) is reached through that object.
     """
     for node in tree.body:
         match node:
@@ -42,9 +42,9 @@ def definitions(tree: ast.Module) -> Iterator[str]:
 
 
 def own_object(decorator: ast.expr, tree: ast.Module) -> bool:
-    """True for ``thing.method`` where this module makes ``thing``."""
-    made = {getattr(node, "name", "") for node in tree.body}
-    return isinstance(decorator, ast.Attribute) and isinstance(decorator.value, ast.Name) and decorator.value.id in made
+    """True for a decorator ``name.method`` where this module defines ``name``."""
+    own = {getattr(node, "name", "") for node in tree.body}
+    return isinstance(decorator, ast.Attribute) and isinstance(decorator.value, ast.Name) and decorator.value.id in own
 
 
 def type_variable(value: ast.expr | None) -> bool:
@@ -56,7 +56,7 @@ def type_variable(value: ast.expr | None) -> bool:
 
 
 def collected(tree: ast.Module, exported: list[str]) -> set[str]:
-    """The names that stand inside a listed constant (``CHECKS = (echoes, ...)``): they are reached through it."""
+    """The names inside an exported constant (``CHECKS = (echoes, ...)``): they are reached through the constant."""
     found = set()
     for node in tree.body:
         match node:
@@ -67,20 +67,21 @@ def collected(tree: ast.Module, exported: list[str]) -> set[str]:
     return found
 
 
-def passed_on(tree: ast.Module) -> Iterator[str]:
-    """The names a room's ``__init__`` imports from the house, to pass them on."""
+def reexported(tree: ast.Module) -> Iterator[str]:
+    """The names that an ``__init__`` imports from posthouse, at module level or lazily under ``TYPE_CHECKING``."""
     for node in tree.body:
         match node:
             case ast.ImportFrom():
-                yield from from_the_house(node)
-            case ast.If(test=ast.Name(id="TYPE_CHECKING"), body=body):  # what the door leaves to ``lazily``
+                yield from imported_from_posthouse(node)
+            case ast.If(test=ast.Name(id="TYPE_CHECKING"), body=body):
                 for each in body:
                     if isinstance(each, ast.ImportFrom):
-                        yield from from_the_house(each)
+                        yield from imported_from_posthouse(each)
 
 
-def from_the_house(node: ast.ImportFrom) -> Iterator[str]:
-    if (node.module or "").split(".")[0] == PACKAGE and node.module != LAZILY:
+def imported_from_posthouse(node: ast.ImportFrom) -> Iterator[str]:
+    internal = node.level > 0 or (node.module or "").split(".")[0] == PACKAGE
+    if internal and node.module != LAZILY:
         yield from (alias.asname or alias.name for alias in node.names)
 
 
@@ -95,24 +96,24 @@ def listed(tree: ast.Module) -> list[str] | None:
     return None
 
 
-def faults(text: str, *, room: bool) -> list[str]:
-    """What is wrong with the ``__all__`` of a module with this text; ``room`` if it is a room's ``__init__``."""
+def faults(text: str, *, package: bool) -> list[str]:
+    """What is wrong with the ``__all__`` of a module with this text; ``package`` if it is a package's ``__init__``."""
     tree = ast.parse(text)
     exported = listed(tree)
-    made = set(definitions(tree)) | (set(passed_on(tree)) if room else set())
-    made = {name for name in made if public(name)}
+    names = set(definitions(tree)) | (set(reexported(tree)) if package else set())
+    names = {name for name in names if public(name)}
     if exported is None:
-        return [f"there is no __all__; it would be {sorted(made)}"] if made or room else []
+        return [f"there is no __all__; it would be {sorted(names)}"] if names or package else []
     wrong = []
     if exported != sorted(set(exported)):
-        wrong.append(f"__all__ is not sorted, or says a name twice; sorted: {sorted(set(exported))}")
-    if missing := sorted(made - set(exported) - collected(tree, exported)):
+        wrong.append(f"__all__ is not sorted, or contains a name twice; sorted: {sorted(set(exported))}")
+    if missing := sorted(names - set(exported) - collected(tree, exported)):
         wrong.append(f"__all__ leaves out {missing}; list them, or begin their names with an underscore")
     return wrong
 
 
-def left_to_lazily(tree: ast.Module) -> set[tuple[str, str]]:
-    """(module, name) of what a door imports for readers only."""
+def lazy_names(tree: ast.Module) -> set[tuple[str, str]]:
+    """(module, name) of each import under ``TYPE_CHECKING`` in an ``__init__``: these names are lazy."""
     return {
         (str(each.module), alias.name)
         for node in tree.body
@@ -129,9 +130,9 @@ def module_name(file: Path) -> str:
 
 
 @pytest.mark.parametrize("file", FILES, ids=module_name)
-def test_all_is_sorted_and_true(file: Path) -> None:
-    room = file.name == "__init__.py" and file.parent != SOURCE
-    wrong = faults(file.read_text(encoding="utf-8"), room=room)
+def test_all_is_sorted_and_complete(file: Path) -> None:
+    package = file.name == "__init__.py" and file.parent != SOURCE
+    wrong = faults(file.read_text(encoding="utf-8"), package=package)
     module = importlib.import_module(module_name(file))
     absent = [name for name in getattr(module, "__all__", ()) if not hasattr(module, name)]
     if absent:
@@ -139,13 +140,23 @@ def test_all_is_sorted_and_true(file: Path) -> None:
     assert not wrong, f"{file.relative_to(SOURCE.parent)}: {'; '.join(wrong)}"
 
 
-@pytest.mark.parametrize("room", [room for room in ROOMS if list((SOURCE / room).glob("*.py"))])
-def test_each_room_has_a_door(room: str) -> None:
-    assert (SOURCE / room / "__init__.py").is_file(), f"{room} has modules and no __init__.py"
+def without_init(folders: list[Path]) -> list[Path]:
+    return [folder for folder in folders if not (folder / "__init__.py").is_file()]
+
+
+def test_each_folder_is_a_package() -> None:
+    assert not without_init(FOLDERS), "folders with modules and without an __init__.py"
+
+
+def test_a_folder_without_init_is_found(tmp_path: Path) -> None:
+    (tmp_path / "__init__.py").touch()
+    nested = tmp_path / "nested"
+    nested.mkdir()
+    assert without_init([tmp_path, nested]) == [nested]
 
 
 @pytest.mark.parametrize(
-    ("text", "room", "complaint"),
+    ("text", "package", "complaint"),
     [
         ("def f(): ...", False, "no __all__"),
         ("__all__ = ['b', 'a']\na = b = 1", False, "not sorted"),
@@ -153,19 +164,20 @@ def test_each_room_has_a_door(room: str) -> None:
         ("__all__ = ['f']\ndef f(): ...\nclass G: ...", False, "leaves out ['G']"),
         ("__all__ = []\nLIMIT = 5", False, "leaves out ['LIMIT']"),
         ("from posthouse.core import Reply\n__all__ = []", True, "leaves out ['Reply']"),
+        ("from .sqlite import Spool\n__all__ = []", True, "leaves out ['Spool']"),
         ("if TYPE_CHECKING:\n    from posthouse.core import Reply\n__all__ = []", True, "leaves out ['Reply']"),
-        ("'''A room.'''", True, "no __all__"),
+        ("'''A package.'''", True, "no __all__"),
         ("import click\n__all__ = []\n@click.command()\ndef show(): ...", False, "leaves out ['show']"),
         ("__all__ = []\ndef check(): ...\n_ALL = (check,)", False, "leaves out ['check']"),
     ],
 )
-def test_an_untrue_list_is_found(text: str, room: bool, complaint: str) -> None:
-    (found,) = faults(text, room=room)
+def test_a_wrong_list_is_found(text: str, package: bool, complaint: str) -> None:
+    (found,) = faults(text, package=package)
     assert complaint in found
 
 
 @pytest.mark.parametrize(
-    ("text", "room"),
+    ("text", "package"),
     [
         ("import re\n_A = re.compile('a')\nlog = 1", False),
         ("__all__ = ['A', 'b']\nclass A: ...\ndef b(): ...\ndef _c(): ...", False),
@@ -176,28 +188,28 @@ def test_an_untrue_list_is_found(text: str, room: bool, complaint: str) -> None:
         ("__all__ = ['CHECKS']\ndef check(): ...\nCHECKS = (check,)", False),
     ],
 )
-def test_a_true_list_is_let_be(text: str, room: bool) -> None:
-    assert faults(text, room=room) == []
+def test_a_right_list_passes(text: str, package: bool) -> None:
+    assert faults(text, package=package) == []
 
 
-LAZY_ROOMS = [file.parent.name for file in FILES if file.name == "__init__.py" and "lazily(" in file.read_text()]
+LAZY_PACKAGES = [file for file in FILES if file.name == "__init__.py" and "lazily(" in file.read_text(encoding="utf-8")]
 
 
-def test_some_rooms_have_lazy_doors() -> None:
-    assert "service" in LAZY_ROOMS
+def test_some_packages_are_lazy() -> None:
+    assert f"{PACKAGE}.service" in map(module_name, LAZY_PACKAGES)
 
 
-@pytest.mark.parametrize("room", LAZY_ROOMS)
-def test_a_lazy_door_opens_as_it_says(room: str) -> None:
-    tree = ast.parse((SOURCE / room / "__init__.py").read_text(encoding="utf-8"))
-    said = left_to_lazily(tree)
-    assert said, f"{room} leaves nothing to lazily"
-    door = importlib.import_module(f"{PACKAGE}.{room}")
-    for module, name in said:
-        assert door.__getattr__(name) is getattr(importlib.import_module(module), name)
-    eager = {name for node in tree.body if isinstance(node, ast.ImportFrom) for name in from_the_house(node)}
+@pytest.mark.parametrize("init", LAZY_PACKAGES, ids=module_name)
+def test_lazy_names_are_those_of_the_type_checker(init: Path) -> None:
+    tree = ast.parse(init.read_text(encoding="utf-8"))
+    lazy = lazy_names(tree)
+    assert lazy, f"{module_name(init)} calls lazily and imports nothing under TYPE_CHECKING"
+    package = importlib.import_module(module_name(init))
+    for module, name in lazy:
+        assert package.__getattr__(name) is getattr(importlib.import_module(module), name)
+    eager = {name for node in tree.body if isinstance(node, ast.ImportFrom) for name in imported_from_posthouse(node)}
     for name in eager:
         with pytest.raises(AttributeError, match=f"no attribute '{name}'"):
-            door.__getattr__(name)
+            package.__getattr__(name)
     with pytest.raises(AttributeError, match="no attribute 'horse'"):
-        door.horse  # noqa: B018
+        package.horse  # noqa: B018

@@ -1,7 +1,7 @@
-"""docs/architecture.md: prose by hand, and between its marks what is drawn from the source.
+"""docs/architecture.md: prose written by hand, and between its marks drawings and tables made from the source.
 
-The layers and the packages' table come from the imports as they are, the dialogue's diagram and tables from
-``protocol.states``.
+The drawing of the layers and the table of packages come from the imports, the diagram and the tables of the dialogue
+from ``protocol.states``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
 
 from docs_pages.imports import LAYERS, SOURCE, Import, read_tree
 from docs_pages.markdown import code_block, table
@@ -19,7 +20,11 @@ __all__ = ["page"]
 
 
 def page(existing: str) -> str:
-    """The page with what lies between each pair of marks drawn anew.  Raises ValueError where a mark is missing."""
+    """The page with the text between each pair of marks replaced.
+
+    Raises:
+        ValueError: A pair of marks is missing, or stands on the page more than once.
+    """
     imports = read_tree()
     drawings = {
         "layers": layers(imports),
@@ -32,7 +37,7 @@ def page(existing: str) -> str:
         between = re.compile(rf"(<!-- drawn: {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
         existing, found = between.subn(_framed(drawing), existing)
         if found != 1:
-            raise ValueError(f"docs/architecture.md wants one pair of marks for {name!r}, and has {found}")
+            raise ValueError(f"docs/architecture.md must have one pair of marks for {name!r}, and has {found}")
     return existing
 
 
@@ -40,8 +45,11 @@ def _framed(drawing: str) -> Callable[[re.Match[str]], str]:
     return lambda marks: f"{marks[1]}\n{drawing}\n\n{marks[2]}"
 
 
+# The packages ------------------------------------------------------------------------------------------------------
+
+
 def dependencies(imports: Iterable[Import]) -> dict[str, set[str]]:
-    """Room → the packages it imports."""
+    """Package → the other packages that it imports, nested folders included."""
     found: dict[str, set[str]] = defaultdict(set)
     for each in imports:
         if each.target and each.target != each.package:
@@ -49,19 +57,48 @@ def dependencies(imports: Iterable[Import]) -> dict[str, set[str]]:
     return found
 
 
-def present(package: str) -> bool:
-    """Whether there is anything in the package yet."""
-    return any((SOURCE / package).glob("*.py")) or (SOURCE / f"{package}.py").is_file()
+def nested_dependencies(imports: Iterable[Import], source: Path = SOURCE) -> dict[str, set[str]]:
+    """Nested package (``spool/sqlite``) → what its own modules import.
+
+    Other packages are given by their top-level name, packages within the same one by their path.  What a nested
+    package imports from its own modules, and what deeper packages import, is left out.
+    """
+    folders = {folder.relative_to(source).as_posix() for folder in source.rglob("*") if folder.is_dir()}
+    found: dict[str, set[str]] = defaultdict(set)
+    for each in imports:
+        here = each.file.parent.relative_to(source).as_posix()
+        if "/" not in here or not each.target:
+            continue
+        target = _folder_of(each.name, folders) if each.target == each.package else each.target
+        if target != here:
+            found[here].add(target)
+    return found
 
 
-def layers(imports: list[Import]) -> str:
-    """The house as a drawing: a box per floor, an arrow per pair of packages that one import joins."""
+def _folder_of(name: str, folders: Collection[str]) -> str:
+    """The deepest folder that a full name (``posthouse.spool.sqlite.writer.Writer``) passes through."""
+    parts = name.split(".")[1:]
+    return next(path for end in range(len(parts), 0, -1) if (path := "/".join(parts[:end])) in folders)
+
+
+def nested_packages(package: str, source: Path = SOURCE) -> list[str]:
+    """The paths of the packages inside ``package``, at every depth, sorted."""
+    return sorted(init.parent.relative_to(source).as_posix() for init in (source / package).glob("*/**/__init__.py"))
+
+
+def present(package: str, source: Path = SOURCE) -> bool:
+    """True if the package exists: LAYERS also has the planned ones."""
+    return (source / package / "__init__.py").is_file() or (source / f"{package}.py").is_file()
+
+
+def layers(imports: list[Import], source: Path = SOURCE) -> str:
+    """The layers as a drawing: a box per layer, an arrow from each package to each package that it imports."""
     lines = ["flowchart TB"]
     for number, layer in reversed(list(enumerate(LAYERS))):
-        here = [package for package in layer if present(package)]
+        here = [package for package in layer if present(package, source)]
         if here:
             lines.append(f'  subgraph layer{number}["layer {number}"]')
-            lines += [f"    {_node(package)}[{package.strip('_')}]" for package in here]
+            lines += [f"    {_node(package)}[{_label(package, source)}]" for package in here]
             lines.append("  end")
     for package, targets in sorted(dependencies(imports).items()):
         # Every package imports core; those arrows would hide the rest.
@@ -74,22 +111,34 @@ def _node(package: str) -> str:
     return f"package_{package.strip('_')}"
 
 
-def packages(imports: list[Import]) -> str:
-    """The same as a table, with each package's own first sentence."""
-    leads = dependencies(imports)
+def _label(package: str, source: Path) -> str:
+    """The name of a package, and under it the names of the packages directly inside it."""
+    inside = [path.split("/")[1] for path in nested_packages(package, source) if path.count("/") == 1]
+    return f'"{package}<br><small>{" · ".join(inside)}</small>"' if inside else package.strip("_")
+
+
+def packages(imports: list[Import], source: Path = SOURCE) -> str:
+    """The packages as a table, nested ones below their parent, each with the first sentence of its docstring."""
+    imported = dependencies(imports) | nested_dependencies(imports, source)
     level = {package: str(number) for number, layer in enumerate(LAYERS) for package in layer}
     order = [*(package for layer in reversed(LAYERS) for package in layer if not package.startswith("__")), "testing"]
     rows = [
-        (level.get(package, "beside"), f"`{package}`", _sentence(package), ", ".join(sorted(leads[package])) or "–")
+        (
+            level.get(package, "beside"),
+            f"`{path}`",
+            _sentence(source / path),
+            ", ".join(sorted(imported.get(path, ()))) or "–",
+        )
         for package in order
-        if present(package)
+        if present(package, source)
+        for path in (package, *nested_packages(package, source))
     ]
     return table(("layer", "package", "what it is", "imports"), rows)
 
 
-def _sentence(package: str) -> str:
-    file = SOURCE / package / "__init__.py"
-    docstring = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) if file.is_file() else None
+def _sentence(folder: Path) -> str:
+    """The first paragraph of a package's docstring, without the full stop."""
+    docstring = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
     return " ".join((docstring or "").split("\n\n")[0].split()).rstrip(".")
 
 
@@ -97,7 +146,7 @@ def _sentence(package: str) -> str:
 
 
 def lingering() -> list[Input]:
-    """Inputs that leave the state as it is, wherever they are legal: said in words, not drawn."""
+    """Inputs that leave the state as it is in every state where they are legal; they are listed and not drawn."""
     return [given for given in Input if all(move == Move(state) for state, move in _moves(given)) and _moves(given)]
 
 
@@ -106,11 +155,11 @@ def _moves(given: Input) -> list[tuple[State, Move]]:
 
 
 def dialogue() -> str:
-    """The law as a state diagram."""
-    unsaid = lingering()
+    """The transitions of ``LAW`` as a state diagram."""
+    undrawn = lingering()
     edges: dict[tuple[State, State], list[str]] = defaultdict(list)
     for (state, given), move in sorted(LAW.items(), key=_in_order):
-        if given in unsaid:
+        if given in undrawn:
             continue
         if move.done is not None:
             edges[state, move.done].append(str(given))
@@ -119,7 +168,7 @@ def dialogue() -> str:
     lines = ["stateDiagram-v2", f"  [*] --> {State.CONNECTED.value}"]
     lines += [f"  {old.value} --> {new.value}: {', '.join(labels)}" for (old, new), labels in edges.items()]
     lines += [f"  {State.CONNECTED.value} --> {State.REFUSED.value}: (greeting) 554", f"  {State.CLOSED.value} --> [*]"]
-    words = f"Not drawn: {', '.join(unsaid)} leave the state as it is, and 421, which may come at any time, closes."
+    words = f"Not drawn: {', '.join(undrawn)} leave the state as it is, and 421, which may come at any time, closes."
     return f"{code_block('mermaid', lines)}\n\n{words}"
 
 
@@ -129,7 +178,7 @@ def _in_order(cell: tuple[tuple[State, Input], object]) -> tuple[int, int]:
 
 
 def law() -> str:
-    """Every cell of the law: state by state, what is legal and where a positive reply leads."""
+    """Every cell of ``LAW``: for each state the legal inputs, and the state after a positive reply."""
     rows = []
     for state in State:
         leads: dict[str, list[str]] = defaultdict(list)
@@ -143,7 +192,7 @@ def law() -> str:
 
 
 def commands() -> str:
-    """The second table: one row per command."""
+    """``COMMANDS`` as a table, one row per command."""
     yes = {True: "yes", False: "no"}
     rows = [
         (str(given), row.argument, yes[not row.ends_group], yes[row.before_tls], yes[row.before_auth])

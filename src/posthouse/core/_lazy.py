@@ -1,11 +1,13 @@
-"""Doors that open when somebody asks: a room's names, imported at their first use and not with the room.
+"""Lazy re-exports: names of a package that are imported at their first use, and not with the package (PEP 562).
 
-A command of one letter must not pay for the relay because both go through the door of ``service``.  So a door may
-leave some names, or all, to ``lazily``; to readers, type checkers and the test of floors they are imported under
-``TYPE_CHECKING``, and here by the module that has them (PEP 562).  A name that is found stays: the second use costs
-nothing, and code that runs often holds its names itself.
+Importing a package should not import all of its modules: ``posthouse send`` needs one module of ``service`` and not the
+relay, and the command line starts in 30 ms.  A package's ``__init__`` lists such names twice: under ``TYPE_CHECKING``
+as imports, for readers, type checkers and the tests of layers and circles; and in a call of ``lazily``, with the module
+that defines them.  A name is looked up once and then stored in the package; code that runs often imports it at the
+top of its module.
 
-A name that is also a module's (``message.compose``) cannot be left to this: importing the module would put it there.
+A name that is also a module's (``message.compose``) cannot be lazy: importing the module sets the attribute to the
+module.
 """
 
 from __future__ import annotations
@@ -18,18 +20,22 @@ from typing import Any
 __all__ = ["lazily"]
 
 
-def lazily(room: str, where: Mapping[str, str]) -> Callable[[str], Any]:
-    """The ``__getattr__`` of ``room`` (its ``__name__``); ``where`` has module → names, divided by spaces.
+def lazily(package: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+    """The ``__getattr__`` of a package with lazy re-exports.
 
-    Raises ``AttributeError`` for another name, as a module without it does.
+    Args:
+        package: The ``__name__`` of the package, which may be nested.
+        names: Module, relative to the package, → the names that it defines, separated by spaces.
+
+    The returned function raises ``AttributeError`` for every other name.
     """
-    modules = {name: f"{room}.{module}" for module, names in where.items() for name in names.split()}
+    modules = {name: f"{package}.{module}" for module, listed in names.items() for name in listed.split()}
 
     def find(name: str) -> Any:
         if name not in modules:
-            raise AttributeError(f"module {room!r} has no attribute {name!r}")
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
         found = getattr(import_module(modules[name]), name)
-        setattr(sys.modules[room], name, found)
+        setattr(sys.modules[package], name, found)
         return found
 
     return find
