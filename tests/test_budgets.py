@@ -43,7 +43,7 @@ KNOWN: frozenset[str] = frozenset(
         "protocol/",
         "relay/scheduling/scheduler.py",
         "relay/scheduling/scheduler.py Scheduler",
-        "server/session.py Session",
+        "server/session.py ServerSession",
         "spool/interface.py",
         "spool/memory.py MemorySpool",
         "spool/sqlite/spool.py",

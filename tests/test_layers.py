@@ -153,11 +153,7 @@ RULES: dict[str, Rule] = {
 KNOWN: frozenset[tuple[str, str]] = frozenset(
     {
         ("cli/exit_codes.py", "client"),
-        ("delivery/adapt.py", "relay"),
         ("delivery/model.py", "spool"),
-        ("delivery/smtp.py", "relay"),
-        ("delivery/trace.py", "relay"),
-        ("delivery/trace.py", "spool"),
         ("sandbox/load.py", "sending"),
         ("sandbox/measuring.py", "sending"),
         ("sandbox/sink.py", "service"),

@@ -17,35 +17,17 @@ RENAME = "to be renamed"
 #: Class names that several modules define, each with the reason.  A leading underscore makes no difference.
 SAME_CLASS: dict[str, str] = {
     "Answer": f"{RENAME}: core.dns keeps Answer",
-    "Arrival": f"{RENAME}: spool's becomes Origin",
     "Disk": f"{RENAME}: the simulation has two",
-    "End": f"{RENAME}: spool's becomes RecipientResult",
-    "Fault": f"{RENAME}: sandbox keeps the fault that a peer plays",
-    "Intake": f"{RENAME}: server.policy keeps it",
     "Kept": f"{RENAME}: spool.memory_rows will be deleted",
-    "Letter": f"{RENAME}: Message",
-    "Parameter": f"{RENAME}: protocol keeps the parameter of a command",
-    "Part": f"{RENAME}: private in both modules",
-    "Policy": f"{RENAME}: server.policy keeps it",
     "Question": f"{RENAME}: core.dns keeps Question",
-    "Record": f"{RENAME}: the protocols become EventSink in core",
-    "Recorder": f"{RENAME}: testing's becomes the recording handler, service's the transcripts",
-    "Refused": f"{RENAME}: client's is an error, protocol's an event",
-    "Report": f"{RENAME}: client.load's are figures, spool's a callback",
     "Resolver": f"{RENAME}: net.resolver keeps it",
-    "Server": f"{RENAME}: server.listener keeps it",
-    "Session": "the client's and the server's end of one SMTP session (RFC 5321 section 3.1)",
-    "State": f"{RENAME}: protocol.states keeps it",
-    "Timeouts": f"{RENAME}: RFC 5321 section 4.5.3.2 has different ones for the client and the server",
     "Worker": f"{RENAME}: relay.worker keeps it",
     "Writer": f"{RENAME}: spool.writer keeps it; message's becomes part of dsn/compose",
-    "Wrong": f"{RENAME}: InvalidValue",
 }
 
 #: File names that stand in several folders, each with the reason.
 SAME_FILE: dict[str, str] = {
     "compose.py": "one verb: message composes a message, message/dsn a delivery status notification",
-    "connect.py": "one verb: net opens a connection, client opens a session on one",
     "demo.py": "a command and what it runs: cli has one module per group of commands",
     "inbox.py": "a command, its operation and its table: cli has one module per group of commands",
     "model.py": "the value classes of one package: rows of the catalogue, a delivery, the settings",
@@ -91,7 +73,7 @@ RETIRED: dict[str, str] = {
 }
 
 #: Retired words that the source still has, each to be replaced.
-KNOWN: frozenset[str] = frozenset(RETIRED) - {"dying", "telling"}
+KNOWN: frozenset[str] = frozenset(RETIRED) - {"deposit", "dying", "jumping", "telling"}
 
 
 # Class names -------------------------------------------------------------------------------------------------------

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from posthouse.core import Address, Envelope, Outcome, Recipient, Reply, Result
+from posthouse.core import Address, AttemptTrace, ConnectionTrace, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.service import Daemon, parse
 from posthouse.spool import RecipientState, Settlement, SqliteSpool
-from posthouse.spool.history import AttemptTrace, ConnectionTrace, Origin
+from posthouse.spool.history import Origin
 
 REPLY = Reply(451, "4.7.1", "come again; no such greylist")
 TRAIL = AttemptTrace(
@@ -259,5 +259,5 @@ def test_looking_without_a_daemon_makes_no_house(spool: Spool) -> None:
     )
     command = [sys.executable, "-c", script, spool.ids[0]]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    rooms = ["cli", "core", "net", "protocol", "service", "spool"]
+    rooms = ["cli", "client", "core", "net", "protocol", "service", "spool"]
     assert done.stdout.splitlines()[-1] == f"0 {rooms} []"

@@ -8,14 +8,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from posthouse.codes import BasicCode, EnhancedCode, Text, Whose
 from posthouse.codes.lookup import (
     ALL_BASIC,
     ALL_ENHANCED,
     REGISTRY,
-    BasicCode,
-    EnhancedCode,
-    Text,
-    Whose,
     explain_enhanced,
     explain_reply,
     guess_enhanced,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from posthouse.core import (
     Address,
+    AttemptTrace,
     Bytes,
     Content,
     Envelope,
@@ -19,7 +20,6 @@ from posthouse.core import (
     StorageCorrupt,
 )
 from posthouse.delivery.model import Delivery
-from posthouse.spool.history import AttemptTrace
 from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Report, Settlement, Stored, StoredMessage
 from posthouse.spool.probe_limit import ProbeLimit, few_of
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import pytest
 
 from posthouse.core import Outcome, Recipient, Reply, Result
+from posthouse.delivery.feedback import Feedback
 from posthouse.delivery.model import Delivery, NoRoute, Route
 from posthouse.relay.recording.retry import RetrySchedule
 from posthouse.relay.routes import RouteRule, RouteTable
-from posthouse.relay.scheduling.site_health import Feedback
 from posthouse.spool.interface import RecipientState
 
 from .fakes import FakeDeliverer
@@ -51,8 +51,8 @@ class SitedFake(FakeDeliverer):
         finally:
             self._at[site] -= 1
         assert job.notes is not None
-        job.notes.sign = sign = self.signs.get(site, Feedback.WELL)
-        if sign is Feedback.WELL:
+        job.notes.sign = sign = self.signs.get(site, Feedback.OK)
+        if sign is Feedback.OK:
             return self.outcomes(job)
         reply = self.replies.get(site, Reply(451, "4.4.1", "nobody there"))
         return [Outcome(person, Result.DEFERRED, reply, "no") for person in job.recipients]
@@ -62,7 +62,7 @@ class SitedFake(FakeDeliverer):
 
 
 def kill(fake: SitedFake, *sites: str) -> None:
-    fake.signs.update(dict.fromkeys(sites, Feedback.DEAD))
+    fake.signs.update(dict.fromkeys(sites, Feedback.UNREACHABLE))
 
 
 async def close(house: House, fake: SitedFake, domain: str) -> None:
@@ -257,7 +257,7 @@ def test_an_operator_reopens_a_site() -> None:
 
 def test_a_host_that_asks_for_time_gets_it_and_its_mail_goes_back_to_the_queue() -> None:
     fake = SitedFake()
-    fake.signs["sina.com"] = Feedback.BUSY
+    fake.signs["sina.com"] = Feedback.THROTTLED
     fake.replies["sina.com"] = Reply(421, "4.7.0", "Too much mail, try again in 10 minutes")
 
     async def story(house: House) -> None:
@@ -279,7 +279,7 @@ def test_a_host_that_asks_for_time_gets_it_and_its_mail_goes_back_to_the_queue()
 
 def test_those_in_line_are_given_back_when_the_site_is_to_be_left_alone() -> None:
     fake = SitedFake(hold=True)
-    fake.signs["sina.com"] = Feedback.BUSY
+    fake.signs["sina.com"] = Feedback.THROTTLED
 
     async def story(house: House) -> None:
         for n in range(10):

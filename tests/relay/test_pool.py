@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from posthouse.core import Address, Outcome, Recipient, Result
+from posthouse.core import Address, AttemptTrace, Outcome, Recipient, Result
 from posthouse.delivery.adapt import batches
+from posthouse.delivery.feedback import Feedback
 from posthouse.delivery.model import Delivery
 from posthouse.delivery.smtp import SmtpDeliverer
 from posthouse.delivery.trace import AttemptTracer
 from posthouse.net import Endpoint
-from posthouse.relay.scheduling.site_health import Feedback
-from posthouse.spool.history import AttemptTrace
 from posthouse.testing import StreamFault
 
 from .test_smtp import FULL, MX1, MX2, ZONE, Peer, World, job, one, tell
@@ -74,7 +73,7 @@ def test_one_that_rested_sends_no_content_before_it_is_answered_so_its_loss_is_n
         peer.until_next_session["MAIL"] = None
         outcomes, notes = await noted(world, deliverer, job(), "sina.com")
         assert one(outcomes)[0] is Result.DELIVERED
-        assert notes.sign is Feedback.WELL
+        assert notes.sign is Feedback.OK
         first, second = trail_of(notes).contacts
         assert (first.reused, second.reused) == (1, 0)
         assert "a new one is opened" in first.ended
@@ -94,7 +93,7 @@ def test_a_busy_one_that_is_lost_behind_the_whole_message_is_ambiguous() -> None
         peer.until_next_session["MAIL"] = None
         outcomes, notes = await noted(world, deliverer, job(), "sina.com")
         assert one(outcomes)[0] is Result.AMBIGUOUS
-        assert notes.sign is Feedback.BUSY
+        assert notes.sign is Feedback.THROTTLED
         await deliverer.close()
 
     tell({MX1: peer}, story)
@@ -211,12 +210,12 @@ def test_a_long_dialogue_is_shortened_in_the_middle() -> None:
 @pytest.mark.parametrize(
     ("peers", "faults", "sign"),
     [
-        ({}, {}, Feedback.DEAD),
-        ({MX2: Peer(greeting="421 busy")}, {}, Feedback.BUSY),
-        ({}, {MX1: StreamFault(silent=True)}, Feedback.DEAD),
-        ({MX1: Peer(RCPT="450 4.2.1 not now")}, {}, Feedback.WELL),
-        ({MX1: Peer(RCPT="450 4.7.1 too much from you")}, {}, Feedback.BUSY),
-        ({MX1: Peer(MAIL="421 4.7.0 enough"), MX2: Peer()}, {}, Feedback.BUSY),
+        ({}, {}, Feedback.UNREACHABLE),
+        ({MX2: Peer(greeting="421 busy")}, {}, Feedback.THROTTLED),
+        ({}, {MX1: StreamFault(silent=True)}, Feedback.UNREACHABLE),
+        ({MX1: Peer(RCPT="450 4.2.1 not now")}, {}, Feedback.OK),
+        ({MX1: Peer(RCPT="450 4.7.1 too much from you")}, {}, Feedback.THROTTLED),
+        ({MX1: Peer(MAIL="421 4.7.0 enough"), MX2: Peer()}, {}, Feedback.THROTTLED),
     ],
     ids=["nobody", "refused", "silent", "recipient", "policy", "421"],
 )

@@ -7,7 +7,8 @@ from random import Random
 import pytest
 
 from posthouse.core import Address, Outcome, Recipient, Reply, Result
-from posthouse.relay.scheduling.site_health import Feedback, SiteHealth, asked_of, asked_wait, sign_of
+from posthouse.delivery.feedback import Feedback, asked_of, asked_wait, feedback_of
+from posthouse.relay.scheduling.site_health import SiteHealth
 
 PERSON = Recipient(Address("b", "sina.com"))
 
@@ -21,7 +22,7 @@ def hear(
 def grown(cap: int = 20) -> SiteHealth:
     site = SiteHealth(cap)
     for n in range(100):
-        hear(site, Feedback.WELL, began=n, now=n)
+        hear(site, Feedback.OK, began=n, now=n)
     return site
 
 
@@ -37,7 +38,7 @@ def test_it_begins_low_and_doubles_with_each_round_of_success() -> None:
     limits = [site.limit]
     for _ in range(4):
         for _ in range(site.limit):
-            hear(site, Feedback.WELL, began=0.0, now=1.0)
+            hear(site, Feedback.OK, began=0.0, now=1.0)
         limits.append(site.limit)
     assert limits == [2, 4, 8, 16, 20]
 
@@ -45,7 +46,7 @@ def test_it_begins_low_and_doubles_with_each_round_of_success() -> None:
 def test_it_does_not_grow_while_it_is_not_used_up() -> None:
     site = SiteHealth(20)
     for _ in range(50):
-        hear(site, Feedback.WELL, began=0.0, now=1.0, full=False)
+        hear(site, Feedback.OK, began=0.0, now=1.0, full=False)
     assert site.limit == 2
 
 
@@ -56,21 +57,21 @@ def test_a_cap_below_the_beginning_is_kept() -> None:
 
 def test_trouble_halves_it_once_for_all_that_were_under_way_and_it_grows_slowly_then() -> None:
     site = grown()
-    hear(site, Feedback.WELL, began=100.0, now=101.0)
+    hear(site, Feedback.OK, began=100.0, now=101.0)
     for n in range(10):  # all began before the first of them was heard
-        assert not hear(site, Feedback.BUSY, began=100.5, now=102.0 + n)
+        assert not hear(site, Feedback.THROTTLED, began=100.5, now=102.0 + n)
     assert site.limit == 10
-    hear(site, Feedback.WELL, began=103.0, now=104.0)
+    hear(site, Feedback.OK, began=103.0, now=104.0)
     assert site.limit == 10
     for _ in range(10):
-        hear(site, Feedback.WELL, began=103.0, now=104.0)
+        hear(site, Feedback.OK, began=103.0, now=104.0)
     assert site.limit == 11
 
 
 def test_it_never_falls_below_one() -> None:
     site = SiteHealth(20)
     for n in range(20):
-        hear(site, Feedback.BUSY, began=10.0 * n + 1, now=10.0 * n + 2)
+        hear(site, Feedback.THROTTLED, began=10.0 * n + 1, now=10.0 * n + 2)
     assert site.limit == 1
 
 
@@ -80,30 +81,30 @@ def test_it_never_falls_below_one() -> None:
 def test_a_busy_site_is_left_alone_for_longer_each_time_up_to_a_bound() -> None:
     site, now, pauses = SiteHealth(20), 1.0, []
     for _ in range(12):
-        assert hear(site, Feedback.BUSY, began=now, now=now + 0.5)
+        assert hear(site, Feedback.THROTTLED, began=now, now=now + 0.5)
         pauses.append(site.until - now - 0.5)
         site.reopen()
         now += 5000.0
     assert 15.0 <= pauses[0] <= 18.75
     assert 30.0 <= pauses[1] <= 37.5
     assert 900.0 <= pauses[-1] <= 1125.0
-    hear(site, Feedback.WELL, began=now, now=now + 1)
+    hear(site, Feedback.OK, began=now, now=now + 1)
     assert not site.doubtful
-    assert hear(site, Feedback.BUSY, began=now + 2, now=now + 3)
+    assert hear(site, Feedback.THROTTLED, began=now + 2, now=now + 3)
     assert site.until - now - 3 <= 18.75
 
 
 def test_the_time_a_host_asks_for_is_kept_and_a_little_more() -> None:
     site = grown()
-    assert hear(site, Feedback.BUSY, began=200.0, now=201.0, asked=300.0)
+    assert hear(site, Feedback.THROTTLED, began=200.0, now=201.0, asked=300.0)
     assert 300.0 <= site.until - 201.0 <= 375.0
     assert site.why
 
 
 def test_where_others_succeed_meanwhile_halving_is_enough() -> None:
     site = grown()
-    hear(site, Feedback.WELL, began=200.0, now=205.0)
-    assert not hear(site, Feedback.BUSY, began=201.0, now=206.0)
+    hear(site, Feedback.OK, began=200.0, now=205.0)
+    assert not hear(site, Feedback.THROTTLED, began=201.0, now=206.0)
     assert site.until == 0.0
     assert site.limit == 10
 
@@ -114,12 +115,12 @@ def test_where_others_succeed_meanwhile_halving_is_enough() -> None:
 def test_three_failures_in_a_row_close_it_and_success_between_prevents_that() -> None:
     site = SiteHealth(20)
     for n in range(10):
-        assert not hear(site, Feedback.DEAD, began=n, now=n + 0.5)
-        assert not hear(site, Feedback.DEAD, began=n, now=n + 0.6)
-        hear(site, Feedback.WELL, began=n, now=n + 0.7)
+        assert not hear(site, Feedback.UNREACHABLE, began=n, now=n + 0.5)
+        assert not hear(site, Feedback.UNREACHABLE, began=n, now=n + 0.6)
+        hear(site, Feedback.OK, began=n, now=n + 0.7)
     for at in (20.0, 21.0):
-        assert not hear(site, Feedback.DEAD, began=at, now=at + 0.5)
-    assert hear(site, Feedback.DEAD, began=22.0, now=22.5)
+        assert not hear(site, Feedback.UNREACHABLE, began=at, now=at + 0.5)
+    assert hear(site, Feedback.UNREACHABLE, began=22.0, now=22.5)
     assert 60.0 <= site.until - 22.5 <= 75.0
     assert "3 connections" in site.why
 
@@ -127,19 +128,19 @@ def test_three_failures_in_a_row_close_it_and_success_between_prevents_that() ->
 def test_after_a_closure_one_probe_decides() -> None:
     site, now = SiteHealth(20), 0.0
     for n in (1.0, 2.0, 3.0):
-        hear(site, Feedback.DEAD, began=n, now=n + 0.5)
+        hear(site, Feedback.UNREACHABLE, began=n, now=n + 0.5)
     closures = []
     for _ in range(10):
         now = site.until
         site.reopen()
         assert site.limit == 1
-        assert not hear(site, Feedback.DEAD, began=3.2, now=now), "one that began before tells nothing new"
-        assert hear(site, Feedback.DEAD, began=now, now=now + 30.0)
+        assert not hear(site, Feedback.UNREACHABLE, began=3.2, now=now), "one that began before tells nothing new"
+        assert hear(site, Feedback.UNREACHABLE, began=now, now=now + 30.0)
         closures.append(site.until - now - 30.0)
     assert closures[0] >= 120.0
     assert 1800.0 <= closures[-1] <= 2250.0
     site.reopen()
-    hear(site, Feedback.WELL, began=now + 9000.0, now=now + 9001.0, full=False)
+    hear(site, Feedback.OK, began=now + 9000.0, now=now + 9001.0, full=False)
     assert site.limit == 2
     assert not site.doubtful
 
@@ -149,7 +150,7 @@ def test_sites_that_failed_together_do_not_come_back_together() -> None:
     for seed in range(20):
         site = SiteHealth(20)
         for n in (1.0, 2.0, 3.0):
-            site.hear(Feedback.DEAD, n, n + 0.5, Random(seed), full=True, asked=None)
+            site.hear(Feedback.UNREACHABLE, n, n + 0.5, Random(seed), full=True, asked=None)
         ends.add(round(site.until, 3))
     assert len(ends) > 15
 
@@ -157,7 +158,7 @@ def test_sites_that_failed_together_do_not_come_back_together() -> None:
 def test_an_operator_can_have_it_all_forgotten() -> None:
     site = SiteHealth(20)
     for n in (1.0, 2.0, 3.0):
-        hear(site, Feedback.DEAD, began=n, now=n + 0.5)
+        hear(site, Feedback.UNREACHABLE, began=n, now=n + 0.5)
     site.forgive()
     assert (site.until, site.doubtful, site.limit, site.why) == (0.0, False, 2, "")
 
@@ -203,18 +204,18 @@ FULL, BYE, NO = Reply(452, "4.2.2", "mailbox full"), Reply(421, "4.3.2", "bye"),
 @pytest.mark.parametrize(
     ("outcomes", "sign"),
     [
-        ([outcome(Result.DELIVERED, OK)], Feedback.WELL),
-        ([outcome(Result.FAILED, NO)], Feedback.WELL),
-        ([outcome(Result.DEFERRED, FULL)], Feedback.WELL),
-        ([outcome(Result.DEFERRED, GREY)], Feedback.WELL),
-        ([outcome(Result.DEFERRED, HOLD)], Feedback.BUSY),
-        ([outcome(Result.DEFERRED, HOLD), outcome(Result.DELIVERED, OK)], Feedback.WELL),
-        ([outcome(Result.DEFERRED, HOLD), outcome(Result.DEFERRED, FULL)], Feedback.WELL),
-        ([outcome(Result.DELIVERED, OK), outcome(Result.DEFERRED, BYE)], Feedback.BUSY),
-        ([outcome(Result.DEFERRED)], Feedback.BUSY),
-        ([outcome(Result.AMBIGUOUS)], Feedback.BUSY),
+        ([outcome(Result.DELIVERED, OK)], Feedback.OK),
+        ([outcome(Result.FAILED, NO)], Feedback.OK),
+        ([outcome(Result.DEFERRED, FULL)], Feedback.OK),
+        ([outcome(Result.DEFERRED, GREY)], Feedback.OK),
+        ([outcome(Result.DEFERRED, HOLD)], Feedback.THROTTLED),
+        ([outcome(Result.DEFERRED, HOLD), outcome(Result.DELIVERED, OK)], Feedback.OK),
+        ([outcome(Result.DEFERRED, HOLD), outcome(Result.DEFERRED, FULL)], Feedback.OK),
+        ([outcome(Result.DELIVERED, OK), outcome(Result.DEFERRED, BYE)], Feedback.THROTTLED),
+        ([outcome(Result.DEFERRED)], Feedback.THROTTLED),
+        ([outcome(Result.AMBIGUOUS)], Feedback.THROTTLED),
         ([], Feedback.NOTHING),
     ],
 )
 def test_what_outcomes_tell_of_the_host(outcomes: list[Outcome], sign: Feedback) -> None:
-    assert sign_of(outcomes) is sign
+    assert feedback_of(outcomes) is sign

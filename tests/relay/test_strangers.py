@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from posthouse.core import Outcome
+from posthouse.delivery.feedback import Feedback
 from posthouse.delivery.model import Delivery
-from posthouse.relay.scheduling.site_health import Feedback
 from posthouse.spool.interface import RecipientState
 
 from .fakes import FakeDeliverer, InstantFake
@@ -30,7 +30,7 @@ class Outside(SitedFake):
     async def deliver(self, job: Delivery, target: str) -> Sequence[Outcome]:
         assert self.house is not None
         if target.startswith(("silent", "gone")):
-            self.signs[target] = Feedback.DEAD
+            self.signs[target] = Feedback.UNREACHABLE
         if target.startswith("silent"):
             self.waiting += 1
             self.most_waiting = max(self.most_waiting, self.waiting)

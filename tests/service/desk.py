@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from posthouse.core import Address, Envelope, Outcome, Recipient, Reply, Result
+from posthouse.core import Address, AttemptTrace, ConnectionTrace, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.relay.scheduling.site_health import SiteStatus
 from posthouse.service import OPERATIONS, Context, Daemon, parse
 from posthouse.spool import MemorySpool, RecipientState, Settlement
-from posthouse.spool.history import AttemptTrace, ConnectionTrace, Origin
+from posthouse.spool.history import Origin
 from posthouse.testing import ManualClock, MemoryNetwork, StaticResolver
 
 T = TypeVar("T")

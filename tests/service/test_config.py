@@ -31,8 +31,7 @@ deliver = "discard"          # "maildir:PATH" | "mailbox" | "lmtp://host:port" |
 [[domain]]
 name = "sina.com"
 deliver = "maildir:/var/mail/{domain}/{local}"
-mailboxes = ["renping"]      # or "any"; left out, accounts and aliases decide ("discard" takes any); postmaster always
-exists
+mailboxes = ["renping"]      # or "any"; left out, accounts and aliases decide ("discard" takes any); postmaster always exists
 
 [[route]]
 to  = "sink.test"            # a domain, "*.domain" or "*"
@@ -43,7 +42,7 @@ bind = "127.0.0.1:8025"
 
 [spool]
 url = "sqlite"               # in data_dir; later "postgresql://…" for a cluster
-"""
+"""  # noqa: E501 - word for word
 
 
 def faults(text: str) -> list[str]:

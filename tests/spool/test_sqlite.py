@@ -15,6 +15,8 @@ import pytest
 
 from posthouse.core import (
     Address,
+    AttemptTrace,
+    ConnectionTrace,
     Envelope,
     LocalError,
     Outcome,
@@ -26,17 +28,7 @@ from posthouse.core import (
     StorageError,
     StorageFull,
 )
-from posthouse.spool import (
-    Accepted,
-    AttemptTrace,
-    Condition,
-    ConnectionTrace,
-    Durable,
-    RecipientState,
-    Settlement,
-    Spool,
-    SqliteSpool,
-)
+from posthouse.spool import Accepted, Condition, Durable, RecipientState, Settlement, Spool, SqliteSpool
 from posthouse.spool.sqlite import (
     actions as acting,
 )

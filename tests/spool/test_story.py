@@ -9,13 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.core import Address, Envelope, Outcome, Recipient, Reply, Result
+from posthouse.core import Address, AttemptTrace, ConnectionTrace, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.spool import (
     Accepted,
     AttemptEvent,
-    AttemptTrace,
     Condition,
-    ConnectionTrace,
     Origin,
     QueueAction,
     QueueEvent,

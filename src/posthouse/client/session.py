@@ -65,7 +65,8 @@ _AT_REST: Final = (State.READY, State.SENDER, State.RECIPIENTS)
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Session:
-    """The sending end of one channel, a ``net.Handler``; ``client.connect`` makes it.  What it gets stands in line."""
+    """The sending end of one channel, a ``net.Handler``; ``client.connector`` makes it.  What it gets stands in
+    line."""
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from posthouse.core._lazy import lazily
 from posthouse.core.address import Address
+from posthouse.core.attempt_trace import AttemptTrace, ConnectionTrace
 from posthouse.core.envelope import (
     Body,
     Bytes,
@@ -36,7 +37,7 @@ from posthouse.core.errors import (
     TimedOut,
     Unreachable,
 )
-from posthouse.core.events import EventSink
+from posthouse.core.event_sink import EventSink
 from posthouse.core.outcome import Handover, Outcome, Result
 from posthouse.core.reply import Reply, Verdict
 
@@ -46,10 +47,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Address",
     "Answer",
+    "AttemptTrace",
     "Body",
     "Broken",
     "Bytes",
     "Closed",
+    "ConnectionTrace",
     "Content",
     "Defer",
     "Envelope",

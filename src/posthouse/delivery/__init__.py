@@ -3,6 +3,7 @@
 A delivery is given an envelope, content and a target.  It knows no spool and no schedule.
 """
 
+from posthouse.delivery.feedback import Feedback, asked_of, asked_wait, feedback_of
 from posthouse.delivery.maildir import MaildirDeliverer, expand_path
 from posthouse.delivery.model import Deliverer, Delivery, InstantDeliverer, LocalDeliverer, SitedDeliverer
 from posthouse.delivery.mx import Exchange, IsSelf, LocalIdentity, NextHops, Undeliverable, next_hops
@@ -15,6 +16,7 @@ __all__ = [
     "Deliverer",
     "Delivery",
     "Exchange",
+    "Feedback",
     "InstantDeliverer",
     "IsSelf",
     "LmtpDeliverer",
@@ -26,6 +28,9 @@ __all__ = [
     "SitedDeliverer",
     "SmtpDeliverer",
     "Undeliverable",
+    "asked_of",
+    "asked_wait",
     "expand_path",
+    "feedback_of",
     "next_hops",
 ]

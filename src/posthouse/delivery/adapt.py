@@ -11,10 +11,9 @@ from collections.abc import Mapping, Sequence
 
 from posthouse.client import Session
 from posthouse.core import Body, Bytes, Content, Envelope, OriginalRecipient, Outcome, Recipient, Reply, Result
-from posthouse.delivery.model import Delivery
+from posthouse.delivery.model import Delivery, all_of
 from posthouse.message.mime import Needs, Unconvertible, downgrade, needs
 from posthouse.protocol import Capabilities
-from posthouse.relay.recording.settlement import all_of
 
 __all__ = ["batches", "give"]
 

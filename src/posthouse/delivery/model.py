@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from posthouse.core import Address, Content, Envelope, Outcome, Recipient
+from posthouse.core import Address, Content, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.delivery.trace import AttemptTracer
 from posthouse.spool.interface import StoredMessage
 
@@ -18,6 +18,7 @@ __all__ = [
     "Route",
     "Router",
     "SitedDeliverer",
+    "all_of",
 ]
 
 
@@ -112,3 +113,10 @@ class Router(Protocol):
     def destination(self, address: Address) -> str:
         """The key by which the queue groups and leases this recipient: its domain in A-labels and lower case."""
         ...
+
+
+def all_of(
+    recipients: Sequence[Recipient], result: Result, reason: str, reply: Reply | None = None, peer: str = ""
+) -> tuple[Outcome, ...]:
+    """The same end for each of some recipients."""
+    return tuple(Outcome(recipient, result, reply, reason, peer) for recipient in recipients)

@@ -30,14 +30,13 @@ from posthouse import client
 from posthouse.client import SessionRefused, Timeouts
 from posthouse.core import NetworkError, Outcome, RemoteError, Reply, Result, Unreachable
 from posthouse.delivery.adapt import batches, give
-from posthouse.delivery.model import Delivery
+from posthouse.delivery.feedback import Feedback, feedback_of
+from posthouse.delivery.model import Delivery, all_of
 from posthouse.delivery.mx import Exchange, IsSelf, NextHops, Undeliverable, next_hops, site_of
 from posthouse.delivery.pool import ConnectionPool, PooledConnection
 from posthouse.delivery.trace import AttemptTracer, ConnectionTracer, SessionTap
 from posthouse.net import Clock, Network, Resolver
 from posthouse.protocol import Limits, Transcript
-from posthouse.relay.recording.settlement import all_of
-from posthouse.relay.scheduling.site_health import Feedback, sign_of
 
 __all__ = ["LmtpDeliverer", "SmtpDeliverer"]
 
@@ -166,7 +165,7 @@ class SmtpDeliverer:
             found = await self._transact(link, job, talk)
             outcomes = _values(found)
             if not all(map(_is_stale, outcomes)):
-                notes.sign = sign_of(outcomes)
+                notes.sign = feedback_of(outcomes)
                 return found
             talk.ended = "this session was kept and had ended meanwhile; a new one is opened"
         return await self._through(hops, job, notes)
@@ -192,11 +191,11 @@ class SmtpDeliverer:
             found = await self._transact(link, job, talk)
             outcomes = _values(found)
             if not all(map(_is_unheard, outcomes)):
-                notes.sign = sign_of(outcomes)
+                notes.sign = feedback_of(outcomes)
                 return found
             talk.ended = outcomes[0].reason
             troubles.append(talk.ended)
-        notes.sign = Feedback.DEAD if unreachable == len(troubles) else Feedback.BUSY
+        notes.sign = Feedback.UNREACHABLE if unreachable == len(troubles) else Feedback.THROTTLED
         tried = f"tried {hops.reason}: " + "; ".join(troubles)
         if len(refusals) == len(troubles) and all(reply.permanent for reply, _ in refusals):
             reply, name = refusals[0]

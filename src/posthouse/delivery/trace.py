@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from posthouse.core import Reply
+from posthouse.core import AttemptTrace, ConnectionTrace, Reply
+from posthouse.delivery.feedback import Feedback
 from posthouse.net import Clock
 from posthouse.protocol import Spoken, Transcript, heard_lines, said_lines
-from posthouse.relay.scheduling.site_health import Feedback
-from posthouse.spool.history import AttemptTrace, ConnectionTrace
 
 __all__ = ["AttemptTracer", "ConnectionTracer", "SessionTap"]
 

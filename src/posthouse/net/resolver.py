@@ -5,7 +5,7 @@ and what is only so now (no server, no answer, SERVFAIL).  Mail is bounced for t
 nothing here may turn one into the other, and no exception leaves.
 
 ``DnsResolver`` is dnspython, loaded at the first question (it is slow to import, and not needed by who only
-receives).  ``CachingResolver`` wraps any resolver.  The fakes live in ``posthouse.testing``: ``DictResolver``, and
+receives).  ``CachingResolver`` wraps any resolver.  The fakes live in ``posthouse.testing``: ``StaticResolver``, and
 ``DnsServer``, a small real server for end-to-end tests.
 """
 

@@ -5,13 +5,12 @@ from posthouse.relay.mailbox import DiscardDeliverer, MailboxDeliverer, MailboxS
 from posthouse.relay.recording.dsn import DsnWriter
 from posthouse.relay.recording.retry import RetryPlan, RetrySchedule, ScheduleFor
 from posthouse.relay.routes import RouteRule, RouteTable
-from posthouse.relay.scheduling.site_health import Feedback, SiteStatus
+from posthouse.relay.scheduling.site_health import SiteStatus
 from posthouse.relay.worker import Worker
 
 __all__ = [
     "DiscardDeliverer",
     "DsnWriter",
-    "Feedback",
     "MailboxDeliverer",
     "MailboxStore",
     "NoRoute",

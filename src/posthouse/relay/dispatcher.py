@@ -11,18 +11,17 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from posthouse.core import LocalError, Outcome, Reply, Result, StorageCorrupt
-from posthouse.delivery.model import Delivery, NoRoute, Route, Router
+from posthouse.core import AttemptTrace, LocalError, Outcome, Reply, Result, StorageCorrupt
+from posthouse.delivery.feedback import Feedback, asked_of
+from posthouse.delivery.model import Delivery, NoRoute, Route, Router, all_of
 from posthouse.delivery.trace import AttemptTracer
 from posthouse.net import Clock
 from posthouse.relay.lease_keeper import LeaseKeeper
 from posthouse.relay.recording.recorder import Recorder
-from posthouse.relay.recording.settlement import all_of, split
+from posthouse.relay.recording.settlement import split
 from posthouse.relay.scheduling.lane import QueuePosition
 from posthouse.relay.scheduling.ready_queue import Attempt, Key
 from posthouse.relay.scheduling.scheduler import Scheduler
-from posthouse.relay.scheduling.site_health import Feedback, asked_of
-from posthouse.spool.history import AttemptTrace
 from posthouse.spool.interface import Lease, QueuedRecipient, Spool
 
 __all__ = ["Dispatcher"]
@@ -186,7 +185,7 @@ class Dispatcher:
             outcomes = await self._outcomes(attempt)
             self._record(attempt, outcomes)
             if attempt.notes is not None and attempt.notes.sign is not Feedback.NOTHING:
-                asked = None if attempt.notes.sign is Feedback.WELL else asked_of(outcomes)
+                asked = None if attempt.notes.sign is Feedback.OK else asked_of(outcomes)
                 self._leases.give_back(self._lanes.hear(attempt, attempt.notes.sign, asked))
         finally:
             if seated:
@@ -250,7 +249,7 @@ class Dispatcher:
             attempt.task.uncancel()
             recipients = [waiting.recipient for waiting in attempt.waiting]
             if attempt.notes is not None:
-                attempt.notes.sign = Feedback.BUSY
+                attempt.notes.sign = Feedback.THROTTLED
             return all_of(recipients, Result.AMBIGUOUS, f"ended, as it took longer than {self._longest:.0f} seconds")
         except Exception as error:
             return self._broken(attempt, error)

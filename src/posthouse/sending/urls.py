@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from posthouse.client.connect import connect
+from posthouse.client.connector import connect
 from posthouse.client.session import Session
 from posthouse.client.types import Timeouts
 from posthouse.core import Content, Envelope, Outcome, SettingError
@@ -94,7 +94,7 @@ async def open_session(
     timeouts: Timeouts | None = None,
     transcript: Transcript | None = None,
 ) -> Session:
-    """A session with a server whose ``endpoints`` are known.  Raises as ``client.connect``."""
+    """A session with a server whose ``endpoints`` are known.  Raises as ``client.connector``."""
     return await connect(
         endpoints,
         network=network,

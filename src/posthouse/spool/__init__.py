@@ -10,8 +10,6 @@ from posthouse.spool.filters import BUCKETS, FIELDS, Condition, RecipientRow, Su
 from posthouse.spool.history import (
     Accepted,
     AttemptEvent,
-    AttemptTrace,
-    ConnectionTrace,
     Event,
     MessageSummary,
     Origin,
@@ -43,11 +41,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Accepted",
     "AttemptEvent",
-    "AttemptTrace",
     "AuditRecord",
     "BUCKETS",
     "Condition",
-    "ConnectionTrace",
     "Durable",
     "Event",
     "FIELDS",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from posthouse.core import AttemptTrace
 from posthouse.spool.history import (
     MOST_EVENTS,
     Accepted,
     AttemptEvent,
-    AttemptTrace,
     Event,
     MessageSummary,
     Origin,

@@ -1,7 +1,7 @@
 """One message's story: what is told of it, as values and as octets in a row.
 
 A story begins with how the message was accepted, and goes on with each attempt and each act of an operator.  It is
-told in the transaction that does what it tells, and stays when the message has gone (``SqliteQueue``, ``history``).
+told in the transaction that does what it tells, and stays when the message has gone (``SqliteSpool``, ``history``).
 
 The octets are a JSON array of events, each an array that begins with its kind's number, trailing defaults left out
 where the event is likely to have them; recipients are told by their key, as the first event has their addresses, and
@@ -16,13 +16,11 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from posthouse.core import Reply, Result
+from posthouse.core import AttemptTrace, ConnectionTrace, Reply, Result
 
 __all__ = [
     "Accepted",
     "AttemptEvent",
-    "AttemptTrace",
-    "ConnectionTrace",
     "Event",
     "MOST_EVENTS",
     "MessageSummary",
@@ -57,35 +55,6 @@ class Origin(NamedTuple):
     tls: str = ""
     user: str = ""
     about: str = ""
-
-
-class ConnectionTrace(NamedTuple):
-    """One conversation of an attempt, or the vain try to begin one.
-
-    ``peer`` is the address with its port, ``mx`` the host's name, ``tls`` the protection in words ("" for none);
-    ``timings`` are (phase, seconds) in their order: resolve, connect, greet, envelope, content, final.  ``lines`` are
-    the dialogue, each ``"S: …"`` or ``"R: …"``: commands and replies, never content or credentials.  ``ended`` says
-    why there was no more, "" where it went to its end; ``reused`` counts the messages that the session took before.
-    """
-
-    peer: str = ""
-    mx: str = ""
-    tls: str = ""
-    timings: tuple[tuple[str, float], ...] = ()
-    lines: tuple[str, ...] = ()
-    ended: str = ""
-    reused: int = 0
-
-
-class AttemptTrace(NamedTuple):
-    """How an attempt went, for its story: when it ``began`` (calendar seconds), the ``site`` it went to, the route's
-    ``target`` and the rule that chose it (``rule``), and the contacts in their order."""
-
-    began: float = 0.0
-    site: str = ""
-    target: str = ""
-    rule: str = ""
-    contacts: tuple[ConnectionTrace, ...] = ()
 
 
 class Accepted(NamedTuple):

@@ -42,9 +42,9 @@ import enum
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 
-from posthouse.core import Content, Envelope, Outcome, Recipient
+from posthouse.core import AttemptTrace, Content, Envelope, Outcome, Recipient
 from posthouse.spool.filters import Condition, RecipientRow, SummaryRow
-from posthouse.spool.history import AttemptTrace, Event, MessageSummary, Origin
+from posthouse.spool.history import Event, MessageSummary, Origin
 from posthouse.spool.probe_limit import ProbeLimit
 
 __all__ = [

@@ -17,10 +17,10 @@ import time as time_module
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
 from typing import Self, TypeVar
 
-from posthouse.core import Bytes, Content, StorageCorrupt
+from posthouse.core import AttemptTrace, Bytes, Content, StorageCorrupt
 from posthouse.spool.annals import Annals
 from posthouse.spool.filters import Condition, RecipientRow, SummaryRow, matches, summarized, text_of_conditions
-from posthouse.spool.history import AttemptTrace, Event, MessageSummary, Origin, QueueEvent
+from posthouse.spool.history import Event, MessageSummary, Origin, QueueEvent
 from posthouse.spool.ids import WORKERS, QueueIds, text_of
 from posthouse.spool.interface import (
     AuditRecord,
@@ -51,7 +51,7 @@ _CAPACITY = 256 << 20
 class MemorySpool(MemoryInboxes):
     """A ``Queue`` without a disk.
 
-    ``capacity`` octets of content are held at most; ``keep_finished``, ``random`` and ``time`` as for ``SqliteQueue``;
+    ``capacity`` octets of content are held at most; ``keep_finished``, ``random`` and ``time`` as for ``SqliteSpool``;
     ``history`` is how many stories it keeps.
     """
 

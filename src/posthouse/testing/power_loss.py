@@ -17,7 +17,7 @@ for an image of the moment between a commit's writing and its sync: the log then
 Owner files are left out: their locks end with the machine, and what is in them is read by nobody.
 
     durable = PowerLoss(data_dir / "spool", after=lambda act: durable.image(elsewhere / str(act)))
-    queue = SqliteQueue(data_dir, durable=durable)
+    queue = SqliteSpool(data_dir, durable=durable)
 
 All acts take turns, and ``after`` is called within an act's turn, in the thread that did it.
 """

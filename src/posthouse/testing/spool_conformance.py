@@ -22,8 +22,10 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from posthouse.core import (
     Address,
+    AttemptTrace,
     Body,
     Bytes,
+    ConnectionTrace,
     Content,
     Envelope,
     LocalError,
@@ -37,15 +39,7 @@ from posthouse.core import (
     StorageCorrupt,
 )
 from posthouse.spool.filters import Condition
-from posthouse.spool.history import (
-    Accepted,
-    AttemptEvent,
-    AttemptTrace,
-    ConnectionTrace,
-    MessageSummary,
-    Origin,
-    QueueEvent,
-)
+from posthouse.spool.history import Accepted, AttemptEvent, MessageSummary, Origin, QueueEvent
 from posthouse.spool.interface import (
     Lease,
     QueueAction,

@@ -17,7 +17,8 @@ from email.errors import MessageError
 from email.header import decode_header, make_header
 from typing import TYPE_CHECKING
 
-from posthouse.codes.lookup import Text, explain_enhanced, explain_reply, guess_reply, sentence
+from posthouse.codes import Text
+from posthouse.codes.lookup import explain_enhanced, explain_reply, guess_reply, sentence
 from posthouse.core import Address
 from posthouse.message.headers import fields, first
 

@@ -17,14 +17,13 @@ from functools import partial
 from random import Random
 from typing import Any, Final, NamedTuple
 
-from posthouse.core import Bytes, EventSink, Outcome, Result, StorageCorrupt
+from posthouse.core import AttemptTrace, Bytes, EventSink, Outcome, Result, StorageCorrupt
 from posthouse.message import Original
 from posthouse.net import Clock
 from posthouse.relay.recording.dsn import DsnWriter, Ends, original_of
 from posthouse.relay.recording.retry import ScheduleFor
 from posthouse.relay.recording.settlement import settle
 from posthouse.spool.alike import alike
-from posthouse.spool.history import AttemptTrace
 from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Report, Settlement, Spool, StoredMessage
 
 __all__ = ["Recorder"]

@@ -17,17 +17,17 @@ FAILED lets a message be forgotten, so it is recorded together with the report t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from random import Random
 from typing import Final
 
-from posthouse.core import Outcome, Recipient, Reply, Result
+from posthouse.core import Outcome, Result
+from posthouse.delivery.feedback import asked_wait
 from posthouse.delivery.model import NoRoute, Route, Router
 from posthouse.relay.recording.retry import RetryPlan, RetrySchedule, ScheduleFor
-from posthouse.relay.scheduling.site_health import asked_wait
 from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Settlement, StoredMessage
 
-__all__ = ["all_of", "settle", "split"]
+__all__ = ["settle", "split"]
 
 
 _DELIVERED: Final = Result.DELIVERED
@@ -108,10 +108,3 @@ def split(work: Lease, router: Router) -> tuple[list[tuple[Route, Lease]], list[
     if len(ways) == 1 and not stranded:
         return [(route, work) for route, _ in ways.values()], stranded
     return [(route, work._replace(recipients=tuple(some))) for route, some in ways.values()], stranded
-
-
-def all_of(
-    recipients: Sequence[Recipient], result: Result, reason: str, reply: Reply | None = None, peer: str = ""
-) -> tuple[Outcome, ...]:
-    """The same end for each of some recipients."""
-    return tuple(Outcome(recipient, result, reply, reason, peer) for recipient in recipients)

@@ -26,6 +26,7 @@ from collections.abc import Callable, Collection
 from random import Random
 from typing import Final
 
+from posthouse.delivery.feedback import Feedback
 from posthouse.delivery.model import Route
 from posthouse.net import Clock, Timer
 from posthouse.relay.scheduling.concurrency import Priority, PriorityQuota, RoundRobin
@@ -33,7 +34,7 @@ from posthouse.relay.scheduling.destinations import DestinationTable
 from posthouse.relay.scheduling.lane import QueuePosition, ReadyQueue
 from posthouse.relay.scheduling.ready_queue import UNKNOWN, Attempt, Key
 from posthouse.relay.scheduling.seats import ConnectionSlots
-from posthouse.relay.scheduling.site_health import Feedback, SiteHealth, SiteStatus
+from posthouse.relay.scheduling.site_health import SiteHealth, SiteStatus
 
 __all__ = ["Scheduler"]
 
@@ -189,7 +190,7 @@ class Scheduler:
         full = lane.active >= lane.site.limit
         proven = lane.site.proven
         closed = lane.site.hear(sign, attempt.began, now, self._random, full=full, asked=asked)
-        if sign is Feedback.WELL:
+        if sign is Feedback.OK:
             self.names.trust(attempt)
         elif proven and not lane.site.proven:
             self.names.doubt(lane.destinations)

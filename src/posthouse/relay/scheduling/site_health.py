@@ -21,15 +21,12 @@ clock's ``monotonic`` seconds.
 
 from __future__ import annotations
 
-import enum
-import re
-from collections.abc import Sequence
 from random import Random
 from typing import Final, NamedTuple
 
-from posthouse.core import Outcome, Reply, Result
+from posthouse.delivery.feedback import Feedback
 
-__all__ = ["Feedback", "SiteHealth", "SiteStatus", "asked_of", "asked_wait", "sign_of"]
+__all__ = ["SiteHealth", "SiteStatus"]
 
 _START: Final = 2.0  # attempts at one time, before anything is known
 _FAILURES: Final = 3  # in a row, which close a site
@@ -38,17 +35,7 @@ _LONGEST_PAUSE: Final = 900.0
 _FIRST_CLOSURE: Final = 60.0
 _LONGEST_CLOSURE: Final = 1800.0
 _LATENESS: Final = 0.25  # the largest share that chance adds to a pause
-_LONGEST_ASKED: Final = 86_400.0
 _DOUBLINGS: Final = 10
-
-
-class Feedback(enum.Enum):
-    """What an attempt tells of the site."""
-
-    NOTHING = enum.auto()  # it did not come so far, or the fault was ours
-    WELL = enum.auto()  # it talked to us, whatever it thought of the message
-    BUSY = enum.auto()  # it refused the session, said 421 or 4.7.x to all, broke off, or stayed silent
-    DEAD = enum.auto()  # no connection could be opened
 
 
 class SiteStatus(NamedTuple):
@@ -100,11 +87,11 @@ class SiteHealth:
 
         ``full``: the window was used up; ``asked``: seconds the host asked us to wait.
         """
-        if sign is Feedback.WELL:
+        if sign is Feedback.OK:
             self._hear_well(now, full)
-        elif sign is Feedback.BUSY:
+        elif sign is Feedback.THROTTLED:
             return self._hear_busy(began, now, random, asked)
-        elif sign is Feedback.DEAD:
+        elif sign is Feedback.UNREACHABLE:
             return self._hear_dead(began, now, random)
         return False
 
@@ -164,50 +151,3 @@ class SiteHealth:
         self.until = now + pause * (1.0 + _LATENESS * random.random())
         self.why = why
         return True
-
-
-# -- reading what a host said
-
-#: "try again in 5 minutes", "please retry after 300 seconds", "wait 1 hour", "greylisted for 60 sec".  The number has
-#: at most five digits and stands within 24 characters of the word.
-_ASKED: Final = re.compile(
-    r"\b(?:again|retry|wait|gr[ea]y-?list(?:ed|ing)?)\b[^0-9]{0,24}([0-9]{1,5}) ?"
-    r"(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?)\b",
-    re.IGNORECASE | re.ASCII,
-)
-_GREYLIST: Final = re.compile(r"gr[ea]y-?list", re.IGNORECASE | re.ASCII)
-_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
-_READ: Final = 1000  # characters of a reply that are searched
-
-
-def asked_wait(reply: Reply | None) -> float | None:
-    """The seconds after which a transient reply asks us to come again, a day at most; None if it does not say."""
-    if reply is None or not reply.transient:
-        return None
-    found = _ASKED.search(reply.text[:_READ])
-    if found is None:
-        return None
-    return min(_LONGEST_ASKED, float(found[1]) * _UNITS[found[2][0].lower()])
-
-
-def asked_of(outcomes: Sequence[Outcome]) -> float | None:
-    """The longest time that replies to an attempt asked for."""
-    return max((asked for outcome in outcomes if (asked := asked_wait(outcome.reply)) is not None), default=None)
-
-
-def sign_of(outcomes: Sequence[Outcome]) -> Feedback:
-    """What the outcomes of a transaction tell of the host that gave them."""
-    delivered = False
-    held_off = bool(outcomes)
-    for outcome in outcomes:
-        reply = outcome.reply
-        if outcome.result is Result.DELIVERED:
-            delivered = True
-        elif reply is None or reply.code == 421:  # silence, a lost connection, or good-bye
-            return Feedback.BUSY
-        elif held_off:
-            greylisted = _GREYLIST.search(reply.text[:_READ]) is not None
-            held_off = reply.transient and reply.enhanced.startswith("4.7.") and not greylisted
-    if delivered or not outcomes:
-        return Feedback.WELL if delivered else Feedback.NOTHING
-    return Feedback.BUSY if held_off else Feedback.WELL

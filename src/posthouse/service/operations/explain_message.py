@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from posthouse.core import ConnectionTrace
 from posthouse.service.operations.base import Context
 from posthouse.service.operations.results import (
     AttemptTold,
@@ -19,16 +20,7 @@ from posthouse.service.operations.results import (
     NoteTold,
     RecipientNow,
 )
-from posthouse.spool.history import (
-    Accepted,
-    AttemptEvent,
-    ConnectionTrace,
-    Event,
-    MessageSummary,
-    Origin,
-    QueueEvent,
-    RecipientResult,
-)
+from posthouse.spool.history import Accepted, AttemptEvent, Event, MessageSummary, Origin, QueueEvent, RecipientResult
 from posthouse.spool.interface import MessageEntry, RecipientState
 
 __all__ = ["found", "story_of"]

@@ -16,8 +16,9 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from posthouse.core import AttemptTrace
 from posthouse.spool.alike import alike
-from posthouse.spool.history import AttemptTrace, Origin, packed_attempt
+from posthouse.spool.history import Origin, packed_attempt
 from posthouse.spool.interface import Lease, Settlement
 from posthouse.spool.sqlite.history_store import HistoryWriter, story_row
 from posthouse.spool.sqlite.storage.writer import Call, Op

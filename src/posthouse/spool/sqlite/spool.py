@@ -18,10 +18,9 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from typing import ClassVar, TypeVar
 
-from posthouse.core import Bytes, Content, LocalError, StorageCorrupt
+from posthouse.core import AttemptTrace, Bytes, Content, LocalError, StorageCorrupt
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.spool.filters import Condition, text_of_conditions
-from posthouse.spool.history import AttemptTrace
 from posthouse.spool.ids import QueueIds, number_of, text_of
 from posthouse.spool.interface import (
     Lease,

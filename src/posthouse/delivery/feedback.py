@@ -1,0 +1,68 @@
+"""What an attempt tells about the host it went to: feedback for the host's limits, and the wait it asked for."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from posthouse.core import Outcome, Reply, Result
+
+__all__ = ["Feedback", "asked_of", "asked_wait", "feedback_of"]
+
+_LONGEST_ASKED: Final = 86_400.0
+
+
+class Feedback(enum.Enum):
+    """What an attempt tells of the site."""
+
+    NOTHING = enum.auto()  # it did not come so far, or the fault was ours
+    OK = enum.auto()  # it talked to us, whatever it thought of the message
+    THROTTLED = enum.auto()  # it refused the session, said 421 or 4.7.x to all, broke off, or stayed silent
+    UNREACHABLE = enum.auto()  # no connection could be opened
+
+
+#: "try again in 5 minutes", "please retry after 300 seconds", "wait 1 hour", "greylisted for 60 sec".  The number has
+#: at most five digits and stands within 24 characters of the word.
+_ASKED: Final = re.compile(
+    r"\b(?:again|retry|wait|gr[ea]y-?list(?:ed|ing)?)\b[^0-9]{0,24}([0-9]{1,5}) ?"
+    r"(s|secs?|seconds?|m|mins?|minutes?|h|hrs?|hours?)\b",
+    re.IGNORECASE | re.ASCII,
+)
+_GREYLIST: Final = re.compile(r"gr[ea]y-?list", re.IGNORECASE | re.ASCII)
+_UNITS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
+_READ: Final = 1000  # characters of a reply that are searched
+
+
+def asked_wait(reply: Reply | None) -> float | None:
+    """The seconds after which a transient reply asks us to come again, a day at most; None if it does not say."""
+    if reply is None or not reply.transient:
+        return None
+    found = _ASKED.search(reply.text[:_READ])
+    if found is None:
+        return None
+    return min(_LONGEST_ASKED, float(found[1]) * _UNITS[found[2][0].lower()])
+
+
+def asked_of(outcomes: Sequence[Outcome]) -> float | None:
+    """The longest time that replies to an attempt asked for."""
+    return max((asked for outcome in outcomes if (asked := asked_wait(outcome.reply)) is not None), default=None)
+
+
+def feedback_of(outcomes: Sequence[Outcome]) -> Feedback:
+    """What the outcomes of a transaction tell of the host that gave them."""
+    delivered = False
+    held_off = bool(outcomes)
+    for outcome in outcomes:
+        reply = outcome.reply
+        if outcome.result is Result.DELIVERED:
+            delivered = True
+        elif reply is None or reply.code == 421:  # silence, a lost connection, or good-bye
+            return Feedback.THROTTLED
+        elif held_off:
+            greylisted = _GREYLIST.search(reply.text[:_READ]) is not None
+            held_off = reply.transient and reply.enhanced.startswith("4.7.") and not greylisted
+    if delivered or not outcomes:
+        return Feedback.OK if delivered else Feedback.NOTHING
+    return Feedback.THROTTLED if held_off else Feedback.OK
