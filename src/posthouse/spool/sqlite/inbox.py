@@ -25,7 +25,7 @@ def keep(
         (inbox, message.id, "" if sender is None else str(sender), message.received, size, file, content),
     ).rowcount
     if inserted and file is not None:
-        connection.execute("INSERT INTO file VALUES (?, ?)", (file, size))
+        connection.execute("INSERT INTO file VALUES (?, ?, x'')", (file, size))
     return bool(inserted)
 
 
