@@ -26,7 +26,7 @@ def keep(
         (inbox, message.id, path_text(sender), message.received, size, file, content),
     ).rowcount
     if inserted and file is not None:
-        connection.execute("INSERT INTO file VALUES (?, ?)", (file, size))
+        connection.execute("INSERT INTO file VALUES (?, ?, x'')", (file, size))
     return bool(inserted)
 
 

@@ -2,6 +2,7 @@
 
 Format 1 had no stories, and a recipient's row did not repeat what is asked of its message.  Format 2 had no fresh
 messages with several destinations, and told each recipient's end apart: what it holds is read as it is.
+Format 3 had no prefixes in front of content files.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
     """From ``version`` to ours, within the caller's transaction."""
     if version == 1:
         _tell_stories(connection)
+    if version < 4:
+        connection.execute("ALTER TABLE file ADD COLUMN prefix BLOB NOT NULL DEFAULT x''")
     connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
