@@ -14,7 +14,7 @@ from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import live, octets, safe, say, with_json
 
 if TYPE_CHECKING:
-    from posthouse.sandbox.load import Load, LoadReport
+    from posthouse.sandbox import Load, LoadReport
 
 __all__ = ["bench"]
 
@@ -69,8 +69,8 @@ def bench(**given: Any) -> int:
 
 
 async def _bench(given: dict[str, Any]) -> LoadReport | None:
-    from posthouse.sandbox.measuring import measure
-    from posthouse.sending.urls import parse_server
+    from posthouse.sandbox import measure
+    from posthouse.sending import parse_server
 
     load = measure(
         parse_server(given["server"]),

@@ -12,7 +12,7 @@ from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import live, octets, say, with_json
 
 if TYPE_CHECKING:
-    from posthouse.sandbox.sink import Sink
+    from posthouse.sandbox import Sink
 
 __all__ = ["sink"]
 
@@ -44,14 +44,14 @@ def sink(
     a stage: connect, helo, mail, rcpt, data (before the content), end (after it). Those given first are tried first:
     delays, then drops, then failures.
     """
-    from posthouse.sandbox.sink import parse_delay, parse_drop, parse_fail
+    from posthouse.sandbox import parse_delay, parse_drop, parse_fail
 
     faults = [*map(parse_delay, delay), *map(parse_drop, drop), *map(parse_fail, fail)]
     run(_sink(bind, lmtp, faults, messages, as_json))
 
 
 async def _sink(bind: str, lmtp: bool, faults: list[Any], messages: int | None, as_json: bool) -> None:
-    from posthouse.sandbox.sink import open_sink
+    from posthouse.sandbox import open_sink
 
     loop = asyncio.get_running_loop()
     with signals() as stop:
