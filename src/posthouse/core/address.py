@@ -4,8 +4,8 @@ An ``Address`` holds the *meaning*: the local part without its quotes and with i
 domain in lower case, either as letters-digits-hyphen, as U-labels, or as an address literal in brackets.  How it
 is read from the wire is ``protocol.grammar``'s business.
 
-The null reverse-path ``<>`` is ``None`` wherever a path is wanted; ``<Postmaster>`` (RFC 5321 §4.5.1) is an
-address with an empty domain.
+The null reverse-path ``<>`` (RFC 5321 §4.5.5) is ``None`` as a value and ``""`` as text; ``reverse_path`` converts.
+``<Postmaster>`` (RFC 5321 §4.5.1) is an address with an empty domain.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["Address"]
+__all__ = ["Address", "reverse_path"]
 
 # atext of RFC 5322 §3.2.3, widened by UTF8-non-ascii (RFC 6531 §3.3), in dot-string form.
 # What is left out is written, not what is let in: a class with a range to U+10FFFF takes milliseconds to compile.
@@ -60,3 +60,8 @@ class Address(NamedTuple):
         if _DOT_STRING.fullmatch(local) is None:
             local = '"' + _NEEDS_ESCAPE.sub(r"\\\1", local) + '"'
         return f"{local}@{self.domain}" if self.domain else local
+
+
+def reverse_path(sender: Address | None) -> str:
+    """The sender as text, as it stands between ``<`` and ``>`` of MAIL FROM; "" for the null reverse-path."""
+    return "" if sender is None else str(sender)

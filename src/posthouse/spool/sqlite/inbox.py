@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from posthouse.core import reverse_path
 from posthouse.spool.interface import StoredMessage
 
 __all__ = ["discard", "keep"]
@@ -22,7 +23,7 @@ def keep(
     sender = message.envelope.sender
     inserted = connection.execute(
         "INSERT OR IGNORE INTO inbox (name, message, sender, received, size, file, content) VALUES (?,?,?,?,?,?,?)",
-        (inbox, message.id, "" if sender is None else str(sender), message.received, size, file, content),
+        (inbox, message.id, reverse_path(sender), message.received, size, file, content),
     ).rowcount
     if inserted and file is not None:
         connection.execute("INSERT INTO file VALUES (?, ?)", (file, size))

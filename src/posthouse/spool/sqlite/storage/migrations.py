@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from posthouse.core import reverse_path
 from posthouse.spool.history import QueueEvent, encode, packed_note
 from posthouse.spool.interface import StoredMessage
 from posthouse.spool.sqlite.history_store import story_row
@@ -52,7 +53,7 @@ def _tell_stories(connection: sqlite3.Connection) -> None:
 
 
 def _bring(connection: sqlite3.Connection, number: int, message: StoredMessage) -> None:
-    sender = "" if message.envelope.sender is None else str(message.envelope.sender)
+    sender = reverse_path(message.envelope.sender)
     connection.executemany(
         _COPY,
         [
