@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from posthouse.core import Address, reverse_path
+from posthouse.core import Address, path_text
 
 
 @pytest.mark.parametrize(
@@ -17,4 +17,4 @@ from posthouse.core import Address, reverse_path
     ],
 )
 def test_the_reverse_path_as_text(sender: Address | None, text: str) -> None:
-    assert reverse_path(sender) == text
+    assert path_text(sender) == text

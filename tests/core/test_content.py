@@ -33,9 +33,11 @@ def test_bytes_come_in_chunks_of_at_most_so_many_octets(data: bytes, at_most: in
         (b"", b"abcdef", [b"abcd", b"ef"]),
         (b"P:", b"abc", [b"P:ab", b"c"]),
         (b"P:", b"abcdef", [b"P:ab", b"cd", b"ef"]),
+        (b"P345", b"abc", [b"P345", b"abc"]),
+        (b"P34567", b"abc", [b"P345", b"67ab", b"c"]),
     ],
 )
-def test_the_first_chunk_holds_the_prefix(prefix: bytes, data: bytes, chunks: list[bytes]) -> None:
+def test_a_prefix_shares_a_chunk_with_the_content(prefix: bytes, data: bytes, chunks: list[bytes]) -> None:
     content = Prefixed(prefix, Bytes(data))
     assert isinstance(content, Content)
     assert content.size == len(prefix) + len(data)

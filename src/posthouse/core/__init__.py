@@ -6,7 +6,7 @@ The DNS values are imported at their first use, because a process that sends to 
 from typing import TYPE_CHECKING
 
 from posthouse.core._lazy import lazily
-from posthouse.core.address import Address, reverse_path
+from posthouse.core.address import Address, path_text
 from posthouse.core.attempt_trace import AttemptTrace, ConnectionTrace
 from posthouse.core.content import Bytes, Content, Prefixed
 from posthouse.core.envelope import Body, Envelope, Notify, OriginalRecipient, Recipient, Ret
@@ -75,7 +75,7 @@ __all__ = [
     "TimedOut",
     "Unreachable",
     "Verdict",
-    "reverse_path",
+    "path_text",
 ]
 
 __getattr__ = lazily(__name__, {"dns": "Answer Kind MX Question Status"})

@@ -58,9 +58,13 @@ class Prefixed:
         return len(self.prefix) + self.content.size
 
     def chunks(self, at_most: int = 262_144) -> Iterator[bytes]:
-        """The octets in order; the first chunk holds the prefix and as much of the content as fits."""
-        rest = self.content.chunks(max(1, at_most - len(self.prefix)))
-        first = self.prefix + next(rest, b"")
+        """The octets in order; the prefix shares a chunk with as much of the content as fits."""
+        prefix = self.prefix
+        while len(prefix) >= at_most:
+            yield prefix[:at_most]
+            prefix = prefix[at_most:]
+        rest = self.content.chunks(at_most - len(prefix))
+        first = prefix + next(rest, b"")
         if first:
             yield first
         yield from rest

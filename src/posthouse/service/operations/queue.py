@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from posthouse.core import SettingError, reverse_path
+from posthouse.core import SettingError, path_text
 from posthouse.service.config.mail_types import VIA
 from posthouse.service.config.types import InvalidValue
 from posthouse.service.operations.base import Context, Operation, Parameter
@@ -104,7 +104,7 @@ async def _show(context: Context, id: str) -> QueueStory:  # noqa: A002 - the pa
         id=message.id,
         received=message.received,
         size=message.size,
-        sender=reverse_path(message.envelope.sender),
+        sender=path_text(message.envelope.sender),
         source=message.source,
         corrupt=entry.corrupt,
         recipients=recipients,
