@@ -4,8 +4,8 @@ An ``Address`` holds the local part without quotes and with its case kept (RFC 5
 letters, digits and hyphens, U-labels, or an address literal in brackets.  ``protocol.grammar`` parses the spelling on
 the wire.
 
-The null reverse-path ``<>`` (RFC 5321 §4.5.5) is ``None`` as a value and "" as text.  ``<Postmaster>`` (RFC 5321 §4.5.1)
-is an address with an empty domain.
+The null reverse-path ``<>`` (RFC 5321 §4.5.5) is ``None`` as a value and "" as text.  ``<Postmaster>`` (RFC 5321
+§4.5.1) is an address with an empty domain.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ _NEEDS_ESCAPE = re.compile(r'(["\\])')
 
 
 class Address(NamedTuple):
-    """A mailbox: ``local`` (unquoted, case kept) at ``domain`` (lower case, ``"[192.0.2.1]"`` for a literal; "" only for
-    Postmaster without a domain)."""
+    """A mailbox: ``local`` (unquoted, case kept) at ``domain`` (lower case, ``"[192.0.2.1]"`` for a literal; ""
+    only for Postmaster without a domain)."""
 
     local: str
     domain: str = ""
