@@ -9,7 +9,8 @@ import click
 
 from posthouse.cli.context import run, signals
 from posthouse.cli.output import as_json as print_json
-from posthouse.cli.output import live, octets, say, with_json
+from posthouse.cli.output import live, say, with_json
+from posthouse.core.units import size_in_words
 
 if TYPE_CHECKING:
     from posthouse.sandbox.sink import Sink
@@ -79,7 +80,7 @@ def _sentence(sink: Sink) -> str:
     parts = [
         _counted(counts.messages, "message"),
         _counted(counts.recipients, "recipient"),
-        octets(counts.octets),
+        size_in_words(counts.octets),
         _counted(counts.connections, "connection"),
     ]
     if counts.refused or counts.dropped:

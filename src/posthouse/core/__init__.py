@@ -6,7 +6,7 @@ Those of the DNS are imported when they are first asked for: who is told a host 
 from typing import TYPE_CHECKING
 
 from posthouse.core._lazy import lazily
-from posthouse.core.address import Address
+from posthouse.core.address import Address, path_text
 from posthouse.core.attempt_trace import AttemptTrace, ConnectionTrace
 from posthouse.core.envelope import (
     Body,
@@ -84,6 +84,7 @@ __all__ = [
     "TimedOut",
     "Unreachable",
     "Verdict",
+    "path_text",
 ]
 
 __getattr__ = lazily(__name__, {"dns": "Answer Kind MX Question Status"})

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["Address"]
+__all__ = ["Address", "path_text"]
 
 # atext of RFC 5322 §3.2.3, widened by UTF8-non-ascii (RFC 6531 §3.3), in dot-string form.
 # What is left out is written, not what is let in: a class with a range to U+10FFFF takes milliseconds to compile.
@@ -60,3 +60,8 @@ class Address(NamedTuple):
         if _DOT_STRING.fullmatch(local) is None:
             local = '"' + _NEEDS_ESCAPE.sub(r"\\\1", local) + '"'
         return f"{local}@{self.domain}" if self.domain else local
+
+
+def path_text(path: Address | None) -> str:
+    """A path as text: the RFC 5321 spelling of the address, "" for the null reverse-path."""
+    return "" if path is None else str(path)

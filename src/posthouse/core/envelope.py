@@ -131,8 +131,12 @@ class Prefixed:
 
     def chunks(self, at_most: int = 262_144) -> Iterator[bytes]:
         """The octets in order; a short prefix travels in the same piece as what follows it."""
-        rest = self.content.chunks(max(1, at_most - len(self.prefix)))
-        first = self.prefix + next(rest, b"")
+        prefix = self.prefix
+        while len(prefix) >= at_most:
+            yield prefix[:at_most]
+            prefix = prefix[at_most:]
+        rest = self.content.chunks(at_most - len(prefix))
+        first = prefix + next(rest, b"")
         if first:
             yield first
         yield from rest
