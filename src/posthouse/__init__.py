@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         Outcome,
         PosthouseError,
         Recipient,
-        Refuse,
+        Reject,
         Reply,
         Result,
     )
@@ -36,7 +36,7 @@ __all__ = [
     "Outcome",
     "PosthouseError",
     "Recipient",
-    "Refuse",
+    "Reject",
     "Reply",
     "Result",
     "Server",
