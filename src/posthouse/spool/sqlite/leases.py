@@ -3,14 +3,18 @@
 All of it runs in the writer's thread, within a group's transaction, so that between processes too a lease is
 exclusive.  No statement here scans: a test asks SQLite for the plan of each.
 
-A lease belongs to a *slot* (the process, see ``files.Owner``) and to an owner within it.  It is still ours if slot,
-owner and end are those of our ``Lease``; if not, somebody else may be at it, and only what is settled for good is
-recorded.  When a lease of another process may be taken is told in ``neighbours``.
+A lease belongs to a *slot* (the process, see ``layout.ProcessSlot``).  It is still ours if slot and fencing token are
+those of our ``Lease``; if not, another process may be attempting delivery, and only what is settled for good is
+recorded.  A process never gives a token twice, and a slot's leases are ended before another process moves into it, so
+the pair is unique.  The lease of a commit has token 0, in the message's own row.  ``liveness`` says when a lease of
+another process may be taken.
 """
 
 from __future__ import annotations
 
 import heapq
+import itertools
+import json
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from itertools import islice
@@ -50,29 +54,35 @@ class SQL:
     """The statements, by name; the tests look at their plans."""
 
     DUE_DESTINATIONS = "SELECT name, ready FROM destination WHERE ready <= ? ORDER BY ready"
+    DUE_OF = (
+        "SELECT name, ready FROM destination WHERE name IN (SELECT value FROM json_each(?)) AND ready <= ?"
+        " ORDER BY ready"
+    )
+    DUE_PAGE = "SELECT name, ready FROM destination WHERE (ready, name) > (?, ?) ORDER BY ready, name LIMIT ?"
     DUE_RECIPIENTS = (
         "SELECT ready, message, nth, due, attempts, last, slot, route, warned FROM recipient INDEXED BY recipient_ready"
         " WHERE destination = ? AND state = 0 AND ready <= ? ORDER BY ready LIMIT ?"
     )
     EXPIRED_FRESH = "SELECT id, slot FROM message WHERE until IS NOT NULL AND until <= ? ORDER BY until LIMIT ?"
+    FIRST_FRESH = "SELECT min(until) FROM message WHERE until IS NOT NULL"
     FRESH = "SELECT until, slot, owner, due, destination, received, size, source, head FROM message WHERE id = ?"
     FRESH_TOLD = "SELECT told FROM message WHERE id = ?"
     EXPANDED = "UPDATE message SET until = NULL, slot = NULL, owner = NULL, due = NULL, destination = NULL WHERE id = ?"
-    TAKE = "UPDATE recipient SET ready = ?, slot = ?, owner = ? WHERE message = ? AND nth = ?"
+    TAKE = "UPDATE recipient SET ready = ?, slot = ?, owner = ?, token = ? WHERE message = ? AND nth = ?"
     SETTLE = (
         "UPDATE recipient SET state = ?, attempts = attempts + 1, due = ?, ready = ?, slot = NULL, owner = '',"
         " last = ?, warned = warned OR ? WHERE message = ? AND nth = ? AND state < 2"
     )
     SETTLE_SOME = SETTLE.replace("nth = ?", _SOME)
-    AGAIN = SETTLE + " AND slot = ? AND owner = ? AND ready = ?"
+    AGAIN = SETTLE + " AND slot = ? AND token = ?"
     AGAIN_SOME = AGAIN.replace("nth = ?", _SOME)
     RELEASE_SOME = (
         f"UPDATE recipient SET ready = due, slot = NULL, owner = '' WHERE message = ? AND {_SOME} AND state = 0"
-        " AND slot = ? AND owner = ? AND ready = ?"
+        " AND slot = ? AND token = ?"
     )
     RENEW_SOME = (
-        f"UPDATE recipient SET ready = ? WHERE message = ? AND {_SOME} AND state = 0"
-        " AND slot = ? AND owner = ? AND ready = ?"
+        f"UPDATE recipient SET ready = ?, token = ? WHERE message = ? AND {_SOME} AND state = 0"
+        " AND slot = ? AND token = ?"
     )
     UNSETTLED = "SELECT 1 FROM recipient WHERE message = ? AND state < 2 LIMIT 1"
     MESSAGE = "SELECT received, size, source, head FROM message WHERE id = ?"
@@ -96,12 +106,11 @@ class SQL:
     SET_ASIDE = (
         "UPDATE recipient SET state = 1, ready = due, slot = NULL, owner = '', last = ? WHERE message = ? AND state = 0"
     )
-    DUE_SOONEST = "SELECT name, ready FROM destination WHERE ready <= ? ORDER BY ready LIMIT ?"
     FRESH_SLOTS = "SELECT DISTINCT slot FROM message WHERE until IS NOT NULL"
     FRESH_OF = "SELECT id FROM message WHERE until IS NOT NULL AND slot = ?"
 
 
-class _DueDestination(NamedTuple):
+class _DueRecipient(NamedTuple):
     """One recipient that is due; ordered by time."""
 
     ready: float
@@ -116,7 +125,7 @@ class _DueDestination(NamedTuple):
     destination: str
 
 
-_SLOT = _DueDestination._fields.index("slot")
+_SLOT = _DueRecipient._fields.index("slot")
 
 
 class LeaseTable:
@@ -136,6 +145,7 @@ class LeaseTable:
         self.teller = teller
         self.deaths = CrashCounter()
         self.neighbours = neighbours
+        self.tokens = itertools.count(1)  # taken from both threads; 0 is the token of a lease taken by a commit
         self._keep_finished = keep_finished
         self._time = time
 
@@ -166,7 +176,7 @@ class LeaseTable:
         messages = [number for (number,) in connection.execute(SQL.MESSAGES_OF, (slot,)).fetchall()]
         destinations = [name for (name,) in connection.execute(SQL.LEASED_BY, (slot,)).fetchall()]
         cleared = connection.execute(SQL.CLEAR, (slot,)).rowcount
-        self.deaths.told(cleared)
+        self.deaths.rescued(cleared)
         self.deaths.count(connection, messages, now, self.teller)
         rerank(connection, destinations)
         return cleared
@@ -193,28 +203,33 @@ class LeaseTable:
         now: float,
         until: float,
         limit: int,
-        skip: Collection[str],
-        few: ProbeLimit | None,
+        due_before: float,
+        wanted: Collection[str] | None,
+        probe: ProbeLimit | None,
     ) -> list[Lease]:
-        """See ``Queue.lease``."""
-        for slot in self.neighbours.gone():
-            if self._bury(connection, slot, now) == 0:
-                self.neighbours.left_nothing(slot)
-        expired = connection.execute(SQL.EXPIRED_FRESH, (now, limit)).fetchall()
-        for number, _ in expired:
-            self.expand(connection, number, leased=True)
+        """Lease what is due; see ``Spool.lease``."""
+        self.sweep(connection, now, limit)
         living: set[int] = set()  # others, whose leases ran out by the clock and are theirs all the same
         while True:
-            found = self._find(connection, now, limit, skip, few, living)
+            found = self._find(connection, due_before, limit, wanted, probe, living)
             others = {one.slot for one in found if one.slot is not None} - {self.slot}
             if not others:
                 break
             for slot in sorted(others):
                 if self._bury(connection, slot, now) is None and not self._wrest(connection, slot, now):
                     living.add(slot)
-        connection.executemany(SQL.TAKE, [(until, self.slot, owner, f.message, f.nth) for f in found])
+        token = next(self.tokens)
+        connection.executemany(SQL.TAKE, [(until, self.slot, owner, token, f.message, f.nth) for f in found])
         rerank(connection, {f.destination for f in found})
-        return self._group(connection, found, owner, until)
+        return self._group(connection, found, owner, until, token)
+
+    def sweep(self, connection: sqlite3.Connection, now: float, limit: int = 1000) -> None:
+        """Make due what nobody holds any more: leases of processes that died, and those of commits that ran out."""
+        for slot in self.neighbours.gone():
+            if self._bury(connection, slot, now) == 0:
+                self.neighbours.left_nothing(slot)
+        for number, _ in connection.execute(SQL.EXPIRED_FRESH, (now, limit)).fetchall():
+            self.expand(connection, number, leased=True)
 
     def _bury(self, connection: sqlite3.Connection, slot: int, now: float) -> int | None:
         """End the leases of a slot that nobody lives in, and tell how many; None if somebody does."""
@@ -237,23 +252,28 @@ class LeaseTable:
         connection: sqlite3.Connection,
         now: float,
         limit: int,
-        skip: Collection[str],
-        few: ProbeLimit | None,
+        wanted: Collection[str] | None,
+        probe: ProbeLimit | None,
         living: Collection[int],
-    ) -> list[_DueDestination]:
-        """The ``limit`` oldest recipients that are due, but for those that the ``living`` have leased.
+    ) -> list[_DueRecipient]:
+        """The ``limit`` oldest recipients that are due at ``now``, but for those that the ``living`` have leased.
 
         Destinations come by their oldest; once there are enough recipients, one whose oldest is younger than all of
         them ends the search, and at most ``limit`` destinations are looked into that have any.
         """
-        oldest: list[tuple[float, _DueDestination]] = []  # a heap, youngest first
+        oldest: list[tuple[float, _DueRecipient]] = []  # a heap, youngest first
         looked = 0
-        skip = frozenset(skip)
-        left = 0 if few is None else few.at_most
+        unproven = frozenset(() if probe is None else probe.destinations)
+        left = 0 if probe is None else probe.at_most
         at_most = -1 if living else limit  # what the living have may come before anything else
-        for name, ready in connection.execute(SQL.DUE_DESTINATIONS, (now,)):
-            strange = few is not None and name not in few.known
-            if name in skip or (strange and left <= 0):
+        if wanted is None and probe is None:
+            destinations = connection.execute(SQL.DUE_DESTINATIONS, (now,))
+        else:
+            names = json.dumps([*(wanted or ()), *unproven])
+            destinations = connection.execute(SQL.DUE_OF, (names, now))
+        for name, ready in destinations:
+            strange = name in unproven
+            if strange and left <= 0:
                 continue
             if looked >= limit or (len(oldest) >= limit and ready >= -oldest[0][0]):
                 break
@@ -262,7 +282,7 @@ class LeaseTable:
             rows = (row for row in due if row[_SLOT] not in living) if living else iter(due)
             for row in islice(one_message(rows), left) if strange else rows:
                 left -= strange
-                found = _DueDestination._make((*row, name))
+                found = _DueRecipient._make((*row, name))
                 any_here = True
                 item = (-found.ready, found)
                 if len(oldest) < limit:
@@ -275,10 +295,10 @@ class LeaseTable:
         return sorted(found for _, found in oldest)
 
     def _group(
-        self, connection: sqlite3.Connection, found: Sequence[_DueDestination], owner: str, until: float
+        self, connection: sqlite3.Connection, found: Sequence[_DueRecipient], owner: str, until: float, token: int
     ) -> list[Lease]:
         """Recipients of one message for one destination are one work; the oldest first."""
-        groups: dict[tuple[int, str], list[_DueDestination]] = {}
+        groups: dict[tuple[int, str], list[_DueRecipient]] = {}
         for one in found:
             groups.setdefault((one.message, one.destination), []).append(one)
         messages: dict[int, StoredMessage] = {}
@@ -304,17 +324,17 @@ class LeaseTable:
                 )
                 for f in sorted(ones, key=lambda f: f.nth)
             )
-            works.append(Lease(message, destination, recipients, owner, until))
+            works.append(Lease(message, destination, recipients, owner, until, token))
         return works
 
-    def renew(self, connection: sqlite3.Connection, works: Sequence[Lease], until: float) -> None:
-        """See ``Queue.renew``."""
+    def renew(self, connection: sqlite3.Connection, works: Sequence[Lease], until: float, token: int) -> None:
+        """Renew leases under a new token; see ``Spool.renew``."""
         for work in works:
             number = number_of(work.message.id)
             if number is not None:
                 self.expand(connection, number, leased=True)
                 keys = _array([waiting.key for waiting in work.recipients])
-                connection.execute(SQL.RENEW_SOME, (until, number, keys, self.slot, work.owner, work.until))
+                connection.execute(SQL.RENEW_SOME, (until, token, number, keys, self.slot, work.token))
         rerank(connection, {work.destination for work in works})
 
     def release(self, connection: sqlite3.Connection, work: Lease) -> None:
@@ -328,7 +348,7 @@ class LeaseTable:
 
     def _release(self, connection: sqlite3.Connection, number: int, work: Lease, keys: Sequence[int]) -> None:
         if keys:
-            connection.execute(SQL.RELEASE_SOME, (number, _array(keys), self.slot, work.owner, work.until))
+            connection.execute(SQL.RELEASE_SOME, (number, _array(keys), self.slot, work.token))
 
     # -- recording -------------------------------------------------------------------------------------------------
 
@@ -354,7 +374,7 @@ class LeaseTable:
     def _settle(
         self, connection: sqlite3.Connection, number: int, work: Lease, settlements: Sequence[Settlement]
     ) -> None:
-        mark = (self.slot, work.owner, work.until)
+        mark = (self.slot, work.token)
         for run in alike(settlements):
             key, state, due, outcome, _, warned = run[0]
             one = len(run) == 1

@@ -13,7 +13,7 @@ import os
 import random as random_module
 import sqlite3
 import time as time_module
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import partial
 from typing import ClassVar, TypeVar
@@ -23,17 +23,22 @@ from posthouse.core._mypyc import mypyc_attr
 from posthouse.spool.filters import Condition, text_of_conditions
 from posthouse.spool.ids import QueueIds, number_of, text_of
 from posthouse.spool.interface import (
+    DueDestination,
+    DuePage,
     Lease,
     QueueAction,
     QueuedRecipient,
     RecipientState,
+    Renewal,
     Report,
     Settlement,
+    SpoolEvent,
     StoredMessage,
 )
-from posthouse.spool.probe_limit import ProbeLimit
+from posthouse.spool.probe_limit import MOST_NAMES, ProbeLimit
 from posthouse.spool.sqlite.actions import ActionBatch, ActionRequest, apply, youngest
 from posthouse.spool.sqlite.batch import NewMessage, RecordAttempt, at_once, make_operation, run
+from posthouse.spool.sqlite.events import EventFeed
 from posthouse.spool.sqlite.history_store import HistoryWriter
 from posthouse.spool.sqlite.inbox import discard, keep
 from posthouse.spool.sqlite.incoming import Fresh, SqliteIncoming, new_message
@@ -114,6 +119,7 @@ class SqliteSpool(SpoolQueries):
         self.slot = -1
         self.loop: asyncio.AbstractEventLoop
         self.writer: Writer
+        self._feed: EventFeed
         self._flight: ContentWriters
         self._ids: QueueIds
         self._leases: LeaseTable
@@ -161,6 +167,7 @@ class SqliteSpool(SpoolQueries):
         kept, near = self._keep_finished, PeerLiveness(owner, time=self._time, stopwatch=self._stopwatch)
         self._leases = LeaseTable(owner.slot, keep_finished=kept, time=self._time, teller=teller, neighbours=near)
         self._files = self.file_threads(_FILE_THREADS)
+        self._feed = EventFeed(self.loop)
         self._flight = ContentWriters(self.loop, self._files, self._durable, self._layout)
         writer = self.writer_kind(
             self.loop,
@@ -172,6 +179,7 @@ class SqliteSpool(SpoolQueries):
             patience=self._patience,
             tidy=teller.idle,
             untidy=teller.has_work,
+            ended=self._transaction_ended,
         )
         try:
             writer.start()
@@ -194,9 +202,17 @@ class SqliteSpool(SpoolQueries):
             await self.loop.run_in_executor(None, self.writer.stop)
             assert self._files is not None
             await self.loop.run_in_executor(None, self._files.shutdown)
+            self._feed.close()
         await self._reader.close()
         if owner is not None:
             owner.leave()
+
+    def _transaction_ended(self, committed: bool) -> None:
+        """Count and tell what a transaction did, once it is committed; in the writer's thread."""
+        self._teller.ended(committed)
+        events = self._leases.deaths.take_events()
+        if events and committed:
+            self._feed.tell(events)
 
     def _call(self, function: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
         self._must_write()
@@ -245,24 +261,38 @@ class SqliteSpool(SpoolQueries):
         until: float,
         *,
         limit: int,
-        skip: Collection[str] = (),
-        few: ProbeLimit | None = None,
+        due_before: float | None = None,
+        wanted: Collection[str] | None = None,
+        probe: ProbeLimit | None = None,
     ) -> list[Lease]:
-        """See ``Queue.lease``."""
-        return await self._call(lambda connection: self._leases.lease(connection, owner, now, until, limit, skip, few))
+        if len(wanted or ()) + len(() if probe is None else probe.destinations) > MOST_NAMES:
+            raise LocalError(f"a lease may name {MOST_NAMES} destinations at most")
+        due_at = now if due_before is None else due_before
+        leases = self._leases
+        return await self._call(
+            lambda connection: leases.lease(connection, owner, now, until, limit, due_at, wanted, probe)
+        )
 
-    async def next_due(self, now: float, *, skip: Collection[str] = ()) -> float | None:
-        """See ``Queue.next_due``."""
-        due = await self._reader.next_due(skip)
-        return due if self._owner is None else self._leases.neighbours.no_later(due, now)
+    async def due(self, now: float, *, limit: int = 1000, after: DueDestination | None = None) -> DuePage:
+        page = await self._reader.due(limit, after)
+        if self._owner is None:
+            return page
+        peers = self._leases.neighbours
+        if after is None and (peers.look_is_due() or (page.again is not None and page.again <= now)):
+            await self._call(partial(self._leases.sweep, now=now))
+            page = await self._reader.due(limit, after)
+        look = peers.next_look(now)
+        return page if look is None else page._replace(again=look if page.again is None else min(page.again, look))
 
-    async def destinations(self, now: float, *, limit: int = 100) -> list[tuple[str, float]]:
-        """See ``Queue.destinations``."""
-        return await self._reader.destinations(now, limit)
+    def accepting(self) -> bool:
+        return True
 
-    def take_notes(self) -> list[str]:
-        """See ``Queue.take_notes``."""
-        return [] if self._owner is None else self._leases.deaths.take_notes()
+    def holds(self, lease: Lease) -> bool:
+        return True
+
+    def events(self) -> AsyncIterator[SpoolEvent]:
+        self._must_write()
+        return self._feed.listen()
 
     def record(
         self,
@@ -312,10 +342,11 @@ class SqliteSpool(SpoolQueries):
         if success and op.files:
             self._unlink(op.files)
 
-    async def renew(self, works: Sequence[Lease], until: float) -> None:
-        """See ``Queue.renew``."""
-        leases = self._leases
-        await self._call(lambda connection: leases.renew(connection, works, until))
+    def renew(self, leases: Sequence[Lease], until: float) -> Renewal:
+        table = self._leases
+        token = next(table.tokens)
+        renewed = tuple([lease._replace(until=until, token=token) for lease in leases])
+        return Renewal(renewed, self._call(lambda connection: table.renew(connection, leases, until, token)))
 
     async def release(self, work: Lease) -> None:
         """See ``Queue.release``."""

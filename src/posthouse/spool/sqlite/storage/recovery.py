@@ -75,7 +75,7 @@ def recover(
         with owner.dead(slot) as dead:
             if dead:
                 _in_transaction(connection, durable, partial(leases.clear_slot, slot=slot, now=now))
-    said += leases.deaths.take_notes()
+    said += [event.text for event in leases.deaths.take_events()]
     files = _in_transaction(connection, durable, partial(leases.purge, now=now, at_most=1 << 30))
     for number in files:
         durable.unlink(layout.content_of(number))
