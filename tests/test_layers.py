@@ -153,11 +153,9 @@ RULES: dict[str, Rule] = {
 KNOWN: frozenset[tuple[str, str]] = frozenset(
     {
         ("cli/exit_codes.py", "client"),
-        ("delivery/model.py", "spool"),
         ("sandbox/load.py", "sending"),
         ("sandbox/measuring.py", "sending"),
         ("sandbox/sink.py", "service"),
-        ("sending/direct.py", "spool"),
     }
 )
 

@@ -37,7 +37,7 @@ from posthouse.core.errors import (
     TimedOut,
     Unreachable,
 )
-from posthouse.core.event_sink import EventSink
+from posthouse.core.event_sink import CallbackSink, EventSink, event_sink
 from posthouse.core.outcome import Handover, Outcome, Result
 from posthouse.core.reply import Reply, Verdict
 
@@ -51,6 +51,7 @@ __all__ = [
     "Body",
     "Broken",
     "Bytes",
+    "CallbackSink",
     "Closed",
     "ConnectionTrace",
     "Content",
@@ -84,6 +85,7 @@ __all__ = [
     "TimedOut",
     "Unreachable",
     "Verdict",
+    "event_sink",
 ]
 
 __getattr__ = lazily(__name__, {"dns": "Answer Kind MX Question Status"})

@@ -1,6 +1,6 @@
 """Sending one message straight to the recipients' mail exchangers, without a daemon and without a queue.
 
-It goes the relay's own way (``relay.SmtpDeliverer``), so null MX, address literals, down-conversion and the order of
+It goes the relay's own way (``delivery.SmtpDeliverer``), so null MX, address literals, down-conversion and the order of
 exchanges are as they are in a relay.  Nothing is kept: whoever calls hears an outcome for each recipient.  Apart from
 ``sending.defaults``, because a letter to a server that is named needs no relay.
 """
@@ -16,7 +16,6 @@ from posthouse.net import CachingResolver, DnsResolver, Resolver, SocketNetwork,
 from posthouse.protocol import Transcript
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
 from posthouse.sending.defaults import PATIENCE
-from posthouse.spool import StoredMessage
 
 __all__ = ["direct"]
 
@@ -42,7 +41,6 @@ async def direct(
         transcript=transcript,
         idle=0.0,
     )
-    message = StoredMessage("", envelope, clock.time(), content.size)
     outcomes: dict[int, Outcome] = {}
     domains: dict[str, list[int]] = {}
     for number, recipient in enumerate(envelope.recipients):
@@ -54,8 +52,9 @@ async def direct(
             outcomes[number] = Outcome(recipient, Result.FAILED, reply, reply.text)
     try:
         for domain, numbers in domains.items():
-            job = Delivery(message, tuple(envelope.recipients[number] for number in numbers), content)
-            outcomes.update(zip(numbers, await deliverer.deliver(job, domain), strict=True))
+            recipients = tuple(envelope.recipients[number] for number in numbers)
+            delivery = Delivery(envelope._replace(recipients=recipients), content)
+            outcomes.update(zip(numbers, await deliverer.deliver(delivery, domain), strict=True))
     finally:
         await deliverer.close()
     return tuple(outcomes[number] for number in range(len(envelope.recipients)))
