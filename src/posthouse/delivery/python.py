@@ -3,7 +3,7 @@
 The object, the *handler*, is called once for each recipient, ``object(envelope, content)``: the envelope has that one
 recipient, and the content can be read in pieces, any number of times (``for chunk in content.chunks()``, or ``async for
 chunk in content``, which reads in a thread what lies on a disk).  Returning means *delivered*; the returned value does
-not matter.  Raising ``Defer`` or ``Refuse`` defers or fails the recipient; any other exception, and taking longer than
+not matter.  Raising ``Defer`` or ``Reject`` defers or fails the recipient; any other exception, and taking longer than
 allowed, counts as a crash of the handler and defers.  Because each recipient has a call of its own, a handler is never
 given again what it has taken, whatever happened to the other recipients.
 

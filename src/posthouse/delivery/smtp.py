@@ -227,7 +227,7 @@ class SmtpDeliverer(Deliverer):
             lmtp=self.lmtp,
             timeouts=self._timeouts,
             limits=self._limits,
-            tape=tape,
+            tap=tape,
             source=self._source,
         )
         connection.connected = session.opened

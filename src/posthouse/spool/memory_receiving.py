@@ -43,6 +43,7 @@ class Incoming:
         *,
         received: float,
         due: float,
+        prefix: bytes = b"",
         source: str = "",
         owner: str = "",
         until: float = 0.0,
@@ -54,8 +55,11 @@ class Incoming:
         if not destinations or len(destinations) != len(envelope.recipients):
             raise LocalError("a message needs recipients, and one destination for each")
         self._ended = True
+        if prefix:
+            self._queue.grow(len(prefix))
+            self.size += len(prefix)
         message = StoredMessage(self.id, envelope, received, self.size, source)
-        content = b"".join(self._chunks)
+        content = b"".join([prefix, *self._chunks])
         self._chunks = []
         claim = (owner, until) if owner else None
         return done(self._queue.store(message, content, destinations, due, claim, arrival))
