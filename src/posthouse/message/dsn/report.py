@@ -107,27 +107,29 @@ def compose_report(
         notice=notice,
         chinese=chinese,
     )
-    parts = [_text(text), writer.status(hostname)]
-    if returned:
-        parts.append(returned)
+    title = subject(statuses, notice=notice, chinese=chinese)
     header = [
         fold("Date", (format_date(date, offset_minutes),)),
         fold("From", write_mailbox(Mailbox("Mail Delivery System", postmaster), utf8=writer.utf8)),
         _addresses("To", to, writer.utf8),
-        fold("Subject", _words(subject(statuses, notice=notice, chinese=chinese))),
+        fold("Subject", _words(title)),
         fold("Message-ID", (f"<{message_id}>",)),
         *_references(original.content),
         fold("Auto-Submitted", ("auto-generated" if notice else "auto-replied",)),
     ]
+    parts = [part for part in (_text(text), writer.status(hostname), returned) if part]
     content = b"".join((*header, _multipart(parts, message_id)))
-    envelope = Envelope(
+    return Composed(_envelope(original, to, content, utf8=writer.utf8), content)
+
+
+def _envelope(original: OriginalMessage, to: Sequence[Address], content: bytes, *, utf8: bool) -> Envelope:
+    return Envelope(
         sender=None,
         recipients=tuple(map(Recipient, to)),
         body=Body.SEVENBIT if content.isascii() else Body.EIGHTBITMIME,
-        smtputf8=writer.utf8,
+        smtputf8=utf8,
         require_tls=original.envelope.require_tls,
     )
-    return Composed(envelope, content)
 
 
 class _ReportParts:
