@@ -343,9 +343,9 @@ def test_plain_mail_owes_nothing() -> None:
 class House:
     """A worker on an ephemeral spool; mail to sohu.com is kept by ``home``, all other mail is ``deliverer``'s."""
 
-    def __init__(self, deliverer: FakeDeliverer, **options: Any) -> None:
+    def __init__(self, deliverer: FakeDeliverer, spool: type[SqliteSpool] = SqliteSpool, **options: Any) -> None:
         self.clock = ManualClock()
-        self.queue = SqliteSpool.ephemeral(time=self.clock.time, keep_finished=1e9)
+        self.queue = spool.ephemeral(time=self.clock.time, keep_finished=1e9)
         self.home = FakeDeliverer()
         self.log: list[tuple[str, dict[str, object]]] = []
         table = RouteTable([RouteRule("sohu.com", self.home)], RouteRule("*", deliverer))
@@ -372,7 +372,6 @@ class House:
         return receipt.id
 
     async def state(self, queue_id: str) -> list[RecipientState]:
-        await self.clock.settle()  # what is being recorded is in the spool then
         entry = await self.queue.entry(queue_id)
         assert entry is not None
         return [one.state for one in entry.recipients]
@@ -491,10 +490,8 @@ def test_a_report_that_cannot_be_written_leaves_the_failure_to_an_operator() -> 
 
     def broken() -> House:
         deliverer = Arming(Result.FAILED)
-        house = House(deliverer)
-        house.queue = deliverer.queue = Broken.ephemeral(time=house.clock.time)
-        house.worker._queue = house.queue
-        house.worker._recorder._queue = house.queue
+        house = House(deliverer, Broken)
+        deliverer.queue = house.queue
         return house
 
     async def story(house: House) -> None:
