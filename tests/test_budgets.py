@@ -40,7 +40,6 @@ DATA_SHARE = 0.9
 KNOWN: frozenset[str] = frozenset(
     {
         "client/session.py Session",
-        "protocol/",
         "relay/scheduling/scheduler.py",
         "relay/scheduling/scheduler.py Scheduler",
         "server/session.py ServerSession",

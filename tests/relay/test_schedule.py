@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from random import Random
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posthouse.relay.recording.retry import RetrySchedule, in_words
+from posthouse.relay.recording.retry import RetrySchedule
 
 DAY = 86_400.0
 
@@ -115,21 +114,3 @@ def test_each_time_has_its_reason() -> None:
 def test_the_moment_of_the_warning() -> None:
     assert RetrySchedule().warn_at(1000.0) == 1000.0 + 4 * 3600
     assert RetrySchedule(warn_after=60.0).warn_at(0.0) == 60.0
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [
-        (1.0, "1 second"),
-        (90.0, "90 seconds"),
-        (60.0, "1 minute"),
-        (300.0, "5 minutes"),
-        (3600.0, "1 hour"),
-        (5400.0, "90 minutes"),
-        (9000.0, "2.5 hours"),
-        (86_400.0, "1 day"),
-        (432_000.0, "5 days"),
-    ],
-)
-def test_durations_in_words(seconds: float, words: str) -> None:
-    assert in_words(seconds) == words

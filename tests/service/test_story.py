@@ -8,7 +8,7 @@ import pytest
 
 from posthouse.core import Result, SettingError
 from posthouse.relay.scheduling.site_health import SiteStatus
-from posthouse.service.operations.explain_text import Sentence, span, tell, tell_address
+from posthouse.service.operations.explain_text import Sentence, tell, tell_address
 from posthouse.service.operations.registry import what_is
 from posthouse.service.operations.results import AddressForecast, AttemptTold, Explained, MessageStory, NoteTold
 from posthouse.spool.history import Origin
@@ -302,21 +302,3 @@ def test_an_alias_leads_to_all_its_ends() -> None:
         ]
 
     run(story)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "en", "zh"),
-    [
-        (0.0, "0 seconds", "0 秒"),
-        (0.0123, "12 ms", "12 毫秒"),
-        (1.0, "1 second", "1 秒"),
-        (1.5, "1.5 seconds", "1.5 秒"),
-        (59.4, "59 seconds", "59 秒"),
-        (60.0, "1 minute", "1 分钟"),
-        (5400.0, "1.5 hours", "1.5 小时"),
-        (432_000.0, "5 days", "5 天"),
-    ],
-)
-def test_durations(seconds: float, en: str, zh: str) -> None:
-    assert span(seconds) == en
-    assert span(seconds, "zh") == zh

@@ -63,16 +63,19 @@ def tell(*words: object) -> None:
 
 
 async def store(queue: SqliteSpool, content: bytes, *addresses: str, owner: str = "w") -> Stored:
-    """Store one message."""
+    """Store one message; its first octets are known last."""
     receipt = queue.receive()
+    prefix = content[:50]
     try:
-        for start in range(0, len(content), 100_000):
+        for start in range(50, len(content), 100_000):
             waiting = receipt.write(content[start : start + 100_000])
             if waiting is not None:
                 await waiting
         envelope = Envelope(Address("a", "sohu.com"), tuple(Recipient(Address(*a.split("@"))) for a in addresses))
         places = [address.split("@")[1] for address in addresses]
-        return await receipt.commit(envelope, places, received=NOW, due=NOW, owner=owner, until=NOW + 3600)
+        return await receipt.commit(
+            envelope, places, received=NOW, due=NOW, prefix=prefix, owner=owner, until=NOW + 3600
+        )
     finally:
         receipt.abort()
 

@@ -166,6 +166,7 @@ def test_format_2_is_read_as_it_is(tmp_path: Path) -> None:
         with sqlite3.connect(tmp_path / "spool" / "queue.sqlite3") as connection:
             values = (number_of(stored.message.id), json.dumps([attempt]).encode())
             connection.execute("INSERT INTO event VALUES (?, 0, ?)", values)
+            connection.execute("ALTER TABLE file DROP COLUMN prefix")
             connection.execute("PRAGMA user_version = 2")
         connection.close()
         queue = SqliteSpool(tmp_path, time=lambda: NOW)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,21 +10,20 @@ import click
 from posthouse.cli import exit_codes
 from posthouse.cli.context import run, signals, unless
 from posthouse.cli.output import as_json as print_json
-from posthouse.cli.output import live, octets, safe, say, with_json
+from posthouse.cli.output import live, safe, say, with_json
+from posthouse.core.units import read_size, size_in_words
 
 if TYPE_CHECKING:
-    from posthouse.sandbox.load import Load, LoadReport
+    from posthouse.sandbox import Load, LoadReport
 
 __all__ = ["bench"]
 
-_SIZE = re.compile(r"([0-9]{1,10})\s?([KkMm]?)(?:i?[Bb])?")
-
 
 def _size(text: str) -> int:
-    match = _SIZE.fullmatch(text)
-    if match is None:
-        raise click.BadParameter(f"{text!r} is no size; write it like 4096, 64K or 10M")
-    return int(match[1]) * {"": 1, "k": 1024, "m": 1_048_576}[match[2].lower()]
+    try:
+        return read_size(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is no size; write it like 4096, 64KiB or 10M") from None
 
 
 @click.command(short_help="Send many messages and measure.")
@@ -35,7 +33,7 @@ def _size(text: str) -> int:
     "--connections", default=10, show_default=True, type=click.IntRange(1, 10_000), help="Sessions at one time."
 )
 @click.option(
-    "--size", default="4096", show_default=True, type=_size, metavar="SIZE", help="Octets of one: 4096, 64K, 10M."
+    "--size", default="4096", show_default=True, type=_size, metavar="SIZE", help="Octets of one: 4096, 64KiB, 10M."
 )
 @click.option(
     "--recipients", default=1, show_default=True, type=click.IntRange(1, 1000), help="Recipients of a message."
@@ -69,8 +67,8 @@ def bench(**given: Any) -> int:
 
 
 async def _bench(given: dict[str, Any]) -> LoadReport | None:
-    from posthouse.sandbox.measuring import measure
-    from posthouse.sending.urls import parse_server
+    from posthouse.sandbox import measure
+    from posthouse.sending import parse_server
 
     load = measure(
         parse_server(given["server"]),
@@ -121,7 +119,7 @@ def _facts(report: LoadReport) -> dict[str, Any]:
 
 def _tell(report: LoadReport) -> None:
     say(f"{report.delivered} of {report.messages} messages taken in {report.seconds:.2f} s")
-    speed = octets(round(report.octets / max(report.seconds, 1e-9)))
+    speed = size_in_words(round(report.octets / max(report.seconds, 1e-9)))
     say(f"{report.rate:,.0f} messages a second, {speed} a second", "bold")
     times = f"p50 {report.p50 * 1000:.2f} ms, p99 {report.p99 * 1000:.2f} ms, longest {report.longest * 1000:.2f} ms"
     say(f"latency: {times}")

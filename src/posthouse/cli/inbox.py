@@ -9,7 +9,8 @@ import click
 
 from posthouse.cli.context import configured, operate, with_house
 from posthouse.cli.output import as_json as print_json
-from posthouse.cli.output import aware, octets, safe, table, with_json
+from posthouse.cli.output import aware, safe, table, with_json
+from posthouse.core.units import size_in_words
 
 __all__ = ["inbox"]
 
@@ -30,7 +31,7 @@ def summary(config_file: str | None, data_dir: str | None, as_json: bool) -> Non
         return
     table(
         ("INBOX", "LETTERS", "SIZE"),
-        ((each.name, each.messages, octets(each.octets)) for each in found),
+        ((each.name, each.messages, size_in_words(each.octets)) for each in found),
         empty="There is no letter in any inbox.",
         styles="green",
     )
@@ -54,7 +55,7 @@ def list_(inbox: str, limit: int, config_file: str | None, data_dir: str | None,
                 each.number,
                 each.inbox,
                 aware(each.received),
-                octets(each.size),
+                size_in_words(each.size),
                 each.written_by or each.sender or "<>",
                 each.subject,
             )

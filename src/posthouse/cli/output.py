@@ -20,7 +20,6 @@ __all__ = [
     "aware",
     "coloured",
     "live",
-    "octets",
     "safe",
     "say",
     "table",
@@ -127,13 +126,3 @@ def aware(seconds: float | None) -> str:
     if seconds is None:
         return "-"
     return datetime.datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")
-
-
-def octets(number: int) -> str:
-    """A size with a unit."""
-    size = float(number)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if size < 1024 or unit == "GiB":
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
-        size /= 1024
-    return str(number)

@@ -12,7 +12,8 @@ import click
 from posthouse.cli import exit_codes
 from posthouse.cli.context import configured, operate, with_house
 from posthouse.cli.output import as_json as print_json
-from posthouse.cli.output import aware, octets, safe, say, table, width_of, with_json
+from posthouse.cli.output import aware, safe, say, table, width_of, with_json
+from posthouse.core.units import short_duration, size_in_words
 
 if TYPE_CHECKING:
     from posthouse.service import Config
@@ -108,7 +109,7 @@ def list_(filter: tuple[str, ...], limit: int, config_file: str | None, data_dir
             (
                 each.id,
                 aware(each.received),
-                octets(each.size),
+                size_in_words(each.size),
                 each.sender or "<>",
                 each.recipients[0] + (f" +{len(each.recipients) - 1}" if len(each.recipients) > 1 else ""),
                 _state(each),
@@ -144,7 +145,7 @@ def show(id: str, config_file: str | None, data_dir: str | None, as_json: bool) 
     say(found.id, "bold")
     say(f"from      {safe(found.sender) or '<>'}")
     say(f"received  {aware(found.received)} by {safe(found.source)}")
-    say(f"size      {octets(found.size)}")
+    say(f"size      {size_in_words(found.size)}")
     if found.corrupt:
         say("Its content is missing or damaged; it is kept for you to look at.", "bold red")
     say("")
@@ -177,12 +178,12 @@ def summary(filter: tuple[str, ...], limit: int, config_file: str | None, data_d
     if as_json:
         print_json(found)
         return
-    ages = [f"<{_short(age)}" for age in found.ages] + ["OLDER"]
+    ages = [f"<{short_duration(age)}" for age in found.ages] + ["OLDER"]
     table(
         ("DESTINATION", "ALL", *ages, "HELD", "OLDEST"),
         (
             (row.destination, row.waiting + row.held, *(number or "." for number in row.ages), row.held or ".",
-             _short(max(0.0, found.now - row.oldest)))
+             short_duration(max(0.0, found.now - row.oldest)))
             for row in found.rows
         ),
         empty="Nothing in the queue is like that." if text else "The queue is empty.",
@@ -192,14 +193,6 @@ def summary(filter: tuple[str, ...], limit: int, config_file: str | None, data_d
         more = f", {found.others} of them not shown" if found.others else ""
         places = len(found.rows) + found.others
         say(f"{_recipients(found.recipients)} for {places} destination{'' if places == 1 else 's'}{more}", "dim")
-
-
-def _short(seconds: float) -> str:
-    """A duration in three or four signs: ``45s``, ``5m``, ``3h``, ``12d``."""
-    for unit, size in (("d", 86_400.0), ("h", 3600.0), ("m", 60.0)):
-        if seconds >= size:
-            return f"{seconds / size:.0f}{unit}"
-    return f"{seconds:.0f}s"
 
 
 @queue.command("count", short_help="Say how many recipients a filter chooses.", epilog=_LANGUAGE)

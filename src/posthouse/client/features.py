@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from posthouse.core import Address, Body, Envelope, OriginalRecipient, Reply, Result
 from posthouse.protocol import Capabilities, Mail, Rcpt
-from posthouse.protocol.grammar import GrammarError, domain_to_ascii
+from posthouse.protocol.grammar import GrammarError, with_ascii_domain
 from posthouse.protocol.parameters import orcpt_encode
 
 __all__ = ["Features", "commands_of", "result_of"]
@@ -55,9 +55,7 @@ class Features(NamedTuple):
 
 def _spelt(address: Address, utf8: bool) -> Address:
     """Without SMTPUTF8 a domain in U-labels goes out as A-labels (RFC 6531 §3.2): it is the same domain."""
-    if utf8 or address.domain.isascii():
-        return address
-    return Address(address.local, domain_to_ascii(address.domain))
+    return address if utf8 else with_ascii_domain(address)
 
 
 def _sayable(orcpt: OriginalRecipient | None) -> OriginalRecipient | None:

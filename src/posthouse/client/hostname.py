@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 
-from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_domain
+from posthouse.protocol.grammar import GrammarError, domain_to_ascii
 
 __all__ = ["machine_name"]
 
@@ -15,6 +15,6 @@ __all__ = ["machine_name"]
 def machine_name() -> str:
     """This machine's own name as far as it can be had without asking the network, or ``localhost``."""
     try:
-        return domain_to_ascii(parse_domain(socket.gethostname().rstrip("."))).lower()
+        return domain_to_ascii(socket.gethostname().rstrip("."))
     except GrammarError:
         return "localhost"

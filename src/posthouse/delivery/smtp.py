@@ -223,7 +223,7 @@ class SmtpDeliverer:
             lmtp=self.lmtp,
             timeouts=self._timeouts,
             limits=self._limits,
-            tape=tape,
+            tap=tape,
             source=self._source,
         )
         talk.connected = session.opened

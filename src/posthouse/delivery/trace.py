@@ -14,7 +14,7 @@ from typing import Final
 from posthouse.core import AttemptTrace, ConnectionTrace, Reply
 from posthouse.delivery.feedback import Feedback
 from posthouse.net import Clock
-from posthouse.protocol import Spoken, Transcript, heard_lines, said_lines
+from posthouse.protocol import Transcript, TranscriptTap, heard_lines, said_lines
 
 __all__ = ["AttemptTracer", "ConnectionTracer", "SessionTap"]
 
@@ -142,7 +142,7 @@ class SessionTap:
 
     def __init__(self, monotonic: Callable[[], float], also: Transcript | None) -> None:
         self._monotonic = monotonic
-        self._also = None if also is None else Spoken(also)
+        self._also = None if also is None else TranscriptTap(also)
         self.steps: list[_Step] = []
 
     def said(self, wire: bytes) -> None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from posthouse.core import Address, LocalError
+from posthouse.core import Address, LocalError, path_text
 from posthouse.message.dates import date_of
 
 __all__ = ["protocol_name", "received", "return_path"]
@@ -108,7 +108,7 @@ def return_path(sender: Address | None) -> bytes:
 
     Raises ``LocalError`` if the address holds a control character or is too long for a line.
     """
-    path = "" if sender is None else str(sender)
+    path = path_text(sender)
     if not _can_be_written(path):
         raise LocalError("the return path cannot be written: it holds a control character or is over 900 octets")
     return f"Return-Path: <{path}>\r\n".encode()

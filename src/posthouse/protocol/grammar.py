@@ -9,6 +9,8 @@ linear time.
 Control characters are refused everywhere, C1 and the Unicode line separators included: what passes here ends up in
 replies, trace fields and logs, where a line end would be an injection.  Lengths are octets of UTF-8, as the wire
 counts them.  No sentence of a ``GrammarError`` quotes its input, so it may be sent to a peer as it stands.
+
+Over budget: the productions refer to one another, and a reader checks them against one section of the RFC.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ __all__ = [
     "domain_to_ascii",
     "domain_to_unicode",
     "has_controls",
+    "lookup_domain",
     "parse_domain",
     "parse_greeting_domain",
     "parse_literal",
@@ -34,6 +37,7 @@ __all__ = [
     "parse_path",
     "parse_query",
     "plain_path",
+    "with_ascii_domain",
     "xtext_decode",
     "xtext_encode",
 ]
@@ -270,6 +274,27 @@ def domain_to_ascii(domain: str) -> str:
         return domain
     checked = parse_domain(domain)
     return checked if checked.isascii() else _to_ascii(checked)
+
+
+def lookup_domain(domain: str) -> str:
+    """The name by which a domain is looked up: A-labels where there are some, always lower case; never raises.
+
+    A name that has no A-labels stays as it is, so that mail for it is attempted and explained.
+    """
+    if domain.isascii():
+        return domain.lower()
+    try:
+        return domain_to_ascii(domain)
+    except GrammarError:
+        return domain.lower()
+
+
+def with_ascii_domain(address: Address) -> Address:
+    """The same mailbox with its domain in A-labels, as it goes out without SMTPUTF8 (RFC 6531 §3.2).
+
+    Raises ``GrammarError``.
+    """
+    return address if address.domain.isascii() else Address(address.local, domain_to_ascii(address.domain))
 
 
 def domain_to_unicode(domain: str) -> str:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from posthouse.core import Address, LocalError, Outcome, Recipient, Reply, Result, SettingError
 from posthouse.delivery.model import Deliverer, NoRoute, Route
-from posthouse.protocol.grammar import GrammarError, domain_to_ascii
+from posthouse.protocol.grammar import GrammarError, domain_to_ascii, lookup_domain
 
 __all__ = ["RouteRule", "RouteTable"]
 
@@ -61,7 +61,7 @@ class RouteTable:
         self._exact: dict[str, RouteRule] = {}
         self._under: dict[str, RouteRule] = {}
         self._default = default
-        self._home = _ascii(home)
+        self._home = lookup_domain(home)
         for rule in rules:
             table, name = self._place(rule.pattern)
             if name in table:
@@ -77,14 +77,14 @@ class RouteTable:
             return self._under, ""
         table, domain = (self._under, pattern[2:]) if pattern.startswith("*.") else (self._exact, pattern)
         try:
-            name = _ascii(domain, strict=True)
+            name = domain_to_ascii(domain)
         except GrammarError as error:
             raise SettingError(f'"{pattern}" is not a domain: {error}', remedy=_REMEDY) from error
         return table, name
 
     def destination(self, address: Address) -> str:
         """The recipient's domain in A-labels and lower case; the home domain where it has none."""
-        return _ascii(address.domain) or self._home
+        return lookup_domain(address.domain) or self._home
 
     def route(self, recipient: Recipient, override: str = "") -> Route | NoRoute:
         """See ``Router.route``."""
@@ -130,19 +130,6 @@ class RouteTable:
 
 
 _REMEDY = 'write a domain ("example.org"), "*.domain" for all below it, or "*"'
-
-
-def _ascii(domain: str, *, strict: bool = False) -> str:
-    """A-labels, lower case.  A name that has none (it can only come from a spool of other days) stays as it is, so
-    that its mail is attempted and explained, unless ``strict``, which raises ``GrammarError``."""
-    if domain.isascii() and not strict:
-        return domain.lower()
-    try:
-        return domain_to_ascii(domain).lower()
-    except GrammarError:
-        if strict:
-            raise
-        return domain.lower()
 
 
 def _no_rule(recipient: Recipient, domain: str) -> Outcome:

@@ -66,9 +66,7 @@ class QueueIds:
 
     __slots__ = ("_base", "_count", "_millisecond", "_random", "_time")
 
-    def __init__(
-        self, worker: int, *, random: random_module.Random, time: Callable[[], float], after: int = 0
-    ) -> None:
+    def __init__(self, worker: int, *, random: random_module.Random, time: Callable[[], float], after: int = 0) -> None:
         if not 0 <= worker < WORKERS:
             raise ValueError(f"a worker's number is 0 to {WORKERS - 1}, not {worker}")
         self._base = worker << 11

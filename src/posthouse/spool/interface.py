@@ -88,7 +88,7 @@ class StoredMessage(NamedTuple):
     """A stored message.
 
     ``id`` is the queue id that 250 carried; ``envelope`` as received, all recipients included; ``received`` in
-    calendar seconds; ``size`` in octets, trace fields included; ``source`` says where it came from, for people
+    calendar seconds; ``size`` in octets, the prefix included; ``source`` says where it came from, for people
     (``mx 192.0.2.1:40312``).
     """
 
@@ -192,7 +192,7 @@ class IncomingMessage(Protocol):
 
     @property
     def size(self) -> int:
-        """Octets written so far."""
+        """Octets written so far; ``commit`` may put a prefix in front of them."""
         ...
 
     def write(self, chunk: bytes) -> Awaitable[None] | None:
@@ -209,12 +209,16 @@ class IncomingMessage(Protocol):
         *,
         received: float,
         due: float,
+        prefix: bytes = b"",
         source: str = "",
         owner: str = "",
         until: float = 0.0,
         arrival: Origin | None = None,
     ) -> Awaitable[Stored]:
         """Promise it: when this returns, content, envelope and directory entry are on stable storage.
+
+        ``prefix`` stands in front of the octets that were written, and the message's ``size`` counts it: for trace
+        fields, which can only be written once all content has been seen.
 
         ``destinations`` has one key for each recipient, in their order (the domain it goes to, in A-labels and
         lower case): work is grouped and leased by it.  With an ``owner``, the recipients are stored as leased to

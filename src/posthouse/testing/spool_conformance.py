@@ -135,6 +135,40 @@ async def content_is_kept_byte_for_byte(make: Make) -> None:
     await queue.close()
 
 
+async def a_prefix_stands_in_front(make: Make) -> None:
+    """A prefix given to commit comes back in front of the content, and is counted, whatever the size of either."""
+    queue = await make()
+    for size in (0, 5, 65_530, 65_536, 65_537, 300_000):
+        data = (b"0123456789abcde\n" * (size // 16 + 1))[:size]
+        for prefix in (b"", b"Received: by mx.test\r\n", b"P" * 70_000):
+            receipt = queue.receive()
+            for start in range(0, size, 50_000):
+                waiting = receipt.write(data[start : start + 50_000])
+                if waiting is not None:
+                    await waiting
+            envelope = Envelope(None, _to("b@x.test"))
+            stored = await receipt.commit(envelope, ["x.test"], received=_NOW, due=_NOW, prefix=prefix)
+            assert stored.message.size == len(prefix) + size
+            entry = await queue.entry(stored.message.id)
+            assert entry is not None
+            assert entry.message == stored.message
+            (work,) = await queue.lease("w", _NOW, _NOW + 60, limit=10)
+            assert work.message == stored.message
+            content = queue.content(work.message)
+            assert content.size == len(prefix) + size
+            assert _octets(content) == prefix + data
+            assert max((len(chunk) for chunk in content.chunks(1000)), default=0) <= 1000
+            await queue.record(work, _all(work, RecipientState.DELIVERED))
+    leased = queue.receive()
+    leased.write(b"body")
+    envelope = Envelope(None, _to("b@x.test"))
+    stored = await leased.commit(
+        envelope, ["x.test"], received=_NOW, due=_NOW, prefix=b"A: b\r\n\r\n", owner="w", until=_NOW + 60
+    )
+    assert _octets(queue.content(stored.message)) == b"A: b\r\n\r\nbody"
+    await queue.close()
+
+
 async def envelope_is_kept(make: Make) -> None:
     """Everything MAIL and RCPT said comes back from entry() and from a lease."""
     queue = await make()
@@ -777,6 +811,7 @@ async def what_a_dead_neighbour_had_is_anybodys(two: MakeTwo) -> None:
 CHECKS: tuple[Check, ...] = (
     ids_are_unique_and_sorted,
     content_is_kept_byte_for_byte,
+    a_prefix_stands_in_front,
     envelope_is_kept,
     abort_leaves_nothing,
     commit_leases_to_its_owner,

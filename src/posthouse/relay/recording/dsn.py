@@ -32,7 +32,7 @@ from random import Random
 
 from posthouse.core import Address, Content, Handover, Notify, Outcome, Reply, Result
 from posthouse.message.dsn.compose import LIMIT, Action, Fate, Original, compose_report, is_report
-from posthouse.protocol.grammar import GrammarError, domain_to_ascii
+from posthouse.protocol.grammar import GrammarError, with_ascii_domain
 from posthouse.spool.interface import QueuedRecipient, RecipientState, Report, Settlement, StoredMessage
 
 __all__ = ["DsnWriter", "Ends", "fate_of", "original_of"]
@@ -210,7 +210,7 @@ def _remote(outcome: Outcome) -> str:
 def _in_ascii(address: Address) -> Address:
     """The same mailbox with its domain in A-labels: then only its local part may need SMTPUTF8."""
     try:
-        return address if address.domain.isascii() else Address(address.local, domain_to_ascii(address.domain))
+        return with_ascii_domain(address)
     except GrammarError:
         return address
 

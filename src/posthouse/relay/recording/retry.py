@@ -19,9 +19,10 @@ from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
+from posthouse.core.units import duration_in_words
 from posthouse.spool.interface import QueuedRecipient, StoredMessage
 
-__all__ = ["RetryPlan", "RetrySchedule", "ScheduleFor", "in_words"]
+__all__ = ["RetryPlan", "RetrySchedule", "ScheduleFor"]
 
 _DOUBLINGS = 40  # beyond it any delay is the ceiling; keeps 2**n small whatever count a caller hands in
 _SOONER_ATTEMPTS = 3  # a host that asks to be tried sooner than planned gets that so many times
@@ -68,19 +69,19 @@ class RetrySchedule(NamedTuple):
         """
         end = first_seen + self.patience
         if now >= end:
-            return RetryPlan(None, f"no more attempts: the message is older than {in_words(self.patience)}")
+            return RetryPlan(None, f"no more attempts: the message is older than {duration_in_words(self.patience)}")
         delay = self.delay(attempts)
         wait = delay * (1.0 - self.jitter * random.random())
-        why = f"attempt {attempts} did not succeed; the wait doubles from {in_words(self.first)}"
-        why += f" to at most {in_words(self.ceiling)}, less a part by chance"
+        why = f"attempt {attempts} did not succeed; the wait doubles from {duration_in_words(self.first)}"
+        why += f" to at most {duration_in_words(self.ceiling)}, less a part by chance"
         if asked is not None and (asked > delay or attempts <= _SOONER_ATTEMPTS):
             wait = min(self.ceiling, max(_SOONEST, asked) * (1.0 + _LATENESS * random.random()))
-            why = f"the other side asked for {in_words(asked)}"
+            why = f"the other side asked for {duration_in_words(asked)}"
         if now + wait <= end:
             return RetryPlan(now + wait, why)
         if end - now < self.first / 2:  # the last attempt of all; not worth making right after this one
-            return RetryPlan(None, f"no more attempts: the message will soon be {in_words(self.patience)} old")
-        return RetryPlan(end, f"the last attempt: the message will be {in_words(self.patience)} old then")
+            return RetryPlan(None, f"no more attempts: the message will soon be {duration_in_words(self.patience)} old")
+        return RetryPlan(end, f"the last attempt: the message will be {duration_in_words(self.patience)} old then")
 
     def warn_at(self, first_seen: float) -> float:
         """From when on the sender of a message that arrived at ``first_seen`` may be told that it is late."""
@@ -89,13 +90,3 @@ class RetrySchedule(NamedTuple):
 
 #: The schedule for one recipient of a message: the seam for DELIVERBY and for settings of single domains.
 ScheduleFor = Callable[[StoredMessage, QueuedRecipient], RetrySchedule]
-
-
-def in_words(seconds: float) -> str:
-    """A duration for people, in the largest unit that it fills: ``90 seconds``, ``5 minutes``, ``1.5 hours``."""
-    for unit, size in (("day", 86_400.0), ("hour", 3600.0), ("minute", 60.0)):
-        if seconds >= size and (seconds >= 2 * size or seconds % size == 0):
-            number = f"{seconds / size:.1f}".removesuffix(".0")
-            return f"{number} {unit}{'' if number == '1' else 's'}"
-    number = f"{seconds:.0f}"
-    return f"{number} second{'' if number == '1' else 's'}"

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from posthouse.core import Address
-from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_domain, parse_mailbox
+from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_mailbox
 from posthouse.service.config.types import (
     InvalidValue,
     SettingType,
@@ -81,7 +81,7 @@ def _domain(text: str) -> str:
     """A domain in A-labels and lower case."""
     remedy = 'write a domain name like "example.org"'
     try:
-        name = domain_to_ascii(parse_domain(text.rstrip("."))).lower()
+        name = domain_to_ascii(text.rstrip("."))
     except GrammarError:
         raise InvalidValue(f"{quoted(text)} is no domain name", remedy) from None
     if name.startswith("["):

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from posthouse.core.units import read_duration, read_size, write_duration, write_size
 from posthouse.net.stream import Endpoint
 
 __all__ = [
@@ -103,31 +104,19 @@ def shown(raw: object) -> str:
 
 # Numbers ----------------------------------------------------------------------------------------------------------
 
-_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s?(ms|s|m|h|d)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-_SIZE = re.compile(r"([0-9]{1,15})\s?([KMGT]i?)?B?", re.IGNORECASE)
-_POWERS = "KMGT"
-
 
 def _read_duration(raw: object) -> float:
     remedy = 'write a number of seconds, or one with a unit such as "30s", "5m", "4h", "5d"'
     if isinstance(raw, int | float) and not isinstance(raw, bool):
         seconds = float(raw)
     else:
-        match = _DURATION.fullmatch(text_of(raw).strip())
-        if match is None:
-            raise InvalidValue(f"{shown(raw)} is no duration", remedy)
-        seconds = float(match[1]) * _SECONDS[match[2]]
+        try:
+            seconds = read_duration(text_of(raw).strip())
+        except ValueError:
+            raise InvalidValue(f"{shown(raw)} is no duration", remedy) from None
     if not 0 < seconds <= 3_650 * 86_400:
         raise InvalidValue("a duration must be above 0 and at most ten years", remedy)
     return seconds
-
-
-def _write_duration(seconds: float) -> str:
-    for unit in ("d", "h", "m"):
-        if seconds >= _SECONDS[unit] and seconds % _SECONDS[unit] == 0:
-            return f'"{seconds / _SECONDS[unit]:.0f}{unit}"'
-    return f'"{seconds:g}s"'
 
 
 def _read_size(raw: object) -> int:
@@ -136,19 +125,15 @@ def _read_size(raw: object) -> int:
         if raw < 0:
             raise InvalidValue("a size cannot be below 0", remedy)
         return raw
-    match = _SIZE.fullmatch(text_of(raw).strip())
-    if match is None:
-        raise InvalidValue(f"{shown(raw)} is no size", remedy)
-    unit = (match[2] or "").upper()
-    base = 1024 if unit.endswith("I") else 1000
-    return int(match[1]) * (base ** (_POWERS.index(unit[0]) + 1) if unit else 1)
+    try:
+        return read_size(text_of(raw).strip())
+    except ValueError:
+        raise InvalidValue(f"{shown(raw)} is no size", remedy) from None
 
 
 def _write_size(octets: int) -> str:
-    for power in (4, 3, 2, 1):
-        if octets and octets % 1024**power == 0:
-            return f'"{octets // 1024**power}{_POWERS[power - 1]}iB"'
-    return str(octets)
+    written = write_size(octets)
+    return written if written.isdigit() else quoted(written)
 
 
 def at_least(least: int, most: int = 10_000_000) -> SettingType:
@@ -164,7 +149,7 @@ def at_least(least: int, most: int = 10_000_000) -> SettingType:
     return SettingType("whole number", read, str)
 
 
-DURATION = SettingType("duration", _read_duration, _write_duration)
+DURATION = SettingType("duration", _read_duration, lambda seconds: quoted(write_duration(seconds)))
 SIZE = SettingType("size", _read_size, _write_size)
 
 # Places -----------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from posthouse.core import Address, Envelope, Notify, OriginalRecipient, Recipient
-from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_mailbox
+from posthouse.protocol.grammar import GrammarError, lookup_domain, parse_mailbox
 from posthouse.service.config.mail_types import DeliverySetting, without_tag
 from posthouse.service.config.model import Config, DomainSettings
 
@@ -241,10 +241,7 @@ class Directory:
             return self._postmaster if address.is_postmaster else address
         if domain.isascii():
             return address
-        try:
-            domain = domain_to_ascii(domain)
-        except GrammarError:
-            return address
+        domain = lookup_domain(domain)
         return Address(address.local, domain) if domain in self._domains else address
 
     def identity(self, address: Address) -> str:

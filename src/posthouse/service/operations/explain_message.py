@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from posthouse.core import ConnectionTrace
+from posthouse.core import ConnectionTrace, path_text
 from posthouse.service.operations.base import Context
 from posthouse.service.operations.results import (
     AttemptTold,
@@ -130,7 +130,7 @@ def _accepted(events: Sequence[Event], entry: MessageEntry | None) -> Accepted:
     if entry is None:
         return Accepted(events[0].at, "", "", (), 0)
     message = entry.message
-    sender = "" if message.envelope.sender is None else str(message.envelope.sender)
+    sender = path_text(message.envelope.sender)
     people = tuple(str(each.recipient.address) for each in entry.recipients)
     return Accepted(message.received, message.source, sender, people, message.size, Origin())
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
+from posthouse.core.units import duration_in_words
 from posthouse.service.operations.results import (
     AddressForecast,
     AttemptTold,
@@ -21,7 +22,7 @@ from posthouse.service.operations.results import (
     RecipientNow,
 )
 
-__all__ = ["Sentence", "When", "span", "tell", "tell_address"]
+__all__ = ["Sentence", "When", "tell", "tell_address"]
 
 #: A moment for people, in the reader's own time.
 When = Callable[[float], str]
@@ -169,11 +170,6 @@ _WORDS: Final = MappingProxyType({"en": _EN, "zh": _ZH})
 _PHASES_ZH: Final = MappingProxyType(
     {"resolve": "解析", "connect": "连接", "greet": "问候", "envelope": "信封", "content": "内容", "final": "确认"}
 )
-_UNITS: Final = (
-    (86_400.0, ("day", "days"), "天"),
-    (3600.0, ("hour", "hours"), "小时"),
-    (60.0, ("minute", "minutes"), "分钟"),
-)
 _KINDS_ZH: Final = MappingProxyType(
     {
         "mailbox": "本地信箱。",
@@ -185,18 +181,6 @@ _KINDS_ZH: Final = MappingProxyType(
     }
 )
 _TONES: Final[dict[str, _Tone]] = {"delivered": "good", "deferred": "wait", "failed": "bad", "ambiguous": "bad"}
-
-
-def span(seconds: float, lang: str = "en") -> str:
-    """A duration in words, in its largest unit: ``90 seconds``, ``2.5 hours``, ``3 分钟``."""
-    for size, names, chinese in _UNITS:
-        if seconds >= size:
-            number = f"{seconds / size:.1f}".removesuffix(".0")
-            return f"{number} {chinese}" if lang == "zh" else f"{number} {names[number != '1']}"
-    if 0 < seconds < 1:
-        return f"{max(1.0, seconds * 1000):.0f} {'毫秒' if lang == 'zh' else 'ms'}"
-    number = f"{seconds:.0f}" if seconds >= 10 or seconds == int(seconds) else f"{seconds:.1f}"
-    return f"{number} 秒" if lang == "zh" else f"{number} second{'' if number == '1' else 's'}"
 
 
 def _took(seconds: float) -> str:
@@ -220,7 +204,11 @@ class _Teller:
         return self("more", people=shown, number=len(names) - _NAMED) if len(names) > _NAMED else shown
 
     def due(self, due: float, now: float) -> str:
-        return self("in", when=self.when(due), span=span(due - now, self.lang)) if due > now else self.when(due)
+        return (
+            self("in", when=self.when(due), span=duration_in_words(due - now, self.lang))
+            if due > now
+            else self.when(due)
+        )
 
 
 def tell(story: MessageStory, lang: str, when: When, *, transcript: bool = False) -> Iterator[Sentence]:
@@ -280,7 +268,7 @@ def _contact(say: _Teller, contact: ContactTold, transcript: bool) -> Iterator[S
     if contact.timings:
         names = _PHASES_ZH if say.lang == "zh" else {}
         phases = ", ".join(f"{names.get(name, name)} {_took(took)}" for name, took in contact.timings.items())
-        parts.append(say("took", span=span(sum(contact.timings.values()), say.lang), phases=phases))
+        parts.append(say("took", span=duration_in_words(sum(contact.timings.values()), say.lang), phases=phases))
     if contact.ended:
         parts.append(contact.ended)
     if parts:
@@ -369,7 +357,7 @@ def _end(say: _Teller, end: EndForecast, now: float) -> Iterator[Sentence]:
     for each in end.exchanges:
         yield Sentence(say("exchange", name=each.name, addresses=", ".join(each.addresses)), "quiet", depth=2)
     if end.waiting or end.held:
-        oldest = span(max(0.0, now - (end.oldest or now)), say.lang)
+        oldest = duration_in_words(max(0.0, now - (end.oldest or now)), say.lang)
         text = say("queued", destination=end.destination, waiting=end.waiting, held=end.held, span=oldest)
         yield Sentence(text, "wait", depth=1)
     if end.limit is not None:

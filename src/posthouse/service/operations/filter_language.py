@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from posthouse.core import SettingError
+from posthouse.core.units import read_duration, read_size
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
 from posthouse.spool.filters import FIELDS, Condition
 from posthouse.spool.ids import number_of
@@ -92,12 +93,6 @@ _WORD = re.compile(r'(?:[^\s"]|"(?:[^"\\]|\\.)*")+')
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _NUMBER = re.compile(r"[0-9]{1,15}")
-_MOMENTS = re.compile(r"-?(?:[0-9]{1,9}(?:\.[0-9]{1,3})?(?:ms|[smhdw]))+")
-_MOMENT = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|[smhdw])")
-_SECONDS = re.compile(r"-?[0-9]{1,12}(?:\.[0-9]{1,6})?")
-_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
-_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,3})?)(?:([KMGT])(i?))?B?", re.IGNORECASE)
-_POWERS = "KMGT"
 _CODE = re.compile(r"[245](?:[0-9]{2}|\.[0-9]{1,3}(?:\.[0-9]{1,3})?)")
 
 
@@ -219,7 +214,7 @@ def _domain(value: str) -> str:
     if name.isascii():
         return name.lower()
     try:
-        return domain_to_ascii(name).lower()
+        return domain_to_ascii(name)
     except GrammarError:
         raise _InvalidFilter(f'"{value}" is no domain name', "write it whole, or as its A-labels (xn--…)") from None
 
@@ -234,17 +229,14 @@ def _state(value: str) -> str:
 
 
 def _duration(value: str) -> float:
-    """Seconds; ``1d12h`` and plain numbers of seconds too."""
+    """Seconds; a minus sign and ``now`` are known here only."""
     if value == "now":
         return 0.0
-    if _MOMENTS.fullmatch(value):
-        seconds = sum(float(number) * _UNITS[unit] for number, unit in _MOMENT.findall(value))
-    elif _SECONDS.fullmatch(value):
-        seconds = float(value.removeprefix("-"))
-    else:
-        raise _InvalidFilter(
-            f'"{value}" is no duration', "write a number and a unit (s m h d w), as in 90s, 1h or 1d12h"
-        )
+    try:
+        seconds = read_duration(value.removeprefix("-"))
+    except ValueError:
+        remedy = "write a number and a unit (s m h d w), as in 90s, 1h or 1d12h"
+        raise _InvalidFilter(f'"{value}" is no duration', remedy) from None
     return -seconds if value.startswith("-") else seconds
 
 
@@ -256,15 +248,11 @@ def _age(value: str) -> float:
 
 
 def _size(value: str) -> float:
-    """Octets; as in the configuration, K is 1000 and Ki is 1024."""
-    match = _SIZE.fullmatch(value)
-    if match is None:
-        raise _InvalidFilter(
-            f'"{value}" is no size', "write a number of octets, or one with K, M or G, as in 500K or 1.5M"
-        )
-    number, unit, binary = match.groups()
-    base = 1024 if binary else 1000
-    return float(number) * (base ** (_POWERS.index(unit.upper()) + 1) if unit else 1)
+    try:
+        return read_size(value)
+    except ValueError:
+        remedy = "write a number of octets, or one with K, M or G, as in 500K or 1.5M"
+        raise _InvalidFilter(f'"{value}" is no size', remedy) from None
 
 
 def _count(value: str) -> float:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from posthouse.core import Envelope, SettingError
+from posthouse.core import SettingError, path_text
 from posthouse.service.config.mail_types import VIA
 from posthouse.service.config.types import InvalidValue
 from posthouse.service.operations.base import Context, Operation, Parameter
@@ -27,7 +27,7 @@ from posthouse.service.operations.results import (
 from posthouse.spool.filters import BUCKETS, Condition, RecipientRow, SummaryRow
 from posthouse.spool.interface import QueueAction, RecipientState
 
-__all__ = ["MOST_ENTRIES", "QUEUEING", "sender_of"]
+__all__ = ["MOST_ENTRIES", "QUEUEING"]
 
 #: The most entries of one answer; more are asked for from behind the last one.
 MOST_ENTRIES: Final = 10_000
@@ -81,11 +81,6 @@ def _entry(rows: list[RecipientRow]) -> QueueEntry:
     )
 
 
-def sender_of(envelope: Envelope) -> str:
-    """The reverse-path as text, "" for the null one."""
-    return "" if envelope.sender is None else str(envelope.sender)
-
-
 async def _show(context: Context, id: str) -> QueueStory:  # noqa: A002 - the parameter's name for people
     async with context.queue() as queue:
         entry = await queue.entry(id)
@@ -109,7 +104,7 @@ async def _show(context: Context, id: str) -> QueueStory:  # noqa: A002 - the pa
         id=message.id,
         received=message.received,
         size=message.size,
-        sender=sender_of(message.envelope),
+        sender=path_text(message.envelope.sender),
         source=message.source,
         corrupt=entry.corrupt,
         recipients=recipients,

@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from posthouse.core import Address, Envelope, EventSink, Recipient, Reply, StorageError, Verdict
+from posthouse.core import Address, Envelope, EventSink, Recipient, Reply, StorageError, Verdict, path_text
 from posthouse.net.clock import Clock
 from posthouse.protocol.commands import Greet, Mail, Rcpt
 from posthouse.relay import DsnWriter
@@ -189,7 +189,7 @@ class ListenerPolicy:
     def stored(self, stored: Stored) -> None:
         """A message is promised: tell the log, the quotas and the relay."""
         message = stored.message
-        sender = "" if message.envelope.sender is None else str(message.envelope.sender)
+        sender = path_text(message.envelope.sender)
         count = len(message.envelope.recipients)
         self.log("accepted", id=message.id, source=message.source, sender=sender, recipients=count, size=message.size)
         if self._quotas:

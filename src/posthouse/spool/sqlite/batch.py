@@ -83,11 +83,11 @@ def make_operation(connection: sqlite3.Connection, tells: bool) -> None:
 
 class NewMessage(NamedTuple):
     """A message's rows: ``row`` for ``message``; ``recipients`` unless it is fresh, and then the beginning of its
-    ``story``; ``file`` its size if it is in a content file."""
+    ``story``; ``file`` the content file's size, and the prefix in front of it, if content is in a file."""
 
     row: tuple[Any, ...]
     recipients: Sequence[tuple[Any, ...]] = ()
-    file: int | None = None
+    file: tuple[int, bytes] | None = None
     story: tuple[Any, ...] | None = None
 
 
@@ -245,7 +245,7 @@ def insert(connection: sqlite3.Connection, messages: Sequence[NewMessage], telle
         teller.begin(connection, stories)
     for row, recipients, file, _ in messages:
         if file is not None:
-            connection.execute("INSERT INTO file VALUES (?, ?)", (row[0], file))
+            connection.execute("INSERT INTO file VALUES (?, ?, ?)", (row[0], *file))
         if recipients:
             add_recipients(connection, recipients, sooner)
     if sooner:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from posthouse.core import path_text
 from posthouse.spool.interface import StoredMessage
 
 __all__ = ["discard", "keep"]
@@ -22,10 +23,10 @@ def keep(
     sender = message.envelope.sender
     inserted = connection.execute(
         "INSERT OR IGNORE INTO inbox (name, message, sender, received, size, file, content) VALUES (?,?,?,?,?,?,?)",
-        (inbox, message.id, "" if sender is None else str(sender), message.received, size, file, content),
+        (inbox, message.id, path_text(sender), message.received, size, file, content),
     ).rowcount
     if inserted and file is not None:
-        connection.execute("INSERT INTO file VALUES (?, ?)", (file, size))
+        connection.execute("INSERT INTO file VALUES (?, ?, x'')", (file, size))
     return bool(inserted)
 
 

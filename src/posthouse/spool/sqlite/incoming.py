@@ -74,6 +74,7 @@ class SqliteIncoming:
         *,
         received: float,
         due: float,
+        prefix: bytes = b"",
         source: str = "",
         owner: str = "",
         until: float = 0.0,
@@ -85,23 +86,28 @@ class SqliteIncoming:
         if not destinations or len(destinations) != len(envelope.recipients):
             raise LocalError("a message needs recipients, and one destination for each")
         queue, number, arriving = self._queue, self._number, self._arriving
-        message = StoredMessage(self.id, envelope, received, self._size, source)
+        size = self._size + len(prefix)
+        message = StoredMessage(self.id, envelope, received, size, source)
         content: bytes | None = None
         if arriving is None:
             chunks = self._chunks
-            content = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            if prefix:
+                content = b"".join((prefix, *chunks))
+            else:
+                content = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         new = new_message(
             number,
             message,
             destinations,
             due,
             content,
+            prefix=prefix,
             lease=(queue.slot, owner, until) if owner else None,
             arrival=arrival,
         )
         stored = Stored(message, works_of(message, destinations, due, owner, until) if owner else ())
         future: asyncio.Future[Stored] = queue.loop.create_future()
-        op = Accept(future, new, stored, self._size if content is not None else 0)
+        op = Accept(future, new, stored, size if content is not None else 0)
         if arriving is None:
             assert content is not None
             queue.writer.submit(op)
@@ -192,16 +198,17 @@ def new_message(
     content: bytes | None,
     *,
     lease: tuple[int, str, float] | None,
+    prefix: bytes = b"",
     arrival: Origin | None = None,
 ) -> NewMessage:
     """The rows of a message: a fresh one if it is leased, and its row can tell the destinations.
 
-    ``content`` is None where it lies in a file; ``lease`` is slot, owner and end.
+    ``content`` is None where it lies in a file, with ``prefix`` in front of the file; ``lease`` is slot, owner and end.
     """
     _, envelope, received, size, source = message
     count = len(destinations)
     rest = (received, size, source, count, encode_envelope(envelope), content)
-    file = size if content is None else None
+    file = (size - len(prefix), prefix) if content is None else None
     first = None if lease is None else told_destination(destinations, envelope.recipients)
     if lease is not None and first is not None:
         slot, owner, until = lease

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
-from posthouse.core import Bytes, Content, SettingError, StorageCorrupt
+from posthouse.core import Bytes, Content, Prefixed, SettingError, StorageCorrupt
 from posthouse.spool.ids import number_of, text_of
 from posthouse.spool.interface import Inbox, InboxMessage, MessageEntry, QueuedRecipient, StoredMessage
 from posthouse.spool.sqlite.leases import SQL
@@ -117,7 +117,10 @@ class Reader:
             raise StorageCorrupt(f"there is no message {text_of(number)} in the spool")
         if row[0] is not None:
             return Bytes(row[0])
-        return FileContent(self._layout.content_of(number), size)
+        filed = self._one("SELECT prefix FROM file WHERE id = ?", number)
+        prefix = b"" if filed is None else filed[0]
+        content = FileContent(self._layout.content_of(number), size - len(prefix))
+        return Prefixed(prefix, content) if prefix else content
 
     def _one(self, statement: str, number: int) -> tuple[Any, ...] | None:
         with self._lock:

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from posthouse.core import Address, Body, Envelope, Notify, OriginalRecipient, Outcome, Recipient, Ret
+from posthouse.core import Address, Body, Envelope, Notify, OriginalRecipient, Outcome, Recipient, Ret, path_text
 from posthouse.spool.interface import QueueAction, RecipientState, StoredMessage
 
 __all__ = [
@@ -133,7 +133,7 @@ def recipient_rows(
 ) -> list[tuple[Any, ...]]:
     """The rows for ``recipient`` of a message's recipients, all waiting."""
     _, envelope, received, size, _ = message
-    sender = "" if envelope.sender is None else str(envelope.sender)
+    sender = path_text(envelope.sender)
     return [
         (number, nth, name, WAITING, 0, due, ready, slot, owner, "", received, size, sender, str(who.address), "", 0)
         for nth, (who, name) in enumerate(zip(envelope.recipients, destinations, strict=True))

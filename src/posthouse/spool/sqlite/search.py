@@ -13,6 +13,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 
+from posthouse.core import path_text
 from posthouse.spool.filters import BUCKETS, Condition, RecipientRow, SummaryRow, matches, summarized, where
 from posthouse.spool.history import Accepted, Event, MessageSummary, decode_arrival, decode_events
 from posthouse.spool.ids import number_of, text_of
@@ -134,7 +135,7 @@ def _fresh(connection: sqlite3.Connection, behind: int) -> Iterator[RecipientRow
         behind = rows[-1][0]
         for number, destination, due, received, size, head in rows:
             envelope = decode_envelope(head)
-            sender = "" if envelope.sender is None else str(envelope.sender)
+            sender = path_text(envelope.sender)
             queue_id = text_of(number)
             names = destinations_of(destination, envelope.recipients)
             for key, (recipient, name) in enumerate(zip(envelope.recipients, names, strict=True)):

@@ -25,7 +25,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from posthouse.core import Envelope, LocalError, Recipient, Reply, Verdict
+from posthouse.core import Envelope, LocalError, Recipient, Reply, Verdict, path_text
 from posthouse.net import Endpoint
 from posthouse.protocol.commands import Greet, Mail, Rcpt
 from posthouse.server import Answer, Peer, Server
@@ -137,7 +137,7 @@ class RemoteHost:
 
     def keep(self, envelope: Envelope, content: bytes) -> None:
         """A message is taken."""
-        sender = "" if envelope.sender is None else str(envelope.sender)
+        sender = path_text(envelope.sender)
         recipients = tuple(str(recipient.address) for recipient in envelope.recipients)
         self.received.append(Received(self.clock.monotonic(), sender, recipients, content))
         self.book.arrived(self.name, envelope.sender, recipients, content)

@@ -2,12 +2,14 @@
 
 Format 1 had no stories, and a recipient's row did not repeat what is asked of its message.  Format 2 had no fresh
 messages with several destinations, and told each recipient's end apart: what it holds is read as it is.
+Format 3 had no prefixes in front of content files.
 """
 
 from __future__ import annotations
 
 import sqlite3
 
+from posthouse.core import path_text
 from posthouse.spool.history import QueueEvent, encode, packed_note
 from posthouse.spool.interface import StoredMessage
 from posthouse.spool.sqlite.history_store import story_row
@@ -28,6 +30,8 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
     """From ``version`` to ours, within the caller's transaction."""
     if version == 1:
         _tell_stories(connection)
+    if version < 4:
+        connection.execute("ALTER TABLE file ADD COLUMN prefix BLOB NOT NULL DEFAULT x''")
     connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
@@ -52,7 +56,7 @@ def _tell_stories(connection: sqlite3.Connection) -> None:
 
 
 def _bring(connection: sqlite3.Connection, number: int, message: StoredMessage) -> None:
-    sender = "" if message.envelope.sender is None else str(message.envelope.sender)
+    sender = path_text(message.envelope.sender)
     connection.executemany(
         _COPY,
         [

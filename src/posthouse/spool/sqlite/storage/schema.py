@@ -21,7 +21,8 @@ For questions (``query``) a recipient's row repeats what is asked of its message
 have an index of their own, which costs waiting ones nothing.  (``state`` ends both, at one octet: SQLite 3.40 reads
 each row otherwise, only to see it.)
 
-``file`` names the content files that are promised.  ``PRAGMA user_version`` is the schema's number.
+``file`` names the content files that are promised, each with its size and the *prefix* that is served in front of it:
+octets that were known only when the file had been written.  ``PRAGMA user_version`` is the schema's number.
 
 Chosen by measurement (4 KiB messages, groups of 20, store and settle, one thread, no other load): pages of 4 KiB gave
 32,000-38,000 messages a second, 8 KiB 27,000, 16 KiB 24,000, 32 KiB 19,000.  The interval between checkpoints made
@@ -50,7 +51,7 @@ __all__ = [
     "refuse_newer",
 ]
 
-VERSION = 3
+VERSION = 4
 
 _PAGE = 4096
 _CHECKPOINT = 2000  # pages
@@ -95,7 +96,7 @@ _TABLES = (
     *RECIPIENT_INDICES,
     "CREATE TABLE destination (name TEXT PRIMARY KEY, ready REAL NOT NULL) WITHOUT ROWID",
     "CREATE INDEX destination_ready ON destination (ready)",
-    "CREATE TABLE file (id INTEGER PRIMARY KEY, size INTEGER NOT NULL)",
+    "CREATE TABLE file (id INTEGER PRIMARY KEY, size INTEGER NOT NULL, prefix BLOB NOT NULL DEFAULT x'')",
     "CREATE TABLE corrupt (message INTEGER PRIMARY KEY, reason TEXT NOT NULL)",
     "CREATE TABLE finished (message INTEGER PRIMARY KEY, at REAL NOT NULL)",
     "CREATE INDEX finished_at ON finished (at)",
