@@ -20,7 +20,6 @@ KNOWN: frozenset[frozenset[str]] = frozenset(
         frozenset({"relay/scheduling/lane.py", "relay/scheduling/ready_queue.py"}),
         frozenset({"server/listener.py", "server/session.py"}),
         frozenset({"service/policy/intake.py", "service/policy/listener_policy.py"}),
-        frozenset({"spool/memory.py", "spool/memory_receiving.py"}),
         frozenset({"spool/sqlite/incoming.py", "spool/sqlite/spool.py"}),
         frozenset(
             {"testing/simulation/invariants.py", "testing/simulation/node.py", "testing/simulation/world.py"},
