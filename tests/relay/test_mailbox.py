@@ -22,9 +22,13 @@ from posthouse.core import (
     StorageFull,
 )
 from posthouse.delivery.model import Deliverer, Delivery
+<<<<<<< HEAD:tests/relay/test_mailbox.py
 from posthouse.relay.mailbox import MailboxDeliverer
+=======
+from posthouse.relay.mailbox import DiscardDeliverer, MailboxDeliverer
+from posthouse.spool import SqliteSpool
+>>>>>>> main:tests/relay/test_local.py
 from posthouse.spool.interface import StoredMessage
-from posthouse.spool.memory import MemorySpool
 
 LETTER = b"Received: x\r\nReturn-Path: <old@x.org>\r\n\r\nReturn-Path: <in@the.body>\r\n"
 PEOPLE = (Recipient(Address("renping", "sina.com")), Recipient(Address("rp", "sina.com")))
@@ -62,7 +66,7 @@ class InPieces:
 def test_a_mailbox_keeps_the_letter_behind_its_return_path(kind: type[Bytes] | type[InPieces]) -> None:
     async def scenario() -> None:
         async with asyncio.timeout(10):
-            queue = MemorySpool()
+            queue = SqliteSpool.ephemeral()
             await queue.open(0.0)
             deliverer = MailboxDeliverer(queue)
             for _ in range(2):  # the same letter again, as after a crash before the outcome was recorded

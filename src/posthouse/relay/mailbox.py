@@ -24,7 +24,7 @@ from posthouse.core import (
 )
 from posthouse.delivery.model import Deliverer, Delivery, all_of
 from posthouse.message.headers import without
-from posthouse.message.trace import return_path
+from posthouse.message.trace_fields import return_path
 from posthouse.spool.interface import StoredMessage
 
 __all__ = ["MailboxDeliverer", "MailboxStore"]
