@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from posthouse.core import Address, Envelope, LocalError, Recipient, Result, StorageBusy
-from posthouse.delivery.model import Deliverer, Router
+from posthouse.core import Address, CallbackSink, Envelope, LocalError, Recipient, Result, StorageBusy
+from posthouse.delivery.model import Deliverer
 from posthouse.relay.recording.retry import RetrySchedule
-from posthouse.relay.routes import RouteRule, RouteTable
+from posthouse.relay.routes import Router, RouteRule, RouteTable
 from posthouse.relay.worker import Worker
-from posthouse.spool import MemorySpool
+from posthouse.spool import SqliteSpool
 from posthouse.spool.interface import RecipientState
 from posthouse.testing import ManualClock
 
@@ -36,7 +36,7 @@ class House:
             clock=self.clock,
             random=Random(1),
             owner="w1",
-            log=lambda event, /, **facts: self.log.append((event, facts)),
+            log=CallbackSink(lambda event, /, **facts: self.log.append((event, facts))),
             **options,
         )
 
@@ -127,22 +127,23 @@ def test_unclaimed_mail_is_leased_on_waking_and_at_the_start() -> None:
     assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.DELIVERED}
 
 
-def test_what_a_lease_finds_out_is_told_to_the_log() -> None:
+def test_what_the_spool_tells_is_logged_and_its_mail_looked_for() -> None:
     async def story(house: House) -> None:
-        house.queue.notes = ["worker 2 died with a lease on 72jh: it is due again"]
-        house.arrive_unclaimed("a@x.test")
+        house.queue.put(["a@x.test"], now=house.clock.time())  # nobody says so
+        house.queue.tell("worker 2 died with a lease on 72jh: it is due again")
         await house.clock.settle()
 
     house = play(lambda: House(FakeDeliverer()), story)
     assert ("spool", {"text": "worker 2 died with a lease on 72jh: it is due again"}) in house.log
+    assert house.queue.state("a@x.test").waiting.state is RecipientState.DELIVERED
 
 
 def test_nothing_polls() -> None:
     async def story(house: House) -> None:
         await house.worker.idle()
-        asked = house.queue.calls["lease"]
+        asked = house.queue.calls["due"]
         await house.clock.advance(3600)
-        assert house.queue.calls["lease"] - asked <= 12, "one look in five minutes, for leases of the dead"
+        assert house.queue.calls["due"] - asked <= 12, "one look in five minutes, for leases of the dead"
 
     play(lambda: House(FakeDeliverer()), story)
 
@@ -542,8 +543,10 @@ def test_who_stood_in_line_when_the_lease_ran_out_is_asked_for_again() -> None:
 
 
 def test_a_local_deliverer_is_not_bound_by_what_protects_the_world() -> None:
-    outside, inside = FakeDeliverer(hold=True), FakeDeliverer(hold=True)
-    inside.local = True  # type: ignore[attr-defined]
+    class LocalFake(FakeDeliverer):
+        local = True
+
+    outside, inside = FakeDeliverer(hold=True), LocalFake(hold=True)
     table = RouteTable([RouteRule("here.test", inside, str)], default=RouteRule("*", outside))
 
     async def story(house: House) -> None:
@@ -643,7 +646,7 @@ def test_with_the_spools_own_queue() -> None:
 
     async def story() -> None:
         clock = ManualClock()
-        queue = MemorySpool(time=clock.time)
+        queue = SqliteSpool.ephemeral(time=clock.time)
         await queue.open(clock.time())
         table = RouteTable(default=RouteRule("*", deliverer))
         worker = Worker(queue, table, clock=clock, random=Random(1), owner="w1")

@@ -111,14 +111,15 @@ def test_a_lease_that_only_ran_out_is_no_death(tmp_path: Path) -> None:
     async def story() -> None:
         one, _ = await opened(tmp_path)
         two, _ = await opened(tmp_path)
+        heard = [one.events(), two.events()]
         stored = await store(one, "b@x.test", owner="w")
         for n in range(1, 8):
             assert await two.lease("w", NOW + 60 * n, NOW + 60 * (n + 1), limit=9) == []
             (work,) = await one.lease("w", NOW + 60 * n, NOW + 60 * (n + 1), limit=9)
             assert work.message.id == stored.message.id
-        assert one.take_notes() == two.take_notes() == []
         await one.close()
         await two.close()
+        assert [[event async for event in events] for events in heard] == [[], []]
 
     asyncio.run(story())
 
@@ -128,6 +129,7 @@ def test_the_living_notice_the_dead(tmp_path: Path) -> None:
 
     async def story() -> None:
         watcher, _ = await opened(tmp_path)
+        events = watcher.events()
         ids = set()
         for n in range(3):
             victim, _ = await opened(tmp_path)
@@ -146,12 +148,12 @@ def test_the_living_notice_the_dead(tmp_path: Path) -> None:
                 assert found == []
             for work in found:
                 await watcher.release(work)
-            notes = watcher.take_notes()
-            assert "2 leases of a process" in notes[0]
-            assert len(notes) == (3 if n == 2 else 1)
-        assert watcher.take_notes() == []
+            ended = await anext(events)
+            assert ended.kind is SpoolEventKind.LEASES_ENDED
+            assert "2 leases of a stopped process" in ended.text
         assert await watcher.count([Condition("state", "=", "held")]) == 2
         await watcher.close()
+        assert [event.kind async for event in events] == [SpoolEventKind.POISON] * 2
 
     asyncio.run(story())
 

@@ -24,13 +24,13 @@ from collections.abc import Collection, Sequence
 from random import Random
 
 from posthouse.core import EventSink, LocalError
-from posthouse.delivery.model import Router
 from posthouse.net import Clock, Timer
 from posthouse.relay.dispatcher import Dispatcher
 from posthouse.relay.lease_keeper import LeaseKeeper
 from posthouse.relay.recording.dsn import DsnWriter
 from posthouse.relay.recording.recorder import Recorder
 from posthouse.relay.recording.retry import RetrySchedule, ScheduleFor
+from posthouse.relay.routes import Router
 from posthouse.relay.scheduling.concurrency import Priority
 from posthouse.relay.scheduling.destinations import LeaseChoice
 from posthouse.relay.scheduling.scheduler import Scheduler
@@ -193,8 +193,8 @@ class Worker:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._leases.give_back(unfinished)
         await self._wait_for_all(_STORAGE_REST)
-        tasks = {*self._recorder.under_way, self._main, self._listener}
-        errands = [future for future in tasks if isinstance(future, asyncio.Task)]
+        others = {*self._recorder.under_way, self._main, self._listener}
+        errands = [future for future in others if isinstance(future, asyncio.Task)]
         for errand in errands:
             errand.cancel()
         await asyncio.gather(*errands, return_exceptions=True)

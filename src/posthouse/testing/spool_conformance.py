@@ -41,6 +41,7 @@ from posthouse.core import (
 from posthouse.spool.filters import Condition
 from posthouse.spool.history import Accepted, AttemptEvent, MessageSummary, Origin, QueueEvent
 from posthouse.spool.interface import (
+    DueDestination,
     Lease,
     QueueAction,
     QueuedRecipient,
@@ -51,7 +52,7 @@ from posthouse.spool.interface import (
     Stored,
     StoredMessage,
 )
-from posthouse.spool.probe_limit import ProbeLimit
+from posthouse.spool.probe_limit import MOST_NAMES, ProbeLimit
 
 __all__ = ["CHECKS", "Check", "Make", "MakeTwo", "NEIGHBOUR_CHECKS", "NeighbourCheck"]
 
@@ -86,6 +87,13 @@ async def _store(
     envelope = Envelope(Address("a", "sohu.com"), _to(*addresses))
     destinations = [address.split("@")[1] for address in addresses]
     return await receipt.commit(envelope, destinations, received=_NOW, due=due, owner=owner, until=until)
+
+
+async def _next_due(queue: Spool, now: float) -> float | None:
+    """When the first recipient is due, or something may become due that is not in sight yet."""
+    page = await queue.due(now, limit=1)
+    times = [each.ready for each in page.destinations] + ([] if page.again is None else [page.again])
+    return min(times, default=None)
 
 
 def _all(work: Lease, state: RecipientState, due: float = _NOW) -> list[Settlement]:
@@ -235,14 +243,14 @@ async def commit_leases_to_its_owner(make: Make) -> None:
     assert await queue.count() == 4
     assert [len(entry.recipients) for entry in await queue.entries()] == [3, 1]
     assert await queue.lease("other", _NOW + 1, _NOW + 90, limit=10) == []
-    assert await queue.next_due(_NOW) == _NOW + 60
+    assert await _next_due(queue, _NOW) == _NOW + 60
     for work in (*stored.work, *one.work):
         assert _octets(queue.content(work.message)).endswith(b"hello\r\n")
         await queue.record(work, _all(work, RecipientState.DELIVERED))
     assert await queue.count() == 0
     assert await queue.entries() == []
     assert await queue.entry(one.message.id) is None
-    assert await queue.next_due(_NOW) is None
+    assert await _next_due(queue, _NOW) is None
     try:
         queue.content(one.message)
     except StorageCorrupt:
@@ -298,7 +306,7 @@ async def due_work_comes_oldest_first(make: Make) -> None:
     works = await queue.lease("w", _NOW + 50, _NOW + 500, limit=100)
     assert sorted(waiting.due for work in works for waiting in work.recipients) == [_NOW + 30] * 2 + [_NOW + 40] * 2
     assert [work.recipients[0].due for work in works] == sorted(work.recipients[0].due for work in works)
-    assert await queue.next_due(_NOW) == _NOW + 500
+    assert await _next_due(queue, _NOW) == _NOW + 500
     await queue.close()
 
 
@@ -312,23 +320,50 @@ async def lease_groups_by_message_and_destination(make: Make) -> None:
     await queue.close()
 
 
-async def skipped_destinations_are_left(make: Make) -> None:
-    """``skip`` keeps destinations out of a lease, and out of next_due."""
+async def only_wanted_destinations_are_leased(make: Make) -> None:
+    """A lease that names destinations takes nothing for others, the oldest first; ``due`` tells them in pages."""
     queue = await make()
     for n in range(5):
         await _store(queue, f"a@dead{n}.test", due=_NOW)
     await _store(queue, "a@live.test", due=_NOW + 5)
-    dead = {f"dead{n}.test" for n in range(5)}
-    assert await queue.next_due(_NOW, skip=dead) == _NOW + 5
-    works = await queue.lease("w", _NOW + 5, _NOW + 60, limit=3, skip=dead)
+    expected = [DueDestination(f"dead{n}.test", _NOW) for n in range(5)] + [DueDestination("live.test", _NOW + 5)]
+    page = await queue.due(_NOW)
+    assert page.destinations == tuple(expected), "due or not yet, by their time and name"
+    assert page.again is None
+    pages = [await queue.due(_NOW, limit=4), await queue.due(_NOW, limit=4, after=expected[3])]
+    assert [len(page.destinations) for page in pages] == [4, 2]
+    assert pages[0].destinations + pages[1].destinations == tuple(expected)
+    works = await queue.lease("w", _NOW + 5, _NOW + 60, limit=3, wanted=["live.test", "none.test"])
     assert [work.destination for work in works] == ["live.test"]
-    assert await queue.lease("w", _NOW + 5, _NOW + 60, limit=3, skip=dead) == []
+    assert await queue.lease("w", _NOW + 5, _NOW + 60, limit=3, wanted=["live.test"]) == []
+    assert await queue.lease("w", _NOW + 5, _NOW + 60, limit=3, wanted=[]) == []
+    works = await queue.lease("w", _NOW + 5, _NOW + 60, limit=1, wanted=["dead3.test", "dead2.test"])
+    assert len(works) == 1
     assert len(await queue.lease("w", _NOW + 5, _NOW + 60, limit=3)) == 3
+    for names, probes in (([f"d{n}.test" for n in range(MOST_NAMES + 1)], ()), (["a.test"], ("b.test",) * MOST_NAMES)):
+        try:
+            await queue.lease("w", _NOW, _NOW + 60, limit=1, wanted=names, probe=ProbeLimit(probes, 1))
+        except LocalError:
+            continue
+        raise AssertionError("more names were taken than a call may have")
     await queue.close()
 
 
-async def few_are_leased_for_strangers(make: Make) -> None:
-    """One message for each destination that is not known, not more recipients than asked for; the known ones whole."""
+async def due_before_is_apart_from_now(make: Make) -> None:
+    """Only what was due at ``due_before`` is leased, and what the lease does happens at ``now``."""
+    queue = await make()
+    await _store(queue, "a@x.test", due=_NOW - 3600)
+    await _store(queue, "b@x.test", due=_NOW - 10)
+    (work,) = await queue.lease("w", _NOW, _NOW + 60, limit=9, due_before=_NOW - 3600)
+    assert work.recipients[0].recipient.address.local == "a"
+    assert work.until == _NOW + 60
+    assert await queue.lease("w", _NOW + 59, _NOW + 90, limit=9, due_before=_NOW - 3600) == []
+    assert len(await queue.lease("w", _NOW + 60, _NOW + 90, limit=9)) == 2
+    await queue.close()
+
+
+async def unproven_destinations_are_probed(make: Make) -> None:
+    """One message for each destination of the probe, not more recipients than its limit; all mail of wanted ones."""
     queue = await make()
     for n in range(3):
         await _store(queue, "a@old.test", "b@old.test", "c@old.test", due=_NOW + n)
@@ -336,8 +371,8 @@ async def few_are_leased_for_strangers(make: Make) -> None:
         await _store(queue, "a@known.test", due=_NOW + 3 + n)
 
     async def leased(known: set[str], at_most: int, limit: int = 100) -> list[tuple[str, int]]:
-        few = ProbeLimit(known, at_most)
-        works = await queue.lease("w", _NOW + 9, _NOW + 60, limit=limit, skip={"skipped.test"}, few=few)
+        probe = ProbeLimit(tuple(sorted({"old.test", "other.test", "known.test"} - known)), at_most)
+        works = await queue.lease("w", _NOW + 9, _NOW + 60, limit=limit, wanted=known, probe=probe)
         return sorted((work.destination, len(work.recipients)) for work in works)
 
     assert await leased(set(), 0) == []
@@ -357,7 +392,7 @@ async def deferral_comes_again(make: Make) -> None:
         works = stored.work or await queue.lease("w", _NOW, _NOW + 60, limit=1)
         (work,) = works
         await queue.record(work, _all(work, RecipientState.WAITING, _NOW + 300))
-        assert await queue.next_due(_NOW) == _NOW + 300
+        assert await _next_due(queue, _NOW) == _NOW + 300
         assert await queue.lease("w", _NOW + 299, _NOW + 400, limit=1) == []
         (again,) = await queue.lease("w", _NOW + 300, _NOW + 400, limit=1)
         assert again.recipients[0].attempts == 1
@@ -383,6 +418,25 @@ async def unsettled_recipients_are_released(make: Make) -> None:
     await queue.close()
 
 
+async def a_token_names_one_holding(make: Make) -> None:
+    """A lease taken again has another token, even where owner and end are the same; the old one changes nothing."""
+    queue = await make()
+    await _store(queue, "b@x.test")
+    (first,) = await queue.lease("w", _NOW, _NOW + 60, limit=1)
+    assert queue.holds(first)
+    assert queue.accepting()
+    await queue.release(first)
+    (second,) = await queue.lease("w", _NOW, _NOW + 60, limit=1)
+    assert second == first._replace(token=second.token)
+    assert second.token != first.token
+    await queue.release(first)
+    await queue.record(first, _all(first, RecipientState.WAITING, _NOW + 5))
+    await queue.renew([first], _NOW + 500).done
+    assert await queue.lease("v", _NOW + 59, _NOW + 90, limit=1) == []
+    assert len(await queue.lease("v", _NOW + 60, _NOW + 90, limit=1)) == 1
+    await queue.close()
+
+
 async def release_respects_the_next_holder(make: Make) -> None:
     """Giving back a lease that ran out takes nothing from whoever has it now."""
     queue = await make()
@@ -399,18 +453,25 @@ async def renewed_leases_last(make: Make) -> None:
     for owner in ("", "w"):
         stored = await _store(queue, "b@x.test", owner=owner, until=_NOW + 60)
         works = stored.work or await queue.lease("w", _NOW, _NOW + 60, limit=1)
-        await queue.renew(works, _NOW + 200)
+        renewal = queue.renew(works, _NOW + 200)
+        await renewal.done
         assert await queue.lease("two", _NOW + 199, _NOW + 300, limit=1) == []
-        assert await queue.next_due(_NOW) == _NOW + 200
-        work = works[0]._replace(until=_NOW + 200)
+        assert await _next_due(queue, _NOW) == _NOW + 200
+        (work,) = renewal.leases
+        assert work == works[0]._replace(until=_NOW + 200, token=work.token)
+        assert work.token != works[0].token
+        await queue.record(works[0], _all(works[0], RecipientState.WAITING, _NOW + 90))
+        assert await _next_due(queue, _NOW) == _NOW + 200, "a record under the old token changes nothing"
+        await queue.release(works[0])
+        assert await _next_due(queue, _NOW) == _NOW + 200
         await queue.record(work, _all(work, RecipientState.WAITING, _NOW + 500))
-        assert await queue.next_due(_NOW) == _NOW + 500
+        assert await _next_due(queue, _NOW) == _NOW + 500
         (again,) = await queue.lease("w", _NOW + 500, _NOW + 600, limit=1)
         (other,) = await queue.lease("two", _NOW + 600, _NOW + 700, limit=1)
-        await queue.renew([again], _NOW + 900)
-        assert await queue.next_due(_NOW) == _NOW + 700
+        await queue.renew([again], _NOW + 900).done
+        assert await _next_due(queue, _NOW) == _NOW + 700
         await queue.record(other, _all(other, RecipientState.DELIVERED))
-    await queue.renew([other], _NOW + 900)
+    await queue.renew([other], _NOW + 900).done
     assert await queue.count() == 0
     await queue.close()
 
@@ -421,7 +482,7 @@ async def held_recipients_stay(make: Make) -> None:
     stored = await _store(queue, "b@x.test", owner="w", until=_NOW + 60)
     await queue.record(stored.work[0], _all(stored.work[0], RecipientState.HELD))
     assert await queue.lease("w", _NOW + 999, _NOW + 9999, limit=10) == []
-    assert await queue.next_due(_NOW) is None
+    assert await _next_due(queue, _NOW) is None
     assert await queue.count() == 1
     await queue.close()
 
@@ -627,7 +688,7 @@ async def questions_are_answered(make: Make) -> None:
     await _store(queue, "Bob@x.test", "carol@y.test", content=b"x" * 100)
     await _store(queue, "dave@x.test", content=b"x" * 5000, owner="w", until=_NOW + 60)
     await _store(queue, "e_ve@mail.x.test", content=b"x" * 300, due=_NOW + 50)
-    (work,) = await queue.lease("w", _NOW + 50, _NOW + 99, limit=10, skip=["x.test", "y.test"])
+    (work,) = await queue.lease("w", _NOW + 50, _NOW + 99, limit=10, wanted=["mail.x.test"])
     await queue.record(work, _all(work, RecipientState.WAITING, _NOW + 400))
     everybody = ["Bob@x.test", "carol@y.test", "dave@x.test", "e_ve@mail.x.test"]
     bob, carol, dave, eve = everybody
@@ -710,16 +771,14 @@ async def operators_act(make: Make) -> None:
         "d@x.test",
     ]
     assert [(row.waiting, row.held) for row in await queue.summary(now=_NOW)] == [(0, 2), (1, 0)]
-    assert await queue.next_due(_NOW) == _NOW + 500
+    assert await _next_due(queue, _NOW) == _NOW + 500
     # What was being attempted ends: only a settlement for good counts.
     await queue.record(two.work[0], _all(two.work[0], RecipientState.WAITING, _NOW + 5))
     assert (await queue.select([Condition("id", "=", two.message.id)]))[0].state == "held"
     assert await queue.act(QueueAction.RELEASE, [], now=_NOW + 2) == 2
     assert await queue.act(QueueAction.RETRY, [Condition("domain", "=", "y.test")], now=_NOW + 3) == 1
     assert await queue.act(QueueAction.REROUTE, [Condition("to", "=", "b@*")], now=_NOW + 3, target="smtp://h:1") == 1
-    assert await queue.destinations(_NOW + 9) == [("x.test", _NOW + 2), ("y.test", _NOW + 3)]
-    assert await queue.destinations(_NOW + 9, limit=1) == [("x.test", _NOW + 2)]
-    assert await queue.destinations(_NOW + 1) == []
+    assert (await queue.due(_NOW + 9)).destinations == (("x.test", _NOW + 2), ("y.test", _NOW + 3))
     works = await queue.lease("w", _NOW + 3, _NOW + 60, limit=10)
     routes = {waiting.recipient.address.local: waiting.route for work in works for waiting in work.recipients}
     assert routes == {"b": "smtp://h:1", "c": "", "d": ""}
@@ -755,7 +814,6 @@ async def operators_act(make: Make) -> None:
     assert (audit[-1].at, audit[-1].who, audit[-1].filter) == (_NOW + 1, "root", "domain:x.test")
     assert audit[2].target == "smtp://h:1"
     assert len(await queue.audit(limit=2)) == 2
-    assert queue.take_notes() == []
     await queue.close()
 
 
@@ -773,11 +831,12 @@ async def the_clock_takes_nothing_from_a_living_neighbour(two: MakeTwo) -> None:
     waiting = await _store(theirs, "f@x.test", due=_NOW + 5)  # behind all of them
     (found,) = await theirs.lease("w", late, late + 60, limit=1)
     assert found.message == waiting.message
-    due = await theirs.next_due(late)
+    due = await _next_due(theirs, late)
     assert due is not None
     assert due <= late + 60
-    await ours.renew(works[:1], late + 500)
-    renewed = works[0]._replace(until=late + 500)
+    renewal = ours.renew(works[:1], late + 500)
+    await renewal.done
+    (renewed,) = renewal.leases
     await ours.record(renewed, _all(renewed, RecipientState.WAITING, late + 700))
     await ours.release(works[1])
     (again,) = await theirs.lease("v", late, late + 60, limit=10)
@@ -787,7 +846,7 @@ async def the_clock_takes_nothing_from_a_living_neighbour(two: MakeTwo) -> None:
     assert _keys([mine]) == _keys([works[2]])
     for queue, work in ((ours, mine), (theirs, again), (theirs, found)):
         await queue.record(work, _all(work, RecipientState.DELIVERED))
-    assert await ours.next_due(late) is not None
+    assert await _next_due(ours, late) is not None
     assert await ours.count() == await theirs.count() == 1
     await ours.close()
     await theirs.close()
@@ -819,10 +878,12 @@ CHECKS: tuple[Check, ...] = (
     lease_of_commit_runs_out,
     due_work_comes_oldest_first,
     lease_groups_by_message_and_destination,
-    skipped_destinations_are_left,
-    few_are_leased_for_strangers,
+    only_wanted_destinations_are_leased,
+    due_before_is_apart_from_now,
+    unproven_destinations_are_probed,
     deferral_comes_again,
     unsettled_recipients_are_released,
+    a_token_names_one_holding,
     release_respects_the_next_holder,
     renewed_leases_last,
     held_recipients_stay,

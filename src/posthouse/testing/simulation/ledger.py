@@ -18,6 +18,7 @@ from posthouse.spool.interface import (
     IncomingMessage,
     Lease,
     RecipientState,
+    Renewal,
     Report,
     Settlement,
     Spool,
@@ -202,11 +203,14 @@ class Auditor:
         until: float,
         *,
         limit: int,
-        skip: Collection[str] = (),
-        few: ProbeLimit | None = None,
+        due_before: float | None = None,
+        wanted: Collection[str] | None = None,
+        probe: ProbeLimit | None = None,
     ) -> list[Lease]:
         """See ``Spool.lease``."""
-        works = await self._inner.lease(owner, now, until, limit=limit, skip=skip, few=few)
+        works = await self._inner.lease(
+            owner, now, until, limit=limit, due_before=due_before, wanted=wanted, probe=probe
+        )
         for work in works:
             for waiting in work.recipients:
                 held = self.held.get((work.message.id, waiting.key))
@@ -304,9 +308,12 @@ class Auditor:
             if held is not None and held.owner == work.owner:
                 del self.held[work.message.id, waiting.key]
 
-    async def renew(self, works: Sequence[Lease], until: float) -> None:
-        """See ``Spool.renew``."""
-        await self._inner.renew(works, until)
+    def renew(self, works: Sequence[Lease], until: float) -> Renewal:
+        renewal = self._inner.renew(works, until)
+        return renewal._replace(done=self._renewed(works, until, renewal))
+
+    async def _renewed(self, works: Sequence[Lease], until: float, renewal: Renewal) -> None:
+        await renewal.done
         for work in works:
             for waiting in work.recipients:
                 held = self.held.get((work.message.id, waiting.key))
