@@ -18,7 +18,6 @@ RENAME = "to be renamed"
 SAME_CLASS: dict[str, str] = {
     "Answer": f"{RENAME}: core.dns keeps Answer",
     "Disk": f"{RENAME}: the simulation has two",
-    "Kept": f"{RENAME}: spool.memory_rows will be deleted",
     "Question": f"{RENAME}: core.dns keeps Question",
     "Resolver": f"{RENAME}: net.resolver keeps it",
     "Worker": f"{RENAME}: relay.worker keeps it",
@@ -36,7 +35,6 @@ SAME_FILE: dict[str, str] = {
     "session.py": "the client's and the server's end of one SMTP session (RFC 5321 section 3.1)",
     "sink.py": "a command and what it runs: cli has one module per group of commands",
     "trace.py": f"{RENAME}: message has trace fields (RFC 5321 section 4.4), delivery the trace of an attempt",
-    "types.py": f"{RENAME}: client's are value classes, service/config's are types of settings",
 }
 
 #: Home-made word → the term that replaces it.  A word is a part of an identifier or of a file or folder name; words

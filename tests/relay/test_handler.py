@@ -23,7 +23,7 @@ from posthouse.core import (
     NotDelivered,
     Outcome,
     Recipient,
-    Refuse,
+    Reject,
     Reply,
     Result,
     SettingError,
@@ -121,7 +121,7 @@ def test_a_function_that_gives_an_awaitable(module: ModuleType) -> None:
 def test_each_recipient_has_its_own_end(module: ModuleType) -> None:
     async def handle(envelope: Envelope, content: DeliveredMessage) -> None:
         if envelope.recipients[0] == BOB:
-            raise Refuse("nobody\r\nreads this")
+            raise Reject("nobody\r\nreads this")
 
     assert results(deliver(module, handle)) == ["failed 554 5.7.1 nobody reads this", "delivered 250 2.0.0 delivered"]
 
@@ -132,7 +132,7 @@ def test_each_recipient_has_its_own_end(module: ModuleType) -> None:
     [
         (Defer(), "deferred 451 4.3.0 not delivered now", "the handler said: Defer: not delivered now"),
         (Defer(reply=Reply(452, "4.2.2", "full")), "deferred 452 4.2.2 full", "the handler said"),
-        (Refuse(reply=Reply(552, "5.2.2", "full")), "failed 552 5.2.2 full", "the handler said"),
+        (Reject(reply=Reply(552, "5.2.2", "full")), "failed 552 5.2.2 full", "the handler said"),
         (NotDelivered("x", Reply(450, "4.2.1", "x")), "deferred 450 4.2.1 x", "the handler said"),
         (ValueError("secret"), "deferred 451 4.3.0 local error in delivery", "crashed: ValueError: secret"),
         (TimeoutError(), "deferred 451 4.3.0 local error in delivery", "crashed: _Crash: TimeoutError"),
@@ -248,8 +248,8 @@ def test_a_module_that_fails_defers_and_is_tried_again_when_mended(
 
 
 def test_the_exceptions_take_only_replies_that_mean_what_they_say() -> None:
-    with pytest.raises(LocalError, match="raise Refuse"):
+    with pytest.raises(LocalError, match="raise Reject"):
         Defer(reply=Reply(550, "5.1.1", "no"))
     with pytest.raises(LocalError, match="raise Defer"):
-        Refuse(reply=Reply(450, "4.1.1", "later"))
-    assert str(Refuse("because").reply) == "554 5.7.1 because"
+        Reject(reply=Reply(450, "4.1.1", "later"))
+    assert str(Reject("because").reply) == "554 5.7.1 because"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from posthouse.client.model import SessionRefused, Timeouts
 from posthouse.client.session import Session
-from posthouse.client.types import SessionRefused, Timeouts
 from posthouse.core import NetworkError, RemoteError
 from posthouse.net import Clock, Endpoint, Network, connect_any
 from posthouse.protocol import Limits, Tap, Transcript

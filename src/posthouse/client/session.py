@@ -22,10 +22,10 @@ from collections.abc import Coroutine, Iterable
 from typing import Any, Final
 
 from posthouse.client.features import Features
+from posthouse.client.model import Greeted, SessionRefused, Timeouts
 from posthouse.client.pipeline import deliver
 from posthouse.client.series import M, Series
 from posthouse.client.transaction import Transaction
-from posthouse.client.types import Greeted, SessionRefused, Timeouts
 from posthouse.core import (
     Broken,
     Closed,

@@ -3,7 +3,7 @@
 The object is called once for each recipient, ``object(envelope, content)``: the envelope has that one recipient, and
 the content is read in pieces, as often as wanted (``for chunk in content.chunks()``, or ``async for chunk in content``,
 which reads in a thread what lies on a disk).  Returning means *delivered*; what it returns does not matter.  Raising
-``Defer`` or ``Refuse`` puts the recipient off or fails it; anything else that is raised, and taking longer than
+``Defer`` or ``Reject`` puts the recipient off or fails it; anything else that is raised, and taking longer than
 allowed, is a crash of the handler's, and defers.  One call for each recipient makes every outcome its own: nothing
 that was taken is given again because something else was not.
 

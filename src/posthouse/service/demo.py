@@ -35,7 +35,7 @@ from posthouse.net import (
     SystemClock,
 )
 from posthouse.protocol import Transcript
-from posthouse.sending.urls import ServerAddress, submit
+from posthouse.sending import ServerAddress, submit
 from posthouse.service.config import model
 from posthouse.service.config.mail_types import DeliverySetting
 from posthouse.service.config.types import NETWORKS
