@@ -43,7 +43,6 @@ KNOWN: frozenset[str] = frozenset(
         "relay/scheduling/scheduler.py",
         "relay/scheduling/scheduler.py Scheduler",
         "spool/interface.py",
-        "spool/memory.py MemorySpool",
         "spool/sqlite/spool.py",
         "testing/spool_conformance.py",
     }

@@ -23,8 +23,8 @@ from posthouse.core import (
 )
 from posthouse.delivery.model import Deliverer, Delivery
 from posthouse.relay.mailbox import DiscardDeliverer, MailboxDeliverer
+from posthouse.spool import SqliteSpool
 from posthouse.spool.interface import StoredMessage
-from posthouse.spool.memory import MemorySpool
 
 LETTER = b"Received: x\r\nReturn-Path: <old@x.org>\r\n\r\nReturn-Path: <in@the.body>\r\n"
 PEOPLE = (Recipient(Address("renping", "sina.com")), Recipient(Address("rp", "sina.com")))
@@ -62,7 +62,7 @@ class InPieces:
 def test_a_mailbox_keeps_the_letter_behind_its_return_path(kind: type[Bytes] | type[InPieces]) -> None:
     async def scenario() -> None:
         async with asyncio.timeout(10):
-            queue = MemorySpool()
+            queue = SqliteSpool.ephemeral()
             await queue.open(0.0)
             deliverer = MailboxDeliverer(queue)
             for _ in range(2):  # the same letter again, as after a crash before the outcome was recorded

@@ -14,7 +14,7 @@ from posthouse.delivery.model import Deliverer, Router
 from posthouse.relay.recording.retry import RetrySchedule
 from posthouse.relay.routes import RouteRule, RouteTable
 from posthouse.relay.worker import Worker
-from posthouse.spool import MemorySpool
+from posthouse.spool import SqliteSpool
 from posthouse.spool.interface import RecipientState
 from posthouse.testing import ManualClock
 
@@ -643,7 +643,7 @@ def test_with_the_spools_own_queue() -> None:
 
     async def story() -> None:
         clock = ManualClock()
-        queue = MemorySpool(time=clock.time)
+        queue = SqliteSpool.ephemeral(time=clock.time)
         await queue.open(clock.time())
         table = RouteTable(default=RouteRule("*", deliverer))
         worker = Worker(queue, table, clock=clock, random=Random(1), owner="w1")

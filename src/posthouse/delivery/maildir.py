@@ -26,7 +26,7 @@ from pathlib import Path
 from posthouse.core import Address, Content, LocalError, Outcome, Reply, Result, SettingError
 from posthouse.delivery.model import Delivery
 from posthouse.message.headers import without
-from posthouse.message.trace import return_path
+from posthouse.message.trace_fields import return_path
 from posthouse.net.clock import Clock
 
 __all__ = ["MaildirDeliverer", "expand_path"]

@@ -23,7 +23,7 @@ from posthouse.core import (
 )
 from posthouse.delivery.model import Delivery
 from posthouse.message.headers import without
-from posthouse.message.trace import return_path
+from posthouse.message.trace_fields import return_path
 from posthouse.spool.interface import StoredMessage
 
 __all__ = ["DiscardDeliverer", "MailboxDeliverer", "MailboxStore"]

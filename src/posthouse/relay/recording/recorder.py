@@ -18,7 +18,7 @@ from random import Random
 from typing import Any, Final, NamedTuple
 
 from posthouse.core import AttemptTrace, Bytes, EventSink, Outcome, Result, StorageCorrupt
-from posthouse.message import Original
+from posthouse.message import OriginalMessage
 from posthouse.net import Clock
 from posthouse.relay.recording.dsn import DsnWriter, Ends, original_of
 from posthouse.relay.recording.retry import ScheduleFor
@@ -140,7 +140,7 @@ class Recorder:
         if self._log is not None:
             self._log("fault", reason=f"{what}: {type(error).__name__}: {error}", error=error)
 
-    async def _original(self, message: StoredMessage) -> Original:
+    async def _original(self, message: StoredMessage) -> OriginalMessage:
         try:
             content = self._queue.content(message)
             if isinstance(content, Bytes):
