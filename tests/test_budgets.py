@@ -44,7 +44,6 @@ KNOWN: frozenset[str] = frozenset(
         "relay/scheduling/scheduler.py Scheduler",
         "server/session.py ServerSession",
         "spool/interface.py",
-        "spool/memory.py MemorySpool",
         "spool/sqlite/spool.py",
         "testing/spool_conformance.py",
     }
