@@ -22,12 +22,8 @@ from posthouse.core import (
     StorageFull,
 )
 from posthouse.delivery.model import Deliverer, Delivery
-<<<<<<< HEAD:tests/relay/test_mailbox.py
 from posthouse.relay.mailbox import MailboxDeliverer
-=======
-from posthouse.relay.mailbox import DiscardDeliverer, MailboxDeliverer
 from posthouse.spool import SqliteSpool
->>>>>>> main:tests/relay/test_local.py
 from posthouse.spool.interface import StoredMessage
 
 LETTER = b"Received: x\r\nReturn-Path: <old@x.org>\r\n\r\nReturn-Path: <in@the.body>\r\n"
