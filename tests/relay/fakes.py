@@ -56,6 +56,7 @@ class FakeQueue:
         self.corrupt: set[str] = set()
         self._messages = 0
         self._tokens = 0
+        self._due: list[DueDestination] = []
         self.told: list[SpoolEvent] = []
         self._telling = asyncio.Event()
 
@@ -124,14 +125,16 @@ class FakeQueue:
 
     async def due(self, now: float, *, limit: int = 1000, after: DueDestination | None = None) -> DuePage:
         self._check("due")
-        first: dict[str, DueDestination] = {}
-        for row in self._waiting():
-            name = row.waiting.destination
-            first.setdefault(name, DueDestination(name, max(row.waiting.due, row.until)))
-        found = sorted(first.values(), key=lambda each: (each.ready, each.name))
-        if after is not None:
-            found = [each for each in found if (each.ready, each.name) > (after.ready, after.name)]
-        return DuePage(tuple(found[:limit]))
+        if after is None:
+            first: dict[str, DueDestination] = {}
+            for row in self._waiting():
+                name = row.waiting.destination
+                if name not in first:
+                    first[name] = DueDestination(name, max(row.waiting.due, row.until))
+            self._due = sorted(first.values(), key=lambda each: (each.ready, each.name))
+            return DuePage(tuple(self._due[:limit]))
+        start = self._due.index(after) + 1  # pages of one look show one moment
+        return DuePage(tuple(self._due[start : start + limit]))
 
     def accepting(self) -> bool:
         return True

@@ -430,7 +430,7 @@ def test_a_queue_that_cannot_be_asked_is_asked_again() -> None:
         house.queue.broken = StorageBusy("behind")
         house.arrive_unclaimed("a@sina.com")
         await house.clock.advance(60)
-        assert 5 <= house.queue.calls["lease"] <= 30
+        assert 5 <= house.queue.calls["due"] <= 30
         house.queue.broken = None
         await house.clock.advance(10)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from posthouse.core import Address, Envelope, Outcome, Recipient, Result
 from posthouse.spool import Condition, Lease, QueueAction, QueueEvent, RecipientState, Settlement, SqliteSpool
-from posthouse.spool.interface import Stored
+from posthouse.spool.interface import SpoolEventKind, Stored
 
 NOW = 1_700_000_000.0
 

@@ -125,7 +125,9 @@ class LeaseKeeper:
 def _hold_on(attempt: Attempt, work: Lease, keys: set[int]) -> None:
     """Those parts of ``scheduling.ready_queue`` that ``work`` has leased again, whole, are leased until its end now."""
     attempt.parts = [
-        part._replace(until=work.until, token=work.token) if keys.issuperset(waiting.key for waiting in part.recipients) else part
+        part._replace(until=work.until, token=work.token)
+        if keys.issuperset(waiting.key for waiting in part.recipients)
+        else part
         for part in attempt.parts
     ]
     attempt.until = min(part.until for part in attempt.parts)

@@ -290,9 +290,8 @@ class SqliteSpool(SpoolQueries):
         if len(wanted or ()) + len(() if probe is None else probe.destinations) > MOST_NAMES:
             raise LocalError(f"a lease may name {MOST_NAMES} destinations at most")
         due_at = now if due_before is None else due_before
-        leases = self._leases
         return await self._call(
-            lambda connection: leases.lease(connection, owner, now, until, limit, due_at, wanted, probe)
+            lambda connection: self._leases.lease(connection, owner, now, until, limit, due_at, wanted, probe)
         )
 
     async def due(self, now: float, *, limit: int = 1000, after: DueDestination | None = None) -> DuePage:
@@ -365,6 +364,7 @@ class SqliteSpool(SpoolQueries):
             self._unlink(op.files)
 
     def renew(self, leases: Sequence[Lease], until: float) -> Renewal:
+        self._must_write()
         table = self._leases
         token = next(table.tokens)
         renewed = tuple([lease._replace(until=until, token=token) for lease in leases])

@@ -74,7 +74,7 @@ class Writer:
     may give a group as one statement instead, with its values, which is a transaction then.  ``at_most`` operations may
     wait, more are refused with ``StorageBusy``; so is an operation that finds the spool locked by another process for
     ``patience`` seconds.  When there is nothing to write and ``untidy()``, a transaction is ``tidy``'s; it says whether
-    it wants another.  ``ended`` is called after each transaction, in the writer's thread, with whether it was committed.
+    it wants another.  ``ended`` is called after each transaction, in the thread, with whether it was committed.
     """
 
     def __init__(
