@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 from posthouse.core import Address, Envelope, Outcome, Recipient, Result
@@ -170,5 +171,28 @@ def test_suspects_are_kept_apart_from_each_other(tmp_path: Path) -> None:
         for n in range(1, 6):
             assert len(await queue.lease("w", NOW + 1 + n, NOW + 60, limit=9)) == 1
         await queue.close()
+
+    asyncio.run(story())
+
+
+def test_a_look_for_old_mail_dates_a_death_by_the_clock(tmp_path: Path) -> None:
+    """The lease that finds a dead process may ask for old mail only; its suspects are due from now on, one by one."""
+
+    async def story() -> None:
+        watcher = SqliteSpool(tmp_path, time=lambda: NOW, stopwatch=count(0, 100).__next__)  # looks at each lease
+        await watcher.open(NOW)
+        ids = [(await store(watcher, f"b@d{n}.test")).message.id for n in range(3)]
+        for n in (1, 2):
+            now = NOW + 10_000 * n
+            victim, _ = await opened(tmp_path, now)
+            assert len(await victim.lease("w", now, now + 60, limit=9)) == 3
+            await die(victim)
+            assert await watcher.lease("w", now + 61, now + 90, limit=9, due_before=NOW - 1) == []
+        found = now + 61
+        told = [(await watcher.story(each))[-1] for each in ids]
+        assert [event.at for event in told] == [found] * 3
+        rows = await watcher.select(now=found)
+        assert sorted(row.due for row in rows) == [found + 1, found + 2, found + 3]
+        await watcher.close()
 
     asyncio.run(story())
