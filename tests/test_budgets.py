@@ -45,7 +45,6 @@ KNOWN: frozenset[str] = frozenset(
         "server/session.py ServerSession",
         "spool/interface.py",
         "spool/sqlite/spool.py",
-        "testing/spool_conformance.py",
     }
 )
 
