@@ -80,7 +80,9 @@ def test_promises_over_ipv6(check: StreamCheck, loop: str) -> None:
     run(loop, run_check(check, sockets(errors), Endpoint("::1"), errors))
 
 
-@pytest.mark.parametrize("check", [c for c in STREAM_CHECKS if c.__name__ in ("echoes", "last_words_from_a_paused_reader")])
+@pytest.mark.parametrize(
+    "check", [c for c in STREAM_CHECKS if c.__name__ in ("echoes", "last_words_from_a_paused_reader")]
+)
 def test_promises_in_single_octets(check: StreamCheck) -> None:
     errors: list[BaseException] = []
     network = MemoryNetwork(SystemClock(), on_error=errors.append)
