@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from posthouse.core import Address, Envelope, LocalError, Recipient, Result, StorageBusy
-from posthouse.delivery.model import Deliverer, Router
+from posthouse.core import Address, CallbackSink, Envelope, LocalError, Recipient, Result, StorageBusy
+from posthouse.delivery.model import Deliverer
 from posthouse.relay.recording.retry import RetrySchedule
-from posthouse.relay.routes import RouteRule, RouteTable
+from posthouse.relay.routes import Router, RouteRule, RouteTable
 from posthouse.relay.worker import Worker
 from posthouse.spool import SqliteSpool
 from posthouse.spool.interface import RecipientState
@@ -36,7 +36,7 @@ class House:
             clock=self.clock,
             random=Random(1),
             owner="w1",
-            log=lambda event, /, **facts: self.log.append((event, facts)),
+            log=CallbackSink(lambda event, /, **facts: self.log.append((event, facts))),
             **options,
         )
 
@@ -542,8 +542,10 @@ def test_who_stood_in_line_when_the_lease_ran_out_is_asked_for_again() -> None:
 
 
 def test_a_local_deliverer_is_not_bound_by_what_protects_the_world() -> None:
-    outside, inside = FakeDeliverer(hold=True), FakeDeliverer(hold=True)
-    inside.local = True  # type: ignore[attr-defined]
+    class LocalFake(FakeDeliverer):
+        local = True
+
+    outside, inside = FakeDeliverer(hold=True), LocalFake(hold=True)
     table = RouteTable([RouteRule("here.test", inside, str)], default=RouteRule("*", outside))
 
     async def story(house: House) -> None:

@@ -201,10 +201,8 @@ def _tell(log: EventSink, work: Lease, settlements: Sequence[Settlement]) -> Non
     }
     if state is _WAITING:
         said |= {"again": due, "why": why}
-    each = getattr(log, "each", None) if len(settlements) > 1 else None
-    if each is None:
-        for settlement in settlements:
-            log(event, id=work.message.id, recipient=str(settlement.outcome.recipient.address), **said)
+    if len(settlements) == 1:
+        log(event, id=work.message.id, recipient=str(settlements[0].outcome.recipient.address), **said)
     else:
-        people = [str(settlement.outcome.recipient.address) for settlement in settlements]
-        each(event, "recipient", people, id=work.message.id, recipient=None, **said)
+        recipients = [str(settlement.outcome.recipient.address) for settlement in settlements]
+        log.each(event, "recipient", recipients, id=work.message.id, recipient=None, **said)
