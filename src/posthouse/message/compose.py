@@ -91,8 +91,7 @@ def compose(
 
     Args:
         from_: One mailbox; its address is the envelope's sender.
-        to: Any number of mailboxes, in a form of ``parse_mailboxes``; likewise ``cc`` and ``bcc``.  A recipient named
-            twice is one recipient.
+        to: Mailboxes as for ``parse_mailboxes``; likewise ``cc`` and ``bcc``.  Equal recipients become one.
         date: An aware ``datetime``, or seconds since 1970 with the zone's offset in minutes.
         message_id: With or without ``<`` and ``>``.
         text: Plain text with any line ends; ``html`` is its alternative.  Without both the text is empty.
