@@ -37,7 +37,7 @@ class Whose(enum.StrEnum):
 
 
 _LABELS = {
-    "nobody": Text("nobody: nothing is wrong", "无人：一切正常"),
+    "nobody": Text("nobody: nothing is wrong", "无需任何人处理：一切正常"),
     "sender": Text("the author of the message", "发件人"),
     "recipient": Text("the recipient", "收件人"),
     "sending system": Text("the sending system or its operator", "发送系统或其管理员"),
