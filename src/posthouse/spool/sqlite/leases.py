@@ -1,7 +1,7 @@
-"""LeaseTable and settlements in SQL: who may attempt what, and what came of it.
+"""Leases in SQL: which process may attempt which recipients, and until when.
 
 All of it runs in the writer's thread, within a group's transaction, so that between processes too a lease is
-exclusive.  No statement here scans: a test asks SQLite for the plan of each.
+exclusive.
 
 A lease belongs to a *slot* (the process, see ``layout.ProcessSlot``).  It is still ours if slot and fencing token are
 those of our ``Lease``; if not, another process may be attempting delivery, and only what is settled for good is
@@ -20,94 +20,22 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from posthouse.spool.alike import alike
-from posthouse.spool.history import QueueEvent, packed_note
+from posthouse.spool.history import QueueEvent
 from posthouse.spool.ids import number_of, text_of
-from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Settlement, StoredMessage
+from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, StoredMessage
 from posthouse.spool.probe_limit import ProbeLimit, one_message
-from posthouse.spool.sqlite.batch import RecordAttempt, add_recipients, insert, packed_record, rerank
+from posthouse.spool.sqlite.batch import add_recipients, rerank
 from posthouse.spool.sqlite.history_store import HistoryWriter
 from posthouse.spool.sqlite.liveness import PeerLiveness
 from posthouse.spool.sqlite.poison import CrashCounter
 from posthouse.spool.sqlite.rows import (
-    HELD,
-    STATES,
-    WAITING,
     decode_envelope,
     destinations_of,
-    in_words,
-    number_of_state,
     recipient_rows,
 )
+from posthouse.spool.sqlite.statements import SQL, array_of
 
-__all__ = ["LeaseTable", "SQL"]
-
-
-_SOME = "nth IN (SELECT value FROM json_each(?))"  # a JSON array of keys
-
-
-def _array(keys: Sequence[int]) -> str:
-    return f"[{','.join(map(str, keys))}]"
-
-
-class SQL:
-    """The statements, by name; the tests look at their plans."""
-
-    DUE_DESTINATIONS = "SELECT name, ready FROM destination WHERE ready <= ? ORDER BY ready"
-    DUE_OF = (
-        "SELECT name, ready FROM destination WHERE name IN (SELECT value FROM json_each(?)) AND ready <= ?"
-        " ORDER BY ready"
-    )
-    DUE_PAGE = "SELECT name, ready FROM destination WHERE (ready, name) > (?, ?) ORDER BY ready, name LIMIT ?"
-    DUE_RECIPIENTS = (
-        "SELECT ready, message, nth, due, attempts, last, slot, route, warned FROM recipient INDEXED BY recipient_ready"
-        " WHERE destination = ? AND state = 0 AND ready <= ? ORDER BY ready LIMIT ?"
-    )
-    EXPIRED_FRESH = "SELECT id, slot FROM message WHERE until IS NOT NULL AND until <= ? ORDER BY until LIMIT ?"
-    FIRST_FRESH = "SELECT min(until) FROM message WHERE until IS NOT NULL"
-    FRESH = "SELECT until, slot, owner, due, destination, received, size, source, head FROM message WHERE id = ?"
-    FRESH_TOLD = "SELECT told FROM message WHERE id = ?"
-    EXPANDED = "UPDATE message SET until = NULL, slot = NULL, owner = NULL, due = NULL, destination = NULL WHERE id = ?"
-    TAKE = "UPDATE recipient SET ready = ?, slot = ?, owner = ?, token = ? WHERE message = ? AND nth = ?"
-    SETTLE = (
-        "UPDATE recipient SET state = ?, attempts = attempts + 1, due = ?, ready = ?, slot = NULL, owner = '',"
-        " last = ?, warned = warned OR ? WHERE message = ? AND nth = ? AND state < 2"
-    )
-    SETTLE_SOME = SETTLE.replace("nth = ?", _SOME)
-    AGAIN = SETTLE + " AND slot = ? AND token = ?"
-    AGAIN_SOME = AGAIN.replace("nth = ?", _SOME)
-    RELEASE_SOME = (
-        f"UPDATE recipient SET ready = due, slot = NULL, owner = '' WHERE message = ? AND {_SOME} AND state = 0"
-        " AND slot = ? AND token = ?"
-    )
-    RENEW_SOME = (
-        f"UPDATE recipient SET ready = ?, token = ? WHERE message = ? AND {_SOME} AND state = 0"
-        " AND slot = ? AND token = ?"
-    )
-    UNSETTLED = "SELECT 1 FROM recipient WHERE message = ? AND state < 2 LIMIT 1"
-    MESSAGE = "SELECT received, size, source, head FROM message WHERE id = ?"
-    FILE = "SELECT 1 FROM file WHERE id = ?"
-    ERASE = (
-        "DELETE FROM recipient WHERE message = ?",
-        "DELETE FROM message WHERE id = ?",
-        "DELETE FROM file WHERE id = ?",
-        "DELETE FROM finished WHERE message = ?",
-        "DELETE FROM corrupt WHERE message = ?",
-        "DELETE FROM death WHERE message = ?",
-    )
-    LIVED = "DELETE FROM death WHERE message = ?"
-    FINISHED_BEFORE = "SELECT message FROM finished WHERE at <= ? ORDER BY at LIMIT ?"
-    LEASED_SLOTS = "SELECT DISTINCT slot FROM recipient WHERE slot IS NOT NULL"
-    MESSAGES_OF = "SELECT DISTINCT message FROM recipient INDEXED BY recipient_slot WHERE slot = ? AND state = 0"
-    LEASED_BY = "SELECT DISTINCT destination FROM recipient INDEXED BY recipient_slot WHERE slot = ?"
-    CLEAR = "UPDATE recipient SET ready = due, slot = NULL, owner = '' WHERE slot = ?"
-    CLEAR_UNTIL = "UPDATE recipient SET ready = due, slot = NULL, owner = '' WHERE slot = ? AND ready <= ?"
-    WAITING_FOR = "SELECT DISTINCT destination FROM recipient WHERE message = ? AND state = 0"
-    SET_ASIDE = (
-        "UPDATE recipient SET state = 1, ready = due, slot = NULL, owner = '', last = ? WHERE message = ? AND state = 0"
-    )
-    FRESH_SLOTS = "SELECT DISTINCT slot FROM message WHERE until IS NOT NULL"
-    FRESH_OF = "SELECT id FROM message WHERE until IS NOT NULL AND slot = ?"
+__all__ = ["LeaseTable"]
 
 
 class _DueRecipient(NamedTuple):
@@ -129,14 +57,13 @@ _SLOT = _DueRecipient._fields.index("slot")
 
 
 class LeaseTable:
-    """What the writer knows beyond the connection: whose slot this is, how long finished messages stay
-    (``keep_finished`` seconds), who tells stories, who counts deaths, and who knows the other processes."""
+    """Leases of one process, whose slot is ``slot``: taking, renewing and giving back, and ending those of processes
+    that died or hang."""
 
     def __init__(
         self,
         slot: int,
         *,
-        keep_finished: float,
         time: Callable[[], float],
         teller: HistoryWriter,
         neighbours: PeerLiveness,
@@ -146,7 +73,6 @@ class LeaseTable:
         self.deaths = CrashCounter()
         self.neighbours = neighbours
         self.tokens = itertools.count(1)  # taken from both threads; 0 is the token of a lease taken by a commit
-        self._keep_finished = keep_finished
         self._time = time
 
     # -- fresh messages --------------------------------------------------------------------------------------------
@@ -333,7 +259,7 @@ class LeaseTable:
             number = number_of(work.message.id)
             if number is not None:
                 self.expand(connection, number, leased=True)
-                keys = _array([waiting.key for waiting in work.recipients])
+                keys = array_of([waiting.key for waiting in work.recipients])
                 connection.execute(SQL.RENEW_SOME, (until, token, number, keys, self.slot, work.token))
         rerank(connection, {work.destination for work in works})
 
@@ -343,78 +269,10 @@ class LeaseTable:
         if number is None:
             return
         self.expand(connection, number, leased=True)
-        self._release(connection, number, work, [waiting.key for waiting in work.recipients])
+        self.release_keys(connection, number, work, [waiting.key for waiting in work.recipients])
         rerank(connection, (work.destination,))
 
-    def _release(self, connection: sqlite3.Connection, number: int, work: Lease, keys: Sequence[int]) -> None:
+    def release_keys(self, connection: sqlite3.Connection, number: int, work: Lease, keys: Sequence[int]) -> None:
+        """Give back the lease of some recipients; the destination is not brought up to date."""
         if keys:
-            connection.execute(SQL.RELEASE_SOME, (number, _array(keys), self.slot, work.token))
-
-    # -- recording -------------------------------------------------------------------------------------------------
-
-    def record(self, connection: sqlite3.Connection, op: RecordAttempt) -> None:
-        """See ``Queue.record``.  ``op.files`` becomes the numbers of content files that are promised no more."""
-        op.files = []
-        insert(connection, op.reports, self.teller)
-        work, number = op.work, op.number
-        if connection.execute(SQL.MESSAGE, (number,)).fetchone() is None:
-            return  # settled and erased before, by whoever had the lease when ours had run out
-        self.expand(connection, number, leased=True)
-        self._settle(connection, number, work, op.settlements)
-        settled = {settlement.key for settlement in op.settlements}
-        self._release(connection, number, work, [w.key for w in work.recipients if w.key not in settled])
-        if settled:
-            connection.execute(SQL.LIVED, (number,))
-            self._tell(connection, op)
-        rerank(connection, (work.destination,))
-        op.files = self.finish_if_settled(connection, number)
-        if self._keep_finished > 0:
-            op.files += self.purge(connection, self._time())
-
-    def _settle(
-        self, connection: sqlite3.Connection, number: int, work: Lease, settlements: Sequence[Settlement]
-    ) -> None:
-        mark = (self.slot, work.token)
-        for run in alike(settlements):
-            key, state, due, outcome, _, warned = run[0]
-            one = len(run) == 1
-            keys = key if one else _array([settlement.key for settlement in run])
-            values = (number_of_state(state), due, due, in_words(outcome), warned, number, keys)
-            if state in (STATES[WAITING], STATES[HELD]):
-                connection.execute(SQL.AGAIN if one else SQL.AGAIN_SOME, (*values, *mark))
-            else:
-                connection.execute(SQL.SETTLE if one else SQL.SETTLE_SOME, values)
-
-    def _tell(self, connection: sqlite3.Connection, op: RecordAttempt) -> None:
-        events = [packed_record(op)]
-        warned = tuple(settlement.key for settlement in op.settlements if settlement.warned)
-        if warned:
-            events.append(packed_note(QueueEvent(op.at, "warned", warned)))
-        events += [packed_note(QueueEvent(op.at, "reported", (), "", text_of(report.row[0]))) for report in op.reports]
-        self.teller.add(connection, op.number, *events)
-
-    def finish_if_settled(self, connection: sqlite3.Connection, number: int) -> list[int]:
-        """Erase a message of which nobody waits, or begin to keep it; returns the content files it leaves."""
-        if connection.execute(SQL.UNSETTLED, (number,)).fetchone() is None:
-            return self._finish(connection, number)
-        return []
-
-    def _finish(self, connection: sqlite3.Connection, number: int) -> list[int]:
-        if self._keep_finished > 0:
-            connection.execute("INSERT OR IGNORE INTO finished VALUES (?, ?)", (number, self._time()))
-            return []
-        return self._erase(connection, number)
-
-    def purge(self, connection: sqlite3.Connection, now: float, at_most: int = 100) -> list[int]:
-        """Erase messages that have been finished for long enough; returns the content files they leave."""
-        before = now - self._keep_finished
-        files: list[int] = []
-        for (number,) in connection.execute(SQL.FINISHED_BEFORE, (before, at_most)).fetchall():
-            files += self._erase(connection, number)
-        return files
-
-    def _erase(self, connection: sqlite3.Connection, number: int) -> list[int]:
-        filed = connection.execute(SQL.FILE, (number,)).fetchone() is not None
-        for statement in SQL.ERASE:
-            connection.execute(statement, (number,))
-        return [number] if filed else []
+            connection.execute(SQL.RELEASE_SOME, (number, array_of(keys), self.slot, work.token))

@@ -25,8 +25,8 @@ from posthouse.spool.interface import (
     QueuedRecipient,
     StoredMessage,
 )
-from posthouse.spool.sqlite.leases import SQL
 from posthouse.spool.sqlite.rows import STATES, WAITING, decode_envelope, destinations_of
+from posthouse.spool.sqlite.statements import SQL
 from posthouse.spool.sqlite.storage.durability import storage_error
 from posthouse.spool.sqlite.storage.layout import FileContent, Layout
 from posthouse.spool.sqlite.storage.schema import VERSION, connect_read_only, refuse_newer

@@ -38,15 +38,16 @@ from posthouse.spool.interface import (
 from posthouse.spool.probe_limit import MOST_NAMES, ProbeLimit
 from posthouse.spool.sqlite.actions import ActionBatch, ActionRequest, apply, youngest
 from posthouse.spool.sqlite.batch import NewMessage, RecordAttempt, at_once, make_operation, run
-from posthouse.spool.sqlite.events import EventFeed
+from posthouse.spool.sqlite.event_feed import EventFeed
 from posthouse.spool.sqlite.history_store import HistoryWriter
 from posthouse.spool.sqlite.inbox import discard, keep
-from posthouse.spool.sqlite.incoming import Fresh, SqliteIncoming, new_message
+from posthouse.spool.sqlite.incoming import ContentCache, IncomingHost, SqliteIncoming, new_message
 from posthouse.spool.sqlite.leases import LeaseTable
 from posthouse.spool.sqlite.liveness import PeerLiveness
 from posthouse.spool.sqlite.queries import SpoolQueries
 from posthouse.spool.sqlite.reader import Reader
-from posthouse.spool.sqlite.storage.content_files import ContentWriter, ContentWriters, store_file
+from posthouse.spool.sqlite.settle import Settler
+from posthouse.spool.sqlite.storage.content_files import ContentWriters, store_file
 from posthouse.spool.sqlite.storage.durability import Durable, storage_error
 from posthouse.spool.sqlite.storage.layout import Layout, ProcessSlot, prepare
 from posthouse.spool.sqlite.storage.recovery import greatest_id, open_database, recover
@@ -58,7 +59,6 @@ __all__ = ["SqliteSpool"]
 T = TypeVar("T")
 
 _THRESHOLD = 64 << 10  # octets of content that lie in the row at most
-_BUFFER = 64 << 20  # octets of arriving small content in memory; beyond it they go to files, however small
 _FILE_THREADS = 4
 _BATCH = 500  # recipients that one transaction of an operator's act changes
 _PAGE = 10_000  # recipients that one search for them gives
@@ -97,9 +97,7 @@ class SqliteSpool(SpoolQueries):
         time: Callable[[], float] = time_module.time,
         stopwatch: Callable[[], float] = time_module.monotonic,
     ) -> None:
-        self.threshold = threshold
-        self.buffer = _BUFFER
-        self.buffered = 0  # octets of arriving small content
+        self._threshold = threshold
         self._layout = Layout(os.path.join(os.path.abspath(data_dir), "spool"))
         self._keep_finished = keep_finished
         self._waiting = waiting
@@ -114,15 +112,16 @@ class SqliteSpool(SpoolQueries):
         self._owner: ProcessSlot | None = None
         self._files: Executor | None = None
         self._teller = HistoryWriter(history=history, rows=history_rows, octets=history_octets, time=time)
-        self.fresh = Fresh()
+        self._cache = ContentCache()
         super().__init__(Reader(self._layout, self._threads))
-        self.slot = -1
         self.loop: asyncio.AbstractEventLoop
         self.writer: Writer
         self._feed: EventFeed
         self._flight: ContentWriters
         self._ids: QueueIds
         self._leases: LeaseTable
+        self._settler: Settler
+        self.incoming: IncomingHost
 
     @classmethod
     def ephemeral(cls, **options: Any) -> Self:
@@ -160,14 +159,13 @@ class SqliteSpool(SpoolQueries):
     def _start(self, now: float) -> list[str]:
         prepare(self._layout, self._durable)
         owner = ProcessSlot(self._layout.owners)
-        self.slot = owner.slot
         said: list[str] = []
         teller = self._teller
 
         def connect() -> sqlite3.Connection:
             connection = open_database(self._layout, self._durable)
             try:
-                said.extend(recover(connection, self._layout, owner, self._leases, self._durable, now))
+                said.extend(recover(connection, self._layout, owner, self._leases, self._settler, self._durable, now))
                 self._ids = QueueIds(owner.slot, random=self._random, time=self._time, after=greatest_id(connection))
                 make_operation(connection, teller.tells)
                 connection.execute("PRAGMA busy_timeout = 0")  # from here on the writer waits in its own way
@@ -177,14 +175,15 @@ class SqliteSpool(SpoolQueries):
             return connection
 
         kept, near = self._keep_finished, PeerLiveness(owner, time=self._time, stopwatch=self._stopwatch)
-        self._leases = LeaseTable(owner.slot, keep_finished=kept, time=self._time, teller=teller, neighbours=near)
+        self._leases = LeaseTable(owner.slot, time=self._time, teller=teller, neighbours=near)
+        self._settler = Settler(self._leases, keep_finished=kept, time=self._time)
         self._files = self._threads.pool(_FILE_THREADS, "posthouse-files")
         self._feed = EventFeed(self.loop)
         self._flight = ContentWriters(self.loop, self._files, self._durable, self._layout)
         writer = self._threads.writer(
             self.loop,
             connect,
-            partial(run, recording=self._leases, teller=teller),
+            partial(run, recording=self._settler, teller=teller),
             at_once=partial(at_once, teller=teller),
             durable=self._durable,
             at_most=self._waiting,
@@ -202,6 +201,9 @@ class SqliteSpool(SpoolQueries):
             owner.leave()
             raise
         self.writer = writer
+        self.incoming = IncomingHost(
+            owner.slot, self.loop, writer, self._flight, self._cache, self._unlink, threshold=self._threshold
+        )
         self._owner = owner
         return said
 
@@ -251,20 +253,7 @@ class SqliteSpool(SpoolQueries):
     def receive(self) -> SqliteIncoming:
         """See ``Queue.receive``."""
         self._must_write()
-        return SqliteIncoming(self, self._ids.next())
-
-    def arrive(self, number: int) -> ContentWriter:
-        """Begin a content file; for receipts."""
-        return ContentWriter(self._flight, number)
-
-    def discard_if_failed(self, number: int) -> Callable[[bool], None]:
-        """What to do when the rows of a content file are decided; for receipts."""
-
-        def finished(success: bool) -> None:
-            if not success:
-                self._unlink([number])
-
-        return finished
+        return SqliteIncoming(self.incoming, self._ids.next())
 
     def _unlink(self, numbers: Sequence[int]) -> None:
         """Remove content files that nothing promises, behind everybody's back."""
@@ -326,7 +315,7 @@ class SqliteSpool(SpoolQueries):
         """See ``Queue.record``."""
         self._must_write()
         count = len(settlements)
-        remembered = self.fresh.part(work.message.id, count, len(work.message.envelope.recipients))
+        remembered = self._cache.part(work.message.id, count, len(work.message.envelope.recipients))
         number = number_of(work.message.id) if remembered is None else remembered[0]
         if number is None:
             raise LocalError(f"{work.message.id!r} is no queue id of this spool")
@@ -374,12 +363,12 @@ class SqliteSpool(SpoolQueries):
         """See ``Queue.release``."""
         self._must_write()
         leases = self._leases
-        self.fresh.pop(work.message.id)
+        self._cache.pop(work.message.id)
         await self._call(lambda connection: leases.release(connection, work))
 
     def content(self, message: StoredMessage) -> Content:
         """See ``Queue.content``."""
-        remembered = self.fresh.get(message.id)
+        remembered = self._cache.get(message.id)
         if remembered is not None:
             return Bytes(remembered[1])
         number = number_of(message.id)
@@ -421,7 +410,7 @@ class SqliteSpool(SpoolQueries):
             chosen = [(found, row.key) for row in rows if (found := number_of(row.id)) is not None and found <= last]
             for start in range(0, max(1, len(chosen)), _BATCH):
                 batch = ActionBatch(chosen[start : start + _BATCH], number)
-                done = await self._call(partial(apply, deed, batch, self._leases))
+                done = await self._call(partial(apply, deed, batch, self._leases, self._settler))
                 self._unlink(done.files)
                 count, number = count + done.changed, done.audit
             if len(chosen) < _PAGE:
@@ -439,7 +428,7 @@ class SqliteSpool(SpoolQueries):
         """See ``Queue.keep``."""
         self._must_write()
         size = content.size
-        if size <= self.threshold:
+        if size <= self._threshold:
             await self._call(partial(keep, inbox, message, size, None, b"".join(content.chunks())))
             return
         number = self._ids.next()

@@ -45,7 +45,7 @@ _POLL = 0.0005  # seconds between attempts to get the write lock from another pr
 class Op:
     """One operation on its way through the writer.  ``future`` gets ``result`` or ``error``."""
 
-    __slots__ = ("error", "finished", "future", "octets", "result")
+    __slots__ = ("error", "finished", "future", "octets", "refused", "result")
 
     def __init__(self, future: asyncio.Future[Any], octets: int = 0) -> None:
         self.future = future
@@ -54,6 +54,8 @@ class Op:
         self.error: StorageError | None = None
         #: Called on the loop when it is decided, with success or not, before the future is.
         self.finished: Callable[[bool], None] | None = None
+        #: Called on the loop when it has failed, before the future is told.
+        self.refused: Callable[[], object] | None = None
 
 
 class Call(Op):
@@ -328,6 +330,8 @@ def _decide(op: Op) -> None:
     """Tell whoever waits, if anybody still does."""
     if op.finished is not None:
         op.finished(op.error is None)
+    if op.refused is not None and op.error is not None:
+        op.refused()
     future = op.future
     if future.done():
         return

@@ -22,7 +22,7 @@ class EventFeed:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._listeners: set[_Listener] = set()
+        self._listeners: set[_Subscriber] = set()
         self._closed = False
 
     def tell(self, events: Sequence[SpoolEvent]) -> None:
@@ -37,11 +37,11 @@ class EventFeed:
 
     def listen(self) -> AsyncIterator[SpoolEvent]:
         """Events from now on, until ``close``."""
-        listener = _Listener()
+        listener = _Subscriber()
         self._listeners.add(listener)
         return self._listen(listener)
 
-    async def _listen(self, listener: _Listener) -> AsyncIterator[SpoolEvent]:
+    async def _listen(self, listener: _Subscriber) -> AsyncIterator[SpoolEvent]:
         try:
             while True:
                 while listener.events:
@@ -60,7 +60,7 @@ class EventFeed:
             listener.awake.set()
 
 
-class _Listener:
+class _Subscriber:
     def __init__(self) -> None:
         self.events: deque[SpoolEvent] = deque(maxlen=_MOST)
         self.awake = asyncio.Event()
