@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from posthouse.core import Bytes, Content, StorageFull
-from posthouse.spool.interface import Inbox, InboxMessage, StoredMessage
+from posthouse.spool.annals import Annals
+from posthouse.spool.filters import text_of_numbers
+from posthouse.spool.interface import AuditRecord, Inbox, InboxMessage, StoredMessage
 
 __all__ = ["MemoryInboxes"]
 
@@ -19,6 +21,8 @@ class _Count:
 
 class MemoryInboxes:
     """The part of the queue in memory that keeps mailboxes; ``capacity`` octets in all."""
+
+    _annals: Annals
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
@@ -68,7 +72,7 @@ class MemoryInboxes:
         found = self._inbox.get(number)
         return None if found is None else (found[0], Bytes(found[1]))
 
-    async def discard(self, numbers: Collection[int]) -> int:
+    async def discard(self, numbers: Collection[int], *, now: float, who: str = "") -> int:
         """See ``Queue.discard``."""
         count = 0
         for number in numbers:
@@ -78,4 +82,5 @@ class MemoryInboxes:
                 self._in_inbox.discard((message.inbox, message.queue_id))
                 self.shrink(len(content))
                 count += 1
+        self._annals.audit.append(AuditRecord(now, who, "delete", text_of_numbers(tuple(numbers)), "", count))
         return count
