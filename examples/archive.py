@@ -12,14 +12,14 @@ import hashlib
 import os
 from pathlib import Path
 
-from posthouse import Content, Defer, Envelope, Refuse
+from posthouse import Content, Defer, Envelope, Reject
 
 
 def keep(envelope: Envelope, letter: Content) -> None:
     """A plain function, so it runs in a thread and may wait for the disk."""
     address = envelope.recipients[0].address
     if address.local.startswith("no-"):
-        raise Refuse("nobody reads this mailbox")  # for good; the sender is told
+        raise Reject("nobody reads this mailbox")  # for good; the sender is told
     digest = hashlib.sha256(address.key.encode())
     for piece in letter.chunks():
         digest.update(piece)

@@ -1,10 +1,10 @@
-"""Compose a letter, hand it to a server, and read what became of each recipient.
+"""Compose a message, submit it to a server, and print the outcome of each recipient.
 
     python examples/sender.py smtp://127.0.0.1:2525 renping@sina.com ann@example.net
 
-Composing needs neither clock nor chance: the date and the Message-ID are given to it, so the same letter is the same
-octets.  What the server says about a recipient is an outcome, one for each; exceptions are for a server that cannot be
-reached or will not talk.
+Composing needs neither a clock nor a random source: the date and the Message-ID are arguments, so equal arguments give
+equal octets.  The server's reply about a recipient is an outcome; an exception means that the server could not be
+reached or refused the session, and that no recipient was tried.
 """
 
 from __future__ import annotations
@@ -16,11 +16,10 @@ from datetime import UTC, datetime
 
 from posthouse import PosthouseError, compose, parse_server, submit
 from posthouse.core import Bytes, Result
-from posthouse.net import SocketNetwork, SystemClock
 
 
 async def main(server: str, recipients: list[str]) -> int:
-    letter = compose(
+    message = compose(
         from_="朗瑞 Langrui <langrui@sohu.com>",
         to=recipients,
         subject="第一封信 / a first letter",
@@ -31,14 +30,7 @@ async def main(server: str, recipients: list[str]) -> int:
         message_id=f"<{secrets.token_hex(8)}@sohu.com>",
     )
     try:
-        outcomes = await submit(
-            parse_server(server),
-            letter.envelope,
-            Bytes(letter.content),
-            network=SocketNetwork(),
-            clock=SystemClock(),
-            hostname="client.sohu.com",
-        )
+        outcomes = await submit(parse_server(server), message.envelope, Bytes(message.content))
     except PosthouseError as error:
         print(f"nothing was sent: {error}")
         return 1

@@ -40,12 +40,10 @@ DATA_SHARE = 0.9
 KNOWN: frozenset[str] = frozenset(
     {
         "client/session.py Session",
-        "protocol/",
         "relay/scheduling/scheduler.py",
         "relay/scheduling/scheduler.py Scheduler",
         "server/session.py ServerSession",
         "spool/interface.py",
-        "spool/memory.py MemorySpool",
         "spool/sqlite/spool.py",
         "testing/spool_conformance.py",
     }

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -15,6 +19,7 @@ from posthouse.service.config.docs import settings
 from posthouse.service.config_file import parse
 
 ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src" / "posthouse"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "benchmarks" / "README.md"])
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -104,6 +109,110 @@ def test_example_configurations_are_right(file: Path) -> None:
 def test_examples_of_the_library_page_work(number: int) -> None:
     text = blocks(ROOT / "docs" / "library.md", "python")[number]
     exec(compile(text, f"docs/library.md, example {number + 1}", "exec"), {"__name__": "example"})
+
+
+def test_the_example_of_the_simulation_page_works() -> None:
+    (text,) = blocks(ROOT / "docs" / "simulation.md", "python")
+    names: dict[str, Callable[[], None]] = {}
+    exec(compile(text, "docs/simulation.md", "exec"), names)
+    (test,) = (value for name, value in names.items() if name.startswith("test_"))
+    test()
+
+
+# Code that the manual names -----------------------------------------------------------------------------------------
+
+#: The changelog also names what is gone.
+NAMING_PAGES = [page for page in PAGES if page.name != "CHANGELOG.md"]
+
+
+def code_spans(text: str) -> list[str]:
+    return re.findall(r"`([^`\n]+)`", FENCE.sub("", text))
+
+
+@pytest.mark.parametrize("page", NAMING_PAGES, ids=name)
+def test_files_that_the_manual_names_exist(page: Path) -> None:
+    """Paths may be relative to the project, to the source, or to the page."""
+    for span in code_spans(page.read_text(encoding="utf-8")):
+        if re.fullmatch(r"[\w./-]+\.py|(src|tests|scripts|benchmarks|examples)/[\w./-]+", span):
+            folders = (ROOT, SOURCE, page.parent)
+            assert any((folder / span).exists() for folder in folders), f"{name(page)}: there is no {span}"
+
+
+@pytest.mark.parametrize("page", NAMING_PAGES, ids=name)
+def test_names_of_posthouse_that_the_manual_has_exist(page: Path) -> None:
+    for span in code_spans(page.read_text(encoding="utf-8")):
+        for dotted in re.findall(r"(?<![\w./-])posthouse(?:\.\w+)+", span):
+            if not dotted.endswith(".toml"):
+                assert resolves(dotted), f"{name(page)}: there is no {dotted}"
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name)
+def test_imports_of_examples_in_the_manual_exist(page: Path) -> None:
+    for text in blocks(page, "python"):
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("posthouse"):
+                for each in node.names:
+                    assert resolves(f"{node.module}.{each.name}"), f"{name(page)}: no {each.name} in {node.module}"
+
+
+def resolves(dotted: str) -> bool:
+    """True if ``dotted`` is a module, or an attribute reached from one."""
+    parts = dotted.split(".")
+    end = next(n for n in range(len(parts), 0, -1) if is_module(".".join(parts[:n])))
+    found: object = import_module(".".join(parts[:end]))
+    for part in parts[end:]:
+        if not hasattr(found, part):
+            return False
+        found = getattr(found, part)
+    return True
+
+
+def is_module(dotted: str) -> bool:
+    try:
+        return find_spec(dotted) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def located() -> list[tuple[str, list[str]]]:
+    """The rows of docs/architecture.md that say where something is: a file of the source, and names in it."""
+    rows = []
+    for line in (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").splitlines():
+        cells = line.strip("|").split(" | ")
+        if len(cells) > 2 and (file := re.fullmatch(r"`([\w/]+\.py)`", cells[-2].strip())):
+            rows.append((file[1], re.findall(r"`([\w.]+)`", cells[-1])))
+    return rows
+
+
+def test_what_the_architecture_page_locates_is_defined_there() -> None:
+    rows = located()
+    assert len(rows) > 70
+    for file, names in rows:
+        assert names, f"docs/architecture.md names nothing in {file}"
+        missing = set(names) - definitions(SOURCE / file)
+        assert not missing, f"docs/architecture.md: {file} does not define {', '.join(sorted(missing))}"
+
+
+@cache
+def definitions(file: Path) -> frozenset[str]:
+    """Classes, functions and module-level names of a file, and ``Class.name`` of what its classes define."""
+    found: set[str] = set()
+
+    def walk(body: list[ast.stmt], owner: str) -> None:
+        for node in body:
+            match node:
+                case ast.ClassDef(name=defined, body=inner):
+                    found.add(owner + defined)
+                    walk(inner, f"{owner}{defined}.")
+                case ast.FunctionDef(name=defined) | ast.AsyncFunctionDef(name=defined):
+                    found.add(owner + defined)
+                case ast.Assign(targets=targets):
+                    found.update(owner + each.id for each in targets if isinstance(each, ast.Name))
+                case ast.AnnAssign(target=ast.Name(id=defined)):
+                    found.add(owner + defined)
+
+    walk(ast.parse(file.read_text(encoding="utf-8")).body, "")
+    return frozenset(found)
 
 
 def test_both_readmes_show_the_same() -> None:

@@ -150,16 +150,7 @@ RULES: dict[str, Rule] = {
 }
 
 #: Wrong imports of today, each to be removed: the file, and the package that it must not import.
-KNOWN: frozenset[tuple[str, str]] = frozenset(
-    {
-        ("cli/exit_codes.py", "client"),
-        ("delivery/model.py", "spool"),
-        ("sandbox/load.py", "sending"),
-        ("sandbox/measuring.py", "sending"),
-        ("sandbox/sink.py", "service"),
-        ("sending/direct.py", "spool"),
-    }
-)
+KNOWN: frozenset[tuple[str, str]] = frozenset()
 
 
 def fault(found: Import) -> str:

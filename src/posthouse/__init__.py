@@ -18,12 +18,12 @@ if TYPE_CHECKING:
         Outcome,
         PosthouseError,
         Recipient,
-        Refuse,
+        Reject,
         Reply,
         Result,
     )
     from posthouse.message import compose
-    from posthouse.sending.urls import parse_server, submit
+    from posthouse.sending import parse_server, submit
     from posthouse.server import Server
 
 __version__ = "0.1.0"
@@ -36,7 +36,7 @@ __all__ = [
     "Outcome",
     "PosthouseError",
     "Recipient",
-    "Refuse",
+    "Reject",
     "Reply",
     "Result",
     "Server",
@@ -53,8 +53,8 @@ _WHERE = {
     "Session": "posthouse.client",
     "compose": "posthouse.message",
     "connect": "posthouse.client",
-    "parse_server": "posthouse.sending.urls",
-    "submit": "posthouse.sending.urls",
+    "parse_server": "posthouse.sending",
+    "submit": "posthouse.sending",
 }
 
 

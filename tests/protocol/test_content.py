@@ -28,8 +28,7 @@ from posthouse.protocol import (
     Sender,
     State,
 )
-from posthouse.protocol.newlines import only_crlf
-from posthouse.protocol.readers import DotReader, InputFault
+from posthouse.protocol.readers import DotReader, InputFault, only_crlf
 from posthouse.protocol.writers import DotWriter
 
 OK = Reply(250, "2.0.0", "ok")

@@ -113,9 +113,7 @@ def sender_in(state: State) -> Sender:
         else:
             sender.send(COMMAND_VALUES[Input(said.split()[0].decode())])
         lines = reply.text.split("\n")
-        wire = "".join(
-            f"{reply.code}{'-' if i < len(lines) else ' '}{line}\r\n" for i, line in enumerate(lines, 1)
-        )
+        wire = "".join(f"{reply.code}{'-' if i < len(lines) else ' '}{line}\r\n" for i, line in enumerate(lines, 1))
         sender.receive_data(wire.encode())
         assert isinstance(sender.next_event(), Answered)
     assert sender.state is state

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from posthouse import Defer, Refuse
+from posthouse import Defer, Reject
 from posthouse.core import Envelope, Recipient
 from posthouse.service import OPERATIONS, Daemon, parse
 
@@ -40,7 +40,7 @@ def test_taken_put_off_and_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     async def handle(envelope: Envelope, content: Any) -> None:
         to = envelope.recipients[0].address
         if to.local == "eve":
-            raise Refuse("she has moved away")
+            raise Reject("she has moved away")
         if to.local == "ann" and busy[0]:
             raise Defer("the archive is being moved")
         got.append((str(to), b"".join([piece async for piece in content])))

@@ -1,4 +1,4 @@
-"""Both queues do what every queue must do."""
+"""Each spool does what every spool must do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.spool import MemorySpool, Spool, SqliteSpool
+from posthouse.spool import Spool, SqliteSpool
+from posthouse.spool.sqlite.storage.threads import InlineThreads, Unsynced
 from posthouse.testing.spool_conformance import CHECKS, NEIGHBOUR_CHECKS, Check, NeighbourCheck
 
 
@@ -17,13 +18,17 @@ async def bounded(check: Check | NeighbourCheck, make) -> None:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_memory(check: Check) -> None:
+def test_ephemeral(check: Check) -> None:
+    made: list[SqliteSpool] = []
+
     async def make() -> Spool:
-        queue = MemorySpool()
-        await queue.open(1_700_000_000.0)
-        return queue
+        made.append(SqliteSpool.ephemeral())
+        await made[0].open(1_700_000_000.0)
+        return made[0]
 
     asyncio.run(bounded(check, make))
+    assert made[0]._private is not None
+    assert not made[0]._private.exists
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -49,11 +54,9 @@ def test_sqlite_with_everything_in_files(check: Check, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("check", NEIGHBOUR_CHECKS, ids=lambda check: check.__name__)
-def test_neighbours_in_memory(check: NeighbourCheck) -> None:
+def test_neighbours_without_threads(check: NeighbourCheck, tmp_path: Path) -> None:
     async def two() -> tuple[Spool, Spool]:
-        one = MemorySpool()
-        other = one.beside()
-        assert other.slot != one.slot
+        one, other = (SqliteSpool(tmp_path, durable=Unsynced(), threads=InlineThreads()) for _ in range(2))
         for queue in (one, other):
             await queue.open(1_700_000_000.0)
         return one, other

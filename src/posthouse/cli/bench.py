@@ -14,7 +14,7 @@ from posthouse.cli.output import live, safe, say, with_json
 from posthouse.core.units import read_size, size_in_words
 
 if TYPE_CHECKING:
-    from posthouse.sandbox.load import Load, LoadReport
+    from posthouse.sandbox import Load, LoadReport
 
 __all__ = ["bench"]
 
@@ -67,8 +67,8 @@ def bench(**given: Any) -> int:
 
 
 async def _bench(given: dict[str, Any]) -> LoadReport | None:
-    from posthouse.sandbox.measuring import measure
-    from posthouse.sending.urls import parse_server
+    from posthouse.sandbox import measure
+    from posthouse.sending import parse_server
 
     load = measure(
         parse_server(given["server"]),

@@ -74,8 +74,7 @@ def of(error: BaseException) -> int:
     if isinstance(error, CommandFailed):
         return error.code
     from posthouse import core
-    from posthouse.client import SessionRefused
-    from posthouse.sending.urls import NoSuchHost
+    from posthouse.sending import NoSuchHost, SessionRefused
 
     if isinstance(error, core.SettingError):
         if isinstance(error.__cause__, OSError) and not hasattr(error, "problems"):

@@ -74,18 +74,17 @@ def send(**given: Any) -> int:
 
 async def _send(given: dict[str, Any], envelope: Envelope, content: Content, said: list[Said]) -> Sequence[Outcome]:
     from posthouse.core import Unreachable
-    from posthouse.sending.defaults import to_server
-    from posthouse.sending.urls import parse_server
+    from posthouse.sending import parse_server, submit
 
     transcript = _listener(given, said) if given["transcript"] else None
     with _progress(content) as watched:
         if given["direct"]:
-            from posthouse.sending.direct import direct  # the relay's way to a mail exchanger, and all it needs
+            from posthouse.sending import deliver_direct  # imports the DNS resolver and the delivery package
 
-            return await direct(envelope, watched, transcript=transcript)
+            return await deliver_direct(envelope, watched, transcript=transcript)
         server = parse_server(given["server"] or _DAEMON)
         try:
-            return await to_server(server, envelope, watched, transcript=transcript)
+            return await submit(server, envelope, watched, transcript=transcript)
         except Unreachable as error:
             if given["server"]:
                 raise

@@ -13,7 +13,7 @@ from posthouse.cli.output import live, say, with_json
 from posthouse.core.units import size_in_words
 
 if TYPE_CHECKING:
-    from posthouse.sandbox.sink import Sink
+    from posthouse.sandbox import Sink
 
 __all__ = ["sink"]
 
@@ -45,14 +45,14 @@ def sink(
     a stage: connect, helo, mail, rcpt, data (before the content), end (after it). Those given first are tried first:
     delays, then drops, then failures.
     """
-    from posthouse.sandbox.sink import parse_delay, parse_drop, parse_fail
+    from posthouse.sandbox import parse_delay, parse_drop, parse_fail
 
     faults = [*map(parse_delay, delay), *map(parse_drop, drop), *map(parse_fail, fail)]
     run(_sink(bind, lmtp, faults, messages, as_json))
 
 
 async def _sink(bind: str, lmtp: bool, faults: list[Any], messages: int | None, as_json: bool) -> None:
-    from posthouse.sandbox.sink import open_sink
+    from posthouse.sandbox import open_sink
 
     loop = asyncio.get_running_loop()
     with signals() as stop:

@@ -7,19 +7,32 @@ from posthouse.core._lazy import lazily
 if TYPE_CHECKING:
     from posthouse.client.connector import connect
     from posthouse.client.features import result_of
+    from posthouse.client.model import INTERACTIVE_TIMEOUTS, Greeted, SessionRefused, Timeouts
     from posthouse.client.pipeline import deliver
+    from posthouse.client.server_url import ServerAddress, parse_server
     from posthouse.client.session import Session
-    from posthouse.client.types import Greeted, SessionRefused, Timeouts
 
-__all__ = ["Greeted", "Session", "SessionRefused", "Timeouts", "connect", "deliver", "result_of"]
+__all__ = [
+    "Greeted",
+    "INTERACTIVE_TIMEOUTS",
+    "ServerAddress",
+    "Session",
+    "SessionRefused",
+    "Timeouts",
+    "connect",
+    "deliver",
+    "parse_server",
+    "result_of",
+]
 
 __getattr__ = lazily(
     __name__,
     {
         "connector": "connect",
         "features": "result_of",
+        "model": "Greeted INTERACTIVE_TIMEOUTS SessionRefused Timeouts",
         "pipeline": "deliver",
+        "server_url": "ServerAddress parse_server",
         "session": "Session",
-        "types": "Greeted SessionRefused Timeouts",
     },
 )

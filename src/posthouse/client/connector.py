@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from posthouse.client.model import SessionRefused, Timeouts
 from posthouse.client.session import Session
-from posthouse.client.types import SessionRefused, Timeouts
 from posthouse.core import NetworkError, RemoteError
 from posthouse.net import Clock, Endpoint, Network, connect_any
-from posthouse.protocol import Limits, Tape, Transcript
+from posthouse.protocol import Limits, Tap, Transcript
 
 __all__ = ["connect"]
 
@@ -24,13 +24,13 @@ async def connect(
     timeouts: Timeouts | None = None,
     limits: Limits | None = None,
     transcript: Transcript | None = None,
-    tape: Tape | None = None,
+    tap: Tap | None = None,
     source: str = "",
 ) -> Session:
     """Open a session with whichever of one host's addresses answers first (RFC 8305), up to the reply to EHLO.
 
     ``hostname`` is how we name ourselves, ``name`` the host's name for people, ``source`` the local address to use.
-    ``tape`` is told the dialogue as values, or ``transcript`` each line of it.
+    ``tap`` is told the dialogue as values, or ``transcript`` each line of it.
     Raises Unreachable, SessionRefused, TimedOut, Broken or RemoteError; the channel is closed then.
     """
     timeouts = timeouts or Timeouts()
@@ -44,7 +44,7 @@ async def connect(
             timeouts=timeouts,
             limits=limits,
             transcript=transcript,
-            tape=tape,
+            tap=tap,
         )
 
     _, session = await connect_any(network, clock, endpoints, make, source=source, timeout=timeouts.connect)

@@ -22,10 +22,10 @@ from collections.abc import Coroutine, Iterable
 from typing import Any, Final
 
 from posthouse.client.features import Features
+from posthouse.client.model import Greeted, SessionRefused, Timeouts
 from posthouse.client.pipeline import deliver
 from posthouse.client.series import M, Series
 from posthouse.client.transaction import Transaction
-from posthouse.client.types import Greeted, SessionRefused, Timeouts
 from posthouse.core import (
     Broken,
     Closed,
@@ -51,7 +51,7 @@ from posthouse.protocol import (
     Sender,
     Sent,
     State,
-    Tape,
+    Tap,
     Transcript,
 )
 
@@ -78,10 +78,10 @@ class Session:
         timeouts: Timeouts | None = None,
         limits: Limits | None = None,
         transcript: Transcript | None = None,
-        tape: Tape | None = None,
+        tap: Tap | None = None,
     ) -> None:
         self.timeouts = timeouts or Timeouts()
-        self.sender = Sender(lmtp=lmtp, limits=limits, transcript=transcript, tape=tape)
+        self.sender = Sender(lmtp=lmtp, limits=limits, transcript=transcript, tap=tap)
         #: Messages that were begun, counting each of the transactions that one took.
         self.messages = 0
         #: When the channel was open, by the stopwatch.

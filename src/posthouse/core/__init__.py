@@ -1,6 +1,6 @@
-"""The nouns everybody shares: frozen values, no I/O, no other room.
+"""The value classes and exceptions that all packages share; no I/O, and no import of another package.
 
-Those of the DNS are imported when they are first asked for: who is told a host asks no name server.
+The DNS values are imported at their first use, because a process that sends to a given host makes no DNS query.
 """
 
 from typing import TYPE_CHECKING
@@ -8,17 +8,8 @@ from typing import TYPE_CHECKING
 from posthouse.core._lazy import lazily
 from posthouse.core.address import Address, path_text
 from posthouse.core.attempt_trace import AttemptTrace, ConnectionTrace
-from posthouse.core.envelope import (
-    Body,
-    Bytes,
-    Content,
-    Envelope,
-    Notify,
-    OriginalRecipient,
-    Prefixed,
-    Recipient,
-    Ret,
-)
+from posthouse.core.content import Bytes, Content, Prefixed
+from posthouse.core.envelope import Body, Envelope, Notify, OriginalRecipient, Recipient, Ret
 from posthouse.core.errors import (
     Broken,
     Closed,
@@ -27,7 +18,7 @@ from posthouse.core.errors import (
     NetworkError,
     NotDelivered,
     PosthouseError,
-    Refuse,
+    Reject,
     RemoteError,
     SettingError,
     StorageBusy,
@@ -37,7 +28,7 @@ from posthouse.core.errors import (
     TimedOut,
     Unreachable,
 )
-from posthouse.core.event_sink import EventSink
+from posthouse.core.event_sink import CallbackSink, EventSink, event_sink
 from posthouse.core.outcome import Handover, Outcome, Result
 from posthouse.core.reply import Reply, Verdict
 
@@ -51,6 +42,7 @@ __all__ = [
     "Body",
     "Broken",
     "Bytes",
+    "CallbackSink",
     "Closed",
     "ConnectionTrace",
     "Content",
@@ -70,7 +62,7 @@ __all__ = [
     "Prefixed",
     "Question",
     "Recipient",
-    "Refuse",
+    "Reject",
     "RemoteError",
     "Reply",
     "Result",
@@ -84,6 +76,7 @@ __all__ = [
     "TimedOut",
     "Unreachable",
     "Verdict",
+    "event_sink",
     "path_text",
 ]
 

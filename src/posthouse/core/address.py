@@ -1,11 +1,11 @@
-"""Mailboxes as values (RFC 5321 §4.1.2, RFC 6531 §3.3).
+"""Mailbox addresses as values (RFC 5321 §4.1.2, RFC 6531 §3.3).
 
-An ``Address`` holds the *meaning*: the local part without its quotes and with its case kept (RFC 5321 §2.4), the
-domain in lower case, either as letters-digits-hyphen, as U-labels, or as an address literal in brackets.  How it
-is read from the wire is ``protocol.grammar``'s business.
+An ``Address`` holds the local part without quotes and with its case kept (RFC 5321 §2.4), and the domain in lower case:
+letters, digits and hyphens, U-labels, or an address literal in brackets.  ``protocol.grammar`` parses the spelling on
+the wire.
 
-The null reverse-path ``<>`` is ``None`` wherever a path is wanted; ``<Postmaster>`` (RFC 5321 §4.5.1) is an
-address with an empty domain.
+The null reverse-path ``<>`` (RFC 5321 §4.5.5) is ``None`` as a value and "" as text.  ``<Postmaster>`` (RFC 5321
+§4.5.1) is an address with an empty domain.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from typing import NamedTuple
 __all__ = ["Address", "path_text"]
 
 # atext of RFC 5322 §3.2.3, widened by UTF8-non-ascii (RFC 6531 §3.3), in dot-string form.
-# What is left out is written, not what is let in: a class with a range to U+10FFFF takes milliseconds to compile.
+# The class lists the excluded characters, because a class with a range to U+10FFFF takes milliseconds to compile.
 _ATOM = r'[^\x00-\x20"(),.:;<>@\[\\\]\x7f]+'
 _DOT_STRING = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
 _NEEDS_ESCAPE = re.compile(r'(["\\])')
 
 
 class Address(NamedTuple):
-    """A mailbox: ``local`` (unquoted, case kept) at ``domain`` (lower case; ``"[192.0.2.1]"`` for a literal;
-    ``""`` only for the domain-less Postmaster)."""
+    """A mailbox: ``local`` (unquoted, case kept) at ``domain`` (lower case, ``"[192.0.2.1]"`` for a literal; ""
+    only for Postmaster without a domain)."""
 
     local: str
     domain: str = ""
 
     @property
     def is_ascii(self) -> bool:
-        """True if it can be sent without SMTPUTF8 as it stands."""
+        """True if the address can be sent without SMTPUTF8."""
         return self.local.isascii() and self.domain.isascii()
 
     @property
@@ -41,19 +41,20 @@ class Address(NamedTuple):
 
     @property
     def is_postmaster(self) -> bool:
-        """True for the local part that every domain must take mail for, in any case (RFC 5321 §4.5.1)."""
+        """True for the local part ``postmaster`` in any case; every domain must accept it (RFC 5321 §4.5.1)."""
         return self.local.lower() == "postmaster"
 
     @property
     def key(self) -> str:
-        """What two spellings of the same mailbox share *in a domain of our own*: all lower case.
+        """The address in lower case: equal for two spellings of one mailbox in a *local* domain.
 
-        Other people's local parts are theirs to interpret; never use this to merge foreign addresses.
+        Only the receiving host may interpret a local part (RFC 5321 §2.3.11), so foreign addresses must not be merged
+        by this key.
         """
         return f"{self.local.casefold()}@{self.domain}"
 
     def __str__(self) -> str:
-        """The RFC 5321 spelling, quoted only where needed; what goes between ``<`` and ``>``."""
+        """The RFC 5321 spelling, without ``<`` and ``>``; the local part is quoted only if it must be."""
         local = self.local
         if local.isalnum():  # the common case, without the pattern
             return f"{local}@{self.domain}" if self.domain else local

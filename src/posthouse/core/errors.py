@@ -1,26 +1,26 @@
-"""Faults, and whose they are.
+"""Exceptions, sorted by whose fault they report.
 
-An *expected* outcome (a refused recipient, a missing MX record) is a value, never an exception.  What stands
-here are broken promises, and the first question about one is always the same: ours or theirs?
+An expected outcome (a refused recipient, a missing MX record) is a value, never an exception.  An exception reports a
+fault, and its class says whose fault it is:
 
     PosthouseError
     ├── LocalError            the calling code is wrong: an illegal command, a value that cannot be sent
-    ├── RemoteError           the peer broke the protocol; carries the reply to suggest to it
-    ├── SettingError          what the user wrote (configuration, argument) is wrong; says the remedy
-    ├── NetworkError          the channel failed
+    ├── RemoteError           the peer broke the protocol; carries the reply to send to the peer
+    ├── SettingError          the user wrote a wrong configuration or argument; says the remedy
+    ├── NetworkError          the connection failed
     │   ├── Unreachable       it could not be opened
-    │   ├── Closed            we closed it ourselves and used it again
-    │   ├── Broken            the other side, or the path, ended it
-    │   └── TimedOut          nothing came within the time allowed
+    │   ├── Closed            this side closed it and then used it again
+    │   ├── Broken            the peer or the network ended it
+    │   └── TimedOut          nothing arrived within the time allowed
     ├── StorageError          stable storage failed
-    │   ├── StorageFull       no room now: disk or quota (452)
-    │   ├── StorageBusy       behind with writing; try again soon (451)
+    │   ├── StorageFull       the disk is full or a quota is reached (452)
+    │   ├── StorageBusy       writes are behind; the same request may succeed in a moment (451)
     │   └── StorageCorrupt    rows and content disagree; an operator must look
-    └── NotDelivered          a handler of the user's own (``deliver = "python:module:object"``) did not take a letter
-        ├── Defer             … now; it will be given it again
-        └── Refuse            … and never will; the sender is told
+    └── NotDelivered          a Python handler (``deliver = "python:module:object"``) did not take a message
+        ├── Defer             a temporary failure; the delivery is tried again
+        └── Reject            a permanent failure; the sender gets a report
 
-Foreign exceptions (``OSError``, ``sqlite3.Error``) are translated once, at the border, with the cause kept.
+``OSError``, ``sqlite3.Error`` and other foreign exceptions are translated once, where they enter, with the cause kept.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
     "NetworkError",
     "NotDelivered",
     "PosthouseError",
-    "Refuse",
+    "Reject",
     "RemoteError",
     "SettingError",
     "StorageBusy",
@@ -48,18 +48,17 @@ __all__ = [
 
 
 class PosthouseError(Exception):
-    """The root of every exception this project raises on purpose."""
+    """Base class of all exceptions that Posthouse raises."""
 
 
 class LocalError(PosthouseError):
-    """The calling code asked for something that may not be done; nothing was sent."""
+    """The calling code asked for something that is not allowed; nothing was sent."""
 
 
 class RemoteError(PosthouseError):
-    """The peer did what no peer may do.
+    """The peer broke the protocol.
 
-    ``reply`` is what to answer it with, or None where a receiver of replies noticed the fault and there is
-    nothing to answer.
+    ``reply`` is the reply to send to the peer; None in a client, which cannot answer a wrong reply.
     """
 
     def __init__(self, message: str, reply: Reply | None = None) -> None:
@@ -68,10 +67,10 @@ class RemoteError(PosthouseError):
 
 
 class SettingError(PosthouseError):
-    """Something the user wrote is wrong.
+    """A configuration setting or an argument is wrong.
 
-    ``where`` names the place (``posthouse.toml: listener[0].kind``), the message the cause, ``remedy`` what to
-    write instead.  ``str()`` gives all three as one sentence.
+    ``where`` names the place (``posthouse.toml: listener[0].kind``), ``message`` the cause, ``remedy`` what to write
+    instead.  ``str()`` gives all three as one sentence.
     """
 
     def __init__(self, message: str, *, where: str = "", remedy: str = "") -> None:
@@ -83,7 +82,7 @@ class SettingError(PosthouseError):
 
 
 class NetworkError(PosthouseError):
-    """The channel to the peer failed."""
+    """The connection to the peer failed."""
 
 
 class Unreachable(NetworkError):
@@ -91,11 +90,11 @@ class Unreachable(NetworkError):
 
 
 class Closed(NetworkError):
-    """This side had already closed the channel."""
+    """This side had already closed the connection."""
 
 
 class Broken(NetworkError):
-    """The channel ended from outside while it was in use."""
+    """The peer or the network ended the connection while it was in use."""
 
 
 class TimedOut(NetworkError):
@@ -103,26 +102,26 @@ class TimedOut(NetworkError):
 
 
 class StorageError(PosthouseError):
-    """Stable storage failed; whatever was promised before is unharmed."""
+    """Stable storage failed; what was acknowledged before stays stored."""
 
 
 class StorageFull(StorageError):
-    """There is no room now: the disk is full or a quota is reached."""
+    """The disk is full or a quota is reached."""
 
 
 class StorageBusy(StorageError):
-    """Storage is behind; the same request may succeed in a moment."""
+    """Writes are behind; the same request may succeed in a moment."""
 
 
 class StorageCorrupt(StorageError):
-    """Rows and content disagree (the last line of the crash table): kept, marked, never guessed at."""
+    """Rows and content disagree (last row of the crash table); the message is kept and marked, and not repaired."""
 
 
 class NotDelivered(PosthouseError):
-    """What a handler raises to say that it did not take a letter; raise ``Defer`` or ``Refuse``.
+    """Base class of ``Defer`` and ``Reject``, which a Python handler raises when it does not take a message.
 
-    ``text`` is one line, which the sender may come to read; ``reply`` is the answer an SMTP server would have given
-    (RFC 5321 §4.2), made of the text where it is left out.
+    ``text`` is one line that a report may show to the sender.  ``reply`` is the reply that an SMTP server would have
+    given (RFC 5321 §4.2); if it is left out, it is made from ``text``.
     """
 
     def __init__(self, text: str, reply: Reply) -> None:
@@ -131,26 +130,26 @@ class NotDelivered(PosthouseError):
 
 
 class Defer(NotDelivered):
-    """Not now: the letter stays in the queue and the handler is given it again.
+    """A temporary failure: the message stays queued and the handler is called again later.
 
-    ``Defer("the archive is being moved")``, or with a 4yz reply of your own.  Any other reply is a ``LocalError``.
+    Example: ``Defer("the archive is being moved")``.  A ``reply`` must be 4yz, else ``LocalError``.
     """
 
     def __init__(self, text: str = "not delivered now", *, reply: Reply | None = None) -> None:
         reply = Reply(451, "4.3.0", text) if reply is None else reply
         if not reply.transient:
-            raise LocalError(f"Defer needs a reply of 400 to 499, not {reply.code}; to fail for good, raise Refuse")
+            raise LocalError(f"Defer needs a reply of 400 to 499, not {reply.code}; to fail for good, raise Reject")
         super().__init__(text, reply)
 
 
-class Refuse(NotDelivered):
-    """Never: the letter fails for this recipient, and its sender is told as RFC 3461 has it.
+class Reject(NotDelivered):
+    """A permanent failure for this recipient; the sender gets a report, unless NOTIFY of RCPT excludes it (RFC 3461).
 
-    ``Refuse("nobody reads this any more")``, or with a 5yz reply of your own.  Any other reply is a ``LocalError``.
+    Example: ``Reject("this address is closed")``.  A ``reply`` must be 5yz, else ``LocalError``.
     """
 
     def __init__(self, text: str = "not accepted", *, reply: Reply | None = None) -> None:
         reply = Reply(554, "5.7.1", text) if reply is None else reply
         if not reply.permanent:
-            raise LocalError(f"Refuse needs a reply of 500 to 599, not {reply.code}; to try again later, raise Defer")
+            raise LocalError(f"Reject needs a reply of 500 to 599, not {reply.code}; to try again later, raise Defer")
         super().__init__(text, reply)

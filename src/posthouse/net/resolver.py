@@ -222,7 +222,7 @@ def _why(question: Question, error: Exception) -> str:
     return f"{asked} could not be had: {type(error).__name__}: {error}"
 
 
-class _Kept(NamedTuple):
+class _CachedAnswer(NamedTuple):
     answer: Answer
     until: float  # on the monotonic clock
 
@@ -262,7 +262,7 @@ class CachingResolver:
         self._longest = longest
         self._longest_negative = longest_negative
         self._after_failure = after_failure
-        self._kept: OrderedDict[Question, _Kept] = OrderedDict()
+        self._kept: OrderedDict[Question, _CachedAnswer] = OrderedDict()
         self._asking: dict[Question, _Asking] = {}
 
     async def ask(self, question: Question) -> Answer:
@@ -306,7 +306,7 @@ class CachingResolver:
             case _:
                 keep = min(answer.ttl, self._longest_negative)
         if keep > 0 and self._size > 0:
-            self._kept[question] = _Kept(answer, self._clock.monotonic() + keep)
+            self._kept[question] = _CachedAnswer(answer, self._clock.monotonic() + keep)
             self._kept.move_to_end(question)
             while len(self._kept) > self._size:
                 self._kept.popitem(last=False)

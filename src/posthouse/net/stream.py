@@ -20,10 +20,17 @@ TLS is a layer between: an object that is the ``Handler`` of one stream and the 
 
 from __future__ import annotations
 
+import re
+import socket
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
+
+from posthouse.core import SettingError
 
 __all__ = ["Endpoint", "Handler", "HandlerFactory", "Listener", "Network", "Stream"]
+
+_HOST_PORT: Final = re.compile(r"(?:\[([0-9A-Fa-f:.%a-zA-Z]+)\]|([^\s:/@\[\]?#]+))(?::([0-9]{1,5}))?")
+_REMEDY: Final = 'write it like "127.0.0.1:25", "[::1]:25" or "unix:/path/of/socket"'
 
 
 class Endpoint(NamedTuple):
@@ -36,10 +43,57 @@ class Endpoint(NamedTuple):
     host: str
     port: int = 0
 
+    @classmethod
+    def parse(cls, text: str, *, default_port: int | None = None) -> Endpoint:
+        """Read ``192.0.2.1:25``, ``[2001:db8::1]:25``, ``mail.example.org:25`` or ``unix:/path/of/socket``.
+
+        The host may be a name, which becomes lower case; a listener and a resolver need an address, and check for one
+        with ``is_address``.
+
+        Args:
+            text: What a person wrote; white space around it is ignored.
+            default_port: The port of a text without one; None if the port must be written.
+
+        Raises:
+            SettingError: The text names no endpoint.  ``where`` is the text; the caller adds the place of the setting.
+        """
+        text = text.strip()
+        if text.startswith("unix:/"):
+            return cls(text.removeprefix("unix:"))
+        if text.startswith(":"):
+            remedy = f'write "0.0.0.0{text}" for every IPv4 address'
+            raise SettingError("this does not name an address", where=text, remedy=remedy)
+        match = _HOST_PORT.fullmatch(text)
+        if match is None or (match[3] is None and default_port is None):
+            raise SettingError("this is no host and port", where=text, remedy=_REMEDY)
+        port = int(match[3]) if match[3] is not None else default_port or 0
+        if port > 65_535:
+            raise SettingError(f"there is no port {port}", where=text, remedy="write one from 1 to 65535")
+        endpoint = cls(match[1] or match[2].lower(), port)
+        if match[1] is not None and not endpoint.is_address:
+            raise SettingError(f'"{match[1]}" is no IP address', where=text, remedy=_REMEDY)
+        return endpoint
+
     @property
     def is_path(self) -> bool:
         """Whether this is a unix socket's path."""
         return "/" in self.host
+
+    @property
+    def is_address(self) -> bool:
+        """Whether the host is an IP address, with a zone (``fe80::1%eth0``) or without."""
+        host, zone, name = self.host.partition("%")
+        if zone and not name:
+            return False
+        for family in (socket.AF_INET6,) if zone else (socket.AF_INET, socket.AF_INET6):
+            try:
+                socket.inet_pton(family, host)
+            except OSError:
+                continue
+            except ValueError:  # a NUL or a surrogate
+                return False
+            return True
+        return False
 
     def __str__(self) -> str:
         if self.is_path or not self.host:

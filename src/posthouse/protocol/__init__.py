@@ -1,6 +1,7 @@
-"""The wire: SMTP and LMTP in both roles, without I/O.  Bytes in, events out; commands in, bytes out.
+"""SMTP and LMTP in both roles, without I/O: bytes in, events out; commands in, bytes out.
 
-Each name is imported when it is first asked for: who only sends needs no receiver, who reads an address neither.
+Each name is imported when it is first used: a program that only sends loads no receiver, and one that only reads
+addresses loads neither role.
 """
 
 from typing import TYPE_CHECKING
@@ -25,16 +26,24 @@ if TYPE_CHECKING:
         Vrfy,
         write_command,
     )
-    from posthouse.protocol.content_events import AuthResponse, ContentChunk, EndOfChunk, EndOfContent, Refused
-    from posthouse.protocol.events import Answered, Pause, Sent, Transcript
-    from posthouse.protocol.extensions import Capabilities
+    from posthouse.protocol.events import (
+        Answered,
+        AuthResponse,
+        ContentChunk,
+        EndOfChunk,
+        EndOfContent,
+        Pause,
+        Refused,
+        Sent,
+        Transcript,
+    )
+    from posthouse.protocol.extensions import Capabilities, Offer
     from posthouse.protocol.limits import Limits
-    from posthouse.protocol.offer import Offer
     from posthouse.protocol.parsing import CommandError, parse_command
     from posthouse.protocol.receiver import Event, Receiver
     from posthouse.protocol.sender import Sender
     from posthouse.protocol.states import COMMANDS, LAW, CommandRow, Input, Move, State, after, may
-    from posthouse.protocol.tape import Spoken, Tape, heard_lines, said_lines
+    from posthouse.protocol.tap import Tap, TranscriptTap, heard_lines, said_lines
     from posthouse.protocol.writers import write_reply
 
 __all__ = [
@@ -70,11 +79,11 @@ __all__ = [
     "Rset",
     "Sender",
     "Sent",
-    "Spoken",
     "StartTls",
     "State",
-    "Tape",
+    "Tap",
     "Transcript",
+    "TranscriptTap",
     "Vrfy",
     "after",
     "heard_lines",
@@ -89,16 +98,14 @@ __getattr__ = lazily(
     __name__,
     {
         "commands": "Auth Bdat Command Data Expn Greet Help Mail Noop Quit Rcpt Rset StartTls Vrfy write_command",
-        "content_events": "AuthResponse ContentChunk EndOfChunk EndOfContent Refused",
-        "events": "Answered Pause Sent Transcript",
-        "extensions": "Capabilities",
+        "events": "Answered AuthResponse ContentChunk EndOfChunk EndOfContent Pause Refused Sent Transcript",
+        "extensions": "Capabilities Offer",
         "limits": "Limits",
-        "offer": "Offer",
         "parsing": "CommandError parse_command",
         "receiver": "Event Receiver",
         "sender": "Sender",
         "states": "COMMANDS CommandRow Input LAW Move State after may",
-        "tape": "Spoken Tape heard_lines said_lines",
+        "tap": "Tap TranscriptTap heard_lines said_lines",
         "writers": "write_reply",
     },
 )

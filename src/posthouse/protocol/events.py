@@ -1,7 +1,7 @@
-"""What the engine tells the shell around it (besides the commands themselves): what both roles are told, and what the
-sending SMTP is told.  The receiving SMTP's own stand in ``content_events``.
+"""Events of the protocol engines, apart from the parsed commands (``commands``).
 
-*Need more* and *wait for your reply* are values like any other event: a shell is one loop over ``next_event``.
+``Pause`` belongs to both roles, ``Sent`` and ``Answered`` to the sending SMTP, the others to the receiving SMTP.  *Need
+more data* and *a reply is owed* are values like every other event, so that a shell is one loop over ``next_event``.
 """
 
 from __future__ import annotations
@@ -13,19 +13,35 @@ from typing import NamedTuple
 from posthouse.core import Reply
 from posthouse.protocol.commands import Command
 
-__all__ = ["Answered", "Pause", "Sent", "Transcript"]
+__all__ = [
+    "Answered",
+    "AuthResponse",
+    "ContentChunk",
+    "EndOfChunk",
+    "EndOfContent",
+    "Pause",
+    "Refused",
+    "Sent",
+    "Transcript",
+]
 
-#: Called with "S" (what the sending SMTP says) or "R" (the receiving SMTP) and a line of the dialogue.  Content is
+#: Called with "S" (the sending SMTP's line) or "R" (the receiving SMTP's) and a line of the dialogue.  Content is
 #: summarised, credentials are never shown.
 Transcript = Callable[[str, str], None]
 
 
-class Pause(enum.Enum):
-    """Nothing to tell now, and why."""
+# -- both roles ------------------------------------------------------------------------------------------------------
 
-    NEED_DATA = "need data"  # give receive_data() more
+
+class Pause(enum.Enum):
+    """The reason why there is no event now."""
+
+    NEED_DATA = "need data"  # receive_data() needs more octets
     PAUSED = "paused"  # the last event is owed a reply
     CLOSED = "closed"  # the dialogue is over
+
+
+# -- the sending SMTP ------------------------------------------------------------------------------------------------
 
 
 class Sent(enum.Enum):
@@ -36,7 +52,48 @@ class Sent(enum.Enum):
 
 
 class Answered(NamedTuple):
-    """A reply arrived.  ``to`` is what it answers, or None for the greeting and for an unsolicited 421."""
+    """A reply arrived.  ``to`` is what the reply answers, or None for the greeting and for an unsolicited 421."""
 
     to: Command | Sent | None
     reply: Reply
+
+
+# -- the receiving SMTP ----------------------------------------------------------------------------------------------
+
+
+class Refused(NamedTuple):
+    """The peer sent what is illegal or past a limit.
+
+    ``reply`` is to be given to ``Receiver.send``, ``owed`` times (LMTP may want several); if ``fatal``, the dialogue
+    is over after it.  ``what`` names the offending input for logs: a verb, or what was wrong.
+    """
+
+    what: str
+    reply: Reply
+    fatal: bool = False
+    owed: int = 1
+
+
+class ContentChunk(NamedTuple):
+    """Octets of the content: CRLF line ends, dot-stuffing undone."""
+
+    data: bytes
+
+
+class EndOfContent(NamedTuple):
+    """The content is complete: ``size`` octets.  ``owed`` replies are due: one, or in LMTP one per recipient."""
+
+    size: int
+    owed: int
+
+
+class EndOfChunk(NamedTuple):
+    """A BDAT chunk that is not the last is complete; one reply is due.  ``size`` is the content's so far."""
+
+    size: int
+
+
+class AuthResponse(NamedTuple):
+    """A line of the SASL exchange, decoded; None if the client cancelled with ``*``."""
+
+    data: bytes | None

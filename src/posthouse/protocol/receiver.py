@@ -37,10 +37,17 @@ from posthouse.protocol.commands import (
     Rcpt,
     StartTls,
 )
-from posthouse.protocol.content_events import AuthResponse, ContentChunk, EndOfChunk, EndOfContent, Refused
-from posthouse.protocol.events import Pause, Transcript
+from posthouse.protocol.events import (
+    AuthResponse,
+    ContentChunk,
+    EndOfChunk,
+    EndOfContent,
+    Pause,
+    Refused,
+    Transcript,
+)
+from posthouse.protocol.extensions import Offer
 from posthouse.protocol.limits import Limits
-from posthouse.protocol.offer import Offer
 from posthouse.protocol.parsing import CommandError, parse_command
 from posthouse.protocol.readers import ChunkReader, DotReader, InputFault, LineReader
 from posthouse.protocol.refusals import (

@@ -22,7 +22,7 @@ from posthouse.protocol.extensions import Capabilities
 from posthouse.protocol.limits import Limits
 from posthouse.protocol.readers import ReplyReader
 from posthouse.protocol.states import COMMANDS, LAW, Input, State, after
-from posthouse.protocol.tape import Spoken, Tape
+from posthouse.protocol.tap import Tap, TranscriptTap
 from posthouse.protocol.writers import DotWriter, write_auth_line, write_content
 
 __all__ = ["Sender"]
@@ -56,7 +56,7 @@ _NEED_DATA: Final = Pause.NEED_DATA
 
 
 class Sender:
-    """One dialogue, seen from the sending end.  ``lmtp`` expects one final reply per accepted recipient; ``tape`` hears
+    """One dialogue, seen from the sending end.  ``lmtp`` expects one final reply per accepted recipient; ``tap`` hears
     it all, or ``transcript`` each line of it."""
 
     __slots__ = (
@@ -67,7 +67,7 @@ class Sender:
         "_presumed",
         "_recipients",
         "_replies",
-        "_tape",
+        "_tap",
         "capabilities",
         "greeting",
         "lmtp",
@@ -80,7 +80,7 @@ class Sender:
         lmtp: bool = False,
         limits: Limits | None = None,
         transcript: Transcript | None = None,
-        tape: Tape | None = None,
+        tap: Tap | None = None,
     ) -> None:
         self.lmtp = lmtp
         self.state = State.CONNECTED
@@ -89,7 +89,7 @@ class Sender:
         #: The opening reply, once it is here.
         self.greeting: Reply | None = None
         self._limits = limits or Limits()
-        self._tape = Spoken(transcript) if transcript is not None else tape
+        self._tap = TranscriptTap(transcript) if transcript is not None else tap
         self._replies = ReplyReader(self._limits.reply_line, self._limits.reply_lines)
         self._presumed = State.CONNECTED
         self._pending: deque[tuple[Input, Command | Sent | None]] = deque([(Input.GREETING, None)])
@@ -148,8 +148,8 @@ class Sender:
             if kind is not Auth and target is not None:
                 self._presumed = target
         group = b"".join([wire for _, wire in lines])
-        if self._tape is not None:
-            self._tape.said(b"".join([_shown(command, wire) for command, wire in lines]))
+        if self._tap is not None:
+            self._tap.said(b"".join([_shown(command, wire) for command, wire in lines]))
         return group
 
     def send_envelope(self, mail: Mail, recipients: Sequence[Rcpt], data: Data | None) -> bytes:
@@ -173,8 +173,8 @@ class Sender:
             pending.append((_DATA, data))
             self._presumed = _CONTENT
         group = b"".join(lines)
-        if self._tape is not None:
-            self._tape.said(group)
+        if self._tap is not None:
+            self._tap.said(group)
         return group
 
     def send_chunk(self, data: bytes, *, last: bool) -> bytes:
@@ -187,8 +187,8 @@ class Sender:
         if why_not is not None:
             raise LocalError(why_not)
         wire = write_command(command)
-        if self._tape is not None:
-            self._tape.said(b"%b(%d octets of content)\r\n" % (wire, len(data)))
+        if self._tap is not None:
+            self._tap.said(b"%b(%d octets of content)\r\n" % (wire, len(data)))
         self._expect(given, command)
         return wire + data
 
@@ -218,8 +218,8 @@ class Sender:
 
     def _content_ends(self) -> None:
         self._dot = None
-        if self._tape is not None:
-            self._tape.said(b"(%d octets of content)\r\n.\r\n" % self._content_size)
+        if self._tap is not None:
+            self._tap.said(b"(%d octets of content)\r\n.\r\n" % self._content_size)
         self._presumed = _READY
         # A receiver that said 354 without a valid recipient is given the dot alone and answers once (RFC 2920 §3.1).
         if self.lmtp and self._recipients > 1:
@@ -231,8 +231,8 @@ class Sender:
         """A line of the SASL exchange, base64 already, or ``*`` to cancel."""
         if self.state is not State.AUTHENTICATING or self._pending:
             raise LocalError("the peer is not waiting for an AUTH line")
-        if self._tape is not None:
-            self._tape.said(b"*\r\n" if line == b"*" else b"(credentials)\r\n")
+        if self._tap is not None:
+            self._tap.said(b"*\r\n" if line == b"*" else b"(credentials)\r\n")
         self._pending.append((Input.AUTH_LINE, Sent.AUTH_LINE))
         return write_auth_line(line)
 
@@ -302,7 +302,7 @@ class Sender:
                 answers.append(self._answered(reply))
             return self.state is not _CLOSED
         pending = self._pending
-        tape, lmtp = self._tape, self.lmtp
+        tap, lmtp = self._tap, self.lmtp
         for reply in several:
             if self.state is _CLOSED:
                 break
@@ -311,8 +311,8 @@ class Sender:
                 following = _ORDINARY.get((self.state, given))
                 if following is not None:  # what mostly comes: ``_answered`` without its questions
                     pending.popleft()
-                    if tape is not None:
-                        tape.heard(reply)
+                    if tap is not None:
+                        tap.heard(reply)
                     self.state = following
                     self._recipients = self._recipients + 1 if given is _RCPT else 0
                     if not pending:
@@ -323,8 +323,8 @@ class Sender:
         return self.state is not _CLOSED
 
     def _answered(self, reply: Reply) -> Answered:
-        if self._tape is not None:
-            self._tape.heard(reply)
+        if self._tap is not None:
+            self._tap.heard(reply)
         pending = self._pending
         if not pending:
             return self._unasked(reply)

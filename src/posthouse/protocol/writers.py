@@ -6,7 +6,7 @@ import functools
 import re
 
 from posthouse.core import LocalError, Reply
-from posthouse.protocol.newlines import only_crlf
+from posthouse.protocol.readers import only_crlf
 
 __all__ = ["DotWriter", "write_auth_line", "write_content", "write_reply"]
 

@@ -16,13 +16,26 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from posthouse.client.hostname import machine_name
+from posthouse.client.model import INTERACTIVE_TIMEOUTS, Timeouts
+from posthouse.client.server_url import ServerAddress, locate, open_session
 from posthouse.client.session import Session
-from posthouse.client.types import Timeouts
-from posthouse.core import Content, Envelope, NetworkError, Outcome, RemoteError, Result
-from posthouse.net import Clock, Endpoint, Network
-from posthouse.sending.urls import ServerAddress, locate, open_session
+from posthouse.core import (
+    Address,
+    Bytes,
+    Content,
+    Envelope,
+    NetworkError,
+    Outcome,
+    Recipient,
+    RemoteError,
+    Result,
+    SettingError,
+)
+from posthouse.net import Clock, Endpoint, Network, SocketNetwork, SystemClock
+from posthouse.protocol.grammar import GrammarError, parse_mailbox
 
-__all__ = ["Latencies", "Load", "LoadPlan", "LoadReport"]
+__all__ = ["Latencies", "Load", "LoadPlan", "LoadReport", "filler", "measure"]
 
 _STEP = math.log(1.01)
 _KINDS = 20  # different errors that are told apart
@@ -211,3 +224,57 @@ class Load:
             longest=times.longest,
             errors=dict(self._errors.most_common()),
         )
+
+
+def measure(
+    server: ServerAddress,
+    *,
+    sender: str,
+    recipient: str,
+    recipients: int,
+    size: int,
+    messages: int,
+    connections: int,
+    reconnect: bool,
+    ahead: int = 0,
+) -> Load:
+    """A load of ``messages`` equal messages of ``size`` octets, ready to run.  With several ``recipients`` they are
+    numbered: ``sink-1@…``; ``ahead`` messages stand in line in each session.  Raises ``SettingError`` for an address
+    that is none."""
+    writer, reader = _mailbox(sender, "--from"), _mailbox(recipient, "--to")
+    readers = (
+        [reader]
+        if recipients == 1
+        else [Address(f"{reader.local}-{number}", reader.domain) for number in range(1, recipients + 1)]
+    )
+    content = Bytes(filler(str(writer), str(reader), size))
+    plan = LoadPlan(Envelope(writer, tuple(map(Recipient, readers))), content, messages, connections, reconnect, ahead)
+    return Load(
+        server,
+        plan,
+        network=SocketNetwork(),
+        clock=SystemClock(),
+        hostname=machine_name(),
+        timeouts=INTERACTIVE_TIMEOUTS,
+    )
+
+
+def _mailbox(text: str, where: str) -> Address:
+    try:
+        return parse_mailbox(text)
+    except GrammarError as error:
+        raise SettingError(f'"{text}" is no mailbox: {error}', where=where, remedy="write user@domain") from error
+
+
+def filler(sender: str, recipient: str, size: int) -> bytes:
+    """A message of ``size`` octets, or of its header fields if that is more: lines of printable ASCII."""
+    head = f"From: <{sender}>\r\nTo: <{recipient}>\r\nSubject: a measurement\r\n\r\n".encode()
+    line = b"All that travels here is counted, and nobody reads it: 0123456789 ABCDEF\r\n"
+    wanted = size - len(head)
+    if wanted < 2:
+        return head
+    body = line * (wanted // len(line))
+    rest = wanted - len(body)
+    if rest == 1:  # no room for a line end of its own: the last line but one gives up an octet
+        return head + body[: -len(line)] + line[:-3] + line[-2:] + b"\r\n"
+    return head + body + (line[: rest - 2] + b"\r\n" if rest else b"")

@@ -1,25 +1,13 @@
-"""A receiver that discards, counts, and fails on demand: the other end for tests of senders, and for measurements.
+"""The sink: a receiving SMTP that counts and discards, and fails on demand.
 
-Without faults every session shares one policy and one intake, both without state but the counters, and no verdict is
-made twice: what is measured against it is the dialogue and nothing else.  Faults are rules, asked in their order at
-the stage they name; the first that applies decides.
-
-    ==========  =====================================================
-    stage       the moment
-    ==========  =====================================================
-    connect     the connection; the opening reply
-    helo        HELO, EHLO, LHLO
-    mail        MAIL
-    rcpt        RCPT, for each recipient
-    data        DATA (or the first BDAT), before any content
-    end         the content's end: the final reply
-    ==========  =====================================================
+Senders are tested and measured against it.  Without fault rules all sessions share one policy and one intake, whose
+only state are the counters, and no verdict is made twice: a measurement is one of the dialogue and nothing else.  Fault
+rules (``sandbox.faults``) are asked in their order; the first that applies decides.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Final, NamedTuple
@@ -29,35 +17,19 @@ from posthouse.core import Envelope, Recipient, Reply, SettingError, Verdict
 from posthouse.net import Clock, Endpoint, Network, SocketNetwork, SystemClock
 from posthouse.protocol import Limits, Offer
 from posthouse.protocol.commands import Greet, Mail, Rcpt
+from posthouse.sandbox.faults import STAGES, FaultRule
 from posthouse.server import Answer, Peer, Server, ServerSession
-from posthouse.service.config.types import ENDPOINT, InvalidValue
 
-__all__ = ["Counts", "FaultRule", "STAGES", "Sink", "open_sink", "parse_delay", "parse_drop", "parse_fail"]
-
-STAGES: Final = ("connect", "helo", "mail", "rcpt", "data", "end")
+__all__ = ["Counts", "Sink", "open_sink"]
 
 _OK: Final = Verdict(Reply(250, "2.0.0", "OK"))
 _GONE: Final = Verdict(Reply(421, "4.3.0", "Dropped on demand"))  # said to a channel that has just been cut
-_FAIL = re.compile(r"([a-z]+):([45][0-9]{2})(?::([245]\.[0-9]{1,3}\.[0-9]{1,3}))?")
-_SECONDS = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,3})?")
-_SHARE = re.compile(r"[01](?:\.[0-9]{1,6})?|\.[0-9]{1,6}")
 _UNLIMITED = 2**40
 
 
-class FaultRule(NamedTuple):
-    """Something to do wrong at a ``stage``, with probability ``share``: wait ``delay`` seconds, then cut the channel
-    (``drop``), or give ``reply``, or (with neither) go on."""
-
-    stage: str
-    share: float = 1.0
-    reply: Reply | None = None
-    drop: bool = False
-    delay: float = 0.0
-
-
 class Counts(NamedTuple):
-    """What has happened so far.  ``refused`` counts the replies that faults gave, ``dropped`` the channels they cut;
-    ``octets`` are the content of ``messages``."""
+    """Counters of a sink.  ``refused`` are the replies of fault rules, ``dropped`` the connections that they aborted;
+    ``octets`` is the size of all content that arrived."""
 
     connections: int
     messages: int
@@ -65,51 +37,6 @@ class Counts(NamedTuple):
     octets: int
     refused: int
     dropped: int
-
-
-def parse_fail(text: str) -> FaultRule:
-    """``STAGE:CODE``, ``STAGE:CODE:ENHANCED``, each with ``@SHARE``: ``rcpt:450@0.1``.  Raises ``SettingError``."""
-    rest, share = _split(text)
-    match = _FAIL.fullmatch(rest)
-    if match is None or match[1] not in STAGES:
-        raise SettingError("this is not a failure", where=text, remedy=_remedy("rcpt:450@0.1"))
-    code, enhanced = int(match[2]), match[3] or f"{match[2][0]}.0.0"
-    if enhanced[0] != match[2][0]:
-        raise SettingError(f"{enhanced} contradicts {code}", where=text, remedy="begin both with the same digit")
-    if code == 421:
-        raise SettingError("421 ends the session", where=text, remedy=f"write --drop {match[1]}")
-    if match[1] == "connect" and code != 554:
-        raise SettingError("a connection is refused with 554", where=text, remedy="write connect:554")
-    return FaultRule(match[1], share, Reply(code, "" if match[1] == "connect" else enhanced, "Refused on demand"))
-
-
-def parse_drop(text: str) -> FaultRule:
-    """``STAGE`` or ``STAGE@SHARE``: cut the connection there.  Raises ``SettingError``."""
-    stage, share = _split(text)
-    if stage not in STAGES:
-        raise SettingError("this is not a stage", where=text, remedy=_remedy("data@0.05"))
-    return FaultRule(stage, share, drop=True)
-
-
-def parse_delay(text: str) -> FaultRule:
-    """``SECONDS`` (at the content's end) or ``STAGE:SECONDS``, with ``@SHARE``.  Raises ``SettingError``."""
-    rest, share = _split(text)
-    stage, colon, seconds = rest.rpartition(":")
-    stage = stage if colon else "end"
-    if stage not in STAGES or _SECONDS.fullmatch(seconds) is None:
-        raise SettingError("this is not a delay", where=text, remedy=_remedy("rcpt:0.5"))
-    return FaultRule(stage, share, delay=float(seconds))
-
-
-def _split(text: str) -> tuple[str, float]:
-    rest, at, share = text.strip().lower().partition("@")
-    if at and (_SHARE.fullmatch(share) is None or float(share) > 1.0):
-        raise SettingError("what follows @ is no share", where=text, remedy="write a number from 0 to 1, as in @0.1")
-    return rest, float(share) if at else 1.0
-
-
-def _remedy(example: str) -> str:
-    return f'write it like "{example}", with one of the stages {", ".join(STAGES)}'
 
 
 class Sink:
@@ -181,9 +108,9 @@ class Sink:
 async def open_sink(bind: str, *, lmtp: bool = False, faults: Sequence[FaultRule] = ()) -> tuple[Sink, Endpoint]:
     """A sink that listens at ``bind`` (as a listener's setting is written), and where.  Raises ``SettingError``."""
     try:
-        endpoint = ENDPOINT.read(bind)
-    except InvalidValue as wrong:
-        raise SettingError(wrong.cause, where="--bind", remedy=wrong.remedy) from None
+        endpoint = Endpoint.parse(bind)
+    except SettingError as error:
+        raise SettingError(error.message, where="--bind", remedy=error.remedy) from None
     sink = Sink(network=SocketNetwork(), clock=SystemClock(), hostname=machine_name(), lmtp=lmtp, faults=faults)
     return sink, await sink.listen(endpoint)
 

@@ -1,3 +1,15 @@
-"""Sending without a daemon: server URLs, one message to a named server, one message to mail exchangers."""
+"""Sending without a daemon: one message to a named server (``submit``), or to the recipients' mail exchangers."""
 
-__all__: list[str] = []
+from typing import TYPE_CHECKING
+
+from posthouse.client.model import SessionRefused
+from posthouse.client.server_url import NoSuchHost, ServerAddress, parse_server
+from posthouse.core._lazy import lazily
+from posthouse.sending.submit import submit
+
+if TYPE_CHECKING:
+    from posthouse.sending.direct import deliver_direct
+
+__all__ = ["NoSuchHost", "ServerAddress", "SessionRefused", "deliver_direct", "parse_server", "submit"]
+
+__getattr__ = lazily(__name__, {"direct": "deliver_direct"})

@@ -1,8 +1,7 @@
-"""Sending one message straight to the recipients' mail exchangers, without a daemon and without a queue.
+"""Delivery of one message to the mail exchangers of its recipients' domains, without a daemon and without a queue.
 
-It goes the relay's own way (``relay.SmtpDeliverer``), so null MX, address literals, down-conversion and the order of
-exchanges are as they are in a relay.  Nothing is kept: whoever calls hears an outcome for each recipient.  Apart from
-``sending.defaults``, because a letter to a server that is named needs no relay.
+``delivery.SmtpDeliverer`` does the work, so null MX, address literals, down-conversion and the order of exchanges are
+those of the relay.  Nothing is stored, and a deferred recipient is not retried.
 """
 
 from __future__ import annotations
@@ -10,18 +9,17 @@ from __future__ import annotations
 from random import SystemRandom
 
 from posthouse.client.hostname import machine_name
+from posthouse.client.model import INTERACTIVE_TIMEOUTS
 from posthouse.core import Content, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.delivery import Delivery, SmtpDeliverer
 from posthouse.net import CachingResolver, DnsResolver, Resolver, SocketNetwork, SystemClock
 from posthouse.protocol import Transcript
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
-from posthouse.sending.defaults import PATIENCE
-from posthouse.spool import StoredMessage
 
-__all__ = ["direct"]
+__all__ = ["deliver_direct"]
 
 
-async def direct(
+async def deliver_direct(
     envelope: Envelope,
     content: Content,
     *,
@@ -29,7 +27,10 @@ async def direct(
     resolver: Resolver | None = None,
     port: int = 25,
 ) -> tuple[Outcome, ...]:
-    """Deliver the message to the mail exchangers of each recipient's domain; one session for each domain."""
+    """Deliver the message in one session for each domain; returns an outcome for each recipient, in their order.
+
+    ``resolver`` answers the DNS questions, None for the system's name servers; ``port`` is the exchangers' port.
+    """
     clock = SystemClock()
     deliverer = SmtpDeliverer(
         resolver or CachingResolver(DnsResolver(), clock),
@@ -38,11 +39,10 @@ async def direct(
         random=SystemRandom(),
         hostname=machine_name(),
         port=port,
-        timeouts=PATIENCE,
+        timeouts=INTERACTIVE_TIMEOUTS,
         transcript=transcript,
         idle=0.0,
     )
-    message = StoredMessage("", envelope, clock.time(), content.size)
     outcomes: dict[int, Outcome] = {}
     domains: dict[str, list[int]] = {}
     for number, recipient in enumerate(envelope.recipients):
@@ -54,8 +54,9 @@ async def direct(
             outcomes[number] = Outcome(recipient, Result.FAILED, reply, reply.text)
     try:
         for domain, numbers in domains.items():
-            job = Delivery(message, tuple(envelope.recipients[number] for number in numbers), content)
-            outcomes.update(zip(numbers, await deliverer.deliver(job, domain), strict=True))
+            recipients = tuple(envelope.recipients[number] for number in numbers)
+            delivery = Delivery(envelope._replace(recipients=recipients), content)
+            outcomes.update(zip(numbers, await deliverer.deliver(delivery, domain), strict=True))
     finally:
         await deliverer.close()
     return tuple(outcomes[number] for number in range(len(envelope.recipients)))

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from posthouse.core import EventSink
 from posthouse.net.clock import Clock
 
 __all__ = ["EventLog"]
@@ -59,7 +60,7 @@ class _StandardError:
                 sys.stderr.flush()
 
 
-class EventLog:
+class EventLog(EventSink):
     """Event lines.  ``write`` takes one line without its end; standard error unless given.
 
     Text: ``2026-11-23T08:46:22.120Z accepted id=… sender=…``; a value that is not plain is written as a JSON string.

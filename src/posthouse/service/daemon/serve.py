@@ -20,7 +20,7 @@ async def serve(
     *,
     ready: Callable[[Daemon], object] | None = None,
     drain: float = DRAIN,
-    log: EventSink | None = None,
+    log: EventSink | Callable[..., object] | None = None,
     parent: int = -1,
     worker: int = -1,
 ) -> None:

@@ -23,14 +23,13 @@ from posthouse.core import (
     NotDelivered,
     Outcome,
     Recipient,
-    Refuse,
+    Reject,
     Reply,
     Result,
     SettingError,
 )
 from posthouse.delivery.model import Delivery
 from posthouse.delivery.python import DeliveredMessage, PythonDeliverer, load_handler
-from posthouse.spool.interface import StoredMessage
 from posthouse.testing import ManualClock
 
 LETTER = b"Subject: x\r\n\r\n" + b"0123456789" * 100
@@ -57,14 +56,12 @@ def deliver(module: ModuleType, function: Any, content: Content | None = None, *
     """What becomes of a letter to bob and ann."""
     module.handle = function  # type: ignore[attr-defined]
     content = content or Bytes(LETTER)
-    job = Delivery(
-        StoredMessage("m1", Envelope(Address("me", "far.test"), (BOB, ANN)), 5.0, content.size), (BOB, ANN), content
-    )
+    delivery = Delivery(Envelope(Address("me", "far.test"), (BOB, ANN)), content)
 
     async def attempt() -> Sequence[Outcome]:
         async with asyncio.timeout(10):
             deliverer = PythonDeliverer(how.pop("clock", None) or ManualClock(), **how)
-            found = await deliverer.deliver(job, "someones_handlers:handle")
+            found = await deliverer.deliver(delivery, "someones_handlers:handle")
             await deliverer.close()
             return found
 
@@ -121,7 +118,7 @@ def test_a_function_that_gives_an_awaitable(module: ModuleType) -> None:
 def test_each_recipient_has_its_own_end(module: ModuleType) -> None:
     async def handle(envelope: Envelope, content: DeliveredMessage) -> None:
         if envelope.recipients[0] == BOB:
-            raise Refuse("nobody\r\nreads this")
+            raise Reject("nobody\r\nreads this")
 
     assert results(deliver(module, handle)) == ["failed 554 5.7.1 nobody reads this", "delivered 250 2.0.0 delivered"]
 
@@ -132,7 +129,7 @@ def test_each_recipient_has_its_own_end(module: ModuleType) -> None:
     [
         (Defer(), "deferred 451 4.3.0 not delivered now", "the handler said: Defer: not delivered now"),
         (Defer(reply=Reply(452, "4.2.2", "full")), "deferred 452 4.2.2 full", "the handler said"),
-        (Refuse(reply=Reply(552, "5.2.2", "full")), "failed 552 5.2.2 full", "the handler said"),
+        (Reject(reply=Reply(552, "5.2.2", "full")), "failed 552 5.2.2 full", "the handler said"),
         (NotDelivered("x", Reply(450, "4.2.1", "x")), "deferred 450 4.2.1 x", "the handler said"),
         (ValueError("secret"), "deferred 451 4.3.0 local error in delivery", "crashed: ValueError: secret"),
         (TimeoutError(), "deferred 451 4.3.0 local error in delivery", "crashed: _Crash: TimeoutError"),
@@ -181,10 +178,10 @@ def test_who_takes_too_long_is_left_alone(module: ModuleType, kind: str) -> None
             release.wait(10)
 
         module.handle = function if kind == "function" else coroutine  # type: ignore[attr-defined]
-        job = Delivery(StoredMessage("m1", Envelope(None, (BOB, ANN)), 5.0, 1), (BOB, ANN), Bytes(b"x"))
+        delivery = Delivery(Envelope(None, (BOB, ANN)), Bytes(b"x"))
         async with asyncio.timeout(10):
             task = asyncio.ensure_future(
-                PythonDeliverer(clock, timeout=60.0, threads=2).deliver(job, "someones_handlers:handle")
+                PythonDeliverer(clock, timeout=60.0, threads=2).deliver(delivery, "someones_handlers:handle")
             )
             for _ in (BOB, ANN):
                 await begun.wait()
@@ -229,16 +226,16 @@ def test_a_module_that_fails_defers_and_is_tried_again_when_mended(
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     file = tmp_path / "handlers_in_a_file.py"
     file.write_text(text)
-    job = Delivery(StoredMessage("m1", Envelope(None, (BOB,)), 5.0, 1), (BOB,), Bytes(b"x"))
+    delivery = Delivery(Envelope(None, (BOB,)), Bytes(b"x"))
 
     async def attempts() -> None:
         async with asyncio.timeout(10):
             deliverer = PythonDeliverer(ManualClock())
-            (outcome,) = await deliverer.deliver(job, "handlers_in_a_file:handle")
+            (outcome,) = await deliverer.deliver(delivery, "handlers_in_a_file:handle")
             assert (outcome.result, str(outcome.reply)[:9]) == (Result.DEFERRED, "451 4.3.5")
             assert "fails while it is imported" in outcome.reason
             file.write_text("def handle(envelope, content):\n    assert envelope.sender is None")
-            (outcome,) = await deliverer.deliver(job, "handlers_in_a_file:handle")
+            (outcome,) = await deliverer.deliver(delivery, "handlers_in_a_file:handle")
             assert outcome.result is Result.DELIVERED
 
     try:
@@ -248,8 +245,8 @@ def test_a_module_that_fails_defers_and_is_tried_again_when_mended(
 
 
 def test_the_exceptions_take_only_replies_that_mean_what_they_say() -> None:
-    with pytest.raises(LocalError, match="raise Refuse"):
+    with pytest.raises(LocalError, match="raise Reject"):
         Defer(reply=Reply(550, "5.1.1", "no"))
     with pytest.raises(LocalError, match="raise Defer"):
-        Refuse(reply=Reply(450, "4.1.1", "later"))
-    assert str(Refuse("because").reply) == "554 5.7.1 because"
+        Reject(reply=Reply(450, "4.1.1", "later"))
+    assert str(Reject("because").reply) == "554 5.7.1 because"

@@ -107,13 +107,13 @@ R: 221 2.0.0 bye
 
 def test_values_become_the_lines_of_the_dialogue() -> None:
     kept = Kept()
-    dialogue(Sender(tape=kept))
+    dialogue(Sender(tap=kept))
     assert kept.lines() == LINES
 
 
 def test_a_group_is_one_value_and_so_is_a_reply() -> None:
     kept = Kept()
-    dialogue(Sender(tape=kept))
+    dialogue(Sender(tap=kept))
     group = kept.values.index(b"RSET\r\nNOOP\r\n")
     assert kept.values[group + 1 : group + 3] == [Reply(250, "", "ok"), Reply(250, "", "ok")]
 

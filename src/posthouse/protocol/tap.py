@@ -1,11 +1,12 @@
-"""A dialogue as it is heard beside: by whoever keeps it as values, or wants each line of it as text at once.
+"""Dialogue tap: what the sending SMTP sends and receives, for logs and transcripts.
 
-The sending SMTP tells a *tape*: octets that it says, a whole group at a time, and replies as it reads them.  Keeping
-those costs next to nothing; lines of text are made of them when somebody looks (``said_lines``, ``heard_lines``), or at
-once for a ``Transcript``.  Measured for a relayed message, nine lines on a busy machine: 13 µs when each line was made
-as it was said; 4 to keep values, and 2 more to make lines of them together.
+The sending SMTP gives a ``Tap`` the octets that it sends, one pipelined group at a time, and the replies as it reads
+them.  A tap keeps these values, and ``said_lines`` and ``heard_lines`` make lines of text from them when somebody
+looks; ``TranscriptTap`` makes the lines at once.  Values are kept because lines are dear: measured for a relayed
+message (nine lines, busy machine), 13 µs if each line is made as it is said; 4 µs to keep the values, 2 µs more to make
+the lines later.
 
-Content is told of by its size and credentials not at all: what is on a tape may be shown to anybody.
+Content is replaced by its size and credentials by a placeholder, so that a tap may be shown to anyone.
 """
 
 from __future__ import annotations
@@ -17,13 +18,13 @@ from typing import Final, Protocol
 from posthouse.core import Reply
 from posthouse.protocol.events import Transcript
 
-__all__ = ["Spoken", "Tape", "heard_lines", "said_lines"]
+__all__ = ["Tap", "TranscriptTap", "heard_lines", "said_lines"]
 
 _SHORT: Final = 200  # characters of a reply whose lines are remembered
 
 
-class Tape(Protocol):
-    """Is told what the sending SMTP says and hears, in order."""
+class Tap(Protocol):
+    """Receiver of what the sending SMTP sends and receives, in order."""
 
     def said(self, wire: bytes) -> None:
         """Lines that leave together, each with its CRLF; in parentheses what stands for content and credentials."""
@@ -34,8 +35,8 @@ class Tape(Protocol):
         ...
 
 
-class Spoken:
-    """The tape that says it all to a ``Transcript``, line by line."""
+class TranscriptTap:
+    """A tap that passes everything to a ``Transcript``, line by line."""
 
     __slots__ = ("_transcript",)
 
@@ -43,12 +44,10 @@ class Spoken:
         self._transcript = transcript
 
     def said(self, wire: bytes) -> None:
-        """See ``Tape.said``."""
         for line in said_lines(wire):
             self._transcript("S", line)
 
     def heard(self, reply: Reply) -> None:
-        """See ``Tape.heard``."""
         for line in heard_lines(reply):
             self._transcript("R", line)
 

@@ -7,9 +7,8 @@ from typing import Any
 
 from posthouse.core import Address, Body, Bytes, Envelope, Outcome, Recipient, Result
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
-from posthouse.sandbox.measuring import measure
-from posthouse.sandbox.sink import Sink, parse_fail
-from posthouse.sending.direct import direct
+from posthouse.sandbox import Sink, parse_fail
+from posthouse.sending import deliver_direct
 from posthouse.testing import StaticResolver
 
 LETTER = Bytes("Subject: hi\r\n\r\nRép\r\n".encode())
@@ -25,7 +24,7 @@ def deliver(*recipients: str, faults: tuple[Any, ...] = ()) -> tuple[tuple[Outco
             made = tuple(Recipient(Address(*each.split("@"))) for each in recipients)
             envelope = Envelope(Address("a", "b.org"), made, body=Body.EIGHTBITMIME)
             try:
-                return await direct(envelope, LETTER, resolver=dns(), port=place.port), sink
+                return await deliver_direct(envelope, LETTER, resolver=dns(), port=place.port), sink
             finally:
                 await sink.stop()
 
@@ -64,20 +63,3 @@ def test_what_the_exchanger_says_is_an_outcome() -> None:
     assert outcome.result is Result.DEFERRED
     assert outcome.reply is not None
     assert str(outcome.reply).startswith("450 4.2.1")
-
-
-def test_a_measurement_numbers_its_recipients() -> None:
-    from posthouse.sending.urls import parse_server
-
-    load = measure(
-        parse_server("127.0.0.1"),
-        sender="a@b.org",
-        recipient="c@d.org",
-        recipients=2,
-        size=1000,
-        messages=1,
-        connections=1,
-        reconnect=False,
-    )
-    assert [str(each.address) for each in load.plan.envelope.recipients] == ["c-1@d.org", "c-2@d.org"]
-    assert load.plan.content.size == 1000

@@ -9,8 +9,8 @@ import pytest
 
 from posthouse.core import Reply, SettingError
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
-from posthouse.sandbox.measuring import filler
-from posthouse.sandbox.sink import Counts, FaultRule, Sink, parse_delay, parse_drop, parse_fail
+from posthouse.sandbox import Counts, FaultRule, Sink, parse_delay, parse_drop, parse_fail
+from posthouse.sandbox.load import filler
 
 STAGES = [
     b"EHLO me\r\n",
