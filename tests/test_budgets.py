@@ -42,10 +42,8 @@ KNOWN: frozenset[str] = frozenset(
         "client/session.py Session",
         "relay/scheduling/scheduler.py",
         "relay/scheduling/scheduler.py Scheduler",
-        "server/session.py ServerSession",
         "spool/interface.py",
         "spool/sqlite/spool.py",
-        "testing/spool_conformance.py",
     }
 )
 

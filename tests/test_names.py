@@ -30,6 +30,7 @@ SAME_FILE: dict[str, str] = {
     "queue.py": "a command and its operations: cli has one module per group of commands",
     "session.py": "the client's and the server's end of one SMTP session (RFC 5321 section 3.1)",
     "sink.py": "a command and what it runs: cli has one module per group of commands",
+    "transaction.py": "the client's and the server's side of one mail transaction (RFC 5321 section 3.3)",
 }
 
 #: Home-made word → the term that replaces it.  A word is a part of an identifier or of a file or folder name; words

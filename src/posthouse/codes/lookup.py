@@ -49,11 +49,11 @@ _TRY_AGAIN = Text(
 )
 _GIVE_UP = Text(
     "Do not send it again unchanged; read the text, and ask the receiver's postmaster if it does not help.",
-    "不要原样重发；阅读应答文字，若无帮助则联系接收方的 postmaster。",
+    "不要原样重发；阅读应答文字，若无帮助则联系对方的 postmaster。",
 )
 _CONTINUE = Text(
     "Send what the receiving SMTP waits for, as its text says.",
-    "按应答文字的提示，发送接收方 SMTP 正在等待的内容。",
+    "按应答文字的提示，发送接收SMTP 正在等待的内容。",
 )
 
 # First digits, RFC 5321 §4.2.1: title, meaning, who acts, what next.
@@ -97,7 +97,7 @@ _SECOND: Mapping[int, Text] = MappingProxyType(
         0: Text("it is about the syntax of the command", "与命令语法有关"),
         1: Text("it is about information such as help", "与帮助等信息有关"),
         2: Text("it is about the connection", "与连接有关"),
-        5: Text("it is about the mail system of the receiver", "与接收方的邮件系统有关"),
+        5: Text("it is about the mail system of the receiver", "与接收系统有关"),
     }
 )
 # Subjects of enhanced codes, RFC 3463 §2.
@@ -105,8 +105,8 @@ _SUBJECT: Mapping[str, Text] = MappingProxyType(
     {
         "0": Text("it is about nothing in particular", "未说明具体方面"),
         "1": Text("it is about an address", "与地址有关"),
-        "2": Text("it is about the recipient's mailbox", "与收信人的邮箱有关"),
-        "3": Text("it is about the receiving mail system", "与接收方的邮件系统有关"),
+        "2": Text("it is about the recipient's mailbox", "与收件人的邮箱有关"),
+        "3": Text("it is about the receiving mail system", "与接收系统有关"),
         "4": Text("it is about the network or the route", "与网络或路由有关"),
         "5": Text("it is about the dialogue of the two systems", "与双方的协议会话有关"),
         "6": Text("it is about the message's content", "与邮件内容有关"),
@@ -306,7 +306,7 @@ def _terms(words: str) -> set[str]:
 _NO_CODE = Text("This is no reply code that SMTP uses.", "这不是 SMTP 使用的应答码。")
 _RESPONSIBLE = Text(
     "The message was accepted; from here on the receiving SMTP is responsible for it.",
-    "邮件已被接受；从此刻起由接收方 SMTP 负责。",
+    "邮件已被接受；从此刻起由接收SMTP 负责。",
 )
 
 

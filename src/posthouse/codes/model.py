@@ -42,12 +42,12 @@ class Whose(enum.StrEnum):
 
 _LABELS = {
     "nobody": Text("nobody: nothing is wrong", "无人：一切正常"),
-    "sender": Text("the author of the message", "写信人"),
-    "recipient": Text("the recipient", "收信人"),
-    "sending system": Text("the sending system or its operator", "发送方系统或其管理员"),
-    "receiving system": Text("the receiving system or its operator", "接收方系统或其管理员"),
+    "sender": Text("the author of the message", "发件人"),
+    "recipient": Text("the recipient", "收件人"),
+    "sending system": Text("the sending system or its operator", "发送系统或其管理员"),
+    "receiving system": Text("the receiving system or its operator", "接收系统或其管理员"),
     "network": Text("the network or the DNS between the two", "双方之间的网络或 DNS"),
-    "policy": Text("the receiver's policy: sender and receiver have to agree", "接收方的策略：需由收发双方协商"),
+    "policy": Text("the receiver's policy: sender and receiver have to agree", "接收系统的策略：需由收发双方协商"),
 }
 
 
