@@ -1,7 +1,7 @@
 """The basic reply codes, each in English and Chinese (RFC 5321 §4.2, RFC 4954 §6, RFC 5248, RFC 7504).
 
-Over budget: this is data, not logic: one entry for each code that a sending SMTP may meet in earnest.
-``occasion`` is the sentence to change when Posthouse begins, or ceases, to give a code.
+Over budget: this is data, not logic: one entry for each code that a sending SMTP may get in practice.  ``occasion``
+must be changed when Posthouse begins or ceases to give a code.
 """
 
 from __future__ import annotations

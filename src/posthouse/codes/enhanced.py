@@ -1,8 +1,8 @@
 """The registered enhanced status codes X.0 to X.6, each in English and Chinese (RFC 3463, RFC 5248 and later).
 
-Over budget: this is data, not logic; X.7, security and policy, stands in ``policy``.  One row is one
-row of the IANA registry.  The registry seldom ties a row to classes, so ``classes`` are those the defining RFC calls
-useful, those of the associated reply codes, and those that Posthouse itself gives; a ``note`` says where these differ.
+Over budget: this is data, not logic; X.7, security and policy, is in ``policy``.  One entry is one row of the IANA
+registry.  The registry seldom names the classes of a row, so ``classes`` are those that the defining RFC calls useful,
+those of the associated reply codes, and those that Posthouse gives; a ``note`` says if these differ.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The registered enhanced status codes X.7, security and policy, each in English and Chinese.
 
-Over budget: this is data, not logic; the rules of its rows are those of ``enhanced``.  Sources: RFC
-3463 §3.8, RFC 4954, RFC 5248, RFC 6710, RFC 7293, RFC 7372, RFC 7505, RFC 8617, RFC 8689.
+Over budget: this is data, not logic; the entries follow the rules of ``enhanced``.  Sources: RFC 3463 §3.8, RFC 4954,
+RFC 5248, RFC 6710, RFC 7293, RFC 7372, RFC 7505, RFC 8617, RFC 8689.
 """
 
 from __future__ import annotations
