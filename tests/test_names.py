@@ -18,7 +18,6 @@ RENAME = "to be renamed"
 SAME_CLASS: dict[str, str] = {
     "Answer": f"{RENAME}: core.dns keeps Answer",
     "Question": f"{RENAME}: core.dns keeps Question",
-    "Resolver": f"{RENAME}: net.resolver keeps it",
     "Worker": f"{RENAME}: relay.worker keeps it",
 }
 
