@@ -12,6 +12,7 @@ import threading
 import time
 
 import pytest
+
 from posthouse.testing.simulation.__main__ import main
 from posthouse.testing.simulation.scenario import bad_day
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from posthouse.spool.sqlite.liveness import LOOK
 from posthouse.testing.simulation import World
 from posthouse.testing.simulation.scenario import bad_day

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+
 from posthouse.core import Bytes
 from posthouse.delivery import SmtpDeliverer
 from posthouse.spool.interface import Lease, Stored, StoredMessage

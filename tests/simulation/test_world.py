@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from posthouse.core import LocalError, Notify, Result
 from posthouse.spool import RecipientState
 from posthouse.testing.simulation import Crash, VirtualClock, VirtualLoop, VirtualProcess, World, parse_step
