@@ -10,7 +10,7 @@ import pytest
 
 from posthouse.core import LocalError, Notify, Result
 from posthouse.spool import RecipientState
-from posthouse.testing.simulation import Crash, VirtualClock, VirtualLoop, VirtualProcess, World, parse_step
+from posthouse.testing.simulation import CrashKind, VirtualClock, VirtualLoop, VirtualProcess, World, parse_step
 
 RETRY = '[relay]\nretry_first = "1m"\n'
 
@@ -179,8 +179,8 @@ def test_a_refusal_comes_back_as_a_report() -> None:
         assert [(a.place, a.recipient, a.report) for a in world.copies] == [("mx.a.test", "ann@a.test", True)]
 
 
-@pytest.mark.parametrize("kind", list(Crash))
-def test_a_node_crashes_at_every_step_of_a_message(kind: Crash) -> None:
+@pytest.mark.parametrize("kind", list(CrashKind))
+def test_a_node_crashes_at_every_step_of_a_message(kind: CrashKind) -> None:
     """From the first octet of the session to the recorded end; the client tries again when it was not answered."""
     crashed = accepted_before = 0
     for step in range(1, 70):
@@ -207,7 +207,7 @@ def test_two_nodes_on_one_spool() -> None:
         for number in range(6):
             world.send((first, second)[number % 2], "ann@a.test", [f"p{number}@b.test"])
         world.run(30)
-        first.crash(Crash.SILENT, down=None)
+        first.crash(CrashKind.SILENT, down=None)
         world.run(7200)
         world.check(quiet=True)
         assert len(world.copies) == 6

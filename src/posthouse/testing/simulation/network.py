@@ -19,12 +19,12 @@ from posthouse.testing.memory_network import MemoryNetwork
 from posthouse.testing.memory_stream import StreamFault
 from posthouse.testing.simulation.loop import VirtualProcess, outside_processes
 
-__all__ = ["Crash", "Port", "SimulatedNetwork"]
+__all__ = ["CrashKind", "Port", "SimulatedNetwork"]
 
 _FaultOf = Callable[[str, Endpoint], StreamFault]  # the fault of a new connection from an address to an endpoint
 
 
-class Crash(enum.StrEnum):
+class CrashKind(enum.StrEnum):
     """What the peers notice of a crash."""
 
     KILLED = "killed"  # the process: its system sends what was written, and closes the connections
@@ -85,18 +85,18 @@ class Port:
         for end in [end for end in self._ends if end.peer == peer]:
             end.abort()
 
-    def crash(self, kind: Crash) -> None:
+    def crash(self, kind: CrashKind) -> None:
         """The process has stopped: show its peers what they notice of it.
 
-        After ``Crash.SILENT`` a second call, when the machine runs again, ends its connections.
+        After ``CrashKind.SILENT`` a second call, when the machine runs again, ends its connections.
         """
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
-        if kind is Crash.SILENT:
+        if kind is CrashKind.SILENT:
             return
         for end in list(self._ends):
-            if kind is Crash.KILLED:
+            if kind is CrashKind.KILLED:
                 end.close()
             else:
                 end.abort()

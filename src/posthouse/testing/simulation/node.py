@@ -17,7 +17,7 @@ from posthouse.spool.interface import MessageEntry, Spool
 from posthouse.testing.simulation.auditor import Auditor, SharedAudit
 from posthouse.testing.simulation.ledger import Ledger
 from posthouse.testing.simulation.loop import VirtualClock, VirtualLoop, VirtualProcess
-from posthouse.testing.simulation.network import Crash, Port, SimulatedNetwork
+from posthouse.testing.simulation.network import CrashKind, Port, SimulatedNetwork
 from posthouse.testing.simulation.storage import DiskFaults, SimulatedSpool
 
 __all__ = ["Environment", "SimulatedNode"]
@@ -73,7 +73,7 @@ class SimulatedNode:
         self._auditor: Auditor | None = None
         self._audit: SharedAudit = SharedAudit() if shares is None else shares._audit
         self._daemon: Daemon | None = None
-        self._next_crash: tuple[Crash, float] = (Crash.KILLED, 60.0)
+        self._next_crash: tuple[CrashKind, float] = (CrashKind.KILLED, 60.0)
         self._spool = cast(Spool, self.storage) if wrap is None else wrap(cast(Spool, self.storage))
 
     @property
@@ -93,7 +93,7 @@ class SimulatedNode:
 
     # -- what a test does to it ------------------------------------------------------------------------------------
 
-    def crash(self, kind: Crash = Crash.KILLED, *, down: float | None = 60.0) -> None:
+    def crash(self, kind: CrashKind = CrashKind.KILLED, *, down: float | None = 60.0) -> None:
         """Stop the daemon between two of its steps; start it again after ``down`` seconds (None: at ``restart``)."""
         if not self.process.alive:
             return
@@ -102,8 +102,8 @@ class SimulatedNode:
         if down is not None:
             self._loop.call_later(down, self.restart, context=contextvars.Context())
 
-    def crash_at_step(self, step: int, kind: Crash = Crash.KILLED, *, down: float = 60.0) -> None:
-        """Crash before the ``step``-th step from now; 0 cancels an earlier call."""
+    def crash_at_step(self, step: int, kind: CrashKind = CrashKind.KILLED, *, down: float = 60.0) -> None:
+        """CrashKind before the ``step``-th step from now; 0 cancels an earlier call."""
         self._next_crash = (kind, down)
         self.process.last_step = self.process.steps + step
 
@@ -118,7 +118,7 @@ class SimulatedNode:
         error = None if task.cancelled() else task.exception()
         if isinstance(error, StorageError):
             self._ledger.log(self.name, "failed to start", reason=error)
-            self._stop("crash", Crash.KILLED)
+            self._stop("crash", CrashKind.KILLED)
             self._loop.call_later(_START_AGAIN, self.restart, context=contextvars.Context())
         elif error is not None:
             self._report(task)
@@ -138,7 +138,7 @@ class SimulatedNode:
         def drained(task: asyncio.Future[None]) -> None:
             self._report(task)
             if process.alive:
-                self._stop("drained", Crash.KILLED)
+                self._stop("drained", CrashKind.KILLED)
                 self.restart()
 
         draining.add_done_callback(drained, context=contextvars.Context())
@@ -161,7 +161,7 @@ class SimulatedNode:
         environment = self._environment
         self.incarnations += 1
         if self._port is not None:
-            self._port.crash(Crash.RESET)  # after a silent crash
+            self._port.crash(CrashKind.RESET)  # after a silent crash
         self.process = VirtualProcess(self.name, self._crash_now)
         if self.owns_spool or self.incarnations > 1:
             await self._promise_unanswered()
@@ -203,7 +203,7 @@ class SimulatedNode:
         kind, down = self._next_crash
         self.crash(kind, down=down)
 
-    def _stop(self, why: str, kind: Crash) -> None:
+    def _stop(self, why: str, kind: CrashKind) -> None:
         self.process.stop()
         if self._auditor is not None:
             self._auditor.stopped(why, self.incarnations)

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from posthouse.testing.simulation.chaos import NoChaos, RandomChaos
-from posthouse.testing.simulation.network import Crash
+from posthouse.testing.simulation.network import CrashKind
 from posthouse.testing.simulation.node import SimulatedNode
 from posthouse.testing.simulation.world import World
 
@@ -127,7 +127,7 @@ def _accidents(world: World, node: SimulatedNode, seconds: float) -> None:
     random = world.random
     for _ in range(random.choice((0, 0, 1, 1, 2, 3))):
         moment = random.random() * seconds * 0.95
-        kind = random.choice(tuple(Crash))
+        kind = random.choice(tuple(CrashKind))
         down = random.choice((0.5, 60.0, 400.0, 1200.0))
         if random.random() < 0.3:
             world.at(moment, lambda kind=kind, down=down: node.crash(kind, down=down))  # type: ignore[misc]
