@@ -13,7 +13,7 @@ from typing import NamedTuple
 from posthouse.core import Envelope, Outcome, Result
 from posthouse.spool.interface import RecipientState
 
-__all__ = ["FIELD", "DeliveredCopy", "Ledger", "PromisedMessage", "RecordedOutcome", "quoted_in", "token_of"]
+__all__ = ["DeliveredCopy", "FIELD", "Ledger", "PromisedMessage", "RecordedOutcome", "quoted_in", "token_of"]
 
 _TOKEN = re.compile(rb"^X-Simulation: ([0-9a-z.-]+)\r$", re.MULTILINE)
 _TRACE_FIELDS = re.compile(rb"(?:(?:Received|Return-Path):[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*)*")
