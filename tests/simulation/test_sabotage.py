@@ -118,14 +118,10 @@ def test_content_is_changed() -> None:
 
 
 def test_leases_are_given_twice() -> None:
-<<<<<<< HEAD
-    class Generous(Queue):
+    class Generous(SpoolWrapper):
         async def due(self, now: float, **rest: Any) -> DuePage:
             return DuePage((DueDestination("any.test", now),))
 
-=======
-    class Generous(SpoolWrapper):
->>>>>>> main
         async def lease(self, owner: str, now: float, until: float, **rest: Any) -> list[Lease]:
             rest["wanted"] = rest["probe"] = None  # a worker does not ask for more where something is under way
             return await self.inner.lease(owner, now + 86_400, until, **rest)  # type: ignore[no-any-return]
