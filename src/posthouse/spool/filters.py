@@ -5,8 +5,8 @@
 (``service.operations.filter_language``), so a new field of an existing kind is one more row of the table.
 
 Text is compared without regard to the case of ASCII letters, as SQLite's LIKE does; ``*`` stands for any characters,
-and ``~`` asks whether the text contains the value.  Settled recipients are left out unless a condition on ``state`` names
-them.
+and ``~`` asks whether the text contains the value.  Settled recipients are left out unless a condition on
+``state`` names them.
 """
 
 from __future__ import annotations
