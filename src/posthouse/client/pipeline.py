@@ -1,20 +1,44 @@
-"""Giving one message to the peer of a session: what is known before anything is sent, and as many transactions as its
-recipients take.
+"""The transactions of one connection in their order (RFC 2920), and the transfer of one message in as many as it takes.
+
+``Pipeline`` is the part of a channel without I/O: it gives each reply to the transaction that it is for, and writes the
+envelope of the next transaction behind the content of the one before, so that a connection that always has mail needs
+one round trip for each message (RFC 2920 §3.1 lets any command follow the end of content).  ``AsyncChannel`` adds an
+event loop, ``BlockingChannel`` a socket.
 """
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Final
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Final
 
 from posthouse.client.features import Features
-from posthouse.client.transaction import Transaction
-from posthouse.core import Body, Content, Envelope, Outcome, Recipient, Reply, Result
+from posthouse.client.model import Timeouts
+from posthouse.client.transaction import Transaction, readable
+from posthouse.core import (
+    AsyncContent,
+    Body,
+    Broken,
+    Content,
+    Envelope,
+    LocalError,
+    Outcome,
+    PosthouseError,
+    Recipient,
+    RemoteError,
+    Reply,
+    Result,
+    TimedOut,
+)
+from posthouse.core._mypyc import mypyc_attr
+from posthouse.net import Clock, Endpoint
+from posthouse.protocol import Command, Limits, Sender, Sent, State, Tap, Transcript
 
-if TYPE_CHECKING:
-    from posthouse.client.session import Session
+__all__ = ["Pipeline", "Transfer"]
 
-__all__ = ["Begun", "deliver"]
+_NEVER: Final = -1.0
+_ENDED: Final = State.CLOSED
+_AT_REST: Final = (State.READY, State.SENDER, State.RECIPIENTS)
 
 _TOO_LARGE: Final = Reply(552, "5.3.4", "Message is larger than the receiver announced with SIZE")
 _NEEDS_UTF8: Final = Reply(553, "5.6.7", "Address or header needs SMTPUTF8, which the receiver does not offer")
@@ -27,121 +51,354 @@ _DELIVERED: Final = Result.DELIVERED
 _SEVENBIT: Final = Body.SEVENBIT
 
 
-async def deliver(session: Session, envelope: Envelope, content: Content) -> tuple[Outcome, ...]:
-    """Give one message to the peer: an outcome for each of the envelope's recipients, in their order.
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Pipeline:
+    """A ``Channel`` without its I/O: the line of transactions, and the replies to other commands."""
 
-    A receiver that takes only some recipients at a time (452 4.5.3; RFC 5321 §4.5.3.1.10; LIMITS RCPTMAX, RFC 9422) is
-    given the others in further transactions on the same session.
-    """
-    return await Begun(session, envelope, content).end()
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        name: str = "",
+        lmtp: bool = False,
+        timeouts: Timeouts | None = None,
+        limits: Limits | None = None,
+        transcript: Transcript | None = None,
+        tap: Tap | None = None,
+    ) -> None:
+        self.timeouts = timeouts or Timeouts()
+        self.sender = Sender(lmtp=lmtp, limits=limits, transcript=transcript, tap=tap)
+        self.messages = 0
+        #: When the connection was opened, on the monotonic clock.
+        self.opened = 0.0
+        self.cautious = False
+        self.paused = False
+        self.fault: PosthouseError | None = None
+        self.peer = name
+        self._clock = clock
+        self._line: deque[Transaction] = deque()  # replies are for the first; the second may have begun
+        self._features = Features.of(self.sender.capabilities)
+        self._features_of = self.sender.capabilities
+        self._answers: deque[Reply] = deque()  # to commands outside of transactions
+        self._deadline = _NEVER  # of the time limit that is running, on the monotonic clock
+        self._seconds = 0.0
+        self._what = ""
 
+    # -- for channels with I/O ---------------------------------------------------------------------------------
 
-class Begun:
-    """A message that has been handed to its session: it is under way, stands in line, or was not for this peer.
+    def write(self, data: bytes) -> None:
+        raise NotImplementedError
 
-    ``end`` must be awaited once, or ``leave_out`` called.
-    """
+    def abort(self) -> None:
+        raise NotImplementedError
 
-    __slots__ = ("_outcomes", "_session", "_transaction", "_whole")
+    def _wake(self) -> None:
+        """A reply to a command is here, the line is empty, or the connection has ended."""
 
-    def __init__(self, session: Session, envelope: Envelope, content: Content) -> None:
-        traits = session.traits
-        utf8 = _needs_utf8(envelope)
-        refusal = _cannot(traits, envelope, content, utf8)
-        people = envelope.recipients
-        self._session = session
-        self._transaction: Transaction | None = None
-        self._outcomes: tuple[Outcome, ...] = ()
-        self._whole = not traits.most_recipients or len(people) <= traits.most_recipients
-        if refusal is not None:
-            self._outcomes = tuple(_local(session, each, refusal) for each in people)
+    def _give_turn(self) -> None:
+        """The first transaction wants another turn."""
+
+    def _open(self, address: Endpoint) -> None:
+        """The connection is open."""
+        self.opened = self._clock.monotonic()
+        name = self.peer
+        if not name or name == address.host or not address.port:
+            self.peer = str(address)
+        else:
+            self.peer = f"{name}[{address.host}]:{address.port}"
+
+    # -- octets from the peer ----------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Give each reply to the transaction that it is for, or to the command outside of transactions."""
+        if self.fault is not None:
             return
-        self._transaction = transaction = Transaction(session, envelope, content, utf8)
-        if self._whole:
-            session.enter(transaction)
+        answers: list[tuple[Command | Sent | None, Reply]] = []
+        error = None
+        try:
+            goes_on = self.sender.receive(data, answers)
+        except RemoteError as found:
+            error = self.fault = found  # before the replies: nothing is written to this peer any more
+        line = self._line
+        for to, reply in answers:
+            if line:
+                line[0].reply_received(to, reply)
+            else:
+                self._answers.append(reply)
+        if error is not None:
+            self._fail(error)
+            self.abort()
+        elif not goes_on:
+            self._over()
+        elif line:
+            if line[0].wants_turn:
+                self._give_turn()
+        elif self._answers:
+            self._wake()
 
-    async def end(self) -> tuple[Outcome, ...]:
-        """What became of it: an outcome for each recipient, in their order.  Cancelled, it ends the channel."""
-        transaction = self._transaction
-        if transaction is None:
-            return self._outcomes
-        outcomes: tuple[Outcome, ...] = ()
-        first: list[int] = []
-        if self._whole:
+    def eof_received(self) -> None:
+        """The peer sends no more, so the replies that are still awaited cannot come."""
+        self._fail(Broken("the peer closed the connection"))
+
+    def pause_writing(self) -> None:
+        """The peer does not read as fast as this side writes."""
+        self.paused = True
+
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        self.paused = False
+        if self._line:
+            first = self._line[0]
+            first.resume()
+            if first.wants_turn:
+                self._give_turn()
+
+    def disconnected(self, error: Exception | None) -> None:
+        """The connection has ended."""
+        if isinstance(error, PosthouseError):
+            self._fail(error)
+        else:
+            self._fail(Broken("the connection was lost"))
+
+    def _fail(self, error: PosthouseError) -> None:
+        if self.fault is None:
+            self.fault = error
+        self._over()
+
+    def _over(self) -> None:
+        """No more replies will come."""
+        had_line = bool(self._line)
+        while self._line:
+            self._line.popleft().connection_lost()
+        self._wake()
+        if had_line and self.fault is not None:
+            self.abort()
+
+    def _timed_out(self) -> None:
+        self._fail(TimedOut(f"no answer to {self._what} within {self._seconds:g} seconds"))
+
+    # -- the line of transactions ------------------------------------------------------------------------------
+
+    @property
+    def features(self) -> Features:
+        capabilities = self.sender.capabilities
+        if capabilities is not self._features_of:
+            self._features_of = capabilities
+            self._features = Features.of(capabilities)
+        return self._features
+
+    @property
+    def idle(self) -> bool:
+        """Whether no transaction is under way."""
+        return not self._line
+
+    @property
+    def usable(self) -> bool:
+        """Whether another transaction can begin, now or when those that are under way have ended."""
+        if self.fault is not None or self.sender.state is _ENDED:
+            return False
+        return bool(self._line) or (not self.sender.outstanding and self.sender.state in _AT_REST)
+
+    def enter(self, transaction: Transaction) -> None:
+        """Append a transaction to the line.  It begins at once, or behind the content of the one before it, or when
+        that has ended."""
+        if self.fault is not None or self.sender.state is _ENDED:
+            transaction.connection_lost()
+            return
+        self._line.append(transaction)
+        if len(self._line) == 1:
+            self._advance()
+        elif len(self._line) == 2:
+            self.write(self.following())
+
+    def following(self) -> bytes:
+        line = self._line
+        while len(line) > 1 and not line[1].begun and self.sender.may_pipeline:
             try:
-                outcomes = await transaction.ended
-            except asyncio.CancelledError:
-                self._session.leave_out(transaction)
-                raise
-            many = len(outcomes)
-            if many == 1 or all(outcome.result is _DELIVERED for outcome in outcomes):
-                return outcomes
-            first = list(range(many))
-        return await _in_parts(self._session, transaction, first, outcomes)
+                return line[1].begin()
+            except Exception as error:
+                self._turn_away(line[1], error)
+        return b""
 
-    def leave_out(self) -> None:
-        """Nobody waits for it any more."""
+    def leave(self, transaction: Transaction) -> None:
+        self._line.remove(transaction)
+        self._deadline = _NEVER
+        if self._line:
+            if self.sender.state is not _ENDED:
+                self._advance()
+        else:
+            self._wake()
+
+    def withdraw(self, transaction: Transaction) -> None:
+        """The caller does not want the outcomes any more.  A transaction that has begun can only be stopped by ending
+        the connection; that waits until the transaction in front of it has ended."""
+        if transaction not in self._line:
+            return
+        if not transaction.begun:
+            self._line.remove(transaction)
+        elif transaction is self._line[0]:
+            self.abort()
+        else:
+            transaction.withdrawn = True
+
+    def _advance(self) -> None:
+        """Another transaction is the first in line, or none is."""
+        self._deadline = _NEVER
+        while self._line and self.fault is None:
+            first = self._line[0]
+            if first.withdrawn:
+                self.abort()
+                return
+            if not first.begun:
+                try:
+                    wire = first.begin()
+                except Exception as error:
+                    self._turn_away(first, error)
+                    continue
+                self.write(wire)
+            if len(self._line) > 1:
+                self.write(self.following())
+            self.expect(first.seconds, first.what)
+            return
+
+    def _turn_away(self, transaction: Transaction, error: Exception) -> None:
+        self._line.remove(transaction)
+        transaction.fail(error)
+
+    def expect(self, seconds: float, what: str) -> None:
+        self._seconds, self._what = seconds, what
+        self._deadline = self._clock.monotonic() + seconds
+
+    def read(self, content: Content | AsyncContent, at_most: int, transaction: Transaction) -> Iterator[bytes]:
+        here = readable(content)
+        if here is None:
+            raise LocalError("this content can be read in an event loop only")
+        return filter(None, here.chunks(at_most))
+
+
+class Transfer:
+    """The transfer of one message to the peer of a channel: one transaction, or several if the peer takes only some
+    recipients at a time (452 4.5.3, RFC 5321 §4.5.3.1.10; LIMITS RCPTMAX, RFC 9422).
+
+    It has begun when it is made.  ``ended`` is called once, when ``outcomes`` or ``error`` is set after that.
+    """
+
+    __slots__ = ("_channel", "_content", "_envelope", "_several", "_transaction", "_utf8", "ended", "error", "outcomes")
+
+    def __init__(self, channel: Pipeline, envelope: Envelope, content: Content | AsyncContent) -> None:
+        #: One outcome for each recipient, in the order of the envelope, once the transfer has ended.
+        self.outcomes: tuple[Outcome, ...] | None = None
+        #: The exception of this side that ended the transfer.
+        self.error: Exception | None = None
+        self.ended: Callable[[], object] | None = None
+        self._channel = channel
+        self._envelope = envelope
+        self._content = content
+        self._several: _Several | None = None
+        self._transaction: Transaction | None = None
+        features = channel.features
+        self._utf8 = utf8 = _needs_utf8(envelope)
+        refusal = _cannot(features, envelope, content, utf8)
+        if refusal is not None:
+            self.outcomes = tuple([_not_sent(channel, each, refusal) for each in envelope.recipients])
+            return
+        most = features.most_recipients
+        if most and len(envelope.recipients) > most:
+            self._several = _Several(envelope, most)
+            envelope = self._several.envelope()
+        self._transaction = transaction = Transaction(channel, envelope, content, utf8, self._transaction_ended)
+        channel.enter(transaction)
+
+    def withdraw(self) -> None:
+        """The caller does not want the outcomes any more; see ``Pipeline.withdraw``."""
+        self.ended = None
         if self._transaction is not None:
-            self._session.leave_out(self._transaction)
+            self._channel.withdraw(self._transaction)
+
+    def _transaction_ended(self, transaction: Transaction) -> None:
+        """End, or begin a transaction for the recipients that the peer did not take because there were too many."""
+        outcomes = transaction.outcomes
+        several = self._several
+        if outcomes is None:
+            self.error = transaction.error
+        elif several is None and (len(outcomes) == 1 or all(each.result is _DELIVERED for each in outcomes)):
+            self.outcomes = outcomes
+        else:
+            channel = self._channel
+            if several is None:
+                self._several = several = _Several(self._envelope, len(outcomes))
+            several.sort(outcomes, channel.usable)
+            if several.left and channel.usable:
+                several.next_batch(channel.features.most_recipients or len(self._envelope.recipients))
+                envelope = several.envelope()
+                self._transaction = Transaction(channel, envelope, self._content, self._utf8, self._transaction_ended)
+                channel.enter(self._transaction)
+                return
+            self.outcomes = several.outcomes(transaction)
+        if self.ended is not None:
+            self.ended()
 
 
-async def _in_parts(
-    session: Session, transaction: Transaction, batch: list[int], outcomes: tuple[Outcome, ...]
-) -> tuple[Outcome, ...]:
-    """As many transactions as it takes; the first is ``transaction``, of which ``outcomes`` came for the recipients in
-    ``batch``."""
-    envelope = transaction.envelope
-    most = session.traits.most_recipients or len(envelope.recipients)
-    decided: dict[int, Outcome] = {}
-    rest = [] if batch else list(range(len(envelope.recipients)))
-    while True:
+class _Several:
+    """The recipients of a transfer that takes several transactions, as indices: decided, tried now, left."""
+
+    def __init__(self, envelope: Envelope, most: int) -> None:
+        self._envelope = envelope
+        self._decided: dict[int, Outcome] = {}
+        self._batch: list[int] = []
+        self.left = list(range(len(envelope.recipients)))
+        self.next_batch(most)
+
+    def next_batch(self, most: int) -> None:
+        """Take the recipients of the next transaction."""
+        self._batch, self.left = self.left[:most], self.left[most:]
+
+    def envelope(self) -> Envelope:
+        """The envelope of the next transaction."""
+        recipients = self._envelope.recipients
+        return self._envelope._replace(recipients=tuple([recipients[i] for i in self._batch]))
+
+    def sort(self, outcomes: tuple[Outcome, ...], usable: bool) -> None:
+        """Keep the outcomes of a transaction that are final.  The recipients that were too many are left, if the peer
+        took others and the channel is usable."""
         again = []
-        taken = any(outcome.result is _DELIVERED for outcome in outcomes)
-        for i, outcome in zip(batch, outcomes, strict=True):
-            if taken and session.usable and _too_many(outcome):
+        progress = any(outcome.result is _DELIVERED for outcome in outcomes)
+        for i, outcome in zip(self._batch, outcomes, strict=True):
+            if progress and usable and _too_many(outcome):
                 again.append(i)
             else:
-                decided[i] = outcome
-        waiting = again + rest
-        if not waiting:
-            break
-        if batch and not session.usable:
-            for i in waiting:
-                decided[i] = transaction.outcome(envelope.recipients[i], session_lost=True)
-            break
-        batch, rest = waiting[:most], waiting[most:]
-        part = envelope._replace(recipients=tuple(envelope.recipients[i] for i in batch))
-        transaction = Transaction(session, part, transaction.content, transaction.utf8)
-        session.enter(transaction)
-        try:
-            outcomes = await transaction.ended
-        except asyncio.CancelledError:
-            session.leave_out(transaction)
-            raise
-    return tuple(decided[i] for i in range(len(envelope.recipients)))
+                self._decided[i] = outcome
+        self.left = again + self.left
+
+    def outcomes(self, transaction: Transaction) -> tuple[Outcome, ...]:
+        """All outcomes; those of recipients that are left say why the connection of ``transaction`` was lost."""
+        recipients = self._envelope.recipients
+        for i in self.left:
+            self._decided[i] = transaction.outcome(recipients[i], connection_lost=True)
+        return tuple([self._decided[i] for i in range(len(recipients))])
 
 
 def _too_many(outcome: Outcome) -> bool:
-    """Was this recipient refused only because there were others before it?"""
+    """Whether this recipient was refused only because there were others before it."""
     reply = outcome.reply
     if reply is None:
         return False
     return (reply.code == 452 and reply.enhanced in ("4.5.3", "")) or (reply.code == 552 and reply.enhanced == "5.5.3")
 
 
-def _cannot(traits: Features, envelope: Envelope, content: Content, utf8: bool) -> Reply | None:
-    """Why this message cannot go to this peer at all, if so."""
-    if traits.largest is not None and content.size > traits.largest:
+def _cannot(features: Features, envelope: Envelope, content: Content | AsyncContent, utf8: bool) -> Reply | None:
+    """The reason why this message cannot be sent to this peer at all, or None."""
+    if features.largest is not None and content.size > features.largest:
         return _TOO_LARGE
-    if utf8 and not traits.utf8:
+    if utf8 and not features.utf8:
         return _NEEDS_UTF8
     if envelope.body is not _SEVENBIT:
-        if envelope.body is Body.EIGHTBITMIME and not traits.eightbit:
+        if envelope.body is Body.EIGHTBITMIME and not features.eightbit:
             return _NEEDS_8BIT
-        if envelope.body is Body.BINARYMIME and not traits.binary:
+        if envelope.body is Body.BINARYMIME and not features.binary:
             return _NEEDS_BINARY
-    # A report asks for it where the channel has it, and is not lost where not (RFC 8689 §5).
-    if envelope.require_tls and envelope.sender is not None and not traits.require_tls:
+    # A report asks for REQUIRETLS where the peer has it, and is not lost where it has not (RFC 8689 §5).
+    if envelope.require_tls and envelope.sender is not None and not features.require_tls:
         return _NEEDS_TLS
     return None
 
@@ -151,10 +408,10 @@ def _needs_utf8(envelope: Envelope) -> bool:
     if envelope.smtputf8 or not (sender is None or sender.local.isascii()):
         return True
     recipients = envelope.recipients
-    if len(recipients) == 1:  # a generator costs more than its question
+    if len(recipients) == 1:  # a generator costs more than the question
         return not recipients[0].address.local.isascii()
     return any(not recipient.address.local.isascii() for recipient in recipients)
 
 
-def _local(session: Session, recipient: Recipient, reply: Reply) -> Outcome:
-    return Outcome(recipient, Result.FAILED, reply, f"not sent to {session.peer}: {reply.text}", session.peer)
+def _not_sent(channel: Pipeline, recipient: Recipient, reply: Reply) -> Outcome:
+    return Outcome(recipient, Result.FAILED, reply, f"not sent to {channel.peer}: {reply.text}", channel.peer)
