@@ -41,11 +41,8 @@ KNOWN: frozenset[str] = frozenset(
     {
         "relay/scheduling/scheduler.py",
         "relay/scheduling/scheduler.py Scheduler",
-        "server/session.py ServerSession",
         "spool/interface.py",
-        "spool/memory.py MemorySpool",
         "spool/sqlite/spool.py",
-        "testing/spool_conformance.py",
     }
 )
 

@@ -16,11 +16,8 @@ from docs_pages.imports import Graph, circles, file_graph, shortest_path
 #: The circles of today, each to be removed.  An entry is the files of one circle, relative to src/posthouse.
 KNOWN: frozenset[frozenset[str]] = frozenset(
     {
-        frozenset({"message/dsn/compose.py", "message/dsn/text.py"}),
         frozenset({"relay/scheduling/lane.py", "relay/scheduling/ready_queue.py"}),
-        frozenset({"server/listener.py", "server/session.py"}),
         frozenset({"service/policy/intake.py", "service/policy/listener_policy.py"}),
-        frozenset({"spool/memory.py", "spool/memory_receiving.py"}),
         frozenset({"spool/sqlite/incoming.py", "spool/sqlite/spool.py"}),
         frozenset(
             {"testing/simulation/invariants.py", "testing/simulation/node.py", "testing/simulation/world.py"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -110,6 +110,14 @@ def test_examples_of_the_library_page_work(number: int) -> None:
     exec(compile(text, f"docs/library.md, example {number + 1}", "exec"), {"__name__": "example"})
 
 
+def test_the_example_of_the_simulation_page_works() -> None:
+    (text,) = blocks(ROOT / "docs" / "simulation.md", "python")
+    names: dict[str, Callable[[], None]] = {}
+    exec(compile(text, "docs/simulation.md", "exec"), names)
+    (test,) = (value for name, value in names.items() if name.startswith("test_"))
+    test()
+
+
 # Code that the manual names -----------------------------------------------------------------------------------------
 
 #: The changelog also names what is gone.
@@ -131,10 +139,32 @@ def test_files_that_the_manual_names_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", NAMING_PAGES, ids=name)
 def test_names_of_posthouse_that_the_manual_has_exist(page: Path) -> None:
-    for span in code_spans(page.read_text(encoding="utf-8")):
-        for dotted in re.findall(r"(?<![\w./-])posthouse(?:\.\w+)+", span):
-            if not dotted.endswith(".toml"):
-                assert resolves(dotted), f"{name(page)}: there is no {dotted}"
+    for dotted in dotted_names(page.read_text(encoding="utf-8")):
+        assert resolves(dotted), f"{name(page)}: there is no {dotted}"
+
+
+def test_new_names_in_the_changelog_exist() -> None:
+    """The last column of its tables has what is new; other places also name what is gone."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    cells = [line.strip(" |").split("|")[-1] for line in text.splitlines() if line.startswith("|")]
+    assert any("posthouse.core" in cell for cell in cells)
+    for dotted in dotted_names("\n".join(cells)):
+        assert resolves(dotted), f"CHANGELOG.md: there is no {dotted}"
+
+
+def dotted_names(text: str) -> list[str]:
+    """Names such as ``posthouse.core.Reply`` in code spans; file names are no such names."""
+    found = re.findall(r"(?<![\w./-])posthouse(?:\.\w+)+", "\n".join(code_spans(text)))
+    return [dotted for dotted in found if not dotted.endswith(".toml")]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name)
+def test_imports_of_examples_in_the_manual_exist(page: Path) -> None:
+    for text in blocks(page, "python"):
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("posthouse"):
+                for each in node.names:
+                    assert resolves(f"{node.module}.{each.name}"), f"{name(page)}: no {each.name} in {node.module}"
 
 
 def resolves(dotted: str) -> bool:

@@ -150,12 +150,7 @@ RULES: dict[str, Rule] = {
 }
 
 #: Wrong imports of today, each to be removed: the file, and the package that it must not import.
-KNOWN: frozenset[tuple[str, str]] = frozenset(
-    {
-        ("delivery/model.py", "spool"),
-        ("sending/direct.py", "spool"),
-    }
-)
+KNOWN: frozenset[tuple[str, str]] = frozenset()
 
 
 def fault(found: Import) -> str:

@@ -92,7 +92,7 @@ def test_help_imports_no_command_and_no_room() -> None:
 
 #: What one letter to a named server has no use for.
 OTHERS = [
-    *("idna", "ipaddress", "posthouse.sandbox.load", "posthouse.message.trace", "posthouse.protocol.parsing"),
+    *("idna", "ipaddress", "posthouse.sandbox.load", "posthouse.message.trace_fields", "posthouse.protocol.parsing"),
     *("posthouse.protocol.receiver", "posthouse.service.config.types", "posthouse.core.dns"),
 ]
 

@@ -41,7 +41,7 @@ def place(child: Child) -> str:
 # The demonstration ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("lang", "word"), [("en", "responsible for it"), ("zh", "由接收方 SMTP 负责")])
+@pytest.mark.parametrize(("lang", "word"), [("en", "responsible for it"), ("zh", "由接收SMTP 负责")])
 def test_the_demo_shows_and_explains_everything(tmp_path: Path, lang: str, word: str) -> None:
     done = finished(tmp_path, "demo", "--once", LANG="zh_CN.UTF-8" if lang == "zh" else "C.UTF-8")
     assert (done.returncode, done.stderr) == (0, "")

@@ -43,7 +43,7 @@ from posthouse.protocol import (
 from posthouse.service import Daemon
 from posthouse.service.config.config_file import parse
 from posthouse.service.config.model import Config
-from posthouse.spool import MemorySpool
+from posthouse.spool import SqliteSpool
 from posthouse.testing import StaticResolver
 
 from .script import Act, Closed, Dialogue, Hear, Say, read
@@ -249,12 +249,16 @@ class Trouble:
         pass
 
 
-class Troubled(MemorySpool):
-    """A queue on a disk that has no room, or that fails."""
+class Troubled(SqliteSpool):
+    """A spool on a disk that has no room, or that fails."""
 
-    def __init__(self, how: str) -> None:
-        super().__init__()
-        self.how = how
+    how: str
+
+    @classmethod
+    def on(cls, how: str) -> Troubled:
+        spool = cls.ephemeral()
+        spool.how = how
+        return spool
 
     def receive(self) -> Any:
         if self.how == "full":
@@ -350,7 +354,7 @@ def test_the_house(dialogue: Dialogue, tmp_path: Path) -> None:
             configuration(dialogue, tmp_path),
             log=journal,
             resolver=StaticResolver({}),
-            queue=Troubled(dialogue.queue) if dialogue.queue else None,
+            queue=Troubled.on(dialogue.queue) if dialogue.queue else None,
         )
         await house.start()
         others = [await Talk.to(house.endpoints["door"]) for _ in range(dialogue.others)]

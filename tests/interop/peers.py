@@ -113,7 +113,7 @@ async def opened(text: str, data_dir: Path, *, offer: Offer | None = None, **wor
     try:
         if offer is not None:
             for server in post.house._servers:
-                server.offer = offer
+                server.settings = server.settings._replace(offer=offer)
         yield post
     finally:
         await post.house.drain(10)

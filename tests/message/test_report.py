@@ -13,29 +13,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posthouse.core import Address, Body, Bytes, Envelope, LocalError, OriginalRecipient, Recipient, Reply, Ret
-from posthouse.message import Action, Composed, Fate, Original, compose_report, is_report, read_report
-from posthouse.message.dsn.compose import LIMIT
+from posthouse.message import Action, Composed, OriginalMessage, RecipientStatus, compose_report, is_report, read_report
 from posthouse.message.dsn.read import AT_MOST
+from posthouse.message.dsn.report import LIMIT
 from posthouse.message.dsn.text import wants_chinese
 
 LETTER = b"From: langrui@sohu.com\r\nMessage-ID: <q1@sohu.com>\r\nSubject: hi\r\n\r\nhello\r\n"
 NOW = 1_000_000_000.0
 SENDER = Address("langrui", "sohu.com")
-REFUSED = Fate(
+REFUSED = RecipientStatus(
     Recipient(Address("renping", "sina.com")), Action.FAILED, Reply(550, "5.1.1", "no such mailbox"), "mx.sina.com", NOW
 )
 
 
-def original(content: bytes = LETTER, *, whole: bool = True, **fields: Any) -> Original:
+def original(content: bytes = LETTER, *, whole: bool = True, **fields: Any) -> OriginalMessage:
     envelope = Envelope(SENDER, (Recipient(Address("renping", "sina.com")),), **fields)
-    return Original("Q1", envelope, NOW - 3600, content, whole)
+    return OriginalMessage("Q1", envelope, NOW - 3600, content, whole)
 
 
-def report(fates: Sequence[Fate] = (REFUSED,), about: Original | None = None, **changes: Any) -> bytes:
-    return composed(fates, about, **changes).content
+def report(
+    statuses: Sequence[RecipientStatus] = (REFUSED,), about: OriginalMessage | None = None, **changes: Any
+) -> bytes:
+    return composed(statuses, about, **changes).content
 
 
-def composed(fates: Sequence[Fate] = (REFUSED,), about: Original | None = None, **changes: Any) -> Composed:
+def composed(
+    statuses: Sequence[RecipientStatus] = (REFUSED,), about: OriginalMessage | None = None, **changes: Any
+) -> Composed:
     arguments: dict[str, Any] = {
         "to": [SENDER],
         "hostname": "mail.sohu.com",
@@ -43,7 +47,7 @@ def composed(fates: Sequence[Fate] = (REFUSED,), about: Original | None = None, 
         "date": NOW,
         "message_id": "r1@mail.sohu.com",
     }
-    return compose_report(about or original(), fates, **{**arguments, **changes})
+    return compose_report(about or original(), statuses, **{**arguments, **changes})
 
 
 def parsed(content: bytes) -> EmailMessage:
@@ -111,24 +115,24 @@ def test_what_was_not_given_is_not_made_up() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fate", "status"),
+    ("one", "status"),
     [
-        (Fate(REFUSED.recipient, Action.FAILED, Reply(550, "5.7.1", "no")), "5.7.1"),
-        (Fate(REFUSED.recipient, Action.FAILED, Reply(550, "", "no")), "5.0.0"),
-        (Fate(REFUSED.recipient, Action.FAILED, Reply(550, "2.1.5", "odd")), "5.0.0"),
-        (Fate(REFUSED.recipient, Action.FAILED, Reply(451, "4.4.1", "no"), expired=True), "5.4.7"),
-        (Fate(REFUSED.recipient, Action.FAILED, None, expired=True), "5.4.7"),
-        (Fate(REFUSED.recipient, Action.DELAYED, Reply(451, "4.2.1", "no")), "4.2.1"),
-        (Fate(REFUSED.recipient, Action.DELAYED), "4.0.0"),
-        (Fate(REFUSED.recipient, Action.DELIVERED, Reply(250, "2.1.5", "ok")), "2.1.5"),
-        (Fate(REFUSED.recipient, Action.RELAYED, Reply(250, "", "ok")), "2.0.0"),
-        (Fate(REFUSED.recipient, Action.EXPANDED), "2.0.0"),
+        (RecipientStatus(REFUSED.recipient, Action.FAILED, Reply(550, "5.7.1", "no")), "5.7.1"),
+        (RecipientStatus(REFUSED.recipient, Action.FAILED, Reply(550, "", "no")), "5.0.0"),
+        (RecipientStatus(REFUSED.recipient, Action.FAILED, Reply(550, "2.1.5", "odd")), "5.0.0"),
+        (RecipientStatus(REFUSED.recipient, Action.FAILED, Reply(451, "4.4.1", "no"), expired=True), "5.4.7"),
+        (RecipientStatus(REFUSED.recipient, Action.FAILED, None, expired=True), "5.4.7"),
+        (RecipientStatus(REFUSED.recipient, Action.DELAYED, Reply(451, "4.2.1", "no")), "4.2.1"),
+        (RecipientStatus(REFUSED.recipient, Action.DELAYED), "4.0.0"),
+        (RecipientStatus(REFUSED.recipient, Action.DELIVERED, Reply(250, "2.1.5", "ok")), "2.1.5"),
+        (RecipientStatus(REFUSED.recipient, Action.RELAYED, Reply(250, "", "ok")), "2.0.0"),
+        (RecipientStatus(REFUSED.recipient, Action.EXPANDED), "2.0.0"),
     ],
 )
-def test_status_agrees_with_the_action(fate: Fate, status: str) -> None:
-    found = read_report(report([fate]))
+def test_status_agrees_with_the_action(one: RecipientStatus, status: str) -> None:
+    found = read_report(report([one]))
     assert found is not None
-    assert (found.recipients[0].action, found.recipients[0].status) == (fate.action, status)
+    assert (found.recipients[0].action, found.recipients[0].status) == (one.action, status)
 
 
 def test_a_delay_says_until_when_and_returns_headers_only() -> None:
@@ -153,7 +157,7 @@ def test_nothing_to_say_or_nobody_to_say_it_to() -> None:
 
 
 @pytest.mark.parametrize(
-    ("about", "fate", "kind"),
+    ("about", "status", "kind"),
     [
         (original(), REFUSED, "message/rfc822"),
         (original(ret=Ret.FULL), REFUSED, "message/rfc822"),
@@ -166,9 +170,9 @@ def test_nothing_to_say_or_nobody_to_say_it_to() -> None:
         (original(b""), REFUSED, ""),
     ],
 )
-def test_how_much_is_returned(about: Original, fate: Fate, kind: str) -> None:
+def test_how_much_is_returned(about: OriginalMessage, status: RecipientStatus, kind: str) -> None:
     """RFC 3461 §4.3, §6.2; RFC 8689 §5."""
-    made = composed([fate], about)
+    made = composed([status], about)
     found = read_report(made.content)
     assert found is not None
     assert found.returned_kind == kind
@@ -224,7 +228,7 @@ def test_a_boundary_in_the_message_is_avoided() -> None:
 # -- addresses beyond ASCII (RFC 6533)
 
 
-FOREIGN = Fate(
+FOREIGN = RecipientStatus(
     Recipient(Address("任平", "sina.com"), None, OriginalRecipient("utf-8", "任+平@新浪.中国")),
     Action.FAILED,
     Reply(553, "5.6.7", "要 SMTPUTF8"),
@@ -267,7 +271,7 @@ def test_a_sender_beyond_ascii_gets_the_forms_of_rfc_6533() -> None:
 
 def test_the_text_says_what_happened_why_and_what_to_do() -> None:
     alias = Recipient(Address("robert", "sina.com"), None, OriginalRecipient("rfc822", "bob@example.org"))
-    gone = Fate(alias, Action.FAILED, Reply(451, "4.4.1", "no answer"), "mx.sina.com", NOW, expired=True)
+    gone = RecipientStatus(alias, Action.FAILED, Reply(451, "4.4.1", "no answer"), "mx.sina.com", NOW, expired=True)
     found = read_report(report([REFUSED, gone, REFUSED._replace(action=Action.RELAYED)]))
     assert found is not None
     text = " ".join(found.text.split())
@@ -340,8 +344,8 @@ def test_what_is_not_a_report(content: bytes) -> None:
 )
 def test_no_value_breaks_out_of_its_field(reply: str, remote: str, local: str, orcpt: str, utf8: bool) -> None:
     recipient = Recipient(Address(local, "x.test"), None, OriginalRecipient("rfc822", orcpt))
-    fate = Fate(recipient, Action.FAILED, Reply(550, "5.1.1", reply), remote, NOW)
-    made = report([fate], to=[Address("郎锐" if utf8 else "langrui", "sohu.com")])
+    status = RecipientStatus(recipient, Action.FAILED, Reply(550, "5.1.1", reply), remote, NOW)
+    made = report([status], to=[Address("郎锐" if utf8 else "langrui", "sohu.com")])
     assert travels(made, ascii_only=not utf8)
     found = read_report(made)
     assert found is not None
@@ -350,9 +354,9 @@ def test_no_value_breaks_out_of_its_field(reply: str, remote: str, local: str, o
 
 
 def test_very_long_values_are_cut() -> None:
-    fate = REFUSED._replace(reply=Reply(550, "5.1.1", "x" * 50_000), remote="h" * 5_000)
-    assert travels(report([fate]))
-    assert len(report([fate])) < 20_000
+    status = REFUSED._replace(reply=Reply(550, "5.1.1", "x" * 50_000), remote="h" * 5_000)
+    assert travels(report([status]))
+    assert len(report([status])) < 20_000
 
 
 # -- reading what others wrote

@@ -19,7 +19,7 @@ from posthouse.core import (
     StorageBusy,
     StorageCorrupt,
 )
-from posthouse.delivery.model import Delivery
+from posthouse.delivery.model import Deliverer, Delivery
 from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Report, Settlement, Stored, StoredMessage
 from posthouse.spool.probe_limit import ProbeLimit, few_of
 
@@ -172,7 +172,7 @@ class FakeQueue:
 Answer = Result | Exception | Callable[[Recipient], Result]
 
 
-class FakeDeliverer:
+class FakeDeliverer(Deliverer):
     """Gives the same answer to everyone, until told another; ``hold`` keeps attempts waiting until ``let_go``."""
 
     def __init__(self, answer: Answer = Result.DELIVERED, *, hold: bool = False) -> None:
@@ -207,8 +207,6 @@ class FakeDeliverer:
         return [
             outcome(person, self.answer(person) if callable(self.answer) else self.answer) for person in job.recipients
         ]
-
-    async def close(self) -> None: ...
 
 
 class InstantFake(FakeDeliverer):

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from posthouse.core import Address, Envelope, LocalError, Recipient, Result, StorageBusy
-from posthouse.delivery.model import Deliverer, Router
+from posthouse.core import Address, CallbackSink, Envelope, LocalError, Recipient, Result, StorageBusy
+from posthouse.delivery.model import Deliverer
 from posthouse.relay.recording.retry import RetrySchedule
-from posthouse.relay.routes import RouteRule, RouteTable
+from posthouse.relay.routes import Router, RouteRule, RouteTable
 from posthouse.relay.worker import Worker
-from posthouse.spool import MemorySpool
+from posthouse.spool import SqliteSpool
 from posthouse.spool.interface import RecipientState
 from posthouse.testing import ManualClock
 
@@ -36,7 +36,7 @@ class House:
             clock=self.clock,
             random=Random(1),
             owner="w1",
-            log=lambda event, /, **facts: self.log.append((event, facts)),
+            log=CallbackSink(lambda event, /, **facts: self.log.append((event, facts))),
             **options,
         )
 
@@ -542,8 +542,10 @@ def test_who_stood_in_line_when_the_lease_ran_out_is_asked_for_again() -> None:
 
 
 def test_a_local_deliverer_is_not_bound_by_what_protects_the_world() -> None:
-    outside, inside = FakeDeliverer(hold=True), FakeDeliverer(hold=True)
-    inside.local = True  # type: ignore[attr-defined]
+    class LocalFake(FakeDeliverer):
+        local = True
+
+    outside, inside = FakeDeliverer(hold=True), LocalFake(hold=True)
     table = RouteTable([RouteRule("here.test", inside, str)], default=RouteRule("*", outside))
 
     async def story(house: House) -> None:
@@ -643,7 +645,7 @@ def test_with_the_spools_own_queue() -> None:
 
     async def story() -> None:
         clock = ManualClock()
-        queue = MemorySpool(time=clock.time)
+        queue = SqliteSpool.ephemeral(time=clock.time)
         await queue.open(clock.time())
         table = RouteTable(default=RouteRule("*", deliverer))
         worker = Worker(queue, table, clock=clock, random=Random(1), owner="w1")

@@ -1,15 +1,15 @@
-"""A house that is not started, over a queue in memory: what operations need, and messages to ask about."""
+"""A daemon that is not started, over an ephemeral spool: what operations need, and messages to ask about."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from posthouse.core import Address, AttemptTrace, ConnectionTrace, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.relay.scheduling.site_health import SiteStatus
 from posthouse.service import OPERATIONS, Context, Daemon, parse
-from posthouse.spool import MemorySpool, RecipientState, Settlement
+from posthouse.spool import RecipientState, Settlement, SqliteSpool
 from posthouse.spool.history import Origin
 from posthouse.testing import ManualClock, MemoryNetwork, StaticResolver
 
@@ -27,6 +27,7 @@ aliases = { team = ["ann", "bob@far.test"] }
 to = "chosen.test"
 via = "smtp://192.0.2.99:2600"
 """
+_OPEN: list[SqliteSpool] = []  # to be closed at the end of the run
 CONTENT = b"Message-ID: <a@here.test>\r\nSubject: x\r\n\r\nhello\r\n"
 
 
@@ -36,11 +37,14 @@ def address(text: str) -> Address:
 
 
 class Desk:
-    """A queue, a clock, and the operations on them.  What the relay is told is kept in ``reopened`` and ``woken``."""
+    """A spool, a clock, and the operations on them; ``await`` it to open the spool, within ``run``.
+
+    What the relay is told is kept in ``reopened`` and ``woken``.
+    """
 
     def __init__(self, *, text: str = CONFIG, zones: Mapping[str, Any] | None = None) -> None:
         self.clock = ManualClock()
-        self.queue = MemorySpool(time=self.clock.time)
+        self.queue = SqliteSpool.ephemeral(time=self.clock.time)
         self.house = Daemon(
             parse(text),
             clock=self.clock,
@@ -53,6 +57,11 @@ class Desk:
         self.reopened: list[list[str]] = []
         self.woken = 0
         self.standings: dict[str, SiteStatus] = {}
+
+    def __await__(self) -> Generator[Any, None, Desk]:
+        yield from self.queue.open(self.clock.time()).__await__()
+        _OPEN.append(self.queue)
+        return self
 
     def context(self, who: str = "ann (uid 1000)") -> Context:
         def wake() -> None:
@@ -133,7 +142,11 @@ TRAIL = AttemptTrace(
 
 def run(story: Callable[[], Awaitable[T]]) -> T:
     async def bounded() -> T:
-        async with asyncio.timeout(30):
-            return await story()
+        try:
+            async with asyncio.timeout(30):
+                return await story()
+        finally:
+            while _OPEN:
+                await _OPEN.pop().close()
 
     return asyncio.run(bounded())

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from posthouse.core import Address, Envelope, Recipient, Reply, StorageError, Verdict
+from posthouse.core import Address, CallbackSink, Envelope, Recipient, Reply, StorageError, Verdict
 from posthouse.net.clock import Clock, SystemClock
 from posthouse.protocol.commands import Greet
 from posthouse.server.policy import Peer
@@ -107,7 +107,7 @@ class Desk:
             clock=clock or SystemClock(),
             destination=lambda address: address.domain,
             stored=self.woken.append,
-            log=lambda event, /, **fields: self.events.append((event, fields)),
+            log=CallbackSink(lambda event, /, **fields: self.events.append((event, fields))),
             free=lambda: self.free,
             zone=zone,
         )

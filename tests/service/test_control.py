@@ -144,7 +144,7 @@ def test_a_spool_that_is_not_there(tmp_path: Path) -> None:
 
 def test_a_list_by_filter() -> None:
     async def story() -> None:
-        desk = Desk()
+        desk = await Desk()
         first = await desk.store("bob@far.test", "zoe@near.test")
         await desk.attempt(Result.DEFERRED, LATER, only="far.test")
         await desk.clock.advance(60)
@@ -171,7 +171,7 @@ def test_pages_meet_inside_a_message() -> None:
     """A message with more recipients than are asked for at one time is one entry, whole."""
 
     async def story() -> None:
-        desk = Desk()
+        desk = await Desk()
         many = [f"r{number}@far.test" for number in range(1200)]
         for _ in range(2):
             await desk.store(*many)
@@ -184,7 +184,7 @@ def test_pages_meet_inside_a_message() -> None:
 
 def test_a_summary_is_a_table_of_ages() -> None:
     async def story() -> None:
-        desk = Desk()
+        desk = await Desk()
         await desk.store("a@far.test", "b@far.test")
         await desk.clock.advance(7200)
         await desk.store("c@far.test", "d@near.test")
@@ -205,7 +205,7 @@ def test_a_summary_is_a_table_of_ages() -> None:
 
 def test_an_act_changes_what_was_counted() -> None:
     async def story() -> None:
-        desk = Desk()
+        desk = await Desk()
         await desk.store("a@far.test", "b@near.test")
         await desk.attempt(Result.DEFERRED, LATER)
         for act, filter_, count, state in (
@@ -231,7 +231,7 @@ def test_an_act_changes_what_was_counted() -> None:
 
 def test_what_is_rerouted_goes_there() -> None:
     async def story() -> None:
-        desk = Desk()
+        desk = await Desk()
         queue_id = await desk.store("a@far.test")
         assert (await desk.do("queue reroute", filter="domain:far.test", via="smtp://Relay.test")).recipients == 1
         (recipient,) = (await desk.do("queue show", id=queue_id)).recipients
@@ -260,7 +260,7 @@ def test_a_route_that_is_not_understood_keeps_the_mail() -> None:
 
 def test_dropping_tells_the_sender_only_on_request() -> None:
     async def story() -> None:
-        desk = Desk()
+        desk = await Desk()
         await desk.store("a@far.test")
         await desk.store("b@far.test", sender="ann@here.test")
         assert (await desk.do("queue drop", filter="to:a@far.test")).recipients == 1
@@ -275,7 +275,7 @@ def test_dropping_tells_the_sender_only_on_request() -> None:
 @pytest.mark.parametrize("act", ["hold", "release", "retry", "drop", "reroute"])
 def test_nothing_is_not_everything(act: str) -> None:
     async def story() -> None:
-        desk = Desk()
+        desk = await Desk()
         await desk.store("a@far.test")
         with pytest.raises(SettingError, match="age>=0 means every message"):
             await desk.do(f"queue {act}", filter=" ")
@@ -296,7 +296,7 @@ def test_every_answer_travels_as_json() -> None:
     """What an operation declares as its answer can be read back from what it gives."""
 
     async def story() -> None:
-        desk = Desk(zones={"far.test": {"MX": ["10 mx.far.test"]}, "mx.far.test": {"A": ["192.0.2.7"]}})
+        desk = await Desk(zones={"far.test": {"MX": ["10 mx.far.test"]}, "mx.far.test": {"A": ["192.0.2.7"]}})
         queue_id = await desk.store("a@far.test")
         await desk.attempt(Result.DEFERRED, LATER)
         await desk.do("queue hold", filter="age>=0")

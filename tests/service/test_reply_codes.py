@@ -18,7 +18,7 @@ from posthouse.core import EventSink, Reply, StorageError, StorageFull
 from posthouse.protocol.readers import ReplyReader
 from posthouse.service import Daemon
 from posthouse.service.config.config_file import parse
-from posthouse.spool import MemorySpool, Spool
+from posthouse.spool import Spool, SqliteSpool
 from posthouse.testing import StaticResolver
 
 HOUSE: Final = """
@@ -155,12 +155,16 @@ class Trouble:
         pass
 
 
-class Troubled(MemorySpool):
-    """A queue on a disk that is full, or that fails."""
+class Troubled(SqliteSpool):
+    """A spool on a disk that is full, or that fails."""
 
-    def __init__(self, how: str) -> None:
-        super().__init__()
-        self._error: StorageError = StorageFull("no room") if how == "full" else StorageError("no answer")
+    _error: StorageError
+
+    @classmethod
+    def on(cls, how: str) -> Troubled:
+        spool = cls.ephemeral()
+        spool._error = StorageFull("no room") if how == "full" else StorageError("no answer")
+        return spool
 
     def receive(self) -> Any:
         return Trouble(self._error)
@@ -234,7 +238,7 @@ def test_every_code_with_an_occasion_has_a_way() -> None:
 @pytest.mark.parametrize("way", WAYS, ids=name)
 def test_a_code_is_reached(way: Way, tmp_path: Path) -> None:
     async def story() -> None:
-        house = house_for(way, tmp_path, queue=Troubled(way.queue) if way.queue else None)
+        house = house_for(way, tmp_path, queue=Troubled.on(way.queue) if way.queue else None)
         await house.start()
         talks = [await Talk.to(house)]
         reply = await talks[0].reply()

@@ -41,6 +41,7 @@ class Open:
         self.socket = ControlSocket(self.path, self.desk.context, self.desk.house.log)
 
     async def __aenter__(self) -> Open:
+        await self.desk
         await self.socket.open()
         return self
 

@@ -52,7 +52,7 @@ async def story_of(desk: Desk, queue_id: str) -> MessageStory:
 
 def test_a_life_from_acceptance_to_delivery() -> None:
     async def story() -> None:
-        desk = Desk()
+        desk = await Desk()
         arrival = Origin("<a@here.test>", "client.example", "TLS 1.3", "ann")
         queue_id = await desk.store("bob@far.test", arrival=arrival)
         await desk.attempt(Result.DEFERRED, LATER, trail=TRAIL)
@@ -95,7 +95,7 @@ def test_a_life_from_acceptance_to_delivery() -> None:
 
 def test_acts_of_operators_and_several_ends() -> None:
     async def story() -> None:
-        desk = Desk()
+        desk = await Desk()
         people = [f"r{number}@far.test" for number in range(5)]
         queue_id = await desk.store(*people, "zoe@near.test")
         await desk.attempt(Result.FAILED, NEVER, only="near.test")
@@ -130,7 +130,7 @@ def test_acts_of_operators_and_several_ends() -> None:
 
 def test_what_remains_unknown_is_said() -> None:
     async def story() -> None:
-        desk = Desk()
+        desk = await Desk()
         queue_id = await desk.store("a@far.test", sender="")
         await desk.attempt(Result.AMBIGUOUS, LATER)
         text = text_of(await story_of(desk, queue_id))
@@ -142,7 +142,7 @@ def test_what_remains_unknown_is_said() -> None:
 
 def test_a_message_that_was_given_up_is_told_apart_from_one_that_was_refused() -> None:
     async def story() -> None:
-        desk = Desk()
+        desk = await Desk()
         queue_id = await desk.store("a@far.test")
         await desk.attempt(Result.FAILED, LATER)
         assert "a@far.test: given up, 450 4.7.1" in text_of(await story_of(desk, queue_id))
@@ -154,7 +154,7 @@ def test_many_attempts_take_few_lines() -> None:
     """A person reads it in half a minute: a few lines for each attempt, whatever the number of recipients."""
 
     async def story() -> None:
-        desk = Desk()
+        desk = await Desk()
         queue_id = await desk.store(*(f"r{number}@far.test" for number in range(500)))
         await desk.attempt(Result.DEFERRED, LATER, trail=TRAIL)
         assert len(text_of(await story_of(desk, queue_id)).splitlines()) <= 12
@@ -187,7 +187,7 @@ def test_what_it_is(asked: str, kind: str) -> None:
 
 def test_by_message_id() -> None:
     async def story() -> None:
-        desk = Desk()
+        desk = await Desk()
         queue_id = await desk.store("a@far.test", arrival=Origin("<one@here.test>"))
         for asked in ("<one@here.test>", "one@here.test"):
             found = await explained(desk, asked)
@@ -204,9 +204,9 @@ def test_by_message_id() -> None:
 def test_nothing_is_known() -> None:
     async def story() -> None:
         with pytest.raises(SettingError, match=r"no message .* is known"):
-            await explained(Desk(), "72jhzb4zx8tbr")
+            await explained(await Desk(), "72jhzb4zx8tbr")
         with pytest.raises(SettingError, match="no mailbox"):
-            await explained(Desk(), "a@b@")
+            await explained(await Desk(), "a@b@")
 
     run(story)
 
@@ -222,7 +222,7 @@ async def forecast(desk: Desk, address: str) -> AddressForecast:
 
 def test_an_address_elsewhere() -> None:
     async def story() -> None:
-        desk = Desk(zones=ZONES)
+        desk = await Desk(zones=ZONES)
         await desk.store("x@far.test")
         await desk.clock.advance(120)
         found = await explained(desk, "bob@far.test")
@@ -247,7 +247,7 @@ def test_an_address_elsewhere() -> None:
 
 def test_a_site_that_is_left_alone() -> None:
     async def story() -> None:
-        desk = Desk(zones=ZONES)
+        desk = await Desk(zones=ZONES)
         (end,) = (await forecast(desk, "bob@far.test")).ends
         desk.standings[end.site] = SiteStatus(
             1, desk.clock.monotonic() + 60, "3 connections in a row could not be opened"
@@ -275,7 +275,7 @@ def test_a_site_that_is_left_alone() -> None:
 )
 def test_other_addresses(address: str, sentence: str) -> None:
     async def story() -> None:
-        found = await forecast(Desk(zones=ZONES), address)
+        found = await forecast(await Desk(zones=ZONES), address)
         assert sentence in text_of(found)
         assert len(text_of(found, "zh").splitlines()) == len(text_of(found).splitlines())
 
@@ -284,7 +284,7 @@ def test_other_addresses(address: str, sentence: str) -> None:
 
 def test_a_dns_that_does_not_answer_is_no_failure() -> None:
     async def story() -> None:
-        desk = Desk(zones=ZONES)
+        desk = await Desk(zones=ZONES)
         resolver: Any = desk.context().ways().resolver
         resolver.failing.add("far.test")
         assert "A letter would be put off: 451 4.4.3" in text_of(await forecast(desk, "bob@far.test"))
@@ -294,7 +294,7 @@ def test_a_dns_that_does_not_answer_is_no_failure() -> None:
 
 def test_an_alias_leads_to_all_its_ends() -> None:
     async def story() -> None:
-        found = await forecast(Desk(zones=ZONES), "team@here.test")
+        found = await forecast(await Desk(zones=ZONES), "team@here.test")
         assert found.kind == "alias"
         assert [(each.recipient, each.way) for each in found.ends] == [
             ("ann@here.test", "mailbox"),

@@ -28,11 +28,10 @@ def test_the_calendar_jumps_while_an_attempt_is_under_way() -> None:
         assert len(target.steps) == 2
 
 
-@pytest.mark.parametrize("storage", ["memory", "sqlite"])
 @pytest.mark.parametrize("jump", [3600.0, 90_000.0, -3600.0])
-def test_the_calendar_jumps_under_two_houses_on_one_spool(storage: str, jump: float) -> None:
+def test_the_calendar_jumps_under_two_houses_on_one_spool(jump: float) -> None:
     """The other house took what the first was at, and delivered it twice."""
-    with World(351, storage=storage) as world:
+    with World(351) as world:
         target = world.destination("mx.b.test", domains=["b.test"], script=["wait:rcpt:250", "ok", "ok"])
         house = world.house("mail.a.test")
         other = world.house("mail2.a.test", shares=house)
@@ -46,10 +45,9 @@ def test_the_calendar_jumps_under_two_houses_on_one_spool(storage: str, jump: fl
         assert len(target.steps) == 2
 
 
-@pytest.mark.parametrize("storage", ["memory", "sqlite"])
-def test_what_a_dead_house_had_is_soon_anothers(storage: str) -> None:
+def test_what_a_dead_house_had_is_soon_anothers() -> None:
     """It waited until the dead one's leases had run out."""
-    with World(352, storage=storage) as world:
+    with World(352) as world:
         world.destination("mx.b.test", domains=["b.test"], script=["wait:rcpt:250", "ok"])
         house = world.house("mail.a.test")
         world.house("mail2.a.test", shares=house)
@@ -60,7 +58,7 @@ def test_what_a_dead_house_had_is_soon_anothers(storage: str) -> None:
         world.check(quiet=True)
 
 
-@pytest.mark.parametrize(("seed", "storage"), [(113, "memory"), (226, "memory"), (350, "memory"), (41, "sqlite")])
-def test_a_seed_that_once_failed(seed: int, storage: str) -> None:
-    with bad_day(seed, storage=storage) as world:
+@pytest.mark.parametrize("seed", [113, 226, 350, 41])
+def test_a_seed_that_once_failed(seed: int) -> None:
+    with bad_day(seed) as world:
         world.check(quiet=True)

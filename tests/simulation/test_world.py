@@ -179,13 +179,12 @@ def test_a_refusal_comes_back_as_a_report() -> None:
         assert [(a.place, a.recipient, a.report) for a in world.arrivals] == [("mx.a.test", "ann@a.test", True)]
 
 
-@pytest.mark.parametrize("storage", ["memory", "sqlite"])
 @pytest.mark.parametrize("death", list(Death))
-def test_a_house_dies_at_every_step_of_a_letter(storage: str, death: Death) -> None:
+def test_a_house_dies_at_every_step_of_a_letter(death: Death) -> None:
     """From the first octet of the session to the recorded end; the client tries again where it was not told."""
     died = accepted_before = 0
     for step in range(1, 70):
-        with World(step, storage=storage) as world:
+        with World(step) as world:
             world.destination("mx.b.test", domains=["b.test"])
             house = world.house("mail.a.test", RETRY)
             house.crash_at_step(step, death)
@@ -201,18 +200,17 @@ def test_a_house_dies_at_every_step_of_a_letter(storage: str, death: Death) -> N
 
 
 def test_two_houses_on_one_spool() -> None:
-    for storage in ("memory", "sqlite"):
-        with World(5, storage=storage) as world:
-            world.destination("mx.b.test", domains=["b.test"], script=["rcpt:450"] * 3)
-            first = world.house("mail1.a.test", RETRY)
-            second = world.house("mail2.a.test", RETRY, shares=first)
-            for number in range(6):
-                world.send((first, second)[number % 2], "ann@a.test", [f"p{number}@b.test"])
-            world.run(30)
-            first.crash(Death.SILENT, down=None)
-            world.run(7200)
-            world.check(quiet=True)
-            assert len(world.arrivals) == 6
+    with World(5) as world:
+        world.destination("mx.b.test", domains=["b.test"], script=["rcpt:450"] * 3)
+        first = world.house("mail1.a.test", RETRY)
+        second = world.house("mail2.a.test", RETRY, shares=first)
+        for number in range(6):
+            world.send((first, second)[number % 2], "ann@a.test", [f"p{number}@b.test"])
+        world.run(30)
+        first.crash(Death.SILENT, down=None)
+        world.run(7200)
+        world.check(quiet=True)
+        assert len(world.arrivals) == 6
 
 
 def test_the_dns_says_that_there_is_nobody() -> None:

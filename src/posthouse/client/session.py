@@ -21,7 +21,8 @@ from typing import NamedTuple, TypeVar
 
 from posthouse.client.channel import AsyncChannel
 from posthouse.client.model import Greeted, SessionRefused, Timeouts
-from posthouse.client.pipeline import Pipeline, Transfer
+from posthouse.client.pipeline import Pipeline
+from posthouse.client.transfer import Transfer
 from posthouse.core import (
     AsyncContent,
     Content,
@@ -36,12 +37,12 @@ from posthouse.core import (
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.protocol import Capabilities, Command, Greet, Quit, Sender
 
-__all__ = ["M", "Series", "Session", "Step", "greet", "say"]
+__all__ = ["CommandStep", "M", "Series", "Session", "greet", "say"]
 
 M = TypeVar("M", bound=tuple[Envelope, Content | AsyncContent])
 
 
-class Step(NamedTuple):
+class CommandStep(NamedTuple):
     """One step of a dialogue outside of transactions: the octets to write, and the time limit of the reply."""
 
     wire: bytes
@@ -49,22 +50,22 @@ class Step(NamedTuple):
     what: str
 
 
-def say(channel: Pipeline, command: Command) -> Step:
+def say(channel: Pipeline, command: Command) -> CommandStep:
     """The step of one command.  Raises ``LocalError`` while a message is under way, or the error that ended the
     connection."""
     if channel.fault is not None:
         raise channel.fault
     if not channel.idle:
         raise LocalError("a message is under way; await it before a command of your own")
-    return Step(channel.sender.send(command), channel.timeouts.command, type(command).__name__.upper())
+    return CommandStep(channel.sender.send(command), channel.timeouts.command, type(command).__name__.upper())
 
 
-def greet(channel: Pipeline, hostname: str) -> Generator[Step, Reply, Greeted]:
+def greet(channel: Pipeline, hostname: str) -> Generator[CommandStep, Reply, Greeted]:
     """Await the greeting, send EHLO, or HELO to a peer that refuses EHLO (RFC 5321 §3.2, §4.1.4).
 
     Raises ``SessionRefused``.
     """
-    greeting = yield Step(b"", channel.timeouts.greeting, "the connection (no greeting)")
+    greeting = yield CommandStep(b"", channel.timeouts.greeting, "the connection (no greeting)")
     if not greeting.positive:
         raise SessionRefused(f"{channel.peer} refused the session: {greeting}", greeting)
     verb = "LHLO" if channel.sender.lmtp else "EHLO"
@@ -155,7 +156,7 @@ class Session:
         """
         return await self._exchange(say(self._channel, command))
 
-    async def _exchange(self, step: Step) -> Reply:
+    async def _exchange(self, step: CommandStep) -> Reply:
         self._channel.write(step.wire)
         return await self._channel.reply(step.seconds, step.what)
 

@@ -28,7 +28,7 @@ from posthouse.core.errors import (
     TimedOut,
     Unreachable,
 )
-from posthouse.core.event_sink import EventSink
+from posthouse.core.event_sink import CallbackSink, EventSink, event_sink
 from posthouse.core.outcome import Handover, Outcome, Result
 from posthouse.core.reply import Reply, Verdict
 
@@ -43,6 +43,7 @@ __all__ = [
     "Body",
     "Broken",
     "Bytes",
+    "CallbackSink",
     "Closed",
     "ConnectionTrace",
     "Content",
@@ -76,6 +77,7 @@ __all__ = [
     "TimedOut",
     "Unreachable",
     "Verdict",
+    "event_sink",
     "path_text",
 ]
 

@@ -1,16 +1,40 @@
-"""The event sink: where components report what happened, for the log."""
+"""Event sink: the function to which components report events, which become lines of the log."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any
 
-__all__ = ["EventSink"]
+from posthouse.core._mypyc import mypyc_attr
+
+__all__ = ["CallbackSink", "EventSink", "event_sink"]
 
 
-class EventSink(Protocol):
-    """A function that takes an event's name and its facts (``service.daemon.event_log.EventLog`` is one).
+@mypyc_attr(allow_interpreted_subclasses=True)
+class EventSink:
+    """Takes events: a name, and facts by name (``service.daemon.event_log.EventLog`` is one)."""
 
-    A sink with a method ``each`` takes facts that are equal for many recipients in one call.
-    """
+    def __call__(self, event: str, /, **facts: Any) -> None:
+        """Take one event.  Facts that are None or "" say nothing."""
+        raise NotImplementedError
 
-    def __call__(self, event: str, /, **facts: Any) -> None: ...
+    def each(self, event: str, name: str, values: Sequence[str], /, **facts: Any) -> None:
+        """Take one event for each value of the fact ``name``; the other facts are equal.  A None among ``facts`` may
+        hold the place of ``name``."""
+        for value in values:
+            self(event, **(facts | {name: value}))
+
+
+class CallbackSink(EventSink):
+    """An event sink that calls a function."""
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        self._function = function
+
+    def __call__(self, event: str, /, **facts: Any) -> None:
+        self._function(event, **facts)
+
+
+def event_sink(log: EventSink | Callable[..., object]) -> EventSink:
+    """``log`` if it is an event sink, else one that calls it."""
+    return log if isinstance(log, EventSink) else CallbackSink(log)

@@ -1,7 +1,7 @@
-"""Fitting a message to its receiver: what it can carry, and how many recipients at a time.
+"""Adapting a message to its receiver: what the host can carry, and how many recipients in one transaction.
 
-Content is only looked at when the receiver lacks something that the envelope may stand for; with 8BITMIME and
-SMTPUTF8 it goes out unread.
+Content is read only when the receiver lacks an extension that the message may need; a host with 8BITMIME and SMTPUTF8
+gets it unread.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from posthouse.protocol import Capabilities
 
 __all__ = ["batches", "give"]
 
-_SHORT = 65_536  # octets that are converted on the loop; more go to a thread
+_SHORT = 65_536  # octets that are converted on the event loop; more go to a thread
 _LONGEST_NAMED = 100  # characters; encoded, ORCPT has room for 500 (RFC 3461 §4.2)
 _NEEDS_UTF8 = Reply(553, "5.6.7", "Address needs SMTPUTF8, which the receiver does not offer")
 
 
 def batches(recipients: Sequence[Recipient], limits: Mapping[str, int]) -> list[list[int]]:
-    """The places of recipients that may go in one transaction (LIMITS RCPTMAX, RCPTDOMAINMAX; RFC 9422 §4)."""
+    """The recipients in groups, by place, that may share a transaction (LIMITS RCPTMAX, RCPTDOMAINMAX; RFC 9422 §4)."""
     most = limits.get("RCPTMAX", 0) or len(recipients)
     domains_most = limits.get("RCPTDOMAINMAX", 0)
     if len(recipients) <= most and not domains_most:
@@ -46,9 +46,9 @@ def batches(recipients: Sequence[Recipient], limits: Mapping[str, int]) -> list[
     return made
 
 
-async def give(session: Session, job: Delivery) -> Sequence[Outcome]:
-    """One transaction, with the message as this host can take it."""
-    envelope, content = job.envelope, job.content
+async def give(session: Session, delivery: Delivery) -> Sequence[Outcome]:
+    """Make one transaction, with the message in a form that this host can carry."""
+    envelope, content = delivery.envelope, delivery.content
     capabilities = session.capabilities
     if _fits(capabilities, envelope):
         return await _deliver(session, envelope, content)
@@ -60,24 +60,24 @@ async def give(session: Session, job: Delivery) -> Sequence[Outcome]:
     if isinstance(fitted, Unconvertible):
         reply = Reply(554, fitted.status, fitted.reason)
         reason = f"not sent to {session.peer}, which cannot take it as it is: {fitted.reason}"
-        return all_of(job.recipients, Result.FAILED, reason, reply, session.peer)
+        return all_of(delivery.recipients, Result.FAILED, reason, reply, session.peer)
     envelope, content = fitted
     given = iter(await _deliver(session, envelope, content) if envelope.recipients else ())
-    return [refused[i] if i in refused else next(given) for i in range(len(job.recipients))]
+    return [refused[i] if i in refused else next(given) for i in range(len(delivery.recipients))]
 
 
 async def _deliver(session: Session, envelope: Envelope, content: Content) -> Sequence[Outcome]:
-    """``session.deliver``, with ORCPT for those whose sender waits for a report and did not name them himself (RFC 3461
-    §5.2.1 (d)): he will know them by it wherever they are sent on to."""
-    people = envelope.recipients
-    if not any(one.notify and one.orcpt is None for one in people) or not session.capabilities.has("DSN"):
+    """``session.deliver``, with ORCPT added for recipients whose sender asked for a report and gave none (RFC 3461
+    §5.2.1 (d)): a report from further on then names the address that the sender used."""
+    recipients = envelope.recipients
+    if not any(one.notify and one.orcpt is None for one in recipients) or not session.capabilities.has("DSN"):
         return await session.deliver(envelope, content)
-    outcomes = await session.deliver(envelope._replace(recipients=tuple(map(_named, people))), content)
-    return [outcome._replace(recipient=one) for one, outcome in zip(people, outcomes, strict=True)]
+    outcomes = await session.deliver(envelope._replace(recipients=tuple(map(_named, recipients))), content)
+    return [outcome._replace(recipient=one) for one, outcome in zip(recipients, outcomes, strict=True)]
 
 
 def _fits(capabilities: Capabilities, envelope: Envelope) -> bool:
-    """Can anything that this envelope announces be sent as it is?  Octets over 127 may also come unannounced."""
+    """True if everything that this envelope declares can be sent as it is.  Octets over 127 may come undeclared."""
     return (
         capabilities.has("8BITMIME")
         and (capabilities.has("SMTPUTF8") or not _mentions_utf8(envelope))
@@ -103,12 +103,12 @@ def _mentions_utf8(envelope: Envelope) -> bool:
 
 def _without_utf8(envelope: Envelope, asks: Needs, peer: str) -> tuple[Envelope, dict[int, Outcome]]:
     """The envelope for a host without SMTPUTF8, if the message can go there (RFC 6531 §3.2, §3.5): without the
-    parameter, and without the recipients whose own address needs it.
+    parameter, and without the recipients whose own address needs it, who get an outcome each.
 
-    A domain in U-labels needs nothing; the session writes it in A-labels.
+    A domain in U-labels does not need SMTPUTF8; the session writes it in A-labels.
     """
     if asks.utf8_headers or not (envelope.sender is None or envelope.sender.local.isascii()):
-        return envelope, {}  # nobody can have it; the session says so for each
+        return envelope, {}  # the session refuses it for every recipient
     refused: dict[int, Outcome] = {}
     kept: list[Recipient] = []
     for i, recipient in enumerate(envelope.recipients):
@@ -123,20 +123,20 @@ def _without_utf8(envelope: Envelope, asks: Needs, peer: str) -> tuple[Envelope,
 async def _converted(
     envelope: Envelope, content: Content, asks: Needs, capabilities: Capabilities
 ) -> tuple[Envelope, Content] | Unconvertible:
-    """The message in what the host can carry; as it is where that is enough."""
+    """The message in the narrowest of BINARYMIME, 8BITMIME and 7 bits that the host carries and the message needs."""
     if envelope.smtputf8 and not capabilities.has("SMTPUTF8"):
-        return envelope, content  # it will be refused for that; no need to work on it
+        return envelope, content  # the session will refuse it
     if asks.binary and not _takes_binary(capabilities):
         body = Body.EIGHTBITMIME if capabilities.has("8BITMIME") else Body.SEVENBIT
     elif asks.eightbit and not capabilities.has("8BITMIME"):
         body = Body.SEVENBIT
-    else:  # what was announced may be more than there is
+    else:  # the declared body type may be wider than the content needs
         least = Body.EIGHTBITMIME if asks.eightbit else Body.SEVENBIT
         return envelope._replace(body=envelope.body if asks.binary else least), content
     to_7bit = body is Body.SEVENBIT
     if content.size <= _SHORT:
         fitted = downgrade(content, to_7bit=to_7bit)
-    else:  # reading stays on the loop, which the content may belong to
+    else:  # reading stays on the event loop, to which the content may belong
         data = b"".join(content.chunks())
         fitted = await asyncio.to_thread(downgrade, data, to_7bit=to_7bit)
     return fitted if isinstance(fitted, Unconvertible) else (envelope._replace(body=body), Bytes(fitted))

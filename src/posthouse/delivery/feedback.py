@@ -1,4 +1,4 @@
-"""What an attempt tells about the host it went to: feedback for the host's limits, and the wait it asked for."""
+"""Feedback of an attempt about the host it went to, and the wait that the host asked for."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _LONGEST_ASKED: Final = 86_400.0
 
 
 class Feedback(enum.Enum):
-    """What an attempt tells of the site."""
+    """Feedback about a site; its concurrency limit and circuit breaker follow it (``relay.scheduling.site_health``)."""
 
-    NOTHING = enum.auto()  # it did not come so far, or the fault was ours
-    OK = enum.auto()  # it talked to us, whatever it thought of the message
-    THROTTLED = enum.auto()  # it refused the session, said 421 or 4.7.x to all, broke off, or stayed silent
+    NOTHING = enum.auto()  # the attempt did not get as far as the host, or the fault was our own
+    OK = enum.auto()  # the host answered for the recipients, with whatever reply
+    THROTTLED = enum.auto()  # the host refused the session, replied 421 or 4.7.x to all, broke off, or stayed silent
     UNREACHABLE = enum.auto()  # no connection could be opened
 
 
@@ -36,7 +36,7 @@ _READ: Final = 1000  # characters of a reply that are searched
 
 
 def asked_wait(reply: Reply | None) -> float | None:
-    """The seconds after which a transient reply asks us to come again, a day at most; None if it does not say."""
+    """The seconds after which a transient reply asks for the next attempt, at most 1 day; None if it names no time."""
     if reply is None or not reply.transient:
         return None
     found = _ASKED.search(reply.text[:_READ])
@@ -46,23 +46,23 @@ def asked_wait(reply: Reply | None) -> float | None:
 
 
 def asked_of(outcomes: Sequence[Outcome]) -> float | None:
-    """The longest time that replies to an attempt asked for."""
+    """The longest wait that the replies to an attempt asked for; None if none did."""
     return max((asked for outcome in outcomes if (asked := asked_wait(outcome.reply)) is not None), default=None)
 
 
 def feedback_of(outcomes: Sequence[Outcome]) -> Feedback:
-    """What the outcomes of a transaction tell of the host that gave them."""
+    """The feedback of a transaction's outcomes about the host that gave them."""
     delivered = False
-    held_off = bool(outcomes)
+    throttled = bool(outcomes)
     for outcome in outcomes:
         reply = outcome.reply
         if outcome.result is Result.DELIVERED:
             delivered = True
-        elif reply is None or reply.code == 421:  # silence, a lost connection, or good-bye
+        elif reply is None or reply.code == 421:  # silence, a lost connection, or a closed session
             return Feedback.THROTTLED
-        elif held_off:
+        elif throttled:
             greylisted = _GREYLIST.search(reply.text[:_READ]) is not None
-            held_off = reply.transient and reply.enhanced.startswith("4.7.") and not greylisted
+            throttled = reply.transient and reply.enhanced.startswith("4.7.") and not greylisted
     if delivered or not outcomes:
         return Feedback.OK if delivered else Feedback.NOTHING
-    return Feedback.THROTTLED if held_off else Feedback.OK
+    return Feedback.THROTTLED if throttled else Feedback.OK

@@ -1,14 +1,14 @@
-"""Delivery into Maildirs: one file per letter, without locks.
+"""Delivery into Maildirs: one file per message, without locks.
 
-A letter is written under ``tmp``, synced, linked to its name in ``new``, and the directory is synced; only then is it
-*delivered*.  A crash leaves a file in ``tmp``, which readers ignore, or a whole letter in ``new``.  The letter is kept
-as it travelled, CRLF line ends included, behind a fresh Return-Path (RFC 5321 §4.4).
+A message is written under ``tmp``, synced, linked to its name in ``new``, and the directory is synced; only then is it
+*delivered*.  A crash leaves a file in ``tmp``, which readers ignore, or a whole message in ``new``.  The message is
+kept as it travelled, CRLF line ends included, behind a new Return-Path (RFC 5321 §4.4).
 
-All of it happens in a thread: a disk that hangs must not stop the loop.  A cancelled delivery therefore still ends,
-unheard; the worst of that is a second copy.
+All of it happens in a thread, because a disk that hangs must not stop the event loop.  A cancelled delivery therefore
+still ends, and its result is not seen; at worst that makes a second copy.
 
-Where a mailbox lies is the operator's template with an address filled in (``expand_path``).  A local part is chosen by
-strangers, so each value becomes one harmless name: lower case, everything but letters, digits and ``_ - + =`` and inner
+The path of a mailbox is the operator's template with an address filled in (``expand_path``).  Local parts come from
+outside, so each value becomes one harmless name: lower case, everything but letters, digits and ``_ - + =`` and inner
 dots percent-escaped.  Two addresses share a directory only if they are the same mailbox (``Address.key``).
 """
 
@@ -24,9 +24,9 @@ from itertools import count
 from pathlib import Path
 
 from posthouse.core import Address, Content, LocalError, Outcome, Reply, Result, SettingError
-from posthouse.delivery.model import Delivery
+from posthouse.delivery.model import Deliverer, Delivery, all_of
 from posthouse.message.headers import without
-from posthouse.message.trace import return_path
+from posthouse.message.trace_fields import return_path
 from posthouse.net.clock import Clock
 
 __all__ = ["MaildirDeliverer", "expand_path"]
@@ -76,12 +76,12 @@ def _component(value: str, address: Address) -> str:
     return "%2E" + escaped[1:] if escaped.startswith(".") else escaped
 
 
-class MaildirDeliverer:
-    """Puts letters into Maildirs; the target of a route is the directory (``expand_path`` makes it).
+class MaildirDeliverer(Deliverer):
+    """A deliverer into Maildirs; a target is the directory (``expand_path`` makes it).
 
     ``hostname`` and ``pid`` go into the file names, with a count and what ``random`` returns (text that differs each
-    time), so that no two deliveries on any machine choose the same name.  Directories are made as needed, mode 0700;
-    letters have mode 0600.
+    time), so that no two deliveries on any machine choose the same name.  Missing directories are made with mode 0700;
+    files have mode 0600.
     """
 
     def __init__(self, clock: Clock, hostname: str, *, pid: int, random: Callable[[], str]) -> None:
@@ -91,24 +91,21 @@ class MaildirDeliverer:
         self._random = random
         self._numbers = count(1)
 
-    async def deliver(self, job: Delivery, target: str) -> Sequence[Outcome]:
-        """One copy into the Maildir ``target``, for all the job's recipients (they share it).
+    async def deliver(self, delivery: Delivery, target: str) -> Sequence[Outcome]:
+        """Write one copy into the Maildir ``target``, which all recipients of the delivery share.
 
-        Disk full or over quota, missing permission and other troubles of the file system are *deferred*: an operator
-        can mend them.  Raises only for a fault of ours, or of the spool from which the content is read.
+        A full disk, a used-up quota, missing permission and other file system errors are *deferred*: an operator can
+        mend them.  Raises only for a fault of our own, or of the spool from which the content is read.
         """
-        head = return_path(job.message.envelope.sender)
+        head = return_path(delivery.envelope.sender)
         name = self._name()
         try:
-            await asyncio.to_thread(_store, target, name, head, job.content)
+            await asyncio.to_thread(_store, target, name, head, delivery.content)
         except OSError as error:
             reply, reason = _trouble(error, target)
-            return [Outcome(one, Result.DEFERRED, reply, reason, target) for one in job.recipients]
+            return all_of(delivery.recipients, Result.DEFERRED, reason, reply, target)
         reply = Reply(250, "2.0.0", "delivered to the Maildir")
-        return [Outcome(one, Result.DELIVERED, reply, f"delivered as {name}", target) for one in job.recipients]
-
-    async def close(self) -> None:
-        """Nothing is kept open."""
+        return all_of(delivery.recipients, Result.DELIVERED, f"delivered as {name}", reply, target)
 
     def _name(self) -> str:
         now = self._clock.time()
@@ -120,7 +117,7 @@ class MaildirDeliverer:
 
 
 def _trouble(error: OSError, target: str) -> tuple[Reply, str]:
-    """What a fault of the file system means: the sender gets no path, the operator gets it all."""
+    """The reply and the reason for a file system error.  The reply, which the sender sees, has no path."""
     cause = os.strerror(error.errno) if error.errno else str(error)
     where = error.filename if isinstance(error.filename, str) else target
     if error.errno == errno.ENOSPC:
@@ -135,7 +132,7 @@ def _trouble(error: OSError, target: str) -> tuple[Reply, str]:
 
 
 def _store(target: str, name: str, head: bytes, content: Content) -> None:
-    """Write, sync, publish, sync: when this returns, the letter is on stable storage in ``new``."""
+    """Write, sync, publish, sync: when this returns, the message is on stable storage in ``new``."""
     for folder in _FOLDERS:
         _make_directory(os.path.join(target, folder))
     temporary, final = os.path.join(target, "tmp", name), os.path.join(target, "new", name)
@@ -149,7 +146,7 @@ def _store(target: str, name: str, head: bytes, content: Content) -> None:
                     _write(file.fileno(), chunk)
                 os.fsync(file.fileno())
         except OSError as error:
-            # The descriptor's calls do not know the path; people need it.
+            # Calls on a descriptor do not know the path, which the operator needs.
             raise OSError(error.errno, error.strerror, temporary) from error
         _publish(temporary, final)
     finally:

@@ -1,122 +1,84 @@
-"""What the relay hands to whoever delivers: a job, a route to it, and the deliverer's one method."""
+"""A delivery, and the base class of deliverers.
+
+A *delivery* is one attempt: a message and those of its recipients that go to one target.  A *deliverer* makes it.  What
+the other side does is an outcome for each recipient; an exception is a fault of our own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple
 
-from posthouse.core import Address, Content, Envelope, Outcome, Recipient, Reply, Result
-from posthouse.delivery.trace import AttemptTracer
-from posthouse.spool.interface import StoredMessage
+from posthouse.core import Content, Envelope, Outcome, Recipient, Reply, Result
+from posthouse.core._mypyc import mypyc_attr
+from posthouse.delivery.tracer import AttemptTracer
 
-__all__ = [
-    "Deliverer",
-    "Delivery",
-    "InstantDeliverer",
-    "LocalDeliverer",
-    "NoRoute",
-    "Route",
-    "Router",
-    "SitedDeliverer",
-    "all_of",
-]
+__all__ = ["Deliverer", "Delivery", "all_of"]
 
 
 class Delivery(NamedTuple):
-    """One attempt: a message and those of its recipients that share a route, or a site.
+    """One attempt.
 
-    ``notes`` is where the deliverer writes how it went, if somebody wants to know.
+    ``envelope`` has the recipients of this attempt and no others.  ``queue_id`` and ``received`` (calendar seconds)
+    are those of the queued message, "" and 0.0 where the message was never queued.  ``tracer`` is what the deliverer
+    reports its connections to; None if nobody asked.
     """
 
-    message: StoredMessage
-    recipients: tuple[Recipient, ...]
+    envelope: Envelope
     content: Content
-    notes: AttemptTracer | None = None
+    queue_id: str = ""
+    received: float = 0.0
+    tracer: AttemptTracer | None = None
 
     @property
-    def envelope(self) -> Envelope:
-        """The message's envelope with only this job's recipients."""
-        return self.message.envelope._replace(recipients=self.recipients)
+    def recipients(self) -> tuple[Recipient, ...]:
+        """The recipients of this attempt."""
+        return self.envelope.recipients
+
+    def to(self, recipients: tuple[Recipient, ...]) -> Delivery:
+        """The same delivery to fewer recipients."""
+        return self._replace(envelope=self.envelope._replace(recipients=recipients))
 
 
-class Deliverer(Protocol):
-    """Takes mail to one kind of place."""
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Deliverer:
+    """A deliverer for one kind of target.  A subclass implements ``deliver``; the other methods have defaults."""
 
-    async def deliver(self, job: Delivery, target: str) -> Sequence[Outcome]:
-        """Attempt ``job`` at ``target`` (a domain, a ``host:port``, a path; see ``Route``).
+    #: The deliverer waits for our own spool only.  The scheduler's limits protect other hosts, so they do not apply.
+    local: ClassVar[bool] = False
+    #: Targets lead to *sites* (a next hop, or the set of mail exchangers that several domains share).  The scheduler
+    #: limits the attempts at each site, and recipients of one message at one site share a delivery.
+    sited: ClassVar[bool] = False
 
-        One outcome for each recipient, in their order.  Whatever the other side does is an outcome; an exception
-        is a fault of ours, and the worker turns it into *deferred*.  Cancelled, it ends what it holds open.
+    async def deliver(self, delivery: Delivery, target: str) -> Sequence[Outcome]:
+        """Attempt ``delivery`` at ``target`` (a domain, a ``host:port``, a path).
+
+        Returns one outcome for each recipient, in their order.  An exception is a fault of our own, and the worker
+        defers the recipients.  A cancelled attempt closes what it opened.
         """
-        ...
+        raise NotImplementedError
 
-    async def close(self) -> None:
-        """Finish idle sessions; nothing is under way any more."""
-        ...
+    def deliver_now(self, delivery: Delivery, target: str) -> Sequence[Outcome] | None:
+        """``deliver`` without waiting; None if it would have to wait, and then nothing was done.
 
-
-class InstantDeliverer(Deliverer, Protocol):
-    """A deliverer that is sometimes done at once.  The worker looks for the method, and then needs no task."""
-
-    def deliver_now(self, job: Delivery, target: str) -> Sequence[Outcome] | None:
-        """As ``deliver``, without waiting for anything; None if it would have to, and then nothing was done."""
-        ...
-
-
-class LocalDeliverer(Deliverer, Protocol):
-    """A deliverer that waits for our own spool only: the worker's bounds, meant for the world outside, do not bind
-    it (see ``lanes``)."""
-
-    local: bool
-
-
-class SitedDeliverer(Deliverer, Protocol):
-    """A deliverer to the world outside, whose targets lead to *sites* (see ``sites``): the worker asks each site only
-    for what it can take, and joins what goes to the same one.  It tells in ``Delivery.notes`` how the site behaved."""
+        The worker does not ask deliverers that are ``local`` or ``sited``.
+        """
+        return None
 
     def site_now(self, target: str) -> str | None:
-        """The identity of the next hop for ``target``, if that is known without waiting; "" if there is none."""
-        ...
+        """The site of ``target``: "" if it has none, None if that cannot be known without waiting."""
+        return None
 
     async def locate(self, target: str) -> str:
-        """The same, found out; "" if there is none, or none can be found now (``deliver`` then says why)."""
-        ...
+        """The site of ``target``: "" if it has none, or none can be found now (``deliver`` then says why)."""
+        return ""
 
-
-class Route(NamedTuple):
-    """Where a recipient goes: which deliverer, and the target it is given.
-
-    Recipients of a message with equal routes travel in one job.  ``reason`` says which rule chose it, for people;
-    ``shared`` that everybody in the recipient's domain goes this way now (but for those an operator sent elsewhere).
-    """
-
-    deliverer: Deliverer
-    target: str
-    reason: str = ""
-    shared: bool = False
-
-
-class NoRoute(NamedTuple):
-    """There is no way for this recipient: an outcome without an attempt."""
-
-    outcome: Outcome
-
-
-class Router(Protocol):
-    """Decides at each attempt, from today's configuration, where a recipient goes."""
-
-    def route(self, recipient: Recipient, override: str = "") -> Route | NoRoute:
-        """The way for one recipient.  ``override`` is where an operator sent it ("" for nowhere in particular); it
-        goes before all rules, and where it cannot be understood the recipient waits."""
-        ...
-
-    def destination(self, address: Address) -> str:
-        """The key by which the queue groups and leases this recipient: its domain in A-labels and lower case."""
-        ...
+    async def close(self) -> None:
+        """Close idle connections.  No attempt is under way any more."""
 
 
 def all_of(
     recipients: Sequence[Recipient], result: Result, reason: str, reply: Reply | None = None, peer: str = ""
 ) -> tuple[Outcome, ...]:
-    """The same end for each of some recipients."""
-    return tuple(Outcome(recipient, result, reply, reason, peer) for recipient in recipients)
+    """One outcome for each recipient, all alike."""
+    return tuple([Outcome(recipient, result, reply, reason, peer) for recipient in recipients])

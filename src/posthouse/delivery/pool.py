@@ -1,16 +1,16 @@
-"""Sessions between messages: kept for a while, by site, for whoever goes there next.
+"""Connection pool: sessions that are kept between messages, by site.
 
 A session that worked is kept for ``idle`` seconds, until it is ``age`` seconds old, and for at most ``messages``
-messages, or as many as the host allows (LIMITS MAILMAX, RFC 9422 §4.1).  The one that was used last is taken first, so
-that those which are not needed grow old and end.  One timer for all: it rings for the oldest.
+messages, or as many as the host allows (LIMITS MAILMAX, RFC 9422 §4.1).  The session that was used last is taken first,
+so that sessions which are not needed expire.  One timer serves them all.
 
-A host may end a kept session at any moment, also while a message is on its way to it.  One that has rested for longer
-than a second is therefore *cautious*: its first transaction sends nothing of the content before the host has
-answered, so that its loss leaves no doubt.
+A host may end a kept session at any moment, also while a message is on its way to it.  A session that was idle for more
+than 1 s is therefore *cautious*: its first transaction sends no content before the host has answered the envelope, so
+that a lost connection leaves no doubt whether the message was taken.
 
-One message at a time has a session.  Letting up to three share one, so that the next envelope leaves with the content
-before it (``client.Session``), was tried and measured: 97 % of 6,000 messages from 60 sessions shared, and the daemon's
-processor time for each did not fall (360, 383, 408 µs without, 418, 388, 415 with, in turn).
+A session carries one message at a time.  Letting up to three messages share one, so that the next envelope leaves with
+the content before it (``client.Session``), was measured: 97 % of 6,000 messages from 60 sessions shared, and the
+daemon's processor time per message did not fall (360, 383, 408 µs without; 418, 388, 415 µs with; alternating).
 """
 
 from __future__ import annotations
@@ -20,19 +20,21 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 from posthouse.client import Session
-from posthouse.delivery.trace import SessionTap
+from posthouse.delivery.tracer import SessionTap
 from posthouse.net import Clock, Timer
 
 __all__ = ["ConnectionPool", "PooledConnection"]
 
-_FRESH: Final = 1.0  # seconds; a session that rested for longer may have been ended by the other side
+_FRESH: Final = 1.0  # seconds; a session that was idle for longer may have been ended by the other side
 
 
 class PooledConnection:
-    """A session with what must be known of it: its transcript, the site, the host's name and limits (RFC 9422), since
-    when it is open and since when it has rested."""
+    """A session with its site, host (``mx``), address (``peer``) and limits (RFC 9422).
 
-    __slots__ = ("limits", "mx", "opened", "peer", "rested", "session", "site", "tape")
+    ``opened`` and ``idle_since`` are monotonic seconds.
+    """
+
+    __slots__ = ("idle_since", "limits", "mx", "opened", "peer", "session", "site", "tape")
 
     def __init__(self, session: Session, tape: SessionTap, site: str, mx: str, opened: float) -> None:
         self.session = session
@@ -42,11 +44,11 @@ class PooledConnection:
         self.peer = session.peer
         self.limits = session.capabilities.limits if session.capabilities.has("LIMITS") else {}
         self.opened = opened
-        self.rested = opened
+        self.idle_since = opened
 
 
 class ConnectionPool:
-    """Keeps sessions.  ``most`` are kept at one time."""
+    """The kept sessions, at most ``most`` at one time."""
 
     def __init__(self, clock: Clock, *, idle: float, age: float, messages: int, most: int) -> None:
         self._clock = clock
@@ -55,85 +57,85 @@ class ConnectionPool:
         self._messages = messages
         self._most = most
         self._by_site: dict[str, list[PooledConnection]] = {}
-        self._all: dict[PooledConnection, None] = {}  # in the order of their resting
+        self._all: dict[PooledConnection, None] = {}  # the one that has been idle for the longest time first
         self._timer: Timer | None = None
         self._leaving: set[asyncio.Task[None]] = set()
 
     def take(self, site: str) -> PooledConnection | None:
-        """A session with this site that still lives, the one that was used last."""
+        """Take the session with this site that was used last and is still open; None if there is none."""
         several = self._by_site.get(site)
         while several:
-            link = self._forget(several[-1])
-            if link.session.usable:
-                link.session.cautious = self._clock.monotonic() - link.rested > _FRESH
-                return link
-            link.session.abort()
+            pooled = self._forget(several[-1])
+            if pooled.session.usable:
+                pooled.session.cautious = self._clock.monotonic() - pooled.idle_since > _FRESH
+                return pooled
+            pooled.session.abort()
         return None
 
-    def may_go_on(self, link: PooledConnection) -> bool:
-        """May this session carry another message?"""
-        session = link.session
-        most = min(self._messages, link.limits.get("MAILMAX", self._messages))
+    def may_carry_more(self, pooled: PooledConnection) -> bool:
+        """True if this session may carry another message."""
+        session = pooled.session
+        most = min(self._messages, pooled.limits.get("MAILMAX", self._messages))
         return session.messages < most and session.usable
 
-    def give(self, link: PooledConnection) -> None:
-        """A message is done: keep its session if it is good for more, end it otherwise."""
+    def give(self, pooled: PooledConnection) -> None:
+        """Take a session back after a message: keep it if it may carry more, else end it."""
         now = self._clock.monotonic()
         if (
             self._idle <= 0
             or len(self._all) >= self._most
-            or now - link.opened >= self._age
-            or not self.may_go_on(link)
+            or now - pooled.opened >= self._age
+            or not self.may_carry_more(pooled)
         ):
-            self.leave(link.session)
+            self.leave(pooled.session)
             return
-        link.rested = now
-        link.tape.steps = []  # what is said while it rests belongs to no message
-        self._by_site.setdefault(link.site, []).append(link)
-        self._all[link] = None
+        pooled.idle_since = now
+        pooled.tape.steps = []  # what is said while it is idle belongs to no message
+        self._by_site.setdefault(pooled.site, []).append(pooled)
+        self._all[pooled] = None
         if self._timer is None:
             self._timer = self._clock.call_later(self._idle, self._sweep)
 
     def leave(self, session: Session) -> None:
-        """End a session politely, without anybody waiting for it."""
+        """End a session with QUIT, in a task of its own."""
         coroutine: Coroutine[Any, Any, None] = session.quit()
         task = asyncio.get_running_loop().create_task(coroutine)
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
     async def close(self) -> None:
-        """End all."""
+        """End all sessions."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for link in list(self._all):
-            self.leave(self._forget(link).session)
+        for pooled in list(self._all):
+            self.leave(self._forget(pooled).session)
         while self._leaving:
             await asyncio.wait(self._leaving)
 
     def __len__(self) -> int:
-        """How many sessions rest."""
+        """How many sessions are kept."""
         return len(self._all)
 
-    def _forget(self, link: PooledConnection) -> PooledConnection:
-        del self._all[link]
-        several = self._by_site[link.site]
-        several.remove(link)
+    def _forget(self, pooled: PooledConnection) -> PooledConnection:
+        del self._all[pooled]
+        several = self._by_site[pooled.site]
+        several.remove(pooled)
         if not several:
-            del self._by_site[link.site]
-        return link
+            del self._by_site[pooled.site]
+        return pooled
 
     def _sweep(self) -> None:
-        """End those that have rested for long enough, and look again when the next one has."""
+        """End sessions that have been idle for ``idle`` seconds, and set the timer for the next one."""
         self._timer = None
         now = self._clock.monotonic()
         while self._all:
-            link = next(iter(self._all))
-            if not link.session.usable:  # the other side ended it meanwhile
-                self._forget(link).session.abort()
+            pooled = next(iter(self._all))
+            if not pooled.session.usable:  # the other side has ended it meanwhile
+                self._forget(pooled).session.abort()
                 continue
-            left = link.rested + self._idle - now
+            left = pooled.idle_since + self._idle - now
             if left > 1e-6:
                 self._timer = self._clock.call_later(left, self._sweep)
                 return
-            self.leave(self._forget(link).session)
+            self.leave(self._forget(pooled).session)

@@ -1,17 +1,18 @@
-"""Delivery to a program of the operator's own: ``deliver = "python:module:object"``.
+"""Delivery to a function of the operator's own: ``deliver = "python:module:object"``.
 
-The object is called once for each recipient, ``object(envelope, content)``: the envelope has that one recipient, and
-the content is read in pieces, as often as wanted (``for chunk in content.chunks()``, or ``async for chunk in content``,
-which reads in a thread what lies on a disk).  Returning means *delivered*; what it returns does not matter.  Raising
-``Defer`` or ``Reject`` puts the recipient off or fails it; anything else that is raised, and taking longer than
-allowed, is a crash of the handler's, and defers.  One call for each recipient makes every outcome its own: nothing
-that was taken is given again because something else was not.
+The object, the *handler*, is called once for each recipient, ``object(envelope, content)``: the envelope has that one
+recipient, and the content can be read in pieces, any number of times (``for chunk in content.chunks()``, or ``async for
+chunk in content``, which reads in a thread what lies on a disk).  Returning means *delivered*; the returned value does
+not matter.  Raising ``Defer`` or ``Reject`` defers or fails the recipient; any other exception, and taking longer than
+allowed, counts as a crash of the handler and defers.  Because each recipient has a call of its own, a handler is never
+given again what it has taken, whatever happened to the other recipients.
 
-Coroutines run on the loop, other functions in a thread.  A handler can be made to stop waiting but not to end, so the
-threads are few and belong to nobody: if all of them hang, letters wait, and the post house can still end.
+Coroutines run on the event loop, other functions in a thread.  A thread that hangs cannot be ended, so the threads are
+few and the interpreter's end does not wait for them: if all of them hang, messages wait, and the daemon can still stop.
 
-Modules are imported at the first delivery, so that whoever only looks at the queue runs no strange code.  A name that
-leads nowhere is a mistake in the configuration: it defers, saying so, until it is corrected.
+Modules are imported at the first delivery, so that commands that only look at the queue run none of this code.  A name
+that cannot be found is a mistake in the configuration: the mail is deferred, with that as the reason, until it is
+corrected.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from typing import Any, Final, TypeVar
 
 from posthouse.core import Bytes, Content, Defer, Envelope, NotDelivered, Outcome, Reply, Result, SettingError
-from posthouse.delivery.model import Delivery
+from posthouse.delivery.model import Deliverer, Delivery, all_of
 from posthouse.net import Clock
 
 __all__ = ["DeliveredMessage", "PythonDeliverer", "load_handler"]
 
 T = TypeVar("T")
 
-_LONGEST_TEXT = 400  # of what a handler says, in its outcome
+_LONGEST_TEXT = 400  # characters of a handler's text in its outcome
 _UNUSABLE: Final = Reply(451, "4.3.5", "the delivery of this mail is not usable")
 _CRASHED: Final = Reply(451, "4.3.0", "local error in delivery")
 _TOO_LONG: Final = Reply(451, "4.4.7", "delivery took too long")
@@ -39,7 +40,7 @@ _DONE: Final = Reply(250, "2.0.0", "delivered")
 
 
 class DeliveredMessage:
-    """The content that a handler is given: CRLF line ends, not dot-stuffed; reading changes nothing."""
+    """The content that a handler is given: with CRLF line ends, not dot-stuffed."""
 
     __slots__ = ("_content",)
 
@@ -48,7 +49,7 @@ class DeliveredMessage:
 
     @property
     def size(self) -> int:
-        """Octets."""
+        """The number of octets."""
         return self._content.size
 
     def chunks(self, at_most: int = 262_144) -> Iterator[bytes]:
@@ -56,7 +57,7 @@ class DeliveredMessage:
         return self._content.chunks(at_most)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """The octets in order, in pieces; the loop never waits for a disk."""
+        """The octets in order, in pieces; the event loop never waits for a disk."""
         pieces = self._content.chunks()
         if isinstance(self._content, Bytes):
             for piece in pieces:
@@ -70,7 +71,7 @@ _Handler = Callable[[Envelope, DeliveredMessage], Any]
 
 
 def load_handler(target: str) -> _Handler:
-    """The object that ``module:object`` names; imports the module.  Raises ``SettingError``."""
+    """Import the module and return the object that ``module:object`` names.  Raises ``SettingError``."""
     where = f'deliver = "python:{target}"'
     name, _, path = target.partition(":")
     try:
@@ -80,7 +81,7 @@ def load_handler(target: str) -> _Handler:
             raise _broken(where, name, error) from error
         remedy = "correct the name, or put its directory into PYTHONPATH where posthouse is started"
         raise SettingError(f'there is no module "{error.name}"', where=where, remedy=remedy) from error
-    except (Exception, SystemExit) as error:  # whatever somebody's module does when it is imported
+    except (Exception, SystemExit) as error:  # a module may do anything while it is imported
         raise _broken(where, name, error) from error
     for part in path.split("."):
         if not hasattr(found, part):
@@ -96,19 +97,19 @@ def load_handler(target: str) -> _Handler:
 
 
 def _broken(where: str, name: str, error: BaseException) -> SettingError:
-    cause = f'the module "{name}" fails while it is imported: {_told(error)}'
+    cause = f'the module "{name}" fails while it is imported: {_described(error)}'
     return SettingError(cause, where=where, remedy="mend it; it is tried again at the next attempt")
 
 
-def _told(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}"[:_LONGEST_TEXT] if text else type(error).__name__
 
 
-class PythonDeliverer:
-    """Gives letters to handlers; the target of a route is ``module:object``.
+class PythonDeliverer(Deliverer):
+    """A deliverer to handlers; a target is ``module:object``.
 
-    ``timeout`` is how long one call may take, in seconds; ``threads`` how many functions may run at one time.
+    One call may take ``timeout`` seconds; at most ``threads`` functions run at one time.
     """
 
     def __init__(self, clock: Clock, *, timeout: float = 300.0, threads: int = 16) -> None:
@@ -117,57 +118,56 @@ class PythonDeliverer:
         self._free = asyncio.Semaphore(threads)
         self._handlers: dict[str, _Handler] = {}
 
-    async def deliver(self, job: Delivery, target: str) -> Sequence[Outcome]:
-        """One call for each recipient, in their order."""
+    async def deliver(self, delivery: Delivery, target: str) -> Sequence[Outcome]:
+        """Call the handler once for each recipient, in their order."""
         try:
             handler = self._handlers.get(target)
             if handler is None:
                 handler = self._handlers[target] = await self._in_time(self._in_thread(load_handler, target))
         except (SettingError, TimeoutError) as error:
             reason = str(error) or f'importing "{target}" took longer than {self._timeout:g} seconds'
-            return [Outcome(each, Result.DEFERRED, _UNUSABLE, reason, "") for each in job.recipients]
+            return all_of(delivery.recipients, Result.DEFERRED, reason, _UNUSABLE)
         peer = f"python:{target}"
-        letter = DeliveredMessage(job.content)
+        message = DeliveredMessage(delivery.content)
         outcomes = []
-        for recipient in job.recipients:
-            envelope = job.message.envelope._replace(recipients=(recipient,))
-            result, reply, reason = await self._call(handler, envelope, letter)
+        for recipient in delivery.recipients:
+            envelope = delivery.envelope._replace(recipients=(recipient,))
+            result, reply, reason = await self._call(handler, envelope, message)
             outcomes.append(Outcome(recipient, result, reply, reason, peer))
         return outcomes
 
-    async def close(self) -> None:
-        """Nothing is kept open."""
-
-    async def _call(self, handler: _Handler, envelope: Envelope, letter: DeliveredMessage) -> tuple[Result, Reply, str]:
+    async def _call(
+        self, handler: _Handler, envelope: Envelope, message: DeliveredMessage
+    ) -> tuple[Result, Reply, str]:
         try:
-            await self._in_time(self._run(handler, envelope, letter))
-        except NotDelivered as said:
-            text = " ".join(said.reply.text.split())[:_LONGEST_TEXT]
-            result = Result.DEFERRED if isinstance(said, Defer) or said.reply.transient else Result.FAILED
-            return result, said.reply._replace(text=text), f"the handler said: {_told(said)}"
+            await self._in_time(self._run(handler, envelope, message))
+        except NotDelivered as raised:
+            text = " ".join(raised.reply.text.split())[:_LONGEST_TEXT]
+            result = Result.DEFERRED if isinstance(raised, Defer) or raised.reply.transient else Result.FAILED
+            return result, raised.reply._replace(text=text), f"the handler said: {_described(raised)}"
         except TimeoutError:
             return Result.DEFERRED, _TOO_LONG, f"the handler took longer than {self._timeout:g} seconds"
         except Exception as error:
-            return Result.DEFERRED, _CRASHED, f"the handler crashed: {_told(error)}"
+            return Result.DEFERRED, _CRASHED, f"the handler crashed: {_described(error)}"
         return Result.DELIVERED, _DONE, "the handler took it"
 
-    async def _run(self, handler: _Handler, envelope: Envelope, letter: DeliveredMessage) -> None:
+    async def _run(self, handler: _Handler, envelope: Envelope, message: DeliveredMessage) -> None:
         try:
             if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
-                await handler(envelope, letter)
+                await handler(envelope, message)
                 return
-            answer = await self._in_thread(handler, envelope, letter)
+            answer = await self._in_thread(handler, envelope, message)
             if inspect.isawaitable(answer):
                 await answer
-        except TimeoutError as error:  # its own, not ours
-            raise _Crash(_told(error)) from error
-        except (SystemExit, KeyboardInterrupt) as error:  # would end the loop
-            raise _Crash(_told(error)) from error
+        except TimeoutError as error:  # of the handler, not of _in_time
+            raise _Crash(_described(error)) from error
+        except (SystemExit, KeyboardInterrupt) as error:  # would end the event loop
+            raise _Crash(_described(error)) from error
 
-    async def _in_time(self, work: Awaitable[T]) -> T:
-        """The result of ``work``; ``TimeoutError``, and it is cancelled, if it takes too long.  One that will not be
-        cancelled goes on alone."""
-        task = asyncio.ensure_future(work)
+    async def _in_time(self, call: Awaitable[T]) -> T:
+        """The result of ``call``.  If it takes too long it is cancelled, and ``TimeoutError`` is raised at once, even
+        if it ignores the cancellation."""
+        task = asyncio.ensure_future(call)
         late: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         timer = self._clock.call_later(self._timeout, late.cancel)
         both: set[asyncio.Future[Any]] = {task, late}
@@ -186,7 +186,7 @@ class PythonDeliverer:
                 task.cancel()
 
     async def _in_thread(self, function: Callable[..., T], *arguments: object) -> T:
-        """The result of ``function``, from a thread of its own, which the interpreter's end does not wait for."""
+        """The result of ``function``, run in a thread of its own that the interpreter's end does not wait for."""
         await self._free.acquire()
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
@@ -200,22 +200,22 @@ class PythonDeliverer:
             else:
                 future.set_exception(error)
 
-        def work() -> None:
+        def run() -> None:
             result: T | None = None
             error: BaseException | None = None
             try:
                 result = function(*arguments)
             except (SystemExit, KeyboardInterrupt, StopIteration) as ended:  # what a future cannot carry
-                error = _Crash(_told(ended))
+                error = _Crash(_described(ended))
             except BaseException as raised:
                 error = raised
             try:
                 loop.call_soon_threadsafe(finish, result, error)
-            except RuntimeError:  # the loop has ended meanwhile
+            except RuntimeError:  # the event loop has ended meanwhile
                 return
 
         try:
-            threading.Thread(target=work, name="posthouse-handler", daemon=True).start()
+            threading.Thread(target=run, name="posthouse-handler", daemon=True).start()
         except BaseException:
             self._free.release()
             raise
@@ -223,9 +223,9 @@ class PythonDeliverer:
 
 
 class _Crash(Exception):
-    """A handler ended in a way that must not go further as it is."""
+    """An exception of a handler that must not be raised as it is: it would end the event loop, or pass for our own."""
 
 
 def _forget(task: asyncio.Future[Any]) -> None:
     if not task.cancelled():
-        task.exception()  # nobody waits for it any more
+        task.exception()  # retrieved, so that asyncio does not report it

@@ -1,9 +1,9 @@
-"""Deliverers that talk: SMTP to a domain's mail exchangers or a chosen host, LMTP to a chosen host or socket.
+"""Deliverers that open connections: SMTP to a domain's mail exchangers or a chosen host, LMTP to a host or socket.
 
 One attempt goes through the exchanges in order.  A host that cannot be reached, breaks off before it has answered for
 any recipient, or refuses the session, is passed over for the next.  As soon as some recipient has a reply, the attempt
-is that host's: what it refused for good is not asked again elsewhere, what it put off waits for the next attempt
-(RFC 5321 §5.1 would let us ask the others at once; a greylisting domain's other hosts say the same).
+ends with that host: what it refused for good is not asked again elsewhere, and what it deferred waits for the next
+attempt.  (RFC 5321 §5.1 allows asking the other hosts at once, but a greylisting domain's other hosts reply alike.)
 
     ======================================================  =========================================================
     every exchange                                          every recipient
@@ -12,49 +12,56 @@ is that host's: what it refused for good is not asked again elsewhere, what it p
     answered, and all refused the session with 5yz          failed, with the first refusal
     ======================================================  =========================================================
 
-A session that worked is kept for the next message to the same site (``pool``).  If a kept one turns out to have ended
-(silence, or 421, before anything was decided), the attempt begins anew on a fresh one, and nobody is told of a failure:
-nothing had been given away.
+A session that worked is kept for the next message to the same site (``pool``).  If a kept session turns out to have
+ended (silence, or 421, before anything was decided), the attempt begins anew with a new session and reports no failure,
+because nothing had been handed over.
 
-The exchanges of a target are remembered for as long as the DNS allows, a minute at most, and what could not be found
-for ten seconds, so that a backlog does not ask again for each message.
+The exchanges of a target are remembered for as long as the DNS allows, at most 60 s, and that none was found for 10 s,
+so that a backlog does not ask the DNS again for each message.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
-from typing import Final
+from typing import ClassVar, Final
 
 from posthouse import client
 from posthouse.client import SessionRefused, Timeouts
 from posthouse.core import NetworkError, Outcome, RemoteError, Reply, Result, Unreachable
 from posthouse.delivery.adapt import batches, give
 from posthouse.delivery.feedback import Feedback, feedback_of
-from posthouse.delivery.model import Delivery, all_of
+from posthouse.delivery.model import Deliverer, Delivery, all_of
 from posthouse.delivery.mx import Exchange, IsSelf, NextHops, Undeliverable, next_hops, site_of
 from posthouse.delivery.pool import ConnectionPool, PooledConnection
-from posthouse.delivery.trace import AttemptTracer, ConnectionTracer, SessionTap
+from posthouse.delivery.tracer import AttemptTracer, ConnectionTracer, SessionTap
 from posthouse.net import Clock, Network, Resolver
 from posthouse.protocol import Limits, Transcript
 
 __all__ = ["LmtpDeliverer", "SmtpDeliverer"]
 
 _LONGEST_MEMORY: Final = 60.0  # seconds that exchanges are remembered
-_NOTHING_MEMORY: Final = 10.0  # and that there were none
+_NOTHING_MEMORY: Final = 10.0  # seconds that there were none is remembered
 _MOST_REMEMBERED: Final = 4096  # targets
-_MOST_SESSIONS: Final = 1000  # of one attempt, where hosts take few recipients in each
+_MOST_SESSIONS: Final = 1000  # of one attempt, where hosts take few recipients in each session
 
 
-class SmtpDeliverer:
-    """Delivers by SMTP; a target is a domain, an address literal, or a ``host:port`` (see ``nexthop``).
+class SmtpDeliverer(Deliverer):
+    """A deliverer by SMTP; a target is a domain, an address literal, or a ``host:port`` (see ``mx``).
 
-    ``hostname`` is how we name ourselves, ``is_self`` keeps us from sending to ourselves, ``port`` is where mail
-    exchangers listen, ``source`` the local address to use.  A session that worked is kept for ``idle`` seconds and
-    until it is ``age`` seconds old, at most ``most_idle`` of them, and used for at most ``messages`` messages.
+    Args:
+        hostname: The name in EHLO.
+        is_self: Says whether an endpoint is this installation, which gets no mail from itself.
+        port: The port of mail exchangers.
+        source: The local address of connections, "" for any.
+        idle: Seconds that an unused session is kept.
+        most_idle: How many unused sessions are kept.
+        messages: How many messages one session carries.
+        age: Seconds after which a session is not kept any more.
     """
 
-    lmtp = False
+    lmtp: ClassVar[bool] = False
+    sited: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -87,22 +94,21 @@ class SmtpDeliverer:
         self._limits = limits
         self._transcript = transcript
         self._pool = ConnectionPool(clock, idle=idle, age=age, messages=messages, most=most_idle)
-        self._known: dict[str, tuple[float, NextHops | Undeliverable]] = {}  # until when, and what; the oldest first
+        #: By target: valid until (monotonic seconds), and the answer; the oldest first.
+        self._remembered: dict[str, tuple[float, NextHops | Undeliverable]] = {}
 
     # -- sites
 
     def site_now(self, target: str) -> str | None:
-        """See ``SitedDeliverer.site_now``."""
         site = site_of(target)
         if site is not None:
             return site
-        known = self._known.get(target)
-        if known is None or known[0] <= self._clock.monotonic():
+        remembered = self._remembered.get(target)
+        if remembered is None or remembered[0] <= self._clock.monotonic():
             return None
-        return known[1].site if isinstance(known[1], NextHops) else ""
+        return remembered[1].site if isinstance(remembered[1], NextHops) else ""
 
     async def locate(self, target: str) -> str:
-        """See ``SitedDeliverer.locate``."""
         site = site_of(target)
         if site is not None:
             return site
@@ -111,109 +117,107 @@ class SmtpDeliverer:
 
     async def _hops(self, target: str) -> NextHops | Undeliverable:
         now = self._clock.monotonic()
-        known = self._known.get(target)
-        if known is not None and known[0] > now:
-            return known[1]
+        remembered = self._remembered.get(target)
+        if remembered is not None and remembered[0] > now:
+            return remembered[1]
         hops = await next_hops(target, self._resolver, random=self._random, is_self=self._is_self, port=self._port)
         seconds = min(_LONGEST_MEMORY, hops.ttl) if isinstance(hops, NextHops) else _NOTHING_MEMORY
-        self._known.pop(target, None)
-        if len(self._known) >= _MOST_REMEMBERED:
-            del self._known[next(iter(self._known))]
-        self._known[target] = (now + seconds, hops)
+        self._remembered.pop(target, None)
+        if len(self._remembered) >= _MOST_REMEMBERED:
+            del self._remembered[next(iter(self._remembered))]
+        self._remembered[target] = (now + seconds, hops)
         return hops
 
     # -- an attempt
 
-    async def deliver(self, job: Delivery, target: str) -> Sequence[Outcome]:
-        """See ``Deliverer.deliver``."""
-        notes = job.notes or AttemptTracer(self._clock)
+    async def deliver(self, delivery: Delivery, target: str) -> Sequence[Outcome]:
+        tracer = delivery.tracer or AttemptTracer(self._clock)
         hops = await self._hops(target)
-        notes.resolved()
+        tracer.resolved()
         if isinstance(hops, Undeliverable):
-            return all_of(job.recipients, hops.result, hops.reason, hops.reply)
-        notes.site = hops.site
-        found = await self._somewhere(hops, job, notes)
-        return found if isinstance(found, Sequence) else await self._in_more_sessions(hops, job, notes, found)
+            return all_of(delivery.recipients, hops.result, hops.reason, hops.reply)
+        tracer.site = hops.site
+        found = await self._attempt(hops, delivery, tracer)
+        return found if isinstance(found, Sequence) else await self._in_more_sessions(hops, delivery, tracer, found)
 
     async def _in_more_sessions(
-        self, hops: NextHops, job: Delivery, notes: AttemptTracer, found: _Found
+        self, hops: NextHops, delivery: Delivery, tracer: AttemptTracer, found: _Found
     ) -> Sequence[Outcome]:
-        """The session took only some recipients: give the others to further ones."""
+        """Give the recipients that the first session did not take (all but those in ``found``) to further sessions."""
         decided = _by_place(found)
-        waiting = [place for place in range(len(job.recipients)) if place not in decided]
+        waiting = [place for place in range(len(delivery.recipients)) if place not in decided]
         for _ in range(_MOST_SESSIONS):
             if not waiting:
                 break
-            part = job._replace(recipients=tuple(job.recipients[place] for place in waiting))
-            found = await self._somewhere(hops, part, notes)
+            part = delivery.to(tuple(delivery.recipients[place] for place in waiting))
+            found = await self._attempt(hops, part, tracer)
             decided.update((waiting[place], outcome) for place, outcome in _by_place(found).items())
             waiting = [place for place in waiting if place not in decided]
         if waiting:
-            left = all_of(job.recipients, Result.DEFERRED, f"{notes.site} takes too few recipients in a session")
+            left = all_of(delivery.recipients, Result.DEFERRED, f"{tracer.site} takes too few recipients in a session")
             decided.update((place, left[place]) for place in waiting)
-        return [decided[place] for place in range(len(job.recipients))]
+        return [decided[place] for place in range(len(delivery.recipients))]
 
     async def close(self) -> None:
-        """See ``Deliverer.close``."""
         await self._pool.close()
 
-    async def _somewhere(self, hops: NextHops, job: Delivery, notes: AttemptTracer) -> _Found:
-        """Use a kept session, or try the exchanges; for as many recipients as the session took."""
-        link = self._pool.take(hops.site)
-        if link is not None:
-            talk = notes.talk(link.mx, link.session.messages)
-            found = await self._transact(link, job, talk)
+    async def _attempt(self, hops: NextHops, delivery: Delivery, tracer: AttemptTracer) -> _Found:
+        """Use a kept session, else try the exchanges; returns outcomes for as many recipients as the session took."""
+        pooled = self._pool.take(hops.site)
+        if pooled is not None:
+            connection = tracer.connection(pooled.mx, pooled.session.messages)
+            found = await self._transact(pooled, delivery, connection)
             outcomes = _values(found)
             if not all(map(_is_stale, outcomes)):
-                notes.sign = feedback_of(outcomes)
+                tracer.feedback = feedback_of(outcomes)
                 return found
-            talk.ended = "this session was kept and had ended meanwhile; a new one is opened"
-        return await self._through(hops, job, notes)
+            connection.ended = "this session was kept and had ended meanwhile; a new one is opened"
+        return await self._try_exchanges(hops, delivery, tracer)
 
-    async def _through(self, hops: NextHops, job: Delivery, notes: AttemptTracer) -> _Found:
-        """Try the exchanges in order."""
+    async def _try_exchanges(self, hops: NextHops, delivery: Delivery, tracer: AttemptTracer) -> _Found:
+        """Open a session with the first exchange that allows it, and hand the message over."""
         troubles: list[str] = []
         refusals: list[tuple[Reply, str]] = []
         unreachable = 0
         for exchange in self._shuffled(hops.exchanges):
-            talk = notes.talk(exchange.name)
+            connection = tracer.connection(exchange.name)
             try:
-                link = await self._connect(exchange, hops.site, talk)
+                pooled = await self._connect(exchange, hops.site, connection)
             except (NetworkError, RemoteError) as error:
                 unreachable += isinstance(error, Unreachable)
-                talk.ended = str(error)
+                connection.ended = str(error)
                 if isinstance(error, SessionRefused):
                     refusals.append((error.reply, exchange.name))
                     troubles.append(str(error))
                 else:
                     troubles.append(f"{exchange.name}: {error}")
                 continue
-            found = await self._transact(link, job, talk)
+            found = await self._transact(pooled, delivery, connection)
             outcomes = _values(found)
-            if not all(map(_is_unheard, outcomes)):
-                notes.sign = feedback_of(outcomes)
+            if not all(map(_is_unanswered, outcomes)):
+                tracer.feedback = feedback_of(outcomes)
                 return found
-            talk.ended = outcomes[0].reason
-            troubles.append(talk.ended)
-        notes.sign = Feedback.UNREACHABLE if unreachable == len(troubles) else Feedback.THROTTLED
+            connection.ended = outcomes[0].reason
+            troubles.append(connection.ended)
+        tracer.feedback = Feedback.UNREACHABLE if unreachable == len(troubles) else Feedback.THROTTLED
         tried = f"tried {hops.reason}: " + "; ".join(troubles)
         if len(refusals) == len(troubles) and all(reply.permanent for reply, _ in refusals):
             reply, name = refusals[0]
-            return all_of(job.recipients, Result.FAILED, tried, reply, name)
+            return all_of(delivery.recipients, Result.FAILED, tried, reply, name)
         for reply, name in refusals:
             if reply.transient and len(troubles) == len(refusals):
-                return all_of(job.recipients, Result.DEFERRED, tried, reply, name)
-        return all_of(job.recipients, Result.DEFERRED, tried, Reply(451, "4.4.1", "no host could be reached"))
+                return all_of(delivery.recipients, Result.DEFERRED, tried, reply, name)
+        return all_of(delivery.recipients, Result.DEFERRED, tried, Reply(451, "4.4.1", "no host could be reached"))
 
     def _shuffled(self, exchanges: tuple[Exchange, ...]) -> Sequence[Exchange]:
-        """Equal preferences in an order of their own for each session (RFC 5321 §5.1: MUST)."""
+        """The exchanges by preference, equal ones in random order for each session (RFC 5321 §5.1: MUST)."""
         if len(exchanges) == 1:
             return exchanges
         return sorted(exchanges, key=lambda exchange: (exchange.preference, self._random.random()))
 
-    async def _connect(self, exchange: Exchange, site: str, talk: ConnectionTracer) -> PooledConnection:
+    async def _connect(self, exchange: Exchange, site: str, connection: ConnectionTracer) -> PooledConnection:
         tape = SessionTap(self._clock.monotonic, self._transcript)
-        tape.steps = talk.steps
+        tape.steps = connection.steps
         session = await client.connect(
             exchange.endpoints,
             network=self._network,
@@ -226,43 +230,42 @@ class SmtpDeliverer:
             tap=tape,
             source=self._source,
         )
-        talk.connected = session.opened
+        connection.connected = session.opened
         return PooledConnection(session, tape, site, exchange.name, session.opened)
 
-    async def _transact(self, link: PooledConnection, job: Delivery, talk: ConnectionTracer) -> _Found:
-        """Give the message to the host, in as many transactions as its limits ask for and this session may have; then
-        keep the session if it is good for more, end it otherwise.  At least one outcome."""
-        session = link.session
-        link.tape.steps = talk.steps
-        talk.peer = link.peer
+    async def _transact(self, pooled: PooledConnection, delivery: Delivery, connection: ConnectionTracer) -> _Found:
+        """Hand the message over in as many transactions as the host's limits ask for and this session may carry; then
+        keep the session if it can carry more, else end it.  Returns at least one outcome."""
+        session = pooled.session
+        pooled.tape.steps = connection.steps
+        connection.peer = pooled.peer
         try:
-            if not link.limits:
-                return await give(session, job)
+            if not pooled.limits:
+                return await give(session, delivery)
             found: dict[int, Outcome] = {}
-            for places in batches(job.recipients, link.limits):
-                if found and not self._pool.may_go_on(link):
+            for places in batches(delivery.recipients, pooled.limits):
+                if found and not self._pool.may_carry_more(pooled):
                     break
-                part = job._replace(recipients=tuple(job.recipients[place] for place in places))
+                part = delivery.to(tuple(delivery.recipients[place] for place in places))
                 found.update(zip(places, await give(session, part), strict=True))
             return found
-        except BaseException:  # ours or a cancellation: the dialogue stopped in the middle
+        except BaseException:  # a fault of our own or a cancellation: the dialogue stopped in the middle
             session.abort()
             raise
         finally:
-            self._pool.give(link)
+            self._pool.give(pooled)
 
 
 class LmtpDeliverer(SmtpDeliverer):
-    """Delivers by LMTP (RFC 2033): one reply for each recipient.  A target is a ``host:port`` or a socket's path."""
+    """A deliverer by LMTP (RFC 2033): one reply for each recipient.  A target is a ``host:port`` or a socket's path."""
 
-    lmtp = True
+    lmtp: ClassVar[bool] = True
 
-    async def deliver(self, job: Delivery, target: str) -> Sequence[Outcome]:
-        """See ``Deliverer.deliver``."""
+    async def deliver(self, delivery: Delivery, target: str) -> Sequence[Outcome]:
         if ":" not in target and not target.startswith("/"):  # a domain's exchangers speak SMTP
             reason = f'"{target}" is no place for LMTP; write lmtp://host:port or lmtp:/path/of/socket'
-            return all_of(job.recipients, Result.DEFERRED, reason, Reply(451, "4.3.5", "the route is not usable"))
-        return await super().deliver(job, target)
+            return all_of(delivery.recipients, Result.DEFERRED, reason, Reply(451, "4.3.5", "the route is not usable"))
+        return await super().deliver(delivery, target)
 
 
 #: The outcomes of all recipients, in their order, or of some by their places.
@@ -277,13 +280,13 @@ def _by_place(found: _Found) -> dict[int, Outcome]:
     return found if isinstance(found, dict) else dict(enumerate(found))
 
 
-def _is_unheard(outcome: Outcome) -> bool:
-    """Nothing was said about this recipient, and nothing was given away."""
+def _is_unanswered(outcome: Outcome) -> bool:
+    """True if the host gave no reply for this recipient and was handed nothing."""
     return outcome.result is Result.DEFERRED and outcome.reply is None
 
 
 def _is_stale(outcome: Outcome) -> bool:
-    """What a session that has grown too old ends with: silence, or 421."""
-    return _is_unheard(outcome) or (
+    """True if a kept session may have ended before this attempt: no reply, or 421."""
+    return _is_unanswered(outcome) or (
         outcome.result is Result.DEFERRED and outcome.reply is not None and outcome.reply.code == 421
     )

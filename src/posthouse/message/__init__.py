@@ -1,6 +1,7 @@
-"""A message's content: split, traced, composed, converted.  Bytes and values; no clock, no random, no I/O.
+"""Internet messages (RFC 5322, MIME): header fields, composing, conversion, trace fields and delivery reports.
 
-Trace fields, conversion and reports are imported when first asked for: a letter that is written and sent needs none.
+The functions take octets and values; they read no clock, no random source and no file.  Trace fields, conversion and
+reports are imported at their first use, because composing and sending a message needs none of them.
 """
 
 from typing import TYPE_CHECKING
@@ -11,8 +12,9 @@ from posthouse.message.dates import format_date
 from posthouse.message.mailboxes import Mailbox, parse_mailboxes
 
 if TYPE_CHECKING:
-    from posthouse.message.dsn.compose import Action, Fate, Original, compose_report, is_report
-    from posthouse.message.dsn.read import DeliveryReport, RecipientStatus, read_report
+    from posthouse.message.dsn.model import Action, DeliveryReport, OriginalMessage, RecipientFields, RecipientStatus
+    from posthouse.message.dsn.read import read_report
+    from posthouse.message.dsn.report import compose_report, is_report
     from posthouse.message.headers import (
         Field,
         Split,
@@ -27,18 +29,18 @@ if TYPE_CHECKING:
         without,
     )
     from posthouse.message.mime import Needs, Scanner, Unconvertible, downgrade, needs
-    from posthouse.message.trace import protocol_name, received, return_path
+    from posthouse.message.trace_fields import protocol_name, received, return_path
 
 __all__ = [
     "Action",
     "Attachment",
     "Composed",
     "DeliveryReport",
-    "Fate",
     "Field",
     "Mailbox",
     "Needs",
-    "Original",
+    "OriginalMessage",
+    "RecipientFields",
     "RecipientStatus",
     "Scanner",
     "Split",
@@ -69,10 +71,11 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "dsn.compose": "Action Fate Original compose_report is_report",
-        "dsn.read": "DeliveryReport RecipientStatus read_report",
+        "dsn.model": "Action DeliveryReport OriginalMessage RecipientFields RecipientStatus",
+        "dsn.read": "read_report",
+        "dsn.report": "compose_report is_report",
         "headers": "Field Split count count_received fields first gap hop_count split unfold without",
         "mime": "Needs Scanner Unconvertible downgrade needs",
-        "trace": "protocol_name received return_path",
+        "trace_fields": "protocol_name received return_path",
     },
 )

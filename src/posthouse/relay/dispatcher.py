@@ -11,18 +11,19 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from posthouse.core import AttemptTrace, LocalError, Outcome, Reply, Result, StorageCorrupt
+from posthouse.core import AttemptTrace, LocalError, Outcome, Recipient, Reply, Result, StorageCorrupt
 from posthouse.delivery.feedback import Feedback, asked_of
-from posthouse.delivery.model import Delivery, NoRoute, Route, Router, all_of
-from posthouse.delivery.trace import AttemptTracer
+from posthouse.delivery.model import Delivery, all_of
+from posthouse.delivery.tracer import AttemptTracer
 from posthouse.net import Clock
 from posthouse.relay.lease_keeper import LeaseKeeper
 from posthouse.relay.recording.recorder import Recorder
 from posthouse.relay.recording.settlement import split
+from posthouse.relay.routes import NoRoute, Route, Router
 from posthouse.relay.scheduling.lane import QueuePosition
 from posthouse.relay.scheduling.ready_queue import Attempt, Key
 from posthouse.relay.scheduling.scheduler import Scheduler
-from posthouse.spool.interface import Lease, QueuedRecipient, Spool
+from posthouse.spool.interface import Lease, QueuedRecipient, Spool, StoredMessage
 
 __all__ = ["Dispatcher"]
 
@@ -77,8 +78,7 @@ class Dispatcher:
                 key = self._lanes.key(route)
                 attempt = attempts.get((work.message.id, key))
                 if attempt is None:
-                    local = getattr(route.deliverer, "local", False)
-                    attempts[work.message.id, key] = Attempt(route, part, key, local=local, leased=leased)
+                    attempts[work.message.id, key] = Attempt(route, part, key, leased=leased)
                 else:
                     attempt.add(part, route.target)
         for attempt in attempts.values():
@@ -95,11 +95,9 @@ class Dispatcher:
             self._recorder.record(work, ((waiting, way.outcome),))
             return
         deliverer, target, rule, _ = way
-        deliver_now = getattr(deliverer, "deliver_now", None)
-        if deliver_now is not None:
+        if not deliverer.sited and not deliverer.local:
             try:
-                message = work.message
-                outcomes = deliver_now(Delivery(message, (waiting.recipient,), self._queue.content(message)), target)
+                outcomes = deliverer.deliver_now(self._delivery(work.message, (waiting.recipient,)), target)
                 if outcomes is not None and len(outcomes) != 1:
                     raise _miscounted(len(outcomes), 1)
             except Exception as error:
@@ -111,8 +109,7 @@ class Dispatcher:
                 if leased:
                     self._lanes.names.meet((work.destination,))
                 return
-        local = getattr(deliverer, "local", False)
-        self._enter(Attempt(way, work, self._lanes.key(way), local=local, leased=leased), late)
+        self._enter(Attempt(way, work, self._lanes.key(way), leased=leased), late)
 
     def _split(self, work: Lease) -> list[tuple[Route, Lease]]:
         """The ways its recipients go; those without a way are recorded at once."""
@@ -134,10 +131,10 @@ class Dispatcher:
 
     def _begin(self, attempt: Attempt, late: bool = False) -> None:
         """Do it at once if the deliverer can."""
-        deliver_now = getattr(attempt.route.deliverer, "deliver_now", None)
-        if deliver_now is not None:
+        deliverer = attempt.route.deliverer
+        if not deliverer.sited and not deliverer.local:
             try:
-                outcomes = deliver_now(self._job(attempt), attempt.route.target)
+                outcomes = deliverer.deliver_now(self._attempted(attempt), attempt.route.target)
                 if outcomes is not None:
                     outcomes = _checked(attempt, outcomes)
             except Exception as error:
@@ -184,9 +181,9 @@ class Dispatcher:
                 return
             outcomes = await self._outcomes(attempt)
             self._record(attempt, outcomes)
-            if attempt.notes is not None and attempt.notes.sign is not Feedback.NOTHING:
-                asked = None if attempt.notes.sign is Feedback.OK else asked_of(outcomes)
-                self._leases.give_back(self._lanes.hear(attempt, attempt.notes.sign, asked))
+            if attempt.tracer is not None and attempt.tracer.feedback is not Feedback.NOTHING:
+                asked = None if attempt.tracer.feedback is Feedback.OK else asked_of(outcomes)
+                self._leases.give_back(self._lanes.hear(attempt, attempt.tracer.feedback, asked))
         finally:
             if seated:
                 for upcoming in self._lanes.leave(attempt):
@@ -199,17 +196,16 @@ class Dispatcher:
         Recipients of other targets, taken along because their site was the same, are parted if it is no more.
         """
         deliverer = attempt.route.deliverer
-        site_now = getattr(deliverer, "site_now", None)
-        if site_now is None:
+        if not deliverer.sited:
             return True
-        attempt.notes = notes = AttemptTracer(self._clock)
-        if len(attempt.targets) == 1 and site_now(attempt.targets[0]) == attempt.key[1]:
+        attempt.tracer = tracer = AttemptTracer(self._clock)
+        if len(attempt.targets) == 1 and deliverer.site_now(attempt.targets[0]) == attempt.key[1]:
             return True
         sites: dict[str, str] = {}
         for target in attempt.targets:
             if target not in sites:
                 sites[target] = await self._located(attempt, target)
-        notes.resolved()
+        tracer.resolved()
         site = sites[attempt.targets[0]]
         if len(set(sites.values())) > 1:
             for stray in attempt.part(sites):
@@ -229,11 +225,11 @@ class Dispatcher:
 
     async def _located(self, attempt: Attempt, target: str) -> str:
         deliverer = attempt.route.deliverer
-        site: str | None = deliverer.site_now(target)  # type: ignore[attr-defined]
+        site = deliverer.site_now(target)
         if site is not None:
             return site
         try:
-            return await deliverer.locate(target)  # type: ignore[attr-defined,no-any-return]
+            return await deliverer.locate(target)
         except Exception as error:
             self._recorder.fault(f"looking for the way to {target} failed", error)
             return ""
@@ -242,22 +238,29 @@ class Dispatcher:
         """Deliver, and have one outcome for each recipient whatever happens."""
         try:
             deliverer, target, _, _ = attempt.route
-            return _checked(attempt, await deliverer.deliver(self._job(attempt), target))
+            return _checked(attempt, await deliverer.deliver(self._attempted(attempt), target))
         except asyncio.CancelledError:
             if not attempt.expired or self.stopping or attempt.task is None:
                 raise
             attempt.task.uncancel()
             recipients = [waiting.recipient for waiting in attempt.waiting]
-            if attempt.notes is not None:
-                attempt.notes.sign = Feedback.THROTTLED
+            if attempt.tracer is not None:
+                attempt.tracer.feedback = Feedback.THROTTLED
             return all_of(recipients, Result.AMBIGUOUS, f"ended, as it took longer than {self._longest:.0f} seconds")
         except Exception as error:
             return self._broken(attempt, error)
 
-    def _job(self, attempt: Attempt) -> Delivery:
-        message = attempt.parts[0].message
+    def _attempted(self, attempt: Attempt) -> Delivery:
         recipients = tuple([waiting.recipient for waiting in attempt.waiting])
-        return Delivery(message, recipients, self._queue.content(message), attempt.notes)
+        return self._delivery(attempt.parts[0].message, recipients, attempt.tracer)
+
+    def _delivery(
+        self, message: StoredMessage, recipients: tuple[Recipient, ...], tracer: AttemptTracer | None = None
+    ) -> Delivery:
+        envelope = message.envelope
+        if envelope.recipients != recipients:
+            envelope = envelope._replace(recipients=recipients)
+        return Delivery(envelope, self._queue.content(message), message.id, message.received, tracer)
 
     def _broken(self, attempt: Attempt, error: Exception) -> Sequence[Outcome]:
         """Outcomes for a fault of ours: later, unless the content itself is gone, which no time mends."""
@@ -271,14 +274,14 @@ class Dispatcher:
 
     def _record(self, attempt: Attempt, outcomes: Sequence[Outcome]) -> None:
         """Record the outcomes with the leases they belong to."""
-        notes = attempt.notes
+        tracer = attempt.tracer
         rest = iter(outcomes)
         rule = attempt.route.reason
         first = attempt.targets[0]
-        whole = AttemptTrace(0.0, "", first, rule) if notes is None else notes.trail(first, rule)
+        whole = AttemptTrace(0.0, "", first, rule) if tracer is None else tracer.trace(first, rule)
         for part, target in zip(attempt.parts, attempt.targets, strict=True):
-            trail = whole if target == first else whole._replace(target=target)
-            self._recorder.record(part, list(zip(part.recipients, rest, strict=False)), trail)
+            trace = whole if target == first else whole._replace(target=target)
+            self._recorder.record(part, list(zip(part.recipients, rest, strict=False)), trace)
 
 
 def _checked(attempt: Attempt, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:

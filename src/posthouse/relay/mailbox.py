@@ -1,16 +1,17 @@
-"""Deliverers that stay in the house: the spool's own mailboxes, and nowhere.
+"""Delivery into the spool's own mailboxes.
 
-A mailbox gets the letter as any final delivery does: with a fresh Return-Path in front, and without one that it
-brought along (RFC 5321 §4.4).
+A mailbox gets the message as any final delivery does: with a new Return-Path in front, and without one that it brought
+along (RFC 5321 §4.4).
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from posthouse.core import (
+    Address,
     Bytes,
     Content,
     Outcome,
@@ -21,75 +22,54 @@ from posthouse.core import (
     StorageError,
     StorageFull,
 )
-from posthouse.delivery.model import Delivery
+from posthouse.delivery.model import Deliverer, Delivery, all_of
 from posthouse.message.headers import without
-from posthouse.message.trace import return_path
+from posthouse.message.trace_fields import return_path
 from posthouse.spool.interface import StoredMessage
 
-__all__ = ["DiscardDeliverer", "MailboxDeliverer", "MailboxStore"]
+__all__ = ["MailboxDeliverer", "MailboxStore"]
+
+_KEPT = Reply(250, "2.0.0", "kept in the mailbox")
+_FULL = Reply(452, "4.3.1", "mail system full")
+_BUSY = Reply(451, "4.3.2", "mail system busy")
+_BROKEN = Reply(451, "4.3.0", "mailbox not accessible")
 
 
 class MailboxStore(Protocol):
-    """The part of ``spool.queue.Queue`` that a mailbox needs."""
+    """The part of a spool that a mailbox needs."""
 
     def keep(self, inbox: str, message: StoredMessage, content: Content) -> Awaitable[None]:
-        """See ``Queue.keep``: durable when it returns, once however often it is called."""
+        """Put a message into a mailbox.  When this returns it is on stable storage, once however often it is called."""
         ...
 
 
-class MailboxDeliverer:
-    """Keeps letters in the spool; the target of a route is the mailbox's name."""
+class MailboxDeliverer(Deliverer):
+    """A deliverer into the spool's mailboxes; a target is the mailbox's name."""
 
-    local = True
+    local: ClassVar[bool] = True
 
-    def __init__(self, queue: MailboxStore) -> None:
-        self._queue = queue
+    def __init__(self, store: MailboxStore) -> None:
+        self._store = store
 
-    async def deliver(self, job: Delivery, target: str) -> Sequence[Outcome]:
-        """One copy into the mailbox ``target``, for all the job's recipients (they share it).
+    async def deliver(self, delivery: Delivery, target: str) -> Sequence[Outcome]:
+        """Put one copy into the mailbox ``target``, which all recipients of the delivery share.
 
-        A full or busy spool is *deferred*.  Any other fault of the spool is deferred too, with its words as reason.
+        A fault of the spool is *deferred*, with its text as the reason.
         """
+        envelope, content, queue_id, received, _ = delivery
+        message = StoredMessage(queue_id, envelope, received, content.size)
         try:
-            content = await _final(job)
-            await self._queue.keep(target, job.message, content)
-        except StorageFull as full:
-            return _all(job, Result.DEFERRED, Reply(452, "4.3.1", "mail system full"), str(full), target)
-        except StorageBusy as busy:
-            return _all(job, Result.DEFERRED, Reply(451, "4.3.2", "mail system busy"), str(busy), target)
+            await self._store.keep(target, message, await _final(envelope.sender, content))
         except StorageError as error:
-            return _all(job, Result.DEFERRED, Reply(451, "4.3.0", "mailbox not accessible"), str(error), target)
-        kept = Reply(250, "2.0.0", "kept in the mailbox")
-        return _all(job, Result.DELIVERED, kept, f"kept in the mailbox {target}", target)
-
-    async def close(self) -> None:
-        """Nothing is kept open."""
+            reply = _FULL if isinstance(error, StorageFull) else _BUSY if isinstance(error, StorageBusy) else _BROKEN
+            return all_of(envelope.recipients, Result.DEFERRED, str(error), reply, target)
+        return all_of(envelope.recipients, Result.DELIVERED, f"kept in the mailbox {target}", _KEPT, target)
 
 
-class DiscardDeliverer:
-    """Takes everything and keeps nothing, for domains that are set to ``discard``."""
-
-    async def deliver(self, job: Delivery, target: str) -> Sequence[Outcome]:
-        """Every recipient is delivered; ``target`` is only repeated in the outcome."""
-        return self.deliver_now(job, target)
-
-    def deliver_now(self, job: Delivery, target: str) -> Sequence[Outcome]:
-        """As ``deliver``; there is never anything to wait for."""
-        reason = "discarded, as the configuration says"
-        return _all(job, Result.DELIVERED, Reply(250, "2.0.0", "discarded"), reason, target)
-
-    async def close(self) -> None:
-        """Nothing is kept open."""
-
-
-def _all(job: Delivery, result: Result, reply: Reply, reason: str, peer: str) -> list[Outcome]:
-    return [Outcome(recipient, result, reply, reason, peer) for recipient in job.recipients]
-
-
-async def _final(job: Delivery) -> Content:
+async def _final(sender: Address | None, content: Content) -> Content:
     """The content as final delivery hands it over."""
-    if isinstance(job.content, Bytes):
-        stripped = without(job.content, b"Return-Path")
+    if isinstance(content, Bytes):
+        stripped = without(content, b"Return-Path")
     else:  # may read a disk
-        stripped = await asyncio.to_thread(without, job.content, b"Return-Path")
-    return Prefixed(return_path(job.message.envelope.sender), stripped)
+        stripped = await asyncio.to_thread(without, content, b"Return-Path")
+    return Prefixed(return_path(sender), stripped)

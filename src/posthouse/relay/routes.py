@@ -1,34 +1,70 @@
-"""Where a recipient goes: a table of rules, the most specific one wins.
+"""Routing: a table of rules says where a recipient goes; the most specific rule wins.
 
-A rule is a value: which domains, which deliverer, which target.  The table is built from today's configuration and
-asked at each attempt; nothing of its answer is stored with the mail, so a corrected configuration moves mail that
-was queued under the wrong one.
+A rule is a value: which domains, which deliverer, which target.  The table is built from the current configuration and
+asked at each attempt.  Its answer is never stored with the mail, so a corrected configuration also moves mail that was
+queued under the wrong one.
 
-The key is the recipient's domain in A-labels and lower case.  For it are tried: the domain itself; ``*.parent`` for
-each parent, nearest first; ``*``; and last the default, which in a relay is the domain's own mail exchangers.  A
-domain that is ours is a rule like any other, so ``[[route]] to = "*"`` never takes it away: it is less specific.
+The key is the recipient's domain in A-labels and lower case.  The table tries the domain itself; ``*.parent`` for each
+parent, nearest first; ``*``; and last the default, which in a relay is the domain's own mail exchangers.  A domain that
+is ours is a rule like any other, so ``[[route]] to = "*"``, which is less specific, never takes it away.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from posthouse.core import Address, LocalError, Outcome, Recipient, Reply, Result, SettingError
-from posthouse.delivery.model import Deliverer, NoRoute, Route
+from posthouse.delivery.model import Deliverer
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii, lookup_domain
 
-__all__ = ["RouteRule", "RouteTable"]
+__all__ = ["NoRoute", "Route", "RouteRule", "RouteTable", "Router"]
+
+
+class Route(NamedTuple):
+    """A route of a recipient: the deliverer, and the target that it is given.
+
+    Recipients of a message with equal routes share a delivery.  ``reason`` says which rule chose the route, for
+    operators to read.  ``shared`` is true if all recipients of the domain have this route now (but for those that an
+    operator rerouted).
+    """
+
+    deliverer: Deliverer
+    target: str
+    reason: str = ""
+    shared: bool = False
+
+
+class NoRoute(NamedTuple):
+    """The outcome of a recipient that no route leads to, without an attempt."""
+
+    outcome: Outcome
+
+
+class Router(Protocol):
+    """Decides at each attempt, from the current configuration, where a recipient goes."""
+
+    def route(self, recipient: Recipient, override: str = "") -> Route | NoRoute:
+        """The route of one recipient.
+
+        ``override`` is where an operator rerouted it ("" if none did).  It goes before all rules; a recipient whose
+        override cannot be understood waits.
+        """
+        ...
+
+    def destination(self, address: Address) -> str:
+        """The key by which the spool groups and leases this recipient: its domain in A-labels and lower case."""
+        ...
 
 
 class RouteRule(NamedTuple):
-    """Where the mail of some domains goes.
+    """A rule: where the mail of some domains goes.
 
     ``pattern`` is a domain (A-labels or U-labels) or address literal, ``*.domain`` for all below it, or ``*``.
-    ``target`` is what the deliverer is given (see its own description): the same for all (a ``host:port``), or worked
-    out for each address (a mailbox's name, a Maildir's path), or, left out, the recipient's domain, which the SMTP
-    deliverer looks up in the DNS.  A target that cannot be worked out raises ``LocalError`` (this address can have
-    none) or ``SettingError``.  ``reason`` names the rule for people.
+    ``target`` is what the deliverer is given: one for all (a ``host:port``), or a function that makes it from each
+    address (a mailbox's name, a Maildir's path), or, left out, the recipient's domain, which the SMTP deliverer looks
+    up in the DNS.  The function raises ``LocalError`` if this address can have no target, or ``SettingError``.
+    ``reason`` names the rule for operators to read.
     """
 
     pattern: str
@@ -40,11 +76,15 @@ class RouteRule(NamedTuple):
 class RouteTable:
     """A ``Router`` made of rules.
 
-    ``default`` takes what no rule matches (its pattern is not looked at); None leaves such recipients waiting, for
-    an installation that sends nothing outside.  ``ways`` are the deliverers that an operator's override may name, by
-    the word before its colon (``smtp://host:port``, ``lmtp:/path``, ``mx``).  ``home`` is the domain of addresses that
-    have none (``<Postmaster>``, RFC 5321 §4.5.1).  Raises ``SettingError`` if two rules have the same pattern or a
-    pattern is no domain.
+    Args:
+        rules: In any order.
+        default: Takes what no rule matches (its pattern is not looked at).  With None such recipients wait, for an
+            installation that sends nothing outside.
+        ways: The deliverers that an operator's override may name, by the word before its colon (``smtp://host:port``,
+            ``lmtp:/path``, ``mx``).
+        home: The domain of addresses that have none (``<Postmaster>``, RFC 5321 §4.5.1).
+
+    Raises ``SettingError`` if two rules have the same pattern or a pattern is not a domain.
     """
 
     __slots__ = ("_default", "_exact", "_home", "_under", "_ways")
@@ -87,7 +127,6 @@ class RouteTable:
         return lookup_domain(address.domain) or self._home
 
     def route(self, recipient: Recipient, override: str = "") -> Route | NoRoute:
-        """See ``Router.route``."""
         domain = self.destination(recipient.address)
         if override:
             kind, _, rest = override.partition(":")
@@ -133,7 +172,7 @@ _REMEDY = 'write a domain ("example.org"), "*.domain" for all below it, or "*"'
 
 
 def _no_rule(recipient: Recipient, domain: str) -> Outcome:
-    """No rule matches and there is no default: our configuration's business, so the mail waits for a better one."""
+    """The outcome without a matching rule and without a default: the mail waits for a corrected configuration."""
     return Outcome(
         recipient,
         Result.DEFERRED,

@@ -24,13 +24,13 @@ from collections.abc import Collection, Sequence
 from random import Random
 
 from posthouse.core import EventSink, LocalError
-from posthouse.delivery.model import Router
 from posthouse.net import Clock, Timer
 from posthouse.relay.dispatcher import Dispatcher
 from posthouse.relay.lease_keeper import LeaseKeeper
 from posthouse.relay.recording.dsn import DsnWriter
 from posthouse.relay.recording.recorder import Recorder
 from posthouse.relay.recording.retry import RetrySchedule, ScheduleFor
+from posthouse.relay.routes import Router
 from posthouse.relay.scheduling.concurrency import Priority
 from posthouse.relay.scheduling.scheduler import Scheduler
 from posthouse.relay.scheduling.site_health import SiteStatus

@@ -15,7 +15,6 @@ from posthouse.delivery import Delivery, SmtpDeliverer
 from posthouse.net import CachingResolver, DnsResolver, Resolver, SocketNetwork, SystemClock
 from posthouse.protocol import Transcript
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
-from posthouse.spool import StoredMessage
 
 __all__ = ["deliver_direct"]
 
@@ -44,7 +43,6 @@ async def deliver_direct(
         transcript=transcript,
         idle=0.0,
     )
-    message = StoredMessage("", envelope, clock.time(), content.size)
     outcomes: dict[int, Outcome] = {}
     domains: dict[str, list[int]] = {}
     for number, recipient in enumerate(envelope.recipients):
@@ -56,8 +54,9 @@ async def deliver_direct(
             outcomes[number] = Outcome(recipient, Result.FAILED, reply, reply.text)
     try:
         for domain, numbers in domains.items():
-            job = Delivery(message, tuple(envelope.recipients[number] for number in numbers), content)
-            outcomes.update(zip(numbers, await deliverer.deliver(job, domain), strict=True))
+            recipients = tuple(envelope.recipients[number] for number in numbers)
+            delivery = Delivery(envelope._replace(recipients=recipients), content)
+            outcomes.update(zip(numbers, await deliverer.deliver(delivery, domain), strict=True))
     finally:
         await deliverer.close()
     return tuple(outcomes[number] for number in range(len(envelope.recipients)))

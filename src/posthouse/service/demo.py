@@ -97,7 +97,7 @@ class Demo:
         clock: Clock | None = None,
         network: Network | None = None,
         heard: Callable[[Dialogue, str, str], object] | None = None,
-        log: EventSink | None = None,
+        log: EventSink | Callable[..., object] | None = None,
     ) -> None:
         self.clock = clock or SystemClock()
         self.recorder = TranscriptRecorder(self.clock, sessions=100, lines=1_000)
@@ -153,7 +153,7 @@ class Demo:
         self.directories[domain] = directory
         self._network.roads[Endpoint(address, 25)] = house.endpoints["mx"]
 
-    def _listening(self, domain: str) -> EventSink:
+    def _listening(self, domain: str) -> Callable[..., object]:
         def record(event: str, /, **fields: Any) -> None:
             if event == "delivered" and domain == "sina.com":
                 self._arrived.set()

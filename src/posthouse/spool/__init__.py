@@ -35,7 +35,6 @@ from posthouse.spool.interface import (
 from posthouse.spool.sqlite.storage.durability import Durable
 
 if TYPE_CHECKING:
-    from posthouse.spool.memory import MemorySpool
     from posthouse.spool.sqlite.spool import SqliteSpool
 
 __all__ = [
@@ -51,7 +50,6 @@ __all__ = [
     "InboxMessage",
     "IncomingMessage",
     "Lease",
-    "MemorySpool",
     "MessageEntry",
     "MessageSummary",
     "Origin",
@@ -70,4 +68,4 @@ __all__ = [
     "SummaryRow",
 ]
 
-__getattr__ = lazily(__name__, {"memory": "MemorySpool", "sqlite.spool": "SqliteSpool"})
+__getattr__ = lazily(__name__, {"sqlite.spool": "SqliteSpool"})

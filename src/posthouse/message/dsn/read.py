@@ -1,7 +1,7 @@
-"""Reading a delivery report that somebody else wrote (RFC 6522, RFC 3464, RFC 6533).
+"""Reads delivery status notifications of other hosts (RFC 6522, RFC 3464, RFC 6533).
 
-Reports come from strangers: at most ``AT_MOST`` octets are looked at, a few parts, a bounded number of recipients, and
-whatever is missing or odd is left out.  What is not a delivery report is None, never an exception.
+A report is untrusted input: at most ``AT_MOST`` octets, 20 parts and 10,000 recipients are read, and missing or
+malformed fields are left out.  A message that is not a report gives None, never an exception.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from email.message import Message as Parsed
 from typing import NamedTuple
 
 from posthouse.core import Content, OriginalRecipient
+from posthouse.message.dsn.model import DeliveryReport, RecipientFields
 from posthouse.message.headers import Field, fields, first, split
 
-__all__ = ["AT_MOST", "DeliveryReport", "RecipientStatus", "read_report"]
+__all__ = ["AT_MOST", "read_report"]
 
 #: Octets of a report that are read.
 AT_MOST = 1_048_576
@@ -29,35 +30,6 @@ _COMMENT = re.compile(r"\([^()]*\)")
 _POINT = re.compile(r"\\x\{([0-9A-Fa-f]{2,6})\}")
 
 
-class RecipientStatus(NamedTuple):
-    """What a report says of one recipient.  Dates and the reply are text as written; "" for what is not there.
-
-    ``action`` is in lower case and compares with ``Action``; ``diagnostic`` is the Diagnostic-Code without its type.
-    """
-
-    final: OriginalRecipient
-    action: str
-    status: str
-    original: OriginalRecipient | None = None
-    remote_mta: str = ""
-    diagnostic: str = ""
-    last_attempt: str = ""
-    retry_until: str = ""
-
-
-class DeliveryReport(NamedTuple):
-    """A report.  ``text`` is the part for people; ``returned`` the message, or its header section, of the content type
-    ``returned_kind``, decoded; b"" and "" if nothing was returned."""
-
-    reporting_mta: str
-    recipients: tuple[RecipientStatus, ...]
-    envelope_id: str | None = None
-    arrival_date: str = ""
-    text: str = ""
-    returned: bytes = b""
-    returned_kind: str = ""
-
-
 class _MimePart(NamedTuple):
     kind: str
     charset: str
@@ -65,7 +37,7 @@ class _MimePart(NamedTuple):
 
 
 def read_report(content: Content | bytes) -> DeliveryReport | None:
-    """The delivery report that this message is, or None if it is none."""
+    """The report in this message, or None if it is not a report."""
     data = content[:AT_MOST] if isinstance(content, bytes) else _head(content)
     cut = split(data)
     kind = _parsed(fields(cut.headers))
@@ -108,7 +80,7 @@ def _head(content: Content) -> bytes:
 
 
 def _parsed(found: list[Field]) -> Parsed:
-    """The Content-Type and the encoding, in the library's hands."""
+    """A message of the email package with only the Content-Type and the Content-Transfer-Encoding."""
     message = Parsed()
     for name in (b"Content-Type", b"Content-Transfer-Encoding"):
         field = first(found, name)
@@ -118,7 +90,7 @@ def _parsed(found: list[Field]) -> Parsed:
 
 
 def _parts(body: bytes, boundary: bytes) -> list[_MimePart]:
-    """The first parts of a multipart's body, decoded; a last one that is not closed counts."""
+    """The first 20 parts of a multipart body, decoded; a last part without closing delimiter counts."""
     line = re.compile(rb"(?:\A|\r\n)--" + re.escape(boundary) + rb"(--)?[ \t]*+(?=\r\n|\Z)")
     parts: list[_MimePart] = []
     begun: int | None = None
@@ -156,13 +128,13 @@ def _decoded(part: _MimePart) -> str:
         return part.body.decode("latin-1")
 
 
-def _recipient(group: list[Field]) -> RecipientStatus | None:
+def _recipient(group: list[Field]) -> RecipientFields | None:
     kind, final = _typed(_value(group, b"Final-Recipient"))
     action = _COMMENT.sub("", _value(group, b"Action")).strip().lower()
     if not final or not action:
         return None
     original = _typed(_value(group, b"Original-Recipient"))
-    return RecipientStatus(
+    return RecipientFields(
         OriginalRecipient(kind, _address(kind, final)),
         action,
         _COMMENT.sub("", _value(group, b"Status")).strip(),
@@ -175,7 +147,7 @@ def _recipient(group: list[Field]) -> RecipientStatus | None:
 
 
 def _value(group: list[Field], name: bytes) -> str:
-    """A field's text, encoded words read; "" if it is not there."""
+    """The text of a field with encoded words decoded; "" if the field is missing."""
     field = first(group, name)
     if field is None:
         return ""
@@ -189,7 +161,7 @@ def _value(group: list[Field], name: bytes) -> str:
 
 
 def _typed(value: str) -> tuple[str, str]:
-    """``type; text`` as its two halves, the type in lower case."""
+    """The type in lower case and the text of ``type; text``."""
     kind, mark, text = value.partition(";")
     return (kind.strip().lower(), text.strip()) if mark else ("", value.strip())
 
@@ -199,6 +171,6 @@ def _address(kind: str, address: str) -> str:
 
 
 def _character(match: re.Match[str]) -> str:
-    """The character that ``\\x{…}`` stands for; what stands for none stays as it is."""
+    """The character that ``\\x{…}`` stands for; an escape of no character is kept."""
     point = int(match[1], 16)
     return chr(point) if point < 0x110000 and not 0xD800 <= point < 0xE000 else match[0]

@@ -1,11 +1,11 @@
-"""The part of a report that people read: what happened to whom, why, and what to do now.
+"""The first part of a report, for human readers: each recipient, what happened, why, and what to do.
 
-English always; Chinese below it where the message asks for it.  Where a Content-Language or Accept-Language field
-names languages, it decides (RFC 3282); otherwise a Chinese character set does, or a Subject with Chinese characters
-and neither kana nor hangul.
+The text is in English.  A Chinese version follows if the message asks for it: a Content-Language or Accept-Language
+field decides if there is one (RFC 3282), else a Chinese character set, or a Subject with Chinese characters and neither
+kana nor hangul.
 
-Only what the sender may know is told: the reply that decided, and the catalogue's words for it.  Reasons meant for the
-operator (paths, rules, faults) never are.
+The text tells the sender the reply that decided and the catalogue's explanation of it.  Reasons for the operator
+(paths, rules, faults) are left out.
 """
 
 from __future__ import annotations
@@ -15,15 +15,12 @@ import textwrap
 from collections.abc import Sequence
 from email.errors import MessageError
 from email.header import decode_header, make_header
-from typing import TYPE_CHECKING
 
 from posthouse.codes import Text
 from posthouse.codes.lookup import explain_enhanced, explain_reply, guess_reply, sentence
 from posthouse.core import Address
+from posthouse.message.dsn.model import RecipientStatus
 from posthouse.message.headers import fields, first
-
-if TYPE_CHECKING:
-    from posthouse.message.dsn.compose import Fate
 
 __all__ = ["report_text", "subject", "wants_chinese"]
 
@@ -95,13 +92,13 @@ _ORIGINAL = Text(" (which you wrote to as {})", "（你写的地址是 {}）")
 
 
 def wants_chinese(headers: bytes) -> bool:
-    """Does this header section ask for Chinese?"""
+    """True if this header section asks for Chinese."""
     found = fields(headers)
-    told = [field.value[:_VALUE].lower() for name in _LANGUAGES if (field := first(found, name)) is not None]
-    if told:
-        return any(re.search(rb"(?:^|[\s,])zh\b", value) for value in told)
-    looked = [field.value[:_VALUE] for name in _WORDS if (field := first(found, name)) is not None]
-    if any(_CHARSET.search(value) for value in looked):
+    languages = [field.value[:_VALUE].lower() for name in _LANGUAGES if (field := first(found, name)) is not None]
+    if languages:
+        return any(re.search(rb"(?:^|[\s,])zh\b", value) for value in languages)
+    texts = [field.value[:_VALUE] for name in _TEXTS if (field := first(found, name)) is not None]
+    if any(_CHARSET.search(value) for value in texts):
         return True
     title = first(found, b"Subject")
     text = _decoded(title.value[:_VALUE]) if title is not None else ""
@@ -109,7 +106,7 @@ def wants_chinese(headers: bytes) -> bool:
 
 
 _LANGUAGES = (b"Content-Language", b"Accept-Language")
-_WORDS = (b"Content-Type", b"Subject", b"From")
+_TEXTS = (b"Content-Type", b"Subject", b"From")
 
 
 def _decoded(value: bytes) -> str:
@@ -120,10 +117,10 @@ def _decoded(value: bytes) -> str:
         return text
 
 
-def subject(fates: Sequence[Fate], *, notice: bool = False, chinese: bool = False) -> str:
-    """The report's Subject; the worst that happened is named."""
-    worst = next(action for action in _SUBJECTS if any(fate.action == action for fate in fates))
-    several = [fate for fate in fates if fate.action == worst]
+def subject(statuses: Sequence[RecipientStatus], *, notice: bool = False, chinese: bool = False) -> str:
+    """The report's Subject; it names the worst action, in the order of ``_SUBJECTS``."""
+    worst = next(action for action in _SUBJECTS if any(status.action == action for status in statuses))
+    several = [status for status in statuses if status.action == worst]
     said = []
     for lang in ("zh", "en") if chinese else ("en",):
         whom = _SEVERAL.said(lang).format(len(several)) if len(several) > 1 else str(several[0].recipient.address)
@@ -133,7 +130,7 @@ def subject(fates: Sequence[Fate], *, notice: bool = False, chinese: bool = Fals
 
 
 def report_text(
-    fates: Sequence[Fate],
+    statuses: Sequence[RecipientStatus],
     *,
     hostname: str,
     postmaster: Address,
@@ -145,53 +142,54 @@ def report_text(
     notice: bool,
     chinese: bool,
 ) -> str:
-    """The text, lines ended by ``\\n``; dates come as text.  ``whole`` if the whole message is returned."""
+    """The text with lines ended by ``\\n``; ``arrived`` and ``until`` are dates as text; ``whole`` if the whole message
+    is returned."""
     said = []
     for lang in ("en", "zh") if chinese else ("en",):
         blocks = [_GREETING.said(lang).format(hostname)]
         if notice:
             blocks.append(_ADDRESSEE.said(lang).format(f"<{sender}>" if sender is not None else _NOBODY.said(lang)))
         for action, head in _HEADS.items():
-            some = [fate for fate in fates if fate.action == action]
-            if some:
+            concerned = [status for status in statuses if status.action == action]
+            if concerned:
                 blocks.append(head.said(lang).format(until=until))
-                blocks += [_person(fate, lang) for fate in some]
+                blocks += [_recipient_block(status, lang) for status in concerned]
         blocks.append(_HANDLE.said(lang).format(arrived=arrived, queue_id=queue_id, postmaster=postmaster))
         blocks.append((_WHOLE if whole else _HEADERS).said(lang))
         said.append("\n\n".join(block if block.startswith("  ") else _wrapped(block) for block in blocks))
     return ("\n\n" + "-" * 40 + "\n\n").join(said) + "\n"
 
 
-def _person(fate: Fate, lang: str) -> str:
-    """One recipient, indented: who, what was said, what it means, what to do."""
-    orcpt = fate.recipient.orcpt
-    name = f"<{fate.recipient.address}>"
-    if orcpt is not None and orcpt.address != str(fate.recipient.address):
+def _recipient_block(status: RecipientStatus, lang: str) -> str:
+    """The block of one recipient, indented: address, reply, its meaning, what to do."""
+    orcpt = status.recipient.orcpt
+    name = f"<{status.recipient.address}>"
+    if orcpt is not None and orcpt.address != str(status.recipient.address):
         name += _ORIGINAL.said(lang).format(f"<{orcpt.address}>")
     lines = [_CONTROL.sub("?", name)]
-    if fate.expired:
+    if status.expired:
         lines.append(_EXPIRED.said(lang))
-    if fate.action in ("failed", "delayed"):
-        lines += _cause(fate, lang)
-    if fate.action == "failed":
-        lines.append(_TO_DO.said(lang).format(_step(fate, lang)))
+    if status.action in ("failed", "delayed"):
+        lines += _cause(status, lang)
+    if status.action == "failed":
+        lines.append(_TO_DO.said(lang).format(_step(status, lang)))
     return "\n".join([f"  {lines[0]}", *(_wrapped(line, "    ") for line in lines[1:])])
 
 
-def _cause(fate: Fate, lang: str) -> list[str]:
-    if fate.reply is None:
+def _cause(status: RecipientStatus, lang: str) -> list[str]:
+    if status.reply is None:
         return [_SILENCE.said(lang)]
-    who = fate.remote or _US.said(lang)
-    reply = _CONTROL.sub(" ", str(fate.reply))[:_REPLY]
-    said = (_LAST if fate.expired else _SAID).said(lang).format(who=who, reply=reply)
-    return [said, _MEANING.said(lang).format(sentence(fate.reply, lang))]
+    who = status.remote or _US.said(lang)
+    reply = _CONTROL.sub(" ", str(status.reply))[:_REPLY]
+    said = (_LAST if status.expired else _SAID).said(lang).format(who=who, reply=reply)
+    return [said, _MEANING.said(lang).format(sentence(status.reply, lang))]
 
 
-def _step(fate: Fate, lang: str) -> str:
-    enhanced = explain_enhanced(fate.status)
-    if enhanced is not None and not fate.status.endswith(".0.0"):
+def _step(status: RecipientStatus, lang: str) -> str:
+    enhanced = explain_enhanced(status.status)
+    if enhanced is not None and not status.status.endswith(".0.0"):
         return enhanced.next_step.said(lang)
-    code = fate.reply.code if fate.reply is not None else 554
+    code = status.reply.code if status.reply is not None else 554
     basic = explain_reply(code) or guess_reply(code) or explain_reply(554)
     assert basic is not None  # 554 is in the catalogue
     return basic.next_step.said(lang)

@@ -19,7 +19,7 @@ mail has delivered it: what becomes of it behind the door is its own affair.
 ours or another's, and fails, the postmaster hears it once, by a *notice*; about a notice, about other mail without a
 sender, and about mail to the postmaster himself there is silence (the log and the message's story have it).  A report
 whose addressee is in a domain of ours and does not exist is a notice at once.  So a failure makes at most one report,
-a report at most one notice, and a notice nothing (``message.dsn.compose`` has how they are known apart).
+a report at most one notice, and a notice nothing (``message.dsn.report`` has how they are known apart).
 
 Reports go the way of all mail: through the queue, due now, routed by their addressee's domain.
 """
@@ -31,7 +31,8 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from posthouse.core import Address, Content, Handover, Notify, Outcome, Reply, Result
-from posthouse.message.dsn.compose import LIMIT, Action, Fate, Original, compose_report, is_report
+from posthouse.message.dsn.model import Action, OriginalMessage, RecipientStatus
+from posthouse.message.dsn.report import LIMIT, compose_report, is_report
 from posthouse.protocol.grammar import GrammarError, with_ascii_domain
 from posthouse.spool.interface import QueuedRecipient, RecipientState, Report, Settlement, StoredMessage
 
@@ -49,7 +50,9 @@ _PEER = re.compile(
 _V4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 
 
-def fate_of(waiting: QueuedRecipient, settlement: Settlement, now: float, until: float | None = None) -> Fate | None:
+def fate_of(
+    waiting: QueuedRecipient, settlement: Settlement, now: float, until: float | None = None
+) -> RecipientStatus | None:
     """What the sender hears of one recipient, None for nothing; ``until`` is when we would give up."""
     recipient, outcome = waiting.recipient, settlement.outcome
     notify = recipient.notify
@@ -57,20 +60,20 @@ def fate_of(waiting: QueuedRecipient, settlement: Settlement, now: float, until:
         if notify is not None and Notify.FAILURE not in notify:
             return None
         expired = outcome.reply is None or not outcome.reply.permanent
-        return Fate(recipient, Action.FAILED, outcome.reply, _remote(outcome), now, expired=expired)
+        return RecipientStatus(recipient, Action.FAILED, outcome.reply, _remote(outcome), now, expired=expired)
     if settlement.state is RecipientState.DELIVERED:
         if notify is None or Notify.SUCCESS not in notify or outcome.handover is Handover.TAKEN:
             return None
         relayed = outcome.handover is Handover.RELAYED
-        return Fate(
+        return RecipientStatus(
             recipient, Action.RELAYED if relayed else Action.DELIVERED, outcome.reply, _remote(outcome), attempted=now
         )
     if not settlement.warned or waiting.warned or (notify is not None and Notify.DELAY not in notify):
         return None
-    return Fate(recipient, Action.DELAYED, outcome.reply, _remote(outcome), now, until)
+    return RecipientStatus(recipient, Action.DELAYED, outcome.reply, _remote(outcome), now, until)
 
 
-def original_of(message: StoredMessage, content: Content | None, limit: int = LIMIT) -> Original:
+def original_of(message: StoredMessage, content: Content | None, limit: int = LIMIT) -> OriginalMessage:
     """``message`` with as much of its content as a report may need, which is read from wherever it is."""
     head = bytearray()
     for chunk in content.chunks(limit) if content is not None else ():
@@ -78,7 +81,7 @@ def original_of(message: StoredMessage, content: Content | None, limit: int = LI
         if len(head) >= limit:
             break
     whole = content is not None and content.size <= limit
-    return Original(message.id, message.envelope, message.received, bytes(head), whole)
+    return OriginalMessage(message.id, message.envelope, message.received, bytes(head), whole)
 
 
 class DsnWriter:
@@ -117,14 +120,14 @@ class DsnWriter:
                 return True
         return False
 
-    def reports(self, original: Original, ends: Ends, *, now: float, until: float | None = None) -> list[Report]:
+    def reports(self, original: OriginalMessage, ends: Ends, *, now: float, until: float | None = None) -> list[Report]:
         """The reports that these ends cause, to be stored with them; ``original`` from ``original_of``."""
         if original.envelope.sender is None:
             return self._notices(original, ends, now)
         fates = [fate for waiting, end in ends if (fate := fate_of(waiting, end, now, until)) is not None]
         return self.tell(original, fates, now)
 
-    def dropped(self, original: Original, recipients: Sequence[QueuedRecipient], *, now: float) -> list[Report]:
+    def dropped(self, original: OriginalMessage, recipients: Sequence[QueuedRecipient], *, now: float) -> list[Report]:
         """The reports about recipients that an operator dropped."""
         return self.reports(
             original,
@@ -135,7 +138,7 @@ class DsnWriter:
             now=now,
         )
 
-    def tell(self, original: Original, fates: Sequence[Fate], now: float) -> list[Report]:
+    def tell(self, original: OriginalMessage, fates: Sequence[RecipientStatus], now: float) -> list[Report]:
         """Reports of ``fates`` to the sender of ``original``; none if it has none."""
         sender = original.envelope.sender
         if sender is None or not fates:
@@ -146,7 +149,7 @@ class DsnWriter:
         failed = [fate for fate in fates if fate.action is Action.FAILED]
         return self._notice(original, failed, now)
 
-    def _notices(self, original: Original, ends: Ends, now: float) -> list[Report]:
+    def _notices(self, original: OriginalMessage, ends: Ends, now: float) -> list[Report]:
         """A report failed.  Whether it asked for silence does not matter: this is between us and our postmaster."""
         if not is_report(original.content):
             return []
@@ -157,7 +160,7 @@ class DsnWriter:
         ]
         return self._notice(original, fates, now)
 
-    def _notice(self, original: Original, fates: Sequence[Fate], now: float) -> list[Report]:
+    def _notice(self, original: OriginalMessage, fates: Sequence[RecipientStatus], now: float) -> list[Report]:
         to = self._addressees(self._postmaster)
         lost = {str(fate.recipient.address).lower() for fate in fates}
         to = [one for one in to if str(one).lower() not in lost]
@@ -165,7 +168,13 @@ class DsnWriter:
         return self._compose(original, others, to, now, notice=True) if to and others else []
 
     def _compose(
-        self, original: Original, fates: Sequence[Fate], to: Sequence[Address], now: float, *, notice: bool
+        self,
+        original: OriginalMessage,
+        fates: Sequence[RecipientStatus],
+        to: Sequence[Address],
+        now: float,
+        *,
+        notice: bool,
     ) -> list[Report]:
         people = [_in_ascii(one) for one in to]
         destinations = tuple(map(self._destination, people))

@@ -18,7 +18,7 @@ from random import Random
 from typing import Any, Final, NamedTuple
 
 from posthouse.core import AttemptTrace, Bytes, EventSink, Outcome, Result, StorageCorrupt
-from posthouse.message import Original
+from posthouse.message import OriginalMessage
 from posthouse.net import Clock
 from posthouse.relay.recording.dsn import DsnWriter, Ends, original_of
 from posthouse.relay.recording.retry import ScheduleFor
@@ -140,7 +140,7 @@ class Recorder:
         if self._log is not None:
             self._log("fault", reason=f"{what}: {type(error).__name__}: {error}", error=error)
 
-    async def _original(self, message: StoredMessage) -> Original:
+    async def _original(self, message: StoredMessage) -> OriginalMessage:
         try:
             content = self._queue.content(message)
             if isinstance(content, Bytes):
@@ -201,10 +201,8 @@ def _tell(log: EventSink, work: Lease, settlements: Sequence[Settlement]) -> Non
     }
     if state is _WAITING:
         said |= {"again": due, "why": why}
-    each = getattr(log, "each", None) if len(settlements) > 1 else None
-    if each is None:
-        for settlement in settlements:
-            log(event, id=work.message.id, recipient=str(settlement.outcome.recipient.address), **said)
+    if len(settlements) == 1:
+        log(event, id=work.message.id, recipient=str(settlements[0].outcome.recipient.address), **said)
     else:
-        people = [str(settlement.outcome.recipient.address) for settlement in settlements]
-        each(event, "recipient", people, id=work.message.id, recipient=None, **said)
+        recipients = [str(settlement.outcome.recipient.address) for settlement in settlements]
+        log.each(event, "recipient", recipients, id=work.message.id, recipient=None, **said)

@@ -23,8 +23,8 @@ from typing import Final
 
 from posthouse.core import Outcome, Result
 from posthouse.delivery.feedback import asked_wait
-from posthouse.delivery.model import NoRoute, Route, Router
 from posthouse.relay.recording.retry import RetryPlan, RetrySchedule, ScheduleFor
+from posthouse.relay.routes import NoRoute, Route, Router
 from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Settlement, StoredMessage
 
 __all__ = ["settle", "split"]

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from posthouse.delivery.model import Deliverer, Route
-from posthouse.delivery.trace import AttemptTracer
+from posthouse.delivery.model import Deliverer
+from posthouse.delivery.tracer import AttemptTracer
+from posthouse.relay.routes import Route
 from posthouse.relay.scheduling.concurrency import Priority
 from posthouse.spool.interface import Lease, QueuedRecipient
 
@@ -41,26 +42,26 @@ class Attempt:
         "lane",
         "leased",
         "local",
-        "notes",
         "parts",
         "rank",
         "route",
         "silent",
         "targets",
         "task",
+        "tracer",
         "until",
     )
 
-    def __init__(self, route: Route, part: Lease, key: Key, *, local: bool = False, leased: bool = False) -> None:
+    def __init__(self, route: Route, part: Lease, key: Key, *, leased: bool = False) -> None:
         self.route = route
         self.key = key
-        self.local = local
+        self.local = route.deliverer.local
         self.leased = leased
         self.parts = [part]
         self.targets = [route.target]
         self.until = part.until
         self.lane: ReadyQueue | None = None
-        self.notes: AttemptTracer | None = None
+        self.tracer: AttemptTracer | None = None
         self.task: asyncio.Task[None] | None = None
         self.began = 0.0
         self.rank = Priority.PROVEN  # with which it was counted
@@ -101,6 +102,6 @@ class Attempt:
         return [waiting for part in self.parts for waiting in part.recipients]
 
     @property
-    def unheard(self) -> bool:
+    def unanswered(self) -> bool:
         """True if it goes to the world outside, and its host has not said anything yet."""
-        return self.notes is not None and self.notes.unheard
+        return self.tracer is not None and self.tracer.unanswered

@@ -27,8 +27,8 @@ from random import Random
 from typing import Final
 
 from posthouse.delivery.feedback import Feedback
-from posthouse.delivery.model import Route
 from posthouse.net import Clock, Timer
+from posthouse.relay.routes import Route
 from posthouse.relay.scheduling.concurrency import Priority, PriorityQuota, RoundRobin
 from posthouse.relay.scheduling.destinations import DestinationTable
 from posthouse.relay.scheduling.lane import QueuePosition, ReadyQueue
@@ -110,11 +110,11 @@ class Scheduler:
     def key(self, route: Route) -> Key:
         """What an attempt on this route shares with others: the site where it is known, else the target."""
         deliverer, target, _, _ = route
-        if getattr(deliverer, "site_now", None) is None:
+        if not deliverer.sited:
             return deliverer, target
         known = self._sites.get((deliverer, target))
         if known is None:
-            known = deliverer.site_now(target)  # type: ignore[attr-defined]
+            known = deliverer.site_now(target)
         return deliverer, known or f"{target}{UNKNOWN}"
 
     # -- coming and going
@@ -236,9 +236,8 @@ class Scheduler:
         key = (deliverer, "") if attempt.local else (deliverer, name)
         lane = self._lanes.get(key)
         if lane is None:
-            sited = getattr(deliverer, "site_now", None) is not None
             most = _LOCAL_SLOTS if attempt.local else self._limit_each
-            lane = self._lanes[key] = ReadyQueue(key, most, SiteHealth(most) if sited else None)
+            lane = self._lanes[key] = ReadyQueue(key, most, SiteHealth(most) if deliverer.sited else None)
         return lane
 
     def _remember(self, key: Key, site: str) -> None:

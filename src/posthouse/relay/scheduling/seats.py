@@ -49,7 +49,7 @@ class ConnectionSlots:
         """Those whose hosts have been silent for long enough go on without a slot."""
         latest = self._clock.monotonic() - _SILENCE
         for attempt in self.active:
-            if attempt.began > latest or attempt.silent or attempt.local or not attempt.unheard:
+            if attempt.began > latest or attempt.silent or attempt.local or not attempt.unanswered:
                 continue
             if self.silent.free(attempt.rank):
                 attempt.silent = True

@@ -18,11 +18,18 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from random import Random, SystemRandom
 from typing import Any
 
-from posthouse.core import EventSink, LocalError, StorageCorrupt
-from posthouse.delivery import LmtpDeliverer, LocalIdentity, MaildirDeliverer, PythonDeliverer, SmtpDeliverer
+from posthouse.core import EventSink, LocalError, StorageCorrupt, event_sink
+from posthouse.delivery import (
+    DiscardDeliverer,
+    LmtpDeliverer,
+    LocalIdentity,
+    MaildirDeliverer,
+    PythonDeliverer,
+    SmtpDeliverer,
+)
 from posthouse.net import CachingResolver, Clock, DnsResolver, Endpoint, Network, Resolver, SocketNetwork, SystemClock
 from posthouse.protocol import Limits, Transcript
-from posthouse.relay import DiscardDeliverer, DsnWriter, MailboxDeliverer, RetrySchedule, Worker
+from posthouse.relay import DsnWriter, MailboxDeliverer, RetrySchedule, Worker
 from posthouse.relay.recording.dsn import original_of
 from posthouse.server import Server, ServerTimeouts
 from posthouse.service.config.model import Config, ListenerSettings
@@ -58,7 +65,7 @@ class Daemon:
         network: Network | None = None,
         resolver: Resolver | None = None,
         queue: Spool | None = None,
-        log: EventSink | None = None,
+        log: EventSink | Callable[..., object] | None = None,
         transcript: Callable[[str], Transcript] | None = None,
         random: Random | None = None,
         share_ports: bool = False,
@@ -66,7 +73,7 @@ class Daemon:
     ) -> None:
         self.config = config
         self.clock = clock or SystemClock()
-        self.log = log or EventLog(self.clock, config.log.format)
+        self.log = EventLog(self.clock, config.log.format) if log is None else event_sink(log)
         self.queue: Spool = queue or spool_of(config, shared=share_ports)
         self.directory = Directory(config)
         self._network = network or SocketNetwork(on_error=self._fault, reuse_port=share_ports)
@@ -293,7 +300,7 @@ async def serve(
     *,
     ready: Callable[[Daemon], object] | None = None,
     drain: float = DRAIN,
-    log: EventSink | None = None,
+    log: EventSink | Callable[..., object] | None = None,
     parent: int = -1,
     worker: int = -1,
 ) -> None:

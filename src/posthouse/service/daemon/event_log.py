@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from posthouse.core import EventSink
 from posthouse.net.clock import Clock
 from posthouse.protocol.events import Transcript
 
@@ -61,7 +62,7 @@ class _StandardError:
                 sys.stderr.flush()
 
 
-class EventLog:
+class EventLog(EventSink):
     """Event lines.  ``write`` takes one line without its end; standard error unless given.
 
     Text: ``2026-11-23T08:46:22.120Z accepted id=… sender=…``; a value that is not plain is written as a JSON string.

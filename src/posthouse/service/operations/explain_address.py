@@ -11,9 +11,17 @@ import contextlib
 from typing import Any, Final
 
 from posthouse.core import Address, Envelope, Recipient, SettingError
-from posthouse.delivery import LmtpDeliverer, MaildirDeliverer, PythonDeliverer, SmtpDeliverer, Undeliverable, next_hops
+from posthouse.delivery import (
+    DiscardDeliverer,
+    LmtpDeliverer,
+    MaildirDeliverer,
+    PythonDeliverer,
+    SmtpDeliverer,
+    Undeliverable,
+    next_hops,
+)
 from posthouse.protocol.grammar import GrammarError, parse_mailbox
-from posthouse.relay import DiscardDeliverer, MailboxDeliverer, NoRoute, Route
+from posthouse.relay import MailboxDeliverer, NoRoute, Route
 from posthouse.service.directory.directory import (
     Directory,
     Expanded,

@@ -23,9 +23,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from posthouse.core import Envelope, Reply, StorageError, StorageFull, Verdict
-from posthouse.message.dsn.compose import Action, Fate, Original
+from posthouse.message.dsn.model import Action, OriginalMessage, RecipientStatus
 from posthouse.message.headers import gap, hop_count
-from posthouse.message.trace import protocol_name, received
+from posthouse.message.trace_fields import protocol_name, received
 from posthouse.service.directory.directory import successes
 from posthouse.spool.history import Origin
 from posthouse.spool.interface import IncomingMessage, Stored
@@ -300,8 +300,8 @@ class SpoolIntake:
         """Tell the sender of success that has happened by being stored."""
         reception = self._reception
         now = reception.clock.time()
-        original = Original(self._receipts[0].id, self._envelope, now, bytes(self._beginning))
-        fates = [Fate(who, Action.DELIVERED if a_list else Action.EXPANDED) for who, a_list in self._told]
+        original = OriginalMessage(self._receipts[0].id, self._envelope, now, bytes(self._beginning))
+        fates = [RecipientStatus(who, Action.DELIVERED if a_list else Action.EXPANDED) for who, a_list in self._told]
         try:
             for report in reception.bouncer.tell(original, fates, now) if reception.bouncer is not None else ():
                 receipt = reception.queue.receive()

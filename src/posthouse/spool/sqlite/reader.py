@@ -11,7 +11,6 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable, Collection
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from posthouse.core import Bytes, Content, Prefixed, SettingError, StorageCorrupt
@@ -22,6 +21,7 @@ from posthouse.spool.sqlite.rows import STATES, WAITING, decode_envelope, destin
 from posthouse.spool.sqlite.storage.durability import storage_error
 from posthouse.spool.sqlite.storage.layout import FileContent, Layout
 from posthouse.spool.sqlite.storage.schema import VERSION, connect_read_only, refuse_newer
+from posthouse.spool.sqlite.storage.threads import Threads
 
 __all__ = ["Reader"]
 
@@ -38,10 +38,11 @@ class Reader:
     ``layout`` says where; ``open`` raises ``SettingError`` where there is no spool.
     """
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, threads: Threads) -> None:
         self._layout = layout
-        self._executor = ThreadPoolExecutor(1, "posthouse-reader")
-        self._searches = ThreadPoolExecutor(1, "posthouse-searches")
+        self._blocking = threads.blocking
+        self._executor = threads.pool(1, "posthouse-reader")
+        self._searches = threads.pool(1, "posthouse-searches")
         self._listing: sqlite3.Connection | None = None
         self._searching: sqlite3.Connection | None = None
         self._content: sqlite3.Connection | None = None
@@ -74,7 +75,7 @@ class Reader:
 
     async def close(self) -> None:
         """Close them; what is being listed is finished first."""
-        await asyncio.get_running_loop().run_in_executor(None, self._close)
+        await asyncio.get_running_loop().run_in_executor(self._blocking, self._close)
 
     def _close(self) -> None:
         self._executor.shutdown()

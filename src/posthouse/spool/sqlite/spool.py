@@ -14,9 +14,9 @@ import random as random_module
 import sqlite3
 import time as time_module
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor
 from functools import partial
-from typing import ClassVar, TypeVar
+from typing import Any, Self, TypeVar
 
 from posthouse.core import AttemptTrace, Bytes, Content, LocalError, StorageCorrupt
 from posthouse.core._mypyc import mypyc_attr
@@ -45,6 +45,7 @@ from posthouse.spool.sqlite.storage.content_files import ContentWriter, ContentW
 from posthouse.spool.sqlite.storage.durability import Durable, storage_error
 from posthouse.spool.sqlite.storage.layout import Layout, ProcessSlot, prepare
 from posthouse.spool.sqlite.storage.recovery import greatest_id, open_database, recover
+from posthouse.spool.sqlite.storage.threads import InlineThreads, PrivateDirectory, Threads, Unsynced
 from posthouse.spool.sqlite.storage.writer import Call, Writer
 
 __all__ = ["SqliteSpool"]
@@ -70,13 +71,9 @@ class SqliteSpool(SpoolQueries):
     ``waiting``        operations that may wait for the writer; more raise ``StorageBusy``
     ``patience``       seconds to wait for another process's transaction before ``StorageBusy``
     ``durable``        the acts that must survive; tests hand in one that fails
+    ``threads``        where blocking work runs
     ``random``, ``time`` where ids come from; ``time`` gives calendar seconds, ``stopwatch`` those that never jump
     """
-
-    writer_kind: ClassVar[type[Writer]] = Writer  # the simulation has one without a thread
-
-    def file_threads(self, most: int) -> Executor:
-        return ThreadPoolExecutor(most, "posthouse-files")  # and here, one that is none
 
     def __init__(
         self,
@@ -90,6 +87,7 @@ class SqliteSpool(SpoolQueries):
         waiting: int = 10_000,
         patience: float = 10.0,
         durable: Durable | None = None,
+        threads: Threads | None = None,
         random: random_module.Random | None = None,
         time: Callable[[], float] = time_module.time,
         stopwatch: Callable[[], float] = time_module.monotonic,
@@ -102,6 +100,8 @@ class SqliteSpool(SpoolQueries):
         self._waiting = waiting
         self._patience = patience
         self._durable = Durable() if durable is None else durable
+        self._threads = Threads() if threads is None else threads
+        self._private: PrivateDirectory | None = None
         self._random = random_module.SystemRandom() if random is None else random
         self._time = time
         self._stopwatch = stopwatch
@@ -110,13 +110,22 @@ class SqliteSpool(SpoolQueries):
         self._files: Executor | None = None
         self._teller = HistoryWriter(history=history, rows=history_rows, octets=history_octets, time=time)
         self.fresh = Fresh()
-        super().__init__(Reader(self._layout))
+        super().__init__(Reader(self._layout, self._threads))
         self.slot = -1
         self.loop: asyncio.AbstractEventLoop
         self.writer: Writer
         self._flight: ContentWriters
         self._ids: QueueIds
         self._leases: LeaseTable
+
+    @classmethod
+    def ephemeral(cls, **options: Any) -> Self:
+        """A spool in a private temporary directory (in RAM where the system has shared memory) that does not sync, has
+        no threads, is opened once and is removed when it is closed.  It takes the constructor's ``options``."""
+        directory = PrivateDirectory()
+        spool = cls(directory.path, **{"durable": Unsynced(), "threads": InlineThreads(), **options})
+        spool._private = directory
+        return spool
 
     @classmethod
     def read_only(cls, data_dir: str | os.PathLike[str]) -> SqliteSpool:
@@ -130,7 +139,10 @@ class SqliteSpool(SpoolQueries):
     async def open(self, now: float) -> Sequence[str]:
         """See ``Queue.open``.  Raises ``SettingError`` if the directory cannot be used or a newer version wrote it."""
         self.loop = asyncio.get_running_loop()
-        said: list[str] = [] if self._read_only else await self.loop.run_in_executor(None, self._start, now)
+        if self._private is not None and not self._private.exists:
+            raise LocalError("an ephemeral spool is opened once; make another")
+        run = self.loop.run_in_executor
+        said: list[str] = [] if self._read_only else await run(self._threads.blocking, self._start, now)
         try:
             await self._reader.open()
             return said
@@ -160,9 +172,9 @@ class SqliteSpool(SpoolQueries):
 
         kept, near = self._keep_finished, PeerLiveness(owner, time=self._time, stopwatch=self._stopwatch)
         self._leases = LeaseTable(owner.slot, keep_finished=kept, time=self._time, teller=teller, neighbours=near)
-        self._files = self.file_threads(_FILE_THREADS)
+        self._files = self._threads.pool(_FILE_THREADS, "posthouse-files")
         self._flight = ContentWriters(self.loop, self._files, self._durable, self._layout)
-        writer = self.writer_kind(
+        writer = self._threads.writer(
             self.loop,
             connect,
             partial(run, recording=self._leases, teller=teller),
@@ -191,12 +203,22 @@ class SqliteSpool(SpoolQueries):
         if owner is not None:
             await self._flight.land()
             self.writer.flush()
-            await self.loop.run_in_executor(None, self.writer.stop)
+            await self.loop.run_in_executor(self._threads.blocking, self.writer.stop)
             assert self._files is not None
-            await self.loop.run_in_executor(None, self._files.shutdown)
+            await self.loop.run_in_executor(self._threads.blocking, self._files.shutdown)
         await self._reader.close()
         if owner is not None:
             owner.leave()
+        if self._private is not None:
+            self._private.remove()
+
+    async def __aenter__(self) -> Self:
+        """Open the spool, at the present time of its clock."""
+        await self.open(self._time())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     def _call(self, function: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
         self._must_write()

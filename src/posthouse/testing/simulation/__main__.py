@@ -22,18 +22,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=1000, metavar="N", help="so many days (1000)")
     parser.add_argument("--first", type=int, default=0, metavar="SEED", help="the first of them (0)")
     parser.add_argument("--hours", type=float, default=1.0, help="how long each storm lasts (1)")
-    parser.add_argument("--storage", choices=("memory", "sqlite"), default="memory", help="where houses keep mail")
     parser.add_argument("--trace", action="store_true", help="tell what happens, with --seed")
     parser.add_argument("--jobs", type=int, default=2, help="processes (2)")
     options = parser.parse_args(arguments)
     if options.seed is not None:
-        return _one(options.seed, options.storage, options.hours, options.trace)
+        return _one(options.seed, options.hours, options.trace)
     seeds = range(options.first, options.first + options.seeds)
-    return _many(seeds, options.storage, options.hours, options.jobs)
+    return _many(seeds, options.hours, options.jobs)
 
 
-def _one(seed: int, storage: str, hours: float, trace: bool) -> int:
-    with bad_day(seed, storage=storage, hours=hours) as world:
+def _one(seed: int, hours: float, trace: bool) -> int:
+    with bad_day(seed, hours=hours) as world:
         found = world.violations(quiet=True)
         if trace:
             print("\n".join(world.trace))
@@ -45,11 +44,11 @@ def _one(seed: int, storage: str, hours: float, trace: bool) -> int:
     return 1 if found else 0
 
 
-def _many(seeds: range, storage: str, hours: float, jobs: int) -> int:
+def _many(seeds: range, hours: float, jobs: int) -> int:
     begun = time.monotonic()
     failed = letters = 0
     with ProcessPoolExecutor(jobs) as pool:
-        days = pool.map(_day, seeds, [storage] * len(seeds), [hours] * len(seeds), chunksize=8)
+        days = pool.map(_day, seeds, [hours] * len(seeds), chunksize=8)
         for done, (seed, sent, found) in enumerate(days, start=1):
             letters += sent
             if found:
@@ -63,10 +62,10 @@ def _many(seeds: range, storage: str, hours: float, jobs: int) -> int:
     return 1 if failed else 0
 
 
-def _day(seed: int, storage: str, hours: float) -> tuple[int, int, list[str]]:
+def _day(seed: int, hours: float) -> tuple[int, int, list[str]]:
     """One day: its seed, how many letters were sent, what was wrong."""
     try:
-        with bad_day(seed, storage=storage, hours=hours) as world:
+        with bad_day(seed, hours=hours) as world:
             return seed, len(world.letters), world.violations(quiet=True)
     except Exception as error:  # a day that cannot even be lived through is a finding, and the others go on
         return seed, 0, [f"{type(error).__name__}: {error}"]

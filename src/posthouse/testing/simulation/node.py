@@ -17,7 +17,7 @@ from posthouse.spool.interface import MessageEntry, Spool
 from posthouse.testing.simulation.ledger import Auditor, Held, token_of
 from posthouse.testing.simulation.loop import Life, VirtualClock
 from posthouse.testing.simulation.network import Death, Port
-from posthouse.testing.simulation.storage import MemoryStore, SqliteStore
+from posthouse.testing.simulation.storage import SimulatedSpool
 
 if TYPE_CHECKING:
     from posthouse.testing.simulation.world import World
@@ -62,18 +62,10 @@ class SimulatedNode:
         self.spool: str = name if shares is None else shares.spool
         self._held: dict[tuple[str, int], Held] = {} if shares is None else shares._held
         self._kept: set[tuple[str, str]] = set() if shares is None else shares._kept
-        self.store: MemoryStore | SqliteStore = self._new_store(shares)
+        self.store: SimulatedSpool = SimulatedSpool(
+            _Disk(world), self.clock, self._random, shares=None if shares is None else shares.store
+        )
         self._queue = cast(Spool, self.store) if wrap is None else wrap(cast(Spool, self.store))
-
-    def _new_store(self, shares: SimulatedNode | None) -> MemoryStore | SqliteStore:
-        if self._world.storage == "sqlite":
-            shared = shares.store if shares is not None else None
-            assert not isinstance(shared, MemoryStore)
-            return SqliteStore(_Disk(self._world), self.clock, self._random, shares=shared)
-        if shares is None:
-            return MemoryStore(_Disk(self._world), self.clock, self._random)
-        assert isinstance(shares.store, MemoryStore)
-        return shares.store.beside()
 
     @property
     def endpoint(self) -> Endpoint:

@@ -36,14 +36,12 @@ concurrency_per_destination = {each}
 _PEOPLE = ("b.test", "d.test", "e.test", "f.test", "l.test", "nx.test", "null.test", "d.test", "b.test")
 
 
-def bad_day(
-    seed: int, *, storage: str = "memory", wrap: Callable[[Any], Any] | None = None, hours: float = 1.0
-) -> World:
+def bad_day(seed: int, *, wrap: Callable[[Any], Any] | None = None, hours: float = 1.0) -> World:
     """Live through the day of this seed; the world afterwards, to be checked and closed.
 
     ``hours`` is how long the storm lasts; the calm is some hours more.  ``wrap`` as for ``World.house``.
     """
-    world = World(seed, storage=storage, weather=Storm(0.0))
+    world = World(seed, weather=Storm(0.0))
     try:
         _live(world, hours * 3600, wrap)
     except BaseException:

@@ -75,15 +75,13 @@ class SimulatedMessage:
 class World:
     """Virtual machines on virtual time.
 
-    ``storage`` is what houses keep mail in: ``"memory"`` (fast) or ``"sqlite"`` (the real spool, in a temporary
-    directory).  ``simulation.chaos`` is what goes wrong by chance, and may be exchanged at any time.  Close it, or use
-    it as a context manager.
+    Houses keep mail in SQLite spools, in temporary directories.  ``simulation.chaos`` is what goes wrong by chance, and
+    may be exchanged at any time.  Close it, or use it as a context manager.
     """
 
-    def __init__(self, seed: int = 0, *, storage: str = "memory", weather: Weather | None = None) -> None:
+    def __init__(self, seed: int = 0, *, weather: Weather | None = None) -> None:
         self.seed = seed
         self.random = Random(seed)
-        self.storage = storage
         self.weather: Weather = weather or Calm()
         self.loop = VirtualLoop(lambda: self.weather.disk_pause(self.random))
         self.clock = VirtualClock(self.loop)

@@ -30,7 +30,6 @@ from posthouse.core import (
 )
 from posthouse.delivery.model import Delivery
 from posthouse.delivery.python import DeliveredMessage, PythonDeliverer, load_handler
-from posthouse.spool.interface import StoredMessage
 from posthouse.testing import ManualClock
 
 LETTER = b"Subject: x\r\n\r\n" + b"0123456789" * 100
@@ -57,14 +56,12 @@ def deliver(module: ModuleType, function: Any, content: Content | None = None, *
     """What becomes of a letter to bob and ann."""
     module.handle = function  # type: ignore[attr-defined]
     content = content or Bytes(LETTER)
-    job = Delivery(
-        StoredMessage("m1", Envelope(Address("me", "far.test"), (BOB, ANN)), 5.0, content.size), (BOB, ANN), content
-    )
+    delivery = Delivery(Envelope(Address("me", "far.test"), (BOB, ANN)), content)
 
     async def attempt() -> Sequence[Outcome]:
         async with asyncio.timeout(10):
             deliverer = PythonDeliverer(how.pop("clock", None) or ManualClock(), **how)
-            found = await deliverer.deliver(job, "someones_handlers:handle")
+            found = await deliverer.deliver(delivery, "someones_handlers:handle")
             await deliverer.close()
             return found
 
@@ -181,10 +178,10 @@ def test_who_takes_too_long_is_left_alone(module: ModuleType, kind: str) -> None
             release.wait(10)
 
         module.handle = function if kind == "function" else coroutine  # type: ignore[attr-defined]
-        job = Delivery(StoredMessage("m1", Envelope(None, (BOB, ANN)), 5.0, 1), (BOB, ANN), Bytes(b"x"))
+        delivery = Delivery(Envelope(None, (BOB, ANN)), Bytes(b"x"))
         async with asyncio.timeout(10):
             task = asyncio.ensure_future(
-                PythonDeliverer(clock, timeout=60.0, threads=2).deliver(job, "someones_handlers:handle")
+                PythonDeliverer(clock, timeout=60.0, threads=2).deliver(delivery, "someones_handlers:handle")
             )
             for _ in (BOB, ANN):
                 await begun.wait()
@@ -229,16 +226,16 @@ def test_a_module_that_fails_defers_and_is_tried_again_when_mended(
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     file = tmp_path / "handlers_in_a_file.py"
     file.write_text(text)
-    job = Delivery(StoredMessage("m1", Envelope(None, (BOB,)), 5.0, 1), (BOB,), Bytes(b"x"))
+    delivery = Delivery(Envelope(None, (BOB,)), Bytes(b"x"))
 
     async def attempts() -> None:
         async with asyncio.timeout(10):
             deliverer = PythonDeliverer(ManualClock())
-            (outcome,) = await deliverer.deliver(job, "handlers_in_a_file:handle")
+            (outcome,) = await deliverer.deliver(delivery, "handlers_in_a_file:handle")
             assert (outcome.result, str(outcome.reply)[:9]) == (Result.DEFERRED, "451 4.3.5")
             assert "fails while it is imported" in outcome.reason
             file.write_text("def handle(envelope, content):\n    assert envelope.sender is None")
-            (outcome,) = await deliverer.deliver(job, "handlers_in_a_file:handle")
+            (outcome,) = await deliverer.deliver(delivery, "handlers_in_a_file:handle")
             assert outcome.result is Result.DELIVERED
 
     try:

@@ -12,7 +12,7 @@ from posthouse.delivery.model import Delivery
 from posthouse.spool.interface import RecipientState
 
 from .fakes import FakeDeliverer, InstantFake
-from .test_lanes import SitedFake
+from .test_scheduler import SitedFake
 from .test_worker import House, play
 
 TIMEOUT = 30.0

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from posthouse.core import Address, LocalError, Outcome, Recipient, Result, SettingError
-from posthouse.delivery.model import Delivery, NoRoute, Route
-from posthouse.relay.routes import RouteRule, RouteTable
+from posthouse.delivery.model import Delivery
+from posthouse.relay.routes import NoRoute, Route, RouteRule, RouteTable
 
 
 class Nowhere:

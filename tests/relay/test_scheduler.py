@@ -9,9 +9,9 @@ import pytest
 
 from posthouse.core import Outcome, Recipient, Reply, Result
 from posthouse.delivery.feedback import Feedback
-from posthouse.delivery.model import Delivery, NoRoute, Route
+from posthouse.delivery.model import Delivery
 from posthouse.relay.recording.retry import RetrySchedule
-from posthouse.relay.routes import RouteRule, RouteTable
+from posthouse.relay.routes import NoRoute, Route, RouteRule, RouteTable
 from posthouse.spool.interface import RecipientState
 
 from .fakes import FakeDeliverer
@@ -22,6 +22,8 @@ MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
 
 class SitedFake(FakeDeliverer):
     """Knows sites by a dictionary of targets (a target is its own site otherwise), and gives signs as it is told."""
+
+    sited = True
 
     def __init__(self, sites: dict[str, str] | None = None, *, hold: bool = False) -> None:
         super().__init__(hold=hold)
@@ -50,8 +52,8 @@ class SitedFake(FakeDeliverer):
             await super().deliver(job, target)
         finally:
             self._at[site] -= 1
-        assert job.notes is not None
-        job.notes.sign = sign = self.signs.get(site, Feedback.OK)
+        assert job.tracer is not None
+        job.tracer.feedback = sign = self.signs.get(site, Feedback.OK)
         if sign is Feedback.OK:
             return self.outcomes(job)
         reply = self.replies.get(site, Reply(451, "4.4.1", "nobody there"))

@@ -1,9 +1,9 @@
-"""What an attempt leaves behind: where it went, the dialogues, how long each phase took.
+"""Tracers of an attempt: which hosts were tried, their dialogues, and how long each phase took.
 
-A deliverer fills in ``AttemptTracer`` while it works; the worker makes them for each attempt, and the story gets them.
-That must cost next to nothing, so what is said together, and each reply, is one tuple in a list, stamped with the
-stopwatch; lines and phases are worked out at the end.  Content and credentials never come here: the engine leaves them
-out.
+The worker makes an ``AttemptTracer`` for each attempt, the deliverer reports its connections to it, and the message's
+history keeps the resulting trace.  Tracing must cost next to nothing, so a group of commands, or a reply, is one tuple
+in a list with its time; lines and phases are worked out at the end.  Content and credentials are not traced: the
+protocol engine leaves them out.
 """
 
 from __future__ import annotations
@@ -18,25 +18,26 @@ from posthouse.protocol import Transcript, TranscriptTap, heard_lines, said_line
 
 __all__ = ["AttemptTracer", "ConnectionTracer", "SessionTap"]
 
-_FIRST_LINES: Final = 80  # of a dialogue that are kept, and as many as these from its end
-_LAST_LINES: Final = 20
-_MOST_STEPS: Final = 4000  # groups and replies written down while a dialogue goes on
-_MOST_TALKS: Final = 40
-_LONGEST_LINE: Final = 400
+_FIRST_LINES: Final = 80  # lines that are kept from the beginning of a dialogue
+_LAST_LINES: Final = 20  # and from its end
+_MOST_STEPS: Final = 4000  # groups of commands, and replies, of one dialogue
+_MOST_CONNECTIONS: Final = 40  # of one attempt
+_LONGEST_LINE: Final = 400  # characters
 _NEVER: Final = -1.0
 _ENVELOPE: Final = frozenset((b"MAIL", b"RSET", b"RCPT", b"DATA"))
 
-_Step = tuple[float, bytes | Reply]  # when (stopwatch), and what was said or heard
+#: A step of a dialogue: when (monotonic seconds), and the commands that were sent or the reply that was received.
+_Step = tuple[float, bytes | Reply]
 
 
 class ConnectionTracer:
-    """One contact of an attempt, or the vain try of one; times are the stopwatch's."""
+    """The tracer of one connection, or of a try to open one.  Times are monotonic seconds."""
 
     __slots__ = ("began", "connected", "ended", "mx", "peer", "reused", "steps", "tls")
 
     def __init__(self, began: float, mx: str, reused: int = 0) -> None:
         self.began = began
-        #: When the channel was open; -1.0 for a session that was kept, or if it never was.
+        #: When the connection was open; -1.0 if it never was, or was open before this attempt.
         self.connected = _NEVER
         self.mx = mx
         self.peer = ""
@@ -45,8 +46,8 @@ class ConnectionTracer:
         self.reused = reused
         self.steps: list[_Step] = []
 
-    def contact(self, resolving: float | None) -> ConnectionTrace:
-        """As the story has it; ``resolving`` seconds were spent before it."""
+    def trace(self, resolving: float | None) -> ConnectionTrace:
+        """The trace; resolving names took ``resolving`` seconds before it (None: not part of this connection)."""
         lines: list[str] = []
         for _, what in self.steps:
             if type(what) is bytes:
@@ -90,12 +91,12 @@ class ConnectionTracer:
 
 
 class AttemptTracer:
-    """Filled in by a deliverer while it works.
+    """The tracer of one attempt.
 
-    ``site`` is the next hop's identity; ``sign`` what the attempt tells of it.
+    The deliverer sets ``site``, the identity of the next hop, and ``feedback``, what the attempt says about that host.
     """
 
-    __slots__ = ("_began", "_monotonic", "_resolving", "at", "sign", "site", "talks")
+    __slots__ = ("_began", "_monotonic", "_resolving", "at", "connections", "feedback", "site")
 
     def __init__(self, clock: Clock) -> None:
         self._monotonic = clock.monotonic
@@ -103,40 +104,44 @@ class AttemptTracer:
         self._resolving: float | None = None
         self.at = clock.time()
         self.site = ""
-        self.sign = Feedback.NOTHING
-        self.talks: list[ConnectionTracer] = []
+        self.feedback = Feedback.NOTHING
+        self.connections: list[ConnectionTracer] = []
 
     def resolved(self) -> None:
-        """The addresses are known, or that there are none."""
+        """Note that the look-up of addresses has ended, with or without addresses."""
         if self._resolving is None:
             self._resolving = self._monotonic() - self._began
 
     @property
-    def unheard(self) -> bool:
-        """True until the host that is being tried has said its first line: names are looked up, or nobody answers."""
-        if not self.talks:
+    def unanswered(self) -> bool:
+        """True while names are looked up, and until the host that is being tried has sent its first reply."""
+        if not self.connections:
             return True
-        talk = self.talks[-1]
-        return not talk.reused and all(isinstance(what, bytes) for _, what in talk.steps)
+        connection = self.connections[-1]
+        return not connection.reused and all(isinstance(what, bytes) for _, what in connection.steps)
 
-    def talk(self, mx: str, reused: int = 0) -> ConnectionTracer:
-        """Begin a contact; ``reused`` counts the messages that its session took before."""
-        talk = ConnectionTracer(self._monotonic(), mx, reused)
-        if len(self.talks) < _MOST_TALKS:
-            self.talks.append(talk)
-        return talk
+    def connection(self, mx: str, reused: int = 0) -> ConnectionTracer:
+        """Begin to trace a connection to the host ``mx``; ``reused`` counts the messages that its session took
+        before."""
+        connection = ConnectionTracer(self._monotonic(), mx, reused)
+        if len(self.connections) < _MOST_CONNECTIONS:
+            self.connections.append(connection)
+        return connection
 
-    def trail(self, target: str, rule: str) -> AttemptTrace:
-        """All of it, for the story."""
+    def trace(self, target: str, rule: str) -> AttemptTrace:
+        """The trace of the whole attempt, at the ``target`` that the routing rule ``rule`` chose."""
         resolving = self._resolving
-        contacts = [talk.contact(None if number else resolving) for number, talk in enumerate(self.talks)]
-        if not contacts and resolving is not None:
-            contacts = [ConnectionTrace(timings=(("resolve", resolving),))]
-        return AttemptTrace(self.at, self.site, target, rule, tuple(contacts))
+        traces = [each.trace(None if number else resolving) for number, each in enumerate(self.connections)]
+        if not traces and resolving is not None:
+            traces = [ConnectionTrace(timings=(("resolve", resolving),))]
+        return AttemptTrace(self.at, self.site, target, rule, tuple(traces))
 
 
 class SessionTap:
-    """A session's tape: writes into whichever talk the session is in now; ``also`` is told each line."""
+    """Adds what a session says and hears to the steps of the connection tracer of the attempt that uses it.
+
+    ``steps`` is replaced when another attempt takes the session over.  ``also``, a transcript, gets each line too.
+    """
 
     __slots__ = ("_also", "_monotonic", "steps")
 
@@ -146,7 +151,6 @@ class SessionTap:
         self.steps: list[_Step] = []
 
     def said(self, wire: bytes) -> None:
-        """See ``protocol.SessionTap``."""
         steps = self.steps
         if len(steps) < _MOST_STEPS:
             steps.append((self._monotonic(), wire))
@@ -154,7 +158,6 @@ class SessionTap:
             self._also.said(wire)
 
     def heard(self, reply: Reply) -> None:
-        """See ``protocol.SessionTap``."""
         steps = self.steps
         if len(steps) < _MOST_STEPS:
             steps.append((self._monotonic(), reply))

@@ -31,7 +31,7 @@ from posthouse.relay.recording.dsn import DsnWriter, fate_of, original_of
 from posthouse.relay.recording.retry import RetrySchedule
 from posthouse.relay.routes import RouteRule, RouteTable
 from posthouse.relay.worker import Worker
-from posthouse.spool import MemorySpool
+from posthouse.spool import SqliteSpool
 from posthouse.spool.interface import QueuedRecipient, RecipientState, Report, Settlement, StoredMessage
 from posthouse.testing import ManualClock
 
@@ -341,11 +341,11 @@ def test_plain_mail_owes_nothing() -> None:
 
 
 class House:
-    """A worker on a queue in memory; mail to sohu.com is kept by ``home``, all other mail is ``deliverer``'s."""
+    """A worker on an ephemeral spool; mail to sohu.com is kept by ``home``, all other mail is ``deliverer``'s."""
 
-    def __init__(self, deliverer: FakeDeliverer, **options: Any) -> None:
+    def __init__(self, deliverer: FakeDeliverer, spool: type[SqliteSpool] = SqliteSpool, **options: Any) -> None:
         self.clock = ManualClock()
-        self.queue = MemorySpool(time=self.clock.time, keep_finished=1e9)
+        self.queue = spool.ephemeral(time=self.clock.time, keep_finished=1e9)
         self.home = FakeDeliverer()
         self.log: list[tuple[str, dict[str, object]]] = []
         table = RouteTable([RouteRule("sohu.com", self.home)], RouteRule("*", deliverer))
@@ -385,8 +385,7 @@ class House:
 def play(house_of: Callable[[], House], story: Callable[[House], Awaitable[None]]) -> House:
     async def whole() -> House:
         house = house_of()
-        async with asyncio.timeout(20):
-            await house.queue.open(house.clock.time())
+        async with asyncio.timeout(20), house.queue:
             await house.worker.start()
             await story(house)
             stopping = asyncio.ensure_future(house.worker.stop(5.0))
@@ -474,7 +473,7 @@ def test_a_report_that_fails_ends_with_a_notice() -> None:
 
 
 def test_a_report_that_cannot_be_written_leaves_the_failure_to_an_operator() -> None:
-    class Broken(MemorySpool):
+    class Broken(SqliteSpool):
         def content(self, message: StoredMessage) -> Content:
             if message.envelope.sender is not None and self.armed:
                 raise OSError("a disk that sulks")
@@ -491,10 +490,8 @@ def test_a_report_that_cannot_be_written_leaves_the_failure_to_an_operator() -> 
 
     def broken() -> House:
         deliverer = Arming(Result.FAILED)
-        house = House(deliverer)
-        house.queue = deliverer.queue = Broken(time=house.clock.time)
-        house.worker._queue = house.queue
-        house.worker._recorder._queue = house.queue
+        house = House(deliverer, Broken)
+        deliverer.queue = house.queue
         return house
 
     async def story(house: House) -> None:

@@ -1,102 +1,54 @@
-"""Delivery reports: what became of a message, told to its sender in words and to his programs in fields.
+"""Composes delivery status notifications (RFC 3464), called reports here.
 
-A report is a multipart/report of three parts (RFC 6522): a text for people (``dsn.text``), the machine's part
-(RFC 3464), and the message it is about or only its header section.  It is made of values alone: date and Message-ID
-are arguments, so the same report is the same octets.
+A report is a multipart/report of three parts (RFC 6522): a text for human readers (``dsn.text``), the fields for
+programs, and the original message or only its header section.  Date and Message-ID are arguments, so equal arguments
+give equal octets.
 
-**What is returned.**  The whole message only for a failure, if RET=HDRS does not forbid it, if it is at most ``limit``
-octets, and if REQUIRETLS does not ask for discretion (RFC 8689 §5); in all other cases its header section.
+**Returned content.**  The whole message is returned for a failure only, and only without RET=HDRS, without REQUIRETLS
+(RFC 8689 §5), and up to ``limit`` octets; in all other cases its header section.
 
-**Octets.**  Pure ASCII, lines of at most 998: what is returned is converted (``mime.downgrade``) or encoded, and an
-address beyond ASCII is written in the 7-bit form of RFC 6533 §3.  Only where the address the report goes to is itself
-beyond ASCII, and the way back therefore has SMTPUTF8, are the media types of RFC 6533 sent in UTF-8.  A header section
-with raw UTF-8 comes back as message/global-headers, which may be encoded (RFC 6532 §3.7, RFC 6533 §6).
+**Octets.**  A report is ASCII in lines of at most 998 octets: the returned content is converted (``mime.downgrade``) or
+encoded, and an address beyond ASCII is written in the 7-bit form of RFC 6533 §3.  The exception is a report to an
+address beyond ASCII, whose path must have SMTPUTF8: it has the media types of RFC 6533 in UTF-8.  A header section with
+raw UTF-8 is returned as message/global-headers, which may be encoded (RFC 6532 §3.7, RFC 6533 §6).
 
-**Loops.**  The reverse-path is null.  A report says ``Auto-Submitted: auto-replied``; a *notice*, which goes to the
-postmaster because nobody else can be told, says ``auto-generated`` (RFC 3834 §5), and ``is_report`` knows them apart:
-about a report one notice may be made, about a notice nothing ever.
+**Loops.**  The reverse-path is null.  A report has ``Auto-Submitted: auto-replied``.  A *notice* goes to the postmaster
+when a report cannot be delivered, and has ``auto-generated`` (RFC 3834 §5).  ``is_report`` tells the two apart: a
+failed report causes one notice, and a failed notice causes nothing.
 """
 
 from __future__ import annotations
 
-import enum
 import hashlib
 import re
 from collections.abc import Sequence
 from email.message import Message as Parsed
-from typing import NamedTuple
 
-from posthouse.core import Address, Body, Envelope, LocalError, Recipient, Reply, Ret
+from posthouse.core import Address, Body, Envelope, LocalError, Recipient, Ret
 from posthouse.message.compose import Composed
 from posthouse.message.dates import format_date
+from posthouse.message.dsn.model import Action, OriginalMessage, RecipientStatus
 from posthouse.message.dsn.text import report_text, subject, wants_chinese
 from posthouse.message.encode import base64_body, encoded_words, fold, quoted_printable
 from posthouse.message.headers import fields, first, split
 from posthouse.message.mailboxes import Mailbox, write_mailbox
 from posthouse.message.mime import Scanner, Unconvertible, downgrade, needs
 
-__all__ = ["Action", "Fate", "LIMIT", "Original", "compose_report", "is_report"]
+__all__ = ["LIMIT", "compose_report", "is_report"]
 
-#: Octets of a message that a report returns at most; a longer one comes back as its header section.
+#: Largest message, in octets, that a report returns whole; of a larger one it returns the header section.
 LIMIT = 65_536
 
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-# What the 7-bit form of a utf-8 address has to escape: all but QCHAR (RFC 6533 §3).
+# The characters that the 7-bit form of a utf-8 address escapes: all but QCHAR (RFC 6533 §3).
 _NOT_QCHAR = re.compile(r"[^!-*,-<>-\[\]-~]")
 _MESSAGE_ID = re.compile(rb"<[!-;=?-~]{1,480}>")
 _WORD = 900  # octets of one token of a field, at most
 _DIAGNOSTIC = 2_000  # characters of a quoted reply
 
 
-class Action(enum.StrEnum):
-    """What the reporting system did for a recipient (RFC 3464 §2.3.3)."""
-
-    FAILED = "failed"
-    DELAYED = "delayed"
-    DELIVERED = "delivered"
-    RELAYED = "relayed"
-    EXPANDED = "expanded"
-
-
-class Fate(NamedTuple):
-    """What became of one recipient.
-
-    ``recipient`` as its message was received, ORCPT included; ``reply`` the one that decided, or None where none came;
-    ``remote`` the host that gave it, "" if it is our own; ``attempted`` when that was and ``until`` how long we go on
-    trying (with DELAYED only), in calendar seconds; ``expired`` if we stopped trying after temporary failures.
-    """
-
-    recipient: Recipient
-    action: Action
-    reply: Reply | None = None
-    remote: str = ""
-    attempted: float | None = None
-    until: float | None = None
-    expired: bool = False
-
-    @property
-    def status(self) -> str:
-        """The status code (RFC 3463): the reply's, where it agrees with the action (RFC 3461 §6.3 (g))."""
-        if self.expired:
-            return "5.4.7"
-        digit = {Action.FAILED: "5", Action.DELAYED: "4"}.get(self.action, "2")
-        known = self.reply.enhanced if self.reply is not None else ""
-        return known if known[:2] == f"{digit}." else f"{digit}.0.0"
-
-
-class Original(NamedTuple):
-    """The message a report is about: its queue id here, its envelope, when it came (calendar seconds), and its content
-    from the beginning, ``whole`` or as much of it as there is need of."""
-
-    id: str
-    envelope: Envelope
-    arrived: float
-    content: bytes = b""
-    whole: bool = False
-
-
 def is_report(content: bytes) -> bool:
-    """Does this beginning of a message say that it is a delivery report, and not a notice about one?"""
+    """True if this beginning of a message is that of a delivery report, and not of a notice."""
     found = fields(split(content).headers)
     kind, submitted = first(found, b"Content-Type"), first(found, b"Auto-Submitted")
     if kind is None or submitted is None or submitted.value.split(b";")[0].strip().lower() != b"auto-replied":
@@ -110,8 +62,8 @@ def is_report(content: bytes) -> bool:
 
 
 def compose_report(
-    original: Original,
-    fates: Sequence[Fate],
+    original: OriginalMessage,
+    statuses: Sequence[RecipientStatus],
     *,
     to: Sequence[Address],
     hostname: str,
@@ -122,22 +74,29 @@ def compose_report(
     notice: bool = False,
     limit: int = LIMIT,
 ) -> Composed:
-    """Write a report about ``original`` to ``to``: its envelope (null reverse-path) and its content.
+    """Compose a report: its envelope, with the null reverse-path, and its content.
 
-    ``hostname`` is who reports, ``postmaster`` whom people can write to; ``date`` in calendar seconds with the zone's
-    ``offset_minutes``; ``message_id`` without ``<>``.  ``notice`` makes it one to the postmaster.  Domains of ``to``
-    are best given in A-labels: only a local part beyond ASCII makes the report need SMTPUTF8.
+    Args:
+        to: The addresses that get the report.  Their domains should be A-labels, so that only a local part beyond ASCII
+            makes the report need SMTPUTF8.
+        hostname: The reporting host.
+        postmaster: The address to which readers can write.
+        date: Seconds since 1970; ``offset_minutes`` is local time minus UTC.
+        message_id: Without ``<`` and ``>``.
+        notice: Compose a notice to the postmaster instead of a report.
+        limit: Largest message, in octets, that is returned whole.
 
-    Raises ``LocalError`` without fates or without addressees.
+    Raises:
+        LocalError: ``statuses`` or ``to`` is empty.
     """
-    if not fates or not to:
-        raise LocalError("a report needs somebody to write to, and something to say")
-    writer = _Writer(original, fates, utf8=any(not one.is_ascii for one in to), offset=offset_minutes)
+    if not statuses or not to:
+        raise LocalError("a report needs at least one recipient status and one address to go to")
+    writer = _ReportParts(original, statuses, utf8=any(not one.is_ascii for one in to), offset=offset_minutes)
     chinese = wants_chinese(split(original.content).headers)
     returned, whole = writer.returned(limit)
-    until = max((fate.until for fate in fates if fate.until is not None), default=None)
+    until = max((status.until for status in statuses if status.until is not None), default=None)
     text = report_text(
-        fates,
+        statuses,
         hostname=hostname,
         postmaster=postmaster,
         queue_id=original.id,
@@ -148,36 +107,40 @@ def compose_report(
         notice=notice,
         chinese=chinese,
     )
-    parts = [_text(text), writer.status(hostname)]
-    if returned:
-        parts.append(returned)
+    title = subject(statuses, notice=notice, chinese=chinese)
     header = [
         fold("Date", (format_date(date, offset_minutes),)),
         fold("From", write_mailbox(Mailbox("Mail Delivery System", postmaster), utf8=writer.utf8)),
         _addresses("To", to, writer.utf8),
-        fold("Subject", _words(subject(fates, notice=notice, chinese=chinese))),
+        fold("Subject", _words(title)),
         fold("Message-ID", (f"<{message_id}>",)),
         *_references(original.content),
         fold("Auto-Submitted", ("auto-generated" if notice else "auto-replied",)),
     ]
+    parts = [part for part in (_text(text), writer.status(hostname), returned) if part]
     content = b"".join((*header, _multipart(parts, message_id)))
-    envelope = Envelope(
+    return Composed(_envelope(original, to, content, utf8=writer.utf8), content)
+
+
+def _envelope(original: OriginalMessage, to: Sequence[Address], content: bytes, *, utf8: bool) -> Envelope:
+    return Envelope(
         sender=None,
         recipients=tuple(map(Recipient, to)),
         body=Body.SEVENBIT if content.isascii() else Body.EIGHTBITMIME,
-        smtputf8=writer.utf8,
+        smtputf8=utf8,
         require_tls=original.envelope.require_tls,
     )
-    return Composed(envelope, content)
 
 
-class _Writer:
-    """The parts of one report that machines read."""
+class _ReportParts:
+    """Writes the second and the third part of one report."""
 
-    def __init__(self, original: Original, fates: Sequence[Fate], *, utf8: bool, offset: int) -> None:
+    def __init__(
+        self, original: OriginalMessage, statuses: Sequence[RecipientStatus], *, utf8: bool, offset: int
+    ) -> None:
         self.utf8 = utf8
         self._original = original
-        self._fates = fates
+        self._statuses = statuses
         self._offset = offset
 
     # -- message/delivery-status -----------------------------------------------------------------------------------
@@ -189,30 +152,30 @@ class _Writer:
         if envelope.envid is not None:
             groups.insert(0, self._field("Original-Envelope-Id", *(envelope.envid.split(" ") or ("",))))
         groups.append(self._field("Arrival-Date", self._date(self._original.arrived)))
-        for fate in self._fates:
-            groups += (b"\r\n", *self._recipient(fate))
+        for status in self._statuses:
+            groups += (b"\r\n", *self._recipient(status))
         body = b"".join(groups)
         if self.utf8:
             return _part("message/global-delivery-status", "7bit" if body.isascii() else "8bit", body)
         return _part("message/delivery-status", "7bit", body)
 
-    def _recipient(self, fate: Fate) -> list[bytes]:
-        orcpt, address = fate.recipient.orcpt, fate.recipient.address
+    def _recipient(self, status: RecipientStatus) -> list[bytes]:
+        orcpt, address = status.recipient.orcpt, status.recipient.address
         found = []
         if orcpt is not None:
             found.append(self._address("Original-Recipient", orcpt.kind, orcpt.address))
         found.append(self._address("Final-Recipient", "rfc822" if address.is_ascii else "utf-8", str(address)))
-        found.append(self._field("Action", fate.action.value))
-        found.append(self._field("Status", fate.status))
-        if fate.remote:
-            found.append(self._field("Remote-MTA", "dns;", fate.remote))
-        if fate.reply is not None and (fate.remote or fate.action in (Action.FAILED, Action.DELAYED)):
-            # Words of our own are no SMTP dialogue (RFC 3461 §9.2).
-            found.append(self._diagnostic("smtp;" if fate.remote else "x-posthouse;", str(fate.reply)))
-        if fate.attempted is not None:
-            found.append(self._field("Last-Attempt-Date", self._date(fate.attempted)))
-        if fate.until is not None and fate.action is Action.DELAYED:
-            found.append(self._field("Will-Retry-Until", self._date(fate.until)))
+        found.append(self._field("Action", status.action.value))
+        found.append(self._field("Status", status.status))
+        if status.remote:
+            found.append(self._field("Remote-MTA", "dns;", status.remote))
+        if status.reply is not None and (status.remote or status.action in (Action.FAILED, Action.DELAYED)):
+            # A reply that this host made up is not part of an SMTP dialogue (RFC 3461 §9.2).
+            found.append(self._diagnostic("smtp;" if status.remote else "x-posthouse;", str(status.reply)))
+        if status.attempted is not None:
+            found.append(self._field("Last-Attempt-Date", self._date(status.attempted)))
+        if status.until is not None and status.action is Action.DELAYED:
+            found.append(self._field("Will-Retry-Until", self._date(status.until)))
         return found
 
     def _address(self, name: str, kind: str, address: str) -> bytes:
@@ -223,7 +186,7 @@ class _Writer:
     def _diagnostic(self, kind: str, reply: str) -> bytes:
         words = _CONTROL.sub(" ", reply)[:_DIAGNOSTIC].split()
         if not self.utf8 and not all(word.isascii() for word in words):
-            # The code stays readable to programs; RFC 3464 §2.1.1 allows encoded words in text.
+            # The reply code stays ASCII for programs; RFC 3464 §2.1.1 allows encoded words in text.
             words = [*words[:1], *encoded_words(" ".join(words[1:]))]
         return self._field("Diagnostic-Code", kind, *words)
 
@@ -238,14 +201,14 @@ class _Writer:
     # -- what is returned ------------------------------------------------------------------------------------------
 
     def returned(self, limit: int) -> tuple[bytes, bool]:
-        """The third part, b"" if there is nothing to return; and whether it is the whole message."""
+        """The third part, b"" if there is nothing to return, and whether it holds the whole message."""
         original = self._original
         whole = (
             original.whole
             and 0 < len(original.content) <= limit
             and original.envelope.ret is not Ret.HDRS
             and not original.envelope.require_tls
-            and any(fate.action is Action.FAILED for fate in self._fates)
+            and any(status.action is Action.FAILED for status in self._statuses)
         )
         if whole and (part := self._whole(original.content)):
             return part, True
@@ -255,7 +218,7 @@ class _Writer:
         return (self._headers(headers) if headers else b""), False
 
     def _whole(self, content: bytes) -> bytes:
-        """The message as it is or converted; b"" if neither is possible."""
+        """The part with the message unchanged or converted; b"" if neither is possible."""
         asks = needs((content,))
         kind = "message/global" if asks.utf8_headers else "message/rfc822"
         if not asks.binary and (self.utf8 or not asks.eightbit):
@@ -293,8 +256,10 @@ def _text(text: str) -> bytes:
 
 
 def _multipart(parts: Sequence[bytes], seed: str) -> bytes:
-    """From the MIME fields to the last delimiter; the boundary is one that no part contains (``=_`` is in no encoded
-    text, RFC 2045 §6.7)."""
+    """The MIME fields and the body, to the closing delimiter.
+
+    No part contains the boundary; ``=_`` cannot occur in encoded text (RFC 2045 §6.7).
+    """
     number, mark = 0, b""
     while not mark or any(mark in part for part in parts):
         mark = b"=_" + hashlib.sha256(f"{seed} {number}".encode()).hexdigest()[:24].encode()

@@ -11,22 +11,22 @@ from posthouse.delivery.adapt import batches
 from posthouse.delivery.feedback import Feedback
 from posthouse.delivery.model import Delivery
 from posthouse.delivery.smtp import SmtpDeliverer
-from posthouse.delivery.trace import AttemptTracer
+from posthouse.delivery.tracer import AttemptTracer
 from posthouse.net import Endpoint
 from posthouse.testing import StreamFault
 
 from .test_smtp import FULL, MX1, MX2, ZONE, Peer, World, job, one, tell
 
 
-async def noted(
+async def traced(
     world: World, deliverer: SmtpDeliverer, a_job: Delivery, target: str
 ) -> tuple[Sequence[Outcome], AttemptTracer]:
-    notes = AttemptTracer(world.clock)
-    return await deliverer.deliver(a_job._replace(notes=notes), target), notes
+    tracer = AttemptTracer(world.clock)
+    return await deliverer.deliver(a_job._replace(tracer=tracer), target), tracer
 
 
-def trail_of(notes: AttemptTracer) -> AttemptTrace:
-    return notes.trail("sina.com", "the default")
+def trace_of(tracer: AttemptTracer) -> AttemptTrace:
+    return tracer.trace("sina.com", "the default")
 
 
 # -- kept sessions
@@ -71,10 +71,10 @@ def test_one_that_rested_sends_no_content_before_it_is_answered_so_its_loss_is_n
         await deliverer.deliver(job(), "sina.com")
         await world.clock.sleep(2.0)
         peer.until_next_session["MAIL"] = None
-        outcomes, notes = await noted(world, deliverer, job(), "sina.com")
+        outcomes, tracer = await traced(world, deliverer, job(), "sina.com")
         assert one(outcomes)[0] is Result.DELIVERED
-        assert notes.sign is Feedback.OK
-        first, second = trail_of(notes).contacts
+        assert tracer.feedback is Feedback.OK
+        first, second = trace_of(tracer).contacts
         assert (first.reused, second.reused) == (1, 0)
         assert "a new one is opened" in first.ended
         assert not any("BDAT" in line for line in first.lines)
@@ -91,9 +91,9 @@ def test_a_busy_one_that_is_lost_behind_the_whole_message_is_ambiguous() -> None
         deliverer = world.deliverer()
         await deliverer.deliver(job(), "sina.com")
         peer.until_next_session["MAIL"] = None
-        outcomes, notes = await noted(world, deliverer, job(), "sina.com")
+        outcomes, tracer = await traced(world, deliverer, job(), "sina.com")
         assert one(outcomes)[0] is Result.AMBIGUOUS
-        assert notes.sign is Feedback.THROTTLED
+        assert tracer.feedback is Feedback.THROTTLED
         await deliverer.close()
 
     tell({MX1: peer}, story)
@@ -155,7 +155,7 @@ def test_few_recipients_and_few_messages_in_each_session_are_dealt_with_to_the_e
     assert peer.sessions == 3
 
 
-# -- notes for the story
+# -- the trace
 
 
 def test_a_delivery_is_told_with_its_dialogue_and_phases_but_without_content() -> None:
@@ -163,33 +163,33 @@ def test_a_delivery_is_told_with_its_dialogue_and_phases_but_without_content() -
 
     async def story(world: World) -> AttemptTrace:
         deliverer = world.deliverer()
-        _, notes = await noted(world, deliverer, job(), "sina.com")
+        _, tracer = await traced(world, deliverer, job(), "sina.com")
         await deliverer.close()
-        return trail_of(notes)
+        return trace_of(tracer)
 
-    trail = tell({MX1: peer}, story)
-    assert (trail.site, trail.target, trail.rule) == ("mx1.sina.com,mx2.sina.com", "sina.com", "the default")
-    (contact,) = trail.contacts
-    assert contact.peer == "mx1.sina.com[192.0.2.1]:25"
-    assert contact.mx == "mx1.sina.com"
-    assert [phase for phase, _ in contact.timings] == ["resolve", "connect", "greet", "envelope", "content", "final"]
-    assert contact.lines[0] == "R: 220 mx ready"
-    assert "S: MAIL FROM:<a@sohu.com>" in contact.lines
-    assert contact.lines[-1] == "R: 250 OK"
-    assert not any("hello" in line for line in contact.lines)
+    trace = tell({MX1: peer}, story)
+    assert (trace.site, trace.target, trace.rule) == ("mx1.sina.com,mx2.sina.com", "sina.com", "the default")
+    (connection,) = trace.contacts
+    assert connection.peer == "mx1.sina.com[192.0.2.1]:25"
+    assert connection.mx == "mx1.sina.com"
+    assert [phase for phase, _ in connection.timings] == ["resolve", "connect", "greet", "envelope", "content", "final"]
+    assert connection.lines[0] == "R: 220 mx ready"
+    assert "S: MAIL FROM:<a@sohu.com>" in connection.lines
+    assert connection.lines[-1] == "R: 250 OK"
+    assert not any("hello" in line for line in connection.lines)
 
 
 def test_hosts_that_were_passed_over_are_told_too() -> None:
     async def story(world: World) -> AttemptTrace:
         deliverer = world.deliverer()
-        _, notes = await noted(world, deliverer, job(), "sina.com")
+        _, tracer = await traced(world, deliverer, job(), "sina.com")
         await deliverer.close()
-        return trail_of(notes)
+        return trace_of(tracer)
 
-    trail = tell({MX2: Peer(greeting="421 busy")}, story)
-    assert [contact.mx for contact in trail.contacts] == ["mx1.sina.com", "mx2.sina.com"]
-    assert trail.contacts[0].ended
-    assert "421 busy" in trail.contacts[1].ended
+    trace = tell({MX2: Peer(greeting="421 busy")}, story)
+    assert [connection.mx for connection in trace.contacts] == ["mx1.sina.com", "mx2.sina.com"]
+    assert trace.contacts[0].ended
+    assert "421 busy" in trace.contacts[1].ended
 
 
 def test_a_long_dialogue_is_shortened_in_the_middle() -> None:
@@ -197,18 +197,18 @@ def test_a_long_dialogue_is_shortened_in_the_middle() -> None:
 
     async def story(world: World) -> AttemptTrace:
         deliverer = world.deliverer()
-        _, notes = await noted(world, deliverer, job(*(f"u{n}@sina.com" for n in range(500))), "sina.com")
+        _, tracer = await traced(world, deliverer, job(*(f"u{n}@sina.com" for n in range(500))), "sina.com")
         await deliverer.close()
-        return trail_of(notes)
+        return trace_of(tracer)
 
-    (contact,) = tell({MX1: peer}, story).contacts
-    assert len(contact.lines) == 101
-    assert contact.lines[80] == "… 911 lines …"
-    assert contact.lines[-1] == "R: 250 OK"
+    (connection,) = tell({MX1: peer}, story).contacts
+    assert len(connection.lines) == 101
+    assert connection.lines[80] == "… 911 lines …"
+    assert connection.lines[-1] == "R: 250 OK"
 
 
 @pytest.mark.parametrize(
-    ("peers", "faults", "sign"),
+    ("peers", "faults", "feedback"),
     [
         ({}, {}, Feedback.UNREACHABLE),
         ({MX2: Peer(greeting="421 busy")}, {}, Feedback.THROTTLED),
@@ -220,16 +220,16 @@ def test_a_long_dialogue_is_shortened_in_the_middle() -> None:
     ids=["nobody", "refused", "silent", "recipient", "policy", "421"],
 )
 def test_what_an_attempt_tells_of_the_site(
-    peers: dict[Endpoint, Peer], faults: dict[Endpoint, StreamFault], sign: Feedback
+    peers: dict[Endpoint, Peer], faults: dict[Endpoint, StreamFault], feedback: Feedback
 ) -> None:
     async def story(world: World) -> AttemptTracer:
         world.network.faults.update(faults)
         deliverer = world.deliverer()
-        _, notes = await noted(world, deliverer, job(), "sina.com")
+        _, tracer = await traced(world, deliverer, job(), "sina.com")
         await deliverer.close()
-        return notes
+        return tracer
 
-    assert tell(peers, story).sign is sign
+    assert tell(peers, story).feedback is feedback
 
 
 def test_exchanges_are_remembered_for_a_minute_and_trouble_for_ten_seconds() -> None:

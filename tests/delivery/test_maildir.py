@@ -29,7 +29,6 @@ from posthouse.core import (
 from posthouse.delivery import maildir
 from posthouse.delivery.maildir import MaildirDeliverer, expand_path
 from posthouse.delivery.model import Delivery
-from posthouse.spool.interface import StoredMessage
 from posthouse.testing import ManualClock
 
 LETTER = b"Received: x\r\nFrom: langrui@sohu.com\r\n\r\n.dot\r\n\xff\r\n"
@@ -45,12 +44,11 @@ def deliver_many(
 ) -> list[Sequence[Outcome]]:
     random = itertools.count(7)
     deliverer = MaildirDeliverer(ManualClock(), "mx/1:sina.com", pid=42, random=lambda: f"{next(random):x}")
-    message = StoredMessage("m1", Envelope(sender, PEOPLE), 0.0, len(LETTER))
-    job = Delivery(message, PEOPLE, content if content is not None else Bytes(LETTER))
+    delivery = Delivery(Envelope(sender, PEOPLE), content if content is not None else Bytes(LETTER))
 
     async def run() -> list[Sequence[Outcome]]:
         async with asyncio.timeout(20):
-            done = await asyncio.gather(*(deliverer.deliver(job, str(target)) for target in targets))
+            done = await asyncio.gather(*(deliverer.deliver(delivery, str(target)) for target in targets))
             await deliverer.close()
             return list(done)
 

@@ -26,7 +26,6 @@ from posthouse.delivery.model import Delivery
 from posthouse.delivery.mx import LocalIdentity
 from posthouse.delivery.smtp import LmtpDeliverer, SmtpDeliverer
 from posthouse.net import Endpoint, Stream
-from posthouse.spool.interface import StoredMessage
 from posthouse.testing import ManualClock, MemoryNetwork, StaticResolver, StreamFault
 
 ZONE = {
@@ -181,7 +180,7 @@ def job(
 ) -> Delivery:
     people = tuple(Recipient(Address(*each.rsplit("@", 1))) for each in recipients or ("b@sina.com",))
     envelope = Envelope(Address(*sender.rsplit("@", 1)), people, **fields)
-    return Delivery(StoredMessage("m1", envelope, 0.0, len(content)), people, Bytes(content))
+    return Delivery(envelope, Bytes(content))
 
 
 def deliver(
@@ -506,7 +505,7 @@ def asked() -> Delivery:
         Recipient(Address("four", "sina.com")),
     )
     envelope = Envelope(Address("a", "sohu.com"), people, ret=Ret.FULL, envid="QQ=1")
-    return Delivery(StoredMessage("m1", envelope, 0.0, 10), people, Bytes(b"Subject: hi\r\n\r\nhello\r\n"))
+    return Delivery(envelope, Bytes(b"Subject: hi\r\n\r\nhello\r\n"))
 
 
 def test_requests_for_reports_are_passed_on_to_a_host_that_knows_them() -> None:
