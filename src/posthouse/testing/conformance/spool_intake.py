@@ -236,7 +236,10 @@ async def mailboxes_keep_messages_once(make: Make) -> None:
         assert found[0] == message
         assert octets_of(found[1]) == b"Return-Path: <a@sohu.com>\r\n" + octets
     last = everything[-1]
-    assert await spool.discard([last.number, last.number, 10**9]) == 1
+    assert await spool.discard([last.number, last.number, 10**9], now=1_800_000_100.0, who="ann") == 1
+    (deleted,) = await spool.audit(limit=1)
+    text = f"number:{last.number} number:{last.number} number:{10**9}"
+    assert tuple(deleted) == (1_800_000_100.0, "ann", "delete", text, "", 1)
     assert await spool.kept(last.number) is None
     await spool.keep(last.inbox, next(o.message for o in stored if o.message.id == last.queue_id), Bytes(b"again"))
     assert (await spool.inbox(after=everything[-2].number))[0].number > last.number
