@@ -211,7 +211,10 @@ class FakeQueue:
         for waiting in work.recipients:
             self.rows[waiting.key] = self.rows[waiting.key]._replace(until=0.0)
 
-    def content(self, message: StoredMessage) -> Content:
+    def content_now(self, message: StoredMessage) -> Content | None:
+        return None if message.id in self.corrupt else Bytes(b"hello")
+
+    async def open_content(self, message: StoredMessage) -> Content:
         if message.id in self.corrupt:
             raise StorageCorrupt(f"the content of {message.id} is gone")
         return Bytes(b"hello")

@@ -474,10 +474,10 @@ def test_a_report_that_fails_ends_with_a_notice() -> None:
 
 def test_a_report_that_cannot_be_written_leaves_the_failure_to_an_operator() -> None:
     class Broken(SqliteSpool):
-        def content(self, message: StoredMessage) -> Content:
+        async def open_content(self, message: StoredMessage) -> Content:
             if message.envelope.sender is not None and self.armed:
                 raise OSError("a disk that sulks")
-            return super().content(message)
+            return await super().open_content(message)
 
         armed = False
 

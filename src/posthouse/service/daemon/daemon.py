@@ -16,7 +16,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from random import Random, SystemRandom
 
-from posthouse.core import EventSink, LocalError, StorageCorrupt, event_sink
+from posthouse.core import Bytes, EventSink, LocalError, StorageCorrupt, event_sink
 from posthouse.delivery import (
     DiscardDeliverer,
     LmtpDeliverer,
@@ -39,7 +39,7 @@ from posthouse.service.directory.directory import Directory, addressees
 from posthouse.service.operations.base import Context, RoutingContext
 from posthouse.service.policy.listener_policy import ListenerPolicy, Usage
 from posthouse.spool import Durable, Spool, SqliteSpool
-from posthouse.spool.interface import QueuedRecipient, Report, StoredMessage
+from posthouse.spool.interface import Compose, QueuedRecipient, Report, StoredMessage
 
 __all__ = ["DRAIN", "Daemon", "spool_of"]
 
@@ -167,14 +167,16 @@ class Daemon:
             reporting=self._reporting,
         )
 
-    def _reporting(
-        self, queue: Spool, now: float
-    ) -> Callable[[StoredMessage, Sequence[QueuedRecipient]], Sequence[Report]]:
+    def _reporting(self, queue: Spool, now: float) -> Compose:
         """What senders are told of recipients that are dropped."""
 
-        def report(message: StoredMessage, recipients: Sequence[QueuedRecipient]) -> Sequence[Report]:
+        async def report(message: StoredMessage, recipients: Sequence[QueuedRecipient]) -> Sequence[Report]:
             try:
-                original = original_of(message, queue.content(message))
+                content = await queue.open_content(message)
+                if isinstance(content, Bytes):
+                    original = original_of(message, content)
+                else:  # it reads a disk
+                    original = await asyncio.to_thread(original_of, message, content)
             except StorageCorrupt:
                 original = original_of(message, None)
             return self._bouncer.dropped(original, recipients, now=now)

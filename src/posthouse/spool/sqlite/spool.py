@@ -16,6 +16,8 @@ import time as time_module
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import Executor
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Self, TypeVar
 
 from posthouse.core import AttemptTrace, Bytes, Content, LocalError, StorageCorrupt
@@ -23,11 +25,11 @@ from posthouse.core._mypyc import mypyc_attr
 from posthouse.spool.filters import Condition, text_of_conditions
 from posthouse.spool.ids import QueueIds, number_of, text_of
 from posthouse.spool.interface import (
+    Compose,
     DueDestination,
     DuePage,
     Lease,
     QueueAction,
-    QueuedRecipient,
     RecipientState,
     Renewal,
     Report,
@@ -61,6 +63,7 @@ T = TypeVar("T")
 _THRESHOLD = 64 << 10  # octets of content that lie in the row at most
 _FILE_THREADS = 4
 _BATCH = 500  # recipients that one transaction of an operator's act changes
+_REPORTED = 100  # where reports are made about them
 _PAGE = 10_000  # recipients that one search for them gives
 _DELIVERED, _FAILED = RecipientState.DELIVERED, RecipientState.FAILED
 
@@ -366,20 +369,29 @@ class SqliteSpool(SpoolQueries):
         self._cache.pop(work.message.id)
         await self._call(lambda connection: leases.release(connection, work))
 
-    def content(self, message: StoredMessage) -> Content:
-        """See ``Queue.content``."""
+    def content_now(self, message: StoredMessage) -> Bytes | None:
         remembered = self._cache.get(message.id)
         if remembered is not None:
             return Bytes(remembered[1])
-        number = number_of(message.id)
-        if number is None:
-            raise StorageCorrupt(f"{message.id!r} is no queue id of this spool")
+        return self._reader.content_in_row(self._number_of(message))
+
+    async def open_content(self, message: StoredMessage) -> Content:
+        content = self.content_now(message)
+        if content is not None:
+            return content
+        number = self._number_of(message)
         try:
-            return self._reader.content(number, message.size)
+            return await self._reader.content_in_file(number, message.size)
         except StorageCorrupt as error:
             if self._owner is not None:
                 self._set_aside(number, str(error))
             raise
+
+    def _number_of(self, message: StoredMessage) -> int:
+        number = number_of(message.id)
+        if number is None:
+            raise StorageCorrupt(f"{message.id!r} is no queue id of this spool")
+        return number
 
     def _set_aside(self, number: int, reason: str) -> None:
         leases = self._leases
@@ -396,26 +408,50 @@ class SqliteSpool(SpoolQueries):
         now: float,
         who: str = "",
         target: str = "",
-        report: Callable[[StoredMessage, Sequence[QueuedRecipient]], Sequence[Report]] | None = None,
+        report: Compose | None = None,
     ) -> int:
-        """See ``Queue.act``."""
         self._must_write()
-        made = None if report is None else lambda message, people: [self._report(r) for r in report(message, people)]
-        deed = ActionRequest(act, now, who, target, text_of_conditions(conditions), made)
+        deed = ActionRequest(act, now, who, target, text_of_conditions(conditions))
+        compose = report if act is QueueAction.DROP else None
+        size = _BATCH if compose is None else _REPORTED
         last = await self._call(youngest)
         after: tuple[str, int] | None = None
         count, number = 0, None
         while True:
             rows = await self.select(conditions, now=now, limit=_PAGE, after=after)
             chosen = [(found, row.key) for row in rows if (found := number_of(row.id)) is not None and found <= last]
-            for start in range(0, max(1, len(chosen)), _BATCH):
-                batch = ActionBatch(chosen[start : start + _BATCH], number)
-                done = await self._call(partial(apply, deed, batch, self._leases, self._settler))
-                self._unlink(done.files)
-                count, number = count + done.changed, done.audit
+            for start in range(0, max(1, len(chosen)), size):
+                some, first = chosen[start : start + size], True
+                while some or first:
+                    batch = ActionBatch(some, number)
+                    if compose is not None:
+                        batch = await self._composed(batch, compose)
+                    done = await self._call(partial(apply, deed, batch, self._leases, self._settler))
+                    self._unlink(done.files)
+                    count, number = count + done.changed, done.audit
+                    some, first = done.stale, False
             if len(chosen) < _PAGE:
                 return count
             after = (rows[-1].id, rows[-1].key)
+
+    async def _composed(self, batch: ActionBatch, compose: Compose) -> ActionBatch:
+        """A batch of those of its recipients that are not settled, with the reports about them."""
+        reports: dict[int, list[NewMessage]] = {}
+        recipients: list[tuple[int, int]] = []
+        for number, pairs in groupby(batch.recipients, key=itemgetter(0)):
+            keys = {key for _, key in pairs}
+            entry = await self._reader.entry(number)
+            if entry is None:
+                continue
+            dropped = [
+                each._replace(state=_FAILED)
+                for each in entry.recipients
+                if each.key in keys and each.state is not _DELIVERED and each.state is not _FAILED
+            ]
+            if dropped:
+                reports[number] = [self._report(each) for each in await compose(entry.message, dropped)]
+                recipients += [(number, each.key) for each in dropped]
+        return batch._replace(recipients=recipients, reports=reports)
 
     async def tidy(self) -> None:
         """Forget, now, the stories that need not be kept longer; the writer does it by itself when it is idle."""
