@@ -135,6 +135,6 @@ def recipient_rows(
     _, envelope, received, size, _ = message
     sender = path_text(envelope.sender)
     return [
-        (number, nth, name, WAITING, 0, due, ready, slot, owner, "", received, size, sender, str(who.address), "", 0)
+        (number, nth, name, WAITING, 0, due, ready, slot, owner, "", received, size, sender, str(who.address), "", 0, 0)
         for nth, (who, name) in enumerate(zip(envelope.recipients, destinations, strict=True))
     ]
