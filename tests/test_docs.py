@@ -15,7 +15,7 @@ import pytest
 from docs_pages import __main__ as docs_pages
 from docs_pages.cli import commands
 from docs_pages.configuration import page as configuration_page
-from posthouse.service.config.config_file import parse, settings
+from posthouse.service.config_file import parse, settings
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "posthouse"

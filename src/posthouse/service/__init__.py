@@ -1,6 +1,6 @@
-"""The whole: configuration, accounts, reception, operations, and the wiring that joins them.
+"""The daemon and its parts: configuration, directory, policy, operations, control socket.
 
-Its names are imported when they are first asked for: who only wants the configuration pays for no relay.
+Each name is imported when it is first used: a program that only reads a configuration loads no relay.
 """
 
 from typing import TYPE_CHECKING
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
-    from posthouse.service.config.config_file import (
+    from posthouse.service.config.model import Config
+    from posthouse.service.config_file import (
         ConfigError,
         SettingDoc,
         advice,
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
         parse,
         settings,
     )
-    from posthouse.service.config.model import Config
     from posthouse.service.daemon.daemon import Daemon, serve
     from posthouse.service.daemon.event_log import Dialogue, EventLog, TranscriptLine, TranscriptRecorder
     from posthouse.service.daemon.offline import context
@@ -51,7 +51,7 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "config.config_file": "ConfigError SettingDoc advice default_config load parse settings",
+        "config_file": "ConfigError SettingDoc advice default_config load parse settings",
         "config.model": "Config",
         "daemon.daemon": "Daemon serve",
         "daemon.event_log": "Dialogue EventLog TranscriptLine TranscriptRecorder",

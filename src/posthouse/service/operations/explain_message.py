@@ -30,6 +30,7 @@ _UNSETTLED = ("waiting", "held")
 _ACTS = {
     "held": ("held", "held"),
     "poison": ("held", "held"),
+    "quarantined": ("held", "held"),
     "corrupt": ("held", "held"),
     "released": ("waiting", "released"),
     "retried": ("waiting", "retried"),

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Final
 
 from posthouse.core import Content, SettingError
-from posthouse.service.config.config_file import ConfigError, advice, load
+from posthouse.service.config_file import ConfigError, advice, load
 from posthouse.service.operations.base import Context, Operation, Parameter
 from posthouse.service.operations.explain_message import found, story_of
 from posthouse.service.operations.queue import QUEUEING

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from posthouse.core import StorageError
 from posthouse.net import Endpoint
-from posthouse.service.config.config_file import parse
 from posthouse.service.config.model import Config, ListenerSettings
+from posthouse.service.config_file import parse
 from posthouse.service.daemon.daemon import Daemon
 from posthouse.spool.interface import MessageEntry, Spool
 from posthouse.testing.simulation.ledger import Auditor, Held, token_of
