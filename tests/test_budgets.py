@@ -44,7 +44,6 @@ KNOWN: frozenset[str] = frozenset(
         "relay/scheduling/scheduler.py Scheduler",
         "spool/interface.py",
         "spool/sqlite/spool.py",
-        "testing/spool_conformance.py",
     }
 )
 

@@ -15,7 +15,8 @@ import pytest
 from docs_pages import __main__ as docs_pages
 from docs_pages.cli import commands
 from docs_pages.configuration import page as configuration_page
-from posthouse.service.config_file import parse, settings
+from posthouse.service.config.docs import settings
+from posthouse.service.config_file import parse
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "posthouse"
@@ -139,10 +140,23 @@ def test_files_that_the_manual_names_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", NAMING_PAGES, ids=name)
 def test_names_of_posthouse_that_the_manual_has_exist(page: Path) -> None:
-    for span in code_spans(page.read_text(encoding="utf-8")):
-        for dotted in re.findall(r"(?<![\w./-])posthouse(?:\.\w+)+", span):
-            if not dotted.endswith(".toml"):
-                assert resolves(dotted), f"{name(page)}: there is no {dotted}"
+    for dotted in dotted_names(page.read_text(encoding="utf-8")):
+        assert resolves(dotted), f"{name(page)}: there is no {dotted}"
+
+
+def test_new_names_in_the_changelog_exist() -> None:
+    """The last column of its tables has what is new; other places also name what is gone."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    cells = [line.strip(" |").split("|")[-1] for line in text.splitlines() if line.startswith("|")]
+    assert any("posthouse.core" in cell for cell in cells)
+    for dotted in dotted_names("\n".join(cells)):
+        assert resolves(dotted), f"CHANGELOG.md: there is no {dotted}"
+
+
+def dotted_names(text: str) -> list[str]:
+    """Names such as ``posthouse.core.Reply`` in code spans; file names are no such names."""
+    found = re.findall(r"(?<![\w./-])posthouse(?:\.\w+)+", "\n".join(code_spans(text)))
+    return [dotted for dotted in found if not dotted.endswith(".toml")]
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name)

@@ -16,8 +16,6 @@ RENAME = "to be renamed"
 
 #: Class names that several modules define, each with the reason.  A leading underscore makes no difference.
 SAME_CLASS: dict[str, str] = {
-    "Answer": f"{RENAME}: core.dns keeps Answer",
-    "Question": f"{RENAME}: core.dns keeps Question",
     "Resolver": f"{RENAME}: net.resolver keeps it",
     "Worker": f"{RENAME}: relay.worker keeps it",
 }
@@ -25,6 +23,7 @@ SAME_CLASS: dict[str, str] = {
 #: File names that stand in several folders, each with the reason.
 SAME_FILE: dict[str, str] = {
     "demo.py": "a command and what it runs: cli has one module per group of commands",
+    "explain.py": "a command and its operations: cli has one module per group of commands",
     "inbox.py": "a command, its operation and its table: cli has one module per group of commands",
     "model.py": "the value classes of one package: rows of the catalogue, a delivery, the settings",
     "policy.py": "two terms of the field: X.7 of the enhanced codes (RFC 3463), and what a server asks",

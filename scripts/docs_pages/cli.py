@@ -1,4 +1,4 @@
-"""docs/cli.md: every command and option, from the commands themselves."""
+"""docs/cli.md: every command and option, read from the click commands."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ __all__ = ["commands", "page"]
 OPENING = """\
 # Commands
 
-`posthouse` without arguments prints an overview, and `posthouse COMMAND --help` what is said here. Every listing takes
-`--json`. The exit codes, the same for all commands, are [below](#exit-codes)."""
+`posthouse` without arguments prints an overview, and `posthouse COMMAND --help` the text on this page. Every listing
+takes `--json`. All commands share the [exit codes](#exit-codes) below."""
 
 
 def page(_existing: str) -> str:
@@ -28,7 +28,7 @@ def page(_existing: str) -> str:
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
-    """Every command that does something, as ``("posthouse queue list", command)``; hidden ones left out."""
+    """Every command that is not a group and not hidden, as ``("posthouse queue list", command)``."""
     yield from _below("posthouse", posthouse, click.Context(posthouse, info_name="posthouse"))
 
 
@@ -58,7 +58,7 @@ def _section(path: str, command: click.Command) -> str:
 
 
 def _paragraphs(text: str) -> str:
-    """Help text as Markdown: what click keeps as it is (behind a line of ``\\b``) becomes a block."""
+    """Help text as Markdown: a paragraph that click does not re-wrap (it begins with ``\\b``) becomes a code block."""
     parts = []
     for paragraph in inspect.cleandoc(text).split("\f")[0].split("\n\n"):
         lines = paragraph.splitlines()

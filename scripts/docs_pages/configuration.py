@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from docs_pages.markdown import GENERATED, code_block, table
-from posthouse.service.config_file import SettingDoc, settings
+from posthouse.service.config.docs import SettingDoc, settings
 
 __all__ = ["page"]
 

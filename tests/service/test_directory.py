@@ -331,7 +331,7 @@ def test_the_deliverer_is_found_without_the_tag() -> None:
         TAGGED.replace('subaddress = "+"', 'subaddress = "+"\ndeliver = "maildir:/mail/{domain}/{local}"')
         + '[[domain]]\nname = "own.test"\ndeliver = "python:my.own:handlers.take"\nmailboxes = "any"'
     )
-    router = context(config).ways().router
+    router = context(config).routing().router
     for given, target in (
         ("Bob+News@example.org", "/mail/example.org/bob"),
         ("ann+work@example.org", "/mail/example.org/ann+work"),

@@ -177,14 +177,14 @@ def _end(error: Exception) -> int:
     if isinstance(error, click.ClickException):
         _complain(f"posthouse: {error.format_message()}")
         return 66 if isinstance(error, click.FileError) else 64
-    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("posthouse"):
-        _complain(f"posthouse: this command needs {error.name}; install it with: pip install 'posthouse[daemon]'")
+    if isinstance(error, ModuleNotFoundError) and (package := (error.name or "").partition(".")[0]) != "posthouse":
+        _complain(f"posthouse: this command needs {package}; install it with: pip install 'posthouse[daemon]'")
         return 69
     from posthouse.cli import exit_codes
 
     code = exit_codes.of(error)
     if code == exit_codes.SOFTWARE:
-        _complain(f"posthouse: a mistake of ours ({type(error).__name__}: {error}); see more with posthouse --debug")
+        _complain(f"posthouse: an error in Posthouse ({type(error).__name__}: {error}); see posthouse --debug")
     elif isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         _complain(f"posthouse: {place}{error.strerror or error}")

@@ -14,7 +14,7 @@ from posthouse.cli.output import coloured, safe, say, with_json, with_lang
 from posthouse.cli.transcript import Live, Said, annotate, show
 
 if TYPE_CHECKING:
-    from posthouse.service.daemon.event_log import Dialogue
+    from posthouse.service.daemon.transcripts import Dialogue
     from posthouse.service.demo import Demo, DemoArrival
 
 __all__ = ["demo"]

@@ -3,7 +3,7 @@
 ``net`` gives the two ends of a conversation to each other: a ``Stream`` to write to, a ``Handler`` that is told what
 arrived.  ``Network`` opens and accepts; sockets are one network, the in-memory one of ``posthouse.testing`` another.
 
-Promises every network keeps (``posthouse.testing.stream_conformance`` are these promises as code):
+Promises every network keeps (``posthouse.testing.conformance.streams`` are these promises as code):
 
 * order: ``connected``, then ``data_received`` in the order of writing, then at most one ``eof_received``, then exactly
   one ``disconnected``.

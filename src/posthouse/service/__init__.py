@@ -1,6 +1,7 @@
-"""The daemon and its parts: configuration, directory, policy, operations, control socket.
+"""The service: configuration, directory, policy, operations, control socket and daemon.
 
-Each name is imported when it is first used: a program that only reads a configuration loads no relay.
+Names are imported when they are first asked for, so that a command that only reads the configuration does not import
+the relay.
 """
 
 from typing import TYPE_CHECKING
@@ -8,19 +9,14 @@ from typing import TYPE_CHECKING
 from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
+    from posthouse.service.config.docs import SettingDoc, settings
     from posthouse.service.config.model import Config
-    from posthouse.service.config_file import (
-        ConfigError,
-        SettingDoc,
-        advice,
-        default_config,
-        load,
-        parse,
-        settings,
-    )
-    from posthouse.service.daemon.daemon import Daemon, serve
-    from posthouse.service.daemon.event_log import Dialogue, EventLog, TranscriptLine, TranscriptRecorder
+    from posthouse.service.config_file import ConfigError, advice, default_config, load, parse
+    from posthouse.service.daemon.daemon import Daemon
+    from posthouse.service.daemon.event_log import EventLog
     from posthouse.service.daemon.offline import context
+    from posthouse.service.daemon.serve import serve
+    from posthouse.service.daemon.transcripts import Dialogue, TranscriptLine, TranscriptRecorder
     from posthouse.service.directory.directory import Directory
     from posthouse.service.operations.base import Context, Operation, Parameter
     from posthouse.service.operations.registry import OPERATIONS
@@ -51,11 +47,14 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "config_file": "ConfigError SettingDoc advice default_config load parse settings",
+        "config.docs": "SettingDoc settings",
         "config.model": "Config",
-        "daemon.daemon": "Daemon serve",
-        "daemon.event_log": "Dialogue EventLog TranscriptLine TranscriptRecorder",
+        "config_file": "ConfigError advice default_config load parse",
+        "daemon.daemon": "Daemon",
+        "daemon.event_log": "EventLog",
         "daemon.offline": "context",
+        "daemon.serve": "serve",
+        "daemon.transcripts": "Dialogue TranscriptLine TranscriptRecorder",
         "directory.directory": "Directory",
         "operations.base": "Context Operation Parameter",
         "operations.registry": "OPERATIONS",

@@ -40,7 +40,7 @@ from posthouse.service.config import model
 from posthouse.service.config.mail_types import DeliverySetting
 from posthouse.service.config.types import NETWORKS
 from posthouse.service.daemon.daemon import Daemon
-from posthouse.service.daemon.event_log import Dialogue, TranscriptRecorder
+from posthouse.service.daemon.transcripts import Dialogue, TranscriptRecorder
 from posthouse.spool import InboxMessage
 
 __all__ = ["Demo", "DemoArrival", "DemoMessage", "HOUSES", "LETTERS"]

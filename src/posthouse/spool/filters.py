@@ -42,6 +42,7 @@ __all__ = [
     "matches",
     "summarized",
     "text_of_conditions",
+    "text_of_numbers",
     "where",
 ]
 
@@ -274,6 +275,12 @@ def _like(text: str, pattern: str) -> bool:
 def text_of_conditions(conditions: Sequence[Condition]) -> str:
     """The whole question as people write it, for the audit log."""
     return " ".join(map(str, conditions))
+
+
+def text_of_numbers(numbers: Sequence[int]) -> str:
+    """Messages of inboxes by their numbers, for the audit log; of more than 100 numbers the first 100."""
+    text = " ".join(f"number:{number}" for number in numbers[:100])
+    return f"{text} and {len(numbers) - 100} more" if len(numbers) > 100 else text
 
 
 def summarized(rows: Sequence[tuple[str, str, float]], now: float) -> list[SummaryRow]:
