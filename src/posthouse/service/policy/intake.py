@@ -4,9 +4,8 @@ The content is written to the spool as it comes.  What stands in front of it, th
 ended: the header fields of the content checks, the Received field, and an empty line if the content has no header
 section (a message typed by hand may have none, and its first line must not be read as part of our fields).
 
-Content is counted as it grows.  Its first 64 KiB are searched for Received fields, to detect a loop (RFC 5321 §6.3),
-and for the Message-ID, by which operators ask for the message later.  Once the message cannot succeed any more, what is
-stored of it is removed at once, the rest is taken and dropped, and the final verdict gives the reason.
+Content is counted as it grows, and its beginning is scanned (``header_scan``).  Once the message cannot succeed any
+more, what is stored of it is removed at once, the rest is taken and dropped, and the final verdict gives the reason.
 
 Usually one envelope is stored.  A list among the recipients adds one for its owner, who becomes the sender; each
 envelope is a message of its own, and all are committed before the 250.  If a later one fails after an earlier one was
@@ -19,14 +18,12 @@ the report is stored after the message.  If that fails, the message is promised 
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
 from posthouse.core import Address, Envelope, EventSink, Reply, StorageError, StorageFull, Verdict
 from posthouse.message.dsn.model import Action, OriginalMessage, RecipientStatus
-from posthouse.message.headers import gap, hop_count
 from posthouse.message.trace_fields import protocol_name, received
 from posthouse.net.clock import Clock
 from posthouse.protocol.commands import Greet
@@ -35,15 +32,11 @@ from posthouse.server.content_check import CheckedMessage, CheckFactory, CheckRe
 from posthouse.server.policy import Peer
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import successes
+from posthouse.service.policy.header_scan import HEAD_AT_MOST, HeaderScan
 from posthouse.spool.history import Origin
 from posthouse.spool.interface import IncomingMessage, Spool, Stored
 
 __all__ = ["IntakeContext", "SpoolIntake", "TOO_LARGE", "storage_verdict"]
-
-_HEAD_AT_MOST: Final = 65_536
-#: Octets of the first line that are enough to tell whether it is a header field.
-_LINE_AT_MOST: Final = 1_000
-_NAME: Final = re.compile(rb"(?:[ \t]|\r\n[ \t])*(<[^<>\x00-\x20\x7f]{1,250}>)")
 
 TOO_LARGE: Final = Verdict(Reply(552, "5.3.4", "Message too large"), "larger than max_message_size")
 _LOOP: Final = Verdict(Reply(554, "5.4.6", "Too many hops; this message goes in circles"), "max_hops reached")
@@ -86,22 +79,6 @@ def storage_verdict(error: StorageError) -> Verdict:
     return base._replace(reason=f"{base.reason}: {error}")
 
 
-def _message_id(head: bytes) -> str:
-    """The Message-ID of a header section with its angle brackets, or "" if there is none.
-
-    The search is bounded: a message whose Message-ID is not found is still found by its queue id.
-    """
-    at = head.lower().find(b"\nmessage-id:")
-    if at >= 0:
-        at += 12
-    elif head[:11].lower() == b"message-id:":
-        at = 11
-    else:
-        return ""
-    found = _NAME.match(head, at, at + 400)
-    return "" if found is None else found[1].decode("utf-8", "replace")
-
-
 class SpoolIntake:
     """An ``Intake`` that ends in the spool."""
 
@@ -114,14 +91,11 @@ class SpoolIntake:
         "_envelopes",
         "_fault",
         "_fields",
-        "_first",
-        "_gap",
         "_greet",
-        "_head",
         "_held",
         "_incoming",
-        "_message_id",
         "_peer",
+        "_scan",
         "_size",
         "_source",
         "_successes",
@@ -141,12 +115,9 @@ class SpoolIntake:
         self._greet = greet
         self._envelope = envelope
         self._envelopes = envelopes
-        self._message_id = ""
         self._source = f"{context.kind} {peer.host or 'unix socket'}:{peer.port}"
         self._fault: Verdict | None = None
-        self._head: bytearray | None = bytearray()  # until the header section has been searched
-        self._first = b""  # of the first line, until there is enough of it
-        self._gap: bytes | None = None  # between our fields and the content, once the first line is known
+        self._scan = HeaderScan()
         self._size = 0
         plain = len(envelopes) == 1 and envelopes[0] is envelope
         self._successes = () if plain else tuple(successes(context.directory, envelope))
@@ -176,15 +147,14 @@ class SpoolIntake:
         if self._size > self._context.max_message_size:
             self._fail(TOO_LARGE)
             return None
-        if self._head is not None and self._is_loop(chunk):
-            self._fail(_LOOP)
-            return None
+        scan = self._scan
+        if not scan.done:
+            scan.write(chunk)
+            if scan.hops >= self._context.max_hops:
+                self._fail(_LOOP)
+                return None
         if self._successes:
-            self._beginning += chunk[: _HEAD_AT_MOST - len(self._beginning)]
-        if self._gap is None:
-            self._first = first = self._first + chunk if self._first else chunk
-            if len(first) >= _LINE_AT_MOST or b"\r\n" in first:
-                self._first, self._gap = b"", gap(first)
+            self._beginning += chunk[: HEAD_AT_MOST - len(self._beginning)]
         waits: list[Awaitable[None]] = []
         if self._checks is not None:
             pressure = self._checks.write(chunk)
@@ -207,25 +177,6 @@ class SpoolIntake:
         except StorageError as error:
             self._fail(storage_verdict(error))
 
-    def _is_loop(self, chunk: bytes) -> bool:
-        """Search the header section, once all of it is there or 64 KiB of it: is the message going in circles?"""
-        head = self._head
-        assert head is not None
-        if not head:
-            end = 0 if chunk.startswith(b"\r\n") else chunk.find(b"\r\n\r\n", 0, _HEAD_AT_MOST)
-            if end >= 0:
-                self._head = None
-                self._message_id = _message_id(chunk[:end])
-                return hop_count(chunk) >= self._context.max_hops
-        searched = max(0, len(head) - 3)
-        head += chunk[: _HEAD_AT_MOST - len(head)]
-        empty_line = head.startswith(b"\r\n") or head.find(b"\r\n\r\n", searched) >= 0
-        if not empty_line and len(head) < _HEAD_AT_MOST:
-            return False
-        self._head = None
-        self._message_id = _message_id(bytes(head))
-        return hop_count(bytes(head)) >= self._context.max_hops
-
     def _fail(self, verdict: Verdict) -> None:
         self._fault = verdict
         self.abort()
@@ -234,10 +185,10 @@ class SpoolIntake:
 
     def commit(self) -> tuple[Verdict, ...] | Awaitable[tuple[Verdict, ...]]:
         """The content is complete: check it, store it, and give the verdicts."""
-        if self._fault is None and self._head:  # the content ended inside its header section
-            head, self._head = bytes(self._head), None
-            self._message_id = _message_id(head)
-            if hop_count(head) >= self._context.max_hops:
+        scan = self._scan
+        if self._fault is None and not scan.done:
+            scan.end()
+            if scan.hops >= self._context.max_hops:
                 self._fail(_LOOP)
         if self._fault is not None:
             return self._refuse(self._fault)
@@ -292,10 +243,8 @@ class SpoolIntake:
             recipient=recipients[0].address if len(recipients) == 1 else None,
             utf8=envelope.smtputf8,
         )
-        before = self._gap
-        if before is None:  # the content ended inside its first line, which only BDAT can bring about
-            before = gap(self._first)
-        return self._fields + trace + before if self._fields or before else trace
+        gap = self._scan.gap or b""
+        return self._fields + trace + gap if self._fields or gap else trace
 
     def _offer(self, envelope: Envelope, incoming: IncomingMessage) -> Awaitable[Stored]:
         context = self._context
@@ -311,7 +260,7 @@ class SpoolIntake:
             source=self._source,
             owner=context.owner if until else "",
             until=until,
-            arrival=Origin(self._message_id, self._greet.domain),
+            arrival=Origin(self._scan.message_id, self._greet.domain),
             held=self._held,
         )
 
