@@ -19,9 +19,6 @@ KNOWN: frozenset[frozenset[str]] = frozenset(
         frozenset({"client/pipeline.py", "client/series.py", "client/session.py", "client/transaction.py"}),
         frozenset({"relay/scheduling/lane.py", "relay/scheduling/ready_queue.py"}),
         frozenset({"spool/sqlite/incoming.py", "spool/sqlite/spool.py"}),
-        frozenset(
-            {"testing/simulation/invariants.py", "testing/simulation/node.py", "testing/simulation/world.py"},
-        ),
     }
 )
 

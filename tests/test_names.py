@@ -16,7 +16,6 @@ RENAME = "to be renamed"
 
 #: Class names that several modules define, each with the reason.  A leading underscore makes no difference.
 SAME_CLASS: dict[str, str] = {
-    "Resolver": f"{RENAME}: net.resolver keeps it",
     "Worker": f"{RENAME}: relay.worker keeps it",
 }
 
@@ -67,7 +66,16 @@ RETIRED: dict[str, str] = {
 }
 
 #: Retired words that the source still has, each to be replaced.
-KNOWN: frozenset[str] = frozenset(RETIRED) - {"annals", "deposit", "dying", "jumping", "reception", "telling"}
+KNOWN: frozenset[str] = frozenset(RETIRED) - {
+    "annals",
+    "deposit",
+    "dying",
+    "jumping",
+    "reception",
+    "telling",
+    "weather",
+    "witness",
+}
 
 
 # Class names -------------------------------------------------------------------------------------------------------

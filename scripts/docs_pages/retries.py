@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from docs_pages.markdown import GENERATED, table
 from posthouse.spool import RecipientState
-from posthouse.testing.simulation import Received, World
+from posthouse.testing.simulation import ReceivedMessage, World
 
 __all__ = ["page"]
 
@@ -102,7 +102,7 @@ def _set_mx(records: Sequence[str], world: World) -> None:
 
 
 def _second_host(world: World) -> None:
-    world.destination("mx2.b.test", domains=["b.test"], preference=20)
+    world.remote_host("mx2.b.test", domains=["b.test"], preference=20)
 
 
 _ALWAYS = "always replies 450"
@@ -129,21 +129,21 @@ _CASES = (
 def _simulate(case: _Case) -> _Course:
     with World(_SEED) as world:
         step = case.step
-        world.destination("mx.b.test", domains=["b.test"], script=lambda: step(world.clock.monotonic()))
-        people = world.destination("mx.a.test", domains=["a.test"])
+        world.remote_host("mx.b.test", domains=["b.test"], script=lambda: step(world.clock.monotonic()))
+        people = world.remote_host("mx.a.test", domains=["a.test"])
         case.prepare(world)
-        house = world.house("mail.a.test")
-        world.send(house, "ann@a.test", ["bob@b.test"])
+        node = world.node("mail.a.test")
+        world.send(node, "ann@a.test", ["bob@b.test"])
         world.run(_LENGTH)
         world.check(quiet=True)
-        ends = [end for end in world.ends if str(end.outcome.recipient.address) == "bob@b.test"]
+        ends = [end for end in world.outcomes if str(end.outcome.recipient.address) == "bob@b.test"]
         tried = [end.time for end in ends if not end.outcome.reason.startswith("not attempted")]
-        copies = sum(not arrival.report for arrival in world.arrivals)
+        copies = sum(not copy.report for copy in world.copies)
         heard = [(each.time, _action(each)) for each in people.received]
         return _Course(case.what, tried, heard, _end(ends[-1].state, copies))
 
 
-def _action(report: Received) -> str:
+def _action(report: ReceivedMessage) -> str:
     """The action of a delivery report (RFC 3464 §2.3.3)."""
     match = re.search(rb"^Action: ([a-z]+)\r$", report.content, re.MULTILINE)
     return match[1].decode() if match else "something else"
