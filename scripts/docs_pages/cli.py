@@ -10,6 +10,7 @@ import click
 from docs_pages.markdown import GENERATED, code_block, table
 from posthouse.cli import posthouse
 from posthouse.cli.exit_codes import MEANINGS
+from posthouse.service.operations.filter_language import fields_help
 
 __all__ = ["commands", "page"]
 
@@ -22,9 +23,20 @@ takes `--json`. All commands share the [exit codes](#exit-codes) below."""
 
 def page(_existing: str) -> str:
     """The page."""
-    parts = [GENERATED, OPENING, *(_section(path, command) for path, command in commands()), "## Exit codes"]
+    parts = [GENERATED, OPENING, *(_section(path, command) for path, command in commands()), *_filters()]
+    parts.append("## Exit codes")
     parts.append(table(("code", "meaning"), [(str(code), meaning) for code, meaning in sorted(MEANINGS.items())]))
     return "\n\n".join(parts) + "\n"
+
+
+def _filters() -> list[str]:
+    """The fields of the filter language."""
+    rows = [(f"`{name}`", meaning, f"`{example}`") for name, meaning, example in fields_help()]
+    text = (
+        "A `FILTER` is a list of conditions, all of which must hold. [Operations](operations.md#filters) explains the "
+        "operators and values."
+    )
+    return ["## Filters", text, table(("field", "what it is", "example"), rows)]
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
