@@ -25,7 +25,7 @@ __all__ = ["LEASING_CHECKS", "PEER_CHECKS"]
 
 
 async def leases_are_exclusive_and_expire(make: Make) -> None:
-    """Within one process, leased work is nobody else's until its lease ends; then it is due again."""
+    """Within one process a leased recipient is not leased again until its lease expires; then it is due."""
     spool = await make()
     await store(spool, "b@x.test", "c@y.test")
     first = await spool.lease("one", NOW, NOW + 60, limit=1)
@@ -39,13 +39,13 @@ async def leases_are_exclusive_and_expire(make: Make) -> None:
 
 
 async def the_lease_of_a_commit_expires(make: Make) -> None:
-    """Work leased when it was stored becomes due for others when that lease ends."""
+    """A lease that was given with a commit expires like any other."""
     spool = await make()
     stored = await store(spool, "b@x.test", "c@x.test", owner="gone", until=NOW + 60)
     (work,) = await spool.lease("two", NOW + 60, NOW + 120, limit=10)
     assert recipient_keys([work]) == recipient_keys(stored.work)
     assert work.message == stored.message
-    # The first owner was only slow: what it delivered is delivered, what it deferred is not its business now.
+    # The first owner was only slow: its delivery counts, its deferral does not.
     (settled, deferred) = (
         settle_all(stored.work[0], RecipientState.DELIVERED)[:1],
         settle_all(stored.work[0], RecipientState.WAITING, NOW + 1)[1:],
@@ -61,7 +61,7 @@ async def the_lease_of_a_commit_expires(make: Make) -> None:
 
 
 async def due_work_comes_oldest_first(make: Make) -> None:
-    """Only what is due, the oldest first, no more than the limit."""
+    """A lease has only what is due, the oldest first, and no more than the limit."""
     spool = await make()
     for due in (30.0, 10.0, 20.0, 40.0, 1000.0):
         await store(spool, f"b@d{due:.0f}.test", "c@same.test", due=NOW + due)
@@ -75,7 +75,7 @@ async def due_work_comes_oldest_first(make: Make) -> None:
 
 
 async def lease_groups_by_message_and_destination(make: Make) -> None:
-    """One work has the recipients of one message for one destination."""
+    """One lease has the recipients of one message for one destination."""
     spool = await make()
     ids = [(await store(spool, "a@x.test", "b@y.test", "c@x.test")).message.id for _ in range(2)]
     works = await spool.lease("w", NOW, NOW + 60, limit=100)
@@ -100,7 +100,7 @@ async def skipped_destinations_are_left(make: Make) -> None:
 
 
 async def unproven_destinations_are_probed(make: Make) -> None:
-    """One message for each destination that is not known, not more recipients than asked for; the known ones whole."""
+    """Unproven destinations get one message each, within the probe limit; proven ones get all that is due."""
     spool = await make()
     for n in range(3):
         await store(spool, "a@old.test", "b@old.test", "c@old.test", due=NOW + n)
@@ -122,7 +122,7 @@ async def unproven_destinations_are_probed(make: Make) -> None:
 
 
 async def deferral_comes_again(make: Make) -> None:
-    """A deferred recipient is due at its new time, counts its attempt and says how it ended."""
+    """A deferred recipient is due at its new time, with one attempt more and the last reply."""
     spool = await make()
     for owner in ("", "w"):
         stored = await store(spool, "b@x.test", owner=owner, until=NOW + 60)
@@ -140,7 +140,7 @@ async def deferral_comes_again(make: Make) -> None:
 
 
 async def unsettled_recipients_are_released(make: Make) -> None:
-    """Recipients of a work without a settlement are due at once, without an attempt counted; so is released work."""
+    """Recipients without a settlement, and released ones, are due at once, and no attempt is counted."""
     spool = await make()
     stored = await store(spool, "b@x.test", "c@x.test", owner="w", until=NOW + 60)
     (work,) = stored.work
@@ -156,7 +156,7 @@ async def unsettled_recipients_are_released(make: Make) -> None:
 
 
 async def release_respects_the_next_holder(make: Make) -> None:
-    """Giving back a lease that ran out takes nothing from whoever has it now."""
+    """Releasing an expired lease does not end the lease of the next owner."""
     spool = await make()
     stored = await store(spool, "b@x.test", owner="w", until=NOW + 60)
     await spool.lease("two", NOW + 60, NOW + 120, limit=10)
@@ -166,7 +166,7 @@ async def release_respects_the_next_holder(make: Make) -> None:
 
 
 async def renewed_leases_last(make: Make) -> None:
-    """A renewed lease lasts until its new end; its work is recorded under that.  A lost one is not brought back."""
+    """A renewed lease lasts until its new end, and is recorded with it.  An expired one is not renewed."""
     spool = await make()
     for owner in ("", "w"):
         stored = await store(spool, "b@x.test", owner=owner, until=NOW + 60)
@@ -188,7 +188,7 @@ async def renewed_leases_last(make: Make) -> None:
 
 
 async def held_recipients_stay(make: Make) -> None:
-    """A held recipient is not leased and not forgotten."""
+    """A held recipient is not leased, and stays in the spool."""
     spool = await make()
     stored = await store(spool, "b@x.test", owner="w", until=NOW + 60)
     await spool.record(stored.work[0], settle_all(stored.work[0], RecipientState.HELD))
@@ -199,7 +199,7 @@ async def held_recipients_stay(make: Make) -> None:
 
 
 async def reports_come_with_the_settlement(make: Make) -> None:
-    """A report is stored by the act that causes it, and is due work like any other."""
+    """A report is stored in the transaction of the settlements that cause it, and is leased like any message."""
     spool = await make()
     stored = await store(spool, "b@x.test", owner="w", until=NOW + 60)
     report = Report(Envelope(None, recipients("a@sohu.com")), b"Subject: failed\r\n\r\n", ("sohu.com",), NOW)
@@ -212,7 +212,7 @@ async def reports_come_with_the_settlement(make: Make) -> None:
 
 
 async def recording_twice_is_harmless(make: Make) -> None:
-    """An attempt that is recorded again, after the message is gone, changes nothing."""
+    """Recording an attempt again, after the message is finished, changes nothing."""
     spool = await make()
     stored = await store(spool, "b@x.test", owner="w", until=NOW + 60)
     other = await store(spool, "b@x.test", owner="w", until=NOW + 60)
@@ -224,7 +224,7 @@ async def recording_twice_is_harmless(make: Make) -> None:
 
 
 async def failed_is_for_good(make: Make) -> None:
-    """FAILED settles: with the last recipient the message goes, whether or not a report was due."""
+    """FAILED is final: with its last recipient the message is removed, with or without a report."""
     spool = await make()
     stored = await store(spool, "b@x.test", "c@x.test", owner="w", until=NOW + 60)
     first, second = settle_all(stored.work[0], RecipientState.FAILED)
@@ -239,7 +239,7 @@ async def failed_is_for_good(make: Make) -> None:
 
 
 async def a_warning_is_remembered(make: Make) -> None:
-    """A settlement that warned shows in the next lease and in entry(), however often it is deferred."""
+    """A settlement with a warning shows in each later lease and in ``entry``."""
     spool = await make()
     await store(spool, "b@x.test", "c@x.test")
     (work,) = await spool.lease("w", NOW, NOW + 60, limit=10)
@@ -256,7 +256,7 @@ async def a_warning_is_remembered(make: Make) -> None:
 
 
 async def the_clock_takes_nothing_from_a_living_peer(two: MakePeers) -> None:
-    """What a living process has leased is its own, wherever the clock jumps; it renews, gives back and records it."""
+    """A live process keeps its leases, wherever the clock jumps, and can renew, release and record them."""
     ours, theirs = await two()
     await store(ours, "b@x.test")
     works = [
@@ -278,7 +278,7 @@ async def the_clock_takes_nothing_from_a_living_peer(two: MakePeers) -> None:
     await ours.release(works[1])
     (again,) = await theirs.lease("v", late, late + 60, limit=10)
     assert recipient_keys([again]) == recipient_keys([works[1]])
-    # Of its own, a process takes what ran out.
+    # A process leases its own expired leases again.
     (mine,) = await ours.lease("w", late + 100, late + 160, limit=10)
     assert recipient_keys([mine]) == recipient_keys([works[2]])
     for spool, work in ((ours, mine), (theirs, again), (theirs, found)):
@@ -290,7 +290,7 @@ async def the_clock_takes_nothing_from_a_living_peer(two: MakePeers) -> None:
 
 
 async def leases_of_a_dead_peer_are_free(two: MakePeers) -> None:
-    """A process that has ended keeps no lease longer than until its end by the clock, and none is forgotten."""
+    """A process that has ended keeps no lease beyond its end by the clock, and no recipient is lost."""
     ours, theirs = await two()
     await store(ours, "b@x.test", "c@y.test")
     await ours.lease("w", NOW, NOW + 60, limit=1)
