@@ -44,7 +44,7 @@ _DELETE_FRESH = tuple(
     "DELETE FROM message WHERE id IN (" + ",".join("?" * n) + ") AND until IS NOT NULL" for n in range(_ROWS + 1)
 )
 _EXISTS = "SELECT 1 FROM message WHERE id = ?"
-_RECIPIENT = "(" + ",".join("?" * 16) + ")"
+_RECIPIENT = "(" + ",".join("?" * 17) + ")"
 _INSERT_RECIPIENTS = tuple("INSERT INTO recipient VALUES " + ",".join([_RECIPIENT] * n) for n in range(_ROWS + 1))
 _SOONER = (
     "INSERT INTO destination VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET ready = excluded.ready"

@@ -138,6 +138,6 @@ def recipient_rows(
     _, envelope, received, size, _ = message
     sender = path_text(envelope.sender)
     return [
-        (number, nth, name, state, 0, due, ready, slot, owner, last, received, size, sender, str(who.address), "", 0)
+        (number, nth, name, state, 0, due, ready, slot, owner, last, received, size, sender, str(who.address), "", 0, 0)
         for nth, (who, name) in enumerate(zip(envelope.recipients, destinations, strict=True))
     ]
