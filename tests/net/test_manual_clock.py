@@ -1,4 +1,4 @@
-"""The clock that jumps, and the one that does not."""
+"""The manual clock and the system clock."""
 
 from __future__ import annotations
 
