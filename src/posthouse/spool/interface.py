@@ -267,11 +267,15 @@ class IncomingMessage(Protocol):
         owner: str = "",
         until: float = 0.0,
         arrival: Origin | None = None,
+        held: str = "",
     ) -> Awaitable[Stored]:
         """Promise it: when this returns, content, envelope and directory entry are on stable storage.
 
         ``prefix`` stands in front of the octets that were written, and the message's ``size`` counts it: for trace
         fields, which can only be written once all content has been seen.
+
+        ``held`` is a reason to keep the message until an operator decides: its recipients are stored as HELD, none is
+        leased, and the history has the reason.
 
         ``destinations`` has one key for each recipient, in their order (the domain it goes to, in A-labels and
         lower case): work is grouped and leased by it.  With an ``owner``, the recipients are stored as leased to

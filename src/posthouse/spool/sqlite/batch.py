@@ -21,6 +21,7 @@ from posthouse.spool.alike import alike
 from posthouse.spool.history import Origin, packed_attempt
 from posthouse.spool.interface import Lease, Settlement
 from posthouse.spool.sqlite.history_store import HistoryWriter, story_row
+from posthouse.spool.sqlite.rows import WAITING
 from posthouse.spool.sqlite.storage.writer import Call, Op
 
 __all__ = [
@@ -260,8 +261,8 @@ def add_recipients(
         some = recipients[start : start + _ROWS]
         connection.execute(_INSERT_RECIPIENTS[len(some)], [value for row in some for value in row])
     for row in recipients:
-        destination, ready = row[2], row[6]
-        if ready < sooner.get(destination, ready + 1):
+        destination, state, ready = row[2], row[3], row[6]
+        if state == WAITING and ready < sooner.get(destination, ready + 1):
             sooner[destination] = ready
 
 

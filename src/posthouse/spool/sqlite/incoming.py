@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from posthouse.core import Envelope, LocalError, StorageError
-from posthouse.spool.history import Origin, encode
+from posthouse.spool.history import Origin, QueueEvent, encode, packed_note
 from posthouse.spool.ids import text_of
 from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Stored, StoredMessage
 from posthouse.spool.sqlite.batch import Accept, NewMessage
@@ -105,11 +105,14 @@ class SqliteIncoming:
         owner: str = "",
         until: float = 0.0,
         arrival: Origin | None = None,
+        held: str = "",
     ) -> asyncio.Future[Stored]:
         if self._ended:
             raise LocalError("this message has been committed or aborted")
         if not destinations or len(destinations) != len(envelope.recipients):
             raise LocalError("a message needs recipients, and one destination for each")
+        if held and owner:
+            raise LocalError("a message that is held cannot be leased")
         host, number, arriving = self._host, self._number, self._arriving
         size = self._size + len(prefix)
         message = StoredMessage(self.id, envelope, received, size, source)
@@ -129,6 +132,7 @@ class SqliteIncoming:
             prefix=prefix,
             lease=(host.slot, owner, until) if owner else None,
             arrival=arrival,
+            held=held,
         )
         stored = Stored(message, leases_of(message, destinations, due, owner, until) if owner else ())
         future: asyncio.Future[Stored] = host.loop.create_future()
@@ -221,6 +225,7 @@ def new_message(
     lease: tuple[int, str, float] | None,
     prefix: bytes = b"",
     arrival: Origin | None = None,
+    held: str = "",
 ) -> NewMessage:
     """The rows of a message: a fresh one if it is leased, and its row can tell the destinations.
 
@@ -236,11 +241,12 @@ def new_message(
         told = None if arrival is None else encode(arrival)
         return NewMessage((number, until, slot, owner, due, first, *rest, told), (), file)
     slot_, owner, ready = (None, "", due) if lease is None else lease
+    quarantined = (packed_note(QueueEvent(received, "quarantined", text=held)),) if held else ()
     return NewMessage(
         (number, None, None, None, None, None, *rest, None),
-        recipient_rows(number, message, destinations, due, ready, slot_, owner),
+        recipient_rows(number, message, destinations, due, ready, slot_, owner, held=held),
         file,
-        story_row(number, message, arrival),
+        story_row(number, message, arrival, *quarantined),
     )
 
 
