@@ -45,7 +45,8 @@ from posthouse.spool import (
     Stored,
     StoredMessage,
 )
-from posthouse.spool.sqlite import actions, batch, history_store, poison, search
+from posthouse.spool.sqlite import actions, batch, history_store, poison
+from posthouse.spool.sqlite.queries import search
 from posthouse.spool.sqlite.statements import SQL
 from posthouse.spool.sqlite.storage.schema import create
 from posthouse.spool.sqlite.storage.writer import Call

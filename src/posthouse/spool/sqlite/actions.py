@@ -9,19 +9,21 @@ histories, the audit log's line, reports.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 from posthouse.spool.history import QueueEvent, packed_note
 from posthouse.spool.ids import text_of
-from posthouse.spool.interface import QueueAction
+from posthouse.spool.interface import Compose, MessageEntry, QueueAction, RecipientState, Report
 from posthouse.spool.sqlite.batch import NewMessage, insert, rerank
 from posthouse.spool.sqlite.leases import LeaseTable
 from posthouse.spool.sqlite.rows import TOLD
 from posthouse.spool.sqlite.settle import Settler
 from posthouse.spool.sqlite.statements import array_of
 
-__all__ = ["ActionBatch", "ActionRequest", "ActionResult", "apply", "youngest"]
+__all__ = ["ActionBatch", "ActionRequest", "ActionResult", "apply", "composed", "youngest"]
 
 _NOW = "due = ?, ready = CASE WHEN slot IS NULL THEN ? ELSE ready END"  # a lease stays one
 _UPDATES = {
@@ -120,6 +122,31 @@ def apply(
     else:
         connection.execute(_COUNTED, (count, audit))
     return ActionResult(count, files, audit, stale)
+
+
+async def composed(
+    batch: ActionBatch,
+    compose: Compose,
+    entry_of: Callable[[int], Awaitable[MessageEntry | None]],
+    rows_of: Callable[[Report], NewMessage],
+) -> ActionBatch:
+    """A batch of those of its recipients that are not settled, with the reports about them; on the event loop."""
+    reports: dict[int, list[NewMessage]] = {}
+    recipients: list[tuple[int, int]] = []
+    for number, pairs in groupby(batch.recipients, key=itemgetter(0)):
+        keys = {key for _, key in pairs}
+        entry = await entry_of(number)
+        if entry is None:
+            continue
+        dropped = [
+            each._replace(state=RecipientState.FAILED)
+            for each in entry.recipients
+            if each.key in keys and each.state not in (RecipientState.DELIVERED, RecipientState.FAILED)
+        ]
+        if dropped:
+            reports[number] = [rows_of(report) for report in await compose(entry.message, dropped)]
+            recipients += [(number, each.key) for each in dropped]
+    return batch._replace(recipients=recipients, reports=reports)
 
 
 def youngest(connection: sqlite3.Connection) -> int:

@@ -16,8 +16,6 @@ import time as time_module
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import Executor
 from functools import partial
-from itertools import groupby
-from operator import itemgetter
 from typing import Any, Self, TypeVar
 
 from posthouse.core import AttemptTrace, Bytes, Content, LocalError, StorageCorrupt
@@ -38,7 +36,7 @@ from posthouse.spool.interface import (
     StoredMessage,
 )
 from posthouse.spool.probe_limit import MOST_NAMES, ProbeLimit
-from posthouse.spool.sqlite.actions import ActionBatch, ActionRequest, apply, youngest
+from posthouse.spool.sqlite.actions import ActionBatch, ActionRequest, apply, composed, youngest
 from posthouse.spool.sqlite.batch import NewMessage, RecordAttempt, at_once, make_operation, run
 from posthouse.spool.sqlite.event_feed import EventFeed
 from posthouse.spool.sqlite.history_store import HistoryWriter
@@ -46,13 +44,13 @@ from posthouse.spool.sqlite.inbox import discard, keep
 from posthouse.spool.sqlite.incoming import ContentCache, IncomingHost, SqliteIncoming, new_message
 from posthouse.spool.sqlite.leases import LeaseTable
 from posthouse.spool.sqlite.liveness import PeerLiveness
-from posthouse.spool.sqlite.queries import SpoolQueries
-from posthouse.spool.sqlite.reader import Reader
+from posthouse.spool.sqlite.queries.queries import SpoolQueries
+from posthouse.spool.sqlite.queries.reader import Reader
+from posthouse.spool.sqlite.recovery import greatest_id, open_database, recover
 from posthouse.spool.sqlite.settle import Settler
 from posthouse.spool.sqlite.storage.content_files import ContentWriters, store_file
 from posthouse.spool.sqlite.storage.durability import Durable, storage_error
 from posthouse.spool.sqlite.storage.layout import Layout, ProcessSlot, prepare
-from posthouse.spool.sqlite.storage.recovery import greatest_id, open_database, recover
 from posthouse.spool.sqlite.storage.threads import InlineThreads, PrivateDirectory, Threads, Unsynced
 from posthouse.spool.sqlite.storage.writer import Call, Writer
 
@@ -373,25 +371,19 @@ class SqliteSpool(SpoolQueries):
         remembered = self._cache.get(message.id)
         if remembered is not None:
             return Bytes(remembered[1])
-        return self._reader.content_in_row(self._number_of(message))
+        return self._reader.content_in_row(_number_of(message))
 
     async def open_content(self, message: StoredMessage) -> Content:
         content = self.content_now(message)
         if content is not None:
             return content
-        number = self._number_of(message)
+        number = _number_of(message)
         try:
             return await self._reader.content_in_file(number, message.size)
         except StorageCorrupt as error:
             if self._owner is not None:
                 self._set_aside(number, str(error))
             raise
-
-    def _number_of(self, message: StoredMessage) -> int:
-        number = number_of(message.id)
-        if number is None:
-            raise StorageCorrupt(f"{message.id!r} is no queue id of this spool")
-        return number
 
     def _set_aside(self, number: int, reason: str) -> None:
         leases = self._leases
@@ -425,7 +417,7 @@ class SqliteSpool(SpoolQueries):
                 while some or first:
                     batch = ActionBatch(some, number)
                     if compose is not None:
-                        batch = await self._composed(batch, compose)
+                        batch = await composed(batch, compose, self._reader.entry, self._report)
                     done = await self._call(partial(apply, deed, batch, self._leases, self._settler))
                     self._unlink(done.files)
                     count, number = count + done.changed, done.audit
@@ -433,25 +425,6 @@ class SqliteSpool(SpoolQueries):
             if len(chosen) < _PAGE:
                 return count
             after = (rows[-1].id, rows[-1].key)
-
-    async def _composed(self, batch: ActionBatch, compose: Compose) -> ActionBatch:
-        """A batch of those of its recipients that are not settled, with the reports about them."""
-        reports: dict[int, list[NewMessage]] = {}
-        recipients: list[tuple[int, int]] = []
-        for number, pairs in groupby(batch.recipients, key=itemgetter(0)):
-            keys = {key for _, key in pairs}
-            entry = await self._reader.entry(number)
-            if entry is None:
-                continue
-            dropped = [
-                each._replace(state=_FAILED)
-                for each in entry.recipients
-                if each.key in keys and each.state is not _DELIVERED and each.state is not _FAILED
-            ]
-            if dropped:
-                reports[number] = [self._report(each) for each in await compose(entry.message, dropped)]
-                recipients += [(number, each.key) for each in dropped]
-        return batch._replace(recipients=recipients, reports=reports)
 
     async def tidy(self) -> None:
         """Forget, now, the stories that need not be kept longer; the writer does it by itself when it is idle."""
@@ -489,3 +462,10 @@ class SqliteSpool(SpoolQueries):
         count, files = await self._call(partial(discard, tuple(numbers), now, who))
         self._unlink(files)
         return count
+
+
+def _number_of(message: StoredMessage) -> int:
+    number = number_of(message.id)
+    if number is None:
+        raise StorageCorrupt(f"{message.id!r} is no queue id of this spool")
+    return number
