@@ -15,8 +15,8 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "posthouse.toml"
 OPENING = """\
 # Configuration
 
-One TOML file. Every setting has a safe default, so a file has only the differences. An unknown key is an error that names
-the nearest known key. All mistakes of a file are reported at once:
+One TOML file. Every setting has a safe default, so a file has only the differences. An unknown key is an error that
+names the nearest known key. All mistakes of a file are reported at once:
 
 ```console
 $ posthouse check config posthouse.toml
