@@ -21,6 +21,7 @@ from posthouse.testing.conformance.spool_support import (
     NOW,
     Check,
     Make,
+    next_due,
     octets_of,
     recipient_keys,
     recipients,
@@ -163,14 +164,14 @@ async def a_commit_leases_to_its_owner(make: Make) -> None:
     assert await spool.count() == 4
     assert [len(entry.recipients) for entry in await spool.entries()] == [3, 1]
     assert await spool.lease("other", NOW + 1, NOW + 90, limit=10) == []
-    assert await spool.next_due(NOW) == NOW + 60
+    assert await next_due(spool, NOW) == NOW + 60
     for work in (*stored.work, *one.work):
         assert octets_of(spool.content(work.message)).endswith(b"hello\r\n")
         await spool.record(work, settle_all(work, RecipientState.DELIVERED))
     assert await spool.count() == 0
     assert await spool.entries() == []
     assert await spool.entry(one.message.id) is None
-    assert await spool.next_due(NOW) is None
+    assert await next_due(spool, NOW) is None
     try:
         spool.content(one.message)
     except StorageCorrupt:

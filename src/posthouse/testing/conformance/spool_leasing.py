@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
-from posthouse.core import Envelope
+from posthouse.core import Envelope, LocalError
 from posthouse.spool.history import QueueEvent
-from posthouse.spool.interface import RecipientState, Report
-from posthouse.spool.probe_limit import ProbeLimit
+from posthouse.spool.interface import DueDestination, RecipientState, Report
+from posthouse.spool.probe_limit import MOST_NAMES, ProbeLimit
 from posthouse.testing.conformance.spool_support import (
     NOW,
     Check,
     Make,
     MakePeers,
     PeerCheck,
+    next_due,
     octets_of,
     recipient_keys,
     recipients,
@@ -70,7 +71,7 @@ async def due_work_comes_oldest_first(make: Make) -> None:
     works = await spool.lease("w", NOW + 50, NOW + 500, limit=100)
     assert sorted(waiting.due for work in works for waiting in work.recipients) == [NOW + 30] * 2 + [NOW + 40] * 2
     assert [work.recipients[0].due for work in works] == sorted(work.recipients[0].due for work in works)
-    assert await spool.next_due(NOW) == NOW + 500
+    assert await next_due(spool, NOW) == NOW + 500
     await spool.close()
 
 
@@ -84,18 +85,45 @@ async def lease_groups_by_message_and_destination(make: Make) -> None:
     await spool.close()
 
 
-async def skipped_destinations_are_left(make: Make) -> None:
-    """``skip`` keeps destinations out of a lease, and out of next_due."""
+async def only_wanted_destinations_are_leased(make: Make) -> None:
+    """A lease that names destinations takes nothing for others, the oldest first; ``due`` tells them in pages."""
     spool = await make()
     for n in range(5):
         await store(spool, f"a@dead{n}.test", due=NOW)
     await store(spool, "a@live.test", due=NOW + 5)
-    dead = {f"dead{n}.test" for n in range(5)}
-    assert await spool.next_due(NOW, skip=dead) == NOW + 5
-    works = await spool.lease("w", NOW + 5, NOW + 60, limit=3, skip=dead)
+    expected = [DueDestination(f"dead{n}.test", NOW) for n in range(5)] + [DueDestination("live.test", NOW + 5)]
+    page = await spool.due(NOW)
+    assert page.destinations == tuple(expected), "due or not yet, by their time and name"
+    assert page.again is None
+    pages = [await spool.due(NOW, limit=4), await spool.due(NOW, limit=4, after=expected[3])]
+    assert [len(page.destinations) for page in pages] == [4, 2]
+    assert pages[0].destinations + pages[1].destinations == tuple(expected)
+    works = await spool.lease("w", NOW + 5, NOW + 60, limit=3, wanted=["live.test", "none.test"])
     assert [work.destination for work in works] == ["live.test"]
-    assert await spool.lease("w", NOW + 5, NOW + 60, limit=3, skip=dead) == []
+    assert await spool.lease("w", NOW + 5, NOW + 60, limit=3, wanted=["live.test"]) == []
+    assert await spool.lease("w", NOW + 5, NOW + 60, limit=3, wanted=[]) == []
+    works = await spool.lease("w", NOW + 5, NOW + 60, limit=1, wanted=["dead3.test", "dead2.test"])
+    assert len(works) == 1
     assert len(await spool.lease("w", NOW + 5, NOW + 60, limit=3)) == 3
+    for names, probes in (([f"d{n}.test" for n in range(MOST_NAMES + 1)], ()), (["a.test"], ("b.test",) * MOST_NAMES)):
+        try:
+            await spool.lease("w", NOW, NOW + 60, limit=1, wanted=names, probe=ProbeLimit(probes, 1))
+        except LocalError:
+            continue
+        raise AssertionError("more names were taken than a call may have")
+    await spool.close()
+
+
+async def due_before_is_apart_from_now(make: Make) -> None:
+    """Only what was due at ``due_before`` is leased, and what the lease does happens at ``now``."""
+    spool = await make()
+    await store(spool, "a@x.test", due=NOW - 3600)
+    await store(spool, "b@x.test", due=NOW - 10)
+    (work,) = await spool.lease("w", NOW, NOW + 60, limit=9, due_before=NOW - 3600)
+    assert work.recipients[0].recipient.address.local == "a"
+    assert work.until == NOW + 60
+    assert await spool.lease("w", NOW + 59, NOW + 90, limit=9, due_before=NOW - 3600) == []
+    assert len(await spool.lease("w", NOW + 60, NOW + 90, limit=9)) == 2
     await spool.close()
 
 
@@ -108,8 +136,8 @@ async def unproven_destinations_are_probed(make: Make) -> None:
         await store(spool, "a@known.test", due=NOW + 3 + n)
 
     async def leased(known: set[str], at_most: int, limit: int = 100) -> list[tuple[str, int]]:
-        few = ProbeLimit(known, at_most)
-        works = await spool.lease("w", NOW + 9, NOW + 60, limit=limit, skip={"skipped.test"}, few=few)
+        probe = ProbeLimit(tuple(sorted({"old.test", "other.test", "known.test"} - known)), at_most)
+        works = await spool.lease("w", NOW + 9, NOW + 60, limit=limit, wanted=known, probe=probe)
         return sorted((work.destination, len(work.recipients)) for work in works)
 
     assert await leased(set(), 0) == []
@@ -129,7 +157,7 @@ async def deferral_comes_again(make: Make) -> None:
         works = stored.work or await spool.lease("w", NOW, NOW + 60, limit=1)
         (work,) = works
         await spool.record(work, settle_all(work, RecipientState.WAITING, NOW + 300))
-        assert await spool.next_due(NOW) == NOW + 300
+        assert await next_due(spool, NOW) == NOW + 300
         assert await spool.lease("w", NOW + 299, NOW + 400, limit=1) == []
         (again,) = await spool.lease("w", NOW + 300, NOW + 400, limit=1)
         assert again.recipients[0].attempts == 1
@@ -155,6 +183,25 @@ async def unsettled_recipients_are_released(make: Make) -> None:
     await spool.close()
 
 
+async def a_token_names_one_holding(make: Make) -> None:
+    """A lease taken again has another token, even where owner and end are the same; the old one changes nothing."""
+    spool = await make()
+    await store(spool, "b@x.test")
+    (first,) = await spool.lease("w", NOW, NOW + 60, limit=1)
+    assert spool.holds(first)
+    assert spool.accepting()
+    await spool.release(first)
+    (second,) = await spool.lease("w", NOW, NOW + 60, limit=1)
+    assert second == first._replace(token=second.token)
+    assert second.token != first.token
+    await spool.release(first)
+    await spool.record(first, settle_all(first, RecipientState.WAITING, NOW + 5))
+    await spool.renew([first], NOW + 500).done
+    assert await spool.lease("v", NOW + 59, NOW + 90, limit=1) == []
+    assert len(await spool.lease("v", NOW + 60, NOW + 90, limit=1)) == 1
+    await spool.close()
+
+
 async def release_respects_the_next_holder(make: Make) -> None:
     """Releasing an expired lease does not end the lease of the next owner."""
     spool = await make()
@@ -171,18 +218,25 @@ async def renewed_leases_last(make: Make) -> None:
     for owner in ("", "w"):
         stored = await store(spool, "b@x.test", owner=owner, until=NOW + 60)
         works = stored.work or await spool.lease("w", NOW, NOW + 60, limit=1)
-        await spool.renew(works, NOW + 200)
+        renewal = spool.renew(works, NOW + 200)
+        await renewal.done
         assert await spool.lease("two", NOW + 199, NOW + 300, limit=1) == []
-        assert await spool.next_due(NOW) == NOW + 200
-        work = works[0]._replace(until=NOW + 200)
+        assert await next_due(spool, NOW) == NOW + 200
+        (work,) = renewal.leases
+        assert work == works[0]._replace(until=NOW + 200, token=work.token)
+        assert work.token != works[0].token
+        await spool.record(works[0], settle_all(works[0], RecipientState.WAITING, NOW + 90))
+        assert await next_due(spool, NOW) == NOW + 200, "a record under the old token changes nothing"
+        await spool.release(works[0])
+        assert await next_due(spool, NOW) == NOW + 200
         await spool.record(work, settle_all(work, RecipientState.WAITING, NOW + 500))
-        assert await spool.next_due(NOW) == NOW + 500
+        assert await next_due(spool, NOW) == NOW + 500
         (again,) = await spool.lease("w", NOW + 500, NOW + 600, limit=1)
         (other,) = await spool.lease("two", NOW + 600, NOW + 700, limit=1)
-        await spool.renew([again], NOW + 900)
-        assert await spool.next_due(NOW) == NOW + 700
+        await spool.renew([again], NOW + 900).done
+        assert await next_due(spool, NOW) == NOW + 700
         await spool.record(other, settle_all(other, RecipientState.DELIVERED))
-    await spool.renew([other], NOW + 900)
+    await spool.renew([other], NOW + 900).done
     assert await spool.count() == 0
     await spool.close()
 
@@ -193,7 +247,7 @@ async def held_recipients_stay(make: Make) -> None:
     stored = await store(spool, "b@x.test", owner="w", until=NOW + 60)
     await spool.record(stored.work[0], settle_all(stored.work[0], RecipientState.HELD))
     assert await spool.lease("w", NOW + 999, NOW + 9999, limit=10) == []
-    assert await spool.next_due(NOW) is None
+    assert await next_due(spool, NOW) is None
     assert await spool.count() == 1
     await spool.close()
 
@@ -269,11 +323,12 @@ async def the_clock_takes_nothing_from_a_living_peer(two: MakePeers) -> None:
     waiting = await store(theirs, "f@x.test", due=NOW + 5)  # behind all of them
     (found,) = await theirs.lease("w", late, late + 60, limit=1)
     assert found.message == waiting.message
-    due = await theirs.next_due(late)
+    due = await next_due(theirs, late)
     assert due is not None
     assert due <= late + 60
-    await ours.renew(works[:1], late + 500)
-    renewed = works[0]._replace(until=late + 500)
+    renewal = ours.renew(works[:1], late + 500)
+    await renewal.done
+    (renewed,) = renewal.leases
     await ours.record(renewed, settle_all(renewed, RecipientState.WAITING, late + 700))
     await ours.release(works[1])
     (again,) = await theirs.lease("v", late, late + 60, limit=10)
@@ -283,7 +338,7 @@ async def the_clock_takes_nothing_from_a_living_peer(two: MakePeers) -> None:
     assert recipient_keys([mine]) == recipient_keys([works[2]])
     for spool, work in ((ours, mine), (theirs, again), (theirs, found)):
         await spool.record(work, settle_all(work, RecipientState.DELIVERED))
-    assert await ours.next_due(late) is not None
+    assert await next_due(ours, late) is not None
     assert await ours.count() == await theirs.count() == 1
     await ours.close()
     await theirs.close()
@@ -309,10 +364,12 @@ LEASING_CHECKS: tuple[Check, ...] = (
     the_lease_of_a_commit_expires,
     due_work_comes_oldest_first,
     lease_groups_by_message_and_destination,
-    skipped_destinations_are_left,
+    only_wanted_destinations_are_leased,
+    due_before_is_apart_from_now,
     unproven_destinations_are_probed,
     deferral_comes_again,
     unsettled_recipients_are_released,
+    a_token_names_one_holding,
     release_respects_the_next_holder,
     renewed_leases_last,
     held_recipients_stay,
