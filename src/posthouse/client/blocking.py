@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 from posthouse.client.model import Greeted, SessionRefused, Timeouts
 from posthouse.client.pipeline import Pipeline
 from posthouse.client.session import CommandStep, greet, say
+from posthouse.client.transaction import readable
 from posthouse.client.transfer import Transfer
 from posthouse.core import (
     Closed,
@@ -227,7 +228,12 @@ class BlockingSession:
         Every reply and fault of the peer is an outcome.  An exception while a message is under way,
         ``KeyboardInterrupt`` included, aborts the connection: nothing may follow a message that is half sent.
         """
-        return self._end_of(Transfer(self._channel, envelope, content))
+        return self._end_of(self._begin(envelope, content))
+
+    def _begin(self, envelope: Envelope, content: Content) -> Transfer:
+        if readable(content) is None:
+            raise LocalError("this content can be read in an event loop only")
+        return Transfer(self._channel, envelope, content)
 
     def deliver_each(self, messages: Iterable[_M], *, ahead: int = 2) -> Iterator[tuple[_M, tuple[Outcome, ...]]]:
         """Send many messages: ``for (envelope, content), outcomes in session.deliver_each(messages)``.
@@ -249,7 +255,7 @@ class BlockingSession:
                 if message is None:
                     more = False
                 else:
-                    line.append((message, Transfer(channel, message[0], message[1])))
+                    line.append((message, self._begin(message[0], message[1])))
             if not line:
                 return
             message, transfer = line.popleft()
