@@ -174,10 +174,7 @@ def test_changing_asks_first(ran, place: Spool) -> None:
     assert ran("queue", "hold", "domain:far.test", "--yes").out == "2 recipients held.\n"
     assert len(found(ran, "queue", "list", "state:held")) == 1
     assert found(ran, "queue", "release", "--all", "--yes")["recipients"] == 2
-    assert (
-        ran("queue", "reroute", "--via", "smtp://192.0.2.1", "to:eve*", "--yes").out
-        == "1 recipient rerouted.\n"
-    )
+    assert ran("queue", "reroute", "--via", "smtp://192.0.2.1", "to:eve*", "--yes").out == "1 recipient rerouted.\n"
     assert ran("queue", "drop", "state:failed", "--yes").out == "No match.\n"
     audit = found(ran, "queue", "audit")
     assert [(each["act"], each["recipients"]) for each in audit] == [

@@ -65,7 +65,7 @@ LETTERS: Final = DemoMessage(
 任平：
 
     你好！这封信从 sohu.com 的驿站出发，换了一次马，到了 sina.com 的驿站，
-    放进了你的信箱。两个驿站之间说的每一句话，上面都能看到。
+    放进了你的邮箱。两个驿站之间说的每一句话，上面都能看到。
 
 Dear Renping,
 
