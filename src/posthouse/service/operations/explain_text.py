@@ -143,7 +143,7 @@ _ZH: Final = {
     "now-delivered": "{recipients}：已投递",
     "now-failed": "{recipients}：永久失败",
     "now-route": "{recipients}：操作员已将其改道至 {route}",
-    "gone": "邮件已离开队列；只保留其历史。",
+    "gone": "邮件已离开队列；只保留它的经过。",
     "because": "：{why}",
     "in": "{when}（{span}后）",
     "reply": "来自受信任网络之外的 RCPT 得到应答 {reply}。",
