@@ -127,22 +127,23 @@ def test_unclaimed_mail_is_leased_on_waking_and_at_the_start() -> None:
     assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.DELIVERED}
 
 
-def test_what_a_lease_finds_out_is_told_to_the_log() -> None:
+def test_what_the_spool_tells_is_logged_and_its_mail_looked_for() -> None:
     async def story(house: House) -> None:
-        house.queue.notes = ["worker 2 died with a lease on 72jh: it is due again"]
-        house.arrive_unclaimed("a@x.test")
+        house.queue.put(["a@x.test"], now=house.clock.time())  # nobody says so
+        house.queue.tell("worker 2 died with a lease on 72jh: it is due again")
         await house.clock.settle()
 
     house = play(lambda: House(FakeDeliverer()), story)
     assert ("spool", {"text": "worker 2 died with a lease on 72jh: it is due again"}) in house.log
+    assert house.queue.state("a@x.test").waiting.state is RecipientState.DELIVERED
 
 
 def test_nothing_polls() -> None:
     async def story(house: House) -> None:
         await house.worker.idle()
-        asked = house.queue.calls["lease"]
+        asked = house.queue.calls["due"]
         await house.clock.advance(3600)
-        assert house.queue.calls["lease"] - asked <= 12, "one look in five minutes, for leases of the dead"
+        assert house.queue.calls["due"] - asked <= 12, "one look in five minutes, for leases of the dead"
 
     play(lambda: House(FakeDeliverer()), story)
 
@@ -429,7 +430,7 @@ def test_a_queue_that_cannot_be_asked_is_asked_again() -> None:
         house.queue.broken = StorageBusy("behind")
         house.arrive_unclaimed("a@sina.com")
         await house.clock.advance(60)
-        assert 5 <= house.queue.calls["lease"] <= 30
+        assert 5 <= house.queue.calls["due"] <= 30
         house.queue.broken = None
         await house.clock.advance(10)
 

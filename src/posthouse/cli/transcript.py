@@ -20,27 +20,27 @@ __all__ = ["Live", "Said", "annotate", "show"]
 _REPLY = re.compile(r"([2-5][0-9]{2})(?:([- ])(?:([245]\.[0-9]{1,3}\.[0-9]{1,3})(?: |\Z))?(.*))?", re.DOTALL)
 
 _VERBS = {
-    "HELO": ("The sending SMTP names itself.", "发送SMTP 报上自己的主机名。"),
+    "HELO": ("The sending SMTP names itself.", "发送SMTP 报出自己的主机名。"),
     "EHLO": (
         "The sending SMTP names itself and asks which extensions there are.",
-        "发送SMTP 报上主机名，并询问支持哪些扩展。",
+        "发送SMTP 报出主机名，并询问对方支持哪些扩展。",
     ),
     "LHLO": (
         "EHLO of LMTP: after the content there is one reply for each recipient.",
-        "LMTP 中的 EHLO：之后每个收件人各有一个应答。",
+        "LMTP 中的 EHLO：之后每位收件人各有一个应答。",
     ),
     "MAIL": (
         "A new message begins; failures are reported to this address.",
-        "开始一封新邮件：退信发往此地址。",
+        "开始一封新邮件：投递报告发往此地址。",
     ),
-    "RCPT": ("One recipient; each has a command of its own.", "一个收件人；每个收件人一条命令。"),
+    "RCPT": ("One recipient; each has a command of its own.", "一位收件人；每位收件人一条命令。"),
     "DATA": ("The content comes next.", "即将发送邮件内容。"),
     "BDAT": (
         "Content follows, counted in octets, so no dot has to end it.",
         "随后是按字节计数的内容，不需要用点号结束。",
     ),
     "RSET": ("Abandon the message that was begun.", "放弃当前邮件。"),
-    "NOOP": ("No operation: is the other side there?", "不做任何事，只确认对方在线。"),
+    "NOOP": ("No operation: is the other side there?", "不做任何事，只确认对方仍在线。"),
     "VRFY": ("Does this mailbox exist?", "询问邮箱是否存在。"),
     "EXPN": ("Who is on this list?", "询问邮件列表的成员。"),
     "HELP": ("Which commands are there?", "询问可用的命令。"),
@@ -56,7 +56,7 @@ _EXTENSIONS = {
     "8BITMIME": ("The body may have octets above 127 (RFC 6152).", "邮件体可以含有大于 127 的字节（RFC 6152）。"),
     "SMTPUTF8": (
         "Addresses and header fields may be in any script (RFC 6531).",
-        "地址和邮件头可以使用任何文字（RFC 6531）。",
+        "地址和邮件头字段可以使用任何文字（RFC 6531）。",
     ),
     "CHUNKING": ("BDAT is supported (RFC 3030).", "支持 BDAT 命令（RFC 3030）。"),
     "BINARYMIME": (
@@ -67,13 +67,13 @@ _EXTENSIONS = {
         "Replies carry codes like 5.1.1 (RFC 2034).",
         "应答带有 5.1.1 这样的增强状态码（RFC 2034）。",
     ),
-    "DSN": ("Delivery reports may be requested (RFC 3461).", "可以要求投递报告（RFC 3461）。"),
+    "DSN": ("Delivery reports may be requested (RFC 3461).", "可以要求投递状态通知（RFC 3461）。"),
     "LIMITS": (
         "Limits of this receiver, such as recipients of one message (RFC 9422).",
         "接收SMTP 的限制，如每封邮件的收件人数（RFC 9422）。",
     ),
-    "STARTTLS": ("The channel can be encrypted (RFC 3207).", "可以加密通讯链路（RFC 3207）。"),
-    "AUTH": ("The sending SMTP can authenticate (RFC 4954).", "发送SMTP 可以证明身份（RFC 4954）。"),
+    "STARTTLS": ("The channel can be encrypted (RFC 3207).", "可以加密连接（RFC 3207）。"),
+    "AUTH": ("The sending SMTP can authenticate (RFC 4954).", "发送SMTP 可以验证身份（RFC 4954）。"),
     "REQUIRETLS": (
         "Encryption can be required on the whole route of a message (RFC 8689).",
         "可以要求邮件全程加密（RFC 8689）。",
@@ -82,7 +82,7 @@ _EXTENSIONS = {
 }
 _NAMED = (
     "The receiving SMTP names itself; each further line is an extension that it offers.",
-    "接收SMTP 报上自己的主机名；其后每行是一个支持的扩展。",
+    "报出自己的名称；其后每行是一个支持的扩展。",
 )
 _OVER = "the end of the content"
 _CONTENT = ("The message itself: header fields, an empty line, the body.", "邮件本身：邮件头、一个空行、邮件体。")

@@ -13,7 +13,7 @@ from posthouse.net import Clock, Timer
 from posthouse.relay.recording.recorder import Recorder
 from posthouse.relay.scheduling.ready_queue import Attempt
 from posthouse.relay.scheduling.scheduler import Scheduler
-from posthouse.spool.interface import Lease, Spool
+from posthouse.spool.interface import Lease, Renewal, Spool
 
 __all__ = ["LeaseKeeper"]
 
@@ -106,10 +106,13 @@ class LeaseKeeper:
 
     async def _renew(self, attempts: Sequence[Attempt], until: float) -> None:
         before = [attempt.parts for attempt in attempts]
-        for attempt in attempts:  # before the queue has done it: a record made now comes behind it
-            attempt.parts = [part._replace(until=until) for part in attempt.parts]
+        renewed: Renewal | None = None
         try:
-            await self._queue.renew([part for parts in before for part in parts], until)
+            renewed = self._queue.renew([part for parts in before for part in parts], until)
+            leases = iter(renewed.leases)
+            for attempt in attempts:  # at once: what is recorded from now on comes behind the renewal
+                attempt.parts = [next(leases) for _ in attempt.parts]
+            await renewed.done
         except Exception as error:
             self._recorder.fault("leases could not be renewed", error)
             for attempt, parts in zip(attempts, before, strict=True):
@@ -122,7 +125,9 @@ class LeaseKeeper:
 def _hold_on(attempt: Attempt, work: Lease, keys: set[int]) -> None:
     """Those parts of ``scheduling.ready_queue`` that ``work`` has leased again, whole, are leased until its end now."""
     attempt.parts = [
-        part._replace(until=work.until) if keys.issuperset(waiting.key for waiting in part.recipients) else part
+        part._replace(until=work.until, token=work.token)
+        if keys.issuperset(waiting.key for waiting in part.recipients)
+        else part
         for part in attempt.parts
     ]
     attempt.until = min(part.until for part in attempt.parts)

@@ -32,14 +32,16 @@ from posthouse.relay.recording.recorder import Recorder
 from posthouse.relay.recording.retry import RetrySchedule, ScheduleFor
 from posthouse.relay.routes import Router
 from posthouse.relay.scheduling.concurrency import Priority
+from posthouse.relay.scheduling.destinations import LeaseChoice
 from posthouse.relay.scheduling.scheduler import Scheduler
 from posthouse.relay.scheduling.site_health import SiteStatus
-from posthouse.spool.interface import Spool, Stored
+from posthouse.spool.interface import DueDestination, Lease, Spool, Stored
 from posthouse.spool.probe_limit import ProbeLimit
 
 __all__ = ["Worker"]
 
 _BATCH = 128  # recipients leased at one time
+_PAGE = 1000  # destinations looked at in one step
 _MOST_RECORDS = 1024  # records under way
 _LONGEST_REST = 300.0  # seconds; another process on the same spool may have died without telling
 _STORAGE_REST = 5.0  # seconds before a queue that failed is asked again
@@ -105,6 +107,7 @@ class Worker:
         self._timer: Timer | None = None
         self._late_at = 0.0  # when mail for sites that are left alone is looked at
         self._main: asyncio.Task[None] | None = None
+        self._listener: asyncio.Task[None] | None = None
         self._idlers: list[asyncio.Future[None]] = []
         self._awake = asyncio.Event()
 
@@ -124,7 +127,9 @@ class Worker:
         if self._main is not None:
             raise LocalError("this worker was started before; make a new one")
         self._look = True
-        self._main = asyncio.get_running_loop().create_task(self._run(), name=f"relay worker {self.owner}")
+        loop = asyncio.get_running_loop()
+        self._listener = loop.create_task(self._listen(), name=f"relay worker {self.owner}: spool events")
+        self._main = loop.create_task(self._run(), name=f"relay worker {self.owner}")
 
     def claim(self, destinations: Sequence[str] = ()) -> float:
         """May a message to ``destinations`` be committed as leased to ``owner``?  Until when, or 0.0 for no.
@@ -132,6 +137,8 @@ class Worker:
         Yes is a promise to take it when ``wake`` brings it.
         """
         if self._main is None or self._stopping or len(self._recorder.under_way) >= _MOST_RECORDS:
+            return 0.0
+        if not self._queue.accepting():
             return 0.0
         lanes = self._lanes
         lanes.names.pace.meet()
@@ -186,7 +193,8 @@ class Worker:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._leases.give_back(unfinished)
         await self._wait_for_all(_STORAGE_REST)
-        errands = [future for future in {*self._recorder.under_way, self._main} if isinstance(future, asyncio.Task)]
+        others = {*self._recorder.under_way, self._main, self._listener}
+        errands = [future for future in others if isinstance(future, asyncio.Task)]
         for errand in errands:
             errand.cancel()
         await asyncio.gather(*errands, return_exceptions=True)
@@ -209,35 +217,57 @@ class Worker:
                 await self._awake.wait()
                 self._resting = False
 
-    def _tell_notes(self) -> None:
-        """What the lease found: workers that died, messages set aside as poison."""
-        if self._log is not None:
-            for note in self._queue.take_notes():
-                self._log("spool", text=note)
-
     def _is_full(self) -> bool:
-        return not self._lanes.lines.free(Priority.PROVEN) or len(self._recorder.under_way) >= _MOST_RECORDS
+        if len(self._recorder.under_way) >= _MOST_RECORDS or not self._queue.accepting():
+            return True
+        return not self._lanes.lines.free(Priority.PROVEN)
 
     async def _fetch(self) -> None:
         """Lease a batch; when there was none, find out when to look again."""
         self._look = False
         now = self._clock.time()
         names = self._lanes.names
-        skip, few = names.left_out(), ProbeLimit(names.known, self._strangers())
-        names.strangers = not few.at_most
+        probes = self._strangers()
+        names.wanted, names.strangers = False, not probes
         try:
-            works = await self._queue.lease(self.owner, now, now + self._lease, limit=_BATCH, skip=skip, few=few)
-            self._tell_notes()
+            choice, again = await self._choose(now, probes)
+            works = await self._lease_chosen(choice, now)
             if works:
                 self._look = names.strangers = True
                 self._dispatcher.take(self._leases.not_ours(works, now))
-            else:
-                due = await self._queue.next_due(now, skip=skip)
-                self._next = None if due is None else max(due, now + 1.0)
+                return
+            due = now if choice.wanted or choice.probed else choice.next_due  # other processes have what was chosen
+            times = [time for time in (due, again) if time is not None]
+            self._next = max(min(times), now + 1.0) if times else None
         except Exception as error:
             self._recorder.fault("the queue could not be asked for work", error)
             self._next = now + _STORAGE_REST
             names.strangers = False  # until then
+
+    async def _choose(self, now: float, probes: int) -> tuple[LeaseChoice, float | None]:
+        """Choose destinations to lease for; with when to look again at the latest, for what is not in sight yet."""
+        choice = LeaseChoice(self._lanes.names, now, most=_BATCH, probes=probes)
+        page = await self._queue.due(now, limit=_PAGE)
+        again = page.again
+        choice.look(page.destinations)
+        while not choice.complete and len(page.destinations) == _PAGE:
+            page = await self._queue.due(now, limit=_PAGE, after=page.destinations[-1])
+            choice.look(page.destinations)
+        return choice, again
+
+    async def _lease_chosen(self, choice: LeaseChoice, now: float) -> list[Lease]:
+        if not choice.wanted and not choice.probed:
+            return []
+        probe = ProbeLimit(tuple(choice.probed), choice.probes)
+        until = now + self._lease
+        return await self._queue.lease(self.owner, now, until, limit=_BATCH, wanted=choice.wanted, probe=probe)
+
+    async def _listen(self) -> None:
+        """Log what the spool tells, and look for the mail that it may have made due."""
+        async for event in self._queue.events():
+            if self._log is not None and event.text:
+                self._log("spool", text=event.text)
+            self.wake()
 
     def _strangers(self) -> int:
         """How many recipients may be leased now for sites that have not proved themselves."""
@@ -255,8 +285,13 @@ class Worker:
         now = self._clock.time()
         self._late_at = now + _LATE_REST
         try:
-            few = ProbeLimit(self._lanes.alone(), 0)
-            works = await self._queue.lease(self.owner, now - _LATE, now + self._lease, limit=_BATCH, few=few)
+            late = await self._late_destinations(now)
+            until = now + self._lease
+            works = (
+                await self._queue.lease(self.owner, now, until, limit=_BATCH, due_before=now - _LATE, wanted=late)
+                if late
+                else []
+            )
             if works:
                 self._dispatcher.take(self._leases.not_ours(works, now), late=True)
             else:
@@ -264,6 +299,21 @@ class Worker:
         except Exception as error:
             self._recorder.fault("the queue could not be asked for late work", error)
             self._late_at = now + _STORAGE_REST
+
+    async def _late_destinations(self, now: float) -> list[str]:
+        """Destinations of suspended sites whose mail has stayed untouched for long, the oldest first."""
+        alone = self._lanes.alone()
+        late: list[str] = []
+        after: DueDestination | None = None
+        while True:
+            page = (await self._queue.due(now, limit=_PAGE, after=after)).destinations
+            for after in page:
+                if after.ready > now - _LATE or len(late) == _BATCH:
+                    return late
+                if after.name in alone:
+                    late.append(after.name)
+            if len(page) < _PAGE:
+                return late
 
     def _arm(self) -> None:
         """Set the timer for the next moment something may be due.  What is due already waits for room, not for time: a

@@ -11,14 +11,15 @@ set again with the next attempt there.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from posthouse.net import Clock
 from posthouse.relay.scheduling.pace import RetryRateLimit
 from posthouse.relay.scheduling.ready_queue import Attempt
+from posthouse.spool.interface import DueDestination
 
-__all__ = ["DestinationTable"]
+__all__ = ["DestinationTable", "LeaseChoice"]
 
 _MOST_KNOWN: Final = 100_000  # destinations
 
@@ -29,7 +30,7 @@ class DestinationTable:
     def __init__(self, clock: Clock) -> None:
         #: For which no more work should be leased.
         self.skip: set[str] = set()
-        #: Of which as much as there is may be.  Asked by the queue's thread too, which never walks through it.
+        #: Of which as much as there is may be.
         self.known: dict[str, None] = {}
         self.pace = RetryRateLimit(clock)
         #: Something that was left out may be leased now.
@@ -38,10 +39,9 @@ class DestinationTable:
         self.strangers = True
         self._engaged: dict[str, int] = {}  # strangers with leased mail under way or in line, how often
 
-    def left_out(self) -> frozenset[str]:
-        """What not to lease for now."""
-        self.wanted = False
-        return frozenset(self.skip.union(name for name in self._engaged if name not in self.known))
+    def left_out(self, name: str) -> bool:
+        """Whether no more mail for a destination should be leased now."""
+        return name in self.skip or (name in self._engaged and name not in self.known)
 
     def avoid(self, destinations: Iterable[str]) -> None:
         """Skip these."""
@@ -93,3 +93,47 @@ class DestinationTable:
         """Their site is in trouble."""
         for name in destinations:
             self.known.pop(name, None)
+
+
+class LeaseChoice:
+    """Choice of the destinations to lease for, from those with waiting mail, the oldest first.
+
+    All mail of proven destinations is wanted, and of unproven ones a message each, until as many destinations are
+    chosen as recipients may be leased: ``most`` in all, ``probes`` of unproven ones.
+    """
+
+    __slots__ = ("_names", "_now", "complete", "most", "next_due", "probed", "probes", "wanted")
+
+    def __init__(self, names: DestinationTable, now: float, *, most: int, probes: int) -> None:
+        self._names = names
+        self._now = now
+        self.most = most
+        self.probes = probes
+        self.wanted: list[str] = []
+        self.probed: list[str] = []
+        #: When the first destination that is not left out and not chosen is due.
+        self.next_due: float | None = None
+        #: No destination behind those that were looked at can be chosen.
+        self.complete = False
+
+    def look(self, page: Sequence[DueDestination]) -> None:
+        """Choose from a page of destinations."""
+        names = self._names
+        for name, ready in page:
+            if names.left_out(name):
+                continue
+            if ready <= self._now:
+                if name in names.known:
+                    self.wanted.append(name)
+                    if len(self.wanted) >= self.most:
+                        self.complete = True
+                        return
+                    continue
+                if len(self.probed) < self.probes:
+                    self.probed.append(name)
+                    continue
+            if self.next_due is None:
+                self.next_due = ready
+            if ready > self._now:
+                self.complete = True
+                return
