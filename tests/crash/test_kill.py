@@ -142,7 +142,7 @@ async def check(directory: Path, load_: Load) -> Counter[str]:
         await house.wait_idle()
         found: Counter[int] = Counter()
         where: Counter[str] = Counter()
-        queue = house.queue
+        queue = house.spool
         for inboxed in await queue.inbox(limit=1_000_000):
             kept = await queue.kept(inboxed.number)
             assert kept is not None

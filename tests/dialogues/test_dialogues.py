@@ -354,7 +354,7 @@ def test_the_house(dialogue: Dialogue, tmp_path: Path) -> None:
             configuration(dialogue, tmp_path),
             log=journal,
             resolver=StaticResolver({}),
-            queue=Troubled.on(dialogue.queue) if dialogue.queue else None,
+            spool=Troubled.on(dialogue.queue) if dialogue.queue else None,
         )
         await house.start()
         others = [await Talk.to(house.endpoints["door"]) for _ in range(dialogue.others)]

@@ -139,13 +139,13 @@ async def _stay(lang: str) -> None:
 
 
 def _directions(daemons: Demo, text: dict[str, str]) -> None:
-    from posthouse.service.demo import HOUSES
+    from posthouse.service.demo import DEMO_DOMAINS
 
     say("")
     say(text["stay"], "bold")
-    domains = list(HOUSES)
+    domains = list(DEMO_DOMAINS)
     for domain, other in (domains, domains[::-1]):
-        sender, recipient = f"{HOUSES[domain][2]}@{domain}", f"{HOUSES[other][2]}@{other}"
+        sender, recipient = f"{DEMO_DOMAINS[domain][2]}@{domain}", f"{DEMO_DOMAINS[other][2]}@{other}"
         place = daemons.submission(domain)
         click.echo(
             f"  posthouse send --server smtp://{place} --from {sender} --to {recipient} --subject hello --text 'Hello!'"
