@@ -16,7 +16,8 @@ from posthouse.core import (
     Ret,
     StorageCorrupt,
 )
-from posthouse.spool.interface import RecipientState
+from posthouse.spool.history import QueueEvent
+from posthouse.spool.interface import QueueAction, RecipientState
 from posthouse.testing.conformance.spool_support import (
     NOW,
     Check,
@@ -95,6 +96,32 @@ async def a_prefix_stands_in_front(make: Make) -> None:
         envelope, ["x.test"], received=NOW, due=NOW, prefix=b"A: b\r\n\r\n", owner="w", until=NOW + 60
     )
     assert octets_of(spool.content(stored.message)) == b"A: b\r\n\r\nbody"
+    await spool.close()
+
+
+async def a_message_can_be_held_from_the_start(make: Make) -> None:
+    """A message that is committed as held is not due, says why in its history, and goes on when it is released."""
+    spool = await make()
+    for size in (5, 70_000):
+        incoming = spool.receive()
+        waiting = incoming.write(b"x" * size)
+        if waiting is not None:
+            await waiting
+        envelope = Envelope(None, recipients("a@x.test", "b@y.test"))
+        stored = await incoming.commit(envelope, ["x.test", "y.test"], received=NOW, due=NOW, held="a virus")
+        assert stored.work == ()
+        entry = await spool.entry(stored.message.id)
+        assert entry is not None
+        assert [(each.state, each.last) for each in entry.recipients] == [(RecipientState.HELD, "a virus")] * 2
+        assert await spool.lease("w", NOW, NOW + 60, limit=10) == []
+        assert await next_due(spool, NOW) is None
+        _, event = await spool.story(stored.message.id)
+        assert event == QueueEvent(NOW, "quarantined", text="a virus")
+        assert await spool.act(QueueAction.RELEASE, (), now=NOW + 1) == 2
+        works = await spool.lease("w", NOW + 1, NOW + 60, limit=10)
+        assert sorted(work.destination for work in works) == ["x.test", "y.test"]
+        for work in works:
+            await spool.record(work, settle_all(work, RecipientState.DELIVERED))
     await spool.close()
 
 
@@ -251,6 +278,7 @@ INTAKE_CHECKS: tuple[Check, ...] = (
     ids_are_unique_and_sorted,
     content_is_kept_byte_for_byte,
     a_prefix_stands_in_front,
+    a_message_can_be_held_from_the_start,
     envelope_is_kept,
     abort_leaves_nothing,
     a_commit_leases_to_its_owner,
