@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import pytest
 
-from posthouse.client import SessionRefused, Timeouts, connect
+from posthouse.client import SessionRefused, Timeouts, connect, open_blocking
 from posthouse.codes.lookup import explain_enhanced
 from posthouse.core import Bytes, Envelope, Recipient, Reply, StorageError, StorageFull
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
@@ -412,8 +412,10 @@ async def play(dialogue: Dialogue, client: RawClient) -> None:
 
 
 @run_by("client")
-def test_our_client(dialogue: Dialogue) -> None:
+@pytest.mark.parametrize("blocking", [False, True], ids=["asyncio", "blocking"])
+def test_our_client(dialogue: Dialogue, blocking: bool) -> None:
     name, lmtp, envelope, content = given(dialogue)
+    timeouts = Timeouts(10, 10, 10, 10, 10, 10, 10)
 
     async def send(port: int) -> tuple[str, ...]:
         try:
@@ -423,12 +425,21 @@ def test_our_client(dialogue: Dialogue) -> None:
                 clock=SystemClock(),
                 hostname=name,
                 lmtp=lmtp,
-                timeouts=Timeouts(10, 10, 10, 10, 10, 10, 10),
+                timeouts=timeouts,
             )
         except SessionRefused:
             return ("refused",)
         outcomes = await session.deliver(envelope, Bytes(content))
         await session.quit()
+        return tuple(str(each.result) for each in outcomes)
+
+    def send_blocking(port: int) -> tuple[str, ...]:
+        try:
+            session = open_blocking([Endpoint("127.0.0.1", port)], hostname=name, lmtp=lmtp, timeouts=timeouts)
+        except SessionRefused:
+            return ("refused",)
+        with session:
+            outcomes = session.deliver(envelope, Bytes(content))
         return tuple(str(each.result) for each in outcomes)
 
     async def scenario() -> None:
@@ -444,7 +455,8 @@ def test_our_client(dialogue: Dialogue) -> None:
                 writer.close()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        assert await send(server.sockets[0].getsockname()[1]) == dialogue.outcomes
+        port = server.sockets[0].getsockname()[1]
+        assert await (asyncio.to_thread(send_blocking, port) if blocking else send(port)) == dialogue.outcomes
         await asyncio.gather(*peers)
         server.close()
         await server.wait_closed()
