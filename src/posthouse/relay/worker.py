@@ -233,14 +233,11 @@ class Worker:
             choice, again = await self._choose(now, probes)
             works = await self._lease_chosen(choice, now)
             if works:
-                names.strangers = True
+                self._look = names.strangers = True
                 self._dispatcher.take(self._leases.not_ours(works, now))
-                if choice.complete or sum(len(work.recipients) for work in works) >= _BATCH:
-                    self._look = True  # there may be more
-                    return
-            elif choice.wanted or choice.probed:  # other processes have it, or it is gone
-                choice.next_due = now
-            times = [time for time in (choice.next_due, again) if time is not None]
+                return
+            due = now if choice.wanted or choice.probed else choice.next_due  # other processes have what was chosen
+            times = [time for time in (due, again) if time is not None]
             self._next = max(min(times), now + 1.0) if times else None
         except Exception as error:
             self._recorder.fault("the queue could not be asked for work", error)
