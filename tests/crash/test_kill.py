@@ -150,7 +150,7 @@ async def check(directory: Path, load_: Load) -> Counter[str]:
         await daemon.wait_idle()
         found: Counter[int] = Counter()
         where: Counter[str] = Counter()
-        queue = daemon.queue
+        queue = daemon.spool
         for inboxed in await queue.inbox(limit=1_000_000):
             kept = await queue.kept(inboxed.number)
             assert kept is not None
