@@ -385,7 +385,7 @@ class House:
 def play(house_of: Callable[[], House], story: Callable[[House], Awaitable[None]]) -> House:
     async def whole() -> House:
         house = house_of()
-        async with asyncio.timeout(20), house.queue:
+        async with asyncio.timeout(20), house.spool:
             await house.worker.start()
             await story(house)
             stopping = asyncio.ensure_future(house.worker.stop(5.0))
@@ -405,7 +405,7 @@ def test_a_failure_is_settled_for_good_and_its_report_arrives_at_once() -> None:
         assert await house.state(queue_id) == [RecipientState.FAILED]
         (found,) = house.told()
         assert [(one.final.address, one.action) for one in found.recipients] == [("renping@sina.com", "failed")]
-        assert await house.queue.count() == 0
+        assert await house.spool.count() == 0
 
     house = play(lambda: House(FakeDeliverer(Result.FAILED)), story)
     assert [event for event, _ in house.log] == ["failed", "report", "delivered"]
@@ -467,7 +467,7 @@ def test_a_report_that_fails_ends_with_a_notice() -> None:
         assert to == ["langrui@sohu.com", "postmaster@sohu.com"]
         await house.clock.advance(20 * 86_400)
         assert len(house.home.jobs) == 2
-        assert await house.queue.count() == 0
+        assert await house.spool.count() == 0
 
     play(lambda: House(FakeDeliverer(Result.FAILED)), story)
 
@@ -491,7 +491,7 @@ def test_a_report_that_cannot_be_written_leaves_the_failure_to_an_operator() -> 
     def broken() -> House:
         deliverer = Arming(Result.FAILED)
         house = House(deliverer, Broken)
-        deliverer.queue = house.queue
+        deliverer.queue = house.spool
         return house
 
     async def story(house: House) -> None:

@@ -1,4 +1,4 @@
-"""What the spool checks share: the types of a check, and helpers that store, lease and settle."""
+"""Shared parts of the spool checks: the types of a check, and helpers that store and settle."""
 
 from __future__ import annotations
 
