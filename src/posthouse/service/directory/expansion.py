@@ -25,7 +25,7 @@ def expand_envelope(directory: Directory, envelope: Envelope) -> list[Envelope]:
 
     Nearly always this is the one envelope, unchanged.  A list gets an envelope of its own, because its owner becomes
     the sender (RFC 5321 §3.9.2); but a report keeps its null sender, so that it is never answered.  DSN parameters
-    follow RFC 3461 §5.2.7: one address inherits all of them; several addresses of an alias all but SUCCESS; a list none.
+    follow RFC 3461 §5.2.7: one address inherits all; several addresses of an alias all but SUCCESS; a list none.
     """
     only = envelope.recipients[0].address
     if len(envelope.recipients) == 1 and only.domain and not isinstance(directory.resolve(only), Moved | Expanded):
