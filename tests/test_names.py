@@ -16,7 +16,6 @@ RENAME = "to be renamed"
 
 #: Class names that several modules define, each with the reason.  A leading underscore makes no difference.
 SAME_CLASS: dict[str, str] = {
-    "Worker": f"{RENAME}: relay.worker keeps it",
 }
 
 #: File names that stand in several folders, each with the reason.
@@ -71,6 +70,7 @@ KNOWN: frozenset[str] = frozenset(RETIRED) - {
     "deposit",
     "dying",
     "jumping",
+    "ourselves",
     "reception",
     "telling",
     "weather",
