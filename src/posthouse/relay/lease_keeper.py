@@ -65,7 +65,8 @@ class LeaseKeeper:
         """Of what was just leased, what is not in hand already.
 
         When the calendar jumps forward (a machine that slept, a clock set right), our own leases run out under attempts
-        that are under way, and the queue gives us our own mail again.  Those attempts go on, under the new lease.
+        that are under way, and the queue gives us our own mail again.  Those attempts go on, under the new lease; so do
+        outcomes that the spool has not recorded yet.
         """
         ours = {
             (part.message.id, waiting.key): attempt
@@ -74,14 +75,18 @@ class LeaseKeeper:
             for part in attempt.parts
             for waiting in part.recipients
         }
-        if not ours:
-            return list(works)
         left: list[Lease] = []
         for work in works:
+            recorded = self._recorder.pending_keys(work)
+            if not ours and not recorded:
+                left.append(work)
+                continue
             again = {waiting.key for waiting in work.recipients if (work.message.id, waiting.key) in ours}
             for attempt in {ours[work.message.id, key]: None for key in again}:
                 _hold_on(attempt, work, again)
-            others = tuple(waiting for waiting in work.recipients if waiting.key not in again)
+            others = tuple(
+                waiting for waiting in work.recipients if waiting.key not in again and waiting.key not in recorded
+            )
             if others:
                 left.append(work._replace(recipients=others))
         return left
