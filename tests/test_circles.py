@@ -17,7 +17,6 @@ from docs_pages.imports import Graph, circles, file_graph, shortest_path
 KNOWN: frozenset[frozenset[str]] = frozenset(
     {
         frozenset({"client/pipeline.py", "client/series.py", "client/session.py", "client/transaction.py"}),
-        frozenset({"relay/scheduling/lane.py", "relay/scheduling/ready_queue.py"}),
         frozenset({"server/listener.py", "server/session.py"}),
         frozenset({"service/policy/intake.py", "service/policy/listener_policy.py"}),
         frozenset({"spool/sqlite/incoming.py", "spool/sqlite/spool.py"}),

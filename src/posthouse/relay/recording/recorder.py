@@ -103,9 +103,6 @@ class Recorder:
         future = asyncio.ensure_future(self._queue.record(work, settlements, reports, trail=trail))
         self.under_way.add(future)
         future.add_done_callback(partial(self._recorded, record))
-        for settlement in settlements:
-            if settlement.state is _WAITING:
-                self._falls_due(settlement.due)
         if self._log is not None:
             for run in alike(settlements):
                 _tell(self._log, work, run)
@@ -155,9 +152,18 @@ class Recorder:
         if error is not None:
             self.fault(f"the outcome of {record.work.message.id} could not be recorded; trying again", error)
             self.errand(self._again(record))
-        elif record.reports:
-            self._reported()
+        else:
+            self._stored(record)
         self._moved()
+
+    def _stored(self, record: _Record) -> None:
+        """Name the times at which mail is due by this record.  Not before it is stored: a worker that looked at such a
+        time would not find the mail while its lease stands."""
+        for settlement in record.settlements:
+            if settlement.state is _WAITING:
+                self._falls_due(settlement.due)
+        if record.reports:
+            self._reported()
 
     async def _again(self, record: _Record) -> None:
         work, settlements, reports, trail = record
@@ -166,8 +172,7 @@ class Recorder:
             await self._clock.sleep(2.0**tried)
             try:
                 await self._queue.record(work, settlements, reports, trail=trail)
-                if reports:
-                    self._reported()
+                self._stored(record)
                 return
             except Exception as error:
                 last = error

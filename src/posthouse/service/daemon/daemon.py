@@ -224,7 +224,7 @@ class Daemon:
             queue=self.queue,
             clock=self.clock,
             destination=self.router.destination,
-            stored=self.worker.wake,
+            stored=self.worker.new_mail.put,
             log=self.log,
             usage=usage,
             owner=self.worker.owner,
