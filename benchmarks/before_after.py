@@ -1,8 +1,8 @@
 """A/B measurement of two source trees of the product, alternating in one run.
 
-A change must not make a path more than 5 % slower unseen.  ``scripts/bench before_after --before TREE accept relay``
-runs each scenario of the suite in turn against the tree ``TREE`` (another checkout) and against this one, so that a
-machine that grows slower or faster during the run does so for both.  Each tree is measured by its own suite, in a
+``scripts/bench before_after --before TREE accept relay`` runs each scenario of the suite in turn against the tree
+``TREE`` (another checkout) and against this one, so that a machine that becomes slower or faster during the run does so
+for both.  Each tree is measured by its own suite, in a
 process of its own; only our side of each scenario is started.  The result is the median of each tree's figures and
 their ratio, after to before.
 

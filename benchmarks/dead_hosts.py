@@ -1,19 +1,20 @@
-"""What a million queued recipients on dead destinations cost everybody else.
+"""Cost of a million queued recipients at dead hosts for other mail.
 
     scripts/bench dead_hosts [--rows 1000000] [--rounds 2] [--overdue] [--settle SECONDS] [--silent] [--json]
 
-Two houses (``posthouse run``, as many workers as there are processors) are measured in turn, one at a time: one with
-an empty spool, one whose spool holds that many recipients in 3,000 domains of very different sizes, bulk inserted.
-Each domain has a mail exchanger of its own, as a DNS server on loopback says, which refuses every connection (with
-``--silent``: answers nothing, so that each attempt lasts until it times out).  They are due within the next four hours,
-as a schedule would have it, or all of them at once (``--overdue``); so the house tries them all the while.
+Two daemons (``posthouse run`` with one worker for each processor) are measured in turn, one at a time: one with an
+empty spool, and one whose spool holds that many recipients in 3,000 domains of very different sizes, inserted directly
+into the database.  Each domain has a mail exchanger of its own in a DNS server on loopback.  The exchangers refuse
+every connection; with ``--silent`` they do not answer, so that each attempt lasts until it times out.  The recipients
+are due within the next 4 hours, or all at once with ``--overdue``, so the daemon makes attempts during the whole
+measurement.
 
-* **start**: until it greets.
+* **start**: time until the daemon greets.
 * **intake**: smtp-source, 20 sessions, 4 KiB, stored durably and discarded at once.
-* **relay**: the same, each forwarded to a live host, until that has all.
+* **relay**: as intake, with each message relayed to a live host, until that host has all messages.
 * **latency**: one message at a time to the live host, from the first command until it has arrived there.
-* **memory**: resident, all processes of the house, pages they share counted in each.
-* **attempts**: recipients deferred while all that was measured.
+* **memory**: resident memory of all processes of the daemon; shared pages count in each process.
+* **attempts**: recipients deferred during the measurement.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ from suite import loads, peers
 from posthouse.spool import SqliteSpool
 from posthouse.testing import DnsServer, Zone
 
-DOMAINS = 3000  # as many as ``fill`` has
+DOMAINS = 3000  # the number of domains in ``fill``
 SILENT = "127.2.0.1"
-LETTER = b"From: load@src.test\r\nSubject: a measurement\r\n\r\n" + b"All that travels here is counted.\r\n" * 100
+MESSAGE = b"From: load@src.test\r\nSubject: a measurement\r\n\r\n" + b"All that travels here is counted.\r\n" * 100
 CONFIG = """
 hostname = "bench.test"
 data_dir = "{home}/data"
@@ -74,7 +75,7 @@ ROWS = {
 
 
 def zone(silent: bool) -> Zone:
-    """Each domain with a mail exchanger of its own name, and of its own address unless that stays silent."""
+    """A zone in which each domain has a mail exchanger of its own name, and of its own address unless ``silent``."""
     found: dict[str, dict[str, list[str]]] = {}
     for n in range(DOMAINS):
         found[f"d{n}.test"] = {"MX": [f"10 mx.d{n}.test"]}
@@ -82,38 +83,38 @@ def zone(silent: bool) -> Zone:
     return found
 
 
-def _answer(silent: bool, told: Any) -> None:
-    """Be the DNS server, in a process of its own; ``told`` gets its place."""
+def _serve_dns(silent: bool, pipe: Any) -> None:
+    """The main function of the DNS server's process; the endpoint is sent on ``pipe``."""
 
     async def serve() -> None:
         async with DnsServer(zone(silent)) as server:
-            told.send(str(server.endpoint))
+            pipe.send(str(server.endpoint))
             await asyncio.Event().wait()
 
     asyncio.run(serve())
 
 
 @contextlib.contextmanager
-def answering(silent: bool) -> Iterator[str]:
-    """A DNS server; where it is."""
+def dns_server(silent: bool) -> Iterator[str]:
+    """A DNS server in a process of its own; gives its endpoint."""
     spawn = multiprocessing.get_context("spawn")
-    place, told = spawn.Pipe(duplex=False)
-    server = spawn.Process(target=_answer, args=(silent, told), daemon=True)
+    receiving, sending = spawn.Pipe(duplex=False)
+    server = spawn.Process(target=_serve_dns, args=(silent, sending), daemon=True)
     server.start()
     try:
-        yield place.recv()
+        yield receiving.recv()
     finally:
         server.terminate()
         server.join(10)
 
 
 @contextlib.contextmanager
-def saying_nothing() -> Iterator[None]:
-    """A port 25 whose line of waiting connections is full, so that further ones are not even refused."""
+def silent_host() -> Iterator[None]:
+    """A port 25 whose backlog is full, so that further connections are neither accepted nor refused."""
     with contextlib.ExitStack() as stack:
-        door = stack.enter_context(socket.socket())
-        door.bind((SILENT, 25))
-        door.listen(0)
+        listener = stack.enter_context(socket.socket())
+        listener.bind((SILENT, 25))
+        listener.listen(0)
         for _ in range(8):
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
@@ -122,7 +123,7 @@ def saying_nothing() -> Iterator[None]:
 
 
 def measure(home: Path, sink: loads.CountingSink, dns: str, seconds: float, settle: float) -> dict[str, float]:
-    """All figures of the house whose spool is in ``home``.  Raises ``RuntimeError`` if mail does not arrive."""
+    """All figures of the daemon whose spool is in ``home``.  Raises ``RuntimeError`` if mail does not arrive."""
     port = peers.free_port()
     (home / "posthouse.toml").write_text(CONFIG.format(home=home, port=port, sink=sink.port, dns=dns))
     command = [sys.executable, "-m", "posthouse", "run", "--config", str(home / "posthouse.toml")]
@@ -148,24 +149,24 @@ def measure(home: Path, sink: loads.CountingSink, dns: str, seconds: float, sett
 
 
 def _latencies(port: int, sink: loads.CountingSink, times: int) -> Iterator[float]:
-    """In milliseconds."""
+    """The latency of each message in milliseconds."""
     with smtplib.SMTP("127.0.0.1", port, timeout=60) as session:
         for _ in range(times):
             with sink.expecting(1) as clock:
-                session.sendmail("load@src.test", ["someone@sink.test"], LETTER)
+                session.sendmail("load@src.test", ["someone@sink.test"], MESSAGE)
             yield clock.seconds * 1000
 
 
 async def make(home: Path) -> Path:
-    """An empty spool; its database."""
-    queue = SqliteSpool(home / "data")
-    await queue.open(time.time())
-    await queue.close()
+    """Make an empty spool; returns its database."""
+    spool = SqliteSpool(home / "data")
+    await spool.open(time.time())
+    await spool.close()
     return home / "data" / "spool" / "queue.sqlite3"
 
 
 def run(given: argparse.Namespace, directory: Path) -> dict[str, Any]:
-    """Fill one spool, measure both in turn; medians by house."""
+    """Fill one spool and measure both daemons in turn; returns the figures and medians of each."""
     homes = {"empty": directory / "empty", "backlog": directory / "backlog"}
     for home in homes.values():
         home.mkdir()
@@ -178,9 +179,9 @@ def run(given: argparse.Namespace, directory: Path) -> dict[str, Any]:
     figures: dict[str, dict[str, list[float]]] = {name: {} for name in homes}
     with contextlib.ExitStack() as stack:
         sink = stack.enter_context(loads.CountingSink())
-        dns = stack.enter_context(answering(given.silent))
+        dns = stack.enter_context(dns_server(given.silent))
         if given.silent:
-            stack.enter_context(saying_nothing())
+            stack.enter_context(silent_host())
         for _ in range(given.rounds):
             for name, home in homes.items():
                 settle = given.settle if name == "backlog" else 0.0
@@ -210,19 +211,19 @@ def table(found: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """See the module's docstring."""
-    parser = argparse.ArgumentParser(prog="scripts/bench dead_hosts", description="What a long queue costs other mail.")
+    """Measure and print."""
+    parser = argparse.ArgumentParser(prog="scripts/bench dead_hosts", description="Cost of a queue for other mail.")
     parser.add_argument("--rows", type=int, default=1_000_000, help="recipients in the queue (1,000,000)")
-    parser.add_argument("--rounds", type=int, default=2, help="how often each house is measured (2)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="for each load (5)")
-    parser.add_argument("--overdue", action="store_true", help="all of them are due at the start")
+    parser.add_argument("--rounds", type=int, default=2, help="how often each daemon is measured (2)")
+    parser.add_argument("--seconds", type=float, default=5.0, help="seconds for each load (5)")
+    parser.add_argument("--overdue", action="store_true", help="all recipients are due at the start")
     parser.add_argument(
         "--settle",
         type=float,
         default=0.0,
-        help="seconds that the house with the backlog runs before it is measured (0)",
+        help="seconds that the daemon with the backlog runs before it is measured (0)",
     )
-    parser.add_argument("--silent", action="store_true", help="dead hosts stay silent; needs root, for port 25")
+    parser.add_argument("--silent", action="store_true", help="dead hosts do not answer; needs root, for port 25")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     given = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="posthouse-backlog-"))

@@ -1,10 +1,10 @@
-"""How long questions take with a million recipients in the spool.
+"""Times of the spool's queries with a million queued recipients.
 
     python benchmarks/spool_query.py [--rows 1000000] [--directory DIR] [--keep]
 
-Makes a spool with that many waiting recipients on dead destinations of very different sizes (bulk inserted, not
-through the queue), 1 of 100 held, and 2,000 fresh messages; then asks what an operator asks, three times each, and
-prints the best and the worst.  Last come acts, a lease and an accept beside all that.
+The spool gets that many recipients at dead destinations of very different sizes, inserted directly into the database, 1
+in 100 of them held, and 2,000 new messages.  Each query of an operator then runs three times; its best and worst time
+are printed.  The actions, a lease and the storing of messages follow on the same spool.
 """
 
 from __future__ import annotations
@@ -34,21 +34,24 @@ _REPLIES = (
 
 
 def fill(path: Path, rows: int, now: float = NOW, *, oldest: float = 500_000.0, spread: float = 14_400.0) -> None:
-    """Insert messages with one to four recipients until there are enough: up to ``oldest`` seconds old, due within
-    the next ``spread`` seconds, their senders warned where they are late."""
+    """Insert messages with one to four recipients until ``rows`` recipients are stored.
+
+    They are up to ``oldest`` seconds old and due within the next ``spread`` seconds.  Those over 4 hours old have had
+    their report of delay.
+    """
     chance = random.Random(7)
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA synchronous = OFF")
         number, done = int((now - oldest) * 1000) << 21, 0
         messages: list[tuple[Any, ...]] = []
         recipients: list[tuple[Any, ...]] = []
-        stories: list[tuple[Any, ...]] = []
+        histories: list[tuple[Any, ...]] = []
 
         def flush() -> None:
             connection.executemany(f"INSERT INTO message VALUES ({','.join('?' * 13)})", messages)
             connection.executemany(f"INSERT INTO recipient VALUES ({','.join('?' * 16)})", recipients)
-            connection.executemany("INSERT INTO story VALUES (?,?,?,?,?)", stories)
-            messages.clear(), recipients.clear(), stories.clear()
+            connection.executemany("INSERT INTO story VALUES (?,?,?,?,?)", histories)
+            messages.clear(), recipients.clear(), histories.clear()
 
         while done < rows:
             number += 1 << 21
@@ -68,7 +71,7 @@ def fill(path: Path, rows: int, now: float = NOW, *, oldest: float = 500_000.0, 
                 values[4], values[9] = chance.randint(1, 20), chance.choice(_REPLIES)
                 values[15] = int(received < now - 14_400)
                 recipients.append(tuple(values))
-            stories.append(story_row(number, message, None))
+            histories.append(story_row(number, message, None))
             done += len(people)
             if len(messages) >= 20_000:
                 flush()
@@ -80,7 +83,7 @@ def fill(path: Path, rows: int, now: float = NOW, *, oldest: float = 500_000.0, 
 
 
 async def timed(name: str, ask: Callable[[], Awaitable[Any]], times: int = 3) -> None:
-    """One line of figures."""
+    """Run one query several times and print a line of figures."""
     took = []
     answer: Any = None
     for _ in range(times):
@@ -92,20 +95,20 @@ async def timed(name: str, ask: Callable[[], Awaitable[Any]], times: int = 3) ->
 
 
 async def ask_all(directory: Path) -> None:
-    """Everything, printed."""
-    queue = SqliteSpool(directory, time=lambda: NOW)
-    await queue.open(NOW)
+    """Run all queries and print their figures."""
+    spool = SqliteSpool(directory, time=lambda: NOW)
+    await spool.open(NOW)
 
     def ask(name: str, method: str, *conditions: Condition, **more: Any) -> Awaitable[None]:
-        function = getattr(queue, method)
+        function = getattr(spool, method)
         return timed(name, lambda: function(conditions, now=NOW, **more))
 
     async def store(count: int) -> int:
         for _ in range(count):
-            receipt = queue.receive()
-            receipt.write(b"x" * 2000)
+            incoming = spool.receive()
+            incoming.write(b"x" * 2000)
             envelope = Envelope(Address("langrui", "sohu.com"), (Recipient(Address("renping", "live.test")),))
-            stored = receipt.commit(envelope, ["live.test"], received=NOW, due=NOW, owner="w", until=NOW + 300)
+            stored = incoming.commit(envelope, ["live.test"], received=NOW, due=NOW, owner="w", until=NOW + 300)
             if _ % 200 == 199:
                 await stored
         await stored
@@ -121,7 +124,7 @@ async def ask_all(directory: Path) -> None:
     await ask("summary domain:d1* age>1d", "summary", Condition("domain", "=", "d1*"), old)
     await ask("summary from:sender7@* attempts>=3", "summary", Condition("from", "=", "sender7@*"))
     await ask("list", "select")
-    await ask("list, a page at the end", "select", after=((await queue.select(limit=1))[0].id[:4] + "z" * 9, 0))
+    await ask("list, a page at the end", "select", after=((await spool.select(limit=1))[0].id[:4] + "z" * 9, 0))
     await ask("list domain:d0.test", "select", Condition("domain", "=", big))
     await ask("list domain:d2900.test (a small one)", "select", Condition("domain", "=", small))
     await ask("list state:held", "select", Condition("state", "=", "held"))
@@ -129,50 +132,52 @@ async def ask_all(directory: Path) -> None:
     await ask("list to:*99999@*", "select", Condition("to", "=", "*99999@*"))
     await ask("list reply~no-such-words (finds nothing)", "select", Condition("reply", "~", "no such words"))
     await ask("list size>49M (finds nothing)", "select", Condition("size", ">", 49e6))
-    await timed("find by recipient", lambda: queue.find(address="user77@nowhere.test"))
-    await timed("find by Message-ID", lambda: queue.find(message_id="<nobody>"))
-    await timed("next_due", lambda: _one(queue))
-    await timed("destinations due", lambda: queue.destinations(NOW + 9999, limit=100))
+    await timed("find by recipient", lambda: spool.find(address="user77@nowhere.test"))
+    await timed("find by Message-ID", lambda: spool.find(message_id="<nobody>"))
+    await timed("next_due", lambda: _one(spool))
+    await timed("destinations due", lambda: spool.destinations(NOW + 9999, limit=100))
 
     async def lease() -> int:
-        works = await queue.lease("w", NOW + 99, NOW + 400, limit=128)
-        return sum(len(work.recipients) for work in works)
+        leases = await spool.lease("w", NOW + 99, NOW + 400, limit=128)
+        return sum(len(lease.recipients) for lease in leases)
 
     await timed("lease 128", lease)
     await timed("store 1000", lambda: store(1000))
     held = Condition("domain", "=", small)
-    await timed(f"hold domain:{small}", lambda: queue.act(QueueAction.HOLD, [held], now=NOW, who="bench"), 1)
-    await timed(f"release domain:{small}", lambda: queue.act(QueueAction.RELEASE, [held], now=NOW, who="bench"), 1)
+    await timed(f"hold domain:{small}", lambda: spool.act(QueueAction.HOLD, [held], now=NOW, who="bench"), 1)
+    await timed(f"release domain:{small}", lambda: spool.act(QueueAction.RELEASE, [held], now=NOW, who="bench"), 1)
     many = Condition("domain", "=", big)
-    await timed(f"retry domain:{big}", lambda: queue.act(QueueAction.RETRY, [many], now=NOW, who="bench"), 1)
-    (work, *_) = await queue.lease("w", NOW + 99, NOW + 400, limit=1)
-    (waiting, *_) = work.recipients
+    await timed(f"retry domain:{big}", lambda: spool.act(QueueAction.RETRY, [many], now=NOW, who="bench"), 1)
+    (taken, *_) = await spool.lease("w", NOW + 99, NOW + 400, limit=1)
+    (waiting, *_) = taken.recipients
     outcome = Outcome(waiting.recipient, Result.DEFERRED, Reply(450, "4.2.0", "later"))
     await timed(
-        "record", lambda: _recorded(queue, work, Settlement(waiting.key, RecipientState.WAITING, NOW + 9e4, outcome)), 1
+        "record",
+        lambda: _recorded(spool, taken, Settlement(waiting.key, RecipientState.WAITING, NOW + 9e4, outcome)),
+        1,
     )
-    await queue.close()
+    await spool.close()
 
 
-async def _one(queue: SqliteSpool) -> int:
-    return int(await queue.next_due(NOW) is not None)
+async def _one(spool: SqliteSpool) -> int:
+    return int(await spool.next_due(NOW) is not None)
 
 
-async def _recorded(queue: SqliteSpool, work: Any, settlement: Settlement) -> int:
-    await queue.record(work, [settlement])
+async def _recorded(spool: SqliteSpool, lease: Any, settlement: Settlement) -> int:
+    await spool.record(lease, [settlement])
     return 1
 
 
 async def make(directory: Path) -> None:
     """An empty spool."""
-    queue = SqliteSpool(directory)
-    await queue.open(NOW)
-    await queue.close()
+    spool = SqliteSpool(directory)
+    await spool.open(NOW)
+    await spool.close()
 
 
 def main() -> None:
-    """See the module's docstring."""
-    parser = argparse.ArgumentParser(description="Ask a spool with a million recipients, and print how long it takes.")
+    """Make the spool, run the queries, remove the spool."""
+    parser = argparse.ArgumentParser(description="Time the queries of a spool with a million recipients.")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--directory", default=None, help="where to make the spool; a temporary one otherwise")
     parser.add_argument("--keep", action="store_true", help="leave the spool there")

@@ -1,10 +1,10 @@
-"""How many messages a second the SQLite spool stores, and stores and settles.
+"""Throughput of the SQLite spool: messages stored per second, and messages stored and settled.
 
     python benchmarks/spool_store.py [--seconds 3] [--size 4096] [--directory DIR] [--uvloop]
 
-Each of N tasks stores one message after the other, as N sessions would; with "settle" the message is leased when it is
-stored and settled a moment later, as for a domain that is discarded.  Prints messages a second, messages in a group,
-the slowest commit, and the processor's time for each message.
+Each of N tasks stores one message after another, as N sessions do.  With "settle" the message is leased at its commit
+and its result is recorded at once, as for a domain that discards its mail.  The output is messages per second,
+operations in a commit group, the slowest commit, and the processor time of each message.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from posthouse.spool.interface import RecipientState, Settlement
 
 
 async def measure(directory: str, sessions: int, size: int, seconds: float, settle: bool) -> str:
-    """One line of figures."""
-    queue = SqliteSpool(directory)
-    await queue.open(time.time())
+    """Run one combination and return its line of figures."""
+    spool = SqliteSpool(directory)
+    await spool.open(time.time())
     body = os.urandom(size)
     envelope = Envelope(Address("langrui", "sohu.com"), (Recipient(Address("renping", "hold.test")),))
     outcome = Outcome(envelope.recipients[0], Result.DELIVERED, None, "discarded")
@@ -40,26 +40,26 @@ async def measure(directory: str, sessions: int, size: int, seconds: float, sett
             begun = time.perf_counter()
             if begun >= end:
                 break
-            receipt = queue.receive()
-            receipt.write(body)
+            incoming = spool.receive()
+            incoming.write(body)
             now = time.time()
             owner = "bench" if settle else ""
-            kept = await receipt.commit(
+            kept = await incoming.commit(
                 envelope, ("hold.test",), received=now, due=now, source="bench", owner=owner, until=now + 60
             )
             slowest = max(slowest, time.perf_counter() - begun)
             stored += 1
             settled = [
-                queue.record(work, [Settlement(0, RecipientState.DELIVERED, now, outcome)]) for work in kept.work
+                spool.record(lease, [Settlement(0, RecipientState.DELIVERED, now, outcome)]) for lease in kept.work
             ]
         await asyncio.gather(*settled)
 
     cpu, begun = time.process_time(), time.perf_counter()
     await asyncio.gather(*(session() for _ in range(sessions)))
     cpu, taken = time.process_time() - cpu, time.perf_counter() - begun
-    groups, operations = queue.writer.groups, queue.writer.operations
-    left = await queue.count()
-    await queue.close()
+    groups, operations = spool.writer.groups, spool.writer.operations
+    left = await spool.count()
+    await spool.close()
     assert left == (0 if settle else stored), left
     return (
         f"{'store+settle' if settle else 'store':13} {sessions:4} sessions {stored / taken:8.0f}/s"
@@ -69,7 +69,7 @@ async def measure(directory: str, sessions: int, size: int, seconds: float, sett
 
 
 def main() -> None:
-    """See the module's docstring."""
+    """Run all combinations."""
     parser = argparse.ArgumentParser(description="Store messages in the SQLite spool and print how fast it was.")
     parser.add_argument("--seconds", type=float, default=3.0)
     parser.add_argument("--size", type=int, default=4096)

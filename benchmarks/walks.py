@@ -74,7 +74,7 @@ PACKAGE = "posthouse"
 QUIET = 0.4  # seconds without a call that end a walk
 IDLE = 0.2  # seconds after which the next hop hangs up when it has refused a recipient; less than QUIET
 PATIENCE = 30.0  # seconds that anything may take
-LETTER = b"From: ann@local.test\r\nTo: bob@local.test\r\nSubject: a walk\r\n\r\n" + b"One of many lines.\r\n" * 100
+MESSAGE = b"From: ann@local.test\r\nTo: bob@local.test\r\nSubject: a walk\r\n\r\n" + b"One of many lines.\r\n" * 100
 CONFIG = """
 hostname = "walks.test"
 data_dir = "{home}/data"
@@ -124,11 +124,11 @@ class Hook:
         sys.setprofile(self)
 
     def start(self) -> None:
-        """Begin to record."""
+        """Start recording."""
         self._events, self._last, self._on = [], time.monotonic(), True
 
     def stop(self) -> list[Event]:
-        """Record no more; the events so far."""
+        """Stop recording; returns the events."""
         self._on = False
         return self._events
 
@@ -189,7 +189,7 @@ class Hook:
 
 
 def inside(text: str) -> None:
-    """Be the traced process: run the product's commands, and talk with the parent on a socket."""
+    """The main function of the traced process: runs the product's commands, and answers the parent on a socket."""
     spec = json.loads(text)
     sys.modules["uvloop"] = None  # type: ignore[assignment]
     sys.path.insert(0, spec["tree"])
@@ -275,7 +275,7 @@ class Traced:
         return json.loads(line)
 
     def ask(self, question: str) -> Any:
-        """What the process answers to a question."""
+        """Ask the process; returns its answer."""
         self._socket.sendall(question.encode() + b"\n")
         return self.answer()
 
@@ -291,7 +291,7 @@ class Traced:
 
 
 def until(what: str, true: Callable[[], bool]) -> None:
-    """Wait for something, not for ever."""
+    """Wait until ``done``, at most ``PATIENCE`` seconds."""
     deadline = time.monotonic() + PATIENCE
     while not true():
         if time.monotonic() > deadline:
@@ -300,7 +300,7 @@ def until(what: str, true: Callable[[], bool]) -> None:
 
 
 def free_port() -> int:
-    """A port of the loopback address where nobody listens."""
+    """A free port of the loopback address."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port: int = sock.getsockname()[1]
@@ -310,7 +310,7 @@ def free_port() -> int:
 def send(port: int, recipient: str) -> None:
     """Send one message."""
     with smtplib.SMTP("127.0.0.1", port, local_hostname="client.test", timeout=PATIENCE) as client:
-        client.sendmail("ann@local.test", [recipient], LETTER)
+        client.sendmail("ann@local.test", [recipient], MESSAGE)
 
 
 @contextlib.contextmanager
@@ -365,11 +365,11 @@ class House:
         return False
 
     def letters(self, user: str) -> int:
-        """How many letters lie in a Maildir."""
+        """The number of messages in a Maildir."""
         return len(list(self.home.glob(f"mail/{user}/new/*")))
 
     def deferred(self) -> int:
-        """How many messages were tried in vain and wait."""
+        """The number of deferred messages."""
         command = [sys.executable, "-P", "-m", PACKAGE, "queue", "list", "state:deferred", *self.config, "--json"]
         env = os.environ | {"PYTHONPATH": str(self.tree)}
         answer = subprocess.run(command, env=env, capture_output=True, timeout=PATIENCE, check=True)
@@ -392,7 +392,7 @@ def walk_bounce(tree: Path, home: Path, rounds: int) -> list[list[Event]]:
 
 
 def _delivered(house: House, traced: Traced, recipient: str, user: str, rounds: int) -> list[list[Event]]:
-    """The events of messages to ``recipient`` that end with a letter for ``user``, the warm-up's left out."""
+    """The events of messages to ``recipient`` that end with a message for ``user``, without those of the warm-up."""
 
     def walk(number: int) -> list[Event]:
         return traced.walk(lambda: send(house.port, recipient), lambda: house.letters(user) >= number)
@@ -457,7 +457,7 @@ class Counts(NamedTuple):
 
 
 def counted(events: list[Event]) -> Counts:
-    """What the events of one walk come to."""
+    """The counts of the events of one walk."""
     ran = [each for each in events if each[0] in (CALL, RESUME) and each[2] != "<module>"]
     calls = [each for each in ran if each[0] == CALL]
     resumes = [each for each in ran if each[0] == RESUME]
@@ -471,7 +471,7 @@ def counted(events: list[Event]) -> Counts:
 
 
 def commit_to_reply(events: list[Event]) -> list[tuple[str, str]]:
-    """What happened between COMMIT and 250, in order: a file and a function, or "" and a sync's name."""
+    """The calls between COMMIT and 250 in order: a file and a function, or "" and a sync's name."""
     sends = [index for index, each in enumerate(events) if each[0] == SEND]
     asked = next(index for index in sends if events[index][1].startswith("354"))
     end = next(index for index in sends if index > asked and events[index][1].startswith("250"))
@@ -528,7 +528,7 @@ def show(results: list[dict[str, Any]], *, pairs: bool) -> None:
 
 
 def _show_between(label: str, between: dict[str, Any]) -> None:
-    """Print what happened between COMMIT and 250, in order."""
+    """Print the calls between COMMIT and 250 in order."""
     print(f"\n{label}: between COMMIT and 250, {len(between['calls'])} calls")
     guilty = {each[0] for each in between["scheduler"]}
     for file, group in groupby(between["calls"], key=lambda each: each[0]):

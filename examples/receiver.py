@@ -1,10 +1,10 @@
-"""A small receiver: it takes letters for one domain and keeps each as a file.
+"""Receiver that accepts messages for one domain and stores each as a file.
 
-    python examples/receiver.py --bind 127.0.0.1:2525 --domain sina.com --into letters
+    python examples/receiver.py --bind 127.0.0.1:2525 --domain sina.com --into messages
 
-A policy answers who may send what to whom; an intake takes one message's content.  The dialogue itself, its limits and
-its time-outs are the server's.  The answers to content that stand here are promises: 250 is said after the file and its
-name are on the disk.
+A policy decides which senders and recipients are accepted; an intake takes one message's content.  The server has the
+dialogue, its limits and its time-outs.  The final reply is a promise: 250 is sent after the file and its directory
+entry are on the disk.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from posthouse.server import Peer, Server
 HOSTNAME = "mail.example.org"
 
 
-class Keeping:
-    """One message's content, on its way into a file."""
+class FileIntake:
+    """Intake that writes one message into a file."""
 
     def __init__(self, directory: Path, envelope: Envelope) -> None:
         self.envelope = envelope
@@ -38,7 +38,7 @@ class Keeping:
 
     async def commit(self) -> tuple[Verdict, ...]:
         try:
-            await asyncio.to_thread(self._keep)  # a disk may take its time, and other sessions go on
+            await asyncio.to_thread(self._keep)  # in a thread: other sessions continue while the disk works
         except OSError as error:
             self.abort()
             return (Verdict(Reply(451, "4.3.0", "Cannot store this message now; try again later"), str(error)),)
@@ -52,7 +52,7 @@ class Keeping:
         Path(self.file.name).rename(self.name)
         directory = os.open(self.name.parent, os.O_RDONLY)
         try:
-            os.fsync(directory)  # the name, too, must survive
+            os.fsync(directory)  # the directory entry must survive a crash too
         finally:
             os.close(directory)
 
@@ -61,8 +61,8 @@ class Keeping:
         Path(self.file.name).unlink(missing_ok=True)
 
 
-class House:
-    """The decisions of one session; made anew for each connection."""
+class DomainPolicy:
+    """Policy of one session; one object for each connection."""
 
     def __init__(self, peer: Peer, domain: str, directory: Path) -> None:
         self.peer = peer
@@ -73,29 +73,29 @@ class House:
         return Verdict(Reply(220, "", f"{HOSTNAME} ready"))
 
     def greeted(self, greet: Greet) -> Verdict:
-        return Verdict(Reply(250, "", HOSTNAME))  # the server adds what it offers
+        return Verdict(Reply(250, "", HOSTNAME))  # the server adds its extensions
 
     def mail(self, mail: Mail) -> Verdict:
         return Verdict(Reply(250, "2.1.0", "Sender OK"))
 
     def rcpt(self, envelope: Envelope, rcpt: Rcpt, accepted: Sequence[Recipient]) -> Verdict:
-        # RCPT TO:<Postmaster> has no domain, and everybody who receives mail takes it (RFC 5321 §4.5.1).
+        # RCPT TO:<Postmaster> has no domain, and every receiver of mail must accept it (RFC 5321 §4.5.1).
         if rcpt.address.domain not in (self.domain, ""):
             return Verdict(Reply(550, "5.7.1", "No mail is relayed here"), "not our domain")
         return Verdict(Reply(250, "2.1.5", "Recipient OK"), "our domain")
 
     def verify(self, text: str) -> Verdict:
-        return Verdict(Reply(252, "2.5.0", "Send a letter and see"))
+        return Verdict(Reply(252, "2.5.0", "Send a message to find out"))
 
     def expand(self, text: str) -> Verdict:
         return Verdict(Reply(502, "5.5.1", "There are no lists here"))
 
     def help(self, topic: str) -> Verdict:
-        return Verdict(Reply(214, "2.0.0", f"Mail for {self.domain} is taken here"))
+        return Verdict(Reply(214, "2.0.0", f"Mail for {self.domain} is accepted here"))
 
-    def intake(self, envelope: Envelope) -> Keeping | Verdict:
+    def intake(self, envelope: Envelope) -> FileIntake | Verdict:
         try:
-            return Keeping(self.directory, envelope)
+            return FileIntake(self.directory, envelope)
         except OSError as error:
             return Verdict(Reply(451, "4.3.0", "Cannot store a message now; try again later"), str(error))
 
@@ -107,16 +107,16 @@ class House:
 
 
 async def main() -> None:
-    parser = argparse.ArgumentParser(description="Take letters for one domain and keep each as a file.")
+    parser = argparse.ArgumentParser(description="Accept messages for one domain and store each as a file.")
     parser.add_argument("--bind", default="127.0.0.1:2525", metavar="HOST:PORT")
     parser.add_argument("--domain", default="sina.com")
-    parser.add_argument("--into", default="letters", type=Path, metavar="DIRECTORY")
+    parser.add_argument("--into", default="messages", type=Path, metavar="DIRECTORY")
     options = parser.parse_args()
     options.into.mkdir(exist_ok=True)
     host, _, port = options.bind.rpartition(":")
 
     server = Server(
-        lambda peer: House(peer, options.domain, options.into),
+        lambda peer: DomainPolicy(peer, options.domain, options.into),
         network=SocketNetwork(),
         clock=SystemClock(),
         hostname=HOSTNAME,
@@ -128,7 +128,7 @@ async def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     await stop.wait()
-    await server.drain(10)  # those who are in a message may finish it
+    await server.drain(10)  # a session may finish its current message
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ async def main(server: str, recipients: list[str]) -> int:
     message = compose(
         from_="朗瑞 Langrui <langrui@sohu.com>",
         to=recipients,
-        subject="第一封信 / a first letter",
+        subject="第一封邮件 / a first message",
         text="Dear reader,\n\n你好！\n",
         html="<p>Dear reader,</p><p>你好！</p>",
         attachments=[("notes.txt", b"one line\n")],

@@ -1,7 +1,7 @@
-"""Wheels with the hot modules compiled, where ``POSTHOUSE_COMPILED=1`` asks for it; without it, pure ones as ever.
+"""Build hook for wheels: compiles the hot modules if ``POSTHOUSE_COMPILED=1`` is set; else the wheel is pure Python.
 
-``POSTHOUSE_COMPILED=1 pip install .`` compiles in a directory of its own (compiling.py), and only what came out of that
-goes into the wheel, beside the files that are there anyway.  An editable install is always pure: it is the sources.
+``POSTHOUSE_COMPILED=1 pip install .`` compiles in a temporary directory (compiling.py).  The extension modules go into
+the wheel beside the Python files.  An editable install is always pure, because it uses the sources.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class CompiledHook(BuildHookInterface):  # type: ignore[type-arg]
-    """See the module; ``hatchling`` calls it by its methods' names."""
+    """The hook that ``hatchling`` calls."""
 
     def dependencies(self) -> list[str]:
-        """What compiling needs: the compiler, and the packages whose types the modules speak of."""
+        """Requirements of compilation: the compiler, and the packages whose types the modules use."""
         if not _wanted(self.target_name):
             return []
         extras = self.metadata.core.optional_dependencies["daemon"]
         return ["mypy[mypyc]>=1.11", "setuptools>=65", *self.metadata.core.dependencies, *extras]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Compile, and say which files the wheel gets for it."""
+        """Compile, and add the extension modules to the wheel."""
         if not _wanted(self.target_name) or version == "editable":
             return
         root = Path(self.root)
@@ -39,7 +39,7 @@ class CompiledHook(BuildHookInterface):  # type: ignore[type-arg]
         build_data["infer_tag"] = True
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
-        """The wheel has them now."""
+        """Remove the temporary directory."""
         if hasattr(self, "_out"):
             self._out.cleanup()
 
@@ -49,7 +49,7 @@ def _wanted(target: str) -> bool:
 
 
 def _compiling(root: Path) -> Any:
-    """compiling.py, which is no package's module."""
+    """The module compiling.py, which belongs to no package."""
     spec = importlib.util.spec_from_file_location("compiling", root / "scripts" / "compiling.py")
     assert spec is not None
     assert spec.loader is not None

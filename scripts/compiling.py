@@ -1,12 +1,12 @@
-"""The hot modules as C extensions, made by mypyc from the very files that are the pure-Python product.
+"""Compilation of the hot modules to C extensions with mypyc, from the same files as the pure-Python build.
 
-Strategy.  ``[tool.posthouse] compiled`` in pyproject.toml names the modules.  The package is copied, the named modules
-are compiled beside their copies as one group (calls among them are then calls in C), and the copy is what is used:
-nothing is ever written into ``src/``, and every ``.py`` stays next to its extension, for tracebacks and for readers.
-Python prefers an extension to the file of the same name, so a copy without them is the pure product again.
+``[tool.posthouse] compiled`` in pyproject.toml lists the modules.  The package is copied, and the listed modules are
+compiled beside their copies as one group, so that calls between them are calls in C.  The copy is what runs: nothing is
+written into ``src/``, and every ``.py`` stays next to its extension, for tracebacks.  Python prefers an extension to a
+``.py`` of the same name, so a copy without the extensions is pure Python again.
 
-``scripts/compile`` makes such a copy in ``build/compiled``; ``build_hook.py`` makes one for a wheel.  The work is done
-in a process of its own, because mypyc ends the process when a module is not in order, and reads the directory it is in.
+``scripts/compile`` makes such a copy in ``build/compiled``; ``build_hook.py`` makes one for a wheel.  A separate
+process compiles, because mypyc ends its process on a faulty module and reads the working directory.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from pathlib import Path
 from typing import Any
 
 GROUP = "posthouse"
-"""The group's name: its code is in one extension, ``posthouse__mypyc``, beside the package."""
+"""Name of the group; its code is in one extension, ``posthouse__mypyc``, beside the package."""
 
-#: Optimised lightly: -O3 takes half as long again to build and gave the same speed within 1 %, for what is left of a
-#: message's time is spent in Python's own library.
+#: -O1: -O3 takes 1.5 times as long to build and was as fast within 1 %, because most of the remaining time of a message
+#: is spent in Python's own library.
 _LEVEL = "1"
 
 _MYPY = """\
 [mypy]
-# Typed strictly where they are checked (scripts/check); here only the types matter, and only these modules' own.
+# scripts/check does the strict checks; here only the types of these modules matter.
 follow_imports = silent
 ignore_missing_imports = True
 """
@@ -48,7 +48,7 @@ def modules(root: Path) -> list[str]:
 
 
 def fingerprint(root: Path) -> str:
-    """A checksum of all that decides what is built: the sources, the list, this Python, and this file."""
+    """Checksum of everything that the build depends on: sources, list, Python version, and this file."""
     sum_ = hashlib.sha256(sys.version.encode())
     for path in [Path(__file__), root / "pyproject.toml", *sorted((root / "src").rglob("*.py"))]:
         sum_.update(f"{path.name} {path.stat().st_size}\n".encode())
@@ -59,8 +59,8 @@ def fingerprint(root: Path) -> str:
 def compile_into(root: Path, out: Path) -> list[Path]:
     """Make ``out`` a copy of the package with its hot modules compiled; return the extensions, relative to ``out``.
 
-    What stood in ``out`` is replaced.  A module that mypyc refuses, or a missing C compiler, ends the program with
-    what they printed.
+    The old contents of ``out`` are removed.  If mypyc refuses a module, or there is no C compiler, the program ends
+    with their output.
     """
     paths = modules(root)
     shutil.rmtree(out, ignore_errors=True)
@@ -73,7 +73,7 @@ def compile_into(root: Path, out: Path) -> list[Path]:
         sys.stderr.write(done.stdout + done.stderr)
         raise SystemExit(
             "compiling failed, for the reason above (it needs a C compiler and Python's headers; on Debian: apt-get"
-            " install gcc python3-dev); the pure-Python product needs neither: leave POSTHOUSE_COMPILED unset"
+            " install gcc python3-dev); pure Python needs neither: leave POSTHOUSE_COMPILED unset"
         )
     for left in ("mypy.ini", "build", ".mypy_cache"):
         path = out / left
@@ -82,13 +82,13 @@ def compile_into(root: Path, out: Path) -> list[Path]:
 
 
 def _here(paths: list[str]) -> None:
-    """Compile ``paths`` in the working directory, each extension beside its file, with every processor."""
+    """Compile ``paths`` in the working directory, each extension beside its file, on all processors."""
     from mypyc.build import mypycify
     from setuptools import setup
     from setuptools.command.build_ext import build_ext
 
     class Together(build_ext):
-        """Compiles the files of one extension side by side: nearly all of the work is in one of them."""
+        """Compiles the C files of one extension in parallel, because one extension has nearly all of them."""
 
         def build_extensions(self) -> None:
             one_by_one = self.compiler.compile
@@ -108,7 +108,7 @@ def _here(paths: list[str]) -> None:
 
 
 def main() -> None:
-    """``compiling.py ROOT OUT``: make OUT, unless it is already what ROOT's sources make."""
+    """``compiling.py ROOT OUT``: make OUT, unless it is up to date with the sources of ROOT."""
     if sys.argv[1:2] == ["--in-this-directory"]:
         _here(sys.argv[2:])
         return
@@ -116,7 +116,7 @@ def main() -> None:
     stamp, now = out / "fingerprint", fingerprint(root)
     if stamp.is_file() and stamp.read_text() == now:
         return
-    print(f"compile: {len(modules(root))} modules into {out} (half a minute)", file=sys.stderr, flush=True)
+    print(f"compile: {len(modules(root))} modules into {out} (about 30 s)", file=sys.stderr, flush=True)
     made = compile_into(root, out)
     stamp.write_text(now)
     print(f"compile: made {len(made)} extensions", file=sys.stderr)

@@ -1,8 +1,8 @@
 # Sourced by the scripts beside it, with $root set to the project's directory.
 #
-# prepare EXTRAS makes $root/.venv hold this project with its extras.  A stamp inside .venv says what is installed
-# there (a checksum of pyproject.toml, and the path, which a virtual environment cannot change); while it is true,
-# nothing is started but cksum.  All else is set_up.py's work, which needs nothing but the standard library.
+# prepare EXTRAS installs this project with its extras into $root/.venv.  A stamp inside .venv has a checksum of
+# pyproject.toml and the path of the project; while it is current, only cksum is started.  Otherwise set_up.py installs;
+# it needs only the standard library.
 
 fail() {
     printf '%s\n' "$*" >&2

@@ -1,10 +1,11 @@
-"""Make ``.venv`` and install the project into it: what ``prepare`` in lib.sh calls when the stamp is not true.
+"""Installer of the project into ``.venv``; ``prepare`` in lib.sh calls it when the stamp is missing or stale.
 
-Standard library only, because it runs before anything is installed.  Three things can go wrong half-way, and each is
-met where it happens: two scripts at once (a lock on pyproject.toml, held by the running process and by no file that
-could be left behind), an interrupted installation (the mark ``unfinished`` in .venv; the next run starts from
-nothing), a project directory that has been moved (the stamp names the path; scripts in .venv name it too, so .venv
-is made again).
+Standard library only, because it runs before anything is installed.  Three problems are handled:
+
+* two scripts at once: a lock on pyproject.toml, which the kernel releases with the process;
+* an interrupted installation: the file ``unfinished`` in .venv; the next run starts from nothing;
+* a project directory that has been moved: the stamp has the path; .venv is made again, because its scripts have the
+  old path.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pathlib import Path
 
 
 class Hindrance(Exception):
-    """Why it cannot be done, and what would help."""
+    """Reason why the installation is impossible, with a remedy."""
 
 
 def main(root: Path, extras: str, stamp: str) -> None:
@@ -41,7 +42,7 @@ def main(root: Path, extras: str, stamp: str) -> None:
         install(root, environment, extras)
         stamp_file.write_text(stamp + "\n")
         unfinished.unlink()
-        say(f"installed in {time.monotonic() - started:.0f} s; the next start finds it ready")
+        say(f"installed in {time.monotonic() - started:.0f} s; later starts need no installation")
 
 
 def say(text: str) -> None:
@@ -49,7 +50,7 @@ def say(text: str) -> None:
 
 
 def unusable(environment: Path, stamp: str) -> bool:
-    """True if there is no environment here, or one that was left half made, moved, or lost its Python."""
+    """True if the environment is missing, incomplete, moved, or its Python is gone."""
     python = environment / "bin" / "python"
     if not python.exists() or (environment / "unfinished").exists():
         return True
@@ -67,21 +68,21 @@ def make(environment: Path) -> None:
             f"this Python {version} comes without its ensurepip module, so it cannot make a virtual environment; "
             f"on Debian and Ubuntu: apt-get install python3-venv"
         )
-    say(f"making {environment} with Python {version}")
+    say(f"creating {environment} with Python {version}")
     try:
         venv.create(environment, clear=True, symlinks=True, with_pip=True)
     except subprocess.CalledProcessError as error:
         output = (error.output or b"").decode(errors="replace").strip()
         raise Hindrance(
-            f"the virtual environment {environment} could not be made: {output or error}; "
+            f"the virtual environment {environment} could not be created: {output or error}; "
             f"on Debian and Ubuntu: apt-get install python3-venv"
         ) from error
     except OSError as error:
-        raise Hindrance(f"{environment} could not be made: {error}; is the project's directory writable?") from error
+        raise Hindrance(f"{environment} could not be created: {error}; is the project's directory writable?") from error
 
 
 def install(root: Path, environment: Path, extras: str) -> None:
-    say(f"installing posthouse[{extras}] into .venv (once; it takes a minute on a slow line)")
+    say(f"installing posthouse[{extras}] into .venv (once; about 1 minute on a slow network)")
     log = environment / "install.log"
     command = [str(environment / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]
     command += ["-e", f".[{extras}]"]
@@ -90,8 +91,9 @@ def install(root: Path, environment: Path, extras: str) -> None:
     if done.returncode:
         last = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
         raise Hindrance(
-            f"the installation failed; its last lines were:\n{last}\n"
-            f"the whole of it is in {log}. If the package index could not be reached, mend the network and call again"
+            f"the installation failed; the end of its output:\n{last}\n"
+            f"the complete output is in {log}. "
+            f"If the package index could not be reached, check the network and run this again"
         )
 
 
@@ -102,5 +104,5 @@ if __name__ == "__main__":
         say(str(hindrance))
         sys.exit(69)
     except KeyboardInterrupt:
-        say("interrupted; the next start begins again")
+        say("interrupted; the next run starts again")
         sys.exit(130)

@@ -16,13 +16,8 @@ from docs_pages.imports import Graph, circles, file_graph, shortest_path
 #: The circles of today, each to be removed.  An entry is the files of one circle, relative to src/posthouse.
 KNOWN: frozenset[frozenset[str]] = frozenset(
     {
-        frozenset({"client/pipeline.py", "client/series.py", "client/session.py", "client/transaction.py"}),
-        frozenset({"server/listener.py", "server/session.py"}),
         frozenset({"service/policy/intake.py", "service/policy/listener_policy.py"}),
         frozenset({"spool/sqlite/incoming.py", "spool/sqlite/spool.py"}),
-        frozenset(
-            {"testing/simulation/invariants.py", "testing/simulation/node.py", "testing/simulation/world.py"},
-        ),
     }
 )
 

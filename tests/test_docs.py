@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -15,7 +15,8 @@ import pytest
 from docs_pages import __main__ as docs_pages
 from docs_pages.cli import commands
 from docs_pages.configuration import page as configuration_page
-from posthouse.service.config.config_file import parse, settings
+from posthouse.service.config.docs import settings
+from posthouse.service.config_file import parse
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "posthouse"
@@ -110,6 +111,14 @@ def test_examples_of_the_library_page_work(number: int) -> None:
     exec(compile(text, f"docs/library.md, example {number + 1}", "exec"), {"__name__": "example"})
 
 
+def test_the_example_of_the_simulation_page_works() -> None:
+    (text,) = blocks(ROOT / "docs" / "simulation.md", "python")
+    names: dict[str, Callable[[], None]] = {}
+    exec(compile(text, "docs/simulation.md", "exec"), names)
+    (test,) = (value for name, value in names.items() if name.startswith("test_"))
+    test()
+
+
 # Code that the manual names -----------------------------------------------------------------------------------------
 
 #: The changelog also names what is gone.
@@ -131,10 +140,32 @@ def test_files_that_the_manual_names_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", NAMING_PAGES, ids=name)
 def test_names_of_posthouse_that_the_manual_has_exist(page: Path) -> None:
-    for span in code_spans(page.read_text(encoding="utf-8")):
-        for dotted in re.findall(r"(?<![\w./-])posthouse(?:\.\w+)+", span):
-            if not dotted.endswith(".toml"):
-                assert resolves(dotted), f"{name(page)}: there is no {dotted}"
+    for dotted in dotted_names(page.read_text(encoding="utf-8")):
+        assert resolves(dotted), f"{name(page)}: there is no {dotted}"
+
+
+def test_new_names_in_the_changelog_exist() -> None:
+    """The last column of its tables has what is new; other places also name what is gone."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    cells = [line.strip(" |").split("|")[-1] for line in text.splitlines() if line.startswith("|")]
+    assert any("posthouse.core" in cell for cell in cells)
+    for dotted in dotted_names("\n".join(cells)):
+        assert resolves(dotted), f"CHANGELOG.md: there is no {dotted}"
+
+
+def dotted_names(text: str) -> list[str]:
+    """Names such as ``posthouse.core.Reply`` in code spans; file names are no such names."""
+    found = re.findall(r"(?<![\w./-])posthouse(?:\.\w+)+", "\n".join(code_spans(text)))
+    return [dotted for dotted in found if not dotted.endswith(".toml")]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=name)
+def test_imports_of_examples_in_the_manual_exist(page: Path) -> None:
+    for text in blocks(page, "python"):
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("posthouse"):
+                for each in node.names:
+                    assert resolves(f"{node.module}.{each.name}"), f"{name(page)}: no {each.name} in {node.module}"
 
 
 def resolves(dotted: str) -> bool:

@@ -16,7 +16,7 @@ from typing import IO
 
 from posthouse.net import Endpoint
 from posthouse.net.system import reserved_socket
-from posthouse.service.config.config_file import load
+from posthouse.service.config_file import load
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SECONDS = 30.0

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from docs_pages.imports import LAYERS, SOURCE, Import, package_of, read_tree
+from docs_pages.imports import LAYERS, SOURCE, Import, file_graph, package_of, read_tree
 
 
 class Rule(NamedTuple):
@@ -211,6 +211,49 @@ def test_imports_go_down_only() -> None:
 def test_known_wrong_imports_still_exist() -> None:
     gone = KNOWN - {(each.file, each.target) for each in faults(SOURCE)}
     assert not gone, f"these imports are gone; remove them from KNOWN: {sorted(gone)}"
+
+
+#: The order inside service: each of these imports only those before it.  ``demo`` joins two daemons.
+SERVICE: tuple[str, ...] = (
+    "config", "directory", "config_file", "policy", "operations", "control", "daemon", "demo"
+)  # fmt: skip
+
+
+def part_of(file: str) -> str:
+    """The part of service that a file belongs to: ``service/config/model.py`` to config; "" for others."""
+    package, *rest = file.removesuffix(".py").split("/")
+    return rest[0] if package == "service" and rest[0] != "__init__" else ""
+
+
+def service_faults(source: Path) -> list[str]:
+    """Every import inside service from a part that does not come before the file's own, type-only ones too."""
+    order = {part: number for number, part in enumerate(SERVICE)}
+    wrong = []
+    for file, imports in file_graph(source).items():
+        for target, line in imports.items():
+            part, other = part_of(file), part_of(target)
+            if part and other and part != other and order[other] > order[part]:
+                wrong.append(f"{file}:{line}: {part} comes before {other}")
+    return wrong
+
+
+def test_the_parts_of_service_have_an_order() -> None:
+    assert {part for file in file_graph(SOURCE) if (part := part_of(file))} == set(SERVICE)
+    assert service_faults(SOURCE) == []
+
+
+def test_an_import_against_the_order_of_service_is_found(tmp_path: Path) -> None:
+    source = tmp_path / "posthouse"
+    for name, text in (
+        ("service/config/model.py", "def f():\n    from posthouse.service.directory.directory import Directory"),
+        ("service/directory/directory.py", "from posthouse.service.config.model import Config"),
+    ):
+        (source / name).parent.mkdir(parents=True)
+        (source / name).write_text(text)
+        (source / name).parent.joinpath("__init__.py").touch()
+    (source / "__init__.py").touch()
+    (source / "service/__init__.py").touch()
+    assert service_faults(source) == ["service/config/model.py:2: config comes before directory"]
 
 
 def test_every_package_has_a_layer() -> None:

@@ -15,7 +15,7 @@ from typing import cast
 from posthouse.core import Envelope
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.server import Server
-from posthouse.service.config.config_file import default_config
+from posthouse.service.config_file import default_config
 from posthouse.service.directory.directory import Directory
 from posthouse.service.policy.listener_policy import ListenerPolicy
 from posthouse.spool.interface import Spool, Stored, StoredMessage

@@ -1,4 +1,4 @@
-"""Runs scenarios and prints medians and ratios, keeps them, and draws them; ``scripts/bench`` calls it."""
+"""The suite's command line: runs scenarios, prints medians and ratios, saves and draws them (``scripts/bench``)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PLOT = ROOT / "docs" / "performance.svg"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Do what is asked; 1 if a scenario failed."""
+    """Run the command line; 1 if a scenario failed."""
     given = _arguments(arguments)
     machine.raise_file_limit()
     stored: dict[str, Any] = {}
@@ -42,18 +42,18 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=15.0, help="for each side, all rounds together (15)")
     parser.add_argument("--rounds", type=int, default=3, help="how often each side is loaded (3)")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of tables")
-    parser.add_argument("--save", action="store_true", help="keep it in benchmarks/results/latest.json")
+    parser.add_argument("--save", action="store_true", help="save the results in benchmarks/results/latest.json")
     parser.add_argument(
         "--plot",
         nargs="?",
         type=Path,
         const=PLOT,
         metavar="FILE.svg",
-        help="draw it (docs/performance.svg); with no scenario named, what was kept",
+        help="draw the results (docs/performance.svg); without a scenario, those saved",
     )
     given = parser.parse_args(arguments)
     if given.plot is not None and given.plot.suffix != ".svg":
-        parser.error(f"{given.plot} is no name of a drawing; write FILE.svg, or name scenarios before --plot")
+        parser.error(f"{given.plot} is not the name of an SVG file; write FILE.svg, or name scenarios before --plot")
     unknown = [name for name in given.scenario if name not in SCENARIOS and name != "all"]
     if unknown:
         parser.error(f"there is no scenario {unknown[0]!r}; choose from {', '.join(SCENARIOS)}, all")
@@ -65,7 +65,7 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _run(given: argparse.Namespace) -> dict[str, Any]:
-    """Run them all, telling each as it is done; what is known then."""
+    """Run the scenarios and print each as it ends; returns everything for ``--json`` and ``--save``."""
     found: dict[str, Any] = {
         "machine": machine.describe(),
         "versions": machine.versions(),
@@ -95,7 +95,7 @@ def _tell(what: str) -> None:
 
 
 def _save(found: dict[str, Any], *, replace: bool) -> None:
-    """Keep what was found; of scenarios that were not run, what was known before stays, with its own date."""
+    """Save the results; scenarios that were not run keep their earlier results, with their dates."""
     known: dict[str, Any] = {}
     if not replace and LATEST.exists():
         known = {each["scenario"]: each for each in json.loads(LATEST.read_text(encoding="utf-8"))["results"]}
@@ -103,7 +103,7 @@ def _save(found: dict[str, Any], *, replace: bool) -> None:
     kept = {**found, "results": [known[name] for name in SCENARIOS if name in known]}
     LATEST.parent.mkdir(exist_ok=True)
     LATEST.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(f"kept: {LATEST.relative_to(ROOT)}; scripts/docs writes docs/performance.md from it", file=sys.stderr)
+    print(f"saved: {LATEST.relative_to(ROOT)}; scripts/docs writes docs/performance.md from it", file=sys.stderr)
 
 
 if __name__ == "__main__":

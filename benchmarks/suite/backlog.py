@@ -1,4 +1,4 @@
-"""What a million queued recipients cost other mail: ``benchmarks/dead_hosts.py``, run and read as a scenario."""
+"""The scenario ``backlog``: runs ``benchmarks/dead_hosts.py`` and reads its figures."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ OURS = "a million queued"
 EMPTY = "an empty queue"
 
 
-def rows_of(told: Mapping[str, Any]) -> list[Row]:
-    """The rows of what ``benchmarks/dead_hosts.py --json`` said.  KeyError if it did not say all of it."""
-    full, empty = told["figures"]["backlog"], told["figures"]["empty"]
+def rows_of(printed: Mapping[str, Any]) -> list[Row]:
+    """The rows from the output of ``benchmarks/dead_hosts.py --json``.  KeyError if a figure is missing."""
+    full, empty = printed["figures"]["backlog"], printed["figures"]["empty"]
 
     def row(key: str, what: str, unit: str, aim: float = 0.0, *, lower: bool = False) -> Row:
         aims = (Aim(EMPTY, aim),) if aim else ()
         return Row(what, unit, {OURS: full[key], EMPTY: empty[key]}, aims, lower, OURS)
 
-    more = told["medians"]["backlog"]["memory"] - told["medians"]["empty"]["memory"]
+    more = printed["medians"]["backlog"]["memory"] - printed["medians"]["empty"]["memory"]
     return [
         row("intake", "intake", "messages/s", 0.85),
         row("relay", "relay to a live host", "messages/s"),
@@ -40,7 +40,7 @@ def rows_of(told: Mapping[str, Any]) -> list[Row]:
 
 
 def backlog(run: Run, found: Found) -> None:
-    """Run it with its own way of measuring, one round, and a second for each of ours two."""
+    """Run it for one round, with 1 s for each 2 s of the suite."""
     script = Path(__file__).resolve().parents[1] / "dead_hosts.py"
     command = [sys.executable, str(script), "--json", "--rounds", "1", "--seconds", f"{max(2.0, run.seconds / 2):g}"]
     run.tell("filling a queue with a million recipients")
@@ -48,12 +48,12 @@ def backlog(run: Run, found: Found) -> None:
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=run.home
     )
     try:
-        said, complained = process.communicate()
+        output, errors = process.communicate()
     finally:
         if process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGINT)  # so that it ends what it has started
+                process.send_signal(signal.SIGINT)  # so that it ends the processes it has started
         end_process(process)
     if process.returncode != 0:
-        raise RuntimeError(f"benchmarks/dead_hosts.py ended with {process.returncode}: {complained.strip()[-500:]}")
-    found.rows += rows_of(json.loads(said))
+        raise RuntimeError(f"benchmarks/dead_hosts.py ended with {process.returncode}: {errors.strip()[-500:]}")
+    found.rows += rows_of(json.loads(output))

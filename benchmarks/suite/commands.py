@@ -1,7 +1,7 @@
-"""What a command costs before it does anything: ``posthouse --help`` and one letter, beside an interpreter.
+"""Start-up time of the command line: ``posthouse --help`` and ``posthouse send`` beside ``python -c pass``.
 
-As installed: modules compiled, into a directory of this run, whatever the environment says about that.  The commands
-take turns; wall time is judged, processor time stands beside it because it hardly minds what else the machine does.
+Modules are compiled to bytecode as after an installation, in a directory of this run, whatever the environment says.
+The commands take turns.  The aims are for wall time; processor time is shown because it depends less on other load.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ _AIMS = {"posthouse --help": 5.0, "posthouse send": 8.0}
 
 
 def start(run: Run, found: Found) -> None:
-    """Rows for wall and processor time of each command."""
+    """Measure wall and processor time of each command."""
     script = Path(sys.executable).with_name("posthouse")
     posthouse = [str(script)] if script.exists() else [sys.executable, "-m", "posthouse"]
-    letter = ["--from", "load@src.test", "--to", "someone@hold.test", "--subject", "load", "--text", "load"]
+    message = ["--from", "load@src.test", "--to", "someone@hold.test", "--subject", "load", "--text", "load"]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment["PYTHONPYCACHEPREFIX"] = str(run.home / "compiled")
     with posthouse_sink(run.home / "sink") as sink:
         commands = {
             _PASS: [sys.executable, "-c", "pass"],
             "posthouse --help": [*posthouse, "--help"],
-            "posthouse send": [*posthouse, "send", *letter, "--server", f"smtp://127.0.0.1:{sink.port}"],
+            "posthouse send": [*posthouse, "send", *message, "--server", f"smtp://127.0.0.1:{sink.port}"],
         }
         rows = {
             (name, kind): found.row(f"{name}, {kind}", "ms", {_PASS: aim} if kind == "wall" else {}, lower=True)
             for name, aim in _AIMS.items()
             for kind in ("wall", "processor")
         }
-        for command in commands.values():  # compiles what has not been, and warms the disk's cache
+        for command in commands.values():  # compiles to bytecode, and warms the page cache
             _once(command, environment)
         end = time.perf_counter() + run.seconds * 2
         turns = 0
@@ -55,7 +55,7 @@ def start(run: Run, found: Found) -> None:
 
 
 def _once(command: list[str], environment: dict[str, str]) -> tuple[float, float]:
-    """Seconds of wall time and of processor time that one command takes.  RuntimeError if it fails."""
+    """Wall time and processor time of one command in seconds.  RuntimeError if it fails."""
     begun = time.perf_counter()
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment

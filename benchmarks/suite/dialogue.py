@@ -1,4 +1,4 @@
-"""A sending SMTP of one thread that waits for every reply, for what smtp-source does not tell: how long one took."""
+"""A blocking SMTP client that waits for each reply and times each message, which smtp-source does not."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import socket
 import time
 from collections.abc import Iterator
 
-__all__ = ["LETTER", "Session"]
+__all__ = ["MESSAGE", "Session"]
 
 #: 4 KiB.
-LETTER = b"From: load@src.test\r\nSubject: load\r\n\r\n" + (b"x" * 78 + b"\r\n") * 50 + b".\r\n"
+MESSAGE = b"From: load@src.test\r\nSubject: load\r\n\r\n" + (b"x" * 78 + b"\r\n") * 50 + b".\r\n"
 
 
 class Session:
-    """A session that has said EHLO.  ``source`` is the address it comes from.  Raises OSError, or RuntimeError for a
-    reply that nobody wants."""
+    """A session after EHLO, from the address ``source``.  Raises OSError, or RuntimeError for an unexpected reply."""
 
     def __init__(self, port: int, source: str = "127.0.0.1") -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30, source_address=(source, 0))
@@ -29,20 +28,20 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Go without a word."""
+        """Close the connection without QUIT."""
         self._socket.close()
 
     def send(self, to: bytes = b"someone@hold.test") -> float:
-        """One letter; seconds from the first octet of MAIL to the last reply."""
+        """Send one message; returns the seconds from the first octet of MAIL to the last reply."""
         begun = time.perf_counter()
         self._say(b"MAIL FROM:<load@src.test>\r\n", b"250")
         self._say(b"RCPT TO:<%s>\r\n" % to, b"250")
         self._say(b"DATA\r\n", b"354")
-        self._say(LETTER, b"250")
+        self._say(MESSAGE, b"250")
         return time.perf_counter() - begun
 
-    def letters(self, seconds: float, to: bytes = b"someone@hold.test") -> Iterator[float]:
-        """One letter after the other, for so long; what each took."""
+    def messages(self, seconds: float, to: bytes = b"someone@hold.test") -> Iterator[float]:
+        """Send messages one after another for ``seconds``; yields the seconds of each."""
         end = time.perf_counter() + seconds
         while time.perf_counter() < end:
             yield self.send(to)

@@ -1,8 +1,7 @@
-"""What was measured, as values: rows of figures by side, their medians and ratios, and whether an aim is met.
+"""Results as values: rows of figures by side, with medians, ratios and aims.
 
-Nothing here starts or times anything, so it is tested as it stands.  A row compares one kind of figure; its ``ours`` is
-the side that is judged.  Each side has a figure for every round; the median speaks for it.  A ratio is always ours to
-theirs, and whether more or less of it is better is the row's to say (``lower``).
+A row compares one kind of figure; ``ours`` is the side to which the aims apply.  Each side has a figure for each round
+and is compared by the median.  A ratio is always ours to theirs; ``lower`` says whether a lower one is better.
 """
 
 from __future__ import annotations
@@ -18,14 +17,14 @@ OURS = "posthouse"
 
 
 class Aim(NamedTuple):
-    """``limit`` for the ratio to the side ``against``; for our figure itself where that is ""."""
+    """The ``limit`` for the ratio to the side ``against``, or for our figure if ``against`` is ""."""
 
     against: str
     limit: float
 
 
 class Verdict(NamedTuple):
-    """An aim, what was reached (None: one of the sides was not measured), and whether that meets it."""
+    """An aim, the ratio or figure reached (None: a side was not measured), and whether it meets the aim."""
 
     aim: Aim
     reached: float | None
@@ -33,7 +32,7 @@ class Verdict(NamedTuple):
 
 
 class Row(NamedTuple):
-    """``figures`` has a figure for each round, by side.  ``lower``: less is better, and aims are upper limits."""
+    """A figure for each round and side.  ``lower``: less is better, and aims are upper limits."""
 
     what: str
     unit: str
@@ -48,12 +47,12 @@ class Row(NamedTuple):
         return statistics.median(figures) if figures else None
 
     def ratio(self, side: str) -> float | None:
-        """Ours to theirs; None where there is no such ratio."""
+        """The ratio of ours to theirs, or None."""
         ours, theirs = self.median(self.ours), self.median(side)
         return None if side == self.ours or ours is None or not theirs else ours / theirs
 
     def verdicts(self) -> list[Verdict]:
-        """Each aim with what was reached."""
+        """Each aim with the ratio or figure reached."""
         found = []
         for aim in self.aims:
             reached = self.ratio(aim.against) if aim.against else self.median(self.ours)
@@ -79,8 +78,13 @@ class Row(NamedTuple):
 
 
 class Result(NamedTuple):
-    """A scenario that was run.  ``absent`` says why a side was left out, ``notes`` what was done otherwise than one
-    might think, ``fault`` what ended the scenario early, if anything did."""
+    """The result of one scenario.
+
+    Args:
+        absent: Reason by side that was left out.
+        notes: Departures from the scenario's description.
+        fault: What ended the scenario early, or "".
+    """
 
     scenario: str
     about: str
@@ -103,7 +107,7 @@ class Result(NamedTuple):
 
 
 def result_from(stored: Mapping[str, Any]) -> Result:
-    """A result out of what ``Result.json`` made."""
+    """A result from the output of ``Result.json``."""
     rows = [
         Row(
             each["what"],
@@ -126,12 +130,12 @@ def percentile(values: Iterable[float], share: float) -> float:
     """The least of ``values`` that at least ``share`` (0 to 1) of them do not exceed; ValueError if there are none."""
     ordered = sorted(values)
     if not ordered:
-        raise ValueError("there is no percentile of nothing")
+        raise ValueError("a percentile needs at least one value")
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
 def number(figure: float) -> str:
-    """A figure as people read it: three digits that count, thousands divided."""
+    """A figure with three significant digits and separators of thousands."""
     if figure == 0:
         return "0"
     digits = max(0, 2 - math.floor(math.log10(abs(figure))))

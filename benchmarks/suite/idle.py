@@ -1,7 +1,7 @@
-"""Open sessions that say nothing: what each costs the receiver in memory.
+"""Memory of a receiver for each idle session.
 
-The sessions have said EHLO, then nothing.  They come from several loopback addresses, so that none runs out of ports.
-Each side is measured once: memory does not come back as it went, and the figure hardly varies.
+The sessions are idle after EHLO.  They come from several loopback addresses, because one address has too few ports.
+Each side is measured once, because a process does not give all memory back, and because the figure hardly varies.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _KEPT_FREE = 500  # descriptors for everything else
 
 
 class IdleSide(NamedTuple):
-    """``most`` sessions at most; ``shared``: a process a session, so pages shared by several are divided among them."""
+    """At most ``most`` sessions; ``shared``: each is a process, and shared pages are divided among them."""
 
     start: Start[Side]
     most: int = 1 << 30
@@ -30,7 +30,7 @@ class IdleSide(NamedTuple):
 
 
 class Idle(NamedTuple):
-    """``sessions`` open sessions on each side; ``limit`` KiB for each of ours."""
+    """``sessions`` idle sessions on each side; the aim is ``limit`` KiB for each of ours."""
 
     sides: Mapping[str, IdleSide]
     sessions: int
@@ -54,7 +54,7 @@ class Idle(NamedTuple):
 
 
 def _grown(side: Side, number: int, shared: bool, at_end: Callable[[Callable[[], None]], object]) -> int:
-    with Session(side.port) as session:  # what the first session alone costs is not the sessions'
+    with Session(side.port) as session:  # the cost of the first session is start-up
         session.send()
     before = side.memory(shared=shared)
     for each in range(number):

@@ -1,8 +1,8 @@
-"""How long one message takes: alone until it is delivered, and until its 250 among so many other sessions.
+"""Latency of one message: alone until its delivery, and among other sessions until its 250.
 
-``Alone``: one message at a time on a kept session, relayed; a sink in this process notes when it has arrived.
-``Crowd``: smtp-source keeps all sessions but one busy, the last one is ours and takes the time of each message, so the
-throughput and the latency are of the same moment.
+``Alone``: one message at a time on a kept session, relayed; a sink in this process records its arrival.
+``Crowd``: smtp-source keeps all sessions but one busy, and the suite times each message on the last one, so throughput
+and latency are measured at the same time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Relayed(NamedTuple):
 
 
 class Alone(NamedTuple):
-    """One message at a time; ``aims``: the largest ratio by side."""
+    """One message at a time; ``aims`` are the largest ratios by side."""
 
     sides: Mapping[str, Start[Relayed]]
     aims: Mapping[str, float]
@@ -57,7 +57,7 @@ class Alone(NamedTuple):
 
 
 def _one_by_one(relayed: Relayed, seconds: float) -> list[tuple[float, float]]:
-    """Seconds until the 250, and until delivered, of each message."""
+    """The seconds until the 250 and until delivery, for each message."""
     found = []
     end = time.perf_counter() + seconds
     with Session(relayed.side.port) as session:
@@ -70,7 +70,7 @@ def _one_by_one(relayed: Relayed, seconds: float) -> list[tuple[float, float]]:
 
 
 class Crowd(NamedTuple):
-    """So many ``sessions`` at one time, for each of the numbers."""
+    """Throughput and latency for each number of concurrent ``sessions``."""
 
     sides: Mapping[str, Start[Side]]
     sessions: Sequence[int]
@@ -96,19 +96,21 @@ class Crowd(NamedTuple):
 
 
 def _enough(port: int, sessions: int, seconds: float) -> int:
-    """How many messages keep ``sessions`` busy for about so long."""
+    """The number of messages that keeps ``sessions`` busy for about ``seconds``."""
     first = max(200, 2 * sessions)
     rate, _ = _crowded(port, sessions, first, seconds / 4)
     return max(first, int(rate * seconds))
 
 
 def _crowded(port: int, sessions: int, amount: int, seconds: float) -> tuple[float, list[float]]:
-    """Messages a second in all, and how long each of ours took.  Alone, it is for so many seconds; otherwise until the
-    others have sent ``amount``."""
+    """Messages per second of all sessions, and the seconds of each message of our session.
+
+    One session alone runs for ``seconds``; several run until smtp-source has sent ``amount`` messages.
+    """
     begun = time.perf_counter()
     with Session(port) as session:
         if sessions == 1:
-            times = list(session.letters(seconds))
+            times = list(session.messages(seconds))
             return len(times) / (time.perf_counter() - begun), times
         times = []
         command = smtp_source_command(port, amount, sessions=sessions - 1)

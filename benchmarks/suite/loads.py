@@ -1,4 +1,4 @@
-"""The loads: a fixed number of messages, timed from the first connection to the last answer (or arrival)."""
+"""The loads: a fixed number of messages, timed from the first connection to the last reply or arrival."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def smtp_source(
     recipients: int = 1,
     limit: float = 90.0,
 ) -> float:
-    """Seconds that smtp-source took; ``keep`` reuses the sessions, otherwise each message has its own connection."""
+    """The seconds of smtp-source; with ``keep`` the sessions are reused, else each message has its own connection."""
     if shutil.which("smtp-source") is None:
-        raise Absent("smtp-source is not here: apt-get install postfix")
+        raise Absent("smtp-source is not installed: apt-get install postfix")
     command = smtp_source_command(port, messages, sessions=sessions, size=size, to=to, keep=keep, recipients=recipients)
     begun = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, timeout=limit, check=False)
@@ -75,9 +75,9 @@ class _Clock:
 
 
 class CountingSink:
-    """A receiver in this process that answers as fast as it can and counts recipients delivered; offers PIPELINING.
+    """A receiver in this process that counts the recipients of the messages it takes; offers PIPELINING.
 
-    One thread, plain sockets, no checks: it must not be what is measured.
+    It has one thread and makes no checks, so that it does not limit the measured side.
     """
 
     def __init__(self) -> None:
@@ -110,7 +110,7 @@ class CountingSink:
         server.close()
 
     def took(self, recipients: int) -> None:
-        """One message has arrived."""
+        """Count one message."""
         self.last = time.perf_counter()
         self.taken += recipients
         if self.taken >= self._goal:
@@ -118,7 +118,7 @@ class CountingSink:
 
     @contextlib.contextmanager
     def expecting(self, amount: int, limit: float = 90.0) -> Iterator[_Clock]:
-        """Time from here until ``amount`` more have arrived; waits for them at the end of the block."""
+        """Time until ``amount`` more recipients have arrived; the end of the block waits for them."""
         clock = _Clock()
         self._reached.clear()
         self._goal = self.taken + amount
@@ -174,7 +174,7 @@ class _Sinking(asyncio.Protocol):
             at = end + 2
             if verb == b"DATA":
                 self._content = True
-                at = end  # the line's end is the one before the first line of the content
+                at = end  # the CRLF that ends DATA also precedes the first line of the content
                 out.append(b"354 go\r\n")
             elif verb == b"EHLO":
                 out.append(b"250-sink\r\n250-PIPELINING\r\n250 8BITMIME\r\n")
@@ -195,7 +195,7 @@ class _Sinking(asyncio.Protocol):
 def many(
     start: Callable[..., contextlib.AbstractContextManager[Side]],
 ) -> Callable[[Path], contextlib.AbstractContextManager[Loaded]]:
-    """Messages with 1,000 recipients of 10 domains, until the sink has them all."""
+    """Messages with 1,000 recipients of 10 domains, until the sink has all of them."""
 
     @contextlib.contextmanager
     def side(home: Path) -> Iterator[Loaded]:
@@ -219,7 +219,7 @@ def many(
 
 
 def _take(channel: socket.socket, start: bytes, times: int, last: bytes) -> None:
-    """Read so many replies that start so, and one that starts with ``last``; all have one line."""
+    """Read ``times`` replies that begin with ``start``, and one that begins with ``last``; each has one line."""
     data = b""
     while data.count(b"\r\n") <= times:
         piece = channel.recv(262_144)
@@ -234,13 +234,13 @@ def _take(channel: socket.socket, start: bytes, times: int, last: bytes) -> None
 
 # -- clients -----------------------------------------------------------------------------------------------------------
 
-_LETTER = b"Subject: load\r\n\r\n" + (b"x" * 78 + b"\r\n") * 50
+_MESSAGE = b"Subject: load\r\n\r\n" + (b"x" * 78 + b"\r\n") * 50
 
 
 def posthouse_client(
     sessions: int,
 ) -> Callable[[Path], contextlib.AbstractContextManager[Loaded]]:
-    """Our sending SMTP, on uvloop where it is installed."""
+    """Our client on uvloop, or on asyncio's loop if uvloop is not installed."""
 
     @contextlib.contextmanager
     def side(home: Path) -> Iterator[Loaded]:
@@ -252,13 +252,13 @@ def posthouse_client(
 
             async def run(amount: int) -> float:
                 envelope = Envelope(Address("load", "src.test"), (Recipient(Address("someone", "hold.test")),))
-                letters = itertools.repeat((envelope, Bytes(_LETTER)), amount)
+                messages = itertools.repeat((envelope, Bytes(_MESSAGE)), amount)
                 place = [Endpoint("127.0.0.1", sink.port)]
                 network, clock = SocketNetwork(), SystemClock()
 
                 async def one() -> None:
                     session = await connect(place, network=network, clock=clock, hostname="load.test")
-                    async for _, (outcome,) in session.deliver_each(letters):
+                    async for _, (outcome,) in session.deliver_each(messages):
                         assert outcome.result is Result.DELIVERED, outcome
                     await session.quit()
 
@@ -290,7 +290,7 @@ def aiosmtplib_client(
         try:
             import aiosmtplib
         except ImportError:
-            raise Absent("aiosmtplib is not here: pip install aiosmtplib") from None
+            raise Absent("aiosmtplib is not installed: pip install aiosmtplib") from None
         with smtp_sink(home) as sink:
 
             async def run(amount: int) -> float:
@@ -302,7 +302,7 @@ def aiosmtplib_client(
                     await client.connect()
                     while left > 0:
                         left -= 1
-                        await client.sendmail("load@src.test", ["someone@hold.test"], _LETTER)
+                        await client.sendmail("load@src.test", ["someone@hold.test"], _MESSAGE)
                     await client.quit()
 
                 begun = time.perf_counter()
@@ -315,7 +315,7 @@ def aiosmtplib_client(
 
 
 def smtplib_client() -> Callable[[Path], contextlib.AbstractContextManager[Loaded]]:
-    """The standard library's client."""
+    """smtplib."""
 
     @contextlib.contextmanager
     def side(home: Path) -> Iterator[Loaded]:
@@ -327,7 +327,7 @@ def smtplib_client() -> Callable[[Path], contextlib.AbstractContextManager[Loade
                     assert client.sock is not None
                     client.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                     for _ in range(amount):
-                        client.sendmail("load@src.test", ["someone@hold.test"], _LETTER)
+                        client.sendmail("load@src.test", ["someone@hold.test"], _MESSAGE)
                 return time.perf_counter() - begun
 
             yield Loaded(run)

@@ -1,4 +1,4 @@
-"""Where it was measured and with what: the processor, the disk's sync, the versions of everything that took part."""
+"""The machine and the software of a run: processor, time of a disk sync, versions."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ __all__ = ["describe", "raise_file_limit", "versions"]
 
 
 def describe() -> dict[str, str]:
-    """The machine: what it is, and how long it takes to bring 4 KiB to stable storage where the queues will lie, and
-    how much others had it do in the last minute."""
+    """Processor, system, time to sync 4 KiB to the file system of the spools, and load of the last minute."""
     place = Path(tempfile.gettempdir())
     libc = " ".join(platform.libc_ver()).strip()
     return {
@@ -58,7 +57,7 @@ def _file_system(place: Path) -> str:
 
 
 def _sync(place: Path, times: int = 50) -> float:
-    """Seconds, the median of appending 4 KiB and syncing."""
+    """Seconds to append 4 KiB and sync; the median."""
     found = []
     with tempfile.TemporaryFile(dir=place) as file:
         for _ in range(times):
@@ -71,7 +70,7 @@ def _sync(place: Path, times: int = 50) -> float:
 
 
 def versions() -> dict[str, str]:
-    """Name → version of what takes part and is here."""
+    """Name → version of the installed software that takes part."""
     found = {"Python": platform.python_version(), "SQLite": sqlite3.sqlite_version}
     for name in ("posthouse", "uvloop", "aiosmtpd", "aiosmtplib"):
         try:
@@ -80,23 +79,23 @@ def versions() -> dict[str, str]:
             continue
     if compiled():
         found["posthouse"] += ", compiled"
-    commit = _said("git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD")
+    commit = _output("git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD")
     if commit:
         found["posthouse"] += f" ({commit})"
-    postfix = _said("postconf", "-h", "mail_version")
+    postfix = _output("postconf", "-h", "mail_version")
     if postfix:
         found["Postfix, smtp-source, smtp-sink"] = postfix
     return found
 
 
-def _said(*command: str) -> str:
+def _output(*command: str) -> str:
     if shutil.which(command[0]) is None:
         return ""
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
 
 
 def raise_file_limit() -> int:
-    """Allow this process and what it starts as many open files as it may have; how many that is."""
+    """Raise the limit of open files of this process and its children to the hard limit; returns it."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return hard if hard != resource.RLIM_INFINITY else 1 << 30

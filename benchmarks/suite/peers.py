@@ -1,8 +1,7 @@
-"""The receivers that are compared: each is started on a loopback port with its own directory, and stopped by its id.
+"""The receivers that are compared; each runs on a loopback port in a directory of its own.
 
-Every side is set up as its makers would for throughput: Postfix without client limits and chroot, smtp-sink with a
-deep backlog.  Ours is the product as users run it: ``posthouse run`` with a configuration file, checks and trace fields
-and all.
+Each receiver is configured for throughput: Postfix without client limits and chroot, smtp-sink with a long backlog.
+Ours is the product as users run it: ``posthouse run`` with a configuration file, with all checks and trace fields.
 """
 
 from __future__ import annotations
@@ -39,11 +38,11 @@ POSTFIX = Path("/usr/lib/postfix/sbin")
 
 
 class Absent(Exception):
-    """A peer that this machine does not have; says how to get it."""
+    """A peer is not installed; the text says how to install it."""
 
 
 class Side:
-    """A running receiver: where it listens, its process, and how much it has taken."""
+    """A running receiver: its port, its process, and the memory and processor time it uses."""
 
     def __init__(self, name: str, version: str, port: int, process: subprocess.Popen[bytes], home: Path) -> None:
         self.name = name
@@ -56,24 +55,25 @@ class Side:
         return [self.process.pid, *children(self.process.pid)]
 
     def memory(self, *, shared: bool = False) -> int:
-        """Resident octets of the process and its children; pages that several have are counted in each, or with
-        ``shared`` divided among them."""
+        """Resident octets of the process and its children.
+
+        Shared pages are counted in each process, or with ``shared`` divided among them.
+        """
         return sum(_resident(pid, shared) for pid in self._processes())
 
     def begin_peak(self) -> int:
-        """Resident octets now; ``peak`` counts from here."""
+        """Reset the peak; returns the resident octets now."""
         for pid in self._processes():
             with contextlib.suppress(OSError):
                 Path(f"/proc/{pid}/clear_refs").write_text("5")
         return self.memory()
 
     def peak(self) -> int:
-        """The most octets that were resident since ``begin_peak``, or since its start for a younger process; each
-        process at its own worst moment."""
+        """The largest resident octets of each process since ``begin_peak``, or since its later start, added up."""
         return sum(_status(pid, "VmHWM") for pid in self._processes())
 
     def cpu(self) -> float:
-        """Seconds of processor time used so far by the process and its living children."""
+        """Seconds of processor time that the process and its living children have used."""
         total = 0.0
         for pid in self._processes():
             with contextlib.suppress(OSError):
@@ -93,7 +93,7 @@ def _resident(pid: int, shared: bool) -> int:
 
 
 def _status(pid: int, name: str) -> int:
-    """Octets, from /proc/PID/status; 0 for a process that is no more."""
+    """A value of /proc/PID/status in octets; 0 for a process that has ended."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith(f"{name}:"):
@@ -111,14 +111,14 @@ def children(pid: int) -> list[int]:
 
 
 def free_port() -> int:
-    """A port that is free now."""
+    """A port of the loopback address that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def wait_for(what: str, ready: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Return when ``ready`` says so; fail after ``seconds``."""
+    """Return when ``ready`` is true; RuntimeError after ``seconds``."""
     end = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > end:
@@ -127,7 +127,7 @@ def wait_for(what: str, ready: Callable[[], bool], seconds: float = 20.0) -> Non
 
 
 def answers(port: int) -> bool:
-    """Does somebody greet at this port?"""
+    """True if a server greets at this port."""
     try:
         with socket.create_connection(("127.0.0.1", port), 2.0) as channel:
             channel.settimeout(2.0)
@@ -140,7 +140,7 @@ def answers(port: int) -> bool:
 
 @contextlib.contextmanager
 def running(name: str, version: str, port: int, command: list[str], home: Path, **more: str) -> Iterator[Side]:
-    """Start ``command``, wait until it greets, and end it with everything it started."""
+    """Start ``command`` and wait until it greets; at the end of the block, end it and its children."""
     log = (home / f"{name}.log").open("wb")
     process = subprocess.Popen(
         command, stdout=log, stderr=log, start_new_session=True, env={**os.environ, **more}, cwd=home
@@ -158,7 +158,7 @@ def running(name: str, version: str, port: int, command: list[str], home: Path, 
 
 
 def end_process(process: subprocess.Popen[Any], started: Sequence[int] = (), seconds: float = 10.0) -> None:
-    """Wait for a process that was told to end, and then no longer; ``started`` are processes that go with it."""
+    """Wait for a process after its signal; kill it after ``seconds``, and kill those that it ``started``."""
     started = [*started, *children(process.pid)]
     try:
         process.wait(seconds)
@@ -171,7 +171,7 @@ def end_process(process: subprocess.Popen[Any], started: Sequence[int] = (), sec
 
 
 def first_line(command: list[str]) -> str:
-    """What a command says of its version."""
+    """The first line of a command's output."""
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip().split("\n")[0]
 
 
@@ -201,10 +201,10 @@ via = "smtp://127.0.0.1:{sink}"
 def posthouse(
     home: Path, *, sink: int = 0, workers: int = 0, name: str = "posthouse", build: str = ""
 ) -> Iterator[Side]:
-    """Ours: ``hold.test`` is stored and discarded at once, ``sink.test`` is relayed to the port ``sink``.
+    """Posthouse: it stores and discards mail for ``hold.test``, and relays mail for ``sink.test`` to the port ``sink``.
 
-    ``build`` is the directory below the project's in which the package is: ``src`` (pure Python) or ``build/compiled``;
-    without it the one that the suite itself imports.
+    ``build`` is the directory of the package below the project: ``src`` (pure Python) or ``build/compiled``; without it
+    the package is the one that the suite imports.
     """
     if build and not (ROOT / build / "posthouse").is_dir():
         raise Absent(f"there is no {build}: scripts/compile makes it")
@@ -221,7 +221,7 @@ def posthouse(
         yield side
 
 
-#: What Postfix is told beside its places: no limits of its own, and nothing that asks the network.
+#: Settings of Postfix beside its directories: limits lifted, and no DNS queries.
 _LIFTED = {
     "compatibility_level": "3.6",
     "command_directory": "/usr/sbin",
@@ -257,9 +257,9 @@ _LIFTED = {
 
 @contextlib.contextmanager
 def postfix(home: Path, *, sink: int = 0) -> Iterator[Side]:
-    """Postfix in a private configuration and queue directory, its limits lifted; needs root, as Postfix does."""
+    """Postfix with its own configuration and queue directory and its limits lifted; needs root, as Postfix does."""
     if not (POSTFIX / "master").exists():
-        raise Absent("Postfix is not here: apt-get install postfix")
+        raise Absent("Postfix is not installed: apt-get install postfix")
     if os.geteuid() != 0:
         raise Absent("Postfix starts only as root")
     port = free_port()
@@ -314,9 +314,9 @@ postlog unix-dgram n - n - 1 postlogd
 
 @contextlib.contextmanager
 def smtp_sink(home: Path) -> Iterator[Side]:
-    """Postfix's own load receiver: takes and drops, in C."""
+    """Postfix's smtp-sink, a receiver in C that drops all messages."""
     if shutil.which("smtp-sink") is None:
-        raise Absent("smtp-sink is not here: apt-get install postfix")
+        raise Absent("smtp-sink is not installed: apt-get install postfix")
     port = free_port()
     home.mkdir(parents=True)
     version = f"smtp-sink {first_line(['postconf', '-h', 'mail_version'])}"
@@ -347,11 +347,11 @@ except ImportError:
 
 @contextlib.contextmanager
 def aiosmtpd_drop(home: Path) -> Iterator[Side]:
-    """aiosmtpd with a handler that drops, on uvloop."""
+    """aiosmtpd on uvloop with a handler that drops all messages."""
     try:
         import aiosmtpd
     except ImportError:
-        raise Absent("aiosmtpd is not here: pip install aiosmtpd") from None
+        raise Absent("aiosmtpd is not installed: pip install aiosmtpd") from None
     port = free_port()
     home.mkdir(parents=True)
     command = [sys.executable, "-c", _AIOSMTPD, str(port)]
@@ -361,7 +361,7 @@ def aiosmtpd_drop(home: Path) -> Iterator[Side]:
 
 @contextlib.contextmanager
 def posthouse_sink(home: Path) -> Iterator[Side]:
-    """Our server library with a handler that drops: ``posthouse sink``."""
+    """Our server library with a handler that drops all messages: ``posthouse sink``."""
     port = free_port()
     home.mkdir(parents=True)
     command = [sys.executable, "-m", "posthouse", "sink", "--bind", f"127.0.0.1:{port}"]
@@ -370,7 +370,7 @@ def posthouse_sink(home: Path) -> Iterator[Side]:
         yield side
 
 
-#: What the two servers are told, for the record.
+#: The settings of both servers, saved with the results.
 SETTINGS = {
     "posthouse": _POSTHOUSE.format(home="DIR", port="PORT", sink="SINK").splitlines(),
     "Postfix": [f"{key} = {value}" for key, value in _LIFTED.items()],

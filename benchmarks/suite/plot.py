@@ -1,8 +1,8 @@
-"""The aims as a drawing: one bar for each, as long as what was reached is of the aim, written as SVG by hand.
+"""Bar chart of the aims as SVG: the length of each bar is the figure divided by its aim.
 
-The line at 1 is the aim.  A bar that reaches it has met its aim; where less is better the bar is the aim's part of what
-was reached, so longer is always better.  The drawing brings its own ground, light or dark as the reader's system is, so
-it can be read on any page; whether an aim is met is also said in words, not by colour alone.
+The line at 1 is the aim; a bar that reaches it has met its aim.  If less is better, the length is the aim divided by
+the figure, so a longer bar is always better.  The chart has its own background, light or dark as the reader's system,
+so it can be read on any page; words beside each bar say whether the aim is met, not the colour alone.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _STYLE = """\
 
 
 class Bar(NamedTuple):
-    """``part`` is what was reached as a part of the aim, made so that 1 meets it and more is better."""
+    """One bar; ``part`` is figure ÷ aim, or aim ÷ figure if less is better, so 1 or more meets the aim."""
 
     label: str
     said: str
@@ -51,7 +51,7 @@ class Bar(NamedTuple):
 
 
 def bars(results: Sequence[Result]) -> list[Bar]:
-    """A bar for every aim for which there are figures."""
+    """A bar for each aim that has figures."""
     found = []
     for result in results:
         for row in result.rows:
@@ -69,7 +69,7 @@ def bars(results: Sequence[Result]) -> list[Bar]:
 
 
 def svg(results: Sequence[Result]) -> str:
-    """The drawing."""
+    """The chart as SVG."""
     drawn = bars(results)
     height = _TOP + _LINE * len(drawn) + 20
     scale = (_RIGHT - _LEFT) / _MOST

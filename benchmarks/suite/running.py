@@ -1,7 +1,7 @@
-"""How a scenario is run: its sides started and all kept up, loaded in turn, ended within a time limit, faults kept.
+"""Runs a scenario: starts its sides, loads them in turn within a time limit, and keeps faults in the result.
 
-A machine that grows slower or faster while a scenario runs does so for both sides, because they take turns.  A scenario
-fills in what it finds as it goes (``Found``), so a fault or the time limit costs what came after and nothing else.
+The sides take turns, so a machine that becomes slower or faster during a scenario does so for all of them.  A scenario
+adds each figure to ``Found`` at once, so a fault or the time limit loses only later figures.
 """
 
 from __future__ import annotations
@@ -22,17 +22,23 @@ __all__ = ["Found", "Loaded", "Run", "Scenario", "Start", "Throughput", "TooLong
 
 _T = TypeVar("_T")
 
-#: Starts a side in a directory of its own; ended when the block is left.
+#: A context manager that runs a side in a directory of its own.
 Start = Callable[[Path], contextlib.AbstractContextManager[_T]]
 
 
 class TooLong(Exception):
-    """A scenario did not end within its time."""
+    """A scenario exceeded its time limit."""
 
 
 class Run(NamedTuple):
-    """What a scenario is given: a directory, how long each side is loaded in all its rounds together, how many those
-    are, and whom to tell what is being done."""
+    """The parameters of a run.
+
+    Args:
+        home: A directory.
+        seconds: Time for which each side is loaded, in all rounds together.
+        rounds: Number of rounds.
+        tell: Called with a line of progress.
+    """
 
     home: Path
     seconds: float
@@ -41,7 +47,7 @@ class Run(NamedTuple):
 
 
 class Found:
-    """What a scenario has found so far."""
+    """The figures of a scenario so far."""
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
@@ -49,14 +55,14 @@ class Found:
         self.notes: list[str] = []
 
     def row(self, what: str, unit: str, aims: Mapping[str, float], *, lower: bool = False) -> dict[str, list[float]]:
-        """A new row; the figures that are to be filled in."""
+        """Add a row; returns its empty figures, to be filled in."""
         figures: dict[str, list[float]] = {}
         self.rows.append(Row(what, unit, figures, tuple(Aim(*each) for each in aims.items()), lower))
         return figures
 
 
 class Scenario(NamedTuple):
-    """``limit`` is the most seconds it may take, whatever it was asked for."""
+    """A scenario; ``limit`` is its time limit in seconds, whatever ``--seconds`` is."""
 
     about: str
     measure: Callable[[Run, Found], None]
@@ -64,7 +70,7 @@ class Scenario(NamedTuple):
 
 
 class Loaded:
-    """A side that has been started: called with a number of messages (or what the scenario counts), gives seconds."""
+    """A running side; a call with a number of messages (or other units) loads it and returns the seconds."""
 
     def __init__(self, load: Callable[[int], float], side: Side | None = None) -> None:
         self._load = load
@@ -75,7 +81,7 @@ class Loaded:
 
 
 def start_all(sides: Mapping[str, Start[_T]], run: Run, found: Found, stack: contextlib.ExitStack) -> dict[str, _T]:
-    """Start each side that is here, and note the others."""
+    """Start each installed side, and note the others as absent."""
     ready = {}
     for name, start in sides.items():
         run.tell(f"starting {name}")
@@ -87,11 +93,10 @@ def start_all(sides: Mapping[str, Start[_T]], run: Run, found: Found, stack: con
 
 
 class Throughput(NamedTuple):
-    """Messages (or whatever ``unit`` says) a second, and, with ``memory`` (MiB), how much memory our side grows.
+    """Throughput in ``unit``, and with ``memory`` (MiB, the aim) the growth of our side's memory.
 
-    ``aims``: the least ratio by side.  The amount is found by trying: first ``first``, then as much as takes each side
-    its share of the time, and ``most`` at most, so that a slow side is not waited for and a fast one is not over before
-    it has begun.  A figure is amount × ``step`` / seconds.
+    ``aims`` are the least ratios by side.  The amount is found by a trial with ``first`` messages: it is the amount
+    that takes each side its share of the time, and at most ``most``.  A figure is amount × ``step`` / seconds.
     """
 
     sides: Mapping[str, Start[Loaded]]
@@ -121,9 +126,9 @@ class Throughput(NamedTuple):
                 grown[name] = [max(0.0, (side.peak() - resident) / (1 << 20))]
 
     def _amount(self, load: Loaded, run: Run) -> int:
-        """How much takes a side its share of a round."""
+        """The amount that takes a side its share of a round."""
         amount, taken = self.first, load(self.first)
-        if taken < run.seconds / 8:  # too short to tell: try again larger
+        if taken < run.seconds / 8:  # too short to measure: try a larger amount
             amount = min(self.most, int(amount * min(50.0, run.seconds / 4 / max(taken, 0.01))))
             taken = load(amount)
         return max(self.first, min(self.most, int(amount * run.seconds / run.rounds / taken)))
@@ -132,10 +137,10 @@ class Throughput(NamedTuple):
 def run_scenario(
     name: str, scenario: Scenario, seconds: float, rounds: int, tell: Callable[[str], None] = lambda text: None
 ) -> Result:
-    """One scenario's result; a fault in it is part of that.  Only for the main thread: the time limit is an alarm."""
+    """Run one scenario; a fault is part of the result.  Only the main thread may call it: the time limit is SIGALRM."""
     found = Found()
     home = Path(tempfile.mkdtemp(prefix="posthouse-bench-"))
-    home.chmod(0o755)  # Postfix's own user must get through
+    home.chmod(0o755)  # the user postfix must have access
     fault = ""
     try:
         with _limited(max(scenario.limit, 16 * seconds)):
@@ -159,7 +164,7 @@ def run_scenario(
 
 @contextlib.contextmanager
 def _limited(seconds: float) -> Iterator[None]:
-    """Raise ``TooLong`` in the main thread when time is up."""
+    """Raise ``TooLong`` in the main thread after ``seconds``."""
 
     def ring(*_: object) -> None:
         raise TooLong(f"not done after {seconds:g} seconds")

@@ -1,7 +1,7 @@
-"""What is measured.  A scenario names its sides, what they are loaded with, and the aims.
+"""The scenarios of the suite: the sides, their load, and the aims.
 
-Ours is ``posthouse run`` with a configuration file unless the scenario says otherwise; who stores durably and who drops
-is said where both stand in one table.
+Our side is ``posthouse run`` with a configuration file unless the scenario says otherwise.  A table with both receivers
+that store durably and receivers that drop says which is which.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _receiver(start: _Receiver, **load: object) -> Start[Loaded]:
 
 
 def _relay(start: _Receiver, **load: object) -> Start[Loaded]:
-    """Until the sink behind it has taken everything."""
+    """A side that relays; the time ends when the sink behind it has all messages."""
 
     @contextlib.contextmanager
     def side(home: Path) -> Iterator[Loaded]:
@@ -58,7 +58,7 @@ def _relayed(start: _Receiver) -> Start[Relayed]:
 
 
 def _workers(run: Run, found: Found) -> None:
-    """One worker and two, at two numbers of sessions."""
+    """Throughput with one worker and with two, at 20 and at 60 sessions."""
     for sessions in (20, 60):
         Throughput(
             {
@@ -71,7 +71,7 @@ def _workers(run: Run, found: Found) -> None:
 
 
 def _compiled(run: Run, found: Found) -> None:
-    """What compiling buys: the product as it is built by scripts/compile beside the pure one."""
+    """Throughput of the build of scripts/compile and of pure Python."""
     for what, way in (("accept", _receiver), ("relay", _relay)):
         Throughput(
             {
@@ -88,7 +88,7 @@ def _no_tls(run: Run, found: Found) -> None:
 
 
 def _large(way: Callable[..., Start[Loaded]]) -> Callable[[Run, Found], None]:
-    """50 MiB messages, received or relayed."""
+    """Throughput of 50 MiB messages, received or relayed."""
     load = {"size": 52_000_000, "sessions": 4, "limit": 120.0}
     return Throughput(
         {"posthouse": way(peers.posthouse, **load), "Postfix": way(peers.postfix, **load)},
@@ -115,7 +115,7 @@ SCENARIOS: dict[str, Scenario] = {
         ).measure,
     ),
     "accept-new": Scenario(
-        "the same, a connection for each message",
+        "as accept, with a connection for each message",
         Throughput(
             {
                 "posthouse": _receiver(peers.posthouse, keep=False),
@@ -126,7 +126,7 @@ SCENARIOS: dict[str, Scenario] = {
         ).measure,
     ),
     "relay": Scenario(
-        "the same with kept sessions, each message forwarded to a sink; until the sink has all",
+        "as accept, each message relayed to a sink; until the sink has all",
         Throughput({"posthouse": _relay(peers.posthouse), "Postfix": _relay(peers.postfix)}, {"Postfix": 6.0}).measure,
     ),
     "discard": Scenario(
@@ -162,7 +162,7 @@ SCENARIOS: dict[str, Scenario] = {
         _large(_receiver),
     ),
     "large-relay": Scenario(
-        "the same, each message forwarded to a sink; until the sink has all",
+        "as large, each message relayed to a sink; until the sink has all",
         _large(_relay),
     ),
     "many": Scenario(
@@ -177,7 +177,7 @@ SCENARIOS: dict[str, Scenario] = {
         ).measure,
     ),
     "sessions": Scenario(
-        "accept with so many sessions at one time: throughput, and how long a message takes from MAIL to its 250",
+        "accept with 1 to 200 sessions: throughput, and the time of a message from MAIL to its 250",
         Crowd({"posthouse": peers.posthouse, "Postfix": peers.postfix}, (1, 4, 20, 200)).measure,
     ),
     "workers": Scenario("accept with two worker processes beside one", _workers),
@@ -187,7 +187,7 @@ SCENARIOS: dict[str, Scenario] = {
         Alone({"posthouse": _relayed(peers.posthouse), "Postfix": _relayed(peers.postfix)}, {"Postfix": 1.0}).measure,
     ),
     "idle": Scenario(
-        "10,000 open sessions that have said EHLO and then nothing: resident memory for each",
+        "10,000 open sessions, idle after EHLO: resident memory for each",
         Idle(
             {
                 "posthouse": IdleSide(peers.posthouse),
@@ -199,7 +199,7 @@ SCENARIOS: dict[str, Scenario] = {
             limit=6.0,
         ).measure,
     ),
-    "start": Scenario("commands beside an interpreter that does nothing: from start to end", commands.start),
+    "start": Scenario("commands beside python -c pass: from start to end", commands.start),
     "backlog": Scenario(
         "a million queued recipients in 3,000 domains whose hosts refuse, due within four hours, beside an empty queue",
         backlog,

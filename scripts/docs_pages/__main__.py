@@ -1,4 +1,4 @@
-"""``python -m docs_pages [--check]``: write the generated pages of docs/, or say which have fallen behind."""
+"""``python -m docs_pages [--check]``: write the generated pages of docs/, or list those that are stale."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["DOCS", "PAGES", "main", "stale"]
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
-#: Page → the module here, and its function that is given the existing text and gives the new one.
+#: Page → module, and its function that takes the existing text and returns the new one.
 PAGES = {
     "architecture.md": ("docs_pages.architecture", "page"),
     "cli.md": ("docs_pages.cli", "page"),
@@ -25,20 +25,20 @@ PAGES = {
 
 
 def main(arguments: list[str]) -> int:
-    """Do it; the exit code."""
+    """Write or check the pages; returns the exit code."""
     if arguments not in ([], ["--check"]):
         print("usage: scripts/docs [--check]", file=sys.stderr)
         return 64
     behind = stale()
     for name, text in behind.items():
         if arguments:
-            print(f"docs/{name} is stale; scripts/docs writes it anew. It begins to differ here:", file=sys.stderr)
+            print(f"docs/{name} is stale; run scripts/docs. The first difference:", file=sys.stderr)
             old = (DOCS / name).read_text(encoding="utf-8") if (DOCS / name).exists() else ""
             lines = difflib.unified_diff(old.splitlines(), text.splitlines(), f"docs/{name}", "code", n=1, lineterm="")
             print("\n".join(list(lines)[:12]), file=sys.stderr)
         else:
             (DOCS / name).write_text(text, encoding="utf-8")
-            print(f"docs/{name} is written anew")
+            print(f"docs/{name} has been rewritten")
     return 1 if behind and arguments else 0
 
 

@@ -1,4 +1,4 @@
-"""docs/architecture.md: prose written by hand, and between its marks drawings and tables made from the source.
+"""docs/architecture.md: prose written by hand, with drawings and tables from the source between marks.
 
 The drawing of the layers and the table of packages come from the imports, the diagram and the tables of the dialogue
 from ``protocol.states``.

@@ -1,4 +1,4 @@
-"""docs/cli.md: every command and option, from the commands themselves."""
+"""docs/cli.md: every command and option, read from the click commands."""
 
 from __future__ import annotations
 
@@ -10,25 +10,37 @@ import click
 from docs_pages.markdown import GENERATED, code_block, table
 from posthouse.cli import posthouse
 from posthouse.cli.exit_codes import MEANINGS
+from posthouse.service.operations.filter_language import fields_help
 
 __all__ = ["commands", "page"]
 
 OPENING = """\
 # Commands
 
-`posthouse` without arguments prints an overview, and `posthouse COMMAND --help` what is said here. Every listing takes
-`--json`. The exit codes, the same for all commands, are [below](#exit-codes)."""
+`posthouse` without arguments prints an overview, and `posthouse COMMAND --help` the text on this page. Every listing
+takes `--json`. All commands share the [exit codes](#exit-codes) below."""
 
 
 def page(_existing: str) -> str:
     """The page."""
-    parts = [GENERATED, OPENING, *(_section(path, command) for path, command in commands()), "## Exit codes"]
+    parts = [GENERATED, OPENING, *(_section(path, command) for path, command in commands()), *_filters()]
+    parts.append("## Exit codes")
     parts.append(table(("code", "meaning"), [(str(code), meaning) for code, meaning in sorted(MEANINGS.items())]))
     return "\n\n".join(parts) + "\n"
 
 
+def _filters() -> list[str]:
+    """The fields of the filter language."""
+    rows = [(f"`{name}`", meaning, f"`{example}`") for name, meaning, example in fields_help()]
+    text = (
+        "A `FILTER` is a list of conditions, all of which must hold. [Operations](operations.md#filters) explains the "
+        "operators and values."
+    )
+    return ["## Filters", text, table(("field", "what it is", "example"), rows)]
+
+
 def commands() -> Iterator[tuple[str, click.Command]]:
-    """Every command that does something, as ``("posthouse queue list", command)``; hidden ones left out."""
+    """Every command that is not a group and not hidden, as ``("posthouse queue list", command)``."""
     yield from _below("posthouse", posthouse, click.Context(posthouse, info_name="posthouse"))
 
 
@@ -58,7 +70,7 @@ def _section(path: str, command: click.Command) -> str:
 
 
 def _paragraphs(text: str) -> str:
-    """Help text as Markdown: what click keeps as it is (behind a line of ``\\b``) becomes a block."""
+    """Help text as Markdown: a paragraph that click does not re-wrap (it begins with ``\\b``) becomes a code block."""
     parts = []
     for paragraph in inspect.cleandoc(text).split("\f")[0].split("\n\n"):
         lines = paragraph.splitlines()

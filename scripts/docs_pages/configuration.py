@@ -1,4 +1,4 @@
-"""docs/configuration.md: every setting, from where it is declared (``service.config.config_file.settings``)."""
+"""docs/configuration.md: every setting, from where it is declared (``service.config_file.settings``)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from docs_pages.markdown import GENERATED, code_block, table
-from posthouse.service.config.config_file import SettingDoc, settings
+from posthouse.service.config.docs import SettingDoc, settings
 
 __all__ = ["page"]
 

@@ -1,7 +1,7 @@
-"""docs/performance.md and docs/performance.svg: the latest measurement that was kept, as a page and a drawing.
+"""docs/performance.md and docs/performance.svg: the latest saved measurement as a page and a drawing.
 
-They are made from ``benchmarks/results/latest.json`` and nothing else, so they change when somebody measures and keeps
-it (``scripts/bench all --save``), and are the same whoever writes them.
+They are made from ``benchmarks/results/latest.json`` only.  So they change when a measurement is saved
+(``scripts/bench all --save``), and are the same on every machine.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ LATEST = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "lates
 OPENING = """\
 # Performance
 
-How fast the product is as you run it, beside what others use for the same work: `posthouse run` with a configuration
-file, every check, trace field, story and log line included, every 250 after the message is on stable storage.
+How fast the product is as users run it, beside other programs for the same work: `posthouse run` with a configuration
+file, with every check, trace field, history and log line, and each 250 after the message is on stable storage.
 
-A figure from another machine says little. What counts here are the ratios: both sides of a line ran on one machine, in
-turn, on the same load.
+Absolute figures depend on the machine. Compare the ratios: both sides of a line ran on one machine, in turn, under the
+same load.
 
-![What was reached, as a part of each aim](performance.svg)"""
+![Each result as a part of its aim](performance.svg)"""
 
 READING = """\
-A ratio is ours to theirs. Where more is better (messages, octets) the aim is a least ratio, where less is better (time,
-memory) a largest one; an aim without a neighbour is one for our figure itself. Peers that "drop" store nothing."""
+A ratio is our figure divided by theirs. Where more is better (messages, octets) the aim is a minimum, where less is
+better (time, memory) a maximum. An aim without another program is for our figure itself. Programs that "drop" store
+nothing."""
 
 METHOD = """\
-Both sides of a scenario are started on loopback ports, each with a directory of its own on the same file system, and
-stay up. They are loaded in turn, several rounds; the median of a side's rounds speaks for it. How much each is given is
-found by trying, so that each works for the same time. The load generator shares the processors with what it loads, and
-takes a large part of them from the fast side."""
+Both sides of a scenario are started on loopback ports, each with its own directory on the same file system, and keep
+running. They are loaded in turn, for several rounds; the result of a side is the median of its rounds. The amount of
+load is found by trial, so that each side works for the same time. The load generator runs on the same processors, and
+takes a larger part of them from the faster side."""
 
 SESSIONS = """\
-One sync serves all sessions that wait at that moment. Alone, a message must not wait for others to come; in a crowd,
-groups must grow. The time is that of one session among the others, from MAIL to the 250."""
+One sync serves all sessions that wait at that moment. A single session must not wait for others, and with many sessions
+the groups must grow. The time is that of one session among the others, from MAIL to the 250."""
 
 COMPILED = """\
-Ours had its hot modules compiled when this was measured ([compiled](compiled.md)); a table below says what that
-buys."""
+Our side was a [compiled](compiled.md) build when this was measured; a table below compares it with pure Python."""
 
 BUSY = """\
-**The machine was busy with other work when this was measured**, and both sides suffered from that, each in its own way:
-take the figures for what they are until somebody measures again."""
+**The machine was busy with other work when this was measured.** Both sides were slower for it, not equally. Do not rely
+on these figures; measure again."""
 
 _QUIET = 0.5  # the load of a machine that does little else
 _ELSEWHERE = ("sessions", "workers", "compiled")  # scenarios with tables of their own
@@ -68,7 +68,7 @@ def drawing(_existing: str) -> str:
 
 
 def written(stored: Mapping[str, Any]) -> str:
-    """The page for what was kept."""
+    """The page for a saved measurement."""
     results = [result_from(each) for each in stored["results"]]
     by_name = {each.scenario: each for each in results}
     busy = float(stored["machine"]["load"]) > _QUIET
@@ -87,7 +87,7 @@ def written(stored: Mapping[str, Any]) -> str:
 
 
 def _compared(results: Iterable[Result]) -> list[str]:
-    """What each scenario does, and one line for each pair of figures."""
+    """The list of scenarios, and a table with one line for each pair of figures."""
     head = ("Scenario", "Ours", "Theirs", "Ratio", "Aim", "Met")
     lines: list[tuple[str, ...]] = []
     about = []
@@ -127,7 +127,7 @@ def _met(met: bool) -> str:
 
 
 def _sessions(result: Result) -> str:
-    """A line for each number of sessions, both sides in it."""
+    """Table with one line for each number of sessions, with both sides."""
     sides = list(dict.fromkeys(side for row in result.rows for side in row.figures))
     head = ("", *(f"{side}, {what}" for side in sides for what in ("messages/s", "p50", "p99")), "Throughput")
     lines: dict[str, list[str]] = {}
@@ -147,7 +147,7 @@ def _sessions(result: Result) -> str:
 
 
 def _pairs(result: Result, other: tuple[str, str], ours: str) -> str:
-    """A line for each row: the other side, ours, and the ratio; ``other`` is a side's name and its heading."""
+    """Table with the other side, ours, and the ratio; ``other`` is a side's name and its heading."""
     side, heading = other
     rows = []
     for row in result.rows:
@@ -158,12 +158,12 @@ def _pairs(result: Result, other: tuple[str, str], ours: str) -> str:
 
 
 def _notes(results: Iterable[Result]) -> str:
-    """What was left out, done otherwise, or failed."""
+    """List of what was left out, was done differently, or failed."""
     lines = []
     for result in results:
         lines += [f"- `{result.scenario}`: {side} was left out: {why}." for side, why in result.absent.items()]
         lines += [f"- `{result.scenario}`: {note}." for note in result.notes]
-        lines += [f"- `{result.scenario}` did not get to its end: {result.fault}."] if result.fault else []
+        lines += [f"- `{result.scenario}` failed: {result.fault}."] if result.fault else []
     return "\n".join(lines)
 
 
@@ -171,10 +171,10 @@ def _where(stored: Mapping[str, Any], results: Sequence[Result]) -> str:
     here = stored["machine"]
     days = sorted({each.date for each in results})
     facts = [
-        ("Processor", f"{here['processor']}, {here['processors']} of them as the system counts"),
+        ("Processor", f"{here['processor']}, {here['processors']} processors"),
         ("System", here["system"]),
         ("A sync of 4 KiB", f"{here['sync']} on {here['file system'] or 'its file system'}"),
-        ("Load before it began (0: a quiet machine)", here["load"]),
+        ("Load before the start (0: a quiet machine)", here["load"]),
         *stored["versions"].items(),
         ("Measured on", days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}" if days else "no day"),
     ]
@@ -182,20 +182,20 @@ def _where(stored: Mapping[str, Any], results: Sequence[Result]) -> str:
 
 
 def _again(results: Sequence[Result], compiled: bool) -> str:
-    """How to repeat it: the command for the seconds and rounds that most scenarios had."""
+    """The commands that repeat the measurement, with the seconds and rounds of most scenarios."""
     given = [f"--seconds {each.seconds:g} --rounds {each.rounds}" for each in results]
     usual = max(dict.fromkeys(given), key=given.count, default="")
     lines = [f"$ scripts/bench {'--compiled ' if compiled else ''}all {usual} --save", "$ scripts/docs"]
     return (
-        "The first command measures and keeps the result in `benchmarks/results/latest.json`, the second writes this"
-        " page and its drawing from it. Postfix, smtp-source and smtp-sink come from the package `postfix`; whatever is"
-        " missing is left out and named.\n\n" + code_block("console", lines)
+        "The first command measures and saves the result in `benchmarks/results/latest.json`; the second writes this"
+        " page and its drawing from it. Postfix, smtp-source and smtp-sink are in the package `postfix`; a missing"
+        " program is left out and named.\n\n" + code_block("console", lines)
     )
 
 
 def _settings(settings: Mapping[str, Sequence[str]]) -> list[str]:
     found = []
     for side, lines in settings.items():
-        # Indented, not fenced: the places in it are no real ones, so it is not for copying.
+        # Indented, not fenced: ports and directories are placeholders, so it is not for copying.
         found += [f"{side}:", "\n".join(f"    {line}".rstrip() for line in lines)]
     return found

@@ -1,4 +1,4 @@
-"""docs/reply-codes.md: the catalogue of ``codes``, in both of its languages."""
+"""docs/reply-codes.md: the catalogue of reply codes of ``posthouse.codes``, in English and Chinese."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["page"]
 OPENING = """\
 # Reply codes
 
-Every reply of SMTP begins with three digits. The first says how it went: 2 done, 3 go on, 4 not now, 5 not ever in this
-form. Behind them most replies carry an *enhanced* code of three numbers, which says why (RFC 3463): its first number
-is the class again, the second the subject, the third the detail. The command line tells the same about any of them, in
-English or Chinese:
+Every SMTP reply begins with three digits. The first is the class: 2 success, 3 continue, 4 temporary failure, 5
+permanent failure. After them, most replies have an *enhanced* code of three numbers, which gives the reason (RFC 3463):
+the first number is the class again, the second the subject, the third the detail. The command line explains each code,
+in English or Chinese:
 
 ```console
 $ posthouse explain 550
@@ -43,7 +43,7 @@ _SUBJECTS = {
     2: Text("mailboxes", "邮箱"),
     3: Text("mail systems", "邮件系统"),
     4: Text("network and routing", "网络与路由"),
-    5: Text("the dialogue", "协议对话"),
+    5: Text("the dialogue", "协议会话"),
     6: Text("content", "内容"),
     7: Text("security and policy", "安全与策略"),
 }
@@ -63,10 +63,10 @@ def _basic() -> Iterator[str]:
         yield f"## {each.code}"
         yield f"**{each.title.en}** · **{each.title.zh}** ({each.source})"
         rows = [
-            ("it means", each.meaning.en, each.meaning.zh),
-            ("whose turn it is", each.whose.label.en, each.whose.label.zh),
+            ("meaning", each.meaning.en, each.meaning.zh),
+            ("who has to act", each.whose.label.en, each.whose.label.zh),
             ("what to do", each.next_step.en, each.next_step.zh),
-            ("Posthouse gives it", *_occasion(each)),
+            ("when Posthouse sends it", *_occasion(each)),
         ]
         if each.note is not None:
             rows.append(("note", each.note.en, each.note.zh))
@@ -74,14 +74,14 @@ def _basic() -> Iterator[str]:
 
 
 def _occasion(each: BasicCode) -> tuple[str, str]:
-    occasion = each.occasion or Text("Never; only others give it.", "从不；只有其他系统会给出。")
+    occasion = each.occasion or Text("Never; only other systems send it.", "从不；只有其他系统会给出。")
     return occasion.en, occasion.zh
 
 
 def _about_classes() -> str:
     return (
-        "X is the class: 2 for success, 4 for a failure that may pass, 5 for one that stays. The classes in which a "
-        "code makes sense, and the reply codes that the registry puts in front of it, are in the last columns."
+        "X is the class: 2 success, 4 temporary failure, 5 permanent failure. The column X has the classes in which a "
+        "code is used, and the column *with* the reply codes that the registry lists for it."
     )
 
 

@@ -1,7 +1,8 @@
-"""docs/retries.md: what the relay does with mail that does not get through, lived through on virtual time.
+"""docs/retries.md: what the relay does with mail that is not delivered at once, measured in the simulation.
 
-A simulated house with the default settings has a letter for a destination of each kind, and six days to deliver it; the
-page tells what it did and when.  Chance is seeded, so the page changes only when the relay's behaviour does.
+A simulated daemon with the default settings has one message for a destination of each kind, and six days to deliver it.
+The page shows its attempts and their times.  All random choices come from a seed, so the page changes only when the
+relay's behaviour does.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 from docs_pages.markdown import GENERATED, table
 from posthouse.spool import RecipientState
-from posthouse.testing.simulation import Received, World
+from posthouse.testing.simulation import ReceivedMessage, World
 
 __all__ = ["page"]
 
@@ -24,34 +25,37 @@ _LENGTH = 6 * _DAY
 OPENING = """\
 # Retries
 
-What a house with its default settings does with a letter that does not get through at once. Each line is a letter to
-a destination of another kind. [The simulator](simulation.md) made the table: the relay that you run, six days of
-virtual time, hosts that follow a script."""
+What a daemon with default settings does with a message that is not delivered at once. Each line of the table is one
+message to a different kind of destination. [The simulation](simulation.md) made the table: the real relay, six days of
+virtual time, and hosts that follow a script."""
 
 RULES = """\
-The wait doubles from five minutes to four hours, less up to a fifth by chance, so that letters that failed together do
-not come back together. After four hours the sender is warned, once; after five days the relay gives up, and the sender
-gets the letter back. A temporary failure of the DNS is never more than that, and a permanent refusal is never tried
-again. A second copy comes only from an end that nobody can know: the whole letter was sent, and the answer was lost.
+The delay doubles from 5 minutes to 4 hours. A random part of up to 1/5 is taken off, so that messages that failed
+together are not all tried again at the same moment. After 4 hours the sender is warned, once. After 5 days the relay
+gives up, and the message is returned to the sender. A temporary failure of the DNS stays temporary, and a permanent
+refusal is never tried again. A second copy is made only if the outcome is ambiguous: the whole message was sent, and
+the reply was lost.
 
-A host that does not answer at all is left alone, and asked again now and then by a single letter; the other letters for
-it wait without costing anything.
+A host that does not answer is suspended, and probed by single attempts. The other messages for it wait without any
+cost.
 
 The settings are `retry_first`, `retry_max`, `warn_after` and `give_up_after` in `[relay]`, see
 [configuration](configuration.md)."""
 
 
 class _Case(NamedTuple):
-    """A kind of destination.  ``step`` says what its host does at an attempt at so many seconds, ``prepare`` what is
-    special about its world."""
+    """A kind of destination.
+
+    ``step`` returns what its host does at an attempt, given the seconds since the start; ``prepare`` changes the world.
+    """
 
     what: str
     step: Callable[[float], str] = lambda now: "ok"
     prepare: Callable[[World], object] = lambda world: None
 
 
-class _Story(NamedTuple):
-    """What became of a letter: its attempts, what its sender heard (both in seconds), its end."""
+class _Course(NamedTuple):
+    """The course of one message: times of its attempts and of its reports, in seconds, and its end."""
 
     what: str
     attempts: list[float]
@@ -61,17 +65,17 @@ class _Story(NamedTuple):
 
 def page(_existing: str) -> str:
     """The page."""
-    stories = [_live(case) for case in _CASES]
-    longest = next(story for story in stories if story.what == _ALWAYS)
-    head = ("The destination", "Attempts", "When", "The sender hears", "In the end")
-    rows = [(s.what, str(len(s.attempts)), _when(s.attempts), _heard(s.heard), s.end) for s in stories]
+    courses = [_simulate(case) for case in _CASES]
+    longest = next(course for course in courses if course.what == _ALWAYS)
+    head = ("The destination", "Attempts", "When", "Reports to the sender", "Result")
+    rows = [(s.what, str(len(s.attempts)), _when(s.attempts), _heard(s.heard), s.end) for s in courses]
     parts = [
         GENERATED,
         OPENING,
         table(head, rows),
         RULES,
         f"## Every attempt at a destination that {_ALWAYS}",
-        table(("Attempt", "After", "Since the one before"), _each(longest.attempts)),
+        table(("Attempt", "Time", "Delay"), _each(longest.attempts)),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -98,49 +102,49 @@ def _set_mx(records: Sequence[str], world: World) -> None:
 
 
 def _second_host(world: World) -> None:
-    world.destination("mx2.b.test", domains=["b.test"], preference=20)
+    world.remote_host("mx2.b.test", domains=["b.test"], preference=20)
 
 
-_ALWAYS = "says 450 for ever"
+_ALWAYS = "always replies 450"
 
 _CASES = (
-    _Case("takes it at once"),
-    _Case("greylists: 450 for ten minutes", partial(_until, 600.0, "rcpt:450:4.7.1")),
+    _Case("accepts it at once"),
+    _Case("greylists: 450 for 10 minutes", partial(_until, 600.0, "rcpt:450:4.7.1")),
     _Case("has a full mailbox for a day: 452", partial(_until, _DAY, "rcpt:452:4.2.2")),
     _Case("refuses connections for a day", partial(_until, _DAY, "refuse")),
-    _Case("has a first exchanger that is down, and a second", lambda now: "silent", _second_host),
+    _Case("has two mail exchangers, and the first is down", lambda now: "silent", _second_host),
     _Case("has a DNS that fails for a day", prepare=_dns_fails),
-    _Case("resets the connection before the letter, twice", _first(["drop:helo"] * 2)),
-    _Case("takes the letter and is lost before its answer, once", _first(["lose"])),
-    _Case("answers the letter after 15 minutes, once", _first(["wait:end:900"])),
+    _Case("resets the connection before the content, twice", _first(["drop:helo"] * 2)),
+    _Case("accepts the message and loses the connection before its reply, once", _first(["lose"])),
+    _Case("replies to the content after 15 minutes, once", _first(["wait:end:900"])),
     _Case(_ALWAYS, lambda now: "rcpt:450:4.3.0"),
     _Case("never answers", lambda now: "silent"),
     _Case("refuses the recipient: 550", lambda now: "rcpt:550:5.1.1"),
     _Case("refuses every session: 554", lambda now: "connect:554"),
     _Case("does not exist in the DNS", prepare=partial(_set_mx, ())),
-    _Case("takes no mail (null MX)", prepare=partial(_set_mx, ("0 .",))),
+    _Case("accepts no mail (null MX)", prepare=partial(_set_mx, ("0 .",))),
 )
 
 
-def _live(case: _Case) -> _Story:
+def _simulate(case: _Case) -> _Course:
     with World(_SEED) as world:
         step = case.step
-        world.destination("mx.b.test", domains=["b.test"], script=lambda: step(world.clock.monotonic()))
-        people = world.destination("mx.a.test", domains=["a.test"])
+        world.remote_host("mx.b.test", domains=["b.test"], script=lambda: step(world.clock.monotonic()))
+        people = world.remote_host("mx.a.test", domains=["a.test"])
         case.prepare(world)
-        house = world.house("mail.a.test")
-        world.send(house, "ann@a.test", ["bob@b.test"])
+        node = world.node("mail.a.test")
+        world.send(node, "ann@a.test", ["bob@b.test"])
         world.run(_LENGTH)
         world.check(quiet=True)
-        ends = [end for end in world.ends if str(end.outcome.recipient.address) == "bob@b.test"]
+        ends = [end for end in world.outcomes if str(end.outcome.recipient.address) == "bob@b.test"]
         tried = [end.time for end in ends if not end.outcome.reason.startswith("not attempted")]
-        copies = sum(not arrival.report for arrival in world.arrivals)
+        copies = sum(not copy.report for copy in world.copies)
         heard = [(each.time, _action(each)) for each in people.received]
-        return _Story(case.what, tried, heard, _end(ends[-1].state, copies))
+        return _Course(case.what, tried, heard, _end(ends[-1].state, copies))
 
 
-def _action(report: Received) -> str:
-    """What a report says (RFC 3464 §2.3.3)."""
+def _action(report: ReceivedMessage) -> str:
+    """The action of a delivery report (RFC 3464 §2.3.3)."""
     match = re.search(rb"^Action: ([a-z]+)\r$", report.content, re.MULTILINE)
     return match[1].decode() if match else "something else"
 
@@ -152,7 +156,7 @@ def _end(state: RecipientState, copies: int) -> str:
 
 
 def _time(seconds: float) -> str:
-    """A length of time as people say it, to about a hundredth."""
+    """A duration in one unit, to about 1 %."""
     if seconds < 1:
         return "at once"
     for unit, name in ((_DAY, "d"), (3600.0, "h"), (60.0, "min")):

@@ -1,7 +1,7 @@
 """Posthouse (驿站): a complete SMTP system, as a library, a developer's mail catcher, a relay and an MX.
 
-The front door.  Each room keeps its own names (``posthouse.client``, ``posthouse.message`` …); the few that most users
-want are here as well, and are imported when they are first asked for, so that ``import posthouse`` costs nothing.
+Each package exports its own names (``posthouse.client``, ``posthouse.message`` …).  The few that most users need are
+here as well; they are imported at their first use, so that ``import posthouse`` is cheap.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _WHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    """A name of ``__all__``, from the room that has it."""
+    """A name of ``__all__``, imported from the package that defines it."""
     if name not in __all__:
         raise AttributeError(f"module 'posthouse' has no attribute {name!r}")
     import importlib

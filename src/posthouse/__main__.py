@@ -1,4 +1,4 @@
-"""``python -m posthouse`` and the console script: the command line, or a sentence about what it needs."""
+"""``python -m posthouse`` and the console script: runs the command line, or says what is missing to run it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import sys
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    # Importing makes tens of thousands of objects and hardly any garbage: looking for it dozens of times meanwhile is a
-    # twentieth of a short command.  A command that stays goes back to the usual (``cli.context.run``).
+    # Imports make tens of thousands of objects and hardly any garbage; collecting it dozens of times takes 1/20 of the
+    # time of a short command.  A command that keeps running restores the threshold (``cli.context.run``).
     gc.set_threshold(50_000)
     try:
         from posthouse.cli import main as run
@@ -21,9 +21,9 @@ def main() -> None:
         sys.exit(69)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that cannot show a sign gets a question mark
+            stream.reconfigure(errors="replace")  # characters that the terminal cannot show become "?"
     code = run()
-    gc.freeze()  # what is left dies with the process: not looked through for garbage, a short command ends sooner
+    gc.freeze()  # a short command ends sooner without a garbage collection at exit
     sys.exit(code)
 
 

@@ -59,8 +59,8 @@ def test_a_percentile_is_one_of_the_values(share: float, found: int) -> None:
     assert percentile(reversed(range(1, 101)), share) == found
 
 
-def test_there_is_no_percentile_of_nothing() -> None:
-    with pytest.raises(ValueError, match="nothing"):
+def test_a_percentile_needs_a_value() -> None:
+    with pytest.raises(ValueError, match="at least one value"):
         percentile([], 0.5)
 
 

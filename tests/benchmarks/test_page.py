@@ -61,7 +61,7 @@ def test_the_page_has_a_line_for_each_pair() -> None:
     assert ["`idle`", "2.50 KiB", "", "", "≤ 6 KiB", "yes"] in rows(page)
     assert ["`gone`", "not measured", "Postfix: 1.00 ms", "", "≥ 1 ×", ""] in rows(page)
     assert "`accept`: aiosmtpd was left out: not here." in page
-    assert "`start` did not get to its end: TooLong: not done." in page
+    assert "`start` failed: TooLong: not done." in page
     assert "scripts/bench all --seconds 8 --rounds 3 --save" in page
 
 

@@ -186,7 +186,7 @@ def test_a_mistake_of_ours_is_owned_and_shown_on_request(ran, monkeypatch: pytes
     monkeypatch.setattr("posthouse.cli.explain.operate", broken)
     got = ran("explain", "550")
     assert got.code == exit_codes.SOFTWARE
-    assert "a mistake of ours (ZeroDivisionError: by nought)" in got.err
+    assert "an error in Posthouse (ZeroDivisionError: by nought)" in got.err
     assert "Traceback" not in got.err
     assert "Traceback" in ran("--debug", "explain", "550").err
 

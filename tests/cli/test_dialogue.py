@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from posthouse.cli.output import octets, safe, table, width_of
+from posthouse.cli.output import safe, table, width_of
 from posthouse.cli.transcript import Live, Said, annotate, show
+from posthouse.core.units import size_in_words
 
 RESPONSIBLE = "from here on the receiving SMTP is responsible"
 PLAIN = [
@@ -112,5 +113,5 @@ def test_an_empty_table_says_so_beside_the_data(capsys: pytest.CaptureFixture[st
 
 
 def test_sizes_and_signs() -> None:
-    assert [octets(n) for n in (0, 1023, 1024, 10_000_000)] == ["0 B", "1023 B", "1.0 KiB", "9.5 MiB"]
+    assert [size_in_words(n) for n in (0, 1023, 1024, 10_000_000)] == ["0 B", "1023 B", "1.0 KiB", "9.5 MiB"]
     assert safe("a\tb\nc\x9b") == "a\tb\nc\ufffd"

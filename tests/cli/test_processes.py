@@ -41,7 +41,7 @@ def place(child: Child) -> str:
 # The demonstration ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("lang", "word"), [("en", "responsible for it"), ("zh", "由接收方 SMTP 负责")])
+@pytest.mark.parametrize(("lang", "word"), [("en", "responsible for it"), ("zh", "由接收SMTP 负责")])
 def test_the_demo_shows_and_explains_everything(tmp_path: Path, lang: str, word: str) -> None:
     done = finished(tmp_path, "demo", "--once", LANG="zh_CN.UTF-8" if lang == "zh" else "C.UTF-8")
     assert (done.returncode, done.stderr) == (0, "")
@@ -142,7 +142,7 @@ def test_run_send_read_and_end(tmp_path: Path) -> None:
         assert json.loads(finished(tmp_path, "queue", "list", "--config", file, "--json").stdout) == []
 
         deleted = finished(tmp_path, "inbox", "delete", "1", "99", "--config", file)
-        assert (deleted.returncode, deleted.stdout) == (0, "1 deleted, 1 not there\n")
+        assert (deleted.returncode, deleted.stdout) == (0, "1 deleted, 1 not found\n")
         gone = finished(tmp_path, "inbox", "show", "1", "--config", file)
         assert (gone.returncode, gone.stdout) == (65, "")
 

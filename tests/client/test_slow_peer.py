@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from posthouse.client import Session
+from posthouse.client.channel import AsyncChannel
 from posthouse.core import Bytes, Result
 from posthouse.net import Endpoint, Handler
 from posthouse.testing import ManualClock
@@ -43,27 +44,28 @@ def test_content_waits_for_room(lines: int, quick: bool) -> None:
     content = Bytes(LINE * lines)
 
     async def story() -> tuple[bytes, Result]:
-        stream, session = Full(), Session(clock=clock, hostname="client.example")
-        session.connected(stream)
+        stream, channel = Full(), AsyncChannel(clock=clock)
+        session = Session(channel, "client.example")
+        channel.connected(stream)
         opening = asyncio.ensure_future(session.open())
-        session.data_received(b"220 x\r\n")
+        channel.data_received(b"220 x\r\n")
         while stream.written != b"EHLO client.example\r\n":
             await asyncio.sleep(0)
-        session.data_received(b"250-x\r\n250 PIPELINING\r\n")
+        channel.data_received(b"250-x\r\n250 PIPELINING\r\n")
         await opening
         stream.written = b""
         delivered = asyncio.ensure_future(session.deliver(envelope(), content))
         while stream.written != GROUP:
             await asyncio.sleep(0)
         if not quick:
-            session.pause_writing()
-        session.data_received(b"250 x\r\n250 x\r\n354 x\r\n")
+            channel.pause_writing()
+        channel.data_received(b"250 x\r\n250 x\r\n354 x\r\n")
         if not quick:
             assert not stream.written.removeprefix(GROUP).endswith(b"\r\n.\r\n")
-            session.resume_writing()
+            channel.resume_writing()
         while not stream.written.endswith(b"\r\n.\r\n"):
             await asyncio.sleep(0)
-        session.data_received(b"250 x\r\n")
+        channel.data_received(b"250 x\r\n")
         (outcome,) = await delivered
         return stream.written, outcome.result
 

@@ -41,8 +41,8 @@ from posthouse.protocol import (
     parse_command,
 )
 from posthouse.service import Daemon
-from posthouse.service.config.config_file import parse
 from posthouse.service.config.model import Config
+from posthouse.service.config_file import parse
 from posthouse.spool import SqliteSpool
 from posthouse.testing import StaticResolver
 

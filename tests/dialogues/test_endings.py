@@ -18,7 +18,7 @@ from posthouse.net import Endpoint, SocketNetwork
 from posthouse.net.sockets import SocketListener
 from posthouse.net.stream import Handler, HandlerFactory, Stream
 from posthouse.service import Daemon
-from posthouse.service.config.config_file import parse
+from posthouse.service.config_file import parse
 
 LINE_ENDS: Final = {"CRLF": b"\r\n", "LF": b"\n", "CR": b"\r", "CRCRLF": b"\r\r\n"}
 ENDINGS: Final = {

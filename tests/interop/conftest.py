@@ -1,7 +1,7 @@
-"""A private Postfix: its own configuration, queue and data, three doors on loopback, and two ways out.
+"""A private Postfix with its own configuration, queue and data, three listeners on loopback, and two next hops.
 
-It needs root, because Postfix's master drops to its own users itself; it touches nothing of an installed Postfix's
-configuration or queue.  Its master is a child of the test run and is ended with it.
+It needs root, because Postfix's master changes to its own users; it does not use the configuration or queue of an
+installed Postfix.  Its master is a child of the test run and ends with it.
 """
 
 from __future__ import annotations
@@ -78,12 +78,14 @@ _QUEUES = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", 
 
 
 class Postfix(NamedTuple):
-    """Its doors by what they offer (``bdat``: everything; ``data``: no CHUNKING; ``plain``: no PIPELINING either),
-    where it sends mail for home.test (``homeward``) and all other mail on to (``onward``), and its log.  What it has
-    accepted for refused.test it bounces itself; what it has accepted for discarded.test it delivers, and that is all.
+    """A running Postfix.
+
+    ``listeners`` by their extensions (``bdat``: all; ``data``: without CHUNKING; ``plain``: without PIPELINING too);
+    ``homeward`` is the next hop for home.test, ``onward`` for all other domains.  Mail for refused.test is accepted and
+    bounced; mail for discarded.test is accepted and discarded.
     """
 
-    doors: dict[str, Endpoint]
+    listeners: dict[str, Endpoint]
     onward: Endpoint
     homeward: Endpoint
     log: Path
@@ -94,8 +96,8 @@ def _lay_out(root: Path) -> Postfix:
     user = pwd.getpwnam("postfix")
     ports = {name: free_port() for name in ("bdat", "data", "plain", "onward", "homeward")}
     (root / "main.cf").write_text(_MAIN.format(root=root, onward=ports["onward"], homeward=ports["homeward"]))
-    doors = {name: f"127.0.0.1:{ports[name]}" for name in ("bdat", "data", "plain")}
-    (root / "master.cf").write_text(_MASTER.format(**doors))
+    listeners = {name: f"127.0.0.1:{ports[name]}" for name in ("bdat", "data", "plain")}
+    (root / "master.cf").write_text(_MASTER.format(**listeners))
     root.chmod(0o755)
     for name in ("data", "queue"):
         (root / name).mkdir()
@@ -110,12 +112,12 @@ def _lay_out(root: Path) -> Postfix:
 
 
 def _wait_until_it_greets(postfix: Postfix, master: subprocess.Popen[bytes]) -> None:
-    """Its doors are there a moment after its master is."""
+    """Wait: the listeners open a moment after the master has started."""
     end = time.monotonic() + 20
     while True:
         try:
-            with socket.create_connection(next(iter(postfix.doors.values())), timeout=10) as door:
-                assert door.recv(4096).startswith(b"220 postfix.test")
+            with socket.create_connection(next(iter(postfix.listeners.values())), timeout=10) as listener:
+                assert listener.recv(4096).startswith(b"220 postfix.test")
                 return
         except ConnectionRefusedError:
             log = postfix.log.read_text() if postfix.log.exists() else "(no log)"
@@ -126,12 +128,12 @@ def _wait_until_it_greets(postfix: Postfix, master: subprocess.Popen[bytes]) -> 
 
 @pytest.fixture(scope="module")
 def postfix() -> Iterator[Postfix]:
-    """A running Postfix that sends all mail on to ``onward``, where a test may listen."""
+    """A running Postfix that relays all mail to ``onward``, where a test may listen."""
     if shutil.which("postconf") is None:
         pytest.skip("needs postfix: apt-get install postfix")
     if os.geteuid() != 0:
         pytest.skip("needs root: Postfix's master cannot be started by another user")
-    # Not below pytest's own directory, which Postfix's user may not enter.
+    # Not below pytest's directory, which the user postfix may not enter.
     with tempfile.TemporaryDirectory(prefix="posthouse-postfix-") as directory:
         root = Path(directory)
         postfix = _lay_out(root)
@@ -143,7 +145,7 @@ def postfix() -> Iterator[Postfix]:
                 _wait_until_it_greets(postfix, master)
                 yield postfix
             finally:
-                # Alone in its session: with it go the daemons that it started.
+                # The master has a session of its own, so its daemons end with it.
                 master.terminate()
                 try:
                     master.wait(15)

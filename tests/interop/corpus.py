@@ -1,4 +1,4 @@
-"""Letters that have broken mail systems, by name; each must come out as it went in.
+"""Messages that have broken mail systems, by name; each must arrive unchanged.
 
 All have CRLF line ends.  Those in ``BINARY`` can only travel by BDAT: DATA has no way to say them (RFC 3030 §1, §3).
 """
@@ -8,29 +8,29 @@ from __future__ import annotations
 from email.message import EmailMessage
 from email.policy import SMTP
 
-__all__ = ["BINARY", "EIGHT_BIT", "HEAD", "HEADLESS", "LARGE", "LETTERS", "PLAIN", "kept", "large"]
+__all__ = ["BINARY", "EIGHT_BIT", "HEAD", "HEADLESS", "LARGE", "MESSAGES", "PLAIN", "kept", "large"]
 
 HEAD = (
     b"From: <langrui@sohu.com>\r\nTo: <renping@sina.com>\r\n"
-    b"Subject: letter\r\nDate: Mon, 23 Nov 2026 08:46:22 +0800\r\n"
+    b"Subject: message\r\nDate: Mon, 23 Nov 2026 08:46:22 +0800\r\n"
 )
 
 
 def _encoded() -> bytes:
-    """Chinese header fields and text as a mail program writes them: encoded words, base64."""
-    letter = EmailMessage(policy=SMTP.clone(cte_type="7bit"))
-    letter["From"] = "郎锐 <langrui@sohu.com>"
-    letter["To"] = "任平 <renping@sina.com>"
-    letter["Subject"] = "你好，这是一封很长的信的主题，长到必须折成好几行才能放得下，因为每行最多七十八个字符"
-    letter.set_content("见字如面。\n", charset="utf-8", cte="base64")
-    return letter.as_bytes()
+    """Chinese header fields and text as mail programs write them: encoded words, base64."""
+    message = EmailMessage(policy=SMTP.clone(cte_type="7bit"))
+    message["From"] = "郎锐 <langrui@sohu.com>"
+    message["To"] = "任平 <renping@sina.com>"
+    message["Subject"] = "你好，这是一封很长的信的主题，长到必须折成好几行才能放得下，因为每行最多七十八个字符"
+    message.set_content("见字如面。\n", charset="utf-8", cte="base64")
+    return message.as_bytes()
 
 
 _TEXT_8BIT = b"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=%s\r\nContent-Transfer-Encoding: 8bit\r\n\r\n"
-#: Octets that stand alone in no line: everything but NUL, CR and LF.
+#: All octets except NUL, CR and LF.
 _OCTETS = bytes(octet for octet in range(1, 256) if octet not in b"\r\n")
 
-#: Nothing over 127.
+#: Messages without octets over 127.
 PLAIN = {
     "plain": HEAD + b"\r\nHello.\r\n",
     "dots": HEAD + b"\r\n.\r\n..\r\n...\r\n.hidden\r\n. \r\n\r\n.\r\nthe last line is a dot\r\n.\r\n",
@@ -53,8 +53,8 @@ EIGHT_BIT = {
     "all-octets": HEAD + _TEXT_8BIT % b"unknown-8bit" + _OCTETS + b"\r\n." + _OCTETS + b"\r\n",
 }
 
-#: All that any receiver of SMTP can be given by DATA.
-LETTERS = {
+#: Messages that DATA can carry.
+MESSAGES = {
     **PLAIN,
     **EIGHT_BIT,
     # Only the last piece of RFC 5321 §2.3.1's content; some relays add the empty line.
@@ -64,7 +64,7 @@ LETTERS = {
     "chinese-fields": HEAD + "X-Poem: 春眠不觉晓\r\nComments: 处处闻啼鸟\r\n\r\n夜来风雨声\r\n".encode(),
 }
 
-#: What only BDAT can say: any octet anywhere, and no line end at the end.
+#: Messages that only BDAT can carry: any octets, and no line end at the end.
 BINARY = {
     "no-line-end": HEAD + b"\r\nno line end",
     "bare-cr-lf-nul": HEAD + b"\r\na\rb\nc\x00d\r\r\n\n.\n\r\n.\r\n\r",
@@ -73,22 +73,22 @@ BINARY = {
     "octets": HEAD + b"\r\n" + bytes(range(256)) * 300,
 }
 
-#: Without a header section: the first station puts an empty line between its trace field and them, or their first line
-#: would seem to belong to that field.
+#: Messages without a header section.  The first hop puts an empty line between its trace field and the message, because
+#: the first line would otherwise seem to belong to that field.
 HEADLESS = frozenset({"headless", "one-octet"})
 
 
 def kept(name: str) -> bytes:
-    """What lies behind the trace fields when a letter has arrived."""
-    letter = {**LETTERS, **BINARY}[name]
-    return b"\r\n" + letter if name in HEADLESS else letter
+    """The octets behind the trace fields of a message that has arrived."""
+    message = {**MESSAGES, **BINARY}[name]
+    return b"\r\n" + message if name in HEADLESS else message
 
 
 LARGE = 30 * 1024 * 1024
 
 
 def large(size: int = LARGE) -> bytes:
-    """A letter of ``size`` octets, no two pages of it alike, dots and octets over 127 at the start of lines."""
+    """A message of ``size`` octets without equal pages, with dots and octets over 127 at the start of lines."""
     head = HEAD + _TEXT_8BIT % b"iso-8859-1"
     lines = b"".join(b"%s%07d %s\r\n" % ((b".", b"..", b"\xe4", b"x")[n % 4], n, b"y" * (n % 61)) for n in range(4000))
     stamps = -(-size // len(lines))

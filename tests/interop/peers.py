@@ -1,7 +1,7 @@
-"""The two sides of every test here: a real house that catches or relays, and programs that others wrote.
+"""The two sides of the interoperability tests: a real daemon that delivers or relays, and programs of other authors.
 
-A ``Post`` is a house on loopback with everything in it real.  Letters that it delivered are read back from its inboxes;
-``behind_trace`` takes off what RFC 5321 §4.4 has stations put in front, and nothing else.
+A ``Host`` is a daemon on loopback with real parts only.  Its delivered messages are read from its inboxes;
+``behind_trace`` removes exactly the trace fields that the hops have added (RFC 5321 §4.4).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from posthouse.service import Daemon, parse
 
 __all__ = [
     "CATCH_ALL",
-    "Post",
+    "Host",
     "address",
     "behind_trace",
     "envelope",
@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 CATCH_ALL = """
-hostname = "house.test"
+hostname = "host.test"
 [[listener]]
 bind = "127.0.0.1:{port}"
 kind = "{kind}"
@@ -50,85 +50,85 @@ mailboxes = "any"
 _TRACE = re.compile(rb"(?:Return-Path|Received):[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*")
 
 
-def run(story: Callable[[], Awaitable[None]], seconds: float = 60) -> None:
-    """Run a test's story to its end, within a bound."""
+def run(scenario: Callable[[], Awaitable[None]], seconds: float = 60) -> None:
+    """Run a test's scenario within ``seconds``."""
 
     async def bounded() -> None:
         async with asyncio.timeout(seconds):
-            await story()
+            await scenario()
 
     asyncio.run(bounded())
 
 
-class Post:
-    """A house, what it told, and what it delivered."""
+class Host:
+    """A daemon, its events, and the messages in its inboxes."""
 
     def __init__(self, text: str, data_dir: Path, **world: Any) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []
-        self.house = Daemon(parse(f'data_dir = "{data_dir}"\n{text}'), log=self._told, **world)
+        self.daemon = Daemon(parse(f'data_dir = "{data_dir}"\n{text}'), log=self._log, **world)
         self._changed = asyncio.Event()
 
-    def _told(self, event: str, /, **fields: Any) -> None:
+    def _log(self, event: str, /, **fields: Any) -> None:
         self.events.append((event, fields))
         self._changed.set()
 
-    def told(self, event: str) -> list[dict[str, Any]]:
+    def logged(self, event: str) -> list[dict[str, Any]]:
         """The facts of every event of that name."""
         return [fields for name, fields in self.events if name == event]
 
     async def until(self, event: str, times: int) -> None:
         """Wait for that many events of that name."""
-        while len(self.told(event)) < times:
+        while len(self.logged(event)) < times:
             self._changed.clear()
             await self._changed.wait()
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where its only listener listens."""
-        (endpoint,) = self.house.endpoints.values()
+        """The endpoint of its only listener."""
+        (endpoint,) = self.daemon.endpoints.values()
         return endpoint
 
-    async def letters(self) -> dict[str, list[bytes]]:
-        """What its inboxes hold, by inbox."""
-        await self.house.wait_idle()
-        queue = self.house.queue
+    async def messages(self) -> dict[str, list[bytes]]:
+        """The messages by inbox."""
+        await self.daemon.wait_idle()
+        spool = self.daemon.queue
         found: dict[str, list[bytes]] = {}
-        for message in await queue.inbox(limit=100_000):
-            kept = await queue.kept(message.number)
+        for message in await spool.inbox(limit=100_000):
+            kept = await spool.kept(message.number)
             assert kept is not None
             found.setdefault(message.inbox, []).append(b"".join(kept[1].chunks()))
         return found
 
-    async def only_letter(self) -> bytes:
-        """The one letter that it delivered."""
-        ((letter,),) = (await self.letters()).values()
-        return letter
+    async def only_message(self) -> bytes:
+        """The only message in its inboxes."""
+        ((message,),) = (await self.messages()).values()
+        return message
 
 
 @contextlib.asynccontextmanager
-async def opened(text: str, data_dir: Path, *, offer: Offer | None = None, **world: Any) -> AsyncIterator[Post]:
-    """A running house; ``offer`` instead of what its listeners would announce."""
-    post = Post(text, data_dir, **world)
-    await post.house.start()
+async def opened(text: str, data_dir: Path, *, offer: Offer | None = None, **world: Any) -> AsyncIterator[Host]:
+    """A running daemon; its listeners announce ``offer`` if it is given."""
+    host = Host(text, data_dir, **world)
+    await host.daemon.start()
     try:
         if offer is not None:
-            for server in post.house._servers:
-                server.offer = offer
-        yield post
+            for server in host.daemon._servers:
+                server.settings = server.settings._replace(offer=offer)
+        yield host
     finally:
-        await post.house.drain(10)
-    assert not post.told("fault")
+        await host.daemon.drain(10)
+    assert not host.logged("fault")
 
 
-def behind_trace(letter: bytes, stations: int = 1) -> bytes:
-    """What was sent: the letter without the Return-Path and the ``stations`` Received fields in front of it."""
-    names = [b"Return-Path"] + [b"Received"] * stations
+def behind_trace(message: bytes, hops: int = 1) -> bytes:
+    """The message without its Return-Path and the ``hops`` Received fields at its top."""
+    names = [b"Return-Path"] + [b"Received"] * hops
     for name in names:
-        field = _TRACE.match(letter)
-        assert field is not None, letter[:300]
-        assert field[0].startswith(name + b":"), letter[:300]
-        letter = letter[field.end() :]
-    return letter
+        field = _TRACE.match(message)
+        assert field is not None, message[:300]
+        assert field[0].startswith(name + b":"), message[:300]
+        message = message[field.end() :]
+    return message
 
 
 def address(text: str) -> Address:
@@ -138,24 +138,26 @@ def address(text: str) -> Address:
 
 
 def envelope(*recipients: str, sender: str = "langrui@sohu.com", **asked: Any) -> Envelope:
-    """An envelope that announces octets over 127, which harms nobody where there are none."""
-    people = tuple(Recipient(address(each)) for each in recipients)
-    return Envelope(address(sender) if sender else None, people, **{"body": Body.EIGHTBITMIME, **asked})
+    """An envelope with BODY=8BITMIME, which is also correct for ASCII."""
+    parsed = tuple(Recipient(address(each)) for each in recipients)
+    return Envelope(address(sender) if sender else None, parsed, **{"body": Body.EIGHTBITMIME, **asked})
 
 
 @contextlib.asynccontextmanager
 async def session_with(
-    endpoint: Endpoint, *, lmtp: bool = False, without: Sequence[str] = (), said: list[str] | None = None
+    endpoint: Endpoint, *, lmtp: bool = False, without: Sequence[str] = (), transcript: list[str] | None = None
 ) -> AsyncIterator[Session]:
-    """A session of our own sending side; it makes no use of the extensions in ``without``.  The lines of the dialogue
-    go to ``said``."""
+    """A session of our client that does not use the extensions in ``without``.
+
+    The lines of the dialogue are appended to ``transcript``.
+    """
     session = await connect(
         [endpoint],
         network=SocketNetwork(),
         clock=SystemClock(),
         hostname="client.example",
         lmtp=lmtp,
-        transcript=None if said is None else lambda who, line: said.append(f"{who}: {line}"),
+        transcript=None if transcript is None else lambda who, line: transcript.append(f"{who}: {line}"),
     )
     if without:
         keywords = session.capabilities.keywords
@@ -168,10 +170,10 @@ async def session_with(
         raise
 
 
-async def hand_over(session: Session, letters: Mapping[str, bytes], **asked: Any) -> None:
-    """Deliver every letter to the recipient that has its name, in ``box.test``; all must be taken."""
-    for name, letter in letters.items():
-        outcomes = await session.deliver(envelope(f"{name}@box.test", **asked), Bytes(letter))
+async def hand_over(session: Session, messages: Mapping[str, bytes], **asked: Any) -> None:
+    """Deliver each message to the recipient of its name in ``box.test``; each must be accepted."""
+    for name, message in messages.items():
+        outcomes = await session.deliver(envelope(f"{name}@box.test", **asked), Bytes(message))
         _taken(name, outcomes)
 
 
@@ -181,7 +183,7 @@ def _taken(name: str, outcomes: Sequence[Outcome]) -> None:
 
 
 async def program(*command: str | Path, octets: bytes = b"", code: int = 0, **environment: str) -> str:
-    """Run somebody else's program to its end, with that standard input; what it wrote."""
+    """Run a program with ``octets`` on its standard input; returns its output."""
     process = await asyncio.create_subprocess_exec(
         *map(str, command),
         stdin=asyncio.subprocess.PIPE,
@@ -202,9 +204,9 @@ async def program(*command: str | Path, octets: bytes = b"", code: int = 0, **en
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that is free now, for programs that cannot choose one themselves.
+    """A port of 127.0.0.1 that is free now, for programs that cannot bind port 0.
 
-    Below those that systems give to outgoing connections: one of these might take it before it is listened at.
+    It is below the ports of outgoing connections, so that no connection takes it before the program listens.
     """
     while True:
         port = random.randrange(20_000, 32_768)

@@ -1,7 +1,7 @@
-"""Mail that goes where a real DNS server on loopback says: question and answer over UDP and TCP, then SMTP.
+"""Mail is routed by a real DNS server on loopback: queries over UDP and TCP, then SMTP.
 
-Mail exchangers listen on port 25, which tests may not have.  ``Moved`` leads a connection to it elsewhere at the very
-last moment, below everything that decides; addresses that it does not know refuse, as nobody listens there.
+Mail exchangers listen on port 25, which a test may not bind.  ``Moved`` connects to another endpoint instead, below all
+code that decides; endpoints that it does not know refuse, because they have no listener.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from posthouse.net.stream import Handler
 from posthouse.spool import RecipientState
 from posthouse.testing import DnsServer, Zone
 
-from .corpus import LETTERS
-from .peers import CATCH_ALL, Post, behind_trace, envelope, opened, run, session_with
+from .corpus import MESSAGES
+from .peers import CATCH_ALL, Host, behind_trace, envelope, opened, run, session_with
 
 SENDING = """
 hostname = "first.test"
@@ -30,11 +30,11 @@ nameservers = ["{dns}"]
 timeout = "200ms"
 tries = 2
 """
-LETTER = LETTERS["dots"]
+MESSAGE = MESSAGES["dots"]
 
 
 class Moved(SocketNetwork):
-    """The real network, with some places moved."""
+    """The real network with some endpoints replaced by others."""
 
     def __init__(self, places: Mapping[Endpoint, Endpoint]) -> None:
         super().__init__()
@@ -42,22 +42,21 @@ class Moved(SocketNetwork):
         self.sought: list[Endpoint] = []
 
     async def connect(self, endpoint: Endpoint, handler: Handler, *, source: str = "") -> SocketStream:
-        """As of ``Network``."""
         self.sought.append(endpoint)
         return await super().connect(self._places.get(endpoint, endpoint), handler, source=source)
 
 
-async def send(first: Post, *recipients: str, sender: str = "langrui@sohu.com", smtputf8: bool = False) -> None:
-    """Hand a letter to the house and let it try once."""
+async def send(first: Host, *recipients: str, sender: str = "langrui@sohu.com", smtputf8: bool = False) -> None:
+    """Send a message to the daemon and wait for one attempt."""
     async with session_with(first.endpoint) as session:
-        await session.deliver(envelope(*recipients, sender=sender, smtputf8=smtputf8), Bytes(LETTER))
-    await first.house.wait_idle()
+        await session.deliver(envelope(*recipients, sender=sender, smtputf8=smtputf8), Bytes(MESSAGE))
+    await first.daemon.wait_idle()
 
 
 def test_mail_goes_where_the_dns_says(tmp_path: Path) -> None:
     domain = "新浪.中国".encode("idna").decode()
     zone: Zone = {
-        # The best exchanger does not listen, the next one has no address, the third takes the mail.
+        # The best exchanger does not listen, the second has no address, the third accepts the mail.
         "sina.test": {"MX": ["30 third.sina.test", "10 dead.sina.test", "20 nowhere.sina.test"]},
         "dead.sina.test": {"A": ["127.0.0.3"]},
         "third.sina.test": {"A": ["127.0.0.2"], "AAAA": ["::1"]},
@@ -69,28 +68,28 @@ def test_mail_goes_where_the_dns_says(tmp_path: Path) -> None:
         "mx1.a-long-name-to-make-the-answer-larger.large.test": {"A": ["127.0.0.2"]},
         domain: {"MX": ["10 third.sina.test"]},
     }
-    people = ["a@sina.test", "b@bare.test", "c@alias.test", "d@large.test", "任平@新浪.中国", "e@[127.0.0.2]"]
+    recipients = ["a@sina.test", "b@bare.test", "c@alias.test", "d@large.test", "任平@新浪.中国", "e@[127.0.0.2]"]
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with DnsServer(zone) as dns, opened(CATCH_ALL.format(port=0, kind="mx"), tmp_path / "last") as last:
             network = Moved({Endpoint("127.0.0.2", 25): last.endpoint})
             text = SENDING.format(dns=dns.endpoint)
             async with opened(text, tmp_path / "first", network=network) as first:
-                await send(first, *people, smtputf8=True)
-                assert {each["recipient"] for each in first.told("delivered")} == set(people)
-                assert await first.house.queue.count() == 0
-            found = await last.letters()
-            assert sorted(found) == sorted([*people[:4], f"任平@{domain}", people[5]])
-            for (letter,) in found.values():
-                assert behind_trace(letter, stations=2) == LETTER
+                await send(first, *recipients, smtputf8=True)
+                assert {each["recipient"] for each in first.logged("delivered")} == set(recipients)
+                assert await first.daemon.queue.count() == 0
+            found = await last.messages()
+            assert sorted(found) == sorted([*recipients[:4], f"任平@{domain}", recipients[5]])
+            for (message,) in found.values():
+                assert behind_trace(message, hops=2) == MESSAGE
             assert Endpoint("127.0.0.3", 25) in network.sought
             assert dns.asked["udp", Question("sina.test", Kind.MX)] == 1
             assert dns.asked["tcp", Question("large.test", Kind.MX)] == 1
             assert dns.asked["udp", Question(domain, Kind.MX)] == 1
-            reason = next(each["reason"] for each in first.told("delivered") if each["recipient"] == "a@sina.test")
+            reason = next(each["reason"] for each in first.logged("delivered") if each["recipient"] == "a@sina.test")
             assert "250 2.0.0" in reason
 
-    run(story)
+    run(scenario)
 
 
 def test_what_the_dns_rules_out_fails_and_what_it_does_not_say_waits(tmp_path: Path) -> None:
@@ -111,20 +110,20 @@ def test_what_the_dns_rules_out_fails_and_what_it_does_not_say_waits(tmp_path: P
         "a@mute.test": ("deferred", "451 4.4.3"),
     }
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with DnsServer(zone, failing=["broken.test"], mute=["mute.test"]) as dns:
             network = Moved({})
             async with opened(SENDING.format(dns=dns.endpoint), tmp_path, network=network) as first:
-                await send(first, *expected, sender="")  # nobody to report to
+                await send(first, *expected, sender="")  # no report
                 for recipient, (event, reply) in expected.items():
-                    (told,) = [each for each in first.told(event) if each["recipient"] == recipient]
-                    assert told["reply"].startswith(reply), told
-                (entry,) = await first.house.queue.entries()
+                    (facts,) = [each for each in first.logged(event) if each["recipient"] == recipient]
+                    assert facts["reply"].startswith(reply), facts
+                (entry,) = await first.daemon.queue.entries()
                 waiting = {
                     str(each.recipient.address) for each in entry.recipients if each.state is RecipientState.WAITING
                 }
                 assert waiting == {"a@broken.test", "a@mute.test"}
-            # Nobody was bothered but the first house itself, by our own session.
+            # The daemon has made no connection.
             assert network.sought == []
 
-    run(story)
+    run(scenario)

@@ -26,7 +26,7 @@ mailboxes = "any"
 """
 DAEMON = """
 workers = 1
-hostname = "house.test"
+hostname = "host.test"
 [[listener]]
 bind = "127.0.0.1:0"
 [relay]
@@ -42,31 +42,31 @@ mailboxes = "any"
 to = "relayed.test"
 via = "smtp://{via}"
 """
-PEOPLE = ("a@inbox.test", "a@maildir.test", "a@relayed.test")
+RECIPIENTS = ("a@inbox.test", "a@maildir.test", "a@relayed.test")
 MEBI = 1 << 20
 
 
 def peak(daemon: Daemon) -> int:
-    """The most memory that the daemon ever had, in octets."""
+    """The peak of the daemon's memory in octets."""
     status = Path(f"/proc/{daemon.pid}/status").read_text()
     return int(re.findall(r"VmHWM:\s*(\d+) kB", status)[0]) * 1024
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory where Linux tells it: run it on Linux")
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc: run it on Linux")
 def test_memory_does_not_grow_with_the_message(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     """Four messages of 30 MiB at once, 120 MiB in all, each to three places."""
-    letter = large()
+    message = large()
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with (
             opened(NEXT.format(root=tmp_path), tmp_path / "next") as other,
-            running(tmp_path / "house", DAEMON.format(root=tmp_path, via=other.endpoint)) as daemon,
+            running(tmp_path / "host", DAEMON.format(root=tmp_path, via=other.endpoint)) as daemon,
         ):
             endpoint = await daemon.endpoint()
 
             async def send(octets: bytes, *without: str) -> None:
                 async with session_with(endpoint, without=without) as session:
-                    outcomes = await session.deliver(envelope(*PEOPLE), Bytes(octets))
+                    outcomes = await session.deliver(envelope(*RECIPIENTS), Bytes(octets))
                     assert [outcome.result for outcome in outcomes] == [Result.DELIVERED] * 3
 
             for _ in range(4):  # what every first message costs: threads, modules, SQLite's cache
@@ -74,7 +74,7 @@ def test_memory_does_not_grow_with_the_message(tmp_path: Path, record_property: 
             await daemon.until("delivered", 12)
             before = peak(daemon)
             ways = ((), ("CHUNKING", "BINARYMIME"))
-            await asyncio.gather(*(send(letter, *way) for way in ways * 2))
+            await asyncio.gather(*(send(message, *way) for way in ways * 2))
             await daemon.until("delivered", 24)
             grown = peak(daemon) - before
             daemon.process.terminate()
@@ -83,8 +83,8 @@ def test_memory_does_not_grow_with_the_message(tmp_path: Path, record_property: 
         assert grown < 64 * MEBI
         for place in ("mail", "next"):
             arrived = [path.read_bytes() for path in (tmp_path / place / "a/new").iterdir()]
-            stations = 1 if place == "mail" else 2
+            hops = 1 if place == "mail" else 2
             whole = [each for each in arrived if len(each) >= LARGE]
-            assert [behind_trace(each, stations) == letter for each in whole] == [True] * 4
+            assert [behind_trace(each, hops) == message for each in whole] == [True] * 4
 
-    run(story)
+    run(scenario)

@@ -1,11 +1,11 @@
 """Reports that go through a real Postfix, both ways (RFC 3461 to 3464).
 
-``home`` is a house whose people write to the world, all of it by way of Postfix; ``world`` is a house behind Postfix.
-Postfix offers DSN, as we do, so whoever ends a recipient's way tells of it, and what the sender asked for must reach
-him through all that lies between::
+``home`` is a daemon that relays all outgoing mail to Postfix; ``world`` is a daemon behind Postfix.  Postfix and
+Posthouse offer DSN, so the host where a recipient's path ends reports it, and the sender's request must reach that host
+through all hops between::
 
-    langrui@home.test → home → Postfix (→ world (→ a house that refuses))
-                          ↑______________↓  the report, whoever wrote it
+    langrui@home.test → home → Postfix (→ world (→ a daemon that refuses))
+                          ↑______________↓  the report
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from posthouse.message import Action, DeliveryReport, read_report
 from posthouse.protocol import Offer
 
 from .conftest import Postfix
-from .peers import Post, address, behind_trace, opened, run, session_with
+from .peers import Host, address, behind_trace, opened, run, session_with
 
 HOME = """
 hostname = "first.test"
@@ -62,60 +62,60 @@ bind = "127.0.0.1:0"
 name = "fails.test"
 mailboxes = ["somebody"]
 """
-LETTER = (
-    b"From: langrui@home.test\r\nTo: renping@box.test\r\nSubject: a letter\r\nMessage-ID: <one@home.test>\r\n"
-    b"Date: Mon, 23 Nov 2026 08:46:22 +0800\r\n\r\nWords that only the letter has.\r\n"
+MESSAGE = (
+    b"From: langrui@home.test\r\nTo: renping@box.test\r\nSubject: a message\r\nMessage-ID: <one@home.test>\r\n"
+    b"Date: Mon, 23 Nov 2026 08:46:22 +0800\r\n\r\nWords that only the message has.\r\n"
 )
-#: Both have to travel as xtext.
+#: Both must be sent as xtext.
 ENVID = "a+b=c 007"
 ORCPT = OriginalRecipient("rfc822", "ren+ping=x@elsewhere.test")
 postfix_is_here = pytest.mark.system("postfix", "postfix")
 
 
-def home(postfix: Postfix, data_dir: Path) -> contextlib.AbstractAsyncContextManager[Post]:
-    """The house that letters leave from, and that reports come back to."""
-    return opened(HOME.format(port=postfix.homeward.port, postfix=postfix.doors["bdat"]), data_dir / "home")
+def home(postfix: Postfix, data_dir: Path) -> contextlib.AbstractAsyncContextManager[Host]:
+    """The daemon that sends the messages and gets the reports."""
+    return opened(HOME.format(port=postfix.homeward.port, postfix=postfix.listeners["bdat"]), data_dir / "home")
 
 
 @contextlib.asynccontextmanager
-async def world(postfix: Postfix, data_dir: Path, *, offer: Offer | None = None) -> AsyncIterator[Post]:
-    """The house behind Postfix, and the one behind that, which refuses."""
+async def world(postfix: Postfix, data_dir: Path, *, offer: Offer | None = None) -> AsyncIterator[Host]:
+    """The daemon behind Postfix, and behind it one that refuses."""
     async with opened(REFUSING, data_dir / "refusing") as refusing:
         text = WORLD.format(
-            port=postfix.onward.port, postfix=postfix.doors["data"], refusing=f"127.0.0.1:{refusing.endpoint.port}"
+            port=postfix.onward.port, postfix=postfix.listeners["data"], refusing=f"127.0.0.1:{refusing.endpoint.port}"
         )
-        async with opened(text, data_dir / "world", offer=offer) as post:
-            yield post
+        async with opened(text, data_dir / "world", offer=offer) as host:
+            yield host
 
 
-async def write(post: Post, to: str, notify: Notify | None, *, ret: Ret | None = None, envid: str = ENVID) -> None:
-    """Hand a letter from langrui@home.test in, and have it passed on to Postfix."""
+async def write(host: Host, to: str, notify: Notify | None, *, ret: Ret | None = None, envid: str = ENVID) -> None:
+    """Send a message from langrui@home.test, and wait until it is relayed to Postfix."""
     recipient = Recipient(address(to), notify, ORCPT)
     asked = Envelope(Address("langrui", "home.test"), (recipient,), ret=ret, envid=envid)
-    before = len(post.told("delivered"))
-    async with session_with(post.endpoint) as session:
-        (outcome,) = await session.deliver(asked, Bytes(LETTER))
+    before = len(host.logged("delivered"))
+    async with session_with(host.endpoint) as session:
+        (outcome,) = await session.deliver(asked, Bytes(MESSAGE))
     assert outcome.result is Result.DELIVERED
-    await post.until("delivered", before + 1)
+    await host.until("delivered", before + 1)
 
 
-async def report_to(post: Post) -> tuple[DeliveryReport, bytes]:
-    """The one report in langrui's mailbox, waited for; and the letter that it came as."""
+async def report_to(host: Host) -> tuple[DeliveryReport, bytes]:
+    """Wait for the only report in langrui's mailbox; returns it, and the message that holds it."""
     while True:
-        before = len(post.told("delivered"))  # asked first: what is delivered while we look must not be waited for
-        if letters := await post.letters():
+        before = len(host.logged("delivered"))  # counted first, so that a delivery during the look-up is not missed
+        if messages := await host.messages():
             break
-        await post.until("delivered", before + 1)
-    ((letter,),) = letters.values()
-    assert list(letters) == ["langrui@home.test"]
-    assert letter.startswith(b"Return-Path: <>\r\n")
-    report = read_report(letter)
+        await host.until("delivered", before + 1)
+    ((message,),) = messages.values()
+    assert list(messages) == ["langrui@home.test"]
+    assert message.startswith(b"Return-Path: <>\r\n")
+    report = read_report(message)
     assert report is not None
-    return report, letter
+    return report, message
 
 
 async def removed(postfix: Postfix, recipient: str) -> None:
-    """Postfix has done all that it will do about its message to ``recipient``."""
+    """Wait until Postfix has removed its message to ``recipient`` from its queue."""
     while True:
         log = postfix.log.read_text() if postfix.log.exists() else ""
         ids = re.findall(rf" ([0-9A-F]+): to=<{re.escape(recipient)}>", log)
@@ -124,87 +124,85 @@ async def removed(postfix: Postfix, recipient: str) -> None:
         await asyncio.sleep(0.02)
 
 
-# -- Postfix tells us
+# -- Postfix reports
 
 
 @postfix_is_here
 @pytest.mark.parametrize("ret", [Ret.HDRS, Ret.FULL])
-def test_postfix_bounces_what_it_took_from_us(tmp_path: Path, postfix: Postfix, ret: Ret) -> None:
-    async def story() -> None:
-        async with home(postfix, tmp_path) as post:
-            await write(post, "renping@refused.test", Notify.FAILURE, ret=ret)
-            report, _ = await report_to(post)
-            await post.house.wait_idle()  # the report lies in the mailbox a moment before its end is recorded
-            assert await post.house.queue.count() == 0
-            assert not post.told("report")
+def test_postfix_reports_a_failure_to_us(tmp_path: Path, postfix: Postfix, ret: Ret) -> None:
+    async def scenario() -> None:
+        async with home(postfix, tmp_path) as host:
+            await write(host, "renping@refused.test", Notify.FAILURE, ret=ret)
+            report, _ = await report_to(host)
+            await host.daemon.wait_idle()  # the report is in the mailbox a moment before its result is recorded
+            assert await host.daemon.queue.count() == 0
+            assert not host.logged("report")
         assert (report.reporting_mta, report.envelope_id) == ("postfix.test", ENVID)
         (about,) = report.recipients
         assert (about.action, about.status) == (Action.FAILED, "5.1.1")
         assert (about.final.address, about.original) == ("renping@refused.test", ORCPT)
         assert b"Message-ID: <one@home.test>" in report.returned
-        assert (b"Words that only the letter has." in report.returned) is (ret is Ret.FULL)
+        assert (b"Words that only the message has." in report.returned) is (ret is Ret.FULL)
 
-    run(story)
+    run(scenario)
 
 
 @postfix_is_here
-def test_postfix_tells_of_success_where_it_was_asked_and_never_where_it_was_not(
-    tmp_path: Path, postfix: Postfix
-) -> None:
-    """What it took for itself we do not report: it offers DSN, so it was asked, and answers."""
+def test_postfix_reports_success_only_if_it_was_asked(tmp_path: Path, postfix: Postfix) -> None:
+    """Postfix offers DSN, so the request was passed on to it, and the daemon sends no report."""
 
-    async def story() -> None:
-        async with home(postfix, tmp_path) as post:
-            await write(post, "never@refused.test", Notify.NEVER)
+    async def scenario() -> None:
+        async with home(postfix, tmp_path) as host:
+            await write(host, "never@refused.test", Notify.NEVER)
             await removed(postfix, "never@refused.test")
-            await write(post, "nothing@discarded.test", Notify.FAILURE | Notify.DELAY)
+            await write(host, "nothing@discarded.test", Notify.FAILURE | Notify.DELAY)
             await removed(postfix, "nothing@discarded.test")
-            await write(post, "renping@discarded.test", Notify.SUCCESS)
-            report, _ = await report_to(post)  # the only one
-            assert not post.told("report")
+            await write(host, "renping@discarded.test", Notify.SUCCESS)
+            report, _ = await report_to(host)  # the only one
+            assert not host.logged("report")
         assert (report.reporting_mta, report.envelope_id) == ("postfix.test", ENVID)
         (about,) = report.recipients
         assert (about.action, about.status[0]) == (Action.DELIVERED, "2")
         assert (about.final.address, about.original) == ("renping@discarded.test", ORCPT)
 
-    run(story)
+    run(scenario)
 
 
 @postfix_is_here
-def test_postfix_says_relayed_where_we_offer_no_dsn(tmp_path: Path, postfix: Postfix) -> None:
-    """The other side of RFC 3461 §5.2.2: the last station that knows of DSN is the one that tells."""
+def test_postfix_reports_relayed_if_we_do_not_offer_dsn(tmp_path: Path, postfix: Postfix) -> None:
+    """The last host with DSN sends the report (RFC 3461 §5.2.2)."""
 
-    async def story() -> None:
-        async with world(postfix, tmp_path, offer=Offer(dsn=False)) as last, home(postfix, tmp_path) as post:
-            await write(post, "renping@box.test", Notify.SUCCESS)
-            report, _ = await report_to(post)
-            assert behind_trace(await last.only_letter(), stations=3) == LETTER
-            assert not post.told("report")
-            assert not last.told("report")
+    async def scenario() -> None:
+        async with world(postfix, tmp_path, offer=Offer(dsn=False)) as last, home(postfix, tmp_path) as host:
+            await write(host, "renping@box.test", Notify.SUCCESS)
+            report, _ = await report_to(host)
+            assert behind_trace(await last.only_message(), hops=3) == MESSAGE
+            assert not host.logged("report")
+            assert not last.logged("report")
         (about,) = report.recipients
         assert (report.reporting_mta, about.action) == ("postfix.test", Action.RELAYED)
 
-    run(story)
+    run(scenario)
 
 
-# -- we tell, through Postfix
+# -- the daemon reports, through Postfix
 
 
 @postfix_is_here
 @pytest.mark.parametrize("ret", [Ret.HDRS, Ret.FULL])
-def test_we_bounce_what_we_took_from_postfix(tmp_path: Path, postfix: Postfix, ret: Ret) -> None:
-    """Accepted for a domain of others, and refused there: our report goes back through Postfix, and says all that the
-    sender, three stations away, has asked for."""
+def test_we_report_a_failure_through_postfix(tmp_path: Path, postfix: Postfix, ret: Ret) -> None:
+    """The next hop of the daemon refuses the recipient: the report goes back through Postfix, with all that the sender,
+    three hops away, has asked for."""
 
-    async def story() -> None:
-        async with world(postfix, tmp_path) as last, home(postfix, tmp_path) as post:
-            await write(post, "renping@fails.test", Notify.FAILURE, ret=ret)
-            report, letter = await report_to(post)
-            assert len(last.told("report")) == 1
-            await last.house.wait_idle()
-            assert await last.house.queue.count() == 0
-            assert await post.house.queue.count() == 0
-        assert b"by postfix.test (Postfix) " in letter.partition(b"\r\n\r\n")[0]
+    async def scenario() -> None:
+        async with world(postfix, tmp_path) as last, home(postfix, tmp_path) as host:
+            await write(host, "renping@fails.test", Notify.FAILURE, ret=ret)
+            report, message = await report_to(host)
+            assert len(last.logged("report")) == 1
+            await last.daemon.wait_idle()
+            assert await last.daemon.queue.count() == 0
+            assert await host.daemon.queue.count() == 0
+        assert b"by postfix.test (Postfix) " in message.partition(b"\r\n\r\n")[0]
         assert (report.reporting_mta, report.envelope_id) == ("world.test", ENVID)
         (about,) = report.recipients
         assert (about.action, about.status) == (Action.FAILED, "5.1.1")
@@ -212,58 +210,58 @@ def test_we_bounce_what_we_took_from_postfix(tmp_path: Path, postfix: Postfix, r
         assert about.remote_mta == "[127.0.0.1]"
         assert about.diagnostic.startswith("550 5.1.1 ")
         assert b"Message-ID: <one@home.test>" in report.returned
-        assert (b"Words that only the letter has." in report.returned) is (ret is Ret.FULL)
+        assert (b"Words that only the message has." in report.returned) is (ret is Ret.FULL)
 
-    run(story)
+    run(scenario)
 
 
 @postfix_is_here
-def test_we_tell_of_success_what_was_asked_through_postfix(tmp_path: Path, postfix: Postfix) -> None:
-    async def story() -> None:
-        async with world(postfix, tmp_path) as last, home(postfix, tmp_path) as post:
-            await write(post, "renping@box.test", Notify.SUCCESS)
-            report, _ = await report_to(post)
-            assert behind_trace(await last.only_letter(), stations=3) == LETTER
-            assert len(last.told("report")) == 1
-            assert not post.told("report")
+def test_we_report_success_as_asked_through_postfix(tmp_path: Path, postfix: Postfix) -> None:
+    async def scenario() -> None:
+        async with world(postfix, tmp_path) as last, home(postfix, tmp_path) as host:
+            await write(host, "renping@box.test", Notify.SUCCESS)
+            report, _ = await report_to(host)
+            assert behind_trace(await last.only_message(), hops=3) == MESSAGE
+            assert len(last.logged("report")) == 1
+            assert not host.logged("report")
         assert (report.reporting_mta, report.envelope_id) == ("world.test", ENVID)
         (about,) = report.recipients
         assert (about.action, about.status[0]) == (Action.DELIVERED, "2")
         assert (about.final.address, about.original) == ("renping@box.test", ORCPT)
-        assert b"Words that only the letter has." not in report.returned
+        assert b"Words that only the message has." not in report.returned
 
-    run(story)
+    run(scenario)
 
 
 @postfix_is_here
-def test_never_is_kept_through_postfix(tmp_path: Path, postfix: Postfix) -> None:
-    async def story() -> None:
-        async with world(postfix, tmp_path) as last, home(postfix, tmp_path) as post:
-            await write(post, "renping@fails.test", Notify.NEVER)
+def test_notify_never_is_kept_through_postfix(tmp_path: Path, postfix: Postfix) -> None:
+    async def scenario() -> None:
+        async with world(postfix, tmp_path) as last, home(postfix, tmp_path) as host:
+            await write(host, "renping@fails.test", Notify.NEVER)
             await last.until("failed", 1)
-            await last.house.wait_idle()
-            assert not last.told("report")
-            assert await last.house.queue.count() == 0
+            await last.daemon.wait_idle()
+            assert not last.logged("report")
+            assert await last.daemon.queue.count() == 0
             await removed(postfix, "renping@fails.test")
-            assert await post.letters() == {}
+            assert await host.messages() == {}
 
-    run(story)
+    run(scenario)
 
 
 @postfix_is_here
-def test_nobody_hears_of_a_report_that_postfix_cannot_deliver(tmp_path: Path, postfix: Postfix) -> None:
-    """Our report has no sender, so Postfix tells nobody of its end; nothing goes round."""
+def test_a_report_that_postfix_cannot_deliver_causes_no_report(tmp_path: Path, postfix: Postfix) -> None:
+    """The report has the null reverse-path, so Postfix sends no report about it, and no loop begins."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with world(postfix, tmp_path) as last:
             asked = Envelope(address("langrui@refused.test"), (Recipient(address("renping@fails.test")),))
             async with session_with(last.endpoint) as session:
-                (outcome,) = await session.deliver(asked, Bytes(LETTER))
+                (outcome,) = await session.deliver(asked, Bytes(MESSAGE))
             assert outcome.result is Result.DELIVERED
             await removed(postfix, "langrui@refused.test")
-            await last.house.wait_idle()
-            assert len(last.told("report")) == 1
-            assert len(last.told("accepted")) == 1
-            assert await last.house.queue.count() == 0
+            await last.daemon.wait_idle()
+            assert len(last.logged("report")) == 1
+            assert len(last.logged("accepted")) == 1
+            assert await last.daemon.queue.count() == 0
 
-    run(story)
+    run(scenario)

@@ -13,7 +13,7 @@ import pytest
 
 from posthouse.net import Endpoint, Network, SocketNetwork, SystemClock
 from posthouse.testing import MemoryNetwork, StreamFault
-from posthouse.testing.stream_conformance import CHECKS, Check, run_check
+from posthouse.testing.conformance import STREAM_CHECKS, StreamCheck, run_check
 
 LOOPS = [
     pytest.param("asyncio", id="asyncio"),
@@ -54,17 +54,17 @@ def memory(errors: list[BaseException]) -> Network:
 
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("make", [sockets, memory])
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_promises(check: Check, make: Callable[[list[BaseException]], Network], loop: str) -> None:
+@pytest.mark.parametrize("check", STREAM_CHECKS, ids=lambda check: check.__name__)
+def test_promises(check: StreamCheck, make: Callable[[list[BaseException]], Network], loop: str) -> None:
     errors: list[BaseException] = []
     run(loop, run_check(check, make(errors), Endpoint("127.0.0.1"), errors))
 
 
 @pytest.mark.parametrize("loop", LOOPS)
 @pytest.mark.parametrize("make", [sockets, memory])
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", STREAM_CHECKS, ids=lambda check: check.__name__)
 def test_promises_of_a_unix_socket(
-    check: Check, make: Callable[[list[BaseException]], Network], loop: str, tmp_path: Path
+    check: StreamCheck, make: Callable[[list[BaseException]], Network], loop: str, tmp_path: Path
 ) -> None:
     errors: list[BaseException] = []
     path = tmp_path / "s"
@@ -74,14 +74,16 @@ def test_promises_of_a_unix_socket(
 
 @pytest.mark.skipif(no_ipv6(), reason="needs IPv6 on loopback")
 @pytest.mark.parametrize("loop", LOOPS)
-@pytest.mark.parametrize("check", CHECKS[:6], ids=lambda check: check.__name__)
-def test_promises_over_ipv6(check: Check, loop: str) -> None:
+@pytest.mark.parametrize("check", STREAM_CHECKS[:6], ids=lambda check: check.__name__)
+def test_promises_over_ipv6(check: StreamCheck, loop: str) -> None:
     errors: list[BaseException] = []
     run(loop, run_check(check, sockets(errors), Endpoint("::1"), errors))
 
 
-@pytest.mark.parametrize("check", [c for c in CHECKS if c.__name__ in ("echoes", "last_words_from_a_paused_reader")])
-def test_promises_in_single_octets(check: Check) -> None:
+@pytest.mark.parametrize(
+    "check", [c for c in STREAM_CHECKS if c.__name__ in ("echoes", "last_words_from_a_paused_reader")]
+)
+def test_promises_in_single_octets(check: StreamCheck) -> None:
     errors: list[BaseException] = []
     network = MemoryNetwork(SystemClock(), on_error=errors.append)
     network.everywhere = StreamFault(single=True)

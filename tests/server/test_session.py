@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from posthouse.core import Envelope, Recipient, Reply, Verdict
+from posthouse.core import Envelope, LocalError, Recipient, Reply, Verdict
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
-from posthouse.protocol import Greet, Limits, Mail, Rcpt
+from posthouse.protocol import Auth, AuthResponse, Event, Greet, Limits, Mail, Offer, Pause, Rcpt, StartTls
 from posthouse.server import Answer, Intake, Peer, Server, ServerTimeouts
+from posthouse.server import session as session_module
 
 OK = Verdict(Reply(250, "2.0.0", "ok"))
 
@@ -268,6 +269,36 @@ def test_ehlo_tells_what_is_offered(policy: Policy) -> None:
         assert await client.reply() == "250 test"
 
     talk(policy, dialogue)
+
+
+@pytest.mark.parametrize("greeting", [b"EHLO x", b"HELO x"])
+@pytest.mark.parametrize("code", [250, 550])
+def test_a_reply_to_a_greeting_has_no_enhanced_code(policy: Policy, greeting: bytes, code: int) -> None:
+    """RFC 2034 §4: in EHLO's extension lines the code would stand where the keyword is expected."""
+    policy.no["greet"] = Verdict(Reply(code, f"{code // 100}.7.1", "words"))
+
+    async def dialogue(client: Client, server: Server) -> None:
+        await client.code()
+        client.send(greeting + b"\r\n")
+        first, *others = [line[4:] for line in (await client.reply()).split("\n")]
+        assert first == "words"
+        assert tuple(others) == (server.settings.offer.keywords() if (greeting[:1], code) == (b"E", 250) else ())
+
+    talk(policy, dialogue)
+
+
+@pytest.mark.parametrize(
+    ("offer", "keyword"),
+    [(Offer(auth=("PLAIN",)), "AUTH"), (Offer(starttls=True), "STARTTLS"), (Offer(requiretls=True), "REQUIRETLS")],
+)
+def test_what_the_server_cannot_do_cannot_be_offered(offer: Offer, keyword: str) -> None:
+    with pytest.raises(LocalError, match=f"^{keyword} cannot be offered"):
+        Server(Policy(), network=SocketNetwork(), clock=SystemClock(), hostname="test", offer=offer)
+
+
+def test_every_event_of_the_engine_has_a_handler_or_cannot_be_offered() -> None:
+    handled = {*session_module._IN_TRANSACTION, *session_module._IN_SESSION}
+    assert handled == set(get_args(Event)) - {Pause, Auth, AuthResponse, StartTls}
 
 
 @pytest.mark.parametrize(

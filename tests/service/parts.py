@@ -10,7 +10,7 @@ from posthouse.core import Address, CallbackSink, Envelope, Recipient, Reply, St
 from posthouse.net.clock import Clock, SystemClock
 from posthouse.protocol.commands import Greet
 from posthouse.server.policy import Peer
-from posthouse.service.config.config_file import parse
+from posthouse.service.config_file import parse
 from posthouse.service.directory.directory import Directory
 from posthouse.service.policy.listener_policy import ListenerPolicy, SessionPolicy
 from posthouse.spool.interface import Inbox, Stored, StoredMessage

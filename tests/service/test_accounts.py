@@ -7,7 +7,7 @@ import pytest
 from posthouse.core import Address, Envelope, Notify, OriginalRecipient, Recipient, Ret
 from posthouse.relay import Route
 from posthouse.service import context
-from posthouse.service.config.config_file import ConfigError, default_config, parse
+from posthouse.service.config_file import ConfigError, default_config, parse
 from posthouse.service.directory.directory import Directory, Expanded, Foreign, Local, Moved, Unknown, expand_envelope
 
 HOUSE = """
@@ -330,7 +330,7 @@ def test_the_deliverer_is_found_without_the_tag() -> None:
         TAGGED.replace('subaddress = "+"', 'subaddress = "+"\ndeliver = "maildir:/mail/{domain}/{local}"')
         + '[[domain]]\nname = "own.test"\ndeliver = "python:my.own:handlers.take"\nmailboxes = "any"'
     )
-    router = context(config).ways().router
+    router = context(config).routing().router
     for given, target in (
         ("Bob+News@example.org", "/mail/example.org/bob"),
         ("ann+work@example.org", "/mail/example.org/ann+work"),

@@ -167,7 +167,7 @@ def test_what_is_caught_can_be_read_while_the_house_runs(tmp_path: Path) -> None
         summary = await OPERATIONS["inbox summary"].run(here)
         assert [(each.name, each.messages) for each in summary] == [("a@one.test", 1), ("b@two.test", 1)]
         assert await OPERATIONS["queue list"].run(here) == []
-        with pytest.raises(SettingError, match="no inbox has a letter number 999"):
+        with pytest.raises(SettingError, match="no inbox has a message number 999"):
             await OPERATIONS["inbox show"].run(here, number=999)
         await house.drain(5)
 
@@ -201,7 +201,7 @@ def test_what_cannot_be_delivered_waits_and_is_still_there_after_a_restart(tmp_p
         assert entry.attempts >= 1
         story = await OPERATIONS["queue show"].run(context(config), id=queue_id)
         assert "127.0.0.1:1" in story.recipients[0].last
-        with pytest.raises(SettingError, match="knows no message"):
+        with pytest.raises(SettingError, match="there is no message"):
             await OPERATIONS["queue show"].run(context(config), id="nonsense")
         await house.drain(5)
 

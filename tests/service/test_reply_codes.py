@@ -17,7 +17,7 @@ from posthouse.codes.lookup import ALL_BASIC, explain_enhanced
 from posthouse.core import EventSink, Reply, StorageError, StorageFull
 from posthouse.protocol.readers import ReplyReader
 from posthouse.service import Daemon
-from posthouse.service.config.config_file import parse
+from posthouse.service.config_file import parse
 from posthouse.spool import Spool, SqliteSpool
 from posthouse.testing import StaticResolver
 

@@ -1,6 +1,6 @@
-"""Bad days by seed, hundreds of them: whatever happens, the invariants hold.
+"""Hundreds of days with faults, by seed: the invariants hold on each.
 
-A failing seed is told with its number; ``scripts/simulate --seed N --trace`` tells what happened on that day.
+``scripts/simulate --seed N --trace`` shows what happened on the day of a seed that fails.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ EACH = 10
 
 
 def findings(seeds: range) -> dict[int, list[str]]:
-    """What was wrong on which day."""
+    """Seed → violations, of the days that have any."""
     found = {}
     for seed in seeds:
         with bad_day(seed) as world:
-            assert world.letters
+            assert world.messages
             found[seed] = world.violations(quiet=True)
     return {seed: wrong for seed, wrong in found.items() if wrong}
 
@@ -35,16 +35,16 @@ def test_the_invariants_hold(first: int) -> None:
 
 
 def test_the_days_are_bad_enough() -> None:
-    """Together, a few days have everything in them that can go wrong."""
+    """Forty days together have every kind of fault in them."""
     lines: list[str] = []
     for seed in range(40):
         with bad_day(seed) as world:
             lines += world.trace
     text = "\n".join(lines)
     for wanted in (
-        "crash death=killed",
-        "crash death=reset",
-        "crash death=silent",
+        "crash kind=killed",
+        "crash kind=reset",
+        "crash kind=silent",
         "start incarnation=3",
         "calendar jump=-",
         "drain",
@@ -68,7 +68,7 @@ def test_the_days_are_bad_enough() -> None:
 def test_a_day_is_a_function_of_its_seed() -> None:
     """To the last line of the trace, in another process, with another order of its sets.
 
-    Days 113 and 10003 have large contents, whose files are removed behind everybody's back.
+    Days 113 and 10003 have large contents, whose files are removed by a call that no caller waits for.
     """
     program = (
         "from posthouse.testing.simulation.scenario import bad_day\n"
@@ -90,17 +90,17 @@ def test_a_day_is_a_function_of_its_seed() -> None:
 
 
 def test_no_thread_and_no_pause_has_a_part_in_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What another thread does, or what waits by a real clock, depends on how busy the machine is."""
+    """The effect of a thread or of a real pause would depend on how busy the machine is."""
     found = []
     monkeypatch.setattr(threading.Thread, "start", lambda thread: found.append(thread.name))
     monkeypatch.setattr(time, "sleep", lambda seconds: found.append(f"sleep {seconds}"))
     for seed in (113, 10003):
         with bad_day(seed) as world:
-            assert world.letters
+            assert world.messages
     assert found == []
 
 
-def test_one_day_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_trace_of_one_day(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--seed", "3", "--trace"]) == 0
     told = capsys.readouterr().out
     assert "mail.a.test      start incarnation=1" in told

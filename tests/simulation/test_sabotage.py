@@ -1,4 +1,4 @@
-"""The invariants see what they are there to see: a house that is broken on purpose does not pass."""
+"""The invariants notice faults: a node that is broken on purpose does not pass."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from posthouse.testing.simulation import World
 RETRY = '[relay]\nretry_first = "1m"\n'
 
 
-class Queue:
-    """Passes everything on; what a saboteur changes, it overrides."""
+class SpoolWrapper:
+    """Passes every call on to a spool; a saboteur overrides what it breaks."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
@@ -26,8 +26,8 @@ class Queue:
         return getattr(self.inner, name)
 
 
-class Receipt(Queue):
-    """The same for a receipt."""
+class IncomingWrapper(SpoolWrapper):
+    """Passes every call on to an incoming message."""
 
 
 def found(
@@ -38,30 +38,30 @@ def found(
     crash: float | None = None,
     down: float = 10.0,
 ) -> str:
-    """What is said of a house with a sabotaged queue that has one letter to send."""
+    """The violations of a node with a sabotaged spool that has one message to deliver."""
     with World(1) as world:
-        world.destination("mx.b.test", domains=["b.test"], script=script)
-        world.destination("mx.a.test", domains=["a.test"])
-        house = world.house("mail.a.test", RETRY, wrap=wrap)
-        letter = world.send(house, "ann@a.test", [to])
+        world.remote_host("mx.b.test", domains=["b.test"], script=script)
+        world.remote_host("mx.a.test", domains=["a.test"])
+        node = world.node("mail.a.test", RETRY, wrap=wrap)
+        message = world.send(node, "ann@a.test", [to])
         if crash is not None:
-            world.at(crash, lambda: house.crash(down=down))
+            world.at(crash, lambda: node.crash(down=down))
         world.run(7200)
-        assert letter.accepted
+        assert message.accepted
         return "\n".join(world.violations(quiet=True))
 
 
-def test_a_house_that_is_in_order_passes() -> None:
+def test_a_node_in_order_passes() -> None:
     assert found(None) == ""
     assert found(None, script=("rcpt:450", "lose", "end:554")) == ""
 
 
 def test_a_commit_is_forgotten() -> None:
-    class Forgetful(Queue):
+    class Forgetful(SpoolWrapper):
         def receive(self) -> Any:
             return Forgotten(self.inner.receive())
 
-    class Forgotten(Receipt):
+    class Forgotten(IncomingWrapper):
         def commit(self, envelope: Any, destinations: Any, **rest: Any) -> Awaitable[Stored]:
             future: asyncio.Future[Stored] = asyncio.get_running_loop().create_future()
             message = StoredMessage(self.inner.id, envelope, rest["received"], self.inner.size, rest["source"])
@@ -73,11 +73,11 @@ def test_a_commit_is_forgotten() -> None:
 
 
 def test_250_is_said_before_the_commit() -> None:
-    class Hasty(Queue):
+    class Hasty(SpoolWrapper):
         def receive(self) -> Any:
             return Early(self.inner.receive())
 
-    class Early(Receipt):
+    class Early(IncomingWrapper):
         def commit(self, envelope: Any, destinations: Any, **rest: Any) -> Awaitable[Stored]:
             loop = asyncio.get_running_loop()
             loop.call_later(30, lambda: self.inner.commit(envelope, destinations, **{**rest, "owner": ""}))
@@ -90,7 +90,7 @@ def test_250_is_said_before_the_commit() -> None:
 
 
 def test_an_outcome_is_not_recorded() -> None:
-    class Amnesiac(Queue):
+    class Amnesiac(SpoolWrapper):
         def record(self, work: Lease, *rest: Any, **more: Any) -> Awaitable[None]:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             future.set_result(None)
@@ -102,7 +102,7 @@ def test_an_outcome_is_not_recorded() -> None:
 
 
 def test_a_report_is_lost() -> None:
-    class Careless(Queue):
+    class Careless(SpoolWrapper):
         def record(self, work: Lease, settlements: Any, reports: Any = (), **more: Any) -> Any:
             return self.inner.record(work, settlements, (), **more)
 
@@ -110,7 +110,7 @@ def test_a_report_is_lost() -> None:
 
 
 def test_content_is_changed() -> None:
-    class Sloppy(Queue):
+    class Sloppy(SpoolWrapper):
         def content(self, message: StoredMessage) -> Bytes:
             return Bytes(b"".join(self.inner.content(message).chunks()).replace(b"hello\r\n", b"hullo\r\n"))
 
@@ -118,7 +118,7 @@ def test_content_is_changed() -> None:
 
 
 def test_leases_are_given_twice() -> None:
-    class Generous(Queue):
+    class Generous(SpoolWrapper):
         async def lease(self, owner: str, now: float, until: float, **rest: Any) -> list[Lease]:
             rest["skip"] = ()  # a worker does not ask for more where something is under way
             return await self.inner.lease(owner, now + 86_400, until, **rest)  # type: ignore[no-any-return]
@@ -137,7 +137,7 @@ def test_a_worker_delivers_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "has 2 copies, and nothing to excuse it" in found(None)
 
 
-def test_a_worker_gives_up_in_silence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deliverer_raises(monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(self: SmtpDeliverer, job: Any, target: str) -> Any:
         raise ZeroDivisionError("the deliverer is wrong")
 

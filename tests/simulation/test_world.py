@@ -1,4 +1,4 @@
-"""The parts of a simulated world, one at a time: time, lives, wires, scripts, and what a user does with them."""
+"""The parts of a simulated world: time, processes, network, scripts; and what a test does with them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from posthouse.core import LocalError, Notify, Result
 from posthouse.spool import RecipientState
-from posthouse.testing.simulation import Death, Life, VirtualClock, VirtualLoop, World, parse_step
+from posthouse.testing.simulation import CrashKind, VirtualClock, VirtualLoop, VirtualProcess, World, parse_step
 
 RETRY = '[relay]\nretry_first = "1m"\n'
 
@@ -20,7 +20,7 @@ def test_time_passes_when_nothing_can_run() -> None:
     clock = VirtualClock(loop, start=1000.0)
     order: list[str] = []
 
-    async def story() -> None:
+    async def scenario() -> None:
         clock.call_later(3_600.0, lambda: order.append("an hour"))
         clock.call_later(5.0, lambda: order.append("five seconds"))
         await clock.sleep(86_400.0)
@@ -29,7 +29,7 @@ def test_time_passes_when_nothing_can_run() -> None:
         clock.jump(-400.0)
         assert (clock.monotonic(), clock.time()) == (86_400.0, 87_000.0)
 
-    loop.run_until_complete(story())
+    loop.run_until_complete(scenario())
     loop.close()
     assert order == ["five seconds", "an hour", "a day"]
 
@@ -41,8 +41,8 @@ def test_waiting_for_nothing_is_an_error() -> None:
     loop.close()
 
 
-def test_a_life_ends_in_the_middle() -> None:
-    """Its tasks stop where they wait; nothing of them runs again, not even their last blocks."""
+def test_a_process_is_stopped() -> None:
+    """Its tasks stop where they await; no ``finally`` block runs."""
     loop = VirtualLoop()
     told: list[str] = []
 
@@ -56,15 +56,15 @@ def test_a_life_ends_in_the_middle() -> None:
         finally:
             told.append("cleaned up")
 
-    life = Life("somebody")
-    life.step(loop.create_task, mortal())
-    loop.call_later(15, life.end)
+    process = VirtualProcess("one")
+    process.step(loop.create_task, mortal())
+    loop.call_later(15, process.stop)
     loop.run_until_complete(asyncio.sleep(100))
     assert told == ["began", "went on", "worked"]
     loop.close()
 
 
-def test_a_life_ends_before_a_step() -> None:
+def test_a_process_is_stopped_before_a_step() -> None:
     loop = VirtualLoop()
     steps: list[int] = []
 
@@ -73,27 +73,27 @@ def test_a_life_ends_before_a_step() -> None:
             steps.append(number)
             await asyncio.sleep(1)
 
-    life = Life("walker", lambda: life.end())
-    life.step(loop.create_task, walker())
-    life.last_step = 40
+    process = VirtualProcess("walker", lambda: process.stop())
+    process.step(loop.create_task, walker())
+    process.last_step = 40
     loop.run_until_complete(asyncio.sleep(1000))
     loop.close()
-    assert life.steps == 40
+    assert process.steps == 40
     assert 0 < len(steps) < 40
 
 
-def test_an_exception_that_nobody_fetches_is_heard_of() -> None:
+def test_an_exception_that_is_never_retrieved_is_reported() -> None:
     loop = VirtualLoop()
 
     async def fails() -> None:
         raise ValueError("unheard")
 
-    async def story() -> None:
+    async def scenario() -> None:
         task = loop.create_task(fails())
         await asyncio.sleep(1)
         del task
 
-    loop.run_until_complete(story())
+    loop.run_until_complete(scenario())
     assert "unheard" in loop.unheard()[0]
     loop.close()
 
@@ -130,15 +130,15 @@ def test_what_is_no_step(text: str) -> None:
     ],
 )
 def test_a_step(step: str, result: str, kept: bool) -> None:
-    """What the house makes of it, and whether the destination has the letter."""
+    """The result at the node, and whether the remote host has kept the message."""
     with World(2) as world:
-        target = world.destination("mx.b.test", domains=["b.test"], script=[step])
-        house = world.house("mail.a.test", '[relay]\nretry_first = "30m"\n')
-        world.send(house, "ann@a.test", ["bob@b.test"])
+        target = world.remote_host("mx.b.test", domains=["b.test"], script=[step])
+        node = world.node("mail.a.test", '[relay]\nretry_first = "30m"\n')
+        world.send(node, "ann@a.test", ["bob@b.test"])
         world.run(1200)
         assert target.steps == [step]
         assert any(f" {result} id=" in line for line in world.trace), "\n".join(world.trace)
-        assert any(not arrival.report for arrival in world.arrivals) is kept
+        assert any(not copy.report for copy in world.copies) is kept
         world.check()
 
 
@@ -147,81 +147,81 @@ def test_the_manuals_example() -> None:
     example = page.split("```python\n")[1].split("```")[0]
     space: dict[str, Callable[[], None]] = {}
     exec(example, space)
-    space["test_a_letter_survives_the_night"]()
+    space["test_a_message_survives_a_crash"]()
 
 
-def test_a_letter_is_late_and_arrives() -> None:
+def test_a_message_is_deferred_and_delivered() -> None:
     with World(3) as world:
-        target = world.destination("mx.b.test", domains=["b.test"], script=["rcpt:450", "refuse", "end:451"])
-        house = world.house("mail.a.test", RETRY)
-        letter = world.send(house, "ann@a.test", ["bob@b.test", "eve@b.test"])
+        target = world.remote_host("mx.b.test", domains=["b.test"], script=["rcpt:450", "refuse", "end:451"])
+        node = world.node("mail.a.test", RETRY)
+        message = world.send(node, "ann@a.test", ["bob@b.test", "eve@b.test"])
         world.run(60)
-        assert letter.accepted
-        assert [waiting.state for entry in house.entries() for waiting in entry.recipients] == [
+        assert message.accepted
+        assert [waiting.state for entry in node.entries() for waiting in entry.recipients] == [
             RecipientState.WAITING
         ] * 2
         world.run(7200)
         world.check(quiet=True)
-        assert house.entries() == []
-        assert {arrival.recipient for arrival in world.arrivals} == {"bob@b.test", "eve@b.test"}
+        assert node.entries() == []
+        assert {copy.recipient for copy in world.copies} == {"bob@b.test", "eve@b.test"}
         assert target.steps[-1] == "ok"
 
 
 def test_a_refusal_comes_back_as_a_report() -> None:
     with World(4) as world:
-        world.destination("mx.b.test", domains=["b.test"], script=["rcpt:550:5.1.1"])
-        world.destination("mx.a.test", domains=["a.test"])
-        house = world.house("mail.a.test")
-        world.send(house, "ann@a.test", ["bob@b.test"])
-        world.send(house, "ann@a.test", ["eve@nowhere.test"], notify=Notify.NEVER)
+        world.remote_host("mx.b.test", domains=["b.test"], script=["rcpt:550:5.1.1"])
+        world.remote_host("mx.a.test", domains=["a.test"])
+        node = world.node("mail.a.test")
+        world.send(node, "ann@a.test", ["bob@b.test"])
+        world.send(node, "ann@a.test", ["eve@nowhere.test"], notify=Notify.NEVER)
         world.run(3600)
         world.check(quiet=True)
-        assert [(a.place, a.recipient, a.report) for a in world.arrivals] == [("mx.a.test", "ann@a.test", True)]
+        assert [(a.place, a.recipient, a.report) for a in world.copies] == [("mx.a.test", "ann@a.test", True)]
 
 
-@pytest.mark.parametrize("death", list(Death))
-def test_a_house_dies_at_every_step_of_a_letter(death: Death) -> None:
-    """From the first octet of the session to the recorded end; the client tries again where it was not told."""
-    died = accepted_before = 0
+@pytest.mark.parametrize("kind", list(CrashKind))
+def test_a_node_crashes_at_every_step_of_a_message(kind: CrashKind) -> None:
+    """From the first octet of the session to the recorded end; the client tries again when it was not answered."""
+    crashed = accepted_before = 0
     for step in range(1, 70):
         with World(step) as world:
-            world.destination("mx.b.test", domains=["b.test"])
-            house = world.house("mail.a.test", RETRY)
-            house.crash_at_step(step, death)
-            letter = world.send(house, "ann@a.test", ["bob@b.test"], tries=3)
+            world.remote_host("mx.b.test", domains=["b.test"])
+            node = world.node("mail.a.test", RETRY)
+            node.crash_at_step(step, kind)
+            message = world.send(node, "ann@a.test", ["bob@b.test"], tries=3)
             world.run(7200)
             world.check(quiet=True)
-            assert letter.accepted
-            assert world.arrivals
-            died += house.incarnations == 2
-            accepted_before += len(letter.tokens) == 1
-    assert died > 30
+            assert message.accepted
+            assert world.copies
+            crashed += node.incarnations == 2
+            accepted_before += len(message.tokens) == 1
+    assert crashed > 30
     assert 0 < accepted_before < 69
 
 
-def test_two_houses_on_one_spool() -> None:
+def test_two_nodes_on_one_spool() -> None:
     with World(5) as world:
-        world.destination("mx.b.test", domains=["b.test"], script=["rcpt:450"] * 3)
-        first = world.house("mail1.a.test", RETRY)
-        second = world.house("mail2.a.test", RETRY, shares=first)
+        world.remote_host("mx.b.test", domains=["b.test"], script=["rcpt:450"] * 3)
+        first = world.node("mail1.a.test", RETRY)
+        second = world.node("mail2.a.test", RETRY, shares=first)
         for number in range(6):
             world.send((first, second)[number % 2], "ann@a.test", [f"p{number}@b.test"])
         world.run(30)
-        first.crash(Death.SILENT, down=None)
+        first.crash(CrashKind.SILENT, down=None)
         world.run(7200)
         world.check(quiet=True)
-        assert len(world.arrivals) == 6
+        assert len(world.copies) == 6
 
 
-def test_the_dns_says_that_there_is_nobody() -> None:
+def test_domains_that_receive_no_mail() -> None:
     with World(6) as world:
         world.resolver.zone["null.test"] = {"MX": ["0 ."]}
         world.resolver.failing.add("later.test")
-        world.destination("mx.a.test", domains=["a.test"])
-        house = world.house("mail.a.test", RETRY)
-        world.send(house, "ann@a.test", ["a@null.test", "b@nowhere.test", "c@later.test"])
+        world.remote_host("mx.a.test", domains=["a.test"])
+        node = world.node("mail.a.test", RETRY)
+        world.send(node, "ann@a.test", ["a@null.test", "b@nowhere.test", "c@later.test"])
         world.run(600)
-        left = [str(w.recipient.address) for entry in house.entries() for w in entry.recipients if w.attempts]
+        left = [str(w.recipient.address) for entry in node.entries() for w in entry.recipients if w.attempts]
         assert "c@later.test" in left
         text = "\n".join(world.trace)
         assert "5.1.10" in text
@@ -229,24 +229,24 @@ def test_the_dns_says_that_there_is_nobody() -> None:
         world.check()
 
 
-def test_a_drained_house_starts_again() -> None:
+def test_a_drained_node_starts_again() -> None:
     with World(7) as world:
-        world.destination("mx.b.test", domains=["b.test"], script=["wait:rcpt:100"])
-        house = world.house("mail.a.test", RETRY)
-        world.send(house, "ann@a.test", ["bob@b.test"])
-        world.at(20, house.drain_and_restart)
+        world.remote_host("mx.b.test", domains=["b.test"], script=["wait:rcpt:100"])
+        node = world.node("mail.a.test", RETRY)
+        world.send(node, "ann@a.test", ["bob@b.test"])
+        world.at(20, node.drain_and_restart)
         world.run(3600)
-        assert house.incarnations == 2
+        assert node.incarnations == 2
         world.check(quiet=True)
         assert world.results == {("1.1", "bob@b.test"): Result.DELIVERED}
 
 
-def test_a_mailbox_at_the_second_house() -> None:
+def test_a_mailbox_at_a_second_node() -> None:
     with World(8) as world:
-        inner = world.house("mx.b.test", '[[domain]]\nname = "b.test"\ndeliver = "mailbox"\nmailboxes = "any"\n')
-        outer = world.house("mail.a.test", RETRY)
+        inner = world.node("mx.b.test", '[[domain]]\nname = "b.test"\ndeliver = "mailbox"\nmailboxes = "any"\n')
+        outer = world.node("mail.a.test", RETRY)
         world.send(outer, "ann@a.test", ["bob@b.test"], b"Subject: hi\r\n\r\n.dot\r\n..dots\r\n")
         world.at(0.01, inner.crash)
         world.run(3600)
         world.check(quiet=True)
-        assert [(a.place, a.recipient) for a in world.arrivals] == [("mx.b.test", "bob@b.test")]
+        assert [(a.place, a.recipient) for a in world.copies] == [("mx.b.test", "bob@b.test")]

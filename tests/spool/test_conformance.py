@@ -9,15 +9,15 @@ import pytest
 
 from posthouse.spool import Spool, SqliteSpool
 from posthouse.spool.sqlite.storage.threads import InlineThreads, Unsynced
-from posthouse.testing.spool_conformance import CHECKS, NEIGHBOUR_CHECKS, Check, NeighbourCheck
+from posthouse.testing.conformance import PEER_CHECKS, SPOOL_CHECKS, Check, PeerCheck
 
 
-async def bounded(check: Check | NeighbourCheck, make) -> None:
+async def bounded(check: Check | PeerCheck, make) -> None:
     async with asyncio.timeout(60):
         await check(make)
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", SPOOL_CHECKS, ids=lambda check: check.__name__)
 def test_ephemeral(check: Check) -> None:
     made: list[SqliteSpool] = []
 
@@ -31,45 +31,45 @@ def test_ephemeral(check: Check) -> None:
     assert not made[0]._private.exists
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", SPOOL_CHECKS, ids=lambda check: check.__name__)
 def test_sqlite(check: Check, tmp_path: Path) -> None:
     async def make() -> Spool:
-        queue = SqliteSpool(tmp_path)
-        await queue.open(1_700_000_000.0)
-        return queue
+        spool = SqliteSpool(tmp_path)
+        await spool.open(1_700_000_000.0)
+        return spool
 
     asyncio.run(bounded(check, make))
     assert list((tmp_path / "spool" / "tmp").iterdir()) == []
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", SPOOL_CHECKS, ids=lambda check: check.__name__)
 def test_sqlite_with_everything_in_files(check: Check, tmp_path: Path) -> None:
     async def make() -> Spool:
-        queue = SqliteSpool(tmp_path, threshold=0)
-        await queue.open(1_700_000_000.0)
-        return queue
+        spool = SqliteSpool(tmp_path, threshold=0)
+        await spool.open(1_700_000_000.0)
+        return spool
 
     asyncio.run(bounded(check, make))
     assert list((tmp_path / "spool" / "tmp").iterdir()) == []
 
 
-@pytest.mark.parametrize("check", NEIGHBOUR_CHECKS, ids=lambda check: check.__name__)
-def test_neighbours_without_threads(check: NeighbourCheck, tmp_path: Path) -> None:
+@pytest.mark.parametrize("check", PEER_CHECKS, ids=lambda check: check.__name__)
+def test_peers_without_threads(check: PeerCheck, tmp_path: Path) -> None:
     async def two() -> tuple[Spool, Spool]:
         one, other = (SqliteSpool(tmp_path, durable=Unsynced(), threads=InlineThreads()) for _ in range(2))
-        for queue in (one, other):
-            await queue.open(1_700_000_000.0)
+        for spool in (one, other):
+            await spool.open(1_700_000_000.0)
         return one, other
 
     asyncio.run(bounded(check, two))
 
 
-@pytest.mark.parametrize("check", NEIGHBOUR_CHECKS, ids=lambda check: check.__name__)
-def test_neighbours_on_sqlite(check: NeighbourCheck, tmp_path: Path) -> None:
+@pytest.mark.parametrize("check", PEER_CHECKS, ids=lambda check: check.__name__)
+def test_peers_on_sqlite(check: PeerCheck, tmp_path: Path) -> None:
     async def two() -> tuple[Spool, Spool]:
         one, other = SqliteSpool(tmp_path), SqliteSpool(tmp_path)
-        for queue in (one, other):
-            await queue.open(1_700_000_000.0)
+        for spool in (one, other):
+            await spool.open(1_700_000_000.0)
         return one, other
 
     asyncio.run(bounded(check, two))

@@ -21,9 +21,9 @@ from posthouse.spool.ids import number_of
 from posthouse.spool.sqlite.rows import TOLD
 from posthouse.testing.power_loss import PowerLoss
 
-SCRIPT = Path(__file__).with_name("life.py")
-LIFE = runpy.run_path(str(SCRIPT))
-NOW = LIFE["NOW"]
+SCRIPT = Path(__file__).with_name("crash_scenario.py")
+SCENARIO = runpy.run_path(str(SCRIPT))
+NOW = SCENARIO["NOW"]
 
 
 def digest(content) -> str:
@@ -35,7 +35,7 @@ def files_of(directory: Path) -> set[int]:
 
 
 async def check_table(directory: Path, lines: Sequence[str]) -> None:
-    """What is left after a life of which these lines were told is a state of the table."""
+    """What is left after a scenario that printed these lines is a state of the table."""
     queue = SqliteSpool(directory, time=lambda: NOW)
     said = await queue.open(NOW)
     assert not [sentence for sentence in said if "corrupt" in sentence]
@@ -68,7 +68,7 @@ async def check_table(directory: Path, lines: Sequence[str]) -> None:
     for message in await queue.inbox():
         found = await queue.kept(message.number)
         assert found is not None
-        assert digest(found[1]) == hashlib.sha256(LIFE["LARGE"]).hexdigest()
+        assert digest(found[1]) == hashlib.sha256(SCENARIO["LARGE"]).hexdigest()
     await check_stories(queue, told)
 
     # The dead owner's leases ended: everything that waits is due now, or when its attempt said.
@@ -163,7 +163,7 @@ def failing(at: int, error: int, lasting: int) -> Durable:
 
     durable = Durable()
     unlink = durable.unlink
-    durable = LIFE["after_each_act"](durable, lambda: None, before)
+    durable = SCENARIO["after_each_act"](durable, lambda: None, before)
     if error == errno.ENOSPC:
         durable.unlink = unlink  # type: ignore[method-assign]
     return durable
@@ -175,14 +175,14 @@ def test_disk_fails_at_each_act(tmp_path: Path, error: int, lasting: int) -> Non
 
     async def life(directory: Path, act: int) -> list[str]:
         lines: list[str] = []
-        calendar = LIFE["Calendar"]()
+        calendar = SCENARIO["Calendar"]()
         queue = SqliteSpool(directory, durable=Durable(), time=calendar)
         await queue.open(NOW)
         # The disk is well while the spool opens; the fake is in every act from here on.
         fake = failing(act, error, lasting)
-        for name in LIFE["ACTS"]:
+        for name in SCENARIO["ACTS"]:
             setattr(queue._durable, name, getattr(fake, name))
-        await LIFE["live"](queue, lambda *words: lines.append(" ".join(map(str, words))), calendar)
+        await SCENARIO["live"](queue, lambda *words: lines.append(" ".join(map(str, words))), calendar)
         await queue.close()
         return lines
 
@@ -211,7 +211,7 @@ def test_disk_fails_at_each_act(tmp_path: Path, error: int, lasting: int) -> Non
 
 @pytest.mark.parametrize("kind", ["nothing survives", "chance", "torn"])
 def test_power_fails_at_each_act(tmp_path: Path, kind: str) -> None:
-    """One life; behind each of its acts, what a machine would find that lost its power there."""
+    """One scenario; after each of its acts, what a machine would find that lost its power there."""
     asyncio.run(make_empty(tmp_path / "template"))
     lines: list[str] = []
     told: dict[int, list[str]] = {}
@@ -225,10 +225,10 @@ def test_power_fails_at_each_act(tmp_path: Path, kind: str) -> None:
     durable = PowerLoss(tmp_path / "template" / "spool", **hooks)
 
     async def life() -> None:
-        calendar = LIFE["Calendar"]()
+        calendar = SCENARIO["Calendar"]()
         queue = SqliteSpool(tmp_path / "template", durable=durable, time=calendar)
         await queue.open(NOW)
-        await LIFE["live"](queue, lambda *words: lines.append(" ".join(map(str, words))), calendar)
+        await SCENARIO["live"](queue, lambda *words: lines.append(" ".join(map(str, words))), calendar)
         await queue.close()
 
     asyncio.run(life())
@@ -262,8 +262,8 @@ def test_the_fake_finds_a_sync_that_is_left_out(tmp_path: Path, monkeypatch: pyt
     async def life() -> None:
         queue = SqliteSpool(tmp_path / "template", durable=durable)
         await queue.open(NOW)
-        stored = await LIFE["store"](queue, LIFE["LARGE"], "b@x.test")
-        lines.append(f"promised {stored.message.id} {hashlib.sha256(LIFE['LARGE']).hexdigest()} x.test")
+        stored = await SCENARIO["store"](queue, SCENARIO["LARGE"], "b@x.test")
+        lines.append(f"promised {stored.message.id} {hashlib.sha256(SCENARIO['LARGE']).hexdigest()} x.test")
         durable.image(tmp_path / "image" / "spool")
         await queue.close()
 

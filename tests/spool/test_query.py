@@ -49,7 +49,7 @@ def rows(draw: st.DrawFn) -> list[RecipientRow]:
 @st.composite
 def conditions(draw: st.DrawFn) -> Condition:
     field = draw(st.sampled_from(sorted(FIELDS)))
-    op = draw(st.sampled_from(FIELDS[field]))
+    op = draw(st.sampled_from(FIELDS[field].kind.operators))
     values: dict[str, st.SearchStrategy[str | float]] = {
         "state": st.sampled_from(["waiting", "deferred", "active", "held", "delivered", "failed"]),
         "age": SECONDS,

@@ -86,7 +86,7 @@ def test_two_processes_share_one_spool(tmp_path: Path) -> None:
     everything = asyncio.run(fill())
     workers = [
         subprocess.Popen(
-            [sys.executable, str(HERE / "worker.py"), str(tmp_path)],
+            [sys.executable, str(HERE / "delivering_process.py"), str(tmp_path)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -144,10 +144,10 @@ def test_a_late_record_of_another_process_counts(tmp_path: Path) -> None:
 
 
 class Process:
-    """Another process on the spool; see ``neighbour.py``."""
+    """Another process on the spool; see ``peer_process.py``."""
 
     def __init__(self, directory: Path) -> None:
-        command = [sys.executable, str(HERE / "neighbour.py"), str(directory)]
+        command = [sys.executable, str(HERE / "peer_process.py"), str(directory)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         assert self._answer() == ["open"]
 
@@ -267,14 +267,14 @@ def test_locked_beyond_patience_is_busy(tmp_path: Path) -> None:
 
 
 def test_kill_in_the_middle_of_a_load(tmp_path: Path) -> None:
-    loader = subprocess.Popen([sys.executable, str(HERE / "loader.py"), str(tmp_path)], stdout=subprocess.PIPE)
+    loader = subprocess.Popen([sys.executable, str(HERE / "storing_process.py"), str(tmp_path)], stdout=subprocess.PIPE)
     assert loader.stdout is not None
     promised = [loader.stdout.readline().decode() for _ in range(1500)]
     loader.send_signal(signal.SIGKILL)
     promised += [line.decode() for line in loader.stdout]
     loader.stdout.close()
     assert loader.wait(30) == -signal.SIGKILL
-    content = runpy.run_path(str(HERE / "loader.py"))["content"]
+    content = runpy.run_path(str(HERE / "storing_process.py"))["content"]
 
     async def check() -> None:
         queue = SqliteSpool(tmp_path)

@@ -68,10 +68,10 @@ posthouse COMMAND --help 查看详细说明；列表命令都支持 --json；用
 _CHINESE = {
     "demo": "看一封信经过两个驿站。",
     "run": "运行守护进程；没有配置时接收所有邮件。",
-    "send": "撰写一封信（或使用现成的邮件）并发送。",
-    "inbox": "阅读投递到本地信箱的邮件。",
-    "queue": "查看并处理等待转发的邮件。",
-    "explain": "讲述一封邮件的经历、一个地址的去向、一个应答码的含义。",
+    "send": "撰写一封邮件（或使用现成的邮件）并发送。",
+    "inbox": "阅读投递到本地邮箱的邮件。",
+    "queue": "查看并处理队列里的邮件。",
+    "explain": "解释一封邮件的经过、一个地址的去向或一个应答码的含义。",
     "check": "事先检查配置或地址。",
     "sink": "接收、计数并丢弃邮件；可按要求出错。",
     "bench": "大量发送邮件并测量。",
@@ -177,14 +177,14 @@ def _end(error: Exception) -> int:
     if isinstance(error, click.ClickException):
         _complain(f"posthouse: {error.format_message()}")
         return 66 if isinstance(error, click.FileError) else 64
-    if isinstance(error, ModuleNotFoundError) and not (error.name or "").startswith("posthouse"):
-        _complain(f"posthouse: this command needs {error.name}; install it with: pip install 'posthouse[daemon]'")
+    if isinstance(error, ModuleNotFoundError) and (package := (error.name or "").partition(".")[0]) != "posthouse":
+        _complain(f"posthouse: this command needs {package}; install it with: pip install 'posthouse[daemon]'")
         return 69
     from posthouse.cli import exit_codes
 
     code = exit_codes.of(error)
     if code == exit_codes.SOFTWARE:
-        _complain(f"posthouse: a mistake of ours ({type(error).__name__}: {error}); see more with posthouse --debug")
+        _complain(f"posthouse: an error in Posthouse ({type(error).__name__}: {error}); see posthouse --debug")
     elif isinstance(error, OSError):
         place = f"{error.filename}: " if error.filename else ""
         _complain(f"posthouse: {place}{error.strerror or error}")

@@ -66,10 +66,10 @@ def operate(name: str, config: Config | None = None, **given: Any) -> Any:
 
 
 async def _operate(operation: Operation, config: Config, given: dict[str, Any]) -> Any:
-    from posthouse.service.control.server import NobodyListens, ask
+    from posthouse.service.control.client import NoDaemon, ask
 
     if operation.live:
-        with contextlib.suppress(NobodyListens):
+        with contextlib.suppress(NoDaemon):
             return await ask(config.data_dir, operation, given)
     from posthouse.service.daemon.offline import context
 

@@ -14,7 +14,7 @@ from posthouse.cli.output import coloured, safe, say, with_json, with_lang
 from posthouse.cli.transcript import Live, Said, annotate, show
 
 if TYPE_CHECKING:
-    from posthouse.service.daemon.event_log import Dialogue
+    from posthouse.service.daemon.transcripts import Dialogue
     from posthouse.service.demo import Demo, DemoArrival
 
 __all__ = ["demo"]
@@ -40,13 +40,13 @@ _TEXT = {
     },
     "zh": {
         "opening": "本机上开了两个驿站：sohu.com 和 sina.com。\n"
-        "langrui@sohu.com 写信给 renping@sina.com。S: 是发送方 SMTP，R: 是接收方 SMTP。",
+        "langrui@sohu.com 写信给 renping@sina.com。S: 是发送SMTP，R: 是接收SMTP。",
         "first": "langrui 把信交给 sohu.com 的驿站",
-        "second": "sohu.com 的驿站向 DNS 查询 sina.com 的邮件交换主机（mx.sina.com），然后转发",
-        "letter": "{mailbox} 信箱里的信",
+        "second": "sohu.com 的驿站向 DNS 查询 sina.com 的邮件交换主机（mx.sina.com），然后中转",
+        "letter": "{mailbox} 邮箱里的信",
         "trace": "每个驿站都在最上面加了一个 Received 字段；最后一个驿站负责投递，所以还加了 Return-Path。",
         "reading": "任平读到的内容",
-        "stay": "两个驿站会一直开着，按 Ctrl-C 结束。再寄几封信：",
+        "stay": "两个驿站会一直开着，按 Ctrl-C 结束。再发几封信：",
         "hand": "或者自己动手输入（见 docs/tutorial.md）：",
         "read": "查看收到的信：",
         "end": "已送达。",

@@ -56,7 +56,7 @@ def explain(
     posthouse explain ADDRESS          a dry run: alias, route, hosts, limits, what would happen; nothing is sent
     posthouse explain CODE             550, 5.1.1, a family (4.7.x), or a line of a log
     """
-    from posthouse.service.operations.registry import what_is
+    from posthouse.service.operations.explain import what_is
 
     chosen = language(lang)
     wanted = " ".join(what)
@@ -73,12 +73,12 @@ def explain(
 
 
 def _show(found: Explained, lang: str, transcript: bool) -> None:
-    from posthouse.service.operations.explain_text import tell, tell_address
+    from posthouse.service.operations.explain_text import address_sentences, history_sentences
 
     if found.message is not None:
-        _sentences(tell(found.message, lang, aware, transcript=transcript))
+        _sentences(history_sentences(found.message, lang, aware, transcript=transcript))
     elif found.address is not None:
-        _sentences(tell_address(found.address, lang, aware))
+        _sentences(address_sentences(found.address, lang, aware))
         if found.messages:
             click.echo()
             say(_MESSAGES[lang], "bold")

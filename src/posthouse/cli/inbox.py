@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 
 import click
@@ -87,12 +86,10 @@ def show(number: int, raw: bool, config_file: str | None, data_dir: str | None, 
 @with_house
 @with_json
 def delete(number: tuple[int, ...], config_file: str | None, data_dir: str | None, as_json: bool) -> int:
-    """Delete letters, by their numbers, for good."""
-    from posthouse.service.operations.inbox import delete_letters
-
-    gone = asyncio.run(delete_letters(configured(config_file, data_dir), number))
+    """Delete messages, by their numbers, for good. `posthouse queue audit` shows who deleted what."""
+    found = operate("inbox delete", configured(config_file, data_dir), numbers=list(number))
     if as_json:
-        print_json({"deleted": gone})
+        print_json(found)
     else:
-        click.echo(f"{gone} deleted" + ("" if gone == len(set(number)) else f", {len(set(number)) - gone} not there"))
-    return 0 if gone else 65
+        click.echo(f"{found.deleted} deleted" + (f", {found.missing} not found" if found.missing else ""))
+    return 0 if found.deleted else 65

@@ -14,6 +14,7 @@ from posthouse.cli.context import configured, operate, with_house
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, safe, say, table, width_of, with_json
 from posthouse.core.units import short_duration, size_in_words
+from posthouse.service.operations.filter_language import FilterError, fields_help, parse_filter
 
 if TYPE_CHECKING:
     from posthouse.service import Config
@@ -29,24 +30,16 @@ _FILTER = click.argument("filter", nargs=-1, metavar="[FILTER]...")
 #: A condition whose value has spaces in it because the shell has taken its quotation marks away.
 _SPACED = re.compile(r"([A-Za-z]+(?:!=|>=|<=|[:=~<>]))([^\"]*\s[^\"]*)", re.DOTALL)
 
-#: The filter language, for ``--help``.
+#: The filter language, for ``--help``: an example of each field with its meaning.
 _LANGUAGE = """
-A filter is conditions side by side, all of which must hold:
+A filter is a list of conditions, all of which must hold:
 
 \b
-  domain:example.org    the domain that the mail goes to; * stands for any letters
-  state:deferred        waiting, deferred (tried before), active (being tried) or held
-  age>1h                how long ago it was received: s m h d w, as in 90s or 1d12h
-  due<10m               how long until the next attempt; below 0 if that is overdue
-  from:*@example.net    the sender; "" is the null reverse-path of reports
-  to:bob@example.org    the recipient
-  reply~"4.7"           how the last attempt ended has 4.7 in it
-  size>1M               the size: K M G
-  attempts>=3           attempts made
-  id:3x9k0d5n2c7hb      the queue id
+{fields}
 
-Operators: : is, != is not, ~ contains, and > >= < <= for numbers. The shell wants < and > in quotes: 'age>1h'.
-"""
+Operators: : is, != is not, ~ contains, and > >= < <= for numbers, durations and ids. In text * stands for any
+characters. Durations have the units s m h d w (90s, 1d12h), sizes K M G. The shell wants <, > and * in quotes.
+""".format(fields="\n".join(f"  {example:<20}  {meaning}" for _, meaning, example in fields_help()))
 
 
 @click.group(short_help="Look at the mail that waits to go on, and change it.", epilog=_LANGUAGE)
@@ -59,8 +52,6 @@ def queue() -> None:
 
 def _filter_of(words: Sequence[str]) -> str:
     """The filter that was written; what is wrong with it is shown where it stands."""
-    from posthouse.service.operations.filter_language import FilterError, parse_filter
-
     parts = []
     for word in words:
         spaced = _SPACED.fullmatch(word)
@@ -119,7 +110,7 @@ def list_(filter: tuple[str, ...], limit: int, config_file: str | None, data_dir
             )
             for each in found
         ),
-        empty="Nothing in the queue is like that." if text else "The queue is empty.",
+        empty="No match." if text else "The queue is empty.",
         styles="bold dim - cyan green magenta - yellow -",
     )
 
@@ -186,7 +177,7 @@ def summary(filter: tuple[str, ...], limit: int, config_file: str | None, data_d
              short_duration(max(0.0, found.now - row.oldest)))
             for row in found.rows
         ),
-        empty="Nothing in the queue is like that." if text else "The queue is empty.",
+        empty="No match." if text else "The queue is empty.",
         styles=" ".join(["green", "bold", *("-" for _ in ages), "magenta", "yellow"]),
     )  # fmt: skip
     if found.rows:
@@ -275,7 +266,7 @@ def _change(act: str, done: str, given: dict[str, Any], **more: Any) -> None:
     if given["as_json"]:
         print_json(changed)
         return
-    say(f"{_recipients(changed.recipients)} {done}." if changed.recipients else "Nothing in the queue is like that.")
+    say(f"{_recipients(changed.recipients)} {done}." if changed.recipients else "No match.")
 
 
 @queue.command("hold", short_help="Keep waiting mail from being tried.", epilog=_LANGUAGE)

@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from posthouse.client.connector import connect
     from posthouse.client.features import result_of
     from posthouse.client.model import INTERACTIVE_TIMEOUTS, Greeted, SessionRefused, Timeouts
-    from posthouse.client.pipeline import deliver
     from posthouse.client.server_url import ServerAddress, parse_server
     from posthouse.client.session import Session
 
@@ -20,7 +19,6 @@ __all__ = [
     "SessionRefused",
     "Timeouts",
     "connect",
-    "deliver",
     "parse_server",
     "result_of",
 ]
@@ -31,7 +29,6 @@ __getattr__ = lazily(
         "connector": "connect",
         "features": "result_of",
         "model": "Greeted INTERACTIVE_TIMEOUTS SessionRefused Timeouts",
-        "pipeline": "deliver",
         "server_url": "ServerAddress parse_server",
         "session": "Session",
     },

@@ -1,9 +1,10 @@
-"""Opening a session: a host's addresses raced, and the dialogue up to the reply to EHLO."""
+"""Opening a session: the race of a host's addresses, and the dialogue up to the reply to EHLO."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from posthouse.client.channel import AsyncChannel
 from posthouse.client.model import SessionRefused, Timeouts
 from posthouse.client.session import Session
 from posthouse.core import NetworkError, RemoteError
@@ -27,27 +28,33 @@ async def connect(
     tap: Tap | None = None,
     source: str = "",
 ) -> Session:
-    """Open a session with whichever of one host's addresses answers first (RFC 8305), up to the reply to EHLO.
+    """Open a session with one host: race its addresses (RFC 8305), then the dialogue up to the reply to EHLO.
 
-    ``hostname`` is how we name ourselves, ``name`` the host's name for people, ``source`` the local address to use.
-    ``tap`` is told the dialogue as values, or ``transcript`` each line of it.
-    Raises Unreachable, SessionRefused, TimedOut, Broken or RemoteError; the channel is closed then.
+    Args:
+        endpoints: The addresses of the host.
+        network: The network to open the connection in.
+        clock: The clock for all time limits.
+        hostname: The argument of EHLO: the name of this machine.
+        name: The host's name in texts.
+        lmtp: LMTP (RFC 2033) and not SMTP.
+        timeouts: The time limit of each phase.
+        limits: The most that is accepted of the peer's replies.
+        transcript: Is called with each line of the dialogue.
+        tap: Is told the dialogue as values; instead of ``transcript``.
+        source: The local address to use.
+
+    Raises:
+        Unreachable, TimedOut, Broken, RemoteError, SessionRefused: No session; the connection is closed then.
     """
     timeouts = timeouts or Timeouts()
 
-    def make() -> Session:
-        return Session(
-            clock=clock,
-            hostname=hostname,
-            name=name,
-            lmtp=lmtp,
-            timeouts=timeouts,
-            limits=limits,
-            transcript=transcript,
-            tap=tap,
+    def make() -> AsyncChannel:
+        return AsyncChannel(
+            clock=clock, name=name, lmtp=lmtp, timeouts=timeouts, limits=limits, transcript=transcript, tap=tap
         )
 
-    _, session = await connect_any(network, clock, endpoints, make, source=source, timeout=timeouts.connect)
+    _, channel = await connect_any(network, clock, endpoints, make, source=source, timeout=timeouts.connect)
+    session = Session(channel, hostname)
     try:
         await session.open()
     except (RemoteError, NetworkError) as error:

@@ -1,160 +1,261 @@
-"""Giving one message to the peer of a session: what is known before anything is sent, and as many transactions as its
-recipients take.
+"""The transactions of one connection in their order (RFC 2920).
+
+``Pipeline`` is the part of a channel without I/O: it gives each reply to the transaction that it is for, and writes the
+envelope of the next transaction behind the content of the one before, so that a connection that always has mail needs
+one round trip for each message (RFC 2920 §3.1 lets any command follow the end of content).  ``AsyncChannel`` adds an
+event loop, ``BlockingChannel`` a socket.
 """
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING, Final
+from collections import deque
+from collections.abc import Iterator
+from typing import Final
 
 from posthouse.client.features import Features
-from posthouse.client.transaction import Transaction
-from posthouse.core import Body, Content, Envelope, Outcome, Recipient, Reply, Result
+from posthouse.client.model import Timeouts
+from posthouse.client.transaction import Transaction, readable
+from posthouse.core import (
+    AsyncContent,
+    Broken,
+    Content,
+    LocalError,
+    PosthouseError,
+    RemoteError,
+    Reply,
+    TimedOut,
+)
+from posthouse.core._mypyc import mypyc_attr
+from posthouse.net import Clock, Endpoint
+from posthouse.protocol import Command, Limits, Sender, Sent, State, Tap, Transcript
 
-if TYPE_CHECKING:
-    from posthouse.client.session import Session
+__all__ = ["Pipeline"]
 
-__all__ = ["Begun", "deliver"]
-
-_TOO_LARGE: Final = Reply(552, "5.3.4", "Message is larger than the receiver announced with SIZE")
-_NEEDS_UTF8: Final = Reply(553, "5.6.7", "Address or header needs SMTPUTF8, which the receiver does not offer")
-_NEEDS_8BIT: Final = Reply(554, "5.6.3", "Content has 8-bit octets and the receiver does not offer 8BITMIME")
-_NEEDS_BINARY: Final = Reply(554, "5.6.1", "Content is binary and the receiver does not offer BINARYMIME")
-_NEEDS_TLS: Final = Reply(530, "5.7.30", "The sender asked for REQUIRETLS and the channel is not protected")
-
-# An attribute of an enumeration costs ten times a global name.
-_DELIVERED: Final = Result.DELIVERED
-_SEVENBIT: Final = Body.SEVENBIT
-
-
-async def deliver(session: Session, envelope: Envelope, content: Content) -> tuple[Outcome, ...]:
-    """Give one message to the peer: an outcome for each of the envelope's recipients, in their order.
-
-    A receiver that takes only some recipients at a time (452 4.5.3; RFC 5321 §4.5.3.1.10; LIMITS RCPTMAX, RFC 9422) is
-    given the others in further transactions on the same session.
-    """
-    return await Begun(session, envelope, content).end()
+_NEVER: Final = -1.0
+_ENDED: Final = State.CLOSED
+_AT_REST: Final = (State.READY, State.SENDER, State.RECIPIENTS)
 
 
-class Begun:
-    """A message that has been handed to its session: it is under way, stands in line, or was not for this peer.
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Pipeline:
+    """A ``Channel`` without its I/O: the line of transactions, and the replies to other commands."""
 
-    ``end`` must be awaited once, or ``leave_out`` called.
-    """
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        name: str = "",
+        lmtp: bool = False,
+        timeouts: Timeouts | None = None,
+        limits: Limits | None = None,
+        transcript: Transcript | None = None,
+        tap: Tap | None = None,
+    ) -> None:
+        self.timeouts = timeouts or Timeouts()
+        self.sender = Sender(lmtp=lmtp, limits=limits, transcript=transcript, tap=tap)
+        self.messages = 0
+        #: When the connection was opened, on the monotonic clock.
+        self.opened = 0.0
+        self.cautious = False
+        self.paused = False
+        self.fault: PosthouseError | None = None
+        self.peer = name
+        self._clock = clock
+        self._line: deque[Transaction] = deque()  # replies are for the first; the second may have begun
+        self._features = Features.of(self.sender.capabilities)
+        self._features_of = self.sender.capabilities
+        self._answers: deque[Reply] = deque()  # to commands outside of transactions
+        self._deadline = _NEVER  # of the time limit that is running, on the monotonic clock
+        self._seconds = 0.0
+        self._what = ""
 
-    __slots__ = ("_outcomes", "_session", "_transaction", "_whole")
+    # -- for channels with I/O ---------------------------------------------------------------------------------
 
-    def __init__(self, session: Session, envelope: Envelope, content: Content) -> None:
-        traits = session.traits
-        utf8 = _needs_utf8(envelope)
-        refusal = _cannot(traits, envelope, content, utf8)
-        people = envelope.recipients
-        self._session = session
-        self._transaction: Transaction | None = None
-        self._outcomes: tuple[Outcome, ...] = ()
-        self._whole = not traits.most_recipients or len(people) <= traits.most_recipients
-        if refusal is not None:
-            self._outcomes = tuple(_local(session, each, refusal) for each in people)
+    def write(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        raise NotImplementedError
+
+    def _wake(self) -> None:
+        """A reply to a command is here, the line is empty, or the connection has ended."""
+
+    def _give_turn(self) -> None:
+        """The first transaction wants another turn."""
+
+    def _open(self, address: Endpoint) -> None:
+        """The connection is open."""
+        self.opened = self._clock.monotonic()
+        name = self.peer
+        if not name or name == address.host or not address.port:
+            self.peer = str(address)
+        else:
+            self.peer = f"{name}[{address.host}]:{address.port}"
+
+    # -- octets from the peer ----------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        """Give each reply to the transaction that it is for, or to the command outside of transactions."""
+        if self.fault is not None:
             return
-        self._transaction = transaction = Transaction(session, envelope, content, utf8)
-        if self._whole:
-            session.enter(transaction)
-
-    async def end(self) -> tuple[Outcome, ...]:
-        """What became of it: an outcome for each recipient, in their order.  Cancelled, it ends the channel."""
-        transaction = self._transaction
-        if transaction is None:
-            return self._outcomes
-        outcomes: tuple[Outcome, ...] = ()
-        first: list[int] = []
-        if self._whole:
-            try:
-                outcomes = await transaction.ended
-            except asyncio.CancelledError:
-                self._session.leave_out(transaction)
-                raise
-            many = len(outcomes)
-            if many == 1 or all(outcome.result is _DELIVERED for outcome in outcomes):
-                return outcomes
-            first = list(range(many))
-        return await _in_parts(self._session, transaction, first, outcomes)
-
-    def leave_out(self) -> None:
-        """Nobody waits for it any more."""
-        if self._transaction is not None:
-            self._session.leave_out(self._transaction)
-
-
-async def _in_parts(
-    session: Session, transaction: Transaction, batch: list[int], outcomes: tuple[Outcome, ...]
-) -> tuple[Outcome, ...]:
-    """As many transactions as it takes; the first is ``transaction``, of which ``outcomes`` came for the recipients in
-    ``batch``."""
-    envelope = transaction.envelope
-    most = session.traits.most_recipients or len(envelope.recipients)
-    decided: dict[int, Outcome] = {}
-    rest = [] if batch else list(range(len(envelope.recipients)))
-    while True:
-        again = []
-        taken = any(outcome.result is _DELIVERED for outcome in outcomes)
-        for i, outcome in zip(batch, outcomes, strict=True):
-            if taken and session.usable and _too_many(outcome):
-                again.append(i)
-            else:
-                decided[i] = outcome
-        waiting = again + rest
-        if not waiting:
-            break
-        if batch and not session.usable:
-            for i in waiting:
-                decided[i] = transaction.outcome(envelope.recipients[i], session_lost=True)
-            break
-        batch, rest = waiting[:most], waiting[most:]
-        part = envelope._replace(recipients=tuple(envelope.recipients[i] for i in batch))
-        transaction = Transaction(session, part, transaction.content, transaction.utf8)
-        session.enter(transaction)
+        answers: list[tuple[Command | Sent | None, Reply]] = []
+        error = None
         try:
-            outcomes = await transaction.ended
-        except asyncio.CancelledError:
-            session.leave_out(transaction)
-            raise
-    return tuple(decided[i] for i in range(len(envelope.recipients)))
+            goes_on = self.sender.receive(data, answers)
+        except RemoteError as found:
+            error = self.fault = found  # before the replies: nothing is written to this peer any more
+        line = self._line
+        for to, reply in answers:
+            if line:
+                line[0].reply_received(to, reply)
+            else:
+                self._answers.append(reply)
+        if error is not None:
+            self._fail(error)
+            self.abort()
+        elif not goes_on:
+            self._over()
+        elif line:
+            if line[0].wants_turn:
+                self._give_turn()
+        elif self._answers:
+            self._wake()
 
+    def eof_received(self) -> None:
+        """The peer sends no more, so the replies that are still awaited cannot come."""
+        self._fail(Broken("the peer closed the connection"))
 
-def _too_many(outcome: Outcome) -> bool:
-    """Was this recipient refused only because there were others before it?"""
-    reply = outcome.reply
-    if reply is None:
-        return False
-    return (reply.code == 452 and reply.enhanced in ("4.5.3", "")) or (reply.code == 552 and reply.enhanced == "5.5.3")
+    def pause_writing(self) -> None:
+        """The peer does not read as fast as this side writes."""
+        self.paused = True
 
+    def resume_writing(self) -> None:
+        """The peer reads again."""
+        self.paused = False
+        if self._line:
+            first = self._line[0]
+            first.resume()
+            if first.wants_turn:
+                self._give_turn()
 
-def _cannot(traits: Features, envelope: Envelope, content: Content, utf8: bool) -> Reply | None:
-    """Why this message cannot go to this peer at all, if so."""
-    if traits.largest is not None and content.size > traits.largest:
-        return _TOO_LARGE
-    if utf8 and not traits.utf8:
-        return _NEEDS_UTF8
-    if envelope.body is not _SEVENBIT:
-        if envelope.body is Body.EIGHTBITMIME and not traits.eightbit:
-            return _NEEDS_8BIT
-        if envelope.body is Body.BINARYMIME and not traits.binary:
-            return _NEEDS_BINARY
-    # A report asks for it where the channel has it, and is not lost where not (RFC 8689 §5).
-    if envelope.require_tls and envelope.sender is not None and not traits.require_tls:
-        return _NEEDS_TLS
-    return None
+    def disconnected(self, error: Exception | None) -> None:
+        """The connection has ended."""
+        if isinstance(error, PosthouseError):
+            self._fail(error)
+        else:
+            self._fail(Broken("the connection was lost"))
 
+    def _fail(self, error: PosthouseError) -> None:
+        if self.fault is None:
+            self.fault = error
+        self._over()
 
-def _needs_utf8(envelope: Envelope) -> bool:
-    sender = envelope.sender
-    if envelope.smtputf8 or not (sender is None or sender.local.isascii()):
-        return True
-    recipients = envelope.recipients
-    if len(recipients) == 1:  # a generator costs more than its question
-        return not recipients[0].address.local.isascii()
-    return any(not recipient.address.local.isascii() for recipient in recipients)
+    def _over(self) -> None:
+        """No more replies will come."""
+        had_line = bool(self._line)
+        while self._line:
+            self._line.popleft().connection_lost()
+        self._wake()
+        if had_line and self.fault is not None:
+            self.abort()
 
+    def _timed_out(self) -> None:
+        self._fail(TimedOut(f"no answer to {self._what} within {self._seconds:g} seconds"))
 
-def _local(session: Session, recipient: Recipient, reply: Reply) -> Outcome:
-    return Outcome(recipient, Result.FAILED, reply, f"not sent to {session.peer}: {reply.text}", session.peer)
+    # -- the line of transactions ------------------------------------------------------------------------------
+
+    @property
+    def features(self) -> Features:
+        capabilities = self.sender.capabilities
+        if capabilities is not self._features_of:
+            self._features_of = capabilities
+            self._features = Features.of(capabilities)
+        return self._features
+
+    @property
+    def idle(self) -> bool:
+        """Whether no transaction is under way."""
+        return not self._line
+
+    @property
+    def usable(self) -> bool:
+        """Whether another transaction can begin, now or when those that are under way have ended."""
+        if self.fault is not None or self.sender.state is _ENDED:
+            return False
+        return bool(self._line) or (not self.sender.outstanding and self.sender.state in _AT_REST)
+
+    def enter(self, transaction: Transaction) -> None:
+        """Append a transaction to the line.  It begins at once, or behind the content of the one before it, or when
+        that has ended."""
+        if self.fault is not None or self.sender.state is _ENDED:
+            transaction.connection_lost()
+            return
+        self._line.append(transaction)
+        if len(self._line) == 1:
+            self._advance()
+        elif len(self._line) == 2:
+            self.write(self.following())
+
+    def following(self) -> bytes:
+        line = self._line
+        while len(line) > 1 and not line[1].begun and self.sender.may_pipeline:
+            try:
+                return line[1].begin()
+            except Exception as error:
+                self._turn_away(line[1], error)
+        return b""
+
+    def leave(self, transaction: Transaction) -> None:
+        self._line.remove(transaction)
+        self._deadline = _NEVER
+        if self._line:
+            if self.sender.state is not _ENDED:
+                self._advance()
+        else:
+            self._wake()
+
+    def withdraw(self, transaction: Transaction) -> None:
+        """The caller does not want the outcomes any more.  A transaction that has begun can only be stopped by ending
+        the connection; that waits until the transaction in front of it has ended."""
+        if transaction not in self._line:
+            return
+        if not transaction.begun:
+            self._line.remove(transaction)
+        elif transaction is self._line[0]:
+            self.abort()
+        else:
+            transaction.withdrawn = True
+
+    def _advance(self) -> None:
+        """Another transaction is the first in line, or none is."""
+        self._deadline = _NEVER
+        while self._line and self.fault is None:
+            first = self._line[0]
+            if first.withdrawn:
+                self.abort()
+                return
+            if not first.begun:
+                try:
+                    wire = first.begin()
+                except Exception as error:
+                    self._turn_away(first, error)
+                    continue
+                self.write(wire)
+            if len(self._line) > 1:
+                self.write(self.following())
+            self.expect(first.seconds, first.what)
+            return
+
+    def _turn_away(self, transaction: Transaction, error: Exception) -> None:
+        self._line.remove(transaction)
+        transaction.fail(error)
+
+    def expect(self, seconds: float, what: str) -> None:
+        self._seconds, self._what = seconds, what
+        self._deadline = self._clock.monotonic() + seconds
+
+    def read(self, content: Content | AsyncContent, at_most: int, transaction: Transaction) -> Iterator[bytes]:
+        here = readable(content)
+        if here is None:
+            raise LocalError("this content can be read in an event loop only")
+        return filter(None, here.chunks(at_most))

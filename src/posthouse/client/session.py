@@ -1,16 +1,13 @@
-"""One session of the sending SMTP: from an open channel to one outcome per recipient.
+"""One session of the sending SMTP: from an open connection to one outcome per recipient.
 
-The shell around ``protocol.Sender``.  Its one idea is to wait as seldom as possible: with PIPELINING the whole envelope
-and the word DATA leave in one write and their replies are awaited together (RFC 2920 §3.1); with CHUNKING a short
-message goes along in the same write, and one round trip is the whole delivery.
+A session waits as seldom as possible.  With PIPELINING the whole envelope and the word DATA leave in one write, and
+their replies are awaited together (RFC 2920 §3.1); with CHUNKING a short message goes along in the same write, and one
+round trip is the whole delivery.  Messages that are given to a session while another is under way stand in line
+(``client.pipeline``).
 
-Messages that are given to it while one is under way stand in line, and the next envelope leaves with the last octets of
-the content before it, so that a session that always has mail needs one round trip for each message (RFC 2920 §3.1 lets
-any command follow the end of content).  Each reply is heard by the message that it is for.
-
-Whatever the receiver does becomes an ``Outcome``; exceptions are for what our caller does wrong.  The one distinction
-everything else serves: until the last octet that could complete the message has been written, a lost connection means
-*deferred*; after that, and before the reply, nobody knows, and the outcome says *ambiguous*.
+The peer's replies and faults become an ``Outcome``; exceptions are for errors of the caller.  Until the last octet that
+could complete the message has been written, a lost connection means *deferred*; after that, and before the reply, it
+means *ambiguous*.
 """
 
 from __future__ import annotations
@@ -18,17 +15,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import Coroutine, Iterable
-from typing import Any, Final
+from collections.abc import AsyncIterator, Generator, Iterable, Iterator
+from functools import partial
+from typing import NamedTuple, TypeVar
 
-from posthouse.client.features import Features
+from posthouse.client.channel import AsyncChannel
 from posthouse.client.model import Greeted, SessionRefused, Timeouts
-from posthouse.client.pipeline import deliver
-from posthouse.client.series import M, Series
-from posthouse.client.transaction import Transaction
+from posthouse.client.pipeline import Pipeline
+from posthouse.client.transfer import Transfer
 from posthouse.core import (
-    Broken,
-    Closed,
+    AsyncContent,
     Content,
     Envelope,
     LocalError,
@@ -37,364 +33,243 @@ from posthouse.core import (
     PosthouseError,
     RemoteError,
     Reply,
-    TimedOut,
 )
 from posthouse.core._mypyc import mypyc_attr
-from posthouse.net import Clock, Stream, Timer
-from posthouse.protocol import (
-    Capabilities,
-    Command,
-    Greet,
-    Limits,
-    Pause,
-    Quit,
-    Sender,
-    Sent,
-    State,
-    Tap,
-    Transcript,
-)
+from posthouse.protocol import Capabilities, Command, Greet, Quit, Sender
 
-__all__ = ["Session"]
+__all__ = ["CommandStep", "M", "Series", "Session", "greet", "say"]
 
-_NEVER: Final = -1.0
-_CLOSED: Final = Pause.CLOSED
-_ENDED: Final = State.CLOSED
-_AT_REST: Final = (State.READY, State.SENDER, State.RECIPIENTS)
+M = TypeVar("M", bound=tuple[Envelope, Content | AsyncContent])
+
+
+class CommandStep(NamedTuple):
+    """One step of a dialogue outside of transactions: the octets to write, and the time limit of the reply."""
+
+    wire: bytes
+    seconds: float
+    what: str
+
+
+def say(channel: Pipeline, command: Command) -> CommandStep:
+    """The step of one command.  Raises ``LocalError`` while a message is under way, or the error that ended the
+    connection."""
+    if channel.fault is not None:
+        raise channel.fault
+    if not channel.idle:
+        raise LocalError("a message is under way; await it before a command of your own")
+    return CommandStep(channel.sender.send(command), channel.timeouts.command, type(command).__name__.upper())
+
+
+def greet(channel: Pipeline, hostname: str) -> Generator[CommandStep, Reply, Greeted]:
+    """Await the greeting, send EHLO, or HELO to a peer that refuses EHLO (RFC 5321 §3.2, §4.1.4).
+
+    Raises ``SessionRefused``.
+    """
+    greeting = yield CommandStep(b"", channel.timeouts.greeting, "the connection (no greeting)")
+    if not greeting.positive:
+        raise SessionRefused(f"{channel.peer} refused the session: {greeting}", greeting)
+    verb = "LHLO" if channel.sender.lmtp else "EHLO"
+    hello = yield say(channel, Greet(verb, hostname))
+    if hello.permanent and verb == "EHLO":
+        hello = yield say(channel, Greet("HELO", hostname))
+    if not hello.positive:
+        raise SessionRefused(f"{channel.peer} refused {verb}: {hello}", hello)
+    return Greeted(greeting, hello)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Session:
-    """The sending end of one channel, a ``net.Handler``; ``client.connector`` makes it.  What it gets stands in
-    line."""
+    """A session in an event loop; ``client.connect`` makes it."""
 
-    def __init__(
-        self,
-        *,
-        clock: Clock,
-        hostname: str,
-        name: str = "",
-        lmtp: bool = False,
-        timeouts: Timeouts | None = None,
-        limits: Limits | None = None,
-        transcript: Transcript | None = None,
-        tap: Tap | None = None,
-    ) -> None:
-        self.timeouts = timeouts or Timeouts()
-        self.sender = Sender(lmtp=lmtp, limits=limits, transcript=transcript, tap=tap)
-        #: Messages that were begun, counting each of the transactions that one took.
-        self.messages = 0
-        #: When the channel was open, by the stopwatch.
-        self.opened = 0.0
-        #: Set for a session that rested and may be lost: no content goes before the next transaction is answered.
-        self.cautious = False
-        #: The peer does not keep up with what we write.
-        self.paused = False
-        #: Why the channel is of no more use, or None.
-        self.fault: PosthouseError | None = None
-        #: Who is on the other end, for people: ``mx.sina.com[192.0.2.7]:25``.
-        self.peer = name
-        self._clock = clock
+    def __init__(self, channel: AsyncChannel, hostname: str) -> None:
+        self._channel = channel
         self._hostname = hostname
-        self._stream: Stream | None = None
-        self._line: deque[Transaction] = deque()  # replies are for the first; the second may have been begun
-        self._traits = Features.of(self.sender.capabilities)
-        self._traits_of = self.sender.capabilities
-        self._answers: deque[Reply] = deque()  # to what no transaction said
-        self._wanted = 0
-        self._waiter: asyncio.Future[None] | None = None
-        self._timer: Timer | None = None  # rings at some wait's end, or before
-        self._rings = 0.0
-        self._deadline = _NEVER  # of the wait under way
-        self._seconds = 0.0
-        self._what = ""
 
-    # -- net.Handler -------------------------------------------------------------------------------------------
-
-    def connected(self, stream: Stream) -> None:
-        """The channel is open."""
-        self._stream = stream
-        #: The loop that serves the channel.
-        self.loop = asyncio.get_running_loop()
-        self.opened = self._clock.monotonic()
-        address, name = stream.peer, self.peer
-        if not name or name == address.host or not address.port:
-            self.peer = str(address)
-        else:
-            self.peer = f"{name}[{address.host}]:{address.port}"
-
-    def data_received(self, data: bytes) -> None:
-        """Octets arrived: each reply goes to the transaction it is for, or to whoever waits for as many."""
-        if self.fault is not None:
-            return
-        answers: list[tuple[Command | Sent | None, Reply]] = []
-        error = None
-        try:
-            goes_on = self.sender.receive(data, answers)
-        except RemoteError as found:
-            error = found
-        line = self._line
-        for to, reply in answers:
-            if line:
-                line[0].hear(to, reply)
-            else:
-                self._answers.append(reply)
-        if error is not None:
-            self._fail(error)
-            self.abort()
-        elif not goes_on:
-            self._over()
-        elif self._wanted and self._answers:
-            self._wake()
-
-    def eof_received(self) -> None:
-        """The peer will say no more; nothing that is still owed can come."""
-        self._fail(Broken("the peer closed the connection"))
-
-    def pause_writing(self) -> None:
-        """The peer does not keep up."""
-        self.paused = True
-
-    def resume_writing(self) -> None:
-        """It does again."""
-        self.paused = False
-        if self._line:
-            self._line[0].go_on()
-
-    def disconnected(self, error: Exception | None) -> None:
-        """The channel has ended."""
-        if isinstance(error, PosthouseError):
-            self._fail(error)
-        else:
-            self._fail(Broken("the connection was lost"))
-
-    def _fail(self, error: PosthouseError) -> None:
-        if self.fault is None:
-            self.fault = error
-        self._stop_timer()
-        self._over()
-
-    def _over(self) -> None:
-        """Nothing that is still owed will come."""
-        had_line = bool(self._line)
-        while self._line:
-            self._line.popleft().lost()
-        self._wake()
-        if had_line and self.fault is not None:
-            self.abort()
-
-    def _wake(self) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
-
-    # -- the line ----------------------------------------------------------------------------------------------
-
-    def enter(self, transaction: Transaction) -> None:
-        """A transaction wants to be carried out.  It begins at once, or behind the content of the one before it, or
-        when that has ended."""
-        if self.fault is not None or self.sender.state is _ENDED:
-            transaction.lost()
-            return
-        self._line.append(transaction)
-        if len(self._line) == 1:
-            self._advance()
-        elif len(self._line) == 2:
-            self.write(self.following())
-
-    def following(self) -> bytes:
-        """What the second in line can say already, behind everything that the first has to say (RFC 2920 §3.1: any
-        command may follow the end of content)."""
-        line = self._line
-        while len(line) > 1 and not line[1].begun and self.sender.may_pipeline:
-            try:
-                return line[1].open()
-            except Exception as error:
-                self._turn_away(line[1], error)
-        return b""
-
-    def leave(self, transaction: Transaction) -> None:
-        """The first in line has ended."""
-        self._line.remove(transaction)
-        self._deadline = _NEVER
-        if self._line and self.sender.state is not _ENDED:
-            self._advance()
-
-    def leave_out(self, transaction: Transaction) -> None:
-        """Nobody waits for this one any more.  What was begun can only be stopped by ending the channel; but not
-        before the message in front of it has its answer."""
-        if transaction not in self._line:
-            return
-        if not transaction.begun:
-            self._line.remove(transaction)
-        elif transaction is self._line[0]:
-            self.abort()
-        else:
-            transaction.unwanted = True
-
-    def _advance(self) -> None:
-        """Somebody else is the first in line, or nobody."""
-        self._deadline = _NEVER
-        while self._line and self.fault is None:
-            first = self._line[0]
-            if first.unwanted:
-                self.abort()
-                return
-            if not first.begun:
-                try:
-                    wire = first.open()
-                except Exception as error:
-                    self._turn_away(first, error)
-                    continue
-                self.write(wire)
-            if len(self._line) > 1:
-                self.write(self.following())
-            self.expect(first.seconds, first.what)
-            return
-
-    def _turn_away(self, transaction: Transaction, error: Exception) -> None:
-        self._line.remove(transaction)
-        transaction.fail(error)
-
-    # -- waiting -----------------------------------------------------------------------------------------------
-
-    def expect(self, seconds: float, what: str) -> None:
-        """From now on there are so many seconds for the next answer, or for the peer to keep up."""
-        self._seconds, self._what = seconds, what
-        self._deadline = self._clock.monotonic() + seconds
-        if self._timer is None or self._rings > self._deadline:
-            self._set_timer(seconds)
-
-    def _set_timer(self, seconds: float) -> None:
-        """One timer serves many waits: it is left to ring, and set again for what is left of the wait it finds."""
-        self._stop_timer()
-        self._rings = self._clock.monotonic() + seconds
-        self._timer = self._clock.call_later(seconds, self._ring)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    def _ring(self) -> None:
-        self._timer = None
-        if self._deadline == _NEVER:
-            return
-        left = self._deadline - self._clock.monotonic()
-        if left > 1e-6:
-            self._set_timer(left)
-        else:
-            self._fail(TimedOut(f"no answer to {self._what} within {self._seconds:g} seconds"))
-
-    async def _one(self, seconds: float, what: str) -> Reply:
-        """The next answer to what no transaction said."""
-        self._wanted = 1
-        self.expect(seconds, what)
-        try:
-            while not self._answers and self.fault is None and self.sender.state is not _ENDED:
-                self._waiter = self.loop.create_future()
-                await self._waiter
-        finally:
-            self._waiter = None
-            self._wanted = 0
-            self._deadline = _NEVER
-        if not self._answers:
-            raise self.fault or Closed("the session is over")
-        return self._answers.popleft()
-
-    def write(self, data: bytes) -> None:
-        """Octets for the peer; dropped if the channel has ended."""
-        if data and self._stream is not None and self.fault is None:
-            self._stream.write(data)
-
-    # -- what users do -----------------------------------------------------------------------------------------
+    @property
+    def sender(self) -> Sender:
+        """The dialogue, seen from the sending end."""
+        return self._channel.sender
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the peer announced."""
-        return self.sender.capabilities
+        """The service extensions that the peer announced."""
+        return self._channel.sender.capabilities
 
     @property
-    def traits(self) -> Features:
-        """The same, as a transaction asks for it."""
-        capabilities = self.sender.capabilities
-        if capabilities is not self._traits_of:
-            self._traits_of = capabilities
-            self._traits = Features.of(capabilities)
-        return self._traits
+    def timeouts(self) -> Timeouts:
+        """The time limit of each phase."""
+        return self._channel.timeouts
+
+    @property
+    def peer(self) -> str:
+        """The peer's name and address, for example ``mx.sina.com[192.0.2.7]:25``."""
+        return self._channel.peer
+
+    @property
+    def opened(self) -> float:
+        """When the connection was opened, on the monotonic clock."""
+        return self._channel.opened
+
+    @property
+    def messages(self) -> int:
+        """Transactions that were begun; one message may take several."""
+        return self._channel.messages
+
+    @property
+    def fault(self) -> PosthouseError | None:
+        """The error that ended the connection, or None."""
+        return self._channel.fault
 
     @property
     def usable(self) -> bool:
-        """Can another transaction begin, now or when those that are under way have ended?"""
-        if self.fault is not None or self.sender.state is _ENDED:
-            return False
-        return bool(self._line) or (not self.sender.outstanding and self.sender.state in _AT_REST)
+        """Whether another message can be sent, now or after those that are under way."""
+        return self._channel.usable
+
+    @property
+    def cautious(self) -> bool:
+        """Whether the connection was idle and may be dead: then no content is sent before the next transaction has a
+        reply."""
+        return self._channel.cautious
+
+    @cautious.setter
+    def cautious(self, cautious: bool) -> None:
+        self._channel.cautious = cautious
 
     async def open(self) -> Greeted:
-        """Await the greeting, say EHLO, or HELO to a peer that refuses EHLO (RFC 5321 §3.2, §4.1.4).
+        """Await the greeting, send EHLO, or HELO to a peer that refuses EHLO (RFC 5321 §3.2, §4.1.4).
 
-        Raises SessionRefused, or NetworkError or RemoteError.
+        Raises ``SessionRefused``, or the ``NetworkError`` or ``RemoteError`` that ended the connection.
         """
-        greeting = await self._one(self.timeouts.greeting, "the connection (no greeting)")
-        if not greeting.positive:
-            raise SessionRefused(f"{self.peer} refused the session: {greeting}", greeting)
-        verb = "LHLO" if self.sender.lmtp else "EHLO"
-        hello = await self.command(Greet(verb, self._hostname))
-        if hello.permanent and verb == "EHLO":
-            hello = await self.command(Greet("HELO", self._hostname))
-        if not hello.positive:
-            raise SessionRefused(f"{self.peer} refused {verb}: {hello}", hello)
-        return Greeted(greeting, hello)
+        dialogue = greet(self._channel, self._hostname)
+        try:
+            step = next(dialogue)
+            while True:
+                step = dialogue.send(await self._exchange(step))
+        except StopIteration as stop:
+            greeted: Greeted = stop.value
+        return greeted
 
     async def command(self, command: Command) -> Reply:
-        """Send one command and await its reply.  Raises LocalError (a message is under way) or what the channel met."""
-        if self.fault is not None:
-            raise self.fault
-        if self._line:
-            raise LocalError("a message is under way; await it before a command of your own")
-        self.write(self.sender.send(command))
-        return await self._one(self.timeouts.command, type(command).__name__.upper())
+        """Send one command and return its reply.
 
-    def deliver(self, envelope: Envelope, content: Content) -> Coroutine[Any, Any, tuple[Outcome, ...]]:
-        """Give one message to the peer: an outcome for each of the envelope's recipients, in their order.
-
-        Whatever the peer does is an outcome; look at ``usable`` before the next message.  May be called again before
-        it has ended: messages are sent in the order of the calls, the next envelope behind the content before it.  If
-        the channel is lost then, only a message whose content had been completed is ambiguous.  Cancelled, it ends the
-        channel, once the message before it has its answer.
+        Raises ``LocalError`` while a message is under way, or the error that ended the connection.
         """
-        return deliver(self, envelope, content)
+        return await self._exchange(say(self._channel, command))
+
+    async def _exchange(self, step: CommandStep) -> Reply:
+        self._channel.write(step.wire)
+        return await self._channel.reply(step.seconds, step.what)
+
+    async def deliver(self, envelope: Envelope, content: Content | AsyncContent) -> tuple[Outcome, ...]:
+        """Send one message to the peer; returns an outcome for each recipient, in the order of the envelope.
+
+        May be called again before it has ended: messages are sent in the order of the calls, the next envelope behind
+        the content before it.  Every reply and fault of the peer is an outcome; ``usable`` tells whether the session
+        takes another message.  If the connection is lost, only a message whose content had been completed is
+        ambiguous.  Cancelled, it ends the connection, once the message before it has its reply.
+        """
+        return await _end_of(self._channel, Transfer(self._channel, envelope, content))
 
     def deliver_each(self, messages: Iterable[M], *, ahead: int = 2) -> Series[M]:
-        """Give many messages to the peer, and hear of each in turn: ``async for (envelope, content), outcomes in …``.
+        """Send many messages: ``async for (envelope, content), outcomes in session.deliver_each(messages)``.
 
-        The next ``ahead`` stand in line while the outcome of one is awaited, so that the session is never idle.  What
-        was taken from ``messages`` has its outcomes, whatever happens; once the session is of no more use nothing is
-        taken, so an iterator can go on with another session.  Who leaves the loop early leaves those in line under way
-        (``quit`` awaits them).  Raises LocalError for a negative ``ahead``, and as ``deliver``; cancelled, it ends
-        the channel.
+        The next ``ahead`` messages stand in line while the outcomes of one are awaited, so that the session is never
+        idle.  Every message that was taken from ``messages`` has outcomes; once the session is not usable no more are
+        taken, so that an iterator can go on with another session.  After ``break`` the messages in line stay under way
+        (``quit`` awaits them).  Raises ``LocalError`` for a negative ``ahead``, and as ``deliver``; cancelled, it ends
+        the connection.
         """
-        return Series(self, messages, ahead)
+        return Series(self._channel, messages, ahead)
 
     async def quit(self) -> None:
-        """End in order: await the messages under way, QUIT, its reply, close.  Never raises for what the peer does."""
+        """End the session in order: await the messages under way, send QUIT, await its reply, close the connection.
+        Never raises for what the peer does."""
+        channel = self._channel
         try:
-            while self._line:
-                await asyncio.wait([self._line[-1].ended])
-            if self.fault is None and self.sender.may_send(Quit()):
-                self.write(self.sender.send(Quit()))
+            await channel.drained()
+            if channel.fault is None and channel.sender.may_send(Quit()):
+                channel.write(channel.sender.send(Quit()))
                 with contextlib.suppress(NetworkError, RemoteError):
-                    await self._one(self.timeouts.quit, "QUIT")
+                    await channel.reply(channel.timeouts.quit, "QUIT")
         finally:
-            self.fault = self.fault or Closed("the session was ended with QUIT")
-            self._stop_timer()
-            if self._stream is not None:
-                self._stream.close()
+            channel.close("the session was ended with QUIT")
 
     def abort(self) -> None:
-        """End the channel now; messages under way end with what is known of them."""
-        self.fault = self.fault or Closed("the session was aborted")
-        self._stop_timer()
-        if self._stream is not None:
-            self._stream.abort()
-        self._over()
+        """End the connection now; messages under way end with what is known of them."""
+        self._channel.abort()
+
+
+async def _end_of(channel: AsyncChannel, transfer: Transfer) -> tuple[Outcome, ...]:
+    """The outcomes of a transfer, when it has ended.  Cancelled, it withdraws the transfer."""
+    if transfer.outcomes is None and transfer.error is None:
+        waiter: asyncio.Future[None] = channel.loop.create_future()
+        transfer.ended = partial(_wake, waiter)
+        try:
+            await waiter
+        except asyncio.CancelledError:
+            transfer.withdraw()
+            raise
+    outcomes = transfer.outcomes
+    if outcomes is None:
+        raise transfer.error or LocalError("the transfer was withdrawn")
+    return outcomes
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+class Series(AsyncIterator[tuple[M, tuple[Outcome, ...]]]):
+    """The messages of ``Session.deliver_each`` with their outcomes.
+
+    A session that is given one message, awaits its outcome and is given the next is idle from the reply until its user
+    has had a turn of the loop, and the next envelope is a write of its own.  With two more in line it is not: the last
+    octets of the next message and the envelope behind it leave in the turn of the reply, in one write.  Measured with
+    4 KiB messages on one connection to a receiver in C: the kernel's part of a message falls from 8.7 to 4.0 µs here,
+    and all of the receiver's from 20 to 15 µs.
+
+    No task is made for a message: the caller awaits the first in line, and each call fills the line.
+    """
+
+    def __init__(self, channel: AsyncChannel, messages: Iterable[M], ahead: int) -> None:
+        if ahead < 0:
+            raise LocalError(f"ahead={ahead}: a number of messages, 0 or more")
+        self._channel = channel
+        self._messages: Iterator[M] = iter(messages)
+        self._most = ahead + 1
+        self._more = True
+        self._line: deque[tuple[M, Transfer]] = deque()
+
+    def __aiter__(self) -> Series[M]:
+        """The iterator itself; it can be used once."""
+        return self
+
+    async def __anext__(self) -> tuple[M, tuple[Outcome, ...]]:
+        """The next message and its outcomes, in the order of ``messages``."""
+        line = self._line
+        if self._more:
+            self._fill()
+        if not line:
+            raise StopAsyncIteration
+        message, transfer = line.popleft()
+        try:
+            return message, await _end_of(self._channel, transfer)
+        except asyncio.CancelledError:
+            while line:
+                line.pop()[1].withdraw()
+            raise
+
+    def _fill(self) -> None:
+        """Begin as many transfers as may stand in line."""
+        channel, line = self._channel, self._line
+        while len(line) < self._most:
+            if not channel.usable:
+                self._more = False
+                return
+            try:
+                message = next(self._messages)
+            except StopIteration:
+                self._more = False
+                return
+            line.append((message, Transfer(channel, message[0], message[1])))

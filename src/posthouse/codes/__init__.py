@@ -1,7 +1,6 @@
-"""The catalogue of SMTP reply codes: what each code means, in English and Chinese.
+"""Catalogue of SMTP reply codes and enhanced status codes, with their meanings in English and Chinese.
 
-The data is large, so each name is imported at its first use: a session that only carries codes does not pay for their
-texts.
+The catalogue is large, so each name is imported at its first use; sending and receiving do not need it.
 """
 
 from typing import TYPE_CHECKING

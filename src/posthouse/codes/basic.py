@@ -1,7 +1,7 @@
 """The basic reply codes, each in English and Chinese (RFC 5321 §4.2, RFC 4954 §6, RFC 5248, RFC 7504).
 
-Over budget: this is data, not logic: one entry for each code that a sending SMTP may meet in earnest.
-``occasion`` is the sentence to change when Posthouse begins, or ceases, to give a code.
+Over budget: this is data, not logic: one entry for each code that a sending SMTP may get in practice.  ``occasion``
+must be changed when Posthouse begins or ceases to give a code.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         title=Text("System status or help summary", "系统状态或帮助摘要"),
         meaning=Text(
             "The text that follows is the receiving SMTP's status, or a summary of what it can do.",
-            "后面的文字是接收方 SMTP 的状态，或其功能摘要。",
+            "后面的文字是接收SMTP 的状态或功能摘要。",
         ),
         whose=Whose.NOBODY,
         next_step=Text(
@@ -49,7 +49,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         title=Text("Service ready", "服务就绪"),
         meaning=Text(
             "The receiving SMTP is ready and names itself; after STARTTLS it means that the TLS handshake may begin.",
-            "接收方 SMTP 已就绪并报出自己的名称；若是对 STARTTLS 的应答，则表示可以开始 TLS 握手。",
+            "接收SMTP 已就绪，并报出自己的名称；若是对 STARTTLS 的应答，则表示可以开始 TLS 握手。",
         ),
         whose=Whose.NOBODY,
         next_step=Text(
@@ -59,7 +59,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         source="RFC 5321 §4.2.3",
         occasion=Text(
             "The greeting of every new connection that may send mail.",
-            "每个允许投递邮件的新连接的问候语。",
+            "每个获准发送邮件的新连接，都以它为问候语。",
         ),
     ),
     BasicCode(
@@ -67,10 +67,10 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         title=Text("Closing the connection", "正在关闭连接"),
         meaning=Text(
             "The receiving SMTP has understood QUIT and closes the connection.",
-            "接收方 SMTP 已收到 QUIT，随即关闭连接。",
+            "接收SMTP 已收到 QUIT，随即关闭连接。",
         ),
         whose=Whose.NOBODY,
-        next_step=Text("Close your side too; nothing is left to do.", "同样关闭己方连接即可，无需其他操作。"),
+        next_step=Text("Close your side too; nothing is left to do.", "关闭本方的连接即可，无需其他操作。"),
         source="RFC 5321 §4.2.3",
         occasion=Text("The answer to QUIT.", "对 QUIT 的应答。"),
     ),
@@ -89,7 +89,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         source="RFC 4954 §6",
         note=Text(
             "Posthouse does not offer AUTH yet; until it does, only peers send this.",
-            "Posthouse 目前尚未提供 AUTH，在此之前只有对端会给出这个应答。",
+            "Posthouse 目前尚未提供 AUTH，在此之前，只有对方会给出这个应答。",
         ),
     ),
     BasicCode(
@@ -98,12 +98,12 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         meaning=Text(
             "The command was carried out. After the end of the content it means more: from here on the receiving "
             "SMTP is responsible for the message.",
-            "命令已执行。若是对邮件内容结束的应答，则含义更重：从此刻起由接收方 SMTP 对这封邮件负责。",
+            "命令已执行。若是对邮件内容结束的应答，则含义更重：从此刻起由接收SMTP 对这封邮件负责。",
         ),
         whose=Whose.NOBODY,
         next_step=Text(
             "Send the next command; after the end of the content remove the accepted recipients from your queue.",
-            "发送下一条命令；如果是在内容结束之后收到，则把已被接受的收信人从队列中移除。",
+            "发送下一条命令；如果是在内容结束之后收到，则把已被接受的收件人从队列中移除。",
         ),
         source="RFC 5321 §4.2.3",
         occasion=Text(
@@ -119,7 +119,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         meaning=Text(
             "The mailbox has moved, and the receiving SMTP takes the message and forwards it to the new address in "
             "the text.",
-            "该邮箱已迁走，接收方 SMTP 仍会收下邮件，并转发到文字中给出的新地址。",
+            "该邮箱已迁走，接收SMTP 仍会收下邮件，并转发到文字中给出的新地址。",
         ),
         whose=Whose.NOBODY,
         next_step=Text(
@@ -137,18 +137,18 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         title=Text("Cannot verify, but will try", "无法核实，但会尝试投递"),
         meaning=Text(
             "The receiving SMTP does not say whether the mailbox exists, but takes mail for it and tries to deliver.",
-            "接收方 SMTP 不说明该邮箱是否存在，但会接收寄往它的邮件并尝试投递。",
+            "接收SMTP 不说明该邮箱是否存在，但会接收发往它的邮件并尝试投递。",
         ),
         whose=Whose.NOBODY,
         next_step=Text(
             "Do not read it as a yes or a no; send the message and see.",
-            "不要把它当作肯定或否定的回答；直接发送邮件再看结果。",
+            "不要把它当作肯定或否定的答案；直接发送邮件，再看结果。",
         ),
         source="RFC 5321 §3.5.3",
         occasion=Text(
             "VRFY where verification is not switched on for the listener or the address is not in a domain of ours, "
             "and where the answer needs UTF-8 that was not allowed (2.6.8).",
-            "监听端口未开启地址核实功能，或地址不在我们的域名内时收到 VRFY；以及答复需要 UTF-8 而对方未允许（2.6.8）。",
+            "监听端口未开启地址核实功能时收到 VRFY，或地址的域不由本机负责；以及应答需要 UTF-8 而对方未允许（2.6.8）。",
         ),
     ),
     BasicCode(
@@ -156,7 +156,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         title=Text("Authentication challenge", "身份验证质询"),
         meaning=Text(
             "The receiving SMTP has accepted the mechanism and waits for the next line of the exchange, in base64.",
-            "接收方 SMTP 已接受该验证机制，正等待验证过程的下一行（base64 编码）。",
+            "接收SMTP 已接受该验证机制，正等待验证过程的下一行（base64 编码）。",
         ),
         whose=Whose.NOBODY,
         next_step=Text(
@@ -166,7 +166,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         source="RFC 4954 §4",
         note=Text(
             "Posthouse does not offer AUTH yet; until it does, only peers send this.",
-            "Posthouse 目前尚未提供 AUTH，在此之前只有对端会给出这个应答。",
+            "Posthouse 目前尚未提供 AUTH，在此之前，只有对方会给出这个应答。",
         ),
     ),
     BasicCode(
@@ -174,22 +174,22 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         title=Text("Send the content", "请发送邮件内容"),
         meaning=Text(
             "The receiving SMTP waits for the message content, up to a line that holds only a dot.",
-            "接收方 SMTP 正等待邮件内容，直到出现只含一个点的行为止。",
+            "接收SMTP 正等待邮件内容，直到出现只含一个点的行为止。",
         ),
         whose=Whose.NOBODY,
         next_step=Text(
             "Send header and body with CRLF line ends, double each leading dot, and finish with CRLF.CRLF.",
-            "发送信头和正文，行尾用 CRLF，行首的点要重复一次，最后以 CRLF.CRLF 结束。",
+            "发送邮件头和邮件体，行尾用 CRLF，行首的点要重复一次，最后以 CRLF.CRLF 结束。",
         ),
         source="RFC 5321 §4.2.3",
-        occasion=Text("DATA after at least one accepted recipient.", "至少有一个收信人被接受之后收到 DATA。"),
+        occasion=Text("DATA after at least one accepted recipient.", "至少有一个收件人被接受之后收到 DATA。"),
     ),
     BasicCode(
         code=421,
         title=Text("Service not available, closing", "服务暂不可用，关闭连接"),
         meaning=Text(
             "The receiving SMTP cannot go on now and closes the connection, whatever the command was.",
-            "接收方 SMTP 此刻无法继续服务，无论收到什么命令都会关闭连接。",
+            "接收SMTP 此刻无法继续服务，无论收到什么命令都会关闭连接。",
         ),
         whose=Whose.RECEIVING_SYSTEM,
         next_step=Text(
@@ -220,7 +220,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         source="RFC 4954 §6",
         note=Text(
             "Posthouse does not offer AUTH yet; until it does, only peers send this.",
-            "Posthouse 目前尚未提供 AUTH，在此之前只有对端会给出这个应答。",
+            "Posthouse 目前尚未提供 AUTH，在此之前，只有对方会给出这个应答。",
         ),
     ),
     BasicCode(
@@ -234,7 +234,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         next_step=Text(
             "Keep the message queued and try this recipient again later; greylisting lets the same attempt pass "
             "after some minutes.",
-            "把邮件留在队列中，稍后为该收信人重试；若是灰名单，几分钟后同样的尝试即可通过。",
+            "把邮件留在队列中，稍后为该收件人重试；若是灰名单，几分钟后同样的尝试即可通过。",
         ),
         source="RFC 5321 §4.2.3",
         occasion=Text(
@@ -245,15 +245,15 @@ BASIC_CODES: tuple[BasicCode, ...] = (
     ),
     BasicCode(
         code=451,
-        title=Text("Local error, try later", "本地处理出错，请稍后再试"),
+        title=Text("Local error, try later", "本地处理出错，请稍后重试"),
         meaning=Text(
             "The receiving SMTP met an error of its own and gave the action up; the message itself is not at fault.",
-            "接收方 SMTP 自身出错，放弃了这次操作；邮件本身没有问题。",
+            "接收SMTP 自身出错，放弃了这次操作；邮件本身没有问题。",
         ),
         whose=Whose.RECEIVING_SYSTEM,
         next_step=Text(
             "Keep the message queued and try again later; nothing was accepted.",
-            "把邮件留在队列中稍后重试；对方没有接收任何内容。",
+            "把邮件留在队列中，稍后重试；对方没有接收任何内容。",
         ),
         source="RFC 5321 §4.2.3",
         occasion=Text(
@@ -264,22 +264,22 @@ BASIC_CODES: tuple[BasicCode, ...] = (
     ),
     BasicCode(
         code=452,
-        title=Text("Not enough room, or too many recipients", "存储不足或收信人过多"),
+        title=Text("Not enough room, or too many recipients", "存储不足或收件人过多"),
         meaning=Text(
             "The receiving SMTP lacks the storage for this now, or takes no more recipients in this transaction.",
-            "接收方 SMTP 目前存储空间不足，或本次邮件事务不再接受更多收信人。",
+            "接收SMTP 目前存储空间不足，或本次邮件事务不再接受更多收件人。",
         ),
         whose=Whose.RECEIVING_SYSTEM,
         next_step=Text(
             "Send the message to the recipients already accepted, and try the others again in another transaction "
             "or later.",
-            "先把邮件发给已被接受的收信人，其余收信人放到另一次邮件事务中或稍后再试。",
+            "先把邮件发给已被接受的收件人，其余收件人放到另一次邮件事务中，或稍后重试。",
         ),
         source="RFC 5321 §4.2.3",
         occasion=Text(
             "The disk is full or nearly so, RCPT goes beyond the limit of recipients in one transaction (4.5.3), or "
             "the mailbox is over quota in a domain that puts mail off (4.2.2).",
-            "磁盘已满或即将写满；RCPT 超出单次邮件事务的收信人上限（4.5.3）；或邮箱超出配额而其域名设为延后（4.2.2）。",
+            "磁盘已满或即将写满；RCPT 超出单次邮件事务的收件人上限（4.5.3）；或邮箱超出配额，而其域设为暂缓（4.2.2）。",
         ),
         breadth=1,
     ),
@@ -300,7 +300,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         note=Text(
             "RFC 3207 §4 gives it to STARTTLS as well. Posthouse offers neither STARTTLS nor AUTH yet, so only "
             "peers send this.",
-            "RFC 3207 §4 也把它用于 STARTTLS。Posthouse 目前两者都未提供，因此只有对端会给出。",
+            "RFC 3207 §4 也把它用于 STARTTLS。Posthouse 目前两者都未提供，因此只有对方会给出。",
         ),
         breadth=1,
     ),
@@ -309,12 +309,12 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         title=Text("Cannot honour the parameters now", "暂时无法满足参数要求"),
         meaning=Text(
             "The receiving SMTP knows the parameters of MAIL or RCPT but cannot honour them at the moment.",
-            "接收方 SMTP 认识 MAIL 或 RCPT 的参数，但此刻无法满足。",
+            "接收SMTP 认识 MAIL 或 RCPT 的参数，但此刻无法满足。",
         ),
         whose=Whose.RECEIVING_SYSTEM,
         next_step=Text(
             "Try again later with the same parameters, or at once without those the message does not need.",
-            "稍后用同样的参数重试，或立即去掉邮件并不需要的参数再试。",
+            "稍后用同样的参数重试，或立即去掉邮件并不需要的参数重试。",
         ),
         source="RFC 5321 §4.2.3",
         note=Text(
@@ -328,7 +328,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         meaning=Text(
             "The line is no command that the receiving SMTP knows: a wrong verb, a line that is too long, or a "
             "wrong line end.",
-            "接收方 SMTP 不认识这一行：动词有误、行过长，或行结束符不正确。",
+            "接收SMTP 不认识这一行：命令字有误、行过长，或行尾不正确。",
         ),
         whose=Whose.SENDING_SYSTEM,
         next_step=Text(
@@ -338,7 +338,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         source="RFC 5321 §4.2.3",
         occasion=Text(
             "An unknown verb, a command line that is too long, or a line ended by a bare LF or CR.",
-            "未知动词、命令行过长，或以单独的 LF 或 CR 结束的行。",
+            "未知的命令、命令行过长，或以单独的 LF 或 CR 结束的行。",
         ),
     ),
     BasicCode(
@@ -365,7 +365,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         title=Text("Command not implemented", "命令未实现"),
         meaning=Text(
             "The receiving SMTP knows the command but does not offer it here.",
-            "接收方 SMTP 认识这条命令，但在此处不提供。",
+            "接收SMTP 认识这条命令，但在此处不提供。",
         ),
         whose=Whose.SENDING_SYSTEM,
         next_step=Text(
@@ -425,7 +425,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         whose=Whose.SENDER,
         next_step=Text(
             "Treat it as final for this host; correct the address or the DNS records that led here.",
-            "对该主机视为最终结果；更正收信地址，或更正把邮件引到这里的 DNS 记录。",
+            "对该主机视为最终结果；更正收件人地址，或更正把邮件引到这里的 DNS 记录。",
         ),
         source="RFC 7504 §3",
         occasion=Text(
@@ -438,7 +438,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         title=Text("Encryption needed", "需要加密"),
         meaning=Text(
             "The chosen authentication mechanism may only be used inside an encrypted channel.",
-            "所选验证机制只能在加密通道中使用。",
+            "所选验证机制只能在加密的通讯链路上使用。",
         ),
         whose=Whose.SENDING_SYSTEM,
         next_step=Text(
@@ -448,7 +448,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         source="RFC 5248 §2.4",
         note=Text(
             "Posthouse does not offer AUTH yet; until it does, only peers send this.",
-            "Posthouse 目前尚未提供 AUTH，在此之前只有对端会给出这个应答。",
+            "Posthouse 目前尚未提供 AUTH，在此之前，只有对方会给出这个应答。",
         ),
     ),
     BasicCode(
@@ -457,7 +457,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         meaning=Text(
             "The receiving SMTP does nothing for this session before it has authenticated, or before STARTTLS, as "
             "the text says.",
-            "在会话通过身份验证之前，或按文字所述在 STARTTLS 之前，接收方 SMTP 不会执行该命令。",
+            "在会话通过身份验证之前，或按文字所述在 STARTTLS 之前，接收SMTP 不会执行该命令。",
         ),
         whose=Whose.SENDING_SYSTEM,
         next_step=Text(
@@ -480,7 +480,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         title=Text("Mechanism too weak", "验证机制过弱"),
         meaning=Text(
             "The chosen authentication mechanism is weaker than the receiver's policy allows for this account.",
-            "所选验证机制弱于接收方对该账户的策略要求。",
+            "所选验证机制弱于接收SMTP 对该账户的策略要求。",
         ),
         whose=Whose.SENDING_SYSTEM,
         next_step=Text(
@@ -491,7 +491,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         source="RFC 4954 §6",
         note=Text(
             "Posthouse does not offer AUTH yet; until it does, only peers send this.",
-            "Posthouse 目前尚未提供 AUTH，在此之前只有对端会给出这个应答。",
+            "Posthouse 目前尚未提供 AUTH，在此之前，只有对方会给出这个应答。",
         ),
     ),
     BasicCode(
@@ -499,17 +499,17 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         title=Text("Credentials rejected", "凭据无效"),
         meaning=Text(
             "The user name or the password is wrong, or the account may not send.",
-            "用户名或口令有误，或该账户无权发信。",
+            "用户名或口令有误，或该账户无权发送邮件。",
         ),
         whose=Whose.SENDER,
         next_step=Text(
             "Check user name and password with their owner; do not repeat the same ones, many receivers block that.",
-            "与账户所有者核对用户名和口令；不要反复提交相同的凭据，许多接收方会因此封禁。",
+            "与账户所有者核对用户名和口令；不要反复提交相同的凭据，许多接收SMTP 会因此封禁。",
         ),
         source="RFC 4954 §6",
         note=Text(
             "Posthouse does not offer AUTH yet; until it does, only peers send this.",
-            "Posthouse 目前尚未提供 AUTH，在此之前只有对端会给出这个应答。",
+            "Posthouse 目前尚未提供 AUTH，在此之前，只有对方会给出这个应答。",
         ),
     ),
     BasicCode(
@@ -527,7 +527,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         source="RFC 4954 §6",
         note=Text(
             "Posthouse does not offer AUTH yet; until it does, only peers send this.",
-            "Posthouse 目前尚未提供 AUTH，在此之前只有对端会给出这个应答。",
+            "Posthouse 目前尚未提供 AUTH，在此之前，只有对方会给出这个应答。",
         ),
     ),
     BasicCode(
@@ -535,13 +535,13 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         title=Text("Refused by a filter", "被过滤系统拒收"),
         meaning=Text(
             "Some mail filters answer so when they take a message for spam or block the sender.",
-            "部分邮件过滤系统在判定为垃圾邮件或屏蔽发信人时这样应答。",
+            "部分邮件过滤系统把邮件判为垃圾邮件，或屏蔽发件人时，这样应答。",
         ),
         whose=Whose.POLICY,
         next_step=Text(
             "Read the text, check the sending host's reputation and authentication, and ask the recipient's "
             "postmaster.",
-            "阅读应答文字，检查发信主机的信誉与身份验证设置，并联系收信方的 postmaster。",
+            "阅读应答文字，检查发送主机的信誉与身份验证设置，并联系对方的 postmaster。",
         ),
         source="RFC 5321 §4.2.1",
         note=Text(
@@ -556,18 +556,18 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         title=Text("Mailbox unavailable or refused", "邮箱不可用或被拒绝"),
         meaning=Text(
             "The action was refused for good: no such mailbox, no access to it, or a rule of the receiver forbids it.",
-            "操作被永久拒绝：没有这个邮箱、无权访问，或接收方的规则不允许。",
+            "操作被永久拒绝：没有这个邮箱、无权访问，或接收SMTP 的规则不允许。",
         ),
         whose=Whose.SENDER,
         next_step=Text(
             "Do not send it again unchanged; correct the address, or ask the receiver's postmaster where a rule "
             "refused it.",
-            "不要原样重发；更正地址，若是规则拒绝则联系接收方的 postmaster。",
+            "不要原样重发；更正地址，若是规则拒绝则联系对方的 postmaster。",
         ),
         source="RFC 5321 §4.2.3",
         occasion=Text(
             "RCPT for a mailbox that does not exist (5.1.1), or relaying denied (5.7.1).",
-            "RCPT 的邮箱不存在（5.1.1），或拒绝中继（5.7.1）。",
+            "RCPT 的邮箱不存在（5.1.1），或拒绝中转（5.7.1）。",
         ),
         breadth=2,
     ),
@@ -576,7 +576,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         title=Text("Not here, try the new address", "非本地用户，请改用新地址"),
         meaning=Text(
             "The mailbox has moved, and the receiving SMTP does not forward but names the new address.",
-            "该邮箱已迁走，接收方 SMTP 不代为转发，只告知新地址。",
+            "该邮箱已迁走，接收SMTP 不代为转发，只告知新地址。",
         ),
         whose=Whose.SENDER,
         next_step=Text(
@@ -595,12 +595,12 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         title=Text("Too large, or no room left", "邮件过大或空间已满"),
         meaning=Text(
             "The message is larger than the receiver takes, or the mailbox has no room for it.",
-            "邮件超过接收方允许的大小，或邮箱容量不足。",
+            "邮件超过接收SMTP 允许的大小，或邮箱容量不足。",
         ),
         whose=Whose.SENDER,
         next_step=Text(
             "Make the message smaller or send a link; if the mailbox is full, reach the recipient another way.",
-            "缩小邮件或改发链接；若邮箱已满，请用其他方式联系收信人。",
+            "缩小邮件或改发链接；若邮箱已满，请用其他方式联系收件人。",
         ),
         source="RFC 5321 §4.2.3",
         occasion=Text(
@@ -611,7 +611,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         note=Text(
             "Older receivers also give 552 for too many recipients; RFC 5321 §4.5.3.1.10 asks to treat that as "
             "temporary.",
-            "较旧的接收方也用 552 表示收信人过多；RFC 5321 §4.5.3.1.10 要求将其视为暂时失败。",
+            "较旧的接收SMTP 也用 552 表示收件人过多；RFC 5321 §4.5.3.1.10 要求将其视为暂时失败。",
         ),
         breadth=1,
     ),
@@ -650,7 +650,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         source="RFC 5321 §4.2.3",
         occasion=Text(
             "DATA without a valid recipient, a message that went through too many hosts (5.4.6), or refused content.",
-            "没有有效收信人就发送 DATA、邮件经过的主机过多（5.4.6），或内容被拒绝。",
+            "没有有效收件人就发送 DATA、邮件经过的主机过多（5.4.6），或内容被拒绝。",
         ),
         breadth=2,
     ),
@@ -659,7 +659,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         title=Text("Parameter not recognised", "无法识别的参数"),
         meaning=Text(
             "MAIL or RCPT carried a parameter that the receiving SMTP does not know or does not offer.",
-            "MAIL 或 RCPT 带有接收方 SMTP 不认识或未提供的参数。",
+            "MAIL 或 RCPT 带有接收SMTP 不认识或未提供的参数。",
         ),
         whose=Whose.SENDING_SYSTEM,
         next_step=Text(
@@ -677,7 +677,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         title=Text("The domain takes no mail", "该域名不接收邮件"),
         meaning=Text(
             "The recipient's domain says in the DNS, by a null MX, that it never takes mail.",
-            "收信域名在 DNS 中以空 MX 记录声明自己从不接收邮件。",
+            "收件人域名在 DNS 中以空 MX 记录声明自己从不接收邮件。",
         ),
         whose=Whose.SENDER,
         next_step=Text(
@@ -687,7 +687,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         source="RFC 7504 §4",
         occasion=Text(
             "As the sender: the failure recorded for a queued recipient whose domain publishes a null MX.",
-            "作为发送方：队列中某收信人的域名发布了空 MX 时，以此记录失败。",
+            "作为发送SMTP：队列中某位收件人的域设有空 MX 时，以此记录失败。",
         ),
     ),
 )

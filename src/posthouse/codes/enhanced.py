@@ -1,8 +1,8 @@
 """The registered enhanced status codes X.0 to X.6, each in English and Chinese (RFC 3463, RFC 5248 and later).
 
-Over budget: this is data, not logic; X.7, security and policy, stands in ``policy``.  One row is one
-row of the IANA registry.  The registry seldom ties a row to classes, so ``classes`` are those the defining RFC calls
-useful, those of the associated reply codes, and those that Posthouse itself gives; a ``note`` says where these differ.
+Over budget: this is data, not logic; X.7, security and policy, is in ``policy``.  One entry is one row of the IANA
+registry.  The registry seldom names the classes of a row, so ``classes`` are those that the defining RFC calls useful,
+those of the associated reply codes, and those that Posthouse gives; a ``note`` says if these differ.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         step=Text(
             "Read the reply's text, which is all there is to go by, and ask the receiver's postmaster if it does "
             "not help.",
-            "阅读应答文字，这是唯一的线索；若无帮助，联系接收方的 postmaster。",
+            "阅读应答文字，这是唯一的线索；若无帮助，联系对方的 postmaster。",
         ),
         success=Text(
             "The command was carried out. After the end of the content it means that the message is now the "
             "receiver's responsibility.",
-            "命令已执行。若是对内容结束的应答，则表示邮件此后由接收方负责。",
+            "命令已执行。若是对内容结束的应答，则表示邮件此后由接收SMTP 负责。",
         ),
     ),
     Registration(
@@ -44,11 +44,11 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         ),
         step=Text(
             "Check the sending and the receiving address named in the text.",
-            "检查文字中提到的发信地址和收信地址。",
+            "检查文字中提到的发件人地址和收件人地址。",
         ),
         success=Text(
             "The address was accepted; receivers give this most often for MAIL.",
-            "地址已被接受；接收方通常在 MAIL 之后给出。",
+            "地址已被接受；接收SMTP 通常在 MAIL 之后给出。",
         ),
     ),
     Registration(
@@ -68,12 +68,12 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         ),
         again=Text(
             "Keep the message queued; the receiver cannot look the mailbox up now, or wants to see a second attempt.",
-            "把邮件留在队列中；接收方暂时无法查询该邮箱，或希望看到再次尝试。",
+            "把邮件留在队列中；接收SMTP 暂时无法查询该邮箱，或希望看到再次尝试。",
         ),
         note=Text(
             "RFC 3463 means it for permanent failures; the registry also associates 451, and receivers that cannot "
             "verify a mailbox for the moment give 4.1.1.",
-            "RFC 3463 只用于永久失败；注册表还关联了 451，暂时无法核实邮箱的接收方会给出 4.1.1。",
+            "RFC 3463 只用于永久失败；注册表还关联了 451，暂时无法核实邮箱的接收SMTP 会给出 4.1.1。",
         ),
     ),
     Registration(
@@ -82,7 +82,7 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         basic=(),
         whose=Whose.SENDER,
         source="RFC 3463 §3.2",
-        title=Text("No such domain, or it takes no mail", "域名不存在或不收信"),
+        title=Text("No such domain, or it takes no mail", "域名不存在或不接收邮件"),
         meaning=Text("The part after the @ does not exist, or takes no mail.", "@ 之后的域名不存在，或不接收邮件。"),
         step=Text(
             "Correct the domain in the address; look its MX records up if it seems right.",
@@ -95,8 +95,8 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         basic=(501,),
         whose=Whose.SENDER,
         source="RFC 3463 §3.2",
-        title=Text("Recipient address malformed", "收信地址语法错误"),
-        meaning=Text("The recipient's address does not follow the grammar.", "收信地址不符合语法。"),
+        title=Text("Recipient address malformed", "收件人地址语法错误"),
+        meaning=Text("The recipient's address does not follow the grammar.", "收件人地址不符合语法。"),
         step=Text(
             "Correct the address: no blanks, one @, balanced quotes, a valid domain.",
             "更正地址：不含空格、只有一个 @、引号成对、域名有效。",
@@ -108,8 +108,8 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         basic=(),
         whose=Whose.SENDER,
         source="RFC 3463 §3.2",
-        title=Text("Recipient address ambiguous", "收信地址不明确"),
-        meaning=Text("The address fits more than one mailbox of the receiver.", "该地址对应接收方的多个邮箱。"),
+        title=Text("Recipient address ambiguous", "收件人地址不明确"),
+        meaning=Text("The address fits more than one mailbox of the receiver.", "该地址对应对方的多个邮箱。"),
         step=Text("Use the full address of the mailbox that is meant.", "使用目标邮箱的完整地址。"),
     ),
     Registration(
@@ -118,8 +118,8 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         basic=(250,),
         whose=Whose.NOBODY,
         source="RFC 3463 §3.2",
-        title=Text("Recipient address valid", "收信地址有效"),
-        meaning=Text("The recipient's address is valid and accepted.", "收信地址有效，已被接受。"),
+        title=Text("Recipient address valid", "收件人地址有效"),
+        meaning=Text("The recipient's address is valid and accepted.", "收件人地址有效，已被接受。"),
     ),
     Registration(
         number="1.6",
@@ -130,11 +130,11 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         title=Text("Mailbox has moved, no new address", "邮箱已迁走，无新地址"),
         meaning=Text(
             "The mailbox existed once, and its mail is no longer taken here.",
-            "该邮箱曾经存在，但这里不再接收寄往它的邮件。",
+            "该邮箱曾经存在，但这里不再接收发往它的邮件。",
         ),
         step=Text(
             "Ask the recipient for the new address by another way; where the reply names one, use that.",
-            "通过其他方式向收信人询问新地址；若应答中已给出，则改用它。",
+            "通过其他方式向收件人询问新地址；若应答中已给出，则改用它。",
         ),
     ),
     Registration(
@@ -143,11 +143,11 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         basic=(),
         whose=Whose.SENDER,
         source="RFC 3463 §3.2",
-        title=Text("Sender address malformed", "发信地址语法错误"),
-        meaning=Text("The sender's address in MAIL does not follow the grammar.", "MAIL 中的发信地址不符合语法。"),
+        title=Text("Sender address malformed", "发件人地址语法错误"),
+        meaning=Text("The sender's address in MAIL does not follow the grammar.", "MAIL 中的发件人地址不符合语法。"),
         step=Text(
             "Correct the envelope's sender address in the program that sends.",
-            "在发信程序中更正信封上的发信地址。",
+            "在发送程序中更正信封上的发件人地址。",
         ),
     ),
     Registration(
@@ -156,18 +156,18 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         basic=(451, 501),
         whose=Whose.SENDING_SYSTEM,
         source="RFC 3463 §3.2",
-        title=Text("Sender's domain bad", "发信域名有误"),
+        title=Text("Sender's domain bad", "发件人域名有误"),
         meaning=Text(
             "The domain of the sender's address does not exist, or takes no mail, so that no report could be returned.",
-            "发信地址的域名不存在或不收信，因而无法退回投递报告。",
+            "发件人地址的域名不存在或不接收邮件，因而无法退回投递报告。",
         ),
         step=Text(
             "Use a sender address whose domain has MX or address records.",
-            "使用域名带有 MX 或地址记录的发信地址。",
+            "使用域名带有 MX 或地址记录的发件人地址。",
         ),
         again=Text(
             "Keep the message queued and see that the sender's domain resolves in the DNS.",
-            "把邮件留在队列中，并确认发信域名能在 DNS 中解析。",
+            "把邮件留在队列中，并确认发件人域名能在 DNS 中解析。",
         ),
     ),
     Registration(
@@ -183,7 +183,7 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         ),
         step=Text(
             "Expect no further tracking; ask the recipient if certainty is needed.",
-            "不会再有跟踪信息；如需确认请询问收信人。",
+            "不会再有跟踪信息；如需确认请询问收件人。",
         ),
     ),
     Registration(
@@ -192,10 +192,10 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         basic=(556,),
         whose=Whose.SENDER,
         source="RFC 7505 §4.1",
-        title=Text("Recipient's domain has a null MX", "收信域名设有空 MX"),
+        title=Text("Recipient's domain has a null MX", "收件人域名设有空 MX"),
         meaning=Text(
             "The recipient's domain declares in the DNS that it takes no mail at all.",
-            "收信域名在 DNS 中声明自己完全不接收邮件。",
+            "收件人域名在 DNS 中声明自己完全不接收邮件。",
         ),
         step=Text(
             "Correct the address; no attempt at any host of this domain can succeed.",
@@ -215,7 +215,7 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         ),
         step=Text(
             "Tell the recipient by another way; the mailbox is theirs to repair.",
-            "通过其他方式告知收信人，由其处理邮箱问题。",
+            "通过其他方式告知收件人，由其处理邮箱问题。",
         ),
         success=Text("The mailbox has taken the message.", "邮箱已收下邮件。"),
     ),
@@ -232,7 +232,7 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         ),
         step=Text(
             "Reach the recipient by another way and stop sending to this mailbox.",
-            "通过其他方式联系收信人，停止向该邮箱发信。",
+            "通过其他方式联系收件人，停止向该邮箱发送邮件。",
         ),
     ),
     Registration(
@@ -245,15 +245,15 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         meaning=Text("The mailbox has used up its quota or its disk.", "邮箱已用完配额或磁盘空间。"),
         step=Text(
             "Tell the recipient by another way to make room, then send the message again.",
-            "通过其他方式请收信人清理空间，然后重新发送。",
+            "通过其他方式请收件人清理空间，然后重新发送。",
         ),
         again=Text(
             "Keep the message queued; it passes when the recipient has made room.",
-            "把邮件留在队列中；收信人清理空间后即可送达。",
+            "把邮件留在队列中；收件人清理空间后即可送达。",
         ),
         note=Text(
             "RFC 3463 means it for temporary failures; the registry associates 552, and many receivers give 5.2.2.",
-            "RFC 3463 用于暂时失败；注册表关联了 552，许多接收方会给出 5.2.2。",
+            "RFC 3463 用于暂时失败；注册表关联了 552，许多接收SMTP 会给出 5.2.2。",
         ),
     ),
     Registration(
@@ -275,11 +275,11 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         title=Text("Mailing list cannot be expanded", "邮件列表无法展开"),
         meaning=Text(
             "The address is a mailing list, and the receiver could not expand it to its members.",
-            "该地址是邮件列表，接收方无法展开其成员。",
+            "该地址是邮件列表，接收SMTP 无法展开其成员。",
         ),
         step=Text(
             "Ask the list's owner; the list is broken at the receiver.",
-            "联系列表管理者；接收方的列表存在故障。",
+            "联系邮件列表管理员；对方的邮件列表存在故障。",
         ),
     ),
     Registration(
@@ -291,13 +291,13 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         title=Text("Other mail system status", "其他邮件系统状态"),
         meaning=Text(
             "Something about the receiving system itself, not the message, stands in the way.",
-            "问题出在接收方系统本身，而不是邮件。",
+            "问题出在接收系统本身，而不在邮件。",
         ),
         step=Text(
             "Ask the receiver's postmaster; sending again unchanged does not help.",
-            "联系接收方的 postmaster；原样重发没有用处。",
+            "联系对方的 postmaster；原样重发没有用处。",
         ),
-        success=Text("The receiving system did what was asked.", "接收方系统已完成请求。"),
+        success=Text("The receiving system did what was asked.", "接收系统已完成请求。"),
     ),
     Registration(
         number="3.1",
@@ -308,7 +308,7 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         title=Text("Mail system full", "邮件系统存储已满"),
         meaning=Text(
             "The receiving system's storage is full, and the recipient can do nothing about it.",
-            "接收方系统的存储已满，收信人对此无能为力。",
+            "接收系统的存储已满，收件人对此无能为力。",
         ),
     ),
     Registration(
@@ -321,11 +321,11 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         meaning=Text(
             "The receiving host takes no messages: shutting down, overloaded, under maintenance, or never meant "
             "for mail.",
-            "接收方主机不接收邮件：正在停机、负载过高、维护中，或本来就不用于收信。",
+            "接收主机不接收邮件：正在停机、负载过高、维护中，或本来就不用于接收邮件。",
         ),
         step=Text(
             "Treat this host as one without mail service and correct the address or its DNS records.",
-            "把该主机视为没有收信服务，更正地址或其 DNS 记录。",
+            "把该主机视为不接收邮件的主机，更正地址或其 DNS 记录。",
         ),
     ),
     Registration(
@@ -337,7 +337,7 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         title=Text("Feature not supported", "所需功能不受支持"),
         meaning=Text(
             "The message asks for a feature that the receiving system does not have.",
-            "邮件要求的某项功能接收方系统不具备。",
+            "邮件要求的某项功能接收系统不具备。",
         ),
         step=Text(
             "Send it without that feature, or by a route that has it.",
@@ -353,7 +353,7 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         title=Text("Message too big for the system", "邮件超过系统大小限制"),
         meaning=Text(
             "The message is larger than the receiving system takes for anyone.",
-            "邮件超过了接收方系统的统一大小限制。",
+            "邮件超过了接收系统的统一大小限制。",
         ),
         step=Text(
             "Make it smaller or send a link; the limit is often in the SIZE line of the reply to EHLO.",
@@ -369,9 +369,9 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         title=Text("System wrongly configured", "系统配置有误"),
         meaning=Text(
             "The receiving system is configured in a way that keeps it from taking this message.",
-            "接收方系统的配置使其无法接收这封邮件。",
+            "接收系统的配置使其无法接收这封邮件。",
         ),
-        step=Text("Tell the receiver's postmaster, with the whole reply.", "把完整的应答告知接收方的 postmaster。"),
+        step=Text("Tell the receiver's postmaster, with the whole reply.", "把完整的应答告知对方的 postmaster。"),
     ),
     Registration(
         number="3.6",
@@ -425,7 +425,7 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         again=Text(
             "Try again later; if it broke after the final dot, the receiver may have the message already, and a "
             "duplicate is possible.",
-            "稍后重试；如果在结尾的点之后中断，接收方可能已收到邮件，重发可能造成重复。",
+            "稍后重试；如果在结尾的点之后中断，接收SMTP 可能已收到邮件，重发可能造成重复。",
         ),
     ),
     Registration(
@@ -437,7 +437,7 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         title=Text("Directory server failed", "目录服务器故障"),
         meaning=Text(
             "A directory the route depends on, most often the DNS, gave no answer.",
-            "确定路由所依赖的目录服务（多为 DNS）没有给出答复。",
+            "确定路由所依赖的目录服务（多为 DNS）没有应答。",
         ),
         step=Text(
             "Check the domain's name servers; nothing can be sent before they answer.",
@@ -482,7 +482,7 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         title=Text("Routing loop", "路由环路"),
         meaning=Text(
             "The message went from host to host too many times; routes or forwardings point in a circle.",
-            "邮件在主机之间转手次数过多；路由或转发设置形成了环路。",
+            "邮件在主机之间中转的次数过多；路由或转发设置形成了环路。",
         ),
         step=Text(
             "Read the Received fields to find the circle, and correct the forwarding or the DNS records.",
@@ -495,7 +495,7 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         note=Text(
             "RFC 3463 means it for temporary failures; receivers, Posthouse among them, refuse a looping message "
             "for good with 554 5.4.6.",
-            "RFC 3463 用于暂时失败；包括 Posthouse 在内的接收方以 554 5.4.6 永久拒绝陷入环路的邮件。",
+            "RFC 3463 用于暂时失败；包括 Posthouse 在内的接收SMTP 以 554 5.4.6 永久拒绝陷入环路的邮件。",
         ),
     ),
     Registration(
@@ -574,15 +574,15 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         basic=(451,),
         whose=Whose.SENDING_SYSTEM,
         source="RFC 3463 §3.6",
-        title=Text("Too many recipients", "收信人过多"),
+        title=Text("Too many recipients", "收件人过多"),
         meaning=Text(
             "The transaction names more recipients than the receiver takes at once.",
-            "本次邮件事务的收信人数超过接收方一次允许的上限。",
+            "本次邮件事务的收件人数超过接收SMTP 一次允许的上限。",
         ),
-        step=Text("Split the message's recipients over several transactions.", "把收信人分到多次邮件事务中发送。"),
+        step=Text("Split the message's recipients over several transactions.", "把收件人分到多次邮件事务中发送。"),
         again=Text(
             "Send to the recipients already accepted, and the rest in another transaction.",
-            "先发给已被接受的收信人，其余的另开一次邮件事务。",
+            "先发给已被接受的收件人，其余的另开一次邮件事务。",
         ),
         note=Text(
             "With reply code 452 it is the everyday form: RFC 5321 §4.5.3.1.10.",
@@ -627,7 +627,7 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         title=Text("Authentication line too long", "身份验证行过长"),
         meaning=Text(
             "A line of the authentication exchange is longer than the receiver's buffer.",
-            "身份验证过程中的一行超过了接收方的缓冲区。",
+            "身份验证过程中的一行超过了接收SMTP 的缓冲区。",
         ),
         step=Text("Use a shorter token or another mechanism.", "使用更短的令牌或其他验证机制。"),
     ),
@@ -648,7 +648,7 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         ),
         success=Text(
             "The message was accepted with its content, and the receiver is responsible for it from here on.",
-            "邮件及其内容已被接受，此后由接收方负责。",
+            "邮件及其内容已被接受，此后由接收SMTP 负责。",
         ),
     ),
     Registration(
@@ -660,7 +660,7 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         title=Text("Media type not supported", "媒体类型不受支持"),
         meaning=Text(
             "A type of content in the message is not supported on the way or at the receiver.",
-            "邮件中的某种内容类型在途中或接收方处不受支持。",
+            "邮件中的某种内容类型在途中或接收SMTP 处不受支持。",
         ),
         step=Text("Send the content in another format, or a link to it.", "改用其他格式发送，或改发链接。"),
     ),
@@ -758,7 +758,7 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         title=Text("Non-ASCII address not permitted", "不允许非 ASCII 地址"),
         meaning=Text(
             "The sender's or the recipient's address has non-ASCII characters, and they are not permitted here.",
-            "发信或收信地址含有非 ASCII 字符，此处不允许。",
+            "发信或收件人地址含有非 ASCII 字符，此处不允许。",
         ),
         step=Text(
             "Use an ASCII address of the same person, or a path on which every host offers SMTPUTF8.",
@@ -788,14 +788,14 @@ ENHANCED_CODES: tuple[Registration, ...] = (
         basic=(550,),
         whose=Whose.SENDER,
         source="RFC 6531 §4.2",
-        title=Text("UTF-8 header cannot be transferred", "无法传输 UTF-8 信头"),
+        title=Text("UTF-8 header cannot be transferred", "无法传输 UTF-8 邮件头"),
         meaning=Text(
             "The header is in UTF-8, and at least one recipient cannot be reached over SMTPUTF8.",
-            "信头使用 UTF-8，而至少一位收信人无法经由 SMTPUTF8 送达。",
+            "邮件头使用 UTF-8，而至少一位收件人无法经由 SMTPUTF8 送达。",
         ),
         step=Text(
             "Send that recipient a message whose header is ASCII with encoded words.",
-            "给该收信人另发一封信头为 ASCII（使用编码字）的邮件。",
+            "给该收件人另发一封邮件头为 ASCII（使用编码字）的邮件。",
         ),
     ),
     Registration(

@@ -1,12 +1,8 @@
-"""What a reply code means, whose fault it is, and what the sender does next: the catalogue behind ``explain``.
+"""Search in the catalogue of reply codes: the meaning of a code, who has to act, and the sender's next step.
 
-The data stands in ``basic``, ``enhanced`` and ``policy``; here it is made into two mappings and
-searched.  There are two degrees of certainty, and they are never mixed silently: ``explain_*`` answers only for codes
-that are in the catalogue, ``guess_*`` reads the digits of any other code and marks the answer ``registered=False``.
-``lookup`` takes whatever a person pastes, from ``5.1.1`` to a whole line of a log, and uses both.
-
-This module is imported by those who explain, and not by ``posthouse.core`` itself: a session that only carries codes
-should not pay for their prose.
+The entries are in ``basic``, ``enhanced`` and ``policy``; this module makes two mappings of them.  ``explain_*`` knows
+only the codes of the catalogue; ``guess_*`` reads the digits of any other code and marks the result
+``registered=False``.  ``lookup`` takes any text, from ``5.1.1`` to a whole line of a log, and uses both.
 """
 
 from __future__ import annotations
@@ -39,7 +35,7 @@ __all__ = [
     "sentence",
 ]
 
-_LONGEST = 4096  # characters of a pasted text that are looked at; a reply has 512 octets a line
+_LONGEST = 4096  # characters of a text that are read; a line of a reply has at most 512 octets
 _SUGGESTIONS = 5
 
 _GO_ON = Text("Nothing has to be repaired; go on.", "无需处理，继续即可。")
@@ -49,11 +45,11 @@ _TRY_AGAIN = Text(
 )
 _GIVE_UP = Text(
     "Do not send it again unchanged; read the text, and ask the receiver's postmaster if it does not help.",
-    "不要原样重发；阅读应答文字，若无帮助则联系接收方的 postmaster。",
+    "不要原样重发；阅读应答文字，若无帮助则联系对方的 postmaster。",
 )
 _CONTINUE = Text(
     "Send what the receiving SMTP waits for, as its text says.",
-    "按应答文字的提示，发送接收方 SMTP 正在等待的内容。",
+    "按应答文字的提示，发送接收SMTP 正在等待的内容。",
 )
 
 # First digits, RFC 5321 §4.2.1: title, meaning, who acts, what next.
@@ -91,13 +87,13 @@ _FIRST: Mapping[int, tuple[Text, Text, Whose, Text]] = MappingProxyType(
         ),
     }
 )
-# Second digits, RFC 5321 §4.2.1; 3 and 4 say nothing there.
+# Second digits, RFC 5321 §4.2.1; 3 and 4 are unspecified.
 _SECOND: Mapping[int, Text] = MappingProxyType(
     {
         0: Text("it is about the syntax of the command", "与命令语法有关"),
         1: Text("it is about information such as help", "与帮助等信息有关"),
         2: Text("it is about the connection", "与连接有关"),
-        5: Text("it is about the mail system of the receiver", "与接收方的邮件系统有关"),
+        5: Text("it is about the mail system of the receiver", "与接收系统有关"),
     }
 )
 # Subjects of enhanced codes, RFC 3463 §2.
@@ -105,8 +101,8 @@ _SUBJECT: Mapping[str, Text] = MappingProxyType(
     {
         "0": Text("it is about nothing in particular", "未说明具体方面"),
         "1": Text("it is about an address", "与地址有关"),
-        "2": Text("it is about the recipient's mailbox", "与收信人的邮箱有关"),
-        "3": Text("it is about the receiving mail system", "与接收方的邮件系统有关"),
+        "2": Text("it is about the recipient's mailbox", "与收件人的邮箱有关"),
+        "3": Text("it is about the receiving mail system", "与接收系统有关"),
         "4": Text("it is about the network or the route", "与网络或路由有关"),
         "5": Text("it is about the dialogue of the two systems", "与双方的协议会话有关"),
         "6": Text("it is about the message's content", "与邮件内容有关"),
@@ -116,7 +112,7 @@ _SUBJECT: Mapping[str, Text] = MappingProxyType(
 
 
 def _in_class(row: Registration, digit: int) -> EnhancedCode:
-    """The row of the registry as it stands in class ``digit``."""
+    """The code that a row of the registry gives in class ``digit``."""
     if digit == 2:
         meaning, whose, step = row.success or row.meaning, Whose.NOBODY, _GO_ON
         if row.classes == (2,):
@@ -130,10 +126,10 @@ def _in_class(row: Registration, digit: int) -> EnhancedCode:
 
 
 ALL_BASIC: Mapping[int, BasicCode] = MappingProxyType({entry.code: entry for entry in BASIC_CODES})
-"""Every basic code of the catalogue, in numeric order."""
+"""The basic codes of the catalogue, in numeric order."""
 
 REGISTRY: Mapping[str, Registration] = MappingProxyType({row.number: row for row in (*ENHANCED_CODES, *POLICY_CODES)})
-"""Every row of the IANA registry by subject and detail (``"1.1"`` is X.1.1), in the registry's order."""
+"""The rows of the IANA registry by subject and detail (``"1.1"`` is X.1.1), in the registry's order."""
 
 ALL_ENHANCED: Mapping[str, EnhancedCode] = MappingProxyType(
     {
@@ -143,23 +139,23 @@ ALL_ENHANCED: Mapping[str, EnhancedCode] = MappingProxyType(
         if digit in row.classes
     }
 )
-"""Every registered enhanced code in each class it has a meaning in: ``"5.1.1"``; class by class."""
+"""The registered enhanced codes (``"5.1.1"``) in each class in which they have a meaning, class by class."""
 
 
 def explain_reply(code: int) -> BasicCode | None:
-    """The catalogue's entry for a three-digit code, or None; ``guess_reply`` reads the digits of other codes."""
+    """The catalogue's entry for a three-digit code, or None."""
     return ALL_BASIC.get(code)
 
 
 def explain_enhanced(code: str) -> EnhancedCode | None:
-    """The entry for an enhanced code as written (``"5.1.1"``), or None; ``guess_enhanced`` reads other codes."""
+    """The catalogue's entry for an enhanced code as written (``"5.1.1"``), or None."""
     return ALL_ENHANCED.get(code)
 
 
 def guess_reply(code: int) -> BasicCode | None:
-    """What the digits of an unknown code say, marked ``registered=False``; None outside 200 to 599.
+    """An entry made from the digits of an unknown code, marked ``registered=False``; None outside 200 to 599.
 
-    RFC 5321 §4.3.2 has a sending SMTP go by the first digit of a code it does not know.
+    A sending SMTP acts on the first digit of a code that it does not know (RFC 5321 §4.3.2).
     """
     first, second = code // 100, code // 10 % 10
     if first not in _FIRST:
@@ -188,10 +184,10 @@ _ENHANCED = re.compile(r"([245])\.([0-9]{1,3})\.([0-9]{1,3})\Z")
 
 
 def guess_enhanced(code: str) -> EnhancedCode | None:
-    """What the parts of an unknown enhanced code say, marked ``registered=False``; None where it is not of the form.
+    """An entry made from the parts of an unknown enhanced code, marked ``registered=False``; None for other texts.
 
-    A row of the registry that no RFC means for this class is still the best explanation of it (``5.3.1``); else the
-    subject, else the class alone speaks (RFC 3463 §2).
+    A row of the registry that no RFC uses in this class is still the best explanation (``5.3.1``); else the entry is
+    made from the class, and the subject if it is known (RFC 3463 §2).
     """
     match = _ENHANCED.match(code)
     if match is None:
@@ -224,27 +220,27 @@ def guess_enhanced(code: str) -> EnhancedCode | None:
     )
 
 
-# 55x, 5yz: the RFC's way to name a family of basic codes.
+# A family of basic codes, as RFCs write it: 55x, 5yz.
 _FAMILY = re.compile(r"([2-5])([0-9xyz])([0-9xyz])\Z", re.IGNORECASE)
-# 5.1.x, x.1.1, 4.7, 4.7.*: the same for enhanced codes.
+# A family of enhanced codes: 5.1.x, x.1.1, 4.7, 4.7.*.
 _PATTERN = re.compile(r"([245x*])\.([0-9]{1,3}|[xy*])(?:\.([0-9]{1,3}|[xyz*]))?\Z", re.IGNORECASE)
-# A basic code stands at the start of a line or after the mark that ends a name ("said: 550", "smtp; 550"), or right
+# A basic code is at the start of a line, after a colon, a semicolon or "said" ("said: 550", "smtp; 550"), or directly
 # before an enhanced code.  Other numbers of a log line are not codes.
 _BASIC_IN_TEXT = re.compile(
     r"(?:^|[:;]|\bsaid)[ \t]*([2-5][0-9]{2})(?=[ \t-]|$)|(?<![0-9A-Za-z.])([2-5][0-9]{2})(?=[ -][245]\.[0-9])",
     re.MULTILINE,
 )
 _ENHANCED_IN_TEXT = re.compile(r"(?<![0-9A-Za-z.-])[245]\.[0-9]{1,3}\.[0-9]{1,3}(?![0-9A-Za-z]|\.[0-9])")
-# The same right after "550-", where the hyphen means a further line.
+# An enhanced code directly after "550-", where the hyphen means that another line follows.
 _AFTER_HYPHEN = re.compile(r"(?<![0-9A-Za-z.])[2-5][0-9]{2}-([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![0-9A-Za-z]|\.[0-9])")
 
 
 def lookup(text: str) -> list[BasicCode | EnhancedCode]:
-    """Everything the catalogue can say about ``text``: basic codes first, then enhanced, each once, in text order.
+    """The entries for all codes in ``text``, each once: basic codes, then enhanced codes, in the order of the text.
 
-    Takes a code (``550``, ``5.1.1``), a family (``55x``, ``4.7.x``, ``x.1.1``, ``4.7``), a reply (``550 5.1.1 User
-    unknown``) or a line of a log.  Codes that are not in the catalogue are explained by their digits and marked
-    ``registered=False``.  Empty where nothing in the text is a code; ``near`` may then help.
+    The text is a code (``550``, ``5.1.1``), a family (``55x``, ``4.7.x``, ``x.1.1``, ``4.7``), a reply (``550 5.1.1
+    User unknown``) or a line of a log.  Codes that are not in the catalogue are explained by their digits and marked
+    ``registered=False``.  Without a code in the text the result is empty; ``near`` may then help.
     """
     wanted = text[:_LONGEST].strip()
     if (match := _FAMILY.match(wanted)) and not wanted.isdigit():
@@ -262,7 +258,7 @@ def lookup(text: str) -> list[BasicCode | EnhancedCode]:
 
 
 def _plausible(code: str, before: str) -> bool:
-    """False for the 4.99.1 of a program's version: it has no known subject and follows no reply code."""
+    """False for a program's version such as 4.99.1, which has no known subject and follows no reply code."""
     return code.split(".")[1] in _SUBJECT or re.search(r"[2-5][0-9]{2}[ -]\Z", before[-4:]) is not None
 
 
@@ -271,9 +267,9 @@ def _fits(parts: str | list[str], pattern: tuple[str, ...]) -> bool:
 
 
 def near(text: str) -> tuple[str, ...]:
-    """Up to five codes a person may have meant: neighbours of a code, or codes whose texts have the words given.
+    """At most five suggestions, the best first: codes similar to ``text``, or codes whose texts have its words.
 
-    Words may be English or Chinese (``mailbox full``, ``邮箱已满``); the best match comes first.
+    Words may be English or Chinese (``mailbox full``, ``邮箱已满``).
     """
     wanted = text[:_LONGEST].strip().lower()
     if not wanted:
@@ -296,7 +292,7 @@ def near(text: str) -> tuple[str, ...]:
 
 
 def _terms(words: str) -> set[str]:
-    """Words of three letters or more, and each pair of neighbouring Chinese characters."""
+    """The words of three letters or more, and each pair of adjacent Chinese characters."""
     terms = set(re.findall(r"[a-z]{3,}", words))
     for run in re.findall(r"[\u4e00-\u9fff]{2,}", words):
         terms.update(run[at : at + 2] for at in range(len(run) - 1))
@@ -306,16 +302,16 @@ def _terms(words: str) -> set[str]:
 _NO_CODE = Text("This is no reply code that SMTP uses.", "这不是 SMTP 使用的应答码。")
 _RESPONSIBLE = Text(
     "The message was accepted; from here on the receiving SMTP is responsible for it.",
-    "邮件已被接受；从此刻起由接收方 SMTP 负责。",
+    "邮件已被接受；从此刻起由接收SMTP 负责。",
 )
 
 
 def sentence(reply: Reply, lang: str = "en", *, content_over: bool = False) -> str:
-    """One sentence that explains ``reply`` in ``lang`` (``en`` or ``zh``), for the line beside it.
+    """One sentence that explains ``reply`` in ``lang`` (``en`` or ``zh``).
 
-    The enhanced code speaks where the basic one leaves open what it adds: 550 5.1.1 is explained by 5.1.1, but 503
-    5.5.1 by 503.  An enhanced code whose class differs from the basic code's first digit is not believed (RFC 2034 §4).
-    ``content_over`` says that the reply is the one to the end of the content, where 250 means more (§4.2.5).
+    The enhanced code is explained if it is more specific than the basic code: 5.1.1 for 550 5.1.1, but 503 for 503
+    5.5.1.  An enhanced code is ignored if its class is not the first digit of the basic code (RFC 2034 §4).
+    ``content_over``: the reply answers the end of the content, where 250 also passes responsibility (RFC 5321 §4.2.5).
     """
     if content_over and reply.code == 250:
         return _RESPONSIBLE.said(lang)

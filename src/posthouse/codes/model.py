@@ -1,8 +1,4 @@
-"""The shapes of the catalogue of reply codes: what is said about one code, in two languages.
-
-Only shapes live here, so that the data (``basic``, ``enhanced``, ``policy``) and the search over it
-(``lookup``) can both stand on them without standing on each other.
-"""
+"""Value classes of the catalogue of reply codes, with texts in English and Chinese."""
 
 from __future__ import annotations
 
@@ -24,7 +20,7 @@ class Text(NamedTuple):
 
 
 class Whose(enum.StrEnum):
-    """Who has to act before the same mail can get further."""
+    """The party that has to act before the message can be delivered."""
 
     NOBODY = "nobody"
     SENDER = "sender"
@@ -36,29 +32,32 @@ class Whose(enum.StrEnum):
 
     @property
     def label(self) -> Text:
-        """The same for people, as a noun."""
+        """The party as a noun phrase, for display."""
         return _LABELS[self.value]
 
 
 _LABELS = {
-    "nobody": Text("nobody: nothing is wrong", "无人：一切正常"),
-    "sender": Text("the author of the message", "写信人"),
-    "recipient": Text("the recipient", "收信人"),
-    "sending system": Text("the sending system or its operator", "发送方系统或其管理员"),
-    "receiving system": Text("the receiving system or its operator", "接收方系统或其管理员"),
+    "nobody": Text("nobody: nothing is wrong", "无需任何人处理：一切正常"),
+    "sender": Text("the author of the message", "发件人"),
+    "recipient": Text("the recipient", "收件人"),
+    "sending system": Text("the sending system or its operator", "发送系统或其管理员"),
+    "receiving system": Text("the receiving system or its operator", "接收系统或其管理员"),
     "network": Text("the network or the DNS between the two", "双方之间的网络或 DNS"),
-    "policy": Text("the receiver's policy: sender and receiver have to agree", "接收方的策略：需由收发双方协商"),
+    "policy": Text("the receiver's policy: sender and receiver have to agree", "接收系统的策略：需由收发双方协商"),
 }
 
 
 class BasicCode(NamedTuple):
     """A three-digit reply code (RFC 5321 §4.2).
 
-    ``whose`` says who has to act; ``next_step`` what the sending SMTP, or the person behind it, does now.
-    ``occasion`` is when Posthouse itself gives the code, or None where only peers do (``peers_only``).  ``breadth``
-    is how much the code leaves open: 0 says it all, 1 names a family of reasons, 2 says hardly more than its first
-    digit; an enhanced code beside it is worth reading from 1 up.  ``registered`` is False where no RFC defines the
-    code and the entry rests on its digits.  ``note`` is anything else worth knowing.
+    Args:
+        whose: The party that has to act.
+        next_step: What the sending SMTP or its user does next.
+        occasion: When Posthouse gives the code, or None if only peers give it (``peers_only``).
+        note: Further remarks.
+        breadth: How general the code is: 0 is specific, 1 is a family of reasons, 2 is hardly more than the first
+            digit.  From 1 on an enhanced code says more than the basic code.
+        registered: False if no RFC defines the code and the entry is made from its digits.
     """
 
     code: int
@@ -74,15 +73,15 @@ class BasicCode(NamedTuple):
 
     @property
     def peers_only(self) -> bool:
-        """True where Posthouse never gives this code itself and only meets it."""
+        """True if Posthouse never gives this code and only receives it."""
         return self.occasion is None
 
 
 class EnhancedCode(NamedTuple):
     """An enhanced status code in one class, ``5.1.1`` (RFC 3463).
 
-    ``basic`` are the reply codes the registry associates with it in this class, possibly none.  ``registered`` is
-    False for a fallback: the registry does not have the code, or no RFC means it for this class.
+    ``basic`` are the reply codes that the registry associates with it in this class, possibly none.  ``registered`` is
+    False if the registry does not have the code, or no RFC uses it in this class.
     """
 
     code: str
@@ -99,9 +98,13 @@ class EnhancedCode(NamedTuple):
 class Registration(NamedTuple):
     """One row of the IANA registry of enhanced status codes, ``X.1.1`` with its classes.
 
-    ``number`` is subject and detail (``"1.1"``); ``classes`` the first digits that make sense with it; ``basic`` the
-    registry's associated reply codes.  ``success`` replaces the meaning in class 2.  ``step`` is what to do in the
-    only or the permanent case, ``again`` in the transient one (None: wait and try again).
+    Args:
+        number: Subject and detail (``"1.1"``).
+        classes: The first digits that have a meaning with it.
+        basic: The reply codes that the registry associates with it.
+        step: What to do after a permanent failure, or in the only class.
+        again: What to do after a transient failure (None: wait and try again).
+        success: The meaning in class 2.
     """
 
     number: str

@@ -1,7 +1,7 @@
 """The registered enhanced status codes X.7, security and policy, each in English and Chinese.
 
-Over budget: this is data, not logic; the rules of its rows are those of ``enhanced``.  Sources: RFC
-3463 §3.8, RFC 4954, RFC 5248, RFC 6710, RFC 7293, RFC 7372, RFC 7505, RFC 8617, RFC 8689.
+Over budget: this is data, not logic; the entries follow the rules of ``enhanced``.  Sources: RFC 3463 §3.8, RFC 4954,
+RFC 5248, RFC 6710, RFC 7293, RFC 7372, RFC 7505, RFC 8617, RFC 8689.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ POLICY_CODES: tuple[Registration, ...] = (
         title=Text("Other security status", "其他安全状态"),
         meaning=Text(
             "A matter of security or policy stands in the way, and the receiver says no more about it.",
-            "因安全或策略原因受阻，接收方未作进一步说明。",
+            "因安全或策略原因受阻，接收SMTP 未作进一步说明。",
         ),
         step=Text(
             "Read the text; log in or begin TLS if it asks for that, else ask the receiver's postmaster.",
-            "阅读应答文字；若要求登录或 TLS 则照办，否则联系接收方的 postmaster。",
+            "阅读应答文字；若要求登录或 TLS 则照办，否则联系对方的 postmaster。",
         ),
         success=Text("The security step, such as logging in, succeeded.", "安全步骤（例如登录）已成功。"),
     ),
@@ -37,11 +37,11 @@ POLICY_CODES: tuple[Registration, ...] = (
         title=Text("Not authorised, message refused", "未获授权，邮件被拒绝"),
         meaning=Text(
             "The sender may not send to this destination: relaying denied, a block list, or a filter.",
-            "发送方无权向该目的地发信：拒绝中继、黑名单或过滤规则所致。",
+            "发送者无权向该目的地发送邮件：原因是拒绝中转、黑名单或过滤规则。",
         ),
         step=Text(
             "Log in, or send through the server that serves you; else ask the receiver's postmaster to allow it.",
-            "先登录，或改由为你服务的服务器发送；否则请接收方的 postmaster 放行。",
+            "先登录，或改由为你服务的服务器发送；否则请对方的 postmaster 放行。",
         ),
         again=Text(
             "Keep the message queued and read the text; greylisting and rate limits pass by waiting.",
@@ -54,9 +54,9 @@ POLICY_CODES: tuple[Registration, ...] = (
         basic=(550,),
         whose=Whose.POLICY,
         source="RFC 3463 §3.8",
-        title=Text("Mailing list not open to the sender", "发信人无权使用该邮件列表"),
-        meaning=Text("The sender may not write to this mailing list.", "发信人无权向该邮件列表投递。"),
-        step=Text("Join the list, or ask its owner to post the message.", "加入该列表，或请列表管理者代发。"),
+        title=Text("Mailing list not open to the sender", "发件人无权使用该邮件列表"),
+        meaning=Text("The sender may not write to this mailing list.", "发件人无权向该邮件列表投递。"),
+        step=Text("Join the list, or ask its owner to post the message.", "加入该列表，或请邮件列表管理员代发。"),
     ),
     Registration(
         number="7.3",
@@ -71,7 +71,7 @@ POLICY_CODES: tuple[Registration, ...] = (
         ),
         step=Text(
             "Send it in a format the receiver's side knows, such as S/MIME or OpenPGP.",
-            "改用接收方支持的格式发送，例如 S/MIME 或 OpenPGP。",
+            "改用接收SMTP 支持的格式发送，例如 S/MIME 或 OpenPGP。",
         ),
     ),
     Registration(
@@ -159,7 +159,7 @@ POLICY_CODES: tuple[Registration, ...] = (
         title=Text("Mechanism too weak", "验证机制过弱"),
         meaning=Text(
             "The authentication mechanism is weaker than the receiver's policy allows for this user.",
-            "所用验证机制弱于接收方对该用户的策略要求。",
+            "所用验证机制弱于接收SMTP 对该用户的策略要求。",
         ),
         step=Text("Choose a stronger mechanism of those announced.", "从对方列出的机制中选用更强的。"),
     ),
@@ -172,7 +172,7 @@ POLICY_CODES: tuple[Registration, ...] = (
         title=Text("Encryption needed", "需要加密"),
         meaning=Text(
             "The authentication mechanism needs an encrypted channel around it.",
-            "该验证机制需要在加密通道中进行。",
+            "该验证机制需要在加密的通讯链路上进行。",
         ),
         step=Text(
             "Begin TLS before authenticating, or use a stronger mechanism.",
@@ -247,7 +247,7 @@ POLICY_CODES: tuple[Registration, ...] = (
         title=Text("Priority too low", "优先级过低"),
         meaning=Text(
             "The receiver takes only messages of higher transfer priority, perhaps for a while.",
-            "接收方目前只接收更高传输优先级的邮件，可能只是暂时。",
+            "接收SMTP 目前只接收更高传输优先级的邮件，可能只是暂时。",
         ),
         step=Text(
             "Send it with a higher priority if you may, or by another route.",
@@ -263,7 +263,7 @@ POLICY_CODES: tuple[Registration, ...] = (
         title=Text("Too big for this priority", "超过该优先级的大小限制"),
         meaning=Text(
             "The message is larger than the receiver takes at this transfer priority.",
-            "邮件超过接收方在该传输优先级下允许的大小。",
+            "邮件超过接收SMTP 在该传输优先级下允许的大小。",
         ),
         step=Text(
             "Make the message smaller, or send it with a priority that allows its size.",
@@ -279,7 +279,7 @@ POLICY_CODES: tuple[Registration, ...] = (
         title=Text("Mailbox owner has changed", "邮箱所有者已变更"),
         meaning=Text(
             "The mailbox has come to another owner since the time the sender named.",
-            "自发送方指定的时间以来，该邮箱已换了所有者。",
+            "从发送SMTP 指定的时间到现在，该邮箱已换了所有者。",
         ),
         step=Text(
             "Do not send the message here; remove the address and ask the person for a new one.",
@@ -295,7 +295,7 @@ POLICY_CODES: tuple[Registration, ...] = (
         title=Text("Domain owner has changed", "域名所有者已变更"),
         meaning=Text(
             "The whole domain has come to another owner since the time the sender named.",
-            "自发送方指定的时间以来，整个域名已换了所有者。",
+            "从发送SMTP 指定的时间到现在，整个域名已换了所有者。",
         ),
         step=Text(
             "Do not send the message here; the address now belongs to somebody else.",
@@ -311,7 +311,7 @@ POLICY_CODES: tuple[Registration, ...] = (
         title=Text("Ownership test cannot be completed", "无法完成所有权检验"),
         meaning=Text(
             "The receiver cannot tell whether the mailbox still has the owner the sender means.",
-            "接收方无法判断邮箱是否仍属于发送方所指的人。",
+            "接收SMTP 无法判断邮箱是否仍属于发件人所指的人。",
         ),
         step=Text(
             "Decide whether the message may go without that protection; if so, send it without RRVS.",
@@ -327,7 +327,7 @@ POLICY_CODES: tuple[Registration, ...] = (
         title=Text("No passing DKIM signature", "没有通过验证的 DKIM 签名"),
         meaning=Text(
             "The message has no DKIM signature that verifies, and the receiver wants one.",
-            "邮件没有任何能通过验证的 DKIM 签名，而接收方要求有。",
+            "邮件没有任何能通过验证的 DKIM 签名，而接收SMTP 要求有。",
         ),
         step=Text(
             "Sign with DKIM, publish the key in the DNS, and see that nothing changes the message after signing.",
@@ -343,11 +343,11 @@ POLICY_CODES: tuple[Registration, ...] = (
         title=Text("No acceptable DKIM signature", "没有可接受的 DKIM 签名"),
         meaning=Text(
             "A DKIM signature verifies, but none is acceptable to the receiver's rules.",
-            "有 DKIM 签名通过验证，但都不符合接收方的规则。",
+            "有 DKIM 签名通过验证，但都不符合接收SMTP 的规则。",
         ),
         step=Text(
             "Sign with the domain, key length and header fields the receiver asks for.",
-            "按接收方要求的域名、密钥长度和信头字段签名。",
+            "按接收SMTP 要求的域名、密钥长度和邮件头字段签名。",
         ),
     ),
     Registration(
@@ -372,11 +372,11 @@ POLICY_CODES: tuple[Registration, ...] = (
         title=Text("SPF validation failed", "SPF 验证未通过"),
         meaning=Text(
             "The sender's domain does not allow this host to send for it.",
-            "发信域名未授权这台主机代为发信。",
+            "发件人域名未授权这台主机代为发送。",
         ),
         step=Text(
             "Add the sending host to the domain's SPF record, or send through a host that is in it.",
-            "把发信主机加入域名的 SPF 记录，或改由已列入的主机发送。",
+            "把发送主机加入域名的 SPF 记录，或改由已列入的主机发送。",
         ),
     ),
     Registration(
@@ -388,7 +388,7 @@ POLICY_CODES: tuple[Registration, ...] = (
         title=Text("SPF validation error", "SPF 验证出错"),
         meaning=Text(
             "The SPF record of the sender's domain could not be evaluated, because of the DNS or of a fault in it.",
-            "发信域名的 SPF 记录无法评估，原因在于 DNS 或记录本身有误。",
+            "发件人域名的 SPF 记录无法评估，原因在于 DNS 或记录本身有误。",
         ),
         step=Text(
             "Correct the SPF record: one record, valid terms, at most ten look-ups.",
@@ -408,7 +408,7 @@ POLICY_CODES: tuple[Registration, ...] = (
         title=Text("Reverse DNS failed", "反向 DNS 验证未通过"),
         meaning=Text(
             "The sending host's IP address has no name in the DNS that leads back to it.",
-            "发信主机的 IP 地址在 DNS 中没有能对应回来的主机名。",
+            "发送主机的 IP 地址在 DNS 中没有能对应回来的主机名。",
         ),
         step=Text(
             "Have a PTR record set for the address and an address record for that name.",
@@ -421,10 +421,10 @@ POLICY_CODES: tuple[Registration, ...] = (
         basic=(550,),
         whose=Whose.SENDING_SYSTEM,
         source="RFC 7372 §3.4",
-        title=Text("Several authentication checks failed", "多项身份验证未通过"),
+        title=Text("Several authentication checks failed", "多项验证未通过"),
         meaning=Text(
             "The message passed none of the checks the receiver demands, such as SPF, DKIM and DMARC together.",
-            "邮件未通过接收方要求的多项检查，例如 SPF、DKIM 与 DMARC。",
+            "邮件未通过接收SMTP 要求的多项检查，例如 SPF、DKIM 与 DMARC。",
         ),
         step=Text(
             "Set up SPF and DKIM for the domain in From; one that passes and is aligned is often enough.",
@@ -437,14 +437,14 @@ POLICY_CODES: tuple[Registration, ...] = (
         basic=(550,),
         whose=Whose.SENDING_SYSTEM,
         source="RFC 7505 §4.2",
-        title=Text("Sender's domain has a null MX", "发信域名设有空 MX"),
+        title=Text("Sender's domain has a null MX", "发件人域名设有空 MX"),
         meaning=Text(
             "The sender's domain declares that it takes no mail, so no report could be returned to it.",
-            "发信域名声明不接收邮件，因而无法向其退回报告。",
+            "发件人域名声明不接收邮件，因而无法向其退回报告。",
         ),
         step=Text(
             "Send with a domain that takes mail, or remove the null MX.",
-            "使用能收信的域名发送，或去掉空 MX 记录。",
+            "使用能接收邮件的域名发送，或去掉空 MX 记录。",
         ),
     ),
     Registration(
@@ -460,7 +460,7 @@ POLICY_CODES: tuple[Registration, ...] = (
         ),
         step=Text(
             "Stop the flow, look for a broken-into account or script, and ask the receiver's postmaster.",
-            "停止发送，检查是否有被盗用的账户或失控的脚本，并联系接收方的 postmaster。",
+            "停止发送，检查是否有被盗用的账户或失控的脚本，并联系对方的 postmaster。",
         ),
         again=Text(
             "Slow down, look for a broken-into account or script, and try again later.",
@@ -500,7 +500,7 @@ POLICY_CODES: tuple[Registration, ...] = (
         ),
         step=Text(
             "Send it without REQUIRETLS if that is acceptable, or ask the receiver's operator to offer it.",
-            "若可以接受则不带 REQUIRETLS 重发，或请接收方管理员提供支持。",
+            "若可以接受则不带 REQUIRETLS 重发，或请对方的管理员提供支持。",
         ),
     ),
 )

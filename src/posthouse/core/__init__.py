@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from posthouse.core._lazy import lazily
 from posthouse.core.address import Address, path_text
 from posthouse.core.attempt_trace import AttemptTrace, ConnectionTrace
-from posthouse.core.content import Bytes, Content, Prefixed
+from posthouse.core.content import AsyncContent, Bytes, Content, Prefixed
 from posthouse.core.envelope import Body, Envelope, Notify, OriginalRecipient, Recipient, Ret
 from posthouse.core.errors import (
     Broken,
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Address",
     "Answer",
+    "AsyncContent",
     "AttemptTrace",
     "Body",
     "Broken",

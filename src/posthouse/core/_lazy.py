@@ -1,10 +1,10 @@
-"""Lazy re-exports: names of a package that are imported at their first use, and not with the package (PEP 562).
+"""Lazy re-exports: names of a package that are imported at their first use instead of with the package (PEP 562).
 
-Importing a package should not import all of its modules: ``posthouse send`` needs one module of ``service`` and not the
-relay, and the command line starts in 30 ms.  A package's ``__init__`` lists such names twice: under ``TYPE_CHECKING``
-as imports, for readers, type checkers and the tests of layers and circles; and in a call of ``lazily``, with the module
-that defines them.  A name is looked up once and then stored in the package; code that runs often imports it at the
-top of its module.
+Importing a package should not import all of its modules: ``posthouse send`` needs one module of ``service`` and no
+module of ``relay``, and the command line starts in 30 ms.  A package's ``__init__`` lists such names twice: under
+``TYPE_CHECKING`` as imports, for readers, type checkers and the tests of layers and circles; and in a call of
+``lazily``, with the module that defines them.  A name is looked up once and then stored in the package; code that runs
+often imports it at the top of its module.
 
 A name that is also a module's (``message.compose``) cannot be lazy: importing the module sets the attribute to the
 module.

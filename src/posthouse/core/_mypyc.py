@@ -1,8 +1,9 @@
-"""Of the compiler, where there is one (docs/compiled.md): whether it was here, and what classes say to it.
+"""Optional support for mypyc (docs/compiled.md): a decorator for compiled classes, and a check for a compiled build.
 
-A compiled class cannot be inherited from by an interpreted one, unless it says so.  Classes that users or tests inherit
-from carry ``@mypyc_attr(allow_interpreted_subclasses=True)``.  Without a compiler that means nothing, and costs no
-dependency: the name is the compiler's only while it reads.
+An interpreted class cannot inherit from a compiled one, unless the compiled one carries
+``@mypyc_attr(allow_interpreted_subclasses=True)``; classes from which users or tests inherit carry it.  mypyc reads the
+decorator of ``mypy_extensions`` under ``TYPE_CHECKING``; at run time a decorator without effect stands in its place, so
+``mypy_extensions`` need not be installed.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
     from mypy_extensions import mypyc_attr as mypyc_attr
 else:
 
-    def mypyc_attr(**said: bool):
-        """The class as it is."""
+    def mypyc_attr(**attributes: bool):
+        """A decorator that returns the class unchanged."""
         return lambda cls: cls
 
 
@@ -22,7 +23,7 @@ __all__ = ["compiled", "mypyc_attr"]
 
 
 def compiled() -> bool:
-    """Are the hot modules compiled here?  One of them stands for all: they are built together or not at all."""
+    """True if the hot modules are compiled.  One module is checked, because all are compiled together or none is."""
     from posthouse.core import reply
 
     return not str(reply.__file__).endswith(".py")

@@ -1,4 +1,4 @@
-"""How one delivery attempt went: the connections it made, their dialogues and timings.
+"""Trace of one delivery attempt: its connections with their dialogues and timings.
 
 A deliverer makes these values, the spool stores them in the message's history, and operations show them.
 """
@@ -11,12 +11,16 @@ __all__ = ["AttemptTrace", "ConnectionTrace"]
 
 
 class ConnectionTrace(NamedTuple):
-    """One conversation of an attempt, or the vain try to begin one.
+    """One connection of an attempt, established or not.
 
-    ``peer`` is the address with its port, ``mx`` the host's name, ``tls`` the protection in words ("" for none);
-    ``timings`` are (phase, seconds) in their order: resolve, connect, greet, envelope, content, final.  ``lines`` are
-    the dialogue, each ``"S: …"`` or ``"R: …"``: commands and replies, never content or credentials.  ``ended`` says
-    why there was no more, "" where it went to its end; ``reused`` counts the messages that the session took before.
+    Args:
+        peer: IP address and port.
+        mx: Host name.
+        tls: TLS version and cipher, "" without TLS.
+        timings: Pairs of phase and seconds in the order resolve, connect, greet, envelope, content, final.
+        lines: The dialogue: commands as ``"S: …"``, replies as ``"R: …"``; content and credentials are left out.
+        ended: Why the connection ended early, "" if it did not.
+        reused: Number of messages that the session had sent before.
     """
 
     peer: str = ""
@@ -29,8 +33,15 @@ class ConnectionTrace(NamedTuple):
 
 
 class AttemptTrace(NamedTuple):
-    """How an attempt went, for its story: when it ``began`` (calendar seconds), the ``site`` it went to, the route's
-    ``target`` and the rule that chose it (``rule``), and the contacts in their order."""
+    """One delivery attempt, as the message's history keeps it.
+
+    Args:
+        began: Seconds since 1970.
+        site: The site (set of MX hosts) of the next hop.
+        target: The route's target.
+        rule: The rule that chose the route.
+        contacts: The connections in their order.
+    """
 
     began: float = 0.0
     site: str = ""

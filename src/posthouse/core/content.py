@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Protocol, runtime_checkable
 
-__all__ = ["Bytes", "Content", "Prefixed"]
+__all__ = ["AsyncContent", "Bytes", "Content", "Prefixed"]
 
 
 @runtime_checkable
@@ -18,6 +18,20 @@ class Content(Protocol):
         ...
 
     def chunks(self, at_most: int = 262_144) -> Iterator[bytes]:
+        """The octets in order, in chunks of at most ``at_most`` octets; no chunk if the content is empty."""
+        ...
+
+
+@runtime_checkable
+class AsyncContent(Protocol):
+    """The content of one message in storage that must not be read in the event loop.  Reading may be repeated."""
+
+    @property
+    def size(self) -> int:
+        """Length in octets."""
+        ...
+
+    def stream(self, at_most: int = 262_144) -> AsyncIterator[bytes]:
         """The octets in order, in chunks of at most ``at_most`` octets; no chunk if the content is empty."""
         ...
 

@@ -1,7 +1,7 @@
-"""Questions to the DNS and their answers, as values.
+"""DNS questions and answers as values.
 
-A resolver never raises for what the DNS says.  The difference that mail lives by is kept in ``Status``: a name
-that *does not exist* is a permanent fact, a server that *did not answer* is not.
+A resolver does not raise an exception for an answer of the DNS.  ``Status`` tells a name that does not exist, which is
+permanent, from a server that did not answer, which is temporary.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["Answer", "Kind", "MX", "Question", "Status"]
 
 
 class Kind(enum.StrEnum):
-    """Record types this project asks for."""
+    """The record types that Posthouse asks for."""
 
     A = "A"
     AAAA = "AAAA"
@@ -26,16 +26,16 @@ class Kind(enum.StrEnum):
 
 
 class Status(enum.StrEnum):
-    """How the question ended."""
+    """The status of an answer."""
 
     OK = "ok"  # records, at least one
     NXDOMAIN = "nxdomain"  # the name does not exist
     NODATA = "nodata"  # the name exists, without this type
-    FAILED = "failed"  # SERVFAIL, timeout, no server: may be different in a moment
+    FAILED = "failed"  # SERVFAIL, timeout, no server: temporary
 
 
 class Question(NamedTuple):
-    """What is asked: a name in A-labels without the final dot, and a type."""
+    """A name in A-labels without the final dot, and a record type."""
 
     name: str
     kind: Kind
@@ -49,11 +49,14 @@ class MX(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What came back.
+    """The answer to one question.
 
-    ``records`` by kind: ``str`` for A, AAAA, PTR, CNAME; ``MX`` for MX; ``bytes`` (strings joined) for TXT; the
-    presentation form (``str``) for others.  ``ttl`` in seconds.  ``authenticated`` is the AD flag of a resolver
-    that we trust.  ``reason`` says in words what failed.
+    Args:
+        records: ``str`` for A, AAAA, PTR and CNAME; ``MX`` for MX; ``bytes`` (strings joined) for TXT; the presentation
+            form (``str``) for other types.
+        ttl: Seconds.
+        authenticated: The AD flag of a trusted resolver.
+        reason: What failed, in words.
     """
 
     status: Status

@@ -44,9 +44,9 @@ class OriginalRecipient(NamedTuple):
 
 
 class Recipient(NamedTuple):
-    """One RCPT: the forward-path and what the sender wants to hear about it.
+    """One RCPT: the forward-path and its DSN parameters.
 
-    ``notify`` is None where NOTIFY was not given, which means FAILURE, and DELAY as the system likes.
+    ``notify`` is None without NOTIFY, which means reports of failure, and of delay at the discretion of the MTA.
     """
 
     address: Address

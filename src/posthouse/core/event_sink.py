@@ -1,4 +1,4 @@
-"""The event sink: where components report what happened, for the log."""
+"""Event sink: the function to which components report events, which become lines of the log."""
 
 from __future__ import annotations
 

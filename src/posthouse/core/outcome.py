@@ -1,7 +1,7 @@
-"""What became of one recipient in one attempt.
+"""Outcome of one delivery attempt for one recipient.
 
-There are four answers, not three: a connection that dies after the final dot leaves us not knowing
-(RFC 1047; RFC 5321 §4.5.4.1).  Calling that *deferred* would hide a possible duplicate.
+There are four results, not three: after a connection that breaks behind the final dot, the client cannot know whether
+the message was accepted (RFC 1047, RFC 5321 §4.5.4.1).  The result *deferred* would hide a possible duplicate.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["Handover", "Outcome", "Result"]
 
 
 class Result(enum.StrEnum):
-    """The four ends of an attempt."""
+    """The four results of an attempt."""
 
     DELIVERED = "delivered"
     DEFERRED = "deferred"
@@ -25,20 +25,21 @@ class Result(enum.StrEnum):
 
 
 class Handover(enum.StrEnum):
-    """Who owes the sender the report of success, if it was asked for, once a recipient is *delivered* (RFC 3461)."""
+    """Which host must send a requested report of success after *delivered* (RFC 3461)."""
 
-    FINAL = "final"  # we do: it was the final delivery, into a mailbox (§5.2.3)
-    RELAYED = "relayed"  # we do: it went on to a host that makes no reports (§5.2.2)
-    TAKEN = "taken"  # the next host, which was asked for it (§5.2.1)
+    FINAL = "final"  # this one: it was the final delivery, into a mailbox (§5.2.3)
+    RELAYED = "relayed"  # this one: the message went to a host without DSN (§5.2.2)
+    TAKEN = "taken"  # the next host, to which the request was passed on (§5.2.1)
 
 
 class Outcome(NamedTuple):
-    """One recipient's end in one attempt.
+    """The result for one recipient, with its reason.
 
-    ``reply`` is the reply that decided: the peer's, or, where ``peer`` is "" because nobody answered, the one that
-    this side gives in its place (``556 5.1.10`` for a null MX); None where there is none to give.  ``reason`` says in
-    one sentence what happened, for people; ``peer`` is who answered: ``mx.sina.com[192.0.2.7]:25``, a path, or "".
-    ``handover`` counts where the result is DELIVERED only.
+    Args:
+        reply: The reply that decided.  Without a peer it is made on this side (``556 5.1.10`` for a null MX), or None.
+        reason: One sentence for the operator.
+        peer: The host that replied as ``mx.sina.com[192.0.2.7]:25``, or a path, or "" if no host replied.
+        handover: Has a meaning with DELIVERED only.
     """
 
     recipient: Recipient

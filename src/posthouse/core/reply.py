@@ -1,8 +1,7 @@
-"""Replies: three digits, an enhanced code, lines of text (RFC 5321 §4.2, RFC 2034, RFC 3463).
+"""SMTP reply: a three-digit code, an enhanced status code and lines of text (RFC 5321 §4.2, RFC 2034, RFC 3463).
 
-A ``Reply`` is a value both roles share: the receiving SMTP says it, the sending SMTP reads it, an outcome quotes
-it.  It knows nothing of the wire; ``protocol.writers`` makes bytes of it and checks that they are safe to send,
-``protocol.readers`` makes it from bytes.
+Server and client use the same value.  ``protocol.writers`` encodes it and checks that it is safe to send;
+``protocol.readers`` decodes it.
 """
 
 from __future__ import annotations
@@ -13,11 +12,12 @@ __all__ = ["Reply", "Verdict"]
 
 
 class Reply(NamedTuple):
-    """One reply, single or multi-line.
+    """One reply of one or more lines.
 
-    ``code`` is the three digits; ``text`` the text after code and enhanced code, lines joined by ``\\n``;
-    ``enhanced`` the status of RFC 3463 as written (``"5.1.1"``), or "" where there is none (greetings, 3yz
-    replies, a peer without ENHANCEDSTATUSCODES).
+    Args:
+        enhanced: Enhanced status code as written (``"5.1.1"``), or "" (greetings, 3yz replies, a peer without
+            ENHANCEDSTATUSCODES).
+        text: The text after the codes, lines joined by ``\\n``.
     """
 
     code: int
@@ -31,7 +31,7 @@ class Reply(NamedTuple):
 
     @property
     def positive(self) -> bool:
-        """True for 2yz and 3yz: the command did what was asked, or waits for its rest."""
+        """True for 2yz and 3yz: the command was carried out, or its continuation is awaited."""
         return 200 <= self.code < 400
 
     @property
@@ -45,7 +45,7 @@ class Reply(NamedTuple):
         return 500 <= self.code < 600
 
     def __str__(self) -> str:
-        """One line for people and logs: ``550 5.1.1 no such mailbox``."""
+        """One line for logs and reports: ``550 5.1.1 no such mailbox``."""
         code, enhanced, text = self
         if "\n" in text:
             text = text.replace("\n", " / ")
@@ -54,9 +54,9 @@ class Reply(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """An answer with its reason: what the peer is told, and which rule said so.
+    """A reply to the peer, with the rule that decided.
 
-    ``reason`` is for the operator (logs, stories, the console) and is never sent to the peer.
+    ``reason`` is for the operator (logs, histories, the console) and is never sent to the peer.
     """
 
     reply: Reply

@@ -1,16 +1,15 @@
-"""Making a letter: values in, an envelope and its content out (RFC 5322, RFC 2045–2047, RFC 2231, RFC 6532).
+"""Composes a message: an envelope and its content from values (RFC 5322, RFC 2045–2047, RFC 2231, RFC 6532).
 
-Header fields and parts are written here (``encode``, ``mailboxes``), because they must come back exactly as they were
-given, whatever the Python version; and because a letter from the command line is sent before the standard library's
-``email`` would have been imported.
+The standard library's ``email`` package is not used, because its output differs between versions of Python, and because
+importing it takes longer than sending a message from the command line.
 
-What is promised: CRLF everywhere and at the end, no line over 998 octets, 7-bit unless an address itself is not ASCII;
-no Bcc in the content; no value can begin a header field of its own (a control character in one is a ``LocalError``).
-Date and Message-ID are arguments: nothing here looks at a clock or makes a random number.  Boundaries are derived from
-the Message-ID and the parts, so the same letter is the same octets.
+The content has CRLF line ends and ends with one; its lines are at most 998 octets; it is 7-bit unless an address is not
+ASCII; it has no Bcc field.  No value can begin a header field of its own: a control character in one is a
+``LocalError``.  Date and Message-ID are arguments, and boundaries are derived from the Message-ID and the parts, so
+equal arguments give equal octets.
 
-Addresses are taken as they are.  One with a non-ASCII local part needs ``utf8=True``; so does a U-label domain,
-unless the caller has turned it into A-labels before (``protocol.grammar.domain_to_ascii``).
+An address with a non-ASCII local part needs ``utf8=True``, and so does a U-label domain that the caller has not
+converted to A-labels (``protocol.grammar.domain_to_ascii``).
 """
 
 from __future__ import annotations
@@ -34,24 +33,24 @@ _NOT_TEXT = rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 _FIELD_NAME = r"[!-9;-~]{1,60}"
 _MESSAGE_ID = r"<?([^\s<>@\"()\[\],;:\\]+@(?:[^\s<>@\"()\[\],;:\\]+|\[[^\s<>@\"()\[\],\\]+\]))>?"
 _CONTENT_TYPE = r"([A-Za-z0-9!#$&^_.+-]{1,127})/([A-Za-z0-9!#$&^_.+-]{1,127})"
-# Words of printable ASCII with single spaces: may be folded at the spaces, needs no encoding.
+# Words of printable ASCII with single spaces; folded at the spaces and not encoded.
 _PLAIN = r"[!-~]{1,900}(?: [!-~]{1,900})*"
 _PLAIN_UTF8 = r"[^\x00-\x20\x7f-\xa0]{1,225}(?: [^\x00-\x20\x7f-\xa0]{1,225})*"
-# Written from the arguments, or by the stations the message passes; not to be given as extra headers.
+# Written from the arguments, or by the hosts that the message passes; an error as extra headers.
 _OURS = frozenset(
     ("from", "to", "cc", "bcc", "subject", "date", "message-id", "mime-version", "return-path", "received")
 )
 _MAILBOX_FIELDS = frozenset(
     ("sender", "reply-to", "resent-from", "resent-sender", "resent-to", "resent-cc", "disposition-notification-to")
 )
-# Values that are no text: an encoded word may not stand there (RFC 2047 §5).
+# Fields whose values are not text and must not have encoded words (RFC 2047 §5).
 _ASCII_FIELDS = frozenset(("in-reply-to", "references", "resent-message-id", "resent-date"))
 
 
 class Attachment(NamedTuple):
-    """A file that travels along.
+    """An attached file.
 
-    ``name`` in any script; ``content_type`` as ``type/subtype``, or "" to guess it from the name.
+    ``name`` may be in any script; ``content_type`` is ``type/subtype``, or "" to guess it from the name.
     """
 
     name: str
@@ -60,14 +59,14 @@ class Attachment(NamedTuple):
 
 
 class Composed(NamedTuple):
-    """A letter ready to be sent: its envelope (all recipients, blind copies too) and its content."""
+    """A message ready to be sent: its envelope, with all recipients, and its content."""
 
     envelope: Envelope
     content: bytes
 
 
 def to_crlf(data: bytes) -> bytes:
-    """``data`` with CRLF for every CRLF, bare LF and bare CR: how a text file becomes content."""
+    """``data`` with CRLF in place of each bare LF and bare CR."""
     if b"\n" not in data and b"\r" not in data:
         return data
     return re.sub(_LINE_END, b"\r\n", data)
@@ -88,17 +87,21 @@ def compose(
     headers: Mapping[str, str] | Iterable[tuple[str, str]] = (),
     utf8: bool = False,
 ) -> Composed:
-    """Write a letter.
+    """Compose a message.
 
-    ``from_`` is one mailbox, ``to``, ``cc`` and ``bcc`` any number (see ``parse_mailboxes`` for the forms); the
-    sender of the envelope is ``from_``'s address, a recipient named twice is one recipient.  ``date`` is an aware
-    ``datetime``, or seconds since 1970 with the zone's offset in minutes.  ``message_id`` with or without ``<>``.
-    ``text`` and ``html`` are alternatives of each other (any line ends; an empty text if neither is given).
-    ``headers`` are further fields in order.  ``utf8`` allows addresses that are not ASCII: only if there is one are
-    header fields written in UTF-8 (RFC 6532) and SMTPUTF8 and 8BITMIME asked for in the envelope.
+    Args:
+        from_: One mailbox; its address is the envelope's sender.
+        to: Mailboxes as for ``parse_mailboxes``; likewise ``cc`` and ``bcc``.  Equal recipients become one.
+        date: An aware ``datetime``, or seconds since 1970 with the zone's offset in minutes.
+        message_id: With or without ``<`` and ``>``.
+        text: Plain text with any line ends; ``html`` is its alternative.  Without both the text is empty.
+        headers: Further fields in order.
+        utf8: Allow addresses that are not ASCII.  Only if there is one, the header fields are in UTF-8 (RFC 6532) and
+            the envelope asks for SMTPUTF8 and 8BITMIME.
 
-    Raises ``LocalError`` if a value cannot be sent: no recipient, no mailbox, a naive date, a control character in a
-    header, a field that is not the caller's to write.
+    Raises:
+        LocalError: A value cannot be sent: no recipient, a text that is not a mailbox, a naive date, a control
+            character in a header, or an extra field that only Posthouse writes.
     """
     sender = parse_mailboxes(from_, "From")
     if len(sender) != 1:
@@ -106,7 +109,7 @@ def compose(
     lists = {"To": parse_mailboxes(to, "To"), "Cc": parse_mailboxes(cc, "Cc"), "Bcc": parse_mailboxes(bcc, "Bcc")}
     recipients = dict.fromkeys(mailbox.address for found in lists.values() for mailbox in found)
     if not recipients:
-        raise LocalError("the letter has no recipient; give at least one address in To, Cc or Bcc")
+        raise LocalError("the message has no recipient; give at least one address in To, Cc or Bcc")
     extra = _extra(headers)
     raw = _needs_utf8(utf8, sender, *lists.values(), *(value for value in extra.values() if not isinstance(value, str)))
 
@@ -154,19 +157,19 @@ def _message_id(text: str, utf8: bool) -> str:
     check_text("Message-ID", text)
     match = re.fullmatch(_MESSAGE_ID, text)
     if match is None or len(text.encode()) > 900 or not (utf8 or text.isascii()):
-        raise LocalError(f"{text!r} is no Message-ID; write <left@right> without spaces, in ASCII")
+        raise LocalError(f"{text!r} is not a Message-ID; write <left@right> without spaces, in ASCII")
     return f"<{match.group(1)}>"
 
 
 def _extra(
     headers: Mapping[str, str] | Iterable[tuple[str, str]],
 ) -> dict[tuple[str, int], str | list[Mailbox]]:
-    """The further fields, in order, by name and number (a name may come again)."""
+    """The further fields in order, by name and number, because a name may occur more than once."""
     found: dict[tuple[str, int], str | list[Mailbox]] = {}
     for name, value in headers.items() if isinstance(headers, Mapping) else headers:
         lowered = name.lower()
         if re.fullmatch(_FIELD_NAME, name) is None:
-            raise LocalError(f"{name!r} is no header field name; use letters, digits and hyphens, without the colon")
+            raise LocalError(f"{name!r} is not a header field name; use letters, digits and hyphens, without the colon")
         if lowered in _OURS or lowered.startswith("content-"):
             raise LocalError(f"the field {name} is written from its own argument or by the mail system; leave it out")
         check_text(name, value)
@@ -200,14 +203,14 @@ def _unstructured(name: str, value: str, utf8: bool) -> bytes:
 
 
 class _Part(NamedTuple):
-    """A part of the body: its header fields as they are written, and its content, which is encoded already."""
+    """A body part: its header fields and its encoded content."""
 
     fields: bytes
     content: bytes
 
 
 def _body(text: str | None, html: str | None, files: Sequence[Attachment], seed: str) -> bytes:
-    """Everything from the Content-Type field on."""
+    """The Content-Type field and all that follows."""
     texts = [_text(value, kind) for value, kind in ((text, "plain"), (html, "html")) if value is not None]
     attached = list(map(_file, files))
     boundaries = _boundaries(seed, [part.content for part in (*texts, *attached)])
@@ -222,11 +225,11 @@ def _body(text: str | None, html: str | None, files: Sequence[Attachment], seed:
 
 
 def _text(value: str, kind: str) -> _Part:
-    """A text part in the first encoding that fits: as it is, quoted-printable, or base64 where that is shorter."""
+    """A text part: 7bit if it fits, else the shorter of quoted-printable and base64."""
     try:
         data = to_crlf(value.encode())
     except UnicodeEncodeError as error:
-        raise LocalError(f"the text holds half a surrogate pair at position {error.start + 1}; remove it") from error
+        raise LocalError(f"the text holds an unpaired surrogate at position {error.start + 1}; remove it") from error
     if data and not data.endswith(b"\r\n"):
         data += b"\r\n"
     charset, encoding = "utf-8", "7bit"
@@ -244,9 +247,9 @@ def _file(file: Attachment) -> _Part:
     content_type = file.content_type or _guess(file.name)
     match = re.fullmatch(_CONTENT_TYPE, content_type)
     if match is None:
-        raise LocalError(f"{content_type!r} is no content type; write type/subtype, as in image/png")
+        raise LocalError(f"{content_type!r} is not a content type; write type/subtype, as in image/png")
     if match.group(1).lower() in ("multipart", "message"):
-        # These may not be encoded in base64 (RFC 2046 §5.1, §5.2.1), and an attached file is kept octet for octet.
+        # Both must not be in base64 (RFC 2046 §5.1, §5.2.1), which keeps an attached file octet for octet.
         content_type = "application/octet-stream"
     tokens = parameter("filename", file.name) if file.name else []
     disposition = ("attachment;", *tokens) if tokens else ("attachment",)
@@ -256,7 +259,7 @@ def _file(file: Attachment) -> _Part:
 
 
 def _guess(name: str) -> str:
-    import mimetypes  # only a file whose type is not said needs it
+    import mimetypes  # slow to import; needed without a content type only
 
     kind, encoding = mimetypes.guess_type(name, strict=False)
     if encoding == "gzip":
@@ -265,7 +268,7 @@ def _guess(name: str) -> str:
 
 
 def _multipart(kind: str, parts: Sequence[_Part], boundary: bytes) -> _Part:
-    """Several parts as one (RFC 2046 §5.1.1)."""
+    """A multipart of these parts (RFC 2046 §5.1.1)."""
     pieces = []
     for part in parts:
         pieces += [b"--", boundary, b"\r\n", part.fields, b"\r\n", part.content, b"\r\n"]
@@ -274,11 +277,11 @@ def _multipart(kind: str, parts: Sequence[_Part], boundary: bytes) -> _Part:
 
 
 def _boundaries(seed: str, contents: Sequence[bytes]) -> Iterator[bytes]:
-    """Boundaries that none of the parts contains, each another.
+    """Different boundaries that none of the parts contains.
 
-    ``=_`` appears in neither quoted-printable nor base64 (RFC 2045 §6.7); texts sent as they are get searched.
+    ``=_`` cannot occur in quoted-printable or base64 (RFC 2045 §6.7); 7bit texts are searched for the boundary.
     """
-    import hashlib  # a letter of one part gets here no further than this generator's making
+    import hashlib  # a message of one part does not run this generator
 
     digest = hashlib.sha256(seed.encode()).hexdigest()[:24]
     for number in count():

@@ -1,6 +1,6 @@
-"""Dates as header fields have them (RFC 5322 §3.3).
+"""Dates of header fields (RFC 5322 §3.3).
 
-The clock is the caller's: seconds and the zone's offset are arguments.
+The time and the zone's offset are arguments; no clock is read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _EPOCH = datetime(1970, 1, 1)
 
 @lru_cache(maxsize=64)
 def date_of(seconds: int, offset: int) -> str:
-    """``format_date`` of whole seconds; the last few are remembered, because many messages have the same."""
+    """``format_date`` of whole seconds; the last 64 are cached, because many messages have the same date."""
     if not -1440 < offset < 1440:
         raise LocalError(f"a zone {offset} minutes from UTC does not exist; give less than a day")
     try:
@@ -43,5 +43,5 @@ def format_date(seconds: float, offset_minutes: int = 0) -> str:
     try:
         whole = math.floor(seconds)
     except (ValueError, OverflowError) as error:
-        raise LocalError(f"{seconds} is no moment; give seconds since 1970") from error
+        raise LocalError(f"{seconds} is not a time; give seconds since 1970") from error
     return date_of(whole, offset_minutes)

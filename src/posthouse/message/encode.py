@@ -1,8 +1,8 @@
-"""Octets that travel anywhere: quoted-printable and base64 bodies (RFC 2045 §6.7, §6.8), encoded words for header
-text (RFC 2047), and parameters with names in any script (RFC 2231).
+"""MIME encodings: quoted-printable and base64 bodies (RFC 2045 §6.7, §6.8), encoded words (RFC 2047), and parameters
+beyond ASCII (RFC 2231).
 
-All of it is exact: decoding gives back the octets or characters that came in, trailing white space and bare CR or LF
-included.  Bodies are worked on line by line, never octet by octet.
+Decoding gives exactly the octets or characters that were encoded, trailing white space and bare CR or LF included.
+Bodies are encoded line by line, never octet by octet.
 """
 
 from __future__ import annotations
@@ -16,19 +16,18 @@ __all__ = ["base64_body", "encoded_words", "fold", "parameter", "quoted_printabl
 
 _LINE = 76  # the longest line of an encoded body, without CRLF (RFC 2045 §6.7 rule 5)
 _WORD = 75  # the longest encoded word (RFC 2047 §2)
-_HEADER_LINE = 78  # what a header line should not exceed (RFC 5322 §2.1.1)
+_HEADER_LINE = 78  # recommended maximum of a header line (RFC 5322 §2.1.1)
 
-# What may not stand for itself in a line of quoted-printable (RFC 2045 §6.7): controls, "=", 8-bit, and white space at
-# the end.
+# Octets that a line of quoted-printable must encode (RFC 2045 §6.7): controls, "=", 8-bit, and white space at its end.
 _NOT_LITERAL = rb"[\x00-\x08\x0a-\x1f=\x7f-\xff]|[ \t]\Z"
-# Safe in an encoded word anywhere, a phrase included (RFC 2047 §5 rule 3).
+# Literal in every encoded word, also within a phrase (RFC 2047 §5 rule 3).
 _Q_LITERAL = frozenset(f"{ascii_letters}{digits}!*+/-")
 _ATTRIBUTE = frozenset(f"{ascii_letters}{digits}!#$&+.^_`{{|}}~-".encode())  # attribute-char of RFC 2231 §7
-_PLAIN_VALUE = r"[A-Za-z0-9 !#$&'()*+,./:;<=>?@^_`{|}~\[\]-]{1,60}"  # may stand between quotes as it is
+_PLAIN_VALUE = r"[A-Za-z0-9 !#$&'()*+,./:;<=>?@^_`{|}~\[\]-]{1,60}"  # needs quotes and no encoding
 
 
 def _soft_breaks(line: bytes) -> bytes:
-    """One encoded line as several of at most 76, by soft line breaks that do not tear ``=XX``."""
+    """One encoded line cut by soft line breaks into lines of at most 76 octets; ``=XX`` is never cut."""
     pieces = []
     start = 0
     while len(line) - start > _LINE:
@@ -44,29 +43,29 @@ def _soft_breaks(line: bytes) -> bytes:
 
 
 def _quoted_line(line: bytes) -> bytes:
-    if b"\n" in line:  # before a bare LF the library makes lines of 77
+    if b"\n" in line:  # binascii makes lines of 77 octets before a bare LF
         return _soft_breaks(re.sub(_NOT_LITERAL, lambda match: b"=%02X" % match.group()[0], line))
     return binascii.b2a_qp(line, istext=False).replace(b"=\n", b"=\r\n")
 
 
 def quoted_printable(data: bytes) -> bytes:
-    """``data`` in quoted-printable: CRLF stays a line end, everything else is exact (bare CR and LF are encoded)."""
-    # Line by line and not as text: over several lines, the library would guess what ends them.
+    """``data`` in quoted-printable; CRLF remains a line end, bare CR and LF are encoded."""
+    # Line by line, because binascii guesses the line ends of several lines.
     return b"\r\n".join(map(_quoted_line, data.split(b"\r\n")))
 
 
 def base64_body(data: bytes) -> bytes:
-    """``data`` in base64: lines of 76 (57 octets each) joined by CRLF, none at the end."""
+    """``data`` in base64: lines of 76 characters (57 octets) joined by CRLF, without CRLF at the end."""
     return b"\r\n".join(
         binascii.b2a_base64(data[start : start + 57], newline=False) for start in range(0, len(data), 57)
     )
 
 
 def encoded_words(text: str) -> list[str]:
-    """``text`` as encoded words in UTF-8, each whole characters and at most 75 long (RFC 2047 §5: a character is never
-    split).  Every character goes in, spaces too, because white space *between* encoded words is not shown.
+    """``text`` as encoded words in UTF-8 of at most 75 characters, in the shorter of the "B" and "Q" encodings.
 
-    The shorter of the "B" and "Q" encodings is taken.
+    No word splits a character (RFC 2047 §5).  Spaces are encoded too, because readers drop white space between encoded
+    words.
     """
     quoted = [
         character
@@ -86,7 +85,7 @@ def encoded_words(text: str) -> list[str]:
 
 
 def _packed(units: Iterable[str], room: int, *, in_octets: bool = False) -> list[str]:
-    """Units joined, in order, into strings of at most ``room``."""
+    """The units joined in order into strings of at most ``room`` characters, or octets."""
     packed: list[str] = []
     current: list[str] = []
     used = 0
@@ -103,7 +102,7 @@ def _packed(units: Iterable[str], room: int, *, in_octets: bool = False) -> list
 
 
 def fold(name: str, tokens: Iterable[str]) -> bytes:
-    """One header field in UTF-8: tokens with one space between, broken before a token where 78 octets are full."""
+    """One header field in UTF-8: the tokens with one space between them, folded to lines of at most 78 octets."""
     line = f"{name}:"
     used = len(line)
     parts = [line]
@@ -118,8 +117,11 @@ def fold(name: str, tokens: Iterable[str]) -> bytes:
 
 
 def parameter(name: str, value: str) -> list[str]:
-    """A parameter of Content-Type or Content-Disposition as tokens for ``fold``: quoted where that can say it, else
-    percent-encoded UTF-8, continued in numbered sections where it is long (RFC 2231 §3, §4)."""
+    """A parameter of Content-Type or Content-Disposition as tokens for ``fold``.
+
+    The value is quoted if that suffices, else percent-encoded UTF-8, in numbered sections if it is long (RFC 2231 §3,
+    §4).
+    """
     if re.fullmatch(_PLAIN_VALUE, value) and "=?" not in value:
         return [f'{name}="{value}"']
     units = [chr(octet) if octet in _ATTRIBUTE else f"%{octet:02X}" for octet in value.encode()]

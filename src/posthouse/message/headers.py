@@ -1,12 +1,11 @@
-"""A message's header section, byte for byte, without MIME (RFC 5322 §2.1, §2.2).
+"""Header section of a message, octet for octet, without MIME (RFC 5322 §2.1, §2.2).
 
-Nothing is parsed that need not be: the section's end is found with one search, a field keeps its raw octets (name,
-colon, value, folded lines, line end), and whatever is broken stays where it is.  Only CRLF ends a line.
+Parsing is minimal: one search finds the end of the section, and a field keeps its raw octets (name, colon, value,
+folded lines, line end), malformed or not.  Only CRLF ends a line.  The results always concatenate to the given octets.
 
-Broken sections follow RFC 7103 §7.2.  A line that is neither a field nor a folded continuation belongs to the field
-before it, as long as an empty line or another field follows; where neither follows, it begins the body.  A message
-whose very first line is not a field has no header section at all: it is all body, and whoever puts trace fields in
-front of it puts ``gap()`` between them.  Every answer here concatenates to the octets that were given.
+Malformed sections follow RFC 7103 §7.2.  A line that is neither a field nor a folded continuation belongs to the field
+before it if an empty line or another field follows, else it begins the body.  A message whose first line is not a field
+has no header section; trace fields in front of it need ``gap()`` between them and the message.
 """
 
 from __future__ import annotations
@@ -33,15 +32,15 @@ __all__ = [
     "without",
 ]
 
-#: Octets within which a header section must end; a longer one is cut there (``Split.truncated``).
+#: Longest header section in octets; a longer one is cut there (``Split.truncated``).
 HEADER_LIMIT = 262_144
-#: Fields that ``fields`` tells apart; what follows them comes as one nameless field.
+#: Largest number of fields that ``fields`` separates; the rest is one field without a name.
 FIELDS_LIMIT = 10_000
-#: Octets in which ``hop_count`` looks.
+#: Number of octets that ``hop_count`` reads.
 _HOPS_WITHIN = 65_536
 
-# field-name = 1*ftext, ftext = %d33-57 / %d59-126 (RFC 5322 §3.6.8); space before the colon is §4.5's obsolete form,
-# which RFC 7103 §7.4 asks to read as if it were not there.
+# field-name = 1*ftext, ftext = %d33-57 / %d59-126 (RFC 5322 §3.6.8); the space before the colon is obsolete (§4.5), and
+# RFC 7103 §7.4 asks readers to ignore it.
 _FIELD = re.compile(rb"([!-9;-~]++)[ \t]*+:")
 _FIELD_AT_LINE_START = re.compile(rb"(?:\A|(?<=\r\n))([!-9;-~]++)[ \t]*+:")
 _RECEIVED_OBSOLETE = re.compile(rb"\r\nreceived[ \t]++:")
@@ -51,8 +50,8 @@ _FOLD = re.compile(rb"\r\n(?=[ \t])")
 class Field(NamedTuple):
     """One header field.
 
-    ``name`` as written, without the space an obsolete form may have before the colon; b"" for octets that are no
-    field (at the start of a broken section).  ``raw`` is every octet of it, its line end included.
+    ``name`` is as written, without an obsolete space before the colon; b"" for octets that are not a field (at the
+    start of a malformed section).  ``raw`` is all octets of the field, its line end included.
     """
 
     name: bytes
@@ -60,15 +59,15 @@ class Field(NamedTuple):
 
     @property
     def value(self) -> bytes:
-        """What follows the colon, unfolded, without white space around it."""
+        """The value after the colon, unfolded and without surrounding white space."""
         return unfold(self.raw.partition(b":")[2] if self.name else self.raw).strip(b" \t")
 
 
 class Split(NamedTuple):
-    """Where header section and body meet: ``headers + separator + data[body_offset:] == data``.
+    """A message in two: ``headers + separator + data[body_offset:] == data``.
 
-    ``headers`` ends with its last field's CRLF; ``separator`` is the empty line (CRLF) or b"" if there is none.
-    ``truncated`` says that the section did not end within the limit and was cut at a line (or, failing that, in it).
+    ``headers`` ends with the CRLF of the last field; ``separator`` is the empty line (CRLF), or b"" without one.
+    ``truncated``: the section was longer than the limit and was cut at a line end, or inside a line longer than that.
     """
 
     headers: bytes
@@ -78,7 +77,7 @@ class Split(NamedTuple):
 
 
 def split(data: bytes, limit: int = HEADER_LIMIT) -> Split:
-    """Find the header section of a message (or of a MIME part).  Never raises; see the module for broken ones."""
+    """Find the header section of a message or MIME part.  Raises no exception for malformed ones."""
     if data.startswith(b"\r\n"):
         return Split(b"", b"\r\n", 2)
     if _FIELD.match(data) is None:
@@ -105,9 +104,9 @@ def _end_of_last_field(data: bytes) -> int:
 
 
 def fields(headers: bytes, at_most: int = FIELDS_LIMIT) -> list[Field]:
-    """The fields of a header section, in order; their ``raw`` concatenated is ``headers``.
+    """The fields of a header section in order; their ``raw`` octets concatenate to ``headers``.
 
-    Octets before the first field, and all that follows ``at_most`` fields, are each one field with the name b"".
+    The octets before the first field are one field with the name b"", and so are the octets after ``at_most`` fields.
     """
     found: list[Field] = []
     name, start = b"", 0
@@ -124,25 +123,28 @@ def fields(headers: bytes, at_most: int = FIELDS_LIMIT) -> list[Field]:
 
 
 def unfold(value: bytes) -> bytes:
-    """A value on one line: the CRLF before white space goes (RFC 5322 §2.2.3), as does the one at the end; a CRLF
-    before a line that should have been folded becomes a space (RFC 7103 §7.2)."""
+    """A value on one line (RFC 5322 §2.2.3).
+
+    A CRLF before white space and the CRLF at the end are removed; a CRLF before a line that should have been folded
+    becomes a space (RFC 7103 §7.2).
+    """
     return _FOLD.sub(b"", value.removesuffix(b"\r\n")).replace(b"\r\n", b" ")
 
 
 def first(found: Sequence[Field], name: bytes) -> Field | None:
-    """The topmost field of that name, in any case, or None."""
+    """The topmost field of that name, compared without case, or None."""
     wanted = name.lower()
     return next((field for field in found if field.name.lower() == wanted), None)
 
 
 def count(found: Sequence[Field], name: bytes) -> int:
-    """How many fields have that name, in any case."""
+    """The number of fields of that name, compared without case."""
     wanted = name.lower()
     return sum(field.name.lower() == wanted for field in found)
 
 
 def count_received(headers: bytes) -> int:
-    """Received fields in a header section: the stations a message has passed (RFC 5321 §6.3)."""
+    """The number of Received fields in a header section: the hops of the message (RFC 5321 §6.3)."""
     lowered = b"\r\n" + headers.lower()
     hops = lowered.count(b"\r\nreceived:")
     if b"\r\nreceived " in lowered or b"\r\nreceived\t" in lowered:
@@ -151,8 +153,10 @@ def count_received(headers: bytes) -> int:
 
 
 def hop_count(data: bytes) -> int:
-    """``count_received`` for the beginning of a message: looks in its header section only, and there in the first
-    64 KiB (every station adds its field on top)."""
+    """``count_received`` for the beginning of a message: reads the first 64 KiB of its header section.
+
+    Each hop adds its field on top.
+    """
     if data.startswith(b"\r\n"):
         return 0
     end = data.find(b"\r\n\r\n", 0, _HOPS_WITHIN)
@@ -160,10 +164,10 @@ def hop_count(data: bytes) -> int:
 
 
 def gap(data: bytes) -> bytes:
-    """What must stand between trace fields and the message that begins with ``data``: b"" if it begins with a field
-    or an empty line, or is empty; else CRLF, so that a letter without header section stays a body.
+    """The octets needed between trace fields and a message that begins with ``data``.
 
-    Give at least the first line's first 1,000 octets.
+    b"" if the message begins with a field or an empty line, or is empty; else CRLF, so that the lines of a message
+    without header section remain its body.  ``data`` must hold at least the first 1,000 octets of the first line.
     """
     return b"" if not data or data.startswith(b"\r\n") or _FIELD.match(data) else b"\r\n"
 
@@ -195,10 +199,10 @@ class _Replaced:
 
 
 def without(content: Content, name: bytes, limit: int = HEADER_LIMIT) -> Content:
-    """``content`` without its header fields of that name; all other octets as they are, the body unread.
+    """``content`` without the header fields of that name; all other octets are unchanged.
 
-    Reads no more than the header section (at most ``limit`` octets and one piece), and gives ``content`` itself if
-    there is nothing to remove.  Final delivery uses it on Return-Path (RFC 5321 §4.4).
+    Only the header section is read now (at most ``limit`` octets and one chunk).  If it has no such field, the result
+    is ``content`` itself.  Final delivery removes Return-Path with it (RFC 5321 §4.4).
     """
     section = split(_head(content.chunks(65_536), limit), limit).headers
     if name.lower() not in section.lower():
@@ -211,7 +215,7 @@ def without(content: Content, name: bytes, limit: int = HEADER_LIMIT) -> Content
 
 
 def _head(chunks: Iterable[bytes], limit: int) -> bytes:
-    """The beginning of a message, up to the piece in which its header section ends."""
+    """The beginning of a message, up to the chunk in which its header section ends."""
     head = bytearray()
     for chunk in chunks:
         start = max(0, len(head) - 3)

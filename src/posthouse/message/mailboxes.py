@@ -1,9 +1,9 @@
-"""Mailboxes as people write them, in header fields and on command lines: ``郎锐 <langrui@sohu.com>``.
+"""Mailboxes of header fields and command lines: ``郎锐 <langrui@sohu.com>``.
 
-What is read is the mailbox list of RFC 5322 §3.4 without its obsolete forms, comments and groups: the forms people
-type.  What is unclear (``Smith, John <a@b>`` without quotes) is refused with a sentence that tells the remedy; it is
-never guessed, because a wrong guess sends a letter to a stranger.  Domains are taken as they are, in lower case:
-turning U-labels into A-labels is the caller's business (``protocol.grammar.domain_to_ascii``).
+The syntax is the mailbox list of RFC 5322 §3.4 without its obsolete forms, comments and groups.  An ambiguous text
+(``Smith, John <a@b>`` without quotes) is an error with a remedy; a wrong guess would send the message to the wrong
+person.  Domains are put in lower case only; callers convert U-labels to A-labels
+(``protocol.grammar.domain_to_ascii``).
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ MailboxLike = str | Address | Mailbox | tuple[str, Address]
 MailboxesLike = MailboxLike | Iterable[MailboxLike]
 
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
-# What is left out is written, not what is let in: a class with a range to U+10FFFF takes milliseconds to compile.
+# The class lists the excluded characters, because a class with a range to U+10FFFF takes milliseconds to compile.
 _ATEXT = r'[^\x00-\x20"(),.:;<>@\[\\\]\x7f]+'
 _LOCAL = rf"(?:{_ATEXT}(?:\.{_ATEXT})*|{_QUOTED})"
-# A label begins and ends with a letter or digit; U-labels are taken as they are.
+# A label begins and ends with a letter or digit; U-labels are not checked further.
 _LET_DIG = r"[^\x00-/:-@\[-`{-\x7f]"
 _LABEL = rf"{_LET_DIG}(?:[^\x00-,./:-@\[-^`{{-\x7f]*{_LET_DIG})?"
 _DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*|\[[A-Za-z0-9.:-]+\]"
 _NAME_ADDR = rf"(?s)(?P<name>{_QUOTED}|[^\"<>@,;:]*+)\s*<(?P<address>(?:{_QUOTED})?[^<>\"]+)>"
 _NOT_COMMA = re.compile(rf"(?:[^,\"]|{_QUOTED})*+", re.DOTALL)
 _ESCAPED = r"(?s)\\(.)"
-# What most people have; the expressions above are compiled (and kept, by ``re``) for the others.
+# The usual form; the expressions above are compiled (and cached by ``re``) for other forms only.
 _LDH_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _PLAIN = rf"([A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@({_LDH_LABEL}(?:\.{_LDH_LABEL})*)"
-# Never part of a header: C0 but the tab, DEL, C1, the separators of lines and paragraphs, halves of surrogates.
+# Never part of a header: C0 except the tab, DEL, C1, line and paragraph separators, surrogates.
 _FORBIDDEN = r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
 _PHRASE = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?: [A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*"
 _NEEDS_ESCAPE = r'(["\\])'
@@ -50,8 +50,8 @@ _LOCAL_OCTETS, _DOMAIN_OCTETS = 64, 255  # RFC 5321 §4.5.3.1.1, §4.5.3.1.2
 
 
 def check_text(what: str, text: str) -> str:
-    """``text`` if it may stand in a header; else ``LocalError`` (a line end in a header would begin another)."""
-    if text.isprintable():  # the quick answer for nearly everything
+    """``text`` if a header field may hold it, else ``LocalError``: a line end would begin another field."""
+    if text.isprintable():  # fast path
         return text
     bad = re.search(_FORBIDDEN, text)
     if bad is not None:
@@ -63,8 +63,11 @@ def check_text(what: str, text: str) -> str:
 
 
 def parse_mailboxes(value: MailboxesLike, what: str = "the address") -> list[Mailbox]:
-    """Every mailbox in ``value``: text (comma-separated), an ``Address``, a pair of name and address, or an iterable
-    of these.  ``what`` names it in error messages.  Raises ``LocalError`` for what is no mailbox."""
+    """The mailboxes in ``value``: comma-separated text, an ``Address``, a pair of name and address, or an iterable of
+    these.
+
+    ``what`` names the value in error messages.  Raises ``LocalError`` for anything that is not a mailbox.
+    """
     if isinstance(value, str):
         return [_parse(part, what) for part in _parts(check_text(what, value))]
     if isinstance(value, Address):
@@ -94,7 +97,7 @@ def _parts(text: str) -> list[str]:
 
 def _parse(text: str, what: str) -> Mailbox:
     plain = re.fullmatch(_PLAIN, text) if len(text) <= _LOCAL_OCTETS else None
-    if plain is not None:  # what follows has nothing to find fault with
+    if plain is not None:  # this form needs no further check
         return Mailbox("", Address(plain[1], plain[2].lower()))
     match = re.fullmatch(_NAME_ADDR, text)
     name, spec = (match["name"].strip(), match["address"].strip()) if match else ("", text)
@@ -116,12 +119,12 @@ def _unquoted(text: str) -> str:
 
 
 def _checked(address: Address, what: str) -> Address:
-    """The address if it can be written to an envelope and a header."""
+    """The address if an envelope and a header field can hold it, else ``LocalError``."""
     check_text(what, address.local)
     if not address.local or len(address.local.encode()) > _LOCAL_OCTETS:
         raise LocalError(f"{what} has a local part that is empty or longer than 64 octets: {address}")
     if any(character.isspace() and character != " " for character in str(address)):
-        raise LocalError(f"{what} holds white space that is no plain space: {str(address)!r}; remove it")
+        raise LocalError(f"{what} holds white space other than a plain space: {str(address)!r}; remove it")
     check_text(what, address.domain)
     if re.fullmatch(_DOMAIN, address.domain) is None or len(address.domain.encode()) > _DOMAIN_OCTETS:
         raise LocalError(f"{what} has no valid domain: {str(address)!r}; write a host name or [IP address] behind @")
@@ -129,10 +132,10 @@ def _checked(address: Address, what: str) -> Address:
 
 
 def write_mailbox(mailbox: Mailbox, *, utf8: bool = False) -> list[str]:
-    """The mailbox as tokens between which a field may be folded.
+    """The mailbox as tokens for ``fold``.
 
-    A name is written as atoms if it is, quoted if that is enough, else as encoded words; with ``utf8`` (RFC 6532)
-    other scripts stay readable.  Runs of white space become one space, as every reader makes of them.
+    The name is written as atoms, else quoted, else as encoded words; with ``utf8`` (RFC 6532) all scripts are quoted.
+    Runs of white space become one space, as readers show them.
     """
     name, spec = " ".join(mailbox.name.split()), str(mailbox.address)
     if not name:

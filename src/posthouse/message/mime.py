@@ -1,16 +1,16 @@
-"""What a message asks of the next station, and how to ask for less (RFC 6152, RFC 3030, RFC 6532).
+"""SMTP extensions that a message needs of the next host, and conversion to need fewer (RFC 6152, RFC 3030, RFC 6532).
 
-``needs`` looks at a message in passing: whole pieces, a few primitives each, whatever the boundaries of the pieces.
+``needs`` reads a message in chunks of any size, with a few primitives for each chunk.
 
-``downgrade`` makes a message fit for a station that lacks 8BITMIME or BINARYMIME.  It walks the MIME structure on the
-octets (RFC 2046 §5.1) and re-encodes those leaves that cannot travel: text as quoted-printable, everything else as
-base64.  Of the header fields it changes Content-Transfer-Encoding alone, and adds MIME fields only where there were
-none (RFC 1428: ``charset=unknown-8bit``, because nobody said what it is).  All other octets stay as they are.  A
-signature over what is re-encoded will no longer verify; that is inherent in conversion.
+``downgrade`` converts a message for a host without 8BITMIME or BINARYMIME.  It walks the MIME structure on the octets
+(RFC 2046 §5.1) and re-encodes the leaves that the host cannot take: text as quoted-printable, other types as base64.
+Of the header fields it changes Content-Transfer-Encoding only, and adds missing MIME fields (``charset=unknown-8bit``
+for an undeclared charset, RFC 1428).  All other octets are unchanged.  A signature over re-encoded octets no longer
+verifies; every conversion has this effect.
 
-What cannot be converted is an answer, not an exception: ``Unconvertible`` with the status a failure report needs.
-Header fields in raw UTF-8 are among it: RFC 6532 gives no downgrade that is safe for addresses.  The walk is bounded
-in depth and in parts; work and memory are linear in the message's size, so callers run it off the event loop.
+If conversion is impossible, the result is ``Unconvertible`` with the status for a failure report, not an exception.
+Header fields in raw UTF-8 are such a case: RFC 6532 has no downgrade that is safe for addresses.  Depth and number of
+parts are bounded; time and memory are linear in the message's size, so callers run it off the event loop.
 """
 
 from __future__ import annotations
@@ -39,17 +39,18 @@ _ADDRESS_FIELDS = frozenset(
 )
 _IDENTITY = (b"7bit", b"8bit", b"binary")
 _ENCODINGS = (*_IDENTITY, b"quoted-printable", b"base64")
-_PIECE = 1_048_576  # octets looked at in one go
+_PIECE = 1_048_576  # octets that are scanned at a time
 _COMMENT = re.compile(rb"\([^()]*\)")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]")
 
 
 class Needs(NamedTuple):
-    """What a message asks of a station that takes it.
+    """The SMTP extensions that a message needs.
 
-    ``eightbit``: 8BITMIME, there are octets over 127 somewhere.  ``utf8_headers``: SMTPUTF8, there are some in the
-    message's own header section (those of its parts are not looked at).  ``binary``: BINARYMIME, there is a NUL, a CR
-    or LF that is not part of CRLF, or a line over 998 octets.
+    Args:
+        eightbit: 8BITMIME; the message has octets over 127.
+        utf8_headers: SMTPUTF8; its header section has octets over 127 (the header sections of parts do not count).
+        binary: BINARYMIME; it has a NUL, a CR or LF outside CRLF, or a line over 998 octets.
     """
 
     eightbit: bool = False
@@ -58,28 +59,28 @@ class Needs(NamedTuple):
 
 
 class Unconvertible(NamedTuple):
-    """The message cannot be made to fit; ``status`` of RFC 3463 and RFC 6531 §3.5 (5.6.x), ``reason`` for people."""
+    """Why a message cannot be converted: ``status`` (5.6.x of RFC 3463 and RFC 6531 §3.5) and ``reason`` in words."""
 
     status: str
     reason: str
 
 
 class Scanner:
-    """Finds a message's ``Needs`` piece by piece: ``feed`` each, then ask ``result``."""
+    """Incremental scanner for ``Needs``: call ``feed`` with each chunk, then ``result``."""
 
     __slots__ = ("_binary", "_cr", "_eightbit", "_head", "_line", "_utf8")
 
     def __init__(self, *, headers: bool = True) -> None:
-        """``headers=False`` if what is fed is no whole message: ``utf8_headers`` then stays False."""
+        """``headers=False`` if the octets are not a whole message; ``utf8_headers`` then stays False."""
         self._eightbit = False
         self._utf8 = False
         self._binary = False
         self._head = bytearray() if headers else None  # the header section, while it has not ended
-        self._line = 0  # octets of the line that the last piece left open
-        self._cr = False  # the last piece ended with CR
+        self._line = 0  # octets of the unfinished line at the end of the last chunk
+        self._cr = False  # the last chunk ended with CR
 
     def feed(self, chunk: bytes) -> None:
-        """Look at the next octets."""
+        """Scan the next octets."""
         if not chunk:
             return
         if self._head is not None:
@@ -89,7 +90,7 @@ class Scanner:
             self._binary = self._has_binary(chunk)
 
     def result(self) -> Needs:
-        """The needs of what was fed, if that was all of it."""
+        """The needs of all octets fed, taken as complete."""
         open_end = self._cr or self._line > _LINE
         return Needs(self._eightbit, self._utf8 or self._ended(), self._binary or open_end)
 
@@ -115,7 +116,7 @@ class Scanner:
         return self._has_long_line(chunk)
 
     def _has_long_line(self, chunk: bytes) -> bool:
-        # From a line's start, the last LF within 1,000 octets shows that all lines up to there are short enough.
+        # The last LF within 1,000 octets of a line's start shows that all lines up to there are short enough.
         start = -self._line
         while len(chunk) - start > _LINE + 2:
             end = chunk.rfind(b"\n", max(start, 0), start + _LINE + 2)
@@ -128,7 +129,7 @@ class Scanner:
 
 
 def needs(chunks: Iterable[bytes]) -> Needs:
-    """The needs of a whole message, given in pieces (``content.chunks()``)."""
+    """The needs of a whole message, given in chunks (``content.chunks()``)."""
     scanner = Scanner()
     for chunk in chunks:
         scanner.feed(chunk)
@@ -136,10 +137,10 @@ def needs(chunks: Iterable[bytes]) -> Needs:
 
 
 def downgrade(content: Content | bytes, *, to_7bit: bool = True, at_most: int = _AT_MOST) -> bytes | Unconvertible:
-    """The message for a station without 8BITMIME, or (``to_7bit=False``) for one with 8BITMIME but without BINARYMIME.
+    """The message for a host without 8BITMIME, or (``to_7bit=False``) for one with 8BITMIME and without BINARYMIME.
 
-    The result has only CRLF line ends, lines of at most 998 octets, no NUL, and with ``to_7bit`` only ASCII.  Every
-    leaf decodes to the octets it had.  Messages over ``at_most`` octets are not converted.
+    The result has only CRLF line ends, lines of at most 998 octets, no NUL, and with ``to_7bit`` only ASCII.  Each leaf
+    decodes to its original octets.  Messages over ``at_most`` octets are not converted.
     """
     size = len(content) if isinstance(content, bytes) else content.size
     if size > at_most:
@@ -156,7 +157,7 @@ def downgrade(content: Content | bytes, *, to_7bit: bool = True, at_most: int = 
 
 
 def _fits(data: bytes, start: int, end: int, to_7bit: bool) -> bool:
-    """True if ``data[start:end]`` can travel as it is."""
+    """True if ``data[start:end]`` needs no conversion."""
     scanner = Scanner(headers=False)
     for at in range(start, end, _PIECE):
         scanner.feed(data[at : min(at + _PIECE, end)])
@@ -171,7 +172,7 @@ class _Impossible(Exception):
 
 
 class _Walk:
-    """One message's walk.  Parts are ranges of the one ``data``: depth costs no memory."""
+    """The walk over one message.  Parts are ranges of ``data``, so depth costs no memory."""
 
     def __init__(self, data: bytes, to_7bit: bool) -> None:
         self._data = data
@@ -179,7 +180,7 @@ class _Walk:
         self._parts = 0
 
     def entity(self, start: int, end: int, depth: int, default_type: str) -> list[bytes]:
-        """A message or a part, header section and body, as pieces that can travel."""
+        """The converted octets of a message or part, header section and body, in pieces."""
         self._parts += 1
         if depth > _DEPTH or self._parts > _PARTS:
             if _fits(self._data, start, end, self._to_7bit):
@@ -210,7 +211,7 @@ class _Walk:
         return [_relabelled(found, new, top=depth == 0), cut.separator or b"\r\n", *pieces]
 
     def _label_for(self, encoding: bytes) -> bytes:
-        """The label of a body that is not encoded here: one that asks for too much is corrected."""
+        """The Content-Transfer-Encoding of a body that is not re-encoded; 8bit and binary are lowered as needed."""
         if self._to_7bit:
             return b"7bit" if encoding in (b"8bit", b"binary") else encoding
         return b"8bit" if encoding == b"binary" else encoding
@@ -226,8 +227,10 @@ class _Walk:
             raise _Impossible("5.6.3", "a header field has a line over 998 octets, a NUL, or a bare CR or LF")
 
     def _multipart(self, start: int, end: int, boundary: bytes, depth: int, kind: str) -> list[bytes]:
-        """The parts and the delimiters between them; preamble and epilogue, which readers must ignore (RFC 2046
-        §5.1.1), are left out where they cannot travel."""
+        """The parts and the delimiters between them.
+
+        Preamble and epilogue, which readers must ignore (RFC 2046 §5.1.1), are left out if they would need conversion.
+        """
         data = self._data
         delimiters = _delimiters(data, start, end, boundary)
         if not delimiters:
@@ -249,16 +252,16 @@ class _Walk:
 
 
 class _Delimiter(NamedTuple):
-    start: int  # the CRLF before it belongs to it (RFC 2046 §5.1.1)
-    end: int  # the CRLF after it does not
+    start: int  # includes the CRLF before the line (RFC 2046 §5.1.1)
+    end: int  # excludes the CRLF after the line
     closing: bool
 
 
 def _delimiters(data: bytes, start: int, end: int, boundary: bytes) -> list[_Delimiter]:
-    """The delimiter lines of a multipart's body, up to the closing one.
+    """The delimiter lines of a multipart body, up to the closing one.
 
-    The whole line must match, white space after it aside: where an inner boundary begins with the outer one, as
-    careless writers have it, prefixes (all that RFC 2046 §5.1.1 asks for) would tear the inner part.
+    The whole line must match, except trailing white space.  RFC 2046 §5.1.1 asks for a prefix match only, but some
+    programs write an inner boundary that begins with the outer one, and a prefix match would split the inner part.
     """
     if not boundary:
         return []
@@ -296,10 +299,10 @@ def _encoding(field: Field | None) -> bytes:
 
 
 def _encoded(body: bytes, kind: str, encoding: bytes) -> tuple[bytes, bytes]:
-    """A leaf's new encoding and its octets in it."""
+    """The new encoding of a leaf, and its octets in that encoding."""
     if encoding not in _ENCODINGS:
         name = encoding[:40].decode("ascii", "replace")
-        raise _Impossible("5.6.3", f"a part in the unknown encoding {name!r} cannot travel as it is")
+        raise _Impossible("5.6.3", f"a part in the unknown encoding {name!r} cannot be converted")
     if kind.startswith("multipart/"):
         raise _Impossible("5.6.3", "a multipart is itself encoded, against RFC 2045 §6.4")
     if kind.startswith("message/") and not kind.startswith("message/global"):
@@ -318,8 +321,11 @@ def _encoded(body: bytes, kind: str, encoding: bytes) -> tuple[bytes, bytes]:
 
 
 def _relabelled(found: list[Field], label: bytes, *, top: bool) -> bytes:
-    """The header section with Content-Transfer-Encoding saying ``label``: in place where there was one (a second one
-    goes), else at the end, with the MIME fields that are missing."""
+    """The header section with the Content-Transfer-Encoding ``label``.
+
+    The new field replaces the old one; further ones are removed.  Without an old one it is added at the end, with the
+    MIME fields that are missing.
+    """
     new = b"Content-Transfer-Encoding: " + label + b"\r\n"
     kept: list[bytes] = []
     placed = False

@@ -1,11 +1,11 @@
 """Trace fields: Received and Return-Path (RFC 5321 §4.4).
 
-Received is written once for each message that comes in, so it is one formatted string.  Each value that the peer
-chose is matched against the characters a name may have; where one does not fit, the offending characters become
-``?``, which no name contains: the field stays one field, and nobody mistakes what he reads for a real host.  Lines
-break at fixed places, which keeps them under 78 octets for names of ordinary length and far under 998 for any.
+Received is written once for each message, so it is one formatted string.  In each value that the peer chose, characters
+that a host name cannot have become ``?``: the field remains one field, and the value cannot be mistaken for a real
+host.  Lines break at fixed places; they are under 78 octets with names of ordinary length and far under 998 with any
+name.
 
-The clock is the caller's: seconds and the zone's offset are arguments.
+The time and the zone's offset are arguments; no clock is read.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from posthouse.message.dates import date_of
 
 __all__ = ["protocol_name", "received", "return_path"]
 
-# Domain and address-literal (RFC 5321 §4.1.2), and the underscore that real hosts have; a queue id is an atom.
+# Domain and address-literal (RFC 5321 §4.1.2), and the underscore that some real hosts have; a queue id is an atom.
 _NAME = re.compile(r"[A-Za-z0-9._\-]{1,255}|\[[A-Za-z0-9.:\-]{1,253}\]")
 _NOT_NAME = re.compile(r"[^A-Za-z0-9._\-\[\]:]")
 _NOT_NAME_UTF8 = re.compile(r"[\x00-,/;-@\\^`{-\xa0]")  # of _NOT_NAME, what is below U+00A1
 _ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.\-]{1,200}")
-# What a path may show: no control character (C0, DEL, C1), no separator that a reader might take for a line end.
+# Characters that a path must not have: controls (C0, DEL, C1), line and paragraph separators, surrogates.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _PATH_AT_MOST = 900
 
 
 def protocol_name(verb: str, *, tls: bool = False, auth: bool = False, utf8: bool = False) -> str:
-    """The word after WITH: SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA and the same of LMTP (RFC 3848), UTF8SMTP… and
+    """The protocol after WITH: SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA and their LMTP forms (RFC 3848), UTF8SMTP… and
     UTF8LMTP… (RFC 6531 §4.3).
 
     ``verb`` is the greeting in upper case: HELO, EHLO or LHLO.  ``utf8`` if MAIL had SMTPUTF8.
@@ -68,17 +68,24 @@ def received(
     recipient: Address | None = None,
     utf8: bool = False,
 ) -> bytes:
-    r"""The Received field of RFC 5321 §4.4, ready to be put in front of a message::
+    r"""The Received field of RFC 5321 §4.4 with its CRLF::
 
         Received: from helo (reverse [192.0.2.1])\r\n
         \tby hostname with ESMTP id queue_id\r\n
         \tfor <recipient>; date\r\n
 
-    ``hostname`` is our name; ``helo`` what the peer called itself; ``host`` its IP address, "" for a unix socket
-    (then the clause in parentheses is left out); ``reverse`` the name its address has in the DNS, or None;
-    ``protocol`` from ``protocol_name``; ``recipient`` the only recipient, or None if there are several (§7.2: more
-    than one would tell a blind copy).  ``utf8`` if MAIL had SMTPUTF8: only then may names and recipient stay as
-    U-labels (RFC 6531 §3.7.3); a recipient that cannot be written is left out.  Never raises for what a peer said.
+    Args:
+        hostname: The name of this host.
+        helo: The argument of the peer's EHLO, HELO or LHLO.
+        host: The peer's IP address, "" for a unix socket; then the clause in parentheses is left out.
+        protocol: From ``protocol_name``.
+        seconds: Seconds since 1970; ``offset_minutes`` is local time minus UTC.
+        reverse: The name of the peer's address in the DNS, or None.
+        recipient: The only recipient, or None if there are several, because a second one would disclose a blind copy
+            (§7.2).  A recipient that cannot be written is left out.
+        utf8: MAIL had SMTPUTF8; only then may names and recipient be U-labels (RFC 6531 §3.7.3).
+
+    Raises no exception for a value that the peer chose.
     """
     ending = ";\r\n\t"
     if recipient is not None:
@@ -93,7 +100,7 @@ def received(
 
 @lru_cache(maxsize=1024)
 def _opening(hostname: str, helo: str, host: str, protocol: str, reverse: str | None, utf8: bool) -> str:
-    """The field up to the queue id: the same for all messages of a session, and often of many sessions."""
+    """The field up to the queue id: equal for all messages of a session, and often of many sessions."""
     info = ""
     if host:
         tag = "IPv6:" if ":" in host else ""
@@ -104,9 +111,9 @@ def _opening(hostname: str, helo: str, host: str, protocol: str, reverse: str | 
 
 
 def return_path(sender: Address | None) -> bytes:
-    """``Return-Path: <sender>`` with its CRLF, ``<>`` for None; written at final delivery (RFC 5321 §4.4).
+    """The field ``Return-Path: <sender>`` with its CRLF; final delivery writes it (RFC 5321 §4.4).
 
-    Raises ``LocalError`` if the address holds a control character or is too long for a line.
+    Raises ``LocalError`` if the address holds a control character or is over 900 octets.
     """
     path = path_text(sender)
     if not _can_be_written(path):

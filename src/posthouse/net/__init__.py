@@ -1,6 +1,6 @@
-"""The outside world: time, channels, names.  It carries bytes and does not read them.
+"""Clocks, network channels and DNS resolvers, each as a protocol and with an implementation; no SMTP.
 
-The resolver is imported when it is first asked for: who is told a host by name asks the system instead.
+The resolver is imported at its first use, because a client with a configured host asks the system's resolver instead.
 """
 
 from typing import TYPE_CHECKING

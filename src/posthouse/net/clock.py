@@ -1,7 +1,7 @@
-"""Time as something that is handed in.
+"""Clock: the source of time for all packages, given as an argument so that tests need not sleep.
 
-Two hands: ``time`` is the calendar (stamps, due times; it may jump), ``monotonic`` is the stopwatch (timeouts; it may
-not).  A test hands in a clock that jumps, and nothing sleeps.
+``time`` is the calendar, for time stamps and due times; it may jump.  ``monotonic`` is for timeouts; it never goes
+back.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ __all__ = ["Clock", "SystemClock", "Timer"]
 
 
 class Timer(Protocol):
-    """A call that is going to happen."""
+    """A scheduled call."""
 
     def cancel(self) -> None:
-        """Prevent it; harmless when it has happened."""
+        """Cancel the call; has no effect after it has happened."""
         ...
 
 
 class Clock(Protocol):
-    """Where every room above gets its time from."""
+    """The protocol of clocks."""
 
     def time(self) -> float:
-        """Seconds since 1970-01-01T00:00Z, as on the calendar."""
+        """Seconds since 1970-01-01T00:00Z by the calendar."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds since some fixed moment; never goes back."""
+        """Seconds since a fixed moment; never goes back."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -43,20 +43,16 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's own time, on the running asyncio loop."""
+    """``Clock`` of the machine, with timers on the running asyncio loop."""
 
     def time(self) -> float:
-        """See ``Clock.time``."""
         return time.time()
 
     def monotonic(self) -> float:
-        """See ``Clock.monotonic``."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """See ``Clock.sleep``."""
         await asyncio.sleep(seconds)
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
-        """See ``Clock.call_later``."""
         return asyncio.get_running_loop().call_later(seconds, callback)

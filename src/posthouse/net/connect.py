@@ -1,10 +1,10 @@
-"""Opening a channel to a host that has several addresses (RFC 8305, "Happy Eyeballs").
+"""Connecting to a host with several addresses ("Happy Eyeballs", RFC 8305).
 
-Strategy: the addresses stand in one line, IPv6 first and then the families in turn (§4).  An attempt starts when the
-one before it has failed, or has been silent for ``attempt_delay`` (§5); earlier attempts keep running.  The first to
-succeed wins and the others are taken back.  A host with a dead IPv6 path costs a quarter of a second, not a timeout.
+The addresses are tried in the order of §4: IPv6 first, then the families in turn.  An attempt starts when the one
+before it has failed or has not answered within ``attempt_delay`` (§5); earlier attempts continue.  The first success
+wins and the other attempts are cancelled.  A broken IPv6 path costs 0.25 s instead of a timeout.
 
-All waiting is on the clock that is handed in, so a test sees the same order every time.
+All waiting is on the given clock, so that a test has one order of events.
 """
 
 from __future__ import annotations
@@ -45,13 +45,14 @@ async def connect_any(
     attempt_delay: float = 0.25,
     timeout: float = 30.0,
 ) -> tuple[Stream, _H]:
-    """Open a channel to whichever of ``endpoints`` answers first; the stream, and the handler that was told.
+    """Open a channel to the first of ``endpoints`` that answers; returns the stream and its handler.
 
-    ``make_handler`` is called once for each attempt.  A handler whose attempt lost hears nothing, or ``connected`` and
-    then ``disconnected(None)``: it should not write before it has been returned from here, or before the peer speaks.
+    ``make_handler`` is called for each attempt.  The handler of an attempt that lost gets no call, or ``connected`` and
+    then ``disconnected(None)``: a handler should not write before this function returns it, or before the peer has
+    sent.
 
-    ``source``: the local address to use.  ``attempt_delay``: seconds of silence after which the next attempt joins.
-    ``timeout``: seconds for everything together.
+    ``source``: the local address to use.  ``attempt_delay``: seconds without an answer after which the next attempt
+    starts.  ``timeout``: seconds for all attempts together.
 
     Raises ``Unreachable``, its text naming each address and why it failed.  Cancelling leaves nothing open.
     """
@@ -63,7 +64,7 @@ async def connect_any(
 
 
 class _Race(Generic[_H]):
-    """One race: what waits, what runs, what has failed."""
+    """The attempts of one call: waiting, running and failed."""
 
     def __init__(
         self, network: Network, clock: Clock, endpoints: list[Endpoint], make_handler: Callable[[], _H], source: str
@@ -103,7 +104,7 @@ class _Race(Generic[_H]):
         raise self._lost(timeout)
 
     async def clear_up(self) -> None:
-        """Take back every attempt that is left, also one that succeeds this very moment."""
+        """Cancel the remaining attempts, and close one that succeeds at the same time."""
         for timer in (self._next, self._end):
             if timer is not None:
                 timer.cancel()
@@ -117,7 +118,7 @@ class _Race(Generic[_H]):
             await asyncio.wait(self._running)
 
     def _start(self, delay: float) -> None:
-        """The next attempt, and the moment when the one after it may join."""
+        """Start the next attempt, and the timer after which another may start."""
         if self._next is not None:
             self._next.cancel()
         self._may_start = False
@@ -138,7 +139,7 @@ class _Race(Generic[_H]):
         self._wake.set()
 
     def _lost(self, timeout: float) -> Unreachable:
-        """The sentence about all that was tried."""
+        """The error that names all attempts."""
         parts = [str(error) for error in self._failures]
         parts += [f"{endpoint} did not answer within {timeout:g} s" for endpoint, _ in self._running.values()]
         parts += [f"{endpoint} was not tried in time" for endpoint in self._waiting]
@@ -153,6 +154,6 @@ async def _as_task(attempt: Awaitable[Stream]) -> Stream:
 
 
 def _take_back(task: asyncio.Task[Stream]) -> None:
-    """End a channel that nobody wants any more."""
+    """Close the channel of an attempt that lost."""
     if not task.cancelled() and task.exception() is None:
         task.result().abort()

@@ -71,7 +71,6 @@ class DnsResolver:
         self._resolver: dns.asyncresolver.Resolver | None = None
 
     async def ask(self, question: Question) -> Answer:
-        """See ``Resolver.ask``."""
         try:
             async with self._turnstile:
                 return await self._ask(question)
@@ -266,7 +265,6 @@ class CachingResolver:
         self._asking: dict[Question, _Asking] = {}
 
     async def ask(self, question: Question) -> Answer:
-        """See ``Resolver.ask``."""
         question = Question(question.name.lower().removesuffix("."), question.kind)
         kept = self._kept.get(question)
         if kept is not None:

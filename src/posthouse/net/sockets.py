@@ -112,7 +112,6 @@ class SocketStream(asyncio.BufferedProtocol):
 
     @property
     def peer(self) -> Endpoint:
-        """See ``Stream.peer``."""
         return self._peer or Endpoint("")
 
     @property
@@ -121,32 +120,27 @@ class SocketStream(asyncio.BufferedProtocol):
         return endpoint_of(self._transport.get_extra_info("sockname"))
 
     def write(self, data: bytes) -> None:
-        """See ``Stream.write``."""
         if data and self._state is _OPEN:
             self._transport.write(data)
 
     def pause_reading(self) -> None:
-        """See ``Stream.pause_reading``."""
         if self._state is _OPEN and not self._paused:
             self._paused = True
             if not self._eof:
                 self._transport.pause_reading()
 
     def resume_reading(self) -> None:
-        """See ``Stream.resume_reading``."""
         if self._state is _OPEN and self._paused:
             self._paused = False
             if not self._eof:  # the loop would read the end a second time
                 self._transport.resume_reading()
 
     def close(self) -> None:
-        """See ``Stream.close``."""
         if self._state is _OPEN:
             self._state = _CLOSING
             self._finish()
 
     def close_gently(self, seconds: float = 5.0, octets: int = 16_777_216) -> None:
-        """See ``Stream.close_gently``."""
         if self._state is not _OPEN:
             return
         if self._eof:  # nothing unread can be left, so nothing can provoke a reset
@@ -163,13 +157,11 @@ class SocketStream(asyncio.BufferedProtocol):
             self.abort()
 
     def abort(self) -> None:
-        """See ``Stream.abort``."""
         if self._state is not _ENDED:
             self._state = _CLOSING
             self._transport.abort()
 
     def set_handler(self, handler: Handler) -> None:
-        """See ``Stream.set_handler``."""
         if self._state is not _ENDED:
             self._handler = handler
 
@@ -281,7 +273,6 @@ class SocketListener:
 
     @property
     def local(self) -> Endpoint:
-        """See ``Listener.local``."""
         return self._local
 
     def close(self) -> None:
@@ -320,7 +311,6 @@ class SocketNetwork:
         self._buffers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = weakref.WeakKeyDictionary()
 
     async def connect(self, endpoint: Endpoint, handler: Handler, *, source: str = "") -> SocketStream:
-        """See ``Network.connect``."""
         loop = asyncio.get_running_loop()
         stream = SocketStream(self, handler, self._buffer(loop), endpoint)
         family, address = address_of(endpoint)

@@ -1,21 +1,21 @@
-"""A channel that carries bytes, as callbacks (DESIGN §6): bytes in → events → replies out, in one turn of the loop.
+"""Byte channels with callbacks, so that input is processed and answered in one turn of the loop.
 
-``net`` gives the two ends of a conversation to each other: a ``Stream`` to write to, a ``Handler`` that is told what
-arrived.  ``Network`` opens and accepts; sockets are one network, the in-memory one of ``posthouse.testing`` another.
+A ``Stream`` is the writing side of a channel; a ``Handler`` gets the octets that arrive.  A ``Network`` opens and
+accepts channels: over sockets, or in memory (``posthouse.testing``).
 
-Promises every network keeps (``posthouse.testing.stream_conformance`` are these promises as code):
+All networks keep these promises, which ``posthouse.testing.conformance.streams`` checks:
 
-* order: ``connected``, then ``data_received`` in the order of writing, then at most one ``eof_received``, then exactly
+* Order: ``connected``, then ``data_received`` in the order of writing, then at most one ``eof_received``, then exactly
   one ``disconnected``.
-* turns: no method of a ``Stream`` calls its handler before it returns, but for ``write``, which may call
+* Turns: no method of a ``Stream`` calls its handler before it returns, except ``write``, which may call
   ``pause_writing``.
-* after our own ``close``, ``close_gently`` or ``abort`` the handler hears ``disconnected`` and nothing else.
-* faults stay where they happen: a handler that raises loses its own channel (``disconnected`` gets a ``LocalError``),
-  the network reports the exception, and every other channel goes on.
-* waits end: what ``close`` still has to send gets a bounded time, then the channel is cut.
+* After ``close``, ``close_gently`` or ``abort`` on this side the handler gets ``disconnected`` and no other call.
+* Faults are isolated: an exception of a handler ends its own channel (``disconnected`` gets a ``LocalError``) and is
+  reported by the network; all other channels continue.
+* Waits are bounded: after ``close`` the queued octets get a bounded time, then the channel is cut.
 
-TLS is a layer between: an object that is the ``Handler`` of one stream and the ``Stream`` of the handler above it.
-``set_handler`` lets such a layer step in while a channel is open (STARTTLS).
+TLS is a layer in between: an object that is the ``Handler`` of one stream and the ``Stream`` of the handler above it.
+``set_handler`` inserts such a layer into an open channel (STARTTLS).
 """
 
 from __future__ import annotations
@@ -65,13 +65,13 @@ class Endpoint(NamedTuple):
             raise SettingError("this does not name an address", where=text, remedy=remedy)
         match = _HOST_PORT.fullmatch(text)
         if match is None or (match[3] is None and default_port is None):
-            raise SettingError("this is no host and port", where=text, remedy=_REMEDY)
+            raise SettingError("this is not a host and port", where=text, remedy=_REMEDY)
         port = int(match[3]) if match[3] is not None else default_port or 0
         if port > 65_535:
             raise SettingError(f"there is no port {port}", where=text, remedy="write one from 1 to 65535")
         endpoint = cls(match[1] or match[2].lower(), port)
         if match[1] is not None and not endpoint.is_address:
-            raise SettingError(f'"{match[1]}" is no IP address', where=text, remedy=_REMEDY)
+            raise SettingError(f'"{match[1]}" is not an IP address', where=text, remedy=_REMEDY)
         return endpoint
 
     @property
@@ -115,7 +115,7 @@ class Stream(Protocol):
         ...
 
     def write(self, data: bytes) -> None:
-        """Queue ``data``; dropped silently after the channel has ended (``disconnected`` tells).
+        """Queue ``data``; after ``disconnected`` it is dropped without an error.
 
         When the queue grows past its high-water mark the handler's ``pause_writing`` is called, and
         ``resume_writing`` once it has drained.
@@ -131,36 +131,39 @@ class Stream(Protocol):
         ...
 
     def close(self) -> None:
-        """Send what is queued, then end the channel; ``disconnected`` follows.
+        """Send the queued octets, then end the channel; ``disconnected`` follows.
 
-        If the peer is still sending, what it has not read yet may be lost to a connection reset: ``close_gently``.
+        If the peer is still sending, a connection reset may destroy what it has not read yet; ``close_gently`` avoids
+        that.
         """
         ...
 
     def close_gently(self, seconds: float = 5.0, octets: int = 16_777_216) -> None:
-        """Send what is queued, say that nothing more will come, then read and drop what the peer still sends until
-        it ends the channel, ``seconds`` pass or ``octets`` were dropped; so that a last reply is not lost to a
-        connection reset.  The handler hears no more ``data_received``."""
+        """Send the queued octets and end this direction, so that no connection reset destroys the last reply.
+
+        Input is read and dropped until the peer ends the channel, ``seconds`` have passed or ``octets`` were dropped.
+        The handler gets no more ``data_received``.
+        """
         ...
 
     def abort(self) -> None:
-        """End the channel now, dropping what is queued; the peer sees an end or a reset."""
+        """End the channel now and drop the queued octets; the peer sees an end or a reset."""
         ...
 
     def set_handler(self, handler: Handler) -> None:
-        """From now on tell ``handler`` what happens.  It is not told ``connected``: the channel has long been open."""
+        """Replace the handler; the new one gets no ``connected``, because the channel is open already."""
         ...
 
 
 class Handler(Protocol):
-    """Who is told what happens on a channel."""
+    """The receiver of a channel's events."""
 
     def connected(self, stream: Stream) -> None:
         """The channel is open; called once, first."""
         ...
 
     def data_received(self, data: bytes) -> None:
-        """Octets arrived, at least one; never more than a network's read size (256 KiB) at a time."""
+        """At least one octet arrived, and at most the read size of the network (256 KiB)."""
         ...
 
     def eof_received(self) -> None:
@@ -184,15 +187,15 @@ HandlerFactory = Callable[[], Handler]
 
 
 class Listener(Protocol):
-    """A place where channels are accepted."""
+    """Accepts channels at one endpoint."""
 
     @property
     def local(self) -> Endpoint:
-        """Where it listens; the port is the real one if 0 was asked for."""
+        """The endpoint; a port that was given as 0 is the one that the system chose."""
         ...
 
     def close(self) -> None:
-        """Accept no more; channels that are open stay open."""
+        """Accept no more channels; open ones stay open."""
         ...
 
 

@@ -1,41 +1,34 @@
-"""A receiving SMTP as a whole: where it listens, what its sessions share, and how it ends.
+"""The receiving SMTP: its listeners, the list of its open sessions, and its end.
 
-One sweep for all sessions now and then replaces a timer each: ten thousand idle sessions cost no timers, and a
-time-out that comes a few seconds late harms nobody.  Without sessions nothing sweeps, and an idle house sleeps.
+One sweep over all sessions every few seconds replaces a timer for each: 10,000 idle sessions cost no timers, and a
+time-out may come up to 5 s late.  Without sessions there is no sweep, so that an idle process stays asleep.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import NamedTuple
 
+from posthouse.core import LocalError
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.net import Clock, Endpoint, Listener, Network, Timer
 from posthouse.protocol import Limits, Offer, Transcript
 from posthouse.server.policy import PolicyFactory
 from posthouse.server.session import GOING_DOWN, ServerSession
+from posthouse.server.settings import ServerTimeouts, SessionSettings
 
-__all__ = ["Server", "ServerTimeouts"]
-
-
-class ServerTimeouts(NamedTuple):
-    """How long a client may be silent, in seconds.  RFC 5321 §4.5.3.2.7 wants at least five minutes."""
-
-    #: Between commands.
-    command: float = 300.0
-    #: Between two pieces of content.
-    content: float = 300.0
-    #: For a whole content, from 354 (or the first BDAT) to its end.
-    transfer: float = 3600.0
+__all__ = ["Server"]
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Server:
     """The receiving SMTP: listeners with one policy, one offer, one set of limits.
 
-    ``transcript`` makes a transcript for each session; ``on_error`` is told of exceptions in a policy, which end as
-    451 for the client.
+    ``transcript`` makes a transcript for each session; ``on_error`` is given the exceptions of a policy or an intake,
+    which end as 451 for the client.
+
+    Raises ``LocalError`` for an ``offer`` of AUTH, STARTTLS or REQUIRETLS: sessions have no handler for them, and a
+    client that used them would wait for a reply until the time-out.
     """
 
     def __init__(
@@ -52,15 +45,23 @@ class Server:
         transcript: Callable[[], Transcript] | None = None,
         on_error: Callable[[BaseException], None] | None = None,
     ) -> None:
-        self.policy = policy
+        limits = limits or Limits()
+        offer = offer or Offer(size=limits.message, limits=(("RCPTMAX", limits.recipients),))
+        for offered, keyword in ((offer.auth, "AUTH"), (offer.starttls, "STARTTLS"), (offer.requiretls, "REQUIRETLS")):
+            if offered:
+                raise LocalError(f"{keyword} cannot be offered: the server does not implement it yet")
         self.clock = clock
-        self.hostname = hostname
-        self.limits = limits or Limits()
-        self.offer = offer or Offer(size=self.limits.message, limits=(("RCPTMAX", self.limits.recipients),))
-        self.lmtp = lmtp
-        self.timeouts = timeouts or ServerTimeouts()
-        self.transcript = transcript
-        self.on_error = on_error or _report
+        self.settings = SessionSettings(
+            policy,
+            clock,
+            hostname,
+            offer,
+            lmtp,
+            limits,
+            timeouts or ServerTimeouts(),
+            transcript,
+            on_error or _report,
+        )
         self._network = network
         self._listeners: list[Listener] = []
         self._sessions: set[ServerSession] = set()
@@ -80,11 +81,11 @@ class Server:
         return listener.local
 
     def session(self) -> ServerSession:
-        """A handler for one channel, for whoever has a channel already."""
-        return ServerSession(self)
+        """The handler of a new session, for a channel that was not accepted here."""
+        return ServerSession(self.settings, self)
 
     def joined(self, session: ServerSession) -> None:
-        """A session began."""
+        """Add a session to the list; see ``SessionRegistry``."""
         self._sessions.add(session)
         if self._sweeper is None:
             self._schedule_sweep()
@@ -92,7 +93,7 @@ class Server:
             session.drain()
 
     def left(self, session: ServerSession) -> None:
-        """A session ended."""
+        """Remove a session from the list."""
         self._sessions.discard(session)
         if not self._sessions and self._empty is not None:
             self._empty.set()
@@ -121,7 +122,7 @@ class Server:
             self._sweeper = None
 
     async def _gone(self, seconds: float) -> None:
-        """Until no session is left, or ``seconds`` have passed."""
+        """Wait until no session is left, or ``seconds`` have passed."""
         if not self._sessions:
             return
         self._empty = asyncio.Event()
@@ -131,7 +132,7 @@ class Server:
         self._empty = None
 
     def _schedule_sweep(self) -> None:
-        shortest = min(self.timeouts.command, self.timeouts.content)
+        shortest = min(self.settings.timeouts.command, self.settings.timeouts.content)
         self._sweeper = self.clock.call_later(max(0.05, min(5.0, shortest / 4)), self._sweep)
 
     def _sweep(self) -> None:
@@ -144,4 +145,4 @@ class Server:
 
 
 def _report(error: BaseException) -> None:
-    asyncio.get_running_loop().call_exception_handler({"message": "a policy failed", "exception": error})
+    asyncio.get_running_loop().call_exception_handler({"message": "a policy or an intake failed", "exception": error})

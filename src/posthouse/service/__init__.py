@@ -1,6 +1,7 @@
-"""The whole: configuration, accounts, reception, operations, and the wiring that joins them.
+"""The service: configuration, directory, policy, operations, control socket and daemon.
 
-Its names are imported when they are first asked for: who only wants the configuration pays for no relay.
+Names are imported when they are first asked for, so that a command that only reads the configuration does not import
+the relay.
 """
 
 from typing import TYPE_CHECKING
@@ -8,19 +9,14 @@ from typing import TYPE_CHECKING
 from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
-    from posthouse.service.config.config_file import (
-        ConfigError,
-        SettingDoc,
-        advice,
-        default_config,
-        load,
-        parse,
-        settings,
-    )
+    from posthouse.service.config.docs import SettingDoc, settings
     from posthouse.service.config.model import Config
-    from posthouse.service.daemon.daemon import Daemon, serve
-    from posthouse.service.daemon.event_log import Dialogue, EventLog, TranscriptLine, TranscriptRecorder
+    from posthouse.service.config_file import ConfigError, advice, default_config, load, parse
+    from posthouse.service.daemon.daemon import Daemon
+    from posthouse.service.daemon.event_log import EventLog
     from posthouse.service.daemon.offline import context
+    from posthouse.service.daemon.serve import serve
+    from posthouse.service.daemon.transcripts import Dialogue, TranscriptLine, TranscriptRecorder
     from posthouse.service.directory.directory import Directory
     from posthouse.service.operations.base import Context, Operation, Parameter
     from posthouse.service.operations.registry import OPERATIONS
@@ -51,11 +47,14 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "config.config_file": "ConfigError SettingDoc advice default_config load parse settings",
+        "config.docs": "SettingDoc settings",
         "config.model": "Config",
-        "daemon.daemon": "Daemon serve",
-        "daemon.event_log": "Dialogue EventLog TranscriptLine TranscriptRecorder",
+        "config_file": "ConfigError advice default_config load parse",
+        "daemon.daemon": "Daemon",
+        "daemon.event_log": "EventLog",
         "daemon.offline": "context",
+        "daemon.serve": "serve",
+        "daemon.transcripts": "Dialogue TranscriptLine TranscriptRecorder",
         "directory.directory": "Directory",
         "operations.base": "Context Operation Parameter",
         "operations.registry": "OPERATIONS",

@@ -40,7 +40,7 @@ from posthouse.service.config import model
 from posthouse.service.config.mail_types import DeliverySetting
 from posthouse.service.config.types import NETWORKS
 from posthouse.service.daemon.daemon import Daemon
-from posthouse.service.daemon.event_log import Dialogue, TranscriptRecorder
+from posthouse.service.daemon.transcripts import Dialogue, TranscriptRecorder
 from posthouse.spool import InboxMessage
 
 __all__ = ["Demo", "DemoArrival", "DemoMessage", "HOUSES", "LETTERS"]
@@ -65,7 +65,7 @@ LETTERS: Final = DemoMessage(
 任平：
 
     你好！这封信从 sohu.com 的驿站出发，换了一次马，到了 sina.com 的驿站，
-    放进了你的信箱。两个驿站之间说的每一句话，上面都能看到。
+    放进了你的邮箱。两个驿站之间说的每一句话，上面都能看到。
 
 Dear Renping,
 

@@ -1,33 +1,20 @@
-"""Questions about the queue: conditions as values, and what they mean.
+"""Filters of the queue: a conjunction of conditions, each on one field of a recipient.
 
-A question is a conjunction of ``Condition``s.  Each means the same twice: as SQL with parameters, for the rows
-(``where``), and as a predicate on a ``RecipientRow`` (``matches``), for messages that have no recipient rows yet and
-for the
-queue in memory.  Text is compared without regard to the case of ASCII letters, as SQLite's LIKE does.
+``FIELDS`` declares every field once: its name, kind, attribute, help text and aliases.  The kind decides the operators
+(here), the predicate (``matches``), the SQL (``sqlite.filter_sql``) and how a value is written
+(``service.operations.filter_language``), so a new field of an existing kind is one more row of the table.
 
-    ============  ===============  ====================================================================================
-    field         operators        value
-    ============  ===============  ====================================================================================
-    domain        = != ~           destination (A-labels); ``*`` stands for any letters
-    state         = !=             waiting (deferred ones included), deferred, active (leased now), held; and, for
-                                   messages of which others wait, delivered and failed
-    age           = != > >= < <=   seconds since the message was received
-    from, to      = != ~           an address; ``*`` stands for any letters; "" is the null reverse-path
-    reply         = != ~           how the last attempt ended, in words; ``*`` stands for any letters
-    size          = != > >= < <=   octets
-    attempts      = != > >= < <=   attempts made
-    id            = != > >= < <=   queue id
-    due           = != > >= < <=   seconds until the next attempt; below 0 if it is overdue
-    ============  ===============  ====================================================================================
-
-``~`` asks whether the text contains the value.  Settled recipients are left out unless a condition on ``state`` names
-them.
+Text is compared without regard to the case of ASCII letters, as SQLite's LIKE does; ``*`` stands for any characters,
+and ``~`` asks whether the text contains the value.  Settled recipients are left out unless a condition on
+``state`` names them.
 """
 
 from __future__ import annotations
 
+import enum
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from posthouse.core import LocalError
@@ -37,25 +24,141 @@ __all__ = [
     "BUCKETS",
     "Condition",
     "FIELDS",
+    "FieldKind",
+    "FilterField",
     "RecipientRow",
+    "STATES",
     "SummaryRow",
+    "asks_for_settled",
+    "checked",
     "matches",
     "summarized",
     "text_of_conditions",
-    "where",
+    "text_of_numbers",
 ]
+
+_ORDER: Final[dict[str, Callable[[Any, Any], bool]]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+}
+_NUMBERS: Final = tuple(_ORDER)
+_TEXT: Final = ("=", "!=", "~")
+
+
+class FieldKind(enum.Enum):
+    """What the values of a field are.  ``operators`` are those that it takes, ``textual`` says that values are text."""
+
+    TEXT = ("text", _TEXT, True)
+    ADDRESS = ("address", _TEXT, True)
+    DOMAIN = ("domain", _TEXT, True)  # A-labels, stored in lower case
+    STATE = ("state", ("=", "!="), True)
+    ID = ("id", _NUMBERS, True)  # a queue id; ids are ordered by the time of their making
+    SIZE = ("size", _NUMBERS, False)  # octets
+    COUNT = ("count", _NUMBERS, False)
+    SINCE = ("since", _NUMBERS, False)  # seconds that have passed since the time in the row
+    UNTIL = ("until", _NUMBERS, False)  # seconds that are left until the time in the row; below 0 if it has passed
+
+    def __init__(self, _name: str, operators: tuple[str, ...], textual: bool) -> None:
+        self.operators = operators
+        self.textual = textual
+
+
+class FilterField(NamedTuple):
+    """One field of the filter language.
+
+    Attributes:
+        attribute: the attribute of ``RecipientRow``, and the column of the ``recipient`` table, with its value.
+        meaning: what the field is, for ``--help`` and the manual.
+        example: a condition with it.
+        aliases: names that other systems have for it; errors suggest the field to users who write one of them.
+    """
+
+    name: str
+    kind: FieldKind
+    attribute: str
+    meaning: str
+    example: str
+    aliases: tuple[str, ...] = ()
+
+
+#: Every field by name, in the order in which the manual explains them.
+FIELDS: Final[Mapping[str, FilterField]] = MappingProxyType(
+    {
+        each.name: each
+        for each in (
+            FilterField(
+                "domain",
+                FieldKind.DOMAIN,
+                "destination",
+                "the domain that the mail goes to",
+                "domain:example.org",
+                ("destination", "host"),
+            ),
+            FilterField(
+                "state",
+                FieldKind.STATE,
+                "state",
+                "waiting, deferred (tried before), active (being tried now) or held",
+                "state:deferred",
+                ("status",),
+            ),
+            FilterField(
+                "age",
+                FieldKind.SINCE,
+                "received",
+                "time since the message was received",
+                "age>1h",
+                ("older", "received"),
+            ),
+            FilterField(
+                "due",
+                FieldKind.UNTIL,
+                "due",
+                "time until the next attempt; below 0 if it is overdue",
+                "due<10m",
+                ("next",),
+            ),
+            FilterField(
+                "from",
+                FieldKind.ADDRESS,
+                "sender",
+                'the sender; "" is the null reverse-path of delivery reports',
+                "from:*@example.net",
+                ("sender", "mail"),
+            ),
+            FilterField(
+                "to", FieldKind.ADDRESS, "address", "the recipient", "to:bob@example.org", ("recipient", "rcpt")
+            ),
+            FilterField(
+                "reply",
+                FieldKind.TEXT,
+                "last",
+                "the text of the last attempt's result",
+                'reply~"4.7"',
+                ("error", "reason", "last"),
+            ),
+            FilterField("size", FieldKind.SIZE, "size", "the size of the message", "size>1M", ("bytes", "octets")),
+            FilterField("attempts", FieldKind.COUNT, "attempts", "attempts made", "attempts>=3", ("tries",)),
+            FilterField("id", FieldKind.ID, "id", "the queue id", "id:3x9k0d5n2c7hb"),
+        )
+    }
+)
 
 
 class Condition(NamedTuple):
-    """One condition; see the module's table.  ``value`` is a number where the table says seconds, octets or attempts,
-    and text elsewhere."""
+    """One condition.  ``value`` is text where the field's kind is textual, else a number of seconds, octets or
+    attempts."""
 
     field: str
     op: str
     value: str | float
 
     def __str__(self) -> str:
-        """As people write it, with seconds and octets as plain numbers."""
+        """As users write it, with seconds and octets as plain numbers."""
         value = self.value if isinstance(self.value, str) else f"{self.value:.12g}"
         if value == "" or " " in value:
             value = f'"{value}"'
@@ -107,155 +210,77 @@ class SummaryRow(NamedTuple):
         return self.waiting + self.held
 
 
-_COMPARE: Final[dict[str, Callable[[Any, Any], bool]]] = {
-    "=": operator.eq,
-    "!=": operator.ne,
-    ">": operator.gt,
-    ">=": operator.ge,
-    "<": operator.lt,
-    "<=": operator.le,
-}
-_NUMBERS: Final = tuple(_COMPARE)
-_TEXT: Final = ("=", "!=", "~")
-
-#: Fields and the operators that each takes.
-FIELDS: Final = {
-    "domain": _TEXT,
-    "state": ("=", "!="),
-    "age": _NUMBERS,
-    "from": _TEXT,
-    "to": _TEXT,
-    "reply": _TEXT,
-    "size": _NUMBERS,
-    "attempts": _NUMBERS,
-    "id": _NUMBERS,
-    "due": _NUMBERS,
-}
-
-_COLUMNS: Final = {"domain": "destination", "from": "sender", "to": "address", "reply": "last"}
-_STATES: Final = {
-    "waiting": "state = 0",
-    "deferred": "state = 0 AND attempts > 0",
-    "active": "state = 0 AND slot IS NOT NULL",
-    "held": "state = 1",
-    "delivered": "state = 2",
-    "failed": "state = 3",
-}
+#: The values of a field of kind STATE; ``waiting`` has the deferred and active ones too.
+STATES: Final = ("waiting", "deferred", "active", "held", "delivered", "failed")
 _SETTLED: Final = frozenset({"delivered", "failed"})
 _FOLD: Final = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
-def where(conditions: Sequence[Condition], now: float) -> tuple[list[str], list[str | float | int]]:
-    """SQL terms to be joined by AND, on the columns of ``recipient``, and their parameters.
+def checked(condition: Condition) -> tuple[FilterField, Condition]:
+    """The field of a condition, and the condition with a domain in lower case.
 
-    Raises ``LocalError`` for a condition that the table does not have.
+    Raises ``LocalError`` for a field, operator or value that ``FIELDS`` does not allow.
     """
-    terms: list[str] = []
-    values: list[str | float | int] = []
-    for condition in conditions:
-        field, op, value = _checked(condition)
-        if field == "state":
-            term = _STATES[str(value)]
-            terms.append(f"({term})" if op == "=" else f"NOT ({term})")
-        elif field in _COLUMNS:
-            terms.append(_text_term(_COLUMNS[field], op, str(value), values))
-        else:
-            column, op, number = _number_term(field, op, value, now)
-            terms.append(f"{column} {op} ?")
-            values.append(number)
-    if not _asks_for_settled(conditions):
-        terms.append("state < 2")
-    return terms, values
+    name, op, value = condition
+    field = FIELDS.get(name)
+    if field is None or op not in field.kind.operators:
+        raise LocalError(f"there is no condition {name!r} {op!r}")
+    if isinstance(value, str) is not field.kind.textual:
+        raise LocalError(
+            f"{name!r} is compared with {'text' if field.kind.textual else 'a number'}, not with {value!r}"
+        )
+    if field.kind is FieldKind.STATE and value not in STATES:
+        raise LocalError(f"there is no state {value!r}; there are {', '.join(STATES)}")
+    if field.kind is FieldKind.DOMAIN:
+        return field, Condition(name, op, str(value).translate(_FOLD))
+    return field, condition
 
 
-def _checked(condition: Condition) -> Condition:
-    field, op, value = condition
-    if op not in FIELDS.get(field, ()):
-        raise LocalError(f"there is no condition {field!r} {op!r}")
-    if field == "state" and value not in _STATES:
-        raise LocalError(f"there is no state {value!r}; there are {', '.join(_STATES)}")
-    text = field in _COLUMNS or field in ("state", "id")
-    if isinstance(value, str) is not text:
-        raise LocalError(f"{field!r} is compared with {'text' if text else 'a number'}, not with {value!r}")
-    if field == "domain":
-        return Condition(field, op, str(value).translate(_FOLD))
-    return condition
-
-
-def _asks_for_settled(conditions: Sequence[Condition]) -> bool:
-    return any(field == "state" and op == "=" and value in _SETTLED for field, op, value in conditions)
-
-
-def _text_term(column: str, op: str, value: str, values: list[str | float | int]) -> str:
-    if op == "~":
-        values.append(f"%{_escaped(value)}%")
-        return f"{column} LIKE ? ESCAPE '\\'"
-    if column == "destination" and "*" not in value:  # stored in lower case: the index can be used
-        values.append(value)
-        return f"{column} {op} ?"
-    values.append("%".join(_escaped(part) for part in value.split("*")))
-    return f"{column} {'LIKE' if op == '=' else 'NOT LIKE'} ? ESCAPE '\\'"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-
-
-def _number_term(field: str, op: str, value: str | float, now: float) -> tuple[str, str, float | int]:
-    if field == "id":
-        number = number_of(str(value))
-        return "message", op, -1 if number is None else number
-    assert not isinstance(value, str)
-    if field == "age":  # older than: received before
-        return "received", _TURNED.get(op, op), now - value
-    if field == "due":
-        return "due", op, now + value
-    return field, op, value
-
-
-_TURNED: Final = {">": "<", ">=": "<=", "<": ">", "<=": ">="}
+def asks_for_settled(conditions: Sequence[Condition]) -> bool:
+    """Whether recipients that are delivered or failed are asked for."""
+    return any(
+        op == "=" and value in _SETTLED and FIELDS[field].kind is FieldKind.STATE for field, op, value in conditions
+    )
 
 
 def matches(conditions: Sequence[Condition], row: RecipientRow, now: float) -> bool:
-    """Does ``row`` fulfil all conditions?  Raises ``LocalError`` as ``where`` does."""
-    if row.state in _SETTLED and not _asks_for_settled(conditions):
+    """Whether ``row`` meets all conditions.  Raises ``LocalError`` as ``checked`` does."""
+    known = [checked(condition) for condition in conditions]
+    if row.state in _SETTLED and not asks_for_settled(conditions):
         return False
-    return all(_matches(_checked(condition), row, now) for condition in conditions)
+    return all(_matches(field, condition, row, now) for field, condition in known)
 
 
-def _matches(condition: Condition, row: RecipientRow, now: float) -> bool:
-    field, op, value = condition
-    if field == "state":
-        found = (
-            (row.state == "waiting" and row.active)
-            if value == "active"
-            else (row.state == "waiting" and row.attempts > 0)
-            if value == "deferred"
-            else row.state == value
-        )
-        return found if op == "=" else not found
-    if field in _COLUMNS:
-        text = str(getattr(row, _COLUMNS[field])).translate(_FOLD)
-        wanted = str(value).translate(_FOLD)
-        if op == "~":
-            return wanted in text
-        return _like(text, wanted) is (op == "=")
-    if field == "id":
-        number, other = number_of(row.id), number_of(str(value))
-        return _COMPARE[op](-1 if number is None else number, -1 if other is None else other)
-    return _COMPARE[op](_number(row, field, now), value)
+def _matches(field: FilterField, condition: Condition, row: RecipientRow, now: float) -> bool:
+    _, op, wanted = condition
+    value = getattr(row, field.attribute)
+    match field.kind:
+        case FieldKind.STATE:
+            return _is_in_state(row, str(wanted)) is (op == "=")
+        case FieldKind.TEXT | FieldKind.ADDRESS | FieldKind.DOMAIN:
+            text, part = str(value).translate(_FOLD), str(wanted).translate(_FOLD)
+            return part in text if op == "~" else _like(text, part) is (op == "=")
+        case FieldKind.ID:
+            number, other = number_of(str(value)), number_of(str(wanted))
+            return _ORDER[op](-1 if number is None else number, -1 if other is None else other)
+        case FieldKind.SINCE:
+            return _ORDER[op](now - value, wanted)
+        case FieldKind.UNTIL:
+            return _ORDER[op](value - now, wanted)
+        case _:
+            return _ORDER[op](value, wanted)
 
 
-def _number(row: RecipientRow, field: str, now: float) -> float:
-    if field == "age":
-        return now - row.received
-    if field == "due":
-        return row.due - now
-    return float(row.size if field == "size" else row.attempts)
+def _is_in_state(row: RecipientRow, state: str) -> bool:
+    if state == "active":
+        return row.state == "waiting" and row.active
+    if state == "deferred":
+        return row.state == "waiting" and row.attempts > 0
+    return row.state == state
 
 
 def _like(text: str, pattern: str) -> bool:
-    """Does ``text`` match, ``*`` standing for any letters?"""
+    """Whether ``text`` matches the pattern, in which ``*`` stands for any characters."""
     first, *rest = pattern.split("*")
     if not rest:
         return text == pattern
@@ -272,8 +297,14 @@ def _like(text: str, pattern: str) -> bool:
 
 
 def text_of_conditions(conditions: Sequence[Condition]) -> str:
-    """The whole question as people write it, for the audit log."""
+    """The whole filter as users write it, for the audit log."""
     return " ".join(map(str, conditions))
+
+
+def text_of_numbers(numbers: Sequence[int]) -> str:
+    """Messages of inboxes by their numbers, for the audit log; of more than 100 numbers the first 100."""
+    text = " ".join(f"number:{number}" for number in numbers[:100])
+    return f"{text} and {len(numbers) - 100} more" if len(numbers) > 100 else text
 
 
 def summarized(rows: Sequence[tuple[str, str, float]], now: float) -> list[SummaryRow]:

@@ -407,6 +407,9 @@ class Spool(Protocol):
         """One message of a mailbox, or None."""
         ...
 
-    async def discard(self, numbers: Collection[int]) -> int:
-        """Remove messages from mailboxes; returns how many there were."""
+    async def discard(self, numbers: Collection[int], *, now: float, who: str = "") -> int:
+        """Remove messages from mailboxes; returns how many there were.
+
+        The audit log has one line for it, written in the same transaction: ``who`` deleted which numbers at ``now``.
+        """
         ...

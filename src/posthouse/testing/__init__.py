@@ -1,4 +1,4 @@
-"""Fakes to hand in instead of the world, and the checks that fakes and real things pass alike; for users' tests too."""
+"""Fakes of network, clock and DNS for tests, and the conformance checks that fakes and real implementations pass."""
 
 from posthouse.testing.dns_server import DnsServer
 from posthouse.testing.manual_clock import ManualClock

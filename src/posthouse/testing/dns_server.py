@@ -1,7 +1,7 @@
-"""A small real DNS server on loopback, UDP and TCP on one port, for tests that go through real DNS code.
+"""DNS server on loopback, with UDP and TCP on one port, for tests of the real DNS code.
 
-It serves a ``Zone`` as an authoritative server would, in dnspython's wire format, and fails where it is told to.  An
-answer that does not fit the asker's UDP size is sent truncated, and the asker comes again over TCP (RFC 7766).
+``DnsServer`` answers from a ``Zone`` as an authoritative server does, encoded by dnspython, and fails on demand.  An
+answer larger than the client's UDP size is truncated, and the client asks again over TCP (RFC 7766).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PORT_TRIES = 20
 
 
 class DnsServer:
-    """An asynchronous context manager; ``endpoint`` is where it listens meanwhile.
+    """An asynchronous context manager; ``endpoint`` is the address of the running server.
 
     ``failing``: names answered with SERVFAIL.  ``mute``: names that get no answer at all.  ``truncated``: names whose
     UDP answers are always cut short.  ``bare_aliases``: a CNAME is sent without what it leads to.  The sets may be
@@ -71,7 +71,7 @@ class DnsServer:
                 transport, _ = await loop.create_datagram_endpoint(
                     lambda: _Datagrams(self), local_addr=("127.0.0.1", port)
                 )
-            except OSError:  # the same port over UDP is somebody else's
+            except OSError:  # another program has this port over UDP
                 server.close()
                 continue
             self._open.callback(transport.close)
@@ -88,7 +88,7 @@ class DnsServer:
         await asyncio.gather(*serving, return_exceptions=True)
 
     def answer(self, wire: bytes, transport: str) -> bytes | None:
-        """The answer to one query message; None for silence."""
+        """The answer to one query message, or None for no answer."""
         import dns.exception
         import dns.flags
         import dns.message
@@ -139,7 +139,7 @@ class DnsServer:
     def _fit(
         self, response: dns.message.Message, query: dns.message.Message, question: Question, transport: str
     ) -> bytes:
-        """The wire form; over UDP no larger than the asker can take (RFC 6891 §6.2.3)."""
+        """The encoded answer; over UDP no larger than the client can take (RFC 6891 §6.2.3)."""
         import dns.flags
 
         wire = response.to_wire(max_size=65_535)
@@ -164,7 +164,7 @@ class DnsServer:
                     writer.write(len(wire).to_bytes(2, "big") + wire)
                     await writer.drain()
         except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
-            pass  # the asker is done, or we are
+            pass  # the client or the server has ended
         finally:
             self._serving.discard(task)
             writer.close()

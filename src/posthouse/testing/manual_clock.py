@@ -1,11 +1,11 @@
-"""A clock that jumps: time passes when the test says so, and nothing sleeps.
+"""Manual clock: its time advances only when a test says so, and nothing sleeps.
 
-Timers fire in the order of their due times, equal ones in the order of their making.  Between two timers everything
-that can run is run, until the loop has nothing left to do: so whatever a timer sets off has happened before the next
-one fires, and the same test always tells the same story.
+Timers fire in the order of their due times, equal ones in the order of their creation.  Between two timers the loop
+runs until it is idle, so all effects of a timer have happened before the next one fires, and a test always runs in one
+order.
 
-"Nothing left to do" is asked of the loop's own list of ready calls.  Work that waits for real sockets or threads is not
-seen by it: use this clock with ``MemoryNetwork``, or advance only after a condition of yours has come true.
+The loop is idle when its list of ready calls is empty.  Waits for real sockets or threads are not in that list: use
+this clock with ``MemoryNetwork``, or advance it only after a condition has become true.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from posthouse.core import LocalError
 __all__ = ["ManualClock"]
 
 _T = TypeVar("_T")
-_TURNS = 100_000  # of the loop, before we say that it will never be idle
-_BLIND_TURNS = 100  # on a loop that does not show its ready calls
+_TURNS = 100_000  # of the loop, after which it counts as never idle
+_BLIND_TURNS = 100  # on a loop without a list of ready calls
 
 
 class _JumpTimer:
@@ -35,7 +35,6 @@ class _JumpTimer:
         self.callback: Callable[[], object] | None = callback
 
     def cancel(self) -> None:
-        """See ``Timer.cancel``."""
         self.callback = None
 
     def __lt__(self, other: _JumpTimer) -> bool:
@@ -43,10 +42,10 @@ class _JumpTimer:
 
 
 class ManualClock:
-    """``Clock`` whose hands the test moves.
+    """``Clock`` that a test advances.
 
-    ``start`` is what the calendar shows at first, in seconds since 1970 (2027-01-15T08:00Z unless told); the stopwatch
-    starts at 0.
+    ``start`` is the first calendar time in seconds since 1970 (default 2027-01-15T08:00Z); the monotonic time starts at
+    0.
     """
 
     def __init__(self, start: float = 1_800_000_000.0) -> None:
@@ -57,15 +56,13 @@ class ManualClock:
         self._moving = False
 
     def time(self) -> float:
-        """See ``Clock.time``."""
         return self._calendar + self._now
 
     def monotonic(self) -> float:
-        """See ``Clock.monotonic``."""
         return self._now
 
     async def sleep(self, seconds: float) -> None:
-        """See ``Clock.sleep``; no time at all lets others run once."""
+        """Return after ``seconds``; 0 lets other tasks run once."""
         if seconds <= 0:
             await asyncio.sleep(0)
             return
@@ -82,39 +79,38 @@ class ManualClock:
             timer.cancel()
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> _JumpTimer:
-        """See ``Clock.call_later``."""
         self._made += 1
         timer = _JumpTimer(self._now + max(seconds, 0.0), self._made, callback)
         heapq.heappush(self._timers, timer)
         return timer
 
     def set_calendar(self, time: float) -> None:
-        """Put the calendar to ``time``, as an operator or NTP does; the stopwatch and all timers do not notice."""
+        """Set the calendar to ``time``, as an operator or NTP does; the monotonic time and all timers are unchanged."""
         self._calendar = time - self._now
 
     @property
     def waiting(self) -> int:
-        """How many timers have not fired."""
+        """The number of timers that have not fired."""
         self._drop_cancelled()
         return sum(timer.callback is not None for timer in self._timers)
 
     async def settle(self) -> None:
-        """Run whatever can run without time passing.  Raises ``LocalError`` if that never ends."""
+        """Run all tasks that can run without time passing.  Raises ``LocalError`` if that never ends."""
         loop = asyncio.get_running_loop()
         ready = getattr(loop, "_ready", None)
         for turn in range(_TURNS):
             await asyncio.sleep(0)
             if not ready and (ready is not None or turn >= _BLIND_TURNS):
                 return
-        raise LocalError("something runs in circles: the loop is never idle (two tasks that move one clock?)")
+        raise LocalError("the loop is never idle (a task that never waits, or two tasks that move one clock)")
 
     async def advance(self, seconds: float) -> None:
-        """Let ``seconds`` pass: fire what falls due, in order, each at its own time, and run what it sets off.
+        """Let ``seconds`` pass: fire the due timers in order, each at its own time, and run the tasks that they wake.
 
-        An exception of a timer's callback comes out here.
+        Raises the exceptions of the timers' callbacks.
         """
         if self._moving:
-            raise LocalError("this clock is being moved already; let one task at a time do it")
+            raise LocalError("another task is moving this clock; let one task at a time do it")
         self._moving = True
         try:
             end = self._now + seconds
@@ -126,17 +122,17 @@ class ManualClock:
         finally:
             self._moving = False
 
-    async def run(self, story: Coroutine[Any, Any, _T]) -> _T:
-        """What ``story`` returns; whenever nothing can run, time jumps to the next timer.
+    async def run(self, scenario: Coroutine[Any, Any, _T]) -> _T:
+        """Run ``scenario`` and return its result; whenever the loop is idle, time jumps to the next timer.
 
-        Raises ``LocalError`` if it can never end, because no timer is left, and cancels it.
+        Raises ``LocalError``, and cancels ``scenario``, if it waits and no timer is left.
         """
-        task = asyncio.get_running_loop().create_task(story)
+        task = asyncio.get_running_loop().create_task(scenario)
         try:
             await self.settle()
             while not task.done():
                 if not self._drop_cancelled():
-                    raise LocalError("the story waits for something that will never happen: no timer is left")
+                    raise LocalError("the scenario waits for something that cannot happen: no timer is left")
                 self._fire()
                 await self.settle()
             return task.result()
@@ -145,7 +141,7 @@ class ManualClock:
             await asyncio.wait([task])
 
     def _drop_cancelled(self) -> bool:
-        """Whether a timer is left; the first of the heap is one that will fire."""
+        """True if a timer is left; the first of the heap is then one that will fire."""
         while self._timers and self._timers[0].callback is None:
             heapq.heappop(self._timers)
         return bool(self._timers)

@@ -1,8 +1,8 @@
-"""A network inside one process: no sockets, no waiting, the same story every time, and faults on demand.
+"""In-memory network for tests: no sockets, no waiting, one order of events, and faults on demand.
 
-It keeps the promises of ``posthouse.net.stream`` and shows the worst that a real network may do within them: an end
-that has closed answers what still arrives with a reset, and a reset destroys whatever the other end has not read yet.
-A real network does the same on a bad day, so a lost last reply (which ``close_gently`` prevents) is found here always.
+``MemoryNetwork`` keeps the promises of ``posthouse.net.stream`` and always shows the worst behaviour that they allow:
+an end that has closed answers octets with a reset, and a reset destroys what the other end has not read yet.  A real
+network does so sometimes; here a test always finds a last reply that is lost without ``close_gently``.
 """
 
 from __future__ import annotations
@@ -26,28 +26,26 @@ _FATAL = (KeyboardInterrupt, SystemExit)
 
 
 class MemoryListener:
-    """A place in a ``MemoryNetwork`` where channels are accepted."""
+    """``Listener`` of a ``MemoryNetwork``."""
 
     def __init__(self, network: MemoryNetwork, local: Endpoint, factory: HandlerFactory) -> None:
         self.local = local
-        """See ``Listener.local``."""
         self.factory = factory
         self._network = network
 
     def close(self) -> None:
-        """See ``Listener.close``."""
         self._network.unlisten(self)
 
 
 class MemoryNetwork:
-    """``Network`` inside this process.  Every IP address and every path is there to be listened at.
+    """``Network`` inside this process; a listener may have any IP address or path.
 
-    ``faults`` says what goes wrong at which endpoint, ``everywhere`` at those it does not name; both are read when a
-    channel is opened and may be changed at any time::
+    ``faults`` has the faults by endpoint, ``everywhere`` those of all other endpoints; both are read when a channel is
+    opened and may be changed at any time::
 
         network.faults[Endpoint("192.0.2.1", 25)] = StreamFault(refuse=True)
 
-    ``on_error`` is given what handlers raise; by default the loop's exception handler is.
+    ``on_error`` gets the exceptions of handlers; by default the loop's exception handler gets them.
     """
 
     def __init__(self, clock: Clock, *, on_error: Callable[[BaseException], None] | None = None) -> None:
@@ -60,7 +58,6 @@ class MemoryNetwork:
         self._port = 49_151
 
     async def connect(self, endpoint: Endpoint, handler: Handler, *, source: str = "") -> MemoryStream:
-        """See ``Network.connect``."""
         fault = self.faults.get(endpoint, self.everywhere)
         ours = self._our_end(endpoint, source)
         if fault.silent:
@@ -82,7 +79,7 @@ class MemoryNetwork:
         return here
 
     async def listen(self, endpoint: Endpoint, factory: HandlerFactory, *, backlog: int = 512) -> MemoryListener:
-        """See ``Network.listen``; ``backlog`` has no meaning here."""
+        """As ``Network.listen``; ``backlog`` has no effect."""
         if not endpoint.is_path:
             _check_address(endpoint.host, SettingError)
             if not endpoint.port:
@@ -94,17 +91,17 @@ class MemoryNetwork:
         return listener
 
     def cut(self, endpoint: Endpoint) -> None:
-        """Reset every channel that was opened to ``endpoint``, as if its machine had died."""
+        """Reset every channel that was opened to ``endpoint``, as if its machine had failed."""
         for stream in [stream for stream, where in self._open.items() if where == endpoint]:
             stream.reset(f"the connection to {stream.peer} was reset on its way")
 
     @property
     def open(self) -> int:
-        """How many ends of channels are open."""
+        """The number of open ends of channels."""
         return len(self._open)
 
     def report(self, error: BaseException) -> None:
-        """Tell whoever wants to know that a handler raised ``error``."""
+        """Report an exception of a handler."""
         if self._on_error is not None:
             self._on_error(error)
             return
@@ -130,7 +127,7 @@ class MemoryNetwork:
             return Nobody()
 
     def _listener(self, endpoint: Endpoint) -> MemoryListener | None:
-        """Who listens there, or at the family's every address."""
+        """The listener of that endpoint, or of all addresses of its family."""
         every = Endpoint("::" if ":" in endpoint.host else "0.0.0.0", endpoint.port)
         return self._listeners.get(endpoint) or self._listeners.get(every)
 
@@ -139,12 +136,12 @@ class MemoryNetwork:
         return self._port
 
     def unlisten(self, listener: MemoryListener) -> None:
-        """``listener`` accepts no more."""
+        """Remove ``listener``."""
         if self._listeners.get(listener.local) is listener:
             del self._listeners[listener.local]
 
     def forget(self, stream: MemoryStream) -> None:
-        """``stream`` has ended."""
+        """Remove a ``stream`` that has ended."""
         self._open.pop(stream, None)
 
 

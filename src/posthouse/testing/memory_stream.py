@@ -1,7 +1,8 @@
-"""The channels of ``MemoryNetwork``: two ends that know each other, and no socket.
+"""Streams of ``MemoryNetwork``: the two ends of a channel, without sockets.
 
-Octets wait at the receiving end.  Up to ``HELD`` of them count as sent (a kernel would hold them); above ``HIGH`` the
-writer is paused.  Each turn of the loop brings one piece of what was written, or after ``delay`` on the clock.
+Octets wait at the receiving end.  Up to ``HELD`` of them count as sent, as in a kernel's buffer; above ``HIGH`` the
+writer is paused.  Each turn of the loop delivers one piece of the written octets, or does so after ``delay`` on the
+clock.
 """
 
 from __future__ import annotations
@@ -27,12 +28,15 @@ _FATAL = (KeyboardInterrupt, SystemExit)
 
 
 class StreamFault(NamedTuple):
-    """What goes wrong on channels to one endpoint.
+    """Faults of the channels to one endpoint.
 
-    ``refuse``: nobody listens.  ``silent``: no answer at all, until the system gives up after ``SILENCE`` seconds.
-    ``delay``: seconds that everything takes, each way.  ``single``: what is written arrives as single octets.
-    ``reset_after``: the channel is reset once so many octets of the connecting side have arrived;
-    ``reset_after_answers``: the same for the accepting side's.
+    Args:
+        refuse: Connections are refused.
+        silent: Connections are not answered, and fail after ``SILENCE`` seconds.
+        delay: Latency in seconds, each way.
+        single: Octets arrive one at a time.
+        reset_after: The channel is reset after so many octets of the connecting side have arrived.
+        reset_after_answers: The channel is reset after so many octets of the accepting side have arrived.
     """
 
     refuse: bool = False
@@ -44,16 +48,16 @@ class StreamFault(NamedTuple):
 
 
 class StreamOwner(Protocol):
-    """What a channel needs of its network."""
+    """The part of ``MemoryNetwork`` that a stream needs."""
 
     clock: Clock
 
     def report(self, error: BaseException) -> None:
-        """A handler raised."""
+        """Report an exception of a handler."""
         ...
 
     def forget(self, stream: MemoryStream) -> None:
-        """A channel's end has ended."""
+        """Remove an end of a channel that has ended."""
         ...
 
 
@@ -65,7 +69,7 @@ class _StreamState(enum.Enum):
 
 
 class MemoryStream:
-    """One end of a channel; made by ``MemoryNetwork`` only.  It holds what is on its way *to* it."""
+    """One end of a channel, made by ``MemoryNetwork`` only.  The octets on the way *to* this end wait in it."""
 
     _other: MemoryStream
 
@@ -86,11 +90,11 @@ class MemoryStream:
         self._state = _StreamState.OPEN
         self._arriving: deque[tuple[float, memoryview]] = deque()
         self._size = 0
-        self._end_due: float | None = None  # when the peer's end arrives
-        self._eof = False  # it has arrived
+        self._end_due: float | None = None  # when the peer's end of stream arrives
+        self._eof = False  # the end of stream has arrived
         self._pumping = False
         self._paused = False
-        self._full = False  # our handler has been told to pause
+        self._full = False  # our handler's writing is paused
         self._octets = 0
         self._timer: Timer | None = None
 
@@ -98,16 +102,13 @@ class MemoryStream:
 
     @property
     def peer(self) -> Endpoint:
-        """See ``Stream.peer``."""
         return self._peer
 
     @property
     def local(self) -> Endpoint:
-        """See ``Stream.local``."""
         return self._local
 
     def write(self, data: bytes) -> None:
-        """See ``Stream.write``."""
         if not data or self._state is not _StreamState.OPEN:
             return
         other = self._other
@@ -119,27 +120,23 @@ class MemoryStream:
             self._tell(self._handler.pause_writing)
 
     def pause_reading(self) -> None:
-        """See ``Stream.pause_reading``."""
         self._paused = True
 
     def resume_reading(self) -> None:
-        """See ``Stream.resume_reading``."""
         self._paused = False
         self._pump_soon()
 
     def close(self) -> None:
-        """See ``Stream.close``."""
         if self._state is _StreamState.OPEN:
             self._state = _StreamState.CLOSING
             self._say_end()
-            self._pump_soon()  # what was not read yet makes a reset
+            self._pump_soon()  # unread octets cause a reset
             if self._other._size <= HELD:
                 self._end_soon(None)
             else:
                 self._timer = self._clock.call_later(FLUSH_SECONDS, self.abort)
 
     def close_gently(self, seconds: float = 5.0, octets: int = 16_777_216) -> None:
-        """See ``Stream.close_gently``."""
         if self._state is not _StreamState.OPEN:
             return
         if self._eof:
@@ -152,7 +149,7 @@ class MemoryStream:
         self._pump_soon()
 
     def abort(self) -> None:
-        """See ``Stream.abort``; the peer sees a reset."""
+        """As ``Stream.abort``; the peer sees a reset."""
         if self._state is not _StreamState.ENDED:
             self._state = _StreamState.CLOSING
             self._arriving.clear()
@@ -160,30 +157,29 @@ class MemoryStream:
             self._end_soon(None)
 
     def set_handler(self, handler: Handler) -> None:
-        """See ``Stream.set_handler``."""
         self._handler = handler
 
     # -- inside --
 
     def join(self, other: MemoryStream) -> None:
-        """``other`` is the far end."""
+        """Connect this end with the other one."""
         self._other = other
 
     # -- what the network calls --
 
     def begin(self) -> None:
-        """Tell our handler that the channel is open."""
+        """Call our handler's ``connected``."""
         self._tell(self._handler.connected, self)
         if self._limit == 0:
             self._cut()
 
     def _say_end(self) -> None:
-        """We shall write no more."""
+        """End our direction."""
         self._other._end_due = self._clock.monotonic() + self._fault.delay
         self._other._pump_soon()
 
     def _pump_soon(self) -> None:
-        """See to it that what is on its way arrives, one piece after the other."""
+        """Schedule the delivery of the waiting octets, one piece after another."""
         if self._pumping or (self._paused and self._state is _StreamState.OPEN):
             return
         due = self._arriving[0][0] if self._arriving else self._end_due
@@ -197,7 +193,7 @@ class MemoryStream:
             asyncio.get_running_loop().call_soon(self._pump)
 
     def _pump(self) -> None:
-        """One piece arrives, or the end."""
+        """Deliver one piece, or the end of stream."""
         self._pumping = False
         if self._paused and self._state is _StreamState.OPEN:
             return
@@ -213,7 +209,7 @@ class MemoryStream:
                 self._tell(self._handler.eof_received)
 
     def _piece(self) -> bytes:
-        """The next octets, and room for the writer."""
+        """Deliver the next octets, and resume the writer if there is space."""
         due, view = self._arriving.popleft()
         count = 1 if self._fault.single else min(len(view), PIECE)
         if self._limit is not None:
@@ -239,7 +235,7 @@ class MemoryStream:
         self._other._drained(self._size)
 
     def _drained(self, left: int) -> None:
-        """Of what we wrote, ``left`` octets have not arrived."""
+        """``left`` of our written octets have not arrived."""
         if left > HELD:
             return
         if self._full:
@@ -250,13 +246,13 @@ class MemoryStream:
             self._end_soon(None)
 
     def _cut(self) -> None:
-        """The path fails: both ends see a reset."""
+        """Reset both ends."""
         self._limit = None
         self._other.reset(f"the connection to {self._local} was reset on its way")
         self.reset(f"the connection to {self._peer} was reset on its way")
 
     def reset(self, reason: str) -> None:
-        """A reset arrives here: what was not read is lost."""
+        """Receive a reset; unread octets are lost."""
         if self._state is not _StreamState.ENDED:
             self._arriving.clear()
             self._end_due = None
@@ -268,7 +264,7 @@ class MemoryStream:
         asyncio.get_running_loop().call_soon(self._end, error)
 
     def _end(self, error: NetworkError | LocalError | None) -> None:
-        """Tell our handler that it is over; the first reason counts."""
+        """Call our handler's ``disconnected``; the first reason counts."""
         if self._state is _StreamState.ENDED:
             return
         self._state = _StreamState.ENDED
@@ -283,7 +279,7 @@ class MemoryStream:
             self._owner.report(fault)
 
     def _tell(self, method: Callable[..., None], *arguments: object) -> None:
-        """Call our handler; if it raises, its channel ends."""
+        """Call our handler; an exception ends its channel."""
         try:
             method(*arguments)
         except _FATAL:

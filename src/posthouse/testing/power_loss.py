@@ -1,25 +1,25 @@
-"""Power that fails: what of a spool's directory survives if the machine stops at a given act.
+"""Simulated loss of power: the part of a spool's directory that survives if the machine stops at a given act.
 
-``PowerLoss`` is a ``Durable`` that does the real acts and remembers, beside them, what has been promised to survive:
+``PowerLoss`` is a ``Durable`` that does the real acts and records what must survive:
 
-* a file's octets, as of its last ``sync``;
-* a directory entry (made, renamed, removed), since its directory's ``sync_directory``; a rename is one thing, as on
-  file systems with a journal, and is safe once either directory is synced after it;
+* the octets of a file, as of its last ``sync``;
+* a directory entry (made, renamed, removed), after the ``sync_directory`` of its directory; a rename is atomic, as on
+  file systems with a journal, and is durable after a sync of either directory;
 * the database, as of the last ``commit`` that returned.
 
-``image(directory)`` writes what a machine finds that lost its power now: of all that was not synced, nothing; or, given
-a ``random``, whatever chance lets through, entries and octets each for themselves, files cut anywhere.
+``image(directory)`` writes the files that a machine finds after a loss of power now.  Without ``random`` all that was
+not synced is lost; with it, each unsynced entry and octet survives by chance, and files may be cut anywhere.
 
-**What is not simulated** is SQLite's own writing.  It is believed to keep what it says of WAL: when COMMIT returns, the
-transaction's frames are written, the sync that follows (``Durable.sync_log``) brings them to the disk, and a torn one
-is found by its checksum.  The first two are taken as given; the third is put to the test where ``during_commit`` asks
-for an image of the moment between a commit's writing and its sync: the log then ends, torn, within the transaction.
-Owner files are left out: their locks end with the machine, and what is in them is read by nobody.
+**Not simulated** is SQLite's own writing.  Its documentation of WAL is taken as true: when COMMIT returns, the frames
+of the transaction are written; the sync that follows (``Durable.sync_log``) makes them durable; a torn frame is found
+by its checksum.  The last of these is tested: ``during_commit`` asks for an image between the writing of a commit and
+its sync, in which the log ends, torn, within the transaction.  Owner files are left out: their locks end with the
+machine, and their content is not read.
 
     durable = PowerLoss(data_dir / "spool", after=lambda act: durable.image(elsewhere / str(act)))
-    queue = SqliteSpool(data_dir, durable=durable)
+    spool = SqliteSpool(data_dir, durable=durable)
 
-All acts take turns, and ``after`` is called within an act's turn, in the thread that did it.
+Acts are serialised; ``after`` is called at the end of each act, in the thread that did it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LOG = "-wal"
 
 
 class _File:
-    """One file's octets: all that were written, and how many of them are safe."""
+    """One file: its written octets, and how many of them are durable."""
 
     __slots__ = ("octets", "safe")
 
@@ -49,7 +49,7 @@ class _File:
 
 
 class _Change:
-    """One change to directories that is not safe yet: ``gone`` and ``come`` are paths, ``what`` comes there."""
+    """One change of directories that is not durable yet: the path ``gone`` is removed, ``what`` appears at ``come``."""
 
     __slots__ = ("come", "gone", "what")
 
@@ -115,14 +115,12 @@ class PowerLoss(Durable):
             self._after(self.acts)
 
     def make_directory(self, path: str) -> None:
-        """See ``Durable``."""
         with self._turn:
             super().make_directory(path)
             self._changes.append(_Change(None, path, None))
             self._done()
 
     def open_temp(self, path: str) -> int:
-        """See ``Durable``."""
         with self._turn:
             descriptor = super().open_temp(path)
             file = self._open[descriptor] = self._named[path] = _File()
@@ -131,14 +129,12 @@ class PowerLoss(Durable):
             return descriptor
 
     def write(self, descriptor: int, data: bytes) -> None:
-        """See ``Durable``."""
         with self._turn:
             super().write(descriptor, data)
             self._open[descriptor].octets += data
             self._done()
 
     def sync(self, descriptor: int) -> None:
-        """See ``Durable``."""
         with self._turn:
             super().sync(descriptor)
             file = self._open[descriptor]
@@ -146,7 +142,6 @@ class PowerLoss(Durable):
             self._done()
 
     def rename(self, old: str, new: str) -> None:
-        """See ``Durable``."""
         with self._turn:
             super().rename(old, new)
             file = self._named[new] = self._named.pop(old)
@@ -154,7 +149,6 @@ class PowerLoss(Durable):
             self._done()
 
     def sync_directory(self, path: str) -> None:
-        """See ``Durable``."""
         with self._turn:
             super().sync_directory(path)
             path = os.path.abspath(path)
@@ -168,7 +162,6 @@ class PowerLoss(Durable):
             self._done()
 
     def unlink(self, path: str) -> None:
-        """See ``Durable``."""
         with self._turn:
             super().unlink(path)
             if self._named.pop(path, None) is not None:
@@ -176,7 +169,6 @@ class PowerLoss(Durable):
             self._done()
 
     def commit(self, connection: sqlite3.Connection, sql: str = "COMMIT", values: Sequence[object] = ()) -> None:
-        """See ``Durable``."""
         with self._turn:
             before = self._database
             super().commit(connection, sql, values)

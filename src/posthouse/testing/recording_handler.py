@@ -1,4 +1,4 @@
-"""A handler that remembers everything, and can be waited for."""
+"""Handler that records all calls, and that a test can wait for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["RecordingHandler"]
 
 
 class RecordingHandler:
-    """``Handler`` that keeps what it was told.
+    """``Handler`` that records its calls.
 
     ``received`` holds the octets, ``events`` the names of the calls in their order (repeated ``data_received`` once).
     ``react`` is called with the recorder and the new octets whenever some arrive.  ``limit`` bounds ``received``:
@@ -32,34 +32,32 @@ class RecordingHandler:
 
     @property
     def stream(self) -> Stream:
-        """The channel; only after ``connected``."""
+        """The stream; only after ``connected``."""
         assert self._stream is not None, "not connected"
         return self._stream
 
     @property
     def eof(self) -> bool:
-        """Whether the peer has said that it will send no more."""
+        """True after the peer's end of stream."""
         return "eof_received" in self.events
 
     @property
     def ended(self) -> bool:
-        """Whether the channel is over."""
+        """True after ``disconnected``."""
         return "disconnected" in self.events
 
     async def until(self, condition: Callable[[RecordingHandler], object]) -> None:
-        """Return once ``condition(self)`` is true; it is tried after each call of ours."""
+        """Wait until ``condition(self)`` is true; it is evaluated after each recorded call."""
         if not condition(self):
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append((condition, future))
             await future
 
     def connected(self, stream: Stream) -> None:
-        """See ``Handler``."""
         self._stream = stream
         self._note("connected")
 
     def data_received(self, data: bytes) -> None:
-        """See ``Handler``."""
         self.received += data
         if len(self.received) >= self._limit:
             self.stream.pause_reading()
@@ -68,21 +66,17 @@ class RecordingHandler:
         self._note("data_received")
 
     def eof_received(self) -> None:
-        """See ``Handler``."""
         self._note("eof_received")
 
     def pause_writing(self) -> None:
-        """See ``Handler``."""
         self.paused = True
         self._note("pause_writing")
 
     def resume_writing(self) -> None:
-        """See ``Handler``."""
         self.paused = False
         self._note("resume_writing")
 
     def disconnected(self, error: Exception | None) -> None:
-        """See ``Handler``."""
         self.error = error
         self._note("disconnected")
 

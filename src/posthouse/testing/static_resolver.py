@@ -1,6 +1,6 @@
-"""A resolver that is a dictionary, in words of the DNS's own.
+"""Resolver with a fixed zone.
 
-A ``Zone`` is what a zone file says, as a literal; ``DnsServer`` serves the same literal over real sockets::
+A ``Zone`` is a zone file as a literal; ``DnsServer`` serves it over real sockets::
 
     StaticResolver({
         "sina.com":    {"MX": ["10 mx.sina.com"], "TXT": ["v=spf1 mx -all"]},
@@ -9,7 +9,7 @@ A ``Zone`` is what a zone file says, as a literal; ``DnsServer`` serves the same
         "www.sina.com": {"CNAME": ["sina.com"]},
     })
 
-Whatever is not in it does not exist.
+Names that are not in the zone do not exist.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ presentation form for others.  Names without the final dot, but for the root ``"
 
 
 def look_up(zone: Zone, question: Question) -> tuple[Status, list[str], tuple[str, ...]]:
-    """What a zone says: the status, the names that aliases led through (the asked one first), and the records.
+    """Look up a question in a zone: the status, the chain of aliases (the asked name first), and the records.
 
     A name that has names below it exists (RFC 8020).  An alias chain that does not end is FAILED.
     """
@@ -47,7 +47,7 @@ def look_up(zone: Zone, question: Question) -> tuple[Status, list[str], tuple[st
 class StaticResolver:
     """``Resolver`` that answers from a ``Zone``.
 
-    ``failing``: names about which every question ends as FAILED; a set that may be changed at any time.
+    ``failing``: names for which every answer is FAILED; the set may be changed at any time.
     ``authenticated``: names whose answers are signed.  ``asked`` keeps the last 10,000 questions, oldest first.
     """
 
@@ -61,7 +61,6 @@ class StaticResolver:
         self.asked: deque[Question] = deque(maxlen=10_000)
 
     async def ask(self, question: Question) -> Answer:
-        """See ``Resolver.ask``."""
         self.asked.append(question)
         name = _plain(question.name)
         if name in self.failing:
@@ -81,7 +80,7 @@ def _plain(name: str) -> str:
 
 
 def _value(kind: Kind, record: str) -> str | bytes | MX:
-    """A record of a zone as ``Answer.records`` has it."""
+    """A record of a zone in the type of ``Answer.records``."""
     match kind:
         case Kind.MX:
             preference, exchange = record.split()

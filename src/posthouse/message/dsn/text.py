@@ -39,16 +39,16 @@ _SUBJECTS = {
     "expanded": Text("Passed on for {}", "已展开转发 {}"),
 }
 _NOTICE = Text("Report that could not be sent: {}", "无法送出的报告：{}")
-_SEVERAL = Text("{} recipients", "{} 位收信人")
+_SEVERAL = Text("{} recipients", "{} 位收件人")
 _HEADS = {
     "failed": Text(
         "Your message could not be delivered to the following, and it will not be tried again:",
-        "你的邮件未能送达以下收信人，系统不会再尝试：",
+        "你的邮件未能送达以下收件人，系统不会再尝试：",
     ),
     "delayed": Text(
         "Your message has not yet been delivered to the following. It is kept and tried again until {until}; "
         "you need not send it again:",
-        "你的邮件尚未送达以下收信人。系统会保留邮件并继续尝试，直到 {until}；你无需重发：",
+        "你的邮件尚未送达以下收件人。系统会保留邮件并继续尝试，直到 {until}；你无需重发：",
     ),
     "delivered": Text("Your message was delivered to:", "你的邮件已送达："),
     "relayed": Text(
@@ -58,14 +58,14 @@ _HEADS = {
     ),
     "expanded": Text(
         "Your message was passed on to all for whom this address stands:",
-        "你的邮件已转发给该地址所代表的所有收信人：",
+        "你的邮件已转发给该地址所代表的所有收件人：",
     ),
 }
 _SAID = Text("{who} said: {reply}", "{who} 的应答：{reply}")
 _LAST = Text("The last attempt ended with this. {who} said: {reply}", "最后一次尝试的结果。{who} 的应答：{reply}")
 _SILENCE = Text(
     "The connection ended, or nothing came, before the message was taken.",
-    "在邮件被接收之前连接中断，或对方没有回应。",
+    "在邮件被接收之前连接中断，或对方没有应答。",
 )
 _MEANING = Text("What it means: {}", "含义：{}")
 _TO_DO = Text("What to do: {}", "怎么办：{}")
@@ -84,10 +84,10 @@ _NOBODY = Text("nobody who can be answered (<>)", "无法回复的地址（<>）
 _HANDLE = Text(
     "The message came here on {arrived}; its queue id is {queue_id}. Should you need help, write to {postmaster} and "
     "quote that id.",
-    "邮件于 {arrived} 到达本系统，队列编号为 {queue_id}。如需帮助，请写信给 {postmaster} 并注明该编号。",
+    "邮件于 {arrived} 到达本系统，队列编号为 {queue_id}。如需帮助，请发邮件给 {postmaster} 并注明该编号。",
 )
 _WHOLE = Text("The message is returned below.", "邮件原文附后。")
-_HEADERS = Text("Only the message's header fields are returned below.", "仅附上邮件的头字段。")
+_HEADERS = Text("Only the message's header fields are returned below.", "仅附上邮件头。")
 _ORIGINAL = Text(" (which you wrote to as {})", "（你写的地址是 {}）")
 
 

@@ -21,7 +21,7 @@ from posthouse.relay.scheduling.destinations import Probe
 from posthouse.relay.scheduling.site_health import SiteHealth
 from posthouse.spool.interface import Lease, QueuedRecipient
 
-__all__ = ["UNKNOWN", "Attempt", "Key", "QueuePosition", "ReadyQueue"]
+__all__ = ["Attempt", "Key", "QueuePosition", "ReadyQueue", "UNKNOWN"]
 
 #: What attempts of one ready queue share: the deliverer and the site, or, while that is unknown, the target.
 Key = tuple[Deliverer, str]

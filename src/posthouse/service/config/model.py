@@ -2,7 +2,7 @@
 
 The structs below are both the shape of the configuration file (``service.config.decode`` reads a TOML table into one of
 them) and the values the rest of the house is built from.  The manual's page of settings is generated from the
-``Annotated`` texts here by ``service.config.config_file.settings``, so it cannot differ from what the daemon does.
+``Annotated`` texts here by ``service.config_file.settings``, so it cannot differ from what the daemon does.
 
 A field's type is what the program wants (seconds as a float, an ``Endpoint``); the ``Form`` beside it says how a
 person writes that ("5m", "127.0.0.1:25") and reads it.

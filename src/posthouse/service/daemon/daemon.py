@@ -13,10 +13,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from random import Random, SystemRandom
-from typing import Any
 
 from posthouse.core import EventSink, LocalError, StorageCorrupt, event_sink
 from posthouse.delivery import (
@@ -33,7 +31,8 @@ from posthouse.relay import DsnWriter, MailboxDeliverer, RetrySchedule, Worker
 from posthouse.relay.recording.dsn import original_of
 from posthouse.server import Server, ServerTimeouts
 from posthouse.service.config.model import Config, ListenerSettings
-from posthouse.service.control.server import ControlSocket, socket_path
+from posthouse.service.control.server import ControlSocket
+from posthouse.service.control.wire import socket_path
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory, addressees
@@ -42,9 +41,9 @@ from posthouse.service.policy.listener_policy import ListenerPolicy, Usage
 from posthouse.spool import Durable, Spool, SqliteSpool
 from posthouse.spool.interface import QueuedRecipient, Report, StoredMessage
 
-__all__ = ["DRAIN", "Daemon", "serve", "spool_of"]
+__all__ = ["DRAIN", "Daemon", "spool_of"]
 
-#: How long ``serve`` lets sessions and attempts finish, in seconds.
+#: Seconds that sessions and attempts may take to finish when the daemon drains.
 DRAIN = 30.0
 
 
@@ -149,16 +148,16 @@ class Daemon:
         return Context(
             config=self.config,
             clock=self.clock,
-            queue=opened,
-            changing=opened,
-            ways=self.ways,
+            spool=opened,
+            writable_spool=opened,
+            routing=self.routing,
             who=who,
             reopen=self.worker.reopen,
             wake=self.worker.wake,
             sites=self.worker.sites,
         )
 
-    def ways(self) -> RoutingContext:
+    def routing(self) -> RoutingContext:
         """Where mail goes and what is told of it, as things are configured here."""
         return RoutingContext(
             router=self.router,
@@ -293,52 +292,3 @@ def spool_of(config: Config, *, shared: bool = True) -> SqliteSpool:
     """The spool of a configuration, not opened; ``shared`` if other processes write to it too."""
     durable, history = Durable(shared=shared), config.spool.history
     return SqliteSpool(config.data_dir, history=history, history_octets=config.spool.history_size, durable=durable)
-
-
-async def serve(
-    config: Config,
-    *,
-    ready: Callable[[Daemon], object] | None = None,
-    drain: float = DRAIN,
-    log: EventSink | Callable[..., object] | None = None,
-    parent: int = -1,
-    worker: int = -1,
-) -> None:
-    """Be the daemon until SIGTERM or SIGINT, then drain; a second signal ends the process at once.
-
-    ``ready`` is called when the doors are open.  Raises as ``Daemon.start`` does.  As one of several workers
-    (``daemon.supervisor``), ``worker`` is which, its doors share their ports, ``parent`` is a pipe whose end means that
-    the parent has vanished, so that this process goes too, and SIGINT is left alone.
-    """
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    house = Daemon(config, log=log, share_ports=worker >= 0, control=worker <= 0)
-    numbers = (signal.SIGTERM,) if worker >= 0 else (signal.SIGTERM, signal.SIGINT)
-
-    def asked(number: int) -> None:
-        if stop.is_set():
-            house.log("ended", reason="a second signal")
-            # What was promised is on stable storage; the next start tidies up.  The log's last line goes first.
-            loop.call_soon(os._exit, 128 + number)
-        stop.set()
-
-    def uncaught(_: asyncio.AbstractEventLoop, told: dict[str, Any]) -> None:
-        house.log("fault", reason=told["message"], error=told.get("exception"))
-
-    loop.set_exception_handler(uncaught)
-    for number in numbers:
-        loop.add_signal_handler(number, asked, number)
-    if parent >= 0:
-        loop.add_reader(parent, os._exit, 1)
-    try:
-        await house.start()
-        if ready is not None:
-            ready(house)
-        await stop.wait()
-        await house.drain(drain)
-    finally:
-        if parent >= 0:
-            loop.remove_reader(parent)
-        for number in numbers:
-            loop.remove_signal_handler(number)
-        loop.set_exception_handler(None)

@@ -1,7 +1,7 @@
-"""What is told while it happens: events as lines for people or for programs, and dialogues for whoever watches.
+"""The event log: one line of text or one JSON object for each event.
 
-An event is a name and facts: who, which message, which reply, why.  Never content and never credentials; those who
-call know no more than that.  What peers said is written so that it cannot start a line of its own.
+An event is a name and fields: which message, which peer, which reply, why.  Callers pass neither content nor
+credentials.  Values are written so that nothing a peer sent can begin a line of its own.
 """
 
 from __future__ import annotations
@@ -12,17 +12,15 @@ import datetime
 import re
 import sys
 import traceback
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
 from posthouse.core import EventSink
 from posthouse.net.clock import Clock
-from posthouse.protocol.events import Transcript
 
-__all__ = ["Dialogue", "EventLog", "TranscriptLine", "TranscriptRecorder"]
+__all__ = ["EventLog"]
 
 
 class _StandardError:
@@ -164,46 +162,3 @@ def _fact(value: object) -> object:
     if isinstance(value, BaseException):
         return "".join(traceback.format_exception(value))[-4000:]
     return value
-
-
-class TranscriptLine(NamedTuple):
-    """One line of a dialogue: ``who`` is "S" (the sending SMTP) or "R" (the receiving one)."""
-
-    time: float
-    who: str
-    text: str
-
-
-class Dialogue(NamedTuple):
-    """One session's lines; ``where`` names the house and the listener that held it."""
-
-    where: str
-    number: int
-    lines: list[TranscriptLine]
-
-
-class TranscriptRecorder:
-    """Remembers dialogues, for a demonstration or a test: the last ``sessions``, each up to ``lines`` lines."""
-
-    def __init__(self, clock: Clock, *, sessions: int = 100, lines: int = 10_000) -> None:
-        self._clock = clock
-        self._lines = lines
-        self._number = 0
-        self._dialogues: deque[Dialogue] = deque(maxlen=sessions)
-
-    def __call__(self, where: str) -> Transcript:
-        """The transcript of a new session."""
-        self._number += 1
-        dialogue = Dialogue(where, self._number, [])
-        self._dialogues.append(dialogue)
-
-        def record(who: str, text: str) -> None:
-            if len(dialogue.lines) < self._lines:
-                dialogue.lines.append(TranscriptLine(self._clock.time(), who, text))
-
-        return record
-
-    @property
-    def dialogues(self) -> list[Dialogue]:
-        """What is remembered, oldest first."""
-        return list(self._dialogues)

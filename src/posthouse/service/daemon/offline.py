@@ -1,8 +1,7 @@
-"""What operations work on where no daemon can be asked: the spool itself, and a house only for what needs one.
+"""The context of operations without a daemon: the spool is opened for each operation.
 
-Listing a queue, or telling a message's story, needs a few tables; building a house for it took longer than the rest of
-the command.  So the spool is opened for each operation, and the house is made (never started) when it is asked which
-way mail would go, or what senders would be told.
+Reading a queue or a history needs a few tables; building a ``Daemon`` for it took longer than the rest of the command.
+So a ``Daemon`` is made (and never started) only for an operation that asks for its routing.
 """
 
 from __future__ import annotations
@@ -15,51 +14,52 @@ from contextlib import AbstractAsyncContextManager
 
 from posthouse.net import SystemClock
 from posthouse.service.config.model import Config
-from posthouse.service.control.server import user_name
-from posthouse.service.operations.base import Context, RoutingContext
+from posthouse.service.operations.base import Context, RoutingContext, user_name
 from posthouse.spool import Spool, SqliteSpool
 
 __all__ = ["context"]
 
 
 def context(config: Config) -> Context:
-    """What the operations of ``operations.registry`` work on: the spool of ``config.config_file``, opened for each, to
-    look at or, as one more process on it, to change."""
+    """The context of a configuration whose daemon does not run.
+
+    An operation that changes the spool opens it as one more process beside others.
+    """
     clock = SystemClock()
 
     def opening(make: Callable[[], Spool]) -> Callable[[], AbstractAsyncContextManager[Spool]]:
         @contextlib.asynccontextmanager
         async def opened() -> AsyncIterator[Spool]:
-            queue = make()
-            await queue.open(clock.time())
+            spool = make()
+            await spool.open(clock.time())
             try:
-                yield queue
+                yield spool
             finally:
-                await queue.close()
+                await spool.close()
 
         return opened
 
-    def looking() -> Spool:
+    def read_only() -> Spool:
         return SqliteSpool.read_only(config.data_dir)
 
     def existing() -> Spool:
         if not os.path.isdir(os.path.join(config.data_dir, "spool")):
-            return looking()  # which says that there is none; nothing is made
+            return read_only()  # raises that there is none; a spool is not created
         from posthouse.service.daemon.daemon import spool_of
 
         return spool_of(config)
 
     @functools.cache
-    def ways() -> RoutingContext:
+    def routing() -> RoutingContext:
         from posthouse.service.daemon.daemon import Daemon
 
-        return Daemon(config).ways()
+        return Daemon(config).routing()
 
     return Context(
         config=config,
         clock=clock,
-        queue=opening(looking),
-        changing=opening(existing),
-        ways=ways,
+        spool=opening(read_only),
+        writable_spool=opening(existing),
+        routing=routing,
         who=user_name(os.getuid()),
     )

@@ -26,8 +26,9 @@ from posthouse.core import PosthouseError, SettingError
 from posthouse.net import Endpoint, SystemClock
 from posthouse.net.system import listening_socket, not_listening, reserved_socket
 from posthouse.service.config.model import Config
-from posthouse.service.daemon.daemon import DRAIN, Daemon, serve
+from posthouse.service.daemon.daemon import DRAIN, Daemon
 from posthouse.service.daemon.event_log import EventLog
+from posthouse.service.daemon.serve import serve
 
 __all__ = ["Opened", "cores", "run"]
 

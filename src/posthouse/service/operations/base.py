@@ -1,4 +1,8 @@
-"""What an operation is, and what operations work on."""
+"""What an operation is, and what operations work on.
+
+An operation has a name, parameters and a help text, all declared once.  The command line prints its answer, the control
+socket carries it as JSON, and the manual lists it; none of them knows more than the declaration.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-# Whoever asks a running daemon needs to know what an operation is, and none of this.
+# The client of a running daemon needs the declarations only, and none of these packages.
 if TYPE_CHECKING:
     from posthouse.delivery import IsSelf
     from posthouse.net import Clock, Resolver
@@ -17,15 +21,17 @@ if TYPE_CHECKING:
     from posthouse.spool import Spool
     from posthouse.spool.interface import QueuedRecipient, Report, StoredMessage
 
-__all__ = ["Context", "Operation", "Parameter", "Reporting", "RoutingContext"]
+__all__ = ["Context", "Operation", "Parameter", "Reporting", "RoutingContext", "user_name"]
 
-#: What is reported about dropped recipients; made for one queue and one moment, and called in the storage's thread.
+#: Makes the function that writes the reports about dropped recipients, for one spool and one moment.
 Reporting = Callable[["Spool", float], Callable[["StoredMessage", Sequence["QueuedRecipient"]], Sequence["Report"]]]
 
 
 class RoutingContext(NamedTuple):
-    """Where mail goes and what is told of it: ``router`` is today's; ``resolver``, ``random`` and ``is_self`` find next
-    hops as the relay does; ``reporting`` makes what senders are told of recipients that are dropped."""
+    """Where mail goes, and what senders are told of it, by the configuration of now.
+
+    ``resolver``, ``random`` and ``is_self`` find next hops as the relay does.
+    """
 
     router: Router
     resolver: Resolver
@@ -35,20 +41,24 @@ class RoutingContext(NamedTuple):
 
 
 class Context(NamedTuple):
-    """What operations work on: a running house, or the spool of one that is stopped.
+    """What operations work on: a running daemon, or the spool of a stopped one.
 
-    ``queue`` opens the queue to look at, ``changing`` to change it, and both close it again.  ``ways`` gives what only
-    a whole house has; where none runs it is made for that, so operations that need none do not ask.  ``who`` is asking,
-    by name.
-    ``reopen`` tells the relay that mail for these destinations (for any, if none is named) is to be tried now, ``wake``
-    that there is new mail, and ``sites`` how the next hops stand that it met, by name; None where no relay runs.
+    Attributes:
+        spool: opens the spool to read from it, and closes it again.
+        writable_spool: opens the spool to change it, and closes it again.
+        routing: makes the ``RoutingContext``.  Without a daemon this is expensive, so only operations that need it call
+            it.
+        who: the name of the user who asks, as the audit log has it.
+        reopen: makes the relay try mail for these destinations now (for all, if none is named); None without a daemon.
+        wake: tells the relay that there is new mail; None without a daemon.
+        sites: gives the health of the sites that the relay has met, by name; None without a daemon.
     """
 
     config: Config
     clock: Clock
-    queue: Callable[[], AbstractAsyncContextManager[Spool]]
-    changing: Callable[[], AbstractAsyncContextManager[Spool]]
-    ways: Callable[[], RoutingContext]
+    spool: Callable[[], AbstractAsyncContextManager[Spool]]
+    writable_spool: Callable[[], AbstractAsyncContextManager[Spool]]
+    routing: Callable[[], RoutingContext]
     who: str = ""
     reopen: Callable[[Collection[str]], object] | None = None
     wake: Callable[[], object] | None = None
@@ -56,7 +66,8 @@ class Context(NamedTuple):
 
 
 class Parameter(NamedTuple):
-    """One parameter.  ``kind`` is str, int or bool; without a ``default`` it must be given."""
+    """One parameter.  ``kind`` is str, int, bool, or list for a list of numbers; without a ``default`` the parameter
+    must be given."""
 
     name: str
     help: str
@@ -67,9 +78,12 @@ class Parameter(NamedTuple):
 class Operation(NamedTuple):
     """One operation.
 
-    ``run`` takes the context (or None where ``needs_context`` is False) and the parameters by name, and answers with
-    an ``answer``, a struct of ``operations.results`` or a list of them.  One that is ``live`` is better asked of the
-    daemon, if one runs: it changes the queue, or knows what only the daemon knows.
+    Attributes:
+        run: takes the context (None where ``needs_context`` is False) and the parameters by name.  Raises
+            ``SettingError`` if the request is wrong, and ``StorageError`` if the spool fails; every other end is an
+            answer.
+        answer: the type of the answer: a struct of ``operations.results``, or a list of them.
+        live: whether a running daemon is asked, because it changes the queue or knows what only the daemon knows.
     """
 
     name: str
@@ -79,3 +93,13 @@ class Operation(NamedTuple):
     parameters: tuple[Parameter, ...] = ()
     needs_context: bool = True
     live: bool = False
+
+
+def user_name(number: int) -> str:
+    """The name of a user of this machine, with the number: ``ann (uid 1000)``."""
+    import pwd
+
+    try:
+        return f"{pwd.getpwuid(number).pw_name} (uid {number})"
+    except KeyError:
+        return f"uid {number}"

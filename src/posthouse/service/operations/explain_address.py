@@ -1,7 +1,6 @@
-"""The dry run: what a letter to an address would meet now, without sending one.
+"""Where mail for an address would go: the operation ``check address``, and the part of ``explain`` about addresses.
 
-It asks what the relay would ask, of the same parts: the accounts for the ends of the address, the router for the way of
-each, the DNS for the hosts behind a domain, the running relay for how those hosts stand.  Nothing is connected to.
+Nothing is sent and nothing is stored; next hops are looked up in the DNS as the relay does it.
 """
 
 from __future__ import annotations
@@ -37,9 +36,9 @@ from posthouse.service.operations.results import (
     AddressReport,
     AddressTarget,
     EndForecast,
-    ExchangeTold,
+    ExchangeEntry,
 )
-from posthouse.service.policy import vrfy as inquiries
+from posthouse.service.policy import vrfy
 from posthouse.spool.filters import Condition
 from posthouse.spool.interface import Spool
 
@@ -66,29 +65,29 @@ def address_of(text: str) -> Address:
 
 
 async def check_address(context: Context, address: str) -> AddressReport:
-    """What an address stands for and where its mail would go, from the configuration alone."""
+    """What an address is and where its mail would go, from the configuration alone."""
     asked = address_of(address)
-    found, people = _ends(context, asked)
+    found, recipients = _ends(context, asked)
     kind, reply, explanation = _judged(found)
     ends = []
-    for recipient in people:
-        way = context.ways().router.route(recipient)
+    for recipient in recipients:
+        way = context.routing().router.route(recipient)
         target, reason = ("", way.outcome.reason) if isinstance(way, NoRoute) else (way.target, way.reason)
         ends.append(AddressTarget(recipient=str(recipient.address), target=target, reason=reason))
     return AddressReport(address=str(asked), kind=kind, reply=reply, explanation=explanation, ends=ends)
 
 
 async def forecast(context: Context, address: Address) -> AddressForecast:
-    """What would become of a letter to ``address`` now; what is in the queue is told where there is a spool."""
-    found, people = _ends(context, address)
+    """Where a message to ``address`` would go now, with the queue for its destination where there is a spool."""
+    found, recipients = _ends(context, address)
     kind, reply, explanation = _judged(found)
     async with contextlib.AsyncExitStack() as stack:
-        queue = None
+        spool = None
         with contextlib.suppress(SettingError):
-            queue = await stack.enter_async_context(context.queue())
-        ends = await asyncio.gather(*(_end(context, queue, each) for each in people[:_MOST_ENDS]))
-    for each in people[_MOST_ENDS:]:
-        name, destination = str(each.address), context.ways().router.destination(each.address)
+            spool = await stack.enter_async_context(context.spool())
+        ends = await asyncio.gather(*(_end(context, spool, each) for each in recipients[:_MOST_ENDS]))
+    for each in recipients[_MOST_ENDS:]:
+        name, destination = str(each.address), context.routing().router.destination(each.address)
         ends.append(EndForecast(recipient=name, destination=destination, way="", target="", rule="not looked up"))
     return AddressForecast(
         address=str(address), now=context.clock.time(), kind=kind, reply=reply, explanation=explanation, ends=ends
@@ -96,7 +95,7 @@ async def forecast(context: Context, address: Address) -> AddressForecast:
 
 
 def _ends(context: Context, address: Address) -> tuple[Resolution, list[Recipient]]:
-    """What the address is, and who would get its mail: nobody, where mail for it is not taken."""
+    """What the address is, and the recipients that its mail would have: none if mail for it is refused."""
     directory = Directory(context.config)
     found = directory.resolve(address)
     reply = _judged(found)[1]
@@ -107,30 +106,38 @@ def _ends(context: Context, address: Address) -> tuple[Resolution, list[Recipien
 
 
 def _judged(found: Resolution) -> tuple[str, str, str]:
-    """Kind, a stranger's reply, and the explanation."""
+    """Kind, the reply to RCPT from outside the trusted networks, and the explanation."""
     if isinstance(found, Local):
         if found.paused:
-            return "mailbox", "450 4.2.1", "The mailbox is paused; senders try again later."
-        return "mailbox", "250 2.1.5", f"A mailbox of ours; its mail is put into {found.deliver}."
+            return "mailbox", "450 4.2.1", "The mailbox is paused; senders will try again later."
+        return "mailbox", "250 2.1.5", f"A local mailbox; its mail is delivered to {found.deliver}."
     if isinstance(found, Moved):
         verb = "sent on to" if found.action == "forward" else "refused, and the sender told of"
-        return "moved", str(inquiries.moved(found).reply), f"The mailbox has moved; mail is {verb} {found.to}."
+        return "moved", str(vrfy.moved(found).reply), f"The mailbox has moved; mail is {verb} {found.to}."
     if isinstance(found, Expanded):
         if found.owner is None:
-            return "alias", "250 2.1.5", f"An alias of {len(found.targets)}; the sender stays the sender."
-        return "list", "250 2.1.5", f"A list of {len(found.targets)}; {found.owner} becomes the sender."
+            return "alias", "250 2.1.5", f"An alias for {_addresses(len(found.targets))}; the sender is kept."
+        return "list", "250 2.1.5", f"A list of {_addresses(len(found.targets))}; {found.owner} becomes the sender."
     if isinstance(found, Foreign):
-        return "foreign", "550 5.7.1", "Not a domain of ours: only trusted networks may send there through us."
-    return "unknown", "550 5.1.1", "The domain is ours, and nobody of that name lives there."
+        return (
+            "foreign",
+            "550 5.7.1",
+            "The domain is not local: only trusted networks may send to it from here.",
+        )
+    return "unknown", "550 5.1.1", "The domain is local, and has no mailbox of this name."
 
 
-async def _end(context: Context, queue: Spool | None, recipient: Recipient) -> EndForecast:
-    way = context.ways().router.route(recipient)
-    destination = context.ways().router.destination(recipient.address)
+def _addresses(number: int) -> str:
+    return "1 address" if number == 1 else f"{number} addresses"
+
+
+async def _end(context: Context, spool: Spool | None, recipient: Recipient) -> EndForecast:
+    way = context.routing().router.route(recipient)
+    destination = context.routing().router.destination(recipient.address)
     name = str(recipient.address)
     counted: dict[str, Any] = {}
     asked = [Condition("domain", "=", destination)]
-    for row in await queue.summary(asked, now=context.clock.time()) if queue is not None else ():
+    for row in await spool.summary(asked, now=context.clock.time()) if spool is not None else ():
         counted = {"waiting": row.waiting, "held": row.held, "oldest": row.oldest}
     if isinstance(way, NoRoute):
         outcome = way.outcome
@@ -154,22 +161,22 @@ def _way(route: Route) -> str:
 
 
 async def _place(context: Context, route: Route) -> dict[str, Any]:
-    """The hosts behind a target in the world outside, and how they stand."""
+    """The hosts of a remote target, and the health of their site."""
     if not isinstance(route.deliverer, SmtpDeliverer):
         return {}
-    ways = context.ways()
-    hops = await next_hops(route.target, ways.resolver, random=ways.random, is_self=ways.is_self)
+    routing = context.routing()
+    hops = await next_hops(route.target, routing.resolver, random=routing.random, is_self=routing.is_self)
     if isinstance(hops, Undeliverable):
         return {"lookup": hops.reason, "reply": str(hops.reply)}
     exchanges = [
-        ExchangeTold(name=each.name, preference=each.preference, addresses=[str(place) for place in each.endpoints])
+        ExchangeEntry(name=each.name, preference=each.preference, addresses=[str(place) for place in each.endpoints])
         for each in hops.exchanges
     ]
     facts: dict[str, Any] = {"lookup": hops.reason, "exchanges": exchanges, "site": hops.site}
-    standing = context.sites().get(hops.site) if context.sites is not None else None
-    if standing is not None:
-        facts["limit"] = standing.limit
-        if standing.until is not None:
-            facts["until"] = context.clock.time() + max(0.0, standing.until - context.clock.monotonic())
-            facts["why"] = standing.why
+    status = context.sites().get(hops.site) if context.sites is not None else None
+    if status is not None:
+        facts["limit"] = status.limit
+        if status.until is not None:
+            facts["until"] = context.clock.time() + max(0.0, status.until - context.clock.monotonic())
+            facts["why"] = status.why
     return facts

@@ -1,33 +1,34 @@
-"""One message's story as data: how it came, what happened to it, where it stands.
+"""The history of one message as data: how it came, each event, and the state of its recipients now.
 
-The spool tells events, in which recipients are numbers; here they get their names, and what follows from all events
-together is worked out: where each recipient stands, when it is tried next, and why then.  While the message is in the
-queue, its rows say where it stands; afterwards the story alone does.
+The spool's events name recipients by number; here they get their addresses.  The state of each recipient follows from
+all events together.  While the message is in the queue its rows have the state, and the events only the reason for it;
+afterwards the events are all there is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-from posthouse.core import ConnectionTrace, path_text
+from posthouse.core import path_text
 from posthouse.service.operations.base import Context
 from posthouse.service.operations.results import (
-    AttemptTold,
-    ContactTold,
-    EndTold,
-    MessageFound,
-    MessageStory,
-    NoteTold,
+    AttemptEntry,
+    ConnectionEntry,
+    EventEntry,
+    MessageHistory,
     RecipientNow,
+    ResultEntry,
+    filled,
 )
-from posthouse.spool.history import Accepted, AttemptEvent, Event, MessageSummary, Origin, QueueEvent, RecipientResult
+from posthouse.spool.history import Accepted, AttemptEvent, Event, Origin, QueueEvent, RecipientResult
 from posthouse.spool.interface import MessageEntry, RecipientState
 
-__all__ = ["found", "story_of"]
+__all__ = ["history_of"]
 
-_UNSETTLED = ("waiting", "held")
-#: What acts of operators make of a recipient: its state, and why it is due.
-_ACTS = {
+_UNSETTLED: Final = ("waiting", "held")
+#: Kind of event → the recipient's state after it ("" for unchanged), and the word for why it is due.
+_CHANGES: Final = {
     "held": ("held", "held"),
     "poison": ("held", "held"),
     "corrupt": ("held", "held"),
@@ -38,8 +39,8 @@ _ACTS = {
 }
 
 
-class _Standing:
-    """Where one recipient stands, as far as the story has been read."""
+class _RecipientHistory:
+    """The state of one recipient after the events that were applied so far."""
 
     def __init__(self) -> None:
         self.state = "waiting"
@@ -49,59 +50,54 @@ class _Standing:
         self.last = ""
         self.route = ""
 
-    def attempt(self, end: RecipientResult) -> None:
-        """An attempt ended."""
+    def attempted(self, result: RecipientResult) -> None:
+        """Apply the result of an attempt."""
         self.attempts += 1
-        self.state = end.state
-        self.due = end.due if end.state == "waiting" else None
-        self.why = end.why if end.state == "waiting" else ""
-        self.last = _words(end)
+        self.state = result.state
+        self.due = result.due if result.state == "waiting" else None
+        self.why = result.why if result.state == "waiting" else ""
+        self.last = f"{result.result}: {result.reason or result.reply or ''}".rstrip(": ")  # as the queue shows it
 
-    def note(self, note: QueueEvent) -> None:
-        """Something else happened."""
-        if note.kind not in _ACTS or self.state not in _UNSETTLED:
+    def changed(self, event: QueueEvent) -> None:
+        """Apply any other event."""
+        if event.kind not in _CHANGES or self.state not in _UNSETTLED:
             return
-        state, verb = _ACTS[note.kind]
+        state, verb = _CHANGES[event.kind]
         self.state = state or self.state
-        if note.kind == "rerouted":
-            self.route = note.text
+        if event.kind == "rerouted":
+            self.route = event.text
         if self.state == "waiting":
-            self.due = note.at
-            self.why = f"{verb} by {note.who or 'an operator'}"
+            self.due = event.at
+            self.why = f"{verb} by {event.who or 'an operator'}"
         else:
             self.due, self.why = None, ""
 
 
-def _words(end: RecipientResult) -> str:
-    """The attempt's end in one line, as the queue shows it."""
-    return f"{end.result}: {end.reason or end.reply or ''}".rstrip(": ")
-
-
-async def story_of(context: Context, queue_id: str) -> MessageStory | None:
-    """The story of one message; None if neither the queue nor the stories know it."""
-    async with context.queue() as queue:
-        events = await queue.story(queue_id)
-        entry = await queue.entry(queue_id)
+async def history_of(context: Context, queue_id: str) -> MessageHistory | None:
+    """The history of one message; None if neither the queue nor the kept histories have it."""
+    async with context.spool() as spool:
+        events = await spool.story(queue_id)
+        entry = await spool.entry(queue_id)
     if not events and entry is None:
         return None
     accepted = _accepted(events, entry)
-    people = accepted.recipients
-    standings = [_Standing() for _ in people]
-    told: list[AttemptTold | NoteTold] = []
+    recipients = accepted.recipients
+    states = [_RecipientHistory() for _ in recipients]
+    shown: list[AttemptEntry | EventEntry] = []
     for event in events:
         if isinstance(event, AttemptEvent):
-            for end in event.ends:
-                if end.key < len(standings):
-                    standings[end.key].attempt(end)
-            told.append(_attempt(event, people))
+            for result in event.ends:
+                if result.key < len(states):
+                    states[result.key].attempted(result)
+            shown.append(_attempt(event, recipients))
         elif isinstance(event, QueueEvent):
-            for key in event.keys or range(len(standings)):
-                if key < len(standings):
-                    standings[key].note(event)
-            names = [people[key] for key in event.keys if key < len(people)]
-            told.append(NoteTold(at=event.at, kind=event.kind, recipients=names, who=event.who, text=event.text))
-    arrival = accepted.arrival
-    return MessageStory(
+            for key in event.keys or range(len(states)):
+                if key < len(states):
+                    states[key].changed(event)
+            names = [recipients[key] for key in event.keys if key < len(recipients)]
+            shown.append(filled(EventEntry, event, recipients=names))
+    origin = accepted.arrival
+    return MessageHistory(
         id=queue_id,
         now=context.clock.time(),
         queued=entry is not None
@@ -109,111 +105,76 @@ async def story_of(context: Context, queue_id: str) -> MessageStory | None:
         corrupt=entry is not None and entry.corrupt,
         received=accepted.at,
         source=accepted.source,
-        helo=arrival.helo,
-        tls=arrival.tls,
-        user=arrival.user,
+        helo=origin.helo,
+        tls=origin.tls,
+        user=origin.user,
         sender=accepted.sender,
-        recipients=list(people),
+        recipients=recipients,
         size=accepted.size,
-        message_id=arrival.message_id,
-        about=arrival.about,
-        events=told,
-        standing=_now(entry, people, standings),
+        message_id=origin.message_id,
+        about=origin.about,
+        events=shown,
+        standing=_now(entry, recipients, states),
     )
 
 
 def _accepted(events: Sequence[Event], entry: MessageEntry | None) -> Accepted:
-    """How it came: told by the story, or, where none is kept, by the queue."""
+    """The first event; made from the queue's row where no history is kept."""
     first = next((event for event in events if isinstance(event, Accepted)), None)
     if first is not None:
         return first
     if entry is None:
         return Accepted(events[0].at, "", "", (), 0)
     message = entry.message
+    recipients = tuple(str(each.recipient.address) for each in entry.recipients)
     sender = path_text(message.envelope.sender)
-    people = tuple(str(each.recipient.address) for each in entry.recipients)
-    return Accepted(message.received, message.source, sender, people, message.size, Origin())
+    return Accepted(message.received, message.source, sender, recipients, message.size, Origin())
 
 
-def _now(entry: MessageEntry | None, people: Sequence[str], standings: Sequence[_Standing]) -> list[RecipientNow]:
+def _now(
+    entry: MessageEntry | None, recipients: Sequence[str], states: Sequence[_RecipientHistory]
+) -> list[RecipientNow]:
     if entry is None:
-        return [
-            RecipientNow(
-                address=address,
-                state=each.state,
-                attempts=each.attempts,
-                due=each.due,
-                why=each.why,
-                last=each.last,
-                route=each.route,
-            )
-            for address, each in zip(people, standings, strict=True)
-        ]
+        return [filled(RecipientNow, state, address=name) for name, state in zip(recipients, states, strict=True)]
     now = []
-    for waiting in entry.recipients:
-        told = standings[waiting.key] if waiting.key < len(standings) else _Standing()
-        is_waiting = waiting.state is RecipientState.WAITING
+    for row in entry.recipients:
+        past = states[row.key] if row.key < len(states) else _RecipientHistory()
+        waits = row.state is RecipientState.WAITING
         now.append(
-            RecipientNow(
-                address=str(waiting.recipient.address),
-                state=waiting.state.value,
-                attempts=waiting.attempts,
-                due=waiting.due if is_waiting else None,
-                why=told.why if is_waiting else "",
-                last=waiting.last or told.last,
-                route=waiting.route,
+            filled(
+                RecipientNow,
+                row,
+                address=str(row.recipient.address),
+                state=row.state.value,
+                due=row.due if waits else None,
+                why=past.why if waits else "",
+                last=row.last or past.last,
             )
         )
     return now
 
 
-def _attempt(attempt: AttemptEvent, people: Sequence[str]) -> AttemptTold:
-    trail = attempt.trail
-    return AttemptTold(
+def _attempt(attempt: AttemptEvent, recipients: Sequence[str]) -> AttemptEntry:
+    trace = attempt.trail
+    return filled(
+        AttemptEntry,
+        trace,
         at=attempt.at,
-        began=trail.began or None,
+        began=trace.began or None,
         destination=attempt.destination,
-        site=trail.site,
-        target=trail.target,
-        rule=trail.rule,
-        contacts=[_contact(each) for each in trail.contacts],
-        ends=[_end(each, people) for each in attempt.ends],
+        contacts=[filled(ConnectionEntry, each, timings=dict(each.timings)) for each in trace.contacts],
+        ends=[_result(each, recipients) for each in attempt.ends],
     )
 
 
-def _contact(contact: ConnectionTrace) -> ContactTold:
-    return ContactTold(
-        peer=contact.peer,
-        mx=contact.mx,
-        tls=contact.tls,
-        timings=dict(contact.timings),
-        lines=list(contact.lines),
-        ended=contact.ended,
-        reused=contact.reused,
-    )
-
-
-def _end(end: RecipientResult, people: Sequence[str]) -> EndTold:
-    waits = end.state == "waiting"
-    return EndTold(
-        recipient=people[end.key] if end.key < len(people) else f"recipient {end.key + 1}",
-        result=end.result.value,
-        state=end.state,
-        reply="" if end.reply is None else str(end.reply),
-        reason=end.reason,
-        peer=end.peer,
-        due=end.due if waits else None,
-        why=end.why if waits else "",
-    )
-
-
-def found(told: MessageSummary) -> MessageFound:
-    """One message of several, for a list."""
-    return MessageFound(
-        id=told.id,
-        received=told.at,
-        sender=told.sender,
-        recipients=list(told.recipients),
-        message_id=told.message_id,
-        queued=told.waiting,
+def _result(result: RecipientResult, recipients: Sequence[str]) -> ResultEntry:
+    waits = result.state == "waiting"
+    return filled(
+        ResultEntry,
+        result,
+        recipient=recipients[result.key] if result.key < len(recipients) else f"recipient {result.key + 1}",
+        result=result.result.value,
+        reply="" if result.reply is None else str(result.reply),
+        due=result.due if waits else None,
+        why=result.why if waits else "",
     )

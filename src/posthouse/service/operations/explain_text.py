@@ -13,16 +13,16 @@ from typing import Final, Literal, NamedTuple
 from posthouse.core.units import duration_in_words
 from posthouse.service.operations.results import (
     AddressForecast,
-    AttemptTold,
-    ContactTold,
+    AttemptEntry,
+    ConnectionEntry,
     EndForecast,
-    EndTold,
-    MessageStory,
-    NoteTold,
+    EventEntry,
+    MessageHistory,
     RecipientNow,
+    ResultEntry,
 )
 
-__all__ = ["Sentence", "When", "tell", "tell_address"]
+__all__ = ["Sentence", "When", "address_sentences", "history_sentences"]
 
 #: A moment for people, in the reader's own time.
 When = Callable[[float], str]
@@ -188,7 +188,7 @@ def _took(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms" if seconds >= 0.001 else "<1 ms"
 
 
-class _Teller:
+class _Sentences:
     """The words of one language, for one reader."""
 
     def __init__(self, lang: str, when: When) -> None:
@@ -211,9 +211,9 @@ class _Teller:
         )
 
 
-def tell(story: MessageStory, lang: str, when: When, *, transcript: bool = False) -> Iterator[Sentence]:
+def history_sentences(story: MessageHistory, lang: str, when: When, *, transcript: bool = False) -> Iterator[Sentence]:
     """A message's story; ``when`` writes moments, ``transcript`` adds the lines of the dialogues."""
-    say = _Teller(lang, when)
+    say = _Sentences(lang, when)
     sender = f"<{story.sender}>" if not story.sender else story.sender
     yield Sentence(
         say("title", id=story.id, sender=sender, people=say.people(story.recipients), size=story.size), "title"
@@ -231,15 +231,15 @@ def tell(story: MessageStory, lang: str, when: When, *, transcript: bool = False
     yield Sentence(how, "fact", story.received)
     number = 0
     for event in story.events:
-        if isinstance(event, AttemptTold):
+        if isinstance(event, AttemptEntry):
             number += 1
             yield from _attempt(say, event, number, transcript)
         else:
-            yield _note(say, event)
+            yield _event(say, event)
     yield from _standing(say, story)
 
 
-def _attempt(say: _Teller, attempt: AttemptTold, number: int, transcript: bool) -> Iterator[Sentence]:
+def _attempt(say: _Sentences, attempt: AttemptEntry, number: int, transcript: bool) -> Iterator[Sentence]:
     where = attempt.destination
     if attempt.target and attempt.target != attempt.destination:
         where += f" → {attempt.target}"
@@ -247,16 +247,16 @@ def _attempt(say: _Teller, attempt: AttemptTold, number: int, transcript: bool) 
     if attempt.rule:
         yield Sentence(say("rule", rule=attempt.rule), "quiet", depth=1)
     for contact in attempt.contacts:
-        yield from _contact(say, contact, transcript)
-    groups: dict[tuple[str, ...], list[EndTold]] = {}
+        yield from _connection(say, contact, transcript)
+    groups: dict[tuple[str, ...], list[ResultEntry]] = {}
     for end in attempt.ends:
         due = "" if end.due is None else f"{end.due:.0f}"
         groups.setdefault((end.result, end.state, end.reply, end.reason, end.why, due), []).append(end)
     for ends in groups.values():
-        yield from _ends(say, ends, attempt.at)
+        yield from _results(say, ends, attempt.at)
 
 
-def _contact(say: _Teller, contact: ContactTold, transcript: bool) -> Iterator[Sentence]:
+def _connection(say: _Sentences, contact: ConnectionEntry, transcript: bool) -> Iterator[Sentence]:
     peer = contact.peer or contact.mx
     if contact.mx and contact.mx not in peer:
         peer = f"{contact.mx} [{peer}]"
@@ -278,7 +278,7 @@ def _contact(say: _Teller, contact: ContactTold, transcript: bool) -> Iterator[S
             yield Sentence(line, "line", depth=2)
 
 
-def _ends(say: _Teller, ends: Sequence[EndTold], now: float) -> Iterator[Sentence]:
+def _results(say: _Sentences, ends: Sequence[ResultEntry], now: float) -> Iterator[Sentence]:
     first = ends[0]
     people = say.people([end.recipient for end in ends])
     given_up = first.result == "failed" and first.reply.startswith("4")
@@ -291,7 +291,7 @@ def _ends(say: _Teller, ends: Sequence[EndTold], now: float) -> Iterator[Sentenc
         yield Sentence(say("next", due=say.due(first.due, now), why=first.why or "-"), "quiet", depth=1)
 
 
-def _note(say: _Teller, note: NoteTold) -> Sentence:
+def _event(say: _Sentences, note: EventEntry) -> Sentence:
     key = "corrupt-note" if note.kind == "corrupt" else note.kind
     if key not in say.words:
         return Sentence(f"{note.kind} {note.text}".strip(), "fact", note.at)
@@ -301,7 +301,7 @@ def _note(say: _Teller, note: NoteTold) -> Sentence:
     return Sentence(say(key, people=people, who=note.who or say("operator"), text=text), tone, note.at)
 
 
-def _standing(say: _Teller, story: MessageStory) -> Iterator[Sentence]:
+def _standing(say: _Sentences, story: MessageHistory) -> Iterator[Sentence]:
     yield Sentence(say("now-title"), "title")
     groups: dict[tuple[object, ...], list[RecipientNow]] = {}
     for each in story.standing:
@@ -313,7 +313,7 @@ def _standing(say: _Teller, story: MessageStory) -> Iterator[Sentence]:
         yield Sentence(say("gone"), "quiet", depth=1)
 
 
-def _now(say: _Teller, story: MessageStory, state: str, people: Sequence[RecipientNow]) -> Iterator[Sentence]:
+def _now(say: _Sentences, story: MessageHistory, state: str, people: Sequence[RecipientNow]) -> Iterator[Sentence]:
     first = people[0]
     names = say.people([each.address for each in people])
     if state == "waiting" and first.due is not None and first.due > story.now:
@@ -333,9 +333,9 @@ def _now(say: _Teller, story: MessageStory, state: str, people: Sequence[Recipie
 # Forecasts ------------------------------------------------------------------------------------------------------------
 
 
-def tell_address(found: AddressForecast, lang: str, when: When) -> Iterator[Sentence]:
+def address_sentences(found: AddressForecast, lang: str, when: When) -> Iterator[Sentence]:
     """What an address is, and what would become of a letter to it."""
-    say = _Teller(lang, when)
+    say = _Sentences(lang, when)
     yield Sentence(found.address, "title")
     yield Sentence(_KINDS_ZH.get(found.kind, found.explanation) if say.lang == "zh" else found.explanation)
     yield Sentence(say("reply", reply=found.reply), "quiet")
@@ -345,7 +345,7 @@ def tell_address(found: AddressForecast, lang: str, when: When) -> Iterator[Sent
         yield from _end(say, end, found.now)
 
 
-def _end(say: _Teller, end: EndForecast, now: float) -> Iterator[Sentence]:
+def _end(say: _Sentences, end: EndForecast, now: float) -> Iterator[Sentence]:
     if not end.way:
         yield Sentence(say("no-way", recipient=end.recipient), "bad")
     else:
@@ -367,7 +367,7 @@ def _end(say: _Teller, end: EndForecast, now: float) -> Iterator[Sentence]:
     yield _verdict(say, end, now)
 
 
-def _verdict(say: _Teller, end: EndForecast, now: float) -> Sentence:
+def _verdict(say: _Sentences, end: EndForecast, now: float) -> Sentence:
     if end.reply:
         if end.reply.startswith("5"):
             return Sentence(say("would-fail", reply=end.reply), "bad", depth=1)

@@ -1,11 +1,11 @@
-"""The filter language: which recipients of which messages are meant.
+"""The filter language: the text by which users select recipients of messages.
 
-A filter is conditions side by side, all of which must hold: ``domain:example.org state:deferred age>1h``.  A condition
-is a field, an operator and a value, without spaces between them; a value with spaces in it stands in double quotes,
-where a backslash keeps the next sign from meaning anything.  It is read once, here, into the conditions of
-``spool.query``, which knows what they mean; nothing of what people wrote becomes SQL.
+A filter is a list of conditions, all of which must hold: ``domain:example.org state:deferred age>1h``.  A condition is
+a field, an operator and a value, without spaces between them; a value with spaces stands in double quotes, where a
+backslash takes the next character as it is.  The fields are those of ``spool.filters.FIELDS``; this module reads the
+text into conditions, by the kind of each field, and no text of the user becomes SQL.
 
-What cannot be meant raises ``FilterError``: one sentence with cause and remedy, and the place.
+An invalid filter raises ``FilterError``: one sentence with cause and remedy, and the place.
 """
 
 from __future__ import annotations
@@ -13,72 +13,31 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Final
 
 from posthouse.core import SettingError
 from posthouse.core.units import read_duration, read_size
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
-from posthouse.spool.filters import FIELDS, Condition
+from posthouse.spool.filters import FIELDS, STATES, Condition, FieldKind, FilterField
 from posthouse.spool.ids import number_of
 
-__all__ = ["FIELD_HELP", "FieldHelp", "FilterError", "MOST_CONDITIONS", "parse_filter"]
+__all__ = ["FilterError", "MOST_CONDITIONS", "fields_help", "parse_filter"]
 
-#: Conditions of one filter, and signs of its text.
+#: Conditions of one filter, and characters of its text.
 MOST_CONDITIONS: Final = 50
 _LONGEST: Final = 4000
 
 
 class FilterError(SettingError):
-    """A filter that cannot be meant.  ``text`` is the whole filter, ``position`` the sign that is at fault, from 0."""
+    """An invalid filter.  ``text`` is the whole filter, ``position`` the index of the character at fault."""
 
     def __init__(self, message: str, remedy: str, text: str, position: int) -> None:
-        super().__init__(f"{message} (at sign {position + 1})", remedy=remedy)
+        super().__init__(f"{message} (at character {position + 1})", remedy=remedy)
         self.text = text
         self.position = position
 
 
-class FieldHelp(NamedTuple):
-    """One field for the manual and for ``--help``: its name, what it means, and an example."""
-
-    name: str
-    meaning: str
-    example: str
-
-
-#: Every field, in the order in which it is explained.
-FIELD_HELP: Final = (
-    FieldHelp("domain", "the domain that the mail goes to", "domain:example.org"),
-    FieldHelp("state", "waiting, deferred (tried before), active (being tried now) or held", "state:deferred"),
-    FieldHelp("age", "how long ago the message was received", "age>1h"),
-    FieldHelp("due", "how long until the next attempt; below 0 if that is overdue", "due<10m"),
-    FieldHelp("from", 'the sender; "" is the null reverse-path of reports', "from:*@example.net"),
-    FieldHelp("to", "the recipient", "to:bob@example.org"),
-    FieldHelp("reply", "how the last attempt ended, in words", 'reply~"4.7"'),
-    FieldHelp("size", "the size of the message", "size>1M"),
-    FieldHelp("attempts", "attempts made", "attempts>=3"),
-    FieldHelp("id", "the queue id", "id:3x9k0d5n2c7hb"),
-)
-
-_EXAMPLES: Final = {each.name: each.example for each in FIELD_HELP}
-_ALIASES: Final = {
-    "recipient": "to",
-    "rcpt": "to",
-    "sender": "from",
-    "mail": "from",
-    "destination": "domain",
-    "host": "domain",
-    "status": "state",
-    "error": "reply",
-    "reason": "reply",
-    "last": "reply",
-    "next": "due",
-    "tries": "attempts",
-    "older": "age",
-    "received": "age",
-    "bytes": "size",
-    "octets": "size",
-}
-_STATES: Final = ("waiting", "deferred", "active", "held", "delivered", "failed")
+_ALIASES: Final = {alias: field.name for field in FIELDS.values() for alias in field.aliases}
 _STATE_ALIASES: Final = {
     "hold": "held",
     "leased": "active",
@@ -96,10 +55,15 @@ _NUMBER = re.compile(r"[0-9]{1,15}")
 _CODE = re.compile(r"[245](?:[0-9]{2}|\.[0-9]{1,3}(?:\.[0-9]{1,3})?)")
 
 
+def fields_help() -> list[tuple[str, str, str]]:
+    """Name, meaning and example of each field, for ``--help`` and the manual."""
+    return [(field.name, field.meaning, field.example) for field in FIELDS.values()]
+
+
 def parse_filter(text: str) -> tuple[Condition, ...]:
     """The conditions of a filter; none for an empty one, which means everything.  Raises ``FilterError``."""
     if len(text) > _LONGEST:
-        raise FilterError(f"the filter is longer than {_LONGEST} signs", "make it shorter", text[:80], 0)
+        raise FilterError(f"the filter is longer than {_LONGEST} characters", "make it shorter", text[:80], 0)
     found: list[Condition] = []
     position = 0
     while position < len(text):
@@ -118,60 +82,62 @@ def parse_filter(text: str) -> tuple[Condition, ...]:
 
 
 class _InvalidFilter(Exception):
-    """The value cannot be meant: cause and remedy."""
+    """An invalid value: cause and remedy."""
 
 
 def _condition(text: str, start: int, end: int) -> Condition:
     """The condition that is written between two places."""
-    field = _FIELD.match(text, start, end)
-    sign = _OPERATOR.match(text, field.end(), end) if field is not None else None
-    if field is None or sign is None:
+    name = _FIELD.match(text, start, end)
+    sign = _OPERATOR.match(text, name.end(), end) if name is not None else None
+    if name is None or sign is None:
         raise FilterError(*_free_word(text[start:end]), text, start)
-    name = field[0].lower()
-    if name not in FIELDS:
-        raise FilterError(f'there is no field "{field[0]}"', _near_field(name), text, start)
-    op = _meant(name, sign, text)
+    field = FIELDS.get(name[0].lower())
+    if field is None:
+        raise FilterError(f'there is no field "{name[0]}"', _near_field(name[0].lower()), text, start)
+    op = _operator(field, sign, text)
     value = text[sign.end() : end]
     quoted = _QUOTED.fullmatch(value)
     if quoted is not None:
         value = _ESCAPED.sub(r"\1", quoted[1])
-    elif name not in ("from", "to"):  # there, quotes within are those of a local part
+    elif field.kind is not FieldKind.ADDRESS:  # quotes within an address are those of its local part
         value = _QUOTED.sub(lambda part: _ESCAPED.sub(r"\1", part[1]), value)
-    if not value and not (quoted and name == "from"):
-        raise FilterError(f'"{name}" is compared with nothing', f"write a value, as in {_EXAMPLES[name]}", text, end)
+    if not value and not (quoted and field.name == "from"):
+        raise FilterError(
+            f'"{field.name}" is compared with nothing', f"write a value, as in {field.example}", text, end
+        )
     try:
-        return Condition(name, op, _READERS[name](value))
+        return Condition(field.name, op, _READERS[field.kind](value))
     except _InvalidFilter as wrong:
         cause, remedy = wrong.args
         raise FilterError(cause, remedy, text, sign.end()) from None
 
 
-def _meant(name: str, sign: re.Match[str], text: str) -> str:
-    """The operator as ``spool.query`` knows it."""
+def _operator(field: FilterField, sign: re.Match[str], text: str) -> str:
+    """The operator as ``Condition`` has it."""
     op = {":": "=", "==": "=", "=>": ">=", "=<": "<="}.get(sign[0], sign[0])
-    if op in FIELDS[name]:
+    if op in field.kind.operators:
         return op
-    usual = {"=": ":"}
-    known = " ".join(usual.get(each, each) for each in FIELDS[name])
-    remedy = f"it takes {known}, as in {_EXAMPLES[name]}"
-    raise FilterError(f'"{name}" cannot be compared with {sign[0]}', remedy, text, sign.start())
+    known = " ".join(":" if each == "=" else each for each in field.kind.operators)
+    remedy = f"it takes {known}, as in {field.example}"
+    raise FilterError(f'"{field.name}" cannot be compared with {sign[0]}', remedy, text, sign.start())
 
 
 def _near_field(name: str) -> str:
     """What to write in the place of a field that does not exist."""
-    meant = _nearest(name)
-    if meant is not None:
-        return f'did you mean "{meant}", as in {_EXAMPLES[meant]}?'
-    return f"the fields are {', '.join(_EXAMPLES)}, as in {_EXAMPLES['domain']}"
+    near = _nearest(name)
+    if near is not None:
+        return f'did you mean "{near.name}", as in {near.example}?'
+    return f"the fields are {', '.join(FIELDS)}, as in {FIELDS['domain'].example}"
 
 
-def _nearest(name: str) -> str | None:
+def _nearest(name: str) -> FilterField | None:
     close = difflib.get_close_matches(name, FIELDS, 1, 0.5)
-    return _ALIASES.get(name) or (close[0] if close else None)
+    found = _ALIASES.get(name) or (close[0] if close else None)
+    return None if found is None else FIELDS[found]
 
 
 def _free_word(word: str) -> tuple[str, str]:
-    """Cause and remedy for a word that is no condition: what it looks like tells what may be meant."""
+    """Cause and remedy for a word that is no condition; the remedy is guessed from what the word looks like."""
     bare = word.strip("<>")
     shown = f'"{word[:60]}" is no condition'
     if word.lower() in ("and", "&&"):
@@ -182,7 +148,7 @@ def _free_word(word: str) -> tuple[str, str]:
         return shown, f"did you mean id:{word.lower()}?"
     if _CODE.fullmatch(word):
         return shown, f"did you mean reply~{word}?"
-    if word.lower() in _STATES or word.lower() in _STATE_ALIASES:
+    if word.lower() in STATES or word.lower() in _STATE_ALIASES:
         return shown, f"did you mean state:{_STATE_ALIASES.get(word.lower(), word.lower())}?"
     if "@" in bare and '"' not in bare:
         return shown, f"did you mean to:{bare}, or from:{bare}?"
@@ -193,8 +159,8 @@ def _free_word(word: str) -> tuple[str, str]:
         name = letters[0].lower()
         near = _nearest(name)
         if near is not None:
-            return shown, f"write a field, an operator and a value, as in {_EXAMPLES[near]}"
-    return shown, f"write a field, an operator and a value, as in {_EXAMPLES['domain']}"
+            return shown, f"write a field, an operator and a value, as in {near.example}"
+    return shown, f"write a field, an operator and a value, as in {FIELDS['domain'].example}"
 
 
 # Values ---------------------------------------------------------------------------------------------------------------
@@ -221,10 +187,10 @@ def _domain(value: str) -> str:
 
 def _state(value: str) -> str:
     state = _STATE_ALIASES.get(value.lower(), value.lower())
-    if state in _STATES:
+    if state in STATES:
         return state
-    near = difflib.get_close_matches(state, _STATES, 1, 0.5)
-    remedy = f"did you mean state:{near[0]}?" if near else f"there are {', '.join(_STATES)}"
+    near = difflib.get_close_matches(state, STATES, 1, 0.5)
+    remedy = f"did you mean state:{near[0]}?" if near else f"there are {', '.join(STATES)}"
     raise _InvalidFilter(f'there is no state "{value}"', remedy)
 
 
@@ -240,10 +206,10 @@ def _duration(value: str) -> float:
     return -seconds if value.startswith("-") else seconds
 
 
-def _age(value: str) -> float:
+def _since(value: str) -> float:
     seconds = _duration(value)
     if seconds < 0:
-        raise _InvalidFilter("an age is never below 0", "leave the minus sign out")
+        raise _InvalidFilter("this time is never below 0", "leave the minus sign out")
     return seconds
 
 
@@ -269,15 +235,14 @@ def _id(value: str) -> str:
     return value.lower()
 
 
-_READERS: Final[dict[str, Callable[[str], str | float]]] = {
-    "domain": _domain,
-    "state": _state,
-    "age": _age,
-    "due": _duration,
-    "from": _address,
-    "to": _address,
-    "reply": _text,
-    "size": _size,
-    "attempts": _count,
-    "id": _id,
+_READERS: Final[dict[FieldKind, Callable[[str], str | float]]] = {
+    FieldKind.TEXT: _text,
+    FieldKind.ADDRESS: _address,
+    FieldKind.DOMAIN: _domain,
+    FieldKind.STATE: _state,
+    FieldKind.ID: _id,
+    FieldKind.SIZE: _size,
+    FieldKind.COUNT: _count,
+    FieldKind.SINCE: _since,
+    FieldKind.UNTIL: _duration,
 }

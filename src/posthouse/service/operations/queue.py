@@ -1,8 +1,8 @@
-"""The operations on the queue: looking at it by a filter, and changing what a filter chooses.
+"""The operations on the queue: list, count and change what a filter selects.
 
-Whoever changes something first asks what that would be (``queue count`` with the name of the act), so the filter of an
-act is narrowed here, in one place, to what the act can be done to.  An act is written to the audit log by the queue,
-in the transactions that do it.
+A face first shows what an action would change (``queue count`` with the name of the action).  So the filter of an
+action is narrowed here, in one place, to the recipients that the action applies to.  The spool writes the audit log, in
+the transactions that change the queue.
 """
 
 from __future__ import annotations
@@ -19,20 +19,21 @@ from posthouse.service.operations.results import (
     QueueChange,
     QueueCount,
     QueueEntry,
+    QueueMessage,
     QueueRecipient,
-    QueueStory,
     QueueSummary,
     QueueSummaryRow,
+    filled,
 )
 from posthouse.spool.filters import BUCKETS, Condition, RecipientRow, SummaryRow
 from posthouse.spool.interface import QueueAction, RecipientState
 
-__all__ = ["MOST_ENTRIES", "QUEUEING"]
+__all__ = ["MOST_ENTRIES", "QUEUE_OPERATIONS"]
 
 #: The most entries of one answer; more are asked for from behind the last one.
 MOST_ENTRIES: Final = 10_000
 
-#: Rows asked of the queue at one time.
+#: Rows asked of the spool at one time.
 _PAGE: Final = 500
 _LAST_KEY: Final = 1 << 40  # behind every recipient of a message
 _SHOWN: Final = 5  # destinations in a preview
@@ -51,9 +52,9 @@ async def _list(context: Context, filter: str = "", limit: int = 1000, after: st
     now = context.clock.time()
     messages: dict[str, list[RecipientRow]] = {}
     behind = (after, _LAST_KEY) if after else None
-    async with context.queue() as queue:
+    async with context.spool() as spool:
         while True:
-            page = await queue.select(conditions, now=now, limit=_PAGE, after=behind)
+            page = await spool.select(conditions, now=now, limit=_PAGE, after=behind)
             for row in page:
                 messages.setdefault(row.id, []).append(row)
             if len(page) < _PAGE or len(messages) > limit:
@@ -81,31 +82,21 @@ def _entry(rows: list[RecipientRow]) -> QueueEntry:
     )
 
 
-async def _show(context: Context, id: str) -> QueueStory:  # noqa: A002 - the parameter's name for people
-    async with context.queue() as queue:
-        entry = await queue.entry(id)
+async def _show(context: Context, id: str) -> QueueMessage:  # noqa: A002 - the parameter's name for people
+    async with context.spool() as spool:
+        entry = await spool.entry(id)
     if entry is None:
         remedy = "see `posthouse queue list`, or `posthouse explain` for one that is finished"
-        raise SettingError(f'the queue knows no message "{id}"', remedy=remedy)
-    message = entry.message
+        raise SettingError(f'there is no message "{id}"', remedy=remedy)
     recipients = [
-        QueueRecipient(
-            address=str(each.recipient.address),
-            destination=each.destination,
-            state=each.state.value,
-            attempts=each.attempts,
-            due=each.due,
-            last=each.last,
-            route=each.route,
-        )
+        filled(QueueRecipient, each, address=str(each.recipient.address), state=each.state.value)
         for each in entry.recipients
     ]
-    return QueueStory(
-        id=message.id,
-        received=message.received,
-        size=message.size,
+    message = entry.message
+    return filled(
+        QueueMessage,
+        message,
         sender=path_text(message.envelope.sender),
-        source=message.source,
         corrupt=entry.corrupt,
         recipients=recipients,
     )
@@ -113,22 +104,20 @@ async def _show(context: Context, id: str) -> QueueStory:  # noqa: A002 - the pa
 
 async def _summary(context: Context, filter: str = "", limit: int = 1000) -> QueueSummary:  # noqa: A002
     now = context.clock.time()
-    async with context.queue() as queue:
-        rows = await queue.summary(parse_filter(filter), now=now)
+    async with context.spool() as spool:
+        rows = await spool.summary(parse_filter(filter), now=now)
     shown = rows[: max(1, min(limit, MOST_ENTRIES))]
     return QueueSummary(
         now=now,
         ages=list(BUCKETS),
-        rows=list(map(_summary_row, shown)),
+        rows=_rows(shown),
         recipients=sum(row.total for row in rows),
         others=len(rows) - len(shown),
     )
 
 
-def _summary_row(row: SummaryRow) -> QueueSummaryRow:
-    return QueueSummaryRow(
-        destination=row.destination, ages=list(row.ages), waiting=row.waiting, held=row.held, oldest=row.oldest
-    )
+def _rows(rows: list[SummaryRow]) -> list[QueueSummaryRow]:
+    return [filled(QueueSummaryRow, row) for row in rows]
 
 
 async def _count(context: Context, filter: str = "", act: str = "") -> QueueCount:  # noqa: A002
@@ -137,30 +126,27 @@ async def _count(context: Context, filter: str = "", act: str = "") -> QueueCoun
         if act not in tuple(QueueAction):
             raise SettingError(f'there is no act "{act}"', remedy=f"there are {', '.join(QueueAction)}")
         conditions = _narrowed(QueueAction(act), conditions)
-    async with context.queue() as queue:
-        rows = await queue.summary(conditions, now=context.clock.time())
+    async with context.spool() as spool:
+        rows = await spool.summary(conditions, now=context.clock.time())
     return QueueCount(
         act=act,
         filter=filter,
         recipients=sum(row.total for row in rows),
-        destinations=list(map(_summary_row, rows[:_SHOWN])),
+        destinations=_rows(rows[:_SHOWN]),
         others=max(0, len(rows) - _SHOWN),
     )
 
 
 def _narrowed(act: QueueAction, conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
-    """The conditions with what an act adds to them by itself."""
+    """The conditions, and the one that the action adds by itself."""
     more = _NARROWED.get(act)
     return conditions if more is None or more in conditions else (*conditions, more)
 
 
 async def _audit(context: Context, limit: int = 100) -> list[AuditEntry]:
-    async with context.queue() as queue:
-        acts = await queue.audit(limit=max(1, min(limit, MOST_ENTRIES)))
-    return [
-        AuditEntry(at=at, who=who, act=act, filter=text, target=target, recipients=count)
-        for at, who, act, text, target, count in acts
-    ]
+    async with context.spool() as spool:
+        acts = await spool.audit(limit=max(1, min(limit, MOST_ENTRIES)))
+    return [filled(AuditEntry, each, recipients=each.changed) for each in acts]
 
 
 # Changing -------------------------------------------------------------------------------------------------------------
@@ -175,11 +161,11 @@ async def _act(context: Context, act: QueueAction, filter: str, target: str = ""
     now = context.clock.time()
     moving = act in (QueueAction.RETRY, QueueAction.RELEASE, QueueAction.REROUTE)
     destinations: list[str] = []
-    async with context.changing() as queue:
+    async with context.writable_spool() as spool:
         if moving and context.reopen is not None:
-            destinations = [row.destination for row in await queue.summary(conditions, now=now)]
-        reports = context.ways().reporting(queue, now) if report else None
-        count = await queue.act(act, conditions, now=now, who=context.who, target=target, report=reports)
+            destinations = [row.destination for row in await spool.summary(conditions, now=now)]
+        reports = context.routing().reporting(spool, now) if report else None
+        count = await spool.act(act, conditions, now=now, who=context.who, target=target, report=reports)
     if count and moving and context.reopen is not None:
         context.reopen(destinations if len(destinations) <= _MANY else ())
     elif count and report and context.wake is not None:
@@ -217,7 +203,7 @@ _ANY = Parameter("filter", "Which recipients of which messages, in the filter la
 _LIMIT = Parameter("limit", "How many at most.", int, 1000)
 
 #: The operations of this module.
-QUEUEING: Final = (
+QUEUE_OPERATIONS: Final = (
     Operation(
         "queue list",
         "Show the messages that are not finished, oldest first.",
@@ -230,7 +216,7 @@ QUEUEING: Final = (
         "queue show",
         "Show one message and each of its recipients.",
         _show,
-        QueueStory,
+        QueueMessage,
         (Parameter("id", "The queue id, as in the 250 that took it."),),
         live=True,
     ),

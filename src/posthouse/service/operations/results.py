@@ -1,9 +1,15 @@
-"""What the operations of ``operations.registry`` answer: plain values that print as tables and travel as JSON.
+"""The answers of the operations: plain values that print as tables and travel as JSON.
 
-Times are calendar seconds (since 1970-01-01T00:00Z), durations seconds, sizes octets.
+Times are calendar seconds (since 1970-01-01T00:00Z), durations seconds, sizes octets.  The names of fields are the keys
+of ``--json`` and of the control socket.  Where a struct shows a value of the spool, ``filled`` copies the fields that
+have the same name in both.
+
+Over budget: one struct for each shape of answer, and no logic.
 """
 
 from __future__ import annotations
+
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
@@ -11,30 +17,40 @@ __all__ = [
     "AddressForecast",
     "AddressReport",
     "AddressTarget",
-    "AttemptTold",
+    "AttemptEntry",
     "AuditEntry",
     "CodeEntry",
     "ConfigReport",
-    "ContactTold",
+    "ConnectionEntry",
     "EndForecast",
-    "EndTold",
-    "ExchangeTold",
+    "EventEntry",
+    "ExchangeEntry",
     "Explained",
+    "InboxChange",
     "InboxContent",
     "InboxEntry",
     "InboxSummary",
     "MessageFound",
-    "MessageStory",
-    "NoteTold",
+    "MessageHistory",
     "QueueChange",
     "QueueCount",
     "QueueEntry",
+    "QueueMessage",
     "QueueRecipient",
-    "QueueStory",
     "QueueSummary",
     "QueueSummaryRow",
     "RecipientNow",
+    "ResultEntry",
+    "filled",
 ]
+
+_Answer = TypeVar("_Answer", bound=Struct)
+
+
+def filled(kind: type[_Answer], value: object, **more: Any) -> _Answer:
+    """A struct of this kind: the fields named in ``more``, and all others from the attributes of ``value``."""
+    names = kind.__struct_fields__
+    return kind(**{name: more[name] if name in more else getattr(value, name) for name in names})
 
 
 class QueueEntry(Struct, frozen=True, kw_only=True):
@@ -60,9 +76,9 @@ class QueueEntry(Struct, frozen=True, kw_only=True):
 class QueueSummary(Struct, frozen=True, kw_only=True):
     """How many recipients are in the queue, by destination and age.
 
-    ``ages`` are the upper ends of the ages that each row counts; its last count has what is older.  ``rows`` are the
-    ``limit`` largest destinations; ``others`` how many more there are, and ``recipients`` all recipients of all of
-    them.
+    ``ages`` are the upper ends of the ages that each row counts; the last count of a row is of older ones.  ``rows``
+    are the ``limit`` largest destinations, ``others`` the number of further destinations, and ``recipients`` all
+    recipients of all destinations.
     """
 
     now: float
@@ -73,18 +89,18 @@ class QueueSummary(Struct, frozen=True, kw_only=True):
 
 
 class QueueSummaryRow(Struct, frozen=True, kw_only=True):
-    """One destination: its recipients by age and by state, and when the message was received that waits the longest."""
+    """One destination: its recipients by age and by state, and when its oldest message was received."""
 
     destination: str
-    ages: list[int]
+    ages: tuple[int, ...]
     waiting: int
     held: int
     oldest: float
 
 
 class QueueCount(Struct, frozen=True, kw_only=True):
-    """What an act on a filter would change: ``act`` as it was asked about ("" for none), how many ``recipients``, and
-    the destinations with the most of them."""
+    """What an action on a filter would change: the action ("" for none), the number of ``recipients``, and the
+    destinations with the most of them."""
 
     act: str
     filter: str
@@ -94,7 +110,7 @@ class QueueCount(Struct, frozen=True, kw_only=True):
 
 
 class QueueChange(Struct, frozen=True, kw_only=True):
-    """What an act changed: who asked for what, and how many ``recipients`` it was done to."""
+    """What an action changed: who asked for what, and how many ``recipients`` were changed."""
 
     act: str
     filter: str
@@ -104,7 +120,8 @@ class QueueChange(Struct, frozen=True, kw_only=True):
 
 
 class AuditEntry(Struct, frozen=True, kw_only=True):
-    """One act of an operator, as it is remembered."""
+    """One action of an operator, from the audit log.  ``recipients`` counts the recipients that were changed; for
+    ``delete``, the messages that were deleted from inboxes."""
 
     at: float
     who: str
@@ -115,8 +132,8 @@ class AuditEntry(Struct, frozen=True, kw_only=True):
 
 
 class QueueRecipient(Struct, frozen=True, kw_only=True):
-    """One recipient of a message; ``state`` is waiting, held, delivered or failed, ``route`` where an operator sent
-    it, "" if the configuration decides."""
+    """One recipient of a message; ``state`` is waiting, held, delivered or failed, ``route`` the route that an operator
+    set, "" if the configuration decides."""
 
     address: str
     destination: str
@@ -127,8 +144,8 @@ class QueueRecipient(Struct, frozen=True, kw_only=True):
     route: str = ""
 
 
-class QueueStory(Struct, frozen=True, kw_only=True):
-    """One message as it stands in the queue; what happened to it is a ``MessageStory``."""
+class QueueMessage(Struct, frozen=True, kw_only=True):
+    """One message as it stands in the queue; its past is a ``MessageHistory``."""
 
     id: str
     received: float
@@ -148,7 +165,7 @@ class InboxSummary(Struct, frozen=True, kw_only=True):
 
 
 class InboxEntry(Struct, frozen=True, kw_only=True):
-    """One letter in an inbox; ``written_by`` and ``subject`` are what the letter itself says."""
+    """One message in an inbox; ``written_by`` and ``subject`` come from its header fields."""
 
     number: int
     inbox: str
@@ -160,9 +177,9 @@ class InboxEntry(Struct, frozen=True, kw_only=True):
 
 
 class InboxContent(Struct, frozen=True, kw_only=True):
-    """A letter as it was delivered.
+    """A message as it was delivered.
 
-    ``text`` is its content as UTF-8; ``raw`` the octets, where ``text`` cannot say them all, else None.
+    ``text`` is its content as UTF-8; ``raw`` is the octets where they are not UTF-8, else None.
     """
 
     number: int
@@ -175,8 +192,16 @@ class InboxContent(Struct, frozen=True, kw_only=True):
     raw: bytes | None = None
 
 
+class InboxChange(Struct, frozen=True, kw_only=True):
+    """What ``inbox delete`` did: messages ``deleted``, and numbers that were ``missing``; ``who`` asked for it."""
+
+    deleted: int
+    missing: int
+    who: str
+
+
 class ConfigReport(Struct, frozen=True, kw_only=True):
-    """A configuration judged: ``problems`` keep it from being used, ``advice`` does not."""
+    """The check of a configuration: ``problems`` keep it from being used, ``advice`` does not."""
 
     path: str
     usable: bool
@@ -185,7 +210,7 @@ class ConfigReport(Struct, frozen=True, kw_only=True):
 
 
 class AddressTarget(Struct, frozen=True, kw_only=True):
-    """One place where a letter would end up: the recipient as stored, how it is taken there, and why that way."""
+    """One place where a message would go: the recipient as stored, the target of its route, and the reason."""
 
     recipient: str
     target: str
@@ -193,9 +218,10 @@ class AddressTarget(Struct, frozen=True, kw_only=True):
 
 
 class AddressReport(Struct, frozen=True, kw_only=True):
-    """Where a letter to an address would go.
+    """Where a message to an address would go.
 
-    ``kind`` is mailbox, alias, list, moved, unknown or foreign; ``reply`` what a stranger's RCPT is answered.
+    ``kind`` is mailbox, alias, list, moved, unknown or foreign; ``reply`` is the answer to RCPT from a host outside the
+    trusted networks.
     """
 
     address: str
@@ -222,25 +248,25 @@ class CodeEntry(Struct, frozen=True, kw_only=True):
 # Explaining -----------------------------------------------------------------------------------------------------------
 
 
-class ContactTold(Struct, frozen=True, kw_only=True):
-    """One conversation of an attempt.
+class ConnectionEntry(Struct, frozen=True, kw_only=True):
+    """One connection of an attempt.
 
     ``timings`` are the seconds of each phase, in their order; ``lines`` the dialogue (``S: …``, ``R: …``); ``ended``
-    why there was no more, "" where it went to its end; ``reused`` the messages that the session took before.
+    why the connection ended early, "" if it did not; ``reused`` the number of messages that the session took before.
     """
 
     peer: str
     mx: str
     tls: str
     timings: dict[str, float]
-    lines: list[str]
+    lines: tuple[str, ...]
     ended: str
     reused: int
 
 
-class EndTold(Struct, frozen=True, kw_only=True):
-    """How an attempt ended for one recipient: ``result`` is the attempt's (delivered, deferred, failed, ambiguous),
-    ``state`` the recipient's since; where it waits, ``due`` is its next attempt and ``why`` says why then."""
+class ResultEntry(Struct, frozen=True, kw_only=True):
+    """The result of an attempt for one recipient: ``result`` is delivered, deferred, failed or ambiguous, ``state`` the
+    state of the recipient since; while it waits, ``due`` is its next attempt and ``why`` the reason for that time."""
 
     recipient: str
     result: str
@@ -252,7 +278,7 @@ class EndTold(Struct, frozen=True, kw_only=True):
     why: str
 
 
-class AttemptTold(Struct, frozen=True, kw_only=True, tag_field="event", tag="attempt"):
+class AttemptEntry(Struct, frozen=True, kw_only=True, tag_field="event", tag="attempt"):
     """One attempt, from ``began`` to ``at``; ``site`` is the next hop's name, ``rule`` what chose ``target``."""
 
     at: float
@@ -261,13 +287,13 @@ class AttemptTold(Struct, frozen=True, kw_only=True, tag_field="event", tag="att
     site: str
     target: str
     rule: str
-    contacts: list[ContactTold]
-    ends: list[EndTold]
+    contacts: list[ConnectionEntry]
+    ends: list[ResultEntry]
 
 
-class NoteTold(Struct, frozen=True, kw_only=True, tag_field="event", tag="note"):
-    """Something else that happened, to some recipients or (none named) to the whole message: ``kind`` is held,
-    released, retried, dropped, rerouted (acts of ``who``), warned, reported, suspected, poison or corrupt."""
+class EventEntry(Struct, frozen=True, kw_only=True, tag_field="event", tag="note"):
+    """Any other event, of some recipients or (if none is named) of the whole message: ``kind`` is held, released,
+    retried, dropped, rerouted (actions of ``who``), warned, reported, suspected, poison or corrupt."""
 
     at: float
     kind: str
@@ -277,7 +303,7 @@ class NoteTold(Struct, frozen=True, kw_only=True, tag_field="event", tag="note")
 
 
 class RecipientNow(Struct, frozen=True, kw_only=True):
-    """Where one recipient stands; ``due`` and ``why`` where it waits."""
+    """The state of one recipient now; ``due`` and ``why`` while it waits."""
 
     address: str
     state: str
@@ -288,11 +314,11 @@ class RecipientNow(Struct, frozen=True, kw_only=True):
     route: str
 
 
-class MessageStory(Struct, frozen=True, kw_only=True):
-    """One message's life: how it came, what happened, where it stands at ``now``.
+class MessageHistory(Struct, frozen=True, kw_only=True):
+    """The history of one message: how it came, each event, and the state of its recipients at ``now``.
 
-    ``queued`` is False where the message has gone and only its story is left; ``about`` is the queue id of the message
-    that this one reports on.
+    ``queued`` is False if the message has left the queue and only its history is kept; ``about`` is the queue id of
+    the message that this one reports on.
     """
 
     id: str
@@ -305,26 +331,26 @@ class MessageStory(Struct, frozen=True, kw_only=True):
     tls: str
     user: str
     sender: str
-    recipients: list[str]
+    recipients: tuple[str, ...]
     size: int
     message_id: str
     about: str
-    events: list[AttemptTold | NoteTold]
+    events: list[AttemptEntry | EventEntry]
     standing: list[RecipientNow]
 
 
 class MessageFound(Struct, frozen=True, kw_only=True):
-    """One message of several that a question may mean; ``queued`` while some of it is in the queue."""
+    """One message of several that were found; ``queued`` while some of it is in the queue."""
 
     id: str
     received: float
     sender: str
-    recipients: list[str]
+    recipients: tuple[str, ...]
     message_id: str
     queued: bool
 
 
-class ExchangeTold(Struct, frozen=True, kw_only=True):
+class ExchangeEntry(Struct, frozen=True, kw_only=True):
     """One host that would be tried, and its addresses."""
 
     name: str
@@ -333,12 +359,12 @@ class ExchangeTold(Struct, frozen=True, kw_only=True):
 
 
 class EndForecast(Struct, frozen=True, kw_only=True):
-    """Where a letter to one recipient would go now.
+    """Where a message to one recipient would go now.
 
-    ``way`` is smtp, lmtp, maildir, mailbox, discard, python or "" (none); ``rule`` what chose ``target``; ``lookup``
-    how ``exchanges`` were found, and ``reply`` what would be said in their place where there are none.  ``waiting``,
-    ``held`` and ``oldest`` tell what is in the queue for its destination.  ``limit`` is how many attempts the site may
-    have at one time, None if that is not known; where it is left alone, ``until`` says until when and ``why`` why.
+    ``way`` is smtp, lmtp, maildir, mailbox, discard, python or "" (none); ``rule`` is what chose ``target``; ``lookup``
+    says how ``exchanges`` were found, and ``reply`` is the result if there are none.  ``waiting``, ``held`` and
+    ``oldest`` describe the queue for the destination.  ``limit`` is the concurrency limit of the site, None if unknown;
+    while the site is suspended, ``until`` is the end of the suspension and ``why`` its reason.
     """
 
     recipient: str
@@ -347,7 +373,7 @@ class EndForecast(Struct, frozen=True, kw_only=True):
     target: str
     rule: str
     lookup: str = ""
-    exchanges: list[ExchangeTold] = []
+    exchanges: list[ExchangeEntry] = []
     reply: str = ""
     site: str = ""
     limit: int | None = None
@@ -359,7 +385,8 @@ class EndForecast(Struct, frozen=True, kw_only=True):
 
 
 class AddressForecast(Struct, frozen=True, kw_only=True):
-    """What an address stands for (``kind``, a stranger's ``reply``, ``explanation``), and where its mail would go."""
+    """What an address is (``kind``, ``reply`` and ``explanation`` as in ``AddressReport``), and where its mail would
+    go."""
 
     address: str
     now: float
@@ -370,14 +397,14 @@ class AddressForecast(Struct, frozen=True, kw_only=True):
 
 
 class Explained(Struct, frozen=True, kw_only=True):
-    """The answer of ``explain``: ``kind`` says what it was, and which of the others there is.
+    """The answer of ``explain``; ``kind`` says which of the other fields are set.
 
     ``message``: a queue id, or the only message with a Message-ID.  ``messages``: several with one Message-ID.
-    ``address``: an address, with ``messages`` that came from it or went to it lately.  ``code``: a reply code.
+    ``address``: an address, with recent ``messages`` from it or to it.  ``code``: a reply code.
     """
 
     kind: str
-    message: MessageStory | None = None
+    message: MessageHistory | None = None
     messages: list[MessageFound] = []
     address: AddressForecast | None = None
     codes: list[CodeEntry] = []

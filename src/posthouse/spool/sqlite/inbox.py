@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from posthouse.core import path_text
+from posthouse.spool.filters import text_of_numbers
 from posthouse.spool.interface import StoredMessage
 
 __all__ = ["discard", "keep"]
@@ -30,8 +31,11 @@ def keep(
     return bool(inserted)
 
 
-def discard(numbers: Sequence[int], connection: sqlite3.Connection) -> tuple[int, list[int]]:
-    """Remove mailbox messages; returns how many there were, and the content files that are promised no more."""
+def discard(
+    numbers: Sequence[int], now: float, who: str, connection: sqlite3.Connection
+) -> tuple[int, list[int]]:
+    """Remove mailbox messages, with a line in the audit log; returns how many there were, and the content files that
+    no row needs any more."""
     count, files = 0, []
     for number in numbers:
         row = connection.execute("SELECT file FROM inbox WHERE number = ?", (number,)).fetchone()
@@ -42,4 +46,8 @@ def discard(numbers: Sequence[int], connection: sqlite3.Connection) -> tuple[int
             connection.execute("DELETE FROM file WHERE id = ?", (row[0],))
             files.append(row[0])
         count += 1
+    connection.execute(
+        "INSERT INTO audit (at, who, act, filter, target, count) VALUES (?, ?, 'delete', ?, '', ?)",
+        (now, who, text_of_numbers(numbers), count),
+    )
     return count, files

@@ -5,7 +5,7 @@ destination with few recipients, it goes along the index instead.  Counts and th
 indices over unsettled recipients as long as they are asked about destination, state and age.
 
 Fresh messages have no recipient rows; there are never more of them than are being attempted this moment, and they are
-judged one by one (``query.matches``).
+judged one by one (``filters.matches``).
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 
 from posthouse.core import path_text
-from posthouse.spool.filters import BUCKETS, Condition, RecipientRow, SummaryRow, matches, summarized, where
+from posthouse.spool.filters import BUCKETS, Condition, RecipientRow, SummaryRow, matches, summarized
 from posthouse.spool.history import Accepted, Event, MessageSummary, decode_arrival, decode_events
 from posthouse.spool.ids import number_of, text_of
 from posthouse.spool.interface import AuditRecord
+from posthouse.spool.sqlite.filter_sql import where
 from posthouse.spool.sqlite.history_store import plain_address
 from posthouse.spool.sqlite.rows import STATES, decode_envelope, destinations_of
 

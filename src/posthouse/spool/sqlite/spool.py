@@ -428,8 +428,8 @@ class SqliteSpool(SpoolQueries):
         self.writer.submit(op)
         await future
 
-    async def discard(self, numbers: Collection[int]) -> int:
+    async def discard(self, numbers: Collection[int], *, now: float, who: str = "") -> int:
         """See ``Queue.discard``."""
-        count, files = await self._call(partial(discard, tuple(numbers)))
+        count, files = await self._call(partial(discard, tuple(numbers), now, who))
         self._unlink(files)
         return count

@@ -1,28 +1,28 @@
-"""Post houses, clients and other people's hosts in one process on virtual time, with faults by seed; see ``world``."""
+"""Simulation: daemons, clients and remote hosts in one process, on virtual time, with faults by seed (``world``)."""
 
-from posthouse.testing.simulation.chaos import Calm, Storm, Weather
-from posthouse.testing.simulation.ledger import CopyEnd, DeliveredCopy
-from posthouse.testing.simulation.loop import Life, VirtualClock, VirtualLoop
-from posthouse.testing.simulation.network import Death
+from posthouse.testing.simulation.chaos import Chaos, NoChaos, RandomChaos
+from posthouse.testing.simulation.ledger import DeliveredCopy, RecordedOutcome
+from posthouse.testing.simulation.loop import VirtualClock, VirtualLoop, VirtualProcess
+from posthouse.testing.simulation.network import CrashKind
 from posthouse.testing.simulation.node import SimulatedNode
-from posthouse.testing.simulation.remote_host import Received, RemoteHost, Step, parse_step
+from posthouse.testing.simulation.remote_host import ReceivedMessage, RemoteHost, Step, parse_step
 from posthouse.testing.simulation.world import SimulatedMessage, World
 
 __all__ = [
-    "Calm",
-    "CopyEnd",
-    "Death",
+    "Chaos",
+    "CrashKind",
     "DeliveredCopy",
-    "Life",
-    "Received",
+    "NoChaos",
+    "RandomChaos",
+    "ReceivedMessage",
+    "RecordedOutcome",
     "RemoteHost",
     "SimulatedMessage",
     "SimulatedNode",
     "Step",
-    "Storm",
     "VirtualClock",
     "VirtualLoop",
-    "Weather",
+    "VirtualProcess",
     "World",
     "parse_step",
 ]

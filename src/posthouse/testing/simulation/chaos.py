@@ -1,7 +1,7 @@
-"""What goes wrong by chance: channels, the DNS, disks.
+"""Faults by chance: of connections, of the DNS and of disks.
 
-A weather is asked for every single thing, with the world's own dice; so the order of the questions, and with them the
-whole story, depends on the seed alone.
+A ``Chaos`` is asked about each connection, DNS question and disk operation, and draws from the random numbers of the
+world.  The order of these questions, and with it the whole run, thus depends on the seed alone.
 """
 
 from __future__ import annotations
@@ -13,58 +13,56 @@ from posthouse.core import StorageBusy, StorageError, StorageFull
 from posthouse.net import Endpoint
 from posthouse.testing.memory_stream import StreamFault
 
-__all__ = ["Calm", "Storm", "Weather"]
+__all__ = ["Chaos", "NoChaos", "RandomChaos"]
 
 
-class Weather(Protocol):
-    """The dice of a world."""
+class Chaos(Protocol):
+    """The faults and delays of a world."""
 
-    def channel(self, random: Random, source: str, endpoint: Endpoint) -> StreamFault:
-        """What happens to a new channel."""
+    def connection(self, random: Random, source: str, endpoint: Endpoint) -> StreamFault:
+        """The fault of a new connection from the address ``source``."""
         ...
 
     def dns(self, random: Random) -> tuple[float, bool]:
-        """Seconds that a question takes, and whether the server fails."""
+        """The seconds that a question takes, and whether the server fails."""
         ...
 
     def disk_pause(self, random: Random) -> float:
-        """Seconds until an act is durable, or until whoever waits hears of it."""
+        """The seconds until an operation is durable, or until its caller is answered."""
         ...
 
-    def disk_trouble(self, random: Random) -> StorageError | None:
-        """What an act meets on the disk."""
+    def disk_error(self, random: Random) -> StorageError | None:
+        """The error that an operation meets, or None."""
         ...
 
 
-class Calm:
-    """Nothing goes wrong, and things take their usual time."""
+class NoChaos:
+    """No faults, and short delays."""
 
-    def channel(self, random: Random, source: str, endpoint: Endpoint) -> StreamFault:
-        """See ``Weather.channel``."""
+    def connection(self, random: Random, source: str, endpoint: Endpoint) -> StreamFault:
         return StreamFault()
 
     def dns(self, random: Random) -> tuple[float, bool]:
-        """See ``Weather.dns``."""
         return random.random() * 0.05, False
 
     def disk_pause(self, random: Random) -> float:
-        """See ``Weather.disk_pause``."""
         return random.random() * 0.01
 
-    def disk_trouble(self, random: Random) -> StorageError | None:
-        """See ``Weather.disk_trouble``."""
+    def disk_error(self, random: Random) -> StorageError | None:
         return None
 
 
-class Storm(Calm):
-    """Everything goes wrong now and then; ``force`` (0 to 1) is how often."""
+class RandomChaos(NoChaos):
+    """Every kind of fault; ``rate`` (0 to 1) is the part of the connections that have one.
 
-    def __init__(self, force: float) -> None:
-        self.force = force
+    A DNS question fails 1/3 as often, a disk operation 1/20 as often.
+    """
 
-    def channel(self, random: Random, source: str, endpoint: Endpoint) -> StreamFault:
-        """See ``Weather.channel``."""
-        if random.random() >= self.force:
+    def __init__(self, rate: float) -> None:
+        self.rate = rate
+
+    def connection(self, random: Random, source: str, endpoint: Endpoint) -> StreamFault:
+        if random.random() >= self.rate:
             return StreamFault()
         match random.randrange(6):
             case 0:
@@ -81,17 +79,14 @@ class Storm(Calm):
                 return StreamFault(single=True)
 
     def dns(self, random: Random) -> tuple[float, bool]:
-        """See ``Weather.dns``."""
-        pause = random.random() * (10.0 if random.random() < self.force else 0.05)
-        return pause, random.random() < self.force / 3
+        pause = random.random() * (10.0 if random.random() < self.rate else 0.05)
+        return pause, random.random() < self.rate / 3
 
     def disk_pause(self, random: Random) -> float:
-        """See ``Weather.disk_pause``."""
-        return random.random() * (5.0 if random.random() < self.force / 10 else 0.01)
+        return random.random() * (5.0 if random.random() < self.rate / 10 else 0.01)
 
-    def disk_trouble(self, random: Random) -> StorageError | None:
-        """See ``Weather.disk_trouble``."""
-        if random.random() >= self.force / 20:
+    def disk_error(self, random: Random) -> StorageError | None:
+        if random.random() >= self.rate / 20:
             return None
         kind: type[StorageError] = random.choice((StorageError, StorageFull, StorageBusy))
         return kind("the simulated disk failed")

@@ -1,13 +1,13 @@
-"""An event loop on virtual time, and lives that can end between any two of its steps.
+"""Event loop on virtual time, and processes that can be stopped between any two of their callbacks.
 
-Nothing here waits: when no callback is ready, time jumps to the next timer.  Callbacks run in the order in which they
-were made, timers in the order of their due times, work for threads runs on the spot; so a run is a function of what it
-was given, to the last step.
+The loop never waits: when no callback is ready, time jumps to the next timer.  Callbacks run in the order in which they
+were scheduled, timers in the order of their due times, and work for threads runs on the loop; so a run is a function of
+its input, down to the last callback.
 
-Whose step is it?  Each callback carries the context it was made in (a task's callbacks that of the task), and a
-``Life`` stands in that context.  When a life ends, whatever carries it never runs again: its tasks stop where they
-await, no ``finally`` and no ``except`` is reached, as when the machine loses its power.  What the dead left on a disk
-or a wire is the business of those who play disk and wire.
+Each callback carries the context in which it was scheduled (a task's callbacks that of the task), and the context names
+a ``VirtualProcess``.  When that process is stopped, no callback with its context runs again: its tasks stop where they
+await, without ``finally`` and ``except`` blocks, as when a machine loses power.  The simulated disk and the simulated
+network decide what remains of the data that the process has written.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from typing import Any, TypeVar, TypeVarTuple
 from posthouse.core import LocalError
 from posthouse.net import Timer
 
-__all__ = ["Life", "VirtualClock", "VirtualLoop", "neutrally"]
+__all__ = ["VirtualClock", "VirtualLoop", "VirtualProcess", "outside_processes"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-_LIFE: contextvars.ContextVar[Life | None] = contextvars.ContextVar("life", default=None)
+_PROCESS: contextvars.ContextVar[VirtualProcess | None] = contextvars.ContextVar("process", default=None)
 
 
-class Life:
-    """One incarnation of something that can die.
+class VirtualProcess:
+    """Process on a virtual loop: the callbacks that stop together.
 
-    ``steps`` counts what it has done; before step number ``last_step`` (0: none) ``fatal`` is called, outside of any
-    life, and the step is not taken.
+    ``steps`` counts the callbacks that have run.  Before step number ``last_step`` (0: none) ``fatal`` is called,
+    outside of any process; the step runs only if the process is still alive.
     """
 
     def __init__(self, name: str, fatal: Callable[[], object] | None = None) -> None:
@@ -46,46 +46,45 @@ class Life:
         self._fatal = fatal
         self._depth = 0
 
-    def end(self) -> None:
-        """It takes no further step."""
+    def stop(self) -> None:
+        """Stop the process: no further callback of it runs."""
         self.alive = False
 
     def step(self, callback: Callable[..., object], *arguments: Any) -> None:
-        """Take one step, if it still can.  What ``callback`` begins belongs to this life."""
+        """Run a callback, if the process is alive.  What ``callback`` schedules belongs to the process."""
         if not self._depth and self.alive:  # a step within a step is part of it
             self.steps += 1
             if self.steps == self.last_step and self._fatal is not None:
-                neutrally(self._fatal)
+                outside_processes(self._fatal)
         if not self.alive:
             return
-        token = _LIFE.set(self)
+        token = _PROCESS.set(self)
         self._depth += 1
         try:
             callback(*arguments)
         finally:
             self._depth -= 1
-            _LIFE.reset(token)
+            _PROCESS.reset(token)
 
 
-def neutrally(function: Callable[..., T], *arguments: Any) -> T:
-    """Call ``function`` so that what it begins belongs to no life: the world's own doing."""
+def outside_processes(function: Callable[..., T], *arguments: Any) -> T:
+    """Call ``function`` so that what it schedules belongs to no process."""
     return contextvars.Context().run(function, *arguments)
 
 
 class _Selector:
-    """Where the loop would wait for sockets, it lets time pass."""
+    """Selector without sockets: where the loop would wait for one, virtual time passes."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
 
     def select(self, timeout: float | None) -> list[Any]:
-        """No socket is ever ready; time goes to the next timer."""
         self._loop.pass_time(timeout)
         return []
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """``latency`` gives the seconds that a piece of work for a thread takes (each time anew)."""
+    """Event loop on virtual time.  ``latency`` gives the seconds that one piece of work for a thread takes."""
 
     def __init__(self, latency: Callable[[], float] = lambda: 0.0) -> None:
         super().__init__()
@@ -94,9 +93,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._selector = _Selector(self)
         self._clock_resolution = 1e-9
         self._tasks: dict[asyncio.Task[Any], None] = {}
-        self._failed: list[tuple[asyncio.Task[Any], Life | None]] = []
+        self._failed: list[tuple[asyncio.Task[Any], VirtualProcess | None]] = []
         self.complaints: list[str] = []
-        """What asyncio wanted to log: exceptions that nobody fetched, and the like."""
+        """What asyncio would log: exceptions that were never retrieved, and the like."""
         self.set_exception_handler(self._complain)
 
     def time(self) -> float:
@@ -104,27 +103,27 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return self._now
 
     def pass_time(self, timeout: float | None) -> None:
-        """Jump to the next timer.  Raises ``LocalError`` if there is none and nothing to do."""
+        """Jump to the next timer.  Raises ``LocalError`` if there is none and no callback is ready."""
         if timeout is None:
-            raise LocalError("everybody waits for something that will never happen: no timer is left")
+            raise LocalError("the simulation waits for something that will never happen: no timer is left")
         if timeout > 0:
             timers: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
-            self._now = max(self._now, timers[0].when())  # to the very moment: a sum might fall short of it
+            self._now = max(self._now, timers[0].when())  # exactly: adding ``timeout`` could round to less
 
     def call_soon(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
-        """See ``asyncio.loop.call_soon``; a dead life's callback never runs."""
+        """Schedule a callback; one of a stopped process never runs."""
         context = contextvars.copy_context() if context is None else context
-        life = context.get(_LIFE)
-        if life is not None:
-            return super().call_soon(partial(life.step, callback, *args), context=context)
+        process = context.get(_PROCESS)
+        if process is not None:
+            return super().call_soon(partial(process.step, callback, *args), context=context)
         return super().call_soon(callback, *args, context=context)
 
     def call_soon_threadsafe(
         self, callback: Callable[[*Ts], object], *args: *Ts, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
-        """There are no threads."""
+        """``call_soon``: there are no threads."""
         return self.call_soon(callback, *args, context=context)
 
     def call_at(
@@ -134,40 +133,39 @@ class VirtualLoop(asyncio.BaseEventLoop):
         *args: *Ts,
         context: contextvars.Context | None = None,
     ) -> asyncio.TimerHandle:
-        """See ``asyncio.loop.call_at``; a dead life's callback never runs."""
+        """Schedule a timer; one of a stopped process never fires."""
         context = contextvars.copy_context() if context is None else context
-        life = context.get(_LIFE)
-        if life is not None:
-            return super().call_at(when, partial(life.step, callback, *args), context=context)
+        process = context.get(_PROCESS)
+        if process is not None:
+            return super().call_at(when, partial(process.step, callback, *args), context=context)
         return super().call_at(when, callback, *args, context=context)
 
     def create_task(self, coro: Any, **rest: Any) -> asyncio.Task[Any]:
-        """See ``asyncio.loop.create_task``."""
+        """Start a task, and remember its exception for ``unheard``."""
         task: asyncio.Task[Any] = super().create_task(coro, **rest)
         self._tasks[task] = None
         context = rest.get("context")
-        life = _LIFE.get() if context is None else context.get(_LIFE)
+        process = _PROCESS.get() if context is None else context.get(_PROCESS)
 
         def ended(done: asyncio.Task[Any]) -> None:
             self._tasks.pop(done, None)
-            if done._exception is not None:  # to look without having fetched it
-                self._failed.append((done, life))
+            if done._exception is not None:  # read without marking it as retrieved
+                self._failed.append((done, process))
 
         task.add_done_callback(ended, context=contextvars.Context())
         return task
 
     def unheard(self) -> list[str]:
-        """What went wrong and nobody living noticed: exceptions of tasks that were never fetched, and whatever else
-        asyncio wanted to log."""
+        """Exceptions of tasks that no living process has retrieved, and what else asyncio would log."""
         failed = [
             f"an exception that nobody fetched: {task._exception!r}"
-            for task, life in self._failed
-            if task._log_traceback and (life is None or life.alive)
+            for task, process in self._failed
+            if task._log_traceback and (process is None or process.alive)
         ]
         return failed + self.complaints
 
     def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
-        """Run ``func`` on the loop, after a moment; a life that ends before never did it."""
+        """Run ``func`` on the loop, after its latency; never, if its process is stopped before."""
         future: asyncio.Future[T] = self.create_future()
 
         def run() -> None:
@@ -184,10 +182,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return future
 
     def close(self) -> None:
-        """End it, and bury all tasks that never ended without a word from them."""
+        """Close the loop, and all tasks that have not ended, without a log line about them."""
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # coroutines that nobody will ever await now
-            for _ in self._buried():
+            warnings.simplefilter("ignore", RuntimeWarning)  # coroutines that were never awaited
+            for _ in self._closed_tasks():
                 pass
             self._tasks.clear()
         for task, _ in self._failed:
@@ -195,14 +193,17 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._failed.clear()
         super().close()
 
-    def _buried(self) -> Iterator[None]:
-        """Close what never ended.  A generator, because a compiled coroutine whose last block fails then leaves that
-        exception being handled for ever, and what a generator handles ends with it."""
+    def _closed_tasks(self) -> Iterator[None]:
+        """Close the coroutines of tasks that have not ended.
+
+        A generator, because a compiled coroutine whose last block fails leaves its exception as the one being handled;
+        what a generator handles ends with the generator.
+        """
         for task in [task for task in self._tasks if not task.done()]:
             task._log_destroy_pending = False  # type: ignore[attr-defined]
             coroutine = task.get_coro()
             if isinstance(coroutine, Coroutine):
-                with contextlib.suppress(Exception):  # what a dead task says in its last blocks matters to nobody
+                with contextlib.suppress(Exception):  # raised by its last blocks; no caller is left
                     coroutine.close()
             yield
 
@@ -217,28 +218,24 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
 
 class VirtualClock:
-    """A machine's clock on a virtual loop.  ``jump`` moves its calendar; its stopwatch and timers do not notice."""
+    """A machine's clock on a virtual loop.  ``jump`` sets its calendar; its stopwatch and its timers do not change."""
 
     def __init__(self, loop: VirtualLoop, start: float = 1_800_000_000.0) -> None:
         self._loop = loop
         self._calendar = start
 
     def time(self) -> float:
-        """See ``Clock.time``."""
         return self._calendar + self._loop.time()
 
     def monotonic(self) -> float:
-        """See ``Clock.monotonic``."""
         return self._loop.time()
 
     async def sleep(self, seconds: float) -> None:
-        """See ``Clock.sleep``."""
         await asyncio.sleep(seconds)
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
-        """See ``Clock.call_later``."""
         return self._loop.call_later(max(0.0, seconds), callback)
 
     def jump(self, seconds: float) -> None:
-        """Put the calendar forward, or back."""
+        """Set the calendar forward, or back."""
         self._calendar += seconds

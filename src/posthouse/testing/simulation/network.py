@@ -1,9 +1,8 @@
-"""The network between simulated machines: every machine has an address of its own, and dies with its wires.
+"""The network between simulated machines: each machine has an address, and its connections end when it crashes.
 
-``SimulatedNetwork`` is one ``MemoryNetwork``; each machine sees it through a ``Port``, its ``Network``.  A port runs
-what arrives as a step of its machine's life and what is written as the world's doing, so that a death loses no octet
-that was on its
-way already.  What goes wrong on a new channel is asked of ``SimulatedNetwork.weather`` each time.
+``SimulatedNetwork`` is one ``MemoryNetwork``; each machine has a ``Port`` to it, which is its ``Network``.  A port runs
+what arrives as a step of the machine's process.  What the process writes is sent outside of the process, so that a
+crash loses no octet that is already on its way.  Each new connection asks ``SimulatedNetwork.fault`` for its fault.
 """
 
 from __future__ import annotations
@@ -18,86 +17,86 @@ from posthouse.net import Clock, Endpoint, Listener
 from posthouse.net.stream import Handler, HandlerFactory, Stream
 from posthouse.testing.memory_network import MemoryNetwork
 from posthouse.testing.memory_stream import StreamFault
-from posthouse.testing.simulation.loop import Life, neutrally
+from posthouse.testing.simulation.loop import VirtualProcess, outside_processes
 
-__all__ = ["Death", "Port", "SimulatedNetwork"]
+__all__ = ["CrashKind", "Port", "SimulatedNetwork"]
 
-_Weather = Callable[[str, Endpoint], StreamFault]  # what goes wrong on a new channel from a machine to an endpoint
+_FaultOf = Callable[[str, Endpoint], StreamFault]  # the fault of a new connection from an address to an endpoint
 
 
-class Death(enum.StrEnum):
-    """What the others notice of a machine's end."""
+class CrashKind(enum.StrEnum):
+    """What the peers notice of a crash."""
 
-    KILLED = "killed"  # the process: its system sends what it had taken, and ends the channels
-    RESET = "reset"  # the process: its channels are reset, what was on its way is lost
-    SILENT = "silent"  # the machine: nobody hears anything until it runs again
+    KILLED = "killed"  # the process: its system sends what was written, and closes the connections
+    RESET = "reset"  # the process: its connections are reset, what was on its way is lost
+    SILENT = "silent"  # the machine: the peers hear nothing until it runs again
 
 
 class SimulatedNetwork(MemoryNetwork):
-    """All channels there are.  ``simulation.chaos`` may be exchanged at any time."""
+    """All connections of a world."""
 
-    def __init__(self, clock: Clock, weather: _Weather, *, on_error: Callable[[BaseException], None]) -> None:
+    def __init__(self, clock: Clock, fault: _FaultOf, *, on_error: Callable[[BaseException], None]) -> None:
         super().__init__(clock, on_error=on_error)
-        self.weather = weather
+        self.fault = fault
 
 
 class Port:
-    """A machine's ``Network``: its part of the wires, for the length of one life."""
+    """A machine's ``Network``, for the life of one process."""
 
-    def __init__(self, wires: SimulatedNetwork, address: str, life: Life) -> None:
+    def __init__(self, network: SimulatedNetwork, address: str, process: VirtualProcess) -> None:
         self.address = address
-        self._wires = wires
-        self._life = life
+        self._network = network
+        self._process = process
         self._listeners: list[Listener] = []
         self._ends: dict[_End, None] = {}
 
     async def connect(self, endpoint: Endpoint, handler: Handler, *, source: str = "") -> Stream:
-        """See ``Network.connect``."""
-        end = _End(self, self._life, handler)
-        self._wires.faults[endpoint] = self._wires.weather(self.address, endpoint)
-        connecting = self._wires.connect(endpoint, end, source=source or self.address)
+        end = _End(self, self._process, handler)
+        self._network.faults[endpoint] = self._network.fault(self.address, endpoint)
+        connecting = self._network.connect(endpoint, end, source=source or self.address)
         task = asyncio.get_running_loop().create_task(connecting, context=contextvars.Context())
-        task.add_done_callback(_heard, context=contextvars.Context())  # the dead never ask how it went
+        task.add_done_callback(_retrieve, context=contextvars.Context())  # a stopped process does not
         try:
             await task
         except asyncio.CancelledError:
             if task.done() and not task.cancelled() and task.exception() is None:
-                end.abort()  # it opened in the very moment
+                end.abort()  # it was opened at the same moment
             raise
         return end
 
     async def listen(self, endpoint: Endpoint, factory: HandlerFactory, *, backlog: int = 512) -> Listener:
-        """See ``Network.listen``."""
-
         def accept() -> Handler:
-            return _End(self, self._life, factory())
+            return _End(self, self._process, factory())
 
-        listener = await self._wires.listen(endpoint, accept, backlog=backlog)
+        listener = await self._network.listen(endpoint, accept, backlog=backlog)
         self._listeners.append(listener)
         return listener
 
-    def open(self, end: _End) -> None:
-        """A channel is open; for ends."""
+    def opened(self, end: _End) -> None:
+        """A connection is open; called by its end."""
         self._ends[end] = None
 
-    def over(self, end: _End) -> None:
-        """A channel has ended; for ends."""
+    def closed(self, end: _End) -> None:
+        """A connection is closed; called by its end."""
         self._ends.pop(end, None)
 
     def cut(self, peer: Endpoint) -> None:
-        """Reset the channels to ``peer``."""
+        """Reset the connections to ``peer``."""
         for end in [end for end in self._ends if end.peer == peer]:
             end.abort()
 
-    def die(self, death: Death) -> None:
-        """The life is over: what the others see of it.  A silent death is heard of after another call."""
+    def crash(self, kind: CrashKind) -> None:
+        """The process has stopped: show its peers what they notice of it.
+
+        After ``CrashKind.SILENT`` a second call, when the machine runs again, ends its connections.
+        """
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
-        if death is Death.SILENT:
+        if kind is CrashKind.SILENT:
             return
         for end in list(self._ends):
-            if death is Death.KILLED:
+            if kind is CrashKind.KILLED:
                 end.close()
             else:
                 end.abort()
@@ -105,87 +104,74 @@ class Port:
 
 
 class _End:
-    """One end of a channel, between a stream and a handler: the handler's steps are its life's, the stream's are the
-    world's."""
+    """One end of a connection, between a stream and a handler.
 
-    def __init__(self, port: Port, life: Life, handler: Handler) -> None:
+    The handler's methods are steps of its process; the stream's methods run outside of it.
+    """
+
+    def __init__(self, port: Port, process: VirtualProcess, handler: Handler) -> None:
         self._port = port
-        self._life = life
+        self._process = process
         self._handler = handler
         self._stream: Stream
 
-    # -- Handler, towards the wires --
+    # -- Handler, called by the network --
 
     def connected(self, stream: Stream) -> None:
-        """See ``Handler.connected``; the dead do not answer."""
         self._stream = stream
-        self._port.open(self)
-        self._life.step(self._handler.connected, self)
-        if not self._life.alive:
-            neutrally(stream.abort)
+        self._port.opened(self)
+        self._process.step(self._handler.connected, self)
+        if not self._process.alive:
+            outside_processes(stream.abort)
 
     def data_received(self, data: bytes) -> None:
-        """See ``Handler.data_received``."""
-        self._life.step(self._handler.data_received, data)
+        self._process.step(self._handler.data_received, data)
 
     def eof_received(self) -> None:
-        """See ``Handler.eof_received``."""
-        self._life.step(self._handler.eof_received)
+        self._process.step(self._handler.eof_received)
 
     def pause_writing(self) -> None:
-        """See ``Handler.pause_writing``."""
-        self._life.step(self._handler.pause_writing)
+        self._process.step(self._handler.pause_writing)
 
     def resume_writing(self) -> None:
-        """See ``Handler.resume_writing``."""
-        self._life.step(self._handler.resume_writing)
+        self._process.step(self._handler.resume_writing)
 
     def disconnected(self, error: Exception | None) -> None:
-        """See ``Handler.disconnected``."""
-        self._port.over(self)
-        self._life.step(self._handler.disconnected, error)
+        self._port.closed(self)
+        self._process.step(self._handler.disconnected, error)
 
-    # -- Stream, towards the machine --
+    # -- Stream, called by the process --
 
     @property
     def peer(self) -> Endpoint:
-        """See ``Stream.peer``."""
         return self._stream.peer
 
     @property
     def local(self) -> Endpoint:
-        """See ``Stream.local``."""
         return self._stream.local
 
     def write(self, data: bytes) -> None:
-        """See ``Stream.write``."""
-        neutrally(self._stream.write, data)
+        outside_processes(self._stream.write, data)
 
     def pause_reading(self) -> None:
-        """See ``Stream.pause_reading``."""
-        neutrally(self._stream.pause_reading)
+        outside_processes(self._stream.pause_reading)
 
     def resume_reading(self) -> None:
-        """See ``Stream.resume_reading``."""
-        neutrally(self._stream.resume_reading)
+        outside_processes(self._stream.resume_reading)
 
     def close(self) -> None:
-        """See ``Stream.close``."""
-        neutrally(self._stream.close)
+        outside_processes(self._stream.close)
 
     def close_gently(self, seconds: float = 5.0, octets: int = 16_777_216) -> None:
-        """See ``Stream.close_gently``."""
-        neutrally(self._stream.close_gently, seconds, octets)
+        outside_processes(self._stream.close_gently, seconds, octets)
 
     def abort(self) -> None:
-        """See ``Stream.abort``."""
-        neutrally(self._stream.abort)
+        outside_processes(self._stream.abort)
 
     def set_handler(self, handler: Any) -> None:
-        """See ``Stream.set_handler``."""
         self._handler = handler
 
 
-def _heard(task: asyncio.Task[Any]) -> None:
+def _retrieve(task: asyncio.Task[Any]) -> None:
     if not task.cancelled():
         task.exception()

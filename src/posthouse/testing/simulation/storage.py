@@ -44,7 +44,7 @@ class DiskFaults(Protocol):
         """Seconds until the next operation is done, or answered."""
         ...
 
-    def trouble(self) -> StorageError | None:
+    def error(self) -> StorageError | None:
         """The error that the next operation meets, or None."""
         ...
 
@@ -206,5 +206,5 @@ class _FaultyDisk(Unsynced):
         super().commit(connection, sql, values)
 
     def _fail(self) -> None:
-        if self._disk.trouble() is not None:
+        if self._disk.error() is not None:
             raise OSError(errno.EIO, "the simulated disk failed")

@@ -1,16 +1,16 @@
-"""A world of post houses, other people's hosts and clients, in one process and one afternoon of virtual time.
+r"""A world of nodes, remote hosts and clients, in one process and on virtual time.
 
     with World(seed=7) as world:
-        world.destination("mx.b.test", domains=["b.test"], script=["rcpt:450:4.2.1", "lose"])
-        house = world.house("mail.a.test", '[relay]\nretry_first = "1m"')
-        letter = world.send(house, "ann@a.test", ["bob@b.test"])
+        world.remote_host("mx.b.test", domains=["b.test"], script=["rcpt:450:4.2.1", "lose"])
+        node = world.node("mail.a.test", '[relay]\nretry_first = "1m"')
+        message = world.send(node, "ann@a.test", ["bob@b.test"])
         world.run(3600)
-        house.crash()
+        node.crash()
         world.run(86_400)
         world.check()
 
-Everything that is chance comes from one ``random.Random(seed)``: the same seed tells the same story, to the octet and
-the microsecond.  ``trace`` is that story, ``digest`` its hash.
+All random numbers come from one ``random.Random(seed)``: equal seeds give equal runs, to the octet and the microsecond.
+``trace`` has one line for each event, ``digest`` is its hash.
 """
 
 from __future__ import annotations
@@ -36,15 +36,16 @@ from posthouse.core import (
     RemoteError,
     Result,
     Status,
+    StorageError,
 )
 from posthouse.net import Endpoint
 from posthouse.testing.memory_stream import StreamFault
-from posthouse.testing.simulation.chaos import Calm, Weather
+from posthouse.testing.simulation.chaos import Chaos, NoChaos
 from posthouse.testing.simulation.invariants import violations
-from posthouse.testing.simulation.ledger import FIELD, CopyEnd, DeliveredCopy, Ledger
-from posthouse.testing.simulation.loop import Life, VirtualClock, VirtualLoop
+from posthouse.testing.simulation.ledger import FIELD, DeliveredCopy, Ledger, RecordedOutcome
+from posthouse.testing.simulation.loop import VirtualClock, VirtualLoop, VirtualProcess
 from posthouse.testing.simulation.network import Port, SimulatedNetwork
-from posthouse.testing.simulation.node import SimulatedNode
+from posthouse.testing.simulation.node import Environment, SimulatedNode
 from posthouse.testing.simulation.remote_host import RemoteHost, Script
 from posthouse.testing.static_resolver import StaticResolver
 
@@ -55,8 +56,10 @@ T = TypeVar("T")
 
 @dataclasses.dataclass
 class SimulatedMessage:
-    """What a client was asked to send.  ``outcomes`` are those of its last attempt; empty before the first ended and
-    where no session could be had."""
+    """A message that a client was asked to send.
+
+    ``outcomes`` are those of its last attempt; empty before the first attempt has ended.
+    """
 
     sender: str
     recipients: tuple[str, ...]
@@ -75,27 +78,26 @@ class SimulatedMessage:
 class World:
     """Virtual machines on virtual time.
 
-    Houses keep mail in SQLite spools, in temporary directories.  ``simulation.chaos`` is what goes wrong by chance, and
-    may be exchanged at any time.  Close it, or use it as a context manager.
+    Nodes keep mail in SQLite spools in temporary directories.  ``chaos`` decides which faults occur by chance, and may
+    be exchanged at any time.  Close the world, or use it as a context manager.
     """
 
-    def __init__(self, seed: int = 0, *, weather: Weather | None = None) -> None:
+    def __init__(self, seed: int = 0, *, chaos: Chaos | None = None) -> None:
         self.seed = seed
         self.random = Random(seed)
-        self.weather: Weather = weather or Calm()
-        self.loop = VirtualLoop(lambda: self.weather.disk_pause(self.random))
+        self.chaos: Chaos = chaos or NoChaos()
+        self.loop = VirtualLoop(lambda: self.chaos.disk_pause(self.random))
         self.clock = VirtualClock(self.loop)
-        self.book = Ledger(self.loop.time)
-        self.resolver = _Resolver(self)
-        self.wires = SimulatedNetwork(self.clock, self._channel, on_error=self._fault)
-        self.houses: dict[str, SimulatedNode] = {}
-        self.destinations: dict[str, RemoteHost] = {}
-        self.letters: list[SimulatedMessage] = []
-        self.results: dict[tuple[str, str], Result] = {}
-        """(token, recipient) → what its client was told."""
-        self._places: dict[Endpoint, RemoteHost] = {}
+        self.ledger = Ledger(self.loop.time)
+        self.resolver = _FaultyResolver(self)
+        self.network = SimulatedNetwork(self.clock, self._connection_fault, on_error=self._network_error)
+        self.nodes: dict[str, SimulatedNode] = {}
+        self.remote_hosts: dict[str, RemoteHost] = {}
+        self.messages: list[SimulatedMessage] = []
+        self._environment = Environment(self.loop, self.network, self.resolver, _ChaoticDisk(self), self.ledger)
+        self._hosts_at: dict[Endpoint, RemoteHost] = {}
         self._addresses = 0
-        self._client = Life("client")
+        self._client = VirtualProcess("client")
 
     def __enter__(self) -> World:
         return self
@@ -103,9 +105,9 @@ class World:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # -- who there is ----------------------------------------------------------------------------------------------
+    # -- machines --------------------------------------------------------------------------------------------------
 
-    def house(
+    def node(
         self,
         name: str,
         toml: str = "",
@@ -113,36 +115,49 @@ class World:
         shares: SimulatedNode | None = None,
         wrap: Callable[[Any], Any] | None = None,
     ) -> SimulatedNode:
-        """Start a post house.
+        """Start a node, and add MX records for its domains.
 
-        ``toml`` is its configuration; what the world decides need not be there: host name, directory, addresses, and
-        that simulated machines may relay (unless it has ``trusted_networks``).  Its domains get MX records.
-        ``shares`` names a house whose spool it shares.  ``wrap`` may put something around its queue (a broken one, to
-        see whether that is found).
+        Args:
+            name: its host name.
+            toml: its configuration.  The world decides the host name, the directory and the addresses, and trusts the
+                simulated machines unless ``trusted_networks`` is set.
+            shares: a node whose spool it shares.
+            wrap: puts another spool around its spool (a broken one, to see whether the invariants notice).
         """
-        house = SimulatedNode(self, name, toml, self.new_address(name), shares=shares, wrap=wrap)
-        self.houses[name] = house
-        for domain in house.config.domain:
+        node = SimulatedNode(
+            self._environment,
+            name,
+            toml,
+            self.new_address(name),
+            random=Random(self.random.getrandbits(64)),
+            shares=shares,
+            wrap=wrap,
+        )
+        self.nodes[name] = node
+        for domain in node.config.domain:
             if domain.name != "*":
                 self.mail_exchanger(domain.name, 10, name)
-        self.do(house.started())
-        return house
+        self.do(node.started())
+        return node
 
-    def destination(
+    def remote_host(
         self, name: str, *, domains: Sequence[str] = (), script: Script = (), preference: int = 10, lmtp: bool = False
     ) -> RemoteHost:
-        """Open a host that takes mail as ``script`` says (see ``simulation.remote_host``), and is MX of ``domains``.
-        SMTP is spoken on port 25, LMTP on port 24."""
-        where = self.new_address(name)
-        made = RemoteHost(name, where, script, wires=self.wires, clock=self.clock, book=self.book, lmtp=lmtp)
-        self.destinations[name] = self._places[made.endpoint] = made
+        """Start a host that receives mail as ``script`` says (``simulation.remote_host``), and is MX of ``domains``.
+
+        SMTP is on port 25, LMTP on port 24.
+        """
+        host = RemoteHost(
+            name, self.new_address(name), script, network=self.network, clock=self.clock, ledger=self.ledger, lmtp=lmtp
+        )
+        self.remote_hosts[name] = self._hosts_at[host.endpoint] = host
         for domain in domains:
             self.mail_exchanger(domain, preference, name)
-        self.do(made.open())
-        return made
+        self.do(host.open())
+        return host
 
     def new_address(self, name: str) -> str:
-        """An IP address for a new machine, which the DNS then knows."""
+        """An IP address for a new machine, with its A record."""
         self._addresses += 1
         address = f"10.0.{self._addresses // 250}.{self._addresses % 250 + 1}"
         self.resolver.zone.setdefault(name, {})["A"] = [address]
@@ -153,11 +168,11 @@ class World:
         records = self.resolver.zone.setdefault(domain, {})
         records["MX"] = [*records.get("MX", ()), f"{preference} {name}"]
 
-    # -- what happens ----------------------------------------------------------------------------------------------
+    # -- events ----------------------------------------------------------------------------------------------------
 
     def send(
         self,
-        house: SimulatedNode,
+        node: SimulatedNode,
         sender: str,
         recipients: Sequence[str],
         content: bytes = b"Subject: hello\r\n\r\nhello\r\n",
@@ -167,22 +182,22 @@ class World:
         pause: float = 60.0,
         notify: Notify | None = None,
     ) -> SimulatedMessage:
-        """Have a client give a letter to ``simulation.node``, ``after`` so many seconds; "" is the null sender.
+        """Have a client send a message to ``node``, ``after`` so many seconds; "" is the null sender.
 
-        Recipients that it has not been told 250 or 5yz for are tried again, ``tries`` times in all.  A field of the
-        world's own goes before ``content``, so that copies can be told apart.
+        The client makes ``tries`` attempts, with ``pause`` seconds between them, for the recipients that were not
+        answered 250 or 5yz.  The world puts a field in front of ``content``, by which copies are told apart.
         """
-        letter = SimulatedMessage(sender, tuple(recipients), content, len(self.letters) + 1)
-        self.letters.append(letter)
-        port = Port(self.wires, self.new_address(f"client{letter.number}"), self._client)
-        sending = self._sending(letter, house, port, after, tries, pause, notify)
+        message = SimulatedMessage(sender, tuple(recipients), content, len(self.messages) + 1)
+        self.messages.append(message)
+        port = Port(self.network, self.new_address(f"client{message.number}"), self._client)
+        sending = self._sending(message, node, port, after, tries, pause, notify)
         self._client.step(self.loop.create_task, sending)
-        return letter
+        return message
 
     async def _sending(
         self,
-        letter: SimulatedMessage,
-        house: SimulatedNode,
+        message: SimulatedMessage,
+        node: SimulatedNode,
         port: Port,
         after: float,
         tries: int,
@@ -190,30 +205,30 @@ class World:
         notify: Notify | None,
     ) -> None:
         await asyncio.sleep(after)
-        left = [Recipient(_address(each), notify) for each in letter.recipients]
-        sender = _address(letter.sender) if letter.sender else None
+        left = [Recipient(_address(each), notify) for each in message.recipients]
+        sender = _address(message.sender) if message.sender else None
         for attempt in range(tries):
-            token = f"{letter.number}.{attempt + 1}"
-            letter.tokens.append(token)
-            content = FIELD + token.encode() + b"\r\n" + letter.content
-            self.book.sent[token] = content
-            self.book.tell("client", "sends", token=token, to=house.name)
-            letter.outcomes = await self._give(house, port, Envelope(sender, tuple(left)), content)
-            for outcome in letter.outcomes:
+            token = f"{message.number}.{attempt + 1}"
+            message.tokens.append(token)
+            content = FIELD + token.encode() + b"\r\n" + message.content
+            self.ledger.sent[token] = content
+            self.ledger.log("client", "sends", token=token, to=node.name)
+            message.outcomes = await self._submit(node, port, Envelope(sender, tuple(left)), content)
+            for outcome in message.outcomes:
                 address = str(outcome.recipient.address)
-                self.results[token, address] = outcome.result
-                self.book.tell("client", outcome.result.value, token=token, recipient=address, reason=outcome.reason)
-            ended = [o.recipient for o in letter.outcomes if o.result in (Result.DELIVERED, Result.FAILED)]
+                self.ledger.results[token, address] = outcome.result
+                self.ledger.log("client", outcome.result.value, token=token, recipient=address, reason=outcome.reason)
+            ended = [o.recipient for o in message.outcomes if o.result in (Result.DELIVERED, Result.FAILED)]
             left = [recipient for recipient in left if recipient not in ended]
             if not left:
                 break
             await asyncio.sleep(pause)
-        letter.done = True
+        message.done = True
 
-    async def _give(self, house: SimulatedNode, port: Port, envelope: Envelope, content: bytes) -> tuple[Outcome, ...]:
+    async def _submit(self, node: SimulatedNode, port: Port, envelope: Envelope, content: bytes) -> tuple[Outcome, ...]:
         try:
             session = await connect(
-                [house.endpoint], network=port, clock=self.clock, hostname="client.test", name=house.name
+                [node.endpoint], network=port, clock=self.clock, hostname="client.test", name=node.name
             )
             outcomes = await session.deliver(envelope, Bytes(content))
             await session.quit()
@@ -222,97 +237,122 @@ class World:
             return tuple(Outcome(each, Result.DEFERRED, None, str(error)) for each in envelope.recipients)
 
     def run(self, seconds: float) -> None:
-        """Let so much time pass."""
+        """Let virtual time pass."""
         self.do(asyncio.sleep(seconds))
 
-    def at(self, seconds: float, happening: Callable[[], object]) -> None:
-        """Have something happen ``seconds`` from now."""
-        self.loop.call_later(seconds, happening)
+    def at(self, seconds: float, call: Callable[[], object]) -> None:
+        """Call ``call`` in so many seconds."""
+        self.loop.call_later(seconds, call)
 
-    def do(self, story: Coroutine[Any, Any, T]) -> T:
-        """Run until ``story`` has ended; its result."""
-        return self.loop.run_until_complete(story)
+    def do(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Run the world until ``coroutine`` has ended; its result."""
+        return self.loop.run_until_complete(coroutine)
 
-    # -- what to make of it ----------------------------------------------------------------------------------------
+    # -- results ---------------------------------------------------------------------------------------------------
 
     @property
     def trace(self) -> list[str]:
-        """What happened, one line each."""
-        return self.book.trace
+        """What happened, one line for each event."""
+        return self.ledger.trace
 
     @property
     def digest(self) -> str:
-        """The trace's hash: equal for equal stories."""
-        return self.book.digest
+        """The hash of the trace: equal for equal runs."""
+        return self.ledger.digest
 
     @property
-    def ends(self) -> list[CopyEnd]:
-        """Every end of a recipient in an attempt, in the order of recording."""
-        return self.book.ends
+    def results(self) -> dict[tuple[str, str], Result]:
+        """(token, recipient) → the result that the client was given."""
+        return self.ledger.results
 
     @property
-    def arrivals(self) -> list[DeliveredCopy]:
-        """Every copy of a letter, and every report, at its end."""
-        return self.book.arrivals
+    def outcomes(self) -> list[RecordedOutcome]:
+        """Every outcome of a recipient in an attempt, in the order of recording."""
+        return self.ledger.outcomes
+
+    @property
+    def copies(self) -> list[DeliveredCopy]:
+        """Every copy of a message, and every report, at its destination."""
+        return self.ledger.copies
 
     def violations(self, *, quiet: bool = False) -> list[str]:
-        """What was wrong, in sentences.  ``quiet``: nothing may be waiting any more either."""
-        return self.do(violations(self, quiet=quiet))
+        """A sentence for each invariant that does not hold.  ``quiet``: no recipient may be waiting any more."""
+        owners = [node for node in self.nodes.values() if node.owns_spool]
+        unseen = {
+            (node.spool_name, domain.name)
+            for node in self.nodes.values()
+            for domain in node.config.domain
+            if domain.deliver.kind in ("discard", "maildir")
+        }
+        spools = {node.spool_name: self.do(node.storage.look()) for node in owners}
+        return violations(self.ledger, spools, unseen=unseen, quiet=quiet) + self.loop.unheard()
 
     def check(self, *, quiet: bool = False) -> None:
-        """Raises ``AssertionError`` with everything that was wrong, and the seed."""
+        """Raises ``AssertionError`` with all violations, and the seed."""
         found = self.violations(quiet=quiet)
         if found:
             raise AssertionError(f"seed {self.seed}: " + "\n".join(found))
 
     def close(self) -> None:
-        """CopyEnd it; everybody stops where they are."""
+        """Stop all machines where they are."""
         if self.loop.is_closed():
             return
-        for house in self.houses.values():
-            house.bury()
-        self._client.end()
-        for destination in self.destinations.values():
-            destination.life.end()
+        for node in self.nodes.values():
+            node.close()
+        self._client.stop()
+        for host in self.remote_hosts.values():
+            host.process.stop()
         self.loop.close()
 
-    # -- for those in it -------------------------------------------------------------------------------------------
+    # -- faults ----------------------------------------------------------------------------------------------------
 
-    def _channel(self, source: str, endpoint: Endpoint) -> StreamFault:
-        """What happens to a new channel: by chance, or by its destination's script."""
-        fault = self.weather.channel(self.random, source, endpoint)
-        destination = self._places.get(endpoint)
-        if destination is not None and not (fault.refuse or fault.silent):
-            scripted = destination.channel()
+    def _connection_fault(self, source: str, endpoint: Endpoint) -> StreamFault:
+        """The fault of a new connection: by chance, or by the script of the remote host."""
+        fault = self.chaos.connection(self.random, source, endpoint)
+        host = self._hosts_at.get(endpoint)
+        if host is not None and not (fault.refuse or fault.silent):
+            scripted = host.connection_fault()
             if scripted.refuse or scripted.silent:
                 fault = scripted
         if fault != StreamFault():
-            self.book.tell("wires", "fault", source=source, to=endpoint, **_told(fault))
+            self.ledger.log("network", "fault", source=source, to=endpoint, **_fields(fault))
         return fault
 
-    def _fault(self, error: BaseException) -> None:
-        self.book.wrong("wires", f"a handler raised {type(error).__name__}: {error}")
+    def _network_error(self, error: BaseException) -> None:
+        self.ledger.violation("network", f"a handler raised {type(error).__name__}: {error}")
 
 
-class _Resolver(StaticResolver):
-    """The world's DNS, in its weather."""
+class _FaultyResolver(StaticResolver):
+    """The DNS of a world, with its faults by chance."""
 
     def __init__(self, world: World) -> None:
         super().__init__({})
         self._world = world
 
     async def ask(self, question: Question) -> Answer:
-        """See ``Resolver.ask``."""
         world = self._world
-        pause, failing = world.weather.dns(world.random)
+        pause, failing = world.chaos.dns(world.random)
         await asyncio.sleep(pause)
         if failing:
-            world.book.tell("dns", "fails", name=question.name, kind=question.kind.value)
+            world.ledger.log("dns", "fails", name=question.name, kind=question.kind.value)
             return Answer(Status.FAILED, reason=f"the DNS server failed for the {question.kind} record")
         return await super().ask(question)
 
 
-def _told(fault: StreamFault) -> dict[str, object]:
+class _ChaoticDisk:
+    """``DiskFaults`` by chance."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def pause(self) -> float:
+        return self._world.chaos.disk_pause(self._world.random)
+
+    def error(self) -> StorageError | None:
+        return self._world.chaos.disk_error(self._world.random)
+
+
+def _fields(fault: StreamFault) -> dict[str, object]:
     return {name: value for name, value in fault._asdict().items() if value not in (False, 0.0, None)}
 
 

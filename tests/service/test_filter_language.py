@@ -6,8 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posthouse.service.operations.filter_language import FIELD_HELP, MOST_CONDITIONS, FilterError, parse_filter
-from posthouse.spool.filters import FIELDS, Condition, text_of_conditions, where
+from posthouse.service.operations import filter_language
+from posthouse.service.operations.filter_language import MOST_CONDITIONS, FilterError, fields_help, parse_filter
+from posthouse.spool import filters
+from posthouse.spool.filters import FIELDS, Condition, FieldKind, FilterField, RecipientRow, text_of_conditions
+from posthouse.spool.sqlite.filter_sql import where
 
 
 def test_the_example_of_the_manual() -> None:
@@ -107,7 +110,7 @@ def test_a_mistake_is_one_sentence_with_its_place(text: str, position: int, caus
     error = raised.value
     assert (error.text, error.position) == (text, position)
     assert cause in error.message
-    assert f"(at sign {position + 1})" in error.message
+    assert f"(at character {position + 1})" in error.message
     assert remedy in error.remedy
     assert "\n" not in str(error)
 
@@ -121,12 +124,29 @@ def test_bounds() -> None:
 
 
 def test_every_field_is_explained_by_an_example_that_works() -> None:
-    assert {each.name for each in FIELD_HELP} == set(FIELDS)
-    for each in FIELD_HELP:
-        (found,) = parse_filter(each.example)
-        assert found.field == each.name
-    together = " ".join(each.example for each in FIELD_HELP)
-    assert len(parse_filter(together)) == len(FIELD_HELP)
+    for name, meaning, example in fields_help():
+        (found,) = parse_filter(example)
+        assert found.field == name
+        assert meaning
+    together = " ".join(example for _, _, example in fields_help())
+    assert len(parse_filter(together)) == len(FIELDS)
+
+
+def test_a_new_field_is_one_declaration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row of the table is parsed, explained, a predicate and SQL."""
+    row = FilterField("route", FieldKind.TEXT, "route", "the route that an operator set", "route~relay")
+    more = {**FIELDS, "route": row}
+    monkeypatch.setattr(filters, "FIELDS", more)
+    monkeypatch.setattr(filter_language, "FIELDS", more)
+    asked = parse_filter("route~relay")
+    assert asked == (Condition("route", "~", "relay"),)
+    assert ("route", row.meaning, row.example) in fields_help()
+    recipient = RecipientRow("72jhzb4zx8tbr", 0, "", "a@b", "b", "waiting", 0, 0.0, 0.0, 0, route="smtp://relay:25")
+    assert filters.matches(asked, recipient, 0.0)
+    assert not filters.matches(asked, recipient._replace(route=""), 0.0)
+    assert where(asked, 0.0) == (["route LIKE ? ESCAPE '\\'", "state < 2"], ["%relay%"])
+    with pytest.raises(FilterError, match='did you mean "route"'):
+        parse_filter("rout:x")
 
 
 def test_what_the_audit_log_says_means_the_same() -> None:

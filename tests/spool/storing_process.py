@@ -1,6 +1,6 @@
-"""Stores messages as fast as it can, twenty at a time, and prints each id when it is promised.  Until it is killed.
+"""A process that stores messages, 20 at a time, and prints each id when it is promised, until it is killed.
 
-python loader.py DATA_DIR
+python storing_process.py DATA_DIR
 """
 
 from __future__ import annotations

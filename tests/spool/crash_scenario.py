@@ -1,10 +1,11 @@
-"""A small life of a spool, told line by line, which may be stopped after its n-th durable act.
+"""Scenario for the crash tests: a spool is used in every way, and may be stopped after its n-th durable act.
 
-    python life.py DATA_DIR N           N < 0: never stopped
-    python life.py TEMPLATE PLACE all   once for each n, until it is not stopped any more: in a copy of TEMPLATE at
-                                        PLACE/n, told to PLACE/n.told
+    python crash_scenario.py DATA_DIR N           N < 0: never stopped
+    python crash_scenario.py TEMPLATE PLACE all   once for each n, until it is not stopped any more: in a copy of
+                                                  TEMPLATE at PLACE/n, with its output in PLACE/n.told
 
-Run in a process of its own by the crash tests, and within theirs by the tests of a failing disk and of failing power.
+It prints a line for each operation.  The crash tests run it in a process of its own; the tests of a failing disk and of
+failing power run it in theirs.
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ async def live(queue: SqliteSpool, tell: Callable[..., None], calendar: Calendar
     """Accept small and large, deliver partly, defer, report, keep, abort, finish; then operators; then oblivion."""
 
     async def attempt(*words: object, act: Callable[[], object]) -> bool:
-        """Tell what is begun and whether it was done; a disk that fails is no end of life."""
+        """Tell what is begun and whether it was done; a disk that fails does not end the scenario."""
         tell("begun", *words)
         try:
             await act()  # type: ignore[misc]
@@ -175,7 +176,7 @@ async def operate(queue: SqliteSpool, accept: Callable[..., object], attempt: Ca
 
 
 async def main(directory: str, durable: Durable) -> None:
-    """One life."""
+    """Run the scenario once."""
     calendar = Calendar()
     queue = SqliteSpool(directory, durable=durable, time=calendar)
     await queue.open(NOW)
@@ -186,7 +187,7 @@ async def main(directory: str, durable: Durable) -> None:
 
 
 def each(template: Path, place: Path) -> None:
-    """A life for each act, in a process for each."""
+    """Run the scenario once for each act, each time in a process of its own."""
     code, act = 7, 0
     while code == 7 and act < 300:
         act += 1

@@ -1,6 +1,6 @@
-"""Leases work and delivers it until nothing waits, printing each recipient it took.
+"""A process that leases and delivers until nothing waits, and prints each recipient that it leased.
 
-python worker.py DATA_DIR
+python delivering_process.py DATA_DIR
 """
 
 from __future__ import annotations

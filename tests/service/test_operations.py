@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from posthouse.core import Address, Recipient, Result, SettingError
+from posthouse.core import Address, Bytes, Recipient, Result, SettingError
 from posthouse.relay import NoRoute, Route
 from posthouse.service import OPERATIONS, context, parse
 from posthouse.service.operations.filter_language import FilterError, parse_filter
 from posthouse.service.operations.results import AddressReport, CodeEntry, ConfigReport
 
-from .desk import LATER, Desk, run
+from .desk import CONTENT, LATER, Desk, run
 
 HOUSE = """
 hostname = "mx.example.org"
@@ -292,6 +292,43 @@ def test_an_act_that_is_none() -> None:
     run(story)
 
 
+# The inboxes ----------------------------------------------------------------------------------------------------------
+
+
+async def kept(desk: Desk, *inboxes: str) -> list[int]:
+    """One message in each inbox; their numbers."""
+    await desk.store("ann@here.test")
+    (lease,) = await desk.queue.lease("w", desk.clock.time(), desk.clock.time() + 60, limit=1)
+    for inbox in inboxes:
+        await desk.queue.keep(inbox, lease.message, Bytes(CONTENT))
+    return [each.number for each in await desk.do("inbox list")]
+
+
+def test_deleting_is_audited_and_says_what_was_missing() -> None:
+    async def story() -> None:
+        desk = await Desk()
+        first, second, third = await kept(desk, "a@here.test", "b@here.test", "c@here.test")
+        change = await desk.do("inbox delete", numbers=[first, third, first, 999])
+        assert (change.deleted, change.missing, change.who) == (2, 1, "ann (uid 1000)")
+        assert [each.number for each in await desk.do("inbox list")] == [second]
+        (line,) = await desk.do("queue audit")
+        assert (line.act, line.recipients, line.who) == ("delete", 2, "ann (uid 1000)")
+        assert line.filter == f"number:{first} number:{third} number:999"
+        assert line.at == desk.clock.time()
+
+    run(story)
+
+
+def test_deleting_nothing_is_a_mistake() -> None:
+    async def story() -> None:
+        desk = await Desk()
+        with pytest.raises(SettingError, match="no message is named"):
+            await desk.do("inbox delete", numbers=[])
+        assert await desk.do("queue audit") == []
+
+    run(story)
+
+
 def test_every_answer_travels_as_json() -> None:
     """What an operation declares as its answer can be read back from what it gives."""
 
@@ -313,6 +350,7 @@ def test_every_answer_travels_as_json() -> None:
             ("explain", {"what": "550"}),
             ("inbox summary", {}),
             ("inbox list", {}),
+            ("inbox delete", {"numbers": [1]}),
         ):
             answer = await desk.do(name, **given)
             assert msgspec.json.decode(msgspec.json.encode(answer), type=OPERATIONS[name].answer) == answer, name

@@ -1,10 +1,10 @@
-"""A process on a spool that leases what it is told to, by the clocks it is told.
+"""A peer process on a spool, which leases on command and by the clocks that it is given.
 
-    python neighbour.py DATA_DIR
+    python peer_process.py DATA_DIR
 
-Each line of its input is ``CALENDAR STOPWATCH``, in seconds; it leases all that is due then for a minute, and answers
-with the recipients it got (``ID/KEY``) in one line.  ``renew CALENDAR STOPWATCH`` renews all it has got until then
-instead, and answers with them.
+Each line of its input is ``CALENDAR STOPWATCH``, in seconds: it leases all that is due then for a minute, and answers
+with the recipients (``ID/KEY``) in one line.  ``renew CALENDAR STOPWATCH`` renews all leases it has instead, and
+answers with their recipients.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ NOW = 1_700_000_000.0
 
 
 class Clocks:
-    """What the last line said."""
+    """The times of the last line."""
 
     calendar = NOW
     stopwatch = 0.0

@@ -8,9 +8,9 @@ import pytest
 
 from posthouse.core import Result, SettingError
 from posthouse.relay.scheduling.site_health import SiteStatus
-from posthouse.service.operations.explain_text import Sentence, tell, tell_address
-from posthouse.service.operations.registry import what_is
-from posthouse.service.operations.results import AddressForecast, AttemptTold, Explained, MessageStory, NoteTold
+from posthouse.service.operations.explain import what_is
+from posthouse.service.operations.explain_text import Sentence, address_sentences, history_sentences
+from posthouse.service.operations.results import AddressForecast, AttemptEntry, EventEntry, Explained, MessageHistory
 from posthouse.spool.history import Origin
 
 from .desk import LATER, NEVER, TAKEN, TRAIL, Desk, run
@@ -28,13 +28,13 @@ def clock_words(at: float) -> str:
     return f"T+{at - 1_800_000_000.0:.0f}"
 
 
-def text_of(found: MessageStory | AddressForecast, lang: str = "en", *, transcript: bool = False) -> str:
+def text_of(found: MessageHistory | AddressForecast, lang: str = "en", *, transcript: bool = False) -> str:
     """All sentences, each in a line, indented by depth."""
     sentences: list[Sentence]
-    if isinstance(found, MessageStory):
-        sentences = list(tell(found, lang, clock_words, transcript=transcript))
+    if isinstance(found, MessageHistory):
+        sentences = list(history_sentences(found, lang, clock_words, transcript=transcript))
     else:
-        sentences = list(tell_address(found, lang, clock_words))
+        sentences = list(address_sentences(found, lang, clock_words))
     assert all("\n" not in each.text and "{" not in each.text for each in sentences)
     return "\n".join("  " * each.depth + each.text for each in sentences)
 
@@ -44,7 +44,7 @@ async def explained(desk: Desk, what: str) -> Explained:
     return found
 
 
-async def story_of(desk: Desk, queue_id: str) -> MessageStory:
+async def story_of(desk: Desk, queue_id: str) -> MessageHistory:
     message = (await explained(desk, queue_id)).message
     assert message is not None
     return message
@@ -85,7 +85,7 @@ def test_a_life_from_acceptance_to_delivery() -> None:
         done = await story_of(desk, queue_id)
         assert not done.queued
         assert [each.state for each in done.standing] == ["delivered"]
-        assert [type(each) for each in done.events] == [AttemptTold, AttemptTold]
+        assert [type(each) for each in done.events] == [AttemptEntry, AttemptEntry]
         text = text_of(done)
         assert "bob@far.test: delivered, 250 2.0.0 OK" in text
         assert text.splitlines()[-1] == "  It has left the queue; only this story is kept."
@@ -105,7 +105,7 @@ def test_acts_of_operators_and_several_ends() -> None:
         await desk.do("queue retry", filter="to:r2@far.test")
         await desk.do("queue drop", filter="to:r3@far.test")
         found = await story_of(desk, queue_id)
-        notes = [each for each in found.events if isinstance(each, NoteTold)]
+        notes = [each for each in found.events if isinstance(each, EventEntry)]
         assert [each.kind for each in notes] == ["held", "rerouted", "retried", "dropped"]
         assert all(each.who == "ann (uid 1000)" for each in notes)
         standing = {each.address: each for each in found.standing}
@@ -285,7 +285,7 @@ def test_other_addresses(address: str, sentence: str) -> None:
 def test_a_dns_that_does_not_answer_is_no_failure() -> None:
     async def story() -> None:
         desk = await Desk(zones=ZONES)
-        resolver: Any = desk.context().ways().resolver
+        resolver: Any = desk.context().routing().resolver
         resolver.failing.add("far.test")
         assert "A letter would be put off: 451 4.4.3" in text_of(await forecast(desk, "bob@far.test"))
 

@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from posthouse.service.daemon.event_log import EventLog, TranscriptRecorder
+from posthouse.service.daemon.event_log import EventLog
+from posthouse.service.daemon.transcripts import TranscriptRecorder
 
 
 class Fixed:

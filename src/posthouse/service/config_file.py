@@ -14,19 +14,17 @@ import os
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from posthouse.core import SettingError
 from posthouse.net.stream import Endpoint
-from posthouse.service.config.decode import Declared, declared, decode
+from posthouse.service.config.decode import decode
 from posthouse.service.config.mail_types import DeliverySetting
 from posthouse.service.config.model import Config, DomainSettings, ListenerSettings
 from posthouse.service.directory.directory import Directory
 
-__all__ = ["ConfigError", "SettingDoc", "advice", "default_config", "load", "parse", "settings"]
+__all__ = ["ConfigError", "advice", "default_config", "load", "parse"]
 
 _LARGEST_FILE = 16_777_216
 
@@ -197,45 +195,3 @@ def advice(config: Config) -> list[str]:
     if config.hostname == "localhost" or "." not in config.hostname:
         found.append(f'hostname is "{config.hostname}", which means nothing to other hosts; write a full name.')
     return found
-
-
-# For the manual -----------------------------------------------------------------------------------------------------
-
-
-class SettingDoc(NamedTuple):
-    """One setting for the manual: ``path`` as in errors (``listener[].bind``), ``type`` how it is written,
-    ``default`` as TOML ("" if it must be given or is made up at start), ``text`` what it does."""
-
-    path: str
-    type: str
-    default: str
-    text: str
-
-
-def settings() -> list[SettingDoc]:
-    """Every setting there is, in the order of the file; tables too, with the text of their struct."""
-    return list(_documented(Config, ""))
-
-
-_SUFFIX = {"table": "", "tables": "[]", "named": ".NAME"}
-
-
-def _documented(kind: type[Struct], path: str) -> Iterator[SettingDoc]:
-    for each in declared(kind):
-        name = path + each.name
-        if each.inner is None:
-            yield SettingDoc(name, each.form.name, _written(each), each.text)
-            continue
-        name += _SUFFIX[each.shape]
-        yield SettingDoc(name, "table" if each.shape == "table" else "tables", "", each.text or _first_line(each.inner))
-        yield from _documented(each.inner, f"{name}.")
-
-
-def _written(each: Declared) -> str:
-    if each.required or (callable(each.default) and each.default is not dict):
-        return ""
-    return each.form.write({} if each.default is dict else each.default)
-
-
-def _first_line(kind: type[Struct]) -> str:
-    return (kind.__doc__ or "").partition("\n")[0]

@@ -1,9 +1,9 @@
 """The promises of ``posthouse.net.stream`` as code: what every ``Network`` must do, real or fake.
 
 Each check is a coroutine function that takes a ``Ground`` and raises ``AssertionError`` where a promise is broken.
-``CHECKS`` has them all; ``run_check`` runs one within a bounded time::
+``STREAM_CHECKS`` has them all; ``run_check`` runs one within a bounded time::
 
-    @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+    @pytest.mark.parametrize("check", STREAM_CHECKS, ids=lambda check: check.__name__)
     def test_my_network(check):
         errors = []
         asyncio.run(run_check(check, MyNetwork(on_error=errors.append), Endpoint("127.0.0.1"), errors))
@@ -20,7 +20,7 @@ from posthouse.core import LocalError, SettingError, Unreachable
 from posthouse.net.stream import Endpoint, HandlerFactory, Listener, Network
 from posthouse.testing.recording_handler import RecordingHandler
 
-__all__ = ["BLOCK", "CHECKS", "Check", "Ground", "LARGE", "SECONDS", "run_check"]
+__all__ = ["BLOCK", "Ground", "LARGE", "SECONDS", "STREAM_CHECKS", "StreamCheck", "run_check"]
 
 _E = TypeVar("_E", bound=Exception)
 
@@ -38,10 +38,10 @@ class Ground(NamedTuple):
     errors: list[BaseException]
 
 
-Check = Callable[[Ground], Awaitable[None]]
+StreamCheck = Callable[[Ground], Awaitable[None]]
 
 
-async def run_check(check: Check, network: Network, place: Endpoint, errors: list[BaseException]) -> None:
+async def run_check(check: StreamCheck, network: Network, place: Endpoint, errors: list[BaseException]) -> None:
     """Run one check; it fails if it has not ended after half a minute."""
     async with asyncio.timeout(SECONDS):
         await check(Ground(network, place, errors))
@@ -380,7 +380,7 @@ async def a_closed_listener_keeps_its_channels(ground: Ground) -> None:
         await pair.client.until(lambda client: client.received == b"still here")
 
 
-CHECKS: tuple[Check, ...] = (
+STREAM_CHECKS: tuple[StreamCheck, ...] = (
     echoes,
     carries_much,
     bounds_the_queue,

@@ -25,7 +25,9 @@ from posthouse.core import (
 )
 from posthouse.service import OPERATIONS, Daemon, context, parse
 from posthouse.service.control import server as control
-from posthouse.service.control.server import ControlSocket, NobodyListens, ask, socket_path
+from posthouse.service.control.client import NoDaemon, ask
+from posthouse.service.control.server import ControlSocket
+from posthouse.service.control.wire import socket_path
 from posthouse.service.operations.results import QueueChange, QueueEntry
 
 from .desk import Desk, address, run
@@ -107,15 +109,17 @@ def test_several_questions_on_one_connection(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "error"),
     [
-        (b"hello\n", "this is no question"),
-        (b"[]\n", "this is no question"),
-        (b"\xff\xfe\n", "this is no question"),
-        (b'{"op": "queue list", "who": "root"}\n', "this is no question"),
+        (b"hello\n", "this is no request"),
+        (b"[]\n", "this is no request"),
+        (b"\xff\xfe\n", "this is no request"),
+        (b'{"op": "queue list", "who": "root"}\n', "this is no request"),
         (b'{"op": "queue burn"}\n', 'no operation "queue burn"'),
         (b'{"op": "queue list", "args": {"limits": 1}}\n', 'no parameter "limits"'),
         (b'{"op": "queue list", "args": {"limit": "1"}}\n', "is not a int"),
         (b'{"op": "queue list", "args": {"limit": true}}\n', "is not a int"),
         (b'{"op": "queue hold"}\n', '"filter" is missing'),
+        (b'{"op": "inbox delete", "args": {"numbers": 1}}\n', "is not a list"),
+        (b'{"op": "inbox delete", "args": {"numbers": ["1"]}}\n', "this is no request"),
         (b'{"op": "queue hold", "args": {"filter": "sate:held"}}\n', 'did you mean "state"'),
     ],
 )
@@ -139,7 +143,7 @@ def test_a_question_without_end_is_cut(tmp_path: Path) -> None:
 
 
 def test_who_says_nothing_is_sent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control, "_PATIENCE", 0.01)
+    monkeypatch.setattr(control, "PATIENCE", 0.01)
 
     async def story(house: Open) -> None:
         reader, writer = await asyncio.open_unix_connection(house.path)
@@ -192,7 +196,7 @@ def test_a_mistake_of_ours_goes_to_the_log_and_not_to_strangers(tmp_path: Path) 
             raise ZeroDivisionError("a secret")
 
         house.desk.queue.select = broken  # type: ignore[method-assign,assignment]
-        with pytest.raises(PosthouseError, match="mistake of ours") as told:
+        with pytest.raises(PosthouseError, match="an error in Posthouse") as told:
             await house.ask("queue list")
         assert "secret" not in str(told.value)
         ((event, fields),) = house.desk.told
@@ -203,7 +207,7 @@ def test_a_mistake_of_ours_goes_to_the_log_and_not_to_strangers(tmp_path: Path) 
 
 
 def test_an_operation_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control, "_LONGEST", 0.01)
+    monkeypatch.setattr(control, "LONGEST_OPERATION", 0.01)
 
     async def story(house: Open) -> None:
         async def never(*_: object, **__: object) -> None:
@@ -219,12 +223,12 @@ def test_an_operation_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: 
 def test_nobody_listens(tmp_path: Path) -> None:
     async def story() -> None:
         operation = OPERATIONS["queue list"]
-        with pytest.raises(NobodyListens):
+        with pytest.raises(NoDaemon):
             await ask(str(tmp_path / "none"), operation, {})
         dead = socket.socket(socket.AF_UNIX)
         dead.bind(socket_path(str(tmp_path)))
         dead.close()
-        with pytest.raises(NobodyListens):
+        with pytest.raises(NoDaemon):
             await ask(str(tmp_path), operation, {})
         async with Open(tmp_path) as house:  # what a dead process left is replaced
             assert await house.ask("queue list") == []
@@ -279,15 +283,27 @@ def test_a_running_house_offers_its_operations_and_wakes_its_relay(tmp_path: Pat
             assert await ask(directory, OPERATIONS["queue list"], {}) == []
             found = await ask(directory, OPERATIONS["explain"], {"what": queue_id})
             assert [each.state for each in found.message.standing] == ["delivered"]
+            (letter,) = await OPERATIONS["inbox list"].run(context(config))
+            deleted = await ask(directory, OPERATIONS["inbox delete"], {"numbers": [letter.number, 999]})
+            assert (deleted.deleted, deleted.missing) == (1, 1)
+            assert await OPERATIONS["inbox list"].run(context(config)) == []
         finally:
             await house.drain(5.0)
-        with pytest.raises(NobodyListens):
+        with pytest.raises(NoDaemon):
             await ask(directory, OPERATIONS["queue list"], {})
         # The stopped spool is read directly, and changed as by one more process on it.
         stopped = context(config)
         assert (await OPERATIONS["explain"].run(stopped, what=queue_id)).message.id == queue_id
         assert (await OPERATIONS["queue hold"].run(stopped, filter="age>=0")).recipients == 0
-        assert [each.act for each in await OPERATIONS["queue audit"].run(stopped)] == ["hold", "retry"]
+        assert (await OPERATIONS["inbox delete"].run(stopped, numbers=[letter.number])).missing == 1
+        audit = await OPERATIONS["queue audit"].run(stopped)
+        assert [(each.act, each.recipients) for each in audit] == [
+            ("delete", 0),
+            ("hold", 0),
+            ("delete", 1),
+            ("retry", 1),
+        ]
+        assert all(each.who == f"{getpass.getuser()} (uid {os.getuid()})" for each in audit)
 
     run(story)
 
@@ -301,7 +317,7 @@ def test_a_house_that_cannot_offer_them_says_so_and_runs(tmp_path: Path) -> None
         house = Daemon(parse(text), log=lambda event, /, **fields: told.append((event, fields)), control=True)
         await house.start()
         await house.drain(5.0)
-        with pytest.raises(NobodyListens):
+        with pytest.raises(NoDaemon):
             await ask(str(directory), OPERATIONS["queue list"], {})
 
     run(story)

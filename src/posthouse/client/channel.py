@@ -1,0 +1,166 @@
+"""The asyncio channel: a pipeline of transactions on one stream of ``net``, with timers and read-ahead of content."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Final, cast
+
+from posthouse.client.model import Timeouts
+from posthouse.client.pipeline import Pipeline
+from posthouse.client.read_ahead import ReadAhead
+from posthouse.client.transaction import Transaction, readable
+from posthouse.core import AsyncContent, Closed, Content, PosthouseError, Reply
+from posthouse.core._mypyc import mypyc_attr
+from posthouse.net import Clock, Stream, Timer
+from posthouse.protocol import Limits, State, Tap, Transcript
+
+__all__ = ["AsyncChannel"]
+
+_NEVER: Final = -1.0
+_ENDED: Final = State.CLOSED
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class AsyncChannel(Pipeline):
+    """One connection in an event loop, a ``net.Handler``."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        name: str = "",
+        lmtp: bool = False,
+        timeouts: Timeouts | None = None,
+        limits: Limits | None = None,
+        transcript: Transcript | None = None,
+        tap: Tap | None = None,
+    ) -> None:
+        super().__init__(
+            clock=clock, name=name, lmtp=lmtp, timeouts=timeouts, limits=limits, transcript=transcript, tap=tap
+        )
+        self._stream: Stream | None = None
+        self._waiters: list[asyncio.Future[None]] = []
+        self._timer: Timer | None = None  # rings at the end of the time limit that is running, or before
+        self._rings = 0.0
+        self._turn_is_due = False
+
+    def connected(self, stream: Stream) -> None:
+        """The stream is open."""
+        self._stream = stream
+        #: The event loop that serves the stream.
+        self.loop = asyncio.get_running_loop()
+        self._open(stream.peer)
+
+    def write(self, data: bytes) -> None:
+        if data and self._stream is not None and self.fault is None:
+            self._stream.write(data)
+
+    # -- turns and content -------------------------------------------------------------------------------------
+
+    def _give_turn(self) -> None:
+        """Let the first transaction go on after this turn of the loop."""
+        if not self._turn_is_due:
+            self._turn_is_due = True
+            self.loop.call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._turn_is_due = False
+        if self._line and self._line[0].wants_turn:
+            self.resume_first()
+
+    def resume_first(self) -> None:
+        """Let the first transaction go on now."""
+        if self._line:
+            first = self._line[0]
+            first.resume()
+            if first.wants_turn:
+                self._give_turn()
+
+    def read(self, content: Content | AsyncContent, at_most: int, transaction: Transaction) -> Iterator[bytes]:
+        if readable(content) is None:
+            return ReadAhead(self.loop, cast(AsyncContent, content), at_most, self.resume_first)
+        return super().read(content, at_most, transaction)
+
+    # -- time limits -------------------------------------------------------------------------------------------
+
+    def expect(self, seconds: float, what: str) -> None:
+        self._seconds, self._what = seconds, what
+        self._deadline = self._clock.monotonic() + seconds
+        if self._timer is None or self._rings > self._deadline:
+            self._set_timer(seconds)
+
+    def _set_timer(self, seconds: float) -> None:
+        """Set the one timer.  It serves many time limits: it is left to ring, and set again for what is left of the
+        limit that is running then."""
+        self._stop_timer()
+        self._rings = self._clock.monotonic() + seconds
+        self._timer = self._clock.call_later(seconds, self._ring)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _ring(self) -> None:
+        self._timer = None
+        if self._deadline == _NEVER:
+            return
+        left = self._deadline - self._clock.monotonic()
+        if left > 1e-6:
+            self._set_timer(left)
+        else:
+            self._timed_out()
+
+    # -- waiting -----------------------------------------------------------------------------------------------
+
+    def _wake(self) -> None:
+        if self._waiters:
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    async def _wait(self) -> None:
+        """Return when ``_wake`` was called; the caller looks whether what it waits for is true."""
+        waiter: asyncio.Future[None] = self.loop.create_future()
+        self._waiters.append(waiter)
+        await waiter
+
+    async def reply(self, seconds: float, what: str) -> Reply:
+        """The next reply to a command outside of transactions.  Raises the error that ended the connection."""
+        self.expect(seconds, what)
+        try:
+            while not self._answers and self.fault is None and self.sender.state is not _ENDED:
+                await self._wait()
+        finally:
+            self._deadline = _NEVER
+        if not self._answers:
+            raise self.fault or Closed("the session is over")
+        return self._answers.popleft()
+
+    async def drained(self) -> None:
+        """Return when no transaction is under way."""
+        while self._line:
+            await self._wait()
+
+    # -- the end -----------------------------------------------------------------------------------------------
+
+    def _fail(self, error: PosthouseError) -> None:
+        self._stop_timer()
+        super()._fail(error)
+
+    def close(self, why: str) -> None:
+        """End the connection in order; octets that are queued are still sent."""
+        self.fault = self.fault or Closed(why)
+        self._stop_timer()
+        if self._stream is not None:
+            self._stream.close()
+
+    def abort(self) -> None:
+        """End the connection now; transactions under way end with what is known of them."""
+        self.fault = self.fault or Closed("the session was aborted")
+        self._stop_timer()
+        if self._stream is not None:
+            self._stream.abort()
+        self._over()

@@ -1,0 +1,215 @@
+"""Mail transaction of a server session: MAIL, RCPT, DATA, BDAT, and the content (RFC 5321 §3.3).
+
+Each method takes one event of the engine and returns the next *step*: octets of a reply, None, or ``Waiting`` with an
+awaitable that must be done first.  So the transaction needs neither the channel nor the event loop; the session writes
+the octets and waits.
+
+The transaction adds the limits on recipients and on transactions to the protocol's rules and the policy's answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, NamedTuple
+
+from posthouse.core import Envelope, LocalError, Recipient, Reply, Verdict
+from posthouse.protocol import Bdat, ContentChunk, Data, EndOfChunk, EndOfContent, Mail, Rcpt, Receiver, State
+from posthouse.server.policy import Intake, Policy
+from posthouse.server.settings import SessionSettings
+
+__all__ = ["OUR_VERDICT", "ServerTransaction", "Step", "Waiting", "outside_transaction"]
+
+_START: Final = Reply(354, "", "Send the message, end it with a dot on a line of its own")
+_TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "Too many recipients; send to the others in another transaction")
+_TOO_MANY_TRANSACTIONS: Final = Reply(421, "4.7.0", "Enough messages for one connection; connect again for more")
+#: The answer in place of one that a policy or an intake failed to give.
+OUR_VERDICT: Final = Verdict(
+    Reply(451, "4.3.0", "Something went wrong here; try again later"), "an exception in the policy"
+)
+
+_NO_ENVELOPE: Final = Envelope(None)
+_OUTSIDE: Final = frozenset({State.CONNECTED, State.REFUSED, State.GREETED, State.READY})
+
+
+class Waiting(NamedTuple):
+    """A step that must wait: ``then`` is called with the result of ``awaitable``, or with ``fallback`` if it raised."""
+
+    awaitable: Awaitable[Any]
+    then: Callable[[Any], bytes | Waiting | None]
+    fallback: Any
+
+
+Step = bytes | Waiting | None
+
+
+def outside_transaction(state: State) -> bool:
+    """Is this a state in which no transaction is open?"""
+    return state in _OUTSIDE
+
+
+class ServerTransaction:
+    """The transaction of one session, used again for each message."""
+
+    __slots__ = (
+        "_clock",
+        "_count",
+        "_envelope",
+        "_intake",
+        "_limits",
+        "_on_error",
+        "_policy",
+        "_receiver",
+        "_recipients",
+        "_refusal",
+        "content_began",
+    )
+
+    def __init__(self, receiver: Receiver, policy: Policy, settings: SessionSettings) -> None:
+        self._receiver = receiver
+        self._policy = policy
+        self._limits = settings.limits
+        self._clock = settings.clock
+        self._on_error = settings.on_error
+        self._count = 0  # transactions of this session
+        self._envelope = _NO_ENVELOPE
+        self._recipients: list[Recipient] = []  # accepted in the open transaction
+        self._intake: Intake | None = None
+        self._refusal: Verdict | None = None  # the reason why content that is arriving will be refused
+        #: When the arriving content began, in the clock's monotonic seconds; None while no intake takes content.
+        self.content_began: float | None = None
+
+    # -- the envelope ------------------------------------------------------------------------------------------------
+
+    def mail(self, event: Mail) -> Step:
+        """MAIL."""
+        most = self._limits.transactions
+        if most and self._count >= most:
+            return self._receiver.close(_TOO_MANY_TRANSACTIONS)
+        answer = self._policy.mail(event)
+        if type(answer) is Verdict:
+            return self._mail_answered(event, answer)
+        return Waiting(
+            answer,  # type: ignore[arg-type]
+            lambda verdict: self._mail_answered(event, verdict),
+            OUR_VERDICT,
+        )
+
+    def _mail_answered(self, event: Mail, verdict: Verdict) -> bytes:
+        if verdict.reply.positive:
+            self._count += 1
+            self._envelope = Envelope(
+                event.sender,
+                (),
+                event.body,
+                event.smtputf8,
+                event.size,
+                event.ret,
+                event.envid,
+                event.auth,
+                event.require_tls,
+            )
+        return self._receiver.send(verdict.reply)
+
+    def rcpt(self, event: Rcpt) -> Step:
+        """RCPT."""
+        accepted = self._recipients
+        if len(accepted) >= self._limits.recipients:
+            self._policy.refused("RCPT", _TOO_MANY_RECIPIENTS)
+            return self._receiver.send(_TOO_MANY_RECIPIENTS)
+        answer = self._policy.rcpt(self._envelope, event, accepted)
+        if type(answer) is Verdict:
+            return self._rcpt_answered(event, answer)
+        return Waiting(
+            answer,  # type: ignore[arg-type]
+            lambda verdict: self._rcpt_answered(event, verdict),
+            OUR_VERDICT,
+        )
+
+    def _rcpt_answered(self, event: Rcpt, verdict: Verdict) -> bytes:
+        if verdict.reply.code < 400:
+            self._recipients.append(Recipient(event.address, event.notify, event.orcpt))
+        # RFC 6531 §3.7.4.1: the mailbox in 251 or 551 may be UTF-8 if MAIL said SMTPUTF8.
+        return self._receiver.send(verdict.reply, utf8=self._envelope.smtputf8)
+
+    # -- the content -------------------------------------------------------------------------------------------------
+
+    def data(self, event: Data) -> Step:
+        """DATA."""
+        refusal = self._begin_content()
+        return self._receiver.send(_START if refusal is None else refusal.reply)
+
+    def bdat(self, event: Bdat) -> Step:
+        """BDAT: the reply comes at the end of the chunk."""
+        if self._intake is None and self._refusal is None:
+            self._refusal = self._begin_content()
+        return None
+
+    def _begin_content(self) -> Verdict | None:
+        """Ask the policy for an intake; returns the verdict if it refuses."""
+        self._envelope = self._envelope._replace(recipients=tuple(self._recipients))
+        intake = self._policy.intake(self._envelope)
+        if type(intake) is Verdict:
+            return intake
+        self._intake = intake  # type: ignore[assignment]
+        self.content_began = self._clock.monotonic()
+        return None
+
+    def content(self, event: ContentChunk) -> Step:
+        """Octets of the content."""
+        if self._intake is None:
+            return None
+        pressure = self._intake.write(event.data)
+        return None if pressure is None else Waiting(pressure, _go_on, None)
+
+    def end_of_chunk(self, event: EndOfChunk) -> Step:
+        """The end of a BDAT chunk that is not the last."""
+        reply = Reply(250, "2.0.0", f"{event.size} octets received") if self._refusal is None else self._refusal.reply
+        wire = self._receiver.send(reply)
+        self.forget_if_over()
+        return wire
+
+    def end_of_content(self, event: EndOfContent) -> Step:
+        """The end of the content: commit it, and reply as the verdicts say."""
+        owed = event.owed
+        intake, self._intake, self.content_began = self._intake, None, None
+        if intake is None:
+            return self._committed((self._refusal or OUR_VERDICT,) * owed, owed)
+        answer = intake.commit()
+        if type(answer) is tuple:
+            return self._committed(answer, owed)
+        return Waiting(
+            answer,  # type: ignore[arg-type]
+            lambda verdicts: self._committed(verdicts, owed),
+            (OUR_VERDICT,) * owed,
+        )
+
+    def _committed(self, verdicts: tuple[Verdict, ...], owed: int) -> bytes:
+        if len(verdicts) != owed:
+            self._on_error(LocalError(f"{owed} verdicts were owed, {len(verdicts)} were given"))
+            verdicts = (OUR_VERDICT,) * owed
+        send = self._receiver.send
+        wire = send(verdicts[0].reply) if owed == 1 else b"".join([send(verdict.reply) for verdict in verdicts])
+        self.forget_if_over()
+        return wire
+
+    # -- the end -----------------------------------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        """End the transaction; content that is arriving is dropped."""
+        self._envelope = _NO_ENVELOPE
+        if self._recipients:
+            self._recipients = []  # a new list, because the policy may have kept the old one
+        self._refusal = None
+        if self._intake is not None:
+            intake, self._intake, self.content_began = self._intake, None, None
+            intake.abort()
+
+    def forget_if_over(self) -> None:
+        """End the transaction if the last reply has moved the dialogue out of it."""
+        state = self._receiver.state
+        if state in _OUTSIDE or state is State.CLOSED:
+            self.forget()
+
+
+def _go_on(result: object) -> None:
+    """The step after back-pressure: there is no reply."""

@@ -1,0 +1,234 @@
+"""Checks of a spool's history, of searches, and of the actions of an operator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from posthouse.core import Address, AttemptTrace, ConnectionTrace, Envelope, LocalError, Reply, Result
+from posthouse.spool.filters import Condition
+from posthouse.spool.history import Accepted, AttemptEvent, MessageSummary, Origin, QueueEvent
+from posthouse.spool.interface import QueueAction, QueuedRecipient, RecipientState, Report, StoredMessage
+from posthouse.testing.conformance.spool_support import NOW, Check, Make, recipients, settle_all, store
+
+__all__ = ["HISTORY_CHECKS"]
+
+
+async def the_history_is_kept(make: Make) -> None:
+    """How it came, each attempt, the reports; found by id, address and Message-ID; it outlives the message."""
+    spool = await make()
+    arrival = Origin("<1@sohu.com>", "mail.sohu.com", "TLSv1.3", "langrui")
+    contact = ConnectionTrace(
+        "192.0.2.7:25", "mx.x.test", "", (("connect", 0.01), ("greet", 0.02)), ("S: QUIT", "R: 221 bye"), "", 2
+    )
+    trail = AttemptTrace(NOW + 1, "mx.x.test", "x.test", "the default", (contact,))
+    for owner, addresses in (("w", ("b@x.test",)), ("", ("b@x.test",)), ("w", ("b@x.test", "c@y.test"))):
+        incoming = spool.receive()
+        incoming.write(b"x" * 10)
+        stored = await incoming.commit(
+            Envelope(Address("a", "sohu.com"), recipients(*addresses)),
+            [address.split("@")[1] for address in addresses],
+            received=NOW,
+            due=NOW,
+            source="mx 192.0.2.9:1",
+            owner=owner,
+            until=NOW + 60,
+            arrival=arrival,
+        )
+        accepted = Accepted(NOW, "mx 192.0.2.9:1", "a@sohu.com", addresses, 10, arrival)
+        assert await spool.story(incoming.id) == [accepted]
+        assert await spool.find(message_id="<1@sohu.com>", limit=1) == [
+            MessageSummary(incoming.id, NOW, "a@sohu.com", addresses, "<1@sohu.com>", True)
+        ]
+        works = stored.work or await spool.lease("w", NOW, NOW + 60, limit=10)
+        for work in works:
+            await spool.record(work, settle_all(work, RecipientState.DELIVERED), trail=trail)
+        first, *attempts = await spool.story(incoming.id)
+        assert first == accepted
+        assert len(attempts) == len(works)
+        for attempt, work in zip(attempts, works, strict=True):
+            assert isinstance(attempt, AttemptEvent)
+            assert attempt.trail == trail
+            assert attempt.destination == work.destination
+            ((key, state, _, result, reply, _, peer, _),) = attempt.ends
+            assert (key, state, result, peer) == (work.recipients[0].key, "delivered", Result.DELIVERED, "mx.test")
+            assert reply == Reply(250, "2.0.0", "taken")
+        assert not (await spool.find(address="B@X.test", limit=1))[0].waiting
+    assert len(await spool.find(address="b@x.test")) == 3
+    assert len(await spool.find(address="a@sohu.com", limit=2)) == 2
+    assert [told.id for told in await spool.find(address="c@y.test", message_id="<1@sohu.com>")] == [incoming.id]
+    assert await spool.find(address="b@x.tes") == await spool.find(message_id="<2@sohu.com>") == []
+    assert await spool.story("nonsense") == []
+    await spool.close()
+
+
+async def the_history_has_deferrals_and_reports(make: Make) -> None:
+    """Each attempt has its reason for the next time; a report is named; a long story keeps beginning and end."""
+    spool = await make()
+    stored = await store(spool, "b@x.test", owner="w", until=NOW + 60)
+    (work,) = stored.work
+    for n in range(100):
+        again = settle_all(work, RecipientState.WAITING, NOW + n)
+        await spool.record(work, [again[0]._replace(why=f"delay {n}")])
+        (work,) = await spool.lease("w", NOW + n, NOW + n + 60, limit=1)
+    report = Report(Envelope(None, recipients("a@sohu.com")), b"Subject: failed\r\n\r\n", ("sohu.com",), NOW + 999)
+    await spool.record(work, settle_all(work, RecipientState.FAILED), [report])
+    story = await spool.story(stored.message.id)
+    whys = [event.ends[0].why for event in story if isinstance(event, AttemptEvent)]
+    assert len(story) <= 70
+    assert whys[0] == "delay 0"
+    assert whys[-2:] == ["delay 99", ""]
+    (note,) = [event for event in story if isinstance(event, QueueEvent)]
+    assert note.kind == "reported"
+    (first,) = await spool.story(note.text)
+    assert isinstance(first, Accepted)
+    assert (first.sender, first.recipients) == ("", ("a@sohu.com",))
+    await spool.close()
+
+
+async def questions_are_answered(make: Make) -> None:
+    """Each field and operator, in listings, counts and the summary; fresh messages and others alike.
+
+    Over budget: most of it is the table of what is asked and what comes back.
+    """
+    spool = await make()
+    await store(spool, "Bob@x.test", "carol@y.test", content=b"x" * 100)
+    await store(spool, "dave@x.test", content=b"x" * 5000, owner="w", until=NOW + 60)
+    await store(spool, "e_ve@mail.x.test", content=b"x" * 300, due=NOW + 50)
+    (work,) = await spool.lease("w", NOW + 50, NOW + 99, limit=10, skip=["x.test", "y.test"])
+    await spool.record(work, settle_all(work, RecipientState.WAITING, NOW + 400))
+    everybody = ["Bob@x.test", "carol@y.test", "dave@x.test", "e_ve@mail.x.test"]
+    bob, carol, dave, eve = everybody
+    table: list[tuple[str, str, str | float, list[str]]] = [
+        ("domain", "=", "X.test", [bob, dave]),
+        ("domain", "=", "*x.test", [bob, dave, eve]),
+        ("domain", "!=", "x.test", [carol, eve]),
+        ("domain", "~", "mail.", [eve]),
+        ("state", "=", "waiting", everybody),
+        ("state", "=", "deferred", [eve]),
+        ("state", "!=", "deferred", [bob, carol, dave]),
+        ("state", "=", "active", [dave]),
+        ("state", "=", "held", []),
+        ("state", "=", "failed", []),
+        ("from", "=", "a@SOHU.com", everybody),
+        ("from", "=", "", []),
+        ("from", "!=", "", everybody),
+        ("to", "=", "bob@x.test", [bob]),
+        ("to", "=", "*a*@*.test", [carol, dave]),
+        ("to", "!=", "*@x.test", [carol, eve]),
+        ("to", "~", "_", [eve]),
+        ("to", "~", "%", []),
+        ("reply", "~", "4.2.0", [eve]),
+        ("reply", "=", "", [bob, carol, dave]),
+        ("reply", "=", "mx.test*later", [eve]),
+        ("size", ">", 300.0, [dave]),
+        ("size", ">=", 300.0, [dave, eve]),
+        ("size", "=", 100.0, [bob, carol]),
+        ("attempts", ">=", 1.0, [eve]),
+        ("attempts", "!=", 1.0, [bob, carol, dave]),
+        ("age", ">=", 100.0, everybody),
+        ("age", "<", 100.0, []),
+        ("due", ">", 0.0, [eve]),
+        ("due", "<=", -100.0, [bob, carol, dave]),
+        ("id", "=", work.message.id, [eve]),
+        ("id", "<", work.message.id, [bob, carol, dave]),
+    ]
+    now = NOW + 100
+    for field, op, value, expected in table:
+        one = Condition(field, op, value)
+        found = [row.address for row in await spool.select([one], now=now)]
+        assert found == expected, (str(one), found)
+        assert await spool.count([one], now=now) == len(expected), str(one)
+        summary = await spool.summary([one], now=now)
+        assert sum(row.total for row in summary) == len(expected), str(one)
+    both = [Condition("domain", "=", "x.test"), Condition("size", "<", 1000)]
+    assert [row.address for row in await spool.select(both, now=now)] == [bob]
+    rows = await spool.select(now=now)
+    for nth in range(len(rows)):
+        assert await spool.select(now=now, limit=1, after=(rows[nth - 1].id, rows[nth - 1].key) if nth else None) == [
+            rows[nth]
+        ]
+    assert (rows[3].id, rows[3].key, rows[3].state, rows[3].attempts) == (work.message.id, 0, "waiting", 1)
+    assert (rows[3].received, rows[3].due, rows[3].size) == (NOW, NOW + 400, 300)
+    summary = await spool.summary(now=NOW + 3600)
+    assert [(row.destination, row.ages, row.waiting, row.held, row.oldest) for row in summary] == [
+        ("x.test", (0, 0, 2, 0, 0, 0), 2, 0, NOW),
+        ("mail.x.test", (0, 0, 1, 0, 0, 0), 1, 0, NOW),
+        ("y.test", (0, 0, 1, 0, 0, 0), 1, 0, NOW),
+    ]
+    for wrong in (("domain", ">", "x"), ("size", "~", 1.0), ("size", "=", "big"), ("colour", "=", "x")):
+        try:
+            await spool.select([Condition(*wrong)])
+        except LocalError:
+            continue
+        raise AssertionError(f"{wrong} was understood")
+    await spool.close()
+
+
+async def operators_act(make: Make) -> None:
+    """hold, release, retry, reroute and drop do what they say to whom they should, tell it, and are counted."""
+    spool = await make()
+    one = await store(spool, "b@x.test", "c@y.test", due=NOW + 500)
+    two = await store(spool, "d@x.test", owner="w", until=NOW + 60)  # being attempted
+    domain = [Condition("domain", "=", "x.test")]
+    assert await spool.act(QueueAction.HOLD, domain, now=NOW + 1, who="root") == 2
+    assert await spool.act(QueueAction.HOLD, domain, now=NOW + 1, who="root") == 0
+    assert sorted(row.address for row in await spool.select([Condition("state", "=", "held")])) == [
+        "b@x.test",
+        "d@x.test",
+    ]
+    assert [(row.waiting, row.held) for row in await spool.summary(now=NOW)] == [(0, 2), (1, 0)]
+    assert await spool.next_due(NOW) == NOW + 500
+    # What was being attempted ends: only a settlement for good counts.
+    await spool.record(two.work[0], settle_all(two.work[0], RecipientState.WAITING, NOW + 5))
+    assert (await spool.select([Condition("id", "=", two.message.id)]))[0].state == "held"
+    assert await spool.act(QueueAction.RELEASE, [], now=NOW + 2) == 2
+    assert await spool.act(QueueAction.RETRY, [Condition("domain", "=", "y.test")], now=NOW + 3) == 1
+    assert await spool.act(QueueAction.REROUTE, [Condition("to", "=", "b@*")], now=NOW + 3, target="smtp://h:1") == 1
+    assert await spool.destinations(NOW + 9) == [("x.test", NOW + 2), ("y.test", NOW + 3)]
+    assert await spool.destinations(NOW + 9, limit=1) == [("x.test", NOW + 2)]
+    assert await spool.destinations(NOW + 1) == []
+    works = await spool.lease("w", NOW + 3, NOW + 60, limit=10)
+    routes = {waiting.recipient.address.local: waiting.route for work in works for waiting in work.recipients}
+    assert routes == {"b": "smtp://h:1", "c": "", "d": ""}
+    # Due at once is no reason to take what somebody has.
+    assert await spool.act(QueueAction.RETRY, [], now=NOW + 4) == 3
+    assert await spool.lease("v", NOW + 5, NOW + 60, limit=10) == []
+    reports = 0
+
+    def report(message: StoredMessage, people: Sequence[QueuedRecipient]) -> list[Report]:
+        nonlocal reports
+        reports += len(people)
+        return [Report(Envelope(None, recipients("a@sohu.com")), b"Subject: dropped\r\n\r\n", ("sohu.com",), NOW)]
+
+    not_y = [Condition("domain", "!=", "y.test")]
+    assert await spool.act(QueueAction.DROP, not_y, now=NOW + 6, who="root", report=report) == 2
+    assert reports == 2
+    assert await spool.entry(two.message.id) is None
+    assert await spool.count() == 3
+    kinds = [event.kind for event in await spool.story(one.message.id) if isinstance(event, QueueEvent)]
+    assert kinds == ["held", "released", "retried", "rerouted", "retried", "dropped", "reported"]
+    last = (await spool.story(two.message.id))[-2]
+    assert last == QueueEvent(NOW + 6, "dropped", (0,), "root")
+    audit = await spool.audit()
+    assert [(line.act, line.changed) for line in audit] == [
+        ("drop", 2),
+        ("retry", 3),
+        ("reroute", 1),
+        ("retry", 1),
+        ("release", 2),
+        ("hold", 0),
+        ("hold", 2),
+    ]
+    assert (audit[-1].at, audit[-1].who, audit[-1].filter) == (NOW + 1, "root", "domain:x.test")
+    assert audit[2].target == "smtp://h:1"
+    assert len(await spool.audit(limit=2)) == 2
+    assert spool.take_notes() == []
+    await spool.close()
+
+
+HISTORY_CHECKS: tuple[Check, ...] = (
+    the_history_is_kept,
+    the_history_has_deferrals_and_reports,
+    questions_are_answered,
+    operators_act,
+)

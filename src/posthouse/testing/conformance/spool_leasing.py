@@ -1,0 +1,328 @@
+"""Checks of a spool's leases: what is leased to whom, when leases end, and how recipients are settled."""
+
+from __future__ import annotations
+
+import asyncio
+
+from posthouse.core import Envelope
+from posthouse.spool.history import QueueEvent
+from posthouse.spool.interface import RecipientState, Report
+from posthouse.spool.probe_limit import ProbeLimit
+from posthouse.testing.conformance.spool_support import (
+    NOW,
+    Check,
+    Make,
+    MakePeers,
+    PeerCheck,
+    octets_of,
+    recipient_keys,
+    recipients,
+    settle_all,
+    store,
+)
+
+__all__ = ["LEASING_CHECKS", "PEER_CHECKS"]
+
+
+async def leases_are_exclusive_and_expire(make: Make) -> None:
+    """Within one process, leased work is nobody else's until its lease ends; then it is due again."""
+    spool = await make()
+    await store(spool, "b@x.test", "c@y.test")
+    first = await spool.lease("one", NOW, NOW + 60, limit=1)
+    second = await spool.lease("two", NOW, NOW + 90, limit=10)
+    assert len(recipient_keys(first)) == len(recipient_keys(second)) == 1
+    assert not set(recipient_keys(first)) & set(recipient_keys(second))
+    assert await spool.lease("three", NOW + 59, NOW + 99, limit=10) == []
+    again = await spool.lease("three", NOW + 60, NOW + 120, limit=10)
+    assert recipient_keys(again) == recipient_keys(first)
+    await spool.close()
+
+
+async def the_lease_of_a_commit_expires(make: Make) -> None:
+    """Work leased when it was stored becomes due for others when that lease ends."""
+    spool = await make()
+    stored = await store(spool, "b@x.test", "c@x.test", owner="gone", until=NOW + 60)
+    (work,) = await spool.lease("two", NOW + 60, NOW + 120, limit=10)
+    assert recipient_keys([work]) == recipient_keys(stored.work)
+    assert work.message == stored.message
+    # The first owner was only slow: what it delivered is delivered, what it deferred is not its business now.
+    (settled, deferred) = (
+        settle_all(stored.work[0], RecipientState.DELIVERED)[:1],
+        settle_all(stored.work[0], RecipientState.WAITING, NOW + 1)[1:],
+    )
+    await spool.record(stored.work[0], [*settled, *deferred])
+    entry = await spool.entry(stored.message.id)
+    assert entry is not None
+    assert [w.state for w in entry.recipients] == [RecipientState.DELIVERED, RecipientState.WAITING]
+    assert await spool.lease("three", NOW + 61, NOW + 120, limit=10) == []
+    await spool.record(work, settle_all(work, RecipientState.FAILED))
+    assert await spool.count() == 0
+    await spool.close()
+
+
+async def due_work_comes_oldest_first(make: Make) -> None:
+    """Only what is due, the oldest first, no more than the limit."""
+    spool = await make()
+    for due in (30.0, 10.0, 20.0, 40.0, 1000.0):
+        await store(spool, f"b@d{due:.0f}.test", "c@same.test", due=NOW + due)
+    works = await spool.lease("w", NOW + 50, NOW + 500, limit=4)
+    assert sorted(waiting.due for work in works for waiting in work.recipients) == [NOW + 10] * 2 + [NOW + 20] * 2
+    works = await spool.lease("w", NOW + 50, NOW + 500, limit=100)
+    assert sorted(waiting.due for work in works for waiting in work.recipients) == [NOW + 30] * 2 + [NOW + 40] * 2
+    assert [work.recipients[0].due for work in works] == sorted(work.recipients[0].due for work in works)
+    assert await spool.next_due(NOW) == NOW + 500
+    await spool.close()
+
+
+async def lease_groups_by_message_and_destination(make: Make) -> None:
+    """One work has the recipients of one message for one destination."""
+    spool = await make()
+    ids = [(await store(spool, "a@x.test", "b@y.test", "c@x.test")).message.id for _ in range(2)]
+    works = await spool.lease("w", NOW, NOW + 60, limit=100)
+    found = sorted((work.message.id, work.destination, tuple(r.key for r in work.recipients)) for work in works)
+    assert found == sorted((i, d, k) for i in ids for d, k in (("x.test", (0, 2)), ("y.test", (1,))))
+    await spool.close()
+
+
+async def skipped_destinations_are_left(make: Make) -> None:
+    """``skip`` keeps destinations out of a lease, and out of next_due."""
+    spool = await make()
+    for n in range(5):
+        await store(spool, f"a@dead{n}.test", due=NOW)
+    await store(spool, "a@live.test", due=NOW + 5)
+    dead = {f"dead{n}.test" for n in range(5)}
+    assert await spool.next_due(NOW, skip=dead) == NOW + 5
+    works = await spool.lease("w", NOW + 5, NOW + 60, limit=3, skip=dead)
+    assert [work.destination for work in works] == ["live.test"]
+    assert await spool.lease("w", NOW + 5, NOW + 60, limit=3, skip=dead) == []
+    assert len(await spool.lease("w", NOW + 5, NOW + 60, limit=3)) == 3
+    await spool.close()
+
+
+async def unproven_destinations_are_probed(make: Make) -> None:
+    """One message for each destination that is not known, not more recipients than asked for; the known ones whole."""
+    spool = await make()
+    for n in range(3):
+        await store(spool, "a@old.test", "b@old.test", "c@old.test", due=NOW + n)
+        await store(spool, "a@other.test", due=NOW + n)
+        await store(spool, "a@known.test", due=NOW + 3 + n)
+
+    async def leased(known: set[str], at_most: int, limit: int = 100) -> list[tuple[str, int]]:
+        few = ProbeLimit(known, at_most)
+        works = await spool.lease("w", NOW + 9, NOW + 60, limit=limit, skip={"skipped.test"}, few=few)
+        return sorted((work.destination, len(work.recipients)) for work in works)
+
+    assert await leased(set(), 0) == []
+    assert await leased({"known.test"}, 0, limit=1) == [("known.test", 1)]
+    assert await leased({"known.test"}, 10) == [("known.test", 1)] * 2 + [("old.test", 3), ("other.test", 1)]
+    assert await leased(set(), 2) == [("old.test", 2)], "the oldest first, and no more than that"
+    assert await leased({"old.test"}, 1) == [("old.test", 1), ("old.test", 3), ("other.test", 1)]
+    assert await leased(set(), 100) == [("other.test", 1)]
+    await spool.close()
+
+
+async def deferral_comes_again(make: Make) -> None:
+    """A deferred recipient is due at its new time, counts its attempt and says how it ended."""
+    spool = await make()
+    for owner in ("", "w"):
+        stored = await store(spool, "b@x.test", owner=owner, until=NOW + 60)
+        works = stored.work or await spool.lease("w", NOW, NOW + 60, limit=1)
+        (work,) = works
+        await spool.record(work, settle_all(work, RecipientState.WAITING, NOW + 300))
+        assert await spool.next_due(NOW) == NOW + 300
+        assert await spool.lease("w", NOW + 299, NOW + 400, limit=1) == []
+        (again,) = await spool.lease("w", NOW + 300, NOW + 400, limit=1)
+        assert again.recipients[0].attempts == 1
+        assert "4.2.0" in again.recipients[0].last
+        await spool.record(again, settle_all(again, RecipientState.DELIVERED))
+        assert await spool.count() == 0
+    await spool.close()
+
+
+async def unsettled_recipients_are_released(make: Make) -> None:
+    """Recipients of a work without a settlement are due at once, without an attempt counted; so is released work."""
+    spool = await make()
+    stored = await store(spool, "b@x.test", "c@x.test", owner="w", until=NOW + 60)
+    (work,) = stored.work
+    await spool.record(work, settle_all(work, RecipientState.DELIVERED)[:1])
+    (rest,) = await spool.lease("w", NOW, NOW + 60, limit=10)
+    assert [(r.key, r.attempts) for r in rest.recipients] == [(1, 0)]
+    await spool.release(rest)
+    assert recipient_keys(await spool.lease("w", NOW, NOW + 60, limit=10)) == recipient_keys([rest])
+    fresh = await store(spool, "d@y.test", owner="w", until=NOW + 60)
+    await spool.release(fresh.work[0])
+    assert recipient_keys(await spool.lease("w", NOW, NOW + 60, limit=10)) == recipient_keys(fresh.work)
+    await spool.close()
+
+
+async def release_respects_the_next_holder(make: Make) -> None:
+    """Giving back a lease that ran out takes nothing from whoever has it now."""
+    spool = await make()
+    stored = await store(spool, "b@x.test", owner="w", until=NOW + 60)
+    await spool.lease("two", NOW + 60, NOW + 120, limit=10)
+    await spool.release(stored.work[0])
+    assert await spool.lease("three", NOW + 61, NOW + 120, limit=10) == []
+    await spool.close()
+
+
+async def renewed_leases_last(make: Make) -> None:
+    """A renewed lease lasts until its new end; its work is recorded under that.  A lost one is not brought back."""
+    spool = await make()
+    for owner in ("", "w"):
+        stored = await store(spool, "b@x.test", owner=owner, until=NOW + 60)
+        works = stored.work or await spool.lease("w", NOW, NOW + 60, limit=1)
+        await spool.renew(works, NOW + 200)
+        assert await spool.lease("two", NOW + 199, NOW + 300, limit=1) == []
+        assert await spool.next_due(NOW) == NOW + 200
+        work = works[0]._replace(until=NOW + 200)
+        await spool.record(work, settle_all(work, RecipientState.WAITING, NOW + 500))
+        assert await spool.next_due(NOW) == NOW + 500
+        (again,) = await spool.lease("w", NOW + 500, NOW + 600, limit=1)
+        (other,) = await spool.lease("two", NOW + 600, NOW + 700, limit=1)
+        await spool.renew([again], NOW + 900)
+        assert await spool.next_due(NOW) == NOW + 700
+        await spool.record(other, settle_all(other, RecipientState.DELIVERED))
+    await spool.renew([other], NOW + 900)
+    assert await spool.count() == 0
+    await spool.close()
+
+
+async def held_recipients_stay(make: Make) -> None:
+    """A held recipient is not leased and not forgotten."""
+    spool = await make()
+    stored = await store(spool, "b@x.test", owner="w", until=NOW + 60)
+    await spool.record(stored.work[0], settle_all(stored.work[0], RecipientState.HELD))
+    assert await spool.lease("w", NOW + 999, NOW + 9999, limit=10) == []
+    assert await spool.next_due(NOW) is None
+    assert await spool.count() == 1
+    await spool.close()
+
+
+async def reports_come_with_the_settlement(make: Make) -> None:
+    """A report is stored by the act that causes it, and is due work like any other."""
+    spool = await make()
+    stored = await store(spool, "b@x.test", owner="w", until=NOW + 60)
+    report = Report(Envelope(None, recipients("a@sohu.com")), b"Subject: failed\r\n\r\n", ("sohu.com",), NOW)
+    await spool.record(stored.work[0], settle_all(stored.work[0], RecipientState.FAILED), [report])
+    assert await spool.entry(stored.message.id) is None
+    (work,) = await spool.lease("w", NOW, NOW + 60, limit=10)
+    assert work.message.envelope == report.envelope
+    assert octets_of(spool.content(work.message)) == report.content
+    await spool.close()
+
+
+async def recording_twice_is_harmless(make: Make) -> None:
+    """An attempt that is recorded again, after the message is gone, changes nothing."""
+    spool = await make()
+    stored = await store(spool, "b@x.test", owner="w", until=NOW + 60)
+    other = await store(spool, "b@x.test", owner="w", until=NOW + 60)
+    twice = [spool.record(stored.work[0], settle_all(stored.work[0], RecipientState.DELIVERED)) for _ in range(2)]
+    await asyncio.gather(*twice)
+    await spool.record(stored.work[0], settle_all(stored.work[0], RecipientState.WAITING, NOW + 1))
+    assert [entry.message.id for entry in await spool.entries()] == [other.message.id]
+    await spool.close()
+
+
+async def failed_is_for_good(make: Make) -> None:
+    """FAILED settles: with the last recipient the message goes, whether or not a report was due."""
+    spool = await make()
+    stored = await store(spool, "b@x.test", "c@x.test", owner="w", until=NOW + 60)
+    first, second = settle_all(stored.work[0], RecipientState.FAILED)
+    await spool.record(stored.work[0]._replace(recipients=stored.work[0].recipients[:1]), [first])
+    entry = await spool.entry(stored.message.id)
+    assert entry is not None
+    assert [waiting.state for waiting in entry.recipients] == [RecipientState.FAILED, RecipientState.WAITING]
+    await spool.record(stored.work[0], [second])
+    assert await spool.entry(stored.message.id) is None
+    assert await spool.count() == 0
+    await spool.close()
+
+
+async def a_warning_is_remembered(make: Make) -> None:
+    """A settlement that warned shows in the next lease and in entry(), however often it is deferred."""
+    spool = await make()
+    await store(spool, "b@x.test", "c@x.test")
+    (work,) = await spool.lease("w", NOW, NOW + 60, limit=10)
+    assert [waiting.warned for waiting in work.recipients] == [False, False]
+    warning, other = settle_all(work, RecipientState.WAITING, NOW + 100)
+    await spool.record(work, [warning._replace(warned=True, why="doubling"), other])
+    for now in (NOW + 100, NOW + 300):
+        (work,) = await spool.lease("w", now, now + 60, limit=10)
+        assert [waiting.warned for waiting in work.recipients] == [True, False]
+        await spool.record(work, settle_all(work, RecipientState.WAITING, now + 200))
+    story = await spool.story(work.message.id)
+    assert [event.keys for event in story if isinstance(event, QueueEvent) and event.kind == "warned"] == [(0,)]
+    await spool.close()
+
+
+async def the_clock_takes_nothing_from_a_living_peer(two: MakePeers) -> None:
+    """What a living process has leased is its own, wherever the clock jumps; it renews, gives back and records it."""
+    ours, theirs = await two()
+    await store(ours, "b@x.test")
+    works = [
+        *(await ours.lease("w", NOW, NOW + 60, limit=1)),
+        *(await store(ours, "c@x.test", "d@x.test", owner="w", until=NOW + 60)).work,
+        *(await store(ours, "e@y.test", owner="w", until=NOW + 60)).work,
+    ]
+    late = NOW + 90_000
+    assert await theirs.lease("w", late, late + 60, limit=10) == []
+    waiting = await store(theirs, "f@x.test", due=NOW + 5)  # behind all of them
+    (found,) = await theirs.lease("w", late, late + 60, limit=1)
+    assert found.message == waiting.message
+    due = await theirs.next_due(late)
+    assert due is not None
+    assert due <= late + 60
+    await ours.renew(works[:1], late + 500)
+    renewed = works[0]._replace(until=late + 500)
+    await ours.record(renewed, settle_all(renewed, RecipientState.WAITING, late + 700))
+    await ours.release(works[1])
+    (again,) = await theirs.lease("v", late, late + 60, limit=10)
+    assert recipient_keys([again]) == recipient_keys([works[1]])
+    # Of its own, a process takes what ran out.
+    (mine,) = await ours.lease("w", late + 100, late + 160, limit=10)
+    assert recipient_keys([mine]) == recipient_keys([works[2]])
+    for spool, work in ((ours, mine), (theirs, again), (theirs, found)):
+        await spool.record(work, settle_all(work, RecipientState.DELIVERED))
+    assert await ours.next_due(late) is not None
+    assert await ours.count() == await theirs.count() == 1
+    await ours.close()
+    await theirs.close()
+
+
+async def leases_of_a_dead_peer_are_free(two: MakePeers) -> None:
+    """A process that has ended keeps no lease longer than until its end by the clock, and none is forgotten."""
+    ours, theirs = await two()
+    await store(ours, "b@x.test", "c@y.test")
+    await ours.lease("w", NOW, NOW + 60, limit=1)
+    await store(ours, "d@x.test", owner="w", until=NOW + 60)
+    await ours.close()
+    works = await theirs.lease("v", NOW + 60, NOW + 120, limit=10)
+    assert len(recipient_keys(works)) == 3
+    for work in works:
+        await theirs.record(work, settle_all(work, RecipientState.DELIVERED))
+    assert await theirs.count() == 0
+    await theirs.close()
+
+
+LEASING_CHECKS: tuple[Check, ...] = (
+    leases_are_exclusive_and_expire,
+    the_lease_of_a_commit_expires,
+    due_work_comes_oldest_first,
+    lease_groups_by_message_and_destination,
+    skipped_destinations_are_left,
+    unproven_destinations_are_probed,
+    deferral_comes_again,
+    unsettled_recipients_are_released,
+    release_respects_the_next_holder,
+    renewed_leases_last,
+    held_recipients_stay,
+    reports_come_with_the_settlement,
+    recording_twice_is_harmless,
+    failed_is_for_good,
+    a_warning_is_remembered,
+)
+
+PEER_CHECKS: tuple[PeerCheck, ...] = (
+    the_clock_takes_nothing_from_a_living_peer,
+    leases_of_a_dead_peer_are_free,
+)

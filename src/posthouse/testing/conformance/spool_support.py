@@ -1,0 +1,73 @@
+"""What the spool checks share: the types of a check, and helpers that store, lease and settle."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from posthouse.core import Address, Content, Envelope, Outcome, Recipient, Reply, Result
+from posthouse.spool.interface import Lease, RecipientState, Settlement, Spool, Stored
+
+__all__ = [
+    "Check",
+    "Make",
+    "MakePeers",
+    "NOW",
+    "PeerCheck",
+    "octets_of",
+    "recipient_keys",
+    "recipients",
+    "settle_all",
+    "store",
+]
+
+Make = Callable[[], Awaitable[Spool]]
+Check = Callable[[Make], Awaitable[None]]
+MakePeers = Callable[[], Awaitable[tuple[Spool, Spool]]]
+PeerCheck = Callable[[MakePeers], Awaitable[None]]
+
+NOW = 1_700_000_000.0
+
+
+def recipients(*addresses: str) -> tuple[Recipient, ...]:
+    """Recipients with these addresses, without parameters."""
+    return tuple(Recipient(Address(*address.split("@"))) for address in addresses)
+
+
+def octets_of(content: Content) -> bytes:
+    """The whole content."""
+    return b"".join(content.chunks())
+
+
+async def store(
+    spool: Spool,
+    *addresses: str,
+    content: bytes = b"Subject: x\r\n\r\nhello\r\n",
+    due: float = NOW,
+    owner: str = "",
+    until: float = 0.0,
+) -> Stored:
+    """Store a message from a@sohu.com; with an ``owner``, leased to it."""
+    incoming = spool.receive()
+    waiting = incoming.write(content)
+    if waiting is not None:
+        await waiting
+    envelope = Envelope(Address("a", "sohu.com"), recipients(*addresses))
+    destinations = [address.split("@")[1] for address in addresses]
+    return await incoming.commit(envelope, destinations, received=NOW, due=due, owner=owner, until=until)
+
+
+def settle_all(work: Lease, state: RecipientState, due: float = NOW) -> list[Settlement]:
+    """The settlement of every recipient of a lease with one state; ``due`` is the time of the next attempt."""
+    result = {RecipientState.DELIVERED: Result.DELIVERED, RecipientState.FAILED: Result.FAILED}.get(
+        state, Result.DEFERRED
+    )
+    reply = Reply(250, "2.0.0", "taken") if result is Result.DELIVERED else Reply(450, "4.2.0", "later")
+    return [
+        Settlement(waiting.key, state, due, Outcome(waiting.recipient, result, reply, "", "mx.test"))
+        for waiting in work.recipients
+    ]
+
+
+def recipient_keys(works: Sequence[Lease]) -> list[tuple[str, int]]:
+    """(queue id, key) of every recipient in these leases."""
+    return sorted((work.message.id, waiting.key) for work in works for waiting in work.recipients)
