@@ -134,8 +134,8 @@ async def ask_all(directory: Path) -> None:
     await ask("list size>49M (finds nothing)", "select", Condition("size", ">", 49e6))
     await timed("find by recipient", lambda: spool.find(address="user77@nowhere.test"))
     await timed("find by Message-ID", lambda: spool.find(message_id="<nobody>"))
-    await timed("next_due", lambda: _one(spool))
-    await timed("destinations due", lambda: spool.destinations(NOW + 9999, limit=100))
+    await timed("first destination due", lambda: _one(spool))
+    await timed("100 destinations due", lambda: _page(spool))
 
     async def lease() -> int:
         leases = await spool.lease("w", NOW + 99, NOW + 400, limit=128)
@@ -160,7 +160,11 @@ async def ask_all(directory: Path) -> None:
 
 
 async def _one(spool: SqliteSpool) -> int:
-    return int(await spool.next_due(NOW) is not None)
+    return len((await spool.due(NOW, limit=1)).destinations)
+
+
+async def _page(spool: SqliteSpool) -> int:
+    return len((await spool.due(NOW + 9999, limit=100)).destinations)
 
 
 async def _recorded(spool: SqliteSpool, lease: Any, settlement: Settlement) -> int:

@@ -14,12 +14,7 @@ import pytest
 from docs_pages.imports import Graph, circles, file_graph, shortest_path
 
 #: The circles of today, each to be removed.  An entry is the files of one circle, relative to src/posthouse.
-KNOWN: frozenset[frozenset[str]] = frozenset(
-    {
-        frozenset({"service/policy/intake.py", "service/policy/listener_policy.py"}),
-        frozenset({"spool/sqlite/incoming.py", "spool/sqlite/spool.py"}),
-    }
-)
+KNOWN: frozenset[frozenset[str]] = frozenset()
 
 
 def described(graph: Graph, circle: frozenset[str]) -> str:

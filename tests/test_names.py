@@ -76,6 +76,7 @@ KNOWN: frozenset[str] = frozenset(RETIRED) - {
     "leave_alone",
     "left_alone",
     "pace",
+    "reception",
     "seat",
     "stranger",
     "telling",

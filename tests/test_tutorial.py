@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -18,6 +19,7 @@ from posthouse.server import Server
 from posthouse.service.config_file import default_config
 from posthouse.service.directory.directory import Directory
 from posthouse.service.policy.listener_policy import ListenerPolicy
+from posthouse.service.policy.session_policy import SessionPolicy
 from posthouse.spool.interface import Spool, Stored, StoredMessage
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "tutorial.md"
@@ -45,6 +47,7 @@ class Pigeonhole:
 
     async def commit(self, envelope: Envelope, destinations: Sequence[str], **rest: object) -> Stored:
         self.envelope = envelope
+        self.content = cast("bytes", rest["prefix"]) + self.content
         return Stored(StoredMessage(self.id, envelope, cast("float", rest["received"]), self.size))
 
     def abort(self) -> None:
@@ -62,18 +65,18 @@ async def hold(lines: list[tuple[str, str]], queue: Pigeonhole) -> list[tuple[st
     """Say what ``S`` says, one line at a time; the dialogue as it really went, to the end of the connection."""
     config = default_config()
     clock, network = SystemClock(), SocketNetwork()
-    reception = ListenerPolicy(
+    policy = ListenerPolicy(
         config,
         config.listener[0],
         directory=Directory(config),
-        queue=cast("Spool", queue),
+        spool=cast("Spool", queue),
         clock=clock,
         destination=lambda address: address.domain,
         stored=lambda stored: None,
         log=lambda event, **fields: None,
         free=lambda: 1 << 40,
     )
-    server = Server(reception, network=network, clock=clock, hostname=config.hostname)
+    server = Server(partial(SessionPolicy, policy), network=network, clock=clock, hostname=config.hostname)
     local = await server.listen(Endpoint("127.0.0.1", 0))
     went = []
     try:

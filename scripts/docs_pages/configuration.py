@@ -15,15 +15,15 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "posthouse.toml"
 OPENING = """\
 # Configuration
 
-One TOML file. Every setting has a safe default, so a file holds only what is different here. A key that does not exist
-is an error that names the nearest one that does, and all mistakes of a file are told at once:
+One TOML file. Every setting has a safe default, so a file has only the differences. An unknown key is an error that
+names the nearest known key. All mistakes of a file are reported at once:
 
 ```console
 $ posthouse check config posthouse.toml
 ```
 
-Without a file, `posthouse run` listens on 127.0.0.1:1025, takes mail for everybody into local inboxes, and sends
-nothing anywhere.
+Without a file, `posthouse run` listens on 127.0.0.1:1025, accepts mail for every recipient into local inboxes, and
+relays nothing.
 
 A duration is a number of seconds, or a number with a unit: `"30s"`, `"5m"`, `"4h"`, `"5d"`. A size is a number of
 octets, or a number with a unit: `"10MB"`, `"50MiB"`."""
@@ -36,7 +36,7 @@ def page(_existing: str) -> str:
         parts.append(f"## {heading}")
         if text:
             parts.append(text)
-        parts.append(table(("setting", "how it is written", "default", "what it does"), [_row(each) for each in rows]))
+        parts.append(table(("setting", "type", "default", "meaning"), [_row(each) for each in rows]))
     return "\n\n".join(parts) + "\n"
 
 

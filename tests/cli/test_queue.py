@@ -61,7 +61,7 @@ class Spool:
                     arrival=Origin(f"<{len(self.ids)}@here.test>"),
                 )
                 self.ids.append(receipt.id)
-            for work in await queue.lease("w", now + 3601, now + 4000, limit=10, skip=("near.test",)):
+            for work in await queue.lease("w", now + 3601, now + 4000, limit=10, wanted=("far.test",)):
                 ends = [
                     Settlement(
                         each.key,

@@ -1,14 +1,17 @@
-"""The sending session against scripted peers over live sockets: every mix of answers, losses at every place."""
+"""The sending session against scripted peers over live sockets: every mix of answers, losses at every place.
+
+Each test runs over both channels, asyncio and blocking.  The peers expect exact octets, so both write the same.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
 
-from posthouse.client import Session, SessionRefused, Timeouts, connect
+from posthouse.client import BlockingSession, Session, SessionRefused, Timeouts, connect, open_blocking
 from posthouse.core import (
     Address,
     Body,
@@ -23,13 +26,14 @@ from posthouse.core import (
     Outcome,
     Recipient,
     RemoteError,
+    Reply,
     Result,
     Ret,
     TimedOut,
     Unreachable,
 )
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
-from posthouse.protocol import Noop, Vrfy
+from posthouse.protocol import Command, Noop, Vrfy
 
 Peer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 LETTER = Bytes(b"Subject: hi\r\n\r\n.dots\r\nlast line\r\n")
@@ -39,6 +43,44 @@ STUFFED = b"Subject: hi\r\n\r\n..dots\r\nlast line\r\n.\r\n"
 def envelope(*recipients: str, **fields: Any) -> Envelope:
     made = tuple(Recipient(Address(*each.split("@"))) for each in recipients or ("renping@sina.com",))
     return Envelope(Address("langrui", "sohu.com"), made, **fields)
+
+
+class Threaded:
+    """A blocking session with the coroutines of ``Session``; each call runs in a thread."""
+
+    def __init__(self, session: BlockingSession) -> None:
+        self.session = session
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.session, name)
+
+    async def deliver(self, envelope: Envelope, content: Content) -> tuple[Outcome, ...]:
+        return await asyncio.to_thread(self.session.deliver, envelope, content)
+
+    async def command(self, command: Command) -> Reply:
+        return await asyncio.to_thread(self.session.command, command)
+
+    async def quit(self) -> None:
+        await asyncio.to_thread(self.session.quit)
+
+
+#: The channel of ``against``; other modules, which need several messages under way at a time, use asyncio only.
+channel_kind = ["asyncio"]
+
+
+@pytest.fixture(autouse=True, params=["asyncio", "blocking"])
+def kind(request: pytest.FixtureRequest) -> Iterator[str]:
+    channel_kind[0] = request.param
+    yield request.param
+    channel_kind[0] = "asyncio"
+
+
+async def opened(port: int, **settings: Any) -> Any:
+    """A session with the peer at this port."""
+    endpoints, names = [Endpoint("127.0.0.1", port)], {"hostname": "client.example", "name": "mx.test"}
+    if channel_kind[0] == "blocking":
+        return Threaded(await asyncio.to_thread(open_blocking, endpoints, **names, **settings))
+    return await connect(endpoints, network=SocketNetwork(), clock=SystemClock(), **names, **settings)
 
 
 def against(peer: Peer, use: Callable[[Session], Awaitable[Any]], **settings: Any) -> Any:
@@ -60,14 +102,7 @@ def against(peer: Peer, use: Callable[[Session], Awaitable[Any]], **settings: An
             port = server.sockets[0].getsockname()[1]
             settings.setdefault("timeouts", Timeouts(5, 5, 5, 5, 5, 5, 1))
             try:
-                session = await connect(
-                    [Endpoint("127.0.0.1", port)],
-                    network=SocketNetwork(),
-                    clock=SystemClock(),
-                    hostname="client.example",
-                    name="mx.test",
-                    **settings,
-                )
+                session = await opened(port, **settings)
                 try:
                     result = await use(session)
                 finally:
@@ -442,9 +477,7 @@ def test_no_greeting_and_no_listener() -> None:
         server.close()
         await server.wait_closed()
         with pytest.raises(Unreachable):
-            await connect(
-                [Endpoint("127.0.0.1", port)], network=SocketNetwork(), clock=SystemClock(), hostname="client.example"
-            )
+            await opened(port)
 
     asyncio.run(nobody())
 

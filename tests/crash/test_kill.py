@@ -1,9 +1,9 @@
-"""kill -9 while mail comes in, again and again: what was answered 250 is there afterwards, whole, and nothing else is.
+"""kill -9 while mail is received: what was answered 250 is stored afterwards, unchanged, and nothing else is.
 
-The moment of death is a count of messages that were answered 250, never a time.  (What a loss of power would leave,
-each act apart, is for the tests of the spool: a killed process leaves the kernel's buffers behind.)  Small messages
-live in rows of the spool, large ones in files; a third of each kind goes to inboxes of the spool, to Maildirs, and to a
-host that cannot be reached, where they have to wait.
+The moment of each kill is a number of messages that were answered 250, never a time.  (What is left after a loss of
+power is tested in tests/spool: the kernel keeps the buffers of a process that is killed.)  Small messages are in rows
+of the spool, large ones in files; a third of each kind goes to inboxes of the spool, to Maildirs, and to a host that
+cannot be reached, so that they stay queued.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.service import Daemon, load
 from posthouse.spool import QueueAction, SqliteSpool
 
-from .daemon import letter, number_of, running
+from .daemon import content, number_of, running
 
 SMALL = 4096
 LARGE = 300_000  # over the threshold up to which content lies in its row
@@ -35,7 +35,7 @@ SESSIONS = 8
 PLACES = ("inbox.test", "maildir.test", "waiting.test")
 CONFIG = """
 workers = {workers}
-hostname = "house.test"
+hostname = "mx.test"
 [[listener]]
 bind = "127.0.0.1:0"
 [relay]
@@ -54,17 +54,20 @@ via = "smtp://127.0.0.1:1"
 
 
 class Load:
-    """Sessions that send numbered letters until the daemon is gone, and what they were answered."""
+    """Sessions that send numbered messages until the daemon is gone, and the replies to them."""
 
     def __init__(self) -> None:
         self.numbers: Iterator[int] = itertools.count(1)
-        self.given: set[int] = set()  # begun, in whatever way they ended
+        self.sent: set[int] = set()  # begun, with any result
         self.promised: set[int] = set()  # answered 250
-        self.other: Counter[str] = Counter()  # other ends, by what they were
+        self.other: Counter[str] = Counter()  # other results
 
     async def run(self, endpoint: Endpoint, acts: Mapping[int, Callable[[], None]]) -> None:
-        """Send over ``SESSIONS`` sessions, new ones for those that end, and act when so many more messages have been
-        answered 250; after the last act go on until every session has ended."""
+        """Send over ``SESSIONS`` sessions, with a new one for each that ends.
+
+        ``acts`` are called when so many more messages have been answered 250; after the last act the sessions go on
+        until each has ended.
+        """
         before = len(self.promised)
         last = before + max(acts)
         over = False
@@ -91,10 +94,10 @@ class Load:
 
     async def _send(self, session: Session, *, large: bool) -> bool:
         number = next(self.numbers)
-        self.given.add(number)
+        self.sent.add(number)
         place = PLACES[number % len(PLACES)]
         envelope = Envelope(Address("langrui", "sohu.com"), (Recipient(Address(f"box{number % 7}", place)),))
-        (outcome,) = await session.deliver(envelope, Bytes(letter(number, LARGE if large else SMALL)))
+        (outcome,) = await session.deliver(envelope, Bytes(content(number, LARGE if large else SMALL)))
         if outcome.result is Result.DELIVERED:
             assert outcome.reply is not None
             assert outcome.reply.code == 250
@@ -105,14 +108,16 @@ class Load:
 
 
 def _nothing() -> None:
-    """No act is due."""
+    """Do nothing."""
 
 
 async def begin_one_that_never_ends(endpoint: Endpoint) -> asyncio.StreamWriter:
-    """Half of a large content, which the daemon says that it has, and more than it keeps waiting in memory: the rest
-    is in a file in the spool's ``tmp``."""
+    """Send half of a large content, and wait until the daemon has confirmed it.
+
+    That is more than the daemon buffers in memory, so a part is in a file in the spool's ``tmp``.
+    """
     reader, writer = await asyncio.open_connection(*endpoint)
-    half = letter(0, 2 * HALF)[:HALF]
+    half = content(0, 2 * HALF)[:HALF]
     writer.write(b"EHLO half.test\r\nMAIL FROM:<>\r\nRCPT TO:<a@inbox.test>\r\nBDAT %d\r\n%s" % (len(half), half))
     while not (await reader.readline()).startswith(b"250 2.0.0 %d octets" % len(half)):
         pass
@@ -122,9 +127,12 @@ async def begin_one_that_never_ends(endpoint: Endpoint) -> asyncio.StreamWriter:
 _TRACE = re.compile(rb"(?:Return-Path: [^\r\n]*\r\n)?Received: from [^\r\n]*\r\n(?:\t[^\r\n]*\r\n)+")
 
 
-async def forgive(directory: Path) -> None:
-    """Have everything be due now: a letter that was under way in two deaths in a row waits for a moment of its own, and
-    one that was in three is held, but here it was not the letter that killed."""
+async def make_all_due(directory: Path) -> None:
+    """Make everything due now.
+
+    A message that was being delivered in two crashes in a row is retried alone, and after three it is held; here the
+    message was not the cause.
+    """
     queue, now = SqliteSpool(directory / "data"), SystemClock().time()
     await queue.open(now)
     for act in (QueueAction.RELEASE, QueueAction.RETRY):
@@ -133,16 +141,16 @@ async def forgive(directory: Path) -> None:
 
 
 async def check(directory: Path, load_: Load) -> Counter[str]:
-    """Open the spool once more and compare everything that is there with what was promised; how many lay where."""
-    await forgive(directory)
-    house = Daemon(load(directory / "posthouse.toml"), log=lambda event, /, **fields: None)
-    await house.start()
+    """Open the spool again and compare all that is stored with what was promised; the number of messages by place."""
+    await make_all_due(directory)
+    daemon = Daemon(load(directory / "posthouse.toml"), log=lambda event, /, **fields: None)
+    await daemon.start()
     try:
         assert list((directory / "data/spool/tmp").iterdir()) == []
-        await house.wait_idle()
+        await daemon.wait_idle()
         found: Counter[int] = Counter()
         where: Counter[str] = Counter()
-        queue = house.queue
+        queue = daemon.queue
         for inboxed in await queue.inbox(limit=1_000_000):
             kept = await queue.kept(inboxed.number)
             assert kept is not None
@@ -157,12 +165,12 @@ async def check(directory: Path, load_: Load) -> Counter[str]:
             found[_whole(octets, str(waiting.recipient.address))] += 1
             where["queue"] += 1
     finally:
-        await house.drain(10)
+        await daemon.drain(10)
     for path in (directory / "mail").glob("*/new/*"):
         found[_whole(path.read_bytes(), f"{path.parent.parent.name}@maildir.test")] += 1
         where["maildir"] += 1
     assert load_.promised - set(found) == set(), "promised, and lost"
-    assert set(found) - load_.given == set()
+    assert set(found) - load_.sent == set()
     twice = {number for number, times in found.items() if times > 1}
     assert {PLACES[number % len(PLACES)] for number in twice} <= {"maildir.test"}, "two copies where one is kept"
     _no_strays(directory, where)
@@ -170,17 +178,17 @@ async def check(directory: Path, load_: Load) -> Counter[str]:
 
 
 def _whole(octets: bytes, place: str) -> int:
-    """The number of a stored letter, which must be exactly what was sent, where it was sent to."""
+    """The number of a stored message, which must be as it was sent, at the place to which it was sent."""
     trace = _TRACE.match(octets)
     assert trace is not None, octets[:300]
     number, size = number_of(octets)
-    assert octets[trace.end() :] == letter(number, size), f"{number} was corrupted"
+    assert octets[trace.end() :] == content(number, size), f"{number} was corrupted"
     assert place == f"box{number % 7}@{PLACES[number % len(PLACES)]}"
     return number
 
 
 def _no_strays(directory: Path, where: Counter[str]) -> None:
-    """As many content files as large letters that the spool holds can need, none half written."""
+    """Check that there are no more content files than large messages in the spool, and that each is whole."""
     files = [path for path in (directory / "data/spool/content").glob("*/*") if path.is_file()]
     assert len(files) <= where["inbox"] + where["queue"]
     assert all(path.stat().st_size > LARGE - 200 for path in files)
@@ -190,7 +198,7 @@ def _no_strays(directory: Path, where: Counter[str]) -> None:
 def test_nothing_that_was_promised_is_lost_by_kill(tmp_path: Path, workers: int) -> None:
     sent = Load()
 
-    async def story() -> None:
+    async def scenario() -> None:
         # Early, in the middle of a few, and with a queue and leases behind it.
         for promised in (1, 7, 40, 150, 300, 3):
             async with running(tmp_path, CONFIG.format(root=tmp_path, workers=workers)) as daemon:
@@ -199,20 +207,20 @@ def test_nothing_that_was_promised_is_lost_by_kill(tmp_path: Path, workers: int)
                 await sent.run(endpoint, {promised: daemon.kill})
                 assert await daemon.ended() == -9
                 half.close()
-                assert not [event for event in daemon.told if event["event"] == "fault"]
+                assert not [event for event in daemon.events if event["event"] == "fault"]
                 assert list((tmp_path / "data/spool/tmp").iterdir()), "the kill came too late to leave anything"
         where = await check(tmp_path, sent)
         assert len(sent.promised) >= 501
         assert min(where["inbox"], where["queue"], where["maildir"]) > 20
 
-    asyncio.run(asyncio.wait_for(story(), 90))
+    asyncio.run(asyncio.wait_for(scenario(), 90))
 
 
-def test_a_daemon_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
-    """The next life delivers what the last one had promised, without being asked, and says what it found."""
+def test_a_killed_daemon_continues_after_its_restart(tmp_path: Path) -> None:
+    """The next start delivers what was promised before, without a command, and logs what it found."""
     sent = Load()
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with running(tmp_path, CONFIG.format(root=tmp_path, workers=1)) as daemon:
             endpoint = await daemon.endpoint()
             half = await begin_one_that_never_ends(endpoint)
@@ -221,22 +229,20 @@ def test_a_daemon_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
             half.close()
         async with running(tmp_path, CONFIG.format(root=tmp_path, workers=1)) as daemon:
             await daemon.endpoint()
-            said = [event["text"] for event in daemon.told if event["event"] == "spool"]
+            said = [event["text"] for event in daemon.events if event["event"] == "spool"]
             assert any("that had not arrived completely removed" in text for text in said)
             daemon.process.terminate()
             assert await daemon.ended() == 0
         await check(tmp_path, sent)
 
-    asyncio.run(asyncio.wait_for(story(), 60))
+    asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
-@pytest.mark.skipif(
-    sys.platform != "linux", reason="asks for a process's children as Linux tells them: run it on Linux"
-)
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the children of a process from /proc: run it on Linux")
 def test_a_worker_that_is_killed_loses_nothing_and_the_others_go_on(tmp_path: Path) -> None:
     sent = Load()
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with running(tmp_path, CONFIG.format(root=tmp_path, workers=2)) as daemon:
             endpoint = await daemon.endpoint()
 
@@ -255,33 +261,33 @@ def test_a_worker_that_is_killed_loses_nothing_and_the_others_go_on(tmp_path: Pa
             assert await daemon.ended() == 0
         await check(tmp_path, sent)
 
-    asyncio.run(asyncio.wait_for(story(), 60))
+    asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_sigterm_under_load(tmp_path: Path, workers: int) -> None:
-    """It ends in order: sessions finish their transaction or hear 421, and whatever was promised is there."""
+    """The daemon ends in order: sessions finish their transaction or get 421, and all that was promised is stored."""
     sent = Load()
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with running(tmp_path, CONFIG.format(root=tmp_path, workers=workers)) as daemon:
             endpoint = await daemon.endpoint()
             await sent.run(endpoint, {100: daemon.process.terminate})
             assert await daemon.ended() == 0
-            assert [event["event"] for event in daemon.told][-1] == "ended"
-            assert "Traceback" not in "".join(daemon.noise)
-        # Nobody was left in doubt: a message that was not taken was answered 421.
+            assert [event["event"] for event in daemon.events][-1] == "ended"
+            assert "Traceback" not in "".join(daemon.other_lines)
+        # No client was left without a reply: a message that was not accepted was answered 421.
         assert set(sent.other) <= {"421"}, sent.other
         where = await check(tmp_path, sent)
         assert where.total() == len(sent.promised)
 
-    asyncio.run(asyncio.wait_for(story(), 60))
+    asyncio.run(asyncio.wait_for(scenario(), 60))
 
 
 def test_sigterm_lets_a_transaction_finish_and_begins_no_other(tmp_path: Path) -> None:
-    text = letter(0, LARGE).replace(b"\r\n.", b"\r\n..") + b".\r\n"
+    text = content(0, LARGE).replace(b"\r\n.", b"\r\n..") + b".\r\n"
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with running(tmp_path, CONFIG.format(root=tmp_path, workers=1)) as daemon:
             endpoint = await daemon.endpoint()
             idle, idle_writer = await asyncio.open_connection(*endpoint)
@@ -291,7 +297,7 @@ def test_sigterm_lets_a_transaction_finish_and_begins_no_other(tmp_path: Path) -
             while not (await busy.readline()).startswith(b"354 "):
                 pass
             daemon.process.terminate()
-            # The idle session's 421 shows that the signal was heard.
+            # The 421 to the idle session shows that the signal was received.
             assert (await idle.read()).startswith(b"421 4.3.2 ")
             idle_writer.close()
             busy_writer.write(text[1000:])
@@ -300,7 +306,7 @@ def test_sigterm_lets_a_transaction_finish_and_begins_no_other(tmp_path: Path) -
             busy_writer.close()
             assert await daemon.ended() == 0
         sent = Load()
-        sent.given = sent.promised = {0}
+        sent.sent = sent.promised = {0}
         await check(tmp_path, sent)
 
-    asyncio.run(asyncio.wait_for(story(), 60))
+    asyncio.run(asyncio.wait_for(scenario(), 60))

@@ -1,22 +1,22 @@
-"""Dialogues as text: what a file of ``C:`` and ``S:`` lines says.
+"""Parser of dialogue files: SMTP dialogues as ``C:`` and ``S:`` lines.
 
 ::
 
-    # What it shows, and where the RFC says so.
+    # What it shows, and the section of the RFC.
     @listener max_recipients = 2        a setting of [[listener]]; also @relay, @spool, and @domain for sina.com
-    @runs receiver house                who runs it; left out: receiver and house
+    @runs receiver daemon               what runs it; left out: receiver and daemon
     @client delivered failed            our client says the C: lines, and these are its outcomes ("refused": no session)
-    @queue full                         storage has no room; or: failing
+    @storage full                       storage has no room; or: failing
     @others 1                           so many connections are open already
 
-    C: MAIL FROM:<langrui@sohu.com>     a line, with its CRLF; neighbouring C: lines leave in one write
-    C| NOOP\\n                           octets as they are, \\r \\n and \\xNN meant; {3*ab} is ababab, in C: lines too
+    C: MAIL FROM:<langrui@sohu.com>     a line, with its CRLF; adjacent C: lines are sent in one write
+    C| NOOP\\n                           octets, with \\r \\n and \\xNN; {3*ab} is ababab, in C: lines too
     S: 250 2.1.0 ...                    a reply; "..." at a line's end is any text, and if the reply is but one such
                                         line it may have more lines before
-    S: (closed)                         the receiving SMTP closes the channel
-    !: drain                            the house begins to shut down
+    S: (closed)                         the receiving SMTP closes the connection
+    !: drain                            the daemon begins to shut down
 
-A file that does not end with (closed) is ended by the runner with QUIT, which proves that nothing was said too much.
+At the end of a file without (closed) the runner sends QUIT, which shows that no reply was superfluous.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ _REPLY_LINE = re.compile(r"([2-5][0-9][0-9])([ -]|$)(?:([245]\.[0-9]{1,3}\.[0-9]
 
 
 class Say(NamedTuple):
-    """The sending SMTP writes this."""
+    """Octets that the sending SMTP writes."""
 
     data: bytes
 
 
 class Hear(NamedTuple):
-    """The receiving SMTP answers so: the lines of one reply."""
+    """The lines of one reply of the receiving SMTP."""
 
     lines: tuple[str, ...]
 
     @property
     def reply(self) -> Reply:
-        """As a value; "..." stands for itself."""
+        """The reply as a value; "..." is kept as it is."""
         parts = [_REPLY_LINE.fullmatch(line) for line in self.lines]
         assert all(parts), self.lines
         texts = [part[4] for part in parts if part is not None]
@@ -56,7 +56,7 @@ class Hear(NamedTuple):
         return Reply(int(first[1]), first[3] or "", "\n".join(texts))
 
     def fits(self, lines: list[str]) -> bool:
-        """Is this the reply?"""
+        """True if ``lines`` are this reply."""
         if len(self.lines) == 1 and self.lines[0].endswith("..."):
             lines = lines[-1:]
         return len(lines) == len(self.lines) and all(map(_fits, self.lines, lines))
@@ -67,11 +67,11 @@ def _fits(expected: str, line: str) -> bool:
 
 
 class Closed(NamedTuple):
-    """The receiving SMTP closes the channel."""
+    """The receiving SMTP closes the connection."""
 
 
 class Act(NamedTuple):
-    """Something happens to the house."""
+    """An event at the daemon."""
 
     what: str
 
@@ -80,29 +80,30 @@ Step = Say | Hear | Closed | Act
 
 
 class Dialogue(NamedTuple):
-    """One file."""
+    """One dialogue file."""
 
     name: str
     about: str
     settings: dict[str, list[str]]
     runs: tuple[str, ...]
     outcomes: tuple[str, ...]
-    queue: str
+    storage: str
     others: int
     steps: tuple[Step, ...]
 
     @property
     def replies(self) -> list[Hear]:
-        """All replies in order."""
+        """All replies, in order."""
         return [each for each in self.steps if isinstance(each, Hear)]
 
     @property
     def closes(self) -> bool:
-        """Does the receiving SMTP end it?"""
+        """True if the receiving SMTP closes the connection."""
         return isinstance(self.steps[-1], Closed)
 
-    def letters(self) -> list[bytes]:
-        """What was sent after each 354, stuffing undone (RFC 5321 §4.5.2), without those that broke the line ends."""
+    def contents(self) -> list[bytes]:
+        """The content sent after each 354, without dot stuffing (RFC 5321 §4.5.2) and without content with bare CR
+        or LF."""
         found = []
         for before, step in zip(self.steps, self.steps[1:], strict=False):
             if isinstance(before, Hear) and before.reply.code == 354 and isinstance(step, Say):
@@ -113,10 +114,10 @@ class Dialogue(NamedTuple):
 
 
 def read(path: Path) -> Dialogue:
-    """A dialogue from its file; an AssertionError names a line that is none."""
+    """Read a dialogue file; an AssertionError names a line with a wrong syntax."""
     settings: dict[str, list[str]] = {"listener": [], "relay": [], "spool": [], "domain": []}
     about: list[str] = []
-    single = {"runs": "", "client": "", "queue": "", "others": "0"}
+    single = {"runs": "", "client": "", "storage": "", "others": "0"}
     steps: list[Step] = []
     reply: list[str] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -147,9 +148,9 @@ def read(path: Path) -> Dialogue:
         else:
             assert mark == "!:", f"{path.name}:{number}: a line begins with C: C| S: !: @ or #"
             steps.append(Act(text))
-    assert steps, f"{path.name}: nobody says anything"
+    assert steps, f"{path.name}: there is no step"
     assert not reply, f"{path.name}: the last reply has no end"
-    runs = single["runs"].split() or ["receiver", "house"]
+    runs = single["runs"].split() or ["receiver", "daemon"]
     if single["client"] and "client" not in runs:
         runs.append("client")
     return Dialogue(
@@ -158,7 +159,7 @@ def read(path: Path) -> Dialogue:
         settings,
         tuple(runs),
         tuple(single["client"].split()),
-        single["queue"],
+        single["storage"],
         int(single["others"]),
         tuple(steps),
     )

@@ -1,13 +1,13 @@
-"""Each dialogue of this directory, held with whoever its file names:
+"""Each dialogue of this directory, run with what its file names:
 
-    receiver   the sans-IO ``Receiver``, whole and octet by octet.  The file plays the policy: what the law refuses must
-               come from the engine, everything else is answered as the file says, and the engine has to agree that
-               such a reply may be given
-    house      a whole ``Daemon`` with the file's configuration, over a loopback socket
-    client     our client, with a peer that knows nothing but the file: it must say the C: lines, octet by octet
+    receiver   the sans-IO ``Receiver``, in one piece and octet by octet.  The file is the policy: the engine must
+               refuse what the state table forbids, the file answers everything else, and the engine must accept
+               that reply
+    daemon     a ``Daemon`` with the file's configuration, over a loopback socket
+    client     our client, with a peer that follows the file: the client must send the C: lines, octet by octet
 
-What every reply must have is asked here as well: an enhanced code that the catalogue knows, of the reply's own class,
-on all but greetings, 3yz and the replies to HELO, EHLO and LHLO (RFC 2034 §4).
+Every reply is also checked for its enhanced code: it is in the catalogue and of the reply's class, on all replies but
+greetings, 3yz and the replies to HELO, EHLO and LHLO (RFC 2034 §4).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import pytest
 
-from posthouse.client import SessionRefused, Timeouts, connect
+from posthouse.client import SessionRefused, Timeouts, connect, open_blocking
 from posthouse.codes.lookup import explain_enhanced
 from posthouse.core import Bytes, Envelope, Recipient, Reply, StorageError, StorageFull
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
@@ -50,14 +50,14 @@ from .script import Act, Closed, Dialogue, Hear, Say, read
 
 HERE = Path(__file__).resolve().parent
 DIALOGUES: Final = [read(path) for path in sorted(HERE.glob("*.txt"))]
-#: Codes that the law alone may give: who stands behind the engine has nothing to say about them.
-LAWS_OWN: Final = frozenset({500, 501, 503, 555})
-HOUSE: Final = """
+#: Codes that only the engine may give, never a policy.
+ENGINE_ONLY: Final = frozenset({500, 501, 503, 555})
+CONFIG: Final = """
 hostname = "mx.example.org"
 data_dir = "{data_dir}"
 [[listener]]
 bind = "127.0.0.1:0"
-name = "door"
+name = "mx"
 {listener}
 [relay]
 {relay}
@@ -88,21 +88,21 @@ quota_action = "defer"
 """
 
 
-def those(who: str) -> Callable[[Any], Any]:
-    """Parametrise with the dialogues that ``who`` runs."""
-    some = [each for each in DIALOGUES if who in each.runs]
+def run_by(what: str) -> Callable[[Any], Any]:
+    """Parametrise with the dialogues that ``what`` runs."""
+    some = [each for each in DIALOGUES if what in each.runs]
     return pytest.mark.parametrize("dialogue", some, ids=[each.name for each in some])
 
 
 def configuration(dialogue: Dialogue, data_dir: Path) -> Config:
-    """What the house of a dialogue is configured with."""
-    return parse(HOUSE.format(data_dir=data_dir, **{key: "\n".join(each) for key, each in dialogue.settings.items()}))
+    """The configuration of a dialogue's daemon."""
+    return parse(CONFIG.format(data_dir=data_dir, **{key: "\n".join(each) for key, each in dialogue.settings.items()}))
 
 
-def run(story: Callable[[], Awaitable[None]]) -> None:
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
         async with asyncio.timeout(20):
-            await story()
+            await scenario()
 
     asyncio.run(bounded())
 
@@ -111,12 +111,12 @@ def run(story: Callable[[], Awaitable[None]]) -> None:
 def test_a_dialogue_can_be_read(dialogue: Dialogue) -> None:
     assert dialogue.about.endswith("."), "a file opens with what it shows"
     assert dialogue.replies
-    assert set(dialogue.runs) <= {"receiver", "house", "client"}
+    assert set(dialogue.runs) <= {"receiver", "daemon", "client"}
     assert ("client" in dialogue.runs) is bool(dialogue.outcomes)
 
 
-def judge(wire: list[str], *, bare: bool) -> None:
-    """What holds for each reply of ours, whatever it says; ``bare`` for greetings and replies to EHLO and its kin."""
+def check_reply(wire: list[str], *, bare: bool) -> None:
+    """Check what holds for each reply; ``bare``: a greeting, or a reply to EHLO, HELO or LHLO."""
     code = wire[0][:3]
     for line in wire:
         assert line[:3] == code
@@ -126,14 +126,14 @@ def judge(wire: list[str], *, bare: bool) -> None:
             assert bare or code[0] == "3", f"{line}: a reply without enhanced code"
         else:
             assert found[1][0] == code[0]
-            assert explain_enhanced(found[1]) is not None, f"{line}: nobody can explain this enhanced code"
+            assert explain_enhanced(found[1]) is not None, f"{line}: the catalogue does not have this enhanced code"
 
 
 # The engine alone -----------------------------------------------------------------------------------------------------
 
 
 def offer_of(dialogue: Dialogue) -> Offer:
-    """What the dialogue's own EHLO reply announces, or all there is."""
+    """The extensions that the dialogue's own EHLO reply announces, or all."""
     for each in dialogue.replies:
         lines = each.reply.lines
         if each.reply.code == 250 and not each.reply.enhanced and (len(lines) > 1 or lines[0] != "..."):
@@ -153,7 +153,7 @@ def offer_of(dialogue: Dialogue) -> Offer:
 
 
 class Played:
-    """A receiver whose policy is the file."""
+    """A receiver with the file as its policy."""
 
     def __init__(self, dialogue: Dialogue, config: Config) -> None:
         listener = config.listener[0]
@@ -164,13 +164,13 @@ class Played:
         self.expected = deque(dialogue.replies)
         self.said: deque[list[str]] = deque()
         self.content = b""
-        self.letters: list[bytes] = []
+        self.contents: list[bytes] = []
         self.answer(None)
 
     def feed(self, data: bytes) -> None:
         self.receiver.receive_data(data)
         while (event := self.receiver.next_event()) not in (Pause.NEED_DATA, Pause.CLOSED):
-            assert event is not Pause.PAUSED, "a reply is owed and nobody gave it"
+            assert event is not Pause.PAUSED, "a reply is owed and was not given"
             if isinstance(event, ContentChunk):
                 self.content += event.data
                 continue
@@ -179,14 +179,14 @@ class Played:
             owed = 1
             if isinstance(event, EndOfContent):
                 owed = event.owed
-                self.letters.append(self.content)
+                self.contents.append(self.content)
             if isinstance(event, Refused | EndOfContent):
                 self.content = b""
             for _ in range(event.owed if isinstance(event, Refused) else owed):
                 self.answer(event)
 
     def answer(self, event: object) -> None:
-        """The file's reply, or the engine's own; and what the wire then carries."""
+        """Give the file's reply, or the engine's own, and keep the lines that are sent."""
         hear = self.expected.popleft() if self.expected else None
         if isinstance(event, Refused):
             reply = event.reply
@@ -195,15 +195,15 @@ class Played:
             reply = Reply(221, "2.0.0", "Bye")
         else:
             reply = hear.reply
-            assert reply.code not in LAWS_OWN, f"the engine should have refused {event} with {reply.code}"
+            assert reply.code not in ENGINE_ONLY, f"the engine should have refused {event} with {reply.code}"
         wire = self.receiver.send(reply, utf8=not reply.text.isascii()).decode()
         assert wire.endswith("\r\n")
         lines = wire[:-2].split("\r\n")
-        judge(lines, bare=event is None or isinstance(event, Greet))
+        check_reply(lines, bare=event is None or isinstance(event, Greet))
         self.said.append(lines)
 
 
-@those("receiver")
+@run_by("receiver")
 @pytest.mark.parametrize("piece", [1 << 20, 1], ids=["whole", "octets"])
 def test_the_engine(dialogue: Dialogue, piece: int, tmp_path: Path) -> None:
     played = Played(dialogue, configuration(dialogue, tmp_path))
@@ -212,7 +212,7 @@ def test_the_engine(dialogue: Dialogue, piece: int, tmp_path: Path) -> None:
             for start in range(0, len(step.data), piece):
                 played.feed(step.data[start : start + piece])
         elif isinstance(step, Hear):
-            assert played.said, f"nothing was said in place of {step.lines}"
+            assert played.said, f"no reply in place of {step.lines}"
             assert step.fits(played.said[0]), (step.lines, played.said[0])
             played.said.popleft()
         else:
@@ -223,15 +223,15 @@ def test_the_engine(dialogue: Dialogue, piece: int, tmp_path: Path) -> None:
         played.feed(b"QUIT\r\n")
         assert played.said.pop()[0].startswith("221")
         assert played.receiver.next_event() is Pause.CLOSED
-    typed = dialogue.letters()
-    assert [each for each in played.letters if each in typed] == typed
+    typed = dialogue.contents()
+    assert [each for each in played.contents if each in typed] == typed
 
 
-# A whole house --------------------------------------------------------------------------------------------------------
+# A daemon -------------------------------------------------------------------------------------------------------------
 
 
-class Trouble:
-    """A receipt whose message cannot be stored."""
+class FailingIncoming:
+    """An incoming message that cannot be stored."""
 
     id = "NOWHERE"
     size = 0
@@ -249,37 +249,37 @@ class Trouble:
         pass
 
 
-class Troubled(SqliteSpool):
+class FailingSpool(SqliteSpool):
     """A spool on a disk that has no room, or that fails."""
 
     how: str
 
     @classmethod
-    def on(cls, how: str) -> Troubled:
+    def on(cls, how: str) -> FailingSpool:
         spool = cls.ephemeral()
         spool.how = how
         return spool
 
     def receive(self) -> Any:
         if self.how == "full":
-            return Trouble(StorageFull("/dev/sda1 has no room: secret detail"))
+            return FailingIncoming(StorageFull("/dev/sda1 has no room: secret detail"))
         assert self.how == "failing"
-        return Trouble(StorageError("/dev/sda1 does not answer: secret detail"))
+        return FailingIncoming(StorageError("/dev/sda1 does not answer: secret detail"))
 
 
-class Talk:
-    """A raw client."""
+class RawClient:
+    """A client that writes octets and reads replies."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
         self.writer = writer
 
     @classmethod
-    async def to(cls, endpoint: Endpoint) -> Talk:
+    async def to(cls, endpoint: Endpoint) -> RawClient:
         return cls(*await asyncio.open_connection(endpoint.host, endpoint.port))
 
     async def reply(self) -> list[str]:
-        """One reply's lines."""
+        """Read one reply; its lines."""
         lines: list[str] = []
         while not lines or lines[-1][3:4] == "-":
             line = await self.reader.readline()
@@ -293,7 +293,7 @@ class Talk:
 
 
 class Journal:
-    """A log that keeps the ids of accepted messages, and any fault."""
+    """A log that keeps the ids of accepted messages, and the faults."""
 
     def __init__(self) -> None:
         self.accepted: list[str] = []
@@ -306,76 +306,76 @@ class Journal:
             self.faults.append(fields)
 
 
-async def hold(dialogue: Dialogue, house: Daemon) -> list[str]:
-    """Hold the dialogue with a house that has started; the queue ids that were promised."""
-    talk = await Talk.to(house.endpoints["door"])
+async def hold(dialogue: Dialogue, daemon: Daemon) -> list[str]:
+    """Run the dialogue with a daemon; the queue ids that were promised."""
+    client = await RawClient.to(daemon.endpoints["mx"])
     draining: list[asyncio.Future[None]] = []
     try:
-        ids = await converse(dialogue, talk, lambda: draining.append(asyncio.ensure_future(house.drain(10))))
+        ids = await converse(dialogue, client, lambda: draining.append(asyncio.ensure_future(daemon.drain(10))))
     finally:
-        await talk.close()
+        await client.close()
     await asyncio.gather(*draining)
     return ids
 
 
-async def converse(dialogue: Dialogue, talk: Talk, drain: Callable[[], object]) -> list[str]:
-    """The steps one by one; the queue ids that were promised."""
+async def converse(dialogue: Dialogue, client: RawClient, drain: Callable[[], object]) -> list[str]:
+    """Run the steps one by one; the queue ids that were promised."""
     ids = []
     greeting = True
     said = b""
     for step in dialogue.steps:
         if isinstance(step, Say):
             said = step.data
-            talk.writer.write(said)
+            client.writer.write(said)
         elif isinstance(step, Hear):
-            lines = await talk.reply()
+            lines = await client.reply()
             assert step.fits(lines), (step.lines, lines)
             assert "secret" not in " ".join(lines)
-            judge(lines, bare=greeting or re.match(rb"(?i)(?:EHLO|HELO|HELLO|LHLO) ", said) is not None)
+            check_reply(lines, bare=greeting or re.match(rb"(?i)(?:EHLO|HELO|HELLO|LHLO) ", said) is not None)
             greeting = False
             ids += re.findall(r"^250 2\.0\.0 Message queued as (\S+)$", lines[-1])
         elif isinstance(step, Act):
             assert step.what == "drain"
             drain()
         else:
-            assert await talk.reader.read() == b""
+            assert await client.reader.read() == b""
     if not dialogue.closes:
-        talk.writer.write(b"QUIT\r\n")
-        assert await talk.reply() == ["221 2.0.0 mx.example.org closing connection"]
-        assert await talk.reader.read() == b""
+        client.writer.write(b"QUIT\r\n")
+        assert await client.reply() == ["221 2.0.0 mx.example.org closing connection"]
+        assert await client.reader.read() == b""
     return ids
 
 
-@those("house")
-def test_the_house(dialogue: Dialogue, tmp_path: Path) -> None:
-    async def story() -> None:
+@run_by("daemon")
+def test_the_daemon(dialogue: Dialogue, tmp_path: Path) -> None:
+    async def scenario() -> None:
         journal = Journal()
-        house = Daemon(
+        daemon = Daemon(
             configuration(dialogue, tmp_path),
             log=journal,
             resolver=StaticResolver({}),
-            queue=Troubled.on(dialogue.queue) if dialogue.queue else None,
+            queue=FailingSpool.on(dialogue.storage) if dialogue.storage else None,
         )
-        await house.start()
-        others = [await Talk.to(house.endpoints["door"]) for _ in range(dialogue.others)]
+        await daemon.start()
+        others = [await RawClient.to(daemon.endpoints["mx"]) for _ in range(dialogue.others)]
         for each in others:
             assert (await each.reply())[0].startswith("220")
-        ids = await hold(dialogue, house)
+        ids = await hold(dialogue, daemon)
         for each in others:
             await each.close()
-        await house.drain(5)
+        await daemon.drain(5)
         assert set(ids) <= set(journal.accepted), "a message was promised and not stored"
         assert bool(ids) is bool(journal.accepted), "a message was stored and not promised"
         assert not journal.faults
 
-    run(story)
+    run(scenario)
 
 
 # Our client -----------------------------------------------------------------------------------------------------------
 
 
 def given(dialogue: Dialogue) -> tuple[str, bool, Envelope, bytes]:
-    """What our client must be asked to do so that it says the C: lines: its name, LMTP, the envelope, the content."""
+    """The arguments with which our client sends the C: lines: its name, LMTP, the envelope, the content."""
     words = b"".join(step.data for step in dialogue.steps if isinstance(step, Say))
     accepts = Offer().accepts()
     name, lmtp, mail, recipients, content = "", False, None, [], b""
@@ -391,7 +391,7 @@ def given(dialogue: Dialogue) -> tuple[str, bool, Envelope, bytes]:
         elif isinstance(command, Bdat):
             content, words = words[: command.size], words[command.size :]
         elif line == b"DATA":
-            (content,) = dialogue.letters()
+            (content,) = dialogue.contents()
             words = words.partition(b"\r\n.\r\n")[2]
     if mail is None:
         return name or "sohu.com", lmtp, Envelope(None), content
@@ -399,21 +399,23 @@ def given(dialogue: Dialogue) -> tuple[str, bool, Envelope, bytes]:
     return name, lmtp, envelope, content
 
 
-async def play(dialogue: Dialogue, talk: Talk) -> None:
-    """The peer: expects exactly the C: lines, says exactly the S: lines."""
+async def play(dialogue: Dialogue, client: RawClient) -> None:
+    """The peer: expects exactly the C: lines, and sends exactly the S: lines."""
     for step in dialogue.steps:
         if isinstance(step, Say):
-            got = await talk.reader.readexactly(len(step.data))
+            got = await client.reader.readexactly(len(step.data))
             assert got == step.data
         elif isinstance(step, Hear):
-            talk.writer.write("".join(f"{line}\r\n" for line in step.lines).encode())
-    talk.writer.write_eof()
-    assert await talk.reader.read() == b"", "our client says more than the file has"
+            client.writer.write("".join(f"{line}\r\n" for line in step.lines).encode())
+    client.writer.write_eof()
+    assert await client.reader.read() == b"", "our client sends more than the file has"
 
 
-@those("client")
-def test_our_client(dialogue: Dialogue) -> None:
+@run_by("client")
+@pytest.mark.parametrize("blocking", [False, True], ids=["asyncio", "blocking"])
+def test_our_client(dialogue: Dialogue, blocking: bool) -> None:
     name, lmtp, envelope, content = given(dialogue)
+    timeouts = Timeouts(10, 10, 10, 10, 10, 10, 10)
 
     async def send(port: int) -> tuple[str, ...]:
         try:
@@ -423,7 +425,7 @@ def test_our_client(dialogue: Dialogue) -> None:
                 clock=SystemClock(),
                 hostname=name,
                 lmtp=lmtp,
-                timeouts=Timeouts(10, 10, 10, 10, 10, 10, 10),
+                timeouts=timeouts,
             )
         except SessionRefused:
             return ("refused",)
@@ -431,7 +433,16 @@ def test_our_client(dialogue: Dialogue) -> None:
         await session.quit()
         return tuple(str(each.result) for each in outcomes)
 
-    async def story() -> None:
+    def send_blocking(port: int) -> tuple[str, ...]:
+        try:
+            session = open_blocking([Endpoint("127.0.0.1", port)], hostname=name, lmtp=lmtp, timeouts=timeouts)
+        except SessionRefused:
+            return ("refused",)
+        with session:
+            outcomes = session.deliver(envelope, Bytes(content))
+        return tuple(str(each.result) for each in outcomes)
+
+    async def scenario() -> None:
         peers: list[asyncio.Task[None]] = []
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -439,24 +450,25 @@ def test_our_client(dialogue: Dialogue) -> None:
             assert task is not None
             peers.append(task)
             try:
-                await play(dialogue, Talk(reader, writer))
+                await play(dialogue, RawClient(reader, writer))
             finally:
                 writer.close()
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        assert await send(server.sockets[0].getsockname()[1]) == dialogue.outcomes
+        port = server.sockets[0].getsockname()[1]
+        assert await (asyncio.to_thread(send_blocking, port) if blocking else send(port)) == dialogue.outcomes
         await asyncio.gather(*peers)
         server.close()
         await server.wait_closed()
 
-    run(story)
+    run(scenario)
 
 
 # The files themselves -------------------------------------------------------------------------------------------------
 
 
 def test_a_file_with_a_wrong_reply_fails(tmp_path: Path) -> None:
-    """The runner can tell: each change of one reply of the tutorial is noticed by the house and by the engine."""
+    """Each change of one reply of the tutorial is noticed, with the daemon and with the engine."""
     text = (HERE / "tutorial.txt").read_text(encoding="utf-8")
     for right, wrong in (
         ("S: 250 mx.example.org", "S: 250 mx.example.com"),
@@ -469,13 +481,13 @@ def test_a_file_with_a_wrong_reply_fails(tmp_path: Path) -> None:
         file.write_text(text.replace(right, wrong, 1), encoding="utf-8")
         dialogue = read(file)
 
-        async def story(dialogue: Dialogue = dialogue) -> None:
-            house = Daemon(configuration(dialogue, tmp_path), log=Journal(), resolver=StaticResolver({}))
-            await house.start()
+        async def scenario(dialogue: Dialogue = dialogue) -> None:
+            daemon = Daemon(configuration(dialogue, tmp_path), log=Journal(), resolver=StaticResolver({}))
+            await daemon.start()
             try:
-                await hold(dialogue, house)
+                await hold(dialogue, daemon)
             finally:
-                await house.drain(0)
+                await daemon.drain(0)
 
         with pytest.raises(AssertionError):
-            run(story)
+            run(scenario)

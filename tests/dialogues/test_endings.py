@@ -1,8 +1,8 @@
-"""What ends the content, over a live socket: CRLF.CRLF and nothing else (RFC 5321 §4.1.1.4, §2.3.8; DESIGN §2.6).
+"""The end of content over a real socket: CRLF.CRLF and nothing else (RFC 5321 §4.1.1.4, §2.3.8; DESIGN §2.6).
 
-Everything a lenient reader might take for an end is tried: a dot between any two of CRLF, LF, CR and CRCRLF, in the
-middle of the content and at its start, cut in two at every boundary.  Behind it stand commands; where the end is none
-they must never be obeyed.
+The tests try every sequence that a lenient reader might take for the end: a dot between any two of CRLF, LF, CR and
+CRCRLF, in the middle of the content and at its start, cut in two at every boundary.  Commands follow it, which must
+never be executed if it is not the end.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ deliver = "discard"
 """
 
 
-class Ear:
-    """A handler between the network and the real one, which counts what the real one has been told."""
+class CountingHandler:
+    """A handler between the network and another handler, which counts the octets."""
 
-    def __init__(self, handler: Handler, network: Listening) -> None:
+    def __init__(self, handler: Handler, network: CountingNetwork) -> None:
         self._handler = handler
         self._network = network
 
@@ -49,7 +49,7 @@ class Ear:
 
     def data_received(self, data: bytes) -> None:
         self._handler.data_received(data)
-        self._network.tell(len(data))
+        self._network.count(len(data))
 
     def eof_received(self) -> None:
         self._handler.eof_received()
@@ -64,7 +64,7 @@ class Ear:
         self._handler.disconnected(error)
 
 
-class Listening(SocketNetwork):
+class CountingNetwork(SocketNetwork):
     """Real sockets, and a way to wait until octets have arrived."""
 
     def __init__(self) -> None:
@@ -74,15 +74,15 @@ class Listening(SocketNetwork):
         self._there = asyncio.Event()
 
     async def listen(self, endpoint: Endpoint, factory: HandlerFactory, **rest: Any) -> SocketListener:
-        return await super().listen(endpoint, lambda: Ear(factory(), self), **rest)
+        return await super().listen(endpoint, lambda: CountingHandler(factory(), self), **rest)
 
-    def tell(self, octets: int) -> None:
+    def count(self, octets: int) -> None:
         self.octets += octets
         if self.octets >= self._wanted:
             self._there.set()
 
     async def arrived(self, total: int) -> None:
-        """Until so many octets have arrived and been read, since the network was made."""
+        """Wait until so many octets have been read since the network was made."""
         self._wanted = total
         self._there.clear()
         if self.octets < total:
@@ -90,7 +90,7 @@ class Listening(SocketNetwork):
 
 
 class Outcome:
-    """What one session heard after its content, to its end."""
+    """The replies of one session after its content."""
 
     def __init__(self, heard: bytes, stored: int) -> None:
         self.codes = [line[:3] for line in heard.decode().splitlines()]
@@ -98,10 +98,10 @@ class Outcome:
         self.stored = stored
 
 
-async def send(house: Daemon, network: Listening, accepted: list[str], pieces: list[bytes]) -> Outcome:
-    """One session whose content arrives in these pieces, each read before the next is sent."""
+async def send(daemon: Daemon, network: CountingNetwork, accepted: list[str], pieces: list[bytes]) -> Outcome:
+    """Run one session; each piece of its content is read before the next is sent."""
     before = len(accepted)
-    endpoint = house.endpoints["mx"]
+    endpoint = daemon.endpoints["mx"]
     reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port)
     try:
         await reader.readline()
@@ -120,10 +120,10 @@ async def send(house: Daemon, network: Listening, accepted: list[str], pieces: l
     return Outcome(heard, len(accepted) - before)
 
 
-def with_a_house(
-    tmp_path: Path, story: Callable[[Callable[[list[bytes]], Awaitable[Outcome]]], Awaitable[None]]
+def with_a_daemon(
+    tmp_path: Path, scenario: Callable[[Callable[[list[bytes]], Awaitable[Outcome]]], Awaitable[None]]
 ) -> None:
-    """Run ``story`` with a function that sends content to a house in pieces."""
+    """Run ``scenario`` with a function that sends content to a daemon in pieces."""
 
     async def main() -> None:
         accepted: list[str] = []
@@ -133,13 +133,13 @@ def with_a_house(
                 accepted.append(fields["id"])
 
         async with asyncio.timeout(30):
-            network = Listening()
-            house = Daemon(parse(CONFIG.format(tmp_path)), log=log, network=network)
-            await house.start()
+            network = CountingNetwork()
+            daemon = Daemon(parse(CONFIG.format(tmp_path)), log=log, network=network)
+            await daemon.start()
             try:
-                await story(lambda pieces: send(house, network, accepted, pieces))
+                await scenario(lambda pieces: send(daemon, network, accepted, pieces))
             finally:
-                await house.drain(5)
+                await daemon.drain(5)
 
     asyncio.run(main())
 
@@ -156,7 +156,7 @@ def test_only_crlf_dot_crlf_ends_the_content(name: str, before: bytes, tmp_path:
     whole = before + ending + SMUGGLED
     cuts = range(len(before), len(before) + len(ending) + 2)
 
-    async def story(send: Callable[[list[bytes]], Awaitable[Outcome]]) -> None:
+    async def scenario(send: Callable[[list[bytes]], Awaitable[Outcome]]) -> None:
         for pieces in ([whole], *([whole[:cut], whole[cut:]] for cut in cuts if cut)):
             outcome = await send(pieces)
             if name == "CRLF.CRLF":
@@ -167,7 +167,7 @@ def test_only_crlf_dot_crlf_ends_the_content(name: str, before: bytes, tmp_path:
                 assert outcome.heard.startswith(b"554 5.5.2 ")
                 assert outcome.stored == 0
 
-    with_a_house(tmp_path, story)
+    with_a_daemon(tmp_path, scenario)
 
 
 @pytest.mark.parametrize("name", ENDINGS)
@@ -175,20 +175,20 @@ def test_the_same_octet_by_octet(name: str, tmp_path: Path) -> None:
     octets = b"first" + ENDINGS[name]
     pieces = [octets[at : at + 1] for at in range(len(octets))]
 
-    async def story(send: Callable[[list[bytes]], Awaitable[Outcome]]) -> None:
+    async def scenario(send: Callable[[list[bytes]], Awaitable[Outcome]]) -> None:
         if name == "CRLF.CRLF":
             assert (await send([*pieces, SMUGGLED])).codes == ["250", "250", "250", "221"]
             return
-        # After the first octet that is wrong nobody listens any more, so no piece is waited for behind it.
+        # After the first wrong octet the daemon reads no more, so no piece behind it is waited for.
         wrong = min(at for at in range(len(octets)) if _is_wrong(octets[: at + 1] + SMUGGLED[:1]))
         outcome = await send([*pieces[:wrong], octets[wrong:] + SMUGGLED])
         assert outcome.codes == ["554"]
         assert outcome.stored == 0
 
-    with_a_house(tmp_path, story)
+    with_a_daemon(tmp_path, scenario)
 
 
 def _is_wrong(octets: bytes) -> bool:
-    """Does a CR or LF stand alone in these octets?"""
+    """True if there is a bare CR or LF in these octets."""
     rest = octets.replace(b"\r\n", b"")
     return b"\r" in rest or b"\n" in rest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from posthouse.core import (
@@ -20,8 +20,21 @@ from posthouse.core import (
     StorageCorrupt,
 )
 from posthouse.delivery.model import Deliverer, Delivery
-from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Report, Settlement, Stored, StoredMessage
-from posthouse.spool.probe_limit import ProbeLimit, few_of
+from posthouse.spool.interface import (
+    DueDestination,
+    DuePage,
+    Lease,
+    QueuedRecipient,
+    RecipientState,
+    Renewal,
+    Report,
+    Settlement,
+    SpoolEvent,
+    SpoolEventKind,
+    Stored,
+    StoredMessage,
+)
+from posthouse.spool.probe_limit import ProbeLimit
 
 
 class Row(NamedTuple):
@@ -36,13 +49,16 @@ class FakeQueue:
 
     def __init__(self) -> None:
         self.rows: dict[int, Row] = {}
-        self.calls = {"lease": 0, "record": 0, "release": 0, "renew": 0, "next_due": 0}
+        self.calls = {"lease": 0, "record": 0, "release": 0, "renew": 0, "due": 0}
         self.broken: Exception | None = None
         self.no_renewals = False
         self.lost: set[int] = set()  # keys whose lease another worker has now
         self.corrupt: set[str] = set()
         self._messages = 0
-        self.notes: list[str] = []
+        self._tokens = 0
+        self._due: list[DueDestination] = []
+        self.told: list[SpoolEvent] = []
+        self._telling = asyncio.Event()
 
     def put(
         self, recipients: Sequence[str], *, now: float, due: float | None = None, owner: str = "", until: float = 0.0
@@ -70,13 +86,9 @@ class FakeQueue:
         if self.broken is not None:
             raise self.broken
 
-    def _free(self, now: float, skip: Collection[str]) -> list[Row]:
-        rows = [
-            r
-            for r in self.rows.values()
-            if r.waiting.state is RecipientState.WAITING and r.waiting.destination not in skip
-        ]
-        return sorted((r for r in rows), key=lambda row: max(row.waiting.due, row.until))
+    def _waiting(self) -> list[Row]:
+        rows = [row for row in self.rows.values() if row.waiting.state is RecipientState.WAITING]
+        return sorted(rows, key=lambda row: max(row.waiting.due, row.until))
 
     async def lease(
         self,
@@ -85,26 +97,61 @@ class FakeQueue:
         until: float,
         *,
         limit: int,
-        skip: Collection[str] = (),
-        few: ProbeLimit | None = None,
+        due_before: float | None = None,
+        wanted: Collection[str] | None = None,
+        probe: ProbeLimit | None = None,
     ) -> list[Lease]:
         self._check("lease")
         groups: dict[tuple[str, str], list[Row]] = {}
-        rows = [row for row in self._free(now, skip) if max(row.waiting.due, row.until) <= now]
-        if few is not None:
-            due = [(0.0, row.message.id, row.waiting.key, row.waiting.destination) for row in rows]
-            rows = [self.rows[key] for _, _, key, _ in few_of(due, few)]
+        due_at = now if due_before is None else due_before
+        rows = [row for row in self._waiting() if max(row.waiting.due, row.until) <= due_at]
+        if wanted is not None or probe is not None:
+            rows = list(_chosen(rows, wanted or (), probe or ProbeLimit((), 0)))
+        self._tokens += 1
         for row in rows[:limit]:
             self.rows[row.waiting.key] = row._replace(until=until)
             groups.setdefault((row.message.id, row.waiting.destination), []).append(row)
         return [
-            Lease(rows[0].message, rows[0].waiting.destination, tuple(row.waiting for row in rows), owner, until)
+            Lease(
+                rows[0].message,
+                rows[0].waiting.destination,
+                tuple(row.waiting for row in rows),
+                owner,
+                until,
+                self._tokens,
+            )
             for rows in groups.values()
         ]
 
-    async def next_due(self, now: float, *, skip: Collection[str] = ()) -> float | None:
-        self._check("next_due")
-        return next((max(row.waiting.due, row.until) for row in self._free(now, skip)), None)
+    async def due(self, now: float, *, limit: int = 1000, after: DueDestination | None = None) -> DuePage:
+        self._check("due")
+        if after is None:
+            first: dict[str, DueDestination] = {}
+            for row in self._waiting():
+                name = row.waiting.destination
+                if name not in first:
+                    first[name] = DueDestination(name, max(row.waiting.due, row.until))
+            self._due = sorted(first.values(), key=lambda each: (each.ready, each.name))
+            return DuePage(tuple(self._due[:limit]))
+        start = self._due.index(after) + 1  # pages of one look show one moment
+        return DuePage(tuple(self._due[start : start + limit]))
+
+    def accepting(self) -> bool:
+        return True
+
+    def holds(self, lease: Lease) -> bool:
+        return True
+
+    async def events(self) -> AsyncIterator[SpoolEvent]:
+        while True:
+            while self.told:
+                yield self.told.pop(0)
+            await self._telling.wait()
+            self._telling.clear()
+
+    def tell(self, text: str) -> None:
+        self.told.append(SpoolEvent(SpoolEventKind.POISON, text))
+        self._telling.set()
 
     def record(
         self,
@@ -144,15 +191,16 @@ class FakeQueue:
             self.rows[settlement.key] = Row(waiting, row.message, 0.0, (*row.outcomes, settlement.outcome))
         future.set_result(None)
 
-    def take_notes(self) -> list[str]:
-        notes, self.notes = self.notes, []
-        return notes
+    def renew(self, leases: Sequence[Lease], until: float) -> Renewal:
+        self._tokens += 1
+        renewed = tuple(lease._replace(until=until, token=self._tokens) for lease in leases)
+        return Renewal(renewed, self._renew(leases, until))
 
-    async def renew(self, works: Sequence[Lease], until: float) -> None:
+    async def _renew(self, leases: Sequence[Lease], until: float) -> None:
         self._check("renew")
         if self.no_renewals:
             raise StorageBusy("behind")
-        for work in works:
+        for work in leases:
             for waiting in work.recipients:
                 row = self.rows[waiting.key]
                 assert row.until == work.until
@@ -167,6 +215,21 @@ class FakeQueue:
         if message.id in self.corrupt:
             raise StorageCorrupt(f"the content of {message.id} is gone")
         return Bytes(b"hello")
+
+
+def _chosen(rows: Iterable[Row], wanted: Collection[str], probe: ProbeLimit) -> Iterator[Row]:
+    """What a lease takes of ``rows``: a message for each destination of the probe."""
+    messages: dict[str, str] = {}
+    left = probe.at_most
+    for row in rows:
+        name = row.waiting.destination
+        if name in probe.destinations:
+            if left <= 0 or messages.setdefault(name, row.message.id) != row.message.id:
+                continue
+            left -= 1
+        elif name not in wanted:
+            continue
+        yield row
 
 
 Answer = Result | Exception | Callable[[Recipient], Result]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any
 
@@ -16,7 +16,7 @@ from posthouse.relay.routes import Router, RouteRule, RouteTable
 from posthouse.relay.wake_up import WakeUp
 from posthouse.relay.worker import Worker
 from posthouse.spool import SqliteSpool
-from posthouse.spool.interface import RecipientState
+from posthouse.spool.interface import DueDestination, DuePage, RecipientState
 from posthouse.testing import ManualClock
 
 from .fakes import FakeDeliverer, FakeQueue, InstantFake
@@ -65,7 +65,7 @@ def play(house_of: Callable[[], House], story: Callable[[House], Awaitable[None]
 
     async def whole() -> House:
         house = house_of()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(100):
             await house.worker.start()
             await house.clock.settle()
             await story(house)
@@ -133,22 +133,23 @@ def test_unclaimed_mail_is_leased_on_waking_and_at_the_start() -> None:
     assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.DELIVERED}
 
 
-def test_what_a_lease_finds_out_is_told_to_the_log() -> None:
+def test_what_the_spool_tells_is_logged_and_its_mail_looked_for() -> None:
     async def story(house: House) -> None:
-        house.queue.notes = ["worker 2 died with a lease on 72jh: it is due again"]
-        house.arrive_unclaimed("a@x.test")
+        house.queue.put(["a@x.test"], now=house.clock.time())  # nobody says so
+        house.queue.tell("worker 2 died with a lease on 72jh: it is due again")
         await house.clock.settle()
 
     house = play(lambda: House(FakeDeliverer()), story)
     assert ("spool", {"text": "worker 2 died with a lease on 72jh: it is due again"}) in house.log
+    assert house.queue.state("a@x.test").waiting.state is RecipientState.DELIVERED
 
 
 def test_nothing_polls() -> None:
     async def story(house: House) -> None:
         await house.worker.idle()
-        asked = house.queue.calls["lease"]
+        asked = house.queue.calls["due"]
         await house.clock.advance(3600)
-        assert house.queue.calls["lease"] - asked <= 12, "one look in five minutes, for leases of the dead"
+        assert house.queue.calls["due"] - asked <= 12, "one look in five minutes, for leases of the dead"
 
     play(lambda: House(FakeDeliverer()), story)
 
@@ -198,18 +199,18 @@ def test_the_leases_of_a_dead_worker_are_taken_over_when_they_run_out() -> None:
 
 
 class SlowQueue(FakeQueue):
-    """A spool whose ``next_due`` answers what it saw when it was asked, and only when ``gate`` is open."""
+    """A spool whose ``due`` answers what it saw when it was asked, and only when ``gate`` is open."""
 
     def __init__(self) -> None:
         super().__init__()
         self.gate = asyncio.Event()
         self.asked = asyncio.Event()
 
-    async def next_due(self, now: float, *, skip: Collection[str] = ()) -> float | None:
-        due = await super().next_due(now, skip=skip)
+    async def due(self, now: float, *, limit: int = 1000, after: DueDestination | None = None) -> DuePage:
+        page = await super().due(now, limit=limit, after=after)
         self.asked.set()
         await self.gate.wait()
-        return due
+        return page
 
 
 def test_a_retry_that_is_planned_while_the_spool_is_asked_is_not_forgotten() -> None:
@@ -550,7 +551,7 @@ def test_a_queue_that_cannot_be_asked_is_asked_again() -> None:
         house.queue.broken = StorageBusy("behind")
         house.arrive_unclaimed("a@sina.com")
         await house.clock.advance(60)
-        assert 5 <= house.queue.calls["lease"] <= 30
+        assert 5 <= house.queue.calls["due"] <= 30
         house.queue.broken = None
         await house.clock.advance(10)
 

@@ -1,4 +1,4 @@
-"""Parts the tests of this room share: a queue that only receives, and a policy made from a configuration's text."""
+"""What the tests of this package share: a spool that only receives, and a policy made from a configuration's text."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 from posthouse.core import Address, CallbackSink, Envelope, Recipient, Reply, StorageError, Verdict
 from posthouse.net.clock import Clock, SystemClock
 from posthouse.protocol.commands import Greet
-from posthouse.server.policy import Peer
+from posthouse.server import CheckFactory, Peer
 from posthouse.service.config_file import parse
 from posthouse.service.directory.directory import Directory
-from posthouse.service.policy.listener_policy import ListenerPolicy, SessionPolicy
+from posthouse.service.policy.listener_policy import ListenerPolicy
+from posthouse.service.policy.session_policy import SessionPolicy
 from posthouse.spool.interface import Inbox, Stored, StoredMessage
 
 
@@ -31,7 +32,7 @@ class Receiving:
 
     def write(self, chunk: bytes) -> Awaitable[None] | None:
         assert not self.ended
-        if self.spool.write_error is not None and self.content:
+        if self.spool.write_error is not None:
             raise self.spool.write_error
         self.content += chunk
         return self._late() if self.spool.late_error is not None and len(self.content) > 1000 else None
@@ -52,8 +53,10 @@ class Receiving:
         if self.spool.commit_error is not None:
             raise self.spool.commit_error
         self.ended = "committed"
-        message = StoredMessage(self.id, envelope, rest["received"], self.size, rest["source"])
-        self.spool.stored.append((message, self.content, tuple(destinations)))
+        content = rest.get("prefix", b"") + self.content
+        message = StoredMessage(self.id, envelope, rest["received"], len(content), rest["source"])
+        self.spool.stored.append((message, content, tuple(destinations)))
+        self.spool.held.append(rest.get("held", ""))
         return Stored(message)
 
     def abort(self) -> None:
@@ -61,10 +64,11 @@ class Receiving:
 
 
 class Spool:
-    """As much of a queue as reception sees."""
+    """As much of a spool as a policy and an intake use."""
 
     def __init__(self) -> None:
         self.receipts: list[Receiving] = []
+        self.held: list[str] = []
         self.stored: list[tuple[StoredMessage, bytes, tuple[str, ...]]] = []
         self.inbox_sizes: dict[str, int] = {}
         self.asked = 0
@@ -84,7 +88,7 @@ class Spool:
 
 
 class Desk:
-    """A reception for the first listener of a configuration, and whatever it told."""
+    """The policy of the first listener of a configuration, and what it logged."""
 
     def __init__(
         self,
@@ -93,31 +97,37 @@ class Desk:
         free: int = 1 << 40,
         zone: Callable[[float], int] | None = None,
         clock: Clock | None = None,
+        checks: Sequence[CheckFactory] = (),
     ) -> None:
         config = parse(text)
         self.spool = Spool()
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.woken: list[Stored] = []
         self.free = free
-        self.reception = ListenerPolicy(
+        self.policy = ListenerPolicy(
             config,
             config.listener[0],
             directory=Directory(config),
-            queue=self.spool,  # type: ignore[arg-type]
+            spool=self.spool,  # type: ignore[arg-type]
             clock=clock or SystemClock(),
             destination=lambda address: address.domain,
             stored=self.woken.append,
             log=CallbackSink(lambda event, /, **fields: self.events.append((event, fields))),
             free=lambda: self.free,
             zone=zone,
+            checks=checks,
         )
 
-    def door(self, host: str = "192.0.2.1", *, greet: str = "EHLO") -> SessionPolicy:
+    def connect(self, host: str = "192.0.2.1", port: int = 4000) -> SessionPolicy:
+        """A session's policy, not asked anything yet."""
+        return SessionPolicy(self.policy, Peer(host, port, "192.0.2.9", 25))
+
+    def session(self, host: str = "192.0.2.1", *, greet: str = "EHLO") -> SessionPolicy:
         """A session's policy, greeted."""
-        door = self.reception(Peer(host, 4000, "192.0.2.9", 25))
-        assert now(door.connected()).code == 220
-        assert now(door.greeted(Greet(greet, "client.example"))).code == 250
-        return door
+        session = self.connect(host)
+        assert now(session.connected()).code == 220
+        assert now(session.greeted(Greet(greet, "client.example"))).code == 250
+        return session
 
 
 def now(answer: Any) -> Reply:
@@ -144,12 +154,12 @@ def address(text: str) -> Address:
     return Address(local, domain)
 
 
-def deposit(door: SessionPolicy, to: Envelope, *chunks: bytes) -> list[Reply]:
+def bring_in(session: SessionPolicy, to: Envelope, *chunks: bytes) -> list[Reply]:
     """Bring a message in; the final replies."""
 
     async def bring() -> list[Reply]:
         async with asyncio.timeout(10):
-            intake = door.intake(to)
+            intake = session.intake(to)
             if isinstance(intake, Verdict):
                 return [intake.reply]
             for chunk in chunks:

@@ -238,7 +238,7 @@ def test_an_address_elsewhere() -> None:
         assert "MX of far.test: 10 mx.far.test, 20 backup.far.test" in text
         assert "in the queue for far.test: 1 waiting, 0 held, the oldest for 2 minutes" in text
         assert "A letter would be tried at once at mx.far.test." in text
-        assert "信件会立即尝试送往 mx.far.test。" in text_of(found.address, "zh")
+        assert "邮件会立即尝试投递到 mx.far.test。" in text_of(found.address, "zh")
         assert [each.sender for each in (await explained(desk, "x@far.test")).messages] == ["me@here.test"]
         assert len(await desk.do("queue list")) == 1  # nothing was sent, and nothing was stored
 

@@ -10,7 +10,7 @@ import pytest
 
 from posthouse.core import Bytes
 from posthouse.delivery import SmtpDeliverer
-from posthouse.spool.interface import Lease, Stored, StoredMessage
+from posthouse.spool.interface import DueDestination, DuePage, Lease, Stored, StoredMessage
 from posthouse.testing.simulation import World
 
 RETRY = '[relay]\nretry_first = "1m"\n'
@@ -119,8 +119,11 @@ def test_content_is_changed() -> None:
 
 def test_leases_are_given_twice() -> None:
     class Generous(SpoolWrapper):
+        async def due(self, now: float, **rest: Any) -> DuePage:
+            return DuePage((DueDestination("any.test", now),))
+
         async def lease(self, owner: str, now: float, until: float, **rest: Any) -> list[Lease]:
-            rest["skip"] = ()  # a worker does not ask for more where something is under way
+            rest["wanted"] = rest["probe"] = None  # a worker does not ask for more where something is under way
             return await self.inner.lease(owner, now + 86_400, until, **rest)  # type: ignore[no-any-return]
 
     assert "was leased twice at one time" in found(Generous, script=("wait:rcpt:200", "wait:rcpt:200"), crash=20)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from posthouse.core import Address, Envelope, Outcome, Recipient, Reply, Result
-from posthouse.spool import Lease, RecipientState, Settlement, SqliteSpool
+from posthouse.core import Address, Envelope, Outcome, Recipient, Reply, Result, StorageError
+from posthouse.spool import Lease, RecipientState, Settlement, SqliteSpool, Stored
 from posthouse.spool.sqlite.batch import make_operation
 from posthouse.spool.sqlite.storage.schema import create
 from posthouse.spool.sqlite.storage.writer import Op
@@ -105,3 +105,49 @@ def test_one_that_is_not_fresh_any_more_changes_nothing(tells: bool) -> None:
     told = connection.execute("SELECT * FROM story").fetchall()
     assert told == ([(1, "a@b", "c@d", "<1@b>", b"[]")] if tells else [])
     connection.close()
+
+
+def test_a_group_that_is_run_again_is_counted_once(tmp_path: Path) -> None:
+    """One statement finds a message that is not fresh any more, a function fails: what is told counts once."""
+
+    async def story() -> None:
+        queue = SqliteSpool(tmp_path, time=lambda: NOW)
+        await queue.open(NOW)
+
+        async def stored(owner: str = "w") -> Stored:
+            receipt = queue.receive()
+            receipt.write(b"content")
+            who = Envelope(None, (Recipient(Address("b", "x.test")),))
+            return await receipt.commit(who, ["x.test"], received=NOW, due=NOW, owner=owner, until=NOW + 9)
+
+        first, second, third = await stored(), await stored(), await stored()
+        await queue.lease("v", NOW + 9, NOW + 60, limit=1)  # expands all of them
+        fourth = await stored()
+        done = [
+            queue.record(each.work[0], ended(each.work[0], RecipientState.DELIVERED, Result.DELIVERED))
+            for each in (first, fourth)
+        ]
+        await asyncio.gather(*done)
+
+        def broken(connection: sqlite3.Connection) -> None:
+            raise sqlite3.OperationalError("no such thing")
+
+        done = [
+            queue._call(broken),
+            *(
+                queue.record(each.work[0], ended(each.work[0], RecipientState.DELIVERED, Result.DELIVERED))
+                for each in (second, third)
+            ),
+        ]
+        results = await asyncio.gather(*done, return_exceptions=True)
+        assert [isinstance(result, StorageError) for result in results] == [True, False, False]
+        await queue._call(queue._teller.flush)
+        await queue.close()
+        with sqlite3.connect(tmp_path / "spool" / "queue.sqlite3") as connection:
+            (rows,) = connection.execute("SELECT rows FROM tally WHERE what = 'story'").fetchone()
+            (stories,) = connection.execute("SELECT count(*) FROM story").fetchone()
+            (events,) = connection.execute("SELECT count(*) FROM event").fetchone()
+        connection.close()
+        assert rows == stories + events
+
+    asyncio.run(story())

@@ -167,6 +167,7 @@ def test_format_2_is_read_as_it_is(tmp_path: Path) -> None:
             values = (number_of(stored.message.id), json.dumps([attempt]).encode())
             connection.execute("INSERT INTO event VALUES (?, 0, ?)", values)
             connection.execute("ALTER TABLE file DROP COLUMN prefix")
+            connection.execute("ALTER TABLE recipient DROP COLUMN token")
             connection.execute("PRAGMA user_version = 2")
         connection.close()
         queue = SqliteSpool(tmp_path, time=lambda: NOW)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 from posthouse.core import Address, Envelope, Outcome, Recipient, Result
 from posthouse.spool import Condition, Lease, QueueAction, QueueEvent, RecipientState, Settlement, SqliteSpool
-from posthouse.spool.interface import Stored
+from posthouse.spool.interface import SpoolEventKind, Stored
 
 NOW = 1_700_000_000.0
 
@@ -111,14 +112,15 @@ def test_a_lease_that_only_ran_out_is_no_death(tmp_path: Path) -> None:
     async def story() -> None:
         one, _ = await opened(tmp_path)
         two, _ = await opened(tmp_path)
+        heard = [one.events(), two.events()]
         stored = await store(one, "b@x.test", owner="w")
         for n in range(1, 8):
             assert await two.lease("w", NOW + 60 * n, NOW + 60 * (n + 1), limit=9) == []
             (work,) = await one.lease("w", NOW + 60 * n, NOW + 60 * (n + 1), limit=9)
             assert work.message.id == stored.message.id
-        assert one.take_notes() == two.take_notes() == []
         await one.close()
         await two.close()
+        assert [[event async for event in events] for events in heard] == [[], []]
 
     asyncio.run(story())
 
@@ -128,6 +130,7 @@ def test_the_living_notice_the_dead(tmp_path: Path) -> None:
 
     async def story() -> None:
         watcher, _ = await opened(tmp_path)
+        events = watcher.events()
         ids = set()
         for n in range(3):
             victim, _ = await opened(tmp_path)
@@ -146,12 +149,12 @@ def test_the_living_notice_the_dead(tmp_path: Path) -> None:
                 assert found == []
             for work in found:
                 await watcher.release(work)
-            notes = watcher.take_notes()
-            assert "2 leases of a process" in notes[0]
-            assert len(notes) == (3 if n == 2 else 1)
-        assert watcher.take_notes() == []
+            ended = await anext(events)
+            assert ended.kind is SpoolEventKind.LEASES_ENDED
+            assert "2 leases of a stopped process" in ended.text
         assert await watcher.count([Condition("state", "=", "held")]) == 2
         await watcher.close()
+        assert [event.kind async for event in events] == [SpoolEventKind.POISON] * 2
 
     asyncio.run(story())
 
@@ -168,5 +171,28 @@ def test_suspects_are_kept_apart_from_each_other(tmp_path: Path) -> None:
         for n in range(1, 6):
             assert len(await queue.lease("w", NOW + 1 + n, NOW + 60, limit=9)) == 1
         await queue.close()
+
+    asyncio.run(story())
+
+
+def test_a_look_for_old_mail_dates_a_death_by_the_clock(tmp_path: Path) -> None:
+    """The lease that finds a dead process may ask for old mail only; its suspects are due from now on, one by one."""
+
+    async def story() -> None:
+        watcher = SqliteSpool(tmp_path, time=lambda: NOW, stopwatch=count(0, 100).__next__)  # looks at each lease
+        await watcher.open(NOW)
+        ids = [(await store(watcher, f"b@d{n}.test")).message.id for n in range(3)]
+        for n in (1, 2):
+            now = NOW + 10_000 * n
+            victim, _ = await opened(tmp_path, now)
+            assert len(await victim.lease("w", now, now + 60, limit=9)) == 3
+            await die(victim)
+            assert await watcher.lease("w", now + 61, now + 90, limit=9, due_before=NOW - 1) == []
+        found = now + 61
+        told = [(await watcher.story(each))[-1] for each in ids]
+        assert [event.at for event in told] == [found] * 3
+        rows = await watcher.select(now=found)
+        assert sorted(row.due for row in rows) == [found + 1, found + 2, found + 3]
+        await watcher.close()
 
     asyncio.run(story())

@@ -66,12 +66,12 @@ def database(some: list[RecipientRow]) -> sqlite3.Connection:
     create(connection)
     numbers = {state.value: number for number, state in enumerate(STATES)}
     connection.executemany(
-        f"INSERT INTO recipient VALUES ({','.join('?' * 16)})",
+        f"INSERT INTO recipient VALUES ({','.join('?' * 17)})",
         [
             (
                 *(number_of(row.id), row.key, row.destination, numbers[row.state], row.attempts, row.due, row.due),
                 *(7 if row.active else None, "", row.last, row.received, row.size, row.sender, row.address),
-                *(row.route, 0),
+                *(row.route, 0, 0),
             )
             for row in some
         ],

@@ -28,25 +28,9 @@ from posthouse.core import (
     StorageError,
     StorageFull,
 )
-from posthouse.spool import Accepted, Condition, Durable, RecipientState, Settlement, Spool, SqliteSpool
-from posthouse.spool.sqlite import (
-    actions as acting,
-)
-from posthouse.spool.sqlite import (
-    batch as acts,
-)
-from posthouse.spool.sqlite import (
-    history_store as telling,
-)
-from posthouse.spool.sqlite import (
-    leases as leasing,
-)
-from posthouse.spool.sqlite import (
-    poison as dying,
-)
-from posthouse.spool.sqlite import (
-    search as asking,
-)
+from posthouse.spool import Accepted, Condition, Durable, RecipientState, Settlement, Spool, SqliteSpool, Stored
+from posthouse.spool.sqlite import actions, batch, history_store, poison, search
+from posthouse.spool.sqlite.statements import SQL
 from posthouse.spool.sqlite.storage.schema import create
 from posthouse.spool.sqlite.storage.writer import Call
 
@@ -347,17 +331,17 @@ def test_threshold_decides_between_row_and_file(tmp_path: Path) -> None:
 def test_small_contents_beyond_the_buffer_go_to_files(tmp_path: Path) -> None:
     async def story() -> None:
         queue = await opened(tmp_path)
-        queue.buffer = 10_000
+        queue.incoming.buffer = 10_000
         receipts = [queue.receive() for _ in range(5)]
         for receipt in receipts:
             waiting = receipt.write(b"x" * 4000)
             if waiting is not None:
                 await waiting
-        assert queue.buffered <= 10_000
+        assert queue.incoming.buffered <= 10_000
         for receipt in receipts:
             stored = await receipt.commit(ENVELOPE, ["x.test"], received=NOW, due=NOW)
             assert b"".join(queue.content(stored.message).chunks()) == b"x" * 4000
-        assert queue.buffered == 0
+        assert queue.incoming.buffered == 0
         assert len(list((tmp_path / "spool" / "content").glob("*/*"))) == 3
         await queue.close()
 
@@ -560,13 +544,19 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
 
 def statements() -> list[str]:
     found: list[str] = []
-    for name, value in vars(leasing.SQL).items():
+    for name, value in vars(SQL).items():
         if name.isupper() and name not in ("LEASED_SLOTS", "FRESH_SLOTS"):  # asked once, at start
             found += value if isinstance(value, tuple) else [value]
-    found += [statement.format(one="message = ? AND nth = ?") for statement in acting._UPDATES.values()]
-    found += [dying._SET_ASIDE, dying._SPREAD]
-    found += [telling._SERIAL, telling._TRIM, telling._OLD, telling._OLD_EVENTS, telling._TALLY]
-    return [*found, acts._LEAST, acts._EXISTS, acts._DELETE_FRESH[3]]
+    found += [statement.format(one="message = ? AND nth = ?") for statement in actions._UPDATES.values()]
+    found += [poison._SET_ASIDE, poison._SPREAD]
+    found += [
+        history_store._SERIAL,
+        history_store._TRIM,
+        history_store._OLD,
+        history_store._OLD_EVENTS,
+        history_store._TALLY,
+    ]
+    return [*found, batch._LEAST, batch._EXISTS, batch._DELETE_FRESH[3]]
 
 
 @pytest.mark.parametrize("statement", statements())
@@ -577,10 +567,11 @@ def test_no_statement_scans(statement: str) -> None:
     connection.close()
     assert plan
     for step in plan:
-        # DISTINCT sorts what one message, or one dead process, has, and keys are handed in as an array; nothing else
-        # may sort or scan.
+        # DISTINCT sorts what one message, or one dead process, has; keys and names are handed in as an array, and the
+        # destinations of a bounded number of names are sorted; nothing else may sort or scan.
         allowed = ("SEARCH", "CORRELATED SCALAR SUBQUERY", "LIST SUBQUERY", "SCAN json_each ")
-        assert step.startswith(allowed) or step == "USE TEMP B-TREE FOR DISTINCT", plan
+        sorts = "USE TEMP B-TREE FOR " + ("ORDER BY" if statement == SQL.DUE_OF else "DISTINCT")
+        assert step.startswith(allowed) or step == sorts, plan
 
 
 @pytest.mark.parametrize(
@@ -592,8 +583,8 @@ def test_counts_and_the_summary_need_the_indices_only(conditions: list[Condition
     create(connection)
     seen: list[str] = []
     connection.set_trace_callback(seen.append)
-    asking.count(connection, conditions, NOW)
-    asking.summary(connection, conditions, NOW)
+    search.count(connection, conditions, NOW)
+    search.summary(connection, conditions, NOW)
     connection.set_trace_callback(None)
     plans = [
         str(row[3])
@@ -614,9 +605,42 @@ def test_a_small_destination_is_found_by_its_index(tmp_path: Path) -> None:
     create(connection)
     seen: list[str] = []
     connection.set_trace_callback(seen.append)
-    asking.select(connection, [Condition("domain", "=", "x.test"), Condition("reply", "~", "4")], NOW, 10, None)
+    search.select(connection, [Condition("domain", "=", "x.test"), Condition("reply", "~", "4")], NOW, 10, None)
     connection.set_trace_callback(None)
     plan = [str(row[3]) for s in seen if "LIKE" in s for row in connection.execute(f"EXPLAIN QUERY PLAN {s}")]
     connection.close()
     assert not [step for step in plan if step.startswith("SCAN recipient")], plan
     assert [step for step in plan if "recipient_ready (destination=?" in step], plan
+
+
+def test_a_refused_commit_leaves_nothing_in_memory(tmp_path: Path) -> None:
+    """Whether the writer refuses it at once, because too many wait, or the disk refuses it later."""
+
+    class Full(Durable):
+        full = False
+
+        def commit(self, connection: sqlite3.Connection, *given: Any) -> None:
+            if self.full:
+                raise sqlite3.OperationalError("database or disk is full")
+            super().commit(connection, *given)
+
+    async def story() -> None:
+        durable = Full()
+        queue = await opened(tmp_path, waiting=3, durable=durable)
+
+        def commit() -> asyncio.Future[Stored]:
+            receipt = queue.receive()
+            receipt.write(b"content")
+            return receipt.commit(ENVELOPE, ["x.test"], received=NOW, due=NOW, owner="w", until=NOW + 60)
+
+        durable.full = True
+        results = await asyncio.gather(*(commit() for _ in range(5)), return_exceptions=True)
+        assert [isinstance(result, StorageError) for result in results] == [True] * 5
+        assert (len(queue._cache._messages), queue._cache._octets) == (0, 0)
+        durable.full = False
+        stored = await commit()
+        assert len(queue._cache._messages) == 1
+        assert b"".join(queue.content(stored.message).chunks()) == b"content"
+        await queue.close()
+
+    asyncio.run(story())

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
+    from posthouse.client.blocking import BlockingSession, open_blocking
     from posthouse.client.connector import connect
     from posthouse.client.features import result_of
     from posthouse.client.model import INTERACTIVE_TIMEOUTS, Greeted, SessionRefused, Timeouts
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from posthouse.client.session import Session
 
 __all__ = [
+    "BlockingSession",
     "Greeted",
     "INTERACTIVE_TIMEOUTS",
     "ServerAddress",
@@ -19,6 +21,7 @@ __all__ = [
     "SessionRefused",
     "Timeouts",
     "connect",
+    "open_blocking",
     "parse_server",
     "result_of",
 ]
@@ -26,6 +29,7 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
+        "blocking": "BlockingSession open_blocking",
         "connector": "connect",
         "features": "result_of",
         "model": "Greeted INTERACTIVE_TIMEOUTS SessionRefused Timeouts",

@@ -1,6 +1,6 @@
 """SMTP and LMTP in both roles, without I/O: bytes in, events out; commands in, bytes out.
 
-Each name is imported when it is first used: a program that only sends loads no receiver, and one that only reads
+Each name is imported at its first use: a program that only sends does not load the receiver, and one that only parses
 addresses loads neither role.
 """
 

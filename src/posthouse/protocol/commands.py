@@ -1,7 +1,7 @@
-"""The commands of SMTP as values (RFC 5321 §4.1, and the extensions' parameters).
+"""SMTP commands as values (RFC 5321 §4.1, and the extensions' parameters).
 
-A command is written to a line (``write_command``) by the sending SMTP and read from one (``parsing.parse_command``) by
-the receiving SMTP; both roles share the value in between, so what we send is by construction what we can read.
+The sending SMTP writes a command as a line (``write_command``), and the receiving SMTP reads it
+(``parsing.parse_command``).  Both roles use the same values, so each command that is written can be read.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ __all__ = [
 class _Value:
     """A frozen value: equal to one of its own kind with equal fields.  Its fields are those of ``__match_args__``.
 
-    Written out, and not a dataclass: building thirteen of those takes longer than the rest of a short command, and a
-    frozen one sets its fields four times as slowly.
+    It is not a dataclass: making 13 of those takes longer than the rest of a short command, and a frozen one sets its
+    fields in 4 times the time.
     """
 
     __slots__ = ()

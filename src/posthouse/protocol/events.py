@@ -45,7 +45,7 @@ class Pause(enum.Enum):
 
 
 class Sent(enum.Enum):
-    """What a sending SMTP has sent that is answered and is no command."""
+    """Input of a sending SMTP that gets a reply and is not a command."""
 
     CONTENT_END = "(end of content)"
     AUTH_LINE = "(auth line)"
@@ -62,10 +62,10 @@ class Answered(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """The peer sent what is illegal or past a limit.
+    """Input of the peer that is illegal or exceeds a limit.
 
-    ``reply`` is to be given to ``Receiver.send``, ``owed`` times (LMTP may want several); if ``fatal``, the dialogue
-    is over after it.  ``what`` names the offending input for logs: a verb, or what was wrong.
+    ``reply`` is to be given to ``Receiver.send``, ``owed`` times (LMTP may need several); if ``fatal``, the dialogue
+    ends after it.  ``what`` names the input for logs: a verb, or the fault.
     """
 
     what: str

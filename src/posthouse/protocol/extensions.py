@@ -22,14 +22,16 @@ _KEYWORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 
 
 class Capabilities(NamedTuple):
-    """What a peer's EHLO reply said: keyword (upper case) → parameters as written."""
+    """The extensions of a peer's EHLO reply: keyword (upper case) → parameters as written."""
 
     keywords: Mapping[str, str] = _NO_PARAMETERS
 
     @classmethod
     def read(cls, reply: Reply) -> Capabilities:
-        """From a positive EHLO or LHLO reply.  Lines that are no keyword are passed over: there are receivers that
-        put sentences there, and nothing follows from them."""
+        """The extensions of a positive EHLO or LHLO reply.
+
+        Lines that are not a keyword are ignored, because some receivers put sentences there.
+        """
         keywords: dict[str, str] = {}
         for line in reply.lines[1:]:
             keyword, _, parameters = line.strip().partition(" ")
@@ -42,7 +44,7 @@ class Capabilities(NamedTuple):
         return cls(MappingProxyType(keywords))
 
     def has(self, keyword: str) -> bool:
-        """Was the extension announced?"""
+        """True if the extension was announced."""
         return keyword in self.keywords
 
     @property
@@ -60,7 +62,7 @@ class Capabilities(NamedTuple):
 
     @property
     def limits(self) -> Mapping[str, int]:
-        """RFC 9422's limits with a number, by upper-case name; others are passed over."""
+        """RFC 9422's limits with a number, by upper-case name; others are ignored."""
         found: dict[str, int] = {}
         for item in self.keywords.get("LIMITS", "").split():
             name, _, value = item.partition("=")
@@ -70,7 +72,7 @@ class Capabilities(NamedTuple):
 
 
 class Offer(NamedTuple):
-    """What a receiver announces, and therefore accepts.
+    """The extensions that a receiver announces and accepts.
 
     ``size`` is the largest message in octets, 0 for "no fixed limit" (RFC 1870 §4), None to offer no SIZE;
     ``auth`` the SASL mechanisms; ``limits`` RFC 9422's names and values, such as ``(("RCPTMAX", 1000),)``.
@@ -97,7 +99,7 @@ class Offer(NamedTuple):
         return _keywords(self)
 
     def accepts(self) -> frozenset[str]:
-        """The keywords alone: whose parameters and commands may be used."""
+        """The keywords whose parameters and commands may be used."""
         return _accepts(self)
 
     def _lines(self) -> tuple[str, ...]:

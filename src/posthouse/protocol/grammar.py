@@ -1,14 +1,13 @@
 """The grammar of addresses and parameter values (RFC 5321 §4.1.2–4.1.3, RFC 6531 §3.3, RFC 3461 §4, RFC 6533 §3).
 
-Strategy: text in, values out, one exception.  A plain ASCII path, which nearly all paths are, is settled by one
-compiled expression; everything else (quotes, literals, source routes, UTF-8, ``xn--``) takes the long way, one
-production of the ABNF after the other.  Those expressions are compiled (and kept, by ``re``) when first met: a short
-command meets none of them.  Repetition in the expressions is possessive, so no input takes more than
-linear time.
+The functions take text and return values, or raise ``GrammarError``.  A plain ASCII path, as nearly all paths are, is
+parsed by one compiled expression; all else (quotes, literals, source routes, UTF-8, ``xn--``) is parsed production by
+production of the ABNF.  Those expressions are compiled (and cached by ``re``) at their first use, because a short
+command needs none of them.  Repetition in the expressions is possessive, so parsing takes linear time.
 
-Control characters are refused everywhere, C1 and the Unicode line separators included: what passes here ends up in
-replies, trace fields and logs, where a line end would be an injection.  Lengths are octets of UTF-8, as the wire
-counts them.  No sentence of a ``GrammarError`` quotes its input, so it may be sent to a peer as it stands.
+Control characters are refused everywhere, C1 and the Unicode line separators included, because the values appear in
+replies, trace fields and logs, where a line end would be an injection.  Lengths are octets of UTF-8.  The text of a
+``GrammarError`` does not quote the input, so it may be sent to a peer unchanged.
 
 Over budget: the productions refer to one another, and a reader checks them against one section of the RFC.
 """
@@ -104,7 +103,7 @@ def has_controls(text: str) -> bool:
 
 
 def plain_path(text: str, limits: Limits = _DEFAULT) -> Address | None:
-    """What most paths are, ``<dot-string@letters.digits>``; None for any other, good or bad."""
+    """A path of the usual form ``<dot-string@letters.digits>``; None for any other, valid or not."""
     plain = _PLAIN_PATH.fullmatch(text)
     if plain is None or len(text) > limits.path:
         return None
@@ -202,8 +201,8 @@ def parse_domain(text: str, limits: Limits = _DEFAULT) -> str:
 
     *U-labels* are held to IDNA2008 (RFC 5891) without mapping.  Only ASCII letters are lowered, for DNS compares those
     without case anyway.  ``BÜCHER``, full-width letters and the ideographic full stop are refused rather than mapped:
-    RFC 6531 wants U-labels on the wire, mapping is for the place where a person types (RFC 5895), and mappings
-    differ (final sigma, dotted I), so that a receiver that guesses may deliver to somebody else's domain.
+    RFC 6531 wants U-labels on the wire; mapping belongs to user interfaces (RFC 5895), and mappings differ (final
+    sigma, dotted I), so that a receiver that maps may deliver to a wrong domain.
 
     *A-labels* (``xn--``) must be canonical Punycode of something non-ASCII, but not of something that IDNA2008
     allows: names registered under older rules exist in DNS, send mail, and are plain letters, digits and hyphens here.
@@ -230,8 +229,8 @@ def parse_literal(text: str, limits: Limits = _DEFAULT) -> str:
 
     Returned in one spelling: decimal numbers without leading zeros, hexadecimal digits in lower case, the tag
     ``IPv6`` so and other tags in lower case.  An unregistered tag is grammatical; whether anything can be sent there
-    is the router's question.  One departure: ``[2001:db8::1]`` could be read as the tag ``2001``, but is an IPv6
-    address without its tag, and refused as such.  Raises ``GrammarError``.
+    is the router's question.  One departure: ``[2001:db8::1]`` could be read as the tag ``2001``, but is refused as
+    an IPv6 address without its tag.  Raises ``GrammarError``.
     """
     if len(text) > limits.domain:
         raise GrammarError(f"the address literal is longer than {limits.domain} octets; use a shorter one")
@@ -253,7 +252,7 @@ def parse_literal(text: str, limits: Limits = _DEFAULT) -> str:
 
 
 def _plain_ipv4(text: str) -> str:
-    """Without leading zeros, which some later reader would take for octal."""
+    """The address without leading zeros, which some readers take for octal."""
     return ".".join(str(int(number)) for number in text.split("."))
 
 
@@ -268,7 +267,7 @@ def _is_ipv6(text: str) -> bool:
 
 
 def domain_to_ascii(domain: str) -> str:
-    """The name DNS knows: U-labels as A-labels, all lower case; a literal comes back as it is.  Raises GrammarError."""
+    """The name in the DNS: U-labels as A-labels, all lower case; a literal is unchanged.  Raises GrammarError."""
     if domain.startswith("["):
         parse_literal(domain)
         return domain
@@ -316,8 +315,8 @@ def parse_greeting_domain(text: str) -> str:
 
     RFC 5321 §4.1.1.1 asks for a domain or an address literal.  Real clients send machine names with underscores,
     bare addresses, or names from a local code page; RFC 5321 §4.1.4 forbids refusing mail because the name does not
-    fit the client, and a misnamed printer's mail is still its owner's mail.  So any visible text of 1 to 255 octets
-    without spaces is taken.  It is a claim and never trusted: policy may judge it, trace fields quote it.
+    fit the client, so any visible text of 1 to 255 octets without spaces is accepted.  The name is
+    never trusted: policy may judge it, and trace fields quote it.
     """
     if not text:
         raise GrammarError("the name of the client is missing; write EHLO and its domain", "5.5.4")
@@ -329,7 +328,7 @@ def parse_greeting_domain(text: str) -> str:
 
 
 def _domain_fault(domain: str) -> str:
-    """Which rule an ASCII name breaks, for the people who look at replies."""
+    """The rule that an ASCII name breaks, for the text of a reply."""
     if domain.endswith(".") and _LDH_DOMAIN.fullmatch(domain[:-1]):
         return "the domain ends with a dot; leave the dot out"
     if not domain:
@@ -355,7 +354,7 @@ def _to_ascii(domain: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _a_label(label: str) -> str:
-    """A label, already lowered, as DNS knows it."""
+    """A lower-case label as the DNS has it."""
     if label.isascii():
         return parse_domain(label)
     try:
@@ -395,7 +394,7 @@ def parse_parameter(text: str) -> tuple[str, str | None]:
 
 
 def parse_query(text: str) -> tuple[str, bool]:
-    """What follows VRFY or EXPN, ``String [ SP "SMTPUTF8" ]`` (RFC 6531 §3.7.4.2): the string, and whether the
+    """The argument of VRFY or EXPN, ``String [ SP "SMTPUTF8" ]`` (RFC 6531 §3.7.4.2): the string, and whether the
     parameter was given."""
     head, _, word = text.rpartition(" ")
     head = head.rstrip(" ")

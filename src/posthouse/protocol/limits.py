@@ -1,4 +1,4 @@
-"""Every limit on what a peer may send, in one place, beside the least that RFC 5321 §4.5.3.1 lets us set."""
+"""Limits on the input of a peer, each with the least value that RFC 5321 §4.5.3.1 allows."""
 
 from __future__ import annotations
 

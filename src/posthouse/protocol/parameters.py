@@ -1,7 +1,7 @@
-"""The parameters of MAIL and RCPT as one table: which extension brings each, how its value is read and written.
+"""Parameters of MAIL and RCPT as one table: the extension of each, and how its value is read and written.
 
-Strategy: adding a parameter is adding a row (and a field to ``Mail`` or ``Rcpt``): DELIVERBY's ``BY``, FUTURERELEASE's
-``HOLDFOR``, ``MT-PRIORITY`` and ``RRVS`` will be rows.  The table serves both roles, so what we write is what we read.
+A new parameter is a new row, and a field of ``Mail`` or ``Rcpt``: DELIVERBY's ``BY``, FUTURERELEASE's ``HOLDFOR``,
+``MT-PRIORITY`` and ``RRVS`` will be rows.  Both roles use the table, so each parameter that is written can be read.
 
 Replies (RFC 5321 §4.1.1.11, §4.2.4; RFC 3461 §4.5): 555 for a parameter that is unknown or belongs to an extension
 that was not offered; 501 for a value that breaks its grammar, a value missing or too many, or a parameter twice.
@@ -51,7 +51,7 @@ _EMBEDDABLE_ASCII: Final = frozenset(" \\+=")
 
 
 class ParameterError(GrammarError):
-    """A parameter may not stand as it does; ``code`` is the reply code that says so (501 or 555)."""
+    """A parameter is not accepted; ``code`` is the code of the reply (501 or 555)."""
 
     def __init__(self, message: str, code: int = 501) -> None:
         super().__init__(message, "5.5.4")
@@ -77,7 +77,7 @@ class EsmtpParameter(NamedTuple):
 def parse_parameters(text: str, table: Mapping[str, EsmtpParameter], accepts: frozenset[str]) -> dict[str, Any]:
     """The fields that the parameters in ``text`` fill; ``accepts`` are the extensions offered.
 
-    Parameters are set apart by spaces; more than one does no harm.  Raises ``ParameterError``.
+    Parameters are separated by one or more spaces.  Raises ``ParameterError``.
     """
     fields: dict[str, Any] = {}
     for word in text.split(" "):
@@ -224,8 +224,8 @@ def orcpt_decode(value: str) -> OriginalRecipient:
     The type comes back in lower case.  A ``utf-8`` address that does not follow its syntax is kept unaltered, as
     RFC 6533 §3 demands; so is one whose ``\\x{…}`` would decode to a control character.  Raises ``GrammarError``.
 
-    An ``rfc822`` address that is xtext of UTF-8 comes back as what it should have been, ``utf-8``: Postfix (3.7) sends
-    every original recipient of SMTPUTF8 mail so, and would return the mail to its sender if that were an error.
+    An ``rfc822`` address that is xtext of UTF-8 is read as ``utf-8``: Postfix (3.7) sends the original recipients of
+    SMTPUTF8 mail so, and would return the mail to its sender if that were an error.
     """
     if len(value) > _ORCPT_MOST:
         raise ParameterError("ORCPT is longer than 500 characters; leave it out")

@@ -1,11 +1,11 @@
-"""Lines into commands: what the receiving SMTP reads (RFC 5321 §4.1, and the extensions' parameters).
+"""Parser of SMTP command lines for the receiving SMTP (RFC 5321 §4.1, and the extensions' parameters).
 
-The inverse of ``commands.write_command``, and apart from it because whoever only sends never reads a command.
+It is the inverse of ``commands.write_command``, in a module of its own because a sending SMTP does not need it.
 
-Reading forgives what has one meaning only: case, spaces after the colon, around arguments and at the line's end, and
-the older spellings ``HELLO`` and ``REST``, as whole words.  Writing is exact.
+The parser tolerates deviations with one meaning only: case, spaces after the colon, around arguments and at the end of
+the line, and the older spellings ``HELLO`` and ``REST``, as whole words.  ``write_command`` is exact.
 
-Which reply a fault suggests (RFC 5321 §4.2, §4.3.2): 500 for a verb nobody knows, 502 for one that is known and not
+The replies to faults (RFC 5321 §4.2, §4.3.2): 500 for an unknown verb, 502 for a verb that is known and not
 offered, 501 for an argument that breaks the grammar, 555 for a parameter that is not known or not offered.  Non-ASCII
 addresses without SMTPUTF8 have codes of their own, 550 in MAIL and 553 elsewhere (RFC 6531 §3.5).
 """
@@ -50,7 +50,7 @@ __all__ = ["CommandError", "parse_command"]
 
 
 class CommandError(RemoteError):
-    """A line is no command that may be obeyed; ``reply`` is what to answer.
+    """A line is not an acceptable command; ``reply`` is the reply to it.
 
     ``verb`` is the RFC's verb in upper case, or "" where none was recognised.
     """
@@ -76,10 +76,10 @@ _AUTH: Final = re.compile("([A-Za-z0-9_-]{1,20})(?: +([^ ]++))?")
 
 
 def parse_command(line: bytes, accepts: frozenset[str], *, limits: Limits = _DEFAULT) -> Command:
-    """The command in ``line``, which comes without its CRLF and no longer than its reader allows.
+    """The command in ``line``, which has no CRLF and is within the reader's limit.
 
     ``accepts`` are the extensions the receiver offers, as EHLO keywords.  Raises ``CommandError``, and nothing else,
-    for whatever the peer sent.  Whether the command is legal *now* is not asked here.
+    for whatever the peer sent.  The state of the dialogue is not checked here.
     """
     # One sender's many messages repeat their lines.  AUTH holds secrets, which must not stay in a cache.
     if len(line) <= _CACHED_LINE and line[:4].upper() != b"AUTH":

@@ -5,9 +5,8 @@
     ChunkReader   content after BDAT, counted
     ReplyReader   the peer's replies
 
-They use whole-buffer primitives and keep what may still change its meaning with the next octet; none of them
-remembers "the previous two bytes".  A fault of the peer is a value (``InputFault``) that names what was wrong, so the
-engine decides what it costs.
+The readers use whole-buffer primitives, and hold back the octets whose meaning the next octet may change.  A fault of
+the peer is a value (``InputFault``), and the engine decides what follows from it.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ __all__ = ["ChunkReader", "DotReader", "InputFault", "LineReader", "ReplyReader"
 
 
 class InputFault(enum.Enum):
-    """What a peer's bytes did wrong."""
+    """A fault in the input of a peer."""
 
     BARE_LF = "a line ended by LF without CR"
     BARE_CR = "a CR without LF"
@@ -31,12 +30,12 @@ class InputFault(enum.Enum):
 
 
 def only_crlf(data: bytes) -> bool:
-    """True if each CR in ``data`` stands before an LF and each LF behind a CR.
+    """True if each CR in ``data`` is followed by LF and each LF preceded by CR.
 
-    This is asked of every octet of content, in both directions.  ``IncrementalNewlineDecoder`` is a codec and does no
-    I/O; asked not to translate, it only notes which line ends it has seen, in one pass.  Measured on 3.11 for 1 MiB of
-    lines of 76 octets or of base64: 0.4 ms, where counting CR, LF and CRLF and comparing took 1.5 ms, replacing CRLF
-    and looking for what is left 1.7 ms, the best pattern 2.2 ms; for 4 KiB 1.9 µs and 6 µs.
+    All content is checked with it, in both directions.  ``IncrementalNewlineDecoder`` is a codec and does no I/O;
+    without translation it only records the kinds of line ends, in one pass.  Measured on 3.11 for 1 MiB of lines of 76
+    octets or of base64: 0.4 ms, where counting CR, LF and CRLF and comparing took 1.5 ms, replacing CRLF and looking
+    for what is left 1.7 ms, the best pattern 2.2 ms; for 4 KiB 1.9 µs and 6 µs.
     """
     noting = IncrementalNewlineDecoder(None, False)
     noting.decode(data.decode("latin-1"), True)
@@ -45,10 +44,10 @@ def only_crlf(data: bytes) -> bool:
 
 
 class LineReader:
-    """Holds the bytes nobody has consumed yet, and cuts lines from them.
+    """Buffer of the octets that are not consumed yet; returns them line by line.
 
-    It is also the place where the other readers take their input from (``take``) and leave their rest, so that bytes
-    pipelined behind a mode's end are read by the next mode.
+    The other readers take their input from it (``take``) and put their rest back, so that octets pipelined behind the
+    end of a mode are read by the next mode.
     """
 
     __slots__ = ("_buffer", "_position", "_skipping")
@@ -68,7 +67,7 @@ class LineReader:
 
     @property
     def skipping(self) -> bool:
-        """Is a line being read to its end that was found too long?"""
+        """True while a line that is too long is read to its end."""
         return self._skipping
 
     def __len__(self) -> int:
@@ -76,7 +75,7 @@ class LineReader:
         return len(self._buffer) - self._position
 
     def take(self, at_most: int = -1) -> bytes:
-        """Consume octets, all of them or at most so many."""
+        """Consume all octets, or at most so many."""
         start = self._position
         if at_most < 0 or at_most >= len(self._buffer) - start:
             data = self._buffer[start:] if start else self._buffer
@@ -86,14 +85,14 @@ class LineReader:
         return self._buffer[start : self._position]
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all octets."""
         self._buffer, self._position, self._skipping = b"", 0, False
 
     def line(self, limit: int) -> bytes | InputFault | None:
         """The next line without its CRLF, None if it is not complete, or what is wrong with it.
 
-        A line ended by a bare LF is a fault at once: waiting for a CRLF that its sender will never type would leave
-        both sides waiting (DESIGN §2.6).  A line of more than ``limit`` octets is told when its end has been read.
+        A line ended by a bare LF is a fault at once; waiting for CRLF would leave both sides waiting.  A line of more
+        than ``limit`` octets is returned as a fault after its end has been read.
         """
         buffer, start = self._buffer, self._position
         if start == len(buffer):
@@ -122,11 +121,11 @@ _END = b"\r\n.\r\n"
 class DotReader:
     """Reads content up to CRLF.CRLF (RFC 5321 §4.1.1.4, §4.5.2).
 
-    Only CRLF ends a line.  A CR or LF that stands alone is a fault wherever it stands, found before anything behind
-    it is looked at: that, and not a cleverer search for the end, is what makes smuggling impossible.
+    Only CRLF ends a line.  A lone CR or LF is a fault anywhere, and is found before the octets behind it are read; this
+    check makes SMTP smuggling impossible.
 
-    The held-back tail is the longest end of the input that could still become part of CRLF.CRLF.  It begins as a CRLF
-    that nobody sent, because the content starts at the start of a line.
+    The held-back tail is the longest end of the input that could still become part of CRLF.CRLF.  Its first value is
+    CRLF, because the content starts at the start of a line.
     """
 
     __slots__ = ("_first", "_tail")
@@ -167,14 +166,14 @@ class DotReader:
 
 
 def _lone(piece: bytes) -> InputFault:
-    """What is wrong where line ends are not all CRLF."""
+    """The fault in data whose line ends are not all CRLF."""
     return InputFault.BARE_LF if piece.count(b"\n") != piece.count(b"\r\n") else InputFault.BARE_CR
 
 
 class ChunkReader:
     """Counts the octets of one BDAT chunk (RFC 3030 §2), and watches line ends in content that is not BINARYMIME.
 
-    ``before_cr`` tells that the chunk before ended in CR; ``ends_in_cr`` is the same of this one.
+    ``before_cr``: the chunk before ended in CR; ``ends_in_cr``: this one does.
     """
 
     __slots__ = ("_strict", "ends_in_cr", "fault", "remaining")
@@ -209,9 +208,9 @@ _CONTROL = r"[\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]"
 class ReplyReader:
     """Reads replies (RFC 5321 §4.2.1): lines with one code, all but the last with a hyphen.
 
-    Takes what real servers send within the grammar: a bare code, an empty text, a tab, UTF-8.  Refuses what no server
-    may send (another code inside a reply, a line that is no reply line, a bare LF or CR, too long or too many lines),
-    because after it nobody knows which reply answers which command.
+    Accepts all forms within the grammar that real servers send: a bare code, an empty text, a tab, UTF-8.  Refuses all
+    else (another code inside a reply, a line that is not a reply line, a bare LF or CR, too long or too many lines),
+    because after it a reply can no longer be matched with its command.
     """
 
     __slots__ = ("_at_once", "_code", "_limit", "_lines", "_lines_limit", "_reader")
@@ -229,7 +228,7 @@ class ReplyReader:
         return len(self._reader) + len(self._lines)
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all octets."""
         self._reader.clear()
         self._code, self._lines = b"", []
 
@@ -238,8 +237,10 @@ class ReplyReader:
         self._reader.feed(data)
 
     def read(self, data: bytes) -> list[Reply] | None:
-        """More bytes arrived, and with those before they are just these replies, and a line that has no end yet; or
-        None: ask ``reply`` for what can be told."""
+        """Add octets; returns the replies if the buffer holds exactly these replies and an unfinished line, else None.
+
+        After None, ``reply`` gives the replies one by one.
+        """
         reader = self._reader
         if self._lines or reader.skipping:
             reader.feed(data)
@@ -263,7 +264,7 @@ class ReplyReader:
         return replies
 
     def reply(self) -> Reply | None:
-        """The next complete reply, or None.  Raises RemoteError for what is none."""
+        """The next complete reply, or None.  Raises RemoteError for a malformed one."""
         while (line := self._reader.line(self._limit)) is not None:
             if isinstance(line, InputFault):
                 raise RemoteError(f"the peer's reply has {line.value}")
@@ -286,7 +287,7 @@ class ReplyReader:
 
 @functools.lru_cache(maxsize=1024)
 def _alone(line: bytes) -> Reply | None:
-    """The reply that one line is, or None if more belong to it or it is none; the same few come again and again."""
+    """The reply of one line, or None if it has more lines or is malformed; cached, because replies repeat."""
     match = _REPLY_LINE.fullmatch(line)
     if match is None or match.group(2) == b"-" or b"\r" in line or b"\n" in line:
         return None

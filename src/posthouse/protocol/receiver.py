@@ -9,12 +9,11 @@ A shell around it is one loop::
     write(b"".join(out))
 
 ``next_event`` gives a legal, parsed command, or ``Refused`` with the reply to send, or content.  While a reply is owed
-it gives PAUSED, and whatever the client has pipelined waits: pipelining is right without anybody thinking of it, and
-all replies of a group leave in one write.  A shell that must wait for its answer stops reading meanwhile, which bounds
-what is buffered here to what had already arrived.
+it gives PAUSED, and pipelined input waits: pipelining needs no code in the shell, and all replies of a group leave in
+one write.  A shell that waits for a decision stops reading, which bounds the buffer to the octets that have arrived.
 
-A command has three moments (STYLE, rule 6): *legal?* is answered here from the law; *allowed?* by whoever the
-shell asks; *done* when ``send`` is given the reply, which is where the state moves.
+A command passes three stages: this module decides from the table in ``states`` whether it is *legal*; the shell asks
+its policy whether it is *allowed*; ``send`` gets the reply, and then the command is *done* and the state changes.
 
 Over budget: the modes of one dialogue (lines, content, chunks, base64) hand its fields to each other at every turn; cut
 in two, each half would need all of the other's.
@@ -103,7 +102,7 @@ _INPUTS: Final[dict[str, Input]] = {str(each): each for each in Input}
 
 
 class Receiver:
-    """One dialogue, seen from the receiving end.
+    """The receiving end of one dialogue.
 
     ``offer`` is what EHLO announces; ``lmtp`` makes it RFC 2033's dialogue (LHLO, one final reply per recipient).
     """
@@ -182,7 +181,7 @@ class Receiver:
         self._lines.feed(data)
 
     def receive_eof(self) -> None:
-        """The client will send no more; what has arrived is still told."""
+        """The client will send no more; next_event still gives what has arrived."""
         self._eof = True
 
     @property
@@ -193,7 +192,7 @@ class Receiver:
     # -- events out --------------------------------------------------------------------------------------------
 
     def next_event(self) -> Event:
-        """What happens next.  Never raises for what the client did."""
+        """The next event.  Raises no exception for any input of the client."""
         state = self.state
         if state is _CLOSED:
             return _OVER
@@ -330,33 +329,33 @@ class Receiver:
         if refusal is None and command.size > self.limits.chunk:
             refusal = CHUNK_TOO_LARGE
         if refusal is not None:
-            # RFC 3030 §2: a refused chunk's octets are on their way all the same; read and drop them, then answer.
+            # RFC 3030 §2: the octets of a refused chunk still arrive; they are read and dropped before the reply.
             fatal = command.size > _HOPELESS * max(self.limits.chunk, 1)
-            told = Refused("BDAT", refusal, fatal)
+            refused = Refused("BDAT", refusal, fatal)
             if not fatal and command.size:
-                self._skip, self._skipped = command.size, told
-                return self._skip_chunk(told)
-            return self._tell_skipped(told)
+                self._skip, self._skipped = command.size, refused
+                return self._skip_chunk(refused)
+            return self._refuse_chunk(refused)
         strict = self._body is not Body.BINARYMIME
         self._chunk = ChunkReader(command.size, strict=strict, before_cr=self._chunk_cr)
         self._given = given
         self._command = command
         return command
 
-    def _skip_chunk(self, told: Refused) -> Event:
+    def _skip_chunk(self, refused: Refused) -> Event:
         self._skip -= len(self._lines.take(self._skip))
         if self._skip:
             return _NEED_DATA
         self._skipped = None
-        return self._tell_skipped(told)
+        return self._refuse_chunk(refused)
 
-    def _tell_skipped(self, told: Refused) -> Refused:
+    def _refuse_chunk(self, refused: Refused) -> Refused:
         # A chunk too large for an open transaction ends it (like any final reply); an illegal one moves nothing.
         self._command = None
-        self._given = _BDAT_LAST_INPUT if told.reply is CHUNK_TOO_LARGE else _NOOP_INPUT
+        self._given = _BDAT_LAST_INPUT if refused.reply is CHUNK_TOO_LARGE else _NOOP_INPUT
         self._owed = 1
-        self._fatal = told.fatal
-        return told
+        self._fatal = refused.fatal
+        return refused
 
     def _chunk_content(self, chunk: ChunkReader) -> Event:
         if chunk.remaining:
@@ -400,7 +399,7 @@ class Receiver:
         return AuthResponse(data)
 
     def tls_started(self) -> None:
-        """TLS is up: everything learnt before is forgotten (RFC 3207 §4.2)."""
+        """TLS has started; all earlier knowledge about the client is discarded (RFC 3207 §4.2)."""
         if self.state is not _SWITCHING:
             raise LocalError("TLS can only come up after STARTTLS was answered 220")
         if len(self._lines):
@@ -413,7 +412,7 @@ class Receiver:
     # -- replies in, bytes out ---------------------------------------------------------------------------------
 
     def send(self, reply: Reply, *, utf8: bool = False) -> bytes:
-        """Answer what is owed; the octets to write.  Here the state moves.
+        """Give the owed reply; returns the octets to write.  The state changes here.
 
         Raises LocalError if nothing is owed, or if a reply of this class may not answer what was asked.
         """
@@ -443,7 +442,7 @@ class Receiver:
         return wire
 
     def _move(self, state: State, reply: Reply) -> None:
-        """Everything a reply changes besides the state itself."""
+        """All changes by a reply except that of the state."""
         command = self._command
         if isinstance(command, Rcpt):
             if reply.code < 400:
@@ -465,7 +464,7 @@ class Receiver:
         self.state = state
 
     def close(self, reply: Reply) -> bytes:
-        """Say ``reply`` (a 421, or what ends a hopeless dialogue) out of turn and end the dialogue."""
+        """Send ``reply`` (421, or the last reply of a broken dialogue) out of turn, and end the dialogue."""
         wire = write_reply(reply)
         if self._transcript is not None:
             self._transcript("R", wire.decode().rstrip())

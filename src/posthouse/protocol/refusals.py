@@ -1,4 +1,4 @@
-"""What the receiving engine says when the law does not let it go on, each text with the remedy."""
+"""Replies of the receiving engine to illegal input, each with the remedy."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ALREADY_AUTHENTICATED: Final = Reply(503, "5.5.1", "Already authenticated")
 
 
 def shown(line: bytes) -> str:
-    """A command line for a transcript: what AUTH carries is not shown."""
+    """A command line for a transcript, without the credentials of AUTH."""
     text = line.decode("utf-8", "replace")
     verb, _, rest = text.partition(" ")
     if verb.upper() == "AUTH":
@@ -55,7 +55,7 @@ def shown(line: bytes) -> str:
 
 
 def wrong_order(state: State, given: Input, *, lmtp: bool) -> str:
-    """What to do instead, in a sentence."""
+    """The sentence that names the right order."""
     if state is State.REFUSED:
         return "No mail here; say QUIT"
     if state is State.GREETED:

@@ -1,12 +1,12 @@
 """The sending SMTP without I/O: commands in, bytes out; bytes in, replies out.
 
-Commands may be sent before the replies to earlier ones are here, where the law of pipelining allows it (RFC 2920 §3.1:
-the peer announced PIPELINING, and the command before does not end its group).  So there are two states: ``state`` is
-what the replies have made true; the *presumed* state is what it will be if every reply on its way is positive, and
-decides what may be sent now.  When nothing is outstanding the two are one.
+Commands may be sent before the replies to earlier ones have arrived if pipelining allows it (RFC 2920 §3.1: the peer
+has announced PIPELINING, and the command before does not end its group).  So there are two states: ``state`` follows
+from the replies; the *presumed* state is the one after positive replies to all outstanding commands, and decides which
+command may be sent now.  Without outstanding replies both are equal.
 
-Each reply is matched with what it answers, in order.  What no receiver may do (a reply nobody waits for, 250 to DATA, a
-recipient accepted after MAIL was refused) raises RemoteError, and nothing that follows on this channel can be trusted.
+Each reply is matched with its command, in order.  A reply that no receiver may send (an unexpected one, 250 to DATA, a
+recipient accepted after MAIL was refused) raises RemoteError; the connection cannot be used after it.
 """
 
 from __future__ import annotations
@@ -101,16 +101,16 @@ class Sender:
 
     @property
     def outstanding(self) -> int:
-        """Replies that are still to come."""
+        """The number of outstanding replies."""
         return len(self._pending)
 
     def may_send(self, command: Command) -> bool:
-        """Would ``send`` take this command now?"""
+        """True if ``send`` would accept this command now."""
         return self._why_not(command, self._input(command)) is None
 
     @property
     def may_pipeline(self) -> bool:
-        """May the next transaction's MAIL be sent now, with whatever is still to be answered?"""
+        """True if MAIL of the next transaction may be sent now, with replies outstanding."""
         if self._presumed is not _READY or "PIPELINING" not in self.capabilities.keywords:
             return False
         return not self._pending or self._pending[-1][0] not in _ENDS_GROUP
@@ -209,7 +209,7 @@ class Sender:
         return wire
 
     def end_content(self) -> bytes:
-        """What ends the content: the final dot."""
+        """The octets that end the content: the final dot."""
         if self._dot is None:
             raise LocalError("there is no content to end")
         wire = self._dot.end()
@@ -237,7 +237,7 @@ class Sender:
         return write_auth_line(line)
 
     def tls_started(self) -> None:
-        """TLS is up: everything learnt before is forgotten (RFC 3207 §4.2)."""
+        """TLS has started; all earlier knowledge about the peer is discarded (RFC 3207 §4.2)."""
         if self.state is not State.SWITCHING:
             raise LocalError("TLS can only come up after STARTTLS was answered 220")
         if len(self._replies):
@@ -283,9 +283,9 @@ class Sender:
         self._replies.feed(data)
 
     def next_event(self) -> Answered | Pause:
-        """The next reply and what it answers; NEED_DATA, or CLOSED after 421 or the reply to QUIT.
+        """The next reply and its command; NEED_DATA, or CLOSED after 421 or the reply to QUIT.
 
-        Raises RemoteError for what no receiver may send.
+        Raises RemoteError for a reply that no receiver may send.
         """
         if self.state is _CLOSED:
             return _OVER
@@ -342,7 +342,7 @@ class Sender:
         return Answered(to, reply)
 
     def _unasked(self, reply: Reply) -> Answered:
-        """A reply though nothing is pending."""
+        """Handle a reply without an outstanding command."""
         if reply.code == 421:  # RFC 5321 §3.8: the peer is going away and says so
             self.state = self._presumed = _CLOSED
             return Answered(None, reply)
@@ -382,7 +382,7 @@ class Sender:
 
 
 def _shown(command: Command, wire: bytes) -> bytes:
-    """A command's line for others: what AUTH carries is not shown."""
+    """A command's line for the tap, without the credentials of AUTH."""
     if type(command) is Auth and command.initial is not None:
         return b"AUTH %b (credentials)\r\n" % command.mechanism.encode()
     return wire

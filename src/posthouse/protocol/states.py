@@ -1,17 +1,17 @@
-"""The law of the dialogue: which command may come when, and what its reply changes (DESIGN §4, RFC 5321 §4.1.4).
+"""State table of the SMTP dialogue: the legal commands of each state, and the state after each reply (RFC 5321 §4.1.4).
 
-In SMTP the *reply* moves the state, not the request: MAIL answered 250 opens a transaction, MAIL answered 550 does
-not.  So the table's key is (state, input) and its value says where a positive reply leads: ``done`` for 2yz,
+In SMTP the *reply* changes the state, not the command: MAIL answered 250 opens a transaction, MAIL answered 550 does
+not.  So the table's key is (state, input) and its value is the state after a positive reply: ``done`` for 2yz,
 ``more`` for 3yz (DATA's 354, AUTH's 334).  A negative reply leaves the state, with three exceptions that hold
 everywhere and are written once, in ``after``: 421 and the reply to QUIT close; and the final reply to content ends
 the transaction whatever its code.
 
-The table does not know which role reads it.  A missing key *is* the error.  The state diagram in the manual is drawn
-from it, and a test walks every cell in both roles.
+Both roles use the table.  A missing key means that the input is illegal.  The state diagram in the manual is drawn from
+the table, and a test covers each cell in both roles.
 
-One departure from DESIGN §4's drawing, on RFC 5321 §4.1.1.5's word: RSET is legal at any time, so GREETED and READY
-have it too.  And a refused BDAT chunk ends the transaction (RFC 3030 §2: the client must start anew, and only RSET,
-QUIT or NOOP make sense), which saves a state *chunks after a refused one*.
+RSET is legal at any time (RFC 5321 §4.1.1.5), so GREETED and READY have it too.  A refused BDAT chunk ends the
+transaction (RFC 3030 §2: the client must start anew, and only RSET, QUIT or NOOP make sense), which saves a state
+*chunks after a refused one*.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["COMMANDS", "CommandRow", "Input", "LAW", "Move", "State", "after", "
 
 
 class State(enum.StrEnum):
-    """Where a dialogue is."""
+    """The states of a dialogue."""
 
     CONNECTED = "connected"  # the channel is open, the greeting has not been said
     REFUSED = "refused"  # greeted with 554: nothing but QUIT makes sense
@@ -44,7 +44,7 @@ class State(enum.StrEnum):
 
 
 class Input(enum.StrEnum):
-    """What moves the state: the RFCs' verbs, and the inputs that are no commands."""
+    """The inputs of the table: the verbs of the RFCs, and inputs that are not commands."""
 
     GREETING = "(greeting)"
     HELO = "HELO"
@@ -71,7 +71,7 @@ class Input(enum.StrEnum):
 
 
 class Move(NamedTuple):
-    """Where a positive reply leads: ``done`` after 2yz, ``more`` after 3yz; None where that class may not come."""
+    """The state after a positive reply: ``done`` after 2yz, ``more`` after 3yz; None if that class is illegal."""
 
     done: State | None
     more: State | None = None
@@ -118,7 +118,7 @@ _FINAL = frozenset({Input.CONTENT_END, Input.BDAT_LAST, Input.BDAT, Input.AUTH_L
 
 
 class CommandRow(NamedTuple):
-    """What the second table says of a command.
+    """A row of the second table: the properties of a command.
 
     ``argument`` "none", "optional" or "required"; ``ends_group``: nothing may be pipelined behind it until its reply
     is here (RFC 2920 §3.1); ``before_tls``, ``before_auth``: allowed where TLS or AUTH is required and not done yet
@@ -161,7 +161,7 @@ _GREETING: Final = Input.GREETING
 
 
 def may(state: State, given: Input) -> bool:
-    """Is ``given`` legal in ``state``?"""
+    """True if ``given`` is legal in ``state``."""
     return (state, given) in _law_by_cell
 
 

@@ -1,10 +1,10 @@
 """Dialogue tap: what the sending SMTP sends and receives, for logs and transcripts.
 
 The sending SMTP gives a ``Tap`` the octets that it sends, one pipelined group at a time, and the replies as it reads
-them.  A tap keeps these values, and ``said_lines`` and ``heard_lines`` make lines of text from them when somebody
-looks; ``TranscriptTap`` makes the lines at once.  Values are kept because lines are dear: measured for a relayed
-message (nine lines, busy machine), 13 µs if each line is made as it is said; 4 µs to keep the values, 2 µs more to make
-the lines later.
+them.  A tap keeps these values, and ``said_lines`` and ``heard_lines`` make lines of text from them on
+demand; ``TranscriptTap`` makes the lines at once.  Values are kept because lines take time: for a relayed
+message of nine lines, on a busy machine, 13 µs to make each line at once, but 4 µs to keep the values, and 2 µs more to
+make the lines later.
 
 Content is replaced by its size and credentials by a placeholder, so that a tap may be shown to anyone.
 """
@@ -53,7 +53,7 @@ class TranscriptTap:
 
 
 def said_lines(wire: bytes, before: str = "") -> list[str]:
-    """What was said, as lines without their ends, each with ``before`` in front of it."""
+    """The sent lines without their line ends, each with the prefix ``before``."""
     text = wire.decode("utf-8", "replace").removesuffix("\r\n")
     if before:
         text = before + text.replace("\r\n", f"\r\n{before}")
@@ -61,7 +61,7 @@ def said_lines(wire: bytes, before: str = "") -> list[str]:
 
 
 def heard_lines(reply: Reply, before: str = "") -> Sequence[str]:
-    """A reply's lines as they came, likewise."""
+    """The lines of a reply, each with the prefix ``before``."""
     return _remembered(reply, before) if len(reply.text) <= _SHORT else _lines(reply, before)
 
 

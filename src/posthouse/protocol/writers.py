@@ -1,4 +1,4 @@
-"""Bytes for the wire.  Everything that goes out is checked here, once, for octets that could end a line early."""
+"""Encoders of replies and content.  All output is checked here, once, for octets that could end a line early."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _cut(text: str, room: int) -> list[str]:
 def write_reply(reply: Reply, utf8: bool = False) -> bytes:
     """A reply's lines (RFC 5321 §4.2.1), the enhanced code on each (RFC 2034 §4).
 
-    Text that is not printable is escaped, never sent: what a peer made us quote cannot start a line of its own.
+    Text that is not printable is escaped, so that text quoted from a peer cannot start a line of its own.
     ``utf8`` lets UTF-8 through, for VRFY and EXPN with SMTPUTF8 (RFC 6531 §3.7.4.2).  Long lines are continued.
     """
     if not 200 <= reply.code <= 599:
@@ -63,8 +63,10 @@ def write_auth_line(line: bytes) -> bytes:
 
 
 def write_content(content: bytes) -> tuple[bytes, bytes]:
-    """Content that is all there, dot-stuffed, and its end: what ``DotWriter`` makes of it in one piece.  Raises
-    LocalError for a bare CR or LF."""
+    """Complete content, dot-stuffed, with its end: the output of ``DotWriter`` for one piece.
+
+    Raises LocalError for a bare CR or LF.
+    """
     if not only_crlf(content):
         raise LocalError(_BARE)
     whole_lines = not content or content.endswith(b"\r\n")
@@ -77,10 +79,10 @@ def write_content(content: bytes) -> tuple[bytes, bytes]:
 
 
 class DotWriter:
-    """Dot-stuffs content on its way out (RFC 5321 §4.5.2), whatever the pieces it comes in.
+    """Dot-stuffs content in pieces of any size (RFC 5321 §4.5.2).
 
-    The two octets before the piece at hand decide whether its first octet stands at the start of a line, so they are
-    put in front of it, and the content is treated as if CRLF stood before it.
+    The two octets before a piece decide whether it begins at the start of a line, so they are put in front of it;
+    before the first piece they are CRLF.
     """
 
     __slots__ = ("_before",)
@@ -89,8 +91,10 @@ class DotWriter:
         self._before = b"\r\n"
 
     def write(self, chunk: bytes) -> bytes:
-        """The next piece, stuffed.  Raises LocalError for a bare CR or LF: in DATA only CRLF is a line end, and
-        letting another pass is how a second message is smuggled to a receiver that thinks otherwise."""
+        """The next piece, dot-stuffed.  Raises LocalError for a bare CR or LF.
+
+        In DATA only CRLF is a line end; a bare one could smuggle a second message past a receiver that accepts it.
+        """
         if not chunk:
             return b""
         before = self._before

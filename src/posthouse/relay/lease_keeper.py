@@ -119,10 +119,12 @@ class LeaseKeeper:
 
     async def _renew(self, attempts: Sequence[Attempt], until: float) -> None:
         before = [attempt.leases for attempt in attempts]
-        for attempt in attempts:  # before the spool has done it: what is recorded from now on comes behind the renewal
-            attempt.leases = [lease._replace(until=until) for lease in attempt.leases]
         try:
-            await self._queue.renew([lease for leases in before for lease in leases], until)
+            renewal = self._queue.renew([lease for leases in before for lease in leases], until)
+            renewed = iter(renewal.leases)
+            for attempt in attempts:  # at once: what is recorded from now on comes behind the renewal
+                attempt.leases = [next(renewed) for _ in attempt.leases]
+            await renewal.done
         except Exception as error:
             self._recorder.fault("leases could not be renewed", error)
             for attempt, leases in zip(attempts, before, strict=True):
@@ -132,6 +134,8 @@ class LeaseKeeper:
 def _replace_lease(attempt: Attempt, new: Lease, keys: set[int]) -> None:
     """Let the leases of an attempt end when ``new`` does, where ``new`` has leased all their recipients (``keys``)."""
     attempt.leases = [
-        lease._replace(until=new.until) if keys.issuperset(each.key for each in lease.recipients) else lease
+        lease._replace(until=new.until, token=new.token)
+        if keys.issuperset(each.key for each in lease.recipients)
+        else lease
         for lease in attempt.leases
     ]

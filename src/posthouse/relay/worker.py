@@ -34,15 +34,17 @@ from posthouse.relay.recording.recorder import Recorder
 from posthouse.relay.recording.retry import RetrySchedule, ScheduleFor
 from posthouse.relay.routes import Router
 from posthouse.relay.scheduling.concurrency import Priority
+from posthouse.relay.scheduling.destinations import LeaseChoice
 from posthouse.relay.scheduling.scheduler import Scheduler
 from posthouse.relay.scheduling.site_health import SiteStatus
 from posthouse.relay.wake_up import WakeUp
-from posthouse.spool.interface import Spool, Stored
+from posthouse.spool.interface import DueDestination, Lease, Spool, Stored
 from posthouse.spool.probe_limit import ProbeLimit
 
 __all__ = ["Worker"]
 
 _BATCH = 128  # recipients leased at one time
+_PAGE = 1000  # destinations that are looked at in one step
 _MOST_RECORDS = 1024  # records under way
 _LONGEST_SLEEP = 300.0  # seconds; another process on the same spool may have died without a sign
 _STORAGE_PAUSE = 5.0  # seconds before a spool that failed is asked again
@@ -123,6 +125,7 @@ class Worker:
         self._stopping = False
         self._late_due = 0.0  # when to look for old mail of suspended sites
         self._main: asyncio.Task[None] | None = None
+        self._listener: asyncio.Task[None] | None = None
         self._idlers: list[asyncio.Future[None]] = []
 
     # -- what others call
@@ -140,7 +143,9 @@ class Worker:
         """Begin; mail that is already due is leased at once."""
         if self._main is not None:
             raise LocalError("this worker was started before; make a new one")
-        self._main = asyncio.get_running_loop().create_task(self._run(), name=f"relay worker {self.owner}")
+        loop = asyncio.get_running_loop()
+        self._listener = loop.create_task(self._listen(), name=f"relay worker {self.owner}: spool events")
+        self._main = loop.create_task(self._run(), name=f"relay worker {self.owner}")
 
     def claim(self, destinations: Sequence[str] = ()) -> float:
         """Until when a message to ``destinations`` may be committed as leased to ``owner``; 0.0 if it may not.
@@ -148,6 +153,8 @@ class Worker:
         A message that is committed so must be put into ``new_mail``.
         """
         if self._main is None or self._stopping or len(self._recorder.under_way) >= _MOST_RECORDS:
+            return 0.0
+        if not self._queue.accepting():
             return 0.0
         self._destinations.rate_limit.arrival()
         return self._clock.time() + self._lease if self._scheduler.takes(destinations) else 0.0
@@ -201,7 +208,8 @@ class Worker:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._leases.give_back(unfinished)
         await self._wait_for_all(_STORAGE_PAUSE)
-        errands = [future for future in {*self._recorder.under_way, self._main} if isinstance(future, asyncio.Task)]
+        others = {*self._recorder.under_way, self._main, self._listener}
+        errands = [future for future in others if isinstance(future, asyncio.Task)]
         for errand in errands:
             errand.cancel()
         await asyncio.gather(*errands, return_exceptions=True)
@@ -228,7 +236,9 @@ class Worker:
                 wake_up.at(now + _LONGEST_SLEEP)
                 self._sleeping = True
                 self._tell_idle()
-                due = now + _LONGEST_SLEEP if self._blocked else wake_up.due
+                due = wake_up.due
+                if self._blocked:
+                    due = now + (_LONGEST_SLEEP if self._queue.accepting() else _STORAGE_PAUSE)
                 await wake_up.sleep(min(late_due, due))
                 self._sleeping = self._blocked = False
 
@@ -236,51 +246,91 @@ class Worker:
         """Lease a batch of due mail; if there is none, find out when there will be."""
         self._wake_up.begin()
         table = self._destinations
-        suspended, probe = table.left_out(), ProbeLimit(table.proven, self._unproven_allowed())
-        table.unproven_waits = not probe.at_most
+        probes = self._unproven_allowed()
+        table.unproven_waits = not probes
         try:
-            leases = await self._queue.lease(
-                self.owner, now, now + self._lease, limit=_BATCH, skip=suspended, few=probe
-            )
-            self._log_notes()
+            choice, again = await self._choose(now, probes)
+            leases = await self._lease_chosen(choice, now)
             if leases:
                 table.unproven_waits = True
                 self._wake_up.at()
                 self._dispatcher.take(self._leases.take_over(leases, now))
-            else:
-                due = await self._queue.next_due(now, skip=suspended)
-                if due is not None:
-                    self._wake_up.at(max(due, now + 1.0))
+                return
+            if choice.wanted or choice.probed:  # other processes have what was chosen
+                self._wake_up.at(now + 1.0)
+            elif choice.next_due is not None:
+                self._wake_up.at(max(choice.next_due, now + 1.0))
+            if again is not None:
+                self._wake_up.at(max(again, now + 1.0))
         except Exception as error:
             self._recorder.fault("the spool could not be asked for due mail", error)
             self._wake_up.at(now + _STORAGE_PAUSE)
             table.unproven_waits = False  # until then
 
+    async def _choose(self, now: float, probes: int) -> tuple[LeaseChoice, float | None]:
+        """Choose destinations to lease for.  Also returns when to look again at the latest, for mail that the spool
+        does not show yet."""
+        choice = LeaseChoice(self._destinations, now, most=_BATCH, probes=probes)
+        page = await self._queue.due(now, limit=_PAGE)
+        again = page.again
+        choice.see(page.destinations)
+        while not choice.complete and len(page.destinations) == _PAGE:
+            page = await self._queue.due(now, limit=_PAGE, after=page.destinations[-1])
+            choice.see(page.destinations)
+        return choice, again
+
+    async def _lease_chosen(self, choice: LeaseChoice, now: float) -> list[Lease]:
+        if not choice.wanted and not choice.probed:
+            return []
+        probe = ProbeLimit(tuple(choice.probed), choice.probes)
+        until = now + self._lease
+        return await self._queue.lease(self.owner, now, until, limit=_BATCH, wanted=choice.wanted, probe=probe)
+
     async def _lease_late(self, now: float) -> None:
-        """Lease a batch of the mail for suspended sites that has been due for long, the oldest first, and have it
+        """Lease a batch of the mail for suspended sites that has been due for an hour, the oldest first, and have it
         deferred, so that its sender is warned and its retry limit is reached in time."""
-        self._late_due = now + _LATE_PAUSE
+        self._late_due = now + _NONE_LATE
         try:
-            probe = ProbeLimit(self._scheduler.suspended_destinations(), 0)
-            leases = await self._queue.lease(self.owner, now - _LATE, now + self._lease, limit=_BATCH, few=probe)
+            late = await self._late_destinations(now)
+            if not late:
+                return
+            until, due = now + self._lease, now - _LATE
+            leases = await self._queue.lease(self.owner, now, until, limit=_BATCH, due_before=due, wanted=late)
             if leases:
+                self._late_due = now + _LATE_PAUSE
                 self._dispatcher.take(self._leases.take_over(leases, now), late=True)
-            else:
-                self._late_due = now + _NONE_LATE
         except Exception as error:
             self._recorder.fault("the spool could not be asked for late mail", error)
             self._late_due = now + _STORAGE_PAUSE
 
-    def _log_notes(self) -> None:
-        """Log what the spool did by itself: leases of dead workers that ended, poison messages that are held."""
-        if self._log is not None:
-            for note in self._queue.take_notes():
-                self._log("spool", text=note)
+    async def _late_destinations(self, now: float) -> list[str]:
+        """Destinations of suspended sites with mail that has been due for an hour, the oldest first."""
+        suspended = self._scheduler.suspended_destinations()
+        late: list[str] = []
+        after: DueDestination | None = None
+        while True:
+            page = (await self._queue.due(now, limit=_PAGE, after=after)).destinations
+            for after in page:
+                if after.ready > now - _LATE or len(late) == _BATCH:
+                    return late
+                if after.name in suspended:
+                    late.append(after.name)
+            if len(page) < _PAGE:
+                return late
+
+    async def _listen(self) -> None:
+        """Log the spool's events, and look for the mail that they may have made due."""
+        async for event in self._queue.events():
+            if self._log is not None and event.text:
+                self._log("spool", text=event.text)
+            self._wake_up.at()
 
     # -- room
 
     def _is_full(self) -> bool:
-        return not self._scheduler.places.free(Priority.HEALTHY) or len(self._recorder.under_way) >= _MOST_RECORDS
+        if len(self._recorder.under_way) >= _MOST_RECORDS or not self._queue.accepting():
+            return True
+        return not self._scheduler.places.free(Priority.HEALTHY)
 
     def _unproven_room(self) -> int:
         """How many recipients there is room for at unproven destinations."""

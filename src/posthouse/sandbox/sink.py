@@ -51,6 +51,7 @@ class Sink:
         lmtp: bool = False,
         faults: Sequence[FaultRule] = (),
         random: Random | None = None,
+        offer: Offer | None = None,
     ) -> None:
         self.clock = clock
         self.lmtp = lmtp
@@ -71,7 +72,13 @@ class Sink:
         self.newest: ServerSession | None = None
         limits = Limits(message=_UNLIMITED, chunk=_UNLIMITED, recipients=100_000, errors=2**31, idle_commands=2**31)
         self._server = _SinkServer(
-            self._policy, network=network, clock=clock, hostname=hostname, offer=Offer(size=0), lmtp=lmtp, limits=limits
+            self._policy,
+            network=network,
+            clock=clock,
+            hostname=hostname,
+            offer=offer or Offer(size=0),
+            lmtp=lmtp,
+            limits=limits,
         )
         self._server.sink = self
         self._shared = None if self.faults else _SinkPolicy(self, None)

@@ -1,5 +1,6 @@
-"""The receiving SMTP: listeners, sessions, and the protocols of the policy and the intake behind them."""
+"""The receiving SMTP: listeners, sessions, and the protocols of what stands behind them (policy, intake, checks)."""
 
+from posthouse.server.content_check import CheckedMessage, CheckFactory, CheckResult, ContentCheck
 from posthouse.server.listener import Server
 from posthouse.server.policy import Answer, Intake, Peer, Policy, PolicyFactory
 from posthouse.server.session import ServerSession
@@ -7,6 +8,10 @@ from posthouse.server.settings import ServerTimeouts
 
 __all__ = [
     "Answer",
+    "CheckFactory",
+    "CheckResult",
+    "CheckedMessage",
+    "ContentCheck",
     "Intake",
     "Peer",
     "Policy",

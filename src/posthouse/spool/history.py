@@ -97,6 +97,7 @@ class QueueEvent(NamedTuple):
 
     ``kind`` is one of ``held``, ``released``, ``retried``, ``dropped``, ``rerouted`` (acts of ``who``), ``warned``,
     ``reported`` (``text`` is the report's queue id), ``suspected`` (its worker died), ``poison``, ``corrupt``,
+    ``quarantined`` (a content check held the message when it came in; ``text`` is the reason),
     ``attempted`` (before there were stories).
     """
 

@@ -29,7 +29,7 @@ of an attempt, act who decided what; nothing else needs to be called for it.  It
 
 **Poison.**  A message whose worker dies while it holds its lease, again and again, may be what kills it.  Deaths are
 counted (a process is dead when the lock of its owner file is free), recording an attempt forgets them, the second makes
-the message wait for a moment of its own, and the third sets its recipients HELD.  ``take_notes`` tells.
+the message wait for a moment of its own, and the third sets its recipients HELD.  ``events`` tells.
 
 Methods that touch the disk return awaitables.  A queue belongs to one event loop; many queues, in many processes, may
 share one spool directory: work is *leased*, to a named owner and until a time.  The time ends leases within a process;
@@ -39,7 +39,7 @@ a living one's are nobody else's, and a dead one's are anybody's, wherever the c
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from typing import NamedTuple, Protocol
 
 from posthouse.core import AttemptTrace, Content, Envelope, Outcome, Recipient
@@ -49,6 +49,8 @@ from posthouse.spool.probe_limit import ProbeLimit
 
 __all__ = [
     "AuditRecord",
+    "DueDestination",
+    "DuePage",
     "Inbox",
     "InboxMessage",
     "IncomingMessage",
@@ -57,9 +59,12 @@ __all__ = [
     "QueueAction",
     "QueuedRecipient",
     "RecipientState",
+    "Renewal",
     "Report",
     "Settlement",
     "Spool",
+    "SpoolEvent",
+    "SpoolEventKind",
     "Stored",
     "StoredMessage",
 ]
@@ -119,13 +124,56 @@ class QueuedRecipient(NamedTuple):
 
 
 class Lease(NamedTuple):
-    """Leased work: recipients of one message that go to one destination, and are nobody else's until ``until``."""
+    """Exclusive hold on recipients of one message that go to one destination.
+
+    Within the process that took it, it ends at ``until``, in calendar seconds; other processes cannot take it while
+    that process lives.  ``token`` is its fencing token: each taking and each renewal of a lease gives it another, and
+    the spool accepts no change of a recipient under a token that is not the recipient's last.
+    """
 
     message: StoredMessage
     destination: str
     recipients: tuple[QueuedRecipient, ...]
     owner: str
     until: float
+    token: int = 0
+
+
+class Renewal(NamedTuple):
+    """``leases`` as they are from now on, in the order given, and the future that is done when they are renewed."""
+
+    leases: tuple[Lease, ...]
+    done: Awaitable[None]
+
+
+class DueDestination(NamedTuple):
+    """A destination with waiting recipients, and the calendar time at which the first of them may be leased."""
+
+    name: str
+    ready: float
+
+
+class DuePage(NamedTuple):
+    """Destinations by ``ready``, a bounded number; ``again`` is when to look again, at the latest, for mail that has no
+    destination in this list yet, or None."""
+
+    destinations: tuple[DueDestination, ...]
+    again: float | None = None
+
+
+class SpoolEventKind(enum.StrEnum):
+    """What a spool tells by itself."""
+
+    NEW_MAIL = "new-mail"  # another process has stored mail that no process has leased
+    LEASES_ENDED = "leases-ended"  # of a process that died, or that did not renew them for long
+    POISON = "poison"  # a message is held, because its worker died too often
+
+
+class SpoolEvent(NamedTuple):
+    """Something that happened in a spool without being asked for: ``text`` says it for the log; mail may be due."""
+
+    kind: SpoolEventKind
+    text: str = ""
 
 
 class Stored(NamedTuple):
@@ -214,11 +262,15 @@ class IncomingMessage(Protocol):
         owner: str = "",
         until: float = 0.0,
         arrival: Origin | None = None,
+        held: str = "",
     ) -> Awaitable[Stored]:
         """Promise it: when this returns, content, envelope and directory entry are on stable storage.
 
         ``prefix`` stands in front of the octets that were written, and the message's ``size`` counts it: for trace
         fields, which can only be written once all content has been seen.
+
+        ``held`` is a reason to keep the message until an operator decides: its recipients are stored as HELD, none is
+        leased, and the history has the reason.
 
         ``destinations`` has one key for each recipient, in their order (the domain it goes to, in A-labels and
         lower case): work is grouped and leased by it.  With an ``owner``, the recipients are stored as leased to
@@ -265,9 +317,20 @@ class Spool(Protocol):
         """Finish what was begun and let go of the files."""
         ...
 
-    def take_notes(self) -> list[str]:
-        """Sentences for the log about what the queue found and did by itself since the last time: the dead workers
-        whose leases it ended, and poison."""
+    def accepting(self) -> bool:
+        """Whether storage can be reached: while False, no message is received and no attempt is begun.  Synchronous,
+        without input or output.  Always true where the spool is a local file."""
+        ...
+
+    def holds(self, lease: Lease) -> bool:
+        """Whether no other process can have taken ``lease`` by now.  To be asked directly before the last octet of a
+        message is sent.  Synchronous, without input or output.  Always true where the spool is a local file: there a
+        living process keeps its leases."""
+        ...
+
+    def events(self) -> AsyncIterator[SpoolEvent]:
+        """What happens in the spool from now on without being asked for.  The iterator ends when the spool is
+        closed."""
         ...
 
     def receive(self) -> IncomingMessage:
@@ -281,23 +344,31 @@ class Spool(Protocol):
         until: float,
         *,
         limit: int,
-        skip: Collection[str] = (),
-        few: ProbeLimit | None = None,
+        due_before: float | None = None,
+        wanted: Collection[str] | None = None,
+        probe: ProbeLimit | None = None,
     ) -> list[Lease]:
-        """Take up to ``limit`` recipients that are due, oldest first, by an index: none in ``skip``, little for those
-        that ``few`` does not know.  Each is nobody else's: here until ``until``, elsewhere while we live."""
-        ...
+        """Lease up to ``limit`` recipients that are due, oldest first, by an index.
 
-    async def next_due(self, now: float, *, skip: Collection[str] = ()) -> float | None:
-        """When the next recipient outside ``skip`` becomes due or its lease runs out, or None if nothing waits.
+        Args:
+            owner: who holds the leases; a name within this process.
+            now: the calendar time.
+            until: when the leases end.
+            due_before: only recipients that were due at this time; ``now`` if it is not given.
+            wanted: destinations whose mail is leased; any if neither ``wanted`` nor ``probe`` is given.
+            probe: destinations of which little is leased.
 
-        It may be too early, for nothing, where a message that was stored with a lease goes to a skipped destination,
-        or another process has leased it; it is never too late.  Beside living neighbours it is soon: one may die.
+        Raises ``LocalError`` if ``wanted`` and ``probe`` name more than ``MOST_NAMES`` destinations.
         """
         ...
 
-    async def destinations(self, now: float, *, limit: int = 100) -> list[tuple[str, float]]:
-        """Destinations that have due work, with the time since which: the longest due first."""
+    async def due(self, now: float, *, limit: int = 1000, after: DueDestination | None = None) -> DuePage:
+        """Destinations that have waiting recipients, due or not yet, by the time of the first: up to ``limit`` from
+        behind ``after``.
+
+        A recipient whose lease has run out counts as due, whichever process has leased it.  Mail that another process
+        stores may be missing for as long as ``events`` takes to tell of it.
+        """
         ...
 
     def record(
@@ -318,9 +389,12 @@ class Spool(Protocol):
         """
         ...
 
-    async def renew(self, works: Sequence[Lease], until: float) -> None:
-        """Keep leases until a later time: an attempt may take longer than any lease should.  From then on their work
-        is ``work._replace(until=until)``.  A lease that was lost meanwhile stays lost."""
+    def renew(self, leases: Sequence[Lease], until: float) -> Renewal:
+        """Keep leases until a later time: an attempt may take longer than any lease should.
+
+        What is recorded after this call is recorded under the leases that it returns.  A lease that was lost meanwhile
+        stays lost.  If the future fails, the leases are as they were before.
+        """
         ...
 
     async def release(self, work: Lease) -> None:

@@ -25,12 +25,13 @@ receiving 4 to 6 messages.  Beyond 500 messages/s the bucket therefore fills mor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final, NamedTuple
 
 from posthouse.net import Clock
+from posthouse.spool.interface import DueDestination
 
-__all__ = ["DestinationTable", "Probe", "RetryRateLimit"]
+__all__ = ["DestinationTable", "LeaseChoice", "Probe", "RetryRateLimit"]
 
 _MOST_PROVEN: Final = 100_000  # destinations
 _BURST: Final = 256.0  # recipients: the most tokens in the bucket
@@ -116,9 +117,9 @@ class DestinationTable:
         self._look = look
         self._probed: dict[str, int] = {}  # destinations of probes under way, and how many there are of each
 
-    def left_out(self) -> frozenset[str]:
-        """The destinations that nothing is leased for now: suspended ones, and unproven ones with a probe under way."""
-        return frozenset(self.suspended.union(name for name in self._probed if name not in self.proven))
+    def left_out(self, name: str) -> bool:
+        """True if nothing is leased for a destination now: it is suspended, or unproven with a probe under way."""
+        return name in self.suspended or (name in self._probed and name not in self.proven)
 
     def suspend(self, destinations: Iterable[str]) -> None:
         """Lease no more mail for these."""
@@ -165,3 +166,47 @@ class DestinationTable:
         """These are unproven again: an attempt at their site failed."""
         for name in destinations:
             self.proven.pop(name, None)
+
+
+class LeaseChoice:
+    """Choice of the destinations to lease for, from those with waiting mail, the oldest first.
+
+    All mail of proven destinations is wanted, and of unproven ones a message each, until as many destinations are
+    chosen as recipients may be leased: ``most`` in all, ``probes`` of unproven ones.
+    """
+
+    __slots__ = ("_now", "_table", "complete", "most", "next_due", "probed", "probes", "wanted")
+
+    def __init__(self, table: DestinationTable, now: float, *, most: int, probes: int) -> None:
+        self._table = table
+        self._now = now
+        self.most = most
+        self.probes = probes
+        self.wanted: list[str] = []
+        self.probed: list[str] = []
+        #: When the first destination that is not left out and not chosen is due.
+        self.next_due: float | None = None
+        #: True if no destination behind those that were seen can be chosen.
+        self.complete = False
+
+    def see(self, page: Sequence[DueDestination]) -> None:
+        """Choose from the next destinations."""
+        table = self._table
+        for name, ready in page:
+            if table.left_out(name):
+                continue
+            if ready <= self._now:
+                if name in table.proven:
+                    self.wanted.append(name)
+                    if len(self.wanted) >= self.most:
+                        self.complete = True
+                        return
+                    continue
+                if len(self.probed) < self.probes:
+                    self.probed.append(name)
+                    continue
+            if self.next_due is None:
+                self.next_due = ready
+            if ready > self._now:
+                self.complete = True
+                return

@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from random import Random, SystemRandom
 
 from posthouse.core import EventSink, LocalError, StorageCorrupt, event_sink
@@ -29,15 +30,17 @@ from posthouse.net import CachingResolver, Clock, DnsResolver, Endpoint, Network
 from posthouse.protocol import Limits, Transcript
 from posthouse.relay import DsnWriter, MailboxDeliverer, RetrySchedule, Worker
 from posthouse.relay.recording.dsn import original_of
-from posthouse.server import Server, ServerTimeouts
+from posthouse.server import CheckFactory, Server, ServerTimeouts
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.control.server import ControlSocket
 from posthouse.service.control.wire import socket_path
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
-from posthouse.service.directory.directory import Directory, addressees
+from posthouse.service.directory.directory import Directory
+from posthouse.service.directory.expansion import addressees
 from posthouse.service.operations.base import Context, RoutingContext
-from posthouse.service.policy.listener_policy import ListenerPolicy, Usage
+from posthouse.service.policy.listener_policy import InboxUsage, ListenerPolicy
+from posthouse.service.policy.session_policy import SessionPolicy
 from posthouse.spool import Durable, Spool, SqliteSpool
 from posthouse.spool.interface import QueuedRecipient, Report, StoredMessage
 
@@ -69,8 +72,10 @@ class Daemon:
         random: Random | None = None,
         share_ports: bool = False,
         control: bool = False,
+        checks: Sequence[CheckFactory] = (),
     ) -> None:
         self.config = config
+        self._checks = checks
         self.clock = clock or SystemClock()
         self.log = EventLog(self.clock, config.log.format) if log is None else event_sink(log)
         self.queue: Spool = queue or spool_of(config, shared=share_ports)
@@ -93,7 +98,7 @@ class Daemon:
         self.worker = self._make_worker()
         self._ourselves = LocalIdentity([config.hostname])
         self._control = ControlSocket(socket_path(config.data_dir), self.context, self.log) if control else None
-        self._receptions: list[ListenerPolicy] = []
+        self._policies: list[ListenerPolicy] = []
         self._servers: list[Server] = []
         self._endpoints: dict[str, Endpoint] = {}
         self._state = "made"
@@ -196,7 +201,7 @@ class Daemon:
             undo.push_async_callback(self.worker.stop, 0.0)
             await self.worker.start()
             undo.push_async_callback(self._shut_doors, 0.0)
-            usage = Usage(self.queue, self.clock)
+            usage = InboxUsage(self.queue, self.clock)
             for listener in self.config.listener:
                 await self._open_door(listener, usage)
             undo.pop_all()
@@ -214,13 +219,13 @@ class Daemon:
             self.log("control", reason=f"no operations are offered at {path}: {error.strerror or error}")
             self._control = None
 
-    async def _open_door(self, listener: ListenerSettings, usage: Usage) -> None:
+    async def _open_door(self, listener: ListenerSettings, usage: InboxUsage) -> None:
         config = self.config
-        reception = ListenerPolicy(
+        policy = ListenerPolicy(
             config,
             listener,
             directory=self.directory,
-            queue=self.queue,
+            spool=self.queue,
             clock=self.clock,
             destination=self.router.destination,
             stored=self.worker.new_mail.put,
@@ -228,22 +233,23 @@ class Daemon:
             usage=usage,
             owner=self.worker.owner,
             claim=self.worker.claim,
-            bouncer=self._bouncer,
+            dsn_writer=self._bouncer,
+            checks=self._checks,
         )
         transcript = self._transcript
         size = listener.max_message_size
         server = Server(
-            reception,
+            partial(SessionPolicy, policy),
             network=self._network,
             clock=self.clock,
             hostname=config.hostname,
-            lmtp=reception.lmtp,
+            lmtp=policy.lmtp,
             limits=Limits(recipients=listener.max_recipients, message=size, chunk=size),
             timeouts=ServerTimeouts(listener.command_timeout, listener.data_timeout, listener.transfer_timeout),
             transcript=(lambda: transcript(listener.name)) if transcript is not None else None,
             on_error=self._fault,
         )
-        self._receptions.append(reception)
+        self._policies.append(policy)
         self._servers.append(server)
         endpoint = await server.listen(listener.bind)
         self._endpoints[listener.name] = endpoint
@@ -278,8 +284,8 @@ class Daemon:
         end = self.clock.monotonic() + timeout
         if self._control is not None:
             await self._control.close()
-        for reception in self._receptions:
-            reception.draining = True
+        for policy in self._policies:
+            policy.draining = True
         await self._shut_doors(timeout / 2)
         await self.worker.stop(max(0.0, end - self.clock.monotonic()))
         await self._deliverers.close()

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from posthouse.core import Address, Envelope, Notify, OriginalRecipient, Recipient
+from posthouse.core import Address
 from posthouse.protocol.grammar import GrammarError, lookup_domain, parse_mailbox
 from posthouse.service.config.mail_types import DeliverySetting, without_tag
 from posthouse.service.config.model import Config, DomainSettings
@@ -35,9 +35,6 @@ __all__ = [
     "Resolution",
     "Target",
     "Unknown",
-    "addressees",
-    "expand_envelope",
-    "successes",
 ]
 
 #: How deep aliases may lie within each other, and how many addresses one may lead to.
@@ -303,94 +300,3 @@ class Directory:
             return [self.resolve(self._postmaster)]
         matches = (self._names.get(f"{text.casefold()}@{domain}") for domain in self._domains)
         return [each for each in matches if each is not None and not isinstance(each, Unknown)]
-
-
-def addressees(directory: Directory, address: Address) -> tuple[Address, ...]:
-    """Who gets the reports about mail from ``address``: nobody, if it is ours and does not exist; of a list its owner,
-    so that the members never hear of it."""
-    found = directory.resolve(address)
-    if isinstance(found, Unknown) or (isinstance(found, Moved) and found.action == "tell"):
-        return ()
-    if isinstance(found, Moved | Expanded):
-        ends = (target.address if target.owner is None else target.owner for target in found.targets)
-        return tuple(dict.fromkeys(ends))
-    return (found.address,)
-
-
-def expand_envelope(directory: Directory, envelope: Envelope) -> list[Envelope]:
-    """The envelopes to store for one that was accepted: aliases, lists and moved mailboxes replaced by their ends.
-
-    Almost always that is the one envelope, unchanged.  A list gets an envelope of its own, because its owner becomes
-    the sender (RFC 5321 §3.9.2), unless there is none: a report must stay one that nobody answers.  What the sender
-    asked to be told follows RFC 3461 §5.2.7: to one address all of it is passed on; to several of an alias all but
-    SUCCESS; to a list nothing.
-    """
-    only = envelope.recipients[0].address
-    if len(envelope.recipients) == 1 and only.domain and not isinstance(directory.resolve(only), Moved | Expanded):
-        return [envelope]  # the common case, without building anything
-    people = [recipient[0] for recipient in envelope.recipients]
-    if all(map(directory.is_foreign, {address[1] for address in people})) and len(set(people)) == len(people):
-        return [envelope]  # and the common case of many
-    changed = False
-    direct: dict[str, Recipient] = {}
-    lists: dict[Address, dict[str, Recipient]] = {}
-    for recipient in envelope.recipients:
-        found = directory.resolve(recipient.address)
-        if isinstance(found, Moved | Expanded):
-            targets = found.targets
-        else:
-            key = directory.identity(found.address)
-            changed = changed or key in direct or not recipient.address.domain
-            here = recipient if recipient.address.domain else recipient._replace(address=found.address)
-            direct.setdefault(key, here)
-            continue
-        changed = True
-        for target in targets:
-            owner = target.owner if envelope.sender is not None else None
-            if target.owner is not None:
-                heard = Recipient(target.address)
-            else:
-                heard = _passed_on(recipient, target.address, len(targets))
-            group = direct if owner is None else lists.setdefault(owner, {})
-            group.setdefault(directory.identity(target.address), heard)
-    if not changed:
-        return [envelope]
-    made = [_addressed(envelope, direct)] if direct else []
-    plain = envelope._replace(ret=None, envid=None, auth=None)
-    made += [_addressed(plain._replace(sender=owner), members) for owner, members in lists.items()]
-    return made
-
-
-def successes(directory: Directory, envelope: Envelope) -> list[tuple[Recipient, bool]]:
-    """Those recipients for whom, once the message is stored, SUCCESS has happened here, and whose sender asked to hear
-    of it: lists (true: what a list accepts is delivered, RFC 3461 §5.2.7.1) and aliases of several (false: the message
-    is expanded, §5.2.7.3 (c))."""
-    found = []
-    for recipient in envelope.recipients if envelope.sender is not None else ():
-        if recipient.notify is None or Notify.SUCCESS not in recipient.notify:
-            continue
-        meant = directory.resolve(recipient.address)
-        if isinstance(meant, Expanded) and meant.owner is not None:
-            found.append((recipient, True))
-        elif isinstance(meant, Moved | Expanded) and len(meant.targets) > 1:
-            found.append((recipient, False))
-    return found
-
-
-def _addressed(envelope: Envelope, recipients: dict[str, Recipient]) -> Envelope:
-    """The envelope with these recipients; SMTPUTF8 if one of them, or the owner, cannot be written without."""
-    everyone = tuple(recipients.values())
-    beyond = any(not each.address.is_ascii for each in everyone)
-    beyond = beyond or (envelope.sender is not None and not envelope.sender.is_ascii)
-    return envelope._replace(recipients=everyone, smtputf8=envelope.smtputf8 or beyond)
-
-
-def _passed_on(recipient: Recipient, address: Address, of: int) -> Recipient:
-    """What an alias's end inherits from the recipient that was given (RFC 3461 §5.2.7.2 and §5.2.7.3 (c))."""
-    notify = recipient.notify
-    if of > 1 and notify is not None:
-        notify &= ~Notify.SUCCESS
-    orcpt = recipient.orcpt
-    if orcpt is None and recipient.address.is_ascii and recipient.address.domain:
-        orcpt = OriginalRecipient("rfc822", str(recipient.address))
-    return Recipient(address, notify, orcpt)

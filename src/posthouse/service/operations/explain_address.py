@@ -21,15 +21,8 @@ from posthouse.delivery import (
 )
 from posthouse.protocol.grammar import GrammarError, parse_mailbox
 from posthouse.relay import MailboxDeliverer, NoRoute, Route
-from posthouse.service.directory.directory import (
-    Directory,
-    Expanded,
-    Foreign,
-    Local,
-    Moved,
-    Resolution,
-    expand_envelope,
-)
+from posthouse.service.directory.directory import Directory, Expanded, Foreign, Local, Moved, Resolution
+from posthouse.service.directory.expansion import expand_envelope
 from posthouse.service.operations.base import Context
 from posthouse.service.operations.results import (
     AddressForecast,

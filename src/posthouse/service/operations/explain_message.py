@@ -31,6 +31,7 @@ _UNSETTLED: Final = ("waiting", "held")
 _CHANGES: Final = {
     "held": ("held", "held"),
     "poison": ("held", "held"),
+    "quarantined": ("held", "held"),
     "corrupt": ("held", "held"),
     "released": ("waiting", "released"),
     "retried": ("waiting", "retried"),

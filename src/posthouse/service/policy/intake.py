@@ -1,261 +1,278 @@
-"""One message on its way from the wire into the queue: where 250 is earned.
+"""Spool intake: one message on its way from the session into the spool; the 250 is earned here.
 
-The trace field goes in front, then the content as it comes; between them an empty line if the content has no header
-section, as a letter typed by hand may not: its first line must not be read as part of ours.  Content is counted as it
-grows; the first 64 KiB are looked at for the stations the message has passed (RFC 5321 §6.3) and for its Message-ID, by
-which people ask for it later; nothing else is read.  Once it cannot succeed any more, what is stored of it is let go
-at once, the rest is taken and dropped, and the final verdict says why.
+The content is written to the spool as it comes.  What stands in front of it, the *prefix*, is made when the content has
+ended: the header fields of the content checks, the Received field, and an empty line if the content has no header
+section (a message typed by hand may have none, and its first line must not be read as part of our fields).
 
-Usually one envelope is stored.  Where a list is among the recipients there is one more for each owner (its sender is
-another), each with a receipt of its own; all are committed before 250 is said.  If a later one fails after an earlier
-one was promised, the client is told to try again: a duplicate is the worst that can come of it.
+Content is counted as it grows, and its beginning is scanned (``header_scan``).  Once the message cannot succeed any
+more, what is stored of it is removed at once, the rest is taken and dropped, and the final verdict gives the reason.
 
-A sender who asked to hear of success hears at once of what a list has taken or an alias has spread (RFC 3461 §5.2.7):
-the report is stored behind the message.  If that fails, the message is promised all the same.
+Usually one envelope is stored.  A list among the recipients adds one for its owner, who becomes the sender; each
+envelope is a message of its own, and all are committed before the 250.  If a later one fails after an earlier one was
+promised, the client is told to try again: the worst outcome is a duplicate.
+
+A sender who asked for a report of success gets it for what a list has taken or an alias has expanded (RFC 3461 §5.2.7);
+the report is stored after the message.  If that fails, the message is promised all the same.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final, NamedTuple
 
-from posthouse.core import Envelope, Reply, StorageError, StorageFull, Verdict
+from posthouse.core import Address, Envelope, EventSink, Reply, StorageError, StorageFull, Verdict
 from posthouse.message.dsn.model import Action, OriginalMessage, RecipientStatus
-from posthouse.message.headers import gap, hop_count
 from posthouse.message.trace_fields import protocol_name, received
-from posthouse.service.directory.directory import successes
+from posthouse.net.clock import Clock
+from posthouse.protocol.commands import Greet
+from posthouse.relay import DsnWriter
+from posthouse.server.content_check import CheckedMessage, CheckFactory, CheckResult, ContentChecks
+from posthouse.server.policy import Peer
+from posthouse.service.directory.directory import Directory
+from posthouse.service.directory.expansion import successes
+from posthouse.service.policy.header_scan import HEAD_AT_MOST, HeaderScan
 from posthouse.spool.history import Origin
-from posthouse.spool.interface import IncomingMessage, Stored
+from posthouse.spool.interface import IncomingMessage, Spool, Stored
 
-if TYPE_CHECKING:
-    from posthouse.server.policy import Peer
-    from posthouse.service.policy.listener_policy import ListenerPolicy
-
-__all__ = ["SpoolIntake", "TOO_LARGE", "storage_verdict"]
-
-_HEAD_AT_MOST: Final = 65_536
-#: Octets of the first line that tell a field from something else.
-_LINE_AT_MOST: Final = 1_000
-_NAME: Final = re.compile(rb"(?:[ \t]|\r\n[ \t])*(<[^<>\x00-\x20\x7f]{1,250}>)")
+__all__ = ["IntakeContext", "SpoolIntake", "TOO_LARGE", "storage_verdict"]
 
 TOO_LARGE: Final = Verdict(Reply(552, "5.3.4", "Message too large"), "larger than max_message_size")
-_CIRCLES: Final = Verdict(Reply(554, "5.4.6", "Too many hops; this message goes in circles"), "max_hops reached")
+_LOOP: Final = Verdict(Reply(554, "5.4.6", "Too many hops; this message goes in circles"), "max_hops reached")
 _FULL: Final = Verdict(Reply(452, "4.3.1", "No room for this message now; try again later"), "storage is full")
 _BUSY: Final = Verdict(Reply(451, "4.3.0", "Cannot store this message now; try again later"), "storage failed")
 
 
+class IntakeContext(NamedTuple):
+    """What all intakes of one listener have in common.
+
+    ``kind`` is the listener's; ``destination`` gives the spool's key for an address; ``claim`` says until when the
+    relay named ``owner`` will have new mail for these destinations leased to it from the start (0.0: it will not).
+    ``offset`` gives the minutes that local time is ahead of UTC.  ``stored`` is called for each promised message,
+    ``refused`` for each refusal, with the source, the command, and the verdict.  ``dsn_writer`` writes the reports of
+    success that lists and aliases owe; without one there are none.  ``checks`` make the content checks.
+    """
+
+    kind: str
+    lmtp: bool
+    hostname: str
+    max_hops: int
+    max_message_size: int
+    spool: Spool
+    clock: Clock
+    directory: Directory
+    destination: Callable[[Address], str]
+    owner: str
+    claim: Callable[[Sequence[str]], float]
+    offset: Callable[[float], int]
+    stored: Callable[[Stored], None]
+    refused: Callable[[str, str, Verdict], None]
+    log: EventSink
+    dsn_writer: DsnWriter | None = None
+    checks: Sequence[CheckFactory] = ()
+
+
 def storage_verdict(error: StorageError) -> Verdict:
-    """What to tell the client: that there is no room, or that storing failed; never more."""
+    """The verdict for a storage error: there is no room, or storing failed.  The details go to the log only."""
     base = _FULL if isinstance(error, StorageFull) else _BUSY
     return base._replace(reason=f"{base.reason}: {error}")
 
 
-def _message_id(head: bytes) -> str:
-    """The Message-ID of a header section with its angle brackets, by which its story is found; "" if it has none.
-
-    One search, bounded: a message that hides its name is found by its queue id.
-    """
-    at = head.lower().find(b"\nmessage-id:")
-    if at >= 0:
-        at += 12
-    elif head[:11].lower() == b"message-id:":
-        at = 11
-    else:
-        return ""
-    found = _NAME.match(head, at, at + 400)
-    return "" if found is None else found[1].decode("utf-8", "replace")
-
-
 class SpoolIntake:
-    """An ``Intake`` that ends in the queue."""
+    """An ``Intake`` that ends in the spool."""
 
     __slots__ = (
+        "_began",
         "_beginning",
-        "_begun",
+        "_checks",
+        "_context",
         "_envelope",
         "_envelopes",
         "_fault",
-        "_first",
-        "_head",
-        "_helo",
-        "_message_id",
-        "_receipts",
-        "_reception",
+        "_fields",
+        "_greet",
+        "_held",
+        "_incoming",
+        "_peer",
+        "_scan",
         "_size",
         "_source",
-        "_told",
+        "_successes",
     )
 
     def __init__(
         self,
-        reception: ListenerPolicy,
+        context: IntakeContext,
         peer: Peer,
-        verb: str,
-        helo: str,
+        greet: Greet,
         envelope: Envelope,
         envelopes: Sequence[Envelope],
     ) -> None:
         """``envelope`` is what the client was answered for, ``envelopes`` what is stored.  Raises ``StorageError``."""
-        self._reception = reception
+        self._context = context
+        self._peer = peer
+        self._greet = greet
         self._envelope = envelope
         self._envelopes = envelopes
-        self._helo = helo
-        self._message_id = ""
-        self._source = f"{reception.listener.kind} {peer.host or 'unix socket'}:{peer.port}"
+        self._source = f"{context.kind} {peer.host or 'unix socket'}:{peer.port}"
         self._fault: Verdict | None = None
-        self._head: bytearray | None = bytearray()
-        self._first = b""  # of the first line, until there is enough of it
-        self._begun = False  # the first line has been judged and written
+        self._scan = HeaderScan()
         self._size = 0
         plain = len(envelopes) == 1 and envelopes[0] is envelope
-        self._told = () if plain else tuple(successes(reception.directory, envelope))
+        self._successes = () if plain else tuple(successes(context.directory, envelope))
         self._beginning = bytearray()  # of the content, where a report will quote it
-        self._receipts: list[IncomingMessage] = []
-        only = envelope.recipients[0].address if len(envelope.recipients) == 1 else None
-        now = reception.clock.time()
-        protocol = protocol_name(verb, utf8=envelope.smtputf8)
+        self._fields = b""
+        self._held = ""
+        self._began = context.clock.time()
+        self._checks: ContentChecks | None = None
+        self._incoming: list[IncomingMessage] = []
         try:
             for _ in envelopes:
-                receipt = reception.queue.receive()
-                self._receipts.append(receipt)
-                trace = received(
-                    reception.hostname,
-                    helo=helo,
-                    host=peer.host,
-                    protocol=protocol,
-                    queue_id=receipt.id,
-                    seconds=now,
-                    offset_minutes=reception.offset(now),
-                    recipient=only,
-                    utf8=envelope.smtputf8,
-                )
-                receipt.write(trace)  # far below what could make the queue ask us to wait
+                self._incoming.append(context.spool.receive())
         except StorageError:
             self.abort()
             raise
+        if context.checks:
+            checked = CheckedMessage(peer, greet, envelope, self._incoming[0].id, context.hostname)
+            self._checks = ContentChecks(context.checks, checked, clock=context.clock, on_error=self._check_failed)
+
+    # -- the content -------------------------------------------------------------------------------------------------
 
     def write(self, chunk: bytes) -> Awaitable[None] | None:
-        """See ``server.policy.Intake``."""
+        """Take the next octets of the content."""
         if self._fault is not None:
             return None
         self._size += len(chunk)
-        if self._size > self._reception.listener.max_message_size:
+        if self._size > self._context.max_message_size:
             self._fail(TOO_LARGE)
             return None
-        if self._head is not None and self._in_circles(chunk):
-            self._fail(_CIRCLES)
-            return None
-        if self._told:
-            self._beginning += chunk[: _HEAD_AT_MOST - len(self._beginning)]
-        if not self._begun:
-            chunk = self._begin(chunk)
-            if not chunk:
+        scan = self._scan
+        if not scan.done:
+            scan.write(chunk)
+            if scan.hops >= self._context.max_hops:
+                self._fail(_LOOP)
                 return None
+        if self._successes:
+            self._beginning += chunk[: HEAD_AT_MOST - len(self._beginning)]
+        waits: list[Awaitable[None]] = []
+        if self._checks is not None:
+            pressure = self._checks.write(chunk)
+            if pressure is not None:
+                waits.append(pressure)
         try:
-            if len(self._receipts) == 1:
-                pressure = self._receipts[0].write(chunk)
-                return None if pressure is None else self._guarded((pressure,))
-            pressures = [each for each in (receipt.write(chunk) for receipt in self._receipts) if each is not None]
+            for incoming in self._incoming:
+                pressure = incoming.write(chunk)
+                if pressure is not None:
+                    waits.append(pressure)
         except StorageError as error:
             self._fail(storage_verdict(error))
             return None
-        return self._guarded(pressures) if pressures else None
+        return self._guarded(waits) if waits else None
 
-    async def _guarded(self, pressures: Sequence[Awaitable[None]]) -> None:
+    async def _guarded(self, waits: Sequence[Awaitable[None]]) -> None:
         try:
-            for each in pressures:
+            for each in waits:
                 await each
         except StorageError as error:
             self._fail(storage_verdict(error))
-
-    def _begin(self, chunk: bytes) -> bytes:
-        """What to write of the first octets: none of them before the first line can be judged."""
-        if self._first:
-            chunk = self._first + chunk
-        if len(chunk) < _LINE_AT_MOST and b"\r\n" not in chunk:
-            self._first = chunk
-            return b""
-        self._first, self._begun = b"", True
-        return gap(chunk) + chunk
-
-    def _in_circles(self, chunk: bytes) -> bool:
-        """Look at the header section once it is all there, or after as much of it as anybody looks at."""
-        head = self._head
-        assert head is not None
-        if not head:
-            end = 0 if chunk.startswith(b"\r\n") else chunk.find(b"\r\n\r\n", 0, _HEAD_AT_MOST)
-            if end >= 0:
-                self._head = None
-                self._message_id = _message_id(chunk[:end])
-                return hop_count(chunk) >= self._reception.max_hops
-        searched = max(0, len(head) - 3)
-        head += chunk[: _HEAD_AT_MOST - len(head)]
-        empty_line = head.startswith(b"\r\n") or head.find(b"\r\n\r\n", searched) >= 0
-        if not empty_line and len(head) < _HEAD_AT_MOST:
-            return False
-        self._head = None
-        self._message_id = _message_id(bytes(head))
-        return hop_count(bytes(head)) >= self._reception.max_hops
 
     def _fail(self, verdict: Verdict) -> None:
         self._fault = verdict
         self.abort()
 
+    # -- the checks --------------------------------------------------------------------------------------------------
+
     def commit(self) -> tuple[Verdict, ...] | Awaitable[tuple[Verdict, ...]]:
-        """See ``server.policy.Intake``."""
-        if self._fault is None and self._head:  # the content ended inside its header section
-            head, self._head = bytes(self._head), None
-            self._message_id = _message_id(head)
-            if hop_count(head) >= self._reception.max_hops:
-                self._fail(_CIRCLES)
+        """The content is complete: check it, store it, and give the verdicts."""
+        scan = self._scan
+        if self._fault is None and not scan.done:
+            scan.end()
+            if scan.hops >= self._context.max_hops:
+                self._fail(_LOOP)
         if self._fault is not None:
-            self._reception.refused(self._source, "DATA", self._fault)
-            return self._each(self._fault)
+            return self._refuse(self._fault)
+        if self._checks is None:
+            return self._store()
+        result = self._checks.finish(self._size)
+        return self._checked(result) if isinstance(result, CheckResult) else self._checked_later(result)
+
+    async def _checked_later(self, awaitable: Awaitable[CheckResult]) -> tuple[Verdict, ...]:
+        answer = self._checked(await awaitable)
+        return answer if isinstance(answer, tuple) else await answer
+
+    def _checked(self, result: CheckResult) -> tuple[Verdict, ...] | Awaitable[tuple[Verdict, ...]]:
+        if result.refusal is not None:
+            self._fail(result.refusal)
+            return self._refuse(result.refusal)
+        self._fields = result.fields
+        self._held = result.quarantine
+        return self._store()
+
+    def _check_failed(self, error: BaseException) -> None:
+        self._context.log("fault", reason=f"a content check failed: {type(error).__name__}: {error}", error=error)
+
+    # -- storing -----------------------------------------------------------------------------------------------------
+
+    def _store(self) -> tuple[Verdict, ...] | Awaitable[tuple[Verdict, ...]]:
+        if len(self._incoming) > 1 or self._successes:
+            return self._store_all()
         try:
-            if self._first:  # the content ended inside its first line, which only BDAT can bring about
-                first, self._first = self._first, b""
-                for receipt in self._receipts:
-                    receipt.write(gap(first) + first)  # so few octets make nobody wait
-            if len(self._receipts) > 1 or self._told:
-                return self._store_all()
-            storing = self._offer(self._envelopes[0], self._receipts[0])
+            storing = self._offer(self._envelopes[0], self._incoming[0])
         except StorageError as error:
             return self._failed(error)
         if not isinstance(storing, asyncio.Future):
-            return self._store(storing)
-        # The common case, without a task: the queue's future, and what is made of its result.
+            return self._store_one(storing)
+        # The common case, without a task: the spool's future, and what is made of its result.
         verdicts: asyncio.Future[tuple[Verdict, ...]] = storing.get_loop().create_future()
         storing.add_done_callback(partial(self._settled, verdicts))
         return verdicts
 
-    def _offer(self, envelope: Envelope, receipt: IncomingMessage) -> Awaitable[Stored]:
-        reception = self._reception
-        now = reception.clock.time()
+    def _prefix(self, queue_id: str) -> bytes:
+        """What stands in front of the content; see ``server.content_check`` for the order."""
+        context, envelope = self._context, self._envelope
+        recipients = envelope.recipients
+        trace = received(
+            context.hostname,
+            helo=self._greet.domain,
+            host=self._peer.host,
+            protocol=protocol_name(self._greet.verb, utf8=envelope.smtputf8),
+            queue_id=queue_id,
+            seconds=self._began,
+            offset_minutes=context.offset(self._began),
+            recipient=recipients[0].address if len(recipients) == 1 else None,
+            utf8=envelope.smtputf8,
+        )
+        gap = self._scan.gap or b""
+        return self._fields + trace + gap if self._fields or gap else trace
+
+    def _offer(self, envelope: Envelope, incoming: IncomingMessage) -> Awaitable[Stored]:
+        context = self._context
+        now = context.clock.time()
         destinations = self._destinations(envelope)
-        until = reception.claim(destinations)
-        return receipt.commit(
+        until = 0.0 if self._held else context.claim(destinations)
+        return incoming.commit(
             envelope,
             destinations,
             received=now,
             due=now,
+            prefix=self._prefix(incoming.id),
             source=self._source,
-            owner=reception.owner if until else "",
+            owner=context.owner if until else "",
             until=until,
-            arrival=Origin(self._message_id, self._helo),
+            arrival=Origin(self._scan.message_id, self._greet.domain),
+            held=self._held,
         )
 
     def _destinations(self, envelope: Envelope) -> list[str]:
-        """Of each recipient; asked once for each domain."""
+        """The destination of each recipient; asked once for each domain."""
         known: dict[str, str] = {}
         names: list[str] = []
         for recipient in envelope.recipients:
             address = recipient.address
             name = known.get(address.domain)
             if name is None:
-                name = known[address.domain] = self._reception.destination(address)
+                name = known[address.domain] = self._context.destination(address)
             names.append(name)
         return names
 
@@ -266,67 +283,80 @@ class SpoolIntake:
         answer: tuple[Verdict, ...] = ()
         fault: BaseException | None = None
         try:
-            self._reception.stored(storing.result())
+            self._stored(storing.result())
             answer = self._promised()
         except StorageError as error:
             answer = self._failed(error)
         except Exception as other:
             fault = other
-        if verdicts.done():  # whoever waited has gone; what is stored stays stored
+        if verdicts.done():  # the session has ended; what is stored stays stored
             return
         if fault is not None:
             verdicts.set_exception(fault)
         else:
             verdicts.set_result(answer)
 
-    async def _store(self, storing: Awaitable[Stored]) -> tuple[Verdict, ...]:
+    async def _store_one(self, storing: Awaitable[Stored]) -> tuple[Verdict, ...]:
         try:
-            self._reception.stored(await storing)
+            self._stored(await storing)
         except StorageError as error:
             return self._failed(error)
         return self._promised()
 
     async def _store_all(self) -> tuple[Verdict, ...]:
         try:
-            for envelope, receipt in zip(self._envelopes, self._receipts, strict=True):
-                self._reception.stored(await self._offer(envelope, receipt))
+            for envelope, incoming in zip(self._envelopes, self._incoming, strict=True):
+                self._stored(await self._offer(envelope, incoming))
         except StorageError as error:
             return self._failed(error)
-        if self._told:
+        if self._successes and not self._held:  # what is held has not been delivered or expanded yet
             await self._report()
         return self._promised()
 
+    def _stored(self, stored: Stored) -> None:
+        self._context.stored(stored)
+        if self._held:
+            self._context.log("quarantined", id=stored.message.id, source=self._source, reason=self._held)
+
     async def _report(self) -> None:
-        """Tell the sender of success that has happened by being stored."""
-        reception = self._reception
-        now = reception.clock.time()
-        original = OriginalMessage(self._receipts[0].id, self._envelope, now, bytes(self._beginning))
-        fates = [RecipientStatus(who, Action.DELIVERED if a_list else Action.EXPANDED) for who, a_list in self._told]
+        """Report to the sender the success that storing has brought about."""
+        context = self._context
+        now = context.clock.time()
+        original = OriginalMessage(self._incoming[0].id, self._envelope, now, bytes(self._beginning))
+        statuses = [
+            RecipientStatus(who, Action.DELIVERED if a_list else Action.EXPANDED) for who, a_list in self._successes
+        ]
         try:
-            for report in reception.bouncer.tell(original, fates, now) if reception.bouncer is not None else ():
-                receipt = reception.queue.receive()
-                receipt.write(report.content)  # far below what could make the queue ask us to wait
-                stored = await receipt.commit(
+            for report in context.dsn_writer.tell(original, statuses, now) if context.dsn_writer is not None else ():
+                incoming = context.spool.receive()
+                incoming.write(report.content)  # far below the size from which the spool asks to wait
+                stored = await incoming.commit(
                     report.envelope, report.destinations, received=now, due=report.due, source="report"
                 )
-                reception.stored(stored)
+                context.stored(stored)
         except Exception as error:  # the message itself is safe
             reason = f"no report of success about {original.id} could be stored: {error}"
-            reception.log("fault", reason=reason, error=error)
+            context.log("fault", reason=reason, error=error)
+
+    # -- the verdicts ------------------------------------------------------------------------------------------------
 
     def _promised(self) -> tuple[Verdict, ...]:
-        return self._each(Verdict(Reply(250, "2.0.0", f"Message queued as {self._receipts[0].id}"), "stored"))
+        return self._each(Verdict(Reply(250, "2.0.0", f"Message queued as {self._incoming[0].id}"), "stored"))
 
     def _failed(self, error: StorageError) -> tuple[Verdict, ...]:
         self.abort()
-        verdict = storage_verdict(error)
-        self._reception.refused(self._source, "DATA", verdict)
+        return self._refuse(storage_verdict(error))
+
+    def _refuse(self, verdict: Verdict) -> tuple[Verdict, ...]:
+        self._context.refused(self._source, "DATA", verdict)
         return self._each(verdict)
 
     def _each(self, verdict: Verdict) -> tuple[Verdict, ...]:
-        return (verdict,) * (len(self._envelope.recipients) if self._reception.lmtp else 1)
+        return (verdict,) * (len(self._envelope.recipients) if self._context.lmtp else 1)
 
     def abort(self) -> None:
-        """See ``server.policy.Intake``."""
-        for receipt in self._receipts:
-            receipt.abort()
+        """Forget the message; harmless after ``commit``."""
+        for incoming in self._incoming:
+            incoming.abort()
+        if self._checks is not None:
+            self._checks.abort()

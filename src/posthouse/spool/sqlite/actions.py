@@ -15,8 +15,10 @@ from posthouse.spool.history import QueueEvent, packed_note
 from posthouse.spool.ids import text_of
 from posthouse.spool.interface import QueueAction, QueuedRecipient, RecipientState, StoredMessage
 from posthouse.spool.sqlite.batch import NewMessage, insert, rerank
-from posthouse.spool.sqlite.leases import SQL, LeaseTable
+from posthouse.spool.sqlite.leases import LeaseTable
 from posthouse.spool.sqlite.rows import TOLD, decode_envelope
+from posthouse.spool.sqlite.settle import Settler
+from posthouse.spool.sqlite.statements import SQL
 
 __all__ = ["ActionBatch", "ActionRequest", "ActionResult", "apply", "youngest"]
 
@@ -65,7 +67,9 @@ class ActionResult(NamedTuple):
     audit: int
 
 
-def apply(deed: ActionRequest, batch: ActionBatch, leases: LeaseTable, connection: sqlite3.Connection) -> ActionResult:
+def apply(
+    deed: ActionRequest, batch: ActionBatch, leases: LeaseTable, settler: Settler, connection: sqlite3.Connection
+) -> ActionResult:
     """Do it."""
     messages: dict[int, list[int]] = {}
     for number, key in batch.recipients:
@@ -97,7 +101,7 @@ def apply(deed: ActionRequest, batch: ActionBatch, leases: LeaseTable, connectio
             ]
         leases.teller.add(connection, number, *events)
         if deed.act is QueueAction.DROP:
-            files += leases.finish_if_settled(connection, number)
+            files += settler.finish_if_settled(connection, number)
     rerank(connection, destinations)
     audit = batch.audit
     if audit is None:

@@ -21,6 +21,7 @@ from posthouse.spool.alike import alike
 from posthouse.spool.history import Origin, packed_attempt
 from posthouse.spool.interface import Lease, Settlement
 from posthouse.spool.sqlite.history_store import HistoryWriter, story_row
+from posthouse.spool.sqlite.rows import WAITING
 from posthouse.spool.sqlite.storage.writer import Call, Op
 
 __all__ = [
@@ -43,7 +44,7 @@ _DELETE_FRESH = tuple(
     "DELETE FROM message WHERE id IN (" + ",".join("?" * n) + ") AND until IS NOT NULL" for n in range(_ROWS + 1)
 )
 _EXISTS = "SELECT 1 FROM message WHERE id = ?"
-_RECIPIENT = "(" + ",".join("?" * 16) + ")"
+_RECIPIENT = "(" + ",".join("?" * 17) + ")"
 _INSERT_RECIPIENTS = tuple("INSERT INTO recipient VALUES " + ",".join([_RECIPIENT] * n) for n in range(_ROWS + 1))
 _SOONER = (
     "INSERT INTO destination VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET ready = excluded.ready"
@@ -260,8 +261,8 @@ def add_recipients(
         some = recipients[start : start + _ROWS]
         connection.execute(_INSERT_RECIPIENTS[len(some)], [value for row in some for value in row])
     for row in recipients:
-        destination, ready = row[2], row[6]
-        if ready < sooner.get(destination, ready + 1):
+        destination, state, ready = row[2], row[3], row[6]
+        if state == WAITING and ready < sooner.get(destination, ready + 1):
             sooner[destination] = ready
 
 

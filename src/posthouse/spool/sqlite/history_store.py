@@ -90,7 +90,8 @@ class HistoryWriter:
         self._most_rows = rows
         self._most_octets = octets
         self._time = time
-        self._rows = self._octets = 0  # added and not yet in the tally
+        self._rows = self._octets = 0  # added by committed transactions, and not yet in the tally
+        self._new_rows = self._new_octets = 0  # added by the transaction under way, less what it wrote to the tally
         self._position = -1
         self._rest_until = 0.0
 
@@ -112,8 +113,15 @@ class HistoryWriter:
         """These beginnings were inserted, or will be."""
         if self.tells:
             for row in rows:
-                self._octets += len(row[4]) + len(row[1]) + len(row[2])
-            self._rows += len(rows)
+                self._new_octets += len(row[4]) + len(row[1]) + len(row[2])
+            self._new_rows += len(rows)
+
+    def ended(self, committed: bool) -> None:
+        """The transaction under way has ended: what it added counts only if it was committed."""
+        if committed:
+            self._rows += self._new_rows
+            self._octets += self._new_octets
+        self._new_rows = self._new_octets = 0
 
     def begin_fresh(
         self, connection: sqlite3.Connection, number: int, message: StoredMessage, told: str | None
@@ -133,8 +141,8 @@ class HistoryWriter:
         if serial >= MOST_EVENTS:
             connection.execute(_TRIM, (number, serial - MOST_EVENTS + KEPT_FIRST))
         else:
-            self._rows += 1
-            self._octets += len(octets)
+            self._new_rows += 1
+            self._new_octets += len(octets)
 
     def note(self, connection: sqlite3.Connection, number: int, note: QueueEvent) -> None:
         """Tell something."""
@@ -144,12 +152,12 @@ class HistoryWriter:
 
     def house_is_due(self) -> bool:
         """Would ``keep_house`` do something?"""
-        return self._rows >= _STEP
+        return self._rows + self._new_rows >= _STEP
 
     def keep_house(self, connection: sqlite3.Connection) -> None:
         """Within a group's transaction: remove about as much as was added, if it is time."""
         if self.house_is_due():
-            added = self._rows
+            added = self._rows + self._new_rows
             self.flush(connection)
             self._step(connection, 2 * added)
 
@@ -166,9 +174,9 @@ class HistoryWriter:
         return more
 
     def flush(self, connection: sqlite3.Connection) -> None:
-        """Write the count down.  It bounds and is no figure: what a crash or a failed transaction takes is left out."""
-        rows, octets = self._rows, self._octets
-        self._rows = self._octets = 0
+        """Add the approximate count to the tally.  It may be low after a crash; it only bounds growth."""
+        rows, octets = self._rows + self._new_rows, self._octets + self._new_octets
+        self._new_rows, self._new_octets = -self._rows, -self._octets
         if rows:
             connection.execute(_TALLY, (rows, octets))
 

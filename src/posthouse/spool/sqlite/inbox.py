@@ -31,9 +31,7 @@ def keep(
     return bool(inserted)
 
 
-def discard(
-    numbers: Sequence[int], now: float, who: str, connection: sqlite3.Connection
-) -> tuple[int, list[int]]:
+def discard(numbers: Sequence[int], now: float, who: str, connection: sqlite3.Connection) -> tuple[int, list[int]]:
     """Remove mailbox messages, with a line in the audit log; returns how many there were, and the content files that
     no row needs any more."""
     count, files = 0, []

@@ -8,34 +8,62 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from functools import partial
 
 from posthouse.core import Envelope, LocalError, StorageError
-from posthouse.spool.history import Origin, encode
+from posthouse.spool.history import Origin, QueueEvent, encode, packed_note
 from posthouse.spool.ids import text_of
 from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Stored, StoredMessage
 from posthouse.spool.sqlite.batch import Accept, NewMessage
 from posthouse.spool.sqlite.history_store import story_row
 from posthouse.spool.sqlite.rows import encode_envelope, recipient_rows, told_destination
-from posthouse.spool.sqlite.storage.content_files import ContentWriter
+from posthouse.spool.sqlite.storage.content_files import ContentWriter, ContentWriters
+from posthouse.spool.sqlite.storage.writer import Writer
 
-if TYPE_CHECKING:
-    from posthouse.spool.sqlite.spool import SqliteSpool
+__all__ = ["ContentCache", "IncomingHost", "SqliteIncoming", "leases_of", "new_message"]
 
-__all__ = ["Fresh", "SqliteIncoming", "new_message", "works_of"]
-
+_BUFFER = 64 << 20  # octets of arriving small content in memory; beyond it they go to files, however small
 _REMEMBERED = 16 << 20  # octets of fresh content kept for the first attempt
 _REMEMBERED_MESSAGES = 20_000
 _WAITING = RecipientState.WAITING
 
 
+class IncomingHost:
+    """What the messages on their way into one spool share.
+
+    Content of up to ``threshold`` octets goes into the message's row.  Until then it waits in memory, as long as
+    ``buffered`` octets of all messages are no more than ``buffer``.
+    """
+
+    def __init__(
+        self,
+        slot: int,
+        loop: asyncio.AbstractEventLoop,
+        writer: Writer,
+        contents: ContentWriters,
+        cache: ContentCache,
+        unlink: Callable[[Sequence[int]], None],
+        *,
+        threshold: int,
+    ) -> None:
+        self.slot = slot
+        self.loop = loop
+        self.writer = writer
+        self.contents = contents
+        self.cache = cache
+        self.unlink = unlink
+        self.threshold = threshold
+        self.buffer = _BUFFER
+        self.buffered = 0
+
+
 class SqliteIncoming:
-    """A ``Receipt`` of the SQLite queue."""
+    """A message on its way into a SQLite spool."""
 
-    __slots__ = ("_arriving", "_chunks", "_ended", "_number", "_queue", "_size", "id")
+    __slots__ = ("_arriving", "_chunks", "_ended", "_host", "_number", "_size", "id")
 
-    def __init__(self, queue: SqliteSpool, number: int) -> None:
-        self._queue = queue
+    def __init__(self, host: IncomingHost, number: int) -> None:
+        self._host = host
         self._number = number
         self.id = text_of(number)
         self._size = 0
@@ -45,11 +73,9 @@ class SqliteIncoming:
 
     @property
     def size(self) -> int:
-        """See ``Receipt.size``."""
         return self._size
 
     def write(self, chunk: bytes) -> asyncio.Future[None] | None:
-        """See ``Receipt.write``."""
         if self._ended:
             raise LocalError("this message has been committed or aborted")
         size = len(chunk)
@@ -57,12 +83,12 @@ class SqliteIncoming:
         arriving = self._arriving
         if arriving is None:
             self._chunks.append(chunk)
-            queue = self._queue
-            queue.buffered += size
-            if self._size <= queue.threshold and queue.buffered <= queue.buffer:
+            host = self._host
+            host.buffered += size
+            if self._size <= host.threshold and host.buffered <= host.buffer:
                 return None
-            queue.buffered -= self._size
-            self._arriving = arriving = queue.arrive(self._number)
+            host.buffered -= self._size
+            self._arriving = arriving = ContentWriter(host.contents, self._number)
             chunks, self._chunks = self._chunks, []
             chunk = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         return arriving.write(chunk)
@@ -79,13 +105,15 @@ class SqliteIncoming:
         owner: str = "",
         until: float = 0.0,
         arrival: Origin | None = None,
+        held: str = "",
     ) -> asyncio.Future[Stored]:
-        """See ``Receipt.commit``."""
         if self._ended:
             raise LocalError("this message has been committed or aborted")
         if not destinations or len(destinations) != len(envelope.recipients):
             raise LocalError("a message needs recipients, and one destination for each")
-        queue, number, arriving = self._queue, self._number, self._arriving
+        if held and owner:
+            raise LocalError("a message that is held cannot be leased")
+        host, number, arriving = self._host, self._number, self._arriving
         size = self._size + len(prefix)
         message = StoredMessage(self.id, envelope, received, size, source)
         content: bytes | None = None
@@ -102,26 +130,27 @@ class SqliteIncoming:
             due,
             content,
             prefix=prefix,
-            lease=(queue.slot, owner, until) if owner else None,
+            lease=(host.slot, owner, until) if owner else None,
             arrival=arrival,
+            held=held,
         )
-        stored = Stored(message, works_of(message, destinations, due, owner, until) if owner else ())
-        future: asyncio.Future[Stored] = queue.loop.create_future()
+        stored = Stored(message, leases_of(message, destinations, due, owner, until) if owner else ())
+        future: asyncio.Future[Stored] = host.loop.create_future()
         op = Accept(future, new, stored, size if content is not None else 0)
         if arriving is None:
             assert content is not None
-            queue.writer.submit(op)
             self._end()
             if new.row[1] is not None:
-                queue.fresh.add(self.id, number, content, arrival)
+                host.cache.add(self.id, number, content, arrival)
+                op.refused = partial(host.cache.pop, self.id)
+            host.writer.submit(op)
         else:
             self._ended = True
-            op.finished = queue.discard_if_failed(number)
-            arriving.seal(_then(queue, op))
+            op.refused = partial(host.unlink, (number,))
+            arriving.seal(partial(_seal, host.writer, op))
         return future
 
     def abort(self) -> None:
-        """See ``Receipt.abort``."""
         if self._ended:
             return
         self._end()
@@ -131,13 +160,13 @@ class SqliteIncoming:
     def _end(self) -> None:
         self._ended = True
         if self._arriving is None:
-            self._queue.buffered -= self._size
+            self._host.buffered -= self._size
         self._chunks = []
 
 
-class Fresh:
-    """What is remembered of messages until the first attempt of each recipient ends, within a bound, by queue id: the
-    id's number, the content, and how they came."""
+class ContentCache:
+    """Messages kept in memory until the first attempt of each recipient ends, within a bound, by queue id: the id's
+    number, the content, and how the message came."""
 
     __slots__ = ("_messages", "_octets", "_parted")
 
@@ -178,16 +207,12 @@ class Fresh:
         return remembered
 
 
-def _then(queue: SqliteSpool, op: Accept) -> Callable[[StorageError | None], None]:
-    """Content is in its file, or is not: on to the rows, or say so."""
-
-    def then(error: StorageError | None) -> None:
-        if error is None:
-            queue.writer.submit(op)
-        else:
-            queue.writer.refuse(op, error)
-
-    return then
+def _seal(writer: Writer, op: Accept, error: StorageError | None) -> None:
+    """Store the rows of a message whose content is in its file, or refuse it because its content is not."""
+    if error is None:
+        writer.submit(op)
+    else:
+        writer.refuse(op, error)
 
 
 def new_message(
@@ -200,6 +225,7 @@ def new_message(
     lease: tuple[int, str, float] | None,
     prefix: bytes = b"",
     arrival: Origin | None = None,
+    held: str = "",
 ) -> NewMessage:
     """The rows of a message: a fresh one if it is leased, and its row can tell the destinations.
 
@@ -215,18 +241,19 @@ def new_message(
         told = None if arrival is None else encode(arrival)
         return NewMessage((number, until, slot, owner, due, first, *rest, told), (), file)
     slot_, owner, ready = (None, "", due) if lease is None else lease
+    quarantined = (packed_note(QueueEvent(received, "quarantined", text=held)),) if held else ()
     return NewMessage(
         (number, None, None, None, None, None, *rest, None),
-        recipient_rows(number, message, destinations, due, ready, slot_, owner),
+        recipient_rows(number, message, destinations, due, ready, slot_, owner, held=held),
         file,
-        story_row(number, message, arrival),
+        story_row(number, message, arrival, *quarantined),
     )
 
 
-def works_of(
+def leases_of(
     message: StoredMessage, destinations: Sequence[str], due: float, owner: str, until: float
 ) -> tuple[Lease, ...]:
-    """The leases of a message that was stored leased: one work for each destination."""
+    """The leases of a message that was stored leased: one for each destination."""
     people = message.envelope.recipients
     if len(people) == 1:
         name = destinations[0]

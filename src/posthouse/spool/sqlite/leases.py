@@ -1,107 +1,44 @@
-"""LeaseTable and settlements in SQL: who may attempt what, and what came of it.
+"""Leases in SQL: which process may attempt which recipients, and until when.
 
 All of it runs in the writer's thread, within a group's transaction, so that between processes too a lease is
-exclusive.  No statement here scans: a test asks SQLite for the plan of each.
+exclusive.
 
-A lease belongs to a *slot* (the process, see ``files.Owner``) and to an owner within it.  It is still ours if slot,
-owner and end are those of our ``Lease``; if not, somebody else may be at it, and only what is settled for good is
-recorded.  When a lease of another process may be taken is told in ``neighbours``.
+A lease belongs to a *slot* (the process, see ``layout.ProcessSlot``).  It is still ours if slot and fencing token are
+those of our ``Lease``; if not, another process may be attempting delivery, and only what is settled for good is
+recorded.  A process never gives a token twice, and a slot's leases are ended before another process moves into it, so
+the pair is unique.  The lease of a commit has token 0, in the message's own row.  ``liveness`` says when a lease of
+another process may be taken.
 """
 
 from __future__ import annotations
 
 import heapq
+import itertools
+import json
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from posthouse.spool.alike import alike
-from posthouse.spool.history import QueueEvent, packed_note
+from posthouse.spool.history import QueueEvent
 from posthouse.spool.ids import number_of, text_of
-from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Settlement, StoredMessage
+from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, StoredMessage
 from posthouse.spool.probe_limit import ProbeLimit, one_message
-from posthouse.spool.sqlite.batch import RecordAttempt, add_recipients, insert, packed_record, rerank
+from posthouse.spool.sqlite.batch import add_recipients, rerank
 from posthouse.spool.sqlite.history_store import HistoryWriter
 from posthouse.spool.sqlite.liveness import PeerLiveness
 from posthouse.spool.sqlite.poison import CrashCounter
 from posthouse.spool.sqlite.rows import (
-    HELD,
-    STATES,
-    WAITING,
     decode_envelope,
     destinations_of,
-    in_words,
-    number_of_state,
     recipient_rows,
 )
+from posthouse.spool.sqlite.statements import SQL, array_of
 
-__all__ = ["LeaseTable", "SQL"]
-
-
-_SOME = "nth IN (SELECT value FROM json_each(?))"  # a JSON array of keys
+__all__ = ["LeaseTable"]
 
 
-def _array(keys: Sequence[int]) -> str:
-    return f"[{','.join(map(str, keys))}]"
-
-
-class SQL:
-    """The statements, by name; the tests look at their plans."""
-
-    DUE_DESTINATIONS = "SELECT name, ready FROM destination WHERE ready <= ? ORDER BY ready"
-    DUE_RECIPIENTS = (
-        "SELECT ready, message, nth, due, attempts, last, slot, route, warned FROM recipient INDEXED BY recipient_ready"
-        " WHERE destination = ? AND state = 0 AND ready <= ? ORDER BY ready LIMIT ?"
-    )
-    EXPIRED_FRESH = "SELECT id, slot FROM message WHERE until IS NOT NULL AND until <= ? ORDER BY until LIMIT ?"
-    FRESH = "SELECT until, slot, owner, due, destination, received, size, source, head FROM message WHERE id = ?"
-    FRESH_TOLD = "SELECT told FROM message WHERE id = ?"
-    EXPANDED = "UPDATE message SET until = NULL, slot = NULL, owner = NULL, due = NULL, destination = NULL WHERE id = ?"
-    TAKE = "UPDATE recipient SET ready = ?, slot = ?, owner = ? WHERE message = ? AND nth = ?"
-    SETTLE = (
-        "UPDATE recipient SET state = ?, attempts = attempts + 1, due = ?, ready = ?, slot = NULL, owner = '',"
-        " last = ?, warned = warned OR ? WHERE message = ? AND nth = ? AND state < 2"
-    )
-    SETTLE_SOME = SETTLE.replace("nth = ?", _SOME)
-    AGAIN = SETTLE + " AND slot = ? AND owner = ? AND ready = ?"
-    AGAIN_SOME = AGAIN.replace("nth = ?", _SOME)
-    RELEASE_SOME = (
-        f"UPDATE recipient SET ready = due, slot = NULL, owner = '' WHERE message = ? AND {_SOME} AND state = 0"
-        " AND slot = ? AND owner = ? AND ready = ?"
-    )
-    RENEW_SOME = (
-        f"UPDATE recipient SET ready = ? WHERE message = ? AND {_SOME} AND state = 0"
-        " AND slot = ? AND owner = ? AND ready = ?"
-    )
-    UNSETTLED = "SELECT 1 FROM recipient WHERE message = ? AND state < 2 LIMIT 1"
-    MESSAGE = "SELECT received, size, source, head FROM message WHERE id = ?"
-    FILE = "SELECT 1 FROM file WHERE id = ?"
-    ERASE = (
-        "DELETE FROM recipient WHERE message = ?",
-        "DELETE FROM message WHERE id = ?",
-        "DELETE FROM file WHERE id = ?",
-        "DELETE FROM finished WHERE message = ?",
-        "DELETE FROM corrupt WHERE message = ?",
-        "DELETE FROM death WHERE message = ?",
-    )
-    LIVED = "DELETE FROM death WHERE message = ?"
-    FINISHED_BEFORE = "SELECT message FROM finished WHERE at <= ? ORDER BY at LIMIT ?"
-    LEASED_SLOTS = "SELECT DISTINCT slot FROM recipient WHERE slot IS NOT NULL"
-    MESSAGES_OF = "SELECT DISTINCT message FROM recipient INDEXED BY recipient_slot WHERE slot = ? AND state = 0"
-    LEASED_BY = "SELECT DISTINCT destination FROM recipient INDEXED BY recipient_slot WHERE slot = ?"
-    CLEAR = "UPDATE recipient SET ready = due, slot = NULL, owner = '' WHERE slot = ?"
-    CLEAR_UNTIL = "UPDATE recipient SET ready = due, slot = NULL, owner = '' WHERE slot = ? AND ready <= ?"
-    WAITING_FOR = "SELECT DISTINCT destination FROM recipient WHERE message = ? AND state = 0"
-    SET_ASIDE = (
-        "UPDATE recipient SET state = 1, ready = due, slot = NULL, owner = '', last = ? WHERE message = ? AND state = 0"
-    )
-    DUE_SOONEST = "SELECT name, ready FROM destination WHERE ready <= ? ORDER BY ready LIMIT ?"
-    FRESH_SLOTS = "SELECT DISTINCT slot FROM message WHERE until IS NOT NULL"
-    FRESH_OF = "SELECT id FROM message WHERE until IS NOT NULL AND slot = ?"
-
-
-class _DueDestination(NamedTuple):
+class _DueRecipient(NamedTuple):
     """One recipient that is due; ordered by time."""
 
     ready: float
@@ -116,18 +53,17 @@ class _DueDestination(NamedTuple):
     destination: str
 
 
-_SLOT = _DueDestination._fields.index("slot")
+_SLOT = _DueRecipient._fields.index("slot")
 
 
 class LeaseTable:
-    """What the writer knows beyond the connection: whose slot this is, how long finished messages stay
-    (``keep_finished`` seconds), who tells stories, who counts deaths, and who knows the other processes."""
+    """Leases of one process, whose slot is ``slot``: taking, renewing and giving back, and ending those of processes
+    that died or hang."""
 
     def __init__(
         self,
         slot: int,
         *,
-        keep_finished: float,
         time: Callable[[], float],
         teller: HistoryWriter,
         neighbours: PeerLiveness,
@@ -136,7 +72,7 @@ class LeaseTable:
         self.teller = teller
         self.deaths = CrashCounter()
         self.neighbours = neighbours
-        self._keep_finished = keep_finished
+        self.tokens = itertools.count(1)  # taken from both threads; 0 is the token of a lease taken by a commit
         self._time = time
 
     # -- fresh messages --------------------------------------------------------------------------------------------
@@ -166,7 +102,7 @@ class LeaseTable:
         messages = [number for (number,) in connection.execute(SQL.MESSAGES_OF, (slot,)).fetchall()]
         destinations = [name for (name,) in connection.execute(SQL.LEASED_BY, (slot,)).fetchall()]
         cleared = connection.execute(SQL.CLEAR, (slot,)).rowcount
-        self.deaths.told(cleared)
+        self.deaths.rescued(cleared)
         self.deaths.count(connection, messages, now, self.teller)
         rerank(connection, destinations)
         return cleared
@@ -193,28 +129,33 @@ class LeaseTable:
         now: float,
         until: float,
         limit: int,
-        skip: Collection[str],
-        few: ProbeLimit | None,
+        due_before: float,
+        wanted: Collection[str] | None,
+        probe: ProbeLimit | None,
     ) -> list[Lease]:
-        """See ``Queue.lease``."""
-        for slot in self.neighbours.gone():
-            if self._bury(connection, slot, now) == 0:
-                self.neighbours.left_nothing(slot)
-        expired = connection.execute(SQL.EXPIRED_FRESH, (now, limit)).fetchall()
-        for number, _ in expired:
-            self.expand(connection, number, leased=True)
+        """Lease what is due; see ``Spool.lease``."""
+        self.sweep(connection, now, limit)
         living: set[int] = set()  # others, whose leases ran out by the clock and are theirs all the same
         while True:
-            found = self._find(connection, now, limit, skip, few, living)
+            found = self._find(connection, due_before, limit, wanted, probe, living)
             others = {one.slot for one in found if one.slot is not None} - {self.slot}
             if not others:
                 break
             for slot in sorted(others):
                 if self._bury(connection, slot, now) is None and not self._wrest(connection, slot, now):
                     living.add(slot)
-        connection.executemany(SQL.TAKE, [(until, self.slot, owner, f.message, f.nth) for f in found])
+        token = next(self.tokens)
+        connection.executemany(SQL.TAKE, [(until, self.slot, owner, token, f.message, f.nth) for f in found])
         rerank(connection, {f.destination for f in found})
-        return self._group(connection, found, owner, until)
+        return self._group(connection, found, owner, until, token)
+
+    def sweep(self, connection: sqlite3.Connection, now: float, limit: int = 1000) -> None:
+        """Make due what nobody holds any more: leases of processes that died, and those of commits that ran out."""
+        for slot in self.neighbours.gone():
+            if self._bury(connection, slot, now) == 0:
+                self.neighbours.left_nothing(slot)
+        for number, _ in connection.execute(SQL.EXPIRED_FRESH, (now, limit)).fetchall():
+            self.expand(connection, number, leased=True)
 
     def _bury(self, connection: sqlite3.Connection, slot: int, now: float) -> int | None:
         """End the leases of a slot that nobody lives in, and tell how many; None if somebody does."""
@@ -237,23 +178,28 @@ class LeaseTable:
         connection: sqlite3.Connection,
         now: float,
         limit: int,
-        skip: Collection[str],
-        few: ProbeLimit | None,
+        wanted: Collection[str] | None,
+        probe: ProbeLimit | None,
         living: Collection[int],
-    ) -> list[_DueDestination]:
-        """The ``limit`` oldest recipients that are due, but for those that the ``living`` have leased.
+    ) -> list[_DueRecipient]:
+        """The ``limit`` oldest recipients that are due at ``now``, but for those that the ``living`` have leased.
 
         Destinations come by their oldest; once there are enough recipients, one whose oldest is younger than all of
         them ends the search, and at most ``limit`` destinations are looked into that have any.
         """
-        oldest: list[tuple[float, _DueDestination]] = []  # a heap, youngest first
+        oldest: list[tuple[float, _DueRecipient]] = []  # a heap, youngest first
         looked = 0
-        skip = frozenset(skip)
-        left = 0 if few is None else few.at_most
+        unproven = frozenset(() if probe is None else probe.destinations)
+        left = 0 if probe is None else probe.at_most
         at_most = -1 if living else limit  # what the living have may come before anything else
-        for name, ready in connection.execute(SQL.DUE_DESTINATIONS, (now,)):
-            strange = few is not None and name not in few.known
-            if name in skip or (strange and left <= 0):
+        if wanted is None and probe is None:
+            destinations = connection.execute(SQL.DUE_DESTINATIONS, (now,))
+        else:
+            names = json.dumps([*(wanted or ()), *unproven])
+            destinations = connection.execute(SQL.DUE_OF, (names, now))
+        for name, ready in destinations:
+            strange = name in unproven
+            if strange and left <= 0:
                 continue
             if looked >= limit or (len(oldest) >= limit and ready >= -oldest[0][0]):
                 break
@@ -262,7 +208,7 @@ class LeaseTable:
             rows = (row for row in due if row[_SLOT] not in living) if living else iter(due)
             for row in islice(one_message(rows), left) if strange else rows:
                 left -= strange
-                found = _DueDestination._make((*row, name))
+                found = _DueRecipient._make((*row, name))
                 any_here = True
                 item = (-found.ready, found)
                 if len(oldest) < limit:
@@ -275,10 +221,10 @@ class LeaseTable:
         return sorted(found for _, found in oldest)
 
     def _group(
-        self, connection: sqlite3.Connection, found: Sequence[_DueDestination], owner: str, until: float
+        self, connection: sqlite3.Connection, found: Sequence[_DueRecipient], owner: str, until: float, token: int
     ) -> list[Lease]:
         """Recipients of one message for one destination are one work; the oldest first."""
-        groups: dict[tuple[int, str], list[_DueDestination]] = {}
+        groups: dict[tuple[int, str], list[_DueRecipient]] = {}
         for one in found:
             groups.setdefault((one.message, one.destination), []).append(one)
         messages: dict[int, StoredMessage] = {}
@@ -304,17 +250,17 @@ class LeaseTable:
                 )
                 for f in sorted(ones, key=lambda f: f.nth)
             )
-            works.append(Lease(message, destination, recipients, owner, until))
+            works.append(Lease(message, destination, recipients, owner, until, token))
         return works
 
-    def renew(self, connection: sqlite3.Connection, works: Sequence[Lease], until: float) -> None:
-        """See ``Queue.renew``."""
+    def renew(self, connection: sqlite3.Connection, works: Sequence[Lease], until: float, token: int) -> None:
+        """Renew leases under a new token; see ``Spool.renew``."""
         for work in works:
             number = number_of(work.message.id)
             if number is not None:
                 self.expand(connection, number, leased=True)
-                keys = _array([waiting.key for waiting in work.recipients])
-                connection.execute(SQL.RENEW_SOME, (until, number, keys, self.slot, work.owner, work.until))
+                keys = array_of([waiting.key for waiting in work.recipients])
+                connection.execute(SQL.RENEW_SOME, (until, token, number, keys, self.slot, work.token))
         rerank(connection, {work.destination for work in works})
 
     def release(self, connection: sqlite3.Connection, work: Lease) -> None:
@@ -323,78 +269,10 @@ class LeaseTable:
         if number is None:
             return
         self.expand(connection, number, leased=True)
-        self._release(connection, number, work, [waiting.key for waiting in work.recipients])
+        self.release_keys(connection, number, work, [waiting.key for waiting in work.recipients])
         rerank(connection, (work.destination,))
 
-    def _release(self, connection: sqlite3.Connection, number: int, work: Lease, keys: Sequence[int]) -> None:
+    def release_keys(self, connection: sqlite3.Connection, number: int, work: Lease, keys: Sequence[int]) -> None:
+        """Give back the lease of some recipients; the destination is not brought up to date."""
         if keys:
-            connection.execute(SQL.RELEASE_SOME, (number, _array(keys), self.slot, work.owner, work.until))
-
-    # -- recording -------------------------------------------------------------------------------------------------
-
-    def record(self, connection: sqlite3.Connection, op: RecordAttempt) -> None:
-        """See ``Queue.record``.  ``op.files`` becomes the numbers of content files that are promised no more."""
-        op.files = []
-        insert(connection, op.reports, self.teller)
-        work, number = op.work, op.number
-        if connection.execute(SQL.MESSAGE, (number,)).fetchone() is None:
-            return  # settled and erased before, by whoever had the lease when ours had run out
-        self.expand(connection, number, leased=True)
-        self._settle(connection, number, work, op.settlements)
-        settled = {settlement.key for settlement in op.settlements}
-        self._release(connection, number, work, [w.key for w in work.recipients if w.key not in settled])
-        if settled:
-            connection.execute(SQL.LIVED, (number,))
-            self._tell(connection, op)
-        rerank(connection, (work.destination,))
-        op.files = self.finish_if_settled(connection, number)
-        if self._keep_finished > 0:
-            op.files += self.purge(connection, self._time())
-
-    def _settle(
-        self, connection: sqlite3.Connection, number: int, work: Lease, settlements: Sequence[Settlement]
-    ) -> None:
-        mark = (self.slot, work.owner, work.until)
-        for run in alike(settlements):
-            key, state, due, outcome, _, warned = run[0]
-            one = len(run) == 1
-            keys = key if one else _array([settlement.key for settlement in run])
-            values = (number_of_state(state), due, due, in_words(outcome), warned, number, keys)
-            if state in (STATES[WAITING], STATES[HELD]):
-                connection.execute(SQL.AGAIN if one else SQL.AGAIN_SOME, (*values, *mark))
-            else:
-                connection.execute(SQL.SETTLE if one else SQL.SETTLE_SOME, values)
-
-    def _tell(self, connection: sqlite3.Connection, op: RecordAttempt) -> None:
-        events = [packed_record(op)]
-        warned = tuple(settlement.key for settlement in op.settlements if settlement.warned)
-        if warned:
-            events.append(packed_note(QueueEvent(op.at, "warned", warned)))
-        events += [packed_note(QueueEvent(op.at, "reported", (), "", text_of(report.row[0]))) for report in op.reports]
-        self.teller.add(connection, op.number, *events)
-
-    def finish_if_settled(self, connection: sqlite3.Connection, number: int) -> list[int]:
-        """Erase a message of which nobody waits, or begin to keep it; returns the content files it leaves."""
-        if connection.execute(SQL.UNSETTLED, (number,)).fetchone() is None:
-            return self._finish(connection, number)
-        return []
-
-    def _finish(self, connection: sqlite3.Connection, number: int) -> list[int]:
-        if self._keep_finished > 0:
-            connection.execute("INSERT OR IGNORE INTO finished VALUES (?, ?)", (number, self._time()))
-            return []
-        return self._erase(connection, number)
-
-    def purge(self, connection: sqlite3.Connection, now: float, at_most: int = 100) -> list[int]:
-        """Erase messages that have been finished for long enough; returns the content files they leave."""
-        before = now - self._keep_finished
-        files: list[int] = []
-        for (number,) in connection.execute(SQL.FINISHED_BEFORE, (before, at_most)).fetchall():
-            files += self._erase(connection, number)
-        return files
-
-    def _erase(self, connection: sqlite3.Connection, number: int) -> list[int]:
-        filed = connection.execute(SQL.FILE, (number,)).fetchone() is not None
-        for statement in SQL.ERASE:
-            connection.execute(statement, (number,))
-        return [number] if filed else []
+            connection.execute(SQL.RELEASE_SOME, (number, array_of(keys), self.slot, work.token))

@@ -50,8 +50,8 @@ class _Watch(NamedTuple):
 
 
 class PeerLiveness:
-    """Asked in the writer's thread; ``no_later`` from anywhere.  ``time`` gives calendar seconds, ``stopwatch`` those
-    of a clock that never jumps."""
+    """Asked in the writer's thread; ``next_look`` and ``look_is_due`` from anywhere.  ``time`` gives calendar
+    seconds, ``stopwatch`` those of a clock that never jumps."""
 
     def __init__(self, owner: ProcessSlot, *, time: Callable[[], float], stopwatch: Callable[[], float]) -> None:
         self._owner = owner
@@ -63,11 +63,13 @@ class PeerLiveness:
         self._watched: dict[int, _Watch] = {}
         self._any = False
 
-    def no_later(self, due: float | None, now: float) -> float | None:
-        """When to ask for work again: at ``due``, or sooner, if there are neighbours who may die meanwhile."""
-        if not self._any:
-            return due
-        return now + LOOK if due is None else min(due, now + LOOK)
+    def next_look(self, now: float) -> float | None:
+        """When to look again, at the latest, because a neighbour may die meanwhile; None without neighbours."""
+        return now + LOOK if self._any else None
+
+    def look_is_due(self) -> bool:
+        """Whether ``gone`` would look."""
+        return self._next_look is None or self._stopwatch() >= self._next_look
 
     def dead(self, slot: int) -> AbstractContextManager[bool]:
         """See ``ProcessSlot.dead``."""

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 from posthouse.spool.history import QueueEvent
 from posthouse.spool.ids import text_of
+from posthouse.spool.interface import SpoolEvent, SpoolEventKind
 from posthouse.spool.sqlite.history_store import HistoryWriter
 
 __all__ = ["CrashCounter", "POISON"]
@@ -31,35 +32,37 @@ _SPREAD = (
     " RETURNING nth"
 )
 _TOO_MANY = 3
-_MOST_NOTES = 100  # that nobody has taken
 _APART = 1.0  # seconds between suspects
 _LONGEST = 600.0  # seconds until the last of them
 
 
 class CrashCounter:
-    """Counts them, in the writer's thread."""
+    """Counts crashes, in the writer's thread."""
 
     def __init__(self) -> None:
-        self._notes: list[str] = []
+        self._events: list[SpoolEvent] = []
 
-    def take_notes(self) -> list[str]:
-        """Sentences since the last time."""
-        notes, self._notes = self._notes, []
-        return notes
+    def take_events(self) -> list[SpoolEvent]:
+        """Events of the transaction under way, or of the last one."""
+        events, self._events = self._events, []
+        return events
 
-    def told(self, recipients: int) -> None:
-        """A dead process had leases of so many recipients; they have ended."""
-        if recipients and len(self._notes) < _MOST_NOTES:
-            leases = "1 lease" if recipients == 1 else f"{recipients} leases"
-            self._notes.append(f"{leases} of a process that lives no more ended; the work is due again")
+    def rescued(self, recipients: int) -> None:
+        """The leases of a stopped process, of so many recipients, have been ended."""
+        if recipients:
+            leases, were = ("1 lease", "was") if recipients == 1 else (f"{recipients} leases", "were")
+            text = f"{leases} of a stopped process {were} released; the recipients are due again"
+            self._events.append(SpoolEvent(SpoolEventKind.LEASES_ENDED, text))
 
     def hangs(self, recipients: int) -> None:
-        """A process that lives has not renewed its leases of so many recipients for long; they have been ended."""
-        if recipients and len(self._notes) < _MOST_NOTES:
-            leases = "1 lease" if recipients == 1 else f"{recipients} leases"
-            self._notes.append(
-                f"{leases} of a process that lives and has not renewed them for long ended; if it hangs, restart it"
+        """The leases of a process that lives and has not renewed them for long have been ended."""
+        if recipients:
+            leases, were = ("1 lease", "was") if recipients == 1 else (f"{recipients} leases", "were")
+            text = (
+                f"{leases} of a process that runs but has not renewed them for an hour {were} released; if the process"
+                " hangs, restart it"
             )
+            self._events.append(SpoolEvent(SpoolEventKind.LEASES_ENDED, text))
 
     def count(self, connection: sqlite3.Connection, messages: Sequence[int], now: float, teller: HistoryWriter) -> None:
         """A process died that had these messages leased; their leases have been cleared already."""
@@ -69,11 +72,13 @@ class CrashCounter:
             if deaths >= _TOO_MANY:
                 keys = sorted(key for (key,) in connection.execute(_SET_ASIDE, (POISON, number)).fetchall())
                 teller.note(connection, number, QueueEvent(now, "poison", tuple(keys), "", POISON))
-                if len(self._notes) < _MOST_NOTES:
-                    self._notes.append(
+                self._events.append(
+                    SpoolEvent(
+                        SpoolEventKind.POISON,
                         f"message {text_of(number)} is held as poison: its worker died {deaths} times while it had it;"
-                        " look at it, then release it or drop it"
+                        " look at it, then release it or drop it",
                     )
+                )
                 continue
             text = "its worker died while it had this message"
             keys = []

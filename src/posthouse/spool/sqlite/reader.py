@@ -7,17 +7,26 @@ in one thread of their own; small contents are fetched at once, by key, in some 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from posthouse.core import Bytes, Content, Prefixed, SettingError, StorageCorrupt
 from posthouse.spool.ids import number_of, text_of
-from posthouse.spool.interface import Inbox, InboxMessage, MessageEntry, QueuedRecipient, StoredMessage
-from posthouse.spool.sqlite.leases import SQL
+from posthouse.spool.interface import (
+    DueDestination,
+    DuePage,
+    Inbox,
+    InboxMessage,
+    MessageEntry,
+    QueuedRecipient,
+    StoredMessage,
+)
 from posthouse.spool.sqlite.rows import STATES, WAITING, decode_envelope, destinations_of
+from posthouse.spool.sqlite.statements import SQL
 from posthouse.spool.sqlite.storage.durability import storage_error
 from posthouse.spool.sqlite.storage.layout import FileContent, Layout
 from posthouse.spool.sqlite.storage.schema import VERSION, connect_read_only, refuse_newer
@@ -133,25 +142,14 @@ class Reader:
 
     # -- listings --------------------------------------------------------------------------------------------------
 
-    async def next_due(self, skip: Collection[str]) -> float | None:
-        """See ``Queue.next_due``."""
-        avoid = frozenset(skip)
+    async def due(self, limit: int, after: DueDestination | None) -> DuePage:
+        """A page of destinations, and when the first lease taken by a commit ends."""
+        behind = (-math.inf, "") if after is None else (after.ready, after.name)
 
-        def ask(connection: sqlite3.Connection) -> float | None:
-            (fresh,) = connection.execute("SELECT min(until) FROM message WHERE until IS NOT NULL").fetchone()
-            for name, ready in connection.execute("SELECT name, ready FROM destination ORDER BY ready"):
-                if name not in avoid:
-                    return float(ready if fresh is None else min(fresh, ready))
-            return None if fresh is None else float(fresh)
-
-        return await self._ask(ask)
-
-    async def destinations(self, now: float, limit: int) -> list[tuple[str, float]]:
-        """See ``Queue.destinations``."""
-
-        def ask(connection: sqlite3.Connection) -> list[tuple[str, float]]:
-            rows = connection.execute(SQL.DUE_SOONEST, (now, limit))
-            return [(name, ready) for name, ready in rows]
+        def ask(connection: sqlite3.Connection) -> DuePage:
+            (fresh,) = connection.execute(SQL.FIRST_FRESH).fetchone()
+            page = tuple(map(DueDestination._make, connection.execute(SQL.DUE_PAGE, (*behind, limit))))
+            return DuePage(page, fresh)
 
         return await self._ask(ask)
 

@@ -130,11 +130,14 @@ def recipient_rows(
     ready: float,
     slot: int | None,
     owner: str,
+    *,
+    held: str = "",
 ) -> list[tuple[Any, ...]]:
-    """The rows for ``recipient`` of a message's recipients, all waiting."""
+    """The rows for ``recipient`` of a message's recipients: all waiting, or all held for the reason ``held``."""
+    state, last = (HELD, held[:_LONGEST_LAST]) if held else (WAITING, "")
     _, envelope, received, size, _ = message
     sender = path_text(envelope.sender)
     return [
-        (number, nth, name, WAITING, 0, due, ready, slot, owner, "", received, size, sender, str(who.address), "", 0)
+        (number, nth, name, state, 0, due, ready, slot, owner, last, received, size, sender, str(who.address), "", 0, 0)
         for nth, (who, name) in enumerate(zip(envelope.recipients, destinations, strict=True))
     ]

@@ -13,7 +13,7 @@ import os
 import random as random_module
 import sqlite3
 import time as time_module
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import Executor
 from functools import partial
 from typing import Any, Self, TypeVar
@@ -23,25 +23,31 @@ from posthouse.core._mypyc import mypyc_attr
 from posthouse.spool.filters import Condition, text_of_conditions
 from posthouse.spool.ids import QueueIds, number_of, text_of
 from posthouse.spool.interface import (
+    DueDestination,
+    DuePage,
     Lease,
     QueueAction,
     QueuedRecipient,
     RecipientState,
+    Renewal,
     Report,
     Settlement,
+    SpoolEvent,
     StoredMessage,
 )
-from posthouse.spool.probe_limit import ProbeLimit
+from posthouse.spool.probe_limit import MOST_NAMES, ProbeLimit
 from posthouse.spool.sqlite.actions import ActionBatch, ActionRequest, apply, youngest
 from posthouse.spool.sqlite.batch import NewMessage, RecordAttempt, at_once, make_operation, run
+from posthouse.spool.sqlite.event_feed import EventFeed
 from posthouse.spool.sqlite.history_store import HistoryWriter
 from posthouse.spool.sqlite.inbox import discard, keep
-from posthouse.spool.sqlite.incoming import Fresh, SqliteIncoming, new_message
+from posthouse.spool.sqlite.incoming import ContentCache, IncomingHost, SqliteIncoming, new_message
 from posthouse.spool.sqlite.leases import LeaseTable
 from posthouse.spool.sqlite.liveness import PeerLiveness
 from posthouse.spool.sqlite.queries import SpoolQueries
 from posthouse.spool.sqlite.reader import Reader
-from posthouse.spool.sqlite.storage.content_files import ContentWriter, ContentWriters, store_file
+from posthouse.spool.sqlite.settle import Settler
+from posthouse.spool.sqlite.storage.content_files import ContentWriters, store_file
 from posthouse.spool.sqlite.storage.durability import Durable, storage_error
 from posthouse.spool.sqlite.storage.layout import Layout, ProcessSlot, prepare
 from posthouse.spool.sqlite.storage.recovery import greatest_id, open_database, recover
@@ -53,7 +59,6 @@ __all__ = ["SqliteSpool"]
 T = TypeVar("T")
 
 _THRESHOLD = 64 << 10  # octets of content that lie in the row at most
-_BUFFER = 64 << 20  # octets of arriving small content in memory; beyond it they go to files, however small
 _FILE_THREADS = 4
 _BATCH = 500  # recipients that one transaction of an operator's act changes
 _PAGE = 10_000  # recipients that one search for them gives
@@ -92,9 +97,7 @@ class SqliteSpool(SpoolQueries):
         time: Callable[[], float] = time_module.time,
         stopwatch: Callable[[], float] = time_module.monotonic,
     ) -> None:
-        self.threshold = threshold
-        self.buffer = _BUFFER
-        self.buffered = 0  # octets of arriving small content
+        self._threshold = threshold
         self._layout = Layout(os.path.join(os.path.abspath(data_dir), "spool"))
         self._keep_finished = keep_finished
         self._waiting = waiting
@@ -109,14 +112,16 @@ class SqliteSpool(SpoolQueries):
         self._owner: ProcessSlot | None = None
         self._files: Executor | None = None
         self._teller = HistoryWriter(history=history, rows=history_rows, octets=history_octets, time=time)
-        self.fresh = Fresh()
+        self._cache = ContentCache()
         super().__init__(Reader(self._layout, self._threads))
-        self.slot = -1
         self.loop: asyncio.AbstractEventLoop
         self.writer: Writer
+        self._feed: EventFeed
         self._flight: ContentWriters
         self._ids: QueueIds
         self._leases: LeaseTable
+        self._settler: Settler
+        self.incoming: IncomingHost
 
     @classmethod
     def ephemeral(cls, **options: Any) -> Self:
@@ -154,14 +159,13 @@ class SqliteSpool(SpoolQueries):
     def _start(self, now: float) -> list[str]:
         prepare(self._layout, self._durable)
         owner = ProcessSlot(self._layout.owners)
-        self.slot = owner.slot
         said: list[str] = []
         teller = self._teller
 
         def connect() -> sqlite3.Connection:
             connection = open_database(self._layout, self._durable)
             try:
-                said.extend(recover(connection, self._layout, owner, self._leases, self._durable, now))
+                said.extend(recover(connection, self._layout, owner, self._leases, self._settler, self._durable, now))
                 self._ids = QueueIds(owner.slot, random=self._random, time=self._time, after=greatest_id(connection))
                 make_operation(connection, teller.tells)
                 connection.execute("PRAGMA busy_timeout = 0")  # from here on the writer waits in its own way
@@ -171,19 +175,22 @@ class SqliteSpool(SpoolQueries):
             return connection
 
         kept, near = self._keep_finished, PeerLiveness(owner, time=self._time, stopwatch=self._stopwatch)
-        self._leases = LeaseTable(owner.slot, keep_finished=kept, time=self._time, teller=teller, neighbours=near)
+        self._leases = LeaseTable(owner.slot, time=self._time, teller=teller, neighbours=near)
+        self._settler = Settler(self._leases, keep_finished=kept, time=self._time)
         self._files = self._threads.pool(_FILE_THREADS, "posthouse-files")
+        self._feed = EventFeed(self.loop)
         self._flight = ContentWriters(self.loop, self._files, self._durable, self._layout)
         writer = self._threads.writer(
             self.loop,
             connect,
-            partial(run, recording=self._leases, teller=teller),
+            partial(run, recording=self._settler, teller=teller),
             at_once=partial(at_once, teller=teller),
             durable=self._durable,
             at_most=self._waiting,
             patience=self._patience,
             tidy=teller.idle,
             untidy=teller.has_work,
+            ended=self._transaction_ended,
         )
         try:
             writer.start()
@@ -194,6 +201,9 @@ class SqliteSpool(SpoolQueries):
             owner.leave()
             raise
         self.writer = writer
+        self.incoming = IncomingHost(
+            owner.slot, self.loop, writer, self._flight, self._cache, self._unlink, threshold=self._threshold
+        )
         self._owner = owner
         return said
 
@@ -206,6 +216,7 @@ class SqliteSpool(SpoolQueries):
             await self.loop.run_in_executor(self._threads.blocking, self.writer.stop)
             assert self._files is not None
             await self.loop.run_in_executor(self._threads.blocking, self._files.shutdown)
+            self._feed.close()
         await self._reader.close()
         if owner is not None:
             owner.leave()
@@ -219,6 +230,13 @@ class SqliteSpool(SpoolQueries):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+    def _transaction_ended(self, committed: bool) -> None:
+        """Count and tell what a transaction did, once it is committed; in the writer's thread."""
+        self._teller.ended(committed)
+        events = self._leases.deaths.take_events()
+        if events and committed:
+            self._feed.tell(events)
 
     def _call(self, function: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
         self._must_write()
@@ -235,20 +253,7 @@ class SqliteSpool(SpoolQueries):
     def receive(self) -> SqliteIncoming:
         """See ``Queue.receive``."""
         self._must_write()
-        return SqliteIncoming(self, self._ids.next())
-
-    def arrive(self, number: int) -> ContentWriter:
-        """Begin a content file; for receipts."""
-        return ContentWriter(self._flight, number)
-
-    def discard_if_failed(self, number: int) -> Callable[[bool], None]:
-        """What to do when the rows of a content file are decided; for receipts."""
-
-        def finished(success: bool) -> None:
-            if not success:
-                self._unlink([number])
-
-        return finished
+        return SqliteIncoming(self.incoming, self._ids.next())
 
     def _unlink(self, numbers: Sequence[int]) -> None:
         """Remove content files that nothing promises, behind everybody's back."""
@@ -267,24 +272,37 @@ class SqliteSpool(SpoolQueries):
         until: float,
         *,
         limit: int,
-        skip: Collection[str] = (),
-        few: ProbeLimit | None = None,
+        due_before: float | None = None,
+        wanted: Collection[str] | None = None,
+        probe: ProbeLimit | None = None,
     ) -> list[Lease]:
-        """See ``Queue.lease``."""
-        return await self._call(lambda connection: self._leases.lease(connection, owner, now, until, limit, skip, few))
+        if len(wanted or ()) + len(() if probe is None else probe.destinations) > MOST_NAMES:
+            raise LocalError(f"a lease may name {MOST_NAMES} destinations at most")
+        due_at = now if due_before is None else due_before
+        return await self._call(
+            lambda connection: self._leases.lease(connection, owner, now, until, limit, due_at, wanted, probe)
+        )
 
-    async def next_due(self, now: float, *, skip: Collection[str] = ()) -> float | None:
-        """See ``Queue.next_due``."""
-        due = await self._reader.next_due(skip)
-        return due if self._owner is None else self._leases.neighbours.no_later(due, now)
+    async def due(self, now: float, *, limit: int = 1000, after: DueDestination | None = None) -> DuePage:
+        page = await self._reader.due(limit, after)
+        if self._owner is None:
+            return page
+        peers = self._leases.neighbours
+        if after is None and (peers.look_is_due() or (page.again is not None and page.again <= now)):
+            await self._call(partial(self._leases.sweep, now=now))
+            page = await self._reader.due(limit, after)
+        look = peers.next_look(now)
+        return page if look is None else page._replace(again=look if page.again is None else min(page.again, look))
 
-    async def destinations(self, now: float, *, limit: int = 100) -> list[tuple[str, float]]:
-        """See ``Queue.destinations``."""
-        return await self._reader.destinations(now, limit)
+    def accepting(self) -> bool:
+        return True
 
-    def take_notes(self) -> list[str]:
-        """See ``Queue.take_notes``."""
-        return [] if self._owner is None else self._leases.deaths.take_notes()
+    def holds(self, lease: Lease) -> bool:
+        return True
+
+    def events(self) -> AsyncIterator[SpoolEvent]:
+        self._must_write()
+        return self._feed.listen()
 
     def record(
         self,
@@ -297,7 +315,7 @@ class SqliteSpool(SpoolQueries):
         """See ``Queue.record``."""
         self._must_write()
         count = len(settlements)
-        remembered = self.fresh.part(work.message.id, count, len(work.message.envelope.recipients))
+        remembered = self._cache.part(work.message.id, count, len(work.message.envelope.recipients))
         number = number_of(work.message.id) if remembered is None else remembered[0]
         if number is None:
             raise LocalError(f"{work.message.id!r} is no queue id of this spool")
@@ -334,21 +352,23 @@ class SqliteSpool(SpoolQueries):
         if success and op.files:
             self._unlink(op.files)
 
-    async def renew(self, works: Sequence[Lease], until: float) -> None:
-        """See ``Queue.renew``."""
-        leases = self._leases
-        await self._call(lambda connection: leases.renew(connection, works, until))
+    def renew(self, leases: Sequence[Lease], until: float) -> Renewal:
+        self._must_write()
+        table = self._leases
+        token = next(table.tokens)
+        renewed = tuple([lease._replace(until=until, token=token) for lease in leases])
+        return Renewal(renewed, self._call(lambda connection: table.renew(connection, leases, until, token)))
 
     async def release(self, work: Lease) -> None:
         """See ``Queue.release``."""
         self._must_write()
         leases = self._leases
-        self.fresh.pop(work.message.id)
+        self._cache.pop(work.message.id)
         await self._call(lambda connection: leases.release(connection, work))
 
     def content(self, message: StoredMessage) -> Content:
         """See ``Queue.content``."""
-        remembered = self.fresh.get(message.id)
+        remembered = self._cache.get(message.id)
         if remembered is not None:
             return Bytes(remembered[1])
         number = number_of(message.id)
@@ -390,7 +410,7 @@ class SqliteSpool(SpoolQueries):
             chosen = [(found, row.key) for row in rows if (found := number_of(row.id)) is not None and found <= last]
             for start in range(0, max(1, len(chosen)), _BATCH):
                 batch = ActionBatch(chosen[start : start + _BATCH], number)
-                done = await self._call(partial(apply, deed, batch, self._leases))
+                done = await self._call(partial(apply, deed, batch, self._leases, self._settler))
                 self._unlink(done.files)
                 count, number = count + done.changed, done.audit
             if len(chosen) < _PAGE:
@@ -408,7 +428,7 @@ class SqliteSpool(SpoolQueries):
         """See ``Queue.keep``."""
         self._must_write()
         size = content.size
-        if size <= self.threshold:
+        if size <= self._threshold:
             await self._call(partial(keep, inbox, message, size, None, b"".join(content.chunks())))
             return
         number = self._ids.next()

@@ -16,11 +16,13 @@ from posthouse.core import (
     Ret,
     StorageCorrupt,
 )
-from posthouse.spool.interface import RecipientState
+from posthouse.spool.history import QueueEvent
+from posthouse.spool.interface import QueueAction, RecipientState
 from posthouse.testing.conformance.spool_support import (
     NOW,
     Check,
     Make,
+    next_due,
     octets_of,
     recipient_keys,
     recipients,
@@ -32,7 +34,7 @@ __all__ = ["INTAKE_CHECKS"]
 
 
 async def ids_are_unique_and_sorted(make: Make) -> None:
-    """Ids are known at once, differ, and grow."""
+    """Queue ids are known before the commit, are unique, and grow."""
     spool = await make()
     ids = [spool.receive().id for _ in range(5000)]
     assert ids == sorted(set(ids))
@@ -41,7 +43,7 @@ async def ids_are_unique_and_sorted(make: Make) -> None:
 
 
 async def content_is_kept_byte_for_byte(make: Make) -> None:
-    """Contents of many sizes, in one piece and in many, come back as they were, any number of times."""
+    """Content of any size, written in one piece or in many, is read back unchanged, any number of times."""
     spool = await make()
     for size in (0, 1, 4096, 65_535, 65_536, 65_537, 5 << 20):
         data = (bytes(range(256)) * (size // 256 + 1))[:size]
@@ -64,7 +66,7 @@ async def content_is_kept_byte_for_byte(make: Make) -> None:
 
 
 async def a_prefix_stands_in_front(make: Make) -> None:
-    """A prefix given to commit comes back in front of the content, and is counted, whatever the size of either."""
+    """The prefix of a commit stands in front of the content and counts as part of it, whatever the size of either."""
     spool = await make()
     for size in (0, 5, 65_530, 65_536, 65_537, 300_000):
         data = (b"0123456789abcde\n" * (size // 16 + 1))[:size]
@@ -97,8 +99,34 @@ async def a_prefix_stands_in_front(make: Make) -> None:
     await spool.close()
 
 
+async def a_message_can_be_held_from_the_start(make: Make) -> None:
+    """A message that is committed as held is not due, says why in its history, and goes on when it is released."""
+    spool = await make()
+    for size in (5, 70_000):
+        incoming = spool.receive()
+        waiting = incoming.write(b"x" * size)
+        if waiting is not None:
+            await waiting
+        envelope = Envelope(None, recipients("a@x.test", "b@y.test"))
+        stored = await incoming.commit(envelope, ["x.test", "y.test"], received=NOW, due=NOW, held="a virus")
+        assert stored.work == ()
+        entry = await spool.entry(stored.message.id)
+        assert entry is not None
+        assert [(each.state, each.last) for each in entry.recipients] == [(RecipientState.HELD, "a virus")] * 2
+        assert await spool.lease("w", NOW, NOW + 60, limit=10) == []
+        assert await next_due(spool, NOW) is None
+        _, event = await spool.story(stored.message.id)
+        assert event == QueueEvent(NOW, "quarantined", text="a virus")
+        assert await spool.act(QueueAction.RELEASE, (), now=NOW + 1) == 2
+        works = await spool.lease("w", NOW + 1, NOW + 60, limit=10)
+        assert sorted(work.destination for work in works) == ["x.test", "y.test"]
+        for work in works:
+            await spool.record(work, settle_all(work, RecipientState.DELIVERED))
+    await spool.close()
+
+
 async def envelope_is_kept(make: Make) -> None:
-    """Everything MAIL and RCPT said comes back from entry() and from a lease."""
+    """``entry`` and a lease have the whole envelope, with all parameters of MAIL and RCPT."""
     spool = await make()
     envelope = Envelope(
         Address('a "b"\n', "例子.test"),
@@ -133,7 +161,7 @@ async def envelope_is_kept(make: Make) -> None:
 
 
 async def abort_leaves_nothing(make: Make) -> None:
-    """An aborted message is nowhere; a incoming ends once."""
+    """An aborted message leaves no trace; ``abort`` may be called again, ``write`` may not."""
     spool = await make()
     for size in (10, 1 << 20):
         incoming = spool.receive()
@@ -145,7 +173,7 @@ async def abort_leaves_nothing(make: Make) -> None:
         except LocalError:
             pass
         else:
-            raise AssertionError("an aborted incoming took more")
+            raise AssertionError("an aborted message took another chunk")
         assert await spool.entry(incoming.id) is None
     assert await spool.count() == 0
     assert await spool.entries() == []
@@ -153,7 +181,7 @@ async def abort_leaves_nothing(make: Make) -> None:
 
 
 async def a_commit_leases_to_its_owner(make: Make) -> None:
-    """What is stored with an owner comes back as work, is leased, and is settled without another query."""
+    """A commit with an owner returns leases, which are recorded without another query."""
     spool = await make()
     stored = await store(spool, "b@x.test", "c@y.test", "d@x.test", owner="w", until=NOW + 60)
     assert [work.destination for work in stored.work] == ["x.test", "y.test"]
@@ -163,14 +191,14 @@ async def a_commit_leases_to_its_owner(make: Make) -> None:
     assert await spool.count() == 4
     assert [len(entry.recipients) for entry in await spool.entries()] == [3, 1]
     assert await spool.lease("other", NOW + 1, NOW + 90, limit=10) == []
-    assert await spool.next_due(NOW) == NOW + 60
+    assert await next_due(spool, NOW) == NOW + 60
     for work in (*stored.work, *one.work):
         assert octets_of(spool.content(work.message)).endswith(b"hello\r\n")
         await spool.record(work, settle_all(work, RecipientState.DELIVERED))
     assert await spool.count() == 0
     assert await spool.entries() == []
     assert await spool.entry(one.message.id) is None
-    assert await spool.next_due(NOW) is None
+    assert await next_due(spool, NOW) is None
     try:
         spool.content(one.message)
     except StorageCorrupt:
@@ -181,10 +209,10 @@ async def a_commit_leases_to_its_owner(make: Make) -> None:
 
 
 async def many_at_once(make: Make) -> None:
-    """Concurrent receipts and settlements do not disturb each other."""
+    """Concurrent commits and records do not disturb each other."""
     spool = await make()
 
-    async def life(n: int) -> None:
+    async def use(n: int) -> None:
         for m in range(10):
             data = f"{n}-{m}".encode() * (1 + n * 40 % 300)
             stored = await store(spool, f"u{n}@d{m}.test", content=data, owner=f"w{n}", until=NOW + 60)
@@ -192,7 +220,7 @@ async def many_at_once(make: Make) -> None:
             state = (RecipientState.DELIVERED, RecipientState.FAILED, RecipientState.WAITING)[(n + m) % 3]
             await spool.record(stored.work[0], settle_all(stored.work[0], state, NOW + 9))
 
-    await asyncio.gather(*(life(n) for n in range(30)))
+    await asyncio.gather(*(use(n) for n in range(30)))
     assert await spool.count() == 100
     works = await spool.lease("w", NOW + 9, NOW + 60, limit=1000)
     assert len(set(recipient_keys(works))) == 100
@@ -200,7 +228,7 @@ async def many_at_once(make: Make) -> None:
 
 
 async def entries_are_paged(make: Make) -> None:
-    """entries() is oldest first and goes on from behind an id."""
+    """``entries`` has the oldest first, and continues after an id."""
     spool = await make()
     ids = [(await store(spool, "b@x.test")).message.id for _ in range(5)]
     assert [entry.message.id for entry in await spool.entries()] == ids
@@ -211,7 +239,7 @@ async def entries_are_paged(make: Make) -> None:
 
 
 async def mailboxes_keep_messages_once(make: Make) -> None:
-    """Mailbox messages are byte-exact, numbered upwards for ever, and kept once however often they are delivered."""
+    """An inbox keeps each message once, unchanged, under a number that is never used again."""
     spool = await make()
     data = b"big " * 50_000
     stored = [await store(spool, "b@x.test", content=content) for content in (b"small", data)]
@@ -250,6 +278,7 @@ INTAKE_CHECKS: tuple[Check, ...] = (
     ids_are_unique_and_sorted,
     content_is_kept_byte_for_byte,
     a_prefix_stands_in_front,
+    a_message_can_be_held_from_the_start,
     envelope_is_kept,
     abort_leaves_nothing,
     a_commit_leases_to_its_owner,

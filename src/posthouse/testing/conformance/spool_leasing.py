@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
-from posthouse.core import Envelope
+from posthouse.core import Envelope, LocalError
 from posthouse.spool.history import QueueEvent
-from posthouse.spool.interface import RecipientState, Report
-from posthouse.spool.probe_limit import ProbeLimit
+from posthouse.spool.interface import DueDestination, RecipientState, Report
+from posthouse.spool.probe_limit import MOST_NAMES, ProbeLimit
 from posthouse.testing.conformance.spool_support import (
     NOW,
     Check,
     Make,
     MakePeers,
     PeerCheck,
+    next_due,
     octets_of,
     recipient_keys,
     recipients,
@@ -25,7 +26,7 @@ __all__ = ["LEASING_CHECKS", "PEER_CHECKS"]
 
 
 async def leases_are_exclusive_and_expire(make: Make) -> None:
-    """Within one process, leased work is nobody else's until its lease ends; then it is due again."""
+    """Within one process a leased recipient is not leased again until its lease expires; then it is due."""
     spool = await make()
     await store(spool, "b@x.test", "c@y.test")
     first = await spool.lease("one", NOW, NOW + 60, limit=1)
@@ -39,13 +40,13 @@ async def leases_are_exclusive_and_expire(make: Make) -> None:
 
 
 async def the_lease_of_a_commit_expires(make: Make) -> None:
-    """Work leased when it was stored becomes due for others when that lease ends."""
+    """A lease that was given with a commit expires like any other."""
     spool = await make()
     stored = await store(spool, "b@x.test", "c@x.test", owner="gone", until=NOW + 60)
     (work,) = await spool.lease("two", NOW + 60, NOW + 120, limit=10)
     assert recipient_keys([work]) == recipient_keys(stored.work)
     assert work.message == stored.message
-    # The first owner was only slow: what it delivered is delivered, what it deferred is not its business now.
+    # The first owner was only slow: its delivery counts, its deferral does not.
     (settled, deferred) = (
         settle_all(stored.work[0], RecipientState.DELIVERED)[:1],
         settle_all(stored.work[0], RecipientState.WAITING, NOW + 1)[1:],
@@ -61,7 +62,7 @@ async def the_lease_of_a_commit_expires(make: Make) -> None:
 
 
 async def due_work_comes_oldest_first(make: Make) -> None:
-    """Only what is due, the oldest first, no more than the limit."""
+    """A lease has only what is due, the oldest first, and no more than the limit."""
     spool = await make()
     for due in (30.0, 10.0, 20.0, 40.0, 1000.0):
         await store(spool, f"b@d{due:.0f}.test", "c@same.test", due=NOW + due)
@@ -70,12 +71,12 @@ async def due_work_comes_oldest_first(make: Make) -> None:
     works = await spool.lease("w", NOW + 50, NOW + 500, limit=100)
     assert sorted(waiting.due for work in works for waiting in work.recipients) == [NOW + 30] * 2 + [NOW + 40] * 2
     assert [work.recipients[0].due for work in works] == sorted(work.recipients[0].due for work in works)
-    assert await spool.next_due(NOW) == NOW + 500
+    assert await next_due(spool, NOW) == NOW + 500
     await spool.close()
 
 
 async def lease_groups_by_message_and_destination(make: Make) -> None:
-    """One work has the recipients of one message for one destination."""
+    """One lease has the recipients of one message for one destination."""
     spool = await make()
     ids = [(await store(spool, "a@x.test", "b@y.test", "c@x.test")).message.id for _ in range(2)]
     works = await spool.lease("w", NOW, NOW + 60, limit=100)
@@ -84,23 +85,50 @@ async def lease_groups_by_message_and_destination(make: Make) -> None:
     await spool.close()
 
 
-async def skipped_destinations_are_left(make: Make) -> None:
-    """``skip`` keeps destinations out of a lease, and out of next_due."""
+async def only_wanted_destinations_are_leased(make: Make) -> None:
+    """A lease that names destinations takes nothing for others, the oldest first; ``due`` tells them in pages."""
     spool = await make()
     for n in range(5):
         await store(spool, f"a@dead{n}.test", due=NOW)
     await store(spool, "a@live.test", due=NOW + 5)
-    dead = {f"dead{n}.test" for n in range(5)}
-    assert await spool.next_due(NOW, skip=dead) == NOW + 5
-    works = await spool.lease("w", NOW + 5, NOW + 60, limit=3, skip=dead)
+    expected = [DueDestination(f"dead{n}.test", NOW) for n in range(5)] + [DueDestination("live.test", NOW + 5)]
+    page = await spool.due(NOW)
+    assert page.destinations == tuple(expected), "due or not yet, by their time and name"
+    assert page.again is None
+    pages = [await spool.due(NOW, limit=4), await spool.due(NOW, limit=4, after=expected[3])]
+    assert [len(page.destinations) for page in pages] == [4, 2]
+    assert pages[0].destinations + pages[1].destinations == tuple(expected)
+    works = await spool.lease("w", NOW + 5, NOW + 60, limit=3, wanted=["live.test", "none.test"])
     assert [work.destination for work in works] == ["live.test"]
-    assert await spool.lease("w", NOW + 5, NOW + 60, limit=3, skip=dead) == []
+    assert await spool.lease("w", NOW + 5, NOW + 60, limit=3, wanted=["live.test"]) == []
+    assert await spool.lease("w", NOW + 5, NOW + 60, limit=3, wanted=[]) == []
+    works = await spool.lease("w", NOW + 5, NOW + 60, limit=1, wanted=["dead3.test", "dead2.test"])
+    assert len(works) == 1
     assert len(await spool.lease("w", NOW + 5, NOW + 60, limit=3)) == 3
+    for names, probes in (([f"d{n}.test" for n in range(MOST_NAMES + 1)], ()), (["a.test"], ("b.test",) * MOST_NAMES)):
+        try:
+            await spool.lease("w", NOW, NOW + 60, limit=1, wanted=names, probe=ProbeLimit(probes, 1))
+        except LocalError:
+            continue
+        raise AssertionError("more names were taken than a call may have")
+    await spool.close()
+
+
+async def due_before_is_apart_from_now(make: Make) -> None:
+    """Only what was due at ``due_before`` is leased, and what the lease does happens at ``now``."""
+    spool = await make()
+    await store(spool, "a@x.test", due=NOW - 3600)
+    await store(spool, "b@x.test", due=NOW - 10)
+    (work,) = await spool.lease("w", NOW, NOW + 60, limit=9, due_before=NOW - 3600)
+    assert work.recipients[0].recipient.address.local == "a"
+    assert work.until == NOW + 60
+    assert await spool.lease("w", NOW + 59, NOW + 90, limit=9, due_before=NOW - 3600) == []
+    assert len(await spool.lease("w", NOW + 60, NOW + 90, limit=9)) == 2
     await spool.close()
 
 
 async def unproven_destinations_are_probed(make: Make) -> None:
-    """One message for each destination that is not known, not more recipients than asked for; the known ones whole."""
+    """Unproven destinations get one message each, within the probe limit; proven ones get all that is due."""
     spool = await make()
     for n in range(3):
         await store(spool, "a@old.test", "b@old.test", "c@old.test", due=NOW + n)
@@ -108,8 +136,8 @@ async def unproven_destinations_are_probed(make: Make) -> None:
         await store(spool, "a@known.test", due=NOW + 3 + n)
 
     async def leased(known: set[str], at_most: int, limit: int = 100) -> list[tuple[str, int]]:
-        few = ProbeLimit(known, at_most)
-        works = await spool.lease("w", NOW + 9, NOW + 60, limit=limit, skip={"skipped.test"}, few=few)
+        probe = ProbeLimit(tuple(sorted({"old.test", "other.test", "known.test"} - known)), at_most)
+        works = await spool.lease("w", NOW + 9, NOW + 60, limit=limit, wanted=known, probe=probe)
         return sorted((work.destination, len(work.recipients)) for work in works)
 
     assert await leased(set(), 0) == []
@@ -122,14 +150,14 @@ async def unproven_destinations_are_probed(make: Make) -> None:
 
 
 async def deferral_comes_again(make: Make) -> None:
-    """A deferred recipient is due at its new time, counts its attempt and says how it ended."""
+    """A deferred recipient is due at its new time, with one attempt more and the last reply."""
     spool = await make()
     for owner in ("", "w"):
         stored = await store(spool, "b@x.test", owner=owner, until=NOW + 60)
         works = stored.work or await spool.lease("w", NOW, NOW + 60, limit=1)
         (work,) = works
         await spool.record(work, settle_all(work, RecipientState.WAITING, NOW + 300))
-        assert await spool.next_due(NOW) == NOW + 300
+        assert await next_due(spool, NOW) == NOW + 300
         assert await spool.lease("w", NOW + 299, NOW + 400, limit=1) == []
         (again,) = await spool.lease("w", NOW + 300, NOW + 400, limit=1)
         assert again.recipients[0].attempts == 1
@@ -140,7 +168,7 @@ async def deferral_comes_again(make: Make) -> None:
 
 
 async def unsettled_recipients_are_released(make: Make) -> None:
-    """Recipients of a work without a settlement are due at once, without an attempt counted; so is released work."""
+    """Recipients without a settlement, and released ones, are due at once, and no attempt is counted."""
     spool = await make()
     stored = await store(spool, "b@x.test", "c@x.test", owner="w", until=NOW + 60)
     (work,) = stored.work
@@ -155,8 +183,27 @@ async def unsettled_recipients_are_released(make: Make) -> None:
     await spool.close()
 
 
+async def a_token_names_one_holding(make: Make) -> None:
+    """A lease taken again has another token, even where owner and end are the same; the old one changes nothing."""
+    spool = await make()
+    await store(spool, "b@x.test")
+    (first,) = await spool.lease("w", NOW, NOW + 60, limit=1)
+    assert spool.holds(first)
+    assert spool.accepting()
+    await spool.release(first)
+    (second,) = await spool.lease("w", NOW, NOW + 60, limit=1)
+    assert second == first._replace(token=second.token)
+    assert second.token != first.token
+    await spool.release(first)
+    await spool.record(first, settle_all(first, RecipientState.WAITING, NOW + 5))
+    await spool.renew([first], NOW + 500).done
+    assert await spool.lease("v", NOW + 59, NOW + 90, limit=1) == []
+    assert len(await spool.lease("v", NOW + 60, NOW + 90, limit=1)) == 1
+    await spool.close()
+
+
 async def release_respects_the_next_holder(make: Make) -> None:
-    """Giving back a lease that ran out takes nothing from whoever has it now."""
+    """Releasing an expired lease does not end the lease of the next owner."""
     spool = await make()
     stored = await store(spool, "b@x.test", owner="w", until=NOW + 60)
     await spool.lease("two", NOW + 60, NOW + 120, limit=10)
@@ -166,40 +213,47 @@ async def release_respects_the_next_holder(make: Make) -> None:
 
 
 async def renewed_leases_last(make: Make) -> None:
-    """A renewed lease lasts until its new end; its work is recorded under that.  A lost one is not brought back."""
+    """A renewed lease lasts until its new end, and is recorded with it.  An expired one is not renewed."""
     spool = await make()
     for owner in ("", "w"):
         stored = await store(spool, "b@x.test", owner=owner, until=NOW + 60)
         works = stored.work or await spool.lease("w", NOW, NOW + 60, limit=1)
-        await spool.renew(works, NOW + 200)
+        renewal = spool.renew(works, NOW + 200)
+        await renewal.done
         assert await spool.lease("two", NOW + 199, NOW + 300, limit=1) == []
-        assert await spool.next_due(NOW) == NOW + 200
-        work = works[0]._replace(until=NOW + 200)
+        assert await next_due(spool, NOW) == NOW + 200
+        (work,) = renewal.leases
+        assert work == works[0]._replace(until=NOW + 200, token=work.token)
+        assert work.token != works[0].token
+        await spool.record(works[0], settle_all(works[0], RecipientState.WAITING, NOW + 90))
+        assert await next_due(spool, NOW) == NOW + 200, "a record under the old token changes nothing"
+        await spool.release(works[0])
+        assert await next_due(spool, NOW) == NOW + 200
         await spool.record(work, settle_all(work, RecipientState.WAITING, NOW + 500))
-        assert await spool.next_due(NOW) == NOW + 500
+        assert await next_due(spool, NOW) == NOW + 500
         (again,) = await spool.lease("w", NOW + 500, NOW + 600, limit=1)
         (other,) = await spool.lease("two", NOW + 600, NOW + 700, limit=1)
-        await spool.renew([again], NOW + 900)
-        assert await spool.next_due(NOW) == NOW + 700
+        await spool.renew([again], NOW + 900).done
+        assert await next_due(spool, NOW) == NOW + 700
         await spool.record(other, settle_all(other, RecipientState.DELIVERED))
-    await spool.renew([other], NOW + 900)
+    await spool.renew([other], NOW + 900).done
     assert await spool.count() == 0
     await spool.close()
 
 
 async def held_recipients_stay(make: Make) -> None:
-    """A held recipient is not leased and not forgotten."""
+    """A held recipient is not leased, and stays in the spool."""
     spool = await make()
     stored = await store(spool, "b@x.test", owner="w", until=NOW + 60)
     await spool.record(stored.work[0], settle_all(stored.work[0], RecipientState.HELD))
     assert await spool.lease("w", NOW + 999, NOW + 9999, limit=10) == []
-    assert await spool.next_due(NOW) is None
+    assert await next_due(spool, NOW) is None
     assert await spool.count() == 1
     await spool.close()
 
 
 async def reports_come_with_the_settlement(make: Make) -> None:
-    """A report is stored by the act that causes it, and is due work like any other."""
+    """A report is stored in the transaction of the settlements that cause it, and is leased like any message."""
     spool = await make()
     stored = await store(spool, "b@x.test", owner="w", until=NOW + 60)
     report = Report(Envelope(None, recipients("a@sohu.com")), b"Subject: failed\r\n\r\n", ("sohu.com",), NOW)
@@ -212,7 +266,7 @@ async def reports_come_with_the_settlement(make: Make) -> None:
 
 
 async def recording_twice_is_harmless(make: Make) -> None:
-    """An attempt that is recorded again, after the message is gone, changes nothing."""
+    """Recording an attempt again, after the message is finished, changes nothing."""
     spool = await make()
     stored = await store(spool, "b@x.test", owner="w", until=NOW + 60)
     other = await store(spool, "b@x.test", owner="w", until=NOW + 60)
@@ -224,7 +278,7 @@ async def recording_twice_is_harmless(make: Make) -> None:
 
 
 async def failed_is_for_good(make: Make) -> None:
-    """FAILED settles: with the last recipient the message goes, whether or not a report was due."""
+    """FAILED is final: with its last recipient the message is removed, with or without a report."""
     spool = await make()
     stored = await store(spool, "b@x.test", "c@x.test", owner="w", until=NOW + 60)
     first, second = settle_all(stored.work[0], RecipientState.FAILED)
@@ -239,7 +293,7 @@ async def failed_is_for_good(make: Make) -> None:
 
 
 async def a_warning_is_remembered(make: Make) -> None:
-    """A settlement that warned shows in the next lease and in entry(), however often it is deferred."""
+    """A settlement with a warning shows in each later lease and in ``entry``."""
     spool = await make()
     await store(spool, "b@x.test", "c@x.test")
     (work,) = await spool.lease("w", NOW, NOW + 60, limit=10)
@@ -256,7 +310,7 @@ async def a_warning_is_remembered(make: Make) -> None:
 
 
 async def the_clock_takes_nothing_from_a_living_peer(two: MakePeers) -> None:
-    """What a living process has leased is its own, wherever the clock jumps; it renews, gives back and records it."""
+    """A live process keeps its leases, wherever the clock jumps, and can renew, release and record them."""
     ours, theirs = await two()
     await store(ours, "b@x.test")
     works = [
@@ -269,28 +323,29 @@ async def the_clock_takes_nothing_from_a_living_peer(two: MakePeers) -> None:
     waiting = await store(theirs, "f@x.test", due=NOW + 5)  # behind all of them
     (found,) = await theirs.lease("w", late, late + 60, limit=1)
     assert found.message == waiting.message
-    due = await theirs.next_due(late)
+    due = await next_due(theirs, late)
     assert due is not None
     assert due <= late + 60
-    await ours.renew(works[:1], late + 500)
-    renewed = works[0]._replace(until=late + 500)
+    renewal = ours.renew(works[:1], late + 500)
+    await renewal.done
+    (renewed,) = renewal.leases
     await ours.record(renewed, settle_all(renewed, RecipientState.WAITING, late + 700))
     await ours.release(works[1])
     (again,) = await theirs.lease("v", late, late + 60, limit=10)
     assert recipient_keys([again]) == recipient_keys([works[1]])
-    # Of its own, a process takes what ran out.
+    # A process leases its own expired leases again.
     (mine,) = await ours.lease("w", late + 100, late + 160, limit=10)
     assert recipient_keys([mine]) == recipient_keys([works[2]])
     for spool, work in ((ours, mine), (theirs, again), (theirs, found)):
         await spool.record(work, settle_all(work, RecipientState.DELIVERED))
-    assert await ours.next_due(late) is not None
+    assert await next_due(ours, late) is not None
     assert await ours.count() == await theirs.count() == 1
     await ours.close()
     await theirs.close()
 
 
 async def leases_of_a_dead_peer_are_free(two: MakePeers) -> None:
-    """A process that has ended keeps no lease longer than until its end by the clock, and none is forgotten."""
+    """A process that has ended keeps no lease beyond its end by the clock, and no recipient is lost."""
     ours, theirs = await two()
     await store(ours, "b@x.test", "c@y.test")
     await ours.lease("w", NOW, NOW + 60, limit=1)
@@ -309,10 +364,12 @@ LEASING_CHECKS: tuple[Check, ...] = (
     the_lease_of_a_commit_expires,
     due_work_comes_oldest_first,
     lease_groups_by_message_and_destination,
-    skipped_destinations_are_left,
+    only_wanted_destinations_are_leased,
+    due_before_is_apart_from_now,
     unproven_destinations_are_probed,
     deferral_comes_again,
     unsettled_recipients_are_released,
+    a_token_names_one_holding,
     release_respects_the_next_holder,
     renewed_leases_last,
     held_recipients_stay,

@@ -13,6 +13,7 @@ __all__ = [
     "MakePeers",
     "NOW",
     "PeerCheck",
+    "next_due",
     "octets_of",
     "recipient_keys",
     "recipients",
@@ -54,6 +55,13 @@ async def store(
     envelope = Envelope(Address("a", "sohu.com"), recipients(*addresses))
     destinations = [address.split("@")[1] for address in addresses]
     return await incoming.commit(envelope, destinations, received=NOW, due=due, owner=owner, until=until)
+
+
+async def next_due(spool: Spool, now: float) -> float | None:
+    """When the first recipient is due, or something may become due that is not in sight yet."""
+    page = await spool.due(now, limit=1)
+    times = [each.ready for each in page.destinations] + ([] if page.again is None else [page.again])
+    return min(times, default=None)
 
 
 def settle_all(work: Lease, state: RecipientState, due: float = NOW) -> list[Settlement]:

@@ -30,8 +30,8 @@ SECONDS = 30.0
 
 
 class Ground(NamedTuple):
-    """What a check stands on: the network, where it may listen (port 0, or a path that is free), and the list to which
-    the network's ``on_error`` appends."""
+    """The arguments of a check: the network, the endpoint at which it may listen (port 0, or a path that is free), and
+    the list to which the network's ``on_error`` appends."""
 
     network: Network
     place: Endpoint
@@ -42,7 +42,7 @@ StreamCheck = Callable[[Ground], Awaitable[None]]
 
 
 async def run_check(check: StreamCheck, network: Network, place: Endpoint, errors: list[BaseException]) -> None:
-    """Run one check; it fails if it has not ended after half a minute."""
+    """Run one check; it fails if it has not ended after 30 s."""
     async with asyncio.timeout(SECONDS):
         await check(Ground(network, place, errors))
 
@@ -83,12 +83,12 @@ async def _listen(ground: Ground, factory: HandlerFactory) -> Listener:
 
 
 async def _raised(kind: type[_E], attempt: Awaitable[object]) -> _E:
-    """The exception that ``attempt`` must end with."""
+    """The exception of this type that ``attempt`` must raise."""
     try:
         await attempt
     except kind as error:
         return error
-    raise AssertionError(f"{kind.__name__} was due and did not come")
+    raise AssertionError(f"{kind.__name__} was not raised")
 
 
 def _echo(recorder: RecordingHandler, data: bytes) -> None:
@@ -96,7 +96,7 @@ def _echo(recorder: RecordingHandler, data: bytes) -> None:
 
 
 async def _write_all(recorder: RecordingHandler, total: int) -> str:
-    """Write ``total`` octets, waiting when told to pause; their hash."""
+    """Write ``total`` octets, waiting while writing is paused; returns their hash."""
     digest = hashlib.sha256()
     for start in range(0, total, len(BLOCK)):
         block = BLOCK[: total - start]
@@ -107,7 +107,7 @@ async def _write_all(recorder: RecordingHandler, total: int) -> str:
 
 
 async def echoes(ground: Ground) -> None:
-    """What is written arrives, once and in order, and the ends know each other's names."""
+    """Octets arrive once and in order, and each end knows the endpoints of both."""
     async with _Pair(ground, server=_echo) as pair:
         for number in range(100):
             pair.client.stream.write(b"line %d\r\n" % number)
@@ -120,7 +120,7 @@ async def echoes(ground: Ground) -> None:
 
 
 async def carries_much(ground: Ground) -> None:
-    """20 MiB arrive unharmed though the writer is paused and resumed on the way."""
+    """20 MiB arrive unchanged while the writer is paused and resumed."""
     async with _Pair(ground) as pair:
         sent = await _write_all(pair.client, LARGE)
         await pair.server.until(lambda server: len(server.received) == LARGE)
@@ -130,17 +130,17 @@ async def carries_much(ground: Ground) -> None:
 
 
 async def bounds_the_queue(ground: Ground) -> None:
-    """A peer that does not read pauses the writer; when it reads again the writer goes on."""
+    """The writer is paused while the peer does not read, and resumed when it reads again."""
     async with _Pair(ground) as pair:
         pair.server.stream.pause_reading()
         pair.server.stream.pause_reading()
         written = 0
         while not pair.client.paused:
-            assert written < LARGE, "20 MiB were queued and nobody said stop"
+            assert written < LARGE, "20 MiB were queued and the writer was not paused"
             pair.client.stream.write(BLOCK)
             written += len(BLOCK)
             await asyncio.sleep(0)
-        assert not pair.server.received, "data came to a handler that had paused"
+        assert not pair.server.received, "octets arrived at a handler that had paused reading"
         pair.server.stream.resume_reading()
         pair.server.stream.resume_reading()
         await pair.client.until(lambda client: not client.paused)
@@ -148,11 +148,11 @@ async def bounds_the_queue(ground: Ground) -> None:
 
 
 async def closes_after_sending(ground: Ground) -> None:
-    """``close`` sends what is queued first; the peer hears an end, and may end in peace."""
+    """``close`` first sends what is queued; the peer gets an end of stream, and may close without an error."""
     async with _Pair(ground) as pair:
         pair.server.stream.pause_reading()
         written = 0
-        while not pair.client.paused and written < LARGE:  # more than the system takes off our hands
+        while not pair.client.paused and written < LARGE:  # more than fits into the buffers of the system
             pair.client.stream.write(BLOCK)
             written += len(BLOCK)
             await asyncio.sleep(0)
@@ -173,7 +173,7 @@ async def closes_after_sending(ground: Ground) -> None:
 
 
 async def answers_after_the_end(ground: Ground) -> None:
-    """One direction may end while the other still carries: ``close_gently`` reads on, ``eof_received`` may write."""
+    """One direction may end before the other: ``close_gently`` goes on reading, and ``eof_received`` may write."""
     async with _Pair(ground) as pair:
         pair.client.stream.write(b"question")
         pair.client.stream.close_gently()
@@ -186,11 +186,11 @@ async def answers_after_the_end(ground: Ground) -> None:
         for end in (pair.server, pair.client):
             await end.until(lambda end: end.ended)
             assert end.error is None
-        assert not pair.client.received, "after close_gently the handler hears no more"
+        assert not pair.client.received, "after close_gently the handler gets no octets"
 
 
 async def last_words_arrive(ground: Ground) -> None:
-    """What was written before ``close_gently`` reaches a peer that is still sending, and no reset destroys it."""
+    """Octets written before ``close_gently`` reach a peer that is still sending; no reset destroys them."""
 
     def refuse(server: RecordingHandler, data: bytes) -> None:
         server.stream.write(b"554 5.5.0 goodbye\r\n")
@@ -212,7 +212,7 @@ async def last_words_arrive(ground: Ground) -> None:
 
 
 async def last_words_from_a_paused_reader(ground: Ground) -> None:
-    """``close_gently`` reads and drops though reading was paused."""
+    """``close_gently`` reads and discards even if reading was paused."""
     async with _Pair(ground) as pair:
         pair.server.stream.pause_reading()
         pair.client.stream.write(b"unread")
@@ -227,7 +227,7 @@ async def last_words_from_a_paused_reader(ground: Ground) -> None:
 
 
 async def patience_has_octets(ground: Ground) -> None:
-    """``close_gently`` drops so many octets of a peer that goes on sending, and no more."""
+    """``close_gently`` discards up to ``octets`` of a peer that goes on sending, then ends the connection."""
     async with _Pair(ground) as pair:
         pair.server.stream.close_gently(octets=100_000)
         while not pair.server.ended:
@@ -237,7 +237,7 @@ async def patience_has_octets(ground: Ground) -> None:
 
 
 async def patience_has_seconds(ground: Ground) -> None:
-    """``close_gently`` does not wait for ever for a silent peer."""
+    """``close_gently`` waits up to ``seconds`` for a silent peer."""
     async with _Pair(ground) as pair:
         pair.server.stream.close_gently(seconds=0.01)
         await pair.client.until(lambda client: client.eof)
@@ -246,7 +246,7 @@ async def patience_has_seconds(ground: Ground) -> None:
 
 
 async def aborts(ground: Ground) -> None:
-    """``abort`` ends both ends, once each, and not before it returns."""
+    """``abort`` ends both ends, once each; the handlers are called after it has returned."""
     async with _Pair(ground) as pair:
         pair.client.stream.write(BLOCK)
         pair.client.stream.abort()
@@ -259,7 +259,7 @@ async def aborts(ground: Ground) -> None:
 
 
 async def changes_handlers(ground: Ground) -> None:
-    """``set_handler`` passes the channel on; the new handler is not told ``connected``."""
+    """``set_handler`` replaces the handler; ``connected`` is not called again."""
     async with _Pair(ground) as pair:
         second = RecordingHandler()
         pair.client.stream.write(b"to the first")
@@ -273,7 +273,7 @@ async def changes_handlers(ground: Ground) -> None:
 
 
 async def holds_many(ground: Ground) -> None:
-    """Two hundred channels at once, each with its own handler."""
+    """200 channels are open at one time, each with its own handler."""
     servers: list[RecordingHandler] = []
 
     def accept() -> RecordingHandler:
@@ -300,7 +300,7 @@ async def holds_many(ground: Ground) -> None:
 
 
 async def faults_stay_where_they_are(ground: Ground) -> None:
-    """A handler that raises loses its own channel, somebody is told, and the other channels go on."""
+    """A handler that raises loses its own channel and is reported to ``on_error``; other channels go on."""
     fault = ZeroDivisionError("the handler is wrong")
     servers: list[RecordingHandler] = []
 
@@ -334,7 +334,7 @@ async def faults_stay_where_they_are(ground: Ground) -> None:
 
 
 async def a_factory_may_fail(ground: Ground) -> None:
-    """A factory that raises turns its channel away, and the listener goes on."""
+    """A factory that raises loses its channel and is reported to ``on_error``; the listener goes on."""
     fault = ZeroDivisionError("the factory is wrong")
     server = RecordingHandler(_echo)
     handlers: list[RecordingHandler] = [server]
@@ -359,7 +359,7 @@ async def a_factory_may_fail(ground: Ground) -> None:
 
 
 async def says_why_not(ground: Ground) -> None:
-    """Nobody listens: ``Unreachable`` naming the place.  Somebody does already: ``SettingError`` naming it."""
+    """Errors name the endpoint: ``Unreachable`` without a listener, ``SettingError`` if the endpoint is taken."""
     listener = await _listen(ground, RecordingHandler)
     refusal = await _raised(SettingError, ground.network.listen(listener.local, RecordingHandler))
     assert str(listener.local) in str(refusal)
@@ -373,7 +373,7 @@ async def says_why_not(ground: Ground) -> None:
 
 
 async def a_closed_listener_keeps_its_channels(ground: Ground) -> None:
-    """``Listener.close`` ends the accepting, not what was accepted."""
+    """``Listener.close`` ends the listener, not the channels it has accepted."""
     async with _Pair(ground, server=_echo) as pair:
         pair.listener.close()
         pair.client.stream.write(b"still here")

@@ -12,6 +12,7 @@ from posthouse.spool.interface import (
     IncomingMessage,
     Lease,
     RecipientState,
+    Renewal,
     Report,
     Settlement,
     Spool,
@@ -93,10 +94,13 @@ class Auditor:
         until: float,
         *,
         limit: int,
-        skip: Collection[str] = (),
-        few: ProbeLimit | None = None,
+        due_before: float | None = None,
+        wanted: Collection[str] | None = None,
+        probe: ProbeLimit | None = None,
     ) -> list[Lease]:
-        leases = await self._inner.lease(owner, now, until, limit=limit, skip=skip, few=few)
+        leases = await self._inner.lease(
+            owner, now, until, limit=limit, due_before=due_before, wanted=wanted, probe=probe
+        )
         for lease in leases:
             for recipient in lease.recipients:
                 held = self._leases.get((lease.message.id, recipient.key))
@@ -195,9 +199,13 @@ class Auditor:
             if held is not None and held.owner == lease.owner:
                 del self._leases[lease.message.id, recipient.key]
 
-    async def renew(self, works: Sequence[Lease], until: float) -> None:
-        await self._inner.renew(works, until)
-        for lease in works:
+    def renew(self, leases: Sequence[Lease], until: float) -> Renewal:
+        renewal = self._inner.renew(leases, until)
+        return renewal._replace(done=self._renewed(leases, until, renewal))
+
+    async def _renewed(self, leases: Sequence[Lease], until: float, renewal: Renewal) -> None:
+        await renewal.done
+        for lease in leases:
             for recipient in lease.recipients:
                 held = self._leases.get((lease.message.id, recipient.key))
                 if held is not None and held[:2] == (lease.owner, lease.until):

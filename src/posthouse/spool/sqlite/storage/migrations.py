@@ -2,7 +2,8 @@
 
 Format 1 had no stories, and a recipient's row did not repeat what is asked of its message.  Format 2 had no fresh
 messages with several destinations, and told each recipient's end apart: what it holds is read as it is.
-Format 3 had no prefixes in front of content files.
+Format 3 had no prefixes in front of content files, and no
+fencing tokens of leases.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _BATCH = 1000
 _OLD = "SELECT id, until, received, size, source, head FROM message WHERE id > ? ORDER BY id LIMIT ?"
 _COPY = (
     "INSERT INTO recipient SELECT message, nth, destination, state, attempts, due, ready, slot, owner, last,"
-    " ?, ?, ?, ?, '', 0 FROM old_recipient WHERE message = ? AND nth = ?"
+    " ?, ?, ?, ?, '', 0, 0 FROM old_recipient WHERE message = ? AND nth = ?"
 )
 
 
@@ -31,6 +32,8 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
     if version == 1:
         _tell_stories(connection)
     if version < 4:
+        if version > 1:
+            connection.execute("ALTER TABLE recipient ADD COLUMN token INTEGER NOT NULL DEFAULT 0")
         connection.execute("ALTER TABLE file ADD COLUMN prefix BLOB NOT NULL DEFAULT x''")
     connection.execute(f"PRAGMA user_version = {VERSION}")
 

@@ -15,6 +15,7 @@ from typing import TypeVar
 from posthouse.core import SettingError
 from posthouse.spool.ids import text_of, worker_of
 from posthouse.spool.sqlite.leases import LeaseTable
+from posthouse.spool.sqlite.settle import Settler
 from posthouse.spool.sqlite.storage.durability import Durable
 from posthouse.spool.sqlite.storage.layout import Layout, ProcessSlot, complaint_about, strays
 from posthouse.spool.sqlite.storage.migrations import migrate
@@ -67,7 +68,13 @@ def greatest_id(connection: sqlite3.Connection) -> int:
 
 
 def recover(
-    connection: sqlite3.Connection, layout: Layout, owner: ProcessSlot, leases: LeaseTable, durable: Durable, now: float
+    connection: sqlite3.Connection,
+    layout: Layout,
+    owner: ProcessSlot,
+    leases: LeaseTable,
+    settler: Settler,
+    durable: Durable,
+    now: float,
 ) -> list[str]:
     """Bring what a crash left into order; returns sentences about it."""
     said: list[str] = []
@@ -75,8 +82,8 @@ def recover(
         with owner.dead(slot) as dead:
             if dead:
                 _in_transaction(connection, durable, partial(leases.clear_slot, slot=slot, now=now))
-    said += leases.deaths.take_notes()
-    files = _in_transaction(connection, durable, partial(leases.purge, now=now, at_most=1 << 30))
+    said += [event.text for event in leases.deaths.take_events()]
+    files = _in_transaction(connection, durable, partial(settler.purge, now=now, at_most=1 << 30))
     for number in files:
         durable.unlink(layout.content_of(number))
     said += _sweep(connection, layout, owner, durable)

@@ -65,7 +65,8 @@ RECIPIENT = """CREATE TABLE recipient (
     message INTEGER NOT NULL, nth INTEGER NOT NULL, destination TEXT NOT NULL, state INTEGER NOT NULL,
     attempts INTEGER NOT NULL, due REAL NOT NULL, ready REAL NOT NULL, slot INTEGER, owner TEXT NOT NULL,
     last TEXT NOT NULL, received REAL NOT NULL, size INTEGER NOT NULL, sender TEXT NOT NULL, address TEXT NOT NULL,
-    route TEXT NOT NULL DEFAULT '', warned INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (message, nth)) WITHOUT ROWID"""
+    route TEXT NOT NULL DEFAULT '', warned INTEGER NOT NULL DEFAULT 0, token INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (message, nth)) WITHOUT ROWID"""
 RECIPIENT_INDICES = (
     "CREATE INDEX recipient_ready ON recipient (destination, ready, received, state) WHERE state = 0",
     "CREATE INDEX recipient_slot ON recipient (slot) WHERE slot IS NOT NULL",

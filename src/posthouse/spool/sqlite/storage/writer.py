@@ -45,7 +45,7 @@ _POLL = 0.0005  # seconds between attempts to get the write lock from another pr
 class Op:
     """One operation on its way through the writer.  ``future`` gets ``result`` or ``error``."""
 
-    __slots__ = ("error", "finished", "future", "octets", "result")
+    __slots__ = ("error", "finished", "future", "octets", "refused", "result")
 
     def __init__(self, future: asyncio.Future[Any], octets: int = 0) -> None:
         self.future = future
@@ -54,6 +54,8 @@ class Op:
         self.error: StorageError | None = None
         #: Called on the loop when it is decided, with success or not, before the future is.
         self.finished: Callable[[bool], None] | None = None
+        #: Called on the loop when it has failed, before the future is told.
+        self.refused: Callable[[], object] | None = None
 
 
 class Call(Op):
@@ -74,7 +76,7 @@ class Writer:
     may give a group as one statement instead, with its values, which is a transaction then.  ``at_most`` operations may
     wait, more are refused with ``StorageBusy``; so is an operation that finds the spool locked by another process for
     ``patience`` seconds.  When there is nothing to write and ``untidy()``, a transaction is ``tidy``'s; it says whether
-    it wants another.
+    it wants another.  ``ended`` is called after each transaction, in the thread, with whether it was committed.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Writer:
         at_once: Callable[[Sequence[Op]], tuple[str, Sequence[Any]] | None] | None = None,
         tidy: Callable[[sqlite3.Connection], bool] | None = None,
         untidy: Callable[[], bool] = bool,
+        ended: Callable[[bool], None] | None = None,
     ) -> None:
         self._loop = loop
         self._connect = connect
@@ -99,6 +102,7 @@ class Writer:
         self._at_once = at_once
         self._tidy = tidy
         self._untidy = untidy
+        self._ended = ended
         self._pending = 0
         self._gathered: list[Op] = []
         self._soon = False  # they go at the end of this turn
@@ -213,10 +217,12 @@ class Writer:
             try:
                 more = self._tidy(connection)
                 self._durable.commit(connection)
-            except BaseException:
+            except BaseException as error:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+                self._end(isinstance(error, NotSynced))
                 raise
+            self._end(True)
         except (sqlite3.Error, OSError):
             return False
         return more
@@ -249,22 +255,35 @@ class Writer:
         if once is not None:
             try:
                 self._when_free(partial(self._durable.commit, connection, *once))
+                self._end(True)
                 return
-            except NotSynced as error:
-                self._until_synced(connection, error)
+            except NotSynced as unsynced:
+                self._end(True)
+                self._until_synced(connection, unsynced)
                 return
-            except sqlite3.IntegrityError:  # one of them is not what it was
-                pass
+            except sqlite3.IntegrityError:  # one of the messages is not fresh any more
+                self._end(False)
+            except BaseException:
+                self._end(False)
+                raise
         self._when_free(partial(connection.execute, "BEGIN IMMEDIATE"))
         try:
             self._run(connection, group)
             self._durable.commit(connection)
         except NotSynced as error:
+            self._end(True)
             self._until_synced(connection, error)
+            return
         except BaseException:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
+            self._end(False)
             raise
+        self._end(True)
+
+    def _end(self, committed: bool) -> None:
+        if self._ended is not None:
+            self._ended(committed)
 
     def _until_synced(self, connection: sqlite3.Connection, error: NotSynced) -> None:
         """The group is committed, and may not survive: neither yes nor no is true of it until the disk obeys.
@@ -311,6 +330,8 @@ def _decide(op: Op) -> None:
     """Tell whoever waits, if anybody still does."""
     if op.finished is not None:
         op.finished(op.error is None)
+    if op.refused is not None and op.error is not None:
+        op.refused()
     future = op.future
     if future.done():
         return

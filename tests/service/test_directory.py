@@ -8,7 +8,8 @@ from posthouse.core import Address, Envelope, Notify, OriginalRecipient, Recipie
 from posthouse.relay import Route
 from posthouse.service import context
 from posthouse.service.config_file import ConfigError, default_config, parse
-from posthouse.service.directory.directory import Directory, Expanded, Foreign, Local, Moved, Unknown, expand_envelope
+from posthouse.service.directory.directory import Directory, Expanded, Foreign, Local, Moved, Unknown
+from posthouse.service.directory.expansion import expand_envelope
 
 HOUSE = """
 hostname = "mail.example.org"

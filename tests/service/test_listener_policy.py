@@ -1,4 +1,4 @@
-"""Who may do what at the door; each refusal has its reply code."""
+"""What a listener's policy allows, and what its intake stores; each refusal has its reply code."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import pytest
 
 from posthouse.core import Address, Reply, StorageBusy, StorageError, StorageFull, Verdict
 from posthouse.protocol.commands import Mail, Rcpt
-from posthouse.server.policy import Peer
 from posthouse.testing import ManualClock
 
-from .parts import Desk, address, deposit, envelope, now
+from .parts import Desk, address, bring_in, envelope, now
 
 LISTENER = '[[listener]]\nbind = "127.0.0.1:0"\n'
 HOUSE = """
@@ -52,14 +51,14 @@ def desk(
 
 
 def rcpt(at: Desk, to: str, host: str = "192.0.2.1") -> Reply:
-    door = at.door(host)
-    assert now(door.mail(Mail(address("me@example.com")))) == Reply(250, "2.1.0", "Sender OK")
-    return now(door.rcpt(envelope(), Rcpt(address(to)), ()))
+    session = at.session(host)
+    assert now(session.mail(Mail(address("me@example.com")))) == Reply(250, "2.1.0", "Sender OK")
+    return now(session.rcpt(envelope(), Rcpt(address(to)), ()))
 
 
 def test_the_banner_names_the_host() -> None:
-    door = desk().reception(Peer("192.0.2.1", 1))
-    assert now(door.connected()) == Reply(220, "", "mx.example.org ESMTP Posthouse")
+    session = desk().connect()
+    assert now(session.connected()) == Reply(220, "", "mx.example.org ESMTP Posthouse")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +79,7 @@ def test_the_banner_names_the_host() -> None:
 )
 def test_recipients(to: str, code: int, enhanced: str) -> None:
     at = desk()
-    reply = rcpt(at, to) if "@" in to else now(at.door().rcpt(envelope(), Rcpt(Address(to)), ()))
+    reply = rcpt(at, to) if "@" in to else now(at.session().rcpt(envelope(), Rcpt(Address(to)), ()))
     assert (reply.code, reply.enhanced) == (code, enhanced)
     refusals = [fields for event, fields in at.events if event == "refused"]
     assert len(refusals) == (0 if reply.positive else 1)
@@ -99,7 +98,7 @@ def test_trusted_networks_may_send_anywhere() -> None:
 
 def test_submission_is_for_trusted_networks() -> None:
     at = desk('kind = "submission"')
-    assert now(at.door().mail(Mail(None))) == Reply(530, "5.7.0", "Authentication required, and not available here")
+    assert now(at.session().mail(Mail(None))) == Reply(530, "5.7.0", "Authentication required, and not available here")
     assert rcpt(at, "x@example.net", TRUSTED).code == 250
 
 
@@ -111,49 +110,58 @@ def test_lmtp_never_relays() -> None:
 
 def test_connections_are_counted() -> None:
     at = desk("max_connections = 3\nmax_connections_per_host = 2")
-    first = at.door("192.0.2.1")
-    at.door("192.0.2.1")
-    refused = at.reception(Peer("192.0.2.1", 3))
+    first = at.session("192.0.2.1")
+    at.session("192.0.2.1")
+    refused = at.connect("192.0.2.1", 3)
     assert now(refused.connected()).code == 421
     refused.disconnected()  # was never counted in
-    at.door("192.0.2.2")
-    full = at.reception(Peer("192.0.2.3", 4))
+    at.session("192.0.2.2")
+    full = at.connect("192.0.2.3", 4)
     assert now(full.connected()) == Reply(421, "4.7.0", "Too many connections; try again later")
     full.disconnected()
     first.disconnected()
     first.disconnected()
-    at.door("192.0.2.3")
-    assert now(at.reception(Peer("192.0.2.3", 5)).connected()).code == 421
+    at.session("192.0.2.3")
+    assert now(at.connect("192.0.2.3", 5).connected()).code == 421
+
+
+def test_clients_of_a_unix_socket_are_not_one_host() -> None:
+    at = desk("max_connections = 3\nmax_connections_per_host = 1")
+    first, *_ = [at.session("") for _ in range(3)]
+    assert now(at.connect("").connected()) == Reply(421, "4.7.0", "Too many connections; try again later")
+    first.disconnected()
+    at.session("192.0.2.1")
+    assert now(at.connect("192.0.2.1").connected()).code == 421
 
 
 def test_a_closed_listener_takes_no_mail_and_still_counts() -> None:
     at = desk("closed = true\nmax_connections = 1")
-    first = at.reception(Peer("192.0.2.1", 1))
+    first = at.connect("192.0.2.1", 1)
     assert now(first.connected()) == Reply(521, "", "mx.example.org takes no mail")
-    assert now(at.reception(Peer("192.0.2.1", 2)).connected()).code == 421
+    assert now(at.connect("192.0.2.1", 2).connected()).code == 421
     first.disconnected()
-    assert now(at.reception(Peer("192.0.2.1", 3)).connected()).code == 521
+    assert now(at.connect("192.0.2.1", 3).connected()).code == 521
 
 
 def test_draining_sends_away() -> None:
     at = desk()
-    at.reception.draining = True
-    assert now(at.reception(Peer("192.0.2.1", 1)).connected()).enhanced == "4.3.2"
+    at.policy.draining = True
+    assert now(at.connect("192.0.2.1", 1).connected()).enhanced == "4.3.2"
 
 
 def test_a_declared_size_is_judged_at_mail() -> None:
     at = desk("max_message_size = 65536")
-    door = at.door()
-    assert now(door.mail(Mail(None, size=65_536))).code == 250
-    reply = now(door.mail(Mail(None, size=65_537)))
+    session = at.session()
+    assert now(session.mail(Mail(None, size=65_536))).code == 250
+    reply = now(session.mail(Mail(None, size=65_537)))
     assert (reply.code, reply.enhanced) == (552, "5.3.4")
 
 
 def test_a_low_disk_puts_mail_off() -> None:
-    assert now(desk(free=67_108_863).door().mail(Mail(None))).enhanced == "4.3.1"
+    assert now(desk(free=67_108_863).session().mail(Mail(None))).enhanced == "4.3.1"
     at = desk(free=67_108_864 + 500)
-    assert now(at.door().mail(Mail(None, size=500))).code == 250
-    assert now(at.door().mail(Mail(None, size=501))) == Reply(452, "4.3.1", "No room for mail now; try again later")
+    assert now(at.session().mail(Mail(None, size=500))).code == 250
+    assert now(at.session().mail(Mail(None, size=501))) == Reply(452, "4.3.1", "No room for mail now; try again later")
 
 
 @pytest.mark.parametrize(("domain", "code", "enhanced"), [("small.test", 552, "5.2.2"), ("later.test", 452, "4.2.2")])
@@ -167,14 +175,14 @@ def test_a_full_mailbox(domain: str, code: int, enhanced: str) -> None:
 def test_a_quota_counts_what_has_just_come() -> None:
     at = desk()
     assert rcpt(at, "bob@small.test").code == 250
-    deposit(at.door(), envelope("bob@small.test"), b"\r\n", b"x" * 998)
+    bring_in(at.session(), envelope("bob@small.test"), b"\r\n", b"x" * 998)
     assert rcpt(at, "bob@small.test").code == 552
     assert at.spool.asked == 1
 
 
 def test_a_declared_size_beyond_the_quota() -> None:
     at = desk()
-    answer = at.door().rcpt(envelope()._replace(size=1001), Rcpt(address("bob@small.test")), ())
+    answer = at.session().rcpt(envelope()._replace(size=1001), Rcpt(address("bob@small.test")), ())
     assert now(answer).code == 552
 
 
@@ -187,7 +195,7 @@ LETTER = b"Subject: hi\r\n\r\nhello\r\n"
 def test_a_letter_is_stored_behind_its_trace_field(commits: str) -> None:
     at = desk()
     at.spool.commits = commits
-    (reply,) = deposit(at.door(), envelope("bob@example.org"), LETTER[:10], LETTER[10:])
+    (reply,) = bring_in(at.session(), envelope("bob@example.org"), LETTER[:10], LETTER[10:])
     assert reply == Reply(250, "2.0.0", "Message queued as Q1")
     ((message, content, destinations),) = at.spool.stored
     trace, _, rest = content.partition(b"\r\nSubject")
@@ -202,7 +210,7 @@ def test_a_letter_is_stored_behind_its_trace_field(commits: str) -> None:
 
 def test_several_recipients_are_not_told_of_each_other() -> None:
     at = desk()
-    deposit(at.door(greet="HELO"), envelope("bob@example.org", "wen@example.org"), LETTER)
+    bring_in(at.session(greet="HELO"), envelope("bob@example.org", "wen@example.org"), LETTER)
     content = at.spool.stored[0][1]
     assert b" with SMTP id " in content
     assert b"for <" not in content
@@ -228,7 +236,7 @@ def test_several_recipients_are_not_told_of_each_other() -> None:
 def test_a_letter_without_header_fields_stays_a_body(letter: bytes, gap: bytes, piece: int) -> None:
     at = desk()
     pieces = [letter[start : start + piece] for start in range(0, len(letter), piece)]
-    (reply,) = deposit(at.door(), envelope("bob@example.org"), *pieces)
+    (reply,) = bring_in(at.session(), envelope("bob@example.org"), *pieces)
     assert reply.code == 250
     trace, mark, rest = at.spool.stored[0][1].partition(b" +0000\r\n")
     assert (trace[:9], mark) == (b"Received:", b" +0000\r\n")
@@ -238,7 +246,7 @@ def test_a_letter_without_header_fields_stays_a_body(letter: bytes, gap: bytes, 
 def test_a_letter_that_fails_while_its_first_line_is_stored() -> None:
     at = desk()
     at.spool.write_error = StorageFull("no room")
-    (reply,) = deposit(at.door(), envelope("bob@example.org"), b"only this")
+    (reply,) = bring_in(at.session(), envelope("bob@example.org"), b"only this")
     assert (reply.code, reply.enhanced) == (452, "4.3.1")
     assert at.spool.receipts[0].ended == "aborted"
 
@@ -253,14 +261,14 @@ def test_the_trace_tells_local_time_and_asks_for_the_zone_once_a_minute() -> Non
     clock = ManualClock(1_800_000_000.0)  # 2027-01-15 08:00:00 UTC
     at = desk(zone=zone, clock=clock)
     for _ in range(3):
-        deposit(at.door(), envelope("bob@example.org"), LETTER)
+        bring_in(at.session(), envelope("bob@example.org"), LETTER)
     assert len(asked) == 1
     assert all(b"; Fri, 15 Jan 2027 16:00:00 +0800\r\n" in content for _, content, _ in at.spool.stored)
     clock.set_calendar(1_800_000_059.0)
-    deposit(at.door(), envelope("bob@example.org"), LETTER)
+    bring_in(at.session(), envelope("bob@example.org"), LETTER)
     assert len(asked) == 1
     clock.set_calendar(1_800_000_060.0)
-    deposit(at.door(), envelope("bob@example.org"), LETTER)
+    bring_in(at.session(), envelope("bob@example.org"), LETTER)
     assert asked == [1_800_000_000.0, 1_800_000_060.0]
 
 
@@ -269,7 +277,7 @@ def test_the_machines_own_zone(monkeypatch: pytest.MonkeyPatch) -> None:
     time.tzset()
     try:
         at = desk(zone=None)
-        deposit(at.door(), envelope("bob@example.org"), LETTER)
+        bring_in(at.session(), envelope("bob@example.org"), LETTER)
         assert b" +0530\r\n" in at.spool.stored[0][1]
     finally:
         monkeypatch.undo()
@@ -278,12 +286,12 @@ def test_the_machines_own_zone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_too_large_a_letter_is_dropped_and_the_session_goes_on() -> None:
     at = desk("max_message_size = 65536")
-    door = at.door()
-    (reply,) = deposit(door, envelope("bob@example.org"), LETTER, b"x" * 65_536, b"more")
+    session = at.session()
+    (reply,) = bring_in(session, envelope("bob@example.org"), LETTER, b"x" * 65_536, b"more")
     assert (reply.code, reply.enhanced) == (552, "5.3.4")
     assert at.spool.receipts[0].ended == "aborted"
-    assert deposit(door, envelope("bob@example.org"), LETTER)[0].code == 250
-    assert deposit(door, envelope("bob@example.org"), b"\r\n", b"x" * 65_534)[0].code == 250
+    assert bring_in(session, envelope("bob@example.org"), LETTER)[0].code == 250
+    assert bring_in(session, envelope("bob@example.org"), b"\r\n", b"x" * 65_534)[0].code == 250
 
 
 @pytest.mark.parametrize("piece", [1, 7, 100_000])
@@ -292,14 +300,14 @@ def test_going_in_circles(piece: int, hops: int, code: int) -> None:
     at = Desk(LISTENER + HOUSE.replace("[relay]", "[relay]\nmax_hops = 3"))
     letter = b"received: by x\r\n\twith y\r\n" * hops + b"Subject: hi\r\n\r\nReceived: in the body\r\n" * 9
     chunks = [letter[start : start + piece] for start in range(0, len(letter), piece)]
-    (reply,) = deposit(at.door(), envelope("bob@example.org"), *chunks)
+    (reply,) = bring_in(at.session(), envelope("bob@example.org"), *chunks)
     assert reply.code == code
     assert code == 250 or reply.enhanced == "5.4.6"
 
 
 def test_going_in_circles_without_a_body() -> None:
     at = Desk(LISTENER + HOUSE.replace("[relay]", "[relay]\nmax_hops = 3"))
-    assert deposit(at.door(), envelope("bob@example.org"), b"Received: x\r\n" * 3)[0].code == 554
+    assert bring_in(at.session(), envelope("bob@example.org"), b"Received: x\r\n" * 3)[0].code == 554
 
 
 @pytest.mark.parametrize(
@@ -312,7 +320,7 @@ def test_storage_that_fails(commits: str, when: str, error: StorageError, code: 
     at = desk()
     at.spool.commits = commits
     setattr(at.spool, when, error)
-    (reply,) = deposit(at.door(), envelope("bob@example.org"), LETTER, b"x" * 1000, b"y")
+    (reply,) = bring_in(at.session(), envelope("bob@example.org"), LETTER, b"x" * 1000, b"y")
     assert (reply.code, reply.enhanced) == (code, enhanced)
     assert at.spool.receipts[0].ended == "aborted"
     assert not at.woken
@@ -321,14 +329,14 @@ def test_storage_that_fails(commits: str, when: str, error: StorageError, code: 
 def test_lmtp_answers_for_each_recipient() -> None:
     at = desk('kind = "lmtp"')
     to = envelope("bob@example.org", "wen@example.org", "info@example.org")
-    assert [each.code for each in deposit(at.door(greet="LHLO"), to, LETTER)] == [250, 250, 250]
+    assert [each.code for each in bring_in(at.session(greet="LHLO"), to, LETTER)] == [250, 250, 250]
     at.spool.commit_error = StorageFull("x")
-    assert [each.code for each in deposit(at.door(greet="LHLO"), to, LETTER)] == [452, 452, 452]
+    assert [each.code for each in bring_in(at.session(greet="LHLO"), to, LETTER)] == [452, 452, 452]
 
 
 def test_an_alias_is_expanded_in_what_is_stored() -> None:
     at = desk()
-    deposit(at.door(), envelope("info@example.org", "eve@example.org"), LETTER)
+    bring_in(at.session(), envelope("info@example.org", "eve@example.org"), LETTER)
     ((message, _, destinations),) = at.spool.stored
     assert [str(each.address) for each in message.envelope.recipients] == [
         "bob@example.org",
@@ -340,7 +348,7 @@ def test_an_alias_is_expanded_in_what_is_stored() -> None:
 
 def test_a_list_and_a_mailbox_are_two_messages_with_one_answer() -> None:
     at = desk()
-    (reply,) = deposit(at.door(), envelope("wen@example.org", "team@example.org"), LETTER)
+    (reply,) = bring_in(at.session(), envelope("wen@example.org", "team@example.org"), LETTER)
     assert reply.text == "Message queued as Q1"
     (first, _, _), (second, content, _) = at.spool.stored
     assert str(first.envelope.sender) == "me@example.com"
@@ -351,7 +359,7 @@ def test_a_list_and_a_mailbox_are_two_messages_with_one_answer() -> None:
 
 def test_a_vanished_peer_leaves_nothing() -> None:
     at = desk()
-    intake = at.door().intake(envelope("bob@example.org"))
+    intake = at.session().intake(envelope("bob@example.org"))
     assert not isinstance(intake, Verdict)
     intake.write(LETTER)
     intake.abort()
@@ -362,10 +370,10 @@ def test_a_vanished_peer_leaves_nothing() -> None:
 
 
 def test_vrfy_and_expn_are_off() -> None:
-    door = desk().door()
-    reply = now(door.verify("bob"))
+    session = desk().session()
+    reply = now(session.verify("bob"))
     assert (reply.code, reply.enhanced) == (252, "2.5.0")
-    reply = now(door.expand("team"))
+    reply = now(session.expand("team"))
     assert (reply.code, reply.enhanced) == (502, "5.5.1")
 
 
@@ -386,7 +394,7 @@ def test_vrfy_and_expn_are_off() -> None:
     ],
 )
 def test_vrfy(text: str, code: int, words: str) -> None:
-    reply = now(desk("vrfy = true").door().verify(text))
+    reply = now(desk("vrfy = true").session().verify(text))
     assert reply.code == code
     assert words in reply.text
 
@@ -402,16 +410,16 @@ def test_vrfy(text: str, code: int, words: str) -> None:
     ],
 )
 def test_expn(text: str, code: int, words: str) -> None:
-    reply = now(desk("expn = true").door().expand(text))
+    reply = now(desk("expn = true").session().expand(text))
     assert reply.code == code
     assert words in reply.text
 
 
 def test_help() -> None:
-    door = desk().door()
-    summary = now(door.help(""))
+    session = desk().session()
+    summary = now(session.help(""))
     assert summary.code == 211
     assert "RCPT" in summary.text
-    assert now(door.help("rcpt")).code == 214
-    assert "RCPT TO:" in now(door.help("rcpt")).text
-    assert now(door.help("cooking")).code == 504
+    assert now(session.help("rcpt")).code == 214
+    assert "RCPT TO:" in now(session.help("rcpt")).text
+    assert now(session.help("cooking")).code == 504

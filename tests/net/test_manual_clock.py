@@ -1,4 +1,4 @@
-"""The clock that jumps, and the one that does not."""
+"""The manual clock and the system clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from posthouse.testing import ManualClock
 
 
 def test_timers_fire_in_order_each_at_its_own_time() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         clock = ManualClock(start=1000.0)
         fired: list[tuple[str, float, float]] = []
 
@@ -36,11 +36,11 @@ def test_timers_fire_in_order_each_at_its_own_time() -> None:
         assert clock.monotonic() == 5
         assert clock.waiting == 1
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_sleepers_wake_before_later_timers() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         clock = ManualClock()
         seen: list[object] = []
 
@@ -57,11 +57,11 @@ def test_sleepers_wake_before_later_timers() -> None:
         assert seen == [1, "timer", 2, 3]
         assert task.done()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_cancelled_sleeper_leaves_no_timer() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         clock = ManualClock()
         task = asyncio.create_task(clock.sleep(60))
         await clock.settle()
@@ -70,11 +70,11 @@ def test_a_cancelled_sleeper_leaves_no_timer() -> None:
         await clock.settle()
         assert clock.waiting == 0
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_run_jumps_as_far_as_the_story_needs() -> None:
-    async def story() -> None:
+def test_run_jumps_as_far_as_the_scenario_needs() -> None:
+    async def scenario() -> None:
         clock = ManualClock()
 
         async def week() -> str:
@@ -85,13 +85,13 @@ def test_run_jumps_as_far_as_the_story_needs() -> None:
         assert await clock.run(week()) == "done"
         assert clock.monotonic() == 7 * 86_400
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_run_says_when_a_story_can_never_end() -> None:
-    async def story() -> None:
+def test_run_says_when_a_scenario_can_never_end() -> None:
+    async def scenario() -> None:
         clock = ManualClock()
-        with pytest.raises(LocalError, match="never happen"):
+        with pytest.raises(LocalError, match="cannot happen"):
             await clock.run(asyncio.Event().wait())
         with pytest.raises(ZeroDivisionError):
             await clock.run(fails())
@@ -99,11 +99,11 @@ def test_run_says_when_a_story_can_never_end() -> None:
     async def fails() -> None:
         raise ZeroDivisionError
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_the_calendar_may_jump_without_the_stopwatch() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         clock = ManualClock(start=1000.0)
         await clock.advance(10)
         clock.set_calendar(500.0)
@@ -111,24 +111,24 @@ def test_the_calendar_may_jump_without_the_stopwatch() -> None:
         await clock.advance(1)
         assert (clock.time(), clock.monotonic()) == (501.0, 11.0)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
-def test_one_hand_at_a_time() -> None:
-    async def story() -> None:
+def test_two_tasks_cannot_move_one_clock() -> None:
+    async def scenario() -> None:
         clock = ManualClock()
         clock.call_later(1, lambda: None)
         first = asyncio.create_task(clock.advance(2))
         await asyncio.sleep(0)
-        with pytest.raises(LocalError, match="moved already"):
+        with pytest.raises(LocalError, match="moving this clock"):
             await clock.advance(2)
         await first
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_the_system_clock_uses_the_running_loop() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         clock = SystemClock()
         called = asyncio.Event()
         never = clock.call_later(0, lambda: pytest.fail("was cancelled"))
@@ -140,4 +140,4 @@ def test_the_system_clock_uses_the_running_loop() -> None:
         assert clock.monotonic() >= before
         assert clock.time() > 1_700_000_000
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -1,0 +1,161 @@
+"""Policy of a session: who may send, and to whom.
+
+==========  =======================================================  ==========================================
+listener    may send to our domains                                  may send anywhere else
+==========  =======================================================  ==========================================
+mx          everybody                                                trusted networks (else 550 5.7.1)
+submission  trusted networks (else 530 5.7.0 at MAIL)                trusted networks
+lmtp        everybody who can connect                                nobody (550 5.7.1)
+==========  =======================================================  ==========================================
+
+Answers are given at once; only a quota, and storing, make a session wait.  Verdicts that do not depend on the session
+are made once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from posthouse.core import Address, Envelope, Recipient, Reply, StorageError, Verdict
+from posthouse.protocol.commands import Greet, Mail, Rcpt
+from posthouse.server.policy import Answer, Intake, Peer
+from posthouse.service.directory.directory import Expanded, Foreign, Local, Moved
+from posthouse.service.directory.expansion import expand_envelope
+from posthouse.service.policy import vrfy as inquiries
+from posthouse.service.policy.intake import TOO_LARGE, SpoolIntake, storage_verdict
+from posthouse.service.policy.listener_policy import ListenerPolicy
+
+__all__ = ["SessionPolicy"]
+
+_GO_ON: Final = Verdict(Reply(250, "2.1.0", "Sender OK"), "")
+_RCPT_OK: Final = Verdict(Reply(250, "2.1.5", "Recipient OK"), "")
+_RELAYED: Final = Verdict(Reply(250, "2.1.5", "Recipient OK; will be relayed"), "the peer is in trusted_networks")
+_AUTH_NEEDED: Final = Verdict(
+    Reply(530, "5.7.0", "Authentication required, and not available here"), "the peer is not in trusted_networks"
+)
+_DISK_LOW: Final = Verdict(Reply(452, "4.3.1", "No room for mail now; try again later"), "less than min_free is left")
+_NO_RELAY: Final = Verdict(
+    Reply(550, "5.7.1", "Relaying denied"), "the domain is not ours and the peer is not in trusted_networks"
+)
+_UNKNOWN: Final = Verdict(Reply(550, "5.1.1", "Mailbox does not exist"), "nobody of that name in a domain of ours")
+_PAUSED: Final = Verdict(Reply(450, "4.2.1", "Mailbox takes no mail at the moment; try again later"), "paused")
+_OVER: Final = Verdict(Reply(552, "5.2.2", "Mailbox is full"), "over quota")
+_OVER_LATER: Final = Verdict(Reply(452, "4.2.2", "Mailbox is full; try again later"), "over quota")
+
+
+class SessionPolicy:
+    """The ``Policy`` of one session; ``functools.partial(SessionPolicy, shared)`` is the factory of a listener's."""
+
+    __slots__ = ("_counted", "_greet", "_peer", "_shared", "_trusted")
+
+    def __init__(self, shared: ListenerPolicy, peer: Peer) -> None:
+        self._shared = shared
+        self._peer = peer
+        self._greet: Greet | None = None
+        self._counted = False
+        self._trusted = False
+
+    def _no(self, command: str, verdict: Verdict, **fields: str) -> Verdict:
+        peer = self._peer
+        source = f"{self._shared.settings.kind} {peer.host or 'unix socket'}:{peer.port}"
+        self._shared.refused(source, command, verdict, **fields)
+        return verdict
+
+    def connected(self) -> Answer:
+        """220, or 421 when there are too many, or 521 where there is no mail service."""
+        refusal = self._shared.enter(self._peer.host)
+        if refusal is not None:
+            return self._no("connect", refusal)
+        self._counted = True
+        self._trusted = self._shared.config.trusts(self._peer.host)
+        if self._shared.settings.closed:
+            return self._no("connect", self._shared.closed)
+        return self._shared.welcome
+
+    def greeted(self, greet: Greet) -> Answer:
+        """250 and our name; any name is taken (RFC 5321 §4.1.4)."""
+        self._greet = greet
+        return self._shared.hello
+
+    def mail(self, mail: Mail) -> Answer:
+        """Whether a message of this size may come at all."""
+        shared = self._shared
+        if shared.settings.kind == "submission" and not self._trusted:
+            return self._no("MAIL", _AUTH_NEEDED)
+        size = mail.size or 0
+        if size > shared.settings.max_message_size:
+            return self._no("MAIL", TOO_LARGE)
+        if shared.room() - size < shared.config.spool.min_free:
+            return self._no("MAIL", _DISK_LOW)
+        return _GO_ON
+
+    def rcpt(self, envelope: Envelope, rcpt: Rcpt, accepted: Sequence[Recipient]) -> Answer:
+        """Whether this recipient is ours, or may be sent to; the session limits their number."""
+        shared = self._shared
+        address = rcpt.address
+        if shared.directory.is_foreign(address.domain):
+            return self._foreign(address)
+        found = shared.directory.resolve(address)
+        if isinstance(found, Local):
+            if found.paused:
+                return self._no("RCPT", _PAUSED, recipient=found.mailbox)
+            if found.domain.quota:
+                return self._within_quota(found, envelope.size or 0)
+            return _RCPT_OK
+        if isinstance(found, Foreign):
+            return self._foreign(address)
+        if isinstance(found, Expanded):
+            return _RCPT_OK
+        if isinstance(found, Moved):
+            verdict = inquiries.moved(found, utf8=envelope.smtputf8)
+            return verdict if verdict.reply.positive else self._no("RCPT", verdict, recipient=str(rcpt.address))
+        return self._no("RCPT", _UNKNOWN, recipient=str(rcpt.address))
+
+    def _foreign(self, address: Address) -> Verdict:
+        if self._trusted and not self._shared.lmtp:
+            return _RELAYED
+        return self._no("RCPT", _NO_RELAY, recipient=str(address))
+
+    async def _within_quota(self, found: Local, size: int) -> Verdict:
+        used = await self._shared.usage.of(found.mailbox)
+        if used + size > found.domain.quota or used >= found.domain.quota:
+            verdict = _OVER if found.domain.quota_action == "refuse" else _OVER_LATER
+            return self._no("RCPT", verdict, recipient=found.mailbox)
+        return _RCPT_OK
+
+    def verify(self, text: str) -> Answer:
+        """VRFY, if the listener offers it."""
+        if not self._shared.settings.vrfy:
+            return inquiries.VRFY_OFF
+        return inquiries.verify(self._shared.directory, text)
+
+    def expand(self, text: str) -> Answer:
+        """EXPN, if the listener offers it."""
+        if not self._shared.settings.expn:
+            return inquiries.EXPN_OFF
+        return inquiries.expand(self._shared.directory, text)
+
+    def help(self, topic: str) -> Answer:
+        """HELP."""
+        return inquiries.help_on(topic)
+
+    def intake(self, envelope: Envelope) -> Intake | Verdict:
+        """An intake into the spool."""
+        shared = self._shared
+        greet = self._greet or Greet("HELO", "unknown")
+        try:
+            envelopes = expand_envelope(shared.directory, envelope)
+            return SpoolIntake(shared.intake, self._peer, greet, envelope, envelopes)
+        except StorageError as error:
+            return self._no("DATA", storage_verdict(error))
+
+    def refused(self, what: str, reply: Reply) -> None:
+        """Log what the session refused by itself."""
+        self._no(what, Verdict(reply, "a rule of the protocol"))
+
+    def disconnected(self) -> None:
+        """The session is over."""
+        if self._counted:
+            self._counted = False
+            self._shared.leave(self._peer.host)

@@ -1,0 +1,96 @@
+"""Settlements in SQL: what became of an attempt, and the end of messages that wait for nothing more.
+
+All of it runs in the writer's thread, within a group's transaction.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+
+from posthouse.spool.alike import alike
+from posthouse.spool.history import QueueEvent, packed_note
+from posthouse.spool.ids import text_of
+from posthouse.spool.interface import Lease, Settlement
+from posthouse.spool.sqlite.batch import RecordAttempt, insert, packed_record, rerank
+from posthouse.spool.sqlite.leases import LeaseTable
+from posthouse.spool.sqlite.rows import HELD, STATES, WAITING, in_words, number_of_state
+from posthouse.spool.sqlite.statements import SQL, array_of
+
+__all__ = ["Settler"]
+
+
+class Settler:
+    """Records attempts under the leases of ``leases``; finished messages stay for ``keep_finished`` seconds."""
+
+    def __init__(self, leases: LeaseTable, *, keep_finished: float, time: Callable[[], float]) -> None:
+        self._leases = leases
+        self._keep_finished = keep_finished
+        self._time = time
+
+    def record(self, connection: sqlite3.Connection, op: RecordAttempt) -> None:
+        """Record an attempt; see ``Spool.record``.  ``op.files`` becomes the files that are promised no more."""
+        op.files = []
+        insert(connection, op.reports, self._leases.teller)
+        work, number = op.work, op.number
+        if connection.execute(SQL.MESSAGE, (number,)).fetchone() is None:
+            return  # settled and erased before, by whoever had the lease when ours had run out
+        self._leases.expand(connection, number, leased=True)
+        self._settle(connection, number, work, op.settlements)
+        settled = {settlement.key for settlement in op.settlements}
+        self._leases.release_keys(connection, number, work, [w.key for w in work.recipients if w.key not in settled])
+        if settled:
+            connection.execute(SQL.LIVED, (number,))
+            self._tell(connection, op)
+        rerank(connection, (work.destination,))
+        op.files = self.finish_if_settled(connection, number)
+        if self._keep_finished > 0:
+            op.files += self.purge(connection, self._time())
+
+    def _settle(
+        self, connection: sqlite3.Connection, number: int, work: Lease, settlements: Sequence[Settlement]
+    ) -> None:
+        mark = (self._leases.slot, work.token)
+        for run in alike(settlements):
+            key, state, due, outcome, _, warned = run[0]
+            one = len(run) == 1
+            keys = key if one else array_of([settlement.key for settlement in run])
+            values = (number_of_state(state), due, due, in_words(outcome), warned, number, keys)
+            if state in (STATES[WAITING], STATES[HELD]):
+                connection.execute(SQL.AGAIN if one else SQL.AGAIN_SOME, (*values, *mark))
+            else:
+                connection.execute(SQL.SETTLE if one else SQL.SETTLE_SOME, values)
+
+    def _tell(self, connection: sqlite3.Connection, op: RecordAttempt) -> None:
+        events = [packed_record(op)]
+        warned = tuple(settlement.key for settlement in op.settlements if settlement.warned)
+        if warned:
+            events.append(packed_note(QueueEvent(op.at, "warned", warned)))
+        events += [packed_note(QueueEvent(op.at, "reported", (), "", text_of(report.row[0]))) for report in op.reports]
+        self._leases.teller.add(connection, op.number, *events)
+
+    def finish_if_settled(self, connection: sqlite3.Connection, number: int) -> list[int]:
+        """Erase a message of which nobody waits, or begin to keep it; returns the content files it leaves."""
+        if connection.execute(SQL.UNSETTLED, (number,)).fetchone() is None:
+            return self._finish(connection, number)
+        return []
+
+    def _finish(self, connection: sqlite3.Connection, number: int) -> list[int]:
+        if self._keep_finished > 0:
+            connection.execute("INSERT OR IGNORE INTO finished VALUES (?, ?)", (number, self._time()))
+            return []
+        return self._erase(connection, number)
+
+    def purge(self, connection: sqlite3.Connection, now: float, at_most: int = 100) -> list[int]:
+        """Erase messages that have been finished for long enough; returns the content files they leave."""
+        before = now - self._keep_finished
+        files: list[int] = []
+        for (number,) in connection.execute(SQL.FINISHED_BEFORE, (before, at_most)).fetchall():
+            files += self._erase(connection, number)
+        return files
+
+    def _erase(self, connection: sqlite3.Connection, number: int) -> list[int]:
+        filed = connection.execute(SQL.FILE, (number,)).fetchone() is not None
+        for statement in SQL.ERASE:
+            connection.execute(statement, (number,))
+        return [number] if filed else []
