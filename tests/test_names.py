@@ -16,7 +16,6 @@ RENAME = "to be renamed"
 
 #: Class names that several modules define, each with the reason.  A leading underscore makes no difference.
 SAME_CLASS: dict[str, str] = {
-    "Worker": f"{RENAME}: relay.worker keeps it",
 }
 
 #: File names that stand in several folders, each with the reason.
@@ -72,10 +71,14 @@ KNOWN: frozenset[str] = frozenset(RETIRED) - {
     "dying",
     "forgive",
     "jumping",
+<<<<<<< HEAD
     "lane",
     "leave_alone",
     "left_alone",
     "pace",
+=======
+    "ourselves",
+>>>>>>> main
     "reception",
     "seat",
     "stranger",

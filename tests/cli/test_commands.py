@@ -234,7 +234,7 @@ def test_check_config(ran, tmp_path: Path) -> None:
     assert got.code == 78
     assert "hostname" in got.out
     assert "relay.max_hops" in got.out
-    assert "these 2 mistakes are corrected" in got.out
+    assert "these 2 errors are corrected" in got.out
     file.write_text('hostname = "mail.example.org"\n')
     assert ran("check", "config", str(file)).code == 0
     assert json.loads(ran("check", "config", "--json", str(file)).out)["usable"] is True
@@ -257,7 +257,7 @@ def test_what_is_no_address_is_said_and_the_others_are_judged(ran, tmp_path: Pat
     file.write_text('hostname = "mx.sina.com"\n[[domain]]\nname = "sina.com"\nmailboxes = ["renping"]\n')
     got = ran("check", "address", "--config", str(file), "no-domain", "renping@sina.com")
     assert got.code == 65
-    assert "no-domain  no address" in got.out
+    assert "no-domain  invalid address" in got.out
     assert "write user@domain" in got.out
     assert "renping@sina.com  mailbox" in got.out
     found = json.loads(ran("check", "address", "--json", "--config", str(file), "a..b@sina.com").out)

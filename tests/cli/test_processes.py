@@ -162,7 +162,7 @@ def test_a_ready_message_is_sent_as_it_is(tmp_path: Path) -> None:
         assert (done.returncode, done.stderr) == (0, "")
         done = finished(tmp_path, *send, stdin=ready.replace(b"\r\n", b"\n"))
         assert done.returncode == 0
-        assert done.stderr == "line ends were made CRLF, as mail needs them\n"
+        assert done.stderr == "line ends were changed to CRLF, as SMTP requires\n"
         for number in ("1", "2"):
             child.line_with("delivered")
             shown = finished(tmp_path, "inbox", "show", number, "--config", file, "--json")

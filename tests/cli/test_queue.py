@@ -174,10 +174,7 @@ def test_changing_asks_first(ran, place: Spool) -> None:
     assert ran("queue", "hold", "domain:far.test", "--yes").out == "2 recipients held.\n"
     assert len(found(ran, "queue", "list", "state:held")) == 1
     assert found(ran, "queue", "release", "--all", "--yes")["recipients"] == 2
-    assert (
-        ran("queue", "reroute", "--via", "smtp://192.0.2.1", "to:eve*", "--yes").out
-        == "1 recipient sent another way.\n"
-    )
+    assert ran("queue", "reroute", "--via", "smtp://192.0.2.1", "to:eve*", "--yes").out == "1 recipient rerouted.\n"
     assert ran("queue", "drop", "state:failed", "--yes").out == "No match.\n"
     audit = found(ran, "queue", "audit")
     assert [(each["act"], each["recipients"]) for each in audit] == [
@@ -207,7 +204,7 @@ def test_a_person_is_asked(
 def test_a_story(ran, place: Spool) -> None:
     text = ran("explain", place.ids[0], "--transcript").out
     assert "accepted from mx 192.0.2.1:1" in text
-    assert "bob@far.test, zoe@far.test: put off, 451 4.7.1 come again" in text
+    assert "bob@far.test, zoe@far.test: deferred, 451 4.7.1 come again" in text
     assert "S: EHLO x" in text
     assert "\x1b" not in text
     assert "S: EHLO" not in ran("explain", place.ids[0]).out
@@ -223,9 +220,9 @@ def test_a_story(ran, place: Spool) -> None:
 def test_a_dry_run(ran, place: Spool) -> None:
     text = ran("explain", "bob@[192.0.2.1]").out
     assert "bob@[192.0.2.1]: goes by smtp to [192.0.2.1]" in text
-    assert "A letter would be tried at once at [192.0.2.1]." in text
+    assert "A message would be tried at once at [192.0.2.1]." in text
     text = ran("explain", "postmaster@mx.here.test").out
-    assert "A letter would be delivered at once." in text
+    assert "A message would be delivered at once." in text
     assert "Messages from it" not in text
 
 

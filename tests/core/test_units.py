@@ -70,6 +70,7 @@ def test_any_size_comes_back(octets: int) -> None:
         (1024, "1.0 KiB"),
         (1536, "1.5 KiB"),
         (102_400, "100 KiB"),
+        (10_000_000, "9.5 MiB"),
         (251_658_240, "240 MiB"),
         (3 << 40, "3072 GiB"),
     ],

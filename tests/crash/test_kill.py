@@ -150,7 +150,7 @@ async def check(directory: Path, load_: Load) -> Counter[str]:
         await daemon.wait_idle()
         found: Counter[int] = Counter()
         where: Counter[str] = Counter()
-        queue = daemon.queue
+        queue = daemon.spool
         for inboxed in await queue.inbox(limit=1_000_000):
             kept = await queue.kept(inboxed.number)
             assert kept is not None
@@ -160,7 +160,7 @@ async def check(directory: Path, load_: Load) -> Counter[str]:
             assert not entry.corrupt
             (waiting,) = entry.recipients
             assert waiting.destination == "waiting.test"
-            octets = b"".join(queue.content(entry.message).chunks())
+            octets = b"".join((await queue.open_content(entry.message)).chunks())
             assert len(octets) == entry.message.size
             found[_whole(octets, str(waiting.recipient.address))] += 1
             where["queue"] += 1

@@ -354,7 +354,7 @@ def test_the_daemon(dialogue: Dialogue, tmp_path: Path) -> None:
             configuration(dialogue, tmp_path),
             log=journal,
             resolver=StaticResolver({}),
-            queue=FailingSpool.on(dialogue.storage) if dialogue.storage else None,
+            spool=FailingSpool.on(dialogue.storage) if dialogue.storage else None,
         )
         await daemon.start()
         others = [await RawClient.to(daemon.endpoints["mx"]) for _ in range(dialogue.others)]

@@ -91,7 +91,7 @@ class Host:
     async def messages(self) -> dict[str, list[bytes]]:
         """The messages by inbox."""
         await self.daemon.wait_idle()
-        spool = self.daemon.queue
+        spool = self.daemon.spool
         found: dict[str, list[bytes]] = {}
         for message in await spool.inbox(limit=100_000):
             kept = await spool.kept(message.number)

@@ -345,12 +345,12 @@ class House:
 
     def __init__(self, deliverer: FakeDeliverer, spool: type[SqliteSpool] = SqliteSpool, **options: Any) -> None:
         self.clock = ManualClock()
-        self.queue = spool.ephemeral(time=self.clock.time, keep_finished=1e9)
+        self.spool = spool.ephemeral(time=self.clock.time, keep_finished=1e9)
         self.home = FakeDeliverer()
         self.log: list[tuple[str, dict[str, object]]] = []
         table = RouteTable([RouteRule("sohu.com", self.home)], RouteRule("*", deliverer))
         self.worker = Worker(
-            self.queue,
+            self.spool,
             table,
             clock=self.clock,
             random=Random(1),
@@ -362,7 +362,7 @@ class House:
         )
 
     async def arrive(self, *recipients: Recipient, sender: Address | None = SENDER) -> str:
-        receipt = self.queue.receive()
+        receipt = self.spool.receive()
         receipt.write(LETTER)
         domains = [one.address.domain for one in recipients]
         now = self.clock.time()
@@ -372,7 +372,7 @@ class House:
         return receipt.id
 
     async def state(self, queue_id: str) -> list[RecipientState]:
-        entry = await self.queue.entry(queue_id)
+        entry = await self.spool.entry(queue_id)
         assert entry is not None
         return [one.state for one in entry.recipients]
 
@@ -385,7 +385,7 @@ class House:
 def play(house_of: Callable[[], House], story: Callable[[House], Awaitable[None]]) -> House:
     async def whole() -> House:
         house = house_of()
-        async with asyncio.timeout(20), house.queue:
+        async with asyncio.timeout(20), house.spool:
             await house.worker.start()
             await story(house)
             stopping = asyncio.ensure_future(house.worker.stop(5.0))
@@ -405,7 +405,7 @@ def test_a_failure_is_settled_for_good_and_its_report_arrives_at_once() -> None:
         assert await house.state(queue_id) == [RecipientState.FAILED]
         (found,) = house.told()
         assert [(one.final.address, one.action) for one in found.recipients] == [("renping@sina.com", "failed")]
-        assert await house.queue.count() == 0
+        assert await house.spool.count() == 0
 
     house = play(lambda: House(FakeDeliverer(Result.FAILED)), story)
     assert [event for event, _ in house.log] == ["failed", "report", "delivered"]
@@ -467,31 +467,31 @@ def test_a_report_that_fails_ends_with_a_notice() -> None:
         assert to == ["langrui@sohu.com", "postmaster@sohu.com"]
         await house.clock.advance(20 * 86_400)
         assert len(house.home.jobs) == 2
-        assert await house.queue.count() == 0
+        assert await house.spool.count() == 0
 
     play(lambda: House(FakeDeliverer(Result.FAILED)), story)
 
 
 def test_a_report_that_cannot_be_written_leaves_the_failure_to_an_operator() -> None:
     class Broken(SqliteSpool):
-        def content(self, message: StoredMessage) -> Content:
+        async def open_content(self, message: StoredMessage) -> Content:
             if message.envelope.sender is not None and self.armed:
                 raise OSError("a disk that sulks")
-            return super().content(message)
+            return await super().open_content(message)
 
         armed = False
 
     class Arming(FakeDeliverer):
-        queue: Broken
+        broken: Broken
 
         def outcomes(self, job: Delivery) -> list[Outcome]:
-            self.queue.armed = True
+            self.broken.armed = True
             return super().outcomes(job)
 
     def broken() -> House:
         deliverer = Arming(Result.FAILED)
         house = House(deliverer, Broken)
-        deliverer.queue = house.queue
+        deliverer.broken = house.spool
         return house
 
     async def story(house: House) -> None:

@@ -49,7 +49,7 @@ def house_of(fake: Outside, *queued: str, concurrency: int = 16, each: int = 1) 
         house = fake.house = House(fake, concurrency=concurrency)
         for n, domain in enumerate(queued):
             for _ in range(each):
-                house.queue.put([f"u{n}@{domain}"], now=house.clock.time() - 1000)
+                house.spool.put([f"u{n}@{domain}"], now=house.clock.time() - 1000)
         return house
 
     return make
@@ -139,11 +139,11 @@ def test_leasing_does_not_spin_while_the_share_is_full() -> None:
 
     async def story(house: House) -> None:
         await house.clock.advance(20.0)
-        before, tried = dict(house.queue.calls), len(fake.jobs)
+        before, tried = dict(house.spool.calls), len(fake.jobs)
         await house.clock.advance(9.0)
         assert len(fake.jobs) == tried, "nothing ended, and nothing has room"
-        assert house.queue.calls["lease"] - before["lease"] <= 10
-        assert house.queue.calls["release"] == 0
+        assert house.spool.calls["lease"] - before["lease"] <= 10
+        assert house.spool.calls["release"] == 0
 
     play(house_of(fake, *silent(2000)), story)
 
@@ -195,8 +195,8 @@ def test_a_dead_site_is_found_dead_by_three_letters_and_no_more_are_leased() -> 
         await house.clock.settle()
         assert fake.tried("gone0.test") == 3
         assert house.worker.sites()["gone0.test"].until is not None
-        assert house.queue.calls["release"] == 0
-        assert sum(row.until > 0 for row in house.queue.rows.values()) == 0
+        assert house.spool.calls["release"] == 0
+        assert sum(row.until > 0 for row in house.spool.rows.values()) == 0
 
     play(house_of(fake, "gone0.test", each=500), story)
 
@@ -208,7 +208,7 @@ def test_an_outage_that_is_over_is_worked_off_as_fast_as_hosts_take_it() -> None
         await house.worker.idle()
 
     house = play(house_of(fake, *[f"live{n}.test" for n in range(5)], each=400), story)
-    assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.DELIVERED}
+    assert {row.waiting.state for row in house.spool.rows.values()} == {RecipientState.DELIVERED}
     assert house.clock.monotonic() < 40.0, "30 of them to stop"
 
 
@@ -240,7 +240,7 @@ def test_a_living_host_behind_thousands_that_are_gone_is_found_and_its_mail_goes
 
     async def story(house: House) -> None:
         for n in range(100):
-            house.queue.put([f"late{n}@live.test"], now=house.clock.time())
+            house.spool.put([f"late{n}@live.test"], now=house.clock.time())
         await house.clock.advance(20.0)
         assert fake.tried("live.test") == 100
 
@@ -254,7 +254,7 @@ def test_mail_for_a_place_of_our_own_is_not_paced(make_fake: type[FakeDeliverer]
     def make() -> House:
         house = House(fake)
         for n in range(1000):
-            house.queue.put([f"u{n}@here.test"], now=house.clock.time() - 1000)
+            house.spool.put([f"u{n}@here.test"], now=house.clock.time() - 1000)
         return house
 
     async def story(house: House) -> None:

@@ -31,10 +31,14 @@ class House:
         self, deliverer: Deliverer, *, router: Router | None = None, queue: FakeQueue | None = None, **options: Any
     ) -> None:
         self.clock = ManualClock()
+<<<<<<< HEAD
         self.queue = queue or FakeQueue()
+=======
+        self.spool = FakeQueue()
+>>>>>>> main
         self.log: list[tuple[str, dict[str, object]]] = []
         self.worker = Worker(
-            self.queue,  # type: ignore[arg-type]
+            self.spool,  # type: ignore[arg-type]
             router or RouteTable(default=RouteRule("*", deliverer)),
             clock=self.clock,
             random=Random(1),
@@ -47,17 +51,21 @@ class House:
         """As reception does it: claim, commit, wake."""
         until = self.worker.claim([address.rpartition("@")[2] for address in recipients])
         owner = self.worker.owner if until else ""
+<<<<<<< HEAD
         self.worker.new_mail.put(self.queue.put(recipients, now=self.clock.time(), owner=owner, until=until))
+=======
+        self.worker.wake(self.spool.put(recipients, now=self.clock.time(), owner=owner, until=until))
+>>>>>>> main
 
     def arrive_unclaimed(self, *recipients: str) -> None:
-        self.queue.put(recipients, now=self.clock.time())
+        self.spool.put(recipients, now=self.clock.time())
         self.worker.wake()
 
     def events(self) -> list[str]:
         return [event for event, _ in self.log]
 
     def state(self, address: str) -> RecipientState:
-        return self.queue.state(address).waiting.state
+        return self.spool.state(address).waiting.state
 
 
 def play(house_of: Callable[[], House], story: Callable[[House], Awaitable[None]]) -> House:
@@ -85,15 +93,15 @@ def test_claimed_mail_is_delivered_without_asking_the_queue() -> None:
     deliverer = FakeDeliverer()
 
     async def story(house: House) -> None:
-        asked = house.queue.calls["lease"]
+        asked = house.spool.calls["lease"]
         for n in range(20):
             house.arrive(f"u{n}@sina.com")
         await house.worker.idle()
-        assert house.queue.calls["lease"] == asked
+        assert house.spool.calls["lease"] == asked
 
     house = play(lambda: House(deliverer), story)
     assert len(deliverer.jobs) == 20
-    assert all(row.waiting.state is RecipientState.DELIVERED for row in house.queue.rows.values())
+    assert all(row.waiting.state is RecipientState.DELIVERED for row in house.spool.rows.values())
     assert house.events() == ["delivered"] * 20
 
 
@@ -112,7 +120,7 @@ def test_an_instant_deliverer_needs_no_task() -> None:
         await house.worker.idle()
 
     house = play(lambda: House(deliverer), story)
-    assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.DELIVERED}
+    assert {row.waiting.state for row in house.spool.rows.values()} == {RecipientState.DELIVERED}
 
 
 def test_unclaimed_mail_is_leased_on_waking_and_at_the_start() -> None:
@@ -120,7 +128,7 @@ def test_unclaimed_mail_is_leased_on_waking_and_at_the_start() -> None:
 
     def with_mail() -> House:
         house = House(deliverer)
-        house.queue.put([f"u{n}@sina.com" for n in range(300)], now=house.clock.time() - 10)
+        house.spool.put([f"u{n}@sina.com" for n in range(300)], now=house.clock.time() - 10)
         return house
 
     async def story(house: House) -> None:
@@ -130,26 +138,26 @@ def test_unclaimed_mail_is_leased_on_waking_and_at_the_start() -> None:
         await house.worker.idle()
 
     house = play(with_mail, story)
-    assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.DELIVERED}
+    assert {row.waiting.state for row in house.spool.rows.values()} == {RecipientState.DELIVERED}
 
 
 def test_what_the_spool_tells_is_logged_and_its_mail_looked_for() -> None:
     async def story(house: House) -> None:
-        house.queue.put(["a@x.test"], now=house.clock.time())  # nobody says so
-        house.queue.tell("worker 2 died with a lease on 72jh: it is due again")
+        house.spool.put(["a@x.test"], now=house.clock.time())  # nobody says so
+        house.spool.tell("worker 2 died with a lease on 72jh: it is due again")
         await house.clock.settle()
 
     house = play(lambda: House(FakeDeliverer()), story)
     assert ("spool", {"text": "worker 2 died with a lease on 72jh: it is due again"}) in house.log
-    assert house.queue.state("a@x.test").waiting.state is RecipientState.DELIVERED
+    assert house.spool.state("a@x.test").waiting.state is RecipientState.DELIVERED
 
 
 def test_nothing_polls() -> None:
     async def story(house: House) -> None:
         await house.worker.idle()
-        asked = house.queue.calls["due"]
+        asked = house.spool.calls["due"]
         await house.clock.advance(3600)
-        assert house.queue.calls["due"] - asked <= 12, "one look in five minutes, for leases of the dead"
+        assert house.spool.calls["due"] - asked <= 12, "one look in five minutes, for leases of the dead"
 
     play(lambda: House(FakeDeliverer()), story)
 
@@ -160,8 +168,8 @@ def test_mail_that_becomes_due_later_is_taken_then_and_not_before() -> None:
     def with_mail() -> House:
         house = House(deliverer)
         now = house.clock.time()
-        house.queue.put(["soon@a.test"], now=now, due=now + 100)
-        house.queue.put(["later@b.test"], now=now, due=now + 5000)
+        house.spool.put(["soon@a.test"], now=now, due=now + 100)
+        house.spool.put(["later@b.test"], now=now, due=now + 5000)
         return house
 
     async def story(house: House) -> None:
@@ -183,7 +191,7 @@ def test_the_leases_of_a_dead_worker_are_taken_over_when_they_run_out() -> None:
     def with_mail() -> House:
         house = House(deliverer)
         now = house.clock.time()
-        house.queue.put(["a@a.test"], now=now, owner="dead", until=now + 200)
+        house.spool.put(["a@a.test"], now=now, owner="dead", until=now + 200)
         return house
 
     async def story(house: House) -> None:
@@ -319,7 +327,7 @@ def test_deferred_mail_is_tried_again_when_the_schedule_says() -> None:
     async def story(house: House) -> None:
         house.arrive("a@sina.com")
         await house.worker.idle()
-        waiting = house.queue.state("a@sina.com").waiting
+        waiting = house.spool.state("a@sina.com").waiting
         assert (waiting.state, waiting.attempts) == (RecipientState.WAITING, 1)
         assert 240 <= waiting.due - house.clock.time() <= 300
         assert house.log[-1][0] == "deferred"
@@ -342,7 +350,7 @@ def test_those_who_were_put_off_together_travel_together_again() -> None:
         house.arrive(*people)
         await house.worker.idle()
         assert house.events() == ["deferred"] * 5
-        (due,) = {house.queue.state(each).waiting.due for each in people}
+        (due,) = {house.spool.state(each).waiting.due for each in people}
         deliverer.answer = Result.DELIVERED
         await house.clock.advance(due - house.clock.time() + 1)
         assert [len(job.recipients) for job, _ in deliverer.jobs] == [5, 5]
@@ -358,7 +366,7 @@ def test_failed_mail_is_held_with_its_reason_and_never_vanishes() -> None:
         await house.clock.advance(10 * DAY)
 
     house = play(lambda: House(deliverer), story)
-    row = house.queue.state("nobody@sina.com")
+    row = house.spool.state("nobody@sina.com")
     assert row.waiting.state is RecipientState.HELD
     assert row.outcomes[0].reply is not None
     assert row.outcomes[0].reply.code == 550
@@ -377,7 +385,7 @@ def test_after_five_days_it_gives_up_and_holds() -> None:
         await house.clock.advance(DAY)
 
     house = play(lambda: House(deliverer), story)
-    row = house.queue.state("a@sina.com")
+    row = house.spool.state("a@sina.com")
     assert row.waiting.state is RecipientState.HELD
     assert row.outcomes[-1].result is Result.FAILED
     assert f"gave up after {row.waiting.attempts} attempts" in row.waiting.last
@@ -390,7 +398,7 @@ def test_an_ambiguous_end_is_tried_again_and_says_so() -> None:
         await house.worker.idle()
 
     house = play(lambda: House(FakeDeliverer(Result.AMBIGUOUS)), story)
-    row = house.queue.state("a@sina.com")
+    row = house.spool.state("a@sina.com")
     assert row.waiting.state is RecipientState.WAITING
     assert row.outcomes[0].result is Result.AMBIGUOUS
     assert "second copy" in row.waiting.last
@@ -430,7 +438,7 @@ def test_recipients_of_one_message_with_the_same_route_travel_together() -> None
         (["a@one.test", "b@two.test"], "smart.test:25")
     ]
     assert sorted(target for _, target in mailbox.jobs) == ["c@here.test", "d@here.test"]
-    assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.DELIVERED}
+    assert {row.waiting.state for row in house.spool.rows.values()} == {RecipientState.DELIVERED}
 
 
 def test_who_has_no_route_waits_while_the_others_go() -> None:
@@ -446,8 +454,8 @@ def test_who_has_no_route_waits_while_the_others_go() -> None:
         await house.clock.settle()
         assert house.state("bad@a.test") is RecipientState.HELD
         assert house.state("x@nowhere.test") is RecipientState.WAITING
-        assert "no rule" in house.queue.state("x@nowhere.test").waiting.last
-        assert house.queue.state("good@a.test").until > 0, "still leased to its attempt"
+        assert "no rule" in house.spool.state("x@nowhere.test").waiting.last
+        assert house.spool.state("good@a.test").until > 0, "still leased to its attempt"
         deliverer.let_go()
         await house.worker.idle()
 
@@ -465,7 +473,7 @@ def test_a_deliverer_that_breaks_defers_and_is_told_to_the_log(make: type[FakeDe
         await house.worker.idle()
 
     house = play(lambda: House(make(ZeroDivisionError("oops"))), story)
-    row = house.queue.state("a@sina.com")
+    row = house.spool.state("a@sina.com")
     assert row.waiting.state is RecipientState.WAITING
     assert "local error" in row.waiting.last
     assert "oops" not in row.waiting.last
@@ -483,7 +491,7 @@ def test_a_deliverer_with_too_few_answers_defers() -> None:
         await house.worker.idle()
 
     house = play(lambda: House(Short()), story)
-    assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.WAITING}
+    assert {row.waiting.state for row in house.spool.rows.values()} == {RecipientState.WAITING}
     assert "fault" in house.events()
 
 
@@ -503,13 +511,13 @@ def test_a_router_that_breaks_defers() -> None:
 
 def test_content_that_is_gone_is_held_for_an_operator() -> None:
     async def story(house: House) -> None:
-        house.queue.corrupt.add("m1")
+        house.spool.corrupt.add("m1")
         house.arrive("a@sina.com")
         await house.worker.idle()
 
     house = play(lambda: House(FakeDeliverer()), story)
     assert house.state("a@sina.com") is RecipientState.HELD
-    assert "look at the spool" in house.queue.state("a@sina.com").waiting.last
+    assert "look at the spool" in house.spool.state("a@sina.com").waiting.last
 
 
 @pytest.mark.parametrize("make", [FakeDeliverer, InstantFake])
@@ -517,11 +525,11 @@ def test_a_record_that_fails_is_made_again(make: type[FakeDeliverer]) -> None:
     deliverer = make()
 
     async def story(house: House) -> None:
-        house.queue.broken = StorageBusy("behind")
+        house.spool.broken = StorageBusy("behind")
         house.arrive("a@sina.com")
         await house.clock.advance(10)
         assert house.state("a@sina.com") is RecipientState.WAITING
-        house.queue.broken = None
+        house.spool.broken = None
         await house.clock.advance(30)
 
     house = play(lambda: House(deliverer), story)
@@ -533,10 +541,10 @@ def test_a_record_that_never_works_leads_to_another_attempt_not_to_a_loss() -> N
     deliverer = FakeDeliverer()
 
     async def story(house: House) -> None:
-        house.queue.broken = StorageBusy("behind")
+        house.spool.broken = StorageBusy("behind")
         house.arrive("a@sina.com")
         await house.clock.advance(250)
-        house.queue.broken = None
+        house.spool.broken = None
         await house.clock.advance(700)
 
     house = play(lambda: House(deliverer), story)
@@ -548,11 +556,11 @@ def test_a_queue_that_cannot_be_asked_is_asked_again() -> None:
     deliverer = FakeDeliverer()
 
     async def story(house: House) -> None:
-        house.queue.broken = StorageBusy("behind")
+        house.spool.broken = StorageBusy("behind")
         house.arrive_unclaimed("a@sina.com")
         await house.clock.advance(60)
-        assert 5 <= house.queue.calls["due"] <= 30
-        house.queue.broken = None
+        assert 5 <= house.spool.calls["due"] <= 30
+        house.spool.broken = None
         await house.clock.advance(10)
 
     house = play(lambda: House(deliverer), story)
@@ -580,7 +588,7 @@ def test_attempts_are_bounded_in_all_and_for_each_destination() -> None:
 
     house = play(lambda: House(deliverer, concurrency=6, per_destination=2), story)
     assert deliverer.most == 6
-    assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.DELIVERED}
+    assert {row.waiting.state for row in house.spool.rows.values()} == {RecipientState.DELIVERED}
     assert len(deliverer.jobs) == 40
 
 
@@ -602,7 +610,7 @@ def test_one_slow_host_does_not_stop_the_others() -> None:
         await house.worker.idle()
 
     house = play(lambda: House(quick, router=table, concurrency=20, per_destination=3), story)
-    assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.DELIVERED}
+    assert {row.waiting.state for row in house.spool.rows.values()} == {RecipientState.DELIVERED}
     assert slow.most == 3
     assert len(slow.jobs) == 300
 
@@ -620,7 +628,7 @@ def test_claimed_mail_above_the_bounds_stands_in_line() -> None:
 
     house = play(lambda: House(deliverer, per_destination=2), story)
     assert len(deliverer.jobs) == 10
-    assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.DELIVERED}
+    assert {row.waiting.state for row in house.spool.rows.values()} == {RecipientState.DELIVERED}
 
 
 def test_leases_are_renewed_while_an_attempt_or_the_line_takes_long() -> None:
@@ -631,14 +639,14 @@ def test_leases_are_renewed_while_an_attempt_or_the_line_takes_long() -> None:
         house.arrive("second@sina.com")
         for _ in range(20):
             await house.clock.advance(100)
-            for row in house.queue.rows.values():
+            for row in house.spool.rows.values():
                 assert row.until > house.clock.time()
         assert len(deliverer.jobs) == 1
         deliverer.let_go()
         await house.worker.idle()
 
     house = play(lambda: House(deliverer, per_destination=1, lease=300.0), story)
-    assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.DELIVERED}
+    assert {row.waiting.state for row in house.spool.rows.values()} == {RecipientState.DELIVERED}
     assert len(deliverer.jobs) == 2
 
 
@@ -646,16 +654,16 @@ def test_who_stood_in_line_when_the_lease_ran_out_is_asked_for_again() -> None:
     deliverer = FakeDeliverer(hold=True)
 
     async def story(house: House) -> None:
-        house.queue.no_renewals = True
+        house.spool.no_renewals = True
         house.arrive("first@sina.com")
         house.arrive("second@sina.com")
         await house.clock.advance(299)
         assert len(deliverer.jobs) == 1
-        for row in list(house.queue.rows.values()):  # another worker took both over, and has the second still
-            house.queue.rows[row.waiting.key] = row._replace(until=house.clock.time() + 500)
+        for row in list(house.spool.rows.values()):  # another worker took both over, and has the second still
+            house.spool.rows[row.waiting.key] = row._replace(until=house.clock.time() + 500)
         await house.clock.advance(2)
         deliverer.answer = Result.DEFERRED
-        house.queue.lost.add(1)
+        house.spool.lost.add(1)
         deliverer.let_go()
         await house.clock.settle()
         assert len(deliverer.jobs) == 1, "not ours any more"
@@ -685,7 +693,7 @@ def test_a_local_deliverer_is_not_bound_by_what_protects_the_world() -> None:
         await house.worker.idle()
 
     house = play(lambda: House(outside, router=table, concurrency=2), story)
-    assert {row.waiting.state for row in house.queue.rows.values()} == {RecipientState.DELIVERED}
+    assert {row.waiting.state for row in house.spool.rows.values()} == {RecipientState.DELIVERED}
     assert inside.most == 256
 
 
@@ -695,7 +703,7 @@ def test_an_attempt_that_never_ends_is_ended() -> None:
     async def story(house: House) -> None:
         house.arrive("a@sina.com")
         await house.clock.advance(601)
-        row = house.queue.state("a@sina.com")
+        row = house.spool.state("a@sina.com")
         assert row.outcomes[0].result is Result.AMBIGUOUS
         assert "longer than 600 seconds" in row.waiting.last
 
@@ -749,8 +757,13 @@ def test_stop_ends_what_does_not_finish_and_gives_leases_back() -> None:
         await house.clock.settle()
         stopping = asyncio.ensure_future(house.worker.stop(30.0))
         await house.clock.settle()
+<<<<<<< HEAD
         house.worker.new_mail.put(
             house.queue.put(["late@sina.com"], now=house.clock.time(), owner="w1", until=house.clock.time() + 9)
+=======
+        house.worker.wake(
+            house.spool.put(["late@sina.com"], now=house.clock.time(), owner="w1", until=house.clock.time() + 9)
+>>>>>>> main
         )
         await house.clock.advance(40)
         assert stopping.done()
@@ -758,7 +771,7 @@ def test_stop_ends_what_does_not_finish_and_gives_leases_back() -> None:
     house = play(lambda: House(deliverer, per_destination=2), story)
     assert deliverer.cancelled == 2
     assert len(deliverer.jobs) == 2
-    for row in house.queue.rows.values():
+    for row in house.spool.rows.values():
         assert (row.waiting.state, row.waiting.attempts, row.until) == (RecipientState.WAITING, 0, 0.0)
 
 

@@ -49,7 +49,7 @@ class Desk:
             parse(text),
             clock=self.clock,
             network=MemoryNetwork(self.clock),
-            queue=self.queue,
+            spool=self.queue,
             resolver=StaticResolver(zones or {}),
             log=lambda event, /, **fields: self.told.append((event, fields)),
         )

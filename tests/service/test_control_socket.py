@@ -261,7 +261,7 @@ def test_a_running_house_offers_its_operations_and_wakes_its_relay(tmp_path: Pat
         """A log that nobody reads."""
 
     async def store(house: Daemon) -> str:
-        receipt = house.queue.receive()
+        receipt = house.spool.receive()
         receipt.write(b"Subject: x\r\n\r\nhello\r\n")
         now = house.clock.time()
         envelope = Envelope(address("me@far.test"), (Recipient(address("bob@here.test")),))
@@ -321,4 +321,4 @@ def test_a_house_that_cannot_offer_them_says_so_and_runs(tmp_path: Path) -> None
             await ask(str(directory), OPERATIONS["queue list"], {})
 
     run(story)
-    assert any(event == "control" and "no operations are offered" in fields["reason"] for event, fields in told)
+    assert any(event == "control" and "cannot be opened" in fields["reason"] for event, fields in told)

@@ -9,13 +9,13 @@ import pytest
 
 from posthouse.core import Envelope, Recipient, Result
 from posthouse.message import fields, split
-from posthouse.service.demo import HOUSES, Demo
+from posthouse.service.demo import DEMO_DOMAINS, Demo
 
 
 def test_a_letter_travels_and_the_houses_vanish() -> None:
     async def story() -> list[str]:
         async with asyncio.timeout(60), Demo() as demo:
-            assert set(demo.houses) == set(HOUSES)
+            assert set(demo.daemons) == set(DEMO_DOMAINS)
             letter = demo.compose()
             (outcome,) = await demo.send(letter)
             assert outcome.result is Result.DELIVERED

@@ -74,9 +74,9 @@ def test_a_life_from_acceptance_to_delivery() -> None:
         assert "attempt 1, for far.test" in text
         assert "mx.far.test [192.0.2.7:25]" in text
         assert "resolve 20 ms, connect 100 ms, greet <1 ms, final 2.0 s" in text
-        assert "bob@far.test: put off, 450 4.7.1 Greylisted; come again" in text
+        assert "bob@far.test: deferred, 450 4.7.1 Greylisted; come again" in text
         assert "next attempt T+300 (in 5 minutes): the wait doubles from 5 minutes" in text
-        assert "bob@far.test waits for attempt 2, T+300 (in 5 minutes): the wait doubles" in text
+        assert "bob@far.test: waiting for attempt 2, T+300 (in 5 minutes): the wait doubles" in text
         assert "S: EHLO" not in text
         assert "    S: EHLO mx.here.test" in text_of(waiting, transcript=True)
         await desk.clock.advance(301)
@@ -88,7 +88,7 @@ def test_a_life_from_acceptance_to_delivery() -> None:
         assert [type(each) for each in done.events] == [AttemptEntry, AttemptEntry]
         text = text_of(done)
         assert "bob@far.test: delivered, 250 2.0.0 OK" in text
-        assert text.splitlines()[-1] == "  It has left the queue; only this story is kept."
+        assert text.splitlines()[-1] == "  The message has left the queue; only its history is kept."
 
     run(story)
 
@@ -114,12 +114,12 @@ def test_acts_of_operators_and_several_ends() -> None:
         assert standing["r2@far.test"].why == "retried by ann (uid 1000)"
         assert standing["r3@far.test"].state == standing["zoe@near.test"].state == "failed"
         text = text_of(found)
-        assert "r0@far.test, r1@far.test, r2@far.test and 2 more: put off" in text
+        assert "r0@far.test, r1@far.test, r2@far.test and 2 more: deferred" in text
         assert "zoe@near.test: failed, 550 5.1.1 No such user" in text
         assert "r0@far.test held by ann (uid 1000)" in text
-        assert "r1@far.test sent another way by ann (uid 1000): smtp://relay.test:25" in text
-        assert "r1@far.test: goes by smtp://relay.test:25" in text
-        assert f"r0@far.test: held until an operator decides (posthouse queue release id:{queue_id})" in text
+        assert "r1@far.test rerouted by ann (uid 1000): smtp://relay.test:25" in text
+        assert "r1@far.test: rerouted to smtp://relay.test:25 by an operator" in text
+        assert f"r0@far.test: held until an operator releases it (posthouse queue release id:{queue_id})" in text
         assert "r3@far.test dropped by ann (uid 1000)" in text
         zh = text_of(found, "zh")
         assert len(zh.splitlines()) == len(text.splitlines())
@@ -135,7 +135,7 @@ def test_what_remains_unknown_is_said() -> None:
         await desk.attempt(Result.AMBIGUOUS, LATER)
         text = text_of(await story_of(desk, queue_id))
         assert "from <> to a@far.test" in text
-        assert "a@far.test: it is not known whether it was delivered" in text
+        assert "a@far.test: unknown whether it was delivered" in text
 
     run(story)
 
@@ -237,7 +237,7 @@ def test_an_address_elsewhere() -> None:
         text = text_of(found.address)
         assert "MX of far.test: 10 mx.far.test, 20 backup.far.test" in text
         assert "in the queue for far.test: 1 waiting, 0 held, the oldest for 2 minutes" in text
-        assert "A letter would be tried at once at mx.far.test." in text
+        assert "A message would be tried at once at mx.far.test." in text
         assert "邮件会立即尝试投递到 mx.far.test。" in text_of(found.address, "zh")
         assert [each.sender for each in (await explained(desk, "x@far.test")).messages] == ["me@here.test"]
         assert len(await desk.do("queue list")) == 1  # nothing was sent, and nothing was stored
@@ -245,7 +245,7 @@ def test_an_address_elsewhere() -> None:
     run(story)
 
 
-def test_a_site_that_is_left_alone() -> None:
+def test_a_suspended_site() -> None:
     async def story() -> None:
         desk = await Desk(zones=ZONES)
         (end,) = (await forecast(desk, "bob@far.test")).ends
@@ -256,8 +256,8 @@ def test_a_site_that_is_left_alone() -> None:
         (end,) = found.ends
         assert (end.limit, end.until) == (1, desk.clock.time() + 60)
         text = text_of(found)
-        assert "left alone until T+60 (in 1 minute): 3 connections in a row could not be opened" in text
-        assert "A letter would wait until T+60" in text
+        assert "site suspended until T+60 (in 1 minute): 3 connections in a row could not be opened" in text
+        assert "A message would wait until T+60" in text
 
     run(story)
 
@@ -265,12 +265,12 @@ def test_a_site_that_is_left_alone() -> None:
 @pytest.mark.parametrize(
     ("address", "sentence"),
     [
-        ("a@nomail.test", "A letter would fail: 556 5.1.10"),
-        ("a@nowhere.test", "A letter would fail: 550 5.1.2"),
+        ("a@nomail.test", "A message would fail: 556 5.1.10"),
+        ("a@nowhere.test", "A message would fail: 550 5.1.2"),
         ("a@chosen.test", "goes by smtp to 192.0.2.99:2600"),
-        ("ann@here.test", "A letter would be delivered at once."),
-        ("zoe@here.test", "Mail for it is not taken, so it goes nowhere."),
-        ("a@[192.0.2.1]", "A letter would be tried at once at [192.0.2.1]."),
+        ("ann@here.test", "A message would be delivered at once."),
+        ("zoe@here.test", "Mail for this address is refused."),
+        ("a@[192.0.2.1]", "A message would be tried at once at [192.0.2.1]."),
     ],
 )
 def test_other_addresses(address: str, sentence: str) -> None:
@@ -287,7 +287,7 @@ def test_a_dns_that_does_not_answer_is_no_failure() -> None:
         desk = await Desk(zones=ZONES)
         resolver: Any = desk.context().routing().resolver
         resolver.failing.add("far.test")
-        assert "A letter would be put off: 451 4.4.3" in text_of(await forecast(desk, "bob@far.test"))
+        assert "A message would be deferred: 451 4.4.3" in text_of(await forecast(desk, "bob@far.test"))
 
     run(story)
 

@@ -108,7 +108,7 @@ def test_check_config(tmp_path: Path) -> None:
         ("[relay]\nmax_hops = 20", "100"),
         ('[[listener]]\nbind = "127.0.0.1:1"\nmax_recipients = 5', "100"),
         ('[[listener]]\nbind = "127.0.0.1:1"\ncommand_timeout = "1m"', "5 minutes"),
-        ('[[listener]]\nbind = "127.0.0.1:1"\nkind = "submission"', "nobody may submit"),
+        ('[[listener]]\nbind = "127.0.0.1:1"\nkind = "submission"', "no host may submit"),
         ('hostname = "localhost"', "full name"),
     ],
 )
@@ -242,7 +242,7 @@ def test_what_is_rerouted_goes_there() -> None:
         assert route.target == "relay.test:25"
         await desk.do("queue reroute", filter="domain:far.test")
         assert (await desk.do("queue show", id=queue_id)).recipients[0].route == ""
-        with pytest.raises(SettingError, match="no way to send"):
+        with pytest.raises(SettingError, match="is no route"):
             await desk.do("queue reroute", filter="domain:far.test", via="pigeon://relay")
 
     run(story)

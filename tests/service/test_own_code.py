@@ -53,7 +53,7 @@ def test_taken_put_off_and_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         house = Daemon(parse(HOUSE.format(tmp_path)), log=quiet)
         await house.start()
         try:
-            receipt = house.queue.receive()
+            receipt = house.spool.receive()
             receipt.write(LETTER)
             people = [address(f"{name}@here.test") for name in ("bob+news", "ann", "eve")]
             envelope = Envelope(None, tuple(map(Recipient, people)))

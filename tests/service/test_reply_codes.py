@@ -181,7 +181,7 @@ def house_for(
     way: Way, data_dir: Path, *, zone: Any = None, queue: Spool | None = None, log: EventSink = quiet
 ) -> Daemon:
     text = HOUSE.format(data_dir=data_dir, listener=way.listener, relay=way.relay, spool=way.spool)
-    return Daemon(parse(text), log=log, resolver=StaticResolver(zone or {}), queue=queue)
+    return Daemon(parse(text), log=log, resolver=StaticResolver(zone or {}), spool=queue)
 
 
 class Talk:

@@ -159,12 +159,16 @@ async def operate(queue: SqliteSpool, accept: Callable[..., object], attempt: Ca
     await accept(LARGE, "j@held.test")  # type: ignore[misc]
     everybody, one = [Condition("domain", "=", "held.test")], [Condition("to", "=", "h@held.test")]
     sorry = Report(Envelope(None, (Recipient(Address("a", "sohu.com")),)), b"dropped\r\n", ("sohu.com",), NOW)
+
+    async def compose(*_: object) -> list[Report]:
+        return [sorry]
+
     for act, who, target, report in (
         (QueueAction.HOLD, everybody, "", None),
         (QueueAction.RELEASE, one, "", None),
         (QueueAction.REROUTE, one, "smtp://other:25", None),
         (QueueAction.RETRY, one, "", None),
-        (QueueAction.DROP, everybody, "", lambda message, people: [sorry]),
+        (QueueAction.DROP, everybody, "", compose),
     ):
         await attempt(  # type: ignore[misc]
             "act",

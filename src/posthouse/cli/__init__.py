@@ -1,10 +1,10 @@
 """The command line: one module per group of commands, imported when the command is used and not before.
 
-``posthouse --help`` costs an interpreter, click and this file.  The table below has each command's place and its line
-in the overview, so that showing the list imports none of them; a test compares the lines with what the commands say.
+``posthouse --help`` imports click and this file only.  The table below has each command's module and its line in the
+overview, so that the overview imports no command; a test compares the lines with those of the commands.
 
-Every fault ends here, in ``main``: one sentence on standard error and an exit code of sysexits.h (``cli.exit_codes``),
-a traceback only with ``--debug``.
+Every error ends in ``main``: one sentence on standard error and an exit code of sysexits.h (``cli.exit_codes``), with a
+traceback only after ``--debug``.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ __all__ = ["COMMANDS", "language", "main", "posthouse"]
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("demo", "demo", "Watch a letter travel through two post houses."),
     "run": ("run", "run", "Run the daemon; without a configuration it catches all mail."),
-    "send": ("send", "send", "Compose a letter, or take a ready one, and send it."),
+    "send": ("send", "send", "Compose a message, or take a ready one, and send it."),
     "inbox": ("inbox", "inbox", "Read what was delivered into the local inboxes."),
-    "queue": ("queue", "queue", "Look at the mail that waits to go on, and change it."),
-    "explain": ("explain", "explain", "Tell a message's story, an address's way, a reply code's meaning."),
-    "check": ("check", "check", "Judge a configuration or an address before it matters."),
+    "queue": ("queue", "queue", "Show the mail in the queue, and change it."),
+    "explain": ("explain", "explain", "Explain a message's history, an address's route or a reply code."),
+    "check": ("check", "check", "Check a configuration or an address before it is used."),
     "sink": ("sink", "sink", "Receive mail, count it and drop it; fail on demand."),
     "bench": ("bench", "bench", "Send many messages and measure."),
 }
@@ -79,7 +79,7 @@ _CHINESE = {
 
 
 class _Lazy(click.Group):
-    """Finds its commands in the table above."""
+    """The group of all commands, found by the table above."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -108,7 +108,7 @@ class _Lazy(click.Group):
 
 
 def _version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
-    """Which product this is, and whether its hot modules are C."""
+    """Print the version, and whether the build is compiled."""
     if wanted and not ctx.resilient_parsing:
         from posthouse.core._mypyc import compiled
 
@@ -120,7 +120,7 @@ def _version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
 @click.option(
     "--version", "-V", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version."
 )
-@click.option("--debug", is_flag=True, help="Show the traceback of a fault.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
 def posthouse(ctx: click.Context, debug: bool) -> None:
     """Posthouse: a complete SMTP system, in both roles."""
@@ -133,7 +133,7 @@ def posthouse(ctx: click.Context, debug: bool) -> None:
 
 
 def language(wanted: str | None = None) -> str:
-    """``en`` or ``zh``: what was asked for, or what the environment speaks."""
+    """``en`` or ``zh``: the language asked for, else that of the environment."""
     if wanted:
         return wanted
     spoken = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := os.environ.get(name))), "")
@@ -141,7 +141,7 @@ def language(wanted: str | None = None) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code.  Never raises, never shows a traceback unless asked to."""
+    """Run one command, and return its exit code.  Never raises; shows a traceback only with ``--debug``."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given[:1] or bool(os.environ.get("POSTHOUSE_DEBUG"))
     try:
@@ -156,14 +156,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _end(error)
     except KeyboardInterrupt:
         return 130
-    except SystemExit:  # how click ends when whoever read us has gone
+    except SystemExit:  # click ends so when the reader of the output has gone
         return 141
 
 
 def _end(error: Exception) -> int:
-    """Say what went wrong, in one sentence, and give the exit code."""
+    """Print the error in one sentence, and return the exit code."""
     if isinstance(error, BrokenPipeError):
-        # Whoever read us has gone; the interpreter must not complain of it at its end.
+        # The reader of the output has gone; without this the interpreter would report it at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     if isinstance(error, click.exceptions.Abort):

@@ -1,4 +1,4 @@
-"""``posthouse bench``: a load of mail, and what it measured."""
+"""``posthouse bench``: send many messages, and measure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _size(text: str) -> int:
 @click.option("--server", required=True, metavar="URL", help="smtp://host:port or lmtp://host:port.")
 @click.option("--messages", default=1000, show_default=True, type=click.IntRange(1), help="How many.")
 @click.option(
-    "--connections", default=10, show_default=True, type=click.IntRange(1, 10_000), help="Sessions at one time."
+    "--connections", default=10, show_default=True, type=click.IntRange(1, 10_000), help="Sessions open at one time."
 )
 @click.option(
     "--size", default="4096", show_default=True, type=_size, metavar="SIZE", help="Octets of one: 4096, 64KiB, 10M."
@@ -48,13 +48,13 @@ def _size(text: str) -> int:
     default=0,
     show_default=True,
     type=click.IntRange(0, 100),
-    help="Messages in line behind the one under way; how long each takes then counts from joining the line.",
+    help="Messages in line behind the one under way; the time of each then counts from joining the line.",
 )
 @with_json
 def bench(**given: Any) -> int:
-    """Send many messages and measure how many a second are taken, and how long each takes.
+    """Send many messages, and measure how many are accepted per second and how long each takes.
 
-    Point it at servers of your own only. The exit code is 75 if a message was not taken.
+    Use it on your own servers only. The exit code is 75 if a message was not accepted.
     """
     report = run(_bench(given))
     if report is None:
@@ -92,7 +92,7 @@ async def _bench(given: dict[str, Any]) -> LoadReport | None:
 
 
 async def _progress(load: Load) -> None:
-    """A bar, on a terminal."""
+    """Draw a progress bar, on a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -118,9 +118,9 @@ def _facts(report: LoadReport) -> dict[str, Any]:
 
 
 def _tell(report: LoadReport) -> None:
-    say(f"{report.delivered} of {report.messages} messages taken in {report.seconds:.2f} s")
+    say(f"{report.delivered} of {report.messages} messages accepted in {report.seconds:.2f} s")
     speed = size_in_words(round(report.octets / max(report.seconds, 1e-9)))
-    say(f"{report.rate:,.0f} messages a second, {speed} a second", "bold")
+    say(f"{report.rate:,.0f} messages/s, {speed}/s", "bold")
     times = f"p50 {report.p50 * 1000:.2f} ms, p99 {report.p99 * 1000:.2f} ms, longest {report.longest * 1000:.2f} ms"
     say(f"latency: {times}")
     for why, number in report.errors.items():

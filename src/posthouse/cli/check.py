@@ -1,4 +1,4 @@
-"""``posthouse check``: judge before it matters."""
+"""``posthouse check``: check a configuration or an address before it is used."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from posthouse.cli.context import configured, operate, with_house
+from posthouse.cli.context import configured, operate, with_daemon
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import say, table, with_json
 from posthouse.core.errors import SettingError
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 __all__ = ["check"]
 
 
-@click.group(short_help="Judge a configuration or an address before it matters.")
+@click.group(short_help="Check a configuration or an address before it is used.")
 def check() -> None:
-    """Judge a configuration or an address before it matters."""
+    """Check a configuration or an address before it is used."""
 
 
-@check.command("config", short_help="Judge a configuration file: every mistake, and what may not be meant.")
+@check.command("config", short_help="Check a configuration file: every error, and what may not be intended.")
 @click.argument("file")
 @with_json
 def config(file: str, as_json: bool) -> int:
-    """Judge a configuration file: every mistake, and what may not be meant."""
+    """Check a configuration file: every error, and what may not be intended."""
     found = operate("check config", path=file)
     if as_json:
         print_json(found)
@@ -38,20 +38,22 @@ def config(file: str, as_json: bool) -> int:
     if found.usable:
         say(f"{file} can be used.", "green")
         return 0
-    several = f"these {len(found.problems)} mistakes are" if len(found.problems) > 1 else "this mistake is"
+    several = f"these {len(found.problems)} errors are" if len(found.problems) > 1 else "this error is"
     say(f"{file} cannot be used until {several} corrected.", "bold red")
     return 78
 
 
-@check.command("address", short_help="Say where a letter to an address would go, and why.")
+@check.command("address", short_help="Show where a message to an address would go, and why.")
 @click.argument("address", nargs=-1, required=True)
-@with_house
+@with_daemon
 @with_json
 def address(address: tuple[str, ...], config_file: str | None, data_dir: str | None, as_json: bool) -> int:
-    """Say where a letter to an address would go, and why. What is no address is said so; the others are judged all the
-    same, and the exit code is 65."""
+    """Show where a message to an address would go, and why.
+
+    Invalid addresses are reported, and the others are still checked; the exit code is then 65.
+    """
     chosen = configured(config_file, data_dir)
-    found = [_judged(chosen, each) for each in address]
+    found = [_checked(chosen, each) for each in address]
     wrong = any(isinstance(each, dict) for each in found)
     if as_json:
         print_json(found)
@@ -60,18 +62,18 @@ def address(address: tuple[str, ...], config_file: str | None, data_dir: str | N
         if number:
             click.echo()
         if isinstance(each, dict):
-            say(f"{each['address']}  no address", "bold red")
+            say(f"{each['address']}  invalid address", "bold red")
             click.echo(each["problem"])
             continue
         say(f"{each.address}  {each.kind}", "bold")
-        click.echo(f"{each.explanation}  A stranger's RCPT is answered {each.reply}.")
+        click.echo(f"{each.explanation}  RCPT from outside the trusted networks is answered {each.reply}.")
         if each.ends:
             table(("RECIPIENT", "GOES TO", "BECAUSE"), ((end.recipient, end.target, end.reason) for end in each.ends))
     return 65 if wrong else 0
 
 
-def _judged(chosen: Config, address: str) -> Any:
-    """What the operation answers, or the fault in the address."""
+def _checked(chosen: Config, address: str) -> Any:
+    """The operation's answer, or the error in the address."""
     try:
         return operate("check address", chosen, address=address)
     except SettingError as problem:

@@ -1,4 +1,4 @@
-"""How commands reach the house: its configuration from the options, its operations by name, the loop they run on."""
+"""What commands share: the configuration that the options choose, operations by name, signals, and the event loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import click
 if TYPE_CHECKING:
     from posthouse.service import Config, Operation
 
-__all__ = ["configured", "operate", "run", "signals", "unless", "with_house"]
+__all__ = ["configured", "operate", "run", "signals", "unless", "with_daemon"]
 
 _T = TypeVar("_T")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -25,15 +25,15 @@ _CONFIG = click.option(
     "config_file",
     metavar="FILE",
     envvar="POSTHOUSE_CONFIG",
-    help="The configuration (TOML); else $POSTHOUSE_CONFIG, else none: all mail is caught.",
+    help="The configuration (TOML); else $POSTHOUSE_CONFIG; without one, all mail is caught.",
 )
 _DATA_DIR = click.option(
-    "--data-dir", metavar="DIR", help="Where the spool is; else as the configuration says, else in your home directory."
+    "--data-dir", metavar="DIR", help="Where the spool is; else as configured, else in your home directory."
 )
 
 
-def with_house(command: _Command) -> _Command:
-    """Give a command the options that choose a house: ``config_file`` and ``data_dir``."""
+def with_daemon(command: _Command) -> _Command:
+    """Give a command the options that choose a daemon: ``config_file`` and ``data_dir``."""
     return _CONFIG(_DATA_DIR(command))
 
 
@@ -54,8 +54,10 @@ def configured(config_file: str | None, data_dir: str | None) -> Config:
 
 
 def operate(name: str, config: Config | None = None, **given: Any) -> Any:
-    """Run one operation of ``service.operations.registry`` and give its answer: the running daemon's, where it may be
-    asked and knows more; else our own, from the spool itself."""
+    """Run one operation by name, and return its answer.
+
+    A ``live`` operation is run by the daemon, if one runs; every other one here, on the spool itself.
+    """
     from posthouse.service import OPERATIONS
 
     operation = OPERATIONS[name]
@@ -78,7 +80,7 @@ async def _operate(operation: Operation, config: Config, given: dict[str, Any]) 
 
 @contextlib.contextmanager
 def signals(last_act: Callable[[], object] | None = None) -> Iterator[asyncio.Event]:
-    """An event that SIGTERM and SIGINT set; a second signal does ``last_act`` and ends the process at once."""
+    """An event that SIGTERM and SIGINT set; a second signal calls ``last_act`` and ends the process at once."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
 
@@ -99,7 +101,7 @@ def signals(last_act: Callable[[], object] | None = None) -> Iterator[asyncio.Ev
 
 
 async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, _T], seconds: float | None = None) -> _T | None:
-    """The result of ``work``; None if ``stop`` came or ``seconds`` passed first, and then the work is cancelled."""
+    """The result of ``work``; None if ``stop`` was set or ``seconds`` passed first, and ``work`` is then cancelled."""
     task = asyncio.ensure_future(work)
     asked = asyncio.ensure_future(stop.wait())
     try:
@@ -114,9 +116,9 @@ async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, _T], seconds: fl
 
 
 def run(main: Coroutine[Any, Any, _T]) -> _T:
-    """Run ``main`` on a loop of its own; on uvloop, where that is installed.
+    """Run ``main`` on an event loop of its own; on uvloop, where that is installed.
 
-    For what stays or moves much; one question or one letter is done before uvloop would have been imported.
+    For commands that run long or send many messages: one request is done before uvloop would have been imported.
     """
     gc.set_threshold(700)  # CPython's own, which ``__main__`` raised for the start: garbage may hold big buffers
     try:

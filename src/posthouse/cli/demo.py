@@ -1,4 +1,4 @@
-"""``posthouse demo``: a letter travels from one post house to the next, and everything said on the way is explained."""
+"""``posthouse demo``: a letter travels through two post houses, each of them a daemon, and every reply is explained."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _TEXT = {
         "hand": "or type one yourself (see docs/tutorial.md):",
         "read": "Read what has arrived:",
         "end": "Delivered.",
-        "closed": "Both post houses have closed; nothing of them is left.",
+        "closed": "Both post houses have closed; no files are left.",
     },
     "zh": {
         "opening": "本机上开了两个驿站：sohu.com 和 sina.com。\n"
@@ -97,18 +97,18 @@ def _not_arrived(stop: asyncio.Event) -> exit_codes.CommandFailed:
 async def _once(lang: str, as_json: bool) -> None:
     from posthouse.service.demo import Demo
 
-    async with Demo() as houses:
-        with signals(houses.remove) as stop:
-            arrival = await unless(stop, _travel(houses), _PATIENCE)
+    async with Demo() as daemons:
+        with signals(daemons.remove) as stop:
+            arrival = await unless(stop, _travel(daemons), _PATIENCE)
             if arrival is None:
                 raise _not_arrived(stop)
-            await houses.close()
+            await daemons.close()
     if as_json:
-        print_json(_facts(houses, arrival, lang))
+        print_json(_facts(daemons, arrival, lang))
         return
     text = _TEXT[lang]
     say(text["opening"])
-    for dialogue in houses.dialogues:
+    for dialogue in daemons.dialogues:
         _heading(_name(dialogue, lang))
         for said in annotate([(line.who, line.text) for line in dialogue.lines], lang):
             show(said)
@@ -123,39 +123,39 @@ async def _stay(lang: str) -> None:
     text = _TEXT[lang]
     say(text["opening"])
     watcher = _Watcher(lang)
-    async with Demo(heard=watcher.heard) as houses:
-        with signals(houses.remove) as stop:
-            arrival = await unless(stop, _travel(houses), _PATIENCE)
+    async with Demo(heard=watcher.heard) as daemons:
+        with signals(daemons.remove) as stop:
+            arrival = await unless(stop, _travel(daemons), _PATIENCE)
             if arrival is None:
                 raise _not_arrived(stop)
             watcher.flush()
             _letter(arrival, text)
-            _directions(houses, text)
+            _directions(daemons, text)
             watcher.live = True
             await stop.wait()
-            await houses.close()
+            await daemons.close()
             watcher.flush()
     say(f"\n{text['closed']}")
 
 
-def _directions(houses: Demo, text: dict[str, str]) -> None:
-    from posthouse.service.demo import HOUSES
+def _directions(daemons: Demo, text: dict[str, str]) -> None:
+    from posthouse.service.demo import DEMO_DOMAINS
 
     say("")
     say(text["stay"], "bold")
-    domains = list(HOUSES)
+    domains = list(DEMO_DOMAINS)
     for domain, other in (domains, domains[::-1]):
-        sender, recipient = f"{HOUSES[domain][2]}@{domain}", f"{HOUSES[other][2]}@{other}"
-        place = houses.submission(domain)
+        sender, recipient = f"{DEMO_DOMAINS[domain][2]}@{domain}", f"{DEMO_DOMAINS[other][2]}@{other}"
+        place = daemons.submission(domain)
         click.echo(
             f"  posthouse send --server smtp://{place} --from {sender} --to {recipient} --subject hello --text 'Hello!'"
         )
     say(text["hand"])
-    place = houses.submission(domains[0])
+    place = daemons.submission(domains[0])
     click.echo(f"  nc -C {place.host} {place.port}")
     say(text["read"], "bold")
     for domain in domains:
-        click.echo(f"  posthouse inbox list --data-dir {houses.directories[domain]}")
+        click.echo(f"  posthouse inbox list --data-dir {daemons.directories[domain]}")
 
 
 class _Watcher:
@@ -195,7 +195,7 @@ class _Watcher:
 
 
 def _name(dialogue: Dialogue, lang: str) -> str:
-    """What a dialogue is, for people."""
+    """The heading of a dialogue."""
     text = _TEXT[lang]
     if dialogue.number == 1:
         return text["first"]
@@ -211,7 +211,7 @@ _MARKED = ("return-path", "received")
 
 
 def _letter(arrival: DemoArrival, text: dict[str, str]) -> None:
-    """The letter as it stands in the mailbox, and as its reader sees it."""
+    """The letter as it is stored in the mailbox, and as its reader sees it."""
     _heading(text["letter"].format(mailbox=arrival.mailbox))
     raw = safe(arrival.content.decode("utf-8", "replace").replace("\r\n", "\n"))
     head, _, body = raw.partition("\n\n")
@@ -236,7 +236,7 @@ def _parsed(content: bytes) -> Any:
     return message_from_bytes(content, policy=default)
 
 
-def _facts(houses: Demo, arrival: DemoArrival, lang: str) -> dict[str, Any]:
+def _facts(daemons: Demo, arrival: DemoArrival, lang: str) -> dict[str, Any]:
     """All of it as one JSON value."""
     from posthouse.message import fields, split, unfold
 
@@ -255,7 +255,7 @@ def _facts(houses: Demo, arrival: DemoArrival, lang: str) -> dict[str, Any]:
                     for said in annotate([(line.who, line.text) for line in dialogue.lines], lang)
                 ],
             }
-            for dialogue in houses.dialogues
+            for dialogue in daemons.dialogues
         ],
         "message": {
             "queue_id": arrival.entry.queue_id,

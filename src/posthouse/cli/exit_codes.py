@@ -1,7 +1,4 @@
-"""Exit codes, as sysexits.h has them, and which of our faults ends with which.
-
-Scripts act on the code, people on the sentence; both come from the same fault, here.
-"""
+"""Exit codes, as sysexits.h has them, and the exit code of each class of error."""
 
 from __future__ import annotations
 
@@ -42,27 +39,27 @@ CONFIG: Final = 78
 SIGNALLED: Final = 130
 PIPE: Final = 141
 
-#: What each code means, for people.
+#: The meaning of each code, for the manual.
 MEANINGS: Final[dict[int, str]] = {
     OK: "done",
     USAGE: "the command line is wrong",
-    DATAERR: "what was given (an address, a code, a message) is wrong",
+    DATAERR: "an argument (an address, a code, a message) is wrong",
     NOINPUT: "a file that was named cannot be read",
     NOHOST: "there is no such host",
     UNAVAILABLE: "something needed is not available: a server, a port, a recipient",
-    SOFTWARE: "a mistake in Posthouse itself",
+    SOFTWARE: "an error in Posthouse itself",
     IOERR: "a disk failed or is full",
-    TEMPFAIL: "not now; the same may work later",
+    TEMPFAIL: "a temporary failure; try again later",
     PROTOCOL: "the other side broke the protocol",
     NOPERM: "not permitted",
     CONFIG: "the configuration is wrong",
     SIGNALLED: "interrupted",
-    PIPE: "whoever read the output has gone",
+    PIPE: "the reader of the output has gone",
 }
 
 
 class CommandFailed(Exception):
-    """A command did not do what it is for: one sentence (cause and remedy), and the exit code."""
+    """A command failed: one sentence (cause and remedy), and the exit code."""
 
     def __init__(self, sentence: str, code: int) -> None:
         super().__init__(sentence)
@@ -70,7 +67,7 @@ class CommandFailed(Exception):
 
 
 def of(error: BaseException) -> int:
-    """The exit code for a fault; ``SOFTWARE`` for one that nobody raised on purpose."""
+    """The exit code of an error; ``SOFTWARE`` for one that is not among the expected classes."""
     if isinstance(error, CommandFailed):
         return error.code
     from posthouse import core
@@ -78,7 +75,7 @@ def of(error: BaseException) -> int:
 
     if isinstance(error, core.SettingError):
         if isinstance(error.__cause__, OSError) and not hasattr(error, "problems"):
-            return UNAVAILABLE  # what was asked for can be meant, and cannot be had: a port, a directory
+            return UNAVAILABLE  # the setting is valid and cannot be had: a port, a directory
         return CONFIG if hasattr(error, "problems") else DATAERR
     if isinstance(error, SessionRefused):
         return TEMPFAIL if error.reply.transient else UNAVAILABLE

@@ -1,4 +1,4 @@
-"""``posthouse explain``: one message's story, what would become of a letter, what a reply code means."""
+"""``posthouse explain``: a message's history, where a message would go, what a reply code means."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from posthouse.cli import language
-from posthouse.cli.context import configured, operate, with_house
+from posthouse.cli.context import configured, operate, with_daemon
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, coloured, safe, say, table, with_json, with_lang
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["explain"]
 
 _LABELS = {
-    "en": ("who has to act", "what comes next", "when Posthouse says it", "note", "source", "only other systems do"),
+    "en": ("who has to act", "next step", "when Posthouse gives it", "note", "source", "other systems only"),
     "zh": ("由谁处理", "下一步", "Posthouse 何时给出", "备注", "出处", "只有其他系统会给出"),
 }
 _STYLES = {
@@ -31,14 +31,14 @@ _STYLES = {
     "quiet": "dim",
     "line": "cyan",
 }
-_MESSAGES = {"en": "Messages from it or to it, lately:", "zh": "最近与它有关的邮件："}
+_MESSAGES = {"en": "Recent messages from it or to it:", "zh": "最近发自或发往该地址的邮件："}
 
 
-@click.command(short_help="Tell a message's story, an address's way, a reply code's meaning.")
+@click.command(short_help="Explain a message's history, an address's route or a reply code.")
 @click.argument("what", nargs=-1, required=True)
 @click.option("--transcript", is_flag=True, help="Show the dialogue of each attempt of a message.")
 @with_lang
-@with_house
+@with_daemon
 @with_json
 def explain(
     what: tuple[str, ...],
@@ -48,12 +48,12 @@ def explain(
     data_dir: str | None,
     as_json: bool,
 ) -> None:
-    """Tell a message's story, where a letter to an address would go, or what a reply code means.
+    """Explain a message's history, where a message to an address would go, or what a reply code means.
 
     \b
-    posthouse explain ID               one message: how it came, each attempt, where it stands, and why
-    posthouse explain '<MESSAGE-ID>'   the same, by the message's own name
-    posthouse explain ADDRESS          a dry run: alias, route, hosts, limits, what would happen; nothing is sent
+    posthouse explain ID               a message: how it came, each attempt, its state now, and why
+    posthouse explain '<MESSAGE-ID>'   the same, by the message's Message-ID
+    posthouse explain ADDRESS          a dry run: alias, route, hosts, limits, result; nothing is sent
     posthouse explain CODE             550, 5.1.1, a family (4.7.x), or a line of a log
     """
     from posthouse.service.operations.explain import what_is
@@ -102,7 +102,7 @@ def _show(found: Explained, lang: str, transcript: bool) -> None:
 
 
 def _sentences(sentences: Iterable[Sentence]) -> None:
-    """One line each; what happened stands behind its moment, and what belongs to it under it."""
+    """Print one line each: an event behind its time, and what belongs to the event below it."""
     width = len(aware(0.0)) + 2
     margin = 0
     for each in sentences:

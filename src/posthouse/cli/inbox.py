@@ -1,4 +1,4 @@
-"""``posthouse inbox``: the letters that were delivered into the spool's own mailboxes."""
+"""``posthouse inbox``: the messages that were delivered into the local inboxes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from posthouse.cli.context import configured, operate, with_house
+from posthouse.cli.context import configured, operate, with_daemon
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, safe, table, with_json
 from posthouse.core.units import size_in_words
@@ -20,7 +20,7 @@ def inbox() -> None:
 
 
 @inbox.command("summary", short_help="Show the inboxes and how much is in them.")
-@with_house
+@with_daemon
 @with_json
 def summary(config_file: str | None, data_dir: str | None, as_json: bool) -> None:
     """Show the inboxes and how much is in them."""
@@ -29,20 +29,20 @@ def summary(config_file: str | None, data_dir: str | None, as_json: bool) -> Non
         print_json(found)
         return
     table(
-        ("INBOX", "LETTERS", "SIZE"),
+        ("INBOX", "MESSAGES", "SIZE"),
         ((each.name, each.messages, size_in_words(each.octets)) for each in found),
-        empty="There is no letter in any inbox.",
+        empty="The inboxes are empty.",
         styles="green",
     )
 
 
-@inbox.command("list", short_help="Show the letters in the inboxes, oldest first.")
+@inbox.command("list", short_help="Show the messages in the inboxes, oldest first.")
 @click.argument("inbox", default="")
 @click.option("--limit", default=1000, show_default=True, type=click.IntRange(1), help="How many at most.")
-@with_house
+@with_daemon
 @with_json
 def list_(inbox: str, limit: int, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
-    """Show the letters in the inboxes, oldest first; or those of one INBOX (an address)."""
+    """Show the messages in the inboxes, oldest first; or those of one INBOX (an address)."""
     found = operate("inbox list", configured(config_file, data_dir), inbox=inbox.casefold(), limit=limit)
     if as_json:
         print_json(found)
@@ -60,18 +60,18 @@ def list_(inbox: str, limit: int, config_file: str | None, data_dir: str | None,
             )
             for each in found
         ),
-        empty="There is no letter.",
+        empty="No messages.",
         styles="bold green dim - cyan -",
     )
 
 
-@inbox.command("show", short_help="Show one letter as it was delivered.")
+@inbox.command("show", short_help="Show one message as it was delivered.")
 @click.argument("number", type=click.IntRange(1))
-@click.option("--raw", is_flag=True, help="Its octets, exactly.")
-@with_house
+@click.option("--raw", is_flag=True, help="The exact octets.")
+@with_daemon
 @with_json
 def show(number: int, raw: bool, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
-    """Show one letter as it was delivered: its header fields and its body, undecoded."""
+    """Show one message as it was delivered: its header fields and its body, undecoded."""
     found = operate("inbox show", configured(config_file, data_dir), number=number)
     if as_json:
         print_json(found)
@@ -81,9 +81,9 @@ def show(number: int, raw: bool, config_file: str | None, data_dir: str | None, 
         click.echo(safe(found.text.replace("\r\n", "\n")), nl=not found.text.endswith("\n"))
 
 
-@inbox.command("delete", short_help="Delete letters from the inboxes.")
+@inbox.command("delete", short_help="Delete messages from the inboxes.")
 @click.argument("number", type=click.IntRange(1), nargs=-1, required=True)
-@with_house
+@with_daemon
 @with_json
 def delete(number: tuple[int, ...], config_file: str | None, data_dir: str | None, as_json: bool) -> int:
     """Delete messages, by their numbers, for good. `posthouse queue audit` shows who deleted what."""

@@ -1,9 +1,9 @@
-"""What commands print: tables, sentences, JSON.
+"""Output of commands: tables, sentences and JSON.
 
-On a terminal rich draws it; piped, the same facts come as aligned columns without colour codes, a line a record, so
-that ``grep`` and ``awk`` are at home.  Rich is imported in the first case only.
+On a terminal, rich draws tables.  Piped, a table has aligned columns without colour codes, and one line per record, for
+``grep`` and ``awk``; rich is then not imported.
 
-What strangers wrote (subjects, replies, letters) passes ``safe``: it must not steer the reader's terminal.
+Text from outside (subjects, replies, messages) passes through ``safe``, so that it cannot control the terminal.
 """
 
 from __future__ import annotations
@@ -45,7 +45,10 @@ def live() -> bool:
 
 
 def safe(text: str) -> str:
-    """``text`` without what steers a terminal: control characters (line feed and tab stay) and bidirectional marks."""
+    """``text`` without characters that control a terminal: control characters and bidirectional marks.
+
+    Line feed and tab stay.
+    """
     if text.isascii() and text.isprintable():
         return text
     import unicodedata
@@ -58,7 +61,7 @@ _STEERING = frozenset(("Cc", "Cf", "Cs"))
 
 
 def width_of(text: str) -> int:
-    """Columns of a terminal that ``text`` takes: a Chinese character takes two."""
+    """Columns of a terminal that ``text`` takes; a Chinese character takes two."""
     if text.isascii():
         return len(text)
     import unicodedata
@@ -69,7 +72,7 @@ def width_of(text: str) -> int:
 
 
 def say(text: str, style: str = "", *, err: bool = False) -> None:
-    """Print one line or several; ``style`` (rich's words for it) counts on a terminal only."""
+    """Print one line or several; ``style`` (as rich writes it) counts on a terminal only."""
     if style and not err and coloured():
         from rich.console import Console
         from rich.text import Text
@@ -88,9 +91,9 @@ def as_json(value: Any) -> None:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "", styles: str = "") -> None:
-    """Print rows under their headings; ``empty`` where there is none.
+    """Print rows under their headings, or ``empty`` if there are no rows.
 
-    ``styles`` has one word of rich's for each column, "-" for none.
+    ``styles`` has one style of rich for each column, "-" for none.
     """
     cells = [[safe(str(cell)).replace("\n", " / ").replace("\t", " ") for cell in row] for row in rows]
     if not cells:
@@ -122,7 +125,7 @@ def _rich_table(headings: Sequence[str], cells: list[list[str]], styles: Sequenc
 
 
 def aware(seconds: float | None) -> str:
-    """A moment as people write it, in local time with its zone; "-" for none."""
+    """A time as text, in local time with its zone; "-" for None."""
     if seconds is None:
         return "-"
     return datetime.datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")

@@ -1,4 +1,4 @@
-"""``posthouse queue``: the mail that is not finished, looked at and changed by a filter."""
+"""``posthouse queue``: show and change the mail in the queue, selected by a filter."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from posthouse.cli import exit_codes
-from posthouse.cli.context import configured, operate, with_house
+from posthouse.cli.context import configured, operate, with_daemon
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, safe, say, table, width_of, with_json
 from posthouse.core.units import short_duration, size_in_words
@@ -24,7 +24,7 @@ __all__ = ["queue"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-_PAGE = 1000  # messages asked for at one time
+_PAGE = 1000  # messages of one request
 _LIMIT = click.option("--limit", default=1000, show_default=True, type=click.IntRange(1), help="How many at most.")
 _FILTER = click.argument("filter", nargs=-1, metavar="[FILTER]...")
 #: A condition whose value has spaces in it because the shell has taken its quotation marks away.
@@ -42,16 +42,16 @@ characters. Durations have the units s m h d w (90s, 1d12h), sizes K M G. The sh
 """.format(fields="\n".join(f"  {example:<20}  {meaning}" for _, meaning, example in fields_help()))
 
 
-@click.group(short_help="Look at the mail that waits to go on, and change it.", epilog=_LANGUAGE)
+@click.group(short_help="Show the mail in the queue, and change it.", epilog=_LANGUAGE)
 def queue() -> None:
-    """Look at the mail that waits to go on, and change it.
+    """Show the mail in the queue, and change it.
 
-    A running daemon is asked; where none runs, the spool is opened itself. Every change is written to an audit log.
+    A running daemon does it; if none runs, the command opens the spool itself. Every change is written to an audit log.
     """
 
 
 def _filter_of(words: Sequence[str]) -> str:
-    """The filter that was written; what is wrong with it is shown where it stands."""
+    """The filter as text; an error in it is shown at its place."""
     parts = []
     for word in words:
         spaced = _SPACED.fullmatch(word)
@@ -77,10 +77,10 @@ def _filter_of(words: Sequence[str]) -> str:
 @queue.command("list", short_help="Show the messages that are not finished, oldest first.", epilog=_LANGUAGE)
 @_FILTER
 @_LIMIT
-@with_house
+@with_daemon
 @with_json
 def list_(filter: tuple[str, ...], limit: int, config_file: str | None, data_dir: str | None, as_json: bool) -> None:  # noqa: A002
-    """Show the messages that are not finished, oldest first: all, or those that a FILTER chooses."""
+    """Show the messages that are not finished, oldest first: all, or those that a FILTER selects."""
     config = configured(config_file, data_dir)
     text = _filter_of(filter)
     found: list[QueueEntry] = []
@@ -125,10 +125,10 @@ def _state(entry: QueueEntry) -> str:
 
 @queue.command("show", short_help="Show one message and each of its recipients.")
 @click.argument("id")
-@with_house
+@with_daemon
 @with_json
-def show(id: str, config_file: str | None, data_dir: str | None, as_json: bool) -> None:  # noqa: A002 - as people say
-    """Show one message and each of its recipients; `posthouse explain ID` tells what happened to it."""
+def show(id: str, config_file: str | None, data_dir: str | None, as_json: bool) -> None:  # noqa: A002 - the name in the usage line
+    """Show one message and each of its recipients; `posthouse explain ID` shows its history."""
     found = operate("queue show", configured(config_file, data_dir), id=id)
     if as_json:
         print_json(found)
@@ -138,10 +138,10 @@ def show(id: str, config_file: str | None, data_dir: str | None, as_json: bool) 
     say(f"received  {aware(found.received)} by {safe(found.source)}")
     say(f"size      {size_in_words(found.size)}")
     if found.corrupt:
-        say("Its content is missing or damaged; it is kept for you to look at.", "bold red")
+        say("The content is missing or damaged; the message is kept for inspection.", "bold red")
     say("")
     table(
-        ("TO", "STATE", "TRIES", "NEXT", "BY", "LAST"),
+        ("TO", "STATE", "TRIES", "NEXT", "ROUTE", "LAST"),
         (
             (
                 each.address,
@@ -160,7 +160,7 @@ def show(id: str, config_file: str | None, data_dir: str | None, as_json: bool) 
 @queue.command("summary", short_help="Show how many recipients wait for each destination, by age.", epilog=_LANGUAGE)
 @_FILTER
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="How many destinations at most.")
-@with_house
+@with_daemon
 @with_json
 def summary(filter: tuple[str, ...], limit: int, config_file: str | None, data_dir: str | None, as_json: bool) -> None:  # noqa: A002
     """Show how many recipients wait for each destination, by the age of their message; the largest first."""
@@ -186,12 +186,12 @@ def summary(filter: tuple[str, ...], limit: int, config_file: str | None, data_d
         say(f"{_recipients(found.recipients)} for {places} destination{'' if places == 1 else 's'}{more}", "dim")
 
 
-@queue.command("count", short_help="Say how many recipients a filter chooses.", epilog=_LANGUAGE)
+@queue.command("count", short_help="Count the recipients that a filter selects.", epilog=_LANGUAGE)
 @_FILTER
-@with_house
+@with_daemon
 @with_json
 def count(filter: tuple[str, ...], config_file: str | None, data_dir: str | None, as_json: bool) -> None:  # noqa: A002
-    """Say how many recipients a FILTER chooses."""
+    """Count the recipients that a FILTER selects."""
     found = operate("queue count", configured(config_file, data_dir), filter=_filter_of(filter))
     if as_json:
         print_json(found)
@@ -199,20 +199,20 @@ def count(filter: tuple[str, ...], config_file: str | None, data_dir: str | None
     say(f"{_recipients(found.recipients)}{_where(found)}")
 
 
-@queue.command("audit", short_help="Show who changed what in the queue, the last first.")
+@queue.command("audit", short_help="Show who changed what in the queue and the inboxes, latest first.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="How many at most.")
-@with_house
+@with_daemon
 @with_json
 def audit(limit: int, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
-    """Show who changed what in the queue, the last first."""
+    """Show who changed what in the queue and the inboxes, latest first."""
     found = operate("queue audit", configured(config_file, data_dir), limit=limit)
     if as_json:
         print_json(found)
         return
     table(
-        ("WHEN", "WHO", "ACT", "RECIPIENTS", "FILTER", "BY"),
+        ("WHEN", "WHO", "ACTION", "COUNT", "FILTER", "ROUTE"),
         ((aware(each.at), each.who, each.act, each.recipients, each.filter, each.target or "-") for each in found),
-        empty="Nobody has changed anything.",
+        empty="The audit log is empty.",
         styles="dim cyan bold - - magenta",
     )
 
@@ -237,10 +237,10 @@ def _where(found: QueueCount) -> str:
 
 
 def _changing(command: _Command) -> _Command:
-    """Give a command that changes the queue what all of them have."""
+    """Give a command that changes the queue the options of all of them."""
     for option in (
         with_json,
-        with_house,
+        with_daemon,
         click.option("--yes", is_flag=True, help="Do not ask."),
         click.option("--all", "everything", is_flag=True, help="All mail, instead of a filter."),
         _FILTER,
@@ -250,7 +250,7 @@ def _changing(command: _Command) -> _Command:
 
 
 def _change(act: str, done: str, given: dict[str, Any], **more: Any) -> None:
-    """Show what would be changed, ask, change it, and say so."""
+    """Show what would be changed, ask, change it, and report."""
     config: Config = configured(given["config_file"], given["data_dir"])
     if given["everything"] == bool(given["filter"]):
         raise click.UsageError("say which mail: either a filter, such as domain:example.org, or --all")
@@ -269,41 +269,41 @@ def _change(act: str, done: str, given: dict[str, Any], **more: Any) -> None:
     say(f"{_recipients(changed.recipients)} {done}." if changed.recipients else "No match.")
 
 
-@queue.command("hold", short_help="Keep waiting mail from being tried.", epilog=_LANGUAGE)
+@queue.command("hold", short_help="Hold waiting mail: no attempts are made.", epilog=_LANGUAGE)
 @_changing
 def hold(**given: Any) -> None:
-    """Keep waiting mail from being tried, until it is released."""
+    """Hold waiting mail: no attempts are made until it is released."""
     _change("hold", "held", given)
 
 
-@queue.command("release", short_help="Let held mail go on, now.", epilog=_LANGUAGE)
+@queue.command("release", short_help="Release held mail, and try it now.", epilog=_LANGUAGE)
 @_changing
 def release(**given: Any) -> None:
-    """Let held mail go on, now."""
+    """Release held mail, and try it now."""
     _change("release", "released", given)
 
 
 @queue.command("retry", short_help="Try waiting mail now.", epilog=_LANGUAGE)
 @_changing
 def retry(**given: Any) -> None:
-    """Try waiting mail now. Hosts that were left alone for a while are asked again."""
+    """Try waiting mail now, also at sites that are suspended after failures."""
     _change("retry", "due now", given)
 
 
-@queue.command("drop", short_help="Give mail up for good.", epilog=_LANGUAGE)
-@click.option("--report", is_flag=True, help="Tell the senders, as when an attempt fails for good.")
+@queue.command("drop", short_help="Give mail up, permanently.", epilog=_LANGUAGE)
+@click.option("--report", is_flag=True, help="Send the senders a delivery report.")
 @_changing
 def drop(report: bool, **given: Any) -> None:
-    """Give mail up for good. Nobody is told, unless with --report."""
+    """Give mail up, permanently. The senders are not notified, unless with --report."""
     _change("drop", "dropped", given, report=report)
 
 
-@queue.command("reroute", short_help="Send mail another way, whatever the configuration says.", epilog=_LANGUAGE)
-@click.option("--via", metavar="WAY", help='As in a [[route]]: "smtp://host:port", "lmtp://host:port" or "mx".')
+@queue.command("reroute", short_help="Send mail by another route than the configured one.", epilog=_LANGUAGE)
+@click.option("--via", metavar="ROUTE", help='As in a [[route]]: "smtp://host:port", "lmtp://host:port" or "mx".')
 @click.option("--undo", is_flag=True, help="Let the configuration decide again.")
 @_changing
 def reroute(via: str | None, undo: bool, **given: Any) -> None:
-    """Send mail another way, whatever the configuration says, now."""
+    """Send mail by another route than the configured one, now."""
     if undo == bool(via):
-        raise click.UsageError("say which way: either --via smtp://host:port, or --undo")
-    _change("reroute", "sent another way" if via else "left to the configuration again", given, via=via or "")
+        raise click.UsageError("say which route: either --via smtp://host:port, or --undo")
+    _change("reroute", "rerouted" if via else "routed by the configuration again", given, via=via or "")

@@ -16,16 +16,15 @@ __all__ = ["run"]
 
 
 @click.command(short_help="Run the daemon; without a configuration it catches all mail.")
-@click.option(
-    "--log", type=click.Choice(["text", "json"]), help="The form of log lines; else as the configuration says."
-)
-@context.with_house
+@click.option("--log", type=click.Choice(["text", "json"]), help="The form of log lines; else as configured.")
+@context.with_daemon
 def run(config_file: str | None, data_dir: str | None, log: str | None) -> None:
     """Run the daemon.
 
-    Without a configuration everything that is sent to 127.0.0.1:1025 is taken, for anybody, into local inboxes, and
-    nothing leaves this machine. SIGTERM (or Ctrl-C) ends it in order: no new sessions, those under way finish or hear
-    421. A second signal ends it at once; what was answered 250 is safe either way.
+    Without a configuration, everything that is sent to 127.0.0.1:1025 is delivered into local inboxes, whoever the
+    recipient is, and nothing leaves this machine. SIGTERM (or Ctrl-C) stops the daemon in order: it accepts no new
+    sessions, and open ones finish or get 421. A second signal ends it at once. Mail that was answered 250 is safe
+    either way.
     """
     from posthouse.service.daemon import supervisor
 
@@ -42,14 +41,14 @@ def run(config_file: str | None, data_dir: str | None, log: str | None) -> None:
 
 
 def _tell(opened: Opened, *, plain: bool, data_dir: str | None) -> None:
-    """Where it listens, how to send, how to read."""
+    """Print where it listens, how to send, and how to read."""
     for name, place in opened.endpoints.items():
         kind = next(each.kind for each in opened.config.listener if each.name == name)
         say(f"listening on {place} ({name})" if name == kind else f"listening on {place} ({kind}, {name})", "green")
     if plain:
         where = f" --data-dir {data_dir}" if data_dir else ""
         place = next(iter(opened.endpoints.values()))
-        say("Everything sent here is caught, for anybody; nothing leaves this machine.")
+        say("All mail sent here is caught, whoever the recipient is; nothing leaves this machine.")
         say(f"send:  posthouse send --server smtp://{place} --from you@sohu.com --to me@sina.com --text hello")
         say(f"read:  posthouse inbox list{where}")
-    say(f"mail is kept in {opened.config.data_dir}; Ctrl-C ends it in order")
+    say(f"mail is kept in {opened.config.data_dir}; Ctrl-C stops the daemon")

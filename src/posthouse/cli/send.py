@@ -1,4 +1,4 @@
-"""``posthouse send``: a letter from the command line, with an outcome for each recipient."""
+"""``posthouse send``: send one message, with an outcome for each recipient."""
 
 from __future__ import annotations
 
@@ -28,18 +28,23 @@ _BIG = 4_194_304
 _COLOURS = {"delivered": "green", "deferred": "yellow", "failed": "red", "ambiguous": "magenta"}
 
 
-@click.command(short_help="Compose a letter, or take a ready one, and send it.")
+@click.command(short_help="Compose a message, or take a ready one, and send it.")
 @click.option(
-    "--from", "sender", metavar="ADDRESS", help="Who writes; with --raw, the envelope's sender (<> for none)."
+    "--from",
+    "sender",
+    metavar="ADDRESS",
+    help="The author; with --raw, the envelope's sender (<> for the null sender).",
 )
-@click.option("--to", multiple=True, metavar="ADDRESS", help="Who receives; may be repeated, or hold several.")
-@click.option("--cc", multiple=True, metavar="ADDRESS", help="Who receives a copy.")
-@click.option("--bcc", multiple=True, metavar="ADDRESS", help="Who receives a copy that the letter does not mention.")
+@click.option("--to", multiple=True, metavar="ADDRESS", help="A recipient; may be repeated, or hold several.")
+@click.option("--cc", multiple=True, metavar="ADDRESS", help="A recipient of a copy.")
+@click.option(
+    "--bcc", multiple=True, metavar="ADDRESS", help="A recipient of a copy that the message does not mention."
+)
 @click.option("--subject", default="", help="The subject, in any script.")
 @click.option("--text", help="The text.")
 @click.option("--text-file", metavar="FILE", help="A file with the text, in UTF-8; - for standard input.")
 @click.option("--html", help="The same text as HTML, or @FILE.")
-@click.option("--attach", multiple=True, metavar="FILE", help="A file that travels along; may be repeated.")
+@click.option("--attach", multiple=True, metavar="FILE", help="A file to attach; may be repeated.")
 @click.option("--header", multiple=True, metavar="'NAME: VALUE'", help="A further header field; may be repeated.")
 @click.option("--raw", metavar="FILE", help="Send this ready message instead; - for standard input.")
 @click.option(
@@ -50,17 +55,17 @@ _COLOURS = {"delivered": "green", "deferred": "yellow", "failed": "red", "ambigu
 @with_lang
 @with_json
 def send(**given: Any) -> int:
-    """Compose a letter, or take a ready one with --raw, and send it.
+    """Compose a message, or take a ready one with --raw, and send it.
 
-    One line tells what became of each recipient. The exit code is 0 if all were delivered, 75 if some were put off, 69
-    if some failed. Nothing is tried again: for that, hand the letter to a daemon.
+    One line for each recipient has the outcome. The exit code is 0 if all were delivered, 75 if some were deferred, 69
+    if some failed. Nothing is retried: for that, send the message to a daemon.
     """
     if given["server"] and given["direct"]:
         raise click.UsageError("give --server or --direct, not both")
     if not given["sender"]:
-        raise click.UsageError("say who writes: --from ADDRESS")
+        raise click.UsageError("the sender is missing: --from ADDRESS")
     if not (given["to"] or given["cc"] or given["bcc"]):
-        raise click.UsageError("say who receives: --to ADDRESS")
+        raise click.UsageError("a recipient is missing: --to ADDRESS")
     envelope, content = _raw(given) if given["raw"] else _composed(given)
     said: list[Said] = []
     outcomes = asyncio.run(_send(given, envelope, content, said))
@@ -93,7 +98,7 @@ async def _send(given: dict[str, Any], envelope: Envelope, content: Content, sai
 
 
 def _listener(given: dict[str, Any], said: list[Said]) -> Callable[[str, str], None]:
-    """Shows each line of the dialogue, explained, and keeps it in ``said``."""
+    """Show each line of the dialogue with its explanation, and keep it in ``said``."""
     from posthouse.cli.transcript import Live, show
 
     explain = Live(language(given["lang"]))
@@ -153,7 +158,7 @@ def _header(line: str) -> tuple[str, str]:
 
 
 def _raw(given: dict[str, Any]) -> tuple[Envelope, Content]:
-    """A ready message: its octets as they are, but for line ends, which must be CRLF on the wire."""
+    """A ready message: its octets as they are, except for line ends, which must be CRLF on the wire."""
     from posthouse.core import Body, Bytes, Envelope, Recipient
     from posthouse.message import needs, parse_mailboxes, to_crlf
 
@@ -165,7 +170,7 @@ def _raw(given: dict[str, Any]) -> tuple[Envelope, Content]:
     if content and not content.endswith(b"\r\n"):
         content += b"\r\n"
     if content != data and not given["as_json"]:
-        click.echo("line ends were made CRLF, as mail needs them", err=True)
+        click.echo("line ends were changed to CRLF, as SMTP requires", err=True)
     asks = needs([content])
     sender = None
     if given["sender"].strip() != "<>":
@@ -201,15 +206,15 @@ def _decoded(path: str) -> str:
         ) from error
 
 
-# What is told --------------------------------------------------------------------------------------------------------
+# Output --------------------------------------------------------------------------------------------------------------
 
 
 class _Watched:
-    """Content that tells how far it has been read."""
+    """Content that reports how many octets have been read."""
 
-    def __init__(self, content: Content, told: Any) -> None:
+    def __init__(self, content: Content, progress: Any) -> None:
         self._content = content
-        self._told = told
+        self._report = progress
 
     @property
     def size(self) -> int:
@@ -218,12 +223,12 @@ class _Watched:
     def chunks(self, at_most: int = 262_144) -> Iterator[bytes]:
         for chunk in self._content.chunks(at_most):
             yield chunk
-            self._told(len(chunk))
+            self._report(len(chunk))
 
 
 @contextlib.contextmanager
 def _progress(content: Content) -> Iterator[Content]:
-    """Shows progress for a big message, on a terminal."""
+    """Show progress for a large message, on a terminal."""
     if content.size < _BIG or not live():
         yield content
         return

@@ -28,7 +28,7 @@ __all__ = ["sink"]
 @click.option(
     "--delay", multiple=True, metavar="[STAGE:]SECONDS[@SHARE]", help="Answer late; without a stage, at the end."
 )
-@click.option("--messages", type=click.IntRange(1), help="End after so many messages.")
+@click.option("--messages", type=click.IntRange(1), help="Stop after this number of messages.")
 @with_json
 def sink(
     bind: str,
@@ -41,9 +41,9 @@ def sink(
 ) -> None:
     """Receive mail, count it and drop it, until SIGTERM or Ctrl-C.
 
-    Nothing is stored: this is the other end for tests and measurements, never a place for real mail. Faults happen at
-    a stage: connect, helo, mail, rcpt, data (before the content), end (after it). Those given first are tried first:
-    delays, then drops, then failures.
+    Nothing is stored: it is the peer for tests and measurements, never a place for real mail. Faults happen at a
+    stage: connect, helo, mail, rcpt, data (before the content), end (after it). Delays come first, then dropped
+    connections, then failures; within each kind, in the order given.
     """
     from posthouse.sandbox import parse_delay, parse_drop, parse_fail
 
@@ -57,7 +57,7 @@ async def _sink(bind: str, lmtp: bool, faults: list[Any], messages: int | None, 
     loop = asyncio.get_running_loop()
     with signals() as stop:
         sink, place = await open_sink(bind, lmtp=lmtp, faults=faults)
-        say(f"listening on {place}; what arrives is counted and dropped", "green", err=as_json)
+        say(f"listening on {place}; mail is counted and dropped", "green", err=as_json)
         begun = loop.time()
         if messages is not None:
             sink.when(messages, stop.set)
@@ -93,7 +93,7 @@ def _counted(number: int, noun: str) -> str:
 
 
 async def _count(sink: Sink) -> None:
-    """The counting line, on a terminal, once a second."""
+    """Draw the counts, on a terminal, once a second."""
     before = 0
     while True:
         await asyncio.sleep(1.0)

@@ -1,4 +1,4 @@
-"""A dialogue for people: each line with who said it, and beside or under it what it means.
+"""A dialogue with explanations: each line with its side (S or R), and its meaning beside or below it.
 
 ``annotate`` joins the lines of one reply (RFC 5321 §4.2.1) and explains it once, at its last line, in the words of
 ``codes``; commands are explained by their verb.  ``show`` draws the result.
@@ -26,21 +26,21 @@ _VERBS = {
         "发送SMTP 报出主机名，并询问对方支持哪些扩展。",
     ),
     "LHLO": (
-        "The same as EHLO, in LMTP: one answer per recipient will follow.",
+        "EHLO of LMTP: after the content there is one reply for each recipient.",
         "LMTP 中的 EHLO：之后每位收件人各有一个应答。",
     ),
     "MAIL": (
-        "A new message begins: this is where failures are reported to.",
+        "A new message begins; failures are reported to this address.",
         "开始一封新邮件：投递报告发往此地址。",
     ),
-    "RCPT": ("One recipient; said once for each.", "一位收件人；每位收件人一条命令。"),
-    "DATA": ("The content is about to come.", "即将发送邮件内容。"),
+    "RCPT": ("One recipient; each has a command of its own.", "一位收件人；每位收件人一条命令。"),
+    "DATA": ("The content comes next.", "即将发送邮件内容。"),
     "BDAT": (
-        "Content follows, counted in octets, so that no dot has to end it.",
+        "Content follows, counted in octets, so no dot has to end it.",
         "随后是按字节计数的内容，不需要用点号结束。",
     ),
-    "RSET": ("Forget the message that was begun.", "放弃当前邮件。"),
-    "NOOP": ("Nothing; are you there?", "不做任何事，只确认对方仍在线。"),
+    "RSET": ("Abandon the message that was begun.", "放弃当前邮件。"),
+    "NOOP": ("No operation: is the other side there?", "不做任何事，只确认对方仍在线。"),
     "VRFY": ("Does this mailbox exist?", "询问邮箱是否存在。"),
     "EXPN": ("Who is on this list?", "询问邮件列表的成员。"),
     "HELP": ("Which commands are there?", "询问可用的命令。"),
@@ -52,13 +52,13 @@ _EXTENSIONS = {
         "Commands may be sent without waiting for each reply (RFC 2920).",
         "可以连续发送命令，不必逐条等待应答（RFC 2920）。",
     ),
-    "SIZE": ("The largest message taken here, in octets (RFC 1870).", "此处接受的最大邮件字节数（RFC 1870）。"),
-    "8BITMIME": ("The body may have octets over 127 (RFC 6152).", "邮件体可以含有大于 127 的字节（RFC 6152）。"),
+    "SIZE": ("The largest message accepted here, in octets (RFC 1870).", "此处接受的最大邮件字节数（RFC 1870）。"),
+    "8BITMIME": ("The body may have octets above 127 (RFC 6152).", "邮件体可以含有大于 127 的字节（RFC 6152）。"),
     "SMTPUTF8": (
         "Addresses and header fields may be in any script (RFC 6531).",
         "地址和邮件头字段可以使用任何文字（RFC 6531）。",
     ),
-    "CHUNKING": ("BDAT is understood (RFC 3030).", "支持 BDAT 命令（RFC 3030）。"),
+    "CHUNKING": ("BDAT is supported (RFC 3030).", "支持 BDAT 命令（RFC 3030）。"),
     "BINARYMIME": (
         "The body may be any octets, sent with BDAT (RFC 3030).",
         "邮件体可以是任意字节，用 BDAT 发送（RFC 3030）。",
@@ -67,25 +67,25 @@ _EXTENSIONS = {
         "Replies carry codes like 5.1.1 (RFC 2034).",
         "应答带有 5.1.1 这样的增强状态码（RFC 2034）。",
     ),
-    "DSN": ("Reports of delivery may be asked for (RFC 3461).", "可以要求投递状态通知（RFC 3461）。"),
+    "DSN": ("Delivery reports may be requested (RFC 3461).", "可以要求投递状态通知（RFC 3461）。"),
     "LIMITS": (
         "Limits of this receiver, such as recipients of one message (RFC 9422).",
         "接收SMTP 的限制，如每封邮件的收件人数（RFC 9422）。",
     ),
     "STARTTLS": ("The channel can be encrypted (RFC 3207).", "可以加密连接（RFC 3207）。"),
-    "AUTH": ("The sender can prove who it is (RFC 4954).", "发送SMTP 可以验证身份（RFC 4954）。"),
+    "AUTH": ("The sending SMTP can authenticate (RFC 4954).", "发送SMTP 可以验证身份（RFC 4954）。"),
     "REQUIRETLS": (
-        "The whole way of a message can be required to be encrypted (RFC 8689).",
+        "Encryption can be required on the whole route of a message (RFC 8689).",
         "可以要求邮件全程加密（RFC 8689）。",
     ),
-    "HELP": ("HELP is answered.", "支持 HELP 命令。"),
+    "HELP": ("HELP is supported.", "支持 HELP 命令。"),
 }
 _NAMED = (
-    "It gives its own name; each further line is an extension it offers.",
+    "The receiving SMTP names itself; each further line is an extension that it offers.",
     "报出自己的名称；其后每行是一个支持的扩展。",
 )
 _OVER = "the end of the content"
-_CONTENT = ("The letter itself: header fields, an empty line, the text.", "邮件本身：邮件头、一个空行、邮件体。")
+_CONTENT = ("The message itself: header fields, an empty line, the body.", "邮件本身：邮件头、一个空行、邮件体。")
 
 
 class Said(NamedTuple):

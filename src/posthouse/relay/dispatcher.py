@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from posthouse.core import AttemptTrace, LocalError, Outcome, Recipient, Reply, Result, StorageCorrupt
+from posthouse.core import AttemptTrace, Content, LocalError, Outcome, Recipient, Reply, Result, StorageCorrupt
 from posthouse.delivery.feedback import Feedback, asked_of
 from posthouse.delivery.model import Delivery, all_of
 from posthouse.delivery.tracer import AttemptTracer
@@ -104,7 +104,16 @@ class Dispatcher:
         deliverer, target, rule, _ = route
         if not deliverer.sited and not deliverer.local:
             try:
+<<<<<<< HEAD
                 outcomes = deliverer.deliver_now(self._delivery(lease.message, (recipient.recipient,)), target)
+=======
+                content = self._queue.content_now(work.message)
+                outcomes = (
+                    None
+                    if content is None
+                    else deliverer.deliver_now(_delivery(work.message, (waiting.recipient,), content), target)
+                )
+>>>>>>> main
                 if outcomes is not None and len(outcomes) != 1:
                     raise _miscounted(len(outcomes), 1)
             except Exception as error:
@@ -141,7 +150,16 @@ class Dispatcher:
         deliverer = attempt.route.deliverer
         if not deliverer.sited and not deliverer.local:
             try:
+<<<<<<< HEAD
                 outcomes = deliverer.deliver_now(self._delivery_of(attempt), attempt.route.target)
+=======
+                content = self._queue.content_now(attempt.parts[0].message)
+                outcomes = (
+                    None
+                    if content is None
+                    else deliverer.deliver_now(_attempted(attempt, content), attempt.route.target)
+                )
+>>>>>>> main
                 if outcomes is not None:
                     outcomes = _checked(attempt, outcomes)
             except Exception as error:
@@ -248,7 +266,12 @@ class Dispatcher:
         """Deliver; returns one outcome for each recipient, whatever happens."""
         try:
             deliverer, target, _, _ = attempt.route
+<<<<<<< HEAD
             return _checked(attempt, await deliverer.deliver(self._delivery_of(attempt), target))
+=======
+            content = await self._queue.open_content(attempt.parts[0].message)
+            return _checked(attempt, await deliverer.deliver(_attempted(attempt, content), target))
+>>>>>>> main
         except asyncio.CancelledError:
             if not attempt.expired or self.stopping or attempt.task is None:
                 raise
@@ -260,6 +283,7 @@ class Dispatcher:
         except Exception as error:
             return self._broken(attempt, error)
 
+<<<<<<< HEAD
     def _delivery_of(self, attempt: Attempt) -> Delivery:
         recipients = tuple([each.recipient for each in attempt.recipients])
         return self._delivery(attempt.leases[0].message, recipients, attempt.tracer)
@@ -274,6 +298,8 @@ class Dispatcher:
 
     # -- outcomes
 
+=======
+>>>>>>> main
     def _broken(self, attempt: Attempt, error: Exception) -> Sequence[Outcome]:
         """The outcomes of a fault of our own: deferred, unless the content is gone, which no retry mends."""
         message = attempt.leases[0].message
@@ -294,6 +320,20 @@ class Dispatcher:
         for lease, target in zip(attempt.leases, attempt.targets, strict=True):
             trace = whole if target == first else whole._replace(target=target)
             self._recorder.record(lease, list(zip(lease.recipients, rest, strict=False)), trace)
+
+
+def _attempted(attempt: Attempt, content: Content) -> Delivery:
+    recipients = tuple([waiting.recipient for waiting in attempt.waiting])
+    return _delivery(attempt.parts[0].message, recipients, content, attempt.tracer)
+
+
+def _delivery(
+    message: StoredMessage, recipients: tuple[Recipient, ...], content: Content, tracer: AttemptTracer | None = None
+) -> Delivery:
+    envelope = message.envelope
+    if envelope.recipients != recipients:
+        envelope = envelope._replace(recipients=recipients)
+    return Delivery(envelope, content, message.id, message.received, tracer)
 
 
 def _checked(attempt: Attempt, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:

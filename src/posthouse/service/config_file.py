@@ -1,11 +1,10 @@
-"""The configuration: one TOML file, read whole, with every mistake told at once.
+"""The configuration file: TOML, read as a whole, with all errors reported at once.
 
-``parse`` goes through three sieves and shows the problems of all of them together: the shape
-(``service.config.decode``: unknown keys, wrong types, values that mean nothing), what only shows when settings are seen
-side by side (two domains of one name, two listeners on one port), and what this version cannot do yet.  A file that
-passes gives a frozen ``Config``; nothing later asks the file again.
+``parse`` reports three kinds of errors together: of shape (``config.decode``: unknown keys, wrong types, invalid
+values), between settings (two domains of one name, two listeners on one port), and settings that this version does not
+support yet.  The result is a frozen ``Config``; the file is not read again.
 
-Without a file ``default_config`` catches everything for anyone on loopback, and nothing leaves the machine.
+Without a file, ``default_config`` catches all mail on loopback, and nothing leaves the machine.
 """
 
 from __future__ import annotations
@@ -30,8 +29,7 @@ _LARGEST_FILE = 16_777_216
 
 
 class ConfigError(SettingError):
-    """A configuration file that cannot be used: ``problems`` has one ``SettingError`` for each mistake, and ``str()``
-    one line for each."""
+    """A configuration file with errors: ``problems`` has a ``SettingError`` for each, and ``str()`` a line for each."""
 
     def __init__(self, problems: Sequence[SettingError]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -78,8 +76,10 @@ def parse(text: str, where: str = "posthouse.toml") -> Config:
 
 
 def default_config(data_dir: str | None = None) -> Config:
-    """What ``posthouse run`` does without a file: SMTP on 127.0.0.1:1025, everything caught for anyone into local
-    inboxes, nothing sent anywhere.  ``data_dir`` replaces the usual place."""
+    """The configuration without a file: SMTP on 127.0.0.1:1025, all mail delivered into local inboxes, nothing sent.
+
+    ``data_dir`` replaces the default directory.
+    """
     everything = DomainSettings(name="*", deliver=DeliverySetting("mailbox"), mailboxes=("any",))
     config = Config(
         workers=1, listener=_named((ListenerSettings(bind=Endpoint("127.0.0.1", 1025)),)), domain=(everything,)
@@ -110,7 +110,7 @@ def _complete(config: Config, table: dict[str, object]) -> bool:
     return True
 
 
-# What only shows side by side ---------------------------------------------------------------------------------------
+# Checks between settings --------------------------------------------------------------------------------------------
 
 
 def _checks(config: Config) -> Iterator[tuple[str, str, str]]:
@@ -125,14 +125,14 @@ def _checks(config: Config) -> Iterator[tuple[str, str, str]]:
         if seen[route.to] == 2:
             yield place, f'there are two routes to "{route.to}"', "keep one"
         if route.to in {each.name for each in config.domain if each.name != "*"}:
-            yield place, f'"{route.to}" is a [[domain]] of ours as well', "keep the domain or the route"
+            yield place, f'"{route.to}" is a [[domain]] as well', "keep the domain or the route"
         elif everything:
             yield place, 'the [[domain]] "*" takes all mail, so this route is never used', "remove one of the two"
     if all(times == 1 for times in Counter(each.name for each in config.domain).values()):
         yield from Directory(config).problems
     relay = config.relay
     if relay.retry_first > relay.retry_max:
-        yield "relay.retry_first", "the first wait is longer than the longest", "write at most retry_max"
+        yield "relay.retry_first", "the first delay is longer than the longest", "write at most retry_max"
 
 
 def _listener_checks(config: Config) -> Iterator[tuple[str, str, str]]:
@@ -162,9 +162,9 @@ def _domain_checks(config: Config) -> Iterator[tuple[str, str, str]]:
         place = f"domain[{index}]"
         seen[each.name] += 1
         if seen[each.name] == 2:
-            yield f"{place}.name", f'the domain "{each.name}" stands there twice', "put both into one [[domain]]"
+            yield f"{place}.name", f'there are two domains "{each.name}"', "put both into one [[domain]]"
         if each.quota and each.deliver.kind != "mailbox":
-            remedy = 'leave it to whoever delivers, or use deliver = "mailbox"'
+            remedy = 'leave it out, or use deliver = "mailbox"'
             yield f"{place}.quota", f'with deliver = "{each.deliver}" mailboxes are not counted here', remedy
         owners = Counter([*each.aliases, *each.lists, *each.moved])
         for name, times in owners.items():
@@ -177,7 +177,7 @@ def _domain_checks(config: Config) -> Iterator[tuple[str, str, str]]:
 
 
 def advice(config: Config) -> list[str]:
-    """Sentences about what works but is likely not meant, or is less than the RFCs ask; for ``check config``."""
+    """Sentences about settings that work but may not be intended, or fall short of the RFCs; for ``check config``."""
     found = []
     for each in config.listener:
         if each.max_recipients < 100:
@@ -185,13 +185,13 @@ def advice(config: Config) -> list[str]:
         if each.command_timeout < 300:
             found.append(f"listener {each.name}: command_timeout is below the 5 minutes of RFC 5321 §4.5.3.2.7.")
         if each.kind == "submission" and not config.relay.trusted_networks:
-            found.append(f"listener {each.name}: nobody is in [relay] trusted_networks, so nobody may submit.")
+            found.append(f"listener {each.name}: [relay] trusted_networks is empty, so no host may submit mail.")
     if any(network.prefixlen == 0 for network in config.relay.trusted_networks):
-        found.append("[relay] trusted_networks has the whole Internet in it: this is an open relay.")
+        found.append("[relay] trusted_networks contains the whole Internet: this is an open relay.")
     if config.relay.max_hops < 100:
         found.append("[relay] max_hops is below the 100 that RFC 5321 §6.3 asks for.")
     if not config.domain:
-        found.append("There is no [[domain]]: strangers can write to postmaster only.")
+        found.append("There is no [[domain]]: other servers can write to postmaster only.")
     if config.hostname == "localhost" or "." not in config.hostname:
         found.append(f'hostname is "{config.hostname}", which means nothing to other hosts; write a full name.')
     return found

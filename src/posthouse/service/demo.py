@@ -1,12 +1,11 @@
-"""Two post houses in one process, and a letter between them: the main job, small enough to watch.
+"""The demonstration: two daemons in one process, and a message that one of them relays to the other.
 
-Everything is real but the distance: real sockets on loopback, a spool on disk for each house, the relay's own search
-for a next hop.  Two things stand in for the world outside.  The DNS is a dictionary that knows the mail exchangers of
-``sohu.com`` and ``sina.com``; and since port 25 is not ours to take, the network leads port 25 of the address which
-that dictionary gives for a house to the port where the house really listens.  So each house finds the other as it
-would anywhere, and nothing can leave the machine.
+Sockets, spools and next-hop look-up are real; two things are replaced.  The DNS is a table with the mail exchangers of
+``sohu.com`` and ``sina.com``.  Because port 25 needs privileges, the network connects port 25 of an address in that
+table to the port where the daemon really listens.  So each daemon finds the other as it would anywhere, and nothing can
+leave the machine.
 
-Temporary directories are removed when the houses close, and by the interpreter's end if that comes first.
+The temporary directories are removed when the daemons stop, and at the latest when the interpreter ends.
 """
 
 from __future__ import annotations
@@ -43,23 +42,23 @@ from posthouse.service.daemon.daemon import Daemon
 from posthouse.service.daemon.transcripts import Dialogue, TranscriptRecorder
 from posthouse.spool import InboxMessage
 
-__all__ = ["Demo", "DemoArrival", "DemoMessage", "HOUSES", "LETTERS"]
+__all__ = ["DEMO_DOMAINS", "Demo", "DemoArrival", "DemoMessage", "LETTER"]
 
-#: The houses: domain → its mail exchanger, the address that exchanger has in the demonstration's DNS, who lives there.
-HOUSES: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
+#: Domain → its mail exchanger, the exchanger's address in the DNS of the demonstration, and the one mailbox.
+DEMO_DOMAINS: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
     {"sohu.com": ("mx.sohu.com", "127.0.25.1", "langrui"), "sina.com": ("mx.sina.com", "127.0.25.2", "renping")}
 )
 
 
 class DemoMessage(NamedTuple):
-    """What is written."""
+    """Subject and text of the message."""
 
     subject: str
     text: str
 
 
-#: The demonstration's letter; both languages stand in it, whoever reads.
-LETTERS: Final = DemoMessage(
+#: The message of the demonstration, in both languages.
+LETTER: Final = DemoMessage(
     "A letter from the first post house / 第一封信",
     """\
 任平：
@@ -78,7 +77,7 @@ Dear Renping,
 
 
 class DemoArrival(NamedTuple):
-    """The delivered letter: the mailbox, its entry there, and its octets."""
+    """The delivered message: the mailbox, its entry there, and its octets."""
 
     mailbox: str
     entry: InboxMessage
@@ -86,9 +85,9 @@ class DemoArrival(NamedTuple):
 
 
 class Demo:
-    """The two houses.  ``async with Demo() as demo``; closed, nothing of them is left.
+    """The two daemons.  ``async with Demo() as demo`` starts them; afterwards no file of them is left.
 
-    ``heard`` is told of each line of each dialogue as it is said.
+    ``heard`` is called with each line of each dialogue as it is sent.
     """
 
     def __init__(
@@ -101,11 +100,11 @@ class Demo:
     ) -> None:
         self.clock = clock or SystemClock()
         self.recorder = TranscriptRecorder(self.clock, sessions=100, lines=1_000)
-        self.houses: dict[str, Daemon] = {}
+        self.daemons: dict[str, Daemon] = {}
         self.directories: dict[str, str] = {}
         self._heard = heard
         self._log = log or _silent
-        self._network = _Roads(network or SocketNetwork())
+        self._network = _RedirectingNetwork(network or SocketNetwork())
         self._stack = AsyncExitStack()
         self._arrived = asyncio.Event()
         self._root: str | None = None
@@ -114,7 +113,7 @@ class Demo:
         try:
             root = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="posthouse-demo-"))
             self._root = root
-            for domain in HOUSES:
+            for domain in DEMO_DOMAINS:
                 await self._open(domain, os.path.join(root, domain))
         except BaseException:
             await self._stack.aclose()
@@ -127,7 +126,7 @@ class Demo:
         await self._stack.aclose()
 
     async def _open(self, domain: str, directory: str) -> None:
-        exchange, address, resident = HOUSES[domain]
+        exchange, address, resident = DEMO_DOMAINS[domain]
         anywhere = Endpoint("127.0.0.1", 0)
         config = model.Config(
             hostname=exchange,
@@ -139,7 +138,7 @@ class Demo:
             relay=model.RelaySettings(trusted_networks=NETWORKS.read(["127.0.0.0/8"])),
             domain=(model.DomainSettings(name=domain, deliver=DeliverySetting("mailbox"), mailboxes=(resident,)),),
         )
-        house = Daemon(
+        daemon = Daemon(
             config,
             clock=self.clock,
             network=self._network,
@@ -147,22 +146,22 @@ class Demo:
             log=self._listening(domain),
             transcript=lambda listener: self._transcript(domain, listener),
         )
-        self._stack.push_async_callback(house.drain, 2.0)
-        await house.start()
-        self.houses[domain] = house
+        self._stack.push_async_callback(daemon.drain, 2.0)
+        await daemon.start()
+        self.daemons[domain] = daemon
         self.directories[domain] = directory
-        self._network.roads[Endpoint(address, 25)] = house.endpoints["mx"]
+        self._network.redirects[Endpoint(address, 25)] = daemon.endpoints["mx"]
 
     def _listening(self, domain: str) -> Callable[..., object]:
         def record(event: str, /, **fields: Any) -> None:
             if event == "delivered" and domain == "sina.com":
                 self._arrived.set()
-            self._log(event, house=domain, **fields)
+            self._log(event, daemon=domain, **fields)
 
         return record
 
     def _transcript(self, domain: str, listener: str) -> Transcript:
-        other = next(name for name in HOUSES if name != domain)
+        other = next(name for name in DEMO_DOMAINS if name != domain)
         note = self.recorder(f"{other} → {domain}" if listener == "mx" else f"a mail program → {domain}")
         dialogue = self.recorder.dialogues[-1]
         heard = self._heard
@@ -180,28 +179,28 @@ class Demo:
         return self.recorder.dialogues
 
     def submission(self, domain: str) -> Endpoint:
-        """Where the house takes letters from its own people."""
-        return self.houses[domain].endpoints["submission"]
+        """Where the daemon accepts mail of its own users."""
+        return self.daemons[domain].endpoints["submission"]
 
     def compose(self) -> Composed:
-        """The letter from langrui@sohu.com to renping@sina.com."""
+        """Compose the message from langrui@sohu.com to renping@sina.com."""
         seconds = self.clock.time()
         return compose(
             from_="朗瑞 Langrui <langrui@sohu.com>",
             to="任平 Renping <renping@sina.com>",
-            subject=LETTERS.subject,
-            text=LETTERS.text,
+            subject=LETTER.subject,
+            text=LETTER.text,
             date=datetime.fromtimestamp(seconds).astimezone(),
             message_id=f"{int(seconds * 1000)}.{os.getpid()}@mx.sohu.com",
         )
 
-    async def send(self, letter: Composed) -> tuple[Outcome, ...]:
-        """Submit it to the first house, as a mail program does: with DATA."""
+    async def send(self, message: Composed) -> tuple[Outcome, ...]:
+        """Submit it to the first daemon by DATA, as a mail program does."""
         host, port = self.submission("sohu.com")
         return await submit(
             ServerAddress("smtp", host, port),
-            letter.envelope,
-            Bytes(letter.content),
+            message.envelope,
+            Bytes(message.content),
             network=self._network,
             clock=self.clock,
             hostname="langrui.sohu.com",
@@ -209,9 +208,9 @@ class Demo:
         )
 
     async def arrival(self) -> DemoArrival:
-        """Wait until a letter is in renping's mailbox; the last one.  Bound it from outside."""
+        """Wait until a message is in renping's mailbox, and return the last one.  The caller bounds the wait."""
         mailbox = "renping@sina.com"
-        queue = self.houses["sina.com"].queue
+        queue = self.daemons["sina.com"].spool
         while True:
             self._arrived.clear()
             entries = await queue.inbox(mailbox)
@@ -221,44 +220,46 @@ class Demo:
             await self._arrived.wait()
 
     async def close(self) -> None:
-        """Close the houses in the order in which letters travel, so that every dialogue ends in order (QUIT, 221)."""
-        for house in self.houses.values():
-            await house.drain(5.0)
+        """Stop the daemons in the direction of the mail, so that every dialogue ends with QUIT and 221."""
+        for daemon in self.daemons.values():
+            await daemon.drain(5.0)
 
     def remove(self) -> None:
-        """Remove the directories at once, houses open or not: the last act before an exit that waits for nothing."""
+        """Remove the directories at once, while the daemons may run: for an exit that waits for nothing."""
         if self._root is not None:
             shutil.rmtree(self._root, ignore_errors=True)
 
 
 def _silent(event: str, /, **fields: Any) -> None:
-    """Nobody wants to know."""
+    """An event sink that does nothing."""
 
 
 class _Dns:
-    """A ``Resolver`` that knows the two houses, and that there is nothing else."""
+    """A ``Resolver`` for the two domains; every other name does not exist."""
 
     async def ask(self, question: Question) -> Answer:
         name = question.name.lower()
-        for domain, (exchange, address, _) in HOUSES.items():
+        for domain, (exchange, address, _) in DEMO_DOMAINS.items():
             if name == domain and question.kind is Kind.MX:
                 return Answer(Status.OK, (MX(10, exchange),), 300)
             if name == exchange and question.kind is Kind.A:
                 return Answer(Status.OK, (address,), 300)
             if name in (domain, exchange):
                 return Answer(Status.NODATA)
-        return Answer(Status.NXDOMAIN, reason=f"the demonstration's DNS knows {' and '.join(HOUSES)} only, not {name}")
+        return Answer(
+            Status.NXDOMAIN, reason=f"the demonstration's DNS knows {' and '.join(DEMO_DOMAINS)} only, not {name}"
+        )
 
 
-class _Roads:
-    """A ``Network`` in which a house's public address leads to where the house is; no road leads anywhere else."""
+class _RedirectingNetwork:
+    """A ``Network`` that connects the public address of a daemon to its real one; other addresses are unchanged."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
-        self.roads: dict[Endpoint, Endpoint] = {}
+        self.redirects: dict[Endpoint, Endpoint] = {}
 
     async def connect(self, endpoint: Endpoint, handler: Handler, *, source: str = "") -> Stream:
-        return await self._network.connect(self.roads.get(endpoint, endpoint), handler, source=source)
+        return await self._network.connect(self.redirects.get(endpoint, endpoint), handler, source=source)
 
     async def listen(self, endpoint: Endpoint, factory: HandlerFactory, *, backlog: int = 512) -> Listener:
         return await self._network.listen(endpoint, factory, backlog=backlog)

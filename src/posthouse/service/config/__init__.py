@@ -1,3 +1,3 @@
-"""The configuration: its model, its types, and the TOML file they are read from."""
+"""The configuration: its model, the types of its settings, and the decoder of TOML tables."""
 
 __all__: list[str] = []

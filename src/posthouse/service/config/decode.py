@@ -1,9 +1,8 @@
-"""A TOML table into a struct of ``service.config.model``, with everything that is wrong found at once.
+"""The decoder: a TOML table into a struct of ``config.model``, with all errors found in one pass.
 
-A person who corrects one mistake wants to be told of the other four as well; so nothing here stops at the first
-fault.  Each becomes one ``SettingError``: the place (``posthouse.toml: listener[1].bind``), the cause and the remedy;
-an unknown key's remedy is the nearest known one.  Where a value is wrong the setting's default stands in, so that
-what follows can be checked too; the result is only used when there were no problems.
+Decoding does not stop at the first error.  Each error becomes one ``SettingError``: the place (``posthouse.toml:
+listener[1].bind``), the cause and the remedy; the remedy for an unknown key is the nearest known one.  An invalid value
+is replaced by the setting's default, so that later checks can run; the result is used only if there were no errors.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ __all__ = ["Declared", "declared", "decode"]
 
 
 class Declared(NamedTuple):
-    """One field of a settings struct as it is declared: ``inner`` is the struct of a table within, or None."""
+    """The declaration of one field of a settings struct; ``inner`` is the struct of a nested table, or None."""
 
     name: str
     form: SettingType
@@ -62,7 +61,7 @@ def _inner(plain: Any) -> tuple[type[Struct] | None, Literal["value", "table", "
 
 
 def _plain_form(plain: Any) -> SettingType:
-    """The form of a type that TOML has itself."""
+    """The setting type of a type that TOML has itself."""
     if get_origin(plain) is Literal:
         words = get_args(plain)
         return SettingType(" or ".join(quoted(word) for word in words), lambda raw: _one_of(raw, words), quoted)
@@ -96,10 +95,10 @@ def _read_line(raw: object) -> str:
 
 
 def decode(kind: type[Struct], raw: object, where: str, problems: list[SettingError], file: str) -> Any:
-    """Read the table ``raw`` into a ``kind``; what is wrong is added to ``problems``.
+    """Read the table ``raw`` into a ``kind``; errors are added to ``problems``.
 
-    ``where`` is the table's place within ``file`` ("" for the whole).  Returns None if the table is so wrong that
-    nothing can stand in for it.
+    ``where`` is the table's place within ``file`` ("" for the whole file).  Returns None if no default can replace the
+    table.
     """
 
     def problem(place: str, cause: str, remedy: str) -> None:

@@ -1,7 +1,7 @@
-"""How names, people and ways to deliver are written in the configuration: more forms, beside those of ``config.types``.
+"""Types of settings about mail: domains, mailboxes, deliveries and routes, beside the general ones of ``config.types``.
 
-Domains are kept in A-labels and lower case (IDNA2008); local parts of our own domains case-folded, because in our own
-domains case does not matter; local parts of others as they are written.
+Domains are kept in A-labels and lower case (IDNA2008).  Local parts of this server's domains are case-folded, because
+case does not matter in them; local parts of other domains stay as they are written.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from posthouse.service.config.types import (
 )
 
 __all__ = [
+    "ADDRESS",
+    "ADDRESSES",
     "ALIASES",
     "DELIVERY",
     "DeliverySetting",
@@ -35,8 +37,6 @@ __all__ = [
     "MOVED",
     "OUR_DOMAIN",
     "PATTERN",
-    "PEOPLE",
-    "PERSON",
     "SPOOL_URL",
     "SUBADDRESS",
     "VIA",
@@ -50,8 +50,8 @@ _HANDLER = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*"
 
 
 class DeliverySetting(NamedTuple):
-    """Where a domain's mail is put: ``kind`` is mailbox, discard, maildir, lmtp, smtp or python; ``target`` the rest:
-    a path for maildir, ``host:port`` or a socket's path for lmtp, ``host:port`` for smtp, ``module:object``."""
+    """Where a domain's mail is delivered: ``kind`` is mailbox, discard, maildir, lmtp, smtp or python; ``target`` is a
+    path for maildir, ``host:port`` or a socket's path for lmtp, ``host:port`` for smtp, ``module:object``."""
 
     kind: str
     target: str = ""
@@ -61,7 +61,7 @@ class DeliverySetting(NamedTuple):
 
 
 class ViaSetting(NamedTuple):
-    """A route's way: ``kind`` is mx, smtp or lmtp; ``target`` as for ``DeliverySetting``."""
+    """Where a route leads: ``kind`` is mx, smtp or lmtp; ``target`` as for ``DeliverySetting``."""
 
     kind: str
     target: str = ""
@@ -106,12 +106,12 @@ def _read_pattern(raw: object) -> str:
 
 
 def local_key(local: str) -> str:
-    """What two spellings of one of our own local parts share."""
+    """The form that all spellings of a local part of this server's domains share."""
     return local.casefold()
 
 
 def _read_local(raw: object) -> str:
-    """A local part of a domain of ours, in quotes where the RFC wants them; a ``@`` may end it."""
+    """A local part of a domain of this server, in quotes where RFC 5321 requires them; it may end with ``@``."""
     text = text_of(raw).strip().removesuffix("@")
     return local_key(_mailbox(f"{text}@example.org", raw, 'write the part before the "@" only, like "bob"').local)
 
@@ -141,18 +141,18 @@ def _mailbox(text: str, raw: object, remedy: str) -> Address:
         raise InvalidValue(f"{shown(raw)} is no mailbox", remedy) from None
 
 
-def _read_person(raw: object) -> str:
+def _read_address(raw: object) -> str:
     """An address, or a bare local part of the domain around it."""
     text = text_of(raw).strip().removesuffix("@")
     _mailbox(text if "@" in text else f"{text}@example.org", raw, 'write "bob" or "bob@example.org"')
     return text
 
 
-def _read_people(raw: object) -> tuple[str, ...]:
-    people: tuple[str, ...] = several(_read_person)(raw if isinstance(raw, list) else [raw])
-    if not people:
-        raise InvalidValue("nobody is named", "write at least one address")
-    return people
+def _read_addresses(raw: object) -> tuple[str, ...]:
+    addresses: tuple[str, ...] = several(_read_address)(raw if isinstance(raw, list) else [raw])
+    if not addresses:
+        raise InvalidValue("no address is given", "write at least one address")
+    return addresses
 
 
 def _read_mailboxes(raw: object) -> tuple[str, ...]:
@@ -194,20 +194,22 @@ def _write_table(write: Callable[[Any], str]) -> Callable[[Any], str]:
 HOSTNAME = SettingType("domain name", _read_hostname, quoted)
 OUR_DOMAIN = SettingType('domain name or "*"', _read_our_domain, quoted)
 PATTERN = SettingType("pattern of domains", _read_pattern, quoted)
-PERSON = SettingType("mailbox", _read_person, quoted)
-PEOPLE = SettingType("list of mailboxes", _read_people, list_of(quoted))
+ADDRESS = SettingType("mailbox", _read_address, quoted)
+ADDRESSES = SettingType("list of mailboxes", _read_addresses, list_of(quoted))
 LOCAL_PARTS = SettingType("list of local parts", several(_read_local), list_of(quoted))
 MAILBOXES = SettingType(
     'list of local parts, or "any"',
     _read_mailboxes,
     lambda value: "" if value is None else '"any"' if value == ("any",) else list_of(quoted)(value),
 )
-ALIASES = SettingType("table: local part = list of mailboxes", _by_local(_read_people), _write_table(list_of(quoted)))
-MOVED = SettingType("table: local part = mailbox", _by_local(_read_person), _write_table(quoted))
+ALIASES = SettingType(
+    "table: local part = list of mailboxes", _by_local(_read_addresses), _write_table(list_of(quoted))
+)
+MOVED = SettingType("table: local part = mailbox", _by_local(_read_address), _write_table(quoted))
 #: The values are tables with settings of their own, which ``config.decode`` reads; this reads the keys.
 LOCAL_KEYS = SettingType("table: local part = list", _by_local(lambda value: value), _write_table(str))
 
-# Ways -------------------------------------------------------------------------------------------------------------
+# Routes and deliveries ----------------------------------------------------------------------------------------------
 
 
 def _way(text: str, default_port: int, remedy: str) -> str:
@@ -249,7 +251,7 @@ def _read_delivery(raw: object) -> DeliverySetting:
         return DeliverySetting(kind, rest)
     if kind in ("smtps", "lmtps"):
         raise InvalidValue(f'delivery by "{kind}:" {_LATER}', remedy)
-    raise InvalidValue(f"{quoted(text)} is no way to deliver", remedy)
+    raise InvalidValue(f"{quoted(text)} is no delivery", remedy)
 
 
 def _check_maildir(path: str) -> None:
@@ -275,7 +277,7 @@ def _read_via(raw: object) -> ViaSetting:
         return ViaSetting("lmtp", _way(rest, 24, remedy))
     if kind == "smtps":
         raise InvalidValue(f"encryption to the next host {_LATER}", remedy)
-    raise InvalidValue(f"{quoted(text)} is no way to send", remedy)
+    raise InvalidValue(f"{quoted(text)} is no route", remedy)
 
 
 def _read_spool_url(raw: object) -> str:

@@ -1,11 +1,11 @@
-"""Every setting, declared once: its name, type, default and documentation stand together, and nowhere else.
+"""The settings: name, type, default and documentation of each are declared once, here.
 
-The structs below are both the shape of the configuration file (``service.config.decode`` reads a TOML table into one of
-them) and the values the rest of the house is built from.  The manual's page of settings is generated from the
-``Annotated`` texts here by ``service.config_file.settings``, so it cannot differ from what the daemon does.
+The structs are the shape of the configuration file (``config.decode`` reads a TOML table into one of them) and the
+values that the daemon is built from.  ``config.docs`` generates the manual's page of settings from the ``Annotated``
+texts, so the page cannot differ from the program.
 
-A field's type is what the program wants (seconds as a float, an ``Endpoint``); the ``Form`` beside it says how a
-person writes that ("5m", "127.0.0.1:25") and reads it.
+A field's type is what the program uses (seconds as a float, an ``Endpoint``); the ``SettingType`` beside it reads and
+writes what stands in the file ("5m", "127.0.0.1:25").
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from msgspec import Meta, Struct, field
 from posthouse.client.hostname import machine_name
 from posthouse.core import Address
 from posthouse.net.stream import Endpoint
-from posthouse.service.config import mail_types as names
-from posthouse.service.config import types as forms
+from posthouse.service.config import mail_types, types
 from posthouse.service.config.mail_types import DeliverySetting, ViaSetting
 from posthouse.service.config.types import Network
 
@@ -38,155 +37,156 @@ __all__ = [
 
 
 class ListenerSettings(Struct, frozen=True, kw_only=True):
-    """One address where mail is taken, and on what terms; without any table, 127.0.0.1:1025."""
+    """A listener: an address where mail is accepted, and its terms; without any table, 127.0.0.1:1025."""
 
-    bind: Annotated[Endpoint, forms.ENDPOINT, Meta(description="Where to listen; port 0 takes any free port.")]
+    bind: Annotated[Endpoint, types.ENDPOINT, Meta(description="Where to listen; port 0 takes any free port.")]
     kind: Annotated[
         Literal["mx", "submission", "lmtp"],
         Meta(
-            description="`mx` takes mail for the domains that are ours, and lets trusted networks send anywhere; "
-            "`submission` takes mail from our own people only; `lmtp` takes mail for our domains with one answer "
-            "per recipient (RFC 2033)."
+            description="`mx` accepts mail for the domains of this server, and from trusted networks for any domain; "
+            "`submission` accepts mail from trusted networks only; `lmtp` accepts mail for the domains of this server "
+            "with one reply for each recipient (RFC 2033)."
         ),
     ] = "mx"
     tls: Annotated[
         Literal["off", "starttls", "implicit"],
         Meta(description="Encryption. Only `off` is available in this version."),
     ] = "off"
-    name: Annotated[str, Meta(description="A name for logs; left out, the kind, numbered if there are several.")] = ""
+    name: Annotated[str, Meta(description="A name for logs; without it, the kind, numbered if there are several.")] = ""
     banner: Annotated[str, Meta(description='The words after the host name in the opening reply ("220 …").')] = (
         "ESMTP Posthouse"
     )
     closed: Annotated[
         bool,
-        Meta(description="Whether nobody may send mail here: every session is greeted with 521 (RFC 7504)."),
+        Meta(description="Whether no mail is accepted: every session is greeted with 521 (RFC 7504)."),
     ] = False
-    vrfy: Annotated[bool, Meta(description="Whether VRFY tells if a mailbox exists; off, it answers 252.")] = False
-    expn: Annotated[bool, Meta(description="Whether EXPN shows who is on a list; off, it answers 502.")] = False
+    vrfy: Annotated[bool, Meta(description="Whether VRFY says if a mailbox exists; if off, it answers 252.")] = False
+    expn: Annotated[bool, Meta(description="Whether EXPN shows the members of a list; if off, it answers 502.")] = False
     max_connections: Annotated[
-        int, forms.at_least(1), Meta(description="Sessions at one time; more are sent away with 421.")
+        int, types.at_least(1), Meta(description="Sessions open at one time; further ones are refused with 421.")
     ] = 1000
     max_connections_per_host: Annotated[
-        int, forms.at_least(1), Meta(description="Sessions at one time from one IP address.")
+        int, types.at_least(1), Meta(description="Sessions open at one time from one IP address.")
     ] = 200
     max_message_size: Annotated[
         int,
-        forms.SIZE,
-        Meta(description="The largest message taken; announced by SIZE, and enforced whether announced or not."),
+        types.SIZE,
+        Meta(description="The largest message accepted; announced by SIZE, and enforced always."),
     ] = 52_428_800
     max_recipients: Annotated[
-        int, forms.at_least(1), Meta(description="Recipients of one message. RFC 5321 asks for at least 100.")
+        int, types.at_least(1), Meta(description="Recipients of one message. RFC 5321 asks for at least 100.")
     ] = 1000
     command_timeout: Annotated[
         float,
-        forms.DURATION,
+        types.DURATION,
         Meta(description="How long to wait for the next command (RFC 5321 §4.5.3.2.7 asks for 5 minutes)."),
     ] = 300.0
     data_timeout: Annotated[
-        float, forms.DURATION, Meta(description="How long to wait for the next piece of a message.")
+        float, types.DURATION, Meta(description="How long to wait for the next piece of a message.")
     ] = 300.0
     transfer_timeout: Annotated[
-        float, forms.DURATION, Meta(description="How long one message may take from its first octet to its last.")
+        float, types.DURATION, Meta(description="How long one message may take from its first octet to its last.")
     ] = 3600.0
 
 
 class RelaySettings(Struct, frozen=True, kw_only=True):
-    """How mail goes on."""
+    """How mail is relayed and retried."""
 
     trusted_networks: Annotated[
         tuple[Network, ...],
-        forms.NETWORKS,
-        Meta(description="Who may send to domains that are not ours. Nobody, unless written here."),
+        types.NETWORKS,
+        Meta(description="Networks that may send to any domain; without it, none."),
     ] = ()
     retry_first: Annotated[
-        float, forms.DURATION, Meta(description="The wait before the second attempt; it doubles from there.")
+        float, types.DURATION, Meta(description="The delay before the second attempt; it doubles with each attempt.")
     ] = 300.0
-    retry_max: Annotated[float, forms.DURATION, Meta(description="The longest wait between attempts.")] = 14_400.0
+    retry_max: Annotated[float, types.DURATION, Meta(description="The longest delay between attempts.")] = 14_400.0
     give_up_after: Annotated[
         float,
-        forms.DURATION,
-        Meta(description="How old a message may grow before it fails (RFC 5321 §4.5.4.1: at least 4 to 5 days)."),
+        types.DURATION,
+        Meta(description="The age at which an undelivered message fails (RFC 5321 §4.5.4.1: at least 4 to 5 days)."),
     ] = 432_000.0
     warn_after: Annotated[
         float,
-        forms.DURATION,
+        types.DURATION,
         Meta(
-            description="How late a message may be before its sender is told, once, at the next attempt. "
-            "Senders can ask not to be told (RFC 3461 NOTIFY)."
+            description="The age at which the sender of an undelivered message is notified, once, at the next attempt. "
+            "Senders can decline this (RFC 3461 NOTIFY)."
         ),
     ] = 14_400.0
     concurrency: Annotated[
         int,
-        forms.at_least(1),
+        types.at_least(1),
         Meta(
-            description="Attempts under way at one time. Beside them, up to twice as many may wait for hosts that have "
-            "not answered for two seconds: allow three times as many sockets."
+            description="Attempts under way at one time. Up to twice as many more may wait for hosts that have not "
+            "answered for 2 s: allow three times as many sockets."
         ),
     ] = 200
     concurrency_per_destination: Annotated[
-        int, forms.at_least(1), Meta(description="Attempts under way at one time to one destination.")
+        int, types.at_least(1), Meta(description="Attempts under way at one time to one destination.")
     ] = 20
     max_hops: Annotated[
         int,
-        forms.at_least(1),
+        types.at_least(1),
         Meta(
-            description="Received fields after which a message is taken to be going in circles (554 5.4.6). "
+            description="Received fields after which a message counts as looping (554 5.4.6). "
             "RFC 5321 §6.3 asks for at least 100."
         ),
     ] = 100
     source: Annotated[
-        str, forms.IP_OR_NOTHING, Meta(description="The local IP address to send from; left out, the system chooses.")
+        str, types.IP_OR_NOTHING, Meta(description="The local IP address to send from; without it, the system chooses.")
     ] = ""
 
 
 class MailingList(Struct, frozen=True, kw_only=True):
-    """A mailing list: members, and who hears of what cannot be delivered."""
+    """A mailing list: its members, and the owner, who gets its delivery reports."""
 
     members: Annotated[
-        tuple[str, ...], names.PEOPLE, Meta(description="Addresses; a bare local part is one in this domain.")
+        tuple[str, ...], mail_types.ADDRESSES, Meta(description="Addresses; a bare local part is one in this domain.")
     ]
     owner: Annotated[
         str,
-        names.PERSON,
-        Meta(description="Becomes the sender of what the list sends on (RFC 5321 §3.9.2); left out, postmaster."),
+        mail_types.ADDRESS,
+        Meta(description="The sender of mail that the list sends on (RFC 5321 §3.9.2); without it, postmaster."),
     ] = "postmaster"
 
 
 class DomainSettings(Struct, frozen=True, kw_only=True):
-    """A domain that is ours: mail for it ends here."""
+    """A domain of this server: mail for it is delivered here."""
 
-    name: Annotated[str, names.OUR_DOMAIN, Meta(description='The domain, or "*" for every domain there is.')]
+    name: Annotated[str, mail_types.OUR_DOMAIN, Meta(description='The domain, or "*" for all domains.')]
     deliver: Annotated[
         DeliverySetting,
-        names.DELIVERY,
+        mail_types.DELIVERY,
         Meta(
-            description='Where its mail is put: "maildir:PATH" (with `{domain}` and `{local}` in the path), "mailbox" '
-            '(the spool\'s own inboxes), "lmtp://host:port" or "lmtp:/path/of/socket", "smtp://host:port", "discard", '
+            description='Where its mail is delivered: "maildir:PATH" (with `{domain}` and `{local}` in the path), '
+            '"mailbox" (the local inboxes in the spool), "lmtp://host:port" or "lmtp:/path/of/socket", '
+            '"smtp://host:port", "discard", '
             '"python:module:object" (your own function; see [operations](operations.md#delivery-to-your-own-code)).'
         ),
     ] = DeliverySetting("mailbox")
     mailboxes: Annotated[
         tuple[str, ...] | None,
-        names.MAILBOXES,
+        mail_types.MAILBOXES,
         Meta(
-            description='Local parts that exist, or "any". Left out: those of aliases, lists and moved only; with '
+            description='Local parts that exist, or "any". Without it: those of aliases, lists and moved only; with '
             '`deliver = "discard"`, any. `postmaster` always exists.'
         ),
     ] = None
     aliases: Annotated[
         dict[str, tuple[str, ...]],
-        names.ALIASES,
-        Meta(description='Other names: `info = ["bob", "ann@example.net"]`. The sender stays the sender.'),
+        mail_types.ALIASES,
+        Meta(description='Other names: `info = ["bob", "ann@example.net"]`. The sender is kept.'),
     ] = field(default_factory=dict)
     lists: Annotated[
         dict[str, MailingList],
-        names.LOCAL_KEYS,
+        mail_types.LOCAL_KEYS,
         Meta(description="Mailing lists by local part; the owner becomes the sender, and EXPN may show the members."),
     ] = field(default_factory=dict)
     moved: Annotated[
         dict[str, str],
-        names.MOVED,
-        Meta(description='Mailboxes that are elsewhere now: `ann = "ann@example.net"`.'),
+        mail_types.MOVED,
+        Meta(description='Mailboxes that have another address now: `ann = "ann@example.net"`.'),
     ] = field(default_factory=dict)
     moved_action: Annotated[
         Literal["forward", "tell"],
@@ -196,85 +196,85 @@ class DomainSettings(Struct, frozen=True, kw_only=True):
         ),
     ] = "forward"
     quota: Annotated[
-        int, forms.SIZE, Meta(description='How much each mailbox may hold, with `deliver = "mailbox"`; 0: no limit.')
+        int,
+        types.SIZE,
+        Meta(description='The most that a mailbox may hold, with `deliver = "mailbox"`; 0: no limit.'),
     ] = 0
     quota_action: Annotated[
         Literal["refuse", "defer"],
-        Meta(description="Mail for a full mailbox: `refuse` it (552 5.2.2), or have the sender try again (452 4.2.2)."),
+        Meta(description="What happens to mail for a full mailbox: `refuse` (552 5.2.2), or `defer` (452 4.2.2)."),
     ] = "refuse"
     subaddress: Annotated[
         str,
-        names.SUBADDRESS,
+        mail_types.SUBADDRESS,
         Meta(
-            description="The sign that begins a tag: with `+`, mail for `bob+news` is bob's, and whoever delivers sees "
-            'the whole name. "" for no tags. A mailbox or an alias that is written with the sign in it comes first.'
+            description="The character that begins a tag: with `+`, mail for `bob+news` is delivered to bob, with the "
+            'whole name as recipient. "" for no tags. A mailbox or alias whose own name has the character comes first.'
         ),
     ] = ""
     paused: Annotated[
         tuple[str, ...],
-        names.LOCAL_PARTS,
-        Meta(description="Local parts that take nothing for now; senders try again later (450 4.2.1)."),
+        mail_types.LOCAL_PARTS,
+        Meta(description="Local parts that accept no mail for now; senders retry later (450 4.2.1)."),
     ] = ()
 
 
 class RouteSettings(Struct, frozen=True, kw_only=True):
-    """A way to a domain that is not ours."""
+    """The route to domains of other servers."""
 
-    to: Annotated[str, names.PATTERN, Meta(description='A domain, "*.domain" for all below it, or "*".')]
+    to: Annotated[str, mail_types.PATTERN, Meta(description='A domain, "*.domain" for all domains below it, or "*".')]
     via: Annotated[
         ViaSetting,
-        names.VIA,
-        Meta(description='"mx" (ask the DNS), "smtp://host:port" (this host, whoever it is), "lmtp://host:port".'),
+        mail_types.VIA,
+        Meta(description='"mx" (the mail exchangers in the DNS), or one host: "smtp://host:port", "lmtp://host:port".'),
     ] = ViaSetting("mx")
 
 
 class ConsoleSettings(Struct, frozen=True, kw_only=True):
-    """The web console (accepted; the console itself comes in a later version)."""
+    """The web console (the setting is accepted; the console itself comes in a later version)."""
 
-    bind: Annotated[Endpoint, forms.ENDPOINT, Meta(description="Where the console listens.")] = Endpoint(
+    bind: Annotated[Endpoint, types.ENDPOINT, Meta(description="Where the console listens.")] = Endpoint(
         "127.0.0.1", 8025
     )
 
 
 class SpoolSettings(Struct, frozen=True, kw_only=True):
-    """The memory that survives."""
+    """The spool: the durable storage of the queue and the inboxes."""
 
-    url: Annotated[str, names.SPOOL_URL, Meta(description='"sqlite": a database in `data_dir`.')] = "sqlite"
+    url: Annotated[str, mail_types.SPOOL_URL, Meta(description='"sqlite": a database in `data_dir`.')] = "sqlite"
     min_free: Annotated[
         int,
-        forms.SIZE,
-        Meta(description="Room that must stay free on the disk; with less, mail is put off with 452 4.3.1."),
+        types.SIZE,
+        Meta(description="Space that must stay free on the disk; with less, mail is deferred with 452 4.3.1."),
     ] = 67_108_864
     history: Annotated[
         float,
-        forms.DURATION,
-        Meta(description="How long the story of a message is kept, from its arrival, once the message has gone."),
+        types.DURATION,
+        Meta(description="How long the history of a finished message is kept, counted from its arrival."),
     ] = 604_800.0
     history_size: Annotated[
         int,
-        forms.SIZE,
-        Meta(description="What stories may fill, about; beyond it the oldest finished ones go sooner."),
+        types.SIZE,
+        Meta(description="About the size of all histories; beyond it the oldest finished ones are deleted sooner."),
     ] = 4_294_967_296
 
 
 class LogSettings(Struct, frozen=True, kw_only=True):
-    """What is written to standard error."""
+    """The event log, on standard error."""
 
-    format: Annotated[Literal["text", "json"], Meta(description="Lines for people, or one JSON object a line.")] = (
-        "text"
-    )
+    format: Annotated[Literal["text", "json"], Meta(description="Lines of text, or one JSON object per line.")] = "text"
 
 
 class DnsSettings(Struct, frozen=True, kw_only=True):
-    """How the DNS is asked."""
+    """DNS queries."""
 
     nameservers: Annotated[
         tuple[Endpoint, ...],
-        forms.NAMESERVERS,
-        Meta(description="Which servers to ask, `address` or `address:port`; left out, the system's."),
+        types.NAMESERVERS,
+        Meta(description="The servers to ask, `address` or `address:port`; without it, those of the system."),
     ] = ()
-    timeout: Annotated[float, forms.DURATION, Meta(description="How long to wait for an answer, for each try.")] = 3.0
-    tries: Annotated[int, forms.at_least(1, 20), Meta(description="How often silent servers are asked.")] = 3
+    timeout: Annotated[float, types.DURATION, Meta(description="How long to wait for an answer, for each try.")] = 3.0
+    tries: Annotated[int, types.at_least(1, 20), Meta(description="Tries for a server that does not answer.")] = 3
 
 
 class Config(Struct, frozen=True, kw_only=True):
@@ -282,16 +282,18 @@ class Config(Struct, frozen=True, kw_only=True):
 
     hostname: Annotated[
         str,
-        names.HOSTNAME,
-        Meta(description="Our name in greetings and trace fields; left out, the machine's own."),
+        mail_types.HOSTNAME,
+        Meta(description="The name of this server in greetings and trace fields; without it, the machine's."),
     ] = field(default_factory=machine_name)
     data_dir: Annotated[
-        str, forms.DIRECTORY, Meta(description="Where the spool lives; left out, a directory of the user's own.")
-    ] = field(default_factory=forms.own_directory)
+        str,
+        types.DIRECTORY,
+        Meta(description="The directory of the spool; without it, one in the user's home."),
+    ] = field(default_factory=types.own_directory)
     workers: Annotated[
         int,
-        forms.at_least(0, 256),
-        Meta(description="Processes that share the ports and the spool; 0 is one for each processor."),
+        types.at_least(0, 256),
+        Meta(description="Worker processes that share the ports and the spool; 0 for one per processor."),
     ] = 0
     listener: tuple[ListenerSettings, ...] = (ListenerSettings(bind=Endpoint("127.0.0.1", 1025)),)
     relay: RelaySettings = RelaySettings()
@@ -304,7 +306,7 @@ class Config(Struct, frozen=True, kw_only=True):
 
     @property
     def postmaster(self) -> Address:
-        """Who ``<Postmaster>`` without a domain is (RFC 5321 §4.5.1): of the first domain, or of this host."""
+        """The mailbox of ``<Postmaster>`` without a domain (RFC 5321 §4.5.1): of the first domain, or of this host."""
         named = (domain.name for domain in self.domain if domain.name != "*")
         return Address("postmaster", next(named, self.hostname))
 

@@ -1,8 +1,8 @@
-"""How settings are written by people: one ``SettingType`` for each way of writing a value.
+"""Types of settings: how a value is read from TOML, and written in the manual.
 
-A form reads what TOML gives (a string, a number, a list) into what the program wants, or raises ``InvalidValue`` with
-the cause and the remedy in two short phrases; and it writes a value back as the manual shows it.  Forms know nothing of
-where the value stands: ``service.config.decode`` adds the place.
+A ``SettingType`` reads what TOML gives (a string, a number, a list) into what the program uses, or raises
+``InvalidValue`` with cause and remedy in two short phrases; it also writes a value as the manual shows it.
+``config.decode`` adds the place to an error.
 """
 
 from __future__ import annotations
@@ -41,10 +41,9 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class InvalidValue(Exception):
-    """A value cannot be meant: the cause, the remedy, and the place inside a list or table.
+    """An invalid value: the cause, the remedy, and the place inside a list or table.
 
-    It never leaves this room (``config.decode`` makes a ``SettingError`` of it).  ``others`` are further faults of the
-    same list or table.
+    ``config.decode`` turns it into a ``SettingError``.  ``others`` are further errors of the same list or table.
     """
 
     def __init__(self, cause: str, remedy: str, place: str = "") -> None:
@@ -56,17 +55,17 @@ class InvalidValue(Exception):
 
     @classmethod
     def together(cls, faults: Sequence[InvalidValue]) -> InvalidValue:
-        """Several faults as one."""
+        """Several errors as one."""
         faults[0].others = tuple(faults[1:])
         return faults[0]
 
     def each(self) -> tuple[InvalidValue, ...]:
-        """This fault and the others."""
+        """This error and the others."""
         return (self, *self.others)
 
 
 class SettingType(NamedTuple):
-    """A way of writing a value: its name for the manual, how to read it, how to write it."""
+    """One type of setting: its name for the manual, its reader and its writer."""
 
     name: str
     read: Callable[[Any], Any]
@@ -251,7 +250,7 @@ def _read_directory(raw: object) -> str:
 
 
 def own_directory() -> str:
-    """Where a user's spool lives when nothing is said: ``$XDG_DATA_HOME/posthouse``, or its usual place."""
+    """The default directory of a user's spool: ``posthouse`` in ``$XDG_DATA_HOME``, or in ``~/.local/share``."""
     base = os.environ.get("XDG_DATA_HOME", "")
     return os.path.join(base if os.path.isabs(base) else os.path.expanduser("~/.local/share"), "posthouse")
 

@@ -1,3 +1,3 @@
-"""The daemon: the one constructor of real things, its supervisor, its event log."""
+"""The daemon: its construction, its supervisor, its event log and its router."""
 
 __all__: list[str] = []

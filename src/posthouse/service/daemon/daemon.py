@@ -1,11 +1,10 @@
-"""The only constructor of real things: a ``Daemon`` joins a configuration with sockets, a spool and a clock.
+"""The daemon: constructs the listeners, the spool and the relay of one configuration, and starts and stops them.
 
-Whatever touches the world can be handed in; what is not, is the real one.  Nothing is opened before ``start`` and
-nothing is left open after ``drain``; two houses in one loop know nothing of each other.
+Clock, network, resolver, spool, log and random source can be handed in; the default is the real one.  Nothing is opened
+before ``start`` and nothing is left open after ``drain``; two daemons in one event loop are independent.
 
-The order at the start: spool, worker, doors; mail can only come in when it can be kept and moved on.  The order at the
-end is the reverse: the doors first, then the attempts under way, then the spool.  What is still queued is on stable
-storage and waits for the next start.
+Start order: spool, relay worker, listeners, so that mail is accepted only when it can be stored and delivered.  Stop
+order: listeners, attempts under way, spool.  Mail that is still queued is on stable storage until the next start.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from random import Random, SystemRandom
 
-from posthouse.core import EventSink, LocalError, StorageCorrupt, event_sink
+from posthouse.core import Bytes, EventSink, LocalError, StorageCorrupt, event_sink
 from posthouse.delivery import (
     DiscardDeliverer,
     LmtpDeliverer,
@@ -42,7 +41,7 @@ from posthouse.service.operations.base import Context, RoutingContext
 from posthouse.service.policy.listener_policy import InboxUsage, ListenerPolicy
 from posthouse.service.policy.session_policy import SessionPolicy
 from posthouse.spool import Durable, Spool, SqliteSpool
-from posthouse.spool.interface import QueuedRecipient, Report, StoredMessage
+from posthouse.spool.interface import Compose, QueuedRecipient, Report, StoredMessage
 
 __all__ = ["DRAIN", "Daemon", "spool_of"]
 
@@ -51,12 +50,14 @@ DRAIN = 30.0
 
 
 class Daemon:
-    """A running post house: doors, spool and relay of one configuration.
+    """The listeners, the spool and the relay of one configuration.
 
-    ``transcript`` is called with the name of a listener for each session, and gives what is told of its dialogue
-    (``observe.Recorder`` is one).  The queue is opened and closed here, whoever made it.  ``share_ports`` lets other
-    processes listen at the same addresses; with ``operations.registry`` it offers its operations on a socket in
-    ``data_dir``.
+    Args:
+        spool: opened and closed by the daemon, also if it was handed in.
+        transcript: called with the name of a listener for each session; returns the session's transcript
+            (``TranscriptRecorder`` is one).
+        share_ports: whether other processes may listen at the same addresses.
+        control: whether the operations are offered on the control socket in ``data_dir``.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Daemon:
         clock: Clock | None = None,
         network: Network | None = None,
         resolver: Resolver | None = None,
-        queue: Spool | None = None,
+        spool: Spool | None = None,
         log: EventSink | Callable[..., object] | None = None,
         transcript: Callable[[str], Transcript] | None = None,
         random: Random | None = None,
@@ -78,7 +79,7 @@ class Daemon:
         self._checks = checks
         self.clock = clock or SystemClock()
         self.log = EventLog(self.clock, config.log.format) if log is None else event_sink(log)
-        self.queue: Spool = queue or spool_of(config, shared=share_ports)
+        self.spool: Spool = spool or spool_of(config, shared=share_ports)
         self.directory = Directory(config)
         self._network = network or SocketNetwork(on_error=self._fault, reuse_port=share_ports)
         self._random = random or SystemRandom()
@@ -88,7 +89,7 @@ class Daemon:
         )
         self._deliverers = self._make_deliverers()
         self.router = ConfiguredRouter(config, self._deliverers)
-        self._bouncer = DsnWriter(
+        self._dsn_writer = DsnWriter(
             hostname=config.hostname,
             postmaster=config.postmaster,
             destination=self.router.destination,
@@ -96,7 +97,7 @@ class Daemon:
             addressees=lambda address: addressees(self.directory, address),
         )
         self.worker = self._make_worker()
-        self._ourselves = LocalIdentity([config.hostname])
+        self._local_identity = LocalIdentity([config.hostname])
         self._control = ControlSocket(socket_path(config.data_dir), self.context, self.log) if control else None
         self._policies: list[ListenerPolicy] = []
         self._servers: list[Server] = []
@@ -112,19 +113,19 @@ class Daemon:
             "hostname": config.hostname,
             "source": config.relay.source,
         }
-        smtp = SmtpDeliverer(self._resolver, is_self=lambda place: self._ourselves(place), **kind)  # type: ignore[arg-type]
+        smtp = SmtpDeliverer(self._resolver, is_self=lambda place: self._local_identity(place), **kind)  # type: ignore[arg-type]
         lmtp = LmtpDeliverer(self._resolver, **kind)  # type: ignore[arg-type]
         maildir = MaildirDeliverer(
             self.clock, config.hostname, pid=os.getpid(), random=lambda: f"{self._random.getrandbits(64):016x}"
         )
         return Deliverers(
-            smtp, lmtp, maildir, MailboxDeliverer(self.queue), DiscardDeliverer(), PythonDeliverer(self.clock)
+            smtp, lmtp, maildir, MailboxDeliverer(self.spool), DiscardDeliverer(), PythonDeliverer(self.clock)
         )
 
     def _make_worker(self) -> Worker:
         relay = self.config.relay
         return Worker(
-            self.queue,
+            self.spool,
             self.router,
             clock=self.clock,
             random=self._random,
@@ -132,7 +133,7 @@ class Daemon:
             schedule=RetrySchedule(
                 relay.retry_first, relay.retry_max, relay.give_up_after, warn_after=relay.warn_after
             ),
-            bouncer=self._bouncer,
+            bouncer=self._dsn_writer,
             log=self.log,
             concurrency=relay.concurrency,
             per_destination=relay.concurrency_per_destination,
@@ -144,11 +145,11 @@ class Daemon:
     # -- operations ------------------------------------------------------------------------------------------------
 
     def context(self, who: str = "") -> Context:
-        """What operations work on when ``who`` asks for them."""
+        """The context of operations that ``who`` asks for."""
 
         @contextlib.asynccontextmanager
         async def opened() -> AsyncIterator[Spool]:
-            yield self.queue
+            yield self.spool
 
         return Context(
             config=self.config,
@@ -163,69 +164,73 @@ class Daemon:
         )
 
     def routing(self) -> RoutingContext:
-        """Where mail goes and what is told of it, as things are configured here."""
+        """Where mail goes, and what senders are told of it, by this configuration."""
         return RoutingContext(
             router=self.router,
             resolver=self._resolver,
             random=self._random,
-            is_self=lambda place: self._ourselves(place),
+            is_self=lambda place: self._local_identity(place),
             reporting=self._reporting,
         )
 
-    def _reporting(
-        self, queue: Spool, now: float
-    ) -> Callable[[StoredMessage, Sequence[QueuedRecipient]], Sequence[Report]]:
-        """What senders are told of recipients that are dropped."""
+    def _reporting(self, queue: Spool, now: float) -> Compose:
+        """The function that writes the delivery reports about dropped recipients."""
 
-        def report(message: StoredMessage, recipients: Sequence[QueuedRecipient]) -> Sequence[Report]:
+        async def report(message: StoredMessage, recipients: Sequence[QueuedRecipient]) -> Sequence[Report]:
             try:
-                original = original_of(message, queue.content(message))
+                content = await queue.open_content(message)
+                if isinstance(content, Bytes):
+                    original = original_of(message, content)
+                else:  # it reads a disk
+                    original = await asyncio.to_thread(original_of, message, content)
             except StorageCorrupt:
                 original = original_of(message, None)
-            return self._bouncer.dropped(original, recipients, now=now)
+            return self._dsn_writer.dropped(original, recipients, now=now)
 
         return report
 
-    # -- life ------------------------------------------------------------------------------------------------------
+    # -- start and stop --------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Open the spool, start the relay, open the doors.  Raises ``SettingError`` or ``StorageError``, and then
-        nothing is left open."""
+        """Open the spool, start the relay, open the listeners.
+
+        Raises ``SettingError`` or ``StorageError``; nothing is left open then.
+        """
         if self._state != "made":
-            raise LocalError("this house was started before; make a new one")
+            raise LocalError("this daemon was started before; make a new one")
         self._state = "running"
         async with contextlib.AsyncExitStack() as undo:
-            undo.push_async_callback(self.queue.close)
-            for sentence in await self.queue.open(self.clock.time()):
+            undo.push_async_callback(self.spool.close)
+            for sentence in await self.spool.open(self.clock.time()):
                 self.log("spool", text=sentence)
             undo.push_async_callback(self.worker.stop, 0.0)
             await self.worker.start()
-            undo.push_async_callback(self._shut_doors, 0.0)
-            usage = InboxUsage(self.queue, self.clock)
+            undo.push_async_callback(self._close_listeners, 0.0)
+            usage = InboxUsage(self.spool, self.clock)
             for listener in self.config.listener:
-                await self._open_door(listener, usage)
+                await self._open_listener(listener, usage)
             undo.pop_all()
-        self._ourselves = LocalIdentity([self.config.hostname], list(self._endpoints.values()))
+        self._local_identity = LocalIdentity([self.config.hostname], list(self._endpoints.values()))
         await self._open_control()
 
     async def _open_control(self) -> None:
-        """Offer the operations; a house without that still moves mail, so it only says if it cannot."""
+        """Open the control socket.  A failure is logged and not raised, because the daemon delivers mail without it."""
         if self._control is None:
             return
         try:
             await self._control.open()
         except OSError as error:
             path = socket_path(self.config.data_dir)
-            self.log("control", reason=f"no operations are offered at {path}: {error.strerror or error}")
+            self.log("control", reason=f"the control socket {path} cannot be opened: {error.strerror or error}")
             self._control = None
 
-    async def _open_door(self, listener: ListenerSettings, usage: InboxUsage) -> None:
+    async def _open_listener(self, listener: ListenerSettings, usage: InboxUsage) -> None:
         config = self.config
         policy = ListenerPolicy(
             config,
             listener,
             directory=self.directory,
-            spool=self.queue,
+            spool=self.spool,
             clock=self.clock,
             destination=self.router.destination,
             stored=self.worker.new_mail.put,
@@ -233,7 +238,7 @@ class Daemon:
             usage=usage,
             owner=self.worker.owner,
             claim=self.worker.claim,
-            dsn_writer=self._bouncer,
+            dsn_writer=self._dsn_writer,
             checks=self._checks,
         )
         transcript = self._transcript
@@ -255,27 +260,27 @@ class Daemon:
         self._endpoints[listener.name] = endpoint
         self.log("listening", name=listener.name, kind=listener.kind, at=str(endpoint))
 
-    async def _shut_doors(self, seconds: float) -> None:
+    async def _close_listeners(self, seconds: float) -> None:
         await asyncio.gather(*(server.drain(seconds) for server in self._servers))
 
     @property
     def endpoints(self) -> dict[str, Endpoint]:
-        """Where each listener listens, by its name, with the real ports."""
+        """The address of each listener, by its name, with the real port."""
         return dict(self._endpoints)
 
     @property
     def sessions(self) -> int:
-        """How many sessions are open."""
+        """Open sessions."""
         return sum(server.sessions for server in self._servers)
 
     async def wait_idle(self) -> None:
-        """Return when the relay has nothing under way and nothing due; mail waiting for a later time may remain."""
+        """Return when the relay has no attempt under way and no mail due; mail for a later time may remain."""
         await self.worker.idle()
 
     async def drain(self, timeout: float = DRAIN) -> None:
-        """End it: no new sessions, let those in a transaction and the attempts under way finish, close the spool.
+        """Stop: accept no new sessions, let transactions and attempts under way finish, close the spool.
 
-        Takes at most about ``timeout`` seconds.  Called a second time it returns at once.
+        Takes at most about ``timeout`` seconds.  A second call returns at once.
         """
         if self._state != "running":
             return
@@ -286,15 +291,15 @@ class Daemon:
             await self._control.close()
         for policy in self._policies:
             policy.draining = True
-        await self._shut_doors(timeout / 2)
+        await self._close_listeners(timeout / 2)
         await self.worker.stop(max(0.0, end - self.clock.monotonic()))
         await self._deliverers.close()
-        await self.queue.close()
+        await self.spool.close()
         self._state = "ended"
         self.log("ended")
 
 
 def spool_of(config: Config, *, shared: bool = True) -> SqliteSpool:
-    """The spool of a configuration, not opened; ``shared`` if other processes write to it too."""
+    """The spool of a configuration, not opened; ``shared`` if other processes write to it as well."""
     durable, history = Durable(shared=shared), config.spool.history
     return SqliteSpool(config.data_dir, history=history, history_octets=config.spool.history_size, durable=durable)

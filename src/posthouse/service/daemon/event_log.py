@@ -24,7 +24,7 @@ __all__ = ["EventLog"]
 
 
 class _StandardError:
-    """Writes what one turn of the loop has to say in one piece; outside a loop, at once."""
+    """Standard error: writes the lines of one turn of the event loop in one piece; outside a loop, at once."""
 
     def __init__(self) -> None:
         self._lines: list[str] = []
@@ -53,7 +53,7 @@ class _StandardError:
 
     def _write(self) -> None:
         lines, self._lines = self._lines, []
-        # Whoever read it may have gone; mail goes on.
+        # The reader of standard error may have gone; mail is delivered all the same.
         with contextlib.suppress(OSError, ValueError):
             if lines:
                 sys.stderr.write("\n".join(lines) + "\n")
@@ -64,7 +64,7 @@ class EventLog(EventSink):
     """Event lines.  ``write`` takes one line without its end; standard error unless given.
 
     Text: ``2026-11-23T08:46:22.120Z accepted id=… sender=…``; a value that is not plain is written as a JSON string.
-    JSON: one object with ``time``, ``event`` and the facts.  An exception among the facts becomes its traceback.
+    JSON: one object with ``time``, ``event`` and the fields.  An exception among the fields becomes its traceback.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class EventLog(EventSink):
         self._known: dict[str, str] = {}  # values that need quotes, or might have; with them
 
     def __call__(self, event: str, /, **fields: Any) -> None:
-        """Tell of an event.  Facts that are None or "" are left out."""
+        """Write an event.  Fields that are None or "" are left out."""
         if self._always:
             fields = self._always | fields
         if self._form == "json":
@@ -95,7 +95,7 @@ class EventLog(EventSink):
         self._write(f"{self._stamp()} {event}{self._text(fields)}")
 
     def each(self, event: str, name: str, values: Sequence[str], /, **fields: Any) -> None:
-        """Tell of an event once for each value of the fact ``name``; among ``fields``, None holds its place."""
+        """Write an event once for each value of the field ``name``; among ``fields``, None holds its place."""
         fields = self._always | fields
         if self._form == "json":
             for value in values:
@@ -115,7 +115,7 @@ class EventLog(EventSink):
                 self._write(line)
 
     def _text(self, fields: dict[str, Any]) -> str:
-        """Facts as the text form has them, a space before each."""
+        """Fields as the text form has them, each after a space."""
         known = self._known
         text = ""
         for name, value in fields.items():
@@ -138,8 +138,8 @@ class EventLog(EventSink):
         return self._to_the_milli
 
     def _quoted(self, text: str) -> str:
-        """A value as the text form has it.  Addresses, reasons and replies come again and again."""
-        if text.isalnum() and text.isascii():  # a queue id, or a number: remembering would cost more than looking
+        """A value as the text form has it.  Addresses, reasons and replies recur, so their written form is cached."""
+        if text.isalnum() and text.isascii():  # a queue id or a number: a look-up would cost more than this test
             return text
         quoted = text if _PLAIN.fullmatch(text) else _ENCODER.encode(text).decode()
         if len(text) <= _REMEMBERED_LENGTH:

@@ -1,8 +1,8 @@
-"""Which way each recipient goes: our own domains by their ``deliver``, all others by the relay's table of routes.
+"""The router of a configuration: local domains by their ``deliver``, all others by the relay's table of routes.
 
-Asked at each attempt, so that a corrected configuration moves what was queued under the wrong one.  Only the domain
-decides here.  Whether a mailbox exists was settled when its mail was accepted; what was promised then is delivered
-even if the mailbox has left the configuration since.
+The relay asks it at each attempt, so a corrected configuration applies to mail that is queued already.  Only the domain
+decides.  Whether a mailbox exists was decided when its mail was accepted; that mail is delivered even if the mailbox
+has been removed from the configuration since.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["ConfiguredRouter", "Deliverers"]
 
 
 class Deliverers(NamedTuple):
-    """Who delivers to each kind of place."""
+    """The deliverer of each kind of target."""
 
     smtp: Deliverer
     lmtp: Deliverer
@@ -48,7 +48,7 @@ class ConfiguredRouter:
         if self._everything is None and config.hostname not in self._ours:
             self._ours[config.hostname] = DomainSettings(name=config.hostname)  # for its postmaster
         self._reasons = {each.name: f'[[domain]] "{each.name}": deliver = "{each.deliver}"' for each in config.domain}
-        mx = RouteRule("*", deliverers.smtp, None, "no route says otherwise: the mail exchangers of the domain")
+        mx = RouteRule("*", deliverers.smtp, None, "no [[route]] applies: the mail exchangers of the domain")
         rules = [
             RouteRule(
                 each.to,

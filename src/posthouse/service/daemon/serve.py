@@ -24,26 +24,31 @@ async def serve(
     parent: int = -1,
     worker: int = -1,
 ) -> None:
-    """Be the daemon until SIGTERM or SIGINT, then drain; a second signal ends the process at once.
+    """Run a daemon until SIGTERM or SIGINT, then drain it; a second signal ends the process at once.
 
-    ``ready`` is called when the doors are open.  Raises as ``Daemon.start`` does.  As one of several workers
-    (``daemon.supervisor``), ``worker`` is which, its doors share their ports, ``parent`` is a pipe whose end means that
-    the parent has vanished, so that this process goes too, and SIGINT is left alone.
+    Args:
+        ready: called when the listeners are open.
+        drain: seconds that sessions and attempts may take to finish.
+        parent: in a worker process, a pipe that ends when the parent process has gone; this process then exits too.
+        worker: the number of the worker process (``daemon.supervisor``), which shares its ports and ignores SIGINT;
+            -1 for a daemon of one process.
+
+    Raises ``SettingError`` or ``StorageError`` as ``Daemon.start`` does.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    house = Daemon(config, log=log, share_ports=worker >= 0, control=worker <= 0)
+    daemon = Daemon(config, log=log, share_ports=worker >= 0, control=worker <= 0)
     numbers = (signal.SIGTERM,) if worker >= 0 else (signal.SIGTERM, signal.SIGINT)
 
     def asked(number: int) -> None:
         if stop.is_set():
-            house.log("ended", reason="a second signal")
-            # What was promised is on stable storage; the next start tidies up.  The log's last line goes first.
+            daemon.log("ended", reason="a second signal")
+            # Accepted mail is on stable storage, and the next start recovers the rest.  The log is written first.
             loop.call_soon(os._exit, 128 + number)
         stop.set()
 
-    def uncaught(_: asyncio.AbstractEventLoop, told: dict[str, Any]) -> None:
-        house.log("fault", reason=told["message"], error=told.get("exception"))
+    def uncaught(_: asyncio.AbstractEventLoop, problem: dict[str, Any]) -> None:
+        daemon.log("fault", reason=problem["message"], error=problem.get("exception"))
 
     loop.set_exception_handler(uncaught)
     for number in numbers:
@@ -51,11 +56,11 @@ async def serve(
     if parent >= 0:
         loop.add_reader(parent, os._exit, 1)
     try:
-        await house.start()
+        await daemon.start()
         if ready is not None:
-            ready(house)
+            ready(daemon)
         await stop.wait()
-        await house.drain(drain)
+        await daemon.drain(drain)
     finally:
         if parent >= 0:
             loop.remove_reader(parent)

@@ -1,12 +1,12 @@
-"""Several workers for one house: processes that share its ports and, by lease, its spool.
+"""The supervisor: several worker processes that share the ports and, by lease, the spool of one configuration.
 
-Each worker is a whole house (doors, relay, spool writer) on a loop of its own; the kernel deals the connections out
-(SO_REUSEPORT), the spool's leases deal the work out, and nothing else is shared.  The parent reserves the ports, forks,
-and then only watches: a worker that dies is replaced (ever more slowly if it dies young), SIGTERM is passed on and
-waited for, and workers whose parent has vanished end at once, because the pipe they watch has ended: killing the daemon
-kills all of it, and what was promised is on stable storage.
+Each worker is a complete ``Daemon`` (listeners, relay, spool writer) on an event loop of its own.  The kernel spreads
+the connections over the workers (SO_REUSEPORT), the spool's leases spread the deliveries, and nothing else is shared.
+The parent reserves the ports, forks, and then only watches: a worker that ends is replaced, with a growing delay if it
+ended within 10 s; SIGTERM is passed on and waited for.  Workers exit at once when the parent has gone, because the pipe
+that they watch ends: killing the parent stops the whole daemon, and accepted mail is on stable storage.
 
-With one worker there is no parent: ``run`` is ``wiring.serve``.  Forking happens before any thread or loop exists.
+With one worker there is no parent, and ``run`` only calls ``serve``.  Forking happens before any thread or loop exists.
 """
 
 from __future__ import annotations
@@ -34,15 +34,16 @@ __all__ = ["Opened", "cores", "run"]
 
 _Loop = Callable[[Coroutine[Any, Any, None]], object]
 
-#: A worker that lives this many seconds has proved itself; one that dies sooner is replaced after a pause.
+#: Seconds after which the end of a worker is no early crash; after an early crash the replacement waits.
 _PROVED = 10.0
 _LONGEST_PAUSE = 30.0
-#: What workers may take beyond their own draining time before they are killed, in seconds.
+#: Seconds beyond their own draining time that workers may take before they are killed.
 _REST = 5.0
 
 
 class Opened(NamedTuple):
-    """What is told when the doors are open: the configuration, and where each listener listens, by its name."""
+    """What ``ready`` is called with: the configuration, the address of each listener by its name, and the number of
+    worker processes."""
 
     config: Config
     endpoints: dict[str, Endpoint]
@@ -57,32 +58,32 @@ def cores() -> int:
 
 
 def run(config: Config, *, loop: _Loop, ready: Callable[[Opened], object], drain: float = DRAIN) -> None:
-    """Be the daemon until SIGTERM or SIGINT; returns when it has drained.
+    """Run the daemon until SIGTERM or SIGINT; returns when it has drained.
 
-    ``loop`` runs a coroutine to its end (``asyncio.run``, or uvloop's).  ``ready`` is called once, when every door of
-    every worker is open.  Raises ``SettingError`` or ``StorageError`` if it cannot start.
+    ``loop`` runs a coroutine to its end (``asyncio.run``, or uvloop's).  ``ready`` is called once, when all listeners
+    of all workers are open.  Raises ``SettingError`` or ``StorageError`` if the daemon cannot start.
     """
     workers = config.workers or cores()
     if workers == 1 or not hasattr(os, "fork") or not hasattr(socket, "SO_REUSEPORT"):
-        loop(serve(config, ready=lambda house: ready(_opened(house)), drain=drain))
+        loop(serve(config, ready=lambda daemon: ready(_opened(daemon)), drain=drain))
         return
     _Supervisor(config, workers, loop, drain).run(ready)
 
 
-def _opened(house: Daemon) -> Opened:
-    return Opened(house.config, house.endpoints)
+def _opened(daemon: Daemon) -> Opened:
+    return Opened(daemon.config, daemon.endpoints)
 
 
-class _Worker:
-    """One child: its process, the pipe that tells of it, and since when it lives."""
+class _WorkerProcess:
+    """One worker process: its pid, the pipe that it writes to, and when it was started."""
 
     def __init__(self, number: int, pid: int, pipe: int) -> None:
         self.number = number
         self.pid = pid
         self.pipe = pipe
-        self.born = time.monotonic()
+        self.started = time.monotonic()
         self.ready = False
-        self.said = b""
+        self.output = b""
 
 
 class _Supervisor:
@@ -92,14 +93,14 @@ class _Supervisor:
         self._loop = loop
         self._drain = drain
         self._log = EventLog(SystemClock(), config.log.format)
-        self._workers: dict[int, _Worker] = {}  # by pipe
+        self._workers: dict[int, _WorkerProcess] = {}  # by pipe
         self._reserved: list[socket.socket] = []
         self._endpoints: dict[str, Endpoint] = {}
         self._replace_at: list[tuple[float, int]] = []  # (when, worker number)
-        self._early_deaths = 0
+        self._early_crashes = 0
         self._signals = 0
         self._selector = selectors.DefaultSelector()
-        # Held open here and read by every child: it ends when this process does.
+        # Held open here and watched by every child: it ends when this process ends.
         self._alive_read, self._alive_write = os.pipe()
 
     def run(self, ready: Callable[[Opened], object]) -> None:
@@ -107,7 +108,7 @@ class _Supervisor:
         wake_read, wake_write = os.pipe()
         os.set_blocking(wake_read, False)
         os.set_blocking(wake_write, False)
-        # Python's own handlers do nothing but count: what happens is decided where the loop below reads the pipe.
+        # The handlers only count; the loop of ``_watch`` acts when it reads the wake-up pipe.
         before = {number: signal.signal(number, self._count_signal) for number in (signal.SIGTERM, signal.SIGINT)}
         wakeup_before = signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         self._selector.register(wake_read, selectors.EVENT_READ)
@@ -135,10 +136,10 @@ class _Supervisor:
     # -- ports -----------------------------------------------------------------------------------------------------
 
     def _reserve(self) -> None:
-        """Bind every address without listening: a port of 0 becomes a real one, and nobody else gets it.
+        """Bind every address without listening: port 0 becomes a real port, and no other process gets it.
 
-        Sharing a port is harmless among our workers and a trap between two daemons, so first an ordinary socket must
-        be able to listen there.
+        Workers of one daemon may share a port, two daemons may not: so an ordinary socket must be able to listen there
+        first.
         """
         listeners = []
         for listener in self._config.listener:
@@ -171,11 +172,11 @@ class _Supervisor:
                 os._exit(status)
         os.close(write)
         os.set_blocking(read, False)
-        self._workers[read] = _Worker(number, pid, read)
+        self._workers[read] = _WorkerProcess(number, pid, read)
         self._selector.register(read, selectors.EVENT_READ)
 
     def _child(self, number: int, pipe: int) -> int:
-        """A worker's whole life; returns its exit code."""
+        """Run a worker in the child process; returns its exit code."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -188,7 +189,7 @@ class _Supervisor:
             self._loop(
                 serve(
                     config,
-                    ready=lambda house: os.write(pipe, b"ready\n"),
+                    ready=lambda _: os.write(pipe, b"ready\n"),
                     drain=self._drain,
                     parent=self._alive_read,
                     worker=number,
@@ -200,13 +201,13 @@ class _Supervisor:
         return 0
 
     def _watch(self, ready: Callable[[Opened], object]) -> None:
-        told = False
+        ready_called = False
         draining_until = 0.0
         while self._workers or self._replace_at:
             if self._signals and not draining_until:
                 draining_until = time.monotonic() + self._drain + _REST
                 self._replace_at.clear()
-                self._tell_all(signal.SIGTERM)
+                self._signal_all(signal.SIGTERM)
             now = time.monotonic()
             if draining_until and now > draining_until:
                 return
@@ -215,12 +216,16 @@ class _Supervisor:
             self._replace_at = [each for each in self._replace_at if each[0] > now]
             moments = [each[0] for each in self._replace_at] + ([draining_until] if draining_until else [])
             for key, _ in self._selector.select(max(0.0, min(moments) - now) if moments else None):
-                self._hear(key.fd, draining=bool(draining_until), started=told)
-            if not told and len(self._workers) == self._count and all(each.ready for each in self._workers.values()):
-                told = True
+                self._read(key.fd, draining=bool(draining_until), started=ready_called)
+            if (
+                not ready_called
+                and len(self._workers) == self._count
+                and all(each.ready for each in self._workers.values())
+            ):
+                ready_called = True
                 ready(Opened(self._config, dict(self._endpoints), self._count))
 
-    def _hear(self, descriptor: int, *, draining: bool, started: bool) -> None:
+    def _read(self, descriptor: int, *, draining: bool, started: bool) -> None:
         worker = self._workers.get(descriptor)
         try:
             data = os.read(descriptor, 8192)
@@ -229,8 +234,8 @@ class _Supervisor:
         if worker is None:
             return  # the wake-up pipe: signals are counted by their handler
         if data:
-            worker.said += data
-            worker.ready = worker.ready or b"ready\n" in worker.said
+            worker.output += data
+            worker.ready = worker.ready or b"ready\n" in worker.output
             return
         self._selector.unregister(descriptor)
         os.close(descriptor)
@@ -238,28 +243,28 @@ class _Supervisor:
         _, status = os.waitpid(worker.pid, 0)
         if draining:
             return
-        _, failed, why = worker.said.decode("utf-8", "replace").partition("failed ")
+        _, failed, why = worker.output.decode("utf-8", "replace").partition("failed ")
         if failed and not started:
             raise SettingError(why.strip())
         self._replace(worker, status, why.strip())
 
-    def _replace(self, worker: _Worker, status: int, why: str) -> None:
-        lived = time.monotonic() - worker.born
-        self._early_deaths = 0 if lived >= _PROVED else self._early_deaths + 1
-        pause = min(_LONGEST_PAUSE, 0.5 * 2.0 ** (self._early_deaths - 1)) if self._early_deaths else 0.0
+    def _replace(self, worker: _WorkerProcess, status: int, why: str) -> None:
+        lived = time.monotonic() - worker.started
+        self._early_crashes = 0 if lived >= _PROVED else self._early_crashes + 1
+        pause = min(_LONGEST_PAUSE, 0.5 * 2.0 ** (self._early_crashes - 1)) if self._early_crashes else 0.0
         code = os.waitstatus_to_exitcode(status)
         how = why or (f"signal {-code}" if code < 0 else f"exit code {code}")
         self._log("worker died", worker=worker.number, pid=worker.pid, reason=how, again_in=pause)
         self._replace_at.append((time.monotonic() + pause, worker.number))
 
-    def _tell_all(self, number: int) -> None:
+    def _signal_all(self, number: int) -> None:
         for worker in self._workers.values():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(worker.pid, number)
 
     def _kill(self) -> None:
-        """End what is still there; what was promised is on stable storage."""
-        self._tell_all(signal.SIGKILL)
+        """Kill the workers that are left; accepted mail is on stable storage."""
+        self._signal_all(signal.SIGKILL)
         for worker in self._workers.values():
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(worker.pid, 0)

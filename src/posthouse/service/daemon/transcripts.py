@@ -20,7 +20,7 @@ class TranscriptLine(NamedTuple):
 
 
 class Dialogue(NamedTuple):
-    """One session's lines; ``where`` names the house and the listener that held it."""
+    """The lines of one session; ``where`` is the name of its listener, and of its daemon if there are several."""
 
     where: str
     number: int
@@ -28,7 +28,7 @@ class Dialogue(NamedTuple):
 
 
 class TranscriptRecorder:
-    """Remembers dialogues, for a demonstration or a test: the last ``sessions``, each up to ``lines`` lines."""
+    """Keeps the last ``sessions`` dialogues, each up to ``lines`` lines."""
 
     def __init__(self, clock: Clock, *, sessions: int = 100, lines: int = 10_000) -> None:
         self._clock = clock
@@ -50,5 +50,5 @@ class TranscriptRecorder:
 
     @property
     def dialogues(self) -> list[Dialogue]:
-        """What is remembered, oldest first."""
+        """The dialogues that are kept, oldest first."""
         return list(self._dialogues)

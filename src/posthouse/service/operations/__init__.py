@@ -1,3 +1,3 @@
-"""The operations: what people ask and do, each declared once with its name, arguments and help."""
+"""The operations: what operators can look at and change, each declared once with its name, parameters and help."""
 
 __all__: list[str] = []

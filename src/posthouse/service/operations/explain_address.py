@@ -103,7 +103,7 @@ def _judged(found: Resolution) -> tuple[str, str, str]:
     if isinstance(found, Local):
         if found.paused:
             return "mailbox", "450 4.2.1", "The mailbox is paused; senders will try again later."
-        return "mailbox", "250 2.1.5", f"A local mailbox; its mail is delivered to {found.deliver}."
+        return "mailbox", "250 2.1.5", f'A local mailbox, with deliver = "{found.deliver}".'
     if isinstance(found, Moved):
         verb = "sent on to" if found.action == "forward" else "refused, and the sender told of"
         return "moved", str(vrfy.moved(found).reply), f"The mailbox has moved; mail is {verb} {found.to}."

@@ -1,7 +1,8 @@
-"""Stories and forecasts as sentences, in English and Chinese: what a person reads in half a minute.
+"""Histories and forecasts as sentences, in English and Chinese.
 
-A sentence has a tone, by which a face may colour it, and the moment that it tells of, if there is one.  Recipients that
-share an end share a sentence.  What peers said, and reasons that other rooms gave, stand as they are.
+A sentence has a tone, by which a face may colour it, and the time of the event that it describes, if there is one.
+Recipients with equal results share a sentence, so that the history of a message with 500 recipients has 12 lines.  The
+texts of peers, and reasons that other packages gave, are shown as they are.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ from posthouse.service.operations.results import (
 
 __all__ = ["Sentence", "When", "address_sentences", "history_sentences"]
 
-#: A moment for people, in the reader's own time.
+#: Writes a time in the reader's own time zone.
 When = Callable[[float], str]
 _Tone = Literal["title", "fact", "good", "bad", "wait", "quiet", "line"]
 
-_NAMED = 3  # recipients of one sentence by name
+_NAMED = 3  # recipients that one sentence names
 
 
 class Sentence(NamedTuple):
-    """One line: its text, its tone, the moment it tells of, and how deep it lies in the story (0 to 2)."""
+    """One line: its text, its tone, the time of the event if there is one, and its depth (0 to 2)."""
 
     text: str
     tone: _Tone = "fact"
@@ -41,10 +42,10 @@ class Sentence(NamedTuple):
 
 
 _EN: Final = {
-    "title": "{id}  from {sender} to {people}, {size} octets",
+    "title": "{id}  from {sender} to {recipients}, {size} octets",
     "message-id": "Message-ID {id}",
-    "about": "It reports on {id}.",
-    "corrupt": "Its content is missing or damaged; it is kept for you to look at.",
+    "about": "This message is a delivery report about {id}.",
+    "corrupt": "The content is missing or damaged; the message is kept for inspection.",
     "accepted": "accepted from {source}",
     "helo": ", which calls itself {name}",
     "user": ", authenticated as {name}",
@@ -53,59 +54,57 @@ _EN: Final = {
     "rule": "route: {rule}",
     "reused": "on a session that had taken {number} before",
     "took": "{span} in all ({phases})",
-    "delivered": "{people}: delivered, {reply}",
-    "deferred": "{people}: put off, {reply}",
-    "failed": "{people}: failed, {reply}",
-    "ambiguous": "{people}: it is not known whether it was delivered: {reply}",
-    "expired": "{people}: given up, {reply}",
+    "delivered": "{recipients}: delivered, {reply}",
+    "deferred": "{recipients}: deferred, {reply}",
+    "failed": "{recipients}: failed, {reply}",
+    "ambiguous": "{recipients}: unknown whether it was delivered: {reply}",
+    "expired": "{recipients}: given up, {reply}",
     "next": "next attempt {due}: {why}",
-    "held": "{people} held by {who}",
-    "released": "{people} released by {who}",
-    "retried": "{who} asked for an attempt at once for {people}",
-    "dropped": "{people} dropped by {who}",
-    "rerouted": "{people} sent another way by {who}: {text}",
-    "warned": "the sender was told that it is late for {people}",
-    "reported": "a report was sent to the sender: {text}",
-    "suspected": "the worker that had it died; it is tried again",
-    "quarantined": "held when it came in: {text}",
-    "poison": "set aside for {people}: three workers died while they had it",
-    "corrupt-note": "its content was found to be missing or damaged: {text}",
-    "configuration": "as the configuration says",
+    "held": "{recipients} held by {who}",
+    "released": "{recipients} released by {who}",
+    "retried": "{who} asked for an attempt now for {recipients}",
+    "dropped": "{recipients} dropped by {who}",
+    "rerouted": "{recipients} rerouted by {who}: {text}",
+    "warned": "the sender was told that delivery is delayed for {recipients}",
+    "reported": "a delivery report was sent to the sender: {text}",
+    "suspected": "the worker that was delivering it crashed; it will be tried again",
+    "quarantined": "held on arrival: {text}",
+    "poison": "{recipients} held as a poison message: three workers crashed while they were delivering it",
+    "corrupt-event": "the content was found to be missing or damaged: {text}",
+    "configuration": "the configuration decides again",
     "operator": "an operator",
     "all": "all recipients",
-    "more": "{people} and {number} more",
+    "more": "{recipients} and {number} more",
     "and": ", ",
     "now-title": "Now",
-    "now-waiting": "{people} {waits} for attempt {number}, {due}",
-    "now-active": "{people}: due now; being tried, standing in line, or waiting for a host that is left alone",
-    "now-held": "{people}: held until an operator decides (posthouse queue release id:{id})",
-    "now-delivered": "{people}: delivered",
-    "now-failed": "{people}: failed for good",
-    "now-route": "{people}: goes by {route}, as an operator decided",
-    "gone": "It has left the queue; only this story is kept.",
+    "now-waiting": "{recipients}: waiting for attempt {number}, {due}",
+    "now-active": "{recipients}: due now; in delivery, in its ready queue, or waiting for a suspended site",
+    "now-held": "{recipients}: held until an operator releases it (posthouse queue release id:{id})",
+    "now-delivered": "{recipients}: delivered",
+    "now-failed": "{recipients}: failed permanently",
+    "now-route": "{recipients}: rerouted to {route} by an operator",
+    "gone": "The message has left the queue; only its history is kept.",
     "because": ": {why}",
     "in": "{when} (in {span})",
-    "waits-1": "waits",
-    "waits-n": "wait",
-    "reply": "RCPT from a stranger is answered {reply}.",
-    "nowhere": "Mail for it is not taken, so it goes nowhere.",
+    "reply": "RCPT from outside the trusted networks is answered {reply}.",
+    "nowhere": "Mail for this address is refused.",
     "way": "{recipient}: goes by {way} to {target}",
-    "no-way": "{recipient}: goes nowhere now",
+    "no-way": "{recipient}: has no route now",
     "why": "because {rule}",
     "lookup": "next hop: {lookup}",
     "exchange": "{name}: {addresses}",
     "queued": "in the queue for {destination}: {waiting} waiting, {held} held, the oldest for {span}",
-    "alone": "left alone until {until}: {why}",
-    "limit": "attempts at one time now: at most {limit}",
-    "would-try": "A letter would be tried at once at {name}.",
-    "would-wait": "A letter would wait until {until} before it is tried.",
-    "would-keep": "A letter would be delivered at once.",
-    "would-defer": "A letter would be put off: {reply}",
-    "would-fail": "A letter would fail: {reply}",
+    "suspended": "site suspended until {until}: {why}",
+    "limit": "concurrency limit of the site now: {limit}",
+    "would-try": "A message would be tried at once at {name}.",
+    "would-wait": "A message would wait until {until} before it is tried.",
+    "would-keep": "A message would be delivered at once.",
+    "would-defer": "A message would be deferred: {reply}",
+    "would-fail": "A message would fail: {reply}",
 }
 
 _ZH: Final = {
-    "title": "{id}  发件人 {sender}，收件人 {people}，{size} 字节",
+    "title": "{id}  发件人 {sender}，收件人 {recipients}，{size} 字节",
     "message-id": "Message-ID {id}",
     "about": "这是关于 {id} 的报告。",
     "corrupt": "内容缺失或损坏；保留以供查看。",
@@ -117,40 +116,38 @@ _ZH: Final = {
     "rule": "路由：{rule}",
     "reused": "沿用此前已投递 {number} 封邮件的会话",
     "took": "共 {span}（{phases}）",
-    "delivered": "{people}：已投递，{reply}",
-    "deferred": "{people}：暂缓，{reply}",
-    "failed": "{people}：失败，{reply}",
-    "ambiguous": "{people}：不能确定是否已投递：{reply}",
-    "expired": "{people}：放弃，{reply}",
+    "delivered": "{recipients}：已投递，{reply}",
+    "deferred": "{recipients}：暂缓，{reply}",
+    "failed": "{recipients}：失败，{reply}",
+    "ambiguous": "{recipients}：不能确定是否已投递：{reply}",
+    "expired": "{recipients}：放弃，{reply}",
     "next": "下次尝试 {due}：{why}",
-    "held": "{who} 扣留了 {people}",
-    "released": "{who} 放行了 {people}",
-    "retried": "{who} 要求立即重试 {people}",
-    "dropped": "{who} 丢弃了 {people}",
-    "rerouted": "{who} 为 {people} 改设路由：{text}",
-    "warned": "已告知发件人 {people} 的投递延迟",
+    "held": "{who} 扣留了 {recipients}",
+    "released": "{who} 放行了 {recipients}",
+    "retried": "{who} 要求立即重试 {recipients}",
+    "dropped": "{who} 丢弃了 {recipients}",
+    "rerouted": "{who} 为 {recipients} 改设路由：{text}",
+    "warned": "已告知发件人 {recipients} 的投递延迟",
     "reported": "已向发件人发送报告：{text}",
     "suspected": "处理它的进程已崩溃；将重新尝试",
     "quarantined": "接收时即被扣留：{text}",
-    "poison": "{people} 被扣留：三个进程先后在处理它时崩溃",
-    "corrupt-note": "发现内容缺失或损坏：{text}",
+    "poison": "{recipients} 被扣留：三个进程先后在处理它时崩溃",
+    "corrupt-event": "发现内容缺失或损坏：{text}",
     "configuration": "由配置决定",
     "operator": "管理员",
     "all": "所有收件人",
-    "more": "{people} 等（另有 {number} 人）",
+    "more": "{recipients} 等（另有 {number} 人）",
     "and": "、",
     "now-title": "现在",
-    "now-waiting": "{people} 等待第 {number} 次尝试，{due}",
-    "now-active": "{people}：已到期；正在尝试、排队，或已暂停连接其目的主机",
-    "now-held": "{people}：被扣留，等待管理员决定（posthouse queue release id:{id}）",
-    "now-delivered": "{people}：已投递",
-    "now-failed": "{people}：失败",
-    "now-route": "{people}：按管理员的决定走 {route}",
+    "now-waiting": "{recipients} 等待第 {number} 次尝试，{due}",
+    "now-active": "{recipients}：已到期；正在尝试、排队，或已暂停连接其目的主机",
+    "now-held": "{recipients}：被扣留，等待管理员决定（posthouse queue release id:{id}）",
+    "now-delivered": "{recipients}：已投递",
+    "now-failed": "{recipients}：失败",
+    "now-route": "{recipients}：按管理员的决定走 {route}",
     "gone": "它已离开队列，只保留了经过记录。",
     "because": "：{why}",
     "in": "{when}（{span}后）",
-    "waits-1": "",
-    "waits-n": "",
     "reply": "不受信任的客户端发送 RCPT，得到应答 {reply}。",
     "nowhere": "本机不接收发往它的邮件，因此不会投递到任何地方。",
     "way": "{recipient}：经 {way} 发往 {target}",
@@ -159,7 +156,7 @@ _ZH: Final = {
     "lookup": "下一跳：{lookup}",
     "exchange": "{name}：{addresses}",
     "queued": "队列中发往 {destination} 的收件人：{waiting} 位等待，{held} 位扣留，最早的已等 {span}",
-    "alone": "暂停连接，直到 {until}：{why}",
+    "suspended": "暂停连接，直到 {until}：{why}",
     "limit": "目前最多同时进行 {limit} 次尝试",
     "would-try": "邮件会立即尝试投递到 {name}。",
     "would-wait": "邮件会等到 {until} 再尝试。",
@@ -186,12 +183,12 @@ _TONES: Final[dict[str, _Tone]] = {"delivered": "good", "deferred": "wait", "fai
 
 
 def _took(seconds: float) -> str:
-    """How long a phase took, in few signs."""
+    """The time of one phase, in few characters."""
     return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1000:.0f} ms" if seconds >= 0.001 else "<1 ms"
 
 
 class _Sentences:
-    """The words of one language, for one reader."""
+    """The texts of one language, for one reader."""
 
     def __init__(self, lang: str, when: When) -> None:
         self.lang = lang if lang in _WORDS else "en"
@@ -201,44 +198,45 @@ class _Sentences:
     def __call__(self, key: str, **facts: object) -> str:
         return self.words[key].format_map({name: str(value) for name, value in facts.items()})
 
-    def people(self, names: Sequence[str]) -> str:
+    def recipients(self, names: Sequence[str]) -> str:
         shown = self.words["and"].join(names[:_NAMED])
-        return self("more", people=shown, number=len(names) - _NAMED) if len(names) > _NAMED else shown
+        return self("more", recipients=shown, number=len(names) - _NAMED) if len(names) > _NAMED else shown
 
     def due(self, due: float, now: float) -> str:
-        return (
-            self("in", when=self.when(due), span=duration_in_words(due - now, self.lang))
-            if due > now
-            else self.when(due)
-        )
+        if due <= now:
+            return self.when(due)
+        return self("in", when=self.when(due), span=duration_in_words(due - now, self.lang))
 
 
-def history_sentences(story: MessageHistory, lang: str, when: When, *, transcript: bool = False) -> Iterator[Sentence]:
-    """A message's story; ``when`` writes moments, ``transcript`` adds the lines of the dialogues."""
+def history_sentences(
+    history: MessageHistory, lang: str, when: When, *, transcript: bool = False
+) -> Iterator[Sentence]:
+    """The history of a message; ``when`` writes times, ``transcript`` adds the lines of the dialogues."""
     say = _Sentences(lang, when)
-    sender = f"<{story.sender}>" if not story.sender else story.sender
+    sender = f"<{history.sender}>" if not history.sender else history.sender
     yield Sentence(
-        say("title", id=story.id, sender=sender, people=say.people(story.recipients), size=story.size), "title"
+        say("title", id=history.id, sender=sender, recipients=say.recipients(history.recipients), size=history.size),
+        "title",
     )
-    if story.message_id:
-        yield Sentence(say("message-id", id=story.message_id), "quiet")
-    if story.about:
-        yield Sentence(say("about", id=story.about), "quiet")
-    if story.corrupt:
+    if history.message_id:
+        yield Sentence(say("message-id", id=history.message_id), "quiet")
+    if history.about:
+        yield Sentence(say("about", id=history.about), "quiet")
+    if history.corrupt:
         yield Sentence(say("corrupt"), "bad")
-    how = say("accepted", source=story.source or "?")
-    how += say("helo", name=story.helo) if story.helo else ""
-    how += say("user", name=story.user) if story.user else ""
-    how += say("tls", tls=story.tls) if story.tls else ""
-    yield Sentence(how, "fact", story.received)
+    how = say("accepted", source=history.source or "?")
+    how += say("helo", name=history.helo) if history.helo else ""
+    how += say("user", name=history.user) if history.user else ""
+    how += say("tls", tls=history.tls) if history.tls else ""
+    yield Sentence(how, "fact", history.received)
     number = 0
-    for event in story.events:
+    for event in history.events:
         if isinstance(event, AttemptEntry):
             number += 1
             yield from _attempt(say, event, number, transcript)
         else:
             yield _event(say, event)
-    yield from _standing(say, story)
+    yield from _standing(say, history)
 
 
 def _attempt(say: _Sentences, attempt: AttemptEntry, number: int, transcript: bool) -> Iterator[Sentence]:
@@ -248,95 +246,98 @@ def _attempt(say: _Sentences, attempt: AttemptEntry, number: int, transcript: bo
     yield Sentence(say("attempt", number=number, where=where), "fact", attempt.began or attempt.at)
     if attempt.rule:
         yield Sentence(say("rule", rule=attempt.rule), "quiet", depth=1)
-    for contact in attempt.contacts:
-        yield from _connection(say, contact, transcript)
+    for connection in attempt.contacts:
+        yield from _connection(say, connection, transcript)
     groups: dict[tuple[str, ...], list[ResultEntry]] = {}
-    for end in attempt.ends:
-        due = "" if end.due is None else f"{end.due:.0f}"
-        groups.setdefault((end.result, end.state, end.reply, end.reason, end.why, due), []).append(end)
-    for ends in groups.values():
-        yield from _results(say, ends, attempt.at)
+    for result in attempt.ends:
+        due = "" if result.due is None else f"{result.due:.0f}"
+        groups.setdefault((result.result, result.state, result.reply, result.reason, result.why, due), []).append(
+            result
+        )
+    for results in groups.values():
+        yield from _results(say, results, attempt.at)
 
 
-def _connection(say: _Sentences, contact: ConnectionEntry, transcript: bool) -> Iterator[Sentence]:
-    peer = contact.peer or contact.mx
-    if contact.mx and contact.mx not in peer:
-        peer = f"{contact.mx} [{peer}]"
+def _connection(say: _Sentences, connection: ConnectionEntry, transcript: bool) -> Iterator[Sentence]:
+    peer = connection.peer or connection.mx
+    if connection.mx and connection.mx not in peer:
+        peer = f"{connection.mx} [{peer}]"
     parts = [peer] if peer else []
-    if contact.reused:
-        parts.append(say("reused", number=contact.reused))
-    if contact.tls:
-        parts.append(contact.tls)
-    if contact.timings:
+    if connection.reused:
+        parts.append(say("reused", number=connection.reused))
+    if connection.tls:
+        parts.append(connection.tls)
+    if connection.timings:
         names = _PHASES_ZH if say.lang == "zh" else {}
-        phases = ", ".join(f"{names.get(name, name)} {_took(took)}" for name, took in contact.timings.items())
-        parts.append(say("took", span=duration_in_words(sum(contact.timings.values()), say.lang), phases=phases))
-    if contact.ended:
-        parts.append(contact.ended)
+        phases = ", ".join(f"{names.get(name, name)} {_took(took)}" for name, took in connection.timings.items())
+        parts.append(say("took", span=duration_in_words(sum(connection.timings.values()), say.lang), phases=phases))
+    if connection.ended:
+        parts.append(connection.ended)
     if parts:
         yield Sentence("; ".join(parts), "quiet", depth=1)
     if transcript:
-        for line in contact.lines:
+        for line in connection.lines:
             yield Sentence(line, "line", depth=2)
 
 
-def _results(say: _Sentences, ends: Sequence[ResultEntry], now: float) -> Iterator[Sentence]:
-    first = ends[0]
-    people = say.people([end.recipient for end in ends])
+def _results(say: _Sentences, results: Sequence[ResultEntry], now: float) -> Iterator[Sentence]:
+    first = results[0]
+    recipients = say.recipients([result.recipient for result in results])
     given_up = first.result == "failed" and first.reply.startswith("4")
     key = "expired" if given_up else first.result
     said = first.reply or first.reason
     if first.reply and first.reason and first.result != "delivered" and first.reply not in first.reason:
         said = f"{first.reply} ({first.reason})"
-    yield Sentence(say(key, people=people, reply=said or "-"), _TONES[first.result], depth=1)
+    yield Sentence(say(key, recipients=recipients, reply=said or "-"), _TONES[first.result], depth=1)
     if first.due is not None:
         yield Sentence(say("next", due=say.due(first.due, now), why=first.why or "-"), "quiet", depth=1)
 
 
-def _event(say: _Sentences, note: EventEntry) -> Sentence:
-    key = "corrupt-note" if note.kind == "corrupt" else note.kind
+def _event(say: _Sentences, event: EventEntry) -> Sentence:
+    key = "corrupt-event" if event.kind == "corrupt" else event.kind
     if key not in say.words:
-        return Sentence(f"{note.kind} {note.text}".strip(), "fact", note.at)
-    people = say.people(note.recipients) if note.recipients else say("all")
-    text = note.text or (say("configuration") if note.kind == "rerouted" else "-")
-    tone: _Tone = "bad" if note.kind in ("dropped", "poison", "corrupt") else "fact"
-    return Sentence(say(key, people=people, who=note.who or say("operator"), text=text), tone, note.at)
+        return Sentence(f"{event.kind} {event.text}".strip(), "fact", event.at)
+    recipients = say.recipients(event.recipients) if event.recipients else say("all")
+    text = event.text or (say("configuration") if event.kind == "rerouted" else "-")
+    tone: _Tone = "bad" if event.kind in ("dropped", "poison", "corrupt") else "fact"
+    return Sentence(say(key, recipients=recipients, who=event.who or say("operator"), text=text), tone, event.at)
 
 
-def _standing(say: _Sentences, story: MessageHistory) -> Iterator[Sentence]:
+def _standing(say: _Sentences, history: MessageHistory) -> Iterator[Sentence]:
     yield Sentence(say("now-title"), "title")
     groups: dict[tuple[object, ...], list[RecipientNow]] = {}
-    for each in story.standing:
+    for each in history.standing:
         due = None if each.due is None else round(each.due)
         groups.setdefault((each.state, each.attempts, due, each.why, each.route), []).append(each)
-    for (state, *_), people in groups.items():
-        yield from _now(say, story, str(state), people)
-    if not story.queued:
+    for (state, *_), recipients in groups.items():
+        yield from _now(say, history, str(state), recipients)
+    if not history.queued:
         yield Sentence(say("gone"), "quiet", depth=1)
 
 
-def _now(say: _Sentences, story: MessageHistory, state: str, people: Sequence[RecipientNow]) -> Iterator[Sentence]:
-    first = people[0]
-    names = say.people([each.address for each in people])
-    if state == "waiting" and first.due is not None and first.due > story.now:
-        waits = say("waits-n" if len(people) > 1 else "waits-1")
-        due = say.due(first.due, story.now)
-        text = say("now-waiting", people=names, waits=waits, number=first.attempts + 1, due=due)
+def _now(
+    say: _Sentences, history: MessageHistory, state: str, recipients: Sequence[RecipientNow]
+) -> Iterator[Sentence]:
+    first = recipients[0]
+    names = say.recipients([each.address for each in recipients])
+    if state == "waiting" and first.due is not None and first.due > history.now:
+        due = say.due(first.due, history.now)
+        text = say("now-waiting", recipients=names, number=first.attempts + 1, due=due)
         yield Sentence(text + (say("because", why=first.why) if first.why else ""), "wait", depth=1)
     elif state == "waiting":
-        yield Sentence(say("now-active", people=names), "wait", depth=1)
+        yield Sentence(say("now-active", recipients=names), "wait", depth=1)
     else:
         tone: _Tone = "good" if state == "delivered" else "bad"
-        yield Sentence(say(f"now-{state}", people=names, id=story.id), tone, depth=1)
+        yield Sentence(say(f"now-{state}", recipients=names, id=history.id), tone, depth=1)
     if first.route and state in ("waiting", "held"):
-        yield Sentence(say("now-route", people=names, route=first.route), "quiet", depth=1)
+        yield Sentence(say("now-route", recipients=names, route=first.route), "quiet", depth=1)
 
 
 # Forecasts ------------------------------------------------------------------------------------------------------------
 
 
 def address_sentences(found: AddressForecast, lang: str, when: When) -> Iterator[Sentence]:
-    """What an address is, and what would become of a letter to it."""
+    """What an address is, and where a message to it would go."""
     say = _Sentences(lang, when)
     yield Sentence(found.address, "title")
     yield Sentence(_KINDS_ZH.get(found.kind, found.explanation) if say.lang == "zh" else found.explanation)
@@ -365,7 +366,7 @@ def _end(say: _Sentences, end: EndForecast, now: float) -> Iterator[Sentence]:
     if end.limit is not None:
         yield Sentence(say("limit", limit=end.limit), "quiet", depth=1)
     if end.until is not None:
-        yield Sentence(say("alone", until=say.due(end.until, now), why=end.why), "wait", depth=1)
+        yield Sentence(say("suspended", until=say.due(end.until, now), why=end.why), "wait", depth=1)
     yield _verdict(say, end, now)
 
 

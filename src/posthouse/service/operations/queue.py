@@ -37,7 +37,7 @@ MOST_ENTRIES: Final = 10_000
 _PAGE: Final = 500
 _LAST_KEY: Final = 1 << 40  # behind every recipient of a message
 _SHOWN: Final = 5  # destinations in a preview
-_MANY: Final = 1000  # destinations beyond which the relay is told "any"
+_MANY: Final = 1000  # destinations; with more, the relay tries mail for all of them
 
 _NARROWED: Final = {
     QueueAction.HOLD: Condition("state", "=", "waiting"),
@@ -82,7 +82,7 @@ def _entry(rows: list[RecipientRow]) -> QueueEntry:
     )
 
 
-async def _show(context: Context, id: str) -> QueueMessage:  # noqa: A002 - the parameter's name for people
+async def _show(context: Context, id: str) -> QueueMessage:  # noqa: A002 - the parameter's public name
     async with context.spool() as spool:
         entry = await spool.entry(id)
     if entry is None:
@@ -124,7 +124,7 @@ async def _count(context: Context, filter: str = "", act: str = "") -> QueueCoun
     conditions = parse_filter(filter)
     if act:
         if act not in tuple(QueueAction):
-            raise SettingError(f'there is no act "{act}"', remedy=f"there are {', '.join(QueueAction)}")
+            raise SettingError(f'there is no action "{act}"', remedy=f"there are {', '.join(QueueAction)}")
         conditions = _narrowed(QueueAction(act), conditions)
     async with context.spool() as spool:
         rows = await spool.summary(conditions, now=context.clock.time())
@@ -156,7 +156,7 @@ async def _act(context: Context, act: QueueAction, filter: str, target: str = ""
     conditions = parse_filter(filter)
     if not conditions:
         remedy = "write a filter, such as domain:example.org; age>=0 means every message"
-        raise SettingError(f"nothing says what to {act}", remedy=remedy)
+        raise SettingError(f"no filter says what to {act}", remedy=remedy)
     conditions = _narrowed(act, conditions)
     now = context.clock.time()
     moving = act in (QueueAction.RETRY, QueueAction.RELEASE, QueueAction.REROUTE)
@@ -198,8 +198,8 @@ async def _reroute(context: Context, filter: str, via: str = "") -> QueueChange:
     return await _act(context, QueueAction.REROUTE, filter, target=via)
 
 
-_FILTER = Parameter("filter", "Which recipients of which messages, in the filter language.")
-_ANY = Parameter("filter", "Which recipients of which messages, in the filter language; all, if empty.", str, "")
+_FILTER = Parameter("filter", "Which recipients, in the filter language.")
+_ANY = Parameter("filter", "Which recipients, in the filter language; all, if empty.", str, "")
 _LIMIT = Parameter("limit", "How many at most.", int, 1000)
 
 #: The operations of this module.
@@ -209,7 +209,7 @@ QUEUE_OPERATIONS: Final = (
         "Show the messages that are not finished, oldest first.",
         _list,
         list[QueueEntry],
-        (_ANY, _LIMIT, Parameter("after", "Only messages from behind this queue id.", str, "")),
+        (_ANY, _LIMIT, Parameter("after", "Only messages after this queue id.", str, "")),
         live=True,
     ),
     Operation(
@@ -217,7 +217,7 @@ QUEUE_OPERATIONS: Final = (
         "Show one message and each of its recipients.",
         _show,
         QueueMessage,
-        (Parameter("id", "The queue id, as in the 250 that took it."),),
+        (Parameter("id", "The queue id, as in the 250 reply to its sender."),),
         live=True,
     ),
     Operation(
@@ -230,37 +230,37 @@ QUEUE_OPERATIONS: Final = (
     ),
     Operation(
         "queue count",
-        "Say how many recipients a filter chooses, and what an act on it would change.",
+        "Count the recipients that a filter selects, and that an action on them would change.",
         _count,
         QueueCount,
-        (_ANY, Parameter("act", "hold, release, retry, drop or reroute; left out, nothing is to be done.", str, "")),
+        (_ANY, Parameter("act", "hold, release, retry, drop or reroute; empty for none.", str, "")),
         live=True,
     ),
-    Operation("queue hold", "Keep waiting mail from being tried.", _hold, QueueChange, (_FILTER,), live=True),
-    Operation("queue release", "Let held mail go on, now.", _release, QueueChange, (_FILTER,), live=True),
+    Operation("queue hold", "Hold waiting mail: no attempts are made.", _hold, QueueChange, (_FILTER,), live=True),
+    Operation("queue release", "Release held mail, and try it now.", _release, QueueChange, (_FILTER,), live=True),
     Operation("queue retry", "Try waiting mail now.", _retry, QueueChange, (_FILTER,), live=True),
     Operation(
         "queue drop",
-        "Give mail up for good.",
+        "Give mail up, permanently.",
         _drop,
         QueueChange,
-        (_FILTER, Parameter("report", "Whether the senders are told.", bool, False)),
+        (_FILTER, Parameter("report", "Whether the senders get a delivery report.", bool, False)),
         live=True,
     ),
     Operation(
         "queue reroute",
-        "Send mail another way, whatever the configuration says, now.",
+        "Send mail by another route than the configured one, now.",
         _reroute,
         QueueChange,
         (
             _FILTER,
-            Parameter("via", "As in a [[route]]; left out, the configuration decides again.", str, ""),
+            Parameter("via", "As in a [[route]]; empty, the configuration decides again.", str, ""),
         ),
         live=True,
     ),
     Operation(
         "queue audit",
-        "Show who changed what in the queue, the last first.",
+        "Show who changed what in the queue and the inboxes, latest first.",
         _audit,
         list[AuditEntry],
         (Parameter("limit", "How many at most.", int, 100),),

@@ -1,4 +1,7 @@
-"""The spool on SQLite: one directory on one machine, shared by several processes."""
+"""The spool on SQLite: one directory on one machine, shared by several processes.
+
+Over budget: one module for each part of the contract, and ``storage`` holds what lies below SQL.
+"""
 
 from typing import TYPE_CHECKING
 

@@ -196,7 +196,7 @@ async def operators_act(make: Make) -> None:
     assert await spool.lease("v", NOW + 5, NOW + 60, limit=10) == []
     reports = 0
 
-    def report(message: StoredMessage, people: Sequence[QueuedRecipient]) -> list[Report]:
+    async def report(message: StoredMessage, people: Sequence[QueuedRecipient]) -> list[Report]:
         nonlocal reports
         reports += len(people)
         return [Report(Envelope(None, recipients("a@sohu.com")), b"Subject: dropped\r\n\r\n", ("sohu.com",), NOW)]

@@ -261,7 +261,7 @@ async def reports_come_with_the_settlement(make: Make) -> None:
     assert await spool.entry(stored.message.id) is None
     (work,) = await spool.lease("w", NOW, NOW + 60, limit=10)
     assert work.message.envelope == report.envelope
-    assert octets_of(spool.content(work.message)) == report.content
+    assert octets_of(await spool.open_content(work.message)) == report.content
     await spool.close()
 
 

@@ -1,10 +1,10 @@
-"""What the spool checks share: the types of a check, and helpers that store, lease and settle."""
+"""Shared parts of the spool checks: the types of a check, and helpers that store and settle."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from posthouse.core import Address, Content, Envelope, Outcome, Recipient, Reply, Result
+from posthouse.core import Address, AsyncContent, Bytes, Content, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.spool.interface import Lease, RecipientState, Settlement, Spool, Stored
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "recipients",
     "settle_all",
     "store",
+    "streamed",
 ]
 
 Make = Callable[[], Awaitable[Spool]]
@@ -37,6 +38,16 @@ def recipients(*addresses: str) -> tuple[Recipient, ...]:
 def octets_of(content: Content) -> bytes:
     """The whole content."""
     return b"".join(content.chunks())
+
+
+async def streamed(content: Content, at_most: int = 262_144) -> bytes:
+    """The whole content, as an event loop reads it: that of an ``AsyncContent`` by its stream."""
+    if not isinstance(content, AsyncContent):
+        assert isinstance(content, Bytes), "what blocks is not read on the loop"
+        return content.data
+    pieces = [piece async for piece in content.stream(at_most)]
+    assert all(0 < len(piece) <= at_most for piece in pieces)
+    return b"".join(pieces)
 
 
 async def store(

@@ -146,7 +146,7 @@ class Auditor:
         if not outcome.reason and outcome.reply is None:
             ledger.violation(self._name, f"{name} ended as {state.value} without a reason")
         if state is RecipientState.FAILED and _is_report(message):
-            ledger.lost_reports.add(quoted_in(b"".join(self._inner.content(message).chunks())))
+            ledger.lost_reports.add(quoted_in(_small(self._inner.content_now(message))))
             if not reports and not outcome.recipient.address.is_postmaster:
                 ledger.violation(self._name, f"{name}, a report, failed and the postmaster was not told")
         wanted = message.envelope.sender is not None and outcome.recipient.notify is not Notify.NEVER
@@ -261,3 +261,9 @@ def _to_postmaster(report: Report) -> bool:
 def _is_report(message: StoredMessage) -> bool:
     """Whether a daemon of ours has written the message as a delivery report."""
     return message.envelope.sender is None and message.source == "report"
+
+
+def _small(content: Content | None) -> bytes:
+    """The octets of a report, which are always in a row."""
+    assert content is not None
+    return b"".join(content.chunks())

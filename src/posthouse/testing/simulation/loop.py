@@ -158,7 +158,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def unheard(self) -> list[str]:
         """Exceptions of tasks that no living process has retrieved, and what else asyncio would log."""
         failed = [
-            f"an exception that nobody fetched: {task._exception!r}"
+            f"an exception that was never retrieved: {task._exception!r}"
             for task, process in self._failed
             if task._log_traceback and (process is None or process.alive)
         ]

@@ -172,7 +172,7 @@ class SimulatedNode:
             clock=self.clock,
             network=self._port,
             resolver=environment.resolver,
-            queue=cast(Spool, self._auditor),
+            spool=cast(Spool, self._auditor),
             log=self._log,
             random=Random(self._random.getrandbits(64)),
         )
