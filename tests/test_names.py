@@ -71,14 +71,11 @@ KNOWN: frozenset[str] = frozenset(RETIRED) - {
     "dying",
     "forgive",
     "jumping",
-<<<<<<< HEAD
     "lane",
     "leave_alone",
     "left_alone",
     "pace",
-=======
     "ourselves",
->>>>>>> main
     "reception",
     "seat",
     "stranger",

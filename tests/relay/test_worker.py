@@ -28,14 +28,10 @@ class House:
     """A worker with everything around it."""
 
     def __init__(
-        self, deliverer: Deliverer, *, router: Router | None = None, queue: FakeQueue | None = None, **options: Any
+        self, deliverer: Deliverer, *, router: Router | None = None, spool: FakeQueue | None = None, **options: Any
     ) -> None:
         self.clock = ManualClock()
-<<<<<<< HEAD
-        self.queue = queue or FakeQueue()
-=======
-        self.spool = FakeQueue()
->>>>>>> main
+        self.spool = spool or FakeQueue()
         self.log: list[tuple[str, dict[str, object]]] = []
         self.worker = Worker(
             self.spool,  # type: ignore[arg-type]
@@ -51,11 +47,7 @@ class House:
         """As reception does it: claim, commit, wake."""
         until = self.worker.claim([address.rpartition("@")[2] for address in recipients])
         owner = self.worker.owner if until else ""
-<<<<<<< HEAD
-        self.worker.new_mail.put(self.queue.put(recipients, now=self.clock.time(), owner=owner, until=until))
-=======
-        self.worker.wake(self.spool.put(recipients, now=self.clock.time(), owner=owner, until=until))
->>>>>>> main
+        self.worker.new_mail.put(self.spool.put(recipients, now=self.clock.time(), owner=owner, until=until))
 
     def arrive_unclaimed(self, *recipients: str) -> None:
         self.spool.put(recipients, now=self.clock.time())
@@ -225,7 +217,7 @@ def test_a_retry_that_is_planned_while_the_spool_is_asked_is_not_forgotten() -> 
     deliverer = FakeDeliverer(Result.DEFERRED, hold=True)
 
     async def story(house: House) -> None:
-        queue = house.queue
+        queue = house.spool
         assert isinstance(queue, SlowQueue)
         queue.gate.set()
         house.arrive("a@sina.com")
@@ -236,24 +228,24 @@ def test_a_retry_that_is_planned_while_the_spool_is_asked_is_not_forgotten() -> 
         await queue.asked.wait()
         deliverer.let_go()
         await house.clock.settle()
-        due = house.queue.state("a@sina.com").waiting.due
+        due = house.spool.state("a@sina.com").waiting.due
         assert due - house.clock.time() < 10
         queue.gate.set()
         await house.clock.settle()
         await house.clock.advance(due - house.clock.time() + 0.1)
         assert len(deliverer.jobs) == 2
 
-    play(lambda: House(deliverer, queue=SlowQueue(), schedule=RetrySchedule(first=5.0)), story)
+    play(lambda: House(deliverer, spool=SlowQueue(), schedule=RetrySchedule(first=5.0)), story)
 
 
 def test_a_retry_that_is_due_before_its_record_is_stored_is_made_when_it_is_stored() -> None:
     deliverer = FakeDeliverer(Result.DEFERRED)
 
     async def story(house: House) -> None:
-        house.queue.broken = StorageBusy("behind")
+        house.spool.broken = StorageBusy("behind")
         house.arrive("a@sina.com")
         await house.clock.advance(20)  # the retry is due after 5 s
-        house.queue.broken = None
+        house.spool.broken = None
         deliverer.answer = Result.DELIVERED
         await house.clock.advance(40)
         assert house.state("a@sina.com") is RecipientState.DELIVERED
@@ -265,7 +257,7 @@ def test_a_lease_that_was_released_is_taken_again_at_once() -> None:
     deliverer = FakeDeliverer()
 
     async def story(house: House) -> None:
-        stored = house.queue.put(["a@sina.com"], now=house.clock.time(), owner="w1", until=house.clock.time() + 300)
+        stored = house.spool.put(["a@sina.com"], now=house.clock.time(), owner="w1", until=house.clock.time() + 300)
         house.worker._leases.release(stored.work[0])
         await house.clock.settle()
         assert len(deliverer.jobs) == 1
@@ -757,13 +749,8 @@ def test_stop_ends_what_does_not_finish_and_gives_leases_back() -> None:
         await house.clock.settle()
         stopping = asyncio.ensure_future(house.worker.stop(30.0))
         await house.clock.settle()
-<<<<<<< HEAD
         house.worker.new_mail.put(
-            house.queue.put(["late@sina.com"], now=house.clock.time(), owner="w1", until=house.clock.time() + 9)
-=======
-        house.worker.wake(
             house.spool.put(["late@sina.com"], now=house.clock.time(), owner="w1", until=house.clock.time() + 9)
->>>>>>> main
         )
         await house.clock.advance(40)
         assert stopping.done()

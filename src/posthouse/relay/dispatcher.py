@@ -40,7 +40,7 @@ class Dispatcher:
 
     def __init__(
         self,
-        queue: Spool,
+        spool: Spool,
         router: Router,
         clock: Clock,
         scheduler: Scheduler,
@@ -54,7 +54,7 @@ class Dispatcher:
         self.router = router
         #: Take nothing more.
         self.stopping = False
-        self._queue = queue
+        self._spool = spool
         self._clock = clock
         self._scheduler = scheduler
         self._leases = leases
@@ -104,16 +104,7 @@ class Dispatcher:
         deliverer, target, rule, _ = route
         if not deliverer.sited and not deliverer.local:
             try:
-<<<<<<< HEAD
-                outcomes = deliverer.deliver_now(self._delivery(lease.message, (recipient.recipient,)), target)
-=======
-                content = self._queue.content_now(work.message)
-                outcomes = (
-                    None
-                    if content is None
-                    else deliverer.deliver_now(_delivery(work.message, (waiting.recipient,), content), target)
-                )
->>>>>>> main
+                outcomes = self._deliver_now(route, lease.message, (recipient.recipient,))
                 if outcomes is not None and len(outcomes) != 1:
                     raise _miscounted(len(outcomes), 1)
             except Exception as error:
@@ -150,16 +141,8 @@ class Dispatcher:
         deliverer = attempt.route.deliverer
         if not deliverer.sited and not deliverer.local:
             try:
-<<<<<<< HEAD
-                outcomes = deliverer.deliver_now(self._delivery_of(attempt), attempt.route.target)
-=======
-                content = self._queue.content_now(attempt.parts[0].message)
-                outcomes = (
-                    None
-                    if content is None
-                    else deliverer.deliver_now(_attempted(attempt, content), attempt.route.target)
-                )
->>>>>>> main
+                recipients = tuple([each.recipient for each in attempt.recipients])
+                outcomes = self._deliver_now(attempt.route, attempt.leases[0].message, recipients)
                 if outcomes is not None:
                     outcomes = _checked(attempt, outcomes)
             except Exception as error:
@@ -191,6 +174,15 @@ class Dispatcher:
         reason = f"not attempted: {attempt.key[1]} is suspended for a while, as {queue.health.why}"
         recipients = [each.recipient for each in attempt.recipients]
         self._record(attempt, all_of(recipients, Result.DEFERRED, reason, _SUSPENDED))
+
+    def _deliver_now(
+        self, route: Route, message: StoredMessage, recipients: tuple[Recipient, ...]
+    ) -> Sequence[Outcome] | None:
+        """Deliver without waiting; None if the content, or the deliverer, would have to be waited for."""
+        content = self._spool.content_now(message)
+        if content is None:
+            return None
+        return route.deliverer.deliver_now(_delivery(message, recipients, content), route.target)
 
     # -- an attempt
 
@@ -266,40 +258,24 @@ class Dispatcher:
         """Deliver; returns one outcome for each recipient, whatever happens."""
         try:
             deliverer, target, _, _ = attempt.route
-<<<<<<< HEAD
-            return _checked(attempt, await deliverer.deliver(self._delivery_of(attempt), target))
-=======
-            content = await self._queue.open_content(attempt.parts[0].message)
-            return _checked(attempt, await deliverer.deliver(_attempted(attempt, content), target))
->>>>>>> main
+            message = attempt.leases[0].message
+            recipients = tuple([each.recipient for each in attempt.recipients])
+            content = await self._spool.open_content(message)
+            delivery = _delivery(message, recipients, content, attempt.tracer)
+            return _checked(attempt, await deliverer.deliver(delivery, target))
         except asyncio.CancelledError:
             if not attempt.expired or self.stopping or attempt.task is None:
                 raise
             attempt.task.uncancel()
-            recipients = [each.recipient for each in attempt.recipients]
             if attempt.tracer is not None:
                 attempt.tracer.feedback = Feedback.THROTTLED
-            return all_of(recipients, Result.AMBIGUOUS, f"ended, as it took longer than {self._longest:.0f} seconds")
+            expired = [each.recipient for each in attempt.recipients]
+            return all_of(expired, Result.AMBIGUOUS, f"ended, as it took longer than {self._longest:.0f} seconds")
         except Exception as error:
             return self._broken(attempt, error)
 
-<<<<<<< HEAD
-    def _delivery_of(self, attempt: Attempt) -> Delivery:
-        recipients = tuple([each.recipient for each in attempt.recipients])
-        return self._delivery(attempt.leases[0].message, recipients, attempt.tracer)
-
-    def _delivery(
-        self, message: StoredMessage, recipients: tuple[Recipient, ...], tracer: AttemptTracer | None = None
-    ) -> Delivery:
-        envelope = message.envelope
-        if envelope.recipients != recipients:
-            envelope = envelope._replace(recipients=recipients)
-        return Delivery(envelope, self._queue.content(message), message.id, message.received, tracer)
-
     # -- outcomes
 
-=======
->>>>>>> main
     def _broken(self, attempt: Attempt, error: Exception) -> Sequence[Outcome]:
         """The outcomes of a fault of our own: deferred, unless the content is gone, which no retry mends."""
         message = attempt.leases[0].message
@@ -320,11 +296,6 @@ class Dispatcher:
         for lease, target in zip(attempt.leases, attempt.targets, strict=True):
             trace = whole if target == first else whole._replace(target=target)
             self._recorder.record(lease, list(zip(lease.recipients, rest, strict=False)), trace)
-
-
-def _attempted(attempt: Attempt, content: Content) -> Delivery:
-    recipients = tuple([waiting.recipient for waiting in attempt.waiting])
-    return _delivery(attempt.parts[0].message, recipients, content, attempt.tracer)
 
 
 def _delivery(

@@ -24,7 +24,7 @@ class LeaseKeeper:
 
     def __init__(
         self,
-        queue: Spool,
+        spool: Spool,
         clock: Clock,
         scheduler: Scheduler,
         recorder: Recorder,
@@ -33,7 +33,7 @@ class LeaseKeeper:
         length: float,
         longest: float,
     ) -> None:
-        self._queue = queue
+        self._spool = spool
         self._clock = clock
         self._scheduler = scheduler
         self._recorder = recorder
@@ -67,7 +67,7 @@ class LeaseKeeper:
 
     async def _release(self, lease: Lease) -> None:
         try:
-            await self._queue.release(lease)
+            await self._spool.release(lease)
         except Exception as error:  # then it ends by itself
             self._recorder.fault("a lease could not be released", error)
         if lease.destination not in self._scheduler.destinations.suspended:
@@ -120,7 +120,7 @@ class LeaseKeeper:
     async def _renew(self, attempts: Sequence[Attempt], until: float) -> None:
         before = [attempt.leases for attempt in attempts]
         try:
-            renewal = self._queue.renew([lease for leases in before for lease in leases], until)
+            renewal = self._spool.renew([lease for leases in before for lease in leases], until)
             renewed = iter(renewal.leases)
             for attempt in attempts:  # at once: what is recorded from now on comes behind the renewal
                 attempt.leases = [next(renewed) for _ in attempt.leases]

@@ -58,7 +58,7 @@ class Worker:
     """Moves a spool's mail on.  It belongs to one event loop; several workers may share a spool under different names.
 
     Args:
-        queue: The spool.
+        spool: Where the mail is.
         router: Asked for the route of each recipient at each attempt.
         clock: For due times, pauses and limits.
         random: Spreads retries and pauses.
@@ -75,7 +75,7 @@ class Worker:
 
     def __init__(
         self,
-        queue: Spool,
+        spool: Spool,
         router: Router,
         *,
         clock: Clock,
@@ -90,7 +90,7 @@ class Worker:
         longest: float = 7_200.0,
     ) -> None:
         self.owner = owner
-        self._queue = queue
+        self._spool = spool
         self._clock = clock
         self._log = log
         self._lease = lease
@@ -101,13 +101,13 @@ class Worker:
         self._destinations = self._scheduler.destinations
         schedule_for = (lambda message, waiting: schedule or _USUAL) if not callable(schedule) else schedule
         self._recorder = Recorder(
-            queue, clock, schedule_for, random, log, bouncer, self._moved, self._wake_up.at, self._wake_up.at
+            spool, clock, schedule_for, random, log, bouncer, self._moved, self._wake_up.at, self._wake_up.at
         )
         self._leases = LeaseKeeper(
-            queue, clock, self._scheduler, self._recorder, self._wake_up, length=lease, longest=longest
+            spool, clock, self._scheduler, self._recorder, self._wake_up, length=lease, longest=longest
         )
         self._dispatcher = Dispatcher(
-            queue,
+            spool,
             router,
             clock,
             self._scheduler,
@@ -154,7 +154,7 @@ class Worker:
         """
         if self._main is None or self._stopping or len(self._recorder.under_way) >= _MOST_RECORDS:
             return 0.0
-        if not self._queue.accepting():
+        if not self._spool.accepting():
             return 0.0
         self._destinations.rate_limit.arrival()
         return self._clock.time() + self._lease if self._scheduler.takes(destinations) else 0.0
@@ -238,7 +238,7 @@ class Worker:
                 self._tell_idle()
                 due = wake_up.due
                 if self._blocked:
-                    due = now + (_LONGEST_SLEEP if self._queue.accepting() else _STORAGE_PAUSE)
+                    due = now + (_LONGEST_SLEEP if self._spool.accepting() else _STORAGE_PAUSE)
                 await wake_up.sleep(min(late_due, due))
                 self._sleeping = self._blocked = False
 
@@ -271,11 +271,11 @@ class Worker:
         """Choose destinations to lease for.  Also returns when to look again at the latest, for mail that the spool
         does not show yet."""
         choice = LeaseChoice(self._destinations, now, most=_BATCH, probes=probes)
-        page = await self._queue.due(now, limit=_PAGE)
+        page = await self._spool.due(now, limit=_PAGE)
         again = page.again
         choice.see(page.destinations)
         while not choice.complete and len(page.destinations) == _PAGE:
-            page = await self._queue.due(now, limit=_PAGE, after=page.destinations[-1])
+            page = await self._spool.due(now, limit=_PAGE, after=page.destinations[-1])
             choice.see(page.destinations)
         return choice, again
 
@@ -284,7 +284,7 @@ class Worker:
             return []
         probe = ProbeLimit(tuple(choice.probed), choice.probes)
         until = now + self._lease
-        return await self._queue.lease(self.owner, now, until, limit=_BATCH, wanted=choice.wanted, probe=probe)
+        return await self._spool.lease(self.owner, now, until, limit=_BATCH, wanted=choice.wanted, probe=probe)
 
     async def _lease_late(self, now: float) -> None:
         """Lease a batch of the mail for suspended sites that has been due for an hour, the oldest first, and have it
@@ -295,7 +295,7 @@ class Worker:
             if not late:
                 return
             until, due = now + self._lease, now - _LATE
-            leases = await self._queue.lease(self.owner, now, until, limit=_BATCH, due_before=due, wanted=late)
+            leases = await self._spool.lease(self.owner, now, until, limit=_BATCH, due_before=due, wanted=late)
             if leases:
                 self._late_due = now + _LATE_PAUSE
                 self._dispatcher.take(self._leases.take_over(leases, now), late=True)
@@ -309,7 +309,7 @@ class Worker:
         late: list[str] = []
         after: DueDestination | None = None
         while True:
-            page = (await self._queue.due(now, limit=_PAGE, after=after)).destinations
+            page = (await self._spool.due(now, limit=_PAGE, after=after)).destinations
             for after in page:
                 if after.ready > now - _LATE or len(late) == _BATCH:
                     return late
@@ -320,7 +320,7 @@ class Worker:
 
     async def _listen(self) -> None:
         """Log the spool's events, and look for the mail that they may have made due."""
-        async for event in self._queue.events():
+        async for event in self._spool.events():
             if self._log is not None and event.text:
                 self._log("spool", text=event.text)
             self._wake_up.at()
@@ -328,7 +328,7 @@ class Worker:
     # -- room
 
     def _is_full(self) -> bool:
-        if len(self._recorder.under_way) >= _MOST_RECORDS or not self._queue.accepting():
+        if len(self._recorder.under_way) >= _MOST_RECORDS or not self._spool.accepting():
             return True
         return not self._scheduler.places.free(Priority.HEALTHY)
 

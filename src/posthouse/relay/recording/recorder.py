@@ -52,7 +52,7 @@ class Recorder:
 
     def __init__(
         self,
-        queue: Spool,
+        spool: Spool,
         clock: Clock,
         schedule_for: ScheduleFor,
         random: Random,
@@ -63,7 +63,7 @@ class Recorder:
         reported: Callable[[], None],
     ) -> None:
         self.under_way: set[asyncio.Future[None]] = set()
-        self._queue = queue
+        self._spool = spool
         self._clock = clock
         self._schedule_for = schedule_for
         self._random = random
@@ -100,7 +100,7 @@ class Recorder:
 
     def _record(self, record: _Record) -> None:
         work, settlements, reports, trail = record
-        future = asyncio.ensure_future(self._queue.record(work, settlements, reports, trail=trail))
+        future = asyncio.ensure_future(self._spool.record(work, settlements, reports, trail=trail))
         self.under_way.add(future)
         future.add_done_callback(partial(self._recorded, record))
         if self._log is not None:
@@ -139,7 +139,7 @@ class Recorder:
 
     async def _original(self, message: StoredMessage) -> OriginalMessage:
         try:
-            content = await self._queue.open_content(message)
+            content = await self._spool.open_content(message)
             if isinstance(content, Bytes):
                 return original_of(message, content)
             return await asyncio.to_thread(original_of, message, content)  # it may read a disk
@@ -171,7 +171,7 @@ class Recorder:
         for tried in range(_TRIES):
             await self._clock.sleep(2.0**tried)
             try:
-                await self._queue.record(work, settlements, reports, trail=trail)
+                await self._spool.record(work, settlements, reports, trail=trail)
                 self._stored(record)
                 return
             except Exception as error:
