@@ -1,4 +1,8 @@
-"""The manual tells the truth: generated pages are as the code makes them, links lead somewhere, examples work."""
+"""Checks of the manual: generated pages are fresh, links resolve, examples run, and what it names exists.
+
+Files, names of ``posthouse`` and events of the log that the pages name are looked up in the source, so a rename must
+also be made in the manual.
+"""
 
 from __future__ import annotations
 
@@ -129,6 +133,28 @@ def test_the_example_of_the_simulation_page_works() -> None:
 
 
 # Code that the manual names -----------------------------------------------------------------------------------------
+
+#: Words of earlier manuals, and the field's terms that replace them (the glossary in docs/architecture.md).
+RETIRED = {
+    r"left alone": "suspended",
+    r"strangers?": "unproven destination, or untrusted client",
+    r"stor(?:y|ies)": "history",
+    r"put off": "deferred",
+    r"lanes?": "ready queue",
+    r"seats?": "connection slot",
+    r"dying|buried|bury": "crashed, rescued",
+    r"witness|weather": "ledger, chaos",
+    r"annals": "history",
+}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_the_manual_uses_the_terms_of_the_glossary(page: Path) -> None:
+    if page.name != "CHANGELOG.md":  # its table has old names
+        text = page.read_text(encoding="utf-8")
+        found = {word: term for word, term in RETIRED.items() if re.search(rf"\b(?:{word})\b", text, re.IGNORECASE)}
+        assert not found, f"{name(page)}: {found}"
+
 
 #: The changelog also names what is gone.
 NAMING_PAGES = [page for page in PAGES if page.name != "CHANGELOG.md"]

@@ -29,7 +29,7 @@ ACTS = ("make_directory", "open_temp", "write", "sync", "rename", "sync_director
 
 
 def after_each_act(durable: Durable, then: Callable[[], None], before: Callable[[], None] = lambda: None) -> Durable:
-    """The same acts, with something before and behind each."""
+    """The acts of ``durable``, with a call before and after each."""
 
     def around(act: Callable[..., object]) -> Callable[..., object]:
         def doing(*arguments: object) -> object:
@@ -82,7 +82,7 @@ async def store(queue: SqliteSpool, content: bytes, *addresses: str, owner: str 
 
 
 class Calendar:
-    """What the queue takes for the time."""
+    """The calendar of the spool."""
 
     def __init__(self) -> None:
         self.now = NOW

@@ -87,14 +87,14 @@ async def a_prefix_stands_in_front(make: Make) -> None:
             entry = await spool.entry(stored.message.id)
             assert entry is not None
             assert entry.message == stored.message
-            (work,) = await spool.lease("w", NOW, NOW + 60, limit=10)
-            assert work.message == stored.message
-            content = await spool.open_content(work.message)
+            (lease,) = await spool.lease("w", NOW, NOW + 60, limit=10)
+            assert lease.message == stored.message
+            content = await spool.open_content(lease.message)
             assert content.size == len(prefix) + size
             assert octets_of(content) == prefix + data
             assert await streamed(content, 1000) == prefix + data
             assert max((len(chunk) for chunk in content.chunks(1000)), default=0) <= 1000
-            await spool.record(work, settle_all(work, RecipientState.DELIVERED))
+            await spool.record(lease, settle_all(lease, RecipientState.DELIVERED))
     leased = spool.receive()
     leased.write(b"body")
     envelope = Envelope(None, recipients("b@x.test"))
@@ -124,10 +124,10 @@ async def a_message_can_be_held_from_the_start(make: Make) -> None:
         _, event = await spool.story(stored.message.id)
         assert event == QueueEvent(NOW, "quarantined", text="a virus")
         assert await spool.act(QueueAction.RELEASE, (), now=NOW + 1) == 2
-        works = await spool.lease("w", NOW + 1, NOW + 60, limit=10)
-        assert sorted(work.destination for work in works) == ["x.test", "y.test"]
-        for work in works:
-            await spool.record(work, settle_all(work, RecipientState.DELIVERED))
+        leases = await spool.lease("w", NOW + 1, NOW + 60, limit=10)
+        assert sorted(lease.destination for lease in leases) == ["x.test", "y.test"]
+        for lease in leases:
+            await spool.record(lease, settle_all(lease, RecipientState.DELIVERED))
     await spool.close()
 
 
@@ -161,8 +161,8 @@ async def envelope_is_kept(make: Make) -> None:
     assert (entry.message.received, entry.message.source) == (NOW + 0.25, "mx 192.0.2.9:1")
     assert [w.recipient for w in entry.recipients] == list(envelope.recipients)
     assert [w.destination for w in entry.recipients] == ["x.test", "here", "[192.0.2.1]"]
-    works = await spool.lease("w", NOW, NOW + 60, limit=10)
-    assert [work.message for work in works] == [stored.message] * 3
+    leases = await spool.lease("w", NOW, NOW + 60, limit=10)
+    assert [lease.message for lease in leases] == [stored.message] * 3
     await spool.close()
 
 
@@ -190,17 +190,17 @@ async def a_commit_leases_to_its_owner(make: Make) -> None:
     """A commit with an owner returns leases, which are recorded without another query."""
     spool = await make()
     stored = await store(spool, "b@x.test", "c@y.test", "d@x.test", owner="w", until=NOW + 60)
-    assert [work.destination for work in stored.work] == ["x.test", "y.test"]
-    assert [[waiting.key for waiting in work.recipients] for work in stored.work] == [[0, 2], [1]]
+    assert [lease.destination for lease in stored.work] == ["x.test", "y.test"]
+    assert [[recipient.key for recipient in lease.recipients] for lease in stored.work] == [[0, 2], [1]]
     one = await store(spool, "b@x.test", owner="w", until=NOW + 60)
     assert [(w.owner, w.until) for w in one.work] == [("w", NOW + 60)]
     assert await spool.count() == 4
     assert [len(entry.recipients) for entry in await spool.entries()] == [3, 1]
     assert await spool.lease("other", NOW + 1, NOW + 90, limit=10) == []
     assert await next_due(spool, NOW) == NOW + 60
-    for work in (*stored.work, *one.work):
-        assert octets_of(await spool.open_content(work.message)).endswith(b"hello\r\n")
-        await spool.record(work, settle_all(work, RecipientState.DELIVERED))
+    for lease in (*stored.work, *one.work):
+        assert octets_of(await spool.open_content(lease.message)).endswith(b"hello\r\n")
+        await spool.record(lease, settle_all(lease, RecipientState.DELIVERED))
     assert await spool.count() == 0
     assert await spool.entries() == []
     assert await spool.entry(one.message.id) is None
@@ -228,8 +228,8 @@ async def many_at_once(make: Make) -> None:
 
     await asyncio.gather(*(use(n) for n in range(30)))
     assert await spool.count() == 100
-    works = await spool.lease("w", NOW + 9, NOW + 60, limit=1000)
-    assert len(set(recipient_keys(works))) == 100
+    leases = await spool.lease("w", NOW + 9, NOW + 60, limit=1000)
+    assert len(set(recipient_keys(leases))) == 100
     await spool.close()
 
 

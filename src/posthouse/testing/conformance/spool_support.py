@@ -75,18 +75,18 @@ async def next_due(spool: Spool, now: float) -> float | None:
     return min(times, default=None)
 
 
-def settle_all(work: Lease, state: RecipientState, due: float = NOW) -> list[Settlement]:
+def settle_all(lease: Lease, state: RecipientState, due: float = NOW) -> list[Settlement]:
     """The settlement of every recipient of a lease with one state; ``due`` is the time of the next attempt."""
     result = {RecipientState.DELIVERED: Result.DELIVERED, RecipientState.FAILED: Result.FAILED}.get(
         state, Result.DEFERRED
     )
     reply = Reply(250, "2.0.0", "taken") if result is Result.DELIVERED else Reply(450, "4.2.0", "later")
     return [
-        Settlement(waiting.key, state, due, Outcome(waiting.recipient, result, reply, "", "mx.test"))
-        for waiting in work.recipients
+        Settlement(recipient.key, state, due, Outcome(recipient.recipient, result, reply, "", "mx.test"))
+        for recipient in lease.recipients
     ]
 
 
-def recipient_keys(works: Sequence[Lease]) -> list[tuple[str, int]]:
+def recipient_keys(leases: Sequence[Lease]) -> list[tuple[str, int]]:
     """(queue id, key) of every recipient in these leases."""
-    return sorted((work.message.id, waiting.key) for work in works for waiting in work.recipients)
+    return sorted((lease.message.id, recipient.key) for lease in leases for recipient in lease.recipients)

@@ -40,7 +40,7 @@ class HeldLease(NamedTuple):
 
 
 class SharedAudit:
-    """What the auditors of one spool share, from one incarnation of a node to the next and between nodes."""
+    """State that the auditors of one spool share, from one incarnation of a node to the next and between nodes."""
 
     def __init__(self) -> None:
         self.leases: dict[tuple[str, int], HeldLease] = {}

@@ -95,7 +95,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._tasks: dict[asyncio.Task[Any], None] = {}
         self._failed: list[tuple[asyncio.Task[Any], VirtualProcess | None]] = []
         self.complaints: list[str] = []
-        """What asyncio would log: exceptions that were never retrieved, and the like."""
+        """Messages that asyncio would log: exceptions that were never retrieved, and the like."""
         self.set_exception_handler(self._complain)
 
     def time(self) -> float:
