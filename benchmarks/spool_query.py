@@ -31,6 +31,7 @@ _REPLIES = (
     "mx.dead.test[192.0.2.7]:25: 421 4.7.0 try again in 10 minutes",
     "no answer from 192.0.2.9:25 within 30 seconds",
 )
+_MESSAGE = "INSERT INTO message (id, received, size, source, recipients, head, content) VALUES (?,?,?,?,?,?,?)"
 
 
 def fill(path: Path, rows: int, now: float = NOW, *, oldest: float = 500_000.0, spread: float = 14_400.0) -> None:
@@ -47,9 +48,11 @@ def fill(path: Path, rows: int, now: float = NOW, *, oldest: float = 500_000.0, 
         recipients: list[tuple[Any, ...]] = []
         histories: list[tuple[Any, ...]] = []
 
+        columns = [name for _, name, *_ in connection.execute("PRAGMA table_info(recipient)")]
+
         def flush() -> None:
-            connection.executemany(f"INSERT INTO message VALUES ({','.join('?' * 13)})", messages)
-            connection.executemany(f"INSERT INTO recipient VALUES ({','.join('?' * 16)})", recipients)
+            connection.executemany(_MESSAGE, messages)
+            connection.executemany(f"INSERT INTO recipient VALUES ({','.join('?' * len(columns))})", recipients)
             connection.executemany("INSERT INTO story VALUES (?,?,?,?,?)", histories)
             messages.clear(), recipients.clear(), histories.clear()
 
@@ -62,15 +65,14 @@ def fill(path: Path, rows: int, now: float = NOW, *, oldest: float = 500_000.0, 
             size = chance.randint(500, 50_000)
             message = StoredMessage("", envelope, received, size, "mx 192.0.2.1:4000")
             head = encode_envelope(envelope)
-            source = (received, size, message.source, len(people), head, b"x" * 300, None)
-            messages.append((number, None, None, None, None, None, *source))
+            messages.append((number, received, size, message.source, len(people), head, b"x" * 300))
             due = now + chance.random() * spread
             for row in recipient_rows(number, message, [domain] * len(people), due, due, None, ""):
-                values = list(row)
-                values[3] = int(chance.random() < 0.01)
-                values[4], values[9] = chance.randint(1, 20), chance.choice(_REPLIES)
-                values[15] = int(received < now - 14_400)
-                recipients.append(tuple(values))
+                values = dict(zip(columns, row, strict=True))
+                values["state"] = int(chance.random() < 0.01)
+                values["attempts"], values["last"] = chance.randint(1, 20), chance.choice(_REPLIES)
+                values["warned"] = int(received < now - 14_400)
+                recipients.append(tuple(values.values()))
             histories.append(story_row(number, message, None))
             done += len(people)
             if len(messages) >= 20_000:

@@ -130,6 +130,28 @@ def test_the_example_of_the_simulation_page_works() -> None:
 
 # Code that the manual names -----------------------------------------------------------------------------------------
 
+#: Words of earlier manuals, and the field's terms that replace them (the glossary in docs/architecture.md).
+RETIRED = {
+    r"left alone": "suspended",
+    r"strangers?": "unproven destination, or untrusted client",
+    r"stor(?:y|ies)": "history",
+    r"put off": "deferred",
+    r"lanes?": "ready queue",
+    r"seats?": "connection slot",
+    r"dying|buried|bury": "crashed, rescued",
+    r"witness|weather": "ledger, chaos",
+    r"annals": "history",
+}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_the_manual_uses_the_terms_of_the_glossary(page: Path) -> None:
+    if page.name != "CHANGELOG.md":  # its table has old names
+        text = page.read_text(encoding="utf-8")
+        found = {word: term for word, term in RETIRED.items() if re.search(rf"\b(?:{word})\b", text, re.IGNORECASE)}
+        assert not found, f"{name(page)}: {found}"
+
+
 #: The changelog also names what is gone.
 NAMING_PAGES = [page for page in PAGES if page.name != "CHANGELOG.md"]
 

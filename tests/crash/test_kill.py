@@ -160,7 +160,7 @@ async def check(directory: Path, load_: Load) -> Counter[str]:
             assert not entry.corrupt
             (waiting,) = entry.recipients
             assert waiting.destination == "waiting.test"
-            octets = b"".join(queue.content(entry.message).chunks())
+            octets = b"".join((await queue.open_content(entry.message)).chunks())
             assert len(octets) == entry.message.size
             found[_whole(octets, str(waiting.recipient.address))] += 1
             where["queue"] += 1

@@ -224,7 +224,7 @@ def test_smtp_sink_refuses_for_now_and_nothing_is_lost(tmp_path: Path, command: 
                 await hand_over(session, {"plain": PLAIN["plain"]})
             await host.daemon.wait_idle()
             (entry,) = await host.daemon.spool.entries()
-            queued = b"".join(host.daemon.spool.content(entry.message).chunks())
+            queued = b"".join((await host.daemon.spool.open_content(entry.message)).chunks())
             assert behind_trace(b"Return-Path: <>\r\n" + queued) == PLAIN["plain"]
             (waiting,) = entry.recipients
             assert waiting.attempts == 1

@@ -126,12 +126,14 @@ class FakeQueue:
     async def due(self, now: float, *, limit: int = 1000, after: DueDestination | None = None) -> DuePage:
         self._check("due")
         if after is None:
-            first: dict[str, DueDestination] = {}
-            for row in self._waiting():
-                name = row.waiting.destination
-                if name not in first:
-                    first[name] = DueDestination(name, max(row.waiting.due, row.until))
-            self._due = sorted(first.values(), key=lambda each: (each.ready, each.name))
+            first: dict[str, float] = {}
+            for waiting, _, until, _ in self.rows.values():
+                if waiting.state is RecipientState.WAITING:
+                    ready = max(waiting.due, until)
+                    if ready < first.get(waiting.destination, ready + 1):
+                        first[waiting.destination] = ready
+            in_order = sorted((ready, name) for name, ready in first.items())
+            self._due = [DueDestination(name, ready) for ready, name in in_order]
             return DuePage(tuple(self._due[:limit]))
         start = self._due.index(after) + 1  # pages of one look show one moment
         return DuePage(tuple(self._due[start : start + limit]))
@@ -211,7 +213,10 @@ class FakeQueue:
         for waiting in work.recipients:
             self.rows[waiting.key] = self.rows[waiting.key]._replace(until=0.0)
 
-    def content(self, message: StoredMessage) -> Content:
+    def content_now(self, message: StoredMessage) -> Content | None:
+        return None if message.id in self.corrupt else Bytes(b"hello")
+
+    async def open_content(self, message: StoredMessage) -> Content:
         if message.id in self.corrupt:
             raise StorageCorrupt(f"the content of {message.id} is gone")
         return Bytes(b"hello")

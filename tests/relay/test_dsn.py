@@ -345,12 +345,12 @@ class House:
 
     def __init__(self, deliverer: FakeDeliverer, spool: type[SqliteSpool] = SqliteSpool, **options: Any) -> None:
         self.clock = ManualClock()
-        self.queue = spool.ephemeral(time=self.clock.time, keep_finished=1e9)
+        self.spool = spool.ephemeral(time=self.clock.time, keep_finished=1e9)
         self.home = FakeDeliverer()
         self.log: list[tuple[str, dict[str, object]]] = []
         table = RouteTable([RouteRule("sohu.com", self.home)], RouteRule("*", deliverer))
         self.worker = Worker(
-            self.queue,
+            self.spool,
             table,
             clock=self.clock,
             random=Random(1),
@@ -362,7 +362,7 @@ class House:
         )
 
     async def arrive(self, *recipients: Recipient, sender: Address | None = SENDER) -> str:
-        receipt = self.queue.receive()
+        receipt = self.spool.receive()
         receipt.write(LETTER)
         domains = [one.address.domain for one in recipients]
         now = self.clock.time()
@@ -372,7 +372,7 @@ class House:
         return receipt.id
 
     async def state(self, queue_id: str) -> list[RecipientState]:
-        entry = await self.queue.entry(queue_id)
+        entry = await self.spool.entry(queue_id)
         assert entry is not None
         return [one.state for one in entry.recipients]
 
@@ -474,24 +474,24 @@ def test_a_report_that_fails_ends_with_a_notice() -> None:
 
 def test_a_report_that_cannot_be_written_leaves_the_failure_to_an_operator() -> None:
     class Broken(SqliteSpool):
-        def content(self, message: StoredMessage) -> Content:
+        async def open_content(self, message: StoredMessage) -> Content:
             if message.envelope.sender is not None and self.armed:
                 raise OSError("a disk that sulks")
-            return super().content(message)
+            return await super().open_content(message)
 
         armed = False
 
     class Arming(FakeDeliverer):
-        queue: Broken
+        broken: Broken
 
         def outcomes(self, job: Delivery) -> list[Outcome]:
-            self.queue.armed = True
+            self.broken.armed = True
             return super().outcomes(job)
 
     def broken() -> House:
         deliverer = Arming(Result.FAILED)
         house = House(deliverer, Broken)
-        deliverer.queue = house.spool
+        deliverer.broken = house.spool
         return house
 
     async def story(house: House) -> None:

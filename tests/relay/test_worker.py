@@ -28,10 +28,10 @@ class House:
 
     def __init__(self, deliverer: Deliverer, *, router: Router | None = None, **options: Any) -> None:
         self.clock = ManualClock()
-        self.queue = FakeQueue()
+        self.spool = FakeQueue()
         self.log: list[tuple[str, dict[str, object]]] = []
         self.worker = Worker(
-            self.queue,  # type: ignore[arg-type]
+            self.spool,  # type: ignore[arg-type]
             router or RouteTable(default=RouteRule("*", deliverer)),
             clock=self.clock,
             random=Random(1),
@@ -44,17 +44,17 @@ class House:
         """As reception does it: claim, commit, wake."""
         until = self.worker.claim([address.rpartition("@")[2] for address in recipients])
         owner = self.worker.owner if until else ""
-        self.worker.wake(self.queue.put(recipients, now=self.clock.time(), owner=owner, until=until))
+        self.worker.wake(self.spool.put(recipients, now=self.clock.time(), owner=owner, until=until))
 
     def arrive_unclaimed(self, *recipients: str) -> None:
-        self.queue.put(recipients, now=self.clock.time())
+        self.spool.put(recipients, now=self.clock.time())
         self.worker.wake()
 
     def events(self) -> list[str]:
         return [event for event, _ in self.log]
 
     def state(self, address: str) -> RecipientState:
-        return self.queue.state(address).waiting.state
+        return self.spool.state(address).waiting.state
 
 
 def play(house_of: Callable[[], House], story: Callable[[House], Awaitable[None]]) -> House:

@@ -29,7 +29,7 @@ ACTS = ("make_directory", "open_temp", "write", "sync", "rename", "sync_director
 
 
 def after_each_act(durable: Durable, then: Callable[[], None], before: Callable[[], None] = lambda: None) -> Durable:
-    """The same acts, with something before and behind each."""
+    """The acts of ``durable``, with a call before and after each."""
 
     def around(act: Callable[..., object]) -> Callable[..., object]:
         def doing(*arguments: object) -> object:
@@ -82,7 +82,7 @@ async def store(queue: SqliteSpool, content: bytes, *addresses: str, owner: str 
 
 
 class Calendar:
-    """What the queue takes for the time."""
+    """The calendar of the spool."""
 
     def __init__(self) -> None:
         self.now = NOW
@@ -159,12 +159,16 @@ async def operate(queue: SqliteSpool, accept: Callable[..., object], attempt: Ca
     await accept(LARGE, "j@held.test")  # type: ignore[misc]
     everybody, one = [Condition("domain", "=", "held.test")], [Condition("to", "=", "h@held.test")]
     sorry = Report(Envelope(None, (Recipient(Address("a", "sohu.com")),)), b"dropped\r\n", ("sohu.com",), NOW)
+
+    async def compose(*_: object) -> list[Report]:
+        return [sorry]
+
     for act, who, target, report in (
         (QueueAction.HOLD, everybody, "", None),
         (QueueAction.RELEASE, one, "", None),
         (QueueAction.REROUTE, one, "smtp://other:25", None),
         (QueueAction.RETRY, one, "", None),
-        (QueueAction.DROP, everybody, "", lambda message, people: [sorry]),
+        (QueueAction.DROP, everybody, "", compose),
     ):
         await attempt(  # type: ignore[misc]
             "act",

@@ -15,7 +15,7 @@ from posthouse.spool import SqliteSpool
 
 
 def content(queue_id: str, large: bool) -> bytes:
-    """What is stored under an id."""
+    """The content that is stored under an id."""
     return f"Subject: {queue_id}\r\n\r\n".encode() * (5000 if large else 100)
 
 

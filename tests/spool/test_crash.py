@@ -60,7 +60,7 @@ async def check_table(directory: Path, lines: Sequence[str]) -> None:
         elif (words[1] not in begun or words[1] in refused) and not (words[3] == "held.test" and dropping):
             assert entry is not None, "promised, and lost"
         if entry is not None:
-            assert digest(queue.content(entry.message)) == words[2]
+            assert digest(await queue.open_content(entry.message)) == words[2]
             assert any(waiting.state in (RecipientState.WAITING, RecipientState.HELD) for waiting in entry.recipients)
             assert await queue.story(words[1]), "it waits, and its story is lost"
     kept = [words[2] for words in told if words[:2] == ["done", "keep"]]
@@ -76,7 +76,7 @@ async def check_table(directory: Path, lines: Sequence[str]) -> None:
     works = await queue.lease("next", NOW + 900, NOW + 960, limit=1000)
     assert sum(len(work.recipients) for work in works) == count
     for work in works:
-        assert queue.content(work.message).size == work.message.size
+        assert (await queue.open_content(work.message)).size == work.message.size
     await queue.close()
 
 

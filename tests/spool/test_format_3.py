@@ -79,7 +79,7 @@ def test_all_mail_is_there_and_can_be_delivered(tmp_path: Path) -> None:
         delivered = {}
         while works := await queue.lease("w", NOW + 1000, NOW + 2000, limit=100):
             for work in works:
-                octets = b"".join(queue.content(work.message).chunks())
+                octets = b"".join((await queue.open_content(work.message)).chunks())
                 delivered |= {str(waiting.recipient.address): octets for waiting in work.recipients}
                 assert all(waiting.recipient.address != Address("done", "x.test") for waiting in work.recipients)
                 ends = [
@@ -112,7 +112,7 @@ def test_it_takes_new_mail_beside_the_old(tmp_path: Path) -> None:
         stored = await receipt.commit(
             old.message.envelope, ["x.test"], received=NOW + 100, due=NOW + 100, prefix=b"A: b\r\n"
         )
-        assert b"".join(queue.content(stored.message).chunks()) == b"A: b\r\n" + BIG
+        assert b"".join((await queue.open_content(stored.message)).chunks()) == b"A: b\r\n" + BIG
         await queue.close()
         with sqlite3.connect(tmp_path / "spool" / "queue.sqlite3") as connection:
             assert connection.execute("PRAGMA user_version").fetchone() == (VERSION,)

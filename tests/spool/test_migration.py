@@ -114,7 +114,7 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
             (RecipientState.WAITING, 3, NOW + 50, "450 4.2.0 later"),
             (RecipientState.HELD, 1, NOW - 50, "550 5.1.1 no"),
         ]
-        assert b"".join(queue.content(entry.message).chunks()) == b"twice"
+        assert b"".join((await queue.open_content(entry.message)).chunks()) == b"twice"
         first, *notes = await queue.story(entry.message.id)
         assert first == Accepted(NOW - 90, "mx 192.0.2.1:4", "a@sohu.com", ("c@x.test", "d@y.test"), 5)
         assert [(n.kind, n.keys, n.text) for n in notes if isinstance(n, QueueEvent)] == [

@@ -12,8 +12,8 @@ from posthouse.core import LocalError
 from posthouse.spool import BUCKETS, FIELDS, Condition, RecipientRow
 from posthouse.spool.filters import matches, summarized, text_of_conditions
 from posthouse.spool.ids import number_of, text_of
+from posthouse.spool.sqlite.queries.search import count, select, summary
 from posthouse.spool.sqlite.rows import STATES
-from posthouse.spool.sqlite.search import count, select, summary
 from posthouse.spool.sqlite.storage.schema import create
 
 NOW = 1_700_000_000.0

@@ -287,7 +287,7 @@ def test_kill_in_the_middle_of_a_load(tmp_path: Path) -> None:
             large += int(size)
             entry = await queue.entry(queue_id)
             assert entry is not None, f"{queue_id} was promised and is lost"
-            data = b"".join(queue.content(entry.message).chunks())
+            data = b"".join((await queue.open_content(entry.message)).chunks())
             assert data == content(queue_id, size == "1")
         assert large > 0
         works = await queue.lease("w", NOW * 2, NOW * 3, limit=100_000)

@@ -8,6 +8,7 @@ import random
 import sqlite3
 import stat
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 
 from posthouse.core import (
     Address,
+    AsyncContent,
     AttemptTrace,
     ConnectionTrace,
     Envelope,
@@ -28,8 +30,23 @@ from posthouse.core import (
     StorageError,
     StorageFull,
 )
-from posthouse.spool import Accepted, Condition, Durable, RecipientState, Settlement, Spool, SqliteSpool, Stored
-from posthouse.spool.sqlite import actions, batch, history_store, poison, search
+from posthouse.spool import (
+    Accepted,
+    Condition,
+    Durable,
+    QueueAction,
+    QueuedRecipient,
+    QueueEvent,
+    RecipientState,
+    Report,
+    Settlement,
+    Spool,
+    SqliteSpool,
+    Stored,
+    StoredMessage,
+)
+from posthouse.spool.sqlite import actions, batch, history_store, poison
+from posthouse.spool.sqlite.queries import search
 from posthouse.spool.sqlite.statements import SQL
 from posthouse.spool.sqlite.storage.schema import create
 from posthouse.spool.sqlite.storage.writer import Call
@@ -86,7 +103,7 @@ def test_several_destinations_settled_together_leave_no_rows(tmp_path: Path) -> 
         assert [each.destination for each in entry.recipients] == ["x.test", "y.test", "x.test"]
         assert [row.destination for row in await queue.select(now=NOW)] == ["x.test", "y.test", "x.test"]
         assert {row.destination: row.waiting for row in await queue.summary(now=NOW)} == {"x.test": 2, "y.test": 1}
-        assert queue.content(stored.message).size == 7
+        assert (await queue.open_content(stored.message)).size == 7
         trail = AttemptTrace(NOW, "mx.test", "x.test", "mx", (ConnectionTrace("192.0.2.1:25", lines=("S: EHLO w",)),))
         await asyncio.gather(*[queue.record(work, delivered(work), trail=trail) for work in stored.work])
         assert [counted(tmp_path, table) for table in ("recipient", "message", "destination", "event")] == [0] * 4
@@ -107,7 +124,7 @@ def test_several_destinations_of_which_one_ends_first(tmp_path: Path) -> None:
         await queue.record(first, delivered(first))
         assert counted(tmp_path, "recipient") == 3
         assert await queue.lease("w", NOW, NOW + 60, limit=10) == []
-        assert queue.content(stored.message).size == 7
+        assert (await queue.open_content(stored.message)).size == 7
         later = Outcome(others[0].recipients[0].recipient, Result.DEFERRED)
         await asyncio.gather(
             queue.record(others[0], [Settlement(1, RecipientState.WAITING, NOW + 30, later)]),
@@ -322,7 +339,7 @@ def test_threshold_decides_between_row_and_file(tmp_path: Path) -> None:
         for size, files in ((999, 0), (1000, 0), (1001, 1)):
             stored = await begin(queue, b"x" * size)
             assert len(list((tmp_path / "spool" / "content").glob("*/*"))) == files
-            assert b"".join(queue.content(stored.message).chunks()) == b"x" * size
+            assert b"".join((await queue.open_content(stored.message)).chunks()) == b"x" * size
         await queue.close()
 
     asyncio.run(story())
@@ -340,7 +357,7 @@ def test_small_contents_beyond_the_buffer_go_to_files(tmp_path: Path) -> None:
         assert queue.incoming.buffered <= 10_000
         for receipt in receipts:
             stored = await receipt.commit(ENVELOPE, ["x.test"], received=NOW, due=NOW)
-            assert b"".join(queue.content(stored.message).chunks()) == b"x" * 4000
+            assert b"".join((await queue.open_content(stored.message)).chunks()) == b"x" * 4000
         assert queue.incoming.buffered == 0
         assert len(list((tmp_path / "spool" / "content").glob("*/*"))) == 3
         await queue.close()
@@ -409,7 +426,7 @@ def test_rows_without_content_are_kept_and_told(tmp_path: Path, damage: str, run
             said = await queue.open(NOW)
             assert [sentence for sentence in said if "corrupt" in sentence and stored.message.id in sentence]
         with pytest.raises(StorageCorrupt):
-            queue.content(stored.message)
+            await queue.open_content(stored.message)
         while not (await queue.entries())[0].corrupt:
             await asyncio.sleep(0)
         entry = await queue.entry(stored.message.id)
@@ -432,7 +449,7 @@ def test_read_only_looks_at_a_running_and_a_stopped_spool(tmp_path: Path) -> Non
         assert await reader.open(NOW) == []
         assert await reader.count() == count
         (entry,) = await reader.entries(limit=1)
-        assert b"".join(reader.content(entry.message).chunks()) == b"content"
+        assert b"".join((await reader.open_content(entry.message)).chunks()) == b"content"
         with pytest.raises(LocalError):
             reader.receive()
         with pytest.raises(LocalError):
@@ -640,7 +657,103 @@ def test_a_refused_commit_leaves_nothing_in_memory(tmp_path: Path) -> None:
         durable.full = False
         stored = await commit()
         assert len(queue._cache._messages) == 1
-        assert b"".join(queue.content(stored.message).chunks()) == b"content"
+        assert b"".join((await queue.open_content(stored.message)).chunks()) == b"content"
+        await queue.close()
+
+    asyncio.run(story())
+
+
+def test_large_content_is_read_in_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the reading task is cancelled meanwhile: the file is closed when the thread has done with it."""
+    data = bytes(range(256)) * 1000
+    readers: set[int] = set()
+    begun, go_on = threading.Event(), threading.Event()
+    go_on.set()
+    read, close = os.read, os.close
+    read_from: list[int] = []
+    closed: list[int] = []
+
+    def reading(descriptor: int, at_most: int) -> bytes:
+        if threading.current_thread().name.startswith("posthouse-content"):
+            read_from.append(descriptor)
+            begun.set()
+            assert go_on.wait(20)
+        readers.add(threading.get_ident())
+        return read(descriptor, at_most)
+
+    def closing(descriptor: int) -> None:
+        closed.append(descriptor)
+        close(descriptor)
+
+    async def story() -> None:
+        queue = await opened(tmp_path)
+        receipt = queue.receive()
+        waiting = receipt.write(data)
+        if waiting is not None:
+            await waiting
+        stored = await receipt.commit(ENVELOPE, ["x.test"], received=NOW, due=NOW)
+        assert queue.content_now(stored.message) is None
+        content = await queue.open_content(stored.message)
+        assert isinstance(content, AsyncContent)
+        with monkeypatch.context() as patched:
+            patched.setattr("posthouse.spool.sqlite.storage.layout.os.read", reading)
+            assert b"".join([piece async for piece in content.stream(100_000)]) == data
+            assert begun.is_set()
+            assert threading.get_ident() not in readers
+
+            begun.clear()
+            go_on.clear()
+            patched.setattr("posthouse.spool.sqlite.storage.layout.os.close", closing)
+            stream = content.stream()
+            task = asyncio.ensure_future(anext(stream))
+            assert await asyncio.to_thread(begun.wait, 20)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert read_from[-1] not in closed
+            go_on.set()
+            await queue.close()
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert closed.count(read_from[-1]) == 1
+
+    asyncio.run(story())
+
+
+def test_a_report_is_made_again_if_a_recipient_is_settled_meanwhile(tmp_path: Path) -> None:
+    """No sender is told that mail was dropped that has been delivered, and no report is stored twice."""
+
+    async def story() -> None:
+        queue = await opened(tmp_path)
+        receipt = queue.receive()
+        receipt.write(b"content")
+        people = tuple(Recipient(Address(name, "x.test")) for name in "bcd")
+        who = Envelope(Address("a", "sohu.com"), people)
+        stored = await receipt.commit(who, ["x.test"] * 3, received=NOW, due=NOW, owner="w", until=NOW + 60)
+        (lease,) = stored.work
+        asked: list[list[int]] = []
+
+        async def compose(message: StoredMessage, recipients: Sequence[QueuedRecipient]) -> list[Report]:
+            asked.append([each.key for each in recipients])
+            if len(asked) < 3:  # while it is composed, one is delivered
+                waiting = lease.recipients[len(asked) - 1]
+                done = Outcome(waiting.recipient, Result.DELIVERED, None, "taken")
+                part = lease._replace(recipients=(waiting,))
+                await queue.record(part, [Settlement(waiting.key, RecipientState.DELIVERED, NOW, done)])
+            keys = " ".join(str(each.key) for each in recipients).encode()
+            to = Envelope(None, (Recipient(Address("a", "sohu.com")),))
+            return [Report(to, keys, ("sohu.com",), NOW)]
+
+        assert await queue.act(QueueAction.DROP, [], now=NOW, who="root", report=compose) == 1
+        assert asked == [[0, 1, 2], [1, 2], [2]]
+        (report,) = await queue.select()
+        entry = await queue.entry(report.id)
+        assert entry is not None
+        content = await queue.open_content(entry.message)
+        assert b"".join(content.chunks()) == b"2"
+        kinds = [event.kind for event in await queue.story(stored.message.id) if isinstance(event, QueueEvent)]
+        assert kinds == ["dropped", "reported"]
+        assert [line.changed for line in await queue.audit()] == [1]
         await queue.close()
 
     asyncio.run(story())

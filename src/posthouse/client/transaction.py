@@ -480,15 +480,15 @@ class Transaction:
             return (self.outcome(recipients[0], 0),)
         outcomes: list[Outcome] = []
         said: Reply | None = None
-        alike: tuple[Any, ...] = ()
+        common: tuple[Any, ...] = ()
         for i, each in enumerate(recipients):
             reply = self._decisive(i)
             if reply is None or reply is not said:  # the first with this reply
                 outcome, said = self.outcome(each, i), reply
-                alike = outcome[1:]
+                common = outcome[1:]
                 outcomes.append(outcome)
             else:
-                outcomes.append(Outcome(each, *alike))
+                outcomes.append(Outcome(each, *common))
         return tuple(outcomes)
 
     def outcome(self, recipient: Recipient, index: int = -1, *, connection_lost: bool = False) -> Outcome:

@@ -52,7 +52,10 @@ async def give(session: Session, delivery: Delivery) -> Sequence[Outcome]:
     capabilities = session.capabilities
     if _fits(capabilities, envelope):
         return await _deliver(session, envelope, content)
-    asks = needs(content.chunks())
+    if isinstance(content, Bytes):
+        asks = needs(content.chunks())
+    else:
+        asks = await asyncio.to_thread(lambda: needs(content.chunks()))
     refused: dict[int, Outcome] = {}
     if not capabilities.has("SMTPUTF8"):
         envelope, refused = _without_utf8(envelope, asks, session.peer)
@@ -136,7 +139,6 @@ async def _converted(
     to_7bit = body is Body.SEVENBIT
     if content.size <= _SHORT:
         fitted = downgrade(content, to_7bit=to_7bit)
-    else:  # reading stays on the event loop, to which the content may belong
-        data = b"".join(content.chunks())
-        fitted = await asyncio.to_thread(downgrade, data, to_7bit=to_7bit)
+    else:
+        fitted = await asyncio.to_thread(downgrade, content, to_7bit=to_7bit)
     return fitted if isinstance(fitted, Unconvertible) else (envelope._replace(body=body), Bytes(fitted))

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from posthouse.core import AttemptTrace, LocalError, Outcome, Recipient, Reply, Result, StorageCorrupt
+from posthouse.core import AttemptTrace, Content, LocalError, Outcome, Recipient, Reply, Result, StorageCorrupt
 from posthouse.delivery.feedback import Feedback, asked_of
 from posthouse.delivery.model import Delivery, all_of
 from posthouse.delivery.tracer import AttemptTracer
@@ -97,7 +97,12 @@ class Dispatcher:
         deliverer, target, rule, _ = way
         if not deliverer.sited and not deliverer.local:
             try:
-                outcomes = deliverer.deliver_now(self._delivery(work.message, (waiting.recipient,)), target)
+                content = self._queue.content_now(work.message)
+                outcomes = (
+                    None
+                    if content is None
+                    else deliverer.deliver_now(_delivery(work.message, (waiting.recipient,), content), target)
+                )
                 if outcomes is not None and len(outcomes) != 1:
                     raise _miscounted(len(outcomes), 1)
             except Exception as error:
@@ -134,7 +139,12 @@ class Dispatcher:
         deliverer = attempt.route.deliverer
         if not deliverer.sited and not deliverer.local:
             try:
-                outcomes = deliverer.deliver_now(self._attempted(attempt), attempt.route.target)
+                content = self._queue.content_now(attempt.parts[0].message)
+                outcomes = (
+                    None
+                    if content is None
+                    else deliverer.deliver_now(_attempted(attempt, content), attempt.route.target)
+                )
                 if outcomes is not None:
                     outcomes = _checked(attempt, outcomes)
             except Exception as error:
@@ -238,7 +248,8 @@ class Dispatcher:
         """Deliver, and have one outcome for each recipient whatever happens."""
         try:
             deliverer, target, _, _ = attempt.route
-            return _checked(attempt, await deliverer.deliver(self._attempted(attempt), target))
+            content = await self._queue.open_content(attempt.parts[0].message)
+            return _checked(attempt, await deliverer.deliver(_attempted(attempt, content), target))
         except asyncio.CancelledError:
             if not attempt.expired or self.stopping or attempt.task is None:
                 raise
@@ -249,18 +260,6 @@ class Dispatcher:
             return all_of(recipients, Result.AMBIGUOUS, f"ended, as it took longer than {self._longest:.0f} seconds")
         except Exception as error:
             return self._broken(attempt, error)
-
-    def _attempted(self, attempt: Attempt) -> Delivery:
-        recipients = tuple([waiting.recipient for waiting in attempt.waiting])
-        return self._delivery(attempt.parts[0].message, recipients, attempt.tracer)
-
-    def _delivery(
-        self, message: StoredMessage, recipients: tuple[Recipient, ...], tracer: AttemptTracer | None = None
-    ) -> Delivery:
-        envelope = message.envelope
-        if envelope.recipients != recipients:
-            envelope = envelope._replace(recipients=recipients)
-        return Delivery(envelope, self._queue.content(message), message.id, message.received, tracer)
 
     def _broken(self, attempt: Attempt, error: Exception) -> Sequence[Outcome]:
         """Outcomes for a fault of ours: later, unless the content itself is gone, which no time mends."""
@@ -282,6 +281,20 @@ class Dispatcher:
         for part, target in zip(attempt.parts, attempt.targets, strict=True):
             trace = whole if target == first else whole._replace(target=target)
             self._recorder.record(part, list(zip(part.recipients, rest, strict=False)), trace)
+
+
+def _attempted(attempt: Attempt, content: Content) -> Delivery:
+    recipients = tuple([waiting.recipient for waiting in attempt.waiting])
+    return _delivery(attempt.parts[0].message, recipients, content, attempt.tracer)
+
+
+def _delivery(
+    message: StoredMessage, recipients: tuple[Recipient, ...], content: Content, tracer: AttemptTracer | None = None
+) -> Delivery:
+    envelope = message.envelope
+    if envelope.recipients != recipients:
+        envelope = envelope._replace(recipients=recipients)
+    return Delivery(envelope, content, message.id, message.received, tracer)
 
 
 def _checked(attempt: Attempt, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:

@@ -49,6 +49,7 @@ from posthouse.spool.probe_limit import ProbeLimit
 
 __all__ = [
     "AuditRecord",
+    "Compose",
     "DueDestination",
     "DuePage",
     "Inbox",
@@ -230,6 +231,10 @@ class AuditRecord(NamedTuple):
     changed: int
 
 
+#: Composes the reports about some recipients of one message.
+Compose = Callable[[StoredMessage, Sequence[QueuedRecipient]], Awaitable[Sequence[Report]]]
+
+
 class IncomingMessage(Protocol):
     """One message on its way in.  Exactly one of ``commit`` and ``abort`` ends it."""
 
@@ -401,8 +406,14 @@ class Spool(Protocol):
         """Give leases back unused; the recipients are due as before."""
         ...
 
-    def content(self, message: StoredMessage) -> Content:
-        """The message's content.  Raises ``StorageCorrupt`` if it is gone."""
+    def content_now(self, message: StoredMessage) -> Content | None:
+        """The message's content, if it is in memory or can be had within some tens of microseconds; None where
+        ``open_content`` has to be awaited.  Raises ``StorageCorrupt`` if it is gone."""
+        ...
+
+    async def open_content(self, message: StoredMessage) -> Content:
+        """The message's content: in memory if it is small, else an ``AsyncContent``, whose ``stream`` an event loop
+        reads; its ``chunks`` block, and are for threads.  Raises ``StorageCorrupt`` if it is gone."""
         ...
 
     async def entries(self, *, limit: int = 1000, after: str = "") -> list[MessageEntry]:
@@ -440,15 +451,18 @@ class Spool(Protocol):
         now: float,
         who: str = "",
         target: str = "",
-        report: Callable[[StoredMessage, Sequence[QueuedRecipient]], Sequence[Report]] | None = None,
+        report: Compose | None = None,
     ) -> int:
-        """Do it to all recipients that meet the conditions now, a bounded number in each transaction; returns how many
-        were changed.
+        """Apply an action to all recipients that meet the conditions now, a bounded number in each transaction; returns
+        how many were changed.
 
-        Each changed message's story tells it, and the audit log has one line for all (``audit``).  What is being
-        attempted meanwhile ends as it ends: a delivery is recorded, only another attempt is not made.  ``report`` is
-        asked, for DROP, what to report about the recipients of each message, and is called in the storage's own
-        thread.  A fault ends it between two transactions; the audit log then has what was done.
+        Each changed message's history has it, and the audit log has one line for all (``audit``).  An attempt that is
+        under way ends as it ends: a delivery is recorded, only another attempt is not made.
+
+        ``report`` composes, for DROP, the reports about the recipients of one message.  It is awaited on the event
+        loop, outside any transaction; the reports are then stored in the transaction that drops these recipients.  If
+        one of them has been settled meanwhile, nothing of the message is changed, and ``report`` is asked again about
+        the others.  A fault ends the action between two transactions; the audit log then has what was done.
         """
         ...
 

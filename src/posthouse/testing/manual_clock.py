@@ -5,7 +5,7 @@ runs until it is idle, so all effects of a timer have happened before the next o
 order.
 
 The loop is idle when its list of ready calls is empty.  Waits for real sockets or threads are not in that list: use
-this clock with ``MemoryNetwork``, or advance it only after a condition has become true.
+this clock with ``MemoryNetwork`` and ``SqliteSpool.ephemeral``, or advance it only after a condition has become true.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TURNS = 100_000  # of the loop, after which it counts as never idle
 _BLIND_TURNS = 100  # on a loop without a list of ready calls
 
 
-class _JumpTimer:
+class _ManualTimer:
     """One entry of the clock's heap."""
 
     __slots__ = ("callback", "due", "number")
@@ -37,7 +37,7 @@ class _JumpTimer:
     def cancel(self) -> None:
         self.callback = None
 
-    def __lt__(self, other: _JumpTimer) -> bool:
+    def __lt__(self, other: _ManualTimer) -> bool:
         return (self.due, self.number) < (other.due, other.number)
 
 
@@ -51,7 +51,7 @@ class ManualClock:
     def __init__(self, start: float = 1_800_000_000.0) -> None:
         self._calendar = start
         self._now = 0.0
-        self._timers: list[_JumpTimer] = []
+        self._timers: list[_ManualTimer] = []
         self._made = 0
         self._moving = False
 
@@ -78,9 +78,9 @@ class ManualClock:
         finally:
             timer.cancel()
 
-    def call_later(self, seconds: float, callback: Callable[[], object]) -> _JumpTimer:
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> _ManualTimer:
         self._made += 1
-        timer = _JumpTimer(self._now + max(seconds, 0.0), self._made, callback)
+        timer = _ManualTimer(self._now + max(seconds, 0.0), self._made, callback)
         heapq.heappush(self._timers, timer)
         return timer
 

@@ -142,7 +142,7 @@ class Recorder:
 
     async def _original(self, message: StoredMessage) -> OriginalMessage:
         try:
-            content = self._queue.content(message)
+            content = await self._queue.open_content(message)
             if isinstance(content, Bytes):
                 return original_of(message, content)
             return await asyncio.to_thread(original_of, message, content)  # it may read a disk

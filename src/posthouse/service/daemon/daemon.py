@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from random import Random, SystemRandom
 
-from posthouse.core import EventSink, LocalError, StorageCorrupt, event_sink
+from posthouse.core import Bytes, EventSink, LocalError, StorageCorrupt, event_sink
 from posthouse.delivery import (
     DiscardDeliverer,
     LmtpDeliverer,
@@ -41,7 +41,7 @@ from posthouse.service.operations.base import Context, RoutingContext
 from posthouse.service.policy.listener_policy import InboxUsage, ListenerPolicy
 from posthouse.service.policy.session_policy import SessionPolicy
 from posthouse.spool import Durable, Spool, SqliteSpool
-from posthouse.spool.interface import QueuedRecipient, Report, StoredMessage
+from posthouse.spool.interface import Compose, QueuedRecipient, Report, StoredMessage
 
 __all__ = ["DRAIN", "Daemon", "spool_of"]
 
@@ -173,14 +173,16 @@ class Daemon:
             reporting=self._reporting,
         )
 
-    def _reporting(
-        self, queue: Spool, now: float
-    ) -> Callable[[StoredMessage, Sequence[QueuedRecipient]], Sequence[Report]]:
+    def _reporting(self, queue: Spool, now: float) -> Compose:
         """The function that writes the delivery reports about dropped recipients."""
 
-        def report(message: StoredMessage, recipients: Sequence[QueuedRecipient]) -> Sequence[Report]:
+        async def report(message: StoredMessage, recipients: Sequence[QueuedRecipient]) -> Sequence[Report]:
             try:
-                original = original_of(message, queue.content(message))
+                content = await queue.open_content(message)
+                if isinstance(content, Bytes):
+                    original = original_of(message, content)
+                else:  # it reads a disk
+                    original = await asyncio.to_thread(original_of, message, content)
             except StorageCorrupt:
                 original = original_of(message, None)
             return self._dsn_writer.dropped(original, recipients, now=now)

@@ -6,7 +6,7 @@ socket carries it as JSON, and the manual lists it; none of them knows more than
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from posthouse.relay.scheduling.site_health import SiteStatus
     from posthouse.service.config.model import Config
     from posthouse.spool import Spool
-    from posthouse.spool.interface import QueuedRecipient, Report, StoredMessage
+    from posthouse.spool.interface import Compose
 
 __all__ = ["Context", "Operation", "Parameter", "Reporting", "RoutingContext", "user_name"]
 
 #: Makes the function that writes the reports about dropped recipients, for one spool and one moment.
-Reporting = Callable[["Spool", float], Callable[["StoredMessage", Sequence["QueuedRecipient"]], Sequence["Report"]]]
+Reporting = Callable[["Spool", float], "Compose"]
 
 
 class RoutingContext(NamedTuple):

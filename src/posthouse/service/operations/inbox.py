@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import Final
 
@@ -62,7 +63,7 @@ async def _show(context: Context, number: int) -> InboxContent:
         if kept is None:
             raise SettingError(f"no inbox has a message number {number}", remedy="see `posthouse inbox list`")
         message, content = kept
-        octets = b"".join(content.chunks())
+        octets = await asyncio.to_thread(lambda: b"".join(content.chunks()))
     text = octets.decode("utf-8", "replace")
     return filled(InboxContent, message, text=text, raw=None if text.encode() == octets else octets)
 

@@ -1,26 +1,29 @@
 """What operators do, in SQL: one batch of recipients in one transaction.
 
 Which recipients is asked of the reader, page by page; the writer looks again only at what the act needs to be true (a
-held one is released, a settled one is never touched), so no commit waits for a search.  What belongs together stays
-together: rows, stories, the audit log's line, reports.
+held one is released, a settled one is never touched), so no commit waits for a search.  Reports are composed on the
+event loop before the transaction, which checks that they are still right.  What belongs together stays together: rows,
+histories, the audit log's line, reports.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 from posthouse.spool.history import QueueEvent, packed_note
 from posthouse.spool.ids import text_of
-from posthouse.spool.interface import QueueAction, QueuedRecipient, RecipientState, StoredMessage
+from posthouse.spool.interface import Compose, MessageEntry, QueueAction, RecipientState, Report
 from posthouse.spool.sqlite.batch import NewMessage, insert, rerank
 from posthouse.spool.sqlite.leases import LeaseTable
-from posthouse.spool.sqlite.rows import TOLD, decode_envelope
+from posthouse.spool.sqlite.rows import TOLD
 from posthouse.spool.sqlite.settle import Settler
-from posthouse.spool.sqlite.statements import SQL
+from posthouse.spool.sqlite.statements import array_of
 
-__all__ = ["ActionBatch", "ActionRequest", "ActionResult", "apply", "youngest"]
+__all__ = ["ActionBatch", "ActionRequest", "ActionResult", "apply", "composed", "youngest"]
 
 _NOW = "due = ?, ready = CASE WHEN slot IS NULL THEN ? ELSE ready END"  # a lease stays one
 _UPDATES = {
@@ -32,39 +35,43 @@ _UPDATES = {
     ),
     QueueAction.REROUTE: f"UPDATE recipient SET route = ?, {_NOW} WHERE {{one}} AND state < 2",
 }
-_ROWS = (
-    "SELECT nth, destination, attempts, due, last, route, warned FROM recipient WHERE message = ?"
-    " AND nth IN (SELECT value FROM json_each(?)) ORDER BY nth"
+_UNSETTLED = (
+    "SELECT count(*) FROM recipient WHERE message = ? AND nth IN (SELECT value FROM json_each(?)) AND state < 2"
 )
 _AUDIT = "INSERT INTO audit (at, who, act, filter, target, count) VALUES (?, ?, ?, ?, ?, ?)"
 _COUNTED = "UPDATE audit SET count = count + ? WHERE number = ?"
 
 
 class ActionRequest(NamedTuple):
-    """One act: what, of whom, when; ``filter`` for the audit log; ``report`` makes the rows of a dropped message's
-    reports."""
+    """One action of an operator; ``filter`` is for the audit log."""
 
     act: QueueAction
     now: float
     who: str
     target: str
     filter: str
-    report: Callable[[StoredMessage, Sequence[QueuedRecipient]], Sequence[NewMessage]] | None
 
 
 class ActionBatch(NamedTuple):
-    """Recipients as (message, key), ordered; ``audit`` is the log's line, None for the first batch."""
+    """Recipients as (message, key), ordered; ``audit`` is the log's line, None for the first batch.
+
+    ``reports`` has the rows of the reports about a message, for all its recipients in the batch; None where no reports
+    are made.
+    """
 
     recipients: Sequence[tuple[int, int]]
     audit: int | None
+    reports: Mapping[int, Sequence[NewMessage]] | None = None
 
 
 class ActionResult(NamedTuple):
-    """``changed`` is how many were; ``files`` are promised no more; ``audit`` is for the next batch."""
+    """``changed`` is how many were; ``files`` are promised no more; ``audit`` is for the next batch; ``stale`` are the
+    recipients of messages whose reports are not right any more: nothing of these messages was changed."""
 
     changed: int
     files: list[int]
     audit: int
+    stale: list[tuple[int, int]]
 
 
 def apply(
@@ -77,8 +84,12 @@ def apply(
     count = 0
     files: list[int] = []
     destinations: set[str] = set()
+    stale: list[tuple[int, int]] = []
     for number, keys in messages.items():
         leases.expand(connection, number, leased=True)
+        if batch.reports is not None and not _all_unsettled(connection, number, keys):
+            stale += [(number, key) for key in keys]
+            continue
         statement, values = _update(deed)
         changed = []
         for key in keys:
@@ -93,8 +104,8 @@ def apply(
         if deed.act is QueueAction.RELEASE:  # a fresh start
             connection.execute("DELETE FROM death WHERE message = ?", (number,))
             connection.execute("DELETE FROM corrupt WHERE message = ?", (number,))
-        if deed.act is QueueAction.DROP and deed.report is not None:
-            reports = deed.report(*_message(connection, number, changed))
+        if batch.reports is not None:
+            reports = batch.reports.get(number, ())
             insert(connection, reports, leases.teller)
             events += [
                 packed_note(QueueEvent(deed.now, "reported", (), "", text_of(report.row[0]))) for report in reports
@@ -110,7 +121,32 @@ def apply(
         assert audit is not None
     else:
         connection.execute(_COUNTED, (count, audit))
-    return ActionResult(count, files, audit)
+    return ActionResult(count, files, audit, stale)
+
+
+async def composed(
+    batch: ActionBatch,
+    compose: Compose,
+    entry_of: Callable[[int], Awaitable[MessageEntry | None]],
+    rows_of: Callable[[Report], NewMessage],
+) -> ActionBatch:
+    """A batch of those of its recipients that are not settled, with the reports about them; on the event loop."""
+    reports: dict[int, list[NewMessage]] = {}
+    recipients: list[tuple[int, int]] = []
+    for number, pairs in groupby(batch.recipients, key=itemgetter(0)):
+        keys = {key for _, key in pairs}
+        entry = await entry_of(number)
+        if entry is None:
+            continue
+        dropped = [
+            each._replace(state=RecipientState.FAILED)
+            for each in entry.recipients
+            if each.key in keys and each.state not in (RecipientState.DELIVERED, RecipientState.FAILED)
+        ]
+        if dropped:
+            reports[number] = [rows_of(report) for report in await compose(entry.message, dropped)]
+            recipients += [(number, each.key) for each in dropped]
+    return batch._replace(recipients=recipients, reports=reports)
 
 
 def youngest(connection: sqlite3.Connection) -> int:
@@ -130,14 +166,6 @@ def _update(deed: ActionRequest) -> tuple[str, tuple[object, ...]]:
     return statement, (deed.now, deed.now)
 
 
-def _message(
-    connection: sqlite3.Connection, number: int, keys: Sequence[int]
-) -> tuple[StoredMessage, list[QueuedRecipient]]:
-    """A message and some of its recipients as they are now."""
-    received, size, source, head = connection.execute(SQL.MESSAGE, (number,)).fetchone()
-    message = StoredMessage(text_of(number), decode_envelope(head), received, size, source)
-    people = message.envelope.recipients
-    return message, [
-        QueuedRecipient(nth, people[nth], name, RecipientState.FAILED, attempts, due, last, route, bool(warned))
-        for nth, name, attempts, due, last, route, warned in connection.execute(_ROWS, (number, str(list(keys))))
-    ]
+def _all_unsettled(connection: sqlite3.Connection, number: int, keys: Sequence[int]) -> bool:
+    (found,) = connection.execute(_UNSETTLED, (number, array_of(keys))).fetchone()
+    return bool(found == len(keys))

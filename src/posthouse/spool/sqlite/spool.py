@@ -23,11 +23,11 @@ from posthouse.core._mypyc import mypyc_attr
 from posthouse.spool.filters import Condition, text_of_conditions
 from posthouse.spool.ids import QueueIds, number_of, text_of
 from posthouse.spool.interface import (
+    Compose,
     DueDestination,
     DuePage,
     Lease,
     QueueAction,
-    QueuedRecipient,
     RecipientState,
     Renewal,
     Report,
@@ -36,7 +36,7 @@ from posthouse.spool.interface import (
     StoredMessage,
 )
 from posthouse.spool.probe_limit import MOST_NAMES, ProbeLimit
-from posthouse.spool.sqlite.actions import ActionBatch, ActionRequest, apply, youngest
+from posthouse.spool.sqlite.actions import ActionBatch, ActionRequest, apply, composed, youngest
 from posthouse.spool.sqlite.batch import NewMessage, RecordAttempt, at_once, make_operation, run
 from posthouse.spool.sqlite.event_feed import EventFeed
 from posthouse.spool.sqlite.history_store import HistoryWriter
@@ -44,13 +44,13 @@ from posthouse.spool.sqlite.inbox import discard, keep
 from posthouse.spool.sqlite.incoming import ContentCache, IncomingHost, SqliteIncoming, new_message
 from posthouse.spool.sqlite.leases import LeaseTable
 from posthouse.spool.sqlite.liveness import PeerLiveness
-from posthouse.spool.sqlite.queries import SpoolQueries
-from posthouse.spool.sqlite.reader import Reader
+from posthouse.spool.sqlite.queries.queries import SpoolQueries
+from posthouse.spool.sqlite.queries.reader import Reader
+from posthouse.spool.sqlite.recovery import greatest_id, open_database, recover
 from posthouse.spool.sqlite.settle import Settler
 from posthouse.spool.sqlite.storage.content_files import ContentWriters, store_file
 from posthouse.spool.sqlite.storage.durability import Durable, storage_error
 from posthouse.spool.sqlite.storage.layout import Layout, ProcessSlot, prepare
-from posthouse.spool.sqlite.storage.recovery import greatest_id, open_database, recover
 from posthouse.spool.sqlite.storage.threads import InlineThreads, PrivateDirectory, Threads, Unsynced
 from posthouse.spool.sqlite.storage.writer import Call, Writer
 
@@ -61,6 +61,7 @@ T = TypeVar("T")
 _THRESHOLD = 64 << 10  # octets of content that lie in the row at most
 _FILE_THREADS = 4
 _BATCH = 500  # recipients that one transaction of an operator's act changes
+_REPORTED = 100  # where reports are made about them
 _PAGE = 10_000  # recipients that one search for them gives
 _DELIVERED, _FAILED = RecipientState.DELIVERED, RecipientState.FAILED
 
@@ -366,16 +367,19 @@ class SqliteSpool(SpoolQueries):
         self._cache.pop(work.message.id)
         await self._call(lambda connection: leases.release(connection, work))
 
-    def content(self, message: StoredMessage) -> Content:
-        """See ``Queue.content``."""
+    def content_now(self, message: StoredMessage) -> Bytes | None:
         remembered = self._cache.get(message.id)
         if remembered is not None:
             return Bytes(remembered[1])
-        number = number_of(message.id)
-        if number is None:
-            raise StorageCorrupt(f"{message.id!r} is no queue id of this spool")
+        return self._reader.content_in_row(_number_of(message))
+
+    async def open_content(self, message: StoredMessage) -> Content:
+        content = self.content_now(message)
+        if content is not None:
+            return content
+        number = _number_of(message)
         try:
-            return self._reader.content(number, message.size)
+            return await self._reader.content_in_file(number, message.size)
         except StorageCorrupt as error:
             if self._owner is not None:
                 self._set_aside(number, str(error))
@@ -396,23 +400,28 @@ class SqliteSpool(SpoolQueries):
         now: float,
         who: str = "",
         target: str = "",
-        report: Callable[[StoredMessage, Sequence[QueuedRecipient]], Sequence[Report]] | None = None,
+        report: Compose | None = None,
     ) -> int:
-        """See ``Queue.act``."""
         self._must_write()
-        made = None if report is None else lambda message, people: [self._report(r) for r in report(message, people)]
-        deed = ActionRequest(act, now, who, target, text_of_conditions(conditions), made)
+        deed = ActionRequest(act, now, who, target, text_of_conditions(conditions))
+        compose = report if act is QueueAction.DROP else None
+        size = _BATCH if compose is None else _REPORTED
         last = await self._call(youngest)
         after: tuple[str, int] | None = None
         count, number = 0, None
         while True:
             rows = await self.select(conditions, now=now, limit=_PAGE, after=after)
             chosen = [(found, row.key) for row in rows if (found := number_of(row.id)) is not None and found <= last]
-            for start in range(0, max(1, len(chosen)), _BATCH):
-                batch = ActionBatch(chosen[start : start + _BATCH], number)
-                done = await self._call(partial(apply, deed, batch, self._leases, self._settler))
-                self._unlink(done.files)
-                count, number = count + done.changed, done.audit
+            for start in range(0, max(1, len(chosen)), size):
+                some, first = chosen[start : start + size], True
+                while some or first:
+                    batch = ActionBatch(some, number)
+                    if compose is not None:
+                        batch = await composed(batch, compose, self._reader.entry, self._report)
+                    done = await self._call(partial(apply, deed, batch, self._leases, self._settler))
+                    self._unlink(done.files)
+                    count, number = count + done.changed, done.audit
+                    some, first = done.stale, False
             if len(chosen) < _PAGE:
                 return count
             after = (rows[-1].id, rows[-1].key)
@@ -453,3 +462,10 @@ class SqliteSpool(SpoolQueries):
         count, files = await self._call(partial(discard, tuple(numbers), now, who))
         self._unlink(files)
         return count
+
+
+def _number_of(message: StoredMessage) -> int:
+    number = number_of(message.id)
+    if number is None:
+        raise StorageCorrupt(f"{message.id!r} is no queue id of this spool")
+    return number

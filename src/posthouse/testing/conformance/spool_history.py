@@ -23,7 +23,7 @@ async def the_history_is_kept(make: Make) -> None:
     contact = ConnectionTrace(
         "192.0.2.7:25", "mx.x.test", "", (("connect", 0.01), ("greet", 0.02)), ("S: QUIT", "R: 221 bye"), "", 2
     )
-    trail = AttemptTrace(NOW + 1, "mx.x.test", "x.test", "the default", (contact,))
+    trace = AttemptTrace(NOW + 1, "mx.x.test", "x.test", "the default", (contact,))
     for owner, addresses in (("w", ("b@x.test",)), ("", ("b@x.test",)), ("w", ("b@x.test", "c@y.test"))):
         incoming = spool.receive()
         incoming.write(b"x" * 10)
@@ -42,23 +42,23 @@ async def the_history_is_kept(make: Make) -> None:
         assert await spool.find(message_id="<1@sohu.com>", limit=1) == [
             MessageSummary(incoming.id, NOW, "a@sohu.com", addresses, "<1@sohu.com>", True)
         ]
-        works = stored.work or await spool.lease("w", NOW, NOW + 60, limit=10)
-        for work in works:
-            await spool.record(work, settle_all(work, RecipientState.DELIVERED), trail=trail)
+        leases = stored.work or await spool.lease("w", NOW, NOW + 60, limit=10)
+        for lease in leases:
+            await spool.record(lease, settle_all(lease, RecipientState.DELIVERED), trail=trace)
         first, *attempts = await spool.story(incoming.id)
         assert first == accepted
-        assert len(attempts) == len(works)
-        for attempt, work in zip(attempts, works, strict=True):
+        assert len(attempts) == len(leases)
+        for attempt, lease in zip(attempts, leases, strict=True):
             assert isinstance(attempt, AttemptEvent)
-            assert attempt.trail == trail
-            assert attempt.destination == work.destination
+            assert attempt.trail == trace
+            assert attempt.destination == lease.destination
             ((key, state, _, result, reply, _, peer, _),) = attempt.ends
-            assert (key, state, result, peer) == (work.recipients[0].key, "delivered", Result.DELIVERED, "mx.test")
+            assert (key, state, result, peer) == (lease.recipients[0].key, "delivered", Result.DELIVERED, "mx.test")
             assert reply == Reply(250, "2.0.0", "taken")
         assert not (await spool.find(address="B@X.test", limit=1))[0].waiting
     assert len(await spool.find(address="b@x.test")) == 3
     assert len(await spool.find(address="a@sohu.com", limit=2)) == 2
-    assert [told.id for told in await spool.find(address="c@y.test", message_id="<1@sohu.com>")] == [incoming.id]
+    assert [found.id for found in await spool.find(address="c@y.test", message_id="<1@sohu.com>")] == [incoming.id]
     assert await spool.find(address="b@x.tes") == await spool.find(message_id="<2@sohu.com>") == []
     assert await spool.story("nonsense") == []
     await spool.close()
@@ -68,19 +68,19 @@ async def the_history_has_deferrals_and_reports(make: Make) -> None:
     """Each attempt has the reason for its next time, and each report its id; a long history keeps both its ends."""
     spool = await make()
     stored = await store(spool, "b@x.test", owner="w", until=NOW + 60)
-    (work,) = stored.work
+    (lease,) = stored.work
     for n in range(100):
-        again = settle_all(work, RecipientState.WAITING, NOW + n)
-        await spool.record(work, [again[0]._replace(why=f"delay {n}")])
-        (work,) = await spool.lease("w", NOW + n, NOW + n + 60, limit=1)
+        again = settle_all(lease, RecipientState.WAITING, NOW + n)
+        await spool.record(lease, [again[0]._replace(why=f"delay {n}")])
+        (lease,) = await spool.lease("w", NOW + n, NOW + n + 60, limit=1)
     report = Report(Envelope(None, recipients("a@sohu.com")), b"Subject: failed\r\n\r\n", ("sohu.com",), NOW + 999)
-    await spool.record(work, settle_all(work, RecipientState.FAILED), [report])
-    story = await spool.story(stored.message.id)
-    whys = [event.ends[0].why for event in story if isinstance(event, AttemptEvent)]
-    assert len(story) <= 70
+    await spool.record(lease, settle_all(lease, RecipientState.FAILED), [report])
+    history = await spool.story(stored.message.id)
+    whys = [event.ends[0].why for event in history if isinstance(event, AttemptEvent)]
+    assert len(history) <= 70
     assert whys[0] == "delay 0"
     assert whys[-2:] == ["delay 99", ""]
-    (note,) = [event for event in story if isinstance(event, QueueEvent)]
+    (note,) = [event for event in history if isinstance(event, QueueEvent)]
     assert note.kind == "reported"
     (first,) = await spool.story(note.text)
     assert isinstance(first, Accepted)
@@ -97,8 +97,8 @@ async def questions_are_answered(make: Make) -> None:
     await store(spool, "Bob@x.test", "carol@y.test", content=b"x" * 100)
     await store(spool, "dave@x.test", content=b"x" * 5000, owner="w", until=NOW + 60)
     await store(spool, "e_ve@mail.x.test", content=b"x" * 300, due=NOW + 50)
-    (work,) = await spool.lease("w", NOW + 50, NOW + 99, limit=10, wanted=["mail.x.test"])
-    await spool.record(work, settle_all(work, RecipientState.WAITING, NOW + 400))
+    (lease,) = await spool.lease("w", NOW + 50, NOW + 99, limit=10, wanted=["mail.x.test"])
+    await spool.record(lease, settle_all(lease, RecipientState.WAITING, NOW + 400))
     everybody = ["Bob@x.test", "carol@y.test", "dave@x.test", "e_ve@mail.x.test"]
     bob, carol, dave, eve = everybody
     table: list[tuple[str, str, str | float, list[str]]] = [
@@ -132,8 +132,8 @@ async def questions_are_answered(make: Make) -> None:
         ("age", "<", 100.0, []),
         ("due", ">", 0.0, [eve]),
         ("due", "<=", -100.0, [bob, carol, dave]),
-        ("id", "=", work.message.id, [eve]),
-        ("id", "<", work.message.id, [bob, carol, dave]),
+        ("id", "=", lease.message.id, [eve]),
+        ("id", "<", lease.message.id, [bob, carol, dave]),
     ]
     now = NOW + 100
     for field, op, value, expected in table:
@@ -150,7 +150,7 @@ async def questions_are_answered(make: Make) -> None:
         assert await spool.select(now=now, limit=1, after=(rows[nth - 1].id, rows[nth - 1].key) if nth else None) == [
             rows[nth]
         ]
-    assert (rows[3].id, rows[3].key, rows[3].state, rows[3].attempts) == (work.message.id, 0, "waiting", 1)
+    assert (rows[3].id, rows[3].key, rows[3].state, rows[3].attempts) == (lease.message.id, 0, "waiting", 1)
     assert (rows[3].received, rows[3].due, rows[3].size) == (NOW, NOW + 400, 300)
     summary = await spool.summary(now=NOW + 3600)
     assert [(row.destination, row.ages, row.waiting, row.held, row.oldest) for row in summary] == [
@@ -188,15 +188,15 @@ async def operators_act(make: Make) -> None:
     assert await spool.act(QueueAction.RETRY, [Condition("domain", "=", "y.test")], now=NOW + 3) == 1
     assert await spool.act(QueueAction.REROUTE, [Condition("to", "=", "b@*")], now=NOW + 3, target="smtp://h:1") == 1
     assert (await spool.due(NOW + 9)).destinations == (("x.test", NOW + 2), ("y.test", NOW + 3))
-    works = await spool.lease("w", NOW + 3, NOW + 60, limit=10)
-    routes = {waiting.recipient.address.local: waiting.route for work in works for waiting in work.recipients}
+    leases = await spool.lease("w", NOW + 3, NOW + 60, limit=10)
+    routes = {recipient.recipient.address.local: recipient.route for lease in leases for recipient in lease.recipients}
     assert routes == {"b": "smtp://h:1", "c": "", "d": ""}
     # A retry does not take away a lease.
     assert await spool.act(QueueAction.RETRY, [], now=NOW + 4) == 3
     assert await spool.lease("v", NOW + 5, NOW + 60, limit=10) == []
     reports = 0
 
-    def report(message: StoredMessage, people: Sequence[QueuedRecipient]) -> list[Report]:
+    async def report(message: StoredMessage, people: Sequence[QueuedRecipient]) -> list[Report]:
         nonlocal reports
         reports += len(people)
         return [Report(Envelope(None, recipients("a@sohu.com")), b"Subject: dropped\r\n\r\n", ("sohu.com",), NOW)]

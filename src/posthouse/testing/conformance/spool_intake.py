@@ -28,6 +28,7 @@ from posthouse.testing.conformance.spool_support import (
     recipients,
     settle_all,
     store,
+    streamed,
 )
 
 __all__ = ["INTAKE_CHECKS"]
@@ -57,10 +58,14 @@ async def content_is_kept_byte_for_byte(make: Make) -> None:
             stored = await incoming.commit(Envelope(None, recipients("b@x.test")), ["x.test"], received=NOW, due=NOW)
             assert stored.message.id == incoming.id
             assert stored.message.size == size
-            content = spool.content(stored.message)
+            content = await spool.open_content(stored.message)
             assert content.size == size
             assert octets_of(content) == data
             assert octets_of(content) == data
+            assert await streamed(content) == data
+            assert await streamed(content, 10_000) == data
+            now = spool.content_now(stored.message)
+            assert now is None or octets_of(now) == data
             assert max((len(chunk) for chunk in content.chunks(1000)), default=0) <= 1000
     await spool.close()
 
@@ -82,20 +87,21 @@ async def a_prefix_stands_in_front(make: Make) -> None:
             entry = await spool.entry(stored.message.id)
             assert entry is not None
             assert entry.message == stored.message
-            (work,) = await spool.lease("w", NOW, NOW + 60, limit=10)
-            assert work.message == stored.message
-            content = spool.content(work.message)
+            (lease,) = await spool.lease("w", NOW, NOW + 60, limit=10)
+            assert lease.message == stored.message
+            content = await spool.open_content(lease.message)
             assert content.size == len(prefix) + size
             assert octets_of(content) == prefix + data
+            assert await streamed(content, 1000) == prefix + data
             assert max((len(chunk) for chunk in content.chunks(1000)), default=0) <= 1000
-            await spool.record(work, settle_all(work, RecipientState.DELIVERED))
+            await spool.record(lease, settle_all(lease, RecipientState.DELIVERED))
     leased = spool.receive()
     leased.write(b"body")
     envelope = Envelope(None, recipients("b@x.test"))
     stored = await leased.commit(
         envelope, ["x.test"], received=NOW, due=NOW, prefix=b"A: b\r\n\r\n", owner="w", until=NOW + 60
     )
-    assert octets_of(spool.content(stored.message)) == b"A: b\r\n\r\nbody"
+    assert octets_of(await spool.open_content(stored.message)) == b"A: b\r\n\r\nbody"
     await spool.close()
 
 
@@ -118,10 +124,10 @@ async def a_message_can_be_held_from_the_start(make: Make) -> None:
         _, event = await spool.story(stored.message.id)
         assert event == QueueEvent(NOW, "quarantined", text="a virus")
         assert await spool.act(QueueAction.RELEASE, (), now=NOW + 1) == 2
-        works = await spool.lease("w", NOW + 1, NOW + 60, limit=10)
-        assert sorted(work.destination for work in works) == ["x.test", "y.test"]
-        for work in works:
-            await spool.record(work, settle_all(work, RecipientState.DELIVERED))
+        leases = await spool.lease("w", NOW + 1, NOW + 60, limit=10)
+        assert sorted(lease.destination for lease in leases) == ["x.test", "y.test"]
+        for lease in leases:
+            await spool.record(lease, settle_all(lease, RecipientState.DELIVERED))
     await spool.close()
 
 
@@ -155,8 +161,8 @@ async def envelope_is_kept(make: Make) -> None:
     assert (entry.message.received, entry.message.source) == (NOW + 0.25, "mx 192.0.2.9:1")
     assert [w.recipient for w in entry.recipients] == list(envelope.recipients)
     assert [w.destination for w in entry.recipients] == ["x.test", "here", "[192.0.2.1]"]
-    works = await spool.lease("w", NOW, NOW + 60, limit=10)
-    assert [work.message for work in works] == [stored.message] * 3
+    leases = await spool.lease("w", NOW, NOW + 60, limit=10)
+    assert [lease.message for lease in leases] == [stored.message] * 3
     await spool.close()
 
 
@@ -184,23 +190,23 @@ async def a_commit_leases_to_its_owner(make: Make) -> None:
     """A commit with an owner returns leases, which are recorded without another query."""
     spool = await make()
     stored = await store(spool, "b@x.test", "c@y.test", "d@x.test", owner="w", until=NOW + 60)
-    assert [work.destination for work in stored.work] == ["x.test", "y.test"]
-    assert [[waiting.key for waiting in work.recipients] for work in stored.work] == [[0, 2], [1]]
+    assert [lease.destination for lease in stored.work] == ["x.test", "y.test"]
+    assert [[recipient.key for recipient in lease.recipients] for lease in stored.work] == [[0, 2], [1]]
     one = await store(spool, "b@x.test", owner="w", until=NOW + 60)
     assert [(w.owner, w.until) for w in one.work] == [("w", NOW + 60)]
     assert await spool.count() == 4
     assert [len(entry.recipients) for entry in await spool.entries()] == [3, 1]
     assert await spool.lease("other", NOW + 1, NOW + 90, limit=10) == []
     assert await next_due(spool, NOW) == NOW + 60
-    for work in (*stored.work, *one.work):
-        assert octets_of(spool.content(work.message)).endswith(b"hello\r\n")
-        await spool.record(work, settle_all(work, RecipientState.DELIVERED))
+    for lease in (*stored.work, *one.work):
+        assert octets_of(await spool.open_content(lease.message)).endswith(b"hello\r\n")
+        await spool.record(lease, settle_all(lease, RecipientState.DELIVERED))
     assert await spool.count() == 0
     assert await spool.entries() == []
     assert await spool.entry(one.message.id) is None
     assert await next_due(spool, NOW) is None
     try:
-        spool.content(one.message)
+        await spool.open_content(one.message)
     except StorageCorrupt:
         pass
     else:
@@ -216,14 +222,14 @@ async def many_at_once(make: Make) -> None:
         for m in range(10):
             data = f"{n}-{m}".encode() * (1 + n * 40 % 300)
             stored = await store(spool, f"u{n}@d{m}.test", content=data, owner=f"w{n}", until=NOW + 60)
-            assert octets_of(spool.content(stored.message)) == data
+            assert octets_of(await spool.open_content(stored.message)) == data
             state = (RecipientState.DELIVERED, RecipientState.FAILED, RecipientState.WAITING)[(n + m) % 3]
             await spool.record(stored.work[0], settle_all(stored.work[0], state, NOW + 9))
 
     await asyncio.gather(*(use(n) for n in range(30)))
     assert await spool.count() == 100
-    works = await spool.lease("w", NOW + 9, NOW + 60, limit=1000)
-    assert len(set(recipient_keys(works))) == 100
+    leases = await spool.lease("w", NOW + 9, NOW + 60, limit=1000)
+    assert len(set(recipient_keys(leases))) == 100
     await spool.close()
 
 
@@ -245,7 +251,7 @@ async def mailboxes_keep_messages_once(make: Make) -> None:
     stored = [await store(spool, "b@x.test", content=content) for content in (b"small", data)]
     for name in ("b@x.test", "a@x.test"):
         for one in stored:
-            content = Bytes(b"Return-Path: <a@sohu.com>\r\n" + octets_of(spool.content(one.message)))
+            content = Bytes(b"Return-Path: <a@sohu.com>\r\n" + octets_of(await spool.open_content(one.message)))
             await spool.keep(name, one.message, content)
             await spool.keep(name, one.message, Bytes(b"other"))
     sizes = 27 + 5 + 27 + len(data)

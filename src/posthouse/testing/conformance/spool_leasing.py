@@ -43,9 +43,9 @@ async def the_lease_of_a_commit_expires(make: Make) -> None:
     """A lease that was given with a commit expires like any other."""
     spool = await make()
     stored = await store(spool, "b@x.test", "c@x.test", owner="gone", until=NOW + 60)
-    (work,) = await spool.lease("two", NOW + 60, NOW + 120, limit=10)
-    assert recipient_keys([work]) == recipient_keys(stored.work)
-    assert work.message == stored.message
+    (lease,) = await spool.lease("two", NOW + 60, NOW + 120, limit=10)
+    assert recipient_keys([lease]) == recipient_keys(stored.work)
+    assert lease.message == stored.message
     # The first owner was only slow: its delivery counts, its deferral does not.
     (settled, deferred) = (
         settle_all(stored.work[0], RecipientState.DELIVERED)[:1],
@@ -56,7 +56,7 @@ async def the_lease_of_a_commit_expires(make: Make) -> None:
     assert entry is not None
     assert [w.state for w in entry.recipients] == [RecipientState.DELIVERED, RecipientState.WAITING]
     assert await spool.lease("three", NOW + 61, NOW + 120, limit=10) == []
-    await spool.record(work, settle_all(work, RecipientState.FAILED))
+    await spool.record(lease, settle_all(lease, RecipientState.FAILED))
     assert await spool.count() == 0
     await spool.close()
 
@@ -66,11 +66,15 @@ async def due_work_comes_oldest_first(make: Make) -> None:
     spool = await make()
     for due in (30.0, 10.0, 20.0, 40.0, 1000.0):
         await store(spool, f"b@d{due:.0f}.test", "c@same.test", due=NOW + due)
-    works = await spool.lease("w", NOW + 50, NOW + 500, limit=4)
-    assert sorted(waiting.due for work in works for waiting in work.recipients) == [NOW + 10] * 2 + [NOW + 20] * 2
-    works = await spool.lease("w", NOW + 50, NOW + 500, limit=100)
-    assert sorted(waiting.due for work in works for waiting in work.recipients) == [NOW + 30] * 2 + [NOW + 40] * 2
-    assert [work.recipients[0].due for work in works] == sorted(work.recipients[0].due for work in works)
+    leases = await spool.lease("w", NOW + 50, NOW + 500, limit=4)
+    assert (
+        sorted(recipient.due for lease in leases for recipient in lease.recipients) == [NOW + 10] * 2 + [NOW + 20] * 2
+    )
+    leases = await spool.lease("w", NOW + 50, NOW + 500, limit=100)
+    assert (
+        sorted(recipient.due for lease in leases for recipient in lease.recipients) == [NOW + 30] * 2 + [NOW + 40] * 2
+    )
+    assert [lease.recipients[0].due for lease in leases] == sorted(lease.recipients[0].due for lease in leases)
     assert await next_due(spool, NOW) == NOW + 500
     await spool.close()
 
@@ -79,8 +83,8 @@ async def lease_groups_by_message_and_destination(make: Make) -> None:
     """One lease has the recipients of one message for one destination."""
     spool = await make()
     ids = [(await store(spool, "a@x.test", "b@y.test", "c@x.test")).message.id for _ in range(2)]
-    works = await spool.lease("w", NOW, NOW + 60, limit=100)
-    found = sorted((work.message.id, work.destination, tuple(r.key for r in work.recipients)) for work in works)
+    leases = await spool.lease("w", NOW, NOW + 60, limit=100)
+    found = sorted((lease.message.id, lease.destination, tuple(r.key for r in lease.recipients)) for lease in leases)
     assert found == sorted((i, d, k) for i in ids for d, k in (("x.test", (0, 2)), ("y.test", (1,))))
     await spool.close()
 
@@ -98,12 +102,12 @@ async def only_wanted_destinations_are_leased(make: Make) -> None:
     pages = [await spool.due(NOW, limit=4), await spool.due(NOW, limit=4, after=expected[3])]
     assert [len(page.destinations) for page in pages] == [4, 2]
     assert pages[0].destinations + pages[1].destinations == tuple(expected)
-    works = await spool.lease("w", NOW + 5, NOW + 60, limit=3, wanted=["live.test", "none.test"])
-    assert [work.destination for work in works] == ["live.test"]
+    leases = await spool.lease("w", NOW + 5, NOW + 60, limit=3, wanted=["live.test", "none.test"])
+    assert [lease.destination for lease in leases] == ["live.test"]
     assert await spool.lease("w", NOW + 5, NOW + 60, limit=3, wanted=["live.test"]) == []
     assert await spool.lease("w", NOW + 5, NOW + 60, limit=3, wanted=[]) == []
-    works = await spool.lease("w", NOW + 5, NOW + 60, limit=1, wanted=["dead3.test", "dead2.test"])
-    assert len(works) == 1
+    leases = await spool.lease("w", NOW + 5, NOW + 60, limit=1, wanted=["dead3.test", "dead2.test"])
+    assert len(leases) == 1
     assert len(await spool.lease("w", NOW + 5, NOW + 60, limit=3)) == 3
     for names, probes in (([f"d{n}.test" for n in range(MOST_NAMES + 1)], ()), (["a.test"], ("b.test",) * MOST_NAMES)):
         try:
@@ -119,9 +123,9 @@ async def due_before_is_apart_from_now(make: Make) -> None:
     spool = await make()
     await store(spool, "a@x.test", due=NOW - 3600)
     await store(spool, "b@x.test", due=NOW - 10)
-    (work,) = await spool.lease("w", NOW, NOW + 60, limit=9, due_before=NOW - 3600)
-    assert work.recipients[0].recipient.address.local == "a"
-    assert work.until == NOW + 60
+    (lease,) = await spool.lease("w", NOW, NOW + 60, limit=9, due_before=NOW - 3600)
+    assert lease.recipients[0].recipient.address.local == "a"
+    assert lease.until == NOW + 60
     assert await spool.lease("w", NOW + 59, NOW + 90, limit=9, due_before=NOW - 3600) == []
     assert len(await spool.lease("w", NOW + 60, NOW + 90, limit=9)) == 2
     await spool.close()
@@ -137,8 +141,8 @@ async def unproven_destinations_are_probed(make: Make) -> None:
 
     async def leased(known: set[str], at_most: int, limit: int = 100) -> list[tuple[str, int]]:
         probe = ProbeLimit(tuple(sorted({"old.test", "other.test", "known.test"} - known)), at_most)
-        works = await spool.lease("w", NOW + 9, NOW + 60, limit=limit, wanted=known, probe=probe)
-        return sorted((work.destination, len(work.recipients)) for work in works)
+        leases = await spool.lease("w", NOW + 9, NOW + 60, limit=limit, wanted=known, probe=probe)
+        return sorted((lease.destination, len(lease.recipients)) for lease in leases)
 
     assert await leased(set(), 0) == []
     assert await leased({"known.test"}, 0, limit=1) == [("known.test", 1)]
@@ -154,9 +158,9 @@ async def deferral_comes_again(make: Make) -> None:
     spool = await make()
     for owner in ("", "w"):
         stored = await store(spool, "b@x.test", owner=owner, until=NOW + 60)
-        works = stored.work or await spool.lease("w", NOW, NOW + 60, limit=1)
-        (work,) = works
-        await spool.record(work, settle_all(work, RecipientState.WAITING, NOW + 300))
+        leases = stored.work or await spool.lease("w", NOW, NOW + 60, limit=1)
+        (lease,) = leases
+        await spool.record(lease, settle_all(lease, RecipientState.WAITING, NOW + 300))
         assert await next_due(spool, NOW) == NOW + 300
         assert await spool.lease("w", NOW + 299, NOW + 400, limit=1) == []
         (again,) = await spool.lease("w", NOW + 300, NOW + 400, limit=1)
@@ -171,8 +175,8 @@ async def unsettled_recipients_are_released(make: Make) -> None:
     """Recipients without a settlement, and released ones, are due at once, and no attempt is counted."""
     spool = await make()
     stored = await store(spool, "b@x.test", "c@x.test", owner="w", until=NOW + 60)
-    (work,) = stored.work
-    await spool.record(work, settle_all(work, RecipientState.DELIVERED)[:1])
+    (lease,) = stored.work
+    await spool.record(lease, settle_all(lease, RecipientState.DELIVERED)[:1])
     (rest,) = await spool.lease("w", NOW, NOW + 60, limit=10)
     assert [(r.key, r.attempts) for r in rest.recipients] == [(1, 0)]
     await spool.release(rest)
@@ -217,19 +221,19 @@ async def renewed_leases_last(make: Make) -> None:
     spool = await make()
     for owner in ("", "w"):
         stored = await store(spool, "b@x.test", owner=owner, until=NOW + 60)
-        works = stored.work or await spool.lease("w", NOW, NOW + 60, limit=1)
-        renewal = spool.renew(works, NOW + 200)
+        leases = stored.work or await spool.lease("w", NOW, NOW + 60, limit=1)
+        renewal = spool.renew(leases, NOW + 200)
         await renewal.done
         assert await spool.lease("two", NOW + 199, NOW + 300, limit=1) == []
         assert await next_due(spool, NOW) == NOW + 200
-        (work,) = renewal.leases
-        assert work == works[0]._replace(until=NOW + 200, token=work.token)
-        assert work.token != works[0].token
-        await spool.record(works[0], settle_all(works[0], RecipientState.WAITING, NOW + 90))
+        (lease,) = renewal.leases
+        assert lease == leases[0]._replace(until=NOW + 200, token=lease.token)
+        assert lease.token != leases[0].token
+        await spool.record(leases[0], settle_all(leases[0], RecipientState.WAITING, NOW + 90))
         assert await next_due(spool, NOW) == NOW + 200, "a record under the old token changes nothing"
-        await spool.release(works[0])
+        await spool.release(leases[0])
         assert await next_due(spool, NOW) == NOW + 200
-        await spool.record(work, settle_all(work, RecipientState.WAITING, NOW + 500))
+        await spool.record(lease, settle_all(lease, RecipientState.WAITING, NOW + 500))
         assert await next_due(spool, NOW) == NOW + 500
         (again,) = await spool.lease("w", NOW + 500, NOW + 600, limit=1)
         (other,) = await spool.lease("two", NOW + 600, NOW + 700, limit=1)
@@ -259,9 +263,9 @@ async def reports_come_with_the_settlement(make: Make) -> None:
     report = Report(Envelope(None, recipients("a@sohu.com")), b"Subject: failed\r\n\r\n", ("sohu.com",), NOW)
     await spool.record(stored.work[0], settle_all(stored.work[0], RecipientState.FAILED), [report])
     assert await spool.entry(stored.message.id) is None
-    (work,) = await spool.lease("w", NOW, NOW + 60, limit=10)
-    assert work.message.envelope == report.envelope
-    assert octets_of(spool.content(work.message)) == report.content
+    (lease,) = await spool.lease("w", NOW, NOW + 60, limit=10)
+    assert lease.message.envelope == report.envelope
+    assert octets_of(await spool.open_content(lease.message)) == report.content
     await spool.close()
 
 
@@ -285,7 +289,7 @@ async def failed_is_for_good(make: Make) -> None:
     await spool.record(stored.work[0]._replace(recipients=stored.work[0].recipients[:1]), [first])
     entry = await spool.entry(stored.message.id)
     assert entry is not None
-    assert [waiting.state for waiting in entry.recipients] == [RecipientState.FAILED, RecipientState.WAITING]
+    assert [recipient.state for recipient in entry.recipients] == [RecipientState.FAILED, RecipientState.WAITING]
     await spool.record(stored.work[0], [second])
     assert await spool.entry(stored.message.id) is None
     assert await spool.count() == 0
@@ -296,16 +300,16 @@ async def a_warning_is_remembered(make: Make) -> None:
     """A settlement with a warning shows in each later lease and in ``entry``."""
     spool = await make()
     await store(spool, "b@x.test", "c@x.test")
-    (work,) = await spool.lease("w", NOW, NOW + 60, limit=10)
-    assert [waiting.warned for waiting in work.recipients] == [False, False]
-    warning, other = settle_all(work, RecipientState.WAITING, NOW + 100)
-    await spool.record(work, [warning._replace(warned=True, why="doubling"), other])
+    (lease,) = await spool.lease("w", NOW, NOW + 60, limit=10)
+    assert [recipient.warned for recipient in lease.recipients] == [False, False]
+    warning, other = settle_all(lease, RecipientState.WAITING, NOW + 100)
+    await spool.record(lease, [warning._replace(warned=True, why="doubling"), other])
     for now in (NOW + 100, NOW + 300):
-        (work,) = await spool.lease("w", now, now + 60, limit=10)
-        assert [waiting.warned for waiting in work.recipients] == [True, False]
-        await spool.record(work, settle_all(work, RecipientState.WAITING, now + 200))
-    story = await spool.story(work.message.id)
-    assert [event.keys for event in story if isinstance(event, QueueEvent) and event.kind == "warned"] == [(0,)]
+        (lease,) = await spool.lease("w", now, now + 60, limit=10)
+        assert [recipient.warned for recipient in lease.recipients] == [True, False]
+        await spool.record(lease, settle_all(lease, RecipientState.WAITING, now + 200))
+    history = await spool.story(lease.message.id)
+    assert [event.keys for event in history if isinstance(event, QueueEvent) and event.kind == "warned"] == [(0,)]
     await spool.close()
 
 
@@ -313,31 +317,31 @@ async def the_clock_takes_nothing_from_a_living_peer(two: MakePeers) -> None:
     """A live process keeps its leases, wherever the clock jumps, and can renew, release and record them."""
     ours, theirs = await two()
     await store(ours, "b@x.test")
-    works = [
+    leases = [
         *(await ours.lease("w", NOW, NOW + 60, limit=1)),
         *(await store(ours, "c@x.test", "d@x.test", owner="w", until=NOW + 60)).work,
         *(await store(ours, "e@y.test", owner="w", until=NOW + 60)).work,
     ]
     late = NOW + 90_000
     assert await theirs.lease("w", late, late + 60, limit=10) == []
-    waiting = await store(theirs, "f@x.test", due=NOW + 5)  # behind all of them
+    behind = await store(theirs, "f@x.test", due=NOW + 5)  # behind all of them
     (found,) = await theirs.lease("w", late, late + 60, limit=1)
-    assert found.message == waiting.message
+    assert found.message == behind.message
     due = await next_due(theirs, late)
     assert due is not None
     assert due <= late + 60
-    renewal = ours.renew(works[:1], late + 500)
+    renewal = ours.renew(leases[:1], late + 500)
     await renewal.done
     (renewed,) = renewal.leases
     await ours.record(renewed, settle_all(renewed, RecipientState.WAITING, late + 700))
-    await ours.release(works[1])
+    await ours.release(leases[1])
     (again,) = await theirs.lease("v", late, late + 60, limit=10)
-    assert recipient_keys([again]) == recipient_keys([works[1]])
+    assert recipient_keys([again]) == recipient_keys([leases[1]])
     # A process leases its own expired leases again.
     (mine,) = await ours.lease("w", late + 100, late + 160, limit=10)
-    assert recipient_keys([mine]) == recipient_keys([works[2]])
-    for spool, work in ((ours, mine), (theirs, again), (theirs, found)):
-        await spool.record(work, settle_all(work, RecipientState.DELIVERED))
+    assert recipient_keys([mine]) == recipient_keys([leases[2]])
+    for spool, lease in ((ours, mine), (theirs, again), (theirs, found)):
+        await spool.record(lease, settle_all(lease, RecipientState.DELIVERED))
     assert await next_due(ours, late) is not None
     assert await ours.count() == await theirs.count() == 1
     await ours.close()
@@ -351,10 +355,10 @@ async def leases_of_a_dead_peer_are_free(two: MakePeers) -> None:
     await ours.lease("w", NOW, NOW + 60, limit=1)
     await store(ours, "d@x.test", owner="w", until=NOW + 60)
     await ours.close()
-    works = await theirs.lease("v", NOW + 60, NOW + 120, limit=10)
-    assert len(recipient_keys(works)) == 3
-    for work in works:
-        await theirs.record(work, settle_all(work, RecipientState.DELIVERED))
+    leases = await theirs.lease("v", NOW + 60, NOW + 120, limit=10)
+    assert len(recipient_keys(leases)) == 3
+    for lease in leases:
+        await theirs.record(lease, settle_all(lease, RecipientState.DELIVERED))
     assert await theirs.count() == 0
     await theirs.close()
 

@@ -1,10 +1,10 @@
-"""What the spool checks share: the types of a check, and helpers that store, lease and settle."""
+"""Shared parts of the spool checks: the types of a check, and helpers that store and settle."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from posthouse.core import Address, Content, Envelope, Outcome, Recipient, Reply, Result
+from posthouse.core import Address, AsyncContent, Bytes, Content, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.spool.interface import Lease, RecipientState, Settlement, Spool, Stored
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "recipients",
     "settle_all",
     "store",
+    "streamed",
 ]
 
 Make = Callable[[], Awaitable[Spool]]
@@ -37,6 +38,16 @@ def recipients(*addresses: str) -> tuple[Recipient, ...]:
 def octets_of(content: Content) -> bytes:
     """The whole content."""
     return b"".join(content.chunks())
+
+
+async def streamed(content: Content, at_most: int = 262_144) -> bytes:
+    """The whole content, as an event loop reads it: that of an ``AsyncContent`` by its stream."""
+    if not isinstance(content, AsyncContent):
+        assert isinstance(content, Bytes), "what blocks is not read on the loop"
+        return content.data
+    pieces = [piece async for piece in content.stream(at_most)]
+    assert all(0 < len(piece) <= at_most for piece in pieces)
+    return b"".join(pieces)
 
 
 async def store(
@@ -64,18 +75,18 @@ async def next_due(spool: Spool, now: float) -> float | None:
     return min(times, default=None)
 
 
-def settle_all(work: Lease, state: RecipientState, due: float = NOW) -> list[Settlement]:
+def settle_all(lease: Lease, state: RecipientState, due: float = NOW) -> list[Settlement]:
     """The settlement of every recipient of a lease with one state; ``due`` is the time of the next attempt."""
     result = {RecipientState.DELIVERED: Result.DELIVERED, RecipientState.FAILED: Result.FAILED}.get(
         state, Result.DEFERRED
     )
     reply = Reply(250, "2.0.0", "taken") if result is Result.DELIVERED else Reply(450, "4.2.0", "later")
     return [
-        Settlement(waiting.key, state, due, Outcome(waiting.recipient, result, reply, "", "mx.test"))
-        for waiting in work.recipients
+        Settlement(recipient.key, state, due, Outcome(recipient.recipient, result, reply, "", "mx.test"))
+        for recipient in lease.recipients
     ]
 
 
-def recipient_keys(works: Sequence[Lease]) -> list[tuple[str, int]]:
+def recipient_keys(leases: Sequence[Lease]) -> list[tuple[str, int]]:
     """(queue id, key) of every recipient in these leases."""
-    return sorted((work.message.id, waiting.key) for work in works for waiting in work.recipients)
+    return sorted((lease.message.id, recipient.key) for lease in leases for recipient in lease.recipients)

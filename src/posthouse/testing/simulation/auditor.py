@@ -40,7 +40,7 @@ class HeldLease(NamedTuple):
 
 
 class SharedAudit:
-    """What the auditors of one spool share, from one incarnation of a node to the next and between nodes."""
+    """State that the auditors of one spool share, from one incarnation of a node to the next and between nodes."""
 
     def __init__(self) -> None:
         self.leases: dict[tuple[str, int], HeldLease] = {}
@@ -146,7 +146,7 @@ class Auditor:
         if not outcome.reason and outcome.reply is None:
             ledger.violation(self._name, f"{name} ended as {state.value} without a reason")
         if state is RecipientState.FAILED and _is_report(message):
-            ledger.lost_reports.add(quoted_in(b"".join(self._inner.content(message).chunks())))
+            ledger.lost_reports.add(quoted_in(_small(self._inner.content_now(message))))
             if not reports and not outcome.recipient.address.is_postmaster:
                 ledger.violation(self._name, f"{name}, a report, failed and the postmaster was not told")
         wanted = message.envelope.sender is not None and outcome.recipient.notify is not Notify.NEVER
@@ -261,3 +261,9 @@ def _to_postmaster(report: Report) -> bool:
 def _is_report(message: StoredMessage) -> bool:
     """Whether a daemon of ours has written the message as a delivery report."""
     return message.envelope.sender is None and message.source == "report"
+
+
+def _small(content: Content | None) -> bytes:
+    """The octets of a report, which are always in a row."""
+    assert content is not None
+    return b"".join(content.chunks())

@@ -95,7 +95,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._tasks: dict[asyncio.Task[Any], None] = {}
         self._failed: list[tuple[asyncio.Task[Any], VirtualProcess | None]] = []
         self.complaints: list[str] = []
-        """What asyncio would log: exceptions that were never retrieved, and the like."""
+        """Messages that asyncio would log: exceptions that were never retrieved, and the like."""
         self.set_exception_handler(self._complain)
 
     def time(self) -> float:
@@ -158,7 +158,7 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def unheard(self) -> list[str]:
         """Exceptions of tasks that no living process has retrieved, and what else asyncio would log."""
         failed = [
-            f"an exception that nobody fetched: {task._exception!r}"
+            f"an exception that was never retrieved: {task._exception!r}"
             for task, process in self._failed
             if task._log_traceback and (process is None or process.alive)
         ]

@@ -25,7 +25,7 @@ _FaultOf = Callable[[str, Endpoint], StreamFault]  # the fault of a new connecti
 
 
 class CrashKind(enum.StrEnum):
-    """What the peers notice of a crash."""
+    """Kind of a crash, by what the peers notice of it."""
 
     KILLED = "killed"  # the process: its system sends what was written, and closes the connections
     RESET = "reset"  # the process: its connections are reset, what was on its way is lost

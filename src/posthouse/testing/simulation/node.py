@@ -29,7 +29,7 @@ _START_AGAIN = 10.0  # seconds until a daemon that could not start for its disk 
 
 
 class Environment(NamedTuple):
-    """What all nodes of a world share."""
+    """The parts of a world that all its nodes share."""
 
     loop: VirtualLoop
     network: SimulatedNetwork
@@ -249,6 +249,6 @@ def _config(name: str, toml: str, address: str) -> Config:
 
 
 def _with(settings: T, **changes: Any) -> T:
-    """The same settings, with changes."""
+    """Settings with some fields changed."""
     fields: tuple[str, ...] = settings.__struct_fields__  # type: ignore[attr-defined]
     return type(settings)(**{**{name: getattr(settings, name) for name in fields}, **changes})

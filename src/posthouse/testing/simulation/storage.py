@@ -99,7 +99,7 @@ class SimulatedSpool:
         await spool.open(self._clock.time())
         try:
             entries = await spool.entries(limit=_ALL)
-            return [(entry, b"".join(spool.content(entry.message).chunks())) for entry in entries]
+            return [(entry, b"".join((await spool.open_content(entry.message)).chunks())) for entry in entries]
         finally:
             await spool.close()
 

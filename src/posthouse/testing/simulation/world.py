@@ -252,7 +252,7 @@ class World:
 
     @property
     def trace(self) -> list[str]:
-        """What happened, one line for each event."""
+        """The events of the run, one line each."""
         return self.ledger.trace
 
     @property

@@ -14,12 +14,15 @@ ones.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Executor
+from functools import partial
 from typing import NamedTuple
 
 from posthouse.core import SettingError, StorageCorrupt
@@ -180,46 +183,82 @@ def strays(directory: str) -> Iterator[tuple[int, str]]:
 
 
 class FileContent:
-    """Content in a file, read anew each time.
+    """Content in a file, with a prefix in front of it; read anew each time: by ``chunks`` in a thread, by ``stream`` on
+    an event loop, which has ``executor`` read.
 
     Raises ``StorageCorrupt`` where the file is not what was stored, ``StorageError`` where it cannot be read.
+    ``size`` is the file's.
     """
 
-    __slots__ = ("_path", "_size")
+    __slots__ = ("_executor", "_path", "_prefix", "_size")
 
-    def __init__(self, path: str, size: int) -> None:
+    def __init__(self, path: str, size: int, prefix: bytes = b"", executor: Executor | None = None) -> None:
         self._path = path
         self._size = size
+        self._prefix = prefix
+        self._executor = executor
         complaint = complaint_about(path, size)
         if complaint:
             raise StorageCorrupt(complaint)
 
     @property
     def size(self) -> int:
-        """Octets."""
-        return self._size
+        return len(self._prefix) + self._size
 
     def chunks(self, at_most: int = 262_144) -> Iterator[bytes]:
-        """The octets in order; see ``core.Content``."""
-        try:
-            descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError as error:
-            raise StorageCorrupt(f"content is missing: {self._path}") from error
-        except OSError as error:
-            raise storage_error(error, f"reading {self._path}") from error
+        for start in range(0, len(self._prefix), at_most):
+            yield self._prefix[start : start + at_most]
+        descriptor = self._open()
         left = self._size
         try:
             while left:
-                try:
-                    chunk = os.read(descriptor, min(at_most, left))
-                except OSError as error:
-                    raise storage_error(error, f"reading {self._path}") from error
-                if not chunk:
-                    raise StorageCorrupt(f"content ends {left} octets early: {self._path}")
+                chunk = self._read(descriptor, at_most, left)
                 left -= len(chunk)
                 yield chunk
         finally:
             os.close(descriptor)
+
+    async def stream(self, at_most: int = 262_144) -> AsyncIterator[bytes]:
+        for start in range(0, len(self._prefix), at_most):
+            yield self._prefix[start : start + at_most]
+        run = asyncio.get_running_loop().run_in_executor
+        descriptor = self._open()
+        left = self._size
+        reading: asyncio.Future[bytes] | None = None
+        try:
+            while left:
+                reading = run(self._executor, self._read, descriptor, at_most, left)
+                chunk = await asyncio.shield(reading)
+                left -= len(chunk)
+                yield chunk
+        finally:
+            if reading is None or reading.done():
+                os.close(descriptor)
+            else:  # cancelled: a thread reads from the descriptor still
+                reading.add_done_callback(partial(_close, descriptor))
+
+    def _open(self) -> int:
+        try:
+            return os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError as error:
+            raise StorageCorrupt(f"content is missing: {self._path}") from error
+        except OSError as error:
+            raise storage_error(error, f"reading {self._path}") from error
+
+    def _read(self, descriptor: int, at_most: int, left: int) -> bytes:
+        try:
+            chunk = os.read(descriptor, min(at_most, left))
+        except OSError as error:
+            raise storage_error(error, f"reading {self._path}") from error
+        if not chunk:
+            raise StorageCorrupt(f"content ends {left} octets early: {self._path}")
+        return chunk
+
+
+def _close(descriptor: int, reading: asyncio.Future[bytes]) -> None:
+    os.close(descriptor)
+    if not reading.cancelled():
+        reading.exception()  # nobody waits for it any more
 
 
 def complaint_about(path: str, size: int) -> str:

@@ -15,10 +15,10 @@ from typing import TypeVar
 from posthouse.core import SettingError
 from posthouse.spool.ids import text_of, worker_of
 from posthouse.spool.sqlite.leases import LeaseTable
+from posthouse.spool.sqlite.migrations import migrate
 from posthouse.spool.sqlite.settle import Settler
 from posthouse.spool.sqlite.storage.durability import Durable
 from posthouse.spool.sqlite.storage.layout import Layout, ProcessSlot, complaint_about, strays
-from posthouse.spool.sqlite.storage.migrations import migrate
 from posthouse.spool.sqlite.storage.schema import VERSION, connect, create, refuse_newer
 
 T = TypeVar("T")

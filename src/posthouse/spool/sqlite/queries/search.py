@@ -18,8 +18,8 @@ from posthouse.spool.filters import BUCKETS, Condition, RecipientRow, SummaryRow
 from posthouse.spool.history import Accepted, Event, MessageSummary, decode_arrival, decode_events
 from posthouse.spool.ids import number_of, text_of
 from posthouse.spool.interface import AuditRecord
-from posthouse.spool.sqlite.filter_sql import where
 from posthouse.spool.sqlite.history_store import plain_address
+from posthouse.spool.sqlite.queries.filter_sql import where
 from posthouse.spool.sqlite.rows import STATES, decode_envelope, destinations_of
 
 __all__ = ["audit", "count", "find", "select", "story", "summary"]

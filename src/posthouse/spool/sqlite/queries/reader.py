@@ -12,9 +12,10 @@ import os
 import sqlite3
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
-from posthouse.core import Bytes, Content, Prefixed, SettingError, StorageCorrupt
+from posthouse.core import Bytes, Content, SettingError, StorageCorrupt
 from posthouse.spool.ids import number_of, text_of
 from posthouse.spool.interface import (
     DueDestination,
@@ -36,6 +37,8 @@ __all__ = ["Reader"]
 
 T = TypeVar("T")
 
+_CONTENT_THREADS = 4  # that read content files
+
 _MESSAGE = "id, until, due, destination, received, size, source, head"
 _INBOX = "number, name, message, sender, received, size"
 
@@ -52,6 +55,7 @@ class Reader:
         self._blocking = threads.blocking
         self._executor = threads.pool(1, "posthouse-reader")
         self._searches = threads.pool(1, "posthouse-searches")
+        self._files = threads.pool(_CONTENT_THREADS, "posthouse-content")
         self._listing: sqlite3.Connection | None = None
         self._searching: sqlite3.Connection | None = None
         self._content: sqlite3.Connection | None = None
@@ -89,6 +93,7 @@ class Reader:
     def _close(self) -> None:
         self._executor.shutdown()
         self._searches.shutdown()
+        self._files.shutdown()
         with self._lock:
             for connection in (self._listing, self._searching, self._content):
                 if connection is not None:
@@ -119,17 +124,20 @@ class Reader:
 
     # -- content ---------------------------------------------------------------------------------------------------
 
-    def content(self, number: int, size: int) -> Content:
-        """A message's content.  Raises ``StorageCorrupt`` if it is gone."""
+    def content_in_row(self, number: int) -> Bytes | None:
+        """A message's content, None if it is in a file.  Raises ``StorageCorrupt`` if it is gone."""
         row = self._one("SELECT content FROM message WHERE id = ?", number)
         if row is None:
             raise StorageCorrupt(f"there is no message {text_of(number)} in the spool")
-        if row[0] is not None:
-            return Bytes(row[0])
+        return None if row[0] is None else Bytes(row[0])
+
+    async def content_in_file(self, number: int, size: int) -> FileContent:
+        """A message's content that is in a file.  Raises ``StorageCorrupt`` if it is gone."""
         filed = self._one("SELECT prefix FROM file WHERE id = ?", number)
         prefix = b"" if filed is None else filed[0]
-        content = FileContent(self._layout.content_of(number), size - len(prefix))
-        return Prefixed(prefix, content) if prefix else content
+        path = self._layout.content_of(number)
+        opening = partial(FileContent, path, size - len(prefix), prefix, self._files)
+        return await asyncio.get_running_loop().run_in_executor(self._files, opening)
 
     def _one(self, statement: str, number: int) -> tuple[Any, ...] | None:
         with self._lock:
@@ -224,7 +232,7 @@ class Reader:
             message = InboxMessage(*fields)
             if content is not None:
                 return message, Bytes(content)
-            return message, FileContent(self._layout.content_of(file), message.size)
+            return message, FileContent(self._layout.content_of(file), message.size, executor=self._files)
 
         return await self._ask(ask)
 

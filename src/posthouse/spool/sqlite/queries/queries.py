@@ -10,8 +10,8 @@ from posthouse.spool.filters import Condition, RecipientRow, SummaryRow
 from posthouse.spool.history import Event, MessageSummary
 from posthouse.spool.ids import number_of
 from posthouse.spool.interface import AuditRecord, Inbox, InboxMessage, MessageEntry
-from posthouse.spool.sqlite import search as asking
-from posthouse.spool.sqlite.reader import Reader
+from posthouse.spool.sqlite.queries import search as asking
+from posthouse.spool.sqlite.queries.reader import Reader
 
 __all__ = ["SpoolQueries"]
 
