@@ -162,8 +162,8 @@ def test_lists_have_an_owner() -> None:
     [
         ('aliases = { a = ["b"], b = ["a"] }', "leads only to itself"),
         ('aliases = { a = ["a"] }', "leads only to itself"),
-        ('aliases = { a = ["nobody"] }', "nobody of that name"),
-        ('moved = { a = "nobody" }', "nobody of that name"),
+        ('aliases = { a = ["nobody"] }', "that has no such name"),
+        ('moved = { a = "nobody" }', "that has no such name"),
         ('moved = { m = "m@y.test" }\nmoved_action = "tell"\naliases = { a = ["m"] }', "name m@y.test instead"),
     ],
 )

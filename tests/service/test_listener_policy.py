@@ -386,9 +386,9 @@ def test_vrfy_and_expn_are_off() -> None:
         ("team@example.org", 250, "<team@example.org>"),
         ("eve", 251, "<eve@example.net>"),
         ("tom@gone.test", 551, "<tom@example.net>"),
-        ("nobody", 550, "Nobody"),
-        ("nobody@example.org", 550, "Nobody"),
-        ("a b@c@d", 550, "Nobody"),
+        ("nobody", 550, "No mailbox"),
+        ("nobody@example.org", 550, "No mailbox"),
+        ("a b@c@d", 550, "No mailbox"),
         ("x@example.net", 252, ""),
         ("Postmaster", 250, "<postmaster@example.org>"),
     ],
@@ -406,7 +406,7 @@ def test_vrfy(text: str, code: int, words: str) -> None:
         ("<team@example.org>", 250, "<bob@example.org>\n<wen@example.org>"),
         ("info", 550, "not a mailing list"),
         ("wen", 550, "not a mailing list"),
-        ("nobody", 550, "Nobody"),
+        ("nobody", 550, "No mailbox"),
     ],
 )
 def test_expn(text: str, code: int, words: str) -> None:

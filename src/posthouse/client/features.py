@@ -1,4 +1,4 @@
-"""What a peer's capabilities mean for a transaction, and how what is said is spelt for it."""
+"""The service extensions of a peer as a transaction uses them, and the envelope's commands for that peer."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _SEVENBIT: Final = Body.SEVENBIT
 
 
 def result_of(reply: Reply) -> Result:
-    """What a reply that decided a recipient means for it."""
+    """The result of a recipient that this reply decided."""
     if 200 <= reply.code < 400:
         return Result.DELIVERED
     return Result.DEFERRED if reply.transient else Result.FAILED
 
 
 class Features(NamedTuple):
-    """What a transaction asks a peer's capabilities, looked up once for a session."""
+    """The capabilities of a peer that transactions ask for, looked up once for a session."""
 
     pipelining: bool
     chunking: bool
@@ -37,7 +37,7 @@ class Features(NamedTuple):
 
     @classmethod
     def of(cls, capabilities: Capabilities) -> Features:
-        """Those of a peer that announced these."""
+        """The features of a peer with these capabilities."""
         has = capabilities.has
         return cls(
             pipelining=has("PIPELINING"),
@@ -53,14 +53,16 @@ class Features(NamedTuple):
         )
 
 
-def _spelt(address: Address, utf8: bool) -> Address:
-    """Without SMTPUTF8 a domain in U-labels goes out as A-labels (RFC 6531 §3.2): it is the same domain."""
+def _for_peer(address: Address, utf8: bool) -> Address:
+    """The address as it is sent: without SMTPUTF8 a domain in U-labels becomes A-labels (RFC 6531 §3.2)."""
     return address if utf8 else with_ascii_domain(address)
 
 
-def _sayable(orcpt: OriginalRecipient | None) -> OriginalRecipient | None:
-    """None for one that cannot be written: in its 7-bit form a UTF-8 address may be longer than an ORCPT may be.  A
-    report that names the recipient less well is better than a message that never goes on."""
+def _writable(orcpt: OriginalRecipient | None) -> OriginalRecipient | None:
+    """ORCPT, or None if it cannot be written: the 7-bit form of a UTF-8 address may be longer than ORCPT allows.
+
+    A report that names another form of the recipient is better than a message that is never sent.
+    """
     if orcpt is not None:
         try:
             orcpt_encode(orcpt)
@@ -69,19 +71,19 @@ def _sayable(orcpt: OriginalRecipient | None) -> OriginalRecipient | None:
     return orcpt
 
 
-def commands_of(envelope: Envelope, size: int, traits: Features, utf8: bool) -> tuple[Mail, list[Rcpt]]:
+def commands_of(envelope: Envelope, size: int, features: Features, utf8: bool) -> tuple[Mail, list[Rcpt]]:
     """MAIL with the parameters that this peer understands, and RCPT for each recipient."""
     sender = envelope.sender
     if sender is not None:
-        sender = _spelt(sender, utf8)
-    said_size = size if traits.declares_size else None
-    body = envelope.body if traits.eightbit else _SEVENBIT
-    people = envelope.recipients
-    require_tls = envelope.require_tls and traits.require_tls
-    if traits.dsn:
-        mail = Mail(sender, said_size, body, utf8, envelope.ret, envelope.envid, require_tls=require_tls)
-        return mail, [Rcpt(_spelt(address, utf8), notify, _sayable(orcpt)) for address, notify, orcpt in people]
-    mail = Mail(sender, said_size, body, utf8, require_tls=require_tls)
+        sender = _for_peer(sender, utf8)
+    declared_size = size if features.declares_size else None
+    body = envelope.body if features.eightbit else _SEVENBIT
+    recipients = envelope.recipients
+    require_tls = envelope.require_tls and features.require_tls
+    if features.dsn:
+        mail = Mail(sender, declared_size, body, utf8, envelope.ret, envelope.envid, require_tls=require_tls)
+        return mail, [Rcpt(_for_peer(address, utf8), notify, _writable(orcpt)) for address, notify, orcpt in recipients]
+    mail = Mail(sender, declared_size, body, utf8, require_tls=require_tls)
     if utf8:
-        return mail, [Rcpt(each.address) for each in people]
-    return mail, [Rcpt(_spelt(each.address, utf8)) for each in people]
+        return mail, [Rcpt(each.address) for each in recipients]
+    return mail, [Rcpt(_for_peer(each.address, utf8)) for each in recipients]

@@ -1,7 +1,4 @@
-"""What this machine calls itself.
-
-Apart from ``service.config.mail_types``, because whoever sends one letter must say a name and reads no configuration.
-"""
+"""The name of this machine, the default argument of EHLO."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ __all__ = ["machine_name"]
 
 
 def machine_name() -> str:
-    """This machine's own name as far as it can be had without asking the network, or ``localhost``."""
+    """The host name as the system has it, without a question to the network; ``localhost`` if it is no domain name."""
     try:
         return domain_to_ascii(socket.gethostname().rstrip("."))
     except GrammarError:

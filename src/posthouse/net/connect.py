@@ -83,7 +83,7 @@ class _Race(Generic[_H]):
         self._end: Timer | None = None
 
     async def run(self, delay: float, timeout: float) -> tuple[Stream, _H]:
-        """The winner.  Raises ``Unreachable``."""
+        """The stream and the handler of the winner.  Raises ``Unreachable``."""
         if not self._waiting:
             raise Unreachable("there is no address to connect to")
         self._end = self._clock.call_later(timeout, self._expire)

@@ -1,7 +1,7 @@
-"""Asking the system what a host is called by: its own hosts file, DNS settings and order of preference.
+"""Host names resolved by the system: its hosts file, its DNS settings, its order of preference.
 
-For those who send by hand to a server they name (``localhost``, ``mail.example.org``); the relay asks the DNS itself
-(``net.resolver``), because it must tell "no such name" from "no answer just now" for certain.
+This is for programs that name one server (``localhost``, ``mail.example.org``).  The relay asks the DNS itself
+(``net.resolver``), because it must tell "no such name" from "no answer now" for certain.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from posthouse.net.system import address_of, endpoint_of
 
 __all__ = ["NoSuchHost", "addresses_of"]
 
-# What getaddrinfo says when the name servers could not be asked, or not now.
+# The codes of getaddrinfo for name servers that gave no answer now.
 _NOT_NOW = frozenset((socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_SYSTEM, socket.EAI_MEMORY))
 
 
@@ -25,7 +25,7 @@ class NoSuchHost(Unreachable):
 
 
 async def addresses_of(host: str, port: int, *, timeout: float = 30.0) -> list[Endpoint]:
-    """Where ``host`` (a name, or an IP address with or without brackets) is, in the system's order; never empty.
+    """The addresses of ``host`` (a name, or an IP address with or without brackets) in the system's order; never empty.
 
     Raises ``NoSuchHost`` if it has no address, ``TimedOut`` after ``timeout`` seconds, ``Unreachable`` if the system
     cannot say now.

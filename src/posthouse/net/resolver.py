@@ -1,11 +1,11 @@
-"""Asking the DNS.
+"""DNS resolvers: a stub resolver on dnspython, and a cache in front of any resolver.
 
 A resolver answers with a value, whatever happens: ``Status`` keeps apart what is a fact (no such name, no such record)
 and what is only so now (no server, no answer, SERVFAIL).  Mail is bounced for the first and waits for the second, so
-nothing here may turn one into the other, and no exception leaves.
+no resolver may turn one into the other, and none raises an exception.
 
-``DnsResolver`` is dnspython, loaded at the first question (it is slow to import, and not needed by who only
-receives).  ``CachingResolver`` wraps any resolver.  The fakes live in ``posthouse.testing``: ``StaticResolver``, and
+``DnsResolver`` is dnspython, loaded at the first question (it is slow to import, and a program that only receives
+needs none).  ``CachingResolver`` wraps any resolver.  The fakes live in ``posthouse.testing``: ``StaticResolver``, and
 ``DnsServer``, a small real server for end-to-end tests.
 """
 
@@ -35,7 +35,7 @@ EDNS_SIZE = 1232
 
 
 class Resolver(Protocol):
-    """Whoever can be asked."""
+    """Answers DNS questions."""
 
     async def ask(self, question: Question) -> Answer:
         """The answer; never raises for what the DNS says or fails to say.  Cancel to stop waiting."""

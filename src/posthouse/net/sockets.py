@@ -1,8 +1,8 @@
 """The real network: TCP and unix sockets on the running asyncio loop (asyncio's own, or uvloop).
 
-Strategy: one object per channel is both asyncio's protocol and our ``Stream``, with slots and no buffer of its own.
-The loop reads into **one** buffer shared by all channels: ``get_buffer``, the read and ``buffer_updated`` happen in one
-turn with nothing between, so the buffer is free again before the next channel needs it.  An idle channel therefore
+One object per connection is both asyncio's protocol and our ``Stream``, with slots and no buffer of its own.
+The loop reads into **one** buffer shared by all connections: ``get_buffer``, the read and ``buffer_updated`` happen in
+one turn with nothing between, so the buffer is free again before the next connection needs it.  An idle connection
 costs its socket, the loop's transport and one small object: 1.8 KiB resident on asyncio, 1.6 on uvloop (5,000 of them,
 Python 3.11).  (Selector loops and uvloop only: a proactor loop reads while others run and would need a buffer each.)
 
@@ -41,7 +41,7 @@ _FATAL = (KeyboardInterrupt, SystemExit)
 
 
 class _SocketState(enum.Enum):
-    """What a channel may still do; only OPEN tells the handler of data."""
+    """The states of a connection; the handler gets data in OPEN only."""
 
     OPEN = enum.auto()
     DRAINING = enum.auto()  # close_gently: our side is shut, the peer's last octets are dropped
@@ -53,33 +53,33 @@ _OPEN, _DRAINING, _CLOSING, _ENDED = _SocketState
 
 
 class Nobody:
-    """The handler of a channel that has none: never given one (its factory failed), or done with it."""
+    """The handler of a connection without one: its factory has raised, or the connection has ended."""
 
     def connected(self, stream: Stream) -> None:
-        """Nobody is here: end it."""
+        """End the connection: there is no handler for it."""
         stream.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Not heard."""
+        """Ignored."""
 
     def eof_received(self) -> None:
-        """Not heard."""
+        """Ignored."""
 
     def pause_writing(self) -> None:
-        """Not heard."""
+        """Ignored."""
 
     def resume_writing(self) -> None:
-        """Not heard."""
+        """Ignored."""
 
     def disconnected(self, error: Exception | None) -> None:
-        """Not heard."""
+        """Ignored."""
 
 
 _NOBODY: Handler = Nobody()
 
 
 class SocketStream(asyncio.BufferedProtocol):
-    """One channel; made by ``SocketNetwork`` only."""
+    """One connection; made by ``SocketNetwork`` only."""
 
     __slots__ = (
         "_buffer",
@@ -116,7 +116,7 @@ class SocketStream(asyncio.BufferedProtocol):
 
     @property
     def local(self) -> Endpoint:
-        """See ``Stream.local``; without a name once the channel has ended."""
+        """The local end; without a name once the connection has ended."""
         return endpoint_of(self._transport.get_extra_info("sockname"))
 
     def write(self, data: bytes) -> None:
@@ -168,7 +168,7 @@ class SocketStream(asyncio.BufferedProtocol):
     # -- BufferedProtocol: what the loop calls --
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The loop has the socket."""
+        """The transport is open."""
         self._transport = cast(asyncio.Transport, transport)
         if self._peer is None:
             self._peer = endpoint_of(transport.get_extra_info("peername"))
@@ -231,7 +231,7 @@ class SocketStream(asyncio.BufferedProtocol):
                 self._blame(error)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """The loop is done with the socket."""
+        """The transport has ended."""
         self._state = _ENDED
         if self._timer is not None:
             self._timer.cancel()
@@ -257,7 +257,7 @@ class SocketStream(asyncio.BufferedProtocol):
             self._timer = loop.call_later(self._network.flush_seconds, self.abort)
 
     def _blame(self, error: BaseException) -> None:
-        """Our handler raised: this channel ends, and somebody is told."""
+        """The handler has raised: report the exception and end this connection."""
         self._network.report(error)
         self._fault = error
         self.abort()
@@ -276,7 +276,7 @@ class SocketListener:
         return self._local
 
     def close(self) -> None:
-        """See ``Listener.close``; removes a unix socket's path if it is still this listener's."""
+        """Accept no more, and remove a unix socket's path if it is still this listener's."""
         self._server.close()
         if self._inode:
             with contextlib.suppress(OSError):
@@ -346,7 +346,7 @@ class SocketNetwork:
         return stream
 
     async def listen(self, endpoint: Endpoint, factory: HandlerFactory, *, backlog: int = 512) -> SocketListener:
-        """See ``Network.listen``.  A unix path that nobody listens at any more is taken over."""
+        """Accept connections at ``endpoint``.  The path of a unix socket whose listener has ended is taken over."""
         loop = asyncio.get_running_loop()
         buffer = self._buffer(loop)
 
@@ -375,11 +375,11 @@ class SocketNetwork:
             raise
 
     def report(self, error: BaseException) -> None:
-        """Tell whoever wants to know that a handler raised ``error``."""
+        """Report an exception of a handler: to ``on_error``, or to the loop's exception handler."""
         if self._on_error is not None:
             self._on_error(error)
             return
-        context = {"message": "a handler raised; its channel was closed", "exception": error}
+        context = {"message": "a handler raised; its connection was closed", "exception": error}
         asyncio.get_running_loop().call_exception_handler(context)
 
     def _buffer(self, loop: asyncio.AbstractEventLoop) -> memoryview:

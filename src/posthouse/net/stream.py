@@ -34,7 +34,7 @@ _REMEDY: Final = 'write it like "127.0.0.1:25", "[::1]:25" or "unix:/path/of/soc
 
 
 class Endpoint(NamedTuple):
-    """One end of a channel: an IP address and port, or a unix socket's path with port 0.
+    """One end of a connection: an IP address and port, or a unix socket's path with port 0.
 
     A host with a slash in it is a path.  ``str()`` gives ``192.0.2.1:25``, ``[2001:db8::1]:25`` or the path.  The far
     end of an accepted unix socket has no name: ``Endpoint("")``.
@@ -102,7 +102,7 @@ class Endpoint(NamedTuple):
 
 
 class Stream(Protocol):
-    """The writing side of an open channel, and its controls.  Every method returns at once."""
+    """The writing side of an open connection, and its controls.  Every method returns at once."""
 
     @property
     def peer(self) -> Endpoint:
@@ -159,7 +159,7 @@ class Handler(Protocol):
     """The receiver of a channel's events."""
 
     def connected(self, stream: Stream) -> None:
-        """The channel is open; called once, first."""
+        """The connection is open; called once, first."""
         ...
 
     def data_received(self, data: bytes) -> None:
@@ -167,7 +167,7 @@ class Handler(Protocol):
         ...
 
     def eof_received(self) -> None:
-        """The peer will send no more; writing may still work.  The channel stays open until this side closes it."""
+        """The peer will send no more; writing may still work.  The connection stays open until this side closes it."""
         ...
 
     def pause_writing(self) -> None:
@@ -179,7 +179,7 @@ class Handler(Protocol):
         ...
 
     def disconnected(self, error: Exception | None) -> None:
-        """The channel has ended; called once, last.  ``error`` is None for an orderly end."""
+        """The connection has ended; called once, last.  ``error`` is None for an orderly end."""
         ...
 
 
@@ -200,10 +200,10 @@ class Listener(Protocol):
 
 
 class Network(Protocol):
-    """Opens and accepts channels."""
+    """Opens and accepts connections."""
 
     async def connect(self, endpoint: Endpoint, handler: Handler, *, source: str = "") -> Stream:
-        """Open a channel to one address.  ``handler.connected`` has been called when this returns.
+        """Open a connection to one address.  ``handler.connected`` has been called when this returns.
 
         ``source`` is the local address to use.  Raises ``Unreachable``, whose text names the endpoint; ``LocalError``
         if the host is a name (ask a resolver first).  Cancel to give up sooner than the system: nothing stays open.
@@ -211,6 +211,9 @@ class Network(Protocol):
         ...
 
     async def listen(self, endpoint: Endpoint, factory: HandlerFactory, *, backlog: int = 512) -> Listener:
-        """Accept channels at ``endpoint``, a new handler for each.  Raises ``SettingError`` naming the address and
-        the remedy if it cannot be had.  Must be called on the loop that is to serve the channels."""
+        """Accept connections at ``endpoint``, with a new handler for each.
+
+        Must be called on the loop that is to serve the connections.  Raises ``SettingError``, which names the address
+        and the remedy.
+        """
         ...

@@ -1,6 +1,6 @@
-"""What this machine's system calls things: socket addresses, listening sockets, error numbers.
+"""Socket addresses, listening sockets and error numbers of the operating system.
 
-The border of ``net``: an ``OSError`` becomes one of our own here, with a sentence that says what to do about it.
+An ``OSError`` becomes an error of Posthouse here, with a sentence that says what to do about it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = [
 
 
 def endpoint_of(name: object) -> Endpoint:
-    """What the system calls an end of a socket, as an ``Endpoint``."""
+    """A socket address of the system as an ``Endpoint``."""
     if isinstance(name, tuple):
         return Endpoint(name[0], name[1])
     if isinstance(name, bytes):  # Linux's abstract names
@@ -55,7 +55,7 @@ def address_of(endpoint: Endpoint) -> tuple[int, tuple[str, int] | tuple[str, in
 
 
 def new_socket(family: int) -> socket.socket:
-    """A stream socket that does not block; Nagle's delay is off (a dialogue is all small writes)."""
+    """A stream socket that does not block, with TCP_NODELAY (a dialogue is all small writes)."""
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setblocking(False)
     if family != socket.AF_UNIX:
@@ -90,7 +90,7 @@ def listening_socket(endpoint: Endpoint, backlog: int, reuse_port: bool) -> sock
 
 
 def reserved_socket(endpoint: Endpoint) -> socket.socket:
-    """A socket bound with SO_REUSEPORT that never listens: it holds an address for processes that will.
+    """A socket bound with SO_REUSEPORT that never listens: it reserves an address for processes that will.
 
     A port of 0 becomes a real one.  Raises ``OSError``.
     """
@@ -109,7 +109,7 @@ def reserved_socket(endpoint: Endpoint) -> socket.socket:
 
 
 def _remove_abandoned(path: str) -> None:
-    """Remove a unix socket whose listener has died; leave anything else for ``bind`` to complain of."""
+    """Remove a unix socket whose listener has ended; for anything else ``bind`` raises the error."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             return
@@ -152,7 +152,7 @@ _NOT_LISTENING = {
 
 
 def unreachable(error: OSError, endpoint: Endpoint, source: str) -> Unreachable:
-    """Why a channel to ``endpoint`` could not be opened."""
+    """The error of a connection to ``endpoint`` that could not be opened."""
     if error.errno == errno.EADDRNOTAVAIL and source:
         return Unreachable(f"{endpoint} was not tried: {source} is not an address of this machine")
     if error.errno in (errno.EINVAL, errno.EAFNOSUPPORT) and source:
@@ -162,14 +162,14 @@ def unreachable(error: OSError, endpoint: Endpoint, source: str) -> Unreachable:
 
 
 def not_listening(error: OSError, endpoint: Endpoint) -> SettingError:
-    """Why nothing can listen at ``endpoint``, and what to do."""
+    """The error of a listener that could not be opened at ``endpoint``."""
     fallback = (f"cannot listen: {error.strerror or error}", "choose another address")
     why, remedy = _NOT_LISTENING.get(error.errno or 0, fallback)
     return SettingError(why, where=str(endpoint), remedy=remedy)
 
 
 def broken_by(exc: BaseException | None, peer: Endpoint) -> NetworkError | None:
-    """What ``Handler.disconnected`` is told; None for an orderly end."""
+    """The argument of ``Handler.disconnected``; None for an orderly end."""
     if exc is None:
         return None
     error: NetworkError
@@ -184,7 +184,7 @@ def broken_by(exc: BaseException | None, peer: Endpoint) -> NetworkError | None:
 
 
 def ended_by(fault: BaseException) -> LocalError:
-    """What ``Handler.disconnected`` is told when it was the handler that raised."""
+    """The argument of ``Handler.disconnected`` when the handler has raised."""
     error = LocalError(f"the handler of this channel raised {type(fault).__name__}")
     error.__cause__ = fault
     return error

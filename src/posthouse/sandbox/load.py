@@ -1,11 +1,11 @@
-"""A load of mail: many sessions that send the same message over and over, and what they measured.
+"""The load generator: many sessions that send equal messages to a server, and their measurements.
 
-Each session is a task that takes the next number from one counter and delivers; there is nothing else on the path, so
-that the figures are those of the receiver and of ``client.Session``.  Latency is the time from the first octet of MAIL
-to the final reply; with a new connection for each message from the start of connecting, and where messages stand in
-line from when one joined it.
+Each session is a task that takes the next number from one counter and sends a message, so that the figures are those of
+the receiver and of ``client.Session``.  Latency is the time from the first octet of MAIL to the final reply; with a new
+connection for each message it is measured from the start of connecting, and with messages in line from the time when a
+message joined the line.
 
-Latencies are kept as counts in steps of one per cent, so memory does not grow with the number of messages.
+Latencies are counted in steps of 1 %, so memory does not grow with the number of messages.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from posthouse.protocol.grammar import GrammarError, parse_mailbox
 __all__ = ["Latencies", "Load", "LoadPlan", "LoadReport", "filler", "measure"]
 
 _STEP = math.log(1.01)
-_KINDS = 20  # different errors that are told apart
+_KINDS = 20  # different errors that are counted apart
 
 
 class LoadPlan(NamedTuple):
@@ -54,7 +54,7 @@ class LoadPlan(NamedTuple):
 
 
 class Latencies:
-    """Times in seconds, counted in steps of one per cent."""
+    """A histogram of times in seconds, in steps of 1 %."""
 
     __slots__ = ("_steps", "count", "longest")
 
@@ -64,13 +64,13 @@ class Latencies:
         self._steps: Counter[int] = Counter()
 
     def add(self, seconds: float) -> None:
-        """One more."""
+        """Count one time."""
         self.count += 1
         self.longest = max(self.longest, seconds)
         self._steps[math.ceil(math.log(max(seconds, 1e-7)) / _STEP)] += 1
 
     def percentile(self, share: float) -> float:
-        """The time that ``share`` (0 to 1) of all did not exceed, to one per cent; 0.0 if there is none."""
+        """The time that ``share`` (0 to 1) of all did not exceed, to 1 %; 0.0 if nothing was counted."""
         wanted = share * self.count
         seen = 0
         for step in sorted(self._steps):
@@ -81,8 +81,10 @@ class Latencies:
 
 
 class LoadReport(NamedTuple):
-    """What was measured.  ``delivered`` messages reached every recipient; ``errors`` says what became of the others,
-    in words, with how often.  Times in seconds."""
+    """The measurements of a load; times are in seconds.
+
+    ``delivered`` messages reached every recipient; ``errors`` counts the others by their reason.
+    """
 
     messages: int
     delivered: int
@@ -101,7 +103,7 @@ class LoadReport(NamedTuple):
 
 
 class Load:
-    """One run; ``run`` once, and look at ``done`` meanwhile."""
+    """One load.  Call ``run`` once; ``done`` tells its progress."""
 
     def __init__(
         self,
@@ -114,7 +116,7 @@ class Load:
         timeouts: Timeouts | None = None,
     ) -> None:
         self.plan = plan
-        #: Messages that were begun and have ended, well or not.
+        #: Messages that have ended, delivered or not.
         self.done = 0
         self._server = server
         self._network = network
@@ -152,7 +154,7 @@ class Load:
         )
 
     async def _work(self, session: Session | None) -> None:
-        """One session after another, until no message is left."""
+        """Send in one session after another, until no message is left."""
         try:
             while self._left > 0:
                 self._left -= 1  # before others look: it is this session's
@@ -175,24 +177,24 @@ class Load:
             await session.quit()
 
     async def _use(self, session: Session, begun: float) -> None:
-        """One message, or as many as there are while the session is good for more."""
+        """Send one message, or as many as there are while the session is usable."""
         plan, clock = self.plan, self._clock
         if plan.reconnect or not session.usable:
             self._ended(await session.deliver(plan.envelope, plan.content), clock.monotonic() - begun)
             return
         joined: deque[float] = deque()
-        async for _, outcomes in session.deliver_each(self._letters(joined), ahead=plan.ahead):
+        async for _, outcomes in session.deliver_each(self._messages(joined), ahead=plan.ahead):
             self._ended(outcomes, clock.monotonic() - joined.popleft())
 
-    def _letters(self, joined: deque[float]) -> Iterator[tuple[Envelope, Content]]:
-        """The one that was taken already, and as many more as there are."""
-        letter = self.plan.envelope, self.plan.content
+    def _messages(self, joined: deque[float]) -> Iterator[tuple[Envelope, Content]]:
+        """The message whose number was taken already, and as many more as there are."""
+        message = self.plan.envelope, self.plan.content
         joined.append(self._clock.monotonic())
-        yield letter
+        yield message
         while self._left > 0:
             self._left -= 1
             joined.append(self._clock.monotonic())
-            yield letter
+            yield message
 
     def _ended(self, outcomes: Sequence[Outcome], seconds: float) -> None:
         taken = sum(outcome.result is Result.DELIVERED for outcome in outcomes)
@@ -238,9 +240,11 @@ def measure(
     reconnect: bool,
     ahead: int = 0,
 ) -> Load:
-    """A load of ``messages`` equal messages of ``size`` octets, ready to run.  With several ``recipients`` they are
-    numbered: ``sink-1@…``; ``ahead`` messages stand in line in each session.  Raises ``SettingError`` for an address
-    that is none."""
+    """A load of ``messages`` equal messages of ``size`` octets, ready to run, over the sockets of this machine.
+
+    Several ``recipients`` are numbered: ``sink-1@…``.  ``ahead`` messages stand in line in each session.  Raises
+    ``SettingError`` for a text that is no address.
+    """
     writer, reader = _mailbox(sender, "--from"), _mailbox(recipient, "--to")
     readers = (
         [reader]
@@ -263,13 +267,13 @@ def _mailbox(text: str, where: str) -> Address:
     try:
         return parse_mailbox(text)
     except GrammarError as error:
-        raise SettingError(f'"{text}" is no mailbox: {error}', where=where, remedy="write user@domain") from error
+        raise SettingError(f'"{text}" is no address: {error}', where=where, remedy="write user@domain") from error
 
 
 def filler(sender: str, recipient: str, size: int) -> bytes:
     """A message of ``size`` octets, or of its header fields if that is more: lines of printable ASCII."""
     head = f"From: <{sender}>\r\nTo: <{recipient}>\r\nSubject: a measurement\r\n\r\n".encode()
-    line = b"All that travels here is counted, and nobody reads it: 0123456789 ABCDEF\r\n"
+    line = b"Load generator filler line, of printable ASCII characters only: 01234567\r\n"
     wanted = size - len(head)
     if wanted < 2:
         return head

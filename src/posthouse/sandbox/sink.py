@@ -40,7 +40,7 @@ class Counts(NamedTuple):
 
 
 class Sink:
-    """The receiver.  ``listen``, then look at ``counts``, then ``stop``."""
+    """A receiving SMTP that counts and discards.  Call ``listen``, read ``counts``, call ``stop``."""
 
     def __init__(
         self,
@@ -88,11 +88,11 @@ class Sink:
         return self._shared or _SinkPolicy(self, self.newest)
 
     def when(self, messages: int, call: Callable[[], object]) -> None:
-        """Call ``call`` once, when ``messages`` have been taken."""
+        """Call ``call`` once, when ``messages`` have been received."""
         self.goal, self.reached = messages, call
 
     def count(self, recipients: int) -> None:
-        """One more message, with so many recipients."""
+        """Count one message with this number of recipients."""
         self.messages += 1
         self.recipients += recipients
         if self.messages == self.goal:
@@ -100,20 +100,23 @@ class Sink:
 
     @property
     def counts(self) -> Counts:
-        """What has happened so far."""
+        """The counters now."""
         return Counts(self.connections, self.messages, self.recipients, self.octets, self.refused, self.dropped)
 
     async def listen(self, endpoint: Endpoint) -> Endpoint:
-        """Begin; returns where, with the real port.  Raises ``SettingError``."""
+        """Begin to listen; returns the endpoint with its real port.  Raises ``SettingError``."""
         return await self._server.listen(endpoint)
 
     async def stop(self, seconds: float = 1.0) -> None:
-        """Take no more, and end what is open within about ``seconds``."""
+        """Accept no more, and end open connections within about ``seconds``."""
         await self._server.drain(seconds)
 
 
 async def open_sink(bind: str, *, lmtp: bool = False, faults: Sequence[FaultRule] = ()) -> tuple[Sink, Endpoint]:
-    """A sink that listens at ``bind`` (as a listener's setting is written), and where.  Raises ``SettingError``."""
+    """Open a sink at ``bind``, as in ``host:port`` or ``unix:/path``; returns it and its endpoint.
+
+    Raises ``SettingError``.
+    """
     try:
         endpoint = Endpoint.parse(bind)
     except SettingError as error:
@@ -123,7 +126,7 @@ async def open_sink(bind: str, *, lmtp: bool = False, faults: Sequence[FaultRule
 
 
 class _SinkServer(Server):
-    """Tells the sink whose policy is about to be made: a session joins right before it asks for one."""
+    """A server that tells the sink which session the next policy is for: it joins right before it asks for one."""
 
     sink: Sink
 
@@ -133,7 +136,7 @@ class _SinkServer(Server):
 
 
 class _SinkPolicy:
-    """The policy of one session with faults, or of all sessions without; see ``server.Policy``."""
+    """The policy of one session with faults, or of all sessions without."""
 
     __slots__ = ("_intake", "_session", "_sink")
 
@@ -183,7 +186,7 @@ class _SinkPolicy:
         self._session = None
 
     def _at(self, stage: str, otherwise: Verdict) -> Answer:
-        """The answer at ``stage``: that of the first fault which applies, or ``otherwise``."""
+        """The answer at ``stage``: that of the first fault that applies, or ``otherwise``."""
         sink = self._sink
         for fault in sink.faults.get(stage, ()) if sink.faults else ():
             if fault.share >= 1.0 or sink.random.random() < fault.share:
@@ -206,13 +209,13 @@ class _SinkPolicy:
         return self._now(fault, otherwise)
 
 
-_VRFY: Final = Verdict(Reply(252, "2.5.0", "Everybody is welcome here"))
+_VRFY: Final = Verdict(Reply(252, "2.5.0", "Every recipient is accepted here"))
 _EXPN: Final = Verdict(Reply(502, "5.5.1", "EXPN is not offered here"))
-_HELP: Final = Verdict(Reply(214, "2.0.0", "Whatever is sent here is counted and dropped"))
+_HELP: Final = Verdict(Reply(214, "2.0.0", "All mail is counted and discarded here"))
 
 
 class _SinkIntake:
-    """Counts and drops.  The one that sessions share counts octets as they come: nothing of a message is its own."""
+    """An intake that counts and discards.  Sessions without faults share one; it has no state of a message."""
 
     __slots__ = ("_late", "_policy", "_recipients", "_sink", "_verdicts")
 

@@ -1,11 +1,10 @@
-"""What the receiving SMTP asks of whoever stands behind it.
+"""Protocols of what stands behind the receiving SMTP: the policy that decides, and the intake that takes the content.
 
-``server`` knows the dialogue and nothing of accounts, spool or configuration.  It declares here what it must be
-told, and somebody above hands in the objects (``service.policy.listener_policy`` for the daemon, an ``App`` for a
-library user).
+``server`` knows the SMTP dialogue, and neither directory nor spool nor configuration.  It declares here what it calls,
+and a higher layer hands in the objects (``service.policy`` for the daemon, an ``App`` for a library user).
 
-A policy answers with a ``Verdict`` at once, or with an awaitable of one if it has to ask someone (DNS, disk).  The
-session awaits only then: the common case costs no task.
+A policy answers with a ``Verdict`` at once, or with an awaitable of one if it has to ask (the DNS, the disk).  The
+session awaits only then, so that the common case costs no task.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ Answer = Verdict | Awaitable[Verdict]
 
 
 class Peer(NamedTuple):
-    """Who is on the other end: address and port, ``("", 0)`` for a unix socket; ``local`` the same of our end."""
+    """The client's address and port, ``("", 0)`` for a unix socket; ``local_host`` and ``local_port`` are our own."""
 
     host: str
     port: int
@@ -31,30 +30,30 @@ class Peer(NamedTuple):
 
 
 class Intake(Protocol):
-    """One message's content on its way into safety (DESIGN §5).
+    """The taker of one message's content.
 
     The session calls ``write`` for each piece, then exactly one of ``commit`` or ``abort``.  An intake that can no
-    longer succeed (too large, disk full) keeps taking ``write`` calls, drops what it is given, and says so in
-    ``commit``'s verdicts.
+    longer succeed (too large, disk full) keeps taking ``write`` calls, drops the octets, and gives the reason in the
+    verdicts of ``commit``.
     """
 
     def write(self, chunk: bytes) -> Awaitable[None] | None:
         """Take the next octets (CRLF line ends, dot-stuffing undone).
 
-        An awaitable means back-pressure: the session stops reading until it is done.  Never raises for what the
-        peer did.
+        An awaitable means back-pressure: the session stops reading until it is done.  Nothing that the peer does
+        raises an exception.
         """
         ...
 
     def commit(self) -> tuple[Verdict, ...] | Awaitable[tuple[Verdict, ...]]:
-        """Store it.  Only when this returns a 250 is the message promised.
+        """Store the message.  It is promised only when this returns a 250.
 
         One verdict for SMTP; one for each accepted recipient, in their order, for LMTP (RFC 2033 §4.2).
         """
         ...
 
     def abort(self) -> None:
-        """Forget it: the peer vanished, reset, or broke the protocol."""
+        """Drop the message: the peer vanished, said RSET, or broke the protocol."""
         ...
 
 
@@ -74,8 +73,8 @@ class Policy(Protocol):
         ...
 
     def rcpt(self, envelope: Envelope, rcpt: Rcpt, accepted: Sequence[Recipient]) -> Answer:
-        """May this recipient be added?  ``envelope`` is what MAIL said, without recipients; those who were ``accepted``
-        so far, in their order, are only to be looked at: their number grows."""
+        """May this recipient be added?  ``envelope`` is that of MAIL, without recipients.  ``accepted`` are the
+        recipients so far, in their order; the list grows and must not be changed or kept."""
         ...
 
     def verify(self, text: str) -> Answer:
@@ -95,7 +94,7 @@ class Policy(Protocol):
         ...
 
     def refused(self, what: str, reply: Reply) -> None:
-        """The session itself refused something illegal or past a limit; told for the log, nothing is asked."""
+        """The session refused by itself what was illegal or past a limit.  This is for the log; there is no answer."""
         ...
 
     def disconnected(self) -> None:

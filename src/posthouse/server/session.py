@@ -165,10 +165,13 @@ class ServerSession:
         while not self._waiting and not self._choked:
             event = receiver.next_event()
             kind = type(event)
-            if kind is Pause:
-                break
             handler = _IN_TRANSACTION.get(kind)
-            step = handler(transaction, event) if handler is not None else _IN_SESSION[kind](self, event)
+            if handler is not None:
+                step = handler(transaction, event)
+            elif kind is Pause:
+                break
+            else:
+                step = _IN_SESSION[kind](self, event)
             if type(step) is bytes:
                 self._out.append(step)
             elif step is not None:

@@ -1,18 +1,17 @@
-"""Who lives here: what an address of ours stands for.
+"""Directory: the meaning of each address in our domains.
 
-Everything is worked out when the configuration is read: each alias and list is already flat, loop-safe and without
-duplicates, so that the question asked for every recipient is one or two dictionary look-ups.
+All of it is computed when the configuration is read: each alias and list is flat, free of loops and of duplicates, so
+that resolving a recipient takes one or two dictionary look-ups.
 
-An address is one of five things: ``Local`` (a mailbox), ``Expanded`` (an alias or a list), ``Moved``, ``Unknown``
-(our domain, nobody there) or ``Foreign`` (somebody else's domain).  In our own domains the case of local parts does
-not matter; nobody else's local part is ever touched.  ``postmaster`` exists in every domain of ours whatever else is
-said (RFC 5321 §4.5.1): unless a mailbox, an alias or a list of that name says otherwise, its mail is put where the
-domain's other mail is put.
+An address resolves to one of five kinds: ``Local`` (a mailbox), ``Expanded`` (an alias or a list), ``Moved``,
+``Unknown`` (a domain of ours without such a name) or ``Foreign`` (not a domain of ours).  In our domains the case of
+local parts does not matter; a foreign local part is never changed.  ``postmaster`` exists in each of our domains (RFC
+5321 §4.5.1): unless a mailbox, an alias or a list has that name, its mail goes where the domain's other mail goes.
 
-Where a domain has sub-addresses, ``bob+news`` is whatever ``bob`` is, unless that very name is known: the tag counts
-for nothing here, and stays in the address that whoever delivers is given.
+In a domain with sub-addresses, ``bob+news`` resolves like ``bob``, unless ``bob+news`` itself is configured.  The tag
+stays in the address that the deliverer gets.
 
-An alias that names itself means the mailbox of that name ("a copy for me as well") where there is one.
+An alias that names itself means the mailbox of that name, if there is one ("a copy for me as well").
 """
 
 from __future__ import annotations
@@ -51,12 +50,12 @@ class Local(NamedTuple):
 
     @property
     def mailbox(self) -> str:
-        """Its name: ``local@domain``, all lower case."""
+        """The name of the mailbox: ``local@domain``, all lower case."""
         return str(self.address)
 
     @property
     def deliver(self) -> DeliverySetting:
-        """Where its mail is put."""
+        """The delivery that its domain configures."""
         return self.domain.deliver
 
 
@@ -85,13 +84,13 @@ class Moved(NamedTuple):
 
 
 class Unknown(NamedTuple):
-    """The domain is ours, and nobody of that name lives there."""
+    """A domain of ours, without such a name."""
 
     address: Address
 
 
 class Foreign(NamedTuple):
-    """The domain is not ours."""
+    """A domain that is not ours."""
 
     address: Address
 
@@ -110,7 +109,7 @@ class _Raw(NamedTuple):
 
 
 class Directory:
-    """The accounts of a configuration.  ``problems`` are names that lead nowhere: place, cause and remedy of each."""
+    """The directory of a configuration.  ``problems`` are names that lead nowhere: place, cause and remedy of each."""
 
     __slots__ = ("_domains", "_everything", "_names", "_postmaster", "_raw", "problems", "resolve")
 
@@ -130,14 +129,13 @@ class Directory:
             self._domains[host.name] = host
             self._enter(host, "hostname")
         self._flatten()
-        #: What an address stands for: ``resolve(address) -> Resolution``.  It never changes; the answers that are asked
-        #: for again and again are kept, at most so many.
+        #: ``resolve(address) -> Resolution``.  The answers never change; up to 8,192 of them are cached.
         self.resolve: Callable[[Address], Resolution] = lru_cache(maxsize=8192)(self._resolve)
 
     # -- building --------------------------------------------------------------------------------------------------
 
     def _enter(self, domain: DomainSettings, place: str) -> None:
-        """Put a domain's mailboxes into the table, and aside for flattening whatever leads elsewhere."""
+        """Enter a domain's mailboxes, and collect for flattening what leads elsewhere."""
         for local in domain.mailboxes or ():
             if local != "any":
                 self._mailbox(domain, local)
@@ -152,26 +150,26 @@ class Directory:
 
         def aside(local: str, to: tuple[str, ...], where: str, owner: Address | None = None, moved: str = "") -> None:
             address = Address(local, domain.name)
-            people = tuple(self._person(each, domain) for each in to)
-            self._raw[address.key] = _Raw(address, people, f"{place}.{where}.{local}", owner, moved)
+            targets = tuple(self._address(each, domain) for each in to)
+            self._raw[address.key] = _Raw(address, targets, f"{place}.{where}.{local}", owner, moved)
 
         for local, to in domain.moved.items():
             aside(local, (to,), "moved", moved=domain.moved_action)
         for local, targets in domain.aliases.items():
             aside(local, targets, "aliases")
-        for local, people in domain.lists.items():
-            aside(local, people.members, "lists", self._person(people.owner, domain))
+        for local, each in domain.lists.items():
+            aside(local, each.members, "lists", self._address(each.owner, domain))
 
     def _mailbox(self, domain: DomainSettings, local: str) -> None:
         address = Address(local, domain.name)
         self._names.setdefault(address.key, Local(address, domain, local in domain.paused))
 
-    def _person(self, text: str, domain: DomainSettings) -> Address:
+    def _address(self, text: str, domain: DomainSettings) -> Address:
         """An address as written in the configuration, where a bare local part is one of this domain."""
         return parse_mailbox(text if "@" in text else f"{text}@{domain.name}")
 
     def _flatten(self) -> None:
-        """Replace every alias, list and moved mailbox by what it leads to in the end."""
+        """Replace each alias, list and moved mailbox by the addresses at the end of its expansion."""
         flat = {key: self._ends(key) for key in self._raw}
         for key, raw in self._raw.items():
             if raw.moved:
@@ -183,14 +181,14 @@ class Directory:
 
     def _judge(self, raw: _Raw, targets: tuple[Target, ...]) -> None:
         if not targets:
-            self.problems.append((raw.place, f"{raw.address} leads only to itself", "name somebody else"))
+            self.problems.append((raw.place, f"{raw.address} leads only to itself", "name another address"))
         if len(targets) >= _MOST:
             cause = f"{raw.address} leads to more than {_MOST} addresses"
             self.problems.append((raw.place, cause, "leave so large a list to a list manager"))
         for target in targets:
             found = self._resolve(target.address)
             if isinstance(found, Unknown):
-                cause = f"{target.address} is in a domain of ours, and nobody of that name lives there"
+                cause = f"{target.address} is in a domain of ours that has no such name"
                 self.problems.append((raw.place, cause, "correct the name, or write it in mailboxes"))
             elif isinstance(found, Moved) and found.action == "tell" and raw.address != found.address:
                 cause = f'{target.address} has moved, and with moved_action = "tell" its mail is refused'
@@ -205,7 +203,7 @@ class Directory:
         return tuple(found.values())
 
     def _walk(self, key: str, path: tuple[str, ...], owner: Address | None) -> Iterator[Target]:
-        """The ends reached from ``key``, depth first; ``path`` is how we came here, so that loops end."""
+        """The ends reached from ``key``, depth first; ``path`` holds the keys on the way, so that loops end."""
         raw = self._raw[key]
         owner = raw.owner if raw.owner is not None else owner
         path = (*path, key)
@@ -232,7 +230,7 @@ class Directory:
     # -- asking ----------------------------------------------------------------------------------------------------
 
     def _ours(self, address: Address) -> Address:
-        """The address with its domain in A-labels if that is a domain of ours; unchanged if not."""
+        """The address with its domain in A-labels if the domain is ours, else unchanged."""
         domain = address.domain
         if not domain:
             return self._postmaster if address.is_postmaster else address
@@ -242,16 +240,16 @@ class Directory:
         return Address(address.local, domain) if domain in self._domains else address
 
     def identity(self, address: Address) -> str:
-        """What two spellings of one mailbox share: case matters only in domains that are not ours."""
+        """A key that is equal for all spellings of one mailbox; case matters only in foreign domains."""
         address = self._ours(address)
         return address.key if self.is_ours(address.domain) else f"{address.local}@{address.domain}"
 
     def is_foreign(self, domain: str) -> bool:
-        """Whether ``domain``, as an address has it, is certainly not ours: then all its addresses are ``Foreign``."""
+        """True if ``domain``, as an address has it, is certainly not ours; all its addresses are then ``Foreign``."""
         return bool(domain) and domain.isascii() and not (domain in self._domains or self._everything is not None)
 
     def is_ours(self, domain: str) -> bool:
-        """Whether mail for ``domain`` (A-labels, lower case) ends here."""
+        """True if ``domain`` (A-labels, lower case) is ours."""
         return domain in self._domains or self._everything is not None
 
     @staticmethod
@@ -283,9 +281,9 @@ class Directory:
         return Unknown(address)
 
     def named(self, text: str) -> list[Resolution]:
-        """Everything that the words after VRFY or EXPN may mean: an address, or a local part in any domain of ours.
+        """All meanings of the argument of VRFY or EXPN: an address, or a local part in any domain of ours.
 
-        Empty if the text is neither; more than one if it is ambiguous.
+        Empty if the text is neither; several if it is ambiguous.
         """
         text = text.strip()
         if text.startswith("<") and text.endswith(">"):

@@ -9,8 +9,8 @@ __all__ = ["addressees", "expand_envelope", "successes"]
 
 
 def addressees(directory: Directory, address: Address) -> tuple[Address, ...]:
-    """Who gets the reports about mail from ``address``: nobody, if it is ours and does not exist; of a list its owner,
-    so that the members never hear of it."""
+    """The recipients of reports about mail from ``address``: none if the address is ours and does not exist; the owner
+    of a list, so that its members get no reports."""
     found = directory.resolve(address)
     if isinstance(found, Unknown) or (isinstance(found, Moved) and found.action == "tell"):
         return ()
@@ -23,17 +23,16 @@ def addressees(directory: Directory, address: Address) -> tuple[Address, ...]:
 def expand_envelope(directory: Directory, envelope: Envelope) -> list[Envelope]:
     """The envelopes to store for one that was accepted: aliases, lists and moved mailboxes replaced by their ends.
 
-    Almost always that is the one envelope, unchanged.  A list gets an envelope of its own, because its owner becomes
-    the sender (RFC 5321 §3.9.2), unless there is none: a report must stay one that nobody answers.  What the sender
-    asked to be told follows RFC 3461 §5.2.7: to one address all of it is passed on; to several of an alias all but
-    SUCCESS; to a list nothing.
+    Nearly always this is the one envelope, unchanged.  A list gets an envelope of its own, because its owner becomes
+    the sender (RFC 5321 §3.9.2); but a report keeps its null sender, so that it is never answered.  DSN parameters
+    follow RFC 3461 §5.2.7: one address inherits all; several addresses of an alias all but SUCCESS; a list none.
     """
     only = envelope.recipients[0].address
     if len(envelope.recipients) == 1 and only.domain and not isinstance(directory.resolve(only), Moved | Expanded):
         return [envelope]  # the common case, without building anything
-    people = [recipient[0] for recipient in envelope.recipients]
-    if all(map(directory.is_foreign, {address[1] for address in people})) and len(set(people)) == len(people):
-        return [envelope]  # and the common case of many
+    addresses = [recipient[0] for recipient in envelope.recipients]
+    if all(map(directory.is_foreign, {address[1] for address in addresses})) and len(set(addresses)) == len(addresses):
+        return [envelope]  # the common case of many recipients
     changed = False
     direct: dict[str, Recipient] = {}
     lists: dict[Address, dict[str, Recipient]] = {}
@@ -65,9 +64,9 @@ def expand_envelope(directory: Directory, envelope: Envelope) -> list[Envelope]:
 
 
 def successes(directory: Directory, envelope: Envelope) -> list[tuple[Recipient, bool]]:
-    """Those recipients for whom, once the message is stored, SUCCESS has happened here, and whose sender asked to hear
-    of it: lists (true: what a list accepts is delivered, RFC 3461 §5.2.7.1) and aliases of several (false: the message
-    is expanded, §5.2.7.3 (c))."""
+    """The recipients that owe the sender a report of success as soon as the message is stored, because NOTIFY=SUCCESS
+    was given: lists (True: acceptance by a list is delivery, RFC 3461 §5.2.7.1) and aliases of several addresses
+    (False: the message is expanded, §5.2.7.3 (c))."""
     found = []
     for recipient in envelope.recipients if envelope.sender is not None else ():
         if recipient.notify is None or Notify.SUCCESS not in recipient.notify:
@@ -81,7 +80,7 @@ def successes(directory: Directory, envelope: Envelope) -> list[tuple[Recipient,
 
 
 def _addressed(envelope: Envelope, recipients: dict[str, Recipient]) -> Envelope:
-    """The envelope with these recipients; SMTPUTF8 if one of them, or the owner, cannot be written without."""
+    """The envelope with these recipients; SMTPUTF8 if one of them, or the owner, is not ASCII."""
     everyone = tuple(recipients.values())
     beyond = any(not each.address.is_ascii for each in everyone)
     beyond = beyond or (envelope.sender is not None and not envelope.sender.is_ascii)
@@ -89,7 +88,7 @@ def _addressed(envelope: Envelope, recipients: dict[str, Recipient]) -> Envelope
 
 
 def _passed_on(recipient: Recipient, address: Address, of: int) -> Recipient:
-    """What an alias's end inherits from the recipient that was given (RFC 3461 §5.2.7.2 and §5.2.7.3 (c))."""
+    """The recipient at the end of an alias, with its inherited DSN parameters (RFC 3461 §5.2.7.2, §5.2.7.3 (c))."""
     notify = recipient.notify
     if of > 1 and notify is not None:
         notify &= ~Notify.SUCCESS

@@ -1,3 +1,3 @@
-"""The policy a listener asks: who may send, which recipients are taken, and where content goes."""
+"""The policy of a listener and its sessions, and the intake of messages into the spool."""
 
 __all__: list[str] = []

@@ -15,40 +15,27 @@ __all__ = ["HEAD_AT_MOST", "HeaderScan"]
 
 #: Octets of the content that are searched for its header section.
 HEAD_AT_MOST: Final = 65_536
-#: Octets of the first line that are enough to tell whether it is a header field.
-_LINE_AT_MOST: Final = 1_000
 _NAME: Final = re.compile(rb"(?:[ \t]|\r\n[ \t])*(<[^<>\x00-\x20\x7f]{1,250}>)")
 
 
 class HeaderScan:
-    """The scan of one message: ``write`` takes its content until ``done``, then ``end`` finishes it.
+    """The scan of one message: ``write`` takes its content until ``done``, and ``end`` finishes it.
 
-    ``hops`` counts the Received fields and ``message_id`` is the Message-ID with its angle brackets, or "" if there is
-    none; both are known once the header section is complete.  ``gap`` is the empty line, or b"".
+    Then ``hops`` is the number of Received fields, ``message_id`` the Message-ID with its angle brackets ("" if there
+    is none), and ``gap`` what must stand between our fields and the content: an empty line, or b"".
     """
 
-    __slots__ = ("_first", "_head", "_searched", "done", "gap", "hops", "message_id")
+    __slots__ = ("_head", "done", "gap", "hops", "message_id")
 
     def __init__(self) -> None:
-        self._head: bytearray | None = None  # the octets so far, if there was more than one piece
-        self._first = b""  # the octets so far, until they tell ``gap``
-        self._searched = False  # the header section has been searched
+        self._head: bytearray | None = None  # the octets so far, if the first piece was not enough
         self.done = False
-        self.gap: bytes | None = None
+        self.gap = b""
         self.hops = 0
         self.message_id = ""
 
     def write(self, chunk: bytes) -> None:
         """Take the next octets."""
-        if self.gap is None:
-            self._first = first = self._first + chunk if self._first else chunk
-            if len(first) >= _LINE_AT_MOST or b"\r\n" in first:
-                self._first, self.gap = b"", gap(first)
-        if not self._searched:
-            self._collect(chunk)
-        self.done = self._searched and self.gap is not None
-
-    def _collect(self, chunk: bytes) -> None:
         head = self._head
         if head is None:
             end = 0 if chunk.startswith(b"\r\n") else chunk.find(b"\r\n\r\n", 0, HEAD_AT_MOST)
@@ -62,17 +49,17 @@ class HeaderScan:
             self._search(bytes(head), len(head))
 
     def _search(self, head: bytes, end: int) -> None:
-        self._head, self._searched = None, True
+        self._head = None
+        self.done = True
+        self.gap = gap(head)
         self.hops = hop_count(head)
         self.message_id = _message_id(head[:end])
 
     def end(self) -> None:
-        """The content is complete; it may have ended inside its header section, or its first line (only by BDAT)."""
-        if self.gap is None:
-            self.gap = gap(self._first)
-        if not self._searched and self._head is not None:
-            self._search(bytes(self._head), len(self._head))
-        self.done = True
+        """The content is complete, perhaps inside its header section."""
+        if not self.done:
+            head = b"" if self._head is None else bytes(self._head)
+            self._search(head, len(head))
 
 
 def _message_id(head: bytes) -> str:

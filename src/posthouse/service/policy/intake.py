@@ -155,16 +155,15 @@ class SpoolIntake:
                 return None
         if self._successes:
             self._beginning += chunk[: HEAD_AT_MOST - len(self._beginning)]
-        waits: list[Awaitable[None]] = []
-        if self._checks is not None:
-            pressure = self._checks.write(chunk)
-            if pressure is not None:
-                waits.append(pressure)
+        incoming = self._incoming
         try:
-            for incoming in self._incoming:
-                pressure = incoming.write(chunk)
-                if pressure is not None:
-                    waits.append(pressure)
+            if len(incoming) == 1 and self._checks is None:
+                pressure = incoming[0].write(chunk)
+                return None if pressure is None else self._guarded((pressure,))
+            takers: list[ContentChecks | IncomingMessage] = [*incoming]
+            if self._checks is not None:
+                takers.append(self._checks)
+            waits = [wait for each in takers if (wait := each.write(chunk)) is not None]
         except StorageError as error:
             self._fail(storage_verdict(error))
             return None
@@ -243,7 +242,7 @@ class SpoolIntake:
             recipient=recipients[0].address if len(recipients) == 1 else None,
             utf8=envelope.smtputf8,
         )
-        gap = self._scan.gap or b""
+        gap = self._scan.gap
         return self._fields + trace + gap if self._fields or gap else trace
 
     def _offer(self, envelope: Envelope, incoming: IncomingMessage) -> Awaitable[Stored]:

@@ -38,7 +38,7 @@ _DISK_LOW: Final = Verdict(Reply(452, "4.3.1", "No room for mail now; try again 
 _NO_RELAY: Final = Verdict(
     Reply(550, "5.7.1", "Relaying denied"), "the domain is not ours and the peer is not in trusted_networks"
 )
-_UNKNOWN: Final = Verdict(Reply(550, "5.1.1", "Mailbox does not exist"), "nobody of that name in a domain of ours")
+_UNKNOWN: Final = Verdict(Reply(550, "5.1.1", "Mailbox does not exist"), "no such name in a domain of ours")
 _PAUSED: Final = Verdict(Reply(450, "4.2.1", "Mailbox takes no mail at the moment; try again later"), "paused")
 _OVER: Final = Verdict(Reply(552, "5.2.2", "Mailbox is full"), "over quota")
 _OVER_LATER: Final = Verdict(Reply(452, "4.2.2", "Mailbox is full; try again later"), "over quota")

@@ -1,8 +1,8 @@
 """The answers to VRFY, EXPN and HELP (RFC 5321 §3.5, §4.1.1.6 to §4.1.1.8).
 
-VRFY and EXPN tell strangers who lives here, so both are off unless a listener switches them on; off, VRFY says the
-252 of RFC 5321 §3.5.3 and EXPN that it is not offered.  VRFY of a list answers for the list's own address: mail to it
-will be taken.
+VRFY and EXPN tell any client which mailboxes exist, so both are off unless a listener switches them on.  While they are
+off, VRFY answers 252 (RFC 5321 §3.5.3) and EXPN 502.  VRFY of a list answers for the list's own address, which accepts
+mail.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ EXPN_OFF: Final = Verdict(Reply(502, "5.5.1", "EXPN is not offered here"), "expn
 #: Members shown at most: a reply has at most 256 lines for careful readers.
 _MOST_SHOWN: Final = 200
 
-_NOBODY = Verdict(Reply(550, "5.1.1", "Nobody of that name lives here"), "no such name")
+_UNKNOWN = Verdict(Reply(550, "5.1.1", "No mailbox or list of that name"), "no such name")
 _FOREIGN = Verdict(Reply(252, "2.5.0", "Not in a domain of ours; mail may be relayed"), "a domain of others")
 _FORWARDED = Verdict(Reply(250, "2.1.5", "User not local; will forward"), "moved, forwarded; the address needs UTF-8")
-_GONE = Verdict(Reply(550, "5.1.6", "User not local, and the new address needs SMTPUTF8"), "moved; not told in ASCII")
+_GONE = Verdict(Reply(550, "5.1.6", "User not local, and the new address needs SMTPUTF8"), "moved; needs UTF-8")
 _NOT_A_LIST = Verdict(Reply(550, "5.1.0", "That is not a mailing list"), "not a list")
 
 
@@ -35,7 +35,7 @@ def verify(directory: Directory, text: str) -> Verdict:
     """VRFY, where it is switched on."""
     found = directory.named(text)
     if not found:
-        return _NOBODY
+        return _UNKNOWN
     return _ambiguous(found) if len(found) > 1 else _verified(found[0])
 
 
@@ -43,7 +43,7 @@ def _verified(found: Resolution) -> Verdict:
     if isinstance(found, Moved):
         return moved(found)
     if isinstance(found, Unknown):
-        return _NOBODY
+        return _UNKNOWN
     if isinstance(found, Foreign):
         return _FOREIGN
     return Verdict(Reply(250, "2.1.5", f"<{found.address}>"), "known")
@@ -52,14 +52,14 @@ def _verified(found: Resolution) -> Verdict:
 def moved(found: Moved, *, utf8: bool = True) -> Verdict:
     """What a moved mailbox answers: 251 with forwarding, 551 without (RFC 5321 §3.4).
 
-    Where the client does not take UTF-8, an address beyond ASCII is not told, and the codes that promise one become
+    If the client does not take UTF-8, a non-ASCII address is left out, and the codes that promise an address become
     250 and 550 (RFC 6531 §3.7.4.1).
     """
     if not utf8 and not found.to.is_ascii:
         return _FORWARDED if found.action == "forward" else _GONE
     if found.action == "forward":
         return Verdict(Reply(251, "2.1.5", f"User not local; will forward to <{found.to}>"), "moved, forwarded")
-    return Verdict(Reply(551, "5.1.6", f"User not local; please try <{found.to}>"), "moved, told")
+    return Verdict(Reply(551, "5.1.6", f"User not local; please try <{found.to}>"), "moved, with the new address")
 
 
 def _ambiguous(found: Iterable[Resolution]) -> Verdict:
@@ -75,7 +75,7 @@ def expand(directory: Directory, text: str) -> Verdict:
         return _ambiguous(lists)
     if not lists:
         unknown = not found or isinstance(found[0], Unknown)
-        return _NOBODY if unknown else _NOT_A_LIST
+        return _UNKNOWN if unknown else _NOT_A_LIST
     members = lists[0].targets
     if len(members) > _MOST_SHOWN:
         return Verdict(Reply(252, "2.5.0", f"The list has {len(members)} members, too many to show"), "list too long")
