@@ -41,8 +41,6 @@ KNOWN: frozenset[str] = frozenset(
     {
         "relay/scheduling/scheduler.py",
         "relay/scheduling/scheduler.py Scheduler",
-        "spool/interface.py",
-        "spool/sqlite/spool.py",
     }
 )
 

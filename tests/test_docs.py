@@ -1,4 +1,8 @@
-"""The manual tells the truth: generated pages are as the code makes them, links lead somewhere, examples work."""
+"""Checks of the manual: generated pages are fresh, links resolve, examples run, and what it names exists.
+
+Files, names of ``posthouse`` and events of the log that the pages name are looked up in the source, so a rename must
+also be made in the manual.
+"""
 
 from __future__ import annotations
 

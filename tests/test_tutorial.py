@@ -1,7 +1,7 @@
-"""The tutorial's dialogue, typed into a live receiver over a socket: what the page says is answered is answered.
+"""Test of the tutorial's dialogue: a live receiver, over a socket, gives the replies that the page shows.
 
-The dialogue is read from docs/tutorial.md.  Host name, queue id and the date in the letter are the reader's own, so the
-receiver here is given the page's host name, and the id is known from the receipt.
+The dialogue is read from docs/tutorial.md.  Host name and queue id differ for each reader, so the receiver's host name
+is replaced by the page's, and the spool here gives the page's queue id.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "tutorial.md"
 HOST = "mail.example.org"
 
 
-class Pigeonhole:
-    """As much of a queue as a receiver needs: it keeps one message, in memory."""
+class OneMessageSpool:
+    """The part of a spool that a receiver needs: keeps one message, in memory."""
 
     id = "3FZQ1B7K"
 
@@ -39,7 +39,7 @@ class Pigeonhole:
     def size(self) -> int:
         return len(self.content)
 
-    def receive(self) -> Pigeonhole:
+    def receive(self) -> OneMessageSpool:
         return self
 
     def write(self, chunk: bytes) -> None:
@@ -55,14 +55,14 @@ class Pigeonhole:
 
 
 def dialogue() -> list[tuple[str, str]]:
-    """The page's dialogue: who says it, and what."""
+    """The page's dialogue: side and text of each line."""
     found = re.search(r"^```dialogue\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     assert found is not None, "docs/tutorial.md has no dialogue"
     return [(line[0], line[3:]) for line in found[1].splitlines()]
 
 
-async def hold(lines: list[tuple[str, str]], queue: Pigeonhole) -> list[tuple[str, str]]:
-    """Say what ``S`` says, one line at a time; the dialogue as it really went, to the end of the connection."""
+async def hold(lines: list[tuple[str, str]], queue: OneMessageSpool) -> list[tuple[str, str]]:
+    """Send the lines of ``S`` one at a time; returns the real dialogue, to the end of the connection."""
     config = default_config()
     clock, network = SystemClock(), SocketNetwork()
     policy = ListenerPolicy(
@@ -98,7 +98,7 @@ async def hold(lines: list[tuple[str, str]], queue: Pigeonhole) -> list[tuple[st
 
 
 def test_the_dialogue_goes_as_the_tutorial_says() -> None:
-    queue = Pigeonhole()
+    queue = OneMessageSpool()
     page = dialogue()
     went = asyncio.run(hold(page, queue))
     assert went == [*page, ("R", "")]
@@ -107,6 +107,6 @@ def test_the_dialogue_goes_as_the_tutorial_says() -> None:
     assert str(queue.envelope.sender) == "langrui@sohu.com"
     assert [str(each.address) for each in queue.envelope.recipients] == ["renping@sina.com"]
     assert queue.content.startswith(b"Received: from sohu.com")
-    letter = [text for who, text in page if who == "S"]
-    sent = "\r\n".join(letter[letter.index("DATA") + 1 : letter.index(".")]) + "\r\n"
+    lines = [text for who, text in page if who == "S"]
+    sent = "\r\n".join(lines[lines.index("DATA") + 1 : lines.index(".")]) + "\r\n"
     assert queue.content.endswith(sent.encode())

@@ -35,8 +35,9 @@ async def main(directory: str) -> None:
         Clocks.calendar, Clocks.stopwatch = float(calendar), float(stopwatch)
         until = Clocks.calendar + 60
         if renew:
-            await queue.renew(has, until)
-            works = has = [work._replace(until=until) for work in has]
+            renewal = queue.renew(has, until)
+            await renewal.done
+            works = has = list(renewal.leases)
         else:
             works = await queue.lease("worker", Clocks.calendar, until, limit=100)
             has += works

@@ -53,7 +53,7 @@ def delivered(work) -> list[Settlement]:
 def test_two_queues_share_one_spool(tmp_path: Path) -> None:
     async def both() -> None:
         one, two = await opened(tmp_path), await opened(tmp_path)
-        assert one.slot != two.slot
+        assert one.incoming.slot != two.incoming.slot
         seen: list[tuple[str, int]] = []
 
         async def intake(queue: SqliteSpool) -> None:

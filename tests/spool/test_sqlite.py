@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import random
 import sqlite3
@@ -754,6 +755,24 @@ def test_a_report_is_made_again_if_a_recipient_is_settled_meanwhile(tmp_path: Pa
         kinds = [event.kind for event in await queue.story(stored.message.id) if isinstance(event, QueueEvent)]
         assert kinds == ["dropped", "reported"]
         assert [line.changed for line in await queue.audit()] == [1]
+        await queue.close()
+
+    asyncio.run(story())
+
+
+def test_a_spool_that_cannot_be_opened_keeps_no_slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the other processes cannot be looked at, the fault is the storage's, and the lock is let go."""
+
+    def broken(self: object) -> dict[int, int]:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    async def story() -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr("posthouse.spool.sqlite.storage.layout.ProcessSlot.others", broken)
+            with pytest.raises(StorageError, match="too many open files"):
+                await SqliteSpool(tmp_path).open(NOW)
+        queue = await opened(tmp_path)
+        assert queue.incoming.slot == 0, "nothing else holds the first slot"
         await queue.close()
 
     asyncio.run(story())

@@ -16,11 +16,11 @@ from posthouse.spool.history import (
     QueueEvent,
     RecipientResult,
 )
-from posthouse.spool.interface import (
+from posthouse.spool.interface import IncomingMessage, Spool
+from posthouse.spool.model import (
     AuditRecord,
     Inbox,
     InboxMessage,
-    IncomingMessage,
     Lease,
     MessageEntry,
     QueueAction,
@@ -28,7 +28,6 @@ from posthouse.spool.interface import (
     RecipientState,
     Report,
     Settlement,
-    Spool,
     Stored,
     StoredMessage,
 )

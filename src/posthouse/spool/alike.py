@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from posthouse.spool.interface import Settlement
+from posthouse.spool.model import Settlement
 
 __all__ = ["alike"]
 

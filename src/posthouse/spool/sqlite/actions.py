@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from posthouse.spool.history import QueueEvent, packed_note
 from posthouse.spool.ids import text_of
-from posthouse.spool.interface import Compose, MessageEntry, QueueAction, RecipientState, Report
+from posthouse.spool.interface import Compose
+from posthouse.spool.model import MessageEntry, QueueAction, RecipientState, Report
 from posthouse.spool.sqlite.batch import NewMessage, insert, rerank
 from posthouse.spool.sqlite.leases import LeaseTable
 from posthouse.spool.sqlite.rows import TOLD

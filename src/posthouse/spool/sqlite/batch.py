@@ -2,10 +2,6 @@
 
 Messages of a group are inserted by one statement, and fresh messages that are settled for good leave by one: see
 ``writer`` for why.  Everything else is a ``Call`` around one of the functions in ``recording`` and ``leasing``.
-
-A group of nothing but those two kinds, which is what intake under load makes, is **one statement**, and its own
-transaction: an INSERT into a view, ``operation``, whose triggers do what each row says.  Five statements give up the
-interpreter's lock fifteen times, one three times; beside a busy loop that is a third of a group's time.
 """
 
 from __future__ import annotations
@@ -19,33 +15,33 @@ from typing import Any, NamedTuple
 from posthouse.core import AttemptTrace
 from posthouse.spool.alike import alike
 from posthouse.spool.history import Origin, packed_attempt
-from posthouse.spool.interface import Lease, Settlement
+from posthouse.spool.model import Lease, Settlement
 from posthouse.spool.sqlite.history_store import HistoryWriter, story_row
 from posthouse.spool.sqlite.rows import WAITING
 from posthouse.spool.sqlite.storage.writer import Call, Op
 
 __all__ = [
     "Accept",
+    "MOST_ROWS",
     "NewMessage",
     "RecordAttempt",
     "add_recipients",
-    "at_once",
     "insert",
-    "make_operation",
     "packed_record",
     "rerank",
     "run",
+    "whole_story",
 ]
 
-_ROWS = 64  # in one statement at most, so that the number of prepared statements is bounded
+MOST_ROWS = 64  # in one statement at most, so that the number of prepared statements is bounded
 _MESSAGE = "(" + ",".join("?" * 13) + ")"
-_INSERT_MESSAGES = tuple("INSERT INTO message VALUES " + ",".join([_MESSAGE] * n) for n in range(_ROWS + 1))
+_INSERT_MESSAGES = tuple("INSERT INTO message VALUES " + ",".join([_MESSAGE] * n) for n in range(MOST_ROWS + 1))
 _DELETE_FRESH = tuple(
-    "DELETE FROM message WHERE id IN (" + ",".join("?" * n) + ") AND until IS NOT NULL" for n in range(_ROWS + 1)
+    "DELETE FROM message WHERE id IN (" + ",".join("?" * n) + ") AND until IS NOT NULL" for n in range(MOST_ROWS + 1)
 )
 _EXISTS = "SELECT 1 FROM message WHERE id = ?"
 _RECIPIENT = "(" + ",".join("?" * 17) + ")"
-_INSERT_RECIPIENTS = tuple("INSERT INTO recipient VALUES " + ",".join([_RECIPIENT] * n) for n in range(_ROWS + 1))
+_INSERT_RECIPIENTS = tuple("INSERT INTO recipient VALUES " + ",".join([_RECIPIENT] * n) for n in range(MOST_ROWS + 1))
 _SOONER = (
     "INSERT INTO destination VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET ready = excluded.ready"
     " WHERE excluded.ready < destination.ready"
@@ -53,33 +49,6 @@ _SOONER = (
 _LEAST = (
     "SELECT ready FROM recipient INDEXED BY recipient_ready WHERE destination = ? AND state = 0 ORDER BY ready LIMIT 1"
 )
-
-
-_COLUMNS = (
-    *("kind", "id", "until", "slot", "owner", "due", "destination", "received"),
-    *("size", "source", "recipients", "head", "content", "told"),
-)
-_ACCEPT, _SETTLE = 0, 1
-_OPERATION = "(" + ",".join("?" * len(_COLUMNS)) + ")"
-_OPERATE = tuple("INSERT INTO operation VALUES " + ",".join([_OPERATION] * n) for n in range(_ROWS + 1))
-_UNUSED = (None,) * (len(_COLUMNS) - 6)  # of a row that settles: kind, id, and what follows the id in ``story``
-_NOT_FRESH = "no longer fresh"  # somebody expanded or erased it meanwhile: the group is run statement by statement
-
-
-def make_operation(connection: sqlite3.Connection, tells: bool) -> None:
-    """Give a connection the view that ``at_once`` needs; ``tells`` if stories are told."""
-    story = "INSERT OR IGNORE INTO story VALUES (NEW.id, NEW.until, NEW.slot, NEW.owner, NEW.due);" if tells else ""
-    connection.execute("PRAGMA temp_store = MEMORY")
-    connection.execute(f"CREATE TEMP VIEW operation AS SELECT {', '.join(f'NULL AS {name}' for name in _COLUMNS)}")
-    connection.execute(
-        f"CREATE TEMP TRIGGER accept INSTEAD OF INSERT ON operation WHEN NEW.kind = {_ACCEPT} BEGIN"
-        f" INSERT INTO message VALUES ({', '.join(f'NEW.{name}' for name in _COLUMNS[1:])}); END"
-    )
-    connection.execute(
-        f"CREATE TEMP TRIGGER settle INSTEAD OF INSERT ON operation WHEN NEW.kind = {_SETTLE} BEGIN"
-        " DELETE FROM message WHERE id = NEW.id AND until IS NOT NULL;"
-        f" SELECT RAISE(ABORT, '{_NOT_FRESH}') WHERE changes() = 0; {story} END"
-    )
 
 
 class NewMessage(NamedTuple):
@@ -158,8 +127,8 @@ def run(connection: sqlite3.Connection, ops: Sequence[Op], recording: Any, telle
             others = [*some, *others]
     if accepts:
         insert(connection, accepts, teller)
-    for start in range(0, len(fresh), _ROWS):
-        others = [*_settle_fresh(connection, fresh[start : start + _ROWS], teller), *others]
+    for start in range(0, len(fresh), MOST_ROWS):
+        others = [*_settle_fresh(connection, fresh[start : start + MOST_ROWS], teller), *others]
     for op in others:
         if isinstance(op, Call):
             op.result = op.function(connection)
@@ -168,50 +137,22 @@ def run(connection: sqlite3.Connection, ops: Sequence[Op], recording: Any, telle
     teller.keep_house(connection)
 
 
-def at_once(ops: Sequence[Op], teller: HistoryWriter) -> tuple[str, list[Any]] | None:
-    """The group as one statement with its values; None if it is more than messages that come, fresh, and fresh ones
-    that go.  It raises ``sqlite3.IntegrityError``, and changes nothing, if one of those is not fresh any more."""
-    if len(ops) > _ROWS or teller.house_is_due():
-        return None
-    values: list[Any] = []
-    stories: list[tuple[Any, ...]] = []
-    for op in ops:
-        if isinstance(op, Accept):
-            row, recipients, file, story = op.new
-            if recipients or file is not None or story is not None:
-                return None
-            values.append(_ACCEPT)
-            values += row
-        elif isinstance(op, RecordAttempt) and op.fresh:
-            if len(op.settlements) != len(op.work.message.envelope.recipients):
-                return None
-            told = _whole_story((op,))
-            stories.append(told)
-            values.append(_SETTLE)
-            values += told
-            values += _UNUSED
-        else:
-            return None
-    teller.count(stories)
-    return _OPERATE[len(ops)], values
-
-
 def _settle_fresh(
     connection: sqlite3.Connection, fresh: Sequence[Sequence[RecordAttempt]], teller: HistoryWriter
 ) -> list[RecordAttempt]:
     """Erase messages at one blow, each with its story; what has to be recorded in another way."""
     deleted = connection.execute(_DELETE_FRESH[len(fresh)], [ops[0].number for ops in fresh]).rowcount
     if deleted == len(fresh):
-        teller.begin(connection, [_whole_story(ops) for ops in fresh])
+        teller.begin(connection, [whole_story(ops) for ops in fresh])
         return []
     # One of them was expanded meanwhile (its lease ran out), or erased before: then it was told before, by whoever
     # erased it, or it was erased just now.
     found = [ops for ops in fresh if connection.execute(_EXISTS, (ops[0].number,)).fetchone() is not None]
-    teller.begin(connection, [_whole_story(ops) for ops in fresh if ops not in found])
+    teller.begin(connection, [whole_story(ops) for ops in fresh if ops not in found])
     return [op for ops in found for op in ops]
 
 
-def _whole_story(ops: Sequence[RecordAttempt]) -> tuple[Any, ...]:
+def whole_story(ops: Sequence[RecordAttempt]) -> tuple[Any, ...]:
     """Of a message that was settled at its first attempt, or its first ones."""
     first = ops[0]
     events = [packed_record(first)]
@@ -231,8 +172,8 @@ def packed_record(op: RecordAttempt, trail: AttemptTrace | None = None) -> tuple
 
 def insert(connection: sqlite3.Connection, messages: Sequence[NewMessage], teller: HistoryWriter) -> None:
     """Store messages."""
-    for start in range(0, len(messages), _ROWS):
-        some = messages[start : start + _ROWS]
+    for start in range(0, len(messages), MOST_ROWS):
+        some = messages[start : start + MOST_ROWS]
         if len(some) == 1:
             connection.execute(_INSERT_MESSAGES[1], some[0].row)
         else:
@@ -257,8 +198,8 @@ def add_recipients(
     connection: sqlite3.Connection, recipients: Sequence[tuple[Any, ...]], sooner: dict[str, float]
 ) -> None:
     """Insert recipient rows, noting each destination's least ``ready`` in ``sooner``."""
-    for start in range(0, len(recipients), _ROWS):
-        some = recipients[start : start + _ROWS]
+    for start in range(0, len(recipients), MOST_ROWS):
+        some = recipients[start : start + MOST_ROWS]
         connection.execute(_INSERT_RECIPIENTS[len(some)], [value for row in some for value in row])
     for row in recipients:
         destination, state, ready = row[2], row[3], row[6]

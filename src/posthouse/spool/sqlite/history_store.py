@@ -28,7 +28,7 @@ from posthouse.spool.history import (
     packed_note,
 )
 from posthouse.spool.ids import earliest
-from posthouse.spool.interface import StoredMessage
+from posthouse.spool.model import StoredMessage
 
 __all__ = ["HistoryWriter", "KEPT_FIRST", "plain_address", "story_row"]
 

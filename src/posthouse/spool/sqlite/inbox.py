@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from posthouse.core import path_text
 from posthouse.spool.filters import text_of_numbers
-from posthouse.spool.interface import StoredMessage
+from posthouse.spool.model import StoredMessage
 
 __all__ = ["discard", "keep"]
 

@@ -13,7 +13,13 @@ from functools import partial
 from posthouse.core import Envelope, LocalError, StorageError
 from posthouse.spool.history import Origin, QueueEvent, encode, packed_note
 from posthouse.spool.ids import text_of
-from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Stored, StoredMessage
+from posthouse.spool.model import (
+    Lease,
+    QueuedRecipient,
+    RecipientState,
+    Stored,
+    StoredMessage,
+)
 from posthouse.spool.sqlite.batch import Accept, NewMessage
 from posthouse.spool.sqlite.history_store import story_row
 from posthouse.spool.sqlite.rows import encode_envelope, recipient_rows, told_destination

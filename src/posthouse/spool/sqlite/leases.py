@@ -22,11 +22,11 @@ from typing import NamedTuple
 
 from posthouse.spool.history import QueueEvent
 from posthouse.spool.ids import number_of, text_of
-from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, StoredMessage
+from posthouse.spool.interface import PeerLiveness
+from posthouse.spool.model import Lease, QueuedRecipient, RecipientState, StoredMessage
 from posthouse.spool.probe_limit import ProbeLimit, one_message
 from posthouse.spool.sqlite.batch import add_recipients, rerank
 from posthouse.spool.sqlite.history_store import HistoryWriter
-from posthouse.spool.sqlite.liveness import PeerLiveness
 from posthouse.spool.sqlite.poison import CrashCounter
 from posthouse.spool.sqlite.rows import (
     decode_envelope,
@@ -264,7 +264,6 @@ class LeaseTable:
         rerank(connection, {work.destination for work in works})
 
     def release(self, connection: sqlite3.Connection, work: Lease) -> None:
-        """See ``Queue.release``."""
         number = number_of(work.message.id)
         if number is None:
             return

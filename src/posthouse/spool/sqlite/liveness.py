@@ -30,7 +30,7 @@ from typing import NamedTuple
 
 from posthouse.spool.sqlite.storage.layout import ProcessSlot
 
-__all__ = ["HANGS", "LOOK", "PeerLiveness"]
+__all__ = ["FlockLiveness", "HANGS", "LOOK"]
 
 LOOK = 30.0
 """Seconds between two looks at whether the neighbours live."""
@@ -49,9 +49,11 @@ class _Watch(NamedTuple):
     calendar: float  # at that moment
 
 
-class PeerLiveness:
-    """Asked in the writer's thread; ``next_look`` and ``look_is_due`` from anywhere.  ``time`` gives calendar
-    seconds, ``stopwatch`` those of a clock that never jumps."""
+class FlockLiveness:
+    """``PeerLiveness`` by the locks on the processes' owner files.
+
+    ``time`` gives calendar seconds, ``stopwatch`` those of a clock that never jumps.
+    """
 
     def __init__(self, owner: ProcessSlot, *, time: Callable[[], float], stopwatch: Callable[[], float]) -> None:
         self._owner = owner
@@ -72,7 +74,6 @@ class PeerLiveness:
         return self._next_look is None or self._stopwatch() >= self._next_look
 
     def dead(self, slot: int) -> AbstractContextManager[bool]:
-        """See ``ProcessSlot.dead``."""
         return self._owner.dead(slot)
 
     def gone(self) -> list[int]:

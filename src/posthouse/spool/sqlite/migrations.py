@@ -12,7 +12,7 @@ import sqlite3
 
 from posthouse.core import path_text
 from posthouse.spool.history import QueueEvent, encode, packed_note
-from posthouse.spool.interface import StoredMessage
+from posthouse.spool.model import StoredMessage
 from posthouse.spool.sqlite.history_store import story_row
 from posthouse.spool.sqlite.rows import decode_envelope
 from posthouse.spool.sqlite.storage.schema import RECIPIENT, RECIPIENT_INDICES, STORIES, VERSION

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from posthouse.spool.history import QueueEvent
 from posthouse.spool.ids import text_of
-from posthouse.spool.interface import SpoolEvent, SpoolEventKind
+from posthouse.spool.model import SpoolEvent, SpoolEventKind
 from posthouse.spool.sqlite.history_store import HistoryWriter
 
 __all__ = ["CrashCounter", "POISON"]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from posthouse.core import Address, Body, Envelope, Notify, OriginalRecipient, Outcome, Recipient, Ret, path_text
-from posthouse.spool.interface import QueueAction, RecipientState, StoredMessage
+from posthouse.spool.model import QueueAction, RecipientState, StoredMessage
 
 __all__ = [
     "HELD",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from posthouse.spool.alike import alike
 from posthouse.spool.history import QueueEvent, packed_note
 from posthouse.spool.ids import text_of
-from posthouse.spool.interface import Lease, Settlement
+from posthouse.spool.model import Lease, Settlement
 from posthouse.spool.sqlite.batch import RecordAttempt, insert, packed_record, rerank
 from posthouse.spool.sqlite.leases import LeaseTable
 from posthouse.spool.sqlite.rows import HELD, STATES, WAITING, in_words, number_of_state

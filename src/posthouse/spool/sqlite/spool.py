@@ -1,8 +1,11 @@
-"""The queue on SQLite: many processes of one machine may share it.
+"""Spool on SQLite, which many processes of one machine may share.
 
-This module puts the parts together and gives them the contract's names.  The strategy is told where it is carried out:
-``schema`` (tables), ``writer`` (group commit), ``acts`` and ``leasing`` (SQL), ``arriving`` and ``files`` (large
-content, owners), ``starting`` (after a crash), ``reader`` (listings), ``durable`` (every act that must survive).
+This module puts the parts together and gives them the contract's names.  Each part explains its own strategy:
+``storage.schema`` (tables), ``storage.writer`` (group commit), ``batch``, ``leases`` and ``settle`` (SQL),
+``storage.content_files`` (large content), ``storage.layout`` (directories, process slots), ``recovery`` (after a
+crash), ``queries`` (listings), ``storage.durability`` (every act that must survive).
+
+Over budget: the methods of the contract, most of them a few lines that hand over to a part.
 """
 
 from __future__ import annotations
@@ -22,8 +25,8 @@ from posthouse.core import AttemptTrace, Bytes, Content, LocalError, StorageCorr
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.spool.filters import Condition, text_of_conditions
 from posthouse.spool.ids import QueueIds, number_of, text_of
-from posthouse.spool.interface import (
-    Compose,
+from posthouse.spool.interface import Compose
+from posthouse.spool.model import (
     DueDestination,
     DuePage,
     Lease,
@@ -37,19 +40,20 @@ from posthouse.spool.interface import (
 )
 from posthouse.spool.probe_limit import MOST_NAMES, ProbeLimit
 from posthouse.spool.sqlite.actions import ActionBatch, ActionRequest, apply, composed, youngest
-from posthouse.spool.sqlite.batch import NewMessage, RecordAttempt, at_once, make_operation, run
-from posthouse.spool.sqlite.event_feed import EventFeed
+from posthouse.spool.sqlite.batch import NewMessage, RecordAttempt, run
+from posthouse.spool.sqlite.fast_path import at_once, make_operation
 from posthouse.spool.sqlite.history_store import HistoryWriter
 from posthouse.spool.sqlite.inbox import discard, keep
 from posthouse.spool.sqlite.incoming import ContentCache, IncomingHost, SqliteIncoming, new_message
 from posthouse.spool.sqlite.leases import LeaseTable
-from posthouse.spool.sqlite.liveness import PeerLiveness
+from posthouse.spool.sqlite.liveness import FlockLiveness
 from posthouse.spool.sqlite.queries.queries import SpoolQueries
 from posthouse.spool.sqlite.queries.reader import Reader
 from posthouse.spool.sqlite.recovery import greatest_id, open_database, recover
 from posthouse.spool.sqlite.settle import Settler
 from posthouse.spool.sqlite.storage.content_files import ContentWriters, store_file
 from posthouse.spool.sqlite.storage.durability import Durable, storage_error
+from posthouse.spool.sqlite.storage.event_feed import EventFeed
 from posthouse.spool.sqlite.storage.layout import Layout, ProcessSlot, prepare
 from posthouse.spool.sqlite.storage.threads import InlineThreads, PrivateDirectory, Threads, Unsynced
 from posthouse.spool.sqlite.storage.writer import Call, Writer
@@ -68,7 +72,7 @@ _DELIVERED, _FAILED = RecipientState.DELIVERED, RecipientState.FAILED
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class SqliteSpool(SpoolQueries):
-    """A ``Queue`` in ``data_dir/spool``; between ``open`` and ``close`` it is the event loop's that opened it.
+    """A ``Spool`` in ``data_dir/spool``; between ``open`` and ``close`` it belongs to the event loop that opened it.
 
     ``threshold``      octets of content that lie in the message's row at most; larger content has a file
     ``keep_finished``  seconds for which a finished message can still be looked at; 0 erases it at once
@@ -143,7 +147,8 @@ class SqliteSpool(SpoolQueries):
     # -- life ------------------------------------------------------------------------------------------------------
 
     async def open(self, now: float) -> Sequence[str]:
-        """See ``Queue.open``.  Raises ``SettingError`` if the directory cannot be used or a newer version wrote it."""
+        """Open the spool.  Raises ``SettingError`` if the directory cannot be used or a newer version wrote it, and
+        ``StorageError`` if it cannot be opened otherwise; then nothing stays open or locked."""
         self.loop = asyncio.get_running_loop()
         if self._private is not None and not self._private.exists:
             raise LocalError("an ephemeral spool is opened once; make another")
@@ -160,6 +165,18 @@ class SqliteSpool(SpoolQueries):
     def _start(self, now: float) -> list[str]:
         prepare(self._layout, self._durable)
         owner = ProcessSlot(self._layout.owners)
+        try:
+            said = self._start_as(owner, now)
+        except (OSError, sqlite3.Error) as error:
+            owner.leave()
+            raise storage_error(error, "opening the spool") from error
+        except BaseException:
+            owner.leave()
+            raise
+        self._owner = owner
+        return said
+
+    def _start_as(self, owner: ProcessSlot, now: float) -> list[str]:
         said: list[str] = []
         teller = self._teller
 
@@ -175,13 +192,13 @@ class SqliteSpool(SpoolQueries):
                 raise
             return connection
 
-        kept, near = self._keep_finished, PeerLiveness(owner, time=self._time, stopwatch=self._stopwatch)
-        self._leases = LeaseTable(owner.slot, time=self._time, teller=teller, neighbours=near)
-        self._settler = Settler(self._leases, keep_finished=kept, time=self._time)
+        peers = FlockLiveness(owner, time=self._time, stopwatch=self._stopwatch)
+        self._leases = LeaseTable(owner.slot, time=self._time, teller=teller, neighbours=peers)
+        self._settler = Settler(self._leases, keep_finished=self._keep_finished, time=self._time)
         self._files = self._threads.pool(_FILE_THREADS, "posthouse-files")
         self._feed = EventFeed(self.loop)
         self._flight = ContentWriters(self.loop, self._files, self._durable, self._layout)
-        writer = self._threads.writer(
+        self.writer = self._threads.writer(
             self.loop,
             connect,
             partial(run, recording=self._settler, teller=teller),
@@ -193,23 +210,14 @@ class SqliteSpool(SpoolQueries):
             untidy=teller.has_work,
             ended=self._transaction_ended,
         )
-        try:
-            writer.start()
-        except (OSError, sqlite3.Error) as error:
-            owner.leave()
-            raise storage_error(error, "opening the spool") from error
-        except BaseException:
-            owner.leave()
-            raise
-        self.writer = writer
         self.incoming = IncomingHost(
-            owner.slot, self.loop, writer, self._flight, self._cache, self._unlink, threshold=self._threshold
+            owner.slot, self.loop, self.writer, self._flight, self._cache, self._unlink, threshold=self._threshold
         )
-        self._owner = owner
+        self.writer.start()
         return said
 
     async def close(self) -> None:
-        """See ``Queue.close``.  Messages still arriving are aborted."""
+        """Close the spool; messages still arriving are aborted."""
         owner, self._owner = self._owner, None
         if owner is not None:
             await self._flight.land()
@@ -252,7 +260,6 @@ class SqliteSpool(SpoolQueries):
     # -- inward ----------------------------------------------------------------------------------------------------
 
     def receive(self) -> SqliteIncoming:
-        """See ``Queue.receive``."""
         self._must_write()
         return SqliteIncoming(self.incoming, self._ids.next())
 
@@ -313,7 +320,6 @@ class SqliteSpool(SpoolQueries):
         *,
         trail: AttemptTrace | None = None,
     ) -> asyncio.Future[None]:
-        """See ``Queue.record``."""
         self._must_write()
         count = len(settlements)
         remembered = self._cache.part(work.message.id, count, len(work.message.envelope.recipients))
@@ -361,7 +367,6 @@ class SqliteSpool(SpoolQueries):
         return Renewal(renewed, self._call(lambda connection: table.renew(connection, leases, until, token)))
 
     async def release(self, work: Lease) -> None:
-        """See ``Queue.release``."""
         self._must_write()
         leases = self._leases
         self._cache.pop(work.message.id)
@@ -434,7 +439,6 @@ class SqliteSpool(SpoolQueries):
     # -- mailboxes -------------------------------------------------------------------------------------------------
 
     async def keep(self, inbox: str, message: StoredMessage, content: Content) -> None:
-        """See ``Queue.keep``."""
         self._must_write()
         size = content.size
         if size <= self._threshold:
@@ -458,7 +462,6 @@ class SqliteSpool(SpoolQueries):
         await future
 
     async def discard(self, numbers: Collection[int], *, now: float, who: str = "") -> int:
-        """See ``Queue.discard``."""
         count, files = await self._call(partial(discard, tuple(numbers), now, who))
         self._unlink(files)
         return count

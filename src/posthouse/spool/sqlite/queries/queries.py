@@ -9,7 +9,7 @@ from posthouse.core import Content
 from posthouse.spool.filters import Condition, RecipientRow, SummaryRow
 from posthouse.spool.history import Event, MessageSummary
 from posthouse.spool.ids import number_of
-from posthouse.spool.interface import AuditRecord, Inbox, InboxMessage, MessageEntry
+from posthouse.spool.model import AuditRecord, Inbox, InboxMessage, MessageEntry
 from posthouse.spool.sqlite.queries import search as asking
 from posthouse.spool.sqlite.queries.reader import Reader
 
@@ -23,18 +23,15 @@ class SpoolQueries:
         self._reader = reader
 
     async def entries(self, *, limit: int = 1000, after: str = "") -> list[MessageEntry]:
-        """See ``Queue.entries``."""
         return await self._reader.entries(limit, after)
 
     async def entry(self, queue_id: str) -> MessageEntry | None:
-        """See ``Queue.entry``."""
         number = number_of(queue_id)
         return None if number is None else await self._reader.entry(number)
 
     # -- questions -------------------------------------------------------------------------------------------------
 
     async def count(self, conditions: Sequence[Condition] = (), *, now: float = 0.0) -> int:
-        """See ``Queue.count``."""
         return await self._reader.search(partial(asking.count, conditions=conditions, now=now))
 
     async def select(
@@ -45,40 +42,32 @@ class SpoolQueries:
         limit: int = 1000,
         after: tuple[str, int] | None = None,
     ) -> list[RecipientRow]:
-        """See ``Queue.select``."""
         ask = partial(asking.select, conditions=conditions, now=now, limit=limit, after=after)
         return await self._reader.search(ask)
 
     async def summary(self, conditions: Sequence[Condition] = (), *, now: float) -> list[SummaryRow]:
-        """See ``Queue.summary``."""
         return await self._reader.search(partial(asking.summary, conditions=conditions, now=now))
 
     async def audit(self, *, limit: int = 100) -> list[AuditRecord]:
-        """See ``Queue.audit``."""
         return await self._reader.search(partial(asking.audit, limit=limit))
 
     # -- stories ---------------------------------------------------------------------------------------------------
 
     async def story(self, queue_id: str) -> list[Event]:
-        """See ``Queue.story``."""
         number = number_of(queue_id)
         return [] if number is None else await self._reader.search(partial(asking.story, number=number))
 
     async def find(self, *, address: str = "", message_id: str = "", limit: int = 20) -> list[MessageSummary]:
-        """See ``Queue.find``."""
         ask = partial(asking.find, address=address, message_id=message_id, limit=limit)
         return await self._reader.search(ask)
 
     # -- mailboxes -------------------------------------------------------------------------------------------------
 
     async def inboxes(self) -> list[Inbox]:
-        """See ``Queue.inboxes``."""
         return await self._reader.inboxes()
 
     async def inbox(self, name: str = "", *, limit: int = 1000, after: int = 0) -> list[InboxMessage]:
-        """See ``Queue.inbox``."""
         return await self._reader.inbox(name, limit, after)
 
     async def kept(self, number: int) -> tuple[InboxMessage, Content] | None:
-        """See ``Queue.kept``."""
         return await self._reader.kept(number)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from posthouse.core import Bytes, Content, SettingError, StorageCorrupt
 from posthouse.spool.ids import number_of, text_of
-from posthouse.spool.interface import (
+from posthouse.spool.model import (
     DueDestination,
     DuePage,
     Inbox,
@@ -162,7 +162,6 @@ class Reader:
         return await self._ask(ask)
 
     async def entries(self, limit: int, after: str) -> list[MessageEntry]:
-        """See ``Queue.entries``."""
         behind = 0
         if after:
             number = number_of(after)
@@ -181,7 +180,6 @@ class Reader:
         return await self._ask(ask)
 
     async def entry(self, number: int) -> MessageEntry | None:
-        """See ``Queue.entry``."""
 
         def ask(connection: sqlite3.Connection) -> MessageEntry | None:
             row = connection.execute(f"SELECT {_MESSAGE} FROM message WHERE id = ?", (number,)).fetchone()
@@ -192,7 +190,6 @@ class Reader:
     # -- mailboxes -------------------------------------------------------------------------------------------------
 
     async def inboxes(self) -> list[Inbox]:
-        """See ``Queue.inboxes``."""
 
         def ask(connection: sqlite3.Connection) -> list[Inbox]:
             return [
@@ -203,7 +200,6 @@ class Reader:
         return await self._ask(ask)
 
     async def inbox(self, name: str, limit: int, after: int) -> list[InboxMessage]:
-        """See ``Queue.inbox``."""
 
         def ask(connection: sqlite3.Connection) -> list[InboxMessage]:
             if name:
@@ -220,7 +216,6 @@ class Reader:
         return await self._ask(ask)
 
     async def kept(self, number: int) -> tuple[InboxMessage, Content] | None:
-        """See ``Queue.kept``."""
 
         def ask(connection: sqlite3.Connection) -> tuple[InboxMessage, Content] | None:
             row = connection.execute(

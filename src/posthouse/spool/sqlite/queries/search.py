@@ -17,7 +17,7 @@ from posthouse.core import path_text
 from posthouse.spool.filters import BUCKETS, Condition, RecipientRow, SummaryRow, matches, summarized
 from posthouse.spool.history import Accepted, Event, MessageSummary, decode_arrival, decode_events
 from posthouse.spool.ids import number_of, text_of
-from posthouse.spool.interface import AuditRecord
+from posthouse.spool.model import AuditRecord
 from posthouse.spool.sqlite.history_store import plain_address
 from posthouse.spool.sqlite.queries.filter_sql import where
 from posthouse.spool.sqlite.rows import STATES, decode_envelope, destinations_of
@@ -45,7 +45,6 @@ def select(
     limit: int,
     after: tuple[str, int] | None,
 ) -> list[RecipientRow]:
-    """See ``Queue.select``."""
     number, key = (-1, -1) if after is None else (number_of(after[0]), after[1])
     if number is None:
         return []
@@ -164,7 +163,6 @@ def _arms(conditions: Sequence[Condition], now: float, what: str, group: str) ->
 
 
 def count(connection: sqlite3.Connection, conditions: Sequence[Condition], now: float) -> int:
-    """See ``Queue.count``."""
     statement, values = _arms(conditions, now, "count(*)", "")
     counted = sum(some for (some,) in connection.execute(statement, values))
     if not conditions:
@@ -176,7 +174,6 @@ def count(connection: sqlite3.Connection, conditions: Sequence[Condition], now: 
 
 
 def summary(connection: sqlite3.Connection, conditions: Sequence[Condition], now: float) -> list[SummaryRow]:
-    """See ``Queue.summary``."""
     # Cumulative, as no age then needs a group of its own: the index gives the groups in their order.
     younger = ", ".join(["sum(received > ?)"] * len(BUCKETS))
     statement, values = _arms(
@@ -203,7 +200,6 @@ def summary(connection: sqlite3.Connection, conditions: Sequence[Condition], now
 
 
 def audit(connection: sqlite3.Connection, limit: int) -> list[AuditRecord]:
-    """See ``Queue.audit``."""
     rows = connection.execute(
         "SELECT at, who, act, filter, target, count FROM audit ORDER BY number DESC LIMIT ?", (limit,)
     )
@@ -214,7 +210,6 @@ def audit(connection: sqlite3.Connection, limit: int) -> list[AuditRecord]:
 
 
 def story(connection: sqlite3.Connection, number: int) -> list[Event]:
-    """See ``Queue.story``."""
     first = "SELECT sender, recipients, message_id, told FROM story WHERE id = ?"
     row = connection.execute(first, (number,)).fetchone()
     if row is None:
@@ -237,7 +232,6 @@ def _accepted(received: float, size: int, source: str, head: str, told: str | No
 
 
 def find(connection: sqlite3.Connection, address: str, message_id: str, limit: int) -> list[MessageSummary]:
-    """See ``Queue.find``."""
     terms, values = [], []
     if address:
         text = address.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -10,7 +10,7 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 
-from posthouse.spool.interface import SpoolEvent
+from posthouse.spool.model import SpoolEvent
 
 __all__ = ["EventFeed"]
 

@@ -1,0 +1,208 @@
+"""Values of the spool: what goes in and comes out across its contract (``interface``)."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Awaitable
+from typing import NamedTuple
+
+from posthouse.core import Envelope, Outcome, Recipient
+
+__all__ = [
+    "AuditRecord",
+    "DueDestination",
+    "DuePage",
+    "Inbox",
+    "InboxMessage",
+    "Lease",
+    "MessageEntry",
+    "QueueAction",
+    "QueuedRecipient",
+    "RecipientState",
+    "Renewal",
+    "Report",
+    "Settlement",
+    "SpoolEvent",
+    "SpoolEventKind",
+    "Stored",
+    "StoredMessage",
+]
+
+
+class RecipientState(enum.StrEnum):
+    """Where one recipient of one message is."""
+
+    WAITING = "waiting"  # due at some time, or being attempted under a lease
+    HELD = "held"  # until an operator decides: one asked for it, the message is poison, or its content is gone
+    DELIVERED = "delivered"
+    FAILED = "failed"  # for good: its report is stored, or nobody wants one
+
+
+class QueueAction(enum.StrEnum):
+    """What an operator may do to recipients; ``Spool.act`` says to which."""
+
+    HOLD = "hold"  # waiting ones wait for no attempt any more
+    RELEASE = "release"  # held ones are due now
+    RETRY = "retry"  # waiting ones are due now
+    DROP = "drop"  # they have failed for good
+    REROUTE = "reroute"  # they go to ``target`` whatever the configuration says, waiting ones now; "" undoes it
+
+
+class StoredMessage(NamedTuple):
+    """A stored message.
+
+    ``id`` is the queue id that 250 carried; ``envelope`` as received, all recipients included; ``received`` in
+    calendar seconds; ``size`` in octets, the prefix included; ``source`` says where it came from, for people
+    (``mx 192.0.2.1:40312``).
+    """
+
+    id: str
+    envelope: Envelope
+    received: float
+    size: int
+    source: str = ""
+
+
+class QueuedRecipient(NamedTuple):
+    """One recipient of a message as the queue knows it.
+
+    ``key`` names it, within its message, for ``Settlement``; ``attempts`` counts those already made; ``due`` in
+    calendar seconds; ``last`` what the last attempt ended with, in words; ``route`` where an operator sent it, "" if
+    the configuration decides; ``warned`` once its sender has been told of the delay.
+    """
+
+    key: int
+    recipient: Recipient
+    destination: str
+    state: RecipientState
+    attempts: int
+    due: float
+    last: str = ""
+    route: str = ""
+    warned: bool = False
+
+
+class Lease(NamedTuple):
+    """Exclusive hold on recipients of one message that go to one destination.
+
+    Within the process that took it, it ends at ``until``, in calendar seconds; other processes cannot take it while
+    that process lives.  ``token`` is its fencing token: each taking and each renewal of a lease gives it another, and
+    the spool accepts no change of a recipient under a token that is not the recipient's last.
+    """
+
+    message: StoredMessage
+    destination: str
+    recipients: tuple[QueuedRecipient, ...]
+    owner: str
+    until: float
+    token: int = 0
+
+
+class Renewal(NamedTuple):
+    """``leases`` as they are from now on, in the order given, and the future that is done when they are renewed."""
+
+    leases: tuple[Lease, ...]
+    done: Awaitable[None]
+
+
+class DueDestination(NamedTuple):
+    """A destination with waiting recipients, and the calendar time at which the first of them may be leased."""
+
+    name: str
+    ready: float
+
+
+class DuePage(NamedTuple):
+    """Destinations by ``ready``, a bounded number; ``again`` is when to look again, at the latest, for mail that has no
+    destination in this list yet, or None."""
+
+    destinations: tuple[DueDestination, ...]
+    again: float | None = None
+
+
+class SpoolEventKind(enum.StrEnum):
+    """What a spool tells by itself."""
+
+    NEW_MAIL = "new-mail"  # another process has stored mail that no process has leased
+    LEASES_ENDED = "leases-ended"  # of a process that died, or that did not renew them for long
+    POISON = "poison"  # a message is held, because its worker died too often
+
+
+class SpoolEvent(NamedTuple):
+    """Something that happened in a spool without being asked for: ``text`` says it for the log; mail may be due."""
+
+    kind: SpoolEventKind
+    text: str = ""
+
+
+class Stored(NamedTuple):
+    """What ``IncomingMessage.commit`` gives: the message is promised.  ``work`` holds the leases that were asked
+    for."""
+
+    message: StoredMessage
+    work: tuple[Lease, ...] = ()
+
+
+class Settlement(NamedTuple):
+    """What to record of one recipient after an attempt.
+
+    ``state`` WAITING means again at ``due``; HELD means kept until an operator decides; DELIVERED and FAILED settle it
+    for good: when the last recipient is settled, the message is forgotten but for its story.  FAILED therefore comes
+    with its report, in the same ``record``, wherever the sender is owed one.  ``why`` says, for people, why ``due`` is
+    when it is.  ``warned`` marks that the reports of this ``record`` tell the sender of a delay; it is remembered
+    (``QueuedRecipient.warned``) so that they are told once.
+    """
+
+    key: int
+    state: RecipientState
+    due: float
+    outcome: Outcome
+    why: str = ""
+    warned: bool = False
+
+
+class Report(NamedTuple):
+    """A message that the queue itself originates (a bounce), stored in the transaction that causes it."""
+
+    envelope: Envelope
+    content: bytes
+    destinations: tuple[str, ...]
+    due: float
+
+
+class MessageEntry(NamedTuple):
+    """One message with all its recipients, for people to look at."""
+
+    message: StoredMessage
+    recipients: tuple[QueuedRecipient, ...]
+    corrupt: bool = False
+
+
+class AuditRecord(NamedTuple):
+    """One act of an operator: ``filter`` is the question as text, ``changed`` how many recipients were."""
+
+    at: float
+    who: str
+    act: str
+    filter: str
+    target: str
+    changed: int
+
+
+class Inbox(NamedTuple):
+    """A mailbox kept by the spool: its name (an address) and what is in it."""
+
+    name: str
+    messages: int
+    octets: int
+
+
+class InboxMessage(NamedTuple):
+    """One message in a mailbox; ``number`` is unique in the spool and only grows."""
+
+    number: int
+    inbox: str
+    queue_id: str
+    sender: str
+    received: float
+    size: int
