@@ -183,7 +183,7 @@ def test_a_password_is_not_repeated_in_the_error() -> None:
 
 def test_a_file(tmp_path: Path) -> None:
     path = tmp_path / "house.toml"
-    with pytest.raises(ConfigError, match=r"daemon\.toml: the file cannot be read"):
+    with pytest.raises(ConfigError, match=r"house\.toml: the file cannot be read"):
         load(path)
     path.write_bytes(b'hostname = "\xff"')
     with pytest.raises(SettingError, match="not UTF-8"):
