@@ -3,8 +3,8 @@
 One transaction for each attempt (``recording.settlement`` says what goes into it).  On the hot path it costs no task:
 the queue's own
 future is all there is.  If the spool cannot take the record now, it is offered again for as long as the process lives,
-after pauses of 1, 2, 4 … 64 seconds.  Meanwhile the lease may expire and be taken again: the recipients of a record that
-is still to be made are not attempted again (``pending_keys``), as that would duplicate the message.
+after pauses of 1, 2, 4 … 64 seconds.  Meanwhile the lease may expire and be taken again: the recipients of a record
+that is still to be made are not attempted again (``pending_keys``), as that would duplicate the message.
 
 Where the sender is owed a report, it is written first and stored in the same transaction.  If it cannot be written,
 failed recipients are HELD instead: nobody is forgotten unheard.
@@ -63,7 +63,7 @@ class Recorder:
 
     def __init__(
         self,
-        queue: Spool,
+        spool: Spool,
         clock: Clock,
         schedule_for: ScheduleFor,
         random: Random,
@@ -74,7 +74,7 @@ class Recorder:
         reported: Callable[[], None],
     ) -> None:
         self.under_way: set[asyncio.Future[None]] = set()
-        self._queue = queue
+        self._spool = spool
         self._clock = clock
         self._schedule_for = schedule_for
         self._random = random
@@ -126,12 +126,9 @@ class Recorder:
 
     def _record(self, record: _Record) -> None:
         work, settlements, reports, trail = record
-        future = asyncio.ensure_future(self._queue.record(work, settlements, reports, trail=trail))
+        future = asyncio.ensure_future(self._spool.record(work, settlements, reports, trail=trail))
         self.under_way.add(future)
         future.add_done_callback(partial(self._recorded, record))
-        for settlement in settlements:
-            if settlement.state is _WAITING:
-                self._falls_due(settlement.due)
         if self._log is not None:
             for run in alike(settlements):
                 _tell(self._log, work, run)
@@ -168,7 +165,7 @@ class Recorder:
 
     async def _original(self, message: StoredMessage) -> OriginalMessage:
         try:
-            content = await self._queue.open_content(message)
+            content = await self._spool.open_content(message)
             if isinstance(content, Bytes):
                 return original_of(message, content)
             return await asyncio.to_thread(original_of, message, content)  # it may read a disk
@@ -181,9 +178,18 @@ class Recorder:
         if error is not None:
             self.fault(f"the outcome of {record.work.message.id} could not be recorded; trying again", error)
             self.errand(self._again(record))
-        elif record.reports:
-            self._reported()
+        else:
+            self._stored(record)
         self._moved()
+
+    def _stored(self, record: _Record) -> None:
+        """Name the times at which mail is due by this record.  Not before it is stored: a worker that looked at such a
+        time would not find the mail while its lease stands."""
+        for settlement in record.settlements:
+            if settlement.state is _WAITING:
+                self._falls_due(settlement.due)
+        if record.reports:
+            self._reported()
 
     async def _again(self, refused: _Record) -> None:
         """Offer a record until the spool takes it."""
@@ -197,7 +203,7 @@ class Recorder:
                 tried, pause = tried + 1, min(2 * pause, _LONGEST_PAUSE)
                 work, settlements, reports, trail = pending.record
                 try:
-                    await self._queue.record(work, settlements, reports, trail=trail)
+                    await self._spool.record(work, settlements, reports, trail=trail)
                     break
                 except StorageError:
                     continue
@@ -206,8 +212,7 @@ class Recorder:
                         what = f"the outcome of {work.message.id} cannot be recorded; it will be attempted again"
                         self.fault(what, error)
                         return
-            if reports:
-                self._reported()
+            self._stored(pending.record)
         finally:
             for key in keys:
                 self._pending.pop(key, None)
