@@ -488,3 +488,22 @@ def test_a_blocking_socket_takes_no_content_of_a_loop() -> None:
         with pytest.raises(LocalError, match="event loop"):
             session.deliver(envelope(), Stored(LONG.data, 1000))  # type: ignore[arg-type]
         assert session.usable
+
+
+class OnDisk(Stored):
+    """Content with both ways of reading, as the spool has it: a loop must use the one that does not wait."""
+
+    def __init__(self, data: bytes, waits: bool) -> None:
+        super().__init__(data, 100_000)
+        self.waits = waits
+
+    def chunks(self, at_most: int = 262_144) -> Iterator[bytes]:
+        assert self.waits, "the event loop waits for the disk"
+        return Bytes(self.data).chunks(at_most)
+
+
+@pytest.mark.parametrize("data", [SHORT.data, LONG.data], ids=["short", "long"])
+def test_content_with_both_ways_of_reading(data: bytes) -> None:
+    for send, waits in ((over_asyncio, False), (over_a_blocking_socket, True)):
+        with Servers(sink(offer=PIPELINED)) as servers:
+            assert ends(send(servers.port, [(envelope(), OnDisk(data, waits))], False)) == ["delivered"]

@@ -367,7 +367,7 @@ class House:
         domains = [one.address.domain for one in recipients]
         now = self.clock.time()
         stored = await receipt.commit(Envelope(sender, recipients), domains, received=now, due=now)
-        self.worker.wake(stored)
+        self.worker.new_mail.put(stored)
         await self.worker.idle()
         return receipt.id
 

@@ -87,7 +87,7 @@ def test_one_that_was_expanded_and_erased_in_its_group_is_told(tmp_path: Path) -
         other = SqliteSpool(tmp_path, time=calendar, stopwatch=calendar)
         await other.open(NOW)
         assert await other.lease("v", NOW + 60, NOW + 99, limit=9) == []
-        await queue.renew(stored[1].work, NOW + HANGS + 500)
+        await queue.renew(stored[1].work, NOW + HANGS + 500).done
         calendar.now += HANGS  # the others are as those of a process that hangs
         works = {work.message.id: work for work in await other.lease("v", NOW + 60, NOW + 99, limit=9)}
         work = works[stored[2].message.id]

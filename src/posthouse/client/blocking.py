@@ -18,7 +18,6 @@ from typing import Final, TypeVar
 from posthouse.client.model import Greeted, SessionRefused, Timeouts
 from posthouse.client.pipeline import Pipeline
 from posthouse.client.session import CommandStep, greet, say
-from posthouse.client.transaction import readable
 from posthouse.client.transfer import Transfer
 from posthouse.core import (
     Closed,
@@ -231,7 +230,7 @@ class BlockingSession:
         return self._end_of(self._begin(envelope, content))
 
     def _begin(self, envelope: Envelope, content: Content) -> Transfer:
-        if readable(content) is None:
+        if not hasattr(content, "chunks"):
             raise LocalError("this content can be read in an event loop only")
         return Transfer(self._channel, envelope, content)
 

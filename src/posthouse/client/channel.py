@@ -9,7 +9,7 @@ from typing import Final, cast
 from posthouse.client.model import Timeouts
 from posthouse.client.pipeline import Pipeline
 from posthouse.client.read_ahead import ReadAhead
-from posthouse.client.transaction import Transaction, readable
+from posthouse.client.transaction import Transaction, must_stream
 from posthouse.core import AsyncContent, Closed, Content, PosthouseError, Reply
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.net import Clock, Stream, Timer
@@ -78,7 +78,7 @@ class AsyncChannel(Pipeline):
                 self._give_turn()
 
     def read(self, content: Content | AsyncContent, at_most: int, transaction: Transaction) -> Iterator[bytes]:
-        if readable(content) is None:
+        if must_stream(content):
             return ReadAhead(self.loop, cast(AsyncContent, content), at_most, self.resume_first)
         return super().read(content, at_most, transaction)
 

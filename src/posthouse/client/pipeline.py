@@ -14,7 +14,7 @@ from typing import Final
 
 from posthouse.client.features import Features
 from posthouse.client.model import Timeouts
-from posthouse.client.transaction import Transaction, readable
+from posthouse.client.transaction import Transaction
 from posthouse.core import (
     AsyncContent,
     Broken,
@@ -255,7 +255,6 @@ class Pipeline:
         self._deadline = self._clock.monotonic() + seconds
 
     def read(self, content: Content | AsyncContent, at_most: int, transaction: Transaction) -> Iterator[bytes]:
-        here = readable(content)
-        if here is None:
-            raise LocalError("this content can be read in an event loop only")
-        return filter(None, here.chunks(at_most))
+        if isinstance(content, Content):
+            return filter(None, content.chunks(at_most))
+        raise LocalError("this content can be read in an event loop only")

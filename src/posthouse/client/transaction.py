@@ -23,7 +23,7 @@ Over budget: the two ways share the envelope, the replies, the outcomes and the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from posthouse.client.features import Features, commands_of, result_of
 from posthouse.client.model import Timeouts
@@ -44,7 +44,7 @@ from posthouse.core import (
 )
 from posthouse.protocol import Bdat, Command, Data, Mail, Rcpt, Rset, Sender, Sent, State
 
-__all__ = ["Channel", "Transaction", "readable"]
+__all__ = ["Channel", "Transaction", "must_stream"]
 
 #: Content up to this many octets travels in the same write as the envelope, where CHUNKING and PIPELINING allow it.
 _SHORT: Final = 65_536
@@ -116,9 +116,9 @@ class Channel(Protocol):
         ...
 
 
-def readable(content: Content | AsyncContent) -> Content | None:
-    """The content itself, or None for an ``AsyncContent``, which an event loop must read."""
-    return None if hasattr(content, "stream") else content
+def must_stream(content: Content | AsyncContent) -> bool:
+    """Whether an event loop must read this content by ``stream``, also if it has ``chunks`` as well."""
+    return hasattr(content, "stream")
 
 
 def _in_one_piece(content: Content | AsyncContent) -> bytes | None:
@@ -127,8 +127,7 @@ def _in_one_piece(content: Content | AsyncContent) -> bytes | None:
         return None
     if type(content) is Bytes:
         return content.data
-    content_here = readable(content)
-    return None if content_here is None else b"".join(content_here.chunks())
+    return None if must_stream(content) else b"".join(cast(Content, content).chunks())
 
 
 class Transaction:

@@ -52,7 +52,7 @@ class Recorder:
 
     def __init__(
         self,
-        queue: Spool,
+        spool: Spool,
         clock: Clock,
         schedule_for: ScheduleFor,
         random: Random,
@@ -63,7 +63,7 @@ class Recorder:
         reported: Callable[[], None],
     ) -> None:
         self.under_way: set[asyncio.Future[None]] = set()
-        self._queue = queue
+        self._spool = spool
         self._clock = clock
         self._schedule_for = schedule_for
         self._random = random
@@ -100,12 +100,9 @@ class Recorder:
 
     def _record(self, record: _Record) -> None:
         work, settlements, reports, trail = record
-        future = asyncio.ensure_future(self._queue.record(work, settlements, reports, trail=trail))
+        future = asyncio.ensure_future(self._spool.record(work, settlements, reports, trail=trail))
         self.under_way.add(future)
         future.add_done_callback(partial(self._recorded, record))
-        for settlement in settlements:
-            if settlement.state is _WAITING:
-                self._falls_due(settlement.due)
         if self._log is not None:
             for run in alike(settlements):
                 _tell(self._log, work, run)
@@ -142,7 +139,7 @@ class Recorder:
 
     async def _original(self, message: StoredMessage) -> OriginalMessage:
         try:
-            content = await self._queue.open_content(message)
+            content = await self._spool.open_content(message)
             if isinstance(content, Bytes):
                 return original_of(message, content)
             return await asyncio.to_thread(original_of, message, content)  # it may read a disk
@@ -155,9 +152,18 @@ class Recorder:
         if error is not None:
             self.fault(f"the outcome of {record.work.message.id} could not be recorded; trying again", error)
             self.errand(self._again(record))
-        elif record.reports:
-            self._reported()
+        else:
+            self._stored(record)
         self._moved()
+
+    def _stored(self, record: _Record) -> None:
+        """Name the times at which mail is due by this record.  Not before it is stored: a worker that looked at such a
+        time would not find the mail while its lease stands."""
+        for settlement in record.settlements:
+            if settlement.state is _WAITING:
+                self._falls_due(settlement.due)
+        if record.reports:
+            self._reported()
 
     async def _again(self, record: _Record) -> None:
         work, settlements, reports, trail = record
@@ -165,9 +171,8 @@ class Recorder:
         for tried in range(_TRIES):
             await self._clock.sleep(2.0**tried)
             try:
-                await self._queue.record(work, settlements, reports, trail=trail)
-                if reports:
-                    self._reported()
+                await self._spool.record(work, settlements, reports, trail=trail)
+                self._stored(record)
                 return
             except Exception as error:
                 last = error

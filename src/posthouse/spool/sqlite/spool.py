@@ -346,7 +346,7 @@ class SqliteSpool(SpoolQueries):
             arrival=None if remembered is None else remembered[2],
         )
         if not fresh:
-            op.finished = partial(self._recorded, op)
+            op.finished = partial(_recorded, op, self._unlink)
         self.writer.submit(op, patient=True)
         return future
 
@@ -354,10 +354,6 @@ class SqliteSpool(SpoolQueries):
         number = self._ids.next()
         message = StoredMessage(text_of(number), report.envelope, report.due, len(report.content), "report")
         return new_message(number, message, report.destinations, report.due, report.content, lease=None)
-
-    def _recorded(self, op: RecordAttempt, success: bool) -> None:
-        if success and op.files:
-            self._unlink(op.files)
 
     def renew(self, leases: Sequence[Lease], until: float) -> Renewal:
         self._must_write()
@@ -472,3 +468,8 @@ def _number_of(message: StoredMessage) -> int:
     if number is None:
         raise StorageCorrupt(f"{message.id!r} is no queue id of this spool")
     return number
+
+
+def _recorded(op: RecordAttempt, unlink: Callable[[Sequence[int]], None], success: bool) -> None:
+    if success and op.files:
+        unlink(op.files)
