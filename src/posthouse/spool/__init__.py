@@ -1,6 +1,6 @@
 """Durable storage of messages, of their queue and history, and of inboxes; no SMTP.
 
-The queues themselves are imported when they are first asked for: who only names what is in one needs no database.
+``SqliteSpool`` is imported when it is first used, so that naming the values of a spool needs no database.
 """
 
 from typing import TYPE_CHECKING
