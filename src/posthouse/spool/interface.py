@@ -21,8 +21,8 @@ durable act moves it from one to the next, and a process may crash between any t
 Storing: file, sync, directory sync, rows, commit and its sync (``storage.durability``).  Removing: rows first, then the
 file.
 
-A 250 may be sent when ``IncomingMessage.commit`` has returned, and a recipient may be forgotten when ``Spool.record`` has
-returned.  ``record`` stores the consequence (next time, report) in the transaction that erases the cause.
+A 250 may be sent when ``IncomingMessage.commit`` has returned, and a recipient may be forgotten when ``Spool.record``
+has returned.  ``record`` stores the consequence (next time, report) in the transaction that erases the cause.
 
 The **history** of each message is written in the same transactions: ``commit`` writes how the message came, ``record``
 the result of an attempt, ``act`` what an operator decided.  The history outlives the message.
