@@ -75,8 +75,8 @@ class CrashCounter:
                 self._events.append(
                     SpoolEvent(
                         SpoolEventKind.POISON,
-                        f"message {text_of(number)} is held as poison: its worker crashed {deaths} times while it had it"
-                        " leased; look at it, then release it or drop it",
+                        f"message {text_of(number)} is held as poison: its worker crashed {deaths} times while it had"
+                        " it leased; look at it, then release it or drop it",
                     )
                 )
                 continue
