@@ -529,11 +529,47 @@ def test_a_record_that_fails_is_made_again(make: type[FakeDeliverer]) -> None:
     assert len(deliverer.jobs) == 1, "the mail itself must not be sent twice"
 
 
-def test_a_record_that_never_works_leads_to_another_attempt_not_to_a_loss() -> None:
+@pytest.mark.parametrize("result", [Result.DELIVERED, Result.DEFERRED])
+@pytest.mark.parametrize("hours", [0.12, 20.0])
+def test_a_record_is_offered_until_it_is_taken(result: Result, hours: float) -> None:
+    """Longer than a lease lasts: the mail is leased again meanwhile, and not attempted again."""
+
+    class Refusing(FakeQueue):
+        refuses = True
+
+        def _record(self, *record: Any) -> None:
+            self.broken = StorageBusy("behind") if self.refuses else None
+            super()._record(*record)
+            self.broken = None
+
+    deliverer = FakeDeliverer(result)
+
+    def with_refusing_spool() -> House:
+        return House(deliverer, lease=100.0, spool=Refusing())
+
+    async def story(house: House) -> None:
+        house.arrive("a@sina.com")
+        for _ in range(round(hours * 60)):
+            await house.clock.advance(60)
+        assert house.state("a@sina.com") is RecipientState.WAITING
+        assert house.spool.calls["lease"] > 1, "the lease has expired and has been taken again"
+        assert len(deliverer.jobs) == 1, "the message must not be sent twice"
+        house.spool.refuses = False
+        await house.clock.advance(65)
+
+    house = play(with_refusing_spool, story)
+    if result is Result.DELIVERED:
+        assert house.state("a@sina.com") is RecipientState.DELIVERED
+        assert len(deliverer.jobs) == 1
+    else:  # its time for another attempt has come long ago
+        assert house.spool.state("a@sina.com").waiting.attempts >= 1
+
+
+def test_a_record_that_can_never_be_made_leads_to_another_attempt_not_to_a_loss() -> None:
     deliverer = FakeDeliverer()
 
     async def story(house: House) -> None:
-        house.spool.broken = StorageBusy("behind")
+        house.spool.broken = ValueError("a fault of ours")
         house.arrive("a@sina.com")
         await house.clock.advance(250)
         house.spool.broken = None

@@ -78,7 +78,7 @@ class LeaseKeeper:
 
         When the calendar jumps forward (a machine that slept, a clock that was set), leases of our own end while their
         attempts are under way, and the spool leases the same mail to us again.  These attempts continue under the new
-        lease.
+        lease; so do outcomes that the spool has not recorded yet.
         """
         ours = {
             (lease.message.id, recipient.key): attempt
@@ -87,13 +87,16 @@ class LeaseKeeper:
             for lease in attempt.leases
             for recipient in lease.recipients
         }
-        if not ours:
-            return list(leases)
         left: list[Lease] = []
         for new in leases:
+            recorded = self._recorder.pending_keys(new)
+            if not ours and not recorded:
+                left.append(new)
+                continue
             again = {recipient.key for recipient in new.recipients if (new.message.id, recipient.key) in ours}
             for attempt in {ours[new.message.id, key]: None for key in again}:
                 _replace_lease(attempt, new, again)
+            again |= recorded
             others = tuple(recipient for recipient in new.recipients if recipient.key not in again)
             if others:
                 left.append(new._replace(recipients=others))
