@@ -14,11 +14,7 @@ import pytest
 from docs_pages.imports import Graph, circles, file_graph, shortest_path
 
 #: The circles of today, each to be removed.  An entry is the files of one circle, relative to src/posthouse.
-KNOWN: frozenset[frozenset[str]] = frozenset(
-    {
-        frozenset({"relay/scheduling/lane.py", "relay/scheduling/ready_queue.py"}),
-    }
-)
+KNOWN: frozenset[frozenset[str]] = frozenset()
 
 
 def described(graph: Graph, circle: frozenset[str]) -> str:

@@ -228,7 +228,7 @@ def test_explain_a_family(ran) -> None:
 
 
 def test_check_config(ran, tmp_path: Path) -> None:
-    file = tmp_path / "house.toml"
+    file = tmp_path / "posthouse.toml"
     file.write_text('hostnam = "mail.example.org"\n[relay]\nmax_hops = "many"\n')
     got = ran("check", "config", str(file))
     assert got.code == 78
@@ -241,7 +241,7 @@ def test_check_config(ran, tmp_path: Path) -> None:
 
 
 def test_check_address(ran, tmp_path: Path) -> None:
-    file = tmp_path / "house.toml"
+    file = tmp_path / "posthouse.toml"
     file.write_text('hostname = "mx.sina.com"\n[[domain]]\nname = "sina.com"\nmailboxes = ["renping"]\n')
     got = ran("check", "address", "--config", str(file), "renping@sina.com", "nobody@sina.com", "a@example.org")
     assert got.code == 0
@@ -253,7 +253,7 @@ def test_check_address(ran, tmp_path: Path) -> None:
 
 
 def test_what_is_no_address_is_said_and_the_others_are_judged(ran, tmp_path: Path) -> None:
-    file = tmp_path / "house.toml"
+    file = tmp_path / "posthouse.toml"
     file.write_text('hostname = "mx.sina.com"\n[[domain]]\nname = "sina.com"\nmailboxes = ["renping"]\n')
     got = ran("check", "address", "--config", str(file), "no-domain", "renping@sina.com")
     assert got.code == 65
@@ -266,7 +266,7 @@ def test_what_is_no_address_is_said_and_the_others_are_judged(ran, tmp_path: Pat
 
 
 def test_a_letter_that_does_not_arrive_is_said_in_bounded_time(ran, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def never(houses: object) -> None:
+    async def never(daemons: object) -> None:
         await asyncio.Event().wait()
 
     monkeypatch.setattr("posthouse.cli.demo._travel", never)

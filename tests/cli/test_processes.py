@@ -23,7 +23,7 @@ TRACE = ["Return-Path", "Received", "Received"]
 
 def config(home: Path) -> str:
     """A configuration that catches everything, on any free port."""
-    file = home / "house.toml"
+    file = home / "posthouse.toml"
     file.write_text(
         f'hostname = "mx.sina.com"\ndata_dir = "{home / "data"}"\n[[listener]]\nbind = "127.0.0.1:0"\n'
         '[[domain]]\nname = "*"\ndeliver = "mailbox"\nmailboxes = "any"\n'
@@ -202,7 +202,7 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        file = tmp_path / "house.toml"
+        file = tmp_path / "posthouse.toml"
         file.write_text(f'data_dir = "{tmp_path / "data"}"\n[[listener]]\nbind = "127.0.0.1:{port}"\n')
         done = finished(tmp_path, "run", "--config", str(file))
     assert done.returncode == 69
@@ -211,7 +211,7 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
 
 
 def test_a_wrong_configuration(tmp_path: Path) -> None:
-    file = tmp_path / "house.toml"
+    file = tmp_path / "posthouse.toml"
     file.write_text('hostnam = "x.org"\n')
     done = finished(tmp_path, "run", "--config", str(file))
     assert done.returncode == 78

@@ -35,7 +35,7 @@ class Spool:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.config = directory / "house.toml"
+        self.config = directory / "posthouse.toml"
         self.text = f'hostname = "mx.here.test"\ndata_dir = "{directory}/data"\n[[listener]]\nbind = "127.0.0.1:0"\n'
         self.config.write_text(self.text)
         self.ids: list[str] = []
@@ -94,14 +94,14 @@ def place(request: pytest.FixtureRequest, spool: Spool, monkeypatch: pytest.Monk
     faults: list[BaseException] = []
 
     async def serve() -> None:
-        house = Daemon(parse(spool.text), log=lambda event, /, **fields: None, control=True)
-        await house.start()
+        daemon = Daemon(parse(spool.text), log=lambda event, /, **fields: None, control=True)
+        await daemon.start()
         ready.set()
         try:
             while not ended.is_set():
                 await asyncio.sleep(0.01)
         finally:
-            await house.drain(5.0)
+            await daemon.drain(5.0)
 
     def work() -> None:
         try:
@@ -245,7 +245,7 @@ def test_the_language_is_explained_by_conditions_that_work(ran, page: str) -> No
     assert [parse_filter(each)[0].field for each in examples] == [name for name, _, _ in fields_help()]
 
 
-def test_looking_without_a_daemon_makes_no_house(spool: Spool) -> None:
+def test_looking_without_a_daemon_makes_no_daemon(spool: Spool) -> None:
     """The spool is opened, and nothing of the relay, the server or the DNS imported."""
     script = (
         "import sys; from posthouse.cli import main; "

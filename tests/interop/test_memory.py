@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.crash.daemon import Daemon, running
+from tests.crash.daemon import DaemonProcess, running
 
 from posthouse.core import Bytes, Result
 
@@ -46,7 +46,7 @@ RECIPIENTS = ("a@inbox.test", "a@maildir.test", "a@relayed.test")
 MEBI = 1 << 20
 
 
-def peak(daemon: Daemon) -> int:
+def peak(daemon: DaemonProcess) -> int:
     """The peak of the daemon's memory in octets."""
     status = Path(f"/proc/{daemon.pid}/status").read_text()
     return int(re.findall(r"VmHWM:\s*(\d+) kB", status)[0]) * 1024

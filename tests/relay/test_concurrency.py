@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from posthouse.relay.scheduling.concurrency import Priority, PriorityQuota, RoundRobin
-from posthouse.relay.scheduling.pace import RetryRateLimit
+from posthouse.relay.scheduling.destinations import RetryRateLimit
 from posthouse.testing import ManualClock
 
 
@@ -29,10 +29,10 @@ def test_each_rank_fills_its_share_and_leaves_the_rest_to_the_better_ones(limit:
 def test_whoever_promises_more_may_use_everything_and_then_the_others_wait() -> None:
     shares = PriorityQuota(8)
     for _ in range(8):
-        assert shares.free(Priority.PROVEN)
-        shares.take(Priority.PROVEN)
+        assert shares.free(Priority.HEALTHY)
+        shares.take(Priority.HEALTHY)
     assert not any(shares.free(rank) for rank in Priority)
-    shares.give(Priority.PROVEN)
+    shares.release(Priority.HEALTHY)
     assert all(shares.free(rank) for rank in Priority), "nothing of theirs is taken"
 
 
@@ -45,30 +45,30 @@ def test_shares_are_kept_whatever_comes_and_goes() -> None:
                 shares.take(rank)
                 there.append(rank)
         elif there:
-            shares.give(there.pop(chance.randrange(len(there))))
+            shares.release(there.pop(chance.randrange(len(there))))
         assert shares.taken == len(there) <= 24
-        assert sum(each >= Priority.FRESH for each in there) <= 21
-        assert sum(each >= Priority.UNKNOWN for each in there) <= 18
-        assert sum(each is Priority.TROUBLED for each in there) <= 12
+        assert sum(each >= Priority.NEW_MAIL for each in there) <= 21
+        assert sum(each >= Priority.UNPROVEN for each in there) <= 18
+        assert sum(each is Priority.FAILING for each in there) <= 12
 
 
 def test_ranks_have_their_turns_so_that_none_waits_for_ever() -> None:
     turns: RoundRobin[str] = RoundRobin()
     for n in range(9):
-        turns.put(f"proven{n}", Priority.PROVEN)
-    turns.put("dead", Priority.TROUBLED)
-    turns.put("new", Priority.FRESH)
+        turns.put(f"proven{n}", Priority.HEALTHY)
+    turns.put("dead", Priority.FAILING)
+    turns.put("new", Priority.NEW_MAIL)
     served = [turns.next(lambda rank: True) for _ in range(5)]
     assert served == ["proven0", "new", "dead", "proven1", "proven2"]
 
 
 def test_a_rank_that_is_full_is_passed_over_and_comes_again() -> None:
     turns: RoundRobin[str] = RoundRobin()
-    turns.put("dead", Priority.TROUBLED)
-    assert turns.next(lambda rank: rank < Priority.TROUBLED) is None
+    turns.put("dead", Priority.FAILING)
+    assert turns.next(lambda rank: rank < Priority.FAILING) is None
     assert turns
-    turns.put("dead", Priority.PROVEN)  # it has proved itself meanwhile
-    assert turns.next(lambda rank: rank < Priority.TROUBLED) == "dead"
+    turns.put("dead", Priority.HEALTHY)  # it has proved itself meanwhile
+    assert turns.next(lambda rank: rank < Priority.FAILING) == "dead"
     assert not turns
     assert turns.next(lambda rank: True) is None
 
@@ -95,7 +95,7 @@ async def _tokens(seconds: int, *, busy: bool) -> int:
     spent = 0
     for _ in range(seconds * 10):
         if busy:
-            pace.meet()
+            pace.arrival()
         await clock.advance(0.1)
         allowed = pace.allowed()
         pace.spend(allowed)
@@ -117,7 +117,7 @@ def test_the_wait_that_is_told_is_long_enough(busy: bool) -> None:
         pace.spend(pace.allowed() + 1000)
         for _ in range(100):
             if busy:
-                pace.meet()
+                pace.arrival()
             wait = pace.wait()
             if wait == 0.0:
                 break

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from posthouse.relay.scheduling.pace import RetryRateLimit
+from posthouse.relay.scheduling.destinations import RetryRateLimit
 from posthouse.testing import ManualClock
 
 
@@ -21,7 +21,7 @@ def arrive(clock: Hand, pace: RetryRateLimit, a_second: int, seconds: int) -> No
     """So many messages, one after the other."""
     for _ in range(a_second * seconds):
         clock.moment += 1.0 / a_second
-        pace.meet()
+        pace.arrival()
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,7 @@ def test_mail_for_a_dead_site_is_given_up_in_the_end_though_most_of_it_is_never_
         states = [row.waiting.state for row in house.spool.rows.values()]
         assert states == [RecipientState.HELD] * 63, "nobody writes reports here"
         lasts = [row.waiting.last for row in house.spool.rows.values()]
-        assert any("not attempted: dead.test is left alone" in last for last in lasts)
+        assert any("not attempted: dead.test is suspended" in last for last in lasts)
         assert max(row.waiting.due for row in house.spool.rows.values()) <= house.clock.time()
         assert fake.tried("dead.test") < 400, "a probe in half an hour, and not 63 times 37 attempts"
 

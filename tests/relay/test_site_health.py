@@ -16,7 +16,7 @@ PERSON = Recipient(Address("b", "sina.com"))
 def hear(
     site: SiteHealth, sign: Feedback, *, began: float, now: float, full: bool = True, asked: float | None = None
 ) -> bool:
-    return site.hear(sign, began, now, Random(1), full=full, asked=asked)
+    return site.learn(sign, began, now, Random(1), full=full, asked=asked)
 
 
 def grown(cap: int = 20) -> SiteHealth:
@@ -83,13 +83,13 @@ def test_a_busy_site_is_left_alone_for_longer_each_time_up_to_a_bound() -> None:
     for _ in range(12):
         assert hear(site, Feedback.THROTTLED, began=now, now=now + 0.5)
         pauses.append(site.until - now - 0.5)
-        site.reopen()
+        site.resume()
         now += 5000.0
     assert 15.0 <= pauses[0] <= 18.75
     assert 30.0 <= pauses[1] <= 37.5
     assert 900.0 <= pauses[-1] <= 1125.0
     hear(site, Feedback.OK, began=now, now=now + 1)
-    assert not site.doubtful
+    assert not site.failing
     assert hear(site, Feedback.THROTTLED, began=now + 2, now=now + 3)
     assert site.until - now - 3 <= 18.75
 
@@ -132,17 +132,17 @@ def test_after_a_closure_one_probe_decides() -> None:
     closures = []
     for _ in range(10):
         now = site.until
-        site.reopen()
+        site.resume()
         assert site.limit == 1
         assert not hear(site, Feedback.UNREACHABLE, began=3.2, now=now), "one that began before tells nothing new"
         assert hear(site, Feedback.UNREACHABLE, began=now, now=now + 30.0)
         closures.append(site.until - now - 30.0)
     assert closures[0] >= 120.0
     assert 1800.0 <= closures[-1] <= 2250.0
-    site.reopen()
+    site.resume()
     hear(site, Feedback.OK, began=now + 9000.0, now=now + 9001.0, full=False)
     assert site.limit == 2
-    assert not site.doubtful
+    assert not site.failing
 
 
 def test_sites_that_failed_together_do_not_come_back_together() -> None:
@@ -150,7 +150,7 @@ def test_sites_that_failed_together_do_not_come_back_together() -> None:
     for seed in range(20):
         site = SiteHealth(20)
         for n in (1.0, 2.0, 3.0):
-            site.hear(Feedback.UNREACHABLE, n, n + 0.5, Random(seed), full=True, asked=None)
+            site.learn(Feedback.UNREACHABLE, n, n + 0.5, Random(seed), full=True, asked=None)
         ends.add(round(site.until, 3))
     assert len(ends) > 15
 
@@ -159,8 +159,8 @@ def test_an_operator_can_have_it_all_forgotten() -> None:
     site = SiteHealth(20)
     for n in (1.0, 2.0, 3.0):
         hear(site, Feedback.UNREACHABLE, began=n, now=n + 0.5)
-    site.forgive()
-    assert (site.until, site.doubtful, site.limit, site.why) == (0.0, False, 2, "")
+    site.reset()
+    assert (site.until, site.failing, site.limit, site.why) == (0.0, False, 2, "")
 
 
 # -- what a host said

@@ -13,9 +13,10 @@ from posthouse.core import Address, CallbackSink, Envelope, LocalError, Recipien
 from posthouse.delivery.model import Deliverer
 from posthouse.relay.recording.retry import RetrySchedule
 from posthouse.relay.routes import Router, RouteRule, RouteTable
+from posthouse.relay.wake_up import WakeUp
 from posthouse.relay.worker import Worker
 from posthouse.spool import SqliteSpool
-from posthouse.spool.interface import RecipientState
+from posthouse.spool.interface import DueDestination, DuePage, RecipientState
 from posthouse.testing import ManualClock
 
 from .fakes import FakeDeliverer, FakeQueue, InstantFake
@@ -26,9 +27,11 @@ DAY = 86_400.0
 class House:
     """A worker with everything around it."""
 
-    def __init__(self, deliverer: Deliverer, *, router: Router | None = None, **options: Any) -> None:
+    def __init__(
+        self, deliverer: Deliverer, *, router: Router | None = None, spool: FakeQueue | None = None, **options: Any
+    ) -> None:
         self.clock = ManualClock()
-        self.spool = FakeQueue()
+        self.spool = spool or FakeQueue()
         self.log: list[tuple[str, dict[str, object]]] = []
         self.worker = Worker(
             self.spool,  # type: ignore[arg-type]
@@ -44,7 +47,7 @@ class House:
         """As reception does it: claim, commit, wake."""
         until = self.worker.claim([address.rpartition("@")[2] for address in recipients])
         owner = self.worker.owner if until else ""
-        self.worker.wake(self.spool.put(recipients, now=self.clock.time(), owner=owner, until=until))
+        self.worker.new_mail.put(self.spool.put(recipients, now=self.clock.time(), owner=owner, until=until))
 
     def arrive_unclaimed(self, *recipients: str) -> None:
         self.spool.put(recipients, now=self.clock.time())
@@ -62,7 +65,7 @@ def play(house_of: Callable[[], House], story: Callable[[House], Awaitable[None]
 
     async def whole() -> House:
         house = house_of()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(100):
             await house.worker.start()
             await house.clock.settle()
             await story(house)
@@ -101,7 +104,10 @@ def test_an_instant_deliverer_needs_no_task() -> None:
         tasks = len(asyncio.all_tasks())
         for n in range(500):
             house.arrive(f"u{n}@sina.com")
-        assert len(deliverer.jobs) == 500, "done before wake returned"
+        assert not deliverer.jobs, "not in the turn of the commit"
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert len(deliverer.jobs) == 500
         assert len(asyncio.all_tasks()) == tasks
         await house.worker.idle()
 
@@ -187,6 +193,121 @@ def test_the_leases_of_a_dead_worker_are_taken_over_when_they_run_out() -> None:
         assert len(deliverer.jobs) == 1
 
     play(with_mail, story)
+
+
+# -- wake-ups
+
+
+class SlowQueue(FakeQueue):
+    """A spool whose ``due`` answers what it saw when it was asked, and only when ``gate`` is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = asyncio.Event()
+        self.asked = asyncio.Event()
+
+    async def due(self, now: float, *, limit: int = 1000, after: DueDestination | None = None) -> DuePage:
+        page = await super().due(now, limit=limit, after=after)
+        self.asked.set()
+        await self.gate.wait()
+        return page
+
+
+def test_a_retry_that_is_planned_while_the_spool_is_asked_is_not_forgotten() -> None:
+    deliverer = FakeDeliverer(Result.DEFERRED, hold=True)
+
+    async def story(house: House) -> None:
+        queue = house.spool
+        assert isinstance(queue, SlowQueue)
+        queue.gate.set()
+        house.arrive("a@sina.com")
+        await house.clock.settle()
+        queue.gate.clear()
+        queue.asked.clear()
+        house.worker.wake()  # a look for other mail; the only recipient is leased, for 300 s
+        await queue.asked.wait()
+        deliverer.let_go()
+        await house.clock.settle()
+        due = house.spool.state("a@sina.com").waiting.due
+        assert due - house.clock.time() < 10
+        queue.gate.set()
+        await house.clock.settle()
+        await house.clock.advance(due - house.clock.time() + 0.1)
+        assert len(deliverer.jobs) == 2
+
+    play(lambda: House(deliverer, spool=SlowQueue(), schedule=RetrySchedule(first=5.0)), story)
+
+
+def test_a_retry_that_is_due_before_its_record_is_stored_is_made_when_it_is_stored() -> None:
+    deliverer = FakeDeliverer(Result.DEFERRED)
+
+    async def story(house: House) -> None:
+        house.spool.broken = StorageBusy("behind")
+        house.arrive("a@sina.com")
+        await house.clock.advance(20)  # the retry is due after 5 s
+        house.spool.broken = None
+        deliverer.answer = Result.DELIVERED
+        await house.clock.advance(40)
+        assert house.state("a@sina.com") is RecipientState.DELIVERED
+
+    play(lambda: House(deliverer, schedule=RetrySchedule(first=5.0)), story)
+
+
+def test_a_lease_that_was_released_is_taken_again_at_once() -> None:
+    deliverer = FakeDeliverer()
+
+    async def story(house: House) -> None:
+        stored = house.spool.put(["a@sina.com"], now=house.clock.time(), owner="w1", until=house.clock.time() + 300)
+        house.worker._leases.release(stored.work[0])
+        await house.clock.settle()
+        assert len(deliverer.jobs) == 1
+
+    play(lambda: House(deliverer), story)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_whatever_comes_in_between_no_due_time_passes_by(seed: int) -> None:
+    """Looks, new due times and time itself come in any order: each due time has a look that begins when it has come."""
+    chance = Random(seed)
+
+    async def story() -> None:
+        clock = ManualClock()
+        wake_up = WakeUp(clock)
+        named: set[float] = set()
+        looks = 0
+
+        async def look() -> None:
+            nonlocal looks
+            while True:
+                if wake_up.due > clock.time():
+                    await wake_up.sleep(wake_up.due)
+                    continue
+                wake_up.begin()
+                looks += 1
+                done = {due for due in named if due <= clock.time()}
+                next_due = min(named - done, default=clock.time() + 300.0)
+                for _ in range(chance.randrange(4)):  # the look takes some turns
+                    await asyncio.sleep(0)
+                wake_up.at(next_due)  # as of its beginning
+                named.difference_update(done)
+
+        task = asyncio.ensure_future(look())
+        wake_up.at()
+        for _ in range(200):
+            if chance.random() < 0.5:
+                due = clock.time() + chance.choice([0.0, 0.0, 1.0, 5.0, 400.0])
+                named.add(due)
+                wake_up.at(due)
+            for _ in range(chance.randrange(3)):
+                await asyncio.sleep(0)
+            if chance.random() < 0.2:
+                await clock.advance(chance.choice([0.5, 3.0]))
+                assert not [due for due in named if due <= clock.time() - 0.01]
+        assert looks
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(asyncio.wait_for(story(), 20))
 
 
 # -- what is recorded
@@ -408,11 +529,47 @@ def test_a_record_that_fails_is_made_again(make: type[FakeDeliverer]) -> None:
     assert len(deliverer.jobs) == 1, "the mail itself must not be sent twice"
 
 
-def test_a_record_that_never_works_leads_to_another_attempt_not_to_a_loss() -> None:
+@pytest.mark.parametrize("result", [Result.DELIVERED, Result.DEFERRED])
+@pytest.mark.parametrize("hours", [0.12, 20.0])
+def test_a_record_is_offered_until_it_is_taken(result: Result, hours: float) -> None:
+    """Longer than a lease lasts: the mail is leased again meanwhile, and not attempted again."""
+
+    class Refusing(FakeQueue):
+        refuses = True
+
+        def _record(self, *record: Any) -> None:
+            self.broken = StorageBusy("behind") if self.refuses else None
+            super()._record(*record)
+            self.broken = None
+
+    deliverer = FakeDeliverer(result)
+
+    def with_refusing_spool() -> House:
+        return House(deliverer, lease=100.0, spool=Refusing())
+
+    async def story(house: House) -> None:
+        house.arrive("a@sina.com")
+        for _ in range(round(hours * 60)):
+            await house.clock.advance(60)
+        assert house.state("a@sina.com") is RecipientState.WAITING
+        assert house.spool.calls["lease"] > 1, "the lease has expired and has been taken again"
+        assert len(deliverer.jobs) == 1, "the message must not be sent twice"
+        house.spool.refuses = False
+        await house.clock.advance(65)
+
+    house = play(with_refusing_spool, story)
+    if result is Result.DELIVERED:
+        assert house.state("a@sina.com") is RecipientState.DELIVERED
+        assert len(deliverer.jobs) == 1
+    else:  # its time for another attempt has come long ago
+        assert house.spool.state("a@sina.com").waiting.attempts >= 1
+
+
+def test_a_record_that_can_never_be_made_leads_to_another_attempt_not_to_a_loss() -> None:
     deliverer = FakeDeliverer()
 
     async def story(house: House) -> None:
-        house.spool.broken = StorageBusy("behind")
+        house.spool.broken = ValueError("a fault of ours")
         house.arrive("a@sina.com")
         await house.clock.advance(250)
         house.spool.broken = None
@@ -628,7 +785,7 @@ def test_stop_ends_what_does_not_finish_and_gives_leases_back() -> None:
         await house.clock.settle()
         stopping = asyncio.ensure_future(house.worker.stop(30.0))
         await house.clock.settle()
-        house.worker.wake(
+        house.worker.new_mail.put(
             house.spool.put(["late@sina.com"], now=house.clock.time(), owner="w1", until=house.clock.time() + 9)
         )
         await house.clock.advance(40)
@@ -659,7 +816,7 @@ def test_with_the_spools_own_queue() -> None:
         stored = await receipt.commit(
             Envelope(None, people), ["sina.com", "sohu.com"], received=now, due=now, owner=worker.owner, until=until
         )
-        worker.wake(stored)
+        worker.new_mail.put(stored)
         await clock.advance(1000)  # longer than three leases
         assert len(deliverer.jobs) == 2
         assert await queue.lease("another", clock.time(), clock.time() + 1, limit=10) == []

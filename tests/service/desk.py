@@ -45,7 +45,7 @@ class Desk:
     def __init__(self, *, text: str = CONFIG, zones: Mapping[str, Any] | None = None) -> None:
         self.clock = ManualClock()
         self.queue = SqliteSpool.ephemeral(time=self.clock.time)
-        self.house = Daemon(
+        self.daemon = Daemon(
             parse(text),
             clock=self.clock,
             network=MemoryNetwork(self.clock),
@@ -67,7 +67,7 @@ class Desk:
         def wake() -> None:
             self.woken += 1
 
-        return self.house.context(who)._replace(
+        return self.daemon.context(who)._replace(
             reopen=lambda destinations: self.reopened.append(sorted(destinations)),
             wake=wake,
             sites=lambda: self.standings,
@@ -140,11 +140,11 @@ TRAIL = AttemptTrace(
 )
 
 
-def run(story: Callable[[], Awaitable[T]]) -> T:
+def run(scenario: Callable[[], Awaitable[T]]) -> T:
     async def bounded() -> T:
         try:
             async with asyncio.timeout(30):
-                return await story()
+                return await scenario()
         finally:
             while _OPEN:
                 await _OPEN.pop().close()

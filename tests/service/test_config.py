@@ -127,7 +127,7 @@ def test_all_mistakes_are_told_together() -> None:
         ("hostname = 5", "hostname", "not text"),
         ('hostname = "a b"', "hostname", "domain name"),
         ('[[listener]]\nbind = ":25"', "listener[0].bind", "0.0.0.0:25"),
-        ('[[listener]]\nbind = "127.0.0.1:99999"', "listener[0].bind", "127.0.0.1:25"),
+        ('[[listener]]\nbind = "127.0.0.1:99999"', "listener[0].bind", "no port 99999"),
         ('[[listener]]\nbind = "example.org:25"', "listener[0].bind", "no IP address"),
         ('[[listener]]\nkind = "mx"', "listener[0].bind", "missing"),
         ('[[listener]]\nbind = "127.0.0.1:1"\nkind = "mxx"', "listener[0].kind", '"mx"?'),

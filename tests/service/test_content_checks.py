@@ -248,7 +248,7 @@ def test_a_quarantined_message_is_held_until_it_is_released(tmp_path: Path) -> N
         assert [(each.state, each.last) for each in entry.recipients] == [("held", "marker QUARANTINE")]
         explained = await host.do("explain", what=queue_id)
         told = [each.text for each in history_sentences(explained.message, "en", lambda at: "then")]
-        assert "held when it came in: marker QUARANTINE" in told
+        assert "held on arrival: marker QUARANTINE" in told
         await host.do("queue release", filter=f"id:{queue_id}")
         (content,) = await host.mail()
         assert fields_of(content)[:3] == ["Return-Path", "X-Check", "Received"]

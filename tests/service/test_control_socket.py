@@ -40,7 +40,7 @@ class Open:
         self.desk = Desk()
         self.directory = str(directory)
         self.path = socket_path(self.directory)
-        self.socket = ControlSocket(self.path, self.desk.context, self.desk.house.log)
+        self.socket = ControlSocket(self.path, self.desk.context, self.desk.daemon.log)
 
     async def __aenter__(self) -> Open:
         await self.desk
@@ -63,47 +63,47 @@ class Open:
         return answers
 
 
-def with_open(directory: Path, story: Callable[[Open], Awaitable[None]]) -> None:
+def with_open(directory: Path, scenario: Callable[[Open], Awaitable[None]]) -> None:
     async def opened() -> None:
-        async with Open(directory) as house:
-            await story(house)
+        async with Open(directory) as daemon:
+            await scenario(daemon)
 
     run(opened)
 
 
 def test_only_its_owner_is_let_in(tmp_path: Path) -> None:
-    async def story(house: Open) -> None:
-        status = os.stat(house.path)
+    async def scenario(daemon: Open) -> None:
+        status = os.stat(daemon.path)
         assert stat.S_ISSOCK(status.st_mode)
         assert stat.S_IMODE(status.st_mode) == 0o600
 
-    with_open(tmp_path, story)
+    with_open(tmp_path, scenario)
     assert not os.path.exists(socket_path(str(tmp_path)))
 
 
 def test_what_is_asked_is_answered_in_its_type(tmp_path: Path) -> None:
-    async def story(house: Open) -> None:
-        queue_id = await house.desk.store("bob@far.test")
-        (entry,) = await house.ask("queue list", filter="domain:far.test", limit=10)
+    async def scenario(daemon: Open) -> None:
+        queue_id = await daemon.desk.store("bob@far.test")
+        (entry,) = await daemon.ask("queue list", filter="domain:far.test", limit=10)
         assert isinstance(entry, QueueEntry)
         assert entry.id == queue_id
-        changed = await house.ask("queue hold", filter="domain:far.test")
+        changed = await daemon.ask("queue hold", filter="domain:far.test")
         assert isinstance(changed, QueueChange)
         assert changed.recipients == 1
         assert changed.who == f"{getpass.getuser()} (uid {os.getuid()})"
-        assert (await house.ask("explain", what=queue_id)).message.standing[0].state == "held"
-        assert (await house.ask("explain code", code="550"))[0].code == "550"
+        assert (await daemon.ask("explain", what=queue_id)).message.standing[0].state == "held"
+        assert (await daemon.ask("explain code", code="550"))[0].code == "550"
 
-    with_open(tmp_path, story)
+    with_open(tmp_path, scenario)
 
 
 def test_several_questions_on_one_connection(tmp_path: Path) -> None:
-    async def story(house: Open) -> None:
-        answers = await house.say(b'{"op": "queue list"}\n', b'{"op": "queue count", "args": {"act": "hold"}}\n')
+    async def scenario(daemon: Open) -> None:
+        answers = await daemon.say(b'{"op": "queue list"}\n', b'{"op": "queue count", "args": {"act": "hold"}}\n')
         assert answers[0] == {"ok": []}
         assert answers[1]["ok"]["recipients"] == 0
 
-    with_open(tmp_path, story)
+    with_open(tmp_path, scenario)
 
 
 @pytest.mark.parametrize(
@@ -124,47 +124,47 @@ def test_several_questions_on_one_connection(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_meant_is_said_in_a_sentence(tmp_path: Path, line: bytes, error: str) -> None:
-    async def story(house: Open) -> None:
-        for answer in await house.say(line, line):
+    async def scenario(daemon: Open) -> None:
+        for answer in await daemon.say(line, line):
             assert (set(answer), answer["kind"]) == ({"error", "kind"}, "setting")
             assert error in answer["error"]
             assert "\n" not in answer["error"]
 
-    with_open(tmp_path, story)
+    with_open(tmp_path, scenario)
 
 
 def test_a_question_without_end_is_cut(tmp_path: Path) -> None:
-    async def story(house: Open) -> None:
-        (answer,) = await house.say(b"x" * 70_000 + b"\n")
+    async def scenario(daemon: Open) -> None:
+        (answer,) = await daemon.say(b"x" * 70_000 + b"\n")
         assert "longer than 65536 octets" in answer["error"]
-        assert await house.say(b'{"op": "queue list"}') == []  # no end of line: not a question
+        assert await daemon.say(b'{"op": "queue list"}') == []  # no end of line: not a question
 
-    with_open(tmp_path, story)
+    with_open(tmp_path, scenario)
 
 
 def test_who_says_nothing_is_sent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "PATIENCE", 0.01)
 
-    async def story(house: Open) -> None:
-        reader, writer = await asyncio.open_unix_connection(house.path)
+    async def scenario(daemon: Open) -> None:
+        reader, writer = await asyncio.open_unix_connection(daemon.path)
         assert await reader.read() == b""
         writer.close()
 
-    with_open(tmp_path, story)
+    with_open(tmp_path, scenario)
 
 
 def test_too_many_at_one_time(tmp_path: Path) -> None:
-    async def story(house: Open) -> None:
-        talks = [await asyncio.open_unix_connection(house.path) for _ in range(16)]
+    async def scenario(daemon: Open) -> None:
+        talks = [await asyncio.open_unix_connection(daemon.path) for _ in range(16)]
         for reader, writer in talks:
             writer.write(b'{"op": "queue list"}\n')
             await reader.readline()
         with pytest.raises(StorageBusy, match="too many ask"):
-            await house.ask("queue list")
+            await daemon.ask("queue list")
         for _, writer in talks:
             writer.close()
 
-    with_open(tmp_path, story)
+    with_open(tmp_path, scenario)
 
 
 @pytest.mark.parametrize(
@@ -177,51 +177,51 @@ def test_too_many_at_one_time(tmp_path: Path) -> None:
     ],
 )
 def test_faults_keep_their_kind_and_their_words(tmp_path: Path, raised: PosthouseError, kind: type) -> None:
-    async def story(house: Open) -> None:
+    async def scenario(daemon: Open) -> None:
         async def broken(*_: object, **__: object) -> None:
             raise raised
 
-        house.desk.queue.select = broken  # type: ignore[method-assign,assignment]
+        daemon.desk.queue.select = broken  # type: ignore[method-assign,assignment]
         with pytest.raises(kind) as told:
-            await house.ask("queue list")
+            await daemon.ask("queue list")
         assert type(told.value) is kind
         assert str(told.value) == str(raised)
 
-    with_open(tmp_path, story)
+    with_open(tmp_path, scenario)
 
 
 def test_a_mistake_of_ours_goes_to_the_log_and_not_to_strangers(tmp_path: Path) -> None:
-    async def story(house: Open) -> None:
+    async def scenario(daemon: Open) -> None:
         async def broken(*_: object, **__: object) -> None:
             raise ZeroDivisionError("a secret")
 
-        house.desk.queue.select = broken  # type: ignore[method-assign,assignment]
+        daemon.desk.queue.select = broken  # type: ignore[method-assign,assignment]
         with pytest.raises(PosthouseError, match="an error in Posthouse") as told:
-            await house.ask("queue list")
+            await daemon.ask("queue list")
         assert "secret" not in str(told.value)
-        ((event, fields),) = house.desk.told
+        ((event, fields),) = daemon.desk.told
         assert event == "fault"
         assert "ZeroDivisionError: a secret" in fields["reason"]
 
-    with_open(tmp_path, story)
+    with_open(tmp_path, scenario)
 
 
 def test_an_operation_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "LONGEST_OPERATION", 0.01)
 
-    async def story(house: Open) -> None:
+    async def scenario(daemon: Open) -> None:
         async def never(*_: object, **__: object) -> None:
             await asyncio.Event().wait()
 
-        house.desk.queue.select = never  # type: ignore[method-assign,assignment]
+        daemon.desk.queue.select = never  # type: ignore[method-assign,assignment]
         with pytest.raises(StorageBusy, match="took longer than"):
-            await house.ask("queue list")
+            await daemon.ask("queue list")
 
-    with_open(tmp_path, story)
+    with_open(tmp_path, scenario)
 
 
 def test_nobody_listens(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         operation = OPERATIONS["queue list"]
         with pytest.raises(NoDaemon):
             await ask(str(tmp_path / "none"), operation, {})
@@ -230,29 +230,29 @@ def test_nobody_listens(tmp_path: Path) -> None:
         dead.close()
         with pytest.raises(NoDaemon):
             await ask(str(tmp_path), operation, {})
-        async with Open(tmp_path) as house:  # what a dead process left is replaced
-            assert await house.ask("queue list") == []
-            second = ControlSocket(house.path, house.desk.context, house.desk.house.log)
+        async with Open(tmp_path) as daemon:  # what a dead process left is replaced
+            assert await daemon.ask("queue list") == []
+            second = ControlSocket(daemon.path, daemon.desk.context, daemon.desk.daemon.log)
             with pytest.raises(OSError, match="in use"):
                 await second.open()
             await second.close()
-            assert await house.ask("queue list") == []
+            assert await daemon.ask("queue list") == []
 
-    run(story)
+    run(scenario)
 
 
 def test_a_file_that_is_no_socket_is_let_be(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         path = Path(socket_path(str(tmp_path)))
         path.write_text("mine")
         with pytest.raises(OSError, match="in use"):
             await Open(tmp_path).socket.open()
         assert path.read_text() == "mine"
 
-    run(story)
+    run(scenario)
 
 
-def test_a_running_house_offers_its_operations_and_wakes_its_relay(tmp_path: Path) -> None:
+def test_a_running_daemon_offers_its_operations_and_wakes_its_relay(tmp_path: Path) -> None:
     """Held mail that is released by the socket is delivered at once; nobody waits for a due time."""
     text = f'data_dir = "{tmp_path}"\n[[listener]]\nbind = "127.0.0.1:0"\n'
     text += '[[domain]]\nname = "here.test"\nmailboxes = "any"'
@@ -260,26 +260,26 @@ def test_a_running_house_offers_its_operations_and_wakes_its_relay(tmp_path: Pat
     def quiet(event: str, /, **fields: object) -> None:
         """A log that nobody reads."""
 
-    async def store(house: Daemon) -> str:
-        receipt = house.spool.receive()
+    async def store(daemon: Daemon) -> str:
+        receipt = daemon.spool.receive()
         receipt.write(b"Subject: x\r\n\r\nhello\r\n")
-        now = house.clock.time()
+        now = daemon.clock.time()
         envelope = Envelope(address("me@far.test"), (Recipient(address("bob@here.test")),))
         await receipt.commit(envelope, ["here.test"], received=now, due=now + 3600)
         return receipt.id
 
-    async def story() -> None:
+    async def scenario() -> None:
         config = parse(text)
-        house = Daemon(config, log=quiet, control=True)
-        await house.start()
+        daemon = Daemon(config, log=quiet, control=True)
+        await daemon.start()
         try:
-            queue_id = await store(house)
+            queue_id = await store(daemon)
             directory = config.data_dir
             (entry,) = await ask(directory, OPERATIONS["queue list"], {})
             assert (entry.id, entry.waiting) == (queue_id, 1)
             changed = await ask(directory, OPERATIONS["queue retry"], {"filter": "domain:here.test"})
             assert changed.recipients == 1
-            await house.wait_idle()
+            await daemon.wait_idle()
             assert await ask(directory, OPERATIONS["queue list"], {}) == []
             found = await ask(directory, OPERATIONS["explain"], {"what": queue_id})
             assert [each.state for each in found.message.standing] == ["delivered"]
@@ -288,7 +288,7 @@ def test_a_running_house_offers_its_operations_and_wakes_its_relay(tmp_path: Pat
             assert (deleted.deleted, deleted.missing) == (1, 1)
             assert await OPERATIONS["inbox list"].run(context(config)) == []
         finally:
-            await house.drain(5.0)
+            await daemon.drain(5.0)
         with pytest.raises(NoDaemon):
             await ask(directory, OPERATIONS["queue list"], {})
         # The stopped spool is read directly, and changed as by one more process on it.
@@ -305,20 +305,20 @@ def test_a_running_house_offers_its_operations_and_wakes_its_relay(tmp_path: Pat
         ]
         assert all(each.who == f"{getpass.getuser()} (uid {os.getuid()})" for each in audit)
 
-    run(story)
+    run(scenario)
 
 
-def test_a_house_that_cannot_offer_them_says_so_and_runs(tmp_path: Path) -> None:
+def test_a_daemon_that_cannot_offer_them_says_so_and_runs(tmp_path: Path) -> None:
     directory = tmp_path / ("long" * 40)
     told: list[tuple[str, dict[str, Any]]] = []
 
-    async def story() -> None:
+    async def scenario() -> None:
         text = f'data_dir = "{directory}"\n[[listener]]\nbind = "127.0.0.1:0"'
-        house = Daemon(parse(text), log=lambda event, /, **fields: told.append((event, fields)), control=True)
-        await house.start()
-        await house.drain(5.0)
+        daemon = Daemon(parse(text), log=lambda event, /, **fields: told.append((event, fields)), control=True)
+        await daemon.start()
+        await daemon.drain(5.0)
         with pytest.raises(NoDaemon):
             await ask(str(directory), OPERATIONS["queue list"], {})
 
-    run(story)
+    run(scenario)
     assert any(event == "control" and "cannot be opened" in fields["reason"] for event, fields in told)

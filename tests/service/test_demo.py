@@ -1,4 +1,4 @@
-"""The demonstration's two houses: a letter's way, a closed world, and nothing left behind."""
+"""The demonstration's two daemons: a letter's way, a closed world, and nothing left behind."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from posthouse.message import fields, split
 from posthouse.service.demo import DEMO_DOMAINS, Demo
 
 
-def test_a_letter_travels_and_the_houses_vanish() -> None:
-    async def story() -> list[str]:
+def test_a_letter_travels_and_the_daemons_vanish() -> None:
+    async def scenario() -> list[str]:
         async with asyncio.timeout(60), Demo() as demo:
             assert set(demo.daemons) == set(DEMO_DOMAINS)
             letter = demo.compose()
@@ -28,10 +28,10 @@ def test_a_letter_travels_and_the_houses_vanish() -> None:
             assert [dialogue.lines[-1].text[:3] for dialogue in demo.dialogues] == ["221", "221"]
             return list(demo.directories.values())
 
-    assert not any(map(os.path.exists, asyncio.run(story())))
+    assert not any(map(os.path.exists, asyncio.run(scenario())))
 
 
-def test_no_letter_leaves_the_two_houses() -> None:
+def test_no_letter_leaves_the_two_daemons() -> None:
     heard: list[dict[str, object]] = []
     ended = asyncio.Event()
 
@@ -40,32 +40,32 @@ def test_no_letter_leaves_the_two_houses() -> None:
             heard.append({"event": event, **fields})
             ended.set()
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with asyncio.timeout(60), Demo(log=log) as demo:
             letter = demo.compose()
             (recipient,) = letter.envelope.recipients
             stranger = Recipient(recipient.address._replace(domain="example.org"))
             envelope: Envelope = letter.envelope._replace(recipients=(stranger,))
             (outcome,) = await demo.send(letter._replace(envelope=envelope))
-            assert outcome.result is Result.DELIVERED  # the first house took it; its relay finds no way on
+            assert outcome.result is Result.DELIVERED  # the first daemon took it; its relay finds no way on
             await ended.wait()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert heard[0]["event"] != "delivered"
     assert heard[0]["reason"] == "the domain example.org does not exist"
 
 
-def test_a_house_that_cannot_open_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+def test_a_daemon_that_cannot_open_leaves_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
     class Refusing:
         async def listen(self, *_: object, **__: object) -> None:
             raise OSError("no doors today")
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with Demo(network=Refusing()):  # type: ignore[arg-type]
             raise AssertionError("it opened")
 
     with pytest.raises(OSError, match="no doors today"):
-        asyncio.run(story())
+        asyncio.run(scenario())
     assert os.listdir(str(tmp_path)) == []

@@ -34,14 +34,14 @@ def test_what_a_peer_said_cannot_start_a_line() -> None:
 
 def test_json_lines() -> None:
     lines: list[str] = []
-    log = EventLog(Fixed(), "json", lines.append, house="sina.com")  # type: ignore[arg-type]
+    log = EventLog(Fixed(), "json", lines.append, daemon="sina.com")  # type: ignore[arg-type]
     try:
         raise ValueError("deep down")
     except ValueError as error:
         log("fault", reason="x", error=error, nothing=None)
     said = json.loads(lines[0])
     assert said["time"] == "2026-11-23T08:00:00.125Z"
-    assert (said["event"], said["house"], said["reason"]) == ("fault", "sina.com", "x")
+    assert (said["event"], said["daemon"], said["reason"]) == ("fault", "sina.com", "x")
     assert "Traceback" in said["error"]
     assert "deep down" in said["error"]
     assert "nothing" not in said
@@ -54,10 +54,10 @@ def test_json_lines() -> None:
 def test_many_told_at_once_are_lines_as_if_told_one_by_one(form: str, people: list[str]) -> None:
     one, many = [], []
     facts = {"destination": "x.test", "peer": "", "reply": "250 2.0.0 OK", "again": 3.5}
-    log = EventLog(Fixed(), form, one.append, house="a b")  # type: ignore[arg-type]
+    log = EventLog(Fixed(), form, one.append, daemon="a b")  # type: ignore[arg-type]
     for person in people:
         log("delivered", id="Q1", recipient=person, **facts)
-    log = EventLog(Fixed(), form, many.append, house="a b")  # type: ignore[arg-type]
+    log = EventLog(Fixed(), form, many.append, daemon="a b")  # type: ignore[arg-type]
     log.each("delivered", "recipient", people, id="Q1", recipient=None, **facts)
     assert many == one
     assert len(many) == len(people)

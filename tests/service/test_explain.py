@@ -1,4 +1,4 @@
-"""Stories and dry runs: as data, and as sentences."""
+"""Histories and dry runs: as data, and as sentences."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def story_of(desk: Desk, queue_id: str) -> MessageHistory:
 
 
 def test_a_life_from_acceptance_to_delivery() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         desk = await Desk()
         arrival = Origin("<a@here.test>", "client.example", "TLS 1.3", "ann")
         queue_id = await desk.store("bob@far.test", arrival=arrival)
@@ -90,11 +90,11 @@ def test_a_life_from_acceptance_to_delivery() -> None:
         assert "bob@far.test: delivered, 250 2.0.0 OK" in text
         assert text.splitlines()[-1] == "  The message has left the queue; only its history is kept."
 
-    run(story)
+    run(scenario)
 
 
 def test_acts_of_operators_and_several_ends() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         desk = await Desk()
         people = [f"r{number}@far.test" for number in range(5)]
         queue_id = await desk.store(*people, "zoe@near.test")
@@ -125,11 +125,11 @@ def test_acts_of_operators_and_several_ends() -> None:
         assert len(zh.splitlines()) == len(text.splitlines())
         assert "ann (uid 1000) 扣留了 r0@far.test" in zh
 
-    run(story)
+    run(scenario)
 
 
 def test_what_remains_unknown_is_said() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         desk = await Desk()
         queue_id = await desk.store("a@far.test", sender="")
         await desk.attempt(Result.AMBIGUOUS, LATER)
@@ -137,29 +137,29 @@ def test_what_remains_unknown_is_said() -> None:
         assert "from <> to a@far.test" in text
         assert "a@far.test: unknown whether it was delivered" in text
 
-    run(story)
+    run(scenario)
 
 
 def test_a_message_that_was_given_up_is_told_apart_from_one_that_was_refused() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         desk = await Desk()
         queue_id = await desk.store("a@far.test")
         await desk.attempt(Result.FAILED, LATER)
         assert "a@far.test: given up, 450 4.7.1" in text_of(await story_of(desk, queue_id))
 
-    run(story)
+    run(scenario)
 
 
 def test_many_attempts_take_few_lines() -> None:
     """A person reads it in half a minute: a few lines for each attempt, whatever the number of recipients."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         desk = await Desk()
         queue_id = await desk.store(*(f"r{number}@far.test" for number in range(500)))
         await desk.attempt(Result.DEFERRED, LATER, trail=TRAIL)
         assert len(text_of(await story_of(desk, queue_id)).splitlines()) <= 12
 
-    run(story)
+    run(scenario)
 
 
 # Which question it is -------------------------------------------------------------------------------------------------
@@ -186,7 +186,7 @@ def test_what_it_is(asked: str, kind: str) -> None:
 
 
 def test_by_message_id() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         desk = await Desk()
         queue_id = await desk.store("a@far.test", arrival=Origin("<one@here.test>"))
         for asked in ("<one@here.test>", "one@here.test"):
@@ -198,17 +198,17 @@ def test_by_message_id() -> None:
         found = await explained(desk, "<one@here.test>")
         assert (found.kind, [each.id for each in found.messages]) == ("messages", [second, queue_id])
 
-    run(story)
+    run(scenario)
 
 
 def test_nothing_is_known() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         with pytest.raises(SettingError, match=r"no message .* is known"):
             await explained(await Desk(), "72jhzb4zx8tbr")
         with pytest.raises(SettingError, match="no mailbox"):
             await explained(await Desk(), "a@b@")
 
-    run(story)
+    run(scenario)
 
 
 # The dry run ----------------------------------------------------------------------------------------------------------
@@ -221,7 +221,7 @@ async def forecast(desk: Desk, address: str) -> AddressForecast:
 
 
 def test_an_address_elsewhere() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         desk = await Desk(zones=ZONES)
         await desk.store("x@far.test")
         await desk.clock.advance(120)
@@ -242,11 +242,11 @@ def test_an_address_elsewhere() -> None:
         assert [each.sender for each in (await explained(desk, "x@far.test")).messages] == ["me@here.test"]
         assert len(await desk.do("queue list")) == 1  # nothing was sent, and nothing was stored
 
-    run(story)
+    run(scenario)
 
 
 def test_a_suspended_site() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         desk = await Desk(zones=ZONES)
         (end,) = (await forecast(desk, "bob@far.test")).ends
         desk.standings[end.site] = SiteStatus(
@@ -259,7 +259,7 @@ def test_a_suspended_site() -> None:
         assert "site suspended until T+60 (in 1 minute): 3 connections in a row could not be opened" in text
         assert "A message would wait until T+60" in text
 
-    run(story)
+    run(scenario)
 
 
 @pytest.mark.parametrize(
@@ -274,26 +274,26 @@ def test_a_suspended_site() -> None:
     ],
 )
 def test_other_addresses(address: str, sentence: str) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         found = await forecast(await Desk(zones=ZONES), address)
         assert sentence in text_of(found)
         assert len(text_of(found, "zh").splitlines()) == len(text_of(found).splitlines())
 
-    run(story)
+    run(scenario)
 
 
 def test_a_dns_that_does_not_answer_is_no_failure() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         desk = await Desk(zones=ZONES)
         resolver: Any = desk.context().routing().resolver
         resolver.failing.add("far.test")
         assert "A message would be deferred: 451 4.4.3" in text_of(await forecast(desk, "bob@far.test"))
 
-    run(story)
+    run(scenario)
 
 
 def test_an_alias_leads_to_all_its_ends() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         found = await forecast(await Desk(zones=ZONES), "team@here.test")
         assert found.kind == "alias"
         assert [(each.recipient, each.way) for each in found.ends] == [
@@ -301,4 +301,4 @@ def test_an_alias_leads_to_all_its_ends() -> None:
             ("bob@far.test", "smtp"),
         ]
 
-    run(story)
+    run(scenario)

@@ -1,4 +1,4 @@
-"""The operations that need no running house, and what every operation has."""
+"""The operations that need no running daemon, and what every operation has."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from posthouse.service.operations.results import AddressReport, CodeEntry, Confi
 
 from .desk import CONTENT, LATER, Desk, run
 
-HOUSE = """
+SETTINGS = """
 hostname = "mx.example.org"
 [[domain]]
 name = "example.org"
@@ -37,7 +37,7 @@ via = "smtp://127.0.0.1:2600"
 """
 
 
-def do(name: str, text: str = HOUSE, **parameters: Any) -> Any:
+def do(name: str, text: str = SETTINGS, **parameters: Any) -> Any:
     async def run() -> Any:
         operation = OPERATIONS[name]
         return await operation.run(context(parse(text)) if operation.needs_context else None, **parameters)
@@ -91,7 +91,7 @@ def test_check_address_of_nonsense() -> None:
 
 def test_check_config(tmp_path: Path) -> None:
     path = tmp_path / "posthouse.toml"
-    path.write_text(HOUSE)
+    path.write_text(SETTINGS)
     report: ConfigReport = do("check config", path=str(path))
     assert (report.usable, report.problems, report.advice) == (True, [], [])
     path.write_text('hostname = "a b"\n[relay]\nmax_hop = 5')
@@ -143,7 +143,7 @@ def test_a_spool_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_list_by_filter() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         desk = await Desk()
         first = await desk.store("bob@far.test", "zoe@near.test")
         await desk.attempt(Result.DEFERRED, LATER, only="far.test")
@@ -164,13 +164,13 @@ def test_a_list_by_filter() -> None:
         with pytest.raises(FilterError, match="did you mean"):
             await desk.do("queue list", filter="sate:held")
 
-    run(story)
+    run(scenario)
 
 
 def test_pages_meet_inside_a_message() -> None:
     """A message with more recipients than are asked for at one time is one entry, whole."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         desk = await Desk()
         many = [f"r{number}@far.test" for number in range(1200)]
         for _ in range(2):
@@ -179,11 +179,11 @@ def test_pages_meet_inside_a_message() -> None:
         assert [each.recipients for each in entries] == [many, many]
         assert [each.recipients for each in await desk.do("queue list", limit=1)] == [many]
 
-    run(story)
+    run(scenario)
 
 
 def test_a_summary_is_a_table_of_ages() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         desk = await Desk()
         await desk.store("a@far.test", "b@far.test")
         await desk.clock.advance(7200)
@@ -200,11 +200,11 @@ def test_a_summary_is_a_table_of_ages() -> None:
         assert [row.destination for row in (await desk.do("queue summary", filter="state:held")).rows] == ["near.test"]
         assert (await desk.do("queue summary", limit=1)).others == 1
 
-    run(story)
+    run(scenario)
 
 
 def test_an_act_changes_what_was_counted() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         desk = await Desk()
         await desk.store("a@far.test", "b@near.test")
         await desk.attempt(Result.DEFERRED, LATER)
@@ -226,18 +226,18 @@ def test_an_act_changes_what_was_counted() -> None:
         assert [(each.act, each.recipients) for each in audit][:2] == [("release", 1), ("retry", 1)]
         assert all(each.who == "ann (uid 1000)" for each in audit)
 
-    run(story)
+    run(scenario)
 
 
 def test_what_is_rerouted_goes_there() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         desk = await Desk()
         queue_id = await desk.store("a@far.test")
         assert (await desk.do("queue reroute", filter="domain:far.test", via="smtp://Relay.test")).recipients == 1
         (recipient,) = (await desk.do("queue show", id=queue_id)).recipients
         assert recipient.route == "smtp://relay.test:25"
         (waiting,) = (await desk.queue.entry(queue_id)).recipients
-        route = desk.house.router.route(waiting.recipient, waiting.route)
+        route = desk.daemon.router.route(waiting.recipient, waiting.route)
         assert isinstance(route, Route)
         assert route.target == "relay.test:25"
         await desk.do("queue reroute", filter="domain:far.test")
@@ -245,21 +245,21 @@ def test_what_is_rerouted_goes_there() -> None:
         with pytest.raises(SettingError, match="is no route"):
             await desk.do("queue reroute", filter="domain:far.test", via="pigeon://relay")
 
-    run(story)
+    run(scenario)
 
 
 def test_a_route_that_is_not_understood_keeps_the_mail() -> None:
     desk = Desk()
-    way = desk.house.router.route(Recipient(Address("a", "far.test")), "pigeon://x")
+    way = desk.daemon.router.route(Recipient(Address("a", "far.test")), "pigeon://x")
     assert isinstance(way, NoRoute)
     assert way.outcome.result is Result.DEFERRED
-    mx = desk.house.router.route(Recipient(Address("a", "chosen.test")), "mx")
+    mx = desk.daemon.router.route(Recipient(Address("a", "chosen.test")), "mx")
     assert isinstance(mx, Route)
     assert mx.target == "chosen.test"
 
 
 def test_dropping_tells_the_sender_only_on_request() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         desk = await Desk()
         await desk.store("a@far.test")
         await desk.store("b@far.test", sender="ann@here.test")
@@ -269,27 +269,27 @@ def test_dropping_tells_the_sender_only_on_request() -> None:
         (report,) = await desk.do("queue list")
         assert (report.sender, report.recipients, desk.woken) == ("", ["ann@here.test"], 1)
 
-    run(story)
+    run(scenario)
 
 
 @pytest.mark.parametrize("act", ["hold", "release", "retry", "drop", "reroute"])
 def test_nothing_is_not_everything(act: str) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         desk = await Desk()
         await desk.store("a@far.test")
         with pytest.raises(SettingError, match="age>=0 means every message"):
             await desk.do(f"queue {act}", filter=" ")
         assert len(await desk.do("queue audit")) == 0
 
-    run(story)
+    run(scenario)
 
 
 def test_an_act_that_is_none() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         with pytest.raises(SettingError, match="there are hold, release"):
             await Desk().do("queue count", act="burn")
 
-    run(story)
+    run(scenario)
 
 
 # The inboxes ----------------------------------------------------------------------------------------------------------
@@ -305,7 +305,7 @@ async def kept(desk: Desk, *inboxes: str) -> list[int]:
 
 
 def test_deleting_is_audited_and_says_what_was_missing() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         desk = await Desk()
         first, second, third = await kept(desk, "a@here.test", "b@here.test", "c@here.test")
         change = await desk.do("inbox delete", numbers=[first, third, first, 999])
@@ -316,23 +316,23 @@ def test_deleting_is_audited_and_says_what_was_missing() -> None:
         assert line.filter == f"number:{first} number:{third} number:999"
         assert line.at == desk.clock.time()
 
-    run(story)
+    run(scenario)
 
 
 def test_deleting_nothing_is_a_mistake() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         desk = await Desk()
         with pytest.raises(SettingError, match="no message is named"):
             await desk.do("inbox delete", numbers=[])
         assert await desk.do("queue audit") == []
 
-    run(story)
+    run(scenario)
 
 
 def test_every_answer_travels_as_json() -> None:
     """What an operation declares as its answer can be read back from what it gives."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         desk = await Desk(zones={"far.test": {"MX": ["10 mx.far.test"]}, "mx.far.test": {"A": ["192.0.2.7"]}})
         queue_id = await desk.store("a@far.test")
         await desk.attempt(Result.DEFERRED, LATER)
@@ -355,4 +355,4 @@ def test_every_answer_travels_as_json() -> None:
             answer = await desk.do(name, **given)
             assert msgspec.json.decode(msgspec.json.encode(answer), type=OPERATIONS[name].answer) == answer, name
 
-    run(story)
+    run(scenario)

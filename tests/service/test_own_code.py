@@ -1,4 +1,4 @@
-"""A whole house that gives its letters to a function of its operator's, by way of the real queue and the real relay."""
+"""A daemon that delivers to a function of its operator's, through the real spool and relay."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from posthouse.service import OPERATIONS, Daemon, parse
 
 from .desk import address, run
 
-HOUSE = """
+SETTINGS = """
 hostname = "mx.here.test"
 data_dir = "{}"
 [[listener]]
@@ -49,20 +49,20 @@ def test_taken_put_off_and_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     module.handle = handle  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "our_own_code", module)
 
-    async def story() -> None:
-        house = Daemon(parse(HOUSE.format(tmp_path)), log=quiet)
-        await house.start()
+    async def scenario() -> None:
+        daemon = Daemon(parse(SETTINGS.format(tmp_path)), log=quiet)
+        await daemon.start()
         try:
-            receipt = house.spool.receive()
+            receipt = daemon.spool.receive()
             receipt.write(LETTER)
             people = [address(f"{name}@here.test") for name in ("bob+news", "ann", "eve")]
             envelope = Envelope(None, tuple(map(Recipient, people)))
-            now = house.clock.time()
+            now = daemon.clock.time()
             await receipt.commit(envelope, ["here.test"] * 3, received=now, due=now)
-            house.worker.wake()
-            await house.wait_idle()
+            daemon.worker.wake()
+            await daemon.wait_idle()
             assert got == [("bob+news@here.test", LETTER)]
-            context = house.context("ann")
+            context = daemon.context("ann")
             message = (await OPERATIONS["explain"].run(context, what=receipt.id)).message
             assert [each.state for each in message.standing] == ["delivered", "waiting", "failed"]
             (attempt,) = [each for each in message.events if hasattr(each, "ends")]
@@ -71,9 +71,9 @@ def test_taken_put_off_and_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             busy.clear()
             busy.append(False)
             assert (await OPERATIONS["queue retry"].run(context, filter="to:ann@here.test")).recipients == 1
-            await house.wait_idle()
+            await daemon.wait_idle()
             assert got[1:] == [("ann@here.test", LETTER)]
         finally:
-            await house.drain(5.0)
+            await daemon.drain(5.0)
 
-    run(story)
+    run(scenario)

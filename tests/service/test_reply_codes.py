@@ -1,4 +1,4 @@
-"""Every reply code that the catalogue gives an occasion is reached, over a live socket, at a whole house.
+"""Every reply code that the catalogue gives an occasion is reached, over a live socket, at a whole daemon.
 
 ``WAYS`` has a row for each occasion that the catalogue tells of.  A code with an occasion and without a way fails the
 test, and so does a code that is reached and has none: the manual's page of reply codes is held to what happens.
@@ -21,7 +21,7 @@ from posthouse.service.config_file import parse
 from posthouse.spool import Spool, SqliteSpool
 from posthouse.testing import StaticResolver
 
-HOUSE: Final = """
+SETTINGS: Final = """
 hostname = "mx.example.org"
 data_dir = "{data_dir}"
 [[listener]]
@@ -70,7 +70,7 @@ class Way(NamedTuple):
     relay: str = ""
     spool: str = ""
     queue: str = ""
-    before: str = ""  # "connect": another session is open; "drain": the house shuts down after the lines
+    before: str = ""  # "connect": another session is open; "drain": the daemon shuts down after the lines
 
 
 WAYS: Final = (
@@ -177,10 +177,10 @@ def quiet(event: str, /, **fields: object) -> None:
     """A log that nobody reads."""
 
 
-def house_for(
+def daemon_for(
     way: Way, data_dir: Path, *, zone: Any = None, queue: Spool | None = None, log: EventSink = quiet
 ) -> Daemon:
-    text = HOUSE.format(data_dir=data_dir, listener=way.listener, relay=way.relay, spool=way.spool)
+    text = SETTINGS.format(data_dir=data_dir, listener=way.listener, relay=way.relay, spool=way.spool)
     return Daemon(parse(text), log=log, resolver=StaticResolver(zone or {}), spool=queue)
 
 
@@ -193,8 +193,8 @@ class Talk:
         self._replies = ReplyReader(2_048, 256)
 
     @classmethod
-    async def to(cls, house: Daemon) -> Talk:
-        endpoint = house.endpoints["door"]
+    async def to(cls, daemon: Daemon) -> Talk:
+        endpoint = daemon.endpoints["door"]
         return cls(*await asyncio.open_connection(endpoint.host, endpoint.port))
 
     async def reply(self) -> Reply | None:
@@ -215,10 +215,10 @@ class Talk:
         await self._writer.wait_closed()
 
 
-def run(story: Callable[[], Awaitable[None]]) -> None:
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
         async with asyncio.timeout(20):
-            await story()
+            await scenario()
 
     asyncio.run(bounded())
 
@@ -237,21 +237,21 @@ def test_every_code_with_an_occasion_has_a_way() -> None:
 
 @pytest.mark.parametrize("way", WAYS, ids=name)
 def test_a_code_is_reached(way: Way, tmp_path: Path) -> None:
-    async def story() -> None:
-        house = house_for(way, tmp_path, queue=Troubled.on(way.queue) if way.queue else None)
-        await house.start()
-        talks = [await Talk.to(house)]
+    async def scenario() -> None:
+        daemon = daemon_for(way, tmp_path, queue=Troubled.on(way.queue) if way.queue else None)
+        await daemon.start()
+        talks = [await Talk.to(daemon)]
         reply = await talks[0].reply()
         if way.before == "connect":
             assert reply is not None
             assert reply.code == 220
-            talks.append(await Talk.to(house))
+            talks.append(await Talk.to(daemon))
             reply = await talks[1].reply()
         for line in way.lines:
             assert reply is not None
             assert reply.code < 500 or line == "DATA", f"{reply} came before {line}"
             reply = await talks[-1].say(line)
-        draining = asyncio.ensure_future(house.drain(5)) if way.before == "drain" else None
+        draining = asyncio.ensure_future(daemon.drain(5)) if way.before == "drain" else None
         if way.before in ("drain", "silence"):
             reply = await talks[0].reply()
         while way.code == 421 and reply is not None and reply.code == 500:
@@ -261,22 +261,22 @@ def test_a_code_is_reached(way: Way, tmp_path: Path) -> None:
         assert not reply.enhanced or explain_enhanced(reply.enhanced) is not None
         for talk in talks:
             await talk.close()
-        await (draining or house.drain(5))
+        await (draining or daemon.drain(5))
 
-    run(story)
+    run(scenario)
 
 
 def test_a_null_mx_is_recorded_as_556(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         way = Way(556, "5.1.10", relay='trusted_networks = ["127.0.0.0/8"]')
         told: list[tuple[str, dict[str, object]]] = []
 
         def log(event: str, /, **fields: object) -> None:
             told.append((event, fields))
 
-        house = house_for(way, tmp_path, zone={"nomail.test": {"MX": ["0 ."]}}, log=log)
-        await house.start()
-        talk = await Talk.to(house)
+        daemon = daemon_for(way, tmp_path, zone={"nomail.test": {"MX": ["0 ."]}}, log=log)
+        await daemon.start()
+        talk = await Talk.to(daemon)
         await talk.reply()
         for line in (*MAIL, "RCPT TO:<someone@nomail.test>", "DATA"):
             await talk.say(line)
@@ -284,10 +284,10 @@ def test_a_null_mx_is_recorded_as_556(tmp_path: Path) -> None:
         assert stored is not None
         assert stored.code == 250
         await talk.close()
-        await house.wait_idle()
+        await daemon.wait_idle()
         failed = next(fields for event, fields in told if event == "failed")
         assert failed["id"] == stored.text.rpartition(" ")[2]
         assert str(failed["reply"]).startswith("556 5.1.10 ")
-        await house.drain(5)
+        await daemon.drain(5)
 
-    run(story)
+    run(scenario)

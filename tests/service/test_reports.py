@@ -1,4 +1,4 @@
-"""Reports across whole houses on loopback: a refusal there becomes a letter here (RFC 3461, RFC 5321 §6.1)."""
+"""Reports across whole daemons on loopback: a refusal there becomes a report here (RFC 3461, RFC 5321 §6.1)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from posthouse.service import Daemon, parse
 from posthouse.service.daemon.routing import ConfiguredRouter
 from posthouse.testing import StaticResolver
 
-from .test_house import Talk, quiet
+from .test_daemon import Talk, quiet
 
 LETTER = (
     b"From: langrui@sohu.com\r\nTo: renping@sina.com\r\nMessage-ID: <q1@sohu.com>\r\n"
@@ -39,9 +39,9 @@ class Post:
         self.sina: Daemon
 
     async def open(self) -> None:
-        self.sina = self._house("sina", SINA)
+        self.sina = self._daemon("sina", SINA)
         await self.sina.start()
-        self.sohu = self._house(
+        self.sohu = self._daemon(
             "sohu",
             f"""hostname = "mail.sohu.com"
             [[listener]]
@@ -71,10 +71,10 @@ class Post:
             to = "sohu.com"
             via = "smtp://{self.sohu.endpoints["mx"]}"
         """
-        again = self._house("again", SINA + route)
+        again = self._daemon("again", SINA + route)
         self.sina.worker.router = ConfiguredRouter(again.config, self.sina._deliverers)
 
-    def _house(self, name: str, text: str) -> Daemon:
+    def _daemon(self, name: str, text: str) -> Daemon:
         config = parse(f'data_dir = "{self._directory / name}"\n{text}')
         return Daemon(config, log=quiet, resolver=self._resolver)
 
@@ -113,11 +113,11 @@ class Post:
         return found
 
 
-def tell(post: Post, story: Callable[[], Awaitable[None]]) -> None:
+def tell(post: Post, scenario: Callable[[], Awaitable[None]]) -> None:
     async def whole() -> None:
         async with asyncio.timeout(30):
             await post.open()
-            await story()
+            await scenario()
             assert await post.sohu.spool.count() == 0
             await post.close()
 
@@ -127,7 +127,7 @@ def tell(post: Post, story: Callable[[], Awaitable[None]]) -> None:
 def test_a_refused_recipient_comes_back_to_the_senders_mailbox(tmp_path: Path) -> None:
     post = Post(tmp_path)
 
-    async def story() -> None:
+    async def scenario() -> None:
         await post.send("langrui@sohu.com", "nobody@sina.com", "renping@sina.com", options=" RET=FULL ENVID=QQ+2B1")
         (report,) = await post.reports()
         assert report.reporting_mta == "mail.sohu.com"
@@ -142,26 +142,26 @@ def test_a_refused_recipient_comes_back_to_the_senders_mailbox(tmp_path: Path) -
         assert report.returned.endswith(LETTER)
         assert [letter.inbox for letter in await post.sina.spool.inbox()] == ["renping@sina.com"]
 
-    tell(post, story)
+    tell(post, scenario)
 
 
 def test_a_domain_that_does_not_exist_and_one_that_takes_no_mail(tmp_path: Path) -> None:
     post = Post(tmp_path, zone={"nomail.test": {"MX": ["0 ."]}})
 
-    async def story() -> None:
+    async def scenario() -> None:
         await post.send("staff@sohu.com", "a@unknown.test", "b@nomail.test")
         reports = await post.reports()
         told = {one.final.address: (one.action, one.status, one.remote_mta) for r in reports for one in r.recipients}
         assert told == {"a@unknown.test": ("failed", "5.1.2", ""), "b@nomail.test": ("failed", "5.1.10", "")}
 
-    tell(post, story)
+    tell(post, scenario)
 
 
 def test_success_travels_with_the_message_and_is_reported_from_the_end(tmp_path: Path) -> None:
     """sohu.com passes the request on, so sina.com reports, by a letter that comes back over the wire."""
     post = Post(tmp_path)
 
-    async def story() -> None:
+    async def scenario() -> None:
         post.way_back()
         await post.send(
             "langrui@sohu.com",
@@ -174,13 +174,13 @@ def test_success_travels_with_the_message_and_is_reported_from_the_end(tmp_path:
         assert (one.action, one.original and one.original.address) == ("delivered", "RP@sina.com")
         assert report.returned_kind == "text/rfc822-headers"
 
-    tell(post, story)
+    tell(post, scenario)
 
 
 def test_a_sender_who_does_not_exist_here_is_told_to_the_postmaster(tmp_path: Path) -> None:
     post = Post(tmp_path)
 
-    async def story() -> None:
+    async def scenario() -> None:
         await post.send("stranger@sohu.com", "nobody@sina.com")
         assert [inbox.name for inbox in await post.sohu.spool.inboxes()] == ["postmaster@sohu.com"]
         (notice,) = await post.reports("postmaster@sohu.com")
@@ -188,24 +188,24 @@ def test_a_sender_who_does_not_exist_here_is_told_to_the_postmaster(tmp_path: Pa
         await post.send("stranger@sohu.com", "nobody@sina.com NOTIFY=NEVER")
         assert len(await post.reports("postmaster@sohu.com")) == 1
 
-    tell(post, story)
+    tell(post, scenario)
 
 
 def test_what_has_no_sender_makes_no_report(tmp_path: Path) -> None:
     post = Post(tmp_path)
 
-    async def story() -> None:
+    async def scenario() -> None:
         await post.send("", "nobody@sina.com NOTIFY=SUCCESS,FAILURE,DELAY")
         assert await post.sohu.spool.inboxes() == []
 
-    tell(post, story)
+    tell(post, scenario)
 
 
 def test_lists_have_delivered_and_aliases_have_expanded_what_they_took(tmp_path: Path) -> None:
     """RFC 3461 §5.2.7.1 and §5.2.7.3 (c); an alias of one passes the request on (§5.2.7.2)."""
     post = Post(tmp_path)
 
-    async def story() -> None:
+    async def scenario() -> None:
         asked = "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;x@sohu.com"
         await post.send("chief@sohu.com", f"two@sohu.com {asked}", f"club@sohu.com {asked}", "club@sohu.com")
         (report,) = await post.reports("chief@sohu.com")
@@ -216,4 +216,4 @@ def test_lists_have_delivered_and_aliases_have_expanded_what_they_took(tmp_path:
         await post.send("", f"two@sohu.com {asked}")
         assert len(await post.reports("chief@sohu.com")) == 1
 
-    tell(post, story)
+    tell(post, scenario)

@@ -46,7 +46,7 @@ class Daemon:
         self.log = home / f"log{time.monotonic_ns()}"
         config = home / "posthouse.toml"
         config.write_text(
-            f'hostname = "house.test"\ndata_dir = "{home}/data"\nworkers = 2\n'
+            f'hostname = "daemon.test"\ndata_dir = "{home}/data"\nworkers = 2\n'
             f'[[listener]]\nbind = "127.0.0.1:{port}"\nkind = "mx"\n'
             '[[domain]]\nname = "sina.com"\ndeliver = "mailbox"\nmailboxes = ["renping"]\n'
         )

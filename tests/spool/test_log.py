@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from posthouse.core import Address, Envelope, Recipient, StorageError
+from posthouse.core import Address, Envelope, Recipient, StorageUncertain
 from posthouse.spool import SqliteSpool
 from posthouse.spool.sqlite.storage import writer
 from posthouse.spool.sqlite.storage.durability import Durable, NotSynced, WalConnection
@@ -105,7 +105,7 @@ def test_the_end_is_not_waited_for_and_then_the_answer_is_no(tmp_path: Path) -> 
         stored = store(queue)
         assert await asyncio.to_thread(disk.asked.wait, 30)
         await queue.close()
-        with pytest.raises(StorageError, match="the disk sulks"):
+        with pytest.raises(StorageUncertain, match="the disk sulks"):
             await stored
 
     asyncio.run(story())

@@ -25,6 +25,7 @@ from posthouse.core.errors import (
     StorageCorrupt,
     StorageError,
     StorageFull,
+    StorageUncertain,
     TimedOut,
     Unreachable,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "StorageCorrupt",
     "StorageError",
     "StorageFull",
+    "StorageUncertain",
     "TimedOut",
     "Unreachable",
     "Verdict",

@@ -15,6 +15,7 @@ fault, and its class says whose fault it is:
     ├── StorageError          stable storage failed
     │   ├── StorageFull       the disk is full or a quota is reached (452)
     │   ├── StorageBusy       writes are behind; the same request may succeed in a moment (451)
+    │   ├── StorageUncertain  the outcome of a write is not known
     │   └── StorageCorrupt    rows and content disagree; an operator must look
     └── NotDelivered          a Python handler (``deliver = "python:module:object"``) did not take a message
         ├── Defer             a temporary failure; the delivery is tried again
@@ -42,6 +43,7 @@ __all__ = [
     "StorageCorrupt",
     "StorageError",
     "StorageFull",
+    "StorageUncertain",
     "TimedOut",
     "Unreachable",
 ]
@@ -111,6 +113,10 @@ class StorageFull(StorageError):
 
 class StorageBusy(StorageError):
     """Writes are behind; the same request may succeed in a moment."""
+
+
+class StorageUncertain(StorageError):
+    """The outcome of a write is not known: nothing is promised, and what was to be stored may exist."""
 
 
 class StorageCorrupt(StorageError):

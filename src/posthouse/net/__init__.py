@@ -10,6 +10,7 @@ from posthouse.net.clock import Clock, SystemClock, Timer
 from posthouse.net.connect import connect_any, interleave
 from posthouse.net.sockets import SocketNetwork
 from posthouse.net.stream import Endpoint, Handler, HandlerFactory, Listener, Network, Stream
+from posthouse.net.turn_batch import TurnBatch
 
 if TYPE_CHECKING:
     from posthouse.net.resolver import CachingResolver, DnsResolver, Resolver
@@ -28,6 +29,7 @@ __all__ = [
     "Stream",
     "SystemClock",
     "Timer",
+    "TurnBatch",
     "connect_any",
     "interleave",
 ]

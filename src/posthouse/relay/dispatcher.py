@@ -1,8 +1,9 @@
-"""Leased work on its way: sorted into attempts, led through the lanes to the deliverers, recorded.
+"""The dispatcher: sorts leased mail into attempts, leads them through the scheduler to the deliverers, has outcomes
+recorded.
 
-Recipients of a message that go to one site are one attempt, one task; ``scheduling.scheduler`` says who may start.
-Which way they go is asked of the router now, and where that leads is found out now: nothing of it is stored with the
-mail.  A deliverer that is done at once needs no task.
+Recipients of a message that go to one site share an attempt, which is one task; ``scheduling.scheduler`` says when it
+may start.  The route of a recipient is asked of the router at each attempt, and nothing of the answer is stored with
+the mail.  A deliverer that is done at once needs no task.
 """
 
 from __future__ import annotations
@@ -20,30 +21,29 @@ from posthouse.relay.lease_keeper import LeaseKeeper
 from posthouse.relay.recording.recorder import Recorder
 from posthouse.relay.recording.settlement import split
 from posthouse.relay.routes import NoRoute, Route, Router
-from posthouse.relay.scheduling.lane import QueuePosition
-from posthouse.relay.scheduling.ready_queue import Attempt, Key
+from posthouse.relay.scheduling.ready_queue import Attempt, Key, QueuePosition
 from posthouse.relay.scheduling.scheduler import Scheduler
 from posthouse.spool.interface import Lease, QueuedRecipient, Spool, StoredMessage
 
 __all__ = ["Dispatcher"]
 
-_LEFT_ALONE: Final = Reply(451, "4.4.1", "the site is left alone for a while")
+_SUSPENDED: Final = Reply(451, "4.4.1", "the site is suspended for a while")
 _FAULT: Final = Reply(451, "4.3.0", "local error in processing")
 
 
 class Dispatcher:
-    """Makes attempts for one worker.
+    """The dispatcher of one worker.
 
-    ``longest`` is how long an attempt may take, in seconds, for the sentence that says so.  ``look`` is called when
-    something may be due in the queue that nobody has, ``ended`` after each attempt.
+    ``longest`` is how long an attempt may take, in seconds.  ``look`` is called when mail in the spool may be due that
+    no attempt has, ``ended`` after each attempt.
     """
 
     def __init__(
         self,
-        queue: Spool,
+        spool: Spool,
         router: Router,
         clock: Clock,
-        lanes: Scheduler,
+        scheduler: Scheduler,
         leases: LeaseKeeper,
         recorder: Recorder,
         *,
@@ -54,186 +54,196 @@ class Dispatcher:
         self.router = router
         #: Take nothing more.
         self.stopping = False
-        self._queue = queue
+        self._spool = spool
         self._clock = clock
-        self._lanes = lanes
+        self._scheduler = scheduler
         self._leases = leases
         self._recorder = recorder
         self._longest = longest
         self._look = look
         self._ended = ended
-        lanes.start = self._start
+        scheduler.start = self._start
 
-    def take(self, works: Sequence[Lease], *, leased: bool = True, late: bool = False) -> None:
-        """Sort work into attempts, and begin them.  ``leased``: it waited in the queue."""
-        if len(works) == 1 and len(works[0].recipients) == 1 and not self.stopping:
-            self._take_one(works[0], works[0].recipients[0], leased, late)
+    # -- from leases to attempts
+
+    def take(self, leases: Sequence[Lease], *, from_spool: bool = True, late: bool = False) -> None:
+        """Sort leases into attempts, and begin them.
+
+        ``from_spool`` says that the mail waited there and is not new, ``late`` that it has been due for long and goes
+        to suspended sites.
+        """
+        if len(leases) == 1 and len(leases[0].recipients) == 1 and not self.stopping:
+            self._take_one(leases[0], leases[0].recipients[0], from_spool, late)
             return
         attempts: dict[tuple[str, Key], Attempt] = {}
-        for work in works:
+        for lease in leases:
             if self.stopping:
-                self._leases.release(work)
+                self._leases.release(lease)
                 continue
-            for route, part in self._split(work):
-                key = self._lanes.key(route)
-                attempt = attempts.get((work.message.id, key))
+            for route, part in self._split(lease):
+                key = self._scheduler.key(route)
+                attempt = attempts.get((lease.message.id, key))
                 if attempt is None:
-                    attempts[work.message.id, key] = Attempt(route, part, key, leased=leased)
+                    attempts[lease.message.id, key] = Attempt(route, part, key, from_spool=from_spool)
                 else:
                     attempt.add(part, route.target)
         for attempt in attempts.values():
             self._begin(attempt, late)
 
-    def _take_one(self, work: Lease, waiting: QueuedRecipient, leased: bool, late: bool) -> None:
-        """One recipient, the common case of fresh mail: no sorting, and no attempt if it is done at once."""
+    def _take_one(self, lease: Lease, recipient: QueuedRecipient, from_spool: bool, late: bool) -> None:
+        """Take a lease of one recipient, the common case of new mail: without sorting, and without an attempt if the
+        deliverer is done at once."""
         try:
-            way = self.router.route(waiting.recipient, waiting.route)
+            route = self.router.route(recipient.recipient, recipient.route)
         except Exception as error:
-            self._lost(work, error)
+            self._unroutable(lease, error)
             return
-        if isinstance(way, NoRoute):
-            self._recorder.record(work, ((waiting, way.outcome),))
+        if isinstance(route, NoRoute):
+            self._recorder.record(lease, ((recipient, route.outcome),))
             return
-        deliverer, target, rule, _ = way
+        deliverer, target, rule, _ = route
         if not deliverer.sited and not deliverer.local:
             try:
-                content = self._queue.content_now(work.message)
-                outcomes = (
-                    None
-                    if content is None
-                    else deliverer.deliver_now(_delivery(work.message, (waiting.recipient,), content), target)
-                )
+                outcomes = self._deliver_now(route, lease.message, (recipient.recipient,))
                 if outcomes is not None and len(outcomes) != 1:
                     raise _miscounted(len(outcomes), 1)
             except Exception as error:
-                attempt = Attempt(way, work, (deliverer, target))
+                attempt = Attempt(route, lease, (deliverer, target))
                 self._record(attempt, self._broken(attempt, error))
                 return
             if outcomes is not None:
-                self._recorder.record(work, ((waiting, outcomes[0]),), AttemptTrace(0.0, "", target, rule))
-                if leased:
-                    self._lanes.names.meet((work.destination,))
+                self._recorder.record(lease, ((recipient, outcomes[0]),), AttemptTrace(0.0, "", target, rule))
+                if from_spool:
+                    self._scheduler.destinations.prove((lease.destination,))
                 return
-        self._enter(Attempt(way, work, self._lanes.key(way), leased=leased), late)
+        self._enter(Attempt(route, lease, self._scheduler.key(route), from_spool=from_spool), late)
 
-    def _split(self, work: Lease) -> list[tuple[Route, Lease]]:
-        """The ways its recipients go; those without a way are recorded at once."""
+    def _split(self, lease: Lease) -> list[tuple[Route, Lease]]:
+        """The routes of a lease's recipients; recipients without a route are recorded at once."""
         try:
-            ways, stranded = split(work, self.router)
+            routes, stranded = split(lease, self.router)
         except Exception as error:
-            self._lost(work, error)
+            self._unroutable(lease, error)
             return []
         if stranded:
-            self._recorder.record(work, stranded)
-        return ways
+            self._recorder.record(lease, stranded)
+        return routes
 
-    def _lost(self, work: Lease, error: Exception) -> None:
-        """The router broke over it."""
-        self._recorder.fault(f"finding a route for {work.destination} failed", error)
-        recipients = [waiting.recipient for waiting in work.recipients]
+    def _unroutable(self, lease: Lease, error: Exception) -> None:
+        """The router raised an error."""
+        self._recorder.fault(f"finding a route for {lease.destination} failed", error)
+        recipients = [each.recipient for each in lease.recipients]
         outcomes = all_of(recipients, Result.DEFERRED, "a local error: no route could be worked out", _FAULT)
-        self._recorder.record(work, list(zip(work.recipients, outcomes, strict=True)))
+        self._recorder.record(lease, list(zip(lease.recipients, outcomes, strict=True)))
 
     def _begin(self, attempt: Attempt, late: bool = False) -> None:
-        """Do it at once if the deliverer can."""
+        """Deliver at once if the deliverer can, else let the scheduler decide."""
         deliverer = attempt.route.deliverer
         if not deliverer.sited and not deliverer.local:
             try:
-                content = self._queue.content_now(attempt.parts[0].message)
-                outcomes = (
-                    None
-                    if content is None
-                    else deliverer.deliver_now(_attempted(attempt, content), attempt.route.target)
-                )
+                recipients = tuple([each.recipient for each in attempt.recipients])
+                outcomes = self._deliver_now(attempt.route, attempt.leases[0].message, recipients)
                 if outcomes is not None:
                     outcomes = _checked(attempt, outcomes)
             except Exception as error:
                 outcomes = self._broken(attempt, error)
             if outcomes is not None:
                 self._record(attempt, outcomes)
-                if attempt.leased:
-                    self._lanes.names.meet(part.destination for part in attempt.parts)
+                if attempt.from_spool:
+                    self._scheduler.destinations.prove(lease.destination for lease in attempt.leases)
                 return
         self._enter(attempt, late)
 
     def _enter(self, attempt: Attempt, late: bool) -> None:
-        """Start it, let it stand in line, or let it go."""
-        entry = self._lanes.enter(attempt)
-        if entry is QueuePosition.STARTS:
+        position = self._scheduler.enter(attempt)
+        if position is QueuePosition.STARTS:
             self._start(attempt)
-        elif entry is QueuePosition.TURNED_AWAY:
-            self._turned_away(attempt, late)
+        elif position is QueuePosition.REFUSED:
+            self._refused(attempt, late)
         self._leases.watch()
 
-    def _turned_away(self, attempt: Attempt, late: bool) -> None:
-        """Its site is left alone, or has a long line already: it waits in the queue, where it costs nothing.  Once it
-        has waited there for long its time is moved on, as though it had been tried, so that it ends some day."""
-        lane = attempt.lane
-        if not late or lane is None or not lane.alone or lane.site is None:
+    def _refused(self, attempt: Attempt, late: bool) -> None:
+        """Let an attempt wait in the spool, because its site is suspended or has a long line.
+
+        Mail that has waited there for an hour is deferred as if attempted, so that its retry limit is still reached.
+        """
+        queue = attempt.queue
+        if not late or queue is None or not queue.suspended or queue.health is None:
             self._leases.give_back([attempt])
             return
-        reason = f"not attempted: {attempt.key[1]} is left alone for a while, as {lane.site.why}"
-        recipients = [waiting.recipient for waiting in attempt.waiting]
-        outcomes = all_of(recipients, Result.DEFERRED, reason, _LEFT_ALONE)
-        self._record(attempt, outcomes)
+        reason = f"not attempted: {attempt.key[1]} is suspended for a while, as {queue.health.why}"
+        recipients = [each.recipient for each in attempt.recipients]
+        self._record(attempt, all_of(recipients, Result.DEFERRED, reason, _SUSPENDED))
+
+    def _deliver_now(
+        self, route: Route, message: StoredMessage, recipients: tuple[Recipient, ...]
+    ) -> Sequence[Outcome] | None:
+        """Deliver without waiting; None if the content, or the deliverer, would have to be waited for."""
+        content = self._spool.content_now(message)
+        if content is None:
+            return None
+        return route.deliverer.deliver_now(_delivery(message, recipients, content), route.target)
+
+    # -- an attempt
 
     def _start(self, attempt: Attempt) -> None:
         attempt.task = asyncio.get_running_loop().create_task(self._attempt(attempt))
 
     async def _attempt(self, attempt: Attempt) -> None:
-        seated = True
+        has_slot = True
         try:
-            if attempt.until <= self._clock.time():  # it stood in line for too long; somebody else may have it now
+            if attempt.leased_until <= self._clock.time():  # it waited for too long; another worker may have it now
                 self._look()
                 return
-            seated = await self._placed(attempt)
-            if not seated:
-                return
+            if attempt.route.deliverer.sited:
+                attempt.tracer = AttemptTracer(self._clock)
+                has_slot = await self._find_site(attempt, attempt.tracer)
+                if not has_slot:
+                    return
             outcomes = await self._outcomes(attempt)
             self._record(attempt, outcomes)
             if attempt.tracer is not None and attempt.tracer.feedback is not Feedback.NOTHING:
-                asked = None if attempt.tracer.feedback is Feedback.OK else asked_of(outcomes)
-                self._leases.give_back(self._lanes.hear(attempt, attempt.tracer.feedback, asked))
+                feedback = attempt.tracer.feedback
+                asked = None if feedback is Feedback.OK else asked_of(outcomes)
+                self._leases.give_back(self._scheduler.learn(attempt, feedback, asked))
         finally:
-            if seated:
-                for upcoming in self._lanes.leave(attempt):
-                    self._start(upcoming)
+            if has_slot:
+                for next_one in self._scheduler.leave(attempt):
+                    self._start(next_one)
             self._ended()
 
-    async def _placed(self, attempt: Attempt) -> bool:
-        """Find out which site it goes to, and go there; False if it has no slot there now.
+    async def _find_site(self, attempt: Attempt, tracer: AttemptTracer) -> bool:
+        """Find out the site of an attempt, and move the attempt there; False if it has no slot there now.
 
-        Recipients of other targets, taken along because their site was the same, are parted if it is no more.
+        Recipients of other targets, which share the attempt because they had the same site, get attempts of their own
+        if that has changed.
         """
         deliverer = attempt.route.deliverer
-        if not deliverer.sited:
-            return True
-        attempt.tracer = tracer = AttemptTracer(self._clock)
         if len(attempt.targets) == 1 and deliverer.site_now(attempt.targets[0]) == attempt.key[1]:
             return True
         sites: dict[str, str] = {}
         for target in attempt.targets:
             if target not in sites:
-                sites[target] = await self._located(attempt, target)
+                sites[target] = await self._locate(attempt, target)
         tracer.resolved()
         site = sites[attempt.targets[0]]
         if len(set(sites.values())) > 1:
-            for stray in attempt.part(sites):
+            for other in attempt.split(sites):
                 if self.stopping:
-                    self._leases.give_back([stray])
+                    self._leases.give_back([other])
                 else:
-                    self._begin(stray)
+                    self._begin(other)
         if not site:
             return True
-        entry, started, away = self._lanes.arrive(attempt, site)
+        position, started, refused = self._scheduler.arrive(attempt, site)
         for other in started:
             self._start(other)
-        self._leases.give_back(away)
-        if entry is QueuePosition.TURNED_AWAY:
+        self._leases.give_back(refused)
+        if position is QueuePosition.REFUSED:
             self._leases.give_back([attempt])
-        return entry is QueuePosition.STARTS
+        return position is QueuePosition.STARTS
 
-    async def _located(self, attempt: Attempt, target: str) -> str:
+    async def _locate(self, attempt: Attempt, target: str) -> str:
         deliverer = attempt.route.deliverer
         site = deliverer.site_now(target)
         if site is not None:
@@ -241,51 +251,51 @@ class Dispatcher:
         try:
             return await deliverer.locate(target)
         except Exception as error:
-            self._recorder.fault(f"looking for the way to {target} failed", error)
+            self._recorder.fault(f"finding the site of {target} failed", error)
             return ""
 
     async def _outcomes(self, attempt: Attempt) -> Sequence[Outcome]:
-        """Deliver, and have one outcome for each recipient whatever happens."""
+        """Deliver; returns one outcome for each recipient, whatever happens."""
         try:
             deliverer, target, _, _ = attempt.route
-            content = await self._queue.open_content(attempt.parts[0].message)
-            return _checked(attempt, await deliverer.deliver(_attempted(attempt, content), target))
+            message = attempt.leases[0].message
+            recipients = tuple([each.recipient for each in attempt.recipients])
+            content = await self._spool.open_content(message)
+            delivery = _delivery(message, recipients, content, attempt.tracer)
+            return _checked(attempt, await deliverer.deliver(delivery, target))
         except asyncio.CancelledError:
             if not attempt.expired or self.stopping or attempt.task is None:
                 raise
             attempt.task.uncancel()
-            recipients = [waiting.recipient for waiting in attempt.waiting]
             if attempt.tracer is not None:
                 attempt.tracer.feedback = Feedback.THROTTLED
-            return all_of(recipients, Result.AMBIGUOUS, f"ended, as it took longer than {self._longest:.0f} seconds")
+            expired = [each.recipient for each in attempt.recipients]
+            return all_of(expired, Result.AMBIGUOUS, f"ended, as it took longer than {self._longest:.0f} seconds")
         except Exception as error:
             return self._broken(attempt, error)
 
+    # -- outcomes
+
     def _broken(self, attempt: Attempt, error: Exception) -> Sequence[Outcome]:
-        """Outcomes for a fault of ours: later, unless the content itself is gone, which no time mends."""
-        message = attempt.parts[0].message
-        where = attempt.route.target or attempt.parts[0].destination
+        """The outcomes of a fault of our own: deferred, unless the content is gone, which no retry mends."""
+        message = attempt.leases[0].message
+        where = attempt.route.target or attempt.leases[0].destination
         self._recorder.fault(f"delivering {message.id} to {where} failed", error)
-        recipients = [waiting.recipient for waiting in attempt.waiting]
+        recipients = [each.recipient for each in attempt.recipients]
         if isinstance(error, StorageCorrupt):
             return all_of(recipients, Result.FAILED, "the message's content is damaged or gone; look at the spool")
         return all_of(recipients, Result.DEFERRED, "a local error ended the attempt; the log has it", _FAULT)
 
     def _record(self, attempt: Attempt, outcomes: Sequence[Outcome]) -> None:
-        """Record the outcomes with the leases they belong to."""
+        """Have the outcomes recorded with the leases they belong to."""
         tracer = attempt.tracer
         rest = iter(outcomes)
         rule = attempt.route.reason
         first = attempt.targets[0]
         whole = AttemptTrace(0.0, "", first, rule) if tracer is None else tracer.trace(first, rule)
-        for part, target in zip(attempt.parts, attempt.targets, strict=True):
+        for lease, target in zip(attempt.leases, attempt.targets, strict=True):
             trace = whole if target == first else whole._replace(target=target)
-            self._recorder.record(part, list(zip(part.recipients, rest, strict=False)), trace)
-
-
-def _attempted(attempt: Attempt, content: Content) -> Delivery:
-    recipients = tuple([waiting.recipient for waiting in attempt.waiting])
-    return _delivery(attempt.parts[0].message, recipients, content, attempt.tracer)
+            self._recorder.record(lease, list(zip(lease.recipients, rest, strict=False)), trace)
 
 
 def _delivery(
@@ -298,8 +308,8 @@ def _delivery(
 
 
 def _checked(attempt: Attempt, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
-    """The deliverer's answer, held to its contract."""
-    wanted = len(attempt.waiting)
+    """The outcomes that a deliverer gave; raises if they are not one for each recipient."""
+    wanted = len(attempt.recipients)
     if len(outcomes) != wanted:
         raise _miscounted(len(outcomes), wanted)
     return outcomes

@@ -1,8 +1,8 @@
-"""The leases of a worker's attempts: kept while they take long, given back when nothing comes of them.
+"""The lease keeper: renews the leases of attempts that take long, and releases those of attempts that are not made.
 
-LeaseKeeper are short, so that what is mislaid is soon found again.  Every third of a lease those are renewed that would
-run out within the other two, or have run out because the calendar was set: a process that renews is seen to be well.
-The same tick finds attempts that take longer than any may, so that no attempt needs a timer of its own.
+Leases are short, so that what a crash leaves behind is soon due again.  Every third of a lease's length, those are
+renewed that would end within the other two thirds, or have ended because the calendar was set.  The same tick cancels
+attempts that take longer than any may, so that no attempt needs a timer of its own.
 """
 
 from __future__ import annotations
@@ -13,121 +13,132 @@ from posthouse.net import Clock, Timer
 from posthouse.relay.recording.recorder import Recorder
 from posthouse.relay.scheduling.ready_queue import Attempt
 from posthouse.relay.scheduling.scheduler import Scheduler
-from posthouse.spool.interface import Lease, Renewal, Spool
+from posthouse.relay.wake_up import WakeUp
+from posthouse.spool.interface import Lease, Spool
 
 __all__ = ["LeaseKeeper"]
 
 
 class LeaseKeeper:
-    """``length`` of a lease and ``longest`` attempt in seconds."""
+    """The lease keeper of one worker; ``length`` of a lease and ``longest`` attempt are in seconds."""
 
     def __init__(
-        self, queue: Spool, clock: Clock, lanes: Scheduler, recorder: Recorder, *, length: float, longest: float
+        self,
+        spool: Spool,
+        clock: Clock,
+        scheduler: Scheduler,
+        recorder: Recorder,
+        wake_up: WakeUp,
+        *,
+        length: float,
+        longest: float,
     ) -> None:
-        self._queue = queue
+        self._spool = spool
         self._clock = clock
-        self._lanes = lanes
+        self._scheduler = scheduler
         self._recorder = recorder
+        self._wake_up = wake_up
         self._length = length
         self._longest = longest
-        self._tick: Timer | None = None
+        self._timer: Timer | None = None
         self._ended = False
 
     def watch(self) -> None:
-        """There are attempts now."""
-        if self._tick is None and not self._ended:
-            self._tick = self._clock.call_later(self._length / 3, self._look)
+        """There are attempts: look at them from time to time."""
+        if self._timer is None and not self._ended:
+            self._timer = self._clock.call_later(self._length / 3, self._look)
 
     def end(self) -> None:
-        """Watch no more."""
+        """Look no more."""
         self._ended = True
-        if self._tick is not None:
-            self._tick.cancel()
-            self._tick = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def give_back(self, attempts: Iterable[Attempt]) -> None:
-        """Nothing comes of them now."""
+        """Release the leases of attempts that are not made now."""
         for attempt in attempts:
-            for part in attempt.parts:
-                self.release(part)
+            for lease in attempt.leases:
+                self.release(lease)
 
-    def release(self, work: Lease) -> None:
-        """Give one lease back."""
-        self._recorder.errand(self._released(work))
+    def release(self, lease: Lease) -> None:
+        """Release one lease."""
+        self._recorder.errand(self._release(lease))
 
-    async def _released(self, work: Lease) -> None:
+    async def _release(self, lease: Lease) -> None:
         try:
-            await self._queue.release(work)
-        except Exception as error:  # then it runs out by itself
-            self._recorder.fault("a lease could not be given back", error)
+            await self._spool.release(lease)
+        except Exception as error:  # then it ends by itself
+            self._recorder.fault("a lease could not be released", error)
+        if lease.destination not in self._scheduler.destinations.suspended:
+            self._wake_up.at()  # it is due again
 
-    def not_ours(self, works: Sequence[Lease], now: float) -> list[Lease]:
-        """Of what was just leased, what is not in hand already.
+    def take_over(self, leases: Sequence[Lease], now: float) -> list[Lease]:
+        """Of what was just leased, what no attempt has already.
 
-        When the calendar jumps forward (a machine that slept, a clock set right), our own leases run out under attempts
-        that are under way, and the queue gives us our own mail again.  Those attempts go on, under the new lease.
+        When the calendar jumps forward (a machine that slept, a clock that was set), leases of our own end while their
+        attempts are under way, and the spool leases the same mail to us again.  These attempts continue under the new
+        lease; so do outcomes that the spool has not recorded yet.
         """
         ours = {
-            (part.message.id, waiting.key): attempt
-            for attempt in (*self._lanes.active, *self._lanes.in_lines())
-            if attempt.until <= now
-            for part in attempt.parts
-            for waiting in part.recipients
+            (lease.message.id, recipient.key): attempt
+            for attempt in (*self._scheduler.active, *self._scheduler.waiting())
+            if attempt.leased_until <= now
+            for lease in attempt.leases
+            for recipient in lease.recipients
         }
-        if not ours:
-            return list(works)
         left: list[Lease] = []
-        for work in works:
-            again = {waiting.key for waiting in work.recipients if (work.message.id, waiting.key) in ours}
-            for attempt in {ours[work.message.id, key]: None for key in again}:
-                _hold_on(attempt, work, again)
-            others = tuple(waiting for waiting in work.recipients if waiting.key not in again)
+        for new in leases:
+            recorded = self._recorder.pending_keys(new)
+            if not ours and not recorded:
+                left.append(new)
+                continue
+            again = {recipient.key for recipient in new.recipients if (new.message.id, recipient.key) in ours}
+            for attempt in {ours[new.message.id, key]: None for key in again}:
+                _replace_lease(attempt, new, again)
+            again |= recorded
+            others = tuple(recipient for recipient in new.recipients if recipient.key not in again)
             if others:
-                left.append(work._replace(recipients=others))
+                left.append(new._replace(recipients=others))
         return left
 
     def _look(self) -> None:
-        """Renew what is under way or in line and would run out within two thirds of a lease; end what is too long."""
-        self._tick = None
-        attempts = [*self._lanes.active, *self._lanes.in_lines()]
+        """Renew the leases that would end within two thirds of their length; cancel attempts that take too long."""
+        self._timer = None
+        attempts = [*self._scheduler.active, *self._scheduler.waiting()]
         if not attempts:
             return
         self.watch()
         latest = self._clock.monotonic() - self._longest
-        for attempt in self._lanes.active:
+        for attempt in self._scheduler.active:
             if attempt.began <= latest and attempt.task is not None and not attempt.expired:
                 attempt.expired = True
                 attempt.task.cancel()
         now = self._clock.time()
         soon = now + self._length * 2 / 3
-        old = [attempt for attempt in attempts if attempt.until < soon and not attempt.expired]
+        old = [attempt for attempt in attempts if not attempt.expired and attempt.leased_until < soon]
         if old:
             self._recorder.errand(self._renew(old, now + self._length))
 
     async def _renew(self, attempts: Sequence[Attempt], until: float) -> None:
-        before = [attempt.parts for attempt in attempts]
-        renewed: Renewal | None = None
+        before = [attempt.leases for attempt in attempts]
         try:
-            renewed = self._queue.renew([part for parts in before for part in parts], until)
-            leases = iter(renewed.leases)
+            renewal = self._spool.renew([lease for leases in before for lease in leases], until)
+            renewed = iter(renewal.leases)
             for attempt in attempts:  # at once: what is recorded from now on comes behind the renewal
-                attempt.parts = [next(leases) for _ in attempt.parts]
-            await renewed.done
+                attempt.leases = [next(renewed) for _ in attempt.leases]
+            await renewal.done
         except Exception as error:
             self._recorder.fault("leases could not be renewed", error)
-            for attempt, parts in zip(attempts, before, strict=True):
-                attempt.parts = parts
-        else:
-            for attempt in attempts:
-                attempt.until = until
+            for attempt, leases in zip(attempts, before, strict=True):
+                attempt.leases = leases
 
 
-def _hold_on(attempt: Attempt, work: Lease, keys: set[int]) -> None:
-    """Those parts of ``scheduling.ready_queue`` that ``work`` has leased again, whole, are leased until its end now."""
-    attempt.parts = [
-        part._replace(until=work.until, token=work.token)
-        if keys.issuperset(waiting.key for waiting in part.recipients)
-        else part
-        for part in attempt.parts
+def _replace_lease(attempt: Attempt, new: Lease, keys: set[int]) -> None:
+    """Let the leases of an attempt end when ``new`` does, where ``new`` has leased all their recipients (``keys``)."""
+    attempt.leases = [
+        lease._replace(until=new.until, token=new.token)
+        if keys.issuperset(each.key for each in lease.recipients)
+        else lease
+        for lease in attempt.leases
     ]
-    attempt.until = min(part.until for part in attempt.parts)

@@ -1,30 +1,32 @@
-"""The worker: takes due mail from the queue, has it delivered, records what became of it.
+"""The worker: leases due mail from the spool, has it delivered, and records the outcomes.
 
-**Getting work.**  Two ways lead in.  Reception hands over a message it has just committed, already leased to this
-worker (``claim``, then ``wake``): no query, and for a deliverer that is done at once no task either.  Everything else
-is leased from the queue in batches, when something is known to be due: after a start, when mail was committed
-unclaimed, when a due time comes.  A timer on the clock ends the wait; nothing polls.
+**Getting mail.**  New mail is handed over by the listener that has committed it, already leased to this worker
+(``claim``, then ``new_mail``): that needs no query, and no task either if the deliverer is done at once.  Its first
+attempt begins in a later turn of the event loop than its 250.  All other mail is leased from the spool in batches, when
+some of it is known to be due.  ``wake_up`` keeps the earliest such time; nothing polls.
 
-**Attempting.**  ``dispatcher`` leads what was leased through the ``scheduling.scheduler`` to the deliverers.
-LeaseKeeper are short, so that what is mislaid is soon found again, and renewed while an attempt takes longer
-(``lease_keeper``). Mail for sites that have not proved themselves is leased at a bounded pace, one message for each at
-a time (``scheduling.destinations``); mail for sites that are left alone is not leased at all, but for the oldest, which
-is moved on in small batches so that it ends some day.
+**Attempting.**  ``dispatcher`` leads leased mail through the ``scheduling.scheduler`` to the deliverers.  Leases are
+short, so that what a crash leaves behind is soon due again, and are renewed while an attempt takes longer
+(``lease_keeper``).  Mail for unproven destinations is leased within a rate limit, one message at a time for each
+(``scheduling.destinations``).  Mail for suspended sites is not leased, but for the oldest: in small batches it is
+deferred as if attempted, so that its retry limit is still reached.
 
-**Recording.**  An attempt's outcomes and next times are recorded in one transaction (``recording.recorder``).  Nobody
-waits for it, so that records of one instant share a sync; a slow disk stops new work once too many are under way.
+**Recording.**  The outcomes and next times of an attempt are recorded in one transaction (``recording.recorder``).  No
+attempt waits for it, so that records of one instant share a sync; once 1,024 records are under way, a slow disk stops
+the leasing of more mail.
 
-Memory is bounded by the limits below whatever the queue holds.
+Memory is bounded by the limits below, whatever the spool holds.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
+from math import inf
 from random import Random
 
 from posthouse.core import EventSink, LocalError
-from posthouse.net import Clock, Timer
+from posthouse.net import Clock, TurnBatch
 from posthouse.relay.dispatcher import Dispatcher
 from posthouse.relay.lease_keeper import LeaseKeeper
 from posthouse.relay.recording.dsn import DsnWriter
@@ -35,36 +37,45 @@ from posthouse.relay.scheduling.concurrency import Priority
 from posthouse.relay.scheduling.destinations import LeaseChoice
 from posthouse.relay.scheduling.scheduler import Scheduler
 from posthouse.relay.scheduling.site_health import SiteStatus
+from posthouse.relay.wake_up import WakeUp
 from posthouse.spool.interface import DueDestination, Lease, Spool, Stored
 from posthouse.spool.probe_limit import ProbeLimit
 
 __all__ = ["Worker"]
 
 _BATCH = 128  # recipients leased at one time
-_PAGE = 1000  # destinations looked at in one step
+_PAGE = 1000  # destinations that are looked at in one step
 _MOST_RECORDS = 1024  # records under way
-_LONGEST_REST = 300.0  # seconds; another process on the same spool may have died without telling
-_STORAGE_REST = 5.0  # seconds before a queue that failed is asked again
-_LATE = 3600.0  # seconds that mail for a site that is left alone stays untouched in the queue
-_LATE_REST = 1.0  # seconds between two batches of such mail
-_NONE_LATE = 60.0  # seconds until such mail is looked for again when there was none
+_LONGEST_SLEEP = 300.0  # seconds; another process on the same spool may have died without a sign
+_STORAGE_PAUSE = 5.0  # seconds before a spool that failed is asked again
+_LATE = 3600.0  # seconds that due mail for a suspended site stays in the spool untouched
+_LATE_PAUSE = 1.0  # seconds between two batches of such mail
+_NONE_LATE = 60.0  # seconds until the next look for such mail when there was none
 _USUAL = RetrySchedule()
 
 
 class Worker:
-    """Moves a queue's mail on.  One event loop, one queue; several workers may share a spool under different names.
+    """Moves a spool's mail on.  It belongs to one event loop; several workers may share a spool under different names.
 
-    ``owner`` is this worker's name on its leases; ``lease`` their length and ``longest`` the longest attempt, in
-    seconds.  ``recording.retry`` says when to try again, for all or, as a function, for each recipient.
-    ``concurrency`` bounds attempts in all, ``per_destination`` those at one site (``scheduling.site_health``).  ``log``
-    is told of each recipient's outcome (``delivered``, ``deferred``, ``ambiguous``, ``failed``, ``held``), of reports
-    (``report``) and of faults
-    (``fault``).  ``bouncer`` writes the reports; without one, what failed is held.
+    Args:
+        spool: Where the mail is.
+        router: Asked for the route of each recipient at each attempt.
+        clock: For due times, pauses and limits.
+        random: Spreads retries and pauses.
+        owner: This worker's name on its leases.
+        schedule: When to retry, for all recipients or, as a function, for each one.
+        bouncer: Writes delivery status notifications; without it, failed recipients are held.
+        log: Takes an event for each recipient's outcome (``delivered``, ``deferred``, ``ambiguous``, ``failed``,
+            ``held``), for reports (``report``) and for faults (``fault``).
+        concurrency: Attempts at one time.
+        per_destination: Attempts at one time at one site (``scheduling.site_health``).
+        lease: The length of a lease, in seconds.
+        longest: The longest attempt, in seconds.
     """
 
     def __init__(
         self,
-        queue: Spool,
+        spool: Spool,
         router: Router,
         *,
         clock: Clock,
@@ -79,43 +90,49 @@ class Worker:
         longest: float = 7_200.0,
     ) -> None:
         self.owner = owner
-        self._queue = queue
+        self._spool = spool
         self._clock = clock
-        self._lanes = Scheduler(concurrency, per_destination, clock=clock, random=random, opened=self._reopened)
-        self._lease = lease
         self._log = log
+        self._lease = lease
+        self._wake_up = WakeUp(clock)
+        self._scheduler = Scheduler(
+            concurrency, per_destination, clock=clock, random=random, look=self._wake_up.at, changed=self._room_made
+        )
+        self._destinations = self._scheduler.destinations
         schedule_for = (lambda message, waiting: schedule or _USUAL) if not callable(schedule) else schedule
         self._recorder = Recorder(
-            queue, clock, schedule_for, random, log, bouncer, self._moved, self._falls_due, self.wake
+            spool, clock, schedule_for, random, log, bouncer, self._moved, self._wake_up.at, self._wake_up.at
         )
-        self._leases = LeaseKeeper(queue, clock, self._lanes, self._recorder, length=lease, longest=longest)
+        self._leases = LeaseKeeper(
+            spool, clock, self._scheduler, self._recorder, self._wake_up, length=lease, longest=longest
+        )
         self._dispatcher = Dispatcher(
-            queue,
+            spool,
             router,
             clock,
-            self._lanes,
+            self._scheduler,
             self._leases,
             self._recorder,
             longest=longest,
-            look=self._look_again,
+            look=self._wake_up.at,
             ended=self._ended,
         )
-        self._look = False  # something may be due in the queue that nobody has
-        self._resting = False
+        #: Takes messages that have just been committed, with the leases that ``claim`` allowed.  ``put`` never raises
+        #: and does not wait; the first attempt begins when the replies of this turn of the event loop are written.
+        self.new_mail: TurnBatch[Stored] = TurnBatch(self._take_new)
+        self._sleeping = False
+        self._blocked = False  # mail is due, and there was no room for it when the sleep began
         self._stopping = False
-        self._next: float | None = None  # when something becomes due, as far as is known
-        self._timer: Timer | None = None
-        self._late_at = 0.0  # when mail for sites that are left alone is looked at
+        self._late_due = 0.0  # when to look for old mail of suspended sites
         self._main: asyncio.Task[None] | None = None
         self._listener: asyncio.Task[None] | None = None
         self._idlers: list[asyncio.Future[None]] = []
-        self._awake = asyncio.Event()
 
     # -- what others call
 
     @property
     def router(self) -> Router:
-        """Who is asked for the way at each attempt; another one may be set at any time."""
+        """The router that is asked at each attempt; another one may be set at any time."""
         return self._dispatcher.router
 
     @router.setter
@@ -123,40 +140,39 @@ class Worker:
         self._dispatcher.router = router
 
     async def start(self) -> None:
-        """Begin; mail that is already due is taken at once."""
+        """Begin; mail that is already due is leased at once."""
         if self._main is not None:
             raise LocalError("this worker was started before; make a new one")
-        self._look = True
         loop = asyncio.get_running_loop()
         self._listener = loop.create_task(self._listen(), name=f"relay worker {self.owner}: spool events")
         self._main = loop.create_task(self._run(), name=f"relay worker {self.owner}")
 
     def claim(self, destinations: Sequence[str] = ()) -> float:
-        """May a message to ``destinations`` be committed as leased to ``owner``?  Until when, or 0.0 for no.
+        """Until when a message to ``destinations`` may be committed as leased to ``owner``; 0.0 if it may not.
 
-        Yes is a promise to take it when ``wake`` brings it.
+        A message that is committed so must be put into ``new_mail``.
         """
         if self._main is None or self._stopping or len(self._recorder.under_way) >= _MOST_RECORDS:
             return 0.0
-        if not self._queue.accepting():
+        if not self._spool.accepting():
             return 0.0
-        lanes = self._lanes
-        lanes.names.pace.meet()
-        return self._clock.time() + self._lease if lanes.takes(destinations) else 0.0
+        self._destinations.rate_limit.arrival()
+        return self._clock.time() + self._lease if self._scheduler.takes(destinations) else 0.0
 
-    def wake(self, stored: Stored | None = None) -> None:
-        """There is new mail: ``stored``, with the work that ``claim`` promised to take, or somewhere in the queue.
+    def wake(self) -> None:
+        """Look into the spool now: some mail there may be due."""
+        self._wake_up.at()
 
-        Never raises, and does not wait: it is called between a commit and its 250.
-        """
-        if stored is None or not stored.work:
-            self._look = True
-            self._awake.set()
-            return
-        try:
-            self._dispatcher.take(stored.work, leased=False)
-        except Exception as error:  # the lease runs out, and the mail is looked for again
-            self._recorder.fault(f"taking {stored.message.id} failed", error)
+    def _take_new(self, batch: list[Stored]) -> None:
+        for stored in batch:
+            try:
+                if stored.work:
+                    self._dispatcher.take(stored.work, from_spool=False)
+                else:
+                    self._wake_up.at()
+            except Exception as error:  # the leases run out, and the mail is due again
+                self._recorder.fault(f"taking {stored.message.id} failed", error)
+        self._tell_idle()
 
     async def idle(self) -> None:
         """Return when nothing is due, under way or being recorded; mail that waits for a later time may remain."""
@@ -166,93 +182,101 @@ class Worker:
             await idler
 
     def reopen(self, destinations: Collection[str] = ()) -> None:
-        """An operator wants it tried now: no site of these destinations (of any, if none is named) is left alone."""
-        self._lanes.forgive(destinations)
-        self.wake()
+        """End the suspension of the sites of these destinations (of all, if none is named), for an operator."""
+        self._scheduler.reset(destinations)
+        self._wake_up.at()
 
     def sites(self) -> dict[str, SiteStatus]:
-        """How the sites stand that were met lately, by name, for people."""
-        return self._lanes.standing()
+        """The status of each remembered site, by name, for operators."""
+        return self._scheduler.status()
 
     async def stop(self, timeout: float = 30.0) -> None:
-        """Take nothing more, let attempts finish for ``timeout`` seconds, then end them and give their leases back.
+        """Take nothing more, let attempts finish for ``timeout`` seconds, then cancel them and release their leases.
 
-        An attempt ended this way is made again later; if the other side had taken the message already, that is a
+        An attempt that is cancelled is made again later; if the other side had taken the message already, that is a
         second copy.
         """
         self._stopping = self._dispatcher.stopping = True
-        self._awake.set()
-        if self._timer is not None:
-            self._timer.cancel()
-        self._leases.give_back(self._lanes.dissolve())
+        self._wake_up.ring()
+        self.new_mail.flush()
+        self._leases.give_back(self._scheduler.stop())
         await self._wait_for_all(timeout)
-        unfinished = list(self._lanes.active)
+        unfinished = list(self._scheduler.active)
         tasks = [attempt.task for attempt in unfinished if attempt.task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self._leases.give_back(unfinished)
-        await self._wait_for_all(_STORAGE_REST)
+        await self._wait_for_all(_STORAGE_PAUSE)
         others = {*self._recorder.under_way, self._main, self._listener}
         errands = [future for future in others if isinstance(future, asyncio.Task)]
         for errand in errands:
             errand.cancel()
         await asyncio.gather(*errands, return_exceptions=True)
         self._leases.end()
-        self._moved()
+        self._tell_idle()
 
-    # -- getting work
+    # -- leasing
 
     async def _run(self) -> None:
+        """Look into the spool whenever something is due there and has room; sleep in between."""
+        wake_up, scheduler = self._wake_up, self._scheduler
         while not self._stopping:
-            self._awake.clear()
-            if self._lanes.any_alone and self._clock.time() >= self._late_at and not self._is_full():
-                await self._fetch_late()
-            elif self._look and self._lanes.room(Priority.PROVEN) and not self._is_full():
-                await self._fetch()
+            now = self._clock.time()
+            if self._destinations.unproven_waits:
+                self._look_for_unproven()
+            full = self._is_full()
+            late_due = self._late_due if scheduler.any_suspended and not full else inf
+            if late_due <= now:
+                await self._lease_late(now)
+            elif wake_up.due <= now and not full and scheduler.room(Priority.HEALTHY):
+                await self._lease_due(now)
             else:
-                self._resting = True
-                self._arm()
+                self._blocked = wake_up.due <= now
+                wake_up.at(now + _LONGEST_SLEEP)
+                self._sleeping = True
                 self._tell_idle()
-                await self._awake.wait()
-                self._resting = False
+                due = wake_up.due
+                if self._blocked:
+                    due = now + (_LONGEST_SLEEP if self._spool.accepting() else _STORAGE_PAUSE)
+                await wake_up.sleep(min(late_due, due))
+                self._sleeping = self._blocked = False
 
-    def _is_full(self) -> bool:
-        if len(self._recorder.under_way) >= _MOST_RECORDS or not self._queue.accepting():
-            return True
-        return not self._lanes.lines.free(Priority.PROVEN)
-
-    async def _fetch(self) -> None:
-        """Lease a batch; when there was none, find out when to look again."""
-        self._look = False
-        now = self._clock.time()
-        names = self._lanes.names
-        probes = self._strangers()
-        names.wanted, names.strangers = False, not probes
+    async def _lease_due(self, now: float) -> None:
+        """Lease a batch of due mail; if there is none, find out when there will be."""
+        self._wake_up.begin()
+        table = self._destinations
+        probes = self._unproven_allowed()
+        table.unproven_waits = not probes
         try:
             choice, again = await self._choose(now, probes)
-            works = await self._lease_chosen(choice, now)
-            if works:
-                self._look = names.strangers = True
-                self._dispatcher.take(self._leases.not_ours(works, now))
+            leases = await self._lease_chosen(choice, now)
+            if leases:
+                table.unproven_waits = True
+                self._wake_up.at()
+                self._dispatcher.take(self._leases.take_over(leases, now))
                 return
-            due = now if choice.wanted or choice.probed else choice.next_due  # other processes have what was chosen
-            times = [time for time in (due, again) if time is not None]
-            self._next = max(min(times), now + 1.0) if times else None
+            if choice.wanted or choice.probed:  # other processes have what was chosen
+                self._wake_up.at(now + 1.0)
+            elif choice.next_due is not None:
+                self._wake_up.at(max(choice.next_due, now + 1.0))
+            if again is not None:
+                self._wake_up.at(max(again, now + 1.0))
         except Exception as error:
-            self._recorder.fault("the queue could not be asked for work", error)
-            self._next = now + _STORAGE_REST
-            names.strangers = False  # until then
+            self._recorder.fault("the spool could not be asked for due mail", error)
+            self._wake_up.at(now + _STORAGE_PAUSE)
+            table.unproven_waits = False  # until then
 
     async def _choose(self, now: float, probes: int) -> tuple[LeaseChoice, float | None]:
-        """Choose destinations to lease for; with when to look again at the latest, for what is not in sight yet."""
-        choice = LeaseChoice(self._lanes.names, now, most=_BATCH, probes=probes)
-        page = await self._queue.due(now, limit=_PAGE)
+        """Choose destinations to lease for.  Also returns when to look again at the latest, for mail that the spool
+        does not show yet."""
+        choice = LeaseChoice(self._destinations, now, most=_BATCH, probes=probes)
+        page = await self._spool.due(now, limit=_PAGE)
         again = page.again
-        choice.look(page.destinations)
+        choice.see(page.destinations)
         while not choice.complete and len(page.destinations) == _PAGE:
-            page = await self._queue.due(now, limit=_PAGE, after=page.destinations[-1])
-            choice.look(page.destinations)
+            page = await self._spool.due(now, limit=_PAGE, after=page.destinations[-1])
+            choice.see(page.destinations)
         return choice, again
 
     async def _lease_chosen(self, choice: LeaseChoice, now: float) -> list[Lease]:
@@ -260,108 +284,90 @@ class Worker:
             return []
         probe = ProbeLimit(tuple(choice.probed), choice.probes)
         until = now + self._lease
-        return await self._queue.lease(self.owner, now, until, limit=_BATCH, wanted=choice.wanted, probe=probe)
+        return await self._spool.lease(self.owner, now, until, limit=_BATCH, wanted=choice.wanted, probe=probe)
 
-    async def _listen(self) -> None:
-        """Log what the spool tells, and look for the mail that it may have made due."""
-        async for event in self._queue.events():
-            if self._log is not None and event.text:
-                self._log("spool", text=event.text)
-            self.wake()
-
-    def _strangers(self) -> int:
-        """How many recipients may be leased now for sites that have not proved themselves."""
-        allowed = self._lanes.names.pace.allowed()
-        return min(allowed, self._room_for_strangers()) if allowed else 0
-
-    def _room_for_strangers(self) -> int:
-        if self._is_full():
-            return 0
-        return min(_BATCH, self._lanes.room(Priority.UNKNOWN), self._lanes.lines.room(Priority.UNKNOWN))
-
-    async def _fetch_late(self) -> None:
-        """Look after mail for sites that are left alone: a batch of what has stayed untouched for long is moved on
-        (see ``_turned_away``), the oldest first, so that it is warned about and given up in time."""
-        now = self._clock.time()
-        self._late_at = now + _LATE_REST
+    async def _lease_late(self, now: float) -> None:
+        """Lease a batch of the mail for suspended sites that has been due for an hour, the oldest first, and have it
+        deferred, so that its sender is warned and its retry limit is reached in time."""
+        self._late_due = now + _NONE_LATE
         try:
             late = await self._late_destinations(now)
-            until = now + self._lease
-            works = (
-                await self._queue.lease(self.owner, now, until, limit=_BATCH, due_before=now - _LATE, wanted=late)
-                if late
-                else []
-            )
-            if works:
-                self._dispatcher.take(self._leases.not_ours(works, now), late=True)
-            else:
-                self._late_at = now + _NONE_LATE
+            if not late:
+                return
+            until, due = now + self._lease, now - _LATE
+            leases = await self._spool.lease(self.owner, now, until, limit=_BATCH, due_before=due, wanted=late)
+            if leases:
+                self._late_due = now + _LATE_PAUSE
+                self._dispatcher.take(self._leases.take_over(leases, now), late=True)
         except Exception as error:
-            self._recorder.fault("the queue could not be asked for late work", error)
-            self._late_at = now + _STORAGE_REST
+            self._recorder.fault("the spool could not be asked for late mail", error)
+            self._late_due = now + _STORAGE_PAUSE
 
     async def _late_destinations(self, now: float) -> list[str]:
-        """Destinations of suspended sites whose mail has stayed untouched for long, the oldest first."""
-        alone = self._lanes.alone()
+        """Destinations of suspended sites with mail that has been due for an hour, the oldest first."""
+        suspended = self._scheduler.suspended_destinations()
         late: list[str] = []
         after: DueDestination | None = None
         while True:
-            page = (await self._queue.due(now, limit=_PAGE, after=after)).destinations
+            page = (await self._spool.due(now, limit=_PAGE, after=after)).destinations
             for after in page:
                 if after.ready > now - _LATE or len(late) == _BATCH:
                     return late
-                if after.name in alone:
+                if after.name in suspended:
                     late.append(after.name)
             if len(page) < _PAGE:
                 return late
 
-    def _arm(self) -> None:
-        """Set the timer for the next moment something may be due.  What is due already waits for room, not for time: a
-        timer for that would run in circles."""
-        if self._timer is not None:
-            self._timer.cancel()
-        rest = _LONGEST_REST
-        if self._next is not None and not self._look:
-            rest = min(rest, max(0.0, self._next - self._clock.time()))
-        if self._lanes.any_alone and not self._is_full():
-            rest = min(rest, max(0.0, self._late_at - self._clock.time()))
-        if self._lanes.names.strangers and self._room_for_strangers():
-            rest = min(rest, self._lanes.names.pace.wait())
-        self._timer = self._clock.call_later(rest, self.wake)
+    async def _listen(self) -> None:
+        """Log the spool's events, and look for the mail that they may have made due."""
+        async for event in self._spool.events():
+            if self._log is not None and event.text:
+                self._log("spool", text=event.text)
+            self._wake_up.at()
 
-    # -- moving
+    # -- room
 
-    def _falls_due(self, due: float) -> None:
-        """A recipient waits on until ``due``."""
-        if self._next is None or due < self._next:
-            self._next = due
-            if self._resting:
-                self._arm()
+    def _is_full(self) -> bool:
+        if len(self._recorder.under_way) >= _MOST_RECORDS or not self._spool.accepting():
+            return True
+        return not self._scheduler.places.free(Priority.HEALTHY)
 
-    def _look_again(self) -> None:
-        self._look = True
+    def _unproven_room(self) -> int:
+        """How many recipients there is room for at unproven destinations."""
+        if self._is_full():
+            return 0
+        scheduler = self._scheduler
+        return min(_BATCH, scheduler.room(Priority.UNPROVEN), scheduler.places.room(Priority.UNPROVEN))
+
+    def _unproven_allowed(self) -> int:
+        """How many recipients may be leased now for unproven destinations."""
+        allowed = self._destinations.rate_limit.allowed()
+        return min(allowed, self._unproven_room()) if allowed else 0
+
+    # -- changes
+
+    def _look_for_unproven(self) -> None:
+        """Look for mail of unproven destinations as soon as the rate limit allows, if there is room for it."""
+        if self._unproven_room():
+            self._wake_up.at(self._clock.time() + self._destinations.rate_limit.wait())
 
     def _ended(self) -> None:
-        """An attempt is over."""
-        names = self._lanes.names
-        if names.wanted or (names.strangers and self._strangers()):
-            self._look = True
+        """An attempt has ended."""
+        if self._destinations.unproven_waits:
+            self._look_for_unproven()
         self._moved()
 
-    def _reopened(self) -> None:
-        """A site may be asked again, or there are slots for strangers."""
-        names = self._lanes.names
-        names.strangers = True
-        if self._look or self._strangers():
-            self.wake()
-        elif self._resting:
-            self._arm()
+    def _room_made(self) -> None:
+        """Stalled attempts gave slots away, or a site was suspended or resumed."""
+        if self._sleeping:
+            self._wake_up.ring()
 
     def _moved(self) -> None:
-        """Something ended: there may be room for what waits in the queue, or nothing left at all."""
-        if self._look:
-            self._awake.set()
-        self._tell_idle()
+        """Something has ended: there may be room for what waits in the spool, or nothing left at all."""
+        if self._blocked:
+            self._wake_up.ring()
+        if self._idlers:
+            self._tell_idle()
 
     def _tell_idle(self) -> None:
         if self._idlers and self._is_idle():
@@ -371,16 +377,18 @@ class Worker:
             self._idlers.clear()
 
     def _is_idle(self) -> bool:
-        if self._lanes.active or self._lanes.lines.taken or self._recorder.under_way:
+        if self.new_mail or self._scheduler.active or self._scheduler.places.taken or self._recorder.under_way:
             return False
-        return self._stopping or (self._resting and not self._look and not self._lanes.names.strangers)
+        if self._stopping:
+            return True
+        return self._sleeping and self._wake_up.due > self._clock.time() and not self._destinations.unproven_waits
 
     async def _wait_for_all(self, seconds: float) -> None:
         """Return when everything that is under way has ended, or after ``seconds``."""
         end = asyncio.ensure_future(self._clock.sleep(seconds))
         try:
             while not end.done():
-                pending: set[asyncio.Future[None]] = {a.task for a in self._lanes.active if a.task is not None}
+                pending: set[asyncio.Future[None]] = {a.task for a in self._scheduler.active if a.task is not None}
                 pending |= self._recorder.under_way
                 if self._main is not None and not self._main.done():
                     pending.add(self._main)

@@ -160,7 +160,7 @@ class ServerSession:
         transaction = self._transaction
         if self._waiting or transaction is None:
             return
-        receiver = self._receiver
+        receiver, out = self._receiver, self._out
         step: Step
         while not self._waiting and not self._choked:
             event = receiver.next_event()
@@ -173,7 +173,7 @@ class ServerSession:
             else:
                 step = _IN_SESSION[kind](self, event)
             if type(step) is bytes:
-                self._out.append(step)
+                out.append(step)
             elif step is not None:
                 self._wait(step)  # type: ignore[arg-type]
         self._flush()

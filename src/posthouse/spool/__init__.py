@@ -1,4 +1,4 @@
-"""Memory that survives: the queue and the mailboxes.  It knows no SMTP.
+"""Durable storage of messages, of their queue and history, and of inboxes; no SMTP.
 
 The queues themselves are imported when they are first asked for: who only names what is in one needs no database.
 """

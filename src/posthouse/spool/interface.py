@@ -140,9 +140,13 @@ class IncomingMessage(Protocol):
         ``destinations`` has one key for each recipient, in their order (the domain it goes to, in A-labels and
         lower case): work is grouped and leased by it.  With an ``owner``, the recipients are stored as leased to
         it until ``until`` and come back as work, so that the first attempt costs no query.  ``arrival`` is for its
-        story.  Raises ``StorageFull``, ``StorageBusy`` or ``StorageError``; then nothing is promised and nothing is
-        left.  Whoever stops waiting for it (cancellation) interrupts nothing: the message may be stored all the same,
-        and its lease then runs out.  Raises ``LocalError`` at once for a receipt that has ended, or has no recipients.
+        history.
+
+        Raises ``StorageFull``, ``StorageBusy`` or ``StorageError``: then nothing is promised and nothing is left.
+        Raises ``StorageUncertain`` if it cannot be known whether the message was stored: nothing is promised either,
+        the client is told to try again, and the message may exist and be delivered, so that there may be two of it.
+        A caller that stops waiting (cancellation) interrupts nothing: the message may be stored all the same, and its
+        lease then ends.  Raises ``LocalError`` at once after ``commit`` or ``abort``, or without recipients.
         """
         ...
 

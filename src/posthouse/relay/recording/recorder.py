@@ -2,8 +2,9 @@
 
 One transaction for each attempt (``recording.settlement`` says what goes into it).  On the hot path it costs no task:
 the queue's own
-future is all there is.  If the queue cannot take the record now, it is offered again for about two minutes, less than
-a lease; after that the lease runs out and the attempt is made again, which may duplicate but not lose.
+future is all there is.  If the spool cannot take the record now, it is offered again for as long as the process lives,
+after pauses of 1, 2, 4 … 64 seconds.  Meanwhile the lease may expire and be taken again: the recipients of a record
+that is still to be made are not attempted again (``pending_keys``), as that would duplicate the message.
 
 Where the sender is owed a report, it is written first and stored in the same transaction.  If it cannot be written,
 failed recipients are HELD instead: nobody is forgotten unheard.
@@ -17,7 +18,7 @@ from functools import partial
 from random import Random
 from typing import Any, Final, NamedTuple
 
-from posthouse.core import AttemptTrace, Bytes, EventSink, Outcome, Result, StorageCorrupt
+from posthouse.core import AttemptTrace, Bytes, EventSink, Outcome, Result, StorageCorrupt, StorageError
 from posthouse.message import OriginalMessage
 from posthouse.net import Clock
 from posthouse.relay.recording.dsn import DsnWriter, Ends, original_of
@@ -31,7 +32,8 @@ __all__ = ["Recorder"]
 _DELIVERED: Final = Result.DELIVERED
 _SETTLED: Final = RecipientState.DELIVERED
 _WAITING: Final = RecipientState.WAITING
-_TRIES = 7  # with pauses of 1, 2, 4 … 64 seconds before them
+_LONGEST_PAUSE = 64.0  # seconds between two tries
+_TRIES = 7  # of a record that is refused for a fault of ours, which no time mends
 
 
 class _Record(NamedTuple):
@@ -43,6 +45,15 @@ class _Record(NamedTuple):
     trail: AttemptTrace | None
 
 
+class _Pending:
+    """A record that the spool has refused so far."""
+
+    __slots__ = ("record",)
+
+    def __init__(self, record: _Record) -> None:
+        self.record = record
+
+
 class Recorder:
     """Records for one worker; ``under_way`` is what has not ended yet, errands of the worker included.
 
@@ -52,7 +63,7 @@ class Recorder:
 
     def __init__(
         self,
-        queue: Spool,
+        spool: Spool,
         clock: Clock,
         schedule_for: ScheduleFor,
         random: Random,
@@ -63,7 +74,7 @@ class Recorder:
         reported: Callable[[], None],
     ) -> None:
         self.under_way: set[asyncio.Future[None]] = set()
-        self._queue = queue
+        self._spool = spool
         self._clock = clock
         self._schedule_for = schedule_for
         self._random = random
@@ -72,6 +83,21 @@ class Recorder:
         self._falls_due = falls_due
         self._bouncer = bouncer
         self._reported = reported
+        self._pending: dict[tuple[str, int], _Pending] = {}  # records refused so far, by message and recipient
+
+    def pending_keys(self, work: Lease) -> set[int]:
+        """Those recipients of a lease just taken whose outcome is still to be recorded: it will be under this lease."""
+        if not self._pending:
+            return set()
+        keys = set()
+        for waiting in work.recipients:
+            pending = self._pending.get((work.message.id, waiting.key))
+            if pending is not None:
+                keys.add(waiting.key)
+                record = pending.record
+                lease = record.work._replace(owner=work.owner, until=work.until, token=work.token)
+                pending.record = record._replace(work=lease)
+        return keys
 
     def record(
         self, work: Lease, ends: Sequence[tuple[QueuedRecipient, Outcome]], trail: AttemptTrace | None = None
@@ -100,12 +126,9 @@ class Recorder:
 
     def _record(self, record: _Record) -> None:
         work, settlements, reports, trail = record
-        future = asyncio.ensure_future(self._queue.record(work, settlements, reports, trail=trail))
+        future = asyncio.ensure_future(self._spool.record(work, settlements, reports, trail=trail))
         self.under_way.add(future)
         future.add_done_callback(partial(self._recorded, record))
-        for settlement in settlements:
-            if settlement.state is _WAITING:
-                self._falls_due(settlement.due)
         if self._log is not None:
             for run in alike(settlements):
                 _tell(self._log, work, run)
@@ -142,7 +165,7 @@ class Recorder:
 
     async def _original(self, message: StoredMessage) -> OriginalMessage:
         try:
-            content = await self._queue.open_content(message)
+            content = await self._spool.open_content(message)
             if isinstance(content, Bytes):
                 return original_of(message, content)
             return await asyncio.to_thread(original_of, message, content)  # it may read a disk
@@ -155,24 +178,44 @@ class Recorder:
         if error is not None:
             self.fault(f"the outcome of {record.work.message.id} could not be recorded; trying again", error)
             self.errand(self._again(record))
-        elif record.reports:
-            self._reported()
+        else:
+            self._stored(record)
         self._moved()
 
-    async def _again(self, record: _Record) -> None:
-        work, settlements, reports, trail = record
-        last: Exception | None = None
-        for tried in range(_TRIES):
-            await self._clock.sleep(2.0**tried)
-            try:
-                await self._queue.record(work, settlements, reports, trail=trail)
-                if reports:
-                    self._reported()
-                return
-            except Exception as error:
-                last = error
-        if last is not None:
-            self.fault(f"the outcome of {work.message.id} was not recorded; it will be attempted again", last)
+    def _stored(self, record: _Record) -> None:
+        """Name the times at which mail is due by this record.  Not before it is stored: a worker that looked at such a
+        time would not find the mail while its lease stands."""
+        for settlement in record.settlements:
+            if settlement.state is _WAITING:
+                self._falls_due(settlement.due)
+        if record.reports:
+            self._reported()
+
+    async def _again(self, refused: _Record) -> None:
+        """Offer a record until the spool takes it."""
+        pending = _Pending(refused)
+        keys = [(refused.work.message.id, waiting.key) for waiting in refused.work.recipients]
+        self._pending |= dict.fromkeys(keys, pending)
+        try:
+            tried, pause = 0, 1.0
+            while True:
+                await self._clock.sleep(pause)
+                tried, pause = tried + 1, min(2 * pause, _LONGEST_PAUSE)
+                work, settlements, reports, trail = pending.record
+                try:
+                    await self._spool.record(work, settlements, reports, trail=trail)
+                    break
+                except StorageError:
+                    continue
+                except Exception as error:
+                    if tried >= _TRIES:
+                        what = f"the outcome of {work.message.id} cannot be recorded; it will be attempted again"
+                        self.fault(what, error)
+                        return
+            self._stored(pending.record)
+        finally:
+            for key in keys:
+                self._pending.pop(key, None)
 
     def _returned(self, task: asyncio.Future[None]) -> None:
         self.under_way.discard(task)

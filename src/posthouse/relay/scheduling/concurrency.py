@@ -1,13 +1,12 @@
-"""PriorityQuota: how many at one time in all, and how many of them may be of little promise.
+"""Concurrency quotas by priority class, and round robin between queues.
 
-What is counted has a *rank*, by what is known of its site.  Each rank is bounded together with all that promise less:
-sites in trouble fill half at most, with the unknown three quarters, with fresh mail to unknown sites seven eighths.
-Sites that have proved themselves may fill everything.  A host that nothing is known of is most often alive, and one
-that nobody can reach holds its place for half a minute: so dead hosts fill their share and no more, whichever way
-their mail came.
+An attempt, in a slot or waiting for one, counts in the priority class of its site.  Each class is limited together with
+all classes below it, so that many dead sites at once leave slots to the others: failing sites may use 1/2 of all slots;
+failing and unproven sites together 3/4; with new mail for unproven sites 7/8; healthy sites all.  An unproven site is
+most often alive, and an attempt at a dead one occupies its slot for 30 s, hence the class between.
 
-PriorityQuota bound, turns are fair: whoever hands places out goes through the ranks in turn (``RoundRobin``), so the
-least of them has its share for certain.
+The quotas only limit.  Fairness comes from ``RoundRobin``, which serves the classes in turn, so that the lowest class
+is certain to get its quota.
 """
 
 from __future__ import annotations
@@ -22,94 +21,94 @@ _T = TypeVar("_T", bound=Hashable)
 
 
 class Priority(enum.IntEnum):
-    """How much a site promises; the smaller the better."""
+    """Priority class of an attempt; the smaller number comes first."""
 
-    PROVEN = 0  # the last attempt there went well, or the deliverer is our own
-    FRESH = 1  # nothing is known, and the mail has just come
-    UNKNOWN = 2  # nothing is known, and the mail waited in the queue
-    TROUBLED = 3  # the last that was heard was trouble
+    HEALTHY = 0  # the site's last attempt went well, or the deliverer has no sites
+    NEW_MAIL = 1  # the site is unproven, and the mail has just arrived
+    UNPROVEN = 2  # the site is unproven, and the mail waited in the spool
+    FAILING = 3  # the site's last attempt failed
 
 
-_EIGHTHS: Final = {Priority.PROVEN: 8, Priority.FRESH: 7, Priority.UNKNOWN: 6, Priority.TROUBLED: 4}
-#: For each rank, itself and those that promise more: what an attempt of that rank counts with.
-_WITH: Final = [range(rank + 1) for rank in Priority]
+_EIGHTHS: Final = {Priority.HEALTHY: 8, Priority.NEW_MAIL: 7, Priority.UNPROVEN: 6, Priority.FAILING: 4}
+#: For each class, itself and those above it: all of them must have room for an attempt of the class.
+_WITH: Final = [range(priority + 1) for priority in Priority]
 
 
 class PriorityQuota:
-    """Places, ``limit`` in all.  Whoever has one keeps it: what is taken may be more than a share where it was not
-    asked before."""
+    """Quotas of ``limit`` places.  ``take`` does not check them, so more may be taken where nobody asked before."""
 
     __slots__ = ("_bounds", "_taken")
 
     def __init__(self, limit: int) -> None:
-        self._bounds = [max(1, limit * _EIGHTHS[rank] // 8) for rank in Priority]
-        self._taken = [0] * len(Priority)  # of this rank and those that promise less
+        self._bounds = [max(1, limit * _EIGHTHS[priority] // 8) for priority in Priority]
+        self._taken = [0] * len(Priority)  # in this class and those below it
 
-    def room(self, rank: Priority) -> int:
-        """How many more of this rank may be."""
-        return max(0, min(self._bounds[each] - self._taken[each] for each in _WITH[rank]))
+    def room(self, priority: Priority) -> int:
+        """How many more of this class there may be."""
+        return max(0, min(self._bounds[each] - self._taken[each] for each in _WITH[priority]))
 
-    def free(self, rank: Priority) -> bool:
+    def free(self, priority: Priority) -> bool:
         """True if there is room for one more."""
         bounds, taken = self._bounds, self._taken
-        return all(taken[each] < bounds[each] for each in _WITH[rank]) if rank else taken[0] < bounds[0]
+        return all(taken[each] < bounds[each] for each in _WITH[priority]) if priority else taken[0] < bounds[0]
 
-    def take(self, rank: Priority) -> None:
-        """One more."""
-        for each in _WITH[rank]:
+    def take(self, priority: Priority) -> None:
+        """Count one more."""
+        for each in _WITH[priority]:
             self._taken[each] += 1
 
-    def give(self, rank: Priority) -> None:
-        """One less."""
-        for each in _WITH[rank]:
+    def release(self, priority: Priority) -> None:
+        """Count one less."""
+        for each in _WITH[priority]:
             self._taken[each] -= 1
 
     @property
     def taken(self) -> int:
-        """How many there are."""
+        """How many places are taken in all classes together."""
         return self._taken[0]
 
 
 class RoundRobin(Generic[_T]):
-    """Who waits for a place, by rank; the ranks have their turns, and within each those who wait."""
+    """Queues that wait to be served, by priority class: the classes are served in turn, and so are the queues within
+    each class."""
 
-    __slots__ = ("_first", "_ranks", "_waiting")
+    __slots__ = ("_classes", "_first", "_waiting")
 
     def __init__(self) -> None:
         self._waiting: list[dict[_T, None]] = [{} for _ in Priority]
-        self._ranks: dict[_T, Priority] = {}
-        self._first = 0  # the rank whose turn it is
+        self._classes: dict[_T, Priority] = {}
+        self._first = 0  # the class that is served next
 
     def __bool__(self) -> bool:
-        return bool(self._ranks)
+        return bool(self._classes)
 
-    def put(self, who: _T, rank: Priority) -> None:
-        """``who`` waits, behind the others of its rank; it keeps its place if it waits there already."""
-        if self._ranks.get(who) is not rank:
-            self.remove(who)
-            self._ranks[who] = rank
-            self._waiting[rank][who] = None
+    def put(self, queue: _T, priority: Priority) -> None:
+        """Let ``queue`` wait behind the others of its class; it keeps its place if it waits in that class already."""
+        if self._classes.get(queue) is not priority:
+            self.remove(queue)
+            self._classes[queue] = priority
+            self._waiting[priority][queue] = None
 
-    def remove(self, who: _T) -> None:
-        """``who`` does not wait."""
-        rank = self._ranks.pop(who, None)
-        if rank is not None:
-            del self._waiting[rank][who]
+    def remove(self, queue: _T) -> None:
+        """Let ``queue`` wait no more."""
+        priority = self._classes.pop(queue, None)
+        if priority is not None:
+            del self._waiting[priority][queue]
 
     def next(self, free: Callable[[Priority], bool]) -> _T | None:
-        """Whose turn it is among the ranks that are ``free``; it waits no more.  None if nobody's."""
+        """Remove and return the queue that is next among the classes that are ``free``; None if there is none."""
         for step in range(len(Priority)):
-            rank = Priority((self._first + step) % len(Priority))
-            waiting = self._waiting[rank]
-            if waiting and free(rank):
-                self._first = (rank + 1) % len(Priority)
-                who = next(iter(waiting))
-                self.remove(who)
-                return who
+            priority = Priority((self._first + step) % len(Priority))
+            waiting = self._waiting[priority]
+            if waiting and free(priority):
+                self._first = (priority + 1) % len(Priority)
+                queue = next(iter(waiting))
+                self.remove(queue)
+                return queue
         return None
 
     def clear(self) -> None:
-        """Nobody waits."""
-        self._ranks.clear()
+        """Remove all queues."""
+        self._classes.clear()
         for waiting in self._waiting:
             waiting.clear()

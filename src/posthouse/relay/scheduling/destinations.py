@@ -1,98 +1,171 @@
-"""Which destinations are worth leasing for: the queue knows mail by destination only, lanes know sites.
+"""Destination table: which destinations mail should be leased for now, and how fast unproven ones are tried.
 
-*Skipped* are those of sites that are left alone, and of long lines.  *Known* are those whose last attempt went well, or
-that are delivered here: as much of their mail is leased as there is room for.  All others are *strangers*: one message
-of each is leased at a time, at a bounded pace (``scheduling.pace``), and no other while that is under way.  So a dead
-site is found dead by three messages, whatever waits for it, and a living one proves itself with its first.
+The spool knows mail by destination only, the scheduler knows sites.  A destination is
 
-A destination may lead to several lanes and several to one; a name that one lane takes back and another would want is
-set again with the next attempt there.
+* *suspended* while its site is suspended, or its ready queue is long: no more of its mail is leased;
+* *proven* if its last attempt went well, or it is delivered here: as much of its mail is leased as there is room for;
+* *unproven* otherwise: one message at a time is leased for it, within the rate limit below.
+
+So a dead site is found dead by 3 messages, whatever waits for it, and a living one is proven by its first.
+
+A destination may belong to several ready queues; if one removes the suspension, the next attempt in another restores
+it.
+
+**Rate limit.**  An attempt at a dead host costs as much as a delivery: questions to the DNS, a connection, a record on
+disk.  After an outage thousands of them may be due at once, and all of that mail is old and must not slow down what
+arrives now.  Attempts at unproven destinations therefore draw tokens from a bucket that fills with time, slowly while
+mail arrives and faster while none does.  An attempt that goes well gives its tokens back: only attempts in vain count.
+
+Measured with 100,000 overdue recipients at 3,000 hosts that refuse, two processes on two threads of one core: without
+the limit, other mail took ten times as long (p50 43 ms instead of 4 ms) and the relay lost a quarter of its throughput.
+
+A process that receives at its limit has the least to spare: an attempt in vain takes as much processor time as
+receiving 4 to 6 messages.  Beyond 500 messages/s the bucket therefore fills more slowly, in proportion, down to half.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from typing import Final
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Final, NamedTuple
 
 from posthouse.net import Clock
-from posthouse.relay.scheduling.pace import RetryRateLimit
-from posthouse.relay.scheduling.ready_queue import Attempt
 from posthouse.spool.interface import DueDestination
 
-__all__ = ["DestinationTable", "LeaseChoice"]
+__all__ = ["DestinationTable", "LeaseChoice", "Probe", "RetryRateLimit"]
 
-_MOST_KNOWN: Final = 100_000  # destinations
+_MOST_PROVEN: Final = 100_000  # destinations
+_BURST: Final = 256.0  # recipients: the most tokens in the bucket
+_LEAST: Final = 32.0  # recipients: a smaller batch is not worth a lease
+_RATE: Final = 256.0  # recipients/s while no mail arrives
+_BUSY_RATE: Final = 32.0  # recipients/s while mail arrives
+_BUSY: Final = 1.0  # seconds after the last arrival for which mail counts as arriving
+_MANY: Final = 500.0  # messages/s beyond which the busy rate falls
+_FULL_RATE: Final = 16.0  # recipients/s: the least busy rate
+
+
+class RetryRateLimit:
+    """Token bucket that limits attempts at unproven destinations.  A token is one recipient."""
+
+    __slots__ = ("_arrived", "_at", "_busy_rate", "_clock", "_last_arrival", "_since", "_tokens")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._at = clock.monotonic()
+        self._last_arrival = self._at - _BUSY
+        self._since = self._at  # when counting arrivals began
+        self._arrived = 0
+        self._busy_rate = _BUSY_RATE
+        self._tokens = _BURST
+
+    def arrival(self) -> None:
+        """Count a message that arrives."""
+        now = self._clock.monotonic()
+        self._arrived += 1
+        if now - self._since >= _BUSY:
+            self._fill(now)  # at the rate so far
+            flow = self._arrived / (now - self._since)
+            self._busy_rate = max(_FULL_RATE, _BUSY_RATE * min(1.0, _MANY / flow))
+            self._since, self._arrived = now, 0
+        self._last_arrival = now
+
+    def allowed(self) -> int:
+        """How many recipients may be tried now; 0 until a batch is worth a lease."""
+        self._fill(self._clock.monotonic())
+        return int(self._tokens) if self._tokens >= _LEAST else 0
+
+    def wait(self) -> float:
+        """About how many seconds it takes until ``allowed`` is not 0."""
+        now = self._clock.monotonic()
+        self._fill(now)
+        missing = _LEAST - self._tokens
+        return missing / self._rate(now) + 0.001 if missing > 0 else 0.0
+
+    def spend(self, recipients: int) -> None:
+        """Take tokens; more than were allowed are a debt."""
+        self._tokens -= recipients
+
+    def refund(self, recipients: int) -> None:
+        """Give tokens back after an attempt that was not in vain."""
+        self._tokens = min(_BURST, self._tokens + recipients)
+
+    def _rate(self, now: float) -> float:
+        return self._busy_rate if now - self._last_arrival < _BUSY else _RATE
+
+    def _fill(self, now: float) -> None:
+        self._tokens = min(_BURST, self._tokens + (now - self._at) * self._rate(now))
+        self._at = now
+
+
+class Probe(NamedTuple):
+    """An attempt at unproven destinations: which, and how many recipients it took from the rate limit."""
+
+    destinations: tuple[str, ...]
+    recipients: int
 
 
 class DestinationTable:
-    """The names of one worker's lanes."""
+    """The destinations of one worker.  ``look`` is called when mail that was left in the spool may be leased now."""
 
-    def __init__(self, clock: Clock) -> None:
-        #: For which no more work should be leased.
-        self.skip: set[str] = set()
-        #: Of which as much as there is may be.
-        self.known: dict[str, None] = {}
-        self.pace = RetryRateLimit(clock)
-        #: Something that was left out may be leased now.
-        self.wanted = False
-        #: There may be strangers' mail that nobody has.
-        self.strangers = True
-        self._engaged: dict[str, int] = {}  # strangers with leased mail under way or in line, how often
+    def __init__(self, clock: Clock, look: Callable[[], object]) -> None:
+        #: Destinations for which no more mail is leased.
+        self.suspended: set[str] = set()
+        #: Destinations whose last attempt went well.
+        self.proven: dict[str, None] = {}
+        self.rate_limit = RetryRateLimit(clock)
+        #: True if mail of unproven destinations may be waiting in the spool; the rate limit says when it is leased.
+        self.unproven_waits = True
+        self._look = look
+        self._probed: dict[str, int] = {}  # destinations of probes under way, and how many there are of each
 
     def left_out(self, name: str) -> bool:
-        """Whether no more mail for a destination should be leased now."""
-        return name in self.skip or (name in self._engaged and name not in self.known)
+        """True if nothing is leased for a destination now: it is suspended, or unproven with a probe under way."""
+        return name in self.suspended or (name in self._probed and name not in self.proven)
 
-    def avoid(self, destinations: Iterable[str]) -> None:
-        """Skip these."""
-        self.skip.update(destinations)
+    def suspend(self, destinations: Iterable[str]) -> None:
+        """Lease no more mail for these."""
+        self.suspended.update(destinations)
 
-    def welcome(self, destinations: Iterable[str]) -> None:
-        """Do not skip these any more."""
-        self.skip.difference_update(destinations)
-        self.wanted = self.strangers = True
+    def resume(self, destinations: Iterable[str]) -> None:
+        """Lease mail for these again."""
+        self.suspended.difference_update(destinations)
+        self.unproven_waits = True
+        self._look()
 
-    def engage(self, attempt: Attempt) -> None:
-        """Leased mail for a site that has not proved itself is on its way."""
-        if attempt.engaged:
-            return
-        attempt.engaged = tuple(part.destination for part in attempt.parts)
-        attempt.charged = sum(len(part.recipients) for part in attempt.parts)
-        self.pace.spend(attempt.charged)
-        for name in attempt.engaged:
-            self._engaged[name] = self._engaged.get(name, 0) + 1
-
-    def release(self, attempt: Attempt) -> None:
-        """It is on its way no more."""
-        for name in attempt.engaged:
-            left = self._engaged[name] - 1
-            if left:
-                self._engaged[name] = left
-            else:
-                del self._engaged[name]
-                self.strangers = True
-                self.wanted = self.wanted or name in self.known
-        attempt.engaged = ()
-
-    def trust(self, attempt: Attempt) -> None:
-        """It went well."""
-        if attempt.charged:
-            self.pace.refund(attempt.charged)
-            attempt.charged = 0
-        self.meet(part.destination for part in attempt.parts)
-
-    def meet(self, destinations: Iterable[str]) -> None:
-        """These are strangers no more."""
+    def begin(self, destinations: tuple[str, ...], recipients: int) -> Probe:
+        """Begin a probe: an attempt from the spool at destinations that may be unproven."""
+        self.rate_limit.spend(recipients)
         for name in destinations:
-            if name not in self.known:
-                if len(self.known) >= _MOST_KNOWN:
-                    del self.known[next(iter(self.known))]
-                self.known[name] = None
+            self._probed[name] = self._probed.get(name, 0) + 1
+        return Probe(destinations, recipients)
+
+    def end(self, probe: Probe) -> None:
+        """End a probe, whatever came of it."""
+        for name in probe.destinations:
+            left = self._probed[name] - 1
+            if left:
+                self._probed[name] = left
+                continue
+            del self._probed[name]
+            self.unproven_waits = True
+            if name in self.proven:
+                self._look()
+
+    def refund(self, probe: Probe) -> None:
+        """A probe went well: it does not count in the rate limit."""
+        self.rate_limit.refund(probe.recipients)
+
+    def prove(self, destinations: Iterable[str]) -> None:
+        """An attempt at these went well."""
+        for name in destinations:
+            if name not in self.proven:
+                if len(self.proven) >= _MOST_PROVEN:
+                    del self.proven[next(iter(self.proven))]
+                self.proven[name] = None
 
     def doubt(self, destinations: Collection[str]) -> None:
-        """Their site is in trouble."""
+        """These are unproven again: an attempt at their site failed."""
         for name in destinations:
-            self.known.pop(name, None)
+            self.proven.pop(name, None)
 
 
 class LeaseChoice:
@@ -102,10 +175,10 @@ class LeaseChoice:
     chosen as recipients may be leased: ``most`` in all, ``probes`` of unproven ones.
     """
 
-    __slots__ = ("_names", "_now", "complete", "most", "next_due", "probed", "probes", "wanted")
+    __slots__ = ("_now", "_table", "complete", "most", "next_due", "probed", "probes", "wanted")
 
-    def __init__(self, names: DestinationTable, now: float, *, most: int, probes: int) -> None:
-        self._names = names
+    def __init__(self, table: DestinationTable, now: float, *, most: int, probes: int) -> None:
+        self._table = table
         self._now = now
         self.most = most
         self.probes = probes
@@ -113,17 +186,17 @@ class LeaseChoice:
         self.probed: list[str] = []
         #: When the first destination that is not left out and not chosen is due.
         self.next_due: float | None = None
-        #: No destination behind those that were looked at can be chosen.
+        #: True if no destination behind those that were seen can be chosen.
         self.complete = False
 
-    def look(self, page: Sequence[DueDestination]) -> None:
-        """Choose from a page of destinations."""
-        names = self._names
+    def see(self, page: Sequence[DueDestination]) -> None:
+        """Choose from the next destinations."""
+        table = self._table
         for name, ready in page:
-            if names.left_out(name):
+            if table.left_out(name):
                 continue
             if ready <= self._now:
-                if name in names.known:
+                if name in table.proven:
                     self.wanted.append(name)
                     if len(self.wanted) >= self.most:
                         self.complete = True

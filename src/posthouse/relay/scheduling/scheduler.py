@@ -1,23 +1,29 @@
-"""Who may start now: attempts bounded in all and for each site, the rest in line, the lanes in turn.
+"""Delivery scheduler: one ready queue per site, a global and a per-site concurrency limit, round robin between queues.
 
-A *lane* is one site, or, for deliverers that know no sites, one target.  An attempt that finds its lane or the whole
-house full stands in its lane's line; when one leaves, the lanes that have room and a line are served in turn, so that
-a long line has no more weight than a short one.  Scheduler that promise less have shares (``scheduling.concurrency``):
-many dead sites at once leave the rest to those that live.  Hosts that do not answer hold a slot for two seconds
-(``scheduling.seats``), if anybody waits for it.
+A *ready queue* belongs to one site, or, for deliverers without sites, to one target.  An attempt that finds its site or
+the whole worker at its limit waits in the line of its queue.  When an attempt ends, the queues that have a line and are
+below their limit are served in turn, so that a long line has no more weight than a short one.  Queues of unproven and
+failing sites have quotas (``scheduling.concurrency``), so that many dead sites at once leave slots to the others.
 
-A lane that is left alone (``scheduling.site_health``) has no line: who stood there goes back to the queue.  More work
-for a lane that is left alone, or whose line is four times as long as the most that it ever has at one time, is not
-worth leasing now: its destinations are skipped (``scheduling.destinations``).  So a dead site costs one look at the
-clock, whatever waits for it.
+**Stalled attempts.**  An attempt whose host has not answered for 2 s, not even with a greeting, needs little but its
+socket.  If another attempt needs its slot, it continues without one and is counted as stalled: there may be twice as
+many stalled attempts as slots, with the same quotas.  So a host that does not answer occupies a slot for 2 s, and not
+until the attempt times out.
 
-A target whose site is not known yet has a lane of its own; the attempt that finds out the site goes over to its lane,
-and so do those who stood in line behind it.  What was learnt is remembered for a bounded number of targets and sites,
-and forgotten first where nothing happened for the longest time.
+**Suspended sites.**  The queue of a suspended site (``scheduling.site_health``) has no line: the attempts in it go back
+to the spool.  While a site is suspended, and while its line is four times as long as its limit, its queue is *closed*:
+no more mail is leased for its destinations (``scheduling.destinations``).  So a dead site costs one look at the clock,
+whatever waits for it.
 
-A deliverer that is ``mailbox`` waits for our own spool only, which is the faster the more arrives at once: all its
-targets are one lane, with many slots that do not count with those of the world outside.  Measured with 4 KiB messages
-into one mailbox on SQLite, two cores: 2,500 messages a second with ten slots, 6,000 with 256.
+A target whose site is not known yet has a ready queue of its own.  The attempt that finds out the site moves to that
+site's queue, and so do the attempts behind it.  What is known of targets and sites is bounded; what was not used for
+the longest time is forgotten first.
+
+**Local deliverers** wait for our own spool only, which is the faster the more arrives at once: all targets of one share
+a queue, with 256 slots that do not count in the global limit.  Measured with 4 KiB messages into one mailbox on SQLite,
+two cores: 2,500 messages/s with 10 slots, 6,000 with 256.
+
+Over budget: an attempt's slot, the state of its queue and the health of its site change together in most methods.
 """
 
 from __future__ import annotations
@@ -31,214 +37,247 @@ from posthouse.net import Clock, Timer
 from posthouse.relay.routes import Route
 from posthouse.relay.scheduling.concurrency import Priority, PriorityQuota, RoundRobin
 from posthouse.relay.scheduling.destinations import DestinationTable
-from posthouse.relay.scheduling.lane import QueuePosition, ReadyQueue
-from posthouse.relay.scheduling.ready_queue import UNKNOWN, Attempt, Key
-from posthouse.relay.scheduling.seats import ConnectionSlots
+from posthouse.relay.scheduling.ready_queue import UNKNOWN, Attempt, Key, QueuePosition, ReadyQueue
 from posthouse.relay.scheduling.site_health import SiteHealth, SiteStatus
 
 __all__ = ["Scheduler"]
 
 _LOCAL_SLOTS: Final = 256
-_LONG_LINE: Final = 4  # times the most that may be under way
-_SPARE: Final = 256  # attempts that a long line may still grow by: what was leased before it was long
-_MOST_IDLE: Final = 4096  # lanes that are remembered though nothing is in them
+_LONG_LINE: Final = 4  # times the limit of a site
+_SPARE: Final = 256  # attempts by which a long line may still grow: those that were leased before it was long
+_MOST_IDLE: Final = 4096  # empty ready queues whose site is remembered
 _MOST_TARGETS: Final = 16_384  # whose site is remembered
-_MOST_DESTINATIONS: Final = 100_000  # of one lane that are remembered
-_MOST_IN_LINE: Final = 4096  # attempts leased and not started
-_LOOK: Final = 0.5  # seconds between two looks for silent attempts, while somebody waits
+_MOST_DESTINATIONS: Final = 100_000  # of one ready queue
+_MOST_WAITING: Final = 4096  # attempts in all lines
+_STALLED: Final = 2.0  # seconds without an answer
+_MOST_STALLED: Final = 2  # times the number of slots
+_LOOK: Final = 0.5  # seconds between two looks for stalled attempts, while a slot is wanted
 
 
 class Scheduler:
-    """All lanes.  ``limit`` bounds attempts in all, ``limit_each`` those of one lane.  ``opened`` is called when
-    something that was left in the queue may be asked for again.  ``start`` must be set to what starts an attempt that
-    got its slot while nobody asked for one."""
+    """The ready queues of one worker.
+
+    Args:
+        limit: Attempts at one time.
+        limit_each: Attempts at one time at one site.
+        clock: For pauses and rate limits.
+        random: Spreads the end of pauses.
+        look: Is called when mail that was left in the spool may be leased now.
+        changed: Is called when slots have become free while no attempt ended, or a site is suspended or resumed.
+
+    ``start`` must be set to the function that starts an attempt which got its slot later.
+    """
 
     start: Callable[[Attempt], object]
 
     def __init__(
-        self, limit: int, limit_each: int, *, clock: Clock, random: Random, opened: Callable[[], object]
+        self,
+        limit: int,
+        limit_each: int,
+        *,
+        clock: Clock,
+        random: Random,
+        look: Callable[[], object],
+        changed: Callable[[], object],
     ) -> None:
-        self.names = DestinationTable(clock)
-        #: Places in line.
-        self.lines = PriorityQuota(_MOST_IN_LINE)
+        self.destinations = DestinationTable(clock, look)
+        #: Places in the lines.
+        self.places = PriorityQuota(_MOST_WAITING)
+        #: Attempts under way, in the order of their start.
+        self.active: dict[Attempt, None] = {}
+        #: True while some site is suspended.
+        self.any_suspended = False
+        self._slots = PriorityQuota(limit)
+        self._stalled = PriorityQuota(_MOST_STALLED * limit)
         self._limit_each = limit_each
         self._clock = clock
         self._random = random
-        self._opened = opened
-        self._seats = ConnectionSlots(limit, clock)
-        self.active = self._seats.active
-        self._look: Timer | None = None
-        self._wanted = False  # slots, by somebody who has not come in
-        self._over = False
-        self._lanes: dict[Key, ReadyQueue] = {}
-        self._idle: dict[ReadyQueue, None] = {}  # with a site, and nothing in them; the longest first
-        self._alone: set[ReadyQueue] = set()
-        self._turns: RoundRobin[ReadyQueue] = RoundRobin()  # with a line and a free slot
+        self._changed = changed
+        self._timer: Timer | None = None
+        self._slot_wanted = False  # for mail that is still in the spool
+        self._stopped = False
+        self._queues: dict[Key, ReadyQueue] = {}
+        self._idle: dict[ReadyQueue, None] = {}  # with a site, and empty; the longest idle one first
+        self._suspended: set[ReadyQueue] = set()
+        self._turns: RoundRobin[ReadyQueue] = RoundRobin()  # queues with a line, below their limit
         self._sites: dict[Key, str] = {}  # of targets
 
-    def room(self, rank: Priority) -> int:
-        """How many more attempts of a rank could start, if their lanes agree.  Who is told none will be called
-        (``opened``) when silent ones have made some."""
-        room = self._seats.slots.room(rank)
+    # -- questions
+
+    def room(self, priority: Priority) -> int:
+        """How many more attempts of a class could start, if their sites' limits allow it.  After the answer 0,
+        ``changed`` is called when stalled attempts have given slots away."""
+        room = self._slots.room(priority)
         if not room:
-            self._wanted = True
-            self._look_out()
+            self._slot_wanted = True
+            self._look_for_stalled()
         return room
 
     def takes(self, destinations: Collection[str]) -> bool:
-        """True if there is a place in line for fresh mail to these."""
-        names = self.names
-        if names.skip and not names.skip.isdisjoint(destinations):
+        """True if there is a place for new mail to these destinations."""
+        table = self.destinations
+        if table.suspended and not table.suspended.isdisjoint(destinations):
             return False
-        if self.lines.free(Priority.FRESH):
+        if self.places.free(Priority.NEW_MAIL):
             return True
-        return self.lines.free(Priority.PROVEN) and names.known.keys() >= set(destinations)
+        return self.places.free(Priority.HEALTHY) and table.proven.keys() >= set(destinations)
 
-    @property
-    def any_alone(self) -> bool:
-        """True if some site is left alone."""
-        return bool(self._alone)
+    def suspended_destinations(self) -> frozenset[str]:
+        """The destinations of suspended sites."""
+        return frozenset().union(*(queue.destinations for queue in self._suspended))
 
-    def alone(self) -> frozenset[str]:
-        """The destinations of sites that are left alone."""
-        return frozenset().union(*(lane.destinations for lane in self._alone))
-
-    def standing(self) -> dict[str, SiteStatus]:
-        """The sites that something is known of, by name, for people."""
-        return {lane.key[1]: lane.site.standing() for lane in self._lanes.values() if lane.site is not None}
+    def status(self) -> dict[str, SiteStatus]:
+        """The sites that are remembered, by name, for operators to read."""
+        return {queue.key[1]: queue.health.status() for queue in self._queues.values() if queue.health is not None}
 
     def key(self, route: Route) -> Key:
         """What an attempt on this route shares with others: the site where it is known, else the target."""
         deliverer, target, _, _ = route
         if not deliverer.sited:
             return deliverer, target
-        known = self._sites.get((deliverer, target))
-        if known is None:
-            known = deliverer.site_now(target)
-        return deliverer, known or f"{target}{UNKNOWN}"
+        site = self._sites.get((deliverer, target))
+        if site is None:
+            site = deliverer.site_now(target)
+        return deliverer, site or f"{target}{UNKNOWN}"
 
-    # -- coming and going
+    def waiting(self) -> list[Attempt]:
+        """The attempts in all lines."""
+        return [attempt for queue in self._queues.values() for attempt in queue.line]
+
+    # -- attempts
 
     def enter(self, attempt: Attempt) -> QueuePosition:
-        """An attempt wants to start; if it may, it has its slot."""
-        lane = self._lane(attempt)
-        attempt.lane = lane
-        self._leads_here(lane, attempt)
-        if lane.alone:
-            return self._turn_away(attempt)
-        rank = lane.rank(not attempt.leased)
-        if attempt.leased:
-            self._notice(attempt, rank)
-        if lane.free and not lane.line and (attempt.local or self._seats.slots.free(rank)):
-            self._seat(lane, attempt, rank)
+        """Let an attempt start, wait, or go back; if it may start, it has its slot."""
+        key = attempt.key
+        deliverer = key[0]
+        if deliverer.local:
+            key = deliverer, ""
+        queue = self._queues.get(key)
+        if queue is None:
+            most = _LOCAL_SLOTS if deliverer.local else self._limit_each
+            health = SiteHealth(most) if deliverer.sited else None
+            queue = self._queues[key] = ReadyQueue(key, most, health, local=deliverer.local)
+        attempt.queue = queue
+        self._add_destinations(queue, attempt)
+        if queue.suspended:
+            return self._refuse(queue, attempt)
+        priority = queue.priority(not attempt.from_spool)
+        if attempt.from_spool:
+            if priority is not Priority.HEALTHY:
+                if attempt.probe is None:
+                    names = tuple([lease.destination for lease in attempt.leases])
+                    attempt.probe = self.destinations.begin(names, len(attempt.recipients))
+            elif queue.health is None:
+                self.destinations.prove(lease.destination for lease in attempt.leases)
+        if not queue.line and queue.free and (queue.local or self._slots.free(priority)):
+            self._take_slot(queue, attempt, priority)
             return QueuePosition.STARTS
-        if len(lane.line) >= _LONG_LINE * lane.most + _SPARE:
-            return self._turn_away(attempt)
-        lane.line.append(attempt)
-        self._idle.pop(lane, None)
-        attempt.rank = rank
-        self.lines.take(rank)
-        lane.fresh += not attempt.leased
-        self._queue(lane)
-        if len(lane.line) >= _LONG_LINE * lane.most:
-            self._name(lane)
+        if len(queue.line) >= _LONG_LINE * queue.most + _SPARE:
+            return self._refuse(queue, attempt)
+        queue.line.append(attempt)
+        self._idle.pop(queue, None)
+        attempt.priority = priority
+        self.places.take(priority)
+        queue.new_mail += not attempt.from_spool
+        self._offer(queue)
+        if len(queue.line) >= _LONG_LINE * queue.most:
+            self._close(queue)
         return QueuePosition.WAITS
 
     def leave(self, attempt: Attempt) -> list[Attempt]:
-        """``scheduling.ready_queue`` is over; those that have their slots now and must be started."""
-        self.names.release(attempt)
-        lane = self._unseat(attempt)
-        if lane.line and lane.free:
-            if attempt.local:
-                return [self._next(lane)]
-            self._queue(lane)
-        return self._serve()
+        """End an attempt; returns the attempts that have their slots now and must be started."""
+        if attempt.probe is not None:
+            self.destinations.end(attempt.probe)
+        queue = self._release_slot(attempt)
+        if queue.line and queue.free:
+            if queue.local:
+                return [self._next(queue)]
+            self._offer(queue)
+        return self._serve() if self._turns else []
 
     def arrive(self, attempt: Attempt, site: str) -> tuple[QueuePosition, list[Attempt], list[Attempt]]:
-        """An attempt under way has found out its site: whether it may go on (if it waits or is turned away, it has no
-        slot any more), who must be started now, and who is turned away of those that stood in line with it."""
+        """Move an attempt under way to the site that it has found out.
+
+        Returns whether it may go on (if it waits or is refused, it has no slot any more), the attempts that must be
+        started now, and those that were refused of the attempts behind it.
+        """
         deliverer, old = attempt.key
         for target in attempt.targets:
             self._remember((deliverer, target), site)
         if old == site:
             return QueuePosition.STARTS, [], []
-        lane = attempt.lane
-        assert lane is not None
-        behind = self._clear(lane) if old.endswith(UNKNOWN) else []
+        queue = attempt.queue
+        assert queue is not None
+        behind = self._clear(queue) if old.endswith(UNKNOWN) else []
         if behind:
-            self._unname(lane)
-        self._unseat(attempt)
+            self._reopen(queue)
+        self._release_slot(attempt)
         attempt.key = deliverer, site
-        entry = self.enter(attempt)
+        position = self.enter(attempt)
         started: list[Attempt] = []
-        away: list[Attempt] = []
+        refused: list[Attempt] = []
         for other in behind:
             other.key = deliverer, site
             entered = self.enter(other)
             if entered is QueuePosition.STARTS:
                 started.append(other)
-            elif entered is QueuePosition.TURNED_AWAY:
-                away.append(other)
-        return entry, started + self._serve(), away
+            elif entered is QueuePosition.REFUSED:
+                refused.append(other)
+        return position, started + self._serve(), refused
 
-    def hear(self, attempt: Attempt, sign: Feedback, asked: float | None) -> list[Attempt]:
-        """What an attempt under way tells of its site; those who stood in line, if it is to be left alone now."""
-        lane = attempt.lane
-        if lane is None or lane.site is None:
+    def learn(self, attempt: Attempt, feedback: Feedback, asked: float | None) -> list[Attempt]:
+        """Take an attempt's feedback about its site.  If the site is suspended now, the attempts in its line are
+        returned, and go back to the spool."""
+        queue = attempt.queue
+        if queue is None or queue.health is None:
             return []
+        health, table = queue.health, self.destinations
         now = self._clock.monotonic()
-        full = lane.active >= lane.site.limit
-        proven = lane.site.proven
-        closed = lane.site.hear(sign, attempt.began, now, self._random, full=full, asked=asked)
-        if sign is Feedback.OK:
-            self.names.trust(attempt)
-        elif proven and not lane.site.proven:
-            self.names.doubt(lane.destinations)
-        if not closed:
-            self._queue(lane)
-            return []
-        return self._leave_alone(lane, lane.site.until - now)
+        full = queue.active >= health.limit
+        proven = health.proven
+        suspended = health.learn(feedback, attempt.began, now, self._random, full=full, asked=asked)
+        if feedback is Feedback.OK:
+            if attempt.probe is not None:
+                table.refund(attempt.probe)
+            table.prove(lease.destination for lease in attempt.leases)
+        elif proven and not health.proven:
+            table.doubt(queue.destinations)
+        if suspended:
+            return self._suspend(queue, health.until - now)
+        self._offer(queue)
+        return []
 
-    def forgive(self, destinations: Collection[str] = ()) -> None:
-        """Ask the sites of these destinations (of all, if none is named) again now: an operator says so."""
-        for lane in list(self._lanes.values()):
-            if lane.site is not None and (not destinations or not lane.destinations.keys().isdisjoint(destinations)):
-                lane.site.forgive()
-                self._open(lane)
+    def reset(self, destinations: Collection[str] = ()) -> None:
+        """Forget the failures of the sites of these destinations (of all, if none is named), for an operator."""
+        for queue in list(self._queues.values()):
+            if queue.health is not None and (
+                not destinations or not queue.destinations.keys().isdisjoint(destinations)
+            ):
+                queue.health.reset()
+                self._resume(queue)
 
-    def in_lines(self) -> list[Attempt]:
-        """Those that stand in line."""
-        return [attempt for lane in self._lanes.values() for attempt in lane.line]
-
-    def dissolve(self) -> list[Attempt]:
-        """Empty all lines, stop all timers; those who stood there."""
-        standing = self.in_lines()
-        self._over = True
-        if self._look is not None:
-            self._look.cancel()
-        for lane in list(self._lanes.values()):
-            for attempt in self._clear(lane):
-                self.names.release(attempt)
-            lane.named = False
-            if lane.timer is not None:
-                lane.timer.cancel()
-                lane.timer = None
-            self._tidy(lane)
-        self._alone.clear()
+    def stop(self) -> list[Attempt]:
+        """Empty all lines and stop all timers; returns the attempts that waited."""
+        waited = self.waiting()
+        self._stopped = True
+        if self._timer is not None:
+            self._timer.cancel()
+        for queue in list(self._queues.values()):
+            for attempt in self._clear(queue):
+                if attempt.probe is not None:
+                    self.destinations.end(attempt.probe)
+            queue.closed = False
+            if queue.timer is not None:
+                queue.timer.cancel()
+                queue.timer = None
+            self._tidy(queue)
+        self._suspended.clear()
+        self.any_suspended = False
         self._turns.clear()
-        self.names.skip.clear()
-        return standing
+        self.destinations.suspended.clear()
+        return waited
 
-    # -- lanes
-
-    def _lane(self, attempt: Attempt) -> ReadyQueue:
-        deliverer, name = attempt.key
-        key = (deliverer, "") if attempt.local else (deliverer, name)
-        lane = self._lanes.get(key)
-        if lane is None:
-            most = _LOCAL_SLOTS if attempt.local else self._limit_each
-            lane = self._lanes[key] = ReadyQueue(key, most, SiteHealth(most) if deliverer.sited else None)
-        return lane
+    # -- ready queues
 
     def _remember(self, key: Key, site: str) -> None:
         if self._sites.get(key) == site:
@@ -248,154 +287,170 @@ class Scheduler:
             del self._sites[next(iter(self._sites))]
         self._sites[key] = site
 
-    def _tidy(self, lane: ReadyQueue) -> None:
-        """Forget a lane that nothing is in, at once or when there are too many of them."""
-        if lane.active or lane.line:
+    def _add_destinations(self, queue: ReadyQueue, attempt: Attempt) -> None:
+        """Remember which destinations lead to a queue, for the time when it is closed."""
+        known = queue.destinations
+        for lease in attempt.leases:
+            name = lease.destination
+            if name not in known:
+                if len(known) >= _MOST_DESTINATIONS:
+                    oldest = next(iter(known))
+                    del known[oldest]
+                    self.destinations.resume((oldest,))
+                known[name] = None
+                if queue.closed:
+                    self.destinations.suspend((name,))
+
+    def _tidy(self, queue: ReadyQueue) -> None:
+        """Forget a queue if it is empty: one with a known site when there are too many of them, others at once."""
+        if queue.active or queue.line:
             return
-        self._turns.remove(lane)
-        if lane.site is None or lane.key[1].endswith(UNKNOWN):
-            self._drop(lane)
+        self._turns.remove(queue)
+        if queue.health is None or queue.key[1].endswith(UNKNOWN):
+            self._forget(queue)
             return
-        self._idle.pop(lane, None)
-        self._idle[lane] = None
+        self._idle.pop(queue, None)
+        self._idle[queue] = None
         if len(self._idle) > _MOST_IDLE:
-            self._drop(next(iter(self._idle)))
+            self._forget(next(iter(self._idle)))
 
-    def _drop(self, lane: ReadyQueue) -> None:
-        self._idle.pop(lane, None)
-        if lane.timer is not None:
-            lane.timer.cancel()
-        self._alone.discard(lane)
-        self._unname(lane)
-        self._lanes.pop(lane.key, None)
+    def _forget(self, queue: ReadyQueue) -> None:
+        self._idle.pop(queue, None)
+        if queue.timer is not None:
+            queue.timer.cancel()
+        self._suspended.discard(queue)
+        self.any_suspended = bool(self._suspended)
+        self._reopen(queue)
+        self._queues.pop(queue.key, None)
 
-    def _leads_here(self, lane: ReadyQueue, attempt: Attempt) -> None:
-        """Remember the destinations, to name them when the lane is to have no more."""
-        for part in attempt.parts:
-            if part.destination not in lane.destinations:
-                if len(lane.destinations) >= _MOST_DESTINATIONS:
-                    oldest = next(iter(lane.destinations))
-                    del lane.destinations[oldest]
-                    self.names.welcome((oldest,))
-                lane.destinations[part.destination] = None
-                if lane.named:
-                    self.names.avoid((part.destination,))
+    def _refuse(self, queue: ReadyQueue, attempt: Attempt) -> QueuePosition:
+        # Also where the queue is closed already: another queue may have resumed the destinations.
+        self.destinations.suspend(lease.destination for lease in attempt.leases)
+        if attempt.probe is not None:
+            self.destinations.end(attempt.probe)
+        queue.closed = True
+        return QueuePosition.REFUSED
 
-    def _notice(self, attempt: Attempt, rank: Priority) -> None:
-        """It waited in the queue: is more of that worth leasing?"""
-        if rank is not Priority.PROVEN:
-            self.names.engage(attempt)
-        elif attempt.lane is not None and attempt.lane.site is None:
-            self.names.trust(attempt)
+    def _close(self, queue: ReadyQueue) -> None:
+        """Have no more mail leased for the queue's destinations."""
+        if not queue.closed:
+            queue.closed = True
+            self.destinations.suspend(queue.destinations)
 
-    def _turn_away(self, attempt: Attempt) -> QueuePosition:
-        # Also where the lane is named already: another lane may have taken the name back.
-        self.names.avoid(part.destination for part in attempt.parts)
-        self.names.release(attempt)
-        if attempt.lane is not None:
-            attempt.lane.named = True
-        return QueuePosition.TURNED_AWAY
+    def _reopen(self, queue: ReadyQueue) -> None:
+        """Have mail leased for the queue's destinations again."""
+        if queue.closed:
+            queue.closed = False
+            self.destinations.resume(queue.destinations)
 
-    def _name(self, lane: ReadyQueue) -> None:
-        """Its destinations are not worth leasing for now."""
-        if not lane.named:
-            lane.named = True
-            self.names.avoid(lane.destinations)
+    def _clear(self, queue: ReadyQueue) -> list[Attempt]:
+        """Empty the line of a queue; returns the attempts that waited there."""
+        waited = list(queue.line)
+        queue.line.clear()
+        queue.new_mail = 0
+        for attempt in waited:
+            self.places.release(attempt.priority)
+        return waited
 
-    def _unname(self, lane: ReadyQueue) -> None:
-        if lane.named:
-            lane.named = False
-            self.names.welcome(lane.destinations)
+    def _suspend(self, queue: ReadyQueue, seconds: float) -> list[Attempt]:
+        queue.suspended = self.any_suspended = True
+        self._suspended.add(queue)
+        self._close(queue)
+        self._turns.remove(queue)
+        if queue.timer is not None:
+            queue.timer.cancel()
+        queue.timer = self._clock.call_later(seconds, lambda: self._resume(queue))
+        waited = self._clear(queue)
+        for attempt in waited:
+            if attempt.probe is not None:
+                self.destinations.end(attempt.probe)
+        self._tidy(queue)
+        self._changed()
+        return waited
 
-    def _leave_alone(self, lane: ReadyQueue, seconds: float) -> list[Attempt]:
-        self._name(lane)
-        self._alone.add(lane)
-        self._turns.remove(lane)
-        if lane.timer is not None:
-            lane.timer.cancel()
-        lane.timer = self._clock.call_later(seconds, lambda: self._open(lane))
-        away = self._clear(lane)
-        for attempt in away:
-            self.names.release(attempt)
-        self._tidy(lane)
-        return away
-
-    def _clear(self, lane: ReadyQueue) -> list[Attempt]:
-        """Empty its line; those who stood there."""
-        away = list(lane.line)
-        lane.line.clear()
-        lane.fresh = 0
-        for attempt in away:
-            self.lines.give(attempt.rank)
-        return away
-
-    def _open(self, lane: ReadyQueue) -> None:
-        """The site may be asked again."""
-        if lane.timer is not None:
-            lane.timer.cancel()
-            lane.timer = None
-        if lane.site is not None:
-            lane.site.reopen()
-        self._alone.discard(lane)
-        self._unname(lane)
-        self._opened()
+    def _resume(self, queue: ReadyQueue) -> None:
+        """End the suspension of a site."""
+        if queue.timer is not None:
+            queue.timer.cancel()
+            queue.timer = None
+        if queue.health is not None:
+            queue.health.resume()
+        queue.suspended = False
+        self._suspended.discard(queue)
+        self.any_suspended = bool(self._suspended)
+        self._reopen(queue)
+        self._changed()
 
     # -- slots
 
-    def _queue(self, lane: ReadyQueue) -> None:
-        """See that it has its turn if it needs one, in its rank of now."""
-        if lane.line and lane.free:
-            self._turns.put(lane, lane.rank(lane.fresh > 0))
-            self._look_out()
+    def _take_slot(self, queue: ReadyQueue, attempt: Attempt, priority: Priority) -> None:
+        if queue.health is not None:
+            self._idle.pop(queue, None)
+        attempt.began = self._clock.monotonic()
+        attempt.priority = priority
+        attempt.stalled = False
+        self.active[attempt] = None
+        queue.active += 1
+        if not queue.local:
+            self._slots.take(priority)
+
+    def _release_slot(self, attempt: Attempt) -> ReadyQueue:
+        queue = attempt.queue
+        assert queue is not None
+        del self.active[attempt]
+        queue.active -= 1
+        if not queue.local:
+            (self._stalled if attempt.stalled else self._slots).release(attempt.priority)
+        self._tidy(queue)
+        return queue
+
+    def _offer(self, queue: ReadyQueue) -> None:
+        """Let a queue wait for its turn, in its priority class of now, if it has a line and is below its limit."""
+        if queue.line and queue.free:
+            self._turns.put(queue, queue.priority(queue.new_mail > 0))
+            self._look_for_stalled()
         elif self._turns:
-            self._turns.remove(lane)
+            self._turns.remove(queue)
 
     def _serve(self) -> list[Attempt]:
-        """Seat the first of each line in turn, while there is room."""
+        """Give slots to the first attempt of each line in turn, while there are any."""
         started: list[Attempt] = []
-        while self._turns and (lane := self._turns.next(self._seats.slots.free)) is not None:
-            started.append(self._next(lane))
-            self._queue(lane)
+        while self._turns and (queue := self._turns.next(self._slots.free)) is not None:
+            started.append(self._next(queue))
+            self._offer(queue)
         return started
 
-    def _look_out(self) -> None:
-        """Somebody wants a slot."""
-        if self._look is None and not self._over:
-            self._look = self._clock.call_later(_LOOK, self._free_silent)
-
-    def _free_silent(self) -> None:
-        """Take the slots of attempts whose hosts are silent, as long as somebody wants them."""
-        self._look = None
-        self._seats.hush()
-        for attempt in self._serve():
-            self.start(attempt)
-        if self._wanted and self._seats.slots.free(Priority.PROVEN):
-            self._wanted = False
-            self._opened()
-        if self._turns or self._wanted:
-            self._look_out()
-
-    def _next(self, lane: ReadyQueue) -> Attempt:
-        """Seat the first in line."""
-        attempt = lane.line.popleft()
-        self.lines.give(attempt.rank)
-        rank = lane.rank(lane.fresh > 0)
-        lane.fresh -= not attempt.leased
-        self._seat(lane, attempt, rank)
-        if lane.named and len(lane.line) < _LONG_LINE * lane.most:
-            self._unname(lane)
+    def _next(self, queue: ReadyQueue) -> Attempt:
+        """Give the first attempt of a line its slot."""
+        attempt = queue.line.popleft()
+        self.places.release(attempt.priority)
+        priority = queue.priority(queue.new_mail > 0)
+        queue.new_mail -= not attempt.from_spool
+        self._take_slot(queue, attempt, priority)
+        if queue.closed and len(queue.line) < _LONG_LINE * queue.most:
+            self._reopen(queue)
         return attempt
 
-    def _seat(self, lane: ReadyQueue, attempt: Attempt, rank: Priority) -> None:
-        if lane.site is not None:
-            self._idle.pop(lane, None)
-        self._seats.take(attempt, rank)
-        lane.active += 1
+    def _look_for_stalled(self) -> None:
+        """A slot is wanted: see from time to time whether an attempt has stalled."""
+        if self._timer is None and not self._stopped:
+            self._timer = self._clock.call_later(_LOOK, self._free_stalled)
 
-    def _unseat(self, attempt: Attempt) -> ReadyQueue:
-        lane = attempt.lane
-        assert lane is not None
-        self._seats.give(attempt)
-        lane.active -= 1
-        self._tidy(lane)
-        return lane
+    def _free_stalled(self) -> None:
+        """Take the slots of stalled attempts, and give them to others, as long as slots are wanted."""
+        self._timer = None
+        latest = self._clock.monotonic() - _STALLED
+        for attempt in self.active:
+            if attempt.began <= latest and not attempt.stalled and attempt.unanswered:
+                priority = attempt.priority
+                if self._stalled.free(priority):
+                    attempt.stalled = True
+                    self._slots.release(priority)
+                    self._stalled.take(priority)
+        for attempt in self._serve():
+            self.start(attempt)
+        if self._slot_wanted and self._slots.free(Priority.HEALTHY):
+            self._slot_wanted = False
+            self._changed()
+        if self._turns or self._slot_wanted:
+            self._look_for_stalled()

@@ -1,21 +1,22 @@
-"""How much one next hop is asked to take: a window of attempts, pauses, and a circuit breaker.
+"""Site health: the concurrency limit, the pauses and the circuit breaker of one next hop.
 
 A *site* is where mail goes next: a chosen ``host:port``, or the set of mail exchangers that several domains may share.
-What is learnt of it is kept here, for all its domains together, in memory: a restart begins gently.
+What is learnt about it is kept here, for all its domains together, in memory: a restart begins gently.
 
-**Window.**  It begins at 2: enough that one stuck attempt does not stop the rest, little enough that a host which
-takes no strangers sees only two.  While it is full, each success adds one, so it doubles with each round (a cap of 20
-is reached after 18 messages); after the first trouble it adds one for a whole window of successes, as TCP does.  A
-session that is refused, breaks or stays silent halves it, once for all attempts that were under way at the time.
+**Concurrency limit.**  It begins at 2 (*slow start*): enough that one hanging attempt does not stop the rest, few
+enough that a host which takes no mail from strangers sees only two.  While it is used up, each success adds 1, so it
+doubles with each round (a limit of 20 is reached after 18 messages).  After the first failure it adds 1 for as many
+successes as the limit is, as TCP does.  A session that is refused, breaks off or stays silent halves it, once for all
+attempts that were under way at that time.
 
-**Pause.**  421, or 4.7.x for everybody in a transaction, is the host's wish to be left alone: for as long as it says
-("try again in 5 minutes"), else for 15 seconds and then twice as long each time.  Where other attempts succeed
-meanwhile, only too much was asked, and halving is enough.  4.2.x and greylisting are a recipient's affair.
+**Pause.**  A reply 421, or 4.7.x for all recipients of a transaction, asks for a pause: for as long as the reply says
+("try again in 5 minutes"), else for 15 s, and then twice as long each time.  Where another attempt succeeded meanwhile,
+only too many attempts were made, and halving is enough.  4.2.x and greylisting concern one recipient.
 
-**Breaker.**  After three failures in a row to open a connection the site is *closed*, for a minute and then for twice
-as long each time.  Then one attempt goes, as a probe: success opens it, failure closes it again.
+**Circuit breaker.**  After 3 connections in a row that could not be opened, the site is suspended for 60 s and then for
+twice as long each time.  Then one attempt goes as a probe: its success closes the circuit, its failure opens it again.
 
-All pauses are lengthened by chance, so that many sites that failed together do not come back together.  Times are the
+All pauses are lengthened by a random part, so that sites that failed together do not return together.  Times are the
 clock's ``monotonic`` seconds.
 """
 
@@ -29,17 +30,18 @@ from posthouse.delivery.feedback import Feedback
 __all__ = ["SiteHealth", "SiteStatus"]
 
 _START: Final = 2.0  # attempts at one time, before anything is known
-_FAILURES: Final = 3  # in a row, which close a site
+_FAILURES: Final = 3  # in a row, after which a site is suspended
 _FIRST_PAUSE: Final = 15.0  # seconds
 _LONGEST_PAUSE: Final = 900.0
-_FIRST_CLOSURE: Final = 60.0
-_LONGEST_CLOSURE: Final = 1800.0
-_LATENESS: Final = 0.25  # the largest share that chance adds to a pause
+_FIRST_SUSPENSION: Final = 60.0
+_LONGEST_SUSPENSION: Final = 1800.0
+_JITTER: Final = 0.25  # the largest part that is added to a pause at random
 _DOUBLINGS: Final = 10
 
 
 class SiteStatus(NamedTuple):
-    """A site for people to look at: its window, and until when it is left alone (None if it is not) and why."""
+    """The status of a site, for operators: its concurrency limit, until when it is suspended (None if it is not), and
+    why."""
 
     limit: int
     until: float | None
@@ -47,107 +49,108 @@ class SiteStatus(NamedTuple):
 
 
 class SiteHealth:
-    """One site's standing.  ``cap`` is the most attempts at one time that configuration allows."""
+    """The health of one site.  ``most`` is the most attempts at one time that configuration allows."""
 
-    __slots__ = ("_cap", "_cuts", "_failures", "_limit", "_pauses", "_slow_from", "_well", "limit", "until", "why")
+    __slots__ = ("_cut", "_exact", "_failures", "_most", "_pauses", "_slow_from", "_succeeded", "limit", "until", "why")
 
-    def __init__(self, cap: int) -> None:
-        self._cap = float(cap)
-        self._limit = min(_START, self._cap)
+    def __init__(self, most: int) -> None:
+        self._most = float(most)
+        self._exact = min(_START, self._most)
         #: Attempts that may be under way.
-        self.limit = int(self._limit)
-        #: Left alone until then; 0.0 when it is not.
+        self.limit = int(self._exact)
+        #: When the suspension ends; 0.0 while there is none.
         self.until = 0.0
-        #: Why it is left alone, in words.
+        #: Why it is suspended, in words.
         self.why = ""
-        self._slow_from = self._cap  # the window from which on it grows slowly
+        self._slow_from = self._most  # the limit from which on it grows slowly
         self._failures = 0
         self._pauses = 0  # in a row
-        self._cuts = -1.0  # when the window was last cut, or a pause began
-        self._well = -1.0  # when an attempt last went well
+        self._cut = -1.0  # when the limit was last halved, or a pause began
+        self._succeeded = -1.0  # when an attempt last succeeded
 
     @property
-    def doubtful(self) -> bool:
-        """True if the last that was heard was trouble."""
+    def failing(self) -> bool:
+        """True if the last feedback was a failure."""
         return self._failures > 0 or self._pauses > 0
 
     @property
     def proven(self) -> bool:
-        """True if the last that was heard was good."""
-        return self._well >= 0.0 and not self.doubtful
+        """True if the last feedback was a success."""
+        return self._succeeded >= 0.0 and not self.failing
 
-    def standing(self) -> SiteStatus:
-        """The site for people to look at."""
+    def status(self) -> SiteStatus:
+        """The status for operators."""
         return SiteStatus(self.limit, self.until or None, self.why)
 
-    def hear(
-        self, sign: Feedback, began: float, now: float, random: Random, *, full: bool, asked: float | None
+    def learn(
+        self, feedback: Feedback, began: float, now: float, random: Random, *, full: bool, asked: float | None
     ) -> bool:
-        """Learn from an attempt that ``began`` then and ended now; True if the site is to be left alone from now on.
+        """Take the feedback of an attempt that began at ``began`` and ended now; returns True if the site is suspended
+        from now on.
 
-        ``full``: the window was used up; ``asked``: seconds the host asked us to wait.
+        ``full`` says that the limit was used up; ``asked`` is the wait in seconds that the host asked for.
         """
-        if sign is Feedback.OK:
-            self._hear_well(now, full)
-        elif sign is Feedback.THROTTLED:
-            return self._hear_busy(began, now, random, asked)
-        elif sign is Feedback.UNREACHABLE:
-            return self._hear_dead(began, now, random)
+        if feedback is Feedback.OK:
+            self._learn_ok(now, full)
+        elif feedback is Feedback.THROTTLED:
+            return self._learn_throttled(began, now, random, asked)
+        elif feedback is Feedback.UNREACHABLE:
+            return self._learn_unreachable(began, now, random)
         return False
 
-    def reopen(self) -> None:
-        """The pause is over, or an operator says so: go on, with a single attempt if the site was closed."""
+    def resume(self) -> None:
+        """End the suspension; after failed connections, with a limit of 1."""
         self.until = 0.0
         self.why = ""
 
-    def forgive(self) -> None:
-        """Forget all troubles."""
-        self.reopen()
+    def reset(self) -> None:
+        """Forget all failures."""
+        self.resume()
         self._failures = self._pauses = 0
-        self._set(max(self._limit, min(_START, self._cap)))
+        self._set(max(self._exact, min(_START, self._most)))
 
     def _set(self, limit: float) -> None:
-        self._limit = limit
+        self._exact = limit
         self.limit = int(limit)
 
-    def _hear_well(self, now: float, full: bool) -> None:
-        self._well = now
-        if self._failures >= _FAILURES:  # the probe came through
-            self._set(min(_START, self._cap))
+    def _learn_ok(self, now: float, full: bool) -> None:
+        self._succeeded = now
+        if self._failures >= _FAILURES:  # the probe succeeded
+            self._set(min(_START, self._most))
         self._failures = self._pauses = 0
-        if full and self._limit < self._cap:
-            step = 1.0 if self._limit < self._slow_from else 1.0 / self._limit
-            self._set(min(self._cap, self._limit + step))
+        if full and self._exact < self._most:
+            step = 1.0 if self._exact < self._slow_from else 1.0 / self._exact
+            self._set(min(self._most, self._exact + step))
 
-    def _hear_busy(self, began: float, now: float, random: Random, asked: float | None) -> bool:
-        if began <= self._cuts:  # the same trouble, seen by another attempt
+    def _learn_throttled(self, began: float, now: float, random: Random, asked: float | None) -> bool:
+        if began <= self._cut:  # another attempt has reported this failure
             return False
-        self._cuts = now
-        self._slow_from = max(1.0, self._limit / 2)
+        self._cut = now
+        self._slow_from = max(1.0, self._exact / 2)
         self._set(self._slow_from)
-        if asked is None and self._well >= began:
+        if asked is None and self._succeeded >= began:
             return False
         pause = _FIRST_PAUSE * 2.0 ** min(self._pauses, _DOUBLINGS)
         pause = min(_LONGEST_PAUSE, pause) if asked is None else asked
         self._pauses += 1
         self._failures = 0
-        return self._rest(now, pause, random, "it asked to be left alone, refused sessions or did not answer")
+        return self._suspend(now, pause, random, "it asked for a pause, refused sessions or did not answer")
 
-    def _hear_dead(self, began: float, now: float, random: Random) -> bool:
-        if began <= self._cuts:
+    def _learn_unreachable(self, began: float, now: float, random: Random) -> bool:
+        if began <= self._cut:
             return False
         self._failures += 1
-        self._slow_from = max(1.0, self._limit / 2)
+        self._slow_from = max(1.0, self._exact / 2)
         if self._failures < _FAILURES:
             return False
-        self._cuts = now
+        self._cut = now
         self._set(1.0)
-        pause = _FIRST_CLOSURE * 2.0 ** min(self._failures - _FAILURES, _DOUBLINGS)
-        return self._rest(
-            now, min(_LONGEST_CLOSURE, pause), random, f"{self._failures} connections in a row could not be opened"
+        pause = _FIRST_SUSPENSION * 2.0 ** min(self._failures - _FAILURES, _DOUBLINGS)
+        return self._suspend(
+            now, min(_LONGEST_SUSPENSION, pause), random, f"{self._failures} connections in a row could not be opened"
         )
 
-    def _rest(self, now: float, pause: float, random: Random, why: str) -> bool:
-        self.until = now + pause * (1.0 + _LATENESS * random.random())
+    def _suspend(self, now: float, pause: float, random: Random, why: str) -> bool:
+        self.until = now + pause * (1.0 + _JITTER * random.random())
         self.why = why
         return True

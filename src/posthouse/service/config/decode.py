@@ -24,7 +24,7 @@ class Declared(NamedTuple):
     """The declaration of one field of a settings struct; ``inner`` is the struct of a nested table, or None."""
 
     name: str
-    form: SettingType
+    setting_type: SettingType
     text: str
     default: Any
     required: bool
@@ -40,14 +40,14 @@ def declared(kind: type[Struct]) -> Iterator[Declared]:
         marks = hint.__metadata__ if get_origin(hint) is Annotated else ()
         plain = hint.__origin__ if marks else hint
         inner, shape = _inner(plain)
-        form = next((mark for mark in marks if isinstance(mark, SettingType)), None) or _plain_form(plain)
+        setting_type = next((mark for mark in marks if isinstance(mark, SettingType)), None) or _plain_type(plain)
         text = next((mark.description for mark in marks if isinstance(mark, Meta)), None) or ""
         default: Any = None
         if each.default is not NODEFAULT:
             default = each.default
         elif each.default_factory is not NODEFAULT:
             default = each.default_factory
-        yield Declared(each.name, form, text, default, each.required, inner, shape)
+        yield Declared(each.name, setting_type, text, default, each.required, inner, shape)
 
 
 def _inner(plain: Any) -> tuple[type[Struct] | None, Literal["value", "table", "tables", "named"]]:
@@ -60,7 +60,7 @@ def _inner(plain: Any) -> tuple[type[Struct] | None, Literal["value", "table", "
     return None, "value"
 
 
-def _plain_form(plain: Any) -> SettingType:
+def _plain_type(plain: Any) -> SettingType:
     """The setting type of a type that TOML has itself."""
     if get_origin(plain) is Literal:
         words = get_args(plain)
@@ -118,7 +118,7 @@ def decode(kind: type[Struct], raw: object, where: str, problems: list[SettingEr
     for name, each in known.items():
         if name not in raw:
             if each.required:
-                problem(dot + name, "the setting is missing", f"write {name} = … ({each.form.name})")
+                problem(dot + name, "the setting is missing", f"write {name} = … ({each.setting_type.name})")
                 return None
             continue
         try:
@@ -136,11 +136,11 @@ def decode(kind: type[Struct], raw: object, where: str, problems: list[SettingEr
 
 def _value(each: Declared, raw: object, where: str, problems: list[SettingError], file: str) -> Any:
     if each.inner is None:
-        return each.form.read(raw)
+        return each.setting_type.read(raw)
     if each.shape == "table":
         return decode(each.inner, raw, where, problems, file)
     if each.shape == "named":
-        tables = each.form.read(raw)
+        tables = each.setting_type.read(raw)
         read = {key: decode(each.inner, item, f"{where}.{key}", problems, file) for key, item in tables.items()}
         return {key: value for key, value in read.items() if value is not None}
     if not isinstance(raw, list):

@@ -35,7 +35,7 @@ def _documented(kind: type[Struct], path: str) -> Iterator[SettingDoc]:
     for each in declared(kind):
         name = path + each.name
         if each.inner is None:
-            yield SettingDoc(name, each.form.name, _written(each), each.text)
+            yield SettingDoc(name, each.setting_type.name, _written(each), each.text)
             continue
         name += _SUFFIX[each.shape]
         yield SettingDoc(name, "table" if each.shape == "table" else "tables", "", each.text or _first_line(each.inner))
@@ -45,7 +45,7 @@ def _documented(kind: type[Struct], path: str) -> Iterator[SettingDoc]:
 def _written(each: Declared) -> str:
     if each.required or (callable(each.default) and each.default is not dict):
         return ""
-    return each.form.write({} if each.default is dict else each.default)
+    return each.setting_type.write({} if each.default is dict else each.default)
 
 
 def _first_line(kind: type[Struct]) -> str:

@@ -212,18 +212,16 @@ LOCAL_KEYS = SettingType("table: local part = list", _by_local(lambda value: val
 # Routes and deliveries ----------------------------------------------------------------------------------------------
 
 
-def _way(text: str, default_port: int, remedy: str) -> str:
+def _target(text: str, default_port: int, remedy: str) -> str:
     """The target of ``scheme://host[:port]`` or ``scheme:/socket``; ``text`` is what follows the first colon."""
     if text.startswith("/") and not text.startswith("//"):
         return text
     rest = text.removeprefix("//").rstrip("/")
     if "@" in rest:
         raise InvalidValue(f"a user name and password {_LATER}", remedy)
-    if rest and ":" not in rest.rpartition("]")[2]:
-        rest = f"{rest}:{default_port}"
-    endpoint = host_port(rest, remedy)
-    if not endpoint.port:
-        raise InvalidValue("port 0 cannot be reached", remedy)
+    endpoint = host_port(rest, remedy, default_port=default_port)
+    if endpoint.is_path or not endpoint.port:
+        raise InvalidValue(f"{quoted(rest)} cannot be reached", remedy)
     return str(endpoint)
 
 
@@ -240,9 +238,9 @@ def _read_delivery(raw: object) -> DeliverySetting:
         _check_maildir(rest)
         return DeliverySetting(kind, os.path.abspath(os.path.expanduser(rest)))
     if kind == "lmtp" and rest:
-        return DeliverySetting(kind, _way(rest, 24, remedy))
+        return DeliverySetting(kind, _target(rest, 24, remedy))
     if kind == "smtp" and rest.startswith("//"):
-        return DeliverySetting(kind, _way(rest, 25, remedy))
+        return DeliverySetting(kind, _target(rest, 25, remedy))
     if kind == "python":
         if _HANDLER.fullmatch(rest) is None:
             raise InvalidValue(
@@ -272,9 +270,9 @@ def _read_via(raw: object) -> ViaSetting:
     if text == "mx":
         return ViaSetting("mx")
     if kind == "smtp" and rest.startswith("//"):
-        return ViaSetting("smtp", _way(rest, 25, remedy))
+        return ViaSetting("smtp", _target(rest, 25, remedy))
     if kind == "lmtp" and rest:
-        return ViaSetting("lmtp", _way(rest, 24, remedy))
+        return ViaSetting("lmtp", _target(rest, 24, remedy))
     if kind == "smtps":
         raise InvalidValue(f"encryption to the next host {_LATER}", remedy)
     raise InvalidValue(f"{quoted(text)} is no route", remedy)

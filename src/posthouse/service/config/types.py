@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from posthouse.core import SettingError
 from posthouse.core.units import read_duration, read_size, write_duration, write_size
 from posthouse.net.stream import Endpoint
 
@@ -151,18 +151,15 @@ def at_least(least: int, most: int = 10_000_000) -> SettingType:
 DURATION = SettingType("duration", _read_duration, lambda seconds: quoted(write_duration(seconds)))
 SIZE = SettingType("size", _read_size, _write_size)
 
-# Places -----------------------------------------------------------------------------------------------------------
-
-_HOST_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.%a-z]+)\]|([^\s:/@\[\]]+)):([0-9]{1,5})")
+# Endpoints and networks ---------------------------------------------------------------------------------------------
 
 
-def host_port(text: str, remedy: str) -> Endpoint:
-    match = _HOST_PORT.fullmatch(text)
-    if match is None or int(match[3]) > 65_535:
-        raise InvalidValue(f"{quoted(text)} is no host and port", remedy)
-    if match[1] is not None:
-        _ip(match[1], remedy)
-    return Endpoint(match[1] or match[2].lower(), int(match[3]))
+def host_port(text: str, remedy: str = "", *, default_port: int | None = None) -> Endpoint:
+    """A host and port.  ``remedy`` replaces the one of ``Endpoint.parse``, where the setting takes more than that."""
+    try:
+        return Endpoint.parse(text, default_port=default_port)
+    except SettingError as error:
+        raise InvalidValue(f"{quoted(text)}: {error.message}", remedy or error.remedy) from None
 
 
 def _ip(text: str, remedy: str) -> str:
@@ -173,15 +170,9 @@ def _ip(text: str, remedy: str) -> str:
 
 
 def _read_endpoint(raw: object) -> Endpoint:
-    remedy = 'write it like "127.0.0.1:25", "[::1]:25" or "unix:/path/of/socket"'
-    text = text_of(raw).strip()
-    if text.startswith("unix:/"):
-        return Endpoint(text.removeprefix("unix:"))
-    if text.startswith(":"):
-        raise InvalidValue(f"{quoted(text)} does not say at which address", 'write "0.0.0.0' + text + '" for every one')
-    endpoint = host_port(text, remedy)
-    if endpoint.host != "localhost":
-        _ip(endpoint.host, remedy)
+    endpoint = host_port(text_of(raw).strip())
+    if not endpoint.is_path and endpoint.host != "localhost":
+        _ip(endpoint.host, 'write it like "127.0.0.1:25", "[::1]:25" or "unix:/path/of/socket"')
     return endpoint
 
 

@@ -233,7 +233,7 @@ class Daemon:
             spool=self.spool,
             clock=self.clock,
             destination=self.router.destination,
-            stored=self.worker.wake,
+            stored=self.worker.new_mail.put,
             log=self.log,
             usage=usage,
             owner=self.worker.owner,

@@ -61,7 +61,7 @@ async def check_address(context: Context, address: str) -> AddressReport:
     """What an address is and where its mail would go, from the configuration alone."""
     asked = address_of(address)
     found, recipients = _ends(context, asked)
-    kind, reply, explanation = _judged(found)
+    kind, reply, explanation = _described(found)
     ends = []
     for recipient in recipients:
         way = context.routing().router.route(recipient)
@@ -73,7 +73,7 @@ async def check_address(context: Context, address: str) -> AddressReport:
 async def forecast(context: Context, address: Address) -> AddressForecast:
     """Where a message to ``address`` would go now, with the queue for its destination where there is a spool."""
     found, recipients = _ends(context, address)
-    kind, reply, explanation = _judged(found)
+    kind, reply, explanation = _described(found)
     async with contextlib.AsyncExitStack() as stack:
         spool = None
         with contextlib.suppress(SettingError):
@@ -91,14 +91,14 @@ def _ends(context: Context, address: Address) -> tuple[Resolution, list[Recipien
     """What the address is, and the recipients that its mail would have: none if mail for it is refused."""
     directory = Directory(context.config)
     found = directory.resolve(address)
-    reply = _judged(found)[1]
+    reply = _described(found)[1]
     if reply[0] != "2" and not isinstance(found, Foreign):
         return found, []
     envelopes = expand_envelope(directory, Envelope(address, (Recipient(address),)))
     return found, [recipient for envelope in envelopes for recipient in envelope.recipients]
 
 
-def _judged(found: Resolution) -> tuple[str, str, str]:
+def _described(found: Resolution) -> tuple[str, str, str]:
     """Kind, the reply to RCPT from outside the trusted networks, and the explanation."""
     if isinstance(found, Local):
         if found.paused:

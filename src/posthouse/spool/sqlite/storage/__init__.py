@@ -1,3 +1,3 @@
-"""The SQLite spool's door to the disk: schema, connections, durability, the writer thread, content files, recovery."""
+"""The disk under the SQLite spool: schema, connections, durability, the writer thread, content files, recovery."""
 
 __all__: list[str] = []

@@ -24,7 +24,7 @@ import os
 import sqlite3
 from collections.abc import Sequence
 
-from posthouse.core import StorageBusy, StorageError, StorageFull
+from posthouse.core import StorageBusy, StorageError, StorageFull, StorageUncertain
 
 __all__ = ["Durable", "NotSynced", "WalConnection", "storage_error"]
 
@@ -162,6 +162,8 @@ def storage_error(error: BaseException, doing: str) -> StorageError:
             kind = StorageFull
         elif code in (_SQLITE_BUSY, _SQLITE_LOCKED):
             kind = StorageBusy
+    elif isinstance(error, NotSynced):
+        kind, cause = StorageUncertain, error.strerror or cause
     elif isinstance(error, OSError):
         cause = error.strerror or cause
         if error.errno in _FULL:

@@ -1,4 +1,4 @@
-"""Whole houses on loopback: real sockets, a real spool on disk, the real relay."""
+"""Whole daemons on loopback: real sockets, a real spool on disk, the real relay."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def quiet(event: str, /, **fields: object) -> None:
     """A log that nobody reads."""
 
 
-def run(story: Callable[[], Awaitable[None]]) -> None:
+def run(scenario: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
         async with asyncio.timeout(30):
-            await story()
+            await scenario()
 
     asyncio.run(bounded())
 
@@ -51,8 +51,8 @@ class Talk:
         self.writer = writer
 
     @classmethod
-    async def to(cls, house: Daemon, name: str = "mx") -> Talk:
-        endpoint = house.endpoints[name]
+    async def to(cls, daemon: Daemon, name: str = "mx") -> Talk:
+        endpoint = daemon.endpoints[name]
         return cls(*await asyncio.open_connection(endpoint.host, endpoint.port))
 
     async def reply(self) -> str:
@@ -87,8 +87,8 @@ def configuration(text: str, data_dir: Path) -> Config:
     return parse(f'data_dir = "{data_dir}"\n{text}')
 
 
-def test_two_houses_exchange_a_letter(tmp_path: Path) -> None:
-    async def story() -> None:
+def test_two_daemons_exchange_a_letter(tmp_path: Path) -> None:
+    async def scenario() -> None:
         recorder = TranscriptRecorder(SystemClock())
         sina = Daemon(
             configuration(
@@ -142,19 +142,19 @@ def test_two_houses_exchange_a_letter(tmp_path: Path) -> None:
         await sohu.drain(5)
         await sina.drain(5)
 
-    run(story)
+    run(scenario)
 
 
-def test_what_is_caught_can_be_read_while_the_house_runs(tmp_path: Path) -> None:
-    async def story() -> None:
+def test_what_is_caught_can_be_read_while_the_daemon_runs(tmp_path: Path) -> None:
+    async def scenario() -> None:
         config = parse(CATCH_ALL.format(tmp_path))
-        house = Daemon(config, log=quiet)
-        await house.start()
-        talk = await Talk.to(house)
+        daemon = Daemon(config, log=quiet)
+        await daemon.start()
+        talk = await Talk.to(daemon)
         await talk.reply()
         await talk.send("me@example.com", ["A@one.test", "b@two.test"])
         await talk.close()
-        await house.wait_idle()
+        await daemon.wait_idle()
         here = context(config)
         entries: list[InboxEntry] = await OPERATIONS["inbox list"].run(here)
         assert sorted(each.inbox for each in entries) == ["a@one.test", "b@two.test"]
@@ -169,13 +169,13 @@ def test_what_is_caught_can_be_read_while_the_house_runs(tmp_path: Path) -> None
         assert await OPERATIONS["queue list"].run(here) == []
         with pytest.raises(SettingError, match="no inbox has a message number 999"):
             await OPERATIONS["inbox show"].run(here, number=999)
-        await house.drain(5)
+        await daemon.drain(5)
 
-    run(story)
+    run(scenario)
 
 
 def test_what_cannot_be_delivered_waits_and_is_still_there_after_a_restart(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         text = """
             [[listener]]
             bind = "127.0.0.1:0"
@@ -186,30 +186,30 @@ def test_what_cannot_be_delivered_waits_and_is_still_there_after_a_restart(tmp_p
             via = "smtp://127.0.0.1:1"
         """
         config = configuration(text, tmp_path)
-        house = Daemon(config, log=quiet)
-        await house.start()
-        talk = await Talk.to(house)
+        daemon = Daemon(config, log=quiet)
+        await daemon.start()
+        talk = await Talk.to(daemon)
         await talk.reply()
         queue_id = (await talk.send("me@example.com", ["you@far.test"])).rpartition(" ")[2]
         await talk.close()
-        await house.wait_idle()
-        await house.drain(5)
-        house = Daemon(config, log=quiet)
-        await house.start()
+        await daemon.wait_idle()
+        await daemon.drain(5)
+        daemon = Daemon(config, log=quiet)
+        await daemon.start()
         (entry,) = await OPERATIONS["queue list"].run(context(config))
         assert (entry.id, entry.recipients, entry.waiting) == (queue_id, ["you@far.test"], 1)
         assert entry.attempts >= 1
-        story = await OPERATIONS["queue show"].run(context(config), id=queue_id)
-        assert "127.0.0.1:1" in story.recipients[0].last
+        shown = await OPERATIONS["queue show"].run(context(config), id=queue_id)
+        assert "127.0.0.1:1" in shown.recipients[0].last
         with pytest.raises(SettingError, match="there is no message"):
             await OPERATIONS["queue show"].run(context(config), id="nonsense")
-        await house.drain(5)
+        await daemon.drain(5)
 
-    run(story)
+    run(scenario)
 
 
 def test_a_quota_and_vrfy_over_the_wire(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         text = """
             hostname = "mx.example.org"
             [[listener]]
@@ -222,25 +222,25 @@ def test_a_quota_and_vrfy_over_the_wire(tmp_path: Path) -> None:
             quota = 200
             lists.team = { members = ["bob"] }
         """
-        house = Daemon(configuration(text, tmp_path), log=quiet)
-        await house.start()
-        talk = await Talk.to(house)
+        daemon = Daemon(configuration(text, tmp_path), log=quiet)
+        await daemon.start()
+        talk = await Talk.to(daemon)
         await talk.reply()
         assert (await talk.send("me@example.com", ["bob@example.org"])).startswith("250 2.0.0")
-        await house.wait_idle()
+        await daemon.wait_idle()
         await talk.say("MAIL FROM:<>")
         assert (await talk.say("RCPT TO:<bob@example.org>")).startswith("552 5.2.2")
         assert await talk.say("VRFY bob") == "250 2.1.5 <bob@example.org>"
         assert await talk.say("EXPN team") == "250 2.1.5 <bob@example.org>"
         assert (await talk.say("HELP")).startswith("211")
         await talk.close()
-        await house.drain(5)
+        await daemon.drain(5)
 
-    run(story)
+    run(scenario)
 
 
 def test_lmtp_on_a_unix_socket(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         text = f"""
             hostname = "mx.example.org"
             [[listener]]
@@ -251,9 +251,9 @@ def test_lmtp_on_a_unix_socket(tmp_path: Path) -> None:
             mailboxes = ["bob", "ann"]
         """
         config = configuration(text, tmp_path)
-        house = Daemon(config, log=quiet)
-        await house.start()
-        talk = Talk(*await asyncio.open_unix_connection(house.endpoints["lmtp"].host))
+        daemon = Daemon(config, log=quiet)
+        await daemon.start()
+        talk = Talk(*await asyncio.open_unix_connection(daemon.endpoints["lmtp"].host))
         await talk.reply()
         assert "250-mx.example.org" in await talk.say("LHLO client.example")
         assert (await talk.say("MAIL FROM:<me@example.com>")).startswith("250")
@@ -264,28 +264,28 @@ def test_lmtp_on_a_unix_socket(tmp_path: Path) -> None:
         assert (await talk.say("Subject: hi\r\n\r\nhi\r\n.")).startswith("250 2.0.0")
         assert (await talk.reply()).startswith("250 2.0.0")
         await talk.close()
-        await house.wait_idle()
+        await daemon.wait_idle()
         entries = await OPERATIONS["inbox list"].run(context(config))
         letter = await OPERATIONS["inbox show"].run(context(config), number=entries[0].number)
         assert "Received: from client.example\r\n\tby mx.example.org with LMTP id" in letter.text
-        await house.drain(5)
+        await daemon.drain(5)
 
-    run(story)
+    run(scenario)
 
 
 def test_draining_says_421_and_lets_a_transaction_finish(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         config = parse(CATCH_ALL.format(tmp_path))
-        house = Daemon(config, log=quiet)
-        await house.start()
-        idle = await Talk.to(house)
+        daemon = Daemon(config, log=quiet)
+        await daemon.start()
+        idle = await Talk.to(daemon)
         await idle.reply()
-        busy = await Talk.to(house)
+        busy = await Talk.to(daemon)
         await busy.reply()
         await busy.say("EHLO x.test")
         await busy.say("MAIL FROM:<>")
         await busy.say("RCPT TO:<a@b.test>")
-        draining = asyncio.ensure_future(house.drain(10))
+        draining = asyncio.ensure_future(daemon.drain(10))
         assert (await idle.reply()).startswith("421 4.3.2")
         assert (await busy.say("DATA")).startswith("354")
         assert (await busy.say("hi\r\n.")).startswith("250 2.0.0")
@@ -293,13 +293,13 @@ def test_draining_says_421_and_lets_a_transaction_finish(tmp_path: Path) -> None
         await idle.close()
         await busy.close()
         await draining
-        await house.drain(10)
+        await daemon.drain(10)
 
-    run(story)
+    run(scenario)
 
 
 def test_a_place_that_is_taken_leaves_nothing_open(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         text = '[[listener]]\nbind = "127.0.0.1:{}"'
         first = Daemon(configuration(text.format(0), tmp_path / "a"), log=quiet)
         await first.start()
@@ -312,14 +312,14 @@ def test_a_place_that_is_taken_leaves_nothing_open(tmp_path: Path) -> None:
         await third.drain(5)
         await first.drain(5)
 
-    run(story)
+    run(scenario)
 
 
 DAEMON = """
 import asyncio, sys
 from posthouse.service import parse, serve
 config = parse(sys.argv[1])
-asyncio.run(serve(config, ready=lambda house: print(house.endpoints["mx"].port, flush=True)))
+asyncio.run(serve(config, ready=lambda daemon: print(daemon.endpoints["mx"].port, flush=True)))
 """
 
 
@@ -327,10 +327,10 @@ def test_what_nobody_caught_is_a_line_of_the_log(tmp_path: Path) -> None:
     """The spool says in this way that the disk does not sync its log."""
     said: list[tuple[str, dict[str, object]]] = []
 
-    async def story() -> None:
+    async def scenario() -> None:
         loop = asyncio.get_running_loop()
 
-        def ready(house: Daemon) -> None:
+        def ready(daemon: Daemon) -> None:
             loop.call_exception_handler({"message": "the disk sulks", "exception": OSError("no")})
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -338,7 +338,7 @@ def test_what_nobody_caught_is_a_line_of_the_log(tmp_path: Path) -> None:
         await serve(config, ready=ready, log=lambda event, /, **fields: said.append((event, fields)))
         assert loop.get_exception_handler() is None
 
-    run(story)
+    run(scenario)
     ((_, fields),) = [each for each in said if each[0] == "fault"]
     assert fields["reason"] == "the disk sulks"
     assert isinstance(fields["error"], OSError)
