@@ -37,7 +37,7 @@ from posthouse.message.dsn.report import LIMIT, compose_report, is_report
 from posthouse.protocol.grammar import GrammarError, with_ascii_domain
 from posthouse.spool.interface import QueuedRecipient, RecipientState, Report, Settlement, StoredMessage
 
-__all__ = ["DsnWriter", "Ends", "status_of", "original_of"]
+__all__ = ["DsnWriter", "Ends", "original_of", "status_of"]
 
 #: Some recipients of one message, and what is recorded of each.
 Ends = Sequence[tuple[QueuedRecipient, Settlement]]
