@@ -69,6 +69,7 @@ KNOWN: frozenset[str] = frozenset(RETIRED) - {
     "annals",
     "deposit",
     "dying",
+    "fate",
     "forgive",
     "jumping",
     "lane",

@@ -27,7 +27,7 @@ from posthouse.core import (
 )
 from posthouse.delivery.model import Delivery
 from posthouse.message import Action, DeliveryReport, is_report, read_report
-from posthouse.relay.recording.dsn import DsnWriter, fate_of, original_of
+from posthouse.relay.recording.dsn import DsnWriter, original_of, status_of
 from posthouse.relay.recording.retry import RetrySchedule
 from posthouse.relay.routes import RouteRule, RouteTable
 from posthouse.relay.worker import Worker
@@ -106,42 +106,47 @@ def read(report: Report) -> DeliveryReport:
 @pytest.mark.parametrize("notify", EVERY_NOTIFY)
 def test_failure_is_told_if_asked_for_or_if_nothing_was_said(notify: Notify | None) -> None:
     """RFC 3461 §5.2.6."""
-    fate = fate_of(*end(waiting(notify), RecipientState.FAILED), NOW)
-    assert (fate is not None) is (notify is None or Notify.FAILURE in notify)
-    if fate is not None:
-        assert (fate.action, fate.status, fate.remote, fate.expired) == (Action.FAILED, "5.1.1", "mx.sina.com", False)
+    status = status_of(*end(waiting(notify), RecipientState.FAILED), NOW)
+    assert (status is not None) is (notify is None or Notify.FAILURE in notify)
+    if status is not None:
+        assert (status.action, status.status, status.remote, status.expired) == (
+            Action.FAILED,
+            "5.1.1",
+            "mx.sina.com",
+            False,
+        )
 
 
 @pytest.mark.parametrize("notify", EVERY_NOTIFY)
 @pytest.mark.parametrize("handover", Handover)
 def test_success_is_told_only_if_asked_for_and_nobody_else_tells(notify: Notify | None, handover: Handover) -> None:
     """RFC 3461 §5.2.1, §5.2.2 (b) (e), §5.2.3."""
-    fate = fate_of(*end(waiting(notify), RecipientState.DELIVERED, YES, handover), NOW)
+    status = status_of(*end(waiting(notify), RecipientState.DELIVERED, YES, handover), NOW)
     asked = notify is not None and Notify.SUCCESS in notify
     expected = {Handover.FINAL: Action.DELIVERED, Handover.RELAYED: Action.RELAYED}.get(handover) if asked else None
-    assert (None if fate is None else fate.action) == expected
+    assert (None if status is None else status.action) == expected
 
 
 @pytest.mark.parametrize("notify", EVERY_NOTIFY)
 def test_a_delay_is_told_once_and_not_against_a_wish(notify: Notify | None) -> None:
     """RFC 3461 §5.2.5."""
-    fate = fate_of(*end(waiting(notify), RecipientState.WAITING, LATER, warned=True), NOW, NOW + 5)
-    assert (fate is not None) is (notify is None or Notify.DELAY in notify)
-    if fate is not None:
-        assert (fate.action, fate.until) == (Action.DELAYED, NOW + 5)
-    assert fate_of(*end(waiting(notify, warned=True), RecipientState.WAITING, LATER, warned=True), NOW) is None
-    assert fate_of(*end(waiting(notify), RecipientState.WAITING, LATER), NOW) is None
+    status = status_of(*end(waiting(notify), RecipientState.WAITING, LATER, warned=True), NOW, NOW + 5)
+    assert (status is not None) is (notify is None or Notify.DELAY in notify)
+    if status is not None:
+        assert (status.action, status.until) == (Action.DELAYED, NOW + 5)
+    assert status_of(*end(waiting(notify, warned=True), RecipientState.WAITING, LATER, warned=True), NOW) is None
+    assert status_of(*end(waiting(notify), RecipientState.WAITING, LATER), NOW) is None
 
 
 def test_held_recipients_are_nobodys_news() -> None:
-    assert fate_of(*end(waiting(ANYTHING), RecipientState.HELD), NOW) is None
+    assert status_of(*end(waiting(ANYTHING), RecipientState.HELD), NOW) is None
 
 
 @pytest.mark.parametrize("reply", [None, LATER])
 def test_giving_up_is_told_apart_from_a_refusal(reply: Reply | None) -> None:
-    fate = fate_of(*end(waiting(), RecipientState.FAILED, reply), NOW)
-    assert fate is not None
-    assert (fate.expired, fate.status) == (True, "5.4.7")
+    status = status_of(*end(waiting(), RecipientState.FAILED, reply), NOW)
+    assert status is not None
+    assert (status.expired, status.status) == (True, "5.4.7")
 
 
 @pytest.mark.parametrize(
@@ -159,9 +164,9 @@ def test_giving_up_is_told_apart_from_a_refusal(reply: Reply | None) -> None:
     ],
 )
 def test_who_said_it_is_named_if_it_was_another_host(peer: str, remote: str) -> None:
-    fate = fate_of(*end(waiting(), RecipientState.FAILED, peer=peer), NOW)
-    assert fate is not None
-    assert fate.remote == remote
+    status = status_of(*end(waiting(), RecipientState.FAILED, peer=peer), NOW)
+    assert status is not None
+    assert status.remote == remote
 
 
 # -- the report

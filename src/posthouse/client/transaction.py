@@ -491,7 +491,7 @@ class Transaction:
         return tuple(outcomes)
 
     def outcome(self, recipient: Recipient, index: int = -1, *, connection_lost: bool = False) -> Outcome:
-        """The outcome of one recipient, or that of one who was not tried because the connection was lost before."""
+        """The outcome of a recipient; with ``connection_lost``, of one that no transaction has tried."""
         peer = self._channel.peer
         if not connection_lost:
             reply = self._decisive(index)

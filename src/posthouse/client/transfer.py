@@ -66,6 +66,7 @@ class Transfer:
 
     def _transaction_ended(self, transaction: Transaction) -> None:
         """End, or begin a transaction for the recipients that the peer did not take because there were too many."""
+        self._transaction = None  # no cycle is left for the garbage collector
         outcomes = transaction.outcomes
         several = self._several
         if outcomes is None:

@@ -48,7 +48,7 @@ class DnsResolver:
     ``nameservers``: where to ask, in order; empty for the system's configuration, read from ``resolv_conf`` when first
     needed (and again while it cannot be read).  ``timeout``: seconds for one try at one server; ``tries``: how often a
     silent set of servers is tried; a question takes at most ``timeout * tries`` seconds.  ``trust_ad``: report the AD
-    flag in ``Answer.authenticated``; only for a validating resolver reached over a path nobody can alter, which
+    flag in ``Answer.authenticated``; only for a validating resolver reached over a path that cannot be altered, which
     usually means one on this machine (RFC 6698 §4.1).  ``concurrency``: questions on the wire at a time; others wait.
     """
 
@@ -282,7 +282,7 @@ class CachingResolver:
             return await asyncio.shield(asking.task)
         finally:
             asking.waiting -= 1
-            if not asking.waiting:  # answered, or nobody wants to know any more
+            if not asking.waiting:  # answered, or every caller was cancelled
                 asking.task.cancel()
                 if self._asking.get(question) is asking:
                     del self._asking[question]

@@ -1,6 +1,6 @@
 """Durable storage of messages, of their queue and history, and of inboxes; no SMTP.
 
-``SqliteSpool`` is imported when it is first used, so that the values need no database.
+``SqliteSpool`` is imported when it is first used, so that naming the values of a spool needs no database.
 """
 
 from typing import TYPE_CHECKING

@@ -43,7 +43,7 @@ _LONGEST_LINE = 1000
 
 
 class Origin(NamedTuple):
-    """How a message came, beyond what the queue knows anyway.
+    """Origin of a message: what its row does not have.
 
     ``message_id`` is the content's Message-ID with its angle brackets, by which a story is found; ``helo`` what the
     sending SMTP called itself; ``tls`` and ``user`` how its session was protected and who authenticated; ``about``
@@ -112,7 +112,7 @@ Event: TypeAlias = Accepted | AttemptEvent | QueueEvent
 
 
 class MessageSummary(NamedTuple):
-    """One message as ``Queue.find`` lists it; ``waiting`` while some of it is still in the queue."""
+    """Message as ``Spool.find`` lists it; ``waiting`` while a recipient is not settled."""
 
     id: str
     at: float

@@ -1,7 +1,7 @@
-"""The queue's contract, and what a crash can leave of it.
+"""Contract of a spool, and the states that a crash can leave behind.
 
-Content up to a threshold lives in its row, larger content in a file.  In both cases these are all the states there
-are; every durable act moves a message from one of them to the next, and a process may die between any two:
+Content up to a threshold is in its row, larger content in a file.  A message is always in one of the states below; each
+durable act moves it from one to the next, and a process may crash between any two:
 
     ====  =========  =======  ==========================  ===================  =====================================
     .     temp file  content  rows                        meaning              at start
@@ -18,22 +18,23 @@ are; every durable act moves a message from one of them to the next, and a proce
                                                                                operator; never guess
     ====  =========  =======  ==========================  ===================  =====================================
 
-Inward: file, sync, directory sync, rows, commit (and its sync: ``durable``).  Outward: rows first, file second.
+Storing: file, sync, directory sync, rows, commit and its sync (``storage.durability``).  Removing: rows first, then the
+file.
 
-The one named instant that lets a 250 be sent is the return of ``IncomingMessage.commit``; the one that lets a recipient
-be forgotten is the return of ``Spool.record``, which stores the consequence (next time, report) in the same transaction
-that erases the cause.
+A 250 may be sent when ``IncomingMessage.commit`` has returned, and a recipient may be forgotten when ``Spool.record``
+has returned.  ``record`` stores the consequence (next time, report) in the transaction that erases the cause.
 
-**The story** of each message is told in the same transactions (``story``): commit tells how it came, record what became
-of an attempt, act who decided what; nothing else needs to be called for it.  It outlives the message.
+The **history** of each message is written in the same transactions: ``commit`` writes how the message came, ``record``
+the result of an attempt, ``act`` what an operator decided.  The history outlives the message.
 
-**Poison.**  A message whose worker dies while it holds its lease, again and again, may be what kills it.  Deaths are
-counted (a process is dead when the lock of its owner file is free), recording an attempt forgets them, the second makes
-the message wait for a moment of its own, and the third sets its recipients HELD.  ``events`` tells.
+**Poison messages.**  A message that is leased each time its worker crashes may be the cause.  Crashes in a row are
+counted for each message, and recording an attempt clears the count.  After the 2nd crash its messages are retried 1 s
+apart; after the 3rd the recipients are HELD, and ``events`` says so.
 
-Methods that touch the disk return awaitables.  A queue belongs to one event loop; many queues, in many processes, may
-share one spool directory: work is *leased*, to a named owner and until a time.  The time ends leases within a process;
-a living one's are nobody else's, and a dead one's are anybody's, wherever the calendar jumps (``neighbours``).
+Methods that wait for storage return awaitables.  A spool object belongs to one event loop; many of them, in many
+processes, may share one store.  Recipients are *leased* to a named owner until a time.  Within a process a lease
+expires by the clock.  Between processes it does not: a live process keeps its leases, and a dead process loses them at
+once (``PeerLiveness``).
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ Compose = Callable[[StoredMessage, Sequence[QueuedRecipient]], Awaitable[Sequenc
 
 
 class IncomingMessage(Protocol):
-    """One message on its way in.  Exactly one of ``commit`` and ``abort`` ends it."""
+    """Incoming message.  Exactly one of ``commit`` and ``abort`` ends it."""
 
     @property
     def id(self) -> str:
@@ -129,7 +130,7 @@ class IncomingMessage(Protocol):
         arrival: Origin | None = None,
         held: str = "",
     ) -> Awaitable[Stored]:
-        """Promise it: when this returns, content, envelope and directory entry are on stable storage.
+        """Store the message: when this returns, content, envelope and directory entry are on stable storage.
 
         ``prefix`` stands in front of the octets that were written, and the message's ``size`` counts it: for trace
         fields, which can only be written once all content has been seen.
@@ -151,7 +152,7 @@ class IncomingMessage(Protocol):
         ...
 
     def abort(self) -> None:
-        """Forget it; nothing is left.  Harmless after ``commit``."""
+        """Discard the message; nothing is left.  Has no effect after ``commit``."""
         ...
 
 
@@ -189,7 +190,7 @@ class PeerLiveness(Protocol):
 
 
 class Spool(Protocol):
-    """Memory that survives."""
+    """Durable store of messages, their recipients, leases, history and mailboxes."""
 
     async def open(self, now: float) -> Sequence[str]:
         """Make the spool ready: create it, apply the crash table's last column.  Returns sentences about what was

@@ -49,7 +49,7 @@ class QueueAction(enum.StrEnum):
 
 
 class StoredMessage(NamedTuple):
-    """A stored message.
+    """Stored message without its content.
 
     ``id`` is the queue id that 250 carried; ``envelope`` as received, all recipients included; ``received`` in
     calendar seconds; ``size`` in octets, the prefix included; ``source`` says where it came from, for people
@@ -64,7 +64,7 @@ class StoredMessage(NamedTuple):
 
 
 class QueuedRecipient(NamedTuple):
-    """One recipient of a message as the queue knows it.
+    """Recipient of a stored message, with its state.
 
     ``key`` names it, within its message, for ``Settlement``; ``attempts`` counts those already made; ``due`` in
     calendar seconds; ``last`` what the last attempt ended with, in words; ``route`` where an operator sent it, "" if
@@ -162,7 +162,7 @@ class Settlement(NamedTuple):
 
 
 class Report(NamedTuple):
-    """A message that the queue itself originates (a bounce), stored in the transaction that causes it."""
+    """Delivery report to be sent, stored in the transaction that causes it."""
 
     envelope: Envelope
     content: bytes

@@ -1,7 +1,9 @@
-"""Who hears what: from the ends of an attempt to the reports that are stored with them (RFC 3461 §5.2, RFC 5321 §6.1).
+"""Delivery status notifications: which recipients the sender is told about, and the reports that say so.
+
+The rules are those of RFC 3461 §5.2 and RFC 5321 §6.1:
 
     ==============================  ================  =================================================================
-    a recipient                     if NOTIFY         then its sender hears
+    a recipient                     if NOTIFY         then the report says
     ==============================  ================  =================================================================
     failed, or was given up         has FAILURE, or   ``failed``
                                     was not given
@@ -9,19 +11,18 @@
                                     was not given
     delivered here                  has SUCCESS       ``delivered``
     given to a host without DSN     has SUCCESS       ``relayed``
-    given to a host with DSN        –                 nothing: that host was asked
+    given to a host with DSN        –                 nothing: that host was asked to report
     ==============================  ================  =================================================================
 
-What ends together is told together: one report for each record, whatever it has to say.  A domain that discards its
-mail has delivered it: what becomes of it behind the door is its own affair.
+Recipients of one record share a report, whatever it says of each.  Discarded mail counts as delivered.
 
-**No loops.**  The sender of a message with the null reverse-path hears nothing, ever.  If such a message is a report,
-ours or another's, and fails, the postmaster hears it once, by a *notice*; about a notice, about other mail without a
-sender, and about mail to the postmaster himself there is silence (the log and the message's story have it).  A report
-whose addressee is in a domain of ours and does not exist is a notice at once.  So a failure makes at most one report,
-a report at most one notice, and a notice nothing (``message.dsn.report`` has how they are known apart).
+**No loops.**  The sender of a message with the null reverse-path gets no report.  If such a message is a report, ours
+or another's, and fails, the postmaster is told once, by a *notice*.  Nothing is sent about a failed notice, about other
+mail without a sender, and about mail to the postmaster; the log and the message's history have it.  A report to an
+address in a domain of ours that does not exist becomes a notice at once.  So a failure makes at most one report, a
+report at most one notice, and a notice nothing (``message.dsn.report`` says how they are told apart).
 
-Reports go the way of all mail: through the queue, due now, routed by their addressee's domain.
+Reports are mail like any other: they are stored in the spool, due now, and routed by their addressee's domain.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from posthouse.message.dsn.report import LIMIT, compose_report, is_report
 from posthouse.protocol.grammar import GrammarError, with_ascii_domain
 from posthouse.spool.interface import QueuedRecipient, RecipientState, Report, Settlement, StoredMessage
 
-__all__ = ["DsnWriter", "Ends", "fate_of", "original_of"]
+__all__ = ["DsnWriter", "Ends", "original_of", "status_of"]
 
 #: Some recipients of one message, and what is recorded of each.
 Ends = Sequence[tuple[QueuedRecipient, Settlement]]
@@ -50,10 +51,10 @@ _PEER = re.compile(
 _V4 = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}")
 
 
-def fate_of(
+def status_of(
     waiting: QueuedRecipient, settlement: Settlement, now: float, until: float | None = None
 ) -> RecipientStatus | None:
-    """What the sender hears of one recipient, None for nothing; ``until`` is when we would give up."""
+    """The status of one recipient for a report to the sender, None for no report; ``until`` is when retries end."""
     recipient, outcome = waiting.recipient, settlement.outcome
     notify = recipient.notify
     if settlement.state is RecipientState.FAILED:
@@ -85,12 +86,16 @@ def original_of(message: StoredMessage, content: Content | None, limit: int = LI
 
 
 class DsnWriter:
-    """Writes the reports of one post house.
+    """Writes the reports of one daemon.
 
-    ``hostname`` is who reports; ``postmaster`` answers people's questions and gets the notices; ``destination`` is
-    the router's; ``random`` makes Message-IDs.  ``addressees`` says who gets mail for an address: the ends of an
-    alias, the address itself, or nobody if it is ours and does not exist; without it, every address is itself.
-    ``zone`` gives local time's offset from UTC in minutes at a moment.
+    Args:
+        hostname: The reporting host.
+        postmaster: Whom a report tells people to ask, and who gets the notices.
+        destination: The spool's key for an address.
+        random: For Message-IDs.
+        addressees: The addresses that get the mail for an address: the members of an alias, the address itself, or
+            none if it is in a domain of ours and does not exist.  Without it every address stands for itself.
+        zone: The offset of local time from UTC, in minutes, at a moment.
     """
 
     def __init__(
@@ -124,8 +129,8 @@ class DsnWriter:
         """The reports that these ends cause, to be stored with them; ``original`` from ``original_of``."""
         if original.envelope.sender is None:
             return self._notices(original, ends, now)
-        fates = [fate for waiting, end in ends if (fate := fate_of(waiting, end, now, until)) is not None]
-        return self.tell(original, fates, now)
+        statuses = [status for waiting, end in ends if (status := status_of(waiting, end, now, until)) is not None]
+        return self.tell(original, statuses, now)
 
     def dropped(self, original: OriginalMessage, recipients: Sequence[QueuedRecipient], *, now: float) -> list[Report]:
         """The reports about recipients that an operator dropped."""
@@ -138,39 +143,40 @@ class DsnWriter:
             now=now,
         )
 
-    def tell(self, original: OriginalMessage, fates: Sequence[RecipientStatus], now: float) -> list[Report]:
-        """Reports of ``fates`` to the sender of ``original``; none if it has none."""
+    def tell(self, original: OriginalMessage, statuses: Sequence[RecipientStatus], now: float) -> list[Report]:
+        """Reports of ``statuses`` to the sender of ``original``; none if it has none."""
         sender = original.envelope.sender
-        if sender is None or not fates:
+        if sender is None or not statuses:
             return []
         to = self._addressees(sender)
         if to:
-            return self._compose(original, fates, to, now, notice=False)
-        failed = [fate for fate in fates if fate.action is Action.FAILED]
+            return self._compose(original, statuses, to, now, notice=False)
+        failed = [status for status in statuses if status.action is Action.FAILED]
         return self._notice(original, failed, now)
 
     def _notices(self, original: OriginalMessage, ends: Ends, now: float) -> list[Report]:
         """A report failed.  Whether it asked for silence does not matter: this is between us and our postmaster."""
         if not is_report(original.content):
             return []
-        fates = [
-            fate
+        statuses = [
+            status
             for waiting, end in ends
-            if (fate := fate_of(_without_requests(waiting), end, now)) is not None and fate.action is Action.FAILED
+            if (status := status_of(_without_requests(waiting), end, now)) is not None
+            and status.action is Action.FAILED
         ]
-        return self._notice(original, fates, now)
+        return self._notice(original, statuses, now)
 
-    def _notice(self, original: OriginalMessage, fates: Sequence[RecipientStatus], now: float) -> list[Report]:
+    def _notice(self, original: OriginalMessage, statuses: Sequence[RecipientStatus], now: float) -> list[Report]:
         to = self._addressees(self._postmaster)
-        lost = {str(fate.recipient.address).lower() for fate in fates}
+        lost = {str(status.recipient.address).lower() for status in statuses}
         to = [one for one in to if str(one).lower() not in lost]
-        others = [fate for fate in fates if not fate.recipient.address.is_postmaster]
+        others = [status for status in statuses if not status.recipient.address.is_postmaster]
         return self._compose(original, others, to, now, notice=True) if to and others else []
 
     def _compose(
         self,
         original: OriginalMessage,
-        fates: Sequence[RecipientStatus],
+        statuses: Sequence[RecipientStatus],
         to: Sequence[Address],
         now: float,
         *,
@@ -179,10 +185,10 @@ class DsnWriter:
         people = [_in_ascii(one) for one in to]
         destinations = tuple(map(self._destination, people))
         made = []
-        for start in range(0, len(fates), _MOST):
+        for start in range(0, len(statuses), _MOST):
             letter = compose_report(
                 original,
-                fates[start : start + _MOST],
+                statuses[start : start + _MOST],
                 to=people,
                 hostname=self._hostname,
                 postmaster=self._postmaster,
@@ -208,7 +214,7 @@ def _remote(outcome: Outcome) -> str:
     if outcome.reply is None or (outcome.result is Result.DELIVERED and outcome.handover is Handover.FINAL):
         return ""
     match = _PEER.fullmatch(outcome.peer)
-    if match is None:  # nobody, a path, a mailbox
+    if match is None:  # no peer, a path, or a mailbox
         return ""
     literal, name = match["literal"], match["name"]
     if literal is None:

@@ -1,18 +1,18 @@
-"""What an attempt means for the queue: from outcomes to settlements, without a clock or a disk.
+"""Settlements: what is recorded of an attempt's outcomes, worked out without a clock or a disk.
 
     =========  =====================================================================================================
     outcome    what is recorded
     =========  =====================================================================================================
     delivered  DELIVERED: settled for good
     deferred   WAITING until the schedule's next time; FAILED when the schedule gives up
-    ambiguous  as deferred: the other side may have it, so the next attempt may be a second copy (RFC 1047), and the
-               reason says so
+    ambiguous  as deferred: the other side may have the message, so the next attempt may make a second copy (RFC 1047),
+               and the reason says so
     failed     FAILED: settled for good; without a reply, HELD
     =========  =====================================================================================================
 
 FAILED lets a message be forgotten, so it is recorded together with the report to its sender (``recording.dsn``,
-``recording.recorder``). A failure for which nobody gave a reply, not even we in a peer's place, is a fault of ours
-(content that is gone): it stays where an operator sees it.
+``recording.recorder``).  A failure without any reply, not even one of ours in a host's place, is a fault of our own
+(content that is gone): the recipient is held, so that an operator sees it.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ _SETTLED: Final = RecipientState.DELIVERED
 
 def settle(
     message: StoredMessage,
-    ends: Iterable[tuple[QueuedRecipient, Outcome]],
+    outcomes: Iterable[tuple[QueuedRecipient, Outcome]],
     schedule_for: ScheduleFor,
     now: float,
     random: Random,
 ) -> list[Settlement]:
-    """What to record of recipients after an attempt that ended so at ``now``.
+    """The settlements of recipients whose attempt ended at ``now`` with these outcomes.
 
-    Chance decides once for all of them whose schedule and history are the same: they travelled together and shall do
-    so again.
+    Recipients with equal schedules and attempt counts get one retry time: they shared an attempt, and shall share the
+    next one.
     """
     plans: dict[tuple[RetrySchedule, int, float | None], RetryPlan] = {}
     settlements: list[Settlement] = []
-    for waiting, outcome in ends:
+    for waiting, outcome in outcomes:
         if outcome.result is _DELIVERED:
             settlements.append(Settlement(waiting.key, _SETTLED, now, outcome))
         elif outcome.result is Result.FAILED:
@@ -60,11 +60,11 @@ def settle(
             if plan is None:
                 plan = schedule.plan(attempts, message.received, now, random, asked=asked)
                 plans[schedule, attempts, asked] = plan
-            settlements.append(_put_off(message, waiting, outcome, schedule, plan, now))
+            settlements.append(_defer(message, waiting, outcome, schedule, plan, now))
     return settlements
 
 
-def _put_off(
+def _defer(
     message: StoredMessage,
     waiting: QueuedRecipient,
     outcome: Outcome,
@@ -72,7 +72,7 @@ def _put_off(
     plan: RetryPlan,
     now: float,
 ) -> Settlement:
-    """Another attempt, or none if the schedule gives up."""
+    """The settlement of a recipient that is to be retried, or given up if the schedule says so."""
     if plan.due is None:
         attempts = waiting.attempts + 1
         days = (now - message.received) / 86_400
@@ -86,25 +86,25 @@ def _put_off(
     return Settlement(waiting.key, RecipientState.WAITING, plan.due, outcome, plan.why, warned)
 
 
-def split(work: Lease, router: Router) -> tuple[list[tuple[Route, Lease]], list[tuple[QueuedRecipient, Outcome]]]:
-    """Part leased work by the way each recipient goes: the ways with their recipients, and those without a way."""
-    ways: dict[tuple[int, str], tuple[Route, list[QueuedRecipient]]] = {}
+def split(lease: Lease, router: Router) -> tuple[list[tuple[Route, Lease]], list[tuple[QueuedRecipient, Outcome]]]:
+    """Split a lease by route.  Returns the routes with their recipients, and the recipients without a route."""
+    routes: dict[tuple[int, str], tuple[Route, list[QueuedRecipient]]] = {}
     stranded: list[tuple[QueuedRecipient, Outcome]] = []
     shared: dict[str, list[QueuedRecipient]] = {}  # by the domain of an address
-    for waiting in work.recipients:
+    for waiting in lease.recipients:
         domain, override = waiting.recipient.address.domain, waiting.route
         together = shared.get(domain) if not override else None
         if together is not None:
             together.append(waiting)
             continue
-        way = router.route(waiting.recipient, override)
-        if isinstance(way, NoRoute):
-            stranded.append((waiting, way.outcome))
+        route = router.route(waiting.recipient, override)
+        if isinstance(route, NoRoute):
+            stranded.append((waiting, route.outcome))
             continue
-        together = ways.setdefault((id(way.deliverer), way.target), (way, []))[1]
+        together = routes.setdefault((id(route.deliverer), route.target), (route, []))[1]
         together.append(waiting)
-        if way.shared and not override:
+        if route.shared and not override:
             shared[domain] = together
-    if len(ways) == 1 and not stranded:
-        return [(route, work) for route, _ in ways.values()], stranded
-    return [(route, work._replace(recipients=tuple(some))) for route, some in ways.values()], stranded
+    if len(routes) == 1 and not stranded:
+        return [(route, lease) for route, _ in routes.values()], stranded
+    return [(route, lease._replace(recipients=tuple(some))) for route, some in routes.values()], stranded

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
+from functools import cache
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -60,11 +61,12 @@ def _inner(plain: Any) -> tuple[type[Struct] | None, Literal["value", "table", "
     return None, "value"
 
 
+@cache
 def _plain_type(plain: Any) -> SettingType:
     """The setting type of a type that TOML has itself."""
     if get_origin(plain) is Literal:
         words = get_args(plain)
-        return SettingType(" or ".join(quoted(word) for word in words), lambda raw: _one_of(raw, words), quoted)
+        return SettingType(" or ".join(f'"{word}"' for word in words), lambda raw: _one_of(raw, words), quoted)
     if plain is bool:
         return SettingType("true or false", _read_bool, lambda value: "true" if value else "false")
     return SettingType("text", _read_line, quoted)

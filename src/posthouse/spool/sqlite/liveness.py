@@ -1,4 +1,4 @@
-"""The other processes on a spool: which of them live, and when what they have leased may be taken.
+"""Liveness of the other processes on a spool, by file locks: when their leases may be taken.
 
 A lease stands in calendar time, and calendars are set and jump.  So between processes the clock decides nothing: what
 a living process has leased is its own until it gives it back, and what a dead one had is anybody's at once.  Who lives

@@ -1,10 +1,10 @@
-"""Dead workers, and the messages that may have killed them.
+"""Crash counter: finds poison messages, which crash the worker that delivers them.
 
-A death counts against each message that the dead one had leased, as nobody knows which of them it was.  Recording an
-attempt forgets a message's deaths; so three count only in a row.  From the second on the message is a suspect: those of
-one death become due one second after the other, so that, if another death comes, few share it with the guilty one.  The
-third sets it aside.  A machine that loses power three times within minutes may thus set a few innocent messages aside;
-nothing is lost, and an operator who releases them has them delivered.
+A crash counts against each message that the crashed process had leased, because the cause is not known.  Recording an
+attempt clears the count, so only crashes in a row count.  After the 2nd crash its messages are retried 1 s apart, so
+that a 3rd crash points to one of them.  The 3rd crash holds the message.  A machine that loses power 3 times within
+minutes may therefore hold a few messages without cause; nothing is lost, and they are delivered once an operator
+releases them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from posthouse.spool.sqlite.history_store import HistoryWriter
 __all__ = ["CrashCounter", "POISON"]
 
 #: What the last attempt of a poisonous message "ended with".
-POISON = "poison: its worker died three times while it had this message"
+POISON = "poison: its worker crashed 3 times while it had this message leased"
 
 _COUNT = "INSERT INTO death VALUES (?, 1) ON CONFLICT (message) DO UPDATE SET deaths = deaths + 1 RETURNING deaths"
 _SET_ASIDE = (
@@ -75,12 +75,12 @@ class CrashCounter:
                 self._events.append(
                     SpoolEvent(
                         SpoolEventKind.POISON,
-                        f"message {text_of(number)} is held as poison: its worker died {deaths} times while it had it;"
-                        " look at it, then release it or drop it",
+                        f"message {text_of(number)} is held as poison: its worker crashed {deaths} times while it had"
+                        " it leased; look at it, then release it or drop it",
                     )
                 )
                 continue
-            text = "its worker died while it had this message"
+            text = "its worker crashed while it had this message leased"
             keys = []
             if deaths == _TOO_MANY - 1:
                 suspects += 1

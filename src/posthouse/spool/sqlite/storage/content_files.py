@@ -1,4 +1,4 @@
-"""Large content on its way into a file.
+"""Writer of content files: large content on its way into a file.
 
 Pieces gather on the loop; a thread writes them a quarter of a MiB or more at a time, one job at a time for each
 message, and when the last is written, syncs the file, gives it its lasting name and syncs the directory: from S1 to S2
