@@ -42,7 +42,7 @@ class _Record(NamedTuple):
     work: Lease
     settlements: Sequence[Settlement]
     reports: Sequence[Report]
-    trail: AttemptTrace | None
+    trace: AttemptTrace | None
 
 
 class _Pending:
@@ -100,9 +100,9 @@ class Recorder:
         return keys
 
     def record(
-        self, work: Lease, ends: Sequence[tuple[QueuedRecipient, Outcome]], trail: AttemptTrace | None = None
+        self, work: Lease, ends: Sequence[tuple[QueuedRecipient, Outcome]], trace: AttemptTrace | None = None
     ) -> None:
-        """Begin to record how some or all recipients of ``work`` ended; the others stay leased.  ``trail`` is for the
+        """Begin to record how some or all recipients of ``work`` ended; the others stay leased.  ``trace`` is for the
         story."""
         now = self._clock.time()
         if len(ends) < len(work.recipients):
@@ -113,20 +113,20 @@ class Recorder:
             ((waiting, outcome),) = ends
             settlement = Settlement(waiting.key, _SETTLED, now, outcome)
             if not self._bouncer.owes(message, ((waiting, settlement),)):
-                self._record(_Record(work, (settlement,), (), trail))
+                self._record(_Record(work, (settlement,), (), trace))
                 return
         settlements = settle(message, ends, self._schedule_for, now, self._random)
         told = [(waiting, settlement) for (waiting, _), settlement in zip(ends, settlements, strict=True)]
         if self._bouncer is None:
-            self._record(_Record(work, _all_held(settlements), (), trail))
+            self._record(_Record(work, _all_held(settlements), (), trace))
         elif self._bouncer.owes(work.message, told):
-            self.errand(self._report(self._bouncer, work, told, now, trail))
+            self.errand(self._report(self._bouncer, work, told, now, trace))
         else:
-            self._record(_Record(work, settlements, (), trail))
+            self._record(_Record(work, settlements, (), trace))
 
     def _record(self, record: _Record) -> None:
-        work, settlements, reports, trail = record
-        future = asyncio.ensure_future(self._spool.record(work, settlements, reports, trail=trail))
+        work, settlements, reports, trace = record
+        future = asyncio.ensure_future(self._spool.record(work, settlements, reports, trace=trace))
         self.under_way.add(future)
         future.add_done_callback(partial(self._recorded, record))
         if self._log is not None:
@@ -137,7 +137,7 @@ class Recorder:
                 self._log("report", id=work.message.id, to=to)
 
     async def _report(
-        self, bouncer: DsnWriter, work: Lease, ends: Ends, now: float, trail: AttemptTrace | None
+        self, bouncer: DsnWriter, work: Lease, ends: Ends, now: float, trace: AttemptTrace | None
     ) -> None:
         """Write what the sender is owed, and record all of it."""
         settlements = [settlement for _, settlement in ends]
@@ -150,7 +150,7 @@ class Recorder:
         except Exception as error:
             self.fault(f"no report about {work.message.id} could be written; what failed is held", error)
             settlements = _all_held(settlements)
-        self._record(_Record(work, settlements, reports, trail))
+        self._record(_Record(work, settlements, reports, trace))
 
     def errand(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run something beside the attempts."""
@@ -201,9 +201,9 @@ class Recorder:
             while True:
                 await self._clock.sleep(pause)
                 tried, pause = tried + 1, min(2 * pause, _LONGEST_PAUSE)
-                work, settlements, reports, trail = pending.record
+                work, settlements, reports, trace = pending.record
                 try:
-                    await self._spool.record(work, settlements, reports, trail=trail)
+                    await self._spool.record(work, settlements, reports, trace=trace)
                     break
                 except StorageError:
                     continue
