@@ -144,7 +144,7 @@ class FakeQueue:
         return True
 
     def holds(self, lease: Lease) -> bool:
-        return True
+        return not any(each.key in self.lost for each in lease.recipients)
 
     async def events(self) -> AsyncIterator[SpoolEvent]:
         while True:
