@@ -144,7 +144,7 @@ class FakeQueue:
         return True
 
     def holds(self, lease: Lease) -> bool:
-        return True
+        return not any(each.key in self.lost for each in lease.recipients)
 
     async def events(self) -> AsyncIterator[SpoolEvent]:
         while True:
@@ -163,7 +163,7 @@ class FakeQueue:
         settlements: Sequence[Settlement],
         reports: Sequence[Report] = (),
         *,
-        trail: AttemptTrace | None = None,
+        trace: AttemptTrace | None = None,
     ) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().call_soon(self._record, work, settlements, future)
