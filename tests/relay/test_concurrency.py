@@ -66,10 +66,10 @@ def test_a_rank_that_is_full_is_passed_over_and_comes_again() -> None:
     turns: RoundRobin[str] = RoundRobin()
     turns.put("dead", Priority.FAILING)
     assert turns.next(lambda rank: rank < Priority.FAILING) is None
-    assert turns
+    assert turns.classes
     turns.put("dead", Priority.HEALTHY)  # it has proved itself meanwhile
     assert turns.next(lambda rank: rank < Priority.FAILING) == "dead"
-    assert not turns
+    assert not turns.classes
     assert turns.next(lambda rank: True) is None
 
 

@@ -243,8 +243,8 @@ class Pipeline:
                     self._turn_away(first, error)
                     continue
                 self.write(wire)
-            if len(self._line) > 1:
-                self.write(self.following())
+            if len(self._line) > 1 and (following := self.following()):
+                self.write(following)
             self.expect(first.seconds, first.what)
             return
 

@@ -72,26 +72,24 @@ class RoundRobin(Generic[_T]):
     """Queues that wait to be served, by priority class: the classes are served in turn, and so are the queues within
     each class."""
 
-    __slots__ = ("_classes", "_first", "_waiting")
+    __slots__ = ("_first", "_waiting", "classes")
 
     def __init__(self) -> None:
+        #: The queues that wait, each with its class.
+        self.classes: dict[_T, Priority] = {}
         self._waiting: list[dict[_T, None]] = [{} for _ in Priority]
-        self._classes: dict[_T, Priority] = {}
         self._first = 0  # the class that is served next
-
-    def __bool__(self) -> bool:
-        return bool(self._classes)
 
     def put(self, queue: _T, priority: Priority) -> None:
         """Let ``queue`` wait behind the others of its class; it keeps its place if it waits in that class already."""
-        if self._classes.get(queue) is not priority:
+        if self.classes.get(queue) is not priority:
             self.remove(queue)
-            self._classes[queue] = priority
+            self.classes[queue] = priority
             self._waiting[priority][queue] = None
 
     def remove(self, queue: _T) -> None:
         """Let ``queue`` wait no more."""
-        priority = self._classes.pop(queue, None)
+        priority = self.classes.pop(queue, None)
         if priority is not None:
             del self._waiting[priority][queue]
 
@@ -109,6 +107,6 @@ class RoundRobin(Generic[_T]):
 
     def clear(self) -> None:
         """Remove all queues."""
-        self._classes.clear()
+        self.classes.clear()
         for waiting in self._waiting:
             waiting.clear()

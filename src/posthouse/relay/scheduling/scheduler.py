@@ -105,13 +105,15 @@ class Scheduler:
     # -- questions
 
     def room(self, priority: Priority) -> int:
-        """How many more attempts of a class could start, if their sites' limits allow it.  After the answer 0,
-        ``changed`` is called when stalled attempts have given slots away."""
+        """How many more attempts of a class could start, if their sites' limits allow it, or wait in a line.
+
+        If no slot is free, ``changed`` is called when stalled attempts have given slots away."""
         room = self._slots.room(priority)
         if not room:
             self._slot_wanted = True
             self._look_for_stalled()
-        return room
+            return 0
+        return min(room, self.places.room(priority))
 
     def takes(self, destinations: Collection[str]) -> bool:
         """True if there is a place for new mail to these destinations."""
@@ -193,7 +195,7 @@ class Scheduler:
             if queue.local:
                 return [self._next(queue)]
             self._offer(queue)
-        return self._serve() if self._turns else []
+        return self._serve() if self._turns.classes else []
 
     def arrive(self, attempt: Attempt, site: str) -> tuple[QueuePosition, list[Attempt], list[Attempt]]:
         """Move an attempt under way to the site that it has found out.
@@ -305,7 +307,8 @@ class Scheduler:
         """Forget a queue if it is empty: one with a known site when there are too many of them, others at once."""
         if queue.active or queue.line:
             return
-        self._turns.remove(queue)
+        if queue in self._turns.classes:
+            self._turns.remove(queue)
         if queue.health is None or queue.key[1].endswith(UNKNOWN):
             self._forget(queue)
             return
@@ -409,13 +412,13 @@ class Scheduler:
         if queue.line and queue.free:
             self._turns.put(queue, queue.priority(queue.new_mail > 0))
             self._look_for_stalled()
-        elif self._turns:
+        elif queue in self._turns.classes:
             self._turns.remove(queue)
 
     def _serve(self) -> list[Attempt]:
         """Give slots to the first attempt of each line in turn, while there are any."""
         started: list[Attempt] = []
-        while self._turns and (queue := self._turns.next(self._slots.free)) is not None:
+        while self._turns.classes and (queue := self._turns.next(self._slots.free)) is not None:
             started.append(self._next(queue))
             self._offer(queue)
         return started
@@ -452,5 +455,5 @@ class Scheduler:
         if self._slot_wanted and self._slots.free(Priority.HEALTHY):
             self._slot_wanted = False
             self._changed()
-        if self._turns or self._slot_wanted:
+        if self._turns.classes or self._slot_wanted:
             self._look_for_stalled()
