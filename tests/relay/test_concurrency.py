@@ -18,9 +18,9 @@ def test_each_rank_fills_its_share_and_leaves_the_rest_to_the_better_ones(limit:
     counts = []
     for rank in reversed(Priority):
         while shares.free(rank):
-            assert shares.room(rank) > 0
+            assert shares.room[rank] > 0
             shares.take(rank)
-        assert shares.room(rank) == 0
+        assert shares.room[rank] == 0
         counts.append(shares.taken)
     eighths = [max(1, limit * eighths // 8) for eighths in (4, 6, 7, 8)]
     assert counts == eighths

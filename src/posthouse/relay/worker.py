@@ -338,7 +338,7 @@ class Worker:
     def _is_full(self) -> bool:
         if len(self._recorder.under_way) >= _MOST_RECORDS or not self._spool.accepting():
             return True
-        return not self._scheduler.places.free(_HEALTHY)
+        return self._scheduler.places.room[_HEALTHY] <= 0
 
     def _look_for_unproven(self, now: float) -> None:
         """Look for mail of unproven destinations as soon as the rate limit allows, if there is room for it."""

@@ -93,8 +93,7 @@ def compose_report(
     if not statuses or not to:
         raise LocalError("a report needs at least one recipient status and one address to go to")
     writer = _ReportParts(original, statuses, utf8=any(not one.is_ascii for one in to), offset=offset_minutes)
-    headers = split(original.content).headers
-    chinese = wants_chinese(headers)
+    chinese = wants_chinese(headers := split(original.content).headers)
     returned, whole = writer.returned(headers, limit)
     until = max((status.until for status in statuses if status.until is not None), default=None)
     text = report_text(
