@@ -66,6 +66,7 @@ RETIRED: dict[str, str] = {
 #: Retired words that the source still has, each to be replaced.
 KNOWN: frozenset[str] = frozenset(RETIRED) - {
     "annals",
+    "bouncer",
     "deposit",
     "dying",
     "fate",
@@ -80,6 +81,7 @@ KNOWN: frozenset[str] = frozenset(RETIRED) - {
     "seat",
     "stranger",
     "telling",
+    "trail",
     "weather",
     "witness",
 }

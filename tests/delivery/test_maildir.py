@@ -273,3 +273,14 @@ def test_different_mailboxes_have_different_paths(one: str, two: str) -> None:
     except LocalError:
         return
     assert (first == second) == (Address(one, "a").key == Address(two, "a").key)
+
+
+def test_a_message_whose_lease_was_lost_is_not_published(tmp_path: Path) -> None:
+    deliverer = MaildirDeliverer(ManualClock(), "mx", pid=42, random=lambda: "7")
+    delivery = Delivery(Envelope(None, PEOPLE), Bytes(LETTER), holds=lambda: False)
+    outcomes = asyncio.run(deliverer.deliver(delivery, str(tmp_path)))
+    assert {one.result for one in outcomes} == {Result.DEFERRED}
+    assert {one.reason for one in outcomes} == {
+        "the lease was lost before the message was complete; nothing was delivered by this attempt"
+    }
+    assert letters(tmp_path) == []

@@ -250,3 +250,14 @@ def test_the_exceptions_take_only_replies_that_mean_what_they_say() -> None:
     with pytest.raises(LocalError, match="raise Defer"):
         Reject(reply=Reply(450, "4.1.1", "later"))
     assert str(Reject("because").reply) == "554 5.7.1 because"
+
+
+def test_a_lease_that_is_lost_between_two_recipients(module: ModuleType) -> None:
+    taking = Taking()
+    module.handle = taking  # type: ignore[attr-defined]
+    delivery = Delivery(Envelope(None, (BOB, ANN)), Bytes(LETTER), holds=lambda: not taking.got)
+    bob, ann = asyncio.run(PythonDeliverer(ManualClock()).deliver(delivery, "someones_handlers:handle"))
+    assert bob.result is Result.DELIVERED
+    assert (ann.result, ann.recipient) == (Result.DEFERRED, ANN)
+    assert ann.reason.startswith("the lease was lost")
+    assert len(taking.got) == 1

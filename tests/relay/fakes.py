@@ -50,6 +50,7 @@ class FakeQueue:
     def __init__(self) -> None:
         self.rows: dict[int, Row] = {}
         self.calls = {"lease": 0, "record": 0, "release": 0, "renew": 0, "due": 0}
+        self.leased: list[tuple[float, float, float | None]] = []  # of each call: now, until, due_before
         self.broken: Exception | None = None
         self.no_renewals = False
         self.lost: set[int] = set()  # keys whose lease another worker has now
@@ -102,6 +103,7 @@ class FakeQueue:
         probe: ProbeLimit | None = None,
     ) -> list[Lease]:
         self._check("lease")
+        self.leased.append((now, until, due_before))
         groups: dict[tuple[str, str], list[Row]] = {}
         due_at = now if due_before is None else due_before
         rows = [row for row in self._waiting() if max(row.waiting.due, row.until) <= due_at]
@@ -142,7 +144,7 @@ class FakeQueue:
         return True
 
     def holds(self, lease: Lease) -> bool:
-        return True
+        return not any(each.key in self.lost for each in lease.recipients)
 
     async def events(self) -> AsyncIterator[SpoolEvent]:
         while True:
@@ -161,7 +163,7 @@ class FakeQueue:
         settlements: Sequence[Settlement],
         reports: Sequence[Report] = (),
         *,
-        trail: AttemptTrace | None = None,
+        trace: AttemptTrace | None = None,
     ) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().call_soon(self._record, work, settlements, future)

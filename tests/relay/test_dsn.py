@@ -25,6 +25,7 @@ from posthouse.core import (
     Result,
     Ret,
 )
+from posthouse.core.event_sink import CallbackSink
 from posthouse.delivery.model import Delivery
 from posthouse.message import Action, DeliveryReport, is_report, read_report
 from posthouse.relay.recording.dsn import DsnWriter, original_of, status_of
@@ -47,7 +48,7 @@ ANYTHING = Notify.SUCCESS | Notify.FAILURE | Notify.DELAY
 EVERY_NOTIFY = [None, *(Notify(number) for number in range(8))]
 
 
-def bouncer(**changes: Any) -> DsnWriter:
+def dsn_writer(**changes: Any) -> DsnWriter:
     arguments: dict[str, Any] = {
         "hostname": "mail.sohu.com",
         "postmaster": POSTMASTER,
@@ -91,7 +92,7 @@ def reports(
 ) -> list[Report]:
     sender = options.pop("sender", SENDER)
     about = original_of(message(sender), Bytes(content))
-    return bouncer(**options).reports(about, ends, now=NOW, until=NOW + 99)
+    return dsn_writer(**options).reports(about, ends, now=NOW, until=NOW + 99)
 
 
 def read(report: Report) -> DeliveryReport:
@@ -201,7 +202,7 @@ def test_envelope_id_and_original_recipient_are_given_back() -> None:
     one = waiting(Notify.FAILURE)
     one = one._replace(recipient=one.recipient._replace(orcpt=orcpt))
     about = original_of(message(envid="QQ=314", ret=Ret.HDRS), Bytes(LETTER))
-    (report,) = bouncer().reports(about, [end(one, RecipientState.FAILED)], now=NOW)
+    (report,) = dsn_writer().reports(about, [end(one, RecipientState.FAILED)], now=NOW)
     found = read(report)
     assert found.envelope_id == "QQ=314"
     assert found.recipients[0].original == orcpt
@@ -224,7 +225,7 @@ def test_a_sender_in_u_labels_needs_no_smtputf8() -> None:
 
 def test_what_the_operator_dropped_is_told() -> None:
     about = original_of(message(), Bytes(LETTER))
-    (report,) = bouncer().dropped(about, [waiting(), waiting(Notify.NEVER)], now=NOW)
+    (report,) = dsn_writer().dropped(about, [waiting(), waiting(Notify.NEVER)], now=NOW)
     (one,) = read(report).recipients
     assert (one.action, one.status, one.remote_mta) == ("failed", "5.0.0", "")
 
@@ -233,7 +234,7 @@ def test_content_that_is_gone_or_large() -> None:
     assert original_of(message(), None).content == b""
     large = original_of(message(), Bytes(LETTER + b"x" * 1_000_000), 1_000)
     assert (len(large.content), large.whole) == (1_000, False)
-    (report,) = bouncer().reports(original_of(message(), None), [end(waiting(), RecipientState.FAILED)], now=NOW)
+    (report,) = dsn_writer().reports(original_of(message(), None), [end(waiting(), RecipientState.FAILED)], now=NOW)
     assert read(report).returned == b""
 
 
@@ -305,7 +306,7 @@ def test_whatever_fails_the_chain_ends(
 ) -> None:
     """If every report fails, between two houses that each have a postmaster at the other's, it is over after two."""
     houses = [
-        bouncer(
+        dsn_writer(
             postmaster=Address("boss", f"house{1 - n}.test"),
             addressees=lambda address: () if address.local == "nobody" else (address,),
         )
@@ -332,7 +333,7 @@ def test_whatever_fails_the_chain_ends(
 
 def test_plain_mail_owes_nothing() -> None:
     """What every message is asked, so it must be right about the cheap case."""
-    some = bouncer()
+    some = dsn_writer()
     assert not some.owes(
         message(), [end(waiting(), RecipientState.DELIVERED, YES), end(waiting(), RecipientState.WAITING, LATER)]
     )
@@ -361,8 +362,8 @@ class House:
             random=Random(1),
             owner="w1",
             schedule=RetrySchedule(),
-            bouncer=bouncer(destination=table.destination),
-            log=lambda event, /, **facts: self.log.append((event, facts)),
+            dsn_writer=dsn_writer(destination=table.destination),
+            log=CallbackSink(lambda event, /, **facts: self.log.append((event, facts))),
             **options,
         )
 

@@ -112,3 +112,11 @@ def test_a_fault_of_the_spool_defers(error: StorageError, code: int, enhanced: s
 def test_a_return_path_that_cannot_be_written_is_a_fault_of_ours() -> None:
     with pytest.raises(LocalError):
         run(MailboxDeliverer(BrokenQueue(StorageError("not reached"))), job(Bytes(b""), Address("a\r\nb", "x")), "x")
+
+
+def test_a_message_whose_lease_was_lost_is_not_kept() -> None:
+    delivery = job(Bytes(LETTER))._replace(holds=lambda: False)
+    store = BrokenQueue(StorageError("not reached"))
+    for outcome in run(MailboxDeliverer(store), delivery, "renping@sina.com"):
+        assert outcome.result is Result.DEFERRED
+        assert outcome.reason.startswith("the lease was lost")

@@ -237,6 +237,29 @@ def test_mail_for_a_dead_site_is_given_up_in_the_end_though_most_of_it_is_never_
     play(lambda: House(fake, schedule=RetrySchedule(ceiling=14_400.0)), story)
 
 
+def test_a_lease_of_overdue_mail_begins_now_and_takes_what_was_due_an_hour_ago() -> None:
+    """The spool dates crashes and its history by *now*; only what is due is asked as of an hour ago."""
+    fake = SitedFake()
+
+    async def story(house: House) -> None:
+        await close(house, fake, "dead.test")
+        for n in range(60):
+            house.spool.put([f"u{n}@dead.test"], now=house.clock.time())
+        first = house.clock.time() + HOUR
+        house.spool.leased.clear()
+        overdue: list[tuple[float, float, float]] = []
+        while not overdue and house.clock.time() < first + HOUR:
+            await house.clock.advance(MINUTE)
+            overdue = [(now, until, due) for now, until, due in house.spool.leased if due is not None]
+        assert overdue
+        for now, until, due in overdue:
+            assert first <= now <= house.clock.time()
+            assert until == now + 300.0
+            assert due == now - HOUR
+
+    play(lambda: House(fake), story)
+
+
 def test_an_operator_reopens_a_site() -> None:
     fake = SitedFake()
 

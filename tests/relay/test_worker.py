@@ -97,6 +97,20 @@ def test_claimed_mail_is_delivered_without_asking_the_queue() -> None:
     assert house.events() == ["delivered"] * 20
 
 
+def test_a_delivery_asks_whether_its_lease_is_held() -> None:
+    deliverer = FakeDeliverer()
+
+    async def story(house: House) -> None:
+        house.arrive("renping@sina.com")
+        await house.worker.idle()
+        ((delivery, _),) = deliverer.jobs
+        assert not delivery.lost
+        house.spool.lost.update(house.spool.rows)
+        assert delivery.lost
+
+    play(lambda: House(deliverer), story)
+
+
 def test_an_instant_deliverer_needs_no_task() -> None:
     deliverer = InstantFake()
 
@@ -258,7 +272,7 @@ def test_a_lease_that_was_released_is_taken_again_at_once() -> None:
 
     async def story(house: House) -> None:
         stored = house.spool.put(["a@sina.com"], now=house.clock.time(), owner="w1", until=house.clock.time() + 300)
-        house.worker._leases.release(stored.work[0])
+        house.worker._leases.release(stored.leases[0])
         await house.clock.settle()
         assert len(deliverer.jobs) == 1
 

@@ -76,6 +76,10 @@ class Spool:
         self.late_error: StorageError | None = None
         self.commit_error: StorageError | None = None
         self.commits = "future"
+        self.reachable = True
+
+    def accepting(self) -> bool:
+        return self.reachable
 
     def receive(self) -> Receiving:
         receipt = Receiving(self, len(self.receipts) + 1)

@@ -164,6 +164,15 @@ def test_a_low_disk_puts_mail_off() -> None:
     assert now(at.session().mail(Mail(None, size=501))) == Reply(452, "4.3.1", "No room for mail now; try again later")
 
 
+def test_mail_is_put_off_while_the_storage_cannot_be_reached() -> None:
+    at = desk()
+    session = at.session()
+    at.spool.reachable = False
+    assert now(session.mail(Mail(None))) == Reply(451, "4.3.2", "Cannot take mail now; try again later")
+    at.spool.reachable = True
+    assert now(session.mail(Mail(None))).code == 250
+
+
 @pytest.mark.parametrize(("domain", "code", "enhanced"), [("small.test", 552, "5.2.2"), ("later.test", 452, "4.2.2")])
 def test_a_full_mailbox(domain: str, code: int, enhanced: str) -> None:
     at = desk()

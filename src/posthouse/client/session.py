@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncIterator, Generator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -160,15 +160,20 @@ class Session:
         self._channel.write(step.wire)
         return await self._channel.reply(step.seconds, step.what)
 
-    async def deliver(self, envelope: Envelope, content: Content | AsyncContent) -> tuple[Outcome, ...]:
+    async def deliver(
+        self, envelope: Envelope, content: Content | AsyncContent, holds: Callable[[], bool] | None = None
+    ) -> tuple[Outcome, ...]:
         """Send one message to the peer; returns an outcome for each recipient, in the order of the envelope.
 
         May be called again before it has ended: messages are sent in the order of the calls, the next envelope behind
         the content before it.  Every reply and fault of the peer is an outcome; ``usable`` tells whether the session
         takes another message.  If the connection is lost, only a message whose content had been completed is
         ambiguous.  Cancelled, it ends the connection, once the message before it has its reply.
+
+        ``holds`` is asked before the octets that end the content; if it says no, the connection is ended without them
+        and the recipients are deferred.
         """
-        return await _end_of(self._channel, Transfer(self._channel, envelope, content))
+        return await _end_of(self._channel, Transfer(self._channel, envelope, content, holds))
 
     def deliver_each(self, messages: Iterable[M], *, ahead: int = 2) -> Series[M]:
         """Send many messages: ``async for (envelope, content), outcomes in session.deliver_each(messages)``.

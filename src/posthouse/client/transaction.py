@@ -64,6 +64,9 @@ _CLOSED: Final = State.CLOSED
 _CONTENT_END: Final = Sent.CONTENT_END
 _DATA: Final = Data()
 _RSET: Final = Rset()
+#: The reply and the reason of recipients whose message was given up because its lease was lost.
+_LOST: Final = Reply(451, "4.3.0", "the lease was lost")
+_LOST_REASON: Final = "the lease was lost before the message was complete; nothing was delivered by this attempt"
 
 # The stages of a transaction.
 _WAITING, _ENVELOPE, _CONTENT, _CHUNKS, _FINAL, _OVER = range(6)
@@ -136,6 +139,9 @@ class Transaction:
     The channel calls ``begin`` once, ``reply_received`` with each reply, ``resume`` when the peer reads again, when it
     is this transaction's turn or when a chunk of its content has been read, and ``connection_lost`` if no more replies
     can come.  ``ended`` is called once, when ``outcomes`` or ``error`` (an exception of this side) is set.
+
+    ``holds`` says whether this side still holds the lease on the message.  It is asked directly before the octets that
+    end the content; if it says no, they are not written and the connection ends, so that the peer drops the message.
     """
 
     __slots__ = (
@@ -149,6 +155,7 @@ class Transaction:
         "_features",
         "_finals",
         "_held",
+        "_holds",
         "_may_send_content",
         "_next_rcpt",
         "_refused",
@@ -172,6 +179,7 @@ class Transaction:
         content: Content | AsyncContent,
         utf8: bool,
         ended: Callable[[Transaction], object],
+        holds: Callable[[], bool] | None = None,
     ) -> None:
         self.envelope = envelope
         self.content = content
@@ -189,6 +197,7 @@ class Transaction:
         self.wants_turn = False
         self._channel = channel
         self._ended = ended
+        self._holds = holds
         self._features = channel.features
         self._stage = _WAITING
         self._commands: list[Command] = []  # without PIPELINING: the rest of the envelope, the next command last
@@ -238,6 +247,8 @@ class Transaction:
         content = None
         if data is None and not cautious and not sender.lmtp:
             content = _in_one_piece(self.content)
+            if content is not None and self._holds is not None and not self._holds():
+                content = None  # the envelope alone; behind the replies to it the message is given up
         wire = sender.send_envelope(mail, recipients, data) if whole else sender.send_group(group)
         self._awaited = 1 + len(recipients) + (data is not None) + reset
         if content is None:
@@ -342,6 +353,8 @@ class Transaction:
                 channel = self._channel
                 whole = None if channel.paused else _in_one_piece(self.content)
                 if whole is not None:
+                    if self._lease_lost():
+                        return
                     held, dot = channel.sender.send_whole_content(whole)
                     self._content_sent(held, dot)
                     return
@@ -370,6 +383,8 @@ class Transaction:
                     self.wants_turn = bool(chunk) and not channel.paused
                     self._wait(channel.timeouts.block, "content")
                     return
+            if self._accepted and self._lease_lost():
+                return
             dot = sender.end_content()
         except LocalError as bare:
             self._refuse(bare)
@@ -384,6 +399,15 @@ class Transaction:
         """A CR or LF in the content: the octets that were sent must never be ended with a dot."""
         self._refused = Reply(554, "5.6.0", str(bare))
         self._channel.abort()
+
+    def _lease_lost(self) -> bool:
+        """Whether the lease on the message was lost.  The connection is ended then: another process has the message,
+        and the peer must not take it from this one."""
+        if self._holds is None or self._holds():
+            return False
+        self._refused = _LOST
+        self._channel.abort()
+        return True
 
     def _content_sent(self, held: bytes, dot: bytes) -> None:
         """Write the last octets of the content, the dot and the envelope of the next transaction."""
@@ -428,6 +452,8 @@ class Transaction:
             if following == b"":
                 break
             last = following is None
+            if last and self._lease_lost():
+                return
             channel.write(sender.send_chunk(self._held, last=last))
             self._held = following or b""
             self._awaited += max(1, len(self._accepted)) if last and sender.lmtp else 1
@@ -496,7 +522,8 @@ class Transaction:
         if not connection_lost:
             reply = self._decisive(index)
             if reply is not None:
-                return Outcome(recipient, result_of(reply), reply, f"{peer} said: {reply}", peer, self._handover())
+                reason = _LOST_REASON if reply is _LOST else f"{peer} said: {reply}"
+                return Outcome(recipient, result_of(reply), reply, reason, peer, self._handover())
         fault = self._channel.fault
         why = str(fault) if fault is not None else "the session ended"
         maybe_accepted = index in self._accepted or index >= self._next_rcpt

@@ -30,11 +30,29 @@ class Transfer:
     recipients at a time (452 4.5.3, RFC 5321 §4.5.3.1.10; LIMITS RCPTMAX, RFC 9422).
 
     It has begun when it is made.  ``ended`` is called once, when ``outcomes`` or ``error`` is set after that.
+    ``holds`` is asked before the content is ended (``Transaction``).
     """
 
-    __slots__ = ("_channel", "_content", "_envelope", "_several", "_transaction", "_utf8", "ended", "error", "outcomes")
+    __slots__ = (
+        "_channel",
+        "_content",
+        "_envelope",
+        "_holds",
+        "_several",
+        "_transaction",
+        "_utf8",
+        "ended",
+        "error",
+        "outcomes",
+    )
 
-    def __init__(self, channel: Pipeline, envelope: Envelope, content: Content | AsyncContent) -> None:
+    def __init__(
+        self,
+        channel: Pipeline,
+        envelope: Envelope,
+        content: Content | AsyncContent,
+        holds: Callable[[], bool] | None = None,
+    ) -> None:
         #: One outcome for each recipient, in the order of the envelope, once the transfer has ended.
         self.outcomes: tuple[Outcome, ...] | None = None
         #: The exception of this side that ended the transfer.
@@ -43,6 +61,7 @@ class Transfer:
         self._channel = channel
         self._envelope = envelope
         self._content = content
+        self._holds = holds
         self._several: _Several | None = None
         self._transaction: Transaction | None = None
         features = channel.features
@@ -55,7 +74,7 @@ class Transfer:
         if most and len(envelope.recipients) > most:
             self._several = _Several(envelope, most)
             envelope = self._several.envelope()
-        self._transaction = transaction = Transaction(channel, envelope, content, utf8, self._transaction_ended)
+        self._transaction = transaction = Transaction(channel, envelope, content, utf8, self._transaction_ended, holds)
         channel.enter(transaction)
 
     def withdraw(self) -> None:
@@ -81,7 +100,9 @@ class Transfer:
             if several.left and channel.usable:
                 several.next_batch(channel.features.most_recipients or len(self._envelope.recipients))
                 envelope = several.envelope()
-                self._transaction = Transaction(channel, envelope, self._content, self._utf8, self._transaction_ended)
+                self._transaction = Transaction(
+                    channel, envelope, self._content, self._utf8, self._transaction_ended, self._holds
+                )
                 channel.enter(self._transaction)
                 return
             self.outcomes = several.outcomes(transaction)

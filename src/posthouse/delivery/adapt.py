@@ -7,7 +7,7 @@ gets it unread.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from posthouse.client import Session
 from posthouse.core import Body, Bytes, Content, Envelope, OriginalRecipient, Outcome, Recipient, Reply, Result
@@ -51,7 +51,7 @@ async def give(session: Session, delivery: Delivery) -> Sequence[Outcome]:
     envelope, content = delivery.envelope, delivery.content
     capabilities = session.capabilities
     if _fits(capabilities, envelope):
-        return await _deliver(session, envelope, content)
+        return await _deliver(session, envelope, content, delivery.holds)
     if isinstance(content, Bytes):
         asks = needs(content.chunks())
     else:
@@ -65,17 +65,19 @@ async def give(session: Session, delivery: Delivery) -> Sequence[Outcome]:
         reason = f"not sent to {session.peer}, which cannot take it as it is: {fitted.reason}"
         return all_of(delivery.recipients, Result.FAILED, reason, reply, session.peer)
     envelope, content = fitted
-    given = iter(await _deliver(session, envelope, content) if envelope.recipients else ())
+    given = iter(await _deliver(session, envelope, content, delivery.holds) if envelope.recipients else ())
     return [refused[i] if i in refused else next(given) for i in range(len(delivery.recipients))]
 
 
-async def _deliver(session: Session, envelope: Envelope, content: Content) -> Sequence[Outcome]:
+async def _deliver(
+    session: Session, envelope: Envelope, content: Content, holds: Callable[[], bool] | None
+) -> Sequence[Outcome]:
     """``session.deliver``, with ORCPT added for recipients whose sender asked for a report and gave none (RFC 3461
     §5.2.1 (d)): a report from further on then names the address that the sender used."""
     recipients = envelope.recipients
     if not any(one.notify and one.orcpt is None for one in recipients) or not session.capabilities.has("DSN"):
-        return await session.deliver(envelope, content)
-    outcomes = await session.deliver(envelope._replace(recipients=tuple(map(_named, recipients))), content)
+        return await session.deliver(envelope, content, holds)
+    outcomes = await session.deliver(envelope._replace(recipients=tuple(map(_named, recipients))), content, holds)
     return [outcome._replace(recipient=one) for one, outcome in zip(recipients, outcomes, strict=True)]
 
 

@@ -23,8 +23,8 @@ from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 
-from posthouse.core import Address, Content, LocalError, Outcome, Reply, Result, SettingError
-from posthouse.delivery.model import Deliverer, Delivery, all_of
+from posthouse.core import Address, LocalError, Outcome, Reply, Result, SettingError
+from posthouse.delivery.model import Deliverer, Delivery, all_of, lease_lost
 from posthouse.message.headers import without
 from posthouse.message.trace_fields import return_path
 from posthouse.net.clock import Clock
@@ -100,10 +100,12 @@ class MaildirDeliverer(Deliverer):
         head = return_path(delivery.envelope.sender)
         name = self._name()
         try:
-            await asyncio.to_thread(_store, target, name, head, delivery.content)
+            stored = await asyncio.to_thread(_store, target, name, head, delivery)
         except OSError as error:
             reply, reason = _trouble(error, target)
             return all_of(delivery.recipients, Result.DEFERRED, reason, reply, target)
+        if not stored:
+            return lease_lost(delivery, target)
         reply = Reply(250, "2.0.0", "delivered to the Maildir")
         return all_of(delivery.recipients, Result.DELIVERED, f"delivered as {name}", reply, target)
 
@@ -131,8 +133,9 @@ def _trouble(error: OSError, target: str) -> tuple[Reply, str]:
     return Reply(451, "4.3.0", "mailbox not accessible"), f"delivery to {where} failed: {cause}"
 
 
-def _store(target: str, name: str, head: bytes, content: Content) -> None:
-    """Write, sync, publish, sync: when this returns, the message is on stable storage in ``new``."""
+def _store(target: str, name: str, head: bytes, delivery: Delivery) -> bool:
+    """Write, sync, publish, sync: when this returns, the message is on stable storage in ``new``.  False if the lease
+    was lost before it was published; nothing is left of it then."""
     for folder in _FOLDERS:
         _make_directory(os.path.join(target, folder))
     temporary, final = os.path.join(target, "tmp", name), os.path.join(target, "new", name)
@@ -142,17 +145,20 @@ def _store(target: str, name: str, head: bytes, content: Content) -> None:
         try:
             with open(descriptor, "wb", buffering=0) as file:
                 _write(file.fileno(), head)
-                for chunk in without(content, b"Return-Path").chunks():
+                for chunk in without(delivery.content, b"Return-Path").chunks():
                     _write(file.fileno(), chunk)
                 os.fsync(file.fileno())
         except OSError as error:
             # Calls on a descriptor do not know the path, which the operator needs.
             raise OSError(error.errno, error.strerror, temporary) from error
+        if delivery.lost:
+            return False
         _publish(temporary, final)
     finally:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
     _sync_directory(os.path.dirname(final))
+    return True
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -6,14 +6,16 @@ the other side does is an outcome for each recipient; an exception is a fault of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Final, NamedTuple
 
 from posthouse.core import Content, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.delivery.tracer import AttemptTracer
 
-__all__ = ["Deliverer", "Delivery", "all_of"]
+__all__ = ["Deliverer", "Delivery", "all_of", "lease_lost"]
+
+_LOST: Final = Reply(451, "4.3.0", "the lease was lost")
 
 
 class Delivery(NamedTuple):
@@ -22,6 +24,10 @@ class Delivery(NamedTuple):
     ``envelope`` has the recipients of this attempt and no others.  ``queue_id`` and ``received`` (calendar seconds)
     are those of the queued message, "" and 0.0 where the message was never queued.  ``tracer`` is what the deliverer
     reports its connections to; None if nobody asked.
+
+    ``holds`` says whether the lease on the message is still held.  A deliverer asks directly before the step that
+    completes the delivery, and gives up if the answer is no (``lost``, ``lease_lost``): another process has the message
+    then.  None where no lease stands behind the message.
     """
 
     envelope: Envelope
@@ -29,6 +35,12 @@ class Delivery(NamedTuple):
     queue_id: str = ""
     received: float = 0.0
     tracer: AttemptTracer | None = None
+    holds: Callable[[], bool] | None = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether the lease on the message was lost."""
+        return self.holds is not None and not self.holds()
 
     @property
     def recipients(self) -> tuple[Recipient, ...]:
@@ -82,3 +94,9 @@ def all_of(
 ) -> tuple[Outcome, ...]:
     """One outcome for each recipient, all alike."""
     return tuple([Outcome(recipient, result, reply, reason, peer) for recipient in recipients])
+
+
+def lease_lost(delivery: Delivery, target: str) -> tuple[Outcome, ...]:
+    """The outcomes of a delivery that was given up because the lease on its message was lost."""
+    reason = "the lease was lost before the message was complete; nothing was delivered by this attempt"
+    return all_of(delivery.recipients, Result.DEFERRED, reason, _LOST, target)

@@ -25,7 +25,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from typing import Any, Final, TypeVar
 
 from posthouse.core import Bytes, Content, Defer, Envelope, NotDelivered, Outcome, Reply, Result, SettingError
-from posthouse.delivery.model import Deliverer, Delivery, all_of
+from posthouse.delivery.model import Deliverer, Delivery, all_of, lease_lost
 from posthouse.net import Clock
 
 __all__ = ["DeliveredMessage", "PythonDeliverer", "load_handler"]
@@ -129,8 +129,10 @@ class PythonDeliverer(Deliverer):
             return all_of(delivery.recipients, Result.DEFERRED, reason, _UNUSABLE)
         peer = f"python:{target}"
         message = DeliveredMessage(delivery.content)
-        outcomes = []
+        outcomes: list[Outcome] = []
         for recipient in delivery.recipients:
+            if delivery.lost:
+                return [*outcomes, *lease_lost(delivery.to(delivery.recipients[len(outcomes) :]), peer)]
             envelope = delivery.envelope._replace(recipients=(recipient,))
             result, reply, reason = await self._call(handler, envelope, message)
             outcomes.append(Outcome(recipient, result, reply, reason, peer))

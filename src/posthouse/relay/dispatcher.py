@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from posthouse.core import AttemptTrace, Content, LocalError, Outcome, Recipient, Reply, Result, StorageCorrupt
@@ -261,7 +262,7 @@ class Dispatcher:
             message = attempt.leases[0].message
             recipients = tuple([each.recipient for each in attempt.recipients])
             content = await self._spool.open_content(message)
-            delivery = _delivery(message, recipients, content, attempt.tracer)
+            delivery = _delivery(message, recipients, content, attempt.tracer, partial(self._holds, attempt))
             return _checked(attempt, await deliverer.deliver(delivery, target))
         except asyncio.CancelledError:
             if not attempt.expired or self.stopping or attempt.task is None:
@@ -273,6 +274,10 @@ class Dispatcher:
             return all_of(expired, Result.AMBIGUOUS, f"ended, as it took longer than {self._longest:.0f} seconds")
         except Exception as error:
             return self._broken(attempt, error)
+
+    def _holds(self, attempt: Attempt) -> bool:
+        """Whether all leases of an attempt, as they were renewed last, are still held."""
+        return all(map(self._spool.holds, attempt.leases))
 
     # -- outcomes
 
@@ -299,12 +304,16 @@ class Dispatcher:
 
 
 def _delivery(
-    message: StoredMessage, recipients: tuple[Recipient, ...], content: Content, tracer: AttemptTracer | None = None
+    message: StoredMessage,
+    recipients: tuple[Recipient, ...],
+    content: Content,
+    tracer: AttemptTracer | None = None,
+    holds: Callable[[], bool] | None = None,
 ) -> Delivery:
     envelope = message.envelope
     if envelope.recipients != recipients:
         envelope = envelope._replace(recipients=recipients)
-    return Delivery(envelope, content, message.id, message.received, tracer)
+    return Delivery(envelope, content, message.id, message.received, tracer, holds)
 
 
 def _checked(attempt: Attempt, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:

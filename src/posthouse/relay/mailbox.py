@@ -22,7 +22,7 @@ from posthouse.core import (
     StorageError,
     StorageFull,
 )
-from posthouse.delivery.model import Deliverer, Delivery, all_of
+from posthouse.delivery.model import Deliverer, Delivery, all_of, lease_lost
 from posthouse.message.headers import without
 from posthouse.message.trace_fields import return_path
 from posthouse.spool.interface import StoredMessage
@@ -56,10 +56,13 @@ class MailboxDeliverer(Deliverer):
 
         A fault of the spool is *deferred*, with its text as the reason.
         """
-        envelope, content, queue_id, received, _ = delivery
-        message = StoredMessage(queue_id, envelope, received, content.size)
+        envelope, content = delivery.envelope, delivery.content
+        message = StoredMessage(delivery.queue_id, envelope, delivery.received, content.size)
         try:
-            await self._store.keep(target, message, await _final(envelope.sender, content))
+            final = await _final(envelope.sender, content)
+            if delivery.lost:
+                return lease_lost(delivery, target)
+            await self._store.keep(target, message, final)
         except StorageError as error:
             reply = _FULL if isinstance(error, StorageFull) else _BUSY if isinstance(error, StorageBusy) else _BROKEN
             return all_of(envelope.recipients, Result.DEFERRED, str(error), reply, target)

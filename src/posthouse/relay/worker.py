@@ -46,7 +46,7 @@ __all__ = ["Worker"]
 _BATCH = 128  # recipients leased at one time
 _PAGE = 1000  # destinations that are looked at in one step
 _MOST_RECORDS = 1024  # records under way
-_LONGEST_SLEEP = 300.0  # seconds; another process on the same spool may have died without a sign
+_LONGEST_SLEEP = 300.0  # seconds; another process on the same spool may have crashed and left leases
 _STORAGE_PAUSE = 5.0  # seconds before a spool that failed is asked again
 _LATE = 3600.0  # seconds that due mail for a suspended site stays in the spool untouched
 _LATE_PAUSE = 1.0  # seconds between two batches of such mail
@@ -64,7 +64,7 @@ class Worker:
         random: Spreads retries and pauses.
         owner: This worker's name on its leases.
         schedule: When to retry, for all recipients or, as a function, for each one.
-        bouncer: Writes delivery status notifications; without it, failed recipients are held.
+        dsn_writer: Writes delivery status notifications; without it, failed recipients are held.
         log: Takes an event for each recipient's outcome (``delivered``, ``deferred``, ``ambiguous``, ``failed``,
             ``held``), for reports (``report``) and for faults (``fault``).
         concurrency: Attempts at one time.
@@ -82,7 +82,7 @@ class Worker:
         random: Random,
         owner: str,
         schedule: RetrySchedule | ScheduleFor | None = None,
-        bouncer: DsnWriter | None = None,
+        dsn_writer: DsnWriter | None = None,
         log: EventSink | None = None,
         concurrency: int = 50,
         per_destination: int = 10,
@@ -101,7 +101,7 @@ class Worker:
         self._destinations = self._scheduler.destinations
         schedule_for = (lambda message, waiting: schedule or _USUAL) if not callable(schedule) else schedule
         self._recorder = Recorder(
-            spool, clock, schedule_for, random, log, bouncer, self._moved, self._wake_up.at, self._wake_up.at
+            spool, clock, schedule_for, random, log, dsn_writer, self._moved, self._wake_up.at, self._wake_up.at
         )
         self._leases = LeaseKeeper(
             spool, clock, self._scheduler, self._recorder, self._wake_up, length=lease, longest=longest
@@ -166,8 +166,8 @@ class Worker:
     def _take_new(self, batch: list[Stored]) -> None:
         for stored in batch:
             try:
-                if stored.work:
-                    self._dispatcher.take(stored.work, from_spool=False)
+                if stored.leases:
+                    self._dispatcher.take(stored.leases, from_spool=False)
                 else:
                     self._wake_up.at()
             except Exception as error:  # the leases run out, and the mail is due again
@@ -320,7 +320,12 @@ class Worker:
 
     async def _listen(self) -> None:
         """Log the spool's events, and look for the mail that they may have made due."""
-        async for event in self._spool.events():
+        events = self._spool.events()
+        while True:
+            try:
+                event = await anext(events)
+            except StopAsyncIteration:
+                return
             if self._log is not None and event.text:
                 self._log("spool", text=event.text)
             self._wake_up.at()

@@ -1,13 +1,13 @@
-"""Recording what became of an attempt, durably and without hurry.
+"""The recorder: has the outcomes of an attempt recorded durably, while the next attempts go on.
 
-One transaction for each attempt (``recording.settlement`` says what goes into it).  On the hot path it costs no task:
-the queue's own
-future is all there is.  If the spool cannot take the record now, it is offered again for as long as the process lives,
-after pauses of 1, 2, 4 … 64 seconds.  Meanwhile the lease may expire and be taken again: the recipients of a record
-that is still to be made are not attempted again (``pending_keys``), as that would duplicate the message.
+Each attempt is one transaction; ``recording.settlement`` says what it contains.  A record needs no task: the future
+that the spool returns is enough.  If the spool cannot take a record now, it is offered again until the process ends,
+after pauses of 1, 2, 4 … 64 seconds.  Meanwhile the lease may end and the same mail may be leased again.  The
+recipients of a record that is still to be made are not attempted again (``pending_keys``), as that would duplicate the
+message.
 
-Where the sender is owed a report, it is written first and stored in the same transaction.  If it cannot be written,
-failed recipients are HELD instead: nobody is forgotten unheard.
+A report that the sender is owed is written first and stored in the same transaction.  If it cannot be written, failed
+recipients are HELD instead, so that an operator sees them.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _DELIVERED: Final = Result.DELIVERED
 _SETTLED: Final = RecipientState.DELIVERED
 _WAITING: Final = RecipientState.WAITING
 _LONGEST_PAUSE = 64.0  # seconds between two tries
-_TRIES = 7  # of a record that is refused for a fault of ours, which no time mends
+_TRIES = 7  # of a record that is refused for a local fault, which waiting does not mend
 
 
 class _Record(NamedTuple):
     """What ``Spool.record`` is given."""
 
-    work: Lease
+    lease: Lease
     settlements: Sequence[Settlement]
     reports: Sequence[Report]
-    trail: AttemptTrace | None
+    trace: AttemptTrace | None
 
 
 class _Pending:
@@ -55,10 +55,10 @@ class _Pending:
 
 
 class Recorder:
-    """Records for one worker; ``under_way`` is what has not ended yet, errands of the worker included.
+    """The recorder of one worker; ``under_way`` holds the records and errands that have not ended yet.
 
-    ``bouncer`` writes reports; without one, what failed is HELD.  ``moved`` is called when something ended,
-    ``falls_due`` with the time at which a recipient is to be tried again, ``reported`` when reports wait in the queue.
+    ``dsn_writer`` writes reports; without one, what failed is HELD.  ``moved`` is called when something ended,
+    ``falls_due`` with the time at which a recipient is to be tried again, ``reported`` when reports wait in the spool.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class Recorder:
         schedule_for: ScheduleFor,
         random: Random,
         log: EventSink | None,
-        bouncer: DsnWriter | None,
+        dsn_writer: DsnWriter | None,
         moved: Callable[[], None],
         falls_due: Callable[[float], None],
         reported: Callable[[], None],
@@ -81,85 +81,85 @@ class Recorder:
         self._log = log
         self._moved = moved
         self._falls_due = falls_due
-        self._bouncer = bouncer
+        self._dsn_writer = dsn_writer
         self._reported = reported
         self._pending: dict[tuple[str, int], _Pending] = {}  # records refused so far, by message and recipient
 
-    def pending_keys(self, work: Lease) -> set[int]:
-        """Those recipients of a lease just taken whose outcome is still to be recorded: it will be under this lease."""
+    def pending_keys(self, lease: Lease) -> set[int]:
+        """The recipients of a new lease whose outcome is still to be recorded: it will be under this lease."""
         if not self._pending:
             return set()
         keys = set()
-        for waiting in work.recipients:
-            pending = self._pending.get((work.message.id, waiting.key))
+        for waiting in lease.recipients:
+            pending = self._pending.get((lease.message.id, waiting.key))
             if pending is not None:
                 keys.add(waiting.key)
                 record = pending.record
-                lease = record.work._replace(owner=work.owner, until=work.until, token=work.token)
-                pending.record = record._replace(work=lease)
+                renewed = record.lease._replace(owner=lease.owner, until=lease.until, token=lease.token)
+                pending.record = record._replace(lease=renewed)
         return keys
 
     def record(
-        self, work: Lease, ends: Sequence[tuple[QueuedRecipient, Outcome]], trail: AttemptTrace | None = None
+        self, lease: Lease, ends: Sequence[tuple[QueuedRecipient, Outcome]], trace: AttemptTrace | None = None
     ) -> None:
-        """Begin to record how some or all recipients of ``work`` ended; the others stay leased.  ``trail`` is for the
-        story."""
+        """Begin to record the outcomes of some or all recipients of ``lease``; the others stay leased.  ``trace`` goes
+        into the message's history."""
         now = self._clock.time()
-        if len(ends) < len(work.recipients):
-            work = work._replace(recipients=tuple(waiting for waiting, _ in ends))
-        message = work.message
-        if len(ends) == 1 and ends[0][1].result is _DELIVERED and self._bouncer is not None:
-            # Most mail: one recipient, delivered at once, and usually nobody asked to hear of it.
+        if len(ends) < len(lease.recipients):
+            lease = lease._replace(recipients=tuple(waiting for waiting, _ in ends))
+        message = lease.message
+        if len(ends) == 1 and ends[0][1].result is _DELIVERED and self._dsn_writer is not None:
+            # Most mail: one recipient, delivered at the first attempt, and no report of success was asked for.
             ((waiting, outcome),) = ends
             settlement = Settlement(waiting.key, _SETTLED, now, outcome)
-            if not self._bouncer.owes(message, ((waiting, settlement),)):
-                self._record(_Record(work, (settlement,), (), trail))
+            if not self._dsn_writer.owes(message, ((waiting, settlement),)):
+                self._record(_Record(lease, (settlement,), (), trace))
                 return
         settlements = settle(message, ends, self._schedule_for, now, self._random)
-        told = [(waiting, settlement) for (waiting, _), settlement in zip(ends, settlements, strict=True)]
-        if self._bouncer is None:
-            self._record(_Record(work, _all_held(settlements), (), trail))
-        elif self._bouncer.owes(work.message, told):
-            self.errand(self._report(self._bouncer, work, told, now, trail))
+        recorded = [(waiting, settlement) for (waiting, _), settlement in zip(ends, settlements, strict=True)]
+        if self._dsn_writer is None:
+            self._record(_Record(lease, _all_held(settlements), (), trace))
+        elif self._dsn_writer.owes(lease.message, recorded):
+            self.errand(self._report(self._dsn_writer, lease, recorded, now, trace))
         else:
-            self._record(_Record(work, settlements, (), trail))
+            self._record(_Record(lease, settlements, (), trace))
 
     def _record(self, record: _Record) -> None:
-        work, settlements, reports, trail = record
-        future = asyncio.ensure_future(self._spool.record(work, settlements, reports, trail=trail))
+        lease, settlements, reports, trace = record
+        future = asyncio.ensure_future(self._spool.record(lease, settlements, reports, trace=trace))
         self.under_way.add(future)
         future.add_done_callback(partial(self._recorded, record))
         if self._log is not None:
             for run in alike(settlements):
-                _tell(self._log, work, run)
+                _log_settlements(self._log, lease, run)
             for report in reports:
                 to = ", ".join(str(recipient.address) for recipient in report.envelope.recipients)
-                self._log("report", id=work.message.id, to=to)
+                self._log("report", id=lease.message.id, to=to)
 
     async def _report(
-        self, bouncer: DsnWriter, work: Lease, ends: Ends, now: float, trail: AttemptTrace | None
+        self, dsn_writer: DsnWriter, lease: Lease, ends: Ends, now: float, trace: AttemptTrace | None
     ) -> None:
-        """Write what the sender is owed, and record all of it."""
+        """Write the reports that the sender is owed, and record them with the settlements."""
         settlements = [settlement for _, settlement in ends]
         reports: list[Report] = []
         try:
-            original = await self._original(work.message)
-            patience = max(self._schedule_for(work.message, waiting).patience for waiting, _ in ends)
-            until = work.message.received + patience
-            reports = bouncer.reports(original, ends, now=now, until=until)
+            original = await self._original(lease.message)
+            patience = max(self._schedule_for(lease.message, waiting).patience for waiting, _ in ends)
+            until = lease.message.received + patience
+            reports = dsn_writer.reports(original, ends, now=now, until=until)
         except Exception as error:
-            self.fault(f"no report about {work.message.id} could be written; what failed is held", error)
+            self.fault(f"no report about {lease.message.id} could be written; what failed is held", error)
             settlements = _all_held(settlements)
-        self._record(_Record(work, settlements, reports, trail))
+        self._record(_Record(lease, settlements, reports, trace))
 
     def errand(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Run something beside the attempts."""
+        """Run a coroutine beside the attempts."""
         task = asyncio.get_running_loop().create_task(coroutine)
         self.under_way.add(task)
         task.add_done_callback(self._returned)
 
     def fault(self, what: str, error: BaseException) -> None:
-        """Tell the log of a fault of ours or of the storage; ``error`` is for whoever wants its traceback."""
+        """Log a local fault or one of the storage; ``error`` is in the event, so that its traceback can be printed."""
         if self._log is not None:
             self._log("fault", reason=f"{what}: {type(error).__name__}: {error}", error=error)
 
@@ -176,7 +176,7 @@ class Recorder:
         self.under_way.discard(future)
         error = None if future.cancelled() else future.exception()
         if error is not None:
-            self.fault(f"the outcome of {record.work.message.id} could not be recorded; trying again", error)
+            self.fault(f"the outcome of {record.lease.message.id} could not be recorded; trying again", error)
             self.errand(self._again(record))
         else:
             self._stored(record)
@@ -194,22 +194,22 @@ class Recorder:
     async def _again(self, refused: _Record) -> None:
         """Offer a record until the spool takes it."""
         pending = _Pending(refused)
-        keys = [(refused.work.message.id, waiting.key) for waiting in refused.work.recipients]
+        keys = [(refused.lease.message.id, waiting.key) for waiting in refused.lease.recipients]
         self._pending |= dict.fromkeys(keys, pending)
         try:
             tried, pause = 0, 1.0
             while True:
                 await self._clock.sleep(pause)
                 tried, pause = tried + 1, min(2 * pause, _LONGEST_PAUSE)
-                work, settlements, reports, trail = pending.record
+                lease, settlements, reports, trace = pending.record
                 try:
-                    await self._spool.record(work, settlements, reports, trail=trail)
+                    await self._spool.record(lease, settlements, reports, trace=trace)
                     break
                 except StorageError:
                     continue
                 except Exception as error:
                     if tried >= _TRIES:
-                        what = f"the outcome of {work.message.id} cannot be recorded; it will be attempted again"
+                        what = f"the outcome of {lease.message.id} cannot be recorded; it will be attempted again"
                         self.fault(what, error)
                         return
             self._stored(pending.record)
@@ -225,19 +225,19 @@ class Recorder:
 
 
 def _all_held(settlements: Sequence[Settlement]) -> list[Settlement]:
-    """The same with whoever has failed waiting for an operator."""
+    """These settlements, with HELD instead of FAILED."""
     return [
         each._replace(state=RecipientState.HELD) if each.state is RecipientState.FAILED else each
         for each in settlements
     ]
 
 
-def _tell(log: EventSink, work: Lease, settlements: Sequence[Settlement]) -> None:
-    """Tell the log of settlements that are alike: a line for each recipient."""
+def _log_settlements(log: EventSink, lease: Lease, settlements: Sequence[Settlement]) -> None:
+    """Log settlements that are alike: one event for each recipient."""
     _, state, due, (_, result, reply, reason, peer, _), why, _ = settlements[0]
     event = "held" if state is RecipientState.HELD else result.value
     said: dict[str, object] = {
-        "destination": work.destination,
+        "destination": lease.destination,
         "peer": peer,
         "reply": "" if reply is None else str(reply),
         "reason": reason,
@@ -245,7 +245,7 @@ def _tell(log: EventSink, work: Lease, settlements: Sequence[Settlement]) -> Non
     if state is _WAITING:
         said |= {"again": due, "why": why}
     if len(settlements) == 1:
-        log(event, id=work.message.id, recipient=str(settlements[0].outcome.recipient.address), **said)
+        log(event, id=lease.message.id, recipient=str(settlements[0].outcome.recipient.address), **said)
     else:
         recipients = [str(settlement.outcome.recipient.address) for settlement in settlements]
-        log.each(event, "recipient", recipients, id=work.message.id, recipient=None, **said)
+        log.each(event, "recipient", recipients, id=lease.message.id, recipient=None, **said)

@@ -133,7 +133,7 @@ class Daemon:
             schedule=RetrySchedule(
                 relay.retry_first, relay.retry_max, relay.give_up_after, warn_after=relay.warn_after
             ),
-            bouncer=self._dsn_writer,
+            dsn_writer=self._dsn_writer,
             log=self.log,
             concurrency=relay.concurrency,
             per_destination=relay.concurrency_per_destination,

@@ -35,6 +35,9 @@ _AUTH_NEEDED: Final = Verdict(
     Reply(530, "5.7.0", "Authentication required, and not available here"), "the peer is not in trusted_networks"
 )
 _DISK_LOW: Final = Verdict(Reply(452, "4.3.1", "No room for mail now; try again later"), "less than min_free is left")
+_NO_STORAGE: Final = Verdict(
+    Reply(451, "4.3.2", "Cannot take mail now; try again later"), "the spool's storage cannot be reached"
+)
 _NO_RELAY: Final = Verdict(
     Reply(550, "5.7.1", "Relaying denied"), "the domain is not ours and the peer is not in trusted_networks"
 )
@@ -86,6 +89,8 @@ class SessionPolicy:
         size = mail.size or 0
         if size > shared.settings.max_message_size:
             return self._no("MAIL", TOO_LARGE)
+        if not shared.intake.spool.accepting():
+            return self._no("MAIL", _NO_STORAGE)
         if shared.room() - size < shared.config.spool.min_free:
             return self._no("MAIL", _DISK_LOW)
         return _GO_ON
