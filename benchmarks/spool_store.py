@@ -50,7 +50,7 @@ async def measure(directory: str, sessions: int, size: int, seconds: float, sett
             slowest = max(slowest, time.perf_counter() - begun)
             stored += 1
             settled = [
-                spool.record(lease, [Settlement(0, RecipientState.DELIVERED, now, outcome)]) for lease in kept.work
+                spool.record(lease, [Settlement(0, RecipientState.DELIVERED, now, outcome)]) for lease in kept.leases
             ]
         await asyncio.gather(*settled)
 

@@ -15,8 +15,7 @@ from docs_pages.imports import SOURCE
 RENAME = "to be renamed"
 
 #: Class names that several modules define, each with the reason.  A leading underscore makes no difference.
-SAME_CLASS: dict[str, str] = {
-}
+SAME_CLASS: dict[str, str] = {}
 
 #: File names that stand in several folders, each with the reason.
 SAME_FILE: dict[str, str] = {
@@ -82,6 +81,7 @@ KNOWN: frozenset[str] = frozenset(RETIRED) - {
     "seat",
     "stranger",
     "telling",
+    "trail",
     "weather",
     "witness",
 }

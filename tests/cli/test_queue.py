@@ -21,7 +21,7 @@ from posthouse.spool import RecipientState, Settlement, SqliteSpool
 from posthouse.spool.history import Origin
 
 REPLY = Reply(451, "4.7.1", "come again; no such greylist")
-TRAIL = AttemptTrace(
+TRACE = AttemptTrace(
     0.0,
     "mx.far.test",
     "far.test",
@@ -72,7 +72,7 @@ class Spool:
                     )
                     for each in work.recipients
                 ]
-                await queue.record(work, ends, trail=TRAIL)
+                await queue.record(work, ends, trace=TRACE)
         finally:
             await queue.close()
 
@@ -211,7 +211,7 @@ def test_a_story(ran, place: Spool) -> None:
     assert "接收自" in ran("explain", place.ids[0], "--lang", "zh").out
     whole = found(ran, "explain", "<0@here.test>")
     assert (whole["kind"], whole["message"]["id"]) == ("message", place.ids[0])
-    assert whole["message"]["events"][0]["contacts"][0]["lines"] == ["S: EHLO x\x1b[2J"]
+    assert whole["message"]["events"][0]["connections"][0]["lines"] == ["S: EHLO x\x1b[2J"]
     got = ran("explain", "72jhzb4zx8tbr")
     assert (got.code, got.out) == (65, "")
     assert "[spool] history" in got.err

@@ -74,7 +74,7 @@ def test_one_that_rested_sends_no_content_before_it_is_answered_so_its_loss_is_n
         outcomes, tracer = await traced(world, deliverer, job(), "sina.com")
         assert one(outcomes)[0] is Result.DELIVERED
         assert tracer.feedback is Feedback.OK
-        first, second = trace_of(tracer).contacts
+        first, second = trace_of(tracer).connections
         assert (first.reused, second.reused) == (1, 0)
         assert "a new one is opened" in first.ended
         assert not any("BDAT" in line for line in first.lines)
@@ -169,7 +169,7 @@ def test_a_delivery_is_told_with_its_dialogue_and_phases_but_without_content() -
 
     trace = tell({MX1: peer}, story)
     assert (trace.site, trace.target, trace.rule) == ("mx1.sina.com,mx2.sina.com", "sina.com", "the default")
-    (connection,) = trace.contacts
+    (connection,) = trace.connections
     assert connection.peer == "mx1.sina.com[192.0.2.1]:25"
     assert connection.mx == "mx1.sina.com"
     assert [phase for phase, _ in connection.timings] == ["resolve", "connect", "greet", "envelope", "content", "final"]
@@ -187,9 +187,9 @@ def test_hosts_that_were_passed_over_are_told_too() -> None:
         return trace_of(tracer)
 
     trace = tell({MX2: Peer(greeting="421 busy")}, story)
-    assert [connection.mx for connection in trace.contacts] == ["mx1.sina.com", "mx2.sina.com"]
-    assert trace.contacts[0].ended
-    assert "421 busy" in trace.contacts[1].ended
+    assert [connection.mx for connection in trace.connections] == ["mx1.sina.com", "mx2.sina.com"]
+    assert trace.connections[0].ended
+    assert "421 busy" in trace.connections[1].ended
 
 
 def test_a_long_dialogue_is_shortened_in_the_middle() -> None:
@@ -201,7 +201,7 @@ def test_a_long_dialogue_is_shortened_in_the_middle() -> None:
         await deliverer.close()
         return trace_of(tracer)
 
-    (connection,) = tell({MX1: peer}, story).contacts
+    (connection,) = tell({MX1: peer}, story).connections
     assert len(connection.lines) == 101
     assert connection.lines[80] == "… 911 lines …"
     assert connection.lines[-1] == "R: 250 OK"

@@ -163,7 +163,7 @@ class FakeQueue:
         settlements: Sequence[Settlement],
         reports: Sequence[Report] = (),
         *,
-        trail: AttemptTrace | None = None,
+        trace: AttemptTrace | None = None,
     ) -> asyncio.Future[None]:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().call_soon(self._record, work, settlements, future)

@@ -300,7 +300,7 @@ def test_a_lease_that_was_released_is_taken_again_at_once() -> None:
 
     async def story(house: House) -> None:
         stored = house.spool.put(["a@sina.com"], now=house.clock.time(), owner="w1", until=house.clock.time() + 300)
-        house.worker._leases.release(stored.work[0])
+        house.worker._leases.release(stored.leases[0])
         await house.clock.settle()
         assert len(deliverer.jobs) == 1
 

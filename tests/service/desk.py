@@ -94,7 +94,7 @@ class Desk:
         return receipt.id
 
     async def attempt(
-        self, result: Result, reply: Reply, *, again: float = 300.0, trail: AttemptTrace | None = None, only: str = ""
+        self, result: Result, reply: Reply, *, again: float = 300.0, trace: AttemptTrace | None = None, only: str = ""
     ) -> None:
         """Everything that is due (and goes to ``only``) is attempted, with one end for all."""
         now = self.clock.time()
@@ -115,13 +115,13 @@ class Desk:
                 )
                 for each in work.recipients
             ]
-            await self.queue.record(work, ends, trail=trail)
+            await self.queue.record(work, ends, trace=trace)
 
 
 LATER = Reply(450, "4.7.1", "Greylisted; come again")
 TAKEN = Reply(250, "2.0.0", "OK")
 NEVER = Reply(550, "5.1.1", "No such user")
-TRAIL = AttemptTrace(
+TRACE = AttemptTrace(
     1_800_000_000.0,
     "mx.far.test",
     "far.test",

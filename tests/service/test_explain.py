@@ -13,7 +13,7 @@ from posthouse.service.operations.explain_text import Sentence, address_sentence
 from posthouse.service.operations.results import AddressForecast, AttemptEntry, EventEntry, Explained, MessageHistory
 from posthouse.spool.history import Origin
 
-from .desk import LATER, NEVER, TAKEN, TRAIL, Desk, run
+from .desk import LATER, NEVER, TAKEN, TRACE, Desk, run
 
 ZONES = {
     "far.test": {"MX": ["10 mx.far.test", "20 backup.far.test"]},
@@ -55,7 +55,7 @@ def test_a_life_from_acceptance_to_delivery() -> None:
         desk = await Desk()
         arrival = Origin("<a@here.test>", "client.example", "TLS 1.3", "ann")
         queue_id = await desk.store("bob@far.test", arrival=arrival)
-        await desk.attempt(Result.DEFERRED, LATER, trail=TRAIL)
+        await desk.attempt(Result.DEFERRED, LATER, trace=TRACE)
         waiting = await story_of(desk, queue_id)
         assert waiting.queued
         (now,) = waiting.standing
@@ -156,7 +156,7 @@ def test_many_attempts_take_few_lines() -> None:
     async def scenario() -> None:
         desk = await Desk()
         queue_id = await desk.store(*(f"r{number}@far.test" for number in range(500)))
-        await desk.attempt(Result.DEFERRED, LATER, trail=TRAIL)
+        await desk.attempt(Result.DEFERRED, LATER, trace=TRACE)
         assert len(text_of(await story_of(desk, queue_id)).splitlines()) <= 12
 
     run(scenario)

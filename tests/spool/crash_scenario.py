@@ -96,7 +96,7 @@ def settlements(stored: Stored, state: RecipientState, due: float = NOW) -> list
     """All recipients of its first work end so."""
     return [
         Settlement(w.key, state, due, Outcome(w.recipient, Result.DELIVERED, None, "so it goes"))
-        for w in stored.work[0].recipients
+        for w in stored.leases[0].recipients
     ]
 
 
@@ -127,27 +127,27 @@ async def live(queue: SqliteSpool, tell: Callable[..., None], calendar: Calendar
     large = await accept(LARGE, "b@x.test", "c@y.test")
     if small is not None:
         done = settlements(small, RecipientState.DELIVERED)
-        await attempt("settle", small.message.id, act=lambda: queue.record(small.work[0], done))
+        await attempt("settle", small.message.id, act=lambda: queue.record(small.leases[0], done))
     other = await accept(SMALL, "d@z.test")
     if other is not None:
         report = Report(Envelope(None, (Recipient(Address("a", "sohu.com")),)), b"sorry\r\n", ("sohu.com",), NOW)
         failed = settlements(other, RecipientState.FAILED)
-        await attempt("settle", other.message.id, act=lambda: queue.record(other.work[0], failed, [report]))
+        await attempt("settle", other.message.id, act=lambda: queue.record(other.leases[0], failed, [report]))
     aborted = queue.receive()
     aborted.write(LARGE)
     aborted.abort()
     if large is not None:
         again = settlements(large, RecipientState.DELIVERED)
-        await attempt("part", large.message.id, act=lambda: queue.record(large.work[0], again))
+        await attempt("part", large.message.id, act=lambda: queue.record(large.leases[0], again))
         await attempt("keep", large.message.id, act=lambda: queue.keep("me", large.message, Bytes(LARGE)))
-        rest = large._replace(work=large.work[1:])
+        rest = large._replace(leases=large.leases[1:])
         last = settlements(rest, RecipientState.DELIVERED)
-        await attempt("settle", large.message.id, act=lambda: queue.record(rest.work[0], last))
+        await attempt("settle", large.message.id, act=lambda: queue.record(rest.leases[0], last))
     await accept(LARGE, "e@x.test")
     late = await accept(SMALL, "f@x.test", "g@x.test")
     if late is not None:
         deferred = settlements(late, RecipientState.WAITING, NOW + 900)
-        await attempt("defer", late.message.id, act=lambda: queue.record(late.work[0], deferred))
+        await attempt("defer", late.message.id, act=lambda: queue.record(late.leases[0], deferred))
     await operate(queue, accept, attempt)
     calendar.now = LATER
     await attempt("tidy", act=queue.tidy)

@@ -62,7 +62,7 @@ async def check_table(directory: Path, lines: Sequence[str]) -> None:
         if entry is not None:
             assert digest(await queue.open_content(entry.message)) == words[2]
             assert any(waiting.state in (RecipientState.WAITING, RecipientState.HELD) for waiting in entry.recipients)
-            assert await queue.story(words[1]), "it waits, and its story is lost"
+            assert await queue.history(words[1]), "it waits, and its story is lost"
     kept = [words[2] for words in told if words[:2] == ["done", "keep"]]
     assert set(kept) <= {message.queue_id for message in await queue.inbox("me")}
     for message in await queue.inbox():
@@ -86,7 +86,7 @@ async def check_stories(queue: SqliteSpool, told: Sequence[Sequence[str]]) -> No
     reported: set[str] = set()
     notes: dict[str, int] = {}
     for line in await queue.find(limit=1000):
-        events = await queue.story(line.id)
+        events = await queue.history(line.id)
         assert isinstance(events[0], Accepted)
         ended: set[int] = set()
         for event in events[1:]:

@@ -50,7 +50,7 @@ async def live(queue: SqliteSpool, chance: random.Random) -> None:
             under_way.append(queue.record(work, done))
         stored = await asyncio.gather(*come)
         await asyncio.gather(*under_way)
-        works = [work for each in stored for work in each.work]
+        works = [work for each in stored for work in each.leases]
 
 
 def all_of(directory: Path) -> dict[str, list[Any]]:
@@ -124,7 +124,7 @@ def test_a_group_that_is_run_again_is_counted_once(tmp_path: Path) -> None:
         await queue.lease("v", NOW + 9, NOW + 60, limit=1)  # expands all of them
         fourth = await stored()
         done = [
-            queue.record(each.work[0], ended(each.work[0], RecipientState.DELIVERED, Result.DELIVERED))
+            queue.record(each.leases[0], ended(each.leases[0], RecipientState.DELIVERED, Result.DELIVERED))
             for each in (first, fourth)
         ]
         await asyncio.gather(*done)
@@ -135,7 +135,7 @@ def test_a_group_that_is_run_again_is_counted_once(tmp_path: Path) -> None:
         done = [
             queue._call(broken),
             *(
-                queue.record(each.work[0], ended(each.work[0], RecipientState.DELIVERED, Result.DELIVERED))
+                queue.record(each.leases[0], ended(each.leases[0], RecipientState.DELIVERED, Result.DELIVERED))
                 for each in (second, third)
             ),
         ]

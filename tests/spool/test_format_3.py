@@ -60,14 +60,14 @@ def test_all_mail_is_there_and_can_be_delivered(tmp_path: Path) -> None:
         (deferred, _) = await queue.select([Condition("domain", "=", "d.test")], now=NOW)
         assert (deferred.attempts, deferred.due) == (1, NOW + 900)
         assert "450 4.2.0 later" in deferred.last
-        accepted, attempted = await queue.story(deferred.id)
+        accepted, attempted = await queue.history(deferred.id)
         assert isinstance(accepted, Accepted)
         assert accepted.recipients == ("c@d.test", "e@d.test")
         assert isinstance(attempted, AttemptEvent)
         (done,) = await queue.find(message_id="<done@a>")
         assert not done.waiting
-        assert [type(event) for event in await queue.story(done.id)] == [Accepted, AttemptEvent]
-        _, act = await queue.story(held.id)
+        assert [type(event) for event in await queue.history(done.id)] == [Accepted, AttemptEvent]
+        _, act = await queue.history(held.id)
         assert isinstance(act, QueueEvent)
         assert [(line.who, line.act) for line in await queue.audit()] == [("root", "reroute"), ("root", "hold")]
         assert [tuple(inbox)[:2] for inbox in await queue.inboxes()] == [("me@x.test", 2)]

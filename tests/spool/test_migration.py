@@ -115,7 +115,7 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
             (RecipientState.HELD, 1, NOW - 50, "550 5.1.1 no"),
         ]
         assert b"".join((await queue.open_content(entry.message)).chunks()) == b"twice"
-        first, *notes = await queue.story(entry.message.id)
+        first, *notes = await queue.history(entry.message.id)
         assert first == Accepted(NOW - 90, "mx 192.0.2.1:4", "a@sohu.com", ("c@x.test", "d@y.test"), 5)
         assert [(n.kind, n.keys, n.text) for n in notes if isinstance(n, QueueEvent)] == [
             ("attempted", (0,), "450 4.2.0 later"),
@@ -173,7 +173,7 @@ def test_format_2_is_read_as_it_is(tmp_path: Path) -> None:
         queue = SqliteSpool(tmp_path, time=lambda: NOW)
         await queue.open(NOW)
         assert await queue.count() == 2
-        _, told = await queue.story(stored.message.id)
+        _, told = await queue.history(stored.message.id)
         assert isinstance(told, AttemptEvent)
         assert [(each.key, each.due, str(each.reply)) for each in told.ends] == [
             (key, NOW, "450 4.2.0 later") for key in (0, 1)

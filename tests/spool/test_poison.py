@@ -40,7 +40,7 @@ def again(work: Lease, due: float) -> list[Settlement]:
 
 
 async def kinds(queue: SqliteSpool, queue_id: str) -> list[str]:
-    return [event.kind for event in await queue.story(queue_id) if isinstance(event, QueueEvent)]
+    return [event.kind for event in await queue.history(queue_id) if isinstance(event, QueueEvent)]
 
 
 def test_the_third_death_in_a_row_sets_it_aside(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_a_look_for_old_mail_dates_a_death_by_the_clock(tmp_path: Path) -> None:
             await die(victim)
             assert await watcher.lease("w", now + 61, now + 90, limit=9, due_before=NOW - 1) == []
         found = now + 61
-        told = [(await watcher.story(each))[-1] for each in ids]
+        told = [(await watcher.history(each))[-1] for each in ids]
         assert [event.at for event in told] == [found] * 3
         rows = await watcher.select(now=found)
         assert sorted(row.due for row in rows) == [found + 1, found + 2, found + 3]

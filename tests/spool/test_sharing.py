@@ -132,9 +132,9 @@ def test_a_late_record_of_another_process_counts(tmp_path: Path) -> None:
         watch.now += HANGS  # the first process does not move
         (work,) = await two.lease("same name", NOW + 60, NOW + 60, limit=1)  # even the same end is not ours
         deferred = [s._replace(state=RecipientState.WAITING, due=NOW + 999) for s in delivered(work)]
-        await one.record(stored.work[0], deferred)
+        await one.record(stored.leases[0], deferred)
         assert (await two.due(NOW + 60)).destinations == (("x.test", NOW + 60),)
-        await one.record(stored.work[0], delivered(stored.work[0]))
+        await one.record(stored.leases[0], delivered(stored.leases[0]))
         await two.record(work, deferred)
         assert await two.count() == 0
         await one.close()

@@ -105,13 +105,13 @@ def test_several_destinations_settled_together_leave_no_rows(tmp_path: Path) -> 
         assert [row.destination for row in await queue.select(now=NOW)] == ["x.test", "y.test", "x.test"]
         assert {row.destination: row.waiting for row in await queue.summary(now=NOW)} == {"x.test": 2, "y.test": 1}
         assert (await queue.open_content(stored.message)).size == 7
-        trail = AttemptTrace(NOW, "mx.test", "x.test", "mx", (ConnectionTrace("192.0.2.1:25", lines=("S: EHLO w",)),))
-        await asyncio.gather(*[queue.record(work, delivered(work), trail=trail) for work in stored.work])
+        trace = AttemptTrace(NOW, "mx.test", "x.test", "mx", (ConnectionTrace("192.0.2.1:25", lines=("S: EHLO w",)),))
+        await asyncio.gather(*[queue.record(work, delivered(work), trace=trace) for work in stored.leases])
         assert [counted(tmp_path, table) for table in ("recipient", "message", "destination", "event")] == [0] * 4
-        accepted, *attempts = await queue.story(stored.message.id)
+        accepted, *attempts = await queue.history(stored.message.id)
         assert isinstance(accepted, Accepted)
-        told = [(each.destination, each.trail, [end.key for end in each.ends]) for each in attempts]  # type: ignore[union-attr]
-        assert told == [("x.test", trail, [0, 2]), ("y.test", trail, [1])]
+        told = [(each.destination, each.trace, [end.key for end in each.ends]) for each in attempts]  # type: ignore[union-attr]
+        assert told == [("x.test", trace, [0, 2]), ("y.test", trace, [1])]
         await queue.close()
 
     asyncio.run(story())
@@ -121,7 +121,7 @@ def test_several_destinations_of_which_one_ends_first(tmp_path: Path) -> None:
     async def story() -> None:
         queue = await opened(tmp_path)
         stored = await three_ways(queue, "x.test", "y.test", "z.test")
-        first, *others = stored.work
+        first, *others = stored.leases
         await queue.record(first, delivered(first))
         assert counted(tmp_path, "recipient") == 3
         assert await queue.lease("w", NOW, NOW + 60, limit=10) == []
@@ -135,7 +135,7 @@ def test_several_destinations_of_which_one_ends_first(tmp_path: Path) -> None:
         assert (again.destination, [(each.key, each.attempts) for each in again.recipients]) == ("y.test", [(1, 1)])
         await queue.record(again, delivered(again))
         assert counted(tmp_path, "message") == 0
-        assert len(await queue.story(stored.message.id)) == 5
+        assert len(await queue.history(stored.message.id)) == 5
         await queue.close()
 
     asyncio.run(story())
@@ -147,9 +147,9 @@ def test_several_destinations_whose_lease_ran_out(tmp_path: Path) -> None:
         stored = await three_ways(queue, "x.test", "y.test", "x.test")
         works = await queue.lease("w", NOW + 61, NOW + 120, limit=10)
         assert {(each.destination, len(each.recipients)) for each in works} == {("x.test", 2), ("y.test", 1)}
-        await asyncio.gather(*[queue.record(work, delivered(work)) for work in stored.work])  # what is done is done
+        await asyncio.gather(*[queue.record(work, delivered(work)) for work in stored.leases])  # what is done is done
         assert counted(tmp_path, "message") == counted(tmp_path, "recipient") == 0
-        assert len(await queue.story(stored.message.id)) == 3
+        assert len(await queue.history(stored.message.id)) == 3
         await queue.close()
 
     asyncio.run(story())
@@ -399,7 +399,7 @@ def test_finished_large_content_leaves(tmp_path: Path) -> None:
     async def story() -> None:
         queue = await opened(tmp_path)
         stored = await begin(queue, b"x" * 100_000, owner="w")
-        await queue.record(stored.work[0], delivered(stored.work[0]))
+        await queue.record(stored.leases[0], delivered(stored.leases[0]))
         await queue.close()
         assert list((tmp_path / "spool" / "content").glob("*/*")) == []
 
@@ -485,7 +485,7 @@ def test_finished_messages_stay_as_long_as_they_shall(tmp_path: Path) -> None:
         queue = SqliteSpool(tmp_path, keep_finished=100, time=lambda: now, random=random.Random(1))
         await queue.open(now)
         stored = await begin(queue, b"x" * 100_000, owner="w")
-        await queue.record(stored.work[0], delivered(stored.work[0]))
+        await queue.record(stored.leases[0], delivered(stored.leases[0]))
         entry = await queue.entry(stored.message.id)
         assert entry is not None
         assert entry.recipients[0].state is RecipientState.DELIVERED
@@ -493,7 +493,7 @@ def test_finished_messages_stay_as_long_as_they_shall(tmp_path: Path) -> None:
         assert await queue.count() == 0
         now += 101
         other = await begin(queue, owner="w")
-        await queue.record(other.work[0], delivered(other.work[0]))
+        await queue.record(other.leases[0], delivered(other.leases[0]))
         assert await queue.entry(stored.message.id) is None
         assert await queue.entry(other.message.id) is not None
         await queue.close()
@@ -731,7 +731,7 @@ def test_a_report_is_made_again_if_a_recipient_is_settled_meanwhile(tmp_path: Pa
         people = tuple(Recipient(Address(name, "x.test")) for name in "bcd")
         who = Envelope(Address("a", "sohu.com"), people)
         stored = await receipt.commit(who, ["x.test"] * 3, received=NOW, due=NOW, owner="w", until=NOW + 60)
-        (lease,) = stored.work
+        (lease,) = stored.leases
         asked: list[list[int]] = []
 
         async def compose(message: StoredMessage, recipients: Sequence[QueuedRecipient]) -> list[Report]:
@@ -752,7 +752,7 @@ def test_a_report_is_made_again_if_a_recipient_is_settled_meanwhile(tmp_path: Pa
         assert entry is not None
         content = await queue.open_content(entry.message)
         assert b"".join(content.chunks()) == b"2"
-        kinds = [event.kind for event in await queue.story(stored.message.id) if isinstance(event, QueueEvent)]
+        kinds = [event.kind for event in await queue.history(stored.message.id) if isinstance(event, QueueEvent)]
         assert kinds == ["dropped", "reported"]
         assert [line.changed for line in await queue.audit()] == [1]
         await queue.close()

@@ -50,7 +50,7 @@ async def store(queue: SqliteSpool, address: str = "b@x.test", owner: str = "w")
 
 
 async def deliver(queue: SqliteSpool, stored: Stored, state: RecipientState = RecipientState.DELIVERED) -> None:
-    (work,) = stored.work
+    (work,) = stored.leases
     outcome = Outcome(work.recipients[0].recipient, Result.DELIVERED, Reply(250, "2.0.0", "ok"))
     await queue.record(work, [Settlement(0, state, NOW, outcome)])
 
@@ -70,7 +70,7 @@ def test_one_delivered_at_once_is_one_row(tmp_path: Path) -> None:
         assert rows(tmp_path, "story") == 0
         await asyncio.gather(deliver(queue, one), deliver(queue, two))
         assert (rows(tmp_path, "story"), rows(tmp_path, "event"), rows(tmp_path, "message")) == (2, 0, 0)
-        assert [type(event) for event in await queue.story(one.message.id)] == [Accepted, AttemptEvent]
+        assert [type(event) for event in await queue.history(one.message.id)] == [Accepted, AttemptEvent]
         await queue.close()
 
     asyncio.run(life())
@@ -87,7 +87,7 @@ def test_one_that_was_expanded_and_erased_in_its_group_is_told(tmp_path: Path) -
         other = SqliteSpool(tmp_path, time=calendar, stopwatch=calendar)
         await other.open(NOW)
         assert await other.lease("v", NOW + 60, NOW + 99, limit=9) == []
-        await queue.renew(stored[1].work, NOW + HANGS + 500).done
+        await queue.renew(stored[1].leases, NOW + HANGS + 500).done
         calendar.now += HANGS  # the others are as those of a process that hangs
         works = {work.message.id: work for work in await other.lease("v", NOW + 60, NOW + 99, limit=9)}
         work = works[stored[2].message.id]
@@ -95,7 +95,7 @@ def test_one_that_was_expanded_and_erased_in_its_group_is_told(tmp_path: Path) -
         await other.record(work, [Settlement(0, RecipientState.FAILED, NOW, outcome)])
         await asyncio.gather(*(deliver(queue, one) for one in stored))
         for one in stored:
-            told = await queue.story(one.message.id)
+            told = await queue.history(one.message.id)
             ends = [event.ends[0].state for event in told if isinstance(event, AttemptEvent)]
             assert ends == (["failed"] if one is stored[2] else ["delivered"])
         assert await queue.count() == 0
@@ -114,17 +114,17 @@ def test_stories_are_forgotten_by_age_and_never_while_it_waits(tmp_path: Path) -
         await deliver(queue, gone)
         await deliver(queue, waits, RecipientState.WAITING)
         await queue.tidy()
-        assert len(await queue.story(gone.message.id)) == 2
+        assert len(await queue.history(gone.message.id)) == 2
         calendar.now += 2 * DAY + 1
         young = await store(queue)
         await deliver(queue, young)
         await queue.tidy()
-        assert await queue.story(gone.message.id) == []
+        assert await queue.history(gone.message.id) == []
         assert [told.id for told in await queue.find(address="b@x.test")] == [young.message.id, waits.message.id]
-        assert len(await queue.story(waits.message.id)) == 2
+        assert len(await queue.history(waits.message.id)) == 2
         await queue.act(QueueAction.DROP, [], now=calendar.now)
         await queue.tidy()
-        assert await queue.story(waits.message.id) == []
+        assert await queue.history(waits.message.id) == []
         assert rows(tmp_path, "event") == 0
         await queue.close()
         with sqlite3.connect(tmp_path / "spool" / "queue.sqlite3") as connection:
@@ -151,8 +151,8 @@ def test_stories_are_bounded_while_mail_comes(tmp_path: Path, bound: dict[str, i
         last = stored[-1]
         await queue.tidy()
         assert 0 < rows(tmp_path, "story") <= 200
-        assert await queue.story(last.message.id), "the youngest went before the oldest"
-        assert await queue.story(waits.message.id)
+        assert await queue.history(last.message.id), "the youngest went before the oldest"
+        assert await queue.history(waits.message.id)
         await queue.close()
 
     asyncio.run(life())
@@ -167,7 +167,7 @@ def test_the_writer_tidies_when_it_is_idle(tmp_path: Path) -> None:
         await deliver(queue, stored)
         calendar.now += 2 * DAY
         async with asyncio.timeout(30):
-            while await queue.story(stored.message.id):
+            while await queue.history(stored.message.id):
                 await asyncio.sleep(0.05)
         await queue.close()
 
@@ -183,7 +183,7 @@ def test_without_history_nothing_is_told(tmp_path: Path) -> None:
         two = await store(queue, owner="")
         assert await queue.act(QueueAction.HOLD, [], now=NOW) == 2
         assert rows(tmp_path, "story") == rows(tmp_path, "event") == 0
-        assert [type(event) for event in await queue.story(one.message.id)] == [Accepted]  # what the queue has anyway
+        assert [type(event) for event in await queue.history(one.message.id)] == [Accepted]  # what the queue has anyway
         assert await queue.find(address="b@x.test") == []
         assert (await queue.entry(two.message.id)) is not None
         await queue.close()
@@ -236,7 +236,7 @@ def test_an_act_on_many_is_one_line_of_the_audit_log(tmp_path: Path) -> None:
 def test_events_survive_their_octets() -> None:
     lines = ('S: é "x" \\', "R: 250 ok")
     contact = ConnectionTrace("[2001:db8::1]:25", "mx", "TLSv1.3", (("connect", 0.5),), lines, "reset", 3)
-    trail = AttemptTrace(NOW, "site", "target", "rule", (contact, ConnectionTrace()))
+    trace = AttemptTrace(NOW, "site", "target", "rule", (contact, ConnectionTrace()))
     end = (
         2,
         RecipientState.WAITING,
@@ -250,7 +250,7 @@ def test_events_survive_their_octets() -> None:
     plain = (3, RecipientState.FAILED, NOW, Result.FAILED, None, "", "", "")
     packed = [
         story.packed_accepted(NOW, "mx 192.0.2.1:4", 9, Origin("<i@d>", "h", "t", "u", "a")),
-        story.packed_attempt(NOW + 1, "x.test", trail, [end, plain]),
+        story.packed_attempt(NOW + 1, "x.test", trace, [end, plain]),
         story.packed_attempt(NOW + 1, "x.test", None, []),
         story.packed_note(QueueEvent(NOW, "held", (1, 2), "root", "text")),
     ]
@@ -260,7 +260,7 @@ def test_events_survive_their_octets() -> None:
     first, attempt, empty, note = story.decode_events(octets, "a@b", ["c@d"], "<i@d>")
     assert first == Accepted(NOW, "mx 192.0.2.1:4", "a@b", ("c@d",), 9, Origin("<i@d>", "h", "t", "u", "a"))
     assert isinstance(attempt, AttemptEvent)
-    assert attempt.trail == trail
+    assert attempt.trace == trace
     assert [tuple(each) for each in attempt.ends] == [end, plain]
     assert empty == AttemptEvent(NOW + 1, "x.test", AttemptTrace(), ())
     assert note == QueueEvent(NOW, "held", (1, 2), "root", "text")
@@ -268,10 +268,10 @@ def test_events_survive_their_octets() -> None:
 
 def test_a_long_dialogue_is_cut_in_its_middle() -> None:
     lines = (*(f"S: line {n}" for n in range(5000)), "R: " + "x" * 5000)
-    packed = story.packed_attempt(NOW, "x.test", AttemptTrace(contacts=(ConnectionTrace(lines=lines),)), [])
+    packed = story.packed_attempt(NOW, "x.test", AttemptTrace(connections=(ConnectionTrace(lines=lines),)), [])
     (attempt,) = story.decode_events(story.encode([packed]))
     assert isinstance(attempt, AttemptEvent)
-    kept = attempt.trail.contacts[0].lines
+    kept = attempt.trace.connections[0].lines
     assert len(kept) <= 201
     assert (kept[0], kept[-2]) == ("S: line 0", "S: line 4999")
     assert max(map(len, kept)) <= 1001

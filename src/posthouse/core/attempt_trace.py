@@ -40,11 +40,11 @@ class AttemptTrace(NamedTuple):
         site: The site (set of MX hosts) of the next hop.
         target: The route's target.
         rule: The rule that chose the route.
-        contacts: The connections in their order.
+        connections: The connections in their order.
     """
 
     began: float = 0.0
     site: str = ""
     target: str = ""
     rule: str = ""
-    contacts: tuple[ConnectionTrace, ...] = ()
+    connections: tuple[ConnectionTrace, ...] = ()

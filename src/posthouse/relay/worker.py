@@ -168,8 +168,8 @@ class Worker:
     def _take_new(self, batch: list[Stored]) -> None:
         for stored in batch:
             try:
-                if stored.work:
-                    self._dispatcher.take(stored.work, from_spool=False)
+                if stored.leases:
+                    self._dispatcher.take(stored.leases, from_spool=False)
                 else:
                     self._wake_up.at()
             except Exception as error:  # the leases run out, and the mail is due again

@@ -88,7 +88,7 @@ class AttemptEvent(NamedTuple):
 
     at: float
     destination: str
-    trail: AttemptTrace
+    trace: AttemptTrace
     ends: tuple[RecipientResult, ...]
 
 
@@ -136,8 +136,8 @@ encode = _encoder()
 
 _ACCEPTED, _ATTEMPT, _NOTE = 0, 1, 2
 _NO_ARRIVAL = Origin()
-_NO_TRAIL = AttemptTrace()
-_SAME_TRAIL = 1  # as that of the event before: recipients of several destinations travelled together
+_NO_TRACE = AttemptTrace()
+_SAME_TRACE = 1  # as that of the event before: recipients of several destinations travelled together
 
 
 def packed_accepted(received: float, source: str, size: int, arrival: Origin) -> tuple[object, ...]:
@@ -150,22 +150,22 @@ def packed_accepted(received: float, source: str, size: int, arrival: Origin) ->
 def packed_attempt(
     at: float,
     destination: str,
-    trail: AttemptTrace | None,
+    trace: AttemptTrace | None,
     ends: Iterable[tuple[object, ...]],
     before: AttemptTrace | None = None,
 ) -> tuple[object, ...]:
     """An attempt; ``ends`` have the fields of ``RecipientResult``, with the keys of all recipients that ended alike.
-    ``before`` is the trail of the attempt before it in the same row."""
-    if trail is not None and trail is before:
-        return (_ATTEMPT, at, destination, _SAME_TRAIL, tuple(ends))
-    if trail is None or trail is _NO_TRAIL:
+    ``before`` is the trace of the attempt before it in the same row."""
+    if trace is not None and trace is before:
+        return (_ATTEMPT, at, destination, _SAME_TRACE, tuple(ends))
+    if trace is None or trace is _NO_TRACE:
         return (_ATTEMPT, at, destination, (), tuple(ends))
     if any(
         len(contact.lines) > _MOST_LINES or max(map(len, contact.lines), default=0) > _LONGEST_LINE
-        for contact in trail.contacts
+        for contact in trace.connections
     ):
-        trail = trail._replace(contacts=tuple(map(_shortened, trail.contacts)))
-    return (_ATTEMPT, at, destination, trail, tuple(ends))
+        trace = trace._replace(connections=tuple(map(_shortened, trace.connections)))
+    return (_ATTEMPT, at, destination, trace, tuple(ends))
 
 
 def _shortened(contact: ConnectionTrace) -> ConnectionTrace:
@@ -190,7 +190,7 @@ def decode_events(octets: bytes, sender: str = "", recipients: Sequence[str] = (
     """The inverse of ``encode``; the columns are those of the story's row."""
     events: list[Event] = []
     for event in json.loads(octets):
-        before = events[-1].trail if events and isinstance(events[-1], AttemptEvent) else _NO_TRAIL
+        before = events[-1].trace if events and isinstance(events[-1], AttemptEvent) else _NO_TRACE
         events.append(_decode(event, sender, recipients, message_id, before))
     return events
 
@@ -201,18 +201,18 @@ def _decode(event: list[Any], sender: str, recipients: Sequence[str], message_id
         received, source, size, *arrival = fields
         return Accepted(received, source, sender, tuple(recipients), size, Origin(message_id, *arrival))
     if kind == _ATTEMPT:
-        at, destination, trail, ends = fields
-        told = before if trail == _SAME_TRAIL else _trail(trail)
+        at, destination, trace, ends = fields
+        told = before if trace == _SAME_TRACE else _trace(trace)
         return AttemptEvent(at, destination, told, tuple(end for each in ends for end in _ends(*each)))
     at, name, keys, who, text = fields
     return QueueEvent(at, name, tuple(keys), who, text)
 
 
-def _trail(fields: list[Any]) -> AttemptTrace:
+def _trace(fields: list[Any]) -> AttemptTrace:
     if not fields:
-        return _NO_TRAIL
-    began, site, target, rule, contacts = fields
-    return AttemptTrace(began, site, target, rule, tuple(_contact(*contact) for contact in contacts))
+        return _NO_TRACE
+    began, site, target, rule, connections = fields
+    return AttemptTrace(began, site, target, rule, tuple(_contact(*contact) for contact in connections))
 
 
 def _contact(

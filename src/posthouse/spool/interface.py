@@ -261,11 +261,11 @@ class Spool(Protocol):
         settlements: Sequence[Settlement],
         reports: Sequence[Report] = (),
         *,
-        trail: AttemptTrace | None = None,
+        trace: AttemptTrace | None = None,
     ) -> Awaitable[None]:
         """Record an attempt in one transaction: each settlement, the reports they cause, and its story.
 
-        ``trail`` is for the story, which has the settlements anyway.
+        ``trace`` is for the story, which has the settlements anyway.
 
         Recipients of ``work`` without a settlement are released, due at once.  A lease that was lost meanwhile
         raises ``StorageError`` for nobody: settled facts are recorded all the same (what was delivered is
@@ -349,7 +349,7 @@ class Spool(Protocol):
         """What operators did, the last first."""
         ...
 
-    async def story(self, queue_id: str) -> list[Event]:
+    async def history(self, queue_id: str) -> list[Event]:
         """All that is told of one message, in its order; empty if nothing is known of it."""
         ...
 

@@ -136,11 +136,10 @@ class SpoolEvent(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """What ``IncomingMessage.commit`` gives: the message is promised.  ``work`` holds the leases that were asked
-    for."""
+    """What ``IncomingMessage.commit`` gives: the message is promised.  ``leases`` holds those that were asked for."""
 
     message: StoredMessage
-    work: tuple[Lease, ...] = ()
+    leases: tuple[Lease, ...] = ()
 
 
 class Settlement(NamedTuple):

@@ -126,7 +126,7 @@ class Recorder:
 
     def _record(self, record: _Record) -> None:
         lease, settlements, reports, trace = record
-        future = asyncio.ensure_future(self._spool.record(lease, settlements, reports, trail=trace))
+        future = asyncio.ensure_future(self._spool.record(lease, settlements, reports, trace=trace))
         self.under_way.add(future)
         future.add_done_callback(partial(self._recorded, record))
         if self._log is not None:
@@ -203,7 +203,7 @@ class Recorder:
                 tried, pause = tried + 1, min(2 * pause, _LONGEST_PAUSE)
                 lease, settlements, reports, trace = pending.record
                 try:
-                    await self._spool.record(lease, settlements, reports, trail=trace)
+                    await self._spool.record(lease, settlements, reports, trace=trace)
                     break
                 except StorageError:
                     continue

@@ -77,7 +77,7 @@ class _RecipientHistory:
 async def history_of(context: Context, queue_id: str) -> MessageHistory | None:
     """The history of one message; None if neither the queue nor the kept histories have it."""
     async with context.spool() as spool:
-        events = await spool.story(queue_id)
+        events = await spool.history(queue_id)
         entry = await spool.entry(queue_id)
     if not events and entry is None:
         return None
@@ -156,14 +156,14 @@ def _now(
 
 
 def _attempt(attempt: AttemptEvent, recipients: Sequence[str]) -> AttemptEntry:
-    trace = attempt.trail
+    trace = attempt.trace
     return filled(
         AttemptEntry,
         trace,
         at=attempt.at,
         began=trace.began or None,
         destination=attempt.destination,
-        contacts=[filled(ConnectionEntry, each, timings=dict(each.timings)) for each in trace.contacts],
+        connections=[filled(ConnectionEntry, each, timings=dict(each.timings)) for each in trace.connections],
         ends=[_result(each, recipients) for each in attempt.ends],
     )
 

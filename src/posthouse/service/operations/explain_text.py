@@ -246,7 +246,7 @@ def _attempt(say: _Sentences, attempt: AttemptEntry, number: int, transcript: bo
     yield Sentence(say("attempt", number=number, where=where), "fact", attempt.began or attempt.at)
     if attempt.rule:
         yield Sentence(say("rule", rule=attempt.rule), "quiet", depth=1)
-    for connection in attempt.contacts:
+    for connection in attempt.connections:
         yield from _connection(say, connection, transcript)
     groups: dict[tuple[str, ...], list[ResultEntry]] = {}
     for result in attempt.ends:

@@ -287,7 +287,7 @@ class AttemptEntry(Struct, frozen=True, kw_only=True, tag_field="event", tag="at
     site: str
     target: str
     rule: str
-    contacts: list[ConnectionEntry]
+    connections: list[ConnectionEntry]
     ends: list[ResultEntry]
 
 

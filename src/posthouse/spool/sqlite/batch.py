@@ -76,7 +76,7 @@ class RecordAttempt(Op):
     """RecordAttempt an attempt; ``fresh`` if, as far as the loop knows, it settles a fresh message, or its part of one,
     for good, and nothing else."""
 
-    __slots__ = ("arrival", "at", "files", "fresh", "number", "reports", "settlements", "trail", "work")
+    __slots__ = ("arrival", "at", "files", "fresh", "number", "reports", "settlements", "trace", "work")
 
     def __init__(
         self,
@@ -88,12 +88,12 @@ class RecordAttempt(Op):
         fresh: bool,
         *,
         at: float,
-        trail: AttemptTrace | None,
+        trace: AttemptTrace | None,
         arrival: Origin | None,
     ) -> None:
         super().__init__(future)
         self.at = at
-        self.trail = trail
+        self.trace = trace
         self.arrival = arrival  # of a fresh one
         self.number = number
         self.work = work
@@ -156,18 +156,18 @@ def whole_story(ops: Sequence[RecordAttempt]) -> tuple[Any, ...]:
     """Of a message that was settled at its first attempt, or its first ones."""
     first = ops[0]
     events = [packed_record(first)]
-    events += [packed_record(op, before.trail) for before, op in pairwise(ops)]
+    events += [packed_record(op, before.trace) for before, op in pairwise(ops)]
     return story_row(first.number, first.work.message, first.arrival, *events)
 
 
-def packed_record(op: RecordAttempt, trail: AttemptTrace | None = None) -> tuple[object, ...]:
-    """The attempt as an event; ``trail`` is that of the event before it, in the same row."""
+def packed_record(op: RecordAttempt, trace: AttemptTrace | None = None) -> tuple[object, ...]:
+    """The attempt as an event; ``trace`` is that of the event before it, in the same row."""
     ends = []
     for run in alike(op.settlements):
         key, state, due, (_, result, reply, reason, peer, _), why, _ = run[0]
         keys = key if len(run) == 1 else [settlement[0] for settlement in run]
         ends.append((keys, state, due, result, reply, reason, peer, why))
-    return packed_attempt(op.at, op.work.destination, op.trail, ends, before=trail)
+    return packed_attempt(op.at, op.work.destination, op.trace, ends, before=trace)
 
 
 def insert(connection: sqlite3.Connection, messages: Sequence[NewMessage], teller: HistoryWriter) -> None:

@@ -318,7 +318,7 @@ class SqliteSpool(SpoolQueries):
         settlements: Sequence[Settlement],
         reports: Sequence[Report] = (),
         *,
-        trail: AttemptTrace | None = None,
+        trace: AttemptTrace | None = None,
     ) -> asyncio.Future[None]:
         self._must_write()
         count = len(settlements)
@@ -342,7 +342,7 @@ class SqliteSpool(SpoolQueries):
             [self._report(report) for report in reports] if reports else (),
             fresh,
             at=self._time(),
-            trail=trail,
+            trace=trace,
             arrival=None if remembered is None else remembered[2],
         )
         if not fresh:

@@ -38,19 +38,19 @@ async def the_history_is_kept(make: Make) -> None:
             arrival=arrival,
         )
         accepted = Accepted(NOW, "mx 192.0.2.9:1", "a@sohu.com", addresses, 10, arrival)
-        assert await spool.story(incoming.id) == [accepted]
+        assert await spool.history(incoming.id) == [accepted]
         assert await spool.find(message_id="<1@sohu.com>", limit=1) == [
             MessageSummary(incoming.id, NOW, "a@sohu.com", addresses, "<1@sohu.com>", True)
         ]
-        leases = stored.work or await spool.lease("w", NOW, NOW + 60, limit=10)
+        leases = stored.leases or await spool.lease("w", NOW, NOW + 60, limit=10)
         for lease in leases:
-            await spool.record(lease, settle_all(lease, RecipientState.DELIVERED), trail=trace)
-        first, *attempts = await spool.story(incoming.id)
+            await spool.record(lease, settle_all(lease, RecipientState.DELIVERED), trace=trace)
+        first, *attempts = await spool.history(incoming.id)
         assert first == accepted
         assert len(attempts) == len(leases)
         for attempt, lease in zip(attempts, leases, strict=True):
             assert isinstance(attempt, AttemptEvent)
-            assert attempt.trail == trace
+            assert attempt.trace == trace
             assert attempt.destination == lease.destination
             ((key, state, _, result, reply, _, peer, _),) = attempt.ends
             assert (key, state, result, peer) == (lease.recipients[0].key, "delivered", Result.DELIVERED, "mx.test")
@@ -60,7 +60,7 @@ async def the_history_is_kept(make: Make) -> None:
     assert len(await spool.find(address="a@sohu.com", limit=2)) == 2
     assert [found.id for found in await spool.find(address="c@y.test", message_id="<1@sohu.com>")] == [incoming.id]
     assert await spool.find(address="b@x.tes") == await spool.find(message_id="<2@sohu.com>") == []
-    assert await spool.story("nonsense") == []
+    assert await spool.history("nonsense") == []
     await spool.close()
 
 
@@ -68,21 +68,21 @@ async def the_history_has_deferrals_and_reports(make: Make) -> None:
     """Each attempt has the reason for its next time, and each report its id; a long history keeps both its ends."""
     spool = await make()
     stored = await store(spool, "b@x.test", owner="w", until=NOW + 60)
-    (lease,) = stored.work
+    (lease,) = stored.leases
     for n in range(100):
         again = settle_all(lease, RecipientState.WAITING, NOW + n)
         await spool.record(lease, [again[0]._replace(why=f"delay {n}")])
         (lease,) = await spool.lease("w", NOW + n, NOW + n + 60, limit=1)
     report = Report(Envelope(None, recipients("a@sohu.com")), b"Subject: failed\r\n\r\n", ("sohu.com",), NOW + 999)
     await spool.record(lease, settle_all(lease, RecipientState.FAILED), [report])
-    history = await spool.story(stored.message.id)
+    history = await spool.history(stored.message.id)
     whys = [event.ends[0].why for event in history if isinstance(event, AttemptEvent)]
     assert len(history) <= 70
     assert whys[0] == "delay 0"
     assert whys[-2:] == ["delay 99", ""]
     (note,) = [event for event in history if isinstance(event, QueueEvent)]
     assert note.kind == "reported"
-    (first,) = await spool.story(note.text)
+    (first,) = await spool.history(note.text)
     assert isinstance(first, Accepted)
     assert (first.sender, first.recipients) == ("", ("a@sohu.com",))
     await spool.close()
@@ -182,7 +182,7 @@ async def operators_act(make: Make) -> None:
     assert [(row.waiting, row.held) for row in await spool.summary(now=NOW)] == [(0, 2), (1, 0)]
     assert await next_due(spool, NOW) == NOW + 500
     # An attempt that was under way ends: only a final settlement counts.
-    await spool.record(two.work[0], settle_all(two.work[0], RecipientState.WAITING, NOW + 5))
+    await spool.record(two.leases[0], settle_all(two.leases[0], RecipientState.WAITING, NOW + 5))
     assert (await spool.select([Condition("id", "=", two.message.id)]))[0].state == "held"
     assert await spool.act(QueueAction.RELEASE, [], now=NOW + 2) == 2
     assert await spool.act(QueueAction.RETRY, [Condition("domain", "=", "y.test")], now=NOW + 3) == 1
@@ -206,9 +206,9 @@ async def operators_act(make: Make) -> None:
     assert reports == 2
     assert await spool.entry(two.message.id) is None
     assert await spool.count() == 3
-    kinds = [event.kind for event in await spool.story(one.message.id) if isinstance(event, QueueEvent)]
+    kinds = [event.kind for event in await spool.history(one.message.id) if isinstance(event, QueueEvent)]
     assert kinds == ["held", "released", "retried", "rerouted", "retried", "dropped", "reported"]
-    last = (await spool.story(two.message.id))[-2]
+    last = (await spool.history(two.message.id))[-2]
     assert last == QueueEvent(NOW + 6, "dropped", (0,), "root")
     audit = await spool.audit()
     assert [(line.act, line.changed) for line in audit] == [

@@ -115,13 +115,13 @@ async def a_message_can_be_held_from_the_start(make: Make) -> None:
             await waiting
         envelope = Envelope(None, recipients("a@x.test", "b@y.test"))
         stored = await incoming.commit(envelope, ["x.test", "y.test"], received=NOW, due=NOW, held="a virus")
-        assert stored.work == ()
+        assert stored.leases == ()
         entry = await spool.entry(stored.message.id)
         assert entry is not None
         assert [(each.state, each.last) for each in entry.recipients] == [(RecipientState.HELD, "a virus")] * 2
         assert await spool.lease("w", NOW, NOW + 60, limit=10) == []
         assert await next_due(spool, NOW) is None
-        _, event = await spool.story(stored.message.id)
+        _, event = await spool.history(stored.message.id)
         assert event == QueueEvent(NOW, "quarantined", text="a virus")
         assert await spool.act(QueueAction.RELEASE, (), now=NOW + 1) == 2
         leases = await spool.lease("w", NOW + 1, NOW + 60, limit=10)
@@ -190,15 +190,15 @@ async def a_commit_leases_to_its_owner(make: Make) -> None:
     """A commit with an owner returns leases, which are recorded without another query."""
     spool = await make()
     stored = await store(spool, "b@x.test", "c@y.test", "d@x.test", owner="w", until=NOW + 60)
-    assert [lease.destination for lease in stored.work] == ["x.test", "y.test"]
-    assert [[recipient.key for recipient in lease.recipients] for lease in stored.work] == [[0, 2], [1]]
+    assert [lease.destination for lease in stored.leases] == ["x.test", "y.test"]
+    assert [[recipient.key for recipient in lease.recipients] for lease in stored.leases] == [[0, 2], [1]]
     one = await store(spool, "b@x.test", owner="w", until=NOW + 60)
-    assert [(w.owner, w.until) for w in one.work] == [("w", NOW + 60)]
+    assert [(w.owner, w.until) for w in one.leases] == [("w", NOW + 60)]
     assert await spool.count() == 4
     assert [len(entry.recipients) for entry in await spool.entries()] == [3, 1]
     assert await spool.lease("other", NOW + 1, NOW + 90, limit=10) == []
     assert await next_due(spool, NOW) == NOW + 60
-    for lease in (*stored.work, *one.work):
+    for lease in (*stored.leases, *one.leases):
         assert octets_of(await spool.open_content(lease.message)).endswith(b"hello\r\n")
         await spool.record(lease, settle_all(lease, RecipientState.DELIVERED))
     assert await spool.count() == 0
@@ -224,7 +224,7 @@ async def many_at_once(make: Make) -> None:
             stored = await store(spool, f"u{n}@d{m}.test", content=data, owner=f"w{n}", until=NOW + 60)
             assert octets_of(await spool.open_content(stored.message)) == data
             state = (RecipientState.DELIVERED, RecipientState.FAILED, RecipientState.WAITING)[(n + m) % 3]
-            await spool.record(stored.work[0], settle_all(stored.work[0], state, NOW + 9))
+            await spool.record(stored.leases[0], settle_all(stored.leases[0], state, NOW + 9))
 
     await asyncio.gather(*(use(n) for n in range(30)))
     assert await spool.count() == 100

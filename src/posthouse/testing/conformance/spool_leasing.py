@@ -44,14 +44,14 @@ async def the_lease_of_a_commit_expires(make: Make) -> None:
     spool = await make()
     stored = await store(spool, "b@x.test", "c@x.test", owner="gone", until=NOW + 60)
     (lease,) = await spool.lease("two", NOW + 60, NOW + 120, limit=10)
-    assert recipient_keys([lease]) == recipient_keys(stored.work)
+    assert recipient_keys([lease]) == recipient_keys(stored.leases)
     assert lease.message == stored.message
     # The first owner was only slow: its delivery counts, its deferral does not.
     (settled, deferred) = (
-        settle_all(stored.work[0], RecipientState.DELIVERED)[:1],
-        settle_all(stored.work[0], RecipientState.WAITING, NOW + 1)[1:],
+        settle_all(stored.leases[0], RecipientState.DELIVERED)[:1],
+        settle_all(stored.leases[0], RecipientState.WAITING, NOW + 1)[1:],
     )
-    await spool.record(stored.work[0], [*settled, *deferred])
+    await spool.record(stored.leases[0], [*settled, *deferred])
     entry = await spool.entry(stored.message.id)
     assert entry is not None
     assert [w.state for w in entry.recipients] == [RecipientState.DELIVERED, RecipientState.WAITING]
@@ -158,7 +158,7 @@ async def deferral_comes_again(make: Make) -> None:
     spool = await make()
     for owner in ("", "w"):
         stored = await store(spool, "b@x.test", owner=owner, until=NOW + 60)
-        leases = stored.work or await spool.lease("w", NOW, NOW + 60, limit=1)
+        leases = stored.leases or await spool.lease("w", NOW, NOW + 60, limit=1)
         (lease,) = leases
         await spool.record(lease, settle_all(lease, RecipientState.WAITING, NOW + 300))
         assert await next_due(spool, NOW) == NOW + 300
@@ -175,15 +175,15 @@ async def unsettled_recipients_are_released(make: Make) -> None:
     """Recipients without a settlement, and released ones, are due at once, and no attempt is counted."""
     spool = await make()
     stored = await store(spool, "b@x.test", "c@x.test", owner="w", until=NOW + 60)
-    (lease,) = stored.work
+    (lease,) = stored.leases
     await spool.record(lease, settle_all(lease, RecipientState.DELIVERED)[:1])
     (rest,) = await spool.lease("w", NOW, NOW + 60, limit=10)
     assert [(r.key, r.attempts) for r in rest.recipients] == [(1, 0)]
     await spool.release(rest)
     assert recipient_keys(await spool.lease("w", NOW, NOW + 60, limit=10)) == recipient_keys([rest])
     fresh = await store(spool, "d@y.test", owner="w", until=NOW + 60)
-    await spool.release(fresh.work[0])
-    assert recipient_keys(await spool.lease("w", NOW, NOW + 60, limit=10)) == recipient_keys(fresh.work)
+    await spool.release(fresh.leases[0])
+    assert recipient_keys(await spool.lease("w", NOW, NOW + 60, limit=10)) == recipient_keys(fresh.leases)
     await spool.close()
 
 
@@ -211,7 +211,7 @@ async def release_respects_the_next_holder(make: Make) -> None:
     spool = await make()
     stored = await store(spool, "b@x.test", owner="w", until=NOW + 60)
     await spool.lease("two", NOW + 60, NOW + 120, limit=10)
-    await spool.release(stored.work[0])
+    await spool.release(stored.leases[0])
     assert await spool.lease("three", NOW + 61, NOW + 120, limit=10) == []
     await spool.close()
 
@@ -221,7 +221,7 @@ async def renewed_leases_last(make: Make) -> None:
     spool = await make()
     for owner in ("", "w"):
         stored = await store(spool, "b@x.test", owner=owner, until=NOW + 60)
-        leases = stored.work or await spool.lease("w", NOW, NOW + 60, limit=1)
+        leases = stored.leases or await spool.lease("w", NOW, NOW + 60, limit=1)
         renewal = spool.renew(leases, NOW + 200)
         await renewal.done
         assert await spool.lease("two", NOW + 199, NOW + 300, limit=1) == []
@@ -249,7 +249,7 @@ async def held_recipients_stay(make: Make) -> None:
     """A held recipient is not leased, and stays in the spool."""
     spool = await make()
     stored = await store(spool, "b@x.test", owner="w", until=NOW + 60)
-    await spool.record(stored.work[0], settle_all(stored.work[0], RecipientState.HELD))
+    await spool.record(stored.leases[0], settle_all(stored.leases[0], RecipientState.HELD))
     assert await spool.lease("w", NOW + 999, NOW + 9999, limit=10) == []
     assert await next_due(spool, NOW) is None
     assert await spool.count() == 1
@@ -261,7 +261,7 @@ async def reports_come_with_the_settlement(make: Make) -> None:
     spool = await make()
     stored = await store(spool, "b@x.test", owner="w", until=NOW + 60)
     report = Report(Envelope(None, recipients("a@sohu.com")), b"Subject: failed\r\n\r\n", ("sohu.com",), NOW)
-    await spool.record(stored.work[0], settle_all(stored.work[0], RecipientState.FAILED), [report])
+    await spool.record(stored.leases[0], settle_all(stored.leases[0], RecipientState.FAILED), [report])
     assert await spool.entry(stored.message.id) is None
     (lease,) = await spool.lease("w", NOW, NOW + 60, limit=10)
     assert lease.message.envelope == report.envelope
@@ -274,9 +274,9 @@ async def recording_twice_is_harmless(make: Make) -> None:
     spool = await make()
     stored = await store(spool, "b@x.test", owner="w", until=NOW + 60)
     other = await store(spool, "b@x.test", owner="w", until=NOW + 60)
-    twice = [spool.record(stored.work[0], settle_all(stored.work[0], RecipientState.DELIVERED)) for _ in range(2)]
+    twice = [spool.record(stored.leases[0], settle_all(stored.leases[0], RecipientState.DELIVERED)) for _ in range(2)]
     await asyncio.gather(*twice)
-    await spool.record(stored.work[0], settle_all(stored.work[0], RecipientState.WAITING, NOW + 1))
+    await spool.record(stored.leases[0], settle_all(stored.leases[0], RecipientState.WAITING, NOW + 1))
     assert [entry.message.id for entry in await spool.entries()] == [other.message.id]
     await spool.close()
 
@@ -285,12 +285,12 @@ async def failed_is_for_good(make: Make) -> None:
     """FAILED is final: with its last recipient the message is removed, with or without a report."""
     spool = await make()
     stored = await store(spool, "b@x.test", "c@x.test", owner="w", until=NOW + 60)
-    first, second = settle_all(stored.work[0], RecipientState.FAILED)
-    await spool.record(stored.work[0]._replace(recipients=stored.work[0].recipients[:1]), [first])
+    first, second = settle_all(stored.leases[0], RecipientState.FAILED)
+    await spool.record(stored.leases[0]._replace(recipients=stored.leases[0].recipients[:1]), [first])
     entry = await spool.entry(stored.message.id)
     assert entry is not None
     assert [recipient.state for recipient in entry.recipients] == [RecipientState.FAILED, RecipientState.WAITING]
-    await spool.record(stored.work[0], [second])
+    await spool.record(stored.leases[0], [second])
     assert await spool.entry(stored.message.id) is None
     assert await spool.count() == 0
     await spool.close()
@@ -308,7 +308,7 @@ async def a_warning_is_remembered(make: Make) -> None:
         (lease,) = await spool.lease("w", now, now + 60, limit=10)
         assert [recipient.warned for recipient in lease.recipients] == [True, False]
         await spool.record(lease, settle_all(lease, RecipientState.WAITING, now + 200))
-    history = await spool.story(lease.message.id)
+    history = await spool.history(lease.message.id)
     assert [event.keys for event in history if isinstance(event, QueueEvent) and event.kind == "warned"] == [(0,)]
     await spool.close()
 
@@ -319,8 +319,8 @@ async def the_clock_takes_nothing_from_a_living_peer(two: MakePeers) -> None:
     await store(ours, "b@x.test")
     leases = [
         *(await ours.lease("w", NOW, NOW + 60, limit=1)),
-        *(await store(ours, "c@x.test", "d@x.test", owner="w", until=NOW + 60)).work,
-        *(await store(ours, "e@y.test", owner="w", until=NOW + 60)).work,
+        *(await store(ours, "c@x.test", "d@x.test", owner="w", until=NOW + 60)).leases,
+        *(await store(ours, "e@y.test", owner="w", until=NOW + 60)).leases,
     ]
     late = NOW + 90_000
     assert await theirs.lease("w", late, late + 60, limit=10) == []

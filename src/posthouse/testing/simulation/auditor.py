@@ -78,7 +78,7 @@ class Auditor:
         if future.cancelled() or future.exception() is not None:
             return
         self.promised(future.result().message, content)
-        for lease in future.result().work:
+        for lease in future.result().leases:
             self._hold(lease)
 
     def promised(self, message: StoredMessage, content: bytes) -> None:

@@ -53,7 +53,7 @@ class SpoolQueries:
 
     # -- stories ---------------------------------------------------------------------------------------------------
 
-    async def story(self, queue_id: str) -> list[Event]:
+    async def history(self, queue_id: str) -> list[Event]:
         number = number_of(queue_id)
         return [] if number is None else await self._reader.search(partial(asking.story, number=number))
 
