@@ -25,6 +25,7 @@ from posthouse.core import (
     Result,
     Ret,
 )
+from posthouse.core.event_sink import CallbackSink
 from posthouse.delivery.model import Delivery
 from posthouse.message import Action, DeliveryReport, is_report, read_report
 from posthouse.relay.recording.dsn import DsnWriter, original_of, status_of
@@ -362,7 +363,7 @@ class House:
             owner="w1",
             schedule=RetrySchedule(),
             dsn_writer=dsn_writer(destination=table.destination),
-            log=lambda event, /, **facts: self.log.append((event, facts)),
+            log=CallbackSink(lambda event, /, **facts: self.log.append((event, facts))),
             **options,
         )
 

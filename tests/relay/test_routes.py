@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import pytest
 
 from posthouse.core import Address, LocalError, Outcome, Recipient, Result, SettingError
-from posthouse.delivery.model import Delivery
+from posthouse.delivery.model import Deliverer, Delivery
 from posthouse.relay.routes import NoRoute, Route, RouteRule, RouteTable
 
 
-class Nowhere:
+class Nowhere(Deliverer):
     """A deliverer that is only pointed at."""
 
     async def deliver(self, job: Delivery, target: str) -> Sequence[Outcome]:
