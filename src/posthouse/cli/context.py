@@ -8,7 +8,8 @@ import gc
 import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -37,30 +38,32 @@ def with_daemon(command: _Command) -> _Command:
     return _CONFIG(_DATA_DIR(command))
 
 
-class DaemonOptions(NamedTuple):
-    """The options ``--config`` and ``--data-dir`` of a command."""
+class DaemonOptions:
+    """The options ``--config`` and ``--data-dir`` of a command; what they name is read once, when it is asked for."""
 
-    config_file: str | None
-    data_dir: str | None
+    def __init__(self, config_file: str | None, data_dir: str | None) -> None:
+        self.config_file = config_file
+        self.data_dir = None if data_dir is None else os.path.abspath(os.path.expanduser(data_dir))
 
+    @cached_property
     def config(self) -> Config:
         """The configuration that the options choose.  Raises ``ConfigError``."""
         from posthouse.service.config_file import default_config, load
 
-        data_dir = None if self.data_dir is None else os.path.abspath(os.path.expanduser(self.data_dir))
         if self.config_file is None:
-            return default_config(data_dir)
+            return default_config(self.data_dir)
         config = load(self.config_file)
-        if data_dir is None:
+        if self.data_dir is None:
             return config
         from msgspec.structs import replace
 
-        return replace(config, data_dir=data_dir)
+        return replace(config, data_dir=self.data_dir)
 
+    @cached_property
     def directory(self) -> str:
         """The data directory alone, which is all that is needed to ask a running daemon.  Raises ``ConfigError``."""
         if self.data_dir is not None:
-            return os.path.abspath(os.path.expanduser(self.data_dir))
+            return self.data_dir
         if self.config_file is None:
             from posthouse.service.config.types import own_directory
 
@@ -89,10 +92,10 @@ async def _operate(operation: Operation, options: DaemonOptions, given: dict[str
 
     if operation.live:
         with contextlib.suppress(NoDaemon):
-            return await ask(options.directory(), operation, given)
+            return await ask(options.directory, operation, given)
     from posthouse.service.daemon.offline import context
 
-    return await operation.run(context(options.config()), **given)
+    return await operation.run(context(options.config), **given)
 
 
 @contextlib.contextmanager
