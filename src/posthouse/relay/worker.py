@@ -28,6 +28,7 @@ from random import Random
 from posthouse.core import EventSink, LocalError
 from posthouse.net import Clock, TurnBatch
 from posthouse.relay.dispatcher import Dispatcher
+from posthouse.relay.due_pages import DuePages
 from posthouse.relay.lease_keeper import LeaseKeeper
 from posthouse.relay.recording.dsn import DsnWriter
 from posthouse.relay.recording.recorder import Recorder
@@ -99,6 +100,7 @@ class Worker:
             concurrency, per_destination, clock=clock, random=random, look=self._wake_up.at, changed=self._room_made
         )
         self._destinations = self._scheduler.destinations
+        self._due_pages = DuePages(spool, clock)
         schedule_for = (lambda message, waiting: schedule or _USUAL) if not callable(schedule) else schedule
         self._recorder = Recorder(
             spool, clock, schedule_for, random, log, dsn_writer, self._moved, self._wake_up.at, self._wake_up.at
@@ -249,8 +251,14 @@ class Worker:
         probes = self._unproven_allowed()
         table.unproven_waits = not probes
         try:
-            choice, again = await self._choose(now, probes)
+            choice = LeaseChoice(table, now, most=_BATCH, probes=probes)
+            fresh = await self._due_pages.show(choice, now)
             leases = await self._lease_chosen(choice, now)
+            if not leases and not fresh:
+                self._due_pages.forget()
+                choice = LeaseChoice(table, now, most=_BATCH, probes=probes)
+                await self._due_pages.show(choice, now)
+                leases = await self._lease_chosen(choice, now)
             if leases:
                 table.unproven_waits = True
                 self._wake_up.at()
@@ -260,24 +268,12 @@ class Worker:
                 self._wake_up.at(now + 1.0)
             elif choice.next_due is not None:
                 self._wake_up.at(max(choice.next_due, now + 1.0))
-            if again is not None:
-                self._wake_up.at(max(again, now + 1.0))
+            if self._due_pages.again is not None:
+                self._wake_up.at(max(self._due_pages.again, now + 1.0))
         except Exception as error:
             self._recorder.fault("the spool could not be asked for due mail", error)
             self._wake_up.at(now + _STORAGE_PAUSE)
             table.unproven_waits = False  # until then
-
-    async def _choose(self, now: float, probes: int) -> tuple[LeaseChoice, float | None]:
-        """Choose destinations to lease for.  Also returns when to look again at the latest, for mail that the spool
-        does not show yet."""
-        choice = LeaseChoice(self._destinations, now, most=_BATCH, probes=probes)
-        page = await self._spool.due(now, limit=_PAGE)
-        again = page.again
-        choice.see(page.destinations)
-        while not choice.complete and len(page.destinations) == _PAGE:
-            page = await self._spool.due(now, limit=_PAGE, after=page.destinations[-1])
-            choice.see(page.destinations)
-        return choice, again
 
     async def _lease_chosen(self, choice: LeaseChoice, now: float) -> list[Lease]:
         if not choice.wanted and not choice.probed:
