@@ -238,7 +238,7 @@ class SocketStream(asyncio.BufferedProtocol):
             self._timer = None
         # Handler and stream know each other: let go, so that neither waits for the garbage collector.
         handler, self._handler = self._handler, _NOBODY
-        error = ended_by(self._fault) if self._fault else broken_by(exc, self.peer)
+        error = ended_by(self._fault) if self._fault else broken_by(exc, self.peer) if exc is not None else None
         self._fault = None
         try:
             handler.disconnected(error)
