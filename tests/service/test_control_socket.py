@@ -30,14 +30,14 @@ from posthouse.service.control.server import ControlSocket
 from posthouse.service.control.wire import CONTROL_SOCKET
 from posthouse.service.operations.results import QueueChange, QueueEntry
 
-from .desk import Desk, address, run
+from .operation_harness import OperationHarness, address, run
 
 
 class Open:
     """A desk whose operations are offered in a directory."""
 
     def __init__(self, directory: Path) -> None:
-        self.desk = Desk()
+        self.desk = OperationHarness()
         self.directory = str(directory)
         self.path = os.path.join(self.directory, CONTROL_SOCKET)
         self.socket = ControlSocket(self.path, self.desk.context, self.desk.daemon.log)

@@ -109,8 +109,9 @@ def _sweep(connection: sqlite3.Connection, layout: Layout, owner: ProcessSlot, d
     by_slot: dict[int, list[tuple[int, str, bool]]] = {}
     for number, path in strays(layout.tmp):
         by_slot.setdefault(worker_of(number), []).append((number, path, True))
-    content = [os.path.join(layout.content, name) for name in sorted(os.listdir(layout.content))]
-    for number, path in strays(*filter(os.path.isdir, content)):
+    content = layout.content
+    shelves = [os.path.join(content, name) for name in sorted(os.listdir(content))]
+    for number, path in strays(*filter(os.path.isdir, shelves)):
         if connection.execute("SELECT 1 FROM file WHERE id = ?", (number,)).fetchone() is None:
             by_slot.setdefault(worker_of(number), []).append((number, path, False))
     for slot, found in by_slot.items():
