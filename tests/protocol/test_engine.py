@@ -379,3 +379,33 @@ def test_inputs_are_told_apart() -> None:
     receiver.receive_data(b"BDAT 1 LAST\r\nx")
     assert receiver.next_event() == Bdat(1, last=True)
     assert str(Input.BDAT_LAST) == "BDAT LAST"
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+def test_without_input_there_is_no_event(size: int) -> None:
+    """``has_input`` may be asked in place of ``next_event``, and no event is missed."""
+    wire = (
+        b"EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\na\r\n..b\r\n.\r\nMAIL FROM:<>\r\n"
+        b"RCPT TO:<c@d.example>\r\nBDAT 3\r\nx\r\nBDAT 0\r\nBDAT 2 LAST\r\n\r\nNOOP\r\n"
+    )
+
+    def events(gated: bool) -> list[object]:
+        receiver = Receiver(Offer())
+        receiver.send(Reply(220, "", "hello"))
+        found: list[object] = []
+        for at in range(0, len(wire), size):
+            data = wire[at : at + size]
+            while data or receiver.has_input or not gated:
+                event = receiver.next_event(data)
+                data = b""
+                if isinstance(event, Pause):
+                    break
+                found.append(event)
+                if not isinstance(event, ContentChunk | Bdat):
+                    receiver.send(Reply(354 if isinstance(event, Data) else 250, "", "ok"))
+            assert receiver.next_event() is Pause.NEED_DATA
+            assert not receiver.has_input
+        return found
+
+    assert events(True) == events(False)
+    assert isinstance(events(True)[-1], Noop)
