@@ -53,6 +53,8 @@ _LATE = 3600.0  # seconds that due mail for a suspended site stays in the spool 
 _LATE_PAUSE = 1.0  # seconds between two batches of such mail
 _NONE_LATE = 60.0  # seconds until the next look for such mail when there was none
 _USUAL = RetrySchedule()
+_HEALTHY = Priority.HEALTHY
+_UNPROVEN = Priority.UNPROVEN
 
 
 class Worker:
@@ -225,13 +227,13 @@ class Worker:
         wake_up, scheduler = self._wake_up, self._scheduler
         while not self._stopping:
             now = self._clock.time()
-            if self._destinations.unproven_waits:
-                self._look_for_unproven()
             full = self._is_full()
+            if self._destinations.unproven_waits and not full:
+                self._look_for_unproven(now)
             late_due = self._late_due if scheduler.any_suspended and not full else inf
             if late_due <= now:
                 await self._lease_late(now)
-            elif wake_up.due <= now and not full and scheduler.room(Priority.HEALTHY):
+            elif wake_up.due <= now and not full and scheduler.room(_HEALTHY):
                 await self._lease_due(now)
             else:
                 self._blocked = wake_up.due <= now
@@ -248,7 +250,8 @@ class Worker:
         """Lease a batch of due mail; if there is none, find out when there will be."""
         self._wake_up.begin()
         table = self._destinations
-        probes = self._unproven_allowed()
+        allowed = table.rate_limit.allowed()
+        probes = min(allowed, _BATCH, self._scheduler.room(_UNPROVEN)) if allowed else 0
         table.unproven_waits = not probes
         try:
             choice = LeaseChoice(table, now, most=_BATCH, probes=probes)
@@ -331,31 +334,19 @@ class Worker:
     def _is_full(self) -> bool:
         if len(self._recorder.under_way) >= _MOST_RECORDS or not self._spool.accepting():
             return True
-        return not self._scheduler.places.free(Priority.HEALTHY)
+        return self._scheduler.places.room[_HEALTHY] <= 0
 
-    def _unproven_room(self) -> int:
-        """How many recipients there is room for at unproven destinations."""
-        if self._is_full():
-            return 0
-        scheduler = self._scheduler
-        return min(_BATCH, scheduler.room(Priority.UNPROVEN), scheduler.places.room(Priority.UNPROVEN))
-
-    def _unproven_allowed(self) -> int:
-        """How many recipients may be leased now for unproven destinations."""
-        allowed = self._destinations.rate_limit.allowed()
-        return min(allowed, self._unproven_room()) if allowed else 0
+    def _look_for_unproven(self, now: float) -> None:
+        """Look for mail of unproven destinations as soon as the rate limit allows, if there is room for it."""
+        if self._scheduler.room(_UNPROVEN):
+            self._wake_up.at(now + self._destinations.rate_limit.wait())
 
     # -- changes
 
-    def _look_for_unproven(self) -> None:
-        """Look for mail of unproven destinations as soon as the rate limit allows, if there is room for it."""
-        if self._unproven_room():
-            self._wake_up.at(self._clock.time() + self._destinations.rate_limit.wait())
-
     def _ended(self) -> None:
         """An attempt has ended."""
-        if self._destinations.unproven_waits:
-            self._look_for_unproven()
+        if self._destinations.unproven_waits and not self._is_full():
+            self._look_for_unproven(self._clock.time())
         self._moved()
 
     def _room_made(self) -> None:
