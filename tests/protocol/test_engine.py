@@ -30,6 +30,7 @@ from posthouse.protocol import (
     StartTls,
     State,
 )
+from posthouse.protocol.parsing import CACHED_LINE, parse_cached
 
 OK = Reply(250, "2.0.0", "ok")
 A, B = Address("langrui", "sohu.com"), Address("renping", "sina.com")
@@ -409,3 +410,14 @@ def test_without_input_there_is_no_event(size: int) -> None:
 
     assert events(True) == events(False)
     assert isinstance(events(True)[-1], Noop)
+
+
+def test_the_cache_of_lines_holds_no_credentials() -> None:
+    receiver = greeted(Offer(auth=("PLAIN",)))
+    answer_all(receiver, b"EHLO client.example\r\n")
+    parse_cached.cache_clear()
+    for line in (b"AUTH PLAIN AGEAYg==\r\n", b"auth plain AGEAYg==\r\n", b"NOOP " + b"x" * CACHED_LINE + b"\r\n"):
+        answer_all(receiver, line)
+        assert parse_cached.cache_info().currsize == 0
+    answer_all(receiver, b"NOOP\r\nNOOP\r\n")
+    assert parse_cached.cache_info()[:2] == (1, 1)

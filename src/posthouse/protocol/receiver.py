@@ -48,7 +48,7 @@ from posthouse.protocol.events import (
 )
 from posthouse.protocol.extensions import Offer
 from posthouse.protocol.limits import Limits
-from posthouse.protocol.parsing import CommandError, parse_command
+from posthouse.protocol.parsing import CACHED_LINE, CommandError, parse_cached, parse_command
 from posthouse.protocol.readers import ChunkReader, DotReader, InputFault, LineReader
 from posthouse.protocol.refusals import (
     AFTER_STARTTLS,
@@ -242,7 +242,10 @@ class Receiver:
         if self._transcript is not None:
             self._transcript("S", shown(line))
         try:
-            command = parse_command(line, self._accepts, limits=self.limits)
+            if len(line) <= CACHED_LINE and line[:4].upper() != b"AUTH":
+                command = parse_cached(line, self._accepts, self.limits)
+            else:
+                command = parse_command(line, self._accepts, self.limits)
         except CommandError as refusal:
             # How many octets follow a BDAT that cannot be read is anybody's guess, and content must not be read as
             # commands.

@@ -18,11 +18,12 @@ from posthouse.spool.history import QueueEvent, packed_note
 from posthouse.spool.ids import text_of
 from posthouse.spool.interface import Compose
 from posthouse.spool.model import MessageEntry, QueueAction, RecipientState, Report
-from posthouse.spool.sqlite.batch import NewMessage, insert, rerank
+from posthouse.spool.sqlite.batch import insert, rerank
 from posthouse.spool.sqlite.leases import LeaseTable
 from posthouse.spool.sqlite.rows import TOLD
 from posthouse.spool.sqlite.settle import Settler
 from posthouse.spool.sqlite.statements import array_of
+from posthouse.spool.sqlite.storage.operations import NewMessage
 
 __all__ = ["ActionBatch", "ActionRequest", "ActionResult", "apply", "composed", "youngest"]
 
