@@ -141,7 +141,7 @@ def test_a_group_that_is_run_again_is_counted_once(tmp_path: Path) -> None:
         ]
         results = await asyncio.gather(*done, return_exceptions=True)
         assert [isinstance(result, StorageError) for result in results] == [True, False, False]
-        await queue._call(queue._teller.flush)
+        await queue._call(queue._history_writer.flush)
         await queue.close()
         with sqlite3.connect(tmp_path / "spool" / "queue.sqlite3") as connection:
             (rows,) = connection.execute("SELECT rows FROM tally WHERE what = 'story'").fetchone()

@@ -108,11 +108,11 @@ def apply(
             connection.execute("DELETE FROM corrupt WHERE message = ?", (number,))
         if batch.reports is not None:
             reports = batch.reports.get(number, ())
-            insert(connection, reports, leases.teller)
+            insert(connection, reports, leases.history_writer)
             events += [
                 packed_note(QueueEvent(request.now, "reported", (), "", text_of(report.row[0]))) for report in reports
             ]
-        leases.teller.add(connection, number, *events)
+        leases.history_writer.add(connection, number, *events)
         if request.act is QueueAction.DROP:
             files += settler.finish_if_settled(connection, number)
     rerank(connection, destinations)

@@ -1,7 +1,7 @@
-"""What the writer does to the rows: a group of operations, within one transaction.
+"""A batch: the rows of a group of operations, changed within one transaction.
 
-Messages of a group are inserted by one statement, and fresh messages that are settled for good leave by one: see
-``writer`` for why.  Everything else is a ``Call`` around one of the functions in ``recording`` and ``leasing``.
+The messages of a group are inserted by one statement, and fresh messages that are settled for good are deleted by one;
+``storage.writer`` says why.  All others are run one by one: attempts by ``settle``, a ``Call`` by its function.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _LEAST = (
 )
 
 
-def run(connection: sqlite3.Connection, ops: Sequence[Op], recording: Any, teller: HistoryWriter) -> None:
+def run(connection: sqlite3.Connection, ops: Sequence[Op], recording: Any, history_writer: HistoryWriter) -> None:
     """Run a group.  ``recording`` does what is not settled at one blow: ``recording.record(connection, op)``."""
     accepts: list[NewMessage] = []
     fresh: list[Sequence[RecordAttempt]] = []  # each settles a message
@@ -67,33 +67,33 @@ def run(connection: sqlite3.Connection, ops: Sequence[Op], recording: Any, telle
         else:  # the rest of it is under way
             others = [*some, *others]
     if accepts:
-        insert(connection, accepts, teller)
+        insert(connection, accepts, history_writer)
     for start in range(0, len(fresh), MOST_ROWS):
-        others = [*_settle_fresh(connection, fresh[start : start + MOST_ROWS], teller), *others]
+        others = [*_settle_fresh(connection, fresh[start : start + MOST_ROWS], history_writer), *others]
     for op in others:
         if isinstance(op, Call):
             op.result = op.function(connection)
         else:
             recording.record(connection, op)
-    teller.keep_house(connection)
+    history_writer.remove_old(connection)
 
 
 def _settle_fresh(
-    connection: sqlite3.Connection, fresh: Sequence[Sequence[RecordAttempt]], teller: HistoryWriter
+    connection: sqlite3.Connection, fresh: Sequence[Sequence[RecordAttempt]], history_writer: HistoryWriter
 ) -> list[RecordAttempt]:
     """Erase messages at one blow, each with its story; what has to be recorded in another way."""
     deleted = connection.execute(_DELETE_FRESH[len(fresh)], [ops[0].number for ops in fresh]).rowcount
     if deleted == len(fresh):
-        teller.begin(connection, [whole_story(ops) for ops in fresh])
+        history_writer.begin(connection, [whole_story(ops) for ops in fresh])
         return []
     # One of them was expanded meanwhile (its lease ran out), or erased before: then it was told before, by whoever
     # erased it, or it was erased just now.
     found = [ops for ops in fresh if connection.execute(_EXISTS, (ops[0].number,)).fetchone() is not None]
-    teller.begin(connection, [whole_story(ops) for ops in fresh if ops not in found])
+    history_writer.begin(connection, [whole_story(ops) for ops in fresh if ops not in found])
     return [op for ops in found for op in ops]
 
 
-def insert(connection: sqlite3.Connection, messages: Sequence[NewMessage], teller: HistoryWriter) -> None:
+def insert(connection: sqlite3.Connection, messages: Sequence[NewMessage], history_writer: HistoryWriter) -> None:
     """Store messages."""
     for start in range(0, len(messages), MOST_ROWS):
         some = messages[start : start + MOST_ROWS]
@@ -107,7 +107,7 @@ def insert(connection: sqlite3.Connection, messages: Sequence[NewMessage], telle
     sooner: dict[str, float] = {}
     stories = [message.story for message in messages if message.story is not None]
     if stories:
-        teller.begin(connection, stories)
+        history_writer.begin(connection, stories)
     for message in messages:
         if message.file is not None:
             connection.execute("INSERT INTO file VALUES (?, ?, ?)", (message.number, *message.file))

@@ -46,10 +46,10 @@ def make_operation(connection: sqlite3.Connection, tells: bool) -> None:
     )
 
 
-def at_once(ops: Sequence[Op], teller: HistoryWriter) -> tuple[str, list[Any]] | None:
+def at_once(ops: Sequence[Op], history_writer: HistoryWriter) -> tuple[str, list[Any]] | None:
     """The group as one statement with its values; None if it is more than messages that come, fresh, and fresh ones
     that go.  It raises ``sqlite3.IntegrityError``, and changes nothing, if one of those is not fresh any more."""
-    if len(ops) > MOST_ROWS or teller.is_crowded:
+    if len(ops) > MOST_ROWS or history_writer.is_crowded:
         return None
     values: list[Any] = []
     stories: list[tuple[Any, ...]] = []
@@ -71,5 +71,5 @@ def at_once(ops: Sequence[Op], teller: HistoryWriter) -> tuple[str, list[Any]] |
         else:
             return None
     if stories:
-        teller.count(stories)
+        history_writer.count(stories)
     return _OPERATE[len(ops)], values

@@ -7,8 +7,8 @@ of which a message keeps the first few and the last.
 Stories are kept for a time, counted from the message's arrival (queue ids sort by time), and as long as they are no
 more than so many rows and octets; those of messages that still wait are never removed.  Removing costs a bounded step
 at a time: behind every few hundred rows that were added, about twice as many, in the same transaction; and when the
-writer has nothing else to do.  A position that goes round remembers where the next step begins, so that the stories of
-a backlog are stepped over once a round.
+writer has nothing else to do.  A position that goes round remembers where the next step begins, so that the histories
+of a backlog are stepped over once a round.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _OLD = (
 _OLD_EVENTS = "SELECT count(*), coalesce(sum(length(told)), 0) FROM event WHERE message = ?"
 
 _STEP = 256  # rows added before house is kept
-_IDLE_STEP = 512  # stories looked at in one transaction of an idle writer
+_IDLE_STEP = 512  # histories looked at in one transaction of an idle writer
 _ROUND = 60.0  # seconds before a position that came to its end goes round again
 _NO_ARRIVAL = Origin()
 
@@ -64,7 +64,7 @@ _NO_ARRIVAL = Origin()
 def story_row(
     number: int, message: StoredMessage, arrival: Origin | None, *events: tuple[object, ...]
 ) -> tuple[Any, ...]:
-    """The row that begins a story, with what is told of it at once."""
+    """The row that begins a history, with the events that are known at once."""
     _, envelope, received, size, source = message
     arrival = arrival or _NO_ARRIVAL
     sender = envelope.sender
@@ -109,7 +109,7 @@ def plain_address(address: Address) -> str:
 class HistoryWriter:
     """Tells, in the writer's thread.
 
-    ``history`` seconds for which stories stay (0: none are told), ``rows`` and ``octets`` they may fill in about.
+    ``history`` seconds for which histories stay (0: none are written), ``rows`` and ``octets`` they may fill in about.
     """
 
     def __init__(self, *, history: float, rows: int, octets: int, time: Callable[[], float]) -> None:
@@ -122,7 +122,7 @@ class HistoryWriter:
         #: The transaction under way has added something, or has written to the tally.
         self.added = False
         self._new_rows = self._new_octets = 0  # added by the transaction under way, less what it wrote to the tally
-        #: So much was added by committed transactions that ``keep_house`` removes something.
+        #: So much was added by committed transactions that ``remove_old`` removes something.
         self.is_crowded = False
         self._position = -1
         self._rest_until = 0.0
@@ -166,7 +166,7 @@ class HistoryWriter:
             self.begin(connection, [story_row(number, message, decode_arrival(told))])
 
     def add(self, connection: sqlite3.Connection, number: int, *events: tuple[object, ...]) -> None:
-        """Tell what happened to a message whose story has begun."""
+        """Add events to the history of a message that has been begun."""
         if not self.tells:
             return
         (serial,) = connection.execute(_SERIAL, (number,)).fetchone()
@@ -181,12 +181,12 @@ class HistoryWriter:
             self.added = True
 
     def note(self, connection: sqlite3.Connection, number: int, note: QueueEvent) -> None:
-        """Tell something."""
+        """Add one event."""
         self.add(connection, number, packed_note(note))
 
     # -- forgetting ------------------------------------------------------------------------------------------------
 
-    def keep_house(self, connection: sqlite3.Connection) -> None:
+    def remove_old(self, connection: sqlite3.Connection) -> None:
         """Within a group's transaction: remove about as much as was added, if it is time."""
         if self._rows + self._new_rows >= _STEP:
             added = self._rows + self._new_rows

@@ -65,11 +65,11 @@ class LeaseTable:
         slot: int,
         *,
         time: Callable[[], float],
-        teller: HistoryWriter,
+        history_writer: HistoryWriter,
         neighbours: PeerLiveness,
     ) -> None:
         self.slot = slot
-        self.teller = teller
+        self.history_writer = history_writer
         self.deaths = CrashCounter()
         self.neighbours = neighbours
         self.tokens = itertools.count(1)  # taken from both threads; 0 is the token of a lease taken by a commit
@@ -88,9 +88,9 @@ class LeaseTable:
         sooner: dict[str, float] = {}
         destinations = destinations_of(destination, message.envelope.recipients)
         add_recipients(connection, recipient_rows(number, message, destinations, due, ready, slot, owner), sooner)
-        if self.teller.tells:
+        if self.history_writer.tells:
             (told,) = connection.execute(SQL.FRESH_TOLD, (number,)).fetchone()
-            self.teller.begin_fresh(connection, number, message, told)
+            self.history_writer.begin_fresh(connection, number, message, told)
         connection.execute(SQL.EXPANDED, (number,))
         rerank(connection, sooner)
         return True
@@ -103,7 +103,7 @@ class LeaseTable:
         destinations = [name for (name,) in connection.execute(SQL.LEASED_BY, (slot,)).fetchall()]
         cleared = connection.execute(SQL.CLEAR, (slot,)).rowcount
         self.deaths.rescued(cleared)
-        self.deaths.count(connection, messages, now, self.teller)
+        self.deaths.count(connection, messages, now, self.history_writer)
         rerank(connection, destinations)
         return cleared
 
@@ -112,12 +112,12 @@ class LeaseTable:
         return {slot for statement in (SQL.LEASED_SLOTS, SQL.FRESH_SLOTS) for (slot,) in connection.execute(statement)}
 
     def mark_corrupt(self, connection: sqlite3.Connection, number: int, reason: str) -> None:
-        """Set a message aside whose content is gone: kept, never leased, shown to people."""
+        """Set a message aside whose content is gone: kept, never leased, shown to operators."""
         self.expand(connection, number, leased=False)
         destinations = [name for (name,) in connection.execute(SQL.WAITING_FOR, (number,)).fetchall()]
         connection.execute(SQL.SET_ASIDE, (reason, number))
         if connection.execute("INSERT OR IGNORE INTO corrupt VALUES (?, ?)", (number, reason)).rowcount:
-            self.teller.note(connection, number, QueueEvent(self._time(), "corrupt", (), "", reason))
+            self.history_writer.note(connection, number, QueueEvent(self._time(), "corrupt", (), "", reason))
         rerank(connection, destinations)
 
     # -- leasing ---------------------------------------------------------------------------------------------------
@@ -150,7 +150,7 @@ class LeaseTable:
         return self._group(connection, found, owner, until, token)
 
     def sweep(self, connection: sqlite3.Connection, now: float, limit: int = 1000) -> None:
-        """Make due what nobody holds any more: leases of processes that died, and those of commits that ran out."""
+        """Make due what no process holds any more: leases of processes that died, and those of commits that ran out."""
         for slot in self.neighbours.gone():
             if self._bury(connection, slot, now) == 0:
                 self.neighbours.left_nothing(slot)
@@ -158,7 +158,7 @@ class LeaseTable:
             self.expand(connection, number, leased=True)
 
     def _bury(self, connection: sqlite3.Connection, slot: int, now: float) -> int | None:
-        """End the leases of a slot that nobody lives in, and tell how many; None if somebody does."""
+        """End the leases of a slot without a living process, and return how many; None if a process lives there."""
         with self.neighbours.dead(slot) as dead:
             return self.clear_slot(connection, slot, now) if dead else None
 

@@ -65,14 +65,16 @@ class CrashCounter:
             )
             self.events.append(SpoolEvent(SpoolEventKind.LEASES_ENDED, text))
 
-    def count(self, connection: sqlite3.Connection, messages: Sequence[int], now: float, teller: HistoryWriter) -> None:
+    def count(
+        self, connection: sqlite3.Connection, messages: Sequence[int], now: float, history_writer: HistoryWriter
+    ) -> None:
         """A process died that had these messages leased; their leases have been cleared already."""
         suspects = 0
         for number in messages:
             (deaths,) = connection.execute(_COUNT, (number,)).fetchone()
             if deaths >= _TOO_MANY:
                 keys = sorted(key for (key,) in connection.execute(_SET_ASIDE, (POISON, number)).fetchall())
-                teller.note(connection, number, QueueEvent(now, "poison", tuple(keys), "", POISON))
+                history_writer.note(connection, number, QueueEvent(now, "poison", tuple(keys), "", POISON))
                 self.events.append(
                     SpoolEvent(
                         SpoolEventKind.POISON,
@@ -88,4 +90,4 @@ class CrashCounter:
                 at = now + min(suspects * _APART, _LONGEST)
                 keys = sorted(key for (key,) in connection.execute(_SPREAD, (at, at, number)).fetchall())
                 text += ", for the second time in a row; it waits until it can be attempted apart from others"
-            teller.note(connection, number, QueueEvent(now, "suspected", tuple(keys), "", text))
+            history_writer.note(connection, number, QueueEvent(now, "suspected", tuple(keys), "", text))

@@ -32,7 +32,7 @@ class Settler:
     def record(self, connection: sqlite3.Connection, op: RecordAttempt) -> None:
         """Record an attempt; see ``Spool.record``.  ``op.files`` becomes the files that are promised no more."""
         op.files = []
-        insert(connection, op.reports, self._leases.teller)
+        insert(connection, op.reports, self._leases.history_writer)
         work, number = op.work, op.number
         if connection.execute(SQL.MESSAGE, (number,)).fetchone() is None:
             return  # settled and erased before, by whoever had the lease when ours had run out
@@ -68,10 +68,10 @@ class Settler:
         if warned:
             events.append(packed_note(QueueEvent(op.at, "warned", warned)))
         events += [packed_note(QueueEvent(op.at, "reported", (), "", text_of(report.number))) for report in op.reports]
-        self._leases.teller.add(connection, op.number, *events)
+        self._leases.history_writer.add(connection, op.number, *events)
 
     def finish_if_settled(self, connection: sqlite3.Connection, number: int) -> list[int]:
-        """Erase a message of which nobody waits, or begin to keep it; returns the content files it leaves."""
+        """Erase a message without unsettled recipients, or begin to keep it; returns the content files it leaves."""
         if connection.execute(SQL.UNSETTLED, (number,)).fetchone() is None:
             return self._finish(connection, number)
         return []

@@ -116,7 +116,7 @@ class SqliteSpool(SpoolQueries):
         self._read_only = False
         self._owner: ProcessSlot | None = None
         self._files: Executor | None = None
-        self._teller = HistoryWriter(history=history, rows=history_rows, octets=history_octets, time=time)
+        self._history_writer = HistoryWriter(history=history, rows=history_rows, octets=history_octets, time=time)
         self._cache = ContentCache()
         super().__init__(Reader(self._layout, self._threads))
         self.loop: asyncio.AbstractEventLoop
@@ -178,14 +178,14 @@ class SqliteSpool(SpoolQueries):
 
     def _start_as(self, owner: ProcessSlot, now: float) -> list[str]:
         said: list[str] = []
-        teller = self._teller
+        history_writer = self._history_writer
 
         def connect() -> sqlite3.Connection:
             connection = open_database(self._layout, self._durable)
             try:
                 said.extend(recover(connection, self._layout, owner, self._leases, self._settler, self._durable, now))
                 self._ids = QueueIds(owner.slot, random=self._random, time=self._time, after=greatest_id(connection))
-                make_operation(connection, teller.tells)
+                make_operation(connection, history_writer.tells)
                 connection.execute("PRAGMA busy_timeout = 0")  # from here on the writer waits in its own way
             except BaseException:
                 connection.close()
@@ -193,7 +193,7 @@ class SqliteSpool(SpoolQueries):
             return connection
 
         peers = FlockLiveness(owner, time=self._time, stopwatch=self._stopwatch)
-        self._leases = LeaseTable(owner.slot, time=self._time, teller=teller, neighbours=peers)
+        self._leases = LeaseTable(owner.slot, time=self._time, history_writer=history_writer, neighbours=peers)
         self._settler = Settler(self._leases, keep_finished=self._keep_finished, time=self._time)
         self._files = self._threads.pool(_FILE_THREADS, "posthouse-files")
         self._feed = EventFeed(self.loop)
@@ -201,13 +201,13 @@ class SqliteSpool(SpoolQueries):
         self.writer = self._threads.writer(
             self.loop,
             connect,
-            partial(run, recording=self._settler, teller=teller),
-            at_once=partial(at_once, teller=teller),
+            partial(run, recording=self._settler, history_writer=history_writer),
+            at_once=partial(at_once, history_writer=history_writer),
             durable=self._durable,
             at_most=self._waiting,
             patience=self._patience,
-            tidy=teller.idle,
-            untidy=teller.has_work,
+            tidy=history_writer.idle,
+            untidy=history_writer.has_work,
             ended=self._transaction_ended,
         )
         self.incoming = IncomingHost(
@@ -242,8 +242,8 @@ class SqliteSpool(SpoolQueries):
 
     def _transaction_ended(self, committed: bool) -> None:
         """Count and tell what a transaction did, once it is committed; in the writer's thread."""
-        if self._teller.added:
-            self._teller.ended(committed)
+        if self._history_writer.added:
+            self._history_writer.ended(committed)
         if self._leases.deaths.events:
             events = self._leases.deaths.take_events()
             if committed:
@@ -431,7 +431,7 @@ class SqliteSpool(SpoolQueries):
 
     async def tidy(self) -> None:
         """Forget, now, the stories that need not be kept longer; the writer does it by itself when it is idle."""
-        while await self._call(self._teller.idle):
+        while await self._call(self._history_writer.idle):
             pass
 
     # -- mailboxes -------------------------------------------------------------------------------------------------

@@ -1,10 +1,10 @@
 """One thread that writes, and group commit.
 
 Operations are made on the event loop and handed over once for each turn of it; the thread takes everything that waits,
-runs it in one transaction, syncs once, and tells the loop once.  Nobody waits for company: an operation that is alone
+runs it in one transaction, syncs once, and tells the loop once.  No operation waits for others: one that is alone
 is committed alone, and while a commit syncs, the next group gathers by itself.  Only those that say they are *patient*
 (records of what has happened already, for which no client waits) go with the next that is not, or after 2 ms: under
-load that halves the number of transactions, and a client's commit never stands behind one that nobody waits for.
+load that halves the number of transactions, and a client's commit never stands behind one for which no client waits.
 
 If a group fails, it is rolled back and each operation is run again in a transaction of its own, so that only the
 guilty one fails.  A group that was committed and could not be synced is another matter: ``_until_synced``.
@@ -185,7 +185,7 @@ class Writer:
                 return ops, True
 
     def _clean(self, connection: sqlite3.Connection) -> bool:
-        """One transaction of tidying; a fault is nobody's to hear of, and it is tried again after a while."""
+        """One transaction of tidying; a fault is not reported; the step is tried again after a while."""
         assert self._tidy is not None
         try:
             connection.execute("BEGIN IMMEDIATE")
@@ -263,7 +263,7 @@ class Writer:
     def _until_synced(self, connection: sqlite3.Connection, error: NotSynced) -> None:
         """The group is committed, and may not survive: neither yes nor no is true of it until the disk obeys.
 
-        Nobody is told anything meanwhile; what comes after it waits, and is refused when too much does.  Only the end
+        No future is settled meanwhile; what comes after it waits, and is refused when too much does.  Only the end
         of all things is an end to this, and then the answer is no.
         """
         what = "the disk did not sync the spool's log; nothing is accepted until it does"
@@ -302,7 +302,7 @@ class Writer:
 
 
 def _decide(op: Op) -> None:
-    """Tell whoever waits, if anybody still does."""
+    """Settle the future of an operation, if it is still awaited."""
     if op.finished is not None:
         op.finished(op.error is None)
     if op.refused is not None and op.error is not None:
