@@ -9,7 +9,7 @@ A target is what a route carries, and its spelling says what it is:
 
 Every DNS answer leads to one of three ends, and mail lives by the difference: *hops* to try; *failed*, because the
 DNS says that there is nowhere to go; *deferred*, because the DNS did not say.  A server that does not answer never
-fails a message.  Nor does a name that our own configuration gets wrong: a chosen host that does not exist is ours to
+fails a message.  Nor does a name that our own configuration gets wrong: a configured host that does not exist is ours to
 correct, and the mail waits for it.
 
     ====================================  ==========================================================================
@@ -21,7 +21,7 @@ correct, and the mail waits for it.
     no MX, and no address either          failed 550 5.4.4
     MX, but the best of them is ourselves  failed 554 5.4.6: it would come back
     MX or addresses not to be had now     deferred 451 4.4.3, unless another exchange has addresses
-    chosen host does not exist            deferred 451 4.3.5
+    configured host does not exist        deferred 451 4.3.5
     ====================================  ==========================================================================
 
 Addresses stay grouped by exchange: within one, the client races the address families (RFC 8305); from one to the
@@ -168,7 +168,7 @@ class _Search(NamedTuple):
     async def chosen(self, host: str, port: int) -> NextHops | Undeliverable:
         """A host that configuration names."""
         found = await self.addresses(host, port)
-        why = f"the chosen host {host}:{port}"
+        why = f"the configured host {host}:{port}"
         if found.endpoints:
             return _unless_self(Exchange(host, found.endpoints), self.is_self, why, f"{host}:{port}", found.ttl)
         if found.status is Status.FAILED:
