@@ -39,6 +39,9 @@ class OneMessageSpool:
     def size(self) -> int:
         return len(self.content)
 
+    def accepting(self) -> bool:
+        return True
+
     def receive(self) -> OneMessageSpool:
         return self
 

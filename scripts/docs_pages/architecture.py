@@ -149,7 +149,7 @@ def _sentence(folder: Path) -> str:
 
 def lingering() -> list[Input]:
     """Inputs that leave the state as it is in every state where they are legal; they are listed and not drawn."""
-    return [given for given in Input if all(move == Move(state) for state, move in _moves(given)) and _moves(given)]
+    return [given for given in Input if _moves(given) and all(move.done is state for state, move in _moves(given))]
 
 
 def _moves(given: Input) -> list[tuple[State, Move]]:

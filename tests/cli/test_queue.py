@@ -258,3 +258,21 @@ def test_looking_without_a_daemon_makes_no_daemon(spool: Spool) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     rooms = ["cli", "client", "core", "net", "protocol", "service", "spool"]
     assert done.stdout.splitlines()[-1] == f"0 {rooms} []"
+
+
+def test_a_broken_configuration_is_told_when_no_daemon_can_be_asked(ran, place: Spool, request) -> None:
+    place.config.write_text(place.text + "[relay]\nmax_hosp = 20\n")
+    got = ran("queue", "count")
+    if "running" in request.node.callspec.id:
+        assert (got.code, got.out) == (0, "3 recipients for far.test (2), near.test (1)\n")
+    else:
+        assert got.code == 78
+        assert 'did you mean "max_hops"?' in got.err
+
+
+@pytest.mark.parametrize("line", ['data_dri = "{}/data"', "data_dir = 7", "data_dir = ["])
+def test_a_broken_data_dir_never_leads_to_the_default_directory(ran, place: Spool, line: str) -> None:
+    place.config.write_text(line.format(place.directory) + "\n")
+    got = ran("queue", "count")
+    assert got.code == 78
+    assert place.config.name in got.err

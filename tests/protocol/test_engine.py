@@ -30,6 +30,7 @@ from posthouse.protocol import (
     StartTls,
     State,
 )
+from posthouse.protocol.parsing import CACHED_LINE, parse_cached
 
 OK = Reply(250, "2.0.0", "ok")
 A, B = Address("langrui", "sohu.com"), Address("renping", "sina.com")
@@ -379,3 +380,44 @@ def test_inputs_are_told_apart() -> None:
     receiver.receive_data(b"BDAT 1 LAST\r\nx")
     assert receiver.next_event() == Bdat(1, last=True)
     assert str(Input.BDAT_LAST) == "BDAT LAST"
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+def test_without_input_there_is_no_event(size: int) -> None:
+    """``has_input`` may be asked in place of ``next_event``, and no event is missed."""
+    wire = (
+        b"EHLO x\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\nDATA\r\na\r\n..b\r\n.\r\nMAIL FROM:<>\r\n"
+        b"RCPT TO:<c@d.example>\r\nBDAT 3\r\nx\r\nBDAT 0\r\nBDAT 2 LAST\r\n\r\nNOOP\r\n"
+    )
+
+    def events(gated: bool) -> list[object]:
+        receiver = Receiver(Offer())
+        receiver.send(Reply(220, "", "hello"))
+        found: list[object] = []
+        for at in range(0, len(wire), size):
+            data = wire[at : at + size]
+            while data or receiver.has_input or not gated:
+                event = receiver.next_event(data)
+                data = b""
+                if isinstance(event, Pause):
+                    break
+                found.append(event)
+                if not isinstance(event, ContentChunk | Bdat):
+                    receiver.send(Reply(354 if isinstance(event, Data) else 250, "", "ok"))
+            assert receiver.next_event() is Pause.NEED_DATA
+            assert not receiver.has_input
+        return found
+
+    assert events(True) == events(False)
+    assert isinstance(events(True)[-1], Noop)
+
+
+def test_the_cache_of_lines_holds_no_credentials() -> None:
+    receiver = greeted(Offer(auth=("PLAIN",)))
+    answer_all(receiver, b"EHLO client.example\r\n")
+    parse_cached.cache_clear()
+    for line in (b"AUTH PLAIN AGEAYg==\r\n", b"auth plain AGEAYg==\r\n", b"NOOP " + b"x" * CACHED_LINE + b"\r\n"):
+        answer_all(receiver, line)
+        assert parse_cached.cache_info().currsize == 0
+    answer_all(receiver, b"NOOP\r\nNOOP\r\n")
+    assert parse_cached.cache_info()[:2] == (1, 1)

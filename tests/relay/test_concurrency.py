@@ -18,9 +18,9 @@ def test_each_rank_fills_its_share_and_leaves_the_rest_to_the_better_ones(limit:
     counts = []
     for rank in reversed(Priority):
         while shares.free(rank):
-            assert shares.room(rank) > 0
+            assert shares.room[rank] > 0
             shares.take(rank)
-        assert shares.room(rank) == 0
+        assert shares.room[rank] == 0
         counts.append(shares.taken)
     eighths = [max(1, limit * eighths // 8) for eighths in (4, 6, 7, 8)]
     assert counts == eighths
@@ -66,10 +66,10 @@ def test_a_rank_that_is_full_is_passed_over_and_comes_again() -> None:
     turns: RoundRobin[str] = RoundRobin()
     turns.put("dead", Priority.FAILING)
     assert turns.next(lambda rank: rank < Priority.FAILING) is None
-    assert turns
+    assert turns.classes
     turns.put("dead", Priority.HEALTHY)  # it has proved itself meanwhile
     assert turns.next(lambda rank: rank < Priority.FAILING) == "dead"
-    assert not turns
+    assert not turns.classes
     assert turns.next(lambda rank: True) is None
 
 

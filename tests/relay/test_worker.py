@@ -97,6 +97,34 @@ def test_claimed_mail_is_delivered_without_asking_the_queue() -> None:
     assert house.events() == ["delivered"] * 20
 
 
+def test_a_backlog_does_not_read_the_destinations_again_for_each_batch() -> None:
+    deliverer = FakeDeliverer()
+
+    async def story(house: House) -> None:
+        asked = house.spool.calls["due"], house.spool.calls["lease"]
+        for n in range(2_000):
+            house.spool.put([f"u@host{n % 20}.test"], now=house.clock.time())
+        house.worker.wake()
+        await house.worker.idle()
+        assert house.spool.calls["lease"] - asked[1] >= 2_000 // 128
+        assert house.spool.calls["due"] - asked[0] <= 8
+
+    play(lambda: House(deliverer), story)
+    assert len(deliverer.jobs) == 2_000
+
+
+def test_mail_that_comes_while_the_destinations_are_remembered_is_found() -> None:
+    deliverer = FakeDeliverer()
+
+    async def story(house: House) -> None:
+        for n in range(3):
+            house.arrive_unclaimed(f"u@host{n}.test")  # at one moment of the clock, one after another
+            await house.worker.idle()
+            assert len(deliverer.jobs) == n + 1
+
+    play(lambda: House(deliverer), story)
+
+
 def test_a_delivery_asks_whether_its_lease_is_held() -> None:
     deliverer = FakeDeliverer()
 

@@ -524,3 +524,67 @@ def test_a_policy_that_raises_costs_one_451() -> None:
 
     talk(Broken(), dialogue, errors=errors)
     assert [str(error) for error in errors] == ["bug"]
+
+
+class CountingStream:
+    """A stream that notes what is called."""
+
+    peer = Endpoint("192.0.2.1", 40000)
+    local = Endpoint("192.0.2.2", 25)
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.written = b""
+
+    def write(self, data: bytes) -> None:
+        self.calls.append("write")
+        self.written += data
+
+    def pause_reading(self) -> None:
+        self.calls.append("pause")
+
+    def resume_reading(self) -> None:
+        self.calls.append("resume")
+
+    def close_gently(self, seconds: float = 5.0, octets: int = 0) -> None:
+        self.calls.append("close")
+
+    def abort(self) -> None:
+        self.calls.append("abort")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+    def set_handler(self, handler: object) -> None:
+        raise AssertionError
+
+
+@pytest.mark.parametrize("early", [b"", b"NOOP\r\n", b"QUIT\r\n"])
+def test_a_waiting_session_stops_reading_when_octets_arrive(early: bytes) -> None:
+    async def main() -> None:
+        verdict: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
+
+        class Slow(Policy):
+            def mail(self, mail: Mail) -> Answer:
+                return verdict
+
+        server = Server(Slow(), network=SocketNetwork(), clock=SystemClock(), hostname="test")
+        session, stream = server.session(), CountingStream()
+        session.connected(stream)
+        session.data_received(b"HELO x\r\n")
+        session.data_received(b"MAIL FROM:<>\r\n")
+        before = len(stream.written)
+        if early:
+            session.data_received(early)
+            session.data_received(b"NOOP\r\n")  # a loop may have read it already
+        assert len(stream.written) == before
+        assert stream.calls.count("pause") == (1 if early else 0)
+        verdict.set_result(Verdict(Reply(250, "2.1.0", "late")))
+        await asyncio.sleep(0)
+        codes = [line[:3] for line in stream.written[before:].splitlines()]
+        assert codes == {b"": [b"250"], b"NOOP\r\n": [b"250"] * 3, b"QUIT\r\n": [b"250", b"221"]}[early]
+        assert stream.calls.count("resume") == stream.calls.count("pause")
+        session.disconnected(None)
+        await server.drain(0.0)
+
+    asyncio.run(main())

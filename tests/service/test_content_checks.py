@@ -15,7 +15,7 @@ from posthouse.server import CheckedMessage, CheckFactory, CheckResult
 from posthouse.service import OPERATIONS, Daemon, parse
 from posthouse.service.operations.explain_text import history_sentences
 
-from .parts import Desk, bring_in, envelope
+from .policy_harness import PolicyHarness, bring_in, envelope
 
 CONFIG = """
 hostname = "mx.example.org"
@@ -327,7 +327,7 @@ def test_a_message_too_large_is_not_checked_to_its_end() -> None:
         def abort(self) -> None:
             self.ended += "aborted"
 
-    at = Desk(
+    at = PolicyHarness(
         'hostname = "mx.example.org"\n[[listener]]\nbind = "127.0.0.1:0"\nmax_message_size = 65536\n'
         '[[domain]]\nname = "example.org"\nmailboxes = "any"\n',
         checks=[Counted],

@@ -27,19 +27,19 @@ from posthouse.service import OPERATIONS, Daemon, context, parse
 from posthouse.service.control import server as control
 from posthouse.service.control.client import NoDaemon, ask
 from posthouse.service.control.server import ControlSocket
-from posthouse.service.control.wire import socket_path
+from posthouse.service.control.wire import CONTROL_SOCKET
 from posthouse.service.operations.results import QueueChange, QueueEntry
 
-from .desk import Desk, address, run
+from .operation_harness import OperationHarness, address, run
 
 
 class Open:
     """A desk whose operations are offered in a directory."""
 
     def __init__(self, directory: Path) -> None:
-        self.desk = Desk()
+        self.desk = OperationHarness()
         self.directory = str(directory)
-        self.path = socket_path(self.directory)
+        self.path = os.path.join(self.directory, CONTROL_SOCKET)
         self.socket = ControlSocket(self.path, self.desk.context, self.desk.daemon.log)
 
     async def __aenter__(self) -> Open:
@@ -78,7 +78,7 @@ def test_only_its_owner_is_let_in(tmp_path: Path) -> None:
         assert stat.S_IMODE(status.st_mode) == 0o600
 
     with_open(tmp_path, scenario)
-    assert not os.path.exists(socket_path(str(tmp_path)))
+    assert not os.path.exists(str(tmp_path / CONTROL_SOCKET))
 
 
 def test_what_is_asked_is_answered_in_its_type(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
         with pytest.raises(NoDaemon):
             await ask(str(tmp_path / "none"), operation, {})
         dead = socket.socket(socket.AF_UNIX)
-        dead.bind(socket_path(str(tmp_path)))
+        dead.bind(str(tmp_path / CONTROL_SOCKET))
         dead.close()
         with pytest.raises(NoDaemon):
             await ask(str(tmp_path), operation, {})
@@ -243,7 +243,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_socket_is_let_be(tmp_path: Path) -> None:
     async def scenario() -> None:
-        path = Path(socket_path(str(tmp_path)))
+        path = tmp_path / CONTROL_SOCKET
         path.write_text("mine")
         with pytest.raises(OSError, match="in use"):
             await Open(tmp_path).socket.open()

@@ -13,7 +13,7 @@ from posthouse.service.operations.explain_text import Sentence, address_sentence
 from posthouse.service.operations.results import AddressForecast, AttemptEntry, EventEntry, Explained, MessageHistory
 from posthouse.spool.history import Origin
 
-from .desk import LATER, NEVER, TAKEN, TRACE, Desk, run
+from .operation_harness import LATER, NEVER, TAKEN, TRACE, OperationHarness, run
 
 ZONES = {
     "far.test": {"MX": ["10 mx.far.test", "20 backup.far.test"]},
@@ -39,12 +39,12 @@ def text_of(found: MessageHistory | AddressForecast, lang: str = "en", *, transc
     return "\n".join("  " * each.depth + each.text for each in sentences)
 
 
-async def explained(desk: Desk, what: str) -> Explained:
+async def explained(desk: OperationHarness, what: str) -> Explained:
     found: Explained = await desk.do("explain", what=what)
     return found
 
 
-async def story_of(desk: Desk, queue_id: str) -> MessageHistory:
+async def story_of(desk: OperationHarness, queue_id: str) -> MessageHistory:
     message = (await explained(desk, queue_id)).message
     assert message is not None
     return message
@@ -52,7 +52,7 @@ async def story_of(desk: Desk, queue_id: str) -> MessageHistory:
 
 def test_a_life_from_acceptance_to_delivery() -> None:
     async def scenario() -> None:
-        desk = await Desk()
+        desk = await OperationHarness()
         arrival = Origin("<a@here.test>", "client.example", "TLS 1.3", "ann")
         queue_id = await desk.store("bob@far.test", arrival=arrival)
         await desk.attempt(Result.DEFERRED, LATER, trace=TRACE)
@@ -95,7 +95,7 @@ def test_a_life_from_acceptance_to_delivery() -> None:
 
 def test_acts_of_operators_and_several_ends() -> None:
     async def scenario() -> None:
-        desk = await Desk()
+        desk = await OperationHarness()
         people = [f"r{number}@far.test" for number in range(5)]
         queue_id = await desk.store(*people, "zoe@near.test")
         await desk.attempt(Result.FAILED, NEVER, only="near.test")
@@ -130,7 +130,7 @@ def test_acts_of_operators_and_several_ends() -> None:
 
 def test_what_remains_unknown_is_said() -> None:
     async def scenario() -> None:
-        desk = await Desk()
+        desk = await OperationHarness()
         queue_id = await desk.store("a@far.test", sender="")
         await desk.attempt(Result.AMBIGUOUS, LATER)
         text = text_of(await story_of(desk, queue_id))
@@ -142,7 +142,7 @@ def test_what_remains_unknown_is_said() -> None:
 
 def test_a_message_that_was_given_up_is_told_apart_from_one_that_was_refused() -> None:
     async def scenario() -> None:
-        desk = await Desk()
+        desk = await OperationHarness()
         queue_id = await desk.store("a@far.test")
         await desk.attempt(Result.FAILED, LATER)
         assert "a@far.test: given up, 450 4.7.1" in text_of(await story_of(desk, queue_id))
@@ -154,7 +154,7 @@ def test_many_attempts_take_few_lines() -> None:
     """A person reads it in half a minute: a few lines for each attempt, whatever the number of recipients."""
 
     async def scenario() -> None:
-        desk = await Desk()
+        desk = await OperationHarness()
         queue_id = await desk.store(*(f"r{number}@far.test" for number in range(500)))
         await desk.attempt(Result.DEFERRED, LATER, trace=TRACE)
         assert len(text_of(await story_of(desk, queue_id)).splitlines()) <= 12
@@ -187,7 +187,7 @@ def test_what_it_is(asked: str, kind: str) -> None:
 
 def test_by_message_id() -> None:
     async def scenario() -> None:
-        desk = await Desk()
+        desk = await OperationHarness()
         queue_id = await desk.store("a@far.test", arrival=Origin("<one@here.test>"))
         for asked in ("<one@here.test>", "one@here.test"):
             found = await explained(desk, asked)
@@ -204,9 +204,9 @@ def test_by_message_id() -> None:
 def test_nothing_is_known() -> None:
     async def scenario() -> None:
         with pytest.raises(SettingError, match=r"no message .* is known"):
-            await explained(await Desk(), "72jhzb4zx8tbr")
+            await explained(await OperationHarness(), "72jhzb4zx8tbr")
         with pytest.raises(SettingError, match="no mailbox"):
-            await explained(await Desk(), "a@b@")
+            await explained(await OperationHarness(), "a@b@")
 
     run(scenario)
 
@@ -214,7 +214,7 @@ def test_nothing_is_known() -> None:
 # The dry run ----------------------------------------------------------------------------------------------------------
 
 
-async def forecast(desk: Desk, address: str) -> AddressForecast:
+async def forecast(desk: OperationHarness, address: str) -> AddressForecast:
     found = (await explained(desk, address)).address
     assert found is not None
     return found
@@ -222,7 +222,7 @@ async def forecast(desk: Desk, address: str) -> AddressForecast:
 
 def test_an_address_elsewhere() -> None:
     async def scenario() -> None:
-        desk = await Desk(zones=ZONES)
+        desk = await OperationHarness(zones=ZONES)
         await desk.store("x@far.test")
         await desk.clock.advance(120)
         found = await explained(desk, "bob@far.test")
@@ -247,7 +247,7 @@ def test_an_address_elsewhere() -> None:
 
 def test_a_suspended_site() -> None:
     async def scenario() -> None:
-        desk = await Desk(zones=ZONES)
+        desk = await OperationHarness(zones=ZONES)
         (end,) = (await forecast(desk, "bob@far.test")).ends
         desk.standings[end.site] = SiteStatus(
             1, desk.clock.monotonic() + 60, "3 connections in a row could not be opened"
@@ -275,7 +275,7 @@ def test_a_suspended_site() -> None:
 )
 def test_other_addresses(address: str, sentence: str) -> None:
     async def scenario() -> None:
-        found = await forecast(await Desk(zones=ZONES), address)
+        found = await forecast(await OperationHarness(zones=ZONES), address)
         assert sentence in text_of(found)
         assert len(text_of(found, "zh").splitlines()) == len(text_of(found).splitlines())
 
@@ -284,7 +284,7 @@ def test_other_addresses(address: str, sentence: str) -> None:
 
 def test_a_dns_that_does_not_answer_is_no_failure() -> None:
     async def scenario() -> None:
-        desk = await Desk(zones=ZONES)
+        desk = await OperationHarness(zones=ZONES)
         resolver: Any = desk.context().routing().resolver
         resolver.failing.add("far.test")
         assert "A message would be deferred: 451 4.4.3" in text_of(await forecast(desk, "bob@far.test"))
@@ -294,7 +294,7 @@ def test_a_dns_that_does_not_answer_is_no_failure() -> None:
 
 def test_an_alias_leads_to_all_its_ends() -> None:
     async def scenario() -> None:
-        found = await forecast(await Desk(zones=ZONES), "team@here.test")
+        found = await forecast(await OperationHarness(zones=ZONES), "team@here.test")
         assert found.kind == "alias"
         assert [(each.recipient, each.way) for each in found.ends] == [
             ("ann@here.test", "mailbox"),

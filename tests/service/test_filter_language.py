@@ -10,7 +10,7 @@ from posthouse.service.operations import filter_language
 from posthouse.service.operations.filter_language import MOST_CONDITIONS, FilterError, fields_help, parse_filter
 from posthouse.spool import filters
 from posthouse.spool.filters import FIELDS, Condition, FieldKind, FilterField, RecipientRow, text_of_conditions
-from posthouse.spool.sqlite.queries.filter_sql import where
+from posthouse.spool.sqlite.queries.search import where
 
 
 def test_the_example_of_the_manual() -> None:

@@ -12,7 +12,7 @@ from posthouse.core import Address, Reply, StorageBusy, StorageError, StorageFul
 from posthouse.protocol.commands import Mail, Rcpt
 from posthouse.testing import ManualClock
 
-from .parts import Desk, address, bring_in, envelope, now
+from .policy_harness import PolicyHarness, address, bring_in, envelope, now
 
 LISTENER = '[[listener]]\nbind = "127.0.0.1:0"\n'
 HOUSE = """
@@ -45,12 +45,12 @@ TRUSTED = "10.1.2.3"
 
 def desk(
     settings: str = "", *, free: int = 1 << 40, zone: Callable[[float], int] | None = lambda now: 0, clock: Any = None
-) -> Desk:
+) -> PolicyHarness:
     text = f'hostname = "mx.example.org"\n{LISTENER}{settings}\n{HOUSE}'
-    return Desk(text, free=free, zone=zone, clock=clock)
+    return PolicyHarness(text, free=free, zone=zone, clock=clock)
 
 
-def rcpt(at: Desk, to: str, host: str = "192.0.2.1") -> Reply:
+def rcpt(at: PolicyHarness, to: str, host: str = "192.0.2.1") -> Reply:
     session = at.session(host)
     assert now(session.mail(Mail(address("me@example.com")))) == Reply(250, "2.1.0", "Sender OK")
     return now(session.rcpt(envelope(), Rcpt(address(to)), ()))
@@ -306,7 +306,7 @@ def test_too_large_a_letter_is_dropped_and_the_session_goes_on() -> None:
 @pytest.mark.parametrize("piece", [1, 7, 100_000])
 @pytest.mark.parametrize(("hops", "code"), [(2, 250), (3, 554)])
 def test_going_in_circles(piece: int, hops: int, code: int) -> None:
-    at = Desk(LISTENER + HOUSE.replace("[relay]", "[relay]\nmax_hops = 3"))
+    at = PolicyHarness(LISTENER + HOUSE.replace("[relay]", "[relay]\nmax_hops = 3"))
     letter = b"received: by x\r\n\twith y\r\n" * hops + b"Subject: hi\r\n\r\nReceived: in the body\r\n" * 9
     chunks = [letter[start : start + piece] for start in range(0, len(letter), piece)]
     (reply,) = bring_in(at.session(), envelope("bob@example.org"), *chunks)
@@ -315,7 +315,7 @@ def test_going_in_circles(piece: int, hops: int, code: int) -> None:
 
 
 def test_going_in_circles_without_a_body() -> None:
-    at = Desk(LISTENER + HOUSE.replace("[relay]", "[relay]\nmax_hops = 3"))
+    at = PolicyHarness(LISTENER + HOUSE.replace("[relay]", "[relay]\nmax_hops = 3"))
     assert bring_in(at.session(), envelope("bob@example.org"), b"Received: x\r\n" * 3)[0].code == 554
 
 

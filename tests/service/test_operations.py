@@ -15,7 +15,7 @@ from posthouse.service import OPERATIONS, context, parse
 from posthouse.service.operations.filter_language import FilterError, parse_filter
 from posthouse.service.operations.results import AddressReport, CodeEntry, ConfigReport
 
-from .desk import CONTENT, LATER, Desk, run
+from .operation_harness import CONTENT, LATER, OperationHarness, run
 
 SETTINGS = """
 hostname = "mx.example.org"
@@ -144,7 +144,7 @@ def test_a_spool_that_is_not_there(tmp_path: Path) -> None:
 
 def test_a_list_by_filter() -> None:
     async def scenario() -> None:
-        desk = await Desk()
+        desk = await OperationHarness()
         first = await desk.store("bob@far.test", "zoe@near.test")
         await desk.attempt(Result.DEFERRED, LATER, only="far.test")
         await desk.clock.advance(60)
@@ -171,7 +171,7 @@ def test_pages_meet_inside_a_message() -> None:
     """A message with more recipients than are asked for at one time is one entry, whole."""
 
     async def scenario() -> None:
-        desk = await Desk()
+        desk = await OperationHarness()
         many = [f"r{number}@far.test" for number in range(1200)]
         for _ in range(2):
             await desk.store(*many)
@@ -184,7 +184,7 @@ def test_pages_meet_inside_a_message() -> None:
 
 def test_a_summary_is_a_table_of_ages() -> None:
     async def scenario() -> None:
-        desk = await Desk()
+        desk = await OperationHarness()
         await desk.store("a@far.test", "b@far.test")
         await desk.clock.advance(7200)
         await desk.store("c@far.test", "d@near.test")
@@ -205,7 +205,7 @@ def test_a_summary_is_a_table_of_ages() -> None:
 
 def test_an_act_changes_what_was_counted() -> None:
     async def scenario() -> None:
-        desk = await Desk()
+        desk = await OperationHarness()
         await desk.store("a@far.test", "b@near.test")
         await desk.attempt(Result.DEFERRED, LATER)
         for act, filter_, count, state in (
@@ -231,7 +231,7 @@ def test_an_act_changes_what_was_counted() -> None:
 
 def test_what_is_rerouted_goes_there() -> None:
     async def scenario() -> None:
-        desk = await Desk()
+        desk = await OperationHarness()
         queue_id = await desk.store("a@far.test")
         assert (await desk.do("queue reroute", filter="domain:far.test", via="smtp://Relay.test")).recipients == 1
         (recipient,) = (await desk.do("queue show", id=queue_id)).recipients
@@ -249,7 +249,7 @@ def test_what_is_rerouted_goes_there() -> None:
 
 
 def test_a_route_that_is_not_understood_keeps_the_mail() -> None:
-    desk = Desk()
+    desk = OperationHarness()
     way = desk.daemon.router.route(Recipient(Address("a", "far.test")), "pigeon://x")
     assert isinstance(way, NoRoute)
     assert way.outcome.result is Result.DEFERRED
@@ -260,7 +260,7 @@ def test_a_route_that_is_not_understood_keeps_the_mail() -> None:
 
 def test_dropping_tells_the_sender_only_on_request() -> None:
     async def scenario() -> None:
-        desk = await Desk()
+        desk = await OperationHarness()
         await desk.store("a@far.test")
         await desk.store("b@far.test", sender="ann@here.test")
         assert (await desk.do("queue drop", filter="to:a@far.test")).recipients == 1
@@ -275,7 +275,7 @@ def test_dropping_tells_the_sender_only_on_request() -> None:
 @pytest.mark.parametrize("act", ["hold", "release", "retry", "drop", "reroute"])
 def test_nothing_is_not_everything(act: str) -> None:
     async def scenario() -> None:
-        desk = await Desk()
+        desk = await OperationHarness()
         await desk.store("a@far.test")
         with pytest.raises(SettingError, match="age>=0 means every message"):
             await desk.do(f"queue {act}", filter=" ")
@@ -287,7 +287,7 @@ def test_nothing_is_not_everything(act: str) -> None:
 def test_an_act_that_is_none() -> None:
     async def scenario() -> None:
         with pytest.raises(SettingError, match="there are hold, release"):
-            await Desk().do("queue count", act="burn")
+            await OperationHarness().do("queue count", act="burn")
 
     run(scenario)
 
@@ -295,7 +295,7 @@ def test_an_act_that_is_none() -> None:
 # The inboxes ----------------------------------------------------------------------------------------------------------
 
 
-async def kept(desk: Desk, *inboxes: str) -> list[int]:
+async def kept(desk: OperationHarness, *inboxes: str) -> list[int]:
     """One message in each inbox; their numbers."""
     await desk.store("ann@here.test")
     (lease,) = await desk.queue.lease("w", desk.clock.time(), desk.clock.time() + 60, limit=1)
@@ -306,7 +306,7 @@ async def kept(desk: Desk, *inboxes: str) -> list[int]:
 
 def test_deleting_is_audited_and_says_what_was_missing() -> None:
     async def scenario() -> None:
-        desk = await Desk()
+        desk = await OperationHarness()
         first, second, third = await kept(desk, "a@here.test", "b@here.test", "c@here.test")
         change = await desk.do("inbox delete", numbers=[first, third, first, 999])
         assert (change.deleted, change.missing, change.who) == (2, 1, "ann (uid 1000)")
@@ -321,7 +321,7 @@ def test_deleting_is_audited_and_says_what_was_missing() -> None:
 
 def test_deleting_nothing_is_a_mistake() -> None:
     async def scenario() -> None:
-        desk = await Desk()
+        desk = await OperationHarness()
         with pytest.raises(SettingError, match="no message is named"):
             await desk.do("inbox delete", numbers=[])
         assert await desk.do("queue audit") == []
@@ -333,7 +333,9 @@ def test_every_answer_travels_as_json() -> None:
     """What an operation declares as its answer can be read back from what it gives."""
 
     async def scenario() -> None:
-        desk = await Desk(zones={"far.test": {"MX": ["10 mx.far.test"]}, "mx.far.test": {"A": ["192.0.2.7"]}})
+        desk = await OperationHarness(
+            zones={"far.test": {"MX": ["10 mx.far.test"]}, "mx.far.test": {"A": ["192.0.2.7"]}}
+        )
         queue_id = await desk.store("a@far.test")
         await desk.attempt(Result.DEFERRED, LATER)
         await desk.do("queue hold", filter="age>=0")

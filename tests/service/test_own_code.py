@@ -13,7 +13,7 @@ from posthouse import Defer, Reject
 from posthouse.core import Envelope, Recipient
 from posthouse.service import OPERATIONS, Daemon, parse
 
-from .desk import address, run
+from .operation_harness import address, run
 
 SETTINGS = """
 hostname = "mx.here.test"

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from posthouse.cli.context import configured, operate, with_daemon
+from posthouse.cli.context import DaemonOptions, operate, with_daemon
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import say, table, with_json
 from posthouse.core.errors import SettingError
-
-if TYPE_CHECKING:
-    from posthouse.service import Config
 
 __all__ = ["check"]
 
@@ -52,8 +49,8 @@ def address(address: tuple[str, ...], config_file: str | None, data_dir: str | N
 
     Invalid addresses are reported, and the others are still checked; the exit code is then 65.
     """
-    chosen = configured(config_file, data_dir)
-    found = [_checked(chosen, each) for each in address]
+    options = DaemonOptions(config_file, data_dir)
+    found = [_checked(options, each) for each in address]
     wrong = any(isinstance(each, dict) for each in found)
     if as_json:
         print_json(found)
@@ -72,9 +69,13 @@ def address(address: tuple[str, ...], config_file: str | None, data_dir: str | N
     return 65 if wrong else 0
 
 
-def _checked(chosen: Config, address: str) -> Any:
+def _checked(options: DaemonOptions, address: str) -> Any:
     """The operation's answer, or the error in the address."""
+    from posthouse.service import ConfigError
+
     try:
-        return operate("check address", chosen, address=address)
+        return operate("check address", options, address=address)
+    except ConfigError:  # the addresses are not at fault
+        raise
     except SettingError as problem:
         return {"address": address, "kind": "invalid", "problem": str(problem)}

@@ -8,6 +8,7 @@ import gc
 import os
 import signal
 from collections.abc import Callable, Coroutine, Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -15,7 +16,7 @@ import click
 if TYPE_CHECKING:
     from posthouse.service import Config, Operation
 
-__all__ = ["configured", "operate", "run", "signals", "unless", "with_daemon"]
+__all__ = ["DaemonOptions", "operate", "run", "signals", "unless", "with_daemon"]
 
 _T = TypeVar("_T")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -37,23 +38,42 @@ def with_daemon(command: _Command) -> _Command:
     return _CONFIG(_DATA_DIR(command))
 
 
-def configured(config_file: str | None, data_dir: str | None) -> Config:
-    """The configuration that the options choose.  Raises ``ConfigError``."""
-    from posthouse.service import default_config, load
+class DaemonOptions:
+    """The options ``--config`` and ``--data-dir`` of a command; what they name is read once, when it is asked for."""
 
-    if data_dir is not None:
-        data_dir = os.path.abspath(os.path.expanduser(data_dir))
-    if config_file is None:
-        return default_config(data_dir)
-    config = load(config_file)
-    if data_dir is None:
-        return config
-    from msgspec.structs import replace
+    def __init__(self, config_file: str | None, data_dir: str | None) -> None:
+        self.config_file = config_file
+        self.data_dir = None if data_dir is None else os.path.abspath(os.path.expanduser(data_dir))
 
-    return replace(config, data_dir=data_dir)
+    @cached_property
+    def config(self) -> Config:
+        """The configuration that the options choose.  Raises ``ConfigError``."""
+        from posthouse.service.config_file import default_config, load
+
+        if self.config_file is None:
+            return default_config(self.data_dir)
+        config = load(self.config_file)
+        if self.data_dir is None:
+            return config
+        from msgspec.structs import replace
+
+        return replace(config, data_dir=self.data_dir)
+
+    @cached_property
+    def directory(self) -> str:
+        """The data directory alone, which is all that is needed to ask a running daemon.  Raises ``ConfigError``."""
+        if self.data_dir is not None:
+            return self.data_dir
+        if self.config_file is None:
+            from posthouse.service.config.types import own_directory
+
+            return own_directory()
+        from posthouse.service.config_file import load_data_dir
+
+        return load_data_dir(self.config_file)
 
 
-def operate(name: str, config: Config | None = None, **given: Any) -> Any:
+def operate(name: str, options: DaemonOptions | None = None, **given: Any) -> Any:
     """Run one operation by name, and return its answer.
 
     A ``live`` operation is run by the daemon, if one runs; every other one here, on the spool itself.
@@ -63,19 +83,19 @@ def operate(name: str, config: Config | None = None, **given: Any) -> Any:
     operation = OPERATIONS[name]
     if not operation.needs_context:
         return asyncio.run(operation.run(None, **given))
-    assert config is not None
-    return asyncio.run(_operate(operation, config, given))
+    assert options is not None
+    return asyncio.run(_operate(operation, options, given))
 
 
-async def _operate(operation: Operation, config: Config, given: dict[str, Any]) -> Any:
+async def _operate(operation: Operation, options: DaemonOptions, given: dict[str, Any]) -> Any:
     from posthouse.service.control.client import NoDaemon, ask
 
     if operation.live:
         with contextlib.suppress(NoDaemon):
-            return await ask(config.data_dir, operation, given)
+            return await ask(options.directory, operation, given)
     from posthouse.service.daemon.offline import context
 
-    return await operation.run(context(config), **given)
+    return await operation.run(context(options.config), **given)
 
 
 @contextlib.contextmanager

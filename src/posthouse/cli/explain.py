@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from posthouse.cli import language
-from posthouse.cli.context import configured, operate, with_daemon
+from posthouse.cli.context import DaemonOptions, operate, with_daemon
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, coloured, safe, say, table, with_json, with_lang
 
@@ -65,7 +65,7 @@ def explain(
 
         found = Explained(kind="code", codes=operate("explain code", code=wanted, lang=chosen))
     else:
-        found = operate("explain", configured(config_file, data_dir), what=wanted, lang=chosen)
+        found = operate("explain", DaemonOptions(config_file, data_dir), what=wanted, lang=chosen)
     if as_json:
         print_json(found)
         return

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from posthouse.cli.context import configured, operate, with_daemon
+from posthouse.cli.context import DaemonOptions, operate, with_daemon
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, safe, table, with_json
 from posthouse.core.units import size_in_words
@@ -24,7 +24,7 @@ def inbox() -> None:
 @with_json
 def summary(config_file: str | None, data_dir: str | None, as_json: bool) -> None:
     """Show the inboxes and how much is in them."""
-    found = operate("inbox summary", configured(config_file, data_dir))
+    found = operate("inbox summary", DaemonOptions(config_file, data_dir))
     if as_json:
         print_json(found)
         return
@@ -43,7 +43,7 @@ def summary(config_file: str | None, data_dir: str | None, as_json: bool) -> Non
 @with_json
 def list_(inbox: str, limit: int, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
     """Show the messages in the inboxes, oldest first; or those of one INBOX (an address)."""
-    found = operate("inbox list", configured(config_file, data_dir), inbox=inbox.casefold(), limit=limit)
+    found = operate("inbox list", DaemonOptions(config_file, data_dir), inbox=inbox.casefold(), limit=limit)
     if as_json:
         print_json(found)
         return
@@ -72,7 +72,7 @@ def list_(inbox: str, limit: int, config_file: str | None, data_dir: str | None,
 @with_json
 def show(number: int, raw: bool, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
     """Show one message as it was delivered: its header fields and its body, undecoded."""
-    found = operate("inbox show", configured(config_file, data_dir), number=number)
+    found = operate("inbox show", DaemonOptions(config_file, data_dir), number=number)
     if as_json:
         print_json(found)
     elif raw:
@@ -87,7 +87,7 @@ def show(number: int, raw: bool, config_file: str | None, data_dir: str | None, 
 @with_json
 def delete(number: tuple[int, ...], config_file: str | None, data_dir: str | None, as_json: bool) -> int:
     """Delete messages, by their numbers, for good. `posthouse queue audit` shows who deleted what."""
-    found = operate("inbox delete", configured(config_file, data_dir), numbers=list(number))
+    found = operate("inbox delete", DaemonOptions(config_file, data_dir), numbers=list(number))
     if as_json:
         print_json(found)
     else:

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from posthouse.cli import exit_codes
-from posthouse.cli.context import configured, operate, with_daemon
+from posthouse.cli.context import DaemonOptions, operate, with_daemon
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, safe, say, table, width_of, with_json
 from posthouse.core.units import short_duration, size_in_words
 from posthouse.service.operations.filter_language import FilterError, fields_help, parse_filter
 
 if TYPE_CHECKING:
-    from posthouse.service import Config
     from posthouse.service.operations.results import QueueCount, QueueEntry, QueueSummaryRow
 
 __all__ = ["queue"]
@@ -81,13 +80,13 @@ def _filter_of(words: Sequence[str]) -> str:
 @with_json
 def list_(filter: tuple[str, ...], limit: int, config_file: str | None, data_dir: str | None, as_json: bool) -> None:  # noqa: A002
     """Show the messages that are not finished, oldest first: all, or those that a FILTER selects."""
-    config = configured(config_file, data_dir)
+    options = DaemonOptions(config_file, data_dir)
     text = _filter_of(filter)
     found: list[QueueEntry] = []
     while len(found) < limit:
         after = found[-1].id if found else ""
         wanted = min(_PAGE, limit - len(found))
-        page = operate("queue list", config, filter=text, limit=wanted, after=after)
+        page = operate("queue list", options, filter=text, limit=wanted, after=after)
         found += page
         if len(page) < wanted:
             break
@@ -129,7 +128,7 @@ def _state(entry: QueueEntry) -> str:
 @with_json
 def show(id: str, config_file: str | None, data_dir: str | None, as_json: bool) -> None:  # noqa: A002 - the name in the usage line
     """Show one message and each of its recipients; `posthouse explain ID` shows its history."""
-    found = operate("queue show", configured(config_file, data_dir), id=id)
+    found = operate("queue show", DaemonOptions(config_file, data_dir), id=id)
     if as_json:
         print_json(found)
         return
@@ -165,7 +164,7 @@ def show(id: str, config_file: str | None, data_dir: str | None, as_json: bool) 
 def summary(filter: tuple[str, ...], limit: int, config_file: str | None, data_dir: str | None, as_json: bool) -> None:  # noqa: A002
     """Show how many recipients wait for each destination, by the age of their message; the largest first."""
     text = _filter_of(filter)
-    found = operate("queue summary", configured(config_file, data_dir), filter=text, limit=limit)
+    found = operate("queue summary", DaemonOptions(config_file, data_dir), filter=text, limit=limit)
     if as_json:
         print_json(found)
         return
@@ -192,7 +191,7 @@ def summary(filter: tuple[str, ...], limit: int, config_file: str | None, data_d
 @with_json
 def count(filter: tuple[str, ...], config_file: str | None, data_dir: str | None, as_json: bool) -> None:  # noqa: A002
     """Count the recipients that a FILTER selects."""
-    found = operate("queue count", configured(config_file, data_dir), filter=_filter_of(filter))
+    found = operate("queue count", DaemonOptions(config_file, data_dir), filter=_filter_of(filter))
     if as_json:
         print_json(found)
         return
@@ -205,7 +204,7 @@ def count(filter: tuple[str, ...], config_file: str | None, data_dir: str | None
 @with_json
 def audit(limit: int, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
     """Show who changed what in the queue and the inboxes, latest first."""
-    found = operate("queue audit", configured(config_file, data_dir), limit=limit)
+    found = operate("queue audit", DaemonOptions(config_file, data_dir), limit=limit)
     if as_json:
         print_json(found)
         return
@@ -251,18 +250,18 @@ def _changing(command: _Command) -> _Command:
 
 def _change(act: str, done: str, given: dict[str, Any], **more: Any) -> None:
     """Show what would be changed, ask, change it, and report."""
-    config: Config = configured(given["config_file"], given["data_dir"])
+    options = DaemonOptions(given["config_file"], given["data_dir"])
     if given["everything"] == bool(given["filter"]):
         raise click.UsageError("say which mail: either a filter, such as domain:example.org, or --all")
     text = "age>=0" if given["everything"] else _filter_of(given["filter"])
-    found = operate("queue count", config, filter=text, act=act)
+    found = operate("queue count", options, filter=text, act=act)
     if found.recipients and not given["yes"]:
         question = f"{act} {_recipients(found.recipients)}{_where(found)}"
         if not sys.stdin.isatty():
             raise exit_codes.CommandFailed(f"this would {question}; add --yes to do it", exit_codes.USAGE)
         if not click.confirm(f"{question[0].upper()}{question[1:]}?", err=True):
             raise exit_codes.CommandFailed("nothing was changed", exit_codes.USAGE)
-    changed = operate(f"queue {act}", config, filter=text, **more)
+    changed = operate(f"queue {act}", options, filter=text, **more)
     if given["as_json"]:
         print_json(changed)
         return

@@ -28,7 +28,7 @@ def run(config_file: str | None, data_dir: str | None, log: str | None) -> None:
     """
     from posthouse.service.daemon import supervisor
 
-    config = context.configured(config_file, data_dir)
+    config = context.DaemonOptions(config_file, data_dir).config
     if log is not None:
         from msgspec.structs import replace
 

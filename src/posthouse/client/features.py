@@ -38,18 +38,19 @@ class Features(NamedTuple):
     @classmethod
     def of(cls, capabilities: Capabilities) -> Features:
         """The features of a peer with these capabilities."""
-        has = capabilities.has
+        keywords = capabilities.keywords
+        chunking = "CHUNKING" in keywords
         return cls(
-            pipelining=has("PIPELINING"),
-            chunking=has("CHUNKING"),
-            declares_size=has("SIZE"),
-            largest=capabilities.size,
-            eightbit=has("8BITMIME"),
-            binary=has("BINARYMIME") and has("CHUNKING"),
-            utf8=has("SMTPUTF8"),
-            dsn=has("DSN"),
-            require_tls=has("REQUIRETLS"),
-            most_recipients=capabilities.limits.get("RCPTMAX", 0),
+            pipelining="PIPELINING" in keywords,
+            chunking=chunking,
+            declares_size="SIZE" in keywords,
+            largest=capabilities.size if "SIZE" in keywords else None,
+            eightbit="8BITMIME" in keywords,
+            binary=chunking and "BINARYMIME" in keywords,
+            utf8="SMTPUTF8" in keywords,
+            dsn="DSN" in keywords,
+            require_tls="REQUIRETLS" in keywords,
+            most_recipients=capabilities.limits.get("RCPTMAX", 0) if "LIMITS" in keywords else 0,
         )
 
 

@@ -27,12 +27,14 @@ from posthouse.core import (
 )
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.net import Clock, Endpoint
-from posthouse.protocol import Command, Limits, Sender, Sent, State, Tap, Transcript
+from posthouse.protocol import Capabilities, Command, Limits, Sender, Sent, State, Tap, Transcript
 
 __all__ = ["Pipeline"]
 
 _NEVER: Final = -1.0
 _ENDED: Final = State.CLOSED
+_NO_CAPABILITIES: Final = Capabilities()
+_NO_FEATURES: Final = Features.of(_NO_CAPABILITIES)
 _AT_REST: Final = (State.READY, State.SENDER, State.RECIPIENTS)
 
 
@@ -62,8 +64,8 @@ class Pipeline:
         self.peer = name
         self._clock = clock
         self._line: deque[Transaction] = deque()  # replies are for the first; the second may have begun
-        self._features = Features.of(self.sender.capabilities)
-        self._features_of = self.sender.capabilities
+        self._features = _NO_FEATURES
+        self._features_of = _NO_CAPABILITIES
         self._answers: deque[Reply] = deque()  # to commands outside of transactions
         self._deadline = _NEVER  # of the time limit that is running, on the monotonic clock
         self._seconds = 0.0
@@ -241,8 +243,8 @@ class Pipeline:
                     self._turn_away(first, error)
                     continue
                 self.write(wire)
-            if len(self._line) > 1:
-                self.write(self.following())
+            if len(self._line) > 1 and (following := self.following()):
+                self.write(following)
             self.expect(first.seconds, first.what)
             return
 

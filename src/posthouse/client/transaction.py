@@ -88,11 +88,6 @@ class Channel(Protocol):
     #: The error that ended the connection, or None.
     fault: PosthouseError | None
 
-    @property
-    def features(self) -> Features:
-        """The peer's service extensions."""
-        ...
-
     def write(self, data: bytes) -> None:
         """Send octets to the peer; dropped if the connection has ended."""
         ...
@@ -161,6 +156,7 @@ class Transaction:
         "_refused",
         "_replies",
         "_stage",
+        "begun",
         "content",
         "envelope",
         "error",
@@ -178,6 +174,7 @@ class Transaction:
         envelope: Envelope,
         content: Content | AsyncContent,
         utf8: bool,
+        features: Features,
         ended: Callable[[Transaction], object],
         holds: Callable[[], bool] | None = None,
     ) -> None:
@@ -198,7 +195,9 @@ class Transaction:
         self._channel = channel
         self._ended = ended
         self._holds = holds
-        self._features = channel.features
+        self._features = features
+        #: Something has been written.
+        self.begun = False
         self._stage = _WAITING
         self._commands: list[Command] = []  # without PIPELINING: the rest of the envelope, the next command last
         self._awaited = 0  # replies
@@ -211,11 +210,6 @@ class Transaction:
         self._chunks: Iterator[bytes] | None = None
         self._held = b""  # a chunk that is written together with what follows it
         self._finals: list[Reply] = []
-
-    @property
-    def begun(self) -> bool:
-        """Whether anything has been written."""
-        return self._stage != _WAITING
 
     # -- the envelope ------------------------------------------------------------------------------------------
 
@@ -262,6 +256,7 @@ class Transaction:
 
     def _envelope_sent(self, seconds: float, what: str) -> None:
         self._channel.messages += 1
+        self.begun = True
         self._stage = _ENVELOPE
         self.seconds, self.what = seconds, what
 

@@ -74,7 +74,9 @@ class Transfer:
         if most and len(envelope.recipients) > most:
             self._several = _Several(envelope, most)
             envelope = self._several.envelope()
-        self._transaction = transaction = Transaction(channel, envelope, content, utf8, self._transaction_ended, holds)
+        self._transaction = transaction = Transaction(
+            channel, envelope, content, utf8, features, self._transaction_ended, holds
+        )
         channel.enter(transaction)
 
     def withdraw(self) -> None:
@@ -98,10 +100,11 @@ class Transfer:
                 self._several = several = _Several(self._envelope, len(outcomes))
             several.sort(outcomes, channel.usable)
             if several.left and channel.usable:
-                several.next_batch(channel.features.most_recipients or len(self._envelope.recipients))
+                features = channel.features
+                several.next_batch(features.most_recipients or len(self._envelope.recipients))
                 envelope = several.envelope()
                 self._transaction = Transaction(
-                    channel, envelope, self._content, self._utf8, self._transaction_ended, self._holds
+                    channel, envelope, self._content, self._utf8, features, self._transaction_ended, self._holds
                 )
                 channel.enter(self._transaction)
                 return

@@ -14,7 +14,7 @@ from typing import Final
 from posthouse.core import AttemptTrace, ConnectionTrace, Reply
 from posthouse.delivery.feedback import Feedback
 from posthouse.net import Clock
-from posthouse.protocol import Transcript, TranscriptTap, heard_lines, said_lines
+from posthouse.protocol import Transcript, TranscriptTap, dialogue_lines
 
 __all__ = ["AttemptTracer", "ConnectionTracer", "SessionTap"]
 
@@ -48,12 +48,7 @@ class ConnectionTracer:
 
     def trace(self, resolving: float | None) -> ConnectionTrace:
         """The trace; resolving names took ``resolving`` seconds before it (None: not part of this connection)."""
-        lines: list[str] = []
-        for _, what in self.steps:
-            if type(what) is bytes:
-                lines += said_lines(what, "S: ")
-            elif isinstance(what, Reply):
-                lines += heard_lines(what, "R: ")
+        lines = dialogue_lines(self.steps)
         if len(lines) > _FIRST_LINES + _LAST_LINES:
             left_out = f"… {len(lines) - _FIRST_LINES - _LAST_LINES} lines …"
             lines = [*lines[:_FIRST_LINES], left_out, *lines[-_LAST_LINES:]]

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from string import ascii_letters, digits
 
-__all__ = ["base64_body", "encoded_words", "fold", "parameter", "quoted_printable"]
+__all__ = ["base64_body", "encoded_words", "fold", "fold_fields", "parameter", "quoted_printable"]
 
 _LINE = 76  # the longest line of an encoded body, without CRLF (RFC 2045 §6.7 rule 5)
 _WORD = 75  # the longest encoded word (RFC 2047 §2)
@@ -114,6 +114,11 @@ def fold(name: str, tokens: Iterable[str]) -> bytes:
         parts.append(f" {token}")
         used += 1 + length
     return "".join((*parts, "\r\n")).encode()
+
+
+def fold_fields(fields: Iterable[tuple[str, Iterable[str]]]) -> bytes:
+    """Several header fields, each a name and its tokens; see ``fold``."""
+    return b"".join([fold(name, tokens) for name, tokens in fields])
 
 
 def parameter(name: str, value: str) -> list[str]:

@@ -11,7 +11,7 @@ has no header section; trace fields in front of it need ``gap()`` between them a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from posthouse.core import Content
@@ -25,6 +25,7 @@ __all__ = [
     "count_received",
     "fields",
     "first",
+    "first_values",
     "gap",
     "hop_count",
     "split",
@@ -135,6 +136,16 @@ def first(found: Sequence[Field], name: bytes) -> Field | None:
     """The topmost field of that name, compared without case, or None."""
     wanted = name.lower()
     return next((field for field in found if field.name.lower() == wanted), None)
+
+
+def first_values(headers: bytes, names: Collection[bytes]) -> dict[bytes, bytes]:
+    """The values of the topmost fields of these names in a header section, by name; ``names`` are in lower case."""
+    values: dict[bytes, bytes] = {}
+    for field in fields(headers):
+        name = field.name.lower()
+        if name in names and name not in values:
+            values[name] = field.value
+    return values
 
 
 def count(found: Sequence[Field], name: bytes) -> int:

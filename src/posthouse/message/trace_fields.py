@@ -28,6 +28,7 @@ _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _PATH_AT_MOST = 900
 
 
+@lru_cache(maxsize=32)
 def protocol_name(verb: str, *, tls: bool = False, auth: bool = False, utf8: bool = False) -> str:
     """The protocol after WITH: SMTP, ESMTP, ESMTPS, ESMTPA, ESMTPSA and their LMTP forms (RFC 3848), UTF8SMTP… and
     UTF8LMTP… (RFC 6531 §4.3).

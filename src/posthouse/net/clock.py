@@ -43,13 +43,15 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """``Clock`` of the machine, with timers on the running asyncio loop."""
+    """``Clock`` of the machine, with timers on the running asyncio loop.
 
-    def time(self) -> float:
-        return time.time()
+    ``time`` and ``monotonic`` are the functions of the module ``time`` themselves, because they are called several
+    times for each message.
+    """
 
-    def monotonic(self) -> float:
-        return time.monotonic()
+    def __init__(self) -> None:
+        self.time: Callable[[], float] = time.time
+        self.monotonic: Callable[[], float] = time.monotonic
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -89,10 +89,10 @@ class SocketStream(asyncio.BufferedProtocol):
         "_network",
         "_octets",
         "_paused",
-        "_peer",
         "_state",
         "_timer",
         "_transport",
+        "peer",
     )
     _transport: asyncio.Transport
 
@@ -100,7 +100,7 @@ class SocketStream(asyncio.BufferedProtocol):
         self._network = network
         self._handler = handler
         self._buffer = buffer
-        self._peer = peer
+        self.peer = peer or Endpoint("")
         self._state = _OPEN
         self._paused = False
         self._eof = False
@@ -109,10 +109,6 @@ class SocketStream(asyncio.BufferedProtocol):
         self._fault: BaseException | None = None
 
     # -- Stream: what the handler calls --
-
-    @property
-    def peer(self) -> Endpoint:
-        return self._peer or Endpoint("")
 
     @property
     def local(self) -> Endpoint:
@@ -170,8 +166,8 @@ class SocketStream(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The transport is open."""
         self._transport = cast(asyncio.Transport, transport)
-        if self._peer is None:
-            self._peer = endpoint_of(transport.get_extra_info("peername"))
+        if not self.peer.host:  # accepted, not connected to
+            self.peer = endpoint_of(transport.get_extra_info("peername"))
         try:
             self._handler.connected(self)
         except _FATAL:
@@ -238,7 +234,7 @@ class SocketStream(asyncio.BufferedProtocol):
             self._timer = None
         # Handler and stream know each other: let go, so that neither waits for the garbage collector.
         handler, self._handler = self._handler, _NOBODY
-        error = ended_by(self._fault) if self._fault else broken_by(exc, self.peer)
+        error = ended_by(self._fault) if self._fault else broken_by(exc, self.peer) if exc is not None else None
         self._fault = None
         try:
             handler.disconnected(error)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from posthouse.protocol.receiver import Event, Receiver
     from posthouse.protocol.sender import Sender
     from posthouse.protocol.states import COMMANDS, LAW, CommandRow, Input, Move, State, after, may
-    from posthouse.protocol.tap import Tap, TranscriptTap, heard_lines, said_lines
+    from posthouse.protocol.tap import Tap, TranscriptTap, dialogue_lines, heard_lines, said_lines
     from posthouse.protocol.writers import write_reply
 
 __all__ = [
@@ -86,6 +86,7 @@ __all__ = [
     "TranscriptTap",
     "Vrfy",
     "after",
+    "dialogue_lines",
     "heard_lines",
     "may",
     "parse_command",
@@ -105,7 +106,7 @@ __getattr__ = lazily(
         "receiver": "Event Receiver",
         "sender": "Sender",
         "states": "COMMANDS CommandRow Input LAW Move State after may",
-        "tap": "Tap TranscriptTap heard_lines said_lines",
+        "tap": "Tap TranscriptTap dialogue_lines heard_lines said_lines",
         "writers": "write_reply",
     },
 )

@@ -94,15 +94,15 @@ class Offer(NamedTuple):
     #: Commands that are known but switched off here: answered 502.
     off: frozenset[str] = frozenset()
 
-    def keywords(self) -> tuple[str, ...]:
-        """The lines of EHLO's reply after the first."""
-        return _keywords(self)
-
+    # A listener has one offer, and each of its sessions asks; the cache keeps values of a few listeners only.
+    @functools.lru_cache(maxsize=64)  # noqa: B019
     def accepts(self) -> frozenset[str]:
         """The keywords whose parameters and commands may be used."""
-        return _accepts(self)
+        return frozenset(line.partition(" ")[0] for line in self.keywords())
 
-    def _lines(self) -> tuple[str, ...]:
+    @functools.lru_cache(maxsize=64)  # noqa: B019
+    def keywords(self) -> tuple[str, ...]:
+        """The lines of EHLO's reply after the first."""
         lines = []
         if self.pipelining:
             lines.append("PIPELINING")
@@ -124,14 +124,3 @@ class Offer(NamedTuple):
             if on:
                 lines.append(keyword)
         return tuple(lines)
-
-
-# A listener has one offer, and each of its sessions asks.
-@functools.lru_cache(maxsize=64)
-def _keywords(offer: Offer) -> tuple[str, ...]:
-    return offer._lines()
-
-
-@functools.lru_cache(maxsize=64)
-def _accepts(offer: Offer) -> frozenset[str]:
-    return frozenset(line.partition(" ")[0] for line in _keywords(offer))

@@ -46,7 +46,7 @@ from posthouse.protocol.grammar import (
 from posthouse.protocol.limits import Limits
 from posthouse.protocol.parameters import MAIL_PARAMETERS, RCPT_PARAMETERS, ParameterError, parse_parameters
 
-__all__ = ["CommandError", "parse_command"]
+__all__ = ["CACHED_LINE", "CommandError", "parse_cached", "parse_command"]
 
 
 class CommandError(RemoteError):
@@ -63,7 +63,8 @@ class CommandError(RemoteError):
 
 
 _DEFAULT: Final = Limits()
-_CACHED_LINE: Final = 300
+#: Octets of a line that ``parse_cached`` may be given, at most.
+CACHED_LINE: Final = 300
 # "FROM:" Reverse-path, "TO:" Forward-path.  The path ends at the first ">" outside quotes and literals, and is followed
 # by a space or nothing; whether it is well formed is the grammar's question.
 _PATH_END: Final = r'(<(?:"(?:[^"\\]|\\.)*+"|\[[^\]]*+\]|[^"\[>])*+>)(?: (.*))?'
@@ -75,19 +76,12 @@ _BDAT: Final = re.compile("([0-9]{1,20})(?: +((?i:LAST)))?", re.ASCII)
 _AUTH: Final = re.compile("([A-Za-z0-9_-]{1,20})(?: +([^ ]++))?")
 
 
-def parse_command(line: bytes, accepts: frozenset[str], *, limits: Limits = _DEFAULT) -> Command:
+def parse_command(line: bytes, accepts: frozenset[str], limits: Limits = _DEFAULT) -> Command:
     """The command in ``line``, which has no CRLF and is within the reader's limit.
 
     ``accepts`` are the extensions the receiver offers, as EHLO keywords.  Raises ``CommandError``, and nothing else,
     for whatever the peer sent.  The state of the dialogue is not checked here.
     """
-    # One sender's many messages repeat their lines.  AUTH holds secrets, which must not stay in a cache.
-    if len(line) <= _CACHED_LINE and line[:4].upper() != b"AUTH":
-        return _parse_cached(line, accepts, limits)
-    return _parse(line, accepts, limits)
-
-
-def _parse(line: bytes, accepts: frozenset[str], limits: Limits) -> Command:
     word, _, rest = line.partition(b" ")
     verb = _VERBS.get(word.upper())
     if verb is None:
@@ -105,7 +99,9 @@ def _parse(line: bytes, accepts: frozenset[str], limits: Limits) -> Command:
     return read(verb, argument.strip(" "), accepts, limits)
 
 
-_parse_cached: Final = lru_cache(maxsize=2048)(_parse)
+#: ``parse_command`` with a cache, because one sender's many messages repeat their lines.  AUTH must not be given to it:
+#: that line holds secrets.
+parse_cached: Final = lru_cache(maxsize=2048)(parse_command)
 
 
 def _refuse(verb: str, code: int, enhanced: str, text: str) -> NoReturn:

@@ -50,9 +50,11 @@ class LineReader:
     end of a mode are read by the next mode.
     """
 
-    __slots__ = ("_buffer", "_position", "_skipping")
+    __slots__ = ("_buffer", "_position", "_skipping", "empty")
 
     def __init__(self) -> None:
+        #: True while all octets are consumed.
+        self.empty = True
         self._buffer = b""
         self._position = 0
         self._skipping = False  # inside a line already found too long: read it to its end
@@ -64,6 +66,7 @@ class LineReader:
         else:
             self._buffer = self._buffer[self._position :] + data
         self._position = 0
+        self.empty = not self._buffer
 
     @property
     def skipping(self) -> bool:
@@ -79,24 +82,26 @@ class LineReader:
         start = self._position
         if at_most < 0 or at_most >= len(self._buffer) - start:
             data = self._buffer[start:] if start else self._buffer
-            self._buffer, self._position = b"", 0
+            self._buffer, self._position, self.empty = b"", 0, True
             return data
         self._position = start + at_most
         return self._buffer[start : self._position]
 
     def clear(self) -> None:
         """Drop all octets."""
-        self._buffer, self._position, self._skipping = b"", 0, False
+        self._buffer, self._position, self._skipping, self.empty = b"", 0, False, True
 
-    def line(self, limit: int) -> bytes | InputFault | None:
-        """The next line without its CRLF, None if it is not complete, or what is wrong with it.
+    def line(self, limit: int, data: bytes = b"") -> bytes | InputFault | None:
+        """The next line without its CRLF, None if it is not complete, or what is wrong with it; ``data`` is fed first.
 
         A line ended by a bare LF is a fault at once; waiting for CRLF would leave both sides waiting.  A line of more
         than ``limit`` octets is returned as a fault after its end has been read.
         """
-        buffer, start = self._buffer, self._position
-        if start == len(buffer):
+        if data:
+            self.feed(data)
+        if self.empty:
             return None
+        buffer, start = self._buffer, self._position
         end = buffer.find(b"\n", start)
         if end < 0:
             if self._skipping or len(buffer) - start > limit:
@@ -104,8 +109,10 @@ class LineReader:
                 self._skipping = True
                 self._buffer = b"\r" if buffer.endswith(b"\r") else b""
                 self._position = 0
+                self.empty = not self._buffer
             return None
         self._position = end + 1
+        self.empty = end + 1 == len(buffer)
         if self._skipping or end + 1 - start > limit:
             self._skipping = False
             return InputFault.TOO_LONG

@@ -2,10 +2,11 @@
 
 A shell around it is one loop::
 
-    receiver.receive_data(data)
-    while (event := receiver.next_event()) not in (NEED_DATA, PAUSED, CLOSED):
+    event = receiver.next_event(data)
+    while event not in (NEED_DATA, PAUSED, CLOSED):
         ...decide...
         out.append(receiver.send(reply))
+        event = receiver.next_event()
     write(b"".join(out))
 
 ``next_event`` gives a legal, parsed command, or ``Refused`` with the reply to send, or content.  While a reply is owed
@@ -47,7 +48,7 @@ from posthouse.protocol.events import (
 )
 from posthouse.protocol.extensions import Offer
 from posthouse.protocol.limits import Limits
-from posthouse.protocol.parsing import CommandError, parse_command
+from posthouse.protocol.parsing import CACHED_LINE, CommandError, parse_cached, parse_command
 from posthouse.protocol.readers import ChunkReader, DotReader, InputFault, LineReader
 from posthouse.protocol.refusals import (
     AFTER_STARTTLS,
@@ -63,7 +64,7 @@ from posthouse.protocol.refusals import (
     shown,
     wrong_order,
 )
-from posthouse.protocol.states import Input, State, after, may
+from posthouse.protocol.states import LAW, Input, State
 from posthouse.protocol.writers import write_reply
 
 __all__ = ["Event", "Receiver"]
@@ -99,6 +100,7 @@ _TAKES_RCPT: Final = (_RECIPIENTS, _SENDER)  # a tuple is asked by identity firs
 _HOPELESS: Final = 4
 
 _INPUTS: Final[dict[str, Input]] = {str(each): each for each in Input}
+_LAW: Final = dict(LAW)  # a plain dictionary costs less than what makes ``LAW`` read-only
 
 
 class Receiver:
@@ -129,6 +131,7 @@ class Receiver:
         "_total",
         "_transcript",
         "esmtp",
+        "has_input",
         "limits",
         "lmtp",
         "offer",
@@ -149,6 +152,8 @@ class Receiver:
         self.state = _CONNECTED
         #: True once EHLO or LHLO has been answered positively.
         self.esmtp = False
+        #: False while ``next_event`` would only ask for data.
+        self.has_input = False
         self._accepts = offer.accepts()
         # An initial response can make AUTH's command line as long as any line of the exchange (RFC 4954 §4).
         self._line_limit = self.limits.auth_line if offer.auth else self.limits.command_line
@@ -177,12 +182,14 @@ class Receiver:
     # -- bytes in ----------------------------------------------------------------------------------------------
 
     def receive_data(self, data: bytes) -> None:
-        """Octets arrived from the client."""
+        """Octets arrived from the client, and no event is wanted yet."""
         self._lines.feed(data)
+        self.has_input = True
 
     def receive_eof(self) -> None:
         """The client will send no more; next_event still gives what has arrived."""
         self._eof = True
+        self.has_input = True
 
     @property
     def buffered(self) -> int:
@@ -191,30 +198,39 @@ class Receiver:
 
     # -- events out --------------------------------------------------------------------------------------------
 
-    def next_event(self) -> Event:
-        """The next event.  Raises no exception for any input of the client."""
+    def next_event(self, data: bytes = b"") -> Event:
+        """The next event, now that ``data`` has arrived.  Raises no exception for any input of the client."""
         state = self.state
         if state is _CLOSED:
             return _OVER
         if self._owed:
+            if data:
+                self.receive_data(data)
             return _PAUSED
         if state is _CONTENT:
-            event = self._content()
-        elif self._chunk is not None:
-            event = self._chunk_content(self._chunk)
-        elif self._skipped is not None:
-            event = self._skip_chunk(self._skipped)
-        elif state is _SWITCHING:
-            return _NEED_DATA
+            event = self._content(data)
+        elif self._chunk is None and self._skipped is None and state is not _SWITCHING:
+            event = self._line(state is _AUTHENTICATING, data)
         else:
-            event = self._line(state is _AUTHENTICATING)
-        if event is _NEED_DATA and self._eof:
-            self.state = _CLOSED
-            return _OVER
+            if data:
+                self.receive_data(data)
+            if self._chunk is not None:
+                event = self._chunk_content(self._chunk)
+            elif self._skipped is not None:
+                event = self._skip_chunk(self._skipped)
+            else:
+                return _NEED_DATA
+        if event is _NEED_DATA:
+            if self._eof:
+                self.state = _CLOSED
+                return _OVER
+            self.has_input = False
         return event
 
-    def _line(self, authenticating: bool) -> Event:
-        line = self._lines.line(self._line_limit)
+    def _line(self, authenticating: bool, data: bytes) -> Event:
+        lines = self._lines
+        line = lines.line(self._line_limit, data)
+        self.has_input = self._eof or not lines.empty
         if line is None:
             return _NEED_DATA
         if isinstance(line, InputFault):
@@ -226,7 +242,10 @@ class Receiver:
         if self._transcript is not None:
             self._transcript("S", shown(line))
         try:
-            command = parse_command(line, self._accepts, limits=self.limits)
+            if len(line) <= CACHED_LINE and line[:4].upper() != b"AUTH":
+                command = parse_cached(line, self._accepts, self.limits)
+            else:
+                command = parse_command(line, self._accepts, self.limits)
         except CommandError as refusal:
             # How many octets follow a BDAT that cannot be read is anybody's guess, and content must not be read as
             # commands.
@@ -262,7 +281,7 @@ class Receiver:
         if kind is Greet and (command.verb == "LHLO") is not self.lmtp:
             other = "LHLO" if self.lmtp else "EHLO or HELO"
             return Reply(500, "5.5.1", f"This is {'LMTP' if self.lmtp else 'SMTP'}; say {other}")
-        if not may(self.state, given):
+        if (self.state, given) not in _LAW:
             if self.state is _SENDER and self._refused_rcpt and given in (_DATA_INPUT, _BDAT_INPUT, _BDAT_LAST_INPUT):
                 return NO_RECIPIENTS
             return Reply(503, "5.5.1", wrong_order(self.state, given, lmtp=self.lmtp))
@@ -277,7 +296,7 @@ class Receiver:
                 return ALREADY_AUTHENTICATED
             if command.mechanism.upper() not in self.offer.auth:
                 return Reply(504, "5.5.4", f"Mechanism not offered; choose from: {' '.join(self.offer.auth)}")
-        elif kind is StartTls and len(self._lines):
+        elif kind is StartTls and not self._lines.empty:
             return AFTER_STARTTLS
         return None
 
@@ -293,26 +312,33 @@ class Receiver:
 
     # -- content -----------------------------------------------------------------------------------------------
 
-    def _content(self) -> Event:
+    def _content(self, data: bytes) -> Event:
+        lines = self._lines
+        if data and (self._dot is None or not lines.empty):
+            lines.feed(data)
         if self._dot is None:  # its end was read together with the last octets
+            self.has_input = self._eof or not lines.empty
             return self._end_of_content(_CONTENT_END_INPUT)
-        if not len(self._lines):
+        if not lines.empty:
+            data = lines.take()
+        elif not data:
             return _NEED_DATA
-        data, rest = self._dot.feed(self._lines.take())
-        if isinstance(data, InputFault):
-            self._lines.clear()
+        piece, rest = self._dot.feed(data)
+        if isinstance(piece, InputFault):
+            lines.clear()
             self._given = _CONTENT_END_INPUT
             self._command = None
             self._owed = 1
             self._fatal = True
-            return Refused(data.value, CONTENT_FAULTS[data], fatal=True)
-        self._total += len(data)
+            return Refused(piece.value, CONTENT_FAULTS[piece], fatal=True)
+        self._total += len(piece)
+        self.has_input = self._eof or rest is not None
         if rest is not None:
             self._dot = None
             if rest:
-                self._lines.feed(rest)
-        if data:
-            return ContentChunk(data)
+                lines.feed(rest)
+        if piece:
+            return ContentChunk(piece)
         return _NEED_DATA if rest is None else self._end_of_content(_CONTENT_END_INPUT)
 
     def _end_of_content(self, given: Input) -> EndOfContent:
@@ -337,6 +363,7 @@ class Receiver:
                 return self._skip_chunk(refused)
             return self._refuse_chunk(refused)
         strict = self._body is not Body.BINARYMIME
+        self.has_input = True  # also a chunk of no octets has an end
         self._chunk = ChunkReader(command.size, strict=strict, before_cr=self._chunk_cr)
         self._given = given
         self._command = command
@@ -424,10 +451,11 @@ class Receiver:
             self._recipients += 1
             self.state = _RECIPIENTS
             return write_reply(reply, utf8)
-        if may(self.state, self._given):
-            state = after(self.state, self._given, reply)
-        if self._fatal or reply.code == 421:
+        code = reply.code
+        if self._fatal or code == 421:  # RFC 5321 §3.8: 421 may come at any time, and closes
             state = _CLOSED
+        elif (move := _LAW.get((self.state, self._given))) is not None:
+            state = move.done if code < 300 else move.more if code < 400 else move.failed
         if state is None:
             raise LocalError(f"{reply.code} cannot answer {self._given} in state {self.state.value}")
         wire = write_reply(reply, utf8)

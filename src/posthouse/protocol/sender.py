@@ -370,10 +370,11 @@ class Sender:
 
     def _moved(self, before: State, now: State, to: Command | Sent | None, reply: Reply) -> None:
         self.state = now
+        positive = 200 <= reply.code < 400
         if type(to) is Rcpt:
-            self._recipients += reply.positive
+            self._recipients += positive
         elif type(to) is Greet:
-            if reply.positive:
+            if positive:
                 self.capabilities = Capabilities.read(reply) if to.verb != "HELO" else Capabilities()
         elif before is State.CONNECTED:
             self.greeting = reply

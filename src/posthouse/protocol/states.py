@@ -1,10 +1,10 @@
 """State table of the SMTP dialogue: the legal commands of each state, and the state after each reply (RFC 5321 §4.1.4).
 
 In SMTP the *reply* changes the state, not the command: MAIL answered 250 opens a transaction, MAIL answered 550 does
-not.  So the table's key is (state, input) and its value is the state after a positive reply: ``done`` for 2yz,
-``more`` for 3yz (DATA's 354, AUTH's 334).  A negative reply leaves the state, with three exceptions that hold
-everywhere and are written once, in ``after``: 421 and the reply to QUIT close; and the final reply to content ends
-the transaction whatever its code.
+not.  So the table's key is (state, input) and its value has the state after each class of reply: ``done`` for 2yz,
+``more`` for 3yz (DATA's 354, AUTH's 334), ``failed`` for 4yz and 5yz.  A negative reply leaves the state, with these
+exceptions, which are written once, in ``_failed``: the reply to QUIT closes; a greeting that refuses leaves nothing but
+QUIT; and the final reply to content ends the transaction whatever its code.  421 closes in every state.
 
 Both roles use the table.  A missing key means that the input is illegal.  The state diagram in the manual is drawn from
 the table, and a test covers each cell in both roles.
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import enum
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from posthouse.core import Reply
 
@@ -71,50 +71,66 @@ class Input(enum.StrEnum):
 
 
 class Move(NamedTuple):
-    """The state after a positive reply: ``done`` after 2yz, ``more`` after 3yz; None if that class is illegal."""
+    """The state after a reply: ``done`` after 2yz, ``more`` after 3yz (None if that class is illegal), ``failed`` after
+    4yz and 5yz."""
 
     done: State | None
-    more: State | None = None
+    more: State | None
+    failed: State
+
+
+#: Inputs whose final reply ends the transaction whatever its code.
+_FINAL = frozenset({Input.CONTENT_END, Input.BDAT_LAST, Input.BDAT, Input.AUTH_LINE})
+
+
+def _failed(state: State, given: Input) -> State:
+    """The state after a negative reply."""
+    if given is Input.QUIT:  # whatever is said to it, the client leaves
+        return State.CLOSED
+    if given is Input.GREETING:
+        return State.REFUSED
+    return State.READY if given in _FINAL else state
 
 
 def _law() -> dict[tuple[State, Input], Move]:
-    law: dict[tuple[State, Input], Move] = {
-        (State.CONNECTED, Input.GREETING): Move(State.GREETED),
-        (State.CONTENT, Input.CONTENT_END): Move(State.READY),
-        (State.AUTHENTICATING, Input.AUTH_LINE): Move(State.READY, State.AUTHENTICATING),
-        (State.SWITCHING, Input.TLS_UP): Move(State.GREETED),
-        (State.READY, Input.MAIL): Move(State.SENDER),
-        (State.READY, Input.AUTH): Move(State.READY, State.AUTHENTICATING),
-        (State.READY, Input.STARTTLS): Move(State.SWITCHING),
+    done = {
+        (State.CONNECTED, Input.GREETING): State.GREETED,
+        (State.CONTENT, Input.CONTENT_END): State.READY,
+        (State.AUTHENTICATING, Input.AUTH_LINE): State.READY,
+        (State.SWITCHING, Input.TLS_UP): State.GREETED,
+        (State.READY, Input.MAIL): State.SENDER,
+        (State.READY, Input.AUTH): State.READY,
+        (State.READY, Input.STARTTLS): State.SWITCHING,
         # RFC 3207 §4 allows STARTTLS after EHLO only; before it there is no offer to take up.
-        (State.SENDER, Input.RCPT): Move(State.RECIPIENTS),
-        (State.RECIPIENTS, Input.RCPT): Move(State.RECIPIENTS),
-        (State.RECIPIENTS, Input.DATA): Move(None, State.CONTENT),
-        (State.RECIPIENTS, Input.BDAT): Move(State.CHUNKS),
-        (State.RECIPIENTS, Input.BDAT_LAST): Move(State.READY),
-        (State.CHUNKS, Input.BDAT): Move(State.CHUNKS),
-        (State.CHUNKS, Input.BDAT_LAST): Move(State.READY),
-        (State.GREETED, Input.RSET): Move(State.GREETED),
-        (State.REFUSED, Input.QUIT): Move(State.CLOSED),
+        (State.SENDER, Input.RCPT): State.RECIPIENTS,
+        (State.RECIPIENTS, Input.RCPT): State.RECIPIENTS,
+        (State.RECIPIENTS, Input.BDAT): State.CHUNKS,
+        (State.RECIPIENTS, Input.BDAT_LAST): State.READY,
+        (State.CHUNKS, Input.BDAT): State.CHUNKS,
+        (State.CHUNKS, Input.BDAT_LAST): State.READY,
+        (State.GREETED, Input.RSET): State.GREETED,
+        (State.REFUSED, Input.QUIT): State.CLOSED,
     }
     talking = (State.GREETED, State.READY, State.SENDER, State.RECIPIENTS, State.CHUNKS)
     for state in talking:
         for same in (Input.NOOP, Input.HELP, Input.VRFY, Input.EXPN):
-            law[state, same] = Move(state)
-        law[state, Input.QUIT] = Move(State.CLOSED)
+            done[state, same] = state
+        done[state, Input.QUIT] = State.CLOSED
         if state is not State.CHUNKS:  # between chunks only RSET leaves the transaction
             for greet in (Input.HELO, Input.EHLO, Input.LHLO):
-                law[state, greet] = Move(State.READY)
+                done[state, greet] = State.READY
         if state is not State.GREETED:
-            law[state, Input.RSET] = Move(State.READY)
-    return law
+            done[state, Input.RSET] = State.READY
+    more = {
+        (State.READY, Input.AUTH): State.AUTHENTICATING,
+        (State.AUTHENTICATING, Input.AUTH_LINE): State.AUTHENTICATING,
+        (State.RECIPIENTS, Input.DATA): State.CONTENT,
+    }
+    return {cell: Move(done.get(cell), more.get(cell), _failed(*cell)) for cell in done | more}
 
 
-#: (state, input) → where a positive reply leads.
+#: (state, input) → where the reply leads.
 LAW = MappingProxyType(_law())
-
-#: Inputs whose final reply ends the transaction whatever its code.
-_FINAL = frozenset({Input.CONTENT_END, Input.BDAT_LAST, Input.BDAT, Input.AUTH_LINE})
 
 
 class CommandRow(NamedTuple):
@@ -153,16 +169,9 @@ COMMANDS = MappingProxyType(
 )
 
 
-# Looked up for each command and each reply: plain dictionary, and names without an attribute of a class.
-_law_by_cell: Final = dict(LAW)
-_CLOSED: Final = State.CLOSED
-_QUIT: Final = Input.QUIT
-_GREETING: Final = Input.GREETING
-
-
 def may(state: State, given: Input) -> bool:
     """True if ``given`` is legal in ``state``."""
-    return (state, given) in _law_by_cell
+    return (state, given) in LAW
 
 
 def after(state: State, given: Input, reply: Reply) -> State | None:
@@ -171,16 +180,9 @@ def after(state: State, given: Input, reply: Reply) -> State | None:
     ``given`` must be legal in ``state``.
     """
     code = reply.code
-    if 200 <= code < 300:
-        return _law_by_cell[state, given].done
     if code == 421:  # RFC 5321 §3.8: may come at any time, and closes
-        return _CLOSED
-    if 300 <= code < 400:
-        return _law_by_cell[state, given].more
-    if not 400 <= code < 600:
+        return State.CLOSED
+    if not 200 <= code < 600:
         return None
-    if given is _QUIT:  # whatever is said to it, the client leaves
-        return _CLOSED
-    if given is _GREETING:
-        return State.REFUSED
-    return State.READY if given in _FINAL else state
+    move = LAW[state, given]
+    return move.done if code < 300 else move.more if code < 400 else move.failed

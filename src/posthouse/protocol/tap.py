@@ -12,13 +12,13 @@ Content is replaced by its size and credentials by a placeholder, so that a tap 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from posthouse.core import Reply
 from posthouse.protocol.events import Transcript
 
-__all__ = ["Tap", "TranscriptTap", "heard_lines", "said_lines"]
+__all__ = ["Tap", "TranscriptTap", "dialogue_lines", "heard_lines", "said_lines"]
 
 _SHORT: Final = 200  # characters of a reply whose lines are remembered
 
@@ -50,6 +50,17 @@ class TranscriptTap:
     def heard(self, reply: Reply) -> None:
         for line in heard_lines(reply):
             self._transcript("R", line)
+
+
+def dialogue_lines(steps: Iterable[tuple[float, bytes | Reply]]) -> list[str]:
+    """The lines of a dialogue whose steps were kept with their times; ``S: `` and ``R: `` stand before them."""
+    lines: list[str] = []
+    for _, what in steps:
+        if isinstance(what, bytes):
+            lines += said_lines(what, "S: ")
+        else:
+            lines += heard_lines(what, "R: ")
+    return lines
 
 
 def said_lines(wire: bytes, before: str = "") -> list[str]:

@@ -144,8 +144,8 @@ class Dispatcher:
             try:
                 recipients = tuple([each.recipient for each in attempt.recipients])
                 outcomes = self._deliver_now(attempt.route, attempt.leases[0].message, recipients)
-                if outcomes is not None:
-                    outcomes = _checked(attempt, outcomes)
+                if outcomes is not None and len(outcomes) != len(recipients):
+                    raise _miscounted(len(outcomes), len(recipients))
             except Exception as error:
                 outcomes = self._broken(attempt, error)
             if outcomes is not None:
@@ -263,7 +263,10 @@ class Dispatcher:
             recipients = tuple([each.recipient for each in attempt.recipients])
             content = await self._spool.open_content(message)
             delivery = _delivery(message, recipients, content, attempt.tracer, partial(self._holds, attempt))
-            return _checked(attempt, await deliverer.deliver(delivery, target))
+            outcomes = await deliverer.deliver(delivery, target)
+            if len(outcomes) != len(recipients):
+                raise _miscounted(len(outcomes), len(recipients))
+            return outcomes
         except asyncio.CancelledError:
             if not attempt.expired or self.stopping or attempt.task is None:
                 raise
@@ -314,14 +317,6 @@ def _delivery(
     if envelope.recipients != recipients:
         envelope = envelope._replace(recipients=recipients)
     return Delivery(envelope, content, message.id, message.received, tracer, holds)
-
-
-def _checked(attempt: Attempt, outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
-    """The outcomes that a deliverer gave; raises if they are not one for each recipient."""
-    wanted = len(attempt.recipients)
-    if len(outcomes) != wanted:
-        raise _miscounted(len(outcomes), wanted)
-    return outcomes
 
 
 def _miscounted(given: int, wanted: int) -> LocalError:

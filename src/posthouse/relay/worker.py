@@ -28,6 +28,7 @@ from random import Random
 from posthouse.core import EventSink, LocalError
 from posthouse.net import Clock, TurnBatch
 from posthouse.relay.dispatcher import Dispatcher
+from posthouse.relay.due_pages import DuePages
 from posthouse.relay.lease_keeper import LeaseKeeper
 from posthouse.relay.recording.dsn import DsnWriter
 from posthouse.relay.recording.recorder import Recorder
@@ -52,6 +53,8 @@ _LATE = 3600.0  # seconds that due mail for a suspended site stays in the spool 
 _LATE_PAUSE = 1.0  # seconds between two batches of such mail
 _NONE_LATE = 60.0  # seconds until the next look for such mail when there was none
 _USUAL = RetrySchedule()
+_HEALTHY = Priority.HEALTHY
+_UNPROVEN = Priority.UNPROVEN
 
 
 class Worker:
@@ -99,6 +102,7 @@ class Worker:
             concurrency, per_destination, clock=clock, random=random, look=self._wake_up.at, changed=self._room_made
         )
         self._destinations = self._scheduler.destinations
+        self._due_pages = DuePages(spool, clock)
         schedule_for = (lambda message, waiting: schedule or _USUAL) if not callable(schedule) else schedule
         self._recorder = Recorder(
             spool, clock, schedule_for, random, log, dsn_writer, self._moved, self._wake_up.at, self._wake_up.at
@@ -223,13 +227,13 @@ class Worker:
         wake_up, scheduler = self._wake_up, self._scheduler
         while not self._stopping:
             now = self._clock.time()
-            if self._destinations.unproven_waits:
-                self._look_for_unproven()
             full = self._is_full()
+            if self._destinations.unproven_waits and not full:
+                self._look_for_unproven(now)
             late_due = self._late_due if scheduler.any_suspended and not full else inf
             if late_due <= now:
                 await self._lease_late(now)
-            elif wake_up.due <= now and not full and scheduler.room(Priority.HEALTHY):
+            elif wake_up.due <= now and not full and scheduler.room(_HEALTHY):
                 await self._lease_due(now)
             else:
                 self._blocked = wake_up.due <= now
@@ -246,11 +250,18 @@ class Worker:
         """Lease a batch of due mail; if there is none, find out when there will be."""
         self._wake_up.begin()
         table = self._destinations
-        probes = self._unproven_allowed()
+        allowed = table.rate_limit.allowed()
+        probes = min(allowed, _BATCH, self._scheduler.room(_UNPROVEN)) if allowed else 0
         table.unproven_waits = not probes
         try:
-            choice, again = await self._choose(now, probes)
+            choice = LeaseChoice(table, now, most=_BATCH, probes=probes)
+            fresh = await self._due_pages.show(choice, now)
             leases = await self._lease_chosen(choice, now)
+            if not leases and not fresh:
+                self._due_pages.forget()
+                choice = LeaseChoice(table, now, most=_BATCH, probes=probes)
+                await self._due_pages.show(choice, now)
+                leases = await self._lease_chosen(choice, now)
             if leases:
                 table.unproven_waits = True
                 self._wake_up.at()
@@ -260,24 +271,12 @@ class Worker:
                 self._wake_up.at(now + 1.0)
             elif choice.next_due is not None:
                 self._wake_up.at(max(choice.next_due, now + 1.0))
-            if again is not None:
-                self._wake_up.at(max(again, now + 1.0))
+            if self._due_pages.again is not None:
+                self._wake_up.at(max(self._due_pages.again, now + 1.0))
         except Exception as error:
             self._recorder.fault("the spool could not be asked for due mail", error)
             self._wake_up.at(now + _STORAGE_PAUSE)
             table.unproven_waits = False  # until then
-
-    async def _choose(self, now: float, probes: int) -> tuple[LeaseChoice, float | None]:
-        """Choose destinations to lease for.  Also returns when to look again at the latest, for mail that the spool
-        does not show yet."""
-        choice = LeaseChoice(self._destinations, now, most=_BATCH, probes=probes)
-        page = await self._spool.due(now, limit=_PAGE)
-        again = page.again
-        choice.see(page.destinations)
-        while not choice.complete and len(page.destinations) == _PAGE:
-            page = await self._spool.due(now, limit=_PAGE, after=page.destinations[-1])
-            choice.see(page.destinations)
-        return choice, again
 
     async def _lease_chosen(self, choice: LeaseChoice, now: float) -> list[Lease]:
         if not choice.wanted and not choice.probed:
@@ -335,31 +334,19 @@ class Worker:
     def _is_full(self) -> bool:
         if len(self._recorder.under_way) >= _MOST_RECORDS or not self._spool.accepting():
             return True
-        return not self._scheduler.places.free(Priority.HEALTHY)
+        return self._scheduler.places.room[_HEALTHY] <= 0
 
-    def _unproven_room(self) -> int:
-        """How many recipients there is room for at unproven destinations."""
-        if self._is_full():
-            return 0
-        scheduler = self._scheduler
-        return min(_BATCH, scheduler.room(Priority.UNPROVEN), scheduler.places.room(Priority.UNPROVEN))
-
-    def _unproven_allowed(self) -> int:
-        """How many recipients may be leased now for unproven destinations."""
-        allowed = self._destinations.rate_limit.allowed()
-        return min(allowed, self._unproven_room()) if allowed else 0
+    def _look_for_unproven(self, now: float) -> None:
+        """Look for mail of unproven destinations as soon as the rate limit allows, if there is room for it."""
+        if self._scheduler.room(_UNPROVEN):
+            self._wake_up.at(now + self._destinations.rate_limit.wait())
 
     # -- changes
 
-    def _look_for_unproven(self) -> None:
-        """Look for mail of unproven destinations as soon as the rate limit allows, if there is room for it."""
-        if self._unproven_room():
-            self._wake_up.at(self._clock.time() + self._destinations.rate_limit.wait())
-
     def _ended(self) -> None:
         """An attempt has ended."""
-        if self._destinations.unproven_waits:
-            self._look_for_unproven()
+        if self._destinations.unproven_waits and not self._is_full():
+            self._look_for_unproven(self._clock.time())
         self._moved()
 
     def _room_made(self) -> None:

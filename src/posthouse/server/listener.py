@@ -1,13 +1,14 @@
 """The receiving SMTP: its listeners, the list of its open sessions, and its end.
 
 One sweep over all sessions every few seconds replaces a timer for each: 10,000 idle sessions cost no timers, and a
-time-out may come up to 5 s late.  Without sessions there is no sweep, so that an idle process stays asleep.
+time-out may come up to 10 s late.  Without sessions there is no sweep, so that an idle process stays asleep.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from posthouse.core import LocalError
 from posthouse.core._mypyc import mypyc_attr
@@ -76,7 +77,7 @@ class Server:
 
     async def listen(self, endpoint: Endpoint) -> Endpoint:
         """Accept sessions at ``endpoint``; returns where, with the real port.  Raises SettingError."""
-        listener = await self._network.listen(endpoint, self.session)
+        listener = await self._network.listen(endpoint, partial(ServerSession, self.settings, self))
         self._listeners.append(listener)
         return listener.local
 

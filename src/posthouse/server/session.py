@@ -2,8 +2,11 @@
 
 Everything happens in the turn of the event loop in which the octets arrived: octets → events → verdicts → replies, and
 one write for all replies of a pipelined group.  Only when a policy or an intake answers with an awaitable (content is
-committed, the DNS is asked) does the session stop reading and wait; the session goes on from there when the awaitable
-is done.  There is no task per session and none per command.
+committed, the DNS is asked) does the session wait; the session goes on from there when the awaitable is done.  There is
+no task per session and none per command.
+
+A waiting session stops reading when octets arrive.  Most clients send nothing before the reply is there, and stopping
+and starting costs two system calls.  While content arrives more is sure to come, so there reading stops at once.
 
 The session runs the loop and ends it: limits on errors and on commands that move nothing, time-outs, an orderly
 goodbye.  MAIL, RCPT, DATA, BDAT and the content are the ``transaction``'s.
@@ -40,7 +43,7 @@ from posthouse.protocol import (
 )
 from posthouse.server.policy import Answer, Peer, Policy
 from posthouse.server.settings import SessionSettings
-from posthouse.server.transaction import OUR_VERDICT, ServerTransaction, Step, Waiting, outside_transaction
+from posthouse.server.transaction import NOT_DATED, OUR_VERDICT, ServerTransaction, Step, Waiting, outside_transaction
 
 __all__ = ["GOING_DOWN", "ServerSession", "SessionRegistry"]
 
@@ -76,6 +79,7 @@ class ServerSession:
         "_errors",
         "_idle",
         "_out",
+        "_paused",
         "_policy",
         "_receiver",
         "_registry",
@@ -100,11 +104,13 @@ class ServerSession:
         self._transaction: ServerTransaction | None = None
         self._out: list[bytes] = []
         self._waiting = False
+        self._paused = False
         self._choked = False
         self._draining = False
         self._errors = 0
         self._idle = 0
-        self.last_heard = 0.0
+        #: When the client was last heard, in the clock's monotonic seconds; ``check_time`` replaces ``NOT_DATED``.
+        self.last_heard = NOT_DATED
 
     # -- net.Handler -------------------------------------------------------------------------------------------------
 
@@ -112,7 +118,6 @@ class ServerSession:
         """The channel is open: ask whether this peer is welcome, and greet."""
         settings = self._settings
         self._stream = stream
-        self.last_heard = settings.clock.monotonic()
         peer, local = stream.peer, stream.local
         self._registry.joined(self)
         policy = settings.policy(Peer(peer.host, peer.port, local.host, local.port))
@@ -123,9 +128,12 @@ class ServerSession:
 
     def data_received(self, data: bytes) -> None:
         """Octets arrived."""
-        self.last_heard = self._settings.clock.monotonic()
-        self._receiver.receive_data(data)
-        self._pump()
+        self.last_heard = NOT_DATED
+        if self._waiting or self._choked:
+            self._receiver.receive_data(data)
+            self._set_paused(True)
+        else:
+            self._pump(data)
 
     def eof_received(self) -> None:
         """The client will send no more; what it has sent is still answered."""
@@ -135,35 +143,35 @@ class ServerSession:
     def pause_writing(self) -> None:
         """The client does not read its replies: produce no more of them."""
         self._choked = True
-        if self._stream is not None:
-            self._stream.pause_reading()
+        self._set_paused(True)
 
     def resume_writing(self) -> None:
         """The client reads again."""
         self._choked = False
-        if self._stream is not None and not self._waiting:
-            self._stream.resume_reading()
+        if not self._waiting:
+            self._set_paused(False)
             self._pump()
 
     def disconnected(self, error: Exception | None) -> None:
         """The channel has ended.  Content that is being committed stays committed; content on its way is dropped."""
         self._receiver.state = State.CLOSED
-        self._forget()
+        self._forget_if_over()
         self._registry.left(self)
         if self._policy is not None:
             self._policy.disconnected()
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
-    def _pump(self) -> None:
+    def _pump(self, data: bytes = b"") -> None:
         """Octets → events → replies, as far as they go now."""
         transaction = self._transaction
         if self._waiting or transaction is None:
             return
         receiver, out = self._receiver, self._out
         step: Step
-        while not self._waiting and not self._choked:
-            event = receiver.next_event()
+        while (data or receiver.has_input) and not self._waiting and not self._choked:
+            event = receiver.next_event(data)
+            data = b""
             kind = type(event)
             handler = _IN_TRANSACTION.get(kind)
             if handler is not None:
@@ -192,7 +200,7 @@ class ServerSession:
     def _end(self, linger: float = 5.0) -> None:
         """Close so that the last reply arrives even if the client is still sending: for at most ``linger`` seconds its
         octets are read and dropped (a reset would overtake the reply)."""
-        self._forget()
+        self._forget_if_over()
         if self._stream is not None:
             self._stream.close_gently(linger)
 
@@ -203,12 +211,21 @@ class ServerSession:
         elif step is not None:
             self._wait(step)  # type: ignore[arg-type]
 
+    def _set_paused(self, paused: bool) -> None:
+        """Stop reading, or go on; the stream is called only if that changes something."""
+        if self._stream is not None and paused is not self._paused:
+            self._paused = paused
+            if paused:
+                self._stream.pause_reading()
+            else:
+                self._stream.resume_reading()
+
     def _wait(self, waiting: Waiting) -> None:
-        """Stop reading until the awaitable is done, then take the next step and go on."""
-        assert self._stream is not None
+        """Wait until the awaitable is done, then take the next step and go on."""
         awaitable, then, fallback = waiting
         self._waiting = True
-        self._stream.pause_reading()
+        if self._transaction is not None and self._transaction.content_began is not None:
+            self._set_paused(True)
         self._flush()
         future = asyncio.ensure_future(awaitable)
 
@@ -224,9 +241,9 @@ class ServerSession:
             if self._receiver.state is State.CLOSED:  # the channel ended meanwhile
                 return
             self._take(then(result))
-            if not self._choked and not self._waiting and self._stream is not None:
-                self._stream.resume_reading()
-            self.last_heard = self._settings.clock.monotonic()
+            if not self._choked and not self._waiting:
+                self._set_paused(False)
+            self.last_heard = NOT_DATED
             self._pump()
 
         future.add_done_callback(done)
@@ -246,7 +263,7 @@ class ServerSession:
     def _greeted(self, event: Greet, verdict: Verdict) -> Step:
         # RFC 2034 §4: no enhanced code in a reply to HELO or EHLO; in each line of EHLO's it would hide the keyword.
         reply = verdict.reply._replace(enhanced="")
-        if reply.positive and event.verb != "HELO":
+        if reply.code < 400 and event.verb != "HELO":
             reply = reply._replace(text="\n".join((reply.text, *self._settings.offer.keywords())))
         wire = self._receiver.send(reply)
         self._forget_if_over()
@@ -254,7 +271,7 @@ class ServerSession:
 
     def _rset(self, event: Rset) -> Step:
         wire = self._receiver.send(_OK)
-        self._forget()
+        self._forget_if_over()
         return self._idled(wire)
 
     def _noop(self, event: Noop) -> Step:
@@ -301,12 +318,8 @@ class ServerSession:
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
-    def _forget(self) -> None:
-        if self._transaction is not None:
-            self._transaction.forget()
-
     def _forget_if_over(self) -> None:
-        if self._transaction is not None:
+        if self._transaction is not None and self._transaction.is_open:
             self._transaction.forget_if_over()
 
     def say_goodbye(self, reply: Reply) -> None:
@@ -319,8 +332,17 @@ class ServerSession:
 
     def check_time(self, now: float) -> None:
         """End the session if the client has been silent for too long, or if content takes too long; called every few
-        seconds.  While the session waits for an answer of its own, the client's silence does not count."""
-        if self._waiting or self._transaction is None:
+        seconds.  While the session waits for an answer of its own, the client's silence does not count.
+
+        What has happened since the call before is dated now: so no clock is read when octets arrive.
+        """
+        if self.last_heard == NOT_DATED:
+            self.last_heard = now
+        if self._transaction is None:
+            return
+        if self._transaction.content_began == NOT_DATED:
+            self._transaction.content_began = now
+        if self._waiting:
             return
         timeouts = self._settings.timeouts
         content = self._receiver.state in (State.CONTENT, State.CHUNKS)

@@ -17,7 +17,7 @@ from posthouse.protocol import Bdat, ContentChunk, Data, EndOfChunk, EndOfConten
 from posthouse.server.policy import Intake, Policy
 from posthouse.server.settings import SessionSettings
 
-__all__ = ["OUR_VERDICT", "ServerTransaction", "Step", "Waiting", "outside_transaction"]
+__all__ = ["NOT_DATED", "OUR_VERDICT", "ServerTransaction", "Step", "Waiting", "outside_transaction"]
 
 _START: Final = Reply(354, "", "Send the message, end it with a dot on a line of its own")
 _TOO_MANY_RECIPIENTS: Final = Reply(452, "4.5.3", "Too many recipients; send to the others in another transaction")
@@ -26,6 +26,9 @@ _TOO_MANY_TRANSACTIONS: Final = Reply(421, "4.7.0", "Enough messages for one con
 OUR_VERDICT: Final = Verdict(
     Reply(451, "4.3.0", "Something went wrong here; try again later"), "an exception in the policy"
 )
+
+#: In place of a moment in the clock's monotonic seconds: since the last look at the clock.
+NOT_DATED: Final = -1.0
 
 _NO_ENVELOPE: Final = Envelope(None)
 _OUTSIDE: Final = frozenset({State.CONNECTED, State.REFUSED, State.GREETED, State.READY})
@@ -51,7 +54,6 @@ class ServerTransaction:
     """The transaction of one session, used again for each message."""
 
     __slots__ = (
-        "_clock",
         "_count",
         "_envelope",
         "_intake",
@@ -62,21 +64,24 @@ class ServerTransaction:
         "_recipients",
         "_refusal",
         "content_began",
+        "is_open",
     )
 
     def __init__(self, receiver: Receiver, policy: Policy, settings: SessionSettings) -> None:
         self._receiver = receiver
         self._policy = policy
         self._limits = settings.limits
-        self._clock = settings.clock
         self._on_error = settings.on_error
         self._count = 0  # transactions of this session
         self._envelope = _NO_ENVELOPE
         self._recipients: list[Recipient] = []  # accepted in the open transaction
         self._intake: Intake | None = None
         self._refusal: Verdict | None = None  # the reason why content that is arriving will be refused
-        #: When the arriving content began, in the clock's monotonic seconds; None while no intake takes content.
+        #: When the arriving content began, in the clock's monotonic seconds; None while no intake takes content.  The
+        #: session replaces ``NOT_DATED``.
         self.content_began: float | None = None
+        #: True from an accepted MAIL until ``forget``.
+        self.is_open = False
 
     # -- the envelope ------------------------------------------------------------------------------------------------
 
@@ -95,8 +100,9 @@ class ServerTransaction:
         )
 
     def _mail_answered(self, event: Mail, verdict: Verdict) -> bytes:
-        if verdict.reply.positive:
+        if verdict.reply.code < 400:
             self._count += 1
+            self.is_open = True
             self._envelope = Envelope(
                 event.sender,
                 (),
@@ -151,7 +157,7 @@ class ServerTransaction:
         if type(intake) is Verdict:
             return intake
         self._intake = intake  # type: ignore[assignment]
-        self.content_began = self._clock.monotonic()
+        self.content_began = NOT_DATED
         return None
 
     def content(self, event: ContentChunk) -> Step:
@@ -196,6 +202,7 @@ class ServerTransaction:
 
     def forget(self) -> None:
         """End the transaction; content that is arriving is dropped."""
+        self.is_open = False
         self._envelope = _NO_ENVELOPE
         if self._recipients:
             self._recipients = []  # a new list, because the policy may have kept the old one

@@ -13,6 +13,7 @@ import os
 import tomllib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -21,9 +22,10 @@ from posthouse.net.stream import Endpoint
 from posthouse.service.config.decode import decode
 from posthouse.service.config.mail_types import DeliverySetting
 from posthouse.service.config.model import Config, DomainSettings, ListenerSettings
+from posthouse.service.config.types import DIRECTORY, InvalidValue
 from posthouse.service.directory.directory import Directory
 
-__all__ = ["ConfigError", "advice", "default_config", "load", "parse"]
+__all__ = ["ConfigError", "advice", "default_config", "load", "load_data_dir", "parse"]
 
 _LARGEST_FILE = 16_777_216
 
@@ -39,12 +41,31 @@ class ConfigError(SettingError):
 def load(path: str | os.PathLike[str]) -> Config:
     """Read the file at ``path``.  Raises ``ConfigError``."""
     name = os.fspath(path)
+    return parse(_text_of(name), os.path.basename(name))
+
+
+def load_data_dir(path: str) -> str:
+    """The ``data_dir`` of the file at ``path``, by which a running daemon is found.
+
+    The other settings are not decoded, so an error in them does not keep an operator from the daemon.  A file without
+    a valid ``data_dir`` is read as a whole: a misspelt key must not lead to the daemon of the default directory.
+    Raises ``ConfigError``.
+    """
+    text, where = _text_of(path), os.path.basename(path)
+    raw = _table_of(text, where).get("data_dir")
+    try:
+        return str(DIRECTORY.read(raw))
+    except InvalidValue:
+        return parse(text, where).data_dir
+
+
+def _text_of(name: str) -> str:
     try:
         with open(name, "rb") as file:
             raw = file.read(_LARGEST_FILE + 1)
         if len(raw) > _LARGEST_FILE:
             raise ConfigError([SettingError("the file is larger than 16 MiB", where=name, remedy="name another file")])
-        text = raw.decode("utf-8")
+        return raw.decode("utf-8")
     except OSError as error:
         cause = f"the file cannot be read ({error.strerror or error})"
         remedy = "name another file with --config, or write one"
@@ -52,16 +73,11 @@ def load(path: str | os.PathLike[str]) -> Config:
     except UnicodeDecodeError as error:
         cause = f"the file is not UTF-8 (octet {error.start})"
         raise ConfigError([SettingError(cause, where=name, remedy="save it as UTF-8")]) from error
-    return parse(text, os.path.basename(name))
 
 
 def parse(text: str, where: str = "posthouse.toml") -> Config:
     """Read a configuration from its text; ``where`` names the file in errors.  Raises ``ConfigError``."""
-    try:
-        table = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        problem = SettingError(f"this is not TOML: {error}", where=where, remedy="correct that line")
-        raise ConfigError([problem]) from error
+    table = _table_of(text, where)
     problems: list[SettingError] = []
     config = decode(Config, table, "", problems, where)
     if config is not None:
@@ -73,6 +89,14 @@ def parse(text: str, where: str = "posthouse.toml") -> Config:
         raise ConfigError(problems)
     assert isinstance(config, Config)
     return config
+
+
+def _table_of(text: str, where: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        problem = SettingError(f"this is not TOML: {error}", where=where, remedy="correct that line")
+        raise ConfigError([problem]) from error
 
 
 def default_config(data_dir: str | None = None) -> Config:

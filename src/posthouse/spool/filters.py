@@ -1,7 +1,7 @@
 """Filters of the queue: a conjunction of conditions, each on one field of a recipient.
 
 ``FIELDS`` declares every field once: its name, kind, attribute, help text and aliases.  The kind decides the operators
-(here), the predicate (``matches``), the SQL (``sqlite.filter_sql``) and how a value is written
+(here), the predicate (``matches``), the SQL (``sqlite.queries.search``) and how a value is written
 (``service.operations.filter_language``), so a new field of an existing kind is one more row of the table.
 
 Text is compared without regard to the case of ASCII letters, as SQLite's LIKE does; ``*`` stands for any characters,
@@ -29,7 +29,6 @@ __all__ = [
     "RecipientRow",
     "STATES",
     "SummaryRow",
-    "asks_for_settled",
     "checked",
     "matches",
     "summarized",
@@ -216,39 +215,37 @@ _SETTLED: Final = frozenset({"delivered", "failed"})
 _FOLD: Final = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
 
 
-def checked(condition: Condition) -> tuple[FilterField, Condition]:
-    """The field of a condition, and the condition with a domain in lower case.
+def checked(conditions: Sequence[Condition]) -> tuple[list[tuple[FilterField, Condition]], bool]:
+    """The field of each condition, with the condition, its domain in lower case; and whether recipients that are
+    delivered or failed are asked for.
 
     Raises ``LocalError`` for a field, operator or value that ``FIELDS`` does not allow.
     """
-    name, op, value = condition
-    field = FIELDS.get(name)
-    if field is None or op not in field.kind.operators:
-        raise LocalError(f"there is no condition {name!r} {op!r}")
-    if isinstance(value, str) is not field.kind.textual:
-        raise LocalError(
-            f"{name!r} is compared with {'text' if field.kind.textual else 'a number'}, not with {value!r}"
-        )
-    if field.kind is FieldKind.STATE and value not in STATES:
-        raise LocalError(f"there is no state {value!r}; there are {', '.join(STATES)}")
-    if field.kind is FieldKind.DOMAIN:
-        return field, Condition(name, op, str(value).translate(_FOLD))
-    return field, condition
-
-
-def asks_for_settled(conditions: Sequence[Condition]) -> bool:
-    """Whether recipients that are delivered or failed are asked for."""
-    return any(
-        op == "=" and value in _SETTLED and FIELDS[field].kind is FieldKind.STATE for field, op, value in conditions
-    )
+    fields, settled = [], False
+    for condition in conditions:
+        name, op, value = condition
+        field = FIELDS.get(name)
+        if field is None or op not in field.kind.operators:
+            raise LocalError(f"there is no condition {name!r} {op!r}")
+        if isinstance(value, str) is not field.kind.textual:
+            what = "text" if field.kind.textual else "a number"
+            raise LocalError(f"{name!r} is compared with {what}, not with {value!r}")
+        if field.kind is FieldKind.STATE:
+            if value not in STATES:
+                raise LocalError(f"there is no state {value!r}; there are {', '.join(STATES)}")
+            settled = settled or (op == "=" and value in _SETTLED)
+        elif field.kind is FieldKind.DOMAIN:
+            condition = Condition(name, op, str(value).translate(_FOLD))
+        fields.append((field, condition))
+    return fields, settled
 
 
 def matches(conditions: Sequence[Condition], row: RecipientRow, now: float) -> bool:
     """Whether ``row`` meets all conditions.  Raises ``LocalError`` as ``checked`` does."""
-    known = [checked(condition) for condition in conditions]
-    if row.state in _SETTLED and not asks_for_settled(conditions):
+    fields, settled = checked(conditions)
+    if row.state in _SETTLED and not settled:
         return False
-    return all(_matches(field, condition, row, now) for field, condition in known)
+    return all(_matches(field, condition, row, now) for field, condition in fields)
 
 
 def _matches(field: FilterField, condition: Condition, row: RecipientRow, now: float) -> bool:

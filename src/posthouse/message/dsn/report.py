@@ -29,8 +29,8 @@ from posthouse.message.compose import Composed
 from posthouse.message.dates import format_date
 from posthouse.message.dsn.model import Action, OriginalMessage, RecipientStatus
 from posthouse.message.dsn.text import report_text, subject, wants_chinese
-from posthouse.message.encode import base64_body, encoded_words, fold, quoted_printable
-from posthouse.message.headers import fields, first, split
+from posthouse.message.encode import base64_body, encoded_words, fold_fields, quoted_printable
+from posthouse.message.headers import fields, first, first_values, split
 from posthouse.message.mailboxes import Mailbox, write_mailbox
 from posthouse.message.mime import Scanner, Unconvertible, downgrade, needs
 
@@ -43,6 +43,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # The characters that the 7-bit form of a utf-8 address escapes: all but QCHAR (RFC 6533 §3).
 _NOT_QCHAR = re.compile(r"[^!-*,-<>-\[\]-~]")
 _MESSAGE_ID = re.compile(rb"<[!-;=?-~]{1,480}>")
+_Field = tuple[str, Sequence[str]]  # name and tokens
 _WORD = 900  # octets of one token of a field, at most
 _DIAGNOSTIC = 2_000  # characters of a quoted reply
 
@@ -92,8 +93,8 @@ def compose_report(
     if not statuses or not to:
         raise LocalError("a report needs at least one recipient status and one address to go to")
     writer = _ReportParts(original, statuses, utf8=any(not one.is_ascii for one in to), offset=offset_minutes)
-    chinese = wants_chinese(split(original.content).headers)
-    returned, whole = writer.returned(limit)
+    chinese = wants_chinese(headers := split(original.content).headers)
+    returned, whole = writer.returned(headers, limit)
     until = max((status.until for status in statuses if status.until is not None), default=None)
     text = report_text(
         statuses,
@@ -101,7 +102,7 @@ def compose_report(
         postmaster=postmaster,
         queue_id=original.id,
         sender=original.envelope.sender,
-        arrived=format_date(original.arrived, offset_minutes),
+        arrived=writer.arrived,
         until="" if until is None else format_date(until, offset_minutes),
         whole=whole,
         notice=notice,
@@ -109,16 +110,17 @@ def compose_report(
     )
     title = subject(statuses, notice=notice, chinese=chinese)
     header = [
-        fold("Date", (format_date(date, offset_minutes),)),
-        fold("From", write_mailbox(Mailbox("Mail Delivery System", postmaster), utf8=writer.utf8)),
-        _addresses("To", to, writer.utf8),
-        fold("Subject", _words(title)),
-        fold("Message-ID", (f"<{message_id}>",)),
-        *_references(original.content),
-        fold("Auto-Submitted", ("auto-generated" if notice else "auto-replied",)),
+        ("Date", (format_date(date, offset_minutes),)),
+        ("From", write_mailbox(Mailbox("Mail Delivery System", postmaster), utf8=writer.utf8)),
+        ("To", _addresses(to, writer.utf8)),
+        ("Subject", _words(title)),
+        ("Message-ID", (f"<{message_id}>",)),
+        *_references(headers),
+        ("Auto-Submitted", ("auto-generated" if notice else "auto-replied",)),
+        ("MIME-Version", ("1.0",)),
     ]
     parts = [part for part in (_text(text), writer.status(hostname), returned) if part]
-    content = b"".join((*header, _multipart(parts, message_id)))
+    content = _multipart(header, parts, message_id)
     return Composed(_envelope(original, to, content, utf8=writer.utf8), content)
 
 
@@ -142,66 +144,65 @@ class _ReportParts:
         self._original = original
         self._statuses = statuses
         self._offset = offset
+        #: When the original message arrived, as a date.
+        self.arrived = self._date(original.arrived)
 
     # -- message/delivery-status -----------------------------------------------------------------------------------
 
     def status(self, hostname: str) -> bytes:
         """The second part (RFC 3464 §2, RFC 6533 §4.1)."""
         envelope = self._original.envelope
-        groups = [self._field("Reporting-MTA", f"{'dns' if _is_name(hostname) else 'x-local-hostname'};", hostname)]
+        fields = [_field("Reporting-MTA", f"{'dns' if _is_name(hostname) else 'x-local-hostname'};", hostname)]
         if envelope.envid is not None:
-            groups.insert(0, self._field("Original-Envelope-Id", *(envelope.envid.split(" ") or ("",))))
-        groups.append(self._field("Arrival-Date", self._date(self._original.arrived)))
-        for status in self._statuses:
-            groups += (b"\r\n", *self._recipient(status))
-        body = b"".join(groups)
+            fields.insert(0, _field("Original-Envelope-Id", *(envelope.envid.split(" ") or ("",))))
+        fields.append(_field("Arrival-Date", self.arrived))
+        groups = [fold_fields(fields), *[fold_fields(self._recipient(status)) for status in self._statuses]]
+        body = b"\r\n".join(groups)
+        if not self.utf8:
+            body = body.decode().encode("ascii", "replace")
         if self.utf8:
             return _part("message/global-delivery-status", "7bit" if body.isascii() else "8bit", body)
         return _part("message/delivery-status", "7bit", body)
 
-    def _recipient(self, status: RecipientStatus) -> list[bytes]:
+    def _recipient(self, status: RecipientStatus) -> list[_Field]:
         orcpt, address = status.recipient.orcpt, status.recipient.address
-        found = []
+        found: list[_Field] = []
         if orcpt is not None:
             found.append(self._address("Original-Recipient", orcpt.kind, orcpt.address))
         found.append(self._address("Final-Recipient", "rfc822" if address.is_ascii else "utf-8", str(address)))
-        found.append(self._field("Action", status.action.value))
-        found.append(self._field("Status", status.status))
+        found.append(_field("Action", status.action.value))
+        found.append(_field("Status", status.status))
         if status.remote:
-            found.append(self._field("Remote-MTA", "dns;", status.remote))
+            found.append(_field("Remote-MTA", "dns;", status.remote))
         if status.reply is not None and (status.remote or status.action in (Action.FAILED, Action.DELAYED)):
             # A reply that this host made up is not part of an SMTP dialogue (RFC 3461 §9.2).
             found.append(self._diagnostic("smtp;" if status.remote else "x-posthouse;", str(status.reply)))
         if status.attempted is not None:
-            found.append(self._field("Last-Attempt-Date", self._date(status.attempted)))
+            found.append(_field("Last-Attempt-Date", self._date(status.attempted)))
         if status.until is not None and status.action is Action.DELAYED:
-            found.append(self._field("Will-Retry-Until", self._date(status.until)))
+            found.append(_field("Will-Retry-Until", self._date(status.until)))
         return found
 
-    def _address(self, name: str, kind: str, address: str) -> bytes:
+    def _address(self, name: str, kind: str, address: str) -> _Field:
         if kind == "utf-8" and not self.utf8:
             address = _NOT_QCHAR.sub(lambda match: f"\\x{{{ord(match[0]):02X}}}", address)
-        return self._field(name, f"{kind};", address)
+        return _field(name, f"{kind};", address)
 
-    def _diagnostic(self, kind: str, reply: str) -> bytes:
+    def _diagnostic(self, kind: str, reply: str) -> _Field:
         words = _CONTROL.sub(" ", reply)[:_DIAGNOSTIC].split()
         if not self.utf8 and not all(word.isascii() for word in words):
             # The reply code stays ASCII for programs; RFC 3464 §2.1.1 allows encoded words in text.
             words = [*words[:1], *encoded_words(" ".join(words[1:]))]
-        return self._field("Diagnostic-Code", kind, *words)
-
-    def _field(self, name: str, *tokens: str) -> bytes:
-        clean = [_cut(_CONTROL.sub("?", token)) for token in tokens]
-        line = fold(name, [token for token in clean if token] or ["?"])
-        return line if self.utf8 else line.decode().encode("ascii", "replace")
+        return _field("Diagnostic-Code", kind, *words)
 
     def _date(self, seconds: float) -> str:
         return format_date(seconds, self._offset)
 
     # -- what is returned ------------------------------------------------------------------------------------------
 
-    def returned(self, limit: int) -> tuple[bytes, bool]:
-        """The third part, b"" if there is nothing to return, and whether it holds the whole message."""
+    def returned(self, headers: bytes, limit: int) -> tuple[bytes, bool]:
+        """The third part, b"" if there is nothing to return, and whether it holds the whole message; ``headers`` is the
+        header section of the original message."""
         original = self._original
         whole = (
             original.whole
@@ -212,7 +213,6 @@ class _ReportParts:
         )
         if whole and (part := self._whole(original.content)):
             return part, True
-        headers = split(original.content).headers
         if len(headers) > limit:
             headers = headers[: headers.rfind(b"\r\n", 0, limit) + 2]
         return (self._headers(headers) if headers else b""), False
@@ -240,6 +240,11 @@ class _ReportParts:
         return _part(kind, "8bit" if asks.eightbit else "7bit", headers)
 
 
+def _field(name: str, *tokens: str) -> _Field:
+    clean = [_cut(_CONTROL.sub("?", token)) for token in tokens]
+    return name, [token for token in clean if token] or ["?"]
+
+
 def _part(kind: str, encoding: str, body: bytes) -> bytes:
     return f"Content-Type: {kind}\r\nContent-Transfer-Encoding: {encoding}\r\n\r\n".encode() + body
 
@@ -255,8 +260,8 @@ def _text(text: str) -> bytes:
     return _part('text/plain; charset="utf-8"', encoding, body)
 
 
-def _multipart(parts: Sequence[bytes], seed: str) -> bytes:
-    """The MIME fields and the body, to the closing delimiter.
+def _multipart(header: Sequence[_Field], parts: Sequence[bytes], seed: str) -> bytes:
+    """The header section, with Content-Type, and the body, to the closing delimiter.
 
     No part contains the boundary; ``=_`` cannot occur in encoded text (RFC 2045 §6.7).
     """
@@ -265,24 +270,23 @@ def _multipart(parts: Sequence[bytes], seed: str) -> bytes:
         mark = b"=_" + hashlib.sha256(f"{seed} {number}".encode()).hexdigest()[:24].encode()
         number += 1
     kind = ("multipart/report;", "report-type=delivery-status;", f'boundary="{mark.decode()}"')
-    pieces = [b"MIME-Version: 1.0\r\n", fold("Content-Type", kind), b"\r\n"]
+    pieces = [fold_fields([*header, ("Content-Type", kind)]), b"\r\n"]
     for part in parts:
         pieces += (b"--", mark, b"\r\n", part, b"\r\n")
     return b"".join((*pieces, b"--", mark, b"--\r\n"))
 
 
-def _references(content: bytes) -> list[bytes]:
+def _references(headers: bytes) -> list[_Field]:
     """In-Reply-To and References, if the message has a Message-ID (RFC 5322 §3.6.4)."""
-    field = first(fields(split(content).headers), b"Message-ID")
-    match = _MESSAGE_ID.fullmatch(field.value.strip()) if field is not None else None
+    match = _MESSAGE_ID.fullmatch(first_values(headers, (b"message-id",)).get(b"message-id", b"").strip())
     if match is None:
         return []
-    return [fold(name, (match[0].decode("ascii"),)) for name in ("In-Reply-To", "References")]
+    return [(name, (match[0].decode("ascii"),)) for name in ("In-Reply-To", "References")]
 
 
-def _addresses(name: str, to: Sequence[Address], utf8: bool) -> bytes:
+def _addresses(to: Sequence[Address], utf8: bool) -> list[str]:
     tokens = [token for one in to for token in (*write_mailbox(Mailbox("", one), utf8=utf8)[:-1], f"<{one}>,")]
-    return fold(name, [*tokens[:-1], tokens[-1].removesuffix(",")])
+    return [*tokens[:-1], tokens[-1].removesuffix(",")]
 
 
 def _words(text: str) -> list[str]:

@@ -12,18 +12,21 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from email.errors import MessageError
 from email.header import decode_header, make_header
+from operator import attrgetter
 
 from posthouse.codes import Text
 from posthouse.codes.lookup import explain_enhanced, explain_reply, guess_reply, sentence
 from posthouse.core import Address
 from posthouse.message.dsn.model import RecipientStatus
-from posthouse.message.headers import fields, first
+from posthouse.message.headers import first_values
 
 __all__ = ["report_text", "subject", "wants_chinese"]
 
+#: Language → the text of a statement in that language.
+_IN: dict[str, Callable[[Text], str]] = {"en": attrgetter("en"), "zh": attrgetter("zh")}
 _WIDTH = 76
 _REPLY = 1_000  # characters of a reply that are quoted
 _VALUE = 2_000  # octets of a header field that are looked at
@@ -93,20 +96,20 @@ _ORIGINAL = Text(" (which you wrote to as {})", "（你写的地址是 {}）")
 
 def wants_chinese(headers: bytes) -> bool:
     """True if this header section asks for Chinese."""
-    found = fields(headers)
-    languages = [field.value[:_VALUE].lower() for name in _LANGUAGES if (field := first(found, name)) is not None]
+    values = first_values(headers, _ASKED)
+    languages = [values[name][:_VALUE].lower() for name in _LANGUAGES if name in values]
     if languages:
         return any(re.search(rb"(?:^|[\s,])zh\b", value) for value in languages)
-    texts = [field.value[:_VALUE] for name in _TEXTS if (field := first(found, name)) is not None]
+    texts = [values[name][:_VALUE] for name in _TEXTS if name in values]
     if any(_CHARSET.search(value) for value in texts):
         return True
-    title = first(found, b"Subject")
-    text = _decoded(title.value[:_VALUE]) if title is not None else ""
+    text = _decoded(values.get(b"subject", b"")[:_VALUE])
     return _HAN.search(text) is not None and _NOT_CHINESE.search(text) is None
 
 
-_LANGUAGES = (b"Content-Language", b"Accept-Language")
-_TEXTS = (b"Content-Type", b"Subject", b"From")
+_LANGUAGES = (b"content-language", b"accept-language")
+_TEXTS = (b"content-type", b"subject", b"from")
+_ASKED = frozenset((*_LANGUAGES, *_TEXTS))
 
 
 def _decoded(value: bytes) -> str:
@@ -123,9 +126,10 @@ def subject(statuses: Sequence[RecipientStatus], *, notice: bool = False, chines
     several = [status for status in statuses if status.action == worst]
     said = []
     for lang in ("zh", "en") if chinese else ("en",):
-        whom = _SEVERAL.said(lang).format(len(several)) if len(several) > 1 else str(several[0].recipient.address)
-        title = _SUBJECTS[worst].said(lang).format(whom)
-        said.append(_NOTICE.said(lang).format(title) if notice else title)
+        text = _IN[lang]
+        whom = text(_SEVERAL).format(len(several)) if len(several) > 1 else str(several[0].recipient.address)
+        title = text(_SUBJECTS[worst]).format(whom)
+        said.append(text(_NOTICE).format(title) if notice else title)
     return " / ".join(said)
 
 
@@ -146,53 +150,57 @@ def report_text(
     is returned."""
     said = []
     for lang in ("en", "zh") if chinese else ("en",):
-        blocks = [_GREETING.said(lang).format(hostname)]
+        text = _IN[lang]
+        blocks = [text(_GREETING).format(hostname)]
         if notice:
-            blocks.append(_ADDRESSEE.said(lang).format(f"<{sender}>" if sender is not None else _NOBODY.said(lang)))
+            blocks.append(text(_ADDRESSEE).format(f"<{sender}>" if sender is not None else text(_NOBODY)))
         for action, head in _HEADS.items():
             concerned = [status for status in statuses if status.action == action]
             if concerned:
-                blocks.append(head.said(lang).format(until=until))
+                blocks.append(text(head).format(until=until))
                 blocks += [_recipient_block(status, lang) for status in concerned]
-        blocks.append(_HANDLE.said(lang).format(arrived=arrived, queue_id=queue_id, postmaster=postmaster))
-        blocks.append((_WHOLE if whole else _HEADERS).said(lang))
+        blocks.append(text(_HANDLE).format(arrived=arrived, queue_id=queue_id, postmaster=postmaster))
+        blocks.append(text(_WHOLE if whole else _HEADERS))
         said.append("\n\n".join(block if block.startswith("  ") else _wrapped(block) for block in blocks))
     return ("\n\n" + "-" * 40 + "\n\n").join(said) + "\n"
 
 
 def _recipient_block(status: RecipientStatus, lang: str) -> str:
     """The block of one recipient, indented: address, reply, its meaning, what to do."""
+    text = _IN[lang]
     orcpt = status.recipient.orcpt
     name = f"<{status.recipient.address}>"
     if orcpt is not None and orcpt.address != str(status.recipient.address):
-        name += _ORIGINAL.said(lang).format(f"<{orcpt.address}>")
+        name += text(_ORIGINAL).format(f"<{orcpt.address}>")
     lines = [_CONTROL.sub("?", name)]
     if status.expired:
-        lines.append(_EXPIRED.said(lang))
+        lines.append(text(_EXPIRED))
     if status.action in ("failed", "delayed"):
         lines += _cause(status, lang)
     if status.action == "failed":
-        lines.append(_TO_DO.said(lang).format(_step(status, lang)))
+        lines.append(text(_TO_DO).format(_step(status, lang)))
     return "\n".join([f"  {lines[0]}", *(_wrapped(line, "    ") for line in lines[1:])])
 
 
 def _cause(status: RecipientStatus, lang: str) -> list[str]:
+    text = _IN[lang]
     if status.reply is None:
-        return [_SILENCE.said(lang)]
-    who = status.remote or _US.said(lang)
+        return [text(_SILENCE)]
+    who = status.remote or text(_US)
     reply = _CONTROL.sub(" ", str(status.reply))[:_REPLY]
-    said = (_LAST if status.expired else _SAID).said(lang).format(who=who, reply=reply)
-    return [said, _MEANING.said(lang).format(sentence(status.reply, lang))]
+    said = text(_LAST if status.expired else _SAID).format(who=who, reply=reply)
+    return [said, text(_MEANING).format(sentence(status.reply, lang))]
 
 
 def _step(status: RecipientStatus, lang: str) -> str:
+    text = _IN[lang]
     enhanced = explain_enhanced(status.status)
     if enhanced is not None and not status.status.endswith(".0.0"):
-        return enhanced.next_step.said(lang)
+        return text(enhanced.next_step)
     code = status.reply.code if status.reply is not None else 554
     basic = explain_reply(code) or guess_reply(code) or explain_reply(554)
     assert basic is not None  # 554 is in the catalogue
-    return basic.next_step.said(lang)
+    return text(basic.next_step)
 
 
 def _wrapped(text: str, indent: str = "") -> str:

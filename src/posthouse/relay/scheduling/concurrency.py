@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Hashable
+from itertools import accumulate
 from typing import Final, Generic, TypeVar
 
 __all__ = ["Priority", "PriorityQuota", "RoundRobin"]
@@ -32,66 +33,69 @@ class Priority(enum.IntEnum):
 _EIGHTHS: Final = {Priority.HEALTHY: 8, Priority.NEW_MAIL: 7, Priority.UNPROVEN: 6, Priority.FAILING: 4}
 #: For each class, itself and those above it: all of them must have room for an attempt of the class.
 _WITH: Final = [range(priority + 1) for priority in Priority]
+_ALL: Final = range(len(Priority))
 
 
 class PriorityQuota:
-    """Quotas of ``limit`` places.  ``take`` does not check them, so more may be taken where nobody asked before."""
+    """Quotas of ``limit`` places.  ``take`` does not check them, so more may be taken by a caller that does not ask
+    first."""
 
-    __slots__ = ("_bounds", "_taken")
+    __slots__ = ("_left", "room", "taken")
 
     def __init__(self, limit: int) -> None:
-        self._bounds = [max(1, limit * _EIGHTHS[priority] // 8) for priority in Priority]
-        self._taken = [0] * len(Priority)  # in this class and those below it
-
-    def room(self, priority: Priority) -> int:
-        """How many more of this class there may be."""
-        return max(0, min(self._bounds[each] - self._taken[each] for each in _WITH[priority]))
+        self._left = [max(1, limit * _EIGHTHS[priority] // 8) for priority in Priority]  # here and in the classes below
+        #: How many places are taken in all classes together.
+        self.taken = 0
+        #: How many more of each class there may be; 0 or less is none.
+        self.room = list(accumulate(self._left, min))
 
     def free(self, priority: Priority) -> bool:
         """True if there is room for one more."""
-        bounds, taken = self._bounds, self._taken
-        return all(taken[each] < bounds[each] for each in _WITH[priority]) if priority else taken[0] < bounds[0]
+        return self.room[priority] > 0
 
     def take(self, priority: Priority) -> None:
         """Count one more."""
-        for each in _WITH[priority]:
-            self._taken[each] += 1
+        self.taken += 1
+        self._change(priority, -1)
 
     def release(self, priority: Priority) -> None:
         """Count one less."""
-        for each in _WITH[priority]:
-            self._taken[each] -= 1
+        self.taken -= 1
+        self._change(priority, 1)
 
-    @property
-    def taken(self) -> int:
-        """How many places are taken in all classes together."""
-        return self._taken[0]
+    def _change(self, priority: Priority, places: int) -> None:
+        left, room = self._left, self.room
+        for each in _WITH[priority]:
+            left[each] += places
+        least = left[0]
+        for each in _ALL:
+            if left[each] < least:
+                least = left[each]
+            room[each] = least
 
 
 class RoundRobin(Generic[_T]):
     """Queues that wait to be served, by priority class: the classes are served in turn, and so are the queues within
     each class."""
 
-    __slots__ = ("_classes", "_first", "_waiting")
+    __slots__ = ("_first", "_waiting", "classes")
 
     def __init__(self) -> None:
+        #: The queues that wait, each with its class.
+        self.classes: dict[_T, Priority] = {}
         self._waiting: list[dict[_T, None]] = [{} for _ in Priority]
-        self._classes: dict[_T, Priority] = {}
         self._first = 0  # the class that is served next
-
-    def __bool__(self) -> bool:
-        return bool(self._classes)
 
     def put(self, queue: _T, priority: Priority) -> None:
         """Let ``queue`` wait behind the others of its class; it keeps its place if it waits in that class already."""
-        if self._classes.get(queue) is not priority:
+        if self.classes.get(queue) is not priority:
             self.remove(queue)
-            self._classes[queue] = priority
+            self.classes[queue] = priority
             self._waiting[priority][queue] = None
 
     def remove(self, queue: _T) -> None:
         """Let ``queue`` wait no more."""
-        priority = self._classes.pop(queue, None)
+        priority = self.classes.pop(queue, None)
         if priority is not None:
             del self._waiting[priority][queue]
 
@@ -109,6 +113,6 @@ class RoundRobin(Generic[_T]):
 
     def clear(self) -> None:
         """Remove all queues."""
-        self._classes.clear()
+        self.classes.clear()
         for waiting in self._waiting:
             waiting.clear()

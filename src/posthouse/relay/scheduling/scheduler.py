@@ -42,6 +42,8 @@ from posthouse.relay.scheduling.site_health import SiteHealth, SiteStatus
 
 __all__ = ["Scheduler"]
 
+_HEALTHY: Final = Priority.HEALTHY
+_NEW_MAIL: Final = Priority.NEW_MAIL
 _LOCAL_SLOTS: Final = 256
 _LONG_LINE: Final = 4  # times the limit of a site
 _SPARE: Final = 256  # attempts by which a long line may still grow: those that were leased before it was long
@@ -105,22 +107,24 @@ class Scheduler:
     # -- questions
 
     def room(self, priority: Priority) -> int:
-        """How many more attempts of a class could start, if their sites' limits allow it.  After the answer 0,
-        ``changed`` is called when stalled attempts have given slots away."""
-        room = self._slots.room(priority)
-        if not room:
+        """How many more attempts of a class could start, if their sites' limits allow it, or wait in a line.
+
+        If no slot is free, ``changed`` is called when stalled attempts have given slots away."""
+        room = self._slots.room[priority]
+        if room <= 0:
             self._slot_wanted = True
             self._look_for_stalled()
-        return room
+            return 0
+        return max(0, min(room, self.places.room[priority]))
 
     def takes(self, destinations: Collection[str]) -> bool:
         """True if there is a place for new mail to these destinations."""
         table = self.destinations
         if table.suspended and not table.suspended.isdisjoint(destinations):
             return False
-        if self.places.free(Priority.NEW_MAIL):
+        if self.places.room[_NEW_MAIL] > 0:
             return True
-        return self.places.free(Priority.HEALTHY) and table.proven.keys() >= set(destinations)
+        return self.places.room[_HEALTHY] > 0 and table.proven.keys() >= set(destinations)
 
     def suspended_destinations(self) -> frozenset[str]:
         """The destinations of suspended sites."""
@@ -163,13 +167,13 @@ class Scheduler:
             return self._refuse(queue, attempt)
         priority = queue.priority(not attempt.from_spool)
         if attempt.from_spool:
-            if priority is not Priority.HEALTHY:
+            if priority is not _HEALTHY:
                 if attempt.probe is None:
                     names = tuple([lease.destination for lease in attempt.leases])
                     attempt.probe = self.destinations.begin(names, len(attempt.recipients))
             elif queue.health is None:
                 self.destinations.prove(lease.destination for lease in attempt.leases)
-        if not queue.line and queue.free and (queue.local or self._slots.free(priority)):
+        if not queue.line and queue.free and (queue.local or self._slots.room[priority] > 0):
             self._take_slot(queue, attempt, priority)
             return QueuePosition.STARTS
         if len(queue.line) >= _LONG_LINE * queue.most + _SPARE:
@@ -193,7 +197,7 @@ class Scheduler:
             if queue.local:
                 return [self._next(queue)]
             self._offer(queue)
-        return self._serve() if self._turns else []
+        return self._serve() if self._turns.classes else []
 
     def arrive(self, attempt: Attempt, site: str) -> tuple[QueuePosition, list[Attempt], list[Attempt]]:
         """Move an attempt under way to the site that it has found out.
@@ -305,7 +309,8 @@ class Scheduler:
         """Forget a queue if it is empty: one with a known site when there are too many of them, others at once."""
         if queue.active or queue.line:
             return
-        self._turns.remove(queue)
+        if queue in self._turns.classes:
+            self._turns.remove(queue)
         if queue.health is None or queue.key[1].endswith(UNKNOWN):
             self._forget(queue)
             return
@@ -409,13 +414,13 @@ class Scheduler:
         if queue.line and queue.free:
             self._turns.put(queue, queue.priority(queue.new_mail > 0))
             self._look_for_stalled()
-        elif self._turns:
+        elif queue in self._turns.classes:
             self._turns.remove(queue)
 
     def _serve(self) -> list[Attempt]:
         """Give slots to the first attempt of each line in turn, while there are any."""
         started: list[Attempt] = []
-        while self._turns and (queue := self._turns.next(self._slots.free)) is not None:
+        while self._turns.classes and (queue := self._turns.next(self._slots.free)) is not None:
             started.append(self._next(queue))
             self._offer(queue)
         return started
@@ -443,14 +448,14 @@ class Scheduler:
         for attempt in self.active:
             if attempt.began <= latest and not attempt.stalled and attempt.unanswered:
                 priority = attempt.priority
-                if self._stalled.free(priority):
+                if self._stalled.room[priority] > 0:
                     attempt.stalled = True
                     self._slots.release(priority)
                     self._stalled.take(priority)
         for attempt in self._serve():
             self.start(attempt)
-        if self._slot_wanted and self._slots.free(Priority.HEALTHY):
+        if self._slot_wanted and self._slots.room[_HEALTHY] > 0:
             self._slot_wanted = False
             self._changed()
-        if self._turns or self._slot_wanted:
+        if self._turns.classes or self._slot_wanted:
             self._look_for_stalled()

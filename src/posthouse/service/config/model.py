@@ -63,10 +63,10 @@ class ListenerSettings(Struct, frozen=True, kw_only=True):
     vrfy: Annotated[bool, Meta(description="Whether VRFY says if a mailbox exists; if off, it answers 252.")] = False
     expn: Annotated[bool, Meta(description="Whether EXPN shows the members of a list; if off, it answers 502.")] = False
     max_connections: Annotated[
-        int, types.at_least(1), Meta(description="Sessions open at one time; further ones are refused with 421.")
+        int, types.COUNT, Meta(description="Sessions open at one time; further ones are refused with 421.")
     ] = 1000
     max_connections_per_host: Annotated[
-        int, types.at_least(1), Meta(description="Sessions open at one time from one IP address.")
+        int, types.COUNT, Meta(description="Sessions open at one time from one IP address.")
     ] = 200
     max_message_size: Annotated[
         int,
@@ -74,7 +74,7 @@ class ListenerSettings(Struct, frozen=True, kw_only=True):
         Meta(description="The largest message accepted; announced by SIZE, and enforced always."),
     ] = 52_428_800
     max_recipients: Annotated[
-        int, types.at_least(1), Meta(description="Recipients of one message. RFC 5321 asks for at least 100.")
+        int, types.COUNT, Meta(description="Recipients of one message. RFC 5321 asks for at least 100.")
     ] = 1000
     command_timeout: Annotated[
         float,
@@ -116,18 +116,18 @@ class RelaySettings(Struct, frozen=True, kw_only=True):
     ] = 14_400.0
     concurrency: Annotated[
         int,
-        types.at_least(1),
+        types.COUNT,
         Meta(
             description="Attempts under way at one time. Up to twice as many more may wait for hosts that have not "
             "answered for 2 s: allow three times as many sockets."
         ),
     ] = 200
     concurrency_per_destination: Annotated[
-        int, types.at_least(1), Meta(description="Attempts under way at one time to one destination.")
+        int, types.COUNT, Meta(description="Attempts under way at one time to one destination.")
     ] = 20
     max_hops: Annotated[
         int,
-        types.at_least(1),
+        types.COUNT,
         Meta(
             description="Received fields after which a message counts as looping (554 5.4.6). "
             "RFC 5321 §6.3 asks for at least 100."

@@ -17,6 +17,7 @@ from posthouse.core.units import read_duration, read_size, write_duration, write
 from posthouse.net.stream import Endpoint
 
 __all__ = [
+    "COUNT",
     "DIRECTORY",
     "DURATION",
     "ENDPOINT",
@@ -148,6 +149,7 @@ def at_least(least: int, most: int = 10_000_000) -> SettingType:
     return SettingType("whole number", read, str)
 
 
+COUNT = at_least(1)
 DURATION = SettingType("duration", _read_duration, lambda seconds: quoted(write_duration(seconds)))
 SIZE = SettingType("size", _read_size, _write_size)
 

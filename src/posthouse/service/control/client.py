@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,13 +12,12 @@ import msgspec
 
 from posthouse.core import PosthouseError, StorageBusy, StorageError
 from posthouse.service.control.wire import (
+    CONTROL_SOCKET,
     LONGEST_OPERATION,
     MOST_ANSWERED,
     PATIENCE,
     ControlAnswer,
-    encoded,
     error_class,
-    socket_path,
 )
 from posthouse.service.operations.base import Operation
 
@@ -39,7 +39,7 @@ async def ask(data_dir: str, operation: Operation, given: Mapping[str, Any]) -> 
         SettingError, StorageError: as the operation raised it in the daemon.
         PosthouseError: any other error of the daemon.
     """
-    path = socket_path(data_dir)
+    path = os.path.join(data_dir, CONTROL_SOCKET)
     try:
         async with asyncio.timeout(_CONNECT):
             reader, writer = await asyncio.open_unix_connection(path, limit=MOST_ANSWERED + 1)
@@ -50,7 +50,7 @@ async def ask(data_dir: str, operation: Operation, given: Mapping[str, Any]) -> 
             raise NoDaemon(f"no daemon listens at {path}") from error
         raise
     try:
-        writer.write(encoded({"op": operation.name, "args": dict(given)}))
+        writer.write(msgspec.json.encode({"op": operation.name, "args": given}) + b"\n")
         async with asyncio.timeout(LONGEST_OPERATION + PATIENCE):
             await writer.drain()
             line = await reader.readline()

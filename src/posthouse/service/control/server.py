@@ -26,7 +26,6 @@ from posthouse.service.control.wire import (
     MOST_ASKED,
     PATIENCE,
     ControlRequest,
-    encoded,
     kind_of,
 )
 from posthouse.service.operations.base import Context, Operation, user_name
@@ -80,7 +79,7 @@ class ControlSocket:
         task = asyncio.current_task()
         assert task is not None
         if len(self._connections) >= _CONNECTIONS:
-            writer.write(encoded({"error": "too many ask at the same time; try again", "kind": "busy"}))
+            writer.write(_encoded({"error": "too many ask at the same time; try again", "kind": "busy"}))
             writer.close()
             return
         self._connections.add(task)
@@ -91,7 +90,7 @@ class ControlSocket:
                     line = await asyncio.wait_for(reader.readline(), PATIENCE)
                 except ValueError:  # longer than the limit
                     error = f"the request is longer than {MOST_ASKED} octets"
-                    writer.write(encoded({"error": error, "kind": "setting"}))
+                    writer.write(_encoded({"error": error, "kind": "setting"}))
                     break
                 if not line.endswith(b"\n"):
                     break
@@ -108,26 +107,31 @@ class ControlSocket:
             request = msgspec.json.decode(line, type=ControlRequest)
             operation, given = _requested(request)
         except msgspec.DecodeError as error:
-            return encoded({"error": f"this is no request: {error}", "kind": "setting"})
+            return _encoded({"error": f"this is no request: {error}", "kind": "setting"})
         except SettingError as error:
-            return encoded({"error": str(error), "kind": "setting"})
+            return _encoded({"error": str(error), "kind": "setting"})
         context = self._context(who) if operation.needs_context else None
         try:
             async with asyncio.timeout(LONGEST_OPERATION):
                 answer = await operation.run(context, **given)
         except TimeoutError:
             error_text = f"{request.op} took longer than {LONGEST_OPERATION:.0f} seconds; ask for less at one time"
-            return encoded({"error": error_text, "kind": "busy"})
+            return _encoded({"error": error_text, "kind": "busy"})
         except PosthouseError as error:
-            return encoded({"error": str(error), "kind": kind_of(error)})
+            return _encoded({"error": str(error), "kind": kind_of(error)})
         except Exception as error:
             self._log("fault", reason=f"{request.op}: {type(error).__name__}: {error}", error=error)
             text = f"{request.op} failed by an error in Posthouse; the daemon's log has it"
-            return encoded({"error": text, "kind": "fault"})
-        line = encoded({"ok": answer})
+            return _encoded({"error": text, "kind": "fault"})
+        line = _encoded({"ok": answer})
         if len(line) > MOST_ANSWERED:
-            return encoded({"error": "the answer is too long; ask with a smaller limit", "kind": "setting"})
+            return _encoded({"error": "the answer is too long; ask with a smaller limit", "kind": "setting"})
         return line
+
+
+def _encoded(value: Mapping[str, Any]) -> bytes:
+    """One line."""
+    return msgspec.json.encode(value) + b"\n"
 
 
 def _listening(path: str) -> socket.socket:

@@ -8,27 +8,26 @@ describes).
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from posthouse.core import PosthouseError, SettingError, StorageBusy, StorageError, StorageFull
 
 __all__ = [
+    "CONTROL_SOCKET",
     "ControlAnswer",
     "ControlRequest",
     "LONGEST_OPERATION",
     "MOST_ANSWERED",
     "MOST_ASKED",
     "PATIENCE",
-    "encoded",
     "error_class",
     "kind_of",
-    "socket_path",
 ]
 
+#: The name of the socket in the data directory.
+CONTROL_SOCKET: Final = "control.sock"
 #: Octets of a request, and of an answer.
 MOST_ASKED: Final = 65_536
 MOST_ANSWERED: Final = 64 << 20
@@ -59,16 +58,6 @@ class ControlAnswer(msgspec.Struct):
     ok: msgspec.Raw = msgspec.Raw(b"")
     error: str = ""
     kind: str = ""
-
-
-def socket_path(data_dir: str) -> str:
-    """Where the socket of a data directory is."""
-    return os.path.join(data_dir, "control.sock")
-
-
-def encoded(value: Mapping[str, Any]) -> bytes:
-    """One line."""
-    return msgspec.json.encode(value) + b"\n"
 
 
 def kind_of(error: PosthouseError) -> str:

@@ -32,7 +32,7 @@ from posthouse.relay.recording.dsn import original_of
 from posthouse.server import CheckFactory, Server, ServerTimeouts
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.control.server import ControlSocket
-from posthouse.service.control.wire import socket_path
+from posthouse.service.control.wire import CONTROL_SOCKET
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
@@ -98,7 +98,8 @@ class Daemon:
         )
         self.worker = self._make_worker()
         self._local_identity = LocalIdentity([config.hostname])
-        self._control = ControlSocket(socket_path(config.data_dir), self.context, self.log) if control else None
+        socket = os.path.join(config.data_dir, CONTROL_SOCKET)
+        self._control = ControlSocket(socket, self.context, self.log) if control else None
         self._policies: list[ListenerPolicy] = []
         self._servers: list[Server] = []
         self._endpoints: dict[str, Endpoint] = {}
@@ -220,7 +221,7 @@ class Daemon:
         try:
             await self._control.open()
         except OSError as error:
-            path = socket_path(self.config.data_dir)
+            path = os.path.join(self.config.data_dir, CONTROL_SOCKET)
             self.log("control", reason=f"the control socket {path} cannot be opened: {error.strerror or error}")
             self._control = None
 

@@ -49,9 +49,10 @@ class IntakeContext(NamedTuple):
 
     ``kind`` is the listener's; ``destination`` gives the spool's key for an address; ``claim`` says until when the
     relay named ``owner`` will have new mail for these destinations leased to it from the start (0.0: it will not).
-    ``offset`` gives the minutes that local time is ahead of UTC.  ``stored`` is called for each promised message,
-    ``refused`` for each refusal, with the source, the command, and the verdict.  ``dsn_writer`` writes the reports of
-    success that lists and aliases owe; without one there are none.  ``checks`` make the content checks.
+    ``offset`` gives the minutes that local time is ahead of UTC in a minute, counted from 1970.  ``stored`` is called
+    for each promised message, ``refused`` for each refusal, with the source, the command, and the verdict.
+    ``dsn_writer`` writes the reports of success that lists and aliases owe; without one there are none.  ``checks``
+    make the content checks.
     """
 
     kind: str
@@ -65,7 +66,7 @@ class IntakeContext(NamedTuple):
     destination: Callable[[Address], str]
     owner: str
     claim: Callable[[Sequence[str]], float]
-    offset: Callable[[float], int]
+    offset: Callable[[int], int]
     stored: Callable[[Stored], None]
     refused: Callable[[str, str, Verdict], None]
     log: EventSink
@@ -83,7 +84,6 @@ class SpoolIntake:
     """An ``Intake`` that ends in the spool."""
 
     __slots__ = (
-        "_began",
         "_beginning",
         "_checks",
         "_context",
@@ -124,7 +124,6 @@ class SpoolIntake:
         self._beginning = bytearray()  # of the content, where a report will quote it
         self._fields = b""
         self._held = ""
-        self._began = context.clock.time()
         self._checks: ContentChecks | None = None
         self._incoming: list[IncomingMessage] = []
         try:
@@ -227,7 +226,7 @@ class SpoolIntake:
         storing.add_done_callback(partial(self._settled, verdicts))
         return verdicts
 
-    def _prefix(self, queue_id: str) -> bytes:
+    def _prefix(self, queue_id: str, now: float) -> bytes:
         """What stands in front of the content; see ``server.content_check`` for the order."""
         context, envelope = self._context, self._envelope
         recipients = envelope.recipients
@@ -237,8 +236,8 @@ class SpoolIntake:
             host=self._peer.host,
             protocol=protocol_name(self._greet.verb, utf8=envelope.smtputf8),
             queue_id=queue_id,
-            seconds=self._began,
-            offset_minutes=context.offset(self._began),
+            seconds=now,
+            offset_minutes=context.offset(int(now // 60.0)),
             recipient=recipients[0].address if len(recipients) == 1 else None,
             utf8=envelope.smtputf8,
         )
@@ -255,7 +254,7 @@ class SpoolIntake:
             destinations,
             received=now,
             due=now,
-            prefix=self._prefix(incoming.id),
+            prefix=self._prefix(incoming.id, now),
             source=self._source,
             owner=context.owner if until else "",
             until=until,

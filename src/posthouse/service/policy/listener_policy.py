@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from posthouse.core import Address, EventSink, Reply, Verdict, path_text
@@ -108,7 +109,7 @@ class ListenerPolicy:
             destination=destination,
             owner=owner,
             claim=claim,
-            offset=self.offset,
+            offset=_local_offset if zone is None else lru_cache(maxsize=2)(lambda minute: zone(minute * 60.0)),
             stored=self.stored,
             refused=self.refused,
             log=log,
@@ -117,9 +118,6 @@ class ListenerPolicy:
         )
         self._stored = stored
         self._free = free or (lambda: _free_octets(config.data_dir))
-        self._zone = zone or _local_zone
-        self._offset = 0
-        self._offset_minute = -1.0
         self._room = 0
         self._room_asked: float | None = None
         self._sessions = 0
@@ -163,14 +161,6 @@ class ListenerPolicy:
             self._room = self._free()
         return self._room
 
-    def offset(self, now: float) -> int:
-        """Minutes local time is ahead of UTC, asked at most once a minute: Received has local time (RFC 5321 §4.4)."""
-        minute = now // 60.0
-        if minute != self._offset_minute:
-            self._offset_minute = minute
-            self._offset = self._zone(now)
-        return self._offset
-
     def refused(self, source: str, command: str, verdict: Verdict, **fields: str) -> None:
         """Log a refusal."""
         self.log("refused", source=source, command=command, reply=str(verdict.reply), reason=verdict.reason, **fields)
@@ -189,9 +179,11 @@ class ListenerPolicy:
         self._stored(stored)
 
 
-def _local_zone(now: float) -> int:
-    """The machine's zone in minutes; the odd seconds of historical zones are cut."""
-    return time.localtime(now).tm_gmtoff // 60
+@lru_cache(maxsize=2)
+def _local_offset(minute: int) -> int:
+    """The machine's zone in minutes, asked once a minute, because Received has local time (RFC 5321 §4.4); the odd
+    seconds of historical zones are cut."""
+    return time.localtime(minute * 60).tm_gmtoff // 60
 
 
 def _free_octets(directory: str) -> int:

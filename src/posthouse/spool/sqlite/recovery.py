@@ -109,12 +109,11 @@ def _sweep(connection: sqlite3.Connection, layout: Layout, owner: ProcessSlot, d
     by_slot: dict[int, list[tuple[int, str, bool]]] = {}
     for number, path in strays(layout.tmp):
         by_slot.setdefault(worker_of(number), []).append((number, path, True))
-    for name in sorted(os.listdir(layout.content)):
-        shelf = os.path.join(layout.content, name)
-        if os.path.isdir(shelf):
-            for number, path in strays(shelf):
-                if connection.execute("SELECT 1 FROM file WHERE id = ?", (number,)).fetchone() is None:
-                    by_slot.setdefault(worker_of(number), []).append((number, path, False))
+    content = layout.content
+    shelves = [os.path.join(content, name) for name in sorted(os.listdir(content))]
+    for number, path in strays(*filter(os.path.isdir, shelves)):
+        if connection.execute("SELECT 1 FROM file WHERE id = ?", (number,)).fetchone() is None:
+            by_slot.setdefault(worker_of(number), []).append((number, path, False))
     for slot, found in by_slot.items():
         with owner.dead(slot) as dead:
             for number, path, temporary in found if dead else ():

@@ -47,8 +47,7 @@ from posthouse.spool.sqlite.inbox import discard, keep
 from posthouse.spool.sqlite.incoming import ContentCache, IncomingHost, SqliteIncoming, new_message
 from posthouse.spool.sqlite.leases import LeaseTable
 from posthouse.spool.sqlite.liveness import FlockLiveness
-from posthouse.spool.sqlite.queries.queries import SpoolQueries
-from posthouse.spool.sqlite.queries.reader import Reader
+from posthouse.spool.sqlite.queries.reader import Reader, SpoolQueries
 from posthouse.spool.sqlite.recovery import greatest_id, open_database, recover
 from posthouse.spool.sqlite.settle import Settler
 from posthouse.spool.sqlite.storage.content_files import ContentWriters, store_file

@@ -11,13 +11,16 @@ import math
 import os
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
 from posthouse.core import Bytes, Content, SettingError, StorageCorrupt
+from posthouse.spool.filters import Condition, RecipientRow, SummaryRow
+from posthouse.spool.history import Event, MessageSummary
 from posthouse.spool.ids import number_of, text_of
 from posthouse.spool.model import (
+    AuditRecord,
     DueDestination,
     DuePage,
     Inbox,
@@ -26,6 +29,7 @@ from posthouse.spool.model import (
     QueuedRecipient,
     StoredMessage,
 )
+from posthouse.spool.sqlite.queries import search
 from posthouse.spool.sqlite.rows import STATES, WAITING, decode_envelope, destinations_of
 from posthouse.spool.sqlite.statements import SQL
 from posthouse.spool.sqlite.storage.durability import storage_error
@@ -33,7 +37,7 @@ from posthouse.spool.sqlite.storage.layout import FileContent, Layout
 from posthouse.spool.sqlite.storage.schema import VERSION, connect_read_only, refuse_newer
 from posthouse.spool.sqlite.storage.threads import Threads
 
-__all__ = ["Reader"]
+__all__ = ["Reader", "SpoolQueries"]
 
 T = TypeVar("T")
 
@@ -230,6 +234,63 @@ class Reader:
             return message, FileContent(self._layout.content_of(file), message.size, executor=self._files)
 
         return await self._ask(ask)
+
+
+class SpoolQueries:
+    """The methods of ``Spool`` that only read rows, asked of ``reader``."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def entries(self, *, limit: int = 1000, after: str = "") -> list[MessageEntry]:
+        return await self._reader.entries(limit, after)
+
+    async def entry(self, queue_id: str) -> MessageEntry | None:
+        number = number_of(queue_id)
+        return None if number is None else await self._reader.entry(number)
+
+    # -- questions -------------------------------------------------------------------------------------------------
+
+    async def count(self, conditions: Sequence[Condition] = (), *, now: float = 0.0) -> int:
+        return await self._reader.search(partial(search.count, conditions=conditions, now=now))
+
+    async def select(
+        self,
+        conditions: Sequence[Condition] = (),
+        *,
+        now: float = 0.0,
+        limit: int = 1000,
+        after: tuple[str, int] | None = None,
+    ) -> list[RecipientRow]:
+        ask = partial(search.select, conditions=conditions, now=now, limit=limit, after=after)
+        return await self._reader.search(ask)
+
+    async def summary(self, conditions: Sequence[Condition] = (), *, now: float) -> list[SummaryRow]:
+        return await self._reader.search(partial(search.summary, conditions=conditions, now=now))
+
+    async def audit(self, *, limit: int = 100) -> list[AuditRecord]:
+        return await self._reader.search(partial(search.audit, limit=limit))
+
+    # -- histories -------------------------------------------------------------------------------------------------
+
+    async def history(self, queue_id: str) -> list[Event]:
+        number = number_of(queue_id)
+        return [] if number is None else await self._reader.search(partial(search.history, number=number))
+
+    async def find(self, *, address: str = "", message_id: str = "", limit: int = 20) -> list[MessageSummary]:
+        ask = partial(search.find, address=address, message_id=message_id, limit=limit)
+        return await self._reader.search(ask)
+
+    # -- mailboxes -------------------------------------------------------------------------------------------------
+
+    async def inboxes(self) -> list[Inbox]:
+        return await self._reader.inboxes()
+
+    async def inbox(self, name: str = "", *, limit: int = 1000, after: int = 0) -> list[InboxMessage]:
+        return await self._reader.inbox(name, limit, after)
+
+    async def kept(self, number: int) -> tuple[InboxMessage, Content] | None:
+        return await self._reader.kept(number)
 
 
 def _entry(connection: sqlite3.Connection, row: tuple[Any, ...]) -> MessageEntry:

@@ -12,17 +12,26 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
 from posthouse.core import path_text
-from posthouse.spool.filters import BUCKETS, Condition, RecipientRow, SummaryRow, matches, summarized
+from posthouse.spool.filters import (
+    BUCKETS,
+    Condition,
+    FieldKind,
+    RecipientRow,
+    SummaryRow,
+    checked,
+    matches,
+    summarized,
+)
 from posthouse.spool.history import Accepted, Event, MessageSummary, decode_arrival, decode_events
 from posthouse.spool.ids import number_of, text_of
 from posthouse.spool.model import AuditRecord
 from posthouse.spool.sqlite.history_store import plain_address
-from posthouse.spool.sqlite.queries.filter_sql import where
 from posthouse.spool.sqlite.rows import STATES, decode_envelope, destinations_of
 
-__all__ = ["audit", "count", "find", "select", "story", "summary"]
+__all__ = ["audit", "count", "find", "history", "select", "summary", "where"]
 
 _COLUMNS = (
     "message, nth, sender, address, destination, state, attempts, received, due, size, last, route, slot IS NOT NULL"
@@ -36,6 +45,66 @@ _INDEXED = frozenset({"domain", "age", "state"})
 _BY_INDEX = frozenset({"waiting", "held"})
 _FEW = 20_000  # recipients of one destination that are better found by the index
 _SCANNED = 500_000  # stories that a search looks through
+
+_STATE_TERMS: Final = {
+    "waiting": "state = 0",
+    "deferred": "state = 0 AND attempts > 0",
+    "active": "state = 0 AND slot IS NOT NULL",
+    "held": "state = 1",
+    "delivered": "state = 2",
+    "failed": "state = 3",
+}
+#: More time since a moment means an earlier moment.
+_TURNED: Final = {">": "<", ">=": "<=", "<": ">", "<=": ">="}
+
+_Values = list[str | float | int]
+
+
+# -- filters -----------------------------------------------------------------------------------------------------------
+
+
+def where(conditions: Sequence[Condition], now: float) -> tuple[list[str], _Values]:
+    """Terms to be joined by AND, and their parameters.  Raises ``LocalError`` as ``filters.checked`` does."""
+    terms: list[str] = []
+    values: _Values = []
+    fields, settled = checked(conditions)
+    for field, (_, op, value) in fields:
+        if field.kind is FieldKind.STATE:
+            term = _STATE_TERMS[str(value)]
+            terms.append(f"({term})" if op == "=" else f"NOT ({term})")
+        elif field.kind is FieldKind.DOMAIN and op != "~" and "*" not in str(value):
+            terms.append(f"{field.attribute} {op} ?")  # stored in lower case, so the index can be used
+            values.append(value)
+        elif field.kind is FieldKind.ID:
+            number = number_of(str(value))
+            terms.append(f"message {op} ?")
+            values.append(-1 if number is None else number)
+        elif isinstance(value, str):
+            terms.append(_like(field.attribute, op, value, values))
+        elif field.kind is FieldKind.SINCE:
+            terms.append(f"{field.attribute} {_TURNED.get(op, op)} ?")
+            values.append(now - value)
+        else:
+            terms.append(f"{field.attribute} {op} ?")
+            values.append(now + value if field.kind is FieldKind.UNTIL else value)
+    if not settled:
+        terms.append("state < 2")
+    return terms, values
+
+
+def _like(column: str, op: str, value: str, values: _Values) -> str:
+    if op == "~":
+        values.append(f"%{_escaped(value)}%")
+        return f"{column} LIKE ? ESCAPE '\\'"
+    values.append("%".join(_escaped(part) for part in value.split("*")))
+    return f"{column} {'LIKE' if op == '=' else 'NOT LIKE'} ? ESCAPE '\\'"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+
+
+# -- listings ----------------------------------------------------------------------------------------------------------
 
 
 def select(
@@ -206,10 +275,10 @@ def audit(connection: sqlite3.Connection, limit: int) -> list[AuditRecord]:
     return [AuditRecord(*row) for row in rows]
 
 
-# -- stories -----------------------------------------------------------------------------------------------------------
+# -- histories ---------------------------------------------------------------------------------------------------------
 
 
-def story(connection: sqlite3.Connection, number: int) -> list[Event]:
+def history(connection: sqlite3.Connection, number: int) -> list[Event]:
     first = "SELECT sender, recipients, message_id, told FROM story WHERE id = ?"
     row = connection.execute(first, (number,)).fetchone()
     if row is None:

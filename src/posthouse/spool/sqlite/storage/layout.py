@@ -173,13 +173,14 @@ def _lock(path: str) -> int | None:
     return descriptor
 
 
-def strays(directory: str) -> Iterator[tuple[int, str]]:
-    """Files in ``directory`` that a queue named, with their numbers; whatever else lies there is not ours to judge."""
-    with os.scandir(directory) as entries:
-        for entry in entries:
-            number = number_of(entry.name)
-            if number is not None and entry.is_file(follow_symlinks=False):
-                yield number, entry.path
+def strays(*directories: str) -> Iterator[tuple[int, str]]:
+    """Number and path of each file in the directories whose name is a queue id; other files are left in place."""
+    for directory in directories:
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                number = number_of(entry.name)
+                if number is not None and entry.is_file(follow_symlinks=False):
+                    yield number, entry.path
 
 
 class FileContent:

@@ -36,7 +36,7 @@ def address(text: str) -> Address:
     return Address(local, domain)
 
 
-class Desk:
+class OperationHarness:
     """A spool, a clock, and the operations on them; ``await`` it to open the spool, within ``run``.
 
     What the relay is told is kept in ``reopened`` and ``woken``.
@@ -58,7 +58,7 @@ class Desk:
         self.woken = 0
         self.standings: dict[str, SiteStatus] = {}
 
-    def __await__(self) -> Generator[Any, None, Desk]:
+    def __await__(self) -> Generator[Any, None, OperationHarness]:
         yield from self.queue.open(self.clock.time()).__await__()
         _OPEN.append(self.queue)
         return self

@@ -91,7 +91,7 @@ class Spool:
         return [Inbox(name, 1, octets) for name, octets in self.inbox_sizes.items()]
 
 
-class Desk:
+class PolicyHarness:
     """The policy of the first listener of a configuration, and what it logged."""
 
     def __init__(
