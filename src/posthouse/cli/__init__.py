@@ -35,7 +35,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 
 _OVERVIEW = {
     "en": """\
-Posthouse {version}: a complete SMTP system (RFC 5321).
+Posthouse {version}: an SMTP system (RFC 5321).
 
   posthouse demo                 two mail servers relay and deliver a message; every line is explained
   posthouse run                  catch all mail sent to 127.0.0.1:1025; nothing leaves this machine
@@ -49,7 +49,7 @@ Commands
 posthouse COMMAND --help says more. Listings take --json. Settings: posthouse run --config posthouse.toml.
 """,
     "zh": """\
-Posthouse {version}（驿站）：完整的 SMTP 系统（RFC 5321）。
+Posthouse {version}（驿站）：SMTP 系统（RFC 5321）。
 
   posthouse demo                 两台邮件服务器中转并投递一封信，逐行解释
   posthouse run                  接收发往 127.0.0.1:1025 的所有邮件，不会离开本机
@@ -123,7 +123,7 @@ def _version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
 def posthouse(ctx: click.Context, debug: bool) -> None:
-    """Posthouse: a complete SMTP system, in both roles."""
+    """Posthouse: an SMTP system. It sends, receives, relays and delivers mail."""
     if ctx.invoked_subcommand is None:
         width = max(map(len, COMMANDS))
         lang = language()

@@ -27,9 +27,10 @@ _TEXT = {
         "opening": "Two mail servers run on this machine: sohu.com and sina.com.\n"
         "langrui@sohu.com writes to renping@sina.com. S: is the sending SMTP, R: the receiving SMTP.",
         "first": "langrui's mail program submits the message to the server of sohu.com",
-        "second": "The server of sohu.com asks the DNS for sina.com's mail exchanger (mx.sina.com), and relays the message",
+        "second": "The server of sohu.com asks the DNS for sina.com's mail exchanger (mx.sina.com), and relays",
         "message": "The message in the mailbox of {mailbox}",
-        "trace": "Each server has put a Received field on top; the last one has added Return-Path, because it delivered.",
+        "trace": "Each server has put a Received field on top; the last one has added Return-Path, because it "
+        "delivered.",
         "reading": "What renping reads",
         "stay": "Both servers run until you press Ctrl-C. To send more messages, in another terminal:",
         "hand": "Or type the SMTP dialogue yourself (see docs/tutorial.md):",

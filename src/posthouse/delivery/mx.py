@@ -4,13 +4,12 @@ A target is what a route carries, and its spelling says what it is:
 
     ``example.org``                  a domain: its MX records, or, where it has none, its own addresses
     ``[192.0.2.1]``, ``[IPv6:…]``    an address literal: that address, port 25
-    ``relay.example.net:587``        a host chosen by configuration: its addresses, MX not asked
+    ``relay.example.net:587``        a host that the configuration names: its addresses, MX not asked
     ``/run/lmtp``                    a unix socket
 
-Every DNS answer leads to one of three ends, and mail lives by the difference: *hops* to try; *failed*, because the
-DNS says that there is nowhere to go; *deferred*, because the DNS did not say.  A server that does not answer never
-fails a message.  Nor does a name that our own configuration gets wrong: a configured host that does not exist is ours to
-correct, and the mail waits for it.
+Every DNS answer leads to one of three ends: *hops* to try; *failed*, because the DNS says that there is nowhere to go;
+*deferred*, because the DNS did not say.  A DNS server that does not answer never fails a message.  A configured host
+that does not exist does not either: the configuration is wrong, and the mail waits until it is corrected.
 
     ====================================  ==========================================================================
     answer                                end
