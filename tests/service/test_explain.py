@@ -238,7 +238,10 @@ def test_an_address_elsewhere() -> None:
         assert "MX of far.test: 10 mx.far.test, 20 backup.far.test" in text
         assert "in the queue for far.test: 1 waiting, 0 held, the oldest for 2 minutes" in text
         assert "A message would be tried at once at mx.far.test." in text
-        assert "邮件会立即尝试投递到 mx.far.test。" in text_of(found.address, "zh")
+        chinese = text_of(found.address, "zh")
+        assert "邮件会立即尝试投递到 mx.far.test。" in chinese
+        assert "因为 没有适用的 [[route]]，发往该域的邮件交换主机" in chinese
+        assert "下一跳：far.test 的 MX：10 mx.far.test, 20 backup.far.test" in chinese
         assert [each.sender for each in (await explained(desk, "x@far.test")).messages] == ["me@here.test"]
         assert len(await desk.do("queue list")) == 1  # nothing was sent, and nothing was stored
 
@@ -258,6 +261,24 @@ def test_a_suspended_site() -> None:
         text = text_of(found)
         assert "site suspended until T+60 (in 1 minute): 3 connections in a row could not be opened" in text
         assert "A message would wait until T+60" in text
+        assert "：连续 3 次无法建立连接" in text_of(found, "zh")
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("a@nomail.test", "域名 nomail.test 不接收邮件（null MX）"),
+        ("a@nowhere.test", "域名 nowhere.test 不存在"),
+        ("a@chosen.test", "指定的主机 192.0.2.99:2600"),
+        ("a@[192.0.2.1]", "地址 [192.0.2.1] 本身"),
+    ],
+)
+def test_reasons_in_chinese(address: str, reason: str) -> None:
+    async def scenario() -> None:
+        found = await forecast(await OperationHarness(zones=ZONES), address)
+        assert reason in text_of(found, "zh")
 
     run(scenario)
 

@@ -13,8 +13,8 @@ import pytest
 from posthouse.core import Address, Envelope, Outcome, Recipient, Reply, Result, StorageError
 from posthouse.spool import Lease, RecipientState, Settlement, SqliteSpool, Stored
 from posthouse.spool.sqlite.fast_path import make_operation
+from posthouse.spool.sqlite.storage.operations import Op
 from posthouse.spool.sqlite.storage.schema import create
-from posthouse.spool.sqlite.storage.writer import Op
 
 NOW = 1_700_000_000.0
 

@@ -49,8 +49,8 @@ from posthouse.spool import (
 from posthouse.spool.sqlite import actions, batch, history_store, poison
 from posthouse.spool.sqlite.queries import search
 from posthouse.spool.sqlite.statements import SQL
+from posthouse.spool.sqlite.storage.operations import Call
 from posthouse.spool.sqlite.storage.schema import create
-from posthouse.spool.sqlite.storage.writer import Call
 
 NOW = 1_700_000_000.0
 ENVELOPE = Envelope(None, (Recipient(Address("b", "x.test")),))
@@ -654,10 +654,10 @@ def test_a_refused_commit_leaves_nothing_in_memory(tmp_path: Path) -> None:
         durable.full = True
         results = await asyncio.gather(*(commit() for _ in range(5)), return_exceptions=True)
         assert [isinstance(result, StorageError) for result in results] == [True] * 5
-        assert (len(queue._cache._messages), queue._cache._octets) == (0, 0)
+        assert (len(queue._cache.messages), queue._cache._octets) == (0, 0)
         durable.full = False
         stored = await commit()
-        assert len(queue._cache._messages) == 1
+        assert len(queue._cache.messages) == 1
         assert b"".join((await queue.open_content(stored.message)).chunks()) == b"content"
         await queue.close()
 

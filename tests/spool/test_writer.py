@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from posthouse.spool.sqlite.storage.durability import Durable
-from posthouse.spool.sqlite.storage.writer import Op, Writer
+from posthouse.spool.sqlite.storage.operations import Op
+from posthouse.spool.sqlite.storage.writer import Writer
 
 
 class Loop:

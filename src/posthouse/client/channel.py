@@ -10,7 +10,7 @@ from posthouse.client.model import Timeouts
 from posthouse.client.pipeline import Pipeline
 from posthouse.client.read_ahead import ReadAhead
 from posthouse.client.transaction import Transaction, must_stream
-from posthouse.core import AsyncContent, Closed, Content, PosthouseError, Reply
+from posthouse.core import AsyncContent, Closed, Content, Reply
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.net import Clock, Stream, Timer
 from posthouse.protocol import Limits, State, Tap, Transcript
@@ -115,6 +115,8 @@ class AsyncChannel(Pipeline):
     # -- waiting -----------------------------------------------------------------------------------------------
 
     def _wake(self) -> None:
+        if self.fault is not None:
+            self._stop_timer()
         if self._waiters:
             waiters, self._waiters = self._waiters, []
             for waiter in waiters:
@@ -127,8 +129,10 @@ class AsyncChannel(Pipeline):
         self._waiters.append(waiter)
         await waiter
 
-    async def reply(self, seconds: float, what: str) -> Reply:
-        """The next reply to a command outside of transactions.  Raises the error that ended the connection."""
+    async def exchange(self, wire: bytes, seconds: float, what: str) -> Reply:
+        """Write a command outside of transactions (b"" for the greeting), and return the next reply.  Raises the error
+        that ended the connection."""
+        self.write(wire)
         self.expect(seconds, what)
         try:
             while not self._answers and self.fault is None and self.sender.state is not _ENDED:
@@ -145,10 +149,6 @@ class AsyncChannel(Pipeline):
             await self._wait()
 
     # -- the end -----------------------------------------------------------------------------------------------
-
-    def _fail(self, error: PosthouseError) -> None:
-        self._stop_timer()
-        super()._fail(error)
 
     def close(self, why: str) -> None:
         """End the connection in order; octets that are queued are still sent."""

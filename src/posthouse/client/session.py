@@ -157,8 +157,7 @@ class Session:
         return await self._exchange(say(self._channel, command))
 
     async def _exchange(self, step: CommandStep) -> Reply:
-        self._channel.write(step.wire)
-        return await self._channel.reply(step.seconds, step.what)
+        return await self._channel.exchange(step.wire, step.seconds, step.what)
 
     async def deliver(
         self, envelope: Envelope, content: Content | AsyncContent, holds: Callable[[], bool] | None = None
@@ -193,9 +192,9 @@ class Session:
         try:
             await channel.drained()
             if channel.fault is None and channel.sender.may_send(Quit()):
-                channel.write(channel.sender.send(Quit()))
+                wire = channel.sender.send(Quit())
                 with contextlib.suppress(NetworkError, RemoteError):
-                    await channel.reply(channel.timeouts.quit, "QUIT")
+                    await channel.exchange(wire, channel.timeouts.quit, "QUIT")
         finally:
             channel.close("the session was ended with QUIT")
 

@@ -64,6 +64,9 @@ _CLOSED: Final = State.CLOSED
 _CONTENT_END: Final = Sent.CONTENT_END
 _DATA: Final = Data()
 _RSET: Final = Rset()
+_TAKEN: Final = Handover.TAKEN
+_FINAL_DELIVERY: Final = Handover.FINAL
+_RELAYED: Final = Handover.RELAYED
 #: The reply and the reason of recipients whose message was given up because its lease was lost.
 _LOST: Final = Reply(451, "4.3.0", "the lease was lost")
 _LOST_REASON: Final = "the lease was lost before the message was complete; nothing was delivered by this attempt"
@@ -348,7 +351,7 @@ class Transaction:
                 channel = self._channel
                 whole = None if channel.paused else _in_one_piece(self.content)
                 if whole is not None:
-                    if self._lease_lost():
+                    if self._holds is not None and self._lease_lost():
                         return
                     held, dot = channel.sender.send_whole_content(whole)
                     self._content_sent(held, dot)
@@ -518,7 +521,12 @@ class Transaction:
             reply = self._decisive(index)
             if reply is not None:
                 reason = _LOST_REASON if reply is _LOST else f"{peer} said: {reply}"
-                return Outcome(recipient, result_of(reply), reply, reason, peer, self._handover())
+                # The party that reports success from here on (RFC 3461 §5.2); LMTP without DSN is the final delivery.
+                if self._features.dsn:
+                    handover = _TAKEN
+                else:
+                    handover = _FINAL_DELIVERY if self._channel.sender.lmtp else _RELAYED
+                return Outcome(recipient, result_of(reply), reply, reason, peer, handover)
         fault = self._channel.fault
         why = str(fault) if fault is not None else "the session ended"
         maybe_accepted = index in self._accepted or index >= self._next_rcpt
@@ -528,12 +536,6 @@ class Transaction:
         if isinstance(fault, RemoteError):
             why = f"protocol error: {why}"
         return Outcome(recipient, Result.DEFERRED, None, f"{why} (talking to {peer})", peer)
-
-    def _handover(self) -> Handover:
-        """The party that reports success from here on (RFC 3461 §5.2): LMTP without DSN is the final delivery."""
-        if self._features.dsn:
-            return Handover.TAKEN
-        return Handover.FINAL if self._channel.sender.lmtp else Handover.RELAYED
 
     def _decisive(self, index: int) -> Reply | None:
         """The reply that decided a recipient, if one did."""

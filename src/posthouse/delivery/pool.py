@@ -42,7 +42,8 @@ class PooledConnection:
         self.site = site
         self.mx = mx
         self.peer = session.peer
-        self.limits = session.capabilities.limits if session.capabilities.has("LIMITS") else {}
+        capabilities = session.capabilities
+        self.limits = capabilities.limits if "LIMITS" in capabilities.keywords else {}
         self.opened = opened
         self.idle_since = opened
 

@@ -128,9 +128,9 @@ class Scanner:
         return False
 
 
-def needs(chunks: Iterable[bytes]) -> Needs:
-    """The needs of a whole message, given in chunks (``content.chunks()``)."""
-    scanner = Scanner()
+def needs(chunks: Iterable[bytes], *, headers: bool = True) -> Needs:
+    """The needs of a whole message, given in chunks (``content.chunks()``); ``headers=False`` as for ``Scanner``."""
+    scanner = Scanner(headers=headers)
     for chunk in chunks:
         scanner.feed(chunk)
     return scanner.result()

@@ -21,7 +21,7 @@ from posthouse.protocol.events import Answered, Pause, Sent, Transcript
 from posthouse.protocol.extensions import Capabilities
 from posthouse.protocol.limits import Limits
 from posthouse.protocol.readers import ReplyReader
-from posthouse.protocol.states import COMMANDS, LAW, Input, State, after
+from posthouse.protocol.states import COMMANDS, LAW, Input, State
 from posthouse.protocol.tap import Tap, TranscriptTap
 from posthouse.protocol.writers import DotWriter, write_auth_line, write_content
 
@@ -356,8 +356,10 @@ class Sender:
     def _move(self, given: Input, to: Command | Sent | None, reply: Reply) -> None:
         state = self.state
         pending = self._pending
-        if (state, given) in _LAW:
-            found = after(state, given, reply)
+        move = _LAW.get((state, given))
+        if move is not None:
+            code = reply.code
+            found = move.done if code < 300 else move.more if code < 400 else move.failed
             if found is None:
                 raise RemoteError(f"the peer answered {given} with {reply}, which nobody may")
             final = given is _CONTENT_END or given is _BDAT_LAST

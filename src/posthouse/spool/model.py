@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from typing import NamedTuple
 
 from posthouse.core import Envelope, Outcome, Recipient
@@ -26,6 +26,7 @@ __all__ = [
     "SpoolEventKind",
     "Stored",
     "StoredMessage",
+    "runs_of_equal_results",
 ]
 
 
@@ -158,6 +159,25 @@ class Settlement(NamedTuple):
     outcome: Outcome
     why: str = ""
     warned: bool = False
+
+
+def runs_of_equal_results(settlements: Iterable[Settlement]) -> list[list[Settlement]]:
+    """The settlements of an attempt in their order, cut into runs that differ in nothing but recipient and key.
+
+    A host that takes a message takes it from all its recipients with one reply, and a host that is away is away for
+    all.  Rows, history and log lines are therefore composed once for each run.
+    """
+    runs: list[list[Settlement]] = []
+    last: tuple[object, ...] | None = None
+    for settlement in settlements:
+        _, state, due, outcome, why, warned = settlement
+        result = (state, due, outcome[1:], why, warned)
+        if result == last:
+            runs[-1].append(settlement)
+        else:
+            last = result
+            runs.append([settlement])
+    return runs
 
 
 class Report(NamedTuple):

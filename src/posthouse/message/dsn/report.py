@@ -32,7 +32,7 @@ from posthouse.message.dsn.text import report_text, subject, wants_chinese
 from posthouse.message.encode import base64_body, encoded_words, fold_fields, quoted_printable
 from posthouse.message.headers import fields, first, first_values, split
 from posthouse.message.mailboxes import Mailbox, write_mailbox
-from posthouse.message.mime import Scanner, Unconvertible, downgrade, needs
+from posthouse.message.mime import Unconvertible, downgrade, needs
 
 __all__ = ["LIMIT", "compose_report", "is_report"]
 
@@ -231,9 +231,7 @@ class _ReportParts:
         return _part(kind, "7bit" if made.isascii() else "8bit", made)
 
     def _headers(self, headers: bytes) -> bytes:
-        scanner = Scanner(headers=False)
-        scanner.feed(headers)
-        asks = scanner.result()
+        asks = needs((headers,), headers=False)
         kind = "message/global-headers" if asks.eightbit and _is_utf8(headers) else "text/rfc822-headers"
         if asks.binary or (asks.eightbit and not (self.utf8 and kind == "message/global-headers")):
             return _part(kind, "quoted-printable", quoted_printable(headers))
@@ -251,9 +249,7 @@ def _part(kind: str, encoding: str, body: bytes) -> bytes:
 
 def _text(text: str) -> bytes:
     data = text.replace("\n", "\r\n").encode()
-    scanner = Scanner(headers=False)
-    scanner.feed(data)
-    if not any(scanner.result()):
+    if not any(needs((data,), headers=False)):
         return _part('text/plain; charset="us-ascii"', "7bit", data)
     quoted, encoded = quoted_printable(data), base64_body(data)
     encoding, body = ("quoted-printable", quoted) if len(quoted) <= len(encoded) else ("base64", encoded)

@@ -169,8 +169,9 @@ def _recipient_block(status: RecipientStatus, lang: str) -> str:
     """The block of one recipient, indented: address, reply, its meaning, what to do."""
     text = _IN[lang]
     orcpt = status.recipient.orcpt
-    name = f"<{status.recipient.address}>"
-    if orcpt is not None and orcpt.address != str(status.recipient.address):
+    address = str(status.recipient.address)
+    name = f"<{address}>"
+    if orcpt is not None and orcpt.address != address:
         name += text(_ORIGINAL).format(f"<{orcpt.address}>")
     lines = [_CONTROL.sub("?", name)]
     if status.expired:

@@ -24,8 +24,8 @@ from posthouse.net import Clock
 from posthouse.relay.recording.dsn import DsnWriter, Ends, original_of
 from posthouse.relay.recording.retry import ScheduleFor
 from posthouse.relay.recording.settlement import settle
-from posthouse.spool.alike import alike
 from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Report, Settlement, Spool, StoredMessage
+from posthouse.spool.model import runs_of_equal_results
 
 __all__ = ["Recorder"]
 
@@ -130,7 +130,7 @@ class Recorder:
         self.under_way.add(future)
         future.add_done_callback(partial(self._recorded, record))
         if self._log is not None:
-            for run in alike(settlements):
+            for run in [settlements] if len(settlements) == 1 else runs_of_equal_results(settlements):
                 _log_settlements(self._log, lease, run)
             for report in reports:
                 to = ", ".join(str(recipient.address) for recipient in report.envelope.recipients)

@@ -2,7 +2,7 @@
 
 A sentence has a tone, by which a face may colour it, and the time of the event that it describes, if there is one.
 Recipients with equal results share a sentence, so that the history of a message with 500 recipients has 12 lines.  The
-texts of peers, and reasons that other packages gave, are shown as they are.
+texts of peers are shown as they are.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Final, Literal, NamedTuple
 
 from posthouse.core.units import duration_in_words
+from posthouse.service.operations.reasons_zh import chinese_reason
 from posthouse.service.operations.results import (
     AddressForecast,
     AttemptEntry,
@@ -202,6 +203,9 @@ class _Sentences:
         shown = self.words["and"].join(names[:_NAMED])
         return self("more", recipients=shown, number=len(names) - _NAMED) if len(names) > _NAMED else shown
 
+    def reason(self, reason: str) -> str:
+        return chinese_reason(reason) if self.lang == "zh" else reason
+
     def due(self, due: float, now: float) -> str:
         if due <= now:
             return self.when(due)
@@ -245,7 +249,7 @@ def _attempt(say: _Sentences, attempt: AttemptEntry, number: int, transcript: bo
         where += f" → {attempt.target}"
     yield Sentence(say("attempt", number=number, where=where), "fact", attempt.began or attempt.at)
     if attempt.rule:
-        yield Sentence(say("rule", rule=attempt.rule), "quiet", depth=1)
+        yield Sentence(say("rule", rule=say.reason(attempt.rule)), "quiet", depth=1)
     for connection in attempt.connections:
         yield from _connection(say, connection, transcript)
     groups: dict[tuple[str, ...], list[ResultEntry]] = {}
@@ -354,9 +358,9 @@ def _end(say: _Sentences, end: EndForecast, now: float) -> Iterator[Sentence]:
     else:
         yield Sentence(say("way", recipient=end.recipient, way=end.way, target=end.target), "fact")
     if end.rule:
-        yield Sentence(say("why", rule=end.rule), "quiet", depth=1)
+        yield Sentence(say("why", rule=say.reason(end.rule)), "quiet", depth=1)
     if end.lookup:
-        yield Sentence(say("lookup", lookup=end.lookup), "quiet", depth=1)
+        yield Sentence(say("lookup", lookup=say.reason(end.lookup)), "quiet", depth=1)
     for each in end.exchanges:
         yield Sentence(say("exchange", name=each.name, addresses=", ".join(each.addresses)), "quiet", depth=2)
     if end.waiting or end.held:
@@ -366,7 +370,7 @@ def _end(say: _Sentences, end: EndForecast, now: float) -> Iterator[Sentence]:
     if end.limit is not None:
         yield Sentence(say("limit", limit=end.limit), "quiet", depth=1)
     if end.until is not None:
-        yield Sentence(say("suspended", until=say.due(end.until, now), why=end.why), "wait", depth=1)
+        yield Sentence(say("suspended", until=say.due(end.until, now), why=say.reason(end.why)), "wait", depth=1)
     yield _verdict(say, end, now)
 
 

@@ -6,25 +6,20 @@ Messages of a group are inserted by one statement, and fresh messages that are s
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 from posthouse.core import AttemptTrace
-from posthouse.spool.alike import alike
-from posthouse.spool.history import Origin, packed_attempt
-from posthouse.spool.model import Lease, Settlement
+from posthouse.spool.history import packed_attempt
+from posthouse.spool.model import runs_of_equal_results
 from posthouse.spool.sqlite.history_store import HistoryWriter, story_row
 from posthouse.spool.sqlite.rows import WAITING
-from posthouse.spool.sqlite.storage.writer import Call, Op
+from posthouse.spool.sqlite.storage.operations import Accept, Call, NewMessage, Op, RecordAttempt
 
 __all__ = [
-    "Accept",
     "MOST_ROWS",
-    "NewMessage",
-    "RecordAttempt",
     "add_recipients",
     "insert",
     "packed_record",
@@ -49,58 +44,6 @@ _SOONER = (
 _LEAST = (
     "SELECT ready FROM recipient INDEXED BY recipient_ready WHERE destination = ? AND state = 0 ORDER BY ready LIMIT 1"
 )
-
-
-class NewMessage(NamedTuple):
-    """A message's rows: ``row`` for ``message``; ``recipients`` unless it is fresh, and then the beginning of its
-    ``story``; ``file`` the content file's size, and the prefix in front of it, if content is in a file."""
-
-    row: tuple[Any, ...]
-    recipients: Sequence[tuple[Any, ...]] = ()
-    file: tuple[int, bytes] | None = None
-    story: tuple[Any, ...] | None = None
-
-
-class Accept(Op):
-    """Store a message."""
-
-    __slots__ = ("new",)
-
-    def __init__(self, future: asyncio.Future[Any], new: NewMessage, result: object, octets: int) -> None:
-        super().__init__(future, octets)
-        self.new = new
-        self.result = result
-
-
-class RecordAttempt(Op):
-    """RecordAttempt an attempt; ``fresh`` if, as far as the loop knows, it settles a fresh message, or its part of one,
-    for good, and nothing else."""
-
-    __slots__ = ("arrival", "at", "files", "fresh", "number", "reports", "settlements", "trace", "work")
-
-    def __init__(
-        self,
-        future: asyncio.Future[Any],
-        number: int,
-        work: Lease,
-        settlements: Sequence[Settlement],
-        reports: Sequence[NewMessage],
-        fresh: bool,
-        *,
-        at: float,
-        trace: AttemptTrace | None,
-        arrival: Origin | None,
-    ) -> None:
-        super().__init__(future)
-        self.at = at
-        self.trace = trace
-        self.arrival = arrival  # of a fresh one
-        self.number = number
-        self.work = work
-        self.settlements = settlements
-        self.reports = reports
-        self.fresh = fresh
-        self.files: list[int] = []
 
 
 def run(connection: sqlite3.Connection, ops: Sequence[Op], recording: Any, teller: HistoryWriter) -> None:
@@ -155,6 +98,8 @@ def _settle_fresh(
 def whole_story(ops: Sequence[RecordAttempt]) -> tuple[Any, ...]:
     """Of a message that was settled at its first attempt, or its first ones."""
     first = ops[0]
+    if len(ops) == 1:
+        return story_row(first.number, first.work.message, first.arrival, packed_record(first))
     events = [packed_record(first)]
     events += [packed_record(op, before.trace) for before, op in pairwise(ops)]
     return story_row(first.number, first.work.message, first.arrival, *events)
@@ -162,8 +107,9 @@ def whole_story(ops: Sequence[RecordAttempt]) -> tuple[Any, ...]:
 
 def packed_record(op: RecordAttempt, trace: AttemptTrace | None = None) -> tuple[object, ...]:
     """The attempt as an event; ``trace`` is that of the event before it, in the same row."""
+    settlements = op.settlements
     ends = []
-    for run in alike(op.settlements):
+    for run in [settlements] if len(settlements) == 1 else runs_of_equal_results(settlements):
         key, state, due, (_, result, reply, reason, peer, _), why, _ = run[0]
         keys = key if len(run) == 1 else [settlement[0] for settlement in run]
         ends.append((keys, state, due, result, reply, reason, peer, why))

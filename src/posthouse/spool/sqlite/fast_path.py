@@ -14,9 +14,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from posthouse.spool.sqlite.batch import MOST_ROWS, Accept, RecordAttempt, whole_story
+from posthouse.spool.sqlite.batch import MOST_ROWS, whole_story
 from posthouse.spool.sqlite.history_store import HistoryWriter
-from posthouse.spool.sqlite.storage.writer import Op
+from posthouse.spool.sqlite.storage.operations import Accept, Op, RecordAttempt
 
 __all__ = ["at_once", "make_operation"]
 
@@ -50,7 +50,7 @@ def make_operation(connection: sqlite3.Connection, tells: bool) -> None:
 def at_once(ops: Sequence[Op], teller: HistoryWriter) -> tuple[str, list[Any]] | None:
     """The group as one statement with its values; None if it is more than messages that come, fresh, and fresh ones
     that go.  It raises ``sqlite3.IntegrityError``, and changes nothing, if one of those is not fresh any more."""
-    if len(ops) > MOST_ROWS or teller.house_is_due():
+    if len(ops) > MOST_ROWS or teller.is_crowded:
         return None
     values: list[Any] = []
     stories: list[tuple[Any, ...]] = []
@@ -71,5 +71,6 @@ def at_once(ops: Sequence[Op], teller: HistoryWriter) -> tuple[str, list[Any]] |
             values += _UNUSED
         else:
             return None
-    teller.count(stories)
+    if stories:
+        teller.count(stories)
     return _OPERATE[len(ops)], values

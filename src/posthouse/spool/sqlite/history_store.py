@@ -91,7 +91,11 @@ class HistoryWriter:
         self._most_octets = octets
         self._time = time
         self._rows = self._octets = 0  # added by committed transactions, and not yet in the tally
+        #: The transaction under way has added something, or has written to the tally.
+        self.added = False
         self._new_rows = self._new_octets = 0  # added by the transaction under way, less what it wrote to the tally
+        #: So much was added by committed transactions that ``keep_house`` removes something.
+        self.is_crowded = False
         self._position = -1
         self._rest_until = 0.0
 
@@ -115,6 +119,7 @@ class HistoryWriter:
             for row in rows:
                 self._new_octets += len(row[4]) + len(row[1]) + len(row[2])
             self._new_rows += len(rows)
+            self.added = True
 
     def ended(self, committed: bool) -> None:
         """The transaction under way has ended: what it added counts only if it was committed."""
@@ -122,6 +127,8 @@ class HistoryWriter:
             self._rows += self._new_rows
             self._octets += self._new_octets
         self._new_rows = self._new_octets = 0
+        self.added = False
+        self.is_crowded = self._rows >= _STEP
 
     def begin_fresh(
         self, connection: sqlite3.Connection, number: int, message: StoredMessage, told: str | None
@@ -143,6 +150,7 @@ class HistoryWriter:
         else:
             self._new_rows += 1
             self._new_octets += len(octets)
+            self.added = True
 
     def note(self, connection: sqlite3.Connection, number: int, note: QueueEvent) -> None:
         """Tell something."""
@@ -150,13 +158,9 @@ class HistoryWriter:
 
     # -- forgetting ------------------------------------------------------------------------------------------------
 
-    def house_is_due(self) -> bool:
-        """Would ``keep_house`` do something?"""
-        return self._rows + self._new_rows >= _STEP
-
     def keep_house(self, connection: sqlite3.Connection) -> None:
         """Within a group's transaction: remove about as much as was added, if it is time."""
-        if self.house_is_due():
+        if self._rows + self._new_rows >= _STEP:
             added = self._rows + self._new_rows
             self.flush(connection)
             self._step(connection, 2 * added)
@@ -177,6 +181,7 @@ class HistoryWriter:
         """Add the approximate count to the tally.  It may be low after a crash; it only bounds growth."""
         rows, octets = self._rows + self._new_rows, self._octets + self._new_octets
         self._new_rows, self._new_octets = -self._rows, -self._octets
+        self.added = True
         if rows:
             connection.execute(_TALLY, (rows, octets))
 

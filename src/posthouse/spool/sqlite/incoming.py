@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from posthouse.core import Envelope, LocalError, StorageError
+from posthouse.core import Bytes, Envelope, LocalError, StorageError
 from posthouse.spool.history import Origin, QueueEvent, encode, packed_note
 from posthouse.spool.ids import text_of
 from posthouse.spool.model import (
@@ -20,10 +20,10 @@ from posthouse.spool.model import (
     Stored,
     StoredMessage,
 )
-from posthouse.spool.sqlite.batch import Accept, NewMessage
 from posthouse.spool.sqlite.history_store import story_row
 from posthouse.spool.sqlite.rows import encode_envelope, recipient_rows, told_destination
 from posthouse.spool.sqlite.storage.content_files import ContentWriter, ContentWriters
+from posthouse.spool.sqlite.storage.operations import Accept, NewMessage
 from posthouse.spool.sqlite.storage.writer import Writer
 
 __all__ = ["ContentCache", "IncomingHost", "SqliteIncoming", "leases_of", "new_message"]
@@ -174,40 +174,37 @@ class ContentCache:
     """Messages kept in memory until the first attempt of each recipient ends, within a bound, by queue id: the id's
     number, the content, and how the message came."""
 
-    __slots__ = ("_messages", "_octets", "_parted")
+    __slots__ = ("_octets", "_parted", "messages")
 
     def __init__(self) -> None:
-        self._messages: dict[str, tuple[int, bytes, Origin | None]] = {}
+        #: By queue id, the oldest first.
+        self.messages: dict[str, tuple[int, Bytes, Origin | None]] = {}
         self._parted: dict[str, int] = {}  # of those of which some have ended: how many
         self._octets = 0
 
     def add(self, name: str, number: int, content: bytes, arrival: Origin | None) -> None:
         """Remember a message; the oldest are forgotten where there are too many."""
-        messages = self._messages
-        messages[name] = (number, content, arrival)
+        messages = self.messages
+        messages[name] = (number, Bytes(content), arrival)
         self._octets += len(content)
         while self._octets > _REMEMBERED or len(messages) > _REMEMBERED_MESSAGES:
             self.pop(next(iter(messages)))
 
-    def get(self, name: str) -> tuple[int, bytes, Origin | None] | None:
-        """What is remembered of it, if anything is."""
-        return self._messages.get(name)
-
-    def pop(self, name: str) -> tuple[int, bytes, Origin | None] | None:
+    def pop(self, name: str) -> tuple[int, Bytes, Origin | None] | None:
         """The same, for the last time."""
-        remembered = self._messages.pop(name, None)
+        remembered = self.messages.pop(name, None)
         if remembered is not None:
-            self._octets -= len(remembered[1])
+            self._octets -= remembered[1].size
             if self._parted:
                 self._parted.pop(name, None)
         return remembered
 
-    def part(self, name: str, some: int, of: int) -> tuple[int, bytes, Origin | None] | None:
+    def part(self, name: str, some: int, of: int) -> tuple[int, Bytes, Origin | None] | None:
         """The same, for so many of all its recipients: for the last time if there are no others."""
         ended = some + self._parted.get(name, 0)
         if ended >= of:
             return self.pop(name)
-        remembered = self._messages.get(name)
+        remembered = self.messages.get(name)
         if remembered is not None:
             self._parted[name] = ended
         return remembered

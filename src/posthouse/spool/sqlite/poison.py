@@ -40,11 +40,12 @@ class CrashCounter:
     """Counts crashes, in the writer's thread."""
 
     def __init__(self) -> None:
-        self._events: list[SpoolEvent] = []
+        #: Events of the transaction under way, or of the last one.
+        self.events: list[SpoolEvent] = []
 
     def take_events(self) -> list[SpoolEvent]:
-        """Events of the transaction under way, or of the last one."""
-        events, self._events = self._events, []
+        """Return ``events``, and begin to gather others."""
+        events, self.events = self.events, []
         return events
 
     def rescued(self, recipients: int) -> None:
@@ -52,7 +53,7 @@ class CrashCounter:
         if recipients:
             leases, were = ("1 lease", "was") if recipients == 1 else (f"{recipients} leases", "were")
             text = f"{leases} of a stopped process {were} released; the recipients are due again"
-            self._events.append(SpoolEvent(SpoolEventKind.LEASES_ENDED, text))
+            self.events.append(SpoolEvent(SpoolEventKind.LEASES_ENDED, text))
 
     def hangs(self, recipients: int) -> None:
         """The leases of a process that lives and has not renewed them for long have been ended."""
@@ -62,7 +63,7 @@ class CrashCounter:
                 f"{leases} of a process that runs but has not renewed them for an hour {were} released; if the process"
                 " hangs, restart it"
             )
-            self._events.append(SpoolEvent(SpoolEventKind.LEASES_ENDED, text))
+            self.events.append(SpoolEvent(SpoolEventKind.LEASES_ENDED, text))
 
     def count(self, connection: sqlite3.Connection, messages: Sequence[int], now: float, teller: HistoryWriter) -> None:
         """A process died that had these messages leased; their leases have been cleared already."""
@@ -72,7 +73,7 @@ class CrashCounter:
             if deaths >= _TOO_MANY:
                 keys = sorted(key for (key,) in connection.execute(_SET_ASIDE, (POISON, number)).fetchall())
                 teller.note(connection, number, QueueEvent(now, "poison", tuple(keys), "", POISON))
-                self._events.append(
+                self.events.append(
                     SpoolEvent(
                         SpoolEventKind.POISON,
                         f"message {text_of(number)} is held as poison: its worker crashed {deaths} times while it had"

@@ -8,14 +8,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 
-from posthouse.spool.alike import alike
 from posthouse.spool.history import QueueEvent, packed_note
 from posthouse.spool.ids import text_of
-from posthouse.spool.model import Lease, Settlement
-from posthouse.spool.sqlite.batch import RecordAttempt, insert, packed_record, rerank
+from posthouse.spool.model import Lease, Settlement, runs_of_equal_results
+from posthouse.spool.sqlite.batch import insert, packed_record, rerank
 from posthouse.spool.sqlite.leases import LeaseTable
 from posthouse.spool.sqlite.rows import HELD, STATES, WAITING, in_words, number_of_state
 from posthouse.spool.sqlite.statements import SQL, array_of
+from posthouse.spool.sqlite.storage.operations import RecordAttempt
 
 __all__ = ["Settler"]
 
@@ -51,7 +51,7 @@ class Settler:
         self, connection: sqlite3.Connection, number: int, work: Lease, settlements: Sequence[Settlement]
     ) -> None:
         mark = (self._leases.slot, work.token)
-        for run in alike(settlements):
+        for run in [settlements] if len(settlements) == 1 else runs_of_equal_results(settlements):
             key, state, due, outcome, _, warned = run[0]
             one = len(run) == 1
             keys = key if one else array_of([settlement.key for settlement in run])

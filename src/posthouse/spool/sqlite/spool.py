@@ -40,7 +40,7 @@ from posthouse.spool.model import (
 )
 from posthouse.spool.probe_limit import MOST_NAMES, ProbeLimit
 from posthouse.spool.sqlite.actions import ActionBatch, ActionRequest, apply, composed, youngest
-from posthouse.spool.sqlite.batch import NewMessage, RecordAttempt, run
+from posthouse.spool.sqlite.batch import run
 from posthouse.spool.sqlite.fast_path import at_once, make_operation
 from posthouse.spool.sqlite.history_store import HistoryWriter
 from posthouse.spool.sqlite.inbox import discard, keep
@@ -54,8 +54,9 @@ from posthouse.spool.sqlite.storage.content_files import ContentWriters, store_f
 from posthouse.spool.sqlite.storage.durability import Durable, storage_error
 from posthouse.spool.sqlite.storage.event_feed import EventFeed
 from posthouse.spool.sqlite.storage.layout import Layout, ProcessSlot, prepare
+from posthouse.spool.sqlite.storage.operations import Call, NewMessage, RecordAttempt
 from posthouse.spool.sqlite.storage.threads import InlineThreads, PrivateDirectory, Threads, Unsynced
-from posthouse.spool.sqlite.storage.writer import Call, Writer
+from posthouse.spool.sqlite.storage.writer import Writer
 
 __all__ = ["SqliteSpool"]
 
@@ -66,7 +67,7 @@ _FILE_THREADS = 4
 _BATCH = 500  # recipients that one transaction of an operator's act changes
 _REPORTED = 100  # where reports are made about them
 _PAGE = 10_000  # recipients that one search for them gives
-_DELIVERED, _FAILED = RecipientState.DELIVERED, RecipientState.FAILED
+_FINAL = (RecipientState.DELIVERED, RecipientState.FAILED)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -241,10 +242,12 @@ class SqliteSpool(SpoolQueries):
 
     def _transaction_ended(self, committed: bool) -> None:
         """Count and tell what a transaction did, once it is committed; in the writer's thread."""
-        self._teller.ended(committed)
-        events = self._leases.deaths.take_events()
-        if events and committed:
-            self._feed.tell(events)
+        if self._teller.added:
+            self._teller.ended(committed)
+        if self._leases.deaths.events:
+            events = self._leases.deaths.take_events()
+            if committed:
+                self._feed.tell(events)
 
     def _call(self, function: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
         self._must_write()
@@ -330,7 +333,7 @@ class SqliteSpool(SpoolQueries):
             and not reports
             and self._keep_finished <= 0
             and count == len(work.recipients)
-            and all(each.state is _DELIVERED or each.state is _FAILED for each in settlements)
+            and (settlements[0].state in _FINAL if count == 1 else all(each.state in _FINAL for each in settlements))
         )
         future: asyncio.Future[None] = self.loop.create_future()
         op = RecordAttempt(
@@ -368,9 +371,9 @@ class SqliteSpool(SpoolQueries):
         await self._call(lambda connection: leases.release(connection, work))
 
     def content_now(self, message: StoredMessage) -> Bytes | None:
-        remembered = self._cache.get(message.id)
+        remembered = self._cache.messages.get(message.id)
         if remembered is not None:
-            return Bytes(remembered[1])
+            return remembered[1]
         return self._reader.content_in_row(_number_of(message))
 
     async def open_content(self, message: StoredMessage) -> Content:
@@ -403,7 +406,7 @@ class SqliteSpool(SpoolQueries):
         report: Compose | None = None,
     ) -> int:
         self._must_write()
-        deed = ActionRequest(act, now, who, target, text_of_conditions(conditions))
+        request = ActionRequest(act, now, who, target, text_of_conditions(conditions))
         compose = report if act is QueueAction.DROP else None
         size = _BATCH if compose is None else _REPORTED
         last = await self._call(youngest)
@@ -418,7 +421,7 @@ class SqliteSpool(SpoolQueries):
                     batch = ActionBatch(some, number)
                     if compose is not None:
                         batch = await composed(batch, compose, self._reader.entry, self._report)
-                    done = await self._call(partial(apply, deed, batch, self._leases, self._settler))
+                    done = await self._call(partial(apply, request, batch, self._leases, self._settler))
                     self._unlink(done.files)
                     count, number = count + done.changed, done.audit
                     some, first = done.stale, False

@@ -27,8 +27,9 @@ from posthouse.core import LocalError, StorageError
 from posthouse.net import Clock
 from posthouse.spool import SqliteSpool
 from posthouse.spool.interface import MessageEntry
+from posthouse.spool.sqlite.storage.operations import Op
 from posthouse.spool.sqlite.storage.threads import InlineWriter, PrivateDirectory, Threads, Unsynced
-from posthouse.spool.sqlite.storage.writer import Op, Writer
+from posthouse.spool.sqlite.storage.writer import Writer
 
 __all__ = ["DiskFaults", "SimulatedSpool"]
 

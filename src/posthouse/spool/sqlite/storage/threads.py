@@ -16,7 +16,8 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, ClassVar, TypeVar
 
 from posthouse.spool.sqlite.storage.durability import Durable
-from posthouse.spool.sqlite.storage.writer import Op, Writer
+from posthouse.spool.sqlite.storage.operations import Op
+from posthouse.spool.sqlite.storage.writer import Writer
 
 __all__ = ["InlineExecutor", "InlineThreads", "InlineWriter", "PrivateDirectory", "Threads", "Unsynced"]
 

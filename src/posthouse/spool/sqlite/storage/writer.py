@@ -29,8 +29,9 @@ from typing import Any
 from posthouse.core import StorageBusy, StorageError
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.spool.sqlite.storage.durability import Durable, NotSynced, storage_error
+from posthouse.spool.sqlite.storage.operations import Op
 
-__all__ = ["Call", "Op", "Writer"]
+__all__ = ["Writer"]
 
 _DOING = "writing to the spool"
 _GROUP = 512  # operations in one transaction, at most
@@ -40,32 +41,6 @@ _SHORT_REST = 0.01  # seconds between two transactions of it
 _PATIENT = 0.002  # seconds that a patient operation waits for company
 _SYNC_AGAIN = 0.5  # seconds until a disk that did not sync is asked again
 _POLL = 0.0005  # seconds between attempts to get the write lock from another process; SQLite's own steps reach 100 ms
-
-
-class Op:
-    """One operation on its way through the writer.  ``future`` gets ``result`` or ``error``."""
-
-    __slots__ = ("error", "finished", "future", "octets", "refused", "result")
-
-    def __init__(self, future: asyncio.Future[Any], octets: int = 0) -> None:
-        self.future = future
-        self.octets = octets
-        self.result: Any = None
-        self.error: StorageError | None = None
-        #: Called on the loop when it is decided, with success or not, before the future is.
-        self.finished: Callable[[bool], None] | None = None
-        #: Called on the loop when it has failed, before the future is told.
-        self.refused: Callable[[], object] | None = None
-
-
-class Call(Op):
-    """An operation that is a function of the connection, within the group's transaction."""
-
-    __slots__ = ("function",)
-
-    def __init__(self, future: asyncio.Future[Any], function: Callable[[sqlite3.Connection], Any]) -> None:
-        super().__init__(future)
-        self.function = function
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
