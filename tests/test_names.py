@@ -68,6 +68,7 @@ KNOWN: frozenset[str] = frozenset(RETIRED) - {
     "alike",
     "annals",
     "bouncer",
+    "deed",
     "deposit",
     "dying",
     "fate",

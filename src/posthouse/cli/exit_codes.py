@@ -71,12 +71,13 @@ def of(error: BaseException) -> int:
     if isinstance(error, CommandFailed):
         return error.code
     from posthouse import core
-    from posthouse.sending import NoSuchHost, SessionRefused
 
     if isinstance(error, core.SettingError):
         if isinstance(error.__cause__, OSError) and not hasattr(error, "problems"):
             return UNAVAILABLE  # the setting is valid and cannot be had: a port, a directory
         return CONFIG if hasattr(error, "problems") else DATAERR
+    from posthouse.sending import NoSuchHost, SessionRefused
+
     if isinstance(error, SessionRefused):
         return TEMPFAIL if error.reply.transient else UNAVAILABLE
     kinds: tuple[tuple[type[BaseException], int], ...] = (

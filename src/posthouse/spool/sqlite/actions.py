@@ -1,9 +1,9 @@
-"""What operators do, in SQL: one batch of recipients in one transaction.
+"""Actions of operators, in SQL: one batch of recipients in one transaction.
 
-Which recipients is asked of the reader, page by page; the writer looks again only at what the act needs to be true (a
-held one is released, a settled one is never touched), so no commit waits for a search.  Reports are composed on the
-event loop before the transaction, which checks that they are still right.  What belongs together stays together: rows,
-histories, the audit log's line, reports.
+The reader finds the recipients, page by page.  The writer tests only what the action needs (a held recipient is
+released, a settled one never changes), so no commit waits for a search.  Reports are composed on the event loop before
+the transaction, which checks that they are still right.  Rows, histories, the audit log's line and reports change in
+one transaction.
 """
 
 from __future__ import annotations
@@ -77,9 +77,9 @@ class ActionResult(NamedTuple):
 
 
 def apply(
-    deed: ActionRequest, batch: ActionBatch, leases: LeaseTable, settler: Settler, connection: sqlite3.Connection
+    request: ActionRequest, batch: ActionBatch, leases: LeaseTable, settler: Settler, connection: sqlite3.Connection
 ) -> ActionResult:
-    """Do it."""
+    """Carry out the action on one batch, within the writer's transaction."""
     messages: dict[int, list[int]] = {}
     for number, key in batch.recipients:
         messages.setdefault(number, []).append(key)
@@ -92,7 +92,7 @@ def apply(
         if batch.reports is not None and not _all_unsettled(connection, number, keys):
             stale += [(number, key) for key in keys]
             continue
-        statement, values = _update(deed)
+        statement, values = _update(request)
         changed = []
         for key in keys:
             row = connection.execute(statement, (*values, number, key)).fetchone()
@@ -102,23 +102,23 @@ def apply(
         if not changed:
             continue
         count += len(changed)
-        events = [packed_note(QueueEvent(deed.now, TOLD[deed.act], tuple(changed), deed.who, deed.target))]
-        if deed.act is QueueAction.RELEASE:  # a fresh start
+        events = [packed_note(QueueEvent(request.now, TOLD[request.act], tuple(changed), request.who, request.target))]
+        if request.act is QueueAction.RELEASE:  # a fresh start
             connection.execute("DELETE FROM death WHERE message = ?", (number,))
             connection.execute("DELETE FROM corrupt WHERE message = ?", (number,))
         if batch.reports is not None:
             reports = batch.reports.get(number, ())
             insert(connection, reports, leases.teller)
             events += [
-                packed_note(QueueEvent(deed.now, "reported", (), "", text_of(report.row[0]))) for report in reports
+                packed_note(QueueEvent(request.now, "reported", (), "", text_of(report.row[0]))) for report in reports
             ]
         leases.teller.add(connection, number, *events)
-        if deed.act is QueueAction.DROP:
+        if request.act is QueueAction.DROP:
             files += settler.finish_if_settled(connection, number)
     rerank(connection, destinations)
     audit = batch.audit
     if audit is None:
-        row = (deed.now, deed.who, deed.act.value, deed.filter, deed.target, count)
+        row = (request.now, request.who, request.act.value, request.filter, request.target, count)
         audit = connection.execute(_AUDIT, row).lastrowid
         assert audit is not None
     else:
@@ -152,20 +152,20 @@ async def composed(
 
 
 def youngest(connection: sqlite3.Connection) -> int:
-    """The last message there is: what comes behind it is not meant."""
+    """The number of the last message; an action does not apply to later ones."""
     return int(connection.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()[0])
 
 
-def _update(deed: ActionRequest) -> tuple[str, tuple[object, ...]]:
+def _update(request: ActionRequest) -> tuple[str, tuple[object, ...]]:
     """The statement for one recipient, and its values but for message and key."""
-    statement = _UPDATES[deed.act].format(one="message = ? AND nth = ?") + " RETURNING destination"
-    if deed.act is QueueAction.HOLD:
+    statement = _UPDATES[request.act].format(one="message = ? AND nth = ?") + " RETURNING destination"
+    if request.act is QueueAction.HOLD:
         return statement, ()
-    if deed.act is QueueAction.DROP:
-        return statement, (f"dropped by {deed.who}" if deed.who else "dropped",)
-    if deed.act is QueueAction.REROUTE:
-        return statement, (deed.target, deed.now, deed.now)
-    return statement, (deed.now, deed.now)
+    if request.act is QueueAction.DROP:
+        return statement, (f"dropped by {request.who}" if request.who else "dropped",)
+    if request.act is QueueAction.REROUTE:
+        return statement, (request.target, request.now, request.now)
+    return statement, (request.now, request.now)
 
 
 def _all_unsettled(connection: sqlite3.Connection, number: int, keys: Sequence[int]) -> bool:

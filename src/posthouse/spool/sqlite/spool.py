@@ -406,7 +406,7 @@ class SqliteSpool(SpoolQueries):
         report: Compose | None = None,
     ) -> int:
         self._must_write()
-        deed = ActionRequest(act, now, who, target, text_of_conditions(conditions))
+        request = ActionRequest(act, now, who, target, text_of_conditions(conditions))
         compose = report if act is QueueAction.DROP else None
         size = _BATCH if compose is None else _REPORTED
         last = await self._call(youngest)
@@ -421,7 +421,7 @@ class SqliteSpool(SpoolQueries):
                     batch = ActionBatch(some, number)
                     if compose is not None:
                         batch = await composed(batch, compose, self._reader.entry, self._report)
-                    done = await self._call(partial(apply, deed, batch, self._leases, self._settler))
+                    done = await self._call(partial(apply, request, batch, self._leases, self._settler))
                     self._unlink(done.files)
                     count, number = count + done.changed, done.audit
                     some, first = done.stale, False

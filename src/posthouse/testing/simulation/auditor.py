@@ -171,19 +171,23 @@ class Auditor:
         for recipient in lease.recipients:  # if it can never be recorded, the attempt is made again
             self._ledger.excuse(self._name, lease.message.id, recipient.recipient.address, "unrecorded", lease.until)
 
-    def accident(self, what: str, number: float) -> None:
-        """Something interrupts the attempts that are under way; they may be made again."""
+    def accident(self, what: str, process: str) -> None:
+        """Something interrupts the attempts that are under way in ``process``; they may be made again.
+
+        Two processes may be interrupted in one way, and each interruption excuses a copy: ``process`` has to be unique
+        in the world.
+        """
         for (queue_id, key), held in self._leases.items():
             if held.owner not in self._owners:
                 continue
             message = self._ledger.promised.get((self._name, queue_id))
             if message is not None and key < len(message.envelope.recipients):
                 recipient = message.envelope.recipients[key].address
-                self._ledger.excuse(self._name, queue_id, recipient, what, number)
+                self._ledger.excuse(self._name, queue_id, recipient, what, process)
 
-    def stopped(self, why: str, incarnation: int) -> None:
-        """The node has stopped with attempts under way.  Its leases may be taken at once."""
-        self.accident(why, incarnation)
+    def stopped(self, why: str, process: str) -> None:
+        """The node's ``process`` has stopped with attempts under way.  Its leases may be taken at once."""
+        self.accident(why, process)
         for key in [key for key, held in self._leases.items() if held.owner in self._owners]:
             del self._leases[key]
 

@@ -87,6 +87,10 @@ class SimulatedNode:
         return self.process.alive and self._daemon is not None
 
     @property
+    def _process_name(self) -> str:
+        return f"{self.name} {self.incarnations}"
+
+    @property
     def owns_spool(self) -> bool:
         """Whether its spool is its own, rather than that of another node."""
         return self.spool_name == self.name
@@ -129,7 +133,7 @@ class SimulatedNode:
             return
         self._ledger.log(self.name, "drain")
         if self._auditor is not None:
-            self._auditor.accident("drain", self.incarnations)
+            self._auditor.accident("drain", self._process_name)
         process = self.process
         draining = self._task(self._daemon.drain(seconds))
         if draining is None:
@@ -162,9 +166,12 @@ class SimulatedNode:
         self.incarnations += 1
         if self._port is not None:
             self._port.crash(CrashKind.RESET)  # after a silent crash
-        self.process = VirtualProcess(self.name, self._crash_now)
+        self._daemon = None  # the last incarnation's; this one has none yet, and cannot be drained
+        process = self.process = VirtualProcess(self.name, self._crash_now)
         if self.owns_spool or self.incarnations > 1:
             await self._promise_unanswered()
+            if not process.alive:  # it crashed meanwhile
+                return
         self._port = Port(environment.network, self.address, self.process)
         self._auditor = Auditor(self._spool, self._ledger, self.spool_name, self._audit)
         self._daemon = Daemon(
@@ -206,7 +213,7 @@ class SimulatedNode:
     def _stop(self, why: str, kind: CrashKind) -> None:
         self.process.stop()
         if self._auditor is not None:
-            self._auditor.stopped(why, self.incarnations)
+            self._auditor.stopped(why, self._process_name)
         if self._port is not None:
             self._port.crash(kind)
         if why == "crash":

@@ -1,4 +1,4 @@
-"""Reading the spool beside the writer: for people, for content, and on a spool whose daemon is stopped.
+"""The reader of the SQLite spool, beside its writer: content, listings and searches, also while no daemon runs.
 
 SQLite's log lets a reader see the last commit while the next is written, from this process or another.  Listings run
 in one thread of their own; small contents are fetched at once, by key, in some tens of microseconds.
@@ -48,10 +48,10 @@ _INBOX = "number, name, message, sender, received, size"
 
 
 class Reader:
-    """Three read-only connections: for listings and for people's questions, each in a thread, so that a search keeps
-    no worker waiting; and for content, on the spot.
+    """Three read-only connections.  Listings and searches each have a thread, so that a search keeps no worker waiting;
+    content is read by the caller.
 
-    ``layout`` says where; ``open`` raises ``SettingError`` where there is no spool.
+    ``layout`` names the spool; ``open`` raises ``SettingError`` if there is none.
     """
 
     def __init__(self, layout: Layout, threads: Threads) -> None:
@@ -115,7 +115,7 @@ class Reader:
         return await asyncio.get_running_loop().run_in_executor(self._executor, answer)
 
     async def search(self, question: Callable[[sqlite3.Connection], T]) -> T:
-        """Ask what may take a while."""
+        """The answer of a query that may take long, from the thread of searches."""
 
         def answer() -> T:
             assert self._searching is not None

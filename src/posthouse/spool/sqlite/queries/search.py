@@ -1,11 +1,13 @@
-"""Questions people ask, in SQL; all of it only reads.
+"""Queries of operators, in SQL: listings, counts, summaries, histories and the audit log.  No statement here writes.
 
-A page of a listing goes along the rows in their order and stops when it is full; where a condition names a
-destination with few recipients, it goes along the index instead.  Counts and the summary need nothing but the two
-indices over unsettled recipients as long as they are asked about destination, state and age.
+``where`` writes the conditions of ``spool.filters`` as terms on the columns of the ``recipient`` table.
 
-Fresh messages have no recipient rows; there are never more of them than are being attempted this moment, and they are
-judged one by one (``filters.matches``).
+A page of a listing is read in the order of the rows until it is full; where a condition names a destination with few
+recipients, it is read by the index instead.  Counts and the summary read only the two indices over unsettled
+recipients if the conditions name destination, state and age only.
+
+Fresh messages have no recipient rows.  No more of them exist than are being attempted now, so each is tested alone
+(``filters.matches``).
 """
 
 from __future__ import annotations
