@@ -130,7 +130,7 @@ class DsnWriter:
         if original.envelope.sender is None:
             return self._notices(original, ends, now)
         statuses = [status for waiting, end in ends if (status := status_of(waiting, end, now, until)) is not None]
-        return self.reports_of(original, statuses, now)
+        return self.write(original, statuses, now)
 
     def dropped(self, original: OriginalMessage, recipients: Sequence[QueuedRecipient], *, now: float) -> list[Report]:
         """The reports about recipients that an operator dropped."""
@@ -143,7 +143,7 @@ class DsnWriter:
             now=now,
         )
 
-    def reports_of(self, original: OriginalMessage, statuses: Sequence[RecipientStatus], now: float) -> list[Report]:
+    def write(self, original: OriginalMessage, statuses: Sequence[RecipientStatus], now: float) -> list[Report]:
         """Reports of ``statuses`` to the sender of ``original``; none if it has none."""
         sender = original.envelope.sender
         if sender is None or not statuses:
