@@ -8,34 +8,32 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 
-from posthouse.core import AttemptTrace
-from posthouse.spool.history import packed_attempt
-from posthouse.spool.model import runs_of_equal_results
-from posthouse.spool.sqlite.history_store import HistoryWriter, story_row
+from posthouse.spool.sqlite.history_store import HistoryWriter, whole_story
 from posthouse.spool.sqlite.rows import WAITING
 from posthouse.spool.sqlite.storage.operations import Accept, Call, NewMessage, Op, RecordAttempt
+from posthouse.spool.sqlite.storage.schema import MESSAGE_COLUMNS, RECIPIENT_COLUMNS
 
 __all__ = [
     "MOST_ROWS",
     "add_recipients",
     "insert",
-    "packed_record",
     "rerank",
     "run",
-    "whole_story",
 ]
 
 MOST_ROWS = 64  # in one statement at most, so that the number of prepared statements is bounded
-_MESSAGE = "(" + ",".join("?" * 13) + ")"
+_MESSAGE = "(" + ",".join("?" * len(MESSAGE_COLUMNS)) + ")"
 _INSERT_MESSAGES = tuple("INSERT INTO message VALUES " + ",".join([_MESSAGE] * n) for n in range(MOST_ROWS + 1))
 _DELETE_FRESH = tuple(
     "DELETE FROM message WHERE id IN (" + ",".join("?" * n) + ") AND until IS NOT NULL" for n in range(MOST_ROWS + 1)
 )
 _EXISTS = "SELECT 1 FROM message WHERE id = ?"
-_RECIPIENT = "(" + ",".join("?" * 17) + ")"
+_DESTINATION: Final = RECIPIENT_COLUMNS.index("destination")
+_STATE: Final = RECIPIENT_COLUMNS.index("state")
+_READY: Final = RECIPIENT_COLUMNS.index("ready")
+_RECIPIENT = "(" + ",".join("?" * len(RECIPIENT_COLUMNS)) + ")"
 _INSERT_RECIPIENTS = tuple("INSERT INTO recipient VALUES " + ",".join([_RECIPIENT] * n) for n in range(MOST_ROWS + 1))
 _SOONER = (
     "INSERT INTO destination VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET ready = excluded.ready"
@@ -95,27 +93,6 @@ def _settle_fresh(
     return [op for ops in found for op in ops]
 
 
-def whole_story(ops: Sequence[RecordAttempt]) -> tuple[Any, ...]:
-    """Of a message that was settled at its first attempt, or its first ones."""
-    first = ops[0]
-    if len(ops) == 1:
-        return story_row(first.number, first.work.message, first.arrival, packed_record(first))
-    events = [packed_record(first)]
-    events += [packed_record(op, before.trace) for before, op in pairwise(ops)]
-    return story_row(first.number, first.work.message, first.arrival, *events)
-
-
-def packed_record(op: RecordAttempt, trace: AttemptTrace | None = None) -> tuple[object, ...]:
-    """The attempt as an event; ``trace`` is that of the event before it, in the same row."""
-    settlements = op.settlements
-    ends = []
-    for run in [settlements] if len(settlements) == 1 else runs_of_equal_results(settlements):
-        key, state, due, (_, result, reply, reason, peer, _), why, _ = run[0]
-        keys = key if len(run) == 1 else [settlement[0] for settlement in run]
-        ends.append((keys, state, due, result, reply, reason, peer, why))
-    return packed_attempt(op.at, op.work.destination, op.trace, ends, before=trace)
-
-
 def insert(connection: sqlite3.Connection, messages: Sequence[NewMessage], teller: HistoryWriter) -> None:
     """Store messages."""
     for start in range(0, len(messages), MOST_ROWS):
@@ -131,11 +108,11 @@ def insert(connection: sqlite3.Connection, messages: Sequence[NewMessage], telle
     stories = [message.story for message in messages if message.story is not None]
     if stories:
         teller.begin(connection, stories)
-    for row, recipients, file, _ in messages:
-        if file is not None:
-            connection.execute("INSERT INTO file VALUES (?, ?, ?)", (row[0], *file))
-        if recipients:
-            add_recipients(connection, recipients, sooner)
+    for message in messages:
+        if message.file is not None:
+            connection.execute("INSERT INTO file VALUES (?, ?, ?)", (message.number, *message.file))
+        if message.recipients:
+            add_recipients(connection, message.recipients, sooner)
     if sooner:
         connection.executemany(_SOONER, sooner.items())
 
@@ -148,7 +125,7 @@ def add_recipients(
         some = recipients[start : start + MOST_ROWS]
         connection.execute(_INSERT_RECIPIENTS[len(some)], [value for row in some for value in row])
     for row in recipients:
-        destination, state, ready = row[2], row[3], row[6]
+        destination, state, ready = row[_DESTINATION], row[_STATE], row[_READY]
         if state == WAITING and ready < sooner.get(destination, ready + 1):
             sooner[destination] = ready
 

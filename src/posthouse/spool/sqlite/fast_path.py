@@ -14,20 +14,19 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from posthouse.spool.sqlite.batch import MOST_ROWS, whole_story
-from posthouse.spool.sqlite.history_store import HistoryWriter
+from posthouse.spool.sqlite.batch import MOST_ROWS
+from posthouse.spool.sqlite.history_store import HistoryWriter, whole_story
 from posthouse.spool.sqlite.storage.operations import Accept, Op, RecordAttempt
+from posthouse.spool.sqlite.storage.schema import MESSAGE_COLUMNS, STORY_COLUMNS
 
 __all__ = ["at_once", "make_operation"]
 
-_COLUMNS = (
-    *("kind", "id", "until", "slot", "owner", "due", "destination", "received"),
-    *("size", "source", "recipients", "head", "content", "told"),
-)
+_COLUMNS = ("kind", *MESSAGE_COLUMNS)
 _ACCEPT, _SETTLE = 0, 1
 _OPERATION = "(" + ",".join("?" * len(_COLUMNS)) + ")"
 _OPERATE = tuple("INSERT INTO operation VALUES " + ",".join([_OPERATION] * n) for n in range(MOST_ROWS + 1))
-_UNUSED = (None,) * (len(_COLUMNS) - 6)  # of a row that settles: kind, id, and what follows the id in ``story``
+#: The end of a row that settles, which has the kind and a row of ``story``.
+_UNUSED = (None,) * (len(MESSAGE_COLUMNS) - len(STORY_COLUMNS))
 _NOT_FRESH = "no longer fresh"  # somebody expanded or erased it meanwhile: the group is run statement by statement
 
 

@@ -15,9 +15,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any
+from itertools import pairwise
+from typing import Any, Final
 
-from posthouse.core import Address
+from posthouse.core import Address, AttemptTrace
 from posthouse.spool.history import (
     MOST_EVENTS,
     Origin,
@@ -25,15 +26,21 @@ from posthouse.spool.history import (
     decode_arrival,
     encode,
     packed_accepted,
+    packed_attempt,
     packed_note,
 )
 from posthouse.spool.ids import earliest
-from posthouse.spool.model import StoredMessage
+from posthouse.spool.model import StoredMessage, runs_of_equal_results
+from posthouse.spool.sqlite.storage.operations import RecordAttempt
+from posthouse.spool.sqlite.storage.schema import STORY_COLUMNS
 
-__all__ = ["HistoryWriter", "KEPT_FIRST", "plain_address", "story_row"]
+__all__ = ["HistoryWriter", "KEPT_FIRST", "packed_record", "plain_address", "story_row", "whole_story"]
 
 _ROWS = 64  # in one statement at most
-_ROW = "(?,?,?,?,?)"
+_ROW = "(" + ",".join("?" * len(STORY_COLUMNS)) + ")"
+_SENDER: Final = STORY_COLUMNS.index("sender")
+_RECIPIENTS: Final = STORY_COLUMNS.index("recipients")
+_TOLD: Final = STORY_COLUMNS.index("told")
 _BEGIN = tuple("INSERT OR IGNORE INTO story VALUES " + ",".join([_ROW] * n) for n in range(_ROWS + 1))
 _SERIAL = "SELECT max(serial) FROM event WHERE message = ?"
 _ADD = "INSERT INTO event VALUES (?, ?, ?)"
@@ -69,6 +76,27 @@ def story_row(
         arrival.message_id,
         encode((packed_accepted(received, source, size, arrival), *events)),
     )
+
+
+def whole_story(ops: Sequence[RecordAttempt]) -> tuple[Any, ...]:
+    """Of a message that was settled at its first attempt, or its first ones."""
+    first = ops[0]
+    if len(ops) == 1:
+        return story_row(first.number, first.work.message, first.arrival, packed_record(first))
+    events = [packed_record(first)]
+    events += [packed_record(op, before.trace) for before, op in pairwise(ops)]
+    return story_row(first.number, first.work.message, first.arrival, *events)
+
+
+def packed_record(op: RecordAttempt, trace: AttemptTrace | None = None) -> tuple[object, ...]:
+    """The attempt as an event; ``trace`` is that of the event before it, in the same row."""
+    settlements = op.settlements
+    ends = []
+    for run in [settlements] if len(settlements) == 1 else runs_of_equal_results(settlements):
+        key, state, due, (_, result, reply, reason, peer, _), why, _ = run[0]
+        keys = key if len(run) == 1 else [settlement[0] for settlement in run]
+        ends.append((keys, state, due, result, reply, reason, peer, why))
+    return packed_attempt(op.at, op.work.destination, op.trace, ends, before=trace)
 
 
 def plain_address(address: Address) -> str:
@@ -117,7 +145,7 @@ class HistoryWriter:
         """These beginnings were inserted, or will be."""
         if self.tells:
             for row in rows:
-                self._new_octets += len(row[4]) + len(row[1]) + len(row[2])
+                self._new_octets += len(row[_TOLD]) + len(row[_SENDER]) + len(row[_RECIPIENTS])
             self._new_rows += len(rows)
             self.added = True
 

@@ -146,7 +146,7 @@ class SqliteIncoming:
         if arriving is None:
             assert content is not None
             self._end()
-            if new.row[1] is not None:
+            if not new.recipients:
                 host.cache.add(self.id, number, content, arrival)
                 op.refused = partial(host.cache.pop, self.id)
             host.writer.submit(op)
@@ -194,7 +194,7 @@ class ContentCache:
         """The same, for the last time."""
         remembered = self.messages.pop(name, None)
         if remembered is not None:
-            self._octets -= remembered[1].size
+            self._octets -= len(remembered[1].data)
             if self._parted:
                 self._parted.pop(name, None)
         return remembered

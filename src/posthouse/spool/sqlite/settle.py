@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from posthouse.spool.history import QueueEvent, packed_note
 from posthouse.spool.ids import text_of
 from posthouse.spool.model import Lease, Settlement, runs_of_equal_results
-from posthouse.spool.sqlite.batch import insert, packed_record, rerank
+from posthouse.spool.sqlite.batch import insert, rerank
+from posthouse.spool.sqlite.history_store import packed_record
 from posthouse.spool.sqlite.leases import LeaseTable
 from posthouse.spool.sqlite.rows import HELD, STATES, WAITING, in_words, number_of_state
 from posthouse.spool.sqlite.statements import SQL, array_of
@@ -66,7 +67,7 @@ class Settler:
         warned = tuple(settlement.key for settlement in op.settlements if settlement.warned)
         if warned:
             events.append(packed_note(QueueEvent(op.at, "warned", warned)))
-        events += [packed_note(QueueEvent(op.at, "reported", (), "", text_of(report.row[0]))) for report in op.reports]
+        events += [packed_note(QueueEvent(op.at, "reported", (), "", text_of(report.number))) for report in op.reports]
         self._leases.teller.add(connection, op.number, *events)
 
     def finish_if_settled(self, connection: sqlite3.Connection, number: int) -> list[int]:

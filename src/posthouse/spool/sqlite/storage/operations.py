@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from posthouse.core import AttemptTrace, StorageError
 from posthouse.spool.history import Origin
 from posthouse.spool.model import Lease, Settlement
+from posthouse.spool.sqlite.storage.schema import MESSAGE_COLUMNS
 
 __all__ = ["Accept", "Call", "NewMessage", "Op", "RecordAttempt"]
+
+_ID: Final = MESSAGE_COLUMNS.index("id")
 
 
 class Op:
@@ -48,6 +51,11 @@ class NewMessage(NamedTuple):
     recipients: Sequence[tuple[Any, ...]] = ()
     file: tuple[int, bytes] | None = None
     story: tuple[Any, ...] | None = None
+
+    @property
+    def number(self) -> int:
+        """The number of its queue id."""
+        return int(self.row[_ID])
 
 
 class Accept(Op):

@@ -41,9 +41,12 @@ from posthouse.core import SettingError
 from posthouse.spool.sqlite.storage.durability import WalConnection
 
 __all__ = [
+    "MESSAGE_COLUMNS",
     "RECIPIENT",
+    "RECIPIENT_COLUMNS",
     "RECIPIENT_INDICES",
     "STORIES",
+    "STORY_COLUMNS",
     "VERSION",
     "connect",
     "connect_read_only",
@@ -52,6 +55,17 @@ __all__ = [
 ]
 
 VERSION = 4
+
+#: The columns of three tables, in their order, which is that of the rows that are inserted.
+MESSAGE_COLUMNS = (
+    *("id", "until", "slot", "owner", "due", "destination", "received", "size", "source", "recipients"),
+    *("head", "content", "told"),
+)
+RECIPIENT_COLUMNS = (
+    *("message", "nth", "destination", "state", "attempts", "due", "ready", "slot", "owner", "last", "received"),
+    *("size", "sender", "address", "route", "warned", "token"),
+)
+STORY_COLUMNS = ("id", "sender", "recipients", "message_id", "told")
 
 _PAGE = 4096
 _CHECKPOINT = 2000  # pages
