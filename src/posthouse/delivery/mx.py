@@ -261,9 +261,9 @@ def _usable(answer: Answer) -> list[str]:
 
 
 def _address(text: str) -> str | None:
-    """An IP address in its usual spelling, or None if it is none, or means nobody or everybody.
+    """An IP address in its usual spelling, or None for other text and addresses of no single host.
 
-    Linux takes the unspecified address for its own loopback, which a stranger's DNS has no business to reach so.
+    Linux takes the unspecified address for its own loopback, which a name in the public DNS must not reach.
     """
     try:
         address = ipaddress.ip_address(text)
