@@ -40,7 +40,7 @@ def test_the_drawing_names_nested_packages_in_the_box_of_their_parent(source: Pa
         "```mermaid",
         "flowchart TB",
         '  subgraph layer7["layer 7"]',
-        "    package_main[main]",
+        '    package_main["posthouse/__main__.py"]',
         "  end",
         '  subgraph layer4["layer 4"]',
         '    package_relay["relay<br><small>scheduling</small>"]',

@@ -114,6 +114,8 @@ def _node(package: str) -> str:
 def _label(package: str, source: Path) -> str:
     """The name of a package, and under it the names of the packages directly inside it."""
     inside = [path.split("/")[1] for path in nested_packages(package, source) if path.count("/") == 1]
+    if package.startswith("__"):
+        return f'"posthouse/{package}.py"'
     return f'"{package}<br><small>{" · ".join(inside)}</small>"' if inside else package.strip("_")
 
 

@@ -26,7 +26,7 @@ Without a file, `posthouse run` listens on 127.0.0.1:1025, accepts mail for ever
 relays nothing.
 
 A duration is a number of seconds, or a number with a unit: `"30s"`, `"5m"`, `"4h"`, `"5d"`. A size is a number of
-octets, or a number with a unit: `"10MB"`, `"50MiB"`."""
+octets, or a number with a unit: `"10MB"` is 10,000,000 octets, `"50MiB"` is 50 × 1024 × 1024."""
 
 
 def page(_existing: str) -> str:

@@ -1,4 +1,4 @@
-"""Posthouse (驿站): a complete SMTP system, as a library, a developer's mail catcher, a relay and an MX.
+"""Posthouse (驿站): an SMTP system: a library, a developer's mail catcher, a relay and an MX.
 
 Each package exports its own names (``posthouse.client``, ``posthouse.message`` …).  The few that most users need are
 here as well; they are imported at their first use, so that ``import posthouse`` is cheap.

@@ -90,7 +90,7 @@ def test_help_imports_no_command_and_no_room() -> None:
         assert line in " ".join(done.stdout.split())
 
 
-#: What one letter to a named server has no use for.
+#: Modules that sending one message to a named server does not need.
 OTHERS = [
     *("idna", "ipaddress", "posthouse.sandbox.load", "posthouse.message.trace_fields", "posthouse.protocol.parsing"),
     *("posthouse.protocol.receiver", "posthouse.service.config.types", "posthouse.core.dns"),
@@ -265,7 +265,7 @@ def test_what_is_no_address_is_said_and_the_others_are_judged(ran, tmp_path: Pat
     assert found[0]["problem"]
 
 
-def test_a_letter_that_does_not_arrive_is_said_in_bounded_time(ran, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_that_does_not_arrive_is_said_in_bounded_time(ran, monkeypatch: pytest.MonkeyPatch) -> None:
     async def never(daemons: object) -> None:
         await asyncio.Event().wait()
 
@@ -273,4 +273,4 @@ def test_a_letter_that_does_not_arrive_is_said_in_bounded_time(ran, monkeypatch:
     monkeypatch.setattr("posthouse.cli.demo._PATIENCE", 0.01)
     got = ran("demo", "--once")
     assert (got.code, got.out) == (75, "")
-    assert "the letter did not arrive within 0.01 seconds" in got.err
+    assert "the message was not delivered within 0.01 seconds" in got.err

@@ -76,7 +76,7 @@ def test_the_demo_as_json(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_demo_stays_open_for_letters_until_a_signal(tmp_path: Path) -> None:
+def test_the_demo_runs_until_a_signal_and_takes_more_messages(tmp_path: Path) -> None:
     with running(tmp_path, "demo") as child:
         command = child.line_with("--from renping@sina.com").split()[1:]
         read = child.line_with("inbox list --data-dir").split()[1:]
@@ -85,7 +85,7 @@ def test_the_demo_stays_open_for_letters_until_a_signal(tmp_path: Path) -> None:
         child.line_with("── sina.com → sohu.com ──")
         end = time.monotonic() + PATIENCE
         while not (listed := json.loads(finished(tmp_path, *read, "--json").stdout)):
-            assert time.monotonic() < end, "the letter never arrived"
+            assert time.monotonic() < end, "the message never arrived"
         child.tell(signal.SIGTERM)
         assert child.ended() == 0
         assert child.err == []
@@ -95,7 +95,7 @@ def test_the_demo_stays_open_for_letters_until_a_signal(tmp_path: Path) -> None:
 
 def test_an_interrupted_demo_leaves_nothing(tmp_path: Path) -> None:
     with running(tmp_path, "demo") as child:
-        child.line_with("stay open until Ctrl-C")
+        child.line_with("run until you press Ctrl-C")
         child.tell(signal.SIGINT)
         assert child.ended() == 0
     assert list(tmp_path.iterdir()) == []
@@ -309,7 +309,7 @@ def test_on_a_terminal_there_are_colours(tmp_path: Path) -> None:
     assert "The queue is empty." in empty
     assert "\x1b[1;36m550" in on_a_terminal(tmp_path, "explain", "550")
     plain = re.sub(r"\x1b\[[0-9;]*m", "", on_a_terminal(tmp_path, "demo", "--once", columns=70))
-    said = [line for line in plain.split("── The letter")[0].splitlines() if line.startswith(("S: ", "R: ", "     "))]
+    said = [line for line in plain.split("── The message")[0].splitlines() if line.startswith(("S: ", "R: ", "     "))]
     assert len(said) > 60
     assert all(width_of(line) <= 70 for line in said)
 

@@ -304,15 +304,15 @@ def test_a_report_to_the_postmaster_that_fails_is_not_told_to_him() -> None:
 def test_whatever_fails_the_chain_ends(
     sender: Address | None, content: bytes, notify: Notify | None, states: list[RecipientState]
 ) -> None:
-    """If every report fails, between two houses that each have a postmaster at the other's, it is over after two."""
-    houses = [
+    """Two relays, each with its postmaster at the other: if every report fails, there are two reports and no more."""
+    relays = [
         dsn_writer(
-            postmaster=Address("boss", f"house{1 - n}.test"),
+            postmaster=Address("boss", f"relay{1 - n}.test"),
             addressees=lambda address: () if address.local == "nobody" else (address,),
         )
         for n in (0, 1)
     ]
-    made = houses[0].reports(
+    made = relays[0].reports(
         original_of(message(sender), Bytes(content)),
         [end(waiting(notify, key=n), state, warned=True) for n, state in enumerate(states)],
         now=NOW,
@@ -323,7 +323,7 @@ def test_whatever_fails_the_chain_ends(
         made = [
             another
             for report in made
-            for another in houses[generation % 2].reports(
+            for another in relays[generation % 2].reports(
                 original_of(StoredMessage("Q2", report.envelope, NOW, 0), Bytes(report.content)),
                 [end(waiting(None, one.address), RecipientState.FAILED) for one in report.envelope.recipients],
                 now=NOW,
@@ -346,7 +346,7 @@ def test_plain_mail_owes_nothing() -> None:
 # -- with a worker and a queue
 
 
-class House:
+class RunningRelay:
     """A worker on an ephemeral spool; mail to sohu.com is kept by ``home``, all other mail is ``deliverer``'s."""
 
     def __init__(self, deliverer: FakeDeliverer, spool: type[SqliteSpool] = SqliteSpool, **options: Any) -> None:
@@ -388,16 +388,16 @@ class House:
         return [one for one in found if one is not None]
 
 
-def play(house_of: Callable[[], House], story: Callable[[House], Awaitable[None]]) -> House:
-    async def whole() -> House:
-        house = house_of()
-        async with asyncio.timeout(20), house.spool:
-            await house.worker.start()
-            await story(house)
-            stopping = asyncio.ensure_future(house.worker.stop(5.0))
-            await house.clock.advance(30.0)
+def play(make: Callable[[], RunningRelay], story: Callable[[RunningRelay], Awaitable[None]]) -> RunningRelay:
+    async def whole() -> RunningRelay:
+        relay = make()
+        async with asyncio.timeout(20), relay.spool:
+            await relay.worker.start()
+            await story(relay)
+            stopping = asyncio.ensure_future(relay.worker.stop(5.0))
+            await relay.clock.advance(30.0)
             await stopping
-        return house
+        return relay
 
     return asyncio.run(whole())
 
@@ -406,76 +406,76 @@ RENPING = Recipient(Address("renping", "sina.com"))
 
 
 def test_a_failure_is_settled_for_good_and_its_report_arrives_at_once() -> None:
-    async def story(house: House) -> None:
-        queue_id = await house.arrive(RENPING)
-        assert await house.state(queue_id) == [RecipientState.FAILED]
-        (found,) = house.told()
+    async def story(relay: RunningRelay) -> None:
+        queue_id = await relay.arrive(RENPING)
+        assert await relay.state(queue_id) == [RecipientState.FAILED]
+        (found,) = relay.told()
         assert [(one.final.address, one.action) for one in found.recipients] == [("renping@sina.com", "failed")]
-        assert await house.spool.count() == 0
+        assert await relay.spool.count() == 0
 
-    house = play(lambda: House(FakeDeliverer(Result.FAILED)), story)
-    assert [event for event, _ in house.log] == ["failed", "report", "delivered"]
+    relay = play(lambda: RunningRelay(FakeDeliverer(Result.FAILED)), story)
+    assert [event for event, _ in relay.log] == ["failed", "report", "delivered"]
 
 
 def test_giving_up_after_five_days_is_reported_with_the_last_reason() -> None:
-    async def story(house: House) -> None:
-        queue_id = await house.arrive(RENPING)
-        await house.clock.advance(4.9 * 86_400)
-        assert await house.state(queue_id) == [RecipientState.WAITING]
-        await house.clock.advance(86_400)
-        assert await house.state(queue_id) == [RecipientState.FAILED]
-        last = house.told()[-1]
+    async def story(relay: RunningRelay) -> None:
+        queue_id = await relay.arrive(RENPING)
+        await relay.clock.advance(4.9 * 86_400)
+        assert await relay.state(queue_id) == [RecipientState.WAITING]
+        await relay.clock.advance(86_400)
+        assert await relay.state(queue_id) == [RecipientState.FAILED]
+        last = relay.told()[-1]
         assert (last.recipients[0].action, last.recipients[0].status) == ("failed", "5.4.7")
         assert "451 4.2.0 not now" in last.text
 
-    play(lambda: House(FakeDeliverer(Result.DEFERRED)), story)
+    play(lambda: RunningRelay(FakeDeliverer(Result.DEFERRED)), story)
 
 
 def test_a_delay_is_told_once_at_the_first_attempt_after_four_hours() -> None:
-    async def story(house: House) -> None:
-        queue_id = await house.arrive(RENPING, RENPING._replace(notify=Notify.FAILURE))
-        await house.clock.advance(3.9 * 3600)
-        assert house.told() == []
-        await house.clock.advance(4.2 * 3600)
-        (late,) = house.told()
+    async def story(relay: RunningRelay) -> None:
+        queue_id = await relay.arrive(RENPING, RENPING._replace(notify=Notify.FAILURE))
+        await relay.clock.advance(3.9 * 3600)
+        assert relay.told() == []
+        await relay.clock.advance(4.2 * 3600)
+        (late,) = relay.told()
         assert [(one.final.address, one.action) for one in late.recipients] == [("renping@sina.com", "delayed")]
         assert late.recipients[0].retry_until
-        await house.clock.advance(86_400)
-        assert len(house.told()) == 1
-        assert await house.state(queue_id) == [RecipientState.WAITING, RecipientState.WAITING]
+        await relay.clock.advance(86_400)
+        assert len(relay.told()) == 1
+        assert await relay.state(queue_id) == [RecipientState.WAITING, RecipientState.WAITING]
 
-    play(lambda: House(FakeDeliverer(Result.DEFERRED)), story)
+    play(lambda: RunningRelay(FakeDeliverer(Result.DEFERRED)), story)
 
 
 def test_success_is_reported_where_it_is_asked_for() -> None:
-    async def story(house: House) -> None:
-        await house.arrive(RENPING, RENPING._replace(notify=Notify.SUCCESS), RENPING._replace(notify=Notify.FAILURE))
-        (found,) = house.told()
+    async def story(relay: RunningRelay) -> None:
+        await relay.arrive(RENPING, RENPING._replace(notify=Notify.SUCCESS), RENPING._replace(notify=Notify.FAILURE))
+        (found,) = relay.told()
         assert [one.action for one in found.recipients] == ["delivered"]
 
-    play(lambda: House(FakeDeliverer()), story)
+    play(lambda: RunningRelay(FakeDeliverer()), story)
 
 
 def test_nobody_hears_of_what_nobody_sent() -> None:
-    async def story(house: House) -> None:
-        queue_id = await house.arrive(RENPING, sender=None)
-        assert await house.state(queue_id) == [RecipientState.FAILED]
-        assert house.home.jobs == []
+    async def story(relay: RunningRelay) -> None:
+        queue_id = await relay.arrive(RENPING, sender=None)
+        assert await relay.state(queue_id) == [RecipientState.FAILED]
+        assert relay.home.jobs == []
 
-    play(lambda: House(FakeDeliverer(Result.FAILED)), story)
+    play(lambda: RunningRelay(FakeDeliverer(Result.FAILED)), story)
 
 
 def test_a_report_that_fails_ends_with_a_notice() -> None:
-    async def story(house: House) -> None:
-        house.home.answer = Result.FAILED
-        await house.arrive(RENPING)
-        to = [str(person.address) for job, _ in house.home.jobs for person in job.recipients]
+    async def story(relay: RunningRelay) -> None:
+        relay.home.answer = Result.FAILED
+        await relay.arrive(RENPING)
+        to = [str(person.address) for job, _ in relay.home.jobs for person in job.recipients]
         assert to == ["langrui@sohu.com", "postmaster@sohu.com"]
-        await house.clock.advance(20 * 86_400)
-        assert len(house.home.jobs) == 2
-        assert await house.spool.count() == 0
+        await relay.clock.advance(20 * 86_400)
+        assert len(relay.home.jobs) == 2
+        assert await relay.spool.count() == 0
 
-    play(lambda: House(FakeDeliverer(Result.FAILED)), story)
+    play(lambda: RunningRelay(FakeDeliverer(Result.FAILED)), story)
 
 
 def test_a_report_that_cannot_be_written_leaves_the_failure_to_an_operator() -> None:
@@ -494,16 +494,16 @@ def test_a_report_that_cannot_be_written_leaves_the_failure_to_an_operator() -> 
             self.broken.armed = True
             return super().outcomes(job)
 
-    def broken() -> House:
+    def broken() -> RunningRelay:
         deliverer = Arming(Result.FAILED)
-        house = House(deliverer, Broken)
-        deliverer.broken = house.spool
-        return house
+        relay = RunningRelay(deliverer, Broken)
+        deliverer.broken = relay.spool
+        return relay
 
-    async def story(house: House) -> None:
-        queue_id = await house.arrive(RENPING)
-        assert await house.state(queue_id) == [RecipientState.HELD]
-        assert house.home.jobs == []
+    async def story(relay: RunningRelay) -> None:
+        queue_id = await relay.arrive(RENPING)
+        assert await relay.state(queue_id) == [RecipientState.HELD]
+        assert relay.home.jobs == []
 
-    house = play(broken, story)
-    assert [event for event, _ in house.log] == ["fault", "held"]
+    relay = play(broken, story)
+    assert [event for event, _ in relay.log] == ["fault", "held"]

@@ -22,7 +22,7 @@ __all__ = ["COMMANDS", "language", "main", "posthouse"]
 
 #: Command → (module, its attribute, its line in the overview), in the order they are shown.
 COMMANDS: dict[str, tuple[str, str, str]] = {
-    "demo": ("demo", "demo", "Watch a letter travel through two post houses."),
+    "demo": ("demo", "demo", "Watch a message pass two mail servers, line by line."),
     "run": ("run", "run", "Run the daemon; without a configuration it catches all mail."),
     "send": ("send", "send", "Compose a message, or take a ready one, and send it."),
     "inbox": ("inbox", "inbox", "Read what was delivered into the local inboxes."),
@@ -35,9 +35,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 
 _OVERVIEW = {
     "en": """\
-Posthouse {version}: a complete SMTP system (RFC 5321).
+Posthouse {version}: an SMTP system (RFC 5321).
 
-  posthouse demo                 two post houses exchange a letter; every line is explained
+  posthouse demo                 two mail servers relay and deliver a message; every line is explained
   posthouse run                  catch all mail sent to 127.0.0.1:1025; nothing leaves this machine
   posthouse send --from me@sohu.com --to you@sina.com --subject hello --text "Hello!"
   posthouse inbox list           what has arrived
@@ -49,9 +49,9 @@ Commands
 posthouse COMMAND --help says more. Listings take --json. Settings: posthouse run --config posthouse.toml.
 """,
     "zh": """\
-Posthouse {version}（驿站）：完整的 SMTP 系统（RFC 5321）。
+Posthouse {version}（驿站）：SMTP 系统（RFC 5321）。
 
-  posthouse demo                 两个驿站传递一封信，逐行解释
+  posthouse demo                 两台邮件服务器中转并投递一封信，逐行解释
   posthouse run                  接收发往 127.0.0.1:1025 的所有邮件，不会离开本机
   posthouse send --from me@sohu.com --to you@sina.com --subject 你好 --text "你好！"
   posthouse inbox list           已收到的邮件
@@ -66,7 +66,7 @@ posthouse COMMAND --help 查看详细说明；列表命令都支持 --json；用
 
 
 _CHINESE = {
-    "demo": "看一封信经过两个驿站。",
+    "demo": "看一封信经过两台邮件服务器，逐行解释。",
     "run": "运行守护进程；没有配置时接收所有邮件。",
     "send": "撰写一封邮件（或使用现成的邮件）并发送。",
     "inbox": "阅读投递到本地邮箱的邮件。",
@@ -123,7 +123,7 @@ def _version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
 def posthouse(ctx: click.Context, debug: bool) -> None:
-    """Posthouse: a complete SMTP system, in both roles."""
+    """Posthouse: an SMTP system. It sends, receives, relays and delivers mail."""
     if ctx.invoked_subcommand is None:
         width = max(map(len, COMMANDS))
         lang = language()

@@ -48,7 +48,7 @@ def _size(text: str) -> int:
     default=0,
     show_default=True,
     type=click.IntRange(0, 100),
-    help="Messages in line behind the one under way; the time of each then counts from joining the line.",
+    help="Messages queued in each session behind the one that waits for its reply; their time counts from there.",
 )
 @with_json
 def bench(**given: Any) -> int:

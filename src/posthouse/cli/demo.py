@@ -1,4 +1,4 @@
-"""``posthouse demo``: a letter travels through two post houses, each of them a daemon, and every reply is explained."""
+"""``posthouse demo``: two daemons relay and deliver a message, and every line of both dialogues is explained."""
 
 from __future__ import annotations
 
@@ -19,52 +19,52 @@ if TYPE_CHECKING:
 
 __all__ = ["demo"]
 
-#: Seconds within which a letter on loopback must have arrived.
+#: Seconds within which a message on loopback must have arrived.
 _PATIENCE = 30.0
 
 _TEXT = {
     "en": {
-        "opening": "Two post houses have opened on this machine: sohu.com and sina.com.\n"
+        "opening": "Two mail servers run on this machine: sohu.com and sina.com.\n"
         "langrui@sohu.com writes to renping@sina.com. S: is the sending SMTP, R: the receiving SMTP.",
-        "first": "langrui hands the letter to the post house of sohu.com",
-        "second": "The post house of sohu.com asks the DNS for sina.com's mail exchanger (mx.sina.com), and relays",
-        "letter": "The letter in the mailbox of {mailbox}",
-        "trace": "Each post house has put a Received field on top; the last one has added Return-Path, because it "
+        "first": "langrui's mail program submits the message to the server of sohu.com",
+        "second": "The server of sohu.com asks the DNS for sina.com's mail exchanger (mx.sina.com), and relays",
+        "message": "The message in the mailbox of {mailbox}",
+        "trace": "Each server has put a Received field on top; the last one has added Return-Path, because it "
         "delivered.",
-        "reading": "As renping reads it",
-        "stay": "Both post houses stay open until Ctrl-C. Send more letters:",
-        "hand": "or type one yourself (see docs/tutorial.md):",
-        "read": "Read what has arrived:",
+        "reading": "What renping reads",
+        "stay": "Both servers run until you press Ctrl-C. To send more messages, in another terminal:",
+        "hand": "Or type the SMTP dialogue yourself (see docs/tutorial.md):",
+        "read": "To read what has arrived:",
         "end": "Delivered.",
-        "closed": "Both post houses have closed; no files are left.",
+        "closed": "Both servers have stopped, and their files are removed.",
     },
     "zh": {
-        "opening": "本机上开了两个驿站：sohu.com 和 sina.com。\n"
+        "opening": "本机上启动了两台邮件服务器：sohu.com 和 sina.com。\n"
         "langrui@sohu.com 写信给 renping@sina.com。S: 是发送SMTP，R: 是接收SMTP。",
-        "first": "langrui 把信交给 sohu.com 的驿站",
-        "second": "sohu.com 的驿站向 DNS 查询 sina.com 的邮件交换主机（mx.sina.com），然后中转",
-        "letter": "{mailbox} 邮箱里的信",
-        "trace": "每个驿站都在最上面加了一个 Received 字段；最后一个驿站负责投递，所以还加了 Return-Path。",
+        "first": "langrui 的邮件程序把信提交给 sohu.com 的服务器",
+        "second": "sohu.com 的服务器向 DNS 查询 sina.com 的邮件交换主机（mx.sina.com），然后中转",
+        "message": "{mailbox} 邮箱里的信",
+        "trace": "每台服务器都在最上面加了一个 Received 字段；最后一台负责投递，所以还加了 Return-Path。",
         "reading": "任平读到的内容",
-        "stay": "两个驿站会一直开着，按 Ctrl-C 结束。再发几封信：",
-        "hand": "或者自己动手输入（见 docs/tutorial.md）：",
+        "stay": "两台服务器会一直运行，按 Ctrl-C 结束。在另一个终端里可以再发几封信：",
+        "hand": "或者自己动手输入 SMTP 命令（见 docs/tutorial.md）：",
         "read": "查看收到的信：",
-        "end": "已送达。",
-        "closed": "两个驿站都已关闭，没有留下任何文件。",
+        "end": "已投递。",
+        "closed": "两台服务器都已停止，它们的文件也已删除。",
     },
 }
 
 
-@click.command(short_help="Watch a letter travel through two post houses.")
-@click.option("--once", is_flag=True, help="End when the letter has arrived.")
+@click.command(short_help="Watch a message pass two mail servers, line by line.")
+@click.option("--once", is_flag=True, help="End when the message is delivered.")
 @with_lang
 @with_json
 def demo(once: bool, lang: str | None, as_json: bool) -> None:
-    """Watch a letter travel through two post houses.
+    """Watch a message pass two mail servers, line by line.
 
-    Two post houses, sohu.com and sina.com, open on this machine. A letter from langrui@sohu.com is submitted to the
+    Two mail servers, sohu.com and sina.com, start on this machine. A message from langrui@sohu.com is submitted to the
     first, which relays it to the second, which delivers it to renping@sina.com. Both dialogues are shown and every
-    reply explained, then the letter as it was delivered. Without --once both stay open for letters of your own.
+    line explained, then the delivered message. Without --once both keep running, so that you can send more messages.
     """
     if as_json and not once:
         raise click.UsageError("--json gives one value at the end, so it needs --once")
@@ -73,12 +73,12 @@ def demo(once: bool, lang: str | None, as_json: bool) -> None:
 
 
 async def _travel(demo: Demo) -> DemoArrival:
-    """Send the letter and wait for it."""
+    """Send the message and wait until it is delivered."""
     outcomes = await demo.send(demo.compose())
     for outcome in outcomes:
         if outcome.result.value != "delivered":
             raise exit_codes.CommandFailed(
-                f"the first post house did not take the letter: {outcome.reason}", exit_codes.UNAVAILABLE
+                f"the first server did not accept the message: {outcome.reason}", exit_codes.UNAVAILABLE
             )
     return await demo.arrival()
 
@@ -86,10 +86,10 @@ async def _travel(demo: Demo) -> DemoArrival:
 def _not_arrived(stop: asyncio.Event) -> exit_codes.CommandFailed:
     if stop.is_set():
         return exit_codes.CommandFailed(
-            "posthouse demo was interrupted before the letter had arrived", exit_codes.SIGNALLED
+            "posthouse demo was interrupted before the message was delivered", exit_codes.SIGNALLED
         )
     return exit_codes.CommandFailed(
-        f"the letter did not arrive within {_PATIENCE:g} seconds; is this machine very busy, or loopback filtered?",
+        f"the message was not delivered within {_PATIENCE:g} seconds; is this machine very busy, or loopback filtered?",
         exit_codes.TEMPFAIL,
     )
 
@@ -112,7 +112,7 @@ async def _once(lang: str, as_json: bool) -> None:
         _heading(_name(dialogue, lang))
         for said in annotate([(line.who, line.text) for line in dialogue.lines], lang):
             show(said)
-    _letter(arrival, text)
+    _show_message(arrival, text)
     say("")
     say(text["end"], "bold green")
 
@@ -129,7 +129,7 @@ async def _stay(lang: str) -> None:
             if arrival is None:
                 raise _not_arrived(stop)
             watcher.flush()
-            _letter(arrival, text)
+            _show_message(arrival, text)
             _directions(daemons, text)
             watcher.live = True
             await stop.wait()
@@ -159,9 +159,9 @@ def _directions(daemons: Demo, text: dict[str, str]) -> None:
 
 
 class _Watcher:
-    """Shows dialogues while they happen: a session's lines together, whenever it has come to a point of rest."""
+    """Printer of dialogues while they happen: a session's lines are shown together when it waits for the other side."""
 
-    _MOST = 200  # sessions remembered; more are shown as they are and begun anew
+    _MOST = 200  # sessions remembered; when there are more, all are shown and forgotten
 
     def __init__(self, lang: str) -> None:
         self.live = False
@@ -210,9 +210,9 @@ def _heading(name: str) -> None:
 _MARKED = ("return-path", "received")
 
 
-def _letter(arrival: DemoArrival, text: dict[str, str]) -> None:
-    """The letter as it is stored in the mailbox, and as its reader sees it."""
-    _heading(text["letter"].format(mailbox=arrival.mailbox))
+def _show_message(arrival: DemoArrival, text: dict[str, str]) -> None:
+    """Show the message as it is stored in the mailbox, and as a mail program shows it."""
+    _heading(text["message"].format(mailbox=arrival.mailbox))
     raw = safe(arrival.content.decode("utf-8", "replace").replace("\r\n", "\n"))
     head, _, body = raw.partition("\n\n")
     marked = False

@@ -44,7 +44,7 @@ _VERBS = {
     "VRFY": ("Does this mailbox exist?", "询问邮箱是否存在。"),
     "EXPN": ("Who is on this list?", "询问邮件列表的成员。"),
     "HELP": ("Which commands are there?", "询问可用的命令。"),
-    "QUIT": ("Goodbye.", "结束会话。"),
+    "QUIT": ("Ends the session.", "结束会话。"),
     ".": ("A dot on a line of its own: the content ends here.", "单独一行的点号：内容到此结束。"),
 }
 _EXTENSIONS = {

@@ -645,7 +645,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         whose=Whose.SENDER,
         next_step=Text(
             "Read the text, remove the cause, and do not send the same message again before that.",
-            "阅读文字并消除原因，在此之前不要重发同一封邮件。",
+            "先看应答里的说明，消除原因，再重发邮件。",
         ),
         source="RFC 5321 §4.2.3",
         occasion=Text(

@@ -45,7 +45,7 @@ POLICY_CODES: tuple[Registration, ...] = (
         ),
         again=Text(
             "Keep the message queued and read the text; greylisting and rate limits pass by waiting.",
-            "把邮件留在队列中并阅读文字；灰名单和限速等待即可通过。",
+            "把邮件留在队列中，并看应答里的说明；灰名单和限速只需稍后重试。",
         ),
     ),
     Registration(

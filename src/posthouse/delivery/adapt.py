@@ -57,7 +57,7 @@ async def give(session: Session, delivery: Delivery) -> Sequence[Outcome]:
     else:
         asks = await asyncio.to_thread(lambda: needs(content.chunks()))
     refused: dict[int, Outcome] = {}
-    if not capabilities.has("SMTPUTF8"):
+    if "SMTPUTF8" not in capabilities.keywords:
         envelope, refused = _without_utf8(envelope, asks, session.peer)
     fitted = await _converted(envelope, content, asks, capabilities)
     if isinstance(fitted, Unconvertible):
@@ -75,7 +75,7 @@ async def _deliver(
     """``session.deliver``, with ORCPT added for recipients whose sender asked for a report and gave none (RFC 3461
     §5.2.1 (d)): a report from further on then names the address that the sender used."""
     recipients = envelope.recipients
-    if not any(one.notify and one.orcpt is None for one in recipients) or not session.capabilities.has("DSN"):
+    if not any(one.notify and one.orcpt is None for one in recipients) or "DSN" not in session.capabilities.keywords:
         return await session.deliver(envelope, content, holds)
     outcomes = await session.deliver(envelope._replace(recipients=tuple(map(_named, recipients))), content, holds)
     return [outcome._replace(recipient=one) for one, outcome in zip(recipients, outcomes, strict=True)]
@@ -83,9 +83,10 @@ async def _deliver(
 
 def _fits(capabilities: Capabilities, envelope: Envelope) -> bool:
     """True if everything that this envelope declares can be sent as it is.  Octets over 127 may come undeclared."""
+    keywords = capabilities.keywords
     return (
-        capabilities.has("8BITMIME")
-        and (capabilities.has("SMTPUTF8") or not _mentions_utf8(envelope))
+        "8BITMIME" in keywords
+        and ("SMTPUTF8" in keywords or not _mentions_utf8(envelope))
         and (envelope.body is not Body.BINARYMIME or _takes_binary(capabilities))
     )
 
@@ -99,7 +100,7 @@ def _named(recipient: Recipient) -> Recipient:
 
 
 def _takes_binary(capabilities: Capabilities) -> bool:
-    return capabilities.has("BINARYMIME") and capabilities.has("CHUNKING")
+    return "BINARYMIME" in capabilities.keywords and "CHUNKING" in capabilities.keywords
 
 
 def _mentions_utf8(envelope: Envelope) -> bool:
@@ -129,11 +130,11 @@ async def _converted(
     envelope: Envelope, content: Content, asks: Needs, capabilities: Capabilities
 ) -> tuple[Envelope, Content] | Unconvertible:
     """The message in the narrowest of BINARYMIME, 8BITMIME and 7 bits that the host carries and the message needs."""
-    if envelope.smtputf8 and not capabilities.has("SMTPUTF8"):
+    if envelope.smtputf8 and "SMTPUTF8" not in capabilities.keywords:
         return envelope, content  # the session will refuse it
     if asks.binary and not _takes_binary(capabilities):
-        body = Body.EIGHTBITMIME if capabilities.has("8BITMIME") else Body.SEVENBIT
-    elif asks.eightbit and not capabilities.has("8BITMIME"):
+        body = Body.EIGHTBITMIME if "8BITMIME" in capabilities.keywords else Body.SEVENBIT
+    elif asks.eightbit and "8BITMIME" not in capabilities.keywords:
         body = Body.SEVENBIT
     else:  # the declared body type may be wider than the content needs
         least = Body.EIGHTBITMIME if asks.eightbit else Body.SEVENBIT

@@ -23,7 +23,7 @@ class Delivery(NamedTuple):
 
     ``envelope`` has the recipients of this attempt and no others.  ``queue_id`` and ``received`` (calendar seconds)
     are those of the queued message, "" and 0.0 where the message was never queued.  ``tracer`` is what the deliverer
-    reports its connections to; None if nobody asked.
+    reports its connections to; None if the attempt is not traced.
 
     ``holds`` says whether the lease on the message is still held.  A deliverer asks directly before the step that
     completes the delivery, and gives up if the answer is no (``lost``, ``lease_lost``): another process has the message

@@ -4,13 +4,12 @@ A target is what a route carries, and its spelling says what it is:
 
     ``example.org``                  a domain: its MX records, or, where it has none, its own addresses
     ``[192.0.2.1]``, ``[IPv6:…]``    an address literal: that address, port 25
-    ``relay.example.net:587``        a host chosen by configuration: its addresses, MX not asked
+    ``relay.example.net:587``        a host that the configuration names: its addresses, MX not asked
     ``/run/lmtp``                    a unix socket
 
-Every DNS answer leads to one of three ends, and mail lives by the difference: *hops* to try; *failed*, because the
-DNS says that there is nowhere to go; *deferred*, because the DNS did not say.  A server that does not answer never
-fails a message.  Nor does a name that our own configuration gets wrong: a chosen host that does not exist is ours to
-correct, and the mail waits for it.
+Every DNS answer leads to one of three ends: *hops* to try; *failed*, because the DNS says that there is nowhere to go;
+*deferred*, because the DNS did not say.  A DNS server that does not answer never fails a message.  A configured host
+that does not exist does not either: the configuration is wrong, and the mail waits until it is corrected.
 
     ====================================  ==========================================================================
     answer                                end
@@ -21,7 +20,7 @@ correct, and the mail waits for it.
     no MX, and no address either          failed 550 5.4.4
     MX, but the best of them is ourselves  failed 554 5.4.6: it would come back
     MX or addresses not to be had now     deferred 451 4.4.3, unless another exchange has addresses
-    chosen host does not exist            deferred 451 4.3.5
+    configured host does not exist        deferred 451 4.3.5
     ====================================  ==========================================================================
 
 Addresses stay grouped by exchange: within one, the client races the address families (RFC 8305); from one to the
@@ -168,7 +167,7 @@ class _Search(NamedTuple):
     async def chosen(self, host: str, port: int) -> NextHops | Undeliverable:
         """A host that configuration names."""
         found = await self.addresses(host, port)
-        why = f"the chosen host {host}:{port}"
+        why = f"the configured host {host}:{port}"
         if found.endpoints:
             return _unless_self(Exchange(host, found.endpoints), self.is_self, why, f"{host}:{port}", found.ttl)
         if found.status is Status.FAILED:
@@ -262,9 +261,9 @@ def _usable(answer: Answer) -> list[str]:
 
 
 def _address(text: str) -> str | None:
-    """An IP address in its usual spelling, or None if it is none, or means nobody or everybody.
+    """An IP address in its usual spelling, or None for other text and addresses of no single host.
 
-    Linux takes the unspecified address for its own loopback, which a stranger's DNS has no business to reach so.
+    Linux takes the unspecified address for its own loopback, which a name in the public DNS must not reach.
     """
     try:
         address = ipaddress.ip_address(text)

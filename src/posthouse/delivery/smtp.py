@@ -1,4 +1,4 @@
-"""Deliverers that open connections: SMTP to a domain's mail exchangers or a chosen host, LMTP to a host or socket.
+"""Deliverers that open connections: SMTP to a domain's mail exchangers or a configured host, LMTP to a host or socket.
 
 One attempt goes through the exchanges in order.  A host that cannot be reached, breaks off before it has answered for
 any recipient, or refuses the session, is passed over for the next.  As soon as some recipient has a reply, the attempt

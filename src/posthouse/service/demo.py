@@ -42,7 +42,7 @@ from posthouse.service.daemon.daemon import Daemon
 from posthouse.service.daemon.transcripts import Dialogue, TranscriptRecorder
 from posthouse.spool import InboxMessage
 
-__all__ = ["DEMO_DOMAINS", "Demo", "DemoArrival", "DemoMessage", "LETTER"]
+__all__ = ["DEMO_DOMAINS", "DEMO_MESSAGE", "Demo", "DemoArrival", "DemoMessage"]
 
 #: Domain → its mail exchanger, the exchanger's address in the DNS of the demonstration, and the one mailbox.
 DEMO_DOMAINS: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
@@ -58,18 +58,18 @@ class DemoMessage(NamedTuple):
 
 
 #: The message of the demonstration, in both languages.
-LETTER: Final = DemoMessage(
-    "A letter from the first post house / 第一封信",
+DEMO_MESSAGE: Final = DemoMessage(
+    "A first message / 第一封信",
     """\
 任平：
 
-    你好！这封信从 sohu.com 的驿站出发，换了一次马，到了 sina.com 的驿站，
-    放进了你的邮箱。两个驿站之间说的每一句话，上面都能看到。
+    你好！这封信提交给了 sohu.com 的服务器，由它中转到 sina.com 的服务器，
+    再投递到你的邮箱。两台服务器之间的会话，上面每一行都能看到。
 
 Dear Renping,
 
-    this letter set out from the post house of sohu.com, changed horses once,
-    and was put into your mailbox by the post house of sina.com.
+    this message was submitted to the server of sohu.com, relayed to the
+    server of sina.com, and delivered to your mailbox there.
 
 朗瑞 / Langrui
 """,
@@ -188,8 +188,8 @@ class Demo:
         return compose(
             from_="朗瑞 Langrui <langrui@sohu.com>",
             to="任平 Renping <renping@sina.com>",
-            subject=LETTER.subject,
-            text=LETTER.text,
+            subject=DEMO_MESSAGE.subject,
+            text=DEMO_MESSAGE.text,
             date=datetime.fromtimestamp(seconds).astimezone(),
             message_id=f"{int(seconds * 1000)}.{os.getpid()}@mx.sohu.com",
         )
@@ -210,11 +210,11 @@ class Demo:
     async def arrival(self) -> DemoArrival:
         """Wait until a message is in renping's mailbox, and return the last one.  The caller bounds the wait."""
         mailbox = "renping@sina.com"
-        queue = self.daemons["sina.com"].spool
+        spool = self.daemons["sina.com"].spool
         while True:
             self._arrived.clear()
-            entries = await queue.inbox(mailbox)
-            kept = await queue.kept(entries[-1].number) if entries else None
+            entries = await spool.inbox(mailbox)
+            kept = await spool.kept(entries[-1].number) if entries else None
             if kept is not None:
                 return DemoArrival(mailbox, kept[0], b"".join(kept[1].chunks()))
             await self._arrived.wait()

@@ -1,4 +1,4 @@
-"""Delivery status notifications: which recipients the sender is told about, and the reports that say so.
+"""Delivery status notifications: the recipients that a sender gets a report about, and the reports.
 
 The rules are those of RFC 3461 §5.2 and RFC 5321 §6.1:
 
@@ -90,11 +90,11 @@ class DsnWriter:
 
     Args:
         hostname: The reporting host.
-        postmaster: Whom a report tells people to ask, and who gets the notices.
+        postmaster: The address that a report gives for questions; it gets the notices.
         destination: The spool's key for an address.
         random: For Message-IDs.
         addressees: The addresses that get the mail for an address: the members of an alias, the address itself, or
-            none if it is in a domain of ours and does not exist.  Without it every address stands for itself.
+            none if it is in a local domain and does not exist.  Without it every address stands for itself.
         zone: The offset of local time from UTC, in minutes, at a moment.
     """
 
@@ -130,7 +130,7 @@ class DsnWriter:
         if original.envelope.sender is None:
             return self._notices(original, ends, now)
         statuses = [status for waiting, end in ends if (status := status_of(waiting, end, now, until)) is not None]
-        return self.tell(original, statuses, now)
+        return self.write(original, statuses, now)
 
     def dropped(self, original: OriginalMessage, recipients: Sequence[QueuedRecipient], *, now: float) -> list[Report]:
         """The reports about recipients that an operator dropped."""
@@ -143,7 +143,7 @@ class DsnWriter:
             now=now,
         )
 
-    def tell(self, original: OriginalMessage, statuses: Sequence[RecipientStatus], now: float) -> list[Report]:
+    def write(self, original: OriginalMessage, statuses: Sequence[RecipientStatus], now: float) -> list[Report]:
         """Reports of ``statuses`` to the sender of ``original``; none if it has none."""
         sender = original.envelope.sender
         if sender is None or not statuses:
@@ -155,7 +155,7 @@ class DsnWriter:
         return self._notice(original, failed, now)
 
     def _notices(self, original: OriginalMessage, ends: Ends, now: float) -> list[Report]:
-        """A report failed.  Whether it asked for silence does not matter: this is between us and our postmaster."""
+        """The notice to the postmaster about a report that failed, whatever reports its recipients asked for."""
         if not is_report(original.content):
             return []
         statuses = [
@@ -182,14 +182,14 @@ class DsnWriter:
         *,
         notice: bool,
     ) -> list[Report]:
-        people = [_in_ascii(one) for one in to]
-        destinations = tuple(map(self._destination, people))
+        addressees = [_in_ascii(one) for one in to]
+        destinations = tuple(map(self._destination, addressees))
         made = []
         for start in range(0, len(statuses), _MOST):
-            letter = compose_report(
+            composed = compose_report(
                 original,
                 statuses[start : start + _MOST],
-                to=people,
+                to=addressees,
                 hostname=self._hostname,
                 postmaster=self._postmaster,
                 date=now,
@@ -197,7 +197,7 @@ class DsnWriter:
                 offset_minutes=self._zone(now),
                 notice=notice,
             )
-            made.append(Report(letter.envelope, letter.content, destinations, now))
+            made.append(Report(composed.envelope, composed.content, destinations, now))
         return made
 
 

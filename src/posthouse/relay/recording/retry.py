@@ -73,7 +73,7 @@ class RetrySchedule(NamedTuple):
         delay = self.delay(attempts)
         wait = delay * (1.0 - self.jitter * random.random())
         why = f"attempt {attempts} did not succeed; the wait doubles from {duration_in_words(self.first)}"
-        why += f" to at most {duration_in_words(self.ceiling)}, less a part by chance"
+        why += f" to at most {duration_in_words(self.ceiling)}, less a random part"
         if asked is not None and (asked > delay or attempts <= _SOONER_ATTEMPTS):
             wait = min(self.ceiling, max(_SOONEST, asked) * (1.0 + _LATENESS * random.random()))
             why = f"the other side asked for {duration_in_words(asked)}"

@@ -4,7 +4,7 @@ A *site* is where mail goes next: a chosen ``host:port``, or the set of mail exc
 What is learnt about it is kept here, for all its domains together, in memory: a restart begins gently.
 
 **Concurrency limit.**  It begins at 2 (*slow start*): enough that one hanging attempt does not stop the rest, few
-enough that a host which takes no mail from strangers sees only two.  While it is used up, each success adds 1, so it
+enough that a host which takes no mail from this one sees only two.  While it is used up, each success adds 1, so it
 doubles with each round (a limit of 20 is reached after 18 messages).  After the first failure it adds 1 for as many
 successes as the limit is, as TCP does.  A session that is refused, breaks off or stays silent halves it, once for all
 attempts that were under way at that time.

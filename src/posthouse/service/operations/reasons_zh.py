@@ -28,7 +28,7 @@ _REASONS: Final = tuple(
         (r"MX of (\S+): (.*)", "{0} 的 MX：{1}"),
         (r"(\S+) has no MX; its own address", "{0} 没有 MX，用它自身的地址"),
         (r"the address (\S+) itself", "地址 {0} 本身"),
-        (r"the chosen host (\S+)", "指定的主机 {0}"),
+        (r"the configured host (\S+)", "配置指定的主机 {0}"),
         (r"the socket (\S+)", "套接字 {0}"),
         (r"the domain (\S+) does not exist", "域名 {0} 不存在"),
         (r"the domain (\S+) takes no mail \(null MX\)", "域名 {0} 不接收邮件（null MX）"),

@@ -325,7 +325,7 @@ class SpoolIntake:
             RecipientStatus(who, Action.DELIVERED if a_list else Action.EXPANDED) for who, a_list in self._successes
         ]
         try:
-            for report in context.dsn_writer.tell(original, statuses, now) if context.dsn_writer is not None else ():
+            for report in context.dsn_writer.write(original, statuses, now) if context.dsn_writer is not None else ():
                 incoming = context.spool.receive()
                 incoming.write(report.content)  # far below the size from which the spool asks to wait
                 stored = await incoming.commit(
