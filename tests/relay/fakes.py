@@ -282,6 +282,8 @@ class FakeDeliverer(Deliverer):
 class InstantFake(FakeDeliverer):
     """Is done at once."""
 
+    immediate = True
+
     def deliver_now(self, job: Delivery, target: str) -> Sequence[Outcome]:
         self.jobs.append((job, target))
         return self.outcomes(job)

@@ -55,6 +55,8 @@ def test_no_attempt_begins_before_the_250_of_its_message_is_written(
         return send(sock, data, *flags)
 
     class Recording(Deliverer):
+        immediate = True
+
         def deliver_now(self, delivery: Delivery, target: str) -> Sequence[Outcome]:
             order.append(("attempt", delivery.queue_id))
             return all_of(delivery.recipients, Result.DELIVERED, "discarded", Reply(250, "2.0.0", "discarded"), target)

@@ -61,6 +61,8 @@ class Deliverer:
     #: Targets lead to *sites* (a next hop, or the set of mail exchangers that several domains share).  The scheduler
     #: limits the attempts at each site, and recipients of one message at one site share a delivery.
     sited: ClassVar[bool] = False
+    #: ``deliver_now`` may be done at once.  The worker asks no other deliverer.
+    immediate: ClassVar[bool] = False
 
     async def deliver(self, delivery: Delivery, target: str) -> Sequence[Outcome]:
         """Attempt ``delivery`` at ``target`` (a domain, a ``host:port``, a path).
@@ -71,10 +73,7 @@ class Deliverer:
         raise NotImplementedError
 
     def deliver_now(self, delivery: Delivery, target: str) -> Sequence[Outcome] | None:
-        """``deliver`` without waiting; None if it would have to wait, and then nothing was done.
-
-        The worker does not ask deliverers that are ``local`` or ``sited``.
-        """
+        """``deliver`` without waiting; None if it would have to wait, and then nothing was done."""
         return None
 
     def site_now(self, target: str) -> str | None:

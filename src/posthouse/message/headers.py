@@ -27,6 +27,7 @@ __all__ = [
     "first",
     "first_values",
     "gap",
+    "gap_and_hops",
     "hop_count",
     "split",
     "unfold",
@@ -181,6 +182,11 @@ def gap(data: bytes) -> bytes:
     without header section remain its body.  ``data`` must hold at least the first 1,000 octets of the first line.
     """
     return b"" if not data or data.startswith(b"\r\n") or _FIELD.match(data) else b"\r\n"
+
+
+def gap_and_hops(data: bytes) -> tuple[bytes, int]:
+    """``gap`` and ``hop_count`` of the beginning of a message."""
+    return gap(data), hop_count(data)
 
 
 class _Replaced:

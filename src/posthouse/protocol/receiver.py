@@ -256,7 +256,8 @@ class Receiver:
         """Is the command legal here?  The whole answer of moment one."""
         if type(command) is Rcpt and self.state in _TAKES_RCPT and not self.offer.off:
             # There may be thousands of them: the questions of ``_why_not`` that are left.
-            if not (self._smtputf8 or command.address.is_ascii):
+            local, domain = command.address
+            if not (self._smtputf8 or (local.isascii() and domain.isascii())):
                 return self._refuse("RCPT", UTF8_ADDRESS)
             self._command = command
             self._given = _RCPT_INPUT

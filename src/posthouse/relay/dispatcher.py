@@ -103,7 +103,7 @@ class Dispatcher:
             self._recorder.record(lease, ((recipient, route.outcome),))
             return
         deliverer, target, rule, _ = route
-        if not deliverer.sited and not deliverer.local:
+        if deliverer.immediate:
             try:
                 outcomes = self._deliver_now(route, lease.message, (recipient.recipient,))
                 if outcomes is not None and len(outcomes) != 1:
@@ -140,7 +140,7 @@ class Dispatcher:
     def _begin(self, attempt: Attempt, late: bool = False) -> None:
         """Deliver at once if the deliverer can, else let the scheduler decide."""
         deliverer = attempt.route.deliverer
-        if not deliverer.sited and not deliverer.local:
+        if deliverer.immediate:
             try:
                 recipients = tuple([each.recipient for each in attempt.recipients])
                 outcomes = self._deliver_now(attempt.route, attempt.leases[0].message, recipients)

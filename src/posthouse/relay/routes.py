@@ -124,7 +124,8 @@ class RouteTable:
 
     def destination(self, address: Address) -> str:
         """The recipient's domain in A-labels and lower case; the home domain where it has none."""
-        return lookup_domain(address.domain) or self._home
+        domain = address.domain
+        return (domain.lower() if domain.isascii() else lookup_domain(domain)) or self._home
 
     def route(self, recipient: Recipient, override: str = "") -> Route | NoRoute:
         domain = self.destination(recipient.address)

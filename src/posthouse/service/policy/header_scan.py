@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from posthouse.message.headers import gap, hop_count
+from posthouse.message.headers import gap_and_hops
 
 __all__ = ["HEAD_AT_MOST", "HeaderScan"]
 
@@ -51,8 +51,7 @@ class HeaderScan:
     def _search(self, head: bytes, end: int) -> None:
         self._head = None
         self.done = True
-        self.gap = gap(head)
-        self.hops = hop_count(head)
+        self.gap, self.hops = gap_and_hops(head)
         self.message_id = _message_id(head[:end])
 
     def end(self) -> None:

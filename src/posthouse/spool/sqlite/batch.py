@@ -75,7 +75,8 @@ def run(connection: sqlite3.Connection, ops: Sequence[Op], recording: Any, histo
             op.result = op.function(connection)
         else:
             recording.record(connection, op)
-    history_writer.remove_old(connection)
+    if history_writer.is_crowded:
+        history_writer.remove_old(connection)
 
 
 def _settle_fresh(

@@ -122,7 +122,7 @@ class HistoryWriter:
         #: The transaction under way has added something, or has written to the tally.
         self.added = False
         self._new_rows = self._new_octets = 0  # added by the transaction under way, less what it wrote to the tally
-        #: So much was added by committed transactions that ``remove_old`` removes something.
+        #: So much was added, the transaction under way included, that ``remove_old`` is due.
         self.is_crowded = False
         self._position = -1
         self._rest_until = 0.0
@@ -148,6 +148,7 @@ class HistoryWriter:
                 self._new_octets += len(row[_TOLD]) + len(row[_SENDER]) + len(row[_RECIPIENTS])
             self._new_rows += len(rows)
             self.added = True
+            self.is_crowded = self._rows + self._new_rows >= _STEP
 
     def ended(self, committed: bool) -> None:
         """The transaction under way has ended: what it added counts only if it was committed."""
@@ -179,6 +180,7 @@ class HistoryWriter:
             self._new_rows += 1
             self._new_octets += len(octets)
             self.added = True
+            self.is_crowded = self._rows + self._new_rows >= _STEP
 
     def note(self, connection: sqlite3.Connection, number: int, note: QueueEvent) -> None:
         """Add one event."""
@@ -187,11 +189,10 @@ class HistoryWriter:
     # -- forgetting ------------------------------------------------------------------------------------------------
 
     def remove_old(self, connection: sqlite3.Connection) -> None:
-        """Within a group's transaction: remove about as much as was added, if it is time."""
-        if self._rows + self._new_rows >= _STEP:
-            added = self._rows + self._new_rows
-            self.flush(connection)
-            self._step(connection, 2 * added)
+        """Within a group's transaction, once it ``is_crowded``: remove about as much as was added."""
+        added = self._rows + self._new_rows
+        self.flush(connection)
+        self._step(connection, 2 * added)
 
     def has_work(self) -> bool:
         """May an idle step find something?"""

@@ -15,6 +15,7 @@ from posthouse.spool.model import QueueAction, RecipientState, StoredMessage
 
 __all__ = [
     "HELD",
+    "NUMBERS",
     "STATES",
     "TOLD",
     "WAITING",
@@ -22,7 +23,6 @@ __all__ = [
     "destinations_of",
     "encode_envelope",
     "in_words",
-    "number_of_state",
     "recipient_rows",
     "told_destination",
 ]
@@ -37,7 +37,8 @@ TOLD = {
     QueueAction.DROP: "dropped",
     QueueAction.REROUTE: "rerouted",
 }
-_NUMBERS = {state: number for number, state in enumerate(STATES)}
+#: How each state is stored.
+NUMBERS = {state: number for number, state in enumerate(STATES)}
 _PLAIN = (Body.SEVENBIT, False, None, None, None, None, False)
 
 _octets: Callable[[object], bytes]
@@ -53,11 +54,6 @@ except ImportError:  # without the daemon's packages: the same text, made more s
 
 
 _LONGEST_LAST = 2000
-
-
-def number_of_state(state: RecipientState) -> int:
-    """How a state is stored."""
-    return _NUMBERS[state]
 
 
 def encode_envelope(envelope: Envelope) -> str:

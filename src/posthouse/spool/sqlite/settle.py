@@ -14,7 +14,7 @@ from posthouse.spool.model import Lease, Settlement, runs_of_equal_results
 from posthouse.spool.sqlite.batch import insert, rerank
 from posthouse.spool.sqlite.history_store import packed_record
 from posthouse.spool.sqlite.leases import LeaseTable
-from posthouse.spool.sqlite.rows import HELD, STATES, WAITING, in_words, number_of_state
+from posthouse.spool.sqlite.rows import HELD, NUMBERS, STATES, WAITING, in_words
 from posthouse.spool.sqlite.statements import SQL, array_of
 from posthouse.spool.sqlite.storage.operations import RecordAttempt
 
@@ -32,14 +32,17 @@ class Settler:
     def record(self, connection: sqlite3.Connection, op: RecordAttempt) -> None:
         """Record an attempt; see ``Spool.record``.  ``op.files`` becomes the files that are promised no more."""
         op.files = []
-        insert(connection, op.reports, self._leases.history_writer)
+        if op.reports:
+            insert(connection, op.reports, self._leases.history_writer)
         work, number = op.work, op.number
         if connection.execute(SQL.MESSAGE, (number,)).fetchone() is None:
             return  # settled and erased before, by whoever had the lease when ours had run out
         self._leases.expand(connection, number, leased=True)
         self._settle(connection, number, work, op.settlements)
         settled = {settlement.key for settlement in op.settlements}
-        self._leases.release_keys(connection, number, work, [w.key for w in work.recipients if w.key not in settled])
+        if len(settled) < len(work.recipients):
+            rest = [waiting.key for waiting in work.recipients if waiting.key not in settled]
+            self._leases.release_keys(connection, number, work, rest)
         if settled:
             connection.execute(SQL.LIVED, (number,))
             self._tell(connection, op)
@@ -56,7 +59,7 @@ class Settler:
             key, state, due, outcome, _, warned = run[0]
             one = len(run) == 1
             keys = key if one else array_of([settlement.key for settlement in run])
-            values = (number_of_state(state), due, due, in_words(outcome), warned, number, keys)
+            values = (NUMBERS[state], due, due, in_words(outcome), warned, number, keys)
             if state in (STATES[WAITING], STATES[HELD]):
                 connection.execute(SQL.AGAIN if one else SQL.AGAIN_SOME, (*values, *mark))
             else:

@@ -116,7 +116,9 @@ class SqliteSpool(SpoolQueries):
         self._read_only = False
         self._owner: ProcessSlot | None = None
         self._files: Executor | None = None
-        self._history_writer = HistoryWriter(history=history, rows=history_rows, octets=history_octets, time=time)
+        self._make_history_writer = partial(
+            HistoryWriter, history=history, rows=history_rows, octets=history_octets, time=time
+        )
         self._cache = ContentCache()
         super().__init__(Reader(self._layout, self._threads))
         self.loop: asyncio.AbstractEventLoop
@@ -124,6 +126,7 @@ class SqliteSpool(SpoolQueries):
         self._feed: EventFeed
         self._flight: ContentWriters
         self._ids: QueueIds
+        self._history_writer: HistoryWriter
         self._leases: LeaseTable
         self._settler: Settler
         self.incoming: IncomingHost
@@ -178,7 +181,7 @@ class SqliteSpool(SpoolQueries):
 
     def _start_as(self, owner: ProcessSlot, now: float) -> list[str]:
         said: list[str] = []
-        history_writer = self._history_writer
+        history_writer = self._history_writer = self._make_history_writer()
 
         def connect() -> sqlite3.Connection:
             connection = open_database(self._layout, self._durable)

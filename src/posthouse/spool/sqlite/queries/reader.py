@@ -34,7 +34,7 @@ from posthouse.spool.sqlite.rows import STATES, WAITING, decode_envelope, destin
 from posthouse.spool.sqlite.statements import SQL
 from posthouse.spool.sqlite.storage.durability import storage_error
 from posthouse.spool.sqlite.storage.layout import FileContent, Layout
-from posthouse.spool.sqlite.storage.schema import VERSION, connect_read_only, refuse_newer
+from posthouse.spool.sqlite.storage.schema import connect_readers
 from posthouse.spool.sqlite.storage.threads import Threads
 
 __all__ = ["Reader", "SpoolQueries"]
@@ -76,15 +76,7 @@ class Reader:
                 "there is no spool here", where=path, remedy="name the data_dir of the daemon whose spool you want"
             )
         try:
-            self._listing = connect_read_only(path)
-            if refuse_newer(self._listing, path) < VERSION:
-                raise SettingError(
-                    "the spool was written by an older Posthouse, and is brought up to date when a daemon opens it",
-                    where=path,
-                    remedy="start the daemon once",
-                )
-            self._content = connect_read_only(path)
-            self._searching = connect_read_only(path, mapped=True)
+            self._listing, self._searching, self._content = connect_readers(path)
         except sqlite3.Error as error:
             raise SettingError(
                 f"the spool cannot be read: {error}", where=path, remedy="read it as the user that runs the daemon"

@@ -49,7 +49,7 @@ __all__ = [
     "STORY_COLUMNS",
     "VERSION",
     "connect",
-    "connect_read_only",
+    "connect_readers",
     "create",
     "refuse_newer",
 ]
@@ -165,7 +165,7 @@ def _use_log(connection: sqlite3.Connection) -> None:
             time.sleep(0.005)
 
 
-def connect_read_only(path: str, *, mapped: bool = False) -> sqlite3.Connection:
+def _connect_read_only(path: str, *, mapped: bool = False) -> sqlite3.Connection:
     """A connection that only reads, whichever thread uses it; its users take turns.
 
     ``mapped`` reads the file through memory: for searches, which read much of it once.
@@ -178,6 +178,25 @@ def connect_read_only(path: str, *, mapped: bool = False) -> sqlite3.Connection:
     if mapped:
         connection.execute(f"PRAGMA mmap_size = {_MAPPED}")
     return connection
+
+
+def connect_readers(path: str) -> tuple[sqlite3.Connection, sqlite3.Connection, sqlite3.Connection]:
+    """The connections of a reader, for listings, for searches and for content.
+
+    Raises ``SettingError`` if this version cannot read the file.
+    """
+    listing = _connect_read_only(path)
+    try:
+        if refuse_newer(listing, path) < VERSION:
+            raise SettingError(
+                "the spool was written by an older Posthouse, and is brought up to date when a daemon opens it",
+                where=path,
+                remedy="start the daemon once",
+            )
+        return listing, _connect_read_only(path, mapped=True), _connect_read_only(path)
+    except BaseException:
+        listing.close()
+        raise
 
 
 def refuse_newer(connection: sqlite3.Connection, path: str) -> int:
