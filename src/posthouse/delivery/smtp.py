@@ -230,8 +230,8 @@ class SmtpDeliverer(Deliverer):
             tap=tape,
             source=self._source,
         )
-        connection.connected = session.opened
-        return PooledConnection(session, tape, site, exchange.name, session.opened)
+        connection.connected = opened = session.opened
+        return PooledConnection(session, tape, site, exchange.name, opened)
 
     async def _transact(self, pooled: PooledConnection, delivery: Delivery, connection: ConnectionTracer) -> _Found:
         """Hand the message over in as many transactions as the host's limits ask for and this session may carry; then

@@ -260,7 +260,7 @@ class Dispatcher:
         try:
             deliverer, target, _, _ = attempt.route
             message = attempt.leases[0].message
-            recipients = tuple([each.recipient for each in attempt.recipients])
+            recipients = tuple([each.recipient for lease in attempt.leases for each in lease.recipients])
             content = await self._spool.open_content(message)
             delivery = _delivery(message, recipients, content, attempt.tracer, partial(self._holds, attempt))
             outcomes = await deliverer.deliver(delivery, target)

@@ -263,7 +263,10 @@ class Worker:
                 await self._due_pages.show(choice, now)
                 leases = await self._lease_chosen(choice, now)
             if leases:
-                table.unproven_waits = True
+                if not choice.probed and choice.next_due is None and len(leases) < _BATCH:
+                    self._due_pages.forget()  # all mail that they show has been leased
+                else:
+                    table.unproven_waits = True
                 self._wake_up.at()
                 self._dispatcher.take(self._leases.take_over(leases, now))
                 return

@@ -165,7 +165,7 @@ class Scheduler:
         self._add_destinations(queue, attempt)
         if queue.suspended:
             return self._refuse(queue, attempt)
-        priority = queue.priority(not attempt.from_spool)
+        priority = _HEALTHY if queue.health is None else queue.priority(not attempt.from_spool)
         if attempt.from_spool:
             if priority is not _HEALTHY:
                 if attempt.probe is None:
