@@ -16,11 +16,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from posthouse.client import Session, connect
 from posthouse.core import Address, Body, Bytes, Envelope, Outcome, Recipient, Result
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.protocol import Capabilities, Offer
+from posthouse.server import Server
 from posthouse.service import Daemon, parse
+from posthouse.service.daemon import daemon
 
 __all__ = [
     "CATCH_ALL",
@@ -109,11 +113,11 @@ class Host:
 async def opened(text: str, data_dir: Path, *, offer: Offer | None = None, **world: Any) -> AsyncIterator[Host]:
     """A running daemon; its listeners announce ``offer`` if it is given."""
     host = Host(text, data_dir, **world)
-    await host.daemon.start()
-    try:
+    with pytest.MonkeyPatch.context() as patch:
         if offer is not None:
-            for server in host.daemon._servers:
-                server.settings = server.settings._replace(offer=offer)
+            patch.setattr(daemon, "Server", lambda *args, **kwargs: Server(*args, **{**kwargs, "offer": offer}))
+        await host.daemon.start()
+    try:
         yield host
     finally:
         await host.daemon.drain(10)

@@ -97,6 +97,7 @@ class ListenerPolicy:
         self.welcome = Verdict(Reply(220, "", f"{config.hostname} {listener.banner}".rstrip()))
         self.closed = Verdict(Reply(521, "", f"{config.hostname} takes no mail"), "closed")
         self.hello = Verdict(Reply(250, "", config.hostname))
+        zone = zone or _local_zone
         self.intake = IntakeContext(
             kind=listener.kind,
             lmtp=self.lmtp,
@@ -109,7 +110,8 @@ class ListenerPolicy:
             destination=destination,
             owner=owner,
             claim=claim,
-            offset=_local_offset if zone is None else lru_cache(maxsize=2)(lambda minute: zone(minute * 60.0)),
+            # Asked once a minute, because Received has local time (RFC 5321 §4.4).
+            offset=lru_cache(maxsize=2)(lambda minute: zone(minute * 60.0)),
             stored=self.stored,
             refused=self.refused,
             log=log,
@@ -179,11 +181,9 @@ class ListenerPolicy:
         self._stored(stored)
 
 
-@lru_cache(maxsize=2)
-def _local_offset(minute: int) -> int:
-    """The machine's zone in minutes, asked once a minute, because Received has local time (RFC 5321 §4.4); the odd
-    seconds of historical zones are cut."""
-    return time.localtime(minute * 60).tm_gmtoff // 60
+def _local_zone(now: float) -> int:
+    """The machine's zone in minutes; the odd seconds of historical zones are cut."""
+    return time.localtime(now).tm_gmtoff // 60
 
 
 def _free_octets(directory: str) -> int:
