@@ -56,7 +56,7 @@ class Features(NamedTuple):
 
 def _for_peer(address: Address, utf8: bool) -> Address:
     """The address as it is sent: without SMTPUTF8 a domain in U-labels becomes A-labels (RFC 6531 §3.2)."""
-    return address if utf8 else with_ascii_domain(address)
+    return address if utf8 or address.domain.isascii() else with_ascii_domain(address)
 
 
 def _writable(orcpt: OriginalRecipient | None) -> OriginalRecipient | None:

@@ -66,7 +66,7 @@ async def give(session: Session, delivery: Delivery) -> Sequence[Outcome]:
         return all_of(delivery.recipients, Result.FAILED, reason, reply, session.peer)
     envelope, content = fitted
     given = iter(await _deliver(session, envelope, content, delivery.holds) if envelope.recipients else ())
-    return [refused[i] if i in refused else next(given) for i in range(len(delivery.recipients))]
+    return [refused[i] if i in refused else next(given) for i in range(len(delivery.envelope.recipients))]
 
 
 async def _deliver(

@@ -103,11 +103,11 @@ class MaildirDeliverer(Deliverer):
             stored = await asyncio.to_thread(_store, target, name, head, delivery)
         except OSError as error:
             reply, reason = _trouble(error, target)
-            return all_of(delivery.recipients, Result.DEFERRED, reason, reply, target)
+            return all_of(delivery.envelope.recipients, Result.DEFERRED, reason, reply, target)
         if not stored:
             return lease_lost(delivery, target)
         reply = Reply(250, "2.0.0", "delivered to the Maildir")
-        return all_of(delivery.recipients, Result.DELIVERED, f"delivered as {name}", reply, target)
+        return all_of(delivery.envelope.recipients, Result.DELIVERED, f"delivered as {name}", reply, target)
 
     def _name(self) -> str:
         now = self._clock.time()

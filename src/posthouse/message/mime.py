@@ -102,7 +102,8 @@ class Scanner:
             self._head = None
 
     def _ended(self) -> bool:
-        return self._head is not None and not split(bytes(self._head)).headers.isascii()
+        head = self._head
+        return head is not None and not head.isascii() and not split(bytes(head)).headers.isascii()
 
     def _has_binary(self, chunk: bytes) -> bool:
         pairs, returns, feeds = chunk.count(b"\r\n"), chunk.count(b"\r"), chunk.count(b"\n")

@@ -195,8 +195,9 @@ def _cause(status: RecipientStatus, lang: str) -> list[str]:
 
 def _step(status: RecipientStatus, lang: str) -> str:
     text = _IN[lang]
-    enhanced = explain_enhanced(status.status)
-    if enhanced is not None and not status.status.endswith(".0.0"):
+    enhanced_code = status.status
+    enhanced = explain_enhanced(enhanced_code)
+    if enhanced is not None and not enhanced_code.endswith(".0.0"):
         return text(enhanced.next_step)
     code = status.reply.code if status.reply is not None else 554
     basic = explain_reply(code) or guess_reply(code) or explain_reply(554)

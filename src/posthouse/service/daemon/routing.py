@@ -38,7 +38,7 @@ class Deliverers(NamedTuple):
 class ConfiguredRouter:
     """The ``Router`` of a configuration."""
 
-    __slots__ = ("_deliverers", "_elsewhere", "_everything", "_ours", "_reasons", "_table")
+    __slots__ = ("_deliverers", "_elsewhere", "_everything", "_ours", "_reasons", "_table", "destination")
 
     def __init__(self, config: Config, deliverers: Deliverers) -> None:
         self._deliverers = deliverers
@@ -60,10 +60,8 @@ class ConfiguredRouter:
         ]
         ways = {"mx": deliverers.smtp, "smtp": deliverers.smtp, "lmtp": deliverers.lmtp}
         self._table = RouteTable(rules, mx, home=config.postmaster.domain, ways=ways)
-
-    def destination(self, address: Address) -> str:
-        """See ``Router.destination``."""
-        return self._table.destination(address)
+        #: See ``Router.destination``.
+        self.destination = self._table.destination
 
     def route(self, recipient: Recipient, override: str = "") -> Route | NoRoute:
         """See ``Router.route``; ``override`` is written as the ``via`` of a ``[[route]]``."""
