@@ -84,31 +84,19 @@ class Session:
     def __init__(self, channel: AsyncChannel, hostname: str) -> None:
         self._channel = channel
         self._hostname = hostname
-
-    @property
-    def sender(self) -> Sender:
-        """The dialogue, seen from the sending end."""
-        return self._channel.sender
+        #: The dialogue, seen from the sending end.
+        self.sender: Sender = channel.sender
+        #: The time limit of each phase.
+        self.timeouts: Timeouts = channel.timeouts
+        #: The peer's name and address, for example ``mx.sina.com[192.0.2.7]:25``.
+        self.peer: str = channel.peer
+        #: When the connection was opened, on the monotonic clock.
+        self.opened: float = channel.opened
 
     @property
     def capabilities(self) -> Capabilities:
         """The service extensions that the peer announced."""
-        return self._channel.sender.capabilities
-
-    @property
-    def timeouts(self) -> Timeouts:
-        """The time limit of each phase."""
-        return self._channel.timeouts
-
-    @property
-    def peer(self) -> str:
-        """The peer's name and address, for example ``mx.sina.com[192.0.2.7]:25``."""
-        return self._channel.peer
-
-    @property
-    def opened(self) -> float:
-        """When the connection was opened, on the monotonic clock."""
-        return self._channel.opened
+        return self.sender.capabilities
 
     @property
     def messages(self) -> int:

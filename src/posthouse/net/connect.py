@@ -118,9 +118,10 @@ class _Race(Generic[_H]):
             await asyncio.wait(self._running)
 
     def _start(self, delay: float) -> None:
-        """Start the next attempt, and the timer after which another may start."""
+        """Start the next attempt, and, if more wait, the timer after which another may start."""
         if self._next is not None:
             self._next.cancel()
+            self._next = None
         self._may_start = False
         endpoint = self._waiting.popleft()
         handler = self._make_handler()
@@ -128,7 +129,8 @@ class _Race(Generic[_H]):
         task = asyncio.get_running_loop().create_task(_as_task(attempt))
         task.add_done_callback(lambda _: self._wake.set())
         self._running[task] = (endpoint, handler)
-        self._next = self._clock.call_later(delay, self._let_join)
+        if self._waiting:
+            self._next = self._clock.call_later(delay, self._let_join)
 
     def _let_join(self) -> None:
         self._may_start = True
