@@ -151,7 +151,7 @@ class Dispatcher:
             if outcomes is not None:
                 self._record(attempt, outcomes)
                 if attempt.from_spool:
-                    self._scheduler.destinations.prove(lease.destination for lease in attempt.leases)
+                    self._scheduler.destinations.prove([lease.destination for lease in attempt.leases])
                 return
         self._enter(attempt, late)
 

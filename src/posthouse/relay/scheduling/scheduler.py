@@ -172,7 +172,7 @@ class Scheduler:
                     names = tuple([lease.destination for lease in attempt.leases])
                     attempt.probe = self.destinations.begin(names, len(attempt.recipients))
             elif queue.health is None:
-                self.destinations.prove(lease.destination for lease in attempt.leases)
+                self.destinations.prove([lease.destination for lease in attempt.leases])
         if not queue.line and queue.free and (queue.local or self._slots.room[priority] > 0):
             self._take_slot(queue, attempt, priority)
             return QueuePosition.STARTS
@@ -243,7 +243,7 @@ class Scheduler:
         if feedback is Feedback.OK:
             if attempt.probe is not None:
                 table.refund(attempt.probe)
-            table.prove(lease.destination for lease in attempt.leases)
+            table.prove([lease.destination for lease in attempt.leases])
         elif proven and not health.proven:
             table.doubt(queue.destinations)
         if suspended:

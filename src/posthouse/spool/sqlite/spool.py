@@ -293,7 +293,16 @@ class SqliteSpool(SpoolQueries):
             raise LocalError(f"a lease may name {MOST_NAMES} destinations at most")
         due_at = now if due_before is None else due_before
         return await self._call(
-            lambda connection: self._leases.lease(connection, owner, now, until, limit, due_at, wanted, probe)
+            partial(
+                self._leases.lease,
+                owner=owner,
+                now=now,
+                until=until,
+                limit=limit,
+                due_before=due_at,
+                wanted=wanted,
+                probe=probe,
+            )
         )
 
     async def due(self, now: float, *, limit: int = 1000, after: DueDestination | None = None) -> DuePage:
