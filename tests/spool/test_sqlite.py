@@ -455,6 +455,8 @@ def test_read_only_looks_at_a_running_and_a_stopped_spool(tmp_path: Path) -> Non
             reader.receive()
         with pytest.raises(LocalError):
             await reader.lease("w", NOW, NOW + 60, limit=1)
+        with pytest.raises(LocalError):
+            await reader.tidy()
         await reader.close()
 
     async def story() -> None:

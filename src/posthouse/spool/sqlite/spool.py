@@ -293,16 +293,7 @@ class SqliteSpool(SpoolQueries):
             raise LocalError(f"a lease may name {MOST_NAMES} destinations at most")
         due_at = now if due_before is None else due_before
         return await self._call(
-            partial(
-                self._leases.lease,
-                owner=owner,
-                now=now,
-                until=until,
-                limit=limit,
-                due_before=due_at,
-                wanted=wanted,
-                probe=probe,
-            )
+            lambda connection: self._leases.lease(connection, owner, now, until, limit, due_at, wanted, probe)
         )
 
     async def due(self, now: float, *, limit: int = 1000, after: DueDestination | None = None) -> DuePage:
@@ -443,6 +434,7 @@ class SqliteSpool(SpoolQueries):
 
     async def tidy(self) -> None:
         """Forget, now, the stories that need not be kept longer; the writer does it by itself when it is idle."""
+        self._must_write()
         while await self._call(self._history_writer.idle):
             pass
 
