@@ -263,7 +263,8 @@ class Worker:
                 await self._due_pages.show(choice, now)
                 leases = await self._lease_chosen(choice, now)
             if leases:
-                if not choice.probed and choice.next_due is None and len(leases) < _BATCH:
+                all_chosen = not choice.probed and not choice.complete and choice.next_due is None
+                if all_chosen and len(leases) < _BATCH:
                     self._due_pages.forget()  # all mail that they show has been leased
                 else:
                     table.unproven_waits = True
