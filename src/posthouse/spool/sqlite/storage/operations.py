@@ -29,7 +29,7 @@ class Op:
         self.error: StorageError | None = None
         #: Called on the loop when it is decided, with success or not, before the future is.
         self.finished: Callable[[bool], None] | None = None
-        #: Called on the loop when it has failed, before the future is told.
+        #: Called on the loop when it has failed, before the future has its exception.
         self.refused: Callable[[], object] | None = None
 
 
@@ -50,7 +50,7 @@ class NewMessage(NamedTuple):
     row: tuple[Any, ...]
     recipients: Sequence[tuple[Any, ...]] = ()
     file: tuple[int, bytes] | None = None
-    story: tuple[Any, ...] | None = None
+    history: tuple[Any, ...] | None = None
 
     @property
     def number(self) -> int:
