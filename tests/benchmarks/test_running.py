@@ -96,14 +96,14 @@ def test_no_scenario_hides_behind_a_measurement_of_its_name() -> None:
 def test_the_backlog_is_read_as_it_is_told() -> None:
     empty = {"intake": 1000.0, "relay": 900.0, "p50": 1.0, "p99": 4.0, "memory": 100.0}
     full = {"intake": 900.0, "relay": 800.0, "p50": 1.0, "p99": 10.0, "memory": 130.0}
-    told = {
+    reported = {
         "figures": {
             "empty": {key: [each] for key, each in empty.items()},
             "backlog": {k: [v] for k, v in full.items()},
         },
         "medians": {"empty": empty, "backlog": full},
     }
-    rows = {row.what: row for row in rows_of(told)}
+    rows = {row.what: row for row in rows_of(reported)}
     assert [each.met for each in rows["intake"].verdicts()] == [True]
     assert [each.reached for each in rows["latency to a live host, p99"].verdicts()] == [2.5]
     assert [each.met for each in rows["latency to a live host, p99"].verdicts()] == [False]

@@ -26,7 +26,7 @@ def ran(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
 
     def run(*arguments: str) -> Ran:
         code = main(arguments)
-        told = capsys.readouterr()
-        return Ran(code, told.out, told.err)
+        reported = capsys.readouterr()
+        return Ran(code, reported.out, reported.err)
 
     return run

@@ -34,12 +34,12 @@ def all_of(*contents: Content) -> Callable[[Session], Awaitable[list[tuple[Outco
     return use
 
 
-def ends(told: list[tuple[Outcome, ...]]) -> str:
-    return " ".join(outcome.result for outcomes in told for outcome in outcomes)
+def ends(reported: list[tuple[Outcome, ...]]) -> str:
+    return " ".join(outcome.result for outcomes in reported for outcome in outcomes)
 
 
-def codes(told: list[tuple[Outcome, ...]]) -> list[int]:
-    return [outcome.reply.code if outcome.reply else 0 for outcomes in told for outcome in outcomes]
+def codes(reported: list[tuple[Outcome, ...]]) -> list[int]:
+    return [outcome.reply.code if outcome.reply else 0 for outcomes in reported for outcome in outcomes]
 
 
 def test_the_next_envelope_leaves_with_the_content_before_it() -> None:
@@ -54,11 +54,11 @@ def test_the_next_envelope_leaves_with_the_content_before_it() -> None:
     )
 
     async def use(session: Session) -> list[str]:
-        told = await all_of(message(1), message(2), message(3))(session)
+        reported = await all_of(message(1), message(2), message(3))(session)
         assert session.messages == 3
         assert session.usable
         await session.quit()
-        return [outcome.reply.text for outcomes in told for outcome in outcomes if outcome.reply]
+        return [outcome.reply.text for outcomes in reported for outcome in outcomes if outcome.reply]
 
     assert against(peer, use) == ["first", "second", "third"]
 
@@ -113,9 +113,9 @@ def test_without_pipelining_nothing_is_sent_behind_the_dot() -> None:
     ],
 )
 def test_each_has_its_own_end(steps: list[tuple[bytes, bytes]], expected: str, replies: list[int]) -> None:
-    told = against(script(*GREETED, (GROUP, TAKEN), *steps), all_of(message(1), message(2)))
-    assert ends(told) == expected
-    assert codes(told) == replies
+    reported = against(script(*GREETED, (GROUP, TAKEN), *steps), all_of(message(1), message(2)))
+    assert ends(reported) == expected
+    assert codes(reported) == replies
 
 
 def test_a_refused_envelope_is_reset_before_the_next() -> None:
@@ -149,8 +149,8 @@ def test_a_chunk_that_nobody_takes_leaves_the_next_message_alone() -> None:
     refused = b"250 x\r\n450 later\r\n503 no valid recipients\r\n"
     ok = b"250 reset\r\n250 x\r\n250 x\r\n250 x\r\n"
     peer = script(*CHUNKING, (chunk(1) + RESET + chunk(2), refused + ok))
-    told = against(peer, all_of(message(1), message(2)))
-    assert (ends(told), codes(told)) == ("deferred delivered", [450, 250])
+    reported = against(peer, all_of(message(1), message(2)))
+    assert (ends(reported), codes(reported)) == ("deferred delivered", [450, 250])
 
 
 def test_lmtp_keeps_the_recipients_of_each_apart() -> None:
@@ -174,9 +174,9 @@ def test_lmtp_keeps_the_recipients_of_each_apart() -> None:
 
 def test_content_that_cannot_be_sent_leaves_the_one_before_it_alone() -> None:
     peer = script(*GREETED, (GROUP, TAKEN), (wire(1) + GROUP, b"250 x\r\n" + TAKEN))
-    told = against(peer, all_of(message(1), Bytes(b"a\nb\r\n"), message(3)))
-    assert ends(told) == "delivered failed deferred"
-    assert told[1][0].reply.enhanced == "5.6.0"
+    reported = against(peer, all_of(message(1), Bytes(b"a\nb\r\n"), message(3)))
+    assert ends(reported) == "delivered failed deferred"
+    assert reported[1][0].reply.enhanced == "5.6.0"
 
 
 class Broken:
@@ -260,9 +260,9 @@ def test_who_is_cancelled_harms_nobody_before_him(begun: bool) -> None:
             await second
         assert session.fault is None
         go_on.set()
-        told = [await first]
+        reported = [await first]
         await session.quit()
-        return told
+        return reported
 
     assert ends(against(peer, use)) == "delivered"
 
@@ -306,8 +306,8 @@ def test_quit_awaits_the_messages_under_way_and_commands_do_not_mix_with_them() 
     assert ends(against(peer, use)) == "delivered delivered"
 
 
-async def _as_one(told: Awaitable[list[tuple[Outcome, ...]]]) -> list[tuple[Outcome, ...]]:
-    return await told
+async def _as_one(reported: Awaitable[list[tuple[Outcome, ...]]]) -> list[tuple[Outcome, ...]]:
+    return await reported
 
 
 def test_silence_is_told_to_the_whole_line() -> None:
@@ -315,6 +315,6 @@ def test_silence_is_told_to_the_whole_line() -> None:
         await script(*GREETED, (GROUP, TAKEN), (wire(1) + GROUP, b""))(reader, writer)
         await reader.read()
 
-    told = against(mute, all_of(message(1), message(2), message(3)), timeouts=Timeouts(5, 5, 5, 5, 5, 0.1, 1))
-    assert ends(told) == "ambiguous deferred deferred"
-    assert all("no answer to the content" in outcome.reason for outcomes in told for outcome in outcomes)
+    reported = against(mute, all_of(message(1), message(2), message(3)), timeouts=Timeouts(5, 5, 5, 5, 5, 0.1, 1))
+    assert ends(reported) == "ambiguous deferred deferred"
+    assert all("no answer to the content" in outcome.reason for outcomes in reported for outcome in outcomes)

@@ -23,7 +23,7 @@ def letters(amount: int, taken: list[int] | None = None) -> Iterator[Message]:
         yield envelope(), message(number)
 
 
-async def told(session: Session, messages: Iterator[Message], ahead: int = 2) -> list[tuple[Message, Outcome]]:
+async def reported(session: Session, messages: Iterator[Message], ahead: int = 2) -> list[tuple[Message, Outcome]]:
     return [(given, outcome) async for given, (outcome,) in session.deliver_each(messages, ahead=ahead)]
 
 
@@ -40,7 +40,7 @@ def test_each_reply_lets_the_next_content_and_the_envelope_behind_it_go_in_one_w
     )
 
     async def use(session: Session) -> list[tuple[bytes, str]]:
-        found = await told(session, letters(4))
+        found = await reported(session, letters(4))
         await session.quit()
         return [(given[1].data, outcome.reply.text) for given, outcome in found]  # type: ignore[attr-defined,union-attr]
 
@@ -82,9 +82,9 @@ def test_a_session_that_is_lost_takes_no_more_and_tells_of_all_it_took() -> None
     rest = letters(6, taken)
 
     async def use(session: Session) -> list[Result]:
-        found = [outcome.result for _, outcome in await told(session, rest)]
+        found = [outcome.result for _, outcome in await reported(session, rest)]
         assert not session.usable
-        assert await told(session, rest) == []
+        assert await reported(session, rest) == []
         return found
 
     peer = script(*GREETED, (GROUP, TAKEN), (wire(1) + GROUP, b"250 x\r\n" + TAKEN), (wire(2) + GROUP, b""))
@@ -99,7 +99,7 @@ def test_a_message_that_is_not_for_this_peer_has_its_turn_like_the_others() -> N
     peer = script(*GREETED, (GROUP, TAKEN), (wire(1) + GROUP, b"250 x\r\n" + TAKEN), (wire(2), b"250 x\r\n"))
 
     async def use(session: Session) -> list[str]:
-        return [outcome.result.value for _, outcome in await told(session, iter(given))]
+        return [outcome.result.value for _, outcome in await reported(session, iter(given))]
 
     assert against(peer, use) == ["delivered", "failed", "delivered"]
 
@@ -143,7 +143,7 @@ def test_who_is_cancelled_ends_the_channel_and_leaves_nothing_in_line() -> None:
         assert await reader.read() == b""
 
     async def use(session: Session) -> bool:
-        task = asyncio.create_task(told(session, letters(5)))
+        task = asyncio.create_task(reported(session, letters(5)))
         while not session.messages:
             await asyncio.sleep(0)
         task.cancel()

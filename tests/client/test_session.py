@@ -288,7 +288,7 @@ def test_recipients_beyond_what_the_peer_takes_go_in_further_transactions() -> N
         (STUFFED, b"250 x\r\n"),
     )
     assert results(against(limits, deliver(THREE))) == [Result.DELIVERED] * 3
-    told = script(
+    reported = script(
         *hello(b"PIPELINING"),
         (THREE_GROUP, b"250 x\r\n250 x\r\n452 4.5.3 enough\r\n452 4.5.3 enough\r\n354 x\r\n"),
         (STUFFED, b"250 x\r\n"),
@@ -296,7 +296,7 @@ def test_recipients_beyond_what_the_peer_takes_go_in_further_transactions() -> N
         (STUFFED, b"250 x\r\n"),
         (MAIL + rcpt("c") + b"DATA\r\n", b"250 x\r\n550 x\r\n554 x\r\n"),
     )
-    assert results(against(told, deliver(THREE))) == [Result.DELIVERED, Result.DELIVERED, Result.FAILED]
+    assert results(against(reported, deliver(THREE))) == [Result.DELIVERED, Result.DELIVERED, Result.FAILED]
 
 
 def test_parameters_only_where_the_peer_knows_them() -> None:
@@ -317,12 +317,12 @@ def test_parameters_only_where_the_peer_knows_them() -> None:
 def test_an_original_recipient_that_cannot_be_written_is_left_out() -> None:
     """A receiver may take one of 107 Chinese characters (RFC 6533 §3); in 7 bits they are over 500 (RFC 3461 §4.2)."""
     person = Address("renping", "sina.com")
-    told = OriginalRecipient("utf-8", "任@x.test")
-    asked = envelope()._replace(recipients=(Recipient(person, None, told),))
+    reported = OriginalRecipient("utf-8", "任@x.test")
+    asked = envelope()._replace(recipients=(Recipient(person, None, reported),))
     with_it = RCPT.replace(b"\r\n", b" ORCPT=utf-8;\\x{4EFB}@x.test\r\n")
     start = (*hello(b"DSN"), (MAIL, b"250 ok\r\n"))
     assert results(against(script(*start, (with_it, b"550 x\r\n")), deliver(asked))) == [Result.FAILED]
-    long = asked._replace(recipients=(Recipient(person, None, told._replace(address="任" * 100 + "@x.test")),))
+    long = asked._replace(recipients=(Recipient(person, None, reported._replace(address="任" * 100 + "@x.test")),))
     assert results(against(script(*start, (RCPT, b"550 x\r\n")), deliver(long))) == [Result.FAILED]
 
 
@@ -495,11 +495,11 @@ def test_single_commands() -> None:
 
 
 def test_the_transcript_tells_the_dialogue_without_the_content() -> None:
-    told: list[tuple[str, str]] = []
+    reported: list[tuple[str, str]] = []
     peer = script(
         *hello(b"PIPELINING"), (MAIL + RCPT + b"DATA\r\n", b"250 ok\r\n250 ok\r\n354 go\r\n"), (STUFFED, b"250 ok\r\n")
     )
-    against(peer, deliver(envelope()), transcript=lambda who, line: told.append((who, line)))
-    assert [who for who, _ in told] == list("RSRRSSSRRRSSR")
-    assert ("S", "MAIL FROM:<langrui@sohu.com>") in told
-    assert not any("last line" in line for _, line in told)
+    against(peer, deliver(envelope()), transcript=lambda who, line: reported.append((who, line)))
+    assert [who for who, _ in reported] == list("RSRRSSSRRRSSR")
+    assert ("S", "MAIL FROM:<langrui@sohu.com>") in reported
+    assert not any("last line" in line for _, line in reported)

@@ -43,7 +43,7 @@ def test_content_waits_for_room(lines: int, quick: bool) -> None:
     clock = ManualClock()
     content = Bytes(LINE * lines)
 
-    async def story() -> tuple[bytes, Result]:
+    async def scenario() -> tuple[bytes, Result]:
         stream, channel = Full(), AsyncChannel(clock=clock)
         session = Session(channel, "client.example")
         channel.connected(stream)
@@ -69,6 +69,6 @@ def test_content_waits_for_room(lines: int, quick: bool) -> None:
         (outcome,) = await delivered
         return stream.written, outcome.result
 
-    written, result = asyncio.run(clock.run(story()))
+    written, result = asyncio.run(clock.run(scenario()))
     assert result is Result.DELIVERED
     assert written == GROUP + content.data + b".\r\n"

@@ -35,7 +35,7 @@ def trace_of(tracer: AttemptTracer) -> AttemptTrace:
 def test_domains_with_the_same_exchanges_share_sessions() -> None:
     peer = Peer(FULL)
 
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         world.resolver = type(world.resolver)({**ZONE, "sina.cn": {"MX": ["5 mx1.sina.com", "7 mx2.sina.com"]}})
         deliverer = world.deliverer()
         await deliverer.deliver(job(), "sina.com")
@@ -43,14 +43,14 @@ def test_domains_with_the_same_exchanges_share_sessions() -> None:
         assert await deliverer.locate("sina.cn") == deliverer.site_now("sina.com") == "mx1.sina.com,mx2.sina.com"
         await deliverer.close()
 
-    tell({MX1: peer}, story)
+    tell({MX1: peer}, scenario)
     assert peer.sessions == 1
 
 
 def test_a_session_grows_old_however_busy_it_is() -> None:
     peer = Peer(FULL)
 
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         deliverer = world.deliverer(age=10.0, idle=5.0)
         for _ in range(8):
             await deliverer.deliver(job(), "sina.com")
@@ -58,7 +58,7 @@ def test_a_session_grows_old_however_busy_it_is() -> None:
         await deliverer.close()
         assert world.network.open == 0
 
-    tell({MX1: peer}, story)
+    tell({MX1: peer}, scenario)
     assert peer.sessions == 2
     assert len(peer.letters) == 8
 
@@ -66,7 +66,7 @@ def test_a_session_grows_old_however_busy_it_is() -> None:
 def test_one_that_rested_sends_no_content_before_it_is_answered_so_its_loss_is_not_ambiguous() -> None:
     peer = Peer(("PIPELINING", "CHUNKING", "8BITMIME"))
 
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         deliverer = world.deliverer()
         await deliverer.deliver(job(), "sina.com")
         await world.clock.sleep(2.0)
@@ -80,14 +80,14 @@ def test_one_that_rested_sends_no_content_before_it_is_answered_so_its_loss_is_n
         assert not any("BDAT" in line for line in first.lines)
         await deliverer.close()
 
-    tell({MX1: peer}, story)
+    tell({MX1: peer}, scenario)
     assert len(peer.letters) == 2
 
 
 def test_a_busy_one_that_is_lost_behind_the_whole_message_is_ambiguous() -> None:
     peer = Peer(("PIPELINING", "CHUNKING", "8BITMIME"))
 
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         deliverer = world.deliverer()
         await deliverer.deliver(job(), "sina.com")
         peer.until_next_session["MAIL"] = None
@@ -96,7 +96,7 @@ def test_a_busy_one_that_is_lost_behind_the_whole_message_is_ambiguous() -> None
         assert tracer.feedback is Feedback.THROTTLED
         await deliverer.close()
 
-    tell({MX1: peer}, story)
+    tell({MX1: peer}, scenario)
     assert peer.sessions == 1
 
 
@@ -126,13 +126,13 @@ def test_batches_that_a_host_allows(limits: dict[str, int], expected: list[list[
 def test_mailmax_bounds_the_messages_of_a_session() -> None:
     peer = Peer((*FULL, "LIMITS MAILMAX=2"))
 
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         deliverer = world.deliverer()
         for _ in range(5):
             await deliverer.deliver(job(), "sina.com")
         await deliverer.close()
 
-    tell({MX1: peer}, story)
+    tell({MX1: peer}, scenario)
     assert peer.sessions == 3
     assert len(peer.letters) == 5
 
@@ -142,13 +142,13 @@ def test_few_recipients_and_few_messages_in_each_session_are_dealt_with_to_the_e
     peer.replies["RCPT TO:<u7@"] = "550 5.1.1 nobody"
     addresses = [f"u{n}@{'sina.com' if n % 2 else 'sina.cn'}" for n in range(11)]
 
-    async def story(world: World) -> Sequence[Outcome]:
+    async def scenario(world: World) -> Sequence[Outcome]:
         deliverer = world.deliverer()
         outcomes = await deliverer.deliver(job(*addresses), "sina.com")
         await deliverer.close()
         return outcomes
 
-    outcomes = tell({MX1: peer}, story)
+    outcomes = tell({MX1: peer}, scenario)
     assert [str(outcome.recipient.address) for outcome in outcomes] == addresses
     assert [n for n, outcome in enumerate(outcomes) if outcome.result is not Result.DELIVERED] == [7]
     assert len([line for line in peer.said if line.startswith("RCPT")]) == 11, "nobody twice"
@@ -161,13 +161,13 @@ def test_few_recipients_and_few_messages_in_each_session_are_dealt_with_to_the_e
 def test_a_delivery_is_told_with_its_dialogue_and_phases_but_without_content() -> None:
     peer = Peer(("PIPELINING",))
 
-    async def story(world: World) -> AttemptTrace:
+    async def scenario(world: World) -> AttemptTrace:
         deliverer = world.deliverer()
         _, tracer = await traced(world, deliverer, job(), "sina.com")
         await deliverer.close()
         return trace_of(tracer)
 
-    trace = tell({MX1: peer}, story)
+    trace = tell({MX1: peer}, scenario)
     assert (trace.site, trace.target, trace.rule) == ("mx1.sina.com,mx2.sina.com", "sina.com", "the default")
     (connection,) = trace.connections
     assert connection.peer == "mx1.sina.com[192.0.2.1]:25"
@@ -180,13 +180,13 @@ def test_a_delivery_is_told_with_its_dialogue_and_phases_but_without_content() -
 
 
 def test_hosts_that_were_passed_over_are_told_too() -> None:
-    async def story(world: World) -> AttemptTrace:
+    async def scenario(world: World) -> AttemptTrace:
         deliverer = world.deliverer()
         _, tracer = await traced(world, deliverer, job(), "sina.com")
         await deliverer.close()
         return trace_of(tracer)
 
-    trace = tell({MX2: Peer(greeting="421 busy")}, story)
+    trace = tell({MX2: Peer(greeting="421 busy")}, scenario)
     assert [connection.mx for connection in trace.connections] == ["mx1.sina.com", "mx2.sina.com"]
     assert trace.connections[0].ended
     assert "421 busy" in trace.connections[1].ended
@@ -195,13 +195,13 @@ def test_hosts_that_were_passed_over_are_told_too() -> None:
 def test_a_long_dialogue_is_shortened_in_the_middle() -> None:
     peer = Peer(("PIPELINING",))
 
-    async def story(world: World) -> AttemptTrace:
+    async def scenario(world: World) -> AttemptTrace:
         deliverer = world.deliverer()
         _, tracer = await traced(world, deliverer, job(*(f"u{n}@sina.com" for n in range(500))), "sina.com")
         await deliverer.close()
         return trace_of(tracer)
 
-    (connection,) = tell({MX1: peer}, story).connections
+    (connection,) = tell({MX1: peer}, scenario).connections
     assert len(connection.lines) == 101
     assert connection.lines[80] == "… 911 lines …"
     assert connection.lines[-1] == "R: 250 OK"
@@ -222,18 +222,18 @@ def test_a_long_dialogue_is_shortened_in_the_middle() -> None:
 def test_what_an_attempt_tells_of_the_site(
     peers: dict[Endpoint, Peer], faults: dict[Endpoint, StreamFault], feedback: Feedback
 ) -> None:
-    async def story(world: World) -> AttemptTracer:
+    async def scenario(world: World) -> AttemptTracer:
         world.network.faults.update(faults)
         deliverer = world.deliverer()
         _, tracer = await traced(world, deliverer, job(), "sina.com")
         await deliverer.close()
         return tracer
 
-    assert tell(peers, story).feedback is feedback
+    assert tell(peers, scenario).feedback is feedback
 
 
 def test_exchanges_are_remembered_for_a_minute_and_trouble_for_ten_seconds() -> None:
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         deliverer = world.deliverer()
         assert deliverer.site_now("sina.com") is None
         assert await deliverer.locate("sina.com") == "mx1.sina.com,mx2.sina.com"
@@ -246,4 +246,4 @@ def test_exchanges_are_remembered_for_a_minute_and_trouble_for_ten_seconds() -> 
         assert deliverer.site_now("sina.com") is None
         assert deliverer.site_now("relay.test:587") == "relay.test:587"
 
-    tell({}, story)
+    tell({}, scenario)

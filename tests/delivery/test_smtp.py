@@ -164,13 +164,13 @@ class World:
         )
 
 
-def tell(peers: dict[Endpoint, Peer], story: Callable[[World], Awaitable[Any]]) -> Any:
+def tell(peers: dict[Endpoint, Peer], scenario: Callable[[World], Awaitable[Any]]) -> Any:
     async def whole() -> Any:
         world = World(peers)
         for endpoint, peer in peers.items():
             await world.network.listen(endpoint, peer)
         async with asyncio.timeout(20):
-            return await world.clock.run(story(world))
+            return await world.clock.run(scenario(world))
 
     return asyncio.run(whole())
 
@@ -191,7 +191,7 @@ def deliver(
     faults: dict[Endpoint, StreamFault] | None = None,
     **options: Any,
 ) -> Sequence[Outcome]:
-    async def story(world: World) -> Sequence[Outcome]:
+    async def scenario(world: World) -> Sequence[Outcome]:
         world.network.faults.update(faults or {})
         deliverer = world.deliverer(kind, **options)
         try:
@@ -199,7 +199,7 @@ def deliver(
         finally:
             await deliverer.close()
 
-    outcomes: Sequence[Outcome] = tell(peers, story)
+    outcomes: Sequence[Outcome] = tell(peers, scenario)
     return outcomes
 
 
@@ -342,7 +342,7 @@ def test_8bit_is_converted_for_a_host_without_8bitmime(body: Body, times: int) -
     head, _, text = EIGHT.partition(b"\r\n\r\n")
     letter = head + b"\r\n\r\n" + text * times
 
-    async def story(world: World) -> Sequence[Outcome]:
+    async def scenario(world: World) -> Sequence[Outcome]:
         deliverer = world.deliverer(idle=0.0)
         outcomes = await deliverer.deliver(job(content=letter, body=body), "sina.com")
         await deliverer.close()
@@ -352,7 +352,7 @@ def test_8bit_is_converted_for_a_host_without_8bitmime(body: Body, times: int) -
         world = World({MX1: peer})
         await world.network.listen(MX1, peer)
         async with asyncio.timeout(20):  # a thread converts: the clock must not jump meanwhile, so nobody moves it
-            return await story(world)
+            return await scenario(world)
 
     assert one(asyncio.run(whole()))[0] is Result.DELIVERED
     (sent,) = peer.letters
@@ -415,7 +415,7 @@ def test_a_message_that_needs_smtputf8_fails_clearly(needy: Delivery) -> None:
 def test_a_session_is_used_again_and_ended_when_it_has_waited() -> None:
     peer = Peer(FULL)
 
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         deliverer = world.deliverer(idle=5.0)
         for _ in range(3):
             assert one(await deliverer.deliver(job(), "sina.com"))[0] is Result.DELIVERED
@@ -429,19 +429,19 @@ def test_a_session_is_used_again_and_ended_when_it_has_waited() -> None:
         assert peer.verbs().count("QUIT") == 2
         assert world.network.open == 0
 
-    tell({MX1: peer}, story)
+    tell({MX1: peer}, scenario)
 
 
 def test_a_session_is_not_used_for_ever() -> None:
     peer = Peer(FULL)
 
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         deliverer = world.deliverer(messages=2)
         for _ in range(5):
             await deliverer.deliver(job(), "sina.com")
         await deliverer.close()
 
-    tell({MX1: peer}, story)
+    tell({MX1: peer}, scenario)
     assert peer.sessions == 3
     assert len(peer.letters) == 5
 
@@ -450,14 +450,14 @@ def test_a_session_is_not_used_for_ever() -> None:
 def test_a_kept_session_that_died_is_replaced_at_once(reply: str | None) -> None:
     peer = Peer()
 
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         deliverer = world.deliverer()
         await deliverer.deliver(job(), "sina.com")
         peer.until_next_session["MAIL"] = reply
         assert one(await deliverer.deliver(job(), "sina.com"))[0] is Result.DELIVERED
         await deliverer.close()
 
-    tell({MX1: peer}, story)
+    tell({MX1: peer}, scenario)
     assert peer.sessions == 2
     assert len(peer.letters) == 2
 
@@ -465,7 +465,7 @@ def test_a_kept_session_that_died_is_replaced_at_once(reply: str | None) -> None
 def test_sessions_cut_while_waiting_are_noticed() -> None:
     peer = Peer()
 
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         deliverer = world.deliverer()
         await deliverer.deliver(job(), "sina.com")
         world.network.cut(MX1)
@@ -473,12 +473,12 @@ def test_sessions_cut_while_waiting_are_noticed() -> None:
         assert one(await deliverer.deliver(job(), "sina.com"))[0] is Result.DELIVERED
         await deliverer.close()
 
-    tell({MX1: peer}, story)
+    tell({MX1: peer}, scenario)
     assert peer.sessions == 2
 
 
 def test_cancelling_leaves_nothing_open() -> None:
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         deliverer = world.deliverer()
         world.network.faults[MX1] = StreamFault(silent=True)
         task = asyncio.ensure_future(deliverer.deliver(job(), "sina.com"))
@@ -489,7 +489,7 @@ def test_cancelling_leaves_nothing_open() -> None:
         await world.clock.sleep(1.0)
         assert world.network.open == 0
 
-    tell({}, story)
+    tell({}, scenario)
 
 
 # -- what the sender asked to be told

@@ -45,7 +45,7 @@ class Scripted:
     ],
 )
 def test_how_long_answers_are_kept(answer: Answer, seconds: int) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         clock, inner = ManualClock(), Scripted(answer)
         resolver = CachingResolver(inner, clock)
         assert await resolver.ask(SINA) == answer
@@ -59,33 +59,33 @@ def test_how_long_answers_are_kept(answer: Answer, seconds: int) -> None:
         await resolver.ask(SINA)
         assert inner.asked == 2
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_what_is_left_of_the_ttl() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         clock = ManualClock()
         resolver = CachingResolver(StaticResolver({"sina.com": {"MX": ["10 mx.sina.com"]}}, ttl=300), clock)
         await resolver.ask(SINA)
         await clock.advance(100)
         assert (await resolver.ask(SINA)).ttl == 200
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_answers_that_may_not_be_kept_are_not() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         inner = Scripted(Answer(Status.NXDOMAIN, ttl=0))
         resolver = CachingResolver(inner, ManualClock())
         await resolver.ask(SINA)
         await resolver.ask(SINA)
         assert inner.asked == 2
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_case_and_a_final_dot_make_no_other_question() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         inner = Scripted(Answer(Status.OK, ("192.0.2.1",), 300))
         resolver = CachingResolver(inner, ManualClock())
         for name in ("sina.com", "SINA.com", "sina.com."):
@@ -94,11 +94,11 @@ def test_case_and_a_final_dot_make_no_other_question() -> None:
         await resolver.ask(Question("sina.com", Kind.AAAA))
         assert inner.asked == 2
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_the_least_used_answer_leaves_first() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         inner = StaticResolver({name: {"A": ["192.0.2.1"]} for name in ("a", "b", "c")})
         resolver = CachingResolver(inner, ManualClock(), size=2)
         for name in ("a", "b", "a", "c", "a", "b"):
@@ -108,11 +108,11 @@ def test_the_least_used_answer_leaves_first() -> None:
         await resolver.ask(Question("a", Kind.A))
         assert len(inner.asked) == 5
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_one_question_at_a_time() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         clock, inner = ManualClock(), Scripted(Answer(Status.OK, ("192.0.2.1",), 300))
         inner.gate.clear()
         resolver = CachingResolver(inner, clock)
@@ -126,11 +126,11 @@ def test_one_question_at_a_time() -> None:
         assert answers[1:] == [inner.answer] * 4
         assert (inner.asked, inner.cancelled) == (1, 0)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_when_nobody_waits_any_more_the_question_is_withdrawn() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         clock, inner = ManualClock(), Scripted(Answer(Status.OK, ("192.0.2.1",), 300))
         inner.gate.clear()
         resolver = CachingResolver(inner, clock)
@@ -144,7 +144,7 @@ def test_when_nobody_waits_any_more_the_question_is_withdrawn() -> None:
         assert await resolver.ask(SINA) == inner.answer
         assert inner.asked == 2
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_resolver_that_raises_becomes_an_answer() -> None:
@@ -152,9 +152,9 @@ def test_a_resolver_that_raises_becomes_an_answer() -> None:
         async def ask(self, question: Question) -> Answer:
             raise ZeroDivisionError("somebody's mistake")
 
-    async def story() -> None:
+    async def scenario() -> None:
         answer = await CachingResolver(Wrong(), ManualClock()).ask(SINA)
         assert answer.status is Status.FAILED
         assert "ZeroDivisionError" in answer.reason
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -58,8 +58,8 @@ class World:
         return await self.clock.run(connect_any(self.network, self.clock, endpoints, self.make, **settings))
 
 
-def run(story: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(story, 20))
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(scenario, 20))
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_families_take_turns(given: list[Endpoint], order: list[Endpoint]) -> No
 
 
 def test_the_first_address_wins_when_it_answers_at_once() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         world = World()
         await world.listen()
         stream, handler = await world.connect(FOUR_A, SIX_A, source="")
@@ -88,11 +88,11 @@ def test_the_first_address_wins_when_it_answers_at_once() -> None:
         assert world.network.open == 2
         assert world.clock.waiting == 0
 
-    run(story())
+    run(scenario())
 
 
 def test_a_silent_address_costs_a_quarter_of_a_second() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         world = World()
         await world.listen()
         world.fault(StreamFault(silent=True), SIX_A, FOUR_A)
@@ -104,11 +104,11 @@ def test_a_silent_address_costs_a_quarter_of_a_second() -> None:
         assert world.network.open == 2
         assert world.clock.waiting == 0, "an attempt that lost is still waiting"
 
-    run(story())
+    run(scenario())
 
 
 def test_a_refusal_brings_the_next_attempt_at_once() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         world = World()
         await world.listen()
         world.fault(StreamFault(refuse=True), SIX_A, FOUR_A)
@@ -116,11 +116,11 @@ def test_a_refusal_brings_the_next_attempt_at_once() -> None:
         assert stream.peer == SIX_B
         assert world.network.log == [(0.0, SIX_A), (0.0, FOUR_A), (0.0, SIX_B)]
 
-    run(story())
+    run(scenario())
 
 
 def test_after_a_refusal_the_delay_counts_from_the_newest_attempt() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         world = World()
         await world.listen()
         world.fault(StreamFault(refuse=True, delay=0.1), SIX_A)  # refused after 0.2 s
@@ -128,11 +128,11 @@ def test_after_a_refusal_the_delay_counts_from_the_newest_attempt() -> None:
         await world.connect(SIX_A, FOUR_A, SIX_B)
         assert world.network.log == [(0.0, SIX_A), (0.2, FOUR_A), (0.45, SIX_B)]
 
-    run(story())
+    run(scenario())
 
 
 def test_a_slow_first_attempt_may_still_win() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         world = World()
         await world.listen()
         world.fault(StreamFault(delay=0.15), SIX_A)  # up after 0.3 s
@@ -144,11 +144,11 @@ def test_a_slow_first_attempt_may_still_win() -> None:
         await world.clock.advance(10)
         assert len(world.accepted) == 1, "the loser's channel was opened later"
 
-    run(story())
+    run(scenario())
 
 
 def test_two_that_succeed_in_the_same_instant() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         world = World()
         await world.listen()
         world.fault(StreamFault(delay=0.5), SIX_A)
@@ -162,11 +162,11 @@ def test_two_that_succeed_in_the_same_instant() -> None:
         assert handler.events == ["connected"]
         assert world.network.open == 2
 
-    run(story())
+    run(scenario())
 
 
 def test_when_all_fail_the_sentence_names_each() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         world = World()
         world.fault(StreamFault(silent=True), FOUR_A)
         with pytest.raises(Unreachable) as caught:
@@ -179,39 +179,39 @@ def test_when_all_fail_the_sentence_names_each() -> None:
         assert world.clock.monotonic() == 5.0
         assert world.clock.waiting == 0
 
-    run(story())
+    run(scenario())
 
 
 def test_one_address_needs_no_list() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         with pytest.raises(Unreachable) as caught:
             await World().connect(FOUR_A)
         assert str(caught.value) == "192.0.2.1:25 refused the connection"
 
-    run(story())
+    run(scenario())
 
 
 def test_no_address_at_all() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         with pytest.raises(Unreachable, match="no address to connect to"):
             await World().connect()
 
-    run(story())
+    run(scenario())
 
 
 def test_time_may_end_before_everything_was_tried() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         world = World()
         world.fault(StreamFault(silent=True), SIX_A, FOUR_A, SIX_B)
         with pytest.raises(Unreachable, match=r"192\.0\.2\.1:25 did not answer.*b\]:25 was not tried in time"):
             await world.connect(SIX_A, FOUR_A, SIX_B, timeout=0.3)
         assert [endpoint for _, endpoint in world.network.log] == [SIX_A, FOUR_A]
 
-    run(story())
+    run(scenario())
 
 
 def test_cancelling_leaves_nothing_behind() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         world = World()
         await world.listen()
         world.fault(StreamFault(silent=True), SIX_A)
@@ -229,22 +229,22 @@ def test_cancelling_leaves_nothing_behind() -> None:
         assert not world.accepted
         assert asyncio.all_tasks() == before
 
-    run(story())
+    run(scenario())
 
 
 def test_a_mistake_of_ours_is_not_called_unreachable() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         world = World()
         world.fault(StreamFault(silent=True), SIX_A)
         with pytest.raises(LocalError, match="ask a resolver"):
             await world.connect(SIX_A, Endpoint("mail.example.org", 25))
         assert world.clock.waiting == 0
 
-    run(story())
+    run(scenario())
 
 
 def test_with_real_sockets() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         network = SocketNetwork()
         server = RecordingHandler()
         listener = await network.listen(Endpoint("127.0.0.1"), lambda: server)
@@ -260,4 +260,4 @@ def test_with_real_sockets() -> None:
             await recorder.until(lambda recorder: recorder.ended)
         listener.close()
 
-    run(story())
+    run(scenario())

@@ -28,12 +28,12 @@ class World:
         await self.clock.settle()
 
 
-def run(story: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(story, 20))
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(scenario, 20))
 
 
 def test_refusing_and_silent_endpoints() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         world = World(StreamFault(refuse=True))
         with pytest.raises(Unreachable, match=r"192\.0\.2\.1:25 refused"):
             await world.open()
@@ -43,11 +43,11 @@ def test_refusing_and_silent_endpoints() -> None:
         assert world.clock.monotonic() > 100
         assert not world.client.events
 
-    run(story())
+    run(scenario())
 
 
 def test_delay_passes_on_the_clock() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         world = World(StreamFault(delay=0.5))
         await world.open()
         assert world.clock.monotonic() == 1.0, "connecting takes a way and back"
@@ -59,11 +59,11 @@ def test_delay_passes_on_the_clock() -> None:
         assert world.server.received == b"slow"
         assert world.server.eof
 
-    run(story())
+    run(scenario())
 
 
 def test_single_octets() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         world = World(StreamFault(single=True))
         pieces: list[bytes] = []
         world.server = RecordingHandler(lambda server, data: pieces.append(data))
@@ -73,12 +73,12 @@ def test_single_octets() -> None:
         await world.clock.settle()
         assert pieces == [b"a", b"b", b"c", b"d"]
 
-    run(story())
+    run(scenario())
 
 
 @pytest.mark.parametrize("octets", [0, 1, 5, 9, 10])
 def test_a_reset_after_so_many_octets(octets: int) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         world = World(StreamFault(reset_after=octets))
         await world.open()
         world.client.stream.write(b"01234")
@@ -90,11 +90,11 @@ def test_a_reset_after_so_many_octets(octets: int) -> None:
             assert end.events[-1] == "disconnected"
         assert world.network.open == 0
 
-    run(story())
+    run(scenario())
 
 
 def test_a_reset_in_place_of_the_answer() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         world = World(StreamFault(reset_after_answers=4))
         world.server = RecordingHandler(lambda server, data: server.stream.write(b"250 ok\r\n"))
         await world.open()
@@ -104,11 +104,11 @@ def test_a_reset_in_place_of_the_answer() -> None:
         assert world.client.received == b"250 "
         assert isinstance(world.client.error, Broken)
 
-    run(story())
+    run(scenario())
 
 
 def test_a_machine_that_dies() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         world = World()
         await world.open()
         world.network.cut(MX)
@@ -117,11 +117,11 @@ def test_a_machine_that_dies() -> None:
         assert isinstance(world.server.error, Broken)
         assert world.network.open == 0
 
-    run(story())
+    run(scenario())
 
 
 def test_a_plain_close_loses_the_last_words_to_a_peer_that_still_sends() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         world = World()
 
         def refuse(server: RecordingHandler, data: bytes) -> None:
@@ -135,11 +135,11 @@ def test_a_plain_close_loses_the_last_words_to_a_peer_that_still_sends() -> None
         await world.clock.settle()
         assert isinstance(world.client.error, Broken)
 
-    run(story())
+    run(scenario())
 
 
 def test_close_does_not_wait_for_ever() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         world = World()
         await world.open()
         world.server.stream.pause_reading()
@@ -151,11 +151,11 @@ def test_close_does_not_wait_for_ever() -> None:
         assert world.client.ended
         assert world.server.ended
 
-    run(story())
+    run(scenario())
 
 
 def test_addresses() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         world = World()
         await world.network.listen(Endpoint("0.0.0.0", 25), lambda: world.server)
         stream = await world.network.connect(Endpoint("198.51.100.7", 25), world.client, source="203.0.113.5")
@@ -170,7 +170,7 @@ def test_addresses() -> None:
         with pytest.raises(SettingError):
             await world.network.listen(Endpoint("sina.com", 25), RecordingHandler)
 
-    run(story())
+    run(scenario())
 
 
 def test_the_same_story_twice() -> None:
@@ -190,8 +190,8 @@ def test_the_same_story_twice() -> None:
             await clock.advance(0.03)
         await clock.advance(10)
 
-    stories: list[list[object]] = [[], []]
-    for log in stories:
+    scenarios: list[list[object]] = [[], []]
+    for log in scenarios:
         run(tell(log))
-    assert stories[0] == stories[1]
-    assert len(stories[0]) == 10
+    assert scenarios[0] == scenarios[1]
+    assert len(scenarios[0]) == 10

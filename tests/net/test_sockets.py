@@ -20,10 +20,10 @@ from posthouse.testing import RecordingHandler
 LOOPBACK = Endpoint("127.0.0.1")
 
 
-def run(story: Coroutine[Any, Any, None]) -> None:
+def run(scenario: Coroutine[Any, Any, None]) -> None:
     async def bounded() -> None:
         async with asyncio.timeout(20):
-            await story
+            await scenario
 
     asyncio.run(bounded())
 
@@ -49,7 +49,7 @@ def test_endpoints_read_as_people_write_them(endpoint: Endpoint, text: str) -> N
 
 
 def test_a_peer_may_end_its_half_and_still_be_answered() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         loop = asyncio.get_running_loop()
         server = RecordingHandler()
         listener = await SocketNetwork().listen(LOOPBACK, lambda: server)
@@ -68,11 +68,11 @@ def test_a_peer_may_end_its_half_and_still_be_answered() -> None:
         assert server.error is None
         listener.close()
 
-    run(story())
+    run(scenario())
 
 
 def test_a_reset_is_broken_with_its_cause() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         server = RecordingHandler()
         listener = await SocketNetwork().listen(LOOPBACK, lambda: server)
         sock = raw(listener.local)
@@ -92,7 +92,7 @@ def test_a_reset_is_broken_with_its_cause() -> None:
         assert server.events.count("disconnected") == 1
         listener.close()
 
-    run(story())
+    run(scenario())
 
 
 def test_the_words_for_a_broken_channel() -> None:
@@ -104,7 +104,7 @@ def test_the_words_for_a_broken_channel() -> None:
 
 
 def test_small_writes_are_not_delayed_by_the_system() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         client, server = RecordingHandler(), RecordingHandler()
         network = SocketNetwork()
         listener = await network.listen(LOOPBACK, lambda: server)
@@ -118,11 +118,11 @@ def test_small_writes_are_not_delayed_by_the_system() -> None:
             await recorder.until(lambda recorder: recorder.ended)
         listener.close()
 
-    run(story())
+    run(scenario())
 
 
 def test_several_listeners_share_a_port_when_asked_to() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         sharing = SocketNetwork(reuse_port=True)
         first = await sharing.listen(LOOPBACK, RecordingHandler)
         second = await sharing.listen(first.local, RecordingHandler)
@@ -132,11 +132,11 @@ def test_several_listeners_share_a_port_when_asked_to() -> None:
         first.close()
         second.close()
 
-    run(story())
+    run(scenario())
 
 
 def test_ipv6_everywhere_leaves_ipv4_free() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         network = SocketNetwork()
         try:
             six = await network.listen(Endpoint("::"), RecordingHandler)
@@ -147,7 +147,7 @@ def test_ipv6_everywhere_leaves_ipv4_free() -> None:
         four.close()
         six.close()
 
-    run(story())
+    run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -160,13 +160,13 @@ def test_ipv6_everywhere_leaves_ipv4_free() -> None:
     ],
 )
 def test_where_nobody_can_listen(endpoint: Endpoint, text: str) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         with pytest.raises(SettingError, match=text) as caught:
             await SocketNetwork().listen(endpoint, RecordingHandler)
         assert caught.value.where == str(endpoint)
         assert caught.value.remedy
 
-    run(story())
+    run(scenario())
 
 
 def test_a_privileged_port_says_what_to_do() -> None:
@@ -176,7 +176,7 @@ def test_a_privileged_port_says_what_to_do() -> None:
 
 
 def test_a_dead_socket_file_is_taken_over_and_a_live_one_is_not(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         network = SocketNetwork()
         place = Endpoint(str(tmp_path / "socket"))
         with socket.socket(socket.AF_UNIX) as dead:
@@ -191,11 +191,11 @@ def test_a_dead_socket_file_is_taken_over_and_a_live_one_is_not(tmp_path: Path) 
             await network.listen(place, RecordingHandler)
         assert (tmp_path / "socket").read_text() == "a file of somebody's"
 
-    run(story())
+    run(scenario())
 
 
 def test_a_listener_leaves_a_newer_socket_file_alone(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         network = SocketNetwork()
         place = Endpoint(str(tmp_path / "socket"))
         server, client = RecordingHandler(), RecordingHandler()
@@ -210,19 +210,19 @@ def test_a_listener_leaves_a_newer_socket_file_alone(tmp_path: Path) -> None:
             await recorder.until(lambda recorder: recorder.ended)
         new.close()
 
-    run(story())
+    run(scenario())
 
 
 def test_no_socket_file_is_unreachable(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         with pytest.raises(Unreachable, match="does not exist"):
             await SocketNetwork().connect(Endpoint(str(tmp_path / "none")), RecordingHandler())
 
-    run(story())
+    run(scenario())
 
 
 def test_a_full_queue_is_unreachable_not_connected(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         place = Endpoint(str(tmp_path / "socket"))
         network = SocketNetwork()
         with socket.socket(socket.AF_UNIX) as deaf:
@@ -243,11 +243,11 @@ def test_a_full_queue_is_unreachable_not_connected(tmp_path: Path) -> None:
                 recorder.stream.abort()
                 await recorder.until(lambda recorder: recorder.ended)
 
-    run(story())
+    run(scenario())
 
 
 def test_the_source_address() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         client, server = RecordingHandler(), RecordingHandler()
         network = SocketNetwork()
         listener = await network.listen(LOOPBACK, lambda: server)
@@ -265,7 +265,7 @@ def test_the_source_address() -> None:
             await network.connect(listener.local, RecordingHandler(), source="localhost")
         listener.close()
 
-    run(story())
+    run(scenario())
 
 
 def test_unknown_errors_keep_the_systems_own_words() -> None:
@@ -274,7 +274,7 @@ def test_unknown_errors_keep_the_systems_own_words() -> None:
 
 
 def test_a_cancelled_connect_leaves_no_socket_open() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         network = SocketNetwork()
         with socket.socket() as deaf:  # its queue is full, so connecting never ends
             deaf.bind(("127.0.0.1", 0))
@@ -298,11 +298,11 @@ def test_a_cancelled_connect_leaves_no_socket_open() -> None:
             for filler in fillers:
                 filler.close()
 
-    run(story())
+    run(scenario())
 
 
 def test_close_does_not_wait_for_ever_for_a_peer_that_never_reads() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         server = RecordingHandler()
         listener = await SocketNetwork(flush_seconds=0.01).listen(LOOPBACK, lambda: server)
         with raw(listener.local) as sock:
@@ -314,14 +314,14 @@ def test_close_does_not_wait_for_ever_for_a_peer_that_never_reads() -> None:
             assert sock.fileno() >= 0
         listener.close()
 
-    run(story())
+    run(scenario())
 
 
 def test_without_on_error_the_loop_is_told() -> None:
-    async def story() -> None:
-        told: list[BaseException] = []
+    async def scenario() -> None:
+        reported: list[BaseException] = []
         loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda loop, context: told.append(context["exception"]))
+        loop.set_exception_handler(lambda loop, context: reported.append(context["exception"]))
 
         def fail(recorder: RecordingHandler, data: bytes) -> None:
             raise ZeroDivisionError
@@ -331,16 +331,16 @@ def test_without_on_error_the_loop_is_told() -> None:
         with raw(listener.local) as sock:
             sock.send(b"x")
             await server.until(lambda server: server.ended)
-        assert [type(error) for error in told] == [ZeroDivisionError]
+        assert [type(error) for error in reported] == [ZeroDivisionError]
         listener.close()
 
-    run(story())
+    run(scenario())
 
 
 def test_faults_in_every_callback_are_told_and_end_the_channel() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         for name in ("connected", "eof_received", "pause_writing", "disconnected"):
-            told: list[BaseException] = []
+            reported: list[BaseException] = []
             server = RecordingHandler()
             real = getattr(server, name)
 
@@ -349,7 +349,7 @@ def test_faults_in_every_callback_are_told_and_end_the_channel() -> None:
                 raise ZeroDivisionError
 
             setattr(server, name, fail)
-            listener = await SocketNetwork(on_error=told.append).listen(LOOPBACK, lambda server=server: server)
+            listener = await SocketNetwork(on_error=reported.append).listen(LOOPBACK, lambda server=server: server)
             with raw(listener.local) as sock:
                 await server.until(lambda server: server.events)
                 if name == "pause_writing":
@@ -360,8 +360,8 @@ def test_faults_in_every_callback_are_told_and_end_the_channel() -> None:
                     server.stream.close()
                 await server.until(lambda server: server.ended)
             listener.close()
-            assert [type(error) for error in told] == [ZeroDivisionError], name
+            assert [type(error) for error in reported] == [ZeroDivisionError], name
             assert server.events.count("disconnected") == 1
             assert isinstance(server.error, LocalError) or name == "disconnected"
 
-    run(story())
+    run(scenario())

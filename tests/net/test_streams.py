@@ -34,14 +34,14 @@ def no_ipv6() -> bool:
     return False
 
 
-def run(loop: str, story: Any) -> None:
+def run(loop: str, scenario: Any) -> None:
     if loop == "uvloop":
         import uvloop
 
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(story)
+            runner.run(scenario)
     else:
-        asyncio.run(story)
+        asyncio.run(scenario)
 
 
 def sockets(errors: list[BaseException]) -> Network:

@@ -10,7 +10,7 @@ from posthouse.net import TurnBatch
 def test_items_of_one_turn_are_taken_together_after_all_that_they_set_off() -> None:
     order: list[object] = []
 
-    async def story() -> None:
+    async def scenario() -> None:
         batch: TurnBatch[int] = TurnBatch(order.append)
         loop = asyncio.get_running_loop()
 
@@ -29,5 +29,5 @@ def test_items_of_one_turn_are_taken_together_after_all_that_they_set_off() -> N
         for _ in range(4):
             await asyncio.sleep(0)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert order == ["250 for 0", "250 for 1", "250 for 2", [0, 1, 2], [3]]

@@ -199,8 +199,8 @@ def test_421_closes_whenever_it_is_said() -> None:
 
 
 def test_secrets_do_not_reach_the_transcript() -> None:
-    told: list[tuple[str, str]] = []
-    receiver = Receiver(Offer(auth=("PLAIN", "LOGIN")), transcript=lambda who, line: told.append((who, line)))
+    reported: list[tuple[str, str]] = []
+    receiver = Receiver(Offer(auth=("PLAIN", "LOGIN")), transcript=lambda who, line: reported.append((who, line)))
     receiver.send(Reply(220, "", "hello"))
     receiver.receive_data(b"EHLO x\r\nAUTH PLAIN AGFsYWRkaW4Ac2VzYW1l\r\n")
     receiver.next_event()
@@ -212,7 +212,7 @@ def test_secrets_do_not_reach_the_transcript() -> None:
         receiver.send(event.reply if isinstance(event, Refused) else Reply(334, "", ""))
     receiver.receive_data(b"c2VzYW1l\r\n")
     receiver.next_event()
-    text = "\n".join(line for _, line in told)
+    text = "\n".join(line for _, line in reported)
     assert "AGFsYWRkaW4Ac2VzYW1l" not in text
     assert "c2VzYW1l" not in text
     sent: list[tuple[str, str]] = []

@@ -76,7 +76,7 @@ def replies(pieces: list[bytes]) -> list[Reply]:
     return got
 
 
-def told(pieces: list[bytes], *, together: bool) -> list[Reply | str]:
+def reported(pieces: list[bytes], *, together: bool) -> list[Reply | str]:
     reader = ReplyReader(40, 3)
     got: list[Reply | str] = []
     try:
@@ -102,7 +102,7 @@ def test_replies_read_together_are_those_read_one_by_one(lines: list[bytes], dat
     wire = b"".join(lines)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(wire)), max_size=4)))
     pieces = [wire[a:b] for a, b in zip([0, *cuts], [*cuts, len(wire)], strict=True) if a != b]
-    assert told(pieces, together=True) == told(pieces, together=False)
+    assert reported(pieces, together=True) == reported(pieces, together=False)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A queue in a dictionary, and deliverers that do as they are told; for the worker's tests."""
+"""A spool in a dictionary, and deliverers that follow a script; for the worker's tests."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class FakeQueue:
         self._messages = 0
         self._tokens = 0
         self._due: list[DueDestination] = []
-        self.told: list[SpoolEvent] = []
+        self.reported: list[SpoolEvent] = []
         self._telling = asyncio.Event()
 
     def put(
@@ -148,13 +148,13 @@ class FakeQueue:
 
     async def events(self) -> AsyncIterator[SpoolEvent]:
         while True:
-            while self.told:
-                yield self.told.pop(0)
+            while self.reported:
+                yield self.reported.pop(0)
             await self._telling.wait()
             self._telling.clear()
 
     def tell(self, text: str) -> None:
-        self.told.append(SpoolEvent(SpoolEventKind.POISON, text))
+        self.reported.append(SpoolEvent(SpoolEventKind.POISON, text))
         self._telling.set()
 
     def record(

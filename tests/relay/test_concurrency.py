@@ -111,7 +111,7 @@ def test_they_come_slowly_while_mail_arrives() -> None:
 
 @pytest.mark.parametrize("busy", [False, True])
 def test_the_wait_that_is_told_is_long_enough(busy: bool) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         clock = ManualClock()
         pace = RetryRateLimit(clock)
         pace.spend(pace.allowed() + 1000)
@@ -124,4 +124,4 @@ def test_the_wait_that_is_told_is_long_enough(busy: bool) -> None:
             await clock.advance(wait)
         assert pace.allowed() > 0
 
-    asyncio.run(story())
+    asyncio.run(scenario())

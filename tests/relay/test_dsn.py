@@ -193,8 +193,12 @@ def test_what_ends_together_is_told_together() -> None:
         end(waiting(None, Address("e", "x.test"), key=4), RecipientState.FAILED, LATER),
     ]
     (report,) = reports(ends)
-    told = [(one.final.address, one.action, one.status) for one in read(report).recipients]
-    assert told == [("a@x.test", "failed", "5.1.1"), ("c@x.test", "relayed", "2.1.5"), ("e@x.test", "failed", "5.4.7")]
+    reported = [(one.final.address, one.action, one.status) for one in read(report).recipients]
+    assert reported == [
+        ("a@x.test", "failed", "5.1.1"),
+        ("c@x.test", "relayed", "2.1.5"),
+        ("e@x.test", "failed", "5.4.7"),
+    ]
 
 
 def test_envelope_id_and_original_recipient_are_given_back() -> None:
@@ -211,8 +215,8 @@ def test_envelope_id_and_original_recipient_are_given_back() -> None:
 
 def test_many_recipients_are_told_in_several_reports() -> None:
     ends = [end(waiting(None, Address(f"u{n}", "x.test"), key=n), RecipientState.FAILED) for n in range(600)]
-    told = [read(report) for report in reports(ends)]
-    assert [len(found.recipients) for found in told] == [250, 250, 100]
+    reported = [read(report) for report in reports(ends)]
+    assert [len(found.recipients) for found in reported] == [250, 250, 100]
 
 
 def test_a_sender_in_u_labels_needs_no_smtputf8() -> None:
@@ -382,18 +386,18 @@ class RunningRelay:
         assert entry is not None
         return [one.state for one in entry.recipients]
 
-    def told(self) -> list[DeliveryReport]:
+    def reported(self) -> list[DeliveryReport]:
         """The reports that arrived at home."""
         found = [read_report(job.content) for job, _ in self.home.jobs]
         return [one for one in found if one is not None]
 
 
-def play(make: Callable[[], RunningRelay], story: Callable[[RunningRelay], Awaitable[None]]) -> RunningRelay:
+def play(make: Callable[[], RunningRelay], scenario: Callable[[RunningRelay], Awaitable[None]]) -> RunningRelay:
     async def whole() -> RunningRelay:
         relay = make()
         async with asyncio.timeout(20), relay.spool:
             await relay.worker.start()
-            await story(relay)
+            await scenario(relay)
             stopping = asyncio.ensure_future(relay.worker.stop(5.0))
             await relay.clock.advance(30.0)
             await stopping
@@ -406,67 +410,67 @@ RENPING = Recipient(Address("renping", "sina.com"))
 
 
 def test_a_failure_is_settled_for_good_and_its_report_arrives_at_once() -> None:
-    async def story(relay: RunningRelay) -> None:
+    async def scenario(relay: RunningRelay) -> None:
         queue_id = await relay.arrive(RENPING)
         assert await relay.state(queue_id) == [RecipientState.FAILED]
-        (found,) = relay.told()
+        (found,) = relay.reported()
         assert [(one.final.address, one.action) for one in found.recipients] == [("renping@sina.com", "failed")]
         assert await relay.spool.count() == 0
 
-    relay = play(lambda: RunningRelay(FakeDeliverer(Result.FAILED)), story)
+    relay = play(lambda: RunningRelay(FakeDeliverer(Result.FAILED)), scenario)
     assert [event for event, _ in relay.log] == ["failed", "report", "delivered"]
 
 
 def test_giving_up_after_five_days_is_reported_with_the_last_reason() -> None:
-    async def story(relay: RunningRelay) -> None:
+    async def scenario(relay: RunningRelay) -> None:
         queue_id = await relay.arrive(RENPING)
         await relay.clock.advance(4.9 * 86_400)
         assert await relay.state(queue_id) == [RecipientState.WAITING]
         await relay.clock.advance(86_400)
         assert await relay.state(queue_id) == [RecipientState.FAILED]
-        last = relay.told()[-1]
+        last = relay.reported()[-1]
         assert (last.recipients[0].action, last.recipients[0].status) == ("failed", "5.4.7")
         assert "451 4.2.0 not now" in last.text
 
-    play(lambda: RunningRelay(FakeDeliverer(Result.DEFERRED)), story)
+    play(lambda: RunningRelay(FakeDeliverer(Result.DEFERRED)), scenario)
 
 
 def test_a_delay_is_told_once_at_the_first_attempt_after_four_hours() -> None:
-    async def story(relay: RunningRelay) -> None:
+    async def scenario(relay: RunningRelay) -> None:
         queue_id = await relay.arrive(RENPING, RENPING._replace(notify=Notify.FAILURE))
         await relay.clock.advance(3.9 * 3600)
-        assert relay.told() == []
+        assert relay.reported() == []
         await relay.clock.advance(4.2 * 3600)
-        (late,) = relay.told()
+        (late,) = relay.reported()
         assert [(one.final.address, one.action) for one in late.recipients] == [("renping@sina.com", "delayed")]
         assert late.recipients[0].retry_until
         await relay.clock.advance(86_400)
-        assert len(relay.told()) == 1
+        assert len(relay.reported()) == 1
         assert await relay.state(queue_id) == [RecipientState.WAITING, RecipientState.WAITING]
 
-    play(lambda: RunningRelay(FakeDeliverer(Result.DEFERRED)), story)
+    play(lambda: RunningRelay(FakeDeliverer(Result.DEFERRED)), scenario)
 
 
 def test_success_is_reported_where_it_is_asked_for() -> None:
-    async def story(relay: RunningRelay) -> None:
+    async def scenario(relay: RunningRelay) -> None:
         await relay.arrive(RENPING, RENPING._replace(notify=Notify.SUCCESS), RENPING._replace(notify=Notify.FAILURE))
-        (found,) = relay.told()
+        (found,) = relay.reported()
         assert [one.action for one in found.recipients] == ["delivered"]
 
-    play(lambda: RunningRelay(FakeDeliverer()), story)
+    play(lambda: RunningRelay(FakeDeliverer()), scenario)
 
 
 def test_nobody_hears_of_what_nobody_sent() -> None:
-    async def story(relay: RunningRelay) -> None:
+    async def scenario(relay: RunningRelay) -> None:
         queue_id = await relay.arrive(RENPING, sender=None)
         assert await relay.state(queue_id) == [RecipientState.FAILED]
         assert relay.home.jobs == []
 
-    play(lambda: RunningRelay(FakeDeliverer(Result.FAILED)), story)
+    play(lambda: RunningRelay(FakeDeliverer(Result.FAILED)), scenario)
 
 
 def test_a_report_that_fails_ends_with_a_notice() -> None:
-    async def story(relay: RunningRelay) -> None:
+    async def scenario(relay: RunningRelay) -> None:
         relay.home.answer = Result.FAILED
         await relay.arrive(RENPING)
         to = [str(person.address) for job, _ in relay.home.jobs for person in job.recipients]
@@ -475,7 +479,7 @@ def test_a_report_that_fails_ends_with_a_notice() -> None:
         assert len(relay.home.jobs) == 2
         assert await relay.spool.count() == 0
 
-    play(lambda: RunningRelay(FakeDeliverer(Result.FAILED)), story)
+    play(lambda: RunningRelay(FakeDeliverer(Result.FAILED)), scenario)
 
 
 def test_a_report_that_cannot_be_written_leaves_the_failure_to_an_operator() -> None:
@@ -500,10 +504,10 @@ def test_a_report_that_cannot_be_written_leaves_the_failure_to_an_operator() -> 
         deliverer.broken = relay.spool
         return relay
 
-    async def story(relay: RunningRelay) -> None:
+    async def scenario(relay: RunningRelay) -> None:
         queue_id = await relay.arrive(RENPING)
         assert await relay.state(queue_id) == [RecipientState.HELD]
         assert relay.home.jobs == []
 
-    relay = play(broken, story)
+    relay = play(broken, scenario)
     assert [event for event, _ in relay.log] == ["fault", "held"]

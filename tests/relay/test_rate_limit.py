@@ -1,4 +1,4 @@
-"""How fast strangers' old mail may be tried, by how much arrives meanwhile."""
+"""How fast old mail of unproven destinations may be tried, by how much arrives meanwhile."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from posthouse.spool.interface import RecipientState
 
 from .fakes import FakeDeliverer, InstantFake
 from .test_scheduler import SitedFake
-from .test_worker import House, play
+from .test_worker import RelayRig, play
 
 TIMEOUT = 30.0
 
@@ -24,33 +24,33 @@ class Outside(SitedFake):
 
     def __init__(self) -> None:
         super().__init__()
-        self.house: House | None = None
+        self.rig: RelayRig | None = None
         self.waiting = 0
         self.most_waiting = 0
 
     async def deliver(self, job: Delivery, target: str) -> Sequence[Outcome]:
-        assert self.house is not None
+        assert self.rig is not None
         if target.startswith(("silent", "gone")):
             self.signs[target] = Feedback.UNREACHABLE
         if target.startswith("silent"):
             self.waiting += 1
             self.most_waiting = max(self.most_waiting, self.waiting)
             try:
-                await self.house.clock.sleep(TIMEOUT)
+                await self.rig.clock.sleep(TIMEOUT)
             finally:
                 self.waiting -= 1
         return await super().deliver(job, target)
 
 
-def house_of(fake: Outside, *queued: str, concurrency: int = 16, each: int = 1) -> Callable[[], House]:
-    """A house with letters in its queue, that came and were due long ago."""
+def rig_of(fake: Outside, *queued: str, concurrency: int = 16, each: int = 1) -> Callable[[], RelayRig]:
+    """A relay whose spool holds messages that came and were due long ago."""
 
-    def make() -> House:
-        house = fake.house = House(fake, concurrency=concurrency)
+    def make() -> RelayRig:
+        rig = fake.rig = RelayRig(fake, concurrency=concurrency)
         for n, domain in enumerate(queued):
             for _ in range(each):
-                house.spool.put([f"u{n}@{domain}"], now=house.clock.time() - 1000)
-        return house
+                rig.spool.put([f"u{n}@{domain}"], now=rig.clock.time() - 1000)
+        return rig
 
     return make
 
@@ -69,49 +69,49 @@ def gone(count: int) -> list[str]:
 def test_a_letter_is_attempted_at_once_while_more_silent_hosts_hang_than_there_are_slots() -> None:
     fake = Outside()
 
-    async def story(house: House) -> None:
-        await house.clock.advance(25.0)
+    async def scenario(rig: RelayRig) -> None:
+        await rig.clock.advance(25.0)
         assert fake.waiting > 16
-        house.arrive("u@stranger.test")
-        await house.clock.settle()
-        assert fake.tried("stranger.test") == 1
-        house.arrive("v@stranger.test")
-        await house.clock.settle()
-        assert fake.tried("stranger.test") == 2
+        rig.arrive("u@unproven.test")
+        await rig.clock.settle()
+        assert fake.tried("unproven.test") == 1
+        rig.arrive("v@unproven.test")
+        await rig.clock.settle()
+        assert fake.tried("unproven.test") == 2
 
-    play(house_of(fake, *silent(500)), story)
+    play(rig_of(fake, *silent(500)), scenario)
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1.0, 10.0, 40.0])
 def test_neither_do_letters_to_silent_hosts_that_have_just_come_delay_one_to_a_proven_host(seconds: float) -> None:
     fake = Outside()
 
-    async def story(house: House) -> None:
-        house.arrive("u@live.test")
-        await house.worker.idle()
+    async def scenario(rig: RelayRig) -> None:
+        rig.arrive("u@live.test")
+        await rig.worker.idle()
         for domain in silent(300):
-            house.arrive(f"u@{domain}")
-        await house.clock.advance(seconds)
-        house.arrive("v@live.test")
-        await house.clock.settle()
+            rig.arrive(f"u@{domain}")
+        await rig.clock.advance(seconds)
+        rig.arrive("v@live.test")
+        await rig.clock.settle()
         assert fake.tried("live.test") == 2
 
-    play(house_of(fake), story)
+    play(rig_of(fake), scenario)
 
 
 def test_a_new_host_waits_for_a_moment_at_most_behind_hosts_that_turn_out_to_be_silent() -> None:
     fake = Outside()
 
-    async def story(house: House) -> None:
+    async def scenario(rig: RelayRig) -> None:
         for domain in silent(20):
-            house.arrive(f"u@{domain}")
-        house.arrive("u@stranger.test")
-        await house.clock.settle()
-        assert fake.tried("stranger.test") == 0
-        await house.clock.advance(3.0)
-        assert fake.tried("stranger.test") == 1
+            rig.arrive(f"u@{domain}")
+        rig.arrive("u@unproven.test")
+        await rig.clock.settle()
+        assert fake.tried("unproven.test") == 0
+        await rig.clock.advance(3.0)
+        assert fake.tried("unproven.test") == 1
 
-    play(house_of(fake), story)
+    play(rig_of(fake), scenario)
 
 
 @pytest.mark.parametrize("concurrency", [1, 2, 16])
@@ -119,70 +119,70 @@ def test_hosts_that_answer_nothing_are_bounded_too_and_all_have_their_turn(concu
     fake = Outside()
     queued = [*silent(40), "live.test", *silent(60)[40:]]
 
-    async def story(house: House) -> None:
+    async def scenario(rig: RelayRig) -> None:
         for n in range(40):
-            house.arrive(f"u@silent{100 + n}.test")
+            rig.arrive(f"u@silent{100 + n}.test")
         for _ in range(3000):
-            await house.clock.advance(1.0)
+            await rig.clock.advance(1.0)
             if len({target for _, target in fake.jobs}) == 101:
                 break
         assert fake.tried("live.test") == 1
         assert {target for _, target in fake.jobs} >= {*queued, *(f"silent{100 + n}.test" for n in range(40))}
 
-    house = play(house_of(fake, *queued, concurrency=concurrency), story)
-    assert house.state("u40@live.test") is RecipientState.DELIVERED
+    rig = play(rig_of(fake, *queued, concurrency=concurrency), scenario)
+    assert rig.state("u40@live.test") is RecipientState.DELIVERED
     assert concurrency < fake.most_waiting <= 3 * concurrency
 
 
 def test_leasing_does_not_spin_while_the_share_is_full() -> None:
     fake = Outside()
 
-    async def story(house: House) -> None:
-        await house.clock.advance(20.0)
-        before, tried = dict(house.spool.calls), len(fake.jobs)
-        await house.clock.advance(9.0)
+    async def scenario(rig: RelayRig) -> None:
+        await rig.clock.advance(20.0)
+        before, tried = dict(rig.spool.calls), len(fake.jobs)
+        await rig.clock.advance(9.0)
         assert len(fake.jobs) == tried, "nothing ended, and nothing has room"
-        assert house.spool.calls["lease"] - before["lease"] <= 10
-        assert house.spool.calls["release"] == 0
+        assert rig.spool.calls["lease"] - before["lease"] <= 10
+        assert rig.spool.calls["release"] == 0
 
-    play(house_of(fake, *silent(2000)), story)
+    play(rig_of(fake, *silent(2000)), scenario)
 
 
 def test_what_is_due_at_proven_hosts_is_leased_while_strangers_have_no_room() -> None:
     fake = Outside()
 
-    async def story(house: House) -> None:
-        house.arrive("u@live.test")
-        await house.clock.advance(20.0)
+    async def scenario(rig: RelayRig) -> None:
+        rig.arrive("u@live.test")
+        await rig.clock.advance(20.0)
         assert fake.tried("live.test") == 1
-        house.arrive_unclaimed("v@live.test")  # behind two thousand that wait for longer
-        await house.clock.settle()
+        rig.arrive_unclaimed("v@live.test")  # behind two thousand that wait for longer
+        await rig.clock.settle()
         assert fake.tried("live.test") == 2
 
-    play(house_of(fake, *silent(2000)), story)
+    play(rig_of(fake, *silent(2000)), scenario)
 
 
 def test_places_in_line_are_kept_for_fresh_mail_and_the_last_for_proven_hosts() -> None:
     fake = Outside()
 
-    async def story(house: House) -> None:
-        house.arrive("u@live.test")
-        await house.worker.idle()
+    async def scenario(rig: RelayRig) -> None:
+        rig.arrive("u@live.test")
+        await rig.worker.idle()
         n = 0
-        while house.worker.claim([f"silent{n}.test"]):
-            house.arrive(f"u@silent{n}.test")
+        while rig.worker.claim([f"silent{n}.test"]):
+            rig.arrive(f"u@silent{n}.test")
             for _ in range(3):
                 await asyncio.sleep(0)
             n += 1
         assert 3000 < n < 4096, "bounded, and not by what is kept"
-        assert house.worker.claim(["stranger.test"]) == 0.0
-        assert house.worker.claim(["stranger.test", "live.test"]) == 0.0
-        assert house.worker.claim(["live.test"]) > 0.0
-        house.arrive("v@live.test")
-        await house.clock.settle()
+        assert rig.worker.claim(["unproven.test"]) == 0.0
+        assert rig.worker.claim(["unproven.test", "live.test"]) == 0.0
+        assert rig.worker.claim(["live.test"]) > 0.0
+        rig.arrive("v@live.test")
+        await rig.clock.settle()
         assert fake.tried("live.test") == 2
 
-    play(house_of(fake), story)
+    play(rig_of(fake), scenario)
 
 
 # -- hosts that are gone
@@ -191,25 +191,25 @@ def test_places_in_line_are_kept_for_fresh_mail_and_the_last_for_proven_hosts() 
 def test_a_dead_site_is_found_dead_by_three_letters_and_no_more_are_leased() -> None:
     fake = Outside()
 
-    async def story(house: House) -> None:
-        await house.clock.settle()
+    async def scenario(rig: RelayRig) -> None:
+        await rig.clock.settle()
         assert fake.tried("gone0.test") == 3
-        assert house.worker.sites()["gone0.test"].until is not None
-        assert house.spool.calls["release"] == 0
-        assert sum(row.until > 0 for row in house.spool.rows.values()) == 0
+        assert rig.worker.sites()["gone0.test"].until is not None
+        assert rig.spool.calls["release"] == 0
+        assert sum(row.until > 0 for row in rig.spool.rows.values()) == 0
 
-    play(house_of(fake, "gone0.test", each=500), story)
+    play(rig_of(fake, "gone0.test", each=500), scenario)
 
 
 def test_an_outage_that_is_over_is_worked_off_as_fast_as_hosts_take_it() -> None:
     fake = Outside()
 
-    async def story(house: House) -> None:
-        await house.worker.idle()
+    async def scenario(rig: RelayRig) -> None:
+        await rig.worker.idle()
 
-    house = play(house_of(fake, *[f"live{n}.test" for n in range(5)], each=400), story)
-    assert {row.waiting.state for row in house.spool.rows.values()} == {RecipientState.DELIVERED}
-    assert house.clock.monotonic() < 40.0, "30 of them to stop"
+    rig = play(rig_of(fake, *[f"live{n}.test" for n in range(5)], each=400), scenario)
+    assert {row.waiting.state for row in rig.spool.rows.values()} == {RecipientState.DELIVERED}
+    assert rig.clock.monotonic() < 40.0, "30 of them to stop"
 
 
 def test_attempts_in_vain_are_paced_and_more_so_while_mail_arrives() -> None:
@@ -217,16 +217,16 @@ def test_attempts_in_vain_are_paced_and_more_so_while_mail_arrives() -> None:
         fake = Outside()
         counts: list[int] = []
 
-        async def story(house: House) -> None:
+        async def scenario(rig: RelayRig) -> None:
             for second in range(11):
                 for n in range(10 if busy else 0):
-                    house.arrive(f"u{second}-{n}@live.test")
-                    await house.clock.advance(0.1)
+                    rig.arrive(f"u{second}-{n}@live.test")
+                    await rig.clock.advance(0.1)
                 if not busy:
-                    await house.clock.advance(1.0)
+                    await rig.clock.advance(1.0)
                 counts.append(len(fake.jobs) - fake.tried("live.test"))
 
-        play(house_of(fake, *gone(2500), each=2), story)
+        play(rig_of(fake, *gone(2500), each=2), scenario)
         assert counts[0] <= 256 + 256
         return counts[-1] - counts[0]
 
@@ -238,27 +238,27 @@ def test_attempts_in_vain_are_paced_and_more_so_while_mail_arrives() -> None:
 def test_a_living_host_behind_thousands_that_are_gone_is_found_and_its_mail_goes() -> None:
     fake = Outside()
 
-    async def story(house: House) -> None:
+    async def scenario(rig: RelayRig) -> None:
         for n in range(100):
-            house.spool.put([f"late{n}@live.test"], now=house.clock.time())
-        await house.clock.advance(20.0)
+            rig.spool.put([f"late{n}@live.test"], now=rig.clock.time())
+        await rig.clock.advance(20.0)
         assert fake.tried("live.test") == 100
 
-    play(house_of(fake, *gone(2000)), story)
+    play(rig_of(fake, *gone(2000)), scenario)
 
 
 @pytest.mark.parametrize("make_fake", [FakeDeliverer, InstantFake])
 def test_mail_for_a_place_of_our_own_is_not_paced(make_fake: type[FakeDeliverer]) -> None:
     fake = make_fake()
 
-    def make() -> House:
-        house = House(fake)
+    def make() -> RelayRig:
+        rig = RelayRig(fake)
         for n in range(1000):
-            house.spool.put([f"u{n}@here.test"], now=house.clock.time() - 1000)
-        return house
+            rig.spool.put([f"u{n}@here.test"], now=rig.clock.time() - 1000)
+        return rig
 
-    async def story(house: House) -> None:
-        await house.clock.settle()
+    async def scenario(rig: RelayRig) -> None:
+        await rig.clock.settle()
         assert len(fake.jobs) == 1000
 
-    play(make, story)
+    play(make, scenario)

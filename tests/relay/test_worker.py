@@ -24,7 +24,7 @@ from .fakes import FakeDeliverer, FakeQueue, InstantFake
 DAY = 86_400.0
 
 
-class House:
+class RelayRig:
     """A worker with everything around it."""
 
     def __init__(
@@ -60,20 +60,20 @@ class House:
         return self.spool.state(address).waiting.state
 
 
-def play(house_of: Callable[[], House], story: Callable[[House], Awaitable[None]]) -> House:
-    """Start the house, tell the story, stop the house."""
+def play(rig_of: Callable[[], RelayRig], scenario: Callable[[RelayRig], Awaitable[None]]) -> RelayRig:
+    """Start the relay, play the scenario, stop the relay."""
 
-    async def whole() -> House:
-        house = house_of()
+    async def whole() -> RelayRig:
+        rig = rig_of()
         async with asyncio.timeout(100):
-            await house.worker.start()
-            await house.clock.settle()
-            await story(house)
-            stopping = asyncio.ensure_future(house.worker.stop(5.0))
-            await house.clock.advance(30.0)
+            await rig.worker.start()
+            await rig.clock.settle()
+            await scenario(rig)
+            stopping = asyncio.ensure_future(rig.worker.stop(5.0))
+            await rig.clock.advance(30.0)
             await stopping
         assert not [task for task in asyncio.all_tasks() if task is not asyncio.current_task()], "something still runs"
-        return house
+        return rig
 
     return asyncio.run(whole())
 
@@ -84,157 +84,157 @@ def play(house_of: Callable[[], House], story: Callable[[House], Awaitable[None]
 def test_claimed_mail_is_delivered_without_asking_the_queue() -> None:
     deliverer = FakeDeliverer()
 
-    async def story(house: House) -> None:
-        asked = house.spool.calls["lease"]
+    async def scenario(rig: RelayRig) -> None:
+        asked = rig.spool.calls["lease"]
         for n in range(20):
-            house.arrive(f"u{n}@sina.com")
-        await house.worker.idle()
-        assert house.spool.calls["lease"] == asked
+            rig.arrive(f"u{n}@sina.com")
+        await rig.worker.idle()
+        assert rig.spool.calls["lease"] == asked
 
-    house = play(lambda: House(deliverer), story)
+    rig = play(lambda: RelayRig(deliverer), scenario)
     assert len(deliverer.jobs) == 20
-    assert all(row.waiting.state is RecipientState.DELIVERED for row in house.spool.rows.values())
-    assert house.events() == ["delivered"] * 20
+    assert all(row.waiting.state is RecipientState.DELIVERED for row in rig.spool.rows.values())
+    assert rig.events() == ["delivered"] * 20
 
 
 def test_a_backlog_does_not_read_the_destinations_again_for_each_batch() -> None:
     deliverer = FakeDeliverer()
 
-    async def story(house: House) -> None:
-        asked = house.spool.calls["due"], house.spool.calls["lease"]
+    async def scenario(rig: RelayRig) -> None:
+        asked = rig.spool.calls["due"], rig.spool.calls["lease"]
         for n in range(2_000):
-            house.spool.put([f"u@host{n % 20}.test"], now=house.clock.time())
-        house.worker.wake()
-        await house.worker.idle()
-        assert house.spool.calls["lease"] - asked[1] >= 2_000 // 128
-        assert house.spool.calls["due"] - asked[0] <= 8
+            rig.spool.put([f"u@host{n % 20}.test"], now=rig.clock.time())
+        rig.worker.wake()
+        await rig.worker.idle()
+        assert rig.spool.calls["lease"] - asked[1] >= 2_000 // 128
+        assert rig.spool.calls["due"] - asked[0] <= 8
 
-    play(lambda: House(deliverer), story)
+    play(lambda: RelayRig(deliverer), scenario)
     assert len(deliverer.jobs) == 2_000
 
 
 def test_mail_that_comes_while_the_destinations_are_remembered_is_found() -> None:
     deliverer = FakeDeliverer()
 
-    async def story(house: House) -> None:
+    async def scenario(rig: RelayRig) -> None:
         for n in range(3):
-            house.arrive_unclaimed(f"u@host{n}.test")  # at one moment of the clock, one after another
-            await house.worker.idle()
+            rig.arrive_unclaimed(f"u@host{n}.test")  # at one moment of the clock, one after another
+            await rig.worker.idle()
             assert len(deliverer.jobs) == n + 1
 
-    play(lambda: House(deliverer), story)
+    play(lambda: RelayRig(deliverer), scenario)
 
 
 def test_a_delivery_asks_whether_its_lease_is_held() -> None:
     deliverer = FakeDeliverer()
 
-    async def story(house: House) -> None:
-        house.arrive("renping@sina.com")
-        await house.worker.idle()
+    async def scenario(rig: RelayRig) -> None:
+        rig.arrive("renping@sina.com")
+        await rig.worker.idle()
         ((delivery, _),) = deliverer.jobs
         assert not delivery.lost
-        house.spool.lost.update(house.spool.rows)
+        rig.spool.lost.update(rig.spool.rows)
         assert delivery.lost
 
-    play(lambda: House(deliverer), story)
+    play(lambda: RelayRig(deliverer), scenario)
 
 
 def test_an_instant_deliverer_needs_no_task() -> None:
     deliverer = InstantFake()
 
-    async def story(house: House) -> None:
+    async def scenario(rig: RelayRig) -> None:
         tasks = len(asyncio.all_tasks())
         for n in range(500):
-            house.arrive(f"u{n}@sina.com")
+            rig.arrive(f"u{n}@sina.com")
         assert not deliverer.jobs, "not in the turn of the commit"
         for _ in range(3):
             await asyncio.sleep(0)
         assert len(deliverer.jobs) == 500
         assert len(asyncio.all_tasks()) == tasks
-        await house.worker.idle()
+        await rig.worker.idle()
 
-    house = play(lambda: House(deliverer), story)
-    assert {row.waiting.state for row in house.spool.rows.values()} == {RecipientState.DELIVERED}
+    rig = play(lambda: RelayRig(deliverer), scenario)
+    assert {row.waiting.state for row in rig.spool.rows.values()} == {RecipientState.DELIVERED}
 
 
 def test_unclaimed_mail_is_leased_on_waking_and_at_the_start() -> None:
     deliverer = FakeDeliverer()
 
-    def with_mail() -> House:
-        house = House(deliverer)
-        house.spool.put([f"u{n}@sina.com" for n in range(300)], now=house.clock.time() - 10)
-        return house
+    def with_mail() -> RelayRig:
+        rig = RelayRig(deliverer)
+        rig.spool.put([f"u{n}@sina.com" for n in range(300)], now=rig.clock.time() - 10)
+        return rig
 
-    async def story(house: House) -> None:
-        await house.worker.idle()
+    async def scenario(rig: RelayRig) -> None:
+        await rig.worker.idle()
         assert len({str(person.address) for job, _ in deliverer.jobs for person in job.recipients}) == 300
-        house.arrive_unclaimed("late@sina.com")
-        await house.worker.idle()
+        rig.arrive_unclaimed("late@sina.com")
+        await rig.worker.idle()
 
-    house = play(with_mail, story)
-    assert {row.waiting.state for row in house.spool.rows.values()} == {RecipientState.DELIVERED}
+    rig = play(with_mail, scenario)
+    assert {row.waiting.state for row in rig.spool.rows.values()} == {RecipientState.DELIVERED}
 
 
 def test_what_the_spool_tells_is_logged_and_its_mail_looked_for() -> None:
-    async def story(house: House) -> None:
-        house.spool.put(["a@x.test"], now=house.clock.time())  # nobody says so
-        house.spool.tell("worker 2 died with a lease on 72jh: it is due again")
-        await house.clock.settle()
+    async def scenario(rig: RelayRig) -> None:
+        rig.spool.put(["a@x.test"], now=rig.clock.time())  # nobody says so
+        rig.spool.tell("worker 2 died with a lease on 72jh: it is due again")
+        await rig.clock.settle()
 
-    house = play(lambda: House(FakeDeliverer()), story)
-    assert ("spool", {"text": "worker 2 died with a lease on 72jh: it is due again"}) in house.log
-    assert house.spool.state("a@x.test").waiting.state is RecipientState.DELIVERED
+    rig = play(lambda: RelayRig(FakeDeliverer()), scenario)
+    assert ("spool", {"text": "worker 2 died with a lease on 72jh: it is due again"}) in rig.log
+    assert rig.spool.state("a@x.test").waiting.state is RecipientState.DELIVERED
 
 
 def test_nothing_polls() -> None:
-    async def story(house: House) -> None:
-        await house.worker.idle()
-        asked = house.spool.calls["due"]
-        await house.clock.advance(3600)
-        assert house.spool.calls["due"] - asked <= 12, "one look in five minutes, for leases of the dead"
+    async def scenario(rig: RelayRig) -> None:
+        await rig.worker.idle()
+        asked = rig.spool.calls["due"]
+        await rig.clock.advance(3600)
+        assert rig.spool.calls["due"] - asked <= 12, "one look in five minutes, for leases of the dead"
 
-    play(lambda: House(FakeDeliverer()), story)
+    play(lambda: RelayRig(FakeDeliverer()), scenario)
 
 
 def test_mail_that_becomes_due_later_is_taken_then_and_not_before() -> None:
     deliverer = FakeDeliverer()
 
-    def with_mail() -> House:
-        house = House(deliverer)
-        now = house.clock.time()
-        house.spool.put(["soon@a.test"], now=now, due=now + 100)
-        house.spool.put(["later@b.test"], now=now, due=now + 5000)
-        return house
+    def with_mail() -> RelayRig:
+        rig = RelayRig(deliverer)
+        now = rig.clock.time()
+        rig.spool.put(["soon@a.test"], now=now, due=now + 100)
+        rig.spool.put(["later@b.test"], now=now, due=now + 5000)
+        return rig
 
-    async def story(house: House) -> None:
-        await house.clock.advance(99)
+    async def scenario(rig: RelayRig) -> None:
+        await rig.clock.advance(99)
         assert not deliverer.jobs
-        await house.clock.advance(2)
+        await rig.clock.advance(2)
         assert len(deliverer.jobs) == 1
-        await house.clock.advance(4880)
+        await rig.clock.advance(4880)
         assert len(deliverer.jobs) == 1
-        await house.clock.advance(30)
+        await rig.clock.advance(30)
         assert len(deliverer.jobs) == 2
 
-    play(with_mail, story)
+    play(with_mail, scenario)
 
 
 def test_the_leases_of_a_dead_worker_are_taken_over_when_they_run_out() -> None:
     deliverer = FakeDeliverer()
 
-    def with_mail() -> House:
-        house = House(deliverer)
-        now = house.clock.time()
-        house.spool.put(["a@a.test"], now=now, owner="dead", until=now + 200)
-        return house
+    def with_mail() -> RelayRig:
+        rig = RelayRig(deliverer)
+        now = rig.clock.time()
+        rig.spool.put(["a@a.test"], now=now, owner="dead", until=now + 200)
+        return rig
 
-    async def story(house: House) -> None:
-        await house.clock.advance(199)
+    async def scenario(rig: RelayRig) -> None:
+        await rig.clock.advance(199)
         assert not deliverer.jobs
-        await house.clock.advance(2)
+        await rig.clock.advance(2)
         assert len(deliverer.jobs) == 1
 
-    play(with_mail, story)
+    play(with_mail, scenario)
 
 
 # -- wake-ups
@@ -258,53 +258,53 @@ class SlowQueue(FakeQueue):
 def test_a_retry_that_is_planned_while_the_spool_is_asked_is_not_forgotten() -> None:
     deliverer = FakeDeliverer(Result.DEFERRED, hold=True)
 
-    async def story(house: House) -> None:
-        queue = house.spool
+    async def scenario(rig: RelayRig) -> None:
+        queue = rig.spool
         assert isinstance(queue, SlowQueue)
         queue.gate.set()
-        house.arrive("a@sina.com")
-        await house.clock.settle()
+        rig.arrive("a@sina.com")
+        await rig.clock.settle()
         queue.gate.clear()
         queue.asked.clear()
-        house.worker.wake()  # a look for other mail; the only recipient is leased, for 300 s
+        rig.worker.wake()  # a look for other mail; the only recipient is leased, for 300 s
         await queue.asked.wait()
         deliverer.let_go()
-        await house.clock.settle()
-        due = house.spool.state("a@sina.com").waiting.due
-        assert due - house.clock.time() < 10
+        await rig.clock.settle()
+        due = rig.spool.state("a@sina.com").waiting.due
+        assert due - rig.clock.time() < 10
         queue.gate.set()
-        await house.clock.settle()
-        await house.clock.advance(due - house.clock.time() + 0.1)
+        await rig.clock.settle()
+        await rig.clock.advance(due - rig.clock.time() + 0.1)
         assert len(deliverer.jobs) == 2
 
-    play(lambda: House(deliverer, spool=SlowQueue(), schedule=RetrySchedule(first=5.0)), story)
+    play(lambda: RelayRig(deliverer, spool=SlowQueue(), schedule=RetrySchedule(first=5.0)), scenario)
 
 
 def test_a_retry_that_is_due_before_its_record_is_stored_is_made_when_it_is_stored() -> None:
     deliverer = FakeDeliverer(Result.DEFERRED)
 
-    async def story(house: House) -> None:
-        house.spool.broken = StorageBusy("behind")
-        house.arrive("a@sina.com")
-        await house.clock.advance(20)  # the retry is due after 5 s
-        house.spool.broken = None
+    async def scenario(rig: RelayRig) -> None:
+        rig.spool.broken = StorageBusy("behind")
+        rig.arrive("a@sina.com")
+        await rig.clock.advance(20)  # the retry is due after 5 s
+        rig.spool.broken = None
         deliverer.answer = Result.DELIVERED
-        await house.clock.advance(40)
-        assert house.state("a@sina.com") is RecipientState.DELIVERED
+        await rig.clock.advance(40)
+        assert rig.state("a@sina.com") is RecipientState.DELIVERED
 
-    play(lambda: House(deliverer, schedule=RetrySchedule(first=5.0)), story)
+    play(lambda: RelayRig(deliverer, schedule=RetrySchedule(first=5.0)), scenario)
 
 
 def test_a_lease_that_was_released_is_taken_again_at_once() -> None:
     deliverer = FakeDeliverer()
 
-    async def story(house: House) -> None:
-        stored = house.spool.put(["a@sina.com"], now=house.clock.time(), owner="w1", until=house.clock.time() + 300)
-        house.worker._leases.release(stored.leases[0])
-        await house.clock.settle()
+    async def scenario(rig: RelayRig) -> None:
+        stored = rig.spool.put(["a@sina.com"], now=rig.clock.time(), owner="w1", until=rig.clock.time() + 300)
+        rig.worker._leases.release(stored.leases[0])
+        await rig.clock.settle()
         assert len(deliverer.jobs) == 1
 
-    play(lambda: House(deliverer), story)
+    play(lambda: RelayRig(deliverer), scenario)
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -312,7 +312,7 @@ def test_whatever_comes_in_between_no_due_time_passes_by(seed: int) -> None:
     """Looks, new due times and time itself come in any order: each due time has a look that begins when it has come."""
     chance = Random(seed)
 
-    async def story() -> None:
+    async def scenario() -> None:
         clock = ManualClock()
         wake_up = WakeUp(clock)
         named: set[float] = set()
@@ -349,7 +349,7 @@ def test_whatever_comes_in_between_no_due_time_passes_by(seed: int) -> None:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
-    asyncio.run(asyncio.wait_for(story(), 20))
+    asyncio.run(asyncio.wait_for(scenario(), 20))
 
 
 # -- what is recorded
@@ -358,68 +358,68 @@ def test_whatever_comes_in_between_no_due_time_passes_by(seed: int) -> None:
 def test_deferred_mail_is_tried_again_when_the_schedule_says() -> None:
     deliverer = FakeDeliverer(Result.DEFERRED)
 
-    async def story(house: House) -> None:
-        house.arrive("a@sina.com")
-        await house.worker.idle()
-        waiting = house.spool.state("a@sina.com").waiting
+    async def scenario(rig: RelayRig) -> None:
+        rig.arrive("a@sina.com")
+        await rig.worker.idle()
+        waiting = rig.spool.state("a@sina.com").waiting
         assert (waiting.state, waiting.attempts) == (RecipientState.WAITING, 1)
-        assert 240 <= waiting.due - house.clock.time() <= 300
-        assert house.log[-1][0] == "deferred"
-        assert house.log[-1][1]["again"] == waiting.due
-        await house.clock.advance(waiting.due - house.clock.time() - 1)
+        assert 240 <= waiting.due - rig.clock.time() <= 300
+        assert rig.log[-1][0] == "deferred"
+        assert rig.log[-1][1]["again"] == waiting.due
+        await rig.clock.advance(waiting.due - rig.clock.time() - 1)
         assert len(deliverer.jobs) == 1
         deliverer.answer = Result.DELIVERED
-        await house.clock.advance(2)
+        await rig.clock.advance(2)
         assert len(deliverer.jobs) == 2
 
-    house = play(lambda: House(deliverer), story)
-    assert house.state("a@sina.com") is RecipientState.DELIVERED
+    rig = play(lambda: RelayRig(deliverer), scenario)
+    assert rig.state("a@sina.com") is RecipientState.DELIVERED
 
 
 def test_those_who_were_put_off_together_travel_together_again() -> None:
     deliverer = FakeDeliverer(Result.DEFERRED)
 
-    async def story(house: House) -> None:
+    async def scenario(rig: RelayRig) -> None:
         people = [f"u{n}@sina.com" for n in range(5)]
-        house.arrive(*people)
-        await house.worker.idle()
-        assert house.events() == ["deferred"] * 5
-        (due,) = {house.spool.state(each).waiting.due for each in people}
+        rig.arrive(*people)
+        await rig.worker.idle()
+        assert rig.events() == ["deferred"] * 5
+        (due,) = {rig.spool.state(each).waiting.due for each in people}
         deliverer.answer = Result.DELIVERED
-        await house.clock.advance(due - house.clock.time() + 1)
+        await rig.clock.advance(due - rig.clock.time() + 1)
         assert [len(job.recipients) for job, _ in deliverer.jobs] == [5, 5]
 
-    play(lambda: House(deliverer), story)
+    play(lambda: RelayRig(deliverer), scenario)
 
 
 def test_failed_mail_is_held_with_its_reason_and_never_vanishes() -> None:
     deliverer = FakeDeliverer(Result.FAILED)
 
-    async def story(house: House) -> None:
-        house.arrive("nobody@sina.com")
-        await house.clock.advance(10 * DAY)
+    async def scenario(rig: RelayRig) -> None:
+        rig.arrive("nobody@sina.com")
+        await rig.clock.advance(10 * DAY)
 
-    house = play(lambda: House(deliverer), story)
-    row = house.spool.state("nobody@sina.com")
+    rig = play(lambda: RelayRig(deliverer), scenario)
+    row = rig.spool.state("nobody@sina.com")
     assert row.waiting.state is RecipientState.HELD
     assert row.outcomes[0].reply is not None
     assert row.outcomes[0].reply.code == 550
     assert "the host said failed" in row.waiting.last
     assert len(deliverer.jobs) == 1
-    assert house.events() == ["held"]
+    assert rig.events() == ["held"]
 
 
 def test_after_five_days_it_gives_up_and_holds() -> None:
     deliverer = FakeDeliverer(Result.DEFERRED)
 
-    async def story(house: House) -> None:
-        house.arrive("a@sina.com")
-        await house.clock.advance(4.9 * DAY)
-        assert house.state("a@sina.com") is RecipientState.WAITING
-        await house.clock.advance(DAY)
+    async def scenario(rig: RelayRig) -> None:
+        rig.arrive("a@sina.com")
+        await rig.clock.advance(4.9 * DAY)
+        assert rig.state("a@sina.com") is RecipientState.WAITING
+        await rig.clock.advance(DAY)
 
-    house = play(lambda: House(deliverer), story)
-    row = house.spool.state("a@sina.com")
+    rig = play(lambda: RelayRig(deliverer), scenario)
+    row = rig.spool.state("a@sina.com")
     assert row.waiting.state is RecipientState.HELD
     assert row.outcomes[-1].result is Result.FAILED
     assert f"gave up after {row.waiting.attempts} attempts" in row.waiting.last
@@ -427,12 +427,12 @@ def test_after_five_days_it_gives_up_and_holds() -> None:
 
 
 def test_an_ambiguous_end_is_tried_again_and_says_so() -> None:
-    async def story(house: House) -> None:
-        house.arrive("a@sina.com")
-        await house.worker.idle()
+    async def scenario(rig: RelayRig) -> None:
+        rig.arrive("a@sina.com")
+        await rig.worker.idle()
 
-    house = play(lambda: House(FakeDeliverer(Result.AMBIGUOUS)), story)
-    row = house.spool.state("a@sina.com")
+    rig = play(lambda: RelayRig(FakeDeliverer(Result.AMBIGUOUS)), scenario)
+    row = rig.spool.state("a@sina.com")
     assert row.waiting.state is RecipientState.WAITING
     assert row.outcomes[0].result is Result.AMBIGUOUS
     assert "second copy" in row.waiting.last
@@ -446,33 +446,33 @@ def test_each_recipient_has_its_own_end() -> None:
 
     deliverer = FakeDeliverer(answer)
 
-    async def story(house: House) -> None:
-        house.arrive("yes@sina.com", "later@sina.com", "never@sina.com")
-        await house.worker.idle()
+    async def scenario(rig: RelayRig) -> None:
+        rig.arrive("yes@sina.com", "later@sina.com", "never@sina.com")
+        await rig.worker.idle()
         ends["later"] = Result.DELIVERED
-        await house.clock.advance(301)
+        await rig.clock.advance(301)
 
-    house = play(lambda: House(deliverer), story)
+    rig = play(lambda: RelayRig(deliverer), scenario)
     assert [len(job.recipients) for job, _ in deliverer.jobs] == [3, 1]
-    assert house.state("yes@sina.com") is RecipientState.DELIVERED
-    assert house.state("later@sina.com") is RecipientState.DELIVERED
-    assert house.state("never@sina.com") is RecipientState.HELD
+    assert rig.state("yes@sina.com") is RecipientState.DELIVERED
+    assert rig.state("later@sina.com") is RecipientState.DELIVERED
+    assert rig.state("never@sina.com") is RecipientState.HELD
 
 
 def test_recipients_of_one_message_with_the_same_route_travel_together() -> None:
     smart, mailbox = FakeDeliverer(), FakeDeliverer()
     table = RouteTable([RouteRule("*", smart, "smart.test:25"), RouteRule("here.test", mailbox, str)])
 
-    async def story(house: House) -> None:
-        house.arrive("a@one.test", "b@two.test", "c@here.test", "d@here.test")
-        await house.worker.idle()
+    async def scenario(rig: RelayRig) -> None:
+        rig.arrive("a@one.test", "b@two.test", "c@here.test", "d@here.test")
+        await rig.worker.idle()
 
-    house = play(lambda: House(smart, router=table), story)
+    rig = play(lambda: RelayRig(smart, router=table), scenario)
     assert [([str(r.address) for r in job.recipients], target) for job, target in smart.jobs] == [
         (["a@one.test", "b@two.test"], "smart.test:25")
     ]
     assert sorted(target for _, target in mailbox.jobs) == ["c@here.test", "d@here.test"]
-    assert {row.waiting.state for row in house.spool.rows.values()} == {RecipientState.DELIVERED}
+    assert {row.waiting.state for row in rig.spool.rows.values()} == {RecipientState.DELIVERED}
 
 
 def test_who_has_no_route_waits_while_the_others_go() -> None:
@@ -483,18 +483,18 @@ def test_who_has_no_route_waits_while_the_others_go() -> None:
             raise LocalError("no mailbox can be called so")
         return str(address)
 
-    async def story(house: House) -> None:
-        house.arrive("good@a.test", "bad@a.test", "x@nowhere.test")
-        await house.clock.settle()
-        assert house.state("bad@a.test") is RecipientState.HELD
-        assert house.state("x@nowhere.test") is RecipientState.WAITING
-        assert "no rule" in house.spool.state("x@nowhere.test").waiting.last
-        assert house.spool.state("good@a.test").until > 0, "still leased to its attempt"
+    async def scenario(rig: RelayRig) -> None:
+        rig.arrive("good@a.test", "bad@a.test", "x@nowhere.test")
+        await rig.clock.settle()
+        assert rig.state("bad@a.test") is RecipientState.HELD
+        assert rig.state("x@nowhere.test") is RecipientState.WAITING
+        assert "no rule" in rig.spool.state("x@nowhere.test").waiting.last
+        assert rig.spool.state("good@a.test").until > 0, "still leased to its attempt"
         deliverer.let_go()
-        await house.worker.idle()
+        await rig.worker.idle()
 
-    house = play(lambda: House(deliverer, router=RouteTable([RouteRule("a.test", deliverer, target)])), story)
-    assert house.state("good@a.test") is RecipientState.DELIVERED
+    rig = play(lambda: RelayRig(deliverer, router=RouteTable([RouteRule("a.test", deliverer, target)])), scenario)
+    assert rig.state("good@a.test") is RecipientState.DELIVERED
 
 
 # -- faults of ours
@@ -502,17 +502,17 @@ def test_who_has_no_route_waits_while_the_others_go() -> None:
 
 @pytest.mark.parametrize("make", [FakeDeliverer, InstantFake])
 def test_a_deliverer_that_breaks_defers_and_is_told_to_the_log(make: type[FakeDeliverer]) -> None:
-    async def story(house: House) -> None:
-        house.arrive("a@sina.com")
-        await house.worker.idle()
+    async def scenario(rig: RelayRig) -> None:
+        rig.arrive("a@sina.com")
+        await rig.worker.idle()
 
-    house = play(lambda: House(make(ZeroDivisionError("oops"))), story)
-    row = house.spool.state("a@sina.com")
+    rig = play(lambda: RelayRig(make(ZeroDivisionError("oops"))), scenario)
+    row = rig.spool.state("a@sina.com")
     assert row.waiting.state is RecipientState.WAITING
     assert "local error" in row.waiting.last
     assert "oops" not in row.waiting.last
-    assert house.events() == ["fault", "deferred"]
-    assert "oops" in str(house.log[0][1]["reason"])
+    assert rig.events() == ["fault", "deferred"]
+    assert "oops" in str(rig.log[0][1]["reason"])
 
 
 def test_a_deliverer_with_too_few_answers_defers() -> None:
@@ -520,13 +520,13 @@ def test_a_deliverer_with_too_few_answers_defers() -> None:
         def outcomes(self, job: Any) -> list[Any]:
             return super().outcomes(job)[1:]
 
-    async def story(house: House) -> None:
-        house.arrive("a@sina.com", "b@sina.com")
-        await house.worker.idle()
+    async def scenario(rig: RelayRig) -> None:
+        rig.arrive("a@sina.com", "b@sina.com")
+        await rig.worker.idle()
 
-    house = play(lambda: House(Short()), story)
-    assert {row.waiting.state for row in house.spool.rows.values()} == {RecipientState.WAITING}
-    assert "fault" in house.events()
+    rig = play(lambda: RelayRig(Short()), scenario)
+    assert {row.waiting.state for row in rig.spool.rows.values()} == {RecipientState.WAITING}
+    assert "fault" in rig.events()
 
 
 def test_a_router_that_breaks_defers() -> None:
@@ -534,40 +534,40 @@ def test_a_router_that_breaks_defers() -> None:
         def route(self, recipient: Recipient, override: str = "") -> Any:
             raise RuntimeError("no table")
 
-    async def story(house: House) -> None:
-        house.arrive("a@sina.com")
-        await house.worker.idle()
+    async def scenario(rig: RelayRig) -> None:
+        rig.arrive("a@sina.com")
+        await rig.worker.idle()
 
-    house = play(lambda: House(FakeDeliverer(), router=Broken()), story)
-    assert house.state("a@sina.com") is RecipientState.WAITING
-    assert house.events() == ["fault", "deferred"]
+    rig = play(lambda: RelayRig(FakeDeliverer(), router=Broken()), scenario)
+    assert rig.state("a@sina.com") is RecipientState.WAITING
+    assert rig.events() == ["fault", "deferred"]
 
 
 def test_content_that_is_gone_is_held_for_an_operator() -> None:
-    async def story(house: House) -> None:
-        house.spool.corrupt.add("m1")
-        house.arrive("a@sina.com")
-        await house.worker.idle()
+    async def scenario(rig: RelayRig) -> None:
+        rig.spool.corrupt.add("m1")
+        rig.arrive("a@sina.com")
+        await rig.worker.idle()
 
-    house = play(lambda: House(FakeDeliverer()), story)
-    assert house.state("a@sina.com") is RecipientState.HELD
-    assert "look at the spool" in house.spool.state("a@sina.com").waiting.last
+    rig = play(lambda: RelayRig(FakeDeliverer()), scenario)
+    assert rig.state("a@sina.com") is RecipientState.HELD
+    assert "look at the spool" in rig.spool.state("a@sina.com").waiting.last
 
 
 @pytest.mark.parametrize("make", [FakeDeliverer, InstantFake])
 def test_a_record_that_fails_is_made_again(make: type[FakeDeliverer]) -> None:
     deliverer = make()
 
-    async def story(house: House) -> None:
-        house.spool.broken = StorageBusy("behind")
-        house.arrive("a@sina.com")
-        await house.clock.advance(10)
-        assert house.state("a@sina.com") is RecipientState.WAITING
-        house.spool.broken = None
-        await house.clock.advance(30)
+    async def scenario(rig: RelayRig) -> None:
+        rig.spool.broken = StorageBusy("behind")
+        rig.arrive("a@sina.com")
+        await rig.clock.advance(10)
+        assert rig.state("a@sina.com") is RecipientState.WAITING
+        rig.spool.broken = None
+        await rig.clock.advance(30)
 
-    house = play(lambda: House(deliverer), story)
-    assert house.state("a@sina.com") is RecipientState.DELIVERED
+    rig = play(lambda: RelayRig(deliverer), scenario)
+    assert rig.state("a@sina.com") is RecipientState.DELIVERED
     assert len(deliverer.jobs) == 1, "the mail itself must not be sent twice"
 
 
@@ -586,56 +586,56 @@ def test_a_record_is_offered_until_it_is_taken(result: Result, hours: float) -> 
 
     deliverer = FakeDeliverer(result)
 
-    def with_refusing_spool() -> House:
-        return House(deliverer, lease=100.0, spool=Refusing())
+    def with_refusing_spool() -> RelayRig:
+        return RelayRig(deliverer, lease=100.0, spool=Refusing())
 
-    async def story(house: House) -> None:
-        house.arrive("a@sina.com")
+    async def scenario(rig: RelayRig) -> None:
+        rig.arrive("a@sina.com")
         for _ in range(round(hours * 60)):
-            await house.clock.advance(60)
-        assert house.state("a@sina.com") is RecipientState.WAITING
-        assert house.spool.calls["lease"] > 1, "the lease has expired and has been taken again"
+            await rig.clock.advance(60)
+        assert rig.state("a@sina.com") is RecipientState.WAITING
+        assert rig.spool.calls["lease"] > 1, "the lease has expired and has been taken again"
         assert len(deliverer.jobs) == 1, "the message must not be sent twice"
-        house.spool.refuses = False
-        await house.clock.advance(65)
+        rig.spool.refuses = False
+        await rig.clock.advance(65)
 
-    house = play(with_refusing_spool, story)
+    rig = play(with_refusing_spool, scenario)
     if result is Result.DELIVERED:
-        assert house.state("a@sina.com") is RecipientState.DELIVERED
+        assert rig.state("a@sina.com") is RecipientState.DELIVERED
         assert len(deliverer.jobs) == 1
     else:  # its time for another attempt has come long ago
-        assert house.spool.state("a@sina.com").waiting.attempts >= 1
+        assert rig.spool.state("a@sina.com").waiting.attempts >= 1
 
 
 def test_a_record_that_can_never_be_made_leads_to_another_attempt_not_to_a_loss() -> None:
     deliverer = FakeDeliverer()
 
-    async def story(house: House) -> None:
-        house.spool.broken = ValueError("a fault of ours")
-        house.arrive("a@sina.com")
-        await house.clock.advance(250)
-        house.spool.broken = None
-        await house.clock.advance(700)
+    async def scenario(rig: RelayRig) -> None:
+        rig.spool.broken = ValueError("a fault of ours")
+        rig.arrive("a@sina.com")
+        await rig.clock.advance(250)
+        rig.spool.broken = None
+        await rig.clock.advance(700)
 
-    house = play(lambda: House(deliverer), story)
-    assert house.state("a@sina.com") is RecipientState.DELIVERED
+    rig = play(lambda: RelayRig(deliverer), scenario)
+    assert rig.state("a@sina.com") is RecipientState.DELIVERED
     assert len(deliverer.jobs) == 2
 
 
 def test_a_queue_that_cannot_be_asked_is_asked_again() -> None:
     deliverer = FakeDeliverer()
 
-    async def story(house: House) -> None:
-        house.spool.broken = StorageBusy("behind")
-        house.arrive_unclaimed("a@sina.com")
-        await house.clock.advance(60)
-        assert 5 <= house.spool.calls["due"] <= 30
-        house.spool.broken = None
-        await house.clock.advance(10)
+    async def scenario(rig: RelayRig) -> None:
+        rig.spool.broken = StorageBusy("behind")
+        rig.arrive_unclaimed("a@sina.com")
+        await rig.clock.advance(60)
+        assert 5 <= rig.spool.calls["due"] <= 30
+        rig.spool.broken = None
+        await rig.clock.advance(10)
 
-    house = play(lambda: House(deliverer), story)
-    assert house.state("a@sina.com") is RecipientState.DELIVERED
-    assert "fault" in house.events()
+    rig = play(lambda: RelayRig(deliverer), scenario)
+    assert rig.state("a@sina.com") is RecipientState.DELIVERED
+    assert "fault" in rig.events()
 
 
 # -- bounds
@@ -645,20 +645,20 @@ def test_attempts_are_bounded_in_all_and_for_each_destination() -> None:
     deliverer = FakeDeliverer(hold=True)
     per: dict[str, int] = {}
 
-    async def story(house: House) -> None:
+    async def scenario(rig: RelayRig) -> None:
         for n in range(40):
-            house.arrive_unclaimed(f"u{n}@d{n % 4}.test")
-        await house.clock.settle()
+            rig.arrive_unclaimed(f"u{n}@d{n % 4}.test")
+        await rig.clock.settle()
         assert deliverer.running == 6
         for _, target in deliverer.jobs:
             per[target] = per.get(target, 0) + 1
         assert max(per.values()) <= 2
         deliverer.let_go()
-        await house.worker.idle()
+        await rig.worker.idle()
 
-    house = play(lambda: House(deliverer, concurrency=6, per_destination=2), story)
+    rig = play(lambda: RelayRig(deliverer, concurrency=6, per_destination=2), scenario)
     assert deliverer.most == 6
-    assert {row.waiting.state for row in house.spool.rows.values()} == {RecipientState.DELIVERED}
+    assert {row.waiting.state for row in rig.spool.rows.values()} == {RecipientState.DELIVERED}
     assert len(deliverer.jobs) == 40
 
 
@@ -666,21 +666,21 @@ def test_one_slow_host_does_not_stop_the_others() -> None:
     slow, quick = FakeDeliverer(hold=True), FakeDeliverer()
     table = RouteTable([RouteRule("slow.test", slow)], default=RouteRule("*", quick))
 
-    async def story(house: House) -> None:
+    async def scenario(rig: RelayRig) -> None:
         for n in range(300):
-            house.arrive_unclaimed(f"u{n}@slow.test")
+            rig.arrive_unclaimed(f"u{n}@slow.test")
         for n in range(50):
-            house.arrive_unclaimed(f"u{n}@quick{n}.test")
-        await house.clock.settle()
+            rig.arrive_unclaimed(f"u{n}@quick{n}.test")
+        await rig.clock.settle()
         assert len(quick.jobs) == 50
         assert slow.running == 3
-        assert house.worker.claim(["slow.test"]) == 0.0, "its line is long enough"
-        assert house.worker.claim(["quick1.test"]) > 0.0
+        assert rig.worker.claim(["slow.test"]) == 0.0, "its line is long enough"
+        assert rig.worker.claim(["quick1.test"]) > 0.0
         slow.let_go()
-        await house.worker.idle()
+        await rig.worker.idle()
 
-    house = play(lambda: House(quick, router=table, concurrency=20, per_destination=3), story)
-    assert {row.waiting.state for row in house.spool.rows.values()} == {RecipientState.DELIVERED}
+    rig = play(lambda: RelayRig(quick, router=table, concurrency=20, per_destination=3), scenario)
+    assert {row.waiting.state for row in rig.spool.rows.values()} == {RecipientState.DELIVERED}
     assert slow.most == 3
     assert len(slow.jobs) == 300
 
@@ -688,57 +688,57 @@ def test_one_slow_host_does_not_stop_the_others() -> None:
 def test_claimed_mail_above_the_bounds_stands_in_line() -> None:
     deliverer = FakeDeliverer(hold=True)
 
-    async def story(house: House) -> None:
+    async def scenario(rig: RelayRig) -> None:
         for n in range(10):
-            house.arrive(f"u{n}@sina.com")
-        await house.clock.settle()
+            rig.arrive(f"u{n}@sina.com")
+        await rig.clock.settle()
         assert deliverer.running == 2
         deliverer.let_go()
-        await house.worker.idle()
+        await rig.worker.idle()
 
-    house = play(lambda: House(deliverer, per_destination=2), story)
+    rig = play(lambda: RelayRig(deliverer, per_destination=2), scenario)
     assert len(deliverer.jobs) == 10
-    assert {row.waiting.state for row in house.spool.rows.values()} == {RecipientState.DELIVERED}
+    assert {row.waiting.state for row in rig.spool.rows.values()} == {RecipientState.DELIVERED}
 
 
 def test_leases_are_renewed_while_an_attempt_or_the_line_takes_long() -> None:
     deliverer = FakeDeliverer(hold=True)
 
-    async def story(house: House) -> None:
-        house.arrive("first@sina.com")
-        house.arrive("second@sina.com")
+    async def scenario(rig: RelayRig) -> None:
+        rig.arrive("first@sina.com")
+        rig.arrive("second@sina.com")
         for _ in range(20):
-            await house.clock.advance(100)
-            for row in house.spool.rows.values():
-                assert row.until > house.clock.time()
+            await rig.clock.advance(100)
+            for row in rig.spool.rows.values():
+                assert row.until > rig.clock.time()
         assert len(deliverer.jobs) == 1
         deliverer.let_go()
-        await house.worker.idle()
+        await rig.worker.idle()
 
-    house = play(lambda: House(deliverer, per_destination=1, lease=300.0), story)
-    assert {row.waiting.state for row in house.spool.rows.values()} == {RecipientState.DELIVERED}
+    rig = play(lambda: RelayRig(deliverer, per_destination=1, lease=300.0), scenario)
+    assert {row.waiting.state for row in rig.spool.rows.values()} == {RecipientState.DELIVERED}
     assert len(deliverer.jobs) == 2
 
 
 def test_who_stood_in_line_when_the_lease_ran_out_is_asked_for_again() -> None:
     deliverer = FakeDeliverer(hold=True)
 
-    async def story(house: House) -> None:
-        house.spool.no_renewals = True
-        house.arrive("first@sina.com")
-        house.arrive("second@sina.com")
-        await house.clock.advance(299)
+    async def scenario(rig: RelayRig) -> None:
+        rig.spool.no_renewals = True
+        rig.arrive("first@sina.com")
+        rig.arrive("second@sina.com")
+        await rig.clock.advance(299)
         assert len(deliverer.jobs) == 1
-        for row in list(house.spool.rows.values()):  # another worker took both over, and has the second still
-            house.spool.rows[row.waiting.key] = row._replace(until=house.clock.time() + 500)
-        await house.clock.advance(2)
+        for row in list(rig.spool.rows.values()):  # another worker took both over, and has the second still
+            rig.spool.rows[row.waiting.key] = row._replace(until=rig.clock.time() + 500)
+        await rig.clock.advance(2)
         deliverer.answer = Result.DEFERRED
-        house.spool.lost.add(1)
+        rig.spool.lost.add(1)
         deliverer.let_go()
-        await house.clock.settle()
+        await rig.clock.settle()
         assert len(deliverer.jobs) == 1, "not ours any more"
 
-    play(lambda: House(deliverer, per_destination=1, lease=300.0), story)
+    play(lambda: RelayRig(deliverer, per_destination=1, lease=300.0), scenario)
 
 
 def test_a_local_deliverer_is_not_bound_by_what_protects_the_world() -> None:
@@ -748,36 +748,36 @@ def test_a_local_deliverer_is_not_bound_by_what_protects_the_world() -> None:
     outside, inside = FakeDeliverer(hold=True), LocalFake(hold=True)
     table = RouteTable([RouteRule("here.test", inside, str)], default=RouteRule("*", outside))
 
-    async def story(house: House) -> None:
+    async def scenario(rig: RelayRig) -> None:
         for n in range(5):
-            house.arrive(f"u{n}@far{n}.test")
+            rig.arrive(f"u{n}@far{n}.test")
         for n in range(400):
-            house.arrive(f"u{n}@here.test")
-        await house.clock.settle()
+            rig.arrive(f"u{n}@here.test")
+        await rig.clock.settle()
         assert (outside.running, inside.running) == (2, 256)
         inside.let_go()
-        await house.clock.settle()
+        await rig.clock.settle()
         assert len(inside.jobs) == 400
         assert outside.running == 2
         outside.let_go()
-        await house.worker.idle()
+        await rig.worker.idle()
 
-    house = play(lambda: House(outside, router=table, concurrency=2), story)
-    assert {row.waiting.state for row in house.spool.rows.values()} == {RecipientState.DELIVERED}
+    rig = play(lambda: RelayRig(outside, router=table, concurrency=2), scenario)
+    assert {row.waiting.state for row in rig.spool.rows.values()} == {RecipientState.DELIVERED}
     assert inside.most == 256
 
 
 def test_an_attempt_that_never_ends_is_ended() -> None:
     deliverer = FakeDeliverer(hold=True)
 
-    async def story(house: House) -> None:
-        house.arrive("a@sina.com")
-        await house.clock.advance(601)
-        row = house.spool.state("a@sina.com")
+    async def scenario(rig: RelayRig) -> None:
+        rig.arrive("a@sina.com")
+        await rig.clock.advance(601)
+        row = rig.spool.state("a@sina.com")
         assert row.outcomes[0].result is Result.AMBIGUOUS
         assert "longer than 600 seconds" in row.waiting.last
 
-    play(lambda: House(deliverer, longest=600.0, schedule=RetrySchedule(first=7200)), story)
+    play(lambda: RelayRig(deliverer, longest=600.0, schedule=RetrySchedule(first=7200)), scenario)
     assert deliverer.cancelled == 1
 
 
@@ -787,63 +787,63 @@ def test_an_attempt_that_never_ends_is_ended() -> None:
 def test_idle_waits_for_what_is_under_way_but_not_for_another_day() -> None:
     deliverer = FakeDeliverer(Result.DEFERRED, hold=True)
 
-    async def story(house: House) -> None:
-        house.arrive("a@sina.com")
-        idle = asyncio.ensure_future(house.worker.idle())
-        await house.clock.settle()
+    async def scenario(rig: RelayRig) -> None:
+        rig.arrive("a@sina.com")
+        idle = asyncio.ensure_future(rig.worker.idle())
+        await rig.clock.settle()
         assert not idle.done()
         deliverer.let_go()
-        await house.clock.settle()
+        await rig.clock.settle()
         assert idle.done()
 
-    play(lambda: House(deliverer), story)
+    play(lambda: RelayRig(deliverer), scenario)
 
 
 def test_stop_lets_attempts_finish() -> None:
     deliverer = FakeDeliverer(hold=True)
 
-    async def story(house: House) -> None:
-        house.arrive("a@sina.com")
-        await house.clock.settle()
-        stopping = asyncio.ensure_future(house.worker.stop(30.0))
-        await house.clock.advance(10)
+    async def scenario(rig: RelayRig) -> None:
+        rig.arrive("a@sina.com")
+        await rig.clock.settle()
+        stopping = asyncio.ensure_future(rig.worker.stop(30.0))
+        await rig.clock.advance(10)
         assert not stopping.done()
-        assert house.worker.claim(["sina.com"]) == 0.0
+        assert rig.worker.claim(["sina.com"]) == 0.0
         deliverer.let_go()
-        await house.clock.settle()
+        await rig.clock.settle()
         assert stopping.done()
 
-    house = play(lambda: House(deliverer), story)
-    assert house.state("a@sina.com") is RecipientState.DELIVERED
+    rig = play(lambda: RelayRig(deliverer), scenario)
+    assert rig.state("a@sina.com") is RecipientState.DELIVERED
     assert deliverer.cancelled == 0
 
 
 def test_stop_ends_what_does_not_finish_and_gives_leases_back() -> None:
     deliverer = FakeDeliverer(hold=True)
 
-    async def story(house: House) -> None:
+    async def scenario(rig: RelayRig) -> None:
         for n in range(5):
-            house.arrive(f"u{n}@sina.com")
-        await house.clock.settle()
-        stopping = asyncio.ensure_future(house.worker.stop(30.0))
-        await house.clock.settle()
-        house.worker.new_mail.put(
-            house.spool.put(["late@sina.com"], now=house.clock.time(), owner="w1", until=house.clock.time() + 9)
+            rig.arrive(f"u{n}@sina.com")
+        await rig.clock.settle()
+        stopping = asyncio.ensure_future(rig.worker.stop(30.0))
+        await rig.clock.settle()
+        rig.worker.new_mail.put(
+            rig.spool.put(["late@sina.com"], now=rig.clock.time(), owner="w1", until=rig.clock.time() + 9)
         )
-        await house.clock.advance(40)
+        await rig.clock.advance(40)
         assert stopping.done()
 
-    house = play(lambda: House(deliverer, per_destination=2), story)
+    rig = play(lambda: RelayRig(deliverer, per_destination=2), scenario)
     assert deliverer.cancelled == 2
     assert len(deliverer.jobs) == 2
-    for row in house.spool.rows.values():
+    for row in rig.spool.rows.values():
         assert (row.waiting.state, row.waiting.attempts, row.until) == (RecipientState.WAITING, 0, 0.0)
 
 
 def test_with_the_spools_own_queue() -> None:
     deliverer = FakeDeliverer(Result.DEFERRED, hold=True)
 
-    async def story() -> None:
+    async def scenario() -> None:
         clock = ManualClock()
         queue = SqliteSpool.ephemeral(time=clock.time)
         await queue.open(clock.time())
@@ -875,12 +875,12 @@ def test_with_the_spools_own_queue() -> None:
         await stopping
         await queue.close()
 
-    asyncio.run(asyncio.wait_for(story(), 20))
+    asyncio.run(asyncio.wait_for(scenario(), 20))
 
 
 def test_a_worker_starts_once() -> None:
-    async def story(house: House) -> None:
+    async def scenario(rig: RelayRig) -> None:
         with pytest.raises(LocalError):
-            await house.worker.start()
+            await rig.worker.start()
 
-    play(lambda: House(FakeDeliverer()), story)
+    play(lambda: RelayRig(FakeDeliverer()), scenario)

@@ -56,9 +56,9 @@ def test_one_message(lmtp: bool) -> None:
 
     async def use(sink: Sink, place: Endpoint) -> tuple[Outcome, ...]:
         server = ServerAddress("lmtp" if lmtp else "smtp", place.host, place.port)
-        told = await give(server, "a@b.org", "c@d.org", transcript=lambda who, text: lines.append(f"{who} {text}"))
+        reported = await give(server, "a@b.org", "c@d.org", transcript=lambda who, text: lines.append(f"{who} {text}"))
         assert sink.counts[:4] == (1, 1, 2, LETTER.size)
-        return told
+        return reported
 
     outcomes = with_sink(use, lmtp=lmtp)
     assert [outcome.result for outcome in outcomes] == [Result.DELIVERED] * 2

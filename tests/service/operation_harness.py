@@ -51,9 +51,9 @@ class OperationHarness:
             network=MemoryNetwork(self.clock),
             spool=self.queue,
             resolver=StaticResolver(zones or {}),
-            log=lambda event, /, **fields: self.told.append((event, fields)),
+            log=lambda event, /, **fields: self.reported.append((event, fields)),
         )
-        self.told: list[tuple[str, dict[str, Any]]] = []
+        self.reported: list[tuple[str, dict[str, Any]]] = []
         self.reopened: list[list[str]] = []
         self.woken = 0
         self.standings: dict[str, SiteStatus] = {}

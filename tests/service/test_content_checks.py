@@ -247,8 +247,8 @@ def test_a_quarantined_message_is_held_until_it_is_released(tmp_path: Path) -> N
         assert entry is not None
         assert [(each.state, each.last) for each in entry.recipients] == [("held", "marker QUARANTINE")]
         explained = await host.do("explain", what=queue_id)
-        told = [each.text for each in history_sentences(explained.message, "en", lambda at: "then")]
-        assert "held on arrival: marker QUARANTINE" in told
+        reported = [each.text for each in history_sentences(explained.message, "en", lambda at: "then")]
+        assert "held on arrival: marker QUARANTINE" in reported
         await host.do("queue release", filter=f"id:{queue_id}")
         (content,) = await host.mail()
         assert fields_of(content)[:3] == ["Return-Path", "X-Check", "Received"]

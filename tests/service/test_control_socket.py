@@ -182,10 +182,10 @@ def test_faults_keep_their_kind_and_their_words(tmp_path: Path, raised: Posthous
             raise raised
 
         daemon.desk.queue.select = broken  # type: ignore[method-assign,assignment]
-        with pytest.raises(kind) as told:
+        with pytest.raises(kind) as reported:
             await daemon.ask("queue list")
-        assert type(told.value) is kind
-        assert str(told.value) == str(raised)
+        assert type(reported.value) is kind
+        assert str(reported.value) == str(raised)
 
     with_open(tmp_path, scenario)
 
@@ -196,10 +196,10 @@ def test_a_mistake_of_ours_goes_to_the_log_and_not_to_strangers(tmp_path: Path) 
             raise ZeroDivisionError("a secret")
 
         daemon.desk.queue.select = broken  # type: ignore[method-assign,assignment]
-        with pytest.raises(PosthouseError, match="an error in Posthouse") as told:
+        with pytest.raises(PosthouseError, match="an error in Posthouse") as reported:
             await daemon.ask("queue list")
-        assert "secret" not in str(told.value)
-        ((event, fields),) = daemon.desk.told
+        assert "secret" not in str(reported.value)
+        ((event, fields),) = daemon.desk.reported
         assert event == "fault"
         assert "ZeroDivisionError: a secret" in fields["reason"]
 
@@ -310,15 +310,15 @@ def test_a_running_daemon_offers_its_operations_and_wakes_its_relay(tmp_path: Pa
 
 def test_a_daemon_that_cannot_offer_them_says_so_and_runs(tmp_path: Path) -> None:
     directory = tmp_path / ("long" * 40)
-    told: list[tuple[str, dict[str, Any]]] = []
+    reported: list[tuple[str, dict[str, Any]]] = []
 
     async def scenario() -> None:
         text = f'data_dir = "{directory}"\n[[listener]]\nbind = "127.0.0.1:0"'
-        daemon = Daemon(parse(text), log=lambda event, /, **fields: told.append((event, fields)), control=True)
+        daemon = Daemon(parse(text), log=lambda event, /, **fields: reported.append((event, fields)), control=True)
         await daemon.start()
         await daemon.drain(5.0)
         with pytest.raises(NoDaemon):
             await ask(str(directory), OPERATIONS["queue list"], {})
 
     run(scenario)
-    assert any(event == "control" and "cannot be opened" in fields["reason"] for event, fields in told)
+    assert any(event == "control" and "cannot be opened" in fields["reason"] for event, fields in reported)

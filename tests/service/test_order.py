@@ -61,7 +61,7 @@ def test_no_attempt_begins_before_the_250_of_its_message_is_written(
             order.append(("attempt", delivery.queue_id))
             return all_of(delivery.recipients, Result.DELIVERED, "discarded", Reply(250, "2.0.0", "discarded"), target)
 
-    async def story() -> None:
+    async def scenario() -> None:
         daemon = Daemon(parse(CONFIG.format(tmp_path)), log=lambda event, /, **facts: None)
         await daemon.start()
         ready = asyncio.Barrier(SESSIONS)
@@ -72,7 +72,7 @@ def test_no_attempt_begins_before_the_250_of_its_message_is_written(
 
     monkeypatch.setattr(socket.socket, "send", sent)
     monkeypatch.setattr("posthouse.service.daemon.daemon.DiscardDeliverer", Recording)
-    asyncio.run(story())
+    asyncio.run(scenario())
     replies = [queue_id for what, queue_id in order if what == "250"]
     attempts = [queue_id for what, queue_id in order if what == "attempt"]
     assert len(replies) == SESSIONS

@@ -269,10 +269,10 @@ def test_a_code_is_reached(way: Way, tmp_path: Path) -> None:
 def test_a_null_mx_is_recorded_as_556(tmp_path: Path) -> None:
     async def scenario() -> None:
         way = Way(556, "5.1.10", relay='trusted_networks = ["127.0.0.0/8"]')
-        told: list[tuple[str, dict[str, object]]] = []
+        reported: list[tuple[str, dict[str, object]]] = []
 
         def log(event: str, /, **fields: object) -> None:
-            told.append((event, fields))
+            reported.append((event, fields))
 
         daemon = daemon_for(way, tmp_path, zone={"nomail.test": {"MX": ["0 ."]}}, log=log)
         await daemon.start()
@@ -285,7 +285,7 @@ def test_a_null_mx_is_recorded_as_556(tmp_path: Path) -> None:
         assert stored.code == 250
         await talk.close()
         await daemon.wait_idle()
-        failed = next(fields for event, fields in told if event == "failed")
+        failed = next(fields for event, fields in reported if event == "failed")
         assert failed["id"] == stored.text.rpartition(" ")[2]
         assert str(failed["reply"]).startswith("556 5.1.10 ")
         await daemon.drain(5)

@@ -151,8 +151,10 @@ def test_a_domain_that_does_not_exist_and_one_that_takes_no_mail(tmp_path: Path)
     async def scenario() -> None:
         await post.send("staff@sohu.com", "a@unknown.test", "b@nomail.test")
         reports = await post.reports()
-        told = {one.final.address: (one.action, one.status, one.remote_mta) for r in reports for one in r.recipients}
-        assert told == {"a@unknown.test": ("failed", "5.1.2", ""), "b@nomail.test": ("failed", "5.1.10", "")}
+        reported = {
+            one.final.address: (one.action, one.status, one.remote_mta) for r in reports for one in r.recipients
+        }
+        assert reported == {"a@unknown.test": ("failed", "5.1.2", ""), "b@nomail.test": ("failed", "5.1.10", "")}
 
     tell(post, scenario)
 
@@ -209,8 +211,8 @@ def test_lists_have_delivered_and_aliases_have_expanded_what_they_took(tmp_path:
         asked = "NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;x@sohu.com"
         await post.send("chief@sohu.com", f"two@sohu.com {asked}", f"club@sohu.com {asked}", "club@sohu.com")
         (report,) = await post.reports("chief@sohu.com")
-        told = [(one.final.address, one.action, one.status) for one in report.recipients]
-        assert told == [("two@sohu.com", "expanded", "2.0.0"), ("club@sohu.com", "delivered", "2.0.0")]
+        reported = [(one.final.address, one.action, one.status) for one in report.recipients]
+        assert reported == [("two@sohu.com", "expanded", "2.0.0"), ("club@sohu.com", "delivered", "2.0.0")]
         assert report.returned == LETTER.partition(b"\r\n\r\n")[0] + b"\r\n"
         await post.send("chief@sohu.com", "two@sohu.com NOTIFY=FAILURE", "club@sohu.com NOTIFY=NEVER", "two@sohu.com")
         await post.send("", f"two@sohu.com {asked}")

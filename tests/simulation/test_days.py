@@ -74,7 +74,7 @@ def test_a_day_is_a_function_of_its_seed() -> None:
         "from posthouse.testing.simulation.scenario import bad_day\n"
         "for seed in (3, 113, 10003):\n    with bad_day(seed) as world: print(world.digest)\n"
     )
-    told = [
+    reported = [
         subprocess.run(
             [sys.executable, "-c", program],
             env={**os.environ, "PYTHONHASHSEED": order},
@@ -85,8 +85,8 @@ def test_a_day_is_a_function_of_its_seed() -> None:
         ).stdout
         for order in ("1", "2")
     ]
-    assert told[0] == told[1]
-    assert len(set(told[0].split())) == 3
+    assert reported[0] == reported[1]
+    assert len(set(reported[0].split())) == 3
 
 
 def test_no_thread_and_no_pause_has_a_part_in_a_day(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,10 +102,10 @@ def test_no_thread_and_no_pause_has_a_part_in_a_day(monkeypatch: pytest.MonkeyPa
 
 def test_the_trace_of_one_day(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--seed", "3", "--trace"]) == 0
-    told = capsys.readouterr().out
-    assert "mail.a.test      start incarnation=1" in told
-    assert "trace " in told
-    assert "seed 3: " in told
+    reported = capsys.readouterr().out
+    assert "mail.a.test      start incarnation=1" in reported
+    assert "trace " in reported
+    assert "seed 3: " in reported
 
 
 def test_many_days_are_counted(capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,23 +44,23 @@ def test_waiting_for_nothing_is_an_error() -> None:
 def test_a_process_is_stopped() -> None:
     """Its tasks stop where they await; no ``finally`` block runs."""
     loop = VirtualLoop()
-    told: list[str] = []
+    reported: list[str] = []
 
     async def mortal() -> None:
         try:
-            told.append("began")
+            reported.append("began")
             await asyncio.sleep(10)
-            told.append("went on")
-            await asyncio.to_thread(told.append, "worked")
+            reported.append("went on")
+            await asyncio.to_thread(reported.append, "worked")
             await asyncio.sleep(10)
         finally:
-            told.append("cleaned up")
+            reported.append("cleaned up")
 
     process = VirtualProcess("one")
     process.step(loop.create_task, mortal())
     loop.call_later(15, process.stop)
     loop.run_until_complete(asyncio.sleep(100))
-    assert told == ["began", "went on", "worked"]
+    assert reported == ["began", "went on", "worked"]
     loop.close()
 
 

@@ -198,8 +198,8 @@ def each(template: Path, place: Path) -> None:
         shutil.copytree(template, place / str(act))
         child = os.fork()
         if child == 0:
-            told = os.open(place / f"{act}.told", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-            os.dup2(told, 1)
+            reported = os.open(place / f"{act}.told", os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            os.dup2(reported, 1)
             asyncio.run(main(str(place / str(act)), stopping(act)))
             os._exit(0)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

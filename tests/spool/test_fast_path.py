@@ -65,7 +65,7 @@ def all_of(directory: Path) -> dict[str, list[Any]]:
 def test_both_ways_leave_the_same_rows(tmp_path: Path, seed: int) -> None:
     groups: list[bool] = []
 
-    async def story(directory: Path, at_once: bool) -> None:
+    async def scenario(directory: Path, at_once: bool) -> None:
         queue = SqliteSpool(directory, threshold=2000, random=random.Random(seed), time=lambda: NOW)
         await queue.open(NOW)
         way = queue.writer._at_once
@@ -80,8 +80,8 @@ def test_both_ways_leave_the_same_rows(tmp_path: Path, seed: int) -> None:
         await live(queue, random.Random(seed))
         await queue.close()
 
-    asyncio.run(story(tmp_path / "one", True))
-    asyncio.run(story(tmp_path / "many", False))
+    asyncio.run(scenario(tmp_path / "one", True))
+    asyncio.run(scenario(tmp_path / "many", False))
     assert all_of(tmp_path / "one") == all_of(tmp_path / "many")
     assert {True, False} <= set(groups)  # both ways were gone
 
@@ -102,15 +102,15 @@ def test_one_that_is_not_fresh_any_more_changes_nothing(tells: bool) -> None:
     assert connection.execute("SELECT id, until, told FROM message").fetchall() == [(1, NOW + 60, None)]
     connection.execute(f"INSERT INTO operation VALUES {row}", goes)
     assert connection.execute("SELECT count(*) FROM message").fetchone() == (0,)
-    told = connection.execute("SELECT * FROM story").fetchall()
-    assert told == ([(1, "a@b", "c@d", "<1@b>", b"[]")] if tells else [])
+    reported = connection.execute("SELECT * FROM story").fetchall()
+    assert reported == ([(1, "a@b", "c@d", "<1@b>", b"[]")] if tells else [])
     connection.close()
 
 
 def test_a_group_that_is_run_again_is_counted_once(tmp_path: Path) -> None:
     """One statement finds a message that is not fresh any more, a function fails: what is told counts once."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         queue = SqliteSpool(tmp_path, time=lambda: NOW)
         await queue.open(NOW)
 
@@ -145,9 +145,9 @@ def test_a_group_that_is_run_again_is_counted_once(tmp_path: Path) -> None:
         await queue.close()
         with sqlite3.connect(tmp_path / "spool" / "queue.sqlite3") as connection:
             (rows,) = connection.execute("SELECT rows FROM tally WHERE what = 'story'").fetchone()
-            (stories,) = connection.execute("SELECT count(*) FROM story").fetchone()
+            (scenarios,) = connection.execute("SELECT count(*) FROM story").fetchone()
             (events,) = connection.execute("SELECT count(*) FROM event").fetchone()
         connection.close()
-        assert rows == stories + events
+        assert rows == scenarios + events
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -48,7 +48,7 @@ def unpack(directory: Path) -> None:
 def test_all_mail_is_there_and_can_be_delivered(tmp_path: Path) -> None:
     unpack(tmp_path)
 
-    async def story() -> None:
+    async def scenario() -> None:
         queue = SqliteSpool(tmp_path, time=lambda: NOW + 100)
         said = await queue.open(NOW + 100)
         assert len(said) == 1  # the leases of the dead process ended
@@ -92,13 +92,13 @@ def test_all_mail_is_there_and_can_be_delivered(tmp_path: Path) -> None:
         await queue.close()
         assert [path for path in (tmp_path / "spool" / "content").rglob("*") if path.is_file()] != []  # the mailbox's
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_it_takes_new_mail_beside_the_old(tmp_path: Path) -> None:
     unpack(tmp_path)
 
-    async def story() -> None:
+    async def scenario() -> None:
         queue = SqliteSpool(tmp_path, time=lambda: NOW + 100)
         await queue.open(NOW + 100)
         (entry,) = await queue.select([Condition("to", "=", "due@x.test")], now=NOW)
@@ -119,4 +119,4 @@ def test_it_takes_new_mail_beside_the_old(tmp_path: Path) -> None:
             assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         connection.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -56,7 +56,7 @@ def store(queue: SqliteSpool) -> asyncio.Task[Any]:
 
 
 def test_while_one_waits_for_the_disk_another_writes(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         slow, quick = Disk(), Disk()
         one, two = await opened(tmp_path, slow), await opened(tmp_path, quick)
         slow.let.clear()
@@ -71,15 +71,15 @@ def test_while_one_waits_for_the_disk_another_writes(tmp_path: Path) -> None:
         await one.close()
         await two.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_nobody_is_told_anything_until_the_disk_obeys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "_SYNC_AGAIN", 0.001)
 
-    async def story() -> None:
+    async def scenario() -> None:
         faults: list[dict[str, Any]] = []
-        asyncio.get_running_loop().set_exception_handler(lambda loop, told: faults.append(told))
+        asyncio.get_running_loop().set_exception_handler(lambda loop, reported: faults.append(reported))
         disk = Disk()
         queue = await opened(tmp_path, disk)
         disk.refuse = 3
@@ -89,15 +89,15 @@ def test_nobody_is_told_anything_until_the_disk_obeys(tmp_path: Path, monkeypatc
         assert disk.refuse == 0
         assert disk.syncs == syncs + 1
         assert await queue.count() == 3  # once each: what was committed is not run again
-        assert [type(told["exception"]) for told in faults] == [NotSynced]
+        assert [type(reported["exception"]) for reported in faults] == [NotSynced]
         await queue.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_the_end_is_not_waited_for_and_then_the_answer_is_no(tmp_path: Path) -> None:
-    async def story() -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda loop, told: None)
+    async def scenario() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, reported: None)
         disk = Disk()
         queue = await opened(tmp_path, disk)
         disk.refuse = 1_000_000
@@ -108,7 +108,7 @@ def test_the_end_is_not_waited_for_and_then_the_answer_is_no(tmp_path: Path) -> 
         with pytest.raises(StorageUncertain, match="the disk sulks"):
             await stored
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @contextmanager
@@ -157,7 +157,7 @@ def test_a_log_that_was_not_synced_is_emptied_before_it_is_believed(
 
 
 def test_who_is_alone_lets_sqlite_sync(tmp_path: Path) -> None:
-    async def story(disk: Disk) -> int:
+    async def scenario(disk: Disk) -> int:
         queue = await opened(tmp_path, disk)
         before = disk.syncs
         await store(queue)
@@ -169,8 +169,8 @@ def test_who_is_alone_lets_sqlite_sync(tmp_path: Path) -> None:
 
     alone = Disk()
     alone.shared = False
-    assert asyncio.run(story(alone)) == 0
-    assert asyncio.run(story(Disk())) == 1
+    assert asyncio.run(scenario(alone)) == 0
+    assert asyncio.run(scenario(Disk())) == 1
 
 
 def test_the_log_stays_open_and_is_closed_with_the_connection(tmp_path: Path) -> None:

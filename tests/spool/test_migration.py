@@ -102,7 +102,7 @@ def shape(path: Path | str) -> list[tuple[str, str]]:
 def test_nothing_is_lost(tmp_path: Path) -> None:
     make(tmp_path)
 
-    async def story() -> None:
+    async def scenario() -> None:
         queue = SqliteSpool(tmp_path, time=lambda: NOW)
         said = await queue.open(NOW)
         assert any("1 lease" in sentence for sentence in said)
@@ -133,18 +133,18 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
         assert [row.id for row in await queue.select()] == [text_of(FIRST + 1)]
         await queue.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_it_becomes_what_a_new_one_is(tmp_path: Path) -> None:
     make(tmp_path)
 
-    async def story() -> None:
+    async def scenario() -> None:
         queue = SqliteSpool(tmp_path)
         await queue.open(NOW)
         await queue.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     with sqlite3.connect(tmp_path / "new") as connection:
         create(connection)
     connection.close()
@@ -156,7 +156,7 @@ def test_format_2_is_read_as_it_is(tmp_path: Path) -> None:
     end = ["waiting", NOW, "deferred", [450, "4.2.0", "later"], "busy", "192.0.2.1:25", "a while"]
     attempt = [1, NOW, "x.test", [], [[0, *end], [1, *end]]]
 
-    async def story() -> None:
+    async def scenario() -> None:
         queue = SqliteSpool(tmp_path, time=lambda: NOW)
         await queue.open(NOW)
         receipt = queue.receive()
@@ -173,14 +173,14 @@ def test_format_2_is_read_as_it_is(tmp_path: Path) -> None:
         queue = SqliteSpool(tmp_path, time=lambda: NOW)
         await queue.open(NOW)
         assert await queue.count() == 2
-        _, told = await queue.history(stored.message.id)
-        assert isinstance(told, AttemptEvent)
-        assert [(each.key, each.due, str(each.reply)) for each in told.ends] == [
+        _, reported = await queue.history(stored.message.id)
+        assert isinstance(reported, AttemptEvent)
+        assert [(each.key, each.due, str(each.reply)) for each in reported.ends] == [
             (key, NOW, "450 4.2.0 later") for key in (0, 1)
         ]
         await queue.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     shape(tmp_path / "spool" / "queue.sqlite3")  # is of this version
 
 
@@ -191,7 +191,7 @@ def test_a_fault_leaves_the_old_one(tmp_path: Path) -> None:
         def commit(self, connection: sqlite3.Connection, *given: Any) -> None:
             raise sqlite3.OperationalError("database or disk is full")
 
-    async def story() -> None:
+    async def scenario() -> None:
         with pytest.raises(SettingError, match="full"):
             await SqliteSpool(tmp_path, durable=Full()).open(NOW)
         queue = SqliteSpool(tmp_path)
@@ -199,16 +199,16 @@ def test_a_fault_leaves_the_old_one(tmp_path: Path) -> None:
         assert await queue.count() == 2501
         await queue.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_an_old_one_is_not_read_as_it_is(tmp_path: Path) -> None:
     make(tmp_path)
 
-    async def story() -> None:
+    async def scenario() -> None:
         with pytest.raises(SettingError, match="older"):
             await SqliteSpool.read_only(tmp_path).open(NOW)
 
     before = os.stat(tmp_path / "spool" / "queue.sqlite3").st_size
-    asyncio.run(story())
+    asyncio.run(scenario())
     assert os.stat(tmp_path / "spool" / "queue.sqlite3").st_size == before

@@ -44,7 +44,7 @@ async def kinds(queue: SqliteSpool, queue_id: str) -> list[str]:
 
 
 def test_the_third_death_in_a_row_sets_it_aside(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         queue, _ = await opened(tmp_path)
         stored = await store(queue, "b@x.test", "c@x.test", owner="w")  # fresh
         await die(queue)
@@ -71,11 +71,11 @@ def test_the_third_death_in_a_row_sets_it_aside(tmp_path: Path) -> None:
         assert not any("poison" in sentence for sentence in said)
         await queue.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_recorded_attempt_forgets_deaths(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         for n in range(6):
             queue, said = await opened(tmp_path, NOW + 10 * n)
             assert not any("poison" in sentence for sentence in said)
@@ -91,11 +91,11 @@ def test_a_recorded_attempt_forgets_deaths(tmp_path: Path) -> None:
         assert await queue.count([Condition("state", "=", "held")]) == 0
         await queue.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_leases_given_back_are_no_death(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         for _ in range(5):
             queue, said = await opened(tmp_path)
             assert said == []
@@ -105,11 +105,11 @@ def test_leases_given_back_are_no_death(tmp_path: Path) -> None:
             await queue.release(work)
             await queue.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_lease_that_only_ran_out_is_no_death(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         one, _ = await opened(tmp_path)
         two, _ = await opened(tmp_path)
         heard = [one.events(), two.events()]
@@ -122,13 +122,13 @@ def test_a_lease_that_only_ran_out_is_no_death(tmp_path: Path) -> None:
         await two.close()
         assert [[event async for event in events] for events in heard] == [[], []]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_the_living_notice_the_dead(tmp_path: Path) -> None:
     """Another process, which was open all the time, ends a dead one's leases when the first of them runs out."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         watcher, _ = await opened(tmp_path)
         events = watcher.events()
         ids = set()
@@ -156,11 +156,11 @@ def test_the_living_notice_the_dead(tmp_path: Path) -> None:
         await watcher.close()
         assert [event.kind async for event in events] == [SpoolEventKind.POISON] * 2
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_suspects_are_kept_apart_from_each_other(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         queue, _ = await opened(tmp_path)
         for n in range(5):
             await store(queue, f"b@d{n}.test")
@@ -172,13 +172,13 @@ def test_suspects_are_kept_apart_from_each_other(tmp_path: Path) -> None:
             assert len(await queue.lease("w", NOW + 1 + n, NOW + 60, limit=9)) == 1
         await queue.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_look_for_old_mail_dates_a_death_by_the_clock(tmp_path: Path) -> None:
     """The lease that finds a dead process may ask for old mail only; its suspects are due from now on, one by one."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         watcher = SqliteSpool(tmp_path, time=lambda: NOW, stopwatch=count(0, 100).__next__)  # looks at each lease
         await watcher.open(NOW)
         ids = [(await store(watcher, f"b@d{n}.test")).message.id for n in range(3)]
@@ -189,10 +189,10 @@ def test_a_look_for_old_mail_dates_a_death_by_the_clock(tmp_path: Path) -> None:
             await die(victim)
             assert await watcher.lease("w", now + 61, now + 90, limit=9, due_before=NOW - 1) == []
         found = now + 61
-        told = [(await watcher.history(each))[-1] for each in ids]
-        assert [event.at for event in told] == [found] * 3
+        reported = [(await watcher.history(each))[-1] for each in ids]
+        assert [event.at for event in reported] == [found] * 3
         rows = await watcher.select(now=found)
         assert sorted(row.due for row in rows) == [found + 1, found + 2, found + 3]
         await watcher.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())

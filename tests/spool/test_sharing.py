@@ -103,7 +103,7 @@ def test_two_processes_share_one_spool(tmp_path: Path) -> None:
 
 
 def test_a_living_owner_keeps_its_leases_and_a_dead_one_does_not(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         one = await opened(tmp_path)
         await store(one, "x.test", owner="w")
         await store(one, "x.test", "y.test", owner="w")
@@ -120,11 +120,11 @@ def test_a_living_owner_keeps_its_leases_and_a_dead_one_does_not(tmp_path: Path)
         await two.close()
         await three.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_late_record_of_another_process_counts(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         watch = Watch()
         one, two = await opened(tmp_path), await opened(tmp_path, time=watch, stopwatch=watch)
         stored = await store(one, "x.test", owner="same name")
@@ -140,7 +140,7 @@ def test_a_late_record_of_another_process_counts(tmp_path: Path) -> None:
         await one.close()
         await two.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 class Process:
@@ -231,7 +231,7 @@ def test_a_process_that_hangs_loses_its_leases_by_the_stopwatch_only(tmp_path: P
 def test_leases_of_the_living_hide_nothing_behind_them(tmp_path: Path) -> None:
     """However many leases have run out, and in however many destinations, what is due behind them is found."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         one, two = await opened(tmp_path), await opened(tmp_path)
         events = two.events()
         for n in range(60):
@@ -247,11 +247,11 @@ def test_leases_of_the_living_hide_nothing_behind_them(tmp_path: Path) -> None:
         await two.close()
         assert [event async for event in events] == []
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_locked_beyond_patience_is_busy(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         queue = await opened(tmp_path, patience=0.05)
         other = sqlite3.connect(tmp_path / "spool" / "queue.sqlite3", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -264,7 +264,7 @@ def test_locked_beyond_patience_is_busy(tmp_path: Path) -> None:
         assert await queue.count() == 1
         await queue.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_kill_in_the_middle_of_a_load(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def counted(directory: Path, table: str) -> int:
 
 
 def test_several_destinations_settled_together_leave_no_rows(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         queue = await opened(tmp_path)
         stored = await three_ways(queue, "x.test", "y.test", "x.test")
         assert counted(tmp_path, "recipient") == 0
@@ -110,15 +110,15 @@ def test_several_destinations_settled_together_leave_no_rows(tmp_path: Path) -> 
         assert [counted(tmp_path, table) for table in ("recipient", "message", "destination", "event")] == [0] * 4
         accepted, *attempts = await queue.history(stored.message.id)
         assert isinstance(accepted, Accepted)
-        told = [(each.destination, each.trace, [end.key for end in each.ends]) for each in attempts]  # type: ignore[union-attr]
-        assert told == [("x.test", trace, [0, 2]), ("y.test", trace, [1])]
+        reported = [(each.destination, each.trace, [end.key for end in each.ends]) for each in attempts]  # type: ignore[union-attr]
+        assert reported == [("x.test", trace, [0, 2]), ("y.test", trace, [1])]
         await queue.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_several_destinations_of_which_one_ends_first(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         queue = await opened(tmp_path)
         stored = await three_ways(queue, "x.test", "y.test", "z.test")
         first, *others = stored.leases
@@ -138,11 +138,11 @@ def test_several_destinations_of_which_one_ends_first(tmp_path: Path) -> None:
         assert len(await queue.history(stored.message.id)) == 5
         await queue.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_several_destinations_whose_lease_ran_out(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         queue = await opened(tmp_path)
         stored = await three_ways(queue, "x.test", "y.test", "x.test")
         works = await queue.lease("w", NOW + 61, NOW + 120, limit=10)
@@ -152,11 +152,11 @@ def test_several_destinations_whose_lease_ran_out(tmp_path: Path) -> None:
         assert len(await queue.history(stored.message.id)) == 3
         await queue.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_destinations_that_are_not_the_domains_have_rows(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         queue = await opened(tmp_path)
         people = (Recipient(Address("a", "gr\u00fc\u00df.test")), Recipient(Address("b", "x.test")))
         receipt = queue.receive()
@@ -167,7 +167,7 @@ def test_destinations_that_are_not_the_domains_have_rows(tmp_path: Path) -> None
         assert [row.destination for row in await queue.select(now=NOW)] == names
         await queue.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 # -- groups ------------------------------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ class Slow(Durable):
 
 
 def test_all_that_waits_is_one_commit(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         durable = Slow()
         queue = await opened(tmp_path, durable=durable)
         before = durable.commits
@@ -206,7 +206,7 @@ def test_all_that_waits_is_one_commit(tmp_path: Path) -> None:
         assert durable.commits == before + 3
         await queue.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_only_the_guilty_one_of_a_group_fails(tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_only_the_guilty_one_of_a_group_fails(tmp_path: Path) -> None:
         connection.execute("INSERT INTO corrupt VALUES (1, 'x')")
         connection.execute("INSERT INTO corrupt VALUES (1, 'y')")
 
-    async def story() -> None:
+    async def scenario() -> None:
         queue = await opened(tmp_path)
         stored = [begin(queue) for _ in range(3)]
         bad: asyncio.Future[None] = queue.loop.create_future()
@@ -232,7 +232,7 @@ def test_only_the_guilty_one_of_a_group_fails(tmp_path: Path) -> None:
             assert connection.execute("SELECT count(*) FROM corrupt").fetchone() == (0,)
         connection.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_full_database_refuses_the_large_one_and_takes_the_small(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_a_full_database_refuses_the_large_one_and_takes_the_small(tmp_path: Pat
         queue.writer.submit(Call(done, lambda c: c.execute(f"PRAGMA max_page_count = {pages}").fetchall()))
         await done
 
-    async def story() -> None:
+    async def scenario() -> None:
         queue = await opened(tmp_path)
         await limit(queue, 60)
         small, large, more = begin(queue, b"x" * 100), begin(queue, b"x" * 60_000 * 1), begin(queue, b"y" * 60_000)
@@ -255,11 +255,11 @@ def test_a_full_database_refuses_the_large_one_and_takes_the_small(tmp_path: Pat
         await begin(queue, b"z" * 60_000)
         await queue.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_waiter_that_left_disturbs_nobody(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         queue = await opened(tmp_path)
         commits = [begin(queue, owner="w") for _ in range(5)]
         commits[2].cancel()
@@ -270,11 +270,11 @@ def test_a_waiter_that_left_disturbs_nobody(tmp_path: Path) -> None:
             await asyncio.sleep(0)
         await queue.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_more_than_may_wait_is_refused_as_busy(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         durable = Slow()
         queue = await opened(tmp_path, waiting=10, durable=durable)
         durable.go.clear()
@@ -292,7 +292,7 @@ def test_more_than_may_wait_is_refused_as_busy(tmp_path: Path) -> None:
         await queue.close()
         assert list((tmp_path / "spool" / "tmp").iterdir()) == []
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
@@ -310,7 +310,7 @@ class Gate(Durable):
 
 
 def test_a_slow_disk_slows_its_writers_and_not_small_messages(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         gate = Gate()
         queue = await opened(tmp_path, durable=gate)
         receipts = [queue.receive() for _ in range(6)]
@@ -331,11 +331,11 @@ def test_a_slow_disk_slows_its_writers_and_not_small_messages(tmp_path: Path) ->
         await queue.close()
         assert list((tmp_path / "spool" / "tmp").iterdir()) == []
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_threshold_decides_between_row_and_file(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         queue = await opened(tmp_path, threshold=1000)
         for size, files in ((999, 0), (1000, 0), (1001, 1)):
             stored = await begin(queue, b"x" * size)
@@ -343,11 +343,11 @@ def test_threshold_decides_between_row_and_file(tmp_path: Path) -> None:
             assert b"".join((await queue.open_content(stored.message)).chunks()) == b"x" * size
         await queue.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_small_contents_beyond_the_buffer_go_to_files(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         queue = await opened(tmp_path)
         queue.incoming.buffer = 10_000
         receipts = [queue.receive() for _ in range(5)]
@@ -363,11 +363,11 @@ def test_small_contents_beyond_the_buffer_go_to_files(tmp_path: Path) -> None:
         assert len(list((tmp_path / "spool" / "content").glob("*/*"))) == 3
         await queue.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_close_sweeps_what_still_arrives(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         queue = await opened(tmp_path)
         receipt = queue.receive()
         await receipt.write(b"x" * 2_000_000)
@@ -375,11 +375,11 @@ def test_close_sweeps_what_still_arrives(tmp_path: Path) -> None:
         await queue.close()
         assert list((tmp_path / "spool" / "tmp").iterdir()) == []
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_strays_of_the_living_stay(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         one = await opened(tmp_path)
         receipt = one.receive()
         await receipt.write(b"x" * 2_000_000)
@@ -392,18 +392,18 @@ def test_strays_of_the_living_stay(tmp_path: Path) -> None:
         await one.close()
         await two.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_finished_large_content_leaves(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         queue = await opened(tmp_path)
         stored = await begin(queue, b"x" * 100_000, owner="w")
         await queue.record(stored.leases[0], delivered(stored.leases[0]))
         await queue.close()
         assert list((tmp_path / "spool" / "content").glob("*/*")) == []
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 # -- corruption --------------------------------------------------------------------------------------------------------
@@ -412,7 +412,7 @@ def test_finished_large_content_leaves(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["gone", "short"])
 @pytest.mark.parametrize("running", [True, False])
 def test_rows_without_content_are_kept_and_told(tmp_path: Path, damage: str, running: bool) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         queue = await opened(tmp_path)
         stored = await begin(queue, b"x" * 100_000, owner="w" if running else "")
         (file,) = (tmp_path / "spool" / "content").glob("*/*")
@@ -438,7 +438,7 @@ def test_rows_without_content_are_kept_and_told(tmp_path: Path, damage: str, run
         assert await queue.count() == 1
         await queue.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 # -- looking -----------------------------------------------------------------------------------------------------------
@@ -459,7 +459,7 @@ def test_read_only_looks_at_a_running_and_a_stopped_spool(tmp_path: Path) -> Non
             await reader.tidy()
         await reader.close()
 
-    async def story() -> None:
+    async def scenario() -> None:
         queue = await opened(tmp_path)
         await begin(queue, owner="w")
         await look(1)
@@ -468,21 +468,21 @@ def test_read_only_looks_at_a_running_and_a_stopped_spool(tmp_path: Path) -> Non
         await queue.close()
         await look(2)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_read_only_without_a_spool_says_so(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         reader = SqliteSpool.read_only(tmp_path / "nothing")
         with pytest.raises(SettingError, match="no spool"):
             await reader.open(NOW)
         assert not (tmp_path / "nothing").exists()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_finished_messages_stay_as_long_as_they_shall(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         now = NOW
         queue = SqliteSpool(tmp_path, keep_finished=100, time=lambda: now, random=random.Random(1))
         await queue.open(now)
@@ -505,14 +505,14 @@ def test_finished_messages_stay_as_long_as_they_shall(tmp_path: Path) -> None:
         assert await queue.entry(other.message.id) is None
         await queue.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 # -- the directory -----------------------------------------------------------------------------------------------------
 
 
 def test_nobody_else_may_look(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         queue = await opened(tmp_path / "data")
         await begin(queue, b"x" * 100_000)
         for path in (tmp_path / "data" / "spool", *(tmp_path / "data" / "spool").rglob("*")):
@@ -520,34 +520,34 @@ def test_nobody_else_may_look(tmp_path: Path) -> None:
             assert mode == (0o700 if path.is_dir() else 0o600), path
         await queue.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_directory_that_cannot_be_made_is_a_setting_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    async def story() -> None:
+    async def scenario() -> None:
         with pytest.raises(SettingError, match="data_dir") as caught:
             await opened(tmp_path / "file")
         assert "\n" not in str(caught.value)
         assert isinstance(caught.value.__cause__, OSError)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_what_is_no_spool_is_a_setting_error(tmp_path: Path) -> None:
     (tmp_path / "spool").mkdir()
     (tmp_path / "spool" / "queue.sqlite3").write_bytes(b"this is no database, however long it is" * 100)
 
-    async def story() -> None:
+    async def scenario() -> None:
         with pytest.raises(SettingError, match=r"queue\.sqlite3"):
             await opened(tmp_path)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         await (await opened(tmp_path)).close()
         with sqlite3.connect(tmp_path / "spool" / "queue.sqlite3") as connection:
             connection.execute("PRAGMA user_version = 99")
@@ -556,7 +556,7 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
             with pytest.raises(SettingError, match="newer"):
                 await queue.open(NOW)
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 # -- plans -------------------------------------------------------------------------------------------------------------
@@ -644,7 +644,7 @@ def test_a_refused_commit_leaves_nothing_in_memory(tmp_path: Path) -> None:
                 raise sqlite3.OperationalError("database or disk is full")
             super().commit(connection, *given)
 
-    async def story() -> None:
+    async def scenario() -> None:
         durable = Full()
         queue = await opened(tmp_path, waiting=3, durable=durable)
 
@@ -663,7 +663,7 @@ def test_a_refused_commit_leaves_nothing_in_memory(tmp_path: Path) -> None:
         assert b"".join((await queue.open_content(stored.message)).chunks()) == b"content"
         await queue.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_large_content_is_read_in_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -688,7 +688,7 @@ def test_large_content_is_read_in_threads(tmp_path: Path, monkeypatch: pytest.Mo
         closed.append(descriptor)
         close(descriptor)
 
-    async def story() -> None:
+    async def scenario() -> None:
         queue = await opened(tmp_path)
         receipt = queue.receive()
         waiting = receipt.write(data)
@@ -720,13 +720,13 @@ def test_large_content_is_read_in_threads(tmp_path: Path, monkeypatch: pytest.Mo
                 await asyncio.sleep(0)
             assert closed.count(read_from[-1]) == 1
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_report_is_made_again_if_a_recipient_is_settled_meanwhile(tmp_path: Path) -> None:
     """No sender is told that mail was dropped that has been delivered, and no report is stored twice."""
 
-    async def story() -> None:
+    async def scenario() -> None:
         queue = await opened(tmp_path)
         receipt = queue.receive()
         receipt.write(b"content")
@@ -759,7 +759,7 @@ def test_a_report_is_made_again_if_a_recipient_is_settled_meanwhile(tmp_path: Pa
         assert [line.changed for line in await queue.audit()] == [1]
         await queue.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_spool_that_cannot_be_opened_keeps_no_slot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -768,7 +768,7 @@ def test_a_spool_that_cannot_be_opened_keeps_no_slot(tmp_path: Path, monkeypatch
     def broken(self: object) -> dict[int, int]:
         raise OSError(errno.EMFILE, "too many open files")
 
-    async def story() -> None:
+    async def scenario() -> None:
         with monkeypatch.context() as patched:
             patched.setattr("posthouse.spool.sqlite.storage.layout.ProcessSlot.others", broken)
             with pytest.raises(StorageError, match="too many open files"):
@@ -777,4 +777,4 @@ def test_a_spool_that_cannot_be_opened_keeps_no_slot(tmp_path: Path, monkeypatch
         assert queue.incoming.slot == 0, "nothing else holds the first slot"
         await queue.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())

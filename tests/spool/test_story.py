@@ -22,7 +22,7 @@ from posthouse.spool import (
     SqliteSpool,
 )
 from posthouse.spool import (
-    history as story,
+    history as scenario,
 )
 from posthouse.spool.interface import Stored
 from posthouse.spool.sqlite.liveness import HANGS
@@ -95,8 +95,8 @@ def test_one_that_was_expanded_and_erased_in_its_group_is_told(tmp_path: Path) -
         await other.record(work, [Settlement(0, RecipientState.FAILED, NOW, outcome)])
         await asyncio.gather(*(deliver(queue, one) for one in stored))
         for one in stored:
-            told = await queue.history(one.message.id)
-            ends = [event.ends[0].state for event in told if isinstance(event, AttemptEvent)]
+            reported = await queue.history(one.message.id)
+            ends = [event.ends[0].state for event in reported if isinstance(event, AttemptEvent)]
             assert ends == (["failed"] if one is stored[2] else ["delivered"])
         assert await queue.count() == 0
         await other.close()
@@ -120,7 +120,10 @@ def test_stories_are_forgotten_by_age_and_never_while_it_waits(tmp_path: Path) -
         await deliver(queue, young)
         await queue.tidy()
         assert await queue.history(gone.message.id) == []
-        assert [told.id for told in await queue.find(address="b@x.test")] == [young.message.id, waits.message.id]
+        assert [reported.id for reported in await queue.find(address="b@x.test")] == [
+            young.message.id,
+            waits.message.id,
+        ]
         assert len(await queue.history(waits.message.id)) == 2
         await queue.act(QueueAction.DROP, [], now=calendar.now)
         await queue.tidy()
@@ -249,15 +252,15 @@ def test_events_survive_their_octets() -> None:
     )
     plain = (3, RecipientState.FAILED, NOW, Result.FAILED, None, "", "", "")
     packed = [
-        story.packed_accepted(NOW, "mx 192.0.2.1:4", 9, Origin("<i@d>", "h", "t", "u", "a")),
-        story.packed_attempt(NOW + 1, "x.test", trace, [end, plain]),
-        story.packed_attempt(NOW + 1, "x.test", None, []),
-        story.packed_note(QueueEvent(NOW, "held", (1, 2), "root", "text")),
+        scenario.packed_accepted(NOW, "mx 192.0.2.1:4", 9, Origin("<i@d>", "h", "t", "u", "a")),
+        scenario.packed_attempt(NOW + 1, "x.test", trace, [end, plain]),
+        scenario.packed_attempt(NOW + 1, "x.test", None, []),
+        scenario.packed_note(QueueEvent(NOW, "held", (1, 2), "root", "text")),
     ]
-    octets = story.encode(packed)
+    octets = scenario.encode(packed)
     text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode(packed)
     assert octets == text.encode(), "with msgspec and without, the same"
-    first, attempt, empty, note = story.decode_events(octets, "a@b", ["c@d"], "<i@d>")
+    first, attempt, empty, note = scenario.decode_events(octets, "a@b", ["c@d"], "<i@d>")
     assert first == Accepted(NOW, "mx 192.0.2.1:4", "a@b", ("c@d",), 9, Origin("<i@d>", "h", "t", "u", "a"))
     assert isinstance(attempt, AttemptEvent)
     assert attempt.trace == trace
@@ -268,8 +271,8 @@ def test_events_survive_their_octets() -> None:
 
 def test_a_long_dialogue_is_cut_in_its_middle() -> None:
     lines = (*(f"S: line {n}" for n in range(5000)), "R: " + "x" * 5000)
-    packed = story.packed_attempt(NOW, "x.test", AttemptTrace(connections=(ConnectionTrace(lines=lines),)), [])
-    (attempt,) = story.decode_events(story.encode([packed]))
+    packed = scenario.packed_attempt(NOW, "x.test", AttemptTrace(connections=(ConnectionTrace(lines=lines),)), [])
+    (attempt,) = scenario.decode_events(scenario.encode([packed]))
     assert isinstance(attempt, AttemptEvent)
     kept = attempt.trace.connections[0].lines
     assert len(kept) <= 201
