@@ -55,11 +55,10 @@ def at_once(ops: Sequence[Op], history_writer: HistoryWriter) -> tuple[str, list
     stories: list[tuple[Any, ...]] = []
     for op in ops:
         if isinstance(op, Accept):
-            row, recipients, file, story = op.new
-            if recipients or file is not None or story is not None:
+            if not op.fresh:
                 return None
             values.append(_ACCEPT)
-            values += row
+            values += op.new.row
         elif isinstance(op, RecordAttempt) and op.fresh:
             if len(op.settlements) != len(op.work.message.envelope.recipients):
                 return None

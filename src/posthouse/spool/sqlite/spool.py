@@ -301,11 +301,13 @@ class SqliteSpool(SpoolQueries):
         if self._owner is None:
             return page
         peers = self._leases.neighbours
-        if after is None and (peers.look_is_due() or (page.again is not None and page.again <= now)):
+        if after is None and (self._stopwatch() >= peers.next_look or (page.again is not None and page.again <= now)):
             await self._call(partial(self._leases.sweep, now=now))
             page = await self._reader.due(limit, after)
-        look = peers.next_look(now)
-        return page if look is None else page._replace(again=look if page.again is None else min(page.again, look))
+        if peers.interval is None:
+            return page
+        look = now + peers.interval
+        return page._replace(again=look if page.again is None else min(page.again, look))
 
     def accepting(self) -> bool:
         return True

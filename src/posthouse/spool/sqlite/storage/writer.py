@@ -48,10 +48,11 @@ class Writer:
     """The thread.  ``start`` and ``stop`` block; all else belongs to the loop.
 
     ``connect`` opens the connection, in the writer's thread; ``run`` runs a group within its transaction; ``at_once``
-    may give a group as one statement instead, with its values, which is a transaction then.  ``at_most`` operations may
-    wait, more are refused with ``StorageBusy``; so is an operation that finds the spool locked by another process for
-    ``patience`` seconds.  When there is nothing to write and ``untidy()``, a transaction is ``tidy``'s; it says whether
-    it wants another.  ``ended`` is called after each transaction, in the thread, with whether it was committed.
+    may give a group that begins with a ``fresh`` operation as one statement instead, with its values, which is a
+    transaction then.  ``at_most`` operations may wait, more are refused with ``StorageBusy``; so is an operation that
+    finds the spool locked by another process for ``patience`` seconds.  When there is nothing to write and
+    ``untidy()``, a transaction is ``tidy``'s; it says whether it wants another.  ``ended`` is called after each
+    transaction, in the thread, with whether it was committed.
     """
 
     def __init__(
@@ -226,7 +227,7 @@ class Writer:
             op.error = storage_error(error, _DOING)
 
     def _transact(self, connection: sqlite3.Connection, group: list[Op]) -> None:
-        once = None if self._at_once is None else self._at_once(group)
+        once = self._at_once(group) if self._at_once is not None and group[0].fresh else None
         if once is not None:
             try:
                 self._when_free(partial(self._durable.commit, connection, *once))
