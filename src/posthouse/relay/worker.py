@@ -249,7 +249,7 @@ class Worker:
 
     async def _lease_due(self, now: float) -> None:
         """Lease a batch of due mail; if there is none, find out when there will be."""
-        self._wake_up.begin()
+        self._wake_up.due = inf  # only times that are named from now on count for the next look
         table = self._destinations
         allowed = table.rate_limit.allowed()
         probes = min(allowed, _BATCH, self._scheduler.room(_UNPROVEN)) if allowed else 0

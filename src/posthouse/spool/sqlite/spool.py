@@ -197,7 +197,7 @@ class SqliteSpool(SpoolQueries):
 
         peers = FlockLiveness(owner, time=self._time, stopwatch=self._stopwatch)
         self._leases = LeaseTable(owner.slot, time=self._time, history_writer=history_writer, neighbours=peers)
-        self._settler = Settler(self._leases, keep_finished=self._keep_finished, time=self._time)
+        self._settler = Settler(self._leases, keep_finished=self._keep_finished, time=self._time, unlink=self._unlink)
         self._files = self._threads.pool(_FILE_THREADS, "posthouse-files")
         self._feed = EventFeed(self.loop)
         self._flight = ContentWriters(self.loop, self._files, self._durable, self._layout)
@@ -209,9 +209,9 @@ class SqliteSpool(SpoolQueries):
             durable=self._durable,
             at_most=self._waiting,
             patience=self._patience,
-            tidy=history_writer.idle,
-            untidy=history_writer.has_work,
-            ended=self._transaction_ended,
+            history=history_writer,
+            events=self._leases.deaths.events,
+            publish=self._feed.tell,
         )
         self.incoming = IncomingHost(
             owner.slot, self.loop, self.writer, self._flight, self._cache, self._unlink, threshold=self._threshold
@@ -242,15 +242,6 @@ class SqliteSpool(SpoolQueries):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-    def _transaction_ended(self, committed: bool) -> None:
-        """Count and tell what a transaction did, once it is committed; in the writer's thread."""
-        if self._history_writer.added:
-            self._history_writer.ended(committed)
-        if self._leases.deaths.events:
-            events = self._leases.deaths.take_events()
-            if committed:
-                self._feed.tell(events)
 
     def _call(self, function: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
         self._must_write()
@@ -352,8 +343,6 @@ class SqliteSpool(SpoolQueries):
             trace=trace,
             arrival=None if remembered is None else remembered[2],
         )
-        if not fresh:
-            op.finished = partial(_recorded, op, self._unlink)
         self.writer.submit(op, patient=True)
         return future
 
@@ -476,8 +465,3 @@ def _number_of(message: StoredMessage) -> int:
     if number is None:
         raise StorageCorrupt(f"{message.id!r} is no queue id of this spool")
     return number
-
-
-def _recorded(op: RecordAttempt, unlink: Callable[[Sequence[int]], None], success: bool) -> None:
-    if success and op.files:
-        unlink(op.files)
