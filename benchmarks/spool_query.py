@@ -22,7 +22,7 @@ from typing import Any
 
 from posthouse.core import Address, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.spool import Condition, QueueAction, RecipientState, Settlement, SqliteSpool, StoredMessage
-from posthouse.spool.sqlite.history_store import story_row
+from posthouse.spool.sqlite.history_store import history_row
 from posthouse.spool.sqlite.rows import encode_envelope, recipient_rows
 
 NOW = 1_700_000_000.0
@@ -73,7 +73,7 @@ def fill(path: Path, rows: int, now: float = NOW, *, oldest: float = 500_000.0, 
                 values["attempts"], values["last"] = chance.randint(1, 20), chance.choice(_REPLIES)
                 values["warned"] = int(received < now - 14_400)
                 recipients.append(tuple(values.values()))
-            histories.append(story_row(number, message, None))
+            histories.append(history_row(number, message, None))
             done += len(people)
             if len(messages) >= 20_000:
                 flush()

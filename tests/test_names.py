@@ -64,31 +64,7 @@ RETIRED: dict[str, str] = {
 }
 
 #: Retired words that the source still has, each to be replaced.
-KNOWN: frozenset[str] = frozenset(RETIRED) - {
-    "alike",
-    "annals",
-    "bouncer",
-    "deed",
-    "deposit",
-    "dying",
-    "fate",
-    "forgive",
-    "house",
-    "jumping",
-    "lane",
-    "leave_alone",
-    "left_alone",
-    "ourselves",
-    "pace",
-    "reception",
-    "seat",
-    "stranger",
-    "teller",
-    "telling",
-    "trail",
-    "weather",
-    "witness",
-}
+KNOWN: frozenset[str] = frozenset()
 
 
 # Class names -------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from posthouse.spool.sqlite.storage import schema
     [
         ("message", schema.MESSAGE_COLUMNS),
         ("recipient", schema.RECIPIENT_COLUMNS),
-        ("story", schema.STORY_COLUMNS),
+        ("story", schema.HISTORY_COLUMNS),
     ],
 )
 def test_columns_are_named_in_the_order_of_the_table(table: str, columns: tuple[str, ...]) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from posthouse.spool import Accepted, AttemptEvent, Condition, Durable, QueueEvent, RecipientState, SqliteSpool
 from posthouse.spool.ids import number_of
-from posthouse.spool.sqlite.rows import TOLD
+from posthouse.spool.sqlite.rows import ACTION_EVENTS
 from posthouse.testing.power_loss import PowerLoss
 
 SCRIPT = Path(__file__).with_name("crash_scenario.py")
@@ -107,7 +107,7 @@ async def check_stories(queue: SqliteSpool, told: Sequence[Sequence[str]]) -> No
     audit = {line.act: line.changed for line in await queue.audit()}
     done = {words[2] for words in told if words[:2] == ["done", "act"]}
     assert done <= set(audit)
-    for act, name in TOLD.items():
+    for act, name in ACTION_EVENTS.items():
         if act.value in audit and not tidied:  # the dropped ones' stories tell it
             assert notes.get(name, 0) == audit[act.value]
     if ["done", "tidy"] in told:

@@ -1,13 +1,13 @@
-"""One message's story: what is told of it, as values and as octets in a row.
+"""A message's history: its events as values, and as octets in a row.
 
-A story begins with how the message was accepted, and goes on with each attempt and each act of an operator.  It is
-told in the transaction that does what it tells, and stays when the message has gone (``SqliteSpool``, ``history``).
+A history begins with how the message was accepted, and goes on with each attempt and each action of an operator.  An
+event is stored in the transaction that does what it describes, and stays when the message has gone.
 
 The octets are a JSON array of events, each an array that begins with its kind's number, trailing defaults left out
-where the event is likely to have them; recipients are told by their key, as the first event has their addresses, and
+where the event is likely to have them; recipients are named by their key, as the first event has their addresses, and
 those that ended alike by their keys together.
 ``msgspec``, where it is installed, makes them in half a microsecond (measured: 230 octets, 0.4 µs; the standard
-library 4 µs); what is written is the same.  Reading is for people, and need not be fast.
+library 4 µs); what is written is the same.  Only operations read it, so reading need not be fast.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = [
     "packed_note",
 ]
 
-#: Events kept of one message: the first ones and, of a longer story, the last.
+#: Events kept of one message: the first ones and, of a longer history, the last.
 MOST_EVENTS = 64
 
 _MOST_LINES = 200  # of dialogue in one contact
@@ -45,7 +45,7 @@ _LONGEST_LINE = 1000
 class Origin(NamedTuple):
     """Origin of a message: what its row does not have.
 
-    ``message_id`` is the content's Message-ID with its angle brackets, by which a story is found; ``helo`` what the
+    ``message_id`` is the content's Message-ID with its angle brackets, by which a history is found; ``helo`` what the
     sending SMTP called itself; ``tls`` and ``user`` how its session was protected and who authenticated; ``about``
     the queue id of the message that this one reports on.
     """
@@ -98,7 +98,7 @@ class QueueEvent(NamedTuple):
     ``kind`` is one of ``held``, ``released``, ``retried``, ``dropped``, ``rerouted`` (acts of ``who``), ``warned``,
     ``reported`` (``text`` is the report's queue id), ``suspected`` (its worker died), ``poison``, ``corrupt``,
     ``quarantined`` (a content check held the message when it came in; ``text`` is the reason),
-    ``attempted`` (before there were stories).
+    ``attempted`` (in spools of format 1).
     """
 
     at: float
@@ -181,13 +181,13 @@ def packed_note(note: QueueEvent) -> tuple[object, ...]:
     return (_NOTE, *note)
 
 
-def decode_arrival(told: str | bytes | None, message_id: str = "") -> Origin:
+def decode_arrival(packed: str | bytes | None, message_id: str = "") -> Origin:
     """The inverse of ``encode(arrival)``."""
-    return Origin(*json.loads(told)) if told else Origin(message_id)
+    return Origin(*json.loads(packed)) if packed else Origin(message_id)
 
 
 def decode_events(octets: bytes, sender: str = "", recipients: Sequence[str] = (), message_id: str = "") -> list[Event]:
-    """The inverse of ``encode``; the columns are those of the story's row."""
+    """The inverse of ``encode``; the columns are those of the history's row."""
     events: list[Event] = []
     for event in json.loads(octets):
         before = events[-1].trace if events and isinstance(events[-1], AttemptEvent) else _NO_TRACE
@@ -202,8 +202,8 @@ def _decode(event: list[Any], sender: str, recipients: Sequence[str], message_id
         return Accepted(received, source, sender, tuple(recipients), size, Origin(message_id, *arrival))
     if kind == _ATTEMPT:
         at, destination, trace, ends = fields
-        told = before if trace == _SAME_TRACE else _trace(trace)
-        return AttemptEvent(at, destination, told, tuple(end for each in ends for end in _ends(*each)))
+        packed = before if trace == _SAME_TRACE else _trace(trace)
+        return AttemptEvent(at, destination, packed, tuple(end for each in ends for end in _ends(*each)))
     at, name, keys, who, text = fields
     return QueueEvent(at, name, tuple(keys), who, text)
 

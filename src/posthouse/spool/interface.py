@@ -170,7 +170,7 @@ class PeerLiveness(Protocol):
     """Seconds within which to look again, because a peer may die meanwhile; None without peers."""
 
     def gone(self) -> list[int]:
-        """Slots of peers that have died, if it is time to look; each is told until ``left_nothing`` is called."""
+        """Slots of peers that have died, if it is time to look; each is returned until ``left_nothing`` is called."""
         ...
 
     def left_nothing(self, slot: int) -> None:
@@ -249,7 +249,7 @@ class Spool(Protocol):
         behind ``after``.
 
         A recipient whose lease has run out counts as due, whichever process has leased it.  Mail that another process
-        stores may be missing for as long as ``events`` takes to tell of it.
+        stores may be missing until ``events`` reports it.
         """
         ...
 
@@ -261,9 +261,9 @@ class Spool(Protocol):
         *,
         trace: AttemptTrace | None = None,
     ) -> Awaitable[None]:
-        """Record an attempt in one transaction: each settlement, the reports they cause, and its story.
+        """Record an attempt in one transaction: each settlement, the reports they cause, and the event in the history.
 
-        ``trace`` is for the story, which has the settlements anyway.
+        ``trace`` is for the history, which has the settlements in any case.
 
         Recipients of ``work`` without a settlement are released, due at once.  A lease that was lost meanwhile
         raises ``StorageError`` for nobody: settled facts are recorded all the same (what was delivered is
@@ -348,11 +348,11 @@ class Spool(Protocol):
         ...
 
     async def history(self, queue_id: str) -> list[Event]:
-        """All that is told of one message, in its order; empty if nothing is known of it."""
+        """The events of one message in their order; empty if the message is not known."""
         ...
 
     async def find(self, *, address: str = "", message_id: str = "", limit: int = 20) -> list[MessageSummary]:
-        """Messages whose story has this sender or recipient, or this Message-ID; the youngest first.  Looks through a
+        """Messages whose history has this sender or recipient, or this Message-ID; the youngest first.  Looks through a
         bounded number of the youngest."""
         ...
 

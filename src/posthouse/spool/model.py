@@ -53,7 +53,7 @@ class StoredMessage(NamedTuple):
     """Stored message without its content.
 
     ``id`` is the queue id that 250 carried; ``envelope`` as received, all recipients included; ``received`` in
-    calendar seconds; ``size`` in octets, the prefix included; ``source`` says where it came from, for people
+    calendar seconds; ``size`` in octets, the prefix included; ``source`` says where it came from, in words
     (``mx 192.0.2.1:40312``).
     """
 
@@ -69,7 +69,7 @@ class QueuedRecipient(NamedTuple):
 
     ``key`` names it, within its message, for ``Settlement``; ``attempts`` counts those already made; ``due`` in
     calendar seconds; ``last`` what the last attempt ended with, in words; ``route`` where an operator sent it, "" if
-    the configuration decides; ``warned`` once its sender has been told of the delay.
+    the configuration decides; ``warned`` once a report of the delay has been sent to its sender.
     """
 
     key: int
@@ -122,7 +122,7 @@ class DuePage(NamedTuple):
 
 
 class SpoolEventKind(enum.StrEnum):
-    """What a spool tells by itself."""
+    """What a spool reports without being asked."""
 
     NEW_MAIL = "new-mail"  # another process has stored mail that no process has leased
     LEASES_ENDED = "leases-ended"  # of a process that died, or that did not renew them for long
@@ -147,10 +147,10 @@ class Settlement(NamedTuple):
     """What to record of one recipient after an attempt.
 
     ``state`` WAITING means again at ``due``; HELD means kept until an operator decides; DELIVERED and FAILED settle it
-    for good: when the last recipient is settled, the message is forgotten but for its story.  FAILED therefore comes
-    with its report, in the same ``record``, wherever the sender is owed one.  ``why`` says, for people, why ``due`` is
-    when it is.  ``warned`` marks that the reports of this ``record`` tell the sender of a delay; it is remembered
-    (``QueuedRecipient.warned``) so that they are told once.
+    for good: when the last recipient is settled, the message is removed, except its history.  FAILED therefore comes
+    with its report, in the same ``record``, wherever the sender is owed one.  ``why`` says in words why ``due`` is
+    when it is.  ``warned`` marks that the reports of this ``record`` report a delay to the sender; it is stored
+    (``QueuedRecipient.warned``) so that a delay is reported once.
     """
 
     key: int
@@ -190,7 +190,7 @@ class Report(NamedTuple):
 
 
 class MessageEntry(NamedTuple):
-    """One message with all its recipients, for people to look at."""
+    """One message with all its recipients, for listings."""
 
     message: StoredMessage
     recipients: tuple[QueuedRecipient, ...]

@@ -20,7 +20,7 @@ from posthouse.spool.interface import Compose
 from posthouse.spool.model import MessageEntry, QueueAction, RecipientState, Report
 from posthouse.spool.sqlite.batch import insert, rerank
 from posthouse.spool.sqlite.leases import LeaseTable
-from posthouse.spool.sqlite.rows import TOLD
+from posthouse.spool.sqlite.rows import ACTION_EVENTS
 from posthouse.spool.sqlite.settle import Settler
 from posthouse.spool.sqlite.statements import array_of
 from posthouse.spool.sqlite.storage.operations import NewMessage
@@ -102,7 +102,11 @@ def apply(
         if not changed:
             continue
         count += len(changed)
-        events = [packed_note(QueueEvent(request.now, TOLD[request.act], tuple(changed), request.who, request.target))]
+        events = [
+            packed_note(
+                QueueEvent(request.now, ACTION_EVENTS[request.act], tuple(changed), request.who, request.target)
+            )
+        ]
         if request.act is QueueAction.RELEASE:  # a fresh start
             connection.execute("DELETE FROM death WHERE message = ?", (number,))
             connection.execute("DELETE FROM corrupt WHERE message = ?", (number,))

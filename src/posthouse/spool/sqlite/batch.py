@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from posthouse.spool.sqlite.history_store import HistoryWriter, whole_story
+from posthouse.spool.sqlite.history_store import HistoryWriter, whole_history
 from posthouse.spool.sqlite.rows import WAITING
 from posthouse.spool.sqlite.storage.operations import Accept, Call, NewMessage, Op, RecordAttempt
 from posthouse.spool.sqlite.storage.schema import MESSAGE_COLUMNS, RECIPIENT_COLUMNS
@@ -82,15 +82,15 @@ def run(connection: sqlite3.Connection, ops: Sequence[Op], recording: Any, histo
 def _settle_fresh(
     connection: sqlite3.Connection, fresh: Sequence[Sequence[RecordAttempt]], history_writer: HistoryWriter
 ) -> list[RecordAttempt]:
-    """Erase messages at one blow, each with its story; what has to be recorded in another way."""
+    """Remove messages in one statement and write their histories; returns what has to be recorded in another way."""
     deleted = connection.execute(_DELETE_FRESH[len(fresh)], [ops[0].number for ops in fresh]).rowcount
     if deleted == len(fresh):
-        history_writer.begin(connection, [whole_story(ops) for ops in fresh])
+        history_writer.begin(connection, [whole_history(ops) for ops in fresh])
         return []
-    # One of them was expanded meanwhile (its lease ran out), or erased before: then it was told before, by whoever
-    # erased it, or it was erased just now.
+    # One of them was expanded meanwhile (its lease ran out), or erased before: then its history was written before, by
+    # the operation that erased it, or it was erased just now.
     found = [ops for ops in fresh if connection.execute(_EXISTS, (ops[0].number,)).fetchone() is not None]
-    history_writer.begin(connection, [whole_story(ops) for ops in fresh if ops not in found])
+    history_writer.begin(connection, [whole_history(ops) for ops in fresh if ops not in found])
     return [op for ops in found for op in ops]
 
 
@@ -106,9 +106,9 @@ def insert(connection: sqlite3.Connection, messages: Sequence[NewMessage], histo
                 values += message.row
             connection.execute(_INSERT_MESSAGES[len(some)], values)
     sooner: dict[str, float] = {}
-    stories = [message.story for message in messages if message.story is not None]
-    if stories:
-        history_writer.begin(connection, stories)
+    histories = [message.history for message in messages if message.history is not None]
+    if histories:
+        history_writer.begin(connection, histories)
     for message in messages:
         if message.file is not None:
             connection.execute("INSERT INTO file VALUES (?, ?, ?)", (message.number, *message.file))

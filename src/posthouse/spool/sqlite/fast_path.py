@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from posthouse.spool.sqlite.batch import MOST_ROWS
-from posthouse.spool.sqlite.history_store import HistoryWriter, whole_story
+from posthouse.spool.sqlite.history_store import HistoryWriter, whole_history
 from posthouse.spool.sqlite.storage.operations import Accept, Op, RecordAttempt
-from posthouse.spool.sqlite.storage.schema import MESSAGE_COLUMNS, STORY_COLUMNS
+from posthouse.spool.sqlite.storage.schema import HISTORY_COLUMNS, MESSAGE_COLUMNS
 
 __all__ = ["at_once", "make_operation"]
 
@@ -26,13 +26,13 @@ _ACCEPT, _SETTLE = 0, 1
 _OPERATION = "(" + ",".join("?" * len(_COLUMNS)) + ")"
 _OPERATE = tuple("INSERT INTO operation VALUES " + ",".join([_OPERATION] * n) for n in range(MOST_ROWS + 1))
 #: The end of a row that settles, which has the kind and a row of ``story``.
-_UNUSED = (None,) * (len(MESSAGE_COLUMNS) - len(STORY_COLUMNS))
+_UNUSED = (None,) * (len(MESSAGE_COLUMNS) - len(HISTORY_COLUMNS))
 _NOT_FRESH = "no longer fresh"  # somebody expanded or erased it meanwhile: the group is run statement by statement
 
 
-def make_operation(connection: sqlite3.Connection, tells: bool) -> None:
-    """Give a connection the view that ``at_once`` needs; ``tells`` if stories are told."""
-    story = "INSERT OR IGNORE INTO story VALUES (NEW.id, NEW.until, NEW.slot, NEW.owner, NEW.due);" if tells else ""
+def make_operation(connection: sqlite3.Connection, writes: bool) -> None:
+    """Give a connection the view that ``at_once`` needs; ``writes`` if the history is written."""
+    history = "INSERT OR IGNORE INTO story VALUES (NEW.id, NEW.until, NEW.slot, NEW.owner, NEW.due);" if writes else ""
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute(f"CREATE TEMP VIEW operation AS SELECT {', '.join(f'NULL AS {name}' for name in _COLUMNS)}")
     connection.execute(
@@ -42,7 +42,7 @@ def make_operation(connection: sqlite3.Connection, tells: bool) -> None:
     connection.execute(
         f"CREATE TEMP TRIGGER settle INSTEAD OF INSERT ON operation WHEN NEW.kind = {_SETTLE} BEGIN"
         " DELETE FROM message WHERE id = NEW.id AND until IS NOT NULL;"
-        f" SELECT RAISE(ABORT, '{_NOT_FRESH}') WHERE changes() = 0; {story} END"
+        f" SELECT RAISE(ABORT, '{_NOT_FRESH}') WHERE changes() = 0; {history} END"
     )
 
 
@@ -52,7 +52,7 @@ def at_once(ops: Sequence[Op], history_writer: HistoryWriter) -> tuple[str, list
     if len(ops) > MOST_ROWS or history_writer.is_crowded:
         return None
     values: list[Any] = []
-    stories: list[tuple[Any, ...]] = []
+    histories: list[tuple[Any, ...]] = []
     for op in ops:
         if isinstance(op, Accept):
             if not op.fresh:
@@ -62,13 +62,13 @@ def at_once(ops: Sequence[Op], history_writer: HistoryWriter) -> tuple[str, list
         elif isinstance(op, RecordAttempt) and op.fresh:
             if len(op.settlements) != len(op.work.message.envelope.recipients):
                 return None
-            told = whole_story((op,))
-            stories.append(told)
+            packed = whole_history((op,))
+            histories.append(packed)
             values.append(_SETTLE)
-            values += told
+            values += packed
             values += _UNUSED
         else:
             return None
-    if stories:
-        history_writer.count(stories)
+    if histories:
+        history_writer.count(histories)
     return _OPERATE[len(ops)], values

@@ -1,10 +1,10 @@
-"""Stories in SQL: what the writer adds to them, and how they end.
+"""The history in SQL: how the writer adds to it, and how it is removed.
 
-The beginning of a story is one row in ``story``, inserted with those of its whole group by one statement; a fresh
-message that is settled at its first attempt has its whole story in that row.  What happens later is a row in ``event``,
-of which a message keeps the first few and the last.
+The beginning of a history is one row in ``story``, inserted with those of its whole group by one statement; a fresh
+message that is settled at its first attempt has its whole history in that row.  What happens later is a row in
+``event``, of which a message keeps the first few and the last.
 
-Stories are kept for a time, counted from the message's arrival (queue ids sort by time), and as long as they are no
+Histories are kept for a time, counted from the message's arrival (queue ids sort by time), and as long as they are no
 more than so many rows and octets; those of messages that still wait are never removed.  Removing costs a bounded step
 at a time: behind every few hundred rows that were added, about twice as many, in the same transaction; and when the
 writer has nothing else to do.  A position that goes round remembers where the next step begins, so that the histories
@@ -32,20 +32,20 @@ from posthouse.spool.history import (
 from posthouse.spool.ids import earliest
 from posthouse.spool.model import StoredMessage, runs_of_equal_results
 from posthouse.spool.sqlite.storage.operations import RecordAttempt
-from posthouse.spool.sqlite.storage.schema import STORY_COLUMNS
+from posthouse.spool.sqlite.storage.schema import HISTORY_COLUMNS
 
-__all__ = ["HistoryWriter", "KEPT_FIRST", "packed_record", "plain_address", "story_row", "whole_story"]
+__all__ = ["HistoryWriter", "KEPT_FIRST", "history_row", "packed_record", "plain_address", "whole_history"]
 
 _ROWS = 64  # in one statement at most
-_ROW = "(" + ",".join("?" * len(STORY_COLUMNS)) + ")"
-_SENDER: Final = STORY_COLUMNS.index("sender")
-_RECIPIENTS: Final = STORY_COLUMNS.index("recipients")
-_TOLD: Final = STORY_COLUMNS.index("told")
+_ROW = "(" + ",".join("?" * len(HISTORY_COLUMNS)) + ")"
+_SENDER: Final = HISTORY_COLUMNS.index("sender")
+_RECIPIENTS: Final = HISTORY_COLUMNS.index("recipients")
+_ACTION_EVENTS: Final = HISTORY_COLUMNS.index("told")
 _BEGIN = tuple("INSERT OR IGNORE INTO story VALUES " + ",".join([_ROW] * n) for n in range(_ROWS + 1))
 _SERIAL = "SELECT max(serial) FROM event WHERE message = ?"
 _ADD = "INSERT INTO event VALUES (?, ?, ?)"
 _TRIM = "DELETE FROM event WHERE message = ? AND serial = ?"
-#: Of a story that is too long, so many events at its beginning are kept.
+#: Of a history that is too long, so many events at its beginning are kept.
 KEPT_FIRST = 8
 _TALLY = "UPDATE tally SET rows = max(0, rows + ?), octets = max(0, octets + ?) WHERE what = 'story'"
 _TOTAL = "SELECT rows, octets FROM tally WHERE what = 'story'"
@@ -55,13 +55,13 @@ _OLD = (
 )
 _OLD_EVENTS = "SELECT count(*), coalesce(sum(length(told)), 0) FROM event WHERE message = ?"
 
-_STEP = 256  # rows added before house is kept
+_STEP = 256  # rows added between two removals of old ones
 _IDLE_STEP = 512  # histories looked at in one transaction of an idle writer
 _ROUND = 60.0  # seconds before a position that came to its end goes round again
 _NO_ARRIVAL = Origin()
 
 
-def story_row(
+def history_row(
     number: int, message: StoredMessage, arrival: Origin | None, *events: tuple[object, ...]
 ) -> tuple[Any, ...]:
     """The row that begins a history, with the events that are known at once."""
@@ -78,14 +78,14 @@ def story_row(
     )
 
 
-def whole_story(ops: Sequence[RecordAttempt]) -> tuple[Any, ...]:
+def whole_history(ops: Sequence[RecordAttempt]) -> tuple[Any, ...]:
     """Of a message that was settled at its first attempt, or its first ones."""
     first = ops[0]
     if len(ops) == 1:
-        return story_row(first.number, first.work.message, first.arrival, packed_record(first))
+        return history_row(first.number, first.work.message, first.arrival, packed_record(first))
     events = [packed_record(first)]
     events += [packed_record(op, before.trace) for before, op in pairwise(ops)]
-    return story_row(first.number, first.work.message, first.arrival, *events)
+    return history_row(first.number, first.work.message, first.arrival, *events)
 
 
 def packed_record(op: RecordAttempt, trace: AttemptTrace | None = None) -> tuple[object, ...]:
@@ -100,20 +100,20 @@ def packed_record(op: RecordAttempt, trace: AttemptTrace | None = None) -> tuple
 
 
 def plain_address(address: Address) -> str:
-    """An address as a story has it: without quotes, on one line."""
+    """An address as a history has it: without quotes, on one line."""
     local, domain = address
     text = f"{local}@{domain}" if domain else local
     return text.replace("\n", " ") if "\n" in text else text
 
 
 class HistoryWriter:
-    """Tells, in the writer's thread.
+    """Writes the history, in the writer's thread.
 
     ``history`` seconds for which histories stay (0: none are written), ``rows`` and ``octets`` they may fill in about.
     """
 
     def __init__(self, *, history: float, rows: int, octets: int, time: Callable[[], float]) -> None:
-        self.tells = history > 0
+        self.writes = history > 0
         self._history = history
         self._most_rows = rows
         self._most_octets = octets
@@ -130,8 +130,8 @@ class HistoryWriter:
     # -- telling ---------------------------------------------------------------------------------------------------
 
     def begin(self, connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Insert beginnings; a story that has one keeps it."""
-        if not self.tells:
+        """Insert beginnings; a history that has one keeps it."""
+        if not self.writes:
             return
         for start in range(0, len(rows), _ROWS):
             some = rows[start : start + _ROWS]
@@ -143,9 +143,9 @@ class HistoryWriter:
 
     def count(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """These beginnings were inserted, or will be."""
-        if self.tells:
+        if self.writes:
             for row in rows:
-                self._new_octets += len(row[_TOLD]) + len(row[_SENDER]) + len(row[_RECIPIENTS])
+                self._new_octets += len(row[_ACTION_EVENTS]) + len(row[_SENDER]) + len(row[_RECIPIENTS])
             self._new_rows += len(rows)
             self.added = True
             self.is_crowded = self._rows + self._new_rows >= _STEP
@@ -160,15 +160,15 @@ class HistoryWriter:
         self.is_crowded = self._rows >= _STEP
 
     def begin_fresh(
-        self, connection: sqlite3.Connection, number: int, message: StoredMessage, told: str | None
+        self, connection: sqlite3.Connection, number: int, message: StoredMessage, packed: str | None
     ) -> None:
-        """The beginning of a fresh message's story, from its row."""
-        if self.tells:
-            self.begin(connection, [story_row(number, message, decode_arrival(told))])
+        """The beginning of a fresh message's history, from its row."""
+        if self.writes:
+            self.begin(connection, [history_row(number, message, decode_arrival(packed))])
 
     def add(self, connection: sqlite3.Connection, number: int, *events: tuple[object, ...]) -> None:
         """Add events to the history of a message that has been begun."""
-        if not self.tells:
+        if not self.writes:
             return
         (serial,) = connection.execute(_SERIAL, (number,)).fetchone()
         serial = 0 if serial is None else serial + 1
@@ -196,7 +196,7 @@ class HistoryWriter:
 
     def has_work(self) -> bool:
         """May an idle step find something?"""
-        return self.tells and (self._rows > 0 or self._time() >= self._rest_until)
+        return self.writes and (self._rows > 0 or self._time() >= self._rest_until)
 
     def idle(self, connection: sqlite3.Connection) -> bool:
         """Within a transaction of its own: a step; true if there is more to do."""

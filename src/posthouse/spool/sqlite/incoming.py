@@ -20,8 +20,8 @@ from posthouse.spool.model import (
     Stored,
     StoredMessage,
 )
-from posthouse.spool.sqlite.history_store import story_row
-from posthouse.spool.sqlite.rows import encode_envelope, recipient_rows, told_destination
+from posthouse.spool.sqlite.history_store import history_row
+from posthouse.spool.sqlite.rows import encode_envelope, recipient_rows, shared_destination
 from posthouse.spool.sqlite.storage.content_files import ContentWriter, ContentWriters
 from posthouse.spool.sqlite.storage.operations import Accept, NewMessage
 from posthouse.spool.sqlite.storage.writer import Writer
@@ -230,7 +230,7 @@ def new_message(
     arrival: Origin | None = None,
     held: str = "",
 ) -> NewMessage:
-    """The rows of a message: a fresh one if it is leased, and its row can tell the destinations.
+    """The rows of a message: a fresh one if it is leased, and its row can hold the destinations.
 
     ``content`` is None where it lies in a file, with ``prefix`` in front of the file; ``lease`` is slot, owner and end.
     """
@@ -238,18 +238,18 @@ def new_message(
     count = len(destinations)
     rest = (received, size, source, count, encode_envelope(envelope), content)
     file = (size - len(prefix), prefix) if content is None else None
-    first = None if lease is None else told_destination(destinations, envelope.recipients)
+    first = None if lease is None else shared_destination(destinations, envelope.recipients)
     if lease is not None and first is not None:
         slot, owner, until = lease
-        told = None if arrival is None else encode(arrival)
-        return NewMessage((number, until, slot, owner, due, first, *rest, told), (), file)
+        packed = None if arrival is None else encode(arrival)
+        return NewMessage((number, until, slot, owner, due, first, *rest, packed), (), file)
     slot_, owner, ready = (None, "", due) if lease is None else lease
     quarantined = (packed_note(QueueEvent(received, "quarantined", text=held)),) if held else ()
     return NewMessage(
         (number, None, None, None, None, None, *rest, None),
         recipient_rows(number, message, destinations, due, ready, slot_, owner, held=held),
         file,
-        story_row(number, message, arrival, *quarantined),
+        history_row(number, message, arrival, *quarantined),
     )
 
 

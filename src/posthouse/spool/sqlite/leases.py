@@ -66,12 +66,12 @@ class LeaseTable:
         *,
         time: Callable[[], float],
         history_writer: HistoryWriter,
-        neighbours: PeerLiveness,
+        peers: PeerLiveness,
     ) -> None:
         self.slot = slot
         self.history_writer = history_writer
         self.deaths = CrashCounter()
-        self.neighbours = neighbours
+        self.peers = peers
         self.tokens = itertools.count(1)  # taken from both threads; 0 is the token of a lease taken by a commit
         self._time = time
 
@@ -88,9 +88,9 @@ class LeaseTable:
         sooner: dict[str, float] = {}
         destinations = destinations_of(destination, message.envelope.recipients)
         add_recipients(connection, recipient_rows(number, message, destinations, due, ready, slot, owner), sooner)
-        if self.history_writer.tells:
-            (told,) = connection.execute(SQL.FRESH_TOLD, (number,)).fetchone()
-            self.history_writer.begin_fresh(connection, number, message, told)
+        if self.history_writer.writes:
+            (packed,) = connection.execute(SQL.FRESH_ORIGIN, (number,)).fetchone()
+            self.history_writer.begin_fresh(connection, number, message, packed)
         connection.execute(SQL.EXPANDED, (number,))
         rerank(connection, sooner)
         return True
@@ -142,7 +142,7 @@ class LeaseTable:
             if not others:
                 break
             for slot in sorted(others):
-                if self._bury(connection, slot, now) is None and not self._wrest(connection, slot, now):
+                if self._release_crashed(connection, slot, now) is None and not self._wrest(connection, slot, now):
                     living.add(slot)
         token = next(self.tokens)
         connection.executemany(SQL.TAKE, [(until, self.slot, owner, token, f.message, f.nth) for f in found])
@@ -151,20 +151,20 @@ class LeaseTable:
 
     def sweep(self, connection: sqlite3.Connection, now: float, limit: int = 1000) -> None:
         """Make due what no process holds any more: leases of processes that died, and those of commits that ran out."""
-        for slot in self.neighbours.gone():
-            if self._bury(connection, slot, now) == 0:
-                self.neighbours.left_nothing(slot)
+        for slot in self.peers.gone():
+            if self._release_crashed(connection, slot, now) == 0:
+                self.peers.left_nothing(slot)
         for number, _ in connection.execute(SQL.EXPIRED_FRESH, (now, limit)).fetchall():
             self.expand(connection, number, leased=True)
 
-    def _bury(self, connection: sqlite3.Connection, slot: int, now: float) -> int | None:
+    def _release_crashed(self, connection: sqlite3.Connection, slot: int, now: float) -> int | None:
         """End the leases of a slot without a living process, and return how many; None if a process lives there."""
-        with self.neighbours.dead(slot) as dead:
+        with self.peers.dead(slot) as dead:
             return self.clear_slot(connection, slot, now) if dead else None
 
     def _wrest(self, connection: sqlite3.Connection, slot: int, now: float) -> bool:
         """End the leases that a living process holds and has not renewed for very long; true if there were any."""
-        bound = self.neighbours.hangs(slot, now)
+        bound = self.peers.hangs(slot, now)
         if bound is None:
             return False
         destinations = [name for (name,) in connection.execute(SQL.LEASED_BY, (slot,)).fetchall()]

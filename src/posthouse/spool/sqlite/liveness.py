@@ -5,17 +5,18 @@ a living process has leased is its own until it gives it back, and what a dead o
 is asked of the kernel, by the lock on each owner file (``files.ProcessSlot``), and only
 
 *  when a process opens the spool, of all that hold leases (``starting``);
-*  every ``LOOK`` seconds, of each neighbour that lived since the last look, so that a death is noticed soon, and long
+*  every ``LOOK`` seconds, of each peer that lived at the last look, so that a crash is noticed soon, and long
    before the dead one's leases would run out;
 *  when a lease is met that has run out, of whoever holds it: once in each call, however many leases there are.
 
 Within one process the clock does end leases, for those that were mislaid (a lease that could not be given back, or was
 committed for somebody who had stopped waiting): the process knows what it has in hand, and takes the rest again.
 
-**A process that lives and hangs** cannot be told from a slow one by its lock.  But one that is well renews what it has
-in hand each third of a lease, also after its leases ran out by a jump of the calendar.  So leases that ran out and are
-not renewed while our *stopwatch* counts an hour are taken: no session of a process that hung for so long is alive on
-the other side (RFC 5321 §4.5.3.2 has ten minutes as the longest wait).  If the calendar is set within that hour, it
+**A process that lives and hangs** cannot be distinguished from a slow one by its lock.  But one that is well renews
+what it has in hand each third of a lease, also after its leases ran out by a jump of the calendar.  So leases that ran
+out and are not renewed while our *stopwatch* counts an hour are taken: no session of a process that hung for so long is
+alive on the other side (RFC 5321 §4.5.3.2 has ten minutes as the longest wait).  If the calendar is set within that
+hour, it
 begins anew.  A second copy would need a process that wakes after an hour in the last moment of an attempt; never to
 take them would leave mail lying until somebody notices.
 
@@ -34,7 +35,7 @@ from posthouse.spool.sqlite.storage.layout import ProcessSlot
 __all__ = ["FlockLiveness", "HANGS", "LOOK"]
 
 LOOK = 30.0
-"""Seconds between two looks at whether the neighbours live."""
+"""Seconds between two looks at whether the peers live."""
 
 HANGS = 3600.0
 """Seconds of our stopwatch after which leases that ran out and were not renewed are taken from a living process."""
@@ -70,7 +71,8 @@ class FlockLiveness:
         return self._owner.dead(slot)
 
     def gone(self) -> list[int]:
-        """Slots of neighbours who have died, if it is time to look; each is told until it has ``left_nothing``."""
+        """Slots of peers that have crashed, if it is time to look; each is returned until ``left_nothing`` is
+        called."""
         moment = self._stopwatch()
         if moment < self.next_look:
             return []

@@ -1,7 +1,7 @@
 """Older spools brought up to date, in place and in one transaction.
 
-Format 1 had no stories, and a recipient's row did not repeat what is asked of its message.  Format 2 had no fresh
-messages with several destinations, and told each recipient's end apart: what it holds is read as it is.
+Format 1 had no history, and a recipient's row did not repeat what is asked of its message.  Format 2 had no fresh
+messages with several destinations, and stored each recipient's result apart: its rows are read as they are.
 Format 3 had no prefixes in front of content files, and no
 fencing tokens of leases.
 """
@@ -13,9 +13,9 @@ import sqlite3
 from posthouse.core import path_text
 from posthouse.spool.history import QueueEvent, encode, packed_note
 from posthouse.spool.model import StoredMessage
-from posthouse.spool.sqlite.history_store import story_row
+from posthouse.spool.sqlite.history_store import history_row
 from posthouse.spool.sqlite.rows import decode_envelope
-from posthouse.spool.sqlite.storage.schema import RECIPIENT, RECIPIENT_INDICES, STORIES, VERSION
+from posthouse.spool.sqlite.storage.schema import HISTORIES, RECIPIENT, RECIPIENT_INDICES, VERSION
 
 __all__ = ["migrate"]
 
@@ -30,7 +30,7 @@ _COPY = (
 def migrate(connection: sqlite3.Connection, version: int) -> None:
     """From ``version`` to ours, within the caller's transaction."""
     if version == 1:
-        _tell_stories(connection)
+        _write_histories(connection)
     if version < 4:
         if version > 1:
             connection.execute("ALTER TABLE recipient ADD COLUMN token INTEGER NOT NULL DEFAULT 0")
@@ -38,20 +38,20 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
     connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
-def _tell_stories(connection: sqlite3.Connection) -> None:
+def _write_histories(connection: sqlite3.Connection) -> None:
     """From 1 to 2."""
     connection.execute("ALTER TABLE message ADD COLUMN told TEXT")
     connection.execute("ALTER TABLE recipient RENAME TO old_recipient")
     for index in ("recipient_ready", "recipient_slot"):
         connection.execute(f"DROP INDEX {index}")
     connection.execute(RECIPIENT)
-    for statement in STORIES:
+    for statement in HISTORIES:
         connection.execute(statement)
     behind = 0
     while rows := connection.execute(_OLD, (behind, _BATCH)).fetchall():
         behind = rows[-1][0]
         for number, until, received, size, source, head in rows:
-            if until is None:  # a fresh one has no recipient rows, and its own row tells its story
+            if until is None:  # a fresh one has no recipient rows, and its own row has its history
                 _bring(connection, number, StoredMessage("", decode_envelope(head), received, size, source))
     connection.execute("DROP TABLE old_recipient")
     for statement in RECIPIENT_INDICES:
@@ -67,7 +67,7 @@ def _bring(connection: sqlite3.Connection, number: int, message: StoredMessage) 
             for nth, recipient in enumerate(message.envelope.recipients)
         ],
     )
-    connection.execute("INSERT INTO story VALUES (?, ?, ?, ?, ?)", story_row(number, message, None))
+    connection.execute("INSERT INTO story VALUES (?, ?, ?, ?, ?)", history_row(number, message, None))
     last = connection.execute(
         "SELECT nth, due, last FROM recipient WHERE message = ? AND last <> '' ORDER BY nth", (number,)
     ).fetchall()

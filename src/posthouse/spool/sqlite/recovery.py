@@ -62,9 +62,9 @@ def open_database(layout: Layout, durable: Durable) -> sqlite3.Connection:
 def greatest_id(connection: sqlite3.Connection) -> int:
     """The greatest queue id's number that is stored, so that new ones exceed it."""
     (message,) = connection.execute("SELECT coalesce(max(id), 0) FROM message").fetchone()
-    (story,) = connection.execute("SELECT coalesce(max(id), 0) FROM story").fetchone()
+    (history,) = connection.execute("SELECT coalesce(max(id), 0) FROM story").fetchone()
     (file,) = connection.execute("SELECT coalesce(max(id), 0) FROM file").fetchone()
-    return max(int(message), int(story), int(file))
+    return max(int(message), int(history), int(file))
 
 
 def recover(

@@ -1,7 +1,7 @@
 """Envelopes as text in a row, and rows as the contract's values.
 
 The envelope is one JSON array in the column ``head``: msgspec makes it in half a microsecond (``json`` in four), the
-``sqlite3`` shell shows it to people, and trailing defaults are left out, so that plain mail costs few octets.
+``sqlite3`` shell can show it, and trailing defaults are left out, so that plain mail costs few octets.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ from posthouse.core import Address, Body, Envelope, Notify, OriginalRecipient, O
 from posthouse.spool.model import QueueAction, RecipientState, StoredMessage
 
 __all__ = [
+    "ACTION_EVENTS",
     "HELD",
     "NUMBERS",
     "STATES",
-    "TOLD",
     "WAITING",
     "decode_envelope",
     "destinations_of",
     "encode_envelope",
     "in_words",
     "recipient_rows",
-    "told_destination",
+    "shared_destination",
 ]
 
 STATES = (RecipientState.WAITING, RecipientState.HELD, RecipientState.DELIVERED, RecipientState.FAILED)
 WAITING, HELD = 0, 1
-#: The name of each act in a story.
-TOLD = {
+#: The name of each action in a history.
+ACTION_EVENTS = {
     QueueAction.HOLD: "held",
     QueueAction.RELEASE: "released",
     QueueAction.RETRY: "retried",
@@ -104,18 +104,18 @@ def in_words(outcome: Outcome) -> str:
     return text[:_LONGEST_LAST]
 
 
-def told_destination(destinations: Sequence[str], recipients: Sequence[Recipient]) -> str | None:
-    """How a fresh message's row tells where its recipients go: the one destination, "" if each goes to its own domain,
-    None if that is not all there is to tell."""
+def shared_destination(destinations: Sequence[str], recipients: Sequence[Recipient]) -> str | None:
+    """The destination that a fresh message's row has for its recipients: the one destination, "" if each goes to its
+    own domain, None if they differ in another way."""
     first = destinations[0]
     if first and (len(destinations) == 1 or destinations.count(first) == len(destinations)):
         return first
     return "" if all(name == who[0][1] for name, who in zip(destinations, recipients, strict=True)) else None
 
 
-def destinations_of(told: str, recipients: Sequence[Recipient]) -> list[str]:
-    """One destination for each recipient of a fresh message, from what its row tells."""
-    return [told] * len(recipients) if told else [who.address.domain for who in recipients]
+def destinations_of(packed: str, recipients: Sequence[Recipient]) -> list[str]:
+    """One destination for each recipient of a fresh message, from what its row has."""
+    return [packed] * len(recipients) if packed else [who.address.domain for who in recipients]
 
 
 def recipient_rows(

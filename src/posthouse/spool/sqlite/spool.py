@@ -76,8 +76,8 @@ class SqliteSpool(SpoolQueries):
 
     ``threshold``      octets of content that lie in the message's row at most; larger content has a file
     ``keep_finished``  seconds for which a finished message can still be looked at; 0 erases it at once
-    ``history``        seconds, from its arrival, for which a finished message's story is kept; 0: none is told
-    ``history_rows``, ``history_octets`` what stories may fill, in about; the oldest finished ones go first
+    ``history``        seconds, from its arrival, for which a finished message's history is kept; 0: none is written
+    ``history_rows``, ``history_octets`` what the history may fill, approximately; the oldest finished ones go first
     ``waiting``        operations that may wait for the writer; more raise ``StorageBusy``
     ``patience``       seconds to wait for another process's transaction before ``StorageBusy``
     ``durable``        the acts that must survive; tests hand in one that fails
@@ -188,7 +188,7 @@ class SqliteSpool(SpoolQueries):
             try:
                 said.extend(recover(connection, self._layout, owner, self._leases, self._settler, self._durable, now))
                 self._ids = QueueIds(owner.slot, random=self._random, time=self._time, after=greatest_id(connection))
-                make_operation(connection, history_writer.tells)
+                make_operation(connection, history_writer.writes)
                 connection.execute("PRAGMA busy_timeout = 0")  # from here on the writer waits in its own way
             except BaseException:
                 connection.close()
@@ -196,7 +196,7 @@ class SqliteSpool(SpoolQueries):
             return connection
 
         peers = FlockLiveness(owner, time=self._time, stopwatch=self._stopwatch)
-        self._leases = LeaseTable(owner.slot, time=self._time, history_writer=history_writer, neighbours=peers)
+        self._leases = LeaseTable(owner.slot, time=self._time, history_writer=history_writer, peers=peers)
         self._settler = Settler(self._leases, keep_finished=self._keep_finished, time=self._time, unlink=self._unlink)
         self._files = self._threads.pool(_FILE_THREADS, "posthouse-files")
         self._feed = EventFeed(self.loop)
@@ -291,7 +291,7 @@ class SqliteSpool(SpoolQueries):
         page = await self._reader.due(limit, after)
         if self._owner is None:
             return page
-        peers = self._leases.neighbours
+        peers = self._leases.peers
         if after is None and (self._stopwatch() >= peers.next_look or (page.again is not None and page.again <= now)):
             await self._call(partial(self._leases.sweep, now=now))
             page = await self._reader.due(limit, after)
@@ -424,7 +424,7 @@ class SqliteSpool(SpoolQueries):
             after = (rows[-1].id, rows[-1].key)
 
     async def tidy(self) -> None:
-        """Forget, now, the stories that need not be kept longer; the writer does it by itself when it is idle."""
+        """Remove, now, the histories that need not be kept longer; the writer does so when it is idle."""
         self._must_write()
         while await self._call(self._history_writer.idle):
             pass

@@ -33,7 +33,7 @@ class SQL:
     EXPIRED_FRESH = "SELECT id, slot FROM message WHERE until IS NOT NULL AND until <= ? ORDER BY until LIMIT ?"
     FIRST_FRESH = "SELECT min(until) FROM message WHERE until IS NOT NULL"
     FRESH = "SELECT until, slot, owner, due, destination, received, size, source, head FROM message WHERE id = ?"
-    FRESH_TOLD = "SELECT told FROM message WHERE id = ?"
+    FRESH_ORIGIN = "SELECT told FROM message WHERE id = ?"
     EXPANDED = "UPDATE message SET until = NULL, slot = NULL, owner = NULL, due = NULL, destination = NULL WHERE id = ?"
     TAKE = "UPDATE recipient SET ready = ?, slot = ?, owner = ?, token = ? WHERE message = ? AND nth = ?"
     SETTLE = (

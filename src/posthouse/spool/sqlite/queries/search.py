@@ -46,7 +46,7 @@ _ARMS = (("recipient_ready", 0), ("recipient_held", 1))
 _INDEXED = frozenset({"domain", "age", "state"})
 _BY_INDEX = frozenset({"waiting", "held"})
 _FEW = 20_000  # recipients of one destination that are better found by the index
-_SCANNED = 500_000  # stories that a search looks through
+_SCANNED = 500_000  # histories that a search looks through
 
 _STATE_TERMS: Final = {
     "waiting": "state = 0",
@@ -288,18 +288,18 @@ def history(connection: sqlite3.Connection, number: int) -> list[Event]:
             "SELECT received, size, source, head, told FROM message WHERE id = ?", (number,)
         ).fetchone()
         return [] if fresh is None else [_accepted(*fresh)]
-    sender, recipients, message_id, told = row
-    events = decode_events(told, sender, recipients.split("\n"), message_id)
+    sender, recipients, message_id, packed = row
+    events = decode_events(packed, sender, recipients.split("\n"), message_id)
     for (octets,) in connection.execute("SELECT told FROM event WHERE message = ? ORDER BY serial", (number,)):
         events += decode_events(octets)
     return events
 
 
-def _accepted(received: float, size: int, source: str, head: str, told: str | None) -> Accepted:
+def _accepted(received: float, size: int, source: str, head: str, packed: str | None) -> Accepted:
     envelope = decode_envelope(head)
     sender = "" if envelope.sender is None else plain_address(envelope.sender)
     people = tuple(plain_address(recipient.address) for recipient in envelope.recipients)
-    return Accepted(received, source, sender, people, size, decode_arrival(told))
+    return Accepted(received, source, sender, people, size, decode_arrival(packed))
 
 
 def find(connection: sqlite3.Connection, address: str, message_id: str, limit: int) -> list[MessageSummary]:
@@ -322,9 +322,9 @@ def find(connection: sqlite3.Connection, address: str, message_id: str, limit: i
         f" AND {' AND '.join(terms or ['1'])} ORDER BY id DESC LIMIT ?",
         (_SCANNED, *values, limit),
     ).fetchall()
-    for number, sender, recipients, found_id, told, waits in rows:
+    for number, sender, recipients, found_id, packed, waits in rows:
         people = tuple(recipients.split("\n"))
-        first = decode_events(told, sender, people, found_id)[0]
+        first = decode_events(packed, sender, people, found_id)[0]
         queue_id = text_of(number)
         found[queue_id] = MessageSummary(queue_id, first.at, sender, people, found_id, bool(waits))
     fresh = connection.execute(

@@ -1,6 +1,6 @@
 """Feed of spool events: from the writer's thread to those who listen on the loop.
 
-What a transaction finds is told once the transaction is committed, and forgotten if it is rolled back.
+What a transaction finds is reported once the transaction is committed, and dropped if it is rolled back.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class EventFeed:
             self._listeners.discard(listener)
 
     def close(self) -> None:
-        """End the iterators, once they have given what was told before."""
+        """End the iterators, once they have given what was reported before."""
         self._closed = True
         for listener in self._listeners:
             listener.awake.set()

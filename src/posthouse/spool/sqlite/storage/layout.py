@@ -114,7 +114,7 @@ class ProcessSlot:
                     remedy="see that the disk has room, and that its file system can lock files",
                 ) from error
             if descriptor is not None:
-                with contextlib.suppress(OSError):  # then nobody is told apart by it; leases end by the clock
+                with contextlib.suppress(OSError):  # then processes cannot be told apart by it; leases end by the clock
                     life = _life(descriptor) + 1
                     os.ftruncate(descriptor, os.pwrite(descriptor, b"%d %d\n" % (life, os.getpid()), 0))
                 return slot, descriptor
@@ -154,7 +154,7 @@ class ProcessSlot:
 
 
 def _life(descriptor: int) -> int:
-    """How many have lived in a slot, by its owner file: that number, and the last one's process id for people."""
+    """How many have lived in a slot, by its owner file: that number, and the last one's process id."""
     lives, _, _ = os.pread(descriptor, 64, 0).partition(b" ")
     return int(lives) if lives.isdigit() else 0
 

@@ -33,7 +33,7 @@ class Op:
         self.error: StorageError | None = None
         #: Called on the loop when it is decided, with success or not, before the future is.
         self.finished: Callable[[bool], None] | None = None
-        #: Called on the loop when it has failed, before the future is told.
+        #: Called on the loop when it has failed, before the future has its exception.
         self.refused: Callable[[], object] | None = None
 
 
@@ -54,7 +54,7 @@ class NewMessage(NamedTuple):
     row: tuple[Any, ...]
     recipients: Sequence[tuple[Any, ...]] = ()
     file: tuple[int, bytes] | None = None
-    story: tuple[Any, ...] | None = None
+    history: tuple[Any, ...] | None = None
 
     @property
     def number(self) -> int:
@@ -68,7 +68,7 @@ class Accept(Op):
     __slots__ = ("new",)
 
     def __init__(self, future: asyncio.Future[Any], new: NewMessage, result: object, octets: int) -> None:
-        fresh = not new.recipients and new.file is None and new.story is None
+        fresh = not new.recipients and new.file is None and new.history is None
         super().__init__(future, octets, fresh=fresh)
         self.new = new
         self.result = result

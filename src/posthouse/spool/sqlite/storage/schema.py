@@ -12,8 +12,8 @@ own domain (``destination`` is "" then), is *fresh*: its lease lies in its own r
 recipient rows.  Most mail is settled a moment later, and then its whole life was one insert and one delete.  Anything
 else that happens to it *expands* it first.
 
-``story`` has the beginning of each message's story, ``event`` what is told later (``story`` says how); a fresh
-message has none until it is settled or expanded, as its row tells all of it (``told`` is its ``Arrival``).  ``tally``
+``story`` has the beginning of each message's history, ``event`` the later events (``history_store`` says how); a fresh
+message has none until it is settled or expanded, as its row has all of it (``told`` is its ``Origin``).  ``tally``
 counts them, in about.  ``audit`` is what operators did; ``death`` counts the workers that died over a message.
 
 For questions (``query``) a recipient's row repeats what is asked of its message, so that nothing is joined, and
@@ -41,12 +41,12 @@ from posthouse.core import SettingError
 from posthouse.spool.sqlite.storage.durability import WalConnection
 
 __all__ = [
+    "HISTORIES",
+    "HISTORY_COLUMNS",
     "MESSAGE_COLUMNS",
     "RECIPIENT",
     "RECIPIENT_COLUMNS",
     "RECIPIENT_INDICES",
-    "STORIES",
-    "STORY_COLUMNS",
     "VERSION",
     "connect",
     "connect_readers",
@@ -65,7 +65,7 @@ RECIPIENT_COLUMNS = (
     *("message", "nth", "destination", "state", "attempts", "due", "ready", "slot", "owner", "last", "received"),
     *("size", "sender", "address", "route", "warned", "token"),
 )
-STORY_COLUMNS = ("id", "sender", "recipients", "message_id", "told")
+HISTORY_COLUMNS = ("id", "sender", "recipients", "message_id", "told")
 
 _PAGE = 4096
 _CHECKPOINT = 2000  # pages
@@ -86,7 +86,7 @@ RECIPIENT_INDICES = (
     "CREATE INDEX recipient_slot ON recipient (slot) WHERE slot IS NOT NULL",
     "CREATE INDEX recipient_held ON recipient (destination, received, state) WHERE state = 1",
 )
-STORIES = (
+HISTORIES = (
     """CREATE TABLE story (
         id INTEGER PRIMARY KEY, sender TEXT NOT NULL, recipients TEXT NOT NULL, message_id TEXT NOT NULL,
         told BLOB NOT NULL)""",
@@ -120,7 +120,7 @@ _TABLES = (
         received REAL NOT NULL, size INTEGER NOT NULL, file INTEGER, content BLOB)""",
     "CREATE UNIQUE INDEX inbox_once ON inbox (message, name)",
     "CREATE INDEX inbox_name ON inbox (name)",
-    *STORIES,
+    *HISTORIES,
 )
 
 

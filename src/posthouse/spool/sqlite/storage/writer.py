@@ -1,7 +1,7 @@
 """One thread that writes, and group commit.
 
 Operations are made on the event loop and handed over once for each turn of it; the thread takes everything that waits,
-runs it in one transaction, syncs once, and tells the loop once.  No operation waits for others: one that is alone
+runs it in one transaction, syncs once, and wakes the loop once.  No operation waits for others: one that is alone
 is committed alone, and while a commit syncs, the next group gathers by itself.  Only those that say they are *patient*
 (records of what has happened already, for which no client waits) go with the next that is not, or after 2 ms: under
 load that halves the number of transactions, and a client's commit never stands behind one for which no client waits.
