@@ -14,7 +14,7 @@ from typing import Final
 
 from posthouse.client.features import Features
 from posthouse.client.model import Timeouts
-from posthouse.client.transaction import Transaction
+from posthouse.client.transaction import Channel, Transaction
 from posthouse.core import (
     AsyncContent,
     Broken,
@@ -39,7 +39,7 @@ _AT_REST: Final = (State.READY, State.SENDER, State.RECIPIENTS)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Pipeline:
+class Pipeline(Channel):
     """A ``Channel`` without its I/O: the line of transactions, and the replies to other commands."""
 
     def __init__(
@@ -72,12 +72,6 @@ class Pipeline:
         self._what = ""
 
     # -- for channels with I/O ---------------------------------------------------------------------------------
-
-    def write(self, data: bytes) -> None:
-        raise NotImplementedError
-
-    def abort(self) -> None:
-        raise NotImplementedError
 
     def _wake(self) -> None:
         """A reply to a command is here, the line is empty, or the connection has ended."""

@@ -23,7 +23,7 @@ Over budget: the two ways share the envelope, the replies, the outcomes and the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 
 from posthouse.client.features import Features, commands_of, result_of
 from posthouse.client.model import Timeouts
@@ -42,6 +42,7 @@ from posthouse.core import (
     Reply,
     Result,
 )
+from posthouse.core._mypyc import mypyc_attr
 from posthouse.protocol import Bdat, Command, Data, Mail, Rcpt, Rset, Sender, Sent, State
 
 __all__ = ["Channel", "Transaction", "must_stream"]
@@ -75,8 +76,13 @@ _LOST_REASON: Final = "the lease was lost before the message was complete; nothi
 _WAITING, _ENVELOPE, _CONTENT, _CHUNKS, _FINAL, _OVER = range(6)
 
 
-class Channel(Protocol):
-    """The connection that carries transactions, as one of them uses it."""
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Channel:
+    """The connection that carries transactions, as one of them uses it.
+
+    A base class, not a protocol, because compiled code reads the attributes of a class by their offset, and those of a
+    protocol by name.
+    """
 
     sender: Sender
     timeouts: Timeouts
@@ -93,28 +99,28 @@ class Channel(Protocol):
 
     def write(self, data: bytes) -> None:
         """Send octets to the peer; dropped if the connection has ended."""
-        ...
+        raise NotImplementedError
 
     def expect(self, seconds: float, what: str) -> None:
         """Start the time limit of the next reply, or of a peer that does not read; ``what`` names it in the error."""
-        ...
+        raise NotImplementedError
 
     def following(self) -> bytes:
         """The envelope of the next transaction, if it can be pipelined now; b"" otherwise."""
-        ...
+        raise NotImplementedError
 
     def read(self, content: Content | AsyncContent, at_most: int, transaction: Transaction) -> Iterator[bytes]:
         """The content in chunks of at most ``at_most`` octets; an empty chunk means that the next one is not here yet,
         and that ``transaction.resume`` will be called when it is."""
-        ...
+        raise NotImplementedError
 
     def leave(self, transaction: Transaction) -> None:
         """The transaction at the head of the line has ended."""
-        ...
+        raise NotImplementedError
 
     def abort(self) -> None:
         """End the connection now."""
-        ...
+        raise NotImplementedError
 
 
 def must_stream(content: Content | AsyncContent) -> bool:
