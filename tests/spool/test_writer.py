@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from posthouse.spool.sqlite.history_store import HistoryWriter
 from posthouse.spool.sqlite.storage.durability import Durable
 from posthouse.spool.sqlite.storage.operations import Op
 from posthouse.spool.sqlite.storage.writer import Writer
@@ -47,7 +48,7 @@ class Handing(Writer):
         self.groups_handed.append(ops)
 
 
-def no_connection() -> Any:
+def no_connection(*_: object) -> Any:
     raise AssertionError("the thread is not started here")
 
 
@@ -58,7 +59,18 @@ def loop() -> Loop:
 
 @pytest.fixture
 def writer(loop: Loop) -> Handing:
-    made = Handing(loop, no_connection, no_connection, durable=Durable(), at_most=10, patience=1.0)  # type: ignore[arg-type]
+    history = HistoryWriter(history=0.0, rows=0, octets=0, time=float)
+    made = Handing(
+        loop,  # type: ignore[arg-type]
+        no_connection,
+        no_connection,
+        durable=Durable(),
+        history=history,
+        events=[],
+        publish=no_connection,
+        at_most=10,
+        patience=1.0,
+    )
     made.groups_handed = []
     return made
 

@@ -161,7 +161,8 @@ class Dispatcher:
             self._start(attempt)
         elif position is QueuePosition.REFUSED:
             self._refused(attempt, late)
-        self._leases.watch()
+        if not self._leases.watching:
+            self._leases.watch()
 
     def _refused(self, attempt: Attempt, late: bool) -> None:
         """Let an attempt wait in the spool, because its site is suspended or has a long line.
@@ -193,7 +194,8 @@ class Dispatcher:
     async def _attempt(self, attempt: Attempt) -> None:
         has_slot = True
         try:
-            if attempt.leased_until <= self._clock.time():  # it waited for too long; another worker may have it now
+            now = self._clock.time()
+            if min([lease.until for lease in attempt.leases]) <= now:  # another worker may have it by now
                 self._look()
                 return
             if attempt.route.deliverer.sited:

@@ -40,17 +40,19 @@ class LeaseKeeper:
         self._wake_up = wake_up
         self._length = length
         self._longest = longest
+        #: True while a look at the attempts is to come, and after the end.
+        self.watching = False
         self._timer: Timer | None = None
-        self._ended = False
 
     def watch(self) -> None:
         """There are attempts: look at them from time to time."""
-        if self._timer is None and not self._ended:
+        if not self.watching:
+            self.watching = True
             self._timer = self._clock.call_later(self._length / 3, self._look)
 
     def end(self) -> None:
         """Look no more."""
-        self._ended = True
+        self.watching = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -105,6 +107,7 @@ class LeaseKeeper:
     def _look(self) -> None:
         """Renew the leases that would end within two thirds of their length; cancel attempts that take too long."""
         self._timer = None
+        self.watching = False
         attempts = [*self._scheduler.active, *self._scheduler.waiting()]
         if not attempts:
             return

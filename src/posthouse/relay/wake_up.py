@@ -24,7 +24,7 @@ class WakeUp:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._rung = asyncio.Event()
-        #: When to look next, in calendar seconds.
+        #: When to look next, in calendar seconds; the worker sets it when a look or a sleep begins.
         self.due = 0.0
 
     def at(self, due: float = 0.0) -> None:
@@ -32,10 +32,6 @@ class WakeUp:
         if due <= self.due:
             self.due = due
             self._rung.set()
-
-    def begin(self) -> None:
-        """A look begins; only times that are named from now on count for the next one."""
-        self.due = inf
 
     def ring(self) -> None:
         """End the sleep without a look being due: something else has changed."""

@@ -227,8 +227,9 @@ class Worker:
         wake_up, scheduler = self._wake_up, self._scheduler
         while not self._stopping:
             now = self._clock.time()
-            full = self._is_full()
-            if self._destinations.unproven_waits and not full:
+            unproven = self._destinations.unproven_waits
+            full = (unproven or scheduler.any_suspended or wake_up.due <= now) and self._is_full()
+            if unproven and not full:
                 self._look_for_unproven(now)
             late_due = self._late_due if scheduler.any_suspended and not full else inf
             if late_due <= now:
@@ -237,7 +238,7 @@ class Worker:
                 await self._lease_due(now)
             else:
                 self._blocked = wake_up.due <= now
-                wake_up.at(now + _LONGEST_SLEEP)
+                wake_up.due = min(wake_up.due, now + _LONGEST_SLEEP)
                 self._sleeping = True
                 self._tell_idle()
                 due = wake_up.due
@@ -248,7 +249,7 @@ class Worker:
 
     async def _lease_due(self, now: float) -> None:
         """Lease a batch of due mail; if there is none, find out when there will be."""
-        self._wake_up.begin()
+        self._wake_up.due = inf  # only times that are named from now on count for the next look
         table = self._destinations
         allowed = table.rate_limit.allowed()
         probes = min(allowed, _BATCH, self._scheduler.room(_UNPROVEN)) if allowed else 0
@@ -336,9 +337,9 @@ class Worker:
     # -- room
 
     def _is_full(self) -> bool:
-        if len(self._recorder.under_way) >= _MOST_RECORDS or not self._spool.accepting():
+        if len(self._recorder.under_way) >= _MOST_RECORDS or self._scheduler.places.room[_HEALTHY] <= 0:
             return True
-        return self._scheduler.places.room[_HEALTHY] <= 0
+        return not self._spool.accepting()
 
     def _look_for_unproven(self, now: float) -> None:
         """Look for mail of unproven destinations as soon as the rate limit allows, if there is room for it."""

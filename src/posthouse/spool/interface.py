@@ -159,17 +159,15 @@ class IncomingMessage(Protocol):
 class PeerLiveness(Protocol):
     """Which of the other processes on a spool live; each kind of store has its own way to know.
 
-    A process is named by its slot.  All methods are called where the store's leases are changed, ``next_look`` and
-    ``look_is_due`` also on the event loop.
+    A process is named by its slot.  All methods are called where the store's leases are changed; the event loop reads
+    the attributes.
     """
 
-    def next_look(self, now: float) -> float | None:
-        """When to look again, at the latest, because a peer may die meanwhile; None without peers."""
-        ...
+    next_look: float
+    """The time, in seconds of the store's stopwatch, from which on ``gone`` looks again."""
 
-    def look_is_due(self) -> bool:
-        """Whether ``gone`` would look."""
-        ...
+    interval: float | None
+    """Seconds within which to look again, because a peer may die meanwhile; None without peers."""
 
     def gone(self) -> list[int]:
         """Slots of peers that have died, if it is time to look; each is returned until ``left_nothing`` is called."""

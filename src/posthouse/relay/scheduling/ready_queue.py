@@ -71,11 +71,6 @@ class ReadyQueue:
         self.suspended = False  # no attempt is made until the timer opens it again
         self.timer: Timer | None = None
 
-    @property
-    def free(self) -> bool:
-        """True if the site may have one more attempt."""
-        return self.active < (self.most if self.health is None else self.health.limit)
-
     def priority(self, new_mail: bool) -> Priority:
         """The priority class of an attempt here."""
         if self.health is None or self.health.proven:

@@ -173,7 +173,7 @@ class Scheduler:
                     attempt.probe = self.destinations.begin(names, len(attempt.recipients))
             elif queue.health is None:
                 self.destinations.prove([lease.destination for lease in attempt.leases])
-        if not queue.line and queue.free and (queue.local or self._slots.room[priority] > 0):
+        if not queue.line and _below_limit(queue) and (queue.local or self._slots.room[priority] > 0):
             self._take_slot(queue, attempt, priority)
             return QueuePosition.STARTS
         if len(queue.line) >= _LONG_LINE * queue.most + _SPARE:
@@ -193,7 +193,7 @@ class Scheduler:
         if attempt.probe is not None:
             self.destinations.end(attempt.probe)
         queue = self._release_slot(attempt)
-        if queue.line and queue.free:
+        if queue.line and _below_limit(queue):
             if queue.local:
                 return [self._next(queue)]
             self._offer(queue)
@@ -238,7 +238,7 @@ class Scheduler:
         health, table = queue.health, self.destinations
         now = self._clock.monotonic()
         full = queue.active >= health.limit
-        proven = health.proven
+        proven = feedback is not Feedback.OK and health.proven
         suspended = health.learn(feedback, attempt.began, now, self._random, full=full, asked=asked)
         if feedback is Feedback.OK:
             if attempt.probe is not None:
@@ -411,7 +411,7 @@ class Scheduler:
 
     def _offer(self, queue: ReadyQueue) -> None:
         """Let a queue wait for its turn, in its priority class of now, if it has a line and is below its limit."""
-        if queue.line and queue.free:
+        if queue.line and _below_limit(queue):
             self._turns.put(queue, queue.priority(queue.new_mail > 0))
             self._look_for_stalled()
         elif queue in self._turns.classes:
@@ -459,3 +459,8 @@ class Scheduler:
             self._changed()
         if self._turns.classes or self._slot_wanted:
             self._look_for_stalled()
+
+
+def _below_limit(queue: ReadyQueue) -> bool:
+    """True if the site may have one more attempt."""
+    return queue.active < (queue.most if queue.health is None else queue.health.limit)

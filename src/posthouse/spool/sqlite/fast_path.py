@@ -55,11 +55,10 @@ def at_once(ops: Sequence[Op], history_writer: HistoryWriter) -> tuple[str, list
     histories: list[tuple[Any, ...]] = []
     for op in ops:
         if isinstance(op, Accept):
-            row, recipients, file, history = op.new
-            if recipients or file is not None or history is not None:
+            if not op.fresh:
                 return None
             values.append(_ACCEPT)
-            values += row
+            values += op.new.row
         elif isinstance(op, RecordAttempt) and op.fresh:
             if len(op.settlements) != len(op.work.message.envelope.recipients):
                 return None

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from math import inf
 from typing import NamedTuple
 
 from posthouse.spool.sqlite.storage.layout import ProcessSlot
@@ -60,19 +61,11 @@ class FlockLiveness:
         self._owner = owner
         self._time = time
         self._stopwatch = stopwatch
-        self._next_look: float | None = None
+        self.next_look = -inf
+        self.interval: float | None = None
         self._lives = owner.others()
         self._known = set(self._lives)  # have lived, and have not been found dead and without leases
         self._watched: dict[int, _Watch] = {}
-        self._any = False
-
-    def next_look(self, now: float) -> float | None:
-        """When to look again, at the latest, because a peer may crash meanwhile; None without peers."""
-        return now + LOOK if self._any else None
-
-    def look_is_due(self) -> bool:
-        """Whether ``gone`` would look."""
-        return self._next_look is None or self._stopwatch() >= self._next_look
 
     def dead(self, slot: int) -> AbstractContextManager[bool]:
         return self._owner.dead(slot)
@@ -81,9 +74,9 @@ class FlockLiveness:
         """Slots of peers that have crashed, if it is time to look; each is returned until ``left_nothing`` is
         called."""
         moment = self._stopwatch()
-        if self._next_look is not None and moment < self._next_look:
+        if moment < self.next_look:
             return []
-        self._next_look = moment + LOOK
+        self.next_look = moment + LOOK
         gone = []
         try:
             lives, before = self._owner.others(), self._lives
@@ -95,7 +88,7 @@ class FlockLiveness:
                         gone.append(slot)
         except OSError:  # no descriptor is left, perhaps; the work that is due has no part in it
             return []
-        self._any = len(gone) < len(self._known)
+        self.interval = LOOK if len(gone) < len(self._known) else None
         return gone
 
     def left_nothing(self, slot: int) -> None:

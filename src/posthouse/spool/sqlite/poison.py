@@ -40,12 +40,13 @@ class CrashCounter:
     """Counts crashes, in the writer's thread."""
 
     def __init__(self) -> None:
-        #: Events of the transaction under way, or of the last one.
+        #: Events of the transaction under way; the list stays, and is emptied when they are taken.
         self.events: list[SpoolEvent] = []
 
     def take_events(self) -> list[SpoolEvent]:
-        """Return ``events``, and begin to gather others."""
-        events, self.events = self.events, []
+        """Return what ``events`` holds, and empty it."""
+        events = self.events.copy()
+        self.events.clear()
         return events
 
     def rescued(self, recipients: int) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from posthouse.spool.history import QueueEvent, packed_note
 from posthouse.spool.ids import text_of
@@ -22,12 +23,23 @@ __all__ = ["Settler"]
 
 
 class Settler:
-    """Records attempts under the leases of ``leases``; finished messages stay for ``keep_finished`` seconds."""
+    """Records attempts under the leases of ``leases``; finished messages stay for ``keep_finished`` seconds.
 
-    def __init__(self, leases: LeaseTable, *, keep_finished: float, time: Callable[[], float]) -> None:
+    ``unlink`` is called, on the loop, with the content files that a recorded attempt leaves.
+    """
+
+    def __init__(
+        self,
+        leases: LeaseTable,
+        *,
+        keep_finished: float,
+        time: Callable[[], float],
+        unlink: Callable[[Sequence[int]], None],
+    ) -> None:
         self._leases = leases
         self._keep_finished = keep_finished
         self._time = time
+        self._unlink = unlink
 
     def record(self, connection: sqlite3.Connection, op: RecordAttempt) -> None:
         """Record an attempt; see ``Spool.record``.  ``op.files`` becomes the files that are promised no more."""
@@ -50,6 +62,8 @@ class Settler:
         op.files = self.finish_if_settled(connection, number)
         if self._keep_finished > 0:
             op.files += self.purge(connection, self._time())
+        if op.files:
+            op.finished = partial(_recorded, op, self._unlink)
 
     def _settle(
         self, connection: sqlite3.Connection, number: int, work: Lease, settlements: Sequence[Settlement]
@@ -98,3 +112,8 @@ class Settler:
         for statement in SQL.ERASE:
             connection.execute(statement, (number,))
         return [number] if filed else []
+
+
+def _recorded(op: RecordAttempt, unlink: Callable[[Sequence[int]], None], success: bool) -> None:
+    if success and op.files:
+        unlink(op.files)

@@ -197,7 +197,7 @@ class SqliteSpool(SpoolQueries):
 
         peers = FlockLiveness(owner, time=self._time, stopwatch=self._stopwatch)
         self._leases = LeaseTable(owner.slot, time=self._time, history_writer=history_writer, peers=peers)
-        self._settler = Settler(self._leases, keep_finished=self._keep_finished, time=self._time)
+        self._settler = Settler(self._leases, keep_finished=self._keep_finished, time=self._time, unlink=self._unlink)
         self._files = self._threads.pool(_FILE_THREADS, "posthouse-files")
         self._feed = EventFeed(self.loop)
         self._flight = ContentWriters(self.loop, self._files, self._durable, self._layout)
@@ -209,9 +209,9 @@ class SqliteSpool(SpoolQueries):
             durable=self._durable,
             at_most=self._waiting,
             patience=self._patience,
-            tidy=history_writer.idle,
-            untidy=history_writer.has_work,
-            ended=self._transaction_ended,
+            history=history_writer,
+            events=self._leases.deaths.events,
+            publish=self._feed.tell,
         )
         self.incoming = IncomingHost(
             owner.slot, self.loop, self.writer, self._flight, self._cache, self._unlink, threshold=self._threshold
@@ -242,15 +242,6 @@ class SqliteSpool(SpoolQueries):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-    def _transaction_ended(self, committed: bool) -> None:
-        """Count and report what a transaction did, once it is committed; in the writer's thread."""
-        if self._history_writer.added:
-            self._history_writer.ended(committed)
-        if self._leases.deaths.events:
-            events = self._leases.deaths.take_events()
-            if committed:
-                self._feed.tell(events)
 
     def _call(self, function: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
         self._must_write()
@@ -301,11 +292,13 @@ class SqliteSpool(SpoolQueries):
         if self._owner is None:
             return page
         peers = self._leases.peers
-        if after is None and (peers.look_is_due() or (page.again is not None and page.again <= now)):
+        if after is None and (self._stopwatch() >= peers.next_look or (page.again is not None and page.again <= now)):
             await self._call(partial(self._leases.sweep, now=now))
             page = await self._reader.due(limit, after)
-        look = peers.next_look(now)
-        return page if look is None else page._replace(again=look if page.again is None else min(page.again, look))
+        if peers.interval is None:
+            return page
+        look = now + peers.interval
+        return page._replace(again=look if page.again is None else min(page.again, look))
 
     def accepting(self) -> bool:
         return True
@@ -350,8 +343,6 @@ class SqliteSpool(SpoolQueries):
             trace=trace,
             arrival=None if remembered is None else remembered[2],
         )
-        if not fresh:
-            op.finished = partial(_recorded, op, self._unlink)
         self.writer.submit(op, patient=True)
         return future
 
@@ -474,8 +465,3 @@ def _number_of(message: StoredMessage) -> int:
     if number is None:
         raise StorageCorrupt(f"{message.id!r} is no queue id of this spool")
     return number
-
-
-def _recorded(op: RecordAttempt, unlink: Callable[[Sequence[int]], None], success: bool) -> None:
-    if success and op.files:
-        unlink(op.files)

@@ -18,12 +18,16 @@ _ID: Final = MESSAGE_COLUMNS.index("id")
 
 
 class Op:
-    """One operation on its way through the writer.  ``future`` gets ``result`` or ``error``."""
+    """One operation on its way through the writer.  ``future`` gets ``result`` or ``error``.
 
-    __slots__ = ("error", "finished", "future", "octets", "refused", "result")
+    ``fresh``: a fresh message comes, or one is settled for good, and nothing else is done.
+    """
 
-    def __init__(self, future: asyncio.Future[Any], octets: int = 0) -> None:
+    __slots__ = ("error", "finished", "fresh", "future", "octets", "refused", "result")
+
+    def __init__(self, future: asyncio.Future[Any], octets: int = 0, *, fresh: bool = False) -> None:
         self.future = future
+        self.fresh = fresh
         self.octets = octets
         self.result: Any = None
         self.error: StorageError | None = None
@@ -64,7 +68,8 @@ class Accept(Op):
     __slots__ = ("new",)
 
     def __init__(self, future: asyncio.Future[Any], new: NewMessage, result: object, octets: int) -> None:
-        super().__init__(future, octets)
+        fresh = not new.recipients and new.file is None and new.history is None
+        super().__init__(future, octets, fresh=fresh)
         self.new = new
         self.result = result
 
@@ -73,7 +78,7 @@ class RecordAttempt(Op):
     """Record an attempt; ``fresh`` if, as far as the loop knows, it settles a fresh message, or its part of one, for
     good, and nothing else."""
 
-    __slots__ = ("arrival", "at", "files", "fresh", "number", "reports", "settlements", "trace", "work")
+    __slots__ = ("arrival", "at", "files", "number", "reports", "settlements", "trace", "work")
 
     def __init__(
         self,
@@ -88,7 +93,7 @@ class RecordAttempt(Op):
         trace: AttemptTrace | None,
         arrival: Origin | None,
     ) -> None:
-        super().__init__(future)
+        super().__init__(future, fresh=fresh)
         self.at = at
         self.trace = trace
         self.arrival = arrival  # of a fresh one
@@ -96,5 +101,4 @@ class RecordAttempt(Op):
         self.work = work
         self.settlements = settlements
         self.reports = reports
-        self.fresh = fresh
         self.files: list[int] = []

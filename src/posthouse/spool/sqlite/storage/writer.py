@@ -24,14 +24,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from posthouse.core import StorageBusy, StorageError
 from posthouse.core._mypyc import mypyc_attr
+from posthouse.spool.model import SpoolEvent
 from posthouse.spool.sqlite.storage.durability import Durable, NotSynced, storage_error
 from posthouse.spool.sqlite.storage.operations import Op
 
-__all__ = ["Writer"]
+__all__ = ["History", "Writer"]
 
 _DOING = "writing to the spool"
 _GROUP = 512  # operations in one transaction, at most
@@ -43,15 +44,35 @@ _SYNC_AGAIN = 0.5  # seconds until a disk that did not sync is asked again
 _POLL = 0.0005  # seconds between attempts to get the write lock from another process; SQLite's own steps reach 100 ms
 
 
+class History(Protocol):
+    """What the writer must know of the history that its transactions write."""
+
+    added: bool
+    """The transaction under way has added something."""
+
+    def ended(self, committed: bool) -> None:
+        """The transaction under way has ended."""
+        ...
+
+    def has_work(self) -> bool:
+        """Whether an idle step may find something to remove."""
+        ...
+
+    def idle(self, connection: sqlite3.Connection) -> bool:
+        """Remove what is old, within a transaction; returns whether more is left."""
+        ...
+
+
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Writer:
     """The thread.  ``start`` and ``stop`` block; all else belongs to the loop.
 
     ``connect`` opens the connection, in the writer's thread; ``run`` runs a group within its transaction; ``at_once``
-    may give a group as one statement instead, with its values, which is a transaction then.  ``at_most`` operations may
-    wait, more are refused with ``StorageBusy``; so is an operation that finds the spool locked by another process for
-    ``patience`` seconds.  When there is nothing to write and ``untidy()``, a transaction is ``tidy``'s; it says whether
-    it wants another.  ``ended`` is called after each transaction, in the thread, with whether it was committed.
+    may give a group that begins with a ``fresh`` operation as one statement instead, with its values, which is a
+    transaction then.  ``at_most`` operations may wait, more are refused with ``StorageBusy``; so is an operation that
+    finds the spool locked by another process for ``patience`` seconds.  When there is nothing to write, ``history`` is
+    tidied.  ``events`` are those of the transaction under way; ``publish`` gets them, in the thread, once it is
+    committed.
     """
 
     def __init__(
@@ -61,12 +82,12 @@ class Writer:
         run: Callable[[sqlite3.Connection, Sequence[Op]], None],
         *,
         durable: Durable,
+        history: History,
+        events: list[SpoolEvent],
+        publish: Callable[[list[SpoolEvent]], None],
         at_most: int,
         patience: float,
         at_once: Callable[[Sequence[Op]], tuple[str, Sequence[Any]] | None] | None = None,
-        tidy: Callable[[sqlite3.Connection], bool] | None = None,
-        untidy: Callable[[], bool] = bool,
-        ended: Callable[[bool], None] | None = None,
     ) -> None:
         self._loop = loop
         self._connect = connect
@@ -75,9 +96,9 @@ class Writer:
         self._at_most = at_most
         self._patience = patience
         self._at_once = at_once
-        self._tidy = tidy
-        self._untidy = untidy
-        self._ended = ended
+        self._history = history
+        self._events = events
+        self._publish = publish
         self._pending = 0
         self._gathered: list[Op] = []
         self._soon = False  # they go at the end of this turn
@@ -174,7 +195,7 @@ class Writer:
                 taken = inbound.get(timeout=rest)
                 break
             except queue.Empty:
-                rest = _SHORT_REST if self._untidy() and self._clean(connection) else _REST
+                rest = _SHORT_REST if self._history.has_work() and self._clean(connection) else _REST
         while True:
             if taken is None:
                 return ops, False
@@ -186,11 +207,10 @@ class Writer:
 
     def _clean(self, connection: sqlite3.Connection) -> bool:
         """One transaction of tidying; a fault is not reported; the step is tried again after a while."""
-        assert self._tidy is not None
         try:
             connection.execute("BEGIN IMMEDIATE")
             try:
-                more = self._tidy(connection)
+                more = self._history.idle(connection)
                 self._durable.commit(connection)
             except BaseException as error:
                 if connection.in_transaction:
@@ -226,7 +246,7 @@ class Writer:
             op.error = storage_error(error, _DOING)
 
     def _transact(self, connection: sqlite3.Connection, group: list[Op]) -> None:
-        once = None if self._at_once is None else self._at_once(group)
+        once = self._at_once(group) if self._at_once is not None and group[0].fresh else None
         if once is not None:
             try:
                 self._when_free(partial(self._durable.commit, connection, *once))
@@ -257,8 +277,13 @@ class Writer:
         self._end(True)
 
     def _end(self, committed: bool) -> None:
-        if self._ended is not None:
-            self._ended(committed)
+        if self._history.added:
+            self._history.ended(committed)
+        if self._events:
+            events = self._events.copy()
+            self._events.clear()
+            if committed:
+                self._publish(events)
 
     def _until_synced(self, connection: sqlite3.Connection, error: NotSynced) -> None:
         """The group is committed, and may not survive: neither yes nor no is true of it until the disk obeys.
