@@ -75,11 +75,14 @@ def test_every_setting_is_documented() -> None:
         assert each.text, f"{each.path} does not say what it does"
 
 
+_LOGGED = re.compile(r"(?:log\(|LogRate\([^\"\n]*)\s*\"([a-z ]+)\"")
+
+
 def test_every_event_of_the_log_is_documented() -> None:
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     documented = {event for row in re.findall(r"^\| (`.*?) \|", text, re.MULTILINE) for event in code_spans(row)}
     files = [file for file in SOURCE.rglob("*.py") if "testing" not in file.parts]
-    logged = {event for file in files for event in re.findall(r"log\(\s*\"([a-z ]+)\"", file.read_text("utf-8"))}
+    logged = {event for file in files for event in _LOGGED.findall(file.read_text("utf-8"))}
     assert {"accepted", "refused", "worker died"} <= logged
     assert not logged - documented, f"not in docs/operations.md: {', '.join(sorted(logged - documented))}"
 

@@ -26,7 +26,7 @@ class Server:
     """The receiving SMTP: listeners with one policy, one offer, one set of limits.
 
     ``transcript`` makes a transcript for each session; ``on_error`` is given the exceptions of a policy or an intake,
-    which end as 451 for the client.
+    which end as 451 for the client.  ``on_sweep`` is called every few seconds while there are sessions.
 
     Raises ``LocalError`` for an ``offer`` of AUTH, STARTTLS or REQUIRETLS: sessions have no handler for them, and a
     client that used them would wait for a reply until the time-out.
@@ -45,6 +45,7 @@ class Server:
         timeouts: ServerTimeouts | None = None,
         transcript: Callable[[], Transcript] | None = None,
         on_error: Callable[[BaseException], None] | None = None,
+        on_sweep: Callable[[], object] | None = None,
     ) -> None:
         limits = limits or Limits()
         offer = offer or Offer(size=limits.message, limits=(("RCPTMAX", limits.recipients),))
@@ -64,6 +65,7 @@ class Server:
             on_error or _report,
         )
         self._network = network
+        self._on_sweep = on_sweep
         self._listeners: list[Listener] = []
         self._sessions: set[ServerSession] = set()
         self._sweeper: Timer | None = None
@@ -133,13 +135,15 @@ class Server:
         self._empty = None
 
     def _schedule_sweep(self) -> None:
-        shortest = min(self.settings.timeouts.command, self.settings.timeouts.content)
+        shortest = min(self.settings.timeouts)
         self._sweeper = self.clock.call_later(max(0.05, min(5.0, shortest / 4)), self._sweep)
 
     def _sweep(self) -> None:
         now = self.clock.monotonic()
         for session in list(self._sessions):
             session.check_time(now)
+        if self._on_sweep is not None:
+            self._on_sweep()
         self._sweeper = None
         if self._sessions:
             self._schedule_sweep()

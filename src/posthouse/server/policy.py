@@ -32,9 +32,11 @@ class Peer(NamedTuple):
 class Intake(Protocol):
     """The taker of one message's content.
 
-    The session calls ``write`` for each piece, then exactly one of ``commit`` or ``abort``.  An intake that can no
-    longer succeed (too large, disk full) keeps taking ``write`` calls, drops the octets, and gives the reason in the
-    verdicts of ``commit``.
+    The session calls ``write`` for each piece, then exactly one of ``commit`` or ``abort``.  If the channel ends while
+    the result of ``commit`` is waited for, ``abort`` is called as well: no client will hear that result.
+
+    An intake that can no longer succeed (too large, disk full) keeps taking ``write`` calls, drops the octets, and
+    gives the reason in the verdicts of ``commit``.
     """
 
     def write(self, chunk: bytes) -> Awaitable[None] | None:
@@ -53,7 +55,10 @@ class Intake(Protocol):
         ...
 
     def abort(self) -> None:
-        """Drop the message: the peer vanished, said RSET, or broke the protocol."""
+        """Drop the message: the peer vanished, said RSET, or broke the protocol.
+
+        After ``commit``: drop it if storing has not begun, because the client will send it again.
+        """
         ...
 
 

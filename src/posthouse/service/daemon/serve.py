@@ -9,8 +9,10 @@ from collections.abc import Callable
 from typing import Any
 
 from posthouse.core import EventSink
+from posthouse.net.descriptors import raise_limit
 from posthouse.service.config.model import Config
 from posthouse.service.daemon.daemon import DRAIN, Daemon
+from posthouse.service.daemon.descriptor_limit import fitted, wanted
 
 __all__ = ["serve"]
 
@@ -37,7 +39,10 @@ async def serve(
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
+    config, problem = fitted(config, raise_limit(wanted(config)))
     daemon = Daemon(config, log=log, share_ports=worker >= 0, control=worker <= 0)
+    if problem:
+        daemon.log("fault", reason=problem)
     numbers = (signal.SIGTERM,) if worker >= 0 else (signal.SIGTERM, signal.SIGINT)
 
     def asked(number: int) -> None:
@@ -47,8 +52,8 @@ async def serve(
             loop.call_soon(os._exit, 128 + number)
         stop.set()
 
-    def uncaught(_: asyncio.AbstractEventLoop, problem: dict[str, Any]) -> None:
-        daemon.log("fault", reason=problem["message"], error=problem.get("exception"))
+    def uncaught(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        daemon.faults.write(reason=context["message"], error=context.get("exception"))
 
     loop.set_exception_handler(uncaught)
     for number in numbers:

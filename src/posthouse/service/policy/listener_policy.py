@@ -6,6 +6,7 @@ left where mail is stored.  A ``SessionPolicy`` of each session asks it.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -18,7 +19,9 @@ from posthouse.relay import DsnWriter
 from posthouse.server.content_check import CheckFactory
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.directory.directory import Directory, Local
+from posthouse.service.policy.header_scan import HeaderLimits
 from posthouse.service.policy.intake import IntakeContext
+from posthouse.service.policy.log_rate import LogRate
 from posthouse.spool.interface import Spool, Stored
 
 __all__ = ["InboxUsage", "ListenerPolicy"]
@@ -28,6 +31,10 @@ _TOO_MANY_YOURS: Final = Verdict(
     Reply(421, "4.7.0", "Too many connections from your host; try again later"), "max_connections_per_host"
 )
 _CLOSING: Final = Verdict(Reply(421, "4.3.2", "Service is shutting down; try again later"), "draining")
+
+#: Lines about refusals: so many a second in the long run, and so many at once.
+_REFUSALS_A_SECOND: Final = 20.0
+_REFUSALS_AT_ONCE: Final = 500
 
 
 class InboxUsage:
@@ -97,12 +104,13 @@ class ListenerPolicy:
         self.welcome = Verdict(Reply(220, "", f"{config.hostname} {listener.banner}".rstrip()))
         self.closed = Verdict(Reply(521, "", f"{config.hostname} takes no mail"), "closed")
         self.hello = Verdict(Reply(250, "", config.hostname))
-        zone = zone or _local_zone
+        self._refusals = LogRate(log, clock, "refused", per_second=_REFUSALS_A_SECOND, burst=_REFUSALS_AT_ONCE)
+        self._faults = LogRate(log, clock, "fault", per_second=1.0, burst=50)
         self.intake = IntakeContext(
             kind=listener.kind,
             lmtp=self.lmtp,
             hostname=config.hostname,
-            max_hops=config.relay.max_hops,
+            headers=HeaderLimits.of(config, listener),
             max_message_size=listener.max_message_size,
             spool=spool,
             clock=clock,
@@ -111,10 +119,11 @@ class ListenerPolicy:
             owner=owner,
             claim=claim,
             # Asked once a minute, because Received has local time (RFC 5321 §4.4).
-            offset=lru_cache(maxsize=2)(lambda minute: zone(minute * 60.0)),
+            offset=lru_cache(maxsize=2)(lambda minute: (zone or _local_zone)(minute * 60.0)),
             stored=self.stored,
             refused=self.refused,
             log=log,
+            fault=self._faults.write,
             dsn_writer=dsn_writer,
             checks=tuple(checks),
         )
@@ -137,10 +146,11 @@ class ListenerPolicy:
         if self._sessions >= self.settings.max_connections:
             return _TOO_MANY
         if host:
-            from_host = self._hosts.get(host, 0)
+            counted = _counted_as(host)
+            from_host = self._hosts.get(counted, 0)
             if from_host >= self.settings.max_connections_per_host:
                 return _TOO_MANY_YOURS
-            self._hosts[host] = from_host + 1
+            self._hosts[counted] = from_host + 1
         self._sessions += 1
         return None
 
@@ -149,11 +159,12 @@ class ListenerPolicy:
         self._sessions -= 1
         if not host:
             return
-        left = self._hosts[host] - 1
+        counted = _counted_as(host)
+        left = self._hosts[counted] - 1
         if left:
-            self._hosts[host] = left
+            self._hosts[counted] = left
         else:
-            del self._hosts[host]
+            del self._hosts[counted]
 
     def room(self) -> int:
         """Octets free where mail is stored, asked at most once a second."""
@@ -164,8 +175,18 @@ class ListenerPolicy:
         return self._room
 
     def refused(self, source: str, command: str, verdict: Verdict, **fields: str) -> None:
-        """Log a refusal."""
-        self.log("refused", source=source, command=command, reply=str(verdict.reply), reason=verdict.reason, **fields)
+        """Log a refusal, or count it if there are too many."""
+        self._refusals.write(source=source, command=command, reply=str(verdict.reply), reason=verdict.reason, **fields)
+
+    def refused_more(self, source: str, count: int) -> None:
+        """Log the refusals of one session that were not logged one by one."""
+        reason = f"{count:,} more refusals in this session, too many to be written one by one"
+        self._refusals.write(source=source, more=count, reason=reason)
+
+    def end(self) -> None:
+        """Write what is left for the log; the sessions have ended."""
+        self._refusals.flush()
+        self._faults.flush()
 
     def stored(self, stored: Stored) -> None:
         """A message is promised: log it, count it for the quotas, and wake the relay."""
@@ -179,6 +200,17 @@ class ListenerPolicy:
                 if isinstance(found, Local) and found.domain.quota:
                     self.usage.add(found.mailbox, message.size)
         self._stored(stored)
+
+
+def _counted_as(host: str) -> str:
+    """What the sessions of an address are counted by: an IPv4 address, or the /64 network of an IPv6 address, because
+    one customer has at least that."""
+    if ":" not in host:
+        return host
+    address = ipaddress.IPv6Address(host.partition("%")[0])
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Address(int(address) >> 64 << 64))
 
 
 def _local_zone(now: float) -> int:
