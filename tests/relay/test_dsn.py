@@ -382,7 +382,7 @@ class RunningRelay:
         return receipt.id
 
     async def state(self, queue_id: str) -> list[RecipientState]:
-        entry = await self.spool.entry(queue_id)
+        entry = await self.spool.queries.entry(queue_id)
         assert entry is not None
         return [one.state for one in entry.recipients]
 
@@ -415,7 +415,7 @@ def test_a_failure_is_settled_for_good_and_its_report_arrives_at_once() -> None:
         assert await relay.state(queue_id) == [RecipientState.FAILED]
         (found,) = relay.reported()
         assert [(one.final.address, one.action) for one in found.recipients] == [("renping@sina.com", "failed")]
-        assert await relay.spool.count() == 0
+        assert await relay.spool.queries.count() == 0
 
     relay = play(lambda: RunningRelay(FakeDeliverer(Result.FAILED)), scenario)
     assert [event for event, _ in relay.log] == ["failed", "report", "delivered"]
@@ -477,7 +477,7 @@ def test_a_report_that_fails_ends_with_a_notice() -> None:
         assert to == ["langrui@sohu.com", "postmaster@sohu.com"]
         await relay.clock.advance(20 * 86_400)
         assert len(relay.home.jobs) == 2
-        assert await relay.spool.count() == 0
+        assert await relay.spool.queries.count() == 0
 
     play(lambda: RunningRelay(FakeDeliverer(Result.FAILED)), scenario)
 

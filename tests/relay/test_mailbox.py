@@ -72,8 +72,8 @@ def test_a_mailbox_keeps_the_letter_behind_its_return_path(kind: type[Bytes] | t
                 assert [(one.recipient, one.result) for one in outcomes] == [(p, Result.DELIVERED) for p in PEOPLE]
                 assert {one.peer for one in outcomes} == {"renping@sina.com"}
             await deliverer.close()
-            (entry,) = await queue.inbox("renping@sina.com")
-            kept = await queue.kept(entry.number)
+            (entry,) = await queue.queries.inbox("renping@sina.com")
+            kept = await queue.queries.kept(entry.number)
             assert kept is not None
             want = b"Return-Path: <langrui@sohu.com>\r\nReceived: x\r\n\r\nReturn-Path: <in@the.body>\r\n"
             assert b"".join(kept[1].chunks()) == want

@@ -155,6 +155,16 @@ class Trouble:
         pass
 
 
+class NoAnswer:
+    """Queries of a spool that cannot be read."""
+
+    def __init__(self, error: StorageError) -> None:
+        self._error = error
+
+    async def inboxes(self) -> Any:
+        raise self._error
+
+
 class Troubled(SqliteSpool):
     """A spool on a disk that is full, or that fails."""
 
@@ -164,13 +174,11 @@ class Troubled(SqliteSpool):
     def on(cls, how: str) -> Troubled:
         spool = cls.ephemeral()
         spool._error = StorageFull("no room") if how == "full" else StorageError("no answer")
+        spool.queries = NoAnswer(spool._error)
         return spool
 
     def receive(self) -> Any:
         return Trouble(self._error)
-
-    async def inboxes(self) -> Any:
-        raise self._error
 
 
 def quiet(event: str, /, **fields: object) -> None:

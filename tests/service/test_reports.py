@@ -102,8 +102,8 @@ class Post:
     async def reports(self, mailbox: str = "langrui@sohu.com") -> list[DeliveryReport]:
         """The reports in a mailbox of sohu.com, which holds nothing else."""
         found = []
-        for letter in await self.sohu.spool.inbox(mailbox):
-            kept = await self.sohu.spool.kept(letter.number)
+        for letter in await self.sohu.spool.queries.inbox(mailbox):
+            kept = await self.sohu.spool.queries.kept(letter.number)
             assert kept is not None
             assert letter.sender == ""
             assert b"".join(kept[1].chunks()).startswith(b"Return-Path: <>\r\n")
@@ -118,7 +118,7 @@ def tell(post: Post, scenario: Callable[[], Awaitable[None]]) -> None:
         async with asyncio.timeout(30):
             await post.open()
             await scenario()
-            assert await post.sohu.spool.count() == 0
+            assert await post.sohu.spool.queries.count() == 0
             await post.close()
 
     asyncio.run(whole())
@@ -140,7 +140,7 @@ def test_a_refused_recipient_comes_back_to_the_senders_mailbox(tmp_path: Path) -
         assert "未能送达" in report.text, "the letter's Subject is Chinese"
         assert report.returned_kind == "message/rfc822"
         assert report.returned.endswith(LETTER)
-        assert [letter.inbox for letter in await post.sina.spool.inbox()] == ["renping@sina.com"]
+        assert [letter.inbox for letter in await post.sina.spool.queries.inbox()] == ["renping@sina.com"]
 
     tell(post, scenario)
 
@@ -184,7 +184,7 @@ def test_a_sender_who_does_not_exist_here_is_told_to_the_postmaster(tmp_path: Pa
 
     async def scenario() -> None:
         await post.send("stranger@sohu.com", "nobody@sina.com")
-        assert [inbox.name for inbox in await post.sohu.spool.inboxes()] == ["postmaster@sohu.com"]
+        assert [inbox.name for inbox in await post.sohu.spool.queries.inboxes()] == ["postmaster@sohu.com"]
         (notice,) = await post.reports("postmaster@sohu.com")
         assert "<stranger@sohu.com>" in notice.text
         await post.send("stranger@sohu.com", "nobody@sina.com NOTIFY=NEVER")
@@ -198,7 +198,7 @@ def test_what_has_no_sender_makes_no_report(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         await post.send("", "nobody@sina.com NOTIFY=SUCCESS,FAILURE,DELAY")
-        assert await post.sohu.spool.inboxes() == []
+        assert await post.sohu.spool.queries.inboxes() == []
 
     tell(post, scenario)
 

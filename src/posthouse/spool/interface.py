@@ -87,6 +87,7 @@ __all__ = [
     "Spool",
     "SpoolEvent",
     "SpoolEventKind",
+    "SpoolQueries",
     "Stored",
     "StoredMessage",
 ]
@@ -187,8 +188,65 @@ class PeerLiveness(Protocol):
         ...
 
 
+class SpoolQueries(Protocol):
+    """Queries of a spool: messages, recipients, history, audit log and mailboxes.  Nothing here changes the spool."""
+
+    async def entry(self, queue_id: str) -> MessageEntry | None:
+        """One message, finished or not, or None."""
+        ...
+
+    async def count(self, conditions: Sequence[Condition] = (), *, now: float = 0.0) -> int:
+        """How many recipients are not settled and meet the conditions; see ``spool.filters``."""
+        ...
+
+    async def select(
+        self,
+        conditions: Sequence[Condition] = (),
+        *,
+        now: float = 0.0,
+        limit: int = 1000,
+        after: tuple[str, int] | None = None,
+    ) -> list[RecipientRow]:
+        """Recipients that meet the conditions, by message and key, from behind the (id, key) ``after``."""
+        ...
+
+    async def summary(self, conditions: Sequence[Condition] = (), *, now: float) -> list[SummaryRow]:
+        """How many recipients meet the conditions, for each destination by age; most first."""
+        ...
+
+    async def audit(self, *, limit: int = 100) -> list[AuditRecord]:
+        """What operators did, the last first."""
+        ...
+
+    async def history(self, queue_id: str) -> list[Event]:
+        """The events of one message in their order; empty if the message is not known."""
+        ...
+
+    async def find(self, *, address: str = "", message_id: str = "", limit: int = 20) -> list[MessageSummary]:
+        """Messages whose history has this sender or recipient, or this Message-ID; the youngest first.  Looks through a
+        bounded number of the youngest."""
+        ...
+
+    async def inboxes(self) -> list[Inbox]:
+        """All mailboxes that hold something, by name."""
+        ...
+
+    async def inbox(self, name: str = "", *, limit: int = 1000, after: int = 0) -> list[InboxMessage]:
+        """Messages of one mailbox (or of all, for ""), oldest first, from behind the number ``after``."""
+        ...
+
+    async def kept(self, number: int) -> tuple[InboxMessage, Content] | None:
+        """One message of a mailbox, or None."""
+        ...
+
+
 class Spool(Protocol):
     """Durable store of messages, their recipients, leases, history and mailboxes."""
+
+    @property
+    def queries(self) -> SpoolQueries:
+        """The queries of the open spool."""
+        ...
 
     async def open(self, now: float) -> Sequence[str]:
         """Make the spool ready: create it, apply the crash table's last column.  Returns sentences about what was
@@ -293,33 +351,6 @@ class Spool(Protocol):
         reads; its ``chunks`` block, and are for threads.  Raises ``StorageCorrupt`` if it is gone."""
         ...
 
-    async def entries(self, *, limit: int = 1000, after: str = "") -> list[MessageEntry]:
-        """Unfinished messages, oldest first, from behind the id ``after``."""
-        ...
-
-    async def entry(self, queue_id: str) -> MessageEntry | None:
-        """One message, finished or not, or None."""
-        ...
-
-    async def count(self, conditions: Sequence[Condition] = (), *, now: float = 0.0) -> int:
-        """How many recipients are not settled and meet the conditions; see ``query``."""
-        ...
-
-    async def select(
-        self,
-        conditions: Sequence[Condition] = (),
-        *,
-        now: float = 0.0,
-        limit: int = 1000,
-        after: tuple[str, int] | None = None,
-    ) -> list[RecipientRow]:
-        """Recipients that meet the conditions, by message and key, from behind the (id, key) ``after``."""
-        ...
-
-    async def summary(self, conditions: Sequence[Condition] = (), *, now: float) -> list[SummaryRow]:
-        """How many recipients meet the conditions, for each destination by age; most first."""
-        ...
-
     async def act(
         self,
         act: QueueAction,
@@ -343,33 +374,8 @@ class Spool(Protocol):
         """
         ...
 
-    async def audit(self, *, limit: int = 100) -> list[AuditRecord]:
-        """What operators did, the last first."""
-        ...
-
-    async def history(self, queue_id: str) -> list[Event]:
-        """The events of one message in their order; empty if the message is not known."""
-        ...
-
-    async def find(self, *, address: str = "", message_id: str = "", limit: int = 20) -> list[MessageSummary]:
-        """Messages whose history has this sender or recipient, or this Message-ID; the youngest first.  Looks through a
-        bounded number of the youngest."""
-        ...
-
     def keep(self, inbox: str, message: StoredMessage, content: Content) -> Awaitable[None]:
         """Put a message into a mailbox, durably.  Keeping the same message in the same mailbox twice keeps one."""
-        ...
-
-    async def inboxes(self) -> list[Inbox]:
-        """All mailboxes that hold something, by name."""
-        ...
-
-    async def inbox(self, name: str = "", *, limit: int = 1000, after: int = 0) -> list[InboxMessage]:
-        """Messages of one mailbox (or of all, for ""), oldest first, from behind the number ``after``."""
-        ...
-
-    async def kept(self, number: int) -> tuple[InboxMessage, Content] | None:
-        """One message of a mailbox, or None."""
         ...
 
     async def discard(self, numbers: Collection[int], *, now: float, who: str = "") -> int:
