@@ -32,12 +32,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from random import Random
 from typing import NamedTuple
 
-from posthouse.core import MX, Answer, Kind, Question, Reply, Result, Status
+from posthouse.core import MX, Answer, Kind, Question, Reply, Result, SettingError, Status
 from posthouse.net import Endpoint, Resolver, interleave
 
 __all__ = ["Exchange", "IsSelf", "LocalIdentity", "NextHops", "Undeliverable", "next_hops", "site_of"]
@@ -46,8 +45,6 @@ _MOST_EXCHANGES = 20  # tried for one domain; RFC 5321 §5.1 asks for at least t
 _MOST_ADDRESSES = 40  # of all of them together
 _MOST_ADDRESSES_EACH = 12  # of one exchange, so that the first cannot use up all
 _FOREVER = 86_400.0  # seconds; for what the DNS was not asked
-
-_HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]/]+):([0-9]{1,5})")
 
 #: Is this us?  The host is a name in lower case, or an address.
 IsSelf = Callable[[Endpoint], bool]
@@ -127,12 +124,15 @@ async def next_hops(
         return _unless_self(Exchange(target, (Endpoint(target),)), search.is_self, f"the socket {target}", target)
     if target.startswith("[") and target.endswith("]"):
         return search.literal(target)
-    chosen = _HOST_PORT.fullmatch(target)
-    if chosen is not None and 0 < int(chosen[2]) < 65_536:
-        return await search.chosen(chosen[1].strip("[]"), int(chosen[2]))
-    if not target or any(mark in target for mark in ":/[]"):
+    if target and not any(mark in target for mark in ":/[]"):
+        return await search.domain(target)
+    try:
+        chosen = Endpoint.parse(target)
+    except SettingError:
+        chosen = Endpoint("")
+    if chosen.port == 0:
         return _misconfigured(f'"{target}" is neither a domain nor a host:port')
-    return await search.domain(target)
+    return await search.chosen(chosen)
 
 
 class _Lookup(NamedTuple):
@@ -164,12 +164,13 @@ class _Search(NamedTuple):
         endpoint = Endpoint(address, self.port)
         return _unless_self(Exchange(target, (endpoint,)), self.is_self, f"the address {target} itself", target)
 
-    async def chosen(self, host: str, port: int) -> NextHops | Undeliverable:
+    async def chosen(self, endpoint: Endpoint) -> NextHops | Undeliverable:
         """A host that configuration names."""
-        found = await self.addresses(host, port)
-        why = f"the configured host {host}:{port}"
+        host = endpoint.host
+        found = await self.addresses(host, endpoint.port)
         if found.endpoints:
-            return _unless_self(Exchange(host, found.endpoints), self.is_self, why, f"{host}:{port}", found.ttl)
+            why = f"the configured host {endpoint}"
+            return _unless_self(Exchange(host, found.endpoints), self.is_self, why, str(endpoint), found.ttl)
         if found.status is Status.FAILED:
             return _not_now(host, found.reason)
         return _misconfigured(f'the host "{host}" of a route {_WHAT[found.status]}; correct the route')
