@@ -283,8 +283,8 @@ def test_a_running_daemon_offers_its_operations_and_wakes_its_relay(tmp_path: Pa
             assert await ask(directory, OPERATIONS["queue list"], {}) == []
             found = await ask(directory, OPERATIONS["explain"], {"what": queue_id})
             assert [each.state for each in found.message.standing] == ["delivered"]
-            (letter,) = await OPERATIONS["inbox list"].run(context(config))
-            deleted = await ask(directory, OPERATIONS["inbox delete"], {"numbers": [letter.number, 999]})
+            (listed,) = await OPERATIONS["inbox list"].run(context(config))
+            deleted = await ask(directory, OPERATIONS["inbox delete"], {"numbers": [listed.number, 999]})
             assert (deleted.deleted, deleted.missing) == (1, 1)
             assert await OPERATIONS["inbox list"].run(context(config)) == []
         finally:
@@ -295,7 +295,7 @@ def test_a_running_daemon_offers_its_operations_and_wakes_its_relay(tmp_path: Pa
         stopped = context(config)
         assert (await OPERATIONS["explain"].run(stopped, what=queue_id)).message.id == queue_id
         assert (await OPERATIONS["queue hold"].run(stopped, filter="age>=0")).recipients == 0
-        assert (await OPERATIONS["inbox delete"].run(stopped, numbers=[letter.number])).missing == 1
+        assert (await OPERATIONS["inbox delete"].run(stopped, numbers=[listed.number])).missing == 1
         audit = await OPERATIONS["queue audit"].run(stopped)
         assert [(each.act, each.recipients) for each in audit] == [
             ("delete", 0),
