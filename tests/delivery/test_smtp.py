@@ -40,7 +40,7 @@ FULL = ("PIPELINING", "8BITMIME", "SMTPUTF8", "CHUNKING", "BINARYMIME", "ENHANCE
 
 class Peer:
     """A receiving SMTP that answers by a table: the first key that a command begins with gives its reply, 250 if none
-    does.  ``None`` as a reply ends the connection.  ``said`` keeps the commands, ``contents`` what was sent as content."""
+    does.  ``None`` as a reply ends the connection.  ``said`` keeps the commands, ``contents`` all content."""
 
     def __init__(self, extensions: Sequence[str] = (), *, lmtp: bool = False, **replies: str | None) -> None:
         self.extensions = extensions

@@ -132,7 +132,7 @@ async def next_hops(
         chosen = Endpoint("")
     if chosen.port == 0:
         return _misconfigured(f'"{target}" is neither a domain nor a host:port')
-    return await search.chosen(chosen)
+    return await search.chosen(chosen, target)
 
 
 class _Lookup(NamedTuple):
@@ -164,13 +164,13 @@ class _Search(NamedTuple):
         endpoint = Endpoint(address, self.port)
         return _unless_self(Exchange(target, (endpoint,)), self.is_self, f"the address {target} itself", target)
 
-    async def chosen(self, endpoint: Endpoint) -> NextHops | Undeliverable:
-        """A host that configuration names."""
+    async def chosen(self, endpoint: Endpoint, target: str) -> NextHops | Undeliverable:
+        """A host that configuration names, read from ``target``."""
         host = endpoint.host
-        found = await self.addresses(host, endpoint.port)
+        found = _Lookup(Status.OK, (endpoint,)) if "%" in host else await self.addresses(host, endpoint.port)
         if found.endpoints:
             why = f"the configured host {endpoint}"
-            return _unless_self(Exchange(host, found.endpoints), self.is_self, why, str(endpoint), found.ttl)
+            return _unless_self(Exchange(host, found.endpoints), self.is_self, why, target, found.ttl)
         if found.status is Status.FAILED:
             return _not_now(host, found.reason)
         return _misconfigured(f'the host "{host}" of a route {_WHAT[found.status]}; correct the route')
