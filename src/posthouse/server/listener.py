@@ -17,6 +17,7 @@ from posthouse.protocol import Limits, Offer, Transcript
 from posthouse.server.policy import PolicyFactory
 from posthouse.server.session import GOING_DOWN, ServerSession
 from posthouse.server.settings import ServerTimeouts, SessionSettings
+from posthouse.server.turn_queue import TurnQueue
 
 __all__ = ["Server"]
 
@@ -63,6 +64,7 @@ class Server:
             timeouts or ServerTimeouts(),
             transcript,
             on_error or _report,
+            TurnQueue(),
         )
         self._network = network
         self._on_sweep = on_sweep

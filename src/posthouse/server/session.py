@@ -5,8 +5,8 @@ one write for all replies of a pipelined group.  Only when a policy or an intake
 committed, the DNS is asked) does the session wait; the session goes on from there when the awaitable is done.  There is
 no task per session and none per command.
 
-A turn handles at most 100 events; then the session *rests* until the next turn, so that other sessions go first.  The
-rest is longer for a client that repeats what brings no message (``conduct``).  Replies are written when 16 KiB of them
+A turn handles at most 100 events; then the session *rests* until its turn comes (``turn_queue``), so that other
+sessions go first.  The rest is longer for a client that repeats what brings no message (``conduct``).  Replies are written when 16 KiB of them
 are waiting, before more are made, so that a client that does not read its replies costs no more memory than that and
 what the stream queues.
 
@@ -61,6 +61,8 @@ _NO_ANSWER: Final = Reply(421, "4.3.0", "Something here takes too long; try agai
 
 #: Events that one session may handle in one turn of the event loop.
 _EVENTS_A_TURN: Final = 100
+#: The same for a client that is near a limit of ``conduct``.
+_EVENTS_SLOWED: Final = 20
 #: Octets of replies that wait for the end of the turn; more are written at once.
 _REPLIES_AT_MOST: Final = 16_384
 #: Octets of input that a client may have sent ahead while it does not read its replies; the session of one that has
@@ -188,7 +190,8 @@ class ServerSession:
         receiver, out = self._receiver, self._out
         step: Step
         events, octets = 0, 0
-        while (data or receiver.has_input) and not self._waiting and not self._choked and events < _EVENTS_A_TURN:
+        most = _EVENTS_SLOWED if conduct.rest else _EVENTS_A_TURN
+        while (data or receiver.has_input) and not self._waiting and not self._choked and events < most:
             event = receiver.next_event(data)
             data = b""
             kind = type(event)
@@ -234,12 +237,18 @@ class ServerSession:
         return self._waiting or self._resting
 
     def _rest(self, seconds: float) -> None:
-        """Handle no events until the next turn of the loop, or for ``seconds``."""
+        """Handle no events for ``seconds``, and until it is this session's turn."""
         self._resting = True
         if seconds:
-            self._settings.clock.call_later(seconds, self._rested)
+            self._settings.clock.call_later(seconds, self._rest_over)
         else:
-            asyncio.get_running_loop().call_soon(self._rested)
+            self._settings.turns.put(self._rested)
+
+    def _rest_over(self) -> None:
+        if self._receiver.has_input:
+            self._settings.turns.put(self._rested)
+        else:
+            self._rested()
 
     def _rested(self) -> None:
         self._resting = False
@@ -248,7 +257,12 @@ class ServerSession:
 
     def _go_on(self) -> None:
         """Handle what has arrived meanwhile; read on when all of it is handled."""
-        self._pump()
+        try:
+            self._pump()
+        except Exception as error:  # the network reports and ends only what it has called itself
+            self._settings.on_error(error)
+            self.abort()
+            return
         if not (self._choked or self._is_held()):
             self._set_paused(False)
 

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from posthouse.net import Clock
 from posthouse.protocol import Limits, Offer, Transcript
 from posthouse.server.policy import PolicyFactory
+from posthouse.server.turn_queue import TurnQueue
 
 __all__ = ["LEAST_RATE", "SLOW_START", "ServerTimeouts", "SessionSettings"]
 
@@ -41,7 +42,8 @@ class SessionSettings(NamedTuple):
     """What all sessions of one server have in common.
 
     ``policy`` makes a session's policy and ``transcript`` its transcript (None: no transcripts); ``on_error`` is given
-    the exceptions of a policy or an intake, which end as 451 for the client.
+    the exceptions of a policy or an intake, which end as 451 for the client.  ``turns`` has the sessions that have more
+    to do than one turn of the loop allows them.
     """
 
     policy: PolicyFactory
@@ -53,3 +55,4 @@ class SessionSettings(NamedTuple):
     timeouts: ServerTimeouts
     transcript: Callable[[], Transcript] | None
     on_error: Callable[[BaseException], None]
+    turns: TurnQueue
