@@ -47,7 +47,7 @@ class Origin(NamedTuple):
 
     ``message_id`` is the content's Message-ID with its angle brackets, by which a history is found; ``helo`` what the
     sending SMTP called itself; ``tls`` and ``user`` how its session was protected and who authenticated; ``about``
-    the queue id of the message that this one reports on; ``remarks`` what a lenient listener forgave in it.
+    the queue id of the message that this one reports on; ``remarks`` what a lenient listener tolerated in it.
     """
 
     message_id: str = ""
@@ -190,7 +190,7 @@ def decode_arrival(packed: str | bytes | None, message_id: str = "") -> Origin:
 def _origin(fields: list[Any]) -> Origin:
     """An origin from its fields as they were packed; older spools have fewer."""
     origin = Origin(*fields)
-    return origin._replace(remarks=tuple(Remark(*each) for each in origin.remarks)) if origin.remarks else origin
+    return origin._replace(remarks=tuple(Remark(*each) for each in origin.remarks))
 
 
 def decode_events(octets: bytes, sender: str = "", recipients: Sequence[str] = (), message_id: str = "") -> list[Event]:
