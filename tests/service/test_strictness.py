@@ -147,13 +147,13 @@ def test_the_catcher_takes_what_developers_send_and_remarks_it(tmp_path: Path) -
             assert reply.startswith("250 2.0.0 Ok: queued as "), reply
             queue_id = reply.rpartition(" ")[2]
             await daemon.wait_idle()
-            (message,) = await daemon.spool.inbox("张三@xn--fsqu00a.test")
-            kept = await daemon.spool.kept(message.number)
+            (message,) = await daemon.spool.queries.inbox("张三@xn--fsqu00a.test")
+            kept = await daemon.spool.queries.kept(message.number)
             assert kept is not None
             content = b"".join(kept[1].chunks())
             assert content.endswith(NORMAL)
             assert write_content(content)
-            (accepted, *_) = await daemon.spool.history(queue_id)
+            (accepted, *_) = await daemon.spool.queries.history(queue_id)
             assert isinstance(accepted, Accepted)
             kinds = [each.kind for each in accepted.arrival.remarks]
             assert sorted(kinds) == sorted(["no-brackets", "no-domain", "utf8-address", "bare-lf", "cr-cr-lf", "8bit"])
@@ -196,7 +196,7 @@ def test_a_trusted_host_may_leave_its_domain_out_and_the_mail_goes_on(tmp_path: 
             reply = await client.send(BARE, "<root>", "<root>")
             assert reply.startswith("250 2.0.0 Ok: queued as "), reply
             await daemon.wait_idle()
-            (message,) = await daemon.spool.inbox("root@d.example")
+            (message,) = await daemon.spool.queries.inbox("root@d.example")
             assert message.sender == "root@d.example"
             assert (await client.send(NORMAL, "a@b.example")).startswith("501")  # the form of commands is not tolerated
 

@@ -35,7 +35,7 @@ from posthouse.protocol.limits import Limits
 from posthouse.protocol.parameters import MAIL_PARAMETERS, RCPT_PARAMETERS, parse_parameters
 from posthouse.protocol.parsing import CommandError
 
-__all__ = ["LENIENT", "Leniency", "STRICT", "tolerate", "merged", "utf8_tolerated"]
+__all__ = ["LENIENT", "Leniency", "STRICT", "merged", "tolerate", "utf8_tolerated"]
 
 
 class Leniency(NamedTuple):
