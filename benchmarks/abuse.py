@@ -7,10 +7,10 @@ addresses by one kind of client after the other.  Beside each attack an honest c
 connection 20 times a second and times a whole transaction from connect to the reply to QUIT.  Before each attack the
 same client is timed for as long while nothing else happens.
 
-* **quiet, attacked**: the honest client's p50 and p99 in ms.  The aim is a p99 of at most 3 × the quiet one; *quiet* is
-  the median of all quiet p99, because one alone is the time of a single transaction.
-* **KiB/session**: how much the daemon's memory grows at its peak, for each hostile session that is open at one time; only
-  for attacks that hold many.  The aim is at most 64 KiB.
+* **quiet, attacked**: the honest client's p50 and p99 in ms.  The aim is a p99 of at most 3 × the quiet one; *quiet*
+  is the median of all quiet p99, because one alone is the time of a single transaction.
+* **KiB/session**: how much the daemon's memory grows at its peak, for each hostile session that is open at one time;
+  only for attacks that hold many.  The aim is at most 64 KiB.
 * **log**: KiB of log lines, and the octets that the attackers have sent.
 
 A hostile client that is refused or ended connects again at once.  The attackers run at the lowest priority, because in
@@ -306,21 +306,22 @@ def table(found: list[Figures]) -> str:
     """The figures as an aligned table."""
     usual = quiet_p99(found)
     rows = [("attack", "quiet p50/p99", "attacked p50/p99", "p99 ratio", "KiB/session", "log KiB", "sent MiB", "what")]
-    for each in found:
-        rows.append(
-            (
-                each.attack,
-                f"{each.quiet_p50:.1f}/{each.quiet_p99:.1f}",
-                f"{each.p50:.1f}/{each.p99:.1f}",
-                f"{each.p99 / usual:.2f}",
-                "" if each.session is None else f"{each.session:.1f}",
-                f"{each.log_kib:.0f}",
-                f"{each.sent_mib:.1f}",
-                each.about,
-            )
+    rows += [
+        (
+            each.attack,
+            f"{each.quiet_p50:.1f}/{each.quiet_p99:.1f}",
+            f"{each.p50:.1f}/{each.p99:.1f}",
+            f"{each.p99 / usual:.2f}",
+            "" if each.session is None else f"{each.session:.1f}",
+            f"{each.log_kib:.0f}",
+            f"{each.sent_mib:.1f}",
+            each.about,
         )
+        for each in found
+    ]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def quiet_p99(found: list[Figures]) -> float:

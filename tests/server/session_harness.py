@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Sequence
 
-from posthouse.core import Envelope, Recipient, Reply, Verdict
+from posthouse.core import Envelope, Recipient, Remark, Reply, Verdict
 from posthouse.net import Endpoint
 from posthouse.net.stream import Handler
 from posthouse.protocol import Greet, Mail, Rcpt
@@ -25,6 +25,9 @@ class Box:
     def write(self, chunk: bytes) -> Awaitable[None] | None:
         self.data += chunk
         return asyncio.sleep(0) if self.policy.slow else None
+
+    def remarked(self, remarks: tuple[Remark, ...]) -> None:
+        pass
 
     def commit(self) -> tuple[Verdict, ...] | Awaitable[tuple[Verdict, ...]]:
         if self.policy.fail_commit:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from posthouse.core import Envelope, Reply, Verdict
+from posthouse.core import Envelope, Remark, Reply, Verdict
 from posthouse.net import SocketNetwork
 from posthouse.protocol import Limits
 from posthouse.server import Answer, Intake, Server, ServerSession, ServerTimeouts
@@ -77,6 +77,9 @@ class Refuser(Policy):
     def intake(self, envelope: Envelope) -> Intake | Verdict:
         class Refused:
             def write(self, chunk: bytes) -> None:
+                pass
+
+            def remarked(self, remarks: tuple[Remark, ...]) -> None:
                 pass
 
             def commit(self) -> tuple[Verdict, ...]:
@@ -405,6 +408,9 @@ class Slow(Policy):
 
         class Pending:
             def write(self, chunk: bytes) -> None:
+                pass
+
+            def remarked(self, remarks: tuple[Remark, ...]) -> None:
                 pass
 
             def commit(self) -> Awaitable[tuple[Verdict, ...]]:

@@ -6,9 +6,9 @@ committed, the DNS is asked) does the session wait; the session goes on from the
 no task per session and none per command.
 
 A turn handles at most 100 events; then the session *rests* until its turn comes (``turn_queue``), so that other
-sessions go first.  The rest is longer for a client that repeats what brings no message (``conduct``).  Replies are written when 16 KiB of them
-are waiting, before more are made, so that a client that does not read its replies costs no more memory than that and
-what the stream queues.
+sessions go first.  The rest is longer for a client that repeats what brings no message (``conduct``).  Replies are
+written when 16 KiB of them are waiting, before more are made, so that a client that does not read its replies costs no
+more memory than that and what the stream queues.
 
 A waiting session stops reading when octets arrive.  Most clients send nothing before the reply is there, and stopping
 and starting costs two system calls.  While content arrives more is sure to come, so there reading stops at once.
@@ -140,8 +140,10 @@ class ServerSession:
         self._stream = stream
         peer, local = stream.peer, stream.local
         self._registry.joined(self)
-        policy = settings.policy(Peer(peer.host, peer.port, local.host, local.port))
         receiver = self._receiver
+        who = Peer(peer.host, peer.port, local.host, local.port)
+        receiver.leniency = settings.leniency(who)
+        policy = settings.policy(who)
         self._policy = policy
         self._conduct = conduct = Conduct(receiver, policy, settings.limits)
         self._transaction = transaction = ServerTransaction(receiver, policy, settings, conduct)

@@ -7,7 +7,8 @@ from typing import Final, NamedTuple
 
 from posthouse.net import Clock
 from posthouse.protocol import Limits, Offer, Transcript
-from posthouse.server.policy import PolicyFactory
+from posthouse.protocol.leniency import Leniency
+from posthouse.server.policy import Peer, PolicyFactory
 from posthouse.server.turn_queue import TurnQueue
 
 __all__ = ["LEAST_RATE", "SLOW_START", "ServerTimeouts", "SessionSettings"]
@@ -43,7 +44,7 @@ class SessionSettings(NamedTuple):
 
     ``policy`` makes a session's policy and ``transcript`` its transcript (None: no transcripts); ``on_error`` is given
     the exceptions of a policy or an intake, which end as 451 for the client.  ``turns`` has the sessions that have more
-    to do than one turn of the loop allows them.
+    to do than one turn of the loop allows them.  ``leniency`` says what is tolerated from a peer.
     """
 
     policy: PolicyFactory
@@ -56,3 +57,4 @@ class SessionSettings(NamedTuple):
     transcript: Callable[[], Transcript] | None
     on_error: Callable[[BaseException], None]
     turns: TurnQueue
+    leniency: Callable[[Peer], Leniency]

@@ -272,6 +272,7 @@ class Daemon:
             transcript=(lambda: transcript(listener.name)) if transcript is not None else None,
             on_error=self._fault,
             on_sweep=self._descriptors,
+            leniency=policy.leniency,
         )
         self._policies.append(policy)
         self._servers.append(server)
