@@ -125,8 +125,7 @@ class ListenerPolicy:
             destination=destination,
             owner=owner,
             claim=claim,
-            # Asked once a minute, because Received has local time (RFC 5321 §4.4).
-            offset=lru_cache(maxsize=2)(lambda minute: (zone or _local_zone)(minute * 60.0)),
+            offset=_by_minute(zone or _local_zone),
             stored=self.stored,
             refused=self.refused,
             log=log,
@@ -136,9 +135,8 @@ class ListenerPolicy:
         )
         self._stored = stored
         self._free = free or (lambda: _free_octets(config.data_dir))
-        self._room = 0
         self._room_asked: float | None = None
-        self._sessions = 0
+        self._room = self._sessions = 0
         self._hosts: dict[str, int] = {}
         self._quotas = any(each.quota for each in config.domain)
 
@@ -235,6 +233,11 @@ def _counted_as(host: str) -> str:
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(ipaddress.IPv6Address(int(address) >> 64 << 64))
+
+
+def _by_minute(zone: Callable[[float], int]) -> Callable[[int], int]:
+    """``zone`` for a minute counted from 1970; asked once a minute, because Received has local time (RFC 5321 §4.4)."""
+    return lru_cache(maxsize=2)(lambda minute: zone(minute * 60.0))
 
 
 def _local_zone(now: float) -> int:
