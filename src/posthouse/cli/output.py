@@ -3,7 +3,8 @@
 On a terminal, rich draws tables.  Piped, a table has aligned columns without colour codes, and one line per record, for
 ``grep`` and ``awk``; rich is then not imported.
 
-Text from outside (subjects, replies, messages) passes through ``safe``, so that it cannot control the terminal.
+Text from outside (subjects, replies, messages) cannot control the terminal: all that is printed here is escaped
+(``core.escapes``), sentences, tables and JSON alike.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
+
+from posthouse.core.escapes import escaped, escaped_lines
 
 __all__ = [
     "as_json",
@@ -45,19 +48,11 @@ def live() -> bool:
 
 
 def safe(text: str) -> str:
-    """``text`` without characters that control a terminal: control characters and bidirectional marks.
+    """``text`` with escapes for what steers a terminal or cannot be seen (``core.escapes``).
 
     Line feed and tab stay.
     """
-    if text.isascii() and text.isprintable():
-        return text
-    import unicodedata
-
-    return "".join(sign if sign in "\n\t" or unicodedata.category(sign) not in _STEERING else "\ufffd" for sign in text)
-
-
-# Cc controls, Cf formats (among them those that turn the direction of writing), Cs halves of pairs.
-_STEERING = frozenset(("Cc", "Cf", "Cs"))
+    return escaped_lines(text)
 
 
 def width_of(text: str) -> int:
@@ -72,7 +67,8 @@ def width_of(text: str) -> int:
 
 
 def say(text: str, style: str = "", *, err: bool = False) -> None:
-    """Print one line or several; ``style`` (as rich writes it) counts on a terminal only."""
+    """Print one line or several, escaped; ``style`` (as rich writes it) counts on a terminal only."""
+    text = safe(text)
     if style and not err and coloured():
         from rich.console import Console
         from rich.text import Text
@@ -86,8 +82,8 @@ def as_json(value: Any) -> None:
     """Print ``value`` as one JSON value, indented."""
     import msgspec
 
-    raw = msgspec.json.encode(value, enc_hook=str)
-    click.echo(msgspec.json.format(raw, indent=2).decode())
+    raw = msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode()
+    click.echo(raw if raw.isascii() and "\x7f" not in raw else "\n".join(map(escaped, raw.split("\n"))))
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "", styles: str = "") -> None:
