@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import re
@@ -117,10 +118,8 @@ class Daemon:
         if self.process.poll() is None:
             pids += [*self.workers(), self.process.pid]
         for pid in pids:
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
         self.process.wait(PATIENCE)
 
 
