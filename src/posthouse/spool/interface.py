@@ -223,8 +223,8 @@ class SpoolQueries(Protocol):
         ...
 
     async def find(self, *, address: str = "", message_id: str = "", limit: int = 20) -> list[MessageSummary]:
-        """Messages whose history has this sender or recipient, or this Message-ID; the youngest first.  Looks through a
-        bounded number of the youngest."""
+        """Messages whose history has this sender or recipient, or an alias, list or moved address that led to one, or
+        this Message-ID; the youngest first.  Looks through a bounded number of the youngest."""
         ...
 
     async def inboxes(self) -> list[Inbox]:

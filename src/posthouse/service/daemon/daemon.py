@@ -161,7 +161,8 @@ class Daemon:
             who=who,
             reopen=self.worker.reopen,
             wake=self.worker.wake,
-            sites=self.worker.sites,
+            outlook=self.worker.outlook,
+            positions=self.worker.positions,
         )
 
     def routing(self) -> RoutingContext:

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 __all__ = [
+    "AddressFacts",
     "AddressForecast",
     "AddressReport",
     "AddressTarget",
@@ -22,19 +23,23 @@ __all__ = [
     "CodeEntry",
     "ConfigReport",
     "ConnectionEntry",
+    "CopyEntry",
     "EndForecast",
     "EventEntry",
     "ExchangeEntry",
+    "ExpansionEntry",
     "Explained",
     "InboxChange",
     "InboxContent",
     "InboxEntry",
     "InboxSummary",
     "MessageFound",
+    "NextAttempt",
     "MessageHistory",
     "QueueChange",
     "QueueCount",
     "QueueEntry",
+    "QueueListing",
     "QueueMessage",
     "QueueRecipient",
     "QueueSummary",
@@ -53,11 +58,31 @@ def filled(kind: type[_Answer], value: object, **more: Any) -> _Answer:
     return kind(**{name: more[name] if name in more else getattr(value, name) for name in names})
 
 
+class NextAttempt(Struct, frozen=True, kw_only=True):
+    """The next attempt for a recipient that waits, or for mail to a site.
+
+    ``state`` is what it waits for: ``scheduled`` (its due time), ``suspended`` (the site's suspension ends at ``at``;
+    ``why`` has the reason), ``trying`` (an attempt is under way since ``at``), ``slot`` (a connection slot; so many
+    attempts are ``before`` it), ``line`` (the ready queue of the site, which is full), ``probe`` (the first attempt at
+    an unproven destination, which is under way), ``rate`` (the rate limit of unproven destinations), ``leased``
+    (another worker process has it), ``soon`` (nothing: it begins now), ``stopped`` (no daemon runs).  ``at`` is the
+    time, None where it cannot be known; ``limit`` the concurrency limit of the ``site``, None if unknown.
+    """
+
+    state: str
+    at: float | None
+    why: str = ""
+    site: str = ""
+    limit: int | None = None
+    before: int = 0
+
+
 class QueueEntry(Struct, frozen=True, kw_only=True):
     """One message, with those of its recipients that were asked for and are not settled.
 
-    ``waiting`` and ``held`` count them; ``active`` says that some are being attempted now; ``due`` is their next
-    attempt, None if nothing is to come; ``last`` how an attempt ended last.
+    ``waiting`` and ``held`` count them; ``active`` says that some are being attempted now; ``next`` is the first of
+    their next attempts and ``due`` its time, None if nothing is to come or the time cannot be known; ``last`` how an
+    attempt ended last.  ``originals`` are the addresses that the client named where others were stored.
     """
 
     id: str
@@ -71,6 +96,15 @@ class QueueEntry(Struct, frozen=True, kw_only=True):
     last: str
     held: int = 0
     active: bool = False
+    next: NextAttempt | None = None
+    originals: list[str] = []
+
+
+class QueueListing(Struct, frozen=True, kw_only=True):
+    """Messages of the queue, the newest last; ``older`` counts the recipients that the limit has cut off."""
+
+    messages: list[QueueEntry]
+    older: int = 0
 
 
 class QueueSummary(Struct, frozen=True, kw_only=True):
@@ -133,7 +167,8 @@ class AuditEntry(Struct, frozen=True, kw_only=True):
 
 class QueueRecipient(Struct, frozen=True, kw_only=True):
     """One recipient of a message; ``state`` is waiting, held, delivered or failed, ``route`` the route that an operator
-    set, "" if the configuration decides."""
+    set, "" if the configuration decides; ``next`` while it waits.  ``originals`` are the addresses that the client
+    named and that led to this one."""
 
     address: str
     destination: str
@@ -142,6 +177,8 @@ class QueueRecipient(Struct, frozen=True, kw_only=True):
     due: float
     last: str
     route: str = ""
+    next: NextAttempt | None = None
+    originals: list[str] = []
 
 
 class QueueMessage(Struct, frozen=True, kw_only=True):
@@ -217,6 +254,26 @@ class AddressTarget(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class AddressFacts(Struct, frozen=True, kw_only=True):
+    """What an address is: ``kind`` is mailbox, alias, list, moved, unknown or foreign.
+
+    A mailbox has its ``deliver``, may be ``paused``, and may have a ``quota`` of octets, of which so many are ``used``
+    (None if there is no spool to ask); it is ``full`` when no more mail is accepted.  A moved one has ``to`` and the
+    ``action`` ("forward" or "tell"); an alias leads to a ``number`` of addresses, and a list has an ``owner`` too.
+    """
+
+    kind: str
+    deliver: str = ""
+    paused: bool = False
+    quota: int = 0
+    used: int | None = None
+    full: bool = False
+    to: str = ""
+    action: str = ""
+    number: int = 0
+    owner: str = ""
+
+
 class AddressReport(Struct, frozen=True, kw_only=True):
     """Where a message to an address would go.
 
@@ -279,9 +336,11 @@ class ResultEntry(Struct, frozen=True, kw_only=True):
 
 
 class AttemptEntry(Struct, frozen=True, kw_only=True, tag_field="event", tag="attempt"):
-    """One attempt, from ``began`` to ``at``; ``site`` is the next hop's name, ``rule`` what chose ``target``."""
+    """One attempt, from ``began`` to ``at``; ``numbers`` are its numbers for its recipients, of which most attempts have
+    one; ``site`` is the next hop's name, ``rule`` what chose ``target``."""
 
     at: float
+    numbers: list[int]
     began: float | None
     destination: str
     site: str
@@ -303,7 +362,8 @@ class EventEntry(Struct, frozen=True, kw_only=True, tag_field="event", tag="note
 
 
 class RecipientNow(Struct, frozen=True, kw_only=True):
-    """The state of one recipient now; ``due`` and ``why`` while it waits."""
+    """The state of one recipient now; while it waits, ``due`` is when it was scheduled, ``why`` the reason for that
+    time, and ``next`` the next attempt as it stands."""
 
     address: str
     state: str
@@ -312,13 +372,37 @@ class RecipientNow(Struct, frozen=True, kw_only=True):
     why: str
     last: str
     route: str
+    next: NextAttempt | None = None
+
+
+class ExpansionEntry(Struct, frozen=True, kw_only=True):
+    """An address that the client named, and what it led to: ``kind`` is alias, list, moved or postmaster.
+
+    Of its ``number`` addresses these ``recipients`` are in this message, the others in ``copies``.
+    """
+
+    address: str
+    kind: str
+    number: int
+    recipients: list[str]
+    copies: list[CopyEntry] = []
+
+
+class CopyEntry(Struct, frozen=True, kw_only=True):
+    """A further message that a list made: its queue id, and the owner of the list, who is its sender."""
+
+    id: str
+    sender: str
 
 
 class MessageHistory(Struct, frozen=True, kw_only=True):
     """The history of one message: how it came, each event, and the state of its recipients at ``now``.
 
     ``queued`` is False if the message has left the queue and only its history is kept; ``about`` is the queue id of
-    the message that this one reports on.
+    the message that this one reports on.  ``expansions`` are the addresses that the client named where others were
+    stored; in a copy for a list, ``parent`` is the queue id that the client was told, and ``named_sender`` the sender
+    that the client named ("" if it is this message's).  ``expires`` is when a message that is in the queue is given
+    up.
     """
 
     id: str
@@ -337,6 +421,10 @@ class MessageHistory(Struct, frozen=True, kw_only=True):
     about: str
     events: list[AttemptEntry | EventEntry]
     standing: list[RecipientNow]
+    expires: float | None = None
+    expansions: list[ExpansionEntry] = []
+    named_sender: str = ""
+    parent: str = ""
 
 
 class MessageFound(Struct, frozen=True, kw_only=True):
@@ -363,8 +451,8 @@ class EndForecast(Struct, frozen=True, kw_only=True):
 
     ``way`` is smtp, lmtp, maildir, mailbox, discard, python or "" (none); ``rule`` is what chose ``target``; ``lookup``
     says how ``exchanges`` were found, and ``reply`` is the result if there are none.  ``waiting``, ``held`` and
-    ``oldest`` describe the queue for the destination.  ``limit`` is the concurrency limit of the site, None if unknown;
-    while the site is suspended, ``until`` is the end of the suspension and ``why`` its reason.
+    ``oldest`` describe the queue for the destination.  ``next`` says when a message would be tried and what it
+    would wait for; it is None where the message is delivered here.
     """
 
     recipient: str
@@ -376,9 +464,7 @@ class EndForecast(Struct, frozen=True, kw_only=True):
     exchanges: list[ExchangeEntry] = []
     reply: str = ""
     site: str = ""
-    limit: int | None = None
-    until: float | None = None
-    why: str = ""
+    next: NextAttempt | None = None
     waiting: int = 0
     held: int = 0
     oldest: float | None = None
@@ -393,6 +479,7 @@ class AddressForecast(Struct, frozen=True, kw_only=True):
     kind: str
     reply: str
     explanation: str
+    facts: AddressFacts
     ends: list[EndForecast]
 
 

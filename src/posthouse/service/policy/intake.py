@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-from posthouse.core import Address, Envelope, EventSink, Reply, StorageError, StorageFull, Verdict
+from posthouse.core import Address, Envelope, EventSink, Reply, StorageError, StorageFull, Verdict, path_text
 from posthouse.message.dsn.model import Action, OriginalMessage, RecipientStatus
 from posthouse.message.trace_fields import protocol_name, received
 from posthouse.net.clock import Clock
@@ -31,16 +31,17 @@ from posthouse.relay import DsnWriter
 from posthouse.server.content_check import CheckedMessage, CheckFactory, CheckResult, ContentChecks
 from posthouse.server.policy import Peer
 from posthouse.service.directory.directory import Directory
-from posthouse.service.directory.expansion import successes
+from posthouse.service.directory.expansion import expansions, successes
 from posthouse.service.policy.header_scan import HEAD_AT_MOST, HeaderScan
-from posthouse.spool.history import Origin
-from posthouse.spool.interface import IncomingMessage, Spool, Stored
+from posthouse.spool.history import Expansion, Origin
+from posthouse.spool.interface import IncomingMessage, Spool, Stored, StoredMessage
 
 __all__ = ["IntakeContext", "SpoolIntake", "TOO_LARGE", "storage_verdict"]
 
 TOO_LARGE: Final = Verdict(Reply(552, "5.3.4", "Message too large"), "larger than max_message_size")
 _LOOP: Final = Verdict(Reply(554, "5.4.6", "Too many hops; this message goes in circles"), "max_hops reached")
 _FULL: Final = Verdict(Reply(452, "4.3.1", "No room for this message now; try again later"), "storage is full")
+_NAMED: Final = 20  # recipients that one line of the log names
 _BUSY: Final = Verdict(Reply(451, "4.3.0", "Cannot store this message now; try again later"), "storage failed")
 
 
@@ -89,6 +90,7 @@ class SpoolIntake:
         "_context",
         "_envelope",
         "_envelopes",
+        "_expansions",
         "_fault",
         "_fields",
         "_greet",
@@ -121,6 +123,7 @@ class SpoolIntake:
         self._size = 0
         plain = len(envelopes) == 1 and envelopes[0] is envelope
         self._successes = () if plain else tuple(successes(context.directory, envelope))
+        self._expansions: Sequence[tuple[Expansion, ...]] = ()
         self._beginning = bytearray()  # of the content, where a report will quote it
         self._fields = b""
         self._held = ""
@@ -132,6 +135,9 @@ class SpoolIntake:
         except StorageError:
             self.abort()
             raise
+        if not plain:
+            ids = [incoming.id for incoming in self._incoming]
+            self._expansions = expansions(context.directory, envelope, envelopes, ids)
         if context.checks:
             checked = CheckedMessage(peer, greet, envelope, self._incoming[0].id, context.hostname)
             self._checks = ContentChecks(context.checks, checked, clock=context.clock, on_error=self._check_failed)
@@ -258,8 +264,20 @@ class SpoolIntake:
             source=self._source,
             owner=context.owner if until else "",
             until=until,
-            arrival=Origin(self._scan.message_id, self._greet.domain),
+            arrival=self._origin(incoming),
             held=self._held,
+        )
+
+    def _origin(self, incoming: IncomingMessage) -> Origin:
+        origin = Origin(self._scan.message_id, self._greet.domain)
+        if not self._expansions:
+            return origin
+        number = self._incoming.index(incoming)
+        sender = self._envelope.sender
+        return origin._replace(
+            expansions=self._expansions[number],
+            sender=path_text(sender) if sender != self._envelopes[number].sender else "",
+            parent=self._incoming[0].id if number else "",
         )
 
     def _destinations(self, envelope: Envelope) -> list[str]:
@@ -313,8 +331,26 @@ class SpoolIntake:
 
     def _stored(self, stored: Stored) -> None:
         self._context.stored(stored)
+        if self._expansions:
+            self._log_expansions(stored.message)
         if self._held:
             self._context.log("quarantined", id=stored.message.id, source=self._source, reason=self._held)
+
+    def _log_expansions(self, message: StoredMessage) -> None:
+        """Log what each alias, list and moved mailbox led to, so that it is found by the address the client named."""
+        first = self._incoming[0].id
+        number = next(n for n, each in enumerate(self._incoming) if each.id == message.id)
+        for each in self._expansions[number]:
+            self._context.log(
+                "expanded",
+                id=message.id,
+                recipient=each.address,
+                kind=each.kind,
+                to=", ".join(str(message.envelope.recipients[key].address) for key in each.keys[:_NAMED]),
+                addresses=each.number,
+                copies=", ".join(queue_id for queue_id, _ in each.copies),
+                parent="" if message.id == first else first,
+            )
 
     async def _report(self) -> None:
         """Report to the sender the success that storing has brought about."""

@@ -272,15 +272,26 @@ def _entry(connection: sqlite3.Connection, row: tuple[Any, ...]) -> MessageEntry
         return MessageEntry(
             message,
             tuple(
-                QueuedRecipient(nth, envelope.recipients[nth], name, STATES[WAITING], 0, due)
+                QueuedRecipient(nth, envelope.recipients[nth], name, STATES[WAITING], 0, due, active=True)
                 for nth, name in enumerate(destinations_of(destination, envelope.recipients))
             ),
         )
     recipients = tuple(
-        QueuedRecipient(nth, envelope.recipients[nth], name, STATES[state], attempts, due_, last, route, bool(warned))
-        for nth, name, state, attempts, due_, last, route, warned in connection.execute(
-            "SELECT nth, destination, state, attempts, due, last, route, warned FROM recipient WHERE message = ?"
-            " ORDER BY nth",
+        QueuedRecipient(
+            nth,
+            envelope.recipients[nth],
+            name,
+            STATES[state],
+            attempts,
+            due_,
+            last,
+            route,
+            bool(warned),
+            bool(active),
+        )
+        for nth, name, state, attempts, due_, last, route, warned, active in connection.execute(
+            "SELECT nth, destination, state, attempts, due, last, route, warned, slot IS NOT NULL FROM recipient"
+            " WHERE message = ? ORDER BY nth",
             (number,),
         )
     )

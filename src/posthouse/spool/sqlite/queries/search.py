@@ -30,8 +30,8 @@ from posthouse.spool.filters import (
 from posthouse.spool.history import Accepted, Event, MessageSummary, decode_arrival, decode_events
 from posthouse.spool.ids import number_of, text_of
 from posthouse.spool.model import AuditRecord
-from posthouse.spool.sqlite.history_store import plain_address
-from posthouse.spool.sqlite.rows import STATES, decode_envelope, destinations_of
+from posthouse.spool.sqlite.history_store import people_of, plain_address
+from posthouse.spool.sqlite.rows import STATES, address_column, decode_envelope, destinations_of
 
 __all__ = ["audit", "count", "find", "history", "select", "summary", "where"]
 
@@ -81,6 +81,8 @@ def where(conditions: Sequence[Condition], now: float) -> tuple[list[str], _Valu
             number = number_of(str(value))
             terms.append(f"message {op} ?")
             values.append(-1 if number is None else number)
+        elif field.attribute == "address":
+            terms.append(_any_address(op, value, values))
         elif isinstance(value, str):
             terms.append(_like(field.attribute, op, value, values))
         elif field.kind is FieldKind.SINCE:
@@ -100,6 +102,21 @@ def _like(column: str, op: str, value: str, values: _Values) -> str:
         return f"{column} LIKE ? ESCAPE '\\'"
     values.append("%".join(_escaped(part) for part in value.split("*")))
     return f"{column} {'LIKE' if op == '=' else 'NOT LIKE'} ? ESCAPE '\\'"
+
+
+#: The lines of the column ``address`` (``rows.address_column``) as a JSON array.
+_LINES: Final = """'["' || replace(replace(replace(address, '\\', '\\\\'), '"', '\\"'), char(10), '","') || '"]'"""
+
+
+def _any_address(op: str, value: str | float, values: _Values) -> str:
+    """A recipient's own address meets the condition, or one that led to it."""
+    one = _like("address", "~" if op == "~" else "=", str(value), values)
+    if op == "~":  # no line end is asked for, so the text is found within one line
+        return one
+    values.append(values[-1])
+    one_of = f"EXISTS (SELECT 1 FROM json_each({_LINES}) WHERE {one.replace('address', 'value')})"
+    term = f"CASE WHEN instr(address, char(10)) = 0 THEN {one} ELSE {one_of} END"
+    return term if op == "=" else f"NOT ({term})"
 
 
 def _escaped(text: str) -> str:
@@ -182,11 +199,12 @@ def _row(
     route: str,
     active: int,
 ) -> RecipientRow:
+    first, *originals = address.split("\n")
     return RecipientRow(
         text_of(number),
         key,
         sender,
-        address,
+        first,
         destination,
         STATES[state].value,
         attempts,
@@ -196,6 +214,7 @@ def _row(
         last,
         route,
         bool(active),
+        tuple(originals),
     )
 
 
@@ -210,8 +229,9 @@ def _fresh(connection: sqlite3.Connection, behind: int) -> Iterator[RecipientRow
             queue_id = text_of(number)
             names = destinations_of(destination, envelope.recipients)
             for key, (recipient, name) in enumerate(zip(envelope.recipients, names, strict=True)):
-                address = str(recipient.address)
-                yield RecipientRow(queue_id, key, sender, address, name, "waiting", 0, received, due, size, active=True)
+                address, *originals = address_column(recipient).split("\n")
+                row = RecipientRow(queue_id, key, sender, address, name, "waiting", 0, received, due, size, active=True)
+                yield row._replace(originals=tuple(originals)) if originals else row
 
 
 def _by_index(conditions: Iterable[Condition]) -> bool:
@@ -289,7 +309,7 @@ def history(connection: sqlite3.Connection, number: int) -> list[Event]:
         ).fetchone()
         return [] if fresh is None else [_accepted(*fresh)]
     sender, recipients, message_id, packed = row
-    events = decode_events(packed, sender, recipients.split("\n"), message_id)
+    events = decode_events(packed, sender, people_of(recipients), message_id)
     for (octets,) in connection.execute("SELECT told FROM event WHERE message = ? ORDER BY serial", (number,)):
         events += decode_events(octets)
     return events
@@ -323,7 +343,7 @@ def find(connection: sqlite3.Connection, address: str, message_id: str, limit: i
         (_SCANNED, *values, limit),
     ).fetchall()
     for number, sender, recipients, found_id, packed, waits in rows:
-        people = tuple(recipients.split("\n"))
+        people = tuple(people_of(recipients))
         first = decode_events(packed, sender, people, found_id)[0]
         queue_id = text_of(number)
         found[queue_id] = MessageSummary(queue_id, first.at, sender, people, found_id, bool(waits))
@@ -332,7 +352,8 @@ def find(connection: sqlite3.Connection, address: str, message_id: str, limit: i
     )
     for number, *rest in fresh:
         accepted = _accepted(*rest)
-        if address and address.lower() not in {each.lower() for each in (accepted.sender, *accepted.recipients)}:
+        names = (accepted.sender, *accepted.recipients, *accepted.arrival.named)
+        if address and address.lower() not in {each.lower() for each in names}:
             continue
         if message_id and accepted.arrival.message_id != message_id:
             continue
