@@ -210,7 +210,7 @@ class _SinkPolicy:
 
 
 _VRFY: Final = Verdict(Reply(252, "2.5.0", "Every recipient is accepted here"))
-_EXPN: Final = Verdict(Reply(502, "5.5.1", "EXPN is not offered here"))
+_EXPN: Final = Verdict(Reply(252, "2.5.0", "Every recipient is accepted here"))
 _HELP: Final = Verdict(Reply(214, "2.0.0", "All mail is counted and discarded here"))
 
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from posthouse.core import Address
+from posthouse.core import Address, local_key
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_mailbox
 from posthouse.service.config.types import (
     InvalidValue,
@@ -41,7 +41,6 @@ __all__ = [
     "SUBADDRESS",
     "VIA",
     "ViaSetting",
-    "local_key",
     "without_tag",
 ]
 
@@ -103,11 +102,6 @@ def _read_pattern(raw: object) -> str:
     if text == "*":
         return text
     return "*." + _domain(text[2:]) if text.startswith("*.") else _domain(text)
-
-
-def local_key(local: str) -> str:
-    """The form that all spellings of a local part of this server's domains share."""
-    return local.casefold()
 
 
 def _read_local(raw: object) -> str:

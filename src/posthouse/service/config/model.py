@@ -61,7 +61,7 @@ class ListenerSettings(Struct, frozen=True, kw_only=True):
         Meta(description="Whether no mail is accepted: every session is greeted with 521 (RFC 7504)."),
     ] = False
     vrfy: Annotated[bool, Meta(description="Whether VRFY says if a mailbox exists; if off, it answers 252.")] = False
-    expn: Annotated[bool, Meta(description="Whether EXPN shows the members of a list; if off, it answers 502.")] = False
+    expn: Annotated[bool, Meta(description="Whether EXPN shows the members of a list; if off, it answers 252.")] = False
     max_connections: Annotated[
         int, types.COUNT, Meta(description="Sessions open at one time; further ones are refused with 421.")
     ] = 1000

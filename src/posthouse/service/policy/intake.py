@@ -375,7 +375,7 @@ class SpoolIntake:
     # -- the verdicts ------------------------------------------------------------------------------------------------
 
     def _promised(self) -> tuple[Verdict, ...]:
-        return self._each(Verdict(Reply(250, "2.0.0", f"Message queued as {self._incoming[0].id}"), "stored"))
+        return self._each(Verdict(Reply(250, "2.0.0", f"Ok: queued as {self._incoming[0].id}"), "stored"))
 
     def _failed(self, error: StorageError) -> tuple[Verdict, ...]:
         self.abort()

@@ -19,6 +19,7 @@ from posthouse.server.content_check import CheckFactory
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.directory.directory import Directory, Local
 from posthouse.service.policy.intake import IntakeContext
+from posthouse.service.policy.vrfy import HelpPages
 from posthouse.spool.interface import Spool, Stored
 
 __all__ = ["InboxUsage", "ListenerPolicy"]
@@ -97,6 +98,7 @@ class ListenerPolicy:
         self.welcome = Verdict(Reply(220, "", f"{config.hostname} {listener.banner}".rstrip()))
         self.closed = Verdict(Reply(521, "", f"{config.hostname} takes no mail"), "closed")
         self.hello = Verdict(Reply(250, "", config.hostname))
+        self.help = HelpPages(lmtp=self.lmtp, vrfy=listener.vrfy, expn=listener.expn)
         zone = zone or _local_zone
         self.intake = IntakeContext(
             kind=listener.kind,
