@@ -235,7 +235,9 @@ def test_composed_and_decomposed_accents_are_one_mailbox(given: str, mailboxes: 
 
 def test_the_catcher_keeps_one_inbox_for_all_spellings() -> None:
     directory = Directory(default_config())
-    spellings = [Address(local, domain) for local in ("\u00c9", "e\u0301") for domain in ("\u4f8b.test", "xn--fsq.test")]
+    spellings = [
+        Address(local, domain) for local in ("\u00c9", "e\u0301") for domain in ("\u4f8b.test", "xn--fsq.test")
+    ]
     assert {directory.resolve(each).address for each in spellings} == {Address("\u00e9", "xn--fsq.test")}
 
 
@@ -269,7 +271,10 @@ def test_one_address_inherits_all_that_was_asked() -> None:
     asked = Notify.SUCCESS | Notify.FAILURE
     (stored,) = expand_envelope(house(), envelope(Recipient(address("boss@example.org"), asked)))
     assert stored.recipients == (
-        Recipient(Address("Ann", "example.org"), asked, OriginalRecipient("rfc822", "boss@example.org")),
+        Recipient(
+            *(Address("Ann", "example.org"), asked, OriginalRecipient("rfc822", "boss@example.org")),
+            originals=(address("boss@example.org"),),
+        ),
     )
     assert (stored.ret, stored.envid) == (Ret.HDRS, "id-1")
 

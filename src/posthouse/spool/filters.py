@@ -101,7 +101,8 @@ FIELDS: Final[Mapping[str, FilterField]] = MappingProxyType(
                 "state",
                 FieldKind.STATE,
                 "state",
-                "waiting, deferred (tried before), active (being tried now) or held",
+                "waiting (deferred and active too), deferred (tried before), active (being tried now), held, or, while "
+                "others of the message wait, delivered or failed",
                 "state:deferred",
                 ("status",),
             ),
@@ -217,8 +218,8 @@ class SummaryRow(NamedTuple):
 
     @property
     def total(self) -> int:
-        """All of them."""
-        return self.waiting + self.held
+        """All of them; those that are delivered or failed too, where a condition asked for them."""
+        return sum(self.ages)
 
 
 #: The values of a field of kind STATE; ``waiting`` has the deferred and active ones too.
@@ -264,7 +265,9 @@ def _matches(field: FilterField, condition: Condition, row: RecipientRow, now: f
     _, op, wanted = condition
     if field.attribute == "address" and row.originals:
         found = any(
-            _matches(field, condition._replace(op="~" if op == "~" else "="), row._replace(address=each, originals=()), now)
+            _matches(
+                field, condition._replace(op="~" if op == "~" else "="), row._replace(address=each, originals=()), now
+            )
             for each in row.addresses
         )
         return found is (op != "!=")

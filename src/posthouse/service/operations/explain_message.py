@@ -176,24 +176,12 @@ def _now(
 ) -> list[RecipientNow]:
     if entry is None:
         return [
-            filled(RecipientNow, state, address=name, next=None)
-            for name, state in zip(recipients, states, strict=True)
+            filled(RecipientNow, state, address=name, next=None) for name, state in zip(recipients, states, strict=True)
         ]
     now = []
     for row in entry.recipients:
         past = states[row.key] if row.key < len(states) else _RecipientHistory()
         waits = row.state is RecipientState.WAITING
-        following = None
-        if waits:
-            following = attempts.of(
-                queue_id,
-                row.key,
-                row.recipient.address,
-                row.destination,
-                due=row.due,
-                active=row.active,
-                route=row.route,
-            )
         now.append(
             filled(
                 RecipientNow,
@@ -203,7 +191,7 @@ def _now(
                 due=row.due if waits else None,
                 why=past.why if waits else "",
                 last=row.last or past.last,
-                next=following,
+                next=attempts.of_recipient(queue_id, row) if waits else None,
             )
         )
     return now

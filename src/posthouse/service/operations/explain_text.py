@@ -234,9 +234,7 @@ def _now(
         yield Sentence(say("now-route", recipients=names, route=first.route), "quiet", depth=1)
 
 
-def _next(
-    say: _Sentences, following: NextAttempt, now: float, recipients: str, number: object, queue_id: str
-) -> str:
+def _next(say: _Sentences, following: NextAttempt, now: float, recipients: str, number: object, queue_id: str) -> str:
     at = now if following.at is None else following.at
     return say(
         f"now-{following.state}",
@@ -247,6 +245,7 @@ def _next(
         at=say.when(at),
         site=following.site,
         why=say.reason(following.why),
+        remedy=say("retry-now", id=queue_id),
         before=following.before,
     )
 

@@ -88,10 +88,12 @@ EXPLAIN_TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "{recipients}：等待第 {number} 次尝试，时间 {due}",
         ),
         "now-suspended": (
-            "{recipients}: waiting for attempt {number} until {due}: {site} is suspended, as {why}; `posthouse queue "
-            "retry id:{id}` asks it now",
-            "{recipients}：等待第 {number} 次尝试，直到 {due}：已暂停连接 {site}，原因是{why}；"
-            "用 `posthouse queue retry id:{id}` 可以立即重试",
+            "{recipients}: attempt {number} waits until {due}: {site} is suspended: {why}; {remedy}",
+            "{recipients}：第 {number} 次尝试等到 {due}：已暂停连接 {site}：{why}；{remedy}",
+        ),
+        "retry-now": (
+            "posthouse queue retry id:{id} asks it now",
+            "用 posthouse queue retry id:{id} 可以立即重试",
         ),
         "now-trying": (
             "{recipients}: attempt {number} at {site} is under way since {at}",
@@ -106,14 +108,12 @@ EXPLAIN_TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "{recipients}：第 {number} 次尝试仍在队列中等待，因为等待 {site} 的已有 {before} 次尝试",
         ),
         "now-probe": (
-            "{recipients}: attempt {number} waits for the result of an attempt that is under way: nothing is known of "
-            "{site} yet, so one message at a time is tried there",
-            "{recipients}：第 {number} 次尝试在等待另一次尝试的结果：{site} 的状况未知，每次只尝试一封邮件",
+            "{recipients}: attempt {number} waits for the result of another at {site}, of which nothing is known yet",
+            "{recipients}：第 {number} 次尝试在等待对 {site} 的另一次尝试的结果，因为该主机的状况未知",
         ),
         "now-rate": (
-            "{recipients}: attempt {number} waits until {due}: attempts at sites of which nothing good is known yet, "
-            "such as {site}, are limited in each second",
-            "{recipients}：第 {number} 次尝试等到 {due}：对状况未知的主机（如 {site}），每秒的尝试次数有上限",
+            "{recipients}: attempt {number} waits until {due}: the rate of attempts at unproven sites ({site}) is limited",
+            "{recipients}：第 {number} 次尝试等到 {due}：对状况未知的主机（{site}），每秒的尝试次数有上限",
         ),
         "now-leased": (
             "{recipients}: attempt {number} is under way, or next in line, in another worker process",

@@ -8,12 +8,15 @@ latest time.  Without a daemon nothing is attempted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from math import inf
 from typing import TYPE_CHECKING
 
 from posthouse.core import Address, Recipient
 from posthouse.service.operations.base import Context
 from posthouse.service.operations.results import NextAttempt
+from posthouse.spool.filters import RecipientRow
+from posthouse.spool.model import QueuedRecipient
 
 if TYPE_CHECKING:
     from posthouse.relay.scheduling.outlook import AttemptPosition, SiteOutlook
@@ -42,6 +45,23 @@ class NextAttempts:
         if active:
             return self._leased(self._positions.get((queue_id, key)))
         return self.at_site(self._outlook(address, destination, route), due)
+
+    def of_recipient(self, queue_id: str, row: QueuedRecipient) -> NextAttempt:
+        """The next attempt for a recipient of a message that waits."""
+        address = row.recipient.address
+        return self.of(queue_id, row.key, address, row.destination, due=row.due, active=row.active, route=row.route)
+
+    def first_of(self, rows: Sequence[RecipientRow]) -> NextAttempt | None:
+        """The first of the next attempts of the waiting recipients of one message; None if there are none."""
+        different = {(row.destination, row.due, row.active, row.route): row for row in rows}
+        found = []
+        for row in different.values():
+            local, _, domain = row.address.rpartition("@")
+            address = Address(local, domain)
+            found.append(
+                self.of(row.id, row.key, address, row.destination, due=row.due, active=row.active, route=row.route)
+            )
+        return min(found, key=lambda each: inf if each.at is None else each.at, default=None)
 
     def at_site(self, outlook: SiteOutlook | None, due: float) -> NextAttempt:
         """The next attempt of mail for a site that is not leased and is due at ``due``."""

@@ -21,6 +21,7 @@ __all__ = [
     "AttemptEntry",
     "AuditEntry",
     "CodeEntry",
+    "CommandText",
     "ConfigReport",
     "ConnectionEntry",
     "CopyEntry",
@@ -39,13 +40,13 @@ __all__ = [
     "QueueChange",
     "QueueCount",
     "QueueEntry",
-    "QueueListing",
     "QueueMessage",
     "QueueRecipient",
     "QueueSummary",
     "QueueSummaryRow",
     "RecipientNow",
     "ResultEntry",
+    "SettingText",
     "filled",
 ]
 
@@ -98,13 +99,6 @@ class QueueEntry(Struct, frozen=True, kw_only=True):
     active: bool = False
     next: NextAttempt | None = None
     originals: list[str] = []
-
-
-class QueueListing(Struct, frozen=True, kw_only=True):
-    """Messages of the queue, the newest last; ``older`` counts the recipients that the limit has cut off."""
-
-    messages: list[QueueEntry]
-    older: int = 0
 
 
 class QueueSummary(Struct, frozen=True, kw_only=True):
@@ -302,6 +296,30 @@ class CodeEntry(Struct, frozen=True, kw_only=True):
     registered: bool
 
 
+class CommandText(Struct, frozen=True, kw_only=True):
+    """A command of SMTP explained; ``replies`` are the usual reply codes, the positive one first."""
+
+    verb: str
+    syntax: str
+    title: str
+    meaning: str
+    when: str
+    replies: list[int]
+    source: str
+    note: str
+    older: str
+    offered: bool
+
+
+class SettingText(Struct, frozen=True, kw_only=True):
+    """A setting explained, as the manual has it."""
+
+    name: str
+    type: str
+    default: str
+    text: str
+
+
 # Explaining -----------------------------------------------------------------------------------------------------------
 
 
@@ -336,8 +354,8 @@ class ResultEntry(Struct, frozen=True, kw_only=True):
 
 
 class AttemptEntry(Struct, frozen=True, kw_only=True, tag_field="event", tag="attempt"):
-    """One attempt, from ``began`` to ``at``; ``numbers`` are its numbers for its recipients, of which most attempts have
-    one; ``site`` is the next hop's name, ``rule`` what chose ``target``."""
+    """One attempt, from ``began`` to ``at``; ``numbers`` are its numbers for its recipients, nearly always one; ``site``
+    is the next hop's name, ``rule`` what chose ``target``."""
 
     at: float
     numbers: list[int]
@@ -487,7 +505,8 @@ class Explained(Struct, frozen=True, kw_only=True):
     """The answer of ``explain``; ``kind`` says which of the other fields are set.
 
     ``message``: a queue id, or the only message with a Message-ID.  ``messages``: several with one Message-ID.
-    ``address``: an address, with recent ``messages`` from it or to it.  ``code``: a reply code.
+    ``address``: an address, with recent ``messages`` from it or to it.  ``code``: reply codes.  ``command``: a command
+    of SMTP.  ``setting``: the settings of one name.
     """
 
     kind: str
@@ -495,3 +514,5 @@ class Explained(Struct, frozen=True, kw_only=True):
     messages: list[MessageFound] = []
     address: AddressForecast | None = None
     codes: list[CodeEntry] = []
+    command: CommandText | None = None
+    settings: list[SettingText] = []

@@ -114,10 +114,13 @@ def _one_line(text: str) -> str:
 
 
 def in_words(outcome: Outcome) -> str:
-    """What an attempt ended with, in one line of bounded length."""
-    said = str(outcome.reply) if outcome.reply is not None else ""
-    text = f"{outcome.reason}: {said}" if outcome.reason and said else outcome.reason or said or outcome.result.value
-    if outcome.peer:
+    """What an attempt ended with, in one line of bounded length, in which nothing is said twice."""
+    said, text = "" if outcome.reply is None else str(outcome.reply), outcome.reason
+    if said and said not in text:
+        text = f"{text}: {said}" if text else said
+    text = text or outcome.result.value
+    name = outcome.peer.partition("[")[0] or outcome.peer
+    if name and name not in text:
         text = f"{outcome.peer}: {text}"
     return text[:_LONGEST_LAST]
 

@@ -33,7 +33,7 @@ from posthouse.spool.model import AuditRecord
 from posthouse.spool.sqlite.history_store import people_of, plain_address
 from posthouse.spool.sqlite.rows import STATES, address_column, decode_envelope, destinations_of
 
-__all__ = ["audit", "count", "find", "history", "select", "summary", "where"]
+__all__ = ["audit", "count", "find", "history", "select", "select_newest", "summary", "where"]
 
 _COLUMNS = (
     "message, nth, sender, address, destination, state, attempts, received, due, size, last, route, slot IS NOT NULL"
@@ -46,6 +46,7 @@ _ARMS = (("recipient_ready", 0), ("recipient_held", 1))
 _INDEXED = frozenset({"domain", "age", "state"})
 _BY_INDEX = frozenset({"waiting", "held"})
 _FEW = 20_000  # recipients of one destination that are better found by the index
+_LAST_ID = (1 << 63) - 1  # behind every message
 _SCANNED = 500_000  # histories that a search looks through
 
 _STATE_TERMS: Final = {
@@ -136,8 +137,53 @@ def select(
     number, key = (-1, -1) if after is None else (number_of(after[0]), after[1])
     if number is None:
         return []
+    found = _page(connection, conditions, now, limit, "> (?, ?)", (number, key), "message, nth")
+    fresh: list[RecipientRow] = []
+    for row in _fresh(connection, number):
+        if len(fresh) >= limit:
+            break
+        if after is not None and (row.id, row.key) <= after:
+            continue
+        if matches(conditions, row, now):
+            fresh.append(row)
+    if fresh:
+        found = sorted([*found, *fresh], key=lambda row: (row.id, row.key))[:limit]
+    return found
+
+
+def select_newest(
+    connection: sqlite3.Connection,
+    conditions: Sequence[Condition],
+    now: float,
+    limit: int,
+    before: tuple[str, int] | None,
+) -> list[RecipientRow]:
+    """The last recipients in front of ``before``, in their order."""
+    number, key = (_LAST_ID, 0) if before is None else (number_of(before[0]), before[1])
+    if number is None:
+        return []
+    found = _page(connection, conditions, now, limit, "< (?, ?)", (number, key), "message DESC, nth DESC")
+    fresh = [
+        row
+        for row in _fresh(connection, 0)
+        if (before is None or (row.id, row.key) < before) and matches(conditions, row, now)
+    ]
+    return sorted([*found, *fresh], key=lambda row: (row.id, row.key))[-limit:]
+
+
+def _page(
+    connection: sqlite3.Connection,
+    conditions: Sequence[Condition],
+    now: float,
+    limit: int,
+    side: str,
+    place: tuple[int, int],
+    order: str,
+) -> list[RecipientRow]:
+    """A page of rows on one ``side`` of a place, but for fresh messages."""
+    number, key = place
     terms, values = where(conditions, now)
-    terms = ["(message, nth) > (?, ?)", *terms]
+    terms = [f"(message, nth) {side}", *terms]
     if _few(connection, conditions):
         arms = " UNION ALL ".join(
             f"SELECT message, nth FROM recipient INDEXED BY {index} WHERE state = {state} AND destination = ?"
@@ -150,20 +196,9 @@ def select(
         source = "recipient NOT INDEXED"
         values = [number, key, *values]
     rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM {source} WHERE {' AND '.join(terms)} ORDER BY message, nth LIMIT ?", (*values, limit)
+        f"SELECT {_COLUMNS} FROM {source} WHERE {' AND '.join(terms)} ORDER BY {order} LIMIT ?", (*values, limit)
     )
-    found = [_row(*row) for row in rows]
-    fresh: list[RecipientRow] = []
-    for row in _fresh(connection, number):
-        if len(fresh) >= limit:
-            break
-        if after is not None and (row.id, row.key) <= after:
-            continue
-        if matches(conditions, row, now):
-            fresh.append(row)
-    if fresh:
-        found = sorted([*found, *fresh], key=lambda row: (row.id, row.key))[:limit]
-    return found
+    return [_row(*row) for row in rows]
 
 
 def _few(connection: sqlite3.Connection, conditions: Sequence[Condition]) -> bool:
@@ -271,7 +306,7 @@ def summary(connection: sqlite3.Connection, conditions: Sequence[Condition], now
         conditions, now, f"destination, state, count(*), min(received), {younger}", "GROUP BY destination, state"
     )
     ends = [now - end for end in BUCKETS]
-    each = len(values) // (arms := statement.count("SELECT"))
+    each = len(values) // (arms := len(_ARMS) if _by_index(conditions) else 1)
     given = [value for arm in range(arms) for value in (*ends, *values[arm * each : (arm + 1) * each])]
     groups = connection.execute(statement, given).fetchall()
     fresh = [
