@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from posthouse.core import Result, SettingError
-from posthouse.relay.scheduling.outlook import AttemptPosition, SiteOutlook
+from posthouse.relay.scheduling.outlook import SiteOutlook
 from posthouse.service.operations.explain import what_is
 from posthouse.service.operations.explain_text import Sentence, address_sentences, history_sentences
 from posthouse.service.operations.results import AddressForecast, AttemptEntry, EventEntry, Explained, MessageHistory

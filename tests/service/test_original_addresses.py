@@ -1,4 +1,4 @@
-"""What a sender wrote stays findable: aliases, lists and moved mailboxes in histories, filters, listings and the log."""
+"""What a sender wrote stays findable: aliases, lists, moved mailboxes in histories, filters, listings and the log."""
 
 from __future__ import annotations
 

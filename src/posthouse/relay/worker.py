@@ -33,10 +33,9 @@ from posthouse.relay.lease_keeper import LeaseKeeper
 from posthouse.relay.recording.dsn import DsnWriter
 from posthouse.relay.recording.recorder import Recorder
 from posthouse.relay.recording.retry import RetrySchedule, ScheduleFor
-from posthouse.relay.routes import Route, Router
+from posthouse.relay.routes import Router
 from posthouse.relay.scheduling.concurrency import Priority
 from posthouse.relay.scheduling.destinations import LeaseChoice
-from posthouse.relay.scheduling.outlook import AttemptPosition, SiteOutlook
 from posthouse.relay.scheduling.scheduler import Scheduler
 from posthouse.relay.scheduling.site_health import SiteStatus
 from posthouse.relay.wake_up import WakeUp
@@ -99,7 +98,7 @@ class Worker:
         self._log = log
         self._lease = lease
         self._wake_up = WakeUp(clock)
-        self._scheduler = Scheduler(
+        self.scheduler = self._scheduler = Scheduler(
             concurrency, per_destination, clock=clock, random=random, look=self._wake_up.at, changed=self._room_made
         )
         self._destinations = self._scheduler.destinations
@@ -194,14 +193,6 @@ class Worker:
     def sites(self) -> dict[str, SiteStatus]:
         """The status of each remembered site, by name, for operators."""
         return self._scheduler.status()
-
-    def outlook(self, route: Route, destination: str, site: str = "") -> SiteOutlook:
-        """What mail for a destination would wait for on this route, for operators (``scheduling.outlook``)."""
-        return self._scheduler.outlook(route, destination, site)
-
-    def positions(self) -> dict[tuple[str, int], AttemptPosition]:
-        """The attempts of this worker, by the queue id and the key of each of their recipients, for operators."""
-        return self._scheduler.positions()
 
     async def stop(self, timeout: float = 30.0) -> None:
         """Take nothing more, let attempts finish for ``timeout`` seconds, then cancel them and release their leases.

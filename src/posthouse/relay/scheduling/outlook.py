@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["AttemptPosition", "SiteOutlook"]
+from posthouse.relay.routes import Route
+from posthouse.relay.scheduling.ready_queue import UNKNOWN
+from posthouse.relay.scheduling.scheduler import Scheduler
+
+__all__ = ["AttemptPosition", "SiteOutlook", "outlook_of", "positions_of"]
 
 
 class SiteOutlook(NamedTuple):
@@ -40,3 +44,40 @@ class AttemptPosition(NamedTuple):
     site: str
     began: float | None
     before: int = 0
+
+
+def outlook_of(scheduler: Scheduler, route: Route, destination: str, site: str = "") -> SiteOutlook:
+    """What mail for a destination would wait for on this route; ``site`` names its site if the caller knows it."""
+    key = scheduler.key(route)
+    if site:
+        key = route.deliverer, site
+    elif route.deliverer.local:
+        key = route.deliverer, ""
+    table = scheduler.destinations
+    unproven = not route.deliverer.local and destination not in table.proven
+    found = SiteOutlook(
+        key[1].removesuffix(UNKNOWN),
+        is_probed=unproven and table.left_out(destination) and destination not in table.suspended,
+        wait=table.rate_limit.wait() if unproven else 0.0,
+    )
+    queue = scheduler.queues.get(key)
+    if queue is None:
+        return found
+    found = found._replace(active=queue.active, waiting=len(queue.line), is_full=queue.closed)
+    if queue.health is None:
+        return found
+    status = queue.health.status()
+    return found._replace(limit=status.limit, until=status.until if queue.suspended else None, why=status.why)
+
+
+def positions_of(scheduler: Scheduler) -> dict[tuple[str, int], AttemptPosition]:
+    """The attempts of a worker, by the queue id and the key of each of their recipients."""
+    found: dict[tuple[str, int], AttemptPosition] = {}
+    for attempt in scheduler.active:
+        position = AttemptPosition(attempt.key[1].removesuffix(UNKNOWN), attempt.began)
+        found |= dict.fromkeys(attempt.recipient_keys, position)
+    for queue in scheduler.queues.values():
+        for before, attempt in enumerate(queue.line):
+            position = AttemptPosition(queue.key[1].removesuffix(UNKNOWN), None, before)
+            found |= dict.fromkeys(attempt.recipient_keys, position)
+    return found

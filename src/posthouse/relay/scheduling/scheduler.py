@@ -37,7 +37,6 @@ from posthouse.net import Clock, Timer
 from posthouse.relay.routes import Route
 from posthouse.relay.scheduling.concurrency import Priority, PriorityQuota, RoundRobin
 from posthouse.relay.scheduling.destinations import DestinationTable
-from posthouse.relay.scheduling.outlook import AttemptPosition, SiteOutlook
 from posthouse.relay.scheduling.ready_queue import UNKNOWN, Attempt, Key, QueuePosition, ReadyQueue
 from posthouse.relay.scheduling.site_health import SiteHealth, SiteStatus
 
@@ -100,6 +99,8 @@ class Scheduler:
         self._slot_wanted = False  # for mail that is still in the spool
         self._stopped = False
         self._queues: dict[Key, ReadyQueue] = {}
+        #: The ready queues, for operators to read (``scheduling.outlook``).
+        self.queues = self._queues
         self._idle: dict[ReadyQueue, None] = {}  # with a site, and empty; the longest idle one first
         self._suspended: set[ReadyQueue] = set()
         self._turns: RoundRobin[ReadyQueue] = RoundRobin()  # queues with a line, below their limit
@@ -134,41 +135,6 @@ class Scheduler:
     def status(self) -> dict[str, SiteStatus]:
         """The sites that are remembered, by name, for operators to read."""
         return {queue.key[1]: queue.health.status() for queue in self._queues.values() if queue.health is not None}
-
-    def outlook(self, route: Route, destination: str, site: str = "") -> SiteOutlook:
-        """What mail for a destination would wait for on this route; ``site`` names its site if the caller knows it."""
-        key = self.key(route)
-        if site:
-            key = route.deliverer, site
-        elif route.deliverer.local:
-            key = route.deliverer, ""
-        queue = self._queues.get(key)
-        table = self.destinations
-        unproven = not route.deliverer.local and destination not in table.proven
-        found = SiteOutlook(
-            key[1].removesuffix(UNKNOWN),
-            is_probed=unproven and table.left_out(destination) and destination not in table.suspended,
-            wait=table.rate_limit.wait() if unproven else 0.0,
-        )
-        if queue is None:
-            return found
-        found = found._replace(active=queue.active, waiting=len(queue.line), is_full=queue.closed)
-        if queue.health is None:
-            return found
-        limit, until, why = queue.health.status()
-        return found._replace(limit=limit, until=until if queue.suspended else None, why=why)
-
-    def positions(self) -> dict[tuple[str, int], AttemptPosition]:
-        """The attempts of this worker, by the queue id and the key of each of their recipients."""
-        found: dict[tuple[str, int], AttemptPosition] = {}
-        for attempt in self.active:
-            position = AttemptPosition(attempt.key[1].removesuffix(UNKNOWN), attempt.began)
-            found |= dict.fromkeys(attempt.recipient_keys, position)
-        for queue in self._queues.values():
-            for before, attempt in enumerate(queue.line):
-                position = AttemptPosition(queue.key[1].removesuffix(UNKNOWN), None, before)
-                found |= dict.fromkeys(attempt.recipient_keys, position)
-        return found
 
     def key(self, route: Route) -> Key:
         """What an attempt on this route shares with others: the site where it is known, else the target."""

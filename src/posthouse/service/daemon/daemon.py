@@ -29,6 +29,7 @@ from posthouse.net import CachingResolver, Clock, DnsResolver, Endpoint, Network
 from posthouse.protocol import Limits, Transcript
 from posthouse.relay import DsnWriter, MailboxDeliverer, RetrySchedule, Worker
 from posthouse.relay.recording.dsn import original_of
+from posthouse.relay.scheduling.outlook import outlook_of, positions_of
 from posthouse.server import CheckFactory, Server, ServerTimeouts
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.control.server import ControlSocket
@@ -161,8 +162,8 @@ class Daemon:
             who=who,
             reopen=self.worker.reopen,
             wake=self.worker.wake,
-            outlook=self.worker.outlook,
-            positions=self.worker.positions,
+            outlook=partial(outlook_of, self.worker.scheduler),
+            positions=partial(positions_of, self.worker.scheduler),
         )
 
     def routing(self) -> RoutingContext:

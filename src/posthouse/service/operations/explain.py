@@ -34,14 +34,14 @@ __all__ = ["EXPLAIN_OPERATIONS", "what_is"]
 
 #: What ``explain`` knows, for errors.
 _KNOWN: Final = (
-    "write a queue id, a Message-ID in angle brackets, an address, a reply code (550, 5.1.1, 4.7.x, a line of a log), a "
-    "command word (MAIL) or a setting (relay.max_hops)"
+    "write a queue id, a Message-ID in angle brackets, an address, a reply code (550, 5.1.1, 4.7.x, a line of a log), "
+    "a command word (MAIL) or a setting (relay.max_hops)"
 )
 
-Asked = Literal["message", "message-id", "address", "command", "setting", "code"]
+_Asked = Literal["message", "message-id", "address", "command", "setting", "code"]
 
 
-def what_is(asked: str) -> Asked:
+def what_is(asked: str) -> _Asked:
     """The kind of thing that is to be explained; ``code`` for everything that is nothing else."""
     asked = asked.strip()
     if number_of(asked.lower()) is not None:

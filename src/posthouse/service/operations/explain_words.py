@@ -112,7 +112,7 @@ EXPLAIN_TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "{recipients}：第 {number} 次尝试在等待对 {site} 的另一次尝试的结果，因为该主机的状况未知",
         ),
         "now-rate": (
-            "{recipients}: attempt {number} waits until {due}: the rate of attempts at unproven sites ({site}) is limited",
+            "{recipients}: attempt {number} waits until {due}: attempts at unproven sites ({site}) are limited",
             "{recipients}：第 {number} 次尝试等到 {due}：对状况未知的主机（{site}），每秒的尝试次数有上限",
         ),
         "now-leased": (

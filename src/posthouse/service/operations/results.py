@@ -354,8 +354,8 @@ class ResultEntry(Struct, frozen=True, kw_only=True):
 
 
 class AttemptEntry(Struct, frozen=True, kw_only=True, tag_field="event", tag="attempt"):
-    """One attempt, from ``began`` to ``at``; ``numbers`` are its numbers for its recipients, nearly always one; ``site``
-    is the next hop's name, ``rule`` what chose ``target``."""
+    """One attempt, from ``began`` to ``at``; ``numbers`` are its numbers for its recipients, mostly one; ``site`` is
+    the next hop's name, ``rule`` what chose ``target``."""
 
     at: float
     numbers: list[int]

@@ -77,7 +77,7 @@ def history_row(
     arrival = arrival or _NO_ARRIVAL
     people = "\n".join([plain_address(recipient[0]) for recipient in envelope.recipients])
     if arrival.expansions:
-        people = "\n".join([people, "", *(one_line(name) for name in arrival.named)])
+        people = "\n".join([people, "", *(_one_line(name) for name in arrival.named)])
     return (
         number,
         plain_address(envelope.sender),
@@ -113,10 +113,10 @@ def plain_address(path: Address | None) -> str:
     if path is None:
         return ""
     local, domain = path
-    return one_line(f"{local}@{domain}" if domain else local)
+    return _one_line(f"{local}@{domain}" if domain else local)
 
 
-def one_line(text: str) -> str:
+def _one_line(text: str) -> str:
     """An address for a column that has one on each line."""
     return text.replace("\n", " ") if "\n" in text else text
 
