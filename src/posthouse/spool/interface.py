@@ -18,8 +18,8 @@ durable act moves it from one to the next, and a process may crash between any t
                                                                                operator; never guess
     ====  =========  =======  ==========================  ===================  =====================================
 
-Storing: file, sync, directory sync, rows, commit and its sync (``storage.durability``).  Removing: rows first, then the
-file.
+A message is stored in this order: file, sync, directory sync, rows, commit and its sync (``storage.durability``).  It
+is removed rows first, then the file.
 
 A 250 may be sent when ``IncomingMessage.commit`` has returned, and a recipient may be forgotten when ``Spool.record``
 has returned.  ``record`` stores the consequence (next time, report) in the transaction that erases the cause.
@@ -146,9 +146,9 @@ class IncomingMessage(Protocol):
 
         Raises ``StorageFull``, ``StorageBusy`` or ``StorageError``: then nothing is promised and nothing is left.
         Raises ``StorageUncertain`` if it cannot be known whether the message was stored: nothing is promised either,
-        the client is told to try again, and the message may exist and be delivered, so that there may be two of it.
-        A caller that stops waiting (cancellation) interrupts nothing: the message may be stored all the same, and its
-        lease then ends.  Raises ``LocalError`` at once after ``commit`` or ``abort``, or without recipients.
+        the client is told to try again, and the message may exist and be delivered, so that there may be two copies of
+        it.  A caller that stops waiting (cancellation) interrupts nothing: the message may be stored all the same, and
+        its lease then ends.  Raises ``LocalError`` at once after ``commit`` or ``abort``, or without recipients.
         """
         ...
 
@@ -158,7 +158,7 @@ class IncomingMessage(Protocol):
 
 
 class PeerLiveness(Protocol):
-    """Which of the other processes on a spool live; each kind of store has its own way to know.
+    """Liveness of the other processes on a spool; each kind of store determines it in its own way.
 
     A process is named by its slot.  All methods are called where the store's leases are changed; the event loop reads
     the attributes.
@@ -175,11 +175,11 @@ class PeerLiveness(Protocol):
         ...
 
     def left_nothing(self, slot: int) -> None:
-        """A dead process has no leases any more."""
+        """Note that a dead process has no lease left."""
         ...
 
     def dead(self, slot: int) -> AbstractContextManager[bool]:
-        """Whether no process lives in a slot; none can move into it while the context lasts."""
+        """Whether a slot has no living process; no process can take the slot while the context lasts."""
         ...
 
     def hangs(self, slot: int, now: float) -> float | None:
@@ -196,7 +196,7 @@ class SpoolQueries(Protocol):
         ...
 
     async def count(self, conditions: Sequence[Condition] = (), *, now: float = 0.0) -> int:
-        """How many recipients are not settled and meet the conditions; see ``spool.filters``."""
+        """The number of recipients that are not settled and meet the conditions; see ``spool.filters``."""
         ...
 
     async def select(
@@ -214,11 +214,11 @@ class SpoolQueries(Protocol):
         ...
 
     async def summary(self, conditions: Sequence[Condition] = (), *, now: float) -> list[SummaryRow]:
-        """How many recipients meet the conditions, for each destination by age; most first."""
+        """The number of recipients that meet the conditions, for each destination by age; the largest first."""
         ...
 
     async def audit(self, *, limit: int = 100) -> list[AuditRecord]:
-        """What operators did, the last first."""
+        """Records of operators' actions, the latest first."""
         ...
 
     async def history(self, queue_id: str) -> list[Event]:
@@ -260,7 +260,7 @@ class Spool(Protocol):
         ...
 
     async def close(self) -> None:
-        """Finish what was begun and let go of the files."""
+        """Finish the operations under way and release all files."""
         ...
 
     def accepting(self) -> bool:
@@ -275,8 +275,8 @@ class Spool(Protocol):
         ...
 
     def events(self) -> AsyncIterator[SpoolEvent]:
-        """What happens in the spool from now on without being asked for.  The iterator ends when the spool is
-        closed."""
+        """Events of the spool from now on: new mail of other processes, released leases, poison messages.  The iterator
+        ends when the spool is closed."""
         ...
 
     def receive(self) -> IncomingMessage:
@@ -330,8 +330,7 @@ class Spool(Protocol):
         ``trace`` is for the history, which has the settlements in any case.
 
         Recipients of ``work`` without a settlement are released, due at once.  A lease that was lost meanwhile
-        raises ``StorageError`` for nobody: settled facts are recorded all the same (what was delivered is
-        delivered).
+        is no error: permanent results are recorded all the same, because what was delivered is delivered.
         """
         ...
 
@@ -348,7 +347,7 @@ class Spool(Protocol):
         ...
 
     def content_now(self, message: StoredMessage) -> Content | None:
-        """The message's content, if it is in memory or can be had within some tens of microseconds; None where
+        """The message's content, if it is in memory or can be read within some tens of microseconds; None where
         ``open_content`` has to be awaited.  Raises ``StorageCorrupt`` if it is gone."""
         ...
 

@@ -1,7 +1,7 @@
-"""Envelopes as text in a row, and rows as the contract's values.
+"""Encoding of envelopes and recipients in rows.
 
-The envelope is one JSON array in the column ``head``: msgspec makes it in half a microsecond (``json`` in four), the
-``sqlite3`` shell can show it, and trailing defaults are left out, so that plain mail costs few octets.
+The envelope is one JSON array in the column ``head``: msgspec encodes it in 0.5 µs (``json``: 4 µs), the ``sqlite3``
+shell can show it, and trailing defaults are left out, so that plain mail costs few octets.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ try:
     import msgspec
 
     _octets = msgspec.json.Encoder().encode
-except ImportError:  # without the daemon's packages: the same text, made more slowly
+except ImportError:  # without the daemon's packages: the same text, encoded more slowly
     _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
     def _octets(value: object) -> bytes:
@@ -114,7 +114,7 @@ def _one_line(text: str) -> str:
 
 
 def in_words(outcome: Outcome) -> str:
-    """What an attempt ended with, in one line of bounded length, in which nothing is said twice."""
+    """The result of an attempt, in one line of bounded length, in which nothing is repeated."""
     said, text = "" if outcome.reply is None else str(outcome.reply), outcome.reason
     if said and said not in text:
         text = f"{text}: {said}" if text else said
@@ -126,8 +126,8 @@ def in_words(outcome: Outcome) -> str:
 
 
 def shared_destination(destinations: Sequence[str], recipients: Sequence[Recipient]) -> str | None:
-    """The destination that a fresh message's row has for its recipients: the one destination, "" if each goes to its
-    own domain, None if they differ in another way."""
+    """The destination that a fresh message's row has for its recipients: the destination that all share, "" if each
+    goes to its own domain, None otherwise."""
     first = destinations[0]
     if first and (len(destinations) == 1 or destinations.count(first) == len(destinations)):
         return first
