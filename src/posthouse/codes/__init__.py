@@ -9,6 +9,7 @@ from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
     from posthouse.codes.command_words import ALL_COMMANDS, CommandEntry, command
+    from posthouse.codes.leniencies import LENIENCIES, LeniencyEntry, remark_text
     from posthouse.codes.lookup import (
         ALL_BASIC,
         ALL_ENHANCED,
@@ -30,6 +31,8 @@ __all__ = [
     "BasicCode",
     "CommandEntry",
     "EnhancedCode",
+    "LENIENCIES",
+    "LeniencyEntry",
     "REGISTRY",
     "Registration",
     "Text",
@@ -41,6 +44,7 @@ __all__ = [
     "guess_reply",
     "lookup",
     "near",
+    "remark_text",
     "sentence",
 ]
 
@@ -48,6 +52,7 @@ __getattr__ = lazily(
     __name__,
     {
         "command_words": "ALL_COMMANDS CommandEntry command",
+        "leniencies": "LENIENCIES LeniencyEntry remark_text",
         "lookup": "ALL_BASIC ALL_ENHANCED REGISTRY explain_enhanced explain_reply guess_enhanced guess_reply"
         " lookup near sentence",
         "model": "BasicCode EnhancedCode Registration Text Whose",

@@ -375,8 +375,8 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         ),
         source="RFC 5321 §4.2.4",
         occasion=Text(
-            "A command that is known and not offered: STARTTLS, AUTH, BDAT or ETRN where EHLO does not announce it, and "
-            "the old commands SEND, SOML, SAML and TURN.",
+            "A command that is known and not offered: STARTTLS, AUTH, BDAT or ETRN where EHLO does not announce it, "
+            "and the old commands SEND, SOML, SAML and TURN.",
             "认识但不提供的命令：EHLO 未列出的 STARTTLS、AUTH、BDAT、ETRN，以及旧命令 SEND、SOML、SAML、TURN。",
         ),
     ),

@@ -2,9 +2,9 @@
 
 It is the inverse of ``commands.write_command``, in a module of its own because a sending SMTP does not need it.
 
-The parser tolerates deviations with one meaning only: case, spaces after the colon and around arguments, spaces and tabs
-at the end of the line (RFC 5321 §4.1.1), and the older spellings ``HELLO`` and ``REST``, as whole words.
-``write_command`` is exact.
+The parser tolerates deviations with one meaning only: case, spaces after the colon and around arguments, white space at
+the end of the line (RFC 5321 §4.1.1), and the older spellings ``HELLO`` and ``REST``, as whole words.  What a lenient
+receiver tolerates besides is in ``leniency``.  ``write_command`` is exact.
 
 The replies to faults (RFC 5321 §4.2, §4.3.2): 500 for an unknown verb, 502 for a verb that is known and not
 offered, 501 for an argument that breaks the grammar, 555 for a parameter that is not known or not offered.  Non-ASCII

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any, Final, NamedTuple
 
 from posthouse.client.hostname import machine_name
-from posthouse.core import Envelope, Recipient, Reply, SettingError, Verdict
+from posthouse.core import Envelope, Recipient, Remark, Reply, SettingError, Verdict
 from posthouse.net import Clock, Endpoint, Network, SocketNetwork, SystemClock
 from posthouse.protocol import Limits, Offer
 from posthouse.protocol.commands import Greet, Mail, Rcpt
@@ -228,6 +228,9 @@ class _SinkIntake:
 
     def write(self, chunk: bytes) -> None:
         self._sink.octets += len(chunk)
+
+    def remarked(self, remarks: tuple[Remark, ...]) -> None:
+        pass
 
     def commit(self) -> Any:
         sink = self._sink

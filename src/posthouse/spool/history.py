@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from posthouse.core import AttemptTrace, ConnectionTrace, Reply, Result
+from posthouse.core import AttemptTrace, ConnectionTrace, Remark, Reply, Result
 
 __all__ = [
     "Accepted",
@@ -63,9 +63,9 @@ class Origin(NamedTuple):
 
     ``message_id`` is the content's Message-ID with its angle brackets, by which a history is found; ``helo`` what the
     sending SMTP called itself; ``tls`` and ``user`` how its session was protected and who authenticated; ``about``
-    the queue id of the message that this one reports on.  Where the client named other addresses than the message has,
-    ``expansions`` says what they led to, ``sender`` is the sender that the client named, and ``parent`` the queue id
-    that the client was told; "" if it is the message's own.
+    the queue id of the message that this one reports on; ``remarks`` what a lenient listener forgave in it.  Where the
+    client named other addresses than the message has, ``expansions`` says what they led to, ``sender`` is the sender
+    that the client named, and ``parent`` the queue id that the client was told; "" if it is the message's own.
     """
 
     message_id: str = ""
@@ -73,6 +73,7 @@ class Origin(NamedTuple):
     tls: str = ""
     user: str = ""
     about: str = ""
+    remarks: tuple[Remark, ...] = ()
     expansions: tuple[Expansion, ...] = ()
     sender: str = ""
     parent: str = ""
@@ -213,7 +214,7 @@ def packed_note(note: QueueEvent) -> tuple[object, ...]:
 
 def decode_arrival(packed: str | bytes | None, message_id: str = "") -> Origin:
     """The inverse of ``encode(arrival)``."""
-    return _origin(*json.loads(packed)) if packed else Origin(message_id)
+    return _origin(json.loads(packed)) if packed else Origin(message_id)
 
 
 def packed_origin(origin: Origin) -> bytes:
@@ -221,17 +222,12 @@ def packed_origin(origin: Origin) -> bytes:
     return encode(origin if origin.expansions else origin[:_EXPANSIONS])
 
 
-def _origin(
-    message_id: str,
-    helo: str = "",
-    tls: str = "",
-    user: str = "",
-    about: str = "",
-    expansions: Sequence[Sequence[Any]] = (),
-    sender: str = "",
-    parent: str = "",
-) -> Origin:
-    return Origin(message_id, helo, tls, user, about, tuple(map(_expansion, expansions)), sender, parent)
+def _origin(fields: list[Any]) -> Origin:
+    """An origin from its fields as they were packed; older spools have fewer."""
+    origin = Origin(*fields)
+    if origin.remarks:
+        origin = origin._replace(remarks=tuple(Remark(*each) for each in origin.remarks))
+    return origin._replace(expansions=tuple(map(_expansion, fields[_EXPANSIONS]))) if origin.expansions else origin
 
 
 def _expansion(fields: Sequence[Any]) -> Expansion:
@@ -252,7 +248,7 @@ def _decode(event: list[Any], sender: str, recipients: Sequence[str], message_id
     kind, *fields = event
     if kind == _ACCEPTED:
         received, source, size, *arrival = fields
-        return Accepted(received, source, sender, tuple(recipients), size, _origin(message_id, *arrival))
+        return Accepted(received, source, sender, tuple(recipients), size, _origin([message_id, *arrival]))
     if kind == _ATTEMPT:
         at, destination, trace, ends = fields
         packed = before if trace == _SAME_TRACE else _trace(trace)

@@ -38,6 +38,7 @@ __all__ = [
     "OUR_DOMAIN",
     "PATTERN",
     "SPOOL_URL",
+    "STRICTNESS",
     "SUBADDRESS",
     "VIA",
     "ViaSetting",
@@ -281,7 +282,15 @@ def _read_spool_url(raw: object) -> str:
     return text
 
 
+def _read_strictness(raw: object) -> str:
+    if raw not in ("strict", "lenient"):
+        raise InvalidValue(f"{shown(raw)} is not one of the choices", 'write "strict" or "lenient"')
+    return str(raw)
+
+
 DELIVERY = SettingType("way to deliver", _read_delivery, quoted)
 VIA = SettingType("way to send", _read_via, quoted)
 SUBADDRESS = SettingType("one character", _read_subaddress, quoted)
 SPOOL_URL = SettingType("spool", _read_spool_url, quoted)
+#: "" where the listener's kind decides.
+STRICTNESS = SettingType('"strict" or "lenient"', _read_strictness, lambda value: quoted(value) if value else "")

@@ -52,6 +52,15 @@ class ListenerSettings(Struct, frozen=True, kw_only=True):
         Literal["off", "starttls", "implicit"],
         Meta(description="Encryption. Only `off` is available in this version."),
     ] = "off"
+    strictness: Annotated[
+        str,
+        mail_types.STRICTNESS,
+        Meta(
+            description="How mail that breaks the rules of SMTP is treated: `strict` refuses it, `lenient` accepts and "
+            "remarks what has only one meaning. Without it, `mx` is strict but to trusted networks, and to them, "
+            "`submission` and `lmtp` are lenient in the message and its addresses; see [strictness](strictness.md)."
+        ),
+    ] = ""
     name: Annotated[str, Meta(description="A name for logs; without it, the kind, numbered if there are several.")] = ""
     banner: Annotated[str, Meta(description='The words after the host name in the opening reply ("220 …").')] = (
         "ESMTP Posthouse"

@@ -22,7 +22,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-from posthouse.core import Address, Envelope, EventSink, Reply, StorageError, StorageFull, Verdict, path_text
+from posthouse.codes.leniencies import remark_text
+from posthouse.core import Address, Envelope, EventSink, Remark, Reply, StorageError, StorageFull, Verdict, path_text
 from posthouse.message.dsn.model import Action, OriginalMessage, RecipientStatus
 from posthouse.message.trace_fields import protocol_name, received
 from posthouse.net.clock import Clock
@@ -97,6 +98,7 @@ class SpoolIntake:
         "_held",
         "_incoming",
         "_peer",
+        "_remarks",
         "_scan",
         "_size",
         "_source",
@@ -119,6 +121,7 @@ class SpoolIntake:
         self._envelopes = envelopes
         self._source = f"{context.kind} {peer.host or 'unix socket'}:{peer.port}"
         self._fault: Verdict | None = None
+        self._remarks: tuple[Remark, ...] = ()
         self._scan = HeaderScan()
         self._size = 0
         plain = len(envelopes) == 1 and envelopes[0] is envelope
@@ -184,6 +187,10 @@ class SpoolIntake:
     def _fail(self, verdict: Verdict) -> None:
         self._fault = verdict
         self.abort()
+
+    def remarked(self, remarks: tuple[Remark, ...]) -> None:
+        """What was forgiven: it goes into the history with the message, and into the log once that is stored."""
+        self._remarks = remarks
 
     # -- the checks --------------------------------------------------------------------------------------------------
 
@@ -269,7 +276,7 @@ class SpoolIntake:
         )
 
     def _origin(self, incoming: IncomingMessage) -> Origin:
-        origin = Origin(self._scan.message_id, self._greet.domain)
+        origin = Origin(self._scan.message_id, self._greet.domain, remarks=self._remarks)
         if not self._expansions:
             return origin
         number = self._incoming.index(incoming)
@@ -333,6 +340,8 @@ class SpoolIntake:
         self._context.stored(stored)
         if self._expansions:
             self._log_expansions(stored.message)
+        for remark in self._remarks:
+            self._context.log("lenient", id=stored.message.id, source=self._source, remark=remark_text(remark))
         if self._held:
             self._context.log("quarantined", id=stored.message.id, source=self._source, reason=self._held)
 

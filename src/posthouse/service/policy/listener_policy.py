@@ -14,8 +14,10 @@ from typing import Final
 
 from posthouse.core import Address, EventSink, Reply, Verdict, path_text
 from posthouse.net.clock import Clock
+from posthouse.protocol.leniency import LENIENT, STRICT, Leniency
 from posthouse.relay import DsnWriter
 from posthouse.server.content_check import CheckFactory
+from posthouse.server.policy import Peer
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.directory.directory import Directory, Local
 from posthouse.service.policy.intake import IntakeContext
@@ -28,6 +30,8 @@ _TOO_MANY: Final = Verdict(Reply(421, "4.7.0", "Too many connections; try again 
 _TOO_MANY_YOURS: Final = Verdict(
     Reply(421, "4.7.0", "Too many connections from your host; try again later"), "max_connections_per_host"
 )
+#: The message and the addresses in it may break rules, the form of commands may not.
+_IN_THE_MESSAGE: Final = LENIENT._replace(commands=False)
 _CLOSING: Final = Verdict(Reply(421, "4.3.2", "Service is shutting down; try again later"), "draining")
 
 
@@ -98,6 +102,9 @@ class ListenerPolicy:
         self.welcome = Verdict(Reply(220, "", f"{config.hostname} {listener.banner}".rstrip()))
         self.closed = Verdict(Reply(521, "", f"{config.hostname} takes no mail"), "closed")
         self.hello = Verdict(Reply(250, "", config.hostname))
+        #: Whether a host is in trusted_networks; the latest answers are cached.
+        self.trusts: Callable[[str], bool] = lru_cache(maxsize=1024)(config.trusts)
+        self._everything = any(each.name == "*" for each in config.domain)
         self.help = HelpPages(lmtp=self.lmtp, vrfy=listener.vrfy, expn=listener.expn)
         zone = zone or _local_zone
         self.intake = IntakeContext(
@@ -127,6 +134,21 @@ class ListenerPolicy:
         self._sessions = 0
         self._hosts: dict[str, int] = {}
         self._quotas = any(each.quota for each in config.domain)
+
+    def leniency(self, peer: Peer) -> Leniency:
+        """What is forgiven a peer: by the listener's ``strictness``, or where it has none by its kind.
+
+        A bare local part is completed only for trusted hosts, and where all domains are ours (the catcher): elsewhere a
+        spammer's typing error would become an address of ours.
+        """
+        strictness, kind = self.settings.strictness, self.settings.kind
+        if strictness == "strict":
+            return STRICT
+        trusted = self.trusts(peer.host)
+        if not strictness and kind == "mx" and not trusted:
+            return STRICT
+        base = LENIENT if strictness else _IN_THE_MESSAGE
+        return base._replace(domain=self.config.postmaster.domain) if trusted or self._everything else base
 
     def enter(self, host: str) -> Verdict | None:
         """Count a session in, or say why it is not welcome.

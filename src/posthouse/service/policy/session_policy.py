@@ -63,7 +63,7 @@ class SessionPolicy:
         if refusal is not None:
             return self._no("connect", refusal)
         self._counted = True
-        self._trusted = self._shared.config.trusts(self._peer.host)
+        self._trusted = self._shared.trusts(self._peer.host)
         if self._shared.settings.closed:
             return self._no("connect", self._shared.closed)
         return self._shared.welcome

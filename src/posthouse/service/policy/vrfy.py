@@ -1,9 +1,9 @@
 """The answers to VRFY, EXPN and HELP (RFC 5321 §3.5, §4.1.1.6 to §4.1.1.8).
 
 VRFY and EXPN tell any client which mailboxes exist, so both are off unless a listener switches them on.  While they are
-off, both answer 252: RFC 5321 §7.3 demands that code of a server that has switched them off, because it confirms nothing
-and denies nothing.  (§3.5.3 allows 502 for a command that is not *implemented*, which EXPN is.)  VRFY of a list answers
-for the list's own address, which accepts mail.
+off, both answer 252: RFC 5321 §7.3 demands that code of a server that has switched them off, because it neither
+confirms nor denies anything.  (§3.5.3 allows 502 for a command that is not *implemented*, which EXPN is.)  VRFY of a
+list answers for the list's own address, which accepts mail.
 
 HELP lists the commands that this listener has on: LHLO only where LMTP is spoken, VRFY and EXPN where they are on.  A
 topic may also be a command that is off, and the older spellings HELLO and REST, which the receiver understands.
