@@ -164,6 +164,7 @@ encode = _encoder()
 
 _ACCEPTED, _ATTEMPT, _NOTE = 0, 1, 2
 _NO_ARRIVAL = Origin()
+_REMARKS = Origin._fields.index("remarks")
 _EXPANSIONS = Origin._fields.index("expansions")
 _NO_TRACE = AttemptTrace()
 _SAME_TRACE = 1  # as that of the event before: recipients of several destinations travelled together
@@ -225,9 +226,10 @@ def packed_origin(origin: Origin) -> bytes:
 def _origin(fields: list[Any]) -> Origin:
     """An origin from its fields as they were packed; older spools have fewer."""
     origin = Origin(*fields)
-    if origin.remarks:
-        origin = origin._replace(remarks=tuple(Remark(*each) for each in origin.remarks))
-    return origin._replace(expansions=tuple(map(_expansion, fields[_EXPANSIONS]))) if origin.expansions else origin
+    if len(fields) <= _REMARKS:
+        return origin
+    remarks = tuple(Remark(*each) for each in origin.remarks)
+    return origin._replace(remarks=remarks, expansions=tuple(map(_expansion, origin.expansions)))
 
 
 def _expansion(fields: Sequence[Any]) -> Expansion:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from posthouse.core import Address, Envelope, Notify, OriginalRecipient, Recipient, path_text
+from posthouse.core import Address, Envelope, EventSink, Notify, OriginalRecipient, Recipient, path_text
 from posthouse.service.directory.directory import Directory, Expanded, Moved, Target, Unknown
 from posthouse.spool.history import Expansion
+from posthouse.spool.model import StoredMessage
 
-__all__ = ["addressees", "expand_envelope", "expansions", "successes"]
+__all__ = ["addressees", "expand_envelope", "expansions", "log_expansions", "successes"]
+
+_NAMED = 20  # recipients that one line of the log names
 
 
 def addressees(directory: Directory, address: Address) -> tuple[Address, ...]:
@@ -109,6 +112,22 @@ def expansions(
             others = tuple(copy for other, copy in copies.items() if other != number) if not number else ()
             found[number].append(Expansion(str(recipient), kind, len(targets), tuple(keys), others))
     return [tuple(each) for each in found]
+
+
+def log_expansions(log: EventSink, message: StoredMessage, told: str, expansions: Sequence[Expansion]) -> None:
+    """Log what each alias, list and moved mailbox led to, so that it is found by the address that the client named.
+    ``told`` is the queue id that the client is told."""
+    for each in expansions:
+        log(
+            "expanded",
+            id=message.id,
+            recipient=each.address,
+            kind=each.kind,
+            to=", ".join(str(message.envelope.recipients[key].address) for key in each.keys[:_NAMED]),
+            addresses=each.number,
+            copies=", ".join(queue_id for queue_id, _ in each.copies),
+            parent="" if message.id == told else told,
+        )
 
 
 def successes(directory: Directory, envelope: Envelope) -> list[tuple[Recipient, bool]]:

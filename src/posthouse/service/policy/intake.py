@@ -32,17 +32,16 @@ from posthouse.relay import DsnWriter
 from posthouse.server.content_check import CheckedMessage, CheckFactory, CheckResult, ContentChecks
 from posthouse.server.policy import Peer
 from posthouse.service.directory.directory import Directory
-from posthouse.service.directory.expansion import expansions, successes
+from posthouse.service.directory.expansion import expansions, log_expansions, successes
 from posthouse.service.policy.header_scan import HEAD_AT_MOST, HeaderScan
 from posthouse.spool.history import Expansion, Origin
-from posthouse.spool.interface import IncomingMessage, Spool, Stored, StoredMessage
+from posthouse.spool.interface import IncomingMessage, Spool, Stored
 
 __all__ = ["IntakeContext", "SpoolIntake", "TOO_LARGE", "storage_verdict"]
 
 TOO_LARGE: Final = Verdict(Reply(552, "5.3.4", "Message too large"), "larger than max_message_size")
 _LOOP: Final = Verdict(Reply(554, "5.4.6", "Too many hops; this message goes in circles"), "max_hops reached")
 _FULL: Final = Verdict(Reply(452, "4.3.1", "No room for this message now; try again later"), "storage is full")
-_NAMED: Final = 20  # recipients that one line of the log names
 _BUSY: Final = Verdict(Reply(451, "4.3.0", "Cannot store this message now; try again later"), "storage failed")
 
 
@@ -328,38 +327,22 @@ class SpoolIntake:
 
     async def _store_all(self) -> tuple[Verdict, ...]:
         try:
-            for envelope, incoming in zip(self._envelopes, self._incoming, strict=True):
-                self._stored(await self._offer(envelope, incoming))
+            for number, (envelope, incoming) in enumerate(zip(self._envelopes, self._incoming, strict=True)):
+                self._stored(await self._offer(envelope, incoming), number)
         except StorageError as error:
             return self._failed(error)
         if self._successes and not self._held:  # what is held has not been delivered or expanded yet
             await self._report()
         return self._promised()
 
-    def _stored(self, stored: Stored) -> None:
+    def _stored(self, stored: Stored, number: int = 0) -> None:
         self._context.stored(stored)
         if self._expansions:
-            self._log_expansions(stored.message)
+            log_expansions(self._context.log, stored.message, self._incoming[0].id, self._expansions[number])
         for remark in self._remarks:
             self._context.log("lenient", id=stored.message.id, source=self._source, remark=remark_text(remark))
         if self._held:
             self._context.log("quarantined", id=stored.message.id, source=self._source, reason=self._held)
-
-    def _log_expansions(self, message: StoredMessage) -> None:
-        """Log what each alias, list and moved mailbox led to, so that it is found by the address the client named."""
-        first = self._incoming[0].id
-        number = next(n for n, each in enumerate(self._incoming) if each.id == message.id)
-        for each in self._expansions[number]:
-            self._context.log(
-                "expanded",
-                id=message.id,
-                recipient=each.address,
-                kind=each.kind,
-                to=", ".join(str(message.envelope.recipients[key].address) for key in each.keys[:_NAMED]),
-                addresses=each.number,
-                copies=", ".join(queue_id for queue_id, _ in each.copies),
-                parent="" if message.id == first else first,
-            )
 
     async def _report(self) -> None:
         """Report to the sender the success that storing has brought about."""
