@@ -217,7 +217,7 @@ _COMMANDS: tuple[CommandEntry, ...] = (
         (250, 251, 252, 501, 550, 551, 553),
         "RFC 5321 §4.1.1.6, §3.5",
         Text(
-            "It tells anybody who has a mailbox here, so most servers answer 252; Posthouse too, without `vrfy = true`.",
+            "It tells anybody who has a mailbox here, so most servers answer 252, and so does Posthouse by default.",
             "它会向任何人泄露谁有邮箱，因此大多数服务器都应答 252；Posthouse 未设 `vrfy = true` 时也是如此。",
         ),
     ),

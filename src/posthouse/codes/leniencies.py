@@ -1,4 +1,4 @@
-"""What a lenient receiver forgives, each in English and Chinese: what it is, and how the sender's program is mended.
+"""What a lenient receiver tolerates, each in English and Chinese: what it is, and how the sender's program is mended.
 
 ``remark_text`` makes one sentence of a remark.  It says what a strict receiver would have answered, because that is
 what mail of the same program meets elsewhere.

@@ -1,4 +1,4 @@
-"""A remark: what a lenient receiver has forgiven in a message that it accepted."""
+"""A remark: what a lenient receiver has tolerated in a message that it accepted."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ class ContentChunk(NamedTuple):
 
 class EndOfContent(NamedTuple):
     """The content is complete: ``size`` octets.  ``owed`` replies are due: one, or in LMTP one per recipient.
-    ``remarks`` say what a lenient receiver has forgiven in this transaction."""
+    ``remarks`` say what a lenient receiver has tolerated in this transaction."""
 
     size: int
     owed: int

@@ -1,9 +1,9 @@
-"""Leniency of a receiver: what it forgives, and the reader of the addresses that the strict grammar refuses.
+"""Leniency of a receiver: what it tolerates, and the reader of the addresses that the strict grammar refuses.
 
 The strict parser is asked first, always.  Only a MAIL or RCPT that it refuses comes here, so a well-formed command
-costs nothing more in a lenient session.  Each thing forgiven becomes a ``Remark`` with the strict reply.
+costs nothing more in a lenient session.  Each thing tolerated becomes a ``Remark`` with the strict reply.
 
-Forgiven are deviations with one meaning:
+Tolerated are deviations with one meaning:
 
     no-brackets     MAIL FROM:user@domain                  (commands)
     misplaced-dot   a..b@domain, a.@domain                 (addresses) the local part is kept, and goes out quoted
@@ -35,11 +35,11 @@ from posthouse.protocol.limits import Limits
 from posthouse.protocol.parameters import MAIL_PARAMETERS, RCPT_PARAMETERS, parse_parameters
 from posthouse.protocol.parsing import CommandError
 
-__all__ = ["LENIENT", "Leniency", "STRICT", "forgive", "merged", "utf8_forgiven"]
+__all__ = ["LENIENT", "Leniency", "STRICT", "merged", "tolerate", "utf8_tolerated"]
 
 
 class Leniency(NamedTuple):
-    """What a receiver forgives: in the content, in addresses, in the form of MAIL and RCPT; and the ``domain`` that it
+    """What a receiver tolerates: in the content, in addresses, in the form of MAIL and RCPT; and the ``domain`` that it
     adds to an address without one ("": such an address is refused)."""
 
     content: bool = False
@@ -61,17 +61,17 @@ _BARE: Final = r'((?:"(?:[^"\\]|\\.)*+"|[^" <>])++)(?: (.*))?'
 _DOTTED: Final = r'(?=[^@]*[^.@])[^\x00-\x20"(),:;<>@\[\\\]\x7f-\x9f]++'
 
 
-_Forgiven = Callable[[str, bool], None]
+_Tolerated = Callable[[str, bool], None]
 
 
-class _Refused(Exception):
-    """The address cannot be forgiven."""
+class _NotTolerated(Exception):
+    """The address cannot be tolerated."""
 
 
-def forgive(
+def tolerate(
     line: bytes, refusal: CommandError, accepts: frozenset[str], limits: Limits, leniency: Leniency
 ) -> tuple[Command, list[Remark]] | None:
-    """The command in a line that the strict parser refused, and what was forgiven in it; None if it stays refused."""
+    """The command in a line that the strict parser refused, and what was tolerated in it; None if it stays refused."""
     verb = refusal.verb
     if verb not in ("MAIL", "RCPT"):
         return None
@@ -86,9 +86,9 @@ def forgive(
     shown = f"{verb} {argument}"[:_MOST_SHOWN]
     remarks: list[Remark] = []
 
-    def forgiven(kind: str, allowed: bool) -> None:
+    def tolerated(kind: str, allowed: bool) -> None:
         if not allowed:
-            raise _Refused
+            raise _NotTolerated
         remarks.append(Remark(kind, str(refusal.reply), command=shown))
 
     try:
@@ -97,21 +97,21 @@ def forgive(
             path = re.fullmatch(_BARE, found[1])
             if path is None:
                 return None
-            forgiven("no-brackets", leniency.commands)
+            tolerated("no-brackets", leniency.commands)
         written = path[1].strip(" ")
         if written != path[1]:
-            forgiven("no-brackets", leniency.commands)
+            tolerated("no-brackets", leniency.commands)
         table = MAIL_PARAMETERS if verb == "MAIL" else RCPT_PARAMETERS
         fields = parse_parameters(path[2], table, accepts) if path[2] else {}
         if len(written.encode()) > limits.path - 2:
             return None
-        address = _address(_without_route(written), limits, leniency, forgiven)
+        address = _address(_without_route(written), limits, leniency, tolerated)
         if not address.is_ascii and "smtputf8" not in fields and verb == "MAIL":
-            forgiven("utf8-address", leniency.addresses and "SMTPUTF8" in accepts)
+            tolerated("utf8-address", leniency.addresses and "SMTPUTF8" in accepts)
             address = with_ascii_domain(address)
             if not address.is_ascii:
                 fields["smtputf8"] = True
-    except (GrammarError, _Refused):
+    except (GrammarError, _NotTolerated):
         return None
     if verb == "MAIL":
         return (Mail(address, **fields), remarks) if address.domain else None
@@ -123,7 +123,7 @@ def _without_route(written: str) -> str:
     return written.partition(":")[2] if written.startswith("@") else written
 
 
-def _address(written: str, limits: Limits, leniency: Leniency, forgiven: _Forgiven) -> Address:
+def _address(written: str, limits: Limits, leniency: Leniency, tolerated: _Tolerated) -> Address:
     if written.startswith('"'):
         end = written.rfind("@")
         local = parse_mailbox(f"{written[:end]}@domain.test", limits).local
@@ -135,29 +135,29 @@ def _address(written: str, limits: Limits, leniency: Leniency, forgiven: _Forgiv
         except GrammarError:
             if re.fullmatch(_DOTTED, local) is None or len(local.encode()) > limits.local_part:
                 raise
-            forgiven("misplaced-dot", leniency.addresses)
+            tolerated("misplaced-dot", leniency.addresses)
     if not at:
         if local.lower() == "postmaster" and not leniency.domain:
             return Address(local)
-        forgiven("no-domain", bool(leniency.domain))
+        tolerated("no-domain", bool(leniency.domain))
         return Address(local, leniency.domain)
-    return Address(local, _domain(domain, limits, leniency, forgiven))
+    return Address(local, _domain(domain, limits, leniency, tolerated))
 
 
-def _domain(domain: str, limits: Limits, leniency: Leniency, forgiven: _Forgiven) -> str:
+def _domain(domain: str, limits: Limits, leniency: Leniency, tolerated: _Tolerated) -> str:
     if domain.startswith("["):
         return parse_literal(domain, limits)
     if domain.endswith(".") and len(domain) > 1:
-        forgiven("trailing-dot", leniency.addresses)
+        tolerated("trailing-dot", leniency.addresses)
         domain = domain[:-1]
     if "_" in domain:
         parse_domain(domain.replace("_", "0"), limits)
-        forgiven("underscore", leniency.addresses)
+        tolerated("underscore", leniency.addresses)
         return domain.lower() if domain.isascii() else domain_to_ascii(domain)
     return parse_domain(domain, limits)
 
 
-def utf8_forgiven(command: Rcpt, reply: str) -> tuple[Rcpt, Remark]:
+def utf8_tolerated(command: Rcpt, reply: str) -> tuple[Rcpt, Remark]:
     """A recipient that is not ASCII in a transaction whose MAIL did not say SMTPUTF8: its domain in A-labels."""
     address = command.address
     remark = Remark("utf8-address", reply, command=f"RCPT TO:<{address}>"[:_MOST_SHOWN])

@@ -63,7 +63,7 @@ class ContentNormaliser:
         self.kept = b""
 
     def remarks(self) -> list[Remark]:
-        """What was forgiven."""
+        """What was tolerated."""
         return list(self._found.values())
 
     def _note(self, kind: str, reply: str, count: int, line: int) -> None:
@@ -135,12 +135,12 @@ class ContentNormaliser:
 
 
 def _line_ends(piece: bytes) -> int:
-    """How many line ends of any kind there are; CRs that an LF follows are one with it."""
-    return len(_CR_RUN.sub(b"\n", piece).replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")) - 1
+    """How many line ends there are: CRLF, LF or CR."""
+    return piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n").count(b"\n")
 
 
 class LenientDotReader(DotReader):
-    """A ``DotReader`` that forgives line ends."""
+    """A ``DotReader`` that tolerates line ends."""
 
     __slots__ = ("_normaliser",)
 
@@ -169,12 +169,13 @@ def _undecided(piece: bytes) -> int:
     """How many octets at the end of a piece have a meaning that the next octets decide: CRs (is there an LF behind
     them?), a bare LF and a dot behind it (is there a second dot?)."""
     if piece.endswith((b"\n", b"\n.")):
-        return 2 if piece.endswith(b".") else 1
+        tail = 2 if piece.endswith(b".") else 1
+        return 0 if piece.endswith(b"\r", 0, len(piece) - tail) else tail
     return min(len(piece) - len(piece.rstrip(b"\r")), _MOST_CR - 1)
 
 
 class LenientChunkReader(ChunkReader):
-    """A ``ChunkReader`` that forgives line ends: each chunk is counted as it came, and handed on normalised.
+    """A ``ChunkReader`` that tolerates line ends: each chunk is counted as it came, and handed on normalised.
 
     RFC 3030 §3 has no line ends in BINARYMIME content, which therefore has no reader of this kind.
     """

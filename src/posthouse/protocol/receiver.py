@@ -47,7 +47,7 @@ from posthouse.protocol.events import (
     Transcript,
 )
 from posthouse.protocol.extensions import Offer
-from posthouse.protocol.leniency import STRICT, Leniency, forgive, merged, utf8_forgiven
+from posthouse.protocol.leniency import STRICT, Leniency, merged, tolerate, utf8_tolerated
 from posthouse.protocol.lenient_readers import ContentNormaliser, LenientChunkReader, LenientDotReader
 from posthouse.protocol.limits import Limits
 from posthouse.protocol.parsing import CACHED_LINE, CommandError, parse_cached, parse_command
@@ -121,8 +121,6 @@ class Receiver:
         "_dot",
         "_eof",
         "_fatal",
-        "_forgiven",
-        "_forgiven_from",
         "_given",
         "_line_limit",
         "_lines",
@@ -134,6 +132,8 @@ class Receiver:
         "_skip",
         "_skipped",
         "_smtputf8",
+        "_tolerated",
+        "_tolerated_from",
         "_total",
         "_transcript",
         "_utf8_before",
@@ -144,7 +144,7 @@ class Receiver:
         "lmtp",
         "offer",
         "state",
-        "utf8_forgiven",
+        "utf8_tolerated",
     )
 
     def __init__(
@@ -157,7 +157,7 @@ class Receiver:
         leniency: Leniency = STRICT,
     ) -> None:
         self.offer = offer
-        #: What is forgiven; may be set until MAIL, because it may depend on the peer.
+        #: What is tolerated; may be set until MAIL, because it may depend on the peer.
         self.leniency = leniency
         self.lmtp = lmtp
         self.limits = limits or Limits()
@@ -192,11 +192,11 @@ class Receiver:
         self._dot: DotReader | None = None  # while content after 354 is being read
         self._normaliser: ContentNormaliser | None = None  # once the content of a lenient receiver has begun
         self._remarks: list[Remark] = []  # on the commands of the transaction
-        self._forgiven: Command | None = None  # the last command with remarks,
-        self._forgiven_from = 0  # the first of them, and what ``utf8_forgiven`` was before it
+        self._tolerated: Command | None = None  # the last command with remarks,
+        self._tolerated_from = 0  # the first of them, and what ``utf8_tolerated`` was before it
         self._utf8_before = False
-        #: True if a local part that is not ASCII was forgiven, though MAIL did not say SMTPUTF8.
-        self.utf8_forgiven = False
+        #: True if a local part that is not ASCII was tolerated, though MAIL did not say SMTPUTF8.
+        self.utf8_tolerated = False
 
     # -- bytes in ----------------------------------------------------------------------------------------------
 
@@ -267,29 +267,29 @@ class Receiver:
                 command = parse_command(line, self._accepts, self.limits)
         except CommandError as refusal:
             if self.leniency is not STRICT:
-                found = forgive(line, refusal, self._accepts, self.limits, self.leniency)
+                found = tolerate(line, refusal, self._accepts, self.limits, self.leniency)
                 if found is not None:
-                    return self._forgive(found[0], found[1])
+                    return self._tolerate(found[0], found[1])
             # How many octets follow a BDAT that cannot be read is anybody's guess, and content must not be read as
             # commands.
             return self._refuse(refusal.verb, refusal.reply, fatal=refusal.verb == "BDAT")
         return self._legal(command)
 
-    def _forgive(self, command: Command, remarks: list[Remark]) -> Event:
+    def _tolerate(self, command: Command, remarks: list[Remark]) -> Event:
         """Go on with a command that the strict parser refused.  Its remarks stay if it is answered positively."""
-        self._forgiven_from, self._utf8_before = len(self._remarks), self.utf8_forgiven
+        self._tolerated_from, self._utf8_before = len(self._remarks), self.utf8_tolerated
         event = self._legal(command)
         self._remarks.extend(remarks)
-        self._forgiven = self._command
+        self._tolerated = self._command
         if type(event) is Refused:
-            self._unforgive()
+            self._withdraw_remarks()
         return event
 
-    def _unforgive(self) -> None:
+    def _withdraw_remarks(self) -> None:
         """Take back what was remarked on a command that is refused."""
-        del self._remarks[self._forgiven_from :]
-        self.utf8_forgiven = self._utf8_before
-        self._forgiven = None
+        del self._remarks[self._tolerated_from :]
+        self.utf8_tolerated = self._utf8_before
+        self._tolerated = None
 
     def _legal(self, command: Command) -> Event:
         """Is the command legal here?  The whole answer of moment one."""
@@ -299,11 +299,11 @@ class Receiver:
             if not (self._smtputf8 or (local.isascii() and domain.isascii())):
                 if not self.leniency.addresses:
                     return self._refuse("RCPT", UTF8_ADDRESS)
-                self._forgiven_from, self._utf8_before = len(self._remarks), self.utf8_forgiven
-                command, remark = utf8_forgiven(command, str(UTF8_ADDRESS))
-                self._forgiven = command
+                self._tolerated_from, self._utf8_before = len(self._remarks), self.utf8_tolerated
+                command, remark = utf8_tolerated(command, str(UTF8_ADDRESS))
+                self._tolerated = command
                 self._remarks.append(remark)
-                self.utf8_forgiven = self.utf8_forgiven or not command.address.is_ascii
+                self.utf8_tolerated = self.utf8_tolerated or not command.address.is_ascii
             self._command = command
             self._given = _RCPT_INPUT
             self._owed = 1
@@ -542,13 +542,13 @@ class Receiver:
                 self._recipients += 1
             else:
                 self._refused_rcpt = True
-                if command is self._forgiven:
-                    self._unforgive()
+                if command is self._tolerated:
+                    self._withdraw_remarks()
         elif isinstance(command, Mail):
             if reply.code < 400:
                 self._smtputf8, self._body = command.smtputf8, command.body
-            elif command is self._forgiven:
-                self._unforgive()
+            elif command is self._tolerated:
+                self._withdraw_remarks()
         elif state is _CONTENT:
             self._dot = LenientDotReader(self._begin_normalising()) if self.leniency.content else DotReader()
         elif isinstance(command, Greet):

@@ -27,7 +27,7 @@ class Server:
     """The receiving SMTP: listeners with one policy, one offer, one set of limits.
 
     ``transcript`` makes a transcript for each session; ``on_error`` is given the exceptions of a policy or an intake,
-    which end as 451 for the client.  ``leniency`` says what is forgiven a peer; without it the server is strict.
+    which end as 451 for the client.  ``leniency`` says what is tolerated from a peer; without it the server is strict.
 
     Raises ``LocalError`` for an ``offer`` of AUTH, STARTTLS or REQUIRETLS: sessions have no handler for them, and a
     client that used them would wait for a reply until the time-out.

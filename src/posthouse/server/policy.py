@@ -33,7 +33,7 @@ class Intake(Protocol):
     """The taker of one message's content.
 
     The session calls ``write`` for each piece, then exactly one of ``commit`` or ``abort``; before ``commit`` it calls
-    ``remarked``, if a lenient server has forgiven something.  An intake that can no
+    ``remarked``, if a lenient server has tolerated something.  An intake that can no
     longer succeed (too large, disk full) keeps taking ``write`` calls, drops the octets, and gives the reason in the
     verdicts of ``commit``.
     """
@@ -47,7 +47,7 @@ class Intake(Protocol):
         ...
 
     def remarked(self, remarks: tuple[Remark, ...]) -> None:
-        """What a lenient server has forgiven in this message.  A strict one never calls it."""
+        """What a lenient server has tolerated in this message.  A strict one never calls it."""
         ...
 
     def commit(self) -> tuple[Verdict, ...] | Awaitable[tuple[Verdict, ...]]:

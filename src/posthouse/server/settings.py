@@ -28,8 +28,8 @@ class SessionSettings(NamedTuple):
     """What all sessions of one server have in common.
 
     ``policy`` makes a session's policy and ``transcript`` its transcript (None: no transcripts); ``on_error`` is given
-    the exceptions of a policy or an intake, which end as 451 for the client.  ``leniency`` says what a peer is
-    forgiven.
+    the exceptions of a policy or an intake, which end as 451 for the client.  ``leniency`` says what is
+    tolerated from a peer.
     """
 
     policy: PolicyFactory

@@ -153,7 +153,7 @@ class ServerTransaction:
     def _begin_content(self) -> Verdict | None:
         """Ask the policy for an intake; returns the verdict if it refuses."""
         envelope = self._envelope._replace(recipients=tuple(self._recipients))
-        self._envelope = envelope._replace(smtputf8=True) if self._receiver.utf8_forgiven else envelope
+        self._envelope = envelope._replace(smtputf8=True) if self._receiver.utf8_tolerated else envelope
         intake = self._policy.intake(self._envelope)
         if type(intake) is Verdict:
             return intake

@@ -207,7 +207,8 @@ def advice(config: Config) -> list[str]:
             found.append(f"listener {each.name}: max_recipients is below the 100 that RFC 5321 §4.5.3.1.8 asks for.")
         if each.command_timeout < 300:
             found.append(f"listener {each.name}: command_timeout is below the 5 minutes of RFC 5321 §4.5.3.2.7.")
-        if each.kind == "mx" and each.strictness == "lenient":
+        near = each.bind.is_path or each.bind.host == "::1" or each.bind.host.startswith("127.")
+        if each.kind == "mx" and each.strictness == "lenient" and not near:
             found.append(
                 f'listener {each.name}: strictness = "lenient" accepts malformed mail from any host, and other servers '
                 "may refuse it; mx listeners on the Internet are better strict."

@@ -188,7 +188,7 @@ class SpoolIntake:
         self.abort()
 
     def remarked(self, remarks: tuple[Remark, ...]) -> None:
-        """What was forgiven: it goes into the history with the message, and into the log once that is stored."""
+        """What was tolerated: it goes into the history with the message, and into the log once that is stored."""
         self._remarks = remarks
 
     # -- the checks --------------------------------------------------------------------------------------------------

@@ -102,9 +102,7 @@ class ListenerPolicy:
         self.welcome = Verdict(Reply(220, "", f"{config.hostname} {listener.banner}".rstrip()))
         self.closed = Verdict(Reply(521, "", f"{config.hostname} takes no mail"), "closed")
         self.hello = Verdict(Reply(250, "", config.hostname))
-        #: Whether a host is in trusted_networks; the latest answers are cached.
         self.trusts: Callable[[str], bool] = lru_cache(maxsize=1024)(config.trusts)
-        self._everything = any(each.name == "*" for each in config.domain)
         self.help = HelpPages(lmtp=self.lmtp, vrfy=listener.vrfy, expn=listener.expn)
         zone = zone or _local_zone
         self.intake = IntakeContext(
@@ -136,7 +134,7 @@ class ListenerPolicy:
         self._quotas = any(each.quota for each in config.domain)
 
     def leniency(self, peer: Peer) -> Leniency:
-        """What is forgiven a peer: by the listener's ``strictness``, or where it has none by its kind.
+        """What is tolerated from a peer: by the listener's ``strictness``, or where it has none by its kind.
 
         A bare local part is completed only for trusted hosts, and where all domains are ours (the catcher): elsewhere a
         spammer's typing error would become an address of ours.
@@ -148,7 +146,9 @@ class ListenerPolicy:
         if not strictness and kind == "mx" and not trusted:
             return STRICT
         base = LENIENT if strictness else _IN_THE_MESSAGE
-        return base._replace(domain=self.config.postmaster.domain) if trusted or self._everything else base
+        if not trusted and not any(each.name == "*" for each in self.config.domain):
+            return base
+        return base._replace(domain=self.config.postmaster.domain)
 
     def enter(self, host: str) -> Verdict | None:
         """Count a session in, or say why it is not welcome.
