@@ -63,9 +63,9 @@ class Origin(NamedTuple):
 
     ``message_id`` is the content's Message-ID with its angle brackets, by which a history is found; ``helo`` what the
     sending SMTP called itself; ``tls`` and ``user`` how its session was protected and who authenticated; ``about``
-    the queue id of the message that this one reports on; ``remarks`` what a lenient listener tolerated in it.  Where the
-    client named other addresses than the message has, ``expansions`` says what they led to, ``sender`` is the sender
-    that the client named, and ``parent`` the queue id that the client was told; "" if it is the message's own.
+    the queue id of the message that this one reports on; ``remarks`` what a lenient listener tolerated in it.  Where
+    the client named other addresses than the message has, ``expansions`` says what they led to, ``sender`` is the
+    sender that the client named, and ``parent`` the queue id that the client was told; "" if it is the message's own.
     """
 
     message_id: str = ""

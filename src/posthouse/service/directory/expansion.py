@@ -114,9 +114,9 @@ def expansions(
     return [tuple(each) for each in found]
 
 
-def log_expansions(log: EventSink, message: StoredMessage, told: str, expansions: Sequence[Expansion]) -> None:
+def log_expansions(log: EventSink, message: StoredMessage, first: str, expansions: Sequence[Expansion]) -> None:
     """Log what each alias, list and moved mailbox led to, so that it is found by the address that the client named.
-    ``told`` is the queue id that the client is told."""
+    ``first`` is the queue id that the client was told."""
     for each in expansions:
         log(
             "expanded",
@@ -126,7 +126,7 @@ def log_expansions(log: EventSink, message: StoredMessage, told: str, expansions
             to=", ".join(str(message.envelope.recipients[key].address) for key in each.keys[:_NAMED]),
             addresses=each.number,
             copies=", ".join(queue_id for queue_id, _ in each.copies),
-            parent="" if message.id == told else told,
+            parent="" if message.id == first else first,
         )
 
 
