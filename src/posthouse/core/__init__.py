@@ -27,6 +27,7 @@ from posthouse.core.errors import (
     StorageFull,
     StorageUncertain,
     TimedOut,
+    TlsFailed,
     Unreachable,
 )
 from posthouse.core.event_sink import CallbackSink, EventSink, event_sink
@@ -79,6 +80,7 @@ __all__ = [
     "StorageFull",
     "StorageUncertain",
     "TimedOut",
+    "TlsFailed",
     "Unreachable",
     "Verdict",
     "event_sink",
