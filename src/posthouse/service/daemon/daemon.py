@@ -40,6 +40,7 @@ from posthouse.net import (
 from posthouse.protocol import Limits, Transcript
 from posthouse.relay import DsnWriter, MailboxDeliverer, RetrySchedule, Worker
 from posthouse.relay.recording.dsn import original_of
+from posthouse.relay.scheduling.outlook import outlook_of, positions_of
 from posthouse.server import CheckFactory, Server, ServerTimeouts
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.control.server import ControlSocket
@@ -175,7 +176,8 @@ class Daemon:
             who=who,
             reopen=self.worker.reopen,
             wake=self.worker.wake,
-            sites=self.worker.sites,
+            outlook=partial(outlook_of, self.worker.scheduler),
+            positions=partial(positions_of, self.worker.scheduler),
         )
 
     def routing(self) -> RoutingContext:
@@ -268,6 +270,7 @@ class Daemon:
             timeouts=ServerTimeouts(listener.command_timeout, listener.data_timeout, listener.transfer_timeout),
             transcript=(lambda: transcript(listener.name)) if transcript is not None else None,
             on_error=self._fault,
+            leniency=policy.leniency,
         )
         self._policies.append(policy)
         self._servers.append(server)
