@@ -18,7 +18,6 @@ is handed on at once.  For the same reason an accepted connection queues no more
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import enum
 import errno
 import os
@@ -28,6 +27,7 @@ from collections.abc import Callable, Mapping
 from typing import cast
 
 from posthouse.net.no_handler import Nobody
+from posthouse.net.socket_listener import SocketListener
 from posthouse.net.stream import Endpoint, Handler, HandlerFactory
 from posthouse.net.system import (
     address_of,
@@ -40,7 +40,7 @@ from posthouse.net.system import (
     unreachable,
 )
 
-__all__ = ["FLUSH_SECONDS", "READ_SIZE", "SocketListener", "SocketNetwork", "SocketStream"]
+__all__ = ["FLUSH_SECONDS", "READ_SIZE", "SocketNetwork", "SocketStream"]
 
 READ_SIZE = 262_144
 _FIRST_READS = 16_384
@@ -265,28 +265,6 @@ class SocketStream(asyncio.BufferedProtocol):
         self._network.report(error)
         self._fault = error
         self.abort()
-
-
-class SocketListener:
-    """A listening socket; made by ``SocketNetwork`` only."""
-
-    def __init__(self, server: asyncio.Server, local: Endpoint, inode: int) -> None:
-        self._server = server
-        self._local = local
-        self._inode = inode
-
-    @property
-    def local(self) -> Endpoint:
-        return self._local
-
-    def close(self) -> None:
-        """Accept no more, and remove a unix socket's path if it is still this listener's."""
-        self._server.close()
-        if self._inode:
-            with contextlib.suppress(OSError):
-                if os.lstat(self._local.host).st_ino == self._inode:
-                    os.unlink(self._local.host)
-            self._inode = 0
 
 
 class SocketNetwork:
