@@ -6,7 +6,7 @@ The DNS values are imported at their first use, because a process that sends to 
 from typing import TYPE_CHECKING
 
 from posthouse.core._lazy import lazily
-from posthouse.core.address import Address, path_text
+from posthouse.core.address import Address, local_key, path_text
 from posthouse.core.attempt_trace import AttemptTrace, ConnectionTrace
 from posthouse.core.content import AsyncContent, Bytes, Content, Prefixed
 from posthouse.core.envelope import Body, Envelope, Notify, OriginalRecipient, Recipient, Ret
@@ -82,6 +82,7 @@ __all__ = [
     "Unreachable",
     "Verdict",
     "event_sink",
+    "local_key",
     "path_text",
 ]
 

@@ -13,13 +13,22 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["Address", "path_text"]
+__all__ = ["Address", "local_key", "path_text"]
 
 # atext of RFC 5322 §3.2.3, widened by UTF8-non-ascii (RFC 6531 §3.3), in dot-string form.
 # The class lists the excluded characters, because a class with a range to U+10FFFF takes milliseconds to compile.
 _ATOM = r'[^\x00-\x20"(),.:;<>@\[\\\]\x7f]+'
 _DOT_STRING = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
 _NEEDS_ESCAPE = re.compile(r'(["\\])')
+
+
+def local_key(local: str) -> str:
+    """The form that all spellings of a local part share in a domain of this server: case folded, composed (NFC)."""
+    if local.isascii():
+        return local.lower()
+    from unicodedata import normalize  # few programs meet an address beyond ASCII
+
+    return normalize("NFC", normalize("NFD", local).casefold())
 
 
 class Address(NamedTuple):
@@ -46,12 +55,12 @@ class Address(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The address in lower case: equal for two spellings of one mailbox in a *local* domain.
+        """The address in one form for two spellings of one mailbox in a *local* domain (``local_key``).
 
         Only the receiving host may interpret a local part (RFC 5321 §2.3.11), so foreign addresses must not be merged
         by this key.
         """
-        return f"{self.local.casefold()}@{self.domain}"
+        return f"{local_key(self.local)}@{self.domain}"
 
     def __str__(self) -> str:
         """The RFC 5321 spelling, without ``<`` and ``>``; the local part is quoted only if it must be."""

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from posthouse.core import Address
+from posthouse.core import Address, local_key
 from posthouse.protocol.grammar import GrammarError, lookup_domain, parse_mailbox
 from posthouse.service.config.mail_types import DeliverySetting, without_tag
 from posthouse.service.config.model import Config, DomainSettings
@@ -265,7 +265,7 @@ class Directory:
             if self._everything is None:
                 return Foreign(address)
             domain = self._everything
-            local = without_tag(address.local.casefold(), domain.subaddress)
+            local = without_tag(local_key(address.local), domain.subaddress)
             return Local(Address(local, address.domain), domain, local in domain.paused)
         found = self._names.get(address.key)
         if found is not None:
@@ -277,7 +277,7 @@ class Directory:
             if found is not None:
                 return found
         if self._takes_any(domain):
-            return Local(Address(base.local.casefold(), base.domain), domain)
+            return Local(Address(local_key(base.local), base.domain), domain)
         return Unknown(address)
 
     def named(self, text: str) -> list[Resolution]:
@@ -296,5 +296,5 @@ class Directory:
             return [found]
         if text.casefold() == "postmaster":
             return [self.resolve(self._postmaster)]
-        matches = (self._names.get(f"{text.casefold()}@{domain}") for domain in self._domains)
+        matches = (self._names.get(f"{local_key(text)}@{domain}") for domain in self._domains)
         return [each for each in matches if each is not None and not isinstance(each, Unknown)]
