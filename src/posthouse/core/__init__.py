@@ -32,6 +32,7 @@ from posthouse.core.errors import (
 )
 from posthouse.core.event_sink import CallbackSink, EventSink, event_sink
 from posthouse.core.outcome import Handover, Outcome, Result
+from posthouse.core.remark import Remark
 from posthouse.core.reply import Reply, Verdict
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ __all__ = [
     "Question",
     "Recipient",
     "Reject",
+    "Remark",
     "RemoteError",
     "Reply",
     "Result",

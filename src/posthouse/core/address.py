@@ -11,6 +11,7 @@ The null reverse-path ``<>`` (RFC 5321 §4.5.5) is ``None`` as a value and "" as
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import NamedTuple
 
 __all__ = ["Address", "local_key", "path_text"]
@@ -20,15 +21,6 @@ __all__ = ["Address", "local_key", "path_text"]
 _ATOM = r'[^\x00-\x20"(),.:;<>@\[\\\]\x7f]+'
 _DOT_STRING = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
 _NEEDS_ESCAPE = re.compile(r'(["\\])')
-
-
-def local_key(local: str) -> str:
-    """The form that all spellings of a local part share in a domain of this server: case folded, composed (NFC)."""
-    if local.isascii():
-        return local.lower()
-    from unicodedata import normalize  # few programs meet an address beyond ASCII
-
-    return normalize("NFC", normalize("NFD", local).casefold())
 
 
 class Address(NamedTuple):
@@ -55,7 +47,7 @@ class Address(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The address in one form for two spellings of one mailbox in a *local* domain (``local_key``).
+        """The address with its ``local_key``: equal for two spellings of one mailbox in a *local* domain.
 
         Only the receiving host may interpret a local part (RFC 5321 §2.3.11), so foreign addresses must not be merged
         by this key.
@@ -70,6 +62,17 @@ class Address(NamedTuple):
         if _DOT_STRING.fullmatch(local) is None:
             local = '"' + _NEEDS_ESCAPE.sub(r"\\\1", local) + '"'
         return f"{local}@{self.domain}" if self.domain else local
+
+
+def local_key(local: str) -> str:
+    """The form that all spellings of a local part share in a domain whose mailboxes are here: case folded, and composed
+    (NFC), so that ``é`` is one character however it was typed.
+
+    Case folding may take a composed text apart, so the text is composed before and behind it (Unicode §3.13).
+    """
+    if local.isascii():
+        return local.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", local).casefold())
 
 
 def path_text(path: Address | None) -> str:

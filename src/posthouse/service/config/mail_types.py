@@ -40,6 +40,7 @@ __all__ = [
     "OWNER",
     "PATTERN",
     "SPOOL_URL",
+    "STRICTNESS",
     "SUBADDRESS",
     "VIA",
     "ViaSetting",
@@ -306,9 +307,17 @@ def _read_owner(raw: object) -> str:
     return text
 
 
+def _read_strictness(raw: object) -> str:
+    if raw not in ("strict", "lenient"):
+        raise InvalidValue(f"{shown(raw)} is not one of the choices", 'write "strict" or "lenient"')
+    return str(raw)
+
+
 FILE_MODE = SettingType("mode in octal digits", _read_mode, lambda mode: f'"{mode:04o}"')
 OWNER = SettingType("user, or user:group", _read_owner, quoted)
 DELIVERY = SettingType("way to deliver", _read_delivery, quoted)
 VIA = SettingType("way to send", _read_via, quoted)
 SUBADDRESS = SettingType("one character", _read_subaddress, quoted)
 SPOOL_URL = SettingType("spool", _read_spool_url, quoted)
+#: "" where the listener's kind decides.
+STRICTNESS = SettingType('"strict" or "lenient"', _read_strictness, lambda value: quoted(value) if value else "")
