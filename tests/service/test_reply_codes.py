@@ -166,7 +166,7 @@ class Troubled(SqliteSpool):
         spool._error = StorageFull("no room") if how == "full" else StorageError("no answer")
         return spool
 
-    def receive(self) -> Any:
+    def receive(self, announced: int = 0) -> Any:
         return Trouble(self._error)
 
     async def inboxes(self) -> Any:

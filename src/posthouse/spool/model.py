@@ -127,6 +127,7 @@ class SpoolEventKind(enum.StrEnum):
     NEW_MAIL = "new-mail"  # another process has stored mail that no process has leased
     LEASES_ENDED = "leases-ended"  # of a process that died, or that did not renew them for long
     POISON = "poison"  # a message is held, because its worker died too often
+    CALENDAR = "calendar"  # mail that was due in a future that no retry reaches is due now: the calendar was set back
 
 
 class SpoolEvent(NamedTuple):

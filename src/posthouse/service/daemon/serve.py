@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
-from posthouse.core import EventSink
+from posthouse.core import EventSink, StorageError
 from posthouse.service.config.model import Config
 from posthouse.service.daemon.daemon import DRAIN, Daemon
 
@@ -33,7 +33,8 @@ async def serve(
         worker: the number of the worker process (``daemon.supervisor``), which shares its ports and ignores SIGINT;
             -1 for a daemon of one process.
 
-    Raises ``SettingError`` or ``StorageError`` as ``Daemon.start`` does.
+    Raises ``SettingError`` or ``StorageError`` as ``Daemon.start`` does, and ``StorageError`` at the end if the spool
+    was out of order.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -61,6 +62,8 @@ async def serve(
             ready(daemon)
         await stop.wait()
         await daemon.drain(drain)
+        if daemon.out_of_order:
+            raise StorageError(daemon.out_of_order)
     finally:
         if parent >= 0:
             loop.remove_reader(parent)

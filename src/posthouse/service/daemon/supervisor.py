@@ -22,13 +22,14 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from posthouse.core import PosthouseError, SettingError
+from posthouse.core import PosthouseError, SettingError, StorageError
 from posthouse.net import Endpoint, SystemClock
 from posthouse.net.system import listening_socket, not_listening, reserved_socket
 from posthouse.service.config.model import Config
 from posthouse.service.daemon.daemon import DRAIN, Daemon
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.serve import serve
+from posthouse.spool.sqlite.storage.data_dir import DataDirLock
 
 __all__ = ["Opened", "cores", "run"]
 
@@ -99,11 +100,22 @@ class _Supervisor:
         self._replace_at: list[tuple[float, int]] = []  # (when, worker number)
         self._early_crashes = 0
         self._signals = 0
+        self._lock: DataDirLock
+        self._out_of_order = ""  # why a worker's spool stored nothing any more
         self._selector = selectors.DefaultSelector()
         # Held open here and watched by every child: it ends when this process ends.
         self._alive_read, self._alive_write = os.pipe()
 
     def run(self, ready: Callable[[Opened], object]) -> None:
+        self._lock = DataDirLock(self._config.data_dir)
+        try:
+            self._run(ready)
+        finally:
+            self._lock.release()
+        if self._out_of_order:
+            raise StorageError(self._out_of_order)
+
+    def _run(self, ready: Callable[[Opened], object]) -> None:
         self._reserve()
         wake_read, wake_write = os.pipe()
         os.set_blocking(wake_read, False)
@@ -195,6 +207,9 @@ class _Supervisor:
                     worker=number,
                 )
             )
+        except StorageError as error:
+            os.write(pipe, f"storage failed: {error}\n".encode()[:4000])
+            return 1
         except PosthouseError as error:
             os.write(pipe, f"failed {error}\n".encode()[:4000])
             return 1
@@ -241,18 +256,28 @@ class _Supervisor:
         os.close(descriptor)
         del self._workers[descriptor]
         _, status = os.waitpid(worker.pid, 0)
+        output = worker.output.decode("utf-8", "replace")
+        _, failed, why = output.partition("failed ")
+        storage = output.partition("storage failed: ")[2].strip()
         if draining:
+            self._out_of_order = self._out_of_order or storage
             return
-        _, failed, why = worker.output.decode("utf-8", "replace").partition("failed ")
+        if storage and not started:
+            raise StorageError(storage)
         if failed and not started:
             raise SettingError(why.strip())
-        self._replace(worker, status, why.strip())
+        self._replace(worker, status, storage or why.strip())
 
     def _replace(self, worker: _WorkerProcess, status: int, why: str) -> None:
         lived = time.monotonic() - worker.started
         self._early_crashes = 0 if lived >= _PROVED else self._early_crashes + 1
         pause = min(_LONGEST_PAUSE, 0.5 * 2.0 ** (self._early_crashes - 1)) if self._early_crashes else 0.0
         code = os.waitstatus_to_exitcode(status)
+        if not self._lock.in_place:
+            where = self._config.data_dir
+            self._out_of_order = f"{where} was replaced while the daemon ran; no worker is started there"
+            self._log("fault", reason=self._out_of_order)
+            return
         how = why or (f"signal {-code}" if code < 0 else f"exit code {code}")
         self._log("worker died", worker=worker.number, pid=worker.pid, reason=how, again_in=pause)
         self._replace_at.append((time.monotonic() + pause, worker.number))
