@@ -235,6 +235,7 @@ def _seal(writer: Writer, op: Accept, error: StorageError | None) -> None:
     if error is None:
         writer.submit(op)
     else:
+        writer.look()  # the file could not be written, perhaps because its directory has gone
         writer.refuse(op, error)
 
 

@@ -60,7 +60,7 @@ from posthouse.spool.sqlite.storage.layout import Layout, ProcessSlot, prepare
 from posthouse.spool.sqlite.storage.operations import Call, NewMessage, RecordAttempt
 from posthouse.spool.sqlite.storage.place import OpenPlace
 from posthouse.spool.sqlite.storage.threads import InlineThreads, PrivateDirectory, Threads, Unsynced
-from posthouse.spool.sqlite.storage.writer import REPLACED, Writer
+from posthouse.spool.sqlite.storage.writer import Writer
 
 __all__ = ["SqliteSpool"]
 
@@ -248,10 +248,6 @@ class SqliteSpool(SpoolQueries):
         self.writer.start()
         return said
 
-    def _look_at_place(self) -> None:
-        if self._private is None and (complaint := self._place.complaint()):
-            self.writer.break_off(f"{complaint}; {REPLACED}")
-
     def _disconnect(self, connection: sqlite3.Connection, out_of_order: str) -> None:
         """Close the writer's connection, in its thread: at an orderly end the database is whole without its log."""
         if out_of_order:
@@ -270,7 +266,7 @@ class SqliteSpool(SpoolQueries):
         if owner is not None:
             await self._flight.land()
             self.writer.flush()
-            self._look_at_place()
+            self.writer.look()
         await self._reader.close()  # before the writer, whose connection is the last one then and removes the log
         if owner is not None:
             await self.loop.run_in_executor(self._threads.blocking, self.writer.stop)

@@ -375,10 +375,14 @@ class Writer:
 
     # -- back on the loop ------------------------------------------------------------------------------------------
 
-    def _tell(self, group: list[Op]) -> None:
-        self._pending -= len(group)
+    def look(self) -> None:
+        """Put the writer out of order if the spool's files are not in their place; on the loop."""
         if self._complaint is not None and not self.out_of_order and (complaint := self._complaint()):
             self.break_off(f"{complaint}; {REPLACED}")
+
+    def _tell(self, group: list[Op]) -> None:
+        self._pending -= len(group)
+        self.look()
         for op in group:
             if op.check is not None and op.error is None and not self.out_of_order and (complaint := op.check()):
                 self.break_off(f"{complaint}; {REPLACED}")
