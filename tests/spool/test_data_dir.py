@@ -29,8 +29,7 @@ def test_the_second_daemon_is_told_who_has_the_directory(tmp_path: Path) -> None
     with pytest.raises(SettingError) as refused:
         DataDirLock(str(tmp_path / "new" / "data"))
     assert str(refused.value) == (
-        f"{tmp_path}/new/data is in use by the daemon with process {os.getpid()};"
-        " stop it or choose another data_dir"
+        f"{tmp_path}/new/data is in use by the daemon with process {os.getpid()}; stop it or choose another data_dir"
     )
     assert isinstance(refused.value.__cause__, OSError)  # by which the exit code is 69
     first.release()
@@ -90,7 +89,7 @@ def test_a_lock_of_a_replaced_directory_is_not_in_place(tmp_path: Path) -> None:
 
 def test_a_directory_that_cannot_be_made_is_an_error_with_its_remedy(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(SettingError, match="the data directory cannot be used: .*; set data_dir to"):
+    with pytest.raises(SettingError, match=r"the data directory cannot be used: .*; set data_dir to"):
         DataDirLock(str(tmp_path / "file" / "data"))
 
 

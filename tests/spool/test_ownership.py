@@ -46,7 +46,7 @@ async def use(directory: Path, kind: str) -> list[str]:
 def test_a_spool_of_the_other_kind_is_refused(tmp_path: Path, first: str, second: str) -> None:
     async def scenario() -> None:
         assert await use(tmp_path, first) == []
-        with pytest.raises(SettingError, match="the spool belongs to a .*; choose another data_dir") as refused:
+        with pytest.raises(SettingError, match=r"the spool belongs to a .*; choose another data_dir") as refused:
             await use(tmp_path, second)
         assert str(refused.value).startswith(str(tmp_path))
         assert await use(tmp_path, first) == []
@@ -65,13 +65,13 @@ def test_a_command_marks_nothing(tmp_path: Path) -> None:
 
 def test_an_old_spool_with_waiting_mail_is_no_catchers(tmp_path: Path) -> None:
     unpack(tmp_path)
-    with pytest.raises(SettingError, match="mail for 5 recipients waits in this spool, .*; choose another data_dir"):
+    with pytest.raises(SettingError, match=r"mail for 5 recipients waits in this spool, .*; choose another data_dir"):
         asyncio.run(use(tmp_path, CATCHER))
 
     async def scenario() -> None:
         queue = spool(tmp_path, "")
         await queue.open(NOW)
-        assert await queue.count() == 5
+        assert await queue.queries.count() == 5
         await queue.close()
 
     asyncio.run(scenario())
@@ -84,10 +84,10 @@ def test_what_a_catcher_may_have_taken_is_held_when_a_relay_adopts_an_old_spool(
         queue = spool(tmp_path, RELAY)
         said = await queue.open(NOW + 1000)
         assert any("mail for 4 recipients that was never attempted is held" in each for each in said)
-        held = await queue.select([Condition("state", "=", "held")], now=NOW)
+        held = await queue.queries.select([Condition("state", "=", "held")], now=NOW)
         assert {row.address for row in held} == UNTRIED
         for row in held:
-            *_, last = await queue.history(row.id)
+            *_, last = await queue.queries.history(row.id)
             assert isinstance(last, QueueEvent)
             assert "a catcher may have taken it" in last.text
         (work,) = await queue.lease("w", NOW + 1000, NOW + 1300, limit=100)
@@ -99,7 +99,7 @@ def test_what_a_catcher_may_have_taken_is_held_when_a_relay_adopts_an_old_spool(
         assert await use(tmp_path, RELAY) != []  # leases of the process that ended; nothing is held again
         queue = spool(tmp_path, RELAY)
         await queue.open(NOW + 1000)
-        assert await queue.count([Condition("state", "=", "held")]) == 0
+        assert await queue.queries.count([Condition("state", "=", "held")]) == 0
         await queue.close()
 
     asyncio.run(scenario())
@@ -116,8 +116,8 @@ def test_an_old_spool_without_inboxes_is_adopted_as_it_is(tmp_path: Path) -> Non
     async def scenario() -> None:
         queue = spool(tmp_path, RELAY)
         await queue.open(NOW + 1000)
-        assert await queue.count([Condition("state", "=", "held")]) == 0
-        assert await queue.count() == 5
+        assert await queue.queries.count([Condition("state", "=", "held")]) == 0
+        assert await queue.queries.count() == 5
         await queue.close()
 
     asyncio.run(scenario())
@@ -143,14 +143,14 @@ def test_format_4_is_read_whole(tmp_path: Path) -> None:
     async def scenario() -> None:
         queue = spool(tmp_path, "")
         await queue.open(NOW)
-        inbox = await queue.inbox("me@x.test")
+        inbox = await queue.queries.inbox("me@x.test")
         assert [message.size for message in inbox] == [31, 90_022]  # small in its row, large in its file
         for message in inbox:
-            kept = await queue.kept(message.number)
+            kept = await queue.queries.kept(message.number)
             assert kept is not None
             assert b"".join(kept[1].chunks()).endswith(b"kept\r\n")
-        (row,) = await queue.select([Condition("to", "=", "large@v.test")], now=NOW)
-        entry = await queue.entry(row.id)
+        (row,) = await queue.queries.select([Condition("to", "=", "large@v.test")], now=NOW)
+        entry = await queue.queries.entry(row.id)
         assert entry is not None
         content = b"".join((await queue.open_content(entry.message)).chunks())
         assert content.startswith(b"Received: here\r\nSubject: big\r\n")
@@ -159,7 +159,7 @@ def test_format_4_is_read_whole(tmp_path: Path) -> None:
         receipt.write(b"new")
         await receipt.commit(Envelope(None, (Recipient(Address("b", "x.test")),)), ["x.test"], received=NOW, due=NOW)
         await queue.keep("you@x.test", entry.message, Bytes(b"copy"))
-        assert await queue.count([Condition("state", "=", RecipientState.WAITING.value)]) == 6
+        assert await queue.queries.count([Condition("state", "=", RecipientState.WAITING.value)]) == 6
         await queue.close()
 
     asyncio.run(scenario())

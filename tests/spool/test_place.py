@@ -39,7 +39,7 @@ async def ids(data: Path) -> set[str]:
     spool = SqliteSpool(data, time=lambda: NOW)
     await spool.open(NOW)
     try:
-        return {entry.message.id for entry in await spool.entries()}
+        return {row.id for row in await spool.queries.select(now=NOW)}
     finally:
         await spool.close()
 
@@ -308,7 +308,7 @@ def test_a_damaged_database_is_noticed_at_the_start(tmp_path: Path) -> None:
     damage(database, pages=range(pages // 2, pages // 2 + 12))
 
     async def opened() -> None:
-        with pytest.raises(SettingError, match="the spool's database is damaged .*; copy the spool, and restore"):
+        with pytest.raises(SettingError, match=r"the spool's database is damaged .*; copy the spool, and restore"):
             await SqliteSpool(tmp_path, time=lambda: NOW).open(NOW)
 
     asyncio.run(opened())
@@ -370,6 +370,13 @@ def test_damage_that_is_met_ends_all_promises(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+async def read_all(spool: SqliteSpool) -> None:
+    for row in await spool.queries.select(now=NOW):
+        entry = await spool.queries.entry(row.id)
+        assert entry is not None
+        await spool.open_content(entry.message)
+
+
 def test_damage_that_is_read_ends_all_promises(tmp_path: Path) -> None:
     told: list[dict[str, Any]] = []
 
@@ -383,9 +390,7 @@ def test_damage_that_is_read_ends_all_promises(tmp_path: Path) -> None:
         await spool._call(lambda connection: None)
         damage(tmp_path / "spool" / "queue.sqlite3-wal", pages=range(20, 200))
         with pytest.raises(StorageError):
-            for entry in await spool.entries():
-                await spool.open_content(entry.message)
-            await spool.count()
+            await read_all(spool)
         while not told:  # said on the loop, from the reader's thread
             await asyncio.sleep(0)
         assert not spool.accepting()

@@ -249,7 +249,7 @@ class SmtpDeliverer(Deliverer):
                 part = delivery.to(tuple(delivery.recipients[place] for place in places))
                 found.update(zip(places, await give(session, part), strict=True))
             return found
-        except BaseException:  # a fault of our own or a cancellation: the dialogue stopped in the middle
+        except BaseException:  # a fault of this side, or a cancellation: the dialogue stopped in the middle
             session.abort()
             raise
         finally:

@@ -108,7 +108,8 @@ def default_config(data_dir: str | None = None) -> Config:
     return Config(
         data_dir=catcher_directory() if data_dir is None else data_dir,
         workers=1,
-        listener=_named((ListenerSettings(bind=Endpoint("127.0.0.1", 1025)),)), domain=(everything,)
+        listener=_named((ListenerSettings(bind=Endpoint("127.0.0.1", 1025)),)),
+        domain=(everything,),
     )
 
 

@@ -82,7 +82,5 @@ def adopt(connection: sqlite3.Connection, kind: str, leases: LeaseTable, now: fl
     count = sum(map(len, held.values()))
     if not count:
         return []
-    return [
-        f"mail for {count:,} recipients that was never attempted is held: a catcher may have taken it; see"
-        " `posthouse queue list state:held`, and release what may leave this machine"
-    ]
+    sentence = f"mail for {count:,} recipients that was never attempted is held: a catcher may have taken it; see"
+    return [f"{sentence} `posthouse queue list state:held`, and release what may leave this machine"]

@@ -40,7 +40,8 @@ def open_database(layout: Layout, durable: Durable, kind: str = "") -> sqlite3.C
     """
     path = layout.database
     connection: sqlite3.Connection | None = None
-    was_there = os.path.exists(path)
+    if not os.path.exists(path):
+        _refuse_without_rows(layout, f"{os.path.basename(path)} is missing")
     # SQLite gives the log the permissions of the database, and creates that by the process's mask.
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
@@ -53,7 +54,8 @@ def open_database(layout: Layout, durable: Durable, kind: str = "") -> sqlite3.C
             connection.execute("BEGIN IMMEDIATE")
             version = refuse_newer(connection, path)
             if version == 0:  # nobody else has made them meanwhile
-                _refuse_without_rows(layout, was_there)
+                name = os.path.basename(path)
+                _refuse_without_rows(layout, f"{name} has no tables, which are in {name}-wal")
                 create(connection)
             else:
                 refuse_other(connection, kind, path, marked=version == VERSION)
@@ -78,20 +80,16 @@ def open_database(layout: Layout, durable: Durable, kind: str = "") -> sqlite3.C
     return connection
 
 
-def _refuse_without_rows(layout: Layout, was_there: bool) -> None:
-    """Refuse to make tables where content files say that there were some: nobody would know the files any more."""
+def _refuse_without_rows(layout: Layout, cause: str) -> None:
+    """Refuse to make tables where content files say that there were some, and no table would know the files."""
     count = sum(1 for _ in strays(*_shelves(layout)))
-    if not count:
-        return
-    name = os.path.basename(layout.database)
-    if was_there:
-        cause = f"{name} has no tables, and {_many(count, 'content file')} beside it: {name}-wal is missing"
-        remedy = f"restore {name}-wal"
-    else:
-        cause = f"{name} is missing, and {_many(count, 'content file')} of it there"
-        remedy = f"restore {name} and {name}-wal"
-    remedy += f", or move {layout.content} away to begin with an empty spool"
-    raise SettingError(cause, where=layout.root, remedy=remedy)
+    if count:
+        name = os.path.basename(layout.database)
+        raise SettingError(
+            f"{cause}, and beside it {'is' if count == 1 else 'are'} {_many(count, 'content file')} of mail",
+            where=layout.root,
+            remedy=f"restore {name} and {name}-wal, or move {layout.content} away to begin with an empty spool",
+        )
 
 
 def _damaged(path: str, how: str) -> SettingError:

@@ -49,12 +49,12 @@ from posthouse.spool.sqlite.incoming import ContentCache, IncomingHost, SqliteIn
 from posthouse.spool.sqlite.leases import LeaseTable
 from posthouse.spool.sqlite.liveness import FlockLiveness
 from posthouse.spool.sqlite.ownership import adopt
-from posthouse.spool.sqlite.queries.reader import Reader, SpoolQueries
+from posthouse.spool.sqlite.queries.reader import Reader, SqliteQueries
 from posthouse.spool.sqlite.recovery import check_database, greatest_id, in_transaction, open_database, recover
 from posthouse.spool.sqlite.settle import Settler
 from posthouse.spool.sqlite.storage.content_files import ContentWriters, store_file
-from posthouse.spool.sqlite.storage.durability import Durable, keep_open, storage_error
 from posthouse.spool.sqlite.storage.disk_room import DiskRoom
+from posthouse.spool.sqlite.storage.durability import Durable, keep_open, storage_error
 from posthouse.spool.sqlite.storage.event_feed import EventFeed
 from posthouse.spool.sqlite.storage.layout import Layout, ProcessSlot, prepare
 from posthouse.spool.sqlite.storage.operations import Call, NewMessage, RecordAttempt
@@ -76,7 +76,7 @@ _FINAL = (RecipientState.DELIVERED, RecipientState.FAILED)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class SqliteSpool(SpoolQueries):
+class SqliteSpool:
     """A ``Spool`` in ``data_dir/spool``; between ``open`` and ``close`` it belongs to the event loop that opened it.
 
     ``kind``           whose mail it holds: "catcher" or "relay"; "" opens either and marks nothing (``ownership``)
@@ -138,7 +138,8 @@ class SqliteSpool(SpoolQueries):
             HistoryWriter, history=history, rows=history_rows, octets=history_octets, time=time
         )
         self._cache = ContentCache()
-        super().__init__(Reader(self._layout, self._threads))
+        self._reader = Reader(self._layout, self._threads)
+        self.queries = SqliteQueries(self._reader)
         self.loop: asyncio.AbstractEventLoop
         self.writer: Writer
         self._feed: EventFeed
@@ -200,8 +201,9 @@ class SqliteSpool(SpoolQueries):
     def _start_as(self, owner: ProcessSlot, now: float) -> list[str]:
         said: list[str] = []
         history_writer = self._history_writer = self._make_history_writer()
-        if os.path.islink(self._layout.root):
-            said.append(f"{self._layout.root} is a symbolic link; mail is kept in {os.path.realpath(self._layout.root)}")
+        root = self._layout.root
+        if os.path.islink(root):
+            said.append(f"{root} is a symbolic link; mail is kept in {os.path.realpath(root)}")
 
         def connect() -> sqlite3.Connection:
             connection = open_database(self._layout, self._durable, self._kind)
@@ -466,7 +468,7 @@ class SqliteSpool(SpoolQueries):
         after: tuple[str, int] | None = None
         count, number = 0, None
         while True:
-            rows = await self.select(conditions, now=now, limit=_PAGE, after=after)
+            rows = await self.queries.select(conditions, now=now, limit=_PAGE, after=after)
             chosen = [(found, row.key) for row in rows if (found := number_of(row.id)) is not None and found <= last]
             for start in range(0, max(1, len(chosen)), size):
                 some, first = chosen[start : start + size], True

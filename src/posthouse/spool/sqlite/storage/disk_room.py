@@ -33,7 +33,7 @@ class DiskRoom:
         self._left = 0
 
     def check_announced(self, octets: int) -> None:
-        """Raise ``StorageFull`` if there is no room for ``octets`` beside what has been announced; on the event loop."""
+        """Raise ``StorageFull`` if there is no room for ``octets`` beside what is announced; on the event loop."""
         if self.min_free and self._known() - self.announced < octets:
             raise self.full()
 
