@@ -19,14 +19,14 @@ from posthouse.spool.sqlite.leases import LeaseTable
 from posthouse.spool.sqlite.migrations import migrate
 from posthouse.spool.sqlite.ownership import refuse_other
 from posthouse.spool.sqlite.settle import Settler
-from posthouse.spool.sqlite.storage.durability import Durable, is_damage
+from posthouse.spool.sqlite.storage.durability import Durable, is_damage, keep_open
 from posthouse.spool.sqlite.storage.layout import Layout, ProcessSlot, complaint_about, strays
 from posthouse.spool.sqlite.storage.lost import delete_old, put_aside, take_back
 from posthouse.spool.sqlite.storage.schema import VERSION, connect, create, refuse_newer
 
 T = TypeVar("T")
 
-__all__ = ["check_database", "greatest_id", "in_transaction", "open_database", "recover"]
+__all__ = ["check_database", "disconnect", "greatest_id", "in_transaction", "open_database", "recover"]
 
 _CHECKED = 2.0  # seconds
 _CHECK_STEPS = 10_000  # of SQLite's machine, some tenths of a millisecond
@@ -78,6 +78,16 @@ def open_database(layout: Layout, durable: Durable, kind: str = "") -> sqlite3.C
             connection.close()
         raise
     return connection
+
+
+def disconnect(connection: sqlite3.Connection, out_of_order: str) -> None:
+    """Close the writer's connection, in its thread: after an orderly end the database is whole without its log."""
+    if out_of_order:
+        keep_open(connection)  # its paths may lead to another spool, whose log SQLite would remove
+        return
+    with contextlib.suppress(sqlite3.Error):  # the next start reads the log
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
 
 
 def _refuse_without_rows(layout: Layout, cause: str) -> None:

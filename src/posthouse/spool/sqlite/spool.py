@@ -50,11 +50,18 @@ from posthouse.spool.sqlite.leases import LeaseTable
 from posthouse.spool.sqlite.liveness import FlockLiveness
 from posthouse.spool.sqlite.ownership import adopt
 from posthouse.spool.sqlite.queries.reader import Reader, SqliteQueries
-from posthouse.spool.sqlite.recovery import check_database, greatest_id, in_transaction, open_database, recover
+from posthouse.spool.sqlite.recovery import (
+    check_database,
+    disconnect,
+    greatest_id,
+    in_transaction,
+    open_database,
+    recover,
+)
 from posthouse.spool.sqlite.settle import Settler
 from posthouse.spool.sqlite.storage.content_files import ContentWriters, store_file
 from posthouse.spool.sqlite.storage.disk_room import DiskRoom
-from posthouse.spool.sqlite.storage.durability import Durable, keep_open, storage_error
+from posthouse.spool.sqlite.storage.durability import Durable, storage_error
 from posthouse.spool.sqlite.storage.event_feed import EventFeed
 from posthouse.spool.sqlite.storage.layout import Layout, ProcessSlot, prepare
 from posthouse.spool.sqlite.storage.operations import Call, NewMessage, RecordAttempt
@@ -117,7 +124,7 @@ class SqliteSpool:
         self._kind = kind
         self._min_free = min_free
         self._horizon = horizon
-        self._pulled_in = -inf  # when this was done last, by the stopwatch
+        self._pull_in_at = -inf if horizon < inf else inf  # when to search for such mail, by the stopwatch
         self._threshold = threshold
         self._layout = Layout(os.path.join(os.path.abspath(data_dir), "spool"))
         self._keep_finished = keep_finished
@@ -241,7 +248,7 @@ class SqliteSpool:
             history=history_writer,
             events=self._leases.deaths.events,
             publish=self._feed.tell,
-            disconnect=self._disconnect,
+            disconnect=disconnect,
             complaint=self._place.complaint if self._private is None else None,
         )
         self.incoming = IncomingHost(
@@ -249,15 +256,6 @@ class SqliteSpool:
         )
         self.writer.start()
         return said
-
-    def _disconnect(self, connection: sqlite3.Connection, out_of_order: str) -> None:
-        """Close the writer's connection, in its thread: at an orderly end the database is whole without its log."""
-        if out_of_order:
-            keep_open(connection)  # what lies at these paths is another spool's, and SQLite would remove the log there
-            return
-        with contextlib.suppress(sqlite3.Error):  # the next start reads the log
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        connection.close()
 
     async def close(self) -> None:
         """Close the spool; messages still arriving are aborted.  A second call does nothing."""
@@ -335,8 +333,12 @@ class SqliteSpool:
         )
 
     async def due(self, now: float, *, limit: int = 1000, after: DueDestination | None = None) -> DuePage:
-        if after is None and self._owner is not None and self._horizon < inf:
-            await self._pull_in(now)
+        if after is None and self._owner is not None and self._stopwatch() >= self._pull_in_at:
+            latest = await self._reader.latest()
+            if latest is not None and latest > now + self._horizon:
+                self._pull_in_at = self._stopwatch() + _PULL_IN
+                while await self._call(partial(self._leases.pull_in, now=now, horizon=self._horizon)):
+                    pass
         page = await self._reader.due(limit, after)
         if self._owner is None:
             return page
@@ -348,15 +350,6 @@ class SqliteSpool:
             return page
         look = now + peers.interval
         return page._replace(again=look if page.again is None else min(page.again, look))
-
-    async def _pull_in(self, now: float) -> None:
-        """Make due what would be due later than any retry is planned."""
-        latest = await self._reader.latest()
-        if latest is None or latest <= now + self._horizon or self._stopwatch() < self._pulled_in + _PULL_IN:
-            return
-        self._pulled_in = self._stopwatch()
-        while await self._call(partial(self._leases.pull_in, now=now, horizon=self._horizon)):
-            pass
 
     def accepting(self) -> bool:
         return not self.writer.out_of_order

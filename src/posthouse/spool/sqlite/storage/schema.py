@@ -45,8 +45,8 @@ from posthouse.spool.sqlite.storage.durability import WalConnection
 __all__ = [
     "HISTORIES",
     "HISTORY_COLUMNS",
-    "META",
     "MESSAGE_COLUMNS",
+    "META",
     "RECIPIENT",
     "RECIPIENT_COLUMNS",
     "RECIPIENT_INDICES",

@@ -16,6 +16,8 @@ nothing more is written, and only opening the spool again ends it.
 The thread and the loop share the interpreter's lock, and a thread that gave it up may wait 5 ms to get it back while
 the loop computes.  The cost of a group is therefore the number of calls into SQLite rather than the work of the
 statements, and a group's messages are inserted by one statement with many rows (``batch``).
+
+Over budget: the thread, and each way in which a disk, another process or an operator can fail it.
 """
 
 from __future__ import annotations
