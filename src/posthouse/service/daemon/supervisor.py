@@ -15,6 +15,8 @@ Workers exit at once when the parent has gone, because the pipe that they read e
 daemon, and accepted mail is on stable storage.
 
 With one worker there is no parent, and ``run`` only calls ``serve``.  Forking happens before any thread or loop exists.
+
+Over budget: one loop watches signals, workers and pipes, and what each of them asks for stands beside it.
 """
 
 from __future__ import annotations
