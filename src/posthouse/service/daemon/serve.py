@@ -12,6 +12,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from posthouse.core import EventSink, StorageError
@@ -72,10 +73,7 @@ async def serve(
     else:
         handlers = handled(stop.asked, stop.ignored)
 
-    def uncaught(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        daemon.faults.write(reason=context["message"], error=context.get("exception"))
-
-    loop.set_exception_handler(uncaught)
+    loop.set_exception_handler(partial(_uncaught, daemon))
     try:
         with handlers, forks.watched(config.data_dir, lambda: daemon.endpoints.values()):
             if parent is not None:
@@ -95,6 +93,10 @@ async def serve(
         if parent is not None:
             parent.close()
         loop.set_exception_handler(None)
+
+
+def _uncaught(daemon: Daemon, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    daemon.faults.write(reason=context["message"], error=context.get("exception"))
 
 
 class _StopSignals:
