@@ -23,7 +23,18 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from posthouse.codes.leniencies import remark_text
-from posthouse.core import Address, Envelope, EventSink, Remark, Reply, StorageError, StorageFull, Verdict, path_text
+from posthouse.core import (
+    Address,
+    Body,
+    Envelope,
+    EventSink,
+    Remark,
+    Reply,
+    StorageError,
+    StorageFull,
+    Verdict,
+    path_text,
+)
 from posthouse.message.dsn.model import Action, OriginalMessage, RecipientStatus
 from posthouse.message.trace_fields import protocol_name, received
 from posthouse.net.clock import Clock
@@ -188,8 +199,11 @@ class SpoolIntake:
         self.abort()
 
     def remarked(self, remarks: tuple[Remark, ...]) -> None:
-        """What was tolerated: it goes into the history with the message, and into the log once that is stored."""
+        """What was tolerated: it goes into the history with the message, and into the log once that is stored.  8-bit
+        content that MAIL did not announce is announced to the next host."""
         self._remarks = remarks
+        if any(remark.kind == "8bit" for remark in remarks):
+            self._envelopes = [each._replace(body=Body.EIGHTBITMIME) for each in self._envelopes]
 
     # -- the checks --------------------------------------------------------------------------------------------------
 
