@@ -16,6 +16,7 @@ __all__ = [
     "CHUNK_FAULTS",
     "CHUNK_TOO_LARGE",
     "CONTENT_FAULTS",
+    "CONTENT_TOO_LARGE",
     "LINE_FAULTS",
     "NO_RECIPIENTS",
     "UTF8_ADDRESS",
@@ -40,6 +41,7 @@ CHUNK_FAULTS: Final = {
 NO_RECIPIENTS: Final = Reply(554, "5.5.1", "No valid recipients")
 BINARY_NEEDS_BDAT: Final = Reply(503, "5.5.1", "BODY=BINARYMIME needs BDAT, not DATA")
 UTF8_ADDRESS: Final = Reply(553, "5.6.7", "Address has non-ASCII characters, but MAIL did not say SMTPUTF8")
+CONTENT_TOO_LARGE: Final = Reply(552, "5.3.4", "Message far too large. Closing connection")
 CHUNK_TOO_LARGE: Final = Reply(552, "5.3.4", "Chunk too large")
 AFTER_STARTTLS: Final = Reply(554, "5.5.1", "Nothing may be sent behind STARTTLS before TLS is up. Closing connection")
 BAD_BASE64: Final = Reply(501, "5.5.2", "Cannot decode this as base64")

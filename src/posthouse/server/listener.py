@@ -62,6 +62,7 @@ class Server:
             clock,
             hostname,
             offer,
+            "\n".join(offer.keywords()),
             lmtp,
             limits,
             timeouts or ServerTimeouts(),

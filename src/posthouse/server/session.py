@@ -5,10 +5,10 @@ one write for all replies of a pipelined group.  Only when a policy or an intake
 committed, the DNS is asked) does the session wait; the session goes on from there when the awaitable is done.  There is
 no task per session and none per command.
 
-A turn handles at most 100 events; then the session *rests* until its turn comes (``turn_queue``), so that other
-sessions go first.  The rest is longer for a client that repeats what brings no message (``conduct``).  Replies are
-written when 16 KiB of them are waiting, before more are made, so that a client that does not read its replies costs no
-more memory than that and what the stream queues.
+A session handles at most 100 events when octets arrive, fewer while others wait; then it *rests* until its turn comes
+(``turn_queue``), so that other sessions go first.  The rest is longer for a client that repeats what brings no
+message (``conduct``).  Replies are written when 16 KiB of them are waiting, before more are made, so that a client that
+does not read its replies costs no more memory than that and what the stream queues.
 
 A waiting session stops reading when octets arrive.  Most clients send nothing before the reply is there, and stopping
 and starting costs two system calls.  While content arrives more is sure to come, so there reading stops at once.
@@ -59,9 +59,7 @@ _CONTENT_TIMEOUT: Final = Reply(421, "4.4.2", "The message came too slowly; clos
 _NO_MESSAGE: Final = Reply(421, "4.4.2", "No message came for too long; closing connection")
 _NO_ANSWER: Final = Reply(421, "4.3.0", "Something here takes too long; try again later")
 
-#: Events that one session may handle in one turn of the event loop.
-_EVENTS_A_TURN: Final = 100
-#: The same for a client that is near a limit of ``conduct``.
+#: Events that a session may handle between two rests when its client is near a limit of ``conduct``.
 _EVENTS_SLOWED: Final = 20
 #: Octets of replies that wait for the end of the turn; more are written at once.
 _REPLIES_AT_MOST: Final = 16_384
@@ -184,15 +182,15 @@ class ServerSession:
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
-    def _pump(self, data: bytes = b"") -> None:
-        """Octets → events → replies, as far as they go now."""
+    def _pump(self, data: bytes = b"", events_at_most: int = 0) -> None:
+        """Octets → events → replies, as far as they go now; ``events_at_most`` if it is this session's turn."""
         transaction, conduct = self._transaction, self._conduct
         if self._is_held() or transaction is None or conduct is None:
             return
         receiver, out = self._receiver, self._out
         step: Step
         events, octets = 0, 0
-        most = _EVENTS_SLOWED if conduct.rest else _EVENTS_A_TURN
+        most = _EVENTS_SLOWED if conduct.rest else events_at_most or self._settings.turns.at_arrival
         while (data or receiver.has_input) and not self._waiting and not self._choked and events < most:
             event = receiver.next_event(data)
             data = b""
@@ -252,15 +250,15 @@ class ServerSession:
         else:
             self._rested()
 
-    def _rested(self) -> None:
+    def _rested(self, events_at_most: int = 0) -> None:
         self._resting = False
         if self._receiver.state is not State.CLOSED:
-            self._go_on()
+            self._go_on(events_at_most)
 
-    def _go_on(self) -> None:
+    def _go_on(self, events_at_most: int = 0) -> None:
         """Handle what has arrived meanwhile; read on when all of it is handled."""
         try:
-            self._pump()
+            self._pump(b"", events_at_most)
         except Exception as error:  # the network reports and ends only what it has called itself
             self._settings.on_error(error)
             self.abort()

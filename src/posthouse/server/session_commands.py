@@ -7,6 +7,7 @@ Each method takes one event of the engine and returns the next step, like those 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from posthouse.core import Reply, Verdict
@@ -63,7 +64,7 @@ class SessionCommands:
         # RFC 2034 §4: no enhanced code in a reply to HELO or EHLO; in each line of EHLO's it would hide the keyword.
         reply = verdict.reply._replace(enhanced="")
         if reply.code < 400 and event.verb != "HELO":
-            reply = reply._replace(text="\n".join((reply.text, *self._settings.offer.keywords())))
+            reply = _with_keywords(reply, self._settings.keywords)
         return self._given_up(self._receiver.send(reply))
 
     def rset(self, event: Rset) -> Step:
@@ -109,6 +110,12 @@ class SessionCommands:
         recipients = self._transaction.recipients
         self._transaction.forget_if_over()
         return self._conduct.idle(wire, 1 + (recipients - self._transaction.recipients) // _GIVEN_UP)
+
+
+@lru_cache(maxsize=64)
+def _with_keywords(reply: Reply, keywords: str) -> Reply:
+    """The reply to EHLO; one object for all sessions, because writing a reply is cached by its parts."""
+    return reply._replace(text=f"{reply.text}\n{keywords}" if keywords else reply.text)
 
 
 def _ask(answer: Answer, then: Callable[[Verdict], Step]) -> Step:

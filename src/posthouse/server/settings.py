@@ -42,15 +42,17 @@ class ServerTimeouts(NamedTuple):
 class SessionSettings(NamedTuple):
     """What all sessions of one server have in common.
 
-    ``policy`` makes a session's policy and ``transcript`` its transcript (None: no transcripts); ``on_error`` is given
-    the exceptions of a policy or an intake, which end as 451 for the client.  ``turns`` has the sessions that have more
-    to do than one turn of the loop allows them.  ``leniency`` says what is tolerated from a peer.
+    ``policy`` makes a session's policy and ``transcript`` its transcript (None: no transcripts); ``keywords`` are the
+    lines of the offer in the reply to EHLO; ``on_error`` is given the exceptions of a policy or an intake, which end as
+    451 for the client.  ``turns`` has the sessions that have more to do than one turn of the loop allows them.
+    ``leniency`` says what is tolerated from a peer.
     """
 
     policy: PolicyFactory
     clock: Clock
     hostname: str
     offer: Offer
+    keywords: str
     lmtp: bool
     limits: Limits
     timeouts: ServerTimeouts
