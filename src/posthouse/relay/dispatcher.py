@@ -9,7 +9,7 @@ the mail.  A deliverer that is done at once needs no task.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -26,7 +26,7 @@ from posthouse.relay.scheduling.ready_queue import Attempt, Key, QueuePosition
 from posthouse.relay.scheduling.scheduler import Scheduler
 from posthouse.spool.interface import Lease, QueuedRecipient, Spool, StoredMessage
 
-__all__ = ["Dispatcher", "delivers_here"]
+__all__ = ["Dispatcher"]
 
 _SUSPENDED: Final = Reply(451, "4.4.1", "the site is suspended for a while")
 _FAULT: Final = Reply(451, "4.3.0", "local error in processing")
@@ -306,11 +306,6 @@ class Dispatcher:
         for lease, target in zip(attempt.leases, attempt.targets, strict=True):
             trace = whole if target == first else whole._replace(target=target)
             self._recorder.record(lease, list(zip(lease.recipients, rest, strict=False)), trace)
-
-
-def delivers_here(active: Iterable[Attempt], message_id: str) -> bool:
-    """True if one of these attempts brings a message to a mailbox here, or to another deliverer without sites."""
-    return any(not attempt.route.deliverer.sited and attempt.leases[0].message.id == message_id for attempt in active)
 
 
 def _delivery(

@@ -22,13 +22,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Sequence
-from functools import partial
 from math import inf
 from random import Random
 
 from posthouse.core import EventSink, LocalError
 from posthouse.net import Clock, TurnBatch
-from posthouse.relay.dispatcher import Dispatcher, delivers_here
+from posthouse.relay.dispatcher import Dispatcher
 from posthouse.relay.due_pages import DuePages
 from posthouse.relay.lease_keeper import LeaseKeeper
 from posthouse.relay.recording.dsn import DsnWriter
@@ -105,18 +104,8 @@ class Worker:
         self._destinations = self._scheduler.destinations
         self._due_pages = DuePages(spool, clock)
         schedule_for = (lambda message, waiting: schedule or _USUAL) if not callable(schedule) else schedule
-        self._recorder = Recorder(
-            spool,
-            clock,
-            schedule_for,
-            random,
-            log,
-            dsn_writer,
-            self._moved,
-            self._wake_up.at,
-            self._wake_up.at,
-            partial(delivers_here, self._scheduler.active),
-        )
+        calls = self._moved, self._wake_up.at, self._wake_up.at
+        self._recorder = Recorder(spool, clock, schedule_for, random, log, dsn_writer, *calls, self._scheduler.active)
         self._leases = LeaseKeeper(
             spool, clock, self._scheduler, self._recorder, self._wake_up, length=lease, longest=longest
         )

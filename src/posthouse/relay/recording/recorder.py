@@ -18,7 +18,7 @@ reported, once more; no report is lost.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from functools import partial
 from random import Random
 from typing import Any, Final, NamedTuple
@@ -29,6 +29,7 @@ from posthouse.net import Clock
 from posthouse.relay.recording.dsn import DsnWriter, Ends, original_of
 from posthouse.relay.recording.retry import ScheduleFor
 from posthouse.relay.recording.settlement import settle
+from posthouse.relay.scheduling.ready_queue import Attempt
 from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Report, Settlement, Spool, StoredMessage
 from posthouse.spool.model import runs_of_equal_results
 
@@ -76,7 +77,7 @@ class Recorder:
 
     ``dsn_writer`` writes reports; without one, what failed is HELD.  ``moved`` is called when something ended,
     ``falls_due`` with the time at which a recipient is to be tried again, ``reported`` when reports wait in the spool.
-    ``delivers_here`` says whether an attempt of a message, by its id, at a mailbox here is under way.
+    ``active`` are the attempts under way.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class Recorder:
         moved: Callable[[], None],
         falls_due: Callable[[float], None],
         reported: Callable[[], None],
-        delivers_here: Callable[[str], bool],
+        active: Collection[Attempt],
     ) -> None:
         self.under_way: set[asyncio.Future[None]] = set()
         self._spool = spool
@@ -102,7 +103,7 @@ class Recorder:
         self._falls_due = falls_due
         self._dsn_writer = dsn_writer
         self._reported = reported
-        self._delivers_here = delivers_here
+        self._active = active
         self._owed: dict[str, _Owed] = {}  # by message
         self._pending: dict[tuple[str, int], _Pending] = {}  # records refused so far, by message and recipient
 
@@ -202,6 +203,12 @@ class Recorder:
             await asyncio.sleep(0)  # the attempt that has changed something ends in this turn
         if pause is not None:
             pause.cancel()
+
+    def _delivers_here(self, message_id: str) -> bool:
+        """Whether an attempt under way brings this message to a mailbox here, or to a deliverer without sites."""
+        return any(
+            not attempt.route.deliverer.sited and attempt.leases[0].message.id == message_id for attempt in self._active
+        )
 
     def errand(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine beside the attempts."""
