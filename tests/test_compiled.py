@@ -82,6 +82,30 @@ def test_nothing_is_awaited_while_an_exception_is_handled() -> None:
     assert wrong == []
 
 
+def test_what_inherits_from_a_compiled_class_is_compiled_too_or_may_be_interpreted() -> None:
+    """An interpreted class that inherits from a compiled one raises TypeError at its import, unless that allows it."""
+    compiled_files = set(compiling.modules(ROOT))
+    closed: dict[str, str] = {}  # compiled classes that no interpreted one may inherit from
+    bases: list[tuple[str, str, list[str]]] = []
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        file = str(path.relative_to(ROOT / "src"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                names = [ast.unparse(base).split("[")[0] for base in node.bases]
+                bases.append((file, node.name, names))
+                allowed = any("allow_interpreted_subclasses=True" in ast.unparse(each) for each in node.decorator_list)
+                if file in compiled_files and not allowed and not {"Protocol", "NamedTuple"} & set(names):
+                    closed[node.name] = file
+    wrong = [
+        f"{file}: {name} inherits from {base} of {closed[base]}"
+        for file, name, names in bases
+        for base in names
+        if file not in compiled_files and base in closed
+    ]
+    assert wrong == []
+    assert "DotReader" in closed
+
+
 class _Interface:
     """As much of hatchling's as the hook uses."""
 
