@@ -46,6 +46,7 @@ from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.control.server import ControlSocket
 from posthouse.service.control.wire import CONTROL_SOCKET
 from posthouse.service.daemon.event_log import EventLog
+from posthouse.service.daemon.inbox_watch import InboxWatch
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import addressees
@@ -101,6 +102,7 @@ class Daemon:
         self._resolver = resolver or CachingResolver(
             DnsResolver(config.dns.nameservers, timeout=config.dns.timeout, tries=config.dns.tries), self.clock
         )
+        self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
         self._deliverers = self._make_deliverers()
         self.router = ConfiguredRouter(config, self._deliverers)
         self._dsn_writer = DsnWriter(
@@ -135,7 +137,7 @@ class Daemon:
             self.clock, config.hostname, pid=os.getpid(), random=lambda: f"{self._random.getrandbits(64):016x}"
         )
         return Deliverers(
-            smtp, lmtp, maildir, MailboxDeliverer(self.spool), DiscardDeliverer(), PythonDeliverer(self.clock)
+            smtp, lmtp, maildir, MailboxDeliverer(self._inbox_watch), DiscardDeliverer(), PythonDeliverer(self.clock)
         )
 
     def _make_worker(self) -> Worker:
@@ -176,6 +178,7 @@ class Daemon:
             who=who,
             reopen=self.worker.reopen,
             wake=self.worker.wake,
+            arrival=self._inbox_watch.next,
             outlook=partial(outlook_of, self.worker.scheduler),
             positions=partial(positions_of, self.worker.scheduler),
         )

@@ -71,10 +71,22 @@ class Reader:
 
     def _open(self) -> None:
         path = self._layout.database
-        if not os.path.exists(path):
+        try:
+            os.stat(path)
+            if not os.access(path, os.R_OK):
+                raise PermissionError
+        except PermissionError as error:
             raise SettingError(
-                "there is no spool here", where=path, remedy="name the data_dir of the daemon whose spool you want"
-            )
+                f"this spool may not be read by uid {os.geteuid()}",
+                where=path,
+                remedy="run the command as root or as the daemon's user",
+            ) from error
+        except OSError:
+            raise SettingError(
+                "there is no spool here",
+                where=path,
+                remedy="start a daemon, as `posthouse run` does, or name the data_dir of the daemon that you want",
+            ) from None
         try:
             self._listing, self._searching, self._content = connect_readers(path)
         except sqlite3.Error as error:
