@@ -297,7 +297,10 @@ class Config(Struct, frozen=True, kw_only=True):
     data_dir: Annotated[
         str,
         types.DIRECTORY,
-        Meta(description="The directory of the spool; without it, one in the user's home."),
+        Meta(
+            description="The directory of the spool; without it, `$XDG_DATA_HOME/posthouse`, else"
+            " `~/.local/share/posthouse`."
+        ),
     ] = field(default_factory=types.own_directory)
     workers: Annotated[
         int,
