@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 import smtplib
 import threading
 from collections.abc import Iterator
@@ -116,7 +118,9 @@ ONE = letter("one").as_bytes(policy=SMTP)
 
 
 def test_the_newest_are_shown_last_and_what_was_cut_is_said(ran, place: Place) -> None:
-    place.keep(*((f"bob{number % 2}@sina.com", letter(f"number {number}").as_bytes(policy=SMTP)) for number in range(7)))
+    place.keep(
+        *((f"bob{number % 2}@sina.com", letter(f"number {number}").as_bytes(policy=SMTP)) for number in range(7))
+    )
     got = ran("inbox", "list", "--limit", "3")
     assert [line.split()[0] for line in got.out.splitlines()[1:]] == ["5", "6", "7"]
     assert got.err == "… and 4 older messages; --limit NUMBER shows more\n"
@@ -203,6 +207,25 @@ def test_before_the_first_run_there_is_a_sentence(ran, place: Place) -> None:
     assert "posthouse run" in got.err
 
 
+def test_a_spool_that_may_not_be_read_names_the_user_and_the_remedy(
+    ran, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tests may run as root, who may read everything: so the system is told to refuse."""
+    place.keep(("bob@sina.com", ONE))
+    stat = os.stat
+
+    def refuse(path: object, *rest: object, **more: object) -> os.stat_result:
+        if str(path).endswith("queue.sqlite3"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "stat", refuse)
+    for command in (["inbox", "list"], ["queue", "list"], ["queue", "count"], ["explain", "72jhzb4zx8tbr"]):
+        got = ran(*command)
+        assert (got.code, got.out) == (77, "")
+        assert f"may not be read by uid {os.geteuid()}; run the command as root or as the daemon's user" in got.err
+
+
 def test_internationalized_inboxes_are_shown_and_found_as_people_write_them(ran, place: Place) -> None:
     place.keep(("抄送@xn--fsqu00a.xn--0zwm56d", ONE))
     assert "抄送@例子.测试" in ran("inbox", "list").out
@@ -227,7 +250,9 @@ def test_deleting_an_inbox_or_all(ran, place: Place) -> None:
 
 
 def test_waiting_gives_the_newest_that_is_there(ran, place: Place) -> None:
-    place.keep(*((f"bob{number % 2}@sina.com", letter(f"number {number}").as_bytes(policy=SMTP)) for number in range(5)))
+    place.keep(
+        *((f"bob{number % 2}@sina.com", letter(f"number {number}").as_bytes(policy=SMTP)) for number in range(5))
+    )
     found = json.loads(ran("inbox", "wait", "--to", "bob1@sina.com", "--timeout", "0", "--json").out)
     assert (found["number"], found["fields"]["subject"]) == (4, "number 3")
     assert "Subject: number 2" in ran("inbox", "wait", "--subject", "NUMBER 2", "--from", "ann", "--timeout", "0").out

@@ -7,6 +7,7 @@ in one thread of their own; small contents are fetched at once, by key, in some 
 from __future__ import annotations
 
 import asyncio
+import errno
 import math
 import os
 import sqlite3
@@ -77,7 +78,7 @@ class Reader:
         try:
             os.stat(path)
             if not os.access(path, os.R_OK):
-                raise PermissionError
+                raise PermissionError(errno.EACCES, "it may not be read", path)
         except PermissionError as error:
             raise SettingError(
                 f"this spool may not be read by uid {os.geteuid()}",
