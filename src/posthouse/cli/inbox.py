@@ -154,6 +154,8 @@ def _octets(found: InboxContent) -> bytes:
 
 
 def _show(found: InboxContent, lang: str) -> None:
+    from posthouse.service.operations.remarks import remark_sentence
+
     labels, (attachments, remarks) = _LABELS[lang], _TEXTS[lang]
     colon = "：" if lang == "zh" else ": "
     for name, label in labels.items():
@@ -169,8 +171,8 @@ def _show(found: InboxContent, lang: str) -> None:
     if found.remarks:
         click.echo()
         say(f"{remarks}{colon}".rstrip(), "bold yellow")
-        for each in found.remarks[lang]:
-            click.echo(f"  {safe(each)}")
+        for each in found.remarks:
+            click.echo(f"  {safe(remark_sentence(each, lang))}")
 
 
 def _save(found: InboxContent, directory: str) -> list[tuple[str, int]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
-from posthouse.core import Remark, SettingError
+from posthouse.core import SettingError
 from posthouse.service.operations.base import Context, Operation, Parameter
+from posthouse.service.operations.remarks import remarks_in
 from posthouse.service.operations.results import (
     InboxChange,
     InboxContent,
@@ -19,7 +20,7 @@ from posthouse.service.operations.results import (
     filled,
 )
 from posthouse.service.operations.spelling import as_written, inbox_name
-from posthouse.spool.history import Accepted
+from posthouse.spool.history import Event
 from posthouse.spool.interface import InboxMessage, Spool
 
 __all__ = ["INBOX_OPERATIONS"]
@@ -92,11 +93,10 @@ async def _content(spool: Spool, number: int) -> InboxContent | None:
         return None
     message, content = kept
     octets = await asyncio.to_thread(lambda: b"".join(content.chunks()))
-    return await asyncio.to_thread(_decoded, message, octets, await _remarks(spool, message))
+    return await asyncio.to_thread(_decoded, message, octets, await spool.queries.history(message.queue_id))
 
 
-def _decoded(message: InboxMessage, octets: bytes, remarks: list[Remark]) -> InboxContent:
-    from posthouse.codes.leniencies import remark_text
+def _decoded(message: InboxMessage, octets: bytes, events: Sequence[Event]) -> InboxContent:
     from posthouse.service.operations.message_view import view
 
     text = octets.decode("utf-8", "replace")
@@ -112,16 +112,8 @@ def _decoded(message: InboxMessage, octets: bytes, remarks: list[Remark]) -> Inb
             PartEntry(number=part.number, type=part.type, name=part.name, size=len(part.content), shown=part.shown)
             for part in seen.parts
         ],
-        remarks={lang: [remark_text(each, lang) for each in remarks] for lang in ("en", "zh")} if remarks else {},
+        remarks=remarks_in(events),
     )
-
-
-async def _remarks(spool: Spool, message: InboxMessage) -> list[Remark]:
-    """What a lenient listener tolerated in the message, as its history says."""
-    for event in await spool.queries.history(message.queue_id):
-        if isinstance(event, Accepted):
-            return list(event.arrival.remarks)
-    return []
 
 
 # Waiting --------------------------------------------------------------------------------------------------------------

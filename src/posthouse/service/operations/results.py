@@ -47,6 +47,7 @@ __all__ = [
     "QueueSummary",
     "QueueSummaryRow",
     "RecipientNow",
+    "RemarkEntry",
     "ResultEntry",
     "SettingText",
     "filled",
@@ -220,12 +221,23 @@ class PartEntry(Struct, frozen=True, kw_only=True):
     shown: bool
 
 
+class RemarkEntry(Struct, frozen=True, kw_only=True):
+    """A deviation that a lenient listener tolerated: see ``core.Remark``; ``text`` is the sentence in English."""
+
+    kind: str
+    reply: str
+    line: int
+    command: str
+    times: int
+    text: str
+
+
 class InboxContent(Struct, frozen=True, kw_only=True):
     """A message as it was delivered.
 
     ``text`` is its content as UTF-8; ``raw`` is the octets where they are not UTF-8, else None.  Decoded are ``fields``
-    (from, to, cc, date, subject) and the ``body``; ``parts`` lists all parts.  ``remarks`` says, by language, what a
-    lenient listener tolerated in it.
+    (from, to, cc, date, subject) and the ``body``; ``parts`` lists all parts.  ``remarks`` say
+    what was tolerated when the message came in, as long as its history is kept.
     """
 
     number: int
@@ -239,7 +251,7 @@ class InboxContent(Struct, frozen=True, kw_only=True):
     fields: dict[str, str] = {}
     body: str = ""
     parts: list[PartEntry] = []
-    remarks: dict[str, list[str]] = {}
+    remarks: list[RemarkEntry] = []
 
 
 class InboxWait(Struct, frozen=True, kw_only=True):
@@ -468,6 +480,7 @@ class MessageHistory(Struct, frozen=True, kw_only=True):
     expansions: list[ExpansionEntry] = []
     named_sender: str = ""
     parent: str = ""
+    remarks: list[RemarkEntry] = []
 
 
 class MessageFound(Struct, frozen=True, kw_only=True):
