@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from html.parser import HTMLParser
 from typing import Final, NamedTuple
 
-__all__ = ["MessageView", "Part", "decoded_field", "safe_name", "view"]
+__all__ = ["MessagePart", "MessageView", "decoded_field", "safe_name", "view"]
 
 _MOST_PARTS: Final = 1000
 _LONGEST_NAME: Final = 120  # characters of a file name
@@ -39,7 +39,7 @@ class _Utf8Fields(email.policy.Compat32):
 _POLICY: Final = _Utf8Fields()
 
 
-class Part(NamedTuple):
+class MessagePart(NamedTuple):
     """One part that is no multipart: ``number`` counts from 1, ``name`` is safe as a file name; ``shown`` if its text
     is in the view's ``text``."""
 
@@ -55,10 +55,10 @@ class MessageView(NamedTuple):
 
     fields: tuple[tuple[str, str], ...]
     text: str
-    parts: tuple[Part, ...]
+    parts: tuple[MessagePart, ...]
 
     @property
-    def attachments(self) -> list[Part]:
+    def attachments(self) -> list[MessagePart]:
         """The parts that the text does not have."""
         return [part for part in self.parts if not part.shown]
 
@@ -82,7 +82,7 @@ def view(octets: bytes) -> MessageView:
     )
     shown = _shown(message)
     texts: list[str] = []
-    parts: list[Part] = []
+    parts: list[MessagePart] = []
     for number, leaf in enumerate(leaves, 1):
         content = _content(leaf)
         kind = leaf.get_content_type()
@@ -90,7 +90,7 @@ def view(octets: bytes) -> MessageView:
         if is_text:
             text = _text(leaf, content)
             texts.append(_text_of_html(text) if kind == "text/html" else text)
-        parts.append(Part(number, kind, safe_name(_file_name(leaf), number, kind), content, is_text))
+        parts.append(MessagePart(number, kind, safe_name(_file_name(leaf), number, kind), content, is_text))
     body = "\n\n".join(text.strip("\n") for text in texts if text.strip())
     return MessageView(fields, body, tuple(parts))
 
@@ -192,7 +192,7 @@ _BLOCKS: Final = frozenset(
 )
 
 
-class _Reader(HTMLParser):
+class _HtmlText(HTMLParser):
     """Reads HTML as lines of text: blocks begin lines, links keep their address, scripts and styles are silent."""
 
     def __init__(self) -> None:
@@ -231,7 +231,7 @@ class _Reader(HTMLParser):
 
 def _text_of_html(source: str) -> str:
     """The text of an HTML document."""
-    reader = _Reader()
+    reader = _HtmlText()
     with contextlib.suppress(AssertionError, ValueError):  # the parser raises them for some broken markup
         reader.feed(source)
         reader.close()
