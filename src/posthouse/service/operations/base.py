@@ -79,7 +79,7 @@ class Parameter(NamedTuple):
     name: str
     help: str
     kind: type = str
-    default: str | int | bool | None = None
+    default: str | int | bool | list[int] | None = None
 
 
 class Operation(NamedTuple):

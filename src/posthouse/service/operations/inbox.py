@@ -169,7 +169,7 @@ async def _delete(context: Context, numbers: list[int] | None = None, to: str = 
     wanted = list(dict.fromkeys(numbers or ()))
     if bool(wanted) + bool(to) + all != 1:
         remedy = "give the numbers that `posthouse inbox list` shows, or an inbox, or all"
-        raise SettingError("no messages are named, or in two ways", remedy=remedy)
+        raise SettingError("no message is named, or in two ways", remedy=remedy)
     deleted = 0
     async with context.writable_spool() as spool:
         for some in [wanted] if wanted else await _numbers(spool, await _named(spool, to)):
@@ -217,7 +217,7 @@ INBOX_OPERATIONS: Final = (
         _delete,
         InboxChange,
         (
-            Parameter("numbers", "Their numbers, as in `inbox list`.", list, ""),
+            Parameter("numbers", "Their numbers, as in `inbox list`.", list, []),
             Parameter("to", "Instead of numbers: all messages of this inbox.", str, ""),
             Parameter("all", "Instead of numbers: all messages.", bool, False),
         ),
