@@ -82,9 +82,7 @@ class Load:
     async def _one(self, endpoint: Endpoint, nth: int) -> None:
         while sum(self.other.values()) < AFTER:
             try:
-                session = await connect(
-                    [endpoint], network=SocketNetwork(), clock=SystemClock(), hostname="load.test"
-                )
+                session = await connect([endpoint], network=SocketNetwork(), clock=SystemClock(), hostname="load.test")
             except (NetworkError, RemoteError) as error:
                 self.other[type(error).__name__] += 1
                 continue
@@ -133,9 +131,7 @@ async def stored_in(data: Path) -> set[str]:
         (log_removed, 1),
     ],
 )
-def test_no_250_after_the_spool_was_replaced(
-    tmp_path: Path, happens: Callable[[Path], None], workers: int
-) -> None:
+def test_no_250_after_the_spool_was_replaced(tmp_path: Path, happens: Callable[[Path], None], workers: int) -> None:
     data = tmp_path / "data"
 
     async def scenario() -> None:

@@ -86,6 +86,9 @@ def where(conditions: Sequence[Condition], now: float) -> tuple[list[str], _Valu
             terms.append(_any_address(op, value, values))
         elif isinstance(value, str):
             terms.append(_like(field.attribute, op, value, values))
+        elif field.kind is FieldKind.SINCE and value <= 0:  # what came while the calendar was ahead is 0 s old
+            terms.append(f"max(0.0, ? - {field.attribute}) {op} ?")
+            values += [now, value]
         elif field.kind is FieldKind.SINCE:
             terms.append(f"{field.attribute} {_TURNED.get(op, op)} ?")
             values.append(now - value)
