@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from posthouse.spool.sqlite.storage.workforce import Workforce
 
 from posthouse.core import Address, Envelope, Recipient, StorageError
 from posthouse.spool import SqliteSpool
+from posthouse.spool.sqlite.storage.thread_pool import ThreadPool
 
 NOW = 1_700_000_000.0
 ENVELOPE = Envelope(None, (Recipient(Address("b", "x.test")),))
@@ -100,7 +100,7 @@ def test_a_commit_is_answered_when_files_cannot_be_given_to_a_thread(tmp_path: P
 
 
 def test_a_pool_does_all_work_and_ends() -> None:
-    pool = Workforce(3, "test")
+    pool = ThreadPool(3, "test")
     pool.start()
     together = threading.Barrier(3)
     futures = [pool.submit(together.wait, 30) for _ in range(3)]  # three threads at one time
