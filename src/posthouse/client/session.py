@@ -20,6 +20,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from posthouse.client.channel import AsyncChannel
+from posthouse.client.hostname import literal_of
 from posthouse.client.model import Greeted, SessionRefused, Timeouts
 from posthouse.client.pipeline import Pipeline
 from posthouse.client.transfer import Transfer
@@ -63,11 +64,12 @@ def say(channel: Pipeline, command: Command) -> CommandStep:
 def greet(channel: Pipeline, hostname: str) -> Generator[CommandStep, Reply, Greeted]:
     """Await the greeting, send EHLO, or HELO to a peer that refuses EHLO (RFC 5321 §3.2, §4.1.4).
 
-    Raises ``SessionRefused``.
+    ``hostname`` is the argument of both, "" for the address literal of this end.  Raises ``SessionRefused``.
     """
     greeting = yield CommandStep(b"", channel.timeouts.greeting, "the connection (no greeting)")
     if not greeting.positive:
         raise SessionRefused(f"{channel.peer} refused the session: {greeting}", greeting)
+    hostname = hostname or literal_of(channel.local_host)
     verb = "LHLO" if channel.sender.lmtp else "EHLO"
     hello = yield say(channel, Greet(verb, hostname))
     if hello.permanent and verb == "EHLO":

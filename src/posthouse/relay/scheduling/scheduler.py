@@ -53,6 +53,7 @@ _MOST_DESTINATIONS: Final = 100_000  # of one ready queue
 _MOST_WAITING: Final = 4096  # attempts in all lines
 _STALLED: Final = 2.0  # seconds without an answer
 _MOST_STALLED: Final = 2  # times the number of slots
+_MOST_TURNS: Final = 8  # times that one attempt waits again because its host takes no more sessions
 _LOOK: Final = 0.5  # seconds between two looks for stalled attempts, while a slot is wanted
 
 
@@ -68,6 +69,8 @@ class Scheduler:
         changed: Is called when slots have become free while no attempt ended, or a site is suspended or resumed.
 
     ``start`` must be set to the function that starts an attempt which got its slot later.
+
+    Over budget: see the module.
     """
 
     start: Callable[[Attempt], object]
@@ -250,6 +253,28 @@ class Scheduler:
             return self._suspend(queue, health.until - now)
         self._offer(queue)
         return []
+
+    def turn_away(self, attempt: Attempt, allowed: int, *, again: bool) -> list[Attempt] | None:
+        """Let an attempt wait again, at the head of its line, because its host allows no more than the ``allowed``
+        sessions that are open.  Returns the attempts that have their slots now and must be started.
+
+        Returns None if it may not wait ``again`` or has waited so too often, or its site is suspended: then it has
+        ended like any other.
+        """
+        queue = attempt.queue
+        if queue is None or queue.health is None:
+            return None
+        queue.health.allow_only(allowed, self._clock.monotonic())
+        if not again or attempt.turned_away >= _MOST_TURNS or queue.suspended or self._stopped:
+            return None
+        attempt.turned_away += 1
+        queue.line.appendleft(attempt)
+        queue.new_mail += not attempt.from_spool
+        self._release_slot(attempt)
+        attempt.priority = queue.priority(not attempt.from_spool)
+        self.places.take(attempt.priority)
+        self._offer(queue)
+        return self._serve()
 
     def reset(self, destinations: Collection[str] = ()) -> None:
         """Forget the failures of the sites of these destinations (of all, if none is named), for an operator."""
