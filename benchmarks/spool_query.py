@@ -102,7 +102,7 @@ async def ask_all(directory: Path) -> None:
     await spool.open(NOW)
 
     def ask(name: str, method: str, *conditions: Condition, **more: Any) -> Awaitable[None]:
-        function = getattr(spool, method)
+        function = getattr(spool.queries, method)
         return timed(name, lambda: function(conditions, now=NOW, **more))
 
     async def store(count: int) -> int:
@@ -126,7 +126,7 @@ async def ask_all(directory: Path) -> None:
     await ask("summary domain:d1* age>1d", "summary", Condition("domain", "=", "d1*"), old)
     await ask("summary from:sender7@* attempts>=3", "summary", Condition("from", "=", "sender7@*"))
     await ask("list", "select")
-    await ask("list, a page at the end", "select", after=((await spool.select(limit=1))[0].id[:4] + "z" * 9, 0))
+    await ask("list, a page at the end", "select", after=((await spool.queries.select(limit=1))[0].id[:4] + "z" * 9, 0))
     await ask("list domain:d0.test", "select", Condition("domain", "=", big))
     await ask("list domain:d2900.test (a small one)", "select", Condition("domain", "=", small))
     await ask("list state:held", "select", Condition("state", "=", "held"))
@@ -134,8 +134,8 @@ async def ask_all(directory: Path) -> None:
     await ask("list to:*99999@*", "select", Condition("to", "=", "*99999@*"))
     await ask("list reply~no-such-words (finds nothing)", "select", Condition("reply", "~", "no such words"))
     await ask("list size>49M (finds nothing)", "select", Condition("size", ">", 49e6))
-    await timed("find by recipient", lambda: spool.find(address="user77@nowhere.test"))
-    await timed("find by Message-ID", lambda: spool.find(message_id="<nobody>"))
+    await timed("find by recipient", lambda: spool.queries.find(address="user77@nowhere.test"))
+    await timed("find by Message-ID", lambda: spool.queries.find(message_id="<nobody>"))
     await timed("first destination due", lambda: _one(spool))
     await timed("100 destinations due", lambda: _page(spool))
 

@@ -58,7 +58,7 @@ async def measure(directory: str, sessions: int, size: int, seconds: float, sett
     await asyncio.gather(*(session() for _ in range(sessions)))
     cpu, taken = time.process_time() - cpu, time.perf_counter() - begun
     groups, operations = spool.writer.groups, spool.writer.operations
-    left = await spool.count()
+    left = await spool.queries.count()
     await spool.close()
     assert left == (0 if settle else stored), left
     return (

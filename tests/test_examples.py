@@ -83,8 +83,8 @@ def send(server: str, *recipients: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_sender_writes_to_the_receiver(tmp_path: Path) -> None:
-    letters = tmp_path / "letters"
-    with program(EXAMPLES / "receiver.py", "--bind", "127.0.0.1:0", "--into", letters) as receiver:
+    received = tmp_path / "received"
+    with program(EXAMPLES / "receiver.py", "--bind", "127.0.0.1:0", "--into", received) as receiver:
         server = receiver.until(r"listening on (\S+)")[1]
         sent = send(server, "renping@sina.com", "ann@example.net")
         kept = receiver.until(r"(\S+): langrui@sohu.com -> renping@sina.com")[1]
@@ -93,8 +93,8 @@ def test_the_sender_writes_to_the_receiver(tmp_path: Path) -> None:
     first, second = sent.stdout.splitlines()
     assert first == f"renping@sina.com: delivered: 250 2.0.0 Kept as {Path(kept).stem}"
     assert second == "ann@example.net: failed: 550 5.7.1 No mail is relayed here"
-    assert [file.name for file in letters.iterdir()] == [kept]
-    content = (letters / kept).read_bytes()
+    assert [file.name for file in received.iterdir()] == [kept]
+    content = (received / kept).read_bytes()
     assert content.startswith(b"Date: ")
     assert b"notes.txt" in content
     assert content.endswith(b"\r\n")

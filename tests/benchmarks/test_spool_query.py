@@ -17,11 +17,11 @@ def test_the_spool_reads_the_inserted_messages(tmp_path: Path) -> None:
         spool = SqliteSpool(tmp_path, time=lambda: NOW)
         await spool.open(NOW)
         try:
-            count = await spool.count((), now=NOW)
+            count = await spool.queries.count((), now=NOW)
             assert 1000 <= count < 1004
-            held = await spool.count((Condition("state", "=", "held"),), now=NOW)
+            held = await spool.queries.count((Condition("state", "=", "held"),), now=NOW)
             assert 0 < held < 50
-            (entry,) = await spool.select(limit=1)
+            (entry,) = await spool.queries.select(limit=1)
             assert entry.id
         finally:
             await spool.close()

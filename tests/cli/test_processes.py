@@ -105,8 +105,8 @@ def test_an_interrupted_demo_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_run_send_read_and_end(tmp_path: Path) -> None:
-    letter = tmp_path / "letter.txt"
-    letter.write_bytes("任平：\n你好！\n.\n".encode())
+    text = tmp_path / "message.txt"
+    text.write_bytes("任平：\n你好！\n.\n".encode())
     attached = tmp_path / "图.png"
     attached.write_bytes(bytes(range(256)))
     file = config(tmp_path)
@@ -115,7 +115,7 @@ def test_run_send_read_and_end(tmp_path: Path) -> None:
         done = finished(
             tmp_path,
             *("send", "--server", server, "--from", "朗瑞 <langrui@sohu.com>", "--to", "renping@sina.com"),
-            *("--to", "other@sina.com", "--bcc", "hidden@sina.com", "--subject", "你好", "--text-file", str(letter)),
+            *("--to", "other@sina.com", "--bcc", "hidden@sina.com", "--subject", "你好", "--text-file", str(text)),
             *("--attach", str(attached), "--header", "X-Note: hello", "--transcript"),
         )
         assert (done.returncode, done.stderr) == (0, "")

@@ -25,6 +25,7 @@ from posthouse.core import Address, Bytes, Envelope, NetworkError, Recipient, Re
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.service import Daemon, load
 from posthouse.spool import QueueAction, SqliteSpool
+from posthouse.testing import unfinished
 
 from .daemon import content, number_of, running
 
@@ -151,12 +152,12 @@ async def check(directory: Path, load_: Load) -> Counter[str]:
         found: Counter[int] = Counter()
         where: Counter[str] = Counter()
         queue = daemon.spool
-        for inboxed in await queue.inbox(limit=1_000_000):
-            kept = await queue.kept(inboxed.number)
+        for inboxed in await queue.queries.inbox(limit=1_000_000):
+            kept = await queue.queries.kept(inboxed.number)
             assert kept is not None
             found[_whole(b"".join(kept[1].chunks()), inboxed.inbox)] += 1
             where["inbox"] += 1
-        for entry in await queue.entries(limit=1_000_000):
+        for entry in await unfinished(queue):
             assert not entry.corrupt
             (waiting,) = entry.recipients
             assert waiting.destination == "waiting.test"

@@ -155,7 +155,7 @@ async def queued(directory: Path) -> set[str]:
     queue = SqliteSpool.read_only(directory / "data")
     await queue.open(0.0)
     try:
-        rows = await queue.select(limit=1_000_000)
+        rows = await queue.queries.select(limit=1_000_000)
     finally:
         await queue.close()
     return {row.address.partition("@")[0] for row in rows}

@@ -31,7 +31,7 @@ from posthouse.delivery.maildir import MaildirDeliverer, expand_path
 from posthouse.delivery.model import Delivery
 from posthouse.testing import ManualClock
 
-LETTER = b"Received: x\r\nFrom: langrui@sohu.com\r\n\r\n.dot\r\n\xff\r\n"
+MESSAGE = b"Received: x\r\nFrom: langrui@sohu.com\r\n\r\n.dot\r\n\xff\r\n"
 PEOPLE = (Recipient(Address("renping", "sina.com")), Recipient(Address("postmaster", "sina.com")))
 
 
@@ -44,7 +44,7 @@ def deliver_many(
 ) -> list[Sequence[Outcome]]:
     random = itertools.count(7)
     deliverer = MaildirDeliverer(ManualClock(), "mx/1:sina.com", pid=42, random=lambda: f"{next(random):x}")
-    delivery = Delivery(Envelope(sender, PEOPLE), content if content is not None else Bytes(LETTER))
+    delivery = Delivery(Envelope(sender, PEOPLE), content if content is not None else Bytes(MESSAGE))
 
     async def run() -> list[Sequence[Outcome]]:
         async with asyncio.timeout(20):
@@ -55,7 +55,7 @@ def deliver_many(
     return asyncio.run(run())
 
 
-def letters(directory: Path) -> list[bytes]:
+def contents(directory: Path) -> list[bytes]:
     assert list((directory / "tmp").iterdir()) == []
     assert list((directory / "cur").iterdir()) == []
     return [path.read_bytes() for path in sorted((directory / "new").iterdir())]
@@ -64,7 +64,7 @@ def letters(directory: Path) -> list[bytes]:
 def test_a_letter_arrives_byte_for_byte_behind_its_return_path(tmp_path: Path) -> None:
     target = tmp_path / "sina.com" / "renping"
     outcomes = deliver(target, sender=Address("langrui", "sohu.com"))
-    assert letters(target) == [b"Return-Path: <langrui@sohu.com>\r\n" + LETTER]
+    assert contents(target) == [b"Return-Path: <langrui@sohu.com>\r\n" + MESSAGE]
     assert [one.recipient for one in outcomes] == list(PEOPLE)
     assert {one.result for one in outcomes} == {Result.DELIVERED}
     assert {one.peer for one in outcomes} == {str(target)}
@@ -73,7 +73,7 @@ def test_a_letter_arrives_byte_for_byte_behind_its_return_path(tmp_path: Path) -
 def test_a_return_path_that_came_along_is_replaced(tmp_path: Path) -> None:
     body = b"\r\nReturn-Path: <in@the.body>\r\n"
     deliver(tmp_path, Bytes(b"Return-Path: <old@x.org>\r\nA: b\r\nRETURN-PATH:\r\n <two>\r\n" + body))
-    assert letters(tmp_path) == [b"Return-Path: <>\r\nA: b\r\n" + body]
+    assert contents(tmp_path) == [b"Return-Path: <>\r\nA: b\r\n" + body]
 
 
 def test_names_and_modes(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_names_and_modes(tmp_path: Path) -> None:
 def test_many_deliveries_at_once_have_many_names(tmp_path: Path) -> None:
     outcomes = deliver_many([tmp_path / "box"] * 30)
     assert {one.result for each in outcomes for one in each} == {Result.DELIVERED}
-    assert len(letters(tmp_path / "box")) == 30
+    assert len(contents(tmp_path / "box")) == 30
 
 
 def test_two_deliverers_with_the_same_number_never_overwrite(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_two_deliverers_with_the_same_number_never_overwrite(tmp_path: Path) -> 
     second = deliver(tmp_path)
     assert first[0].result is Result.DELIVERED
     assert second[0].result is Result.DEFERRED
-    assert len(letters(tmp_path)) == 1
+    assert len(contents(tmp_path)) == 1
 
 
 class Pieces:
@@ -118,8 +118,8 @@ class Pieces:
 
 def test_large_content_is_streamed(tmp_path: Path) -> None:
     deliver(tmp_path, Pieces())
-    (letter,) = letters(tmp_path)
-    assert len(letter) == Pieces.size + len(b"Return-Path: <>\r\n")
+    (octets,) = contents(tmp_path)
+    assert len(octets) == Pieces.size + len(b"Return-Path: <>\r\n")
 
 
 def test_content_is_safe_before_it_is_visible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +149,7 @@ def test_where_there_are_no_links_it_renames(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(os, "link", no_links)
     assert deliver(tmp_path)[0].result is Result.DELIVERED
-    assert letters(tmp_path) == [b"Return-Path: <>\r\n" + LETTER]
+    assert contents(tmp_path) == [b"Return-Path: <>\r\n" + MESSAGE]
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_troubles_of_the_file_system_defer(
         assert (outcome.reply.code, outcome.reply.enhanced) == (code, enhanced)
         assert str(tmp_path) in outcome.reason
         assert str(tmp_path) not in outcome.reply.text
-    assert letters(tmp_path) == []
+    assert contents(tmp_path) == []
 
 
 def test_a_path_that_is_no_directory_defers_with_its_name(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_a_fault_of_the_spool_is_not_hidden(tmp_path: Path) -> None:
 
     with pytest.raises(StorageCorrupt):
         deliver(tmp_path, Gone())
-    assert letters(tmp_path) == []
+    assert contents(tmp_path) == []
 
 
 # Paths ---------------------------------------------------------------------------------------------------------------
@@ -277,10 +277,10 @@ def test_different_mailboxes_have_different_paths(one: str, two: str) -> None:
 
 def test_a_message_whose_lease_was_lost_is_not_published(tmp_path: Path) -> None:
     deliverer = MaildirDeliverer(ManualClock(), "mx", pid=42, random=lambda: "7")
-    delivery = Delivery(Envelope(None, PEOPLE), Bytes(LETTER), holds=lambda: False)
+    delivery = Delivery(Envelope(None, PEOPLE), Bytes(MESSAGE), holds=lambda: False)
     outcomes = asyncio.run(deliverer.deliver(delivery, str(tmp_path)))
     assert {one.result for one in outcomes} == {Result.DEFERRED}
     assert {one.reason for one in outcomes} == {
         "the lease was lost before the message was complete; nothing was delivered by this attempt"
     }
-    assert letters(tmp_path) == []
+    assert contents(tmp_path) == []

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from posthouse.core import Answer, Kind, Question, Result, Status
-from posthouse.delivery.mx import IsSelf, LocalIdentity, NextHops, Undeliverable, next_hops
+from posthouse.delivery.mx import IsSelf, LocalIdentity, NextHops, Undeliverable, next_hops, site_of
 from posthouse.net import Endpoint
 from posthouse.testing import StaticResolver, Zone
 
@@ -131,6 +131,7 @@ def test_an_exchange_that_is_an_alias_is_tolerated() -> None:
         ("[ipv6:2001:db8::1]", Endpoint("2001:db8::1", 25)),
         ("192.0.2.1:2525", Endpoint("192.0.2.1", 2525)),
         ("[2001:db8::1]:2525", Endpoint("2001:db8::1", 2525)),
+        ("[fe80::1%eth0]:2525", Endpoint("fe80::1%eth0", 2525)),
         ("/run/lmtp", Endpoint("/run/lmtp")),
     ],
 )
@@ -155,12 +156,21 @@ def test_a_chosen_host_is_not_asked_for_mx() -> None:
     assert hops(find("localhost:2525")) == [("localhost", ["127.0.0.1:2525", "[::1]:2525"])]
 
 
+@pytest.mark.parametrize("target", ["[2001:db8::1]:25", "relay.test:587", "192.0.2.3:25", "[192.0.2.3]", "/run/lmtp"])
+def test_a_target_has_one_site_looked_up_or_not(target: str) -> None:
+    found = find(target, {"relay.test": {"A": ["192.0.2.3"]}})
+    assert isinstance(found, NextHops)
+    assert found.site == site_of(target) == target
+
+
 def test_a_chosen_host_that_is_wrong_keeps_the_mail() -> None:
     assert end(find("typo.test:25")) == (Result.DEFERRED, 451, "4.3.5")
     assert end(find("relay.test:25", failing=("relay.test",))) == (Result.DEFERRED, 451, "4.4.3")
 
 
-@pytest.mark.parametrize("target", ["", "a:b", "host:0", "host:70000", "x/y", "[1.2.3.4", "a]b"])
+@pytest.mark.parametrize(
+    "target", ["", "a:b", "host:0", "host:70000", "x/y", "[1.2.3.4", "a]b", "[mx.test]:25", "a b:25"]
+)
 def test_what_is_no_target_keeps_the_mail(target: str) -> None:
     assert end(find(target)) == (Result.DEFERRED, 451, "4.3.5")
 

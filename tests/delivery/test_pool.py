@@ -83,7 +83,7 @@ def test_a_session_grows_old_however_busy_it_is() -> None:
 
     tell({MX1: peer}, scenario)
     assert peer.sessions == 2
-    assert len(peer.letters) == 8
+    assert len(peer.contents) == 8
 
 
 def test_one_that_rested_sends_no_content_before_it_is_answered_so_its_loss_is_not_ambiguous() -> None:
@@ -104,7 +104,7 @@ def test_one_that_rested_sends_no_content_before_it_is_answered_so_its_loss_is_n
         await deliverer.close()
 
     tell({MX1: peer}, scenario)
-    assert len(peer.letters) == 2
+    assert len(peer.contents) == 2
 
 
 def test_a_busy_one_that_is_lost_behind_the_whole_message_is_ambiguous() -> None:
@@ -157,7 +157,7 @@ def test_mailmax_bounds_the_messages_of_a_session() -> None:
 
     tell({MX1: peer}, scenario)
     assert peer.sessions == 3
-    assert len(peer.letters) == 5
+    assert len(peer.contents) == 5
 
 
 def test_few_recipients_and_few_messages_in_each_session_are_dealt_with_to_the_end() -> None:

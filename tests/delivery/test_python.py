@@ -32,17 +32,17 @@ from posthouse.delivery.model import Delivery
 from posthouse.delivery.python import DeliveredMessage, PythonDeliverer, load_handler
 from posthouse.testing import ManualClock
 
-LETTER = b"Subject: x\r\n\r\n" + b"0123456789" * 100
+MESSAGE = b"Subject: x\r\n\r\n" + b"0123456789" * 100
 BOB, ANN = Recipient(Address("bob", "here.test")), Recipient(Address("ann+tag", "here.test"))
 
 
 class InPieces:
     """Content that is not in memory."""
 
-    size = len(LETTER)
+    size = len(MESSAGE)
 
     def chunks(self, at_most: int = 262_144) -> Iterator[bytes]:
-        return Bytes(LETTER).chunks(min(at_most, 100))
+        return Bytes(MESSAGE).chunks(min(at_most, 100))
 
 
 @pytest.fixture
@@ -53,9 +53,9 @@ def module(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 
 def deliver(module: ModuleType, function: Any, content: Content | None = None, **how: Any) -> Sequence[Outcome]:
-    """What becomes of a letter to bob and ann."""
+    """The outcomes of a message to bob and ann."""
     module.handle = function  # type: ignore[attr-defined]
-    content = content or Bytes(LETTER)
+    content = content or Bytes(MESSAGE)
     delivery = Delivery(Envelope(Address("me", "far.test"), (BOB, ANN)), content)
 
     async def attempt() -> Sequence[Outcome]:
@@ -83,14 +83,14 @@ class Taking:
 
 
 def test_one_call_for_each_recipient_with_the_address_as_it_was_given(module: ModuleType) -> None:
-    for content in (Bytes(LETTER), InPieces()):
+    for content in (Bytes(MESSAGE), InPieces()):
         taking = Taking()
         outcomes = deliver(module, taking, content)
         assert [each.result for each in outcomes] == [Result.DELIVERED] * 2
         assert [each.recipient for each in outcomes] == [BOB, ANN]
         assert [envelope.recipients for envelope, _ in taking.got] == [(BOB,), (ANN,)]
         assert all(envelope.sender == Address("me", "far.test") for envelope, _ in taking.got)
-        assert [octets for _, octets in taking.got] == [LETTER] * 2
+        assert [octets for _, octets in taking.got] == [MESSAGE] * 2
 
 
 def test_a_plain_function_runs_in_a_thread_of_its_own(module: ModuleType) -> None:
@@ -100,7 +100,7 @@ def test_a_plain_function_runs_in_a_thread_of_its_own(module: ModuleType) -> Non
         seen.append((threading.current_thread().daemon, content.size, b"".join(content.chunks(10))))
 
     assert results(deliver(module, handle)) == ["delivered 250 2.0.0 delivered"] * 2
-    assert seen == [(True, len(LETTER), LETTER)] * 2
+    assert seen == [(True, len(MESSAGE), MESSAGE)] * 2
 
 
 def test_a_function_that_gives_an_awaitable(module: ModuleType) -> None:
@@ -255,7 +255,7 @@ def test_the_exceptions_take_only_replies_that_mean_what_they_say() -> None:
 def test_a_lease_that_is_lost_between_two_recipients(module: ModuleType) -> None:
     taking = Taking()
     module.handle = taking  # type: ignore[attr-defined]
-    delivery = Delivery(Envelope(None, (BOB, ANN)), Bytes(LETTER), holds=lambda: not taking.got)
+    delivery = Delivery(Envelope(None, (BOB, ANN)), Bytes(MESSAGE), holds=lambda: not taking.got)
     bob, ann = asyncio.run(PythonDeliverer(ManualClock()).deliver(delivery, "someones_handlers:handle"))
     assert bob.result is Result.DELIVERED
     assert (ann.result, ann.recipient) == (Result.DEFERRED, ANN)

@@ -40,7 +40,7 @@ FULL = ("PIPELINING", "8BITMIME", "SMTPUTF8", "CHUNKING", "BINARYMIME", "ENHANCE
 
 class Peer:
     """A receiving SMTP that answers by a table: the first key that a command begins with gives its reply, 250 if none
-    does.  ``None`` as a reply ends the connection.  ``said`` keeps the commands, ``letters`` the contents."""
+    does.  ``None`` as a reply ends the connection.  ``said`` keeps the commands, ``contents`` all content."""
 
     def __init__(self, extensions: Sequence[str] = (), *, lmtp: bool = False, **replies: str | None) -> None:
         self.extensions = extensions
@@ -48,7 +48,7 @@ class Peer:
         self.replies: dict[str, str | None] = {name.replace("_", " "): reply for name, reply in replies.items()}
         self.until_next_session: dict[str, str | None] = {}
         self.said: list[str] = []
-        self.letters: list[bytes] = []
+        self.contents: list[bytes] = []
         self.sessions = 0
 
     def __call__(self) -> _Talk:
@@ -92,18 +92,18 @@ class _Talk:
 
     def step(self) -> bool:
         if self.in_data:
-            letter, dot, rest = self.buffer.partition(b"\r\n.\r\n")
+            content, dot, rest = self.buffer.partition(b"\r\n.\r\n")
             if not dot:
                 return False
             self.in_data, self.buffer = False, rest
-            self.final(letter + b"\r\n")
+            self.final(content + b"\r\n")
             return True
         if self.chunk is not None:
             if len(self.buffer) < self.chunk:
                 return False
-            letter, self.buffer = self.buffer[: self.chunk], self.buffer[self.chunk :]
+            content, self.buffer = self.buffer[: self.chunk], self.buffer[self.chunk :]
             self.chunk = None
-            self.final(letter)
+            self.final(content)
             return True
         line, end, rest = self.buffer.partition(b"\r\n")
         if not end:
@@ -131,8 +131,8 @@ class _Talk:
             if verb == "RCPT" and reply is not None:
                 self.taken += reply.startswith("2")
 
-    def final(self, letter: bytes) -> None:
-        self.peer.letters.append(letter)
+    def final(self, content: bytes) -> None:
+        self.peer.contents.append(content)
         taken, self.taken = self.taken, 0
         for n in range(taken if self.peer.lmtp else 1):
             self.answer(f"final{n}")
@@ -214,7 +214,7 @@ def one(outcomes: Sequence[Outcome]) -> tuple[Result, int, str]:
 def test_the_best_exchange_takes_it() -> None:
     first, second = Peer(), Peer()
     assert one(deliver({MX1: first, MX2: second})) == (Result.DELIVERED, 250, "mx1.sina.com[192.0.2.1]:25")
-    assert first.letters == [b"Subject: hi\r\n\r\nhello\r\n"]
+    assert first.contents == [b"Subject: hi\r\n\r\nhello\r\n"]
     assert first.said[-1] == "QUIT"
     assert second.sessions == 0
 
@@ -383,7 +383,7 @@ UTF8_HEADER = "Subject: 你好\r\n\r\nhello\r\n".encode()
 def test_8bit_goes_as_it_is_where_it_can() -> None:
     peer = Peer(FULL)
     assert one(deliver({MX1: peer}, job(content=EIGHT, body=Body.EIGHTBITMIME)))[0] is Result.DELIVERED
-    assert peer.letters == [EIGHT]
+    assert peer.contents == [EIGHT]
     assert any("BODY=8BITMIME" in line for line in peer.said)
 
 
@@ -394,11 +394,11 @@ def test_8bit_is_converted_for_a_host_without_8bitmime(body: Body, times: int) -
 
     peer = Peer(("PIPELINING",))
     head, _, text = EIGHT.partition(b"\r\n\r\n")
-    letter = head + b"\r\n\r\n" + text * times
+    content = head + b"\r\n\r\n" + text * times
 
     async def scenario(world: World) -> Sequence[Outcome]:
         deliverer = world.deliverer(idle=0.0)
-        outcomes = await deliverer.deliver(job(content=letter, body=body), "sina.com")
+        outcomes = await deliverer.deliver(job(content=content, body=body), "sina.com")
         await deliverer.close()
         return outcomes
 
@@ -409,7 +409,7 @@ def test_8bit_is_converted_for_a_host_without_8bitmime(body: Body, times: int) -
             return await scenario(world)
 
     assert one(asyncio.run(whole()))[0] is Result.DELIVERED
-    (sent,) = peer.letters
+    (sent,) = peer.contents
     assert sent.isascii()
     assert not any("BODY=8BITMIME" in line for line in peer.said)
     assert message_from_bytes(sent).get_payload(decode=True).replace(b"\r\n", b"\n") == (text * times).replace(
@@ -457,7 +457,7 @@ def test_a_sender_that_cannot_be_written_fails_all() -> None:
 def test_ascii_announced_as_8bit_goes_anywhere_unchanged() -> None:
     peer = Peer()
     assert one(deliver({MX1: peer}, job(body=Body.EIGHTBITMIME)))[0] is Result.DELIVERED
-    assert peer.letters == [b"Subject: hi\r\n\r\nhello\r\n"]
+    assert peer.contents == [b"Subject: hi\r\n\r\nhello\r\n"]
 
 
 # -- SMTPUTF8
@@ -513,7 +513,7 @@ def test_a_message_that_needs_smtputf8_fails_clearly(needy: Delivery) -> None:
     assert outcome.result is Result.FAILED
     assert outcome.reply is not None
     assert outcome.reply.enhanced == "5.6.7"
-    assert peer.letters == []
+    assert peer.contents == []
 
 
 # -- sessions between messages
@@ -550,7 +550,7 @@ def test_a_session_is_not_used_for_ever() -> None:
 
     tell({MX1: peer}, scenario)
     assert peer.sessions == 3
-    assert len(peer.letters) == 5
+    assert len(peer.contents) == 5
 
 
 @pytest.mark.parametrize("reply", [None, "421 4.4.2 idle for too long"])
@@ -566,7 +566,7 @@ def test_a_kept_session_that_died_is_replaced_at_once(reply: str | None) -> None
 
     tell({MX1: peer}, scenario)
     assert peer.sessions == 2
-    assert len(peer.letters) == 2
+    assert len(peer.contents) == 2
 
 
 def test_sessions_cut_while_waiting_are_noticed() -> None:

@@ -97,8 +97,8 @@ class Host:
         await self.daemon.wait_idle()
         spool = self.daemon.spool
         found: dict[str, list[bytes]] = {}
-        for message in await spool.inbox(limit=100_000):
-            kept = await spool.kept(message.number)
+        for message in await spool.queries.inbox(limit=100_000):
+            kept = await spool.queries.kept(message.number)
             assert kept is not None
             found.setdefault(message.inbox, []).append(b"".join(kept[1].chunks()))
         return found

@@ -14,7 +14,7 @@ from posthouse.net import Endpoint, SocketNetwork
 from posthouse.net.sockets import SocketStream
 from posthouse.net.stream import Handler
 from posthouse.spool import RecipientState
-from posthouse.testing import DnsServer, Zone
+from posthouse.testing import DnsServer, Zone, unfinished
 
 from .corpus import MESSAGES
 from .peers import CATCH_ALL, Host, behind_trace, envelope, opened, run, session_with
@@ -77,7 +77,7 @@ def test_mail_goes_where_the_dns_says(tmp_path: Path) -> None:
             async with opened(text, tmp_path / "first", network=network) as first:
                 await send(first, *recipients, smtputf8=True)
                 assert {each["recipient"] for each in first.logged("delivered")} == set(recipients)
-                assert await first.daemon.spool.count() == 0
+                assert await first.daemon.spool.queries.count() == 0
             found = await last.messages()
             assert sorted(found) == sorted([*recipients[:4], f"任平@{domain}", recipients[5]])
             for (message,) in found.values():
@@ -118,7 +118,7 @@ def test_what_the_dns_rules_out_fails_and_what_it_does_not_say_waits(tmp_path: P
                 for recipient, (event, reply) in expected.items():
                     (facts,) = [each for each in first.logged(event) if each["recipient"] == recipient]
                     assert facts["reply"].startswith(reply), facts
-                (entry,) = await first.daemon.spool.entries()
+                (entry,) = await unfinished(first.daemon.spool)
                 waiting = {
                     str(each.recipient.address) for each in entry.recipients if each.state is RecipientState.WAITING
                 }

@@ -18,6 +18,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from posthouse.core import Body, Bytes, Result
+from posthouse.testing import unfinished
 
 from .conftest import Postfix
 from .corpus import BINARY, EIGHT_BIT, HEAD, LARGE, MESSAGES, PLAIN, large
@@ -69,7 +70,7 @@ def test_through_postfix_and_back(tmp_path: Path, postfix: Postfix, listener: st
                 async with session_with(first.endpoint) as session:
                     await hand_over(session, sent, smtputf8=True)
                 await first.daemon.wait_idle()
-                assert await first.daemon.spool.count() == 0
+                assert await first.daemon.spool.queries.count() == 0
             await behind.until("accepted", len(sent))
             found = await behind.messages()
         for name, message in sent.items():
@@ -186,7 +187,7 @@ def test_smtp_sink(tmp_path: Path, scheme: str, flags: tuple[str, ...], messages
             async with session_with(host.endpoint) as session:
                 await hand_over(session, messages)
             await host.daemon.wait_idle()
-            assert await host.daemon.spool.count() == 0
+            assert await host.daemon.spool.queries.count() == 0
 
     run(scenario)
     found = dumped(dumps)
@@ -223,7 +224,7 @@ def test_smtp_sink_refuses_for_now_and_nothing_is_lost(tmp_path: Path, command: 
             async with session_with(host.endpoint) as session:
                 await hand_over(session, {"plain": PLAIN["plain"]})
             await host.daemon.wait_idle()
-            (entry,) = await host.daemon.spool.entries()
+            (entry,) = await unfinished(host.daemon.spool)
             queued = b"".join((await host.daemon.spool.open_content(entry.message)).chunks())
             assert behind_trace(b"Return-Path: <>\r\n" + queued) == PLAIN["plain"]
             (waiting,) = entry.recipients
@@ -278,7 +279,7 @@ def test_aiosmtpd(tmp_path: Path) -> None:
                 await session.deliver(asked, Bytes(MESSAGES["chinese-fields"]))
                 await hand_over(session, {"larger": large(3_000_000)})
             await host.daemon.wait_idle()
-            assert await host.daemon.spool.count() == 0
+            assert await host.daemon.spool.queries.count() == 0
 
     run(scenario)
     for name, message in {**sent, "larger": large(3_000_000)}.items():

@@ -135,7 +135,7 @@ def test_postfix_reports_a_failure_to_us(tmp_path: Path, postfix: Postfix, ret: 
             await write(host, "renping@refused.test", Notify.FAILURE, ret=ret)
             report, _ = await report_to(host)
             await host.daemon.wait_idle()  # the report is in the mailbox a moment before its result is recorded
-            assert await host.daemon.spool.count() == 0
+            assert await host.daemon.spool.queries.count() == 0
             assert not host.logged("report")
         assert (report.reporting_mta, report.envelope_id) == ("postfix.test", ENVID)
         (about,) = report.recipients
@@ -200,8 +200,8 @@ def test_we_report_a_failure_through_postfix(tmp_path: Path, postfix: Postfix, r
             report, message = await report_to(host)
             assert len(last.logged("report")) == 1
             await last.daemon.wait_idle()
-            assert await last.daemon.spool.count() == 0
-            assert await host.daemon.spool.count() == 0
+            assert await last.daemon.spool.queries.count() == 0
+            assert await host.daemon.spool.queries.count() == 0
         assert b"by postfix.test (Postfix) " in message.partition(b"\r\n\r\n")[0]
         assert (report.reporting_mta, report.envelope_id) == ("world.test", ENVID)
         (about,) = report.recipients
@@ -241,7 +241,7 @@ def test_notify_never_is_kept_through_postfix(tmp_path: Path, postfix: Postfix) 
             await last.until("failed", 1)
             await last.daemon.wait_idle()
             assert not last.logged("report")
-            assert await last.daemon.spool.count() == 0
+            assert await last.daemon.spool.queries.count() == 0
             await removed(postfix, "renping@fails.test")
             assert await host.messages() == {}
 
@@ -262,6 +262,6 @@ def test_a_report_that_postfix_cannot_deliver_causes_no_report(tmp_path: Path, p
             await last.daemon.wait_idle()
             assert len(last.logged("report")) == 1
             assert len(last.logged("accepted")) == 1
-            assert await last.daemon.spool.count() == 0
+            assert await last.daemon.spool.queries.count() == 0
 
     run(scenario)

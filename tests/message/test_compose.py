@@ -31,8 +31,8 @@ def write(**changes: Any) -> Composed:
     return compose(**{**values, **changes})
 
 
-def read(letter: Composed) -> EmailMessage:
-    return BytesParser(EmailMessage, policy=default).parsebytes(letter.content)
+def read(composed: Composed) -> EmailMessage:
+    return BytesParser(EmailMessage, policy=default).parsebytes(composed.content)
 
 
 def text_of(part: Any) -> str:
@@ -40,27 +40,27 @@ def text_of(part: Any) -> str:
     return str(part.get_content()).replace("\r\n", "\n")
 
 
-def mailboxes_in(letter: Composed, name: bytes) -> list[tuple[str, str]]:
+def mailboxes_in(composed: Composed, name: bytes) -> list[tuple[str, str]]:
     """Names and addresses of a field.  By the library's older reader: the newer one, in some versions, shows the white
     space between encoded words in a name (RFC 2047 §6.2 says not to)."""
-    field = first(fields(split(letter.content).headers), name)
+    field = first(fields(split(composed.content).headers), name)
     assert field is not None
     found = getaddresses([field.value.decode("ascii")])
     return [(str(make_header(decode_header(one))), address) for one, address in found]
 
 
-def check_octets(letter: Composed) -> None:
-    content = letter.content
+def check_octets(composed: Composed) -> None:
+    content = composed.content
     assert content.endswith(b"\r\n")
     assert not needs((content,)).binary
-    assert letter.envelope.size == len(content)
-    if not letter.envelope.smtputf8:
+    assert composed.envelope.size == len(content)
+    if not composed.envelope.smtputf8:
         assert content.isascii()
 
 
 def test_a_plain_letter_octet_for_octet() -> None:
-    letter = write(subject="Hello", text="Dear Renping,\n\nall is well.\n", to=["Ren Ping <renping@sina.com>"])
-    assert letter.content == (
+    composed = write(subject="Hello", text="Dear Renping,\n\nall is well.\n", to=["Ren Ping <renping@sina.com>"])
+    assert composed.content == (
         b"Date: Mon, 23 Nov 2026 16:00:00 +0800\r\n"
         b"From: langrui@sohu.com\r\n"
         b"To: Ren Ping <renping@sina.com>\r\n"
@@ -72,9 +72,9 @@ def test_a_plain_letter_octet_for_octet() -> None:
         b"\r\n"
         b"Dear Renping,\r\n\r\nall is well.\r\n"
     )
-    assert letter.envelope.sender == Address("langrui", "sohu.com")
-    assert letter.envelope.recipients == (Recipient(Address("renping", "sina.com")),)
-    assert (letter.envelope.body, letter.envelope.smtputf8) == (Body.SEVENBIT, False)
+    assert composed.envelope.sender == Address("langrui", "sohu.com")
+    assert composed.envelope.recipients == (Recipient(Address("renping", "sina.com")),)
+    assert (composed.envelope.body, composed.envelope.smtputf8) == (Body.SEVENBIT, False)
 
 
 def test_the_same_letter_is_the_same_octets() -> None:
@@ -83,14 +83,14 @@ def test_the_same_letter_is_the_same_octets() -> None:
 
 
 def test_blind_copies_are_in_the_envelope_only() -> None:
-    letter = write(cc="cc@example.org", bcc=["secret@example.org", "cc@example.org"], text="x")
-    assert [str(one.address) for one in letter.envelope.recipients] == [
+    composed = write(cc="cc@example.org", bcc=["secret@example.org", "cc@example.org"], text="x")
+    assert [str(one.address) for one in composed.envelope.recipients] == [
         "renping@sina.com",
         "cc@example.org",
         "secret@example.org",
     ]
-    assert b"secret" not in letter.content
-    assert b"bcc" not in letter.content.lower()
+    assert b"secret" not in composed.content
+    assert b"bcc" not in composed.content.lower()
     only = write(to=(), bcc="secret@example.org")
     assert b"\r\nTo:" not in only.content
     assert len(only.envelope.recipients) == 1
@@ -118,7 +118,7 @@ body = st.text(
 def test_everything_comes_back(
     subject: str, name: str, text: str | None, html: str | None, files: list[tuple[str, bytes]], extra: str
 ) -> None:
-    letter = write(
+    composed = write(
         from_=(name, Address("langrui", "sohu.com")),
         to=[(name, Address("renping", "sina.com")), Address("a,b c", "example.org")],
         subject=subject,
@@ -127,8 +127,8 @@ def test_everything_comes_back(
         attachments=files,
         headers=[("X-Note", extra), ("X-Note", "again")],
     )
-    check_octets(letter)
-    message = read(letter)
+    check_octets(composed)
+    message = read(composed)
     assert not message.defects
     # Readers ignore white space around a field's value that is not encoded; ours is encoded if it has any.
     assert (message["Subject"] or "") == subject
@@ -136,8 +136,8 @@ def test_everything_comes_back(
     assert message["Message-ID"] == "<1@sohu.com>"
     assert parsedate_to_datetime(message["Date"]) == DATE
     plain = " ".join(name.split())
-    assert mailboxes_in(letter, b"From") == [(plain, "langrui@sohu.com")]
-    assert mailboxes_in(letter, b"To") == [(plain, "renping@sina.com"), ("", '"a,b c"@example.org')]
+    assert mailboxes_in(composed, b"From") == [(plain, "langrui@sohu.com")]
+    assert mailboxes_in(composed, b"To") == [(plain, "renping@sina.com"), ("", '"a,b c"@example.org')]
     assert [one.addr_spec for one in message["To"].addresses] == ["renping@sina.com", '"a,b c"@example.org']
     leaves = [part for part in message.walk() if not part.is_multipart()]
     bodies = [one for one in (text, html) if one is not None] or [""]
@@ -200,9 +200,9 @@ def test_content_types_of_files() -> None:
     ],
 )
 def test_the_first_encoding_that_fits(text: str, encoding: str) -> None:
-    letter = write(text=text)
-    check_octets(letter)
-    message = read(letter)
+    composed = write(text=text)
+    check_octets(composed)
+    message = read(composed)
     assert message["Content-Transfer-Encoding"] == encoding
     assert text_of(message).rstrip("\n") == text.rstrip("\n")
 
@@ -214,8 +214,8 @@ def test_line_ends_become_crlf() -> None:
 
 def test_a_text_that_holds_the_boundary_gets_another() -> None:
     first = read(write(text="a", html="b")).get_boundary()
-    letter = write(text=f"--{first}\n", html="b")
-    message = read(letter)
+    composed = write(text=f"--{first}\n", html="b")
+    message = read(composed)
     assert [text_of(part) for part in message.iter_parts()] == [f"--{first}\n", "b\n"]
 
 
@@ -223,12 +223,12 @@ def test_addresses_in_utf8_need_permission_and_set_smtputf8() -> None:
     values: dict[str, Any] = {"from_": "郎锐 <郎锐@搜狐.cn>", "subject": "你好", "text": "hi"}
     with pytest.raises(LocalError, match="utf8=True"):
         write(**values)
-    letter = write(**values, utf8=True)
-    check_octets(letter)
-    assert (letter.envelope.smtputf8, letter.envelope.body) == (True, Body.EIGHTBITMIME)
-    assert '\r\nFrom: "郎锐" <郎锐@搜狐.cn>\r\n' in letter.content.decode()
-    assert "\r\nSubject: 你好\r\n" in letter.content.decode()
-    message = BytesParser(EmailMessage, policy=SMTP.clone(utf8=True)).parsebytes(letter.content)
+    composed = write(**values, utf8=True)
+    check_octets(composed)
+    assert (composed.envelope.smtputf8, composed.envelope.body) == (True, Body.EIGHTBITMIME)
+    assert '\r\nFrom: "郎锐" <郎锐@搜狐.cn>\r\n' in composed.content.decode()
+    assert "\r\nSubject: 你好\r\n" in composed.content.decode()
+    message = BytesParser(EmailMessage, policy=SMTP.clone(utf8=True)).parsebytes(composed.content)
     assert message["Subject"] == "你好"
     for where in ("to", "cc", "bcc"):
         with pytest.raises(LocalError):
@@ -237,23 +237,23 @@ def test_addresses_in_utf8_need_permission_and_set_smtputf8() -> None:
 
 
 def test_smtputf8_is_asked_for_only_when_needed() -> None:
-    letter = write(subject="你好", from_="郎锐 <langrui@sohu.com>", text="你好", utf8=True)
-    assert not letter.envelope.smtputf8
-    assert letter.content.isascii()
+    composed = write(subject="你好", from_="郎锐 <langrui@sohu.com>", text="你好", utf8=True)
+    assert not composed.envelope.smtputf8
+    assert composed.content.isascii()
 
 
 @given(names, line)
 @settings(deadline=None)
 def test_utf8_letters_come_back_too(subject: str, name: str) -> None:
-    letter = write(from_=(name, Address("郎锐", "sohu.com")), subject=subject, text=subject, utf8=True)
-    check_octets(letter)
-    message = BytesParser(EmailMessage, policy=SMTP.clone(utf8=True)).parsebytes(letter.content)
+    composed = write(from_=(name, Address("郎锐", "sohu.com")), subject=subject, text=subject, utf8=True)
+    check_octets(composed)
+    message = BytesParser(EmailMessage, policy=SMTP.clone(utf8=True)).parsebytes(composed.content)
     assert (message["Subject"] or "") == subject
 
 
 def test_reply_to_and_sender_are_mailboxes() -> None:
-    letter = write(headers={"Reply-To": "郎锐 <reply@sohu.com>, b@sohu.com", "List-Id": "<a.example.org>"})
-    message = read(letter)
+    composed = write(headers={"Reply-To": "郎锐 <reply@sohu.com>, b@sohu.com", "List-Id": "<a.example.org>"})
+    message = read(composed)
     assert [one.addr_spec for one in message["Reply-To"].addresses] == ["reply@sohu.com", "b@sohu.com"]
     assert message["List-Id"] == "<a.example.org>"
     for value in ("", "nobody"):
@@ -262,10 +262,12 @@ def test_reply_to_and_sender_are_mailboxes() -> None:
 
 
 def test_long_lists_and_subjects_are_folded() -> None:
-    letter = write(to=[f"Recipient {n} <recipient{n}@example.org>" for n in range(200)], subject="word " * 100 + "end")
-    head = letter.content.partition(b"\r\n\r\n")[0]
+    composed = write(
+        to=[f"Recipient {n} <recipient{n}@example.org>" for n in range(200)], subject="word " * 100 + "end"
+    )
+    head = composed.content.partition(b"\r\n\r\n")[0]
     assert all(len(one) <= 78 for one in head.split(b"\r\n"))
-    assert len(read(letter)["To"].addresses) == 200
+    assert len(read(composed)["To"].addresses) == 200
 
 
 BREAKS = ["a\r\nX-Evil: 1", "a\nX-Evil: 1", "a\rX-Evil: 1", "a\x00", "a\u2028b", "a\x85b", "a\x0bb", "\ud800"]

@@ -111,15 +111,15 @@ def multipart(parts: list[tuple[bytes, list[bytes]]], boundary: bytes, preamble:
 
 
 @st.composite
-def letter(draw: Any, depth: int = 0) -> tuple[bytes, list[bytes]]:
+def mime_message(draw: Any, depth: int = 0) -> tuple[bytes, list[bytes]]:
     choice = draw(st.integers(0, 3 if depth < 3 else 0))
     if choice == 0:
         octets, payloads = draw(leaf())
     elif choice == 1:
-        octets, payloads = draw(letter(depth=depth + 1))
+        octets, payloads = draw(mime_message(depth=depth + 1))
         octets = b"Content-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\n" + octets
     else:
-        parts = draw(st.lists(letter(depth=depth + 1), min_size=1, max_size=3))
+        parts = draw(st.lists(mime_message(depth=depth + 1), min_size=1, max_size=3))
         # The outer boundary is a prefix of the inner one: only the whole line tells them apart.
         boundary = b"=_boundary" + b"x" * depth
         octets, payloads = multipart(parts, boundary, draw(st.sampled_from([b"", b"preamble", b"\xff"])))
@@ -133,7 +133,7 @@ def leaves(data: bytes) -> list[bytes]:
     return [part.get_payload(decode=True) for part in message.walk() if not part.is_multipart()]  # type: ignore[misc]
 
 
-@given(letter())
+@given(mime_message())
 @settings(deadline=None)
 def test_downgrade_to_seven_bits_keeps_every_leaf(made: tuple[bytes, list[bytes]]) -> None:
     data, payloads = made
@@ -148,7 +148,7 @@ def test_downgrade_to_seven_bits_keeps_every_leaf(made: tuple[bytes, list[bytes]
     assert again == result
 
 
-@given(letter())
+@given(mime_message())
 @settings(deadline=None)
 def test_downgrade_to_eight_bits_keeps_every_leaf(made: tuple[bytes, list[bytes]]) -> None:
     data, payloads = made

@@ -18,7 +18,7 @@ from posthouse.message.dsn.read import AT_MOST
 from posthouse.message.dsn.report import LIMIT
 from posthouse.message.dsn.text import wants_chinese
 
-LETTER = b"From: langrui@sohu.com\r\nMessage-ID: <q1@sohu.com>\r\nSubject: hi\r\n\r\nhello\r\n"
+MESSAGE = b"From: langrui@sohu.com\r\nMessage-ID: <q1@sohu.com>\r\nSubject: hi\r\n\r\nhello\r\n"
 NOW = 1_000_000_000.0
 SENDER = Address("langrui", "sohu.com")
 REFUSED = RecipientStatus(
@@ -26,7 +26,7 @@ REFUSED = RecipientStatus(
 )
 
 
-def original(content: bytes = LETTER, *, whole: bool = True, **fields: Any) -> OriginalMessage:
+def original(content: bytes = MESSAGE, *, whole: bool = True, **fields: Any) -> OriginalMessage:
     envelope = Envelope(SENDER, (Recipient(Address("renping", "sina.com")),), **fields)
     return OriginalMessage("Q1", envelope, NOW - 3600, content, whole)
 
@@ -70,10 +70,10 @@ def travels(content: bytes, *, ascii_only: bool = True) -> bool:
 
 
 def test_a_report_has_the_three_parts_and_the_header_of_one() -> None:
-    letter = composed()
-    assert letter.envelope == Envelope(None, (Recipient(SENDER),)), "null reverse-path, no RET (RFC 3461 §6.1)"
-    assert travels(letter.content)
-    message = parsed(letter.content)
+    report = composed()
+    assert report.envelope == Envelope(None, (Recipient(SENDER),)), "null reverse-path, no RET (RFC 3461 §6.1)"
+    assert travels(report.content)
+    message = parsed(report.content)
     assert message["From"] == "Mail Delivery System <postmaster@sohu.com>"
     assert message["To"] == "langrui@sohu.com"
     assert message["Subject"] == "Not delivered to renping@sina.com"
@@ -141,7 +141,7 @@ def test_a_delay_says_until_when_and_returns_headers_only() -> None:
     assert found is not None
     assert found.recipients[0].retry_until == "Mon, 10 Sep 2001 01:46:40 +0000"
     assert found.returned_kind == "text/rfc822-headers"
-    assert found.returned == LETTER.partition(b"\r\n\r\n")[0] + b"\r\n"
+    assert found.returned == MESSAGE.partition(b"\r\n\r\n")[0] + b"\r\n"
     assert "you need not send it again" in " ".join(found.text.split())
     assert "What to do" not in found.text
 
@@ -165,8 +165,8 @@ def test_nothing_to_say_or_nobody_to_say_it_to() -> None:
         (original(ret=Ret.FULL), REFUSED._replace(action=Action.RELAYED), "text/rfc822-headers"),
         (original(ret=Ret.FULL), REFUSED._replace(action=Action.DELAYED), "text/rfc822-headers"),
         (original(ret=Ret.FULL, require_tls=True), REFUSED, "text/rfc822-headers"),
-        (original(LETTER + b"x" * 60 + b"\r\n", whole=False), REFUSED, "text/rfc822-headers"),
-        (original(LETTER + b"line\r\n" * (LIMIT // 6)), REFUSED, "text/rfc822-headers"),
+        (original(MESSAGE + b"x" * 60 + b"\r\n", whole=False), REFUSED, "text/rfc822-headers"),
+        (original(MESSAGE + b"line\r\n" * (LIMIT // 6)), REFUSED, "text/rfc822-headers"),
         (original(b""), REFUSED, ""),
     ],
 )
@@ -185,9 +185,9 @@ def test_how_much_is_returned(about: OriginalMessage, status: RecipientStatus, k
 @pytest.mark.parametrize(
     "content",
     [
-        LETTER + "你好\r\n".encode(),
-        LETTER + b"x" * 2_000 + b"\r\n",
-        LETTER + b"a\0b\rc\nd\r\n",
+        MESSAGE + "你好\r\n".encode(),
+        MESSAGE + b"x" * 2_000 + b"\r\n",
+        MESSAGE + b"a\0b\rc\nd\r\n",
         b"Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\n\xff\xfe\r\n--x--\r\n",
         b"Content-Type: multipart/mixed; boundary=x\r\n\r\nno part \xff\r\n",
         b"Subject: " + b"x" * 3_000 + b"\r\n\r\nhello\r\n",
@@ -219,7 +219,7 @@ def test_a_message_with_utf8_headers_comes_back_whole_and_exact() -> None:
 
 def test_a_boundary_in_the_message_is_avoided() -> None:
     mark = report().partition(b'boundary="')[2].partition(b'"')[0]
-    content = LETTER + b"--" + mark + b"\r\nhaha\r\n--" + mark + b"--\r\n"
+    content = MESSAGE + b"--" + mark + b"\r\nhaha\r\n--" + mark + b"--\r\n"
     found = read_report(report(about=original(content)))
     assert found is not None
     assert found.returned == content
@@ -325,7 +325,7 @@ def test_a_notice_is_no_report_to_anybody_who_looks() -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"", LETTER, report().replace(b"auto-replied", b"no"), report().replace(b"delivery-status", b"disposition-x")],
+    [b"", MESSAGE, report().replace(b"auto-replied", b"no"), report().replace(b"delivery-status", b"disposition-x")],
 )
 def test_what_is_not_a_report(content: bytes) -> None:
     assert not is_report(content)
@@ -350,7 +350,7 @@ def test_no_value_breaks_out_of_its_field(reply: str, remote: str, local: str, o
     found = read_report(made)
     assert found is not None
     assert [(one.action, one.status) for one in found.recipients] == [("failed", "5.1.1")]
-    assert found.returned == LETTER
+    assert found.returned == MESSAGE
 
 
 def test_very_long_values_are_cut() -> None:
@@ -404,7 +404,7 @@ def test_a_report_of_another_kind_of_system() -> None:
 
 def test_what_is_no_delivery_report_is_none() -> None:
     assert read_report(b"") is None
-    assert read_report(LETTER) is None
+    assert read_report(MESSAGE) is None
     assert read_report(FOREIGN_REPORT.replace(b"report-type=delivery-status", b"report-type=feedback")) is None
     assert read_report(FOREIGN_REPORT.replace(b"Message/Delivery-Status", b"text/plain")) is None
     assert read_report(FOREIGN_REPORT.replace(b"boundary=b", b"x=y")) is None

@@ -41,7 +41,7 @@ from .fakes import FakeDeliverer
 NOW = 1_000_000_000.0
 SENDER = Address("langrui", "sohu.com")
 POSTMASTER = Address("postmaster", "sohu.com")
-LETTER = b"From: langrui@sohu.com\r\nMessage-ID: <q1@sohu.com>\r\n\r\nhello\r\n"
+MESSAGE = b"From: langrui@sohu.com\r\nMessage-ID: <q1@sohu.com>\r\n\r\nhello\r\n"
 NO, LATER, YES = Reply(550, "5.1.1", "nobody"), Reply(451, "4.2.1", "not now"), Reply(250, "2.1.5", "ok")
 HOST = "mx.sina.com[192.0.2.7]:25"
 ANYTHING = Notify.SUCCESS | Notify.FAILURE | Notify.DELAY
@@ -83,12 +83,12 @@ def end(
 
 def message(sender: Address | None = SENDER, **fields: Any) -> StoredMessage:
     return StoredMessage(
-        "Q1", Envelope(sender, (Recipient(Address("renping", "sina.com")),), **fields), NOW - 60, len(LETTER)
+        "Q1", Envelope(sender, (Recipient(Address("renping", "sina.com")),), **fields), NOW - 60, len(MESSAGE)
     )
 
 
 def reports(
-    ends: Sequence[tuple[QueuedRecipient, Settlement]], content: bytes = LETTER, **options: Any
+    ends: Sequence[tuple[QueuedRecipient, Settlement]], content: bytes = MESSAGE, **options: Any
 ) -> list[Report]:
     sender = options.pop("sender", SENDER)
     about = original_of(message(sender), Bytes(content))
@@ -180,7 +180,7 @@ def test_a_report_goes_the_way_of_all_mail() -> None:
     assert report.envelope.ret is None
     assert report.destinations == ("sohu.com",)
     assert report.due == NOW
-    assert read(report).returned == LETTER
+    assert read(report).returned == MESSAGE
     assert "in words for the operator" not in read(report).text
 
 
@@ -205,7 +205,7 @@ def test_envelope_id_and_original_recipient_are_given_back() -> None:
     orcpt = OriginalRecipient("rfc822", "Ren+Ping@old.test")
     one = waiting(Notify.FAILURE)
     one = one._replace(recipient=one.recipient._replace(orcpt=orcpt))
-    about = original_of(message(envid="QQ=314", ret=Ret.HDRS), Bytes(LETTER))
+    about = original_of(message(envid="QQ=314", ret=Ret.HDRS), Bytes(MESSAGE))
     (report,) = dsn_writer().reports(about, [end(one, RecipientState.FAILED)], now=NOW)
     found = read(report)
     assert found.envelope_id == "QQ=314"
@@ -228,7 +228,7 @@ def test_a_sender_in_u_labels_needs_no_smtputf8() -> None:
 
 
 def test_what_the_operator_dropped_is_told() -> None:
-    about = original_of(message(), Bytes(LETTER))
+    about = original_of(message(), Bytes(MESSAGE))
     (report,) = dsn_writer().dropped(about, [waiting(), waiting(Notify.NEVER)], now=NOW)
     (one,) = read(report).recipients
     assert (one.action, one.status, one.remote_mta) == ("failed", "5.0.0", "")
@@ -236,7 +236,7 @@ def test_what_the_operator_dropped_is_told() -> None:
 
 def test_content_that_is_gone_or_large() -> None:
     assert original_of(message(), None).content == b""
-    large = original_of(message(), Bytes(LETTER + b"x" * 1_000_000), 1_000)
+    large = original_of(message(), Bytes(MESSAGE + b"x" * 1_000_000), 1_000)
     assert (len(large.content), large.whole) == (1_000, False)
     (report,) = dsn_writer().reports(original_of(message(), None), [end(waiting(), RecipientState.FAILED)], now=NOW)
     assert read(report).returned == b""
@@ -297,7 +297,7 @@ def test_a_report_to_the_postmaster_that_fails_is_not_told_to_him() -> None:
 @settings(max_examples=60, deadline=None)
 @given(
     sender=st.sampled_from([None, SENDER, POSTMASTER, Address("nobody", "sohu.com")]),
-    content=st.sampled_from([LETTER, b"", b"Auto-Submitted: auto-replied\r\n\r\n"]),
+    content=st.sampled_from([MESSAGE, b"", b"Auto-Submitted: auto-replied\r\n\r\n"]),
     notify=st.sampled_from(EVERY_NOTIFY),
     states=st.lists(
         st.sampled_from([RecipientState.FAILED, RecipientState.DELIVERED, RecipientState.WAITING]),
@@ -373,7 +373,7 @@ class RunningRelay:
 
     async def arrive(self, *recipients: Recipient, sender: Address | None = SENDER) -> str:
         receipt = self.spool.receive()
-        receipt.write(LETTER)
+        receipt.write(MESSAGE)
         domains = [one.address.domain for one in recipients]
         now = self.clock.time()
         stored = await receipt.commit(Envelope(sender, recipients), domains, received=now, due=now)
@@ -382,7 +382,7 @@ class RunningRelay:
         return receipt.id
 
     async def state(self, queue_id: str) -> list[RecipientState]:
-        entry = await self.spool.entry(queue_id)
+        entry = await self.spool.queries.entry(queue_id)
         assert entry is not None
         return [one.state for one in entry.recipients]
 
@@ -415,7 +415,7 @@ def test_a_failure_is_settled_for_good_and_its_report_arrives_at_once() -> None:
         assert await relay.state(queue_id) == [RecipientState.FAILED]
         (found,) = relay.reported()
         assert [(one.final.address, one.action) for one in found.recipients] == [("renping@sina.com", "failed")]
-        assert await relay.spool.count() == 0
+        assert await relay.spool.queries.count() == 0
 
     relay = play(lambda: RunningRelay(FakeDeliverer(Result.FAILED)), scenario)
     assert [event for event, _ in relay.log] == ["failed", "report", "delivered"]
@@ -477,7 +477,7 @@ def test_a_report_that_fails_ends_with_a_notice() -> None:
         assert to == ["langrui@sohu.com", "postmaster@sohu.com"]
         await relay.clock.advance(20 * 86_400)
         assert len(relay.home.jobs) == 2
-        assert await relay.spool.count() == 0
+        assert await relay.spool.queries.count() == 0
 
     play(lambda: RunningRelay(FakeDeliverer(Result.FAILED)), scenario)
 

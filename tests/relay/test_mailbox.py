@@ -26,7 +26,7 @@ from posthouse.relay.mailbox import MailboxDeliverer
 from posthouse.spool import SqliteSpool
 from posthouse.spool.interface import StoredMessage
 
-LETTER = b"Received: x\r\nReturn-Path: <old@x.org>\r\n\r\nReturn-Path: <in@the.body>\r\n"
+MESSAGE = b"Received: x\r\nReturn-Path: <old@x.org>\r\n\r\nReturn-Path: <in@the.body>\r\n"
 PEOPLE = (Recipient(Address("renping", "sina.com")), Recipient(Address("rp", "sina.com")))
 
 
@@ -65,15 +65,15 @@ def test_a_mailbox_keeps_the_letter_behind_its_return_path(kind: type[Bytes] | t
             queue = SqliteSpool.ephemeral()
             await queue.open(0.0)
             deliverer = MailboxDeliverer(queue)
-            for _ in range(2):  # the same letter again, as after a crash before the outcome was recorded
+            for _ in range(2):  # the same message again, as after a crash before the outcome was recorded
                 outcomes = await deliverer.deliver(
-                    job(kind(LETTER), Address("langrui", "sohu.com")), "renping@sina.com"
+                    job(kind(MESSAGE), Address("langrui", "sohu.com")), "renping@sina.com"
                 )
                 assert [(one.recipient, one.result) for one in outcomes] == [(p, Result.DELIVERED) for p in PEOPLE]
                 assert {one.peer for one in outcomes} == {"renping@sina.com"}
             await deliverer.close()
-            (entry,) = await queue.inbox("renping@sina.com")
-            kept = await queue.kept(entry.number)
+            (entry,) = await queue.queries.inbox("renping@sina.com")
+            kept = await queue.queries.kept(entry.number)
             assert kept is not None
             want = b"Return-Path: <langrui@sohu.com>\r\nReceived: x\r\n\r\nReturn-Path: <in@the.body>\r\n"
             assert b"".join(kept[1].chunks()) == want
@@ -101,7 +101,7 @@ class BrokenQueue:
     ],
 )
 def test_a_fault_of_the_spool_defers(error: StorageError, code: int, enhanced: str) -> None:
-    for outcome in run(MailboxDeliverer(BrokenQueue(error)), job(Bytes(LETTER)), "renping@sina.com"):
+    for outcome in run(MailboxDeliverer(BrokenQueue(error)), job(Bytes(MESSAGE)), "renping@sina.com"):
         assert outcome.result is Result.DEFERRED
         assert outcome.reply is not None
         assert (outcome.reply.code, outcome.reply.enhanced) == (code, enhanced)
@@ -115,7 +115,7 @@ def test_a_return_path_that_cannot_be_written_is_a_fault_of_ours() -> None:
 
 
 def test_a_message_whose_lease_was_lost_is_not_kept() -> None:
-    delivery = job(Bytes(LETTER))._replace(holds=lambda: False)
+    delivery = job(Bytes(MESSAGE))._replace(holds=lambda: False)
     store = BrokenQueue(StorageError("not reached"))
     for outcome in run(MailboxDeliverer(store), delivery, "renping@sina.com"):
         assert outcome.result is Result.DEFERRED

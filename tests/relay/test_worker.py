@@ -865,12 +865,12 @@ def test_with_the_spools_own_queue() -> None:
         assert await queue.lease("another", clock.time(), clock.time() + 1, limit=10) == []
         deliverer.let_go()
         await worker.idle()
-        entry = await queue.entry(stored.message.id)
+        entry = await queue.queries.entry(stored.message.id)
         assert entry is not None
         assert [waiting.attempts for waiting in entry.recipients] == [1, 1]
         deliverer.answer = Result.DELIVERED
         await clock.advance(301)
-        assert await queue.count() == 0
+        assert await queue.queries.count() == 0
         stopping = asyncio.ensure_future(worker.stop(1.0))
         await clock.advance(2)
         await stopping

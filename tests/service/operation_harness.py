@@ -111,7 +111,7 @@ class OperationHarness:
                     state,
                     now + again,
                     Outcome(each.recipient, result, reply, f"mx.far.test said: {reply}", "mx.far.test[192.0.2.7]:25"),
-                    "the wait doubles from 5 minutes",
+                    "the other side asked for 5 minutes",
                 )
                 for each in work.recipients
             ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 from posthouse.core import Address, CallbackSink, Envelope, Recipient, Reply, StorageError, Verdict
 from posthouse.net.clock import Clock, SystemClock
@@ -85,6 +85,10 @@ class Spool:
         receipt = Receiving(self, len(self.receipts) + 1)
         self.receipts.append(receipt)
         return receipt
+
+    @property
+    def queries(self) -> Self:
+        return self
 
     async def inboxes(self) -> list[Inbox]:
         self.asked += 1

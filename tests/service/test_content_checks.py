@@ -243,7 +243,7 @@ def test_a_quarantined_message_is_held_until_it_is_released(tmp_path: Path) -> N
 
     async def look(host: Host) -> None:  # after a restart
         assert await host.mail() == []
-        entry = await host.daemon.spool.entry(queue_id)
+        entry = await host.daemon.spool.queries.entry(queue_id)
         assert entry is not None
         assert [(each.state, each.last) for each in entry.recipients] == [("held", "marker QUARANTINE")]
         explained = await host.do("explain", what=queue_id)

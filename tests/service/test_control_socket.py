@@ -181,7 +181,7 @@ def test_faults_keep_their_kind_and_their_words(tmp_path: Path, raised: Posthous
         async def broken(*_: object, **__: object) -> None:
             raise raised
 
-        daemon.desk.queue.select = broken  # type: ignore[method-assign,assignment]
+        daemon.desk.queue.queries.select = broken  # type: ignore[method-assign,assignment]
         with pytest.raises(kind) as reported:
             await daemon.ask("queue list")
         assert type(reported.value) is kind
@@ -195,7 +195,7 @@ def test_a_mistake_of_ours_goes_to_the_log_and_not_to_strangers(tmp_path: Path) 
         async def broken(*_: object, **__: object) -> None:
             raise ZeroDivisionError("a secret")
 
-        daemon.desk.queue.select = broken  # type: ignore[method-assign,assignment]
+        daemon.desk.queue.queries.select = broken  # type: ignore[method-assign,assignment]
         with pytest.raises(PosthouseError, match="an error in Posthouse") as reported:
             await daemon.ask("queue list")
         assert "secret" not in str(reported.value)
@@ -213,7 +213,7 @@ def test_an_operation_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: 
         async def never(*_: object, **__: object) -> None:
             await asyncio.Event().wait()
 
-        daemon.desk.queue.select = never  # type: ignore[method-assign,assignment]
+        daemon.desk.queue.queries.select = never  # type: ignore[method-assign,assignment]
         with pytest.raises(StorageBusy, match="took longer than"):
             await daemon.ask("queue list")
 
@@ -283,8 +283,8 @@ def test_a_running_daemon_offers_its_operations_and_wakes_its_relay(tmp_path: Pa
             assert await ask(directory, OPERATIONS["queue list"], {}) == []
             found = await ask(directory, OPERATIONS["explain"], {"what": queue_id})
             assert [each.state for each in found.message.standing] == ["delivered"]
-            (letter,) = await OPERATIONS["inbox list"].run(context(config))
-            deleted = await ask(directory, OPERATIONS["inbox delete"], {"numbers": [letter.number, 999]})
+            (listed,) = await OPERATIONS["inbox list"].run(context(config))
+            deleted = await ask(directory, OPERATIONS["inbox delete"], {"numbers": [listed.number, 999]})
             assert (deleted.deleted, deleted.missing) == (1, 1)
             assert await OPERATIONS["inbox list"].run(context(config)) == []
         finally:
@@ -295,7 +295,7 @@ def test_a_running_daemon_offers_its_operations_and_wakes_its_relay(tmp_path: Pa
         stopped = context(config)
         assert (await OPERATIONS["explain"].run(stopped, what=queue_id)).message.id == queue_id
         assert (await OPERATIONS["queue hold"].run(stopped, filter="age>=0")).recipients == 0
-        assert (await OPERATIONS["inbox delete"].run(stopped, numbers=[letter.number])).missing == 1
+        assert (await OPERATIONS["inbox delete"].run(stopped, numbers=[listed.number])).missing == 1
         audit = await OPERATIONS["queue audit"].run(stopped)
         assert [(each.act, each.recipients) for each in audit] == [
             ("delete", 0),

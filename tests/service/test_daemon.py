@@ -18,7 +18,7 @@ from posthouse.service import OPERATIONS, Daemon, TranscriptRecorder, context, p
 from posthouse.service.config.model import Config
 from posthouse.service.operations.results import InboxContent, InboxEntry
 
-LETTER = b"From: langrui@sohu.com\r\nSubject: =?utf-8?B?5L2g5aW9?=\r\n\r\n.. hello\r\n"
+MESSAGE = b"From: langrui@sohu.com\r\nSubject: =?utf-8?B?5L2g5aW9?=\r\n\r\n.. hello\r\n"
 
 
 CATCH_ALL = """
@@ -72,14 +72,14 @@ class Talk:
         self.writer.close()
         await self.writer.wait_closed()
 
-    async def send(self, sender: str, recipients: list[str], letter: bytes = LETTER) -> str:
+    async def send(self, sender: str, recipients: list[str], message: bytes = MESSAGE) -> str:
         """A whole transaction by HELO; the final reply."""
         await self.say("EHLO client.example")
         await self.say(f"MAIL FROM:<{sender}>")
         for each in recipients:
             assert (await self.say(f"RCPT TO:<{each}>")).startswith("25")
         assert (await self.say("DATA")).startswith("354")
-        self.writer.write(letter.replace(b"\r\n.", b"\r\n..") + b".\r\n")
+        self.writer.write(message.replace(b"\r\n.", b"\r\n..") + b".\r\n")
         return await self.reply()
 
 
@@ -131,11 +131,11 @@ def test_two_daemons_exchange_a_letter(tmp_path: Path) -> None:
         await talk.close()
         await sohu.wait_idle()
         await sina.wait_idle()
-        (letter,) = (tmp_path / "mail/sina.com/renping/new").iterdir()
-        octets = letter.read_bytes()
+        (file,) = (tmp_path / "mail/sina.com/renping/new").iterdir()
+        octets = file.read_bytes()
         assert octets.startswith(b"Return-Path: <langrui@sohu.com>\r\nReceived: from sohu.com ([127.0.0.1])")
         assert octets.count(b"\nReceived: ") == 2
-        assert octets.endswith(LETTER)
+        assert octets.endswith(MESSAGE)
         assert len(recorder.dialogues) == 2
         said = [line.text for line in recorder.dialogues[1].lines if line.who == "S"]
         assert any(text.startswith("MAIL FROM:<langrui@sohu.com>") for text in said)
@@ -160,10 +160,10 @@ def test_what_is_caught_can_be_read_while_the_daemon_runs(tmp_path: Path) -> Non
         assert sorted(each.inbox for each in entries) == ["a@one.test", "b@two.test"]
         assert {each.subject for each in entries} == {"你好"}
         assert {each.written_by for each in entries} == {"langrui@sohu.com"}
-        letter: InboxContent = await OPERATIONS["inbox show"].run(here, number=entries[0].number)
-        assert letter.text.startswith("Return-Path: <me@example.com>\r\nReceived: from client.example")
-        assert letter.text.endswith(LETTER.decode())
-        assert letter.raw is None
+        shown: InboxContent = await OPERATIONS["inbox show"].run(here, number=entries[0].number)
+        assert shown.text.startswith("Return-Path: <me@example.com>\r\nReceived: from client.example")
+        assert shown.text.endswith(MESSAGE.decode())
+        assert shown.raw is None
         summary = await OPERATIONS["inbox summary"].run(here)
         assert [(each.name, each.messages) for each in summary] == [("a@one.test", 1), ("b@two.test", 1)]
         assert await OPERATIONS["queue list"].run(here) == []
@@ -266,8 +266,8 @@ def test_lmtp_on_a_unix_socket(tmp_path: Path) -> None:
         await talk.close()
         await daemon.wait_idle()
         entries = await OPERATIONS["inbox list"].run(context(config))
-        letter = await OPERATIONS["inbox show"].run(context(config), number=entries[0].number)
-        assert "Received: from client.example\r\n\tby mx.example.org with LMTP id" in letter.text
+        shown = await OPERATIONS["inbox show"].run(context(config), number=entries[0].number)
+        assert "Received: from client.example\r\n\tby mx.example.org with LMTP id" in shown.text
         await daemon.drain(5)
 
     run(scenario)

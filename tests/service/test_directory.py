@@ -322,7 +322,7 @@ def test_aliases_and_lists_within_each_other_by_tagged_names() -> None:
 
 @pytest.mark.parametrize("sign", ["++", "a", "@", ".", " "])
 def test_signs_that_cannot_begin_a_tag(sign: str) -> None:
-    with pytest.raises(ConfigError, match="cannot part a name from its tag"):
+    with pytest.raises(ConfigError, match="cannot separate a name from its tag"):
         parse(f'[[domain]]\nname = "example.org"\nsubaddress = "{sign}"')
 
 

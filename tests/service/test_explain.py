@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from random import Random
 from typing import Any
 
 import pytest
 
 from posthouse.core import Result, SettingError
+from posthouse.relay.recording.retry import RetrySchedule
 from posthouse.relay.scheduling.site_health import SiteStatus
 from posthouse.service.operations.explain import what_is
 from posthouse.service.operations.explain_text import Sentence, address_sentences, history_sentences
+from posthouse.service.operations.reasons_zh import chinese_reason
 from posthouse.service.operations.results import AddressForecast, AttemptEntry, EventEntry, Explained, MessageHistory
 from posthouse.spool.history import Origin
 
@@ -63,7 +67,7 @@ def test_a_life_from_acceptance_to_delivery() -> None:
             "waiting",
             1,
             desk.clock.time() + 300,
-            "the wait doubles from 5 minutes",
+            "the other side asked for 5 minutes",
         )
         text = text_of(waiting)
         assert "from me@here.test to bob@far.test" in text
@@ -75,8 +79,11 @@ def test_a_life_from_acceptance_to_delivery() -> None:
         assert "mx.far.test [192.0.2.7:25]" in text
         assert "resolve 20 ms, connect 100 ms, greet <1 ms, final 2.0 s" in text
         assert "bob@far.test: deferred, 450 4.7.1 Greylisted; come again" in text
-        assert "next attempt T+300 (in 5 minutes): the wait doubles from 5 minutes" in text
-        assert "bob@far.test: waiting for attempt 2, T+300 (in 5 minutes): the wait doubles" in text
+        assert "next attempt T+300 (in 5 minutes): the other side asked for 5 minutes" in text
+        assert "bob@far.test: waiting for attempt 2, T+300 (in 5 minutes): the other side asked for 5 minutes" in text
+        chinese = text_of(waiting, "zh")
+        assert "下次尝试 T+300（5 分钟后）：对方要求等待 5 分钟" in chinese
+        assert "等待第 2 次尝试，T+300（5 分钟后）：对方要求等待 5 分钟" in chinese
         assert "S: EHLO" not in text
         assert "    S: EHLO mx.here.test" in text_of(waiting, transcript=True)
         await desk.clock.advance(301)
@@ -281,6 +288,20 @@ def test_reasons_in_chinese(address: str, reason: str) -> None:
         assert reason in text_of(found, "zh")
 
     run(scenario)
+
+
+def test_every_reason_of_a_retry_in_chinese() -> None:
+    schedule, day = RetrySchedule(patience=86_400.0 * 2), 86_400.0
+    plans = [
+        schedule.plan(attempts, 0.0, now, Random(1), asked=asked)
+        for attempts in (1, 2, 9)
+        for now in (60.0, 2 * day - 400.0, 2 * day - 100.0, 2 * day)
+        for asked in (None, 0.5, 45.0, 7200.0)
+    ] + [schedule.plan(attempts, 0.0, 60.0, Random(1), ambiguous=True) for attempts in (1, 2, 9)]
+    assert {plan.why.partition(" ")[0] for plan in plans} == {"attempt", "the", "no"}
+    assert len({plan.why for plan in plans}) > 6
+    for plan in plans:
+        assert not re.search("[A-Za-z]", chinese_reason(plan.why)), plan.why
 
 
 @pytest.mark.parametrize(

@@ -197,20 +197,20 @@ def test_a_declared_size_beyond_the_quota() -> None:
 
 # The content --------------------------------------------------------------------------------------------------------
 
-LETTER = b"Subject: hi\r\n\r\nhello\r\n"
+MESSAGE = b"Subject: hi\r\n\r\nhello\r\n"
 
 
 @pytest.mark.parametrize("commits", ["future", "coroutine"])
 def test_a_letter_is_stored_behind_its_trace_field(commits: str) -> None:
     at = desk()
     at.spool.commits = commits
-    (reply,) = bring_in(at.session(), envelope("bob@example.org"), LETTER[:10], LETTER[10:])
+    (reply,) = bring_in(at.session(), envelope("bob@example.org"), MESSAGE[:10], MESSAGE[10:])
     assert reply == Reply(250, "2.0.0", "Message queued as Q1")
     ((message, content, destinations),) = at.spool.stored
     trace, _, rest = content.partition(b"\r\nSubject")
     assert trace.startswith(b"Received: from client.example ([192.0.2.1])\r\n\tby mx.example.org with ESMTP id Q1")
     assert b"for <bob@example.org>" in trace
-    assert b"Subject" + rest == LETTER
+    assert b"Subject" + rest == MESSAGE
     assert message.source == "mx 192.0.2.1:4000"
     assert destinations == ("example.org",)
     assert [each.message for each in at.woken] == [message]
@@ -219,7 +219,7 @@ def test_a_letter_is_stored_behind_its_trace_field(commits: str) -> None:
 
 def test_several_recipients_are_not_told_of_each_other() -> None:
     at = desk()
-    bring_in(at.session(greet="HELO"), envelope("bob@example.org", "wen@example.org"), LETTER)
+    bring_in(at.session(greet="HELO"), envelope("bob@example.org", "wen@example.org"), MESSAGE)
     content = at.spool.stored[0][1]
     assert b" with SMTP id " in content
     assert b"for <" not in content
@@ -227,7 +227,7 @@ def test_several_recipients_are_not_told_of_each_other() -> None:
 
 @pytest.mark.parametrize("piece", [1, 3, 1 << 20])
 @pytest.mark.parametrize(
-    ("letter", "gap"),
+    ("message", "gap"),
     [
         (b"Hello Ren Ping,\r\nhow are you?\r\n", b"\r\n"),
         (b"see http://example.org\r\n", b"\r\n"),
@@ -242,14 +242,14 @@ def test_several_recipients_are_not_told_of_each_other() -> None:
         (b"", b""),
     ],
 )
-def test_a_letter_without_header_fields_stays_a_body(letter: bytes, gap: bytes, piece: int) -> None:
+def test_a_message_without_header_fields_stays_a_body(message: bytes, gap: bytes, piece: int) -> None:
     at = desk()
-    pieces = [letter[start : start + piece] for start in range(0, len(letter), piece)]
+    pieces = [message[start : start + piece] for start in range(0, len(message), piece)]
     (reply,) = bring_in(at.session(), envelope("bob@example.org"), *pieces)
     assert reply.code == 250
     trace, mark, rest = at.spool.stored[0][1].partition(b" +0000\r\n")
     assert (trace[:9], mark) == (b"Received:", b" +0000\r\n")
-    assert rest == gap + letter
+    assert rest == gap + message
 
 
 def test_a_letter_that_fails_while_its_first_line_is_stored() -> None:
@@ -270,14 +270,14 @@ def test_the_trace_tells_local_time_and_asks_for_the_zone_once_a_minute() -> Non
     clock = ManualClock(1_800_000_000.0)  # 2027-01-15 08:00:00 UTC
     at = desk(zone=zone, clock=clock)
     for _ in range(3):
-        bring_in(at.session(), envelope("bob@example.org"), LETTER)
+        bring_in(at.session(), envelope("bob@example.org"), MESSAGE)
     assert len(asked) == 1
     assert all(b"; Fri, 15 Jan 2027 16:00:00 +0800\r\n" in content for _, content, _ in at.spool.stored)
     clock.set_calendar(1_800_000_059.0)
-    bring_in(at.session(), envelope("bob@example.org"), LETTER)
+    bring_in(at.session(), envelope("bob@example.org"), MESSAGE)
     assert len(asked) == 1
     clock.set_calendar(1_800_000_060.0)
-    bring_in(at.session(), envelope("bob@example.org"), LETTER)
+    bring_in(at.session(), envelope("bob@example.org"), MESSAGE)
     assert asked == [1_800_000_000.0, 1_800_000_060.0]
 
 
@@ -286,7 +286,7 @@ def test_the_machines_own_zone(monkeypatch: pytest.MonkeyPatch) -> None:
     time.tzset()
     try:
         at = desk(zone=None)
-        bring_in(at.session(), envelope("bob@example.org"), LETTER)
+        bring_in(at.session(), envelope("bob@example.org"), MESSAGE)
         assert b" +0530\r\n" in at.spool.stored[0][1]
     finally:
         monkeypatch.undo()
@@ -296,10 +296,10 @@ def test_the_machines_own_zone(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_too_large_a_letter_is_dropped_and_the_session_goes_on() -> None:
     at = desk("max_message_size = 65536")
     session = at.session()
-    (reply,) = bring_in(session, envelope("bob@example.org"), LETTER, b"x" * 65_536, b"more")
+    (reply,) = bring_in(session, envelope("bob@example.org"), MESSAGE, b"x" * 65_536, b"more")
     assert (reply.code, reply.enhanced) == (552, "5.3.4")
     assert at.spool.receipts[0].ended == "aborted"
-    assert bring_in(session, envelope("bob@example.org"), LETTER)[0].code == 250
+    assert bring_in(session, envelope("bob@example.org"), MESSAGE)[0].code == 250
     assert bring_in(session, envelope("bob@example.org"), b"\r\n", b"x" * 65_534)[0].code == 250
 
 
@@ -307,8 +307,8 @@ def test_too_large_a_letter_is_dropped_and_the_session_goes_on() -> None:
 @pytest.mark.parametrize(("hops", "code"), [(2, 250), (3, 554)])
 def test_going_in_circles(piece: int, hops: int, code: int) -> None:
     at = PolicyHarness(LISTENER + HOUSE.replace("[relay]", "[relay]\nmax_hops = 3"))
-    letter = b"received: by x\r\n\twith y\r\n" * hops + b"Subject: hi\r\n\r\nReceived: in the body\r\n" * 9
-    chunks = [letter[start : start + piece] for start in range(0, len(letter), piece)]
+    message = b"received: by x\r\n\twith y\r\n" * hops + b"Subject: hi\r\n\r\nReceived: in the body\r\n" * 9
+    chunks = [message[start : start + piece] for start in range(0, len(message), piece)]
     (reply,) = bring_in(at.session(), envelope("bob@example.org"), *chunks)
     assert reply.code == code
     assert code == 250 or reply.enhanced == "5.4.6"
@@ -329,7 +329,7 @@ def test_storage_that_fails(commits: str, when: str, error: StorageError, code: 
     at = desk()
     at.spool.commits = commits
     setattr(at.spool, when, error)
-    (reply,) = bring_in(at.session(), envelope("bob@example.org"), LETTER, b"x" * 1000, b"y")
+    (reply,) = bring_in(at.session(), envelope("bob@example.org"), MESSAGE, b"x" * 1000, b"y")
     assert (reply.code, reply.enhanced) == (code, enhanced)
     assert at.spool.receipts[0].ended == "aborted"
     assert not at.woken
@@ -338,14 +338,14 @@ def test_storage_that_fails(commits: str, when: str, error: StorageError, code: 
 def test_lmtp_answers_for_each_recipient() -> None:
     at = desk('kind = "lmtp"')
     to = envelope("bob@example.org", "wen@example.org", "info@example.org")
-    assert [each.code for each in bring_in(at.session(greet="LHLO"), to, LETTER)] == [250, 250, 250]
+    assert [each.code for each in bring_in(at.session(greet="LHLO"), to, MESSAGE)] == [250, 250, 250]
     at.spool.commit_error = StorageFull("x")
-    assert [each.code for each in bring_in(at.session(greet="LHLO"), to, LETTER)] == [452, 452, 452]
+    assert [each.code for each in bring_in(at.session(greet="LHLO"), to, MESSAGE)] == [452, 452, 452]
 
 
 def test_an_alias_is_expanded_in_what_is_stored() -> None:
     at = desk()
-    bring_in(at.session(), envelope("info@example.org", "eve@example.org"), LETTER)
+    bring_in(at.session(), envelope("info@example.org", "eve@example.org"), MESSAGE)
     ((message, _, destinations),) = at.spool.stored
     assert [str(each.address) for each in message.envelope.recipients] == [
         "bob@example.org",
@@ -357,20 +357,20 @@ def test_an_alias_is_expanded_in_what_is_stored() -> None:
 
 def test_a_list_and_a_mailbox_are_two_messages_with_one_answer() -> None:
     at = desk()
-    (reply,) = bring_in(at.session(), envelope("wen@example.org", "team@example.org"), LETTER)
+    (reply,) = bring_in(at.session(), envelope("wen@example.org", "team@example.org"), MESSAGE)
     assert reply.text == "Message queued as Q1"
     (first, _, _), (second, content, _) = at.spool.stored
     assert str(first.envelope.sender) == "me@example.com"
     assert str(second.envelope.sender) == "postmaster@example.org"
     assert b" id Q2" in content
-    assert content.endswith(LETTER)
+    assert content.endswith(MESSAGE)
 
 
 def test_a_vanished_peer_leaves_nothing() -> None:
     at = desk()
     intake = at.session().intake(envelope("bob@example.org"))
     assert not isinstance(intake, Verdict)
-    intake.write(LETTER)
+    intake.write(MESSAGE)
     intake.abort()
     assert at.spool.receipts[0].ended == "aborted"
 

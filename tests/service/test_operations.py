@@ -220,7 +220,7 @@ def test_an_act_changes_what_was_counted() -> None:
             changed = await desk.do(f"queue {act}", filter=filter_)
             assert (counted.recipients, changed.recipients) == (count, count), (act, filter_)
             assert (changed.act, changed.filter, changed.who) == (act, filter_, "ann (uid 1000)")
-            assert all(row.state == state for row in await desk.queue.select(parse_filter(filter_)))
+            assert all(row.state == state for row in await desk.queue.queries.select(parse_filter(filter_)))
         assert desk.reopened == [["near.test"], ["near.test"], ["far.test"]]
         audit = await desk.do("queue audit")
         assert [(each.act, each.recipients) for each in audit][:2] == [("release", 1), ("retry", 1)]
@@ -236,7 +236,7 @@ def test_what_is_rerouted_goes_there() -> None:
         assert (await desk.do("queue reroute", filter="domain:far.test", via="smtp://Relay.test")).recipients == 1
         (recipient,) = (await desk.do("queue show", id=queue_id)).recipients
         assert recipient.route == "smtp://relay.test:25"
-        (waiting,) = (await desk.queue.entry(queue_id)).recipients
+        (waiting,) = (await desk.queue.queries.entry(queue_id)).recipients
         route = desk.daemon.router.route(waiting.recipient, waiting.route)
         assert isinstance(route, Route)
         assert route.target == "relay.test:25"

@@ -26,7 +26,7 @@ deliver = "python:our_own_code:handle"
 mailboxes = ["bob", "ann", "eve"]
 subaddress = "+"
 """
-LETTER = b"Subject: x\r\n\r\nhello\r\n"
+MESSAGE = b"Subject: x\r\n\r\nhello\r\n"
 
 
 def quiet(event: str, /, **fields: object) -> None:
@@ -54,14 +54,14 @@ def test_taken_put_off_and_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         await daemon.start()
         try:
             receipt = daemon.spool.receive()
-            receipt.write(LETTER)
+            receipt.write(MESSAGE)
             people = [address(f"{name}@here.test") for name in ("bob+news", "ann", "eve")]
             envelope = Envelope(None, tuple(map(Recipient, people)))
             now = daemon.clock.time()
             await receipt.commit(envelope, ["here.test"] * 3, received=now, due=now)
             daemon.worker.wake()
             await daemon.wait_idle()
-            assert got == [("bob+news@here.test", LETTER)]
+            assert got == [("bob+news@here.test", MESSAGE)]
             context = daemon.context("ann")
             message = (await OPERATIONS["explain"].run(context, what=receipt.id)).message
             assert [each.state for each in message.standing] == ["delivered", "waiting", "failed"]
@@ -72,7 +72,7 @@ def test_taken_put_off_and_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPat
             busy.append(False)
             assert (await OPERATIONS["queue retry"].run(context, filter="to:ann@here.test")).recipients == 1
             await daemon.wait_idle()
-            assert got[1:] == [("ann@here.test", LETTER)]
+            assert got[1:] == [("ann@here.test", MESSAGE)]
         finally:
             await daemon.drain(5.0)
 

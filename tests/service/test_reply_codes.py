@@ -56,7 +56,7 @@ quota_action = "defer"
 MAIL: Final = ("EHLO sohu.com", "MAIL FROM:<langrui@sohu.com>")
 RCPT: Final = (*MAIL, "RCPT TO:<renping@sina.com>")
 DATA: Final = (*RCPT, "DATA")
-LETTER: Final = "Subject: hi\r\n\r\nhello\r\n."
+MESSAGE: Final = "Subject: hi\r\n\r\nhello\r\n."
 CIRCLES: Final = "Received: from a.example by b.example; Mon, 23 Nov 2026 08:46:22 +0100\r\n" * 100 + "\r\n."
 
 
@@ -85,7 +85,7 @@ WAYS: Final = (
     Way(250, "2.0.0", ("RSET",)),
     Way(250, "2.0.0", ("NOOP",)),
     Way(250, "2.0.0", (*RCPT, "BDAT 4\r\na:b")),
-    Way(250, "2.0.0", (*DATA, LETTER)),
+    Way(250, "2.0.0", (*DATA, MESSAGE)),
     Way(251, "2.1.5", (*MAIL, "RCPT TO:<wanghong@sina.com>")),
     Way(251, "2.1.5", ("VRFY wanghong@sina.com",), "vrfy = true"),
     Way(252, "2.5.0", ("VRFY renping@sina.com",)),
@@ -98,10 +98,10 @@ WAYS: Final = (
     Way(421, "4.7.0", ("\r\n".join(["GET / HTTP/1.1"] * 21),)),
     Way(421, "4.4.2", listener="command_timeout = 0.1", before="silence"),
     Way(450, "4.2.1", (*MAIL, "RCPT TO:<zhaolei@sina.com>")),
-    Way(451, "4.3.0", (*DATA, LETTER), queue="failing"),
+    Way(451, "4.3.0", (*DATA, MESSAGE), queue="failing"),
     Way(451, "4.3.0", (*MAIL, "RCPT TO:<renping@full.example>"), queue="failing"),
     Way(452, "4.3.1", MAIL, spool='min_free = "900T"'),
-    Way(452, "4.3.1", (*DATA, LETTER), queue="full"),
+    Way(452, "4.3.1", (*DATA, MESSAGE), queue="full"),
     Way(452, "4.2.2", ("EHLO sohu.com", "MAIL FROM:<> SIZE=1001", "RCPT TO:<renping@later.example>")),
     Way(452, "4.5.3", (*RCPT, "RCPT TO:<liming@sina.com>"), "max_recipients = 1"),
     Way(500, "5.5.2", ("FETCH",)),
@@ -155,6 +155,16 @@ class Trouble:
         pass
 
 
+class NoAnswer:
+    """Queries of a spool that cannot be read."""
+
+    def __init__(self, error: StorageError) -> None:
+        self._error = error
+
+    async def inboxes(self) -> Any:
+        raise self._error
+
+
 class Troubled(SqliteSpool):
     """A spool on a disk that is full, or that fails."""
 
@@ -164,13 +174,11 @@ class Troubled(SqliteSpool):
     def on(cls, how: str) -> Troubled:
         spool = cls.ephemeral()
         spool._error = StorageFull("no room") if how == "full" else StorageError("no answer")
+        spool.queries = NoAnswer(spool._error)
         return spool
 
     def receive(self) -> Any:
         return Trouble(self._error)
-
-    async def inboxes(self) -> Any:
-        raise self._error
 
 
 def quiet(event: str, /, **fields: object) -> None:
@@ -280,7 +288,7 @@ def test_a_null_mx_is_recorded_as_556(tmp_path: Path) -> None:
         await talk.reply()
         for line in (*MAIL, "RCPT TO:<someone@nomail.test>", "DATA"):
             await talk.say(line)
-        stored = await talk.say(LETTER)
+        stored = await talk.say(MESSAGE)
         assert stored is not None
         assert stored.code == 250
         await talk.close()

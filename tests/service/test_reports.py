@@ -13,7 +13,7 @@ from posthouse.testing import StaticResolver
 
 from .test_daemon import Talk, quiet
 
-LETTER = (
+MESSAGE = (
     b"From: langrui@sohu.com\r\nTo: renping@sina.com\r\nMessage-ID: <q1@sohu.com>\r\n"
     b"Subject: =?gb2312?B?xOO6ww==?=\r\n\r\nhello\r\n"
 )
@@ -83,7 +83,7 @@ class Post:
         await self.sina.drain(5)
 
     async def send(self, sender: str, *recipients: str, options: str = "") -> None:
-        """Submit the letter to sohu.com; a recipient may have parameters behind a space."""
+        """Submit the message to sohu.com; a recipient may have parameters behind a space."""
         talk = await Talk.to(self.sohu)
         await talk.reply()
         await talk.say("EHLO client.example")
@@ -92,7 +92,7 @@ class Post:
             address, _, asked = each.partition(" ")
             assert (await talk.say(f"RCPT TO:<{address}> {asked}".rstrip())).startswith("250")
         assert (await talk.say("DATA")).startswith("354")
-        talk.writer.write(LETTER + b".\r\n")
+        talk.writer.write(MESSAGE + b".\r\n")
         assert (await talk.reply()).startswith("250")
         await talk.close()
         await self.sohu.wait_idle()
@@ -102,10 +102,10 @@ class Post:
     async def reports(self, mailbox: str = "langrui@sohu.com") -> list[DeliveryReport]:
         """The reports in a mailbox of sohu.com, which holds nothing else."""
         found = []
-        for letter in await self.sohu.spool.inbox(mailbox):
-            kept = await self.sohu.spool.kept(letter.number)
+        for listed in await self.sohu.spool.queries.inbox(mailbox):
+            kept = await self.sohu.spool.queries.kept(listed.number)
             assert kept is not None
-            assert letter.sender == ""
+            assert listed.sender == ""
             assert b"".join(kept[1].chunks()).startswith(b"Return-Path: <>\r\n")
             report = read_report(kept[1])
             assert report is not None
@@ -118,7 +118,7 @@ def tell(post: Post, scenario: Callable[[], Awaitable[None]]) -> None:
         async with asyncio.timeout(30):
             await post.open()
             await scenario()
-            assert await post.sohu.spool.count() == 0
+            assert await post.sohu.spool.queries.count() == 0
             await post.close()
 
     asyncio.run(whole())
@@ -137,10 +137,10 @@ def test_a_refused_recipient_comes_back_to_the_senders_mailbox(tmp_path: Path) -
         assert one.remote_mta == "[127.0.0.1]"
         assert one.diagnostic.startswith("550 5.1.1 ")
         assert "no mailbox of this name" in report.text
-        assert "未能送达" in report.text, "the letter's Subject is Chinese"
+        assert "未能送达" in report.text, "the message's Subject is Chinese"
         assert report.returned_kind == "message/rfc822"
-        assert report.returned.endswith(LETTER)
-        assert [letter.inbox for letter in await post.sina.spool.inbox()] == ["renping@sina.com"]
+        assert report.returned.endswith(MESSAGE)
+        assert [listed.inbox for listed in await post.sina.spool.queries.inbox()] == ["renping@sina.com"]
 
     tell(post, scenario)
 
@@ -160,7 +160,7 @@ def test_a_domain_that_does_not_exist_and_one_that_takes_no_mail(tmp_path: Path)
 
 
 def test_success_travels_with_the_message_and_is_reported_from_the_end(tmp_path: Path) -> None:
-    """sohu.com passes the request on, so sina.com reports, by a letter that comes back over the wire."""
+    """sohu.com passes the request on, so sina.com reports, by a message that comes back over the wire."""
     post = Post(tmp_path)
 
     async def scenario() -> None:
@@ -184,7 +184,7 @@ def test_a_sender_who_does_not_exist_here_is_told_to_the_postmaster(tmp_path: Pa
 
     async def scenario() -> None:
         await post.send("stranger@sohu.com", "nobody@sina.com")
-        assert [inbox.name for inbox in await post.sohu.spool.inboxes()] == ["postmaster@sohu.com"]
+        assert [inbox.name for inbox in await post.sohu.spool.queries.inboxes()] == ["postmaster@sohu.com"]
         (notice,) = await post.reports("postmaster@sohu.com")
         assert "<stranger@sohu.com>" in notice.text
         await post.send("stranger@sohu.com", "nobody@sina.com NOTIFY=NEVER")
@@ -198,7 +198,7 @@ def test_what_has_no_sender_makes_no_report(tmp_path: Path) -> None:
 
     async def scenario() -> None:
         await post.send("", "nobody@sina.com NOTIFY=SUCCESS,FAILURE,DELAY")
-        assert await post.sohu.spool.inboxes() == []
+        assert await post.sohu.spool.queries.inboxes() == []
 
     tell(post, scenario)
 
@@ -213,7 +213,7 @@ def test_lists_have_delivered_and_aliases_have_expanded_what_they_took(tmp_path:
         (report,) = await post.reports("chief@sohu.com")
         reported = [(one.final.address, one.action, one.status) for one in report.recipients]
         assert reported == [("two@sohu.com", "expanded", "2.0.0"), ("club@sohu.com", "delivered", "2.0.0")]
-        assert report.returned == LETTER.partition(b"\r\n\r\n")[0] + b"\r\n"
+        assert report.returned == MESSAGE.partition(b"\r\n\r\n")[0] + b"\r\n"
         await post.send("chief@sohu.com", "two@sohu.com NOTIFY=FAILURE", "club@sohu.com NOTIFY=NEVER", "two@sohu.com")
         await post.send("", f"two@sohu.com {asked}")
         assert len(await post.reports("chief@sohu.com")) == 1

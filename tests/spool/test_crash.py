@@ -20,6 +20,7 @@ from posthouse.spool import Accepted, AttemptEvent, Condition, Durable, QueueEve
 from posthouse.spool.ids import number_of
 from posthouse.spool.sqlite.rows import ACTION_EVENTS
 from posthouse.testing.power_loss import PowerLoss
+from posthouse.testing.queue_listing import unfinished
 
 SCRIPT = Path(__file__).with_name("crash_scenario.py")
 SCENARIO = runpy.run_path(str(SCRIPT))
@@ -54,7 +55,7 @@ async def check_table(directory: Path, lines: Sequence[str]) -> None:
     for words in told:
         if words[0] != "promised":
             continue
-        entry = await queue.entry(words[1])
+        entry = await queue.queries.entry(words[1])
         if words[1] in done - refused:
             assert entry is None, "finished, and still there"
         elif (words[1] not in begun or words[1] in refused) and not (words[3] == "held.test" and dropping):
@@ -62,17 +63,17 @@ async def check_table(directory: Path, lines: Sequence[str]) -> None:
         if entry is not None:
             assert digest(await queue.open_content(entry.message)) == words[2]
             assert any(waiting.state in (RecipientState.WAITING, RecipientState.HELD) for waiting in entry.recipients)
-            assert await queue.history(words[1]), "it waits, and its story is lost"
+            assert await queue.queries.history(words[1]), "it waits, and its story is lost"
     kept = [words[2] for words in told if words[:2] == ["done", "keep"]]
-    assert set(kept) <= {message.queue_id for message in await queue.inbox("me")}
-    for message in await queue.inbox():
-        found = await queue.kept(message.number)
+    assert set(kept) <= {message.queue_id for message in await queue.queries.inbox("me")}
+    for message in await queue.queries.inbox():
+        found = await queue.queries.kept(message.number)
         assert found is not None
         assert digest(found[1]) == hashlib.sha256(SCENARIO["LARGE"]).hexdigest()
     await check_stories(queue, told)
 
     # The dead owner's leases ended: everything that waits is due now, or when its attempt said.
-    count = await queue.count([Condition("state", "=", "waiting")])
+    count = await queue.queries.count([Condition("state", "=", "waiting")])
     works = await queue.lease("next", NOW + 900, NOW + 960, limit=1000)
     assert sum(len(work.recipients) for work in works) == count
     for work in works:
@@ -85,8 +86,8 @@ async def check_stories(queue: SqliteSpool, told: Sequence[Sequence[str]]) -> No
     tidied = ["begun", "tidy"] in told
     reported: set[str] = set()
     notes: dict[str, int] = {}
-    for line in await queue.find(limit=1000):
-        events = await queue.history(line.id)
+    for line in await queue.queries.find(limit=1000):
+        events = await queue.queries.history(line.id)
         assert isinstance(events[0], Accepted)
         ended: set[int] = set()
         for event in events[1:]:
@@ -99,20 +100,20 @@ async def check_stories(queue: SqliteSpool, told: Sequence[Sequence[str]]) -> No
                     reported.add(event.text)
                 notes[event.kind] = notes.get(event.kind, 0) + len(event.keys)
         assert line.waiting is (len(ended) < len(line.recipients)), "it went, and nobody tells how"
-    waiting = {entry.message.id for entry in await queue.entries() if entry.message.envelope.sender is None}
+    waiting = {entry.message.id for entry in await unfinished(queue) if entry.message.envelope.sender is None}
     if tidied:
         assert reported <= waiting
     else:
         assert reported == waiting, "a report without its cause, or a cause without its report"
-    audit = {line.act: line.changed for line in await queue.audit()}
+    audit = {line.act: line.changed for line in await queue.queries.audit()}
     done = {words[2] for words in told if words[:2] == ["done", "act"]}
     assert done <= set(audit)
     for act, name in ACTION_EVENTS.items():
         if act.value in audit and not tidied:  # the dropped ones' stories tell it
             assert notes.get(name, 0) == audit[act.value]
     if ["done", "tidy"] in told:
-        assert {line.id for line in await queue.find(limit=1000)} == {
-            entry.message.id for entry in await queue.entries()
+        assert {line.id for line in await queue.queries.find(limit=1000)} == {
+            entry.message.id for entry in await unfinished(queue)
         }, "a story was not forgotten"
 
 

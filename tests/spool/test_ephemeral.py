@@ -76,7 +76,7 @@ def test_two_have_nothing_in_common() -> None:
     async def scenario() -> None:
         async with SqliteSpool.ephemeral() as one, SqliteSpool.ephemeral() as two:
             await store(one, b"x", 0.0)
-            assert (await one.count(), await two.count()) == (1, 0)
+            assert (await one.queries.count(), await two.queries.count()) == (1, 0)
 
     run(scenario)
 
@@ -91,7 +91,7 @@ def test_it_syncs_nothing_and_starts_no_thread(monkeypatch: pytest.MonkeyPatch) 
         async with SqliteSpool.ephemeral() as spool:
             await store(spool, b"x", 0.0)
             queue_id = await store(spool, LARGE, 0.0)
-            assert await spool.entry(queue_id) is not None
+            assert await spool.queries.entry(queue_id) is not None
             assert len(await spool.lease("w", 1.0, 60.0, limit=10)) == 2
 
     run(scenario)

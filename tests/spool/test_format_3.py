@@ -52,27 +52,27 @@ def test_all_mail_is_there_and_can_be_delivered(tmp_path: Path) -> None:
         queue = SqliteSpool(tmp_path, time=lambda: NOW + 100)
         said = await queue.open(NOW + 100)
         assert len(said) == 1  # the leases of the dead process ended
-        assert await queue.count() == len(CONTENT)
-        (held,) = await queue.select([Condition("state", "=", "held")], now=NOW)
+        assert await queue.queries.count() == len(CONTENT)
+        (held,) = await queue.queries.select([Condition("state", "=", "held")], now=NOW)
         assert held.address == "h@held.test"
-        (rerouted,) = await queue.select([Condition("to", "=", "r@re.test")], now=NOW)
+        (rerouted,) = await queue.queries.select([Condition("to", "=", "r@re.test")], now=NOW)
         assert rerouted.route == "smtp://127.0.0.1:2525"
-        (deferred, _) = await queue.select([Condition("domain", "=", "d.test")], now=NOW)
+        (deferred, _) = await queue.queries.select([Condition("domain", "=", "d.test")], now=NOW)
         assert (deferred.attempts, deferred.due) == (1, NOW + 900)
         assert "450 4.2.0 later" in deferred.last
-        accepted, attempted = await queue.history(deferred.id)
+        accepted, attempted = await queue.queries.history(deferred.id)
         assert isinstance(accepted, Accepted)
         assert accepted.recipients == ("c@d.test", "e@d.test")
         assert isinstance(attempted, AttemptEvent)
-        (done,) = await queue.find(message_id="<done@a>")
+        (done,) = await queue.queries.find(message_id="<done@a>")
         assert not done.waiting
-        assert [type(event) for event in await queue.history(done.id)] == [Accepted, AttemptEvent]
-        _, act = await queue.history(held.id)
+        assert [type(event) for event in await queue.queries.history(done.id)] == [Accepted, AttemptEvent]
+        _, act = await queue.queries.history(held.id)
         assert isinstance(act, QueueEvent)
-        assert [(line.who, line.act) for line in await queue.audit()] == [("root", "reroute"), ("root", "hold")]
-        assert [tuple(inbox)[:2] for inbox in await queue.inboxes()] == [("me@x.test", 2)]
-        for message, octets in zip(await queue.inbox(), (HEAD, BIG), strict=True):
-            found = await queue.kept(message.number)
+        assert [(line.who, line.act) for line in await queue.queries.audit()] == [("root", "reroute"), ("root", "hold")]
+        assert [tuple(inbox)[:2] for inbox in await queue.queries.inboxes()] == [("me@x.test", 2)]
+        for message, octets in zip(await queue.queries.inbox(), (HEAD, BIG), strict=True):
+            found = await queue.queries.kept(message.number)
             assert found is not None
             assert b"".join(found[1].chunks()) == octets
         assert await queue.act(QueueAction.RELEASE, [Condition("state", "=", "held")], now=NOW + 100) == 1
@@ -88,7 +88,7 @@ def test_all_mail_is_there_and_can_be_delivered(tmp_path: Path) -> None:
                 ]
                 await queue.record(work, ends)
         assert delivered == CONTENT
-        assert await queue.count() == 0
+        assert await queue.queries.count() == 0
         await queue.close()
         assert [path for path in (tmp_path / "spool" / "content").rglob("*") if path.is_file()] != []  # the mailbox's
 
@@ -101,13 +101,13 @@ def test_it_takes_new_mail_beside_the_old(tmp_path: Path) -> None:
     async def scenario() -> None:
         queue = SqliteSpool(tmp_path, time=lambda: NOW + 100)
         await queue.open(NOW + 100)
-        (entry,) = await queue.select([Condition("to", "=", "due@x.test")], now=NOW)
+        (entry,) = await queue.queries.select([Condition("to", "=", "due@x.test")], now=NOW)
         receipt = queue.receive()
         assert receipt.id > entry.id
         waiting = receipt.write(BIG)
         if waiting is not None:
             await waiting
-        old = await queue.entry(entry.id)
+        old = await queue.queries.entry(entry.id)
         assert old is not None
         stored = await receipt.commit(
             old.message.envelope, ["x.test"], received=NOW + 100, due=NOW + 100, prefix=b"A: b\r\n"

@@ -65,7 +65,7 @@ def test_while_one_waits_for_the_disk_another_writes(tmp_path: Path) -> None:
         assert await asyncio.to_thread(slow.asked.wait, 30)
         await store(two)
         assert not waiting.done()
-        assert await two.count() == 2  # seen before it is promised
+        assert await two.queries.count() == 2  # seen before it is promised
         slow.let.set()
         await waiting
         await one.close()
@@ -88,7 +88,7 @@ def test_nobody_is_told_anything_until_the_disk_obeys(tmp_path: Path, monkeypatc
         await asyncio.gather(*stored)
         assert disk.refuse == 0
         assert disk.syncs == syncs + 1
-        assert await queue.count() == 3  # once each: what was committed is not run again
+        assert await queue.queries.count() == 3  # once each: what was committed is not run again
         assert [type(reported["exception"]) for reported in faults] == [NotSynced]
         await queue.close()
 

@@ -106,22 +106,22 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
         queue = SqliteSpool(tmp_path, time=lambda: NOW)
         said = await queue.open(NOW)
         assert any("1 lease" in sentence for sentence in said)
-        assert await queue.count() == 2501
-        assert await queue.count([Condition("from", "=", "a@sohu.com"), Condition("size", "=", 5)]) == 2501
-        entry = await queue.entry(text_of(FIRST + 1))
+        assert await queue.queries.count() == 2501
+        assert await queue.queries.count([Condition("from", "=", "a@sohu.com"), Condition("size", "=", 5)]) == 2501
+        entry = await queue.queries.entry(text_of(FIRST + 1))
         assert entry is not None
         assert [(w.state, w.attempts, w.due, w.last) for w in entry.recipients] == [
             (RecipientState.WAITING, 3, NOW + 50, "450 4.2.0 later"),
             (RecipientState.HELD, 1, NOW - 50, "550 5.1.1 no"),
         ]
         assert b"".join((await queue.open_content(entry.message)).chunks()) == b"twice"
-        first, *notes = await queue.history(entry.message.id)
+        first, *notes = await queue.queries.history(entry.message.id)
         assert first == Accepted(NOW - 90, "mx 192.0.2.1:4", "a@sohu.com", ("c@x.test", "d@y.test"), 5)
         assert [(n.kind, n.keys, n.text) for n in notes if isinstance(n, QueueEvent)] == [
             ("attempted", (0,), "450 4.2.0 later"),
             ("attempted", (1,), "550 5.1.1 no"),
         ]
-        assert [inbox.name for inbox in await queue.inboxes()] == ["me@x.test"]
+        assert [inbox.name for inbox in await queue.queries.inboxes()] == ["me@x.test"]
         works = await queue.lease("w", NOW + 60, NOW + 99, limit=10_000)
         assert sum(len(work.recipients) for work in works) == 2500
         for work in works:
@@ -130,7 +130,7 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
             await queue.record(
                 work, [Settlement(key, RecipientState.DELIVERED, NOW, end) for key, end in zip(keys, ends, strict=True)]
             )
-        assert [row.id for row in await queue.select()] == [text_of(FIRST + 1)]
+        assert [row.id for row in await queue.queries.select()] == [text_of(FIRST + 1)]
         await queue.close()
 
     asyncio.run(scenario())
@@ -172,8 +172,8 @@ def test_format_2_is_read_as_it_is(tmp_path: Path) -> None:
         connection.close()
         queue = SqliteSpool(tmp_path, time=lambda: NOW)
         await queue.open(NOW)
-        assert await queue.count() == 2
-        _, reported = await queue.history(stored.message.id)
+        assert await queue.queries.count() == 2
+        _, reported = await queue.queries.history(stored.message.id)
         assert isinstance(reported, AttemptEvent)
         assert [(each.key, each.due, str(each.reply)) for each in reported.ends] == [
             (key, NOW, "450 4.2.0 later") for key in (0, 1)
@@ -196,7 +196,7 @@ def test_a_fault_leaves_the_old_one(tmp_path: Path) -> None:
             await SqliteSpool(tmp_path, durable=Full()).open(NOW)
         queue = SqliteSpool(tmp_path)
         await queue.open(NOW)
-        assert await queue.count() == 2501
+        assert await queue.queries.count() == 2501
         await queue.close()
 
     asyncio.run(scenario())

@@ -40,7 +40,7 @@ def again(work: Lease, due: float) -> list[Settlement]:
 
 
 async def kinds(queue: SqliteSpool, queue_id: str) -> list[str]:
-    return [event.kind for event in await queue.history(queue_id) if isinstance(event, QueueEvent)]
+    return [event.kind for event in await queue.queries.history(queue_id) if isinstance(event, QueueEvent)]
 
 
 def test_the_third_death_in_a_row_sets_it_aside(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_the_third_death_in_a_row_sets_it_aside(tmp_path: Path) -> None:
         queue, said = await opened(tmp_path, NOW + 4)
         assert [sentence for sentence in said if stored.message.id in sentence and "poison" in sentence]
         assert await queue.lease("w", NOW + 9999, NOW + 99999, limit=9) == []
-        rows = await queue.select([Condition("state", "=", "held"), Condition("reply", "~", "poison")])
+        rows = await queue.queries.select([Condition("state", "=", "held"), Condition("reply", "~", "poison")])
         assert [(row.id, row.key) for row in rows] == [(stored.message.id, 0), (stored.message.id, 1)]
         assert await kinds(queue, stored.message.id) == ["suspected", "suspected", "poison"]
         # An operator who releases it gives it three lives again.
@@ -88,7 +88,7 @@ def test_a_recorded_attempt_forgets_deaths(tmp_path: Path) -> None:
                 assert len(await queue.lease("w", now, now + 5, limit=9)) == 1
             await die(queue)
         queue, _ = await opened(tmp_path, NOW + 100)
-        assert await queue.count([Condition("state", "=", "held")]) == 0
+        assert await queue.queries.count([Condition("state", "=", "held")]) == 0
         await queue.close()
 
     asyncio.run(scenario())
@@ -99,7 +99,7 @@ def test_leases_given_back_are_no_death(tmp_path: Path) -> None:
         for _ in range(5):
             queue, said = await opened(tmp_path)
             assert said == []
-            if await queue.count() == 0:
+            if await queue.queries.count() == 0:
                 await store(queue, "b@x.test")
             (work,) = await queue.lease("w", NOW, NOW + 5, limit=9)
             await queue.release(work)
@@ -152,7 +152,7 @@ def test_the_living_notice_the_dead(tmp_path: Path) -> None:
             ended = await anext(events)
             assert ended.kind is SpoolEventKind.LEASES_ENDED
             assert "2 leases of a stopped process" in ended.text
-        assert await watcher.count([Condition("state", "=", "held")]) == 2
+        assert await watcher.queries.count([Condition("state", "=", "held")]) == 2
         await watcher.close()
         assert [event.kind async for event in events] == [SpoolEventKind.POISON] * 2
 
@@ -189,9 +189,9 @@ def test_a_look_for_old_mail_dates_a_death_by_the_clock(tmp_path: Path) -> None:
             await die(victim)
             assert await watcher.lease("w", now + 61, now + 90, limit=9, due_before=NOW - 1) == []
         found = now + 61
-        reported = [(await watcher.history(each))[-1] for each in ids]
+        reported = [(await watcher.queries.history(each))[-1] for each in ids]
         assert [event.at for event in reported] == [found] * 3
-        rows = await watcher.select(now=found)
+        rows = await watcher.queries.select(now=found)
         assert sorted(row.due for row in rows) == [found + 1, found + 2, found + 3]
         await watcher.close()
 

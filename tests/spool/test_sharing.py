@@ -69,7 +69,7 @@ def test_two_queues_share_one_spool(tmp_path: Path) -> None:
         async with asyncio.timeout(60):
             await asyncio.gather(*(job(queue) for job in (intake, deliver) for queue in (one, two)))
         assert len(set(seen)) == len(seen) == 240
-        assert await one.count() == await two.count() == 0
+        assert await one.queries.count() == await two.queries.count() == 0
         await one.close()
         await two.close()
 
@@ -136,7 +136,7 @@ def test_a_late_record_of_another_process_counts(tmp_path: Path) -> None:
         assert (await two.due(NOW + 60)).destinations == (("x.test", NOW + 60),)
         await one.record(stored.leases[0], delivered(stored.leases[0]))
         await two.record(work, deferred)
-        assert await two.count() == 0
+        assert await two.queries.count() == 0
         await one.close()
         await two.close()
 
@@ -261,7 +261,7 @@ def test_locked_beyond_patience_is_busy(tmp_path: Path) -> None:
         other.execute("ROLLBACK")
         other.close()
         await store(queue, "x.test")
-        assert await queue.count() == 1
+        assert await queue.queries.count() == 1
         await queue.close()
 
     asyncio.run(scenario())
@@ -285,7 +285,7 @@ def test_kill_in_the_middle_of_a_load(tmp_path: Path) -> None:
         for line in promised:
             queue_id, size = line.split()
             large += int(size)
-            entry = await queue.entry(queue_id)
+            entry = await queue.queries.entry(queue_id)
             assert entry is not None, f"{queue_id} was promised and is lost"
             data = b"".join((await queue.open_content(entry.message)).chunks())
             assert data == content(queue_id, size == "1")

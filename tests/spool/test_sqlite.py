@@ -51,6 +51,7 @@ from posthouse.spool.sqlite.queries import search
 from posthouse.spool.sqlite.statements import SQL
 from posthouse.spool.sqlite.storage.operations import Call
 from posthouse.spool.sqlite.storage.schema import create
+from posthouse.testing import unfinished
 
 NOW = 1_700_000_000.0
 ENVELOPE = Envelope(None, (Recipient(Address("b", "x.test")),))
@@ -99,16 +100,19 @@ def test_several_destinations_settled_together_leave_no_rows(tmp_path: Path) -> 
         queue = await opened(tmp_path)
         stored = await three_ways(queue, "x.test", "y.test", "x.test")
         assert counted(tmp_path, "recipient") == 0
-        entry = await queue.entry(stored.message.id)
+        entry = await queue.queries.entry(stored.message.id)
         assert entry is not None
         assert [each.destination for each in entry.recipients] == ["x.test", "y.test", "x.test"]
-        assert [row.destination for row in await queue.select(now=NOW)] == ["x.test", "y.test", "x.test"]
-        assert {row.destination: row.waiting for row in await queue.summary(now=NOW)} == {"x.test": 2, "y.test": 1}
+        assert [row.destination for row in await queue.queries.select(now=NOW)] == ["x.test", "y.test", "x.test"]
+        assert {row.destination: row.waiting for row in await queue.queries.summary(now=NOW)} == {
+            "x.test": 2,
+            "y.test": 1,
+        }
         assert (await queue.open_content(stored.message)).size == 7
         trace = AttemptTrace(NOW, "mx.test", "x.test", "mx", (ConnectionTrace("192.0.2.1:25", lines=("S: EHLO w",)),))
         await asyncio.gather(*[queue.record(work, delivered(work), trace=trace) for work in stored.leases])
         assert [counted(tmp_path, table) for table in ("recipient", "message", "destination", "event")] == [0] * 4
-        accepted, *attempts = await queue.history(stored.message.id)
+        accepted, *attempts = await queue.queries.history(stored.message.id)
         assert isinstance(accepted, Accepted)
         reported = [(each.destination, each.trace, [end.key for end in each.ends]) for each in attempts]  # type: ignore[union-attr]
         assert reported == [("x.test", trace, [0, 2]), ("y.test", trace, [1])]
@@ -135,7 +139,7 @@ def test_several_destinations_of_which_one_ends_first(tmp_path: Path) -> None:
         assert (again.destination, [(each.key, each.attempts) for each in again.recipients]) == ("y.test", [(1, 1)])
         await queue.record(again, delivered(again))
         assert counted(tmp_path, "message") == 0
-        assert len(await queue.history(stored.message.id)) == 5
+        assert len(await queue.queries.history(stored.message.id)) == 5
         await queue.close()
 
     asyncio.run(scenario())
@@ -149,7 +153,7 @@ def test_several_destinations_whose_lease_ran_out(tmp_path: Path) -> None:
         assert {(each.destination, len(each.recipients)) for each in works} == {("x.test", 2), ("y.test", 1)}
         await asyncio.gather(*[queue.record(work, delivered(work)) for work in stored.leases])  # what is done is done
         assert counted(tmp_path, "message") == counted(tmp_path, "recipient") == 0
-        assert len(await queue.history(stored.message.id)) == 3
+        assert len(await queue.queries.history(stored.message.id)) == 3
         await queue.close()
 
     asyncio.run(scenario())
@@ -164,7 +168,7 @@ def test_destinations_that_are_not_the_domains_have_rows(tmp_path: Path) -> None
         names = ["xn--gr-eka.test", "x.test"]
         await receipt.commit(Envelope(None, people), names, received=NOW, due=NOW, owner="w", until=NOW + 60)
         assert counted(tmp_path, "recipient") == 2
-        assert [row.destination for row in await queue.select(now=NOW)] == names
+        assert [row.destination for row in await queue.queries.select(now=NOW)] == names
         await queue.close()
 
     asyncio.run(scenario())
@@ -226,7 +230,7 @@ def test_only_the_guilty_one_of_a_group_fails(tmp_path: Path) -> None:
             await bad
         assert isinstance(caught.value.__cause__, sqlite3.IntegrityError)
         assert queue.writer.groups == groups + 1
-        assert await queue.count() == 6
+        assert await queue.queries.count() == 6
         await queue.close()
         with sqlite3.connect(tmp_path / "spool" / "queue.sqlite3") as connection:
             assert connection.execute("SELECT count(*) FROM corrupt").fetchone() == (0,)
@@ -250,7 +254,7 @@ def test_a_full_database_refuses_the_large_one_and_takes_the_small(tmp_path: Pat
         assert refused
         assert all(type(error) is StorageFull for error in refused)
         assert small.exception() is None
-        assert await queue.count() == 4 - len(refused)
+        assert await queue.queries.count() == 4 - len(refused)
         await limit(queue, 1 << 30)
         await begin(queue, b"z" * 60_000)
         await queue.close()
@@ -266,7 +270,7 @@ def test_a_waiter_that_left_disturbs_nobody(tmp_path: Path) -> None:
         large = begin(queue, b"x" * 200_000)
         large.cancel()
         await asyncio.gather(*commits, large, return_exceptions=True)
-        while await queue.count() < 6:  # the large one takes its time
+        while await queue.queries.count() < 6:  # the large one takes its time
             await asyncio.sleep(0)
         await queue.close()
 
@@ -288,7 +292,7 @@ def test_more_than_may_wait_is_refused_as_busy(tmp_path: Path) -> None:
         durable.go.set()
         await asyncio.gather(*commits)
         await begin(queue)
-        assert await queue.count() == 11
+        assert await queue.queries.count() == 11
         await queue.close()
         assert list((tmp_path / "spool" / "tmp").iterdir()) == []
 
@@ -387,7 +391,7 @@ def test_strays_of_the_living_stay(tmp_path: Path) -> None:
         note.write_text("hands off")
         two = await opened(tmp_path)
         await receipt.commit(ENVELOPE, ["x.test"], received=NOW, due=NOW)
-        assert await two.count() == 1
+        assert await two.queries.count() == 1
         assert note.exists()
         await one.close()
         await two.close()
@@ -428,14 +432,14 @@ def test_rows_without_content_are_kept_and_told(tmp_path: Path, damage: str, run
             assert [sentence for sentence in said if "corrupt" in sentence and stored.message.id in sentence]
         with pytest.raises(StorageCorrupt):
             await queue.open_content(stored.message)
-        while not (await queue.entries())[0].corrupt:
+        while not (await unfinished(queue))[0].corrupt:
             await asyncio.sleep(0)
-        entry = await queue.entry(stored.message.id)
+        entry = await queue.queries.entry(stored.message.id)
         assert entry is not None
         assert entry.corrupt
         assert entry.recipients[0].state is RecipientState.HELD
         assert await queue.lease("w", NOW + 9999, NOW + 99999, limit=10) == []
-        assert await queue.count() == 1
+        assert await queue.queries.count() == 1
         await queue.close()
 
     asyncio.run(scenario())
@@ -448,8 +452,8 @@ def test_read_only_looks_at_a_running_and_a_stopped_spool(tmp_path: Path) -> Non
     async def look(count: int) -> None:
         reader = SqliteSpool.read_only(tmp_path)
         assert await reader.open(NOW) == []
-        assert await reader.count() == count
-        (entry,) = await reader.entries(limit=1)
+        assert await reader.queries.count() == count
+        entry, *_ = await unfinished(reader)
         assert b"".join((await reader.open_content(entry.message)).chunks()) == b"content"
         with pytest.raises(LocalError):
             reader.receive()
@@ -488,21 +492,21 @@ def test_finished_messages_stay_as_long_as_they_shall(tmp_path: Path) -> None:
         await queue.open(now)
         stored = await begin(queue, b"x" * 100_000, owner="w")
         await queue.record(stored.leases[0], delivered(stored.leases[0]))
-        entry = await queue.entry(stored.message.id)
+        entry = await queue.queries.entry(stored.message.id)
         assert entry is not None
         assert entry.recipients[0].state is RecipientState.DELIVERED
-        assert await queue.entries() == []
-        assert await queue.count() == 0
+        assert await unfinished(queue) == []
+        assert await queue.queries.count() == 0
         now += 101
         other = await begin(queue, owner="w")
         await queue.record(other.leases[0], delivered(other.leases[0]))
-        assert await queue.entry(stored.message.id) is None
-        assert await queue.entry(other.message.id) is not None
+        assert await queue.queries.entry(stored.message.id) is None
+        assert await queue.queries.entry(other.message.id) is not None
         await queue.close()
         assert list((tmp_path / "spool" / "content").glob("*/*")) == []
         queue = SqliteSpool(tmp_path, keep_finished=100, time=lambda: now)
         await queue.open(now + 101)
-        assert await queue.entry(other.message.id) is None
+        assert await queue.queries.entry(other.message.id) is None
         await queue.close()
 
     asyncio.run(scenario())
@@ -749,14 +753,16 @@ def test_a_report_is_made_again_if_a_recipient_is_settled_meanwhile(tmp_path: Pa
 
         assert await queue.act(QueueAction.DROP, [], now=NOW, who="root", report=compose) == 1
         assert asked == [[0, 1, 2], [1, 2], [2]]
-        (report,) = await queue.select()
-        entry = await queue.entry(report.id)
+        (report,) = await queue.queries.select()
+        entry = await queue.queries.entry(report.id)
         assert entry is not None
         content = await queue.open_content(entry.message)
         assert b"".join(content.chunks()) == b"2"
-        kinds = [event.kind for event in await queue.history(stored.message.id) if isinstance(event, QueueEvent)]
+        kinds = [
+            event.kind for event in await queue.queries.history(stored.message.id) if isinstance(event, QueueEvent)
+        ]
         assert kinds == ["dropped", "reported"]
-        assert [line.changed for line in await queue.audit()] == [1]
+        assert [line.changed for line in await queue.queries.audit()] == [1]
         await queue.close()
 
     asyncio.run(scenario())

@@ -70,7 +70,7 @@ def test_one_delivered_at_once_is_one_row(tmp_path: Path) -> None:
         assert rows(tmp_path, "story") == 0
         await asyncio.gather(deliver(queue, one), deliver(queue, two))
         assert (rows(tmp_path, "story"), rows(tmp_path, "event"), rows(tmp_path, "message")) == (2, 0, 0)
-        assert [type(event) for event in await queue.history(one.message.id)] == [Accepted, AttemptEvent]
+        assert [type(event) for event in await queue.queries.history(one.message.id)] == [Accepted, AttemptEvent]
         await queue.close()
 
     asyncio.run(life())
@@ -95,10 +95,10 @@ def test_one_that_was_expanded_and_erased_in_its_group_is_told(tmp_path: Path) -
         await other.record(work, [Settlement(0, RecipientState.FAILED, NOW, outcome)])
         await asyncio.gather(*(deliver(queue, one) for one in stored))
         for one in stored:
-            reported = await queue.history(one.message.id)
+            reported = await queue.queries.history(one.message.id)
             ends = [event.ends[0].state for event in reported if isinstance(event, AttemptEvent)]
             assert ends == (["failed"] if one is stored[2] else ["delivered"])
-        assert await queue.count() == 0
+        assert await queue.queries.count() == 0
         await other.close()
         await queue.close()
 
@@ -114,20 +114,20 @@ def test_stories_are_forgotten_by_age_and_never_while_it_waits(tmp_path: Path) -
         await deliver(queue, gone)
         await deliver(queue, waits, RecipientState.WAITING)
         await queue.tidy()
-        assert len(await queue.history(gone.message.id)) == 2
+        assert len(await queue.queries.history(gone.message.id)) == 2
         calendar.now += 2 * DAY + 1
         young = await store(queue)
         await deliver(queue, young)
         await queue.tidy()
-        assert await queue.history(gone.message.id) == []
-        assert [reported.id for reported in await queue.find(address="b@x.test")] == [
+        assert await queue.queries.history(gone.message.id) == []
+        assert [reported.id for reported in await queue.queries.find(address="b@x.test")] == [
             young.message.id,
             waits.message.id,
         ]
-        assert len(await queue.history(waits.message.id)) == 2
+        assert len(await queue.queries.history(waits.message.id)) == 2
         await queue.act(QueueAction.DROP, [], now=calendar.now)
         await queue.tidy()
-        assert await queue.history(waits.message.id) == []
+        assert await queue.queries.history(waits.message.id) == []
         assert rows(tmp_path, "event") == 0
         await queue.close()
         with sqlite3.connect(tmp_path / "spool" / "queue.sqlite3") as connection:
@@ -154,8 +154,8 @@ def test_stories_are_bounded_while_mail_comes(tmp_path: Path, bound: dict[str, i
         last = stored[-1]
         await queue.tidy()
         assert 0 < rows(tmp_path, "story") <= 200
-        assert await queue.history(last.message.id), "the youngest went before the oldest"
-        assert await queue.history(waits.message.id)
+        assert await queue.queries.history(last.message.id), "the youngest went before the oldest"
+        assert await queue.queries.history(waits.message.id)
         await queue.close()
 
     asyncio.run(life())
@@ -170,7 +170,7 @@ def test_the_writer_tidies_when_it_is_idle(tmp_path: Path) -> None:
         await deliver(queue, stored)
         calendar.now += 2 * DAY
         async with asyncio.timeout(30):
-            while await queue.history(stored.message.id):
+            while await queue.queries.history(stored.message.id):
                 await asyncio.sleep(0.05)
         await queue.close()
 
@@ -186,9 +186,9 @@ def test_without_history_nothing_is_told(tmp_path: Path) -> None:
         two = await store(queue, owner="")
         assert await queue.act(QueueAction.HOLD, [], now=NOW) == 2
         assert rows(tmp_path, "story") == rows(tmp_path, "event") == 0
-        assert [type(event) for event in await queue.history(one.message.id)] == [Accepted]  # what the queue has anyway
-        assert await queue.find(address="b@x.test") == []
-        assert (await queue.entry(two.message.id)) is not None
+        assert [type(event) for event in await queue.queries.history(one.message.id)] == [Accepted]
+        assert await queue.queries.find(address="b@x.test") == []
+        assert (await queue.queries.entry(two.message.id)) is not None
         await queue.close()
 
     asyncio.run(life())
@@ -222,12 +222,12 @@ def test_an_act_on_many_is_one_line_of_the_audit_log(tmp_path: Path) -> None:
         commits = queue.writer.groups
         assert await queue.act(QueueAction.HOLD, some, now=NOW, who="root") == 1299
         assert queue.writer.groups - commits >= 3
-        (line,) = await queue.audit()
+        (line,) = await queue.queries.audit()
         assert (line.act, line.changed, line.filter) == ("hold", 1299, "domain:d*.test to!=u7@*")
-        assert await queue.count([Condition("state", "=", "held")]) == 1299
-        assert sum(row.held for row in await queue.summary(now=NOW)) == 1299
+        assert await queue.queries.count([Condition("state", "=", "held")]) == 1299
+        assert sum(row.held for row in await queue.queries.summary(now=NOW)) == 1299
         assert await queue.act(QueueAction.DROP, [], now=NOW, who="root") == 1300
-        assert await queue.count() == rows(tmp_path, "message") == rows(tmp_path, "destination") == 0
+        assert await queue.queries.count() == rows(tmp_path, "message") == rows(tmp_path, "destination") == 0
         await queue.close()
 
     asyncio.run(life())

@@ -48,7 +48,7 @@ def _size(text: str) -> int:
     default=0,
     show_default=True,
     type=click.IntRange(0, 100),
-    help="Messages queued in each session behind the one that waits for its reply; their time counts from there.",
+    help="Messages queued in each session behind the one that waits for its reply. Their time counts from queueing.",
 )
 @with_json
 def bench(**given: Any) -> int:

@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 
 from posthouse.client.model import Greeted, SessionRefused, Timeouts
 from posthouse.client.pipeline import Pipeline
-from posthouse.client.session import CommandStep, greet, say
+from posthouse.client.session import BaseSession, CommandStep, greet, say
 from posthouse.client.transfer import Transfer
 from posthouse.core import (
     Closed,
@@ -26,14 +26,13 @@ from posthouse.core import (
     LocalError,
     NetworkError,
     Outcome,
-    PosthouseError,
     RemoteError,
     Reply,
 )
 from posthouse.net import Clock, Endpoint, SystemClock
 from posthouse.net.blocking_connect import connect_blocking
 from posthouse.net.system import broken_by, endpoint_of
-from posthouse.protocol import Capabilities, Command, Limits, Quit, State, Tap, Transcript
+from posthouse.protocol import Command, Limits, Quit, State, Tap, Transcript
 
 __all__ = ["BlockingChannel", "BlockingSession", "open_blocking"]
 
@@ -170,38 +169,13 @@ class BlockingChannel(Pipeline):
         self._over()
 
 
-class BlockingSession:
+class BlockingSession(BaseSession):
     """A session over a blocking socket, for one thread at a time; ``open_blocking`` makes it.  As a context manager it
     ends with QUIT, or aborts the connection if the block raises."""
 
     def __init__(self, channel: BlockingChannel, hostname: str) -> None:
+        super().__init__(channel, hostname)
         self._channel = channel
-        self._hostname = hostname
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """The service extensions that the peer announced."""
-        return self._channel.sender.capabilities
-
-    @property
-    def peer(self) -> str:
-        """The peer's name and address, for example ``mx.sina.com[192.0.2.7]:25``."""
-        return self._channel.peer
-
-    @property
-    def messages(self) -> int:
-        """Transactions that were begun; one message may take several."""
-        return self._channel.messages
-
-    @property
-    def fault(self) -> PosthouseError | None:
-        """The error that ended the connection, or None."""
-        return self._channel.fault
-
-    @property
-    def usable(self) -> bool:
-        """Whether another message can be sent."""
-        return self._channel.usable
 
     def open(self) -> Greeted:
         """Await the greeting, send EHLO, or HELO to a peer that refuses EHLO (RFC 5321 §3.2, §4.1.4).

@@ -38,7 +38,7 @@ from posthouse.core import (
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.protocol import Capabilities, Command, Greet, Quit, Sender
 
-__all__ = ["CommandStep", "M", "Series", "Session", "greet", "say"]
+__all__ = ["BaseSession", "CommandStep", "M", "Series", "Session", "greet", "say"]
 
 M = TypeVar("M", bound=tuple[Envelope, Content | AsyncContent])
 
@@ -80,20 +80,16 @@ def greet(channel: Pipeline, hostname: str) -> Generator[CommandStep, Reply, Gre
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class Session:
-    """A session in an event loop; ``client.connect`` makes it."""
+class BaseSession:
+    """The facts of a session that do not depend on its channel."""
 
-    def __init__(self, channel: AsyncChannel, hostname: str) -> None:
-        self._channel = channel
+    def __init__(self, pipeline: Pipeline, hostname: str) -> None:
+        self._pipeline = pipeline
         self._hostname = hostname
         #: The dialogue, seen from the sending end.
-        self.sender: Sender = channel.sender
-        #: The time limit of each phase.
-        self.timeouts: Timeouts = channel.timeouts
+        self.sender: Sender = pipeline.sender
         #: The peer's name and address, for example ``mx.sina.com[192.0.2.7]:25``.
-        self.peer: str = channel.peer
-        #: When the connection was opened, on the monotonic clock.
-        self.opened: float = channel.opened
+        self.peer: str = pipeline.peer
 
     @property
     def capabilities(self) -> Capabilities:
@@ -103,17 +99,30 @@ class Session:
     @property
     def messages(self) -> int:
         """Transactions that were begun; one message may take several."""
-        return self._channel.messages
+        return self._pipeline.messages
 
     @property
     def fault(self) -> PosthouseError | None:
         """The error that ended the connection, or None."""
-        return self._channel.fault
+        return self._pipeline.fault
 
     @property
     def usable(self) -> bool:
         """Whether another message can be sent, now or after those that are under way."""
-        return self._channel.usable
+        return self._pipeline.usable
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Session(BaseSession):
+    """A session in an event loop; ``client.connect`` makes it."""
+
+    def __init__(self, channel: AsyncChannel, hostname: str) -> None:
+        super().__init__(channel, hostname)
+        self._channel = channel
+        #: The time limit of each phase.
+        self.timeouts: Timeouts = channel.timeouts
+        #: When the connection was opened, on the monotonic clock.
+        self.opened: float = channel.opened
 
     @property
     def cautious(self) -> bool:

@@ -17,7 +17,7 @@ _LONGEST_ASKED: Final = 86_400.0
 class Feedback(enum.Enum):
     """Feedback about a site; its concurrency limit and circuit breaker follow it (``relay.scheduling.site_health``)."""
 
-    NOTHING = enum.auto()  # the attempt did not get as far as the host, or the fault was our own
+    NOTHING = enum.auto()  # the attempt did not get as far as the host, or the fault was on this side
     OK = enum.auto()  # the host answered for the recipients, with whatever reply
     LIMITED = enum.auto()  # the host refused one more session while others to it were open
     THROTTLED = enum.auto()  # the host refused the session, replied 421 or 4.7.x to all, broke off, or stayed silent

@@ -95,7 +95,7 @@ class MaildirDeliverer(Deliverer):
         """Write one copy into the Maildir ``target``, which all recipients of the delivery share.
 
         A full disk, a used-up quota, missing permission and other file system errors are *deferred*: an operator can
-        mend them.  Raises only for a fault of our own, or of the spool from which the content is read.
+        mend them.  Raises only for a fault in this program, or of the spool from which the content is read.
         """
         head = return_path(delivery.envelope.sender)
         name = self._name()

@@ -1,7 +1,7 @@
 """A delivery, and the base class of deliverers.
 
 A *delivery* is one attempt: a message and those of its recipients that go to one target.  A *deliverer* makes it.  What
-the other side does is an outcome for each recipient; an exception is a fault of our own.
+the other side does is an outcome for each recipient; an exception is a fault of this side.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Delivery(NamedTuple):
 class Deliverer:
     """A deliverer for one kind of target.  A subclass implements ``deliver``; the other methods have defaults."""
 
-    #: The deliverer waits for our own spool only.  The scheduler's limits protect other hosts, so they do not apply.
+    #: The deliverer waits for the daemon's spool only, so the scheduler's limits, which protect hosts, do not apply.
     local: ClassVar[bool] = False
     #: Targets lead to *sites* (a next hop, or the set of mail exchangers that several domains share).  The scheduler
     #: limits the attempts at each site, and recipients of one message at one site share a delivery.
@@ -67,7 +67,7 @@ class Deliverer:
     async def deliver(self, delivery: Delivery, target: str) -> Sequence[Outcome]:
         """Attempt ``delivery`` at ``target`` (a domain, a ``host:port``, a path).
 
-        Returns one outcome for each recipient, in their order.  An exception is a fault of our own, and the worker
+        Returns one outcome for each recipient, in their order.  An exception is a fault of this side, and the worker
         defers the recipients.  A cancelled attempt closes what it opened.
         """
         raise NotImplementedError

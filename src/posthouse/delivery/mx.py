@@ -18,7 +18,7 @@ that does not exist does not either: the configuration is wrong, and the mail wa
     null MX                               failed 556 5.1.10 (RFC 7505 §4.2)
     MX, but no exchange has an address    failed 550 5.4.4; the domain's own addresses are not used
     no MX, and no address either          failed 550 5.4.4
-    MX, but the best of them is ourselves  failed 554 5.4.6: it would come back
+    MX, but this host is the best of them  failed 554 5.4.6: it would come back
     only addresses of loopback            failed 550 5.4.4, unless configuration names the host
     MX or addresses not to be had now     deferred 451 4.4.3, unless another exchange has addresses
     configured host does not exist        deferred 451 4.3.5
@@ -36,12 +36,11 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from random import Random
 from typing import NamedTuple
 
-from posthouse.core import MX, Answer, Kind, Question, Reply, Result, Status
+from posthouse.core import MX, Answer, Kind, Question, Reply, Result, SettingError, Status
 from posthouse.net import Endpoint, Resolver, interleave
 
 __all__ = ["Exchange", "IsSelf", "LocalIdentity", "NextHops", "Undeliverable", "next_hops", "site_of"]
@@ -51,9 +50,7 @@ _MOST_ADDRESSES = 40  # of all of them together
 _MOST_ADDRESSES_EACH = 12  # of one exchange, so that the first cannot use up all
 _FOREVER = 86_400.0  # seconds; for what the DNS was not asked
 
-_HOST_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]/]+):([0-9]{1,5})")
-
-#: Is this us?  The host is a name in lower case, or an address.
+#: Whether an endpoint is this installation itself.  The host is a name in lower case, or an address.
 IsSelf = Callable[[Endpoint], bool]
 
 
@@ -66,10 +63,10 @@ class Exchange(NamedTuple):
 
 
 class NextHops(NamedTuple):
-    """Where to try, best first; never empty.
+    """Hosts to try, best first; never empty.
 
-    ``reason`` says in words how it was found; ``site`` names these exchanges, addresses aside, so that domains with the
-    same ones have the same; ``ttl`` is how many seconds the DNS lets us rely on them.
+    ``reason`` says how they were found; ``site`` names these exchanges without their addresses, so that domains with
+    the same exchanges share a site; ``ttl`` is for how many seconds the DNS answers hold.
     """
 
     exchanges: tuple[Exchange, ...]
@@ -79,7 +76,7 @@ class NextHops(NamedTuple):
 
 
 class Undeliverable(NamedTuple):
-    """Nowhere to try: *failed* or *deferred*, the reply this side gives for it, and the reason in words."""
+    """No host to try: *failed* or *deferred*, the reply that this side gives for it, and the reason as text."""
 
     result: Result
     reply: Reply
@@ -92,9 +89,9 @@ def site_of(target: str) -> str | None:
 
 
 class LocalIdentity:
-    """What this installation is known as, to keep it from sending to itself.
+    """Names and addresses of this installation, which keep it from sending to itself.
 
-    ``names`` are its host names; a name is us on port 25 only, where mail exchangers are.  ``listening`` are the
+    ``names`` are its host names; they count on port 25 only, where mail exchangers are.  ``listening`` are the
     addresses it listens on: one that means *any* (``0.0.0.0``, ``::``) stands for all of loopback and for
     ``addresses``, the machine's own as far as they are known.
     """
@@ -110,7 +107,7 @@ class LocalIdentity:
         self._addresses = frozenset(addresses)
 
     def __call__(self, endpoint: Endpoint) -> bool:
-        """True if a connection to ``endpoint`` would be one to ourselves."""
+        """True if a connection to ``endpoint`` would reach this installation."""
         if endpoint in self._listening:
             return True
         if endpoint.port == 25 and endpoint.host in self._names:
@@ -127,23 +124,26 @@ async def next_hops(
     port: int = 25,
     loopback: bool = False,
 ) -> NextHops | Undeliverable:
-    """Find where to try ``target`` (see above; a domain in A-labels and lower case).
+    """The hosts to try for ``target`` (see above; a domain in A-labels and lower case).
 
-    ``random`` puts exchanges of equal preference in an order of its own (RFC 5321 §5.1: MUST).  ``is_self`` knows
-    us: exchanges as good as ourselves or worse are left out.  ``port`` is used where the target has none.  With
-    ``loopback``, addresses of loopback are used for a domain too (for a test that is its own network).
+    ``random`` puts exchanges of equal preference in an order of its own (RFC 5321 §5.1: MUST).  ``is_self`` finds this
+    installation: exchanges of its preference or a worse one are left out.  ``port`` is used where the target has none.
+    With ``loopback``, addresses of loopback are used for a domain too (for a test that is its own network).
     """
     search = _Search(resolver, random, is_self or _nobody, port, loopback)
     if target.startswith("/"):
         return _unless_self(Exchange(target, (Endpoint(target),)), search.is_self, f"the socket {target}", target)
     if target.startswith("[") and target.endswith("]"):
         return search.literal(target)
-    chosen = _HOST_PORT.fullmatch(target)
-    if chosen is not None and 0 < int(chosen[2]) < 65_536:
-        return await search.chosen(chosen[1].strip("[]"), int(chosen[2]))
-    if not target or any(mark in target for mark in ":/[]"):
+    if target and not any(mark in target for mark in ":/[]"):
+        return await search.domain(target)
+    try:
+        chosen = Endpoint.parse(target)
+    except SettingError:
+        chosen = Endpoint("")
+    if chosen.port == 0:
         return _misconfigured(f'"{target}" is neither a domain nor a host:port')
-    return await search.domain(target)
+    return await search.chosen(chosen, target)
 
 
 class _Lookup(NamedTuple):
@@ -179,12 +179,13 @@ class _Search(NamedTuple):
         endpoint = Endpoint(address, self.port)
         return _unless_self(Exchange(target, (endpoint,)), self.is_self, f"the address {target} itself", target)
 
-    async def chosen(self, host: str, port: int) -> NextHops | Undeliverable:
-        """A host that configuration names."""
-        found = await self.addresses(host, port)
-        why = f"the configured host {host}:{port}"
+    async def chosen(self, endpoint: Endpoint, target: str) -> NextHops | Undeliverable:
+        """A host that configuration names, read from ``target``."""
+        host = endpoint.host
+        found = _Lookup(Status.OK, (endpoint,)) if "%" in host else await self.addresses(host, endpoint.port)
         if found.endpoints:
-            return _unless_self(Exchange(host, found.endpoints), self.is_self, why, f"{host}:{port}", found.ttl)
+            why = f"the configured host {endpoint}"
+            return _unless_self(Exchange(host, found.endpoints), self.is_self, why, target, found.ttl)
         if found.status is Status.FAILED:
             return _not_now(host, found.reason)
         return _misconfigured(f'the host "{host}" of a route {_WHAT[found.status]}; correct the route')
@@ -221,7 +222,7 @@ class _Search(NamedTuple):
         return sorted(shuffled, key=lambda record: record.preference)
 
     async def exchangers(self, domain: str, records: list[MX], why: str, ttl: float) -> NextHops | Undeliverable:
-        """Addresses for a list of exchanges, without those at our own preference and behind it."""
+        """Addresses for a list of exchanges, without those at this host's preference or a worse one."""
         limit = min((r.preference for r in records if self.is_self(Endpoint(r.exchange, self.port))), default=None)
         wanted = [r for r in records if limit is None or r.preference < limit][:_MOST_EXCHANGES]
         answers = await asyncio.gather(*(self.addresses(record.exchange, self.port) for record in wanted))
@@ -287,7 +288,7 @@ def _address(text: str) -> str | None:
         return None
     if address.is_unspecified or address.is_multicast or text == "255.255.255.255" or "%" in text:
         return None
-    mapped = getattr(address, "ipv4_mapped", None)  # ::ffff:192.0.2.1 is 192.0.2.1, and may be us under that name
+    mapped = getattr(address, "ipv4_mapped", None)  # ::ffff:192.0.2.1 is 192.0.2.1, by which a host is known
     return str(address) if mapped is None else _address(str(mapped))
 
 
@@ -326,7 +327,7 @@ def _nobody(endpoint: Endpoint) -> bool:
 def _unless_self(
     exchange: Exchange, is_self: IsSelf, why: str, site: str, ttl: float = _FOREVER
 ) -> NextHops | Undeliverable:
-    """NextHops of one exchange, without those of its addresses that are ours."""
+    """NextHops of one exchange, without those of its addresses that are this host's."""
     others = tuple(endpoint for endpoint in exchange.endpoints if not is_self(endpoint))
     if not others:
         return _loop(f"{exchange.endpoints[0]} is this host itself ({why})")

@@ -225,7 +225,8 @@ class PythonDeliverer(Deliverer):
 
 
 class _Crash(Exception):
-    """An exception of a handler that must not be raised as it is: it would end the event loop, or pass for our own."""
+    """An exception of a handler that must not be raised as it is: it would end the event loop, or look like one of the
+    worker."""
 
 
 def _forget(task: asyncio.Future[Any]) -> None:

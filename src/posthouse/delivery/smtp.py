@@ -281,7 +281,7 @@ class SmtpDeliverer(Deliverer):
             found = await self._hand_over(pooled, delivery)
             pooled.judge(_values(found))
             return found
-        except BaseException:  # a fault of our own or a cancellation: the dialogue stopped in the middle
+        except BaseException:  # a fault of this side, or a cancellation: the dialogue stopped in the middle
             pooled.session.abort()
             raise
         finally:

@@ -1,12 +1,12 @@
 """DNS resolvers: a stub resolver on dnspython, and a cache in front of any resolver.
 
-A resolver answers with a value, whatever happens: ``Status`` keeps apart what is a fact (no such name, no such record)
-and what is only so now (no server, no answer, SERVFAIL).  Mail is bounced for the first and waits for the second, so
-no resolver may turn one into the other, and none raises an exception.
+A resolver always returns an ``Answer`` and never raises an exception.  The answer's ``Status`` separates facts (no such
+name, no such record) from temporary failures (no server, no answer, SERVFAIL).  Mail bounces for a fact and waits for a
+failure, so no resolver may report one as the other.
 
-``DnsResolver`` is dnspython, loaded at the first question (it is slow to import, and a program that only receives
-needs none).  ``CachingResolver`` wraps any resolver.  The fakes live in ``posthouse.testing``: ``StaticResolver``, and
-``DnsServer``, a small real server for end-to-end tests.
+``DnsResolver`` uses dnspython, which is imported at the first question: its import is slow, and a program that only
+receives mail does not need it.  ``CachingResolver`` wraps any resolver.  The fakes live in ``posthouse.testing``:
+``StaticResolver``, and ``DnsServer``, a small real server for end-to-end tests.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ EDNS_SIZE = 1232
 
 
 class Resolver(Protocol):
-    """Answers DNS questions."""
+    """A DNS resolver."""
 
     async def ask(self, question: Question) -> Answer:
         """The answer; never raises for what the DNS says or fails to say.  Cancel to stop waiting."""
@@ -43,7 +43,7 @@ class Resolver(Protocol):
 
 
 class DnsResolver:
-    """Asks recursive name servers.
+    """DNS stub resolver: asks recursive name servers.
 
     ``nameservers``: where to ask, in order; empty for the system's configuration, read from ``resolv_conf`` when first
     needed (and again while it cannot be read).  ``timeout``: seconds for one try at one server; ``tries``: how often a
@@ -74,7 +74,7 @@ class DnsResolver:
         try:
             async with self._turnstile:
                 return await self._ask(question)
-        except Exception as error:  # the border: whatever dnspython or the system raises means "not now"
+        except Exception as error:  # whatever dnspython or the system raises is a temporary failure
             return Answer(Status.FAILED, reason=_why(question, error))
 
     async def _ask(self, question: Question) -> Answer:
@@ -105,7 +105,7 @@ class DnsResolver:
             if chain.canonical_name == name or _soa(response):
                 ttl = min(ttl, _negative_ttl(response))
                 return Answer(Status.NODATA, (), ttl, authenticated, _nothing(question, chain.canonical_name))
-            name = chain.canonical_name  # the server gave the alias only: ask for what it stands for
+            name = chain.canonical_name  # the server gave the alias only: ask for its target
         return Answer(Status.FAILED, reason=f"the alias (CNAME) chain of {question.name} does not end")
 
     def _ad(self, response: dns.message.Message) -> bool:
@@ -133,14 +133,14 @@ class DnsResolver:
 
 
 class _NoName(ValueError):
-    """Nothing can exist under such a name."""
+    """The text is no possible name of the DNS."""
 
 
 def _wire_name(name: str) -> dns.name.Name:
     """The name as the DNS carries it; every character stands for itself.
 
     Raises ``_NoName`` for what no name can be (empty or long labels, RFC 1035 §2.3.4), and ``UnicodeEncodeError`` if
-    the caller forgot to make A-labels, which is no fact about the name.
+    the caller forgot to make A-labels, which says nothing about the name.
     """
     import dns.exception
     import dns.name
@@ -227,7 +227,7 @@ class _CachedAnswer(NamedTuple):
 
 
 class _Asking:
-    """A question that is under way, and how many wait for it."""
+    """A question that is under way, and the number of callers that wait for it."""
 
     __slots__ = ("task", "waiting")
 
@@ -237,12 +237,12 @@ class _Asking:
 
 
 class CachingResolver:
-    """Remembers what another resolver said, and asks it each thing once at a time.
+    """Cache in front of another resolver.  A question that is under way is not asked a second time.
 
-    At most ``size`` answers are kept, the least used leaving first.  Positive answers stay for their TTL, at most
-    ``longest`` seconds; negative ones (RFC 2308) for theirs, at most ``longest_negative``; failures for
-    ``after_failure`` seconds, so that a burst of mail does not hammer a dead server.  ``ttl`` in an answer from memory
-    is what is left of it.
+    At most ``size`` answers are kept; the least recently used is dropped first.  Positive answers stay for their TTL,
+    at most ``longest`` seconds; negative ones (RFC 2308) for theirs, at most ``longest_negative``; failures for
+    ``after_failure`` seconds, so that a burst of mail does not hammer a dead server.  The ``ttl`` of a cached answer is
+    the rest of its TTL.
     """
 
     def __init__(
@@ -288,13 +288,13 @@ class CachingResolver:
                     del self._asking[question]
 
     def forget(self) -> None:
-        """Empty the memory."""
+        """Empty the cache."""
         self._kept.clear()
 
     async def _fetch(self, question: Question) -> Answer:
         try:
             answer = await self._resolver.ask(question)
-        except Exception as error:  # a resolver of somebody else's that breaks its promise
+        except Exception as error:  # a resolver that breaks its contract
             answer = Answer(Status.FAILED, reason=_why(question, error))
         match answer.status:
             case Status.OK:

@@ -1,10 +1,11 @@
 """The real network: TCP and unix sockets on the running asyncio loop (asyncio's own, or uvloop).
 
-One object per connection is both asyncio's protocol and our ``Stream``, with slots and no buffer of its own.
-The loop reads into **one** buffer shared by all connections: ``get_buffer``, the read and ``buffer_updated`` happen in
-one turn with nothing between, so the buffer is free again before the next connection needs it.  An idle connection
-costs its socket, the loop's transport and one small object: 1.8 KiB resident on asyncio, 1.6 on uvloop (5,000 of them,
-Python 3.11).  (Selector loops and uvloop only: a proactor loop reads while others run and would need a buffer each.)
+One object per connection is both asyncio's protocol and the ``Stream`` of the contract, with slots and no buffer of its
+own.  The loop reads into **one** buffer shared by all connections: ``get_buffer``, the read and ``buffer_updated``
+happen in one turn with nothing between, so the buffer is free again before the next connection needs it.  An idle
+connection costs its socket, the loop's transport and one small object: 1.8 KiB resident on asyncio, 1.6 on uvloop
+(5,000 of them, Python 3.11).  (Selector loops and uvloop only: a proactor loop reads while others run and would need a
+buffer each.)
 
 ``OSError`` is translated at this border (``net.system``), once, with the cause kept.
 """
@@ -44,7 +45,7 @@ class _SocketState(enum.Enum):
     """The states of a connection; the handler gets data in OPEN only."""
 
     OPEN = enum.auto()
-    DRAINING = enum.auto()  # close_gently: our side is shut, the peer's last octets are dropped
+    DRAINING = enum.auto()  # close_gently: this side is shut, the peer's last octets are dropped
     CLOSING = enum.auto()
     ENDED = enum.auto()
 
@@ -232,7 +233,7 @@ class SocketStream(asyncio.BufferedProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        # Handler and stream know each other: let go, so that neither waits for the garbage collector.
+        # Handler and stream refer to each other; the circle is broken here, so that no garbage collection is needed.
         handler, self._handler = self._handler, _NOBODY
         error = ended_by(self._fault) if self._fault else broken_by(exc, self.peer) if exc is not None else None
         self._fault = None
@@ -284,12 +285,12 @@ class SocketListener:
 class SocketNetwork:
     """``Network`` on this machine's sockets.
 
-    ``reuse_port`` lets several processes listen at one address, the kernel sharing out the channels.  ``on_error`` is
-    given every exception that a handler (or a handler's factory) raised; by default the loop's exception handler is.
-    ``flush_seconds`` bounds what ``close`` waits for a peer that does not read.
+    ``reuse_port`` lets several processes listen at one address, and the kernel distributes the connections.
+    ``on_error`` is given every exception that a handler (or a handler's factory) raised; by default the loop's
+    exception handler is.  ``flush_seconds`` bounds what ``close`` waits for a peer that does not read.
 
-    An IPv6 listener takes IPv6 only, also at ``::``: were IPv4 to arrive there, it would come as ``::ffff:192.0.2.1``
-    and slip past every rule that is written for ``192.0.2.0/24``.  Listen at ``0.0.0.0`` as well to have both.
+    An IPv6 listener accepts IPv6 only, also at ``::``.  An IPv4 client would appear there as ``::ffff:192.0.2.1``,
+    which no rule for ``192.0.2.0/24`` matches.  Listen at ``0.0.0.0`` as well to accept both.
     """
 
     def __init__(

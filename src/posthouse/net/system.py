@@ -1,6 +1,6 @@
 """Socket addresses, listening sockets and error numbers of the operating system.
 
-An ``OSError`` becomes an error of Posthouse here, with a sentence that says what to do about it.
+An ``OSError`` becomes an error of Posthouse here, with a sentence that names the cause and often a remedy.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def address_of(endpoint: Endpoint) -> tuple[int, tuple[str, int] | tuple[str, in
     if endpoint.is_path:
         return socket.AF_UNIX, endpoint.host
     flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
-    # A str would pass through Python's own codec for IDNA, which no address needs.
+    # A str would pass through Python's IDNA codec, which costs time; no address needs it.
     host = endpoint.host.encode("ascii") if endpoint.host.isascii() else endpoint.host
     try:
         found = socket.getaddrinfo(host, endpoint.port, type=socket.SOCK_STREAM, flags=flags)
@@ -136,7 +136,7 @@ _UNREACHABLE = {
     errno.ENFILE: "was not tried: this machine has too many open files",
     errno.EAGAIN: "is busy: its queue of new connections is full",
     errno.ENOTCONN: "ended the connection at once (it may be too busy)",
-    errno.EAFNOSUPPORT: "cannot be reached: this machine does not speak its address family",
+    errno.EAFNOSUPPORT: "cannot be reached: this machine does not support its address family",
 }
 
 _NOT_LISTENING = {
@@ -146,7 +146,7 @@ _NOT_LISTENING = {
         "ports below 1024 need root or CAP_NET_BIND_SERVICE, and a path a directory that may be written",
     ),
     errno.EADDRNOTAVAIL: ("this is not an address of this machine", "see `ip address` for those it has"),
-    errno.EAFNOSUPPORT: ("this machine does not speak this address family", "use an address of the other one"),
+    errno.EAFNOSUPPORT: ("this machine does not support this address family", "use an address of the other family"),
     errno.ENOENT: ("its directory does not exist", "create the directory first"),
 }
 

@@ -310,7 +310,7 @@ class Dispatcher:
     # -- outcomes
 
     def _broken(self, attempt: Attempt, error: BaseException) -> Sequence[Outcome]:
-        """The outcomes of a fault of our own: deferred, unless the content is gone, which no retry mends."""
+        """The outcomes of a fault of this side: deferred, unless the content is gone, which no retry mends."""
         message = attempt.leases[0].message
         where = attempt.route.target or attempt.leases[0].destination
         self._recorder.fault(f"delivering {message.id} to {where} failed", error)

@@ -76,13 +76,13 @@ class LeaseKeeper:
             self._wake_up.at()  # it is due again
 
     def take_over(self, leases: Sequence[Lease], now: float) -> list[Lease]:
-        """Of what was just leased, what no attempt has already.
+        """The leases of ``leases`` that no attempt has already.
 
-        When the calendar jumps forward (a machine that slept, a clock that was set), leases of our own end while their
-        attempts are under way, and the spool leases the same mail to us again.  These attempts continue under the new
-        lease; so do outcomes that the spool has not recorded yet.
+        When the calendar jumps forward (a machine that slept, a clock that was set), this worker's leases expire while
+        their attempts are under way, and the spool leases the same mail to it again.  These attempts continue under the
+        new lease; so do outcomes that the spool has not recorded yet.
         """
-        ours = {
+        expired = {
             (lease.message.id, recipient.key): attempt
             for attempt in (*self._scheduler.active, *self._scheduler.waiting())
             if attempt.leased_until <= now
@@ -92,11 +92,11 @@ class LeaseKeeper:
         left: list[Lease] = []
         for new in leases:
             recorded = self._recorder.pending_keys(new)
-            if not ours and not recorded:
+            if not expired and not recorded:
                 left.append(new)
                 continue
-            again = {recipient.key for recipient in new.recipients if (new.message.id, recipient.key) in ours}
-            for attempt in {ours[new.message.id, key]: None for key in again}:
+            again = {recipient.key for recipient in new.recipients if (new.message.id, recipient.key) in expired}
+            for attempt in {expired[new.message.id, key]: None for key in again}:
                 _replace_lease(attempt, new, again)
             again |= recorded
             others = tuple(recipient for recipient in new.recipients if recipient.key not in again)

@@ -5,8 +5,8 @@ asked at each attempt.  Its answer is never stored with the mail, so a corrected
 queued under the wrong one.
 
 The key is the recipient's domain in A-labels and lower case.  The table tries the domain itself; ``*.parent`` for each
-parent, nearest first; ``*``; and last the default, which in a relay is the domain's own mail exchangers.  A domain that
-is ours is a rule like any other, so ``[[route]] to = "*"``, which is less specific, never takes it away.
+parent, nearest first; ``*``; and last the default, which in a relay is the domain's own mail exchangers.  A
+domain of this server is a rule like any other, so ``[[route]] to = "*"``, which is less specific, never takes it away.
 """
 
 from __future__ import annotations

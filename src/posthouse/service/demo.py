@@ -213,8 +213,8 @@ class Demo:
         spool = self.daemons["sina.com"].spool
         while True:
             self._arrived.clear()
-            entries = await spool.inbox(mailbox)
-            kept = await spool.kept(entries[-1].number) if entries else None
+            entries = await spool.queries.inbox(mailbox)
+            kept = await spool.queries.kept(entries[-1].number) if entries else None
             if kept is not None:
                 return DemoArrival(mailbox, kept[0], b"".join(kept[1].chunks()))
             await self._arrived.wait()

@@ -112,7 +112,7 @@ Event: TypeAlias = Accepted | AttemptEvent | QueueEvent
 
 
 class MessageSummary(NamedTuple):
-    """Message as ``Spool.find`` lists it; ``waiting`` while a recipient is not settled."""
+    """Message as ``SpoolQueries.find`` lists it; ``waiting`` while a recipient is not settled."""
 
     id: str
     at: float

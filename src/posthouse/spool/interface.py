@@ -18,8 +18,8 @@ durable act moves it from one to the next, and a process may crash between any t
                                                                                operator; never guess
     ====  =========  =======  ==========================  ===================  =====================================
 
-Storing: file, sync, directory sync, rows, commit and its sync (``storage.durability``).  Removing: rows first, then the
-file.
+A message is stored in this order: file, sync, directory sync, rows, commit and its sync (``storage.durability``).  It
+is removed rows first, then the file.
 
 A 250 may be sent when ``IncomingMessage.commit`` has returned, and a recipient may be forgotten when ``Spool.record``
 has returned.  ``record`` stores the consequence (next time, report) in the transaction that erases the cause.
@@ -87,6 +87,7 @@ __all__ = [
     "Spool",
     "SpoolEvent",
     "SpoolEventKind",
+    "SpoolQueries",
     "Stored",
     "StoredMessage",
 ]
@@ -145,9 +146,9 @@ class IncomingMessage(Protocol):
 
         Raises ``StorageFull``, ``StorageBusy`` or ``StorageError``: then nothing is promised and nothing is left.
         Raises ``StorageUncertain`` if it cannot be known whether the message was stored: nothing is promised either,
-        the client is told to try again, and the message may exist and be delivered, so that there may be two of it.
-        A caller that stops waiting (cancellation) interrupts nothing: the message may be stored all the same, and its
-        lease then ends.  Raises ``LocalError`` at once after ``commit`` or ``abort``, or without recipients.
+        the client is told to try again, and the message may exist and be delivered, so that there may be two copies of
+        it.  A caller that stops waiting (cancellation) interrupts nothing: the message may be stored all the same, and
+        its lease then ends.  Raises ``LocalError`` at once after ``commit`` or ``abort``, or without recipients.
         """
         ...
 
@@ -157,7 +158,7 @@ class IncomingMessage(Protocol):
 
 
 class PeerLiveness(Protocol):
-    """Which of the other processes on a spool live; each kind of store has its own way to know.
+    """Liveness of the other processes on a spool; each kind of store determines it in its own way.
 
     A process is named by its slot.  All methods are called where the store's leases are changed; the event loop reads
     the attributes.
@@ -174,11 +175,11 @@ class PeerLiveness(Protocol):
         ...
 
     def left_nothing(self, slot: int) -> None:
-        """A dead process has no leases any more."""
+        """Note that a dead process has no lease left."""
         ...
 
     def dead(self, slot: int) -> AbstractContextManager[bool]:
-        """Whether no process lives in a slot; none can move into it while the context lasts."""
+        """Whether a slot has no living process; no process can take the slot while the context lasts."""
         ...
 
     def hangs(self, slot: int, now: float) -> float | None:
@@ -187,8 +188,65 @@ class PeerLiveness(Protocol):
         ...
 
 
+class SpoolQueries(Protocol):
+    """Queries of a spool: messages, recipients, history, audit log and mailboxes.  Nothing here changes the spool."""
+
+    async def entry(self, queue_id: str) -> MessageEntry | None:
+        """One message, finished or not, or None."""
+        ...
+
+    async def count(self, conditions: Sequence[Condition] = (), *, now: float = 0.0) -> int:
+        """The number of recipients that are not settled and meet the conditions; see ``spool.filters``."""
+        ...
+
+    async def select(
+        self,
+        conditions: Sequence[Condition] = (),
+        *,
+        now: float = 0.0,
+        limit: int = 1000,
+        after: tuple[str, int] | None = None,
+    ) -> list[RecipientRow]:
+        """Recipients that meet the conditions, by message and key, from behind the (id, key) ``after``."""
+        ...
+
+    async def summary(self, conditions: Sequence[Condition] = (), *, now: float) -> list[SummaryRow]:
+        """The number of recipients that meet the conditions, for each destination by age; the largest first."""
+        ...
+
+    async def audit(self, *, limit: int = 100) -> list[AuditRecord]:
+        """Records of operators' actions, the latest first."""
+        ...
+
+    async def history(self, queue_id: str) -> list[Event]:
+        """The events of one message in their order; empty if the message is not known."""
+        ...
+
+    async def find(self, *, address: str = "", message_id: str = "", limit: int = 20) -> list[MessageSummary]:
+        """Messages whose history has this sender or recipient, or this Message-ID; the youngest first.  Looks through a
+        bounded number of the youngest."""
+        ...
+
+    async def inboxes(self) -> list[Inbox]:
+        """All mailboxes that hold something, by name."""
+        ...
+
+    async def inbox(self, name: str = "", *, limit: int = 1000, after: int = 0) -> list[InboxMessage]:
+        """Messages of one mailbox (or of all, for ""), oldest first, from behind the number ``after``."""
+        ...
+
+    async def kept(self, number: int) -> tuple[InboxMessage, Content] | None:
+        """One message of a mailbox, or None."""
+        ...
+
+
 class Spool(Protocol):
     """Durable store of messages, their recipients, leases, history and mailboxes."""
+
+    @property
+    def queries(self) -> SpoolQueries:
+        """The queries of the open spool."""
+        ...
 
     async def open(self, now: float) -> Sequence[str]:
         """Make the spool ready: create it, apply the crash table's last column.  Returns sentences about what was
@@ -196,7 +254,7 @@ class Spool(Protocol):
         ...
 
     async def close(self) -> None:
-        """Finish what was begun and let go of the files."""
+        """Finish the operations under way and release all files."""
         ...
 
     def accepting(self) -> bool:
@@ -211,8 +269,8 @@ class Spool(Protocol):
         ...
 
     def events(self) -> AsyncIterator[SpoolEvent]:
-        """What happens in the spool from now on without being asked for.  The iterator ends when the spool is
-        closed."""
+        """Events of the spool from now on: new mail of other processes, released leases, poison messages.  The iterator
+        ends when the spool is closed."""
         ...
 
     def receive(self) -> IncomingMessage:
@@ -266,8 +324,7 @@ class Spool(Protocol):
         ``trace`` is for the history, which has the settlements in any case.
 
         Recipients of ``work`` without a settlement are released, due at once.  A lease that was lost meanwhile
-        raises ``StorageError`` for nobody: settled facts are recorded all the same (what was delivered is
-        delivered).
+        is no error: permanent results are recorded all the same, because what was delivered is delivered.
         """
         ...
 
@@ -284,40 +341,13 @@ class Spool(Protocol):
         ...
 
     def content_now(self, message: StoredMessage) -> Content | None:
-        """The message's content, if it is in memory or can be had within some tens of microseconds; None where
+        """The message's content, if it is in memory or can be read within some tens of microseconds; None where
         ``open_content`` has to be awaited.  Raises ``StorageCorrupt`` if it is gone."""
         ...
 
     async def open_content(self, message: StoredMessage) -> Content:
         """The message's content: in memory if it is small, else an ``AsyncContent``, whose ``stream`` an event loop
         reads; its ``chunks`` block, and are for threads.  Raises ``StorageCorrupt`` if it is gone."""
-        ...
-
-    async def entries(self, *, limit: int = 1000, after: str = "") -> list[MessageEntry]:
-        """Unfinished messages, oldest first, from behind the id ``after``."""
-        ...
-
-    async def entry(self, queue_id: str) -> MessageEntry | None:
-        """One message, finished or not, or None."""
-        ...
-
-    async def count(self, conditions: Sequence[Condition] = (), *, now: float = 0.0) -> int:
-        """How many recipients are not settled and meet the conditions; see ``query``."""
-        ...
-
-    async def select(
-        self,
-        conditions: Sequence[Condition] = (),
-        *,
-        now: float = 0.0,
-        limit: int = 1000,
-        after: tuple[str, int] | None = None,
-    ) -> list[RecipientRow]:
-        """Recipients that meet the conditions, by message and key, from behind the (id, key) ``after``."""
-        ...
-
-    async def summary(self, conditions: Sequence[Condition] = (), *, now: float) -> list[SummaryRow]:
-        """How many recipients meet the conditions, for each destination by age; most first."""
         ...
 
     async def act(
@@ -343,33 +373,8 @@ class Spool(Protocol):
         """
         ...
 
-    async def audit(self, *, limit: int = 100) -> list[AuditRecord]:
-        """What operators did, the last first."""
-        ...
-
-    async def history(self, queue_id: str) -> list[Event]:
-        """The events of one message in their order; empty if the message is not known."""
-        ...
-
-    async def find(self, *, address: str = "", message_id: str = "", limit: int = 20) -> list[MessageSummary]:
-        """Messages whose history has this sender or recipient, or this Message-ID; the youngest first.  Looks through a
-        bounded number of the youngest."""
-        ...
-
     def keep(self, inbox: str, message: StoredMessage, content: Content) -> Awaitable[None]:
         """Put a message into a mailbox, durably.  Keeping the same message in the same mailbox twice keeps one."""
-        ...
-
-    async def inboxes(self) -> list[Inbox]:
-        """All mailboxes that hold something, by name."""
-        ...
-
-    async def inbox(self, name: str = "", *, limit: int = 1000, after: int = 0) -> list[InboxMessage]:
-        """Messages of one mailbox (or of all, for ""), oldest first, from behind the number ``after``."""
-        ...
-
-    async def kept(self, number: int) -> tuple[InboxMessage, Content] | None:
-        """One message of a mailbox, or None."""
         ...
 
     async def discard(self, numbers: Collection[int], *, now: float, who: str = "") -> int:

@@ -1,4 +1,4 @@
-"""Values of the spool: what goes in and comes out across its contract (``interface``)."""
+"""Value classes of the spool's contract (``interface``)."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ __all__ = [
 
 
 class RecipientState(enum.StrEnum):
-    """Where one recipient of one message is."""
+    """State of one recipient of one message."""
 
     WAITING = "waiting"  # due at some time, or being attempted under a lease
     HELD = "held"  # until an operator decides: one asked for it, the message is poison, or its content is gone
     DELIVERED = "delivered"
-    FAILED = "failed"  # for good: its report is stored, or nobody wants one
+    FAILED = "failed"  # permanently: its report is stored, or none is owed
 
 
 class QueueAction(enum.StrEnum):
-    """What an operator may do to recipients; ``Spool.act`` says to which."""
+    """Action of an operator on the recipients that the conditions of ``Spool.act`` select."""
 
-    HOLD = "hold"  # waiting ones wait for no attempt any more
-    RELEASE = "release"  # held ones are due now
-    RETRY = "retry"  # waiting ones are due now
-    DROP = "drop"  # they have failed for good
-    REROUTE = "reroute"  # they go to ``target`` whatever the configuration says, waiting ones now; "" undoes it
+    HOLD = "hold"  # waiting recipients are not attempted until they are released
+    RELEASE = "release"  # held recipients are due now
+    RETRY = "retry"  # waiting recipients are due now
+    DROP = "drop"  # recipients fail permanently
+    REROUTE = "reroute"  # recipients go to ``target`` instead of the configured route, waiting ones now; "" ends it
 
 
 class StoredMessage(NamedTuple):
     """Stored message without its content.
 
     ``id`` is the queue id that 250 carried; ``envelope`` as received, all recipients included; ``received`` in
-    calendar seconds; ``size`` in octets, the prefix included; ``source`` says where it came from, in words
+    calendar seconds; ``size`` in octets, the prefix included; ``source`` says where it came from, as text
     (``mx 192.0.2.1:40312``).
     """
 
@@ -68,7 +68,7 @@ class QueuedRecipient(NamedTuple):
     """Recipient of a stored message, with its state.
 
     ``key`` names it, within its message, for ``Settlement``; ``attempts`` counts those already made; ``due`` in
-    calendar seconds; ``last`` what the last attempt ended with, in words; ``route`` where an operator sent it, "" if
+    calendar seconds; ``last`` the result of the last attempt, as text; ``route`` where an operator sent it, "" if
     the configuration decides; ``warned`` once a report of the delay has been sent to its sender.
     """
 
@@ -122,34 +122,34 @@ class DuePage(NamedTuple):
 
 
 class SpoolEventKind(enum.StrEnum):
-    """What a spool reports without being asked."""
+    """Kind of an event that a spool reports."""
 
     NEW_MAIL = "new-mail"  # another process has stored mail that no process has leased
-    LEASES_ENDED = "leases-ended"  # of a process that died, or that did not renew them for long
-    POISON = "poison"  # a message is held, because its worker died too often
+    LEASES_ENDED = "leases-ended"  # leases of a process that died or stalled were released
+    POISON = "poison"  # a message is held, because its worker crashed too often
 
 
 class SpoolEvent(NamedTuple):
-    """Something that happened in a spool without being asked for: ``text`` says it for the log; mail may be due."""
+    """Event of a spool, and ``text`` for the log.  After any event, mail may be due."""
 
     kind: SpoolEventKind
     text: str = ""
 
 
 class Stored(NamedTuple):
-    """What ``IncomingMessage.commit`` gives: the message is promised.  ``leases`` holds those that were asked for."""
+    """Result of ``IncomingMessage.commit``: the message, which is promised, and the leases that were asked for."""
 
     message: StoredMessage
     leases: tuple[Lease, ...] = ()
 
 
 class Settlement(NamedTuple):
-    """What to record of one recipient after an attempt.
+    """Record of one recipient after an attempt.
 
     ``state`` WAITING means again at ``due``; HELD means kept until an operator decides; DELIVERED and FAILED settle it
-    for good: when the last recipient is settled, the message is removed, except its history.  FAILED therefore comes
-    with its report, in the same ``record``, wherever the sender is owed one.  ``why`` says in words why ``due`` is
-    when it is.  ``warned`` marks that the reports of this ``record`` report a delay to the sender; it is stored
+    permanently: when the last recipient is settled, the message is removed, except its history.  FAILED therefore comes
+    with its report, in the same ``record``, wherever the sender is owed one.  ``why`` is the reason for ``due``, as
+    text.  ``warned`` marks that the reports of this ``record`` report a delay to the sender; it is stored
     (``QueuedRecipient.warned``) so that a delay is reported once.
     """
 
@@ -164,8 +164,8 @@ class Settlement(NamedTuple):
 def runs_of_equal_results(settlements: Iterable[Settlement]) -> list[list[Settlement]]:
     """The settlements of an attempt in their order, cut into runs that differ in nothing but recipient and key.
 
-    A host that takes a message takes it from all its recipients with one reply, and a host that is away is away for
-    all.  Rows, history and log lines are therefore composed once for each run.
+    Most hosts give all recipients of a message the same result.  Rows, history and log lines are therefore composed
+    once for each run.
     """
     runs: list[list[Settlement]] = []
     last: tuple[object, ...] | None = None
@@ -198,7 +198,7 @@ class MessageEntry(NamedTuple):
 
 
 class AuditRecord(NamedTuple):
-    """One act of an operator: ``filter`` is the question as text, ``changed`` how many recipients were."""
+    """One action of an operator: its filter as text, and ``changed``, the number of recipients that it changed."""
 
     at: float
     who: str

@@ -16,11 +16,11 @@ The rules are those of RFC 3461 §5.2 and RFC 5321 §6.1:
 
 Recipients of one record share a report, whatever it says of each.  Discarded mail counts as delivered.
 
-**No loops.**  The sender of a message with the null reverse-path gets no report.  If such a message is a report, ours
-or another's, and fails, the postmaster is told once, by a *notice*.  Nothing is sent about a failed notice, about other
-mail without a sender, and about mail to the postmaster; the log and the message's history have it.  A report to an
-address in a domain of ours that does not exist becomes a notice at once.  So a failure makes at most one report, a
-report at most one notice, and a notice nothing (``message.dsn.report`` says how they are told apart).
+**No loops.**  The sender of a message with the null reverse-path gets no report.  If such a message is a delivery
+report, of whichever host, and fails, the postmaster gets one *notice*.  Nothing is sent about a failed notice, about
+other mail without a sender, and about mail to the postmaster; the log and the message's history have it.  A report to
+an address that does not exist in a domain of this server becomes a notice at once.  A failure therefore makes at most
+one report, a report at most one notice, and a notice nothing (``message.dsn.report`` says how it recognises each).
 
 Reports are mail like any other: they are stored in the spool, due now, and routed by their addressee's domain.
 """

@@ -47,7 +47,7 @@ class RetrySchedule(NamedTuple):
 
     ``first`` is the delay after the first attempt, ``ceiling`` the longest delay, ``patience`` the age of the message
     at the last attempt, ``jitter`` the largest part (0 to 0.5) that is taken off a delay at random, ``warn_after`` the
-    age at which the sender is told, once, that the message is late.
+    age at which the sender gets one report of the delay.
     """
 
     first: float = 300.0
@@ -112,7 +112,7 @@ class RetrySchedule(NamedTuple):
         return RetryPlan(end, f"the last attempt: the message will be {duration_in_words(self.patience)} old then")
 
     def warn_at(self, first_seen: float) -> float:
-        """When the sender of a message that arrived at ``first_seen`` is told that it is late."""
+        """The time of the delay report for a message that arrived at ``first_seen``."""
         return first_seen + self.warn_after
 
 

@@ -3,16 +3,16 @@
     =========  =====================================================================================================
     outcome    what is recorded
     =========  =====================================================================================================
-    delivered  DELIVERED: settled for good
+    delivered  DELIVERED: settled
     deferred   WAITING until the schedule's next time; FAILED when the schedule gives up
     ambiguous  as deferred, with longer waits: the other side may have the message, so the next attempt may make a
                second copy (RFC 1047), and the reason says so
-    failed     FAILED: settled for good; without a reply, HELD
+    failed     FAILED: settled; without a reply, HELD
     =========  =====================================================================================================
 
 FAILED lets a message be forgotten, so it is recorded together with the report to its sender (``recording.dsn``,
-``recording.recorder``).  A failure without any reply, not even one of ours in a host's place, is a fault of our own
-(content that is gone): the recipient is held, so that an operator sees it.
+``recording.recorder``).  A failure without any reply, not even one that this side gives in a host's place, is a
+fault of this side (content that is gone): the recipient is held, so that an operator sees it.
 """
 
 from __future__ import annotations

@@ -9,9 +9,9 @@ doubles with each round (a limit of 20 is reached after 18 messages).  After the
 successes as the limit is, as TCP does.  A session that is refused, breaks off or stays silent halves it, once for all
 attempts that were under way at that time.
 
-**Limit of the host.**  A host that refuses one more session while others to it are open allows so many at one time (Postfix,
-for example, ``421 4.7.0 too many connections``).  The limit becomes the number that is open, and the host is not left
-alone: what was refused goes on in the sessions that are open.  The limit then does not grow for 10 s, and for twice as
+**Limit of the host.**  A host that refuses one more session while others to it are open allows so many at one time
+(for example Postfix, ``421 4.7.0 too many connections``).  The limit becomes the number that is open, and nothing
+pauses: what was refused goes on in the sessions that are open.  The limit then does not grow for 10 s, and for twice as
 long each time the host refuses again, up to 10 min, so that growth does not bring a refusal with every success.
 
 **Pause.**  A reply 421, or 4.7.x for all recipients of a transaction, asks for a pause: for as long as the reply says

@@ -116,12 +116,12 @@ def _read_local(raw: object) -> str:
     return local_key(_mailbox(f"{text}@example.org", raw, 'write the part before the "@" only, like "bob"').local)
 
 
-def without_tag(local: str, sign: str) -> str:
-    """The local part in front of its tag: ``bob`` for ``bob+news`` where ``sign`` is ``+``.  What has no tag, or
+def without_tag(local: str, separator: str) -> str:
+    """The local part in front of its tag: ``bob`` for ``bob+news`` where ``separator`` is ``+``.  What has no tag, or
     nothing in front of it, is given back as it is."""
-    if not sign:
+    if not separator:
         return local
-    base, found, _ = local.partition(sign)
+    base, found, _ = local.partition(separator)
     return base if found and base else local
 
 
@@ -129,7 +129,7 @@ def _read_subaddress(raw: object) -> str:
     text = text_of(raw)
     if len(text) > 1 or text.isalnum() or text in ("@", ".", '"', " ", "\\"):
         raise InvalidValue(
-            f"{quoted(text)} cannot part a name from its tag", 'write one sign, "+" or "-"; "" for no tags'
+            f"{quoted(text)} cannot separate a name from its tag", 'write one character, "+" or "-"; "" for no tags'
         )
     return text
 
@@ -289,5 +289,5 @@ def _read_spool_url(raw: object) -> str:
 
 DELIVERY = SettingType("way to deliver", _read_delivery, quoted)
 VIA = SettingType("way to send", _read_via, quoted)
-SUBADDRESS = SettingType("one sign", _read_subaddress, quoted)
+SUBADDRESS = SettingType("one character", _read_subaddress, quoted)
 SPOOL_URL = SettingType("spool", _read_spool_url, quoted)

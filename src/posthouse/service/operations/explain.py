@@ -64,7 +64,7 @@ async def _find(context: Context, *, address: str = "", message_id: str = "") ->
             spool = await stack.enter_async_context(context.spool())
         except SettingError:
             return []
-        return await spool.find(address=address, message_id=message_id)
+        return await spool.queries.find(address=address, message_id=message_id)
 
 
 def _found(summaries: list[MessageSummary]) -> list[MessageFound]:

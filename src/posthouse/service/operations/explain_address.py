@@ -130,7 +130,7 @@ async def _end(context: Context, spool: Spool | None, recipient: Recipient) -> E
     name = str(recipient.address)
     counted: dict[str, Any] = {}
     asked = [Condition("domain", "=", destination)]
-    for row in await spool.summary(asked, now=context.clock.time()) if spool is not None else ():
+    for row in await spool.queries.summary(asked, now=context.clock.time()) if spool is not None else ():
         counted = {"waiting": row.waiting, "held": row.held, "oldest": row.oldest}
     if isinstance(way, NoRoute):
         outcome = way.outcome

@@ -77,8 +77,8 @@ class _RecipientHistory:
 async def history_of(context: Context, queue_id: str) -> MessageHistory | None:
     """The history of one message; None if neither the queue nor the kept histories have it."""
     async with context.spool() as spool:
-        events = await spool.history(queue_id)
-        entry = await spool.entry(queue_id)
+        events = await spool.queries.history(queue_id)
+        entry = await spool.queries.entry(queue_id)
     if not events and entry is None:
         return None
     accepted = _accepted(events, entry)

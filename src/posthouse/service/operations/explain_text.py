@@ -294,7 +294,7 @@ def _results(say: _Sentences, results: Sequence[ResultEntry], now: float) -> Ite
         said = f"{first.reply} ({first.reason})"
     yield Sentence(say(key, recipients=recipients, reply=said or "-"), _TONES[first.result], depth=1)
     if first.due is not None:
-        yield Sentence(say("next", due=say.due(first.due, now), why=first.why or "-"), "quiet", depth=1)
+        yield Sentence(say("next", due=say.due(first.due, now), why=say.reason(first.why) or "-"), "quiet", depth=1)
 
 
 def _event(say: _Sentences, event: EventEntry) -> Sentence:
@@ -327,7 +327,7 @@ def _now(
     if state == "waiting" and first.due is not None and first.due > history.now:
         due = say.due(first.due, history.now)
         text = say("now-waiting", recipients=names, number=first.attempts + 1, due=due)
-        yield Sentence(text + (say("because", why=first.why) if first.why else ""), "wait", depth=1)
+        yield Sentence(text + (say("because", why=say.reason(first.why)) if first.why else ""), "wait", depth=1)
     elif state == "waiting":
         yield Sentence(say("now-active", recipients=names), "wait", depth=1)
     else:

@@ -20,7 +20,7 @@ _HEAD: Final = 65_536
 
 async def _summary(context: Context) -> list[InboxSummary]:
     async with context.spool() as spool:
-        return [filled(InboxSummary, inbox) for inbox in await spool.inboxes()]
+        return [filled(InboxSummary, inbox) for inbox in await spool.queries.inboxes()]
 
 
 async def _list(context: Context, inbox: str = "", limit: int = 1000) -> list[InboxEntry]:
@@ -28,12 +28,12 @@ async def _list(context: Context, inbox: str = "", limit: int = 1000) -> list[In
     async with context.spool() as spool:
         after = 0
         while len(found) < limit:
-            page = await spool.inbox(inbox, limit=min(_PAGE, limit - len(found)), after=after)
+            page = await spool.queries.inbox(inbox, limit=min(_PAGE, limit - len(found)), after=after)
             if not page:
                 break
             after = page[-1].number
             for message in page:
-                kept = await spool.kept(message.number)
+                kept = await spool.queries.kept(message.number)
                 head = b"" if kept is None else next(iter(kept[1].chunks(_HEAD)), b"")
                 author, subject = _field(head, b"from"), _field(head, b"subject")
                 found.append(filled(InboxEntry, message, written_by=author, subject=subject))
@@ -59,7 +59,7 @@ def _field(head: bytes, name: bytes) -> str:
 
 async def _show(context: Context, number: int) -> InboxContent:
     async with context.spool() as spool:
-        kept = await spool.kept(number)
+        kept = await spool.queries.kept(number)
         if kept is None:
             raise SettingError(f"no inbox has a message number {number}", remedy="see `posthouse inbox list`")
         message, content = kept

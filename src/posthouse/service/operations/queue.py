@@ -54,7 +54,7 @@ async def _list(context: Context, filter: str = "", limit: int = 1000, after: st
     behind = (after, _LAST_KEY) if after else None
     async with context.spool() as spool:
         while True:
-            page = await spool.select(conditions, now=now, limit=_PAGE, after=behind)
+            page = await spool.queries.select(conditions, now=now, limit=_PAGE, after=behind)
             for row in page:
                 messages.setdefault(row.id, []).append(row)
             if len(page) < _PAGE or len(messages) > limit:
@@ -84,7 +84,7 @@ def _entry(rows: list[RecipientRow]) -> QueueEntry:
 
 async def _show(context: Context, id: str) -> QueueMessage:  # noqa: A002 - the parameter's public name
     async with context.spool() as spool:
-        entry = await spool.entry(id)
+        entry = await spool.queries.entry(id)
     if entry is None:
         remedy = "see `posthouse queue list`, or `posthouse explain` for one that is finished"
         raise SettingError(f'there is no message "{id}"', remedy=remedy)
@@ -105,7 +105,7 @@ async def _show(context: Context, id: str) -> QueueMessage:  # noqa: A002 - the 
 async def _summary(context: Context, filter: str = "", limit: int = 1000) -> QueueSummary:  # noqa: A002
     now = context.clock.time()
     async with context.spool() as spool:
-        rows = await spool.summary(parse_filter(filter), now=now)
+        rows = await spool.queries.summary(parse_filter(filter), now=now)
     shown = rows[: max(1, min(limit, MOST_ENTRIES))]
     return QueueSummary(
         now=now,
@@ -127,7 +127,7 @@ async def _count(context: Context, filter: str = "", act: str = "") -> QueueCoun
             raise SettingError(f'there is no action "{act}"', remedy=f"there are {', '.join(QueueAction)}")
         conditions = _narrowed(QueueAction(act), conditions)
     async with context.spool() as spool:
-        rows = await spool.summary(conditions, now=context.clock.time())
+        rows = await spool.queries.summary(conditions, now=context.clock.time())
     return QueueCount(
         act=act,
         filter=filter,
@@ -145,7 +145,7 @@ def _narrowed(act: QueueAction, conditions: tuple[Condition, ...]) -> tuple[Cond
 
 async def _audit(context: Context, limit: int = 100) -> list[AuditEntry]:
     async with context.spool() as spool:
-        acts = await spool.audit(limit=max(1, min(limit, MOST_ENTRIES)))
+        acts = await spool.queries.audit(limit=max(1, min(limit, MOST_ENTRIES)))
     return [filled(AuditEntry, each, recipients=each.changed) for each in acts]
 
 
@@ -163,7 +163,7 @@ async def _act(context: Context, act: QueueAction, filter: str, target: str = ""
     destinations: list[str] = []
     async with context.writable_spool() as spool:
         if moving and context.reopen is not None:
-            destinations = [row.destination for row in await spool.summary(conditions, now=now)]
+            destinations = [row.destination for row in await spool.queries.summary(conditions, now=now)]
         reports = context.routing().reporting(spool, now) if report else None
         count = await spool.act(act, conditions, now=now, who=context.who, target=target, report=reports)
     if count and moving and context.reopen is not None:

@@ -48,7 +48,7 @@ class InboxUsage:
         now = self._clock.monotonic()
         if self._asked is None or now - self._asked > self.FRESH:
             self._asked = now
-            self._octets = {each.name: each.octets for each in await self._spool.inboxes()}
+            self._octets = {each.name: each.octets for each in await self._spool.queries.inboxes()}
         return self._octets.get(inbox, 0)
 
     def add(self, inbox: str, octets: int) -> None:

@@ -67,12 +67,10 @@ def history_row(
     """The row that begins a history, with the events that are known at once."""
     _, envelope, received, size, source = message
     arrival = arrival or _NO_ARRIVAL
-    sender = envelope.sender
-    people = envelope.recipients
     return (
         number,
-        "" if sender is None else plain_address(sender),
-        "\n".join([plain_address(recipient[0]) for recipient in people]),
+        plain_address(envelope.sender),
+        "\n".join([plain_address(recipient[0]) for recipient in envelope.recipients]),
         arrival.message_id,
         encode((packed_accepted(received, source, size, arrival), *events)),
     )
@@ -99,9 +97,11 @@ def packed_record(op: RecordAttempt, trace: AttemptTrace | None = None) -> tuple
     return packed_attempt(op.at, op.work.destination, op.trace, ends, before=trace)
 
 
-def plain_address(address: Address) -> str:
-    """An address as a history has it: without quotes, on one line."""
-    local, domain = address
+def plain_address(path: Address | None) -> str:
+    """A path as a history has it: the address without quotes, on one line; "" for the null reverse-path."""
+    if path is None:
+        return ""
+    local, domain = path
     text = f"{local}@{domain}" if domain else local
     return text.replace("\n", " ") if "\n" in text else text
 

@@ -1,13 +1,13 @@
 """Leases in SQL: which process may attempt which recipients, and until when.
 
-All of it runs in the writer's thread, within a group's transaction, so that between processes too a lease is
-exclusive.
+Everything here runs in the writer's thread, within a group's transaction.  A lease is therefore exclusive between
+processes too.
 
-A lease belongs to a *slot* (the process, see ``layout.ProcessSlot``).  It is still ours if slot and fencing token are
-those of our ``Lease``; if not, another process may be attempting delivery, and only what is settled for good is
-recorded.  A process never gives a token twice, and a slot's leases are ended before another process moves into it, so
-the pair is unique.  The lease of a commit has token 0, in the message's own row.  ``liveness`` says when a lease of
-another process may be taken.
+A lease belongs to a *slot* (the process, see ``layout.ProcessSlot``).  It is still held if slot and fencing token are
+those of the ``Lease``; if not, another process may be attempting delivery, and only permanent results are recorded.  A
+process never gives a token twice, and a slot's leases are ended before another process moves into it, so the pair is
+unique.  The lease of a commit has token 0, in the message's own row.  ``liveness`` says when a lease of another process
+may be taken.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class LeaseTable:
         return True
 
     def clear_slot(self, connection: sqlite3.Connection, slot: int, now: float) -> int:
-        """End all leases of a process that lives no more; ``deaths`` takes note.  How many recipients they were of."""
+        """End all leases of a process that has died, count the crash, and return the number of recipients."""
         for (number,) in connection.execute(SQL.FRESH_OF, (slot,)).fetchall():
             self.expand(connection, number, leased=True)
         messages = [number for (number,) in connection.execute(SQL.MESSAGES_OF, (slot,)).fetchall()]
@@ -112,7 +112,7 @@ class LeaseTable:
         return {slot for statement in (SQL.LEASED_SLOTS, SQL.FRESH_SLOTS) for (slot,) in connection.execute(statement)}
 
     def mark_corrupt(self, connection: sqlite3.Connection, number: int, reason: str) -> None:
-        """Set a message aside whose content is gone: kept, never leased, shown to operators."""
+        """Hold a message whose content is gone: it is kept, never leased, and shown to operators."""
         self.expand(connection, number, leased=False)
         destinations = [name for (name,) in connection.execute(SQL.WAITING_FOR, (number,)).fetchall()]
         connection.execute(SQL.SET_ASIDE, (reason, number))
@@ -135,7 +135,7 @@ class LeaseTable:
     ) -> list[Lease]:
         """Lease what is due; see ``Spool.lease``."""
         self.sweep(connection, now, limit)
-        living: set[int] = set()  # others, whose leases ran out by the clock and are theirs all the same
+        living: set[int] = set()  # slots of living processes: they keep leases that expired by the clock
         while True:
             found = self._find(connection, due_before, limit, wanted, probe, living)
             others = {one.slot for one in found if one.slot is not None} - {self.slot}
@@ -150,7 +150,7 @@ class LeaseTable:
         return self._group(connection, found, owner, until, token)
 
     def sweep(self, connection: sqlite3.Connection, now: float, limit: int = 1000) -> None:
-        """Make due what no process holds any more: leases of processes that died, and those of commits that ran out."""
+        """Release the leases of processes that died, and leases taken by a commit that have expired."""
         for slot in self.peers.gone():
             if self._release_crashed(connection, slot, now) == 0:
                 self.peers.left_nothing(slot)
@@ -163,7 +163,7 @@ class LeaseTable:
             return self.clear_slot(connection, slot, now) if dead else None
 
     def _wrest(self, connection: sqlite3.Connection, slot: int, now: float) -> bool:
-        """End the leases that a living process holds and has not renewed for very long; true if there were any."""
+        """End the leases of a stalled process, which runs and has not renewed them for 1 h; true if there were any."""
         bound = self.peers.hangs(slot, now)
         if bound is None:
             return False
@@ -182,16 +182,16 @@ class LeaseTable:
         probe: ProbeLimit | None,
         living: Collection[int],
     ) -> list[_DueRecipient]:
-        """The ``limit`` oldest recipients that are due at ``now``, but for those that the ``living`` have leased.
+        """The ``limit`` oldest recipients that are due at ``now``, without those leased by the slots in ``living``.
 
-        Destinations come by their oldest; once there are enough recipients, one whose oldest is younger than all of
-        them ends the search, and at most ``limit`` destinations are looked into that have any.
+        Destinations are read in the order of their oldest recipient.  The search ends at the first destination whose
+        oldest recipient is younger than ``limit`` recipients found before, or after ``limit`` destinations with any.
         """
         oldest: list[tuple[float, _DueRecipient]] = []  # a heap, youngest first
         looked = 0
         unproven = frozenset(() if probe is None else probe.destinations)
         left = 0 if probe is None else probe.at_most
-        at_most = -1 if living else limit  # what the living have may come before anything else
+        at_most = -1 if living else limit  # leases of living processes may stand before any other row
         if wanted is None and probe is None:
             destinations = connection.execute(SQL.DUE_DESTINATIONS, (now,))
         else:
@@ -223,7 +223,7 @@ class LeaseTable:
     def _group(
         self, connection: sqlite3.Connection, found: Sequence[_DueRecipient], owner: str, until: float, token: int
     ) -> list[Lease]:
-        """Recipients of one message for one destination are one work; the oldest first."""
+        """One lease for each message and destination, the oldest first."""
         groups: dict[tuple[int, str], list[_DueRecipient]] = {}
         for one in found:
             groups.setdefault((one.message, one.destination), []).append(one)

@@ -19,7 +19,7 @@ from posthouse.spool.sqlite.history_store import HistoryWriter
 
 __all__ = ["CrashCounter", "POISON"]
 
-#: What the last attempt of a poisonous message "ended with".
+#: The result that is shown for the last attempt of a poison message.
 POISON = "poison: its worker crashed 3 times while it had this message leased"
 
 _COUNT = "INSERT INTO death VALUES (?, 1) ON CONFLICT (message) DO UPDATE SET deaths = deaths + 1 RETURNING deaths"
@@ -50,14 +50,14 @@ class CrashCounter:
         return events
 
     def rescued(self, recipients: int) -> None:
-        """The leases of a stopped process, of so many recipients, have been ended."""
+        """Report that the leases of a stopped process were released, and of how many recipients."""
         if recipients:
             leases, were = ("1 lease", "was") if recipients == 1 else (f"{recipients} leases", "were")
             text = f"{leases} of a stopped process {were} released; the recipients are due again"
             self.events.append(SpoolEvent(SpoolEventKind.LEASES_ENDED, text))
 
     def hangs(self, recipients: int) -> None:
-        """The leases of a process that lives and has not renewed them for long have been ended."""
+        """Report that the leases of a stalled process were released, and of how many recipients."""
         if recipients:
             leases, were = ("1 lease", "was") if recipients == 1 else (f"{recipients} leases", "were")
             text = (
@@ -69,7 +69,7 @@ class CrashCounter:
     def count(
         self, connection: sqlite3.Connection, messages: Sequence[int], now: float, history_writer: HistoryWriter
     ) -> None:
-        """A process died that had these messages leased; their leases have been cleared already."""
+        """Count a crash against the messages that the process had leased; their leases have been cleared already."""
         suspects = 0
         for number in messages:
             (deaths,) = connection.execute(_COUNT, (number,)).fetchone()

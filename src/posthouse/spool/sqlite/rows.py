@@ -1,7 +1,7 @@
-"""Envelopes as text in a row, and rows as the contract's values.
+"""Encoding of envelopes and recipients in rows.
 
-The envelope is one JSON array in the column ``head``: msgspec makes it in half a microsecond (``json`` in four), the
-``sqlite3`` shell can show it, and trailing defaults are left out, so that plain mail costs few octets.
+The envelope is one JSON array in the column ``head``: msgspec encodes it in 0.5 µs (``json``: 4 µs), the ``sqlite3``
+shell can show it, and trailing defaults are left out, so that plain mail costs few octets.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ try:
     import msgspec
 
     _octets = msgspec.json.Encoder().encode
-except ImportError:  # without the daemon's packages: the same text, made more slowly
+except ImportError:  # without the daemon's packages: the same text, encoded more slowly
     _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
     def _octets(value: object) -> bytes:
@@ -96,7 +96,7 @@ def _decode_recipient(item: list[Any]) -> Recipient:
 
 
 def in_words(outcome: Outcome) -> str:
-    """What an attempt ended with, in one line of bounded length."""
+    """The result of an attempt, in one line of bounded length."""
     said = str(outcome.reply) if outcome.reply is not None else ""
     text = f"{outcome.reason}: {said}" if outcome.reason and said else outcome.reason or said or outcome.result.value
     if outcome.peer:
@@ -105,8 +105,8 @@ def in_words(outcome: Outcome) -> str:
 
 
 def shared_destination(destinations: Sequence[str], recipients: Sequence[Recipient]) -> str | None:
-    """The destination that a fresh message's row has for its recipients: the one destination, "" if each goes to its
-    own domain, None if they differ in another way."""
+    """The destination that a fresh message's row has for its recipients: the destination that all share, "" if each
+    goes to its own domain, None otherwise."""
     first = destinations[0]
     if first and (len(destinations) == 1 or destinations.count(first) == len(destinations)):
         return first

@@ -47,7 +47,7 @@ from posthouse.spool.sqlite.inbox import discard, keep
 from posthouse.spool.sqlite.incoming import ContentCache, IncomingHost, SqliteIncoming, new_message
 from posthouse.spool.sqlite.leases import LeaseTable
 from posthouse.spool.sqlite.liveness import FlockLiveness
-from posthouse.spool.sqlite.queries.reader import Reader, SpoolQueries
+from posthouse.spool.sqlite.queries.reader import Reader, SqliteQueries
 from posthouse.spool.sqlite.recovery import greatest_id, open_database, recover
 from posthouse.spool.sqlite.settle import Settler
 from posthouse.spool.sqlite.storage.content_files import ContentWriters, store_file
@@ -71,7 +71,7 @@ _FINAL = (RecipientState.DELIVERED, RecipientState.FAILED)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class SqliteSpool(SpoolQueries):
+class SqliteSpool:
     """A ``Spool`` in ``data_dir/spool``; between ``open`` and ``close`` it belongs to the event loop that opened it.
 
     ``threshold``      octets of content that lie in the message's row at most; larger content has a file
@@ -120,7 +120,8 @@ class SqliteSpool(SpoolQueries):
             HistoryWriter, history=history, rows=history_rows, octets=history_octets, time=time
         )
         self._cache = ContentCache()
-        super().__init__(Reader(self._layout, self._threads))
+        self._reader = Reader(self._layout, self._threads)
+        self.queries = SqliteQueries(self._reader)
         self.loop: asyncio.AbstractEventLoop
         self.writer: Writer
         self._feed: EventFeed
@@ -407,7 +408,7 @@ class SqliteSpool(SpoolQueries):
         after: tuple[str, int] | None = None
         count, number = 0, None
         while True:
-            rows = await self.select(conditions, now=now, limit=_PAGE, after=after)
+            rows = await self.queries.select(conditions, now=now, limit=_PAGE, after=after)
             chosen = [(found, row.key) for row in rows if (found := number_of(row.id)) is not None and found <= last]
             for start in range(0, max(1, len(chosen)), size):
                 some, first = chosen[start : start + size], True

@@ -38,14 +38,14 @@ async def the_history_is_kept(make: Make) -> None:
             arrival=arrival,
         )
         accepted = Accepted(NOW, "mx 192.0.2.9:1", "a@sohu.com", addresses, 10, arrival)
-        assert await spool.history(incoming.id) == [accepted]
-        assert await spool.find(message_id="<1@sohu.com>", limit=1) == [
+        assert await spool.queries.history(incoming.id) == [accepted]
+        assert await spool.queries.find(message_id="<1@sohu.com>", limit=1) == [
             MessageSummary(incoming.id, NOW, "a@sohu.com", addresses, "<1@sohu.com>", True)
         ]
         leases = stored.leases or await spool.lease("w", NOW, NOW + 60, limit=10)
         for lease in leases:
             await spool.record(lease, settle_all(lease, RecipientState.DELIVERED), trace=trace)
-        first, *attempts = await spool.history(incoming.id)
+        first, *attempts = await spool.queries.history(incoming.id)
         assert first == accepted
         assert len(attempts) == len(leases)
         for attempt, lease in zip(attempts, leases, strict=True):
@@ -55,12 +55,14 @@ async def the_history_is_kept(make: Make) -> None:
             ((key, state, _, result, reply, _, peer, _),) = attempt.ends
             assert (key, state, result, peer) == (lease.recipients[0].key, "delivered", Result.DELIVERED, "mx.test")
             assert reply == Reply(250, "2.0.0", "taken")
-        assert not (await spool.find(address="B@X.test", limit=1))[0].waiting
-    assert len(await spool.find(address="b@x.test")) == 3
-    assert len(await spool.find(address="a@sohu.com", limit=2)) == 2
-    assert [found.id for found in await spool.find(address="c@y.test", message_id="<1@sohu.com>")] == [incoming.id]
-    assert await spool.find(address="b@x.tes") == await spool.find(message_id="<2@sohu.com>") == []
-    assert await spool.history("nonsense") == []
+        assert not (await spool.queries.find(address="B@X.test", limit=1))[0].waiting
+    assert len(await spool.queries.find(address="b@x.test")) == 3
+    assert len(await spool.queries.find(address="a@sohu.com", limit=2)) == 2
+    assert [found.id for found in await spool.queries.find(address="c@y.test", message_id="<1@sohu.com>")] == [
+        incoming.id
+    ]
+    assert await spool.queries.find(address="b@x.tes") == await spool.queries.find(message_id="<2@sohu.com>") == []
+    assert await spool.queries.history("nonsense") == []
     await spool.close()
 
 
@@ -75,14 +77,14 @@ async def the_history_has_deferrals_and_reports(make: Make) -> None:
         (lease,) = await spool.lease("w", NOW + n, NOW + n + 60, limit=1)
     report = Report(Envelope(None, recipients("a@sohu.com")), b"Subject: failed\r\n\r\n", ("sohu.com",), NOW + 999)
     await spool.record(lease, settle_all(lease, RecipientState.FAILED), [report])
-    history = await spool.history(stored.message.id)
+    history = await spool.queries.history(stored.message.id)
     whys = [event.ends[0].why for event in history if isinstance(event, AttemptEvent)]
     assert len(history) <= 70
     assert whys[0] == "delay 0"
     assert whys[-2:] == ["delay 99", ""]
     (note,) = [event for event in history if isinstance(event, QueueEvent)]
     assert note.kind == "reported"
-    (first,) = await spool.history(note.text)
+    (first,) = await spool.queries.history(note.text)
     assert isinstance(first, Accepted)
     assert (first.sender, first.recipients) == ("", ("a@sohu.com",))
     await spool.close()
@@ -138,21 +140,21 @@ async def questions_are_answered(make: Make) -> None:
     now = NOW + 100
     for field, op, value, expected in table:
         one = Condition(field, op, value)
-        found = [row.address for row in await spool.select([one], now=now)]
+        found = [row.address for row in await spool.queries.select([one], now=now)]
         assert found == expected, (str(one), found)
-        assert await spool.count([one], now=now) == len(expected), str(one)
-        summary = await spool.summary([one], now=now)
+        assert await spool.queries.count([one], now=now) == len(expected), str(one)
+        summary = await spool.queries.summary([one], now=now)
         assert sum(row.total for row in summary) == len(expected), str(one)
     both = [Condition("domain", "=", "x.test"), Condition("size", "<", 1000)]
-    assert [row.address for row in await spool.select(both, now=now)] == [bob]
-    rows = await spool.select(now=now)
+    assert [row.address for row in await spool.queries.select(both, now=now)] == [bob]
+    rows = await spool.queries.select(now=now)
     for nth in range(len(rows)):
-        assert await spool.select(now=now, limit=1, after=(rows[nth - 1].id, rows[nth - 1].key) if nth else None) == [
-            rows[nth]
-        ]
+        assert await spool.queries.select(
+            now=now, limit=1, after=(rows[nth - 1].id, rows[nth - 1].key) if nth else None
+        ) == [rows[nth]]
     assert (rows[3].id, rows[3].key, rows[3].state, rows[3].attempts) == (lease.message.id, 0, "waiting", 1)
     assert (rows[3].received, rows[3].due, rows[3].size) == (NOW, NOW + 400, 300)
-    summary = await spool.summary(now=NOW + 3600)
+    summary = await spool.queries.summary(now=NOW + 3600)
     assert [(row.destination, row.ages, row.waiting, row.held, row.oldest) for row in summary] == [
         ("x.test", (0, 0, 2, 0, 0, 0), 2, 0, NOW),
         ("mail.x.test", (0, 0, 1, 0, 0, 0), 1, 0, NOW),
@@ -160,7 +162,7 @@ async def questions_are_answered(make: Make) -> None:
     ]
     for wrong in (("domain", ">", "x"), ("size", "~", 1.0), ("size", "=", "big"), ("colour", "=", "x")):
         try:
-            await spool.select([Condition(*wrong)])
+            await spool.queries.select([Condition(*wrong)])
         except LocalError:
             continue
         raise AssertionError(f"{wrong} was understood")
@@ -175,15 +177,15 @@ async def operators_act(make: Make) -> None:
     domain = [Condition("domain", "=", "x.test")]
     assert await spool.act(QueueAction.HOLD, domain, now=NOW + 1, who="root") == 2
     assert await spool.act(QueueAction.HOLD, domain, now=NOW + 1, who="root") == 0
-    assert sorted(row.address for row in await spool.select([Condition("state", "=", "held")])) == [
+    assert sorted(row.address for row in await spool.queries.select([Condition("state", "=", "held")])) == [
         "b@x.test",
         "d@x.test",
     ]
-    assert [(row.waiting, row.held) for row in await spool.summary(now=NOW)] == [(0, 2), (1, 0)]
+    assert [(row.waiting, row.held) for row in await spool.queries.summary(now=NOW)] == [(0, 2), (1, 0)]
     assert await next_due(spool, NOW) == NOW + 500
     # An attempt that was under way ends: only a final settlement counts.
     await spool.record(two.leases[0], settle_all(two.leases[0], RecipientState.WAITING, NOW + 5))
-    assert (await spool.select([Condition("id", "=", two.message.id)]))[0].state == "held"
+    assert (await spool.queries.select([Condition("id", "=", two.message.id)]))[0].state == "held"
     assert await spool.act(QueueAction.RELEASE, [], now=NOW + 2) == 2
     assert await spool.act(QueueAction.RETRY, [Condition("domain", "=", "y.test")], now=NOW + 3) == 1
     assert await spool.act(QueueAction.REROUTE, [Condition("to", "=", "b@*")], now=NOW + 3, target="smtp://h:1") == 1
@@ -204,13 +206,13 @@ async def operators_act(make: Make) -> None:
     not_y = [Condition("domain", "!=", "y.test")]
     assert await spool.act(QueueAction.DROP, not_y, now=NOW + 6, who="root", report=report) == 2
     assert reports == 2
-    assert await spool.entry(two.message.id) is None
-    assert await spool.count() == 3
-    kinds = [event.kind for event in await spool.history(one.message.id) if isinstance(event, QueueEvent)]
+    assert await spool.queries.entry(two.message.id) is None
+    assert await spool.queries.count() == 3
+    kinds = [event.kind for event in await spool.queries.history(one.message.id) if isinstance(event, QueueEvent)]
     assert kinds == ["held", "released", "retried", "rerouted", "retried", "dropped", "reported"]
-    last = (await spool.history(two.message.id))[-2]
+    last = (await spool.queries.history(two.message.id))[-2]
     assert last == QueueEvent(NOW + 6, "dropped", (0,), "root")
-    audit = await spool.audit()
+    audit = await spool.queries.audit()
     assert [(line.act, line.changed) for line in audit] == [
         ("drop", 2),
         ("retry", 3),
@@ -222,7 +224,7 @@ async def operators_act(make: Make) -> None:
     ]
     assert (audit[-1].at, audit[-1].who, audit[-1].filter) == (NOW + 1, "root", "domain:x.test")
     assert audit[2].target == "smtp://h:1"
-    assert len(await spool.audit(limit=2)) == 2
+    assert len(await spool.queries.audit(limit=2)) == 2
     await spool.close()
 
 

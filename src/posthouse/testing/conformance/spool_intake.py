@@ -30,6 +30,7 @@ from posthouse.testing.conformance.spool_support import (
     store,
     streamed,
 )
+from posthouse.testing.queue_listing import unfinished
 
 __all__ = ["INTAKE_CHECKS"]
 
@@ -84,7 +85,7 @@ async def a_prefix_stands_in_front(make: Make) -> None:
             envelope = Envelope(None, recipients("b@x.test"))
             stored = await incoming.commit(envelope, ["x.test"], received=NOW, due=NOW, prefix=prefix)
             assert stored.message.size == len(prefix) + size
-            entry = await spool.entry(stored.message.id)
+            entry = await spool.queries.entry(stored.message.id)
             assert entry is not None
             assert entry.message == stored.message
             (lease,) = await spool.lease("w", NOW, NOW + 60, limit=10)
@@ -116,12 +117,12 @@ async def a_message_can_be_held_from_the_start(make: Make) -> None:
         envelope = Envelope(None, recipients("a@x.test", "b@y.test"))
         stored = await incoming.commit(envelope, ["x.test", "y.test"], received=NOW, due=NOW, held="a virus")
         assert stored.leases == ()
-        entry = await spool.entry(stored.message.id)
+        entry = await spool.queries.entry(stored.message.id)
         assert entry is not None
         assert [(each.state, each.last) for each in entry.recipients] == [(RecipientState.HELD, "a virus")] * 2
         assert await spool.lease("w", NOW, NOW + 60, limit=10) == []
         assert await next_due(spool, NOW) is None
-        _, event = await spool.history(stored.message.id)
+        _, event = await spool.queries.history(stored.message.id)
         assert event == QueueEvent(NOW, "quarantined", text="a virus")
         assert await spool.act(QueueAction.RELEASE, (), now=NOW + 1) == 2
         leases = await spool.lease("w", NOW + 1, NOW + 60, limit=10)
@@ -154,7 +155,7 @@ async def envelope_is_kept(make: Make) -> None:
     stored = await incoming.commit(
         envelope, ["x.test", "here", "[192.0.2.1]"], received=NOW + 0.25, due=NOW, source="mx 192.0.2.9:1"
     )
-    entry = await spool.entry(stored.message.id)
+    entry = await spool.queries.entry(stored.message.id)
     assert entry is not None
     assert entry.message == stored.message
     assert entry.message.envelope == envelope
@@ -180,9 +181,9 @@ async def abort_leaves_nothing(make: Make) -> None:
             pass
         else:
             raise AssertionError("an aborted message took another chunk")
-        assert await spool.entry(incoming.id) is None
-    assert await spool.count() == 0
-    assert await spool.entries() == []
+        assert await spool.queries.entry(incoming.id) is None
+    assert await spool.queries.count() == 0
+    assert await unfinished(spool) == []
     await spool.close()
 
 
@@ -194,16 +195,16 @@ async def a_commit_leases_to_its_owner(make: Make) -> None:
     assert [[recipient.key for recipient in lease.recipients] for lease in stored.leases] == [[0, 2], [1]]
     one = await store(spool, "b@x.test", owner="w", until=NOW + 60)
     assert [(w.owner, w.until) for w in one.leases] == [("w", NOW + 60)]
-    assert await spool.count() == 4
-    assert [len(entry.recipients) for entry in await spool.entries()] == [3, 1]
+    assert await spool.queries.count() == 4
+    assert [len(entry.recipients) for entry in await unfinished(spool)] == [3, 1]
     assert await spool.lease("other", NOW + 1, NOW + 90, limit=10) == []
     assert await next_due(spool, NOW) == NOW + 60
     for lease in (*stored.leases, *one.leases):
         assert octets_of(await spool.open_content(lease.message)).endswith(b"hello\r\n")
         await spool.record(lease, settle_all(lease, RecipientState.DELIVERED))
-    assert await spool.count() == 0
-    assert await spool.entries() == []
-    assert await spool.entry(one.message.id) is None
+    assert await spool.queries.count() == 0
+    assert await unfinished(spool) == []
+    assert await spool.queries.entry(one.message.id) is None
     assert await next_due(spool, NOW) is None
     try:
         await spool.open_content(one.message)
@@ -227,20 +228,23 @@ async def many_at_once(make: Make) -> None:
             await spool.record(stored.leases[0], settle_all(stored.leases[0], state, NOW + 9))
 
     await asyncio.gather(*(use(n) for n in range(30)))
-    assert await spool.count() == 100
+    assert await spool.queries.count() == 100
     leases = await spool.lease("w", NOW + 9, NOW + 60, limit=1000)
     assert len(set(recipient_keys(leases))) == 100
     await spool.close()
 
 
-async def entries_are_paged(make: Make) -> None:
-    """``entries`` has the oldest first, and continues after an id."""
+async def listings_are_paged(make: Make) -> None:
+    """``select`` has the oldest first, and continues after an id and a recipient's key."""
     spool = await make()
     ids = [(await store(spool, "b@x.test")).message.id for _ in range(5)]
-    assert [entry.message.id for entry in await spool.entries()] == ids
-    assert [entry.message.id for entry in await spool.entries(limit=2)] == ids[:2]
-    assert [entry.message.id for entry in await spool.entries(after=ids[1], limit=2)] == ids[2:4]
-    assert await spool.entry("nonsense") is None
+    assert [row.id for row in await spool.queries.select()] == [entry.message.id for entry in await unfinished(spool)]
+    assert [row.id for row in await spool.queries.select()] == ids
+    first = await spool.queries.select(limit=2)
+    assert [row.id for row in first] == ids[:2]
+    after = first[-1].id, first[-1].key
+    assert [row.id for row in await spool.queries.select(after=after, limit=2)] == ids[2:4]
+    assert await spool.queries.entry("nonsense") is None
     await spool.close()
 
 
@@ -255,28 +259,28 @@ async def mailboxes_keep_messages_once(make: Make) -> None:
             await spool.keep(name, one.message, content)
             await spool.keep(name, one.message, Bytes(b"other"))
     sizes = 27 + 5 + 27 + len(data)
-    assert [tuple(inbox) for inbox in await spool.inboxes()] == [("a@x.test", 2, sizes), ("b@x.test", 2, sizes)]
-    mine = await spool.inbox("b@x.test")
-    everything = await spool.inbox()
+    assert [tuple(inbox) for inbox in await spool.queries.inboxes()] == [("a@x.test", 2, sizes), ("b@x.test", 2, sizes)]
+    mine = await spool.queries.inbox("b@x.test")
+    everything = await spool.queries.inbox()
     assert [m.queue_id for m in mine] == [one.message.id for one in stored]
     assert mine[0].sender == "a@sohu.com"
     assert [m.number for m in everything] == sorted({m.number for m in everything})
     assert len(everything) == 4
-    assert await spool.inbox("b@x.test", after=mine[0].number) == mine[1:]
-    assert await spool.inbox(limit=1) == everything[:1]
+    assert await spool.queries.inbox("b@x.test", after=mine[0].number) == mine[1:]
+    assert await spool.queries.inbox(limit=1) == everything[:1]
     for message, octets in zip(mine, (b"small", data), strict=True):
-        found = await spool.kept(message.number)
+        found = await spool.queries.kept(message.number)
         assert found is not None
         assert found[0] == message
         assert octets_of(found[1]) == b"Return-Path: <a@sohu.com>\r\n" + octets
     last = everything[-1]
     assert await spool.discard([last.number, last.number, 10**9], now=1_800_000_100.0, who="ann") == 1
-    (deleted,) = await spool.audit(limit=1)
+    (deleted,) = await spool.queries.audit(limit=1)
     text = f"number:{last.number} number:{last.number} number:{10**9}"
     assert tuple(deleted) == (1_800_000_100.0, "ann", "delete", text, "", 1)
-    assert await spool.kept(last.number) is None
+    assert await spool.queries.kept(last.number) is None
     await spool.keep(last.inbox, next(o.message for o in stored if o.message.id == last.queue_id), Bytes(b"again"))
-    assert (await spool.inbox(after=everything[-2].number))[0].number > last.number
+    assert (await spool.queries.inbox(after=everything[-2].number))[0].number > last.number
     await spool.close()
 
 
@@ -289,6 +293,6 @@ INTAKE_CHECKS: tuple[Check, ...] = (
     abort_leaves_nothing,
     a_commit_leases_to_its_owner,
     many_at_once,
-    entries_are_paged,
+    listings_are_paged,
     mailboxes_keep_messages_once,
 )

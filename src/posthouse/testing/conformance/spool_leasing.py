@@ -21,6 +21,7 @@ from posthouse.testing.conformance.spool_support import (
     settle_all,
     store,
 )
+from posthouse.testing.queue_listing import unfinished
 
 __all__ = ["LEASING_CHECKS", "PEER_CHECKS"]
 
@@ -52,12 +53,12 @@ async def the_lease_of_a_commit_expires(make: Make) -> None:
         settle_all(stored.leases[0], RecipientState.WAITING, NOW + 1)[1:],
     )
     await spool.record(stored.leases[0], [*settled, *deferred])
-    entry = await spool.entry(stored.message.id)
+    entry = await spool.queries.entry(stored.message.id)
     assert entry is not None
     assert [w.state for w in entry.recipients] == [RecipientState.DELIVERED, RecipientState.WAITING]
     assert await spool.lease("three", NOW + 61, NOW + 120, limit=10) == []
     await spool.record(lease, settle_all(lease, RecipientState.FAILED))
-    assert await spool.count() == 0
+    assert await spool.queries.count() == 0
     await spool.close()
 
 
@@ -167,7 +168,7 @@ async def deferral_comes_again(make: Make) -> None:
         assert again.recipients[0].attempts == 1
         assert "4.2.0" in again.recipients[0].last
         await spool.record(again, settle_all(again, RecipientState.DELIVERED))
-        assert await spool.count() == 0
+        assert await spool.queries.count() == 0
     await spool.close()
 
 
@@ -241,7 +242,7 @@ async def renewed_leases_last(make: Make) -> None:
         assert await next_due(spool, NOW) == NOW + 700
         await spool.record(other, settle_all(other, RecipientState.DELIVERED))
     await spool.renew([other], NOW + 900).done
-    assert await spool.count() == 0
+    assert await spool.queries.count() == 0
     await spool.close()
 
 
@@ -252,7 +253,7 @@ async def held_recipients_stay(make: Make) -> None:
     await spool.record(stored.leases[0], settle_all(stored.leases[0], RecipientState.HELD))
     assert await spool.lease("w", NOW + 999, NOW + 9999, limit=10) == []
     assert await next_due(spool, NOW) is None
-    assert await spool.count() == 1
+    assert await spool.queries.count() == 1
     await spool.close()
 
 
@@ -262,7 +263,7 @@ async def reports_come_with_the_settlement(make: Make) -> None:
     stored = await store(spool, "b@x.test", owner="w", until=NOW + 60)
     report = Report(Envelope(None, recipients("a@sohu.com")), b"Subject: failed\r\n\r\n", ("sohu.com",), NOW)
     await spool.record(stored.leases[0], settle_all(stored.leases[0], RecipientState.FAILED), [report])
-    assert await spool.entry(stored.message.id) is None
+    assert await spool.queries.entry(stored.message.id) is None
     (lease,) = await spool.lease("w", NOW, NOW + 60, limit=10)
     assert lease.message.envelope == report.envelope
     assert octets_of(await spool.open_content(lease.message)) == report.content
@@ -277,7 +278,7 @@ async def recording_twice_is_harmless(make: Make) -> None:
     twice = [spool.record(stored.leases[0], settle_all(stored.leases[0], RecipientState.DELIVERED)) for _ in range(2)]
     await asyncio.gather(*twice)
     await spool.record(stored.leases[0], settle_all(stored.leases[0], RecipientState.WAITING, NOW + 1))
-    assert [entry.message.id for entry in await spool.entries()] == [other.message.id]
+    assert [entry.message.id for entry in await unfinished(spool)] == [other.message.id]
     await spool.close()
 
 
@@ -287,12 +288,12 @@ async def failed_is_for_good(make: Make) -> None:
     stored = await store(spool, "b@x.test", "c@x.test", owner="w", until=NOW + 60)
     first, second = settle_all(stored.leases[0], RecipientState.FAILED)
     await spool.record(stored.leases[0]._replace(recipients=stored.leases[0].recipients[:1]), [first])
-    entry = await spool.entry(stored.message.id)
+    entry = await spool.queries.entry(stored.message.id)
     assert entry is not None
     assert [recipient.state for recipient in entry.recipients] == [RecipientState.FAILED, RecipientState.WAITING]
     await spool.record(stored.leases[0], [second])
-    assert await spool.entry(stored.message.id) is None
-    assert await spool.count() == 0
+    assert await spool.queries.entry(stored.message.id) is None
+    assert await spool.queries.count() == 0
     await spool.close()
 
 
@@ -308,7 +309,7 @@ async def a_warning_is_remembered(make: Make) -> None:
         (lease,) = await spool.lease("w", now, now + 60, limit=10)
         assert [recipient.warned for recipient in lease.recipients] == [True, False]
         await spool.record(lease, settle_all(lease, RecipientState.WAITING, now + 200))
-    history = await spool.history(lease.message.id)
+    history = await spool.queries.history(lease.message.id)
     assert [event.keys for event in history if isinstance(event, QueueEvent) and event.kind == "warned"] == [(0,)]
     await spool.close()
 
@@ -343,7 +344,7 @@ async def the_clock_takes_nothing_from_a_living_peer(two: MakePeers) -> None:
     for spool, lease in ((ours, mine), (theirs, again), (theirs, found)):
         await spool.record(lease, settle_all(lease, RecipientState.DELIVERED))
     assert await next_due(ours, late) is not None
-    assert await ours.count() == await theirs.count() == 1
+    assert await ours.queries.count() == await theirs.queries.count() == 1
     await ours.close()
     await theirs.close()
 
@@ -359,7 +360,7 @@ async def leases_of_a_dead_peer_are_free(two: MakePeers) -> None:
     assert len(recipient_keys(leases)) == 3
     for lease in leases:
         await theirs.record(lease, settle_all(lease, RecipientState.DELIVERED))
-    assert await theirs.count() == 0
+    assert await theirs.queries.count() == 0
     await theirs.close()
 
 

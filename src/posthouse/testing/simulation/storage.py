@@ -30,12 +30,11 @@ from posthouse.spool.interface import MessageEntry
 from posthouse.spool.sqlite.storage.operations import Op
 from posthouse.spool.sqlite.storage.threads import InlineWriter, PrivateDirectory, Threads, Unsynced
 from posthouse.spool.sqlite.storage.writer import Writer
+from posthouse.testing.queue_listing import unfinished
 
 __all__ = ["DiskFaults", "SimulatedSpool"]
 
 T = TypeVar("T")
-
-_ALL = 1_000_000  # messages
 
 
 class DiskFaults(Protocol):
@@ -99,7 +98,7 @@ class SimulatedSpool:
         spool = SqliteSpool.read_only(self.directory.path)
         await spool.open(self._clock.time())
         try:
-            entries = await spool.entries(limit=_ALL)
+            entries = await unfinished(spool)
             return [(entry, b"".join((await spool.open_content(entry.message)).chunks())) for entry in entries]
         finally:
             await spool.close()

@@ -37,7 +37,7 @@ from posthouse.spool.sqlite.storage.layout import FileContent, Layout
 from posthouse.spool.sqlite.storage.schema import connect_readers
 from posthouse.spool.sqlite.storage.threads import Threads
 
-__all__ = ["Reader", "SpoolQueries"]
+__all__ = ["Reader", "SqliteQueries"]
 
 T = TypeVar("T")
 
@@ -157,24 +157,6 @@ class Reader:
 
         return await self._ask(ask)
 
-    async def entries(self, limit: int, after: str) -> list[MessageEntry]:
-        behind = 0
-        if after:
-            number = number_of(after)
-            if number is None:
-                return []
-            behind = number
-
-        def ask(connection: sqlite3.Connection) -> list[MessageEntry]:
-            rows = connection.execute(
-                f"SELECT {_MESSAGE} FROM message WHERE id > ?"
-                " AND NOT EXISTS (SELECT 1 FROM finished WHERE finished.message = message.id) ORDER BY id LIMIT ?",
-                (behind, limit),
-            ).fetchall()
-            return [_entry(connection, row) for row in rows]
-
-        return await self._ask(ask)
-
     async def entry(self, number: int) -> MessageEntry | None:
 
         def ask(connection: sqlite3.Connection) -> MessageEntry | None:
@@ -228,14 +210,11 @@ class Reader:
         return await self._ask(ask)
 
 
-class SpoolQueries:
-    """The methods of ``Spool`` that only read rows, asked of ``reader``."""
+class SqliteQueries:
+    """``SpoolQueries`` of the SQLite spool, answered by ``reader``."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
-
-    async def entries(self, *, limit: int = 1000, after: str = "") -> list[MessageEntry]:
-        return await self._reader.entries(limit, after)
 
     async def entry(self, queue_id: str) -> MessageEntry | None:
         number = number_of(queue_id)

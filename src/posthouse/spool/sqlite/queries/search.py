@@ -297,7 +297,7 @@ def history(connection: sqlite3.Connection, number: int) -> list[Event]:
 
 def _accepted(received: float, size: int, source: str, head: str, packed: str | None) -> Accepted:
     envelope = decode_envelope(head)
-    sender = "" if envelope.sender is None else plain_address(envelope.sender)
+    sender = plain_address(envelope.sender)
     people = tuple(plain_address(recipient.address) for recipient in envelope.recipients)
     return Accepted(received, source, sender, people, size, decode_arrival(packed))
 

@@ -1,17 +1,17 @@
-"""One thread that writes, and group commit.
+"""Writer thread with group commit.
 
-Operations are made on the event loop and handed over once for each turn of it; the thread takes everything that waits,
-runs it in one transaction, syncs once, and wakes the loop once.  No operation waits for others: one that is alone
-is committed alone, and while a commit syncs, the next group gathers by itself.  Only those that say they are *patient*
-(records of what has happened already, for which no client waits) go with the next that is not, or after 2 ms: under
-load that halves the number of transactions, and a client's commit never stands behind one for which no client waits.
+Operations are created on the event loop and handed to the thread once per turn of the loop.  The thread takes all that
+wait, runs them in one transaction, syncs once, and wakes the loop once.  No operation waits for company: a single one
+is committed alone, and the next group gathers while a commit syncs.  The exception are *patient* operations (records
+of attempts, for which no client waits): they go with the next operation that is not patient, or after 2 ms.  Under load
+this halves the number of transactions, and no client's commit waits behind a record.
 
 If a group fails, it is rolled back and each operation is run again in a transaction of its own, so that only the
-guilty one fails.  A group that was committed and could not be synced is another matter: ``_until_synced``.
+faulty one fails.  ``_until_synced`` has the rule for a group that was committed and could not be synced.
 
 The thread and the loop share the interpreter's lock, and a thread that gave it up may wait 5 ms to get it back while
-the loop computes; so what counts is not the work of a statement but the number of calls into SQLite.  A group's
-messages are therefore inserted by one statement with many rows (``acts``).
+the loop computes.  The cost of a group is therefore the number of calls into SQLite rather than the work of the
+statements, and a group's messages are inserted by one statement with many rows (``batch``).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _POLL = 0.0005  # seconds between attempts to get the write lock from another pr
 
 
 class History(Protocol):
-    """What the writer must know of the history that its transactions write."""
+    """The writer's view of the history that its transactions write."""
 
     added: bool
     """The transaction under way has added something."""
@@ -65,7 +65,7 @@ class History(Protocol):
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class Writer:
-    """The thread.  ``start`` and ``stop`` block; all else belongs to the loop.
+    """The writer thread of a spool.  ``start`` and ``stop`` block; the other methods are called on the loop.
 
     ``connect`` opens the connection, in the writer's thread; ``run`` runs a group within its transaction; ``at_once``
     may give a group that begins with a ``fresh`` operation as one statement instead, with its values, which is a
@@ -101,12 +101,12 @@ class Writer:
         self._publish = publish
         self._pending = 0
         self._gathered: list[Op] = []
-        self._soon = False  # they go at the end of this turn
-        self._later = False  # they go when the patience of the first has ended
+        self._soon = False  # the gathered operations are handed over at the end of this turn
+        self._later = False  # they are handed over when the 2 ms of the first patient one have ended
         self._inbound: queue.SimpleQueue[list[Op] | None] = queue.SimpleQueue()
         self._spool_thread: threading.Thread | None = None
         self._stopping = threading.Event()
-        #: Groups committed and operations in them, for those who measure.
+        #: Groups committed and operations in them, for measurements.
         self.groups = 0
         self.operations = 0
 
@@ -162,7 +162,7 @@ class Writer:
         self._inbound.put(ops)
 
     def _flush_patient(self) -> None:
-        # Those for whom the timer was set may be gone, and younger ones be here: they go a little early.
+        # The operations that set the timer may have been handed over already; younger ones then go a little early.
         self._later = False
         self.flush()
 
@@ -186,7 +186,7 @@ class Writer:
             connection.close()
 
     def _take(self, connection: sqlite3.Connection) -> tuple[list[Op], bool]:
-        """Wait for something, tidying meanwhile, then take all that waits; false with the last."""
+        """Wait for operations, tidying meanwhile; return all that wait, and false if no more will come."""
         inbound = self._inbound
         ops: list[Op] = []
         rest = _REST
@@ -236,7 +236,7 @@ class Writer:
         self.operations += len(group)
         try:
             self._loop.call_soon_threadsafe(self._tell, group)
-        except RuntimeError:  # the loop was closed under us; what is stored is stored
+        except RuntimeError:  # the loop was closed meanwhile; what is stored is stored
             return
 
     def _alone(self, connection: sqlite3.Connection, op: Op) -> None:
@@ -286,10 +286,11 @@ class Writer:
                 self._publish(events)
 
     def _until_synced(self, connection: sqlite3.Connection, error: NotSynced) -> None:
-        """The group is committed, and may not survive: neither yes nor no is true of it until the disk obeys.
+        """Retry the sync of a group that is committed but would not survive a power cut.
 
-        No future is settled meanwhile; what comes after it waits, and is refused when too much does.  Only the end
-        of all things is an end to this, and then the answer is no.
+        Until a sync succeeds, none of the group's futures is settled, because neither success nor failure would be
+        true.  Later operations wait, and are refused once too many do.  If the writer is stopped first, the group's
+        operations fail.
         """
         what = "the disk did not sync the spool's log; nothing is accepted until it does"
         with contextlib.suppress(RuntimeError):  # a loop that is closed
@@ -303,7 +304,7 @@ class Writer:
         raise error
 
     def _when_free(self, act: Callable[[], object]) -> None:
-        """Do what needs the spool's lock, which another process may have for a moment."""
+        """Run ``act``, which needs the spool's write lock; another process may hold the lock for a moment."""
         deadline = 0.0
         while True:
             try:
