@@ -39,11 +39,11 @@ A second copy is made only if the outcome is ambiguous: the whole message was se
 may have arrived, and then each further attempt makes a further copy. So the delays are longer after such an end: 30
 minutes, 2 hours, 8 hours, then 24 hours (6 times `retry_first`, 4 times as long each time, at most 6 times
 `retry_max`). With the default settings a host that always breaks off there gets at most 10 copies in 5 days. The
-message's story gives this reason for its next attempt.
+message's history gives this reason.
 
 A host may refuse a session (421, "too many connections") while others to it are open. Then the relay opens no more
 sessions with this host than it allows, and sends the message in one of those that are open. This is not an attempt, and
-nothing waits. Only if no session is open is the host left alone for a time.
+nothing waits. Only if no session is open is the host suspended for a time.
 
 A host that does not answer is suspended, and probed by single attempts. The other messages for it wait without any
 cost.

@@ -297,7 +297,7 @@ def test_the_host_that_refuses_for_now_counts_more_than_one_that_is_down() -> No
         (Peer(DATA="250 odd"), "4.5.0"),
         (Peer(final0=None), "4.4.2"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else ", ".join(value.replies),
 )
 def test_a_host_that_was_reached_is_not_called_unreachable(peer: Peer, enhanced: str) -> None:
     (outcome,) = deliver({Endpoint("192.0.2.9", 25): peer}, target="192.0.2.9:25")
@@ -442,7 +442,7 @@ def test_a_recipient_that_cannot_be_written_fails_and_the_others_go() -> None:
     assert [each.result for each in (first, second, third)] == [Result.DELIVERED, Result.FAILED, Result.DELIVERED]
     assert (str(second.reply)[:9], second.peer) == ("553 5.1.3", "")
     assert "b@b_c.test cannot be written" in second.reason
-    assert len(peer.letters) == 1
+    assert len(peer.contents) == 1
 
 
 def test_a_sender_that_cannot_be_written_fails_all() -> None:

@@ -69,8 +69,6 @@ class Scheduler:
         changed: Is called when slots have become free while no attempt ended, or a site is suspended or resumed.
 
     ``start`` must be set to the function that starts an attempt which got its slot later.
-
-    Over budget: see the module.
     """
 
     start: Callable[[Attempt], object]
@@ -165,7 +163,7 @@ class Scheduler:
             health = SiteHealth(most) if deliverer.sited else None
             queue = self._queues[key] = ReadyQueue(key, most, health, local=deliverer.local)
         attempt.queue = queue
-        self._add_destinations(queue, attempt)
+        _add_destinations(self.destinations, queue, attempt)
         if queue.suspended:
             return self._refuse(queue, attempt)
         priority = _HEALTHY if queue.health is None else queue.priority(not attempt.from_spool)
@@ -315,20 +313,6 @@ class Scheduler:
         if len(self._sites) >= _MOST_TARGETS:
             del self._sites[next(iter(self._sites))]
         self._sites[key] = site
-
-    def _add_destinations(self, queue: ReadyQueue, attempt: Attempt) -> None:
-        """Remember which destinations lead to a queue, for the time when it is closed."""
-        known = queue.destinations
-        for lease in attempt.leases:
-            name = lease.destination
-            if name not in known:
-                if len(known) >= _MOST_DESTINATIONS:
-                    oldest = next(iter(known))
-                    del known[oldest]
-                    self.destinations.resume((oldest,))
-                known[name] = None
-                if queue.closed:
-                    self.destinations.suspend((name,))
 
     def _tidy(self, queue: ReadyQueue) -> None:
         """Forget a queue if it is empty: one with a known site when there are too many of them, others at once."""
@@ -489,3 +473,18 @@ class Scheduler:
 def _below_limit(queue: ReadyQueue) -> bool:
     """True if the site may have one more attempt."""
     return queue.active < (queue.most if queue.health is None else queue.health.limit)
+
+
+def _add_destinations(table: DestinationTable, queue: ReadyQueue, attempt: Attempt) -> None:
+    """Remember which destinations lead to a queue, for the time when it is closed."""
+    known = queue.destinations
+    for lease in attempt.leases:
+        name = lease.destination
+        if name not in known:
+            if len(known) >= _MOST_DESTINATIONS:
+                oldest = next(iter(known))
+                del known[oldest]
+                table.resume((oldest,))
+            known[name] = None
+            if queue.closed:
+                table.suspend((name,))
