@@ -70,8 +70,8 @@ RULES: dict[str, Rule] = {
     ),
     "net": Rule(
         packages=_set("core"),
-        third_party=_set("dns idna"),
-        why="net carries bytes and does not read them",
+        third_party=_set("dns idna cryptography"),
+        why="net carries bytes and does not read them; certificates are read and made with cryptography",
     ),
     "spool": Rule(
         packages=_set("core"),

@@ -11,7 +11,8 @@ fault, and its class says whose fault it is:
     │   ├── Unreachable       it could not be opened
     │   ├── Closed            this side closed it and then used it again
     │   ├── Broken            the peer or the network ended it
-    │   └── TimedOut          nothing arrived within the time allowed
+    │   ├── TimedOut          nothing arrived within the time allowed
+    │   └── TlsFailed         the TLS handshake failed, or what arrived is no TLS
     ├── StorageError          stable storage failed
     │   ├── StorageFull       the disk is full or a quota is reached (452)
     │   ├── StorageBusy       writes are behind; the same request may succeed in a moment (451)
@@ -45,6 +46,7 @@ __all__ = [
     "StorageFull",
     "StorageUncertain",
     "TimedOut",
+    "TlsFailed",
     "Unreachable",
 ]
 
@@ -101,6 +103,10 @@ class Broken(NetworkError):
 
 class TimedOut(NetworkError):
     """Nothing arrived within the time allowed (RFC 5321 §4.5.3.2)."""
+
+
+class TlsFailed(NetworkError):
+    """The TLS handshake failed, or what arrived is no TLS; nothing goes on in clear."""
 
 
 class StorageError(PosthouseError):

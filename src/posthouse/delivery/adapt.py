@@ -4,6 +4,10 @@ Content is read only when the receiver lacks an extension that the message may n
 no local part needs it: then the header section decides whether the parameter goes along (RFC 6531 §3.4), since every
 host on the way must have it.  A domain in U-labels never needs it; sessions write A-labels.
 
+**Long content** is converted while it is sent, by threads, and again at each attempt: so the memory that it takes does
+not depend on its size.  Finding out what must be converted takes a pass over the content, of which one goes on at a
+time.
+
 What is decided here is an outcome without a peer, because no host has said it.  Header fields with octets over 127
 whose sender did not declare SMTPUTF8 are sent as they are, also to a host without 8BITMIME: most hosts pass them on,
 and no conversion is safe for addresses.
@@ -17,6 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from posthouse.client import Session
 from posthouse.core import (
     Address,
+    AsyncContent,
     Body,
     Bytes,
     Content,
@@ -28,14 +33,16 @@ from posthouse.core import (
     Reply,
     Result,
 )
+from posthouse.delivery.long_content import MadeInThread, YieldingContent
 from posthouse.delivery.model import Delivery, all_of
-from posthouse.message.mime import Needs, Unconvertible, downgrade, needs
+from posthouse.message.conversion import Unconvertible, convert, downgrade
+from posthouse.message.mime import Needs, needs
 from posthouse.protocol import Capabilities, Mail, Rcpt, write_command
 from posthouse.protocol.grammar import GrammarError, with_ascii_domain
 
 __all__ = ["batches", "give"]
 
-_SHORT = 65_536  # octets that are converted on the event loop; more go to a thread
+_SHORT = 65_536  # octets that are converted on the event loop, in memory; more go to a thread
 _LONGEST_NAMED = 100  # characters; encoded, ORCPT has room for 500 (RFC 3461 §4.2)
 
 
@@ -63,8 +70,11 @@ def batches(recipients: Sequence[Recipient], limits: Mapping[str, int]) -> list[
     return made
 
 
-async def give(session: Session, delivery: Delivery) -> Sequence[Outcome]:
-    """Make one transaction, with the message in a form that this host can carry."""
+async def give(session: Session, delivery: Delivery, one_at_a_time: asyncio.Lock | None = None) -> Sequence[Outcome]:
+    """Make one transaction, with the message in a form that this host can carry.
+
+    ``one_at_a_time`` is the lock of long conversions.
+    """
     envelope, content = delivery.envelope, delivery.content
     capabilities = session.capabilities
     if _fits(capabilities, envelope):
@@ -72,23 +82,23 @@ async def give(session: Session, delivery: Delivery) -> Sequence[Outcome]:
     if isinstance(content, Bytes):
         asks = needs(content.chunks())
     else:
-        asks = await asyncio.to_thread(lambda: needs(content.chunks()))
+        asks = await asyncio.to_thread(needs, YieldingContent(content).chunks())
     refused: dict[int, Outcome] = {}
     if "SMTPUTF8" not in capabilities.keywords:
         envelope, refused = _without_utf8(envelope, asks, session.peer)
     elif envelope.smtputf8 and not asks.utf8_headers and not _needs_utf8(envelope):
         envelope = envelope._replace(smtputf8=False)
-    fitted = await _converted(envelope, content, asks, capabilities)
+    fitted = await _converted(envelope, content, asks, capabilities, one_at_a_time)
     if isinstance(fitted, Unconvertible):
         reason = f"not sent to {session.peer}, which cannot take it as it is: {fitted.reason}"
         return all_of(delivery.recipients, Result.FAILED, reason, Reply(554, fitted.status, reason))
-    envelope, content = fitted
-    given = iter(await _deliver(session, envelope, content, delivery.holds) if envelope.recipients else ())
+    envelope, carried = fitted
+    given = iter(await _deliver(session, envelope, carried, delivery.holds) if envelope.recipients else ())
     return [refused[i] if i in refused else next(given) for i in range(len(delivery.envelope.recipients))]
 
 
 async def _deliver(
-    session: Session, envelope: Envelope, content: Content, holds: Callable[[], bool] | None
+    session: Session, envelope: Envelope, content: Content | AsyncContent, holds: Callable[[], bool] | None
 ) -> Sequence[Outcome]:
     """``session.deliver``; recipients whose address cannot be written fail, and the others are sent."""
     refused: dict[int, Outcome] = {}
@@ -128,7 +138,7 @@ def _fault_of(address: Address, *, sends: bool = False) -> str | None:
 
 
 async def _with_orcpt(
-    session: Session, envelope: Envelope, content: Content, holds: Callable[[], bool] | None
+    session: Session, envelope: Envelope, content: Content | AsyncContent, holds: Callable[[], bool] | None
 ) -> Sequence[Outcome]:
     """``session.deliver``, with ORCPT added for recipients whose sender asked for a report and gave none (RFC 3461
     §5.2.1 (d)): a report from further on then names the address that the sender used."""
@@ -189,21 +199,31 @@ def _without_utf8(envelope: Envelope, asks: Needs, peer: str) -> tuple[Envelope,
 
 
 async def _converted(
-    envelope: Envelope, content: Content, asks: Needs, capabilities: Capabilities
-) -> tuple[Envelope, Content] | Unconvertible:
+    envelope: Envelope,
+    content: Content,
+    asks: Needs,
+    capabilities: Capabilities,
+    one_at_a_time: asyncio.Lock | None,
+) -> tuple[Envelope, Content | AsyncContent] | Unconvertible:
     """The message in the narrowest of BINARYMIME, 8BITMIME and 7 bits that the host carries and the message needs."""
+    eightbit = "8BITMIME" in capabilities.keywords
     if envelope.smtputf8 and "SMTPUTF8" not in capabilities.keywords:
         return envelope, content  # the session will refuse it
-    if asks.binary and not _takes_binary(capabilities):
-        body = Body.EIGHTBITMIME if "8BITMIME" in capabilities.keywords else Body.SEVENBIT
-    elif asks.eightbit and "8BITMIME" not in capabilities.keywords:
+    if asks.binary and not _takes_binary(capabilities) and (envelope.body is Body.BINARYMIME or not eightbit):
+        body = Body.EIGHTBITMIME if eightbit else Body.SEVENBIT
+    elif asks.eightbit and not eightbit:
         body = Body.SEVENBIT
     else:  # the declared body type may be wider than the content needs
         least = Body.EIGHTBITMIME if asks.eightbit else Body.SEVENBIT
         return envelope._replace(body=envelope.body if asks.binary else least), content
     to_7bit = body is Body.SEVENBIT
     if content.size <= _SHORT:
-        fitted = downgrade(content, to_7bit=to_7bit)
-    else:
-        fitted = await asyncio.to_thread(downgrade, content, to_7bit=to_7bit)
-    return fitted if isinstance(fitted, Unconvertible) else (envelope._replace(body=body), Bytes(fitted))
+        fitted = downgrade(content, to_7bit=to_7bit, raw_headers=True)
+        return fitted if isinstance(fitted, Unconvertible) else (envelope._replace(body=body), Bytes(fitted))
+    lock = one_at_a_time or asyncio.Lock()
+    await lock.acquire()
+    try:
+        made = await asyncio.to_thread(convert, YieldingContent(content), to_7bit=to_7bit, raw_headers=True)
+    finally:
+        lock.release()
+    return made if isinstance(made, Unconvertible) else (envelope._replace(body=body), MadeInThread(made))

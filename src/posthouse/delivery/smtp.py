@@ -28,6 +28,7 @@ so that a backlog does not ask the DNS again for each message.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from random import Random
 from typing import ClassVar, Final
@@ -103,6 +104,7 @@ class SmtpDeliverer(Deliverer):
         self._limits = limits
         self._transcript = transcript
         self._loopback = loopback
+        self._converting = asyncio.Lock()
         self._pool = ConnectionPool(clock, idle=idle, age=age, messages=messages, most=most_idle)
         #: By target: valid until (monotonic seconds), and the answer; the oldest first.
         self._remembered: dict[str, tuple[float, NextHops | Undeliverable]] = {}
@@ -290,13 +292,13 @@ class SmtpDeliverer(Deliverer):
     async def _hand_over(self, pooled: PooledConnection, delivery: Delivery) -> Found:
         session = pooled.session
         if not pooled.limits:
-            return await give(session, delivery)
+            return await give(session, delivery, self._converting)
         found: dict[int, Outcome] = {}
         for places in batches(delivery.recipients, pooled.limits):
             if found and not self._pool.may_carry_more(pooled):
                 break
             part = delivery.to(tuple(delivery.recipients[place] for place in places))
-            found.update(zip(places, await give(session, part), strict=True))
+            found.update(zip(places, await give(session, part, self._converting), strict=True))
         return found
 
 

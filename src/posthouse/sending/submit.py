@@ -69,7 +69,13 @@ async def submit(
         kept = {name: value for name, value in offered.items() if name not in ("CHUNKING", "BINARYMIME")}
         session.sender.capabilities = Capabilities(kept)
     try:
-        outcomes = await session.deliver(envelope, content)
+        if "8BITMIME" in session.capabilities.keywords and not envelope.smtputf8:
+            outcomes = await session.deliver(envelope, content)
+        else:
+            from posthouse.delivery.adapt import give  # imports what converts messages
+            from posthouse.delivery.model import Delivery
+
+            outcomes = tuple(await give(session, Delivery(envelope, content)))
     except BaseException:
         session.abort()
         raise

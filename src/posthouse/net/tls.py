@@ -1,0 +1,360 @@
+"""TLS layer of a connection: the handler of the stream below it, and the stream of the handler above it.
+
+A layer is put in when the connection is opened (implicit TLS, RFC 8314), which ``TlsNetwork`` does, or in the middle
+of it (STARTTLS, RFC 3207), with ``start``.  The handler above sees an ordinary stream.  In the first case it gets
+``connected`` when the handshake is over, and nothing at all if the handshake fails; in the second, ``on_up`` is called.
+A handshake that fails or takes too long ends the connection: nothing goes on in clear.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+from posthouse.core import LocalError, NetworkError, TlsFailed
+from posthouse.net.clock import Clock, Timer
+from posthouse.net.stream import Endpoint, Handler, HandlerFactory, Listener, Network, Stream
+from posthouse.net.system import ended_by
+from posthouse.net.tls_engine import TlsEngine, TlsInfo, TlsState
+
+__all__ = ["HANDSHAKE_SECONDS", "TlsNetwork", "TlsStream"]
+
+HANDSHAKE_SECONDS: Final = 30.0
+#: The most that a handler gets at once (the promise of ``Handler.data_received``).
+_MOST: Final = 262_144
+
+
+class TlsStream:
+    """TLS over one stream."""
+
+    __slots__ = (
+        "_below",
+        "_clock",
+        "_engine",
+        "_eof_given",
+        "_fault",
+        "_handler",
+        "_on_error",
+        "_on_failed",
+        "_on_up",
+        "_over",
+        "_paused",
+        "_reading_due",
+        "_seconds",
+        "_timer",
+        "info",
+        "opening",
+    )
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        handler: Handler,
+        *,
+        clock: Clock,
+        server_side: bool,
+        peer: str = "the peer",
+        server_name: str | None = None,
+        session: ssl.SSLSession | None = None,
+        on_up: Callable[[TlsInfo], object] | None = None,
+        on_failed: Callable[[NetworkError], object] | None = None,
+        on_error: Callable[[BaseException], object] | None = None,
+        seconds: float = HANDSHAKE_SECONDS,
+    ) -> None:
+        self._engine = TlsEngine(context, server_side=server_side, peer=peer, server_name=server_name, session=session)
+        self._handler = handler
+        self._clock = clock
+        self._on_up = on_up
+        self._on_failed = on_failed
+        self._on_error = on_error
+        self._seconds = seconds
+        self._below: Stream | None = None
+        self._timer: Timer | None = None
+        self._paused = False
+        self._reading_due = False
+        self._eof_given = False
+        self._over = False  # the handler gets nothing but disconnected
+        self._fault: NetworkError | LocalError | None = None
+        #: What was agreed on; None until the handshake is over.
+        self.info: TlsInfo | None = None
+        #: True if the layer was there when the connection was opened.
+        self.opening = False
+
+    def start(self, stream: Stream, early: bytes = b"") -> None:
+        """Begin on a stream that is open already.  ``early``: octets of the handshake that were read before."""
+        self._below = stream
+        stream.set_handler(self)
+        self._begin(stream, early)
+
+    def _begin(self, stream: Stream, early: bytes = b"") -> None:
+        self._timer = self._clock.call_later(self._seconds, self._expire)
+        stream.write(self._engine.start())
+        if early:
+            self.data_received(early)
+
+    def _expire(self) -> None:
+        self._timer = None
+        self._fail(TlsFailed(f"the TLS handshake was not over after {self._seconds:g} s"))
+
+    # -- Handler: what the stream below calls --
+
+    def connected(self, stream: Stream) -> None:
+        """The connection is open: begin the handshake."""
+        self._below = stream
+        self.opening = True
+        self._begin(stream)
+
+    def data_received(self, data: bytes) -> None:
+        """Ciphertext arrived."""
+        engine = self._engine
+        shaking = engine.state is TlsState.HANDSHAKE
+        try:
+            engine.receive(data)
+        except TlsFailed as error:
+            self._fail(error)
+            return
+        self._send_pending()
+        if shaking and engine.state is not TlsState.HANDSHAKE:
+            self._came_up()
+        self._deliver()
+
+    def _came_up(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self.info = self._engine.info
+        assert self.info is not None
+        if self._on_up is not None:
+            self._on_up(self.info)
+        if self.opening:
+            self._handler.connected(self)
+
+    def _deliver(self) -> None:
+        """Give the handler what has arrived, as long as it reads."""
+        while not self._paused and not self._over:
+            try:
+                data = self._engine.read(_MOST)
+            except TlsFailed as error:
+                self._fail(error)
+                return
+            if not data:
+                break
+            self._handler.data_received(data)
+        self._send_pending()
+        if self._engine.state is TlsState.PEER_DONE and not (self._paused or self._over or self._eof_given):
+            self._eof_given = True
+            self._handler.eof_received()
+
+    def eof_received(self) -> None:
+        """The peer has ended the channel, with close_notify or without."""
+        if self._over:
+            return
+        try:
+            self._engine.receive_eof()
+        except TlsFailed as error:
+            self._fail(error)
+            return
+        self._deliver()
+
+    def pause_writing(self) -> None:
+        if self._is_up:
+            self._handler.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._is_up:
+            self._handler.resume_writing()
+
+    @property
+    def _is_up(self) -> bool:
+        return self.info is not None and not self._over
+
+    def disconnected(self, error: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._over = True
+        error = self._fault or error
+        if self.info is None:
+            failed = (
+                error if isinstance(error, NetworkError) else TlsFailed("the connection ended during the handshake")
+            )
+            if self._on_failed is not None:
+                self._on_failed(failed)
+            if self.opening:  # the handler has not been connected
+                return
+            error = failed
+        self._handler.disconnected(error)
+
+    # -- Stream: what the handler above calls --
+
+    @property
+    def peer(self) -> Endpoint:
+        return self._stream.peer
+
+    @property
+    def local(self) -> Endpoint:
+        return self._stream.local
+
+    @property
+    def _stream(self) -> Stream:
+        assert self._below is not None, "the stream of a layer that has not been connected"
+        return self._below
+
+    def write(self, data: bytes) -> None:
+        if data and not self._over and self._below is not None:
+            self._below.write(self._engine.write(data))
+
+    def pause_reading(self) -> None:
+        if not self._paused and not self._over:
+            self._paused = True
+            self._stream.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._paused and not self._over:
+            self._paused = False
+            self._stream.resume_reading()
+            if not self._reading_due:  # decrypted octets may be waiting; no method of a stream calls its handler
+                self._reading_due = True
+                asyncio.get_running_loop().call_soon(self._read_later)
+
+    def _read_later(self) -> None:
+        self._reading_due = False
+        if self._over or self.info is None:
+            return
+        try:
+            self._deliver()
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # the loop called, not the stream below, which would have isolated it
+            if self._on_error is not None:
+                self._on_error(error)
+            self._fault = ended_by(error)
+            self.abort()
+
+    def close(self) -> None:
+        self._end()
+        self._stream.close()
+
+    def close_gently(self, seconds: float = 5.0, octets: int = 16_777_216) -> None:
+        self._end()
+        self._stream.close_gently(seconds, octets)
+
+    def abort(self) -> None:
+        self._over = True
+        self._stream.abort()
+
+    def set_handler(self, handler: Handler) -> None:
+        self._handler = handler
+
+    # -- inside --
+
+    def _send_pending(self) -> None:
+        data = self._engine.pending()
+        if data and self._below is not None:
+            self._below.write(data)
+
+    def _end(self) -> None:
+        """Say close_notify; the handler gets no more octets."""
+        self._over = True
+        data = self._engine.close()
+        if data:
+            self._stream.write(data)
+
+    def _fail(self, error: TlsFailed) -> None:
+        """Tell the peer with an alert, and end the connection."""
+        if self._over:
+            return
+        self._over = True
+        self._fault = error
+        self._send_pending()
+        self._stream.close()
+
+
+class TlsNetwork:
+    """``Network`` whose channels all speak TLS from the first octet (RFC 8314), over the channels of another network.
+
+    ``client`` is the context of connections that are opened, ``server`` is asked for that of each accepted one.
+    ``server_name`` is the name that a client asks for and checks.  ``on_refused`` is called with the error of each
+    accepted connection whose handshake failed.
+    """
+
+    def __init__(
+        self,
+        below: Network,
+        *,
+        clock: Clock,
+        client: ssl.SSLContext | None = None,
+        server: Callable[[], ssl.SSLContext] | None = None,
+        server_name: str | None = None,
+        on_refused: Callable[[Endpoint, NetworkError], object] | None = None,
+        on_error: Callable[[BaseException], object] | None = None,
+        seconds: float = HANDSHAKE_SECONDS,
+    ) -> None:
+        self._below = below
+        self._clock = clock
+        self._client = client
+        self._server = server
+        self._server_name = server_name
+        self._on_refused = on_refused
+        self._on_error = on_error
+        self._seconds = seconds
+
+    async def connect(self, endpoint: Endpoint, handler: Handler, *, source: str = "") -> TlsStream:
+        """Connect, and return when the handshake is over.  Raises ``Unreachable`` or ``TlsFailed``."""
+        if self._client is None:
+            raise LocalError("this network has no TLS settings for clients")
+        up: asyncio.Future[TlsInfo] = asyncio.get_running_loop().create_future()
+
+        def came_up(info: TlsInfo) -> None:
+            if not up.done():
+                up.set_result(info)
+
+        def failed(error: NetworkError) -> None:
+            if not up.done():
+                up.set_exception(error)
+
+        layer = TlsStream(
+            self._client,
+            handler,
+            clock=self._clock,
+            server_side=False,
+            peer=self._server_name or str(endpoint),
+            server_name=self._server_name,
+            on_up=came_up,
+            on_failed=failed,
+            on_error=self._on_error,
+            seconds=self._seconds,
+        )
+        await self._below.connect(endpoint, layer, source=source)
+        try:
+            await up
+        except BaseException:
+            layer.abort()
+            raise
+        return layer
+
+    async def listen(self, endpoint: Endpoint, factory: HandlerFactory, *, backlog: int = 512) -> Listener:
+        """Accept connections; the handler that ``factory`` makes is connected when the handshake is over."""
+        server = self._server
+        if server is None:
+            raise LocalError("this network has no TLS settings for servers")
+
+        def accept() -> TlsStream:
+            def failed(error: NetworkError) -> None:
+                if self._on_refused is not None:
+                    self._on_refused(layer.peer, error)
+
+            layer = TlsStream(
+                server(),
+                factory(),
+                clock=self._clock,
+                server_side=True,
+                on_failed=failed,
+                on_error=self._on_error,
+                seconds=self._seconds,
+            )
+            return layer
+
+        return await self._below.listen(endpoint, accept, backlog=backlog)

@@ -1,0 +1,137 @@
+"""TLS settings of both roles: the same versions, options and checks on every Python version.
+
+TLS 1.2 and 1.3; no compression, no renegotiation (RFC 9325 §3); session tickets work; ALPN is ignored.  Chains are
+verified with the same flags everywhere: Python 3.13 made ``VERIFY_X509_STRICT`` its default, and chains of some
+providers lack a *critical* mark that it asks for, so the verdict would depend on the version of Python.  A certificate
+that ``ca`` names is trusted itself, also if it is no authority.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import Final
+
+from posthouse.core import SettingError
+
+__all__ = ["client_context", "load_pair", "server_context"]
+
+_OPTIONS: Final = (
+    ssl.OP_NO_COMPRESSION
+    | ssl.OP_NO_RENEGOTIATION
+    | ssl.OP_CIPHER_SERVER_PREFERENCE
+    | getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 0)
+)
+_FLAGS: Final = ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VERIFY_X509_PARTIAL_CHAIN
+
+
+def client_context(*, verify: bool = True, ca: str = "", certificate: str = "", key: str = "") -> ssl.SSLContext:
+    """The settings of a client.
+
+    ``verify``: the server's certificate must be valid and have the server's name; else it is only recorded.  ``ca``: a
+    file (PEM) or folder of certificates to trust in place of the system's.  ``certificate``, ``key``: what this client
+    shows of itself, if the server asks (PEM); nothing is shown unasked.  Raises SettingError.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    _configure(context)
+    if verify:
+        context.verify_flags = _FLAGS
+        _trust(context, ca)
+    else:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    if certificate:
+        load_pair(context, certificate, key)
+    return context
+
+
+def server_context(certificate: str, key: str = "", *, client_ca: str = "") -> ssl.SSLContext:
+    """The settings of a server that shows ``certificate`` (PEM, with its chain) with ``key`` (in the same file if left
+    out).  With ``client_ca`` a client may show a certificate, and one that these issued is verified.  Raises
+    SettingError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _configure(context)
+    load_pair(context, certificate, key)
+    if client_ca:
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.verify_flags = _FLAGS
+        _trust(context, client_ca)
+    return context
+
+
+def _configure(context: ssl.SSLContext) -> None:
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= _OPTIONS
+
+
+def _trust(context: ssl.SSLContext, ca: str) -> None:
+    if not ca:
+        context.load_default_certs(
+            ssl.Purpose.SERVER_AUTH if context.protocol is ssl.PROTOCOL_TLS_CLIENT else ssl.Purpose.CLIENT_AUTH
+        )
+        return
+    import os
+
+    try:
+        if os.path.isdir(ca):
+            context.load_verify_locations(capath=ca)
+        else:
+            context.load_verify_locations(cafile=ca)
+    except OSError as error:  # ssl.SSLError is one
+        raise _unreadable(ca, error, "certificates to trust") from error
+
+
+def load_pair(context: ssl.SSLContext, certificate: str, key: str) -> None:
+    """Load a certificate and its key.  Raises SettingError, which names the file and the remedy."""
+    try:
+        context.load_cert_chain(certificate, key or None, password=_no_password)
+    except ssl.SSLError as error:
+        reason = (error.reason or "").upper()
+        if reason == "KEY_VALUES_MISMATCH":
+            raise SettingError(
+                f"the key does not belong to the certificate {certificate}",
+                where=key or certificate,
+                remedy="name the two files that were made together",
+            ) from error
+        if reason == "EE_KEY_TOO_SMALL":
+            raise SettingError(
+                "the certificate's key is too short",
+                where=certificate,
+                remedy="use RSA of 2,048 bits or more, or P-256",
+            ) from error
+        raise _unreadable(certificate, error, "a certificate and its key") from error
+    except OSError as error:
+        raise _unreadable(certificate if _missing(certificate) else key or certificate, error, "a file") from error
+
+
+def _no_password() -> str:
+    raise SettingError("the key is encrypted", remedy="store it without a password, readable by the daemon alone")
+
+
+def _missing(path: str) -> bool:
+    try:
+        with open(path, "rb"):
+            return False
+    except OSError:
+        return True
+
+
+def _unreadable(path: str, error: OSError, what: str) -> SettingError:
+    if isinstance(error, ssl.SSLError):
+        return SettingError(f"this file does not hold {what}", where=path, remedy="write the path of a PEM file")
+    remedy = "write the path of a PEM file"
+    if isinstance(error, PermissionError):
+        remedy = _who_may_not(path)
+    return SettingError(f"it cannot be read ({error.strerror or error})", where=path, remedy=remedy)
+
+
+def _who_may_not(path: str) -> str:
+    """Which folder, or the file itself, keeps this user out."""
+    import os
+
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    parts = os.path.abspath(path).split("/")
+    for end in range(2, len(parts)):
+        folder = "/".join(parts[:end])
+        if not os.access(folder, os.X_OK):
+            return f"let user {user} enter the folder {folder} (it lacks x)"
+    return f"let user {user} read it"

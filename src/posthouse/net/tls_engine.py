@@ -1,0 +1,265 @@
+"""TLS without I/O: ciphertext in, plaintext out; plaintext in, ciphertext out (RFC 8446, RFC 5246).
+
+One engine serves both roles, and both kinds of channel: ``net.tls`` puts it between an asynchronous stream and its
+handler, and a blocking client puts it between a socket and its session.  OpenSSL works on two memory buffers here, so
+that no octet can be lost when a plain channel becomes a TLS channel (STARTTLS).
+
+An end of the channel without close_notify counts as an end like any other: in SMTP it is the dot, the size of a chunk
+or QUIT that says whether something is complete, never the end of the channel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import ssl
+from typing import Final, NamedTuple
+
+from posthouse.core import TlsFailed
+
+__all__ = ["TlsEngine", "TlsInfo", "TlsState", "end_point_of", "handshake_failed"]
+
+_READ: Final = 65_536
+# A peer that sends a close_notify, an alert or tickets needs a few hundred octets; a handshake at most some 100 KiB.
+_MOST_HANDSHAKE: Final = 262_144
+
+
+class TlsState(enum.Enum):
+    """The states of one TLS connection."""
+
+    HANDSHAKE = enum.auto()
+    OPEN = enum.auto()
+    PEER_DONE = enum.auto()  # the peer has sent close_notify, or ended the channel: nothing more comes
+    CLOSED = enum.auto()  # our close_notify is sent, or the connection has failed
+
+
+class TlsInfo(NamedTuple):
+    """What was agreed on: the version (``TLSv1.3``), the cipher suite by its OpenSSL name and its key's bits, the name
+    that the client asked for (SNI, empty without one), whether the peer's certificate was verified, and that
+    certificate (DER, None if it showed none)."""
+
+    version: str
+    cipher: str
+    bits: int
+    server_name: str = ""
+    verified: bool = False
+    certificate: bytes | None = None
+
+
+class TlsEngine:
+    """One TLS connection.
+
+    ``peer`` is the peer's name in errors.  ``server_name`` is the name that a client asks for and, if the context
+    checks names, wants to see in the certificate; None for an IP address that is not checked.
+    """
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        *,
+        server_side: bool,
+        peer: str,
+        server_name: str | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> None:
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        # RFC 6066 §3: a name without the dot that ends a fully qualified one.
+        name = server_name.rstrip(".") if server_name else None
+        self._tls = context.wrap_bio(
+            self._incoming, self._outgoing, server_side=server_side, server_hostname=name, session=session
+        )
+        self._peer = peer
+        self._server_side = server_side
+        self._server_name = name or ""
+        self._fault: Exception | None = None  # met behind the last complete record
+        self._octets = 0  # of the handshake so far
+        self.state = TlsState.HANDSHAKE
+        #: What was agreed on; None until the handshake is over.
+        self.info: TlsInfo | None = None
+
+    # -- the handshake -------------------------------------------------------------------------------------------------
+
+    def start(self) -> bytes:
+        """Begin the handshake; returns what is to be sent."""
+        self._go_on()
+        return self.pending()
+
+    def _go_on(self) -> None:
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return
+        except (ssl.SSLError, ValueError, OSError) as error:
+            self.state = TlsState.CLOSED
+            raise handshake_failed(error, self._peer, server_side=self._server_side) from error
+        self.state = TlsState.OPEN
+        cipher = self._tls.cipher() or ("", "", 0)
+        self.info = TlsInfo(
+            version=self._tls.version() or "",
+            cipher=cipher[0],
+            bits=cipher[2],
+            server_name=self._server_name or getattr(self._tls, "posthouse_server_name", ""),
+            verified=self._tls.context.verify_mode is ssl.CERT_REQUIRED,
+            certificate=self._tls.getpeercert(binary_form=True),
+        )
+
+    # -- octets ---------------------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> None:
+        """Octets arrived on the channel; ``read`` gives what they mean, and ``pending`` what is to be sent for them.
+
+        Raises TlsFailed if the handshake fails; what is ``pending`` then is the alert that tells the peer.
+        """
+        if self.state in (TlsState.PEER_DONE, TlsState.CLOSED):
+            return  # RFC 8446 §6.1: data after a close_notify is ignored
+        self._incoming.write(data)
+        if self.state is TlsState.HANDSHAKE:
+            self._octets += len(data)
+            self._go_on()
+            if self.state is TlsState.HANDSHAKE and self._octets > _MOST_HANDSHAKE:
+                self.state = TlsState.CLOSED
+                raise TlsFailed(f"{self._peer} sent {self._octets:,} octets without ending the TLS handshake")
+
+    def receive_eof(self) -> None:
+        """The peer has ended the channel.  Raises TlsFailed if that ends a handshake."""
+        if self.state is TlsState.HANDSHAKE:
+            self.state = TlsState.CLOSED
+            raise TlsFailed(f"{self._peer} ended the connection during the TLS handshake")
+        self._incoming.write_eof()
+
+    def read(self, at_most: int) -> bytes:
+        """Plaintext that has arrived, at most ``at_most`` octets; empty if there is none now, or none any more
+        (``state`` is PEER_DONE then).  Raises TlsFailed if what arrived is no TLS."""
+        if self.state is not TlsState.OPEN:
+            return b""
+        if self._fault is not None:
+            self.state = TlsState.CLOSED
+            raise _broken(self._fault, self._peer) from self._fault
+        pieces: list[bytes] = []
+        while at_most > 0 and self._fault is None:
+            try:
+                piece = self._tls.read(min(at_most, _READ))
+            except ssl.SSLWantReadError:
+                break
+            except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
+                piece = b""
+            except (ssl.SSLError, OSError) as error:
+                self._fault = error
+                break
+            if not piece:
+                self.state = TlsState.PEER_DONE
+                break
+            pieces.append(piece)
+            at_most -= len(piece)
+        if self._fault is not None and not pieces:
+            return self.read(at_most)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)  # complete records, whatever came behind them
+
+    def write(self, data: bytes) -> bytes:
+        """``data`` as ciphertext, to be sent.  Dropped without an error once the connection is closed."""
+        if self.state not in (TlsState.OPEN, TlsState.PEER_DONE) or not data:
+            return b""
+        view = memoryview(data)
+        while view:
+            view = view[self._tls.write(view) :]
+        return self.pending()
+
+    def pending(self) -> bytes:
+        """Octets to be sent that nobody asked for: handshake, tickets, alerts."""
+        return self._outgoing.read() if self._outgoing.pending else b""
+
+    def close(self) -> bytes:
+        """Close our direction; returns close_notify, to be sent.  The peer's is not waited for (RFC 8446 §6.1)."""
+        if self.state in (TlsState.OPEN, TlsState.PEER_DONE):
+            self.state = TlsState.CLOSED
+            # It writes our close_notify, and raises because the peer's is not here yet.
+            with contextlib.suppress(ssl.SSLError, ValueError, OSError):
+                self._tls.unwrap()
+        self.state = TlsState.CLOSED
+        return self.pending()
+
+    def resumable(self) -> ssl.SSLSession | None:
+        """What a client may hand to its next connection with this host, to save the certificates' way."""
+        return self._tls.session
+
+
+def end_point_of(certificate: bytes) -> bytes:
+    """Channel binding data of type tls-server-end-point (RFC 5929 §4): the hash of the server's certificate (DER) with
+    the hash of its own signature, and SHA-256 in place of MD5 and SHA-1."""
+    import hashlib
+
+    from cryptography import x509
+
+    algorithm = x509.load_der_x509_certificate(certificate).signature_hash_algorithm
+    name = algorithm.name if algorithm is not None else "sha256"
+    return hashlib.new("sha256" if name in ("md5", "sha1") else name, certificate).digest()
+
+
+# Errors ---------------------------------------------------------------------------------------------------------------
+
+_ALERTS: Final = {
+    "UNKNOWN_CA": "does not trust our certificate (unknown ca)",
+    "BAD_CERTIFICATE": "does not trust our certificate (bad certificate)",
+    "CERTIFICATE_EXPIRED": "says that our certificate has expired",
+    "CERTIFICATE_UNKNOWN": "does not trust our certificate",
+    "UNSUPPORTED_CERTIFICATE": "does not take our kind of certificate",
+    "HANDSHAKE_FAILURE": "shares no cipher suite or signature scheme with us",
+    "PROTOCOL_VERSION": "speaks none of our TLS versions (1.2 and 1.3)",
+    "UNRECOGNIZED_NAME": "does not know the name that we asked for",
+    "CERTIFICATE_REQUIRED": "asks for a client certificate, and none is configured",
+}
+_REASONS: Final = {
+    "WRONG_VERSION_NUMBER": "does not speak TLS here",
+    "HTTP_REQUEST": "speaks HTTP here",
+    "UNSUPPORTED_PROTOCOL": "offers only TLS versions before 1.2",
+    "UNKNOWN_PROTOCOL": "does not speak TLS here",
+    "NO_SHARED_CIPHER": "shares no cipher suite with us",
+    "DH_KEY_TOO_SMALL": "uses a Diffie-Hellman key that is too short",
+    "EE_KEY_TOO_SMALL": "has a certificate whose key is too short",
+    "UNEXPECTED_EOF_WHILE_READING": "ended the connection during the TLS handshake",
+    "UNSAFE_LEGACY_RENEGOTIATION_DISABLED": "knows no secure renegotiation (RFC 5746)",
+}
+
+
+def handshake_failed(error: Exception, peer: str, *, server_side: bool) -> TlsFailed:
+    """The error of a handshake that failed, as a sentence about the peer."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return TlsFailed(f"the certificate of {peer} is not accepted: {_why_not_trusted(error, peer)}")
+    reason = (getattr(error, "reason", None) or "").upper()
+    for alert, text in _ALERTS.items():
+        if reason.endswith((f"ALERT_{alert}", f"ALERT {alert}")):
+            return TlsFailed(f"{peer} {text}")
+    text = _REASONS.get(reason, "")
+    if not text:
+        plain = reason.replace("_", " ").lower() or str(error)
+        text = f"and this machine could not agree on TLS ({plain})"
+    if reason in ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL") and not server_side:
+        text += "; if it begins in clear, use STARTTLS (smtp+starttls://)"
+    return TlsFailed(f"{peer} {text}")
+
+
+#: OpenSSL's X509_V_ERR_… → what a person can do with it.
+_VERIFY: Final = {
+    9: "it is not valid yet",
+    10: "it has expired, or one that issued it has",
+    18: "it is self-signed; name its file with ca= if it is the right one",
+    19: "its chain ends at a self-signed certificate that is not trusted here; name that with ca= if it is right",
+    20: "its issuer is not known here; the host may not send the certificates between, or ca= must name the issuer",
+    23: "it has been revoked",
+}
+
+
+def _why_not_trusted(error: ssl.SSLCertVerificationError, peer: str) -> str:
+    if error.verify_code in (62, 63, 64):  # name, e-mail address, IP address
+        return f"it is not for the name that was asked for ({error.verify_message.rstrip('.')})"
+    return _VERIFY.get(error.verify_code) or error.verify_message
+
+
+def _broken(error: Exception, peer: str) -> TlsFailed:
+    reason = (getattr(error, "reason", None) or "").upper()
+    for alert, text in _ALERTS.items():
+        if reason.endswith((f"ALERT_{alert}", f"ALERT {alert}")):
+            return TlsFailed(f"{peer} {text}")
+    plain = reason.replace("_", " ").lower() or str(error)
+    return TlsFailed(f"the TLS connection with {peer} broke: {plain}")

@@ -1,0 +1,162 @@
+"""Steps and outcomes of a SASL exchange (RFC 4422), shared by all mechanisms and both roles.
+
+A mechanism is a generator.  It yields a ``Say`` (the octets of the next challenge or response, before base64) and gets
+back the octets that the peer answered; or it yields a question, and gets back its answer::
+
+    step = next(exchange)
+    while True:
+        if isinstance(step, Say):
+            answer = ...send step.data, read the peer's next octets...
+        else:
+            answer = ...ask the account store, or compute...
+        step = exchange.send(answer)  # StopIteration carries the outcome
+
+So a mechanism does no I/O, and work that takes time (a database, a key derivation) is done wherever the caller likes.
+The generator of a server ends with ``Authenticated`` or ``Denied``; that of a client ends when it has proved what it
+can.  A client's generator is given None instead of octets when the server reports success.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator
+from typing import Any, Final, NamedTuple
+
+from posthouse.core import Reply
+
+__all__ = [
+    "Authenticated",
+    "CANCELLED",
+    "ChannelBinding",
+    "CheckPassword",
+    "CheckToken",
+    "Denied",
+    "DeriveKey",
+    "Exchange",
+    "FindKeys",
+    "FindSecret",
+    "Question",
+    "REJECTED",
+    "Say",
+    "ScramKeys",
+    "UNAVAILABLE",
+    "malformed",
+    "rejected",
+]
+
+
+class Say(NamedTuple):
+    """Octets for the peer, not yet in base64.  A client's first ``Say`` with None has no initial response."""
+
+    data: bytes | None
+
+
+class ScramKeys(NamedTuple):
+    """What a server keeps of a password for SCRAM (RFC 5802 §3): it can check a proof, and cannot be used to log in.
+
+    ``hash_name`` is hashlib's name, ``sha1`` or ``sha256``.
+    """
+
+    hash_name: str
+    salt: bytes
+    iterations: int
+    stored_key: bytes
+    server_key: bytes
+
+
+class ChannelBinding(NamedTuple):
+    """Data that ties an exchange to the TLS channel it runs in (RFC 5056): its type, such as ``tls-server-end-point``
+    (RFC 5929 §4) or ``tls-exporter`` (RFC 9266), and the octets that both ends compute alike."""
+
+    kind: str
+    data: bytes
+
+
+# Questions ------------------------------------------------------------------------------------------------------------
+
+
+class CheckPassword(NamedTuple):
+    """Is this the account's password?  The answer is a bool, and for an unknown account False in the same time."""
+
+    user: str
+    password: str
+
+
+class FindKeys(NamedTuple):
+    """What are the account's SCRAM keys?  The answer is ``ScramKeys``, or None for an unknown account."""
+
+    user: str
+    hash_name: str
+
+
+class FindSecret(NamedTuple):
+    """What is the account's password?  Only CRAM-MD5 must ask; the answer is text, or None if it is not known."""
+
+    user: str
+
+
+class CheckToken(NamedTuple):
+    """Whose bearer token (RFC 6750) is this?  The answer is the account's name, or None if it is not valid.
+
+    ``user`` is the name that the client gave, empty if it gave none.
+    """
+
+    user: str
+    token: str
+
+
+class DeriveKey(NamedTuple):
+    """PBKDF2 of a password (RFC 5802 §2.2, ``Hi``), which takes milliseconds to seconds; the answer is bytes."""
+
+    hash_name: str
+    password: str
+    salt: bytes
+    iterations: int
+
+    def compute(self) -> bytes:
+        """The answer, computed here; it may run in another thread."""
+        return hashlib.pbkdf2_hmac(self.hash_name, self.password.encode(), self.salt, self.iterations)
+
+
+Question = CheckPassword | FindKeys | FindSecret | CheckToken | DeriveKey
+
+
+# Outcomes -------------------------------------------------------------------------------------------------------------
+
+
+class Authenticated(NamedTuple):
+    """The client has proved to be ``user``, by ``mechanism``."""
+
+    user: str
+    mechanism: str
+
+
+class Denied(NamedTuple):
+    """The server does not accept the client; ``reply`` is what it may know, ``reason`` what the log may say.
+
+    ``user`` is the account that was tried, empty if the exchange did not come so far.
+    """
+
+    reply: Reply
+    reason: str
+    user: str = ""
+
+
+#: RFC 4954 §6 asks for one reply to every wrong name, password, token or proof, so that it tells nothing.
+REJECTED: Final = Reply(535, "5.7.8", "Authentication credentials invalid")
+#: The account store cannot answer now: that is not a wrong password.
+UNAVAILABLE: Final = Reply(454, "4.7.0", "Temporary authentication failure")
+#: RFC 4954 §4: the client sent ``*``.
+CANCELLED: Final = Reply(501, "5.7.0", "Authentication cancelled")
+
+Exchange = Generator[Say | Question, Any, Authenticated | Denied | None]
+
+
+def rejected(reason: str, user: str = "") -> Denied:
+    """The outcome of a wrong name, password, token or proof."""
+    return Denied(REJECTED, reason, user)
+
+
+def malformed(reason: str) -> Denied:
+    """The outcome of a message that the mechanism's grammar does not allow; ``reason`` holds nothing secret."""
+    return Denied(Reply(501, "5.5.2", f"Cannot be read: {reason}"), reason)

@@ -1,0 +1,121 @@
+"""Certificates of a server: the choice by name, a renewal under a running server, and a self-made one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import ssl
+from pathlib import Path
+
+import pytest
+import trustme
+
+from posthouse.core import SettingError
+from posthouse.net.certificates import LOOK_AGAIN, Certificates, KeyPair, make_self_signed, read_facts
+from posthouse.net.tls_context import client_context
+from posthouse.net.tls_engine import TlsEngine, TlsState
+
+from .test_tls import issue, shake
+
+NOW = 1_700_000_000.0
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def made(authority: trustme.CA, folder: Path, *names: str) -> KeyPair:
+    folder.mkdir()
+    files = issue(authority, folder, *names)
+    return KeyPair(files.certificate, files.key)
+
+
+def shown(certificates: Certificates, ca: str, name: str, now: float = 0.0) -> bytes:
+    """The certificate that a client gets that asks for ``name``, verified."""
+    client = TlsEngine(client_context(ca=ca), server_side=False, peer="h", server_name=name)
+    server = TlsEngine(certificates.context(now), server_side=True, peer="c")
+    shake(client, server)
+    assert client.state is TlsState.OPEN
+    assert client.info is not None
+    assert server.info is not None
+    assert server.info.server_name == name
+    assert client.info.certificate is not None
+    return client.info.certificate
+
+
+def test_each_name_has_its_certificate_and_the_first_is_for_the_rest(authority: trustme.CA, tmp_path: Path) -> None:
+    first = made(authority, tmp_path / "a", "mx.example.net")
+    second = made(authority, tmp_path / "b", "mail.example.org", "*.shop.example.org")
+    certificates = Certificates([first, second])
+    ca = str(tmp_path / "a" / "ca.pem")
+    ours = shown(certificates, ca, "mx.example.net")
+    theirs = shown(certificates, ca, "mail.example.org")
+    assert ours != theirs
+    assert shown(certificates, ca, "x.shop.example.org") == theirs
+    # Any other name gets the first, which such a client then refuses.
+    for name in ("a.x.shop.example.org", "other.test"):
+        client = TlsEngine(client_context(verify=False), server_side=False, peer="h", server_name=name)
+        shake(client, TlsEngine(certificates.context(0), server_side=True, peer="c"))
+        assert client.info is not None
+        assert client.info.certificate == ours
+
+
+def test_renewed_files_serve_new_handshakes(authority: trustme.CA, tmp_path: Path) -> None:
+    """As renewal tools do it: the names are links to links, which are moved to a new folder."""
+    for folder in ("1", "2"):
+        made(authority, tmp_path / folder, "mx.example.net")
+    (tmp_path / "live").symlink_to("1")
+    for name in ("cert.pem", "key.pem"):
+        (tmp_path / name).symlink_to(f"live/{name}")
+    certificates = Certificates([KeyPair(str(tmp_path / "cert.pem"), str(tmp_path / "key.pem"))])
+    ca = str(tmp_path / "1" / "ca.pem")
+    before = shown(certificates, ca, "mx.example.net")
+    (tmp_path / "new").symlink_to("2")
+    os.replace(tmp_path / "new", tmp_path / "live")
+    assert shown(certificates, ca, "mx.example.net", LOOK_AGAIN / 2) == before, "it looks every 10 s, not every time"
+    assert shown(certificates, ca, "mx.example.net", LOOK_AGAIN) != before
+
+
+def test_half_a_renewal_changes_nothing_and_is_tried_again(authority: trustme.CA, tmp_path: Path) -> None:
+    pair = made(authority, tmp_path / "now", "mx.example.net")
+    made(authority, tmp_path / "next", "mx.example.net")
+    problems: list[str] = []
+    certificates = Certificates([pair], on_problem=problems.append)
+    ca = str(tmp_path / "now" / "ca.pem")
+    before = shown(certificates, ca, "mx.example.net")
+    shutil.copy(tmp_path / "next" / "cert.pem", tmp_path / "now" / "cert.pem")
+    for look in (1, 2):
+        assert shown(certificates, ca, "mx.example.net", look * LOOK_AGAIN) == before
+    assert len(problems) == 1, "one warning for one change"
+    assert "does not belong" in problems[0]
+    shutil.copy(tmp_path / "next" / "key.pem", tmp_path / "now" / "key.pem")
+    assert shown(certificates, ca, "mx.example.net", 3 * LOOK_AGAIN) != before
+
+
+def test_a_pair_that_does_not_fit_at_the_start_is_an_error(authority: trustme.CA, tmp_path: Path) -> None:
+    first = made(authority, tmp_path / "a", "mx.example.net")
+    second = made(authority, tmp_path / "b", "mx.example.net")
+    with pytest.raises(SettingError, match="does not belong"):
+        Certificates([KeyPair(first.certificate, second.key)])
+    with pytest.raises(SettingError, match="needs a certificate"):
+        Certificates([])
+
+
+def test_a_self_made_certificate_passes_strict_checks(tmp_path: Path) -> None:
+    import time
+
+    pair = make_self_signed(["mx.example.net", "127.0.0.1"], tmp_path / "tls", time.time())
+    assert os.stat(pair.key).st_mode & 0o777 == 0o600
+    facts = read_facts(pair.certificate)
+    assert facts.names == ("mx.example.net", "127.0.0.1")
+    assert facts.self_signed
+    assert facts.chain == 1
+    assert not facts.expires_within(21, time.time())
+    assert facts.expires_within(4_000, time.time())
+    strict = client_context(ca=pair.certificate)
+    strict.verify_flags |= ssl.VERIFY_X509_STRICT
+    client = TlsEngine(strict, server_side=False, peer="h", server_name="mx.example.net")
+    shake(client, TlsEngine(Certificates([pair]).context(0), server_side=True, peer="c"))
+    assert client.info is not None
+    assert client.info.verified

@@ -1,0 +1,395 @@
+"""TLS as a layer: it keeps the promises of ``net.stream``, verifies what it should, and never goes on in clear."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import trustme
+
+from posthouse.core import NetworkError, SettingError, TlsFailed
+from posthouse.net import Endpoint, SocketNetwork, SystemClock
+from posthouse.net.tls import TlsNetwork, TlsStream
+from posthouse.net.tls_context import client_context, server_context
+from posthouse.net.tls_engine import TlsEngine, TlsInfo, TlsState
+from posthouse.testing import MemoryNetwork
+from posthouse.testing.conformance import STREAM_CHECKS, StreamCheck, run_check
+from posthouse.testing.conformance.streams import a_factory_may_fail
+from posthouse.testing.recording_handler import RecordingHandler
+
+from .test_streams import LOOPS, run
+
+#: A factory that fails ends a TLS channel before its handshake, so ``connect`` raises: see the test of that below.
+CHECKS = [each for each in STREAM_CHECKS if each is not a_factory_may_fail]
+NAME = "mx.example.net"
+
+
+class Files(NamedTuple):
+    """PEM files: the authority's certificate, and a server's certificate with its key."""
+
+    ca: str
+    certificate: str
+    key: str
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def files(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Files:
+    return issue(authority, tmp_path_factory.mktemp("tls"), NAME, "127.0.0.1")
+
+
+def issue(authority: trustme.CA, folder: Path, *names: str, **options: Any) -> Files:
+    found = authority.issue_cert(*names, **options)
+    paths = Files(str(folder / "ca.pem"), str(folder / "cert.pem"), str(folder / "key.pem"))
+    authority.cert_pem.write_to_path(paths.ca)
+    for number, blob in enumerate(found.cert_chain_pems):
+        blob.write_to_path(paths.certificate, append=number > 0)
+    found.private_key_pem.write_to_path(paths.key)
+    return paths
+
+
+def network(files: Files, errors: list[BaseException], **options: Any) -> TlsNetwork:
+    """TLS over sockets, both roles."""
+    context = server_context(files.certificate, files.key)
+    below = options.pop("below", None) or SocketNetwork(on_error=errors.append)
+    return TlsNetwork(
+        below,
+        clock=SystemClock(),
+        client=options.pop("client", None) or client_context(ca=files.ca),
+        server=lambda: context,
+        server_name=options.pop("server_name", NAME),
+        on_error=errors.append,
+        **options,
+    )
+
+
+# The promises of a network
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda each: each.name)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_promises(check: StreamCheck, version: ssl.TLSVersion, loop: str, files: Files) -> None:
+    errors: list[BaseException] = []
+    client = client_context(ca=files.ca)
+    client.maximum_version = version
+    run(loop, run_check(check, network(files, errors, client=client), Endpoint("127.0.0.1"), errors))
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_promises_in_memory(check: StreamCheck, files: Files) -> None:
+    errors: list[BaseException] = []
+    below = MemoryNetwork(SystemClock(), on_error=errors.append)
+    asyncio.run(run_check(check, network(files, errors, below=below), Endpoint("127.0.0.1"), errors))
+
+
+def test_a_factory_that_fails_ends_the_handshake(files: Files) -> None:
+    async def scenario() -> None:
+        errors: list[BaseException] = []
+        fault = ZeroDivisionError("the factory is wrong")
+
+        def factory() -> RecordingHandler:
+            raise fault
+
+        both = network(files, errors)
+        listener = await both.listen(Endpoint("127.0.0.1"), factory)
+        with pytest.raises(NetworkError):
+            await both.connect(listener.local, RecordingHandler())
+        assert errors == [fault]
+        listener.close()
+
+    bounded(scenario)
+
+
+# The handshake
+
+
+def bounded(scenario: Callable[[], Any]) -> Any:
+    async def within() -> Any:
+        async with asyncio.timeout(20):
+            return await scenario()
+
+    return asyncio.run(within())
+
+
+def refusal(server: Files, client: ssl.SSLContext, name: str | None) -> str:
+    """The error of a client that must not connect; neither end's handler is ever called."""
+
+    async def scenario() -> str:
+        errors: list[BaseException] = []
+        refused: list[NetworkError] = []
+        both = network(
+            server, errors, client=client, server_name=name, on_refused=lambda _, error: refused.append(error)
+        )
+        served, handler = RecordingHandler(), RecordingHandler()
+        listener = await both.listen(Endpoint("127.0.0.1"), lambda: served)
+        with pytest.raises(TlsFailed) as caught:
+            await both.connect(listener.local, handler)
+        assert not handler.events
+        assert not errors
+        listener.close()
+        return str(caught.value)
+
+    found: str = bounded(scenario)
+    return found
+
+
+def test_what_was_agreed_on_is_known(files: Files) -> None:
+    async def scenario() -> None:
+        errors: list[BaseException] = []
+        both = network(files, errors)
+        served, handler = RecordingHandler(), RecordingHandler()
+        listener = await both.listen(Endpoint("127.0.0.1"), lambda: served)
+        stream = await both.connect(listener.local, handler)
+        info = stream.info
+        assert info is not None
+        assert (info.version, info.verified, info.server_name) == ("TLSv1.3", True, NAME)
+        assert info.cipher.startswith("TLS_")
+        assert info.bits >= 128
+        assert info.certificate is not None
+        await served.until(lambda each: each.events)
+        theirs = served.stream
+        assert isinstance(theirs, TlsStream)
+        assert theirs.info is not None
+        assert theirs.info.cipher == info.cipher
+        listener.close()
+        stream.abort()
+        await served.until(lambda each: each.eof or each.ended)
+
+    bounded(scenario)
+
+
+def test_another_name_is_refused(files: Files) -> None:
+    assert "other.example" in refusal(files, client_context(ca=files.ca), "other.example")
+
+
+def test_a_dot_at_the_end_of_a_name_is_not_part_of_it(files: Files) -> None:
+    engine = TlsEngine(client_context(ca=files.ca), server_side=False, peer="h", server_name=f"{NAME}.")
+    served = TlsEngine(server_context(files.certificate, files.key), server_side=True, peer="c")
+    shake(engine, served)
+    assert engine.state is served.state is TlsState.OPEN
+
+
+def test_an_unknown_issuer_is_refused(files: Files) -> None:
+    assert "issuer is not known" in refusal(files, client_context(), NAME)
+
+
+def test_an_expired_certificate_is_refused(authority: trustme.CA, tmp_path: Path) -> None:
+    from datetime import UTC, datetime
+
+    old = issue(authority, tmp_path, NAME, not_after=datetime(2020, 1, 1, tzinfo=UTC))
+    assert "expired" in refusal(old, client_context(ca=old.ca), NAME)
+
+
+def test_an_unverified_client_connects_and_records_it(files: Files) -> None:
+    engine = TlsEngine(client_context(verify=False), server_side=False, peer="h", server_name="any.example")
+    served = TlsEngine(server_context(files.certificate, files.key), server_side=True, peer="c")
+    shake(engine, served)
+    assert engine.info is not None
+    assert not engine.info.verified
+    assert engine.info.certificate is not None
+
+
+def test_the_server_hears_why_a_client_left(files: Files) -> None:
+    """In TLS 1.3 the client's alert comes after the server's handshake is over."""
+    engine = TlsEngine(client_context(), server_side=False, peer="h", server_name=NAME)
+    served = TlsEngine(server_context(files.certificate, files.key), server_side=True, peer="192.0.2.1")
+    with pytest.raises(TlsFailed):
+        shake(engine, served)
+
+    def hear() -> None:
+        served.receive(engine.pending())
+        served.read(100)
+
+    with pytest.raises(TlsFailed, match=r"192\.0\.2\.1 does not trust our certificate"):
+        hear()
+
+
+@pytest.mark.parametrize("wire", [b"EHLO client.example\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\x80" * 100, b"\0" * 5])
+def test_what_is_no_tls_ends_the_handshake(wire: bytes, files: Files) -> None:
+    served = TlsEngine(server_context(files.certificate, files.key), server_side=True, peer="192.0.2.1")
+    served.start()
+
+    def arrive() -> None:
+        served.receive(wire)
+        served.receive_eof()
+
+    with pytest.raises(TlsFailed, match=r"192\.0\.2\.1"):
+        arrive()
+    assert served.state is TlsState.CLOSED
+    assert served.write(b"250 never in clear\r\n") == b""
+
+
+def test_a_plain_server_is_named_as_such() -> None:
+    engine = TlsEngine(client_context(verify=False), server_side=False, peer="mx.example.net")
+    engine.start()
+    with pytest.raises(TlsFailed, match=r"does not speak TLS here.*STARTTLS"):
+        engine.receive(b"220 mx.example.net ESMTP\r\n")
+
+
+def test_old_versions_are_refused(files: Files) -> None:
+    old = client_context(ca=files.ca)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        old.minimum_version = ssl.TLSVersion.TLSv1_1
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    engine = TlsEngine(old, server_side=False, peer="h", server_name=NAME)
+    served = TlsEngine(server_context(files.certificate, files.key), server_side=True, peer="192.0.2.1")
+    with pytest.raises(TlsFailed):
+        shake(engine, served)
+
+
+def test_a_silent_peer_has_30_seconds_and_a_handshake_has_a_size(files: Files) -> None:
+    async def scenario() -> None:
+        errors: list[BaseException] = []
+        refused: list[NetworkError] = []
+        both = network(files, errors, seconds=0.05, on_refused=lambda _, error: refused.append(error))
+        served = RecordingHandler()
+        listener = await both.listen(Endpoint("127.0.0.1"), lambda: served)
+        plain = RecordingHandler()
+        await SocketNetwork().connect(listener.local, plain)
+        await plain.until(lambda each: each.eof or each.ended)
+        assert "not over after 0.05 s" in str(refused[0])
+        assert not served.events
+        listener.close()
+        plain.stream.abort()
+        await plain.until(lambda each: each.ended)
+
+    bounded(scenario)
+
+
+# Octets
+
+
+def shake(client: TlsEngine, server: TlsEngine) -> None:
+    """Carry the handshake's octets to and fro."""
+    to_client = server.start()
+    to_server = client.start()
+    for _ in range(10):
+        if not (to_client or to_server):
+            return
+        server.receive(to_server)
+        to_client += server.pending()
+        client.receive(to_client)
+        to_server, to_client = client.pending(), b""
+    raise AssertionError("the handshake does not end")
+
+
+@pytest.fixture
+def engines(files: Files) -> tuple[TlsEngine, TlsEngine]:
+    client = TlsEngine(client_context(ca=files.ca), server_side=False, peer="h", server_name=NAME)
+    server = TlsEngine(server_context(files.certificate, files.key), server_side=True, peer="c")
+    shake(client, server)
+    return client, server
+
+
+def test_octets_arrive_however_they_are_cut(engines: tuple[TlsEngine, TlsEngine]) -> None:
+    client, server = engines
+    wire = client.write(b"EHLO client.example\r\n") + client.write(b"x" * 40_000)
+    received = b""
+    for place in range(0, len(wire), 7):
+        server.receive(wire[place : place + 7])
+        received += server.read(1_000_000)
+    assert received == b"EHLO client.example\r\n" + b"x" * 40_000
+
+
+def test_close_notify_ends_the_input_and_nothing_behind_it_counts(engines: tuple[TlsEngine, TlsEngine]) -> None:
+    client, server = engines
+    wire = client.write(b"BDAT 10\r\n12345") + client.close()
+    server.receive(wire + b"in clear")
+    assert server.read(1000) == b"BDAT 10\r\n12345"
+    assert server.read(1000) == b""
+    assert server.state is TlsState.PEER_DONE
+    server.receive(b"more in clear")
+    assert server.read(1000) == b""
+    assert client.write(b"too late") == b""
+    # The other direction is still open (RFC 8446 section 6.1).
+    assert server.write(b"250 OK\r\n")
+
+
+def test_an_end_without_close_notify_is_an_end(engines: tuple[TlsEngine, TlsEngine]) -> None:
+    client, server = engines
+    server.receive(client.write(b".\r\n"))
+    server.receive_eof()
+    assert server.read(1000) == b".\r\n"
+    assert server.read(1000) == b""
+    assert server.state is TlsState.PEER_DONE
+
+
+def test_an_altered_record_breaks_the_connection(engines: tuple[TlsEngine, TlsEngine]) -> None:
+    client, server = engines
+    good = client.write(b"good")
+    bad = bytearray(client.write(b"evil"))
+    bad[-1] ^= 1
+    server.receive(good + bytes(bad))
+    assert server.read(1000) == b"good"
+    with pytest.raises(TlsFailed):
+        server.read(1000)
+    assert server.state is TlsState.CLOSED
+
+
+def test_a_layer_goes_into_an_open_channel_and_keeps_octets_that_were_read_ahead(files: Files) -> None:
+    """STARTTLS: both ends put the layer in, and the ClientHello has come together with the last octets in clear."""
+
+    async def scenario() -> None:
+        clock = SystemClock()
+        below = SocketNetwork()
+        served, client = RecordingHandler(), RecordingHandler()
+        listener = await below.listen(Endpoint("127.0.0.1"), lambda: served)
+        plain = await below.connect(listener.local, client)
+        await served.until(lambda each: each.events)
+        up: list[TlsInfo] = []
+        ours = TlsStream(
+            client_context(ca=files.ca), client, clock=clock, server_side=False, server_name=NAME, on_up=up.append
+        )
+        ours.start(plain)
+        await served.until(lambda each: each.received)  # the ClientHello, read before the layer is there
+        hello, served.received = served.received, b""
+        theirs = TlsStream(
+            server_context(files.certificate, files.key), served, clock=clock, server_side=True, on_up=up.append
+        )
+        theirs.start(served.stream, hello)
+        ours.write(b"")
+        while len(up) < 2:
+            await asyncio.sleep(0)
+        ours.write(b"EHLO again\r\n")
+        await served.until(lambda each: each.received == b"EHLO again\r\n")
+        theirs.write(b"250 hello\r\n")
+        await client.until(lambda each: each.received == b"250 hello\r\n")
+        assert client.events.count("connected") == 1
+        listener.close()
+        ours.close()
+        await served.until(lambda each: each.eof)
+        theirs.close()
+        for end in (client, served):
+            await end.until(lambda each: each.ended)
+            assert end.error is None
+
+    bounded(scenario)
+
+
+# Settings
+
+
+def test_files_that_do_not_fit_are_named(files: Files, authority: trustme.CA, tmp_path: Path) -> None:
+    other = issue(authority, tmp_path, "other.example")
+    with pytest.raises(SettingError, match="does not belong"):
+        server_context(files.certificate, other.key)
+    with pytest.raises(SettingError, match="cannot be read"):
+        server_context(str(tmp_path / "none.pem"), files.key)
+    empty = tmp_path / "empty.pem"
+    empty.write_text("nothing here")
+    with pytest.raises(SettingError, match="does not hold"):
+        server_context(str(empty))
+    with pytest.raises(SettingError, match=r"does not hold|cannot be read"):
+        client_context(ca=str(empty))
