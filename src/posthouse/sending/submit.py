@@ -11,6 +11,7 @@ from posthouse.client.features import check_addresses
 from posthouse.client.hostname import name_for_ehlo
 from posthouse.client.model import INTERACTIVE_TIMEOUTS, Timeouts
 from posthouse.client.server_url import ServerAddress, locate, open_session
+from posthouse.client.session import Session
 from posthouse.core import Content, Envelope, Outcome
 from posthouse.net import Clock, Network, SocketNetwork, SystemClock
 from posthouse.protocol import Capabilities, Transcript
@@ -69,15 +70,19 @@ async def submit(
         kept = {name: value for name, value in offered.items() if name not in ("CHUNKING", "BINARYMIME")}
         session.sender.capabilities = Capabilities(kept)
     try:
-        if "8BITMIME" in session.capabilities.keywords and not envelope.smtputf8:
-            outcomes = await session.deliver(envelope, content)
-        else:
-            from posthouse.delivery.adapt import give  # imports what converts messages
-            from posthouse.delivery.model import Delivery
-
-            outcomes = tuple(await give(session, Delivery(envelope, content)))
+        outcomes = await _give(session, envelope, content)
     except BaseException:
         session.abort()
         raise
     await session.quit()
     return outcomes
+
+
+async def _give(session: Session, envelope: Envelope, content: Content) -> tuple[Outcome, ...]:
+    """Send the message in a form that the server can carry, as the relay does."""
+    if "8BITMIME" in session.capabilities.keywords and not envelope.smtputf8:
+        return await session.deliver(envelope, content)
+    from posthouse.delivery.adapt import give  # imports what converts messages
+    from posthouse.delivery.model import Delivery
+
+    return tuple(await give(session, Delivery(envelope, content)))

@@ -58,6 +58,7 @@ class Daemon:
             (``TranscriptRecorder`` is one).
         share_ports: whether other processes may listen at the same addresses.
         control: whether the operations are offered on the control socket in ``data_dir``.
+        loopback: whether a mail exchanger may have an address of loopback (for a network of its own, as in the demo).
     """
 
     def __init__(
@@ -74,9 +75,11 @@ class Daemon:
         share_ports: bool = False,
         control: bool = False,
         checks: Sequence[CheckFactory] = (),
+        loopback: bool = False,
     ) -> None:
         self.config = config
         self._checks = checks
+        self._loopback = loopback
         self.clock = clock or SystemClock()
         self.log = EventLog(self.clock, config.log.format) if log is None else event_sink(log)
         self.spool: Spool = spool or spool_of(config, shared=share_ports)
@@ -114,7 +117,12 @@ class Daemon:
             "hostname": config.hostname,
             "source": config.relay.source,
         }
-        smtp = SmtpDeliverer(self._resolver, is_self=lambda place: self._local_identity(place), **kind)  # type: ignore[arg-type]
+        smtp = SmtpDeliverer(
+            self._resolver,
+            is_self=lambda place: self._local_identity(place),
+            loopback=self._loopback,
+            **kind,  # type: ignore[arg-type]
+        )
         lmtp = LmtpDeliverer(self._resolver, **kind)  # type: ignore[arg-type]
         maildir = MaildirDeliverer(
             self.clock, config.hostname, pid=os.getpid(), random=lambda: f"{self._random.getrandbits(64):016x}"
@@ -172,6 +180,7 @@ class Daemon:
             random=self._random,
             is_self=lambda place: self._local_identity(place),
             reporting=self._reporting,
+            loopback=self._loopback,
         )
 
     def _reporting(self, queue: Spool, now: float) -> Compose:

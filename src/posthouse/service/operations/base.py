@@ -30,7 +30,7 @@ Reporting = Callable[["Spool", float], "Compose"]
 class RoutingContext(NamedTuple):
     """Where mail goes, and what senders are told of it, by the configuration of now.
 
-    ``resolver``, ``random`` and ``is_self`` find next hops as the relay does.
+    ``resolver``, ``random``, ``is_self`` and ``loopback`` find next hops as the relay does.
     """
 
     router: Router
@@ -38,6 +38,7 @@ class RoutingContext(NamedTuple):
     random: Random
     is_self: IsSelf
     reporting: Reporting
+    loopback: bool = False
 
 
 class Context(NamedTuple):
