@@ -438,16 +438,23 @@ def test_undeclared_8_bit_content_is_declared_where_that_is_known() -> None:
 
 def test_a_recipient_that_cannot_be_written_fails_and_the_others_go() -> None:
     peer = Peer()
-    first, second, third = deliver({MX1: peer}, job("a@sina.com", "b@b_c.test", "c@sina.com"))
+    first, second, third = deliver({MX1: peer}, job("a@sina.com", "b@xn--zz.test", "c@sina.com"))
     assert [each.result for each in (first, second, third)] == [Result.DELIVERED, Result.FAILED, Result.DELIVERED]
     assert (str(second.reply)[:9], second.peer) == ("553 5.1.3", "")
-    assert "b@b_c.test cannot be written" in second.reason
+    assert "b@xn--zz.test cannot be written" in second.reason
     assert len(peer.contents) == 1
+
+
+def test_a_domain_with_an_underscore_that_was_promised_is_written() -> None:
+    peer = Peer()
+    (outcome,) = deliver({MX1: peer}, job("b@b_c.test", sender="a@my_host.test"))
+    assert outcome.result is Result.DELIVERED
+    assert peer.said[1:3] == ["MAIL FROM:<a@my_host.test>", "RCPT TO:<b@b_c.test>"]
 
 
 def test_a_sender_that_cannot_be_written_fails_all() -> None:
     peer = Peer()
-    outcomes = deliver({MX1: peer}, job("a@sina.com", "c@sina.com", sender="b@b_c.test"))
+    outcomes = deliver({MX1: peer}, job("a@sina.com", "c@sina.com", sender="b@xn--zz.test"))
     assert [(each.result, str(each.reply)[:9], each.peer) for each in outcomes] == [
         (Result.FAILED, "553 5.1.7", "")
     ] * 2

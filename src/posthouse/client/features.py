@@ -9,7 +9,7 @@ from posthouse.protocol import Capabilities, Mail, Rcpt, write_command
 from posthouse.protocol.grammar import GrammarError, with_ascii_domain
 from posthouse.protocol.parameters import orcpt_encode
 
-__all__ = ["Features", "check_addresses", "commands_of", "result_of", "result_of_rcpt", "says_too_many"]
+__all__ = ["Features", "check_addresses", "check_domain", "commands_of", "result_of", "result_of_rcpt", "says_too_many"]
 
 _SEVENBIT: Final = Body.SEVENBIT
 
@@ -71,6 +71,12 @@ class Features(NamedTuple):
         )
 
 
+def check_domain(domain: str) -> None:
+    """Raise ``LocalError`` for a domain that only a lenient receiver accepts: no mail domain may have an underscore."""
+    if "_" in domain and not domain.startswith("["):
+        raise LocalError(f"the domain {domain} has an underscore, which no mail domain may have; check its spelling")
+
+
 def _for_peer(address: Address) -> Address:
     """The address as it is sent: a domain in U-labels becomes A-labels, which every host understands (RFC 6531 §3.2).
 
@@ -100,8 +106,11 @@ def _writable(orcpt: OriginalRecipient | None) -> OriginalRecipient | None:
 def check_addresses(envelope: Envelope) -> None:
     """Raise ``LocalError`` if an address of the envelope cannot be sent to any host: then nothing should be begun."""
     sender = envelope.sender
-    write_command(Mail(None if sender is None else _for_peer(sender), smtputf8=True))
+    if sender is not None:
+        check_domain(sender.domain)
+        write_command(Mail(_for_peer(sender), smtputf8=True))
     for recipient in envelope.recipients:
+        check_domain(recipient.address.domain)
         write_command(Rcpt(_for_peer(recipient.address)))
 
 
@@ -116,6 +125,6 @@ def commands_of(envelope: Envelope, size: int, features: Features, utf8: bool) -
     require_tls = envelope.require_tls and features.require_tls
     if features.dsn:
         mail = Mail(sender, declared_size, body, utf8, envelope.ret, envelope.envid, require_tls=require_tls)
-        return mail, [Rcpt(_for_peer(address), notify, _writable(orcpt)) for address, notify, orcpt in recipients]
+        return mail, [Rcpt(_for_peer(each.address), each.notify, _writable(each.orcpt)) for each in recipients]
     mail = Mail(sender, declared_size, body, utf8, require_tls=require_tls)
     return mail, [Rcpt(_for_peer(each.address)) for each in recipients]

@@ -159,7 +159,11 @@ class Session(BaseSession):
         return await self._channel.exchange(step.wire, step.seconds, step.what)
 
     async def deliver(
-        self, envelope: Envelope, content: Content | AsyncContent, holds: Callable[[], bool] | None = None
+        self,
+        envelope: Envelope,
+        content: Content | AsyncContent,
+        holds: Callable[[], bool] | None = None,
+        promised: bool = False,
     ) -> tuple[Outcome, ...]:
         """Send one message to the peer; returns an outcome for each recipient, in the order of the envelope.
 
@@ -169,9 +173,10 @@ class Session(BaseSession):
         ambiguous.  Cancelled, it ends the connection, once the message before it has its reply.
 
         ``holds`` is asked before the octets that end the content; if it says no, the connection is ended without them
-        and the recipients are deferred.
+        and the recipients are deferred.  ``promised`` says that this mail was accepted from somebody else; then a
+        domain with an underscore is no ``LocalError``.
         """
-        return await _end_of(self._channel, Transfer(self._channel, envelope, content, holds))
+        return await _end_of(self._channel, Transfer(self._channel, envelope, content, holds, promised))
 
     def deliver_each(self, messages: Iterable[M], *, ahead: int = 2) -> Series[M]:
         """Send many messages: ``async for (envelope, content), outcomes in session.deliver_each(messages)``.

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from posthouse.client.features import Features, commands_of
+from posthouse.client.features import Features, check_domain, commands_of
 from posthouse.client.pipeline import Pipeline
 from posthouse.client.transaction import Transaction
 from posthouse.core import AsyncContent, Body, Bytes, Content, Envelope, LocalError, Outcome, Recipient, Reply, Result
@@ -34,7 +34,8 @@ class Transfer:
     Short content with 8-bit octets is declared as such (RFC 6152 §3), also if its sender has not done so.
 
     It has begun when it is made.  ``ended`` is called once, when ``outcomes`` or ``error`` is set after that.
-    ``holds`` is asked before the content is ended (``Transaction``).
+    ``holds`` is asked before the content is ended (``Transaction``).  ``promised`` says that the mail was accepted from
+    somebody else: then a domain with an underscore is written, which a lenient receiver accepts.
     """
 
     __slots__ = (
@@ -56,6 +57,7 @@ class Transfer:
         envelope: Envelope,
         content: Content | AsyncContent,
         holds: Callable[[], bool] | None = None,
+        promised: bool = False,
     ) -> None:
         #: One outcome for each recipient, in the order of the envelope, once the transfer has ended.
         self.outcomes: tuple[Outcome, ...] | None = None
@@ -77,6 +79,15 @@ class Transfer:
         if envelope.body is _SEVENBIT and features.eightbit and type(content) is Bytes and not content.data.isascii():
             self._envelope = envelope = envelope._replace(body=_EIGHTBIT)
         most = features.most_recipients
+        if not promised:
+            try:
+                if envelope.sender is not None:
+                    check_domain(envelope.sender.domain)
+                for recipient in envelope.recipients:
+                    check_domain(recipient.address.domain)
+            except LocalError as error:
+                self.error = error
+                return
         if most and len(envelope.recipients) > most:
             try:
                 _check_all(envelope, content, features, utf8)

@@ -144,8 +144,9 @@ async def _with_orcpt(
     §5.2.1 (d)): a report from further on then names the address that the sender used."""
     recipients = envelope.recipients
     if not any(one.notify and one.orcpt is None for one in recipients) or "DSN" not in session.capabilities.keywords:
-        return await session.deliver(envelope, content, holds)
-    outcomes = await session.deliver(envelope._replace(recipients=tuple(map(_named, recipients))), content, holds)
+        return await session.deliver(envelope, content, holds, True)
+    named = envelope._replace(recipients=tuple(map(_named, recipients)))
+    outcomes = await session.deliver(named, content, holds, True)
     return [outcome._replace(recipient=one) for one, outcome in zip(recipients, outcomes, strict=True)]
 
 

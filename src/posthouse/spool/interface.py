@@ -8,8 +8,8 @@ durable act moves it from one to the next, and a process may crash between any t
     ====  =========  =======  ==========================  ===================  =====================================
     S0    –          –        –                           nothing              –
     S1    yes        –        –                           content arriving     no live owner: delete
-    S2    –          file     –                           content safe,        old and unowned: delete
-                                                          nothing promised
+    S2    –          file     –                           content safe,        no live owner: move to ``lost``, where
+                                                          nothing promised     what is old and one of few is deleted
     S3    –          yes      some recipient waiting      **promised**         leases of the dead end, deliver
                               or leased
     S4    –          yes      all recipients settled      finished             history kept as configured, then
@@ -206,8 +206,11 @@ class SpoolQueries(Protocol):
         now: float = 0.0,
         limit: int = 1000,
         after: tuple[str, int] | None = None,
+        before: tuple[str, int] | None = None,
+        newest: bool = False,
     ) -> list[RecipientRow]:
-        """Recipients that meet the conditions, by message and key, from behind the (id, key) ``after``."""
+        """Recipients that meet the conditions, by message and key: the first ones behind the (id, key) ``after``, or,
+        with ``newest``, the last ones in front of ``before``."""
         ...
 
     async def summary(self, conditions: Sequence[Condition] = (), *, now: float) -> list[SummaryRow]:
@@ -223,16 +226,19 @@ class SpoolQueries(Protocol):
         ...
 
     async def find(self, *, address: str = "", message_id: str = "", limit: int = 20) -> list[MessageSummary]:
-        """Messages whose history has this sender or recipient, or this Message-ID; the youngest first.  Looks through a
-        bounded number of the youngest."""
+        """Messages whose history has this sender or recipient, or an alias, list or moved address that led to one, or
+        this Message-ID; the youngest first.  Looks through a bounded number of the youngest."""
         ...
 
     async def inboxes(self) -> list[Inbox]:
         """All mailboxes that hold something, by name."""
         ...
 
-    async def inbox(self, name: str = "", *, limit: int = 1000, after: int = 0) -> list[InboxMessage]:
-        """Messages of one mailbox (or of all, for ""), oldest first, from behind the number ``after``."""
+    async def inbox(
+        self, name: str = "", *, limit: int = 1000, after: int = 0, newest: bool = False
+    ) -> list[InboxMessage]:
+        """Messages of one mailbox (or of all, for ""), oldest first, from behind the number ``after``: the first ones,
+        or, with ``newest``, the last ones."""
         ...
 
     async def kept(self, number: int) -> tuple[InboxMessage, Content] | None:
@@ -259,7 +265,12 @@ class Spool(Protocol):
 
     def accepting(self) -> bool:
         """Whether storage can be reached: while False, no message is received and no attempt is begun.  Synchronous,
-        without input or output.  Always true where the spool is a local file."""
+        without input or output.  Where the spool is a local file, it becomes false when the spool is out of order."""
+        ...
+
+    def out_of_order(self) -> str:
+        """Why nothing is stored until the spool is opened again, in a sentence; "" while all is well.  Files that were
+        replaced or removed, and a damaged database, are such reasons.  Synchronous, without input or output."""
         ...
 
     def holds(self, lease: Lease) -> bool:
@@ -273,8 +284,9 @@ class Spool(Protocol):
         ends when the spool is closed."""
         ...
 
-    def receive(self) -> IncomingMessage:
-        """Begin to take a message."""
+    def receive(self, announced: int = 0) -> IncomingMessage:
+        """Begin to take a message of ``announced`` octets (0: unknown), which are reserved on the disk until the
+        message has ended.  Raises ``StorageFull`` if there is no room for them."""
         ...
 
     async def lease(

@@ -12,8 +12,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
+from math import inf
 from random import Random, SystemRandom
 
 from posthouse.core import Bytes, EventSink, LocalError, StorageCorrupt, event_sink
@@ -25,10 +27,21 @@ from posthouse.delivery import (
     PythonDeliverer,
     SmtpDeliverer,
 )
-from posthouse.net import CachingResolver, Clock, DnsResolver, Endpoint, Network, Resolver, SocketNetwork, SystemClock
+from posthouse.net import (
+    CachingResolver,
+    Clock,
+    DnsResolver,
+    Endpoint,
+    Listener,
+    Network,
+    Resolver,
+    SocketNetwork,
+    SystemClock,
+)
 from posthouse.protocol import Limits, Transcript
 from posthouse.relay import DsnWriter, MailboxDeliverer, RetrySchedule, Worker
 from posthouse.relay.recording.dsn import original_of
+from posthouse.relay.scheduling.outlook import outlook_of, positions_of
 from posthouse.server import CheckFactory, Server, ServerTimeouts
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.control.server import ControlSocket
@@ -42,22 +55,28 @@ from posthouse.service.policy.listener_policy import InboxUsage, ListenerPolicy
 from posthouse.service.policy.session_policy import SessionPolicy
 from posthouse.spool import Durable, Spool, SqliteSpool
 from posthouse.spool.interface import Compose, QueuedRecipient, Report, StoredMessage
+from posthouse.spool.sqlite.ownership import CATCHER, RELAY
+from posthouse.spool.sqlite.storage.data_dir import DataDirLock
 
 __all__ = ["DRAIN", "Daemon", "spool_of"]
 
 #: Seconds that sessions and attempts may take to finish when the daemon drains.
 DRAIN = 30.0
+#: Seconds beyond the longest retry after which no recipient is due: a lease that has just been renewed ends before.
+_SLACK = 900.0
 
 
 class Daemon:
     """The listeners, the spool and the relay of one configuration.
 
     Args:
-        spool: opened and closed by the daemon, also if it was handed in.
+        spool: opened and closed by the daemon, also if it was handed in.  Without it, the daemon has the spool in
+            ``data_dir``, and locks that directory unless it shares its ports.
         transcript: called with the name of a listener for each session; returns the session's transcript
             (``TranscriptRecorder`` is one).
         share_ports: whether other processes may listen at the same addresses.
         control: whether the operations are offered on the control socket in ``data_dir``.
+        listening: sockets that listen already, by address; the daemon's listeners use them instead of their own.
         loopback: whether a mail exchanger may have an address of loopback (for a network of its own, as in the demo).
     """
 
@@ -74,17 +93,22 @@ class Daemon:
         random: Random | None = None,
         share_ports: bool = False,
         control: bool = False,
+        listening: Mapping[Endpoint, socket.socket] | None = None,
         checks: Sequence[CheckFactory] = (),
         loopback: bool = False,
     ) -> None:
         self.config = config
         self._checks = checks
+        self._locks = spool is None and not share_ports  # workers have a parent that holds the lock
+        self._lock: DataDirLock | None = None
+        #: Why the spool stored nothing any more when the daemon ended, in a sentence; "" if it did.
+        self.out_of_order = ""
         self._loopback = loopback
         self.clock = clock or SystemClock()
         self.log = EventLog(self.clock, config.log.format) if log is None else event_sink(log)
         self.spool: Spool = spool or spool_of(config, shared=share_ports)
         self.directory = Directory(config)
-        self._network = network or SocketNetwork(on_error=self._fault, reuse_port=share_ports)
+        self._network = network or SocketNetwork(on_error=self._fault, reuse_port=share_ports, prepared=listening)
         self._random = random or SystemRandom()
         self._transcript = transcript
         self._resolver = resolver or CachingResolver(
@@ -101,11 +125,12 @@ class Daemon:
         )
         self.worker = self._make_worker()
         self._local_identity = LocalIdentity([config.hostname])
-        socket = os.path.join(config.data_dir, CONTROL_SOCKET)
-        self._control = ControlSocket(socket, self.context, self.log) if control else None
+        path = os.path.join(config.data_dir, CONTROL_SOCKET)
+        self._control = ControlSocket(path, self.context, self.log) if control else None
         self._policies: list[ListenerPolicy] = []
         self._servers: list[Server] = []
         self._endpoints: dict[str, Endpoint] = {}
+        self._taken: dict[int, list[Listener]] = {}
         self._state = "made"
 
     def _make_deliverers(self) -> Deliverers:
@@ -169,7 +194,8 @@ class Daemon:
             who=who,
             reopen=self.worker.reopen,
             wake=self.worker.wake,
-            sites=self.worker.sites,
+            outlook=partial(outlook_of, self.worker.scheduler),
+            positions=partial(positions_of, self.worker.scheduler),
         )
 
     def routing(self) -> RoutingContext:
@@ -204,12 +230,16 @@ class Daemon:
     async def start(self) -> None:
         """Open the spool, start the relay, open the listeners.
 
-        Raises ``SettingError`` or ``StorageError``; nothing is left open then.
+        Raises ``StorageError``, or ``SettingError``, also if another daemon runs on ``data_dir``; nothing is left open
+        then.
         """
         if self._state != "made":
             raise LocalError("this daemon was started before; make a new one")
         self._state = "running"
         async with contextlib.AsyncExitStack() as undo:
+            if self._locks:
+                self._lock = DataDirLock(self.config.data_dir)
+                undo.callback(self._lock.release)
             undo.push_async_callback(self.spool.close)
             for sentence in await self.spool.open(self.clock.time()):
                 self.log("spool", text=sentence)
@@ -271,7 +301,24 @@ class Daemon:
         self._endpoints[listener.name] = endpoint
         self.log("listening", name=listener.name, kind=listener.kind, at=str(endpoint))
 
+    async def take(self, worker: int, sockets: Mapping[Endpoint, socket.socket]) -> None:
+        """Accept the connections of another worker as well, until ``leave``."""
+        if self._state != "running" or worker in self._taken or not isinstance(self._network, SocketNetwork):
+            return
+        taken = self._taken[worker] = []
+        for endpoint, sock in sockets.items():
+            for number, listener in enumerate(self.config.listener):
+                if listener.bind == endpoint and number < len(self._servers):
+                    taken.append(await self._network.accept(sock, self._servers[number].session))
+
+    def leave(self, worker: int) -> None:
+        """Accept the connections of another worker no longer; those that were accepted stay."""
+        for listener in self._taken.pop(worker, []):
+            listener.close()
+
     async def _close_listeners(self, seconds: float) -> None:
+        for worker in list(self._taken):
+            self.leave(worker)
         await asyncio.gather(*(server.drain(seconds) for server in self._servers))
 
     @property
@@ -306,11 +353,32 @@ class Daemon:
         await self.worker.stop(max(0.0, end - self.clock.monotonic()))
         await self._deliverers.close()
         await self.spool.close()
+        self.out_of_order = self.spool.out_of_order()
+        if self._lock is not None:
+            self._lock.release()
         self._state = "ended"
         self.log("ended")
 
 
-def spool_of(config: Config, *, shared: bool = True) -> SqliteSpool:
-    """The spool of a configuration, not opened; ``shared`` if other processes write to it as well."""
-    durable, history = Durable(shared=shared), config.spool.history
-    return SqliteSpool(config.data_dir, history=history, history_octets=config.spool.history_size, durable=durable)
+def spool_of(config: Config, *, shared: bool = True, owned: bool = True) -> SqliteSpool:
+    """The spool of a configuration, not opened.
+
+    ``shared`` if other processes write to it as well; ``owned`` if the daemon of the configuration opens it, rather
+    than a command beside it.
+    """
+    return SqliteSpool(
+        config.data_dir,
+        kind=_kind_of(config) if owned else "",
+        min_free=config.spool.min_free if owned else 0,
+        horizon=RetrySchedule(ceiling=config.relay.retry_max).longest + _SLACK if owned else inf,
+        history=config.spool.history,
+        history_octets=config.spool.history_size,
+        durable=Durable(shared=shared),
+    )
+
+
+def _kind_of(config: Config) -> str:
+    """Whether the daemon of a configuration is a catcher: it takes all mail, and none leaves this machine."""
+    everything = any(each.name == "*" for each in config.domain)
+    kept = all(each.deliver.kind in ("mailbox", "maildir", "discard") for each in config.domain)
+    return CATCHER if everything and kept else RELAY

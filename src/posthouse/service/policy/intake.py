@@ -1,8 +1,7 @@
 """Spool intake: one message on its way from the session into the spool; the 250 is earned here.
 
 The content is written to the spool as it comes.  What stands in front of it, the *prefix*, is made when the content has
-ended: the header fields of the content checks, the Received field, and an empty line if the content has no header
-section (a message typed by hand may have none, and its first line must not be read as part of our fields).
+ended: the header fields of the content checks, the Received field, and an empty line if the content has no header.
 
 Content is counted as it grows, and its beginning is scanned (``header_scan``).  Once the message cannot succeed any
 more, what is stored of it is removed at once, the rest is taken and dropped, and the final verdict gives the reason.
@@ -23,22 +22,34 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from posthouse.codes.leniencies import remark_text
-from posthouse.core import Address, Envelope, EventSink, Remark, Reply, StorageError, StorageFull, Verdict
+from posthouse.core import (
+    Address,
+    Body,
+    Envelope,
+    EventSink,
+    Remark,
+    Reply,
+    StorageError,
+    StorageFull,
+    Verdict,
+    path_text,
+)
 from posthouse.message.dsn.model import Action, OriginalMessage, RecipientStatus
-from posthouse.message.trace_fields import protocol_name, received
 from posthouse.net.clock import Clock
 from posthouse.protocol.commands import Greet
 from posthouse.relay import DsnWriter
 from posthouse.server.content_check import CheckedMessage, CheckFactory, CheckResult, ContentChecks
 from posthouse.server.policy import Peer
 from posthouse.service.directory.directory import Directory
-from posthouse.service.directory.expansion import successes
+from posthouse.service.directory.expansion import expansions, log_expansions, successes
 from posthouse.service.policy.header_scan import HEAD_AT_MOST, HeaderScan
-from posthouse.spool.history import Origin
+from posthouse.service.policy.trace import trace_field
+from posthouse.spool.history import Expansion, Origin
 from posthouse.spool.interface import IncomingMessage, Spool, Stored
 
 __all__ = ["IntakeContext", "SpoolIntake", "TOO_LARGE", "storage_verdict"]
 
+_SEVENBIT: Final = Body.SEVENBIT
 TOO_LARGE: Final = Verdict(Reply(552, "5.3.4", "Message too large"), "larger than max_message_size")
 _LOOP: Final = Verdict(Reply(554, "5.4.6", "Too many hops; this message goes in circles"), "max_hops reached")
 _FULL: Final = Verdict(Reply(452, "4.3.1", "No room for this message now; try again later"), "storage is full")
@@ -88,8 +99,10 @@ class SpoolIntake:
         "_beginning",
         "_checks",
         "_context",
+        "_eightbit",
         "_envelope",
         "_envelopes",
+        "_expansions",
         "_fault",
         "_fields",
         "_greet",
@@ -122,8 +135,10 @@ class SpoolIntake:
         self._remarks: tuple[Remark, ...] = ()
         self._scan = HeaderScan()
         self._size = 0
+        self._eightbit = False  # the content has octets over 127
         plain = len(envelopes) == 1 and envelopes[0] is envelope
         self._successes = () if plain else tuple(successes(context.directory, envelope))
+        self._expansions: Sequence[tuple[Expansion, ...]] = ()
         self._beginning = bytearray()  # of the content, where a report will quote it
         self._fields = b""
         self._held = ""
@@ -131,10 +146,13 @@ class SpoolIntake:
         self._incoming: list[IncomingMessage] = []
         try:
             for _ in envelopes:
-                self._incoming.append(context.spool.receive())
+                self._incoming.append(context.spool.receive(envelope.size or 0))
         except StorageError:
             self.abort()
             raise
+        if not plain:
+            ids = [incoming.id for incoming in self._incoming]
+            self._expansions = expansions(context.directory, envelope, envelopes, ids)
         if context.checks:
             checked = CheckedMessage(peer, greet, envelope, self._incoming[0].id, context.hostname)
             self._checks = ContentChecks(context.checks, checked, clock=context.clock, on_error=self._check_failed)
@@ -149,6 +167,7 @@ class SpoolIntake:
         if self._size > self._context.max_message_size:
             self._fail(TOO_LARGE)
             return None
+        self._eightbit = self._eightbit or not chunk.isascii()
         scan = self._scan
         if not scan.done:
             scan.write(chunk)
@@ -183,7 +202,7 @@ class SpoolIntake:
         self.abort()
 
     def remarked(self, remarks: tuple[Remark, ...]) -> None:
-        """What was tolerated: it goes into the history with the message, and into the log once that is stored."""
+        """What was tolerated, for history and log."""
         self._remarks = remarks
 
     # -- the checks --------------------------------------------------------------------------------------------------
@@ -235,19 +254,9 @@ class SpoolIntake:
 
     def _prefix(self, queue_id: str, now: float) -> bytes:
         """What stands in front of the content; see ``server.content_check`` for the order."""
-        context, envelope = self._context, self._envelope
-        recipients = envelope.recipients
-        trace = received(
-            context.hostname,
-            helo=self._greet.domain,
-            host=self._peer.host,
-            protocol=protocol_name(self._greet.verb, utf8=envelope.smtputf8),
-            queue_id=queue_id,
-            seconds=now,
-            offset_minutes=context.offset(int(now // 60.0)),
-            recipient=recipients[0].address if len(recipients) == 1 else None,
-            utf8=envelope.smtputf8,
-        )
+        context = self._context
+        offset = context.offset(int(now // 60.0))
+        trace = trace_field(context.hostname, self._peer, self._greet, self._envelope, queue_id, now, offset)
         gap = self._scan.gap
         return self._fields + trace + gap if self._fields or gap else trace
 
@@ -255,6 +264,8 @@ class SpoolIntake:
         context = self._context
         now = context.clock.time()
         destinations = self._destinations(envelope)
+        if self._eightbit and envelope.body is _SEVENBIT:  # announced to the next host, also if MAIL did not
+            envelope = envelope._replace(body=Body.EIGHTBITMIME)
         until = 0.0 if self._held else context.claim(destinations)
         return incoming.commit(
             envelope,
@@ -265,8 +276,20 @@ class SpoolIntake:
             source=self._source,
             owner=context.owner if until else "",
             until=until,
-            arrival=Origin(self._scan.message_id, self._greet.domain, remarks=self._remarks),
+            arrival=self._origin(incoming),
             held=self._held,
+        )
+
+    def _origin(self, incoming: IncomingMessage) -> Origin:
+        origin = Origin(self._scan.message_id, self._greet.domain, remarks=self._remarks)
+        if not self._expansions:
+            return origin
+        number = self._incoming.index(incoming)
+        sender = self._envelope.sender
+        return origin._replace(
+            expansions=self._expansions[number],
+            sender=path_text(sender) if sender != self._envelopes[number].sender else "",
+            parent=self._incoming[0].id if number else "",
         )
 
     def _destinations(self, envelope: Envelope) -> list[str]:
@@ -310,16 +333,18 @@ class SpoolIntake:
 
     async def _store_all(self) -> tuple[Verdict, ...]:
         try:
-            for envelope, incoming in zip(self._envelopes, self._incoming, strict=True):
-                self._stored(await self._offer(envelope, incoming))
+            for number, (envelope, incoming) in enumerate(zip(self._envelopes, self._incoming, strict=True)):
+                self._stored(await self._offer(envelope, incoming), number)
         except StorageError as error:
             return self._failed(error)
         if self._successes and not self._held:  # what is held has not been delivered or expanded yet
             await self._report()
         return self._promised()
 
-    def _stored(self, stored: Stored) -> None:
+    def _stored(self, stored: Stored, number: int = 0) -> None:
         self._context.stored(stored)
+        if self._expansions:
+            log_expansions(self._context.log, stored.message, self._incoming[0].id, self._expansions[number])
         for remark in self._remarks:
             self._context.log("lenient", id=stored.message.id, source=self._source, remark=remark_text(remark))
         if self._held:
