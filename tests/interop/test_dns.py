@@ -77,7 +77,8 @@ def test_mail_goes_where_the_dns_says(tmp_path: Path) -> None:
             text = SENDING.format(dns=dns.endpoint)
             async with opened(text, tmp_path / "first", network=network) as first:
                 await send(first, *recipients, smtputf8=True)
-                assert {each["recipient"] for each in first.logged("delivered")} == set(recipients)
+                written = {each.replace("新浪.中国", domain) for each in recipients}  # a session writes A-labels
+                assert {each["recipient"] for each in first.logged("delivered")} == written
                 assert await first.daemon.spool.queries.count() == 0
             found = await last.messages()
             assert sorted(found) == sorted([*recipients[:4], f"任平@{domain}", recipients[5]])
