@@ -65,16 +65,6 @@ def test_a_line_is_given_up_when_it_has_no_end(piece: int, end: bytes) -> None:
     assert found[0] is InputFault.ENDLESS
 
 
-def test_an_endless_reply_is_given_up() -> None:
-    reader = ReplyReader(2048, 256)
-    for _ in range(65):
-        reader.feed(b"2" * 1000)
-        assert reader.reply() is None
-    reader.feed(b"2" * 1000)
-    with pytest.raises(RemoteError, match="a line without an end"):
-        reader.reply()
-
-
 @given(st.lists(st.binary(max_size=20).filter(lambda b: b"\r" not in b and b"\n" not in b), max_size=6), st.data())
 def test_lines_do_not_depend_on_how_they_are_cut(wanted: list[bytes], data: st.DataObject) -> None:
     wire = b"".join(line + b"\r\n" for line in wanted)

@@ -100,12 +100,11 @@ class Daemon:
         loopback: bool = False,
     ) -> None:
         self.config = config
-        self._checks = checks
+        self._checks, self._loopback = checks, loopback
         self._locks = spool is None and not share_ports  # workers have a parent that holds the lock
         self._lock: DataDirLock | None = None
         #: Why the spool stored nothing any more when the daemon ended, in a sentence; "" if it did.
         self.out_of_order = ""
-        self._loopback = loopback
         self.clock = clock or SystemClock()
         self.log = EventLog(self.clock, config.log.format) if log is None else event_sink(log)
         #: The log of faults, bounded.
@@ -146,13 +145,9 @@ class Daemon:
             "random": self._random,
             "hostname": config.hostname,
             "source": config.relay.source,
+            "loopback": self._loopback,
         }
-        smtp = SmtpDeliverer(
-            self._resolver,
-            is_self=lambda place: self._local_identity(place),
-            loopback=self._loopback,
-            **kind,  # type: ignore[arg-type]
-        )
+        smtp = SmtpDeliverer(self._resolver, is_self=lambda place: self._local_identity(place), **kind)  # type: ignore[arg-type]
         lmtp = LmtpDeliverer(self._resolver, **kind)  # type: ignore[arg-type]
         maildir = MaildirDeliverer(
             self.clock, config.hostname, pid=os.getpid(), random=lambda: f"{self._random.getrandbits(64):016x}"
