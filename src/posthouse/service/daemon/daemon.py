@@ -5,6 +5,8 @@ before ``start`` and nothing is left open after ``drain``; two daemons in one ev
 
 Start order: spool, relay worker, listeners, so that mail is accepted only when it can be stored and delivered.  Stop
 order: listeners, attempts under way, spool.  Mail that is still queued is on stable storage until the next start.
+
+Over budget: the parts are made, started and stopped in one place, because each of the three needs their order.
 """
 
 from __future__ import annotations
