@@ -30,6 +30,7 @@ EXCESS_FACTOR: Final = 10
 
 _SLOW_FROM: Final = 0.5  # the share of a limit from which on the session rests
 _IDLE_SLOW_FROM: Final = 0.2
+_FRUITLESS_FROM: Final = 0.02
 _SHORTEST_REST: Final = 0.5  # seconds
 _LONGEST_REST: Final = 1.0
 
@@ -41,7 +42,18 @@ class Conduct:
     too many.
     """
 
-    __slots__ = ("_errors", "_excess", "_idle", "_limits", "_policy", "_receiver", "_refused", "has_accepted", "rest")
+    __slots__ = (
+        "_errors",
+        "_excess",
+        "_idle",
+        "_limits",
+        "_policy",
+        "_receiver",
+        "_refused",
+        "fruitless",
+        "has_accepted",
+        "rest",
+    )
 
     def __init__(self, receiver: Receiver, policy: Policy, limits: Limits) -> None:
         self._receiver = receiver
@@ -53,6 +65,8 @@ class Conduct:
         self._excess = 0
         #: True since a message was accepted; the session sets it back when it has dated that.
         self.has_accepted = False
+        #: True once a fiftieth of a limit is used: the client's next commands are not urgent.
+        self.fruitless = False
         #: Seconds that the session rests after each turn.
         self.rest = 0.0
 
@@ -60,6 +74,7 @@ class Conduct:
         """A message was accepted."""
         self._errors = self._idle = self._refused = self._excess = 0
         self.rest = 0.0
+        self.fruitless = False
         self.has_accepted = True
 
     def error(self, wire: bytes) -> bytes:
@@ -87,6 +102,8 @@ class Conduct:
 
     def _counted(self, wire: bytes, count: int, most: int, what: str, slow_from: float = _SLOW_FROM) -> bytes:
         share = count / most if most else 1.0
+        if share >= _FRUITLESS_FROM:
+            self.fruitless = True
         if share >= slow_from:
             self.rest = max(self.rest, _SHORTEST_REST, min(_LONGEST_REST, share * _LONGEST_REST))
         if count <= most or self._receiver.state is State.CLOSED:

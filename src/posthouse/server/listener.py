@@ -68,7 +68,7 @@ class Server:
             timeouts or ServerTimeouts(),
             transcript,
             on_error or _report,
-            TurnQueue(),
+            TurnQueue(clock),
             leniency or _strict,
         )
         self._network = network

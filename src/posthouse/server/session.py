@@ -239,14 +239,16 @@ class ServerSession:
     def _rest(self, seconds: float) -> None:
         """Handle no events for ``seconds``, and until it is this session's turn."""
         self._resting = True
+        if self._receiver.has_input:  # what is read now would only wait in memory
+            self._set_paused(True)
         if seconds:
             self._settings.clock.call_later(seconds, self._rest_over)
         else:
-            self._settings.turns.put(self._rested)
+            self._rest_over()
 
     def _rest_over(self) -> None:
         if self._receiver.has_input:
-            self._settings.turns.put(self._rested)
+            self._settings.turns.put(self._rested, fruitless=self._conduct is not None and self._conduct.fruitless)
         else:
             self._rested()
 
