@@ -362,7 +362,8 @@ class Daemon:
         for policy in self._policies:
             policy.end()
         self.faults.flush()
-        await self.worker.stop(max(0.0, end - self.clock.monotonic()))
+        left = max(0.0, end - self.clock.monotonic())
+        await self.worker.stop(0.0 if self.spool.out_of_order() else left)  # nothing can be recorded any more
         await self._deliverers.close()
         await self.spool.close()
         self.out_of_order = self.spool.out_of_order()

@@ -98,6 +98,9 @@ class Reader:
 
     async def close(self) -> None:
         """Close them; what is being listed is finished first."""
+        if self._listing is None:  # never opened, perhaps for want of threads
+            self._close()
+            return
         await asyncio.get_running_loop().run_in_executor(self._threads.blocking, self._close)
 
     def _close(self) -> None:
