@@ -167,8 +167,10 @@ def _recipients(groups: list[list[Field]]) -> tuple[RecipientFields, ...]:
     for group in groups:
         for one in _split_group(group):
             recipient = _recipient(one)
-            if recipient is not None and len(found) < _RECIPIENTS:
+            if recipient is not None:
                 found.append(recipient)
+            if len(found) >= _RECIPIENTS:
+                return tuple(found)
     return tuple(found)
 
 
