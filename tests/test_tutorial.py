@@ -1,7 +1,7 @@
 """Test of the tutorials' dialogue: a live receiver, over a socket, gives the replies that the pages show.
 
-The dialogue is read from docs/tutorial.md and its Chinese sister.  Host name and queue id differ for each reader, so the
-receiver's host name is replaced by the page's, and the spool here gives the page's queue id.
+The dialogue is read from docs/tutorial.md and its Chinese sister.  Host name and queue id differ for each reader, so
+the receiver's host name is replaced by the page's, and the spool here gives the page's queue id.
 """
 
 from __future__ import annotations

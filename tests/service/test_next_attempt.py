@@ -102,7 +102,7 @@ def test_mail_that_an_operator_rerouted_waits_for_the_site_of_that_route() -> No
     [
         (AttemptPosition("far.test", -5.0), "trying", "attempt 1 at far.test is under way since T+-5"),
         (AttemptPosition("far.test", None, 3), "slot", "waits for a connection slot at far.test; 3 before it"),
-        (None, "leased", "attempt 1 is under way, or next in line, in another worker process"),
+        (None, "leased", "attempt 1 has just begun, or its result is being recorded"),
     ],
 )
 def test_leased_mail(position: AttemptPosition | None, state: str, sentence: str) -> None:
