@@ -177,7 +177,7 @@ def _show(found: InboxContent, lang: str) -> None:
 
 def _save(found: InboxContent, directory: str) -> list[tuple[str, int]]:
     """Write the attachments; returns the path and size of each."""
-    from posthouse.service.operations.message_view import view
+    from posthouse.message.message_view import view
 
     if not directory:
         raise click.UsageError("--save needs the name of a directory")
