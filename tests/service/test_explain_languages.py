@@ -163,7 +163,7 @@ def test_the_reasons_of_retries_are_chinese() -> None:
 
 RESULTS = """
 tried the configured host: 127.0.0.1:2600 refused the connection
-tried MX of far.test: 10 mx.far.test: mx.far.test: 192.0.2.7:25 refused the connection; b.far.test did not answer in time
+tried MX of far.test: 10 mx.far.test: mx.far.test: 192.0.2.7:25 refused the connection; b.far.test stopped answering
 3 connections in a row could not be opened: 127.0.0.1:2600 refused the connection
 mx.far.test[192.0.2.7]:25 refused the session: 421 4.3.2 @
 mx.far.test[192.0.2.7]:25 refused EHLO: 550 @
