@@ -11,7 +11,8 @@ from posthouse.core import SettingError
 from posthouse.net.stream import Endpoint
 from posthouse.service.config.docs import settings
 from posthouse.service.config.mail_types import DeliverySetting, ViaSetting
-from posthouse.service.config_file import ConfigError, advice, default_config, load, parse
+from posthouse.service.config_advice import advice
+from posthouse.service.config_file import ConfigError, default_config, load, parse
 
 DESIGN_EXAMPLE = """
 hostname = "mail.example.org"

@@ -17,7 +17,8 @@ from posthouse.protocol.writers import write_content
 from posthouse.server import Peer
 from posthouse.service import Daemon
 from posthouse.service.config.model import Config
-from posthouse.service.config_file import ConfigError, advice, default_config, parse
+from posthouse.service.config_advice import advice
+from posthouse.service.config_file import ConfigError, default_config, parse
 from posthouse.spool import Accepted, SqliteSpool
 from posthouse.testing import StaticResolver
 

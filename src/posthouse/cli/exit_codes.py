@@ -73,9 +73,10 @@ def of(error: BaseException) -> int:
     from posthouse import core
 
     if isinstance(error, core.SettingError):
-        if isinstance(error.__cause__, OSError) and not hasattr(error, "problems"):
-            return UNAVAILABLE  # the setting is valid and cannot be had: a port, a directory
-        return CONFIG if hasattr(error, "problems") else DATAERR
+        if hasattr(error, "problems"):
+            return NOINPUT if isinstance(error.__cause__, OSError) else CONFIG
+        # A setting that is valid and cannot be had: a port, a directory.
+        return UNAVAILABLE if isinstance(error.__cause__, OSError) else DATAERR
     from posthouse.sending import NoSuchHost, SessionRefused
 
     if isinstance(error, SessionRefused):

@@ -39,7 +39,11 @@ __all__ = [
 class ListenerSettings(Struct, frozen=True, kw_only=True):
     """A listener: an address where mail is accepted, and its terms; without any table, 127.0.0.1:1025."""
 
-    bind: Annotated[Endpoint, types.ENDPOINT, Meta(description="Where to listen; port 0 takes any free port.")]
+    bind: Annotated[
+        Endpoint,
+        types.ENDPOINT,
+        Meta(description="Where to listen; port 0 takes any free port, and `localhost` is 127.0.0.1."),
+    ]
     kind: Annotated[
         Literal["mx", "submission", "lmtp"],
         Meta(
@@ -235,7 +239,10 @@ class RouteSettings(Struct, frozen=True, kw_only=True):
     via: Annotated[
         ViaSetting,
         mail_types.VIA,
-        Meta(description='"mx" (the mail exchangers in the DNS), or one host: "smtp://host:port", "lmtp://host:port".'),
+        Meta(
+            description='"mx" (the mail exchangers in the DNS), or one host: "smtp://host:port", "lmtp://host:port" or '
+            '"lmtp:/path/of/socket".'
+        ),
     ] = ViaSetting("mx")
 
 
@@ -297,7 +304,10 @@ class Config(Struct, frozen=True, kw_only=True):
     data_dir: Annotated[
         str,
         types.DIRECTORY,
-        Meta(description="The directory of the spool; without it, one in the user's home."),
+        Meta(
+            description="The directory of the spool. Without it, `posthouse` in `$XDG_DATA_HOME`, which is "
+            "`~/.local/share/posthouse` for most users: write it for a daemon that is no test."
+        ),
     ] = field(default_factory=types.own_directory)
     workers: Annotated[
         int,

@@ -232,12 +232,16 @@ class InboxChange(Struct, frozen=True, kw_only=True):
 
 
 class ConfigReport(Struct, frozen=True, kw_only=True):
-    """The check of a configuration: ``problems`` keep it from being used, ``advice`` does not."""
+    """The check of a configuration: ``problems`` keep it from being used, ``advice`` does not.
+
+    ``readable`` is False where the file itself cannot be read.
+    """
 
     path: str
     usable: bool
     problems: list[str]
     advice: list[str]
+    readable: bool = True
 
 
 class AddressTarget(Struct, frozen=True, kw_only=True):
