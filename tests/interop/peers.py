@@ -203,7 +203,7 @@ async def program(*command: str | Path, octets: bytes = b"", code: int = 0, **en
             await process.wait()
         raise
     text = output.decode("utf-8", "replace")
-    assert process.returncode == code, text
+    assert process.returncode == code, (process.returncode, text)
     return text
 
 

@@ -1,8 +1,8 @@
 """Advice about a configuration that can be used: what may not be intended, and what this machine does not have.
 
-``advice`` looks at the settings only.  ``surroundings`` looks at the machine as well: directories that cannot be written,
-modules that do not exist, too little room on the disk.  It opens no listener, writes nothing and imports no code of the
-operator's own.
+``advice`` looks at the settings only.  ``surroundings`` looks at the machine as well: directories that cannot be
+written, modules that do not exist, too little room on the disk.  It opens no listener, writes nothing and imports no
+code of the operator's own.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def _unwritable(place: str, path: str) -> Iterator[str]:
     if not os.path.isdir(existing):
         yield f"{place}: {existing} is not a directory."
     elif not os.access(existing, os.W_OK | os.X_OK):
-        yield f"{place}: {existing} cannot be written by uid {os.geteuid()}, who checks; the daemon's user must be able to."
+        yield f"{place}: {existing} cannot be written by you (uid {os.geteuid()}); the daemon's user must be able to."
 
 
 def _free(path: str) -> int | None:

@@ -1,9 +1,10 @@
 """The configuration file: TOML, read as a whole, with its errors reported together.
 
-``parse`` reports three kinds of errors: of shape (``config.decode``: unknown keys, wrong types, invalid values), between
-settings (two domains of one name, two listeners on one port), and settings that this version does not support yet.  A
-table with an error of shape hides errors between it and others: aliases can be followed only when every ``[[domain]]``
-can be read, and ``ConfigError.unchecked`` says so.  The result is a frozen ``Config``; the file is not read again.
+``parse`` reports three kinds of errors: of shape (``config.decode``: unknown keys, wrong types, invalid values),
+between settings (two domains of one name, two listeners on one port), and settings that this version does not support
+yet.  A table with an error of shape hides errors between it and others: aliases can be followed only when each
+``[[domain]]`` can be read, and ``ConfigError.unchecked`` says so.  The result is a frozen ``Config``; the file is not
+read again.
 
 Without a file, ``default_config`` catches all mail on loopback, and nothing leaves the machine.
 """
@@ -24,12 +25,13 @@ from posthouse.net.stream import Endpoint
 from posthouse.service.config.decode import decode, named
 from posthouse.service.config.mail_types import DeliverySetting
 from posthouse.service.config.model import Config, DomainSettings, ListenerSettings
-from posthouse.service.config.types import DIRECTORY, InvalidValue, own_directory
+from posthouse.service.config.types import DIRECTORY, ENDPOINT, InvalidValue, catcher_directory
 from posthouse.service.directory.directory import Directory
 
 __all__ = ["ConfigError", "default_config", "load", "load_data_dir", "load_table", "parse", "table_of"]
 
 _LARGEST_FILE = 16_777_216
+_CATCHER = "127.0.0.1:1025"
 
 
 class ConfigError(SettingError):
@@ -90,6 +92,8 @@ def parse(text: str, where: str = "posthouse.toml") -> Config:
     table = table_of(text, where)
     problems: list[SettingError] = []
     config = decode(Config, table, "", problems, where)
+    if config is None:
+        raise ConfigError(problems)
     assert isinstance(config, Config)
     config = replace(config, listener=_named(config.listener))
     broken = {each.where.removeprefix(f"{where}: ").partition("[")[0].partition(".")[0] for each in problems}
@@ -128,15 +132,31 @@ def _toml_remedy(text: str, problem: str) -> str:
     return "correct that line"
 
 
-def default_config(data_dir: str | None = None) -> Config:
+def default_config(data_dir: str | None = None, binds: Sequence[str] = ()) -> Config:
     """The configuration without a file: SMTP on 127.0.0.1:1025, all mail delivered into local inboxes, nothing sent.
 
-    ``data_dir`` replaces the default directory.
+    ``data_dir`` replaces the default directory, which is not that of a configuration: what was caught is never sent.
+    ``binds`` replace the address, as in ``[[listener]] bind``.  Raises ``SettingError``.
     """
     everything = DomainSettings(name="*", deliver=DeliverySetting("mailbox"), mailboxes=("any",))
-    catcher = ListenerSettings(bind=Endpoint("127.0.0.1", 1025), strictness="lenient")
-    directory = own_directory() if data_dir is None else data_dir
-    return Config(workers=1, listener=_named((catcher,)), domain=(everything,), data_dir=directory)
+    listeners = tuple(ListenerSettings(bind=_bound(each), strictness="lenient") for each in binds or (_CATCHER,))
+    twice = next((at for at, times in Counter(each.bind for each in listeners).items() if times > 1 and at.port), None)
+    if twice is not None:
+        raise SettingError(f"{twice} is given twice", where="--bind", remedy="name each address once")
+    return Config(
+        data_dir=catcher_directory() if data_dir is None else data_dir,
+        workers=1,
+        listener=_named(listeners),
+        domain=(everything,),
+    )
+
+
+def _bound(text: str) -> Endpoint:
+    try:
+        endpoint: Endpoint = ENDPOINT.read(text)
+    except InvalidValue as wrong:
+        raise SettingError(wrong.cause, where="--bind", remedy=wrong.remedy) from None
+    return endpoint
 
 
 def _named(listeners: tuple[ListenerSettings, ...]) -> tuple[ListenerSettings, ...]:

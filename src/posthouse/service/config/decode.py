@@ -130,6 +130,7 @@ def decode(
         if key not in known:
             problem(dot + key, "there is no such setting", _remedy_for(key, kind, known))
     values: dict[str, Any] = {}
+    before = len(problems)
     for name, each in known.items():
         if name not in raw:
             if each.required:
@@ -146,7 +147,12 @@ def decode(
             continue
         if value is not None:
             values[name] = value
-    return kind(**values)
+    try:
+        return kind(**values)
+    except SettingError as error:  # a default that this machine does not have: a home directory
+        if len(problems) == before:
+            problem(where, error.message, error.remedy)
+        return None
 
 
 def _remedy_for(key: str, kind: type[Struct], known: dict[str, Declared]) -> str:

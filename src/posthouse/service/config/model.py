@@ -305,8 +305,8 @@ class Config(Struct, frozen=True, kw_only=True):
         str,
         types.DIRECTORY,
         Meta(
-            description="The directory of the spool. Without it, `posthouse` in `$XDG_DATA_HOME`, which is "
-            "`~/.local/share/posthouse` for most users: write it for a daemon that is no test."
+            description="The directory of the spool. Without it, `$XDG_DATA_HOME/posthouse`, else "
+            "`~/.local/share/posthouse`, of the user who starts the daemon: write it for any daemon that is no test."
         ),
     ] = field(default_factory=types.own_directory)
     workers: Annotated[

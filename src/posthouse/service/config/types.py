@@ -29,6 +29,7 @@ __all__ = [
     "SIZE",
     "SettingType",
     "at_least",
+    "catcher_directory",
     "expanded",
     "host_port",
     "list_of",
@@ -245,7 +246,7 @@ def expanded(path: str) -> str:
         user = full[1:].partition("/")[0]
         cause = f"there is no user {quoted(user)}" if user else "there is no home directory ($HOME is not set)"
         raise InvalidValue(f"{cause}, so {quoted(path)} names no place", "write the whole path")
-    if path.startswith("~") and not os.path.isabs(full):
+    if path.startswith("~") and path[1:2] in ("", "/") and not os.path.isabs(os.environ.get("HOME", "/")):
         raise InvalidValue(f"$HOME is {quoted(os.environ.get('HOME', ''))}, not a whole path", "write the whole path")
     return os.path.abspath(full)
 
@@ -258,18 +259,29 @@ def _read_directory(raw: object) -> str:
 
 
 def own_directory() -> str:
-    """The default directory of a user's spool: ``posthouse`` in ``$XDG_DATA_HOME``, or in ``~/.local/share``.
+    """The default data directory of a configuration: ``posthouse`` in ``$XDG_DATA_HOME``, or in ``~/.local/share``.
 
     Raises ``SettingError`` if there is no home directory.
     """
+    return os.path.join(_data_home(), "posthouse")
+
+
+def catcher_directory() -> str:
+    """The default data directory without a configuration: ``posthouse-catcher``, beside that of a configuration.
+
+    Raises ``SettingError`` if there is no home directory.
+    """
+    return os.path.join(_data_home(), "posthouse-catcher")
+
+
+def _data_home() -> str:
     base = os.environ.get("XDG_DATA_HOME", "")
     try:
-        return os.path.join(base if os.path.isabs(base) else expanded("~/.local/share"), "posthouse")
+        return base if os.path.isabs(base) else expanded("~/.local/share")
     except InvalidValue as wrong:
         cause = "there is no home directory to keep mail in: $HOME is not set, or is no whole path"
-        raise SettingError(
-            cause, remedy="name a directory with --data-dir, or with data_dir in a configuration"
-        ) from wrong
+        remedy = "name a directory with --data-dir, or with data_dir in a configuration"
+        raise SettingError(cause, remedy=remedy) from wrong
 
 
 DIRECTORY = SettingType("path", _read_directory, quoted)
