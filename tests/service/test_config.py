@@ -443,3 +443,13 @@ def test_a_module_is_looked_for_without_being_imported(tmp_path: Path, monkeypat
     (tmp_path / "my_package" / "handlers.py").write_text("raise SystemExit")
     text = f'data_dir = "{tmp_path}"\n[[domain]]\nname = "x.test"\ndeliver = "python:my_package.handlers:f"'
     assert surroundings(parse(text), table_of(text, "x")) == []
+
+
+def test_the_whole_example_can_be_used_as_it_is() -> None:
+    config = load(Path(__file__).parents[2] / "examples" / "office.toml")
+    assert advice(config) == []
+    office, second = config.domain
+    assert office.aliases["bob.smith"] == ("bob",)
+    assert office.lists["team"].owner == "ann"
+    assert second.mailboxes == ("any",)
+    assert [str(each.via) for each in config.route] == ["smtp://192.0.2.25:25", "smtp://smarthost.example.net:25"]
