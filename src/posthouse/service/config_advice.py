@@ -43,6 +43,11 @@ def advice(config: Config) -> list[str]:
         found.append("[relay] max_hops is below the 100 that RFC 5321 §6.3 asks for.")
     if not config.domain:
         found.append("There is no [[domain]]: other servers can write to postmaster only.")
+    found += [
+        f"domain {each.name}: maildir_owner works only while the daemon runs as root or as that user."
+        for each in config.domain
+        if each.maildir_owner and os.geteuid()
+    ]
     if config.hostname == "localhost" or "." not in config.hostname:
         found.append(f'hostname is "{config.hostname}", which means nothing to other hosts; write a full name.')
     return found
