@@ -11,8 +11,6 @@ from posthouse.cli.output import say
 from posthouse.core.errors import SettingError
 
 if TYPE_CHECKING:
-    from posthouse.net import Endpoint
-    from posthouse.service import Config
     from posthouse.service.daemon.supervisor import Opened
 
 __all__ = ["run"]
@@ -52,14 +50,11 @@ def run(config_file: str | None, data_dir: str | None, bind: tuple[str, ...], lo
     try:
         supervisor.run(config, loop=context.run, ready=ready)
     except SettingError as error:
-        if config_file is None and isinstance(error.__cause__, OSError) and error.where in map(str, _binds(config)):
+        binds = [str(each.bind) for each in config.listener]
+        if config_file is None and isinstance(error.__cause__, OSError) and error.where in binds:
             remedy = f"{error.remedy}, with --bind HOST:PORT"
             raise SettingError(error.message, where=error.where, remedy=remedy) from error.__cause__
         raise
-
-
-def _binds(config: Config) -> list[Endpoint]:
-    return [each.bind for each in config.listener]
 
 
 def _tell(opened: Opened, *, plain: bool, data_dir: str | None) -> None:

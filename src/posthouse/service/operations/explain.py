@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
 from posthouse.core import SettingError
-from posthouse.service.config_advice import advice, surroundings
+from posthouse.service.config.advice import advice, surroundings
 from posthouse.service.config_file import ConfigError, load, load_table
 from posthouse.service.operations.base import Context, Operation, Parameter
 from posthouse.service.operations.explain_message import history_of
