@@ -5,8 +5,8 @@
     =========  =====================================================================================================
     delivered  DELIVERED: settled
     deferred   WAITING until the schedule's next time; FAILED when the schedule gives up
-    ambiguous  as deferred: the other side may have the message, so the next attempt may make a second copy (RFC 1047),
-               and the reason says so
+    ambiguous  as deferred, with longer waits: the other side may have the message, so the next attempt may make a
+               second copy (RFC 1047), and the reason says so
     failed     FAILED: settled; without a reply, HELD
     =========  =====================================================================================================
 
@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from random import Random
 from typing import Final
 
-from posthouse.core import Outcome, Result
+from posthouse.core import Notify, Outcome, Result
 from posthouse.delivery.feedback import asked_wait
 from posthouse.relay.recording.retry import RetryPlan, RetrySchedule, ScheduleFor
 from posthouse.relay.routes import NoRoute, Route, Router
@@ -46,7 +46,7 @@ def settle(
     Recipients with equal schedules and attempt counts get one retry time: they shared an attempt, and shall share the
     next one.
     """
-    plans: dict[tuple[RetrySchedule, int, float | None], RetryPlan] = {}
+    plans: dict[tuple[RetrySchedule, int, float | None, bool], RetryPlan] = {}
     settlements: list[Settlement] = []
     for waiting, outcome in outcomes:
         if outcome.result is _DELIVERED:
@@ -56,10 +56,11 @@ def settle(
             settlements.append(Settlement(waiting.key, state, now, outcome))
         else:
             schedule, attempts, asked = schedule_for(message, waiting), waiting.attempts + 1, asked_wait(outcome.reply)
-            plan = plans.get((schedule, attempts, asked))
+            ambiguous = outcome.result is Result.AMBIGUOUS
+            plan = plans.get((schedule, attempts, asked, ambiguous))
             if plan is None:
-                plan = schedule.plan(attempts, message.received, now, random, asked=asked)
-                plans[schedule, attempts, asked] = plan
+                plan = schedule.plan(attempts, message.received, now, random, asked=asked, ambiguous=ambiguous)
+                plans[schedule, attempts, asked, ambiguous] = plan
             settlements.append(_defer(message, waiting, outcome, schedule, plan, now))
     return settlements
 
@@ -82,8 +83,14 @@ def _defer(
         )
     if outcome.result is Result.AMBIGUOUS:
         outcome = outcome._replace(reason=f"{outcome.reason}; trying again, which may make a second copy")
-    warned = waiting.warned or now >= schedule.warn_at(message.received)
+    warned = waiting.warned or (now >= schedule.warn_at(message.received) and _wants_warning(message, waiting))
     return Settlement(waiting.key, RecipientState.WAITING, plan.due, outcome, plan.why, warned)
+
+
+def _wants_warning(message: StoredMessage, waiting: QueuedRecipient) -> bool:
+    """Whether a delay is reported at all: to a sender, and unless NOTIFY forbids it (RFC 3461 §4.1)."""
+    notify = waiting.recipient.notify
+    return message.envelope.sender is not None and (notify is None or Notify.DELAY in notify)
 
 
 def split(lease: Lease, router: Router) -> tuple[list[tuple[Route, Lease]], list[tuple[QueuedRecipient, Outcome]]]:

@@ -5,6 +5,8 @@ before ``start`` and nothing is left open after ``drain``; two daemons in one ev
 
 Start order: spool, relay worker, listeners, so that mail is accepted only when it can be stored and delivered.  Stop
 order: listeners, attempts under way, spool.  Mail that is still queued is on stable storage until the next start.
+
+Over budget: the parts are made, started and stopped in one place, because each of the three needs their order.
 """
 
 from __future__ import annotations
@@ -46,12 +48,15 @@ from posthouse.server import CheckFactory, Server, ServerTimeouts
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.control.server import ControlSocket
 from posthouse.service.control.wire import CONTROL_SOCKET
+from posthouse.service.daemon.descriptor_limit import DescriptorWatch
 from posthouse.service.daemon.event_log import EventLog
+from posthouse.service.daemon.inbox_watch import InboxWatch
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import addressees
 from posthouse.service.operations.base import Context, RoutingContext
 from posthouse.service.policy.listener_policy import InboxUsage, ListenerPolicy
+from posthouse.service.policy.log_rate import LogRate
 from posthouse.service.policy.session_policy import SessionPolicy
 from posthouse.spool import Durable, Spool, SqliteSpool
 from posthouse.spool.interface import Compose, QueuedRecipient, Report, StoredMessage
@@ -62,7 +67,7 @@ __all__ = ["DRAIN", "Daemon", "spool_of"]
 
 #: Seconds that sessions and attempts may take to finish when the daemon drains.
 DRAIN = 30.0
-#: Seconds beyond ``retry_max`` after which no recipient is due: a lease that has just been renewed ends before.
+#: Seconds beyond the longest retry after which no recipient is due: a lease that has just been renewed ends before.
 _SLACK = 900.0
 
 
@@ -77,6 +82,7 @@ class Daemon:
         share_ports: whether other processes may listen at the same addresses.
         control: whether the operations are offered on the control socket in ``data_dir``.
         listening: sockets that listen already, by address; the daemon's listeners use them instead of their own.
+        loopback: whether a mail exchanger may have an address of loopback (for a network of its own, as in the demo).
     """
 
     def __init__(
@@ -94,15 +100,18 @@ class Daemon:
         control: bool = False,
         listening: Mapping[Endpoint, socket.socket] | None = None,
         checks: Sequence[CheckFactory] = (),
+        loopback: bool = False,
     ) -> None:
         self.config = config
-        self._checks = checks
+        self._checks, self._loopback = checks, loopback
         self._locks = spool is None and not share_ports  # workers have a parent that holds the lock
         self._lock: DataDirLock | None = None
         #: Why the spool stored nothing any more when the daemon ended, in a sentence; "" if it did.
         self.out_of_order = ""
         self.clock = clock or SystemClock()
         self.log = EventLog(self.clock, config.log.format) if log is None else event_sink(log)
+        #: The log of faults, bounded.
+        self.faults = LogRate(self.log, self.clock, "fault", per_second=1.0, burst=50)
         self.spool: Spool = spool or spool_of(config, shared=share_ports)
         self.directory = Directory(config)
         self._network = network or SocketNetwork(on_error=self._fault, reuse_port=share_ports, prepared=listening)
@@ -111,6 +120,7 @@ class Daemon:
         self._resolver = resolver or CachingResolver(
             DnsResolver(config.dns.nameservers, timeout=config.dns.timeout, tries=config.dns.tries), self.clock
         )
+        self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
         self._deliverers = self._make_deliverers()
         self.router = ConfiguredRouter(config, self._deliverers)
         self._dsn_writer = DsnWriter(
@@ -124,6 +134,7 @@ class Daemon:
         self._local_identity = LocalIdentity([config.hostname])
         path = os.path.join(config.data_dir, CONTROL_SOCKET)
         self._control = ControlSocket(path, self.context, self.log) if control else None
+        self._descriptors = DescriptorWatch(lambda reason: self.log("fault", reason=reason), self.clock.monotonic)
         self._policies: list[ListenerPolicy] = []
         self._servers: list[Server] = []
         self._endpoints: dict[str, Endpoint] = {}
@@ -138,6 +149,7 @@ class Daemon:
             "random": self._random,
             "hostname": config.hostname,
             "source": config.relay.source,
+            "loopback": self._loopback,
         }
         smtp = SmtpDeliverer(self._resolver, is_self=lambda place: self._local_identity(place), **kind)  # type: ignore[arg-type]
         lmtp = LmtpDeliverer(self._resolver, **kind)  # type: ignore[arg-type]
@@ -145,7 +157,7 @@ class Daemon:
             self.clock, config.hostname, pid=os.getpid(), random=lambda: f"{self._random.getrandbits(64):016x}"
         )
         return Deliverers(
-            smtp, lmtp, maildir, MailboxDeliverer(self.spool), DiscardDeliverer(), PythonDeliverer(self.clock)
+            smtp, lmtp, maildir, MailboxDeliverer(self._inbox_watch), DiscardDeliverer(), PythonDeliverer(self.clock)
         )
 
     def _make_worker(self) -> Worker:
@@ -166,7 +178,7 @@ class Daemon:
         )
 
     def _fault(self, error: BaseException) -> None:
-        self.log("fault", reason=f"{type(error).__name__}: {error}", error=error)
+        self.faults.write(reason=f"{type(error).__name__}: {error}", error=error)
 
     # -- operations ------------------------------------------------------------------------------------------------
 
@@ -186,6 +198,7 @@ class Daemon:
             who=who,
             reopen=self.worker.reopen,
             wake=self.worker.wake,
+            arrival=self._inbox_watch.next,
             outlook=partial(outlook_of, self.worker.scheduler),
             positions=partial(positions_of, self.worker.scheduler),
         )
@@ -198,6 +211,7 @@ class Daemon:
             random=self._random,
             is_self=lambda place: self._local_identity(place),
             reporting=self._reporting,
+            loopback=self._loopback,
         )
 
     def _reporting(self, queue: Spool, now: float) -> Compose:
@@ -280,10 +294,23 @@ class Daemon:
             clock=self.clock,
             hostname=config.hostname,
             lmtp=policy.lmtp,
-            limits=Limits(recipients=listener.max_recipients, message=size, chunk=size),
-            timeouts=ServerTimeouts(listener.command_timeout, listener.data_timeout, listener.transfer_timeout),
+            limits=Limits(
+                recipients=listener.max_recipients,
+                message=size,
+                chunk=size,
+                errors=listener.max_errors,
+                idle_commands=listener.max_idle_commands,
+                refused_recipients=listener.max_refused_recipients,
+            ),
+            timeouts=ServerTimeouts(
+                listener.command_timeout,
+                listener.data_timeout,
+                listener.transfer_timeout,
+                listener.session_timeout,
+            ),
             transcript=(lambda: transcript(listener.name)) if transcript is not None else None,
             on_error=self._fault,
+            on_sweep=self._descriptors,
             leniency=policy.leniency,
         )
         self._policies.append(policy)
@@ -341,7 +368,11 @@ class Daemon:
         for policy in self._policies:
             policy.draining = True
         await self._close_listeners(timeout / 2)
-        await self.worker.stop(max(0.0, end - self.clock.monotonic()))
+        for policy in self._policies:
+            policy.end()
+        self.faults.flush()
+        left = max(0.0, end - self.clock.monotonic())
+        await self.worker.stop(0.0 if self.spool.out_of_order() else left)  # nothing can be recorded any more
         await self._deliverers.close()
         await self.spool.close()
         self.out_of_order = self.spool.out_of_order()
@@ -361,7 +392,7 @@ def spool_of(config: Config, *, shared: bool = True, owned: bool = True) -> Sqli
         config.data_dir,
         kind=_kind_of(config) if owned else "",
         min_free=config.spool.min_free if owned else 0,
-        horizon=config.relay.retry_max + _SLACK if owned else inf,
+        horizon=RetrySchedule(ceiling=config.relay.retry_max).longest + _SLACK if owned else inf,
         history=config.spool.history,
         history_octets=config.spool.history_size,
         durable=Durable(shared=shared),

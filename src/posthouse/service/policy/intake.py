@@ -3,8 +3,9 @@
 The content is written to the spool as it comes.  What stands in front of it, the *prefix*, is made when the content has
 ended: the header fields of the content checks, the Received field, and an empty line if the content has no header.
 
-Content is counted as it grows, and its beginning is scanned (``header_scan``).  Once the message cannot succeed any
-more, what is stored of it is removed at once, the rest is taken and dropped, and the final verdict gives the reason.
+Content is counted as it grows, and its header section is scanned (``header_scan``).  Once the message cannot succeed
+any more, what is stored of it is removed at once, the rest is taken and dropped, and the final verdict gives the
+reason.  A client that vanishes while the content checks are asked has its message dropped: it will send it again.
 
 Usually one envelope is stored.  A list among the recipients adds one for its owner, who becomes the sender; each
 envelope is a message of its own, and all are committed before the 250.  If a later one fails after an earlier one was
@@ -21,7 +22,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-from posthouse.codes.leniencies import remark_text
+from posthouse.codes.leniencies import remark_in_brief
 from posthouse.core import (
     Address,
     Body,
@@ -30,12 +31,10 @@ from posthouse.core import (
     Remark,
     Reply,
     StorageError,
-    StorageFull,
     Verdict,
     path_text,
 )
 from posthouse.message.dsn.model import Action, OriginalMessage, RecipientStatus
-from posthouse.message.trace_fields import protocol_name, received
 from posthouse.net.clock import Clock
 from posthouse.protocol.commands import Greet
 from posthouse.relay import DsnWriter
@@ -43,16 +42,15 @@ from posthouse.server.content_check import CheckedMessage, CheckFactory, CheckRe
 from posthouse.server.policy import Peer
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import expansions, log_expansions, successes
-from posthouse.service.policy.header_scan import HEAD_AT_MOST, HeaderScan
+from posthouse.service.policy.header_scan import HEAD_AT_MOST, HeaderLimits, HeaderScan
+from posthouse.service.policy.trace import trace_field
+from posthouse.service.policy.verdicts import GONE, TOO_LARGE, storage_verdict
 from posthouse.spool.history import Expansion, Origin
 from posthouse.spool.interface import IncomingMessage, Spool, Stored
 
-__all__ = ["IntakeContext", "SpoolIntake", "TOO_LARGE", "storage_verdict"]
+__all__ = ["IntakeContext", "SpoolIntake"]
 
-TOO_LARGE: Final = Verdict(Reply(552, "5.3.4", "Message too large"), "larger than max_message_size")
-_LOOP: Final = Verdict(Reply(554, "5.4.6", "Too many hops; this message goes in circles"), "max_hops reached")
-_FULL: Final = Verdict(Reply(452, "4.3.1", "No room for this message now; try again later"), "storage is full")
-_BUSY: Final = Verdict(Reply(451, "4.3.0", "Cannot store this message now; try again later"), "storage failed")
+_SEVENBIT: Final = Body.SEVENBIT
 
 
 class IntakeContext(NamedTuple):
@@ -61,7 +59,8 @@ class IntakeContext(NamedTuple):
     ``kind`` is the listener's; ``destination`` gives the spool's key for an address; ``claim`` says until when the
     relay named ``owner`` will have new mail for these destinations leased to it from the start (0.0: it will not).
     ``offset`` gives the minutes that local time is ahead of UTC in a minute, counted from 1970.  ``stored`` is called
-    for each promised message, ``refused`` for each refusal, with the source, the command, and the verdict.
+    for each promised message, ``refused`` for each refusal, with the source, the command, and the verdict, and
+    ``fault`` for each fault, with its facts.
     ``dsn_writer`` writes the reports of success that lists and aliases owe; without one there are none.  ``checks``
     make the content checks.
     """
@@ -69,7 +68,7 @@ class IntakeContext(NamedTuple):
     kind: str
     lmtp: bool
     hostname: str
-    max_hops: int
+    headers: HeaderLimits
     max_message_size: int
     spool: Spool
     clock: Clock
@@ -81,14 +80,9 @@ class IntakeContext(NamedTuple):
     stored: Callable[[Stored], None]
     refused: Callable[[str, str, Verdict], None]
     log: EventSink
+    fault: Callable[..., None]
     dsn_writer: DsnWriter | None = None
     checks: Sequence[CheckFactory] = ()
-
-
-def storage_verdict(error: StorageError) -> Verdict:
-    """The verdict for a storage error: there is no room, or storing failed.  The details go to the log only."""
-    base = _FULL if isinstance(error, StorageFull) else _BUSY
-    return base._replace(reason=f"{base.reason}: {error}")
 
 
 class SpoolIntake:
@@ -98,6 +92,7 @@ class SpoolIntake:
         "_beginning",
         "_checks",
         "_context",
+        "_eightbit",
         "_envelope",
         "_envelopes",
         "_expansions",
@@ -131,8 +126,9 @@ class SpoolIntake:
         self._source = f"{context.kind} {peer.host or 'unix socket'}:{peer.port}"
         self._fault: Verdict | None = None
         self._remarks: tuple[Remark, ...] = ()
-        self._scan = HeaderScan()
+        self._scan = HeaderScan(context.headers)
         self._size = 0
+        self._eightbit = False  # the content has octets over 127
         plain = len(envelopes) == 1 and envelopes[0] is envelope
         self._successes = () if plain else tuple(successes(context.directory, envelope))
         self._expansions: Sequence[tuple[Expansion, ...]] = ()
@@ -164,11 +160,12 @@ class SpoolIntake:
         if self._size > self._context.max_message_size:
             self._fail(TOO_LARGE)
             return None
+        self._eightbit = self._eightbit or not chunk.isascii()
         scan = self._scan
         if not scan.done:
             scan.write(chunk)
-            if scan.hops >= self._context.max_hops:
-                self._fail(_LOOP)
+            if scan.refusal is not None:
+                self._fail(scan.refusal)
                 return None
         if self._successes:
             self._beginning += chunk[: HEAD_AT_MOST - len(self._beginning)]
@@ -198,10 +195,8 @@ class SpoolIntake:
         self.abort()
 
     def remarked(self, remarks: tuple[Remark, ...]) -> None:
-        """What was tolerated, for history and log.  Undeclared 8-bit content is announced to the next host."""
+        """What was tolerated, for history and log."""
         self._remarks = remarks
-        if any(remark.kind == "8bit" for remark in remarks):
-            self._envelopes = [each._replace(body=Body.EIGHTBITMIME) for each in self._envelopes]
 
     # -- the checks --------------------------------------------------------------------------------------------------
 
@@ -210,8 +205,8 @@ class SpoolIntake:
         scan = self._scan
         if self._fault is None and not scan.done:
             scan.end()
-            if scan.hops >= self._context.max_hops:
-                self._fail(_LOOP)
+            if scan.refusal is not None:
+                self._fail(scan.refusal)
         if self._fault is not None:
             return self._refuse(self._fault)
         if self._checks is None:
@@ -224,6 +219,8 @@ class SpoolIntake:
         return answer if isinstance(answer, tuple) else await answer
 
     def _checked(self, result: CheckResult) -> tuple[Verdict, ...] | Awaitable[tuple[Verdict, ...]]:
+        if self._fault is not None:  # the client vanished meanwhile
+            return self._refuse(self._fault)
         if result.refusal is not None:
             self._fail(result.refusal)
             return self._refuse(result.refusal)
@@ -232,7 +229,7 @@ class SpoolIntake:
         return self._store()
 
     def _check_failed(self, error: BaseException) -> None:
-        self._context.log("fault", reason=f"a content check failed: {type(error).__name__}: {error}", error=error)
+        self._context.fault(reason=f"a content check failed: {type(error).__name__}: {error}", error=error)
 
     # -- storing -----------------------------------------------------------------------------------------------------
 
@@ -252,19 +249,9 @@ class SpoolIntake:
 
     def _prefix(self, queue_id: str, now: float) -> bytes:
         """What stands in front of the content; see ``server.content_check`` for the order."""
-        context, envelope = self._context, self._envelope
-        recipients = envelope.recipients
-        trace = received(
-            context.hostname,
-            helo=self._greet.domain,
-            host=self._peer.host,
-            protocol=protocol_name(self._greet.verb, utf8=envelope.smtputf8),
-            queue_id=queue_id,
-            seconds=now,
-            offset_minutes=context.offset(int(now // 60.0)),
-            recipient=recipients[0].address if len(recipients) == 1 else None,
-            utf8=envelope.smtputf8,
-        )
+        context = self._context
+        offset = context.offset(int(now // 60.0))
+        trace = trace_field(context.hostname, self._peer, self._greet, self._envelope, queue_id, now, offset)
         gap = self._scan.gap
         return self._fields + trace + gap if self._fields or gap else trace
 
@@ -272,6 +259,8 @@ class SpoolIntake:
         context = self._context
         now = context.clock.time()
         destinations = self._destinations(envelope)
+        if self._eightbit and envelope.body is _SEVENBIT:  # announced to the next host, also if MAIL did not
+            envelope = envelope._replace(body=Body.EIGHTBITMIME)
         until = 0.0 if self._held else context.claim(destinations)
         return incoming.commit(
             envelope,
@@ -340,6 +329,8 @@ class SpoolIntake:
     async def _store_all(self) -> tuple[Verdict, ...]:
         try:
             for number, (envelope, incoming) in enumerate(zip(self._envelopes, self._incoming, strict=True)):
+                if self._fault is not None:
+                    return self._refuse(self._fault)
                 self._stored(await self._offer(envelope, incoming), number)
         except StorageError as error:
             return self._failed(error)
@@ -351,8 +342,9 @@ class SpoolIntake:
         self._context.stored(stored)
         if self._expansions:
             log_expansions(self._context.log, stored.message, self._incoming[0].id, self._expansions[number])
-        for remark in self._remarks:
-            self._context.log("lenient", id=stored.message.id, source=self._source, remark=remark_text(remark))
+        if self._remarks:
+            said = "; ".join(map(remark_in_brief, self._remarks))
+            self._context.log("lenient", id=stored.message.id, source=self._source, remarks=said)
         if self._held:
             self._context.log("quarantined", id=stored.message.id, source=self._source, reason=self._held)
 
@@ -374,7 +366,7 @@ class SpoolIntake:
                 context.stored(stored)
         except Exception as error:  # the message itself is safe
             reason = f"no report of success about {original.id} could be stored: {error}"
-            context.log("fault", reason=reason, error=error)
+            context.fault(reason=reason, error=error)
 
     # -- the verdicts ------------------------------------------------------------------------------------------------
 
@@ -393,7 +385,9 @@ class SpoolIntake:
         return (verdict,) * (len(self._envelope.recipients) if self._context.lmtp else 1)
 
     def abort(self) -> None:
-        """Forget the message; harmless after ``commit``."""
+        """Forget the message.  After ``commit``: what is being stored is stored, and nothing else."""
+        if self._fault is None:
+            self._fault = GONE
         for incoming in self._incoming:
             incoming.abort()
         if self._checks is not None:
