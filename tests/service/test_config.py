@@ -79,6 +79,16 @@ def test_the_designs_example() -> None:
     assert config.console.bind == Endpoint("127.0.0.1", 8025)
 
 
+def test_how_maildirs_are_written() -> None:
+    domain = '[[domain]]\nname = "x.test"\ndeliver = "maildir:/m/{local}"\n'
+    (usual,) = parse(domain).domain
+    assert (usual.maildir_line_ends, usual.maildir_mode, usual.maildir_owner) == ("lf", 0o600, "")
+    config = parse(domain + 'maildir_line_ends = "crlf"\nmaildir_mode = "0660"\nmaildir_owner = "vmail:1000"')
+    (domain_settings,) = config.domain
+    assert domain_settings.maildir_line_ends == "crlf"
+    assert (domain_settings.maildir_mode, domain_settings.maildir_owner) == (0o660, "vmail:1000")
+
+
 def test_without_a_file_everything_is_caught_and_nothing_leaves() -> None:
     config = default_config()
     (listener,) = config.listener
@@ -145,6 +155,12 @@ def test_all_mistakes_are_told_together() -> None:
         ('[[domain]]\nname = "x.test"\ndeliver = "smtps://a"', "domain[0].deliver", "not available in this version"),
         ('[[domain]]\nname = "x.test"\ndeliver = "maildir:/m/{user}"', "domain[0].deliver", "{user}"),
         ('[[domain]]\nname = "x.test"\ndeliver = "maildir:/m"', "domain[0].deliver", "{local}"),
+        ('[[domain]]\nname = "x.test"\nmaildir_line_ends = "cr"', "domain[0].maildir_line_ends", '"crlf"'),
+        ('[[domain]]\nname = "x.test"\nmaildir_mode = 600', "domain[0].maildir_mode", "in quotes"),
+        ('[[domain]]\nname = "x.test"\nmaildir_mode = "0666"', "domain[0].maildir_mode", "change them"),
+        ('[[domain]]\nname = "x.test"\nmaildir_mode = "0755"', "domain[0].maildir_mode", '"0660"'),
+        ('[[domain]]\nname = "x.test"\nmaildir_mode = "0060"', "domain[0].maildir_mode", '"0600"'),
+        ('[[domain]]\nname = "x.test"\nmaildir_owner = "a b"', "domain[0].maildir_owner", "user:group"),
         ('[[domain]]\nname = "x.test"\ndeliver = "discard"\nquota = "1MB"', "domain[0].quota", "not counted"),
         ('[[domain]]\nname = "x.test"\nmailboxes = "bob"', "domain[0].mailboxes", '"any"'),
         ('[[domain]]\nname = "x.test"\npaused = ["bob"]', "domain[0].paused", "no mailbox"),
