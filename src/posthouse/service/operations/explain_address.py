@@ -28,7 +28,7 @@ from posthouse.service.directory.directory import Directory, Expanded, Foreign, 
 from posthouse.service.directory.expansion import expand_envelope
 from posthouse.service.operations.base import Context
 from posthouse.service.operations.explain_text import address_kind_text
-from posthouse.service.operations.next_attempt import NextAttempts
+from posthouse.service.operations.next_attempt import next_attempts
 from posthouse.service.operations.results import (
     AddressFacts,
     AddressForecast,
@@ -191,6 +191,6 @@ async def _place(context: Context, route: Route, destination: str) -> dict[str, 
     ]
     facts: dict[str, Any] = {"lookup": hops.reason, "exchanges": exchanges, "site": hops.site}
     if context.outlook is not None:
-        attempts = NextAttempts(context)
-        facts["next"] = attempts.at_site(context.outlook(route, destination, hops.site), attempts.now)
+        attempts = await next_attempts(context)
+        facts["next"] = attempts.at_site(context.outlook(route, destination, hops.site), destination, attempts.now)
     return facts
