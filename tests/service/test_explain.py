@@ -82,7 +82,7 @@ def test_a_life_from_acceptance_to_delivery() -> None:
         assert "scheduled for T+300, 5 minutes later: the other side asked for 5 minutes" in text
         assert "bob@far.test: waiting for attempt 2, T+300 (in 5 minutes): the other side asked for 5 minutes" in text
         chinese = text_of(waiting, "zh")
-        assert "安排在 T+300 再试，即 5 分钟之后：对方要求等待 5 分钟" in chinese
+        assert "安排在 T+300 重试，即 5 分钟之后：对方要求等待 5 分钟" in chinese
         assert "等待第 2 次尝试，时间 T+300（5 分钟后）：对方要求等待 5 分钟" in chinese
         assert "S: EHLO" not in text
         assert "    S: EHLO mx.here.test" in text_of(waiting, transcript=True)
@@ -302,7 +302,7 @@ def test_every_reason_of_a_retry_in_chinese() -> None:
         for attempts in (1, 2, 9)
         for now in (60.0, 2 * day - 400.0, 2 * day - 100.0, 2 * day)
         for asked in (None, 0.5, 45.0, 7200.0)
-    ]
+    ] + [schedule.plan(attempts, 0.0, 60.0, Random(1), ambiguous=True) for attempts in (1, 2, 9)]
     assert {plan.why.partition(" ")[0] for plan in plans} == {"attempt", "the", "no"}
     assert len({plan.why for plan in plans}) > 6
     for plan in plans:

@@ -5,6 +5,8 @@ before ``start`` and nothing is left open after ``drain``; two daemons in one ev
 
 Start order: spool, relay worker, listeners, so that mail is accepted only when it can be stored and delivered.  Stop
 order: listeners, attempts under way, spool.  Mail that is still queued is on stable storage until the next start.
+
+Over budget: the parts are made, started and stopped in one place, because each of the three needs their order.
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ from posthouse.service.control.server import ControlSocket
 from posthouse.service.control.wire import CONTROL_SOCKET
 from posthouse.service.daemon.descriptor_limit import DescriptorWatch
 from posthouse.service.daemon.event_log import EventLog
+from posthouse.service.daemon.inbox_watch import InboxWatch
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import addressees
@@ -64,7 +67,7 @@ __all__ = ["DRAIN", "Daemon", "horizon_of", "kind_of", "spool_of"]
 
 #: Seconds that sessions and attempts may take to finish when the daemon drains.
 DRAIN = 30.0
-#: Seconds beyond ``retry_max`` after which no recipient is due: a lease that has just been renewed ends before.
+#: Seconds beyond the longest retry after which no recipient is due: a lease that has just been renewed ends before.
 _SLACK = 900.0
 
 
@@ -79,6 +82,7 @@ class Daemon:
         share_ports: whether other processes may listen at the same addresses.
         control: whether the operations are offered on the control socket in ``data_dir``.
         listening: sockets that listen already, by address; the daemon's listeners use them instead of their own.
+        loopback: whether a mail exchanger may have an address of loopback (for a network of its own, as in the demo).
     """
 
     def __init__(
@@ -96,9 +100,10 @@ class Daemon:
         control: bool = False,
         listening: Mapping[Endpoint, socket.socket] | None = None,
         checks: Sequence[CheckFactory] = (),
+        loopback: bool = False,
     ) -> None:
         self.config = config
-        self._checks = checks
+        self._checks, self._loopback = checks, loopback
         self._locks = spool is None and not share_ports  # workers have a parent that holds the lock
         self._lock: DataDirLock | None = None
         #: Why the spool stored nothing any more when the daemon ended, in a sentence; "" if it did.
@@ -115,6 +120,7 @@ class Daemon:
         self._resolver = resolver or CachingResolver(
             DnsResolver(config.dns.nameservers, timeout=config.dns.timeout, tries=config.dns.tries), self.clock
         )
+        self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
         self._deliverers = self._make_deliverers()
         self.router = ConfiguredRouter(config, self._deliverers)
         self._dsn_writer = DsnWriter(
@@ -143,6 +149,7 @@ class Daemon:
             "random": self._random,
             "hostname": config.hostname,
             "source": config.relay.source,
+            "loopback": self._loopback,
         }
         smtp = SmtpDeliverer(self._resolver, is_self=lambda place: self._local_identity(place), **kind)  # type: ignore[arg-type]
         lmtp = LmtpDeliverer(self._resolver, **kind)  # type: ignore[arg-type]
@@ -150,7 +157,7 @@ class Daemon:
             self.clock, config.hostname, pid=os.getpid(), random=lambda: f"{self._random.getrandbits(64):016x}"
         )
         return Deliverers(
-            smtp, lmtp, maildir, MailboxDeliverer(self.spool), DiscardDeliverer(), PythonDeliverer(self.clock)
+            smtp, lmtp, maildir, MailboxDeliverer(self._inbox_watch), DiscardDeliverer(), PythonDeliverer(self.clock)
         )
 
     def _make_worker(self) -> Worker:
@@ -191,6 +198,7 @@ class Daemon:
             who=who,
             reopen=self.worker.reopen,
             wake=self.worker.wake,
+            arrival=self._inbox_watch.next,
             outlook=partial(outlook_of, self.worker.scheduler),
             positions=partial(positions_of, self.worker.scheduler),
         )
@@ -203,6 +211,7 @@ class Daemon:
             random=self._random,
             is_self=lambda place: self._local_identity(place),
             reporting=self._reporting,
+            loopback=self._loopback,
         )
 
     def _reporting(self, queue: Spool, now: float) -> Compose:
@@ -392,7 +401,7 @@ def spool_of(config: Config, *, shared: bool = True, owned: bool = True) -> Sqli
 
 def horizon_of(config: Config) -> float:
     """Seconds within which every recipient is due that the daemon of a configuration has deferred or leased."""
-    return config.relay.retry_max + _SLACK
+    return RetrySchedule(ceiling=config.relay.retry_max).longest + _SLACK
 
 
 def kind_of(config: Config) -> str:
