@@ -157,8 +157,8 @@ class Auditor:
         wanted = message.envelope.sender is not None and outcome.recipient.notify is not Notify.NEVER
         if reports:  # others of the message that failed at this time may share them
             self._reports[message.id] = self._reports.get(message.id, b"") + b"".join(each.content for each in reports)
-        told = str(outcome.recipient.address).encode() in self._reports.get(message.id, b"")
-        if state is RecipientState.FAILED and wanted and not reports and not told:
+        reported = str(outcome.recipient.address).encode() in self._reports.get(message.id, b"")
+        if state is RecipientState.FAILED and wanted and not reports and not reported:
             ledger.violation(self._name, f"{name} failed and the sender was not told")
         if outcome.result is Result.AMBIGUOUS:
             ledger.excuse(self._name, message.id, outcome.recipient.address, "ambiguous", lease.until)

@@ -177,7 +177,7 @@ class SimulatedNode:
         """Start a daemon of the other kind on the same directory, which must be refused."""
         kind = RELAY if kind_of(self.config) == CATCHER else CATCHER
         why = await self.storage.intruded(kind)
-        self._ledger.log(self.name, "intruder", refused=why)
+        self._ledger.log(self.name, "intruder", refused=bool(why))
         if not why:
             self._ledger.violation(self.name, f"a {kind} opened its spool")
 
@@ -255,7 +255,12 @@ class SimulatedNode:
 
     def _log(self, event: str, /, **fields: Any) -> None:
         error = fields.pop("error", None)
-        self._ledger.log(self.name, event, **{name: value for name, value in fields.items() if name != "text"})
+        place = self.storage.directory.path  # which is another one in each process
+        shown = {name: value for name, value in fields.items() if name != "text"}
+        for name, value in shown.items():
+            if isinstance(value, str) and place in value:
+                shown[name] = value.replace(place, "data_dir")
+        self._ledger.log(self.name, event, **shown)
         if event == "fault" and not isinstance(error, StorageError):
             self._ledger.violation(self.name, f"a fault: {fields.get('reason')}")
 

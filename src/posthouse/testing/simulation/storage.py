@@ -158,7 +158,7 @@ class SimulatedSpool:
         """The unfinished messages with their content, whether a node has the spool open or not."""
         if not os.path.isdir(os.path.join(self.directory.path, "spool")):
             return []
-        spool = SqliteSpool.read_only(self.directory.path)
+        spool = _Look(self.directory.path, threads=_VirtualThreads())
         await spool.open(self._clock.time())
         try:
             entries = await unfinished(spool)
@@ -254,6 +254,14 @@ class _OpenSpool(SqliteSpool):
                 self.writer.drop()
             self._reader._close()
             owner.leave()
+
+
+class _Look(SqliteSpool):
+    """A spool to look at, without a thread."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._read_only = True
 
 
 class _FaultyDisk(Unsynced):
