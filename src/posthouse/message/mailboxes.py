@@ -40,16 +40,16 @@ _QUOTED = r'"(?:[^"\\]|\\.)*+"'
 # The class lists the excluded characters, because a class with a range to U+10FFFF takes milliseconds to compile.
 # Dots at odd places (a..b@, a.@) are not in the grammar; people have such addresses, and they are written in quotes.
 _LOCAL = rf'(?:[^\x00-\x20"(),:;<>@\[\\\]\x7f]+|{_QUOTED})'
-# A label begins and ends with a letter or digit; U-labels are not checked further.
+# A label begins and ends with a letter or digit, and has at most 63 octets; U-labels are not checked further.
 _LET_DIG = r"[^\x00-/:-@\[-`{-\x7f]"
-_LABEL = rf"{_LET_DIG}(?:[^\x00-,./:-@\[-^`{{-\x7f]*{_LET_DIG})?"
+_LABEL = rf"{_LET_DIG}(?:[^\x00-,./:-@\[-`{{-\x7f]{{0,61}}{_LET_DIG})?"
 _DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*|\[[A-Za-z0-9.:-]+\]"
 _NAME_ADDR = rf"(?s)(?P<name>(?:{_QUOTED}|[^\"<>@,;:]++)*+)<(?P<address>(?:{_QUOTED})?[^<>\"]+)>"
 _NOT_COMMA = re.compile(rf"(?:[^,\"]|{_QUOTED})*+", re.DOTALL)
 _ESCAPED = r"(?s)\\(.)"
 _WORDS = rf'(?s){_QUOTED}|[^"]+'
 # The usual form; the expressions above are compiled (and cached by ``re``) for other forms only.
-_LDH_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_LDH_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _PLAIN = rf"([A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@({_LDH_LABEL}(?:\.{_LDH_LABEL})*)"
 # Never part of a header: C0 except the tab, DEL, C1, line and paragraph separators, surrogates.
 _FORBIDDEN = r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"

@@ -55,6 +55,7 @@ EXPLAIN_TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "{recipients}：不能确定是否已投递：{reply}",
         ),
         "expired": ("{recipients}: given up, {reply}", "{recipients}：放弃，{reply}"),
+        "in-reply-to": (" (in reply to {command})", "（对 {command} 的应答）"),
         "next": ("scheduled for {due}, {span} later: {why}", "安排在 {due} 重试，即 {span}之后：{why}"),
         # Other events
         "held": ("{recipients} held by {who}", "{who} 扣留了 {recipients}"),

@@ -1,7 +1,8 @@
 """The answers of the operations: plain values that print as tables and travel as JSON.
 
-Times are calendar seconds (since 1970-01-01T00:00Z), durations seconds, sizes octets.  The names of fields are the keys
-of ``--json`` and of the control socket.  Where a struct shows a value of the spool, ``filled`` copies the fields that
+Times (``MOMENTS``) are calendar seconds (since 1970-01-01T00:00Z), durations seconds, sizes octets.  The names of
+fields are the keys of ``--json``, which writes times as ISO 8601, and of the control socket, which writes seconds.
+Where a struct shows a value of the spool, ``filled`` copies the fields that
 have the same name in both.
 
 Over budget: one struct for each shape of answer, and no logic.
@@ -35,6 +36,7 @@ __all__ = [
     "InboxEntry",
     "InboxSummary",
     "InboxWait",
+    "MOMENTS",
     "MessageFound",
     "MessageHistory",
     "NextAttempt",
@@ -52,6 +54,9 @@ __all__ = [
     "SettingText",
     "filled",
 ]
+
+#: The fields that are times.
+MOMENTS = frozenset(("at", "began", "due", "expires", "now", "oldest", "received"))
 
 _Answer = TypeVar("_Answer", bound=Struct)
 
@@ -269,12 +274,16 @@ class InboxChange(Struct, frozen=True, kw_only=True):
 
 
 class ConfigReport(Struct, frozen=True, kw_only=True):
-    """The check of a configuration: ``problems`` keep it from being used, ``advice`` does not."""
+    """The check of a configuration: ``problems`` keep it from being used, ``advice`` does not.
+
+    ``readable`` is False where the file itself cannot be read.
+    """
 
     path: str
     usable: bool
     problems: list[str]
     advice: list[str]
+    readable: bool = True
 
 
 class AddressTarget(Struct, frozen=True, kw_only=True):

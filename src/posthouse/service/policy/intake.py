@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-from posthouse.codes.leniencies import remark_text
+from posthouse.codes.leniencies import remark_in_brief
 from posthouse.core import (
     Address,
     Body,
@@ -342,8 +342,9 @@ class SpoolIntake:
         self._context.stored(stored)
         if self._expansions:
             log_expansions(self._context.log, stored.message, self._incoming[0].id, self._expansions[number])
-        for remark in self._remarks:
-            self._context.log("lenient", id=stored.message.id, source=self._source, remark=remark_text(remark))
+        if self._remarks:
+            said = "; ".join(map(remark_in_brief, self._remarks))
+            self._context.log("lenient", id=stored.message.id, source=self._source, remarks=said)
         if self._held:
             self._context.log("quarantined", id=stored.message.id, source=self._source, reason=self._held)
 
