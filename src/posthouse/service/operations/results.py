@@ -20,6 +20,7 @@ __all__ = [
     "AddressReport",
     "AddressTarget",
     "AttemptEntry",
+    "AttemptPlace",
     "AuditEntry",
     "CodeEntry",
     "CommandText",
@@ -52,6 +53,8 @@ __all__ = [
     "RemarkEntry",
     "ResultEntry",
     "SettingText",
+    "SiteEntry",
+    "SitesReport",
     "filled",
 ]
 
@@ -84,6 +87,39 @@ class NextAttempt(Struct, frozen=True, kw_only=True):
     site: str = ""
     limit: int | None = None
     before: int = 0
+
+
+class SiteEntry(Struct, frozen=True, kw_only=True):
+    """A site: its concurrency ``limit``, the attempts that are ``active`` there and that are ``waiting`` for it, and,
+    while it is suspended, ``until`` when and ``why``.  While it is suspended or ``is_full``, no mail is leased for its
+    ``destinations``."""
+
+    site: str
+    limit: int
+    active: int
+    waiting: int
+    until: float | None
+    why: str
+    is_full: bool
+    destinations: list[str]
+
+
+class AttemptPlace(Struct, frozen=True, kw_only=True):
+    """An attempt for the recipient ``key`` of the message ``id``: under way since ``began``, or with so many ``before``
+    it in the ready queue of the ``site``."""
+
+    id: str
+    key: int
+    site: str
+    began: float | None
+    before: int
+
+
+class SitesReport(Struct, frozen=True, kw_only=True):
+    """What each worker process knows of sites, and its attempts."""
+
+    sites: list[SiteEntry]
+    attempts: list[AttemptPlace] = []
 
 
 class QueueEntry(Struct, frozen=True, kw_only=True):
