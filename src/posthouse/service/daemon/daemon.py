@@ -64,7 +64,7 @@ from posthouse.spool.interface import Compose, QueuedRecipient, Report, StoredMe
 from posthouse.spool.sqlite.ownership import CATCHER, RELAY
 from posthouse.spool.sqlite.storage.data_dir import DataDirLock
 
-__all__ = ["DRAIN", "Daemon", "spool_of"]
+__all__ = ["DRAIN", "Daemon", "horizon_of", "kind_of", "spool_of"]
 
 #: Seconds that sessions and attempts may take to finish when the daemon drains.
 DRAIN = 30.0
@@ -390,16 +390,21 @@ def spool_of(config: Config, *, shared: bool = True, owned: bool = True) -> Sqli
     """
     return SqliteSpool(
         config.data_dir,
-        kind=_kind_of(config) if owned else "",
+        kind=kind_of(config) if owned else "",
         min_free=config.spool.min_free if owned else 0,
-        horizon=RetrySchedule(ceiling=config.relay.retry_max).longest + _SLACK if owned else inf,
+        horizon=horizon_of(config) if owned else inf,
         history=config.spool.history,
         history_octets=config.spool.history_size,
         durable=Durable(shared=shared),
     )
 
 
-def _kind_of(config: Config) -> str:
+def horizon_of(config: Config) -> float:
+    """Seconds within which every recipient is due that the daemon of a configuration has deferred or leased."""
+    return RetrySchedule(ceiling=config.relay.retry_max).longest + _SLACK
+
+
+def kind_of(config: Config) -> str:
     """Whether the daemon of a configuration is a catcher: it takes all mail, and none leaves this machine."""
     everything = any(each.name == "*" for each in config.domain)
     kept = all(each.deliver.kind in ("mailbox", "maildir", "discard") for each in config.domain)

@@ -22,7 +22,8 @@ from posthouse.delivery import (
     Undeliverable,
     next_hops,
 )
-from posthouse.protocol.grammar import GrammarError, parse_mailbox
+from posthouse.protocol.grammar import GrammarError
+from posthouse.protocol.leniency import tolerant_mailbox
 from posthouse.relay import MailboxDeliverer, NoRoute, Route
 from posthouse.service.directory.directory import Directory, Expanded, Foreign, Local, Moved, Resolution
 from posthouse.service.directory.expansion import expand_envelope
@@ -58,7 +59,7 @@ def address_of(text: str) -> Address:
     """The address that is written, with or without angle brackets.  Raises ``SettingError``."""
     bare = text.strip().removeprefix("<").removesuffix(">")
     try:
-        return Address(bare) if bare.lower() == "postmaster" else parse_mailbox(bare)
+        return Address(bare) if bare.lower() == "postmaster" else tolerant_mailbox(bare)
     except GrammarError as error:
         raise SettingError(f'"{text}" is no mailbox: {error}') from error
 
