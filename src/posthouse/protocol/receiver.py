@@ -403,9 +403,9 @@ class Receiver:
             return ContentChunk(piece)
         return _NEED_DATA if rest is None else self._end_of_content(_CONTENT_END_INPUT)
 
-    def _begin_normalising(self) -> ContentNormaliser:
+    def _begin_normalising(self, *, chunked: bool) -> ContentNormaliser:
         if self._normaliser is None:
-            self._normaliser = ContentNormaliser(seven_bit=self._body is Body.SEVENBIT)
+            self._normaliser = ContentNormaliser(seven_bit=self._body is Body.SEVENBIT, chunked=chunked)
         return self._normaliser
 
     def _end_of_content(self, given: Input) -> EndOfContent:
@@ -435,7 +435,7 @@ class Receiver:
         strict = self._body is not Body.BINARYMIME
         self.has_input = True  # also a chunk of no octets has an end
         if strict and self.leniency.content:
-            self._chunk = LenientChunkReader(command.size, self._begin_normalising(), last=command.last)
+            self._chunk = LenientChunkReader(command.size, self._begin_normalising(chunked=True), last=command.last)
         else:
             self._chunk = ChunkReader(command.size, strict=strict, before_cr=self._chunk_cr)
         self._given = given
@@ -566,7 +566,8 @@ class Receiver:
             elif command is self._tolerated:
                 self._withdraw_remarks()
         elif state is _CONTENT:
-            self._dot = LenientDotReader(self._begin_normalising()) if self.leniency.content else DotReader()
+            lenient = self.leniency.content
+            self._dot = LenientDotReader(self._begin_normalising(chunked=False)) if lenient else DotReader()
         elif isinstance(command, Greet):
             if reply.code < 400:
                 self.esmtp = command.verb != "HELO"
