@@ -215,7 +215,7 @@ def test_known_wrong_imports_still_exist() -> None:
 
 #: The order inside service: each of these imports only those before it.  ``demo`` joins two daemons.
 SERVICE: tuple[str, ...] = (
-    "config", "directory", "config_file", "policy", "operations", "control", "daemon", "demo"
+    "config", "accounts", "directory", "config_file", "policy", "operations", "control", "daemon", "demo"
 )  # fmt: skip
 
 
