@@ -333,7 +333,7 @@ async def converse(dialogue: Dialogue, client: RawClient, drain: Callable[[], ob
             assert "secret" not in " ".join(lines)
             check_reply(lines, bare=greeting or re.match(rb"(?i)(?:EHLO|HELO|HELLO|LHLO) ", said) is not None)
             greeting = False
-            ids += re.findall(r"^250 2\.0\.0 Message queued as (\S+)$", lines[-1])
+            ids += re.findall(r"^250 2\.0\.0 Ok: queued as (\S+)$", lines[-1])
         elif isinstance(step, Act):
             assert step.what == "drain"
             drain()

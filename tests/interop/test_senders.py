@@ -66,7 +66,7 @@ def test_swaks(tmp_path: Path, text: str, more: tuple[str, ...]) -> None:
                 # --no-data-fixup: what is read goes out as it is, so it is stuffed here.
                 command = swaks(host, f"{name}@box.test", "--no-data-fixup", "--data", "-", *more)
                 dialogue = await program(*command, octets=stuffed(MESSAGES[name]))
-                assert "250 2.0.0 Message queued as" in dialogue
+                assert "250 2.0.0 Ok: queued as" in dialogue
             await arrived(host, names)
 
     run(scenario)

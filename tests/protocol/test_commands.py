@@ -143,7 +143,7 @@ def test_a_line_gives_its_command(line: str, command: Command) -> None:
         b"MAILFROM:<a@b>",
         b"\x00",
         b"\xff",
-        b"QUIT\t",
+        b"\tQUIT",
         b"NO\x00OP",
         b"XCLIENT a",
         b"GET / HTTP/1.1",

@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
-from posthouse.core import Envelope, LocalError, Recipient, Reply, Verdict
+from posthouse.core import Envelope, LocalError, Recipient, Remark, Reply, Verdict
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.protocol import Auth, AuthResponse, Event, Greet, Limits, Mail, Offer, Pause, Rcpt, StartTls
 from posthouse.server import Answer, Intake, Peer, Server, ServerTimeouts
@@ -28,6 +28,9 @@ class Box:
     def write(self, chunk: bytes) -> Awaitable[None] | None:
         self.data += chunk
         return asyncio.sleep(0) if self.policy.slow else None
+
+    def remarked(self, remarks: tuple[Remark, ...]) -> None:
+        pass
 
     def commit(self) -> tuple[Verdict, ...] | Awaitable[tuple[Verdict, ...]]:
         if self.policy.fail_commit:

@@ -177,7 +177,7 @@ def test_a_check_adds_a_field_above_received(tmp_path: Path) -> None:
     async def scenario(host: Host) -> None:
         client = await host.client()
         (reply,) = await client.message(MESSAGE, "bob@example.org")
-        assert reply.startswith("250 2.0.0 Message queued as ")
+        assert reply.startswith("250 2.0.0 Ok: queued as ")
         (content,) = await host.mail()
         assert fields_of(content) == ["Return-Path", "X-Check", "Received", "From", "Subject"]
         assert b"\r\nX-Check: %d octets from 127.0.0.1 for mx.example.org\r\n" % len(MESSAGE) in content
@@ -236,7 +236,7 @@ def test_a_quarantined_message_is_held_until_it_is_released(tmp_path: Path) -> N
         nonlocal queue_id
         client = await host.client()
         (reply,) = await client.message(MESSAGE + b"QUARANTINE\r\n", "bob@example.org")
-        queue_id = reply.removeprefix("250 2.0.0 Message queued as ")
+        queue_id = reply.removeprefix("250 2.0.0 Ok: queued as ")
         assert await host.mail() == []
         (logged,) = host.logged("quarantined")
         assert (logged["id"], logged["reason"]) == (queue_id, "marker QUARANTINE")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from posthouse.core import Address, Envelope, Notify, OriginalRecipient, Recipient, Ret
@@ -179,6 +182,62 @@ def test_loops_end() -> None:
         found = directory.resolve(Address(name, "x.test"))
         assert isinstance(found, Expanded)
         assert [str(each.address) for each in found.targets] == ["c@x.test"]
+
+
+def chain(length: int) -> str:
+    """A domain whose alias ``n0`` leads to the mailbox ``e`` through so many aliases."""
+    names = [f'n{nth} = ["n{nth + 1}"]' for nth in range(length - 1)] + [f'n{length - 1} = ["e"]']
+    return '[[domain]]\nname = "x.test"\nmailboxes = ["e"]\n[domain.aliases]\n' + "\n".join(names)
+
+
+def test_aliases_deeper_than_the_limit_are_one_mistake_of_the_configuration() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(chain(21))
+    (problem,) = caught.value.problems
+    assert "n0@x.test leads through more than 20 aliases" in str(problem)
+    assert "name the addresses at their end" in str(problem)
+
+
+def test_aliases_as_deep_as_the_limit_lead_to_their_end() -> None:
+    found = Directory(parse(chain(20))).resolve(Address("n0", "x.test"))
+    assert isinstance(found, Expanded)
+    assert [str(each.address) for each in found.targets] == ["e@x.test"]
+
+
+def test_aliases_that_cross_are_walked_once() -> None:
+    """20 levels of 3 aliases, each naming all of the next level: 3^20 ways, and 60 names."""
+    names = [
+        f"a{level}x{nth} = [{', '.join(chr(34) + f'a{level + 1}x{to}' + chr(34) for to in range(3))}]"
+        for level in range(19)
+        for nth in range(3)
+    ]
+    names += [f'a19x{nth} = ["e{nth}"]' for nth in range(3)]
+    text = '[[domain]]\nname = "x.test"\nmailboxes = ["e0", "e1", "e2"]\n[domain.aliases]\n' + "\n".join(names)
+    program = (
+        "import sys; from posthouse.core import Address; from posthouse.service.config_file import parse; "
+        "from posthouse.service.directory.directory import Directory; "
+        "found = Directory(parse(sys.stdin.read())).resolve(Address('a0x0', 'x.test')); "
+        "print(*(each.address for each in found.targets))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], input=text, capture_output=True, text=True, timeout=60)
+    assert (ended.stdout, ended.stderr) == ("e0@x.test e1@x.test e2@x.test\n", "")
+
+
+@pytest.mark.parametrize("given", ["Ren\u00e9", "Rene\u0301", "REN\u00c9", "RENE\u0301"])
+@pytest.mark.parametrize("mailboxes", ['"any"', '["ren\u00e9"]', '["rene\u0301"]'])
+def test_composed_and_decomposed_accents_are_one_mailbox(given: str, mailboxes: str) -> None:
+    directory = house(f'[[domain]]\nname = "x.test"\nmailboxes = {mailboxes}')
+    found = directory.resolve(Address(given, "x.test"))
+    assert isinstance(found, Local)
+    assert found.mailbox == "ren\u00e9@x.test"
+    assert directory.identity(Address(given, "x.test")) == "ren\u00e9@x.test"
+
+
+def test_the_catcher_keeps_one_inbox_for_all_spellings() -> None:
+    directory = Directory(default_config())
+    domains = ("\u4f8b.test", "xn--fsq.test")
+    spellings = [Address(local, domain) for local in ("\u00c9", "e\u0301") for domain in domains]
+    assert {directory.resolve(each).address for each in spellings} == {Address("\u00e9", "xn--fsq.test")}
 
 
 def envelope(*recipients: str | Recipient, sender: str | None = "me@example.com") -> Envelope:

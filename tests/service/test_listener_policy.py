@@ -10,6 +10,7 @@ import pytest
 
 from posthouse.core import Address, Reply, StorageBusy, StorageError, StorageFull, Verdict
 from posthouse.protocol.commands import Mail, Rcpt
+from posthouse.service.policy.recipients import recipient_verdict
 from posthouse.testing import ManualClock
 
 from .policy_harness import PolicyHarness, address, bring_in, envelope, now
@@ -84,6 +85,18 @@ def test_recipients(to: str, code: int, enhanced: str) -> None:
     refusals = [fields for event, fields in at.events if event == "refused"]
     assert len(refusals) == (0 if reply.positive else 1)
     assert all(each["reason"] for each in refusals)
+
+
+@pytest.mark.parametrize(
+    ("to", "code", "enhanced"),
+    [("bob@small.test", 552, "5.2.2"), ("bob@later.test", 452, "4.2.2"), ("bob@example.org", 250, "2.1.5")],
+)
+def test_one_source_gives_the_verdict_on_a_full_mailbox(to: str, code: int, enhanced: str) -> None:
+    found = desk().policy.directory.resolve(address(to))
+    reply = recipient_verdict(found, used=1000).reply
+    assert (reply.code, reply.enhanced) == (code, enhanced)
+    assert recipient_verdict(found, used=999).reply.code == 250
+    assert recipient_verdict(found, used=999, size=2).reply.code == code
 
 
 def test_where_a_mailbox_moved_to_is_said() -> None:
@@ -205,7 +218,7 @@ def test_a_letter_is_stored_behind_its_trace_field(commits: str) -> None:
     at = desk()
     at.spool.commits = commits
     (reply,) = bring_in(at.session(), envelope("bob@example.org"), MESSAGE[:10], MESSAGE[10:])
-    assert reply == Reply(250, "2.0.0", "Message queued as Q1")
+    assert reply == Reply(250, "2.0.0", "Ok: queued as Q1")
     ((message, content, destinations),) = at.spool.stored
     trace, _, rest = content.partition(b"\r\nSubject")
     assert trace.startswith(b"Received: from client.example ([192.0.2.1])\r\n\tby mx.example.org with ESMTP id Q1")
@@ -358,7 +371,7 @@ def test_an_alias_is_expanded_in_what_is_stored() -> None:
 def test_a_list_and_a_mailbox_are_two_messages_with_one_answer() -> None:
     at = desk()
     (reply,) = bring_in(at.session(), envelope("wen@example.org", "team@example.org"), MESSAGE)
-    assert reply.text == "Message queued as Q1"
+    assert reply.text == "Ok: queued as Q1"
     (first, _, _), (second, content, _) = at.spool.stored
     assert str(first.envelope.sender) == "me@example.com"
     assert str(second.envelope.sender) == "postmaster@example.org"
@@ -383,7 +396,7 @@ def test_vrfy_and_expn_are_off() -> None:
     reply = now(session.verify("bob"))
     assert (reply.code, reply.enhanced) == (252, "2.5.0")
     reply = now(session.expand("team"))
-    assert (reply.code, reply.enhanced) == (502, "5.5.1")
+    assert (reply.code, reply.enhanced) == (252, "2.5.0")  # RFC 5321 §7.3: neither success nor failure
 
 
 @pytest.mark.parametrize(
@@ -432,3 +445,32 @@ def test_help() -> None:
     assert now(session.help("rcpt")).code == 214
     assert "RCPT TO:" in now(session.help("rcpt")).text
     assert now(session.help("cooking")).code == 504
+
+
+@pytest.mark.parametrize(
+    ("settings", "on", "off"),
+    [
+        ("", "HELO EHLO MAIL RCPT DATA BDAT RSET NOOP QUIT HELP", "LHLO VRFY EXPN"),
+        ("vrfy = true", "HELO EHLO VRFY", "LHLO EXPN"),
+        ("expn = true", "HELO EHLO EXPN", "LHLO VRFY"),
+        ('kind = "lmtp"', "LHLO MAIL", "HELO EHLO VRFY EXPN"),
+        ('kind = "submission"\nvrfy = true\nexpn = true', "EHLO VRFY EXPN", "LHLO"),
+    ],
+)
+def test_help_lists_only_what_is_on(settings: str, on: str, off: str) -> None:
+    session = desk(settings).session()
+    listed = now(session.help("")).text.split()
+    assert set(on.split()) <= set(listed)
+    assert not set(off.split()) & set(listed)
+    for word in (*on.split(), *off.split()):
+        page = now(session.help(word))
+        assert page.code == 214
+        assert (("Switched off" in page.text) or ("Not here" in page.text)) is (word in off.split())
+
+
+def test_help_knows_the_older_spellings() -> None:
+    session = desk().session()
+    assert now(session.help("HELLO")) == now(session.help("helo"))
+    assert now(session.help("rest")) == now(session.help("RSET"))
+    assert "HELLO" in now(session.help("helo")).text
+    assert now(session.help("MAIL FROM")) == now(session.help("MAIL"))

@@ -50,7 +50,7 @@ def test_no_attempt_begins_before_the_250_of_its_message_is_written(
     send = socket.socket.send
 
     def sent(sock: socket.socket, data: Any, *flags: int) -> int:
-        if (found := re.match(rb"250 2\.0\.0 Message queued as (\w+)", bytes(data))) is not None:
+        if (found := re.match(rb"250 2\.0\.0 Ok: queued as (\w+)", bytes(data))) is not None:
             order.append(("250", found[1].decode()))
         return send(sock, data, *flags)
 

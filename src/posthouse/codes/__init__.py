@@ -1,4 +1,4 @@
-"""Catalogue of SMTP reply codes and enhanced status codes, with their meanings in English and Chinese.
+"""Catalogue of SMTP commands, reply codes and enhanced status codes, with their meanings in English and Chinese.
 
 The catalogue is large, so each name is imported at its first use; sending and receiving do not need it.
 """
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
+    from posthouse.codes.command_words import ALL_COMMANDS, CommandEntry, command
+    from posthouse.codes.leniencies import LENIENCIES, LeniencyEntry, remark_text
     from posthouse.codes.lookup import (
         ALL_BASIC,
         ALL_ENHANCED,
@@ -24,25 +26,33 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ALL_BASIC",
+    "ALL_COMMANDS",
     "ALL_ENHANCED",
     "BasicCode",
+    "CommandEntry",
     "EnhancedCode",
+    "LENIENCIES",
+    "LeniencyEntry",
     "REGISTRY",
     "Registration",
     "Text",
     "Whose",
+    "command",
     "explain_enhanced",
     "explain_reply",
     "guess_enhanced",
     "guess_reply",
     "lookup",
     "near",
+    "remark_text",
     "sentence",
 ]
 
 __getattr__ = lazily(
     __name__,
     {
+        "command_words": "ALL_COMMANDS CommandEntry command",
+        "leniencies": "LENIENCIES LeniencyEntry remark_text",
         "lookup": "ALL_BASIC ALL_ENHANCED REGISTRY explain_enhanced explain_reply guess_enhanced guess_reply"
         " lookup near sentence",
         "model": "BasicCode EnhancedCode Registration Text Whose",

@@ -146,9 +146,10 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         ),
         source="RFC 5321 §3.5.3",
         occasion=Text(
-            "VRFY where verification is not switched on for the listener or the address is not in a domain of ours, "
-            "and where the answer needs UTF-8 that was not allowed (2.6.8).",
-            "监听端口未开启地址核实功能时收到 VRFY，或地址的域不由本机负责；以及应答需要 UTF-8 而对方未允许（2.6.8）。",
+            "VRFY and EXPN where they are not switched on for the listener (RFC 5321 §7.3), VRFY of an address that is "
+            "not in a domain of ours, and where the answer needs UTF-8 that was not allowed (2.6.8).",
+            "监听端口未开启 VRFY 或 EXPN（RFC 5321 §7.3）；用 VRFY 询问的地址不由本机负责；"
+            "以及应答需要 UTF-8 而对方未允许（2.6.8）。",
         ),
     ),
     BasicCode(
@@ -374,9 +375,9 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         ),
         source="RFC 5321 §4.2.4",
         occasion=Text(
-            "A command that is switched off: EXPN unless the listener allows it, STARTTLS or AUTH where it is not "
-            "offered.",
-            "命令处于关闭状态：监听端口未允许的 EXPN，或未提供的 STARTTLS、AUTH。",
+            "A command that is known and not offered: STARTTLS, AUTH, BDAT or ETRN where EHLO does not announce it, "
+            "and the old commands SEND, SOML, SAML and TURN.",
+            "认识但不提供的命令：EHLO 未列出的 STARTTLS、AUTH、BDAT、ETRN，以及旧命令 SEND、SOML、SAML、TURN。",
         ),
     ),
     BasicCode(

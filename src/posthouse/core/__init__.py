@@ -6,7 +6,7 @@ The DNS values are imported at their first use, because a process that sends to 
 from typing import TYPE_CHECKING
 
 from posthouse.core._lazy import lazily
-from posthouse.core.address import Address, path_text
+from posthouse.core.address import Address, local_key, path_text
 from posthouse.core.attempt_trace import AttemptTrace, ConnectionTrace
 from posthouse.core.content import AsyncContent, Bytes, Content, Prefixed
 from posthouse.core.envelope import Body, Envelope, Notify, OriginalRecipient, Recipient, Ret
@@ -32,6 +32,7 @@ from posthouse.core.errors import (
 )
 from posthouse.core.event_sink import CallbackSink, EventSink, event_sink
 from posthouse.core.outcome import Handover, Outcome, Result
+from posthouse.core.remark import Remark
 from posthouse.core.reply import Reply, Verdict
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ __all__ = [
     "Question",
     "Recipient",
     "Reject",
+    "Remark",
     "RemoteError",
     "Reply",
     "Result",
@@ -82,6 +84,7 @@ __all__ = [
     "Unreachable",
     "Verdict",
     "event_sink",
+    "local_key",
     "path_text",
 ]
 

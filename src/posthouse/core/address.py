@@ -11,9 +11,10 @@ The null reverse-path ``<>`` (RFC 5321 §4.5.5) is ``None`` as a value and "" as
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import NamedTuple
 
-__all__ = ["Address", "path_text"]
+__all__ = ["Address", "local_key", "path_text"]
 
 # atext of RFC 5322 §3.2.3, widened by UTF8-non-ascii (RFC 6531 §3.3), in dot-string form.
 # The class lists the excluded characters, because a class with a range to U+10FFFF takes milliseconds to compile.
@@ -46,12 +47,12 @@ class Address(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The address in lower case: equal for two spellings of one mailbox in a *local* domain.
+        """The address with its ``local_key``: equal for two spellings of one mailbox in a *local* domain.
 
         Only the receiving host may interpret a local part (RFC 5321 §2.3.11), so foreign addresses must not be merged
         by this key.
         """
-        return f"{self.local.casefold()}@{self.domain}"
+        return f"{local_key(self.local)}@{self.domain}"
 
     def __str__(self) -> str:
         """The RFC 5321 spelling, without ``<`` and ``>``; the local part is quoted only if it must be."""
@@ -61,6 +62,17 @@ class Address(NamedTuple):
         if _DOT_STRING.fullmatch(local) is None:
             local = '"' + _NEEDS_ESCAPE.sub(r"\\\1", local) + '"'
         return f"{local}@{self.domain}" if self.domain else local
+
+
+def local_key(local: str) -> str:
+    """The form that all spellings of a local part share in a domain whose mailboxes are here: case folded, and composed
+    (NFC), so that ``é`` is one character however it was typed.
+
+    Case folding may take a composed text apart, so the text is composed before and behind it (Unicode §3.13).
+    """
+    if local.isascii():
+        return local.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", local).casefold())
 
 
 def path_text(path: Address | None) -> str:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from posthouse.client import Session
 from posthouse.core import Body, Bytes, Content, Envelope, OriginalRecipient, Outcome, Recipient, Reply, Result
 from posthouse.delivery.model import Delivery, all_of
-from posthouse.message.mime import Needs, Unconvertible, downgrade, needs
+from posthouse.message.conversion import Unconvertible, downgrade
+from posthouse.message.mime import Needs, needs
 from posthouse.protocol import Capabilities
 
 __all__ = ["batches", "give"]

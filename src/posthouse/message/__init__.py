@@ -12,6 +12,7 @@ from posthouse.message.dates import format_date
 from posthouse.message.mailboxes import Mailbox, parse_mailboxes
 
 if TYPE_CHECKING:
+    from posthouse.message.conversion import Converted, Unconvertible, convert, downgrade
     from posthouse.message.dsn.model import Action, DeliveryReport, OriginalMessage, RecipientFields, RecipientStatus
     from posthouse.message.dsn.read import read_report
     from posthouse.message.dsn.report import compose_report, is_report
@@ -28,13 +29,14 @@ if TYPE_CHECKING:
         unfold,
         without,
     )
-    from posthouse.message.mime import Needs, Scanner, Unconvertible, downgrade, needs
+    from posthouse.message.mime import Needs, Scanner, needs
     from posthouse.message.trace_fields import protocol_name, received, return_path
 
 __all__ = [
     "Action",
     "Attachment",
     "Composed",
+    "Converted",
     "DeliveryReport",
     "Field",
     "Mailbox",
@@ -47,6 +49,7 @@ __all__ = [
     "Unconvertible",
     "compose",
     "compose_report",
+    "convert",
     "count",
     "count_received",
     "downgrade",
@@ -71,11 +74,12 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
+        "conversion": "Converted Unconvertible convert downgrade",
         "dsn.model": "Action DeliveryReport OriginalMessage RecipientFields RecipientStatus",
         "dsn.read": "read_report",
         "dsn.report": "compose_report is_report",
         "headers": "Field Split count count_received fields first gap hop_count split unfold without",
-        "mime": "Needs Scanner Unconvertible downgrade needs",
+        "mime": "Needs Scanner needs",
         "trace_fields": "protocol_name received return_path",
     },
 )

@@ -22,8 +22,9 @@ from typing import NamedTuple
 
 from posthouse.core import Body, Envelope, LocalError, Recipient
 from posthouse.message.dates import format_date
-from posthouse.message.encode import base64_body, encoded_words, fold, parameter, quoted_printable
-from posthouse.message.mailboxes import Mailbox, MailboxesLike, MailboxLike, check_text, parse_mailboxes, write_mailbox
+from posthouse.message.encode import base64_body, fold, parameter, quoted_printable
+from posthouse.message.field_writing import mailbox_field, mailboxes_of, text_field, written_field
+from posthouse.message.mailboxes import Mailbox, MailboxesLike, MailboxLike, check_text, parse_mailboxes
 
 __all__ = ["Attachment", "Composed", "compose", "to_crlf"]
 
@@ -32,25 +33,24 @@ _LONG_LINE = rb"[^\r\n]{999}"
 _NOT_TEXT = rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
 _FIELD_NAME = r"[!-9;-~]{1,60}"
 _MESSAGE_ID = r"<?([^\s<>@\"()\[\],;:\\]+@(?:[^\s<>@\"()\[\],;:\\]+|\[[^\s<>@\"()\[\],\\]+\]))>?"
-_CONTENT_TYPE = r"([A-Za-z0-9!#$&^_.+-]{1,127})/([A-Za-z0-9!#$&^_.+-]{1,127})"
-# Words of printable ASCII with single spaces; folded at the spaces and not encoded.
-_PLAIN = r"[!-~]{1,900}(?: [!-~]{1,900})*"
-_PLAIN_UTF8 = r"[^\x00-\x20\x7f-\xa0]{1,225}(?: [^\x00-\x20\x7f-\xa0]{1,225})*"
 # Written from the arguments, or by the hosts that the message passes; an error as extra headers.
 _OURS = frozenset(
     ("from", "to", "cc", "bcc", "subject", "date", "message-id", "mime-version", "return-path", "received")
 )
-_MAILBOX_FIELDS = frozenset(
-    ("sender", "reply-to", "resent-from", "resent-sender", "resent-to", "resent-cc", "disposition-notification-to")
+# File types that are text although their type is not text/…; readers need the charset of those too.
+_TEXT_APPLICATIONS = frozenset(
+    f"application/{name}"
+    for name in ("javascript", "sql", "toml", "x-csh", "x-httpd-php", "x-latex", "x-perl", "x-sh", "x-tcl", "x-tex")
 )
-# Fields whose values are not text and must not have encoded words (RFC 2047 §5).
-_ASCII_FIELDS = frozenset(("in-reply-to", "references", "resent-message-id", "resent-date"))
 
 
 class Attachment(NamedTuple):
     """An attached file.
 
-    ``name`` may be in any script; ``content_type`` is ``type/subtype``, or "" to guess it from the name.
+    ``name`` may be in any script.  ``content_type`` is ``type/subtype``, which may have parameters
+    (``text/calendar; method=REQUEST``), or "" to guess it from the name.  A text without a charset parameter gets
+    ``charset="utf-8"`` if it is UTF-8 beyond ASCII; if it is neither, its charset is not known, and it travels as
+    application/octet-stream.
     """
 
     name: str
@@ -111,15 +111,14 @@ def compose(
     if not recipients:
         raise LocalError("the message has no recipient; give at least one address in To, Cc or Bcc")
     extra = _extra(headers)
-    raw = _needs_utf8(utf8, sender, *lists.values(), *(value for value in extra.values() if not isinstance(value, str)))
+    raw = _needs_utf8(utf8, sender, *lists.values(), *(found for *_, found in extra if found is not None))
 
-    lines = [fold("Date", (_date(date),)), _mailboxes("From", sender, raw)]
-    lines += [_mailboxes(name, lists[name], raw) for name in ("To", "Cc") if lists[name]]
+    lines = [fold("Date", (_date(date),)), mailbox_field("From", sender, utf8=raw)]
+    lines += [mailbox_field(name, lists[name], utf8=raw) for name in ("To", "Cc") if lists[name]]
     if subject:
-        lines.append(_unstructured("Subject", subject, raw))
+        lines.append(text_field("Subject", subject, utf8=raw))
     lines.append(fold("Message-ID", (_message_id(message_id, raw),)))
-    for (name, _), value in extra.items():
-        lines.append(_unstructured(name, value, raw) if isinstance(value, str) else _mailboxes(name, value, raw))
+    lines += [written_field(name, value, utf8=raw) for name, value, _ in extra]
 
     files = [item if isinstance(item, Attachment) else Attachment(*item) for item in attachments]
     body = _body(text, html, files, seed=message_id)
@@ -163,43 +162,20 @@ def _message_id(text: str, utf8: bool) -> str:
 
 def _extra(
     headers: Mapping[str, str] | Iterable[tuple[str, str]],
-) -> dict[tuple[str, int], str | list[Mailbox]]:
-    """The further fields in order, by name and number, because a name may occur more than once."""
-    found: dict[tuple[str, int], str | list[Mailbox]] = {}
+) -> list[tuple[str, str, list[Mailbox] | None]]:
+    """The further fields in order: name, value, and the mailboxes of a field that holds some."""
+    found = []
     for name, value in headers.items() if isinstance(headers, Mapping) else headers:
         lowered = name.lower()
         if re.fullmatch(_FIELD_NAME, name) is None:
             raise LocalError(f"{name!r} is not a header field name; use letters, digits and hyphens, without the colon")
+        if lowered == "resent-bcc":
+            raise LocalError("the field Resent-Bcc would show blind copies to everybody; give those addresses in Bcc")
         if lowered in _OURS or lowered.startswith("content-"):
             raise LocalError(f"the field {name} is written from its own argument or by the mail system; leave it out")
         check_text(name, value)
-        if lowered in _ASCII_FIELDS and not value.isascii():
-            raise LocalError(f"the field {name} can hold ASCII only; remove the other characters")
-        if lowered in _MAILBOX_FIELDS:
-            mailboxes = parse_mailboxes(value, name)
-            if not mailboxes:
-                raise LocalError(f"the field {name} names no mailbox; leave it out or give one")
-            found[name, len(found)] = mailboxes
-        else:
-            found[name, len(found)] = value
+        found.append((name, value, mailboxes_of(name, value)))
     return found
-
-
-def _mailboxes(name: str, mailboxes: Sequence[Mailbox], utf8: bool) -> bytes:
-    tokens: list[str] = []
-    for mailbox in mailboxes:
-        tokens += write_mailbox(mailbox, utf8=utf8)
-        tokens[-1] += ","
-    tokens[-1] = tokens[-1].removesuffix(",")
-    return fold(name, tokens)
-
-
-def _unstructured(name: str, value: str, utf8: bool) -> bytes:
-    check_text(name, value)
-    plain = _PLAIN_UTF8 if utf8 else _PLAIN
-    if "=?" not in value and re.fullmatch(plain, value):
-        return fold(name, value.split(" "))
-    return fold(name, encoded_words(value))
 
 
 class _Part(NamedTuple):
@@ -244,18 +220,55 @@ def _text(value: str, kind: str) -> _Part:
 
 def _file(file: Attachment) -> _Part:
     check_text("the file name", file.name)
-    content_type = file.content_type or _guess(file.name)
-    match = re.fullmatch(_CONTENT_TYPE, content_type)
-    if match is None:
-        raise LocalError(f"{content_type!r} is not a content type; write type/subtype, as in image/png")
-    if match.group(1).lower() in ("multipart", "message"):
-        # Both must not be in base64 (RFC 2046 §5.1, §5.2.1), which keeps an attached file octet for octet.
-        content_type = "application/octet-stream"
+    check_text("the content type", file.content_type)
     tokens = parameter("filename", file.name) if file.name else []
     disposition = ("attachment;", *tokens) if tokens else ("attachment",)
-    fields = (("Content-Type", (content_type,)), ("Content-Disposition", disposition))
+    fields = (("Content-Type", _file_type(file)), ("Content-Disposition", disposition))
     written = b"".join(fold(name, tokens) for name, tokens in fields)
     return _Part(written + fold("Content-Transfer-Encoding", ("base64",)), base64_body(file.data))
+
+
+def _file_type(file: Attachment) -> Sequence[str]:
+    """The Content-Type of an attached file, as tokens."""
+    kind, parameters = _guess(file.name), {}
+    if file.content_type:
+        from posthouse.message.structured import parse_content_type  # needed with a content type only
+
+        found = parse_content_type(file.content_type.encode("utf-8"))
+        if found is None:
+            raise LocalError(
+                f"{file.content_type!r} is not a content type; write type/subtype, as in image/png, and parameters as "
+                "in text/plain; charset=utf-8"
+            )
+        kind, parameters = found.kind, {name: found.text(name) for name in found.parameters}
+    if kind.startswith(("multipart/", "message/")):
+        # Both must not be in base64 (RFC 2046 §5.1, §5.2.1), which keeps an attached file octet for octet.
+        return ("application/octet-stream",)
+    if "charset" not in parameters and (kind.startswith("text/") or kind in _TEXT_APPLICATIONS):
+        charset = _charset(file.data)
+        if charset is None:
+            return ("application/octet-stream",)
+        if charset:
+            parameters["charset"] = charset
+    written = [parameter(name, value) for name, value in parameters.items()]
+    made = [kind]
+    for one in written:
+        made[-1] += ";"
+        made += one
+    return made
+
+
+def _charset(data: bytes) -> str | None:
+    """The charset of a text: "utf-8", "" for ASCII, which needs no name (RFC 2046 §4.1.2), None if it is unknown."""
+    if b"\0" in data:
+        return None
+    if data.isascii():
+        return ""
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    return "utf-8"
 
 
 def _guess(name: str) -> str:

@@ -15,7 +15,15 @@ from typing import NamedTuple
 from posthouse.core import Address, LocalError
 from posthouse.message.encode import encoded_words
 
-__all__ = ["Mailbox", "MailboxLike", "MailboxesLike", "check_text", "parse_mailboxes", "write_mailbox"]
+__all__ = [
+    "Mailbox",
+    "MailboxLike",
+    "MailboxesLike",
+    "check_text",
+    "parse_mailboxes",
+    "write_mailbox",
+    "write_phrase",
+]
 
 
 class Mailbox(NamedTuple):
@@ -30,15 +38,16 @@ MailboxesLike = MailboxLike | Iterable[MailboxLike]
 
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
 # The class lists the excluded characters, because a class with a range to U+10FFFF takes milliseconds to compile.
-_ATEXT = r'[^\x00-\x20"(),.:;<>@\[\\\]\x7f]+'
-_LOCAL = rf"(?:{_ATEXT}(?:\.{_ATEXT})*|{_QUOTED})"
+# Dots at odd places (a..b@, a.@) are not in the grammar; people have such addresses, and they are written in quotes.
+_LOCAL = rf'(?:[^\x00-\x20"(),:;<>@\[\\\]\x7f]+|{_QUOTED})'
 # A label begins and ends with a letter or digit; U-labels are not checked further.
 _LET_DIG = r"[^\x00-/:-@\[-`{-\x7f]"
 _LABEL = rf"{_LET_DIG}(?:[^\x00-,./:-@\[-^`{{-\x7f]*{_LET_DIG})?"
 _DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*|\[[A-Za-z0-9.:-]+\]"
-_NAME_ADDR = rf"(?s)(?P<name>{_QUOTED}|[^\"<>@,;:]*+)\s*<(?P<address>(?:{_QUOTED})?[^<>\"]+)>"
+_NAME_ADDR = rf"(?s)(?P<name>(?:{_QUOTED}|[^\"<>@,;:]++)*+)<(?P<address>(?:{_QUOTED})?[^<>\"]+)>"
 _NOT_COMMA = re.compile(rf"(?:[^,\"]|{_QUOTED})*+", re.DOTALL)
 _ESCAPED = r"(?s)\\(.)"
+_WORDS = rf'(?s){_QUOTED}|[^"]+'
 # The usual form; the expressions above are compiled (and cached by ``re``) for other forms only.
 _LDH_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _PLAIN = rf"([A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@({_LDH_LABEL}(?:\.{_LDH_LABEL})*)"
@@ -100,7 +109,7 @@ def _parse(text: str, what: str) -> Mailbox:
     if plain is not None:  # this form needs no further check
         return Mailbox("", Address(plain[1], plain[2].lower()))
     match = re.fullmatch(_NAME_ADDR, text)
-    name, spec = (match["name"].strip(), match["address"].strip()) if match else ("", text)
+    name, spec = (_display_name(match["name"]), match["address"].strip()) if match else ("", text)
     local = re.match(_LOCAL, spec)
     if local is None or spec[local.end() : local.end() + 1] != "@":
         raise LocalError(
@@ -111,7 +120,14 @@ def _parse(text: str, what: str) -> Mailbox:
     if domain.startswith("[ipv6:"):
         domain = f"[IPv6:{domain[6:]}"  # the tag's spelling in RFC 5321 §4.1.3
     address = Address(_unquoted(local.group()), domain)
-    return Mailbox(_unquoted(name), _checked(address, what))
+    return Mailbox(name, _checked(address, what))
+
+
+def _display_name(phrase: str) -> str:
+    """The name that a phrase of words and quoted strings means (RFC 5322 §3.2.5)."""
+    if '"' not in phrase:
+        return phrase.strip()
+    return " ".join(_unquoted(word.strip()) for word in re.findall(_WORDS, phrase) if word.strip())
 
 
 def _unquoted(text: str) -> str:
@@ -131,20 +147,27 @@ def _checked(address: Address, what: str) -> Address:
     return address
 
 
-def write_mailbox(mailbox: Mailbox, *, utf8: bool = False) -> list[str]:
-    """The mailbox as tokens for ``fold``.
+def write_mailbox(mailbox: Mailbox, *, utf8: bool = False, room: int = 75) -> list[str]:
+    """The mailbox as tokens for ``fold``; ``room`` as for ``write_phrase``."""
+    return [*write_phrase(mailbox.name, utf8=utf8, room=room), _spec(mailbox)]
 
-    The name is written as atoms, else quoted, else as encoded words; with ``utf8`` (RFC 6532) all scripts are quoted.
-    Runs of white space become one space, as readers show them.
+
+def _spec(mailbox: Mailbox) -> str:
+    return f"<{mailbox.address}>" if mailbox.name.strip() else str(mailbox.address)
+
+
+def write_phrase(name: str, *, utf8: bool = False, room: int = 75) -> list[str]:
+    """A display name or another phrase as tokens for ``fold``, [] for an empty one.
+
+    The name is written as atoms, else quoted, else as encoded words, the first of at most ``room`` characters; with
+    ``utf8`` (RFC 6532) all scripts are quoted.  Runs of white space become one space, as readers show them.
     """
-    name, spec = " ".join(mailbox.name.split()), str(mailbox.address)
+    name = " ".join(name.split())
     if not name:
-        return [spec]
+        return []
     risky = len(name.encode()) > 60 or "=?" in name
     if not risky and re.fullmatch(_PHRASE, name):
-        words = name.split(" ")
-    elif not risky and (name.isascii() or utf8):
-        words = ['"' + re.sub(_NEEDS_ESCAPE, r"\\\1", name) + '"']
-    else:
-        words = encoded_words(name)
-    return [*words, f"<{spec}>"]
+        return name.split(" ")
+    if not risky and (name.isascii() or utf8):
+        return ['"' + re.sub(_NEEDS_ESCAPE, r"\\\1", name) + '"']
+    return encoded_words(name, room)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         Transcript,
     )
     from posthouse.protocol.extensions import Capabilities, Offer
+    from posthouse.protocol.leniency import LENIENT, STRICT, Leniency
     from posthouse.protocol.limits import Limits
     from posthouse.protocol.parsing import CommandError, parse_command
     from posthouse.protocol.receiver import Event, Receiver
@@ -66,6 +67,8 @@ __all__ = [
     "Help",
     "Input",
     "LAW",
+    "LENIENT",
+    "Leniency",
     "Limits",
     "Mail",
     "Move",
@@ -77,6 +80,7 @@ __all__ = [
     "Receiver",
     "Refused",
     "Rset",
+    "STRICT",
     "Sender",
     "Sent",
     "StartTls",
@@ -101,6 +105,7 @@ __getattr__ = lazily(
         "commands": "Auth Bdat Command Data Expn Greet Help Mail Noop Quit Rcpt Rset StartTls Vrfy write_command",
         "events": "Answered AuthResponse ContentChunk EndOfChunk EndOfContent Pause Refused Sent Transcript",
         "extensions": "Capabilities Offer",
+        "leniency": "LENIENT Leniency STRICT",
         "limits": "Limits",
         "parsing": "CommandError parse_command",
         "receiver": "Event Receiver",

@@ -10,7 +10,7 @@ import enum
 from collections.abc import Callable
 from typing import NamedTuple
 
-from posthouse.core import Reply
+from posthouse.core import Remark, Reply
 from posthouse.protocol.commands import Command
 
 __all__ = [
@@ -81,10 +81,12 @@ class ContentChunk(NamedTuple):
 
 
 class EndOfContent(NamedTuple):
-    """The content is complete: ``size`` octets.  ``owed`` replies are due: one, or in LMTP one per recipient."""
+    """The content is complete: ``size`` octets.  ``owed`` replies are due: one, or in LMTP one per recipient.
+    ``remarks`` say what a lenient receiver has tolerated in this transaction."""
 
     size: int
     owed: int
+    remarks: tuple[Remark, ...] = ()
 
 
 class EndOfChunk(NamedTuple):

@@ -2,8 +2,9 @@
 
 It is the inverse of ``commands.write_command``, in a module of its own because a sending SMTP does not need it.
 
-The parser tolerates deviations with one meaning only: case, spaces after the colon, around arguments and at the end of
-the line, and the older spellings ``HELLO`` and ``REST``, as whole words.  ``write_command`` is exact.
+The parser tolerates deviations with one meaning only: case, spaces after the colon and around arguments, white space at
+the end of the line (RFC 5321 §4.1.1), and the older spellings ``HELLO`` and ``REST``, as whole words.  What a lenient
+receiver tolerates besides is in ``leniency``.  ``write_command`` is exact.
 
 The replies to faults (RFC 5321 §4.2, §4.3.2): 500 for an unknown verb, 502 for a verb that is known and not
 offered, 501 for an argument that breaks the grammar, 555 for a parameter that is not known or not offered.  Non-ASCII
@@ -82,7 +83,7 @@ def parse_command(line: bytes, accepts: frozenset[str], limits: Limits = _DEFAUL
     ``accepts`` are the extensions the receiver offers, as EHLO keywords.  Raises ``CommandError``, and nothing else,
     for whatever the peer sent.  The state of the dialogue is not checked here.
     """
-    word, _, rest = line.partition(b" ")
+    word, _, rest = line.rstrip(b" \t").partition(b" ")
     verb = _VERBS.get(word.upper())
     if verb is None:
         _refuse("", 500, "5.5.2", "Command not recognised; HELP lists those known here")

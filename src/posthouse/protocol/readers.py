@@ -163,13 +163,21 @@ class DotReader:
                 piece, rest, self._tail = data[:cut], None, data[cut:]
         # ``piece`` never ends between CR and LF, so it can be judged alone.
         if not only_crlf(piece):
-            return _lone(piece), None
-        if 0 <= stuffed < len(piece) - 2:
+            judged = self._faulty(piece, rest is not None)
+            if isinstance(judged, InputFault):
+                return judged, None
+            piece = judged
+        elif 0 <= stuffed < len(piece) - 2:
             piece = piece.replace(b"\r\n.", b"\r\n")
         if self._first and piece:
             self._first = False
             piece = piece[2:]
         return piece, rest
+
+    def _faulty(self, piece: bytes, over: bool) -> bytes | InputFault:
+        """The fault of a piece that has a bare CR or LF; a lenient reader gives octets in its place.  ``over`` if the
+        content ends behind it."""
+        return _lone(piece)
 
 
 def _lone(piece: bytes) -> InputFault:

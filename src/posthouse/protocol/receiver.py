@@ -26,7 +26,7 @@ import base64
 import binascii
 from typing import Final
 
-from posthouse.core import Body, LocalError, Reply
+from posthouse.core import Body, LocalError, Remark, Reply
 from posthouse.protocol.commands import (
     Auth,
     Bdat,
@@ -47,6 +47,8 @@ from posthouse.protocol.events import (
     Transcript,
 )
 from posthouse.protocol.extensions import Offer
+from posthouse.protocol.leniency import STRICT, Leniency, merged, tolerate, utf8_tolerated
+from posthouse.protocol.lenient_readers import ContentNormaliser, LenientChunkReader, LenientDotReader
 from posthouse.protocol.limits import Limits
 from posthouse.protocol.parsing import CACHED_LINE, CommandError, parse_cached, parse_command
 from posthouse.protocol.readers import ChunkReader, DotReader, InputFault, LineReader
@@ -122,20 +124,27 @@ class Receiver:
         "_given",
         "_line_limit",
         "_lines",
+        "_normaliser",
         "_owed",
         "_recipients",
         "_refused_rcpt",
+        "_remarks",
         "_skip",
         "_skipped",
         "_smtputf8",
+        "_tolerated",
+        "_tolerated_from",
         "_total",
         "_transcript",
+        "_utf8_before",
         "esmtp",
         "has_input",
+        "leniency",
         "limits",
         "lmtp",
         "offer",
         "state",
+        "utf8_tolerated",
     )
 
     def __init__(
@@ -145,8 +154,11 @@ class Receiver:
         lmtp: bool = False,
         limits: Limits | None = None,
         transcript: Transcript | None = None,
+        leniency: Leniency = STRICT,
     ) -> None:
         self.offer = offer
+        #: What is tolerated; may be set until MAIL, because it may depend on the peer.
+        self.leniency = leniency
         self.lmtp = lmtp
         self.limits = limits or Limits()
         self.state = _CONNECTED
@@ -178,6 +190,13 @@ class Receiver:
         self._chunk: ChunkReader | None = None  # while a chunk is being read
         self._chunk_cr = False  # the chunk before it ended in CR
         self._dot: DotReader | None = None  # while content after 354 is being read
+        self._normaliser: ContentNormaliser | None = None  # once the content of a lenient receiver has begun
+        self._remarks: list[Remark] = []  # on the commands of the transaction
+        self._tolerated: Command | None = None  # the last command with remarks,
+        self._tolerated_from = 0  # the first of them, and what ``utf8_tolerated`` was before it
+        self._utf8_before = False
+        #: True if a local part that is not ASCII was tolerated, though MAIL did not say SMTPUTF8.
+        self.utf8_tolerated = False
 
     # -- bytes in ----------------------------------------------------------------------------------------------
 
@@ -247,10 +266,30 @@ class Receiver:
             else:
                 command = parse_command(line, self._accepts, self.limits)
         except CommandError as refusal:
+            if self.leniency is not STRICT:
+                found = tolerate(line, refusal, self._accepts, self.limits, self.leniency)
+                if found is not None:
+                    return self._tolerate(found[0], found[1])
             # How many octets follow a BDAT that cannot be read is anybody's guess, and content must not be read as
             # commands.
             return self._refuse(refusal.verb, refusal.reply, fatal=refusal.verb == "BDAT")
         return self._legal(command)
+
+    def _tolerate(self, command: Command, remarks: list[Remark]) -> Event:
+        """Go on with a command that the strict parser refused.  Its remarks stay if it is answered positively."""
+        self._tolerated_from, self._utf8_before = len(self._remarks), self.utf8_tolerated
+        event = self._legal(command)
+        self._remarks.extend(remarks)
+        self._tolerated = self._command
+        if type(event) is Refused:
+            self._withdraw_remarks()
+        return event
+
+    def _withdraw_remarks(self) -> None:
+        """Take back what was remarked on a command that is refused."""
+        del self._remarks[self._tolerated_from :]
+        self.utf8_tolerated = self._utf8_before
+        self._tolerated = None
 
     def _legal(self, command: Command) -> Event:
         """Is the command legal here?  The whole answer of moment one."""
@@ -258,7 +297,13 @@ class Receiver:
             # There may be thousands of them: the questions of ``_why_not`` that are left.
             local, domain = command.address
             if not (self._smtputf8 or (local.isascii() and domain.isascii())):
-                return self._refuse("RCPT", UTF8_ADDRESS)
+                if not self.leniency.addresses:
+                    return self._refuse("RCPT", UTF8_ADDRESS)
+                self._tolerated_from, self._utf8_before = len(self._remarks), self.utf8_tolerated
+                command, remark = utf8_tolerated(command, str(UTF8_ADDRESS))
+                self._tolerated = command
+                self._remarks.append(remark)
+                self.utf8_tolerated = self.utf8_tolerated or not command.address.is_ascii
             self._command = command
             self._given = _RCPT_INPUT
             self._owed = 1
@@ -342,6 +387,11 @@ class Receiver:
             return ContentChunk(piece)
         return _NEED_DATA if rest is None else self._end_of_content(_CONTENT_END_INPUT)
 
+    def _begin_normalising(self) -> ContentNormaliser:
+        if self._normaliser is None:
+            self._normaliser = ContentNormaliser(seven_bit=self._body is Body.SEVENBIT)
+        return self._normaliser
+
     def _end_of_content(self, given: Input) -> EndOfContent:
         self._given = given
         self._command = None
@@ -350,7 +400,10 @@ class Receiver:
             self._transcript("S", f"({self._total} octets of content)")
             if given is _CONTENT_END_INPUT:
                 self._transcript("S", ".")
-        return EndOfContent(self._total, self._owed)
+        found = None if self._normaliser is None else self._normaliser.remarks()
+        if not found and not self._remarks:
+            return EndOfContent(self._total, self._owed)
+        return EndOfContent(self._total, self._owed, merged([*self._remarks, *(found or ())]))
 
     def _begin_chunk(self, command: Bdat, given: Input, refusal: Reply | None) -> Event:
         if refusal is None and command.size > self.limits.chunk:
@@ -365,7 +418,10 @@ class Receiver:
             return self._refuse_chunk(refused)
         strict = self._body is not Body.BINARYMIME
         self.has_input = True  # also a chunk of no octets has an end
-        self._chunk = ChunkReader(command.size, strict=strict, before_cr=self._chunk_cr)
+        if strict and self.leniency.content:
+            self._chunk = LenientChunkReader(command.size, self._begin_normalising(), last=command.last)
+        else:
+            self._chunk = ChunkReader(command.size, strict=strict, before_cr=self._chunk_cr)
         self._given = given
         self._command = command
         return command
@@ -391,8 +447,16 @@ class Receiver:
             if not data:
                 return _NEED_DATA
             self._total += len(data)
-            return ContentChunk(chunk.feed(data))
+            data = chunk.feed(data)
+            if data:
+                return ContentChunk(data)
+            if chunk.remaining:
+                return _NEED_DATA
         last = self._given is _BDAT_LAST_INPUT
+        if last and self._normaliser is not None:
+            data = self._normaliser.end()
+            if data:
+                return ContentChunk(data)
         self._chunk, self._chunk_cr = None, chunk.ends_in_cr
         self._command = None
         if chunk.fault is None and last and chunk.ends_in_cr:
@@ -478,11 +542,15 @@ class Receiver:
                 self._recipients += 1
             else:
                 self._refused_rcpt = True
+                if command is self._tolerated:
+                    self._withdraw_remarks()
         elif isinstance(command, Mail):
             if reply.code < 400:
                 self._smtputf8, self._body = command.smtputf8, command.body
+            elif command is self._tolerated:
+                self._withdraw_remarks()
         elif state is _CONTENT:
-            self._dot = DotReader()
+            self._dot = LenientDotReader(self._begin_normalising()) if self.leniency.content else DotReader()
         elif isinstance(command, Greet):
             if reply.code < 400:
                 self.esmtp = command.verb != "HELO"

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any, Final, NamedTuple
 
 from posthouse.client.hostname import machine_name
-from posthouse.core import Envelope, Recipient, Reply, SettingError, Verdict
+from posthouse.core import Envelope, Recipient, Remark, Reply, SettingError, Verdict
 from posthouse.net import Clock, Endpoint, Network, SocketNetwork, SystemClock
 from posthouse.protocol import Limits, Offer
 from posthouse.protocol.commands import Greet, Mail, Rcpt
@@ -210,7 +210,7 @@ class _SinkPolicy:
 
 
 _VRFY: Final = Verdict(Reply(252, "2.5.0", "Every recipient is accepted here"))
-_EXPN: Final = Verdict(Reply(502, "5.5.1", "EXPN is not offered here"))
+_EXPN: Final = Verdict(Reply(252, "2.5.0", "Every recipient is accepted here"))
 _HELP: Final = Verdict(Reply(214, "2.0.0", "All mail is counted and discarded here"))
 
 
@@ -228,6 +228,9 @@ class _SinkIntake:
 
     def write(self, chunk: bytes) -> None:
         self._sink.octets += len(chunk)
+
+    def remarked(self, remarks: tuple[Remark, ...]) -> None:
+        pass
 
     def commit(self) -> Any:
         sink = self._sink

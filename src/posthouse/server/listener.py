@@ -14,7 +14,8 @@ from posthouse.core import LocalError
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.net import Clock, Endpoint, Listener, Network, Timer
 from posthouse.protocol import Limits, Offer, Transcript
-from posthouse.server.policy import PolicyFactory
+from posthouse.protocol.leniency import STRICT, Leniency
+from posthouse.server.policy import Peer, PolicyFactory
 from posthouse.server.session import GOING_DOWN, ServerSession
 from posthouse.server.settings import ServerTimeouts, SessionSettings
 
@@ -26,7 +27,7 @@ class Server:
     """The receiving SMTP: listeners with one policy, one offer, one set of limits.
 
     ``transcript`` makes a transcript for each session; ``on_error`` is given the exceptions of a policy or an intake,
-    which end as 451 for the client.
+    which end as 451 for the client.  ``leniency`` says what is tolerated from a peer; without it the server is strict.
 
     Raises ``LocalError`` for an ``offer`` of AUTH, STARTTLS or REQUIRETLS: sessions have no handler for them, and a
     client that used them would wait for a reply until the time-out.
@@ -45,6 +46,7 @@ class Server:
         timeouts: ServerTimeouts | None = None,
         transcript: Callable[[], Transcript] | None = None,
         on_error: Callable[[BaseException], None] | None = None,
+        leniency: Callable[[Peer], Leniency] | None = None,
     ) -> None:
         limits = limits or Limits()
         offer = offer or Offer(size=limits.message, limits=(("RCPTMAX", limits.recipients),))
@@ -62,6 +64,7 @@ class Server:
             timeouts or ServerTimeouts(),
             transcript,
             on_error or _report,
+            leniency or _strict,
         )
         self._network = network
         self._listeners: list[Listener] = []
@@ -143,6 +146,10 @@ class Server:
         self._sweeper = None
         if self._sessions:
             self._schedule_sweep()
+
+
+def _strict(peer: Peer) -> Leniency:
+    return STRICT
 
 
 def _report(error: BaseException) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import NamedTuple, Protocol
 
-from posthouse.core import Envelope, Recipient, Reply, Verdict
+from posthouse.core import Envelope, Recipient, Remark, Reply, Verdict
 from posthouse.protocol.commands import Greet, Mail, Rcpt
 
 __all__ = ["Answer", "Intake", "Peer", "Policy", "PolicyFactory"]
@@ -32,7 +32,8 @@ class Peer(NamedTuple):
 class Intake(Protocol):
     """The taker of one message's content.
 
-    The session calls ``write`` for each piece, then exactly one of ``commit`` or ``abort``.  An intake that can no
+    The session calls ``write`` for each piece, then exactly one of ``commit`` or ``abort``; before ``commit`` it calls
+    ``remarked``, if a lenient server has tolerated something.  An intake that can no
     longer succeed (too large, disk full) keeps taking ``write`` calls, drops the octets, and gives the reason in the
     verdicts of ``commit``.
     """
@@ -43,6 +44,10 @@ class Intake(Protocol):
         An awaitable means back-pressure: the session stops reading until it is done.  Nothing that the peer does
         raises an exception.
         """
+        ...
+
+    def remarked(self, remarks: tuple[Remark, ...]) -> None:
+        """What a lenient server has tolerated in this message.  A strict one never calls it."""
         ...
 
     def commit(self) -> tuple[Verdict, ...] | Awaitable[tuple[Verdict, ...]]:

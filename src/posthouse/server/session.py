@@ -120,7 +120,9 @@ class ServerSession:
         self._stream = stream
         peer, local = stream.peer, stream.local
         self._registry.joined(self)
-        policy = settings.policy(Peer(peer.host, peer.port, local.host, local.port))
+        who = Peer(peer.host, peer.port, local.host, local.port)
+        self._receiver.leniency = settings.leniency(who)
+        policy = settings.policy(who)
         self._policy = policy
         self._transaction = ServerTransaction(self._receiver, policy, settings)
         self._take(_ask(policy.connected(), self._greeting))

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from posthouse.net import Clock
 from posthouse.protocol import Limits, Offer, Transcript
-from posthouse.server.policy import PolicyFactory
+from posthouse.protocol.leniency import Leniency
+from posthouse.server.policy import Peer, PolicyFactory
 
 __all__ = ["ServerTimeouts", "SessionSettings"]
 
@@ -27,7 +28,8 @@ class SessionSettings(NamedTuple):
     """What all sessions of one server have in common.
 
     ``policy`` makes a session's policy and ``transcript`` its transcript (None: no transcripts); ``on_error`` is given
-    the exceptions of a policy or an intake, which end as 451 for the client.
+    the exceptions of a policy or an intake, which end as 451 for the client.  ``leniency`` says what is
+    tolerated from a peer.
     """
 
     policy: PolicyFactory
@@ -39,3 +41,4 @@ class SessionSettings(NamedTuple):
     timeouts: ServerTimeouts
     transcript: Callable[[], Transcript] | None
     on_error: Callable[[BaseException], None]
+    leniency: Callable[[Peer], Leniency]

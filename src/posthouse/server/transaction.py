@@ -152,7 +152,8 @@ class ServerTransaction:
 
     def _begin_content(self) -> Verdict | None:
         """Ask the policy for an intake; returns the verdict if it refuses."""
-        self._envelope = self._envelope._replace(recipients=tuple(self._recipients))
+        envelope = self._envelope._replace(recipients=tuple(self._recipients))
+        self._envelope = envelope._replace(smtputf8=True) if self._receiver.utf8_tolerated else envelope
         intake = self._policy.intake(self._envelope)
         if type(intake) is Verdict:
             return intake
@@ -180,6 +181,8 @@ class ServerTransaction:
         intake, self._intake, self.content_began = self._intake, None, None
         if intake is None:
             return self._committed((self._refusal or OUR_VERDICT,) * owed, owed)
+        if event.remarks:
+            intake.remarked(event.remarks)
         answer = intake.commit()
         if type(answer) is tuple:
             return self._committed(answer, owed)

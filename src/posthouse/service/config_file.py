@@ -105,9 +105,8 @@ def default_config(data_dir: str | None = None) -> Config:
     ``data_dir`` replaces the default directory.
     """
     everything = DomainSettings(name="*", deliver=DeliverySetting("mailbox"), mailboxes=("any",))
-    config = Config(
-        workers=1, listener=_named((ListenerSettings(bind=Endpoint("127.0.0.1", 1025)),)), domain=(everything,)
-    )
+    catcher = ListenerSettings(bind=Endpoint("127.0.0.1", 1025), strictness="lenient")
+    config = Config(workers=1, listener=_named((catcher,)), domain=(everything,))
     return replace(config, data_dir=data_dir) if data_dir is not None else config
 
 
@@ -208,6 +207,12 @@ def advice(config: Config) -> list[str]:
             found.append(f"listener {each.name}: max_recipients is below the 100 that RFC 5321 §4.5.3.1.8 asks for.")
         if each.command_timeout < 300:
             found.append(f"listener {each.name}: command_timeout is below the 5 minutes of RFC 5321 §4.5.3.2.7.")
+        near = each.bind.is_path or each.bind.host == "::1" or each.bind.host.startswith("127.")
+        if each.kind == "mx" and each.strictness == "lenient" and not near:
+            found.append(
+                f'listener {each.name}: strictness = "lenient" accepts malformed mail from any host, and other servers '
+                "may refuse it; mx listeners on the Internet are better strict."
+            )
         if each.kind == "submission" and not config.relay.trusted_networks:
             found.append(f"listener {each.name}: [relay] trusted_networks is empty, so no host may submit mail.")
     if any(network.prefixlen == 0 for network in config.relay.trusted_networks):

@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from posthouse.core import AttemptTrace, ConnectionTrace, Reply, Result
+from posthouse.core import AttemptTrace, ConnectionTrace, Remark, Reply, Result
 
 __all__ = [
     "Accepted",
@@ -47,7 +47,7 @@ class Origin(NamedTuple):
 
     ``message_id`` is the content's Message-ID with its angle brackets, by which a history is found; ``helo`` what the
     sending SMTP called itself; ``tls`` and ``user`` how its session was protected and who authenticated; ``about``
-    the queue id of the message that this one reports on.
+    the queue id of the message that this one reports on; ``remarks`` what a lenient listener tolerated in it.
     """
 
     message_id: str = ""
@@ -55,6 +55,7 @@ class Origin(NamedTuple):
     tls: str = ""
     user: str = ""
     about: str = ""
+    remarks: tuple[Remark, ...] = ()
 
 
 class Accepted(NamedTuple):
@@ -183,7 +184,13 @@ def packed_note(note: QueueEvent) -> tuple[object, ...]:
 
 def decode_arrival(packed: str | bytes | None, message_id: str = "") -> Origin:
     """The inverse of ``encode(arrival)``."""
-    return Origin(*json.loads(packed)) if packed else Origin(message_id)
+    return _origin(json.loads(packed)) if packed else Origin(message_id)
+
+
+def _origin(fields: list[Any]) -> Origin:
+    """An origin from its fields as they were packed; older spools have fewer."""
+    origin = Origin(*fields)
+    return origin._replace(remarks=tuple(Remark(*each) for each in origin.remarks))
 
 
 def decode_events(octets: bytes, sender: str = "", recipients: Sequence[str] = (), message_id: str = "") -> list[Event]:
@@ -199,7 +206,7 @@ def _decode(event: list[Any], sender: str, recipients: Sequence[str], message_id
     kind, *fields = event
     if kind == _ACCEPTED:
         received, source, size, *arrival = fields
-        return Accepted(received, source, sender, tuple(recipients), size, Origin(message_id, *arrival))
+        return Accepted(received, source, sender, tuple(recipients), size, _origin([message_id, *arrival]))
     if kind == _ATTEMPT:
         at, destination, trace, ends = fields
         packed = before if trace == _SAME_TRACE else _trace(trace)

@@ -22,17 +22,18 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from email.message import Message as Parsed
 
 from posthouse.core import Address, Body, Envelope, LocalError, Recipient, Ret
 from posthouse.message.compose import Composed
+from posthouse.message.conversion import Unconvertible, downgrade
 from posthouse.message.dates import format_date
 from posthouse.message.dsn.model import Action, OriginalMessage, RecipientStatus
 from posthouse.message.dsn.text import report_text, subject, wants_chinese
 from posthouse.message.encode import base64_body, encoded_words, fold_fields, quoted_printable
 from posthouse.message.headers import fields, first, first_values, split
 from posthouse.message.mailboxes import Mailbox, write_mailbox
-from posthouse.message.mime import Unconvertible, downgrade, needs
+from posthouse.message.mime import needs
+from posthouse.message.structured import content_type, first_word
 
 __all__ = ["LIMIT", "compose_report", "is_report"]
 
@@ -51,15 +52,11 @@ _DIAGNOSTIC = 2_000  # characters of a quoted reply
 def is_report(content: bytes) -> bool:
     """True if this beginning of a message is that of a delivery report, and not of a notice."""
     found = fields(split(content).headers)
-    kind, submitted = first(found, b"Content-Type"), first(found, b"Auto-Submitted")
-    if kind is None or submitted is None or submitted.value.split(b";")[0].strip().lower() != b"auto-replied":
+    submitted = first(found, b"Auto-Submitted")
+    if submitted is None or first_word(submitted.value) != b"auto-replied":
         return False
-    parsed = Parsed()
-    parsed["Content-Type"] = kind.value[:2_000].decode("ascii", "replace")
-    return (
-        parsed.get_content_type() == "multipart/report"
-        and str(parsed.get_param("report-type", "")).lower() == "delivery-status"
-    )
+    kind = content_type(found)
+    return kind.kind == "multipart/report" and kind.text("report-type").lower() in ("", "delivery-status")
 
 
 def compose_report(

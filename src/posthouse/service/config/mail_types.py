@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from posthouse.core import Address
+from posthouse.core import Address, local_key
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_mailbox
 from posthouse.service.config.types import (
     InvalidValue,
@@ -38,10 +38,10 @@ __all__ = [
     "OUR_DOMAIN",
     "PATTERN",
     "SPOOL_URL",
+    "STRICTNESS",
     "SUBADDRESS",
     "VIA",
     "ViaSetting",
-    "local_key",
     "without_tag",
 ]
 
@@ -103,11 +103,6 @@ def _read_pattern(raw: object) -> str:
     if text == "*":
         return text
     return "*." + _domain(text[2:]) if text.startswith("*.") else _domain(text)
-
-
-def local_key(local: str) -> str:
-    """The form that all spellings of a local part of this server's domains share."""
-    return local.casefold()
 
 
 def _read_local(raw: object) -> str:
@@ -287,7 +282,15 @@ def _read_spool_url(raw: object) -> str:
     return text
 
 
+def _read_strictness(raw: object) -> str:
+    if raw not in ("strict", "lenient"):
+        raise InvalidValue(f"{shown(raw)} is not one of the choices", 'write "strict" or "lenient"')
+    return str(raw)
+
+
 DELIVERY = SettingType("way to deliver", _read_delivery, quoted)
 VIA = SettingType("way to send", _read_via, quoted)
 SUBADDRESS = SettingType("one character", _read_subaddress, quoted)
 SPOOL_URL = SettingType("spool", _read_spool_url, quoted)
+#: "" where the listener's kind decides.
+STRICTNESS = SettingType('"strict" or "lenient"', _read_strictness, lambda value: quoted(value) if value else "")

@@ -52,6 +52,15 @@ class ListenerSettings(Struct, frozen=True, kw_only=True):
         Literal["off", "starttls", "implicit"],
         Meta(description="Encryption. Only `off` is available in this version."),
     ] = "off"
+    strictness: Annotated[
+        str,
+        mail_types.STRICTNESS,
+        Meta(
+            description="How mail that breaks the rules of SMTP is treated: `strict` refuses it, `lenient` accepts and "
+            "remarks what has only one meaning. Without it, `mx` is strict but to trusted networks, and to them, "
+            "`submission` and `lmtp` are lenient in the message and its addresses; see [strictness](strictness.md)."
+        ),
+    ] = ""
     name: Annotated[str, Meta(description="A name for logs; without it, the kind, numbered if there are several.")] = ""
     banner: Annotated[str, Meta(description='The words after the host name in the opening reply ("220 …").')] = (
         "ESMTP Posthouse"
@@ -61,7 +70,7 @@ class ListenerSettings(Struct, frozen=True, kw_only=True):
         Meta(description="Whether no mail is accepted: every session is greeted with 521 (RFC 7504)."),
     ] = False
     vrfy: Annotated[bool, Meta(description="Whether VRFY says if a mailbox exists; if off, it answers 252.")] = False
-    expn: Annotated[bool, Meta(description="Whether EXPN shows the members of a list; if off, it answers 502.")] = False
+    expn: Annotated[bool, Meta(description="Whether EXPN shows the members of a list; if off, it answers 252.")] = False
     max_connections: Annotated[
         int, types.COUNT, Meta(description="Sessions open at one time; further ones are refused with 421.")
     ] = 1000

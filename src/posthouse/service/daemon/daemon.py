@@ -254,6 +254,7 @@ class Daemon:
             timeouts=ServerTimeouts(listener.command_timeout, listener.data_timeout, listener.transfer_timeout),
             transcript=(lambda: transcript(listener.name)) if transcript is not None else None,
             on_error=self._fault,
+            leniency=policy.leniency,
         )
         self._policies.append(policy)
         self._servers.append(server)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from posthouse.core import Address, LocalError, Outcome, Recipient, Reply, Result
+from posthouse.core import Address, LocalError, Outcome, Recipient, Reply, Result, local_key
 from posthouse.delivery import Deliverer, expand_path
 from posthouse.relay import NoRoute, Route, RouteRule, RouteTable
 from posthouse.service.config.mail_types import VIA, without_tag
@@ -72,7 +72,7 @@ class ConfiguredRouter:
         if ours is None:
             return self._table.route(recipient)
         reason = self._reasons.get(ours.name, "our own host name: its postmaster")
-        local = recipient.address.local.casefold()
+        local = local_key(recipient.address.local)
         if ours.subaddress and local not in (ours.mailboxes or ()):
             local = without_tag(local, ours.subaddress)
         address = Address(local, domain)

@@ -4,9 +4,10 @@ All of it is computed when the configuration is read: each alias and list is fla
 that resolving a recipient takes one or two dictionary look-ups.
 
 An address resolves to one of five kinds: ``Local`` (a mailbox), ``Expanded`` (an alias or a list), ``Moved``,
-``Unknown`` (a domain of ours without such a name) or ``Foreign`` (not a domain of ours).  In our domains the case of
-local parts does not matter; a foreign local part is never changed.  ``postmaster`` exists in each of our domains (RFC
-5321 §4.5.1): unless a mailbox, an alias or a list has that name, its mail goes where the domain's other mail goes.
+``Unknown`` (a domain of ours without such a name) or ``Foreign`` (not a domain of ours).  In our domains neither the
+case of local parts nor the composition of their accents matters (``core.local_key``); a foreign local part is never
+changed.  ``postmaster`` exists in each of our domains (RFC 5321 §4.5.1): unless a mailbox, an alias or a list has that
+name, its mail goes where the domain's other mail goes.
 
 In a domain with sub-addresses, ``bob+news`` resolves like ``bob``, unless ``bob+news`` itself is configured.  The tag
 stays in the address that the deliverer gets.
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from posthouse.core import Address
+from posthouse.core import Address, local_key
 from posthouse.protocol.grammar import GrammarError, lookup_domain, parse_mailbox
 from posthouse.service.config.mail_types import DeliverySetting, without_tag
 from posthouse.service.config.model import Config, DomainSettings
@@ -36,7 +37,7 @@ __all__ = [
     "Unknown",
 ]
 
-#: How deep aliases may lie within each other, and how many addresses one may lead to.
+#: How many aliases may lead to each other, one after another, and how many addresses one may lead to.
 _DEEPEST = 20
 _MOST = 10_000
 
@@ -178,6 +179,11 @@ class Directory:
                 self._names[key] = Expanded(raw.address, flat[key], raw.owner)
         for key, raw in self._raw.items():
             self._judge(raw, flat[key])
+        for key, raw in self._raw.items() if len(self._raw) > _DEEPEST else ():
+            if self._depth(key) > _DEEPEST:
+                cause = f"{raw.address} leads through more than {_DEEPEST} aliases, one after another"
+                self.problems.append((raw.place, cause, "name the addresses at their end"))
+                break  # those in the middle of the same chain are no further mistakes
 
     def _judge(self, raw: _Raw, targets: tuple[Target, ...]) -> None:
         if not targets:
@@ -196,27 +202,53 @@ class Directory:
 
     def _ends(self, key: str) -> tuple[Target, ...]:
         found: dict[str, Target] = {}
-        for target in self._walk(key, (), None):
+        for target in self._walk(key):
             found.setdefault(self.identity(target.address), target)
             if len(found) >= _MOST:
                 break
         return tuple(found.values())
 
-    def _walk(self, key: str, path: tuple[str, ...], owner: Address | None) -> Iterator[Target]:
-        """The ends reached from ``key``, depth first; ``path`` holds the keys on the way, so that loops end."""
-        raw = self._raw[key]
-        owner = raw.owner if raw.owner is not None else owner
-        path = (*path, key)
-        for address in raw.to:
+    def _walk(self, root: str) -> Iterator[Target]:
+        """The ends reached from ``root``, depth first.  Each key is entered once, so that loops end and the walk takes
+        time in proportion to what is written; without recursion, so that any depth can be reported."""
+        entered = {root}
+        raw = self._raw[root]
+        stack = [(root, raw.owner, iter(raw.to))]
+        while stack:
+            key, owner, rest = stack[-1]
+            address = next(rest, None)
+            if address is None:
+                stack.pop()
+                continue
             address = self._ours(address)
             name = self._alias_key(address)
-            if name in path:
-                if name == key and isinstance(mailbox := self._names.get(name), Local):
+            if name == key:
+                if isinstance(mailbox := self._names.get(name), Local):
                     yield Target(mailbox.address, owner)
-            elif name in self._raw and self._raw[name].moved != "tell" and len(path) < _DEEPEST:
-                yield from self._walk(name, path, owner)
-            else:
+            elif not self._leads_on(name):
                 yield Target(address, owner)
+            elif name not in entered:
+                entered.add(name)
+                raw = self._raw[name]
+                stack.append((name, owner if raw.owner is None else raw.owner, iter(raw.to)))
+
+    def _leads_on(self, key: str) -> bool:
+        """True if mail for ``key`` is sent on to other addresses."""
+        raw = self._raw.get(key)
+        return raw is not None and raw.moved != "tell"
+
+    def _depth(self, root: str) -> int:
+        """How many aliases, lists and moved mailboxes follow one another from ``root`` on, by the shortest ways; at
+        most one more than is allowed."""
+        depth, level, entered = 1, [root], {root}
+        while depth <= _DEEPEST:
+            names = {self._alias_key(self._ours(address)) for key in level for address in self._raw[key].to}
+            level = [name for name in names if self._leads_on(name) and name not in entered]
+            if not level:
+                break
+            entered.update(level)
+            depth += 1
+        return depth
 
     def _alias_key(self, address: Address) -> str:
         """The key of what an address stands for, its tag left out if only so it is an alias, a list or moved."""
@@ -237,7 +269,7 @@ class Directory:
         if domain.isascii():
             return address
         domain = lookup_domain(domain)
-        return Address(address.local, domain) if domain in self._domains else address
+        return Address(address.local, domain) if self.is_ours(domain) else address
 
     def identity(self, address: Address) -> str:
         """A key that is equal for all spellings of one mailbox; case matters only in foreign domains."""
@@ -265,7 +297,7 @@ class Directory:
             if self._everything is None:
                 return Foreign(address)
             domain = self._everything
-            local = without_tag(address.local.casefold(), domain.subaddress)
+            local = without_tag(local_key(address.local), domain.subaddress)
             return Local(Address(local, address.domain), domain, local in domain.paused)
         found = self._names.get(address.key)
         if found is not None:
@@ -277,7 +309,7 @@ class Directory:
             if found is not None:
                 return found
         if self._takes_any(domain):
-            return Local(Address(base.local.casefold(), base.domain), domain)
+            return Local(Address(local_key(base.local), base.domain), domain)
         return Unknown(address)
 
     def named(self, text: str) -> list[Resolution]:
@@ -296,5 +328,5 @@ class Directory:
             return [found]
         if text.casefold() == "postmaster":
             return [self.resolve(self._postmaster)]
-        matches = (self._names.get(f"{text.casefold()}@{domain}") for domain in self._domains)
+        matches = (self._names.get(f"{local_key(text)}@{domain}") for domain in self._domains)
         return [each for each in matches if each is not None and not isinstance(each, Unknown)]

@@ -22,7 +22,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
-from posthouse.core import Address, Envelope, EventSink, Reply, StorageError, StorageFull, Verdict
+from posthouse.codes.leniencies import remark_text
+from posthouse.core import Address, Envelope, EventSink, Remark, Reply, StorageError, StorageFull, Verdict
 from posthouse.message.dsn.model import Action, OriginalMessage, RecipientStatus
 from posthouse.message.trace_fields import protocol_name, received
 from posthouse.net.clock import Clock
@@ -95,6 +96,7 @@ class SpoolIntake:
         "_held",
         "_incoming",
         "_peer",
+        "_remarks",
         "_scan",
         "_size",
         "_source",
@@ -117,6 +119,7 @@ class SpoolIntake:
         self._envelopes = envelopes
         self._source = f"{context.kind} {peer.host or 'unix socket'}:{peer.port}"
         self._fault: Verdict | None = None
+        self._remarks: tuple[Remark, ...] = ()
         self._scan = HeaderScan()
         self._size = 0
         plain = len(envelopes) == 1 and envelopes[0] is envelope
@@ -178,6 +181,10 @@ class SpoolIntake:
     def _fail(self, verdict: Verdict) -> None:
         self._fault = verdict
         self.abort()
+
+    def remarked(self, remarks: tuple[Remark, ...]) -> None:
+        """What was tolerated: it goes into the history with the message, and into the log once that is stored."""
+        self._remarks = remarks
 
     # -- the checks --------------------------------------------------------------------------------------------------
 
@@ -258,7 +265,7 @@ class SpoolIntake:
             source=self._source,
             owner=context.owner if until else "",
             until=until,
-            arrival=Origin(self._scan.message_id, self._greet.domain),
+            arrival=Origin(self._scan.message_id, self._greet.domain, remarks=self._remarks),
             held=self._held,
         )
 
@@ -313,6 +320,8 @@ class SpoolIntake:
 
     def _stored(self, stored: Stored) -> None:
         self._context.stored(stored)
+        for remark in self._remarks:
+            self._context.log("lenient", id=stored.message.id, source=self._source, remark=remark_text(remark))
         if self._held:
             self._context.log("quarantined", id=stored.message.id, source=self._source, reason=self._held)
 
@@ -339,7 +348,7 @@ class SpoolIntake:
     # -- the verdicts ------------------------------------------------------------------------------------------------
 
     def _promised(self) -> tuple[Verdict, ...]:
-        return self._each(Verdict(Reply(250, "2.0.0", f"Message queued as {self._incoming[0].id}"), "stored"))
+        return self._each(Verdict(Reply(250, "2.0.0", f"Ok: queued as {self._incoming[0].id}"), "stored"))
 
     def _failed(self, error: StorageError) -> tuple[Verdict, ...]:
         self.abort()

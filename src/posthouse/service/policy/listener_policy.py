@@ -14,11 +14,14 @@ from typing import Final
 
 from posthouse.core import Address, EventSink, Reply, Verdict, path_text
 from posthouse.net.clock import Clock
+from posthouse.protocol.leniency import LENIENT, STRICT, Leniency
 from posthouse.relay import DsnWriter
 from posthouse.server.content_check import CheckFactory
+from posthouse.server.policy import Peer
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.directory.directory import Directory, Local
 from posthouse.service.policy.intake import IntakeContext
+from posthouse.service.policy.vrfy import HelpPages
 from posthouse.spool.interface import Spool, Stored
 
 __all__ = ["InboxUsage", "ListenerPolicy"]
@@ -27,6 +30,8 @@ _TOO_MANY: Final = Verdict(Reply(421, "4.7.0", "Too many connections; try again 
 _TOO_MANY_YOURS: Final = Verdict(
     Reply(421, "4.7.0", "Too many connections from your host; try again later"), "max_connections_per_host"
 )
+#: The message and the addresses in it may break rules, the form of commands may not.
+_IN_THE_MESSAGE: Final = LENIENT._replace(commands=False)
 _CLOSING: Final = Verdict(Reply(421, "4.3.2", "Service is shutting down; try again later"), "draining")
 
 
@@ -97,6 +102,8 @@ class ListenerPolicy:
         self.welcome = Verdict(Reply(220, "", f"{config.hostname} {listener.banner}".rstrip()))
         self.closed = Verdict(Reply(521, "", f"{config.hostname} takes no mail"), "closed")
         self.hello = Verdict(Reply(250, "", config.hostname))
+        self.trusts: Callable[[str], bool] = lru_cache(maxsize=1024)(config.trusts)
+        self.help = HelpPages(lmtp=self.lmtp, vrfy=listener.vrfy, expn=listener.expn)
         zone = zone or _local_zone
         self.intake = IntakeContext(
             kind=listener.kind,
@@ -125,6 +132,23 @@ class ListenerPolicy:
         self._sessions = 0
         self._hosts: dict[str, int] = {}
         self._quotas = any(each.quota for each in config.domain)
+
+    def leniency(self, peer: Peer) -> Leniency:
+        """What is tolerated from a peer: by the listener's ``strictness``, or where it has none by its kind.
+
+        A bare local part is completed only for trusted hosts, and where all domains are ours (the catcher): elsewhere a
+        spammer's typing error would become an address of ours.
+        """
+        strictness, kind = self.settings.strictness, self.settings.kind
+        if strictness == "strict":
+            return STRICT
+        trusted = self.trusts(peer.host)
+        if not strictness and kind == "mx" and not trusted:
+            return STRICT
+        base = LENIENT if strictness else _IN_THE_MESSAGE
+        if not trusted and not any(each.name == "*" for each in self.config.domain):
+            return base
+        return base._replace(domain=self.config.postmaster.domain)
 
     def enter(self, host: str) -> Verdict | None:
         """Count a session in, or say why it is not welcome.

@@ -20,17 +20,16 @@ from typing import Final
 from posthouse.core import Address, Envelope, Recipient, Reply, StorageError, Verdict
 from posthouse.protocol.commands import Greet, Mail, Rcpt
 from posthouse.server.policy import Answer, Intake, Peer
-from posthouse.service.directory.directory import Expanded, Foreign, Local, Moved
+from posthouse.service.directory.directory import Foreign, Local
 from posthouse.service.directory.expansion import expand_envelope
 from posthouse.service.policy import vrfy as inquiries
 from posthouse.service.policy.intake import TOO_LARGE, SpoolIntake, storage_verdict
 from posthouse.service.policy.listener_policy import ListenerPolicy
+from posthouse.service.policy.recipients import recipient_verdict
 
 __all__ = ["SessionPolicy"]
 
 _GO_ON: Final = Verdict(Reply(250, "2.1.0", "Sender OK"), "")
-_RCPT_OK: Final = Verdict(Reply(250, "2.1.5", "Recipient OK"), "")
-_RELAYED: Final = Verdict(Reply(250, "2.1.5", "Recipient OK; will be relayed"), "the peer is in trusted_networks")
 _AUTH_NEEDED: Final = Verdict(
     Reply(530, "5.7.0", "Authentication required, and not available here"), "the peer is not in trusted_networks"
 )
@@ -38,13 +37,6 @@ _DISK_LOW: Final = Verdict(Reply(452, "4.3.1", "No room for mail now; try again 
 _NO_STORAGE: Final = Verdict(
     Reply(451, "4.3.2", "Cannot take mail now; try again later"), "the spool's storage cannot be reached"
 )
-_NO_RELAY: Final = Verdict(
-    Reply(550, "5.7.1", "Relaying denied"), "the domain is not ours and the peer is not in trusted_networks"
-)
-_UNKNOWN: Final = Verdict(Reply(550, "5.1.1", "Mailbox does not exist"), "no such name in a domain of ours")
-_PAUSED: Final = Verdict(Reply(450, "4.2.1", "Mailbox takes no mail at the moment; try again later"), "paused")
-_OVER: Final = Verdict(Reply(552, "5.2.2", "Mailbox is full"), "over quota")
-_OVER_LATER: Final = Verdict(Reply(452, "4.2.2", "Mailbox is full; try again later"), "over quota")
 
 
 class SessionPolicy:
@@ -71,7 +63,7 @@ class SessionPolicy:
         if refusal is not None:
             return self._no("connect", refusal)
         self._counted = True
-        self._trusted = self._shared.config.trusts(self._peer.host)
+        self._trusted = self._shared.trusts(self._peer.host)
         if self._shared.settings.closed:
             return self._no("connect", self._shared.closed)
         return self._shared.welcome
@@ -102,32 +94,24 @@ class SessionPolicy:
         if shared.directory.is_foreign(address.domain):
             return self._foreign(address)
         found = shared.directory.resolve(address)
-        if isinstance(found, Local):
-            if found.paused:
-                return self._no("RCPT", _PAUSED, recipient=found.mailbox)
-            if found.domain.quota:
-                return self._within_quota(found, envelope.size or 0)
-            return _RCPT_OK
         if isinstance(found, Foreign):
             return self._foreign(address)
-        if isinstance(found, Expanded):
-            return _RCPT_OK
-        if isinstance(found, Moved):
-            verdict = inquiries.moved(found, utf8=envelope.smtputf8)
-            return verdict if verdict.reply.positive else self._no("RCPT", verdict, recipient=str(rcpt.address))
-        return self._no("RCPT", _UNKNOWN, recipient=str(rcpt.address))
+        if isinstance(found, Local) and found.domain.quota and not found.paused:
+            return self._within_quota(address, found, envelope.size or 0)
+        return self._judged(address, recipient_verdict(found, utf8=envelope.smtputf8))
+
+    def _judged(self, address: Address, verdict: Verdict) -> Verdict:
+        if verdict.reply.positive:
+            return verdict
+        return self._no("RCPT", verdict, recipient=str(address))
 
     def _foreign(self, address: Address) -> Verdict:
-        if self._trusted and not self._shared.lmtp:
-            return _RELAYED
-        return self._no("RCPT", _NO_RELAY, recipient=str(address))
+        relays = self._trusted and not self._shared.lmtp
+        return self._judged(address, recipient_verdict(Foreign(address), relays=relays))
 
-    async def _within_quota(self, found: Local, size: int) -> Verdict:
+    async def _within_quota(self, address: Address, found: Local, size: int) -> Verdict:
         used = await self._shared.usage.of(found.mailbox)
-        if used + size > found.domain.quota or used >= found.domain.quota:
-            verdict = _OVER if found.domain.quota_action == "refuse" else _OVER_LATER
-            return self._no("RCPT", verdict, recipient=found.mailbox)
-        return _RCPT_OK
+        return self._judged(address, recipient_verdict(found, used=used, size=size))
 
     def verify(self, text: str) -> Answer:
         """VRFY, if the listener offers it."""
@@ -143,7 +127,7 @@ class SessionPolicy:
 
     def help(self, topic: str) -> Answer:
         """HELP."""
-        return inquiries.help_on(topic)
+        return self._shared.help.on(topic)
 
     def intake(self, envelope: Envelope) -> Intake | Verdict:
         """An intake into the spool."""

@@ -1,8 +1,12 @@
 """The answers to VRFY, EXPN and HELP (RFC 5321 §3.5, §4.1.1.6 to §4.1.1.8).
 
 VRFY and EXPN tell any client which mailboxes exist, so both are off unless a listener switches them on.  While they are
-off, VRFY answers 252 (RFC 5321 §3.5.3) and EXPN 502.  VRFY of a list answers for the list's own address, which accepts
-mail.
+off, both answer 252: RFC 5321 §7.3 demands that code of a server that has switched them off, because it neither
+confirms nor denies anything.  (§3.5.3 allows 502 for a command that is not *implemented*, which EXPN is.)  VRFY of a
+list answers for the list's own address, which accepts mail.
+
+HELP lists the commands that this listener has on: LHLO only where LMTP is spoken, VRFY and EXPN where they are on.  A
+topic may also be a command that is off, and the older spellings HELLO and REST, which the receiver understands.
 """
 
 from __future__ import annotations
@@ -14,12 +18,14 @@ from typing import Final
 from posthouse.core import Reply, Verdict
 from posthouse.service.directory.directory import Directory, Expanded, Foreign, Moved, Resolution, Unknown
 
-__all__ = ["EXPN_OFF", "VRFY_OFF", "expand", "help_on", "moved", "verify"]
+__all__ = ["EXPN_OFF", "HelpPages", "VRFY_OFF", "expand", "moved", "verify"]
 
 VRFY_OFF: Final = Verdict(
     Reply(252, "2.5.0", "Cannot VRFY user, but will accept message and attempt delivery"), "vrfy is off"
 )
-EXPN_OFF: Final = Verdict(Reply(502, "5.5.1", "EXPN is not offered here"), "expn is off")
+EXPN_OFF: Final = Verdict(
+    Reply(252, "2.5.0", "Cannot EXPN list, but will accept message and attempt delivery"), "expn is off"
+)
 
 #: Members shown at most: a reply has at most 256 lines for careful readers.
 _MOST_SHOWN: Final = 200
@@ -82,36 +88,54 @@ def expand(directory: Directory, text: str) -> Verdict:
     return Verdict(Reply(250, "2.1.5", "\n".join(f"<{each.address}>" for each in members)), "expanded")
 
 
-_HELP: Mapping[str, str] = MappingProxyType(
+_HELP: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "HELO": "HELO domain\nBegins a session without extensions. Give your own host name.",
+        "HELO": "HELO domain\nBegins a session without extensions. Give your own host name. HELLO is understood too.",
         "EHLO": "EHLO domain\nBegins a session; the reply lists the extensions offered here.",
-        "LHLO": "LHLO domain\nBegins an LMTP session (RFC 2033); only on LMTP listeners.",
+        "LHLO": "LHLO domain\nBegins an LMTP session (RFC 2033); the reply lists the extensions offered here.",
         "MAIL": "MAIL FROM:<sender> [SIZE=n] [BODY=7BIT|8BITMIME|BINARYMIME] [SMTPUTF8] [RET=FULL|HDRS] [ENVID=id]\n"
         "Begins a message. <> is the sender of reports.",
         "RCPT": "RCPT TO:<recipient> [NOTIFY=NEVER|SUCCESS,FAILURE,DELAY] [ORCPT=rfc822;address]\n"
         "Adds a recipient; once for each.",
         "DATA": "DATA\nAfter the reply 354 send the message, then a dot on a line of its own.",
         "BDAT": "BDAT size [LAST]\nSends size octets of the message without dots (RFC 3030).",
-        "RSET": "RSET\nForgets the message that was begun.",
+        "RSET": "RSET\nForgets the message that was begun. REST is understood too.",
         "NOOP": "NOOP [text]\nDoes nothing and says so.",
         "QUIT": "QUIT\nEnds the session.",
-        "VRFY": "VRFY name\nAsks whether a mailbox exists. May be switched off.",
-        "EXPN": "EXPN list\nAsks who is on a list. May be switched off.",
+        "VRFY": "VRFY name\nAsks whether a mailbox exists.",
+        "EXPN": "EXPN list\nAsks who is on a list.",
         "HELP": "HELP [command]\nExplains a command.",
     }
 )
-_SUMMARY: Final = Verdict(
-    Reply(211, "2.0.0", "Commands: " + " ".join(_HELP) + "\nSay HELP and a command for more; RFC 5321 has it all"),
-    "help",
-)
-_TOPICS: Mapping[str, Verdict] = MappingProxyType(
-    {topic: Verdict(Reply(214, "2.0.0", text), "help") for topic, text in _HELP.items()}
-)
+#: Older spellings of verbs, which the receiver reads as the RFC's.
+_OLDER: Final = MappingProxyType({"HELLO": "HELO", "REST": "RSET"})
 _NO_TOPIC: Final = Verdict(Reply(504, "5.5.4", "No help on that; say HELP alone for what there is"), "help: no topic")
 
 
-def help_on(topic: str) -> Verdict:
-    """HELP: the summary for "", or what there is to say about a command."""
-    topic = topic.strip().upper()
-    return _TOPICS.get(topic, _NO_TOPIC) if topic else _SUMMARY
+class HelpPages:
+    """The replies to HELP of one listener: 211 with the commands that are on, and 214 for each command."""
+
+    __slots__ = ("_summary", "_topics")
+
+    def __init__(self, *, lmtp: bool, vrfy: bool, expn: bool) -> None:
+        off = {
+            "LHLO": "" if lmtp else "Not here: this is SMTP; say EHLO.",
+            "EHLO": "Not here: this is LMTP; say LHLO." if lmtp else "",
+            "HELO": "Not here: this is LMTP; say LHLO." if lmtp else "",
+            "VRFY": "" if vrfy else "Switched off here.",
+            "EXPN": "" if expn else "Switched off here.",
+        }
+        names = " ".join(name for name in _HELP if not off.get(name))
+        text = f"Commands: {names}\nSay HELP and a command for more; RFC 5321 has it all"
+        self._summary = Verdict(Reply(211, "2.0.0", text), "help")
+        self._topics: dict[str, Verdict] = {}
+        for name, page in _HELP.items():
+            page = f"{page}\n{off[name]}" if off.get(name) else page
+            self._topics[name] = Verdict(Reply(214, "2.0.0", page), "help")
+        for older, name in _OLDER.items():
+            self._topics[older] = self._topics[name]
+
+    def on(self, topic: str) -> Verdict:
+        """The summary for "", or the page on a command, named by the first word of ``topic``."""
+        words = topic.upper().split()
+        return self._topics.get(words[0], _NO_TOPIC) if words else self._summary

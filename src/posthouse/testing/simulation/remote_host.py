@@ -25,7 +25,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from posthouse.core import Envelope, LocalError, Recipient, Reply, Verdict, path_text
+from posthouse.core import Envelope, LocalError, Recipient, Remark, Reply, Verdict, path_text
 from posthouse.net import Endpoint
 from posthouse.protocol.commands import Greet, Mail, Rcpt
 from posthouse.server import Answer, Peer, Server
@@ -242,6 +242,9 @@ class _HostIntake:
 
     def write(self, chunk: bytes) -> None:
         self._content += chunk
+
+    def remarked(self, remarks: tuple[Remark, ...]) -> None:
+        pass
 
     def commit(self) -> tuple[Verdict, ...] | asyncio.Future[tuple[Verdict, ...]]:
         step = self._step

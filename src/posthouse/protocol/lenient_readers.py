@@ -1,0 +1,200 @@
+"""Readers of content that a lenient receiver uses: any line end becomes CRLF.
+
+The end of content stays CRLF.CRLF alone, looked for in the octets as they came, before anything is changed: no octets
+that a strict reader takes for content end it here, and none that end it there go on here.  What a line end becomes is
+decided afterwards:
+
+    LF without CR          CRLF
+    CR CR LF (2 to 8 CR)   one CRLF: text mode has added the CRs
+    CR without LF          CRLF
+
+A message whose lines end in CRLF alone passes through the strict reader's own code; only a piece that has something
+else is normalised.
+
+**Dots.**  Behind CRLF one dot is removed (RFC 5321 §4.5.2).  Behind a bare LF it is not known whether the client has
+stuffed: smtplib has, curl has not.  So one of *two* dots is removed there and a single one stays, and a line that is a
+single dot by normalising is content like any other: on its way out it is stuffed again, because then CRLF is in front
+of it.
+
+Also made good for: the "From " line of an mbox file, which would turn the header into body, becomes the field
+X-Mailbox-Line, as Postfix does it.  Nothing is lost, and the date in it stays readable.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from posthouse.core import Remark
+from posthouse.protocol.readers import ChunkReader, DotReader, InputFault, only_crlf
+from posthouse.protocol.refusals import CONTENT_FAULTS
+
+__all__ = ["ContentNormaliser", "LenientChunkReader", "LenientDotReader"]
+
+# CRs before an LF that are one line end with it, at most, and so the octets that a reader may have to hold back.
+_MOST_CR: Final = 8
+_CR_RUN: Final = re.compile(rb"\r{2,8}\n")
+_BARE_LF: Final = re.compile(rb"(?<!\r)\n")
+_BARE_CR: Final = re.compile(rb"\r(?!\n)")
+_STUFFED_LF: Final = re.compile(rb"(?<!\r)\n\.\.")
+# The first line of a message in an mbox file: "From sender weekday month day time …".
+_MBOX: Final = re.compile(rb"From [^ \r\n]+ +(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +[A-Z0-9]")
+_LONGEST_OPENING: Final = 998
+
+_LF_REPLY: Final = str(CONTENT_FAULTS[InputFault.BARE_LF])
+_CR_REPLY: Final = str(CONTENT_FAULTS[InputFault.BARE_CR])
+
+
+class ContentNormaliser:
+    """What the readers of one message's content share: its remarks, and the lines counted so far.
+
+    ``seven_bit``: MAIL did not announce 8-bit content, so that 8-bit octets are remarked.
+    """
+
+    __slots__ = ("_found", "_held", "_lines", "_opening", "_seven_bit", "kept")
+
+    def __init__(self, *, seven_bit: bool) -> None:
+        self._seven_bit = seven_bit
+        self._found: dict[str, Remark] = {}
+        self._lines = 0
+        self._opening = True
+        self._held = b""  # the beginning of the first line, while it may become a "From " line
+        #: CRs at the end of a BDAT chunk, whose meaning the next octet decides.
+        self.kept = b""
+
+    def remarks(self) -> list[Remark]:
+        """What was tolerated."""
+        return list(self._found.values())
+
+    def _note(self, kind: str, reply: str, count: int, line: int) -> None:
+        before = self._found.get(kind)
+        if before is None:
+            self._found[kind] = Remark(kind, reply, line, "", count)
+        else:
+            self._found[kind] = before._replace(times=before.times + count)
+
+    def normalise(self, piece: bytes, before: int) -> bytes:
+        """A piece with CRLF for each line end.  Its first ``before`` line ends are not the content's own, and its last
+        octet is no CR and no bare LF of which more may follow."""
+        line = self._lines + 1 - before
+        if b"\r\r" in piece:
+            first = _CR_RUN.search(piece)
+            if first is not None:
+                at = line + _line_ends(piece[: first.start()])
+                piece, count = _CR_RUN.subn(b"\r\n", piece)
+                self._note("cr-cr-lf", _CR_REPLY, count, at)
+        whole = piece.count(b"\r\n")
+        bare = piece.count(b"\n") - whole
+        if bare:
+            self._note_first("bare-lf", _LF_REPLY, bare, _BARE_LF, piece, line)
+        bare = piece.count(b"\r") - whole
+        if bare:
+            self._note_first("bare-cr", _CR_REPLY, bare, _BARE_CR, piece, line)
+        return piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+
+    def _note_first(
+        self, kind: str, reply: str, count: int, pattern: re.Pattern[bytes], piece: bytes, line: int
+    ) -> None:
+        at = 0
+        if kind not in self._found:
+            first = pattern.search(piece)
+            at = line if first is None else line + _line_ends(piece[: first.start()])
+        self._note(kind, reply, count, at)
+
+    def passed(self, piece: bytes, over: bool) -> bytes:
+        """The octets to hand on in place of a piece with CRLF for each line end; ``over`` if it is the last."""
+        if self._opening:
+            piece = self._opened(piece, over)
+        if self._seven_bit and not piece.isascii():
+            self._seven_bit = False
+            at = next(at for at, octet in enumerate(piece) if octet > 127)
+            self._note("8bit", "", 1, self._lines + 1 + piece.count(b"\n", 0, at))
+        if not over:
+            self._lines += piece.count(b"\n")
+        return piece
+
+    def _opened(self, piece: bytes, over: bool) -> bytes:
+        """The content's beginning: nothing while it may still become a "From " line."""
+        head = self._held + piece
+        if not over and len(head) < _LONGEST_OPENING and b"\n" not in head and b"From ".startswith(head[:5]):
+            self._held = head
+            return b""
+        self._opening = False
+        self._held = b""
+        if not head.startswith(b"From ") or _MBOX.match(head) is None:
+            return head
+        self._note("mbox-from", "", 1, 1)
+        return b"X-Mailbox-Line: " + head
+
+    def end(self) -> bytes:
+        """What is still held back, now that the last chunk has ended."""
+        kept, self.kept = self.kept, b""
+        if not kept and not self._held:
+            return b""
+        return self.passed(self.normalise(kept, 0) if kept else b"", True)
+
+
+def _line_ends(piece: bytes) -> int:
+    """How many line ends there are: CRLF, LF or CR."""
+    return piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n").count(b"\n")
+
+
+class LenientDotReader(DotReader):
+    """A ``DotReader`` that tolerates line ends."""
+
+    __slots__ = ("_normaliser",)
+
+    def __init__(self, normaliser: ContentNormaliser) -> None:
+        super().__init__()
+        self._normaliser = normaliser
+
+    def feed(self, data: bytes) -> tuple[bytes | InputFault, bytes | None]:
+        """See ``DotReader.feed``; there are no faults."""
+        piece, rest = super().feed(data)
+        assert isinstance(piece, bytes)
+        return self._normaliser.passed(piece, rest is not None), rest
+
+    def _faulty(self, piece: bytes, over: bool) -> bytes | InputFault:
+        if not over:
+            kept = _undecided(piece)
+            if kept:
+                self._tail = piece[len(piece) - kept :] + self._tail
+                piece = piece[: len(piece) - kept]
+        if b"\n." in piece:
+            piece = _STUFFED_LF.sub(b"\n.", piece).replace(b"\r\n.", b"\r\n")
+        return self._normaliser.normalise(piece, 1 if self._first else 0)
+
+
+def _undecided(piece: bytes) -> int:
+    """How many octets at the end of a piece have a meaning that the next octets decide: CRs (is there an LF behind
+    them?), a bare LF and a dot behind it (is there a second dot?)."""
+    if piece.endswith((b"\n", b"\n.")):
+        tail = 2 if piece.endswith(b".") else 1
+        return 0 if piece.endswith(b"\r", 0, len(piece) - tail) else tail
+    return min(len(piece) - len(piece.rstrip(b"\r")), _MOST_CR - 1)
+
+
+class LenientChunkReader(ChunkReader):
+    """A ``ChunkReader`` that tolerates line ends: each chunk is counted as it came, and handed on normalised.
+
+    RFC 3030 §3 has no line ends in BINARYMIME content, which therefore has no reader of this kind.
+    """
+
+    __slots__ = ("_last", "_normaliser")
+
+    def __init__(self, size: int, normaliser: ContentNormaliser, *, last: bool) -> None:
+        super().__init__(size, strict=False)
+        self._normaliser = normaliser
+        self._last = last
+
+    def feed(self, data: bytes) -> bytes:
+        """The octets normalised; maybe none, if they are CRs whose LF may follow."""
+        normaliser = self._normaliser
+        self.remaining -= len(data)
+        kept = normaliser.kept
+        if kept or data.endswith(b"\r") or not only_crlf(data):
+            data = kept + data
+            cut = len(data) - min(len(data) - len(data.rstrip(b"\r")), _MOST_CR)
+            normaliser.kept = data[cut:]
+            data = normaliser.normalise(data[:cut], 0)
+        return normaliser.passed(data, self._last and not self.remaining and not normaliser.kept)
