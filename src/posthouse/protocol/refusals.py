@@ -45,12 +45,20 @@ BAD_BASE64: Final = Reply(501, "5.5.2", "Cannot decode this as base64")
 ALREADY_AUTHENTICATED: Final = Reply(503, "5.5.1", "Already authenticated")
 
 
+#: What may stand behind AUTH in a transcript; any other word may be a password in a wrong place.
+_MECHANISMS: Final = frozenset(
+    "PLAIN LOGIN CRAM-MD5 DIGEST-MD5 EXTERNAL GSSAPI NTLM OAUTHBEARER XOAUTH2 SCRAM-SHA-1 SCRAM-SHA-1-PLUS "
+    "SCRAM-SHA-256 SCRAM-SHA-256-PLUS".split()
+)
+
+
 def shown(line: bytes) -> str:
     """A command line for a transcript, without the credentials of AUTH."""
     text = line.decode("utf-8", "replace")
-    verb, _, rest = text.partition(" ")
-    if verb.upper() == "AUTH":
-        return f"{verb} {rest.split(' ')[0]} (credentials)" if " " in rest else text
+    if text[:4].upper() == "AUTH":  # also what was meant as AUTH: a missing or second space hides no less
+        mechanism = text[4:].split(maxsplit=1)[:1]
+        name = mechanism[0].upper() if mechanism and text[4] == " " else ""
+        return f"AUTH {name} (credentials)" if name in _MECHANISMS else "AUTH (credentials)"
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
