@@ -101,7 +101,7 @@ def faults(text: str, *, package: bool) -> list[str]:
     tree = ast.parse(text)
     exported = listed(tree)
     names = set(definitions(tree)) | (set(reexported(tree)) if package else set())
-    names = {name for name in names if public(name)}
+    names = {name for name in names if public(name) and name != "TYPE_CHECKING"}
     if exported is None:
         return [f"there is no __all__; it would be {sorted(names)}"] if names or package else []
     wrong = []

@@ -6,9 +6,10 @@ here as well; they are imported at their first use, so that ``import posthouse``
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # ``typing`` is not imported, because its import takes longer than that of this package
+    from typing import Any
 
-if TYPE_CHECKING:
     from posthouse.client import Session, connect
     from posthouse.core import (
         Address,

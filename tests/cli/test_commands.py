@@ -118,14 +118,15 @@ def test_a_missing_extra_is_named() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 69
-    assert done.stderr == "posthouse: this command needs msgspec; install it with: pip install 'posthouse[daemon]'\n"
+    remedy = "install it from the project's directory: pip install '.[daemon]'"
+    assert done.stderr == f"posthouse: this command needs msgspec; {remedy}\n"
 
 
 def test_without_click_there_is_a_sentence() -> None:
     script = "import sys; sys.modules['click'] = None; from posthouse.__main__ import main; main()"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 69
-    assert "pip install 'posthouse[daemon]'" in done.stderr
+    assert "pip install '.[daemon]'" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -122,7 +122,8 @@ def place(request: pytest.FixtureRequest, spool: Spool, monkeypatch: pytest.Monk
 
 def found(ran, *arguments: str) -> Any:
     got = ran(*arguments, "--json")
-    assert (got.code, got.err) == (0, "")
+    assert got.code == 0
+    assert not got.err or got.err.startswith("… and ")
     return json.loads(got.out)
 
 
@@ -133,7 +134,10 @@ def test_looking(ran, place: Spool) -> None:
     assert "bob@far.test +1" in lines[1]
     assert "deferred" in lines[1]
     assert [each["id"] for each in found(ran, "queue", "list", "attempts:0")] == place.ids[1:]
-    assert [each["id"] for each in found(ran, "queue", "list", "--limit", "1")] == place.ids[:1]
+    assert [each["id"] for each in found(ran, "queue", "list", "--limit", "1")] == place.ids[1:]
+    for arguments in ([], ["--json"]):
+        said = ran("queue", "list", "--limit", "1", *arguments).err
+        assert said == "… and 2 older recipients; --limit NUMBER shows more\n"
     assert "No match." in ran("queue", "list", "domain:x.test").err + ran("queue", "list", "age>1w").out
     lines = ran("queue", "summary").out.splitlines()
     assert lines[0].split() == ["DESTINATION", "ALL", "<5m", "<1h", "<4h", "<1d", "<5d", "OLDER", "HELD", "OLDEST"]

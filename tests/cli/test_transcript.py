@@ -112,4 +112,4 @@ def test_an_empty_table_says_so_beside_the_data(capsys: pytest.CaptureFixture[st
 
 
 def test_text_that_would_control_the_terminal() -> None:
-    assert safe("a\tb\nc\x9b") == "a\tb\nc\ufffd"
+    assert safe("a\tb\nc\x9b") == "a\tb\nc\\u009b"

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -123,6 +123,13 @@ def test_each_recipient_has_its_own_end(module: ModuleType) -> None:
     assert results(deliver(module, handle)) == ["failed 554 5.7.1 nobody reads this", "delivered 250 2.0.0 delivered"]
 
 
+class Unspeakable(Exception):
+    """An exception without words: even ``str`` of it fails."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
 @pytest.mark.parametrize("is_async", [True, False])
 @pytest.mark.parametrize(
     ("error", "end", "reason"),
@@ -132,11 +139,14 @@ def test_each_recipient_has_its_own_end(module: ModuleType) -> None:
         (Reject(reply=Reply(552, "5.2.2", "full")), "failed 552 5.2.2 full", "the handler said"),
         (NotDelivered("x", Reply(450, "4.2.1", "x")), "deferred 450 4.2.1 x", "the handler said"),
         (ValueError("secret"), "deferred 451 4.3.0 local error in delivery", "crashed: ValueError: secret"),
-        (TimeoutError(), "deferred 451 4.3.0 local error in delivery", "crashed: _Crash: TimeoutError"),
-        (SystemExit(3), "deferred 451 4.3.0 local error in delivery", "crashed: _Crash: SystemExit: 3"),
+        (TimeoutError(), "deferred 451 4.3.0 local error in delivery", "crashed: TimeoutError"),
+        (SystemExit(3), "deferred 451 4.3.0 local error in delivery", "crashed: SystemExit: 3"),
         (KeyboardInterrupt(), "deferred 451 4.3.0 local error in delivery", "KeyboardInterrupt"),
         (StopIteration(), "deferred 451 4.3.0 local error in delivery", "StopIteration"),
         (asyncio.CancelledError(), "deferred 451 4.3.0 local error in delivery", "cancelled itself"),
+        (GeneratorExit(), "deferred 451 4.3.0 local error in delivery", "crashed: GeneratorExit"),
+        (BaseException("odd"), "deferred 451 4.3.0 local error in delivery", "crashed: BaseException: odd"),
+        (Unspeakable(), "deferred 451 4.3.0 local error in delivery", "crashed: Unspeakable"),
     ],
 )
 def test_what_is_raised(module: ModuleType, is_async: bool, error: BaseException, end: str, reason: str) -> None:
@@ -152,6 +162,84 @@ def test_what_is_raised(module: ModuleType, is_async: bool, error: BaseException
     assert results(outcomes) == [end] * 2
     assert all(reason in each.reason for each in outcomes)
     assert all("secret" not in str(each.reply) for each in outcomes)
+
+
+def test_an_import_that_raises_what_is_no_exception_defers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "leaves_at_once.py").write_text("raise GeneratorExit\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    delivery = Delivery(Envelope(Address("me", "far.test"), (BOB,)), Bytes(MESSAGE))
+
+    async def attempt() -> Sequence[Outcome]:
+        async with asyncio.timeout(10):
+            return await PythonDeliverer(ManualClock()).deliver(delivery, "leaves_at_once:handle")
+
+    (outcome,) = asyncio.run(attempt())
+    assert str(outcome.reply).startswith("451 4.3.5 ")
+    assert "GeneratorExit" in outcome.reason
+
+
+def a_generator(envelope: Envelope, content: DeliveredMessage) -> Iterator[None]:
+    yield
+
+
+async def an_async_generator(envelope: Envelope, content: DeliveredMessage) -> AsyncIterator[None]:
+    yield
+
+
+class CalledAsGenerator:
+    def __call__(self, envelope: Envelope, content: DeliveredMessage) -> Iterator[None]:
+        yield
+
+
+class CalledAsAsyncGenerator:
+    async def __call__(self, envelope: Envelope, content: DeliveredMessage) -> AsyncIterator[None]:
+        yield
+
+    async def method(self, envelope: Envelope, content: DeliveredMessage) -> AsyncIterator[None]:
+        yield
+
+
+@functools.wraps(an_async_generator)
+def wrapped(*given: Any) -> Any:
+    return an_async_generator(*given)
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        a_generator,
+        an_async_generator,
+        functools.partial(an_async_generator),
+        CalledAsGenerator(),
+        CalledAsAsyncGenerator(),
+        CalledAsAsyncGenerator().method,
+        wrapped,
+    ],
+)
+def test_a_handler_with_a_yield_in_it_is_refused(module: ModuleType, handler: Any) -> None:
+    """Its code would never run, and each message would count as delivered."""
+    outcomes = deliver(module, handler)
+    assert [each.result for each in outcomes] == [Result.DEFERRED] * 2
+    assert "has a yield" in outcomes[0].reason
+    with pytest.raises(SettingError, match="generator function"):
+        load_handler("someones_handlers:handle")
+
+
+def test_a_generator_as_the_result_is_no_delivery(module: ModuleType) -> None:
+    async def later(*given: Any) -> Any:
+        return an_async_generator(*given)
+
+    async def unawaited() -> None:
+        return None
+
+    async def forgets_to_await(*given: Any) -> Any:
+        return unawaited()
+
+    makers = [lambda *given: a_generator(*given), lambda *given: an_async_generator(*given), later, forgets_to_await]
+    for maker in makers:
+        outcomes = deliver(module, maker)
+        assert results(outcomes) == ["deferred 451 4.3.0 local error in delivery"] * 2
+        assert "which nothing runs" in outcomes[0].reason
 
 
 @pytest.mark.parametrize("kind", ["coroutine", "function", "stubborn"])

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from posthouse.core import Address, AttemptTrace, ConnectionTrace, Envelope, Outcome, Recipient, Reply, Result
-from posthouse.relay.scheduling.site_health import SiteStatus
+from posthouse.relay.routes import Route
+from posthouse.relay.scheduling.outlook import AttemptPosition, SiteOutlook
 from posthouse.service import OPERATIONS, Context, Daemon, parse
 from posthouse.spool import RecipientState, Settlement, SqliteSpool
 from posthouse.spool.history import Origin
@@ -39,7 +40,8 @@ def address(text: str) -> Address:
 class OperationHarness:
     """A spool, a clock, and the operations on them; ``await`` it to open the spool, within ``run``.
 
-    What the relay is told is kept in ``reopened`` and ``woken``.
+    What the relay is told is kept in ``reopened`` and ``woken``; what it says of sites and attempts is in ``outlooks``
+    (by target or site) and ``positions``.
     """
 
     def __init__(self, *, text: str = CONFIG, zones: Mapping[str, Any] | None = None) -> None:
@@ -56,7 +58,8 @@ class OperationHarness:
         self.reported: list[tuple[str, dict[str, Any]]] = []
         self.reopened: list[list[str]] = []
         self.woken = 0
-        self.standings: dict[str, SiteStatus] = {}
+        self.outlooks: dict[str, SiteOutlook] = {}
+        self.positions: dict[tuple[str, int], AttemptPosition] = {}
 
     def __await__(self) -> Generator[Any, None, OperationHarness]:
         yield from self.queue.open(self.clock.time()).__await__()
@@ -67,10 +70,15 @@ class OperationHarness:
         def wake() -> None:
             self.woken += 1
 
+        def outlook(route: Route, destination: str, site: str) -> SiteOutlook:
+            name = site or route.target
+            return self.outlooks.get(name, SiteOutlook(name))
+
         return self.daemon.context(who)._replace(
             reopen=lambda destinations: self.reopened.append(sorted(destinations)),
             wake=wake,
-            sites=lambda: self.standings,
+            outlook=outlook,
+            positions=lambda: self.positions,
         )
 
     async def do(self, name: str, **given: Any) -> Any:

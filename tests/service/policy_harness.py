@@ -158,6 +158,8 @@ def envelope(*recipients: str, sender: str = "me@example.com") -> Envelope:
 
 
 def address(text: str) -> Address:
+    if "@" not in text:
+        return Address(text)
     local, _, domain = text.rpartition("@")
     return Address(local, domain)
 

@@ -92,7 +92,7 @@ def test_what_is_asked_is_answered_in_its_type(tmp_path: Path) -> None:
         assert changed.recipients == 1
         assert changed.who == f"{getpass.getuser()} (uid {os.getuid()})"
         assert (await daemon.ask("explain", what=queue_id)).message.standing[0].state == "held"
-        assert (await daemon.ask("explain code", code="550"))[0].code == "550"
+        assert (await daemon.ask("explain code", code="550")).codes[0].code == "550"
 
     with_open(tmp_path, scenario)
 

@@ -270,7 +270,10 @@ def test_one_address_inherits_all_that_was_asked() -> None:
     asked = Notify.SUCCESS | Notify.FAILURE
     (stored,) = expand_envelope(house(), envelope(Recipient(address("boss@example.org"), asked)))
     assert stored.recipients == (
-        Recipient(Address("Ann", "example.org"), asked, OriginalRecipient("rfc822", "boss@example.org")),
+        Recipient(
+            *(Address("Ann", "example.org"), asked, OriginalRecipient("rfc822", "boss@example.org")),
+            originals=(address("boss@example.org"),),
+        ),
     )
     assert (stored.ret, stored.envid) == (Ret.HDRS, "id-1")
 

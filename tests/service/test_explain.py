@@ -10,7 +10,7 @@ import pytest
 
 from posthouse.core import Result, SettingError
 from posthouse.relay.recording.retry import RetrySchedule
-from posthouse.relay.scheduling.site_health import SiteStatus
+from posthouse.relay.scheduling.outlook import SiteOutlook
 from posthouse.service.operations.explain import what_is
 from posthouse.service.operations.explain_text import Sentence, address_sentences, history_sentences
 from posthouse.service.operations.reasons_zh import chinese_reason
@@ -79,15 +79,15 @@ def test_a_life_from_acceptance_to_delivery() -> None:
         assert "mx.far.test [192.0.2.7:25]" in text
         assert "resolve 20 ms, connect 100 ms, greet <1 ms, final 2.0 s" in text
         assert "bob@far.test: deferred, 450 4.7.1 Greylisted; come again" in text
-        assert "next attempt T+300 (in 5 minutes): the other side asked for 5 minutes" in text
+        assert "scheduled for T+300, 5 minutes later: the other side asked for 5 minutes" in text
         assert "bob@far.test: waiting for attempt 2, T+300 (in 5 minutes): the other side asked for 5 minutes" in text
         chinese = text_of(waiting, "zh")
-        assert "下次尝试 T+300（5 分钟后）：对方要求等待 5 分钟" in chinese
-        assert "等待第 2 次尝试，T+300（5 分钟后）：对方要求等待 5 分钟" in chinese
+        assert "安排在 T+300 再试，即 5 分钟之后：对方要求等待 5 分钟" in chinese
+        assert "等待第 2 次尝试，时间 T+300（5 分钟后）：对方要求等待 5 分钟" in chinese
         assert "S: EHLO" not in text
         assert "    S: EHLO mx.here.test" in text_of(waiting, transcript=True)
         await desk.clock.advance(301)
-        assert "due now" in text_of(await story_of(desk, queue_id))
+        assert "bob@far.test: attempt 2 begins now" in text_of(await story_of(desk, queue_id))
         await desk.attempt(Result.DELIVERED, TAKEN)
         done = await story_of(desk, queue_id)
         assert not done.queued
@@ -180,9 +180,13 @@ def test_many_attempts_take_few_lines() -> None:
         ("550", "code"),
         ("4.7.x", "code"),
         ("550 5.1.1 <bob@example.org>: no such user", "code"),
-        ("hello", "code"),
+        ("hallo", "code"),
+        ("hello", "command"),
+        ("MAIL FROM:<a@b.org>", "command"),
+        ("relay.max_hops", "setting"),
+        ("[relay] max_hops", "setting"),
         ("bob@example.org", "address"),
-        ("<1234.5678@example.org>", "address"),
+        ("<1234.5678@example.org>", "message-id"),
         ("postmaster@[192.0.2.1]", "address"),
         ('"a b"@example.org', "address"),
         ("550@example.org", "address"),
@@ -247,7 +251,7 @@ def test_an_address_elsewhere() -> None:
         assert "A message would be tried at once at mx.far.test." in text
         chinese = text_of(found.address, "zh")
         assert "邮件会立即尝试投递到 mx.far.test。" in chinese
-        assert "因为 没有适用的 [[route]]，发往该域的邮件交换主机" in chinese
+        assert "原因：没有适用的 [[route]]，发往该域的邮件交换主机" in chinese
         assert "下一跳：far.test 的 MX：10 mx.far.test, 20 backup.far.test" in chinese
         assert [each.sender for each in (await explained(desk, "x@far.test")).messages] == ["me@here.test"]
         assert len(await desk.do("queue list")) == 1  # nothing was sent, and nothing was stored
@@ -259,12 +263,13 @@ def test_a_suspended_site() -> None:
     async def scenario() -> None:
         desk = await OperationHarness(zones=ZONES)
         (end,) = (await forecast(desk, "bob@far.test")).ends
-        desk.standings[end.site] = SiteStatus(
-            1, desk.clock.monotonic() + 60, "3 connections in a row could not be opened"
+        desk.outlooks[end.site] = SiteOutlook(
+            end.site, 1, desk.clock.monotonic() + 60, "3 connections in a row could not be opened"
         )
         found = await forecast(desk, "bob@far.test")
         (end,) = found.ends
-        assert (end.limit, end.until) == (1, desk.clock.time() + 60)
+        assert end.next is not None
+        assert (end.next.state, end.next.limit, end.next.at) == ("suspended", 1, desk.clock.time() + 60)
         text = text_of(found)
         assert "site suspended until T+60 (in 1 minute): 3 connections in a row could not be opened" in text
         assert "A message would wait until T+60" in text

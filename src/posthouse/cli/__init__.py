@@ -5,6 +5,10 @@ overview, so that the overview imports no command; a test compares the lines wit
 
 Every error ends in ``main``: one sentence on standard error and an exit code of sysexits.h (``cli.exit_codes``), with a
 traceback only after ``--debug``.
+
+Standard output that cannot be written is no error of a command that has acted: ``send`` has sent, and a script that saw
+a failure would send again.  So those commands (``ACTS``) end with the code of what they did, and standard error says
+that their output is lost.  For every other command the output is the work: 74, or 141 if its reader has gone.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ import click
 
 from posthouse import __version__
 
-__all__ = ["COMMANDS", "language", "main", "posthouse"]
+__all__ = ["ACTS", "COMMANDS", "language", "main", "posthouse"]
 
 #: Command → (module, its attribute, its line in the overview), in the order they are shown.
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -27,11 +31,31 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "send": ("send", "send", "Compose a message, or take a ready one, and send it."),
     "inbox": ("inbox", "inbox", "Read what was delivered into the local inboxes."),
     "queue": ("queue", "queue", "Show the mail in the queue, and change it."),
-    "explain": ("explain", "explain", "Explain a message's history, an address's route or a reply code."),
+    "explain": (
+        "explain",
+        "explain",
+        "Explain a message, an address, a reply code, a command or a setting.",
+    ),
     "check": ("check", "check", "Check a configuration or an address before it is used."),
     "sink": ("sink", "sink", "Receive mail, count it and drop it; fail on demand."),
     "bench": ("bench", "bench", "Send many messages and measure."),
 }
+
+#: Commands that change something or keep running: their exit code tells what was done, whatever became of their output.
+ACTS = frozenset(
+    (
+        "demo",
+        "inbox delete",
+        "queue drop",
+        "queue hold",
+        "queue release",
+        "queue reroute",
+        "queue retry",
+        "run",
+        "send",
+        "sink",
+    )
+)
 
 _OVERVIEW = {
     "en": """\
@@ -71,7 +95,7 @@ _CHINESE = {
     "send": "撰写一封邮件（或使用现成的邮件）并发送。",
     "inbox": "阅读投递到本地邮箱的邮件。",
     "queue": "查看并处理队列里的邮件。",
-    "explain": "解释一封邮件的经过、一个地址的去向或一个应答码的含义。",
+    "explain": "解释一封邮件的经过、一个地址的去向、一个应答码、一条命令或一项设置。",
     "check": "事先检查配置或地址。",
     "sink": "接收、计数并丢弃邮件；可按要求出错。",
     "bench": "大量发送邮件并测量。",
@@ -145,19 +169,52 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in given[:1] or bool(os.environ.get("POSTHOUSE_DEBUG"))
     try:
+        _refuse_undecodable(given)
         code = posthouse.main(given, prog_name="posthouse", standalone_mode=False)
-        sys.stdout.flush()
-        return code if isinstance(code, int) else 0
+        code = code if isinstance(code, int) else 0
     except Exception as error:
         if debug and not isinstance(error, click.ClickException):
             import traceback
 
             traceback.print_exception(error)
-        return _end(error)
+        code = _end(error)
     except KeyboardInterrupt:
-        return 130
+        code = 130
     except SystemExit:  # click ends so when the reader of the output has gone
-        return 141
+        code = 141
+    return _with_output(given, code)
+
+
+def _refuse_undecodable(given: Sequence[str]) -> None:
+    """Raise for an argument that is not UTF-8: no address, filter or text could be made of it, nor an error shown."""
+    for number, argument in enumerate(given, 1):
+        if not argument.isascii() and any("\ud800" <= sign <= "\udfff" for sign in argument):
+            from posthouse.cli import exit_codes
+
+            remedy = "type it in a terminal whose character set is UTF-8, or rename the file"
+            raise exit_codes.CommandFailed(f"argument {number} ({argument}) is not UTF-8; {remedy}", exit_codes.DATAERR)
+
+
+def _with_output(given: Sequence[str], code: int) -> int:
+    """The exit code, when the output has been written as far as it could be."""
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        failure: OSError | None = error
+    else:
+        failure = getattr(raw, "failure", None)
+    if failure is None:
+        return code
+    why = failure.strerror or str(failure)
+    words = [each for each in given if not each.startswith("-")]
+    if " ".join(words[:1]) in ACTS or " ".join(words[:2]) in ACTS:
+        _complain(f"posthouse: standard output could not be written ({why}); the exit code tells what was done")
+        return code
+    if isinstance(failure, BrokenPipeError):
+        return 141 if code == 0 else code
+    _complain(f"posthouse: standard output cannot be written ({why}); name another file, or make room")
+    return 74 if code == 0 else code
 
 
 def _end(error: Exception) -> int:
@@ -178,7 +235,8 @@ def _end(error: Exception) -> int:
         _complain(f"posthouse: {error.format_message()}")
         return 66 if isinstance(error, click.FileError) else 64
     if isinstance(error, ModuleNotFoundError) and (package := (error.name or "").partition(".")[0]) != "posthouse":
-        _complain(f"posthouse: this command needs {package}; install it with: pip install 'posthouse[daemon]'")
+        remedy = "install it from the project's directory: pip install '.[daemon]'"
+        _complain(f"posthouse: this command needs {package}; {remedy}")
         return 69
     from posthouse.cli import exit_codes
 
@@ -194,5 +252,6 @@ def _end(error: Exception) -> int:
 
 
 def _complain(sentence: str) -> None:
-    text = "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in sentence)
-    click.echo(text, err=True)
+    from posthouse.core.escapes import escaped_lines
+
+    click.echo(escaped_lines(sentence), err=True)

@@ -16,7 +16,7 @@ import click
 if TYPE_CHECKING:
     from posthouse.service import Config, Operation
 
-__all__ = ["DaemonOptions", "operate", "run", "signals", "unless", "with_daemon"]
+__all__ = ["DaemonOptions", "not_empty", "operate", "run", "signals", "unless", "with_daemon"]
 
 _T = TypeVar("_T")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -26,11 +26,22 @@ _CONFIG = click.option(
     "config_file",
     metavar="FILE",
     envvar="POSTHOUSE_CONFIG",
+    callback=lambda ctx, option, value: not_empty(ctx, option, value),
     help="The configuration (TOML); else $POSTHOUSE_CONFIG; without one, all mail is caught.",
 )
 _DATA_DIR = click.option(
-    "--data-dir", metavar="DIR", help="Where the spool is; else as configured, else in your home directory."
+    "--data-dir",
+    metavar="DIR",
+    callback=lambda ctx, option, value: not_empty(ctx, option, value),
+    help="Where the spool is; else as configured, else in your home directory.",
 )
+
+
+def not_empty(ctx: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    """Callback of an option that refuses "": a shell variable that is not set would choose another place."""
+    if value == "":
+        raise click.BadParameter("the value is empty; leave the option out, or check the variable that it comes from")
+    return value
 
 
 def with_daemon(command: _Command) -> _Command:
@@ -38,12 +49,21 @@ def with_daemon(command: _Command) -> _Command:
     return _CONFIG(_DATA_DIR(command))
 
 
+def _directory(text: str) -> str:
+    from posthouse.service.config.types import DIRECTORY, InvalidValue
+
+    try:
+        return str(DIRECTORY.read(text))
+    except InvalidValue as wrong:
+        raise click.UsageError(f"--data-dir: {wrong.cause}; {wrong.remedy}") from wrong
+
+
 class DaemonOptions:
     """The options ``--config`` and ``--data-dir`` of a command; what they name is read once, when it is asked for."""
 
     def __init__(self, config_file: str | None, data_dir: str | None) -> None:
         self.config_file = config_file
-        self.data_dir = None if data_dir is None else os.path.abspath(os.path.expanduser(data_dir))
+        self.data_dir = None if data_dir is None else _directory(data_dir)
 
     @cached_property
     def config(self) -> Config:
@@ -92,15 +112,20 @@ async def _operate(operation: Operation, options: DaemonOptions, given: dict[str
 
     if operation.live:
         with contextlib.suppress(NoDaemon):
-            return await ask(options.directory, operation, given)
+            return await ask(options.directory, operation, given, slow=_tell_slow)
     from posthouse.service.daemon.offline import context
 
     return await operation.run(context(options.config), **given)
 
 
+def _tell_slow() -> None:
+    click.echo("posthouse: the daemon is still working on it; Ctrl-C stops waiting", err=True)
+
+
 @contextlib.contextmanager
 def signals(last_act: Callable[[], object] | None = None) -> Iterator[asyncio.Event]:
-    """An event that SIGTERM and SIGINT set; a second signal calls ``last_act`` and ends the process at once."""
+    """An event that SIGTERM, SIGINT, SIGHUP and SIGQUIT set; a second one calls ``last_act`` and ends the process at
+    once.  SIGHUP stays ignored where it was (``nohup``)."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
 
@@ -111,12 +136,14 @@ def signals(last_act: Callable[[], object] | None = None) -> Iterator[asyncio.Ev
             os._exit(128 + number)
         stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    numbers = [signal.SIGTERM, signal.SIGINT]
+    numbers += [each for each in (signal.SIGHUP, signal.SIGQUIT) if signal.getsignal(each) != signal.SIG_IGN]
+    for number in numbers:
         loop.add_signal_handler(number, asked, number)
     try:
         yield stop
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in numbers:
             loop.remove_signal_handler(number)
 
 

@@ -11,10 +11,11 @@ from posthouse.cli import language
 from posthouse.cli.context import DaemonOptions, operate, with_daemon
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, coloured, safe, say, table, with_json, with_lang
+from posthouse.service.operations.spelling import as_written, text_as_written
 
 if TYPE_CHECKING:
     from posthouse.service.operations.explain_text import Sentence
-    from posthouse.service.operations.results import CodeEntry, Explained
+    from posthouse.service.operations.results import CodeEntry, CommandText, Explained, SettingText
 
 __all__ = ["explain"]
 
@@ -31,10 +32,19 @@ _STYLES = {
     "quiet": "dim",
     "line": "cyan",
 }
+_COMMAND = {
+    "en": ("how it is written", "when it is legal", "usual replies", "older spelling", "note", "source"),
+    "zh": ("写法", "何时可用", "常见应答码", "旧写法", "备注", "出处"),
+}
+_SETTING = {"en": ("type", "default"), "zh": ("类型", "默认值")}
+_HEADINGS = {
+    "en": ("ID", "RECEIVED", "FROM", "TO", "QUEUED", "yes", "no"),
+    "zh": ("队列编号", "接收时间", "发件人", "收件人", "仍在队列", "是", "否"),
+}
 _MESSAGES = {"en": "Recent messages from it or to it:", "zh": "最近发自或发往该地址的邮件："}
 
 
-@click.command(short_help="Explain a message's history, an address's route or a reply code.")
+@click.command(short_help="Explain a message, an address, a reply code, a command or a setting.")
 @click.argument("what", nargs=-1, required=True)
 @click.option("--transcript", is_flag=True, help="Show the dialogue of each attempt of a message.")
 @with_lang
@@ -48,22 +58,22 @@ def explain(
     data_dir: str | None,
     as_json: bool,
 ) -> None:
-    """Explain a message's history, where a message to an address would go, or what a reply code means.
+    """Explain a message's history, where a message to an address would go, what a code, command or setting means.
 
     \b
     posthouse explain ID               a message: how it came, each attempt, its state now, and why
     posthouse explain '<MESSAGE-ID>'   the same, by the message's Message-ID
     posthouse explain ADDRESS          a dry run: alias, route, hosts, limits, result; nothing is sent
     posthouse explain CODE             550, 5.1.1, a family (4.7.x), or a line of a log
+    posthouse explain COMMAND          MAIL, RCPT, HELLO: how it is written, when it is legal, what is answered
+    posthouse explain SETTING          relay.max_hops: what a setting of the configuration does
     """
     from posthouse.service.operations.explain import what_is
 
     chosen = language(lang)
     wanted = " ".join(what)
-    if what_is(wanted) == "code":
-        from posthouse.service.operations.results import Explained
-
-        found = Explained(kind="code", codes=operate("explain code", code=wanted, lang=chosen))
+    if what_is(wanted) in ("code", "command", "setting"):
+        found = operate("explain code", code=wanted, lang=chosen)
     else:
         found = operate("explain", DaemonOptions(config_file, data_dir), what=wanted, lang=chosen)
     if as_json:
@@ -82,18 +92,23 @@ def _show(found: Explained, lang: str, transcript: bool) -> None:
         if found.messages:
             click.echo()
             say(_MESSAGES[lang], "bold")
+    elif found.command is not None:
+        _command(found.command, lang)
+    elif found.kind == "setting":
+        _settings(found.settings, lang)
     elif found.kind == "code":
         _codes(found.codes, lang)
     if found.messages:
+        *headings, yes, no = _HEADINGS[lang]
         table(
-            ("ID", "RECEIVED", "FROM", "TO", "QUEUED"),
+            headings,
             (
                 (
                     each.id,
                     aware(each.received),
-                    each.sender or "<>",
-                    ", ".join(each.recipients[:3]) + (" …" if len(each.recipients) > 3 else ""),
-                    "yes" if each.queued else "no",
+                    as_written(each.sender) or "<>",
+                    ", ".join(map(as_written, each.recipients[:3])) + (" …" if len(each.recipients) > 3 else ""),
+                    yes if each.queued else no,
                 )
                 for each in found.messages
             ),
@@ -106,6 +121,8 @@ def _sentences(sentences: Iterable[Sentence]) -> None:
     width = len(aware(0.0)) + 2
     margin = 0
     for each in sentences:
+        if each.tone != "line":  # a line of a dialogue stays as it was
+            each = each._replace(text=text_as_written(each.text))
         if each.at is not None:
             margin = width
             text = aware(each.at).ljust(width) + each.text
@@ -113,6 +130,26 @@ def _sentences(sentences: Iterable[Sentence]) -> None:
             margin = 0 if each.tone == "title" else margin
             text = " " * (margin + 2 * each.depth) + each.text
         say(safe(text.replace("\n", " / ")), _STYLES[each.tone])
+
+
+def _command(found: CommandText, lang: str) -> None:
+    say(f"{found.verb}  {found.title}", "bold cyan")
+    click.echo(found.meaning)
+    texts = (found.syntax, found.when, " ".join(map(str, found.replies)), found.older, found.note, found.source)
+    for label, text in zip(_COMMAND[lang], texts, strict=True):
+        if text:
+            _fact(label, text, lang)
+
+
+def _settings(found: Sequence[SettingText], lang: str) -> None:
+    for number, each in enumerate(found):
+        if number:
+            click.echo()
+        say(each.name, "bold cyan")
+        click.echo(each.text)
+        for label, text in zip(_SETTING[lang], (each.type, each.default), strict=True):
+            if text:
+                _fact(label, text, lang)
 
 
 def _codes(found: Sequence[CodeEntry], lang: str) -> None:
@@ -133,9 +170,10 @@ def _codes(found: Sequence[CodeEntry], lang: str) -> None:
         facts += [(note, entry.note), (source, entry.source)]
         for label, text in facts:
             if text:
-                _fact(label, text)
+                _fact(label, text, lang)
 
 
-def _fact(label: str, text: str) -> None:
-    mark = click.style(f"{label}:", bold=True) if coloured() else f"{label}:"
-    click.echo(f"  {mark} {text}", color=coloured())
+def _fact(label: str, text: str, lang: str) -> None:
+    label += "：" if lang == "zh" else ": "
+    mark = click.style(label, bold=True) if coloured() else label
+    click.echo(f"  {mark}{text}", color=coloured())

@@ -1,9 +1,11 @@
 """Output of commands: tables, sentences and JSON.
 
-On a terminal, rich draws tables.  Piped, a table has aligned columns without colour codes, and one line per record, for
-``grep`` and ``awk``; rich is then not imported.
+On a terminal, rich draws tables; where it is too narrow for a table, each record is a block of lines, in which no word
+is broken.  Piped, a table has aligned columns without colour codes, and one line per record, for ``grep`` and
+``awk``; rich is then not imported.
 
-Text from outside (subjects, replies, messages) passes through ``safe``, so that it cannot control the terminal.
+Text from outside (subjects, replies, messages) cannot control the terminal: all that is printed here is escaped
+(``core.escapes``), sentences, tables and JSON alike.
 """
 
 from __future__ import annotations
@@ -15,17 +17,22 @@ from typing import Any
 
 import click
 
+from posthouse.core.escapes import escaped, escaped_lines
+
 __all__ = [
     "as_json",
     "aware",
     "coloured",
+    "cut_off",
     "live",
     "safe",
     "say",
     "table",
+    "terminal_width",
     "width_of",
     "with_json",
     "with_lang",
+    "wrapped",
 ]
 
 with_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -45,19 +52,11 @@ def live() -> bool:
 
 
 def safe(text: str) -> str:
-    """``text`` without characters that control a terminal: control characters and bidirectional marks.
+    """``text`` with escapes for what steers a terminal or cannot be seen (``core.escapes``).
 
     Line feed and tab stay.
     """
-    if text.isascii() and text.isprintable():
-        return text
-    import unicodedata
-
-    return "".join(sign if sign in "\n\t" or unicodedata.category(sign) not in _STEERING else "\ufffd" for sign in text)
-
-
-# Cc controls, Cf formats (among them those that turn the direction of writing), Cs halves of pairs.
-_STEERING = frozenset(("Cc", "Cf", "Cs"))
+    return escaped_lines(text)
 
 
 def width_of(text: str) -> int:
@@ -72,7 +71,8 @@ def width_of(text: str) -> int:
 
 
 def say(text: str, style: str = "", *, err: bool = False) -> None:
-    """Print one line or several; ``style`` (as rich writes it) counts on a terminal only."""
+    """Print one line or several, escaped; ``style`` (as rich writes it) counts on a terminal only."""
+    text = safe(text)
     if style and not err and coloured():
         from rich.console import Console
         from rich.text import Text
@@ -86,8 +86,8 @@ def as_json(value: Any) -> None:
     """Print ``value`` as one JSON value, indented."""
     import msgspec
 
-    raw = msgspec.json.encode(value, enc_hook=str)
-    click.echo(msgspec.json.format(raw, indent=2).decode())
+    raw = msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode()
+    click.echo(raw if raw.isascii() and "\x7f" not in raw else "\n".join(map(escaped, raw.split("\n"))))
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "", styles: str = "") -> None:
@@ -99,14 +99,71 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, empty: s
     if not cells:
         say(empty, err=bool(empty) and not sys.stdout.isatty())
         return
+    every = [list(headings), *cells]
+    widths = [max(width_of(row[column]) for row in every) for column in range(len(headings))]
+    columns = terminal_width()
+    if columns and sum(widths) + 2 * len(widths) > columns:
+        for row in cells:
+            _block(headings, row, columns)
+        return
     if coloured():
         _rich_table(headings, cells, styles.split())
         return
-    every = [list(headings), *cells]
-    widths = [max(width_of(row[column]) for row in every) for column in range(len(headings))]
     for row in every:
         padded = [cell + " " * (width - width_of(cell)) for cell, width in zip(row, widths, strict=True)]
         click.echo("  ".join(padded).rstrip())
+
+
+def cut_off(older: int, noun: str) -> None:
+    """Say how much a limit has cut off; piped, on standard error, as it is no record."""
+    if older:
+        several = "" if older == 1 else "s"
+        say(f"… and {older:,} older {noun}{several}; --limit NUMBER shows more", "dim", err=not sys.stdout.isatty())
+
+
+def terminal_width() -> int:
+    """The columns of the terminal; 0 where standard output is none."""
+    if not sys.stdout.isatty():
+        return 0
+    import shutil
+
+    return shutil.get_terminal_size().columns
+
+
+def _block(headings: Sequence[str], row: Sequence[str], columns: int) -> None:
+    """Print a record as a block: its first cell, and below it the others with their headings."""
+    say(row[0], "bold")
+    line = ""
+    for heading, cell in zip(headings[1:], row[1:], strict=True):
+        if cell in ("", "-"):
+            continue
+        item = f"{heading} {cell}"
+        if line and width_of(line) + 2 + width_of(item) <= columns:
+            line += f"  {item}"
+            continue
+        if line:
+            click.echo(line)
+        *before, line = wrapped(item, columns, "  ", "    ")
+        for each in before:
+            click.echo(each)
+    if line:
+        click.echo(line)
+
+
+def wrapped(text: str, columns: int, first: str = "", rest: str = "") -> list[str]:
+    """``text`` in lines of at most ``columns``, the ``first`` and the ``rest`` of them indented.
+
+    Lines are broken at spaces, and between Chinese characters; a longer word stays whole on a line of its own.
+    """
+    import re
+
+    lines, line, indent = [], "", first
+    for word in re.findall(r"[\u2e80-\uffdc]|[^\s\u2e80-\uffdc]+\s*|\s+", text):
+        if line and width_of(indent + line + word.rstrip()) > columns:
+            lines.append(indent + line.rstrip())
+            line, indent = "", rest
+        line += word
+    return [*lines, indent + line.rstrip()] if line.strip() or not lines else lines
 
 
 def _rich_table(headings: Sequence[str], cells: list[list[str]], styles: Sequence[str]) -> None:

@@ -12,19 +12,22 @@ import click
 from posthouse.cli import exit_codes
 from posthouse.cli.context import DaemonOptions, operate, with_daemon
 from posthouse.cli.output import as_json as print_json
-from posthouse.cli.output import aware, safe, say, table, width_of, with_json
+from posthouse.cli.output import aware, cut_off, safe, say, table, width_of, with_json
 from posthouse.core.units import short_duration, size_in_words
 from posthouse.service.operations.filter_language import FilterError, fields_help, parse_filter
+from posthouse.service.operations.spelling import as_written
 
 if TYPE_CHECKING:
-    from posthouse.service.operations.results import QueueCount, QueueEntry, QueueSummaryRow
+    from posthouse.service.operations.results import NextAttempt, QueueCount, QueueEntry, QueueSummaryRow
 
 __all__ = ["queue"]
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 _PAGE = 1000  # messages of one request
-_LIMIT = click.option("--limit", default=1000, show_default=True, type=click.IntRange(1), help="How many at most.")
+_NEWEST = click.option(
+    "--limit", default=100, show_default=True, type=click.IntRange(1), help="How many at most: the newest ones."
+)
 _FILTER = click.argument("filter", nargs=-1, metavar="[FILTER]...")
 #: A condition whose value has spaces in it because the shell has taken its quotation marks away.
 _SPACED = re.compile(r"([A-Za-z]+(?:!=|>=|<=|[:=~<>]))([^\"]*\s[^\"]*)", re.DOTALL)
@@ -73,25 +76,30 @@ def _filter_of(words: Sequence[str]) -> str:
 # Looking --------------------------------------------------------------------------------------------------------------
 
 
-@queue.command("list", short_help="Show the messages that are not finished, oldest first.", epilog=_LANGUAGE)
+@queue.command("list", short_help="Show the messages that are not finished, the newest last.", epilog=_LANGUAGE)
 @_FILTER
-@_LIMIT
+@_NEWEST
 @with_daemon
 @with_json
 def list_(filter: tuple[str, ...], limit: int, config_file: str | None, data_dir: str | None, as_json: bool) -> None:  # noqa: A002
-    """Show the messages that are not finished, oldest first: all, or those that a FILTER selects."""
+    """Show the messages that are not finished, the newest last: all, or those that a FILTER selects.
+
+    NEXT is the time of the next attempt, and what it waits for; `posthouse explain ID` says it in a sentence.
+    """
     options = DaemonOptions(config_file, data_dir)
     text = _filter_of(filter)
     found: list[QueueEntry] = []
-    while len(found) < limit:
-        after = found[-1].id if found else ""
+    older, more = 0, True
+    while more and len(found) < limit:
         wanted = min(_PAGE, limit - len(found))
-        page = operate("queue list", options, filter=text, limit=wanted, after=after)
-        found += page
-        if len(page) < wanted:
-            break
+        page = operate("queue list", options, filter=text, limit=wanted, before=found[0].id if found else "")
+        found = [*page, *found]
+        more = len(page) == wanted
+    if more:
+        older = operate("queue count", options, filter=f"{text} id<{found[0].id}").recipients
     if as_json:
         print_json(found)
+        cut_off(older, "recipient")
         return
     table(
         ("ID", "RECEIVED", "SIZE", "FROM", "TO", "STATE", "TRIES", "NEXT", "LAST"),
@@ -100,11 +108,11 @@ def list_(filter: tuple[str, ...], limit: int, config_file: str | None, data_dir
                 each.id,
                 aware(each.received),
                 size_in_words(each.size),
-                each.sender or "<>",
-                each.recipients[0] + (f" +{len(each.recipients) - 1}" if len(each.recipients) > 1 else ""),
+                as_written(each.sender) or "<>",
+                _to(each),
                 _state(each),
                 each.attempts,
-                aware(each.due),
+                _next(each.next),
                 each.last,
             )
             for each in found
@@ -112,6 +120,38 @@ def list_(filter: tuple[str, ...], limit: int, config_file: str | None, data_dir
         empty="No match." if text else "The queue is empty.",
         styles="bold dim - cyan green magenta - yellow -",
     )
+    cut_off(older, "recipient")
+
+
+def _to(entry: QueueEntry) -> str:
+    """The first recipient, how many there are besides, and the alias or list that the sender wrote."""
+    more = f" +{len(entry.recipients) - 1}" if len(entry.recipients) > 1 else ""
+    asked = f" (for {as_written(entry.originals[0])})" if entry.originals else ""
+    return f"{as_written(entry.recipients[0])}{more}{asked}"
+
+
+#: What stands in the column NEXT behind the time, or in its place.
+_WAITS = {
+    "scheduled": "",
+    "suspended": "site suspended",
+    "trying": "being tried",
+    "slot": "when a connection slot is free",
+    "line": "when others of the site are done",
+    "probe": "when another attempt at the site has succeeded",
+    "rate": "rate limit",
+    "leased": "being tried by another worker",
+    "soon": "now",
+    "stopped": "when a daemon runs",
+}
+
+
+def _next(following: NextAttempt | None) -> str:
+    if following is None:
+        return "-"
+    words = _WAITS[following.state]
+    if following.state not in ("scheduled", "suspended", "rate") or following.at is None:
+        return words
+    return f"{aware(following.at)}, {words}" if words else aware(following.at)
 
 
 def _state(entry: QueueEntry) -> str:
@@ -133,7 +173,7 @@ def show(id: str, config_file: str | None, data_dir: str | None, as_json: bool) 
         print_json(found)
         return
     say(found.id, "bold")
-    say(f"from      {safe(found.sender) or '<>'}")
+    say(f"from      {safe(as_written(found.sender)) or '<>'}")
     say(f"received  {aware(found.received)} by {safe(found.source)}")
     say(f"size      {size_in_words(found.size)}")
     if found.corrupt:
@@ -143,10 +183,10 @@ def show(id: str, config_file: str | None, data_dir: str | None, as_json: bool) 
         ("TO", "STATE", "TRIES", "NEXT", "ROUTE", "LAST"),
         (
             (
-                each.address,
+                as_written(each.address) + (f" (for {', '.join(each.originals)})" if each.originals else ""),
                 each.state,
                 each.attempts,
-                aware(each.due) if each.state == "waiting" else "-",
+                _next(each.next),
                 each.route or "-",
                 each.last,
             )
@@ -172,7 +212,7 @@ def summary(filter: tuple[str, ...], limit: int, config_file: str | None, data_d
     table(
         ("DESTINATION", "ALL", *ages, "HELD", "OLDEST"),
         (
-            (row.destination, row.waiting + row.held, *(number or "." for number in row.ages), row.held or ".",
+            (as_written(row.destination), sum(row.ages), *(number or "." for number in row.ages), row.held or ".",
              short_duration(max(0.0, found.now - row.oldest)))
             for row in found.rows
         ),
@@ -227,7 +267,7 @@ def _where(found: QueueCount) -> str:
     """The destinations of a preview: `` for example.org (12), example.net (3) and 4 more``."""
 
     def named(row: QueueSummaryRow) -> str:
-        return f"{safe(row.destination)} ({row.waiting + row.held:,})"
+        return f"{safe(as_written(row.destination))} ({sum(row.ages):,})"
 
     if not found.destinations:
         return ""
@@ -254,6 +294,8 @@ def _change(act: str, done: str, given: dict[str, Any], **more: Any) -> None:
     if given["everything"] == bool(given["filter"]):
         raise click.UsageError("say which mail: either a filter, such as domain:example.org, or --all")
     text = "age>=0" if given["everything"] else _filter_of(given["filter"])
+    if not text.strip():
+        raise click.UsageError("the filter is empty; say which mail: a filter, such as domain:example.org, or --all")
     found = operate("queue count", options, filter=text, act=act)
     if found.recipients and not given["yes"]:
         question = f"{act} {_recipients(found.recipients)}{_where(found)}"

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import click
 
-from posthouse.cli.output import coloured, safe, width_of
+from posthouse.cli.output import coloured, safe, width_of, wrapped
 
 __all__ = ["Live", "Said", "annotate", "show"]
 
@@ -188,7 +188,7 @@ def show(said: Said, *, width: int | None = None) -> None:
     line = f"{said.who}: {safe(said.text)}"
     room = width - _SAID - 2
     beside = room >= _LEAST
-    parts = _wrapped(said.explanation, room if beside else max(20, width - 6))
+    parts = wrapped(said.explanation, room if beside else max(20, width - 6)) if said.explanation else []
     rows = [line]
     explained = [""]
     if beside and parts and width_of(line) <= _SAID:
@@ -201,14 +201,3 @@ def show(said: Said, *, width: int | None = None) -> None:
             row = click.style(row, fg="green" if said.who == "S" else "cyan") if row else row
             part = click.style(part, dim=True) if part else part
         click.echo(f"{row}{gap}{part}" if part else row, color=colours)
-
-
-def _wrapped(text: str, columns: int) -> list[str]:
-    """``text`` in lines of at most ``columns``; Chinese may be broken anywhere, other words at spaces."""
-    lines, line = [], ""
-    for word in re.findall(r"[\u2e80-\uffdc]|[^\s\u2e80-\uffdc]+\s*|\s+", text):
-        if line and width_of(line + word.rstrip()) > columns:
-            lines.append(line.rstrip())
-            line = ""
-        line += word
-    return [*lines, line.rstrip()] if line.strip() else lines

@@ -83,7 +83,7 @@ def commands_of(envelope: Envelope, size: int, features: Features, utf8: bool) -
     require_tls = envelope.require_tls and features.require_tls
     if features.dsn:
         mail = Mail(sender, declared_size, body, utf8, envelope.ret, envelope.envid, require_tls=require_tls)
-        return mail, [Rcpt(_for_peer(address, utf8), notify, _writable(orcpt)) for address, notify, orcpt in recipients]
+        return mail, [Rcpt(_for_peer(each.address, utf8), each.notify, _writable(each.orcpt)) for each in recipients]
     mail = Mail(sender, declared_size, body, utf8, require_tls=require_tls)
     if utf8:
         return mail, [Rcpt(each.address) for each in recipients]

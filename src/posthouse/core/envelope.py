@@ -47,11 +47,14 @@ class Recipient(NamedTuple):
     """One RCPT: the forward-path and its DSN parameters.
 
     ``notify`` is None without NOTIFY, which means reports of failure, and of delay at the discretion of the MTA.
+    ``originals`` are the other addresses that the client named and that led to this one: an alias, a list, a moved
+    mailbox.  They are never sent.
     """
 
     address: Address
     notify: Notify | None = None
     orcpt: OriginalRecipient | None = None
+    originals: tuple[Address, ...] = ()
 
 
 class Envelope(NamedTuple):

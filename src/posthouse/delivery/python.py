@@ -7,6 +7,8 @@ not matter.  Raising ``Defer`` or ``Reject`` defers or fails the recipient; any 
 allowed, counts as a crash of the handler and defers.  Because each recipient has a call of its own, a handler is never
 given again what it has taken, whatever happened to the other recipients.
 
+A generator is refused as a handler, and as its result: its code would not run.
+
 Coroutines run on the event loop, other functions in a thread.  A thread that hangs cannot be ended, so the threads are
 few and the interpreter's end does not wait for them: if all of them hang, messages wait, and the daemon can still stop.
 
@@ -92,8 +94,19 @@ def load_handler(target: str) -> _Handler:
         what = "is a class" if isinstance(found, type) else "cannot be called"
         remedy = "name a function, or an object with a __call__(envelope, content)"
         raise SettingError(f'"{path}" of "{name}" {what}', where=where, remedy=remedy)
+    if any(map(_is_generator_function, (found, type(found).__call__))):
+        remedy = "take the yield out of it, or move it into a function that the handler calls"
+        cause = f'"{path}" of "{name}" is a generator function: it has a yield, so calling it runs none of its code'
+        raise SettingError(cause, where=where, remedy=remedy)
     handler: _Handler = found
     return handler
+
+
+def _is_generator_function(found: object) -> bool:
+    """Whether a call gives a generator; decorators that name what they wrap are looked through."""
+    kinds = (inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    inner = inspect.unwrap(found) if callable(found) else found
+    return any(kind(each) for kind in kinds for each in (found, inner))
 
 
 def _broken(where: str, name: str, error: BaseException) -> SettingError:
@@ -102,7 +115,12 @@ def _broken(where: str, name: str, error: BaseException) -> SettingError:
 
 
 def _described(error: BaseException) -> str:
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # an exception of a handler may do anything
+        text = ""
+    if isinstance(error, _Crash):
+        return text
     return f"{type(error).__name__}: {text}"[:_LONGEST_TEXT] if text else type(error).__name__
 
 
@@ -126,6 +144,9 @@ class PythonDeliverer(Deliverer):
                 handler = self._handlers[target] = await self._in_time(self._in_thread(load_handler, target))
         except (SettingError, TimeoutError) as error:
             reason = str(error) or f'importing "{target}" took longer than {self._timeout:g} seconds'
+            return all_of(delivery.recipients, Result.DEFERRED, reason, _UNUSABLE)
+        except Exception as error:  # no thread can be started, or the import raised what is no Exception
+            reason = f'"python:{target}" cannot be imported: {_described(error)}'
             return all_of(delivery.recipients, Result.DEFERRED, reason, _UNUSABLE)
         peer = f"python:{target}"
         message = DeliveredMessage(delivery.content)
@@ -156,15 +177,23 @@ class PythonDeliverer(Deliverer):
     async def _run(self, handler: _Handler, envelope: Envelope, message: DeliveredMessage) -> None:
         try:
             if inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(type(handler).__call__):
-                await handler(envelope, message)
-                return
-            answer = await self._in_thread(handler, envelope, message)
-            if inspect.isawaitable(answer):
-                await answer
-        except TimeoutError as error:  # of the handler, not of _in_time
+                answer = await handler(envelope, message)
+            else:
+                answer = await self._in_thread(handler, envelope, message)
+                if inspect.isawaitable(answer):
+                    answer = await answer
+        except asyncio.CancelledError:  # of this attempt, or raised by the handler itself
+            raise
+        except BaseException as error:
+            # TimeoutError would pass for that of _in_time; what is no Exception ends the event loop, or the attempt.
+            if isinstance(error, Exception) and not isinstance(error, TimeoutError):
+                raise
             raise _Crash(_described(error)) from error
-        except (SystemExit, KeyboardInterrupt) as error:  # would end the event loop
-            raise _Crash(_described(error)) from error
+        if inspect.isgenerator(answer) or inspect.isasyncgen(answer) or inspect.iscoroutine(answer):
+            if not inspect.isasyncgen(answer):
+                answer.close()
+            what = type(answer).__name__.replace("_", " ")
+            raise _Crash(f"it returned a {what}, which nothing runs; await it, or take the yield out of the handler")
 
     async def _in_time(self, call: Awaitable[T]) -> T:
         """The result of ``call``.  If it takes too long it is cancelled, and ``TimeoutError`` is raised at once, even
@@ -207,10 +236,11 @@ class PythonDeliverer(Deliverer):
             error: BaseException | None = None
             try:
                 result = function(*arguments)
-            except (SystemExit, KeyboardInterrupt, StopIteration) as ended:  # what a future cannot carry
-                error = _Crash(_described(ended))
             except BaseException as raised:
-                error = raised
+                # What is no Exception would be taken for an act of this process; a future cannot carry StopIteration.
+                plain = isinstance(raised, Exception) and not isinstance(raised, StopIteration)
+                text = "it cancelled itself" if isinstance(raised, asyncio.CancelledError) else _described(raised)
+                error = raised if plain else _Crash(text)
             try:
                 loop.call_soon_threadsafe(finish, result, error)
             except RuntimeError:  # the event loop has ended meanwhile

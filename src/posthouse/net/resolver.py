@@ -212,7 +212,7 @@ def _why(question: Question, error: Exception) -> str:
         case "LifetimeTimeout":
             return f"no DNS server answered in time for {asked}"
         case "ModuleNotFoundError":
-            return f"{asked} could not be asked for: dnspython is not installed (pip install 'posthouse[daemon]')"
+            return f"{asked} could not be asked for: dnspython is not installed (pip install '.[daemon]')"
         case "UnicodeEncodeError":
             return f"{asked} could not be asked for: the name is not in A-labels"
         case "NoNameservers":

@@ -17,8 +17,9 @@ import contextlib
 import enum
 import errno
 import os
+import socket
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import cast
 
 from posthouse.net.stream import Endpoint, Handler, HandlerFactory, Stream
@@ -286,6 +287,7 @@ class SocketNetwork:
     """``Network`` on this machine's sockets.
 
     ``reuse_port`` lets several processes listen at one address, and the kernel distributes the connections.
+    ``prepared`` are listening sockets, by endpoint, which ``listen`` takes instead of opening its own.
     ``on_error`` is given every exception that a handler (or a handler's factory) raised; by default the loop's
     exception handler is.  ``flush_seconds`` bounds what ``close`` waits for a peer that does not read.
 
@@ -297,12 +299,14 @@ class SocketNetwork:
         self,
         *,
         reuse_port: bool = False,
+        prepared: Mapping[Endpoint, socket.socket] | None = None,
         on_error: Callable[[BaseException], None] | None = None,
         read_size: int = READ_SIZE,
         flush_seconds: float = FLUSH_SECONDS,
     ) -> None:
         self.flush_seconds = flush_seconds
         self._reuse_port = reuse_port
+        self._prepared = prepared or {}
         self._on_error = on_error
         self._read_size = read_size
         self._buffers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = weakref.WeakKeyDictionary()
@@ -344,6 +348,22 @@ class SocketNetwork:
 
     async def listen(self, endpoint: Endpoint, factory: HandlerFactory, *, backlog: int = 512) -> SocketListener:
         """Accept connections at ``endpoint``.  The path of a unix socket whose listener has ended is taken over."""
+        if (prepared := self._prepared.get(endpoint)) is not None:
+            return await self.accept(prepared, factory, backlog=backlog)
+        try:
+            sock = listening_socket(endpoint, backlog, self._reuse_port)
+        except OSError as error:
+            raise not_listening(error, endpoint) from error
+        inode = os.lstat(endpoint.host).st_ino if endpoint.is_path else 0
+        return await self._accept(sock, endpoint_of(sock.getsockname()), factory, backlog, inode)
+
+    async def accept(self, sock: socket.socket, factory: HandlerFactory, *, backlog: int = 512) -> SocketListener:
+        """Accept connections on a listening socket of several processes, which stays open; its path is not removed."""
+        return await self._accept(sock.dup(), endpoint_of(sock.getsockname()), factory, backlog, 0)
+
+    async def _accept(
+        self, sock: socket.socket, endpoint: Endpoint, factory: HandlerFactory, backlog: int, inode: int
+    ) -> SocketListener:
         loop = asyncio.get_running_loop()
         buffer = self._buffer(loop)
 
@@ -357,19 +377,13 @@ class SocketNetwork:
                 handler = _NOBODY
             return SocketStream(self, handler, buffer, None)
 
+        create = loop.create_unix_server if endpoint.is_path else loop.create_server
         try:
-            sock = listening_socket(endpoint, backlog, self._reuse_port)
-        except OSError as error:
-            raise not_listening(error, endpoint) from error
-        try:
-            if endpoint.is_path:
-                server = await loop.create_unix_server(accept, sock=sock, backlog=backlog)
-                return SocketListener(server, endpoint, os.lstat(endpoint.host).st_ino)
-            local = endpoint_of(sock.getsockname())
-            return SocketListener(await loop.create_server(accept, sock=sock, backlog=backlog), local, 0)
+            server = await create(accept, sock=sock, backlog=backlog)
         except BaseException:
             sock.close()
             raise
+        return SocketListener(server, endpoint, inode)
 
     def report(self, error: BaseException) -> None:
         """Report an exception of a handler: to ``on_error``, or to the loop's exception handler."""

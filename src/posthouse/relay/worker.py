@@ -98,7 +98,7 @@ class Worker:
         self._log = log
         self._lease = lease
         self._wake_up = WakeUp(clock)
-        self._scheduler = Scheduler(
+        self.scheduler = self._scheduler = Scheduler(
             concurrency, per_destination, clock=clock, random=random, look=self._wake_up.at, changed=self._room_made
         )
         self._destinations = self._scheduler.destinations

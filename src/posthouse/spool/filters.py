@@ -101,7 +101,8 @@ FIELDS: Final[Mapping[str, FilterField]] = MappingProxyType(
                 "state",
                 FieldKind.STATE,
                 "state",
-                "waiting, deferred (tried before), active (being tried now) or held",
+                "waiting (deferred and active too), deferred (tried before), active (being tried now), held, or, while "
+                "others of the message wait, delivered or failed",
                 "state:deferred",
                 ("status",),
             ),
@@ -130,7 +131,12 @@ FIELDS: Final[Mapping[str, FilterField]] = MappingProxyType(
                 ("sender", "mail"),
             ),
             FilterField(
-                "to", FieldKind.ADDRESS, "address", "the recipient", "to:bob@example.org", ("recipient", "rcpt")
+                "to",
+                FieldKind.ADDRESS,
+                "address",
+                "the recipient, or the alias, list or moved address that led to it",
+                "to:bob@example.org",
+                ("recipient", "rcpt"),
             ),
             FilterField(
                 "reply",
@@ -169,7 +175,8 @@ class RecipientRow(NamedTuple):
 
     ``id`` and ``key`` name it; times in calendar seconds; ``sender`` is "" for the null reverse-path; ``state`` is
     ``waiting``, ``held``, ``delivered`` or ``failed``; ``active`` while it is leased; ``route`` is what an operator
-    put in the place of its route, "" for none; ``last`` how the last attempt ended, in words.
+    put in the place of its route, "" for none; ``last`` how the last attempt ended, in words; ``originals`` the other
+    addresses that the client named and that led to this recipient.
     """
 
     id: str
@@ -185,6 +192,12 @@ class RecipientRow(NamedTuple):
     last: str = ""
     route: str = ""
     active: bool = False
+    originals: tuple[str, ...] = ()
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The recipient's own address and those that led to it."""
+        return (self.address, *self.originals)
 
 
 #: The upper ends of the summary's ages, in seconds; the last column has what is older.
@@ -205,8 +218,8 @@ class SummaryRow(NamedTuple):
 
     @property
     def total(self) -> int:
-        """All of them."""
-        return self.waiting + self.held
+        """All of them; those that are delivered or failed too, where a condition asked for them."""
+        return sum(self.ages)
 
 
 #: The values of a field of kind STATE; ``waiting`` has the deferred and active ones too.
@@ -250,6 +263,14 @@ def matches(conditions: Sequence[Condition], row: RecipientRow, now: float) -> b
 
 def _matches(field: FilterField, condition: Condition, row: RecipientRow, now: float) -> bool:
     _, op, wanted = condition
+    if field.attribute == "address" and row.originals:
+        found = any(
+            _matches(
+                field, condition._replace(op="~" if op == "~" else "="), row._replace(address=each, originals=()), now
+            )
+            for each in row.addresses
+        )
+        return found is (op != "!=")
     value = getattr(row, field.attribute)
     match field.kind:
         case FieldKind.STATE:

@@ -22,6 +22,7 @@ __all__ = [
     "Accepted",
     "AttemptEvent",
     "Event",
+    "Expansion",
     "MOST_EVENTS",
     "MessageSummary",
     "Origin",
@@ -33,6 +34,7 @@ __all__ = [
     "packed_accepted",
     "packed_attempt",
     "packed_note",
+    "packed_origin",
 ]
 
 #: Events kept of one message: the first ones and, of a longer history, the last.
@@ -42,12 +44,28 @@ _MOST_LINES = 200  # of dialogue in one contact
 _LONGEST_LINE = 1000
 
 
+class Expansion(NamedTuple):
+    """Expansion of an address that the client named: ``kind`` is alias, list, moved or postmaster.
+
+    It leads to ``number`` addresses: those of the recipients with these ``keys``, and those in ``copies``, further
+    messages with the sender of each.
+    """
+
+    address: str
+    kind: str
+    number: int
+    keys: tuple[int, ...] = ()
+    copies: tuple[tuple[str, str], ...] = ()
+
+
 class Origin(NamedTuple):
     """Origin of a message: what its row does not have.
 
     ``message_id`` is the content's Message-ID with its angle brackets, by which a history is found; ``helo`` what the
     sending SMTP called itself; ``tls`` and ``user`` how its session was protected and who authenticated; ``about``
-    the queue id of the message that this one reports on; ``remarks`` what a lenient listener tolerated in it.
+    the queue id of the message that this one reports on; ``remarks`` what a lenient listener tolerated in it.  Where
+    the client named other addresses than the message has, ``expansions`` says what they led to, ``sender`` is the
+    sender that the client named, and ``parent`` the queue id that the client was told; "" if it is the message's own.
     """
 
     message_id: str = ""
@@ -56,6 +74,15 @@ class Origin(NamedTuple):
     user: str = ""
     about: str = ""
     remarks: tuple[Remark, ...] = ()
+    expansions: tuple[Expansion, ...] = ()
+    sender: str = ""
+    parent: str = ""
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The addresses that the client named and that are neither the sender nor a recipient of the message."""
+        named = [each.address for each in self.expansions]
+        return tuple(dict.fromkeys([*named, self.sender] if self.sender else named))
 
 
 class Accepted(NamedTuple):
@@ -137,6 +164,8 @@ encode = _encoder()
 
 _ACCEPTED, _ATTEMPT, _NOTE = 0, 1, 2
 _NO_ARRIVAL = Origin()
+_REMARKS = Origin._fields.index("remarks")
+_EXPANSIONS = Origin._fields.index("expansions")
 _NO_TRACE = AttemptTrace()
 _SAME_TRACE = 1  # as that of the event before: recipients of several destinations travelled together
 
@@ -145,6 +174,8 @@ def packed_accepted(received: float, source: str, size: int, arrival: Origin) ->
     """The first event, but for sender, recipients and Message-ID, which have columns."""
     if arrival[1:] == _NO_ARRIVAL[1:]:
         return (_ACCEPTED, received, source, size)
+    if not arrival.expansions:
+        return (_ACCEPTED, received, source, size, *arrival[1:_EXPANSIONS])
     return (_ACCEPTED, received, source, size, *arrival[1:])
 
 
@@ -187,10 +218,23 @@ def decode_arrival(packed: str | bytes | None, message_id: str = "") -> Origin:
     return _origin(json.loads(packed)) if packed else Origin(message_id)
 
 
+def packed_origin(origin: Origin) -> bytes:
+    """How a message came, for the row of a fresh one."""
+    return encode(origin if origin.expansions else origin[:_EXPANSIONS])
+
+
 def _origin(fields: list[Any]) -> Origin:
     """An origin from its fields as they were packed; older spools have fewer."""
     origin = Origin(*fields)
-    return origin._replace(remarks=tuple(Remark(*each) for each in origin.remarks))
+    if len(fields) <= _REMARKS:
+        return origin
+    remarks = tuple(Remark(*each) for each in origin.remarks)
+    return origin._replace(remarks=remarks, expansions=tuple(map(_expansion, origin.expansions)))
+
+
+def _expansion(fields: Sequence[Any]) -> Expansion:
+    address, kind, number, keys, copies = fields
+    return Expansion(address, kind, number, tuple(keys), tuple((queue_id, sender) for queue_id, sender in copies))
 
 
 def decode_events(octets: bytes, sender: str = "", recipients: Sequence[str] = (), message_id: str = "") -> list[Event]:

@@ -206,8 +206,11 @@ class SpoolQueries(Protocol):
         now: float = 0.0,
         limit: int = 1000,
         after: tuple[str, int] | None = None,
+        before: tuple[str, int] | None = None,
+        newest: bool = False,
     ) -> list[RecipientRow]:
-        """Recipients that meet the conditions, by message and key, from behind the (id, key) ``after``."""
+        """Recipients that meet the conditions, by message and key: the first ones behind the (id, key) ``after``, or,
+        with ``newest``, the last ones in front of ``before``."""
         ...
 
     async def summary(self, conditions: Sequence[Condition] = (), *, now: float) -> list[SummaryRow]:
@@ -223,16 +226,19 @@ class SpoolQueries(Protocol):
         ...
 
     async def find(self, *, address: str = "", message_id: str = "", limit: int = 20) -> list[MessageSummary]:
-        """Messages whose history has this sender or recipient, or this Message-ID; the youngest first.  Looks through a
-        bounded number of the youngest."""
+        """Messages whose history has this sender or recipient, or an alias, list or moved address that led to one, or
+        this Message-ID; the youngest first.  Looks through a bounded number of the youngest."""
         ...
 
     async def inboxes(self) -> list[Inbox]:
         """All mailboxes that hold something, by name."""
         ...
 
-    async def inbox(self, name: str = "", *, limit: int = 1000, after: int = 0) -> list[InboxMessage]:
-        """Messages of one mailbox (or of all, for ""), oldest first, from behind the number ``after``."""
+    async def inbox(
+        self, name: str = "", *, limit: int = 1000, after: int = 0, newest: bool = False
+    ) -> list[InboxMessage]:
+        """Messages of one mailbox (or of all, for ""), oldest first, from behind the number ``after``: the first ones,
+        or, with ``newest``, the last ones."""
         ...
 
     async def kept(self, number: int) -> tuple[InboxMessage, Content] | None:

@@ -69,7 +69,8 @@ class QueuedRecipient(NamedTuple):
 
     ``key`` names it, within its message, for ``Settlement``; ``attempts`` counts those already made; ``due`` in
     calendar seconds; ``last`` the result of the last attempt, as text; ``route`` where an operator sent it, "" if
-    the configuration decides; ``warned`` once a report of the delay has been sent to its sender.
+    the configuration decides; ``warned`` once a report of the delay has been sent to its sender; ``active`` while it
+    is leased, which only listings say.
     """
 
     key: int
@@ -81,6 +82,7 @@ class QueuedRecipient(NamedTuple):
     last: str = ""
     route: str = ""
     warned: bool = False
+    active: bool = False
 
 
 class Lease(NamedTuple):

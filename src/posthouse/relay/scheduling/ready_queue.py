@@ -153,6 +153,11 @@ class Attempt:
         return [recipient for lease in self.leases for recipient in lease.recipients]
 
     @property
+    def recipient_keys(self) -> list[tuple[str, int]]:
+        """The queue id and the key of each recipient."""
+        return [(lease.message.id, each.key) for lease in self.leases for each in lease.recipients]
+
+    @property
     def leased_until(self) -> float:
         """When the first of its leases ends, in calendar seconds."""
         return min([lease.until for lease in self.leases])

@@ -99,6 +99,8 @@ class Scheduler:
         self._slot_wanted = False  # for mail that is still in the spool
         self._stopped = False
         self._queues: dict[Key, ReadyQueue] = {}
+        #: The ready queues, for operators to read (``scheduling.outlook``).
+        self.queues = self._queues
         self._idle: dict[ReadyQueue, None] = {}  # with a site, and empty; the longest idle one first
         self._suspended: set[ReadyQueue] = set()
         self._turns: RoundRobin[ReadyQueue] = RoundRobin()  # queues with a line, below their limit

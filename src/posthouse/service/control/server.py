@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import json
 import os
 import socket
 import stat
@@ -25,6 +26,7 @@ from posthouse.service.control.wire import (
     MOST_ANSWERED,
     MOST_ASKED,
     PATIENCE,
+    PING,
     ControlRequest,
     kind_of,
 )
@@ -105,8 +107,12 @@ class ControlSocket:
     async def _answered(self, line: bytes, who: str) -> bytes:
         try:
             request = msgspec.json.decode(line, type=ControlRequest)
+            if request.op == PING:
+                return _encoded({"ok": os.getpid()})
             operation, given = _requested(request)
-        except msgspec.DecodeError as error:
+        except UnicodeDecodeError as error:
+            return _encoded({"error": f"this is no request: octet {error.start} is not UTF-8", "kind": "setting"})
+        except (msgspec.DecodeError, RecursionError) as error:
             return _encoded({"error": f"this is no request: {error}", "kind": "setting"})
         except SettingError as error:
             return _encoded({"error": str(error), "kind": "setting"})
@@ -123,7 +129,12 @@ class ControlSocket:
             self._log("fault", reason=f"{request.op}: {type(error).__name__}: {error}", error=error)
             text = f"{request.op} failed by an error in Posthouse; the daemon's log has it"
             return _encoded({"error": text, "kind": "fault"})
-        line = _encoded({"ok": answer})
+        try:
+            line = _encoded({"ok": answer})
+        except Exception as error:  # a value that JSON cannot have
+            self._log("fault", reason=f"{request.op}: {type(error).__name__}: {error}", error=error)
+            text = f"the answer of {request.op} could not be written; the daemon's log has the reason"
+            return _encoded({"error": text, "kind": "fault"})
         if len(line) > MOST_ANSWERED:
             return _encoded({"error": "the answer is too long; ask with a smaller limit", "kind": "setting"})
         return line
@@ -131,7 +142,10 @@ class ControlSocket:
 
 def _encoded(value: Mapping[str, Any]) -> bytes:
     """One line."""
-    return msgspec.json.encode(value) + b"\n"
+    try:
+        return msgspec.json.encode(value) + b"\n"
+    except UnicodeEncodeError:  # half of a surrogate pair, from an escape in the request
+        return json.dumps(value, ensure_ascii=True, default=msgspec.to_builtins).encode("ascii") + b"\n"
 
 
 def _listening(path: str) -> socket.socket:

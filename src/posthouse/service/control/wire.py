@@ -3,7 +3,7 @@
 Each direction carries one JSON object per line: ``{"op": "queue hold", "args": {"filter": "domain:example.org"}}`` from
 the client, and from the server ``{"ok": answer}``, or ``{"error": sentence, "kind": kind}``.  ``kind`` is ``setting``
 (the request is wrong), ``storage``, ``full``, ``busy``, or ``fault`` (an error in Posthouse, which the daemon's log
-describes).
+describes).  ``{"op": "ping"}`` is answered at once with the process id: a daemon that does not answer it hangs.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ __all__ = [
     "MOST_ANSWERED",
     "MOST_ASKED",
     "PATIENCE",
+    "PING",
     "error_class",
     "kind_of",
 ]
@@ -31,6 +32,8 @@ CONTROL_SOCKET: Final = "control.sock"
 #: Octets of a request, and of an answer.
 MOST_ASKED: Final = 65_536
 MOST_ANSWERED: Final = 64 << 20
+#: The request that only asks whether the daemon lives.
+PING: Final = "ping"
 #: Seconds for the next request to come, and for an answer to be taken.
 PATIENCE: Final = 30.0
 #: Seconds that an operation may take.

@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from random import Random, SystemRandom
 
@@ -25,10 +26,21 @@ from posthouse.delivery import (
     PythonDeliverer,
     SmtpDeliverer,
 )
-from posthouse.net import CachingResolver, Clock, DnsResolver, Endpoint, Network, Resolver, SocketNetwork, SystemClock
+from posthouse.net import (
+    CachingResolver,
+    Clock,
+    DnsResolver,
+    Endpoint,
+    Listener,
+    Network,
+    Resolver,
+    SocketNetwork,
+    SystemClock,
+)
 from posthouse.protocol import Limits, Transcript
 from posthouse.relay import DsnWriter, MailboxDeliverer, RetrySchedule, Worker
 from posthouse.relay.recording.dsn import original_of
+from posthouse.relay.scheduling.outlook import outlook_of, positions_of
 from posthouse.server import CheckFactory, Server, ServerTimeouts
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.control.server import ControlSocket
@@ -58,6 +70,7 @@ class Daemon:
             (``TranscriptRecorder`` is one).
         share_ports: whether other processes may listen at the same addresses.
         control: whether the operations are offered on the control socket in ``data_dir``.
+        listening: sockets that listen already, by address; the daemon's listeners use them instead of their own.
     """
 
     def __init__(
@@ -73,6 +86,7 @@ class Daemon:
         random: Random | None = None,
         share_ports: bool = False,
         control: bool = False,
+        listening: Mapping[Endpoint, socket.socket] | None = None,
         checks: Sequence[CheckFactory] = (),
     ) -> None:
         self.config = config
@@ -81,7 +95,7 @@ class Daemon:
         self.log = EventLog(self.clock, config.log.format) if log is None else event_sink(log)
         self.spool: Spool = spool or spool_of(config, shared=share_ports)
         self.directory = Directory(config)
-        self._network = network or SocketNetwork(on_error=self._fault, reuse_port=share_ports)
+        self._network = network or SocketNetwork(on_error=self._fault, reuse_port=share_ports, prepared=listening)
         self._random = random or SystemRandom()
         self._transcript = transcript
         self._resolver = resolver or CachingResolver(
@@ -98,11 +112,12 @@ class Daemon:
         )
         self.worker = self._make_worker()
         self._local_identity = LocalIdentity([config.hostname])
-        socket = os.path.join(config.data_dir, CONTROL_SOCKET)
-        self._control = ControlSocket(socket, self.context, self.log) if control else None
+        path = os.path.join(config.data_dir, CONTROL_SOCKET)
+        self._control = ControlSocket(path, self.context, self.log) if control else None
         self._policies: list[ListenerPolicy] = []
         self._servers: list[Server] = []
         self._endpoints: dict[str, Endpoint] = {}
+        self._taken: dict[int, list[Listener]] = {}
         self._state = "made"
 
     def _make_deliverers(self) -> Deliverers:
@@ -161,7 +176,8 @@ class Daemon:
             who=who,
             reopen=self.worker.reopen,
             wake=self.worker.wake,
-            sites=self.worker.sites,
+            outlook=partial(outlook_of, self.worker.scheduler),
+            positions=partial(positions_of, self.worker.scheduler),
         )
 
     def routing(self) -> RoutingContext:
@@ -262,7 +278,24 @@ class Daemon:
         self._endpoints[listener.name] = endpoint
         self.log("listening", name=listener.name, kind=listener.kind, at=str(endpoint))
 
+    async def take(self, worker: int, sockets: Mapping[Endpoint, socket.socket]) -> None:
+        """Accept the connections of another worker as well, until ``leave``."""
+        if self._state != "running" or worker in self._taken or not isinstance(self._network, SocketNetwork):
+            return
+        taken = self._taken[worker] = []
+        for endpoint, sock in sockets.items():
+            for number, listener in enumerate(self.config.listener):
+                if listener.bind == endpoint and number < len(self._servers):
+                    taken.append(await self._network.accept(sock, self._servers[number].session))
+
+    def leave(self, worker: int) -> None:
+        """Accept the connections of another worker no longer; those that were accepted stay."""
+        for listener in self._taken.pop(worker, []):
+            listener.close()
+
     async def _close_listeners(self, seconds: float) -> None:
+        for worker in list(self._taken):
+            self.leave(worker)
         await asyncio.gather(*(server.drain(seconds) for server in self._servers))
 
     @property

@@ -6,11 +6,9 @@ credentials.  Values are written so that nothing a peer sent can begin a line of
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import datetime
+import json
 import re
-import sys
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
@@ -18,53 +16,19 @@ from typing import Any, Literal
 import msgspec
 
 from posthouse.core import EventSink
+from posthouse.core.escapes import escaped
 from posthouse.net.clock import Clock
+from posthouse.service.daemon.log_output import LogOutput
 
 __all__ = ["EventLog"]
-
-
-class _StandardError:
-    """Standard error: writes the lines of one turn of the event loop in one piece; outside a loop, at once."""
-
-    def __init__(self) -> None:
-        self._lines: list[str] = []
-
-    def __call__(self, line: str) -> None:
-        self._lines.append(line)
-        if len(self._lines) == 1:
-            self._begun()
-        elif len(self._lines) >= _MOST_LINES:
-            self._write()
-
-    def all(self, lines: Sequence[str]) -> None:
-        """Several lines."""
-        before = len(self._lines)
-        self._lines += lines
-        if len(self._lines) >= _MOST_LINES:
-            self._write()
-        elif not before and lines:
-            self._begun()
-
-    def _begun(self) -> None:
-        try:
-            asyncio.get_running_loop().call_soon(self._write)
-        except RuntimeError:
-            self._write()
-
-    def _write(self) -> None:
-        lines, self._lines = self._lines, []
-        # The reader of standard error may have gone; mail is delivered all the same.
-        with contextlib.suppress(OSError, ValueError):
-            if lines:
-                sys.stderr.write("\n".join(lines) + "\n")
-                sys.stderr.flush()
 
 
 class EventLog(EventSink):
     """Event lines.  ``write`` takes one line without its end; standard error unless given.
 
     Text: ``2026-11-23T08:46:22.120Z accepted id=… sender=…``; a value that is not plain is written as a JSON string.
-    JSON: one object with ``time``, ``event`` and the fields.  An exception among the fields becomes its traceback.
+    JSON: one object with ``time``, ``event`` and the fields.  An exception among the fields becomes its traceback, and
+    ``again``, a moment in seconds since the epoch, a time like that of the line.
     """
 
     def __init__(
@@ -76,9 +40,9 @@ class EventLog(EventSink):
     ) -> None:
         self._clock = clock
         self._form = form
-        standard = _StandardError()
-        self._write = write or standard
-        self._write_all = standard.all if write is None else None
+        output = LogOutput(self._dropped) if write is None else None
+        self._output = output
+        self._write: Callable[[str], object] = write or output  # type: ignore[assignment]
         self._always = always
         self._second = self._milli = -1
         self._to_the_second = self._to_the_milli = ""
@@ -88,11 +52,23 @@ class EventLog(EventSink):
         """Write an event.  Fields that are None or "" are left out."""
         if self._always:
             fields = self._always | fields
+        self._write(self._line(event, fields))
+
+    def _line(self, event: str, fields: dict[str, Any]) -> str:
         if self._form == "json":
-            facts = {name: _fact(value) for name, value in fields.items() if value is not None and value != ""}
-            self._write(_ENCODER.encode({"time": self._stamp(), "event": event, **facts}).decode())
-            return
-        self._write(f"{self._stamp()} {event}{self._text(fields)}")
+            facts = {name: _fact(name, value) for name, value in fields.items() if value is not None and value != ""}
+            return _encoded({"time": self._stamp(), "event": event, **facts})
+        return f"{self._stamp()} {event}{self._text(fields)}"
+
+    def flush(self) -> None:
+        """Write the lines that wait for the end of the event loop's turn, if they can be written now."""
+        if self._output is not None:
+            self._output.write()
+
+    def _dropped(self, count: int) -> str:
+        noun = "line was" if count == 1 else "lines were"
+        text = f"{count:,} log {noun} dropped, because standard error could not be written"
+        return self._line("log", {"dropped": count, "text": text})
 
     def each(self, event: str, name: str, values: Sequence[str], /, **fields: Any) -> None:
         """Write an event once for each value of the field ``name``; among ``fields``, None holds its place."""
@@ -108,8 +84,8 @@ class EventLog(EventSink):
         if not all(values) or _PLAIN.fullmatch("".join(values)) is None:
             values = [self._quoted(value) for value in values]
         lines = [f"{before}{value}{after}" for value in values]
-        if self._write_all is not None:
-            self._write_all(lines)
+        if self._output is not None:
+            self._output.all(lines)
         else:
             for line in lines:
                 self._write(line)
@@ -123,7 +99,7 @@ class EventLog(EventSink):
                 if value:
                     text += f" {name}={known.get(value) or self._quoted(value)}"
             elif value is not None:
-                text += f" {name}={self._quoted(str(_fact(value)))}"
+                text += f" {name}={self._quoted(str(_fact(name, value)))}"
         return text
 
     def _stamp(self) -> str:
@@ -141,7 +117,7 @@ class EventLog(EventSink):
         """A value as the text form has it.  Addresses, reasons and replies recur, so their written form is cached."""
         if text.isalnum() and text.isascii():  # a queue id or a number: a look-up would cost more than this test
             return text
-        quoted = text if _PLAIN.fullmatch(text) else _ENCODER.encode(text).decode()
+        quoted = text if _PLAIN.fullmatch(text) else _encoded(text)
         if len(text) <= _REMEMBERED_LENGTH:
             if len(self._known) >= _REMEMBERED:
                 self._known.clear()
@@ -152,13 +128,26 @@ class EventLog(EventSink):
 # Printable ASCII without space, quotation mark, equals sign and backslash.
 _PLAIN = re.compile(r"[!#-<>-\[\]-~]+")
 _ENCODER = msgspec.json.Encoder(enc_hook=str)
-_MOST_LINES = 1000  # that wait to be written
+_MOMENTS = frozenset(("again",))  # fields that are moments of the calendar, in seconds since the epoch
 _REMEMBERED = 4096  # values whose written form is remembered
 _REMEMBERED_LENGTH = 400  # characters of one of them, at most
 
 
-def _fact(value: object) -> object:
-    """An exception becomes its traceback, bounded."""
+def _encoded(value: object) -> str:
+    """A value as JSON, with nothing in it that steers a terminal or cannot be seen."""
+    try:
+        return escaped(_ENCODER.encode(value).decode())
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return escaped(json.dumps(value, ensure_ascii=True, default=str))
+
+
+def _fact(name: str, value: object) -> object:
+    """An exception becomes its traceback, bounded; a moment becomes a time like that of the line."""
     if isinstance(value, BaseException):
         return "".join(traceback.format_exception(value))[-4000:]
+    if name in _MOMENTS and isinstance(value, float):
+        try:
+            return f"{datetime.datetime.fromtimestamp(value, datetime.UTC).isoformat(timespec='milliseconds')[:23]}Z"
+        except (ValueError, OverflowError, OSError):  # beyond the calendar
+            return value
     return value

@@ -1,18 +1,33 @@
-"""One process as the daemon: a ``Daemon`` runs until a signal asks it to stop."""
+"""One process as the daemon: a ``Daemon`` runs until a signal asks it to stop.
+
+Stopping is bounded.  The daemon drains in its time; if a function of the operator's own blocks the event loop, a thread
+ends the process 5 s later.  What is left on the loop then is cancelled, and a task that ignores its cancellation is
+left behind with the process.  All of that is safe: accepted mail is on stable storage.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from posthouse.core import EventSink
 from posthouse.service.config.model import Config
+from posthouse.service.daemon import forks
 from posthouse.service.daemon.daemon import DRAIN, Daemon
+from posthouse.service.daemon.event_log import EventLog
+from posthouse.service.daemon.parent import ParentLink
+from posthouse.service.daemon.signals import Terminal, handled, meaning, signal_name
 
-__all__ = ["serve"]
+__all__ = ["REST", "serve"]
+
+#: Seconds beyond its draining time that a daemon may take before it is ended.
+REST: Final = 5.0
+#: Seconds that tasks may take to be cancelled, and threads to end, after everything else has ended.
+_LAST: Final = 2.0
 
 
 async def serve(
@@ -21,49 +36,136 @@ async def serve(
     ready: Callable[[Daemon], object] | None = None,
     drain: float = DRAIN,
     log: EventSink | Callable[..., object] | None = None,
-    parent: int = -1,
-    worker: int = -1,
+    parent: ParentLink | None = None,
+    ends_process: bool = False,
 ) -> None:
-    """Run a daemon until SIGTERM or SIGINT, then drain it; a second signal ends the process at once.
+    """Run a daemon until SIGTERM, SIGINT or SIGQUIT, then drain it; a second signal ends the process at once.
 
     Args:
         ready: called when the listeners are open.
         drain: seconds that sessions and attempts may take to finish.
-        parent: in a worker process, a pipe that ends when the parent process has gone; this process then exits too.
-        worker: the number of the worker process (``daemon.supervisor``), which shares its ports and ignores SIGINT;
-            -1 for a daemon of one process.
+        parent: in a worker process, the link to its parent (``daemon.supervisor``), which stops it by SIGTERM; the
+            worker ignores all other signals, and exits when the parent has gone.
+        ends_process: whether the process ends with the daemon; then whatever still runs is ended as well.
 
     Raises ``SettingError`` or ``StorageError`` as ``Daemon.start`` does.
     """
     loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    daemon = Daemon(config, log=log, share_ports=worker >= 0, control=worker <= 0)
-    numbers = (signal.SIGTERM,) if worker >= 0 else (signal.SIGTERM, signal.SIGINT)
-
-    def asked(number: int) -> None:
-        if stop.is_set():
-            daemon.log("ended", reason="a second signal")
-            # Accepted mail is on stable storage, and the next start recovers the rest.  The log is written first.
-            loop.call_soon(os._exit, 128 + number)
-        stop.set()
+    daemon = Daemon(
+        config,
+        log=log,
+        share_ports=parent is not None,
+        control=parent is None or parent.number == 0,
+        listening=None if parent is None else parent.sockets,
+    )
+    stop = _StopSignals(daemon, None if parent is not None or not ends_process else drain + REST)
+    if parent is not None:
+        handlers = handled(stop.only_by_parent, stop.unheard)
+    else:
+        handlers = handled(stop.asked, stop.ignored)
 
     def uncaught(_: asyncio.AbstractEventLoop, problem: dict[str, Any]) -> None:
         daemon.log("fault", reason=problem["message"], error=problem.get("exception"))
 
     loop.set_exception_handler(uncaught)
-    for number in numbers:
-        loop.add_signal_handler(number, asked, number)
-    if parent >= 0:
-        loop.add_reader(parent, os._exit, 1)
     try:
-        await daemon.start()
-        if ready is not None:
-            ready(daemon)
-        await stop.wait()
-        await daemon.drain(drain)
+        with handlers, forks.watched(config.data_dir, lambda: daemon.endpoints.values()):
+            if parent is not None:
+                parent.watch(daemon)
+            await daemon.start()
+            if ready is not None:
+                ready(daemon)
+            if parent is not None:
+                parent.ready()
+            await stop.event.wait()
+            await daemon.drain(drain)
+            if ends_process:
+                await _end_the_rest(daemon.log)
     finally:
-        if parent >= 0:
-            loop.remove_reader(parent)
-        for number in numbers:
-            loop.remove_signal_handler(number)
+        if parent is not None:
+            parent.close()
         loop.set_exception_handler(None)
+
+
+class _StopSignals:
+    """The signals of one process: ``event`` is set by the first that stops the daemon.
+
+    ``at_most`` are the seconds after which the process is ended then, even if its event loop is blocked.
+    """
+
+    def __init__(self, daemon: Daemon, at_most: float | None) -> None:
+        self.event = asyncio.Event()
+        self._daemon = daemon
+        self._at_most = at_most
+        self._loop = asyncio.get_running_loop()
+        self._terminal = Terminal()
+        self._stopping = False
+
+    def asked(self, number: int) -> None:
+        """A signal that stops the daemon."""
+        if self._stopping:
+            # Accepted mail is on stable storage, and the next start recovers the rest.  The log is written first.
+            self._daemon.log("ended", reason="a second signal")
+            _flush(self._daemon.log)
+            os._exit(128 + number)
+        self._stopping = True
+        if self._at_most is not None:
+            _end_after(self._at_most, 70, self._daemon.log)
+        self._loop.call_soon_threadsafe(self.event.set)
+
+    def ignored(self, number: int) -> None:
+        """Any other signal: it is logged, and ignored unless the terminal has gone."""
+        name = signal_name(number)
+        closed = name == "SIGHUP" and self._terminal.gone()
+        text = "the terminal was closed" if closed else meaning(number)
+        self._loop.call_soon_threadsafe(lambda: self._daemon.log("signal", name=name, text=text))
+        if closed:
+            self.asked(number)
+
+    def only_by_parent(self, number: int) -> None:
+        """In a worker only SIGTERM stops: Ctrl-C reaches the whole group, and the parent decides."""
+        if number == signal.SIGTERM:
+            self.asked(number)
+
+    def unheard(self, number: int) -> None:
+        """In a worker the parent logs what is ignored."""
+
+
+def _end_after(seconds: float, code: int, log: EventSink) -> None:
+    """End the process in ``seconds``, even if the event loop is blocked then."""
+
+    def end() -> None:
+        log("ended", reason=f"the daemon had not stopped {seconds:g} s after it was asked to")
+        _flush(log)
+        os._exit(code)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    try:
+        timer.start()
+    except RuntimeError:  # no thread can be started; a second signal still ends the process
+        return
+
+
+async def _end_the_rest(log: EventSink) -> None:
+    """Cancel what still runs on the loop; end the process here if something does not end."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    if left:
+        _, left = await asyncio.wait(left, timeout=_LAST)
+    if left:
+        log("ended", reason=f"{len(left)} of the operator's own functions ignored their cancellation")
+        _flush(log)
+        os._exit(0)
+    timer = threading.Timer(_LAST, os._exit, (0,))  # threads that wait for a disk would be waited for
+    timer.daemon = True
+    try:
+        timer.start()
+    except RuntimeError:
+        return
+
+
+def _flush(log: EventSink) -> None:
+    if isinstance(log, EventLog):
+        log.flush()

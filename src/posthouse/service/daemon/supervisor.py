@@ -1,10 +1,18 @@
 """The supervisor: several worker processes that share the ports and, by lease, the spool of one configuration.
 
-Each worker is a complete ``Daemon`` (listeners, relay, spool writer) on an event loop of its own.  The kernel spreads
-the connections over the workers (SO_REUSEPORT), the spool's leases spread the deliveries, and nothing else is shared.
-The parent reserves the ports, forks, and then only watches: a worker that ends is replaced, with a growing delay if it
-ended within 10 s; SIGTERM is passed on and waited for.  Workers exit at once when the parent has gone, because the pipe
-that they watch ends: killing the parent stops the whole daemon, and accepted mail is on stable storage.
+Each worker is a complete ``Daemon`` (listeners, relay, spool writer) on an event loop of its own.  The parent opens one
+listening socket for each worker at each address (SO_REUSEPORT), so the kernel spreads the connections over the workers;
+the spool's leases spread the deliveries, and nothing else is shared.  The parent forks, and then only watches:
+
+* A worker that ends is replaced, with a growing delay if it ended within 10 s.  Its end is asked of the kernel
+  (``waitpid`` at each SIGCHLD), so a child of the worker that keeps its pipe open hides nothing.
+* A worker that has not been heard for 5 s hangs.  The others accept its connections, also those that wait already,
+  until it is heard again; after 60 s it is killed and replaced.  The connections of a dead worker are accepted by the
+  others until its replacement is ready.
+* SIGTERM is passed on and waited for.
+
+Workers exit at once when the parent has gone, because the pipe that they read ends: killing the parent stops the whole
+daemon, and accepted mail is on stable storage.
 
 With one worker there is no parent, and ``run`` only calls ``serve``.  Forking happens before any thread or loop exists.
 """
@@ -22,13 +30,16 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from posthouse.core import PosthouseError, SettingError
+from posthouse.core import PosthouseError
 from posthouse.net import Endpoint, SystemClock
-from posthouse.net.system import listening_socket, not_listening, reserved_socket
+from posthouse.net.system import endpoint_of, listening_socket, not_listening
 from posthouse.service.config.model import Config
+from posthouse.service.control.wire import error_class, kind_of
+from posthouse.service.daemon import signals
 from posthouse.service.daemon.daemon import DRAIN, Daemon
 from posthouse.service.daemon.event_log import EventLog
-from posthouse.service.daemon.serve import serve
+from posthouse.service.daemon.parent import BEAT, ParentLink
+from posthouse.service.daemon.serve import REST, serve
 
 __all__ = ["Opened", "cores", "run"]
 
@@ -37,8 +48,11 @@ _Loop = Callable[[Coroutine[Any, Any, None]], object]
 #: Seconds after which the end of a worker is no early crash; after an early crash the replacement waits.
 _PROVED = 10.0
 _LONGEST_PAUSE = 30.0
-#: Seconds beyond their own draining time that workers may take before they are killed.
-_REST = 5.0
+#: Seconds without a beat after which a worker hangs, and after which it is killed.
+_HANGS = 5 * BEAT
+_KILLED = 60 * BEAT
+#: Connections that wait in one listening socket until they are accepted.
+_BACKLOG = 512
 
 
 class Opened(NamedTuple):
@@ -65,7 +79,7 @@ def run(config: Config, *, loop: _Loop, ready: Callable[[Opened], object], drain
     """
     workers = config.workers or cores()
     if workers == 1 or not hasattr(os, "fork") or not hasattr(socket, "SO_REUSEPORT"):
-        loop(serve(config, ready=lambda daemon: ready(_opened(daemon)), drain=drain))
+        loop(serve(config, ready=lambda daemon: ready(_opened(daemon)), drain=drain, ends_process=True))
         return
     _Supervisor(config, workers, loop, drain).run(ready)
 
@@ -75,15 +89,23 @@ def _opened(daemon: Daemon) -> Opened:
 
 
 class _WorkerProcess:
-    """One worker process: its pid, the pipe that it writes to, and when it was started."""
+    """One worker process: its pid, the pipes from it and to it, when it was started and when it was last heard."""
 
-    def __init__(self, number: int, pid: int, pipe: int) -> None:
+    def __init__(self, number: int, pid: int, status: int, orders: int) -> None:
         self.number = number
         self.pid = pid
-        self.pipe = pipe
-        self.started = time.monotonic()
+        self.status = status
+        self.orders = orders
+        self.started = self.heard = time.monotonic()
+        self.open = True
         self.ready = False
+        self.hangs = False
+        self.killed = False
         self.output = b""
+
+    def close(self) -> None:
+        os.close(self.status)
+        os.close(self.orders)
 
 
 class _Supervisor:
@@ -93,160 +115,233 @@ class _Supervisor:
         self._loop = loop
         self._drain = drain
         self._log = EventLog(SystemClock(), config.log.format)
-        self._workers: dict[int, _WorkerProcess] = {}  # by pipe
-        self._reserved: list[socket.socket] = []
+        self._workers: dict[int, _WorkerProcess] = {}  # by number
+        self._sockets: list[dict[Endpoint, socket.socket]] = [{} for _ in range(workers)]
+        self._paths: list[tuple[str, int]] = []  # of unix sockets, with their inodes
         self._endpoints: dict[str, Endpoint] = {}
         self._replace_at: list[tuple[float, int]] = []  # (when, worker number)
         self._early_crashes = 0
-        self._signals = 0
+        self._stop_signals = 0
+        self._other_signals: list[int] = []
+        self._terminal = signals.Terminal()
         self._selector = selectors.DefaultSelector()
-        # Held open here and watched by every child: it ends when this process ends.
-        self._alive_read, self._alive_write = os.pipe()
+        self._wake_read, self._wake_write = os.pipe()
+        self._ready: Callable[[Opened], object] | None = None
+        self._draining_until = 0.0
 
     def run(self, ready: Callable[[Opened], object]) -> None:
-        self._reserve()
-        wake_read, wake_write = os.pipe()
-        os.set_blocking(wake_read, False)
-        os.set_blocking(wake_write, False)
-        # The handlers only count; the loop of ``_watch`` acts when it reads the wake-up pipe.
-        before = {number: signal.signal(number, self._count_signal) for number in (signal.SIGTERM, signal.SIGINT)}
-        wakeup_before = signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        self._selector.register(wake_read, selectors.EVENT_READ)
+        self._ready = ready
+        wakeup_before = -1
+        child_before = signal.getsignal(signal.SIGCHLD)
         try:
-            for number in range(self._count):
-                self._fork(number)
-            self._watch(ready)
+            self._open()
+            os.set_blocking(self._wake_read, False)
+            os.set_blocking(self._wake_write, False)
+            self._selector.register(self._wake_read, selectors.EVENT_READ)
+            # The handlers only count; the loop of ``_watch`` acts when it reads the wake-up pipe.
+            with signals.handled(self._stop_signal, self._other_signals.append):
+                wakeup_before = signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+                signal.signal(signal.SIGCHLD, lambda number, frame: None)
+                for number in range(self._count):
+                    self._fork(number)
+                self._watch()
         finally:
             self._kill()
             signal.set_wakeup_fd(wakeup_before)
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            signal.signal(signal.SIGCHLD, child_before)
             self._selector.close()
-            for descriptor in (wake_read, wake_write, self._alive_read, self._alive_write):
-                os.close(descriptor)
-            for reserved in self._reserved:
-                reserved.close()
+            os.close(self._wake_read)
+            os.close(self._wake_write)
+            self._close_sockets()
 
-    def _count_signal(self, number: int, frame: object) -> None:
-        self._signals += 1
-        if self._signals > 1:
+    def _stop_signal(self, number: int) -> None:
+        self._stop_signals += 1
+        if self._stop_signals > 1:
             self._kill()
             os._exit(128 + number)
 
     # -- ports -----------------------------------------------------------------------------------------------------
 
-    def _reserve(self) -> None:
-        """Bind every address without listening: port 0 becomes a real port, and no other process gets it.
+    def _open(self) -> None:
+        """Open a listening socket for each worker at each address; unix sockets are worker 0's.
 
         Workers of one daemon may share a port, two daemons may not: so an ordinary socket must be able to listen there
-        first.
+        first.  Port 0 becomes a real port.
         """
         listeners = []
         for listener in self._config.listener:
             at = listener.bind
-            if not at.is_path:
-                try:
-                    if at.port:
-                        listening_socket(at, 1, reuse_port=False).close()
-                    reserved = reserved_socket(at)
-                except OSError as error:
-                    raise not_listening(error, at) from error
-                self._reserved.append(reserved)
-                at = Endpoint(at.host, reserved.getsockname()[1])
+            try:
+                if at.port and not at.is_path:
+                    listening_socket(at, 1, reuse_port=False).close()
+                for slot in self._sockets[:1] if at.is_path else self._sockets:
+                    sock = listening_socket(at, _BACKLOG, reuse_port=True)
+                    at = endpoint_of(sock.getsockname())
+                    slot[at] = sock
+                if at.is_path:
+                    self._paths.append((at.host, os.lstat(at.host).st_ino))
+            except OSError as error:
+                raise not_listening(error, at) from error
             self._endpoints[listener.name] = at
             share = -(-listener.max_connections // self._count)
             listeners.append(replace(listener, bind=at, max_connections=share))
         self._config = replace(self._config, listener=tuple(listeners))
 
+    def _close_sockets(self) -> None:
+        """Close the parent's copies, so that connections are refused once the workers have closed theirs."""
+        for slot in self._sockets:
+            for sock in slot.values():
+                sock.close()
+            slot.clear()
+        for path, inode in self._paths:
+            with contextlib.suppress(OSError):
+                if os.lstat(path).st_ino == inode:
+                    os.unlink(path)
+        self._paths.clear()
+
     # -- children --------------------------------------------------------------------------------------------------
 
     def _fork(self, number: int) -> None:
-        read, write = os.pipe()
+        status_read, status_write = os.pipe()
+        orders_read, orders_write = os.pipe()
         pid = os.fork()
         if pid == 0:
-            status = 70
+            code = 70
             try:
-                os.close(read)
-                status = self._child(number, write)
+                os.close(status_read)
+                os.close(orders_write)
+                code = self._child(number, status_write, orders_read)
             finally:
-                os._exit(status)
-        os.close(write)
-        os.set_blocking(read, False)
-        self._workers[read] = _WorkerProcess(number, pid, read)
-        self._selector.register(read, selectors.EVENT_READ)
+                os._exit(code)
+        os.close(status_write)
+        os.close(orders_read)
+        os.set_blocking(status_read, False)
+        os.set_blocking(orders_write, False)
+        self._workers[number] = _WorkerProcess(number, pid, status_read, orders_write)
+        self._selector.register(status_read, selectors.EVENT_READ)
 
-    def _child(self, number: int, pipe: int) -> int:
+    def _child(self, number: int, status: int, orders: int) -> int:
         """Run a worker in the child process; returns its exit code."""
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        os.close(self._alive_write)
-        for reserved in self._reserved:
-            reserved.close()
+        signals.reset()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, lambda number, frame: None)  # Ctrl-C reaches the whole group; the parent decides
+        self._selector.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
+        for other in self._workers.values():
+            other.close()
+        self._workers.clear()
         listeners = [each for each in self._config.listener if number == 0 or not each.bind.is_path]
         config = replace(self._config, listener=tuple(listeners))
+        link = ParentLink(number, self._sockets, status, orders)
         try:
-            self._loop(
-                serve(
-                    config,
-                    ready=lambda _: os.write(pipe, b"ready\n"),
-                    drain=self._drain,
-                    parent=self._alive_read,
-                    worker=number,
-                )
-            )
+            self._loop(serve(config, drain=self._drain, parent=link, ends_process=True))
         except PosthouseError as error:
-            os.write(pipe, f"failed {error}\n".encode()[:4000])
+            cause = "system" if isinstance(error.__cause__, OSError) else "own"
+            link.failed(f"failed {kind_of(error)} {cause} {error}\n")
             return 1
         return 0
 
-    def _watch(self, ready: Callable[[Opened], object]) -> None:
-        ready_called = False
-        draining_until = 0.0
+    # -- the watch -------------------------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
         while self._workers or self._replace_at:
-            if self._signals and not draining_until:
-                draining_until = time.monotonic() + self._drain + _REST
-                self._replace_at.clear()
-                self._signal_all(signal.SIGTERM)
+            if self._stop_signals and not self._draining_until:
+                self._drain_all()
+            self._tell_signals()
             now = time.monotonic()
-            if draining_until and now > draining_until:
+            if self._draining_until and now > self._draining_until:
                 return
             for _, number in [each for each in self._replace_at if each[0] <= now]:
                 self._fork(number)
             self._replace_at = [each for each in self._replace_at if each[0] > now]
-            moments = [each[0] for each in self._replace_at] + ([draining_until] if draining_until else [])
-            for key, _ in self._selector.select(max(0.0, min(moments) - now) if moments else None):
-                self._read(key.fd, draining=bool(draining_until), started=ready_called)
+            moments = [each[0] for each in self._replace_at]
+            if self._draining_until:
+                moments.append(self._draining_until)
+            pause = min([BEAT, *(moment - now for moment in moments)])
+            for key, _ in self._selector.select(max(0.0, pause)):
+                self._read(key.fd)
+            self._reap()
+            self._look_for_hanging()
+            self._log.flush()
             if (
-                not ready_called
+                self._ready is not None
                 and len(self._workers) == self._count
                 and all(each.ready for each in self._workers.values())
             ):
-                ready_called = True
+                ready, self._ready = self._ready, None
                 ready(Opened(self._config, dict(self._endpoints), self._count))
 
-    def _read(self, descriptor: int, *, draining: bool, started: bool) -> None:
-        worker = self._workers.get(descriptor)
+    def _drain_all(self) -> None:
+        self._draining_until = time.monotonic() + self._drain + REST
+        self._replace_at.clear()
+        self._close_sockets()
+        self._signal_all(signal.SIGTERM)
+
+    def _tell_signals(self) -> None:
+        while self._other_signals:
+            number = self._other_signals.pop(0)
+            name = signals.signal_name(number)
+            if name == "SIGHUP" and self._terminal.gone():
+                self._log("signal", name=name, text="the terminal was closed")
+                if not self._stop_signals:
+                    self._stop_signals = 1
+                    self._drain_all()
+            else:
+                self._log("signal", name=name, text=signals.meaning(number))
+
+    def _read(self, descriptor: int) -> None:
+        if descriptor == self._wake_read:  # signals are counted by their handlers
+            with contextlib.suppress(BlockingIOError):
+                while os.read(descriptor, 4096):
+                    pass
+            return
+        worker = next((each for each in self._workers.values() if each.open and each.status == descriptor), None)
+        if worker is not None:
+            self._hear(worker)
+
+    def _hear(self, worker: _WorkerProcess) -> None:
+        """Read what a worker has written."""
         try:
-            data = os.read(descriptor, 8192)
+            data = os.read(worker.status, 65_536)
         except BlockingIOError:
             return
-        if worker is None:
-            return  # the wake-up pipe: signals are counted by their handler
-        if data:
-            worker.output += data
-            worker.ready = worker.ready or b"ready\n" in worker.output
+        if not data:  # closed, or the end of the process, of which the kernel tells
+            worker.open = False
+            self._selector.unregister(worker.status)
             return
-        self._selector.unregister(descriptor)
-        os.close(descriptor)
-        del self._workers[descriptor]
-        _, status = os.waitpid(worker.pid, 0)
-        if draining:
-            return
-        _, failed, why = worker.output.decode("utf-8", "replace").partition("failed ")
-        if failed and not started:
-            raise SettingError(why.strip())
-        self._replace(worker, status, why.strip())
+        worker.heard = time.monotonic()
+        worker.output = (worker.output + data.replace(b".\n", b""))[-8192:]
+        if not worker.ready and b"ready\n" in worker.output:
+            worker.ready = True
+            self._order(f"leave {worker.number}")
+            for number in range(self._count):
+                other = self._workers.get(number)
+                if other is None or other.hangs:
+                    self._order(f"take {number}", worker)
+
+    def _reap(self) -> None:
+        """Notice the workers that have ended."""
+        for worker in list(self._workers.values()):
+            pid, status = os.waitpid(worker.pid, os.WNOHANG)
+            if not pid:
+                continue
+            while worker.open:
+                before = worker.output, worker.heard
+                self._hear(worker)
+                if before == (worker.output, worker.heard):
+                    self._selector.unregister(worker.status)
+                    break
+            worker.close()
+            del self._workers[worker.number]
+            if self._draining_until:
+                continue
+            _, failed, why = worker.output.decode("utf-8", "replace").partition("failed ")
+            kind, _, why = why.partition(" ")
+            cause, _, why = why.strip().partition(" ")
+            if failed and self._ready is not None:
+                raise error_class(kind)(why) from (OSError(why) if cause == "system" else None)
+            self._replace(worker, status, why)
 
     def _replace(self, worker: _WorkerProcess, status: int, why: str) -> None:
         lived = time.monotonic() - worker.started
@@ -254,8 +349,36 @@ class _Supervisor:
         pause = min(_LONGEST_PAUSE, 0.5 * 2.0 ** (self._early_crashes - 1)) if self._early_crashes else 0.0
         code = os.waitstatus_to_exitcode(status)
         how = why or (f"signal {-code}" if code < 0 else f"exit code {code}")
+        if worker.killed:
+            how = f"killed, because it had not been heard for {_KILLED:g} s"
         self._log("worker died", worker=worker.number, pid=worker.pid, reason=how, again_in=pause)
+        self._order(f"take {worker.number}")
         self._replace_at.append((time.monotonic() + pause, worker.number))
+
+    def _look_for_hanging(self) -> None:
+        now = time.monotonic()
+        for worker in self._workers.values():
+            silent = now - worker.heard
+            if not worker.ready or self._draining_until:
+                continue
+            if silent >= _KILLED and not worker.killed:
+                worker.killed = True
+                os.kill(worker.pid, signal.SIGKILL)
+            elif silent >= _HANGS and not worker.hangs:
+                worker.hangs = True
+                text = f"not heard for {_HANGS:g} s; others take its connections, and it is killed after {_KILLED:g} s"
+                self._log("worker hangs", worker=worker.number, pid=worker.pid, text=text)
+                self._order(f"take {worker.number}")
+            elif silent < _HANGS and worker.hangs and not worker.killed:
+                worker.hangs = False
+                self._log("worker hangs", worker=worker.number, pid=worker.pid, text="it is heard again")
+                self._order(f"leave {worker.number}")
+
+    def _order(self, text: str, only: _WorkerProcess | None = None) -> None:
+        """Tell all workers, or one; a worker whose pipe is full hangs, and is killed."""
+        for worker in self._workers.values() if only is None else (only,):
+            with contextlib.suppress(BlockingIOError, BrokenPipeError):
+                os.write(worker.orders, f"{text}\n".encode())
 
     def _signal_all(self, number: int) -> None:
         for worker in self._workers.values():
@@ -268,4 +391,5 @@ class _Supervisor:
         for worker in self._workers.values():
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(worker.pid, 0)
+            worker.close()
         self._workers.clear()

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from posthouse.core import Address, Envelope, Notify, OriginalRecipient, Recipient
-from posthouse.service.directory.directory import Directory, Expanded, Moved, Unknown
+from collections.abc import Sequence
 
-__all__ = ["addressees", "expand_envelope", "successes"]
+from posthouse.core import Address, Envelope, EventSink, Notify, OriginalRecipient, Recipient, path_text
+from posthouse.service.directory.directory import Directory, Expanded, Moved, Target, Unknown
+from posthouse.spool.history import Expansion
+from posthouse.spool.model import StoredMessage
+
+__all__ = ["addressees", "expand_envelope", "expansions", "log_expansions", "successes"]
+
+_NAMED = 20  # recipients that one line of the log names
 
 
 def addressees(directory: Directory, address: Address) -> tuple[Address, ...]:
@@ -25,7 +31,8 @@ def expand_envelope(directory: Directory, envelope: Envelope) -> list[Envelope]:
 
     Nearly always this is the one envelope, unchanged.  A list gets an envelope of its own, because its owner becomes
     the sender (RFC 5321 §3.9.2); but a report keeps its null sender, so that it is never answered.  DSN parameters
-    follow RFC 3461 §5.2.7: one address inherits all; several addresses of an alias all but SUCCESS; a list none.
+    follow RFC 3461 §5.2.7: one address inherits all; several addresses of an alias all but SUCCESS; a list none.  Each
+    recipient keeps the addresses that led to it (``Recipient.originals``).
     """
     only = envelope.recipients[0].address
     if len(envelope.recipients) == 1 and only.domain and not isinstance(directory.resolve(only), Moved | Expanded):
@@ -43,24 +50,84 @@ def expand_envelope(directory: Directory, envelope: Envelope) -> list[Envelope]:
         else:
             key = directory.identity(found.address)
             changed = changed or key in direct or not recipient.address.domain
-            here = recipient if recipient.address.domain else recipient._replace(address=found.address)
-            direct.setdefault(key, here)
+            here = recipient
+            if not recipient.address.domain:
+                here = recipient._replace(address=found.address, originals=(recipient.address,))
+            _enter(direct, key, here)
             continue
         changed = True
         for target in targets:
             owner = target.owner if envelope.sender is not None else None
             if target.owner is not None:
-                heard = Recipient(target.address)
+                heard = Recipient(target.address, originals=(recipient.address,))
             else:
                 heard = _passed_on(recipient, target.address, len(targets))
             group = direct if owner is None else lists.setdefault(owner, {})
-            group.setdefault(directory.identity(target.address), heard)
+            _enter(group, directory.identity(target.address), heard)
     if not changed:
         return [envelope]
     made = [_addressed(envelope, direct)] if direct else []
     plain = envelope._replace(ret=None, envid=None, auth=None)
     made += [_addressed(plain._replace(sender=owner), members) for owner, members in lists.items()]
     return made
+
+
+def _enter(group: dict[str, Recipient], key: str, recipient: Recipient) -> None:
+    """Add a recipient; of one that is there already, only note the further addresses that led to it."""
+    known = group.get(key)
+    if known is None:
+        group[key] = recipient
+    elif recipient.originals:
+        group[key] = known._replace(originals=tuple(dict.fromkeys((*known.originals, *recipient.originals))))
+
+
+def expansions(
+    directory: Directory, envelope: Envelope, stored: Sequence[Envelope], ids: Sequence[str]
+) -> list[tuple[Expansion, ...]]:
+    """For each of the ``stored`` envelopes, what led to its recipients; ``ids`` are the queue ids.  The first, whose id
+    the client is told, has the expansions of all."""
+    places = {
+        (each.sender, directory.identity(recipient.address)): (number, key)
+        for number, each in enumerate(stored)
+        for key, recipient in enumerate(each.recipients)
+    }
+    found: list[list[Expansion]] = [[] for _ in stored]
+    for recipient in dict.fromkeys(each.address for each in envelope.recipients):
+        meant = directory.resolve(recipient)
+        if isinstance(meant, Moved | Expanded):
+            kind = "moved" if isinstance(meant, Moved) else "alias" if meant.owner is None else "list"
+            targets = meant.targets
+        elif not recipient.domain:
+            kind, targets = "postmaster", (Target(meant.address),)
+        else:
+            continue
+        led: dict[int, list[int]] = {0: []}
+        for address, owner in targets:
+            sender = envelope.sender if owner is None or envelope.sender is None else owner
+            place = places.get((sender, directory.identity(address)))
+            if place is not None:
+                led.setdefault(place[0], []).append(place[1])
+        copies = {number: (ids[number], path_text(stored[number].sender)) for number in led if number}
+        for number, keys in led.items():
+            others = tuple(copy for other, copy in copies.items() if other != number) if not number else ()
+            found[number].append(Expansion(str(recipient), kind, len(targets), tuple(keys), others))
+    return [tuple(each) for each in found]
+
+
+def log_expansions(log: EventSink, message: StoredMessage, first: str, expansions: Sequence[Expansion]) -> None:
+    """Log what each alias, list and moved mailbox led to, so that it is found by the address that the client named.
+    ``first`` is the queue id that the client was told."""
+    for each in expansions:
+        log(
+            "expanded",
+            id=message.id,
+            recipient=each.address,
+            kind=each.kind,
+            to=", ".join(str(message.envelope.recipients[key].address) for key in each.keys[:_NAMED]),
+            addresses=each.number,
+            copies=", ".join(queue_id for queue_id, _ in each.copies),
+            parent="" if message.id == first else first,
+        )
 
 
 def successes(directory: Directory, envelope: Envelope) -> list[tuple[Recipient, bool]]:
@@ -95,4 +162,4 @@ def _passed_on(recipient: Recipient, address: Address, of: int) -> Recipient:
     orcpt = recipient.orcpt
     if orcpt is None and recipient.address.is_ascii and recipient.address.domain:
         orcpt = OriginalRecipient("rfc822", str(recipient.address))
-    return Recipient(address, notify, orcpt)
+    return Recipient(address, notify, orcpt, (recipient.address,))

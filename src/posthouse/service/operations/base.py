@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from posthouse.delivery import IsSelf
     from posthouse.net import Clock, Resolver
-    from posthouse.relay import Router
-    from posthouse.relay.scheduling.site_health import SiteStatus
+    from posthouse.relay import Route, Router
+    from posthouse.relay.scheduling.outlook import AttemptPosition, SiteOutlook
     from posthouse.service.config.model import Config
     from posthouse.spool import Spool
     from posthouse.spool.interface import Compose
@@ -51,7 +51,9 @@ class Context(NamedTuple):
         who: the name of the user who asks, as the audit log has it.
         reopen: makes the relay try mail for these destinations now (for all, if none is named); None without a daemon.
         wake: tells the relay that there is new mail; None without a daemon.
-        sites: gives the health of the sites that the relay has met, by name; None without a daemon.
+        outlook: gives what mail for a destination would wait for on a route, at a site if that is known; None without a
+            daemon.
+        positions: gives the relay's attempts by queue id and recipient; None without a daemon.
     """
 
     config: Config
@@ -62,7 +64,8 @@ class Context(NamedTuple):
     who: str = ""
     reopen: Callable[[Collection[str]], object] | None = None
     wake: Callable[[], object] | None = None
-    sites: Callable[[], Mapping[str, SiteStatus]] | None = None
+    outlook: Callable[[Route, str, str], SiteOutlook] | None = None
+    positions: Callable[[], Mapping[tuple[str, int], AttemptPosition]] | None = None
 
 
 class Parameter(NamedTuple):

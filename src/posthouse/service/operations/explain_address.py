@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from posthouse.core import Address, Envelope, Recipient, SettingError
 from posthouse.delivery import (
@@ -24,7 +27,10 @@ from posthouse.relay import MailboxDeliverer, NoRoute, Route
 from posthouse.service.directory.directory import Directory, Expanded, Foreign, Local, Moved, Resolution
 from posthouse.service.directory.expansion import expand_envelope
 from posthouse.service.operations.base import Context
+from posthouse.service.operations.explain_text import address_kind_text
+from posthouse.service.operations.next_attempt import NextAttempts
 from posthouse.service.operations.results import (
+    AddressFacts,
     AddressForecast,
     AddressReport,
     AddressTarget,
@@ -58,70 +64,86 @@ def address_of(text: str) -> Address:
 
 
 async def check_address(context: Context, address: str) -> AddressReport:
-    """What an address is and where its mail would go, from the configuration alone."""
+    """What an address is and where its mail would go, from the configuration and the quotas that are used up."""
     asked = address_of(address)
-    found, recipients = _ends(context, asked)
-    kind, reply, explanation = _described(found)
+    async with _open_spool(context) as spool:
+        facts, reply = await _facts(context, Directory(context.config).resolve(asked), spool)
     ends = []
-    for recipient in recipients:
+    for recipient in _ends(context, asked, reply):
         way = context.routing().router.route(recipient)
         target, reason = ("", way.outcome.reason) if isinstance(way, NoRoute) else (way.target, way.reason)
         ends.append(AddressTarget(recipient=str(recipient.address), target=target, reason=reason))
-    return AddressReport(address=str(asked), kind=kind, reply=reply, explanation=explanation, ends=ends)
+    explanation = address_kind_text(facts)
+    return AddressReport(address=str(asked), kind=facts.kind, reply=reply, explanation=explanation, ends=ends)
 
 
 async def forecast(context: Context, address: Address) -> AddressForecast:
     """Where a message to ``address`` would go now, with the queue for its destination where there is a spool."""
-    found, recipients = _ends(context, address)
-    kind, reply, explanation = _described(found)
-    async with contextlib.AsyncExitStack() as stack:
-        spool = None
-        with contextlib.suppress(SettingError):
-            spool = await stack.enter_async_context(context.spool())
+    async with _open_spool(context) as spool:
+        facts, reply = await _facts(context, Directory(context.config).resolve(address), spool)
+        recipients = _ends(context, address, reply)
         ends = await asyncio.gather(*(_end(context, spool, each) for each in recipients[:_MOST_ENDS]))
     for each in recipients[_MOST_ENDS:]:
         name, destination = str(each.address), context.routing().router.destination(each.address)
         ends.append(EndForecast(recipient=name, destination=destination, way="", target="", rule="not looked up"))
     return AddressForecast(
-        address=str(address), now=context.clock.time(), kind=kind, reply=reply, explanation=explanation, ends=ends
+        address=str(address),
+        now=context.clock.time(),
+        kind=facts.kind,
+        reply=reply,
+        explanation=address_kind_text(facts),
+        facts=facts,
+        ends=ends,
     )
 
 
-def _ends(context: Context, address: Address) -> tuple[Resolution, list[Recipient]]:
-    """What the address is, and the recipients that its mail would have: none if mail for it is refused."""
+@contextlib.asynccontextmanager
+async def _open_spool(context: Context) -> AsyncIterator[Spool | None]:
+    """The spool, None where there is none."""
+    async with contextlib.AsyncExitStack() as stack:
+        spool = None
+        with contextlib.suppress(SettingError):
+            spool = await stack.enter_async_context(context.spool())
+        yield spool
+
+
+def _ends(context: Context, address: Address, reply: str) -> list[Recipient]:
+    """The recipients that mail for the address would have: none if it is refused."""
     directory = Directory(context.config)
-    found = directory.resolve(address)
-    reply = _described(found)[1]
-    if reply[0] != "2" and not isinstance(found, Foreign):
-        return found, []
+    if reply[0] != "2" and not isinstance(directory.resolve(address), Foreign):
+        return []
     envelopes = expand_envelope(directory, Envelope(address, (Recipient(address),)))
-    return found, [recipient for envelope in envelopes for recipient in envelope.recipients]
+    return [recipient for envelope in envelopes for recipient in envelope.recipients]
 
 
-def _described(found: Resolution) -> tuple[str, str, str]:
-    """Kind, the reply to RCPT from outside the trusted networks, and the explanation."""
+async def _facts(context: Context, found: Resolution, spool: Spool | None) -> tuple[AddressFacts, str]:
+    """What an address is, and the reply to RCPT from outside the trusted networks."""
     if isinstance(found, Local):
+        facts = AddressFacts(kind="mailbox", deliver=str(found.deliver), paused=found.paused)
         if found.paused:
-            return "mailbox", "450 4.2.1", "The mailbox is paused; senders will try again later."
-        return "mailbox", "250 2.1.5", f'A local mailbox, with deliver = "{found.deliver}".'
+            return facts, "450 4.2.1"
+        if not found.domain.quota:
+            return facts, "250 2.1.5"
+        used = await _used(found.mailbox, spool)
+        full = used is not None and used >= found.domain.quota
+        refused = "552 5.2.2" if found.domain.quota_action == "refuse" else "452 4.2.2"
+        facts = replace(facts, quota=found.domain.quota, used=used, full=full)
+        return facts, refused if full else "250 2.1.5"
     if isinstance(found, Moved):
-        verb = "sent on to" if found.action == "forward" else "refused, and the sender told of"
-        return "moved", str(vrfy.moved(found).reply), f"The mailbox has moved; mail is {verb} {found.to}."
+        return AddressFacts(kind="moved", to=str(found.to), action=found.action), str(vrfy.moved(found).reply)
     if isinstance(found, Expanded):
-        if found.owner is None:
-            return "alias", "250 2.1.5", f"An alias for {_addresses(len(found.targets))}; the sender is kept."
-        return "list", "250 2.1.5", f"A list of {_addresses(len(found.targets))}; {found.owner} becomes the sender."
+        kind = "alias" if found.owner is None else "list"
+        return AddressFacts(kind=kind, number=len(found.targets), owner=str(found.owner or "")), "250 2.1.5"
     if isinstance(found, Foreign):
-        return (
-            "foreign",
-            "550 5.7.1",
-            "The domain is not local: only trusted networks may send to it from here.",
-        )
-    return "unknown", "550 5.1.1", "The domain is local, and has no mailbox of this name."
+        return AddressFacts(kind="foreign"), "550 5.7.1"
+    return AddressFacts(kind="unknown"), "550 5.1.1"
 
 
-def _addresses(number: int) -> str:
-    return "1 address" if number == 1 else f"{number} addresses"
+async def _used(mailbox: str, spool: Spool | None) -> int | None:
+    """Octets in an inbox; None where there is no spool."""
+    if spool is None:
+        return None
+    return next((each.octets for each in await spool.queries.inboxes() if each.name == mailbox), 0)
 
 
 async def _end(context: Context, spool: Spool | None, recipient: Recipient) -> EndForecast:
@@ -143,7 +165,7 @@ async def _end(context: Context, spool: Spool | None, recipient: Recipient) -> E
             reply=str(outcome.reply or ""),
             **counted,
         )
-    facts = {**counted, **await _place(context, way)}
+    facts = {**counted, **await _place(context, way, destination)}
     return EndForecast(
         recipient=name, destination=destination, way=_way(way), target=way.target, rule=way.reason, **facts
     )
@@ -153,8 +175,8 @@ def _way(route: Route) -> str:
     return next((name for kind, name in _WAYS if isinstance(route.deliverer, kind)), "")
 
 
-async def _place(context: Context, route: Route) -> dict[str, Any]:
-    """The hosts of a remote target, and the health of their site."""
+async def _place(context: Context, route: Route, destination: str) -> dict[str, Any]:
+    """The hosts of a remote target, and what mail for them would wait for."""
     if not isinstance(route.deliverer, SmtpDeliverer):
         return {}
     routing = context.routing()
@@ -166,10 +188,7 @@ async def _place(context: Context, route: Route) -> dict[str, Any]:
         for each in hops.exchanges
     ]
     facts: dict[str, Any] = {"lookup": hops.reason, "exchanges": exchanges, "site": hops.site}
-    status = context.sites().get(hops.site) if context.sites is not None else None
-    if status is not None:
-        facts["limit"] = status.limit
-        if status.until is not None:
-            facts["until"] = context.clock.time() + max(0.0, status.until - context.clock.monotonic())
-            facts["why"] = status.why
+    if context.outlook is not None:
+        attempts = NextAttempts(context)
+        facts["next"] = attempts.at_site(context.outlook(route, destination, hops.site), attempts.now)
     return facts

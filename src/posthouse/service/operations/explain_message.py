@@ -7,26 +7,31 @@ afterwards the events are all there is.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 from posthouse.core import path_text
 from posthouse.service.operations.base import Context
+from posthouse.service.operations.next_attempt import NextAttempts
 from posthouse.service.operations.results import (
     AttemptEntry,
     ConnectionEntry,
+    CopyEntry,
     EventEntry,
+    ExpansionEntry,
     MessageHistory,
     RecipientNow,
     ResultEntry,
     filled,
 )
-from posthouse.spool.history import Accepted, AttemptEvent, Event, Origin, QueueEvent, RecipientResult
+from posthouse.spool.history import Accepted, AttemptEvent, Event, Expansion, Origin, QueueEvent, RecipientResult
 from posthouse.spool.interface import MessageEntry, RecipientState
 
 __all__ = ["history_of"]
 
 _UNSETTLED: Final = ("waiting", "held")
+_KEPT_FIRST: Final = 8  # attempts before those that a long history has lost
 #: Kind of event → the recipient's state after it ("" for unchanged), and the word for why it is due.
 _CHANGES: Final = {
     "held": ("held", "held"),
@@ -84,13 +89,21 @@ async def history_of(context: Context, queue_id: str) -> MessageHistory | None:
     accepted = _accepted(events, entry)
     recipients = accepted.recipients
     states = [_RecipientHistory() for _ in recipients]
+    lost = _lost_attempts(events, entry)
     shown: list[AttemptEntry | EventEntry] = []
+    attempts = 0
     for event in events:
         if isinstance(event, AttemptEvent):
+            if attempts == _KEPT_FIRST:
+                for key, state in enumerate(states):
+                    state.attempts += lost.get(key, 0)
+            attempts += 1
+            numbers = set()
             for result in event.ends:
                 if result.key < len(states):
                     states[result.key].attempted(result)
-            shown.append(_attempt(event, recipients))
+                    numbers.add(states[result.key].attempts)
+            shown.append(_attempt(event, recipients, sorted(numbers)))
         elif isinstance(event, QueueEvent):
             for key in event.keys or range(len(states)):
                 if key < len(states):
@@ -115,8 +128,30 @@ async def history_of(context: Context, queue_id: str) -> MessageHistory | None:
         message_id=origin.message_id,
         about=origin.about,
         events=shown,
-        standing=_now(entry, recipients, states),
+        standing=_now(queue_id, entry, recipients, states, NextAttempts(context)),
+        expansions=[_expansion(each, recipients) for each in origin.expansions],
+        expires=_expiry(context, accepted.at, entry),
+        named_sender=origin.sender,
+        parent=origin.parent,
     )
+
+
+def _expiry(context: Context, received: float, entry: MessageEntry | None) -> float | None:
+    """When the message is given up by the configuration of now; None unless some recipient waits."""
+    waits = entry is not None and any(each.state is RecipientState.WAITING for each in entry.recipients)
+    return received + context.config.relay.give_up_after if waits else None
+
+
+def _lost_attempts(events: Sequence[Event], entry: MessageEntry | None) -> dict[int, int]:
+    """How many attempts of each recipient a long history has lost, by the count in the recipient's row."""
+    kept = Counter(end.key for each in events if isinstance(each, AttemptEvent) for end in each.ends)
+    return {row.key: max(0, row.attempts - kept[row.key]) for row in entry.recipients} if entry is not None else {}
+
+
+def _expansion(expansion: Expansion, recipients: Sequence[str]) -> ExpansionEntry:
+    names = [recipients[key] for key in expansion.keys if key < len(recipients)]
+    copies = [CopyEntry(id=queue_id, sender=sender) for queue_id, sender in expansion.copies]
+    return filled(ExpansionEntry, expansion, recipients=names, copies=copies)
 
 
 def _accepted(events: Sequence[Event], entry: MessageEntry | None) -> Accepted:
@@ -133,10 +168,16 @@ def _accepted(events: Sequence[Event], entry: MessageEntry | None) -> Accepted:
 
 
 def _now(
-    entry: MessageEntry | None, recipients: Sequence[str], states: Sequence[_RecipientHistory]
+    queue_id: str,
+    entry: MessageEntry | None,
+    recipients: Sequence[str],
+    states: Sequence[_RecipientHistory],
+    attempts: NextAttempts,
 ) -> list[RecipientNow]:
     if entry is None:
-        return [filled(RecipientNow, state, address=name) for name, state in zip(recipients, states, strict=True)]
+        return [
+            filled(RecipientNow, state, address=name, next=None) for name, state in zip(recipients, states, strict=True)
+        ]
     now = []
     for row in entry.recipients:
         past = states[row.key] if row.key < len(states) else _RecipientHistory()
@@ -150,17 +191,19 @@ def _now(
                 due=row.due if waits else None,
                 why=past.why if waits else "",
                 last=row.last or past.last,
+                next=attempts.of_recipient(queue_id, row) if waits else None,
             )
         )
     return now
 
 
-def _attempt(attempt: AttemptEvent, recipients: Sequence[str]) -> AttemptEntry:
+def _attempt(attempt: AttemptEvent, recipients: Sequence[str], numbers: list[int]) -> AttemptEntry:
     trace = attempt.trace
     return filled(
         AttemptEntry,
         trace,
         at=attempt.at,
+        numbers=numbers,
         began=trace.began or None,
         destination=attempt.destination,
         connections=[filled(ConnectionEntry, each, timings=dict(each.timings)) for each in trace.connections],

@@ -215,7 +215,7 @@ def _since(value: str) -> float:
 
 def _size(value: str) -> float:
     try:
-        return read_size(value)
+        return float(read_size(value))
     except ValueError:
         remedy = "write a number of octets, or one with K, M or G, as in 500K or 1.5M"
         raise _InvalidFilter(f'"{value}" is no size', remedy) from None

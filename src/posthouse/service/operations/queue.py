@@ -14,6 +14,7 @@ from posthouse.service.config.mail_types import VIA
 from posthouse.service.config.types import InvalidValue
 from posthouse.service.operations.base import Context, Operation, Parameter
 from posthouse.service.operations.filter_language import parse_filter
+from posthouse.service.operations.next_attempt import NextAttempts
 from posthouse.service.operations.results import (
     AuditEntry,
     QueueChange,
@@ -26,7 +27,7 @@ from posthouse.service.operations.results import (
     filled,
 )
 from posthouse.spool.filters import BUCKETS, Condition, RecipientRow, SummaryRow
-from posthouse.spool.interface import QueueAction, RecipientState
+from posthouse.spool.interface import QueueAction, QueuedRecipient, RecipientState
 
 __all__ = ["MOST_ENTRIES", "QUEUE_OPERATIONS"]
 
@@ -46,27 +47,39 @@ _NARROWED: Final = {
 }
 
 
-async def _list(context: Context, filter: str = "", limit: int = 1000, after: str = "") -> list[QueueEntry]:  # noqa: A002
+async def _list(
+    context: Context,
+    filter: str = "",  # noqa: A002 - the parameter's public name
+    limit: int = 1000,
+    after: str = "",
+    before: str = "",
+) -> list[QueueEntry]:
     conditions = parse_filter(filter)
     limit = max(1, min(limit, MOST_ENTRIES))
-    now = context.clock.time()
+    attempts = NextAttempts(context)
     messages: dict[str, list[RecipientRow]] = {}
-    behind = (after, _LAST_KEY) if after else None
     async with context.spool() as spool:
+        behind = (after, _LAST_KEY) if after else None
+        front = (before, -1) if before else None
         while True:
-            page = await spool.queries.select(conditions, now=now, limit=_PAGE, after=behind)
+            page = await spool.queries.select(
+                conditions, now=attempts.now, limit=_PAGE, after=behind, before=front, newest=not after
+            )
             for row in page:
                 messages.setdefault(row.id, []).append(row)
             if len(page) < _PAGE or len(messages) > limit:
                 break
-            behind = (page[-1].id, page[-1].key)
-    return [_entry(rows) for rows in list(messages.values())[:limit]]
+            behind, front = (page[-1].id, page[-1].key), (page[0].id, page[0].key)
+    ids = sorted(messages)
+    chosen = ids[:limit] if after else ids[-limit:]
+    return [_entry(sorted(messages[each], key=lambda row: row.key), attempts) for each in chosen]
 
 
-def _entry(rows: list[RecipientRow]) -> QueueEntry:
+def _entry(rows: list[RecipientRow], attempts: NextAttempts) -> QueueEntry:
     first = rows[0]
     waiting = [row for row in rows if row.state == RecipientState.WAITING]
     unsettled = waiting or [row for row in rows if row.state == RecipientState.HELD] or rows
+    following = attempts.first_of(waiting)
     return QueueEntry(
         id=first.id,
         received=first.received,
@@ -77,8 +90,10 @@ def _entry(rows: list[RecipientRow]) -> QueueEntry:
         held=sum(row.state == RecipientState.HELD for row in rows),
         active=any(row.active for row in rows),
         attempts=max(row.attempts for row in rows),
-        due=min((row.due for row in waiting), default=None),
+        due=None if following is None else following.at,
+        next=following,
         last=next((row.last for row in unsettled if row.last), ""),
+        originals=list(dict.fromkeys(name for row in rows for name in row.originals)),
     )
 
 
@@ -88,17 +103,26 @@ async def _show(context: Context, id: str) -> QueueMessage:  # noqa: A002 - the 
     if entry is None:
         remedy = "see `posthouse queue list`, or `posthouse explain` for one that is finished"
         raise SettingError(f'there is no message "{id}"', remedy=remedy)
-    recipients = [
-        filled(QueueRecipient, each, address=str(each.recipient.address), state=each.state.value)
-        for each in entry.recipients
-    ]
+    attempts = NextAttempts(context)
     message = entry.message
     return filled(
         QueueMessage,
         message,
         sender=path_text(message.envelope.sender),
         corrupt=entry.corrupt,
-        recipients=recipients,
+        recipients=[_recipient(id, each, attempts) for each in entry.recipients],
+    )
+
+
+def _recipient(queue_id: str, row: QueuedRecipient, attempts: NextAttempts) -> QueueRecipient:
+    following = attempts.of_recipient(queue_id, row) if row.state is RecipientState.WAITING else None
+    return filled(
+        QueueRecipient,
+        row,
+        address=str(row.recipient.address),
+        state=row.state.value,
+        next=following,
+        originals=[str(each) for each in row.recipient.originals],
     )
 
 
@@ -106,6 +130,7 @@ async def _summary(context: Context, filter: str = "", limit: int = 1000) -> Que
     now = context.clock.time()
     async with context.spool() as spool:
         rows = await spool.queries.summary(parse_filter(filter), now=now)
+    rows = [row for row in rows if row.total]
     shown = rows[: max(1, min(limit, MOST_ENTRIES))]
     return QueueSummary(
         now=now,
@@ -127,7 +152,7 @@ async def _count(context: Context, filter: str = "", act: str = "") -> QueueCoun
             raise SettingError(f'there is no action "{act}"', remedy=f"there are {', '.join(QueueAction)}")
         conditions = _narrowed(QueueAction(act), conditions)
     async with context.spool() as spool:
-        rows = await spool.queries.summary(conditions, now=context.clock.time())
+        rows = [row for row in await spool.queries.summary(conditions, now=context.clock.time()) if row.total]
     return QueueCount(
         act=act,
         filter=filter,
@@ -200,16 +225,20 @@ async def _reroute(context: Context, filter: str, via: str = "") -> QueueChange:
 
 _FILTER = Parameter("filter", "Which recipients, in the filter language.")
 _ANY = Parameter("filter", "Which recipients, in the filter language; all, if empty.", str, "")
-_LIMIT = Parameter("limit", "How many at most.", int, 1000)
 
 #: The operations of this module.
 QUEUE_OPERATIONS: Final = (
     Operation(
         "queue list",
-        "Show the messages that are not finished, oldest first.",
+        "Show the messages that are not finished, the newest last.",
         _list,
         list[QueueEntry],
-        (_ANY, _LIMIT, Parameter("after", "Only messages after this queue id.", str, "")),
+        (
+            _ANY,
+            Parameter("limit", "How many at most: the newest ones.", int, 1000),
+            Parameter("after", "Only messages after this queue id, and then the oldest ones.", str, ""),
+            Parameter("before", "Only messages before this queue id.", str, ""),
+        ),
         live=True,
     ),
     Operation(

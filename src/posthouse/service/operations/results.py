@@ -14,17 +14,21 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 __all__ = [
+    "AddressFacts",
     "AddressForecast",
     "AddressReport",
     "AddressTarget",
     "AttemptEntry",
     "AuditEntry",
     "CodeEntry",
+    "CommandText",
     "ConfigReport",
     "ConnectionEntry",
+    "CopyEntry",
     "EndForecast",
     "EventEntry",
     "ExchangeEntry",
+    "ExpansionEntry",
     "Explained",
     "InboxChange",
     "InboxContent",
@@ -32,6 +36,7 @@ __all__ = [
     "InboxSummary",
     "MessageFound",
     "MessageHistory",
+    "NextAttempt",
     "QueueChange",
     "QueueCount",
     "QueueEntry",
@@ -41,6 +46,7 @@ __all__ = [
     "QueueSummaryRow",
     "RecipientNow",
     "ResultEntry",
+    "SettingText",
     "filled",
 ]
 
@@ -53,11 +59,31 @@ def filled(kind: type[_Answer], value: object, **more: Any) -> _Answer:
     return kind(**{name: more[name] if name in more else getattr(value, name) for name in names})
 
 
+class NextAttempt(Struct, frozen=True, kw_only=True):
+    """The next attempt for a recipient that waits, or for mail to a site.
+
+    ``state`` is what it waits for: ``scheduled`` (its due time), ``suspended`` (the site's suspension ends at ``at``;
+    ``why`` has the reason), ``trying`` (an attempt is under way since ``at``), ``slot`` (a connection slot; so many
+    attempts are ``before`` it), ``line`` (the ready queue of the site, which is full), ``probe`` (the first attempt at
+    an unproven destination, which is under way), ``rate`` (the rate limit of unproven destinations), ``leased``
+    (another worker process has it), ``soon`` (nothing: it begins now), ``stopped`` (no daemon runs).  ``at`` is the
+    time, None where it cannot be known; ``limit`` the concurrency limit of the ``site``, None if unknown.
+    """
+
+    state: str
+    at: float | None
+    why: str = ""
+    site: str = ""
+    limit: int | None = None
+    before: int = 0
+
+
 class QueueEntry(Struct, frozen=True, kw_only=True):
     """One message, with those of its recipients that were asked for and are not settled.
 
-    ``waiting`` and ``held`` count them; ``active`` says that some are being attempted now; ``due`` is their next
-    attempt, None if nothing is to come; ``last`` how an attempt ended last.
+    ``waiting`` and ``held`` count them; ``active`` says that some are being attempted now; ``next`` is the first of
+    their next attempts and ``due`` its time, None if nothing is to come or the time cannot be known; ``last`` how an
+    attempt ended last.  ``originals`` are the addresses that the client named where others were stored.
     """
 
     id: str
@@ -71,6 +97,8 @@ class QueueEntry(Struct, frozen=True, kw_only=True):
     last: str
     held: int = 0
     active: bool = False
+    next: NextAttempt | None = None
+    originals: list[str] = []
 
 
 class QueueSummary(Struct, frozen=True, kw_only=True):
@@ -133,7 +161,8 @@ class AuditEntry(Struct, frozen=True, kw_only=True):
 
 class QueueRecipient(Struct, frozen=True, kw_only=True):
     """One recipient of a message; ``state`` is waiting, held, delivered or failed, ``route`` the route that an operator
-    set, "" if the configuration decides."""
+    set, "" if the configuration decides; ``next`` while it waits.  ``originals`` are the addresses that the client
+    named and that led to this one."""
 
     address: str
     destination: str
@@ -142,6 +171,8 @@ class QueueRecipient(Struct, frozen=True, kw_only=True):
     due: float
     last: str
     route: str = ""
+    next: NextAttempt | None = None
+    originals: list[str] = []
 
 
 class QueueMessage(Struct, frozen=True, kw_only=True):
@@ -217,6 +248,26 @@ class AddressTarget(Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class AddressFacts(Struct, frozen=True, kw_only=True):
+    """What an address is: ``kind`` is mailbox, alias, list, moved, unknown or foreign.
+
+    A mailbox has its ``deliver``, may be ``paused``, and may have a ``quota`` of octets, of which so many are ``used``
+    (None if there is no spool to ask); it is ``full`` when no more mail is accepted.  A moved one has ``to`` and the
+    ``action`` ("forward" or "tell"); an alias leads to a ``number`` of addresses, and a list has an ``owner`` too.
+    """
+
+    kind: str
+    deliver: str = ""
+    paused: bool = False
+    quota: int = 0
+    used: int | None = None
+    full: bool = False
+    to: str = ""
+    action: str = ""
+    number: int = 0
+    owner: str = ""
+
+
 class AddressReport(Struct, frozen=True, kw_only=True):
     """Where a message to an address would go.
 
@@ -243,6 +294,30 @@ class CodeEntry(Struct, frozen=True, kw_only=True):
     occasion: str
     note: str
     registered: bool
+
+
+class CommandText(Struct, frozen=True, kw_only=True):
+    """A command of SMTP explained; ``replies`` are the usual reply codes, the positive one first."""
+
+    verb: str
+    syntax: str
+    title: str
+    meaning: str
+    when: str
+    replies: list[int]
+    source: str
+    note: str
+    older: str
+    offered: bool
+
+
+class SettingText(Struct, frozen=True, kw_only=True):
+    """A setting explained, as the manual has it."""
+
+    name: str
+    type: str
+    default: str
+    text: str
 
 
 # Explaining -----------------------------------------------------------------------------------------------------------
@@ -279,9 +354,11 @@ class ResultEntry(Struct, frozen=True, kw_only=True):
 
 
 class AttemptEntry(Struct, frozen=True, kw_only=True, tag_field="event", tag="attempt"):
-    """One attempt, from ``began`` to ``at``; ``site`` is the next hop's name, ``rule`` what chose ``target``."""
+    """One attempt, from ``began`` to ``at``; ``numbers`` are its numbers for its recipients, mostly one; ``site`` is
+    the next hop's name, ``rule`` what chose ``target``."""
 
     at: float
+    numbers: list[int]
     began: float | None
     destination: str
     site: str
@@ -303,7 +380,8 @@ class EventEntry(Struct, frozen=True, kw_only=True, tag_field="event", tag="note
 
 
 class RecipientNow(Struct, frozen=True, kw_only=True):
-    """The state of one recipient now; ``due`` and ``why`` while it waits."""
+    """The state of one recipient now; while it waits, ``due`` is when it was scheduled, ``why`` the reason for that
+    time, and ``next`` the next attempt as it stands."""
 
     address: str
     state: str
@@ -312,13 +390,37 @@ class RecipientNow(Struct, frozen=True, kw_only=True):
     why: str
     last: str
     route: str
+    next: NextAttempt | None = None
+
+
+class ExpansionEntry(Struct, frozen=True, kw_only=True):
+    """An address that the client named, and what it led to: ``kind`` is alias, list, moved or postmaster.
+
+    Of its ``number`` addresses these ``recipients`` are in this message, the others in ``copies``.
+    """
+
+    address: str
+    kind: str
+    number: int
+    recipients: list[str]
+    copies: list[CopyEntry] = []
+
+
+class CopyEntry(Struct, frozen=True, kw_only=True):
+    """A further message that a list made: its queue id, and the owner of the list, who is its sender."""
+
+    id: str
+    sender: str
 
 
 class MessageHistory(Struct, frozen=True, kw_only=True):
     """The history of one message: how it came, each event, and the state of its recipients at ``now``.
 
     ``queued`` is False if the message has left the queue and only its history is kept; ``about`` is the queue id of
-    the message that this one reports on.
+    the message that this one reports on.  ``expansions`` are the addresses that the client named where others were
+    stored; in a copy for a list, ``parent`` is the queue id that the client was told, and ``named_sender`` the sender
+    that the client named ("" if it is this message's).  ``expires`` is when a message that is in the queue is given
+    up.
     """
 
     id: str
@@ -337,6 +439,10 @@ class MessageHistory(Struct, frozen=True, kw_only=True):
     about: str
     events: list[AttemptEntry | EventEntry]
     standing: list[RecipientNow]
+    expires: float | None = None
+    expansions: list[ExpansionEntry] = []
+    named_sender: str = ""
+    parent: str = ""
 
 
 class MessageFound(Struct, frozen=True, kw_only=True):
@@ -363,8 +469,8 @@ class EndForecast(Struct, frozen=True, kw_only=True):
 
     ``way`` is smtp, lmtp, maildir, mailbox, discard, python or "" (none); ``rule`` is what chose ``target``; ``lookup``
     says how ``exchanges`` were found, and ``reply`` is the result if there are none.  ``waiting``, ``held`` and
-    ``oldest`` describe the queue for the destination.  ``limit`` is the concurrency limit of the site, None if unknown;
-    while the site is suspended, ``until`` is the end of the suspension and ``why`` its reason.
+    ``oldest`` describe the queue for the destination.  ``next`` says when a message would be tried and what it
+    would wait for; it is None where the message is delivered here.
     """
 
     recipient: str
@@ -376,9 +482,7 @@ class EndForecast(Struct, frozen=True, kw_only=True):
     exchanges: list[ExchangeEntry] = []
     reply: str = ""
     site: str = ""
-    limit: int | None = None
-    until: float | None = None
-    why: str = ""
+    next: NextAttempt | None = None
     waiting: int = 0
     held: int = 0
     oldest: float | None = None
@@ -393,6 +497,7 @@ class AddressForecast(Struct, frozen=True, kw_only=True):
     kind: str
     reply: str
     explanation: str
+    facts: AddressFacts
     ends: list[EndForecast]
 
 
@@ -400,7 +505,8 @@ class Explained(Struct, frozen=True, kw_only=True):
     """The answer of ``explain``; ``kind`` says which of the other fields are set.
 
     ``message``: a queue id, or the only message with a Message-ID.  ``messages``: several with one Message-ID.
-    ``address``: an address, with recent ``messages`` from it or to it.  ``code``: a reply code.
+    ``address``: an address, with recent ``messages`` from it or to it.  ``code``: reply codes.  ``command``: a command
+    of SMTP.  ``setting``: the settings of one name.
     """
 
     kind: str
@@ -408,3 +514,5 @@ class Explained(Struct, frozen=True, kw_only=True):
     messages: list[MessageFound] = []
     address: AddressForecast | None = None
     codes: list[CodeEntry] = []
+    command: CommandText | None = None
+    settings: list[SettingText] = []

@@ -23,7 +23,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from posthouse.codes.leniencies import remark_text
-from posthouse.core import Address, Envelope, EventSink, Remark, Reply, StorageError, StorageFull, Verdict
+from posthouse.core import Address, Envelope, EventSink, Remark, Reply, StorageError, StorageFull, Verdict, path_text
 from posthouse.message.dsn.model import Action, OriginalMessage, RecipientStatus
 from posthouse.message.trace_fields import protocol_name, received
 from posthouse.net.clock import Clock
@@ -32,9 +32,9 @@ from posthouse.relay import DsnWriter
 from posthouse.server.content_check import CheckedMessage, CheckFactory, CheckResult, ContentChecks
 from posthouse.server.policy import Peer
 from posthouse.service.directory.directory import Directory
-from posthouse.service.directory.expansion import successes
+from posthouse.service.directory.expansion import expansions, log_expansions, successes
 from posthouse.service.policy.header_scan import HEAD_AT_MOST, HeaderScan
-from posthouse.spool.history import Origin
+from posthouse.spool.history import Expansion, Origin
 from posthouse.spool.interface import IncomingMessage, Spool, Stored
 
 __all__ = ["IntakeContext", "SpoolIntake", "TOO_LARGE", "storage_verdict"]
@@ -90,6 +90,7 @@ class SpoolIntake:
         "_context",
         "_envelope",
         "_envelopes",
+        "_expansions",
         "_fault",
         "_fields",
         "_greet",
@@ -124,6 +125,7 @@ class SpoolIntake:
         self._size = 0
         plain = len(envelopes) == 1 and envelopes[0] is envelope
         self._successes = () if plain else tuple(successes(context.directory, envelope))
+        self._expansions: Sequence[tuple[Expansion, ...]] = ()
         self._beginning = bytearray()  # of the content, where a report will quote it
         self._fields = b""
         self._held = ""
@@ -135,6 +137,9 @@ class SpoolIntake:
         except StorageError:
             self.abort()
             raise
+        if not plain:
+            ids = [incoming.id for incoming in self._incoming]
+            self._expansions = expansions(context.directory, envelope, envelopes, ids)
         if context.checks:
             checked = CheckedMessage(peer, greet, envelope, self._incoming[0].id, context.hostname)
             self._checks = ContentChecks(context.checks, checked, clock=context.clock, on_error=self._check_failed)
@@ -265,8 +270,20 @@ class SpoolIntake:
             source=self._source,
             owner=context.owner if until else "",
             until=until,
-            arrival=Origin(self._scan.message_id, self._greet.domain, remarks=self._remarks),
+            arrival=self._origin(incoming),
             held=self._held,
+        )
+
+    def _origin(self, incoming: IncomingMessage) -> Origin:
+        origin = Origin(self._scan.message_id, self._greet.domain, remarks=self._remarks)
+        if not self._expansions:
+            return origin
+        number = self._incoming.index(incoming)
+        sender = self._envelope.sender
+        return origin._replace(
+            expansions=self._expansions[number],
+            sender=path_text(sender) if sender != self._envelopes[number].sender else "",
+            parent=self._incoming[0].id if number else "",
         )
 
     def _destinations(self, envelope: Envelope) -> list[str]:
@@ -310,16 +327,18 @@ class SpoolIntake:
 
     async def _store_all(self) -> tuple[Verdict, ...]:
         try:
-            for envelope, incoming in zip(self._envelopes, self._incoming, strict=True):
-                self._stored(await self._offer(envelope, incoming))
+            for number, (envelope, incoming) in enumerate(zip(self._envelopes, self._incoming, strict=True)):
+                self._stored(await self._offer(envelope, incoming), number)
         except StorageError as error:
             return self._failed(error)
         if self._successes and not self._held:  # what is held has not been delivered or expanded yet
             await self._report()
         return self._promised()
 
-    def _stored(self, stored: Stored) -> None:
+    def _stored(self, stored: Stored, number: int = 0) -> None:
         self._context.stored(stored)
+        if self._expansions:
+            log_expansions(self._context.log, stored.message, self._incoming[0].id, self._expansions[number])
         for remark in self._remarks:
             self._context.log("lenient", id=stored.message.id, source=self._source, remark=remark_text(remark))
         if self._held:

@@ -34,7 +34,15 @@ from posthouse.spool.model import StoredMessage, runs_of_equal_results
 from posthouse.spool.sqlite.storage.operations import RecordAttempt
 from posthouse.spool.sqlite.storage.schema import HISTORY_COLUMNS
 
-__all__ = ["HistoryWriter", "KEPT_FIRST", "history_row", "packed_record", "plain_address", "whole_history"]
+__all__ = [
+    "HistoryWriter",
+    "KEPT_FIRST",
+    "history_row",
+    "packed_record",
+    "people_of",
+    "plain_address",
+    "whole_history",
+]
 
 _ROWS = 64  # in one statement at most
 _ROW = "(" + ",".join("?" * len(HISTORY_COLUMNS)) + ")"
@@ -67,10 +75,13 @@ def history_row(
     """The row that begins a history, with the events that are known at once."""
     _, envelope, received, size, source = message
     arrival = arrival or _NO_ARRIVAL
+    people = "\n".join([plain_address(recipient[0]) for recipient in envelope.recipients])
+    if arrival.expansions:
+        people = "\n".join([people, "", *(_one_line(name) for name in arrival.named)])
     return (
         number,
         plain_address(envelope.sender),
-        "\n".join([plain_address(recipient[0]) for recipient in envelope.recipients]),
+        people,
         arrival.message_id,
         encode((packed_accepted(received, source, size, arrival), *events)),
     )
@@ -102,8 +113,17 @@ def plain_address(path: Address | None) -> str:
     if path is None:
         return ""
     local, domain = path
-    text = f"{local}@{domain}" if domain else local
+    return _one_line(f"{local}@{domain}" if domain else local)
+
+
+def _one_line(text: str) -> str:
+    """An address for a column that has one on each line."""
     return text.replace("\n", " ") if "\n" in text else text
+
+
+def people_of(column: str) -> list[str]:
+    """The recipients in the column of a history; behind an empty line it has the other addresses of the message."""
+    return column.partition("\n\n")[0].split("\n")
 
 
 class HistoryWriter:

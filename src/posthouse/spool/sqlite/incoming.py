@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from posthouse.core import Bytes, Envelope, LocalError, StorageError
-from posthouse.spool.history import Origin, QueueEvent, encode, packed_note
+from posthouse.spool.history import Origin, QueueEvent, packed_note, packed_origin
 from posthouse.spool.ids import text_of
 from posthouse.spool.model import (
     Lease,
@@ -241,7 +241,7 @@ def new_message(
     first = None if lease is None else shared_destination(destinations, envelope.recipients)
     if lease is not None and first is not None:
         slot, owner, until = lease
-        packed = None if arrival is None else encode(arrival)
+        packed = None if arrival is None else packed_origin(arrival)
         return NewMessage((number, until, slot, owner, due, first, *rest, packed), (), file)
     slot_, owner, ready = (None, "", due) if lease is None else lease
     quarantined = (packed_note(QueueEvent(received, "quarantined", text=held)),) if held else ()

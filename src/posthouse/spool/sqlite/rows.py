@@ -19,6 +19,7 @@ __all__ = [
     "NUMBERS",
     "STATES",
     "WAITING",
+    "address_column",
     "decode_envelope",
     "destinations_of",
     "encode_envelope",
@@ -59,8 +60,11 @@ _LONGEST_LAST = 2000
 def encode_envelope(envelope: Envelope) -> str:
     """``[sender, [recipient...], options...]``; see ``decode_envelope``."""
     recipients: list[object] = []
-    for address, notify, orcpt in envelope.recipients:
-        if notify is None and orcpt is None:
+    for address, notify, orcpt, originals in envelope.recipients:
+        if originals:
+            packed = (*address, None if notify is None else notify.value, *(orcpt or (None, None)), originals)
+            recipients.append(packed)
+        elif notify is None and orcpt is None:
             recipients.append(address)
         else:
             recipients.append((*address, None if notify is None else notify.value, *(orcpt or ())))
@@ -88,18 +92,35 @@ def _decode_recipient(item: list[Any]) -> Recipient:
     if not rest:
         return Recipient(Address(local, domain))
     notify, *orcpt = rest
+    originals = [Address(*each) for each in orcpt[2]] if len(orcpt) > 2 else []
     return Recipient(
         Address(local, domain),
         None if notify is None else Notify(notify),
-        OriginalRecipient(*orcpt) if orcpt else None,
+        OriginalRecipient(orcpt[0], orcpt[1]) if orcpt and orcpt[0] is not None else None,
+        tuple(originals),
     )
 
 
+def address_column(recipient: Recipient) -> str:
+    """A recipient's address for its row, and behind it, each on a line of its own, the addresses that led to it."""
+    address = str(recipient.address)
+    if not recipient.originals:
+        return address
+    return "\n".join([_one_line(address), *(_one_line(str(each)) for each in recipient.originals)])
+
+
+def _one_line(text: str) -> str:
+    return text.replace("\n", " ")
+
+
 def in_words(outcome: Outcome) -> str:
-    """The result of an attempt, in one line of bounded length."""
-    said = str(outcome.reply) if outcome.reply is not None else ""
-    text = f"{outcome.reason}: {said}" if outcome.reason and said else outcome.reason or said or outcome.result.value
-    if outcome.peer:
+    """The result of an attempt, in one line of bounded length, in which nothing is repeated."""
+    said, text = "" if outcome.reply is None else str(outcome.reply), outcome.reason
+    if said and said not in text:
+        text = f"{text}: {said}" if text else said
+    text = text or outcome.result.value
+    name = outcome.peer.partition("[")[0] or outcome.peer
+    if name and name not in text:
         text = f"{outcome.peer}: {text}"
     return text[:_LONGEST_LAST]
 
@@ -134,6 +155,9 @@ def recipient_rows(
     _, envelope, received, size, _ = message
     sender = path_text(envelope.sender)
     return [
-        (number, nth, name, state, 0, due, ready, slot, owner, last, received, size, sender, str(who.address), "", 0, 0)
+        (
+            *(number, nth, name, state, 0, due, ready, slot, owner, last, received, size, sender),
+            *(address_column(who), "", 0, 0),
+        )
         for nth, (who, name) in enumerate(zip(envelope.recipients, destinations, strict=True))
     ]

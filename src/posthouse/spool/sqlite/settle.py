@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from posthouse.core import Notify
 from posthouse.spool.history import QueueEvent, packed_note
 from posthouse.spool.ids import text_of
 from posthouse.spool.model import Lease, Settlement, runs_of_equal_results
@@ -81,7 +82,7 @@ class Settler:
 
     def _tell(self, connection: sqlite3.Connection, op: RecordAttempt) -> None:
         events = [packed_record(op)]
-        warned = tuple(settlement.key for settlement in op.settlements if settlement.warned)
+        warned = _newly_warned(op)
         if warned:
             events.append(packed_note(QueueEvent(op.at, "warned", warned)))
         events += [packed_note(QueueEvent(op.at, "reported", (), "", text_of(report.number))) for report in op.reports]
@@ -112,6 +113,20 @@ class Settler:
         for statement in SQL.ERASE:
             connection.execute(statement, (number,))
         return [number] if filed else []
+
+
+def _newly_warned(op: RecordAttempt) -> tuple[int, ...]:
+    """The recipients whose delay a report of this record tells the sender of: one is made once, and only if wanted."""
+    if not op.reports:
+        return ()
+    marked = {settlement.key for settlement in op.settlements if settlement.warned}
+    return tuple(
+        waiting.key
+        for waiting in op.work.recipients
+        if waiting.key in marked
+        and not waiting.warned
+        and (waiting.recipient.notify is None or Notify.DELAY in waiting.recipient.notify)
+    )
 
 
 def _recorded(op: RecordAttempt, unlink: Callable[[Sequence[int]], None], success: bool) -> None:

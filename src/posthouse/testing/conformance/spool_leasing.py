@@ -298,19 +298,28 @@ async def failed_is_for_good(make: Make) -> None:
 
 
 async def a_warning_is_remembered(make: Make) -> None:
-    """A settlement with a warning shows in each later lease and in ``entry``."""
+    """A settlement with a warning shows in each later lease and in ``entry``; the history has it once, and only where a
+    report told the sender of the delay."""
     spool = await make()
     await store(spool, "b@x.test", "c@x.test")
     (lease,) = await spool.lease("w", NOW, NOW + 60, limit=10)
     assert [recipient.warned for recipient in lease.recipients] == [False, False]
     warning, other = settle_all(lease, RecipientState.WAITING, NOW + 100)
-    await spool.record(lease, [warning._replace(warned=True, why="doubling"), other])
+    report = Report(Envelope(None, recipients("a@sohu.com")), b"Subject: late\r\n\r\n", ("sohu.com",), NOW + 999)
+    await spool.record(lease, [warning._replace(warned=True, why="doubling"), other], [report])
     for now in (NOW + 100, NOW + 300):
         (lease,) = await spool.lease("w", now, now + 60, limit=10)
         assert [recipient.warned for recipient in lease.recipients] == [True, False]
-        await spool.record(lease, settle_all(lease, RecipientState.WAITING, now + 200))
+        again, other = settle_all(lease, RecipientState.WAITING, now + 200)
+        await spool.record(lease, [again._replace(warned=True), other])
     history = await spool.queries.history(lease.message.id)
     assert [event.keys for event in history if isinstance(event, QueueEvent) and event.kind == "warned"] == [(0,)]
+    silent = await store(spool, "d@z.test")
+    (lease,) = await spool.lease("w", NOW, NOW + 60, limit=10)
+    (warning,) = settle_all(lease, RecipientState.WAITING, NOW + 100)
+    await spool.record(lease, [warning._replace(warned=True)])
+    history = await spool.queries.history(silent.message.id)
+    assert [event for event in history if isinstance(event, QueueEvent)] == []
     await spool.close()
 
 

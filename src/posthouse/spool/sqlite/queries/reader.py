@@ -177,19 +177,14 @@ class Reader:
 
         return await self._ask(ask)
 
-    async def inbox(self, name: str, limit: int, after: int) -> list[InboxMessage]:
+    async def inbox(self, name: str, limit: int, after: int, newest: bool) -> list[InboxMessage]:
 
         def ask(connection: sqlite3.Connection) -> list[InboxMessage]:
-            if name:
-                rows = connection.execute(
-                    f"SELECT {_INBOX} FROM inbox WHERE name = ? AND number > ? ORDER BY number LIMIT ?",
-                    (name, after, limit),
-                )
-            else:
-                rows = connection.execute(
-                    f"SELECT {_INBOX} FROM inbox WHERE number > ? ORDER BY number LIMIT ?", (after, limit)
-                )
-            return [InboxMessage(*row) for row in rows]
+            named, values = ("name = ? AND ", (name,)) if name else ("", ())
+            order = "number DESC" if newest else "number"
+            statement = f"SELECT {_INBOX} FROM inbox WHERE {named}number > ? ORDER BY {order} LIMIT ?"
+            rows = connection.execute(statement, (*values, after, limit)).fetchall()
+            return [InboxMessage(*row) for row in (reversed(rows) if newest else rows)]
 
         return await self._ask(ask)
 
@@ -232,7 +227,12 @@ class SqliteQueries:
         now: float = 0.0,
         limit: int = 1000,
         after: tuple[str, int] | None = None,
+        before: tuple[str, int] | None = None,
+        newest: bool = False,
     ) -> list[RecipientRow]:
+        if newest:
+            latest = partial(search.select_newest, conditions=conditions, now=now, limit=limit, before=before)
+            return await self._reader.search(latest)
         ask = partial(search.select, conditions=conditions, now=now, limit=limit, after=after)
         return await self._reader.search(ask)
 
@@ -257,8 +257,10 @@ class SqliteQueries:
     async def inboxes(self) -> list[Inbox]:
         return await self._reader.inboxes()
 
-    async def inbox(self, name: str = "", *, limit: int = 1000, after: int = 0) -> list[InboxMessage]:
-        return await self._reader.inbox(name, limit, after)
+    async def inbox(
+        self, name: str = "", *, limit: int = 1000, after: int = 0, newest: bool = False
+    ) -> list[InboxMessage]:
+        return await self._reader.inbox(name, limit, after, newest)
 
     async def kept(self, number: int) -> tuple[InboxMessage, Content] | None:
         return await self._reader.kept(number)
@@ -272,15 +274,26 @@ def _entry(connection: sqlite3.Connection, row: tuple[Any, ...]) -> MessageEntry
         return MessageEntry(
             message,
             tuple(
-                QueuedRecipient(nth, envelope.recipients[nth], name, STATES[WAITING], 0, due)
+                QueuedRecipient(nth, envelope.recipients[nth], name, STATES[WAITING], 0, due, active=True)
                 for nth, name in enumerate(destinations_of(destination, envelope.recipients))
             ),
         )
     recipients = tuple(
-        QueuedRecipient(nth, envelope.recipients[nth], name, STATES[state], attempts, due_, last, route, bool(warned))
-        for nth, name, state, attempts, due_, last, route, warned in connection.execute(
-            "SELECT nth, destination, state, attempts, due, last, route, warned FROM recipient WHERE message = ?"
-            " ORDER BY nth",
+        QueuedRecipient(
+            nth,
+            envelope.recipients[nth],
+            name,
+            STATES[state],
+            attempts,
+            due_,
+            last,
+            route,
+            bool(warned),
+            bool(active),
+        )
+        for nth, name, state, attempts, due_, last, route, warned, active in connection.execute(
+            "SELECT nth, destination, state, attempts, due, last, route, warned, slot IS NOT NULL FROM recipient"
+            " WHERE message = ? ORDER BY nth",
             (number,),
         )
     )

@@ -30,10 +30,10 @@ from posthouse.spool.filters import (
 from posthouse.spool.history import Accepted, Event, MessageSummary, decode_arrival, decode_events
 from posthouse.spool.ids import number_of, text_of
 from posthouse.spool.model import AuditRecord
-from posthouse.spool.sqlite.history_store import plain_address
-from posthouse.spool.sqlite.rows import STATES, decode_envelope, destinations_of
+from posthouse.spool.sqlite.history_store import people_of, plain_address
+from posthouse.spool.sqlite.rows import STATES, address_column, decode_envelope, destinations_of
 
-__all__ = ["audit", "count", "find", "history", "select", "summary", "where"]
+__all__ = ["audit", "count", "find", "history", "select", "select_newest", "summary", "where"]
 
 _COLUMNS = (
     "message, nth, sender, address, destination, state, attempts, received, due, size, last, route, slot IS NOT NULL"
@@ -46,6 +46,7 @@ _ARMS = (("recipient_ready", 0), ("recipient_held", 1))
 _INDEXED = frozenset({"domain", "age", "state"})
 _BY_INDEX = frozenset({"waiting", "held"})
 _FEW = 20_000  # recipients of one destination that are better found by the index
+_LAST_ID = (1 << 63) - 1  # behind every message
 _SCANNED = 500_000  # histories that a search looks through
 
 _STATE_TERMS: Final = {
@@ -81,6 +82,8 @@ def where(conditions: Sequence[Condition], now: float) -> tuple[list[str], _Valu
             number = number_of(str(value))
             terms.append(f"message {op} ?")
             values.append(-1 if number is None else number)
+        elif field.attribute == "address":
+            terms.append(_any_address(op, value, values))
         elif isinstance(value, str):
             terms.append(_like(field.attribute, op, value, values))
         elif field.kind is FieldKind.SINCE:
@@ -102,6 +105,21 @@ def _like(column: str, op: str, value: str, values: _Values) -> str:
     return f"{column} {'LIKE' if op == '=' else 'NOT LIKE'} ? ESCAPE '\\'"
 
 
+#: The lines of the column ``address`` (``rows.address_column``) as a JSON array.
+_LINES: Final = """'["' || replace(replace(replace(address, '\\', '\\\\'), '"', '\\"'), char(10), '","') || '"]'"""
+
+
+def _any_address(op: str, value: str | float, values: _Values) -> str:
+    """A recipient's own address meets the condition, or one that led to it."""
+    one = _like("address", "~" if op == "~" else "=", str(value), values)
+    if op == "~":  # no line end is asked for, so the text is found within one line
+        return one
+    values.append(values[-1])
+    one_of = f"EXISTS (SELECT 1 FROM json_each({_LINES}) WHERE {one.replace('address', 'value')})"
+    term = f"CASE WHEN instr(address, char(10)) = 0 THEN {one} ELSE {one_of} END"
+    return term if op == "=" else f"NOT ({term})"
+
+
 def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
@@ -119,8 +137,53 @@ def select(
     number, key = (-1, -1) if after is None else (number_of(after[0]), after[1])
     if number is None:
         return []
+    found = _page(connection, conditions, now, limit, "> (?, ?)", (number, key), "message, nth")
+    fresh: list[RecipientRow] = []
+    for row in _fresh(connection, number):
+        if len(fresh) >= limit:
+            break
+        if after is not None and (row.id, row.key) <= after:
+            continue
+        if matches(conditions, row, now):
+            fresh.append(row)
+    if fresh:
+        found = sorted([*found, *fresh], key=lambda row: (row.id, row.key))[:limit]
+    return found
+
+
+def select_newest(
+    connection: sqlite3.Connection,
+    conditions: Sequence[Condition],
+    now: float,
+    limit: int,
+    before: tuple[str, int] | None,
+) -> list[RecipientRow]:
+    """The last recipients in front of ``before``, in their order."""
+    number, key = (_LAST_ID, 0) if before is None else (number_of(before[0]), before[1])
+    if number is None:
+        return []
+    found = _page(connection, conditions, now, limit, "< (?, ?)", (number, key), "message DESC, nth DESC")
+    fresh = [
+        row
+        for row in _fresh(connection, 0)
+        if (before is None or (row.id, row.key) < before) and matches(conditions, row, now)
+    ]
+    return sorted([*found, *fresh], key=lambda row: (row.id, row.key))[-limit:]
+
+
+def _page(
+    connection: sqlite3.Connection,
+    conditions: Sequence[Condition],
+    now: float,
+    limit: int,
+    side: str,
+    place: tuple[int, int],
+    order: str,
+) -> list[RecipientRow]:
+    """A page of rows on one ``side`` of a place, but for fresh messages."""
+    number, key = place
     terms, values = where(conditions, now)
-    terms = ["(message, nth) > (?, ?)", *terms]
+    terms = [f"(message, nth) {side}", *terms]
     if _few(connection, conditions):
         arms = " UNION ALL ".join(
             f"SELECT message, nth FROM recipient INDEXED BY {index} WHERE state = {state} AND destination = ?"
@@ -133,20 +196,9 @@ def select(
         source = "recipient NOT INDEXED"
         values = [number, key, *values]
     rows = connection.execute(
-        f"SELECT {_COLUMNS} FROM {source} WHERE {' AND '.join(terms)} ORDER BY message, nth LIMIT ?", (*values, limit)
+        f"SELECT {_COLUMNS} FROM {source} WHERE {' AND '.join(terms)} ORDER BY {order} LIMIT ?", (*values, limit)
     )
-    found = [_row(*row) for row in rows]
-    fresh: list[RecipientRow] = []
-    for row in _fresh(connection, number):
-        if len(fresh) >= limit:
-            break
-        if after is not None and (row.id, row.key) <= after:
-            continue
-        if matches(conditions, row, now):
-            fresh.append(row)
-    if fresh:
-        found = sorted([*found, *fresh], key=lambda row: (row.id, row.key))[:limit]
-    return found
+    return [_row(*row) for row in rows]
 
 
 def _few(connection: sqlite3.Connection, conditions: Sequence[Condition]) -> bool:
@@ -182,11 +234,12 @@ def _row(
     route: str,
     active: int,
 ) -> RecipientRow:
+    first, *originals = address.split("\n")
     return RecipientRow(
         text_of(number),
         key,
         sender,
-        address,
+        first,
         destination,
         STATES[state].value,
         attempts,
@@ -196,6 +249,7 @@ def _row(
         last,
         route,
         bool(active),
+        tuple(originals),
     )
 
 
@@ -210,8 +264,9 @@ def _fresh(connection: sqlite3.Connection, behind: int) -> Iterator[RecipientRow
             queue_id = text_of(number)
             names = destinations_of(destination, envelope.recipients)
             for key, (recipient, name) in enumerate(zip(envelope.recipients, names, strict=True)):
-                address = str(recipient.address)
-                yield RecipientRow(queue_id, key, sender, address, name, "waiting", 0, received, due, size, active=True)
+                address, *originals = address_column(recipient).split("\n")
+                row = RecipientRow(queue_id, key, sender, address, name, "waiting", 0, received, due, size, active=True)
+                yield row._replace(originals=tuple(originals)) if originals else row
 
 
 def _by_index(conditions: Iterable[Condition]) -> bool:
@@ -251,7 +306,7 @@ def summary(connection: sqlite3.Connection, conditions: Sequence[Condition], now
         conditions, now, f"destination, state, count(*), min(received), {younger}", "GROUP BY destination, state"
     )
     ends = [now - end for end in BUCKETS]
-    each = len(values) // (arms := statement.count("SELECT"))
+    each = len(values) // (arms := len(_ARMS) if _by_index(conditions) else 1)
     given = [value for arm in range(arms) for value in (*ends, *values[arm * each : (arm + 1) * each])]
     groups = connection.execute(statement, given).fetchall()
     fresh = [
@@ -289,7 +344,7 @@ def history(connection: sqlite3.Connection, number: int) -> list[Event]:
         ).fetchone()
         return [] if fresh is None else [_accepted(*fresh)]
     sender, recipients, message_id, packed = row
-    events = decode_events(packed, sender, recipients.split("\n"), message_id)
+    events = decode_events(packed, sender, people_of(recipients), message_id)
     for (octets,) in connection.execute("SELECT told FROM event WHERE message = ? ORDER BY serial", (number,)):
         events += decode_events(octets)
     return events
@@ -323,7 +378,7 @@ def find(connection: sqlite3.Connection, address: str, message_id: str, limit: i
         (_SCANNED, *values, limit),
     ).fetchall()
     for number, sender, recipients, found_id, packed, waits in rows:
-        people = tuple(recipients.split("\n"))
+        people = tuple(people_of(recipients))
         first = decode_events(packed, sender, people, found_id)[0]
         queue_id = text_of(number)
         found[queue_id] = MessageSummary(queue_id, first.at, sender, people, found_id, bool(waits))
@@ -332,7 +387,8 @@ def find(connection: sqlite3.Connection, address: str, message_id: str, limit: i
     )
     for number, *rest in fresh:
         accepted = _accepted(*rest)
-        if address and address.lower() not in {each.lower() for each in (accepted.sender, *accepted.recipients)}:
+        names = (accepted.sender, *accepted.recipients, *accepted.arrival.named)
+        if address and address.lower() not in {each.lower() for each in names}:
             continue
         if message_id and accepted.arrival.message_id != message_id:
             continue

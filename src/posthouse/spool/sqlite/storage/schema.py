@@ -16,6 +16,10 @@ else that happens to it *expands* it first.
 message has none until it is settled or expanded, as its row has all of it (``told`` is its ``Origin``).  ``tally``
 counts them, in about.  ``audit`` is what operators did; ``death`` counts the workers that died over a message.
 
+``address`` is the recipient's address; where aliases, lists or moved mailboxes led to it, their addresses follow, each
+on a line of its own.  ``recipients`` of ``story`` likewise has, behind an empty line, the other addresses that the
+client named.  So both are found by what the sender wrote.
+
 For questions (``query``) a recipient's row repeats what is asked of its message, so that nothing is joined, and
 ``recipient_ready`` ends with ``received``, so that it alone answers how many wait where and for how long; held ones
 have an index of their own, which costs waiting ones nothing.  (``state`` ends both, at one octet: SQLite 3.40 reads
