@@ -1,15 +1,16 @@
 """What all tests share: system programs, hypothesis profiles, and a run in which nothing may be skipped.
 
-``@pytest.mark.system("swaks", "swaks")`` names a Debian package and the program wanted from it; where the program is
-missing the test is skipped, visibly, with the command that brings it.  ``POSTHOUSE_NO_SKIPS=1`` (``.ci/run``) turns
-every skip into a failed run.  It counts reports, not words in the output, so it holds under pytest-xdist too, where
-the reports of all workers pass through the controlling process.
+``@pytest.mark.system("swaks", "swaks")`` names a Debian package and the program wanted from it, or the path of a file
+(``*`` stands for any name); where it is missing the test is skipped, visibly, with the command that installs it.
+``POSTHOUSE_NO_SKIPS=1`` (``.ci/run``) turns every skip into a failed run.  It counts reports, not words in the output,
+so it holds under pytest-xdist too, where the reports of all workers pass through the controlling process.
 
 A test may leave a line for the end of the run with ``record_property("note", "...")``.
 """
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
 import sys
@@ -37,15 +38,16 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_SKIPPED] = {}
     config.stash[_NOTES] = []
     config.pluginmanager.register(_Reports(config), "posthouse-reports")
-    # Debian keeps sendmail, smtp-sink and their kin where only root looks.
+    # Debian keeps sendmail, smtp-sink and their kin where only root looks; .ci/run unpacks some into build/programs.
     path = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    os.environ["PATH"] = os.pathsep.join([*path, *(place for place in ("/usr/sbin", "/sbin") if place not in path)])
+    more = ("/usr/sbin", "/sbin", str(config.rootpath / "build" / "programs"))
+    os.environ["PATH"] = os.pathsep.join([*path, *(place for place in more if place not in path)])
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker in item.iter_markers("system"):
         package, program = marker.args
-        if shutil.which(program) is None:
+        if not (glob.glob(program) if program.startswith("/") else shutil.which(program)):
             pytest.skip(f"needs {program}: apt-get install {package}")
 
 

@@ -42,7 +42,10 @@ class OneMessageSpool:
     def accepting(self) -> bool:
         return True
 
-    def receive(self) -> OneMessageSpool:
+    def out_of_order(self) -> str:
+        return ""
+
+    def receive(self, announced: int = 0) -> OneMessageSpool:
         return self
 
     def write(self, chunk: bytes) -> None:

@@ -47,6 +47,7 @@ mailboxes = "any"
 [[domain]]
 name = "maildir.test"
 deliver = "maildir:{root}/mail/{{local}}"
+maildir_line_ends = "crlf"
 mailboxes = "any"
 [[route]]
 to = "waiting.test"
@@ -125,7 +126,9 @@ async def begin_one_that_never_ends(endpoint: Endpoint) -> asyncio.StreamWriter:
     return writer
 
 
-_TRACE = re.compile(rb"(?:Return-Path: [^\r\n]*\r\n)?Received: from [^\r\n]*\r\n(?:\t[^\r\n]*\r\n)+")
+_TRACE = re.compile(
+    rb"(?:(?:Return-Path|X-Original-To|Delivered-To): [^\r\n]*\r\n)*Received: from [^\r\n]*\r\n(?:\t[^\r\n]*\r\n)+"
+)
 
 
 async def make_all_due(directory: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import itertools
+import mailbox
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -20,14 +22,16 @@ from posthouse.core import (
     Content,
     Envelope,
     LocalError,
+    OriginalRecipient,
     Outcome,
     Recipient,
     Result,
     SettingError,
     StorageCorrupt,
 )
-from posthouse.delivery import maildir
+from posthouse.delivery import MaildirFiles, maildir_files
 from posthouse.delivery.maildir import MaildirDeliverer, expand_path
+from posthouse.delivery.maildir_files import with_lf
 from posthouse.delivery.model import Delivery
 from posthouse.testing import ManualClock
 
@@ -35,16 +39,34 @@ MESSAGE = b"Received: x\r\nFrom: langrui@sohu.com\r\n\r\n.dot\r\n\xff\r\n"
 PEOPLE = (Recipient(Address("renping", "sina.com")), Recipient(Address("postmaster", "sina.com")))
 
 
-def deliver(target: Path | str, content: Content | None = None, sender: Address | None = None) -> Sequence[Outcome]:
-    return deliver_many([target], content, sender)[0]
+FRONT = (
+    b"X-Original-To: renping@sina.com\nDelivered-To: renping@sina.com\n"
+    b"X-Original-To: postmaster@sina.com\nDelivered-To: postmaster@sina.com\n"
+)
+
+
+def unix(data: bytes) -> bytes:
+    return data.replace(b"\r\n", b"\n")
+
+
+def deliver(
+    target: Path | str, content: Content | None = None, sender: Address | None = None, **values: Any
+) -> Sequence[Outcome]:
+    return deliver_many([target], content, sender, **values)[0]
 
 
 def deliver_many(
-    targets: Sequence[Path | str], content: Content | None = None, sender: Address | None = None
+    targets: Sequence[Path | str],
+    content: Content | None = None,
+    sender: Address | None = None,
+    files: MaildirFiles | None = None,
+    recipients: tuple[Recipient, ...] = PEOPLE,
 ) -> list[Sequence[Outcome]]:
     random = itertools.count(7)
     deliverer = MaildirDeliverer(ManualClock(), "mx/1:sina.com", pid=42, random=lambda: f"{next(random):x}")
-    delivery = Delivery(Envelope(sender, PEOPLE), content if content is not None else Bytes(MESSAGE))
+    if files is not None:
+        deliverer = deliverer.writing(files)
+    delivery = Delivery(Envelope(sender, recipients), content if content is not None else Bytes(MESSAGE))
 
     async def run() -> list[Sequence[Outcome]]:
         async with asyncio.timeout(20):
@@ -61,10 +83,10 @@ def contents(directory: Path) -> list[bytes]:
     return [path.read_bytes() for path in sorted((directory / "new").iterdir())]
 
 
-def test_a_letter_arrives_byte_for_byte_behind_its_return_path(tmp_path: Path) -> None:
+def test_a_message_arrives_with_lf_behind_its_return_path_and_addresses(tmp_path: Path) -> None:
     target = tmp_path / "sina.com" / "renping"
     outcomes = deliver(target, sender=Address("langrui", "sohu.com"))
-    assert contents(target) == [b"Return-Path: <langrui@sohu.com>\r\n" + MESSAGE]
+    assert contents(target) == [b"Return-Path: <langrui@sohu.com>\n" + FRONT + unix(MESSAGE)]
     assert [one.recipient for one in outcomes] == list(PEOPLE)
     assert {one.result for one in outcomes} == {Result.DELIVERED}
     assert {one.peer for one in outcomes} == {str(target)}
@@ -73,7 +95,7 @@ def test_a_letter_arrives_byte_for_byte_behind_its_return_path(tmp_path: Path) -
 def test_a_return_path_that_came_along_is_replaced(tmp_path: Path) -> None:
     body = b"\r\nReturn-Path: <in@the.body>\r\n"
     deliver(tmp_path, Bytes(b"Return-Path: <old@x.org>\r\nA: b\r\nRETURN-PATH:\r\n <two>\r\n" + body))
-    assert contents(tmp_path) == [b"Return-Path: <>\r\nA: b\r\n" + body]
+    assert contents(tmp_path) == [b"Return-Path: <>\n" + FRONT + b"A: b\n" + unix(body)]
 
 
 def test_names_and_modes(tmp_path: Path) -> None:
@@ -119,7 +141,7 @@ class Pieces:
 def test_large_content_is_streamed(tmp_path: Path) -> None:
     deliver(tmp_path, Pieces())
     (octets,) = contents(tmp_path)
-    assert len(octets) == Pieces.size + len(b"Return-Path: <>\r\n")
+    assert len(octets) == Pieces.size - 2 + len(b"Return-Path: <>\n" + FRONT)
 
 
 def test_content_is_safe_before_it_is_visible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +171,7 @@ def test_where_there_are_no_links_it_renames(tmp_path: Path, monkeypatch: pytest
 
     monkeypatch.setattr(os, "link", no_links)
     assert deliver(tmp_path)[0].result is Result.DELIVERED
-    assert contents(tmp_path) == [b"Return-Path: <>\r\n" + MESSAGE]
+    assert contents(tmp_path) == [b"Return-Path: <>\n" + FRONT + unix(MESSAGE)]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +190,7 @@ def test_troubles_of_the_file_system_defer(
     def fail(descriptor: int, data: bytes) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(maildir, "_write", fail)
+    monkeypatch.setattr(maildir_files, "_write_all", fail)
     for outcome in deliver(tmp_path):
         assert outcome.result is Result.DEFERRED
         assert outcome.reply is not None
@@ -215,7 +237,13 @@ def test_a_fault_of_the_spool_is_not_hidden(tmp_path: Path) -> None:
         ("a\x00b", "sina.com", "/m/sina.com/a%00b"),
         ("%2f", "sina.com", "/m/sina.com/%252f"),
         ("a b", "sina.com", "/m/sina.com/a%20b"),
-        ("任", "sina.com", "/m/sina.com/%E4%BB%BB"),
+        ("o'neil", "sina.com", "/m/sina.com/o'neil"),
+        ("任平", "sina.com", "/m/sina.com/任平"),
+        ("Jose\u0301", "sina.com", "/m/sina.com/jos\u00e9"),
+        ("JOS\u00c9", "sina.com", "/m/sina.com/jos\u00e9"),
+        ("a\u202eb\u200b\u00a0", "sina.com", "/m/sina.com/a%E2%80%AEb%E2%80%8B%C2%A0"),
+        ("..任", "sina.com", "/m/sina.com/%2E.任"),
+        ("~root", "sina.com", "/m/sina.com/%7Eroot"),
         ("{domain}", "sina.com", "/m/sina.com/%7Bdomain%7D"),
         ("root", "[IPv6:2001:db8::1]", "/m/%5Bipv6%3A2001%3Adb8%3A%3A1%5D/root"),
         ("root", "..", "/m/%2E./root"),
@@ -259,7 +287,6 @@ def test_a_path_never_leaves_its_root(local: str, domain: str) -> None:
     assert len(path.parts) == 6
     assert os.path.normpath(path) == str(path)
     for part in path.parts[4:]:
-        assert part.isascii()
         assert part.isprintable()
         assert not part.startswith((".", "~"))
         assert 0 < len(part) <= 255
@@ -273,6 +300,118 @@ def test_different_mailboxes_have_different_paths(one: str, two: str) -> None:
     except LocalError:
         return
     assert (first == second) == (Address(one, "a").key == Address(two, "a").key)
+
+
+# Line ends, addresses, mode and owner ---------------------------------------------------------------------------------
+
+
+@given(st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b"a", b"", b"\r\r\n"])))
+@settings(deadline=None)
+def test_line_ends_become_lf_however_the_content_is_cut(chunks: list[bytes]) -> None:
+    assert b"".join(with_lf(chunks)) == b"".join(chunks).replace(b"\r\n", b"\n")
+
+
+def test_crlf_is_kept_where_that_is_set(tmp_path: Path) -> None:
+    deliver(tmp_path, files=MaildirFiles(crlf=True))
+    assert contents(tmp_path) == [b"Return-Path: <>\r\n" + FRONT.replace(b"\n", b"\r\n") + MESSAGE]
+
+
+def test_python_reads_what_was_delivered(tmp_path: Path) -> None:
+    deliver(tmp_path, sender=Address("langrui", "sohu.com"))
+    (message,) = mailbox.Maildir(str(tmp_path))
+    assert message["From"] == "langrui@sohu.com"
+    assert message["Return-Path"] == "<langrui@sohu.com>"
+    assert message["Delivered-To"] == "renping@sina.com"
+
+
+def test_the_original_recipient_stands_in_front(tmp_path: Path) -> None:
+    recipients = (
+        Recipient(Address("renping", "sina.com"), None, OriginalRecipient("rfc822", "info@sina.com")),
+        Recipient(Address("任平", "sina.com"), None, OriginalRecipient("utf-8", "任+平@sina.com")),
+        Recipient(Address("a", "sina.com"), None, OriginalRecipient("x400", "/C=CN/")),
+        Recipient(Address("b", "sina.com"), None, OriginalRecipient("rfc822", "b\r\nX-Evil: 1@sina.com")),
+    )
+    deliver(tmp_path, Bytes(b"\r\nbody\r\n"), recipients=recipients)
+    assert contents(tmp_path)[0].decode().split("\n") == [
+        "Return-Path: <>",
+        "X-Original-To: info@sina.com",
+        "Delivered-To: renping@sina.com",
+        "X-Original-To: 任+平@sina.com",
+        "Delivered-To: 任平@sina.com",
+        "X-Original-To: a@sina.com",
+        "Delivered-To: a@sina.com",
+        "Delivered-To: b@sina.com",
+        "",
+        "body",
+        "",
+    ]
+
+
+@pytest.mark.parametrize("umask", [0o077, 0o000])
+def test_files_and_directories_have_the_mode_that_is_set(tmp_path: Path, umask: int) -> None:
+    target = tmp_path / "a" / "b"
+    before = os.umask(umask)
+    try:
+        deliver(target, files=MaildirFiles(mode=0o640))
+    finally:
+        os.umask(before)
+    (path,) = (target / "new").iterdir()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    for directory in (target.parent, target, target / "tmp", target / "new", target / "cur"):
+        assert stat.S_IMODE(directory.stat().st_mode) == 0o750
+
+
+def test_an_owner_that_does_not_exist_defers_with_a_sentence(tmp_path: Path) -> None:
+    for outcome in deliver(tmp_path / "box", files=MaildirFiles(owner="nobody-of-this-name")):
+        assert outcome.result is Result.DEFERRED
+        assert outcome.reply is not None
+        assert (outcome.reply.code, outcome.reply.enhanced) == (451, "4.3.5")
+        assert "nobody-of-this-name" in outcome.reason
+        assert "nobody" not in outcome.reply.text
+    assert not (tmp_path / "box").exists()
+
+
+def test_an_owner_needs_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 12_345)
+    outcome = deliver(tmp_path / "box", files=MaildirFiles(owner="12346"))[0]
+    assert outcome.result is Result.DEFERRED
+    assert "needs the daemon to run as root, or as that user" in outcome.reason
+    assert deliver(tmp_path / "box", files=MaildirFiles(owner="12345"))[0].result is Result.DELIVERED
+
+
+def test_files_get_the_owner_that_is_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[int, tuple[int, int]] = {}  # by inode
+
+    def given_away(descriptor: int, uid: int, gid: int) -> None:
+        given[os.fstat(descriptor).st_ino] = (uid, gid)
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "fchown", given_away)
+    target = tmp_path / "domain" / "box"
+    files = MaildirFiles(owner="12345:12346", mode=0o660, base=str(tmp_path))
+    assert deliver(target, files=files)[0].result is Result.DELIVERED
+    (path,) = (target / "new").iterdir()
+    made = (path, target.parent, target, target / "tmp", target / "new", target / "cur")
+    assert given == {each.stat().st_ino: (12345, 12346) for each in made}
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660
+
+
+@pytest.mark.parametrize("part", ["domain", "domain/box", "domain/box/tmp", "domain/box/new"])
+def test_no_link_below_the_fixed_part_leads_an_owner_elsewhere(tmp_path: Path, part: str) -> None:
+    base, elsewhere = tmp_path / "mail", tmp_path / "elsewhere"
+    (base / part).parent.mkdir(parents=True)
+    elsewhere.mkdir()
+    (base / part).symlink_to(elsewhere)
+    files = MaildirFiles(owner=str(os.geteuid()), base=str(base))
+    outcome = deliver(base / "domain" / "box", files=files)[0]
+    assert outcome.result is Result.DEFERRED
+    assert str(base / part) in outcome.reason
+    assert list(elsewhere.iterdir()) == []
+    (base / part).unlink()
+    link = tmp_path / "link"
+    link.symlink_to(base)
+    files = files._replace(base=str(link))
+    assert deliver(link / "domain" / "box", files=files)[0].result is Result.DELIVERED, "the fixed part may be a link"
 
 
 def test_a_message_whose_lease_was_lost_is_not_published(tmp_path: Path) -> None:

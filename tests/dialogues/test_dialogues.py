@@ -260,7 +260,7 @@ class FailingSpool(SqliteSpool):
         spool.how = how
         return spool
 
-    def receive(self) -> Any:
+    def receive(self, announced: int = 0) -> Any:
         if self.how == "full":
             return FailingIncoming(StorageFull("/dev/sda1 has no room: secret detail"))
         assert self.how == "failing"

@@ -51,7 +51,7 @@ name = "*"
 mailboxes = "any"
 """
 
-_TRACE = re.compile(rb"(?:Return-Path|Received):[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*")
+_TRACE = re.compile(rb"(?:Return-Path|X-Original-To|Delivered-To|Received):[^\r\n]*\r\n(?:[ \t][^\r\n]*\r\n)*")
 
 
 def run(scenario: Callable[[], Awaitable[None]], seconds: float = 60) -> None:
@@ -125,8 +125,11 @@ async def opened(text: str, data_dir: Path, *, offer: Offer | None = None, **wor
 
 
 def behind_trace(message: bytes, hops: int = 1) -> bytes:
-    """The message without its Return-Path and the ``hops`` Received fields at its top."""
+    """The message without its Return-Path, the address fields of a Maildir, and the ``hops`` Received fields at its
+    top."""
     names = [b"Return-Path"] + [b"Received"] * hops
+    if b"\r\nDelivered-To: " in message[:1_000]:
+        names[1:1] = [b"X-Original-To", b"Delivered-To"]
     for name in names:
         field = _TRACE.match(message)
         assert field is not None, message[:300]
@@ -203,7 +206,7 @@ async def program(*command: str | Path, octets: bytes = b"", code: int = 0, **en
             await process.wait()
         raise
     text = output.decode("utf-8", "replace")
-    assert process.returncode == code, text
+    assert process.returncode == code, (process.returncode, text)
     return text
 
 

@@ -22,6 +22,7 @@ bind = "127.0.0.1:0"
 [[domain]]
 name = "relayed.test"
 deliver = "maildir:{root}/next/{{local}}"
+maildir_line_ends = "crlf"
 mailboxes = "any"
 """
 DAEMON = """
@@ -37,6 +38,7 @@ mailboxes = "any"
 [[domain]]
 name = "maildir.test"
 deliver = "maildir:{root}/mail/{{local}}"
+maildir_line_ends = "crlf"
 mailboxes = "any"
 [[route]]
 to = "relayed.test"

@@ -81,7 +81,10 @@ class Spool:
     def accepting(self) -> bool:
         return self.reachable
 
-    def receive(self) -> Receiving:
+    def out_of_order(self) -> str:
+        return ""
+
+    def receive(self, announced: int = 0) -> Receiving:
         receipt = Receiving(self, len(self.receipts) + 1)
         self.receipts.append(receipt)
         return receipt

@@ -27,6 +27,7 @@ kind = "{kind}"
 name = "example.org"
 mailboxes = ["bob", "ann"]
 deliver = "maildir:{root}/mail/{{local}}"
+maildir_line_ends = "crlf"
 lists.team = {{ members = ["bob"], owner = "ann" }}
 """
 MESSAGE = b"From: me@example.com\r\nSubject: x\r\n\r\nhello\r\n"
@@ -179,7 +180,15 @@ def test_a_check_adds_a_field_above_received(tmp_path: Path) -> None:
         (reply,) = await client.message(MESSAGE, "bob@example.org")
         assert reply.startswith("250 2.0.0 Ok: queued as ")
         (content,) = await host.mail()
-        assert fields_of(content) == ["Return-Path", "X-Check", "Received", "From", "Subject"]
+        assert fields_of(content) == [
+            "Return-Path",
+            "X-Original-To",
+            "Delivered-To",
+            "X-Check",
+            "Received",
+            "From",
+            "Subject",
+        ]
         assert b"\r\nX-Check: %d octets from 127.0.0.1 for mx.example.org\r\n" % len(MESSAGE) in content
         assert content.endswith(MESSAGE)
 
@@ -194,7 +203,7 @@ def test_content_of_any_size_is_checked_and_kept_whole(tmp_path: Path, size: int
         client = await host.client()
         assert (await client.message(message, "bob@example.org"))[0].startswith("250")
         (content,) = await host.mail()
-        assert fields_of(content)[:3] == ["Return-Path", "X-Check", "Received"]
+        assert fields_of(content)[:5] == ["Return-Path", "X-Original-To", "Delivered-To", "X-Check", "Received"]
         assert content.endswith(message)
 
     run(tmp_path, scenario, Marker)
@@ -205,7 +214,7 @@ def test_a_message_without_header_section_stays_a_body(tmp_path: Path) -> None:
         client = await host.client()
         await client.message(b"only a body\r\n", "bob@example.org")
         (content,) = await host.mail()
-        assert fields_of(content) == ["Return-Path", "X-Check", "Received"]
+        assert fields_of(content) == ["Return-Path", "X-Original-To", "Delivered-To", "X-Check", "Received"]
         assert content.endswith(b"\r\n\r\nonly a body\r\n")
 
     run(tmp_path, scenario, Marker)
@@ -251,7 +260,7 @@ def test_a_quarantined_message_is_held_until_it_is_released(tmp_path: Path) -> N
         assert "held on arrival: marker QUARANTINE" in reported
         await host.do("queue release", filter=f"id:{queue_id}")
         (content,) = await host.mail()
-        assert fields_of(content)[:3] == ["Return-Path", "X-Check", "Received"]
+        assert fields_of(content)[:5] == ["Return-Path", "X-Original-To", "Delivered-To", "X-Check", "Received"]
 
     run(tmp_path, bring, Marker)
     run(tmp_path, look, Marker)
@@ -269,7 +278,7 @@ def test_what_goes_to_a_list_is_checked_once(tmp_path: Path) -> None:
         await client.message(MESSAGE, "ann@example.org", "team@example.org")
         for local in ("ann", "bob"):
             (content,) = await host.mail(local)
-            assert fields_of(content)[:3] == ["Return-Path", "X-Check", "Received"]
+            assert fields_of(content)[:5] == ["Return-Path", "X-Original-To", "Delivered-To", "X-Check", "Received"]
         ids = re.findall(rb"with ESMTP id (\S+);", b"".join(await host.mail("ann") + await host.mail("bob")))
         assert len(set(ids)) == 2
         assert [len(message.envelope.recipients) for message in asked] == [2]
@@ -289,7 +298,16 @@ def test_several_checks_and_one_that_waits(tmp_path: Path) -> None:
         lookup.answered.set()
         assert (await bringing)[0].startswith("250")
         (content,) = await host.mail()
-        assert fields_of(content) == ["Return-Path", "X-Lookup", "X-Check", "Received", "From", "Subject"]
+        assert fields_of(content) == [
+            "Return-Path",
+            "X-Original-To",
+            "Delivered-To",
+            "X-Lookup",
+            "X-Check",
+            "Received",
+            "From",
+            "Subject",
+        ]
         assert b"X-Lookup: after 1 fields\r\n" in content
 
     lookup = Lookup()

@@ -133,9 +133,12 @@ def test_two_daemons_exchange_a_letter(tmp_path: Path) -> None:
         await sina.wait_idle()
         (file,) = (tmp_path / "mail/sina.com/renping/new").iterdir()
         octets = file.read_bytes()
-        assert octets.startswith(b"Return-Path: <langrui@sohu.com>\r\nReceived: from sohu.com ([127.0.0.1])")
+        assert octets.startswith(
+            b"Return-Path: <langrui@sohu.com>\nX-Original-To: renping@sina.com\nDelivered-To: renping@sina.com\n"
+            b"Received: from sohu.com ([127.0.0.1])"
+        )
         assert octets.count(b"\nReceived: ") == 2
-        assert octets.endswith(MESSAGE)
+        assert octets.endswith(MESSAGE.replace(b"\r\n", b"\n"))
         assert len(recorder.dialogues) == 2
         said = [line.text for line in recorder.dialogues[1].lines if line.who == "S"]
         assert any(text.startswith("MAIL FROM:<langrui@sohu.com>") for text in said)

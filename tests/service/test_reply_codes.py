@@ -178,7 +178,7 @@ class Troubled(SqliteSpool):
         spool.queries = NoAnswer(spool._error)
         return spool
 
-    def receive(self) -> Any:
+    def receive(self, announced: int = 0) -> Any:
         return Trouble(self._error)
 
 

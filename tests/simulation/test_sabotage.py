@@ -60,8 +60,8 @@ def test_a_node_in_order_passes() -> None:
 
 def test_a_commit_is_forgotten() -> None:
     class Forgetful(SpoolWrapper):
-        def receive(self) -> Any:
-            return Forgotten(self.inner.receive())
+        def receive(self, announced: int = 0) -> Any:
+            return Forgotten(self.inner.receive(announced))
 
     class Forgotten(IncomingWrapper):
         def commit(self, envelope: Any, destinations: Any, **rest: Any) -> Awaitable[Stored]:
@@ -76,8 +76,8 @@ def test_a_commit_is_forgotten() -> None:
 
 def test_250_is_said_before_the_commit() -> None:
     class Hasty(SpoolWrapper):
-        def receive(self) -> Any:
-            return Early(self.inner.receive())
+        def receive(self, announced: int = 0) -> Any:
+            return Early(self.inner.receive(announced))
 
     class Early(IncomingWrapper):
         def commit(self, envelope: Any, destinations: Any, **rest: Any) -> Awaitable[Stored]:

@@ -168,6 +168,7 @@ def test_format_2_is_read_as_it_is(tmp_path: Path) -> None:
             connection.execute("INSERT INTO event VALUES (?, 0, ?)", values)
             connection.execute("ALTER TABLE file DROP COLUMN prefix")
             connection.execute("ALTER TABLE recipient DROP COLUMN token")
+            connection.execute("DROP TABLE meta")
             connection.execute("PRAGMA user_version = 2")
         connection.close()
         queue = SqliteSpool(tmp_path, time=lambda: NOW)

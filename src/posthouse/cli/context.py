@@ -85,9 +85,9 @@ class DaemonOptions:
         if self.data_dir is not None:
             return self.data_dir
         if self.config_file is None:
-            from posthouse.service.config.types import own_directory
+            from posthouse.service.config.types import catcher_directory
 
-            return own_directory()
+            return catcher_directory()
         from posthouse.service.config_file import load_data_dir
 
         return load_data_dir(self.config_file)

@@ -6,6 +6,7 @@ A deliverer is given an envelope, content and a target.  It knows neither the sp
 from posthouse.delivery.discard import DiscardDeliverer
 from posthouse.delivery.feedback import Feedback, asked_of, asked_wait, feedback_of
 from posthouse.delivery.maildir import MaildirDeliverer, expand_path
+from posthouse.delivery.maildir_files import MaildirFiles
 from posthouse.delivery.model import Deliverer, Delivery
 from posthouse.delivery.mx import Exchange, IsSelf, LocalIdentity, NextHops, Undeliverable, next_hops
 from posthouse.delivery.python import PythonDeliverer
@@ -23,6 +24,7 @@ __all__ = [
     "LmtpDeliverer",
     "LocalIdentity",
     "MaildirDeliverer",
+    "MaildirFiles",
     "NextHops",
     "PythonDeliverer",
     "SmtpDeliverer",

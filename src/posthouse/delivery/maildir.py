@@ -1,42 +1,44 @@
 """Delivery into Maildirs: one file per message, without locks.
 
 A message is written under ``tmp``, synced, linked to its name in ``new``, and the directory is synced; only then is it
-*delivered*.  A crash leaves a file in ``tmp``, which readers ignore, or a whole message in ``new``.  The message is
-kept as it travelled, CRLF line ends included, behind a new Return-Path (RFC 5321 §4.4).
+*delivered* (``maildir_files``).  A crash leaves a file in ``tmp``, which readers ignore, or a whole message in ``new``.
+Lines end with LF, as all other programs that write Maildirs have it, or with CRLF if so configured; all other octets
+are kept as they travelled.  In front stand a new Return-Path (RFC 5321 §4.4), and for each recipient X-Original-To (the
+address that the sender wrote, as far as it is known) and Delivered-To (the address that it became here).
 
 All of it happens in a thread, because a disk that hangs must not stop the event loop.  A cancelled delivery therefore
 still ends, and its result is not seen; at worst that makes a second copy.
 
 The path of a mailbox is the operator's template with an address filled in (``expand_path``).  Local parts come from
-outside, so each value becomes one harmless name: lower case, everything but letters, digits and ``_ - + =`` and inner
-dots percent-escaped.  Two addresses share a directory only if they are the same mailbox (``Address.key``).
+outside, so each value becomes one harmless name: the form that all spellings of the mailbox share (lower case, NFC),
+with letters and digits of all scripts and ``. + - _ = '`` as they are, which is where Dovecot's ``%n`` looks, and
+everything else percent-escaped.  Two addresses share a directory only if they are the same mailbox (``Address.key``).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
-from posthouse.core import Address, LocalError, Outcome, Reply, Result, SettingError
+from posthouse.core import Address, LocalError, Outcome, Recipient, Reply, Result, SettingError, local_key
+from posthouse.delivery.maildir_files import MaildirFiles, OwnerFault
 from posthouse.delivery.model import Deliverer, Delivery, all_of, lease_lost
 from posthouse.message.headers import without
-from posthouse.message.trace_fields import return_path
+from posthouse.message.trace_fields import address_field, return_path
 from posthouse.net.clock import Clock
 
 __all__ = ["MaildirDeliverer", "expand_path"]
 
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-_LITERAL = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-+=.")
+_MARKS = frozenset("_-+=.'")
 _NAME_OCTETS = 255  # what file systems take for one name
-_FOLDERS = ("tmp", "new", "cur")
-_NO_LINKS = frozenset((errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV))
-_NO_DIRECTORY_SYNC = frozenset((errno.EINVAL, errno.ENOTSUP, errno.EBADF))
+_BATCH = 64  # recipients whose addresses stand in front of one copy
+_OWNER = Reply(451, "4.3.5", "mail system incorrectly configured")
 
 
 def expand_path(template: str, address: Address) -> Path:
@@ -51,7 +53,7 @@ def expand_path(template: str, address: Address) -> Path:
 
     def value(match: re.Match[str]) -> str:
         if match[1] == "local":
-            return _component(address.local.casefold(), address)
+            return _component(local_key(address.local), address)
         if match[1] == "domain":
             return _component(address.domain.lower(), address)
         raise SettingError(
@@ -69,27 +71,42 @@ def _component(value: str, address: Address) -> str:
     if not value:
         raise LocalError(f"the address {address} has no domain or local part to name a directory by")
     try:
-        octets = value.encode()
+        escaped = "".join(map(_literal, value))
     except UnicodeEncodeError as error:
         raise LocalError(f"the address {str(address)!r} holds half a surrogate pair") from error
-    escaped = "".join(chr(octet) if octet in _LITERAL else f"%{octet:02X}" for octet in octets)
     return "%2E" + escaped[1:] if escaped.startswith(".") else escaped
+
+
+def _literal(character: str) -> str:
+    """A character of a local part or domain as it stands in a file name."""
+    if character in _MARKS or character.isalnum() or (character > "\x7f" and character.isprintable()):
+        return character
+    return "".join(f"%{octet:02X}" for octet in character.encode())
 
 
 class MaildirDeliverer(Deliverer):
     """A deliverer into Maildirs; a target is the directory (``expand_path`` makes it).
 
     ``hostname`` and ``pid`` go into the file names, with a count and what ``random`` returns (text that differs each
-    time), so that no two deliveries on any machine choose the same name.  Missing directories are made with mode 0700;
-    files have mode 0600.
+    time), so that no two deliveries on any machine choose the same name.  ``files`` says how files are written;
+    ``writing`` makes a deliverer that writes otherwise.
     """
 
-    def __init__(self, clock: Clock, hostname: str, *, pid: int, random: Callable[[], str]) -> None:
+    def __init__(
+        self, clock: Clock, hostname: str, *, pid: int, random: Callable[[], str], files: MaildirFiles | None = None
+    ) -> None:
         self._clock = clock
         self._host = hostname.replace("/", "\\057").replace(":", "\\072").replace("\0", "")[:128] or "localhost"
         self._pid = pid
         self._random = random
         self._numbers = count(1)
+        self._files = files or MaildirFiles()
+
+    def writing(self, files: MaildirFiles) -> MaildirDeliverer:
+        """A deliverer that writes files in this way, and whose file names are different from this one's."""
+        made = MaildirDeliverer(self._clock, "", pid=self._pid, random=self._random, files=files)
+        made._host, made._numbers = self._host, self._numbers
+        return made
 
     async def deliver(self, delivery: Delivery, target: str) -> Sequence[Outcome]:
         """Write one copy into the Maildir ``target``, which all recipients of the delivery share.
@@ -97,10 +114,11 @@ class MaildirDeliverer(Deliverer):
         A full disk, a used-up quota, missing permission and other file system errors are *deferred*: an operator can
         mend them.  Raises only for a fault in this program, or of the spool from which the content is read.
         """
-        head = return_path(delivery.envelope.sender)
         name = self._name()
         try:
-            stored = await asyncio.to_thread(_store, target, name, head, delivery)
+            stored = await asyncio.to_thread(self._files.store, target, name, _written(delivery), lambda: delivery.lost)
+        except OwnerFault as fault:
+            return all_of(delivery.envelope.recipients, Result.DEFERRED, str(fault), _OWNER, target)
         except OSError as error:
             reply, reason = _trouble(error, target)
             return all_of(delivery.envelope.recipients, Result.DEFERRED, reason, reply, target)
@@ -118,6 +136,22 @@ class MaildirDeliverer(Deliverer):
         )
 
 
+def _written(delivery: Delivery) -> Iterator[bytes]:
+    """The octets of a message as it is put into a Maildir, with CRLF line ends."""
+    recipients = delivery.envelope.recipients[:_BATCH]
+    yield return_path(delivery.envelope.sender) + b"".join(
+        address_field("X-Original-To", _original(recipient)) + address_field("Delivered-To", str(recipient.address))
+        for recipient in recipients
+    )
+    yield from without(delivery.content, b"Return-Path").chunks()
+
+
+def _original(recipient: Recipient) -> str:
+    """The address that the sender wrote to, as far as it is known (RFC 3461 §4.2)."""
+    orcpt = recipient.orcpt
+    return orcpt.address if orcpt is not None and orcpt.kind in ("rfc822", "utf-8") else str(recipient.address)
+
+
 def _trouble(error: OSError, target: str) -> tuple[Reply, str]:
     """The reply and the reason for a file system error.  The reply, which the sender sees, has no path."""
     cause = os.strerror(error.errno) if error.errno else str(error)
@@ -126,81 +160,12 @@ def _trouble(error: OSError, target: str) -> tuple[Reply, str]:
         return Reply(452, "4.3.1", "mail system full"), f"no space left on the device of {where}; free some"
     if error.errno == errno.EDQUOT:
         return Reply(452, "4.2.2", "mailbox full"), f"the quota of {where} is used up; raise it or remove mail"
+    if error.errno in (errno.ELOOP, errno.ENOTDIR):
+        return Reply(451, "4.3.0", "mailbox not accessible"), (
+            f"{where} is no directory, or a symbolic link where none is followed ({cause}); put a directory there"
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return Reply(
             451, "4.3.0", "mailbox not accessible"
         ), f"{where} cannot be written ({cause}); mend its permissions"
     return Reply(451, "4.3.0", "mailbox not accessible"), f"delivery to {where} failed: {cause}"
-
-
-def _store(target: str, name: str, head: bytes, delivery: Delivery) -> bool:
-    """Write, sync, publish, sync: when this returns, the message is on stable storage in ``new``.  False if the lease
-    was lost before it was published; nothing is left of it then."""
-    for folder in _FOLDERS:
-        _make_directory(os.path.join(target, folder))
-    temporary, final = os.path.join(target, "tmp", name), os.path.join(target, "new", name)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
-    descriptor = os.open(temporary, flags, 0o600)
-    try:
-        try:
-            with open(descriptor, "wb", buffering=0) as file:
-                _write(file.fileno(), head)
-                for chunk in without(delivery.content, b"Return-Path").chunks():
-                    _write(file.fileno(), chunk)
-                os.fsync(file.fileno())
-        except OSError as error:
-            # Calls on a descriptor do not know the path, which the operator needs.
-            raise OSError(error.errno, error.strerror, temporary) from error
-        if delivery.lost:
-            return False
-        _publish(temporary, final)
-    finally:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-    _sync_directory(os.path.dirname(final))
-    return True
-
-
-def _write(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
-
-
-def _publish(temporary: str, final: str) -> None:
-    """Give the file its final name; never over another file, where the file system has links."""
-    try:
-        os.link(temporary, final, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        os.rename(temporary, final)
-
-
-def _make_directory(path: str) -> None:
-    """Make ``path`` and what is missing above it, mode 0700, each new name synced in its parent."""
-    try:
-        os.mkdir(path, 0o700)
-    except FileExistsError:
-        if not os.path.isdir(path):
-            raise
-        return
-    except FileNotFoundError:
-        parent = os.path.dirname(path)
-        if not parent or parent == path:
-            raise
-        _make_directory(parent)
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(path, 0o700)
-    _sync_directory(os.path.dirname(path) or ".")
-
-
-def _sync_directory(path: str) -> None:
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0))
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in _NO_DIRECTORY_SYNC:
-            raise
-    finally:
-        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Trace fields: Received and Return-Path (RFC 5321 §4.4).
+"""Trace fields: Received and Return-Path (RFC 5321 §4.4), and the address fields of a final delivery.
 
 Received is written once for each message, so it is one formatted string.  In each value that the peer chose, characters
 that a host name cannot have become ``?``: the field remains one field, and the value cannot be mistaken for a real
@@ -16,7 +16,7 @@ from functools import lru_cache
 from posthouse.core import Address, LocalError, path_text
 from posthouse.message.dates import date_of
 
-__all__ = ["protocol_name", "received", "return_path"]
+__all__ = ["address_field", "protocol_name", "received", "return_path"]
 
 # Domain and address-literal (RFC 5321 §4.1.2), and the underscore that some real hosts have; a queue id is an atom.
 _NAME = re.compile(r"[A-Za-z0-9._\-]{1,255}|\[[A-Za-z0-9.:\-]{1,253}\]")
@@ -120,3 +120,8 @@ def return_path(sender: Address | None) -> bytes:
     if not _can_be_written(path):
         raise LocalError("the return path cannot be written: it holds a control character or is over 900 octets")
     return f"Return-Path: <{path}>\r\n".encode()
+
+
+def address_field(name: str, address: str) -> bytes:
+    """The field ``name: address`` with its CRLF, b"" if the address cannot be written; final delivery writes it."""
+    return f"{name}: {address}\r\n".encode() if address and _can_be_written(address) else b""

@@ -105,7 +105,8 @@ class LeaseKeeper:
         return left
 
     def _look(self) -> None:
-        """Renew the leases that would end within two thirds of their length; cancel attempts that take too long."""
+        """Renew the leases that would end within two thirds of their length, and those that would end long after it,
+        because the calendar was set back; cancel attempts that take too long."""
         self._timer = None
         self.watching = False
         attempts = [*self._scheduler.active, *self._scheduler.waiting()]
@@ -119,7 +120,12 @@ class LeaseKeeper:
                 attempt.task.cancel()
         now = self._clock.time()
         soon = now + self._length * 2 / 3
-        old = [attempt for attempt in attempts if not attempt.expired and attempt.leased_until < soon]
+        late = now + self._length * 2
+        old = [
+            attempt
+            for attempt in attempts
+            if not attempt.expired and (attempt.leased_until < soon or attempt.leased_until > late)
+        ]
         if old:
             self._recorder.errand(self._renew(old, now + self._length))
 

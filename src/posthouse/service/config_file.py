@@ -22,7 +22,7 @@ from posthouse.net.stream import Endpoint
 from posthouse.service.config.decode import decode
 from posthouse.service.config.mail_types import DeliverySetting
 from posthouse.service.config.model import Config, DomainSettings, ListenerSettings
-from posthouse.service.config.types import DIRECTORY, InvalidValue
+from posthouse.service.config.types import DIRECTORY, InvalidValue, catcher_directory
 from posthouse.service.directory.directory import Directory
 
 __all__ = ["ConfigError", "advice", "default_config", "load", "load_data_dir", "parse"]
@@ -102,12 +102,16 @@ def _table_of(text: str, where: str) -> dict[str, Any]:
 def default_config(data_dir: str | None = None) -> Config:
     """The configuration without a file: SMTP on 127.0.0.1:1025, all mail delivered into local inboxes, nothing sent.
 
-    ``data_dir`` replaces the default directory.
+    ``data_dir`` replaces the default directory, which is not that of a configuration: what was caught is never sent.
     """
     everything = DomainSettings(name="*", deliver=DeliverySetting("mailbox"), mailboxes=("any",))
     catcher = ListenerSettings(bind=Endpoint("127.0.0.1", 1025), strictness="lenient")
-    config = Config(workers=1, listener=_named((catcher,)), domain=(everything,))
-    return replace(config, data_dir=data_dir) if data_dir is not None else config
+    return Config(
+        data_dir=catcher_directory() if data_dir is None else data_dir,
+        workers=1,
+        listener=_named((catcher,)),
+        domain=(everything,),
+    )
 
 
 def _named(listeners: tuple[ListenerSettings, ...]) -> tuple[ListenerSettings, ...]:
@@ -221,6 +225,11 @@ def advice(config: Config) -> list[str]:
         found.append("[relay] max_hops is below the 100 that RFC 5321 §6.3 asks for.")
     if not config.domain:
         found.append("There is no [[domain]]: other servers can write to postmaster only.")
+    found += [
+        f"domain {each.name}: maildir_owner works only while the daemon runs as root or as that user."
+        for each in config.domain
+        if each.maildir_owner and os.geteuid()
+    ]
     if config.hostname == "localhost" or "." not in config.hostname:
         found.append(f'hostname is "{config.hostname}", which means nothing to other hosts; write a full name.')
     return found

@@ -8,8 +8,8 @@ durable act moves it from one to the next, and a process may crash between any t
     ====  =========  =======  ==========================  ===================  =====================================
     S0    –          –        –                           nothing              –
     S1    yes        –        –                           content arriving     no live owner: delete
-    S2    –          file     –                           content safe,        old and unowned: delete
-                                                          nothing promised
+    S2    –          file     –                           content safe,        no live owner: move to ``lost``, where
+                                                          nothing promised     what is old and one of few is deleted
     S3    –          yes      some recipient waiting      **promised**         leases of the dead end, deliver
                               or leased
     S4    –          yes      all recipients settled      finished             history kept as configured, then
@@ -265,7 +265,12 @@ class Spool(Protocol):
 
     def accepting(self) -> bool:
         """Whether storage can be reached: while False, no message is received and no attempt is begun.  Synchronous,
-        without input or output.  Always true where the spool is a local file."""
+        without input or output.  Where the spool is a local file, it becomes false when the spool is out of order."""
+        ...
+
+    def out_of_order(self) -> str:
+        """Why nothing is stored until the spool is opened again, in a sentence; "" while all is well.  Files that were
+        replaced or removed, and a damaged database, are such reasons.  Synchronous, without input or output."""
         ...
 
     def holds(self, lease: Lease) -> bool:
@@ -279,8 +284,9 @@ class Spool(Protocol):
         ends when the spool is closed."""
         ...
 
-    def receive(self) -> IncomingMessage:
-        """Begin to take a message."""
+    def receive(self, announced: int = 0) -> IncomingMessage:
+        """Begin to take a message of ``announced`` octets (0: unknown), which are reserved on the disk until the
+        message has ended.  Raises ``StorageFull`` if there is no room for them."""
         ...
 
     async def lease(

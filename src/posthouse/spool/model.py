@@ -129,6 +129,7 @@ class SpoolEventKind(enum.StrEnum):
     NEW_MAIL = "new-mail"  # another process has stored mail that no process has leased
     LEASES_ENDED = "leases-ended"  # leases of a process that died or stalled were released
     POISON = "poison"  # a message is held, because its worker crashed too often
+    CALENDAR = "calendar"  # mail due later than any retry is due now, because the calendar was set back
 
 
 class SpoolEvent(NamedTuple):

@@ -30,12 +30,14 @@ __all__ = [
     "ALIASES",
     "DELIVERY",
     "DeliverySetting",
+    "FILE_MODE",
     "HOSTNAME",
     "LOCAL_KEYS",
     "LOCAL_PARTS",
     "MAILBOXES",
     "MOVED",
     "OUR_DOMAIN",
+    "OWNER",
     "PATTERN",
     "SPOOL_URL",
     "STRICTNESS",
@@ -46,6 +48,7 @@ __all__ = [
 ]
 
 _LATER = "is not available in this version"
+_OWNER = re.compile(r"(?:[a-z_][a-z0-9_.-]*\$?|[0-9]{1,10})(?::(?:[a-z_][a-z0-9_.-]*\$?|[0-9]{1,10}))?", re.IGNORECASE)
 _HANDLER = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*(?:\.[^\W\d]\w*)*")
 
 
@@ -282,12 +285,36 @@ def _read_spool_url(raw: object) -> str:
     return text
 
 
+def _read_mode(raw: object) -> int:
+    remedy = 'write "0600" (the owner only) or "0660" (the group too), in quotes'
+    text = text_of(raw).strip()
+    if re.fullmatch(r"0?o?[0-7]{3}", text) is None:
+        raise InvalidValue(f"{quoted(text)} is no mode of a file", remedy)
+    mode = int(text[-3:], 8)
+    if mode & 0o600 != 0o600 or mode & 0o113:
+        raise InvalidValue(
+            f"with the mode {text[-3:]} files are not readable and writable by their owner, or anybody may execute or "
+            "change them",
+            remedy,
+        )
+    return mode
+
+
+def _read_owner(raw: object) -> str:
+    text = text_of(raw).strip()
+    if text and _OWNER.fullmatch(text) is None:
+        raise InvalidValue(f"{quoted(text)} names no user", 'write "user" or "user:group"')
+    return text
+
+
 def _read_strictness(raw: object) -> str:
     if raw not in ("strict", "lenient"):
         raise InvalidValue(f"{shown(raw)} is not one of the choices", 'write "strict" or "lenient"')
     return str(raw)
 
 
+FILE_MODE = SettingType("mode in octal digits", _read_mode, lambda mode: f'"{mode:04o}"')
+OWNER = SettingType("user, or user:group", _read_owner, quoted)
 DELIVERY = SettingType("way to deliver", _read_delivery, quoted)
 VIA = SettingType("way to send", _read_via, quoted)
 SUBADDRESS = SettingType("one character", _read_subaddress, quoted)

@@ -174,6 +174,29 @@ class DomainSettings(Struct, frozen=True, kw_only=True):
             '"python:module:object" (your own function; see [operations](operations.md#delivery-to-your-own-code)).'
         ),
     ] = DeliverySetting("mailbox")
+    maildir_line_ends: Annotated[
+        Literal["lf", "crlf"],
+        Meta(
+            description="Line ends in Maildirs: `lf`, which readers of Maildirs expect, or `crlf`, with which messages "
+            "are stored octet for octet."
+        ),
+    ] = "lf"
+    maildir_mode: Annotated[
+        int,
+        mail_types.FILE_MODE,
+        Meta(
+            description="Mode of the files in Maildirs; directories can also be searched by those who may read. It "
+            "applies to new files and directories."
+        ),
+    ] = 0o600
+    maildir_owner: Annotated[
+        str,
+        mail_types.OWNER,
+        Meta(
+            description='Owner of new files and directories of Maildirs, "user" or "user:group"; the daemon must then '
+            "run as root or as that user. Without it, the daemon's own."
+        ),
+    ] = ""
     mailboxes: Annotated[
         tuple[str, ...] | None,
         mail_types.MAILBOXES,
@@ -297,7 +320,10 @@ class Config(Struct, frozen=True, kw_only=True):
     data_dir: Annotated[
         str,
         types.DIRECTORY,
-        Meta(description="The directory of the spool; without it, one in the user's home."),
+        Meta(
+            description="The directory of the spool; without it, `$XDG_DATA_HOME/posthouse`, else"
+            " `~/.local/share/posthouse`."
+        ),
     ] = field(default_factory=types.own_directory)
     workers: Annotated[
         int,

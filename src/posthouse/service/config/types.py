@@ -29,6 +29,7 @@ __all__ = [
     "SIZE",
     "SettingType",
     "at_least",
+    "catcher_directory",
     "host_port",
     "list_of",
     "own_directory",
@@ -243,9 +244,18 @@ def _read_directory(raw: object) -> str:
 
 
 def own_directory() -> str:
-    """The default directory of a user's spool: ``posthouse`` in ``$XDG_DATA_HOME``, or in ``~/.local/share``."""
+    """The default data directory of a configuration: ``posthouse`` in ``$XDG_DATA_HOME``, or in ``~/.local/share``."""
+    return os.path.join(_data_home(), "posthouse")
+
+
+def catcher_directory() -> str:
+    """The default data directory without a configuration: ``posthouse-catcher``, beside that of a configuration."""
+    return os.path.join(_data_home(), "posthouse-catcher")
+
+
+def _data_home() -> str:
     base = os.environ.get("XDG_DATA_HOME", "")
-    return os.path.join(base if os.path.isabs(base) else os.path.expanduser("~/.local/share"), "posthouse")
+    return base if os.path.isabs(base) else os.path.expanduser("~/.local/share")
 
 
 DIRECTORY = SettingType("path", _read_directory, quoted)

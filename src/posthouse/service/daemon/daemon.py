@@ -15,6 +15,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
+from math import inf
 from random import Random, SystemRandom
 
 from posthouse.core import Bytes, EventSink, LocalError, StorageCorrupt, event_sink
@@ -54,18 +55,23 @@ from posthouse.service.policy.listener_policy import InboxUsage, ListenerPolicy
 from posthouse.service.policy.session_policy import SessionPolicy
 from posthouse.spool import Durable, Spool, SqliteSpool
 from posthouse.spool.interface import Compose, QueuedRecipient, Report, StoredMessage
+from posthouse.spool.sqlite.ownership import CATCHER, RELAY
+from posthouse.spool.sqlite.storage.data_dir import DataDirLock
 
 __all__ = ["DRAIN", "Daemon", "spool_of"]
 
 #: Seconds that sessions and attempts may take to finish when the daemon drains.
 DRAIN = 30.0
+#: Seconds beyond ``retry_max`` after which no recipient is due: a lease that has just been renewed ends before.
+_SLACK = 900.0
 
 
 class Daemon:
     """The listeners, the spool and the relay of one configuration.
 
     Args:
-        spool: opened and closed by the daemon, also if it was handed in.
+        spool: opened and closed by the daemon, also if it was handed in.  Without it, the daemon has the spool in
+            ``data_dir``, and locks that directory unless it shares its ports.
         transcript: called with the name of a listener for each session; returns the session's transcript
             (``TranscriptRecorder`` is one).
         share_ports: whether other processes may listen at the same addresses.
@@ -91,6 +97,10 @@ class Daemon:
     ) -> None:
         self.config = config
         self._checks = checks
+        self._locks = spool is None and not share_ports  # workers have a parent that holds the lock
+        self._lock: DataDirLock | None = None
+        #: Why the spool stored nothing any more when the daemon ended, in a sentence; "" if it did.
+        self.out_of_order = ""
         self.clock = clock or SystemClock()
         self.log = EventLog(self.clock, config.log.format) if log is None else event_sink(log)
         self.spool: Spool = spool or spool_of(config, shared=share_ports)
@@ -211,12 +221,16 @@ class Daemon:
     async def start(self) -> None:
         """Open the spool, start the relay, open the listeners.
 
-        Raises ``SettingError`` or ``StorageError``; nothing is left open then.
+        Raises ``StorageError``, or ``SettingError``, also if another daemon runs on ``data_dir``; nothing is left open
+        then.
         """
         if self._state != "made":
             raise LocalError("this daemon was started before; make a new one")
         self._state = "running"
         async with contextlib.AsyncExitStack() as undo:
+            if self._locks:
+                self._lock = DataDirLock(self.config.data_dir)
+                undo.callback(self._lock.release)
             undo.push_async_callback(self.spool.close)
             for sentence in await self.spool.open(self.clock.time()):
                 self.log("spool", text=sentence)
@@ -330,11 +344,32 @@ class Daemon:
         await self.worker.stop(max(0.0, end - self.clock.monotonic()))
         await self._deliverers.close()
         await self.spool.close()
+        self.out_of_order = self.spool.out_of_order()
+        if self._lock is not None:
+            self._lock.release()
         self._state = "ended"
         self.log("ended")
 
 
-def spool_of(config: Config, *, shared: bool = True) -> SqliteSpool:
-    """The spool of a configuration, not opened; ``shared`` if other processes write to it as well."""
-    durable, history = Durable(shared=shared), config.spool.history
-    return SqliteSpool(config.data_dir, history=history, history_octets=config.spool.history_size, durable=durable)
+def spool_of(config: Config, *, shared: bool = True, owned: bool = True) -> SqliteSpool:
+    """The spool of a configuration, not opened.
+
+    ``shared`` if other processes write to it as well; ``owned`` if the daemon of the configuration opens it, rather
+    than a command beside it.
+    """
+    return SqliteSpool(
+        config.data_dir,
+        kind=_kind_of(config) if owned else "",
+        min_free=config.spool.min_free if owned else 0,
+        horizon=config.relay.retry_max + _SLACK if owned else inf,
+        history=config.spool.history,
+        history_octets=config.spool.history_size,
+        durable=Durable(shared=shared),
+    )
+
+
+def _kind_of(config: Config) -> str:
+    """Whether the daemon of a configuration is a catcher: it takes all mail, and none leaves this machine."""
+    everything = any(each.name == "*" for each in config.domain)
+    kept = all(each.deliver.kind in ("mailbox", "maildir", "discard") for each in config.domain)
+    return CATCHER if everything and kept else RELAY

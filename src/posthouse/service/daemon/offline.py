@@ -47,7 +47,7 @@ def context(config: Config) -> Context:
             return read_only()  # raises that there is none; a spool is not created
         from posthouse.service.daemon.daemon import spool_of
 
-        return spool_of(config)
+        return spool_of(config, owned=False)
 
     @functools.cache
     def routing() -> RoutingContext:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from posthouse.core import Address, LocalError, Outcome, Recipient, Reply, Result, local_key
-from posthouse.delivery import Deliverer, expand_path
+from posthouse.delivery import Deliverer, MaildirDeliverer, MaildirFiles, expand_path
 from posthouse.relay import NoRoute, Route, RouteRule, RouteTable
 from posthouse.service.config.mail_types import VIA, without_tag
 from posthouse.service.config.model import Config, DomainSettings
@@ -24,7 +24,7 @@ class Deliverers(NamedTuple):
 
     smtp: Deliverer
     lmtp: Deliverer
-    maildir: Deliverer
+    maildir: MaildirDeliverer
     mailbox: Deliverer
     discard: Deliverer
     python: Deliverer
@@ -38,7 +38,7 @@ class Deliverers(NamedTuple):
 class ConfiguredRouter:
     """The ``Router`` of a configuration."""
 
-    __slots__ = ("_deliverers", "_elsewhere", "_everything", "_ours", "_reasons", "_table", "destination")
+    __slots__ = ("_deliverers", "_elsewhere", "_everything", "_maildirs", "_ours", "_reasons", "_table", "destination")
 
     def __init__(self, config: Config, deliverers: Deliverers) -> None:
         self._deliverers = deliverers
@@ -48,6 +48,11 @@ class ConfiguredRouter:
         if self._everything is None and config.hostname not in self._ours:
             self._ours[config.hostname] = DomainSettings(name=config.hostname)  # for its postmaster
         self._reasons = {each.name: f'[[domain]] "{each.name}": deliver = "{each.deliver}"' for each in config.domain}
+        self._maildirs = {
+            each.name: deliverers.maildir.writing(_maildir_files(each))
+            for each in config.domain
+            if each.deliver.kind == "maildir"
+        }
         mx = RouteRule("*", deliverers.smtp, None, "no [[route]] applies: the mail exchangers of the domain")
         rules = [
             RouteRule(
@@ -81,7 +86,7 @@ class ConfiguredRouter:
             return Route(self._deliverers.mailbox, str(address), reason)
         if kind == "maildir":
             try:
-                return Route(self._deliverers.maildir, str(expand_path(target, address)), reason)
+                return Route(self._maildirs[ours.name], str(expand_path(target, address)), reason)
             except LocalError as error:
                 return NoRoute(Outcome(recipient, Result.FAILED, Reply(553, "5.1.3", "no such mailbox"), str(error)))
         if kind == "discard":
@@ -97,3 +102,10 @@ class ConfiguredRouter:
             return NoRoute(Outcome(recipient, Result.DEFERRED, reply, reason))
         deliverer = self._deliverers.lmtp if kind == "lmtp" else self._deliverers.smtp
         return Route(deliverer, target or domain, f"an operator sent it to {override}")
+
+
+def _maildir_files(domain: DomainSettings) -> MaildirFiles:
+    """How the files of a domain's Maildirs are written."""
+    fixed = domain.deliver.target.partition("{")[0]
+    base = fixed[: fixed.rfind("/")] or "/"
+    return MaildirFiles(domain.maildir_line_ends == "crlf", domain.maildir_mode, domain.maildir_owner, base)

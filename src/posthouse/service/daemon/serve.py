@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final
 
-from posthouse.core import EventSink
+from posthouse.core import EventSink, StorageError
 from posthouse.service.config.model import Config
 from posthouse.service.daemon import forks
 from posthouse.service.daemon.daemon import DRAIN, Daemon
@@ -26,6 +26,8 @@ __all__ = ["REST", "serve"]
 
 #: Seconds beyond its draining time that a daemon may take before it is ended.
 REST: Final = 5.0
+#: Exit code of a daemon whose spool was out of order (EX_IOERR).
+_FAILED: Final = 74
 #: Seconds that tasks may take to be cancelled, and threads to end, after everything else has ended.
 _LAST: Final = 2.0
 
@@ -48,7 +50,8 @@ async def serve(
             worker ignores all other signals, and exits when the parent has gone.
         ends_process: whether the process ends with the daemon; then whatever still runs is ended as well.
 
-    Raises ``SettingError`` or ``StorageError`` as ``Daemon.start`` does.
+    Raises ``SettingError`` or ``StorageError`` as ``Daemon.start`` does, and ``StorageError`` at the end if the spool
+    was out of order.
     """
     loop = asyncio.get_running_loop()
     daemon = Daemon(
@@ -80,7 +83,9 @@ async def serve(
             await stop.event.wait()
             await daemon.drain(drain)
             if ends_process:
-                await _end_the_rest(daemon.log)
+                await _end_the_rest(daemon.log, _FAILED if daemon.out_of_order else 0)
+            if daemon.out_of_order:
+                raise StorageError(daemon.out_of_order)
     finally:
         if parent is not None:
             parent.close()
@@ -147,8 +152,8 @@ def _end_after(seconds: float, code: int, log: EventSink) -> None:
         return
 
 
-async def _end_the_rest(log: EventSink) -> None:
-    """Cancel what still runs on the loop; end the process here if something does not end."""
+async def _end_the_rest(log: EventSink, code: int) -> None:
+    """Cancel what still runs on the loop; end the process here, with this exit code, if something does not end."""
     left = asyncio.all_tasks() - {asyncio.current_task()}
     for task in left:
         task.cancel()
@@ -157,8 +162,8 @@ async def _end_the_rest(log: EventSink) -> None:
     if left:
         log("ended", reason=f"{len(left)} of the operator's own functions ignored their cancellation")
         _flush(log)
-        os._exit(0)
-    timer = threading.Timer(_LAST, os._exit, (0,))  # threads that wait for a disk would be waited for
+        os._exit(code)
+    timer = threading.Timer(_LAST, os._exit, (code,))  # threads that wait for a disk would be waited for
     timer.daemon = True
     try:
         timer.start()

@@ -15,6 +15,8 @@ Workers exit at once when the parent has gone, because the pipe that they read e
 daemon, and accepted mail is on stable storage.
 
 With one worker there is no parent, and ``run`` only calls ``serve``.  Forking happens before any thread or loop exists.
+
+Over budget: one loop watches signals, workers and pipes, and what each of them asks for stands beside it.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
-from posthouse.core import PosthouseError
+from posthouse.core import PosthouseError, StorageError
 from posthouse.net import Endpoint, SystemClock
 from posthouse.net.system import endpoint_of, listening_socket, not_listening
 from posthouse.service.config.model import Config
@@ -40,6 +42,7 @@ from posthouse.service.daemon.daemon import DRAIN, Daemon
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.parent import BEAT, ParentLink
 from posthouse.service.daemon.serve import REST, serve
+from posthouse.spool.sqlite.storage.data_dir import DataDirLock
 
 __all__ = ["Opened", "cores", "run"]
 
@@ -121,6 +124,8 @@ class _Supervisor:
         self._endpoints: dict[str, Endpoint] = {}
         self._replace_at: list[tuple[float, int]] = []  # (when, worker number)
         self._early_crashes = 0
+        self._lock: DataDirLock
+        self._out_of_order = ""  # why a worker's spool stored nothing any more
         self._stop_signals = 0
         self._other_signals: list[int] = []
         self._terminal = signals.Terminal()
@@ -130,6 +135,15 @@ class _Supervisor:
         self._draining_until = 0.0
 
     def run(self, ready: Callable[[Opened], object]) -> None:
+        self._lock = DataDirLock(self._config.data_dir)
+        try:
+            self._run(ready)
+        finally:
+            self._lock.release()
+        if self._out_of_order:
+            raise StorageError(self._out_of_order)
+
+    def _run(self, ready: Callable[[Opened], object]) -> None:
         self._ready = ready
         wakeup_before = -1
         child_before = signal.getsignal(signal.SIGCHLD)
@@ -334,11 +348,13 @@ class _Supervisor:
                     break
             worker.close()
             del self._workers[worker.number]
-            if self._draining_until:
-                continue
             _, failed, why = worker.output.decode("utf-8", "replace").partition("failed ")
             kind, _, why = why.partition(" ")
             cause, _, why = why.strip().partition(" ")
+            if self._draining_until:
+                if failed and issubclass(error_class(kind), StorageError):
+                    self._out_of_order = self._out_of_order or why
+                continue
             if failed and self._ready is not None:
                 raise error_class(kind)(why) from (OSError(why) if cause == "system" else None)
             self._replace(worker, status, why)
@@ -348,6 +364,11 @@ class _Supervisor:
         self._early_crashes = 0 if lived >= _PROVED else self._early_crashes + 1
         pause = min(_LONGEST_PAUSE, 0.5 * 2.0 ** (self._early_crashes - 1)) if self._early_crashes else 0.0
         code = os.waitstatus_to_exitcode(status)
+        if not self._lock.in_place:
+            where = self._config.data_dir
+            self._out_of_order = f"{where} was replaced while the daemon ran; no worker is started there"
+            self._log("fault", reason=self._out_of_order)
+            return
         how = why or (f"signal {-code}" if code < 0 else f"exit code {code}")
         if worker.killed:
             how = f"killed, because it had not been heard for {_KILLED:g} s"

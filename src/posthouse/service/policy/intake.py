@@ -133,7 +133,7 @@ class SpoolIntake:
         self._incoming: list[IncomingMessage] = []
         try:
             for _ in envelopes:
-                self._incoming.append(context.spool.receive())
+                self._incoming.append(context.spool.receive(envelope.size or 0))
         except StorageError:
             self.abort()
             raise

@@ -66,9 +66,13 @@ class IncomingHost:
 class SqliteIncoming:
     """A message on its way into a SQLite spool."""
 
-    __slots__ = ("_arriving", "_chunks", "_ended", "_host", "_number", "_size", "id")
+    __slots__ = ("_announced", "_arriving", "_chunks", "_ended", "_host", "_number", "_size", "id")
 
-    def __init__(self, host: IncomingHost, number: int) -> None:
+    def __init__(self, host: IncomingHost, number: int, announced: int = 0) -> None:
+        room = host.contents.room
+        room.check_announced(announced)
+        room.announced += announced
+        self._announced = announced  # octets that have not come yet
         self._host = host
         self._number = number
         self.id = text_of(number)
@@ -87,6 +91,12 @@ class SqliteIncoming:
         size = len(chunk)
         self._size += size
         arriving = self._arriving
+        if self._announced:
+            come = min(size, self._announced)
+            self._announced -= come
+            self._host.contents.room.announced -= come
+            if arriving is not None:
+                arriving.announced = self._announced
         if arriving is None:
             self._chunks.append(chunk)
             host = self._host
@@ -95,6 +105,7 @@ class SqliteIncoming:
                 return None
             host.buffered -= self._size
             self._arriving = arriving = ContentWriter(host.contents, self._number)
+            arriving.announced = self._announced
             chunks, self._chunks = self._chunks, []
             chunk = chunks[0] if len(chunks) == 1 else b"".join(chunks)
         return arriving.write(chunk)
@@ -121,6 +132,8 @@ class SqliteIncoming:
             raise LocalError("a message that is held cannot be leased")
         host, number, arriving = self._host, self._number, self._arriving
         size = self._size + len(prefix)
+        if arriving is None:
+            host.contents.room.take(size)
         message = StoredMessage(self.id, envelope, received, size, source)
         content: bytes | None = None
         if arriving is None:
@@ -152,7 +165,9 @@ class SqliteIncoming:
             host.writer.submit(op)
         else:
             self._ended = True
+            self._forget_announced()
             op.refused = partial(host.unlink, (number,))
+            op.check = partial(host.contents.complaint, number, self._size)
             arriving.seal(partial(_seal, host.writer, op))
         return future
 
@@ -163,8 +178,13 @@ class SqliteIncoming:
         if self._arriving is not None:
             self._arriving.abort()
 
+    def _forget_announced(self) -> None:
+        self._host.contents.room.announced -= self._announced
+        self._announced = 0
+
     def _end(self) -> None:
         self._ended = True
+        self._forget_announced()
         if self._arriving is None:
             self._host.buffered -= self._size
         self._chunks = []
@@ -215,6 +235,7 @@ def _seal(writer: Writer, op: Accept, error: StorageError | None) -> None:
     if error is None:
         writer.submit(op)
     else:
+        writer.look()  # the file could not be written, perhaps because its directory has gone
         writer.refuse(op, error)
 
 

@@ -20,10 +20,11 @@ from collections.abc import Callable, Collection, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+from posthouse.core.units import duration_in_words
 from posthouse.spool.history import QueueEvent
 from posthouse.spool.ids import number_of, text_of
 from posthouse.spool.interface import PeerLiveness
-from posthouse.spool.model import Lease, QueuedRecipient, RecipientState, StoredMessage
+from posthouse.spool.model import Lease, QueuedRecipient, RecipientState, SpoolEvent, SpoolEventKind, StoredMessage
 from posthouse.spool.probe_limit import ProbeLimit, one_message
 from posthouse.spool.sqlite.batch import add_recipients, rerank
 from posthouse.spool.sqlite.history_store import HistoryWriter
@@ -156,6 +157,30 @@ class LeaseTable:
                 self.peers.left_nothing(slot)
         for number, _ in connection.execute(SQL.EXPIRED_FRESH, (now, limit)).fetchall():
             self.expand(connection, number, leased=True)
+
+    def pull_in(self, connection: sqlite3.Connection, now: float, horizon: float, limit: int = 1000) -> bool:
+        """Make due what would be due more than ``horizon`` seconds from now; true if more of it may be left.
+
+        Retries are never planned so far ahead: their times come from a calendar that has been set back since.  What is
+        leased is left to the process that holds it.
+        """
+        latest = now + horizon
+        names = [name for (name,) in connection.execute(SQL.TOO_LATE, (latest, limit)).fetchall()]
+        count = 0
+        for name in names:
+            if count >= limit:
+                break
+            count += connection.execute(SQL.PULL_IN, (now, now, name, latest, limit - count)).rowcount
+        rerank(connection, names)
+        if count:
+            self.deaths.events.append(
+                SpoolEvent(
+                    SpoolEventKind.CALENDAR,
+                    f"{count} recipients that were due in more than {duration_in_words(horizon)}, the longest wait,"
+                    " are due now: the calendar was set back",
+                )
+            )
+        return count >= limit
 
     def _release_crashed(self, connection: sqlite3.Connection, slot: int, now: float) -> int | None:
         """End the leases of a slot without a living process, and return how many; None if a process lives there."""

@@ -3,7 +3,7 @@
 Format 1 had no history, and a recipient's row did not repeat what is asked of its message.  Format 2 had no fresh
 messages with several destinations, and stored each recipient's result apart: its rows are read as they are.
 Format 3 had no prefixes in front of content files, and no
-fencing tokens of leases.
+fencing tokens of leases.  Format 4 did not know whose mail it holds.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from posthouse.spool.history import QueueEvent, encode, packed_note
 from posthouse.spool.model import StoredMessage
 from posthouse.spool.sqlite.history_store import history_row
 from posthouse.spool.sqlite.rows import decode_envelope
-from posthouse.spool.sqlite.storage.schema import HISTORIES, RECIPIENT, RECIPIENT_INDICES, VERSION
+from posthouse.spool.sqlite.storage.schema import HISTORIES, META, RECIPIENT, RECIPIENT_INDICES, VERSION
 
 __all__ = ["migrate"]
 
@@ -35,6 +35,7 @@ def migrate(connection: sqlite3.Connection, version: int) -> None:
         if version > 1:
             connection.execute("ALTER TABLE recipient ADD COLUMN token INTEGER NOT NULL DEFAULT 0")
         connection.execute("ALTER TABLE file ADD COLUMN prefix BLOB NOT NULL DEFAULT x''")
+    connection.execute(META)
     connection.execute(f"PRAGMA user_version = {VERSION}")
 
 

@@ -19,6 +19,7 @@ import time as time_module
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import Executor
 from functools import partial
+from math import inf
 from typing import Any, Self, TypeVar
 
 from posthouse.core import AttemptTrace, Bytes, Content, LocalError, StorageCorrupt
@@ -47,14 +48,24 @@ from posthouse.spool.sqlite.inbox import discard, keep
 from posthouse.spool.sqlite.incoming import ContentCache, IncomingHost, SqliteIncoming, new_message
 from posthouse.spool.sqlite.leases import LeaseTable
 from posthouse.spool.sqlite.liveness import FlockLiveness
+from posthouse.spool.sqlite.ownership import adopt
 from posthouse.spool.sqlite.queries.reader import Reader, SqliteQueries
-from posthouse.spool.sqlite.recovery import greatest_id, open_database, recover
+from posthouse.spool.sqlite.recovery import (
+    check_database,
+    disconnect,
+    greatest_id,
+    in_transaction,
+    open_database,
+    recover,
+)
 from posthouse.spool.sqlite.settle import Settler
 from posthouse.spool.sqlite.storage.content_files import ContentWriters, store_file
+from posthouse.spool.sqlite.storage.disk_room import DiskRoom
 from posthouse.spool.sqlite.storage.durability import Durable, storage_error
 from posthouse.spool.sqlite.storage.event_feed import EventFeed
 from posthouse.spool.sqlite.storage.layout import Layout, ProcessSlot, prepare
 from posthouse.spool.sqlite.storage.operations import Call, NewMessage, RecordAttempt
+from posthouse.spool.sqlite.storage.place import OpenPlace
 from posthouse.spool.sqlite.storage.threads import InlineThreads, PrivateDirectory, Threads, Unsynced
 from posthouse.spool.sqlite.storage.writer import Writer
 
@@ -65,6 +76,7 @@ T = TypeVar("T")
 _THRESHOLD = 64 << 10  # octets of content that lie in the row at most
 _FILE_THREADS = 4
 _BATCH = 500  # recipients that one transaction of an operator's act changes
+_PULL_IN = 60.0  # seconds between two searches for mail that is due too late
 _REPORTED = 100  # where reports are made about them
 _PAGE = 10_000  # recipients that one search for them gives
 _FINAL = (RecipientState.DELIVERED, RecipientState.FAILED)
@@ -74,6 +86,10 @@ _FINAL = (RecipientState.DELIVERED, RecipientState.FAILED)
 class SqliteSpool:
     """A ``Spool`` in ``data_dir/spool``; between ``open`` and ``close`` it belongs to the event loop that opened it.
 
+    ``kind``           whose mail it holds: "catcher" or "relay"; "" opens either and marks nothing (``ownership``)
+    ``min_free``       octets that must stay free on the disk; content that would take them raises ``StorageFull``
+    ``horizon``        seconds from now within which every retry is due; one that is later counts as due, because the
+                       calendar was set back
     ``threshold``      octets of content that lie in the message's row at most; larger content has a file
     ``keep_finished``  seconds for which a finished message can still be looked at; 0 erases it at once
     ``history``        seconds, from its arrival, for which a finished message's history is kept; 0: none is written
@@ -89,6 +105,9 @@ class SqliteSpool:
         self,
         data_dir: str | os.PathLike[str],
         *,
+        kind: str = "",
+        min_free: int = 0,
+        horizon: float = inf,
         threshold: int = _THRESHOLD,
         keep_finished: float = 0.0,
         history: float = 604_800.0,
@@ -102,6 +121,10 @@ class SqliteSpool:
         time: Callable[[], float] = time_module.time,
         stopwatch: Callable[[], float] = time_module.monotonic,
     ) -> None:
+        self._kind = kind
+        self._min_free = min_free
+        self._horizon = horizon
+        self._pull_in_at = -inf if horizon < inf else inf  # when to search for such mail, by the stopwatch
         self._threshold = threshold
         self._layout = Layout(os.path.join(os.path.abspath(data_dir), "spool"))
         self._keep_finished = keep_finished
@@ -114,6 +137,8 @@ class SqliteSpool:
         self._time = time
         self._stopwatch = stopwatch
         self._read_only = False
+        self._place = OpenPlace(self._layout)
+        self._closed = False
         self._owner: ProcessSlot | None = None
         self._files: Executor | None = None
         self._make_history_writer = partial(
@@ -159,7 +184,7 @@ class SqliteSpool:
         run = self.loop.run_in_executor
         said: list[str] = [] if self._read_only else await run(self._threads.blocking, self._start, now)
         try:
-            await self._reader.open()
+            await self._reader.open(damaged=None if self._read_only else self.writer.break_off)
             return said
         except BaseException as error:
             fault = error
@@ -183,11 +208,19 @@ class SqliteSpool:
     def _start_as(self, owner: ProcessSlot, now: float) -> list[str]:
         said: list[str] = []
         history_writer = self._history_writer = self._make_history_writer()
+        root = self._layout.root
+        if os.path.islink(root):
+            said.append(f"{root} is a symbolic link; mail is kept in {os.path.realpath(root)}")
 
         def connect() -> sqlite3.Connection:
-            connection = open_database(self._layout, self._durable)
+            connection = open_database(self._layout, self._durable, self._kind)
             try:
+                if not owner.has_company():
+                    check_database(connection, self._layout)
                 said.extend(recover(connection, self._layout, owner, self._leases, self._settler, self._durable, now))
+                adoption = partial(adopt, kind=self._kind, leases=self._leases, now=now)
+                said.extend(in_transaction(connection, self._durable, adoption))
+                self._place.open()
                 self._ids = QueueIds(owner.slot, random=self._random, time=self._time, after=greatest_id(connection))
                 make_operation(connection, history_writer.writes)
                 connection.execute("PRAGMA busy_timeout = 0")  # from here on the writer waits in its own way
@@ -200,8 +233,10 @@ class SqliteSpool:
         self._leases = LeaseTable(owner.slot, time=self._time, history_writer=history_writer, peers=peers)
         self._settler = Settler(self._leases, keep_finished=self._keep_finished, time=self._time, unlink=self._unlink)
         self._files = self._threads.pool(_FILE_THREADS, "posthouse-files")
+        self._threads.start(self._files)
         self._feed = EventFeed(self.loop)
-        self._flight = ContentWriters(self.loop, self._files, self._durable, self._layout)
+        room = DiskRoom(self._layout.tmp, self._min_free, self._stopwatch)
+        self._flight = ContentWriters(self.loop, self._files, self._durable, self._layout, room)
         self.writer = self._threads.writer(
             self.loop,
             connect,
@@ -213,6 +248,8 @@ class SqliteSpool:
             history=history_writer,
             events=self._leases.deaths.events,
             publish=self._feed.tell,
+            disconnect=disconnect,
+            complaint=self._place.complaint if self._private is None else None,
         )
         self.incoming = IncomingHost(
             owner.slot, self.loop, self.writer, self._flight, self._cache, self._unlink, threshold=self._threshold
@@ -221,18 +258,23 @@ class SqliteSpool:
         return said
 
     async def close(self) -> None:
-        """Close the spool; messages still arriving are aborted."""
+        """Close the spool; messages still arriving are aborted.  A second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         owner, self._owner = self._owner, None
         if owner is not None:
             await self._flight.land()
             self.writer.flush()
+            self.writer.look()
+        await self._reader.close()  # before the writer, whose connection is the last one then and removes the log
+        if owner is not None:
             await self.loop.run_in_executor(self._threads.blocking, self.writer.stop)
             assert self._files is not None
             await self.loop.run_in_executor(self._threads.blocking, self._files.shutdown)
             self._feed.close()
-        await self._reader.close()
-        if owner is not None:
             owner.leave()
+        self._threads.blocking.shutdown(wait=False)
         if self._private is not None:
             self._private.remove()
 
@@ -256,13 +298,15 @@ class SqliteSpool:
 
     # -- inward ----------------------------------------------------------------------------------------------------
 
-    def receive(self) -> SqliteIncoming:
+    def receive(self, announced: int = 0) -> SqliteIncoming:
         self._must_write()
-        return SqliteIncoming(self.incoming, self._ids.next())
+        return SqliteIncoming(self.incoming, self._ids.next(), announced)
 
     def _unlink(self, numbers: Sequence[int]) -> None:
         """Remove content files that nothing promises, behind everybody's back."""
         assert self._files is not None
+        if self.writer.out_of_order:
+            return  # these paths may lead to another spool's files
         for number in numbers:
             # An error, or a queue that is closed already, is nobody's to wait for; the next start sweeps.
             with contextlib.suppress(RuntimeError):
@@ -289,6 +333,12 @@ class SqliteSpool:
         )
 
     async def due(self, now: float, *, limit: int = 1000, after: DueDestination | None = None) -> DuePage:
+        if after is None and self._owner is not None and self._stopwatch() >= self._pull_in_at:
+            latest = await self._reader.latest()
+            if latest is not None and latest > now + self._horizon:
+                self._pull_in_at = self._stopwatch() + _PULL_IN
+                while await self._call(partial(self._leases.pull_in, now=now, horizon=self._horizon)):
+                    pass
         page = await self._reader.due(limit, after)
         if self._owner is None:
             return page
@@ -302,7 +352,10 @@ class SqliteSpool:
         return page._replace(again=look if page.again is None else min(page.again, look))
 
     def accepting(self) -> bool:
-        return True
+        return not self.writer.out_of_order
+
+    def out_of_order(self) -> str:
+        return self.writer.out_of_order
 
     def holds(self, lease: Lease) -> bool:
         return True
@@ -446,6 +499,7 @@ class SqliteSpool:
             raise storage_error(error, "writing content") from error
         future: asyncio.Future[bool] = self.loop.create_future()
         op = Call(future, partial(keep, inbox, message, size, number, None))
+        op.check = partial(self._flight.complaint, number, size)
 
         def finished(success: bool) -> None:
             if not (success and op.result):

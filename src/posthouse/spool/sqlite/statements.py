@@ -51,6 +51,12 @@ class SQL:
         f"UPDATE recipient SET ready = ?, token = ? WHERE message = ? AND {_SOME} AND state = 0"
         " AND slot = ? AND token = ?"
     )
+    LATEST = "SELECT max(ready) FROM destination"
+    TOO_LATE = "SELECT name FROM destination WHERE ready > ? LIMIT ?"
+    PULL_IN = (
+        "UPDATE recipient SET due = ?, ready = ? WHERE (message, nth) IN (SELECT message, nth FROM recipient"
+        " INDEXED BY recipient_ready WHERE destination = ? AND state = 0 AND ready > ? AND slot IS NULL LIMIT ?)"
+    )
     UNSETTLED = "SELECT 1 FROM recipient WHERE message = ? AND state < 2 LIMIT 1"
     MESSAGE = "SELECT received, size, source, head FROM message WHERE id = ?"
     FILE = "SELECT 1 FROM file WHERE id = ?"

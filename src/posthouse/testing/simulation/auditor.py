@@ -70,8 +70,8 @@ class Auditor:
 
     # -- incoming messages --
 
-    def receive(self) -> _AuditedIncoming:
-        return _AuditedIncoming(self, self._inner.receive())
+    def receive(self, announced: int = 0) -> _AuditedIncoming:
+        return _AuditedIncoming(self, self._inner.receive(announced))
 
     def stored(self, content: bytes, future: asyncio.Future[Stored]) -> None:
         """A commit has ended; called by the incoming message."""

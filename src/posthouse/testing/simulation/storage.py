@@ -58,6 +58,7 @@ class SimulatedSpool:
         self._clock = clock
         self._random = random
         self._open: _OpenSpool | None = None
+        self._ended = ""  # why the last one that was closed was out of order
 
     def __getattr__(self, name: str) -> Any:
         if self._open is None:
@@ -79,6 +80,10 @@ class SimulatedSpool:
         if self._open is not None:
             closing, self._open = self._open, None
             await closing.close()
+            self._ended = closing.out_of_order()
+
+    def out_of_order(self) -> str:
+        return self._ended
 
     def crashed(self) -> None:
         """The node has crashed: no file stays open, nothing that was under way is finished."""

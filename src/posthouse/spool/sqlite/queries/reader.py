@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from posthouse.core import Bytes, Content, SettingError, StorageCorrupt
+from posthouse.core import Bytes, Content, SettingError, StorageCorrupt, StorageError
 from posthouse.spool.filters import Condition, RecipientRow, SummaryRow
 from posthouse.spool.history import Event, MessageSummary
 from posthouse.spool.ids import number_of, text_of
@@ -32,7 +32,7 @@ from posthouse.spool.model import (
 from posthouse.spool.sqlite.queries import search
 from posthouse.spool.sqlite.rows import STATES, WAITING, decode_envelope, destinations_of
 from posthouse.spool.sqlite.statements import SQL
-from posthouse.spool.sqlite.storage.durability import storage_error
+from posthouse.spool.sqlite.storage.durability import damaged, is_damage, storage_error
 from posthouse.spool.sqlite.storage.layout import FileContent, Layout
 from posthouse.spool.sqlite.storage.schema import connect_readers
 from posthouse.spool.sqlite.storage.threads import Threads
@@ -56,7 +56,8 @@ class Reader:
 
     def __init__(self, layout: Layout, threads: Threads) -> None:
         self._layout = layout
-        self._blocking = threads.blocking
+        self._threads = threads
+        self._damaged: Callable[[str], None] | None = None
         self._executor = threads.pool(1, "posthouse-reader")
         self._searches = threads.pool(1, "posthouse-searches")
         self._files = threads.pool(_CONTENT_THREADS, "posthouse-content")
@@ -65,8 +66,10 @@ class Reader:
         self._content: sqlite3.Connection | None = None
         self._lock = threading.Lock()
 
-    async def open(self) -> None:
-        """Open them."""
+    async def open(self, damaged: Callable[[str], None] | None = None) -> None:
+        """Open them.  ``damaged`` is called, in any thread, with a sentence if the database proves to be damaged."""
+        self._damaged = damaged
+        self._threads.start(self._executor, self._searches, self._files)
         await asyncio.get_running_loop().run_in_executor(self._executor, self._open)
 
     def _open(self) -> None:
@@ -78,13 +81,24 @@ class Reader:
         try:
             self._listing, self._searching, self._content = connect_readers(path)
         except sqlite3.Error as error:
+            if is_damage(error):
+                raise SettingError(
+                    f"the spool's database is damaged ({error})",
+                    where=path,
+                    remedy="copy the spool, and restore a backup or run `sqlite3 queue.sqlite3 .recover`",
+                ) from error
             raise SettingError(
                 f"the spool cannot be read: {error}", where=path, remedy="read it as the user that runs the daemon"
             ) from error
 
+    def _error(self, error: sqlite3.Error, doing: str) -> StorageError:
+        if self._damaged is not None and is_damage(error):
+            self._damaged(damaged(error))
+        return storage_error(error, doing)
+
     async def close(self) -> None:
         """Close them; what is being listed is finished first."""
-        await asyncio.get_running_loop().run_in_executor(self._blocking, self._close)
+        await asyncio.get_running_loop().run_in_executor(self._threads.blocking, self._close)
 
     def _close(self) -> None:
         self._executor.shutdown()
@@ -102,7 +116,7 @@ class Reader:
             try:
                 return question(self._listing)
             except sqlite3.Error as error:
-                raise storage_error(error, "reading the spool") from error
+                raise self._error(error, "reading the spool") from error
 
         return await asyncio.get_running_loop().run_in_executor(self._executor, answer)
 
@@ -114,7 +128,7 @@ class Reader:
             try:
                 return question(self._searching)
             except sqlite3.Error as error:
-                raise storage_error(error, "searching the spool") from error
+                raise self._error(error, "searching the spool") from error
 
         return await asyncio.get_running_loop().run_in_executor(self._searches, answer)
 
@@ -141,7 +155,7 @@ class Reader:
             try:
                 row = self._content.execute(statement, (number,)).fetchone()
             except sqlite3.Error as error:
-                raise storage_error(error, "reading content") from error
+                raise self._error(error, "reading content") from error
         return None if row is None else tuple(row)
 
     # -- listings --------------------------------------------------------------------------------------------------
@@ -156,6 +170,11 @@ class Reader:
             return DuePage(page, fresh)
 
         return await self._ask(ask)
+
+    async def latest(self) -> float | None:
+        """When the destination is due that is due last; None without one."""
+        (latest,) = await self._ask(lambda connection: connection.execute(SQL.LATEST).fetchone())
+        return None if latest is None else float(latest)
 
     async def entry(self, number: int) -> MessageEntry | None:
 

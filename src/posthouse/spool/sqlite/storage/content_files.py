@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
 
 from posthouse.core import StorageError
+from posthouse.spool.sqlite.storage.disk_room import DiskRoom
 from posthouse.spool.sqlite.storage.durability import Durable, storage_error
-from posthouse.spool.sqlite.storage.layout import Layout
+from posthouse.spool.sqlite.storage.layout import Layout, complaint_about
 
 __all__ = ["ContentWriter", "ContentWriters", "store_file"]
 
@@ -27,13 +28,23 @@ _ALL = 4 << 20  # octets of all messages in memory before every sender must wait
 class ContentWriters:
     """What the arriving contents of one queue share: threads, the acts, and a count of octets not yet written."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, executor: Executor, durable: Durable, layout: Layout) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, executor: Executor, durable: Durable, layout: Layout, room: DiskRoom
+    ) -> None:
+        self.room = room
         self.loop = loop
         self.executor = executor
         self.durable = durable
         self.layout = layout
         self.octets = 0
         self.arriving: set[ContentWriter] = set()
+
+    def complaint(self, number: int, size: int) -> str:
+        """What is wrong with a content file of this size that is about to be promised; "" for nothing."""
+        try:
+            return complaint_about(self.layout.content_of(number), size)
+        except StorageError as error:
+            return str(error)
 
     async def land(self) -> None:
         """Abort what still arrives and wait until no file of it is left."""
@@ -57,6 +68,8 @@ class ContentWriter:
         self._waiter: asyncio.Future[None] | None = None
         self._then: Callable[[StorageError | None], None] | None = None
         self._aborted = False
+        #: Octets of it that its client has announced and not sent yet.
+        self.announced = 0
         self._wake = asyncio.Event()
         self.task = flight.loop.create_task(self._live(), name="posthouse-arriving")
         flight.arriving.add(self)
@@ -108,18 +121,21 @@ class ContentWriter:
                 finally:
                     self._landed(size)
                 if then is not None and self._error is None:
+                    self._then = None
                     then(None)
                     return
             while not self._aborted and self._then is None:  # an error waits for its receipt to end
                 await self._wake.wait()
                 self._wake.clear()
             self._landed(self._gathered)
-            with contextlib.suppress(OSError):  # what cannot be removed is swept at the next start
+            # What cannot be removed is swept at the next start; without a thread, RuntimeError.
+            with contextlib.suppress(OSError, RuntimeError):
                 await run(flight.executor, self._discard)
-            if self._then is not None:
-                self._then(self._error)
         finally:
             flight.arriving.discard(self)
+            then, self._then = self._then, None
+            if then is not None:  # whoever waits for the 250 is always answered
+                then(self._error or StorageError("writing content was interrupted"))
 
     def _landed(self, size: int) -> None:
         self._in_flight -= size
@@ -135,7 +151,10 @@ class ContentWriter:
     # -- in a thread -----------------------------------------------------------------------------------------------
 
     def _write(self, pieces: list[bytes], last: bool) -> None:
-        durable, layout = self._flight.durable, self._flight.layout
+        flight = self._flight
+        durable, layout = flight.durable, flight.layout
+        if pieces:
+            flight.room.check(flight.octets, flight.room.announced - self.announced)
         if self._descriptor < 0:
             self._descriptor = durable.open_temp(layout.temp_of(self._number))
         if pieces:

@@ -26,10 +26,10 @@ from collections.abc import Sequence
 
 from posthouse.core import StorageBusy, StorageError, StorageFull, StorageUncertain
 
-__all__ = ["Durable", "NotSynced", "WalConnection", "storage_error"]
+__all__ = ["Durable", "NotSynced", "WalConnection", "damaged", "is_damage", "keep_open", "storage_error"]
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_SQLITE_BUSY, _SQLITE_LOCKED, _SQLITE_FULL = 5, 6, 13
+_SQLITE_BUSY, _SQLITE_LOCKED, _SQLITE_CORRUPT, _SQLITE_FULL, _SQLITE_NOTADB = 5, 6, 11, 13, 26
 
 
 class NotSynced(OSError):
@@ -171,3 +171,30 @@ def storage_error(error: BaseException, doing: str) -> StorageError:
     translated = kind(f"{doing} failed: {cause}")
     translated.__cause__ = error
     return translated
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether SQLite found that the database is damaged."""
+    return isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in (
+        _SQLITE_CORRUPT,
+        _SQLITE_NOTADB,
+    )
+
+
+def damaged(error: BaseException) -> str:
+    """What is wrong and what to do when ``is_damage``, in a sentence."""
+    return (
+        f"the spool's database is damaged ({error}); nothing is accepted or delivered any more: stop the daemon, copy"
+        " the spool, and restore a backup or run `sqlite3 queue.sqlite3 .recover`"
+    )
+
+
+def keep_open(connection: sqlite3.Connection) -> None:
+    """Leave a connection open until the process ends, and do not let the interpreter close it.
+
+    SQLite's last act on a database is to remove its log *by name*.  Where the files have been replaced, that is the log
+    of another database, and mail is in it.
+    """
+    import ctypes
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))

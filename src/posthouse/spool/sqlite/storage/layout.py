@@ -3,6 +3,7 @@
     data_dir/spool/queue.sqlite3      the rows (``schema``)
                    content/q/<id>     large contents, in a directory named for the id's last letter
                    tmp/<id>           contents still arriving
+                   lost/<id>          contents that the database does not know (``lost``)
                    owners/<slot>      one small file for each process, locked while it lives
 
 A process is known by its *slot*: the number of the owner file on which it holds the lock.  The slot is part of every
@@ -27,6 +28,7 @@ from typing import NamedTuple
 
 from posthouse.core import SettingError, StorageCorrupt
 from posthouse.spool.ids import WORKERS, number_of, text_of
+from posthouse.spool.sqlite.storage.data_dir import make_data_dir, refuse_open_to_all
 from posthouse.spool.sqlite.storage.durability import Durable, storage_error
 
 __all__ = ["FileContent", "Layout", "ProcessSlot", "complaint_about", "prepare", "strays"]
@@ -55,6 +57,11 @@ class Layout(NamedTuple):
         return os.path.join(self.root, "tmp")
 
     @property
+    def lost(self) -> str:
+        """Contents that the database does not know; made when there is one."""
+        return os.path.join(self.root, "lost")
+
+    @property
     def owners(self) -> str:
         """One file for each process."""
         return os.path.join(self.root, "owners")
@@ -71,13 +78,17 @@ class Layout(NamedTuple):
         """A content file before it has its lasting name."""
         return os.path.join(self.root, "tmp", text_of(number))
 
+    def lost_of(self, number: int) -> str:
+        """A content file that the database does not know."""
+        return os.path.join(self.root, "lost", text_of(number))
+
 
 def prepare(layout: Layout, durable: Durable) -> None:
-    """Make the directories that are missing.  Raises ``SettingError`` if they cannot be made or written."""
+    """Make the directories that are missing.  Raises ``SettingError`` if they cannot be made or written, or if other
+    users may write into them."""
     root = layout.root
     try:
-        data_dir = os.path.dirname(root)
-        os.makedirs(data_dir, 0o700, exist_ok=True)
+        make_data_dir(os.path.dirname(root), durable)
         shelves = [os.path.join(layout.content, letter) for letter in _SHELVES]
         missing = [
             path for path in (root, layout.content, layout.tmp, layout.owners, *shelves) if not os.path.isdir(path)
@@ -88,6 +99,7 @@ def prepare(layout: Layout, durable: Durable) -> None:
             durable.sync_directory(parent)
         if not os.access(root, os.R_OK | os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, "it may not be written by this user")
+        refuse_open_to_all(root)
     except OSError as error:
         raise SettingError(
             f"the spool's directory cannot be used: {error.strerror or error}",
@@ -137,6 +149,14 @@ class ProcessSlot:
                 finally:
                     os.close(descriptor)
         return lives
+
+    def has_company(self) -> bool:
+        """Whether another process has the spool open now."""
+        for slot in self.others():
+            with self.dead(slot) as dead:
+                if not dead:
+                    return True
+        return False
 
     @contextlib.contextmanager
     def dead(self, slot: int) -> Iterator[bool]:

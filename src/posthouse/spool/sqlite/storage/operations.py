@@ -23,7 +23,7 @@ class Op:
     ``fresh``: a fresh message comes, or one is settled for good, and nothing else is done.
     """
 
-    __slots__ = ("error", "finished", "fresh", "future", "octets", "refused", "result")
+    __slots__ = ("check", "error", "finished", "fresh", "future", "octets", "refused", "result")
 
     def __init__(self, future: asyncio.Future[Any], octets: int = 0, *, fresh: bool = False) -> None:
         self.future = future
@@ -33,6 +33,8 @@ class Op:
         self.error: StorageError | None = None
         #: Called on the loop when it is decided, with success or not, before the future is.
         self.finished: Callable[[bool], None] | None = None
+        #: Called on the loop when it is committed: what is wrong with a file that the rows promise, or "".
+        self.check: Callable[[], str] | None = None
         #: Called on the loop when it has failed, before the future has its exception.
         self.refused: Callable[[], object] | None = None
 

@@ -20,6 +20,8 @@ counts them, in about.  ``audit`` is what operators did; ``death`` counts the wo
 on a line of its own.  ``recipients`` of ``story`` likewise has, behind an empty line, the other addresses that the
 client named.  So both are found by what the sender wrote.
 
+``meta`` has what the spool knows of itself: its ``kind``, that is whose mail it holds (``ownership``).
+
 For questions (``query``) a recipient's row repeats what is asked of its message, so that nothing is joined, and
 ``recipient_ready`` ends with ``received``, so that it alone answers how many wait where and for how long; held ones
 have an index of their own, which costs waiting ones nothing.  (``state`` ends both, at one octet: SQLite 3.40 reads
@@ -48,6 +50,7 @@ __all__ = [
     "HISTORIES",
     "HISTORY_COLUMNS",
     "MESSAGE_COLUMNS",
+    "META",
     "RECIPIENT",
     "RECIPIENT_COLUMNS",
     "RECIPIENT_INDICES",
@@ -58,7 +61,7 @@ __all__ = [
     "refuse_newer",
 ]
 
-VERSION = 4
+VERSION = 5
 
 #: The columns of three tables, in their order, which is that of the rows that are inserted.
 MESSAGE_COLUMNS = (
@@ -104,6 +107,7 @@ HISTORIES = (
         target TEXT NOT NULL, count INTEGER NOT NULL)""",
     "CREATE TABLE death (message INTEGER PRIMARY KEY, deaths INTEGER NOT NULL)",
 )
+META = "CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
 _TABLES = (
     """CREATE TABLE message (
         id INTEGER PRIMARY KEY,
@@ -124,6 +128,7 @@ _TABLES = (
         received REAL NOT NULL, size INTEGER NOT NULL, file INTEGER, content BLOB)""",
     "CREATE UNIQUE INDEX inbox_once ON inbox (message, name)",
     "CREATE INDEX inbox_name ON inbox (name)",
+    META,
     *HISTORIES,
 )
 
@@ -191,7 +196,14 @@ def connect_readers(path: str) -> tuple[sqlite3.Connection, sqlite3.Connection, 
     """
     listing = _connect_read_only(path)
     try:
-        if refuse_newer(listing, path) < VERSION:
+        version = refuse_newer(listing, path)
+        if not version:
+            raise SettingError(
+                "the database has no tables: its -wal is missing, or no daemon has used it yet",
+                where=path,
+                remedy=f"restore {os.path.basename(path)}-wal beside it, or start the daemon once",
+            )
+        if version < VERSION:
             raise SettingError(
                 "the spool was written by an older Posthouse, and is brought up to date when a daemon opens it",
                 where=path,

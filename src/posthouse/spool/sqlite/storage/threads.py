@@ -12,11 +12,12 @@ import sqlite3
 import tempfile
 import weakref
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from typing import Any, ClassVar, TypeVar
 
 from posthouse.spool.sqlite.storage.durability import Durable
 from posthouse.spool.sqlite.storage.operations import Op
+from posthouse.spool.sqlite.storage.workforce import Workforce
 from posthouse.spool.sqlite.storage.writer import Writer
 
 __all__ = ["InlineExecutor", "InlineThreads", "InlineWriter", "PrivateDirectory", "Threads", "Unsynced"]
@@ -29,15 +30,23 @@ _SHARED_MEMORY = "/dev/shm"
 class Threads:
     """The threads of one spool: the writer's, and pools for files, listings and searches.
 
-    ``blocking`` is the executor for opening and closing; None is the event loop's own.
+    ``blocking`` is the executor for opening and closing.
     """
 
     writer: ClassVar[type[Writer]] = Writer
-    blocking: Executor | None = None
+
+    def __init__(self) -> None:
+        self.blocking: Executor = self.pool(1, "posthouse-opening")
 
     def pool(self, size: int, name: str) -> Executor:
-        """An executor of at most ``size`` threads."""
-        return ThreadPoolExecutor(size, name)
+        """An executor of at most ``size`` threads, of which none is started yet."""
+        return Workforce(size, name)
+
+    def start(self, *pools: Executor) -> None:
+        """Start the first thread of each pool.  Raises ``StorageError`` if the system gives none."""
+        for pool in pools:
+            if isinstance(pool, Workforce):
+                pool.start()
 
 
 class InlineExecutor(Executor):
@@ -61,7 +70,7 @@ class InlineWriter(Writer):
         self._connection = self._connect()
 
     def stop(self) -> None:
-        self._connection.close()
+        self._close(self._connection)
 
     def submit(self, op: Op, *, patient: bool = False) -> None:
         super().submit(op)  # nothing is saved by waiting for company
@@ -74,9 +83,6 @@ class InlineThreads(Threads):
     """No threads: everything is done on the event loop, at once."""
 
     writer = InlineWriter
-
-    def __init__(self) -> None:
-        self.blocking = InlineExecutor()
 
     def pool(self, size: int, name: str) -> Executor:
         return InlineExecutor()

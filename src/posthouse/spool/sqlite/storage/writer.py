@@ -9,9 +9,15 @@ this halves the number of transactions, and no client's commit waits behind a re
 If a group fails, it is rolled back and each operation is run again in a transaction of its own, so that only the
 faulty one fails.  ``_until_synced`` has the rule for a group that was committed and could not be synced.
 
+No operation succeeds before its commit has been followed by a look at the place of the files (``place``).  If these
+were replaced or removed, or the database is damaged, the writer is *out of order*: this group and all later ones fail,
+nothing more is written, and only opening the spool again ends it.
+
 The thread and the loop share the interpreter's lock, and a thread that gave it up may wait 5 ms to get it back while
 the loop computes.  The cost of a group is therefore the number of calls into SQLite rather than the work of the
 statements, and a group's messages are inserted by one statement with many rows (``batch``).
+
+Over budget: the thread, and each way in which a disk, another process or an operator can fail it.
 """
 
 from __future__ import annotations
@@ -26,13 +32,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from posthouse.core import StorageBusy, StorageError
+from posthouse.core import StorageBusy, StorageError, StorageUncertain
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.spool.model import SpoolEvent
-from posthouse.spool.sqlite.storage.durability import Durable, NotSynced, storage_error
+from posthouse.spool.sqlite.storage.durability import Durable, NotSynced, damaged, is_damage, storage_error
 from posthouse.spool.sqlite.storage.operations import Op
+from posthouse.spool.sqlite.storage.workforce import no_threads
 
-__all__ = ["History", "Writer"]
+__all__ = ["History", "REPLACED", "Writer"]
 
 _DOING = "writing to the spool"
 _GROUP = 512  # operations in one transaction, at most
@@ -41,6 +48,11 @@ _REST = 1.0  # seconds without work before tidying
 _SHORT_REST = 0.01  # seconds between two transactions of it
 _PATIENT = 0.002  # seconds that a patient operation waits for company
 _SYNC_AGAIN = 0.5  # seconds until a disk that did not sync is asked again
+#: What happens when the spool's files were replaced or removed, and what to do.
+REPLACED = (
+    "the spool was replaced or removed while it was in use; nothing is accepted or delivered any more: put it back as"
+    " it should be, and start the daemon again"
+)
 _POLL = 0.0005  # seconds between attempts to get the write lock from another process; SQLite's own steps reach 100 ms
 
 
@@ -67,7 +79,9 @@ class History(Protocol):
 class Writer:
     """The writer thread of a spool.  ``start`` and ``stop`` block; the other methods are called on the loop.
 
-    ``connect`` opens the connection, in the writer's thread; ``run`` runs a group within its transaction; ``at_once``
+    ``connect`` opens the connection, in the writer's thread, and ``disconnect`` closes it; ``complaint`` says what is
+    wrong with the place of the spool's files ("" for nothing), and is asked on the loop after each commit.
+    ``run`` runs a group within its transaction; ``at_once``
     may give a group that begins with a ``fresh`` operation as one statement instead, with its values, which is a
     transaction then.  ``at_most`` operations may wait, more are refused with ``StorageBusy``; so is an operation that
     finds the spool locked by another process for ``patience`` seconds.  When there is nothing to write, ``history`` is
@@ -88,6 +102,8 @@ class Writer:
         at_most: int,
         patience: float,
         at_once: Callable[[Sequence[Op]], tuple[str, Sequence[Any]] | None] | None = None,
+        disconnect: Callable[[sqlite3.Connection, str], None] | None = None,
+        complaint: Callable[[], str] | None = None,
     ) -> None:
         self._loop = loop
         self._connect = connect
@@ -96,6 +112,8 @@ class Writer:
         self._at_most = at_most
         self._patience = patience
         self._at_once = at_once
+        self._disconnect = disconnect
+        self._complaint = complaint
         self._history = history
         self._events = events
         self._publish = publish
@@ -106,6 +124,8 @@ class Writer:
         self._inbound: queue.SimpleQueue[list[Op] | None] = queue.SimpleQueue()
         self._spool_thread: threading.Thread | None = None
         self._stopping = threading.Event()
+        #: Why nothing is written until the spool is opened again, in a sentence; "" while all is well.
+        self.out_of_order = ""
         #: Groups committed and operations in them, for measurements.
         self.groups = 0
         self.operations = 0
@@ -114,7 +134,11 @@ class Writer:
         """Open the connection and begin; raises what opening it raises."""
         opened: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self._spool_thread = threading.Thread(target=self._live, args=(opened,), name="posthouse-spool", daemon=True)
-        self._spool_thread.start()
+        try:
+            self._spool_thread.start()
+        except RuntimeError as failed:
+            self._spool_thread = None
+            raise no_threads(failed) from failed
         error = opened.get()
         if error is not None:
             self._spool_thread.join()
@@ -134,6 +158,9 @@ class Writer:
         """
         if self._pending >= self._at_most:
             self.refuse(op, StorageBusy(f"storage is behind: {self._pending} operations wait"))
+            return
+        if self.out_of_order:
+            self.refuse(op, StorageError(self.out_of_order))
             return
         self._pending += 1
         self._gathered.append(op)
@@ -183,7 +210,13 @@ class Writer:
                 for group in _groups(ops):
                     self._settle_group(connection, group)
         finally:
+            self._close(connection)
+
+    def _close(self, connection: sqlite3.Connection) -> None:
+        if self._disconnect is None:
             connection.close()
+        else:
+            self._disconnect(connection, self.out_of_order)
 
     def _take(self, connection: sqlite3.Connection) -> tuple[list[Op], bool]:
         """Wait for operations, tidying meanwhile; return all that wait, and false if no more will come."""
@@ -207,6 +240,8 @@ class Writer:
 
     def _clean(self, connection: sqlite3.Connection) -> bool:
         """One transaction of tidying; a fault is not reported; the step is tried again after a while."""
+        if self.out_of_order:
+            return False
         try:
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -224,9 +259,16 @@ class Writer:
 
     def _settle_group(self, connection: sqlite3.Connection, group: list[Op]) -> None:
         try:
-            self._transact(connection, group)
+            if not self.out_of_order:
+                self._transact(connection, group)
         except Exception as error:
-            if len(group) == 1 or isinstance(error, NotSynced) or isinstance(storage_error(error, _DOING), StorageBusy):
+            self._judge(error)
+            if (
+                len(group) == 1
+                or self.out_of_order
+                or isinstance(error, NotSynced)
+                or isinstance(storage_error(error, _DOING), StorageBusy)
+            ):
                 for op in group:
                     op.error = storage_error(error, _DOING)
             else:
@@ -241,9 +283,24 @@ class Writer:
 
     def _alone(self, connection: sqlite3.Connection, op: Op) -> None:
         try:
-            self._transact(connection, [op])
+            if not self.out_of_order:
+                self._transact(connection, [op])
         except Exception as error:
+            self._judge(error)
             op.error = storage_error(error, _DOING)
+
+    def _judge(self, error: Exception) -> None:
+        """Put the writer out of order if the database is damaged."""
+        if is_damage(error):
+            self.break_off(damaged(error))
+
+    def break_off(self, sentence: str) -> None:
+        """Put the writer out of order; from any thread.  The event loop's exception handler is told once."""
+        if self.out_of_order:
+            return
+        self.out_of_order = sentence
+        with contextlib.suppress(RuntimeError):  # a loop that is closed
+            self._loop.call_soon_threadsafe(self._loop.call_exception_handler, {"message": sentence})
 
     def _transact(self, connection: sqlite3.Connection, group: list[Op]) -> None:
         once = self._at_once(group) if self._at_once is not None and group[0].fresh else None
@@ -321,9 +378,19 @@ class Writer:
 
     # -- back on the loop ------------------------------------------------------------------------------------------
 
+    def look(self) -> None:
+        """Put the writer out of order if the spool's files are not in their place; on the loop."""
+        if self._complaint is not None and not self.out_of_order and (complaint := self._complaint()):
+            self.break_off(f"{complaint}; {REPLACED}")
+
     def _tell(self, group: list[Op]) -> None:
         self._pending -= len(group)
+        self.look()
         for op in group:
+            if op.check is not None and op.error is None and not self.out_of_order and (complaint := op.check()):
+                self.break_off(f"{complaint}; {REPLACED}")
+            if self.out_of_order and op.error is None:
+                op.error = StorageUncertain(self.out_of_order)
             _decide(op)
 
 

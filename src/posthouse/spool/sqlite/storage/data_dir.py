@@ -1,0 +1,131 @@
+"""The data directory: made, judged, and locked by the one daemon that runs on it.
+
+A daemon holds an exclusive ``flock`` on ``data_dir/daemon.lock`` from its start to its end; the file has its process
+id.  With several workers it is the parent that holds it.  The kernel drops the lock when the process ends, however it
+ends, so a lock that is left behind does not exist.  A process that was forked from the holder (a worker, or a process
+of a user's Python handler) closes its copy at once: it must not keep the directory after the daemon has gone.
+
+Commands that change the spool beside a daemon, or without one, do not take this lock: many processes may share a spool
+by lease (``layout.ProcessSlot``).  What the lock excludes is a second daemon, with another configuration.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import stat
+import weakref
+
+from posthouse.core import SettingError
+from posthouse.spool.sqlite.storage.durability import Durable
+
+__all__ = ["DataDirLock", "LOCK_FILE", "make_data_dir", "refuse_open_to_all"]
+
+LOCK_FILE = "daemon.lock"
+_TRIES = 10  # openings of the lock's file, which somebody else may remove meanwhile
+
+
+def make_data_dir(path: str, durable: Durable) -> None:
+    """Make the data directory and the directories above it that are missing, durably.
+
+    Raises ``OSError``, and ``SettingError`` if every user may write into it.
+    """
+    missing = []
+    at = path
+    while not os.path.isdir(at):
+        missing.append(at)
+        at = os.path.dirname(at)
+    for each in reversed(missing):
+        durable.make_directory(each)
+    for each in dict.fromkeys(os.path.dirname(each) for each in missing):
+        durable.sync_directory(each)
+    refuse_open_to_all(path)
+
+
+def refuse_open_to_all(path: str) -> None:
+    """Raise ``SettingError`` if every user may put files into a directory, and so replace those of the spool."""
+    mode = os.stat(path).st_mode
+    if mode & stat.S_IWOTH:
+        raise SettingError(
+            f"every user may write into this directory (mode {stat.S_IMODE(mode):04o})",
+            where=path,
+            remedy="take that right away (chmod o-w), or set data_dir to a directory of the daemon's own",
+        )
+
+
+class DataDirLock:
+    """The lock of one daemon on its data directory, which is made if it is missing.
+
+    Raises ``SettingError`` if another daemon has it, or if the directory cannot be used.
+    """
+
+    def __init__(self, data_dir: str, *, durable: Durable | None = None) -> None:
+        self._data_dir = os.path.abspath(data_dir)
+        self._path = os.path.join(self._data_dir, LOCK_FILE)
+        try:
+            make_data_dir(self._data_dir, Durable() if durable is None else durable)
+            self._descriptor: int | None = self._take()
+        except OSError as error:
+            raise SettingError(
+                f"the data directory cannot be used: {error.strerror or error}",
+                where=self._data_dir,
+                remedy="set data_dir to a directory on a local disk that this user may write",
+            ) from error
+        _HELD.add(self)
+
+    def _take(self) -> int:
+        for _ in range(_TRIES):
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                holder = os.pread(descriptor, 32, 0).strip().decode("ascii", "replace")
+                os.close(descriptor)
+                raise SettingError(
+                    f"{self._data_dir} is in use by the daemon with process {holder or 'unknown'}",
+                    remedy="stop it or choose another data_dir",
+                ) from error
+            except BaseException:
+                os.close(descriptor)
+                raise
+            if self._leads_to(descriptor):
+                with contextlib.suppress(OSError):  # the number is for people; a full disk is no reason not to run
+                    os.ftruncate(descriptor, os.pwrite(descriptor, b"%d\n" % os.getpid(), 0))
+                return descriptor
+            os.close(descriptor)  # the file was removed before it was locked
+        raise OSError(None, f"{LOCK_FILE} is removed again and again")
+
+    def _leads_to(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(descriptor))
+        except FileNotFoundError:
+            return False
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the lock's path still leads to the file that is locked: false if the directory was replaced."""
+        return self._descriptor is not None and self._leads_to(self._descriptor)
+
+    def release(self) -> None:
+        """Let another daemon start here, also if a process that was forked has a copy of the lock still."""
+        if self._descriptor is not None:
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            self.close_copy()
+
+    def close_copy(self) -> None:
+        """Close the copy of a forked process, by which the holder loses nothing."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+_HELD: weakref.WeakSet[DataDirLock] = weakref.WeakSet()
+
+
+def _close_copies() -> None:
+    for lock in tuple(_HELD):
+        lock.close_copy()
+
+
+os.register_at_fork(after_in_child=_close_copies)

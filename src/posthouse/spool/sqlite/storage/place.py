@@ -1,0 +1,90 @@
+"""The place of a spool's open files: whether its paths still lead to what was opened there.
+
+An operator may move, replace or remove a spool while a process has it open (a restored backup, ``rm -rf``).  SQLite
+goes on writing to the files it has open, and whatever is promised then is gone with the next start.  So a promise is
+made only when the paths have been looked at *after* the commit: the database, its log and its index (``-wal``,
+``-shm``), the spool's directory and the directories in it must be those that were opened, and the database must not
+have become shorter.  What was committed before such a look was in the right files at that time.
+
+A look costs two calls of ``stat``: one of the spool's directory, whose change time moves with every entry that is made,
+renamed or removed in it, and one of the database.  Only if the change time has moved, or is younger than its own
+resolution can tell, each path is looked at.
+
+Which files a process has open is not asked of the system: ``open`` looks at the paths when the connections are made,
+and each later look compares with that.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Final, NamedTuple
+
+from posthouse.spool.sqlite.storage.layout import Layout
+
+__all__ = ["OpenPlace"]
+
+_SETTLED: Final = 2_000_000_000  # ns after which a change time that is seen cannot hide a later change
+_Known = tuple[int, int]  # device and inode
+
+
+class _Root(NamedTuple):
+    """The spool's directory as it was when all paths had been looked at."""
+
+    known: _Known
+    changed: int  # ns; -1 where it may hide a later change
+
+
+class OpenPlace:
+    """The files of one spool that a process has open."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._root_path = layout.root
+        self._database = layout.database
+        self._paths = (
+            layout.database,
+            f"{layout.database}-wal",
+            f"{layout.database}-shm",
+            layout.content,
+            layout.tmp,
+            layout.owners,
+        )
+        self._known: list[_Known] = []
+        self._size = 0
+        self._root = _Root((0, 0), -1)
+
+    def open(self) -> None:
+        """Remember the files that the paths lead to now: those that have just been opened.  Raises ``OSError``."""
+        root = os.stat(self._root_path)
+        self._known = [_identity(os.stat(path)) for path in self._paths]
+        self._size = os.stat(self._database).st_size
+        self._root = self._seen(root)
+
+    def complaint(self) -> str:
+        """What is wrong with the place, in a clause; "" if the paths lead to the files that are open."""
+        try:
+            root = os.stat(self._root_path)
+            if _identity(root) != self._root.known:
+                return f"{self._root_path} is another directory than the one that was opened"
+            database = os.stat(self._database)
+            if database.st_size < self._size:
+                return f"{self._database} has become shorter"
+            self._size = database.st_size
+            if root.st_ctime_ns == self._root.changed and _identity(database) == self._known[0]:
+                return ""
+            for path, known in zip(self._paths, self._known, strict=True):
+                if _identity(os.stat(path)) != known:
+                    return f"{path} is another file than the one that was opened"
+            self._root = self._seen(root)
+        except OSError as error:
+            return f"{error.filename or self._root_path} cannot be found ({error.strerror or error})"
+        return ""
+
+    @staticmethod
+    def _seen(root: os.stat_result) -> _Root:
+        settled = time.time_ns() - root.st_ctime_ns > _SETTLED
+        return _Root(_identity(root), root.st_ctime_ns if settled else -1)
+
+
+def _identity(found: os.stat_result) -> _Known:
+    return found.st_dev, found.st_ino
