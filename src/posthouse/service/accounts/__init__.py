@@ -5,11 +5,39 @@ from typing import TYPE_CHECKING
 from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
-    from posthouse.service.accounts.account_file import Account, AccountFile, FileAccounts, decoy_secret
+    from posthouse.service.accounts.account_file import (
+        SCRAM_ITERATIONS,
+        Account,
+        AccountFile,
+        FileAccounts,
+        decoy_secret,
+    )
+    from posthouse.service.accounts.dovecot import DovecotAccounts
+    from posthouse.service.accounts.failures import LoginFailures
+    from posthouse.service.accounts.own_code import OwnAccounts, load_accounts
     from posthouse.service.accounts.store import AccountStore, answer
 
-__all__ = ["Account", "AccountFile", "AccountStore", "FileAccounts", "answer", "decoy_secret"]
+__all__ = [
+    "Account",
+    "AccountFile",
+    "AccountStore",
+    "DovecotAccounts",
+    "FileAccounts",
+    "LoginFailures",
+    "OwnAccounts",
+    "SCRAM_ITERATIONS",
+    "answer",
+    "decoy_secret",
+    "load_accounts",
+]
 
 __getattr__ = lazily(
-    __name__, {"account_file": "Account AccountFile FileAccounts decoy_secret", "store": "AccountStore answer"}
+    __name__,
+    {
+        "account_file": "Account AccountFile FileAccounts SCRAM_ITERATIONS decoy_secret",
+        "dovecot": "DovecotAccounts",
+        "failures": "LoginFailures",
+        "own_code": "OwnAccounts load_accounts",
+        "store": "AccountStore answer",
+    },
 )
