@@ -174,6 +174,28 @@ def test_an_argument_where_none_may_be_is_501(verb: str) -> None:
     assert refusal(f"{verb} x") == ("RSET" if verb == "REST" else verb, 501, "5.5.4")
 
 
+@pytest.mark.parametrize(
+    ("address", "wire"),
+    [
+        (Address("a..b", "docomo.example"), b'RCPT TO:<"a..b"@docomo.example>\r\n'),
+        (Address("a.", "au.example"), b'RCPT TO:<"a."@au.example>\r\n'),
+        (Address("a", "my_host.example"), b"RCPT TO:<a@my_host.example>\r\n"),
+        (Address("a.", "_x.example"), b'RCPT TO:<"a."@_x.example>\r\n'),
+    ],
+)
+def test_an_address_that_a_lenient_receiver_accepted_can_be_sent_on(address: Address, wire: bytes) -> None:
+    assert write_command(Rcpt(address)) == wire
+
+
+@pytest.mark.parametrize("domain", ["a_.-x", "_", "a__b..c", "A_b.example", "a_b.example."])
+def test_an_underscore_excuses_nothing_else(domain: str) -> None:
+    if domain == "_":
+        assert write_command(Rcpt(Address("a", domain))) == b"RCPT TO:<a@_>\r\n"
+        return
+    with pytest.raises(LocalError):
+        write_command(Rcpt(Address("a", domain)))
+
+
 @pytest.mark.parametrize("verb", ["HELO", "EHLO", "LHLO", "HELLO", "MAIL", "RCPT", "BDAT", "VRFY", "EXPN", "AUTH"])
 @pytest.mark.parametrize("space", ["", " ", "   "])
 def test_a_missing_argument_is_501(verb: str, space: str) -> None:

@@ -294,6 +294,14 @@ def test_a_remark_has_the_strict_reply_the_first_line_and_the_number() -> None:
         assert found["bare-cr"].reply.startswith("554 5.5.2 CR without LF")
 
 
+def test_a_fault_far_into_large_content_has_no_line() -> None:
+    pieces = [b"x" * 76 + b"\r\n"] * 1000
+    near = {each.kind: each.line for each in dotted([*pieces[:100], b"a\nb\r\n.\r\n"])[2]}
+    far = {each.kind: each.line for each in dotted([*pieces, b"a\nb\r\n.\r\n"])[2]}
+    whole = {each.kind: each.line for each in dotted([b"".join(pieces) + b"a\nb\r\n.\r\n"])[2]}
+    assert (near, far, whole) == ({"bare-lf": 101}, {"bare-lf": 0}, {"bare-lf": 1001})
+
+
 def test_8_bit_content_is_remarked_only_where_mail_did_not_announce_it() -> None:
     data = b"Subject: x\r\n\r\n\xc3\xa9 \xc3\xa9\r\n"
     for mail, kinds in ((b"", ["8bit"]), (b" BODY=8BITMIME", [])):

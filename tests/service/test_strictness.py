@@ -12,17 +12,24 @@ import pytest
 
 from posthouse.codes import LENIENCIES, remark_text
 from posthouse.core import Address, Remark
+from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.protocol import LENIENT, STRICT
 from posthouse.protocol.writers import write_content
+from posthouse.sandbox import Sink
 from posthouse.server import Peer
 from posthouse.service import Daemon
 from posthouse.service.config.model import Config
 from posthouse.service.config_file import ConfigError, advice, default_config, parse
+from posthouse.service.operations.explain_message import history_of
+from posthouse.service.operations.explain_text import history_sentences
+from posthouse.service.operations.registry import OPERATIONS
+from posthouse.service.operations.results import AttemptEntry
 from posthouse.spool import Accepted, SqliteSpool
 from posthouse.testing import StaticResolver
 
 from .policy_harness import PolicyHarness
 
+show_of = OPERATIONS["inbox show"].run
 TRUSTED, STRANGER = "10.1.2.3", "192.0.2.1"
 OWN = "first.example"
 
@@ -128,8 +135,6 @@ async def running(config: Config, log: Log) -> AsyncIterator[tuple[Daemon, Clien
 def catcher(tmp_path: Path) -> Config:
     from msgspec.structs import replace
 
-    from posthouse.net import Endpoint
-
     config = default_config(str(tmp_path))
     return replace(config, listener=(replace(config.listener[0], bind=Endpoint("127.0.0.1", 0)),))
 
@@ -157,11 +162,56 @@ def test_the_catcher_takes_what_developers_send_and_remarks_it(tmp_path: Path) -
             assert isinstance(accepted, Accepted)
             kinds = [each.kind for each in accepted.arrival.remarks]
             assert sorted(kinds) == sorted(["no-brackets", "no-domain", "utf8-address", "bare-lf", "cr-cr-lf", "8bit"])
+            history = await history_of(daemon.context(), queue_id)
+            assert history is not None
+            assert [each.kind for each in history.remarks] == kinds
+            for lang, word in (("en", "tolerated: "), ("zh", "已宽容处理：")):
+                said = [each.text for each in history_sentences(history, lang, str) if each.text.startswith(word)]
+                assert len(said) == len(kinds)
+            shown = await show_of(daemon.context(), number=message.number)
+            assert [each.kind for each in shown.remarks] == kinds
+            assert all("a strict receiver" in each.text for each in shown.remarks if each.reply)
             logged = log.of("lenient")
             assert [each["id"] for each in logged] == [queue_id] * len(kinds)
             assert any("554 5.5.2" in each["remark"] and "in line 1" in each["remark"] for each in logged)
 
     asyncio.run(scenario())
+
+
+def test_addresses_that_leniency_reads_reach_the_next_host(tmp_path: Path) -> None:
+    heard: list[str] = []
+    log = Log()
+
+    async def scenario() -> None:
+        sink = Sink(network=SocketNetwork(), clock=SystemClock(), hostname="next.test")
+        place = await sink.listen(Endpoint("127.0.0.1", 0))
+        config = parse(
+            f'data_dir = "{tmp_path}"\nhostname = "mx.test"\n[[listener]]\nbind = "127.0.0.1:0"\n'
+            '[relay]\ntrusted_networks = ["127.0.0.0/8"]\n[[domain]]\nname = "d.example"\n'
+            f'[[route]]\nto = "*"\nvia = "smtp://{place}"'
+        )
+        async with running(config, log) as (daemon, client):
+            for rcpt in ("<a..b@docomo.example>", "<a@my_host.example>", "<a.@au.example.>", "<a@例子.test>"):
+                reply = await client.send(BARE, "<langrui@d.example>", rcpt)
+                assert reply.startswith("250 2.0.0 Ok: queued as "), reply
+                queue_id = reply.rpartition(" ")[2]
+                await daemon.wait_idle()
+                history = await history_of(daemon.context(), queue_id)
+                assert history is not None
+                for event in history.events:
+                    assert isinstance(event, AttemptEntry)
+                    heard.extend(line for each in event.connections for line in each.lines if "RCPT" in line)
+        await sink.stop()
+        assert sink.messages == 4
+        assert set(sink.tolerated) == {"underscore"}, "what goes on is well formed"
+
+    asyncio.run(scenario())
+    assert [each.partition("RCPT TO:")[2].partition(" ")[0] for each in heard] == [
+        '<"a..b"@docomo.example>',
+        "<a@my_host.example>",
+        '<"a."@au.example>',
+        "<a@xn--fsqu00a.test>",
+    ]
 
 
 def test_a_strict_listener_stays_strict_and_remarks_nothing(tmp_path: Path) -> None:

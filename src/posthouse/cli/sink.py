@@ -70,7 +70,7 @@ async def _sink(bind: str, lmtp: bool, faults: list[Any], messages: int | None, 
         await sink.stop()
     counts = sink.counts
     if as_json:
-        print_json({**counts._asdict(), "seconds": round(seconds, 3)})
+        print_json({**counts._asdict(), "tolerated": sink.tolerated, "seconds": round(seconds, 3)})
         return
     say(_sentence(sink))
 
@@ -83,6 +83,8 @@ def _sentence(sink: Sink) -> str:
         size_in_words(counts.octets),
         _counted(counts.connections, "connection"),
     ]
+    if sink.tolerated:
+        parts.append("tolerated: " + ", ".join(f"{kind} {times}" for kind, times in sink.tolerated.items()))
     if counts.refused or counts.dropped:
         parts += [_counted(counts.refused, "refusal"), f"{_counted(counts.dropped, 'connection')} cut"]
     return ", ".join(parts)

@@ -61,7 +61,7 @@ LENIENCIES: Mapping[str, LeniencyEntry] = MappingProxyType(
                 "an octet above 127, and MAIL did not say BODY=8BITMIME",
                 "出现大于 127 的字节，而 MAIL 未声明 BODY=8BITMIME",
             ),
-            Text("was taken as it is", "已原样接受"),
+            Text("was taken as if it had", "已按声明处理"),
             Text(
                 "say BODY=8BITMIME where EHLO offers 8BITMIME, or encode the text as quoted-printable or base64",
                 "在 EHLO 列出 8BITMIME 时声明 BODY=8BITMIME，或把正文编码为 quoted-printable 或 base64",

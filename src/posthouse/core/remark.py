@@ -11,8 +11,8 @@ class Remark(NamedTuple):
     """One kind of deviation in one message, for its sender's developer to know.
 
     ``kind`` names it (``codes.leniencies`` has the texts); ``reply`` is the reply of a strict receiver, "" where strict
-    receivers differ; ``line`` is the number of the content's line that has the first one, 0 if it is in a command;
-    ``command`` is the line of that command, or ""; ``times`` says how many there are.
+    receivers differ; ``line`` is the number of the content's line that has the first one, 0 if it is in a command or
+    far into a large content; ``command`` is the line of that command, or ""; ``times`` says how many there are.
     """
 
     kind: str

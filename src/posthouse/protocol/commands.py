@@ -236,7 +236,8 @@ def write_command(command: Command) -> bytes:
 
     Raises ``LocalError`` for a value that cannot be written so: a control character, an address or parameter outside
     its grammar, a non-ASCII sender without ``smtputf8``, a greeting that is neither a domain nor a literal (what is
-    forgiven when read is not sent).
+    tolerated when read is not sent).  One thing that a lenient receiver accepts is written as it is, because the mail
+    was promised: a domain with underscores.  A local part with misplaced dots is quoted, as any that needs it.
     """
     write = _WRITERS.get(type(command))
     if write is _write_bare:
@@ -265,10 +266,15 @@ def _write_plain_rcpt(address: Address) -> bytes:
 
 @lru_cache(maxsize=2048)
 def _write_path(address: Address) -> str:
-    path = f"<{address}>"
-    if parse_path(path) != address:
+    domain = address.domain
+    if "_" in domain and not address.is_literal:
+        # No mail domain may have an underscore, and some have one (``protocol.leniency``).
+        checked = Address(address.local, domain.replace("_", "0"))
+    else:
+        checked = address
+    if parse_path(f"<{checked}>") != checked:
         raise GrammarError("the address is not in its plain form; make it with parse_mailbox")
-    return path
+    return f"<{address}>"
 
 
 def _write_greet(command: Greet) -> str:

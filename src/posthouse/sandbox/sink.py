@@ -1,4 +1,4 @@
-"""The sink: a receiving SMTP that counts and discards, and fails on demand.
+"""The sink: a receiving SMTP that counts and discards, and fails on demand; lenient, and counts what it tolerates.
 
 Senders are tested and measured against it.  Without fault rules all sessions share one policy and one intake, whose
 only state are the counters, and no verdict is made twice: a measurement is one of the dialogue and nothing else.  Fault
@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from posthouse.client.hostname import machine_name
 from posthouse.core import Envelope, Recipient, Remark, Reply, SettingError, Verdict
 from posthouse.net import Clock, Endpoint, Network, SocketNetwork, SystemClock
-from posthouse.protocol import Limits, Offer
+from posthouse.protocol import LENIENT, Leniency, Limits, Offer
 from posthouse.protocol.commands import Greet, Mail, Rcpt
 from posthouse.sandbox.faults import STAGES, FaultRule
 from posthouse.server import Answer, Peer, Server, ServerSession
@@ -67,6 +67,8 @@ class Sink:
         self.octets = 0
         self.refused = 0
         self.dropped = 0
+        #: How often each kind of deviation was tolerated (``core.Remark``).
+        self.tolerated: dict[str, int] = {}
         self.goal = -1
         self.reached: Callable[[], object] = int
         self.newest: ServerSession | None = None
@@ -79,6 +81,7 @@ class Sink:
             offer=offer or Offer(size=0),
             lmtp=lmtp,
             limits=limits,
+            leniency=_lenient,
         )
         self._server.sink = self
         self._shared = None if self.faults else _SinkPolicy(self, None)
@@ -123,6 +126,10 @@ async def open_sink(bind: str, *, lmtp: bool = False, faults: Sequence[FaultRule
         raise SettingError(error.message, where="--bind", remedy=error.remedy) from None
     sink = Sink(network=SocketNetwork(), clock=SystemClock(), hostname=machine_name(), lmtp=lmtp, faults=faults)
     return sink, await sink.listen(endpoint)
+
+
+def _lenient(peer: Peer) -> Leniency:
+    return LENIENT
 
 
 class _SinkServer(Server):
@@ -230,7 +237,9 @@ class _SinkIntake:
         self._sink.octets += len(chunk)
 
     def remarked(self, remarks: tuple[Remark, ...]) -> None:
-        pass
+        tolerated = self._sink.tolerated
+        for remark in remarks:
+            tolerated[remark.kind] = tolerated.get(remark.kind, 0) + remark.times
 
     def commit(self) -> Any:
         sink = self._sink

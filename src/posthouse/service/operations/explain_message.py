@@ -14,6 +14,7 @@ from typing import Final
 from posthouse.core import path_text
 from posthouse.service.operations.base import Context
 from posthouse.service.operations.next_attempt import NextAttempts
+from posthouse.service.operations.remarks import remark_entries
 from posthouse.service.operations.results import (
     AttemptEntry,
     ConnectionEntry,
@@ -133,6 +134,7 @@ async def history_of(context: Context, queue_id: str) -> MessageHistory | None:
         expires=_expiry(context, accepted.at, entry),
         named_sender=origin.sender,
         parent=origin.parent,
+        remarks=remark_entries(origin.remarks),
     )
 
 

@@ -41,6 +41,7 @@ EXPLAIN_TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "这是为邮件列表转发的邮件；当时告诉客户端的队列编号是 {parent}。",
         ),
         "named-sender": ("The client named {sender} as sender.", "客户端给出的发件人是 {sender}。"),
+        "remark": ("tolerated: {text}", "已宽容处理：{text}"),
         # Attempts
         "attempt": ("attempt {number}, for {where}", "第 {number} 次尝试，目的地 {where}"),
         "rule": ("route: {rule}", "路由：{rule}"),

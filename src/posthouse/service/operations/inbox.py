@@ -8,6 +8,7 @@ from typing import Final
 
 from posthouse.core import SettingError
 from posthouse.service.operations.base import Context, Operation, Parameter
+from posthouse.service.operations.remarks import remarks_in
 from posthouse.service.operations.results import InboxChange, InboxContent, InboxEntry, InboxSummary, filled
 
 __all__ = ["INBOX_OPERATIONS"]
@@ -64,8 +65,11 @@ async def _show(context: Context, number: int) -> InboxContent:
             raise SettingError(f"no inbox has a message number {number}", remedy="see `posthouse inbox list`")
         message, content = kept
         octets = await asyncio.to_thread(lambda: b"".join(content.chunks()))
+        events = await spool.queries.history(message.queue_id)
     text = octets.decode("utf-8", "replace")
-    return filled(InboxContent, message, text=text, raw=None if text.encode() == octets else octets)
+    return filled(
+        InboxContent, message, text=text, raw=None if text.encode() == octets else octets, remarks=remarks_in(events)
+    )
 
 
 async def _delete(context: Context, numbers: list[int]) -> InboxChange:

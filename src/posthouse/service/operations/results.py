@@ -45,6 +45,7 @@ __all__ = [
     "QueueSummary",
     "QueueSummaryRow",
     "RecipientNow",
+    "RemarkEntry",
     "ResultEntry",
     "SettingText",
     "filled",
@@ -207,10 +208,22 @@ class InboxEntry(Struct, frozen=True, kw_only=True):
     subject: str
 
 
+class RemarkEntry(Struct, frozen=True, kw_only=True):
+    """A deviation that a lenient listener tolerated: see ``core.Remark``; ``text`` is the sentence in English."""
+
+    kind: str
+    reply: str
+    line: int
+    command: str
+    times: int
+    text: str
+
+
 class InboxContent(Struct, frozen=True, kw_only=True):
     """A message as it was delivered.
 
-    ``text`` is its content as UTF-8; ``raw`` is the octets where they are not UTF-8, else None.
+    ``text`` is its content as UTF-8; ``raw`` is the octets where they are not UTF-8, else None; ``remarks`` say what
+    was tolerated when it came in, as long as its history is kept.
     """
 
     number: int
@@ -221,6 +234,7 @@ class InboxContent(Struct, frozen=True, kw_only=True):
     sender: str
     text: str
     raw: bytes | None = None
+    remarks: list[RemarkEntry] = []
 
 
 class InboxChange(Struct, frozen=True, kw_only=True):
@@ -443,6 +457,7 @@ class MessageHistory(Struct, frozen=True, kw_only=True):
     expansions: list[ExpansionEntry] = []
     named_sender: str = ""
     parent: str = ""
+    remarks: list[RemarkEntry] = []
 
 
 class MessageFound(Struct, frozen=True, kw_only=True):

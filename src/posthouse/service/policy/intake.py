@@ -1,8 +1,7 @@
 """Spool intake: one message on its way from the session into the spool; the 250 is earned here.
 
 The content is written to the spool as it comes.  What stands in front of it, the *prefix*, is made when the content has
-ended: the header fields of the content checks, the Received field, and an empty line if the content has no header
-section (a message typed by hand may have none, and its first line must not be read as part of our fields).
+ended: the header fields of the content checks, the Received field, and an empty line if the content has no header.
 
 Content is counted as it grows, and its beginning is scanned (``header_scan``).  Once the message cannot succeed any
 more, what is stored of it is removed at once, the rest is taken and dropped, and the final verdict gives the reason.
@@ -23,7 +22,18 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from posthouse.codes.leniencies import remark_text
-from posthouse.core import Address, Envelope, EventSink, Remark, Reply, StorageError, StorageFull, Verdict, path_text
+from posthouse.core import (
+    Address,
+    Body,
+    Envelope,
+    EventSink,
+    Remark,
+    Reply,
+    StorageError,
+    StorageFull,
+    Verdict,
+    path_text,
+)
 from posthouse.message.dsn.model import Action, OriginalMessage, RecipientStatus
 from posthouse.message.trace_fields import protocol_name, received
 from posthouse.net.clock import Clock
@@ -188,8 +198,10 @@ class SpoolIntake:
         self.abort()
 
     def remarked(self, remarks: tuple[Remark, ...]) -> None:
-        """What was tolerated: it goes into the history with the message, and into the log once that is stored."""
+        """What was tolerated, for history and log.  Undeclared 8-bit content is announced to the next host."""
         self._remarks = remarks
+        if any(remark.kind == "8bit" for remark in remarks):
+            self._envelopes = [each._replace(body=Body.EIGHTBITMIME) for each in self._envelopes]
 
     # -- the checks --------------------------------------------------------------------------------------------------
 
