@@ -175,9 +175,14 @@ def _listener_checks(config: Config) -> Iterator[tuple[str, str, str]]:
             yield f"{place}.bind", f"two listeners cannot both have {each.bind}", "give one another port"
         if names[each.name] == 2:
             yield f"{place}.name", f'two listeners are named "{each.name}"', "rename one"
-        if each.tls != "off":
-            remedy = 'write tls = "off" for now, and bind it to loopback or a private network'
-            yield f"{place}.tls", f'"{each.tls}" is not available in this version', remedy
+        if each.tls == "off" and (each.tls_cert or each.tls_required):
+            remedy = 'write tls = "starttls" or tls = "implicit", or leave the other setting out'
+            yield f"{place}.tls", "TLS is off, and other settings of the listener ask for it", remedy
+        if each.tls_key and not each.tls_cert:
+            yield f"{place}.tls_key", "there is a key without a certificate", "write tls_cert as well"
+        if "EXTERNAL" in each.mechanisms and not each.tls_client_ca:
+            remedy = "write tls_client_ca, or leave EXTERNAL out"
+            yield f"{place}.mechanisms", "EXTERNAL needs certificates of clients", remedy
         if each.max_message_size < 65_536:
             remedy = "write at least 65536 (RFC 5321 §4.5.3.1.7)"
             yield f"{place}.max_message_size", "every receiver must take messages of 64 KiB", remedy
