@@ -75,11 +75,23 @@ def test_every_setting_is_documented() -> None:
         assert each.text, f"{each.path} does not say what it does"
 
 
+def test_the_table_of_limits_has_the_defaults_of_the_settings() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    section = text.partition("## Limits on clients")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| [^|]+ \| `(\w+)` \| `([^`]+)` \|", section, re.MULTILINE)
+    defaults = {each.path.rpartition(".")[2]: each.default for each in settings()}
+    assert len(rows) > 10
+    assert dict(rows) == {name: defaults[name] for name, _ in rows}
+
+
+_LOGGED = re.compile(r"(?:log\(|LogRate\([^\"\n]*)\s*\"([a-z ]+)\"")
+
+
 def test_every_event_of_the_log_is_documented() -> None:
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     documented = {event for row in re.findall(r"^\| (`.*?) \|", text, re.MULTILINE) for event in code_spans(row)}
     files = [file for file in SOURCE.rglob("*.py") if "testing" not in file.parts]
-    logged = {event for file in files for event in re.findall(r"log\(\s*\"([a-z ]+)\"", file.read_text("utf-8"))}
+    logged = {event for file in files for event in _LOGGED.findall(file.read_text("utf-8"))}
     assert {"accepted", "refused", "worker died"} <= logged
     assert not logged - documented, f"not in docs/operations.md: {', '.join(sorted(logged - documented))}"
 

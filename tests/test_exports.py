@@ -34,8 +34,9 @@ def definitions(tree: ast.Module) -> Iterator[str]:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
                 if not any(isinstance(each, ast.Call) and own_object(each.func, tree) for each in node.decorator_list):
                     yield name
-            case ast.Assign(targets=[ast.Name(id=name)], value=value) | ast.AnnAssign(
-                target=ast.Name(id=name), value=value
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=value)
+                | ast.AnnAssign(target=ast.Name(id=name), value=value)
             ):
                 if not name.islower() and not type_variable(value):
                     yield name
@@ -60,8 +61,9 @@ def collected(tree: ast.Module, exported: list[str]) -> set[str]:
     found = set()
     for node in tree.body:
         match node:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value) | ast.AnnAssign(
-                target=ast.Name(id=name), value=ast.expr() as value
+            case (
+                ast.Assign(targets=[ast.Name(id=name)], value=value)
+                | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
             ) if name in exported and name.isupper():
                 found |= {each.id for each in ast.walk(value) if isinstance(each, ast.Name)}
     return found

@@ -38,9 +38,7 @@ def test_a_command_is_found_as_people_write_it(written: str, verb: str) -> None:
     assert entry.verb == verb
 
 
-@pytest.mark.parametrize(
-    "written", ["", "  ", "FLY", "help me", "data of mine", "550", "bob@example.org", "mail bob"]
-)
+@pytest.mark.parametrize("written", ["", "  ", "FLY", "help me", "data of mine", "550", "bob@example.org", "mail bob"])
 def test_other_words_are_no_command(written: str) -> None:
     assert command(written) is None
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import pytest
 
 from posthouse.net import Endpoint, SocketNetwork
-from posthouse.net.sockets import SocketListener
+from posthouse.net.socket_listener import SocketListener
 from posthouse.net.stream import Handler, HandlerFactory, Stream
 from posthouse.service import Daemon
 from posthouse.service.config_file import parse

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posthouse.core import Bytes, Content
-from posthouse.message import count, count_received, fields, first, gap, hop_count, split, unfold, without
+from posthouse.message import count, count_received, fields, first, gap, split, unfold, without
 from posthouse.message.headers import HEADER_LIMIT
 
 # Octets in which line ends, colons and white space are as frequent as they are dangerous.
@@ -144,13 +144,6 @@ def test_unfold() -> None:
 )
 def test_received_fields_are_counted(headers: bytes, hops: int) -> None:
     assert count_received(headers) == hops
-    assert hop_count(headers + b"\r\nReceived: in the body\r\nReceived: too\r\n") == hops
-
-
-def test_hop_count_reads_no_further_than_64_kib() -> None:
-    data = (b"Received: " + b"x" * 490 + b"\r\n") * 1000
-    assert hop_count(data) == 65_536 // 502 + 1
-    assert hop_count(b"\r\nReceived: in the body\r\n") == 0
 
 
 @pytest.mark.parametrize("data", [b"", b"\r\nbody", b"Subject: a\r\n", b"Subject : a"])

@@ -71,6 +71,64 @@ def test_a_peer_may_end_its_half_and_still_be_answered() -> None:
     run(scenario())
 
 
+def test_an_accepted_connection_is_read_in_small_pieces_until_its_content_is_large() -> None:
+    """What was read and cannot be handled yet stays in memory."""
+
+    async def scenario() -> None:
+        loop = asyncio.get_running_loop()
+        sizes: list[int] = []
+
+        class Sizes(RecordingHandler):
+            def data_received(self, data: bytes) -> None:
+                sizes.append(len(data))
+                super().data_received(data)
+
+        server = Sizes()
+        listener = await SocketNetwork().listen(LOOPBACK, lambda: server)
+        with raw(listener.local) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+            for total in (1_000_000, 2_000_000):
+                before = len(sizes)
+                await loop.sock_sendall(sock, b"x" * 1_000_000)
+                await server.until(lambda server, total=total: len(server.received) >= total)
+                assert sizes[before] <= 16_384
+                assert max(sizes[before : before + 4]) <= 16_384
+                assert max(sizes[before:]) > 16_384
+                server.stream.write(b"250 ok")
+                assert await loop.sock_recv(sock, 100) == b"250 ok"
+            server.stream.abort()
+            await server.until(lambda server: server.ended)
+        listener.close()
+
+    run(scenario())
+
+
+def test_a_peer_that_does_not_read_holds_little_of_what_is_written() -> None:
+    async def scenario() -> None:
+        server = RecordingHandler()
+        listener = await SocketNetwork().listen(LOOPBACK, lambda: server)
+        with raw(listener.local) as sock:
+            await server.until(lambda server: server.events)
+            written = 0
+            while "pause_writing" not in server.events:
+                server.stream.write(b"x" * 1000)
+                written += 1000
+                assert written < 3_000_000
+            buffered = server.stream._transport.get_write_buffer_size()  # type: ignore[attr-defined]
+            assert buffered < 20_000
+            assert (
+                server.stream._transport.get_extra_info("socket").getsockopt(  # type: ignore[attr-defined]
+                    socket.SOL_SOCKET, socket.SO_SNDBUF
+                )
+                <= 131_072
+            )
+            sock.close()
+            await server.until(lambda server: server.ended)
+        listener.close()
+
+    run(scenario())
+
+
 def test_a_reset_is_broken_with_its_cause() -> None:
     async def scenario() -> None:
         server = RecordingHandler()

@@ -31,6 +31,7 @@ from posthouse.protocol import (
     State,
 )
 from posthouse.protocol.parsing import CACHED_LINE, parse_cached
+from posthouse.protocol.readers import ENDLESS_LINE
 
 OK = Reply(250, "2.0.0", "ok")
 A, B = Address("langrui", "sohu.com"), Address("renping", "sina.com")
@@ -168,8 +169,25 @@ def test_a_line_without_cr_is_answered_at_once_with_the_remedy() -> None:
 
 def test_over_long_lines_are_read_to_their_end() -> None:
     receiver = greeted(limits=Limits(command_line=100))
-    assert answer_all(receiver, b"NOOP " + b"x" * 90_000) == []
+    assert answer_all(receiver, b"NOOP " + b"x" * 60_000) == []
     assert answer_all(receiver, b"\r\nNOOP\r\n") == [500, 250]
+
+
+def test_a_line_without_end_ends_the_dialogue() -> None:
+    receiver = greeted()
+    assert answer_all(receiver, b"x" * ENDLESS_LINE) == []
+    assert answer_all(receiver, b"x") == [500]
+    assert receiver.next_event() is Pause.CLOSED
+
+
+def test_the_end_of_the_input_is_told_while_tls_is_awaited() -> None:
+    receiver = Receiver(Offer(starttls=True))
+    receiver.send(Reply(220, "", "hello"))
+    assert answer_all(receiver, b"EHLO x\r\nSTARTTLS\r\n") == [250, 250]
+    assert receiver.state is State.SWITCHING
+    assert receiver.next_event() is Pause.NEED_DATA
+    receiver.receive_eof()
+    assert receiver.next_event() is Pause.CLOSED
 
 
 def test_a_new_greeting_forgets_the_transaction() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from posthouse.core import LocalError, RemoteError, Reply
 from posthouse.protocol import write_reply
-from posthouse.protocol.readers import InputFault, LineReader, ReplyReader
+from posthouse.protocol.readers import ENDLESS_LINE, InputFault, LineReader, ReplyReader
 
 
 def lines(pieces: list[bytes], limit: int = 512) -> list[bytes | InputFault]:
@@ -47,13 +47,32 @@ def test_lines(data: bytes, expected: list[bytes | InputFault]) -> None:
 
 def test_an_endless_line_is_not_kept() -> None:
     reader = LineReader()
-    for _ in range(1000):
+    for _ in range(65):
         reader.feed(b"x" * 1000)
         assert reader.line(512) is None
         assert len(reader) <= 512
     reader.feed(b"\r\nNOOP\r\n")
     assert reader.line(512) is InputFault.TOO_LONG
     assert reader.line(512) == b"NOOP"
+
+
+@pytest.mark.parametrize("piece", [1, 100, 65_536, 200_000])
+@pytest.mark.parametrize("end", [b"", b"\r\n", b"\n"])
+def test_a_line_is_given_up_when_it_has_no_end(piece: int, end: bytes) -> None:
+    reader = LineReader()
+    data = b"x" * ENDLESS_LINE + b"\r" + end
+    found = [each for at in range(0, len(data), piece) if (each := reader.line(512, data[at : at + piece])) is not None]
+    assert found[0] is InputFault.ENDLESS
+
+
+def test_an_endless_reply_is_given_up() -> None:
+    reader = ReplyReader(2048, 256)
+    for _ in range(65):
+        reader.feed(b"2" * 1000)
+        assert reader.reply() is None
+    reader.feed(b"2" * 1000)
+    with pytest.raises(RemoteError, match="a line without an end"):
+        reader.reply()
 
 
 @given(st.lists(st.binary(max_size=20).filter(lambda b: b"\r" not in b and b"\n" not in b), max_size=6), st.data())

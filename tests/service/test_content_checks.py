@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
+import struct
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -309,6 +311,33 @@ def test_several_checks_and_one_that_waits(tmp_path: Path) -> None:
             "Subject",
         ]
         assert b"X-Lookup: after 1 fields\r\n" in content
+
+    lookup = Lookup()
+    run(tmp_path, scenario, Marker, lookup)
+
+
+@pytest.mark.parametrize("to", ["bob@example.org", "team@example.org"])
+def test_a_message_is_not_stored_when_its_client_vanishes_while_it_is_checked(tmp_path: Path, to: str) -> None:
+    """The client will send it again."""
+
+    async def scenario(host: Host) -> None:
+        client = await host.client()
+        bringing = asyncio.ensure_future(client.message(MESSAGE, to))
+        await lookup.asked.wait()
+        writer = host.writers.pop()
+        writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        writer.transport.abort()  # a reset: after a mere end, the client might still read the reply
+        while host.daemon.sessions:
+            await asyncio.sleep(0)
+        lookup.answered.set()
+        while not host.logged("refused"):
+            await asyncio.sleep(0)
+        (refusal,) = host.logged("refused")
+        assert refusal["reason"] == "the connection ended before the message was stored"
+        assert host.logged("accepted") == []
+        assert await host.mail() == []
+        with pytest.raises((AssertionError, ConnectionError)):
+            await bringing
 
     lookup = Lookup()
     run(tmp_path, scenario, Marker, lookup)

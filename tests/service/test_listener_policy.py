@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,9 @@ import pytest
 
 from posthouse.core import Address, Reply, StorageBusy, StorageError, StorageFull, Verdict
 from posthouse.protocol.commands import Mail, Rcpt
+from posthouse.service.policy.header_scan import HeaderScan
 from posthouse.service.policy.recipients import recipient_verdict
+from posthouse.service.policy.session_policy import SessionPolicy
 from posthouse.testing import ManualClock
 
 from .policy_harness import PolicyHarness, address, bring_in, envelope, now
@@ -136,6 +139,24 @@ def test_connections_are_counted() -> None:
     first.disconnected()
     at.session("192.0.2.3")
     assert now(at.connect("192.0.2.3", 5).connected()).code == 421
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2001:db8:0:1::1", "2001:db8:0:1:ffff::2", True),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
+        ("fe80::1%eth0", "fe80::2%eth1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("192.0.2.1", "192.0.2.2", False),
+    ],
+)
+def test_an_ipv6_network_counts_as_one_host(one: str, other: str, same: bool) -> None:
+    at = desk("max_connections_per_host = 1")
+    first = at.session(one)
+    assert now(at.connect(other).connected()).code == (421 if same else 220)
+    first.disconnected()
+    assert now(at.connect(one).connected()).code == 220
 
 
 def test_clients_of_a_unix_socket_are_not_one_host() -> None:
@@ -332,6 +353,94 @@ def test_going_in_circles_without_a_body() -> None:
     assert bring_in(at.session(), envelope("bob@example.org"), b"Received: x\r\n" * 3)[0].code == 554
 
 
+def in_pieces(content: bytes, piece: int) -> list[bytes]:
+    return [content[start : start + piece] for start in range(0, len(content), piece)]
+
+
+@pytest.mark.parametrize("piece", [2, 1000, 16_384, 1_000_000])
+@pytest.mark.parametrize(
+    "filling", [b"X-Filler: " + b"x" * 1200 + b"\r\n", (b"X-Fold: a\r\n " + b"y" * 70 + b"\r\n") * 15]
+)
+@pytest.mark.parametrize(("hops", "code"), [(99, 250), (100, 554)])
+def test_hops_are_counted_beyond_64_kib_of_header(piece: int, filling: bytes, hops: int, code: int) -> None:
+    at = desk()
+    content = (b"Received: by x\r\n" + filling) * hops + b"Subject: hi\r\n\r\nReceived: in the body\r\n" * 9
+    assert content.index(b"Subject") > 100_000
+    (reply,) = bring_in(at.session(), envelope("bob@example.org"), *in_pieces(content, piece))
+    assert (reply.code, reply.enhanced) == (code, "5.4.6" if code == 554 else "2.0.0")
+    if code == 554:
+        assert "it has 100 Received fields (limit 100)" in reply.text
+
+
+@pytest.mark.parametrize("piece", [1, 7, 500, 100_000])
+def test_a_received_field_is_found_wherever_a_piece_ends(piece: int) -> None:
+    at = PolicyHarness(LISTENER + HOUSE.replace("[relay]", "[relay]\nmax_hops = 4"))
+    content = (
+        b"Received: one\r\nX: " + b"a" * 2000 + b"received: no\r\nReceived : two\r\n received: folded\r\n"
+        b"X-Received: no\r\nRECEIVED:three\r\n"
+    )
+    session = at.session()
+    assert bring_in(session, envelope("bob@example.org"), *in_pieces(content + b"\r\n", piece))[0].code == 250
+    assert bring_in(session, envelope("bob@example.org"), *in_pieces(content, piece))[0].code == 250
+    four = content + b"Received: four"
+    for ending in (b"", b"\r\n", b"\r\n\r\n"):
+        assert bring_in(session, envelope("bob@example.org"), *in_pieces(four + ending, piece))[0].code == 554
+
+
+def round_trips(times: int, *, host: bytes = b"MX.example.org") -> bytes:
+    field = (
+        b"Received: from a ([192.0.2.1])\r\n\tby " + host + b" with ESMTP id Q1\r\n\tfor <bob@example.org>; date\r\n"
+    )
+    return (field + b"Received: by elsewhere\r\nARC-Seal: " + b"x" * 900 + b"\r\n") * times
+
+
+@pytest.mark.parametrize("piece", [50, 1_000_000])
+@pytest.mark.parametrize(("times", "code"), [(9, 250), (10, 554)])
+def test_a_message_that_comes_back_again_and_again_is_refused_before_its_hops_are_too_many(
+    piece: int, times: int, code: int
+) -> None:
+    at = desk()
+    content = round_trips(times) + b"Subject: hi\r\n\r\n" + round_trips(20)
+    (reply,) = bring_in(at.session(), envelope("bob@example.org"), *in_pieces(content, piece))
+    assert reply.code == code
+    if code == 554:
+        assert reply.text == "This message goes in circles: mx.example.org has had it 10 times before"
+
+
+def test_only_our_own_received_fields_are_passes() -> None:
+    at = desk()
+    content = round_trips(40, host=b"notmx.example.org") + b"\r\n"
+    assert bring_in(at.session(), envelope("bob@example.org"), content)[0].code == 250
+
+
+@pytest.mark.parametrize("piece", [700, 1_000_000])
+@pytest.mark.parametrize(("lines", "code"), [(880, 250), (930, 552)])
+def test_a_header_section_has_a_largest_size(piece: int, lines: int, code: int) -> None:
+    at = desk("max_header_size = 65536")
+    content = (b"X-Field: " + b"x" * 60 + b"\r\n") * lines + b"\r\n" + b"x" * 70_000
+    (reply,) = bring_in(at.session(), envelope("bob@example.org"), *in_pieces(content, piece))
+    assert (reply.code, reply.enhanced) == (code, "5.3.4" if code == 552 else "2.0.0")
+    assert code == 250 or reply.text == "Header section too large (limit 65536 octets)"
+
+
+@pytest.mark.parametrize("first", [b"", b"Subject: hi\r\n"])
+def test_a_body_without_an_empty_line_before_it_is_no_header_section(first: bytes) -> None:
+    at = desk("max_header_size = 65536")
+    content = first + b"words without a colon, line by line\r\n" * 5000
+    assert bring_in(at.session(), envelope("bob@example.org"), *in_pieces(content, 10_000))[0].code == 250
+
+
+@pytest.mark.parametrize("piece", [300, 16_384])
+def test_the_message_id_is_found_in_a_header_section_that_comes_in_pieces(piece: int) -> None:
+    scan = HeaderScan(desk().policy.intake.headers)
+    content = b"X: " + b"x" * 20_000 + b"\r\nMESSAGE-ID:\r\n <a@b>\r\nY: " + b"y" * 60_000 + b"\r\n\r\n"
+    for each in in_pieces(content, piece):
+        assert not scan.done
+        scan.write(each)
+    assert scan.done
+    assert (scan.message_id, scan.gap, scan.refusal) == ("<a@b>", b"", None)
+
+
 @pytest.mark.parametrize(
     ("error", "code", "enhanced"),
     [(StorageFull("x"), 452, "4.3.1"), (StorageBusy("x"), 451, "4.3.0"), (StorageError("x"), 451, "4.3.0")],
@@ -474,3 +583,73 @@ def test_help_knows_the_older_spellings() -> None:
     assert now(session.help("rest")) == now(session.help("RSET"))
     assert "HELLO" in now(session.help("helo")).text
     assert now(session.help("MAIL FROM")) == now(session.help("MAIL"))
+
+
+def refused_lines(at: PolicyHarness) -> list[dict[str, Any]]:
+    return [fields for event, fields in at.events if event == "refused"]
+
+
+def flood(session: SessionPolicy, times: int) -> None:
+    for _ in range(times):
+        session.rcpt(envelope(), Rcpt(address("x@example.net")), ())
+
+
+def test_the_refusals_of_one_session_are_summed_up_beyond_a_rate() -> None:
+    clock = ManualClock()
+    at = desk(clock=clock)
+    session = at.session()
+
+    async def scenario() -> None:
+        flood(session, 12_345)
+        assert len(refused_lines(at)) == 30
+        await clock.advance(61.0)
+        flood(session, 1)
+        session.refused("session", Reply(421, "4.7.0", "Too many refused recipients"))
+        session.disconnected()
+
+    asyncio.run(scenario())
+    more, one, end = refused_lines(at)[30:]
+    assert (more["more"], more["source"]) == (12_315, "mx 192.0.2.1:4000")
+    assert more["reason"].startswith("12,315 more refusals in this session")
+    assert one["recipient"] == "x@example.net"
+    assert end["reply"].startswith("421 4.7.0")
+
+
+def test_the_end_of_a_session_is_logged_after_a_flood() -> None:
+    at = desk(clock=ManualClock())
+    session = at.session()
+    flood(session, 1000)
+    session.refused("session", Reply(421, "4.7.0", "Too many refused recipients"))
+    session.disconnected()
+    assert [each.get("more") for each in refused_lines(at)[29:]] == [None, None, 971]
+
+
+def test_the_refusals_of_all_sessions_are_summed_up_beyond_a_rate() -> None:
+    clock = ManualClock()
+    at = desk("max_connections_per_host = 1", clock=clock)
+    at.session()
+
+    async def scenario() -> None:
+        for _ in range(10_000):
+            assert now_in_loop(at.connect().connected()).code == 421
+        assert len(refused_lines(at)) == 500
+        await clock.advance(9.0)
+        assert len(refused_lines(at)) == 500
+        await clock.advance(2.0)
+        assert refused_lines(at)[500] == {
+            "more": 9500,
+            "reason": "9,500 more events of this name, too many to be written one by one",
+        }
+        for _ in range(10_000):
+            at.connect().connected()
+        assert len(refused_lines(at)) == 501 + 11 * 20
+        at.policy.end()
+        assert refused_lines(at)[-1]["more"] == 10_000 - 11 * 20
+        assert clock.waiting == 0
+
+    asyncio.run(scenario())
+
+
+def now_in_loop(answer: Any) -> Reply:
+    assert isinstance(answer, Verdict)
+    return answer.reply

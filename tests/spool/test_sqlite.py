@@ -8,6 +8,7 @@ import os
 import random
 import sqlite3
 import stat
+import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,6 +48,7 @@ from posthouse.spool import (
     StoredMessage,
 )
 from posthouse.spool.sqlite import actions, batch, history_store, poison
+from posthouse.spool.sqlite.incoming import SqliteIncoming
 from posthouse.spool.sqlite.queries import search
 from posthouse.spool.sqlite.statements import SQL
 from posthouse.spool.sqlite.storage.operations import Call
@@ -365,6 +367,23 @@ def test_small_contents_beyond_the_buffer_go_to_files(tmp_path: Path) -> None:
             assert b"".join((await queue.open_content(stored.message)).chunks()) == b"x" * 4000
         assert queue.incoming.buffered == 0
         assert len(list((tmp_path / "spool" / "content").glob("*/*"))) == 3
+        await queue.close()
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("piece", [1, 2, 1000])
+def test_content_that_comes_in_crumbs_takes_its_size_in_memory(tmp_path: Path, piece: int) -> None:
+    async def scenario() -> None:
+        queue = await opened(tmp_path)
+        content = bytes(range(256)) * 100
+        incoming = queue.receive()
+        for at in range(0, len(content), piece):
+            incoming.write(content[at : at + piece])
+        assert isinstance(incoming, SqliteIncoming)
+        assert sum(sys.getsizeof(each) for each in incoming._chunks) < 1.2 * len(content)
+        stored = await incoming.commit(ENVELOPE, ["x.test"], received=NOW, due=NOW)
+        assert b"".join((await queue.open_content(stored.message)).chunks()) == content
         await queue.close()
 
     asyncio.run(scenario())

@@ -27,8 +27,7 @@ __all__ = [
     "first",
     "first_values",
     "gap",
-    "gap_and_hops",
-    "hop_count",
+    "received_in_lines",
     "split",
     "unfold",
     "without",
@@ -38,8 +37,6 @@ __all__ = [
 HEADER_LIMIT = 262_144
 #: Largest number of fields that ``fields`` separates; the rest is one field without a name.
 FIELDS_LIMIT = 10_000
-#: Number of octets that ``hop_count`` reads.
-_HOPS_WITHIN = 65_536
 
 # field-name = 1*ftext, ftext = %d33-57 / %d59-126 (RFC 5322 §3.6.8); the space before the colon is obsolete (§4.5), and
 # RFC 7103 §7.4 asks readers to ignore it.
@@ -157,22 +154,15 @@ def count(found: Sequence[Field], name: bytes) -> int:
 
 def count_received(headers: bytes) -> int:
     """The number of Received fields in a header section: the hops of the message (RFC 5321 §6.3)."""
-    lowered = b"\r\n" + headers.lower()
+    return received_in_lines(b"\r\n" + headers.lower())
+
+
+def received_in_lines(lowered: bytes) -> int:
+    """``count_received`` for lines in lower case, each with the CRLF before it."""
     hops = lowered.count(b"\r\nreceived:")
     if b"\r\nreceived " in lowered or b"\r\nreceived\t" in lowered:
         hops += len(_RECEIVED_OBSOLETE.findall(lowered))
     return hops
-
-
-def hop_count(data: bytes) -> int:
-    """``count_received`` for the beginning of a message: reads the first 64 KiB of its header section.
-
-    Each hop adds its field on top.
-    """
-    if data.startswith(b"\r\n"):
-        return 0
-    end = data.find(b"\r\n\r\n", 0, _HOPS_WITHIN)
-    return count_received(data[: end if end >= 0 else _HOPS_WITHIN])
 
 
 def gap(data: bytes) -> bytes:
@@ -182,11 +172,6 @@ def gap(data: bytes) -> bytes:
     without header section remain its body.  ``data`` must hold at least the first 1,000 octets of the first line.
     """
     return b"" if not data or data.startswith(b"\r\n") or _FIELD.match(data) else b"\r\n"
-
-
-def gap_and_hops(data: bytes) -> tuple[bytes, int]:
-    """``gap`` and ``hop_count`` of the beginning of a message."""
-    return gap(data), hop_count(data)
 
 
 class _Replaced:

@@ -7,13 +7,17 @@ connection costs its socket, the loop's transport and one small object: 1.8 KiB 
 (5,000 of them, Python 3.11).  (Selector loops and uvloop only: a proactor loop reads while others run and would need a
 buffer each.)
 
+What was read from a peer and is not handled yet stays in memory, so an accepted connection is read 16 KiB at a time.
+Only a peer that has sent more than 64 KiB since we wrote something is read in pieces of 256 KiB: that is content, which
+is handed on at once.  For the same reason an accepted connection queues no more than 16 KiB of output before
+``pause_writing``, and its buffer in the kernel is small.
+
 ``OSError`` is translated at this border (``net.system``), once, with the cause kept.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import enum
 import errno
 import os
@@ -22,7 +26,9 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import cast
 
-from posthouse.net.stream import Endpoint, Handler, HandlerFactory, Stream
+from posthouse.net.no_handler import Nobody
+from posthouse.net.socket_listener import SocketListener
+from posthouse.net.stream import Endpoint, Handler, HandlerFactory
 from posthouse.net.system import (
     address_of,
     broken_by,
@@ -34,9 +40,12 @@ from posthouse.net.system import (
     unreachable,
 )
 
-__all__ = ["FLUSH_SECONDS", "Nobody", "READ_SIZE", "SocketListener", "SocketNetwork", "SocketStream"]
+__all__ = ["FLUSH_SECONDS", "READ_SIZE", "SocketNetwork", "SocketStream"]
 
 READ_SIZE = 262_144
+_FIRST_READS = 16_384
+_LARGE_READS_FROM = 65_536
+_QUEUED_AT_MOST = 16_384
 FLUSH_SECONDS = 60.0
 
 _FATAL = (KeyboardInterrupt, SystemExit)
@@ -54,29 +63,6 @@ class _SocketState(enum.Enum):
 _OPEN, _DRAINING, _CLOSING, _ENDED = _SocketState
 
 
-class Nobody:
-    """The handler of a connection without one: its factory has raised, or the connection has ended."""
-
-    def connected(self, stream: Stream) -> None:
-        """End the connection: there is no handler for it."""
-        stream.abort()
-
-    def data_received(self, data: bytes) -> None:
-        """Ignored."""
-
-    def eof_received(self) -> None:
-        """Ignored."""
-
-    def pause_writing(self) -> None:
-        """Ignored."""
-
-    def resume_writing(self) -> None:
-        """Ignored."""
-
-    def disconnected(self, error: Exception | None) -> None:
-        """Ignored."""
-
-
 _NOBODY: Handler = Nobody()
 
 
@@ -87,21 +73,33 @@ class SocketStream(asyncio.BufferedProtocol):
         "_buffer",
         "_eof",
         "_fault",
+        "_first",
         "_handler",
+        "_large",
         "_network",
         "_octets",
         "_paused",
         "_state",
         "_timer",
         "_transport",
+        "_unanswered",
         "peer",
     )
     _transport: asyncio.Transport
 
-    def __init__(self, network: SocketNetwork, handler: Handler, buffer: memoryview, peer: Endpoint | None) -> None:
+    def __init__(
+        self,
+        network: SocketNetwork,
+        handler: Handler,
+        first: memoryview,
+        large: memoryview,
+        peer: Endpoint | None,
+    ) -> None:
         self._network = network
         self._handler = handler
-        self._buffer = buffer
+        self._buffer = self._first = first
+        self._large = large
+        self._unanswered = 0  # octets read since the last write
         self.peer = peer or Endpoint("")
         self._state = _OPEN
         self._paused = False
@@ -119,6 +117,9 @@ class SocketStream(asyncio.BufferedProtocol):
 
     def write(self, data: bytes) -> None:
         if data and self._state is _OPEN:
+            if self._unanswered:
+                self._unanswered = 0
+                self._buffer = self._first
             self._transport.write(data)
 
     def pause_reading(self) -> None:
@@ -170,6 +171,7 @@ class SocketStream(asyncio.BufferedProtocol):
         self._transport = cast(asyncio.Transport, transport)
         if not self.peer.host:  # accepted, not connected to
             self.peer = endpoint_of(transport.get_extra_info("peername"))
+            self._transport.set_write_buffer_limits(_QUEUED_AT_MOST)
         try:
             self._handler.connected(self)
         except _FATAL:
@@ -184,8 +186,12 @@ class SocketStream(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """The loop has read."""
         if self._state is _OPEN:
+            data = bytes(self._buffer[:nbytes])
+            self._unanswered += nbytes
+            if self._unanswered > _LARGE_READS_FROM:
+                self._buffer = self._large
             try:
-                self._handler.data_received(bytes(self._buffer[:nbytes]))
+                self._handler.data_received(data)
             except _FATAL:
                 raise
             except BaseException as error:
@@ -261,28 +267,6 @@ class SocketStream(asyncio.BufferedProtocol):
         self.abort()
 
 
-class SocketListener:
-    """A listening socket; made by ``SocketNetwork`` only."""
-
-    def __init__(self, server: asyncio.Server, local: Endpoint, inode: int) -> None:
-        self._server = server
-        self._local = local
-        self._inode = inode
-
-    @property
-    def local(self) -> Endpoint:
-        return self._local
-
-    def close(self) -> None:
-        """Accept no more, and remove a unix socket's path if it is still this listener's."""
-        self._server.close()
-        if self._inode:
-            with contextlib.suppress(OSError):
-                if os.lstat(self._local.host).st_ino == self._inode:
-                    os.unlink(self._local.host)
-            self._inode = 0
-
-
 class SocketNetwork:
     """``Network`` on this machine's sockets.
 
@@ -313,7 +297,8 @@ class SocketNetwork:
 
     async def connect(self, endpoint: Endpoint, handler: Handler, *, source: str = "") -> SocketStream:
         loop = asyncio.get_running_loop()
-        stream = SocketStream(self, handler, self._buffer(loop), endpoint)
+        buffer = self._buffer(loop)
+        stream = SocketStream(self, handler, buffer, buffer, endpoint)
         family, address = address_of(endpoint)
         sock = None
         try:
@@ -366,6 +351,7 @@ class SocketNetwork:
     ) -> SocketListener:
         loop = asyncio.get_running_loop()
         buffer = self._buffer(loop)
+        first = buffer[:_FIRST_READS]
 
         def accept() -> SocketStream:
             try:
@@ -375,7 +361,7 @@ class SocketNetwork:
             except BaseException as error:
                 self.report(error)
                 handler = _NOBODY
-            return SocketStream(self, handler, buffer, None)
+            return SocketStream(self, handler, first, buffer, None)
 
         create = loop.create_unix_server if endpoint.is_path else loop.create_server
         try:

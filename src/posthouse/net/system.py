@@ -75,6 +75,9 @@ def listening_socket(endpoint: Endpoint, backlog: int, reuse_port: bool) -> sock
     try:
         if family != socket.AF_UNIX:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            # Accepted connections inherit it.  Replies are short, and a peer that does not read them would else hold up
+            # to 4 MiB of the kernel's memory.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
             if reuse_port:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:

@@ -34,9 +34,13 @@ class Limits(NamedTuple):
     reply_line: int = 2_048
     #: Lines of one reply.
     reply_lines: int = 256
-    #: Refused commands in one session before it is ended with 421.
+    #: Errors in one session before it is ended with 421: illegal commands, refused MAIL and DATA, refused content.  A
+    #: message that is accepted sets this count and the next two back to 0.
     errors: int = 20
-    #: Commands in one session that move nothing on (NOOP, RSET, VRFY, HELP …) before it is ended with 421.
+    #: Commands in one session that bring no message (HELO, EHLO, NOOP, RSET, VRFY, EXPN, HELP, and BDAT with a few
+    #: octets) before it is ended with 421.
     idle_commands: int = 1_000
+    #: Refused recipients in one session, beyond those that the open transaction has, before it is ended with 421.
+    refused_recipients: int = 100
     #: Transactions in one session before it is ended with 421, or 0 for no limit.
     transactions: int = 0

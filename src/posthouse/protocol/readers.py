@@ -15,10 +15,14 @@ import enum
 import functools
 import re
 from io import IncrementalNewlineDecoder
+from typing import Final
 
 from posthouse.core import RemoteError, Reply
 
-__all__ = ["ChunkReader", "DotReader", "InputFault", "LineReader", "ReplyReader", "only_crlf"]
+__all__ = ["ChunkReader", "DotReader", "ENDLESS_LINE", "InputFault", "LineReader", "ReplyReader", "only_crlf"]
+
+#: Octets after which a line that has not ended is given up, in both directions.
+ENDLESS_LINE: Final = 65_536
 
 
 class InputFault(enum.Enum):
@@ -27,6 +31,7 @@ class InputFault(enum.Enum):
     BARE_LF = "a line ended by LF without CR"
     BARE_CR = "a CR without LF"
     TOO_LONG = "a line longer than allowed"
+    ENDLESS = "a line without an end"
 
 
 def only_crlf(data: bytes) -> bool:
@@ -50,7 +55,7 @@ class LineReader:
     end of a mode are read by the next mode.
     """
 
-    __slots__ = ("_buffer", "_position", "_skipping", "empty")
+    __slots__ = ("_buffer", "_position", "_skipped", "_skipping", "empty")
 
     def __init__(self) -> None:
         #: True while all octets are consumed.
@@ -58,6 +63,7 @@ class LineReader:
         self._buffer = b""
         self._position = 0
         self._skipping = False  # inside a line already found too long: read it to its end
+        self._skipped = 0  # octets of that line that are dropped already
 
     def feed(self, data: bytes) -> None:
         """More bytes arrived."""
@@ -89,13 +95,15 @@ class LineReader:
 
     def clear(self) -> None:
         """Drop all octets."""
-        self._buffer, self._position, self._skipping, self.empty = b"", 0, False, True
+        self._buffer, self._position, self.empty = b"", 0, True
+        self._skipping, self._skipped = False, 0
 
     def line(self, limit: int, data: bytes = b"") -> bytes | InputFault | None:
         """The next line without its CRLF, None if it is not complete, or what is wrong with it; ``data`` is fed first.
 
         A line ended by a bare LF is a fault at once; waiting for CRLF would leave both sides waiting.  A line of more
-        than ``limit`` octets is returned as a fault after its end has been read.
+        than ``limit`` octets is returned as a fault after its end has been read, and one of more than ``ENDLESS_LINE``
+        octets before that: reading on would let the peer keep the line open for ever.
         """
         if data:
             self.feed(data)
@@ -104,18 +112,24 @@ class LineReader:
         buffer, start = self._buffer, self._position
         end = buffer.find(b"\n", start)
         if end < 0:
-            if self._skipping or len(buffer) - start > limit:
+            size = self._skipped + len(buffer) - start
+            if size > ENDLESS_LINE:
+                self.clear()
+                return InputFault.ENDLESS
+            if self._skipping or size > limit:
                 # Keep a CR that may belong to the line end; the rest will never be wanted.
                 self._skipping = True
                 self._buffer = b"\r" if buffer.endswith(b"\r") else b""
+                self._skipped = size - len(self._buffer)
                 self._position = 0
                 self.empty = not self._buffer
             return None
         self._position = end + 1
         self.empty = end + 1 == len(buffer)
         if self._skipping or end + 1 - start > limit:
-            self._skipping = False
-            return InputFault.TOO_LONG
+            size = self._skipped + end + 1 - start
+            self._skipping, self._skipped = False, 0
+            return InputFault.ENDLESS if size > ENDLESS_LINE else InputFault.TOO_LONG
         if end == start or buffer[end - 1] != 13:
             return InputFault.BARE_LF
         line = buffer[start : end - 1]

@@ -215,6 +215,16 @@ class Receiver:
         """Octets received and not yet consumed."""
         return len(self._lines)
 
+    @property
+    def content_size(self) -> int:
+        """Octets of the content so far."""
+        return self._total
+
+    @property
+    def in_content(self) -> bool:
+        """True while octets are content, also that of a refused chunk."""
+        return self.state is _CONTENT or self._chunk is not None or self._skipped is not None
+
     # -- events out --------------------------------------------------------------------------------------------
 
     def next_event(self, data: bytes = b"") -> Event:
@@ -237,8 +247,8 @@ class Receiver:
                 event = self._chunk_content(self._chunk)
             elif self._skipped is not None:
                 event = self._skip_chunk(self._skipped)
-            else:
-                return _NEED_DATA
+            else:  # TLS is about to start
+                event = _NEED_DATA
         if event is _NEED_DATA:
             if self._eof:
                 self.state = _CLOSED
@@ -255,7 +265,7 @@ class Receiver:
         if isinstance(line, InputFault):
             if authenticating:
                 self._given = _AUTH_LINE_INPUT
-            return self._refuse(line.value, LINE_FAULTS[line])
+            return self._refuse(line.value, LINE_FAULTS[line], fatal=line is InputFault.ENDLESS)
         if authenticating:
             return self._auth_line(line)
         if self._transcript is not None:

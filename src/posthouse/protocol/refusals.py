@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from posthouse.core import Reply
-from posthouse.protocol.readers import InputFault
+from posthouse.protocol.readers import ENDLESS_LINE, InputFault
 from posthouse.protocol.states import Input, State
 
 __all__ = [
@@ -27,6 +27,7 @@ LINE_FAULTS: Final = {
     InputFault.BARE_LF: Reply(500, "5.5.2", "Line ended by LF alone; SMTP lines end with CRLF (with nc, say nc -C)"),
     InputFault.BARE_CR: Reply(500, "5.5.2", "CR without LF inside a command line"),
     InputFault.TOO_LONG: Reply(500, "5.5.2", "Line too long"),
+    InputFault.ENDLESS: Reply(500, "5.5.2", f"Line longer than {ENDLESS_LINE} octets. Closing connection"),
 }
 CONTENT_FAULTS: Final = {
     InputFault.BARE_LF: Reply(554, "5.5.2", "LF without CR in the content; lines end with CRLF. Closing connection"),

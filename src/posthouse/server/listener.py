@@ -18,6 +18,7 @@ from posthouse.protocol.leniency import STRICT, Leniency
 from posthouse.server.policy import Peer, PolicyFactory
 from posthouse.server.session import GOING_DOWN, ServerSession
 from posthouse.server.settings import ServerTimeouts, SessionSettings
+from posthouse.server.turn_queue import TurnQueue
 
 __all__ = ["Server"]
 
@@ -28,6 +29,7 @@ class Server:
 
     ``transcript`` makes a transcript for each session; ``on_error`` is given the exceptions of a policy or an intake,
     which end as 451 for the client.  ``leniency`` says what is tolerated from a peer; without it the server is strict.
+    ``on_sweep`` is called every few seconds while there are sessions.
 
     Raises ``LocalError`` for an ``offer`` of AUTH, STARTTLS or REQUIRETLS: sessions have no handler for them, and a
     client that used them would wait for a reply until the time-out.
@@ -47,6 +49,7 @@ class Server:
         transcript: Callable[[], Transcript] | None = None,
         on_error: Callable[[BaseException], None] | None = None,
         leniency: Callable[[Peer], Leniency] | None = None,
+        on_sweep: Callable[[], object] | None = None,
     ) -> None:
         limits = limits or Limits()
         offer = offer or Offer(size=limits.message, limits=(("RCPTMAX", limits.recipients),))
@@ -64,9 +67,11 @@ class Server:
             timeouts or ServerTimeouts(),
             transcript,
             on_error or _report,
+            TurnQueue(),
             leniency or _strict,
         )
         self._network = network
+        self._on_sweep = on_sweep
         self._listeners: list[Listener] = []
         self._sessions: set[ServerSession] = set()
         self._sweeper: Timer | None = None
@@ -136,13 +141,15 @@ class Server:
         self._empty = None
 
     def _schedule_sweep(self) -> None:
-        shortest = min(self.settings.timeouts.command, self.settings.timeouts.content)
+        shortest = min(self.settings.timeouts)
         self._sweeper = self.clock.call_later(max(0.05, min(5.0, shortest / 4)), self._sweep)
 
     def _sweep(self) -> None:
         now = self.clock.monotonic()
         for session in list(self._sessions):
             session.check_time(now)
+        if self._on_sweep is not None:
+            self._on_sweep()
         self._sweeper = None
         if self._sessions:
             self._schedule_sweep()

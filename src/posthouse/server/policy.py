@@ -33,9 +33,11 @@ class Intake(Protocol):
     """The taker of one message's content.
 
     The session calls ``write`` for each piece, then exactly one of ``commit`` or ``abort``; before ``commit`` it calls
-    ``remarked``, if a lenient server has tolerated something.  An intake that can no
-    longer succeed (too large, disk full) keeps taking ``write`` calls, drops the octets, and gives the reason in the
-    verdicts of ``commit``.
+    ``remarked``, if a lenient server has tolerated something.  If the channel ends while the result of ``commit`` is
+    waited for, ``abort`` is called as well: no client will hear that result.
+
+    An intake that can no longer succeed (too large, disk full) keeps taking ``write`` calls, drops the octets, and
+    gives the reason in the verdicts of ``commit``.
     """
 
     def write(self, chunk: bytes) -> Awaitable[None] | None:
@@ -58,7 +60,10 @@ class Intake(Protocol):
         ...
 
     def abort(self) -> None:
-        """Drop the message: the peer vanished, said RSET, or broke the protocol."""
+        """Drop the message: the peer vanished, said RSET, or broke the protocol.
+
+        After ``commit``: drop it if storing has not begun, because the client will send it again.
+        """
         ...
 
 

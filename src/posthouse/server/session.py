@@ -5,11 +5,16 @@ one write for all replies of a pipelined group.  Only when a policy or an intake
 committed, the DNS is asked) does the session wait; the session goes on from there when the awaitable is done.  There is
 no task per session and none per command.
 
+A turn handles at most 100 events; then the session *rests* until its turn comes (``turn_queue``), so that other
+sessions go first.  The rest is longer for a client that repeats what brings no message (``conduct``).  Replies are
+written when 16 KiB of them are waiting, before more are made, so that a client that does not read its replies costs no
+more memory than that and what the stream queues.
+
 A waiting session stops reading when octets arrive.  Most clients send nothing before the reply is there, and stopping
 and starting costs two system calls.  While content arrives more is sure to come, so there reading stops at once.
 
-The session runs the loop and ends it: limits on errors and on commands that move nothing, time-outs, an orderly
-goodbye.  MAIL, RCPT, DATA, BDAT and the content are the ``transaction``'s.
+The session runs the loop and ends it: time-outs, an orderly goodbye.  MAIL, RCPT, DATA, BDAT and the content are the
+``transaction``'s, the other commands those of ``session_commands``.
 """
 
 from __future__ import annotations
@@ -18,7 +23,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from posthouse.core import Reply, Verdict
+from posthouse.core import Reply
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.net import Stream
 from posthouse.protocol import (
@@ -41,19 +46,28 @@ from posthouse.protocol import (
     State,
     Vrfy,
 )
-from posthouse.server.policy import Answer, Peer, Policy
-from posthouse.server.settings import SessionSettings
-from posthouse.server.transaction import NOT_DATED, OUR_VERDICT, ServerTransaction, Step, Waiting, outside_transaction
+from posthouse.server.conduct import Conduct
+from posthouse.server.policy import Peer, Policy
+from posthouse.server.session_commands import SessionCommands
+from posthouse.server.settings import LEAST_RATE, SLOW_START, SessionSettings
+from posthouse.server.transaction import NOT_DATED, ServerTransaction, Step, Waiting, outside_transaction
 
 __all__ = ["GOING_DOWN", "ServerSession", "SessionRegistry"]
 
-_OK: Final = Reply(250, "2.0.0", "OK")
-_TOO_MANY_ERRORS: Final = Reply(421, "4.7.0", "Too many errors; closing connection")
-_TOO_MANY_IDLE: Final = Reply(421, "4.7.0", "Too many commands that move nothing; closing connection")
-_TIMEOUT: Final = Reply(421, "4.4.2", "Nothing came for too long; closing connection")
-# RFC 6531 §3.7.4.2: the replies to VRFY and EXPN where the answer needs UTF-8 and the client did not allow it.
-_UTF8_MAYBE: Final = Reply(252, "2.6.8", "The answer needs UTF-8; ask again with SMTPUTF8")
-_UTF8_NO: Final = Reply(550, "5.6.8", "The answer needs UTF-8; ask again with SMTPUTF8")
+_TIMEOUT: Final = Reply(421, "4.4.2", "No complete command came for too long; closing connection")
+_CONTENT_TIMEOUT: Final = Reply(421, "4.4.2", "The message came too slowly; closing connection")
+_NO_MESSAGE: Final = Reply(421, "4.4.2", "No message came for too long; closing connection")
+_NO_ANSWER: Final = Reply(421, "4.3.0", "Something here takes too long; try again later")
+
+#: Events that one session may handle in one turn of the event loop.
+_EVENTS_A_TURN: Final = 100
+#: The same for a client that is near a limit of ``conduct``.
+_EVENTS_SLOWED: Final = 20
+#: Octets of replies that wait for the end of the turn; more are written at once.
+_REPLIES_AT_MOST: Final = 16_384
+#: Octets of input that a client may have sent ahead while it does not read its replies; the session of one that has
+#: sent more is aborted.  RFC 2920 §3.1 makes the client read.
+_AHEAD_AT_MOST: Final = 65_536
 GOING_DOWN: Final = Reply(421, "4.3.2", "Service is shutting down; try again later")
 
 
@@ -75,19 +89,21 @@ class ServerSession:
 
     __slots__ = (
         "_choked",
+        "_commands",
+        "_conduct",
         "_draining",
-        "_errors",
-        "_idle",
         "_out",
         "_paused",
         "_policy",
         "_receiver",
         "_registry",
+        "_resting",
         "_settings",
         "_stream",
         "_transaction",
         "_waiting",
         "last_heard",
+        "last_message",
     )
 
     def __init__(self, settings: SessionSettings, registry: SessionRegistry) -> None:
@@ -102,15 +118,19 @@ class ServerSession:
         self._stream: Stream | None = None
         self._policy: Policy | None = None
         self._transaction: ServerTransaction | None = None
+        self._commands: SessionCommands | None = None
+        self._conduct: Conduct | None = None
         self._out: list[bytes] = []
         self._waiting = False
+        self._resting = False
         self._paused = False
         self._choked = False
         self._draining = False
-        self._errors = 0
-        self._idle = 0
-        #: When the client was last heard, in the clock's monotonic seconds; ``check_time`` replaces ``NOT_DATED``.
+        #: When the last complete command or piece of content came, in the clock's monotonic seconds; while the session
+        #: waits, when that began.  ``check_time`` replaces ``NOT_DATED``.
         self.last_heard = NOT_DATED
+        #: When the last message was accepted, or the session began; dated like ``last_heard``.
+        self.last_message = NOT_DATED
 
     # -- net.Handler -------------------------------------------------------------------------------------------------
 
@@ -120,18 +140,20 @@ class ServerSession:
         self._stream = stream
         peer, local = stream.peer, stream.local
         self._registry.joined(self)
+        receiver = self._receiver
         who = Peer(peer.host, peer.port, local.host, local.port)
-        self._receiver.leniency = settings.leniency(who)
+        receiver.leniency = settings.leniency(who)
         policy = settings.policy(who)
         self._policy = policy
-        self._transaction = ServerTransaction(self._receiver, policy, settings)
-        self._take(_ask(policy.connected(), self._greeting))
+        self._conduct = conduct = Conduct(receiver, policy, settings.limits)
+        self._transaction = transaction = ServerTransaction(receiver, policy, settings, conduct)
+        self._commands = commands = SessionCommands(receiver, policy, settings, transaction, conduct)
+        self._take(commands.connected())
         self._pump()
 
     def data_received(self, data: bytes) -> None:
         """Octets arrived."""
-        self.last_heard = NOT_DATED
-        if self._waiting or self._choked:
+        if self._choked or self._is_held():
             self._receiver.receive_data(data)
             self._set_paused(True)
         else:
@@ -150,9 +172,7 @@ class ServerSession:
     def resume_writing(self) -> None:
         """The client reads again."""
         self._choked = False
-        if not self._waiting:
-            self._set_paused(False)
-            self._pump()
+        self._go_on()
 
     def disconnected(self, error: Exception | None) -> None:
         """The channel has ended.  Content that is being committed stays committed; content on its way is dropped."""
@@ -166,12 +186,14 @@ class ServerSession:
 
     def _pump(self, data: bytes = b"") -> None:
         """Octets → events → replies, as far as they go now."""
-        transaction = self._transaction
-        if self._waiting or transaction is None:
+        transaction, conduct = self._transaction, self._conduct
+        if self._is_held() or transaction is None or conduct is None:
             return
         receiver, out = self._receiver, self._out
         step: Step
-        while (data or receiver.has_input) and not self._waiting and not self._choked:
+        events, octets = 0, 0
+        most = _EVENTS_SLOWED if conduct.rest else _EVENTS_A_TURN
+        while (data or receiver.has_input) and not self._waiting and not self._choked and events < most:
             event = receiver.next_event(data)
             data = b""
             kind = type(event)
@@ -181,16 +203,29 @@ class ServerSession:
             elif kind is Pause:
                 break
             else:
-                step = _IN_SESSION[kind](self, event)
+                step = _IN_SESSION[kind](self._commands, event)
+            events += 1
             if type(step) is bytes:
                 out.append(step)
+                octets += len(step)
+                if octets > _REPLIES_AT_MOST:
+                    self._flush()
+                    octets = 0
             elif step is not None:
                 self._wait(step)  # type: ignore[arg-type]
         self._flush()
-        if receiver.state is State.CLOSED and not self._waiting:
+        if events or receiver.in_content:
+            self.last_heard = NOT_DATED
+        if self._waiting:
+            return
+        if receiver.state is State.CLOSED:
             self._end()
-        elif self._draining and not self._waiting and outside_transaction(receiver.state):
+        elif self._draining and outside_transaction(receiver.state):
             self.say_goodbye(GOING_DOWN)
+        elif events and (conduct.rest or receiver.has_input) and not self._choked:
+            self._rest(conduct.rest)
+        elif self._choked and receiver.buffered > _AHEAD_AT_MOST:
+            self.abort()
 
     def _flush(self) -> None:
         if self._out:
@@ -198,6 +233,40 @@ class ServerSession:
             self._out.clear()
             assert self._stream is not None
             self._stream.write(data)
+
+    def _is_held(self) -> bool:
+        """Whether events wait: for an answer of ours, or for the session's next turn."""
+        return self._waiting or self._resting
+
+    def _rest(self, seconds: float) -> None:
+        """Handle no events for ``seconds``, and until it is this session's turn."""
+        self._resting = True
+        if seconds:
+            self._settings.clock.call_later(seconds, self._rest_over)
+        else:
+            self._settings.turns.put(self._rested)
+
+    def _rest_over(self) -> None:
+        if self._receiver.has_input:
+            self._settings.turns.put(self._rested)
+        else:
+            self._rested()
+
+    def _rested(self) -> None:
+        self._resting = False
+        if self._receiver.state is not State.CLOSED:
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Handle what has arrived meanwhile; read on when all of it is handled."""
+        try:
+            self._pump()
+        except Exception as error:  # the network reports and ends only what it has called itself
+            self._settings.on_error(error)
+            self.abort()
+            return
+        if not (self._choked or self._is_held()):
+            self._set_paused(False)
 
     def _end(self, linger: float = 5.0) -> None:
         """Close so that the last reply arrives even if the client is still sending: for at most ``linger`` seconds its
@@ -243,80 +312,10 @@ class ServerSession:
             if self._receiver.state is State.CLOSED:  # the channel ended meanwhile
                 return
             self._take(then(result))
-            if not self._choked and not self._waiting:
-                self._set_paused(False)
             self.last_heard = NOT_DATED
-            self._pump()
+            self._go_on()
 
         future.add_done_callback(done)
-
-    # -- events outside the transaction ------------------------------------------------------------------------------
-
-    def _greeting(self, verdict: Verdict) -> Step:
-        wire = self._receiver.send(verdict.reply)
-        if verdict.reply.code == 421:
-            self._receiver.state = State.CLOSED
-        return wire
-
-    def _greet(self, event: Greet) -> Step:
-        assert self._policy is not None
-        return _ask(self._policy.greeted(event), lambda verdict: self._greeted(event, verdict))
-
-    def _greeted(self, event: Greet, verdict: Verdict) -> Step:
-        # RFC 2034 §4: no enhanced code in a reply to HELO or EHLO; in each line of EHLO's it would hide the keyword.
-        reply = verdict.reply._replace(enhanced="")
-        if reply.code < 400 and event.verb != "HELO":
-            reply = reply._replace(text="\n".join((reply.text, *self._settings.offer.keywords())))
-        wire = self._receiver.send(reply)
-        self._forget_if_over()
-        return wire
-
-    def _rset(self, event: Rset) -> Step:
-        wire = self._receiver.send(_OK)
-        self._forget_if_over()
-        return self._idled(wire)
-
-    def _noop(self, event: Noop) -> Step:
-        return self._idled(self._receiver.send(_OK))
-
-    def _quit(self, event: Quit) -> Step:
-        return self._receiver.send(Reply(221, "2.0.0", f"{self._settings.hostname} closing connection"))
-
-    def _vrfy(self, event: Vrfy) -> Step:
-        assert self._policy is not None
-        return _ask(self._policy.verify(event.text), lambda verdict: self._inquiry(verdict, event.smtputf8))
-
-    def _expn(self, event: Expn) -> Step:
-        assert self._policy is not None
-        return _ask(self._policy.expand(event.text), lambda verdict: self._inquiry(verdict, event.smtputf8))
-
-    def _help(self, event: Help) -> Step:
-        assert self._policy is not None
-        return _ask(self._policy.help(event.topic), lambda verdict: self._inquiry(verdict, False))
-
-    def _inquiry(self, verdict: Verdict, utf8: bool) -> Step:
-        """The reply to VRFY, EXPN or HELP."""
-        reply = verdict.reply
-        if not utf8 and not reply.text.isascii():
-            reply = _UTF8_NO if reply.code in (550, 551) else _UTF8_MAYBE
-        return self._idled(self._receiver.send(reply, utf8=utf8))
-
-    def _refused(self, event: Refused) -> Step:
-        assert self._policy is not None
-        self._policy.refused(event.what, event.reply)
-        wire = b"".join([self._receiver.send(event.reply) for _ in range(event.owed)])
-        self._forget_if_over()
-        self._errors += 1
-        if self._errors > self._settings.limits.errors and self._receiver.state is not State.CLOSED:
-            wire += self._receiver.close(_TOO_MANY_ERRORS)
-        return wire
-
-    def _idled(self, wire: bytes) -> bytes:
-        """The reply to a command that moves nothing; one too many ends the session."""
-        self._idle += 1
-        if self._idle > self._settings.limits.idle_commands and self._receiver.state is not State.CLOSED:
-            wire += self._receiver.close(_TOO_MANY_IDLE)
-        return wire
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
@@ -333,26 +332,35 @@ class ServerSession:
         self._end(linger=1.0)
 
     def check_time(self, now: float) -> None:
-        """End the session if the client has been silent for too long, or if content takes too long; called every few
-        seconds.  While the session waits for an answer of its own, the client's silence does not count.
+        """End the session if the client has been silent for too long, if content takes too long, or if no message was
+        accepted for too long; called every few seconds.  While the session waits for an answer of its own, that answer
+        is what may take too long.
 
         What has happened since the call before is dated now: so no clock is read when octets arrive.
         """
+        transaction, conduct = self._transaction, self._conduct
+        if transaction is None or conduct is None:
+            return
         if self.last_heard == NOT_DATED:
             self.last_heard = now
-        if self._transaction is None:
-            return
-        if self._transaction.content_began == NOT_DATED:
-            self._transaction.content_began = now
-        if self._waiting:
-            return
+        if transaction.content_began == NOT_DATED:
+            transaction.content_began = now
+        if conduct.has_accepted or self.last_message == NOT_DATED:
+            conduct.has_accepted = False
+            self.last_message = now
         timeouts = self._settings.timeouts
-        content = self._receiver.state in (State.CONTENT, State.CHUNKS)
-        allowed = timeouts.content if content else timeouts.command
-        began = self._transaction.content_began
-        endless = began is not None and now - began > timeouts.transfer
-        if endless or now - self.last_heard > allowed:
+        silent, began = now - self.last_heard, transaction.content_began
+        if self._waiting:
+            if silent > timeouts.answer:
+                self.say_goodbye(_NO_ANSWER)
+        elif began is not None:
+            slow = now - began > min(timeouts.transfer, SLOW_START + self._receiver.content_size / LEAST_RATE)
+            if slow or silent > timeouts.content:
+                self.say_goodbye(_CONTENT_TIMEOUT)
+        elif silent > timeouts.command:
             self.say_goodbye(_TIMEOUT)
+        elif now - self.last_message > timeouts.session:
+            self.say_goodbye(_NO_MESSAGE)
 
     def drain(self) -> None:
         """Finish the transaction that is open, begin no other."""
@@ -366,13 +374,6 @@ class ServerSession:
             self._stream.abort()
 
 
-def _ask(answer: Answer, then: Callable[[Verdict], Step]) -> Step:
-    """The step for a policy's answer: taken now, if the answer is a verdict."""
-    if type(answer) is Verdict:
-        return then(answer)
-    return Waiting(answer, then, OUR_VERDICT)  # type: ignore[arg-type]
-
-
 _IN_TRANSACTION: Final[dict[type, Callable[[ServerTransaction, Any], Step]]] = {
     Mail: ServerTransaction.mail,
     Rcpt: ServerTransaction.rcpt,
@@ -383,13 +384,13 @@ _IN_TRANSACTION: Final[dict[type, Callable[[ServerTransaction, Any], Step]]] = {
     EndOfContent: ServerTransaction.end_of_content,
 }
 #: All other events.  The server refuses an ``Offer`` of AUTH or STARTTLS, whose events would have no handler here.
-_IN_SESSION: Final[dict[type, Callable[[ServerSession, Any], Step]]] = {
-    Greet: ServerSession._greet,
-    Rset: ServerSession._rset,
-    Noop: ServerSession._noop,
-    Quit: ServerSession._quit,
-    Vrfy: ServerSession._vrfy,
-    Expn: ServerSession._expn,
-    Help: ServerSession._help,
-    Refused: ServerSession._refused,
+_IN_SESSION: Final[dict[type, Callable[[Any, Any], Step]]] = {
+    Greet: SessionCommands.greet,
+    Rset: SessionCommands.rset,
+    Noop: SessionCommands.noop,
+    Quit: SessionCommands.quit,
+    Vrfy: SessionCommands.vrfy,
+    Expn: SessionCommands.expn,
+    Help: SessionCommands.help,
+    Refused: SessionCommands.refused,
 }

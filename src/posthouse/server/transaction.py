@@ -4,7 +4,8 @@ Each method takes one event of the engine and returns the next *step*: octets of
 awaitable that must be done first.  So the transaction needs neither the channel nor the event loop; the session writes
 the octets and waits.
 
-The transaction adds the limits on recipients and on transactions to the protocol's rules and the policy's answers.
+The transaction adds the limits on recipients and on transactions to the protocol's rules and the policy's answers, and
+counts what is refused (``conduct``).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from posthouse.core import Envelope, LocalError, Recipient, Reply, Verdict
 from posthouse.protocol import Bdat, ContentChunk, Data, EndOfChunk, EndOfContent, Mail, Rcpt, Receiver, State
+from posthouse.server.conduct import SMALL_CHUNK, Conduct
 from posthouse.server.policy import Intake, Policy
 from posthouse.server.settings import SessionSettings
 
@@ -54,6 +56,8 @@ class ServerTransaction:
     """The transaction of one session, used again for each message."""
 
     __slots__ = (
+        "_committing",
+        "_conduct",
         "_count",
         "_envelope",
         "_intake",
@@ -63,25 +67,34 @@ class ServerTransaction:
         "_receiver",
         "_recipients",
         "_refusal",
+        "_small_chunk",
         "content_began",
         "is_open",
     )
 
-    def __init__(self, receiver: Receiver, policy: Policy, settings: SessionSettings) -> None:
+    def __init__(self, receiver: Receiver, policy: Policy, settings: SessionSettings, conduct: Conduct) -> None:
         self._receiver = receiver
         self._policy = policy
+        self._conduct = conduct
         self._limits = settings.limits
         self._on_error = settings.on_error
         self._count = 0  # transactions of this session
         self._envelope = _NO_ENVELOPE
         self._recipients: list[Recipient] = []  # accepted in the open transaction
         self._intake: Intake | None = None
+        self._committing: Intake | None = None  # the intake whose commit is waited for
         self._refusal: Verdict | None = None  # the reason why content that is arriving will be refused
+        self._small_chunk = False  # the chunk that is arriving counts as an idle command
         #: When the arriving content began, in the clock's monotonic seconds; None while no intake takes content.  The
         #: session replaces ``NOT_DATED``.
         self.content_began: float | None = None
         #: True from an accepted MAIL until ``forget``.
         self.is_open = False
+
+    @property
+    def recipients(self) -> int:
+        """How many recipients were accepted in the open transaction."""
+        return len(self._recipients)
 
     # -- the envelope ------------------------------------------------------------------------------------------------
 
@@ -100,20 +113,21 @@ class ServerTransaction:
         )
 
     def _mail_answered(self, event: Mail, verdict: Verdict) -> bytes:
-        if verdict.reply.code < 400:
-            self._count += 1
-            self.is_open = True
-            self._envelope = Envelope(
-                event.sender,
-                (),
-                event.body,
-                event.smtputf8,
-                event.size,
-                event.ret,
-                event.envid,
-                event.auth,
-                event.require_tls,
-            )
+        if verdict.reply.code >= 400:
+            return self._conduct.error(self._receiver.send(verdict.reply))
+        self._count += 1
+        self.is_open = True
+        self._envelope = Envelope(
+            event.sender,
+            (),
+            event.body,
+            event.smtputf8,
+            event.size,
+            event.ret,
+            event.envid,
+            event.auth,
+            event.require_tls,
+        )
         return self._receiver.send(verdict.reply)
 
     def rcpt(self, event: Rcpt) -> Step:
@@ -121,7 +135,7 @@ class ServerTransaction:
         accepted = self._recipients
         if len(accepted) >= self._limits.recipients:
             self._policy.refused("RCPT", _TOO_MANY_RECIPIENTS)
-            return self._receiver.send(_TOO_MANY_RECIPIENTS)
+            return self._conduct.excess(self._receiver.send(_TOO_MANY_RECIPIENTS))
         answer = self._policy.rcpt(self._envelope, event, accepted)
         if type(answer) is Verdict:
             return self._rcpt_answered(event, answer)
@@ -132,22 +146,27 @@ class ServerTransaction:
         )
 
     def _rcpt_answered(self, event: Rcpt, verdict: Verdict) -> bytes:
-        if verdict.reply.code < 400:
-            self._recipients.append(Recipient(event.address, event.notify, event.orcpt))
         # RFC 6531 §3.7.4.1: the mailbox in 251 or 551 may be UTF-8 if MAIL said SMTPUTF8.
-        return self._receiver.send(verdict.reply, utf8=self._envelope.smtputf8)
+        wire = self._receiver.send(verdict.reply, utf8=self._envelope.smtputf8)
+        if verdict.reply.code >= 400:
+            return self._conduct.refused(wire, len(self._recipients))
+        self._recipients.append(Recipient(event.address, event.notify, event.orcpt))
+        return wire
 
     # -- the content -------------------------------------------------------------------------------------------------
 
     def data(self, event: Data) -> Step:
         """DATA."""
         refusal = self._begin_content()
-        return self._receiver.send(_START if refusal is None else refusal.reply)
+        if refusal is not None:
+            return self._conduct.error(self._receiver.send(refusal.reply))
+        return self._receiver.send(_START)
 
     def bdat(self, event: Bdat) -> Step:
         """BDAT: the reply comes at the end of the chunk."""
         if self._intake is None and self._refusal is None:
             self._refusal = self._begin_content()
+        self._small_chunk = event.size < SMALL_CHUNK
         return None
 
     def _begin_content(self) -> Verdict | None:
@@ -170,10 +189,12 @@ class ServerTransaction:
 
     def end_of_chunk(self, event: EndOfChunk) -> Step:
         """The end of a BDAT chunk that is not the last."""
-        reply = Reply(250, "2.0.0", f"{event.size} octets received") if self._refusal is None else self._refusal.reply
-        wire = self._receiver.send(reply)
-        self.forget_if_over()
-        return wire
+        if self._refusal is not None:
+            wire = self._receiver.send(self._refusal.reply)
+            self.forget_if_over()
+            return self._conduct.error(wire)
+        wire = self._receiver.send(Reply(250, "2.0.0", f"{event.size} octets received"))
+        return self._conduct.idle(wire) if self._small_chunk else wire
 
     def end_of_content(self, event: EndOfContent) -> Step:
         """The end of the content: commit it, and reply as the verdicts say."""
@@ -186,6 +207,7 @@ class ServerTransaction:
         answer = intake.commit()
         if type(answer) is tuple:
             return self._committed(answer, owed)
+        self._committing = intake
         return Waiting(
             answer,  # type: ignore[arg-type]
             lambda verdicts: self._committed(verdicts, owed),
@@ -193,18 +215,23 @@ class ServerTransaction:
         )
 
     def _committed(self, verdicts: tuple[Verdict, ...], owed: int) -> bytes:
+        self._committing = None
         if len(verdicts) != owed:
             self._on_error(LocalError(f"{owed} verdicts were owed, {len(verdicts)} were given"))
             verdicts = (OUR_VERDICT,) * owed
         send = self._receiver.send
         wire = send(verdicts[0].reply) if owed == 1 else b"".join([send(verdict.reply) for verdict in verdicts])
         self.forget_if_over()
-        return wire
+        for verdict in verdicts:
+            if verdict.reply.code < 400:
+                self._conduct.accepted()
+                return wire
+        return self._conduct.error(wire)
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
     def forget(self) -> None:
-        """End the transaction; content that is arriving is dropped."""
+        """End the transaction; content that is arriving is dropped, and a commit that is waited for is given up."""
         self.is_open = False
         self._envelope = _NO_ENVELOPE
         if self._recipients:
@@ -212,6 +239,9 @@ class ServerTransaction:
         self._refusal = None
         if self._intake is not None:
             intake, self._intake, self.content_began = self._intake, None, None
+            intake.abort()
+        elif self._committing is not None:
+            intake, self._committing = self._committing, None
             intake.abort()
 
     def forget_if_over(self) -> None:

@@ -186,6 +186,9 @@ def _listener_checks(config: Config) -> Iterator[tuple[str, str, str]]:
         if each.max_message_size < 65_536:
             remedy = "write at least 65536 (RFC 5321 §4.5.3.1.7)"
             yield f"{place}.max_message_size", "every receiver must take messages of 64 KiB", remedy
+        if each.max_header_size < 65_536:
+            remedy = "write at least 65536"
+            yield f"{place}.max_header_size", "a header section of 64 KiB is no attack", remedy
 
 
 def _domain_checks(config: Config) -> Iterator[tuple[str, str, str]]:

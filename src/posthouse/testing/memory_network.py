@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from posthouse.core import LocalError, SettingError, Unreachable
 from posthouse.net.clock import Clock
-from posthouse.net.sockets import Nobody
+from posthouse.net.no_handler import Nobody
 from posthouse.net.stream import Endpoint, Handler, HandlerFactory
 from posthouse.testing.memory_stream import MemoryStream, StreamFault
 

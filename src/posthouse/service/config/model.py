@@ -117,21 +117,55 @@ class ListenerSettings(Struct, frozen=True, kw_only=True):
         int, types.COUNT, Meta(description="Sessions open at one time; further ones are refused with 421.")
     ] = 1000
     max_connections_per_host: Annotated[
-        int, types.COUNT, Meta(description="Sessions open at one time from one IP address.")
+        int, types.COUNT, Meta(description="Sessions open at one time from one IPv4 address or one IPv6 /64 network.")
     ] = 200
     max_message_size: Annotated[
         int,
         types.SIZE,
         Meta(description="The largest message accepted; announced by SIZE, and enforced always."),
     ] = 52_428_800
+    max_header_size: Annotated[
+        int,
+        types.SIZE,
+        Meta(description="The largest header section of a message; a larger one is refused with 552 5.3.4."),
+    ] = 262_144
     max_recipients: Annotated[
         int, types.COUNT, Meta(description="Recipients of one message. RFC 5321 asks for at least 100.")
+    ] = 1000
+    max_errors: Annotated[
+        int,
+        types.COUNT,
+        Meta(
+            description="Errors in one session without an accepted message between them (illegal commands, refused "
+            "MAIL, DATA and content); one more ends the session with 421."
+        ),
+    ] = 20
+    max_refused_recipients: Annotated[
+        int,
+        types.COUNT,
+        Meta(
+            description="Refused recipients in one session without an accepted message between them, beyond the number "
+            "of those that the message has; one more ends the session with 421."
+        ),
+    ] = 100
+    max_idle_commands: Annotated[
+        int,
+        types.COUNT,
+        Meta(
+            description="Commands in one session without an accepted message between them (HELO, EHLO, NOOP, RSET, "
+            "VRFY, EXPN, HELP, and BDAT with fewer than 512 octets); one more ends the session with 421."
+        ),
     ] = 1000
     command_timeout: Annotated[
         float,
         types.DURATION,
-        Meta(description="How long to wait for the next command (RFC 5321 §4.5.3.2.7 asks for 5 minutes)."),
+        Meta(description="How long to wait for the next complete command (RFC 5321 §4.5.3.2.7 asks for 5 minutes)."),
     ] = 300.0
+    session_timeout: Annotated[
+        float,
+        types.DURATION,
+        Meta(description="How long a session may last without an accepted message."),
+    ] = 1800.0
     data_timeout: Annotated[
         float, types.DURATION, Meta(description="How long to wait for the next piece of a message.")
     ] = 300.0
@@ -195,6 +229,14 @@ class RelaySettings(Struct, frozen=True, kw_only=True):
             "RFC 5321 §6.3 asks for at least 100."
         ),
     ] = 100
+    max_passes: Annotated[
+        int,
+        types.COUNT,
+        Meta(
+            description="Received fields of this host's own after which a message counts as looping (554 5.4.6). A "
+            "message may pass a host several times, by way of forwarding addresses and lists."
+        ),
+    ] = 10
     source: Annotated[
         str, types.IP_OR_NOTHING, Meta(description="The local IP address to send from; without it, the system chooses.")
     ] = ""

@@ -46,12 +46,14 @@ from posthouse.server import CheckFactory, Server, ServerTimeouts
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.control.server import ControlSocket
 from posthouse.service.control.wire import CONTROL_SOCKET
+from posthouse.service.daemon.descriptor_limit import DescriptorWatch
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import addressees
 from posthouse.service.operations.base import Context, RoutingContext
 from posthouse.service.policy.listener_policy import InboxUsage, ListenerPolicy
+from posthouse.service.policy.log_rate import LogRate
 from posthouse.service.policy.session_policy import SessionPolicy
 from posthouse.spool import Durable, Spool, SqliteSpool
 from posthouse.spool.interface import Compose, QueuedRecipient, Report, StoredMessage
@@ -103,6 +105,8 @@ class Daemon:
         self.out_of_order = ""
         self.clock = clock or SystemClock()
         self.log = EventLog(self.clock, config.log.format) if log is None else event_sink(log)
+        #: The log of faults, bounded.
+        self.faults = LogRate(self.log, self.clock, "fault", per_second=1.0, burst=50)
         self.spool: Spool = spool or spool_of(config, shared=share_ports)
         self.directory = Directory(config)
         self._network = network or SocketNetwork(on_error=self._fault, reuse_port=share_ports, prepared=listening)
@@ -124,6 +128,7 @@ class Daemon:
         self._local_identity = LocalIdentity([config.hostname])
         path = os.path.join(config.data_dir, CONTROL_SOCKET)
         self._control = ControlSocket(path, self.context, self.log) if control else None
+        self._descriptors = DescriptorWatch(lambda reason: self.log("fault", reason=reason), self.clock.monotonic)
         self._policies: list[ListenerPolicy] = []
         self._servers: list[Server] = []
         self._endpoints: dict[str, Endpoint] = {}
@@ -166,7 +171,7 @@ class Daemon:
         )
 
     def _fault(self, error: BaseException) -> None:
-        self.log("fault", reason=f"{type(error).__name__}: {error}", error=error)
+        self.faults.write(reason=f"{type(error).__name__}: {error}", error=error)
 
     # -- operations ------------------------------------------------------------------------------------------------
 
@@ -280,10 +285,23 @@ class Daemon:
             clock=self.clock,
             hostname=config.hostname,
             lmtp=policy.lmtp,
-            limits=Limits(recipients=listener.max_recipients, message=size, chunk=size),
-            timeouts=ServerTimeouts(listener.command_timeout, listener.data_timeout, listener.transfer_timeout),
+            limits=Limits(
+                recipients=listener.max_recipients,
+                message=size,
+                chunk=size,
+                errors=listener.max_errors,
+                idle_commands=listener.max_idle_commands,
+                refused_recipients=listener.max_refused_recipients,
+            ),
+            timeouts=ServerTimeouts(
+                listener.command_timeout,
+                listener.data_timeout,
+                listener.transfer_timeout,
+                listener.session_timeout,
+            ),
             transcript=(lambda: transcript(listener.name)) if transcript is not None else None,
             on_error=self._fault,
+            on_sweep=self._descriptors,
             leniency=policy.leniency,
         )
         self._policies.append(policy)
@@ -341,6 +359,9 @@ class Daemon:
         for policy in self._policies:
             policy.draining = True
         await self._close_listeners(timeout / 2)
+        for policy in self._policies:
+            policy.end()
+        self.faults.flush()
         await self.worker.stop(max(0.0, end - self.clock.monotonic()))
         await self._deliverers.close()
         await self.spool.close()

@@ -12,12 +12,15 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from posthouse.core import EventSink, StorageError
+from posthouse.net.descriptors import raise_limit
 from posthouse.service.config.model import Config
 from posthouse.service.daemon import forks
 from posthouse.service.daemon.daemon import DRAIN, Daemon
+from posthouse.service.daemon.descriptor_limit import fitted, wanted
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.parent import ParentLink
 from posthouse.service.daemon.signals import Terminal, handled, meaning, signal_name
@@ -54,6 +57,7 @@ async def serve(
     was out of order.
     """
     loop = asyncio.get_running_loop()
+    config, problem = fitted(config, raise_limit(wanted(config)))
     daemon = Daemon(
         config,
         log=log,
@@ -61,16 +65,15 @@ async def serve(
         control=parent is None or parent.number == 0,
         listening=None if parent is None else parent.sockets,
     )
+    if problem:
+        daemon.log("fault", reason=problem)
     stop = _StopSignals(daemon, None if parent is not None or not ends_process else drain + REST)
     if parent is not None:
         handlers = handled(stop.only_by_parent, stop.unheard)
     else:
         handlers = handled(stop.asked, stop.ignored)
 
-    def uncaught(_: asyncio.AbstractEventLoop, problem: dict[str, Any]) -> None:
-        daemon.log("fault", reason=problem["message"], error=problem.get("exception"))
-
-    loop.set_exception_handler(uncaught)
+    loop.set_exception_handler(partial(_uncaught, daemon))
     try:
         with handlers, forks.watched(config.data_dir, lambda: daemon.endpoints.values()):
             if parent is not None:
@@ -90,6 +93,10 @@ async def serve(
         if parent is not None:
             parent.close()
         loop.set_exception_handler(None)
+
+
+def _uncaught(daemon: Daemon, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    daemon.faults.write(reason=context["message"], error=context.get("exception"))
 
 
 class _StopSignals:

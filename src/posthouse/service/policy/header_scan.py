@@ -1,77 +1,166 @@
-"""Header scan: what an intake must know of the content's first octets, found as the content streams.
+"""Header scan: what an intake must know of a message's header section, found as the content streams.
 
-These are the Received fields, counted to detect a loop (RFC 5321 §6.3); the Message-ID, by which operators ask for the
-message later; and whether an empty line must be put between our fields and the content.  At most 64 KiB are looked at.
+The scan goes through the whole header section, however long, and counts in it: the Received fields, and among them
+those of this host, to detect a loop (RFC 5321 §6.3); and its octets.  A message above one of the limits is refused.  A
+header section in the first piece of the content, the common case, is searched in place; of a longer one the scan keeps
+at most the line that is not complete.
+
+The first 64 KiB also give the Message-ID, by which operators ask for the message later, and tell whether an empty line
+must be put between our fields and the content.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
-from posthouse.message.headers import gap_and_hops
+from posthouse.core import Reply, Verdict
+from posthouse.message.headers import gap, received_in_lines, split
+from posthouse.service.config.model import Config, ListenerSettings
 
-__all__ = ["HEAD_AT_MOST", "HeaderScan"]
+__all__ = ["HEAD_AT_MOST", "HeaderLimits", "HeaderScan"]
 
-#: Octets of the content that are searched for its header section.
+#: Octets of the content that are searched for the Message-ID.
 HEAD_AT_MOST: Final = 65_536
+#: Octets of an incomplete line that are kept: enough for the beginning of our own "by" line.
+_LINE_AT_MOST: Final = 512
 _NAME: Final = re.compile(rb"(?:[ \t]|\r\n[ \t])*(<[^<>\x00-\x20\x7f]{1,250}>)")
+
+
+class HeaderLimits(NamedTuple):
+    """Limits on a header section: octets, Received fields in all, and Received fields that this host wrote, which are
+    recognised by ``own``, the beginning of their second line in lower case."""
+
+    octets: int
+    hops: int
+    passes: int
+    own: bytes
+    hostname: str
+
+    @classmethod
+    def of(cls, config: Config, listener: ListenerSettings) -> HeaderLimits:
+        """The limits of a listener."""
+        name, relay = config.hostname, config.relay
+        own = f"\r\n\tby {name} with ".lower().encode()
+        return cls(listener.max_header_size, relay.max_hops, relay.max_passes, own, name)
 
 
 class HeaderScan:
     """The scan of one message: ``write`` takes its content until ``done``, and ``end`` finishes it.
 
-    Then ``hops`` is the number of Received fields, ``message_id`` the Message-ID with its angle brackets ("" if there
-    is none), and ``gap`` what must stand between our fields and the content: an empty line, or b"".
+    ``refusal`` is the verdict as soon as a limit is reached.  In the end ``message_id`` is the Message-ID with its
+    angle brackets ("" if there is none), and ``gap`` what must stand between our fields and the content: an empty line,
+    or b"".
     """
 
-    __slots__ = ("_head", "done", "gap", "hops", "message_id")
+    __slots__ = ("_head", "_limits", "_line", "_octets", "_passes", "done", "gap", "hops", "message_id", "refusal")
 
-    def __init__(self) -> None:
-        self._head: bytearray | None = None  # the octets so far, if the first piece was not enough
+    def __init__(self, limits: HeaderLimits) -> None:
+        self._limits = limits
+        self._head: bytearray | None = None  # the first octets, if the header section did not end in the first piece
+        self._line = b"\r\n"  # the incomplete line, with the CRLF before it
+        self._octets = 0
+        self._passes = 0
         self.done = False
         self.gap = b""
+        #: The Received fields so far.
         self.hops = 0
         self.message_id = ""
+        self.refusal: Verdict | None = None
 
     def write(self, chunk: bytes) -> None:
         """Take the next octets."""
         head = self._head
         if head is None:
-            end = 0 if chunk.startswith(b"\r\n") else chunk.find(b"\r\n\r\n", 0, HEAD_AT_MOST)
+            end = 0 if chunk.startswith(b"\r\n") else chunk.find(b"\r\n\r\n")
             if end >= 0:  # the common case: the whole header section is in the first piece
-                self._search(chunk, end)
+                section = b"\r\n" + chunk[:end]
+                lowered = section.lower()
+                self.done = True
+                self.gap = gap(chunk)
+                self.message_id = _message_id(section, lowered)
+                self._octets = end
+                self._tally(lowered)
+                self._judge()
                 return
             head = self._head = bytearray()
-        searched = max(0, len(head) - 3)
-        head += chunk[: HEAD_AT_MOST - len(head)]
-        if head.startswith(b"\r\n") or head.find(b"\r\n\r\n", searched) >= 0 or len(head) >= HEAD_AT_MOST:
-            self._search(bytes(head), len(head))
+        room = HEAD_AT_MOST - len(head)
+        if room > 0:
+            head += chunk[:room]
+        data = self._line + chunk
+        end = data.find(b"\r\n\r\n")
+        if end >= 0:
+            self._octets += end - len(self._line)
+            self._line = b""
+            self._tally(data[:end].lower())
+            self._judge()
+            self._finish(head)
+            return
+        self._octets += len(chunk)
+        last = data.rfind(b"\r\n")
+        if last >= 0 and len(data) - last <= _LINE_AT_MOST:
+            self._line = data[last:]
+            data = data[:last]
+        else:  # the name of the field in which the piece ends is in it
+            self._line = b"\r" if data.endswith(b"\r") else b""
+        if data:
+            self._tally(data.lower())
+        if 0 < room <= len(chunk) and _has_no_more_fields(bytes(head)):
+            self._octets = 0
+            self._finish(head)
+        self._judge()
 
-    def _search(self, head: bytes, end: int) -> None:
+    def _tally(self, lowered: bytes) -> None:
+        """Count in lines in lower case, each with the CRLF before it."""
+        self.hops += received_in_lines(lowered)
+        if self.hops:
+            self._passes += lowered.count(self._limits.own)
+
+    def _judge(self) -> None:
+        limits = self._limits
+        if self.hops >= limits.hops:
+            text = f"This message goes in circles: it has {self.hops} Received fields (limit {limits.hops})"
+            self.refusal = Verdict(Reply(554, "5.4.6", text), "max_hops reached")
+        elif self._passes >= limits.passes:
+            text = f"This message goes in circles: {limits.hostname} has had it {self._passes} times before"
+            self.refusal = Verdict(Reply(554, "5.4.6", text), "max_passes reached")
+        elif self._octets > limits.octets:
+            text = f"Header section too large (limit {limits.octets} octets)"
+            self.refusal = Verdict(Reply(552, "5.3.4", text), "larger than max_header_size")
+
+    def _finish(self, head: bytearray) -> None:
         self._head = None
         self.done = True
-        self.gap, self.hops = gap_and_hops(head)
-        self.message_id = _message_id(head[:end])
+        octets = bytes(head)
+        self.gap = gap(octets)
+        end = 0 if octets.startswith(b"\r\n") else octets.find(b"\r\n\r\n")
+        section = b"\r\n" + (octets if end < 0 else octets[:end])
+        self.message_id = _message_id(section, section.lower())
 
     def end(self) -> None:
         """The content is complete, perhaps inside its header section."""
         if not self.done:
-            head = b"" if self._head is None else bytes(self._head)
-            self._search(head, len(head))
+            self._tally(self._line.lower())
+            self._judge()
+            self._finish(bytearray() if self._head is None else self._head)
 
 
-def _message_id(head: bytes) -> str:
-    """The Message-ID of a header section with its angle brackets, or "" if there is none.
+def _has_no_more_fields(head: bytes) -> bool:
+    """Whether the first octets of a content show that its body has begun, although no empty line is among them: the
+    first line is no field, or lines that are no fields follow the last field."""
+    if gap(head):
+        return True
+    return b"\r\n" in head[split(head).body_offset :]
+
+
+def _message_id(section: bytes, lowered: bytes) -> str:
+    """The Message-ID of a header section with its angle brackets, or "" if there is none; ``lowered`` is the section in
+    lower case, and in both each line has its CRLF in front.
 
     The search is bounded: a message whose Message-ID is not found is still found by its queue id.
     """
-    at = head.lower().find(b"\nmessage-id:")
-    if at >= 0:
-        at += 12
-    elif head[:11].lower() == b"message-id:":
-        at = 11
-    else:
+    at = lowered.find(b"\r\nmessage-id:", 0, HEAD_AT_MOST) + 13
+    if at < 13:
         return ""
-    found = _NAME.match(head, at, at + 400)
+    found = _NAME.match(section, at, at + 400)
     return "" if found is None else found[1].decode("utf-8", "replace")

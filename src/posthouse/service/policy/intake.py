@@ -3,8 +3,9 @@
 The content is written to the spool as it comes.  What stands in front of it, the *prefix*, is made when the content has
 ended: the header fields of the content checks, the Received field, and an empty line if the content has no header.
 
-Content is counted as it grows, and its beginning is scanned (``header_scan``).  Once the message cannot succeed any
-more, what is stored of it is removed at once, the rest is taken and dropped, and the final verdict gives the reason.
+Content is counted as it grows, and its header section is scanned (``header_scan``).  Once the message cannot succeed
+any more, what is stored of it is removed at once, the rest is taken and dropped, and the final verdict gives the
+reason.  A client that vanishes while the content checks are asked has its message dropped: it will send it again.
 
 Usually one envelope is stored.  A list among the recipients adds one for its owner, who becomes the sender; each
 envelope is a message of its own, and all are committed before the 250.  If a later one fails after an earlier one was
@@ -43,14 +44,14 @@ from posthouse.server.content_check import CheckedMessage, CheckFactory, CheckRe
 from posthouse.server.policy import Peer
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import expansions, log_expansions, successes
-from posthouse.service.policy.header_scan import HEAD_AT_MOST, HeaderScan
+from posthouse.service.policy.header_scan import HEAD_AT_MOST, HeaderLimits, HeaderScan
 from posthouse.spool.history import Expansion, Origin
 from posthouse.spool.interface import IncomingMessage, Spool, Stored
 
 __all__ = ["IntakeContext", "SpoolIntake", "TOO_LARGE", "storage_verdict"]
 
 TOO_LARGE: Final = Verdict(Reply(552, "5.3.4", "Message too large"), "larger than max_message_size")
-_LOOP: Final = Verdict(Reply(554, "5.4.6", "Too many hops; this message goes in circles"), "max_hops reached")
+_GONE: Final = Verdict(Reply(451, "4.4.2", "The client has gone"), "the connection ended before the message was stored")
 _FULL: Final = Verdict(Reply(452, "4.3.1", "No room for this message now; try again later"), "storage is full")
 _BUSY: Final = Verdict(Reply(451, "4.3.0", "Cannot store this message now; try again later"), "storage failed")
 
@@ -61,7 +62,8 @@ class IntakeContext(NamedTuple):
     ``kind`` is the listener's; ``destination`` gives the spool's key for an address; ``claim`` says until when the
     relay named ``owner`` will have new mail for these destinations leased to it from the start (0.0: it will not).
     ``offset`` gives the minutes that local time is ahead of UTC in a minute, counted from 1970.  ``stored`` is called
-    for each promised message, ``refused`` for each refusal, with the source, the command, and the verdict.
+    for each promised message, ``refused`` for each refusal, with the source, the command, and the verdict, and
+    ``fault`` for each fault, with its facts.
     ``dsn_writer`` writes the reports of success that lists and aliases owe; without one there are none.  ``checks``
     make the content checks.
     """
@@ -69,7 +71,7 @@ class IntakeContext(NamedTuple):
     kind: str
     lmtp: bool
     hostname: str
-    max_hops: int
+    headers: HeaderLimits
     max_message_size: int
     spool: Spool
     clock: Clock
@@ -81,6 +83,7 @@ class IntakeContext(NamedTuple):
     stored: Callable[[Stored], None]
     refused: Callable[[str, str, Verdict], None]
     log: EventSink
+    fault: Callable[..., None]
     dsn_writer: DsnWriter | None = None
     checks: Sequence[CheckFactory] = ()
 
@@ -131,7 +134,7 @@ class SpoolIntake:
         self._source = f"{context.kind} {peer.host or 'unix socket'}:{peer.port}"
         self._fault: Verdict | None = None
         self._remarks: tuple[Remark, ...] = ()
-        self._scan = HeaderScan()
+        self._scan = HeaderScan(context.headers)
         self._size = 0
         plain = len(envelopes) == 1 and envelopes[0] is envelope
         self._successes = () if plain else tuple(successes(context.directory, envelope))
@@ -167,8 +170,8 @@ class SpoolIntake:
         scan = self._scan
         if not scan.done:
             scan.write(chunk)
-            if scan.hops >= self._context.max_hops:
-                self._fail(_LOOP)
+            if scan.refusal is not None:
+                self._fail(scan.refusal)
                 return None
         if self._successes:
             self._beginning += chunk[: HEAD_AT_MOST - len(self._beginning)]
@@ -210,8 +213,8 @@ class SpoolIntake:
         scan = self._scan
         if self._fault is None and not scan.done:
             scan.end()
-            if scan.hops >= self._context.max_hops:
-                self._fail(_LOOP)
+            if scan.refusal is not None:
+                self._fail(scan.refusal)
         if self._fault is not None:
             return self._refuse(self._fault)
         if self._checks is None:
@@ -224,6 +227,8 @@ class SpoolIntake:
         return answer if isinstance(answer, tuple) else await answer
 
     def _checked(self, result: CheckResult) -> tuple[Verdict, ...] | Awaitable[tuple[Verdict, ...]]:
+        if self._fault is not None:  # the client vanished meanwhile
+            return self._refuse(self._fault)
         if result.refusal is not None:
             self._fail(result.refusal)
             return self._refuse(result.refusal)
@@ -232,7 +237,7 @@ class SpoolIntake:
         return self._store()
 
     def _check_failed(self, error: BaseException) -> None:
-        self._context.log("fault", reason=f"a content check failed: {type(error).__name__}: {error}", error=error)
+        self._context.fault(reason=f"a content check failed: {type(error).__name__}: {error}", error=error)
 
     # -- storing -----------------------------------------------------------------------------------------------------
 
@@ -340,6 +345,8 @@ class SpoolIntake:
     async def _store_all(self) -> tuple[Verdict, ...]:
         try:
             for number, (envelope, incoming) in enumerate(zip(self._envelopes, self._incoming, strict=True)):
+                if self._fault is not None:
+                    return self._refuse(self._fault)
                 self._stored(await self._offer(envelope, incoming), number)
         except StorageError as error:
             return self._failed(error)
@@ -374,7 +381,7 @@ class SpoolIntake:
                 context.stored(stored)
         except Exception as error:  # the message itself is safe
             reason = f"no report of success about {original.id} could be stored: {error}"
-            context.log("fault", reason=reason, error=error)
+            context.fault(reason=reason, error=error)
 
     # -- the verdicts ------------------------------------------------------------------------------------------------
 
@@ -393,7 +400,9 @@ class SpoolIntake:
         return (verdict,) * (len(self._envelope.recipients) if self._context.lmtp else 1)
 
     def abort(self) -> None:
-        """Forget the message; harmless after ``commit``."""
+        """Forget the message.  After ``commit``: what is being stored is stored, and nothing else."""
+        if self._fault is None:
+            self._fault = _GONE
         for incoming in self._incoming:
             incoming.abort()
         if self._checks is not None:

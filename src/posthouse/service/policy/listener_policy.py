@@ -6,6 +6,7 @@ left where mail is stored.  A ``SessionPolicy`` of each session asks it.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +21,9 @@ from posthouse.server.content_check import CheckFactory
 from posthouse.server.policy import Peer
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.directory.directory import Directory, Local
+from posthouse.service.policy.header_scan import HeaderLimits
 from posthouse.service.policy.intake import IntakeContext
+from posthouse.service.policy.log_rate import LogRate
 from posthouse.service.policy.vrfy import HelpPages
 from posthouse.spool.interface import Spool, Stored
 
@@ -33,6 +36,10 @@ _TOO_MANY_YOURS: Final = Verdict(
 #: The message and the addresses in it may break rules, the form of commands may not.
 _IN_THE_MESSAGE: Final = LENIENT._replace(commands=False)
 _CLOSING: Final = Verdict(Reply(421, "4.3.2", "Service is shutting down; try again later"), "draining")
+
+#: Lines about refusals: so many a second in the long run, and so many at once.
+_REFUSALS_A_SECOND: Final = 20.0
+_REFUSALS_AT_ONCE: Final = 500
 
 
 class InboxUsage:
@@ -102,14 +109,15 @@ class ListenerPolicy:
         self.welcome = Verdict(Reply(220, "", f"{config.hostname} {listener.banner}".rstrip()))
         self.closed = Verdict(Reply(521, "", f"{config.hostname} takes no mail"), "closed")
         self.hello = Verdict(Reply(250, "", config.hostname))
+        self._refusals = LogRate(log, clock, "refused", per_second=_REFUSALS_A_SECOND, burst=_REFUSALS_AT_ONCE)
+        self._faults = LogRate(log, clock, "fault", per_second=1.0, burst=50)
         self.trusts: Callable[[str], bool] = lru_cache(maxsize=1024)(config.trusts)
         self.help = HelpPages(lmtp=self.lmtp, vrfy=listener.vrfy, expn=listener.expn)
-        zone = zone or _local_zone
         self.intake = IntakeContext(
             kind=listener.kind,
             lmtp=self.lmtp,
             hostname=config.hostname,
-            max_hops=config.relay.max_hops,
+            headers=HeaderLimits.of(config, listener),
             max_message_size=listener.max_message_size,
             spool=spool,
             clock=clock,
@@ -117,19 +125,18 @@ class ListenerPolicy:
             destination=destination,
             owner=owner,
             claim=claim,
-            # Asked once a minute, because Received has local time (RFC 5321 §4.4).
-            offset=lru_cache(maxsize=2)(lambda minute: zone(minute * 60.0)),
+            offset=_by_minute(zone or _local_zone),
             stored=self.stored,
             refused=self.refused,
             log=log,
+            fault=self._faults.write,
             dsn_writer=dsn_writer,
             checks=tuple(checks),
         )
         self._stored = stored
         self._free = free or (lambda: _free_octets(config.data_dir))
-        self._room = 0
         self._room_asked: float | None = None
-        self._sessions = 0
+        self._room = self._sessions = 0
         self._hosts: dict[str, int] = {}
         self._quotas = any(each.quota for each in config.domain)
 
@@ -161,10 +168,11 @@ class ListenerPolicy:
         if self._sessions >= self.settings.max_connections:
             return _TOO_MANY
         if host:
-            from_host = self._hosts.get(host, 0)
+            counted = _counted_as(host)
+            from_host = self._hosts.get(counted, 0)
             if from_host >= self.settings.max_connections_per_host:
                 return _TOO_MANY_YOURS
-            self._hosts[host] = from_host + 1
+            self._hosts[counted] = from_host + 1
         self._sessions += 1
         return None
 
@@ -173,11 +181,12 @@ class ListenerPolicy:
         self._sessions -= 1
         if not host:
             return
-        left = self._hosts[host] - 1
+        counted = _counted_as(host)
+        left = self._hosts[counted] - 1
         if left:
-            self._hosts[host] = left
+            self._hosts[counted] = left
         else:
-            del self._hosts[host]
+            del self._hosts[counted]
 
     def room(self) -> int:
         """Octets free where mail is stored, asked at most once a second."""
@@ -188,8 +197,18 @@ class ListenerPolicy:
         return self._room
 
     def refused(self, source: str, command: str, verdict: Verdict, **fields: str) -> None:
-        """Log a refusal."""
-        self.log("refused", source=source, command=command, reply=str(verdict.reply), reason=verdict.reason, **fields)
+        """Log a refusal, or count it if there are too many."""
+        self._refusals.write(source=source, command=command, reply=str(verdict.reply), reason=verdict.reason, **fields)
+
+    def refused_more(self, source: str, count: int) -> None:
+        """Log the refusals of one session that were not logged one by one."""
+        reason = f"{count:,} more refusals in this session, too many to be written one by one"
+        self._refusals.write(source=source, more=count, reason=reason)
+
+    def end(self) -> None:
+        """Write what is left for the log; the sessions have ended."""
+        self._refusals.flush()
+        self._faults.flush()
 
     def stored(self, stored: Stored) -> None:
         """A message is promised: log it, count it for the quotas, and wake the relay."""
@@ -203,6 +222,22 @@ class ListenerPolicy:
                 if isinstance(found, Local) and found.domain.quota:
                     self.usage.add(found.mailbox, message.size)
         self._stored(stored)
+
+
+def _counted_as(host: str) -> str:
+    """What the sessions of an address are counted by: an IPv4 address, or the /64 network of an IPv6 address, because
+    one customer has at least that."""
+    if ":" not in host:
+        return host
+    address = ipaddress.IPv6Address(host.partition("%")[0])
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(ipaddress.IPv6Address(int(address) >> 64 << 64))
+
+
+def _by_minute(zone: Callable[[float], int]) -> Callable[[int], int]:
+    """``zone`` for a minute counted from 1970; asked once a minute, because Received has local time (RFC 5321 §4.4)."""
+    return lru_cache(maxsize=2)(lambda minute: zone(minute * 60.0))
 
 
 def _local_zone(now: float) -> int:

@@ -38,11 +38,14 @@ _NO_STORAGE: Final = Verdict(
     Reply(451, "4.3.2", "Cannot take mail now; try again later"), "the spool's storage cannot be reached"
 )
 
+#: Refusals in one session that are logged one by one.
+_REFUSALS_A_MINUTE: Final = 30
+
 
 class SessionPolicy:
     """The ``Policy`` of one session; ``functools.partial(SessionPolicy, shared)`` is the factory of a listener's."""
 
-    __slots__ = ("_counted", "_greet", "_peer", "_shared", "_trusted")
+    __slots__ = ("_counted", "_greet", "_peer", "_refusals", "_refusals_from", "_shared", "_trusted")
 
     def __init__(self, shared: ListenerPolicy, peer: Peer) -> None:
         self._shared = shared
@@ -50,12 +53,28 @@ class SessionPolicy:
         self._greet: Greet | None = None
         self._counted = False
         self._trusted = False
+        self._refusals = 0  # within a minute
+        self._refusals_from = 0.0  # when that minute began
 
     def _no(self, command: str, verdict: Verdict, **fields: str) -> Verdict:
-        peer = self._peer
-        source = f"{self._shared.settings.kind} {peer.host or 'unix socket'}:{peer.port}"
-        self._shared.refused(source, command, verdict, **fields)
+        now = self._shared.clock.monotonic()
+        if now - self._refusals_from > 60.0:
+            self._tell_more()
+            self._refusals, self._refusals_from = 0, now
+        self._refusals += 1
+        if self._refusals <= _REFUSALS_A_MINUTE or verdict.reply.code == 421:
+            self._shared.refused(self._source(), command, verdict, **fields)
         return verdict
+
+    def _tell_more(self) -> None:
+        """Log how many refusals were not logged one by one."""
+        more = self._refusals - _REFUSALS_A_MINUTE
+        if more > 0:
+            self._shared.refused_more(self._source(), more)
+
+    def _source(self) -> str:
+        peer = self._peer
+        return f"{self._shared.settings.kind} {peer.host or 'unix socket'}:{peer.port}"
 
     def connected(self) -> Answer:
         """220, or 421 when there are too many, or 521 where there is no mail service."""
@@ -145,6 +164,7 @@ class SessionPolicy:
 
     def disconnected(self) -> None:
         """The session is over."""
+        self._tell_more()
         if self._counted:
             self._counted = False
             self._shared.leave(self._peer.host)

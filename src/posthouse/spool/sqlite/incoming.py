@@ -31,6 +31,7 @@ __all__ = ["ContentCache", "IncomingHost", "SqliteIncoming", "leases_of", "new_m
 _BUFFER = 64 << 20  # octets of arriving small content in memory; beyond it they go to files, however small
 _REMEMBERED = 16 << 20  # octets of fresh content kept for the first attempt
 _REMEMBERED_MESSAGES = 20_000
+_PIECES = 8  # of arriving content that are kept apart; further ones are joined, because each costs 33 octets more
 _WAITING = RecipientState.WAITING
 
 
@@ -77,7 +78,7 @@ class SqliteIncoming:
         self._number = number
         self.id = text_of(number)
         self._size = 0
-        self._chunks: list[bytes] = []
+        self._chunks: list[bytes | bytearray] = []
         self._arriving: ContentWriter | None = None
         self._ended = False
 
@@ -98,7 +99,11 @@ class SqliteIncoming:
             if arriving is not None:
                 arriving.announced = self._announced
         if arriving is None:
-            self._chunks.append(chunk)
+            chunks = self._chunks
+            if len(chunks) < _PIECES:
+                chunks.append(chunk)
+            else:
+                _join(chunks, chunk)
             host = self._host
             host.buffered += size
             if self._size <= host.threshold and host.buffered <= host.buffer:
@@ -107,7 +112,7 @@ class SqliteIncoming:
             self._arriving = arriving = ContentWriter(host.contents, self._number)
             arriving.announced = self._announced
             chunks, self._chunks = self._chunks, []
-            chunk = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            chunk = bytes(chunks[0]) if len(chunks) == 1 else b"".join(chunks)
         return arriving.write(chunk)
 
     def commit(
@@ -141,7 +146,7 @@ class SqliteIncoming:
             if prefix:
                 content = b"".join((prefix, *chunks))
             else:
-                content = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                content = bytes(chunks[0]) if len(chunks) == 1 else b"".join(chunks)
         new = new_message(
             number,
             message,
@@ -188,6 +193,15 @@ class SqliteIncoming:
         if self._arriving is None:
             self._host.buffered -= self._size
         self._chunks = []
+
+
+def _join(chunks: list[bytes | bytearray], chunk: bytes) -> None:
+    """Append a piece of content to the last one of ``chunks``."""
+    last = chunks[-1]
+    if isinstance(last, bytearray):
+        last += chunk
+    else:
+        chunks[-1] = bytearray(last + chunk)
 
 
 class ContentCache:

@@ -1,0 +1,92 @@
+"""Limits on what a client repeats in one session.
+
+Everything that a client can do again and again without bringing a message is counted: errors (illegal commands, refused
+MAIL and DATA, refused content), refused recipients, recipients beyond the limit of a transaction, and idle commands
+(HELO, EHLO, NOOP, RSET, VRFY, EXPN, HELP, BDAT with a few octets).  One too many ends the session with 421 and the
+reason.  An accepted message sets all counts back to 0, so that a long session with many messages never ends for what it
+did hours ago; Postfix does the same.
+
+A client that has used half of a limit is answered more slowly: after each turn its session rests for up to 1 s, and no
+other session waits for it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from posthouse.core import Reply
+from posthouse.protocol import Limits, Receiver, State
+from posthouse.server.policy import Policy
+
+__all__ = ["Conduct", "EXCESS_FACTOR", "SMALL_CHUNK"]
+
+#: A BDAT chunk of fewer octets, not the last of its message, counts as an idle command.
+SMALL_CHUNK: Final = 512
+#: Recipients beyond the limit of a transaction, in multiples of this limit, before the session is ended.  They are many
+#: because clients that give all recipients of a long list in one transaction may send to the first part of them (RFC
+#: 5321 §4.5.3.1.10).
+EXCESS_FACTOR: Final = 10
+
+_SLOW_FROM: Final = 0.5  # the share of a limit from which on the session rests
+_LONGEST_REST: Final = 1.0  # seconds
+
+
+class Conduct:
+    """The counts of one session.
+
+    Each method takes the octets of the reply to what it counts, and returns them with the 421 behind it if that was one
+    too many.
+    """
+
+    __slots__ = ("_errors", "_excess", "_idle", "_limits", "_policy", "_receiver", "_refused", "has_accepted", "rest")
+
+    def __init__(self, receiver: Receiver, policy: Policy, limits: Limits) -> None:
+        self._receiver = receiver
+        self._policy = policy
+        self._limits = limits
+        self._errors = 0
+        self._idle = 0
+        self._refused = 0
+        self._excess = 0
+        #: True since a message was accepted; the session sets it back when it has dated that.
+        self.has_accepted = False
+        #: Seconds that the session rests after each turn.
+        self.rest = 0.0
+
+    def accepted(self) -> None:
+        """A message was accepted."""
+        self._errors = self._idle = self._refused = self._excess = 0
+        self.rest = 0.0
+        self.has_accepted = True
+
+    def error(self, wire: bytes) -> bytes:
+        """An error."""
+        self._errors += 1
+        return self._counted(wire, self._errors, self._limits.errors, "errors")
+
+    def idle(self, wire: bytes, commands: int = 1) -> bytes:
+        """A command that brings no message, or one that undoes as much as ``commands`` of them did."""
+        self._idle += commands
+        return self._counted(wire, self._idle, self._limits.idle_commands, "commands without a message")
+
+    def refused(self, wire: bytes, accepted: int) -> bytes:
+        """A refused recipient; ``accepted`` are those of the open transaction, which a long list has as well."""
+        self._refused += 1
+        most = self._limits.refused_recipients + accepted
+        return self._counted(wire, self._refused, most, "refused recipients")
+
+    def excess(self, wire: bytes) -> bytes:
+        """A recipient beyond the limit of a transaction."""
+        self._excess += 1
+        most = EXCESS_FACTOR * self._limits.recipients
+        return self._counted(wire, self._excess, most, "recipients beyond the limit")
+
+    def _counted(self, wire: bytes, count: int, most: int, what: str) -> bytes:
+        share = count / most if most else 1.0
+        if share >= _SLOW_FROM:
+            self.rest = max(self.rest, min(1.0, share) * _LONGEST_REST)
+        if count <= most or self._receiver.state is State.CLOSED:
+            return wire
+        reply = Reply(421, "4.7.0", f"Too many {what} in one session (limit {most}); closing connection")
+        self._policy.refused("session", reply)
+        return wire + self._receiver.close(reply)

@@ -1,0 +1,118 @@
+"""Commands of a server session outside the mail transaction: HELO, EHLO, RSET, NOOP, QUIT, VRFY, EXPN, HELP, and what
+the engine refused.
+
+Each method takes one event of the engine and returns the next step, like those of ``ServerTransaction``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from posthouse.core import Reply, Verdict
+from posthouse.protocol import Expn, Greet, Help, Noop, Quit, Receiver, Refused, Rset, State, Vrfy
+from posthouse.server.conduct import Conduct
+from posthouse.server.policy import Answer, Policy
+from posthouse.server.settings import SessionSettings
+from posthouse.server.transaction import OUR_VERDICT, ServerTransaction, Step, Waiting
+
+__all__ = ["SessionCommands"]
+
+_OK: Final = Reply(250, "2.0.0", "OK")
+# RFC 6531 §3.7.4.2: the replies to VRFY and EXPN where the answer needs UTF-8 and the client did not allow it.
+_UTF8_MAYBE: Final = Reply(252, "2.6.8", "The answer needs UTF-8; ask again with SMTPUTF8")
+_UTF8_NO: Final = Reply(550, "5.6.8", "The answer needs UTF-8; ask again with SMTPUTF8")
+# Accepted recipients that cost, when they are given up, as much as one idle command.
+_GIVEN_UP: Final = 10
+
+
+class SessionCommands:
+    """The commands of one session outside its transaction."""
+
+    __slots__ = ("_conduct", "_policy", "_receiver", "_settings", "_transaction")
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        policy: Policy,
+        settings: SessionSettings,
+        transaction: ServerTransaction,
+        conduct: Conduct,
+    ) -> None:
+        self._receiver = receiver
+        self._policy = policy
+        self._settings = settings
+        self._transaction = transaction
+        self._conduct = conduct
+
+    def connected(self) -> Step:
+        """The opening reply."""
+        return _ask(self._policy.connected(), self._greeting)
+
+    def _greeting(self, verdict: Verdict) -> Step:
+        wire = self._receiver.send(verdict.reply)
+        if verdict.reply.code == 421:
+            self._receiver.state = State.CLOSED
+        return wire
+
+    def greet(self, event: Greet) -> Step:
+        """HELO, EHLO or LHLO."""
+        return _ask(self._policy.greeted(event), lambda verdict: self._greeted(event, verdict))
+
+    def _greeted(self, event: Greet, verdict: Verdict) -> Step:
+        # RFC 2034 §4: no enhanced code in a reply to HELO or EHLO; in each line of EHLO's it would hide the keyword.
+        reply = verdict.reply._replace(enhanced="")
+        if reply.code < 400 and event.verb != "HELO":
+            reply = reply._replace(text="\n".join((reply.text, *self._settings.offer.keywords())))
+        return self._given_up(self._receiver.send(reply))
+
+    def rset(self, event: Rset) -> Step:
+        """RSET."""
+        return self._given_up(self._receiver.send(_OK))
+
+    def noop(self, event: Noop) -> Step:
+        """NOOP."""
+        return self._conduct.idle(self._receiver.send(_OK))
+
+    def quit(self, event: Quit) -> Step:
+        """QUIT."""
+        return self._receiver.send(Reply(221, "2.0.0", f"{self._settings.hostname} closing connection"))
+
+    def vrfy(self, event: Vrfy) -> Step:
+        """VRFY."""
+        return _ask(self._policy.verify(event.text), lambda verdict: self._inquiry(verdict, event.smtputf8))
+
+    def expn(self, event: Expn) -> Step:
+        """EXPN."""
+        return _ask(self._policy.expand(event.text), lambda verdict: self._inquiry(verdict, event.smtputf8))
+
+    def help(self, event: Help) -> Step:
+        """HELP."""
+        return _ask(self._policy.help(event.topic), lambda verdict: self._inquiry(verdict, False))
+
+    def _inquiry(self, verdict: Verdict, utf8: bool) -> Step:
+        """The reply to VRFY, EXPN or HELP."""
+        reply = verdict.reply
+        if not utf8 and not reply.text.isascii():
+            reply = _UTF8_NO if reply.code in (550, 551) else _UTF8_MAYBE
+        return self._conduct.idle(self._receiver.send(reply, utf8=utf8))
+
+    def refused(self, event: Refused) -> Step:
+        """Input that is illegal or exceeds a limit."""
+        self._policy.refused(event.what, event.reply)
+        wire = b"".join([self._receiver.send(event.reply) for _ in range(event.owed)])
+        self._transaction.forget_if_over()
+        return self._conduct.error(wire)
+
+    def _given_up(self, wire: bytes) -> bytes:
+        """The reply to a command that ends an open transaction without a message."""
+        recipients = self._transaction.recipients
+        self._transaction.forget_if_over()
+        return self._conduct.idle(wire, 1 + (recipients - self._transaction.recipients) // _GIVEN_UP)
+
+
+def _ask(answer: Answer, then: Callable[[Verdict], Step]) -> Step:
+    """The step for a policy's answer: taken now, if the answer is a verdict."""
+    if type(answer) is Verdict:
+        return then(answer)
+    return Waiting(answer, then, OUR_VERDICT)  # type: ignore[arg-type]
