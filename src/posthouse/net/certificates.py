@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from posthouse.core import SettingError
-from posthouse.net.tls_context import server_context
+from posthouse.net.tls_context import BoundContext, server_context
+from posthouse.net.tls_engine import end_point_of
 
 __all__ = ["CertificateFacts", "Certificates", "KeyPair", "LOOK_AGAIN", "WARN_DAYS", "make_self_signed", "read_facts"]
 
@@ -50,7 +51,7 @@ class CertificateFacts(NamedTuple):
 
 class _Loaded(NamedTuple):
     pair: KeyPair
-    context: ssl.SSLContext
+    context: BoundContext
     facts: CertificateFacts
     stamp: tuple[tuple[int, int, int], ...]
 
@@ -112,6 +113,8 @@ class Certificates:
         facts = read_facts(pair.certificate)
         if stamp != _stamp(pair):  # replaced while it was read
             raise SettingError("the file changed while it was read", where=pair.certificate, remedy="try again")
+        # For channel binding.
+        context.end_point = end_point_of(_first_certificate(pair.certificate))
         context.sni_callback = self._choose
         return _Loaded(pair, context, facts, stamp)
 
@@ -125,6 +128,14 @@ class Certificates:
                     if each.context is not context:
                         connection.context = each.context
                     return
+
+
+def _first_certificate(path: str) -> bytes:
+    """The first certificate of a PEM file, in DER."""
+    text = Path(path).read_text(encoding="ascii", errors="replace")
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    start = text.index(begin)
+    return ssl.PEM_cert_to_DER_cert(text[start : text.index(end, start) + len(end)])
 
 
 def _covers(pattern: str, name: str) -> bool:

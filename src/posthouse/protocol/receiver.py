@@ -60,8 +60,10 @@ from posthouse.protocol.refusals import (
     CHUNK_FAULTS,
     CHUNK_TOO_LARGE,
     CONTENT_FAULTS,
+    ENCRYPTION_NEEDED,
     LINE_FAULTS,
     NO_RECIPIENTS,
+    TLS_IS_UP,
     UTF8_ADDRESS,
     shown,
     wrong_order,
@@ -122,6 +124,7 @@ class Receiver:
         "_eof",
         "_fatal",
         "_given",
+        "_later",
         "_line_limit",
         "_lines",
         "_normaliser",
@@ -132,6 +135,7 @@ class Receiver:
         "_skip",
         "_skipped",
         "_smtputf8",
+        "_tls",
         "_tolerated",
         "_tolerated_from",
         "_total",
@@ -166,12 +170,11 @@ class Receiver:
         self.esmtp = False
         #: False while ``next_event`` would only ask for data.
         self.has_input = False
-        self._accepts = offer.accepts()
-        # An initial response can make AUTH's command line as long as any line of the exchange (RFC 4954 §4).
-        self._line_limit = self.limits.auth_line if offer.auth else self.limits.command_line
+        self.set_offer(offer)
         self._transcript = transcript
         self._lines = LineReader()
         self._eof = False
+        self._tls = False
         self._fatal = False  # the reply that is owed ends the dialogue
         self._owed = 1  # the greeting
         self._given = _GREETING_INPUT
@@ -180,6 +183,17 @@ class Receiver:
         self._skip = 0  # octets of a chunk that are read and dropped
         self._skipped: Refused | None = None  # what to tell after that
         self._forget_transaction()
+
+    def set_offer(self, offer: Offer, later: tuple[str, ...] = ()) -> None:
+        """Change the offer: what it holds may depend on the peer, and on TLS.
+
+        ``later``: the SASL mechanisms that are offered under TLS only; asking for one of them in clear is 538.
+        """
+        self.offer = offer
+        self._later = later
+        self._accepts = offer.accepts() | {"AUTH"} if later else offer.accepts()
+        # An initial response can make AUTH's command line as long as any line of the exchange (RFC 4954 §4).
+        self._line_limit = self.limits.auth_line if offer.auth else self.limits.command_line
 
     def _forget_transaction(self) -> None:
         self._recipients = 0
@@ -350,10 +364,15 @@ class Receiver:
         if isinstance(command, Auth):
             if self._authenticated:
                 return ALREADY_AUTHENTICATED
+            if command.mechanism.upper() in self._later and command.mechanism.upper() not in self.offer.auth:
+                return ENCRYPTION_NEEDED
             if command.mechanism.upper() not in self.offer.auth:
                 return Reply(504, "5.5.4", f"Mechanism not offered; choose from: {' '.join(self.offer.auth)}")
-        elif kind is StartTls and not self._lines.empty:
-            return AFTER_STARTTLS
+        elif kind is StartTls:
+            if self._tls:
+                return TLS_IS_UP
+            if not self._lines.empty:
+                return AFTER_STARTTLS
         return None
 
     def _refuse(self, what: str, reply: Reply, *, fatal: bool = False) -> Refused:
@@ -500,8 +519,11 @@ class Receiver:
         self._owed = 1
         return AuthResponse(data)
 
-    def tls_started(self) -> None:
-        """TLS has started; all earlier knowledge about the client is discarded (RFC 3207 §4.2)."""
+    def tls_started(self, offer: Offer | None = None) -> None:
+        """TLS has started; all earlier knowledge about the client is discarded (RFC 3207 §4.2).
+
+        ``offer`` is what EHLO announces from now on.  STARTTLS stays a known command, which is out of order.
+        """
         if self.state is not _SWITCHING:
             raise LocalError("TLS can only come up after STARTTLS was answered 220")
         if len(self._lines):
@@ -509,7 +531,14 @@ class Receiver:
         self.state = _GREETED
         self.esmtp = False
         self._authenticated = False
+        self.begin_inside_tls(offer or self.offer._replace(starttls=False))
         self._forget_transaction()
+
+    def begin_inside_tls(self, offer: Offer) -> None:
+        """The channel speaks TLS: take ``offer`` in place of the one for a channel in clear."""
+        self._tls = True
+        self.set_offer(offer)
+        self._accepts |= {"STARTTLS"}
 
     # -- replies in, bytes out ---------------------------------------------------------------------------------
 

@@ -16,8 +16,10 @@ __all__ = [
     "CHUNK_FAULTS",
     "CHUNK_TOO_LARGE",
     "CONTENT_FAULTS",
+    "ENCRYPTION_NEEDED",
     "LINE_FAULTS",
     "NO_RECIPIENTS",
+    "TLS_IS_UP",
     "UTF8_ADDRESS",
     "shown",
     "wrong_order",
@@ -41,6 +43,9 @@ NO_RECIPIENTS: Final = Reply(554, "5.5.1", "No valid recipients")
 BINARY_NEEDS_BDAT: Final = Reply(503, "5.5.1", "BODY=BINARYMIME needs BDAT, not DATA")
 UTF8_ADDRESS: Final = Reply(553, "5.6.7", "Address has non-ASCII characters, but MAIL did not say SMTPUTF8")
 CHUNK_TOO_LARGE: Final = Reply(552, "5.3.4", "Chunk too large")
+#: RFC 4954 §6: the mechanism may be used under TLS only.
+ENCRYPTION_NEEDED: Final = Reply(538, "5.7.11", "Encryption required for this mechanism; say STARTTLS first")
+TLS_IS_UP: Final = Reply(503, "5.5.1", "TLS is active already")
 AFTER_STARTTLS: Final = Reply(554, "5.5.1", "Nothing may be sent behind STARTTLS before TLS is up. Closing connection")
 BAD_BASE64: Final = Reply(501, "5.5.2", "Cannot decode this as base64")
 ALREADY_AUTHENTICATED: Final = Reply(503, "5.5.1", "Already authenticated")
@@ -48,8 +53,10 @@ ALREADY_AUTHENTICATED: Final = Reply(503, "5.5.1", "Already authenticated")
 
 #: What may stand behind AUTH in a transcript; any other word may be a password in a wrong place.
 _MECHANISMS: Final = frozenset(
-    "PLAIN LOGIN CRAM-MD5 DIGEST-MD5 EXTERNAL GSSAPI NTLM OAUTHBEARER XOAUTH2 SCRAM-SHA-1 SCRAM-SHA-1-PLUS "
-    "SCRAM-SHA-256 SCRAM-SHA-256-PLUS".split()
+    (
+        *("PLAIN", "LOGIN", "CRAM-MD5", "DIGEST-MD5", "EXTERNAL", "GSSAPI", "NTLM", "OAUTHBEARER", "XOAUTH2"),
+        *("SCRAM-SHA-1", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"),
+    )
 )
 
 

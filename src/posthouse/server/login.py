@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Mapping
 from typing import Any, Final
 
 from posthouse.core import Reply, Verdict
-from posthouse.core._mypyc import mypyc_attr
 from posthouse.protocol import Auth, AuthResponse, Receiver
 from posthouse.protocol.sasl import (
     CANCELLED,
@@ -20,32 +19,17 @@ from posthouse.protocol.sasl import (
     Authenticated,
     Denied,
     Exchange,
-    Question,
     Say,
-    ServerContext,
     server_exchange,
 )
 from posthouse.server.conduct import Conduct
-from posthouse.server.policy import Answer, Policy
+from posthouse.server.policy import Answer, LoginTerms, SecuredPolicy
 from posthouse.server.transaction import OUR_VERDICT, Step, Waiting
 
-__all__ = ["LoginCommands", "LoginTerms"]
+__all__ = ["LoginCommands"]
 
 #: Stands for the answer to a question that could not be answered.
 _NO_ANSWER: Final = object()
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
-class LoginTerms:
-    """Base class of what a server must be told about logging in: secrets of its own, and where the accounts are."""
-
-    def context(self, offered: tuple[str, ...], bindings: Mapping[str, bytes], identity: str | None) -> ServerContext:
-        """What a mechanism must know: fresh random values, and the facts of the channel that are given."""
-        raise NotImplementedError
-
-    async def answer(self, question: Question) -> Any:
-        """The accounts' answer; an exception becomes 454."""
-        raise NotImplementedError
 
 
 class LoginCommands:
@@ -57,7 +41,7 @@ class LoginCommands:
 
     __slots__ = ("_conduct", "_exchange", "_policy", "_receiver", "_terms", "bindings", "identity", "user")
 
-    def __init__(self, receiver: Receiver, policy: Policy, terms: LoginTerms, conduct: Conduct) -> None:
+    def __init__(self, receiver: Receiver, policy: SecuredPolicy, terms: LoginTerms, conduct: Conduct) -> None:
         self._receiver = receiver
         self._policy = policy
         self._terms = terms

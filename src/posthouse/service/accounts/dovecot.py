@@ -1,4 +1,4 @@
-"""Accounts of a Dovecot server, asked through its authentication socket (protocol 1.1 and later, as Postfix and Exim do).
+"""Accounts of a Dovecot server, asked through its authentication socket, as Postfix and Exim do (protocol 1.1).
 
 The protocol has lines of fields separated by TAB.  Name and password travel together as one base64 field, so no
 character of theirs can become another field.  Many questions may be under way on one connection, each with a number of
@@ -151,7 +151,8 @@ class _Connection:
             raise StorageError(f"Dovecot ended the connection at {self._path}") from error
         except asyncio.LimitOverrunError as error:
             raise StorageError(f"Dovecot at {self._path} sent a line of over {_LINE:,} octets") from error
-        return line[:-1].decode("utf-8", "replace").split("\t")
+        fields: list[str] = line[:-1].decode("utf-8", "replace").split("\t")
+        return fields
 
     def close(self) -> None:
         self.closed = True

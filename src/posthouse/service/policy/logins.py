@@ -9,7 +9,7 @@ from typing import Any, Final
 from posthouse.core import Address, Reply, Verdict
 from posthouse.net.clock import Clock
 from posthouse.protocol.sasl import MECHANISMS, Authenticated, Denied, Question, ServerContext
-from posthouse.server.login import LoginTerms
+from posthouse.server.policy import LoginTerms
 from posthouse.service.accounts import SCRAM_ITERATIONS, AccountStore, LoginFailures, answer
 
 __all__ = ["AnyAccounts", "DEFAULT_MECHANISMS", "Logins", "may_send_as"]
