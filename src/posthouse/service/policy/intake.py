@@ -20,7 +20,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from posthouse.codes.leniencies import remark_text
 from posthouse.core import (
@@ -31,7 +31,6 @@ from posthouse.core import (
     Remark,
     Reply,
     StorageError,
-    StorageFull,
     Verdict,
     path_text,
 )
@@ -45,15 +44,11 @@ from posthouse.server.policy import Peer
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import expansions, log_expansions, successes
 from posthouse.service.policy.header_scan import HEAD_AT_MOST, HeaderLimits, HeaderScan
+from posthouse.service.policy.verdicts import GONE, TOO_LARGE, storage_verdict
 from posthouse.spool.history import Expansion, Origin
 from posthouse.spool.interface import IncomingMessage, Spool, Stored
 
-__all__ = ["IntakeContext", "SpoolIntake", "TOO_LARGE", "storage_verdict"]
-
-TOO_LARGE: Final = Verdict(Reply(552, "5.3.4", "Message too large"), "larger than max_message_size")
-_GONE: Final = Verdict(Reply(451, "4.4.2", "The client has gone"), "the connection ended before the message was stored")
-_FULL: Final = Verdict(Reply(452, "4.3.1", "No room for this message now; try again later"), "storage is full")
-_BUSY: Final = Verdict(Reply(451, "4.3.0", "Cannot store this message now; try again later"), "storage failed")
+__all__ = ["IntakeContext", "SpoolIntake"]
 
 
 class IntakeContext(NamedTuple):
@@ -86,12 +81,6 @@ class IntakeContext(NamedTuple):
     fault: Callable[..., None]
     dsn_writer: DsnWriter | None = None
     checks: Sequence[CheckFactory] = ()
-
-
-def storage_verdict(error: StorageError) -> Verdict:
-    """The verdict for a storage error: there is no room, or storing failed.  The details go to the log only."""
-    base = _FULL if isinstance(error, StorageFull) else _BUSY
-    return base._replace(reason=f"{base.reason}: {error}")
 
 
 class SpoolIntake:
@@ -402,7 +391,7 @@ class SpoolIntake:
     def abort(self) -> None:
         """Forget the message.  After ``commit``: what is being stored is stored, and nothing else."""
         if self._fault is None:
-            self._fault = _GONE
+            self._fault = GONE
         for incoming in self._incoming:
             incoming.abort()
         if self._checks is not None:

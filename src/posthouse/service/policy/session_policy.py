@@ -23,9 +23,10 @@ from posthouse.server.policy import Answer, Intake, Peer
 from posthouse.service.directory.directory import Foreign, Local
 from posthouse.service.directory.expansion import expand_envelope
 from posthouse.service.policy import vrfy as inquiries
-from posthouse.service.policy.intake import TOO_LARGE, SpoolIntake, storage_verdict
+from posthouse.service.policy.intake import SpoolIntake
 from posthouse.service.policy.listener_policy import ListenerPolicy
 from posthouse.service.policy.recipients import recipient_verdict
+from posthouse.service.policy.verdicts import TOO_LARGE, storage_verdict
 
 __all__ = ["SessionPolicy"]
 
