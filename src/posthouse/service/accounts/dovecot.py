@@ -123,7 +123,8 @@ class _Connection:
         waiting = self._waiting[number] = asyncio.get_running_loop().create_future()
         self._writer.write(f"AUTH\t{number}\t{request}\n".encode())
         try:
-            return await waiting
+            answer: list[str] = await waiting
+            return answer
         finally:
             self._waiting.pop(number, None)
 
@@ -151,8 +152,7 @@ class _Connection:
             raise StorageError(f"Dovecot ended the connection at {self._path}") from error
         except asyncio.LimitOverrunError as error:
             raise StorageError(f"Dovecot at {self._path} sent a line of over {_LINE:,} octets") from error
-        fields: list[str] = line[:-1].decode("utf-8", "replace").split("\t")
-        return fields
+        return str(line[:-1], "utf-8", "replace").split("\t")
 
     def close(self) -> None:
         self.closed = True

@@ -46,8 +46,8 @@ class ListenerSettings(Struct, frozen=True, kw_only=True):
         Literal["mx", "submission", "lmtp"],
         Meta(
             description="`mx` accepts mail for the domains of this server, and from trusted networks for any domain; "
-            "`submission` accepts mail from trusted networks and from clients that have logged in; `lmtp` accepts mail for the domains of this server "
-            "with one reply for each recipient (RFC 2033)."
+            "`submission` accepts mail from trusted networks and from clients that have logged in; `lmtp` accepts mail "
+            "for the domains of this server with one reply for each recipient (RFC 2033)."
         ),
     ] = "mx"
     tls: Annotated[
@@ -64,7 +64,7 @@ class ListenerSettings(Struct, frozen=True, kw_only=True):
         str,
         security_types.FILE,
         Meta(
-            description="The certificate (PEM) with its chain; without it, the first `[[certificate]]`, and without any "
+            description="The certificate (PEM) with its chain; without it, the first `[[certificate]]`, or else "
             "a self-signed one that is made in `data_dir`. The files are read again when they change."
         ),
     ] = ""
@@ -91,7 +91,7 @@ class ListenerSettings(Struct, frozen=True, kw_only=True):
         security_types.MECHANISMS,
         Meta(
             description="The SASL mechanisms to offer; without it, those of SCRAM-SHA-256, PLAIN, LOGIN, OAUTHBEARER "
-            "and XOAUTH2 that the accounts can serve. Those that show a password are offered under TLS and on loopback."
+            "and XOAUTH2 that the accounts serve. One that shows a password is offered under TLS and on loopback only."
         ),
     ] = ()
     strictness: Annotated[

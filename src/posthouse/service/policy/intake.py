@@ -44,6 +44,7 @@ from posthouse.server.policy import Peer
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import expansions, log_expansions, successes
 from posthouse.service.policy.header_scan import HEAD_AT_MOST, HeaderLimits, HeaderScan
+from posthouse.service.policy.logins import NOT_SECURED, Secured
 from posthouse.service.policy.verdicts import GONE, TOO_LARGE, storage_verdict
 from posthouse.spool.history import Expansion, Origin
 from posthouse.spool.interface import IncomingMessage, Spool, Stored
@@ -101,6 +102,7 @@ class SpoolIntake:
         "_peer",
         "_remarks",
         "_scan",
+        "_secured",
         "_size",
         "_source",
         "_successes",
@@ -113,11 +115,13 @@ class SpoolIntake:
         greet: Greet,
         envelope: Envelope,
         envelopes: Sequence[Envelope],
+        secured: Secured = NOT_SECURED,
     ) -> None:
         """``envelope`` is what the client was answered for, ``envelopes`` what is stored.  Raises ``StorageError``."""
         self._context = context
         self._peer = peer
         self._greet = greet
+        self._secured = secured
         self._envelope = envelope
         self._envelopes = envelopes
         self._source = f"{context.kind} {peer.host or 'unix socket'}:{peer.port}"
@@ -246,18 +250,21 @@ class SpoolIntake:
 
     def _prefix(self, queue_id: str, now: float) -> bytes:
         """What stands in front of the content; see ``server.content_check`` for the order."""
-        context, envelope = self._context, self._envelope
+        context, envelope, secured = self._context, self._envelope, self._secured
         recipients = envelope.recipients
         trace = received(
             context.hostname,
             helo=self._greet.domain,
             host=self._peer.host,
-            protocol=protocol_name(self._greet.verb, utf8=envelope.smtputf8),
+            protocol=protocol_name(
+                self._greet.verb, tls=bool(secured.cipher), auth=bool(secured.user), utf8=envelope.smtputf8
+            ),
             queue_id=queue_id,
             seconds=now,
             offset_minutes=context.offset(int(now // 60.0)),
             recipient=recipients[0].address if len(recipients) == 1 else None,
             utf8=envelope.smtputf8,
+            tls=secured.cipher,
         )
         gap = self._scan.gap
         return self._fields + trace + gap if self._fields or gap else trace
@@ -281,7 +288,9 @@ class SpoolIntake:
         )
 
     def _origin(self, incoming: IncomingMessage) -> Origin:
-        origin = Origin(self._scan.message_id, self._greet.domain, remarks=self._remarks)
+        version, cipher, user = self._secured
+        tls = f"{version} {cipher}" if cipher else ""
+        origin = Origin(self._scan.message_id, self._greet.domain, tls, user, remarks=self._remarks)
         if not self._expansions:
             return origin
         number = self._incoming.index(incoming)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from posthouse.core import Address, Reply, Verdict
 from posthouse.net.clock import Clock
@@ -12,7 +12,7 @@ from posthouse.protocol.sasl import MECHANISMS, Authenticated, Denied, Question,
 from posthouse.server.policy import LoginTerms
 from posthouse.service.accounts import SCRAM_ITERATIONS, AccountStore, LoginFailures, answer
 
-__all__ = ["AnyAccounts", "DEFAULT_MECHANISMS", "Logins", "may_send_as"]
+__all__ = ["AnyAccounts", "DEFAULT_MECHANISMS", "Logins", "NOT_SECURED", "Secured", "may_send_as"]
 
 #: What a listener offers without ``mechanisms``, if its accounts can serve it.
 DEFAULT_MECHANISMS: Final = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2")
@@ -21,6 +21,18 @@ _BARRED: Final = Verdict(
     Reply(421, "4.7.0", "Too many failed logins from your network; try again later"), "too many failed logins"
 )
 _NO_ACCOUNT: Final = Verdict(Reply(535, "5.7.8", "Authentication credentials invalid"), "the account is switched off")
+
+
+class Secured(NamedTuple):
+    """What is known of a session's channel and client: the TLS version and cipher suite as texts, and the account that
+    logged in; each empty if there is none."""
+
+    version: str = ""
+    cipher: str = ""
+    user: str = ""
+
+
+NOT_SECURED: Final = Secured()
 
 
 class AnyAccounts(AccountStore):
