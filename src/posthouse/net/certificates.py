@@ -182,12 +182,16 @@ def read_facts(path: str) -> CertificateFacts:
     )
 
 
-def make_self_signed(names: Sequence[str], folder: Path, now: float, *, days: int = 3_650) -> KeyPair:
-    """Make a certificate for ``names`` (host names and addresses) that signs itself, in ``folder``.
+def make_self_signed(names: Sequence[str], folder: Path, now: float, *, days: int = 3_650) -> tuple[KeyPair, bool]:
+    """A certificate for ``names`` (host names and addresses) that signs itself, and whether it was made now.
 
-    It passes strict checks (RFC 5280): names, a critical mark as authority, key usage, both key identifiers.  The key
-    is readable by its owner alone.  ``now``: Unix time.
+    It stands in one file in ``folder``, together with its key, so that no reader can meet half of a pair; one that is
+    there already is taken, whoever made it.  It passes strict checks (RFC 5280): names, a critical mark as authority,
+    key usage, both key identifiers.  The file is readable by its owner alone.  ``now``: Unix time.
     """
+    pair = KeyPair(str(folder / "self-signed.pem"))
+    if os.path.exists(pair.certificate):
+        return pair, False
     import ipaddress
 
     from cryptography import x509
@@ -233,20 +237,18 @@ def make_self_signed(names: Sequence[str], folder: Path, now: float, *, days: in
         .sign(key, hashes.SHA256())
     )
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    pair = KeyPair(str(folder / "tls-cert.pem"), str(folder / "tls-key.pem"))
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    _write(pair.key, private, 0o600)
-    _write(pair.certificate, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
-    return pair
-
-
-def _write(path: str, data: bytes, mode: int) -> None:
-    """Write a file whole: a reader sees the old one or the new one."""
-    partial = f"{path}.{os.getpid()}"
-    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-        file.write(data)
+    partial = f"{pair.certificate}.{os.getpid()}"
+    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(certificate.public_bytes(serialization.Encoding.PEM) + private)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        os.link(partial, pair.certificate)  # fails if another process was first: there is one certificate
+    except FileExistsError:
+        return pair, False
+    finally:
+        os.unlink(partial)
+    return pair, True

@@ -157,6 +157,9 @@ def _checks(config: Config) -> Iterator[tuple[str, str, str]]:
             yield place, 'the [[domain]] "*" takes all mail, so this route is never used', "remove one of the two"
     if all(times == 1 for times in Counter(each.name for each in config.domain).values()):
         yield from Directory(config).problems
+    if config.accounts.kind == "any" and not everything:
+        remedy = 'write a [[domain]] with name = "*", or name real accounts'
+        yield "accounts", '"any" lets everybody in, and some mail would leave this machine', remedy
     relay = config.relay
     if relay.retry_first > relay.retry_max:
         yield "relay.retry_first", "the first delay is longer than the longest", "write at most retry_max"

@@ -432,7 +432,8 @@ class Config(Struct, frozen=True, kw_only=True):
         security_types.ACCOUNTS,
         Meta(
             description='Who may log in: "file" (a file in `data_dir`, see `posthouse user`), '
-            '"dovecot:/path/of/auth-socket", or "python:module:object".'
+            '"dovecot:/path/of/auth-socket", "python:module:object", or "any": every name with every password, where '
+            'all mail stays here ([[domain]] "*").'
         ),
     ] = AccountsSetting()
     relay: RelaySettings = RelaySettings()

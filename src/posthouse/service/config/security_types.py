@@ -14,7 +14,7 @@ _LOGINS: Final = ("off", "offered", "required")
 
 
 class AccountsSetting(NamedTuple):
-    """Where accounts are: ``kind`` is file, dovecot or python; ``target`` a socket's path, or ``module:object``."""
+    """Where accounts are: ``kind`` is file, any, dovecot or python; ``target`` a path or ``module:object``."""
 
     kind: str = "file"
     target: str = ""
@@ -46,8 +46,8 @@ def _read_login(raw: object) -> str:
 def _read_accounts(raw: object) -> AccountsSetting:
     text = text_of(raw).strip()
     kind, _, target = text.partition(":")
-    if text == "file":
-        return AccountsSetting()
+    if text in ("file", "any"):
+        return AccountsSetting(text)
     if kind == "dovecot" and target.startswith("/"):
         return AccountsSetting("dovecot", target)
     if kind == "python" and all(part.isidentifier() for part in target.replace(":", ".").split(".")) and ":" in target:

@@ -48,6 +48,7 @@ from posthouse.service.control.server import ControlSocket
 from posthouse.service.control.wire import CONTROL_SOCKET
 from posthouse.service.daemon.descriptor_limit import DescriptorWatch
 from posthouse.service.daemon.event_log import EventLog
+from posthouse.service.daemon.protection import Protections
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import addressees
@@ -117,6 +118,7 @@ class Daemon:
         )
         self._deliverers = self._make_deliverers()
         self.router = ConfiguredRouter(config, self._deliverers)
+        self._protections = Protections(config, clock=self.clock, log=self.log)
         self._dsn_writer = DsnWriter(
             hostname=config.hostname,
             postmaster=config.postmaster,
@@ -262,6 +264,7 @@ class Daemon:
 
     async def _open_listener(self, listener: ListenerSettings, usage: InboxUsage) -> None:
         config = self.config
+        protection, logins = self._protections.of(listener)
         policy = ListenerPolicy(
             config,
             listener,
@@ -276,6 +279,7 @@ class Daemon:
             claim=self.worker.claim,
             dsn_writer=self._dsn_writer,
             checks=self._checks,
+            logins=logins,
         )
         transcript = self._transcript
         size = listener.max_message_size
@@ -303,6 +307,8 @@ class Daemon:
             on_error=self._fault,
             on_sweep=self._descriptors,
             leniency=policy.leniency,
+            protection=protection,
+            on_tls_refused=lambda peer, error: self.log("tls", source=f"{listener.kind} {peer}", reason=str(error)),
         )
         self._policies.append(policy)
         self._servers.append(server)
@@ -364,6 +370,7 @@ class Daemon:
         self.faults.flush()
         await self.worker.stop(max(0.0, end - self.clock.monotonic()))
         await self._deliverers.close()
+        await self._protections.close()
         await self.spool.close()
         self.out_of_order = self.spool.out_of_order()
         if self._lock is not None:
