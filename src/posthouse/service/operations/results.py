@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from msgspec import Struct
 
 __all__ = [
+    "AccountEntry",
     "AddressFacts",
     "AddressForecast",
     "AddressReport",
@@ -52,6 +53,16 @@ __all__ = [
 ]
 
 _Answer = TypeVar("_Answer", bound=Struct)
+
+
+class AccountEntry(Struct, frozen=True, kw_only=True):
+    """An account: as whom it may send, whether it may log in, when it was made and its password was last set."""
+
+    name: str
+    identities: list[str]
+    active: bool
+    made: float
+    changed: float
 
 
 def filled(kind: type[_Answer], value: object, **more: Any) -> _Answer:
