@@ -9,6 +9,7 @@ from posthouse.codes.basic import BASIC_CODES
 from posthouse.codes.enhanced import ENHANCED_CODES
 from posthouse.codes.model import BasicCode, Registration, Text
 from posthouse.codes.policy import POLICY_CODES
+from posthouse.service.code_tour import CODE_WAYS, TOUR_CONFIG
 
 __all__ = ["page"]
 
@@ -28,7 +29,8 @@ $ posthouse explain 5.1.1 --lang zh
 
 def page(_existing: str) -> str:
     """The page."""
-    parts = [GENERATED, OPENING, "## At a glance", _glance(), *_basic(), "## Enhanced codes", _about_classes()]
+    parts = [GENERATED, OPENING, "## At a glance", _glance(), *_ways(), *_basic()]
+    parts += ["## Enhanced codes", _about_classes()]
     for number, subject in _SUBJECTS.items():
         found = [each for each in (*ENHANCED_CODES, *POLICY_CODES) if each.number.startswith(f"{number}.")]
         found.sort(key=lambda each: [int(part) for part in each.number.split(".")])
@@ -56,6 +58,29 @@ def _both(text: Text) -> str:
 def _glance() -> str:
     rows = [(f"[{each.code}](#{each.code})", each.title.en, each.title.zh) for each in BASIC_CODES]
     return table(("code", "meaning", "含义"), rows)
+
+
+WAYS = """\
+`posthouse demo --codes` brings about each of the codes that texts about SMTP list, shows the dialogue and explains it,
+in English or Chinese (`--lang zh`). To do it by hand, save this as `codes.toml`, start
+`posthouse run --config codes.toml`, and type the lines into `nc -C 127.0.0.1 2525` (macOS: `nc -c 127.0.0.1 2525`):"""
+
+
+def _ways() -> Iterator[str]:
+    yield "## Bring about each code"
+    yield WAYS
+    yield f"```toml\n{TOUR_CONFIG}```"
+    rows = []
+    for way in CODE_WAYS:
+        lines = [f"`{line}`" for line in way.lines if not line.endswith("\r\n.")]
+        if len(lines) < len(way.lines):
+            lines.append("a message, `.`")
+        where = {"": "", "busy": "connect twice to port 2526", "sink": "to port 2527"}[way.at]
+        said = " · ".join([*filter(None, [where]), *lines]) or "connect"
+        rows.append(
+            (f"[{way.code}](#{way.code})", f"`{way.setting}`" if way.setting else "–", said, way.why.en, way.why.zh)
+        )
+    yield table(("code", "setting", "type", "why", "原因"), rows)
 
 
 def _basic() -> Iterator[str]:

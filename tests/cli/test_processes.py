@@ -76,6 +76,33 @@ def test_the_demo_as_json(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("lang", "title", "setting"), [("en", "Wrong order", "needs:"), ("zh", "命令顺序错误", "所需设置")]
+)
+def test_the_demo_brings_about_the_classic_codes(tmp_path: Path, lang: str, title: str, setting: str) -> None:
+    done = finished(tmp_path, "demo", "--codes", "--lang", lang)
+    assert (done.returncode, done.stderr) == (0, "")
+    headings = re.findall(r"── ([2-5][0-9]{2})  ", done.stdout)
+    assert len(headings) == 21
+    for code in headings:
+        assert re.search(rf"\nR: {code}[ -]", done.stdout)
+    assert title in done.stdout
+    assert setting in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_classic_codes_as_json(tmp_path: Path) -> None:
+    done = finished(tmp_path, "demo", "--codes", "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert len(found) == 21
+    for each in found:
+        assert each["lines"][-1]["text"].startswith(str(each["code"]))
+        assert each["lines"][-1]["explanation"]
+        assert each["title"]
+        assert each["why"]
+
+
 def test_the_demo_runs_until_a_signal_and_takes_more_messages(tmp_path: Path) -> None:
     with running(tmp_path, "demo") as child:
         command = child.line_with("--from renping@sina.com").split()[1:]

@@ -326,21 +326,20 @@ def test_python_reads_what_was_delivered(tmp_path: Path) -> None:
 
 def test_the_original_recipient_stands_in_front(tmp_path: Path) -> None:
     recipients = (
-        Recipient(Address("renping", "sina.com"), None, OriginalRecipient("rfc822", "info@sina.com")),
-        Recipient(Address("任平", "sina.com"), None, OriginalRecipient("utf-8", "任+平@sina.com")),
-        Recipient(Address("a", "sina.com"), None, OriginalRecipient("x400", "/C=CN/")),
-        Recipient(Address("b", "sina.com"), None, OriginalRecipient("rfc822", "b\r\nX-Evil: 1@sina.com")),
+        Recipient(
+            Address("renping", "sina.com"), originals=(Address("info", "sina.com"), Address("Sales", "sina.com"))
+        ),
+        Recipient(Address("任平", "sina.com"), None, OriginalRecipient("rfc822", "claimed@by.sender")),
+        Recipient(Address("b\r\nX-Evil: 1", "sina.com")),
     )
     deliver(tmp_path, Bytes(b"\r\nbody\r\n"), recipients=recipients)
     assert contents(tmp_path)[0].decode().split("\n") == [
         "Return-Path: <>",
         "X-Original-To: info@sina.com",
+        "X-Original-To: Sales@sina.com",
         "Delivered-To: renping@sina.com",
-        "X-Original-To: 任+平@sina.com",
+        "X-Original-To: 任平@sina.com",
         "Delivered-To: 任平@sina.com",
-        "X-Original-To: a@sina.com",
-        "Delivered-To: a@sina.com",
-        "Delivered-To: b@sina.com",
         "",
         "body",
         "",

@@ -120,6 +120,14 @@ def test_what_was_not_given_is_not_made_up() -> None:
         (RecipientStatus(REFUSED.recipient, Action.FAILED, Reply(550, "5.7.1", "no")), "5.7.1"),
         (RecipientStatus(REFUSED.recipient, Action.FAILED, Reply(550, "", "no")), "5.0.0"),
         (RecipientStatus(REFUSED.recipient, Action.FAILED, Reply(550, "2.1.5", "odd")), "5.0.0"),
+        (RecipientStatus(REFUSED.recipient, Action.FAILED, Reply(550, "", "sorry, no mailbox (#5.1.1)")), "5.1.1"),
+        (RecipientStatus(REFUSED.recipient, Action.FAILED, Reply(550, "", "#5.1.0 Address rejected.")), "5.1.0"),
+        (RecipientStatus(REFUSED.recipient, Action.FAILED, Reply(550, "", "no\n5.1.1 User unknown")), "5.1.1"),
+        (RecipientStatus(REFUSED.recipient, Action.FAILED, Reply(550, "", "5.1.1.7 is blocked")), "5.0.0"),
+        (RecipientStatus(REFUSED.recipient, Action.FAILED, Reply(550, "", "no (#4.1.1)")), "5.0.0"),
+        (RecipientStatus(REFUSED.recipient, Action.FAILED, Reply(556, "", "no mail")), "5.1.10"),
+        (RecipientStatus(REFUSED.recipient, Action.FAILED, Reply(551, "", "moved")), "5.1.6"),
+        (RecipientStatus(REFUSED.recipient, Action.DELAYED, Reply(452, "", "full")), "4.3.1"),
         (RecipientStatus(REFUSED.recipient, Action.FAILED, Reply(451, "4.4.1", "no"), expired=True), "5.4.7"),
         (RecipientStatus(REFUSED.recipient, Action.FAILED, None, expired=True), "5.4.7"),
         (RecipientStatus(REFUSED.recipient, Action.DELAYED, Reply(451, "4.2.1", "no")), "4.2.1"),
@@ -250,6 +258,14 @@ def test_an_address_beyond_ascii_in_seven_bits() -> None:
     assert one.final == OriginalRecipient("utf-8", "任平@sina.com")
     assert one.original == FOREIGN.recipient.orcpt
     assert one.diagnostic == "553 5.6.7 要 SMTPUTF8"
+
+
+def test_codes_in_front_of_words_beyond_ascii_stay_readable() -> None:
+    made = report([REFUSED._replace(reply=Reply(554, "5.6.3", "a part § 5"))])
+    assert b"Diagnostic-Code: smtp; 554 5.6.3 a part =?utf-8?q?" in made
+    found = read_report(made)
+    assert found is not None
+    assert found.recipients[0].diagnostic == "554 5.6.3 a part § 5"
 
 
 def test_a_sender_beyond_ascii_gets_the_forms_of_rfc_6533() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from random import Random
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from posthouse.core import (
     Address,
+    AttemptTrace,
     Bytes,
     Content,
     Envelope,
@@ -24,6 +25,7 @@ from posthouse.core import (
     Reply,
     Result,
     Ret,
+    StorageFull,
 )
 from posthouse.core.event_sink import CallbackSink
 from posthouse.delivery.model import Delivery
@@ -33,7 +35,8 @@ from posthouse.relay.recording.retry import RetrySchedule
 from posthouse.relay.routes import RouteRule, RouteTable
 from posthouse.relay.worker import Worker
 from posthouse.spool import SqliteSpool
-from posthouse.spool.interface import QueuedRecipient, RecipientState, Report, Settlement, StoredMessage
+from posthouse.spool.history import QueueEvent
+from posthouse.spool.interface import Lease, QueuedRecipient, RecipientState, Report, Settlement, StoredMessage
 from posthouse.testing import ManualClock
 
 from .fakes import FakeDeliverer
@@ -335,6 +338,29 @@ def test_whatever_fails_the_chain_ends(
         ]
 
 
+def test_only_the_command_that_a_host_refused_is_named() -> None:
+    one, settlement = end(waiting(), RecipientState.FAILED)
+    settlement = settlement._replace(outcome=settlement.outcome._replace(command="RCPT TO"))
+    (report,) = reports([(one, settlement)])
+    assert "mx.sina.com said: 550 5.1.1 nobody (in reply to RCPT TO)" in " ".join(read(report).text.split())
+    ours = settlement._replace(outcome=settlement.outcome._replace(peer=""))
+    (report,) = reports([(one, ours)])
+    text = " ".join(read(report).text.split())
+    assert "This mail system decided: 550 5.1.1 nobody" in text
+    assert "in reply to" not in text
+    (recipient,) = read(report).recipients
+    assert recipient.remote_mta == ""
+    assert b"Diagnostic-Code: x-posthouse; 550 5.1.1 nobody" in report.content
+
+
+def test_a_recipient_whose_domain_alone_is_beyond_ascii_is_named_in_ascii() -> None:
+    (report,) = reports([end(waiting(None, Address("joe", "例子.cn")), RecipientState.FAILED)])
+    assert b"Final-Recipient: rfc822; joe@xn--fsqu00a.cn\r\n" in report.content
+    assert "joe@例子.cn" in read(report).text
+    (report,) = reports([end(waiting(None, Address("任平", "例子.cn")), RecipientState.FAILED)])
+    assert read(report).recipients[0].final == OriginalRecipient("utf-8", "任平@例子.cn")
+
+
 def test_plain_mail_owes_nothing() -> None:
     """What every message is asked, so it must be right about the cheap case."""
     some = dsn_writer()
@@ -371,14 +397,15 @@ class RunningRelay:
             **options,
         )
 
-    async def arrive(self, *recipients: Recipient, sender: Address | None = SENDER) -> str:
+    async def arrive(self, *recipients: Recipient, sender: Address | None = SENDER, wait: bool = True) -> str:
         receipt = self.spool.receive()
         receipt.write(MESSAGE)
         domains = [one.address.domain for one in recipients]
         now = self.clock.time()
         stored = await receipt.commit(Envelope(sender, recipients), domains, received=now, due=now)
         self.worker.new_mail.put(stored)
-        await self.worker.idle()
+        if wait:
+            await self.worker.idle()
         return receipt.id
 
     async def state(self, queue_id: str) -> list[RecipientState]:
@@ -458,6 +485,112 @@ def test_success_is_reported_where_it_is_asked_for() -> None:
         assert [one.action for one in found.recipients] == ["delivered"]
 
     play(lambda: RunningRelay(FakeDeliverer()), scenario)
+
+
+class SlowForOne(FakeDeliverer):
+    """Answers for example.org only when it is let go, for others at once."""
+
+    def __init__(self, answer: Result) -> None:
+        super().__init__(answer, hold=True)
+
+    async def deliver(self, job: Delivery, target: str) -> Sequence[Outcome]:
+        if job.recipients[0].address.domain != "example.org":
+            return self.outcomes(job)
+        return await super().deliver(job, target)
+
+
+TWO_PLACES = (
+    RENPING._replace(notify=ANYTHING),
+    Recipient(Address("ann", "example.org"), ANYTHING),
+)
+
+
+@pytest.mark.parametrize("result", [Result.DELIVERED, Result.FAILED])
+def test_mailboxes_of_one_instant_share_a_report(result: Result) -> None:
+    deliverer = SlowForOne(result)
+
+    async def scenario(relay: RunningRelay) -> None:
+        queue_id = await relay.arrive(*TWO_PLACES, wait=False)
+        while not deliverer.running:
+            await asyncio.sleep(0)
+        assert relay.reported() == []
+        deliverer.let_go()
+        await relay.worker.idle()
+        (found,) = relay.reported()
+        assert {one.final.address for one in found.recipients} == {"renping@sina.com", "ann@example.org"}
+        assert {str(state) for state in await relay.state(queue_id)} == {result.value}
+        assert await relay.spool.queries.count() == 0
+
+    play(lambda: RunningRelay(deliverer), scenario)
+
+
+def test_a_report_waits_a_second_for_other_mailboxes_and_no_longer() -> None:
+    deliverer = SlowForOne(Result.DELIVERED)
+
+    async def scenario(relay: RunningRelay) -> None:
+        await relay.arrive(*TWO_PLACES, wait=False)
+        while not deliverer.running:
+            await asyncio.sleep(0)
+        await relay.clock.advance(0.9)
+        assert relay.reported() == []
+        await relay.clock.advance(0.2)
+        (first,) = relay.reported()
+        assert [one.final.address for one in first.recipients] == ["renping@sina.com"]
+        deliverer.let_go()
+        await relay.worker.idle()
+        assert [one.final.address for one in relay.reported()[1].recipients] == ["ann@example.org"]
+
+    play(lambda: RunningRelay(deliverer), scenario)
+
+
+def test_outcomes_that_share_a_report_are_recorded_when_the_report_is_stored() -> None:
+    class Sulking(SqliteSpool):
+        refusals = 2
+        records: ClassVar[list[tuple[int, int]]] = []
+
+        async def record(
+            self,
+            lease: Lease,
+            settlements: Sequence[Settlement],
+            reports: Sequence[Report] = (),
+            *,
+            trace: AttemptTrace | None = None,
+        ) -> None:
+            self.records.append((len(settlements), len(reports)))
+            if self.refusals:
+                self.refusals -= 1
+                raise StorageFull("the disk is full")
+            await super().record(lease, settlements, reports, trace=trace)
+
+    deliverer = SlowForOne(Result.FAILED)
+
+    async def scenario(relay: RunningRelay) -> None:
+        queue_id = await relay.arrive(*TWO_PLACES, wait=False)
+        while not deliverer.running:
+            await asyncio.sleep(0)
+        deliverer.let_go()
+        await relay.clock.advance(10.0)
+        await relay.worker.idle()
+        assert await relay.state(queue_id) == [RecipientState.FAILED] * 2
+        assert len(relay.reported()) == 1
+        assert Sulking.records[:4] == [(1, 1), (1, 1), (1, 1), (1, 0)]
+
+    play(lambda: RunningRelay(deliverer, Sulking), scenario)
+
+
+@pytest.mark.parametrize(("notify", "sender"), [(Notify.NEVER, SENDER), (Notify.FAILURE, SENDER), (None, None)])
+def test_a_delay_that_nobody_is_told_of_is_not_noted(notify: Notify | None, sender: Address | None) -> None:
+    async def scenario(relay: RunningRelay) -> None:
+        queue_id = await relay.arrive(RENPING._replace(notify=notify), sender=sender)
+        await relay.clock.advance(86_400)
+        assert relay.reported() == []
+        history = await relay.spool.queries.history(queue_id)
+        assert [event for event in history if isinstance(event, QueueEvent)] == []
+        entry = await relay.spool.queries.entry(queue_id)
+        assert entry is not None
+        assert not entry.recipients[0].warned
+
+    play(lambda: RunningRelay(FakeDeliverer(Result.DEFERRED)), scenario)
 
 
 def test_nobody_hears_of_what_nobody_sent() -> None:

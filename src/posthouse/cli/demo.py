@@ -57,15 +57,24 @@ _TEXT = {
 
 @click.command(short_help="Watch a message pass two mail servers, line by line.")
 @click.option("--once", is_flag=True, help="End when the message is delivered.")
+@click.option("--codes", is_flag=True, help="Bring about each of the classic reply codes, and explain it.")
 @with_lang
 @with_json
-def demo(once: bool, lang: str | None, as_json: bool) -> None:
+def demo(once: bool, codes: bool, lang: str | None, as_json: bool) -> None:
     """Watch a message pass two mail servers, line by line.
 
     Two mail servers, sohu.com and sina.com, start on this machine. A message from langrui@sohu.com is submitted to the
     first, which relays it to the second, which delivers it to renping@sina.com. Both dialogues are shown and every
     line explained, then the delivered message. Without --once both keep running, so that you can send more messages.
+
+    With --codes, a server gives each of the reply codes that texts about SMTP list, from 211 to 554. Each dialogue is
+    shown with the setting that it needs, and explained. Then the command ends.
     """
+    if codes:
+        from posthouse.cli.demo_codes import show_codes
+
+        run(show_codes(language(lang), as_json))
+        return
     if as_json and not once:
         raise click.UsageError("--json gives one value at the end, so it needs --once")
     chosen = language(lang)

@@ -21,6 +21,11 @@ _REPLY = re.compile(r"([2-5][0-9]{2})(?:([- ])(?:([245]\.[0-9]{1,3}\.[0-9]{1,3})
 
 _VERBS = {
     "HELO": ("The sending SMTP names itself.", "发送SMTP 报出自己的主机名。"),
+    "HELLO": (
+        "The sending SMTP names itself; the RFC's spelling is HELO.",
+        "发送SMTP 报出自己的主机名；RFC 中写作 HELO。",
+    ),
+    "REST": ("Abandon the message that was begun; the RFC's spelling is RSET.", "放弃当前邮件；RFC 中写作 RSET。"),
     "EHLO": (
         "The sending SMTP names itself and asks which extensions there are.",
         "发送SMTP 报出主机名，并询问对方支持哪些扩展。",

@@ -4,7 +4,7 @@ A message is written under ``tmp``, synced, linked to its name in ``new``, and t
 *delivered* (``maildir_files``).  A crash leaves a file in ``tmp``, which readers ignore, or a whole message in ``new``.
 Lines end with LF, as all other programs that write Maildirs have it, or with CRLF if so configured; all other octets
 are kept as they travelled.  In front stand a new Return-Path (RFC 5321 §4.4), and for each recipient X-Original-To (the
-address that the sender wrote, as far as it is known) and Delivered-To (the address that it became here).
+address that RCPT had, such as an alias) and Delivered-To (the address that it became here).
 
 All of it happens in a thread, because a disk that hangs must not stop the event loop.  A cancelled delivery therefore
 still ends, and its result is not seen; at worst that makes a second copy.
@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
-from posthouse.core import Address, LocalError, Outcome, Recipient, Reply, Result, SettingError, local_key
+from posthouse.core import Address, LocalError, Outcome, Reply, Result, SettingError, local_key
 from posthouse.delivery.maildir_files import MaildirFiles, OwnerFault
 from posthouse.delivery.model import Deliverer, Delivery, all_of, lease_lost
 from posthouse.message.headers import without
@@ -140,16 +140,11 @@ def _written(delivery: Delivery) -> Iterator[bytes]:
     """The octets of a message as it is put into a Maildir, with CRLF line ends."""
     recipients = delivery.envelope.recipients[:_BATCH]
     yield return_path(delivery.envelope.sender) + b"".join(
-        address_field("X-Original-To", _original(recipient)) + address_field("Delivered-To", str(recipient.address))
+        b"".join(address_field("X-Original-To", str(each)) for each in recipient.originals or (recipient.address,))
+        + address_field("Delivered-To", str(recipient.address))
         for recipient in recipients
     )
     yield from without(delivery.content, b"Return-Path").chunks()
-
-
-def _original(recipient: Recipient) -> str:
-    """The address that the sender wrote to, as far as it is known (RFC 3461 §4.2)."""
-    orcpt = recipient.orcpt
-    return orcpt.address if orcpt is not None and orcpt.kind in ("rfc822", "utf-8") else str(recipient.address)
 
 
 def _trouble(error: OSError, target: str) -> tuple[Reply, str]:

@@ -104,9 +104,8 @@ class Worker:
         self._destinations = self._scheduler.destinations
         self._due_pages = DuePages(spool, clock)
         schedule_for = (lambda message, waiting: schedule or _USUAL) if not callable(schedule) else schedule
-        self._recorder = Recorder(
-            spool, clock, schedule_for, random, log, dsn_writer, self._moved, self._wake_up.at, self._wake_up.at
-        )
+        calls = self._moved, self._wake_up.at, self._wake_up.at
+        self._recorder = Recorder(spool, clock, schedule_for, random, log, dsn_writer, *calls, self._scheduler.active)
         self._leases = LeaseKeeper(
             spool, clock, self._scheduler, self._recorder, self._wake_up, length=lease, longest=longest
         )

@@ -166,7 +166,8 @@ class _ReportParts:
         found: list[_Field] = []
         if orcpt is not None:
             found.append(self._address("Original-Recipient", orcpt.kind, orcpt.address))
-        found.append(self._address("Final-Recipient", "rfc822" if address.is_ascii else "utf-8", str(address)))
+        final = status.final or address
+        found.append(self._address("Final-Recipient", "rfc822" if final.is_ascii else "utf-8", str(final)))
         found.append(_field("Action", status.action.value))
         found.append(_field("Status", status.status))
         if status.remote:
@@ -187,9 +188,10 @@ class _ReportParts:
 
     def _diagnostic(self, kind: str, reply: str) -> _Field:
         words = _CONTROL.sub(" ", reply)[:_DIAGNOSTIC].split()
-        if not self.utf8 and not all(word.isascii() for word in words):
-            # The reply code stays ASCII for programs; RFC 3464 §2.1.1 allows encoded words in text.
-            words = [*words[:1], *encoded_words(" ".join(words[1:]))]
+        odd = next((n for n, word in enumerate(words) if not word.isascii()), None)
+        if not self.utf8 and odd is not None:
+            # Codes and what else is ASCII in front stay readable; RFC 3464 §2.1.1 allows encoded words in text.
+            words = [*words[:odd], *encoded_words(" ".join(words[odd:]))]
         return _field("Diagnostic-Code", kind, *words)
 
     def _date(self, seconds: float) -> str:

@@ -66,6 +66,11 @@ _HEADS = {
 }
 _SAID = Text("{who} said: {reply}", "{who} 的应答：{reply}")
 _LAST = Text("The last attempt ended with this. {who} said: {reply}", "最后一次尝试的结果。{who} 的应答：{reply}")
+_IN_REPLY_TO = Text(" (in reply to {})", "（对 {} 的应答）")
+_OURS = Text("This mail system decided: {reply}", "本邮件系统的决定：{reply}")
+_OURS_AT_LAST = Text(
+    "The last attempt ended with this decision of this mail system: {reply}", "最后一次尝试后本邮件系统的决定：{reply}"
+)
 _SILENCE = Text(
     "The connection ended, or nothing came, before the message was taken.",
     "在邮件被接收之前连接中断，或对方没有应答。",
@@ -76,7 +81,6 @@ _EXPIRED = Text(
     "It was tried again and again until the time for it was over.",
     "系统多次尝试，直到超过了允许的时间。",
 )
-_US = Text("This mail system", "本邮件系统")
 _GREETING = Text("This is the mail system at {}.", "这是 {} 的邮件系统。")
 _ADDRESSEE = Text(
     "The report below can be told to nobody else, because the message came from {}. It comes to you as postmaster, "
@@ -187,9 +191,13 @@ def _cause(status: RecipientStatus, lang: str) -> list[str]:
     text = _IN[lang]
     if status.reply is None:
         return [text(_SILENCE)]
-    who = status.remote or text(_US)
     reply = _CONTROL.sub(" ", str(status.reply))[:_REPLY]
-    said = text(_LAST if status.expired else _SAID).format(who=who, reply=reply)
+    if status.remote:
+        said = text(_LAST if status.expired else _SAID).format(who=status.remote, reply=reply)
+        if status.command:
+            said += text(_IN_REPLY_TO).format(status.command)
+    else:
+        said = text(_OURS_AT_LAST if status.expired else _OURS).format(reply=reply)
     return [said, text(_MEANING).format(sentence(status.reply, lang))]
 
 

@@ -14,7 +14,8 @@ The rules are those of RFC 3461 §5.2 and RFC 5321 §6.1:
     given to a host with DSN        –                 nothing: that host was asked to report
     ==============================  ================  =================================================================
 
-Recipients of one record share a report, whatever it says of each.  Discarded mail counts as delivered.
+Recipients whose outcomes come at one instant share a report, whatever it says of each (``recording.recorder``).
+Discarded mail counts as delivered.
 
 **No loops.**  The sender of a message with the null reverse-path gets no report.  If such a message is a delivery
 report, of whichever host, and fails, the postmaster gets one *notice*.  Nothing is sent about a failed notice, about
@@ -31,7 +32,7 @@ import re
 from collections.abc import Callable, Sequence
 from random import Random
 
-from posthouse.core import Address, Content, Handover, Notify, Outcome, Reply, Result
+from posthouse.core import Address, Content, Handover, Notify, Outcome, Recipient, Reply, Result
 from posthouse.message.dsn.model import Action, OriginalMessage, RecipientStatus
 from posthouse.message.dsn.report import LIMIT, compose_report, is_report
 from posthouse.protocol.grammar import GrammarError, with_ascii_domain
@@ -61,17 +62,31 @@ def status_of(
         if notify is not None and Notify.FAILURE not in notify:
             return None
         expired = outcome.reply is None or not outcome.reply.permanent
-        return RecipientStatus(recipient, Action.FAILED, outcome.reply, _remote(outcome), now, expired=expired)
+        return _status(recipient, Action.FAILED, outcome, now, expired=expired)
     if settlement.state is RecipientState.DELIVERED:
         if notify is None or Notify.SUCCESS not in notify or outcome.handover is Handover.TAKEN:
             return None
         relayed = outcome.handover is Handover.RELAYED
-        return RecipientStatus(
-            recipient, Action.RELAYED if relayed else Action.DELIVERED, outcome.reply, _remote(outcome), attempted=now
-        )
+        return _status(recipient, Action.RELAYED if relayed else Action.DELIVERED, outcome, now)
     if not settlement.warned or waiting.warned or (notify is not None and Notify.DELAY not in notify):
         return None
-    return RecipientStatus(recipient, Action.DELAYED, outcome.reply, _remote(outcome), now, until)
+    return _status(recipient, Action.DELAYED, outcome, now, until)
+
+
+def _status(
+    recipient: Recipient,
+    action: Action,
+    outcome: Outcome,
+    now: float,
+    until: float | None = None,
+    *,
+    expired: bool = False,
+) -> RecipientStatus:
+    address = recipient.address
+    final = None if address.domain.isascii() or not address.local.isascii() else _in_ascii(address)
+    remote = _remote(outcome)
+    command = outcome.command if remote else ""
+    return RecipientStatus(recipient, action, outcome.reply, remote, now, until, expired, command, final)
 
 
 def original_of(message: StoredMessage, content: Content | None, limit: int = LIMIT) -> OriginalMessage:

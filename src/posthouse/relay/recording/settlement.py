@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from random import Random
 from typing import Final
 
-from posthouse.core import Outcome, Result
+from posthouse.core import Notify, Outcome, Result
 from posthouse.delivery.feedback import asked_wait
 from posthouse.relay.recording.retry import RetryPlan, RetrySchedule, ScheduleFor
 from posthouse.relay.routes import NoRoute, Route, Router
@@ -82,8 +82,14 @@ def _defer(
         )
     if outcome.result is Result.AMBIGUOUS:
         outcome = outcome._replace(reason=f"{outcome.reason}; trying again, which may make a second copy")
-    warned = waiting.warned or now >= schedule.warn_at(message.received)
+    warned = waiting.warned or (now >= schedule.warn_at(message.received) and _wants_warning(message, waiting))
     return Settlement(waiting.key, RecipientState.WAITING, plan.due, outcome, plan.why, warned)
+
+
+def _wants_warning(message: StoredMessage, waiting: QueuedRecipient) -> bool:
+    """Whether a delay is reported at all: to a sender, and unless NOTIFY forbids it (RFC 3461 §4.1)."""
+    notify = waiting.recipient.notify
+    return message.envelope.sender is not None and (notify is None or Notify.DELAY in notify)
 
 
 def split(lease: Lease, router: Router) -> tuple[list[tuple[Route, Lease]], list[tuple[QueuedRecipient, Outcome]]]:

@@ -102,7 +102,7 @@ def packed_record(op: RecordAttempt, trace: AttemptTrace | None = None) -> tuple
     settlements = op.settlements
     ends = []
     for run in [settlements] if len(settlements) == 1 else runs_of_equal_results(settlements):
-        key, state, due, (_, result, reply, reason, peer, _), why, _ = run[0]
+        key, state, due, (_, result, reply, reason, peer, *_), why, _ = run[0]
         keys = key if len(run) == 1 else [settlement[0] for settlement in run]
         ends.append((keys, state, due, result, reply, reason, peer, why))
     return packed_attempt(op.at, op.work.destination, op.trace, ends, before=trace)
