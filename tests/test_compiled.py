@@ -82,6 +82,39 @@ def test_nothing_is_awaited_while_an_exception_is_handled() -> None:
     assert wrong == []
 
 
+def _classes() -> Iterator[tuple[str, ast.ClassDef]]:
+    """Every class of the source with the dotted name of its module."""
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        module = ".".join(path.relative_to(ROOT / "src").with_suffix("").parts)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                yield module, node
+
+
+def test_a_subclass_of_a_compiled_class_is_compiled_or_allowed() -> None:
+    """The first object of an interpreted subclass would raise TypeError."""
+    hot = {path.removesuffix(".py").replace("/", ".") for path in map(str, compiling.modules(ROOT))}
+    closed = {
+        node.name
+        for module, node in _classes()
+        if module in hot
+        and not any(ast.unparse(base).partition("[")[0] in _NOT_NATIVE for base in node.bases)
+        and not any("allow_interpreted_subclasses=True" in ast.unparse(each) for each in node.decorator_list)
+    }
+    wrong = [
+        f"{module}: {node.name} inherits from the compiled {base}"
+        for module, node in _classes()
+        if module not in hot
+        for base in (ast.unparse(each).partition("[")[0].rpartition(".")[2] for each in node.bases)
+        if base in closed
+    ]
+    assert wrong == []
+
+
+#: Bases whose classes mypyc leaves to the interpreter.
+_NOT_NATIVE = {"NamedTuple", "Protocol", "enum.Enum", "enum.StrEnum", "enum.IntEnum", "enum.Flag", "Exception"}
+
+
 class _Interface:
     """As much of hatchling's as the hook uses."""
 

@@ -133,6 +133,9 @@ def test_without_click_there_is_a_sentence() -> None:
 # Faults --------------------------------------------------------------------------------------------------------------
 
 
+SEND = ["send", "--from", "a@b.org", "--to", "c@d.org"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
@@ -147,21 +150,33 @@ def test_without_click_there_is_a_sentence() -> None:
         (["explain", "--lang", "fr", "550"], 64, "'fr' is not one of"),
         (["explain", "999"], 65, '"999" is no reply code'),
         (["explain", "a@b@"], 65, "is no mailbox"),
+        (["explain", "nonsense"], 65, "a queue id, a Message-ID in angle brackets, an address, a reply code"),
+        (["explain", "nonsense"], 65, "a command word (MAIL) or a setting (relay.max_hops)"),
+        (["explain", "MAILL"], 65, "did you mean MAIL?"),
+        (["explain", "relay.max_hosp"], 65, "max_hops"),
+        (["explain", "<unknown@example.org>"], 65, "no message with the Message-ID <unknown@example.org> is known"),
         (["explain", "72jhzb4zx8tbr"], 65, "there is no spool here"),
         (["check", "address", "--config", "/nowhere.toml", "a@b.org"], 78, "cannot be read"),
         (["queue", "list"], 65, "there is no spool here"),
-        (["inbox", "show", "0"], 64, "0 is not in the range"),
+        (["inbox", "show", "0"], 64, "'0' is no number of a message; `posthouse inbox list` shows the numbers"),
+        (["queue", "hold", ""], 64, "the filter is empty"),
+        (["queue", "hold", "--yes", "  "], 64, "the filter is empty"),
         (["send"], 64, "--from ADDRESS"),
         (["send", "--from", "a@b.org"], 64, "--to ADDRESS"),
         (["send", "--from", "a@b.org", "--to", "c@d.org", "--server", "x", "--direct"], 64, "not both"),
-        (["send", "--from", "a@b.org", "--to", "c@d.org", "--server", "gopher://x"], 65, '"gopher" is not a protocol'),
-        (["send", "--from", "a@b.org", "--to", "nobody"], 65, "is not a mailbox"),
-        (["send", "--from", "a@b.org", "--to", "c@d.org", "--subject", "a\nBcc: x@y.org"], 65, "U+000A"),
-        (["send", "--from", "a@b.org", "--to", "c@d.org", "--header", "X-Note"], 64, "has no colon"),
+        ([*SEND, "--text", "x", "--server", "gopher://x"], 65, '"gopher" is not a protocol'),
+        (["send", "--from", "a@b.org", "--to", "nobody", "--text", "x"], 65, "is not a mailbox"),
+        ([*SEND, "--text", "x", "--subject", "a\nBcc: x@y.org"], 65, "U+000A"),
+        ([*SEND, "--text", "x", "--header", "X-Note"], 64, "has no colon"),
+        ([*SEND, "--text", ""], 64, "the message is empty; say what to write: --text TEXT, --text-file FILE"),
+        ([*SEND, "--text", " \n"], 64, "the message is empty"),
+        ([*SEND, "--html", ""], 64, "the message is empty"),
+        ([*SEND, "--text-file", "/dev/null"], 64, "the message is empty"),
+        ([*SEND, "--raw", "/dev/null"], 64, "the message is empty: /dev/null has no text"),
         (["send", "--from", "a@b.org", "--to", "c@d.org", "--attach", "/nowhere"], 66, "/nowhere cannot be read"),
         (["send", "--from", "a@b.org", "--to", "c@d.org", "--raw", "-", "--subject", "x"], 64, "--subject cannot"),
-        (["send", "--from", "a@b.org", "--to", "c@d.org", "--server", "127.0.0.1:1"], 69, "refused the connection"),
-        (["send", "--from", "a@b.org", "--to", "c@d.org", "--server", "host.invalid"], 68, "there is no host"),
+        ([*SEND, "--text", "x", "--server", "127.0.0.1:1"], 69, "refused the connection"),
+        ([*SEND, "--text", "x", "--server", "host.invalid"], 68, "there is no host"),
         (["bench", "--server", "127.0.0.1:1"], 69, "refused the connection"),
         (["bench", "--server", "127.0.0.1", "--size", "big"], 64, "'big' is no size"),
         (["sink", "--fail", "rcpt:250"], 65, "this is not a failure"),

@@ -146,7 +146,7 @@ def test_run_send_read_and_end(tmp_path: Path) -> None:
             *("--attach", str(attached), "--header", "X-Note: hello", "--transcript"),
         )
         assert (done.returncode, done.stderr) == (0, "")
-        assert [line.split(":")[0] for line in done.stdout.splitlines() if ": delivered: 250 2.0.0" in line] == [
+        assert [line.split(":")[0] for line in done.stdout.splitlines() if ": accepted: 250 2.0.0" in line] == [
             "renping@sina.com",
             "other@sina.com",
             "hidden@sina.com",
@@ -163,6 +163,10 @@ def test_run_send_read_and_end(tmp_path: Path) -> None:
         assert plain[0].split() == ["NO", "INBOX", "RECEIVED", "SIZE", "FROM", "SUBJECT"]
 
         shown = finished(tmp_path, "inbox", "show", "1", "--config", file).stdout
+        assert shown.startswith("From: 朗瑞 <langrui@sohu.com>\nTo: renping@sina.com, other@sina.com\nDate: ")
+        assert "\n任平：\n你好！\n.\n" in shown
+        assert "图.png  image/png  256 " in shown
+        shown = finished(tmp_path, "inbox", "show", "1", "--config", file, "--raw").stdout.replace("\r\n", "\n")
         assert shown.startswith("Return-Path: <langrui@sohu.com>\nReceived: from ")
         assert "X-Note: hello" in shown
         assert "hidden@" not in shown
@@ -269,7 +273,8 @@ def test_bench_against_a_sink_that_fails(tmp_path: Path) -> None:
         assert done.returncode == 75
         assert "0 of 5 messages" in done.stdout
         assert "5 × 552 5.0.0 Refused on demand" in done.stdout
-        sent = finished(tmp_path, "send", "--server", server, "--from", "a@b.org", "--to", "c@d.org", "--json")
+        send = ["send", "--server", server, "--from", "a@b.org", "--to", "c@d.org", "--text", "x"]
+        sent = finished(tmp_path, *send, "--json")
         assert sent.returncode == 69
         assert json.loads(sent.stdout)["outcomes"][0]["result"] == "failed"
         child.tell(signal.SIGINT)
@@ -288,7 +293,31 @@ def test_some_put_off(tmp_path: Path) -> None:
 # Where the output goes -----------------------------------------------------------------------------------------------
 
 
-def on_a_terminal(home: Path, *arguments: str, columns: int = 100) -> str:
+def test_the_text_may_be_piped_into_the_command(tmp_path: Path) -> None:
+    file = config(tmp_path)
+    with running(tmp_path, "run", "--config", file) as child:
+        send = ["send", "--server", place(child), "--from", "a@b.org", "--to", "renping@sina.com"]
+        done = finished(tmp_path, *send, stdin="你好\n第二行\n".encode())
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith("renping@sina.com: accepted: 250 2.0.0")
+        child.line_with("delivered")
+        shown = json.loads(finished(tmp_path, "inbox", "show", "1", "--config", file, "--json").stdout)
+        assert shown["body"] == "你好\n第二行"
+        for given in (b"", b" \n"):
+            done = finished(tmp_path, *send, stdin=given)
+            assert (done.returncode, done.stdout) == (64, "")
+            assert "the message is empty; say what to write: --text TEXT" in done.stderr
+        done = finished(tmp_path, *send, stdin=b"\xff")
+        assert (done.returncode, done.stdout) == (65, "")
+        assert "standard input is not UTF-8" in done.stderr
+
+
+def test_on_a_terminal_nothing_is_waited_for_without_a_text(tmp_path: Path) -> None:
+    said = on_a_terminal(tmp_path, "send", "--from", "a@b.org", "--to", "c@d.org", code=64)
+    assert "say what to write: --text TEXT" in said
+
+
+def on_a_terminal(home: Path, *arguments: str, columns: int = 100, code: int = 0) -> str:
     """What a command shows on a terminal."""
     ours, theirs = os.openpty()
     termios.tcsetwinsize(theirs, (40, columns))
@@ -304,7 +333,7 @@ def on_a_terminal(home: Path, *arguments: str, columns: int = 100) -> str:
         pass
     finally:
         os.close(ours)
-    assert child.wait(PATIENCE) == 0, shown
+    assert child.wait(PATIENCE) == code, shown
     return shown.decode()
 
 
@@ -323,6 +352,8 @@ def test_on_a_terminal_there_are_colours(tmp_path: Path) -> None:
             "c@d.org",
             "--subject",
             "任平",
+            "--text",
+            "hello",
             "--transcript",
         )
         child.line_with("delivered")
@@ -330,7 +361,7 @@ def test_on_a_terminal_there_are_colours(tmp_path: Path) -> None:
         empty = on_a_terminal(tmp_path, "queue", "list", "--config", file)
     assert "\x1b[32mS: MAIL FROM:<a@b.org>" in sent
     assert "\x1b[36mR: 250" in sent
-    assert "\x1b[32mc@d.org: delivered" in sent
+    assert "\x1b[32mc@d.org: accepted" in sent
     assert "任平" in listed
     assert "\x1b[1m" in listed
     assert "The queue is empty." in empty

@@ -147,6 +147,38 @@ def test_looking(ran, place: Spool) -> None:
     assert found(ran, "queue", "show", place.ids[1])["recipients"][0]["address"] == "eve@near.test"
 
 
+@pytest.mark.parametrize("columns", [80, 40, 10])
+def test_narrow_terminals_get_blocks_in_which_no_id_is_broken(
+    ran, spool: Spool, monkeypatch: pytest.MonkeyPatch, columns: int
+) -> None:
+    monkeypatch.setattr("posthouse.cli.output.terminal_width", lambda: columns)
+    config = ["--config", str(spool.config)]
+    lines = ran("queue", "list", *config).out.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == spool.ids
+    words = " ".join(lines).split()
+    assert {"bob@far.test", "eve@near.test", "me@here.test", "deferred", "greylist"} <= set(words)
+    assert all(len(line) <= columns or len(line.split()) == 1 for line in lines if columns > 10)
+    assert len(lines) <= {80: 10, 40: 24, 10: 60}[columns]
+    if columns < 80:
+        for command in (["queue", "show", spool.ids[0]], ["queue", "summary"], ["explain", "me@here.test"]):
+            lines = ran(*command, *config).out.splitlines()
+            assert any(line in ("bob@far.test", "far.test", spool.ids[0]) for line in lines)
+
+
+def test_the_last_result_names_a_host_and_a_reply_once() -> None:
+    from posthouse.spool.sqlite.rows import in_words
+
+    recipient = Recipient(Address("bob", "far.test"))
+    for peer, reason, reply, wanted in (
+        ("", f"it said {REPLY}", REPLY, f"it said {REPLY}"),
+        ("mx.far.test[192.0.2.7]:25", "mx.far.test said: no", REPLY, f"mx.far.test said: no: {REPLY}"),
+        ("192.0.2.7:25", "", REPLY, f"192.0.2.7:25: {REPLY}"),
+        ("[2001:db8::1]:25", "", REPLY, f"[2001:db8::1]:25: {REPLY}"),
+        ("", "", None, "deferred"),
+    ):
+        assert in_words(Outcome(recipient, Result.DEFERRED, reply, reason, peer)) == wanted
+
+
 @pytest.mark.parametrize(
     "words",
     [

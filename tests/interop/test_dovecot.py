@@ -26,7 +26,7 @@ import pytest
 from posthouse.core import Bytes, Result
 
 from .corpus import EIGHT_BIT, MESSAGES, PLAIN, kept, large
-from .peers import envelope, free_port, hand_over, opened, run, session_with
+from .peers import envelope, free_port, hand_over, opened, program, run, session_with
 from .test_receivers import relay
 
 _SETTINGS = """
@@ -240,3 +240,21 @@ def test_dovecot_reads_our_maildirs(tmp_path: Path) -> None:
             assert sorted(octets.endswith(b"\r\n" + kept(name)) for octets in found) == [False, True][2 - len(found) :]
             server.store("1", "+FLAGS", r"\Seen")
             assert server.search(None, "SEEN") == ("OK", [b"1"])
+
+
+@pytest.mark.system("s-nail", "s-nail")
+def test_s_nail_reads_our_maildirs(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with opened(_DELIVERING.format(mail=tmp_path / "mail"), tmp_path / "host") as host:
+            async with session_with(host.endpoint) as session:
+                await hand_over(session, {"box": MESSAGES["utf-8"]})
+                await hand_over(session, {"box": MESSAGES["dots"]})
+            await host.daemon.wait_idle()
+        commands = b"from *\ntype 1\ntype 2\nxit\n"
+        box = f"maildir://{tmp_path}/mail/box"
+        said = await program("s-nail", "-:/", "-#", "-Sv15-compat", "-R", "-f", box, octets=commands)
+        assert said.count("From: <langrui@sohu.com>") == 2, said
+        assert "床前明月光，疑是地上霜。\n.举头望明月，低头思故乡。\n" in said
+        assert "\n.\n..\n...\n.hidden\n" in said
+
+    run(scenario)

@@ -82,7 +82,7 @@ def test_a_life_from_acceptance_to_delivery() -> None:
         assert "scheduled for T+300, 5 minutes later: the other side asked for 5 minutes" in text
         assert "bob@far.test: waiting for attempt 2, T+300 (in 5 minutes): the other side asked for 5 minutes" in text
         chinese = text_of(waiting, "zh")
-        assert "安排在 T+300 再试，即 5 分钟之后：对方要求等待 5 分钟" in chinese
+        assert "安排在 T+300 重试，即 5 分钟之后：对方要求等待 5 分钟" in chinese
         assert "等待第 2 次尝试，时间 T+300（5 分钟后）：对方要求等待 5 分钟" in chinese
         assert "S: EHLO" not in text
         assert "    S: EHLO mx.here.test" in text_of(waiting, transcript=True)

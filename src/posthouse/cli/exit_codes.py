@@ -72,6 +72,12 @@ def of(error: BaseException) -> int:
         return error.code
     from posthouse import core
 
+    if (
+        isinstance(error, core.SettingError)
+        and isinstance(error.__cause__, PermissionError)
+        and error.__cause__.filename
+    ):
+        return NOPERM  # a file; a port that may not be opened is unavailable
     if isinstance(error, core.SettingError):
         if isinstance(error.__cause__, OSError) and not hasattr(error, "problems"):
             return UNAVAILABLE  # the setting is valid and cannot be had: a port, a directory

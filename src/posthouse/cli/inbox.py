@@ -2,16 +2,54 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from posthouse.cli import exit_codes, language
 from posthouse.cli.context import DaemonOptions, operate, with_daemon
 from posthouse.cli.output import as_json as print_json
-from posthouse.cli.output import aware, safe, table, with_json
+from posthouse.cli.output import aware, cut_off, safe, say, table, with_json, with_lang
 from posthouse.core.units import size_in_words
+from posthouse.service.operations.spelling import as_written
+
+if TYPE_CHECKING:
+    from posthouse.service.operations.results import InboxContent
+
+    _IntegerType = click.ParamType[int]
+else:
+    _IntegerType = click.ParamType
 
 __all__ = ["inbox"]
+
+_PATIENCE = 60  # seconds of one request to the daemon
+_LABELS = {
+    "en": {"from": "From", "to": "To", "cc": "Cc", "date": "Date", "subject": "Subject"},
+    "zh": {"from": "发件人", "to": "收件人", "cc": "抄送", "date": "日期", "subject": "主题"},
+}
+_TEXTS = {
+    "en": ("Attachments (--save DIR writes them to files)", "Remarks: a strict receiver would not have accepted this"),
+    "zh": ("附件（用 --save DIR 存成文件）", "提示：严格的接收SMTP 不会接受这封邮件"),
+}
+
+
+class _Number(_IntegerType):
+    """The number of a message, as `inbox list` shows it."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value)
+        if not (text.isascii() and text.isdigit()) or not int(text[:1000]):
+            self.fail(f"{text!r} is no number of a message; `posthouse inbox list` shows the numbers", param, ctx)
+        if len(text) > 18:
+            raise exit_codes.CommandFailed(
+                f"no inbox has a message number {text[:40]}; `posthouse inbox list` shows the numbers",
+                exit_codes.DATAERR,
+            )
+        return int(text)
 
 
 @click.group(short_help="Read what was delivered into the local inboxes.")
@@ -30,66 +68,212 @@ def summary(config_file: str | None, data_dir: str | None, as_json: bool) -> Non
         return
     table(
         ("INBOX", "MESSAGES", "SIZE"),
-        ((each.name, each.messages, size_in_words(each.octets)) for each in found),
+        ((as_written(each.name), each.messages, size_in_words(each.octets)) for each in found),
         empty="The inboxes are empty.",
         styles="green",
     )
 
 
-@inbox.command("list", short_help="Show the messages in the inboxes, oldest first.")
+@inbox.command("list", short_help="Show the messages in the inboxes, the newest last.")
 @click.argument("inbox", default="")
-@click.option("--limit", default=1000, show_default=True, type=click.IntRange(1), help="How many at most.")
+@click.option(
+    "--limit", default=100, show_default=True, type=click.IntRange(1), help="How many at most: the newest ones."
+)
 @with_daemon
 @with_json
 def list_(inbox: str, limit: int, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
-    """Show the messages in the inboxes, oldest first; or those of one INBOX (an address)."""
-    found = operate("inbox list", DaemonOptions(config_file, data_dir), inbox=inbox.casefold(), limit=limit)
+    """Show the messages in the inboxes, the newest last; or those of one INBOX (an address)."""
+    options = DaemonOptions(config_file, data_dir)
+    found = operate("inbox list", options, inbox=inbox, limit=limit)
+    older = 0
+    if len(found) >= limit:
+        inboxes = operate("inbox summary", options)
+        name = found[0].inbox if inbox else ""
+        older = sum(each.messages for each in inboxes if name in ("", each.name)) - len(found)
     if as_json:
         print_json(found)
+        cut_off(older, "message")
         return
     table(
         ("NO", "INBOX", "RECEIVED", "SIZE", "FROM", "SUBJECT"),
         (
             (
                 each.number,
-                each.inbox,
+                as_written(each.inbox),
                 aware(each.received),
                 size_in_words(each.size),
-                each.written_by or each.sender or "<>",
+                each.written_by or as_written(each.sender) or "<>",
                 each.subject,
             )
             for each in found
         ),
-        empty="No messages.",
+        empty=f"No messages for {safe(inbox)}." if inbox else "No messages.",
         styles="bold green dim - cyan -",
     )
+    cut_off(older, "message")
 
 
-@inbox.command("show", short_help="Show one message as it was delivered.")
-@click.argument("number", type=click.IntRange(1))
+@inbox.command("show", short_help="Show one message: its text, decoded, and its attachments.")
+@click.argument("number", type=_Number())
 @click.option("--raw", is_flag=True, help="The exact octets.")
+@click.option("--save", metavar="DIR", help="Write the attachments to files in this directory.")
+@with_lang
 @with_daemon
 @with_json
-def show(number: int, raw: bool, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
-    """Show one message as it was delivered: its header fields and its body, undecoded."""
+def show(
+    number: int,
+    raw: bool,
+    save: str | None,
+    lang: str | None,
+    config_file: str | None,
+    data_dir: str | None,
+    as_json: bool,
+) -> None:
+    """Show one message: header fields and text decoded (HTML as text), and its attachments.
+
+    --raw prints it as it was delivered, octet by octet. --save writes the attachments to files; no file is replaced.
+    """
     found = operate("inbox show", DaemonOptions(config_file, data_dir), number=number)
+    saved = _save(found, save) if save is not None else []
     if as_json:
         print_json(found)
     elif raw:
-        sys.stdout.buffer.write(found.raw if found.raw is not None else found.text.encode())
+        sys.stdout.buffer.write(_octets(found))
+        sys.stdout.buffer.flush()
+    elif save is None:
+        _show(found, language(lang))
     else:
-        click.echo(safe(found.text.replace("\r\n", "\n")), nl=not found.text.endswith("\n"))
+        for path, size in saved:
+            click.echo(f"{safe(path)}  {size_in_words(size)}")
+        if not saved:
+            click.echo("There are no attachments.")
+
+
+def _octets(found: InboxContent) -> bytes:
+    return found.raw if found.raw is not None else found.text.encode()
+
+
+def _show(found: InboxContent, lang: str) -> None:
+    from posthouse.service.operations.remarks import remark_sentence
+
+    labels, (attachments, remarks) = _LABELS[lang], _TEXTS[lang]
+    colon = "：" if lang == "zh" else ": "
+    for name, label in labels.items():
+        if name in found.fields:
+            say(f"{label}{colon}{safe(found.fields[name])}", "bold" if name == "subject" else "")
+    click.echo(f"\n{safe(found.body)}" if found.fields else safe(found.body))
+    others = [part for part in found.parts if not part.shown]
+    if others:
+        click.echo()
+        say(f"{attachments}{colon}".rstrip(), "bold")
+        for part in others:
+            click.echo(f"  {part.number}  {safe(part.name)}  {part.type}  {size_in_words(part.size)}")
+    if found.remarks:
+        click.echo()
+        say(f"{remarks}{colon}".rstrip(), "bold yellow")
+        for each in found.remarks:
+            click.echo(f"  {safe(remark_sentence(each, lang))}")
+
+
+def _save(found: InboxContent, directory: str) -> list[tuple[str, int]]:
+    """Write the attachments; returns the path and size of each."""
+    from posthouse.service.operations.message_view import view
+
+    if not directory:
+        raise click.UsageError("--save needs the name of a directory")
+    saved = []
+    try:
+        os.makedirs(directory, exist_ok=True)
+        for part in view(_octets(found)).attachments:
+            path = _new_file(directory, part.name)
+            with open(path, "xb") as file:
+                file.write(part.content)
+            saved.append((path, len(part.content)))
+    except OSError as error:
+        place = error.filename or directory
+        cause = f"{place} cannot be written: {error.strerror}; name another directory"
+        raise exit_codes.CommandFailed(cause, exit_codes.IOERR) from error
+    return saved
+
+
+def _new_file(directory: str, name: str) -> str:
+    """A path for a new file of this name, or of this name with a number."""
+    stem, suffix = os.path.splitext(name)
+    for number in range(1, 10_000):
+        path = os.path.join(directory, name if number == 1 else f"{stem} ({number}){suffix}")
+        if not os.path.lexists(path):
+            return path
+    raise exit_codes.CommandFailed(f"{directory} has too many files named {name}", exit_codes.IOERR)
+
+
+@inbox.command("wait", short_help="Wait until a message is there, and show it.")
+@click.option("--to", metavar="INBOX", default="", help="The inbox, an address; any, if not given.")
+@click.option("--from", "sender", metavar="TEXT", default="", help="A part of the sender's address or name.")
+@click.option("--subject", metavar="TEXT", default="", help="A part of the subject.")
+@click.option("--after", type=click.IntRange(0), default=0, help="Only messages after this number.")
+@click.option("--timeout", type=click.IntRange(0, 86_400), default=10, show_default=True, help="Seconds.")
+@with_lang
+@with_daemon
+@with_json
+def wait(
+    to: str,
+    sender: str,
+    subject: str,
+    after: int,
+    timeout: int,
+    lang: str | None,
+    config_file: str | None,
+    data_dir: str | None,
+    as_json: bool,
+) -> None:
+    """Wait until a message is there that meets all conditions, and show it; the newest that is there already counts.
+
+    For tests of programs that send mail. The exit code is 75 if none came in time.
+    """
+    options = DaemonOptions(config_file, data_dir)
+    left = timeout
+    while True:
+        given = {"to": to, "subject": subject, "sender": sender, "after": after, "timeout": min(left, _PATIENCE)}
+        found = operate("inbox wait", options, **given).message
+        left -= _PATIENCE
+        if found is not None or left <= 0:
+            break
+    if found is None:
+        asked = [f"to {to}" if to else "", f"from {sender}" if sender else "", f'with "{subject}"' if subject else ""]
+        which = " ".join(each for each in ["no message", *asked] if each)
+        raise exit_codes.CommandFailed(
+            f"{which} came within {timeout} s; see `posthouse inbox list`", exit_codes.TEMPFAIL
+        )
+    if as_json:
+        print_json(found)
+    else:
+        _show(found, language(lang))
 
 
 @inbox.command("delete", short_help="Delete messages from the inboxes.")
-@click.argument("number", type=click.IntRange(1), nargs=-1, required=True)
+@click.argument("number", type=_Number(), nargs=-1)
+@click.option("--to", metavar="INBOX", help="All messages of this inbox.")
+@click.option("--all", "everything", is_flag=True, help="All messages of all inboxes.")
 @with_daemon
 @with_json
-def delete(number: tuple[int, ...], config_file: str | None, data_dir: str | None, as_json: bool) -> int:
-    """Delete messages, by their numbers, for good. `posthouse queue audit` shows who deleted what."""
-    found = operate("inbox delete", DaemonOptions(config_file, data_dir), numbers=list(number))
+def delete(
+    number: tuple[int, ...],
+    to: str | None,
+    everything: bool,
+    config_file: str | None,
+    data_dir: str | None,
+    as_json: bool,
+) -> int:
+    """Delete messages for good: by their numbers, those of an inbox, or all.
+
+    `posthouse queue audit` shows who deleted what.
+    """
+    if bool(number) + (to is not None) + everything != 1 or to == "":
+        raise click.UsageError("say which messages: their numbers, --to INBOX, or --all")
+    options = DaemonOptions(config_file, data_dir)
+    found = operate("inbox delete", options, numbers=list(number), to=to or "", all=everything)
     if as_json:
         print_json(found)
     else:
         click.echo(f"{found.deleted} deleted" + (f", {found.missing} not found" if found.missing else ""))
-    return 0 if found.deleted else 65
+    return 0 if found.deleted or not number else 65

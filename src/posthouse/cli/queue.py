@@ -14,7 +14,7 @@ from posthouse.cli.context import DaemonOptions, operate, with_daemon
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, cut_off, safe, say, table, width_of, with_json
 from posthouse.core.units import short_duration, size_in_words
-from posthouse.service.operations.filter_language import FilterError, fields_help, parse_filter
+from posthouse.service.operations.filter_language import EVERYTHING, FilterError, fields_help, parse_filter
 from posthouse.service.operations.spelling import as_written
 
 if TYPE_CHECKING:
@@ -293,7 +293,7 @@ def _change(act: str, done: str, given: dict[str, Any], **more: Any) -> None:
     options = DaemonOptions(given["config_file"], given["data_dir"])
     if given["everything"] == bool(given["filter"]):
         raise click.UsageError("say which mail: either a filter, such as domain:example.org, or --all")
-    text = "age>=0" if given["everything"] else _filter_of(given["filter"])
+    text = EVERYTHING if given["everything"] else _filter_of(given["filter"])
     if not text.strip():
         raise click.UsageError("the filter is empty; say which mail: a filter, such as domain:example.org, or --all")
     found = operate("queue count", options, filter=text, act=act)

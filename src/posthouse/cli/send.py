@@ -25,7 +25,8 @@ __all__ = ["send"]
 _DAEMON = "smtp://127.0.0.1:1025"
 #: Octets from which progress is shown, on a terminal.
 _BIG = 4_194_304
-_COLOURS = {"delivered": "green", "deferred": "yellow", "failed": "red", "ambiguous": "magenta"}
+_COLOURS = {"accepted": "green", "deferred": "yellow", "failed": "red", "ambiguous": "magenta"}
+_NO_TEXT = "say what to write: --text TEXT, --text-file FILE (- for standard input), or pipe the text into the command"
 
 
 @click.command(short_help="Compose a message, or take a ready one, and send it.")
@@ -41,7 +42,7 @@ _COLOURS = {"delivered": "green", "deferred": "yellow", "failed": "red", "ambigu
     "--bcc", multiple=True, metavar="ADDRESS", help="A recipient of a copy that the message does not mention."
 )
 @click.option("--subject", default="", help="The subject, in any script.")
-@click.option("--text", help="The text.")
+@click.option("--text", help="The text; without it, --html, --attach and --raw, a pipe into the command is read.")
 @click.option("--text-file", metavar="FILE", help="A file with the text, in UTF-8; - for standard input.")
 @click.option("--html", help="The same text as HTML, or @FILE.")
 @click.option("--attach", multiple=True, metavar="FILE", help="A file to attach; may be repeated.")
@@ -57,8 +58,12 @@ _COLOURS = {"delivered": "green", "deferred": "yellow", "failed": "red", "ambigu
 def send(**given: Any) -> int:
     """Compose a message, or take a ready one with --raw, and send it.
 
-    One line for each recipient has the outcome. The exit code is 0 if all were delivered, 75 if some were deferred, 69
-    if some failed. Nothing is retried: for that, send the message to a daemon.
+    The text may be piped in: echo hello | posthouse send --from a@b.org --to c@d.org. An empty message is refused.
+
+    One line for each recipient has the outcome: accepted, deferred, failed, or ambiguous. Accepted means that the
+    server is responsible for the message now: a mailbox server has delivered it, a relay has queued it. The exit code
+    is 0 if all were accepted, 75 if some were deferred, 69 if some failed. Nothing is retried: for that, send the
+    message to a daemon.
     """
     if given["server"] and given["direct"]:
         raise click.UsageError("give --server or --direct, not both")
@@ -73,7 +78,7 @@ def send(**given: Any) -> int:
         print_json(_facts(outcomes, said if given["transcript"] else None))
     else:
         for outcome in outcomes:
-            say(_sentence(outcome), _COLOURS[outcome.result.value])
+            say(_sentence(outcome), _COLOURS[_result(outcome)])
     return _code(outcomes)
 
 
@@ -128,6 +133,10 @@ def _composed(given: dict[str, Any]) -> tuple[Envelope, Content]:
         text = _decoded(given["text_file"])
     if html is not None and html.startswith("@"):
         html = _decoded(html[1:])
+    elif text is None and html is None and not given["attach"]:
+        text = _piped()
+    if not (text or "").strip() and not (html or "").strip() and not given["attach"]:
+        raise click.UsageError(f"the message is empty; {_NO_TEXT}")
     now = datetime.now().astimezone()
     writer = parse_mailboxes(given["sender"], "From")
     domain = writer[0].address.domain if writer else ""
@@ -150,6 +159,13 @@ def _composed(given: dict[str, Any]) -> tuple[Envelope, Content]:
     return made.envelope, Bytes(made.content)
 
 
+def _piped() -> str:
+    """The text from standard input, which must not be a terminal: there, people would wonder why nothing happens."""
+    if sys.stdin is None or sys.stdin.closed or sys.stdin.isatty():
+        raise click.UsageError(_NO_TEXT)
+    return _decoded("-")
+
+
 def _header(line: str) -> tuple[str, str]:
     name, colon, value = line.partition(":")
     if not colon:
@@ -166,6 +182,9 @@ def _raw(given: dict[str, Any]) -> tuple[Envelope, Content]:
     if unwanted:
         raise click.UsageError(f"--raw is a ready message, so --{unwanted[0].replace('_', '-')} cannot change it")
     data = _read(given["raw"])
+    if not data.strip():
+        place = "standard input" if given["raw"] == "-" else given["raw"]
+        raise click.UsageError(f"the message is empty: {place} has no text; name a ready message with --raw FILE")
     content = to_crlf(data)
     if content and not content.endswith(b"\r\n"):
         content += b"\r\n"
@@ -202,7 +221,8 @@ def _decoded(path: str) -> str:
         return _read(path).decode("utf-8")
     except UnicodeDecodeError as error:
         raise exit_codes.CommandFailed(
-            f"{path} is not UTF-8 (octet {error.start}); save it as UTF-8", exit_codes.DATAERR
+            f"{'standard input' if path == '-' else path} is not UTF-8 (octet {error.start}); convert it to UTF-8",
+            exit_codes.DATAERR,
         ) from error
 
 
@@ -244,7 +264,12 @@ def _progress(content: Content) -> Iterator[Content]:
 def _sentence(outcome: Outcome) -> str:
     said = str(outcome.reply) if outcome.reply is not None and outcome.peer else outcome.reason
     peer = f" [{outcome.peer}]" if outcome.peer and outcome.reply is not None else ""
-    return safe(f"{outcome.recipient.address}: {outcome.result.value}: {said or outcome.reason}{peer}")
+    return safe(f"{outcome.recipient.address}: {_result(outcome)}: {said or outcome.reason}{peer}")
+
+
+def _result(outcome: Outcome) -> str:
+    """The outcome as this command says it: what a server has taken may lie in its queue, so it is not delivered yet."""
+    return "accepted" if outcome.result.value == "delivered" else outcome.result.value
 
 
 def _facts(outcomes: Sequence[Outcome], said: Sequence[Said] | None) -> dict[str, Any]:
@@ -252,7 +277,7 @@ def _facts(outcomes: Sequence[Outcome], said: Sequence[Said] | None) -> dict[str
         "outcomes": [
             {
                 "recipient": str(each.recipient.address),
-                "result": each.result.value,
+                "result": _result(each),
                 "code": each.reply.code if each.reply is not None else None,
                 "enhanced": each.reply.enhanced if each.reply is not None else "",
                 "reply": str(each.reply) if each.reply is not None else "",
@@ -268,7 +293,7 @@ def _facts(outcomes: Sequence[Outcome], said: Sequence[Said] | None) -> dict[str
 
 
 def _code(outcomes: Sequence[Outcome]) -> int:
-    results = {outcome.result.value for outcome in outcomes}
+    results = {_result(outcome) for outcome in outcomes}
     if "failed" in results:
         return exit_codes.UNAVAILABLE
-    return exit_codes.OK if results <= {"delivered"} else exit_codes.TEMPFAIL
+    return exit_codes.OK if results <= {"accepted"} else exit_codes.TEMPFAIL

@@ -236,19 +236,24 @@ def make_self_signed(names: Sequence[str], folder: Path, now: float, *, days: in
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
         .sign(key, hashes.SHA256())
     )
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    partial = f"{pair.certificate}.{os.getpid()}"
+    return pair, _write_new(pair.certificate, certificate.public_bytes(serialization.Encoding.PEM) + private)
+
+
+def _write_new(path: str, data: bytes) -> bool:
+    """Write a file whole; False, and nothing, if another process was first."""
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+    partial = f"{path}.{os.getpid()}"
     with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(certificate.public_bytes(serialization.Encoding.PEM) + private)
+        file.write(data)
         file.flush()
         os.fsync(file.fileno())
     try:
-        os.link(partial, pair.certificate)  # fails if another process was first: there is one certificate
+        os.link(partial, path)
     except FileExistsError:
-        return pair, False
+        return False
     finally:
         os.unlink(partial)
-    return pair, True
+    return True

@@ -60,11 +60,11 @@ from posthouse.protocol.refusals import (
     CHUNK_FAULTS,
     CHUNK_TOO_LARGE,
     CONTENT_FAULTS,
-    ENCRYPTION_NEEDED,
     LINE_FAULTS,
     NO_RECIPIENTS,
     TLS_IS_UP,
     UTF8_ADDRESS,
+    mechanism_refusal,
     shown,
     wrong_order,
 )
@@ -362,13 +362,8 @@ class Receiver:
         if kind is Data:
             return BINARY_NEEDS_BDAT if self._body is Body.BINARYMIME else None
         if isinstance(command, Auth):
-            if self._authenticated:
-                return ALREADY_AUTHENTICATED
-            if command.mechanism.upper() in self._later and command.mechanism.upper() not in self.offer.auth:
-                return ENCRYPTION_NEEDED
-            if command.mechanism.upper() not in self.offer.auth:
-                return Reply(504, "5.5.4", f"Mechanism not offered; choose from: {' '.join(self.offer.auth)}")
-        elif kind is StartTls:
+            return ALREADY_AUTHENTICATED if self._authenticated else mechanism_refusal(command, self.offer, self._later)
+        if kind is StartTls:
             if self._tls:
                 return TLS_IS_UP
             if not self._lines.empty:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from posthouse.core import Reply
+from posthouse.protocol.commands import Auth
+from posthouse.protocol.extensions import Offer
 from posthouse.protocol.readers import ENDLESS_LINE, InputFault
 from posthouse.protocol.states import Input, State
 
@@ -21,6 +23,7 @@ __all__ = [
     "NO_RECIPIENTS",
     "TLS_IS_UP",
     "UTF8_ADDRESS",
+    "mechanism_refusal",
     "shown",
     "wrong_order",
 ]
@@ -85,3 +88,13 @@ def wrong_order(state: State, given: Input, *, lmtp: bool) -> str:
     if given in (Input.DATA, Input.BDAT, Input.BDAT_LAST):
         return "Say RCPT first"
     return f"{given} is out of order here"
+
+
+def mechanism_refusal(command: Auth, offer: Offer, later: tuple[str, ...]) -> Reply | None:
+    """Why this mechanism cannot be used on a channel with this offer; ``later`` are those that TLS will add."""
+    name = command.mechanism.upper()
+    if name in offer.auth:
+        return None
+    if name in later:
+        return ENCRYPTION_NEEDED
+    return Reply(504, "5.5.4", f"Mechanism not offered; choose from: {' '.join(offer.auth)}")

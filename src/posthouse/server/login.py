@@ -96,10 +96,10 @@ class LoginCommands:
             assert outcome is not None, "a server's mechanism ends with an outcome"
             verdict = self._policy.login_denied(outcome)
         if type(verdict) is Verdict:
-            return self._told(verdict, outcome)
-        return Waiting(verdict, lambda given: self._told(given, outcome), OUR_VERDICT)  # type: ignore[arg-type]
+            return self._concluded(verdict, outcome)
+        return Waiting(verdict, lambda given: self._concluded(given, outcome), OUR_VERDICT)  # type: ignore[arg-type]
 
-    def _told(self, verdict: Verdict, outcome: Authenticated | Denied) -> Step:
+    def _concluded(self, verdict: Verdict, outcome: Authenticated | Denied) -> Step:
         wire = self._receiver.send(verdict.reply)
         if verdict.reply.code < 300 and isinstance(outcome, Authenticated):
             self.user = outcome.user

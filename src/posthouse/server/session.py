@@ -13,6 +13,8 @@ more memory than that and what the stream queues.
 A waiting session stops reading when octets arrive.  Most clients send nothing before the reply is there, and stopping
 and starting costs two system calls.  While content arrives more is sure to come, so there reading stops at once.
 
+Over budget: the loop, its pauses, its change to TLS and its end read and write the same fields of one session.
+
 The session runs the loop and ends it: time-outs, an orderly goodbye.  MAIL, RCPT, DATA, BDAT and the content are the
 ``transaction``'s, the other commands those of ``session_commands``.
 """

@@ -282,7 +282,7 @@ def _matches(field: FilterField, condition: Condition, row: RecipientRow, now: f
             number, other = number_of(str(value)), number_of(str(wanted))
             return _ORDER[op](-1 if number is None else number, -1 if other is None else other)
         case FieldKind.SINCE:
-            return _ORDER[op](now - value, wanted)
+            return _ORDER[op](max(0.0, now - value), wanted)  # it came before the calendar was set back
         case FieldKind.UNTIL:
             return _ORDER[op](value - now, wanted)
         case _:
@@ -316,7 +316,7 @@ def _like(text: str, pattern: str) -> bool:
 
 def text_of_conditions(conditions: Sequence[Condition]) -> str:
     """The whole filter as users write it, for the audit log."""
-    return " ".join(map(str, conditions))
+    return " ".join(map(str, conditions)) or "all"
 
 
 def text_of_numbers(numbers: Sequence[int]) -> str:

@@ -225,11 +225,13 @@ def packed_origin(origin: Origin) -> bytes:
 
 def _origin(fields: list[Any]) -> Origin:
     """An origin from its fields as they were packed; older spools have fewer."""
-    origin = Origin(*fields)
-    if len(fields) <= _REMARKS:
-        return origin
-    remarks = tuple(Remark(*each) for each in origin.remarks)
-    return origin._replace(remarks=remarks, expansions=tuple(map(_expansion, origin.expansions)))
+    origin = Origin(*fields[:_REMARKS])
+    if len(fields) > _REMARKS:
+        origin = origin._replace(remarks=tuple([Remark(*each) for each in fields[_REMARKS]]))
+    if len(fields) > _EXPANSIONS:
+        expansions, sender, parent = fields[_EXPANSIONS:]
+        origin = origin._replace(expansions=tuple(map(_expansion, expansions)), sender=sender, parent=parent)
+    return origin
 
 
 def _expansion(fields: Sequence[Any]) -> Expansion:

@@ -6,6 +6,8 @@ texts, so the page cannot differ from the program.
 
 A field's type is what the program uses (seconds as a float, an ``Endpoint``); the ``SettingType`` beside it reads and
 writes what stands in the file ("5m", "127.0.0.1:25").
+
+Over budget: this is data, not logic: a table of settings.
 """
 
 from __future__ import annotations

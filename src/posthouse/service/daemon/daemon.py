@@ -5,6 +5,8 @@ before ``start`` and nothing is left open after ``drain``; two daemons in one ev
 
 Start order: spool, relay worker, listeners, so that mail is accepted only when it can be stored and delivered.  Stop
 order: listeners, attempts under way, spool.  Mail that is still queued is on stable storage until the next start.
+
+Over budget: all parts are made, started and stopped in one order, which is read in one place.
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ from posthouse.service.control.server import ControlSocket
 from posthouse.service.control.wire import CONTROL_SOCKET
 from posthouse.service.daemon.descriptor_limit import DescriptorWatch
 from posthouse.service.daemon.event_log import EventLog
+from posthouse.service.daemon.inbox_watch import InboxWatch
 from posthouse.service.daemon.protection import Protections
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
@@ -116,6 +119,7 @@ class Daemon:
         self._resolver = resolver or CachingResolver(
             DnsResolver(config.dns.nameservers, timeout=config.dns.timeout, tries=config.dns.tries), self.clock
         )
+        self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
         self._deliverers = self._make_deliverers()
         self.router = ConfiguredRouter(config, self._deliverers)
         self._protections = Protections(config, clock=self.clock, log=self.log)
@@ -152,7 +156,7 @@ class Daemon:
             self.clock, config.hostname, pid=os.getpid(), random=lambda: f"{self._random.getrandbits(64):016x}"
         )
         return Deliverers(
-            smtp, lmtp, maildir, MailboxDeliverer(self.spool), DiscardDeliverer(), PythonDeliverer(self.clock)
+            smtp, lmtp, maildir, MailboxDeliverer(self._inbox_watch), DiscardDeliverer(), PythonDeliverer(self.clock)
         )
 
     def _make_worker(self) -> Worker:
@@ -193,6 +197,7 @@ class Daemon:
             who=who,
             reopen=self.worker.reopen,
             wake=self.worker.wake,
+            arrival=self._inbox_watch.next,
             outlook=partial(outlook_of, self.worker.scheduler),
             positions=partial(positions_of, self.worker.scheduler),
         )
@@ -368,7 +373,8 @@ class Daemon:
         for policy in self._policies:
             policy.end()
         self.faults.flush()
-        await self.worker.stop(max(0.0, end - self.clock.monotonic()))
+        left = max(0.0, end - self.clock.monotonic())
+        await self.worker.stop(0.0 if self.spool.out_of_order() else left)  # nothing can be recorded any more
         await self._deliverers.close()
         await self._protections.close()
         await self.spool.close()

@@ -343,7 +343,7 @@ class _Supervisor:
             while worker.open:
                 before = worker.output, worker.heard
                 self._hear(worker)
-                if before == (worker.output, worker.heard):
+                if worker.open and before == (worker.output, worker.heard):
                     self._selector.unregister(worker.status)
                     break
             worker.close()

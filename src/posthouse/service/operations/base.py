@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 # The client of a running daemon needs the declarations only, and none of these packages.
 if TYPE_CHECKING:
+    import asyncio
+
     from posthouse.delivery import IsSelf
     from posthouse.net import Clock, Resolver
     from posthouse.relay import Route, Router
@@ -53,6 +55,7 @@ class Context(NamedTuple):
         wake: tells the relay that there is new mail; None without a daemon.
         outlook: gives what mail for a destination would wait for on a route, at a site if that is known; None without a
             daemon.
+        arrival: gives a future that is done when a message is next put into an inbox; None without a daemon.
         positions: gives the relay's attempts by queue id and recipient; None without a daemon.
     """
 
@@ -64,6 +67,7 @@ class Context(NamedTuple):
     who: str = ""
     reopen: Callable[[Collection[str]], object] | None = None
     wake: Callable[[], object] | None = None
+    arrival: Callable[[], asyncio.Future[None]] | None = None
     outlook: Callable[[Route, str, str], SiteOutlook] | None = None
     positions: Callable[[], Mapping[tuple[str, int], AttemptPosition]] | None = None
 
@@ -75,7 +79,7 @@ class Parameter(NamedTuple):
     name: str
     help: str
     kind: type = str
-    default: str | int | bool | None = None
+    default: str | int | bool | list[int] | None = None
 
 
 class Operation(NamedTuple):

@@ -55,7 +55,7 @@ EXPLAIN_TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "{recipients}：不能确定是否已投递：{reply}",
         ),
         "expired": ("{recipients}: given up, {reply}", "{recipients}：放弃，{reply}"),
-        "next": ("scheduled for {due}, {span} later: {why}", "安排在 {due} 再试，即 {span}之后：{why}"),
+        "next": ("scheduled for {due}, {span} later: {why}", "安排在 {due} 重试，即 {span}之后：{why}"),
         # Other events
         "held": ("{recipients} held by {who}", "{who} 扣留了 {recipients}"),
         "released": ("{recipients} released by {who}", "{who} 放行了 {recipients}"),
@@ -132,7 +132,7 @@ EXPLAIN_TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "now-delivered": ("{recipients}: delivered", "{recipients}：已投递"),
         "now-failed": ("{recipients}: failed permanently", "{recipients}：永久失败"),
         "now-route": ("{recipients}: rerouted to {route} by an operator", "{recipients}：管理员改设路由为 {route}"),
-        "expires": ("given up if not delivered by {due}", "到 {due} 仍未投递即放弃"),
+        "expires": ("given up if not delivered by {due}", "放弃期限 {due}：届时仍未投递即放弃"),
         "gone": (
             "The message has left the queue; only its history is kept.",
             "邮件已离开队列，只保留了经过记录。",

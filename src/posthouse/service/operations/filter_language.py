@@ -3,7 +3,7 @@
 A filter is a list of conditions, all of which must hold: ``domain:example.org state:deferred age>1h``.  A condition is
 a field, an operator and a value, without spaces between them; a value with spaces stands in double quotes, where a
 backslash takes the next character as it is.  The fields are those of ``spool.filters.FIELDS``; this module reads the
-text into conditions, by the kind of each field, and no text of the user becomes SQL.
+text into conditions, by the kind of each field, and no text of the user becomes SQL.  The word ``all`` is no condition.
 
 An invalid filter raises ``FilterError``: one sentence with cause and remedy, and the place.
 """
@@ -21,8 +21,10 @@ from posthouse.protocol.grammar import GrammarError, domain_to_ascii
 from posthouse.spool.filters import FIELDS, STATES, Condition, FieldKind, FilterField
 from posthouse.spool.ids import number_of
 
-__all__ = ["FilterError", "MOST_CONDITIONS", "fields_help", "parse_filter"]
+__all__ = ["EVERYTHING", "FilterError", "MOST_CONDITIONS", "fields_help", "parse_filter"]
 
+#: The filter that selects every message.
+EVERYTHING: Final = "all"
 #: Conditions of one filter, and characters of its text.
 MOST_CONDITIONS: Final = 50
 _LONGEST: Final = 4000
@@ -61,7 +63,7 @@ def fields_help() -> list[tuple[str, str, str]]:
 
 
 def parse_filter(text: str) -> tuple[Condition, ...]:
-    """The conditions of a filter; none for an empty one, which means everything.  Raises ``FilterError``."""
+    """The conditions of a filter; none for ``all`` and for an empty one.  Raises ``FilterError``."""
     if len(text) > _LONGEST:
         raise FilterError(f"the filter is longer than {_LONGEST} characters", "make it shorter", text[:80], 0)
     found: list[Condition] = []
@@ -74,7 +76,8 @@ def parse_filter(text: str) -> tuple[Condition, ...]:
         if word is None or (word.end() < len(text) and not text[word.end()].isspace()):
             at = position if word is None else word.end()
             raise FilterError("the quotation mark that opens here never closes", 'write "…" around the value', text, at)
-        found.append(_condition(text, position, word.end()))
+        if word[0].lower() != EVERYTHING:
+            found.append(_condition(text, position, word.end()))
         if len(found) > MOST_CONDITIONS:
             raise FilterError(f"there are more than {MOST_CONDITIONS} conditions", "leave some out", text, position)
         position = word.end()

@@ -179,8 +179,8 @@ async def _audit(context: Context, limit: int = 100) -> list[AuditEntry]:
 
 async def _act(context: Context, act: QueueAction, filter: str, target: str = "", report: bool = False) -> QueueChange:  # noqa: A002
     conditions = parse_filter(filter)
-    if not conditions:
-        remedy = "write a filter, such as domain:example.org; age>=0 means every message"
+    if not filter.strip():
+        remedy = "write a filter, such as domain:example.org; all means every message"
         raise SettingError(f"no filter says what to {act}", remedy=remedy)
     conditions = _narrowed(act, conditions)
     now = context.clock.time()

@@ -35,9 +35,11 @@ __all__ = [
     "InboxContent",
     "InboxEntry",
     "InboxSummary",
+    "InboxWait",
     "MessageFound",
     "MessageHistory",
     "NextAttempt",
+    "PartEntry",
     "QueueChange",
     "QueueCount",
     "QueueEntry",
@@ -219,6 +221,17 @@ class InboxEntry(Struct, frozen=True, kw_only=True):
     subject: str
 
 
+class PartEntry(Struct, frozen=True, kw_only=True):
+    """A part of a message; ``name`` is safe as a file name, ``size`` is that of its decoded content, and ``shown`` says
+    that its text is in the message's ``body``."""
+
+    number: int
+    type: str
+    name: str
+    size: int
+    shown: bool
+
+
 class RemarkEntry(Struct, frozen=True, kw_only=True):
     """A deviation that a lenient listener tolerated: see ``core.Remark``; ``text`` is the sentence in English."""
 
@@ -233,8 +246,9 @@ class RemarkEntry(Struct, frozen=True, kw_only=True):
 class InboxContent(Struct, frozen=True, kw_only=True):
     """A message as it was delivered.
 
-    ``text`` is its content as UTF-8; ``raw`` is the octets where they are not UTF-8, else None; ``remarks`` say what
-    was tolerated when it came in, as long as its history is kept.
+    ``text`` is its content as UTF-8; ``raw`` is the octets where they are not UTF-8, else None.  Decoded are ``fields``
+    (from, to, cc, date, subject) and the ``body``; ``parts`` lists all parts.  ``remarks`` say
+    what was tolerated when the message came in, as long as its history is kept.
     """
 
     number: int
@@ -245,7 +259,16 @@ class InboxContent(Struct, frozen=True, kw_only=True):
     sender: str
     text: str
     raw: bytes | None = None
+    fields: dict[str, str] = {}
+    body: str = ""
+    parts: list[PartEntry] = []
     remarks: list[RemarkEntry] = []
+
+
+class InboxWait(Struct, frozen=True, kw_only=True):
+    """The message that was waited for; None if none came in time."""
+
+    message: InboxContent | None
 
 
 class InboxChange(Struct, frozen=True, kw_only=True):

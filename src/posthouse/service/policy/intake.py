@@ -35,7 +35,7 @@ from posthouse.core import (
     path_text,
 )
 from posthouse.message.dsn.model import Action, OriginalMessage, RecipientStatus
-from posthouse.message.trace_fields import protocol_name, received
+from posthouse.message.trace_fields import received
 from posthouse.net.clock import Clock
 from posthouse.protocol.commands import Greet
 from posthouse.relay import DsnWriter
@@ -256,9 +256,7 @@ class SpoolIntake:
             context.hostname,
             helo=self._greet.domain,
             host=self._peer.host,
-            protocol=protocol_name(
-                self._greet.verb, tls=bool(secured.cipher), auth=bool(secured.user), utf8=envelope.smtputf8
-            ),
+            protocol=secured.protocol(self._greet.verb, utf8=envelope.smtputf8),
             queue_id=queue_id,
             seconds=now,
             offset_minutes=context.offset(int(now // 60.0)),
@@ -288,8 +286,7 @@ class SpoolIntake:
         )
 
     def _origin(self, incoming: IncomingMessage) -> Origin:
-        version, cipher, user = self._secured
-        tls = f"{version} {cipher}" if cipher else ""
+        tls, user = self._secured.tls, self._secured.user
         origin = Origin(self._scan.message_id, self._greet.domain, tls, user, remarks=self._remarks)
         if not self._expansions:
             return origin

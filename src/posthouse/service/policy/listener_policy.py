@@ -108,14 +108,11 @@ class ListenerPolicy:
         self.config = config
         self.settings = listener
         self.lmtp = listener.kind == "lmtp"
-        self.directory = directory
-        self.clock = clock
+        self.directory, self.clock = directory, clock
         self.usage = usage or InboxUsage(spool, clock)
         self.draining = False
-        self.logins = logins
-        #: Whether mail is refused until the client has logged in, or comes from a trusted network.
+        self.log, self.logins = log, logins
         self.login_required = login_setting(listener) == "required"
-        self.log = log
         self.welcome = Verdict(Reply(220, "", f"{config.hostname} {listener.banner}".rstrip()))
         self.closed = Verdict(Reply(521, "", f"{config.hostname} takes no mail"), "closed")
         self.hello = Verdict(Reply(250, "", config.hostname))

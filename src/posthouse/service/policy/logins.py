@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from posthouse.core import Address, Reply, Verdict
+from posthouse.message.trace_fields import protocol_name
 from posthouse.net.clock import Clock
 from posthouse.protocol.sasl import MECHANISMS, Authenticated, Denied, Question, ServerContext
 from posthouse.server.policy import LoginTerms
@@ -30,6 +31,15 @@ class Secured(NamedTuple):
     version: str = ""
     cipher: str = ""
     user: str = ""
+
+    @property
+    def tls(self) -> str:
+        """Version and cipher suite, as histories say it; empty in clear."""
+        return f"{self.version} {self.cipher}" if self.cipher else ""
+
+    def protocol(self, verb: str, *, utf8: bool) -> str:
+        """The protocol's name for Received (RFC 3848)."""
+        return protocol_name(verb, tls=bool(self.cipher), auth=bool(self.user), utf8=utf8)
 
 
 NOT_SECURED: Final = Secured()

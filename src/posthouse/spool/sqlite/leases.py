@@ -158,20 +158,26 @@ class LeaseTable:
         for number, _ in connection.execute(SQL.EXPIRED_FRESH, (now, limit)).fetchall():
             self.expand(connection, number, leased=True)
 
-    def pull_in(self, connection: sqlite3.Connection, now: float, horizon: float, limit: int = 1000) -> bool:
-        """Make due what would be due more than ``horizon`` seconds from now; true if more of it may be left.
+    def too_late(self, connection: sqlite3.Connection, latest: float) -> list[str]:
+        """Destinations whose first recipient is due after ``latest``."""
+        return [name for (name,) in connection.execute(SQL.TOO_LATE, (latest,)).fetchall()]
+
+    def pull_in(
+        self, connection: sqlite3.Connection, names: Sequence[str], now: float, horizon: float, limit: int = 1000
+    ) -> Sequence[str]:
+        """Make due what would be due at these destinations more than ``horizon`` seconds from now, up to ``limit``
+        recipients; returns the destinations that are left.
 
         Retries are never planned so far ahead: their times come from a calendar that has been set back since.  What is
         leased is left to the process that holds it.
         """
-        latest = now + horizon
-        names = [name for (name,) in connection.execute(SQL.TOO_LATE, (latest, limit)).fetchall()]
-        count = 0
-        for name in names:
+        count = done = 0
+        for name in names[:limit]:
+            count += connection.execute(SQL.PULL_IN, (now, now, name, now + horizon, limit - count)).rowcount
             if count >= limit:
                 break
-            count += connection.execute(SQL.PULL_IN, (now, now, name, latest, limit - count)).rowcount
-        rerank(connection, names)
+            done += 1
+        rerank(connection, names[: done + 1])
         if count:
             self.deaths.events.append(
                 SpoolEvent(
@@ -180,7 +186,7 @@ class LeaseTable:
                     " are due now: the calendar was set back",
                 )
             )
-        return count >= limit
+        return names[done:]
 
     def _release_crashed(self, connection: sqlite3.Connection, slot: int, now: float) -> int | None:
         """End the leases of a slot without a living process, and return how many; None if a process lives there."""

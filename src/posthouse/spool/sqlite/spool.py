@@ -337,8 +337,10 @@ class SqliteSpool:
             latest = await self._reader.latest()
             if latest is not None and latest > now + self._horizon:
                 self._pull_in_at = self._stopwatch() + _PULL_IN
-                while await self._call(partial(self._leases.pull_in, now=now, horizon=self._horizon)):
-                    pass
+                names: Sequence[str] = await self._call(partial(self._leases.too_late, latest=now + self._horizon))
+                while names:
+                    pull_in = partial(self._leases.pull_in, names=names, now=now, horizon=self._horizon)
+                    names = await self._call(pull_in)
         page = await self._reader.due(limit, after)
         if self._owner is None:
             return page

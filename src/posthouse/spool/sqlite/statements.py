@@ -52,7 +52,7 @@ class SQL:
         " AND slot = ? AND token = ?"
     )
     LATEST = "SELECT max(ready) FROM destination"
-    TOO_LATE = "SELECT name FROM destination WHERE ready > ? LIMIT ?"
+    TOO_LATE = "SELECT name FROM destination WHERE ready > ?"
     PULL_IN = (
         "UPDATE recipient SET due = ?, ready = ? WHERE (message, nth) IN (SELECT message, nth FROM recipient"
         " INDEXED BY recipient_ready WHERE destination = ? AND state = 0 AND ready > ? AND slot IS NULL LIMIT ?)"

@@ -7,6 +7,7 @@ in one thread of their own; small contents are fetched at once, by key, in some 
 from __future__ import annotations
 
 import asyncio
+import errno
 import math
 import os
 import sqlite3
@@ -74,10 +75,22 @@ class Reader:
 
     def _open(self) -> None:
         path = self._layout.database
-        if not os.path.exists(path):
+        try:
+            os.stat(path)
+            if not os.access(path, os.R_OK):
+                raise PermissionError(errno.EACCES, "it may not be read", path)
+        except PermissionError as error:
             raise SettingError(
-                "there is no spool here", where=path, remedy="name the data_dir of the daemon whose spool you want"
-            )
+                f"this spool may not be read by uid {os.geteuid()}",
+                where=path,
+                remedy="run the command as root or as the daemon's user",
+            ) from error
+        except OSError:
+            raise SettingError(
+                "there is no spool here",
+                where=path,
+                remedy="start a daemon, as `posthouse run` does, or name the data_dir of the daemon that you want",
+            ) from None
         try:
             self._listing, self._searching, self._content = connect_readers(path)
         except sqlite3.Error as error:
@@ -98,6 +111,9 @@ class Reader:
 
     async def close(self) -> None:
         """Close them; what is being listed is finished first."""
+        if self._listing is None:  # never opened, perhaps for want of threads
+            self._close()
+            return
         await asyncio.get_running_loop().run_in_executor(self._threads.blocking, self._close)
 
     def _close(self) -> None:

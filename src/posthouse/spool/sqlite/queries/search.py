@@ -59,7 +59,6 @@ _STATE_TERMS: Final = {
 }
 #: More time since a moment means an earlier moment.
 _TURNED: Final = {">": "<", ">=": "<=", "<": ">", "<=": ">="}
-
 _Values = list[str | float | int]
 
 
@@ -86,9 +85,10 @@ def where(conditions: Sequence[Condition], now: float) -> tuple[list[str], _Valu
             terms.append(_any_address(op, value, values))
         elif isinstance(value, str):
             terms.append(_like(field.attribute, op, value, values))
-        elif field.kind is FieldKind.SINCE:
-            terms.append(f"{field.attribute} {_TURNED.get(op, op)} ?")
-            values.append(now - value)
+        elif field.kind is FieldKind.SINCE:  # what came while the calendar was ahead is 0 s old
+            turned = f"{field.attribute} {_TURNED.get(op, op)} ?"
+            terms.append(turned if value > 0 else f"max(0.0, ? - {field.attribute}) {op} ?")
+            values += [now - value] if value > 0 else [now, value]
         else:
             terms.append(f"{field.attribute} {op} ?")
             values.append(now + value if field.kind is FieldKind.UNTIL else value)

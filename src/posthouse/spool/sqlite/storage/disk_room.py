@@ -16,6 +16,7 @@ from posthouse.core import StorageFull
 __all__ = ["DiskRoom"]
 
 _REMEMBERED: Final = 0.25  # seconds
+_LOG: Final = 10 << 20  # octets that the database's log may take, beside what comes to the database from it
 
 
 class DiskRoom:
@@ -41,7 +42,7 @@ class DiskRoom:
         """Count octets that are stored in a row.  Raises ``StorageFull`` if there is no room; on the event loop."""
         if not self.min_free:
             return
-        if self._known() - self.announced < octets:
+        if self._known() - self.announced - _LOG < octets:
             raise self.full()
         self._left -= octets
 

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, TypeVar
 
 from posthouse.spool.sqlite.storage.durability import Durable
 from posthouse.spool.sqlite.storage.operations import Op
-from posthouse.spool.sqlite.storage.workforce import Workforce
+from posthouse.spool.sqlite.storage.thread_pool import ThreadPool
 from posthouse.spool.sqlite.storage.writer import Writer
 
 __all__ = ["InlineExecutor", "InlineThreads", "InlineWriter", "PrivateDirectory", "Threads", "Unsynced"]
@@ -40,12 +40,12 @@ class Threads:
 
     def pool(self, size: int, name: str) -> Executor:
         """An executor of at most ``size`` threads, of which none is started yet."""
-        return Workforce(size, name)
+        return ThreadPool(size, name)
 
     def start(self, *pools: Executor) -> None:
         """Start the first thread of each pool.  Raises ``StorageError`` if the system gives none."""
         for pool in pools:
-            if isinstance(pool, Workforce):
+            if isinstance(pool, ThreadPool):
                 pool.start()
 
 

@@ -37,7 +37,7 @@ from posthouse.core._mypyc import mypyc_attr
 from posthouse.spool.model import SpoolEvent
 from posthouse.spool.sqlite.storage.durability import Durable, NotSynced, damaged, is_damage, storage_error
 from posthouse.spool.sqlite.storage.operations import Op
-from posthouse.spool.sqlite.storage.workforce import no_threads
+from posthouse.spool.sqlite.storage.thread_pool import no_threads
 
 __all__ = ["History", "REPLACED", "Writer"]
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from posthouse.core import StorageError
 
-__all__ = ["Workforce", "no_threads"]
+__all__ = ["ThreadPool", "no_threads"]
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ def no_threads(error: RuntimeError) -> StorageError:
     return found
 
 
-class Workforce(Executor):
+class ThreadPool(Executor):
     """An executor of at most ``size`` threads."""
 
     def __init__(self, size: int, name: str) -> None:

@@ -1,0 +1,208 @@
+"""Chinese says all that English says, in the terms and the punctuation of a Chinese text."""
+
+from __future__ import annotations
+
+import ast
+import re
+import string
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from posthouse.core import Bytes, Result
+from posthouse.relay.recording.retry import RetrySchedule
+from posthouse.service.operations.explain_text import address_sentences, history_sentences
+from posthouse.service.operations.explain_words import EXPLAIN_TEXTS
+from posthouse.service.operations.reasons_zh import chinese_reason
+from posthouse.service.operations.results import AddressForecast
+from posthouse.spool.interface import StoredMessage
+
+from .operation_harness import LATER, TRACE, OperationHarness, run
+from .policy_harness import envelope
+
+SOURCE = Path(__file__).resolve().parents[2] / "src" / "posthouse"
+CHINESE = re.compile(r"[\u3400-\u9fff]")
+
+CONFIG = """
+hostname = "mx.here.test"
+[[domain]]
+name = "here.test"
+mailboxes = ["ann", "bob", "small"]
+paused = ["bob"]
+aliases = { team = ["ann", "bob@far.test"] }
+lists.all = { members = ["ann", "bob@far.test", "zoe@far.test"], owner = "ann" }
+moved = { dave = "dave@example.net" }
+[[domain]]
+name = "told.test"
+moved = { eve = "eve@example.net" }
+moved_action = "tell"
+[[domain]]
+name = "full.test"
+mailboxes = ["small", "later"]
+quota = "2KiB"
+[[route]]
+to = "far.test"
+via = "smtp://192.0.2.99:2600"
+"""
+
+
+def fields(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name is not None}
+
+
+@pytest.mark.parametrize("key", sorted(EXPLAIN_TEXTS))
+def test_both_languages_have_the_same_facts(key: str) -> None:
+    english, chinese = EXPLAIN_TEXTS[key]
+    assert fields(english) == fields(chinese)
+    assert CHINESE.search(chinese) or not re.search("[a-z]{3}", re.sub(r"\{\w+\}|Message-ID", "", english))
+
+
+#: Facts that a sentence may have: addresses, times, hosts, codes, numbers.
+FACTS = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)*|T\+\d+|\d+\.\d+\.\d+(?:\.\d+)?(?::\d+)?|\d+")
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("ann@here.test", "bob@here.test", "team@here.test", "all@here.test", "dave@here.test", "eve@told.test"),
+        *("small@full.test", "nobody@here.test", "x@far.test", "x@elsewhere.test"),
+    ],
+)
+def test_a_forecast_has_the_same_facts_in_both_languages(address: str) -> None:
+    async def scenario() -> AddressForecast:
+        desk = await OperationHarness(text=CONFIG)
+        found = (await desk.do("explain", what=address)).address
+        assert isinstance(found, AddressForecast)
+        return found
+
+    found = run(scenario)
+    english, chinese = ([each.text for each in address_sentences(found, lang, clock_words)] for lang in ("en", "zh"))
+    assert len(english) == len(chinese)
+    for line, other in zip(english, chinese, strict=True):
+        assert sorted(FACTS.findall(line)) == sorted(FACTS.findall(other)), (line, other)
+        assert CHINESE.search(other) or not re.search("[a-z]{3}", re.sub(r"\S*\.test", "", line))
+
+
+def clock_words(at: float) -> str:
+    return f"T+{at - 1_800_000_000.0:.0f}"
+
+
+def test_a_history_has_the_same_facts_in_both_languages() -> None:
+    async def scenario() -> None:
+        desk = await OperationHarness()
+        queue_id = await desk.store("bob@far.test", "zoe@near.test")
+        await desk.attempt(Result.DEFERRED, LATER, trace=TRACE, only="far.test")
+        await desk.do("queue hold", filter="to:zoe@near.test")
+        history = (await desk.do("explain", what=queue_id)).message
+        pairs = [list(history_sentences(history, lang, clock_words)) for lang in ("en", "zh")]
+        for line, other in zip(*pairs, strict=True):
+            assert (line.tone, line.at, line.depth) == (other.tone, other.at, other.depth)
+            assert sorted(FACTS.findall(line.text)) == sorted(FACTS.findall(other.text)), (line.text, other.text)
+
+    run(scenario)
+
+
+# Mailboxes that take no mail ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("action", "reply"), [("refuse", "552 5.2.2"), ("defer", "452 4.2.2")])
+def test_a_full_mailbox_is_explained_as_it_is_answered(action: str, reply: str) -> None:
+    async def scenario() -> None:
+        text = CONFIG.replace('quota = "2KiB"', f'quota = "2KiB"\nquota_action = "{action}"')
+        desk = await OperationHarness(text=text)
+        receipt = desk.queue.receive()
+        receipt.abort()
+        for octets, full in ((1000, False), (1048, True)):
+            message = StoredMessage(receipt.id, envelope("small@full.test"), 0.0, octets)
+            receipt = desk.queue.receive()
+            receipt.abort()
+            await desk.queue.keep("small@full.test", message, Bytes(b"x" * octets))
+            found = (await desk.do("explain", what="small@full.test")).address
+            checked = await desk.do("check address", address="small@full.test")
+            assert found.facts.full is full
+            assert found.reply == checked.reply == (reply if full else "250 2.1.5")
+            assert bool(found.ends) is not full
+            lines = [each.text for each in address_sentences(found, "en", str)]
+            assert ("Mail for this address is refused." in lines) is full
+            assert "of its quota of 2.0 KiB are used" in lines[1]
+            zh = [each.text for each in address_sentences(found, "zh", str)]
+            assert ("邮箱已满：配额 2.0 KiB，已用 2.0 KiB。" in zh[1]) is full
+        assert (await desk.do("check address", address="later@full.test")).reply == "250 2.1.5"
+
+    run(scenario)
+
+
+def test_a_paused_mailbox_says_so_in_chinese() -> None:
+    async def scenario() -> None:
+        found = (await (await OperationHarness(text=CONFIG)).do("explain", what="bob@here.test")).address
+        lines = [each.text for each in address_sentences(found, "zh", str)]
+        assert "已暂停接收" in lines[1]
+        assert "450 4.2.1" in lines[2]
+
+    run(scenario)
+
+
+# Reasons --------------------------------------------------------------------------------------------------------------
+
+
+def test_the_reasons_of_retries_are_chinese() -> None:
+    schedule = RetrySchedule()
+    for attempts, now, asked in (
+        (1, 10.0, None),
+        (1, 10.0, 600.0),
+        (9, 431_000.0, None),
+        (9, 431_990.0, None),
+        (9, 1e6, None),
+    ):
+        why = schedule.plan(attempts, 0.0, now, Random(1), asked=asked).why
+        text = chinese_reason(why)
+        assert text != why
+        assert not re.search(r"[a-z]{3}", text), text
+
+
+# Terms ----------------------------------------------------------------------------------------------------------------
+
+#: Words that the texts do not use, each with the term that stands for it.
+RETIRED = {
+    r"发送方|寄方": "发送SMTP",
+    r"接收端|接收方": "接收SMTP",
+    r"响应码|返回码": "应答码",
+    r"写信人|寄信人": "发件人",
+    r"收信人": "收件人",
+    r"信箱": "邮箱",
+    r"(?<![黑灰白])名单": "邮件列表",
+    r"延后|挂起": "暂缓",
+    r"中继|派送": "中转、投递",
+    r"暂不打扰": "暂停连接",
+    r"再试": "重试",
+    r"域是我们的": "该域由本机负责",
+    r"信件": "邮件",
+}
+#: Half-width punctuation between Chinese characters.
+HALF_WIDTH = re.compile(r"[\u3400-\u9fff][,;:!?](?=[\s\u3400-\u9fff]|$)|[,;!?] ?[\u3400-\u9fff]")
+
+
+def chinese_texts() -> list[tuple[str, str]]:
+    """Every Chinese string of the source, with its place."""
+    found: list[tuple[str, str]] = []
+    for file in sorted(SOURCE.rglob("*.py")):
+        found += [
+            (f"{file.relative_to(SOURCE)}:{node.lineno}", node.value)
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and CHINESE.search(node.value)
+        ]
+    return found
+
+
+def test_one_term_for_one_thing() -> None:
+    texts = chinese_texts()
+    assert len(texts) > 400
+    for place, text in texts:
+        found = {word: term for word, term in RETIRED.items() if re.search(word, text)}
+        assert not found, f"{place}: {text}: {found}"
+
+
+def test_punctuation_is_full_width() -> None:
+    wrong = [f"{place}: {text}" for place, text in chinese_texts() if HALF_WIDTH.search(text)]
+    assert not wrong, "\n".join(wrong)

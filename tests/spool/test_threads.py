@@ -1,0 +1,113 @@
+"""Without threads a spool is not opened, or every message is answered; nothing waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from posthouse.core import Address, Envelope, Recipient, StorageError
+from posthouse.spool import SqliteSpool
+from posthouse.spool.sqlite.storage.thread_pool import ThreadPool
+
+NOW = 1_700_000_000.0
+ENVELOPE = Envelope(None, (Recipient(Address("b", "x.test")),))
+BIG = bytes(300_000)
+PATIENCE = 60.0
+
+
+@pytest.fixture
+def limit(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many more threads the system gives."""
+    left = [1000]
+    start = threading.Thread.start
+
+    def limited(self: threading.Thread) -> None:
+        if left[0] <= 0:
+            raise RuntimeError("can't start new thread")
+        left[0] -= 1
+        start(self)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    return left
+
+
+async def store(spool: SqliteSpool, content: bytes) -> None:
+    incoming = spool.receive()
+    try:
+        waiting = incoming.write(content)
+        if waiting is not None:
+            await waiting
+        await incoming.commit(ENVELOPE, ["x.test"], received=NOW, due=NOW)
+    finally:
+        incoming.abort()
+
+
+def test_large_content_is_stored_when_no_thread_can_be_started_any_more(tmp_path: Path, limit: list[int]) -> None:
+    async def scenario() -> None:
+        spool = SqliteSpool(tmp_path, time=lambda: NOW)
+        await spool.open(NOW)
+        limit[0] = 0
+        await asyncio.gather(*[store(spool, BIG) for _ in range(20)])
+        assert await spool.queries.count() == 20
+        for row in await spool.queries.select(now=NOW):
+            entry = await spool.queries.entry(row.id)
+            assert entry is not None
+            assert (await spool.open_content(entry.message)).size == len(BIG)
+        await spool.close()
+
+    asyncio.run(asyncio.wait_for(scenario(), PATIENCE))
+
+
+@pytest.mark.parametrize("threads", range(7))
+def test_a_spool_without_its_threads_is_not_opened(tmp_path: Path, limit: list[int], threads: int) -> None:
+    async def scenario() -> None:
+        spool = SqliteSpool(tmp_path, time=lambda: NOW)
+        limit[0] = threads
+        (fault,) = await asyncio.gather(spool.open(NOW), return_exceptions=True)
+        if isinstance(fault, BaseException):
+            assert isinstance(fault, StorageError)
+            assert "allow more (TasksMax, nproc)" in str(fault)
+        else:
+            assert threads >= 5
+            await store(spool, BIG)
+        await spool.close()
+
+    asyncio.run(asyncio.wait_for(scenario(), PATIENCE))
+
+
+def test_a_commit_is_answered_when_files_cannot_be_given_to_a_thread(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        spool = SqliteSpool(tmp_path, time=lambda: NOW)
+        await spool.open(NOW)
+
+        def refused(*_: Any, **__: Any) -> Any:
+            raise RuntimeError("can't start new thread")
+
+        assert spool._files is not None
+        spool._files.submit = refused  # type: ignore[method-assign]
+        with pytest.raises(StorageError, match="can't start new thread"):
+            await store(spool, BIG)
+        await store(spool, b"small")
+        del spool._files.submit
+        await store(spool, BIG)
+        await spool.close()
+
+    asyncio.run(asyncio.wait_for(scenario(), PATIENCE))
+
+
+def test_a_pool_does_all_work_and_ends() -> None:
+    pool = ThreadPool(3, "test")
+    pool.start()
+    together = threading.Barrier(3)
+    futures = [pool.submit(together.wait, 30) for _ in range(3)]  # three threads at one time
+    assert sorted(future.result(30) for future in futures) == [0, 1, 2]
+    failing = pool.submit(int, "x")
+    assert isinstance(failing.exception(30), ValueError)
+    pool.shutdown()
+    with pytest.raises(RuntimeError, match="has ended"):
+        pool.submit(int)
+    pool.shutdown()
