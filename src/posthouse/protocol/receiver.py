@@ -185,10 +185,7 @@ class Receiver:
         self._forget_transaction()
 
     def set_offer(self, offer: Offer, later: tuple[str, ...] = ()) -> None:
-        """Change the offer: what it holds may depend on the peer, and on TLS.
-
-        ``later``: the SASL mechanisms that are offered under TLS only; asking for one of them in clear is 538.
-        """
+        """Change the offer.  ``later``: SASL mechanisms that TLS will add; asking for one of them in clear is 538."""
         self.offer = offer
         self._later = later
         self._accepts = offer.accepts() | {"AUTH"} if later else offer.accepts()
@@ -515,10 +512,7 @@ class Receiver:
         return AuthResponse(data)
 
     def tls_started(self, offer: Offer | None = None) -> None:
-        """TLS has started; all earlier knowledge about the client is discarded (RFC 3207 §4.2).
-
-        ``offer`` is what EHLO announces from now on.  STARTTLS stays a known command, which is out of order.
-        """
+        """TLS has started; all earlier knowledge about the client is discarded (RFC 3207 §4.2)."""
         if self.state is not _SWITCHING:
             raise LocalError("TLS can only come up after STARTTLS was answered 220")
         if len(self._lines):
@@ -530,7 +524,7 @@ class Receiver:
         self._forget_transaction()
 
     def begin_inside_tls(self, offer: Offer) -> None:
-        """The channel speaks TLS: take ``offer`` in place of the one for a channel in clear."""
+        """The channel speaks TLS: EHLO announces ``offer``, and STARTTLS is known, but out of order."""
         self._tls = True
         self.set_offer(offer)
         self._accepts |= {"STARTTLS"}

@@ -13,6 +13,8 @@ promised, the client is told to try again: the worst outcome is a duplicate.
 
 A sender who asked for a report of success gets it for what a list has taken or an alias has expanded (RFC 3461 §5.2.7);
 the report is stored after the message.  If that fails, the message is promised all the same.
+
+Over budget: one message's way from its first octet to its verdict, step by step.
 """
 
 from __future__ import annotations
@@ -286,8 +288,8 @@ class SpoolIntake:
         )
 
     def _origin(self, incoming: IncomingMessage) -> Origin:
-        tls, user = self._secured.tls, self._secured.user
-        origin = Origin(self._scan.message_id, self._greet.domain, tls, user, remarks=self._remarks)
+        scan, secured = self._scan, self._secured
+        origin = Origin(scan.message_id, self._greet.domain, secured.tls, secured.user, remarks=self._remarks)
         if not self._expansions:
             return origin
         number = self._incoming.index(incoming)

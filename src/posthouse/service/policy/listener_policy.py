@@ -105,8 +105,7 @@ class ListenerPolicy:
         checks: Sequence[CheckFactory] = (),
         logins: Logins | None = None,
     ) -> None:
-        self.config = config
-        self.settings = listener
+        self.config, self.settings = config, listener
         self.lmtp = listener.kind == "lmtp"
         self.directory, self.clock = directory, clock
         self.usage = usage or InboxUsage(spool, clock)
