@@ -202,7 +202,7 @@ def both(start: Callable[[], Awaitable[Any]], jobs: list[Job], *, together: bool
             found = send(servers.port, jobs, together, **settings)
         port = f":{servers.port}"
         outcomes = [
-            tuple(each._replace(peer="", reason=each.reason.replace(port, "")) for each in some)
+            tuple(each._replace(peer="", reply=None, reason=each.reason.replace(port, "")) for each in some)
             for some in found.outcomes
         ]
         # Replies to pipelined chunks may come before or after the next chunk: each side's lines are compared by itself.

@@ -75,12 +75,12 @@ def kind(request: pytest.FixtureRequest) -> Iterator[str]:
     channel_kind[0] = "asyncio"
 
 
-async def opened(port: int, **settings: Any) -> Any:
+async def opened(port: int, address: str = "127.0.0.1", **settings: Any) -> Any:
     """A session with the peer at this port."""
-    endpoints, names = [Endpoint("127.0.0.1", port)], {"hostname": "client.example", "name": "mx.test"}
+    endpoints, names = [Endpoint(address, port)], {"hostname": "client.example", "name": "mx.test", **settings}
     if channel_kind[0] == "blocking":
-        return Threaded(await asyncio.to_thread(open_blocking, endpoints, **names, **settings))
-    return await connect(endpoints, network=SocketNetwork(), clock=SystemClock(), **names, **settings)
+        return Threaded(await asyncio.to_thread(open_blocking, endpoints, **names))
+    return await connect(endpoints, network=SocketNetwork(), clock=SystemClock(), **names)
 
 
 def against(peer: Peer, use: Callable[[Session], Awaitable[Any]], **settings: Any) -> Any:
@@ -292,7 +292,7 @@ def test_recipients_beyond_what_the_peer_takes_go_in_further_transactions() -> N
         *hello(b"PIPELINING"),
         (THREE_GROUP, b"250 x\r\n250 x\r\n452 4.5.3 enough\r\n452 4.5.3 enough\r\n354 x\r\n"),
         (STUFFED, b"250 x\r\n"),
-        (MAIL + rcpt("b") + rcpt("c") + b"DATA\r\n", b"250 x\r\n250 x\r\n452 4.5.3 enough\r\n354 x\r\n"),
+        (MAIL + rcpt("b") + b"DATA\r\n", b"250 x\r\n250 x\r\n354 x\r\n"),  # as many as it took before
         (STUFFED, b"250 x\r\n"),
         (MAIL + rcpt("c") + b"DATA\r\n", b"250 x\r\n550 x\r\n554 x\r\n"),
     )
@@ -367,13 +367,13 @@ def test_what_the_peer_cannot_take_is_not_sent(env: Envelope, keywords: tuple[by
     assert outcome.reply.enhanced == enhanced
 
 
-def test_a_u_label_domain_goes_out_as_a_labels_without_smtputf8() -> None:
+def test_a_u_label_domain_goes_out_as_a_labels() -> None:
     peer = script(*hello(), (MAIL, b"250 x\r\n"), (b"RCPT TO:<renping@xn--efvx5o.com>\r\n", b"550 x\r\n"))
     assert results(against(peer, deliver(envelope("renping@新浪.com")))) == [Result.FAILED]
     utf8 = script(
         *hello(b"8BITMIME", b"SMTPUTF8"),
         (b"MAIL FROM:<langrui@sohu.com> SMTPUTF8\r\n", b"250 x\r\n"),
-        ("RCPT TO:<任平@新浪.com>\r\n".encode(), b"550 x\r\n"),
+        ("RCPT TO:<任平@xn--efvx5o.com>\r\n".encode(), b"550 x\r\n"),
     )
     assert results(against(utf8, deliver(envelope("任平@新浪.com")))) == [Result.FAILED]
 

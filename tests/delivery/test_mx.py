@@ -21,9 +21,10 @@ def find(
     is_self: IsSelf | None = None,
     seed: int = 1,
     port: int = 25,
+    loopback: bool = False,
 ) -> NextHops | Undeliverable:
     resolver = StaticResolver(zone or {}, failing=failing)
-    return asyncio.run(next_hops(target, resolver, random=Random(seed), is_self=is_self, port=port))
+    return asyncio.run(next_hops(target, resolver, random=Random(seed), is_self=is_self, port=port, loopback=loopback))
 
 
 def hops(found: NextHops | Undeliverable) -> list[tuple[str, list[str]]]:
@@ -215,7 +216,46 @@ def test_mail_that_would_come_back(target: str, zone: Zone) -> None:
 
 def test_another_house_on_the_same_machine_is_not_us() -> None:
     assert hops(find("127.0.0.1:2526", is_self=US)) == [("127.0.0.1", ["127.0.0.1:2526"])]
-    assert hops(find("[127.0.0.1]", is_self=US, port=2600)) == [("[127.0.0.1]", ["127.0.0.1:2600"])]
+    assert hops(find("[127.0.0.1]", is_self=US, port=2600, loopback=True)) == [("[127.0.0.1]", ["127.0.0.1:2600"])]
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        {"A": ["127.0.0.1"]},
+        {"A": ["127.8.8.8"]},
+        {"AAAA": ["::1"]},
+        {"AAAA": ["::ffff:127.0.0.1"]},
+        {"A": ["0.0.0.0"]},
+        {"AAAA": ["::"]},
+        {"A": ["127.0.0.1"], "AAAA": ["::1"]},
+    ],
+)
+@pytest.mark.parametrize("port", [25, 2525])
+def test_an_exchanger_in_the_dns_that_names_loopback_is_not_used(records: dict[str, list[str]], port: int) -> None:
+    zone: Zone = {"evil.test": {"MX": ["10 mx.evil.test"]}, "mx.evil.test": records, "bare.test": records}
+    for target in ("evil.test", "bare.test"):
+        found = find(target, zone, port=port)
+        assert end(found) == (Result.FAILED, 550, "5.4.4")
+
+
+def test_localhost_as_an_exchanger_and_loopback_as_a_literal_are_not_used() -> None:
+    assert end(find("evil.test", {"evil.test": {"MX": ["10 localhost"]}})) == (Result.FAILED, 550, "5.4.4")
+    for literal in ("[127.0.0.1]", "[IPv6:::1]", "[IPv6:::ffff:127.0.0.1]"):
+        assert end(find(literal)) == (Result.FAILED, 550, "5.4.4"), literal
+
+
+def test_an_exchanger_of_loopback_does_not_hide_the_others() -> None:
+    zone: Zone = {
+        "sina.com": {"MX": ["5 localhost", "10 mx1.sina.com"]},
+        "mx1.sina.com": {"A": ["192.0.2.1", "127.0.0.1"]},
+    }
+    assert hops(find("sina.com", zone)) == [("mx1.sina.com", ["192.0.2.1:25"])]
+
+
+def test_a_host_that_configuration_names_may_be_on_loopback() -> None:
+    zone: Zone = {"relay.test": {"A": ["127.0.0.1"]}}
+    assert hops(find("relay.test:2525", zone)) == [("relay.test", ["127.0.0.1:2525"])]
 
 
 def test_listening_everywhere_means_loopback_and_the_addresses_we_know() -> None:

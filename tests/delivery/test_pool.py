@@ -47,6 +47,29 @@ def test_domains_with_the_same_exchanges_share_sessions() -> None:
     assert peer.sessions == 1
 
 
+def test_a_retry_gets_a_session_of_its_own_if_the_last_one_deferred_everybody() -> None:
+    """Hosts that test new clients (postscreen) defer all mail of a session until the client comes again."""
+    peer = Peer(("PIPELINING",))
+
+    async def scenario(world: World) -> None:
+        deliverer = world.deliverer()
+        peer.replies["RCPT"] = "450 4.3.2 Service currently unavailable"
+        await deliverer.deliver(job(), "sina.com")
+        await world.clock.sleep(1.0)
+        assert world.network.open == 0
+        del peer.replies["RCPT"]
+        for _ in range(3):
+            assert one(await deliverer.deliver(job(), "sina.com"))[0] is Result.DELIVERED
+        assert peer.sessions == 2
+        peer.replies["RCPT"] = "450 4.2.0 greylisted"  # one that has taken mail is kept
+        await deliverer.deliver(job(), "sina.com")
+        await deliverer.deliver(job(), "sina.com")
+        assert peer.sessions == 2
+        await deliverer.close()
+
+    tell({MX1: peer}, scenario)
+
+
 def test_a_session_grows_old_however_busy_it_is() -> None:
     peer = Peer(FULL)
 

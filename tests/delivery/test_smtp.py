@@ -268,12 +268,66 @@ def test_a_loss_after_the_dot_is_ambiguous_and_nobody_else_is_asked() -> None:
 
 
 def test_nobody_can_be_reached() -> None:
-    (outcome,) = deliver({MX2: Peer(greeting="421 busy")})
+    (outcome,) = deliver({})
     assert outcome.result is Result.DEFERRED
     assert outcome.reply is not None
     assert (outcome.reply.code, outcome.reply.enhanced, outcome.peer) == (451, "4.4.1", "")
+    for word in ("mx1.sina.com", "192.0.2.1:25", "mx2.sina.com", "192.0.2.2:25"):
+        assert word in outcome.reason
+
+
+def test_the_host_that_refuses_for_now_counts_more_than_one_that_is_down() -> None:
+    (outcome,) = deliver({MX2: Peer(greeting="421 busy")})
+    assert (outcome.result, str(outcome.reply), outcome.peer) == (Result.DEFERRED, "421 busy", "mx2.sina.com")
     for word in ("mx1.sina.com", "192.0.2.1:25", "mx2.sina.com", "421 busy"):
         assert word in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("peer", "enhanced"),
+    [
+        (Peer(greeting=None), "4.4.2"),
+        (Peer(EHLO=None), "4.4.2"),
+        (Peer(MAIL=None), "4.4.2"),
+        (Peer(RCPT=None), "4.4.2"),
+        (Peer(DATA=None), "4.4.2"),
+        (Peer(greeting="gibberish"), "4.5.0"),
+        (Peer(MAIL="gibberish"), "4.5.0"),
+        (Peer(RCPT="2500 ok"), "4.5.0"),
+        (Peer(DATA="250 odd"), "4.5.0"),
+        (Peer(final0=None), "4.4.2"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else ", ".join(value.replies),
+)
+def test_a_host_that_was_reached_is_not_called_unreachable(peer: Peer, enhanced: str) -> None:
+    (outcome,) = deliver({Endpoint("192.0.2.9", 25): peer}, target="192.0.2.9:25")
+    assert outcome.result is (Result.AMBIGUOUS if "final0" in peer.replies else Result.DEFERRED)
+    assert outcome.reply is not None
+    assert (outcome.reply.code, outcome.reply.enhanced, outcome.peer) == (451, enhanced, "")
+    assert "192.0.2.9:25" in outcome.reason
+
+
+def test_a_recipient_that_was_accepted_before_the_connection_broke_has_a_code() -> None:
+    peer = Peer(RCPT="250 ok", DATA=None, **{"RCPT TO:<no": "550 5.1.1 nobody"})
+    peer.replies = dict(reversed(peer.replies.items()))
+    lost, refused = deliver({MX1: peer}, job("b@sina.com", "no@sina.com"))
+    assert (refused.result, str(refused.reply)) == (Result.FAILED, "550 5.1.1 nobody")
+    assert lost.result is Result.DEFERRED
+    assert (lost.reply and lost.reply.enhanced, lost.peer) == ("4.4.2", "")
+
+
+@pytest.mark.parametrize(
+    ("target", "peers"),
+    [("192.0.2.9:2600", {}), ("[192.0.2.9]", {}), ("192.0.2.9:2600", {Endpoint("192.0.2.9", 2600): Peer(MAIL=None)})],
+)
+def test_a_chosen_host_is_named_once(target: str, peers: dict[Endpoint, Peer]) -> None:
+    (outcome,) = deliver(peers, target=target)
+    assert outcome.reason.count("192.0.2.9") == 1, outcome.reason
+
+
+def test_a_chosen_name_is_named_once_beside_its_address() -> None:
+    (outcome,) = deliver({}, target="mx1.sina.com:2600")
+    assert outcome.reason.count("mx1.sina.com") == outcome.reason.count("192.0.2.1") == 1, outcome.reason
 
 
 def test_all_refuse_the_session_for_good() -> None:
@@ -364,10 +418,47 @@ def test_8bit_is_converted_for_a_host_without_8bitmime(body: Body, times: int) -
 
 
 def test_what_cannot_be_converted_fails_with_its_status() -> None:
-    (outcome,) = deliver({MX1: Peer()}, job(content=UTF8_HEADER, body=Body.EIGHTBITMIME))
+    content = EIGHT.replace(b"text/plain; charset=utf-8", b"message/partial")
+    (outcome,) = deliver({MX1: Peer()}, job(content=content, body=Body.EIGHTBITMIME))
     assert outcome.result is Result.FAILED
     assert outcome.reply is not None
     assert outcome.reply.enhanced.startswith("5.6.")
+    assert outcome.peer == ""
+    assert "not sent to mx1.sina.com[192.0.2.1]:25" in outcome.reason
+
+
+def test_undeclared_8_bit_content_is_declared_where_that_is_known() -> None:
+    peer = Peer(("8BITMIME",))
+    assert one(deliver({MX1: peer}, job(content=EIGHT)))[0] is Result.DELIVERED
+    assert peer.said[1] == "MAIL FROM:<a@sohu.com> BODY=8BITMIME"
+
+
+# -- addresses
+
+
+def test_a_recipient_that_cannot_be_written_fails_and_the_others_go() -> None:
+    peer = Peer()
+    first, second, third = deliver({MX1: peer}, job("a@sina.com", "b@xn--zz.test", "c@sina.com"))
+    assert [each.result for each in (first, second, third)] == [Result.DELIVERED, Result.FAILED, Result.DELIVERED]
+    assert (str(second.reply)[:9], second.peer) == ("553 5.1.3", "")
+    assert "b@xn--zz.test cannot be written" in second.reason
+    assert len(peer.contents) == 1
+
+
+def test_a_domain_with_an_underscore_that_was_promised_is_written() -> None:
+    peer = Peer()
+    (outcome,) = deliver({MX1: peer}, job("b@b_c.test", sender="a@my_host.test"))
+    assert outcome.result is Result.DELIVERED
+    assert peer.said[1:3] == ["MAIL FROM:<a@my_host.test>", "RCPT TO:<b@b_c.test>"]
+
+
+def test_a_sender_that_cannot_be_written_fails_all() -> None:
+    peer = Peer()
+    outcomes = deliver({MX1: peer}, job("a@sina.com", "c@sina.com", sender="b@xn--zz.test"))
+    assert [(each.result, str(each.reply)[:9], each.peer) for each in outcomes] == [
+        (Result.FAILED, "553 5.1.7", "")
+    ] * 2
+    assert peer.verbs() == ["EHLO", "QUIT"]
 
 
 def test_ascii_announced_as_8bit_goes_anywhere_unchanged() -> None:
@@ -386,12 +477,35 @@ def test_utf8_goes_where_it_is_taken() -> None:
     assert any("用户@sina.com" in line for line in peer.said)
 
 
+@pytest.mark.parametrize("extensions", [FULL, ("8BITMIME",), ()], ids=["SMTPUTF8", "8BITMIME", "none"])
+@pytest.mark.parametrize("text", ["hello", "Grüße"])
+def test_smtputf8_is_asked_for_only_where_a_local_part_or_the_header_needs_it(
+    extensions: tuple[str, ...], text: str
+) -> None:
+    peer = Peer(extensions)
+    content = f"Subject: hi\r\n\r\n{text}\r\n".encode()
+    asked = job("b@例子.test", content=content, sender="a@bücher.test", smtputf8=True, body=Body.EIGHTBITMIME)
+    assert one(deliver({MX1: peer}, asked))[0] is Result.DELIVERED
+    assert peer.said[1].split(" BODY=")[0] == "MAIL FROM:<a@xn--bcher-kva.test>"
+    assert peer.said[2] == "RCPT TO:<b@xn--fsqu00a.test>"
+
+
+def test_smtputf8_stays_where_the_header_needs_it() -> None:
+    peer = Peer(FULL)
+    asked = job("b@例子.test", content=UTF8_HEADER, smtputf8=True, body=Body.EIGHTBITMIME)
+    assert one(deliver({MX1: peer}, asked))[0] is Result.DELIVERED
+    assert "SMTPUTF8" in peer.said[1]
+    assert peer.said[2] == "RCPT TO:<b@xn--fsqu00a.test>"
+
+
 def test_a_recipient_that_needs_smtputf8_fails_and_the_others_go() -> None:
     peer = Peer(("8BITMIME", "PIPELINING"))
     outcomes = deliver({MX1: peer}, job("b@sina.com", "用户@sina.com", "c@sina.com", smtputf8=True))
     assert [outcome.result for outcome in outcomes] == [Result.DELIVERED, Result.FAILED, Result.DELIVERED]
     assert outcomes[1].reply is not None
     assert outcomes[1].reply.enhanced == "5.6.7"
+    assert outcomes[1].peer == ""
+    assert "not sent to mx1.sina.com[192.0.2.1]:25" in outcomes[1].reason
     assert not any("SMTPUTF8" in line for line in peer.said)
 
 

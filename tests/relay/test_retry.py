@@ -48,6 +48,20 @@ def test_a_last_attempt_is_made_at_the_end_of_patience() -> None:
     assert schedule.next_attempt(30, 0.0, 5 * DAY - 10, Random(1)) is None
 
 
+def test_an_ambiguous_end_is_retried_so_slowly_that_copies_stay_few() -> None:
+    schedule = RetrySchedule(jitter=0.0)
+    waits = [schedule.plan(n, 0.0, 0.0, Random(1), ambiguous=True) for n in range(1, 6)]
+    assert [plan.due for plan in waits] == [1800, 7200, 28_800, 86_400, 86_400]
+    assert "may have succeeded" in waits[0].why
+    assert "from 30 minutes to at most 1 day" in waits[0].why
+    for seed in range(20):
+        schedule, random, now, copies = RetrySchedule(), Random(seed), 0.0, 1
+        while (due := schedule.plan(copies, 0.0, now, random, ambiguous=True).due) is not None:
+            now, copies = due, copies + 1
+        assert copies <= 10
+        assert now <= 5 * DAY
+
+
 def test_a_calendar_that_jumped_back_does_not_delay_for_longer_than_the_ceiling() -> None:
     due = RetrySchedule().next_attempt(3, 1e9, 1e9 - 10 * DAY, Random(1))
     assert due is not None

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from posthouse.core import Address, CallbackSink, Envelope, LocalError, Recipient, Result, StorageBusy
-from posthouse.delivery.model import Deliverer
+from posthouse.core import Address, CallbackSink, Envelope, LocalError, Outcome, Recipient, Result, StorageBusy
+from posthouse.delivery.model import Deliverer, Delivery
 from posthouse.relay.recording.retry import RetrySchedule
 from posthouse.relay.routes import Router, RouteRule, RouteTable
 from posthouse.relay.wake_up import WakeUp
@@ -885,3 +885,30 @@ def test_a_worker_starts_once() -> None:
             await rig.worker.start()
 
     play(lambda: RelayRig(FakeDeliverer()), scenario)
+
+
+# -- exceptions that are no errors
+
+
+@pytest.mark.parametrize(
+    "raised", [GeneratorExit, asyncio.CancelledError, KeyboardInterrupt, SystemExit, BaseException]
+)
+def test_whatever_a_deliverer_raises_is_an_attempt_and_is_recorded(raised: type[BaseException]) -> None:
+    class Raising(FakeDeliverer):
+        def outcomes(self, job: Delivery) -> list[Outcome]:
+            raise raised
+
+    deliverer = Raising()
+
+    async def scenario(rig: RelayRig) -> None:
+        rig.arrive("renping@sina.com")
+        await rig.worker.idle()
+        row = rig.spool.state("renping@sina.com")
+        assert (row.waiting.attempts, row.waiting.state) == (1, RecipientState.WAITING)
+        assert row.waiting.due > rig.clock.time()
+        await rig.clock.advance(6 * DAY)
+        assert rig.state("renping@sina.com") is not RecipientState.WAITING
+
+    rig = play(lambda: RelayRig(deliverer), scenario)
+    assert "deferred" in rig.events()
+    assert "fault" in rig.events()

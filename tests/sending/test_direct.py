@@ -24,7 +24,7 @@ def deliver(*recipients: str, faults: tuple[Any, ...] = ()) -> tuple[tuple[Outco
             made = tuple(Recipient(Address(*each.split("@"))) for each in recipients)
             envelope = Envelope(Address("a", "b.org"), made, body=Body.EIGHTBITMIME)
             try:
-                return await deliver_direct(envelope, LETTER, resolver=dns(), port=place.port), sink
+                return await deliver_direct(envelope, LETTER, resolver=dns(), port=place.port, loopback=True), sink
             finally:
                 await sink.stop()
 

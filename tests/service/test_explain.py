@@ -302,7 +302,7 @@ def test_every_reason_of_a_retry_in_chinese() -> None:
         for attempts in (1, 2, 9)
         for now in (60.0, 2 * day - 400.0, 2 * day - 100.0, 2 * day)
         for asked in (None, 0.5, 45.0, 7200.0)
-    ]
+    ] + [schedule.plan(attempts, 0.0, 60.0, Random(1), ambiguous=True) for attempts in (1, 2, 9)]
     assert {plan.why.partition(" ")[0] for plan in plans} == {"attempt", "the", "no"}
     assert len({plan.why for plan in plans}) > 6
     for plan in plans:

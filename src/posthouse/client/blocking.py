@@ -31,7 +31,7 @@ from posthouse.core import (
 )
 from posthouse.net import Clock, Endpoint, SystemClock
 from posthouse.net.blocking_connect import connect_blocking
-from posthouse.net.system import broken_by
+from posthouse.net.system import broken_by, endpoint_of
 from posthouse.protocol import Command, Limits, Quit, State, Tap, Transcript
 
 __all__ = ["BlockingChannel", "BlockingSession", "open_blocking"]
@@ -73,6 +73,10 @@ class BlockingChannel(Pipeline):
         self._selector.register(sock, selectors.EVENT_READ)
         self._events = selectors.EVENT_READ
         self._open(endpoint)
+
+    @property
+    def local_host(self) -> str:
+        return endpoint_of(self._socket.getsockname()).host
 
     def write(self, data: bytes) -> None:
         """Queue octets; ``run`` sends them."""

@@ -52,6 +52,10 @@ class AsyncChannel(Pipeline):
         self.loop = asyncio.get_running_loop()
         self._open(stream.peer)
 
+    @property
+    def local_host(self) -> str:
+        return "" if self._stream is None else self._stream.local.host
+
     def write(self, data: bytes) -> None:
         if data and self._stream is not None and self.fault is None:
             self._stream.write(data)

@@ -34,7 +34,7 @@ async def connect(
         endpoints: The addresses of the host.
         network: The network to open the connection in.
         clock: The clock for all time limits.
-        hostname: The argument of EHLO: the name of this machine.
+        hostname: The argument of EHLO: the name of this machine; "" for the address literal of this end.
         name: The host's name in texts.
         lmtp: LMTP (RFC 2033) and not SMTP.
         timeouts: The time limit of each phase.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from posthouse.core import Address, Body, Envelope, OriginalRecipient, Reply, Result
-from posthouse.protocol import Capabilities, Mail, Rcpt
+from posthouse.core import Address, Body, Envelope, LocalError, OriginalRecipient, Reply, Result
+from posthouse.protocol import Capabilities, Mail, Rcpt, write_command
 from posthouse.protocol.grammar import GrammarError, with_ascii_domain
 from posthouse.protocol.parameters import orcpt_encode
 
-__all__ = ["Features", "commands_of", "result_of"]
+__all__ = ["Features", "check_addresses", "check_domain", "commands_of", "result_of", "result_of_rcpt", "says_too_many"]
 
 _SEVENBIT: Final = Body.SEVENBIT
 
@@ -19,6 +19,23 @@ def result_of(reply: Reply) -> Result:
     if 200 <= reply.code < 400:
         return Result.DELIVERED
     return Result.DEFERRED if reply.transient else Result.FAILED
+
+
+def says_too_many(reply: Reply) -> bool:
+    """True if this reply to RCPT refuses a recipient only because others came before it (RFC 5321 §4.5.3.1.10): 452, or
+    552 from hosts that follow older rules, unless the enhanced code says something else of 452, or of 552 that the
+    mailbox is full (5.2.x)."""
+    if reply.code == 452:
+        return reply.enhanced in ("4.5.3", "")
+    return reply.code == 552 and not reply.enhanced.startswith("5.2.")
+
+
+def result_of_rcpt(reply: Reply) -> Result:
+    """The result of a recipient that this reply to RCPT decided: as ``result_of``, but 552 for too many recipients is
+    temporary."""
+    if reply.code == 552 and says_too_many(reply):
+        return Result.DEFERRED
+    return result_of(reply)
 
 
 class Features(NamedTuple):
@@ -54,9 +71,23 @@ class Features(NamedTuple):
         )
 
 
-def _for_peer(address: Address, utf8: bool) -> Address:
-    """The address as it is sent: without SMTPUTF8 a domain in U-labels becomes A-labels (RFC 6531 §3.2)."""
-    return address if utf8 or address.domain.isascii() else with_ascii_domain(address)
+def check_domain(domain: str) -> None:
+    """Raise ``LocalError`` for a domain that only a lenient receiver accepts: no mail domain may have an underscore."""
+    if "_" in domain and not domain.startswith("["):
+        raise LocalError(f"the domain {domain} has an underscore, which no mail domain may have; check its spelling")
+
+
+def _for_peer(address: Address) -> Address:
+    """The address as it is sent: a domain in U-labels becomes A-labels, which every host understands (RFC 6531 §3.2).
+
+    Raises ``LocalError`` for a domain that has no A-labels.
+    """
+    if address.domain.isascii():
+        return address
+    try:
+        return with_ascii_domain(address)
+    except GrammarError as error:
+        raise LocalError(f"the address {address} cannot be sent: {error}") from error
 
 
 def _writable(orcpt: OriginalRecipient | None) -> OriginalRecipient | None:
@@ -72,19 +103,28 @@ def _writable(orcpt: OriginalRecipient | None) -> OriginalRecipient | None:
     return orcpt
 
 
-def commands_of(envelope: Envelope, size: int, features: Features, utf8: bool) -> tuple[Mail, list[Rcpt]]:
-    """MAIL with the parameters that this peer understands, and RCPT for each recipient."""
+def check_addresses(envelope: Envelope) -> None:
+    """Raise ``LocalError`` if an address of the envelope cannot be sent to any host: then nothing should be begun."""
     sender = envelope.sender
     if sender is not None:
-        sender = _for_peer(sender, utf8)
+        check_domain(sender.domain)
+        write_command(Mail(_for_peer(sender), smtputf8=True))
+    for recipient in envelope.recipients:
+        check_domain(recipient.address.domain)
+        write_command(Rcpt(_for_peer(recipient.address)))
+
+
+def commands_of(envelope: Envelope, size: int, features: Features, utf8: bool) -> tuple[Mail, list[Rcpt]]:
+    """MAIL with the parameters that this peer understands, and RCPT for each recipient.  Raises ``LocalError``."""
+    sender = envelope.sender
+    if sender is not None:
+        sender = _for_peer(sender)
     declared_size = size if features.declares_size else None
     body = envelope.body if features.eightbit else _SEVENBIT
     recipients = envelope.recipients
     require_tls = envelope.require_tls and features.require_tls
     if features.dsn:
         mail = Mail(sender, declared_size, body, utf8, envelope.ret, envelope.envid, require_tls=require_tls)
-        return mail, [Rcpt(_for_peer(each.address, utf8), each.notify, _writable(each.orcpt)) for each in recipients]
+        return mail, [Rcpt(_for_peer(each.address), each.notify, _writable(each.orcpt)) for each in recipients]
     mail = Mail(sender, declared_size, body, utf8, require_tls=require_tls)
-    if utf8:
-        return mail, [Rcpt(each.address) for each in recipients]
-    return mail, [Rcpt(_for_peer(each.address, utf8)) for each in recipients]
+    return mail, [Rcpt(_for_peer(each.address)) for each in recipients]

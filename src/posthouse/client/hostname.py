@@ -1,4 +1,4 @@
-"""The name of this machine, the default argument of EHLO."""
+"""The name of this machine, and the name it gives in EHLO."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
 
-__all__ = ["machine_name"]
+__all__ = ["literal_of", "machine_name", "name_for_ehlo"]
 
 
 def machine_name() -> str:
@@ -15,3 +15,20 @@ def machine_name() -> str:
         return domain_to_ascii(socket.gethostname().rstrip("."))
     except GrammarError:
         return "localhost"
+
+
+def name_for_ehlo() -> str:
+    """The machine's name if it is qualified, else "": then a session gives the address literal of its own end.
+
+    RFC 5321 §2.3.5 forbids unqualified names, and many hosts refuse them; §4.1.1.1 asks for the literal.
+    """
+    name = machine_name()
+    return name if "." in name else ""
+
+
+def literal_of(host: str) -> str:
+    """The address literal of an IP address (RFC 5321 §4.1.3); that of loopback for a unix socket."""
+    host = host.partition("%")[0]  # without a zone
+    if ":" in host:
+        return f"[IPv6:{host}]"
+    return f"[{host}]" if host and "/" not in host else "[127.0.0.1]"

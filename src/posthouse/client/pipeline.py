@@ -71,6 +71,11 @@ class Pipeline(Channel):
         self._seconds = 0.0
         self._what = ""
 
+    @property
+    def local_host(self) -> str:
+        """The IP address of this end; "" if it has none."""
+        return ""
+
     # -- for channels with I/O ---------------------------------------------------------------------------------
 
     def _wake(self) -> None:

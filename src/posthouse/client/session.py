@@ -20,6 +20,7 @@ from functools import partial
 from typing import NamedTuple, TypeVar
 
 from posthouse.client.channel import AsyncChannel
+from posthouse.client.hostname import literal_of
 from posthouse.client.model import Greeted, SessionRefused, Timeouts
 from posthouse.client.pipeline import Pipeline
 from posthouse.client.transfer import Transfer
@@ -63,11 +64,12 @@ def say(channel: Pipeline, command: Command) -> CommandStep:
 def greet(channel: Pipeline, hostname: str) -> Generator[CommandStep, Reply, Greeted]:
     """Await the greeting, send EHLO, or HELO to a peer that refuses EHLO (RFC 5321 §3.2, §4.1.4).
 
-    Raises ``SessionRefused``.
+    ``hostname`` is the argument of both, "" for the address literal of this end.  Raises ``SessionRefused``.
     """
     greeting = yield CommandStep(b"", channel.timeouts.greeting, "the connection (no greeting)")
     if not greeting.positive:
         raise SessionRefused(f"{channel.peer} refused the session: {greeting}", greeting)
+    hostname = hostname or literal_of(channel.local_host)
     verb = "LHLO" if channel.sender.lmtp else "EHLO"
     hello = yield say(channel, Greet(verb, hostname))
     if hello.permanent and verb == "EHLO":
@@ -157,7 +159,11 @@ class Session(BaseSession):
         return await self._channel.exchange(step.wire, step.seconds, step.what)
 
     async def deliver(
-        self, envelope: Envelope, content: Content | AsyncContent, holds: Callable[[], bool] | None = None
+        self,
+        envelope: Envelope,
+        content: Content | AsyncContent,
+        holds: Callable[[], bool] | None = None,
+        promised: bool = False,
     ) -> tuple[Outcome, ...]:
         """Send one message to the peer; returns an outcome for each recipient, in the order of the envelope.
 
@@ -167,9 +173,10 @@ class Session(BaseSession):
         ambiguous.  Cancelled, it ends the connection, once the message before it has its reply.
 
         ``holds`` is asked before the octets that end the content; if it says no, the connection is ended without them
-        and the recipients are deferred.
+        and the recipients are deferred.  ``promised`` says that this mail was accepted from somebody else; then a
+        domain with an underscore is no ``LocalError``.
         """
-        return await _end_of(self._channel, Transfer(self._channel, envelope, content, holds))
+        return await _end_of(self._channel, Transfer(self._channel, envelope, content, holds, promised))
 
     def deliver_each(self, messages: Iterable[M], *, ahead: int = 2) -> Series[M]:
         """Send many messages: ``async for (envelope, content), outcomes in session.deliver_each(messages)``.

@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
 
-from posthouse.client.features import Features, commands_of, result_of
+from posthouse.client.features import Features, commands_of, result_of, result_of_rcpt, says_too_many
 from posthouse.client.model import Timeouts
 from posthouse.core import (
     AsyncContent,
@@ -43,7 +43,7 @@ from posthouse.core import (
     Result,
 )
 from posthouse.core._mypyc import mypyc_attr
-from posthouse.protocol import Bdat, Command, Data, Mail, Rcpt, Rset, Sender, Sent, State
+from posthouse.protocol import Bdat, Command, Data, Mail, Rcpt, Rset, Sender, Sent, State, write_command
 
 __all__ = ["Channel", "Transaction", "must_stream"]
 
@@ -162,6 +162,7 @@ class Transaction:
         "_holds",
         "_may_send_content",
         "_next_rcpt",
+        "_ours",
         "_refused",
         "_replies",
         "_stage",
@@ -214,6 +215,7 @@ class Transaction:
         self._accepted: dict[int, int] = {}  # recipient's index → how many were accepted before it
         self._next_rcpt = 0
         self._refused: Reply | None = None  # the negative reply to MAIL, DATA or a chunk: it is for every recipient
+        self._ours = False  # that reply was not the peer's: this side gave the message up
         self._may_send_content = False  # DATA was answered 354
         self._completed = False  # the octet that completes the message has been written
         self._chunks: Iterator[bytes] | None = None
@@ -226,7 +228,7 @@ class Transaction:
         """Begin: returns the octets to write first.
 
         Raises what reading the content raises, or ``LocalError`` for an address that cannot be written; nothing has
-        begun then.
+        begun then, and nothing is sent, also to a peer that is sent one command at a time.
         """
         channel = self._channel
         sender, features = channel.sender, self._features
@@ -240,6 +242,8 @@ class Transaction:
         if not whole:
             group = [*([_RSET] if reset else ()), mail, *recipients, *(() if data is None else (data,))]
         if not features.pipelining:
+            for command in group:
+                write_command(command)
             group.reverse()
             self._commands = group
             wire = sender.send(group[-1])
@@ -401,7 +405,8 @@ class Transaction:
 
     def _refuse(self, bare: LocalError) -> None:
         """A CR or LF in the content: the octets that were sent must never be ended with a dot."""
-        self._refused = Reply(554, "5.6.0", str(bare))
+        self._refused = Reply(554, "5.6.0", f"not sent to {self._channel.peer}: {bare}")
+        self._ours = True
         self._channel.abort()
 
     def _lease_lost(self) -> bool:
@@ -410,6 +415,7 @@ class Transaction:
         if self._holds is None or self._holds():
             return False
         self._refused = _LOST
+        self._ours = True
         self._channel.abort()
         return True
 
@@ -509,11 +515,13 @@ class Transaction:
             return (self.outcome(recipients[0], 0),)
         outcomes: list[Outcome] = []
         said: Reply | None = None
+        said_to_rcpt = False
         common: tuple[Any, ...] = ()
         for i, each in enumerate(recipients):
             reply = self._decisive(i)
-            if reply is None or reply is not said:  # the first with this reply
-                outcome, said = self.outcome(each, i), reply
+            to_rcpt = i in self._replies
+            if reply is None or reply is not said or to_rcpt is not said_to_rcpt:  # the first with this reply
+                outcome, said, said_to_rcpt = self.outcome(each, i), reply, to_rcpt
                 common = outcome[1:]
                 outcomes.append(outcome)
             else:
@@ -526,13 +534,16 @@ class Transaction:
         if not connection_lost:
             reply = self._decisive(index)
             if reply is not None:
-                reason = _LOST_REASON if reply is _LOST else f"{peer} said: {reply}"
+                if self._ours and reply is self._refused:
+                    reason = _LOST_REASON if reply is _LOST else reply.text
+                    return Outcome(recipient, result_of(reply), reply, reason)
+                result = result_of_rcpt(reply) if index in self._replies else result_of(reply)
                 # The party that reports success from here on (RFC 3461 §5.2); LMTP without DSN is the final delivery.
                 if self._features.dsn:
                     handover = _TAKEN
                 else:
                     handover = _FINAL_DELIVERY if self._channel.sender.lmtp else _RELAYED
-                return Outcome(recipient, result_of(reply), reply, reason, peer, handover)
+                return Outcome(recipient, result, reply, f"{peer} said: {reply}", peer, handover)
         fault = self._channel.fault
         why = str(fault) if fault is not None else "the session ended"
         maybe_accepted = index in self._accepted or index >= self._next_rcpt
@@ -542,6 +553,11 @@ class Transaction:
         if isinstance(fault, RemoteError):
             why = f"protocol error: {why}"
         return Outcome(recipient, Result.DEFERRED, None, f"{why} (talking to {peer})", peer)
+
+    def too_many(self, index: int) -> bool:
+        """True if this recipient was refused at RCPT only because there were others before it."""
+        reply = self._replies.get(index)
+        return reply is not None and says_too_many(reply)
 
     def _decisive(self, index: int) -> Reply | None:
         """The reply that decided a recipient, if one did."""

@@ -7,30 +7,35 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from posthouse.client.features import Features
+from posthouse.client.features import Features, check_domain, commands_of
 from posthouse.client.pipeline import Pipeline
 from posthouse.client.transaction import Transaction
-from posthouse.core import AsyncContent, Body, Content, Envelope, Outcome, Recipient, Reply, Result
+from posthouse.core import AsyncContent, Body, Bytes, Content, Envelope, LocalError, Outcome, Recipient, Reply, Result
+from posthouse.protocol import write_command
 
 __all__ = ["Transfer"]
 
-_TOO_LARGE: Final = Reply(552, "5.3.4", "Message is larger than the receiver announced with SIZE")
-_NEEDS_UTF8: Final = Reply(553, "5.6.7", "Address or header needs SMTPUTF8, which the receiver does not offer")
-_NEEDS_8BIT: Final = Reply(554, "5.6.3", "Content has 8-bit octets and the receiver does not offer 8BITMIME")
-_NEEDS_BINARY: Final = Reply(554, "5.6.1", "Content is binary and the receiver does not offer BINARYMIME")
-_NEEDS_TLS: Final = Reply(530, "5.7.30", "The sender asked for REQUIRETLS and the channel is not protected")
+#: What a message needs and the peer does not offer: the reply of this side, whose text is completed with the peer.
+_NEEDS_UTF8: Final = Reply(553, "5.6.7", "an address or the header needs SMTPUTF8, which this host does not offer")
+_NEEDS_8BIT: Final = Reply(554, "5.6.3", "the content has 8-bit octets and this host does not offer 8BITMIME")
+_NEEDS_BINARY: Final = Reply(554, "5.6.1", "the content is binary and this host does not offer BINARYMIME")
+_NEEDS_TLS: Final = Reply(530, "5.7.30", "the sender asked for REQUIRETLS and this connection is not protected")
 
 # An attribute of an enumeration costs ten times a global name.
 _DELIVERED: Final = Result.DELIVERED
+_EIGHTBIT: Final = Body.EIGHTBITMIME
 _SEVENBIT: Final = Body.SEVENBIT
 
 
 class Transfer:
     """The transfer of one message to the peer of a channel: one transaction, or several if the peer takes only some
-    recipients at a time (452 4.5.3, RFC 5321 §4.5.3.1.10; LIMITS RCPTMAX, RFC 9422).
+    recipients at a time (452 or 552 to RCPT, RFC 5321 §4.5.3.1.10; LIMITS RCPTMAX, RFC 9422).
+
+    Short content with 8-bit octets is declared as such (RFC 6152 §3), also if its sender has not done so.
 
     It has begun when it is made.  ``ended`` is called once, when ``outcomes`` or ``error`` is set after that.
-    ``holds`` is asked before the content is ended (``Transaction``).
+    ``holds`` is asked before the content is ended (``Transaction``).  ``promised`` says that the mail was accepted from
+    somebody else: then a domain with an underscore is written, which a lenient receiver accepts.
     """
 
     __slots__ = (
@@ -52,6 +57,7 @@ class Transfer:
         envelope: Envelope,
         content: Content | AsyncContent,
         holds: Callable[[], bool] | None = None,
+        promised: bool = False,
     ) -> None:
         #: One outcome for each recipient, in the order of the envelope, once the transfer has ended.
         self.outcomes: tuple[Outcome, ...] | None = None
@@ -70,8 +76,24 @@ class Transfer:
         if refusal is not None:
             self.outcomes = tuple([_not_sent(channel, each, refusal) for each in envelope.recipients])
             return
+        if envelope.body is _SEVENBIT and features.eightbit and type(content) is Bytes and not content.data.isascii():
+            self._envelope = envelope = envelope._replace(body=_EIGHTBIT)
         most = features.most_recipients
+        if not promised:
+            try:
+                if envelope.sender is not None:
+                    check_domain(envelope.sender.domain)
+                for recipient in envelope.recipients:
+                    check_domain(recipient.address.domain)
+            except LocalError as error:
+                self.error = error
+                return
         if most and len(envelope.recipients) > most:
+            try:
+                _check_all(envelope, content, features, utf8)
+            except LocalError as error:
+                self.error = error
+                return
             self._several = _Several(envelope, most)
             envelope = self._several.envelope()
         self._transaction = transaction = Transaction(
@@ -98,10 +120,10 @@ class Transfer:
             channel = self._channel
             if several is None:
                 self._several = several = _Several(self._envelope, len(outcomes))
-            several.sort(outcomes, channel.usable)
+            taken = several.sort(outcomes, transaction, channel.usable)
             if several.left and channel.usable:
                 features = channel.features
-                several.next_batch(features.most_recipients or len(self._envelope.recipients))
+                several.next_batch(taken or features.most_recipients or len(self._envelope.recipients))
                 envelope = several.envelope()
                 self._transaction = Transaction(
                     channel, envelope, self._content, self._utf8, features, self._transaction_ended, self._holds
@@ -120,11 +142,13 @@ class _Several:
         self._envelope = envelope
         self._decided: dict[int, Outcome] = {}
         self._batch: list[int] = []
+        self._most = most
         self.left = list(range(len(envelope.recipients)))
         self.next_batch(most)
 
     def next_batch(self, most: int) -> None:
-        """Take the recipients of the next transaction."""
+        """Take the recipients of the next transaction: at most ``most``, and never more than in the one before."""
+        self._most = most = min(self._most, most)
         self._batch, self.left = self.left[:most], self.left[most:]
 
     def envelope(self) -> Envelope:
@@ -132,17 +156,19 @@ class _Several:
         recipients = self._envelope.recipients
         return self._envelope._replace(recipients=tuple([recipients[i] for i in self._batch]))
 
-    def sort(self, outcomes: tuple[Outcome, ...], usable: bool) -> None:
+    def sort(self, outcomes: tuple[Outcome, ...], transaction: Transaction, usable: bool) -> int:
         """Keep the outcomes of a transaction that are final.  The recipients that were too many are left, if the peer
-        took others and the channel is usable."""
-        again = []
-        progress = any(outcome.result is _DELIVERED for outcome in outcomes)
-        for i, outcome in zip(self._batch, outcomes, strict=True):
-            if progress and usable and _too_many(outcome):
+        took others and the channel is usable.  Returns how many it took: more would be refused again in the next
+        transaction, and many hosts end a session in which they have refused much."""
+        again: list[int] = []
+        taken = sum([outcome.result is _DELIVERED for outcome in outcomes])
+        for place, (i, outcome) in enumerate(zip(self._batch, outcomes, strict=True)):
+            if taken and usable and transaction.too_many(place):
                 again.append(i)
             else:
                 self._decided[i] = outcome
         self.left = again + self.left
+        return taken
 
     def outcomes(self, transaction: Transaction) -> tuple[Outcome, ...]:
         """All outcomes; those of recipients that are left say why the connection of ``transaction`` was lost."""
@@ -152,22 +178,23 @@ class _Several:
         return tuple([self._decided[i] for i in range(len(recipients))])
 
 
-def _too_many(outcome: Outcome) -> bool:
-    """Whether this recipient was refused only because there were others before it."""
-    reply = outcome.reply
-    if reply is None:
-        return False
-    return (reply.code == 452 and reply.enhanced in ("4.5.3", "")) or (reply.code == 552 and reply.enhanced == "5.5.3")
+def _check_all(envelope: Envelope, content: Content | AsyncContent, features: Features, utf8: bool) -> None:
+    """Raise ``LocalError`` if an address of any transaction to come cannot be written: none shall be sent then."""
+    mail, recipients = commands_of(envelope, content.size, features, utf8)
+    write_command(mail)
+    for recipient in recipients:
+        write_command(recipient)
 
 
 def _cannot(features: Features, envelope: Envelope, content: Content | AsyncContent, utf8: bool) -> Reply | None:
     """The reason why this message cannot be sent to this peer at all, or None."""
     if features.largest is not None and content.size > features.largest:
-        return _TOO_LARGE
+        text = f"the message has {content.size} octets and this host takes at most {features.largest} (SIZE)"
+        return Reply(552, "5.3.4", text)
     if utf8 and not features.utf8:
         return _NEEDS_UTF8
     if envelope.body is not _SEVENBIT:
-        if envelope.body is Body.EIGHTBITMIME and not features.eightbit:
+        if envelope.body is _EIGHTBIT and not features.eightbit:
             return _NEEDS_8BIT
         if envelope.body is Body.BINARYMIME and not features.binary:
             return _NEEDS_BINARY
@@ -188,4 +215,6 @@ def _needs_utf8(envelope: Envelope) -> bool:
 
 
 def _not_sent(channel: Pipeline, recipient: Recipient, reply: Reply) -> Outcome:
-    return Outcome(recipient, Result.FAILED, reply, f"not sent to {channel.peer}: {reply.text}", channel.peer)
+    """The outcome of a decision of this side: without a peer, because no host gave this reply."""
+    reason = f"not sent to {channel.peer}: {reply.text}"
+    return Outcome(recipient, Result.FAILED, reply._replace(text=reason), reason)

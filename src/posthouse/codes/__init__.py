@@ -9,7 +9,7 @@ from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
     from posthouse.codes.command_words import ALL_COMMANDS, CommandEntry, command
-    from posthouse.codes.leniencies import LENIENCIES, LeniencyEntry, remark_text
+    from posthouse.codes.leniencies import LENIENCIES, LeniencyEntry, remark_in_brief, remark_text
     from posthouse.codes.lookup import (
         ALL_BASIC,
         ALL_ENHANCED,
@@ -44,6 +44,7 @@ __all__ = [
     "guess_reply",
     "lookup",
     "near",
+    "remark_in_brief",
     "remark_text",
     "sentence",
 ]
@@ -52,7 +53,7 @@ __getattr__ = lazily(
     __name__,
     {
         "command_words": "ALL_COMMANDS CommandEntry command",
-        "leniencies": "LENIENCIES LeniencyEntry remark_text",
+        "leniencies": "LENIENCIES LeniencyEntry remark_in_brief remark_text",
         "lookup": "ALL_BASIC ALL_ENHANCED REGISTRY explain_enhanced explain_reply guess_enhanced guess_reply"
         " lookup near sentence",
         "model": "BasicCode EnhancedCode Registration Text Whose",

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from posthouse.codes.model import Text
 from posthouse.core.remark import Remark
 
-__all__ = ["LENIENCIES", "LeniencyEntry", "remark_text"]
+__all__ = ["LENIENCIES", "LeniencyEntry", "remark_in_brief", "remark_text"]
 
 
 class LeniencyEntry(NamedTuple):
@@ -118,6 +118,19 @@ LENIENCIES: Mapping[str, LeniencyEntry] = MappingProxyType(
 )
 
 
+def remark_in_brief(remark: Remark) -> str:
+    """What was found, where and how often, and the code of the strict reply: for a line of a log."""
+    code = " ".join(remark.reply.split(" ")[:2])
+    return f"{_found(remark)}: {code}" if code else _found(remark)
+
+
+def _found(remark: Remark) -> str:
+    entry = LENIENCIES.get(remark.kind)
+    what = remark.kind if entry is None else entry.what.en
+    where = f" in line {remark.line}" if remark.line else f" in {remark.command}" if remark.command else ""
+    return what + where + (f" (and {remark.times - 1} more)" if remark.times > 1 else "")
+
+
 def remark_text(remark: Remark, lang: str = "en") -> str:
     """One sentence on a remark: what was found and where, what a strict receiver would have answered, the remedy."""
     zh = lang.lower().startswith("zh")
@@ -133,9 +146,7 @@ def remark_text(remark: Remark, lang: str = "en") -> str:
         if remark.reply:
             text += f"严格的服务器会应答 {remark.reply}。"
         return text + (f"改正方法：{entry.remedy.zh}。" if entry is not None else "")
-    where = f" in line {remark.line}" if remark.line else f" in {remark.command}" if remark.command else ""
-    also = f" (and {more} more)" if more > 0 else ""
-    text = f"{what}{where}{also}"
+    text = _found(remark)
     if entry is not None:
         text += f" {entry.made.en}"
     if remark.reply:

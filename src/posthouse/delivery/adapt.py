@@ -1,7 +1,16 @@
 """Adapting a message to its receiver: what the host can carry, and how many recipients in one transaction.
 
-Content is read only when the receiver lacks an extension that the message may need; a host with 8BITMIME and SMTPUTF8
-gets it unread.
+Content is read only when the receiver lacks an extension that the message may need, or when SMTPUTF8 was declared and
+no local part needs it: then the header section decides whether the parameter goes along (RFC 6531 §3.4), since every
+host on the way must have it.  A domain in U-labels never needs it; sessions write A-labels.
+
+**Long content** is converted while it is sent, by threads, and again at each attempt: so the memory that it takes does
+not depend on its size.  Finding out what must be converted takes a pass over the content, of which one goes on at a
+time.
+
+What is decided here is an outcome without a peer, because no host has said it.  Header fields with octets over 127
+whose sender did not declare SMTPUTF8 are sent as they are, also to a host without 8BITMIME: most hosts pass them on,
+and no conversion is safe for addresses.
 """
 
 from __future__ import annotations
@@ -10,17 +19,31 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from posthouse.client import Session
-from posthouse.core import Body, Bytes, Content, Envelope, OriginalRecipient, Outcome, Recipient, Reply, Result
+from posthouse.core import (
+    Address,
+    AsyncContent,
+    Body,
+    Bytes,
+    Content,
+    Envelope,
+    LocalError,
+    OriginalRecipient,
+    Outcome,
+    Recipient,
+    Reply,
+    Result,
+)
+from posthouse.delivery.long_content import MadeInThread, YieldingContent
 from posthouse.delivery.model import Delivery, all_of
-from posthouse.message.conversion import Unconvertible, downgrade
+from posthouse.message.conversion import Unconvertible, convert, downgrade
 from posthouse.message.mime import Needs, needs
-from posthouse.protocol import Capabilities
+from posthouse.protocol import Capabilities, Mail, Rcpt, write_command
+from posthouse.protocol.grammar import GrammarError, with_ascii_domain
 
 __all__ = ["batches", "give"]
 
-_SHORT = 65_536  # octets that are converted on the event loop; more go to a thread
+_SHORT = 65_536  # octets that are converted on the event loop, in memory; more go to a thread
 _LONGEST_NAMED = 100  # characters; encoded, ORCPT has room for 500 (RFC 3461 §4.2)
-_NEEDS_UTF8 = Reply(553, "5.6.7", "Address needs SMTPUTF8, which the receiver does not offer")
 
 
 def batches(recipients: Sequence[Recipient], limits: Mapping[str, int]) -> list[list[int]]:
@@ -47,8 +70,11 @@ def batches(recipients: Sequence[Recipient], limits: Mapping[str, int]) -> list[
     return made
 
 
-async def give(session: Session, delivery: Delivery) -> Sequence[Outcome]:
-    """Make one transaction, with the message in a form that this host can carry."""
+async def give(session: Session, delivery: Delivery, one_at_a_time: asyncio.Lock | None = None) -> Sequence[Outcome]:
+    """Make one transaction, with the message in a form that this host can carry.
+
+    ``one_at_a_time`` is the lock of long conversions.
+    """
     envelope, content = delivery.envelope, delivery.content
     capabilities = session.capabilities
     if _fits(capabilities, envelope):
@@ -56,40 +82,80 @@ async def give(session: Session, delivery: Delivery) -> Sequence[Outcome]:
     if isinstance(content, Bytes):
         asks = needs(content.chunks())
     else:
-        asks = await asyncio.to_thread(lambda: needs(content.chunks()))
+        asks = await asyncio.to_thread(needs, YieldingContent(content).chunks())
     refused: dict[int, Outcome] = {}
     if "SMTPUTF8" not in capabilities.keywords:
         envelope, refused = _without_utf8(envelope, asks, session.peer)
-    fitted = await _converted(envelope, content, asks, capabilities)
+    elif envelope.smtputf8 and not asks.utf8_headers and not _needs_utf8(envelope):
+        envelope = envelope._replace(smtputf8=False)
+    fitted = await _converted(envelope, content, asks, capabilities, one_at_a_time)
     if isinstance(fitted, Unconvertible):
-        reply = Reply(554, fitted.status, fitted.reason)
         reason = f"not sent to {session.peer}, which cannot take it as it is: {fitted.reason}"
-        return all_of(delivery.recipients, Result.FAILED, reason, reply, session.peer)
-    envelope, content = fitted
-    given = iter(await _deliver(session, envelope, content, delivery.holds) if envelope.recipients else ())
+        return all_of(delivery.recipients, Result.FAILED, reason, Reply(554, fitted.status, reason))
+    envelope, carried = fitted
+    given = iter(await _deliver(session, envelope, carried, delivery.holds) if envelope.recipients else ())
     return [refused[i] if i in refused else next(given) for i in range(len(delivery.envelope.recipients))]
 
 
 async def _deliver(
-    session: Session, envelope: Envelope, content: Content, holds: Callable[[], bool] | None
+    session: Session, envelope: Envelope, content: Content | AsyncContent, holds: Callable[[], bool] | None
+) -> Sequence[Outcome]:
+    """``session.deliver``; recipients whose address cannot be written fail, and the others are sent."""
+    refused: dict[int, Outcome] = {}
+    try:
+        return await _with_orcpt(session, envelope, content, holds)
+    except LocalError as error:  # nothing was sent
+        refused = _unwritable(envelope)
+        if not refused:
+            raise error
+    kept = tuple([one for i, one in enumerate(envelope.recipients) if i not in refused])
+    given = iter(await _with_orcpt(session, envelope._replace(recipients=kept), content, holds) if kept else ())
+    return [refused[i] if i in refused else next(given) for i in range(len(envelope.recipients))]
+
+
+def _unwritable(envelope: Envelope) -> dict[int, Outcome]:
+    """The outcomes of recipients whose address cannot be written in RCPT, by place; of all if the sender's cannot be in
+    MAIL."""
+    fault = None if envelope.sender is None else _fault_of(envelope.sender, sends=True)
+    refused: dict[int, Outcome] = {}
+    for i, recipient in enumerate(envelope.recipients):
+        status, why = "5.1.7", fault
+        if why is None:
+            status, why = "5.1.3", _fault_of(recipient.address)
+        if why is not None:
+            refused[i] = Outcome(recipient, Result.FAILED, Reply(553, status, why), f"not sent: {why}")
+    return refused
+
+
+def _fault_of(address: Address, *, sends: bool = False) -> str | None:
+    """Why an address cannot be written in RCPT, or in MAIL if it ``sends``; None if it can."""
+    try:
+        bare = with_ascii_domain(address)
+        write_command(Mail(bare, smtputf8=True) if sends else Rcpt(bare))
+    except (LocalError, GrammarError) as error:
+        return f"the address {address} cannot be written in SMTP: {error.__cause__ or error}"
+    return None
+
+
+async def _with_orcpt(
+    session: Session, envelope: Envelope, content: Content | AsyncContent, holds: Callable[[], bool] | None
 ) -> Sequence[Outcome]:
     """``session.deliver``, with ORCPT added for recipients whose sender asked for a report and gave none (RFC 3461
     §5.2.1 (d)): a report from further on then names the address that the sender used."""
     recipients = envelope.recipients
     if not any(one.notify and one.orcpt is None for one in recipients) or "DSN" not in session.capabilities.keywords:
-        return await session.deliver(envelope, content, holds)
-    outcomes = await session.deliver(envelope._replace(recipients=tuple(map(_named, recipients))), content, holds)
+        return await session.deliver(envelope, content, holds, True)
+    named = envelope._replace(recipients=tuple(map(_named, recipients)))
+    outcomes = await session.deliver(named, content, holds, True)
     return [outcome._replace(recipient=one) for one, outcome in zip(recipients, outcomes, strict=True)]
 
 
 def _fits(capabilities: Capabilities, envelope: Envelope) -> bool:
     """True if everything that this envelope declares can be sent as it is.  Octets over 127 may come undeclared."""
     keywords = capabilities.keywords
-    return (
-        "8BITMIME" in keywords
-        and ("SMTPUTF8" in keywords or not _mentions_utf8(envelope))
-        and (envelope.body is not Body.BINARYMIME or _takes_binary(capabilities))
-    )
+    if "8BITMIME" not in keywords or (envelope.body is Body.BINARYMIME and not _takes_binary(capabilities)):
+        return False
+    return ("SMTPUTF8" in keywords) if _needs_utf8(envelope) else not envelope.smtputf8
 
 
 def _named(recipient: Recipient) -> Recipient:
@@ -104,8 +170,14 @@ def _takes_binary(capabilities: Capabilities) -> bool:
     return "BINARYMIME" in capabilities.keywords and "CHUNKING" in capabilities.keywords
 
 
-def _mentions_utf8(envelope: Envelope) -> bool:
-    return envelope.smtputf8 or any(not recipient.address.local.isascii() for recipient in envelope.recipients)
+def _needs_utf8(envelope: Envelope) -> bool:
+    """True if a local part is not ASCII."""
+    sender, recipients = envelope.sender, envelope.recipients
+    if not (sender is None or sender.local.isascii()):
+        return True
+    if len(recipients) == 1:  # a generator costs more than the question
+        return not recipients[0].address.local.isascii()
+    return any(not recipient.address.local.isascii() for recipient in recipients)
 
 
 def _without_utf8(envelope: Envelope, asks: Needs, peer: str) -> tuple[Envelope, dict[int, Outcome]]:
@@ -114,7 +186,7 @@ def _without_utf8(envelope: Envelope, asks: Needs, peer: str) -> tuple[Envelope,
 
     A domain in U-labels does not need SMTPUTF8; the session writes it in A-labels.
     """
-    if asks.utf8_headers or not (envelope.sender is None or envelope.sender.local.isascii()):
+    if (asks.utf8_headers and envelope.smtputf8) or not (envelope.sender is None or envelope.sender.local.isascii()):
         return envelope, {}  # the session refuses it for every recipient
     refused: dict[int, Outcome] = {}
     kept: list[Recipient] = []
@@ -122,27 +194,37 @@ def _without_utf8(envelope: Envelope, asks: Needs, peer: str) -> tuple[Envelope,
         if recipient.address.local.isascii():
             kept.append(recipient)
         else:
-            reason = f"{recipient.address} cannot be written without SMTPUTF8, which {peer} does not offer"
-            refused[i] = Outcome(recipient, Result.FAILED, _NEEDS_UTF8, reason, peer)
+            reason = f"not sent to {peer}: the address needs SMTPUTF8, which this host does not offer"
+            refused[i] = Outcome(recipient, Result.FAILED, Reply(553, "5.6.7", reason), reason)
     return envelope._replace(smtputf8=False, recipients=tuple(kept)), refused
 
 
 async def _converted(
-    envelope: Envelope, content: Content, asks: Needs, capabilities: Capabilities
-) -> tuple[Envelope, Content] | Unconvertible:
+    envelope: Envelope,
+    content: Content,
+    asks: Needs,
+    capabilities: Capabilities,
+    one_at_a_time: asyncio.Lock | None,
+) -> tuple[Envelope, Content | AsyncContent] | Unconvertible:
     """The message in the narrowest of BINARYMIME, 8BITMIME and 7 bits that the host carries and the message needs."""
+    eightbit = "8BITMIME" in capabilities.keywords
     if envelope.smtputf8 and "SMTPUTF8" not in capabilities.keywords:
         return envelope, content  # the session will refuse it
-    if asks.binary and not _takes_binary(capabilities):
-        body = Body.EIGHTBITMIME if "8BITMIME" in capabilities.keywords else Body.SEVENBIT
-    elif asks.eightbit and "8BITMIME" not in capabilities.keywords:
+    if asks.binary and not _takes_binary(capabilities) and (envelope.body is Body.BINARYMIME or not eightbit):
+        body = Body.EIGHTBITMIME if eightbit else Body.SEVENBIT
+    elif asks.eightbit and not eightbit:
         body = Body.SEVENBIT
     else:  # the declared body type may be wider than the content needs
         least = Body.EIGHTBITMIME if asks.eightbit else Body.SEVENBIT
         return envelope._replace(body=envelope.body if asks.binary else least), content
     to_7bit = body is Body.SEVENBIT
     if content.size <= _SHORT:
-        fitted = downgrade(content, to_7bit=to_7bit)
-    else:
-        fitted = await asyncio.to_thread(downgrade, content, to_7bit=to_7bit)
-    return fitted if isinstance(fitted, Unconvertible) else (envelope._replace(body=body), Bytes(fitted))
+        fitted = downgrade(content, to_7bit=to_7bit, raw_headers=True)
+        return fitted if isinstance(fitted, Unconvertible) else (envelope._replace(body=body), Bytes(fitted))
+    lock = one_at_a_time or asyncio.Lock()
+    await lock.acquire()
+    try:
+        made = await asyncio.to_thread(convert, YieldingContent(content), to_7bit=to_7bit, raw_headers=True)
+    finally:
+        lock.release()
+    return made if isinstance(made, Unconvertible) else (envelope._replace(body=body), MadeInThread(made))

@@ -19,6 +19,7 @@ class Feedback(enum.Enum):
 
     NOTHING = enum.auto()  # the attempt did not get as far as the host, or the fault was on this side
     OK = enum.auto()  # the host answered for the recipients, with whatever reply
+    LIMITED = enum.auto()  # the host refused one more session while others to it were open
     THROTTLED = enum.auto()  # the host refused the session, replied 421 or 4.7.x to all, broke off, or stayed silent
     UNREACHABLE = enum.auto()  # no connection could be opened
 

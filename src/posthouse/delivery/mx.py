@@ -19,9 +19,13 @@ that does not exist does not either: the configuration is wrong, and the mail wa
     MX, but no exchange has an address    failed 550 5.4.4; the domain's own addresses are not used
     no MX, and no address either          failed 550 5.4.4
     MX, but this host is the best of them  failed 554 5.4.6: it would come back
+    only addresses of loopback            failed 550 5.4.4, unless configuration names the host
     MX or addresses not to be had now     deferred 451 4.4.3, unless another exchange has addresses
     configured host does not exist        deferred 451 4.3.5
     ====================================  ==========================================================================
+
+A name in the DNS may have any address, also one of loopback.  What listens there trusts this machine and would take the
+message as its own, so loopback is used for a host that configuration names, and for no other.
 
 Addresses stay grouped by exchange: within one, the client races the address families (RFC 8305); from one to the
 next it goes in order.  The resolver follows aliases, so an exchange that is one (which RFC 2181 §10.3 forbids) is
@@ -112,14 +116,21 @@ class LocalIdentity:
 
 
 async def next_hops(
-    target: str, resolver: Resolver, *, random: Random, is_self: IsSelf | None = None, port: int = 25
+    target: str,
+    resolver: Resolver,
+    *,
+    random: Random,
+    is_self: IsSelf | None = None,
+    port: int = 25,
+    loopback: bool = False,
 ) -> NextHops | Undeliverable:
     """The hosts to try for ``target`` (see above; a domain in A-labels and lower case).
 
     ``random`` puts exchanges of equal preference in an order of its own (RFC 5321 §5.1: MUST).  ``is_self`` finds this
     installation: exchanges of its preference or a worse one are left out.  ``port`` is used where the target has none.
+    With ``loopback``, addresses of loopback are used for a domain too (for a test that is its own network).
     """
-    search = _Search(resolver, random, is_self or _nobody, port)
+    search = _Search(resolver, random, is_self or _nobody, port, loopback)
     if target.startswith("/"):
         return _unless_self(Exchange(target, (Endpoint(target),)), search.is_self, f"the socket {target}", target)
     if target.startswith("[") and target.endswith("]"):
@@ -151,6 +162,7 @@ class _Search(NamedTuple):
     random: Random
     is_self: IsSelf
     port: int
+    loopback: bool
 
     def literal(self, target: str) -> NextHops | Undeliverable:
         """An address literal (RFC 5321 §4.1.3)."""
@@ -161,6 +173,9 @@ class _Search(NamedTuple):
         if address is None or (":" in text) is not tagged:
             reason = f"{target} is not an address that mail can be sent to"
             return Undeliverable(Result.FAILED, Reply(550, "5.1.2", reason), reason)
+        if not self.loopback and _is_loopback(address):
+            reason = f"{target} is an address of loopback, where mail is sent only if configuration says so"
+            return Undeliverable(Result.FAILED, Reply(550, "5.4.4", reason), reason)
         endpoint = Endpoint(address, self.port)
         return _unless_self(Exchange(target, (endpoint,)), self.is_self, f"the address {target} itself", target)
 
@@ -214,7 +229,8 @@ class _Search(NamedTuple):
         found = list(zip(wanted, answers, strict=True))
         mine = [r.preference for r, answer in found if any(map(self.is_self, answer.endpoints))]
         limit = min([*mine, *([] if limit is None else [limit])], default=None)
-        usable = [(r, answer) for r, answer in found if limit is None or r.preference < limit]
+        others = [(r, answer) for r, answer in found if limit is None or r.preference < limit]
+        usable = [(r, answer if self.loopback else _abroad(answer)) for r, answer in others]
         exchanges = _bounded(Exchange(r.exchange, answer.endpoints, r.preference) for r, answer in usable)
         if exchanges:
             names = sorted((record.preference, record.exchange) for record, _ in usable)
@@ -225,10 +241,10 @@ class _Search(NamedTuple):
                 return _not_now(record.exchange, answer.reason)
         if limit is not None:
             return _loop(f"mail for {domain} would come back to this host ({why})")
-        reason = f"no mail exchanger of {domain} has an address ({why})"
-        return Undeliverable(
-            Result.FAILED, Reply(550, "5.4.4", f"no mail exchanger of {domain} has an address"), reason
-        )
+        reason = f"no mail exchanger of {domain} has an address"
+        if any(answer.endpoints for _, answer in others):
+            reason += " other than those of loopback, where mail is sent only if configuration says so"
+        return Undeliverable(Result.FAILED, Reply(550, "5.4.4", reason), f"{reason} ({why})")
 
     async def addresses(self, host: str, port: int) -> _Lookup:
         """A host's addresses, both families asked at once and mixed, so that a cut leaves some of each."""
@@ -274,6 +290,14 @@ def _address(text: str) -> str | None:
         return None
     mapped = getattr(address, "ipv4_mapped", None)  # ::ffff:192.0.2.1 is 192.0.2.1, by which a host is known
     return str(address) if mapped is None else _address(str(mapped))
+
+
+def _abroad(found: _Lookup) -> _Lookup:
+    """What was found, without addresses of loopback."""
+    kept = tuple([place for place in found.endpoints if not _is_loopback(place.host)])
+    if len(kept) == len(found.endpoints):
+        return found
+    return found._replace(status=Status.OK if kept else Status.NODATA, endpoints=kept)
 
 
 def _is_loopback(host: str) -> bool:

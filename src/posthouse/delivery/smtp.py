@@ -8,9 +8,15 @@ attempt.  (RFC 5321 §5.1 allows asking the other hosts at once, but a greylisti
     ======================================================  =========================================================
     every exchange                                          every recipient
     ======================================================  =========================================================
-    could not be reached, or some not                       deferred 4.4.1, naming what was tried
-    answered, and all refused the session with 5yz          failed, with the first refusal
+    refused the session with 5yz                            failed, with the first refusal
+    some refused it with 4yz                                deferred, with the first such refusal
+    some broke off before they answered for a recipient     deferred 4.4.2
+    some sent what is no reply                              deferred 4.5.0
+    could not be reached, or some not                       deferred 4.4.1
     ======================================================  =========================================================
+
+The first row that fits decides, and the reason names what was tried.  A host that refuses a session while others to it
+are open allows so many and no more: feedback LIMITED (``relay.scheduling.site_health``).
 
 A session that worked is kept for the next message to the same site (``pool``).  If a kept session turns out to have
 ended (silence, or 421, before anything was decided), the attempt begins anew with a new session and reports no failure,
@@ -22,19 +28,21 @@ so that a backlog does not ask the DNS again for each message.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from random import Random
 from typing import ClassVar, Final
 
 from posthouse import client
-from posthouse.client import SessionRefused, Timeouts
-from posthouse.core import NetworkError, Outcome, RemoteError, Reply, Result, Unreachable
+from posthouse.client import Timeouts
+from posthouse.core import NetworkError, Outcome, RemoteError, Reply, Result
 from posthouse.delivery.adapt import batches, give
 from posthouse.delivery.feedback import Feedback, feedback_of
 from posthouse.delivery.model import Deliverer, Delivery, all_of
 from posthouse.delivery.mx import Exchange, IsSelf, NextHops, Undeliverable, next_hops, site_of
 from posthouse.delivery.pool import ConnectionPool, PooledConnection
 from posthouse.delivery.tracer import AttemptTracer, ConnectionTracer, SessionTap
+from posthouse.delivery.unanswered import FailedExchanges, Found, is_closed, is_unanswered, with_replies
 from posthouse.net import Clock, Network, Resolver
 from posthouse.protocol import Limits, Transcript
 
@@ -54,6 +62,7 @@ class SmtpDeliverer(Deliverer):
         is_self: Says whether an endpoint is this installation, which gets no mail from itself.
         port: The port of mail exchangers.
         source: The local address of connections, "" for any.
+        loopback: Take a loopback address from the DNS for a mail exchanger (see ``mx``).
         idle: Seconds that an unused session is kept.
         most_idle: How many unused sessions are kept.
         messages: How many messages one session carries.
@@ -77,6 +86,7 @@ class SmtpDeliverer(Deliverer):
         timeouts: Timeouts | None = None,
         limits: Limits | None = None,
         transcript: Transcript | None = None,
+        loopback: bool = False,
         idle: float = 5.0,
         most_idle: int = 50,
         messages: int = 100,
@@ -93,6 +103,8 @@ class SmtpDeliverer(Deliverer):
         self._timeouts = timeouts
         self._limits = limits
         self._transcript = transcript
+        self._loopback = loopback
+        self._converting = asyncio.Lock()
         self._pool = ConnectionPool(clock, idle=idle, age=age, messages=messages, most=most_idle)
         #: By target: valid until (monotonic seconds), and the answer; the oldest first.
         self._remembered: dict[str, tuple[float, NextHops | Undeliverable]] = {}
@@ -120,7 +132,14 @@ class SmtpDeliverer(Deliverer):
         remembered = self._remembered.get(target)
         if remembered is not None and remembered[0] > now:
             return remembered[1]
-        hops = await next_hops(target, self._resolver, random=self._random, is_self=self._is_self, port=self._port)
+        hops = await next_hops(
+            target,
+            self._resolver,
+            random=self._random,
+            is_self=self._is_self,
+            port=self._port,
+            loopback=self._loopback,
+        )
         seconds = min(_LONGEST_MEMORY, hops.ttl) if isinstance(hops, NextHops) else _NOTHING_MEMORY
         self._remembered.pop(target, None)
         if len(self._remembered) >= _MOST_REMEMBERED:
@@ -141,7 +160,7 @@ class SmtpDeliverer(Deliverer):
         return found if isinstance(found, Sequence) else await self._in_more_sessions(hops, delivery, tracer, found)
 
     async def _in_more_sessions(
-        self, hops: NextHops, delivery: Delivery, tracer: AttemptTracer, found: _Found
+        self, hops: NextHops, delivery: Delivery, tracer: AttemptTracer, found: Found
     ) -> Sequence[Outcome]:
         """Give the recipients that the first session did not take (all but those in ``found``) to further sessions."""
         decided = _by_place(found)
@@ -161,53 +180,70 @@ class SmtpDeliverer(Deliverer):
     async def close(self) -> None:
         await self._pool.close()
 
-    async def _attempt(self, hops: NextHops, delivery: Delivery, tracer: AttemptTracer) -> _Found:
+    async def _attempt(self, hops: NextHops, delivery: Delivery, tracer: AttemptTracer) -> Found:
         """Use a kept session, else try the exchanges; returns outcomes for as many recipients as the session took."""
-        pooled = self._pool.take(hops.site)
-        if pooled is not None:
-            connection = tracer.connection(pooled.mx, pooled.session.messages)
-            found = await self._transact(pooled, delivery, connection)
-            outcomes = _values(found)
-            if not all(map(_is_stale, outcomes)):
-                tracer.feedback = feedback_of(outcomes)
+        site = hops.site
+        found = await self._use_kept(site, delivery, tracer)
+        if found is not None:
+            return found
+        allowed = self._pool.open_at(site)
+        failed = FailedExchanges(hops)
+        found = await self._try_exchanges(hops, delivery, tracer, failed)
+        if found is not None:
+            return found
+        if failed.busy:
+            if not self._pool.open_at(site) and await self._pool.room(site):
+                failed = FailedExchanges(hops)
+                found = await self._try_exchanges(hops, delivery, tracer, failed)
+            else:  # a session may have become idle meanwhile
+                found = await self._use_kept(site, delivery, tracer)
+            if found is not None:
                 return found
-            connection.ended = "this session was kept and had ended meanwhile; a new one is opened"
-        return await self._try_exchanges(hops, delivery, tracer)
+        tracer.feedback = failed.feedback
+        allowed = max(allowed, self._pool.open_at(site))
+        if failed.busy and allowed:
+            tracer.feedback, tracer.open = Feedback.LIMITED, allowed
+        return failed.outcomes(delivery)
 
-    async def _try_exchanges(self, hops: NextHops, delivery: Delivery, tracer: AttemptTracer) -> _Found:
-        """Open a session with the first exchange that allows it, and hand the message over."""
-        troubles: list[str] = []
-        refusals: list[tuple[Reply, str]] = []
-        unreachable = 0
+    async def _use_kept(self, site: str, delivery: Delivery, tracer: AttemptTracer) -> Found | None:
+        """Use a kept session with this site; None if there is none, or if it turns out to have ended."""
+        pooled = self._pool.take(site)
+        if pooled is None:
+            return None
+        connection = tracer.connection(pooled.mx, pooled.session.messages)
+        found = await self._transact(pooled, delivery, connection)
+        outcomes = _values(found)
+        if all(map(_is_stale, outcomes)):
+            connection.ended = "this session was kept and had ended meanwhile; a new one is opened"
+            return None
+        tracer.feedback = feedback_of(outcomes)
+        return with_replies(found, pooled.session.fault)
+
+    async def _try_exchanges(
+        self, hops: NextHops, delivery: Delivery, tracer: AttemptTracer, failed: FailedExchanges
+    ) -> Found | None:
+        """Open a session with the first exchange that allows it, and hand the message over; None if none answered for
+        any recipient."""
         for exchange in self._shuffled(hops.exchanges):
             connection = tracer.connection(exchange.name)
             try:
                 pooled = await self._connect(exchange, hops.site, connection)
             except (NetworkError, RemoteError) as error:
-                unreachable += isinstance(error, Unreachable)
                 connection.ended = str(error)
-                if isinstance(error, SessionRefused):
-                    refusals.append((error.reply, exchange.name))
-                    troubles.append(str(error))
-                else:
-                    troubles.append(f"{exchange.name}: {error}")
+                failed.add(exchange.name, error)
                 continue
             found = await self._transact(pooled, delivery, connection)
             outcomes = _values(found)
-            if not all(map(_is_unanswered, outcomes)):
+            if all(map(is_unanswered, outcomes)):
+                connection.ended = outcomes[0].reason
+                failed.add(exchange.name, pooled.session.fault, outcomes[0].reason)
+                continue
+            if self._pool.open_at(hops.site) and all(map(is_closed, outcomes)) and not connection.content_sent:
+                tracer.feedback, tracer.open = Feedback.LIMITED, self._pool.open_at(hops.site)
+            else:
                 tracer.feedback = feedback_of(outcomes)
-                return found
-            connection.ended = outcomes[0].reason
-            troubles.append(connection.ended)
-        tracer.feedback = Feedback.UNREACHABLE if unreachable == len(troubles) else Feedback.THROTTLED
-        tried = f"tried {hops.reason}: " + "; ".join(troubles)
-        if len(refusals) == len(troubles) and all(reply.permanent for reply, _ in refusals):
-            reply, name = refusals[0]
-            return all_of(delivery.recipients, Result.FAILED, tried, reply, name)
-        for reply, name in refusals:
-            if reply.transient and len(troubles) == len(refusals):
-                return all_of(delivery.recipients, Result.DEFERRED, tried, reply, name)
-        return all_of(delivery.recipients, Result.DEFERRED, tried, Reply(451, "4.4.1", "no host could be reached"))
+            return with_replies(found, pooled.session.fault)
+        return None
 
     def _shuffled(self, exchanges: tuple[Exchange, ...]) -> Sequence[Exchange]:
         """The exchanges by preference, equal ones in random order for each session (RFC 5321 §5.1: MUST)."""
@@ -218,42 +254,52 @@ class SmtpDeliverer(Deliverer):
     async def _connect(self, exchange: Exchange, site: str, connection: ConnectionTracer) -> PooledConnection:
         tape = SessionTap(self._clock.monotonic, self._transcript)
         tape.steps = connection.steps
-        session = await client.connect(
-            exchange.endpoints,
-            network=self._network,
-            clock=self._clock,
-            hostname=self._hostname,
-            name=exchange.name,
-            lmtp=self.lmtp,
-            timeouts=self._timeouts,
-            limits=self._limits,
-            tap=tape,
-            source=self._source,
-        )
+        self._pool.opens(site)
+        try:
+            session = await client.connect(
+                exchange.endpoints,
+                network=self._network,
+                clock=self._clock,
+                hostname=self._hostname,
+                name=exchange.name,
+                lmtp=self.lmtp,
+                timeouts=self._timeouts,
+                limits=self._limits,
+                tap=tape,
+                source=self._source,
+            )
+        except BaseException:
+            self._pool.closes(site)
+            raise
         connection.connected = opened = session.opened
         return PooledConnection(session, tape, site, exchange.name, opened)
 
-    async def _transact(self, pooled: PooledConnection, delivery: Delivery, connection: ConnectionTracer) -> _Found:
+    async def _transact(self, pooled: PooledConnection, delivery: Delivery, connection: ConnectionTracer) -> Found:
         """Hand the message over in as many transactions as the host's limits ask for and this session may carry; then
         keep the session if it can carry more, else end it.  Returns at least one outcome."""
-        session = pooled.session
         pooled.tape.steps = connection.steps
         connection.peer = pooled.peer
         try:
-            if not pooled.limits:
-                return await give(session, delivery)
-            found: dict[int, Outcome] = {}
-            for places in batches(delivery.recipients, pooled.limits):
-                if found and not self._pool.may_carry_more(pooled):
-                    break
-                part = delivery.to(tuple(delivery.recipients[place] for place in places))
-                found.update(zip(places, await give(session, part), strict=True))
+            found = await self._hand_over(pooled, delivery)
+            pooled.judge(_values(found))
             return found
         except BaseException:  # a fault of this side, or a cancellation: the dialogue stopped in the middle
-            session.abort()
+            pooled.session.abort()
             raise
         finally:
             self._pool.give(pooled)
+
+    async def _hand_over(self, pooled: PooledConnection, delivery: Delivery) -> Found:
+        session = pooled.session
+        if not pooled.limits:
+            return await give(session, delivery, self._converting)
+        found: dict[int, Outcome] = {}
+        for places in batches(delivery.recipients, pooled.limits):
+            if found and not self._pool.may_carry_more(pooled):
+                break
+            part = delivery.to(tuple(delivery.recipients[place] for place in places))
+            found.update(zip(places, await give(session, part, self._converting), strict=True))
+        return found
 
 
 class LmtpDeliverer(SmtpDeliverer):
@@ -268,25 +314,14 @@ class LmtpDeliverer(SmtpDeliverer):
         return await super().deliver(delivery, target)
 
 
-#: The outcomes of all recipients, in their order, or of some by their places.
-_Found = Sequence[Outcome] | dict[int, Outcome]
-
-
-def _values(found: _Found) -> Sequence[Outcome]:
+def _values(found: Found) -> Sequence[Outcome]:
     return list(found.values()) if isinstance(found, dict) else found
 
 
-def _by_place(found: _Found) -> dict[int, Outcome]:
+def _by_place(found: Found) -> dict[int, Outcome]:
     return found if isinstance(found, dict) else dict(enumerate(found))
-
-
-def _is_unanswered(outcome: Outcome) -> bool:
-    """True if the host gave no reply for this recipient and was handed nothing."""
-    return outcome.result is Result.DEFERRED and outcome.reply is None
 
 
 def _is_stale(outcome: Outcome) -> bool:
     """True if a kept session may have ended before this attempt: no reply, or 421."""
-    return _is_unanswered(outcome) or (
-        outcome.result is Result.DEFERRED and outcome.reply is not None and outcome.reply.code == 421
-    )
+    return is_unanswered(outcome) or is_closed(outcome)

@@ -46,6 +46,11 @@ class ConnectionTracer:
         self.reused = reused
         self.steps: list[_Step] = []
 
+    @property
+    def content_sent(self) -> bool:
+        """True if some of the message's content was sent."""
+        return any(isinstance(what, bytes) and b" octets of content)" in what for _, what in self.steps)
+
     def trace(self, resolving: float | None) -> ConnectionTrace:
         """The trace; resolving names took ``resolving`` seconds before it (None: not part of this connection)."""
         lines = dialogue_lines(self.steps)
@@ -88,10 +93,11 @@ class ConnectionTracer:
 class AttemptTracer:
     """The tracer of one attempt.
 
-    The deliverer sets ``site``, the identity of the next hop, and ``feedback``, what the attempt says about that host.
+    The deliverer sets ``site``, the identity of the next hop, and ``feedback``, what the attempt says about that host;
+    with LIMITED, ``open`` is the number of sessions that the host allowed.
     """
 
-    __slots__ = ("_began", "_monotonic", "_resolving", "at", "connections", "feedback", "site")
+    __slots__ = ("_began", "_monotonic", "_resolving", "at", "connections", "feedback", "open", "site")
 
     def __init__(self, clock: Clock) -> None:
         self._monotonic = clock.monotonic
@@ -100,6 +106,7 @@ class AttemptTracer:
         self.at = clock.time()
         self.site = ""
         self.feedback = Feedback.NOTHING
+        self.open = 0
         self.connections: list[ConnectionTracer] = []
 
     def resolved(self) -> None:

@@ -33,7 +33,6 @@ __all__ = ["ContentNormaliser", "LenientChunkReader", "LenientDotReader"]
 
 # CRs before an LF that are one line end with it, at most, and so the octets that a reader may have to hold back.
 _MOST_CR: Final = 8
-_CR_RUN: Final = re.compile(rb"\r{2,8}\n")
 _BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 _BARE_CR: Final = re.compile(rb"\r(?!\n)")
 _STUFFED_LF: Final = re.compile(rb"(?<!\r)\n\.\.")
@@ -81,12 +80,13 @@ class ContentNormaliser:
         """A piece with CRLF for each line end.  Its first ``before`` line ends are not the content's own, and its last
         octet is no CR and no bare LF of which more may follow."""
         line = self._lines + 1 - before
-        if b"\r\r" in piece:
-            first = _CR_RUN.search(piece)
-            if first is not None:
-                at = line + _line_ends(piece[: first.start()])
-                piece, count = _CR_RUN.subn(b"\r\n", piece)
-                self._note("cr-cr-lf", _CR_REPLY, count, at)
+        first = piece.find(b"\r\r\n")
+        if first >= 0:
+            start = first - min(first - len(piece[:first].rstrip(b"\r")), _MOST_CR - 2)
+            self._note("cr-cr-lf", _CR_REPLY, piece.count(b"\r\r\n"), line + _line_ends(piece[:start]))
+            # One CR less of each run with each round: an expression would try each place of a run as its beginning.
+            for _ in range(_MOST_CR - 1):
+                piece = piece.replace(b"\r\r\n", b"\r\n")
         whole = piece.count(b"\r\n")
         bare = piece.count(b"\n") - whole
         if bare:

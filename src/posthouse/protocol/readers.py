@@ -55,11 +55,13 @@ class LineReader:
     end of a mode are read by the next mode.
     """
 
-    __slots__ = ("_buffer", "_position", "_skipped", "_skipping", "empty")
+    __slots__ = ("_buffer", "_position", "_skipped", "_skipping", "empty", "lf_alone")
 
     def __init__(self) -> None:
         #: True while all octets are consumed.
         self.empty = True
+        #: True once a line that LF alone ended was taken.
+        self.lf_alone = False
         self._buffer = b""
         self._position = 0
         self._skipping = False  # inside a line already found too long: read it to its end
@@ -98,12 +100,12 @@ class LineReader:
         self._buffer, self._position, self.empty = b"", 0, True
         self._skipping, self._skipped = False, 0
 
-    def line(self, limit: int, data: bytes = b"") -> bytes | InputFault | None:
+    def line(self, limit: int, data: bytes = b"", *, lf_ends: bool = False) -> bytes | InputFault | None:
         """The next line without its CRLF, None if it is not complete, or what is wrong with it; ``data`` is fed first.
 
-        A line ended by a bare LF is a fault at once; waiting for CRLF would leave both sides waiting.  A line of more
-        than ``limit`` octets is returned as a fault after its end has been read, and one of more than ``ENDLESS_LINE``
-        octets before that: reading on would let the peer keep the line open for ever.
+        A line ended by a bare LF is a fault at once; waiting for CRLF would leave both sides waiting.  With ``lf_ends``
+        it is a line.  A line of more than ``limit`` octets is returned as a fault after its end has been read, and one
+        of more than ``ENDLESS_LINE`` octets before that: reading on would let the peer keep the line open for ever.
         """
         if data:
             self.feed(data)
@@ -130,9 +132,13 @@ class LineReader:
             size = self._skipped + end + 1 - start
             self._skipping, self._skipped = False, 0
             return InputFault.ENDLESS if size > ENDLESS_LINE else InputFault.TOO_LONG
-        if end == start or buffer[end - 1] != 13:
+        if end > start and buffer[end - 1] == 13:
+            line = buffer[start : end - 1]
+        elif lf_ends:
+            self.lf_alone = True
+            line = buffer[start:end]
+        else:
             return InputFault.BARE_LF
-        line = buffer[start : end - 1]
         return InputFault.BARE_CR if b"\r" in line else line
 
 
@@ -238,11 +244,16 @@ class ReplyReader:
     """Reads replies (RFC 5321 §4.2.1): lines with one code, all but the last with a hyphen.
 
     Accepts all forms within the grammar that real servers send: a bare code, an empty text, a tab, UTF-8.  Refuses all
-    else (another code inside a reply, a line that is not a reply line, a bare LF or CR, too long or too many lines),
-    because after it a reply can no longer be matched with its command.
+    else (another code inside a reply, a line that is not a reply line, a bare CR, too long or too many lines), because
+    after it a reply can no longer be matched with its command.  A line that is too long is refused before its end.
+
+    Some servers, mostly stubs written for a test, end their lines with LF alone.  Such an end is learnt from the
+    greeting and the reply to EHLO, which are awaited one by one and repeat nothing that a third party wrote.  After
+    ``line_ends_learnt`` a bare LF from a server that has used CRLF so far is refused: in a pipelined group it could
+    make two replies of one, and move the rest to the wrong recipients.
     """
 
-    __slots__ = ("_at_once", "_code", "_limit", "_lines", "_lines_limit", "_reader")
+    __slots__ = ("_at_once", "_code", "_lf_ends", "_limit", "_lines", "_lines_limit", "_reader")
 
     def __init__(self, line_limit: int, lines_limit: int) -> None:
         self._reader = LineReader()
@@ -251,6 +262,11 @@ class ReplyReader:
         self._lines_limit = lines_limit
         self._code = b""
         self._lines: list[str] = []
+        self._lf_ends = True
+
+    def line_ends_learnt(self) -> None:
+        """From now on, LF alone ends a line only if it has done so before."""
+        self._lf_ends = self._reader.lf_alone
 
     def __len__(self) -> int:
         """Octets and lines that belong to no complete reply yet."""
@@ -294,7 +310,8 @@ class ReplyReader:
 
     def reply(self) -> Reply | None:
         """The next complete reply, or None.  Raises RemoteError for a malformed one."""
-        while (line := self._reader.line(self._limit)) is not None:
+        reader, lf_ends = self._reader, self._lf_ends
+        while (line := reader.line(self._limit, lf_ends=lf_ends)) is not None:
             if isinstance(line, InputFault):
                 raise RemoteError(f"the peer's reply has {line.value}")
             match = _REPLY_LINE.fullmatch(line)
@@ -311,6 +328,8 @@ class ReplyReader:
             self._code = code
             if len(self._lines) >= self._lines_limit:
                 raise RemoteError(f"the peer's reply has more than {self._lines_limit} lines")
+        if reader.skipping:
+            raise RemoteError(f"the peer's reply has a line of more than {self._limit} octets")
         return None
 
 
@@ -329,11 +348,19 @@ def _text(raw: bytes | None) -> str:
 
 
 def _assemble(code: int, lines: list[str]) -> Reply:
-    """A reply from its texts; an enhanced code of the reply's own class is taken off each line (RFC 2034 §4)."""
-    match = _ENHANCED.match(lines[0])
-    if match is None or match.group()[0] != str(code)[0]:
+    """A reply from its texts; an enhanced code of the reply's own class is taken off each line.
+
+    Each line should begin with the code (RFC 2034 §4).  Some servers give it on the last line only, so the first line
+    that has one decides.
+    """
+    enhanced = ""
+    for line in lines:
+        match = _ENHANCED.match(line)
+        if match is not None and match.group()[0] == str(code)[0]:
+            enhanced = match.group(1)
+            break
+    if not enhanced:
         return Reply(code, "", "\n".join(lines))
-    enhanced = match.group(1)
     bare = []
     for line in lines:
         here = _ENHANCED.match(line)

@@ -377,6 +377,7 @@ class Sender:
             self._recipients += positive
         elif type(to) is Greet:
             if positive:
+                self._replies.line_ends_learnt()
                 self.capabilities = Capabilities.read(reply) if to.verb != "HELO" else Capabilities()
         elif before is State.CONNECTED:
             self.greeting = reply

@@ -199,11 +199,15 @@ class Dispatcher:
                 self._look()
                 return
             if attempt.route.deliverer.sited:
-                attempt.tracer = AttemptTracer(self._clock)
+                if attempt.tracer is None:
+                    attempt.tracer = AttemptTracer(self._clock)
                 has_slot = await self._find_site(attempt, attempt.tracer)
                 if not has_slot:
                     return
             outcomes = await self._outcomes(attempt)
+            if self._waits_again(attempt, outcomes):
+                has_slot = False
+                return
             self._record(attempt, outcomes)
             if attempt.tracer is not None and attempt.tracer.feedback is not Feedback.NOTHING:
                 feedback = attempt.tracer.feedback
@@ -214,6 +218,23 @@ class Dispatcher:
                 for next_one in self._scheduler.leave(attempt):
                     self._start(next_one)
             self._ended()
+
+    def _waits_again(self, attempt: Attempt, outcomes: Sequence[Outcome]) -> bool:
+        """Let an attempt wait in its line if its host refused one more session while others were open.
+
+        The host has said nothing about the message, so this is not recorded as an attempt.
+        """
+        tracer = attempt.tracer
+        if tracer is None or tracer.feedback is not Feedback.LIMITED:
+            return False
+        tracer.feedback = Feedback.NOTHING
+        again = not self.stopping and all(outcome.result is Result.DEFERRED for outcome in outcomes)
+        started = self._scheduler.turn_away(attempt, tracer.open, again=again)
+        if started is None:
+            return False
+        for next_one in started:
+            self._start(next_one)
+        return True
 
     async def _find_site(self, attempt: Attempt, tracer: AttemptTracer) -> bool:
         """Find out the site of an attempt, and move the attempt there; False if it has no slot there now.
@@ -269,7 +290,9 @@ class Dispatcher:
             if len(outcomes) != len(recipients):
                 raise _miscounted(len(outcomes), len(recipients))
             return outcomes
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as cancelled:
+            if attempt.task is not None and not attempt.task.cancelling():  # the deliverer has raised it
+                return self._broken(attempt, cancelled)
             if not attempt.expired or self.stopping or attempt.task is None:
                 raise
             attempt.task.uncancel()
@@ -277,7 +300,7 @@ class Dispatcher:
                 attempt.tracer.feedback = Feedback.THROTTLED
             expired = [each.recipient for each in attempt.recipients]
             return all_of(expired, Result.AMBIGUOUS, f"ended, as it took longer than {self._longest:.0f} seconds")
-        except Exception as error:
+        except BaseException as error:  # also GeneratorExit: what is not recorded would be tried again without an end
             return self._broken(attempt, error)
 
     def _holds(self, attempt: Attempt) -> bool:
@@ -286,7 +309,7 @@ class Dispatcher:
 
     # -- outcomes
 
-    def _broken(self, attempt: Attempt, error: Exception) -> Sequence[Outcome]:
+    def _broken(self, attempt: Attempt, error: BaseException) -> Sequence[Outcome]:
         """The outcomes of a fault of this side: deferred, unless the content is gone, which no retry mends."""
         message = attempt.leases[0].message
         where = attempt.route.target or attempt.leases[0].destination

@@ -16,7 +16,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from posthouse.client.hostname import machine_name
+from posthouse.client.hostname import name_for_ehlo
 from posthouse.client.model import INTERACTIVE_TIMEOUTS, Timeouts
 from posthouse.client.server_url import ServerAddress, locate, open_session
 from posthouse.client.session import Session
@@ -258,7 +258,7 @@ def measure(
         plan,
         network=SocketNetwork(),
         clock=SystemClock(),
-        hostname=machine_name(),
+        hostname=name_for_ehlo(),
         timeouts=INTERACTIVE_TIMEOUTS,
     )
 

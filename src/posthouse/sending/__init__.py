@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from posthouse.client.features import check_addresses
 from posthouse.client.model import SessionRefused
 from posthouse.client.server_url import NoSuchHost, ServerAddress, parse_server
 from posthouse.core._lazy import lazily
@@ -10,6 +11,14 @@ from posthouse.sending.submit import submit
 if TYPE_CHECKING:
     from posthouse.sending.direct import deliver_direct
 
-__all__ = ["NoSuchHost", "ServerAddress", "SessionRefused", "deliver_direct", "parse_server", "submit"]
+__all__ = [
+    "NoSuchHost",
+    "ServerAddress",
+    "SessionRefused",
+    "check_addresses",
+    "deliver_direct",
+    "parse_server",
+    "submit",
+]
 
 __getattr__ = lazily(__name__, {"direct": "deliver_direct"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from random import SystemRandom
 
-from posthouse.client.hostname import machine_name
+from posthouse.client.hostname import name_for_ehlo
 from posthouse.client.model import INTERACTIVE_TIMEOUTS
 from posthouse.core import Content, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.delivery import Delivery, SmtpDeliverer
@@ -26,10 +26,12 @@ async def deliver_direct(
     transcript: Transcript | None = None,
     resolver: Resolver | None = None,
     port: int = 25,
+    loopback: bool = False,
 ) -> tuple[Outcome, ...]:
     """Deliver the message in one session for each domain; returns an outcome for each recipient, in their order.
 
-    ``resolver`` answers the DNS questions, None for the system's name servers; ``port`` is the exchangers' port.
+    ``resolver`` answers the DNS questions, None for the system's name servers; ``port`` is the exchangers' port.  With
+    ``loopback``, exchangers may have addresses of loopback.
     """
     clock = SystemClock()
     deliverer = SmtpDeliverer(
@@ -37,10 +39,11 @@ async def deliver_direct(
         network=SocketNetwork(),
         clock=clock,
         random=SystemRandom(),
-        hostname=machine_name(),
+        hostname=name_for_ehlo(),
         port=port,
         timeouts=INTERACTIVE_TIMEOUTS,
         transcript=transcript,
+        loopback=loopback,
         idle=0.0,
     )
     outcomes: dict[int, Outcome] = {}

@@ -7,9 +7,11 @@ exception, because then no recipient was tried.  Nothing is stored, and a deferr
 
 from __future__ import annotations
 
-from posthouse.client.hostname import machine_name
+from posthouse.client.features import check_addresses
+from posthouse.client.hostname import name_for_ehlo
 from posthouse.client.model import INTERACTIVE_TIMEOUTS, Timeouts
 from posthouse.client.server_url import ServerAddress, locate, open_session
+from posthouse.client.session import Session
 from posthouse.core import Content, Envelope, Outcome
 from posthouse.net import Clock, Network, SocketNetwork, SystemClock
 from posthouse.protocol import Capabilities, Transcript
@@ -39,16 +41,19 @@ async def submit(
         content: The message, with CRLF line ends.
         network: The network; None for the sockets of this machine.
         clock: The clock; None for that of this machine.
-        hostname: The argument of EHLO; "" for the name of this machine.
+        hostname: The argument of EHLO; "" for the name of this machine, or the address literal of the connection's
+            own end if that name is not qualified.
         timeouts: The time limit of each phase.
         transcript: Is called with each line of the dialogue.
         chunking: False sends the content by DATA even where the server offers BDAT (RFC 3030).
 
     Raises:
+        LocalError: An address cannot be sent; nothing was connected.
         NoSuchHost, Unreachable: The name has no address, or no address accepts a connection.
         TimedOut, Broken, RemoteError: The server did not open the session as RFC 5321 has it.
         SessionRefused: The server refused the session.
     """
+    check_addresses(envelope)
     network, clock = network or SocketNetwork(), clock or SystemClock()
     endpoints = await locate(server, timeout=timeouts.connect)
     session = await open_session(
@@ -56,7 +61,7 @@ async def submit(
         endpoints,
         network=network,
         clock=clock,
-        hostname=hostname or machine_name(),
+        hostname=hostname or name_for_ehlo(),
         timeouts=timeouts,
         transcript=transcript,
     )
@@ -65,9 +70,19 @@ async def submit(
         kept = {name: value for name, value in offered.items() if name not in ("CHUNKING", "BINARYMIME")}
         session.sender.capabilities = Capabilities(kept)
     try:
-        outcomes = await session.deliver(envelope, content)
+        outcomes = await _give(session, envelope, content)
     except BaseException:
         session.abort()
         raise
     await session.quit()
     return outcomes
+
+
+async def _give(session: Session, envelope: Envelope, content: Content) -> tuple[Outcome, ...]:
+    """Send the message in a form that the server can carry, as the relay does."""
+    if "8BITMIME" in session.capabilities.keywords and not envelope.smtputf8:
+        return await session.deliver(envelope, content)
+    from posthouse.delivery.adapt import give  # imports what converts messages
+    from posthouse.delivery.model import Delivery
+
+    return tuple(await give(session, Delivery(envelope, content)))

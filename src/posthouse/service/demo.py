@@ -145,6 +145,7 @@ class Demo:
             resolver=_Dns(),
             log=self._listening(domain),
             transcript=lambda listener: self._transcript(domain, listener),
+            loopback=True,
         )
         self._stack.push_async_callback(daemon.drain, 2.0)
         await daemon.start()

@@ -49,7 +49,7 @@ _TEXT: Final = ("=", "!=", "~")
 
 
 class FieldKind(enum.Enum):
-    """What the values of a field are.  ``operators`` are those that it takes, ``textual`` says that values are text."""
+    """Kind of a field's values.  ``operators`` are those that it takes, ``textual`` says that values are text."""
 
     TEXT = ("text", _TEXT, True)
     ADDRESS = ("address", _TEXT, True)
@@ -205,7 +205,8 @@ BUCKETS: Final = (300.0, 3600.0, 14_400.0, 86_400.0, 432_000.0)
 
 
 class SummaryRow(NamedTuple):
-    """How many recipients wait for one destination, by age: one count for each of ``BUCKETS`` and one for the older.
+    """Numbers of recipients that wait for one destination, by age: one count for each of ``BUCKETS`` and one for the
+    older.
 
     ``waiting`` and ``held`` part the same recipients by state; ``oldest`` is when the oldest was received.
     """

@@ -98,7 +98,7 @@ class Accepted(NamedTuple):
 
 
 class RecipientResult(NamedTuple):
-    """How an attempt ended for one recipient: ``state`` is the queue's (``waiting``: again at ``due``, ``why`` says
+    """Result of an attempt for one recipient: ``state`` is the queue's (``waiting``: again at ``due``, ``why`` says
     why then), ``result`` the attempt's; the rest as in ``core.Outcome``."""
 
     key: int
@@ -219,7 +219,7 @@ def decode_arrival(packed: str | bytes | None, message_id: str = "") -> Origin:
 
 
 def packed_origin(origin: Origin) -> bytes:
-    """How a message came, for the row of a fresh one."""
+    """The origin of a message, for the row of a fresh one."""
     return encode(origin if origin.expansions else origin[:_EXPANSIONS])
 
 

@@ -9,6 +9,10 @@ A host may ask for a delay of its own ("try again in 10 minutes").  A longer del
 the ceiling.  A shorter one is granted after the first 3 attempts only, so that a host that always says "in a second" is
 not asked every second for 5 days.
 
+After an *ambiguous* end (the connection was lost behind the end of the message, before the host confirmed it) every
+further attempt may make a further copy.  The delays are 6 times as long then and grow by 4, not 2: 30 min, 2 h, 8 h,
+then 24 h with the values that are the default, so that a host that always breaks off there gets at most 10 copies.
+
 Time and randomness are arguments.  For other limits (RFC 2852 DELIVERBY, a domain's own settings) the worker is given a
 function that returns the schedule for a recipient.
 """
@@ -27,6 +31,7 @@ __all__ = ["RetryPlan", "RetrySchedule", "ScheduleFor"]
 _DOUBLINGS = 40  # after which any delay is the ceiling; keeps 2**n small for any count
 _SOONER_ATTEMPTS = 3  # after which no delay shorter than the schedule's is granted
 _SOONEST = 30.0  # seconds; the shortest delay that is granted
+_DOUBT, _DOUBT_GROWTH = 6.0, 4.0  # of delays after an ambiguous end: times the schedule's, and their growth
 _LATENESS = 0.1  # largest part that is added to a granted delay at random: many may have been given the same
 
 
@@ -55,17 +60,35 @@ class RetrySchedule(NamedTuple):
         """The delay after the ``attempts``-th attempt (1 for the first) before jitter; never shrinks as they grow."""
         return min(self.ceiling, self.first * 2.0 ** min(max(attempts, 1) - 1, _DOUBLINGS))
 
+    @property
+    def longest(self) -> float:
+        """The longest delay of any plan: that after an ambiguous end."""
+        return _DOUBT * self.ceiling
+
+    def delay_in_doubt(self, attempts: int) -> float:
+        """The delay after the ``attempts``-th attempt, before jitter, if its end was ambiguous."""
+        growth = _DOUBT_GROWTH ** min(max(attempts, 1) - 1, _DOUBLINGS)
+        return _DOUBT * min(self.ceiling, self.first * growth)
+
     def next_attempt(self, attempts: int, first_seen: float, now: float, random: Random) -> float | None:
         """The ``due`` of ``plan``, where the host asked for no delay."""
         return self.plan(attempts, first_seen, now, random).due
 
     def plan(
-        self, attempts: int, first_seen: float, now: float, random: Random, *, asked: float | None = None
+        self,
+        attempts: int,
+        first_seen: float,
+        now: float,
+        random: Random,
+        *,
+        asked: float | None = None,
+        ambiguous: bool = False,
     ) -> RetryPlan:
         """The plan after ``attempts`` attempts.
 
-        ``first_seen`` is when the message arrived, ``asked`` the delay that the host asked for.  The due time is always
-        after ``now``, and at most ``ceiling`` after it.
+        ``first_seen`` is when the message arrived, ``asked`` the delay that the host asked for; ``ambiguous`` says that
+        the message may have arrived.  The due time is always after ``now``, and at most ``ceiling`` after it, or 6
+        times that after an ambiguous end.
         """
         end = first_seen + self.patience
         if now >= end:
@@ -74,7 +97,12 @@ class RetrySchedule(NamedTuple):
         wait = delay * (1.0 - self.jitter * random.random())
         why = f"attempt {attempts} did not succeed; the wait doubles from {duration_in_words(self.first)}"
         why += f" to at most {duration_in_words(self.ceiling)}, less a random part"
-        if asked is not None and (asked > delay or attempts <= _SOONER_ATTEMPTS):
+        if ambiguous:
+            wait = self.delay_in_doubt(attempts) * (1.0 - self.jitter * random.random())
+            why = f"attempt {attempts} may have succeeded, and each further one may make a copy; so the wait is longer,"
+            why += f" from {duration_in_words(self.delay_in_doubt(1))} to at most"
+            why += f" {duration_in_words(self.longest)}, less a random part"
+        elif asked is not None and (asked > delay or attempts <= _SOONER_ATTEMPTS):
             wait = min(self.ceiling, max(_SOONEST, asked) * (1.0 + _LATENESS * random.random()))
             why = f"the other side asked for {duration_in_words(asked)}"
         if now + wait <= end:

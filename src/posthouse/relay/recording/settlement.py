@@ -5,8 +5,8 @@
     =========  =====================================================================================================
     delivered  DELIVERED: settled
     deferred   WAITING until the schedule's next time; FAILED when the schedule gives up
-    ambiguous  as deferred: the other side may have the message, so the next attempt may make a second copy (RFC 1047),
-               and the reason says so
+    ambiguous  as deferred, with longer waits: the other side may have the message, so the next attempt may make a
+               second copy (RFC 1047), and the reason says so
     failed     FAILED: settled; without a reply, HELD
     =========  =====================================================================================================
 
@@ -46,7 +46,7 @@ def settle(
     Recipients with equal schedules and attempt counts get one retry time: they shared an attempt, and shall share the
     next one.
     """
-    plans: dict[tuple[RetrySchedule, int, float | None], RetryPlan] = {}
+    plans: dict[tuple[RetrySchedule, int, float | None, bool], RetryPlan] = {}
     settlements: list[Settlement] = []
     for waiting, outcome in outcomes:
         if outcome.result is _DELIVERED:
@@ -56,10 +56,11 @@ def settle(
             settlements.append(Settlement(waiting.key, state, now, outcome))
         else:
             schedule, attempts, asked = schedule_for(message, waiting), waiting.attempts + 1, asked_wait(outcome.reply)
-            plan = plans.get((schedule, attempts, asked))
+            ambiguous = outcome.result is Result.AMBIGUOUS
+            plan = plans.get((schedule, attempts, asked, ambiguous))
             if plan is None:
-                plan = schedule.plan(attempts, message.received, now, random, asked=asked)
-                plans[schedule, attempts, asked] = plan
+                plan = schedule.plan(attempts, message.received, now, random, asked=asked, ambiguous=ambiguous)
+                plans[schedule, attempts, asked, ambiguous] = plan
             settlements.append(_defer(message, waiting, outcome, schedule, plan, now))
     return settlements
 

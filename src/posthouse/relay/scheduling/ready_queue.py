@@ -102,6 +102,7 @@ class Attempt:
         "targets",
         "task",
         "tracer",
+        "turned_away",
     )
 
     def __init__(self, route: Route, lease: Lease, key: Key, *, from_spool: bool = False) -> None:
@@ -118,6 +119,7 @@ class Attempt:
         self.began = 0.0  # monotonic seconds
         self.stalled = False  # it gave its slot away, because its host does not answer
         self.probe: Probe | None = None  # set if it is an attempt at an unproven destination
+        self.turned_away = 0  # how often its host refused a session while others were open
 
     def add(self, lease: Lease, target: str) -> None:
         """Take more recipients of the same message along to the same site."""

@@ -53,6 +53,7 @@ _MOST_DESTINATIONS: Final = 100_000  # of one ready queue
 _MOST_WAITING: Final = 4096  # attempts in all lines
 _STALLED: Final = 2.0  # seconds without an answer
 _MOST_STALLED: Final = 2  # times the number of slots
+_MOST_TURNS: Final = 8  # times that one attempt waits again because its host takes no more sessions
 _LOOK: Final = 0.5  # seconds between two looks for stalled attempts, while a slot is wanted
 
 
@@ -164,7 +165,7 @@ class Scheduler:
             health = SiteHealth(most) if deliverer.sited else None
             queue = self._queues[key] = ReadyQueue(key, most, health, local=deliverer.local)
         attempt.queue = queue
-        self._add_destinations(queue, attempt)
+        _add_destinations(self.destinations, queue, attempt)
         if queue.suspended:
             return self._refuse(queue, attempt)
         priority = _HEALTHY if queue.health is None else queue.priority(not attempt.from_spool)
@@ -253,6 +254,28 @@ class Scheduler:
         self._offer(queue)
         return []
 
+    def turn_away(self, attempt: Attempt, allowed: int, *, again: bool) -> list[Attempt] | None:
+        """Let an attempt wait again, at the head of its line, because its host allows no more than the ``allowed``
+        sessions that are open.  Returns the attempts that have their slots now and must be started.
+
+        Returns None if it may not wait ``again`` or has waited so too often, or its site is suspended: then it has
+        ended like any other.
+        """
+        queue = attempt.queue
+        if queue is None or queue.health is None:
+            return None
+        queue.health.allow_only(allowed, self._clock.monotonic())
+        if not again or attempt.turned_away >= _MOST_TURNS or queue.suspended or self._stopped:
+            return None
+        attempt.turned_away += 1
+        queue.line.appendleft(attempt)
+        queue.new_mail += not attempt.from_spool
+        self._release_slot(attempt)
+        attempt.priority = queue.priority(not attempt.from_spool)
+        self.places.take(attempt.priority)
+        self._offer(queue)
+        return self._serve()
+
     def reset(self, destinations: Collection[str] = ()) -> None:
         """Forget the failures of the sites of these destinations (of all, if none is named), for an operator."""
         for queue in list(self._queues.values()):
@@ -292,20 +315,6 @@ class Scheduler:
         if len(self._sites) >= _MOST_TARGETS:
             del self._sites[next(iter(self._sites))]
         self._sites[key] = site
-
-    def _add_destinations(self, queue: ReadyQueue, attempt: Attempt) -> None:
-        """Remember which destinations lead to a queue, for the time when it is closed."""
-        known = queue.destinations
-        for lease in attempt.leases:
-            name = lease.destination
-            if name not in known:
-                if len(known) >= _MOST_DESTINATIONS:
-                    oldest = next(iter(known))
-                    del known[oldest]
-                    self.destinations.resume((oldest,))
-                known[name] = None
-                if queue.closed:
-                    self.destinations.suspend((name,))
 
     def _tidy(self, queue: ReadyQueue) -> None:
         """Forget a queue if it is empty: one with a known site when there are too many of them, others at once."""
@@ -466,3 +475,18 @@ class Scheduler:
 def _below_limit(queue: ReadyQueue) -> bool:
     """True if the site may have one more attempt."""
     return queue.active < (queue.most if queue.health is None else queue.health.limit)
+
+
+def _add_destinations(table: DestinationTable, queue: ReadyQueue, attempt: Attempt) -> None:
+    """Remember which destinations lead to a queue, for the time when it is closed."""
+    known = queue.destinations
+    for lease in attempt.leases:
+        name = lease.destination
+        if name not in known:
+            if len(known) >= _MOST_DESTINATIONS:
+                oldest = next(iter(known))
+                del known[oldest]
+                table.resume((oldest,))
+            known[name] = None
+            if queue.closed:
+                table.suspend((name,))

@@ -9,6 +9,11 @@ doubles with each round (a limit of 20 is reached after 18 messages).  After the
 successes as the limit is, as TCP does.  A session that is refused, breaks off or stays silent halves it, once for all
 attempts that were under way at that time.
 
+**Limit of the host.**  A host that refuses one more session while others to it are open allows so many at one time
+(for example Postfix, ``421 4.7.0 too many connections``).  The limit becomes the number that is open, and nothing
+pauses: what was refused goes on in the sessions that are open.  The limit then does not grow for 10 s, and for twice as
+long each time the host refuses again, up to 10 min, so that growth does not bring a refusal with every success.
+
 **Pause.**  A reply 421, or 4.7.x for all recipients of a transaction, asks for a pause: for as long as the reply says
 ("try again in 5 minutes"), else for 15 s, and then twice as long each time.  Where another attempt succeeded meanwhile,
 only too many attempts were made, and halving is enough.  4.2.x and greylisting concern one recipient.
@@ -37,6 +42,8 @@ _FIRST_SUSPENSION: Final = 60.0
 _LONGEST_SUSPENSION: Final = 1800.0
 _JITTER: Final = 0.25  # the largest part that is added to a pause at random
 _DOUBLINGS: Final = 10
+_FIRST_HOLD: Final = 10.0  # seconds for which a limit of the host stands
+_LONGEST_HOLD: Final = 600.0
 
 
 class SiteStatus(NamedTuple):
@@ -51,7 +58,20 @@ class SiteStatus(NamedTuple):
 class SiteHealth:
     """The health of one site.  ``most`` is the most attempts at one time that configuration allows."""
 
-    __slots__ = ("_cut", "_exact", "_failures", "_most", "_pauses", "_slow_from", "_succeeded", "limit", "until", "why")
+    __slots__ = (
+        "_cut",
+        "_exact",
+        "_failures",
+        "_held_until",
+        "_limits_heard",
+        "_most",
+        "_pauses",
+        "_slow_from",
+        "_succeeded",
+        "limit",
+        "until",
+        "why",
+    )
 
     def __init__(self, most: int) -> None:
         self._most = float(most)
@@ -67,6 +87,8 @@ class SiteHealth:
         self._pauses = 0  # in a row
         self._cut = -1.0  # when the limit was last halved, or a pause began
         self._succeeded = -1.0  # when an attempt last succeeded
+        self._limits_heard = 0  # how often the host has refused one session more
+        self._held_until = -1.0  # when the limit may grow again
 
     @property
     def failing(self) -> bool:
@@ -98,6 +120,15 @@ class SiteHealth:
             return self._learn_unreachable(began, now, random)
         return False
 
+    def allow_only(self, allowed: int, now: float) -> None:
+        """The host has refused one more session than the ``allowed`` ones that are open: let no more be opened."""
+        if now >= self._held_until:
+            hold = _FIRST_HOLD * 2.0 ** min(self._limits_heard, _DOUBLINGS)
+            self._held_until = now + min(_LONGEST_HOLD, hold)
+            self._limits_heard += 1
+        self._slow_from = max(1.0, min(self._exact, float(allowed)))
+        self._set(self._slow_from)
+
     def resume(self) -> None:
         """End the suspension; after failed connections, with a limit of 1."""
         self.until = 0.0
@@ -106,7 +137,8 @@ class SiteHealth:
     def reset(self) -> None:
         """Forget all failures."""
         self.resume()
-        self._failures = self._pauses = 0
+        self._failures = self._pauses = self._limits_heard = 0
+        self._held_until = -1.0
         self._set(max(self._exact, min(_START, self._most)))
 
     def _set(self, limit: float) -> None:
@@ -118,7 +150,7 @@ class SiteHealth:
         if self._failures >= _FAILURES:  # the probe succeeded
             self._set(min(_START, self._most))
         self._failures = self._pauses = 0
-        if full and self._exact < self._most:
+        if full and self._exact < self._most and now >= self._held_until:
             step = 1.0 if self._exact < self._slow_from else 1.0 / self._exact
             self._set(min(self._most, self._exact + step))
 

@@ -6,7 +6,7 @@ before ``start`` and nothing is left open after ``drain``; two daemons in one ev
 Start order: spool, relay worker, listeners, so that mail is accepted only when it can be stored and delivered.  Stop
 order: listeners, attempts under way, spool.  Mail that is still queued is on stable storage until the next start.
 
-Over budget: all parts are made, started and stopped in one order, which is read in one place.
+Over budget: the parts are made, started and stopped in one place, because each of the three needs their order.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ __all__ = ["DRAIN", "Daemon", "spool_of"]
 
 #: Seconds that sessions and attempts may take to finish when the daemon drains.
 DRAIN = 30.0
-#: Seconds beyond ``retry_max`` after which no recipient is due: a lease that has just been renewed ends before.
+#: Seconds beyond the longest retry after which no recipient is due: a lease that has just been renewed ends before.
 _SLACK = 900.0
 
 
@@ -83,6 +83,7 @@ class Daemon:
         share_ports: whether other processes may listen at the same addresses.
         control: whether the operations are offered on the control socket in ``data_dir``.
         listening: sockets that listen already, by address; the daemon's listeners use them instead of their own.
+        loopback: whether a mail exchanger may have an address of loopback (for a network of its own, as in the demo).
     """
 
     def __init__(
@@ -100,9 +101,10 @@ class Daemon:
         control: bool = False,
         listening: Mapping[Endpoint, socket.socket] | None = None,
         checks: Sequence[CheckFactory] = (),
+        loopback: bool = False,
     ) -> None:
         self.config = config
-        self._checks = checks
+        self._checks, self._loopback = checks, loopback
         self._locks = spool is None and not share_ports  # workers have a parent that holds the lock
         self._lock: DataDirLock | None = None
         #: Why the spool stored nothing any more when the daemon ended, in a sentence; "" if it did.
@@ -149,6 +151,7 @@ class Daemon:
             "random": self._random,
             "hostname": config.hostname,
             "source": config.relay.source,
+            "loopback": self._loopback,
         }
         smtp = SmtpDeliverer(self._resolver, is_self=lambda place: self._local_identity(place), **kind)  # type: ignore[arg-type]
         lmtp = LmtpDeliverer(self._resolver, **kind)  # type: ignore[arg-type]
@@ -210,6 +213,7 @@ class Daemon:
             random=self._random,
             is_self=lambda place: self._local_identity(place),
             reporting=self._reporting,
+            loopback=self._loopback,
         )
 
     def _reporting(self, queue: Spool, now: float) -> Compose:
@@ -395,7 +399,7 @@ def spool_of(config: Config, *, shared: bool = True, owned: bool = True) -> Sqli
         config.data_dir,
         kind=_kind_of(config) if owned else "",
         min_free=config.spool.min_free if owned else 0,
-        horizon=config.relay.retry_max + _SLACK if owned else inf,
+        horizon=RetrySchedule(ceiling=config.relay.retry_max).longest + _SLACK if owned else inf,
         history=config.spool.history,
         history_octets=config.spool.history_size,
         durable=Durable(shared=shared),

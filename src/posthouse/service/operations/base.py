@@ -32,7 +32,7 @@ Reporting = Callable[["Spool", float], "Compose"]
 class RoutingContext(NamedTuple):
     """Where mail goes, and what senders are told of it, by the configuration of now.
 
-    ``resolver``, ``random`` and ``is_self`` find next hops as the relay does.
+    ``resolver``, ``random``, ``is_self`` and ``loopback`` find next hops as the relay does.
     """
 
     router: Router
@@ -40,6 +40,7 @@ class RoutingContext(NamedTuple):
     random: Random
     is_self: IsSelf
     reporting: Reporting
+    loopback: bool = False
 
 
 class Context(NamedTuple):

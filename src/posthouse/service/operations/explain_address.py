@@ -180,7 +180,9 @@ async def _place(context: Context, route: Route, destination: str) -> dict[str, 
     if not isinstance(route.deliverer, SmtpDeliverer):
         return {}
     routing = context.routing()
-    hops = await next_hops(route.target, routing.resolver, random=routing.random, is_self=routing.is_self)
+    hops = await next_hops(
+        route.target, routing.resolver, random=routing.random, is_self=routing.is_self, loopback=routing.loopback
+    )
     if isinstance(hops, Undeliverable):
         return {"lookup": hops.reason, "reply": str(hops.reply)}
     exchanges = [

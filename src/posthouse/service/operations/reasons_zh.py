@@ -32,6 +32,11 @@ _REASONS: Final = tuple(
         (r"the socket (\S+)", "套接字 {0}"),
         (r"the domain (\S+) does not exist", "域名 {0} 不存在"),
         (r"the domain (\S+) takes no mail \(null MX\)", "域名 {0} 不接收邮件（null MX）"),
+        (
+            r"no mail exchanger of (\S+) has an address other than those of loopback, .* \((.*)\)",
+            "{0} 的邮件交换主机只有环回地址，未经配置不会向那里投递（{1}）",
+        ),
+        (r"(\S+) is an address of loopback, .*", "{0} 是环回地址，未经配置不会向那里投递"),
         (r"no mail exchanger of (\S+) has an address \((.*)\)", "{0} 的邮件交换主机都没有地址（{1}）"),
         (r"mail for (\S+) would come back to this host \((.*)\)", "发往 {0} 的邮件会回到本机（{1}）"),
         (r"(\S+) is this host itself \((.*)\)", "{0} 就是本机（{1}）"),
@@ -44,6 +49,10 @@ _REASONS: Final = tuple(
         (
             r"attempt (\d+) did not succeed; the wait doubles from (.*) to at most (.*), less a random part",
             "第 {0} 次尝试没有成功；间隔从 {1}起逐次加倍，最长 {2}，再随机缩短一些",
+        ),
+        (
+            r"attempt (\d+) may have succeeded, and each .* the wait is longer, from (.*) to at most (.*), less a .*",
+            "第 {0} 次尝试可能已经成功，每次重试都可能多出一份副本；因此间隔较长，从 {1}起，最长 {2}，再随机缩短一些",
         ),
         (r"the other side asked for (.*)", "对方要求等待 {0}"),
         (r"no more attempts: the message is older than (.*)", "不再尝试：邮件已超过 {0}"),

@@ -22,9 +22,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from posthouse.codes.leniencies import remark_text
+from posthouse.codes.leniencies import remark_in_brief
 from posthouse.core import (
     Address,
     Body,
@@ -37,7 +37,6 @@ from posthouse.core import (
     path_text,
 )
 from posthouse.message.dsn.model import Action, OriginalMessage, RecipientStatus
-from posthouse.message.trace_fields import received
 from posthouse.net.clock import Clock
 from posthouse.protocol.commands import Greet
 from posthouse.relay import DsnWriter
@@ -46,12 +45,14 @@ from posthouse.server.policy import Peer
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import expansions, log_expansions, successes
 from posthouse.service.policy.header_scan import HEAD_AT_MOST, HeaderLimits, HeaderScan
-from posthouse.service.policy.logins import NOT_SECURED, Secured
+from posthouse.service.policy.trace import NOT_SECURED, Secured, trace_field
 from posthouse.service.policy.verdicts import GONE, TOO_LARGE, storage_verdict
 from posthouse.spool.history import Expansion, Origin
 from posthouse.spool.interface import IncomingMessage, Spool, Stored
 
 __all__ = ["IntakeContext", "SpoolIntake"]
+
+_SEVENBIT: Final = Body.SEVENBIT
 
 
 class IntakeContext(NamedTuple):
@@ -93,6 +94,7 @@ class SpoolIntake:
         "_beginning",
         "_checks",
         "_context",
+        "_eightbit",
         "_envelope",
         "_envelopes",
         "_expansions",
@@ -131,6 +133,7 @@ class SpoolIntake:
         self._remarks: tuple[Remark, ...] = ()
         self._scan = HeaderScan(context.headers)
         self._size = 0
+        self._eightbit = False  # the content has octets over 127
         plain = len(envelopes) == 1 and envelopes[0] is envelope
         self._successes = () if plain else tuple(successes(context.directory, envelope))
         self._expansions: Sequence[tuple[Expansion, ...]] = ()
@@ -162,6 +165,7 @@ class SpoolIntake:
         if self._size > self._context.max_message_size:
             self._fail(TOO_LARGE)
             return None
+        self._eightbit = self._eightbit or not chunk.isascii()
         scan = self._scan
         if not scan.done:
             scan.write(chunk)
@@ -196,10 +200,8 @@ class SpoolIntake:
         self.abort()
 
     def remarked(self, remarks: tuple[Remark, ...]) -> None:
-        """What was tolerated, for history and log.  Undeclared 8-bit content is announced to the next host."""
+        """What was tolerated, for history and log."""
         self._remarks = remarks
-        if any(remark.kind == "8bit" for remark in remarks):
-            self._envelopes = [each._replace(body=Body.EIGHTBITMIME) for each in self._envelopes]
 
     # -- the checks --------------------------------------------------------------------------------------------------
 
@@ -252,19 +254,10 @@ class SpoolIntake:
 
     def _prefix(self, queue_id: str, now: float) -> bytes:
         """What stands in front of the content; see ``server.content_check`` for the order."""
-        context, envelope, secured = self._context, self._envelope, self._secured
-        recipients = envelope.recipients
-        trace = received(
-            context.hostname,
-            helo=self._greet.domain,
-            host=self._peer.host,
-            protocol=secured.protocol(self._greet.verb, utf8=envelope.smtputf8),
-            queue_id=queue_id,
-            seconds=now,
-            offset_minutes=context.offset(int(now // 60.0)),
-            recipient=recipients[0].address if len(recipients) == 1 else None,
-            utf8=envelope.smtputf8,
-            tls=secured.cipher,
+        context = self._context
+        offset = context.offset(int(now // 60.0))
+        trace = trace_field(
+            context.hostname, self._peer, self._greet, self._envelope, queue_id, now, offset, self._secured
         )
         gap = self._scan.gap
         return self._fields + trace + gap if self._fields or gap else trace
@@ -273,6 +266,8 @@ class SpoolIntake:
         context = self._context
         now = context.clock.time()
         destinations = self._destinations(envelope)
+        if self._eightbit and envelope.body is _SEVENBIT:  # announced to the next host, also if MAIL did not
+            envelope = envelope._replace(body=Body.EIGHTBITMIME)
         until = 0.0 if self._held else context.claim(destinations)
         return incoming.commit(
             envelope,
@@ -355,8 +350,9 @@ class SpoolIntake:
         self._context.stored(stored)
         if self._expansions:
             log_expansions(self._context.log, stored.message, self._incoming[0].id, self._expansions[number])
-        for remark in self._remarks:
-            self._context.log("lenient", id=stored.message.id, source=self._source, remark=remark_text(remark))
+        if self._remarks:
+            said = "; ".join(map(remark_in_brief, self._remarks))
+            self._context.log("lenient", id=stored.message.id, source=self._source, remarks=said)
         if self._held:
             self._context.log("quarantined", id=stored.message.id, source=self._source, reason=self._held)
 

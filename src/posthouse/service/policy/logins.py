@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from posthouse.core import Address, Reply, Verdict
-from posthouse.message.trace_fields import protocol_name
 from posthouse.net.clock import Clock
 from posthouse.protocol.sasl import MECHANISMS, Authenticated, Denied, Question, ServerContext
 from posthouse.server.policy import LoginTerms
 from posthouse.service.accounts import SCRAM_ITERATIONS, AccountStore, LoginFailures, answer
 
-__all__ = ["AnyAccounts", "DEFAULT_MECHANISMS", "Logins", "NOT_SECURED", "Secured", "may_send_as"]
+__all__ = ["AnyAccounts", "DEFAULT_MECHANISMS", "Logins", "may_send_as"]
 
 #: What a listener offers without ``mechanisms``, if its accounts can serve it.
 DEFAULT_MECHANISMS: Final = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2")
@@ -22,27 +21,6 @@ _BARRED: Final = Verdict(
     Reply(421, "4.7.0", "Too many failed logins from your network; try again later"), "too many failed logins"
 )
 _NO_ACCOUNT: Final = Verdict(Reply(535, "5.7.8", "Authentication credentials invalid"), "the account is switched off")
-
-
-class Secured(NamedTuple):
-    """What is known of a session's channel and client: the TLS version and cipher suite as texts, and the account that
-    logged in; each empty if there is none."""
-
-    version: str = ""
-    cipher: str = ""
-    user: str = ""
-
-    @property
-    def tls(self) -> str:
-        """Version and cipher suite, as histories say it; empty in clear."""
-        return f"{self.version} {self.cipher}" if self.cipher else ""
-
-    def protocol(self, verb: str, *, utf8: bool) -> str:
-        """The protocol's name for Received (RFC 3848)."""
-        return protocol_name(verb, tls=bool(self.cipher), auth=bool(self.user), utf8=utf8)
-
-
-NOT_SECURED: Final = Secured()
 
 
 class AnyAccounts(AccountStore):

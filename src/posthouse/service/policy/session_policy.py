@@ -27,8 +27,9 @@ from posthouse.service.directory.expansion import expand_envelope
 from posthouse.service.policy import vrfy as inquiries
 from posthouse.service.policy.intake import SpoolIntake
 from posthouse.service.policy.listener_policy import ListenerPolicy
-from posthouse.service.policy.logins import Secured, may_send_as
+from posthouse.service.policy.logins import may_send_as
 from posthouse.service.policy.recipients import recipient_verdict
+from posthouse.service.policy.trace import Secured
 from posthouse.service.policy.verdicts import TOO_LARGE, storage_verdict
 
 __all__ = ["SessionPolicy"]

@@ -1,6 +1,6 @@
 """A batch: the rows of a group of operations, changed within one transaction.
 
-The messages of a group are inserted by one statement, and fresh messages that are settled for good are deleted by one;
+The messages of a group are inserted by one statement, and fresh messages that are settled at once are deleted by one;
 ``storage.writer`` says why.  All others are run one by one: attempts by ``settle``, a ``Call`` by its function.
 """
 
@@ -45,7 +45,7 @@ _LEAST = (
 
 
 def run(connection: sqlite3.Connection, ops: Sequence[Op], recording: Any, history_writer: HistoryWriter) -> None:
-    """Run a group.  ``recording`` does what is not settled at one blow: ``recording.record(connection, op)``."""
+    """Run a group.  ``recording.record(connection, op)`` runs each attempt that one statement cannot settle."""
     accepts: list[NewMessage] = []
     fresh: list[Sequence[RecordAttempt]] = []  # each settles a message
     parts: dict[int, list[RecordAttempt]] = {}  # of messages that went several ways

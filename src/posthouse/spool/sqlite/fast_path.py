@@ -27,7 +27,7 @@ _OPERATION = "(" + ",".join("?" * len(_COLUMNS)) + ")"
 _OPERATE = tuple("INSERT INTO operation VALUES " + ",".join([_OPERATION] * n) for n in range(MOST_ROWS + 1))
 #: The end of a row that settles, which has the kind and a row of ``story``.
 _UNUSED = (None,) * (len(MESSAGE_COLUMNS) - len(HISTORY_COLUMNS))
-_NOT_FRESH = "no longer fresh"  # somebody expanded or erased it meanwhile: the group is run statement by statement
+_NOT_FRESH = "no longer fresh"  # it was expanded or erased meanwhile: the group is run statement by statement
 
 
 def make_operation(connection: sqlite3.Connection, writes: bool) -> None:

@@ -36,7 +36,7 @@ _WAITING = RecipientState.WAITING
 
 
 class IncomingHost:
-    """What the messages on their way into one spool share.
+    """Writer, content cache and memory bound, which the messages on their way into one spool share.
 
     Content of up to ``threshold`` octets goes into the message's row.  Until then it waits in memory, as long as
     ``buffered`` octets of all messages are no more than ``buffer``.
@@ -225,7 +225,7 @@ class ContentCache:
             self.pop(next(iter(messages)))
 
     def pop(self, name: str) -> tuple[int, Bytes, Origin | None] | None:
-        """The same, for the last time."""
+        """Forget a message, and return what was remembered."""
         remembered = self.messages.pop(name, None)
         if remembered is not None:
             self._octets -= len(remembered[1].data)
@@ -234,7 +234,8 @@ class ContentCache:
         return remembered
 
     def part(self, name: str, some: int, of: int) -> tuple[int, Bytes, Origin | None] | None:
-        """The same, for so many of all its recipients: for the last time if there are no others."""
+        """What is remembered of a message; ``some`` more of its ``of`` recipients have ended, and it is forgotten with
+        the last."""
         ended = some + self._parted.get(name, 0)
         if ended >= of:
             return self.pop(name)

@@ -1,26 +1,25 @@
 """Liveness of the other processes on a spool, by file locks: when their leases may be taken.
 
-A lease stands in calendar time, and calendars are set and jump.  So between processes the clock decides nothing: what
-a living process has leased is its own until it gives it back, and what a dead one had is anybody's at once.  Who lives
-is asked of the kernel, by the lock on each owner file (``files.ProcessSlot``), and only
+A lease ends at a calendar time, and calendars are set and jump.  Between processes the clock therefore decides nothing:
+a living process keeps its leases until it gives them back, and a dead one loses them at once.  The kernel says which
+processes live, by the lock on each owner file (``layout.ProcessSlot``).  The lock is looked at
 
-*  when a process opens the spool, of all that hold leases (``starting``);
-*  every ``LOOK`` seconds, of each peer that lived at the last look, so that a crash is noticed soon, and long
-   before the dead one's leases would run out;
-*  when a lease is met that has run out, of whoever holds it: once in each call, however many leases there are.
+*  when a process opens the spool, for all slots that hold leases (``recovery``);
+*  every ``LOOK`` seconds, for each peer that lived at the last look, so that a crash is noticed long before the leases
+   would expire;
+*  when an expired lease is found, for its holder, once in each call.
 
-Within one process the clock does end leases, for those that were mislaid (a lease that could not be given back, or was
-committed for somebody who had stopped waiting): the process knows what it has in hand, and takes the rest again.
+Within one process the clock does end leases: those that could not be given back, or that were committed for a caller
+that had stopped waiting.  The process knows which attempts it has under way, and takes the other mail again.
 
-**A process that lives and hangs** cannot be distinguished from a slow one by its lock.  But one that is well renews
-what it has in hand each third of a lease, also after its leases ran out by a jump of the calendar.  So leases that ran
-out and are not renewed while our *stopwatch* counts an hour are taken: no session of a process that hung for so long is
-alive on the other side (RFC 5321 §4.5.3.2 has ten minutes as the longest wait).  If the calendar is set within that
-hour, it
-begins anew.  A second copy would need a process that wakes after an hour in the last moment of an attempt; never to
-take them would leave mail lying until somebody notices.
+**A stalled process** holds its lock as a slow one does.  But a process that works renews its leases at each third of
+their length, also after they expired by a jump of the calendar.  Leases that have expired and are not renewed for 1 h
+by this process's *stopwatch* are therefore taken: no session of a process that hung for so long is alive on the other
+side (RFC 5321 §4.5.3.2 has 10 minutes as the longest wait).  If the calendar is set within that hour, the hour begins
+anew.  A second copy would need a process that wakes after 1 h in the last moment of an attempt; without this rule its
+mail would wait until an operator intervenes.
 
-Where owners cannot be asked (other machines, one day), leases will have to end by the clock.
+Where locks cannot be looked at (other machines), leases would have to end by the clock.
 """
 
 from __future__ import annotations

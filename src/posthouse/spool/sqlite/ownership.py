@@ -1,4 +1,4 @@
-"""Whose mail a spool holds: that of a catcher, or that of a daemon that may send it on.
+"""Ownership of a spool: it holds the mail of a catcher, or of a daemon that may send it on.
 
 A catcher keeps whatever is sent to it on the machine.  If a daemon with routes opened its spool after a crash, the mail
 that still waits there would leave; if a catcher opened a relay's spool, mail on its way would end in local inboxes.  So

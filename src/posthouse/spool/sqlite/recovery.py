@@ -1,6 +1,6 @@
-"""What happens when a spool is opened: the last column of the crash table.
+"""Recovery when a spool is opened: the last column of the crash table.
 
-All of it runs before the first message is taken, in the writer's thread.  Sentences say what was found.
+Everything here runs in the writer's thread before the first message is received.  Sentences say what was found.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Settlements in SQL: what became of an attempt, and the end of messages that wait for nothing more.
+"""Settlements in SQL: the results of attempts are recorded, and finished messages are removed.
 
-All of it runs in the writer's thread, within a group's transaction.
+Everything here runs in the writer's thread, within a group's transaction.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Settler:
             insert(connection, op.reports, self._leases.history_writer)
         work, number = op.work, op.number
         if connection.execute(SQL.MESSAGE, (number,)).fetchone() is None:
-            return  # settled and erased before, by whoever had the lease when ours had run out
+            return  # settled and erased before, by the process that had the lease after this one
         self._leases.expand(connection, number, leased=True)
         self._settle(connection, number, work, op.settlements)
         settled = {settlement.key for settlement in op.settlements}

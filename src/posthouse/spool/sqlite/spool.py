@@ -294,7 +294,7 @@ class SqliteSpool:
 
     def _must_write(self) -> None:
         if self._owner is None:
-            raise LocalError("this queue is not open for writing")
+            raise LocalError("this spool is not open for writing")
 
     # -- inward ----------------------------------------------------------------------------------------------------
 
@@ -303,12 +303,12 @@ class SqliteSpool:
         return SqliteIncoming(self.incoming, self._ids.next(), announced)
 
     def _unlink(self, numbers: Sequence[int]) -> None:
-        """Remove content files that nothing promises, behind everybody's back."""
+        """Remove content files that nothing promises, in the background."""
         assert self._files is not None
         if self.writer.out_of_order:
             return  # these paths may lead to another spool's files
         for number in numbers:
-            # An error, or a queue that is closed already, is nobody's to wait for; the next start sweeps.
+            # No caller waits for an error, or learns that the spool is closed; the next start sweeps.
             with contextlib.suppress(RuntimeError):
                 self._files.submit(self._durable.unlink, self._layout.content_of(number))
 

@@ -26,7 +26,7 @@ _ALL = 4 << 20  # octets of all messages in memory before every sender must wait
 
 
 class ContentWriters:
-    """What the arriving contents of one queue share: threads, the acts, and a count of octets not yet written."""
+    """Threads, durable acts and a count of unwritten octets, which the arriving contents of one spool share."""
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, executor: Executor, durable: Durable, layout: Layout, room: DiskRoom
@@ -40,7 +40,7 @@ class ContentWriters:
         self.arriving: set[ContentWriter] = set()
 
     def complaint(self, number: int, size: int) -> str:
-        """What is wrong with a content file of this size that is about to be promised; "" for nothing."""
+        """The fault of a content file of this size that is about to be promised; "" for none."""
         try:
             return complaint_about(self.layout.content_of(number), size)
         except StorageError as error:
@@ -55,7 +55,7 @@ class ContentWriters:
 
 
 class ContentWriter:
-    """One content.  All methods belong to the loop; ``task`` ends when nothing of it runs any more."""
+    """Writer of one content file.  All methods are called on the loop; ``task`` ends when its last job has ended."""
 
     def __init__(self, flight: ContentWriters, number: int) -> None:
         self._flight = flight

@@ -1,19 +1,19 @@
-"""The acts that make something survive, all of them, behind one small object.
+"""The acts that make something durable, all behind one small object.
 
 Every change a crash could interrupt goes through ``Durable``: opening a temp file, writing, syncing, renaming, syncing
-a directory, unlinking, committing a transaction.  Nothing else in this room calls the operating system for them, so a
-test can hand in an object that stops the process, or fails, at the n-th act and see what is left (the crash table of
-``queue``).
+a directory, unlinking, committing a transaction.  No other module of the spool calls the operating system for them, so
+a test can hand in an object that stops the process, or fails, at the n-th act and see what is left (the crash table of
+``spool.interface``).
 
 All methods block; they are called from the writer's thread and the file threads, never from the event loop.
 
-Who is alone on a spool lets SQLite sync within COMMIT: one call, and so one wait for the interpreter's lock.  Where
-processes share one, a commit is two steps: the transaction is written to SQLite's write-ahead log, which lets go of the
-database's lock, and then the log is synced.  While one process waits for its sync the next one writes; within COMMIT
-the lock would be held for it, and they would stand in line for the disk one by one.  It is as safe: a log is read back
-as far as its frames follow each other, and a sync brings everything that was written before it, whoever wrote it.
-Others may see a transaction before it is on the disk, but what they then write comes after it in the log, and cannot
-survive without it.
+With a single process, SQLite syncs within COMMIT: one call, and so one wait for the interpreter's lock.  Where
+processes share a spool, a commit has two steps: the transaction is written to SQLite's write-ahead log, which releases
+the database's lock, and then the log is synced.  While one process waits for its sync the next one writes; with a sync
+within COMMIT the lock would be held meanwhile, and the processes would wait for the disk one after the other.  Both are
+equally safe: a log is read back as far as its frames follow each other, and a sync covers everything that was written
+before it, by whichever process.  Another process may see a transaction before it is on the disk, but what that process
+then writes comes after it in the log, and cannot survive without it.
 """
 
 from __future__ import annotations
@@ -33,25 +33,25 @@ _SQLITE_BUSY, _SQLITE_LOCKED, _SQLITE_CORRUPT, _SQLITE_FULL, _SQLITE_NOTADB = 5,
 
 
 class NotSynced(OSError):
-    """A transaction was committed, and nobody knows whether it is on stable storage; the cause is chained."""
+    """A transaction was committed, and it is not known whether it is on stable storage; the cause is chained."""
 
 
 class WalConnection(sqlite3.Connection):
     """A connection in WAL mode that can sync its log, which lies beside the database as ``-wal``.
 
-    With ``synchronous = NORMAL`` SQLite leaves that to us, and still syncs the log before what is in it goes to the
-    database, and when it begins anew.
+    With ``synchronous = NORMAL`` SQLite leaves that to the application, and still syncs the log before what is in it
+    goes to the database, and when it begins anew.
     """
 
     _log: int | None = None
     _doubtful = False
 
     def sync_log(self) -> None:
-        """Return when every transaction that has been committed, by whomever, is on stable storage.
+        """Return when every transaction that has been committed, by any process, is on stable storage.
 
-        Raises ``NotSynced``.  What the system could not write it may forget, and call the next sync a success; so
-        after that the log is believed no more until all of it has been brought to the database, which must succeed
-        before anything else does.
+        Raises ``NotSynced``.  The system may forget what it could not write, and report the next sync as a success.
+        After a failure the log is therefore not trusted until all of it has been written to the database, which must
+        succeed before anything else does.
         """
         try:
             if self._doubtful:
@@ -80,7 +80,7 @@ class WalConnection(sqlite3.Connection):
     def close(self) -> None:
         """Close both."""
         if self._log is not None:
-            os.close(self._log)  # of locks on files SQLite has none on the log, so none is lost with this
+            os.close(self._log)  # SQLite has no lock on this file, so closing it loses none
             self._log = None
         super().close()
 
@@ -88,8 +88,8 @@ class WalConnection(sqlite3.Connection):
 class Durable:
     """The real acts.  A fake overrides the methods it wants to disturb.
 
-    ``shared``: other processes write to the same spool, so the lock is let go before the log is synced; it is safe
-    either way, whoever else writes.
+    ``shared``: other processes write to the same spool, so the lock is released before the log is synced.  Both ways
+    are safe, whichever processes write.
     """
 
     shared = True
@@ -148,7 +148,7 @@ class Durable:
 
 
 def storage_error(error: BaseException, doing: str) -> StorageError:
-    """What a foreign exception means to whoever wanted something stored; the cause is kept.
+    """The error of storage for an exception of SQLite or the system; the cause is kept.
 
     ``doing`` says what was being done: ``"storing a message"``.
     """
@@ -182,7 +182,7 @@ def is_damage(error: BaseException) -> bool:
 
 
 def damaged(error: BaseException) -> str:
-    """What is wrong and what to do when ``is_damage``, in a sentence."""
+    """The cause and the remedy when ``is_damage``, in a sentence."""
     return (
         f"the spool's database is damaged ({error}); nothing is accepted or delivered any more: stop the daemon, copy"
         " the spool, and restore a backup or run `sqlite3 queue.sqlite3 .recover`"

@@ -1,4 +1,4 @@
-"""Where things lie in the spool's directory, who owns what there, and what is left over at start.
+"""Layout of the spool's directory, process slots, and files that a crash has left over.
 
     data_dir/spool/queue.sqlite3      the rows (``schema``)
                    content/q/<id>     large contents, in a directory named for the id's last letter
@@ -7,10 +7,9 @@
                    owners/<slot>      one small file for each process, locked while it lives
 
 A process is known by its *slot*: the number of the owner file on which it holds the lock.  The slot is part of every
-queue id it makes and of every lease it takes.  The kernel drops the lock when the process ends, however it ends, so
-whether a file or a lease has a living owner is a question with an exact answer; process ids, which come back, are
-not asked.  ProcessSlot files are never removed: removing a locked file is a race, and there are at most 1024 small
-ones.
+queue id it makes and of every lease it takes.  The kernel drops the lock when the process ends, however it ends, so the
+lock says exactly whether a file or a lease has a living owner; process ids would not, because they are used again.
+Owner files are never removed: removing a locked file is a race, and there are at most 1024 small ones.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class Layout(NamedTuple):
 
     @property
     def tmp(self) -> str:
-        """What is still arriving."""
+        """Contents that are still arriving."""
         return os.path.join(self.root, "tmp")
 
     @property
@@ -160,8 +159,8 @@ class ProcessSlot:
 
     @contextlib.contextmanager
     def dead(self, slot: int) -> Iterator[bool]:
-        """Whether nobody lives in a slot; while the context lasts, nobody can move in.  Our own slot counts as
-        dead: ask before using it."""
+        """Whether no process lives in a slot; none can take it while the context lasts.  This process's own slot counts
+        as dead: ask before using it."""
         if slot == self.slot:
             yield True
             return
@@ -174,7 +173,7 @@ class ProcessSlot:
 
 
 def _life(descriptor: int) -> int:
-    """How many have lived in a slot, by its owner file: that number, and the last one's process id."""
+    """The number of processes that have lived in a slot, from its owner file, which also has the last process id."""
     lives, _, _ = os.pread(descriptor, 64, 0).partition(b" ")
     return int(lives) if lives.isdigit() else 0
 
@@ -279,11 +278,11 @@ class FileContent:
 def _close(descriptor: int, reading: asyncio.Future[bytes]) -> None:
     os.close(descriptor)
     if not reading.cancelled():
-        reading.exception()  # nobody waits for it any more
+        reading.exception()  # no caller waits for it any more
 
 
 def complaint_about(path: str, size: int) -> str:
-    """What is wrong with a promised content file, or ""."""
+    """The fault of a promised content file, or ""."""
     try:
         found = os.stat(path, follow_symlinks=False)
     except FileNotFoundError:

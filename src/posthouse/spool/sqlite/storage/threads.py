@@ -1,4 +1,4 @@
-"""Where the blocking work of a spool runs: in threads, or, for an ephemeral spool, on the event loop.
+"""Threads for the blocking work of a spool; an ephemeral spool does it on the event loop.
 
 A daemon's spool has ``Threads``.  An ephemeral spool (``SqliteSpool.ephemeral``) has ``InlineThreads``: without syncs
 an operation takes less time than handing it to a thread, and a clock that a test moves sees that the operation is done.
