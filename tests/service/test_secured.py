@@ -70,7 +70,7 @@ def with_daemon(tmp_path: Path, scenario: Callable[[Daemon, Log], Awaitable[None
     async def bounded() -> None:
         async with asyncio.timeout(30):
             log = Log()
-            daemon = Daemon(parse(text.format(tmp_path)), log=log)
+            daemon = Daemon(parse(text.format(tmp_path)), log=log, clock=clock)
             await daemon.start()
             try:
                 await scenario(daemon, log)
@@ -251,12 +251,6 @@ def test_guessing_is_slowed_and_then_ends(tmp_path: Path) -> None:
     """20 wrong passwords in a session are errors like any other; the fourth already waits."""
 
     async def scenario(daemon: Daemon, log: Log) -> None:
-        waits: list[float] = []
-
-        async def no_wait(seconds: float) -> None:
-            waits.append(seconds)
-
-        daemon.clock.sleep = no_wait  # type: ignore[method-assign]
         talk = await Talk.to(daemon, "clear")
         await talk.reply()
         await talk.say("EHLO client.example")
@@ -271,11 +265,12 @@ def test_guessing_is_slowed_and_then_ends(tmp_path: Path) -> None:
                 break
         assert replies[0].startswith("535")
         assert len(replies) < 40
-        assert waits[:3] == [0.5, 1.0, 2.0]
-        assert max(waits) <= 10.0
+        assert clock.waits[:3] == [0.5, 1.0, 2.0]
+        assert max(clock.waits) <= 10.0
         await talk.close()
 
-    with_daemon(tmp_path, scenario)
+    clock = Recording()
+    with_daemon(tmp_path, scenario, clock=clock)
 
 
 def test_the_catcher_lets_every_account_in(tmp_path: Path) -> None:

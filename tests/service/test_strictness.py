@@ -11,15 +11,17 @@ from typing import Any
 import pytest
 
 from posthouse.codes import LENIENCIES, remark_text
-from posthouse.core import Address, Remark
+from posthouse.core import Address, Remark, SettingError
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.protocol import LENIENT, STRICT
 from posthouse.protocol.writers import write_content
 from posthouse.sandbox import Sink
 from posthouse.server import Peer
 from posthouse.service import Daemon
+from posthouse.service.config.advice import advice
 from posthouse.service.config.model import Config
-from posthouse.service.config_file import ConfigError, advice, default_config, parse
+from posthouse.service.config_file import ConfigError, default_config, parse
+from posthouse.service.operations.explain_address import address_of
 from posthouse.service.operations.explain_message import history_of
 from posthouse.service.operations.explain_text import history_sentences
 from posthouse.service.operations.registry import OPERATIONS
@@ -267,6 +269,12 @@ def test_a_remark_tells_developers_what_the_world_would_have_said(kind: str) -> 
     assert "第 3 行" in chinese
     assert "另有 11 处" in chinese
     assert "RCPT TO:<a..b@c>" in remark_text(Remark(kind, "501 no", 0, "RCPT TO:<a..b@c>"))
+
+
+def test_explain_reads_addresses_as_they_were_written() -> None:
+    assert address_of("<a..b@docomo.example>") == Address("a..b", "docomo.example")
+    with pytest.raises(SettingError, match="is no mailbox"):
+        address_of("a b@docomo.example")
 
 
 def test_an_address_that_only_leniency_reads_is_written_quoted() -> None:

@@ -68,6 +68,7 @@ _RSET: Final = Rset()
 _TAKEN: Final = Handover.TAKEN
 _FINAL_DELIVERY: Final = Handover.FINAL
 _RELAYED: Final = Handover.RELAYED
+_DELIVERED: Final = Result.DELIVERED
 #: The reply and the reason of recipients whose message was given up because its lease was lost.
 _LOST: Final = Reply(451, "4.3.0", "the lease was lost")
 _LOST_REASON: Final = "the lease was lost before the message was complete; nothing was delivered by this attempt"
@@ -164,6 +165,7 @@ class Transaction:
         "_next_rcpt",
         "_ours",
         "_refused",
+        "_refused_at",
         "_replies",
         "_stage",
         "begun",
@@ -215,6 +217,7 @@ class Transaction:
         self._accepted: dict[int, int] = {}  # recipient's index → how many were accepted before it
         self._next_rcpt = 0
         self._refused: Reply | None = None  # the negative reply to MAIL, DATA or a chunk: it is for every recipient
+        self._refused_at = ""  # that command
         self._ours = False  # that reply was not the peer's: this side gave the message up
         self._may_send_content = False  # DATA was answered 354
         self._completed = False  # the octet that completes the message has been written
@@ -290,14 +293,14 @@ class Transaction:
             if 300 <= code < 400:
                 self._may_send_content = True
             elif self._refused is None:
-                self._refused = reply
+                self._refused, self._refused_at = reply, "DATA"
         elif to is _CONTENT_END or (isinstance(to, Bdat) and to.last):
             if self._refused is None:  # behind a refused MAIL or chunk it says nothing new
                 self._finals.append(reply)
         elif code >= 400 and self._refused is None and (kind is Mail or kind is Bdat or to is None):
-            self._refused = reply
+            self._refused, self._refused_at = reply, _named(to)
         if code == 421 and self._refused is None and not self._finals:
-            self._refused = reply
+            self._refused, self._refused_at = reply, _named(to)
         self._awaited -= 1
         if self._awaited <= 0 or self._stage == _CHUNKS:
             self._step()
@@ -543,7 +546,16 @@ class Transaction:
                     handover = _TAKEN
                 else:
                     handover = _FINAL_DELIVERY if self._channel.sender.lmtp else _RELAYED
-                return Outcome(recipient, result, reply, f"{peer} said: {reply}", peer, handover)
+                reason = f"{peer} said: {reply}"
+                command = ""
+                if result is not _DELIVERED:
+                    if index in self._replies:
+                        command = "RCPT TO"
+                    else:
+                        command = self._refused_at if reply is self._refused else "the end of the message"
+                    if command:
+                        reason = f"{reason} (in reply to {command})"
+                return Outcome(recipient, result, reply, reason, peer, handover, command)
         fault = self._channel.fault
         why = str(fault) if fault is not None else "the session ended"
         maybe_accepted = index in self._accepted or index >= self._next_rcpt
@@ -571,3 +583,10 @@ class Transaction:
             if len(finals) == 1 and self._channel.sender.state is _CLOSED:
                 return finals[0]  # one early refusal, or 421, for all recipients
         return self._refused
+
+
+def _named(to: Command | Sent | None) -> str:
+    """The command of a reply, as reports name it; "" if the reply answers none."""
+    if isinstance(to, Rcpt):
+        return "RCPT TO"
+    return "MAIL FROM" if isinstance(to, Mail) else "BDAT" if isinstance(to, Bdat) else ""

@@ -41,7 +41,7 @@ class Outcome(NamedTuple):
         peer: The host that replied as ``mx.sina.com[192.0.2.7]:25``, or a path, or "" if no host replied.
         handover: Has a meaning with DELIVERED only.
         command: The command in reply to which the host gave a negative reply (``MAIL FROM``, ``RCPT TO``, ``DATA``,
-            ``BDAT``, ``the end of the message``); "" where no host refused.
+            ``BDAT``, ``the end of the message``, ``EHLO``, ``the connection``); "" where no host refused.
     """
 
     recipient: Recipient

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from posthouse.client import SessionRefused
-from posthouse.core import Outcome, PosthouseError, RemoteError, Reply, Result, Unreachable
+from posthouse.core import Outcome, PosthouseError, Recipient, RemoteError, Reply, Result, Unreachable
 from posthouse.delivery.feedback import Feedback
 from posthouse.delivery.model import Delivery, all_of
 from posthouse.delivery.mx import NextHops
@@ -33,7 +33,7 @@ class FailedExchanges:
     def __init__(self, hops: NextHops) -> None:
         self._hops = hops
         self._texts: list[str] = []
-        self._refusals: list[tuple[Reply, str]] = []
+        self._refusals: list[tuple[Reply, str, str]] = []  # reply, exchange, command
         self._unreachable = 0
         self._lost = False
         self._broken = False
@@ -45,7 +45,7 @@ class FailedExchanges:
             text = f"{name}: {text}"
         self._texts.append(text)
         if isinstance(error, SessionRefused):
-            self._refusals.append((error.reply, name))
+            self._refusals.append((error.reply, name, _refused_command(str(error))))
         elif isinstance(error, Unreachable):
             self._unreachable += 1
         elif isinstance(error, RemoteError):
@@ -56,7 +56,7 @@ class FailedExchanges:
     @property
     def busy(self) -> bool:
         """True if an exchange refused the session for now."""
-        return any(reply.transient for reply, _ in self._refusals)
+        return any(reply.transient for reply, _, _ in self._refusals)
 
     @property
     def feedback(self) -> Feedback:
@@ -72,15 +72,27 @@ class FailedExchanges:
         where = hops.reason.replace(f" {hops.site}", "") if address and address in what else hops.reason
         tried = f"tried {where}: {what}"
         recipients = delivery.recipients
-        for reply, name in self._refusals:
+        for reply, name, command in self._refusals:
             if reply.transient:
-                return all_of(recipients, Result.DEFERRED, tried, reply, name)
+                return _refused(recipients, Result.DEFERRED, tried, reply, name, command)
         if len(self._refusals) == len(self._texts):
-            reply, name = self._refusals[0]
-            return all_of(recipients, Result.FAILED, tried, reply, name)
+            reply, name, command = self._refusals[0]
+            return _refused(recipients, Result.FAILED, tried, reply, name, command)
         return all_of(
             recipients, Result.DEFERRED, tried, _LOST if self._lost else _NOT_SMTP if self._broken else _NO_ANSWER
         )
+
+
+def _refused_command(text: str) -> str:
+    """What the host refused: EHLO or LHLO, or the connection, as the text of ``SessionRefused`` has it."""
+    what = text.partition(" refused ")[2][:4]
+    return what if what in ("EHLO", "LHLO") else "the connection"
+
+
+def _refused(
+    recipients: Sequence[Recipient], result: Result, reason: str, reply: Reply, peer: str, command: str
+) -> tuple[Outcome, ...]:
+    return tuple([Outcome(one, result, reply, reason, peer, command=command) for one in recipients])
 
 
 def with_replies(found: Found, fault: PosthouseError | None) -> Found:

@@ -2,8 +2,7 @@
 
 The syntax is the mailbox list of RFC 5322 §3.4 without its obsolete forms, comments and groups.  An ambiguous text
 (``Smith, John <a@b>`` without quotes) is an error with a remedy; a wrong guess would send the message to the wrong
-person.  Domains are put in lower case only; callers convert U-labels to A-labels
-(``protocol.grammar.domain_to_ascii``).
+person.  Domains are put in lower case only; ``with_a_labels`` converts them.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ __all__ = [
     "MailboxesLike",
     "check_text",
     "parse_mailboxes",
+    "with_a_labels",
     "write_mailbox",
     "write_phrase",
 ]
@@ -40,16 +40,16 @@ _QUOTED = r'"(?:[^"\\]|\\.)*+"'
 # The class lists the excluded characters, because a class with a range to U+10FFFF takes milliseconds to compile.
 # Dots at odd places (a..b@, a.@) are not in the grammar; people have such addresses, and they are written in quotes.
 _LOCAL = rf'(?:[^\x00-\x20"(),:;<>@\[\\\]\x7f]+|{_QUOTED})'
-# A label begins and ends with a letter or digit; U-labels are not checked further.
+# A label begins and ends with a letter or digit, and has at most 63 octets; U-labels are not checked further.
 _LET_DIG = r"[^\x00-/:-@\[-`{-\x7f]"
-_LABEL = rf"{_LET_DIG}(?:[^\x00-,./:-@\[-^`{{-\x7f]*{_LET_DIG})?"
+_LABEL = rf"{_LET_DIG}(?:[^\x00-,./:-@\[-`{{-\x7f]{{0,61}}{_LET_DIG})?"
 _DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*|\[[A-Za-z0-9.:-]+\]"
 _NAME_ADDR = rf"(?s)(?P<name>(?:{_QUOTED}|[^\"<>@,;:]++)*+)<(?P<address>(?:{_QUOTED})?[^<>\"]+)>"
 _NOT_COMMA = re.compile(rf"(?:[^,\"]|{_QUOTED})*+", re.DOTALL)
 _ESCAPED = r"(?s)\\(.)"
 _WORDS = rf'(?s){_QUOTED}|[^"]+'
 # The usual form; the expressions above are compiled (and cached by ``re``) for other forms only.
-_LDH_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_LDH_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _PLAIN = rf"([A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*)@({_LDH_LABEL}(?:\.{_LDH_LABEL})*)"
 # Never part of a header: C0 except the tab, DEL, C1, line and paragraph separators, surrogates.
 _FORBIDDEN = r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
@@ -147,13 +147,32 @@ def _checked(address: Address, what: str) -> Address:
     return address
 
 
+def with_a_labels(address: Address) -> Address:
+    """The same mailbox with its domain in A-labels, so that only a local part beyond ASCII needs SMTPUTF8 (RFC 6531
+    §3.2).  Raises ``LocalError`` for a domain that has none."""
+    if address.domain.isascii():
+        return address
+    try:
+        import idna  # its tables are large, and hardly any domain needs them
+
+        labels = [
+            label if label.isascii() else idna.alabel(label).decode("ascii") for label in address.domain.split(".")
+        ]
+    except ValueError as error:  # idna.IDNAError is one
+        raise LocalError(
+            f"the domain of {address} is no valid international domain name; check its spelling"
+        ) from error
+    return Address(address.local, ".".join(labels))
+
+
 def write_mailbox(mailbox: Mailbox, *, utf8: bool = False, room: int = 75) -> list[str]:
-    """The mailbox as tokens for ``fold``; ``room`` as for ``write_phrase``."""
-    return [*write_phrase(mailbox.name, utf8=utf8, room=room), _spec(mailbox)]
+    """The mailbox as tokens for ``fold``, its domain in A-labels without ``utf8``; ``room`` as for ``write_phrase``."""
+    return [*write_phrase(mailbox.name, utf8=utf8, room=room), _spec(mailbox, utf8)]
 
 
-def _spec(mailbox: Mailbox) -> str:
-    return f"<{mailbox.address}>" if mailbox.name.strip() else str(mailbox.address)
+def _spec(mailbox: Mailbox, utf8: bool) -> str:
+    address = mailbox.address if utf8 else with_a_labels(mailbox.address)
+    return f"<{address}>" if mailbox.name.strip() else str(address)
 
 
 def write_phrase(name: str, *, utf8: bool = False, room: int = 75) -> list[str]:

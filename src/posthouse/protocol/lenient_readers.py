@@ -39,6 +39,8 @@ _STUFFED_LF: Final = re.compile(rb"(?<!\r)\n\.\.")
 # The first line of a message in an mbox file: "From sender weekday month day time …".
 _MBOX: Final = re.compile(rb"From [^ \r\n]+ +(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +[A-Z0-9]")
 _LONGEST_OPENING: Final = 998
+# What a client that ends its lines with LF takes for the end of content.
+_LF_ENDS: Final = (b"\n.\n", b"\n.\r\n")
 # Octets of content in whose lines a fault is numbered, where it is not in the first piece: counting the lines of large
 # content would take 1/3 of the time that reading takes.
 _COUNTED: Final = 65_536
@@ -53,7 +55,7 @@ class ContentNormaliser:
     ``seven_bit``: MAIL did not announce 8-bit content, so that 8-bit octets are remarked.
     """
 
-    __slots__ = ("_found", "_held", "_lines", "_octets", "_opening", "_seven_bit", "kept")
+    __slots__ = ("_found", "_held", "_lines", "_octets", "_opening", "_seven_bit", "ended_by_lf", "kept")
 
     def __init__(self, *, seven_bit: bool) -> None:
         self._seven_bit = seven_bit
@@ -62,6 +64,8 @@ class ContentNormaliser:
         self._octets = 0
         self._opening = True
         self._held = b""  # the beginning of the first line, while it may become a "From " line
+        #: True if the last octets of DATA are an end of content, were LF a line end: the client may wait for a reply.
+        self.ended_by_lf = False
         #: CRs at the end of a BDAT chunk, whose meaning the next octet decides.
         self.kept = b""
 
@@ -157,6 +161,7 @@ class LenientDotReader(DotReader):
         """See ``DotReader.feed``; there are no faults."""
         piece, rest = super().feed(data)
         assert isinstance(piece, bytes)
+        self._normaliser.ended_by_lf = data.endswith(_LF_ENDS)
         return self._normaliser.passed(piece, rest is not None), rest
 
     def _faulty(self, piece: bytes, over: bool) -> bytes | InputFault:

@@ -232,6 +232,12 @@ class Receiver:
         return self._total
 
     @property
+    def ended_by_lf(self) -> bool:
+        """True if content has stopped behind what would be its end, were LF a line end; only a lenient receiver comes
+        so far."""
+        return self._normaliser is not None and self._normaliser.ended_by_lf
+
+    @property
     def in_content(self) -> bool:
         """True while octets are content, also that of a refused chunk."""
         return self.state is _CONTENT or self._chunk is not None or self._skipped is not None

@@ -63,6 +63,9 @@ __all__ = ["GOING_DOWN", "ServerSession", "SessionRegistry"]
 
 _TIMEOUT: Final = Reply(421, "4.4.2", "No complete command came for too long; closing connection")
 _CONTENT_TIMEOUT: Final = Reply(421, "4.4.2", "The message came too slowly; closing connection")
+_LF_END_TIMEOUT: Final = Reply(
+    421, "4.4.2", "The message has no end; CRLF, a dot and CRLF end it, and LF was sent instead; closing connection"
+)
 _NO_MESSAGE: Final = Reply(421, "4.4.2", "No message came for too long; closing connection")
 _NO_ANSWER: Final = Reply(421, "4.3.0", "Something here takes too long; try again later")
 
@@ -420,7 +423,7 @@ class ServerSession:
         elif began is not None:
             slow = now - began > min(timeouts.transfer, SLOW_START + self._receiver.content_size / LEAST_RATE)
             if slow or silent > timeouts.content:
-                self.say_goodbye(_CONTENT_TIMEOUT)
+                self.say_goodbye(_LF_END_TIMEOUT if self._receiver.ended_by_lf else _CONTENT_TIMEOUT)
         elif silent > timeouts.command:
             self.say_goodbye(_TIMEOUT)
         elif now - self.last_message > timeouts.session:

@@ -67,6 +67,10 @@ _HEADS = {
 _SAID = Text("{who} said: {reply}", "{who} 的应答：{reply}")
 _LAST = Text("The last attempt ended with this. {who} said: {reply}", "最后一次尝试的结果。{who} 的应答：{reply}")
 _IN_REPLY_TO = Text(" (in reply to {})", "（对 {} 的应答）")
+_COMMANDS = {
+    "the end of the message": Text("the end of the message", "邮件内容结束"),
+    "the connection": Text("the connection", "连接"),
+}
 _OURS = Text("This mail system decided: {reply}", "本邮件系统的决定：{reply}")
 _OURS_AT_LAST = Text(
     "The last attempt ended with this decision of this mail system: {reply}", "最后一次尝试后本邮件系统的决定：{reply}"
@@ -195,7 +199,7 @@ def _cause(status: RecipientStatus, lang: str) -> list[str]:
     if status.remote:
         said = text(_LAST if status.expired else _SAID).format(who=status.remote, reply=reply)
         if status.command:
-            said += text(_IN_REPLY_TO).format(status.command)
+            said += text(_IN_REPLY_TO).format(text(_COMMANDS.get(status.command, Text(status.command, status.command))))
     else:
         said = text(_OURS_AT_LAST if status.expired else _OURS).format(reply=reply)
     return [said, text(_MEANING).format(sentence(status.reply, lang))]

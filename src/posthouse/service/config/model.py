@@ -7,7 +7,7 @@ texts, so the page cannot differ from the program.
 A field's type is what the program uses (seconds as a float, an ``Endpoint``); the ``SettingType`` beside it reads and
 writes what stands in the file ("5m", "127.0.0.1:25").
 
-Over budget: this is data, not logic: a table of settings.
+Over budget: one declaration with its text for each setting, and no logic.
 """
 
 from __future__ import annotations
@@ -43,7 +43,11 @@ __all__ = [
 class ListenerSettings(Struct, frozen=True, kw_only=True):
     """A listener: an address where mail is accepted, and its terms; without any table, 127.0.0.1:1025."""
 
-    bind: Annotated[Endpoint, types.ENDPOINT, Meta(description="Where to listen; port 0 takes any free port.")]
+    bind: Annotated[
+        Endpoint,
+        types.ENDPOINT,
+        Meta(description="Where to listen; port 0 takes any free port, and `localhost` is 127.0.0.1."),
+    ]
     kind: Annotated[
         Literal["mx", "submission", "lmtp"],
         Meta(
@@ -355,7 +359,10 @@ class RouteSettings(Struct, frozen=True, kw_only=True):
     via: Annotated[
         ViaSetting,
         mail_types.VIA,
-        Meta(description='"mx" (the mail exchangers in the DNS), or one host: "smtp://host:port", "lmtp://host:port".'),
+        Meta(
+            description='"mx" (the mail exchangers in the DNS), or one host: "smtp://host:port", "lmtp://host:port" or '
+            '"lmtp:/path/of/socket".'
+        ),
     ] = ViaSetting("mx")
 
 
@@ -418,8 +425,8 @@ class Config(Struct, frozen=True, kw_only=True):
         str,
         types.DIRECTORY,
         Meta(
-            description="The directory of the spool; without it, `$XDG_DATA_HOME/posthouse`, else"
-            " `~/.local/share/posthouse`."
+            description="The directory of the spool. Without it, `$XDG_DATA_HOME/posthouse`, else "
+            "`~/.local/share/posthouse`, of the user who starts the daemon: write it for any daemon that is no test."
         ),
     ] = field(default_factory=types.own_directory)
     workers: Annotated[

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
 from posthouse.core import SettingError
-from posthouse.service.config_file import ConfigError, advice, load
+from posthouse.service.config.advice import advice, surroundings
+from posthouse.service.config_file import ConfigError, load, load_table
 from posthouse.service.operations.base import Context, Operation, Parameter
 from posthouse.service.operations.explain_message import history_of
 from posthouse.service.operations.results import (
@@ -198,8 +199,11 @@ async def _check_config(context: Context | None, path: str) -> ConfigReport:
         config = load(path)
     except ConfigError as error:
         problems = [str(each) for each in error.problems]
-        return ConfigReport(path=path, usable=False, problems=problems, advice=[])
-    return ConfigReport(path=path, usable=True, problems=[], advice=advice(config))
+        readable = not isinstance(error.__cause__, OSError)
+        unchecked = [error.unchecked] if error.unchecked else []
+        return ConfigReport(path=path, usable=False, problems=problems, advice=unchecked, readable=readable)
+    sentences = [*advice(config), *surroundings(config, load_table(path))]
+    return ConfigReport(path=path, usable=True, problems=[], advice=sentences)
 
 
 async def _check_address(context: Context, address: str) -> AddressReport:

@@ -22,13 +22,14 @@ from posthouse.delivery import (
     Undeliverable,
     next_hops,
 )
-from posthouse.protocol.grammar import GrammarError, parse_mailbox
+from posthouse.protocol.grammar import GrammarError
+from posthouse.protocol.leniency import tolerant_mailbox
 from posthouse.relay import MailboxDeliverer, NoRoute, Route
 from posthouse.service.directory.directory import Directory, Expanded, Foreign, Local, Moved, Resolution
 from posthouse.service.directory.expansion import expand_envelope
 from posthouse.service.operations.base import Context
 from posthouse.service.operations.explain_text import address_kind_text
-from posthouse.service.operations.next_attempt import NextAttempts
+from posthouse.service.operations.next_attempt import next_attempts
 from posthouse.service.operations.results import (
     AddressFacts,
     AddressForecast,
@@ -58,7 +59,7 @@ def address_of(text: str) -> Address:
     """The address that is written, with or without angle brackets.  Raises ``SettingError``."""
     bare = text.strip().removeprefix("<").removesuffix(">")
     try:
-        return Address(bare) if bare.lower() == "postmaster" else parse_mailbox(bare)
+        return Address(bare) if bare.lower() == "postmaster" else tolerant_mailbox(bare)
     except GrammarError as error:
         raise SettingError(f'"{text}" is no mailbox: {error}') from error
 
@@ -191,6 +192,6 @@ async def _place(context: Context, route: Route, destination: str) -> dict[str, 
     ]
     facts: dict[str, Any] = {"lookup": hops.reason, "exchanges": exchanges, "site": hops.site}
     if context.outlook is not None:
-        attempts = NextAttempts(context)
-        facts["next"] = attempts.at_site(context.outlook(route, destination, hops.site), attempts.now)
+        attempts = await next_attempts(context)
+        facts["next"] = attempts.at_site(context.outlook(route, destination, hops.site), destination, attempts.now)
     return facts

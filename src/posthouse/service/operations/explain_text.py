@@ -7,6 +7,7 @@ texts of peers are shown as they are.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal, NamedTuple
 
@@ -53,6 +54,8 @@ class Sentence(NamedTuple):
     depth: int = 0
 
 
+#: The command that a host refused, at the end of a reason.
+_ANSWERED: Final = re.compile(r" \(in reply to ([^()]*)\)\Z")
 _TONES: Final[dict[str, _Tone]] = {"delivered": "good", "deferred": "wait", "failed": "bad", "ambiguous": "bad"}
 
 
@@ -188,6 +191,9 @@ def _results(say: _Sentences, results: Sequence[ResultEntry], now: float) -> Ite
     if first.reply and first.reason and first.result != "delivered" and first.reply not in first.reason:
         reason = say.reason(first.reason)
         said = f"{first.reply}（{reason}）" if say.lang == "zh" else f"{first.reply} ({reason})"
+    answered = _ANSWERED.search(first.reason) if first.reply else None
+    if answered is not None and say("in-reply-to", command=say.reason(answered[1])) not in said:
+        said += say("in-reply-to", command=say.reason(answered[1]))
     yield Sentence(say(key, recipients=recipients, reply=said or "-"), _TONES[first.result], depth=1)
     if first.due is not None:
         due, span = say.when(first.due), say.span(first.due - now)

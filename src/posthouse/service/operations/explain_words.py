@@ -55,6 +55,7 @@ EXPLAIN_TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "{recipients}：不能确定是否已投递：{reply}",
         ),
         "expired": ("{recipients}: given up, {reply}", "{recipients}：放弃，{reply}"),
+        "in-reply-to": (" (in reply to {command})", "（对 {command} 的应答）"),
         "next": ("scheduled for {due}, {span} later: {why}", "安排在 {due} 重试，即 {span}之后：{why}"),
         # Other events
         "held": ("{recipients} held by {who}", "{who} 扣留了 {recipients}"),
@@ -117,8 +118,8 @@ EXPLAIN_TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "{recipients}：第 {number} 次尝试等到 {due}：对状况未知的主机（{site}），每秒的尝试次数有上限",
         ),
         "now-leased": (
-            "{recipients}: attempt {number} is under way, or next in line, in another worker process",
-            "{recipients}：第 {number} 次尝试正由另一个工作进程进行，或即将进行",
+            "{recipients}: attempt {number} has just begun, or its result is being recorded",
+            "{recipients}：第 {number} 次尝试刚刚开始，或其结果正在记录",
         ),
         "now-soon": ("{recipients}: attempt {number} begins now", "{recipients}：第 {number} 次尝试即将开始"),
         "now-stopped": (

@@ -1,7 +1,8 @@
 """The answers of the operations: plain values that print as tables and travel as JSON.
 
-Times are calendar seconds (since 1970-01-01T00:00Z), durations seconds, sizes octets.  The names of fields are the keys
-of ``--json`` and of the control socket.  Where a struct shows a value of the spool, ``filled`` copies the fields that
+Times (``MOMENTS``) are calendar seconds (since 1970-01-01T00:00Z), durations seconds, sizes octets.  The names of
+fields are the keys of ``--json``, which writes times as ISO 8601, and of the control socket, which writes seconds.
+Where a struct shows a value of the spool, ``filled`` copies the fields that
 have the same name in both.
 
 Over budget: one struct for each shape of answer, and no logic.
@@ -20,6 +21,7 @@ __all__ = [
     "AddressReport",
     "AddressTarget",
     "AttemptEntry",
+    "AttemptPlace",
     "AuditEntry",
     "CodeEntry",
     "CommandText",
@@ -36,6 +38,7 @@ __all__ = [
     "InboxEntry",
     "InboxSummary",
     "InboxWait",
+    "MOMENTS",
     "MessageFound",
     "MessageHistory",
     "NextAttempt",
@@ -51,8 +54,13 @@ __all__ = [
     "RemarkEntry",
     "ResultEntry",
     "SettingText",
+    "SiteEntry",
+    "SitesReport",
     "filled",
 ]
+
+#: The fields that are times.
+MOMENTS = frozenset(("at", "began", "due", "expires", "now", "oldest", "received"))
 
 _Answer = TypeVar("_Answer", bound=Struct)
 
@@ -90,6 +98,39 @@ class NextAttempt(Struct, frozen=True, kw_only=True):
     site: str = ""
     limit: int | None = None
     before: int = 0
+
+
+class SiteEntry(Struct, frozen=True, kw_only=True):
+    """A site: its concurrency ``limit``, the attempts that are ``active`` there and that are ``waiting`` for it, and,
+    while it is suspended, ``until`` when and ``why``.  While it is suspended or ``is_full``, no mail is leased for its
+    ``destinations``."""
+
+    site: str
+    limit: int
+    active: int
+    waiting: int
+    until: float | None
+    why: str
+    is_full: bool
+    destinations: list[str]
+
+
+class AttemptPlace(Struct, frozen=True, kw_only=True):
+    """An attempt for the recipient ``key`` of the message ``id``: under way since ``began``, or with so many ``before``
+    it in the ready queue of the ``site``."""
+
+    id: str
+    key: int
+    site: str
+    began: float | None
+    before: int
+
+
+class SitesReport(Struct, frozen=True, kw_only=True):
+    """What each worker process knows of sites, and its attempts."""
+
+    sites: list[SiteEntry]
+    attempts: list[AttemptPlace] = []
 
 
 class QueueEntry(Struct, frozen=True, kw_only=True):
@@ -280,12 +321,16 @@ class InboxChange(Struct, frozen=True, kw_only=True):
 
 
 class ConfigReport(Struct, frozen=True, kw_only=True):
-    """The check of a configuration: ``problems`` keep it from being used, ``advice`` does not."""
+    """The check of a configuration: ``problems`` keep it from being used, ``advice`` does not.
+
+    ``readable`` is False where the file itself cannot be read.
+    """
 
     path: str
     usable: bool
     problems: list[str]
     advice: list[str]
+    readable: bool = True
 
 
 class AddressTarget(Struct, frozen=True, kw_only=True):
