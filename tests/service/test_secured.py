@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from posthouse.core import SettingError
+from posthouse.net import SystemClock
 from posthouse.service import Daemon, parse
 from posthouse.service.accounts import AccountFile
 
@@ -66,7 +67,23 @@ class Log:
         return repr(self.events)
 
 
-def with_daemon(tmp_path: Path, scenario: Callable[[Daemon, Log], Awaitable[None]], text: str = LISTENERS) -> None:
+class Recording(SystemClock):
+    """A clock whose ``sleep`` returns at once, and notes for how long it was asked to wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float] = []
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+
+def with_daemon(
+    tmp_path: Path,
+    scenario: Callable[[Daemon, Log], Awaitable[None]],
+    text: str = LISTENERS,
+    clock: SystemClock | None = None,
+) -> None:
     async def bounded() -> None:
         async with asyncio.timeout(30):
             log = Log()

@@ -54,22 +54,26 @@ def show(name: str, config_file: str | None, data_dir: str | None, as_json: bool
 @_IDENTITIES
 @_PASSWORD_FILE
 @with_daemon
-def add(name: str, identities: str, password_file: str | None, config_file: str | None, data_dir: str | None) -> None:
+@with_json
+def add(
+    name: str, identities: str, password_file: str | None, config_file: str | None, data_dir: str | None, as_json: bool
+) -> None:
     """Make the account NAME, usually an address. What is stored of the password cannot be used to log in."""
     options = DaemonOptions(config_file, data_dir)
-    operate("user add", options, account=name, password=_password(password_file), identities=identities)
-    say(f"the account {name} was made", "green")
+    found = operate("user add", options, account=name, password=_password(password_file), identities=identities)
+    _confirm(found, as_json, f"the account {name} was made")
 
 
 @user.command("passwd", short_help="Set an account's password.")
 @click.argument("name")
 @_PASSWORD_FILE
 @with_daemon
-def passwd(name: str, password_file: str | None, config_file: str | None, data_dir: str | None) -> None:
+@with_json
+def passwd(name: str, password_file: str | None, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
     """Set the password of the account NAME. Sessions that are open stay open."""
     options = DaemonOptions(config_file, data_dir)
-    operate("user passwd", options, account=name, password=_password(password_file))
-    say(f"the password of {name} was set", "green")
+    found = operate("user passwd", options, account=name, password=_password(password_file))
+    _confirm(found, as_json, f"the password of {name} was set")
 
 
 @user.command("change", short_help="Change as whom an account may send, or whether it may log in.")
@@ -77,22 +81,35 @@ def passwd(name: str, password_file: str | None, config_file: str | None, data_d
 @_IDENTITIES
 @click.option("--active/--inactive", default=None, help="Whether the account may log in.")
 @with_daemon
-def change(name: str, identities: str, active: bool | None, config_file: str | None, data_dir: str | None) -> None:
+@with_json
+def change(
+    name: str, identities: str, active: bool | None, config_file: str | None, data_dir: str | None, as_json: bool
+) -> None:
     """Change as whom the account NAME may send, or whether it may log in."""
     if not identities and active is None:
         raise SettingError("nothing is to be changed", remedy="give --identities, --active or --inactive")
     word = "" if active is None else "yes" if active else "no"
-    operate("user change", DaemonOptions(config_file, data_dir), account=name, identities=identities, active=word)
-    say(f"the account {name} was changed", "green")
+    found = operate(
+        "user change", DaemonOptions(config_file, data_dir), account=name, identities=identities, active=word
+    )
+    _confirm(found, as_json, f"the account {name} was changed")
 
 
 @user.command("remove", short_help="Remove an account.")
 @click.argument("name")
 @with_daemon
-def remove(name: str, config_file: str | None, data_dir: str | None) -> None:
+@with_json
+def remove(name: str, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
     """Remove the account NAME. Its mail stays."""
-    operate("user remove", DaemonOptions(config_file, data_dir), account=name)
-    say(f"the account {name} was removed", "green")
+    found = operate("user remove", DaemonOptions(config_file, data_dir), account=name)
+    _confirm(found, as_json, f"the account {name} was removed")
+
+
+def _confirm(found: Any, as_json: bool, sentence: str) -> None:
+    if as_json:
+        print_json(found)
+    else:
+        say(sentence, "green")
 
 
 def _print(found: Any, as_json: bool) -> None:

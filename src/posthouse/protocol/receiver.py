@@ -173,8 +173,7 @@ class Receiver:
         self.set_offer(offer)
         self._transcript = transcript
         self._lines = LineReader()
-        self._eof = False
-        self._tls = False
+        self._eof = self._tls = False
         self._fatal = False  # the reply that is owed ends the dialogue
         self._owed = 1  # the greeting
         self._given = _GREETING_INPUT
@@ -186,8 +185,7 @@ class Receiver:
 
     def set_offer(self, offer: Offer, later: tuple[str, ...] = ()) -> None:
         """Change the offer.  ``later``: SASL mechanisms that TLS will add; asking for one of them in clear is 538."""
-        self.offer = offer
-        self._later = later
+        self.offer, self._later = offer, later
         self._accepts = offer.accepts() | {"AUTH"} if later else offer.accepts()
         # An initial response can make AUTH's command line as long as any line of the exchange (RFC 4954 §4).
         self._line_limit = self.limits.auth_line if offer.auth else self.limits.command_line
@@ -367,10 +365,7 @@ class Receiver:
         if isinstance(command, Auth):
             return ALREADY_AUTHENTICATED if self._authenticated else mechanism_refusal(command, self.offer, self._later)
         if kind is StartTls:
-            if self._tls:
-                return TLS_IS_UP
-            if not self._lines.empty:
-                return AFTER_STARTTLS
+            return TLS_IS_UP if self._tls else None if self._lines.empty else AFTER_STARTTLS
         return None
 
     def _refuse(self, what: str, reply: Reply, *, fatal: bool = False) -> Refused:

@@ -17,7 +17,6 @@ from msgspec import Struct
 from posthouse.service.operations.remarks import RemarkEntry
 
 __all__ = [
-    "AccountEntry",
     "AddressFacts",
     "AddressForecast",
     "AddressReport",
@@ -64,16 +63,6 @@ __all__ = [
 MOMENTS = frozenset(("at", "began", "due", "expires", "now", "oldest", "received"))
 
 _Answer = TypeVar("_Answer", bound=Struct)
-
-
-class AccountEntry(Struct, frozen=True, kw_only=True):
-    """An account: as whom it may send, whether it may log in, when it was made and its password was last set."""
-
-    name: str
-    identities: list[str]
-    active: bool
-    made: float
-    changed: float
 
 
 def filled(kind: type[_Answer], value: object, **more: Any) -> _Answer:

@@ -8,14 +8,26 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct
+
 from posthouse.core import SettingError
 from posthouse.service.operations.base import Context, Operation, Parameter
-from posthouse.service.operations.results import AccountEntry, filled
+from posthouse.service.operations.results import filled
 
 if TYPE_CHECKING:
     from posthouse.service.accounts import Account, AccountFile
 
-__all__ = ["USER_OPERATIONS"]
+__all__ = ["AccountEntry", "USER_OPERATIONS"]
+
+
+class AccountEntry(Struct, frozen=True, kw_only=True):
+    """An account: as whom it may send, whether it may log in, when it was made and its password was last set."""
+
+    name: str
+    identities: list[str]
+    active: bool
+    made: float
+    changed: float
 
 
 def _file(context: Context) -> AccountFile:
