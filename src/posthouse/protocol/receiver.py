@@ -27,16 +27,7 @@ import binascii
 from typing import Final
 
 from posthouse.core import Body, LocalError, Remark, Reply
-from posthouse.protocol.commands import (
-    Auth,
-    Bdat,
-    Command,
-    Data,
-    Greet,
-    Mail,
-    Rcpt,
-    StartTls,
-)
+from posthouse.protocol.commands import Auth, Bdat, Command, Data, Greet, Mail, Rcpt, StartTls
 from posthouse.protocol.events import (
     AuthResponse,
     ContentChunk,
@@ -395,21 +386,16 @@ class Receiver:
         elif not data:
             return _NEED_DATA
         piece, rest = self._dot.feed(data)
-        if isinstance(piece, InputFault):
+        if isinstance(piece, InputFault) or self._total + len(piece) > self._hopeless:
             lines.clear()
             self._given = _CONTENT_END_INPUT
             self._command = None
             self._owed = 1
             self._fatal = True
-            return Refused(piece.value, CONTENT_FAULTS[piece], fatal=True)
-        self._total += len(piece)
-        if self._total > self._hopeless:
-            lines.clear()
-            self._given = _CONTENT_END_INPUT
-            self._command = None
-            self._owed = 1
-            self._fatal = True
+            if isinstance(piece, InputFault):
+                return Refused(piece.value, CONTENT_FAULTS[piece], fatal=True)
             return Refused("DATA", CONTENT_TOO_LARGE, fatal=True)
+        self._total += len(piece)
         self.has_input = self._eof or rest is not None
         if rest is not None:
             self._dot = None
