@@ -221,6 +221,10 @@ class SpoolQueries(Protocol):
         """Records of operators' actions, the latest first."""
         ...
 
+    async def lost(self) -> int:
+        """How many contents the spool keeps whose rows it does not have; an operator should look."""
+        ...
+
     async def history(self, queue_id: str) -> list[Event]:
         """The events of one message in their order; empty if the message is not known."""
         ...

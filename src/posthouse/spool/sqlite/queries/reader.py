@@ -35,6 +35,7 @@ from posthouse.spool.sqlite.rows import STATES, WAITING, decode_envelope, destin
 from posthouse.spool.sqlite.statements import SQL
 from posthouse.spool.sqlite.storage.durability import damaged, is_damage, storage_error
 from posthouse.spool.sqlite.storage.layout import FileContent, Layout
+from posthouse.spool.sqlite.storage.lost import lost_contents
 from posthouse.spool.sqlite.storage.schema import connect_readers
 from posthouse.spool.sqlite.storage.threads import Threads
 
@@ -187,6 +188,10 @@ class Reader:
 
         return await self._ask(ask)
 
+    async def lost(self) -> int:
+        """The number of lost contents."""
+        return await self._ask(lambda _: len(lost_contents(self._layout)))
+
     async def latest(self) -> float | None:
         """When the destination is due that is due last; None without one."""
         (latest,) = await self._ask(lambda connection: connection.execute(SQL.LATEST).fetchone())
@@ -276,6 +281,9 @@ class SqliteQueries:
 
     async def audit(self, *, limit: int = 100) -> list[AuditRecord]:
         return await self._reader.search(partial(search.audit, limit=limit))
+
+    async def lost(self) -> int:
+        return await self._reader.lost()
 
     # -- histories -------------------------------------------------------------------------------------------------
 
