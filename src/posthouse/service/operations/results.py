@@ -14,6 +14,8 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
+from posthouse.service.operations.remarks import RemarkEntry
+
 __all__ = [
     "AddressFacts",
     "AddressForecast",
@@ -50,7 +52,6 @@ __all__ = [
     "QueueSummary",
     "QueueSummaryRow",
     "RecipientNow",
-    "RemarkEntry",
     "ResultEntry",
     "SettingText",
     "SiteEntry",
@@ -261,17 +262,6 @@ class PartEntry(Struct, frozen=True, kw_only=True):
     name: str
     size: int
     shown: bool
-
-
-class RemarkEntry(Struct, frozen=True, kw_only=True):
-    """A deviation that a lenient listener tolerated: see ``core.Remark``; ``text`` is the sentence in English."""
-
-    kind: str
-    reply: str
-    line: int
-    command: str
-    times: int
-    text: str
 
 
 class InboxContent(Struct, frozen=True, kw_only=True):
