@@ -177,25 +177,22 @@ class Reader:
 
     # -- listings --------------------------------------------------------------------------------------------------
 
-    async def due(self, limit: int, after: DueDestination | None) -> DuePage:
-        """A page of destinations, and when the first lease taken by a commit ends."""
+    async def due(self, limit: int, after: DueDestination | None) -> tuple[DuePage, float]:
+        """A page of destinations, with the end of the first lease taken by a commit; and when the destination is due
+        that is due last."""
         behind = (-math.inf, "") if after is None else (after.ready, after.name)
 
-        def ask(connection: sqlite3.Connection) -> DuePage:
+        def ask(connection: sqlite3.Connection) -> tuple[DuePage, float]:
             (fresh,) = connection.execute(SQL.FIRST_FRESH).fetchone()
             page = tuple(map(DueDestination._make, connection.execute(SQL.DUE_PAGE, (*behind, limit))))
-            return DuePage(page, fresh)
+            (latest,) = connection.execute(SQL.LATEST).fetchone()
+            return DuePage(page, fresh), -math.inf if latest is None else latest
 
         return await self._ask(ask)
 
     async def lost(self) -> int:
         """The number of lost contents."""
         return await self._ask(lambda _: len(lost_contents(self._layout)))
-
-    async def latest(self) -> float | None:
-        """When the destination is due that is due last; None without one."""
-        (latest,) = await self._ask(lambda connection: connection.execute(SQL.LATEST).fetchone())
-        return None if latest is None else float(latest)
 
     async def entry(self, number: int) -> MessageEntry | None:
 
