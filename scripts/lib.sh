@@ -9,11 +9,15 @@ fail() {
     exit 69
 }
 
+new_enough() {
+    command -v "$1" >/dev/null 2>&1 &&
+        [ "$("$1" -c 'import sys; print(sys.version_info >= (3, 11))' 2>/dev/null)" = True ]
+}
+
 # Prints the first Python that is new enough: $PYTHON if set, python3, or one with its version in its name.
 find_python() {
     for candidate in ${PYTHON:+"$PYTHON"} python3 python3.14 python3.13 python3.12 python3.11; do
-        if command -v "$candidate" >/dev/null 2>&1 &&
-            "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then
+        if new_enough "$candidate"; then
             command -v "$candidate"
             return 0
         fi
@@ -22,6 +26,9 @@ find_python() {
 }
 
 prepare() {
+    if [ -n "${PYTHON:-}" ] && ! new_enough "$PYTHON"; then
+        fail "\$PYTHON is $PYTHON, which is no Python 3.11 or newer; correct it, or unset PYTHON to have one found"
+    fi
     stamp="$(cksum <"$root/pyproject.toml") $root"
     if [ -x "$root/.venv/bin/python" ] && [ -f "$root/.venv/stamp-$1" ]; then
         installed=

@@ -18,7 +18,16 @@ OPENING = """\
 # Commands
 
 `posthouse` without arguments prints an overview, and `posthouse COMMAND --help` the text on this page. Every listing
-takes `--json`. All commands share the [exit codes](#exit-codes) below."""
+takes `--json`, in which times are ISO 8601 in UTC. All commands share the [exit codes](#exit-codes) below.
+
+Characters that steer a terminal or cannot be seen (control characters, marks of writing direction, zero-width
+characters) are shown as escapes such as `\\u202e`. An argument that is not UTF-8 is refused with 65."""
+
+OUTPUT = """\
+If standard output cannot be written (the disk is full), a command whose work is its output ends with 74, or with 141 if
+the reader has gone (`posthouse queue list | head`). A command that has acted, such as `send` or `queue hold`, ends with
+the code of what it did, and says on standard error that its output is lost: a script that repeats what has failed does
+not send twice. Descriptors 0 to 2 that are closed are opened on `/dev/null`."""
 
 
 def page(_existing: str) -> str:
@@ -26,6 +35,7 @@ def page(_existing: str) -> str:
     parts = [GENERATED, OPENING, *(_section(path, command) for path, command in commands()), *_filters()]
     parts.append("## Exit codes")
     parts.append(table(("code", "meaning"), [(str(code), meaning) for code, meaning in sorted(MEANINGS.items())]))
+    parts.append(OUTPUT)
     return "\n\n".join(parts) + "\n"
 
 

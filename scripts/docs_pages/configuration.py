@@ -10,20 +10,29 @@ from posthouse.service.config.docs import SettingDoc, settings
 
 __all__ = ["page"]
 
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "posthouse.toml"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 OPENING = """\
 # Configuration
 
 One TOML file. Every setting has a safe default, so a file has only the differences. An unknown key is an error that
-names the nearest known key. All mistakes of a file are reported at once:
+names the nearest known key. All mistakes of a file are reported at once; only aliases, lists and moved mailboxes are
+followed after every `[[domain]]` can be read, and the check says so:
 
 ```console
 $ posthouse check config posthouse.toml
 ```
 
-Without a file, `posthouse run` listens on 127.0.0.1:1025, accepts mail for every recipient into local inboxes, and
-relays nothing.
+The check also says what may not be intended (a listener that is open to other hosts, an open relay, a relative path),
+and what is missing on this machine (a directory that cannot be written, a Python module, room on the disk). It exits
+with 0 if the file can be used, 78 if it has mistakes, and 66 if it cannot be read.
+
+Without a file, `posthouse run` listens on 127.0.0.1:1025 (`--bind` names other addresses), accepts mail for every
+recipient into local inboxes, and relays nothing. Its mail is in `$XDG_DATA_HOME/posthouse-catcher`, which is
+`~/.local/share/posthouse-catcher` if the variable is not set.
+
+Text is UTF-8; a byte order mark at the beginning is ignored. In TOML a name with a dot or with characters beyond ASCII
+stands in quotes: `"bob.smith" = ["bob"]`.
 
 A duration is a number of seconds, or a number with a unit: `"30s"`, `"5m"`, `"4h"`, `"5d"`. A size is a number of
 octets, or a number with a unit: `"10MB"` is 10,000,000 octets, `"50MiB"` is 50 × 1024 × 1024."""
@@ -31,7 +40,10 @@ octets, or a number with a unit: `"10MB"` is 10,000,000 octets, `"50MiB"` is 50 
 
 def page(_existing: str) -> str:
     """The page."""
-    parts = [GENERATED, OPENING, "## An example", code_block("toml", EXAMPLE.read_text(encoding="utf-8").splitlines())]
+    parts = [GENERATED, OPENING]
+    for heading, name in (("A small example", "posthouse.toml"), ("A whole example", "office.toml")):
+        text = (EXAMPLES / name).read_text(encoding="utf-8")
+        parts += [f"## {heading}", code_block("toml", text.splitlines())]
     for heading, text, rows in _sections(settings()):
         parts.append(f"## {heading}")
         if text:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,8 @@ from pathlib import Path
 import click
 import pytest
 
-from posthouse import __version__
-from posthouse.cli import COMMANDS, exit_codes
+from posthouse import __version__, core
+from posthouse.cli import ACTS, COMMANDS, exit_codes
 from posthouse.cli import posthouse as root
 from posthouse.core._mypyc import compiled
 from posthouse.service import OPERATIONS
@@ -156,7 +157,23 @@ SEND = ["send", "--from", "a@b.org", "--to", "c@d.org"]
         (["explain", "relay.max_hosp"], 65, "max_hops"),
         (["explain", "<unknown@example.org>"], 65, "no message with the Message-ID <unknown@example.org> is known"),
         (["explain", "72jhzb4zx8tbr"], 65, "there is no spool here"),
-        (["check", "address", "--config", "/nowhere.toml", "a@b.org"], 78, "cannot be read"),
+        (["check", "address", "--config", "/nowhere.toml", "a@b.org"], 66, "cannot be read"),
+        (["run", "--config", "/nowhere.toml"], 66, "cannot be read"),
+        (["run", "--config", "/"], 66, "cannot be read (Is a directory)"),
+        (["queue", "list", "--config", "/nowhere.toml"], 66, "cannot be read"),
+        (["run", "--config", "/nowhere.toml", "--bind", "127.0.0.1:0"], 64, "--bind is for running without"),
+        (["run", "--bind", "nowhere"], 65, "--bind"),
+        (["run", "--bind", "example.org:25"], 65, "no IP address"),
+        (["run", "--bind", "127.0.0.1:25", "--bind", "127.0.0.1:25"], 65, "given twice"),
+        (["run", "--bind", ""], 64, "the value is empty"),
+        (["run", "--bind", "192.0.2.1:2525"], 69, "with --bind HOST:PORT"),
+        (["run", "--data-dir", ""], 64, "the value is empty"),
+        (["run", "--config", ""], 64, "the value is empty"),
+        (["inbox", "list", "--data-dir", ""], 64, "the value is empty"),
+        (["queue", "list", "--data-dir", "~nobodyhasthisname/x"], 64, 'there is no user "nobodyhasthisname"'),
+        (["bench", "--server", ""], 64, "the value is empty"),
+        (["bench", "--server", "127.0.0.1:1", "--to", "nobody"], 65, "the address has no domain; write user@domain\n"),
+        (["sink", "--fail", "connect:450"], 65, "connect:421"),
         (["queue", "list"], 65, "there is no spool here"),
         (["inbox", "show", "0"], 64, "'0' is no number of a message; `posthouse inbox list` shows the numbers"),
         (["queue", "hold", ""], 64, "the filter is empty"),
@@ -195,6 +212,47 @@ def test_a_fault_is_one_sentence_and_a_code(ran, arguments: list[str], code: int
     assert "Traceback" not in got.err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["explain"],
+        ["inbox", "list"],
+        ["inbox", "show"],
+        ["queue", "list"],
+        ["queue", "count"],
+        ["queue", "hold"],
+        ["queue", "show"],
+        ["check", "address"],
+        ["check", "config"],
+        ["run", "--config"],
+        ["run", "--bind"],
+        ["sink", "--bind"],
+        ["bench", "--server"],
+        ["send", "--from"],
+        ["send", "--from", "a@b.test", "--to", "c@d.test", "--subject"],
+        ["demo", "--lang"],
+        [],
+    ],
+)
+@pytest.mark.parametrize("wrong", ["b\udcfccher@x.test", "to:b\udcc3", "\udcff"])
+def test_an_argument_that_is_not_utf8_is_refused_by_every_command(ran, arguments: list[str], wrong: str) -> None:
+    got = ran(*arguments, wrong)
+    assert (got.code, got.out) == (65, "")
+    assert f"argument {len(arguments) + 1} (" in got.err
+    assert "is not UTF-8; type it in a terminal" in got.err
+    assert "\\udc" in got.err
+    assert got.err.count("\n") == 1
+
+
+def test_commands_that_act_are_commands() -> None:
+    """Their exit code tells what was done, also where their output cannot be written."""
+    known = {name for name, _ in every_command()}
+    assert known >= ACTS
+    assert {name for name in known if name.startswith("queue ")} - ACTS == {
+        f"queue {look}" for look in ("audit", "count", "list", "show", "summary")
+    }
+
+
 def test_a_mistake_of_ours_is_owned_and_shown_on_request(ran, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("by nought")
@@ -211,6 +269,45 @@ def test_what_strangers_wrote_does_not_steer_the_terminal(ran) -> None:
     got = ran("explain", "\x1b[2Jhello")
     assert got.code == 65
     assert "\x1b" not in got.err
+
+
+def _error(error: BaseException, cause: BaseException | None = None, **more: object) -> BaseException:
+    error.__cause__ = cause
+    vars(error).update(more)
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (exit_codes.CommandFailed("x", 66), 66),
+        (core.SettingError("a wrong argument"), 65),
+        (core.SettingError("a port that is taken", where="x"), 65),
+        (_error(core.SettingError("a port that is taken"), OSError(98, "x")), 69),
+        (_error(core.SettingError("a wrong setting"), problems=()), 78),
+        (_error(core.SettingError("a file that cannot be read"), OSError(2, "x"), problems=()), 66),
+        (core.LocalError("a value that cannot be sent"), 65),
+        (core.Unreachable("no server"), 69),
+        (core.Broken("the connection broke"), 75),
+        (core.TimedOut("no answer"), 75),
+        (core.RemoteError("nonsense was answered"), 76),
+        (core.StorageBusy("behind"), 75),
+        (core.StorageFull("the disk is full"), 74),
+        (core.StorageError("the disk failed"), 74),
+        (FileNotFoundError(2, "x"), 66),
+        (PermissionError(13, "x"), 77),
+        (OSError(5, "x"), 74),
+        (ZeroDivisionError("x"), 70),
+    ],
+)
+def test_the_exit_code_of_each_error(error: BaseException, code: int) -> None:
+    assert exit_codes.of(error) == code
+
+
+def test_the_manual_has_every_exit_code() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8").partition("## Exit codes")[2]
+    table = dict(re.findall(r"^\| ([0-9]+) \| (.*) \|$", text, re.MULTILINE))
+    assert {int(code): meaning for code, meaning in table.items()} == exit_codes.MEANINGS
 
 
 def test_every_exit_code_has_a_meaning() -> None:
@@ -253,6 +350,11 @@ def test_check_config(ran, tmp_path: Path) -> None:
     assert "these 2 errors are corrected" in got.out
     file.write_text('hostname = "mail.example.org"\n')
     assert ran("check", "config", str(file)).code == 0
+    got = ran("check", "config", str(tmp_path / "nowhere.toml"))
+    assert (got.code, "cannot be read" in got.out) == (66, True)
+    file.write_text('[[domain]]\nname = "x.test"\nquota = "much"\n')
+    assert "Aliases, lists and moved mailboxes were not followed yet" in ran("check", "config", str(file)).out
+    file.write_text('hostname = "mail.example.org"\n')
     assert json.loads(ran("check", "config", "--json", str(file)).out)["usable"] is True
 
 

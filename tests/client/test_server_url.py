@@ -22,6 +22,7 @@ from posthouse.net.hosts import addresses_of
         ("smtp://[2001:db8::1]:587", ServerAddress("smtp", "2001:db8::1", 587)),
         ("127.0.0.1:1025", ServerAddress("smtp", "127.0.0.1", 1025)),
         ("localhost", ServerAddress("smtp", "localhost", 25)),
+        ("lmtp:/run/lmtp.sock", ServerAddress("lmtp", "/run/lmtp.sock")),
         ("lmtp:///run/lmtp.sock", ServerAddress("lmtp", "/run/lmtp.sock")),
         ("  smtp://邮件.例子:25 ", ServerAddress("smtp", "邮件.例子", 25)),
     ],

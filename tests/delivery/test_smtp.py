@@ -427,6 +427,26 @@ def test_what_cannot_be_converted_fails_with_its_status() -> None:
     assert "not sent to mx1.sina.com[192.0.2.1]:25" in outcome.reason
 
 
+def test_a_signed_message_that_cannot_travel_is_returned_and_nothing_of_it_is_sent() -> None:
+    signed = (
+        b"Subject: t\r\nMIME-Version: 1.0\r\nContent-Type: multipart/signed (x); micalg=pgp-sha256;\r\n"
+        b' protocol="application/pgp-signature"; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\n'
+        b"Content-Transfer-Encoding: 8bit\r\n\r\nsign\xc3\xa9\r\n--b\r\n"
+        b"Content-Type: application/pgp-signature\r\n\r\nxxxx\r\n--b--\r\n"
+    )
+    peer = Peer(("PIPELINING",))
+    (outcome,) = deliver({MX1: peer}, job(content=signed, body=Body.EIGHTBITMIME))
+    assert outcome.result is Result.FAILED
+    assert outcome.reply is not None
+    assert outcome.reply.enhanced == "5.6.3"
+    assert outcome.peer == "", "this host decided"
+    assert "signed" in outcome.reason
+    assert "MAIL" not in peer.verbs()
+    peer = Peer(FULL)
+    assert one(deliver({MX1: peer}, job(content=signed, body=Body.EIGHTBITMIME)))[0] is Result.DELIVERED
+    assert peer.contents == [signed]
+
+
 def test_undeclared_8_bit_content_is_declared_where_that_is_known() -> None:
     peer = Peer(("8BITMIME",))
     assert one(deliver({MX1: peer}, job(content=EIGHT)))[0] is Result.DELIVERED

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from email.header import decode_header, make_header
-from email.message import EmailMessage
+from email.message import EmailMessage, Message
 from email.parser import BytesParser
-from email.policy import default
+from email.policy import compat32, default
 from email.utils import getaddresses
 
 import pytest
@@ -104,6 +104,43 @@ def test_tokens_come_back_and_are_never_encoded(words: list[str], name: str) -> 
     lines = raw.split("\r\n")
     assert all(len(line) <= 78 for line in lines[1:])
     assert all(line.startswith(" ") for line in lines[1:-1])
+
+
+printable = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), max_size=60)
+
+
+@given(
+    ids=st.lists(tokens, min_size=1, max_size=8),
+    name=printable,
+    phrase=printable.map(lambda text: " ".join(text.translate(dict.fromkeys(map(ord, '<>"\\,'))).split())),
+    note=printable,
+)
+@settings(deadline=None, max_examples=60)
+def test_the_library_reads_what_was_written(ids: list[str], name: str, phrase: str, note: str) -> None:
+    who = Address("j", "x.test")
+    quoted = name.replace("\\", r"\\").replace('"', r"\"")
+    made = compose(
+        from_=who,
+        to=who,
+        date=DATE,
+        message_id="1@x.test",
+        headers=[
+            ("References", "\t".join(ids)),
+            ("Errors-To", f'"{quoted}" <j@x.test>'),
+            ("List-Id", f"{phrase} <l.x.test>"),
+            ("X-Note", note),
+        ],
+    )
+    assert made.content.isascii()
+    message = BytesParser(Message, policy=compat32).parsebytes(made.content)
+    assert message["References"].split() == ids
+    ((found, address),) = getaddresses([message["Errors-To"].replace("\r\n", "")])
+    assert (str(make_header(decode_header(found))), address) == (" ".join(name.split()), "j@x.test")
+    listed, _, identifier = message["List-Id"].replace("\r\n", "").rpartition("<")
+    assert identifier == "l.x.test>"
+    if "=?" not in phrase:
+        assert str(make_header(decode_header(listed.strip()))).strip('"') == phrase
+    assert BytesParser(EmailMessage, policy=default).parsebytes(made.content)["X-Note"] == note
 
 
 def test_a_blind_copy_of_a_resent_message_is_refused() -> None:

@@ -150,6 +150,12 @@ def test_line_ends_and_an_mbox_line_do_not_matter() -> None:
         assert read(form).text == "Sorry."
 
 
+def test_a_message_that_is_nothing_but_a_delivery_status_is_read() -> None:
+    data = f"Content-Type: message/delivery-status (x)\n\n{MESSAGE_GROUP}\n{U}{V}".encode()
+    assert told(data) == BOTH
+    assert read(data).text == ""
+
+
 def test_a_list_that_wraps_a_report_does_not_hide_it() -> None:
     inner = report(f"{MESSAGE_GROUP}\n{U}\n{V}")
     outer = b"Content-Type: multipart/mixed; boundary=o\r\n\r\n--o\r\n" + inner + b"\r\n--o\r\n\r\nfooter\r\n--o--\r\n"

@@ -9,7 +9,7 @@ import pytest
 
 from posthouse.core import Reply, SettingError
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
-from posthouse.sandbox import Counts, FaultRule, Sink, parse_delay, parse_drop, parse_fail
+from posthouse.sandbox import Counts, FaultRule, Sink, open_sink, parse_delay, parse_drop, parse_fail
 from posthouse.sandbox.load import filler
 
 STAGES = [
@@ -90,6 +90,29 @@ def test_failures_at_each_stage(fault: str, codes: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("stage", "before"), [("connect", 0), ("ehlo", 1), ("mail", 2), ("rcpt", 3), ("data", 4), ("end", 5)]
+)
+def test_421_ends_the_session_at_each_stage(stage: str, before: int) -> None:
+    codes, counts = dialogue([parse_fail(f"{stage}:421")])
+    assert codes == [*["220", "250", "250", "250", "354", "250"][:before], "421", ""]
+    assert (counts.messages, counts.refused, counts.dropped) == (0, 1, 0)
+
+
+def test_a_seed_makes_chances_repeatable() -> None:
+    def struck(seed: int) -> list[bool]:
+        async def run() -> list[bool]:
+            sink, _ = await open_sink("127.0.0.1:0", faults=[parse_fail("rcpt:450@0.5")], seed=seed)
+            found = [sink.random.random() < 0.5 for _ in range(64)]
+            await sink.stop()
+            return found
+
+        return asyncio.run(run())
+
+    assert struck(7) == struck(7)
+    assert struck(7) != struck(8)
+
+
+@pytest.mark.parametrize(
     ("stage", "before"), [("connect", 0), ("helo", 1), ("mail", 2), ("rcpt", 3), ("data", 4), ("end", 5)]
 )
 def test_cuts_at_each_stage(stage: str, before: int) -> None:
@@ -113,12 +136,13 @@ def test_a_share_of_nothing_is_nothing() -> None:
 def test_what_is_read() -> None:
     assert parse_fail("rcpt:450@0.1") == FaultRule("rcpt", 0.1, Reply(450, "4.0.0", "Refused on demand"))
     assert parse_fail("end:552:5.3.4").reply == Reply(552, "5.3.4", "Refused on demand")
+    assert parse_fail("ehlo:504") == parse_fail("lhlo:504") == parse_fail("helo:504")
     assert parse_drop("data@.5") == FaultRule("data", 0.5, drop=True)
     assert parse_delay("2.5") == FaultRule("end", delay=2.5)
     assert parse_delay("rcpt:1@1") == FaultRule("rcpt", delay=1.0)
 
 
-@pytest.mark.parametrize("text", ["", "rcpt", "rcpt:250", "rcpt:4500", "rcpt:421", "x:450", "rcpt:450@", "rcpt:450@1.1",
+@pytest.mark.parametrize("text", ["", "rcpt", "rcpt:250", "rcpt:4500", "x:450", "rcpt:450@", "rcpt:450@1.1",
                                   "rcpt:450:5.0.0", "connect:450"])  # fmt: skip
 def test_what_is_no_failure(text: str) -> None:
     with pytest.raises(SettingError) as caught:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import msgspec
@@ -9,9 +10,10 @@ import pytest
 
 from posthouse.core import SettingError
 from posthouse.net.stream import Endpoint
+from posthouse.service.config.advice import advice, surroundings
 from posthouse.service.config.docs import settings
 from posthouse.service.config.mail_types import DeliverySetting, ViaSetting
-from posthouse.service.config_file import ConfigError, advice, default_config, load, parse
+from posthouse.service.config_file import ConfigError, default_config, load, parse, table_of
 
 DESIGN_EXAMPLE = """
 hostname = "mail.example.org"
@@ -77,6 +79,16 @@ def test_the_designs_example() -> None:
     assert config.console.bind == Endpoint("127.0.0.1", 8025)
 
 
+def test_how_maildirs_are_written() -> None:
+    domain = '[[domain]]\nname = "x.test"\ndeliver = "maildir:/m/{local}"\n'
+    (usual,) = parse(domain).domain
+    assert (usual.maildir_line_ends, usual.maildir_mode, usual.maildir_owner) == ("lf", 0o600, "")
+    config = parse(domain + 'maildir_line_ends = "crlf"\nmaildir_mode = "0660"\nmaildir_owner = "vmail:1000"')
+    (domain_settings,) = config.domain
+    assert domain_settings.maildir_line_ends == "crlf"
+    assert (domain_settings.maildir_mode, domain_settings.maildir_owner) == (0o660, "vmail:1000")
+
+
 def test_without_a_file_everything_is_caught_and_nothing_leaves() -> None:
     config = default_config()
     (listener,) = config.listener
@@ -131,8 +143,8 @@ def test_all_mistakes_are_told_together() -> None:
         ('[[listener]]\nbind = "example.org:25"', "listener[0].bind", "no IP address"),
         ('[[listener]]\nkind = "mx"', "listener[0].bind", "missing"),
         ('[[listener]]\nbind = "127.0.0.1:1"\nkind = "mxx"', "listener[0].kind", '"mx"?'),
-        ('[[listener]]\nbind = "127.0.0.1:1"\ntls = "starttls"', "listener[0].tls", "not available in this version"),
-        ('[[listener]]\nbind = "127.0.0.1:1"\ntls = "implicit"', "listener[0].tls", "not available in this version"),
+        ('[[listener]]\nbind = "127.0.0.1:1"\ntls_required = true', "listener[0].tls", "TLS is off"),
+        ('[[listener]]\nbind = "127.0.0.1:1"\nauth = "yes"', "listener[0].auth", "not one of the choices"),
         ('[[listener]]\nbind = "127.0.0.1:1"\nvrfy = "yes"', "listener[0].vrfy", "without quotes"),
         ('[[listener]]\nbind = "127.0.0.1:1"\nmax_message_size = "1KB"', "listener[0].max_message_size", "65536"),
         ('[[listener]]\nbind = "127.0.0.1:1"\nmax_recipients = true', "listener[0].max_recipients", "whole number"),
@@ -143,6 +155,12 @@ def test_all_mistakes_are_told_together() -> None:
         ('[[domain]]\nname = "x.test"\ndeliver = "smtps://a"', "domain[0].deliver", "not available in this version"),
         ('[[domain]]\nname = "x.test"\ndeliver = "maildir:/m/{user}"', "domain[0].deliver", "{user}"),
         ('[[domain]]\nname = "x.test"\ndeliver = "maildir:/m"', "domain[0].deliver", "{local}"),
+        ('[[domain]]\nname = "x.test"\nmaildir_line_ends = "cr"', "domain[0].maildir_line_ends", '"crlf"'),
+        ('[[domain]]\nname = "x.test"\nmaildir_mode = 600', "domain[0].maildir_mode", "in quotes"),
+        ('[[domain]]\nname = "x.test"\nmaildir_mode = "0666"', "domain[0].maildir_mode", "change them"),
+        ('[[domain]]\nname = "x.test"\nmaildir_mode = "0755"', "domain[0].maildir_mode", '"0660"'),
+        ('[[domain]]\nname = "x.test"\nmaildir_mode = "0060"', "domain[0].maildir_mode", '"0600"'),
+        ('[[domain]]\nname = "x.test"\nmaildir_owner = "a b"', "domain[0].maildir_owner", "user:group"),
         ('[[domain]]\nname = "x.test"\ndeliver = "discard"\nquota = "1MB"', "domain[0].quota", "not counted"),
         ('[[domain]]\nname = "x.test"\nmailboxes = "bob"', "domain[0].mailboxes", '"any"'),
         ('[[domain]]\nname = "x.test"\npaused = ["bob"]', "domain[0].paused", "no mailbox"),
@@ -279,3 +297,175 @@ def test_documented_defaults_are_the_real_ones() -> None:
 def test_a_config_travels_as_json() -> None:
     text = msgspec.json.encode(parse(DESIGN_EXAMPLE), enc_hook=str)
     assert b"mail.example.org" in text
+
+
+# What a person gets wrong with a file --------------------------------------------------------------------------------
+
+
+def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "posthouse.toml"
+    path.write_text('\ufeffhostname = "mail.example.org"', encoding="utf-8")
+    assert load(path).hostname == "mail.example.org"
+    path.write_text('hostname = "mail.example.org"', encoding="utf-16")
+    with pytest.raises(ConfigError, match="the file is UTF-16; save it as UTF-8"):
+        load(path)
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 5000 + "]" * 5000, "a = " + "{b = " * 5000 + "1" + "}" * 5000])
+def test_tables_nested_without_end_are_a_mistake_of_the_file(text: str) -> None:
+    assert only_fault(text) == "posthouse.toml: lists or tables are nested too deeply; write them flat"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[[domain]]\nname = "x.test"\naliases = { bob.smith = ["x"] }', '"bob.smith" = …'),
+        ('[[domain]]\nname = "x.test"\nmoved = { bob.smith = "x@y.test" }', '"bob.smith" = …'),
+        ('[[domain]]\nname = "x.test"\n[domain.aliases]\nbob.smith = ["x"]', '"bob.smith" = …'),
+        ('[[domain]]\nname = "x.test"\naliases = { 信息 = ["x"] }', '"信息" = …'),
+        ('[[domain]]\nname = "x.test"\n[domain.aliases]\n信息 = ["x"]', '"信息" = …'),
+        ('[[domain]]\nname = "x.test"\n[domain.aliases]\nbob+x = ["x"]', '"bob+x" = …'),
+        ("[lists.team]\nmembers = []", '"lists" belongs into [[domain]]'),
+        ('trusted_networks = ["10.0.0.0/8"]', '"trusted_networks" belongs into [relay]'),
+        ('[aliases]\na = ["b"]', '"aliases" belongs into [[domain]]'),
+    ],
+)
+def test_traps_of_toml_are_explained(text: str, words: str) -> None:
+    assert words in only_fault(text)
+
+
+def test_mistakes_in_several_tables_are_told_together_and_name_their_domain() -> None:
+    found = faults("""
+        [[listener]]
+        bind = "nonsense"
+        [[domain]]
+        name = "good.test"
+        aliases = { a = ["b"], b = ["a"] }
+        [[domain]]
+        name = "other.test"
+        paused = ["nobody"]
+        [[route]]
+        to = "good.test"
+    """)
+    assert [each.split(": ")[1] for each in found] == [
+        "listener[0].bind",
+        "domain[1].paused",
+        "domain[0].aliases.a",
+        "domain[0].aliases.b",
+        "route[0].to",
+    ]
+    assert '(in [[domain]] "other.test")' in only_fault('[[domain]]\nname = "other.test"\ndeliver = "nowhere"')
+
+
+def test_what_could_not_be_checked_is_said() -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse('[[domain]]\nname = "a.test"\nquota = "much"\naliases = { a = ["a"] }')
+    assert "not followed" in caught.value.unchecked
+    with pytest.raises(ConfigError) as caught:
+        parse('hostname = "a b"\n[[domain]]\nname = "a.test"\naliases = { a = ["a"] }')
+    assert caught.value.unchecked == ""
+    assert len(caught.value.problems) == 2
+
+
+# Directories ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("home", [None, "relative/home", ""])
+def test_without_a_home_directory_nothing_is_put_into_the_current_one(
+    monkeypatch: pytest.MonkeyPatch, home: str | None
+) -> None:
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda number: (_ for _ in ()).throw(KeyError(number)))
+    if home is None:
+        monkeypatch.delenv("HOME", raising=False)
+    else:
+        monkeypatch.setenv("HOME", home)
+    for read in (default_config, lambda: parse("")):
+        with pytest.raises(SettingError, match=r"no home directory .* --data-dir"):
+            read()
+    assert default_config("/somewhere").data_dir == "/somewhere"
+    assert parse('data_dir = "/somewhere"').data_dir == "/somewhere"
+    assert "data_dir" in only_fault('data_dir = "~/mail"')
+
+
+def test_a_user_who_does_not_exist_has_no_directory() -> None:
+    text = 'data_dir = "~nobodyhasthisname/mail"\n[[domain]]\nname = "x.test"\n'
+    found = faults(text + 'deliver = "maildir:~nobodyhasthisname/{local}"')
+    assert len(found) == 2
+    assert all('there is no user "nobodyhasthisname"' in each for each in found)
+
+
+def test_localhost_is_loopback() -> None:
+    config = parse('[[listener]]\nbind = "localhost:2525"')
+    assert config.listener[0].bind == Endpoint("127.0.0.1", 2525)
+    both = '[[listener]]\nbind = "localhost:2525"\n[[listener]]\nbind = "127.0.0.1:2525"'
+    assert "another port" in only_fault(both)
+
+
+@pytest.mark.parametrize("written", ["lmtp:/run/lmtp", "lmtp:///run/lmtp"])
+def test_a_socket_may_be_written_as_a_path_or_a_url(written: str) -> None:
+    config = parse(f'[[domain]]\nname = "x.test"\ndeliver = "{written}"\n[[route]]\nto = "y.test"\nvia = "{written}"')
+    assert config.domain[0].deliver == DeliverySetting("lmtp", "/run/lmtp")
+    assert config.route[0].via == ViaSetting("lmtp", "/run/lmtp")
+    assert str(config.route[0].via) == "lmtp:/run/lmtp"
+
+
+# Advice about the machine --------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_said_about_a_configuration_that_finds_all_it_needs(tmp_path: Path) -> None:
+    text = f'data_dir = "{tmp_path}/data"\n[[domain]]\nname = "x.test"\ndeliver = "maildir:{tmp_path}/{{local}}"'
+    assert surroundings(parse(text), table_of(text, "x")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "There is no data_dir: mail is kept in"),
+        ('data_dir = "spool"', "data_dir is a relative path: it is"),
+        ('[[domain]]\nname = "x.test"\ndeliver = "maildir:mail/{local}"', "the Maildir is a relative path"),
+        ('data_dir = "FILE/data"', "FILE is not a directory"),
+        ('data_dir = "CLOSED/data"', "CLOSED cannot be written by you"),
+        ('[[domain]]\nname = "x.test"\ndeliver = "maildir:CLOSED/{local}"', "CLOSED cannot be written by you"),
+        ('[[listener]]\nbind = "0.0.0.0:2525"', "listener mx: 0.0.0.0:2525 is open to other hosts without TLS"),
+        ('[[listener]]\nbind = "[::]:2525"', "open to other hosts"),
+        ('[[listener]]\nbind = "192.0.2.1:2525"', "192.0.2.1 is not an address of this machine"),
+        ('[[listener]]\nbind = "unix:/no/such/place/s"', "the directory /no/such/place does not exist"),
+        ('[[domain]]\nname = "x.test"\ndeliver = "python:no_such_module:f"', 'there is no module "no_such_module"'),
+        ('[[domain]]\nname = "x.test"\ndeliver = "python:email.nothing:f"', 'there is no module "email.nothing"'),
+        ('[spool]\nmin_free = "1000000GiB"', "less than min_free"),
+    ],
+)
+def test_what_this_machine_does_not_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    real = os.access  # root may write everywhere
+    monkeypatch.setattr("os.access", lambda path, mode: os.fspath(path) != str(closed) and real(path, mode))
+    places = {"FILE": str(tmp_path / "file"), "CLOSED": str(closed)}
+    for name, place in places.items():
+        text, words = text.replace(name, place), words.replace(name, place)
+    found = surroundings(parse(text), table_of(text, "x"))
+    assert any(words in each for each in found), found
+
+
+def test_a_module_is_looked_for_without_being_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "my_package").mkdir()
+    (tmp_path / "my_package" / "__init__.py").write_text("raise SystemExit")
+    (tmp_path / "my_package" / "handlers.py").write_text("raise SystemExit")
+    text = f'data_dir = "{tmp_path}"\n[[domain]]\nname = "x.test"\ndeliver = "python:my_package.handlers:f"'
+    assert surroundings(parse(text), table_of(text, "x")) == []
+
+
+def test_the_whole_example_can_be_used_as_it_is() -> None:
+    config = load(Path(__file__).parents[2] / "examples" / "office.toml")
+    assert advice(config) == []
+    office, second = config.domain
+    assert office.aliases["bob.smith"] == ("bob",)
+    assert office.lists["team"].owner == "ann"
+    assert second.mailboxes == ("any",)
+    assert [str(each.via) for each in config.route] == ["smtp://192.0.2.25:25", "smtp://smarthost.example.net:25"]

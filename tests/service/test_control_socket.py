@@ -24,6 +24,7 @@ from posthouse.core import (
     StorageFull,
 )
 from posthouse.service import OPERATIONS, Daemon, context, parse
+from posthouse.service.control import client
 from posthouse.service.control import server as control
 from posthouse.service.control.client import NoDaemon, ask
 from posthouse.service.control.server import ControlSocket
@@ -112,6 +113,11 @@ def test_several_questions_on_one_connection(tmp_path: Path) -> None:
         (b"hello\n", "this is no request"),
         (b"[]\n", "this is no request"),
         (b"\xff\xfe\n", "this is no request"),
+        (b'{"op": "queue list", "args": {"fil\xffter": "x"}}\n', "is not UTF-8"),
+        (b'{"op": "queue list", "args": {"filter": "to:b\xffcher@x.test"}}\n', "is not UTF-8"),
+        (b'{"op": "queue\xff list"}\n', "is not UTF-8"),
+        (b'{"op": "queue \\udcfc"}\n', "this is no request"),
+        (b'{"op": "queue list", "args": ' + b"[" * 30_000 + b"\n", "this is no request"),
         (b'{"op": "queue list", "who": "root"}\n', "this is no request"),
         (b'{"op": "queue burn"}\n', 'no operation "queue burn"'),
         (b'{"op": "queue list", "args": {"limits": 1}}\n', 'no parameter "limits"'),
@@ -216,6 +222,47 @@ def test_an_operation_that_takes_too_long_is_ended(tmp_path: Path, monkeypatch: 
         daemon.desk.queue.queries.select = never  # type: ignore[method-assign,assignment]
         with pytest.raises(StorageBusy, match="took longer than"):
             await daemon.ask("queue list")
+
+    with_open(tmp_path, scenario)
+
+
+def test_a_daemon_that_hangs_is_waited_for_no_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel accepts the connection of a process that is stopped; nothing answers on it."""
+    monkeypatch.setattr(client, "_LOOK", 0.05)
+
+    async def scenario() -> None:
+        with socket.socket(socket.AF_UNIX) as hung:
+            hung.bind(str(tmp_path / CONTROL_SOCKET))
+            hung.listen(16)
+            with pytest.raises(StorageBusy, match="does not answer: it is stopped, or waits for its disk"):
+                await ask(str(tmp_path), OPERATIONS["queue summary"], {})
+
+    run(scenario)
+
+
+def test_an_operation_that_takes_long_is_waited_for_while_the_daemon_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_LOOK", 0.05)
+
+    async def scenario(daemon: Open) -> None:
+        told: list[str] = []
+        goes_on = asyncio.Event()
+        select = daemon.desk.queue.queries.select
+
+        async def slow(*given: object, **named: object) -> object:
+            await goes_on.wait()
+            return await select(*given, **named)  # type: ignore[arg-type]
+
+        def tell() -> None:
+            told.append("slow")
+            asyncio.get_running_loop().call_later(0.2, goes_on.set)  # several looks later
+
+        daemon.desk.queue.queries.select = slow  # type: ignore[method-assign,assignment]
+        assert await ask(daemon.directory, OPERATIONS["queue list"], {}, slow=tell) == []
+        assert told == ["slow"]
+        (answer,) = await daemon.say(b'{"op": "ping"}\n')
+        assert answer == {"ok": os.getpid()}
 
     with_open(tmp_path, scenario)
 

@@ -91,9 +91,9 @@ def test_check_address_of_nonsense() -> None:
 
 def test_check_config(tmp_path: Path) -> None:
     path = tmp_path / "posthouse.toml"
-    path.write_text(SETTINGS)
+    path.write_text(f'data_dir = "{tmp_path}"\n{SETTINGS}')
     report: ConfigReport = do("check config", path=str(path))
-    assert (report.usable, report.problems, report.advice) == (True, [], [])
+    assert (report.usable, report.problems, report.advice, report.readable) == (True, [], [], True)
     path.write_text('hostname = "a b"\n[relay]\nmax_hop = 5')
     report = do("check config", path=str(path))
     assert not report.usable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from posthouse.cli import exit_codes
-from posthouse.cli.context import run, signals, unless
+from posthouse.cli.context import not_empty, run, signals, unless
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import live, safe, say, with_json
 from posthouse.core.units import read_size, size_in_words
@@ -27,7 +27,9 @@ def _size(text: str) -> int:
 
 
 @click.command(short_help="Send many messages and measure.")
-@click.option("--server", required=True, metavar="URL", help="smtp://host:port or lmtp://host:port.")
+@click.option(
+    "--server", required=True, metavar="URL", callback=not_empty, help="smtp://host:port or lmtp://host:port."
+)
 @click.option("--messages", default=1000, show_default=True, type=click.IntRange(1), help="How many.")
 @click.option(
     "--connections", default=10, show_default=True, type=click.IntRange(1, 10_000), help="Sessions open at one time."

@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from posthouse.cli import exit_codes
 from posthouse.cli.context import DaemonOptions, operate, with_daemon
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import say, table, with_json
@@ -27,7 +28,7 @@ def config(file: str, as_json: bool) -> int:
     found = operate("check config", path=file)
     if as_json:
         print_json(found)
-        return 0 if found.usable else 78
+        return _code(found)
     for problem in found.problems:
         say(problem, "red")
     for sentence in found.advice:
@@ -37,7 +38,11 @@ def config(file: str, as_json: bool) -> int:
         return 0
     several = f"these {len(found.problems)} errors are" if len(found.problems) > 1 else "this error is"
     say(f"{file} cannot be used until {several} corrected.", "bold red")
-    return 78
+    return _code(found)
+
+
+def _code(found: Any) -> int:
+    return exit_codes.OK if found.usable else exit_codes.CONFIG if found.readable else exit_codes.NOINPUT
 
 
 @check.command("address", short_help="Show where a message to an address would go, and why.")
@@ -60,10 +65,10 @@ def address(address: tuple[str, ...], config_file: str | None, data_dir: str | N
             click.echo()
         if isinstance(each, dict):
             say(f"{each['address']}  invalid address", "bold red")
-            click.echo(each["problem"])
+            say(each["problem"])
             continue
         say(f"{each.address}  {each.kind}", "bold")
-        click.echo(f"{each.explanation}  RCPT from outside the trusted networks is answered {each.reply}.")
+        say(f"{each.explanation}  RCPT from outside the trusted networks is answered {each.reply}.")
         if each.ends:
             table(("RECIPIENT", "GOES TO", "BECAUSE"), ((end.recipient, end.target, end.reason) for end in each.ends))
     return 65 if wrong else 0

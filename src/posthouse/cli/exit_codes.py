@@ -43,13 +43,13 @@ PIPE: Final = 141
 MEANINGS: Final[dict[int, str]] = {
     OK: "done",
     USAGE: "the command line is wrong",
-    DATAERR: "an argument (an address, a code, a message) is wrong",
-    NOINPUT: "a file that was named cannot be read",
+    DATAERR: "an argument (an address, a code, a message) is wrong, or is not UTF-8",
+    NOINPUT: "a file that was named cannot be read, the configuration among them",
     NOHOST: "there is no such host",
     UNAVAILABLE: "something needed is not available: a server, a port, a recipient",
     SOFTWARE: "an error in Posthouse itself",
-    IOERR: "a disk failed or is full",
-    TEMPFAIL: "a temporary failure; try again later",
+    IOERR: "a disk failed or is full, or the output cannot be written",
+    TEMPFAIL: "a temporary failure, or a daemon that does not answer; try again later",
     PROTOCOL: "the other side broke the protocol",
     NOPERM: "not permitted",
     CONFIG: "the configuration is wrong",
@@ -79,9 +79,10 @@ def of(error: BaseException) -> int:
     ):
         return NOPERM  # a file; a port that may not be opened is unavailable
     if isinstance(error, core.SettingError):
-        if isinstance(error.__cause__, OSError) and not hasattr(error, "problems"):
-            return UNAVAILABLE  # the setting is valid and cannot be had: a port, a directory
-        return CONFIG if hasattr(error, "problems") else DATAERR
+        if hasattr(error, "problems"):
+            return NOINPUT if isinstance(error.__cause__, OSError) else CONFIG
+        # A setting that is valid and cannot be had: a port, a directory.
+        return UNAVAILABLE if isinstance(error.__cause__, OSError) else DATAERR
     from posthouse.sending import NoSuchHost, SessionRefused
 
     if isinstance(error, SessionRefused):

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import datetime
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import click
@@ -25,6 +25,7 @@ __all__ = [
     "coloured",
     "cut_off",
     "live",
+    "moment",
     "safe",
     "say",
     "table",
@@ -83,11 +84,38 @@ def say(text: str, style: str = "", *, err: bool = False) -> None:
 
 
 def as_json(value: Any) -> None:
-    """Print ``value`` as one JSON value, indented."""
+    """Print ``value`` as one JSON value, indented; moments of an operation's answer as ISO 8601 in UTC."""
     import msgspec
 
-    raw = msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode()
+    plain = msgspec.to_builtins(value, enc_hook=str)
+    first = value[0] if isinstance(value, list) and value else value
+    if isinstance(first, msgspec.Struct):
+        from posthouse.service.operations.results import MOMENTS
+
+        plain = _with_moments(plain, MOMENTS)
+    raw = msgspec.json.format(msgspec.json.encode(plain), indent=2).decode()
     click.echo(raw if raw.isascii() and "\x7f" not in raw else "\n".join(map(escaped, raw.split("\n"))))
+
+
+def _with_moments(value: Any, names: Collection[str]) -> Any:
+    """``value`` with the fields of these names as text: ``2026-11-29T10:05:01.300Z``."""
+    if isinstance(value, list):
+        return [_with_moments(each, names) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: moment(each) if name in names and isinstance(each, float | int) else _with_moments(each, names)
+        for name, each in value.items()
+    }
+
+
+def moment(seconds: float) -> str | float:
+    """A time in seconds since the epoch as ISO 8601 in UTC; as it is beyond the calendar."""
+    try:
+        text = datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="milliseconds")
+    except (ValueError, OverflowError, OSError):
+        return seconds
+    return f"{text[:23]}Z"
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str = "", styles: str = "") -> None:
@@ -114,11 +142,13 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, empty: s
         click.echo("  ".join(padded).rstrip())
 
 
-def cut_off(older: int, noun: str) -> None:
-    """Say how much a limit has cut off; piped, on standard error, as it is no record."""
+def cut_off(older: int, noun: str = "") -> None:
+    """Say how much a limit has cut off, without a ``noun`` only that it has; piped, on standard error, as it is no
+    record."""
     if older:
         several = "" if older == 1 else "s"
-        say(f"… and {older:,} older {noun}{several}; --limit NUMBER shows more", "dim", err=not sys.stdout.isatty())
+        what = f"{older:,} older {noun}{several}" if noun else "older ones"
+        say(f"… and {what}; --limit NUMBER shows more", "dim", err=not sys.stdout.isatty())
 
 
 def terminal_width() -> int:

@@ -139,7 +139,7 @@ _WAITS = {
     "line": "when others of the site are done",
     "probe": "when another attempt at the site has succeeded",
     "rate": "rate limit",
-    "leased": "being tried by another worker",
+    "leased": "being tried",
     "soon": "now",
     "stopped": "when a daemon runs",
 }
@@ -223,6 +223,9 @@ def summary(filter: tuple[str, ...], limit: int, config_file: str | None, data_d
         more = f", {found.others} of them not shown" if found.others else ""
         places = len(found.rows) + found.others
         say(f"{_recipients(found.recipients)} for {places} destination{'' if places == 1 else 's'}{more}", "dim")
+    if found.lost:
+        contents = "1 content" if found.lost == 1 else f"{found.lost:,} contents"
+        say(f"{contents} in spool/lost, without a row in the database; the manual says how to get them back", "yellow")
 
 
 @queue.command("count", short_help="Count the recipients that a filter selects.", epilog=_LANGUAGE)
@@ -238,15 +241,40 @@ def count(filter: tuple[str, ...], config_file: str | None, data_dir: str | None
     say(f"{_recipients(found.recipients)}{_where(found)}")
 
 
+@queue.command("sites", short_help="Show the hosts that mail goes to, and which are suspended.")
+@with_daemon
+@with_json
+def sites(config_file: str | None, data_dir: str | None, as_json: bool) -> None:
+    """Show the hosts that mail goes to: attempts under way, and which are suspended, until when and why.
+
+    Only a running daemon knows this. `posthouse queue retry` ends a suspension.
+    """
+    found = operate("queue sites", DaemonOptions(config_file, data_dir))
+    if as_json:
+        print_json(found)
+        return
+    table(
+        ("SITE", "LIMIT", "UNDER WAY", "IN LINE", "SUSPENDED UNTIL", "WHY"),
+        (
+            (as_written(each.site), each.limit, each.active, each.waiting, aware(each.until), each.why or "-")
+            for each in found.sites
+        ),
+        empty="No site is known: no daemon runs, or it has sent nothing yet.",
+        styles="green - - - yellow -",
+    )
+
+
 @queue.command("audit", short_help="Show who changed what in the queue and the inboxes, latest first.")
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(1), help="How many at most.")
 @with_daemon
 @with_json
 def audit(limit: int, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
     """Show who changed what in the queue and the inboxes, latest first."""
-    found = operate("queue audit", DaemonOptions(config_file, data_dir), limit=limit)
+    found = operate("queue audit", DaemonOptions(config_file, data_dir), limit=limit + 1)
+    more, found = len(found) > limit, found[:limit]
     if as_json:
         print_json(found)
+        cut_off(more)
         return
     table(
         ("WHEN", "WHO", "ACTION", "COUNT", "FILTER", "ROUTE"),
@@ -254,6 +282,7 @@ def audit(limit: int, config_file: str | None, data_dir: str | None, as_json: bo
         empty="The audit log is empty.",
         styles="dim cyan bold - - magenta",
     )
+    cut_off(more)
 
 
 # Changing -------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import click
 
 from posthouse.cli import context
 from posthouse.cli.output import say
+from posthouse.core.errors import SettingError
 
 if TYPE_CHECKING:
     from posthouse.service.daemon.supervisor import Opened
@@ -16,19 +17,28 @@ __all__ = ["run"]
 
 
 @click.command(short_help="Run the daemon; without a configuration it catches all mail.")
+@click.option(
+    "--bind",
+    multiple=True,
+    metavar="HOST:PORT",
+    callback=lambda ctx, option, value: tuple(context.not_empty(ctx, option, each) for each in value),
+    help="Where to catch mail, without a configuration; may be repeated. [default: 127.0.0.1:1025]",
+)
 @click.option("--log", type=click.Choice(["text", "json"]), help="The form of log lines; else as configured.")
 @context.with_daemon
-def run(config_file: str | None, data_dir: str | None, log: str | None) -> None:
+def run(config_file: str | None, data_dir: str | None, bind: tuple[str, ...], log: str | None) -> None:
     """Run the daemon.
 
-    Without a configuration, everything that is sent to 127.0.0.1:1025 is delivered into local inboxes, whoever the
-    recipient is, and nothing leaves this machine. SIGTERM (or Ctrl-C) stops the daemon in order: it accepts no new
-    sessions, and open ones finish or get 421. A second signal ends it at once. Mail that was answered 250 is safe
-    either way.
+    Without a configuration, everything that is sent to 127.0.0.1:1025 (or to --bind) is delivered into local inboxes,
+    whoever the recipient is, and nothing leaves this machine. SIGTERM (or Ctrl-C) stops the daemon in order: it accepts
+    no new sessions, and open ones finish or get 421. A second signal ends it at once. Mail that was answered 250 is
+    safe either way.
     """
     from posthouse.service.daemon import supervisor
 
-    config = context.DaemonOptions(config_file, data_dir).config
+    if bind and config_file is not None:
+        raise click.UsageError("--bind is for running without a configuration; write it as bind of a [[listener]]")
+    config = context.DaemonOptions(config_file, data_dir, bind).config
     if log is not None:
         from msgspec.structs import replace
 
@@ -37,7 +47,14 @@ def run(config_file: str | None, data_dir: str | None, log: str | None) -> None:
     def ready(opened: Opened) -> None:
         _tell(opened, plain=config_file is None, data_dir=data_dir)
 
-    supervisor.run(config, loop=context.run, ready=ready)
+    try:
+        supervisor.run(config, loop=context.run, ready=ready)
+    except SettingError as error:
+        binds = [str(each.bind) for each in config.listener]
+        if config_file is None and isinstance(error.__cause__, OSError) and error.where in binds:
+            remedy = f"{error.remedy}, with --bind HOST:PORT"
+            raise SettingError(error.message, where=error.where, remedy=remedy) from error.__cause__
+        raise
 
 
 def _tell(opened: Opened, *, plain: bool, data_dir: str | None) -> None:

@@ -22,12 +22,16 @@ __all__ = ["sink"]
 @click.option("--bind", default="127.0.0.1:2525", show_default=True, metavar="HOST:PORT", help="Where to listen.")
 @click.option("--lmtp", is_flag=True, help="Speak LMTP: one answer for each recipient.")
 @click.option(
-    "--fail", multiple=True, metavar="STAGE:CODE[@SHARE]", help="Refuse; rcpt:450@0.1 is every tenth recipient."
+    "--fail",
+    multiple=True,
+    metavar="STAGE:CODE[@SHARE]",
+    help="Refuse; rcpt:450@0.1 refuses each recipient with a chance of 1 in 10, connect:421 each connection.",
 )
 @click.option("--drop", multiple=True, metavar="STAGE[@SHARE]", help="Cut the connection.")
 @click.option(
     "--delay", multiple=True, metavar="[STAGE:]SECONDS[@SHARE]", help="Answer late; without a stage, at the end."
 )
+@click.option("--seed", type=click.IntRange(0), help="Make the same chances come out in each run.")
 @click.option("--messages", type=click.IntRange(1), help="Stop after this number of messages.")
 @with_json
 def sink(
@@ -36,27 +40,31 @@ def sink(
     fail: tuple[str, ...],
     drop: tuple[str, ...],
     delay: tuple[str, ...],
+    seed: int | None,
     messages: int | None,
     as_json: bool,
 ) -> None:
     """Receive mail, count it and drop it, until SIGTERM or Ctrl-C.
 
     Nothing is stored: it is the peer for tests and measurements, never a place for real mail. Faults happen at a
-    stage: connect, helo, mail, rcpt, data (before the content), end (after it). Delays come first, then dropped
-    connections, then failures; within each kind, in the order given.
+    stage: connect, ehlo, mail, rcpt, data (before the content), end (after it). Delays come first, then dropped
+    connections, then failures; within each kind, in the order given. A SHARE (from 0 to 1) makes a fault happen by
+    chance. 421 ends the session.
     """
     from posthouse.sandbox import parse_delay, parse_drop, parse_fail
 
     faults = [*map(parse_delay, delay), *map(parse_drop, drop), *map(parse_fail, fail)]
-    run(_sink(bind, lmtp, faults, messages, as_json))
+    run(_sink(bind, lmtp, faults, seed, messages, as_json))
 
 
-async def _sink(bind: str, lmtp: bool, faults: list[Any], messages: int | None, as_json: bool) -> None:
+async def _sink(
+    bind: str, lmtp: bool, faults: list[Any], seed: int | None, messages: int | None, as_json: bool
+) -> None:
     from posthouse.sandbox import open_sink
 
     loop = asyncio.get_running_loop()
     with signals() as stop:
-        sink, place = await open_sink(bind, lmtp=lmtp, faults=faults)
+        sink, place = await open_sink(bind, lmtp=lmtp, faults=faults, seed=seed)
         say(f"listening on {place}; mail is counted and dropped", "green", err=as_json)
         begun = loop.time()
         if messages is not None:

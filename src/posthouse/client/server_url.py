@@ -1,4 +1,4 @@
-"""Server URLs (``smtp://host:port``, ``lmtp:///run/lmtp.sock``), and a session with the server that a URL names.
+"""Server URLs (``smtp://host:port``, ``lmtp:/run/lmtp.sock``), and a session with the server that a URL names.
 
 The system resolves the host name, not the DNS resolver of the relay (see ``net.hosts``).
 """
@@ -19,9 +19,9 @@ from posthouse.protocol import Transcript
 
 __all__ = ["NoSuchHost", "ServerAddress", "locate", "open_session", "parse_server"]
 
-_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>.*)")
+_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):(?://|(?=/))(?P<rest>.*)")
 _PORTS: Final = {"smtp": 25, "lmtp": 24}
-_REMEDY: Final = 'write it like "smtp://mail.example.org:25", "lmtp://127.0.0.1:24" or "lmtp:///run/lmtp.sock"'
+_REMEDY: Final = 'write it like "smtp://mail.example.org:25", "lmtp://127.0.0.1:24" or "lmtp:/run/lmtp.sock"'
 
 
 class ServerAddress(NamedTuple):
@@ -47,13 +47,13 @@ class ServerAddress(NamedTuple):
 
     def __str__(self) -> str:
         if self.is_path:
-            return f"{self.scheme}://{self.host}"
+            return f"{self.scheme}:{self.host}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{host}:{self.port}"
 
 
 def parse_server(url: str) -> ServerAddress:
-    """Read ``smtp://host:port``, ``lmtp://host:port`` or ``lmtp:///path/of/socket``.
+    """Read ``smtp://host:port``, ``lmtp://host:port`` or ``lmtp:/path/of/socket`` (three slashes are read as well).
 
     The scheme may be left out (smtp), and the port (25, for LMTP 24).  Raises ``SettingError``.
     """

@@ -64,7 +64,9 @@ def new_socket(family: int) -> socket.socket:
 
 
 def listening_socket(endpoint: Endpoint, backlog: int, reuse_port: bool) -> socket.socket:
-    """A bound, listening socket.  Raises ``OSError``."""
+    """A bound, listening socket; ``localhost`` is 127.0.0.1 (RFC 6761 §6.3).  Raises ``OSError``."""
+    if endpoint.host == "localhost":
+        endpoint = endpoint._replace(host="127.0.0.1")
     try:
         family, address = address_of(endpoint)
     except LocalError as error:

@@ -1,17 +1,19 @@
 """Fault rules of the sink, and how the command line writes them.
 
-A rule applies at one stage of the dialogue, to all of its moments or to a random share of them:
+A rule applies at one stage of the dialogue, to all of its moments or, by chance, to a share of them:
 
     ==========  =====================================================
     stage       the moment
     ==========  =====================================================
     connect     the connection; the opening reply
-    helo        HELO, EHLO, LHLO
+    helo        HELO, EHLO, LHLO (``ehlo`` and ``lhlo`` are other words for it)
     mail        MAIL
     rcpt        RCPT, for each recipient
     data        DATA (or the first BDAT), before any content
     end         the content's end: the final reply
     ==========  =====================================================
+
+A reply of 421 ends the session, at any stage (RFC 5321 §3.8).
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ __all__ = ["FaultRule", "STAGES", "parse_delay", "parse_drop", "parse_fail"]
 
 STAGES: Final = ("connect", "helo", "mail", "rcpt", "data", "end")
 
+_OPENING: Final = (421, 521, 554)  # replies that may refuse a connection
 _FAIL = re.compile(r"([a-z]+):([45][0-9]{2})(?::([245]\.[0-9]{1,3}\.[0-9]{1,3}))?")
 _SECONDS = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,3})?")
 _SHARE = re.compile(r"[01](?:\.[0-9]{1,6})?|\.[0-9]{1,6}")
@@ -45,22 +48,23 @@ def parse_fail(text: str) -> FaultRule:
     """``STAGE:CODE``, ``STAGE:CODE:ENHANCED``, each with ``@SHARE``: ``rcpt:450@0.1``.  Raises ``SettingError``."""
     rest, share = _split(text)
     match = _FAIL.fullmatch(rest)
-    if match is None or match[1] not in STAGES:
+    stage = _stage(match[1]) if match is not None else None
+    if match is None or stage is None:
         raise SettingError("this is not a failure", where=text, remedy=_remedy("rcpt:450@0.1"))
     code, enhanced = int(match[2]), match[3] or f"{match[2][0]}.0.0"
     if enhanced[0] != match[2][0]:
         raise SettingError(f"{enhanced} contradicts {code}", where=text, remedy="begin both with the same digit")
-    if code == 421:
-        raise SettingError("421 ends the session", where=text, remedy=f"write --drop {match[1]}")
-    if match[1] == "connect" and code != 554:
-        raise SettingError("a connection is refused with 554", where=text, remedy="write connect:554")
-    return FaultRule(match[1], share, Reply(code, "" if match[1] == "connect" else enhanced, "Refused on demand"))
+    if stage == "connect" and code not in _OPENING:
+        remedy = "write connect:421 (not now), connect:521 (no mail here) or connect:554 (refused)"
+        raise SettingError(f"a connection is not refused with {code}", where=text, remedy=remedy)
+    return FaultRule(stage, share, Reply(code, "" if stage == "connect" else enhanced, "Refused on demand"))
 
 
 def parse_drop(text: str) -> FaultRule:
     """``STAGE`` or ``STAGE@SHARE``: cut the connection there.  Raises ``SettingError``."""
-    stage, share = _split(text)
-    if stage not in STAGES:
+    word, share = _split(text)
+    stage = _stage(word)
+    if stage is None:
         raise SettingError("this is not a stage", where=text, remedy=_remedy("data@0.05"))
     return FaultRule(stage, share, drop=True)
 
@@ -68,11 +72,17 @@ def parse_drop(text: str) -> FaultRule:
 def parse_delay(text: str) -> FaultRule:
     """``SECONDS`` (at the content's end) or ``STAGE:SECONDS``, with ``@SHARE``.  Raises ``SettingError``."""
     rest, share = _split(text)
-    stage, colon, seconds = rest.rpartition(":")
-    stage = stage if colon else "end"
-    if stage not in STAGES or _SECONDS.fullmatch(seconds) is None:
+    word, colon, seconds = rest.rpartition(":")
+    stage = _stage(word) if colon else "end"
+    if stage is None or _SECONDS.fullmatch(seconds) is None:
         raise SettingError("this is not a delay", where=text, remedy=_remedy("rcpt:0.5"))
     return FaultRule(stage, share, delay=float(seconds))
+
+
+def _stage(word: str) -> str | None:
+    """The stage that a word names, or None."""
+    word = "helo" if word in ("ehlo", "lhlo") else word
+    return word if word in STAGES else None
 
 
 def _split(text: str) -> tuple[str, float]:

@@ -267,7 +267,8 @@ def _mailbox(text: str, where: str) -> Address:
     try:
         return parse_mailbox(text)
     except GrammarError as error:
-        raise SettingError(f'"{text}" is no address: {error}', where=where, remedy="write user@domain") from error
+        remedy = "" if "write" in str(error) else "write user@domain"
+        raise SettingError(f'"{text}" is no address: {error}', where=where, remedy=remedy) from error
 
 
 def filler(sender: str, recipient: str, size: int) -> bytes:

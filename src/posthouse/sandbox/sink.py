@@ -115,16 +115,26 @@ class Sink:
         await self._server.drain(seconds)
 
 
-async def open_sink(bind: str, *, lmtp: bool = False, faults: Sequence[FaultRule] = ()) -> tuple[Sink, Endpoint]:
+async def open_sink(
+    bind: str, *, lmtp: bool = False, faults: Sequence[FaultRule] = (), seed: int | None = None
+) -> tuple[Sink, Endpoint]:
     """Open a sink at ``bind``, as in ``host:port`` or ``unix:/path``; returns it and its endpoint.
 
+    With a ``seed``, faults by chance strike the same moments in every run in which the commands come in the same order.
     Raises ``SettingError``.
     """
     try:
         endpoint = Endpoint.parse(bind)
     except SettingError as error:
         raise SettingError(error.message, where="--bind", remedy=error.remedy) from None
-    sink = Sink(network=SocketNetwork(), clock=SystemClock(), hostname=machine_name(), lmtp=lmtp, faults=faults)
+    sink = Sink(
+        network=SocketNetwork(),
+        clock=SystemClock(),
+        hostname=machine_name(),
+        lmtp=lmtp,
+        faults=faults,
+        random=Random(seed),
+    )
     return sink, await sink.listen(endpoint)
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
+    from posthouse.service.config.advice import advice
     from posthouse.service.config.docs import SettingDoc, settings
     from posthouse.service.config.model import Config
-    from posthouse.service.config_file import ConfigError, advice, default_config, load, parse
+    from posthouse.service.config_file import ConfigError, default_config, load, parse
     from posthouse.service.daemon.daemon import Daemon
     from posthouse.service.daemon.event_log import EventLog
     from posthouse.service.daemon.offline import context
@@ -49,7 +50,8 @@ __getattr__ = lazily(
     {
         "config.docs": "SettingDoc settings",
         "config.model": "Config",
-        "config_file": "ConfigError advice default_config load parse",
+        "config.advice": "advice",
+        "config_file": "ConfigError default_config load parse",
         "daemon.daemon": "Daemon",
         "daemon.event_log": "EventLog",
         "daemon.offline": "context",

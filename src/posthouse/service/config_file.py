@@ -1,8 +1,10 @@
-"""The configuration file: TOML, read as a whole, with all errors reported at once.
+"""The configuration file: TOML, read as a whole, with its errors reported together.
 
-``parse`` reports three kinds of errors together: of shape (``config.decode``: unknown keys, wrong types, invalid
-values), between settings (two domains of one name, two listeners on one port), and settings that this version does not
-support yet.  The result is a frozen ``Config``; the file is not read again.
+``parse`` reports three kinds of errors: of shape (``config.decode``: unknown keys, wrong types, invalid values),
+between settings (two domains of one name, two listeners on one port), and settings that this version does not support
+yet.  A table with an error of shape hides errors between it and others: aliases can be followed only when each
+``[[domain]]`` can be read, and ``ConfigError.unchecked`` says so.  The result is a frozen ``Config``; the file is not
+read again.
 
 Without a file, ``default_config`` catches all mail on loopback, and nothing leaves the machine.
 """
@@ -10,32 +12,38 @@ Without a file, ``default_config`` catches all mail on loopback, and nothing lea
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
 from posthouse.core import SettingError
 from posthouse.net.stream import Endpoint
-from posthouse.service.config.decode import decode
+from posthouse.service.config.decode import decode, named
 from posthouse.service.config.mail_types import DeliverySetting
 from posthouse.service.config.model import Config, DomainSettings, ListenerSettings
-from posthouse.service.config.types import DIRECTORY, InvalidValue, catcher_directory
+from posthouse.service.config.types import DIRECTORY, ENDPOINT, InvalidValue, catcher_directory
 from posthouse.service.directory.directory import Directory
 
-__all__ = ["ConfigError", "advice", "default_config", "load", "load_data_dir", "parse"]
+__all__ = ["ConfigError", "default_config", "load", "load_data_dir", "load_table", "parse", "table_of"]
 
 _LARGEST_FILE = 16_777_216
+_CATCHER = "127.0.0.1:1025"
 
 
 class ConfigError(SettingError):
-    """A configuration file with errors: ``problems`` has a ``SettingError`` for each, and ``str()`` a line for each."""
+    """A configuration file with errors: ``problems`` has a ``SettingError`` for each, and ``str()`` a line for each.
 
-    def __init__(self, problems: Sequence[SettingError]) -> None:
+    ``unchecked`` is a sentence about what could not be checked because of them, or "".
+    """
+
+    def __init__(self, problems: Sequence[SettingError], unchecked: str = "") -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems = tuple(problems)
+        self.unchecked = unchecked
 
 
 def load(path: str | os.PathLike[str]) -> Config:
@@ -52,7 +60,7 @@ def load_data_dir(path: str) -> str:
     Raises ``ConfigError``.
     """
     text, where = _text_of(path), os.path.basename(path)
-    raw = _table_of(text, where).get("data_dir")
+    raw = table_of(text, where).get("data_dir")
     try:
         return str(DIRECTORY.read(raw))
     except InvalidValue:
@@ -63,13 +71,17 @@ def _text_of(name: str) -> str:
     try:
         with open(name, "rb") as file:
             raw = file.read(_LARGEST_FILE + 1)
-        if len(raw) > _LARGEST_FILE:
-            raise ConfigError([SettingError("the file is larger than 16 MiB", where=name, remedy="name another file")])
-        return raw.decode("utf-8")
-    except OSError as error:
-        cause = f"the file cannot be read ({error.strerror or error})"
+    except (OSError, ValueError) as error:  # ValueError: a path with a NUL
+        why = error.strerror if isinstance(error, OSError) else "this is no path"
+        cause = f"the file cannot be read ({why or error})"
         remedy = "name another file with --config, or write one"
         raise ConfigError([SettingError(cause, where=name, remedy=remedy)]) from error
+    if len(raw) > _LARGEST_FILE:
+        raise ConfigError([SettingError("the file is larger than 16 MiB", where=name, remedy="name another file")])
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ConfigError([SettingError("the file is UTF-16", where=name, remedy="save it as UTF-8")])
+    try:
+        return raw.decode("utf-8-sig")  # some editors begin a file with U+FEFF
     except UnicodeDecodeError as error:
         cause = f"the file is not UTF-8 (octet {error.start})"
         raise ConfigError([SettingError(cause, where=name, remedy="save it as UTF-8")]) from error
@@ -77,41 +89,74 @@ def _text_of(name: str) -> str:
 
 def parse(text: str, where: str = "posthouse.toml") -> Config:
     """Read a configuration from its text; ``where`` names the file in errors.  Raises ``ConfigError``."""
-    table = _table_of(text, where)
+    table = table_of(text, where)
     problems: list[SettingError] = []
     config = decode(Config, table, "", problems, where)
-    if config is not None:
-        config = replace(config, listener=_named(config.listener))
-        if _complete(config, table):
-            for place, cause, remedy in _checks(config):
-                problems.append(SettingError(cause, where=f"{where}: {place}", remedy=remedy))
-    if problems:
+    if config is None:
         raise ConfigError(problems)
     assert isinstance(config, Config)
+    config = replace(config, listener=_named(config.listener))
+    broken = {each.where.removeprefix(f"{where}: ").partition("[")[0].partition(".")[0] for each in problems}
+    for place, cause, remedy in _checks(config, broken):
+        problems.append(SettingError(cause, where=f"{where}: {place}", remedy=remedy))
+    if problems:
+        unchecked = "Aliases, lists and moved mailboxes were not followed yet, because of a mistake in a [[domain]]."
+        raise ConfigError(problems, unchecked if "domain" in broken else "")
     return config
 
 
-def _table_of(text: str, where: str) -> dict[str, Any]:
+def table_of(text: str, where: str) -> dict[str, Any]:
+    """The tables of a TOML text, not decoded.  Raises ``ConfigError``."""
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        problem = SettingError(f"this is not TOML: {error}", where=where, remedy="correct that line")
+        problem = SettingError(f"this is not TOML: {error}", where=where, remedy=_toml_remedy(text, str(error)))
+        raise ConfigError([problem]) from error
+    except RecursionError as error:
+        problem = SettingError("lists or tables are nested too deeply", where=where, remedy="write them flat")
         raise ConfigError([problem]) from error
 
 
-def default_config(data_dir: str | None = None) -> Config:
+def load_table(path: str) -> dict[str, Any]:
+    """The tables of the file at ``path``, not decoded.  Raises ``ConfigError``."""
+    return table_of(_text_of(path), os.path.basename(path))
+
+
+def _toml_remedy(text: str, problem: str) -> str:
+    """What to do about a fault of TOML's grammar."""
+    found = re.search(r"at line ([0-9]+), column ([0-9]+)", problem)
+    line = text.splitlines()[int(found[1]) - 1] if found and int(found[1]) <= len(text.splitlines()) else ""
+    for key in re.findall(r"""(?:^|[{,\[.])\s*([^\s"'=,{}\[\]#]+)\s*(?==|\])""", line):
+        if not key.isascii() or re.fullmatch(r"[A-Za-z0-9_.-]+", key) is None:
+            return f'a name with other characters than A-Z, a-z, 0-9, "_" and "-" is quoted: "{key}" = …'
+    return "correct that line"
+
+
+def default_config(data_dir: str | None = None, binds: Sequence[str] = ()) -> Config:
     """The configuration without a file: SMTP on 127.0.0.1:1025, all mail delivered into local inboxes, nothing sent.
 
     ``data_dir`` replaces the default directory, which is not that of a configuration: what was caught is never sent.
+    ``binds`` replace the address, as in ``[[listener]] bind``.  Raises ``SettingError``.
     """
     everything = DomainSettings(name="*", deliver=DeliverySetting("mailbox"), mailboxes=("any",))
-    catcher = ListenerSettings(bind=Endpoint("127.0.0.1", 1025), strictness="lenient")
+    listeners = tuple(ListenerSettings(bind=_bound(each), strictness="lenient") for each in binds or (_CATCHER,))
+    twice = next((at for at, times in Counter(each.bind for each in listeners).items() if times > 1 and at.port), None)
+    if twice is not None:
+        raise SettingError(f"{twice} is given twice", where="--bind", remedy="name each address once")
     return Config(
         data_dir=catcher_directory() if data_dir is None else data_dir,
         workers=1,
-        listener=_named((catcher,)),
+        listener=_named(listeners),
         domain=(everything,),
     )
+
+
+def _bound(text: str) -> Endpoint:
+    try:
+        endpoint: Endpoint = ENDPOINT.read(text)
+    except InvalidValue as wrong:
+        raise SettingError(wrong.cause, where="--bind", remedy=wrong.remedy) from None
+    return endpoint
 
 
 def _named(listeners: tuple[ListenerSettings, ...]) -> tuple[ListenerSettings, ...]:
@@ -128,22 +173,32 @@ def _named(listeners: tuple[ListenerSettings, ...]) -> tuple[ListenerSettings, .
     return tuple(named)
 
 
-def _complete(config: Config, table: dict[str, object]) -> bool:
-    """Whether every table of the file became a value, so that counting them finds the right places."""
-    for name in ("listener", "domain", "route"):
-        raw = table.get(name)
-        if isinstance(raw, list) and len(raw) != len(getattr(config, name)):
-            return False
-    return True
-
-
 # Checks between settings --------------------------------------------------------------------------------------------
 
 
-def _checks(config: Config) -> Iterator[tuple[str, str, str]]:
-    """Place, cause and remedy of each problem between settings."""
-    yield from _listener_checks(config)
-    yield from _domain_checks(config)
+def _checks(config: Config, broken: Collection[str]) -> Iterator[tuple[str, str, str]]:
+    """Place, cause and remedy of each problem between settings.
+
+    ``broken`` are the names of tables with errors: a number would be counted wrongly where one is missing.
+    """
+    if "listener" not in broken:
+        yield from _listener_checks(config)
+    if "relay" not in broken and config.relay.retry_first > config.relay.retry_max:
+        yield "relay.retry_first", "the first delay is longer than the longest", "write at most retry_max"
+    if "domain" in broken:
+        return
+    if config.accounts.kind == "any" and not any(each.name == "*" for each in config.domain):
+        remedy = 'write a [[domain]] with name = "*", or name real accounts'
+        yield "accounts", '"any" lets everybody in, and some mail would leave this machine', remedy
+    for place, cause, remedy in _domain_checks(config):
+        found = re.match(r"domain\[([0-9]+)\]", place)
+        name = config.domain[int(found[1])].name if found else None
+        yield place, named(cause, "domain", name), remedy
+    if "route" not in broken:
+        yield from _route_checks(config)
+
+
+def _route_checks(config: Config) -> Iterator[tuple[str, str, str]]:
     everything = any(each.name == "*" for each in config.domain)
     seen: Counter[str] = Counter()
     for index, route in enumerate(config.route):
@@ -155,11 +210,6 @@ def _checks(config: Config) -> Iterator[tuple[str, str, str]]:
             yield place, f'"{route.to}" is a [[domain]] as well', "keep the domain or the route"
         elif everything:
             yield place, 'the [[domain]] "*" takes all mail, so this route is never used', "remove one of the two"
-    if all(times == 1 for times in Counter(each.name for each in config.domain).values()):
-        yield from Directory(config).problems
-    relay = config.relay
-    if relay.retry_first > relay.retry_max:
-        yield "relay.retry_first", "the first delay is longer than the longest", "write at most retry_max"
 
 
 def _listener_checks(config: Config) -> Iterator[tuple[str, str, str]]:
@@ -175,9 +225,14 @@ def _listener_checks(config: Config) -> Iterator[tuple[str, str, str]]:
             yield f"{place}.bind", f"two listeners cannot both have {each.bind}", "give one another port"
         if names[each.name] == 2:
             yield f"{place}.name", f'two listeners are named "{each.name}"', "rename one"
-        if each.tls != "off":
-            remedy = 'write tls = "off" for now, and bind it to loopback or a private network'
-            yield f"{place}.tls", f'"{each.tls}" is not available in this version', remedy
+        if each.tls == "off" and (each.tls_cert or each.tls_required):
+            remedy = 'write tls = "starttls" or tls = "implicit", or leave the other setting out'
+            yield f"{place}.tls", "TLS is off, and other settings of the listener ask for it", remedy
+        if each.tls_key and not each.tls_cert:
+            yield f"{place}.tls_key", "there is a key without a certificate", "write tls_cert as well"
+        if "EXTERNAL" in each.mechanisms and not each.tls_client_ca:
+            remedy = "write tls_client_ca, or leave EXTERNAL out"
+            yield f"{place}.mechanisms", "EXTERNAL needs certificates of clients", remedy
         if each.max_message_size < 65_536:
             remedy = "write at least 65536 (RFC 5321 §4.5.3.1.7)"
             yield f"{place}.max_message_size", "every receiver must take messages of 64 KiB", remedy
@@ -204,35 +259,5 @@ def _domain_checks(config: Config) -> Iterator[tuple[str, str, str]]:
         if each.name == "*" and (each.aliases or each.lists or each.moved):
             remedy = "write them in a [[domain]] with a name"
             yield place, 'aliases, lists and moved mailboxes need a domain, and "*" is all of them', remedy
-
-
-def advice(config: Config) -> list[str]:
-    """Sentences about settings that work but may not be intended, or fall short of the RFCs; for ``check config``."""
-    found = []
-    for each in config.listener:
-        if each.max_recipients < 100:
-            found.append(f"listener {each.name}: max_recipients is below the 100 that RFC 5321 §4.5.3.1.8 asks for.")
-        if each.command_timeout < 300:
-            found.append(f"listener {each.name}: command_timeout is below the 5 minutes of RFC 5321 §4.5.3.2.7.")
-        near = each.bind.is_path or each.bind.host == "::1" or each.bind.host.startswith("127.")
-        if each.kind == "mx" and each.strictness == "lenient" and not near:
-            found.append(
-                f'listener {each.name}: strictness = "lenient" accepts malformed mail from any host, and other servers '
-                "may refuse it; mx listeners on the Internet are better strict."
-            )
-        if each.kind == "submission" and not config.relay.trusted_networks:
-            found.append(f"listener {each.name}: [relay] trusted_networks is empty, so no host may submit mail.")
-    if any(network.prefixlen == 0 for network in config.relay.trusted_networks):
-        found.append("[relay] trusted_networks contains the whole Internet: this is an open relay.")
-    if config.relay.max_hops < 100:
-        found.append("[relay] max_hops is below the 100 that RFC 5321 §6.3 asks for.")
-    if not config.domain:
-        found.append("There is no [[domain]]: other servers can write to postmaster only.")
-    found += [
-        f"domain {each.name}: maildir_owner works only while the daemon runs as root or as that user."
-        for each in config.domain
-        if each.maildir_owner and os.geteuid()
-    ]
-    if config.hostname == "localhost" or "." not in config.hostname:
-        found.append(f'hostname is "{config.hostname}", which means nothing to other hosts; write a full name.')
-    return found
+    if all(times == 1 for times in seen.values()):
+        yield from Directory(config).problems

@@ -78,11 +78,13 @@ def read_report(content: Content | bytes) -> DeliveryReport | None:
 
 
 def _report_parts(whole: _MimePart, depth: int) -> list[_MimePart]:
-    """The parts of the multipart that has the delivery status, [] without one.
+    """The parts of the multipart that has the delivery status, or the message that is one; [] without one.
 
     A multipart/report of another type is left alone.  The multipart may stand in others, which mailing lists add.
     """
     kind = whole.kind
+    if kind.kind in _STATUS_KINDS and not depth:
+        return [whole]
     if not kind.kind.startswith("multipart/"):
         return []
     if kind.kind == "multipart/report" and kind.text("report-type").lower() not in ("", "delivery-status"):
@@ -167,8 +169,10 @@ def _recipients(groups: list[list[Field]]) -> tuple[RecipientFields, ...]:
     for group in groups:
         for one in _split_group(group):
             recipient = _recipient(one)
-            if recipient is not None and len(found) < _RECIPIENTS:
+            if recipient is not None:
                 found.append(recipient)
+            if len(found) >= _RECIPIENTS:
+                return tuple(found)
     return tuple(found)
 
 

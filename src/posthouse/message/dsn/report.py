@@ -45,6 +45,7 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _NOT_QCHAR = re.compile(r"[^!-*,-<>-\[\]-~]")
 _MESSAGE_ID = re.compile(rb"<[!-;=?-~]{1,480}>")
 _Field = tuple[str, Sequence[str]]  # name and tokens
+_FIRST_WORD = 67  # characters that fit behind "Subject: " in a line with an encoded word (RFC 2047 §2)
 _WORD = 900  # octets of one token of a field, at most
 _DIAGNOSTIC = 2_000  # characters of a quoted reply
 
@@ -286,7 +287,7 @@ def _addresses(to: Sequence[Address], utf8: bool) -> list[str]:
 
 def _words(text: str) -> list[str]:
     text = _CONTROL.sub("?", text)
-    return text.split() if text.isascii() and "=?" not in text else encoded_words(text)
+    return text.split() if text.isascii() and "=?" not in text else encoded_words(text, _FIRST_WORD)
 
 
 def _cut(token: str) -> str:

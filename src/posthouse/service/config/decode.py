@@ -18,7 +18,7 @@ from msgspec import NODEFAULT, Meta, Struct
 from posthouse.core import SettingError
 from posthouse.service.config.types import InvalidValue, SettingType, quoted, shown
 
-__all__ = ["Declared", "declared", "decode"]
+__all__ = ["Declared", "declared", "decode", "named"]
 
 
 class Declared(NamedTuple):
@@ -96,14 +96,29 @@ def _read_line(raw: object) -> str:
     return raw
 
 
-def decode(kind: type[Struct], raw: object, where: str, problems: list[SettingError], file: str) -> Any:
+def named(cause: str, table: str, name: object) -> str:
+    """``cause`` with the name of its table behind it, because ``domain[1]`` alone has to be counted out."""
+    if not isinstance(name, str) or not name or name in cause:
+        return cause
+    return f"{cause} (in [[{table}]] {quoted(name)})"
+
+
+def decode(
+    kind: type[Struct],
+    raw: object,
+    where: str,
+    problems: list[SettingError],
+    file: str,
+    label: tuple[str, object] = ("", None),
+) -> Any:
     """Read the table ``raw`` into a ``kind``; errors are added to ``problems``.
 
-    ``where`` is the table's place within ``file`` ("" for the whole file).  Returns None if no default can replace the
-    table.
+    ``where`` is the table's place within ``file`` ("" for the whole file); ``label`` are the kind and the name of the
+    ``[[table]]`` that it belongs to.  Returns None if no default can replace the table.
     """
 
     def problem(place: str, cause: str, remedy: str) -> None:
+        cause = named(cause, *label)
         problems.append(SettingError(cause, where=f"{file}: {place}" if place else file, remedy=remedy))
 
     if not isinstance(raw, dict):
@@ -113,10 +128,9 @@ def decode(kind: type[Struct], raw: object, where: str, problems: list[SettingEr
     dot = f"{where}." if where else ""
     for key in raw:
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1, 0.5)
-            remedy = f'did you mean "{near[0]}"?' if near else "known are " + ", ".join(known)
-            problem(dot + key, "there is no such setting", remedy)
+            problem(dot + key, "there is no such setting", _remedy_for(key, kind, known))
     values: dict[str, Any] = {}
+    before = len(problems)
     for name, each in known.items():
         if name not in raw:
             if each.required:
@@ -124,7 +138,7 @@ def decode(kind: type[Struct], raw: object, where: str, problems: list[SettingEr
                 return None
             continue
         try:
-            value = _value(each, raw[name], dot + name, problems, file)
+            value = _value(each, raw[name], dot + name, problems, file, label)
         except InvalidValue as wrong:
             for fault in wrong.each():
                 problem(dot + name + fault.place, fault.cause, fault.remedy)
@@ -133,19 +147,48 @@ def decode(kind: type[Struct], raw: object, where: str, problems: list[SettingEr
             continue
         if value is not None:
             values[name] = value
-    return kind(**values)
+    try:
+        return kind(**values)
+    except SettingError as error:  # a default that this machine does not have: a home directory
+        if len(problems) == before:
+            problem(where, error.message, error.remedy)
+        return None
 
 
-def _value(each: Declared, raw: object, where: str, problems: list[SettingError], file: str) -> Any:
+def _remedy_for(key: str, kind: type[Struct], known: dict[str, Declared]) -> str:
+    """The setting that was probably meant by a key that is not known here."""
+    near = difflib.get_close_matches(key, known, 1, 0.8)
+    if not near:
+        for each in known.values():
+            if each.inner is not None and key in {inner.name for inner in declared(each.inner)}:
+                header = f"[[{each.name}]]" if each.shape == "tables" else f"[{each.name}]"
+                lists = f"; a table of it is [{each.name}.{key}.NAME], below that" if key == "lists" else ""
+                return f'"{key}" belongs into {header}: write it below that line{lists}'
+        near = difflib.get_close_matches(key, known, 1, 0.5)
+    return f'did you mean "{near[0]}"?' if near else "known are " + ", ".join(known)
+
+
+def _value(
+    each: Declared, raw: object, where: str, problems: list[SettingError], file: str, label: tuple[str, object]
+) -> Any:
     if each.inner is None:
         return each.setting_type.read(raw)
+    inner = each.inner
     if each.shape == "table":
-        return decode(each.inner, raw, where, problems, file)
+        return decode(inner, raw, where, problems, file, label)
     if each.shape == "named":
         tables = each.setting_type.read(raw)
-        read = {key: decode(each.inner, item, f"{where}.{key}", problems, file) for key, item in tables.items()}
+        read = {key: decode(inner, item, f"{where}.{key}", problems, file, label) for key, item in tables.items()}
         return {key: value for key, value in read.items() if value is not None}
     if not isinstance(raw, list):
         raise InvalidValue(f"[{each.name}] stands there once, as a table", f"write [[{each.name}]], with two brackets")
-    items = [decode(each.inner, item, f"{where}[{index}]", problems, file) for index, item in enumerate(raw)]
+    items = [
+        decode(inner, item, f"{where}[{index}]", problems, file, (each.name, _name_of(item)))
+        for index, item in enumerate(raw)
+    ]
     return tuple(item for item in items if item is not None)
+
+
+def _name_of(table: object) -> object:
+    """By what a person knows one of several tables: its name, or the domains that a route is for."""
+    return (table.get("name") or table.get("to")) if isinstance(table, dict) else None

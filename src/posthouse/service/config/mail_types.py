@@ -6,7 +6,6 @@ case does not matter in them; local parts of other domains stay as they are writ
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ from posthouse.protocol.grammar import GrammarError, domain_to_ascii, parse_mail
 from posthouse.service.config.types import (
     InvalidValue,
     SettingType,
+    expanded,
     host_port,
     list_of,
     quoted,
@@ -162,7 +162,7 @@ def _read_mailboxes(raw: object) -> tuple[str, ...]:
     return names
 
 
-def _by_local(read: Callable[[object], Any]) -> Callable[[object], dict[str, Any]]:
+def _by_local(read: Callable[[object], Any], *, tables: bool = False) -> Callable[[object], dict[str, Any]]:
     def read_table(raw: object) -> dict[str, Any]:
         if not isinstance(raw, dict):
             raise InvalidValue(f"{shown(raw)} is not a table", "write it like { bob = … }")
@@ -175,6 +175,10 @@ def _by_local(read: Callable[[object], Any]) -> Callable[[object], dict[str, Any
                     raise InvalidValue(
                         "the same name stands there twice", "case does not matter in local parts: keep one"
                     )
+                if isinstance(item, dict) and not tables:  # TOML reads a dot in a key as the beginning of a table
+                    inner = next(iter(item), "")
+                    remedy = f'a name with a dot or a character beyond ASCII is quoted: "{key}.{inner}" = …'
+                    raise InvalidValue("a table is not an address", remedy)
                 values[name] = read(item)
             except InvalidValue as wrong:
                 faults += [InvalidValue(each.cause, each.remedy, f".{key}{each.place}") for each in wrong.each()]
@@ -205,13 +209,18 @@ ALIASES = SettingType(
 )
 MOVED = SettingType("table: local part = mailbox", _by_local(_read_address), _write_table(quoted))
 #: The values are tables with settings of their own, which ``config.decode`` reads; this reads the keys.
-LOCAL_KEYS = SettingType("table: local part = list", _by_local(lambda value: value), _write_table(str))
+LOCAL_KEYS = SettingType("table: local part = list", _by_local(lambda value: value, tables=True), _write_table(str))
 
 # Routes and deliveries ----------------------------------------------------------------------------------------------
 
 
 def _target(text: str, default_port: int, remedy: str) -> str:
-    """The target of ``scheme://host[:port]`` or ``scheme:/socket``; ``text`` is what follows the first colon."""
+    """The target of ``scheme://host[:port]`` or ``scheme:/socket``; ``text`` is what follows the first colon.
+
+    A socket may also be written with three slashes, as in other URLs.
+    """
+    if text.startswith("///"):
+        text = text[2:]
     if text.startswith("/") and not text.startswith("//"):
         return text
     rest = text.removeprefix("//").rstrip("/")
@@ -234,7 +243,7 @@ def _read_delivery(raw: object) -> DeliverySetting:
         return DeliverySetting(kind)
     if kind == "maildir" and rest:
         _check_maildir(rest)
-        return DeliverySetting(kind, os.path.abspath(os.path.expanduser(rest)))
+        return DeliverySetting(kind, expanded(rest))
     if kind == "lmtp" and rest:
         return DeliverySetting(kind, _target(rest, 24, remedy))
     if kind == "smtp" and rest.startswith("//"):

@@ -30,6 +30,7 @@ __all__ = [
     "SettingType",
     "at_least",
     "catcher_directory",
+    "expanded",
     "host_port",
     "list_of",
     "own_directory",
@@ -174,7 +175,9 @@ def _ip(text: str, remedy: str) -> str:
 
 def _read_endpoint(raw: object) -> Endpoint:
     endpoint = host_port(text_of(raw).strip())
-    if not endpoint.is_path and endpoint.host != "localhost":
+    if endpoint.host == "localhost":  # RFC 6761 §6.3: always loopback, whatever a name server says
+        return endpoint._replace(host="127.0.0.1")
+    if not endpoint.is_path:
         _ip(endpoint.host, 'write it like "127.0.0.1:25", "[::1]:25" or "unix:/path/of/socket"')
     return endpoint
 
@@ -236,26 +239,49 @@ IP_OR_NOTHING = SettingType("IP address", _read_ip_or_nothing, quoted)
 # Directories ------------------------------------------------------------------------------------------------------
 
 
+def expanded(path: str) -> str:
+    """A path with a home directory in the place of ``~`` or ``~user``; absolute."""
+    full = os.path.expanduser(path)
+    if full.startswith("~"):
+        user = full[1:].partition("/")[0]
+        cause = f"there is no user {quoted(user)}" if user else "there is no home directory ($HOME is not set)"
+        raise InvalidValue(f"{cause}, so {quoted(path)} names no place", "write the whole path")
+    if path.startswith("~") and path[1:2] in ("", "/") and not os.path.isabs(os.environ.get("HOME", "/")):
+        raise InvalidValue(f"$HOME is {quoted(os.environ.get('HOME', ''))}, not a whole path", "write the whole path")
+    return os.path.abspath(full)
+
+
 def _read_directory(raw: object) -> str:
     text = text_of(raw).strip()
     if not text:
         raise InvalidValue("the directory's name is empty", "write a path, or leave the setting out")
-    return os.path.abspath(os.path.expanduser(text))
+    return expanded(text)
 
 
 def own_directory() -> str:
-    """The default data directory of a configuration: ``posthouse`` in ``$XDG_DATA_HOME``, or in ``~/.local/share``."""
+    """The default data directory of a configuration: ``posthouse`` in ``$XDG_DATA_HOME``, or in ``~/.local/share``.
+
+    Raises ``SettingError`` if there is no home directory.
+    """
     return os.path.join(_data_home(), "posthouse")
 
 
 def catcher_directory() -> str:
-    """The default data directory without a configuration: ``posthouse-catcher``, beside that of a configuration."""
+    """The default data directory without a configuration: ``posthouse-catcher``, beside that of a configuration.
+
+    Raises ``SettingError`` if there is no home directory.
+    """
     return os.path.join(_data_home(), "posthouse-catcher")
 
 
 def _data_home() -> str:
     base = os.environ.get("XDG_DATA_HOME", "")
-    return base if os.path.isabs(base) else os.path.expanduser("~/.local/share")
+    try:
+        return base if os.path.isabs(base) else expanded("~/.local/share")
+    except InvalidValue as wrong:
+        cause = "there is no home directory to keep mail in: $HOME is not set, or is no whole path"
+        remedy = "name a directory with --data-dir, or with data_dir in a configuration"
+        raise SettingError(cause, remedy=remedy) from wrong
 
 
 DIRECTORY = SettingType("path", _read_directory, quoted)

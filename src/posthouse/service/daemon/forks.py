@@ -82,4 +82,4 @@ def _is_ours(descriptor: int, directories: tuple[str, ...], places: set[Endpoint
 
 
 def _is_below(path: str, directories: tuple[str, ...]) -> bool:
-    return any(path.startswith(f"{each}/") for each in directories)
+    return any(path == each or path.startswith(f"{each}/") for each in directories)

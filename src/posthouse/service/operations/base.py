@@ -6,10 +6,13 @@ socket carries it as JSON, and the manual lists it; none of them knows more than
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Coroutine, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from posthouse.core import SettingError
 
 # The client of a running daemon needs the declarations only, and none of these packages.
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from posthouse.spool import Spool
     from posthouse.spool.interface import Compose
 
-__all__ = ["Context", "Operation", "Parameter", "Reporting", "RoutingContext", "user_name"]
+__all__ = ["Context", "Operation", "Parameter", "Reporting", "RoutingContext", "spool_or_none", "user_name"]
 
 #: Makes the function that writes the reports about dropped recipients, for one spool and one moment.
 Reporting = Callable[["Spool", float], "Compose"]
@@ -58,6 +61,8 @@ class Context(NamedTuple):
             daemon.
         arrival: gives a future that is done when a message is next put into an inbox; None without a daemon.
         positions: gives the relay's attempts by queue id and recipient; None without a daemon.
+        sites: gives the sites that the relay remembers, with the destinations that wait; None without a daemon.
+        peers: asks the other worker processes what an operation says there.
     """
 
     config: Config
@@ -71,6 +76,8 @@ class Context(NamedTuple):
     arrival: Callable[[], asyncio.Future[None]] | None = None
     outlook: Callable[[Route, str, str], SiteOutlook] | None = None
     positions: Callable[[], Mapping[tuple[str, int], AttemptPosition]] | None = None
+    sites: Callable[[], Sequence[tuple[SiteOutlook, Sequence[str]]]] | None = None
+    peers: Callable[[Operation, Mapping[str, Any]], Coroutine[Any, Any, list[Any]]] | None = None
 
 
 class Parameter(NamedTuple):
@@ -101,6 +108,19 @@ class Operation(NamedTuple):
     parameters: tuple[Parameter, ...] = ()
     needs_context: bool = True
     live: bool = False
+
+
+@contextlib.asynccontextmanager
+async def spool_or_none(context: Context) -> AsyncIterator[Spool | None]:
+    """The spool, None where there is none.  Raises ``SettingError`` if there is one and this user may not read it."""
+    async with contextlib.AsyncExitStack() as stack:
+        spool = None
+        try:
+            spool = await stack.enter_async_context(context.spool())
+        except SettingError as error:
+            if isinstance(error.__cause__, PermissionError):
+                raise
+        yield spool
 
 
 def user_name(number: int) -> str:

@@ -1,7 +1,8 @@
 """The answers of the operations: plain values that print as tables and travel as JSON.
 
-Times are calendar seconds (since 1970-01-01T00:00Z), durations seconds, sizes octets.  The names of fields are the keys
-of ``--json`` and of the control socket.  Where a struct shows a value of the spool, ``filled`` copies the fields that
+Times (``MOMENTS``) are calendar seconds (since 1970-01-01T00:00Z), durations seconds, sizes octets.  The names of
+fields are the keys of ``--json``, which writes times as ISO 8601, and of the control socket, which writes seconds.
+Where a struct shows a value of the spool, ``filled`` copies the fields that
 have the same name in both.
 
 Over budget: one struct for each shape of answer, and no logic.
@@ -13,12 +14,15 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
+from posthouse.service.operations.remarks import RemarkEntry
+
 __all__ = [
     "AddressFacts",
     "AddressForecast",
     "AddressReport",
     "AddressTarget",
     "AttemptEntry",
+    "AttemptPlace",
     "AuditEntry",
     "CodeEntry",
     "CommandText",
@@ -35,6 +39,7 @@ __all__ = [
     "InboxEntry",
     "InboxSummary",
     "InboxWait",
+    "MOMENTS",
     "MessageFound",
     "MessageHistory",
     "NextAttempt",
@@ -47,11 +52,15 @@ __all__ = [
     "QueueSummary",
     "QueueSummaryRow",
     "RecipientNow",
-    "RemarkEntry",
     "ResultEntry",
     "SettingText",
+    "SiteEntry",
+    "SitesReport",
     "filled",
 ]
+
+#: The fields that are times.
+MOMENTS = frozenset(("at", "began", "due", "expires", "now", "oldest", "received"))
 
 _Answer = TypeVar("_Answer", bound=Struct)
 
@@ -79,6 +88,39 @@ class NextAttempt(Struct, frozen=True, kw_only=True):
     site: str = ""
     limit: int | None = None
     before: int = 0
+
+
+class SiteEntry(Struct, frozen=True, kw_only=True):
+    """A site: its concurrency ``limit``, the attempts that are ``active`` there and that are ``waiting`` for it, and,
+    while it is suspended, ``until`` when and ``why``.  While it is suspended or ``is_full``, no mail is leased for its
+    ``destinations``."""
+
+    site: str
+    limit: int
+    active: int
+    waiting: int
+    until: float | None
+    why: str
+    is_full: bool
+    destinations: list[str]
+
+
+class AttemptPlace(Struct, frozen=True, kw_only=True):
+    """An attempt for the recipient ``key`` of the message ``id``: under way since ``began``, or with so many ``before``
+    it in the ready queue of the ``site``."""
+
+    id: str
+    key: int
+    site: str
+    began: float | None
+    before: int
+
+
+class SitesReport(Struct, frozen=True, kw_only=True):
+    """What each worker process knows of sites, and its attempts."""
+
+    sites: list[SiteEntry]
+    attempts: list[AttemptPlace] = []
 
 
 class QueueEntry(Struct, frozen=True, kw_only=True):
@@ -109,7 +151,7 @@ class QueueSummary(Struct, frozen=True, kw_only=True):
 
     ``ages`` are the upper ends of the ages that each row counts; the last count of a row is of older ones.  ``rows``
     are the ``limit`` largest destinations, ``others`` the number of further destinations, and ``recipients`` all
-    recipients of all destinations.
+    recipients of all destinations.  ``lost`` is the number of contents in ``spool/lost``.
     """
 
     now: float
@@ -117,6 +159,7 @@ class QueueSummary(Struct, frozen=True, kw_only=True):
     rows: list[QueueSummaryRow]
     recipients: int
     others: int
+    lost: int = 0
 
 
 class QueueSummaryRow(Struct, frozen=True, kw_only=True):
@@ -221,17 +264,6 @@ class PartEntry(Struct, frozen=True, kw_only=True):
     shown: bool
 
 
-class RemarkEntry(Struct, frozen=True, kw_only=True):
-    """A deviation that a lenient listener tolerated: see ``core.Remark``; ``text`` is the sentence in English."""
-
-    kind: str
-    reply: str
-    line: int
-    command: str
-    times: int
-    text: str
-
-
 class InboxContent(Struct, frozen=True, kw_only=True):
     """A message as it was delivered.
 
@@ -269,12 +301,16 @@ class InboxChange(Struct, frozen=True, kw_only=True):
 
 
 class ConfigReport(Struct, frozen=True, kw_only=True):
-    """The check of a configuration: ``problems`` keep it from being used, ``advice`` does not."""
+    """The check of a configuration: ``problems`` keep it from being used, ``advice`` does not.
+
+    ``readable`` is False where the file itself cannot be read.
+    """
 
     path: str
     usable: bool
     problems: list[str]
     advice: list[str]
+    readable: bool = True
 
 
 class AddressTarget(Struct, frozen=True, kw_only=True):

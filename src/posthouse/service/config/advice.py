@@ -1,0 +1,166 @@
+"""Advice about a configuration that can be used: what may not be intended, and what this machine does not have.
+
+``advice`` looks at the settings only.  ``surroundings`` looks at the machine as well: directories that cannot be
+written, modules that do not exist, too little room on the disk.  It opens no listener, writes nothing and imports no
+code of the operator's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from importlib.machinery import PathFinder
+from typing import Any
+
+from posthouse.core.units import size_in_words
+from posthouse.net import Endpoint
+from posthouse.service.config.model import Config
+
+__all__ = ["advice", "surroundings"]
+
+
+def advice(config: Config) -> list[str]:
+    """Sentences about settings that work but may not be intended, or fall short of the RFCs; for ``check config``."""
+    found = []
+    for each in config.listener:
+        if each.max_recipients < 100:
+            found.append(f"listener {each.name}: max_recipients is below the 100 that RFC 5321 §4.5.3.1.8 asks for.")
+        if each.command_timeout < 300:
+            found.append(f"listener {each.name}: command_timeout is below the 5 minutes of RFC 5321 §4.5.3.2.7.")
+        if each.kind == "mx" and each.strictness == "lenient" and not _is_local(each.bind):
+            found.append(
+                f'listener {each.name}: strictness = "lenient" accepts malformed mail from any host, and other servers '
+                "may refuse it; mx listeners on the Internet are better strict."
+            )
+        if each.kind == "submission" and not config.relay.trusted_networks:
+            found.append(f"listener {each.name}: [relay] trusted_networks is empty, so no host may submit mail.")
+    if any(network.prefixlen == 0 for network in config.relay.trusted_networks):
+        found.append("[relay] trusted_networks contains the whole Internet: this is an open relay.")
+    if config.relay.max_hops < 100:
+        found.append("[relay] max_hops is below the 100 that RFC 5321 §6.3 asks for.")
+    if not config.domain:
+        found.append("There is no [[domain]]: other servers can write to postmaster only.")
+    found += [
+        f"domain {each.name}: maildir_owner works only while the daemon runs as root or as that user."
+        for each in config.domain
+        if each.maildir_owner and os.geteuid()
+    ]
+    if config.hostname == "localhost" or "." not in config.hostname:
+        found.append(f'hostname is "{config.hostname}", which means nothing to other hosts; write a full name.')
+    return found
+
+
+# This machine --------------------------------------------------------------------------------------------------------
+
+
+def surroundings(config: Config, table: Mapping[str, Any]) -> list[str]:
+    """Sentences about what the configuration finds on this machine; ``table`` is the file, not decoded."""
+    return [*_listeners(config), *_directories(config, table), *_modules(config)]
+
+
+def _is_local(endpoint: Endpoint) -> bool:
+    """Whether only this machine can connect."""
+    return endpoint.is_path or endpoint.host == "::1" or endpoint.host.startswith("127.")
+
+
+def _listeners(config: Config) -> Iterator[str]:
+    for each in config.listener:
+        if each.tls == "off" and not _is_local(each.bind):
+            yield (
+                f"listener {each.name}: {each.bind} is open to other hosts without TLS, so mail crosses the network "
+                "unencrypted."
+            )
+        if each.bind.is_path:
+            directory = os.path.dirname(each.bind.host)
+            if not os.path.isdir(directory):
+                yield f"listener {each.name}: the directory {directory} does not exist; create it first."
+        elif not _is_of_this_machine(each.bind.host):
+            yield f"listener {each.name}: {each.bind.host} is not an address of this machine."
+
+
+def _is_of_this_machine(host: str) -> bool:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as sock:
+            sock.bind((host, 0))
+    except OSError:
+        return False
+    return True
+
+
+def _directories(config: Config, table: Mapping[str, Any]) -> Iterator[str]:
+    given = table.get("data_dir")
+    if given is None:
+        yield (
+            f"There is no data_dir: mail is kept in {config.data_dir}, which depends on the user who starts the daemon."
+        )
+    else:
+        yield from _relative("data_dir", str(given), config.data_dir)
+    yield from _unwritable("data_dir", config.data_dir)
+    for raw, each in zip(table.get("domain", ()), config.domain, strict=False):
+        if each.deliver.kind == "maildir":
+            place = f"domain {each.name}: the Maildir"
+            yield from _relative(place, str(raw.get("deliver", "")).partition(":")[2], each.deliver.target)
+            yield from _unwritable(place, each.deliver.target.partition("{")[0].rpartition("/")[0] or "/")
+    free = _free(config.data_dir)
+    if free is not None and free < config.spool.min_free:
+        yield (
+            f"The disk of {config.data_dir} has {size_in_words(free)} free, which is less than min_free: the daemon "
+            "would answer 452 to all mail."
+        )
+
+
+def _relative(place: str, written: str, whole: str) -> Iterator[str]:
+    if written and not written.strip().startswith(("/", "~")):
+        yield f"{place} is a relative path: it is {whole} here, and elsewhere where the daemon is started elsewhere."
+
+
+def _existing(path: str) -> str:
+    """The nearest directory above ``path`` that exists, or ``path`` itself."""
+    while not os.path.lexists(path) and os.path.dirname(path) != path:
+        path = os.path.dirname(path)
+    return path
+
+
+def _unwritable(place: str, path: str) -> Iterator[str]:
+    existing = _existing(path)
+    if not os.path.isdir(existing):
+        yield f"{place}: {existing} is not a directory."
+    elif not os.access(existing, os.W_OK | os.X_OK):
+        yield f"{place}: {existing} cannot be written by you (uid {os.geteuid()}); the daemon's user must be able to."
+
+
+def _free(path: str) -> int | None:
+    try:
+        status = os.statvfs(_existing(path))
+    except OSError:
+        return None
+    return status.f_bavail * status.f_frsize
+
+
+def _modules(config: Config) -> Iterator[str]:
+    for each in config.domain:
+        if each.deliver.kind == "python":
+            name = each.deliver.target.partition(":")[0]
+            if not _module_exists(name):
+                yield (
+                    f'domain {each.name}: there is no module "{name}"; correct the name, or put its directory into '
+                    "PYTHONPATH where posthouse is started."
+                )
+
+
+def _module_exists(name: str) -> bool:
+    """Whether a module can be found, without importing it or the packages around it."""
+    path = None
+    for number, _ in enumerate(name.split(".")):
+        full = ".".join(name.split(".")[: number + 1])
+        spec = None
+        with contextlib.suppress(Exception):  # finders of others may do anything
+            spec = importlib.util.find_spec(full) if path is None else PathFinder.find_spec(full, path)
+        if spec is None:
+            return False
+        path = list(spec.submodule_search_locations or ())
+    return True
