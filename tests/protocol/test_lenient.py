@@ -176,6 +176,7 @@ def test_what_a_chunk_brings_is_stuffed_on_its_way_out(middle: bytes) -> None:
         content, end = content_of(receiver, [wire])
         assert content == model(data, dots=False)
         assert sorted(each.kind for each in end.remarks) == kinds_in(data)
+        assert all(each.reply.startswith("554 5.6.0") for each in end.remarks)  # as a strict receiver answers BDAT
         assert LONE_DOT.search(write_content(content)[0]) is None
         receiver.send(OK)
         event = receiver.next_event()

@@ -358,7 +358,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         occasion=Text(
             "A path, domain or parameter value that cannot be parsed, or an argument where none may stand. Where the "
             "listener is lenient, some paths are accepted that break the grammar.",
-            "路径、域名或参数值无法解析，或在不应有参数之处带了参数。监听端口设为宽容（lenient）时，会接受某些不合语法的路径。",
+            "路径、域名或参数值无法解析，或在不应有参数之处带了参数。监听端口设为宽松（lenient）时，会接受某些不合语法的路径。",
         ),
         breadth=1,
     ),

@@ -27,16 +27,7 @@ import binascii
 from typing import Final
 
 from posthouse.core import Body, LocalError, Remark, Reply
-from posthouse.protocol.commands import (
-    Auth,
-    Bdat,
-    Command,
-    Data,
-    Greet,
-    Mail,
-    Rcpt,
-    StartTls,
-)
+from posthouse.protocol.commands import Auth, Bdat, Command, Data, Greet, Mail, Rcpt, StartTls
 from posthouse.protocol.events import (
     AuthResponse,
     ContentChunk,
@@ -60,9 +51,12 @@ from posthouse.protocol.refusals import (
     CHUNK_FAULTS,
     CHUNK_TOO_LARGE,
     CONTENT_FAULTS,
+    CONTENT_TOO_LARGE,
     LINE_FAULTS,
     NO_RECIPIENTS,
+    TLS_IS_UP,
     UTF8_ADDRESS,
+    mechanism_refusal,
     shown,
     wrong_order,
 )
@@ -98,7 +92,7 @@ _SWITCHING: Final = State.SWITCHING
 
 _TAKES_RCPT: Final = (_RECIPIENTS, _SENDER)  # a tuple is asked by identity first; what a set asks costs more
 
-# A chunk so large that reading it to its end would only keep the channel busy.
+# In multiples of the limit: a chunk or a message so large that reading it to its end would only keep the channel busy.
 _HOPELESS: Final = 4
 
 _INPUTS: Final[dict[str, Input]] = {str(each): each for each in Input}
@@ -122,6 +116,8 @@ class Receiver:
         "_eof",
         "_fatal",
         "_given",
+        "_hopeless",
+        "_later",
         "_line_limit",
         "_lines",
         "_normaliser",
@@ -132,6 +128,7 @@ class Receiver:
         "_skip",
         "_skipped",
         "_smtputf8",
+        "_tls",
         "_tolerated",
         "_tolerated_from",
         "_total",
@@ -166,20 +163,26 @@ class Receiver:
         self.esmtp = False
         #: False while ``next_event`` would only ask for data.
         self.has_input = False
-        self._accepts = offer.accepts()
-        # An initial response can make AUTH's command line as long as any line of the exchange (RFC 4954 §4).
-        self._line_limit = self.limits.auth_line if offer.auth else self.limits.command_line
+        self.set_offer(offer)
         self._transcript = transcript
         self._lines = LineReader()
-        self._eof = False
+        self._eof = self._tls = False
         self._fatal = False  # the reply that is owed ends the dialogue
         self._owed = 1  # the greeting
         self._given = _GREETING_INPUT
         self._command: Command | None = None
         self._authenticated = False
+        self._hopeless = _HOPELESS * max(self.limits.message, self.limits.chunk, 1)
         self._skip = 0  # octets of a chunk that are read and dropped
         self._skipped: Refused | None = None  # what to tell after that
         self._forget_transaction()
+
+    def set_offer(self, offer: Offer, later: tuple[str, ...] = ()) -> None:
+        """Change the offer.  ``later``: SASL mechanisms that TLS will add; asking for one of them in clear is 538."""
+        self.offer, self._later = offer, later
+        self._accepts = offer.accepts() | {"AUTH"} if later else offer.accepts()
+        # An initial response can make AUTH's command line as long as any line of the exchange (RFC 4954 §4).
+        self._line_limit = self.limits.auth_line if offer.auth else self.limits.command_line
 
     def _forget_transaction(self) -> None:
         self._recipients = 0
@@ -354,12 +357,9 @@ class Receiver:
         if kind is Data:
             return BINARY_NEEDS_BDAT if self._body is Body.BINARYMIME else None
         if isinstance(command, Auth):
-            if self._authenticated:
-                return ALREADY_AUTHENTICATED
-            if command.mechanism.upper() not in self.offer.auth:
-                return Reply(504, "5.5.4", f"Mechanism not offered; choose from: {' '.join(self.offer.auth)}")
-        elif kind is StartTls and not self._lines.empty:
-            return AFTER_STARTTLS
+            return ALREADY_AUTHENTICATED if self._authenticated else mechanism_refusal(command, self.offer, self._later)
+        if kind is StartTls:
+            return TLS_IS_UP if self._tls else None if self._lines.empty else AFTER_STARTTLS
         return None
 
     def _refuse(self, what: str, reply: Reply, *, fatal: bool = False) -> Refused:
@@ -386,13 +386,15 @@ class Receiver:
         elif not data:
             return _NEED_DATA
         piece, rest = self._dot.feed(data)
-        if isinstance(piece, InputFault):
+        if isinstance(piece, InputFault) or self._total + len(piece) > self._hopeless:
             lines.clear()
             self._given = _CONTENT_END_INPUT
             self._command = None
             self._owed = 1
             self._fatal = True
-            return Refused(piece.value, CONTENT_FAULTS[piece], fatal=True)
+            if isinstance(piece, InputFault):
+                return Refused(piece.value, CONTENT_FAULTS[piece], fatal=True)
+            return Refused("DATA", CONTENT_TOO_LARGE, fatal=True)
         self._total += len(piece)
         self.has_input = self._eof or rest is not None
         if rest is not None:
@@ -403,9 +405,9 @@ class Receiver:
             return ContentChunk(piece)
         return _NEED_DATA if rest is None else self._end_of_content(_CONTENT_END_INPUT)
 
-    def _begin_normalising(self) -> ContentNormaliser:
+    def _begin_normalising(self, *, chunked: bool) -> ContentNormaliser:
         if self._normaliser is None:
-            self._normaliser = ContentNormaliser(seven_bit=self._body is Body.SEVENBIT)
+            self._normaliser = ContentNormaliser(seven_bit=self._body is Body.SEVENBIT, chunked=chunked)
         return self._normaliser
 
     def _end_of_content(self, given: Input) -> EndOfContent:
@@ -424,9 +426,11 @@ class Receiver:
     def _begin_chunk(self, command: Bdat, given: Input, refusal: Reply | None) -> Event:
         if refusal is None and command.size > self.limits.chunk:
             refusal = CHUNK_TOO_LARGE
+        fatal = command.size > _HOPELESS * max(self.limits.chunk, 1)
+        if refusal is None and self._total + command.size > self._hopeless:
+            refusal, fatal = CONTENT_TOO_LARGE, True
         if refusal is not None:
             # RFC 3030 §2: the octets of a refused chunk still arrive; they are read and dropped before the reply.
-            fatal = command.size > _HOPELESS * max(self.limits.chunk, 1)
             refused = Refused("BDAT", refusal, fatal)
             if not fatal and command.size:
                 self._skip, self._skipped = command.size, refused
@@ -435,7 +439,7 @@ class Receiver:
         strict = self._body is not Body.BINARYMIME
         self.has_input = True  # also a chunk of no octets has an end
         if strict and self.leniency.content:
-            self._chunk = LenientChunkReader(command.size, self._begin_normalising(), last=command.last)
+            self._chunk = LenientChunkReader(command.size, self._begin_normalising(chunked=True), last=command.last)
         else:
             self._chunk = ChunkReader(command.size, strict=strict, before_cr=self._chunk_cr)
         self._given = given
@@ -506,7 +510,7 @@ class Receiver:
         self._owed = 1
         return AuthResponse(data)
 
-    def tls_started(self) -> None:
+    def tls_started(self, offer: Offer | None = None) -> None:
         """TLS has started; all earlier knowledge about the client is discarded (RFC 3207 §4.2)."""
         if self.state is not _SWITCHING:
             raise LocalError("TLS can only come up after STARTTLS was answered 220")
@@ -515,7 +519,14 @@ class Receiver:
         self.state = _GREETED
         self.esmtp = False
         self._authenticated = False
+        self.begin_inside_tls(offer or self.offer._replace(starttls=False))
         self._forget_transaction()
+
+    def begin_inside_tls(self, offer: Offer) -> None:
+        """The channel speaks TLS: EHLO announces ``offer``, and STARTTLS is known, but out of order."""
+        self._tls = True
+        self.set_offer(offer)
+        self._accepts |= {"STARTTLS"}
 
     # -- replies in, bytes out ---------------------------------------------------------------------------------
 
@@ -566,7 +577,8 @@ class Receiver:
             elif command is self._tolerated:
                 self._withdraw_remarks()
         elif state is _CONTENT:
-            self._dot = LenientDotReader(self._begin_normalising()) if self.leniency.content else DotReader()
+            lenient = self.leniency.content
+            self._dot = LenientDotReader(self._begin_normalising(chunked=False)) if lenient else DotReader()
         elif isinstance(command, Greet):
             if reply.code < 400:
                 self.esmtp = command.verb != "HELO"

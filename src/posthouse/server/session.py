@@ -5,13 +5,15 @@ one write for all replies of a pipelined group.  Only when a policy or an intake
 committed, the DNS is asked) does the session wait; the session goes on from there when the awaitable is done.  There is
 no task per session and none per command.
 
-A turn handles at most 100 events; then the session *rests* until its turn comes (``turn_queue``), so that other
-sessions go first.  The rest is longer for a client that repeats what brings no message (``conduct``).  Replies are
-written when 16 KiB of them are waiting, before more are made, so that a client that does not read its replies costs no
-more memory than that and what the stream queues.
+A session handles at most 100 events when octets arrive, fewer while others wait; then it *rests* until its turn comes
+(``turn_queue``), so that other sessions go first.  The rest is longer for a client that repeats what brings no
+message (``conduct``).  Replies are written when 16 KiB of them are waiting, before more are made, so that a client that
+does not read its replies costs no more memory than that and what the stream queues.
 
 A waiting session stops reading when octets arrive.  Most clients send nothing before the reply is there, and stopping
 and starting costs two system calls.  While content arrives more is sure to come, so there reading stops at once.
+
+Over budget: the loop, its pauses, its change to TLS and its end read and write the same fields of one session.
 
 The session runs the loop and ends it: time-outs, an orderly goodbye.  MAIL, RCPT, DATA, BDAT and the content are the
 ``transaction``'s, the other commands those of ``session_commands``.
@@ -21,12 +23,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from posthouse.core import Reply
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.net import Stream
+from posthouse.net.tls import TlsStream
+from posthouse.net.tls_engine import TlsInfo
 from posthouse.protocol import (
+    Auth,
+    AuthResponse,
     Bdat,
     ContentChunk,
     Data,
@@ -43,13 +49,14 @@ from posthouse.protocol import (
     Receiver,
     Refused,
     Rset,
+    StartTls,
     State,
     Vrfy,
 )
 from posthouse.server.conduct import Conduct
-from posthouse.server.policy import Peer, Policy
+from posthouse.server.policy import Peer, Policy, SecuredPolicy
 from posthouse.server.session_commands import SessionCommands
-from posthouse.server.settings import LEAST_RATE, SLOW_START, SessionSettings
+from posthouse.server.settings import LEAST_RATE, SLOW_START, Protection, SessionSettings
 from posthouse.server.transaction import NOT_DATED, ServerTransaction, Step, Waiting, outside_transaction
 
 __all__ = ["GOING_DOWN", "ServerSession", "SessionRegistry"]
@@ -62,9 +69,7 @@ _LF_END_TIMEOUT: Final = Reply(
 _NO_MESSAGE: Final = Reply(421, "4.4.2", "No message came for too long; closing connection")
 _NO_ANSWER: Final = Reply(421, "4.3.0", "Something here takes too long; try again later")
 
-#: Events that one session may handle in one turn of the event loop.
-_EVENTS_A_TURN: Final = 100
-#: The same for a client that is near a limit of ``conduct``.
+#: Events that a session may handle between two rests when its client is near a limit of ``conduct``.
 _EVENTS_SLOWED: Final = 20
 #: Octets of replies that wait for the end of the turn; more are written at once.
 _REPLIES_AT_MOST: Final = 16_384
@@ -151,6 +156,8 @@ class ServerSession:
         self._conduct = conduct = Conduct(receiver, policy, settings.limits)
         self._transaction = transaction = ServerTransaction(receiver, policy, settings, conduct)
         self._commands = commands = SessionCommands(receiver, policy, settings, transaction, conduct)
+        if settings.protection is not None:
+            self._protect(settings.protection, stream)
         self._take(commands.connected())
         self._pump()
 
@@ -187,15 +194,15 @@ class ServerSession:
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
-    def _pump(self, data: bytes = b"") -> None:
-        """Octets → events → replies, as far as they go now."""
+    def _pump(self, data: bytes = b"", events_at_most: int = 0) -> None:
+        """Octets → events → replies, as far as they go now; ``events_at_most`` if it is this session's turn."""
         transaction, conduct = self._transaction, self._conduct
         if self._is_held() or transaction is None or conduct is None:
             return
         receiver, out = self._receiver, self._out
         step: Step
         events, octets = 0, 0
-        most = _EVENTS_SLOWED if conduct.rest else _EVENTS_A_TURN
+        most = _EVENTS_SLOWED if conduct.rest else events_at_most or self._settings.turns.at_arrival
         while (data or receiver.has_input) and not self._waiting and not self._choked and events < most:
             event = receiver.next_event(data)
             data = b""
@@ -223,6 +230,8 @@ class ServerSession:
             return
         if receiver.state is State.CLOSED:
             self._end()
+        elif receiver.state is State.SWITCHING:
+            self._start_tls()
         elif self._draining and outside_transaction(receiver.state):
             self.say_goodbye(GOING_DOWN)
         elif events and (conduct.rest or receiver.has_input) and not self._choked:
@@ -244,26 +253,28 @@ class ServerSession:
     def _rest(self, seconds: float) -> None:
         """Handle no events for ``seconds``, and until it is this session's turn."""
         self._resting = True
+        if self._receiver.has_input:  # what is read now would only wait in memory
+            self._set_paused(True)
         if seconds:
             self._settings.clock.call_later(seconds, self._rest_over)
         else:
-            self._settings.turns.put(self._rested)
+            self._rest_over()
 
     def _rest_over(self) -> None:
         if self._receiver.has_input:
-            self._settings.turns.put(self._rested)
+            self._settings.turns.put(self._rested, fruitless=self._conduct is not None and self._conduct.fruitless)
         else:
             self._rested()
 
-    def _rested(self) -> None:
+    def _rested(self, events_at_most: int = 0) -> None:
         self._resting = False
         if self._receiver.state is not State.CLOSED:
-            self._go_on()
+            self._go_on(events_at_most)
 
-    def _go_on(self) -> None:
+    def _go_on(self, events_at_most: int = 0) -> None:
         """Handle what has arrived meanwhile; read on when all of it is handled."""
         try:
-            self._pump()
+            self._pump(b"", events_at_most)
         except Exception as error:  # the network reports and ends only what it has called itself
             self._settings.on_error(error)
             self.abort()
@@ -319,6 +330,59 @@ class ServerSession:
             self._go_on()
 
         future.add_done_callback(done)
+
+    # -- TLS ---------------------------------------------------------------------------------------------------------
+
+    def _protect(self, protection: Protection, stream: Stream) -> None:
+        """Offer what this channel allows."""
+        if isinstance(stream, TlsStream) and stream.info is not None:
+            self._secured(protection, stream.info)
+            return
+        base, loopback = self._settings.offer, stream.peer.is_loopback
+        later = protection.offer(base, tls=True, loopback=loopback).auth if protection.tls is not None else ()
+        self._receiver.set_offer(protection.offer(base, tls=False, loopback=loopback), later)
+
+    def _start_tls(self) -> None:
+        """STARTTLS was answered 220: from here on the channel speaks TLS, or ends."""
+        protection, plain, policy = self._settings.protection, self._stream, self._policy
+        if isinstance(plain, TlsStream):  # the handshake is under way
+            return
+        assert protection is not None
+        assert protection.tls is not None
+        assert plain is not None
+        assert policy is not None
+        self._set_paused(False)
+        layer = TlsStream(
+            protection.tls(),
+            self,
+            clock=self._settings.clock,
+            server_side=True,
+            peer=plain.peer.host or "the client",
+            on_up=self._tls_up,
+            on_failed=cast(SecuredPolicy, policy).tls_failed,
+            on_error=self._settings.on_error,
+        )
+        self._stream = layer
+        layer.start(plain)
+
+    def _tls_up(self, info: TlsInfo) -> None:
+        assert self._settings.protection is not None
+        self._receiver.tls_started()
+        self._secured(self._settings.protection, info)
+        self.last_heard = NOT_DATED
+
+    def _secured(self, protection: Protection, info: TlsInfo) -> None:
+        """TLS is up: offer what it allows, and give its facts to the policy and to AUTH."""
+        assert self._policy is not None
+        assert self._commands is not None
+        self._receiver.begin_inside_tls(protection.offer(self._settings.offer, tls=True, loopback=False))
+        login = self._commands.login
+        if login is not None:
+            login.forget()
+            if info.end_point:
+                login.bindings = {"tls-server-end-point": info.end_point}
+            login.identity = info.identity or None
+        cast(SecuredPolicy, self._policy).tls_started(info)
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
@@ -386,7 +450,7 @@ _IN_TRANSACTION: Final[dict[type, Callable[[ServerTransaction, Any], Step]]] = {
     EndOfChunk: ServerTransaction.end_of_chunk,
     EndOfContent: ServerTransaction.end_of_content,
 }
-#: All other events.  The server refuses an ``Offer`` of AUTH or STARTTLS, whose events would have no handler here.
+#: All other events.
 _IN_SESSION: Final[dict[type, Callable[[Any, Any], Step]]] = {
     Greet: SessionCommands.greet,
     Rset: SessionCommands.rset,
@@ -395,5 +459,8 @@ _IN_SESSION: Final[dict[type, Callable[[Any, Any], Step]]] = {
     Vrfy: SessionCommands.vrfy,
     Expn: SessionCommands.expn,
     Help: SessionCommands.help,
+    Auth: SessionCommands.auth,
+    AuthResponse: SessionCommands.auth_response,
+    StartTls: SessionCommands.starttls,
     Refused: SessionCommands.refused,
 }

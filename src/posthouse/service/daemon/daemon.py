@@ -52,6 +52,7 @@ from posthouse.service.control.wire import control_path
 from posthouse.service.daemon.descriptor_limit import DescriptorWatch
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.inbox_watch import InboxWatch
+from posthouse.service.daemon.protection import Protections
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import addressees
@@ -125,6 +126,7 @@ class Daemon:
         self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
         self._deliverers = self._make_deliverers()
         self.router = ConfiguredRouter(config, self._deliverers)
+        self._protections = Protections(config, clock=self.clock, log=self.log)
         self._dsn_writer = DsnWriter(
             hostname=config.hostname,
             postmaster=config.postmaster,
@@ -271,6 +273,7 @@ class Daemon:
 
     async def _open_listener(self, listener: ListenerSettings, usage: InboxUsage) -> None:
         config = self.config
+        protection, logins = self._protections.of(listener)
         policy = ListenerPolicy(
             config,
             listener,
@@ -285,6 +288,7 @@ class Daemon:
             claim=self.worker.claim,
             dsn_writer=self._dsn_writer,
             checks=self._checks,
+            logins=logins,
         )
         transcript = self._transcript
         size = listener.max_message_size
@@ -312,6 +316,8 @@ class Daemon:
             on_error=self._fault,
             on_sweep=self._descriptors,
             leniency=policy.leniency,
+            protection=protection,
+            on_tls_refused=lambda peer, error: self.log("tls", source=f"{listener.kind} {peer}", reason=str(error)),
         )
         self._policies.append(policy)
         self._servers.append(server)
@@ -374,6 +380,7 @@ class Daemon:
         left = max(0.0, end - self.clock.monotonic())
         await self.worker.stop(0.0 if self.spool.out_of_order() else left)  # nothing can be recorded any more
         await self._deliverers.close()
+        await self._protections.close()
         await self.spool.close()
         self.out_of_order = self.spool.out_of_order()
         if self._lock is not None:

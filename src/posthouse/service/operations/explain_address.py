@@ -6,8 +6,6 @@ Nothing is sent and nothing is stored; next hops are looked up in the DNS as the
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -27,7 +25,7 @@ from posthouse.protocol.leniency import tolerant_mailbox
 from posthouse.relay import MailboxDeliverer, NoRoute, Route
 from posthouse.service.directory.directory import Directory, Expanded, Foreign, Local, Moved, Resolution
 from posthouse.service.directory.expansion import expand_envelope
-from posthouse.service.operations.base import Context
+from posthouse.service.operations.base import Context, spool_or_none
 from posthouse.service.operations.explain_text import address_kind_text
 from posthouse.service.operations.next_attempt import next_attempts
 from posthouse.service.operations.results import (
@@ -38,7 +36,7 @@ from posthouse.service.operations.results import (
     EndForecast,
     ExchangeEntry,
 )
-from posthouse.service.policy import vrfy
+from posthouse.service.policy.recipients import recipient_verdict
 from posthouse.spool.filters import Condition
 from posthouse.spool.interface import Spool
 
@@ -67,7 +65,7 @@ def address_of(text: str) -> Address:
 async def check_address(context: Context, address: str) -> AddressReport:
     """What an address is and where its mail would go, from the configuration and the quotas that are used up."""
     asked = address_of(address)
-    async with _open_spool(context) as spool:
+    async with spool_or_none(context) as spool:
         facts, reply = await _facts(context, Directory(context.config).resolve(asked), spool)
     ends = []
     for recipient in _ends(context, asked, reply):
@@ -80,7 +78,7 @@ async def check_address(context: Context, address: str) -> AddressReport:
 
 async def forecast(context: Context, address: Address) -> AddressForecast:
     """Where a message to ``address`` would go now, with the queue for its destination where there is a spool."""
-    async with _open_spool(context) as spool:
+    async with spool_or_none(context) as spool:
         facts, reply = await _facts(context, Directory(context.config).resolve(address), spool)
         recipients = _ends(context, address, reply)
         ends = await asyncio.gather(*(_end(context, spool, each) for each in recipients[:_MOST_ENDS]))
@@ -98,16 +96,6 @@ async def forecast(context: Context, address: Address) -> AddressForecast:
     )
 
 
-@contextlib.asynccontextmanager
-async def _open_spool(context: Context) -> AsyncIterator[Spool | None]:
-    """The spool, None where there is none."""
-    async with contextlib.AsyncExitStack() as stack:
-        spool = None
-        with contextlib.suppress(SettingError):
-            spool = await stack.enter_async_context(context.spool())
-        yield spool
-
-
 def _ends(context: Context, address: Address, reply: str) -> list[Recipient]:
     """The recipients that mail for the address would have: none if it is refused."""
     directory = Directory(context.config)
@@ -121,23 +109,23 @@ async def _facts(context: Context, found: Resolution, spool: Spool | None) -> tu
     """What an address is, and the reply to RCPT from outside the trusted networks."""
     if isinstance(found, Local):
         facts = AddressFacts(kind="mailbox", deliver=str(found.deliver), paused=found.paused)
-        if found.paused:
-            return facts, "450 4.2.1"
-        if not found.domain.quota:
-            return facts, "250 2.1.5"
+        if found.paused or not found.domain.quota:
+            return facts, _reply(found)
         used = await _used(found.mailbox, spool)
-        full = used is not None and used >= found.domain.quota
-        refused = "552 5.2.2" if found.domain.quota_action == "refuse" else "452 4.2.2"
-        facts = replace(facts, quota=found.domain.quota, used=used, full=full)
-        return facts, refused if full else "250 2.1.5"
+        reply = _reply(found, used or 0)
+        return replace(facts, quota=found.domain.quota, used=used, full=reply[0] != "2"), reply
     if isinstance(found, Moved):
-        return AddressFacts(kind="moved", to=str(found.to), action=found.action), str(vrfy.moved(found).reply)
+        return AddressFacts(kind="moved", to=str(found.to), action=found.action), _reply(found)
     if isinstance(found, Expanded):
         kind = "alias" if found.owner is None else "list"
-        return AddressFacts(kind=kind, number=len(found.targets), owner=str(found.owner or "")), "250 2.1.5"
-    if isinstance(found, Foreign):
-        return AddressFacts(kind="foreign"), "550 5.7.1"
-    return AddressFacts(kind="unknown"), "550 5.1.1"
+        return AddressFacts(kind=kind, number=len(found.targets), owner=str(found.owner or "")), _reply(found)
+    return AddressFacts(kind="foreign" if isinstance(found, Foreign) else "unknown"), _reply(found)
+
+
+def _reply(found: Resolution, used: int = 0) -> str:
+    """What RCPT is answered, from where the sessions have it; the text only where it names an address."""
+    reply = recipient_verdict(found, used=used).reply
+    return str(reply) if isinstance(found, Moved) else f"{reply.code} {reply.enhanced}"
 
 
 async def _used(mailbox: str, spool: Spool | None) -> int | None:
