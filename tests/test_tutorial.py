@@ -1,7 +1,7 @@
-"""Test of the tutorial's dialogue: a live receiver, over a socket, gives the replies that the page shows.
+"""Test of the tutorials' dialogue: a live receiver, over a socket, gives the replies that the pages show.
 
-The dialogue is read from docs/tutorial.md.  Host name and queue id differ for each reader, so the receiver's host name
-is replaced by the page's, and the spool here gives the page's queue id.
+The dialogue is read from docs/tutorial.md and its Chinese sister.  Host name and queue id differ for each reader, so
+the receiver's host name is replaced by the page's, and the spool here gives the page's queue id.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
+import pytest
+
 from posthouse.core import Envelope
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.server import Server
@@ -22,7 +24,8 @@ from posthouse.service.policy.listener_policy import ListenerPolicy
 from posthouse.service.policy.session_policy import SessionPolicy
 from posthouse.spool.interface import Spool, Stored, StoredMessage
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "tutorial.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGES = [DOCS / "tutorial.md", DOCS / "tutorial.zh-CN.md"]
 HOST = "mail.example.org"
 
 
@@ -60,10 +63,10 @@ class OneMessageSpool:
         self.content = b""
 
 
-def dialogue() -> list[tuple[str, str]]:
+def dialogue(page: Path) -> list[tuple[str, str]]:
     """The page's dialogue: side and text of each line."""
-    found = re.search(r"^```dialogue\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
-    assert found is not None, "docs/tutorial.md has no dialogue"
+    found = re.search(r"^```dialogue\n(.*?)^```$", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert found is not None, f"docs/{page.name} has no dialogue"
     return [(line[0], line[3:]) for line in found[1].splitlines()]
 
 
@@ -103,9 +106,10 @@ async def hold(lines: list[tuple[str, str]], queue: OneMessageSpool) -> list[tup
     return went
 
 
-def test_the_dialogue_goes_as_the_tutorial_says() -> None:
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: file.name)
+def test_the_dialogue_goes_as_the_tutorial_says(file: Path) -> None:
     queue = OneMessageSpool()
-    page = dialogue()
+    page = dialogue(file)
     went = asyncio.run(hold(page, queue))
     assert went == [*page, ("R", "")]
     assert [text[:3] for who, text in went if who == "R"][:-1] == ["220", "250", "250", "250", "354", "250", "221"]
@@ -116,3 +120,24 @@ def test_the_dialogue_goes_as_the_tutorial_says() -> None:
     lines = [text for who, text in page if who == "S"]
     sent = "\r\n".join(lines[lines.index("DATA") + 1 : lines.index(".")]) + "\r\n"
     assert queue.content.endswith(sent.encode())
+
+
+def test_both_tutorials_show_the_same() -> None:
+    """The blocks are equal but for texts in quotation marks, and so are the codes and commands in the prose."""
+    english, chinese = (page.read_text(encoding="utf-8") for page in PAGES)
+    shown = [
+        [(kind, re.sub(r'".*?"', '""', text)) for kind, text in re.findall(r"^```(\w+)\n(.*?)^```$", page, re.M | re.S)]
+        for page in (english, chinese)
+    ]
+    assert shown[0] == shown[1]
+    assert [line.count("#") for line in english.splitlines() if line.startswith("#")] == [
+        line.count("#") for line in chinese.splitlines() if line.startswith("#")
+    ]
+    spans = [
+        {
+            " ".join(span.split()).removesuffix(" --lang zh")
+            for span in re.findall(r"`([^`]+)`", re.sub(r"```.*?```", "", page, flags=re.S))
+        }
+        for page in (english, chinese)
+    ]
+    assert spans[0] == spans[1]

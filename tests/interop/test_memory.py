@@ -90,3 +90,55 @@ def test_memory_does_not_grow_with_the_message(tmp_path: Path, record_property: 
             assert [behind_trace(each, hops) == message for each in whole] == [True] * 4
 
     run(scenario)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc: run it on Linux")
+def test_memory_does_not_grow_with_8_bit_content_that_is_converted(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    """Two messages of 6 MiB in 8 bits, for a host without 8BITMIME."""
+    head = HEAD + b"MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
+    line = "Grüße aus der Ferne, 你好\r\n".encode()
+    taken: list[tuple[int, bool]] = []
+
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A host without extensions that counts the octets of what it gets."""
+        writer.write(b"220 plain\r\n")
+        while command := await reader.readline():
+            if command == b"DATA\r\n":
+                writer.write(b"354 go\r\n")
+                size, ascii_only = 0, True
+                while (got := await reader.readline()) != b".\r\n":
+                    size += len(got)
+                    ascii_only = ascii_only and got.isascii() and len(got) <= 78
+                taken.append((size, ascii_only))
+            writer.write(b"221 bye\r\n" if command == b"QUIT\r\n" else b"250 ok\r\n")
+        writer.close()
+
+    async def scenario() -> None:
+        server = await asyncio.start_server(plain, "127.0.0.1", 0)
+        via = "{}:{}".format(*server.sockets[0].getsockname()[:2])
+        async with running(tmp_path / "host", DAEMON.format(root=tmp_path, via=via)) as daemon:
+            endpoint = await daemon.endpoint()
+
+            async def send(times: int) -> None:
+                async with session_with(endpoint) as session:
+                    outcomes = await session.deliver(envelope("a@relayed.test"), Bytes(head + line * times))
+                    assert [outcome.result for outcome in outcomes] == [Result.DELIVERED]
+
+            for _ in range(2):
+                await send(10_000)
+            await daemon.until("delivered", 2)
+            before = peak(daemon)
+            many = 6 * MEBI // len(line)
+            await asyncio.gather(*(send(many) for _ in range(2)))
+            await daemon.until("delivered", 4)
+            grown = peak(daemon) - before
+        server.close()
+        await server.wait_closed()
+        record_property("note", f"memory: two messages of 6 MiB, converted, took {grown / MEBI:.0f} MiB more")
+        assert grown < 16 * MEBI
+        assert all(ascii_only for _, ascii_only in taken)
+        assert sorted(size for size, _ in taken)[-2] > 6 * MEBI
+
+    run(scenario, 110)

@@ -79,6 +79,8 @@ def test_a_boundary_written_with_parentheses_is_found_either_way() -> None:
         ((b"text/plain; charset=us-ascii (Plain text)",), "text/plain", False),
         ((b"text/plain; name=multipart.txt",), "text/plain", False),
         ((b"nonsense",), "text/plain", False),
+        ((b"text; name=message.txt",), "text/plain", False),
+        ((b"text/plain", b"text/plain; x=multipart"), "text/plain", False),
         ((b"",), "text/plain", False),
         ((b"multipart",), "text/plain", True),
         ((b"multipart\\mixed; boundary=b",), "text/plain", True),

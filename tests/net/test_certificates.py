@@ -105,8 +105,11 @@ def test_a_pair_that_does_not_fit_at_the_start_is_an_error(authority: trustme.CA
 def test_a_self_made_certificate_passes_strict_checks(tmp_path: Path) -> None:
     import time
 
-    pair = make_self_signed(["mx.example.net", "127.0.0.1"], tmp_path / "tls", time.time())
-    assert os.stat(pair.key).st_mode & 0o777 == 0o600
+    names = ["mx.example.net", "127.0.0.1"]
+    pair, made = make_self_signed(names, tmp_path / "tls", time.time())
+    assert made
+    assert make_self_signed(names, tmp_path / "tls", time.time()) == (pair, False)
+    assert os.stat(pair.certificate).st_mode & 0o777 == 0o600
     facts = read_facts(pair.certificate)
     assert facts.names == ("mx.example.net", "127.0.0.1")
     assert facts.self_signed

@@ -28,6 +28,8 @@ from posthouse.protocol import (
     Refused,
     State,
 )
+from posthouse.protocol.grammar import GrammarError, parse_mailbox
+from posthouse.protocol.leniency import tolerant_mailbox
 from posthouse.protocol.lenient_readers import ContentNormaliser, LenientDotReader
 from posthouse.protocol.readers import DotReader, only_crlf
 from posthouse.protocol.writers import DotWriter, write_content
@@ -174,6 +176,7 @@ def test_what_a_chunk_brings_is_stuffed_on_its_way_out(middle: bytes) -> None:
         content, end = content_of(receiver, [wire])
         assert content == model(data, dots=False)
         assert sorted(each.kind for each in end.remarks) == kinds_in(data)
+        assert all(each.reply.startswith("554 5.6.0") for each in end.remarks)  # as a strict receiver answers BDAT
         assert LONE_DOT.search(write_content(content)[0]) is None
         receiver.send(OK)
         event = receiver.next_event()
@@ -472,6 +475,27 @@ def test_each_leniency_is_granted_by_itself(line: str, needs: str) -> None:
         receiver.send(OK)
         receiver.receive_data(line.encode() + b"\r\n")
         assert isinstance(receiver.next_event(), Mail) is (name == needs)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("a..b@docomo.example", Address("a..b", "docomo.example")),
+        ("a@my_host.example.", Address("a", "my_host.example")),
+        ("Postmaster", Address("Postmaster")),
+        ("a b@c.example", None),
+        ("root", None),
+        ("a" * 300 + "..b@c.example", None),
+    ],
+)
+def test_a_mailbox_as_a_person_writes_it(text: str, address: Address | None) -> None:
+    if address is not None:
+        assert tolerant_mailbox(text) == address
+        return
+    with pytest.raises(GrammarError) as strict:
+        parse_mailbox(text)
+    with pytest.raises(GrammarError, match=re.escape(str(strict.value))):
+        tolerant_mailbox(text)
 
 
 def test_a_refused_recipient_leaves_no_remark() -> None:

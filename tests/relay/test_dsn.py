@@ -346,7 +346,7 @@ def test_only_the_command_that_a_host_refused_is_named() -> None:
     ours = settlement._replace(outcome=settlement.outcome._replace(peer=""))
     (report,) = reports([(one, ours)])
     text = " ".join(read(report).text.split())
-    assert "This mail system decided: 550 5.1.1 nobody" in text
+    assert "This mail system says: 550 5.1.1 nobody" in text
     assert "in reply to" not in text
     (recipient,) = read(report).recipients
     assert recipient.remote_mta == ""

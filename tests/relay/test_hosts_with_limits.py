@@ -183,7 +183,7 @@ def test_a_refusal_with_nothing_open_pauses() -> None:
         await rig.clock.advance(1.0)
         assert rig.worker.sites()["mx.sina.com"].until is not None
         assert host.refused <= 3
-        assert rig.events() == ["deferred"]
+        assert rig.events() == ["deferred", "suspended"]
         host.most = 1
         await rig.clock.advance(30.0)
         assert host.taken == 4

@@ -14,7 +14,7 @@ import pytest
 
 from posthouse.core import Envelope, Remark, Reply, Verdict
 from posthouse.net import SocketNetwork
-from posthouse.protocol import Limits
+from posthouse.protocol import LENIENT, Limits
 from posthouse.server import Answer, Intake, Server, ServerSession, ServerTimeouts
 from posthouse.server.conduct import EXCESS_FACTOR, SMALL_CHUNK
 from posthouse.testing import ManualClock
@@ -358,6 +358,18 @@ def test_content_that_comes_too_slowly_ends_the_session() -> None:
         assert case.last == b"421 4.4.2 The message came too slowly; closing connection"
 
     run(scenario, timeouts=TIMES)
+
+
+@pytest.mark.parametrize("end", [b"\n.\n", b"\n.\r\n"])
+def test_a_client_that_ends_its_message_with_lf_is_told_the_end(end: bytes) -> None:
+    async def scenario(case: Case) -> None:
+        await case.say(EHLO + MAIL + RCPT + b"DATA\r\n")
+        await case.say(b"Subject: hi\n\nhello" + end)
+        await sweep(case, 500.0, b"")
+        assert case.last.startswith(b"421 4.4.2 The message has no end; CRLF, a dot and CRLF end it")
+        assert not case.policy.taken
+
+    run(scenario, timeouts=TIMES, leniency=lambda peer: LENIENT)
 
 
 def test_content_at_a_fair_speed_may_take_its_time() -> None:

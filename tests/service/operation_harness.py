@@ -41,7 +41,7 @@ class OperationHarness:
     """A spool, a clock, and the operations on them; ``await`` it to open the spool, within ``run``.
 
     What the relay is told is kept in ``reopened`` and ``woken``; what it says of sites and attempts is in ``outlooks``
-    (by target or site) and ``positions``.
+    (by target or site), ``positions`` and ``sites``; other worker processes answer ``reports``.
     """
 
     def __init__(self, *, text: str = CONFIG, zones: Mapping[str, Any] | None = None) -> None:
@@ -60,6 +60,8 @@ class OperationHarness:
         self.woken = 0
         self.outlooks: dict[str, SiteOutlook] = {}
         self.positions: dict[tuple[str, int], AttemptPosition] = {}
+        self.sites: list[tuple[SiteOutlook, list[str]]] = []
+        self.reports: list[Any] = []
 
     def __await__(self) -> Generator[Any, None, OperationHarness]:
         yield from self.queue.open(self.clock.time()).__await__()
@@ -79,7 +81,12 @@ class OperationHarness:
             wake=wake,
             outlook=outlook,
             positions=lambda: self.positions,
+            sites=lambda: self.sites,
+            peers=self._peers,
         )
+
+    async def _peers(self, operation: object, given: Mapping[str, Any]) -> list[Any]:
+        return self.reports
 
     async def do(self, name: str, **given: Any) -> Any:
         return await OPERATIONS[name].run(self.context(), **given)

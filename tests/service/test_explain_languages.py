@@ -161,6 +161,34 @@ def test_the_reasons_of_retries_are_chinese() -> None:
         assert not re.search(r"[a-z]{3}", text), text
 
 
+RESULTS = """
+tried the configured host: 127.0.0.1:2600 refused the connection
+tried MX of far.test: 10 mx.far.test: mx.far.test: 192.0.2.7:25 refused the connection; b.far.test stopped answering
+3 connections in a row could not be opened: 127.0.0.1:2600 refused the connection
+mx.far.test[192.0.2.7]:25 refused the session: 421 4.3.2 @
+mx.far.test[192.0.2.7]:25 refused EHLO: 550 @
+mx.far.test[192.0.2.7]:25 said: 450 4.7.1 @
+no answer to RCPT within 300 seconds
+the connection was lost after the whole message had been sent to mx.far.test; it may have arrived
+the peer closed the connection; trying again, which may make a second copy
+gave up after 9 attempts in 5.0 days; the last: tried the configured host: 127.0.0.1:2600 refused the connection
+not attempted: mx.far.test is suspended for a while, as 3 connections in a row could not be opened
+attempt 2 may have succeeded, and each further one may make a copy; so the wait is longer, from 30 minutes to at most \
+24 hours, less a random part
+kept in the mailbox ann@here.test
+discarded, as the configuration says
+this session was kept and had ended meanwhile; a new one is opened
+""".strip().splitlines()
+
+
+@pytest.mark.parametrize("reason", RESULTS)
+def test_reasons_of_results_are_chinese(reason: str) -> None:
+    """But for hosts, commands, DNS terms and what a peer said."""
+    text = chinese_reason(reason)
+    assert not re.search(r"(?<![\w.])[a-z]{2,}(?![\w.\[@-])", text), text
+    assert sorted(FACTS.findall(reason)) == sorted(FACTS.findall(text))
+
+
 # Terms ----------------------------------------------------------------------------------------------------------------
 
 #: Words that the texts do not use, each with the term that stands for it.

@@ -102,7 +102,7 @@ def test_mail_that_an_operator_rerouted_waits_for_the_site_of_that_route() -> No
     [
         (AttemptPosition("far.test", -5.0), "trying", "attempt 1 at far.test is under way since T+-5"),
         (AttemptPosition("far.test", None, 3), "slot", "waits for a connection slot at far.test; 3 before it"),
-        (None, "leased", "attempt 1 is under way, or next in line, in another worker process"),
+        (None, "leased", "attempt 1 has just begun, or its result is being recorded"),
     ],
 )
 def test_leased_mail(position: AttemptPosition | None, state: str, sentence: str) -> None:
@@ -197,6 +197,8 @@ via = "smtp://192.0.2.99:2600"
 def test_a_running_relay_tells_its_suspension() -> None:
     """A smarthost that refuses connections: once it is suspended, NEXT and `explain` name the end of the suspension."""
 
+    events: list[tuple[str, dict[str, Any]]] = []
+
     async def scenario() -> None:
         clock = ManualClock()
         spool = SqliteSpool.ephemeral(time=clock.time)
@@ -206,7 +208,7 @@ def test_a_running_relay_tells_its_suspension() -> None:
             network=MemoryNetwork(clock),
             spool=spool,
             resolver=StaticResolver({}),
-            log=lambda event, /, **fields: None,
+            log=lambda event, /, **fields: events.append((event, fields)),
         )
         await daemon.start()
         try:
@@ -229,13 +231,20 @@ def test_a_running_relay_tells_its_suspension() -> None:
             assert 50 < found.next.at - clock.time() < 80
             message: Any = (await OPERATIONS["explain"].run(context, what=queue_id)).message
             assert message.standing[0].next == found.next
-            assert "192.0.2.99:2600 is suspended" in said(message)
+            why = "3 connections in a row could not be opened: 192.0.2.99:2600 refused the connection"
+            assert f"192.0.2.99:2600 is suspended: {why}" in said(message)
+            assert "连续 3 次无法建立连接：192.0.2.99:2600 拒绝连接" in said(message, "zh")
+            ((_, suspended),) = [each for each in events if each[0] == "suspended"]
+            assert suspended["site"] == "192.0.2.99:2600"
+            assert suspended["reason"] == why
+            assert suspended["again"] == pytest.approx(found.next.at)
             address: Any = (await OPERATIONS["explain"].run(context, what="zoe@far.test")).address
             assert address.ends[0].next.at == found.next.at
             await clock.advance(found.next.at - clock.time() + 1)
             await asyncio.wait_for(daemon.wait_idle(), 20)
             (after,) = await OPERATIONS["queue list"].run(context)
             assert after.attempts == found.attempts + 1
+            assert [fields["site"] for event, fields in events if event == "resumed"] == ["192.0.2.99:2600"]
         finally:
             await daemon.drain(1.0)
 

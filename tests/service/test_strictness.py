@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import smtplib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from posthouse.codes import LENIENCIES, remark_text
-from posthouse.core import Address, Remark
+from posthouse.core import Address, Remark, SettingError
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.protocol import LENIENT, STRICT
 from posthouse.protocol.writers import write_content
@@ -21,6 +22,7 @@ from posthouse.service import Daemon
 from posthouse.service.config.advice import advice
 from posthouse.service.config.model import Config
 from posthouse.service.config_file import ConfigError, default_config, parse
+from posthouse.service.operations.explain_address import address_of
 from posthouse.service.operations.explain_message import history_of
 from posthouse.service.operations.explain_text import history_sentences
 from posthouse.service.operations.registry import OPERATIONS
@@ -216,6 +218,31 @@ def test_addresses_that_leniency_reads_reach_the_next_host(tmp_path: Path) -> No
     ]
 
 
+@pytest.mark.parametrize(
+    "body", [b"Subject: hi\n\n.one\n..two\n.\nend\n", b"Subject: hi\r\n\r\n.one\r\n..two\r\n.\r\nend\r\n"]
+)
+def test_smtplib_with_octets_of_any_line_end_reaches_the_catcher(body: bytes, tmp_path: Path) -> None:
+    """``sendmail(from, to, message.as_bytes())`` sends LF as it is, and doubles dots behind LF."""
+
+    async def scenario() -> bytes:
+        async with running(catcher(tmp_path), Log()) as (daemon, _):
+            (place,) = daemon.endpoints.values()
+
+            def send() -> None:
+                with smtplib.SMTP(place.host, place.port, "client.test", timeout=10) as client:
+                    client.sendmail("a@b.example", ["c@d.example"], body)
+
+            await asyncio.to_thread(send)
+            await daemon.wait_idle()
+            (message,) = await daemon.spool.queries.inbox("c@d.example")
+            kept = await daemon.spool.queries.kept(message.number)
+            assert kept is not None
+            return b"".join(kept[1].chunks())
+
+    content = asyncio.run(scenario()).rstrip(b"\r\n")  # smtplib adds a line end to LF
+    assert content.endswith(b"Subject: hi\r\n\r\n.one\r\n..two\r\n.\r\nend")
+
+
 def test_a_strict_listener_stays_strict_and_remarks_nothing(tmp_path: Path) -> None:
     log = Log()
     config = parse(
@@ -264,10 +291,16 @@ def test_a_remark_tells_developers_what_the_world_would_have_said(kind: str) -> 
     english, chinese = remark_text(remark), remark_text(remark, "zh")
     assert 'a strict receiver would have answered "554 5.5.2 No"' in english
     assert "in line 3 (and 11 more)" in english
-    assert "严格的服务器会应答 554 5.5.2 No" in chinese
+    assert "严格的接收SMTP 会应答 554 5.5.2 No" in chinese
     assert "第 3 行" in chinese
     assert "另有 11 处" in chinese
     assert "RCPT TO:<a..b@c>" in remark_text(Remark(kind, "501 no", 0, "RCPT TO:<a..b@c>"))
+
+
+def test_explain_reads_addresses_as_they_were_written() -> None:
+    assert address_of("<a..b@docomo.example>") == Address("a..b", "docomo.example")
+    with pytest.raises(SettingError, match="is no mailbox"):
+        address_of("a b@docomo.example")
 
 
 def test_an_address_that_only_leniency_reads_is_written_quoted() -> None:

@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Explain a message, an address, a reply code, a command or a setting.",
     ),
     "check": ("check", "check", "Check a configuration or an address before it is used."),
+    "user": ("user", "user", "Show and change the accounts that may log in."),
     "sink": ("sink", "sink", "Receive mail, count it and drop it; fail on demand."),
     "bench": ("bench", "bench", "Send many messages and measure."),
 }
@@ -54,6 +55,10 @@ ACTS = frozenset(
         "run",
         "send",
         "sink",
+        "user add",
+        "user change",
+        "user passwd",
+        "user remove",
     )
 )
 
@@ -97,6 +102,7 @@ _CHINESE = {
     "queue": "查看并处理队列里的邮件。",
     "explain": "解释一封邮件的经过、一个地址的去向、一个应答码、一条命令或一项设置。",
     "check": "事先检查配置或地址。",
+    "user": "查看并管理可以登录的账户。",
     "sink": "接收、计数并丢弃邮件；可按要求出错。",
     "bench": "大量发送邮件并测量。",
 }

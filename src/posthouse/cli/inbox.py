@@ -24,7 +24,7 @@ else:
 
 __all__ = ["inbox"]
 
-_PATIENCE = 60  # seconds of one request to the daemon
+_PATIENCE = 4  # seconds of one request to the daemon
 _LABELS = {
     "en": {"from": "From", "to": "To", "cc": "Cc", "date": "Date", "subject": "Subject"},
     "zh": {"from": "发件人", "to": "收件人", "cc": "抄送", "date": "日期", "subject": "主题"},
@@ -177,7 +177,7 @@ def _show(found: InboxContent, lang: str) -> None:
 
 def _save(found: InboxContent, directory: str) -> list[tuple[str, int]]:
     """Write the attachments; returns the path and size of each."""
-    from posthouse.service.operations.message_view import view
+    from posthouse.message.message_view import view
 
     if not directory:
         raise click.UsageError("--save needs the name of a directory")

@@ -139,7 +139,7 @@ _WAITS = {
     "line": "when others of the site are done",
     "probe": "when another attempt at the site has succeeded",
     "rate": "rate limit",
-    "leased": "being tried by another worker",
+    "leased": "being tried",
     "soon": "now",
     "stopped": "when a daemon runs",
 }
@@ -236,6 +236,29 @@ def count(filter: tuple[str, ...], config_file: str | None, data_dir: str | None
         print_json(found)
         return
     say(f"{_recipients(found.recipients)}{_where(found)}")
+
+
+@queue.command("sites", short_help="Show the hosts that mail goes to, and which are suspended.")
+@with_daemon
+@with_json
+def sites(config_file: str | None, data_dir: str | None, as_json: bool) -> None:
+    """Show the hosts that mail goes to: attempts under way, and which are suspended, until when and why.
+
+    Only a running daemon knows this. `posthouse queue retry` ends a suspension.
+    """
+    found = operate("queue sites", DaemonOptions(config_file, data_dir))
+    if as_json:
+        print_json(found)
+        return
+    table(
+        ("SITE", "LIMIT", "UNDER WAY", "IN LINE", "SUSPENDED UNTIL", "WHY"),
+        (
+            (as_written(each.site), each.limit, each.active, each.waiting, aware(each.until), each.why or "-")
+            for each in found.sites
+        ),
+        empty="No site is known: no daemon runs, or it has sent nothing yet.",
+        styles="green - - - yellow -",
+    )
 
 
 @queue.command("audit", short_help="Show who changed what in the queue and the inboxes, latest first.")

@@ -23,6 +23,8 @@ __all__ = ["send"]
 
 #: Where `posthouse run` without a configuration listens.
 _DAEMON = "smtp://127.0.0.1:1025"
+#: Octets that a line of a message may have, without its end.
+_LONGEST_LINE = 998
 #: Octets from which progress is shown, on a terminal.
 _BIG = 4_194_304
 _COLOURS = {"accepted": "green", "deferred": "yellow", "failed": "red", "ambiguous": "magenta"}
@@ -84,8 +86,9 @@ def send(**given: Any) -> int:
 
 async def _send(given: dict[str, Any], envelope: Envelope, content: Content, said: list[Said]) -> Sequence[Outcome]:
     from posthouse.core import Unreachable
-    from posthouse.sending import parse_server, submit
+    from posthouse.sending import check_addresses, parse_server, submit
 
+    check_addresses(envelope)
     transcript = _listener(given, said) if given["transcript"] else None
     with _progress(content) as watched:
         if given["direct"]:
@@ -190,6 +193,7 @@ def _raw(given: dict[str, Any]) -> tuple[Envelope, Content]:
         content += b"\r\n"
     if content != data and not given["as_json"]:
         click.echo("line ends were changed to CRLF, as SMTP requires", err=True)
+    _remark_long_line(content)
     asks = needs([content])
     sender = None
     if given["sender"].strip() != "<>":
@@ -199,9 +203,22 @@ def _raw(given: dict[str, Any]) -> tuple[Envelope, Content]:
         sender = found[0].address
     every = [each.address for group in ("to", "cc", "bcc") for each in parse_mailboxes(given[group], f"--{group}")]
     utf8 = asks.utf8_headers or any(not address.local.isascii() for address in (sender, *every) if address is not None)
-    body = Body.BINARYMIME if asks.binary else Body.EIGHTBITMIME if asks.eightbit else Body.SEVENBIT
+    binary = b"\0" in content  # a line that is too long is sent as it is, like the daemon does
+    body = Body.BINARYMIME if binary else Body.EIGHTBITMIME if asks.eightbit else Body.SEVENBIT
     recipients = tuple(map(Recipient, dict.fromkeys(every)))
     return Envelope(sender, recipients, body=body, smtputf8=utf8, size=len(content)), Bytes(content)
+
+
+def _remark_long_line(content: bytes) -> None:
+    """Name the first line that is longer than a line of a message may be."""
+    for number, line in enumerate(content.split(b"\r\n"), 1):
+        if len(line) > _LONGEST_LINE:
+            click.echo(
+                f"line {number} has {len(line)} octets, and a message may have {_LONGEST_LINE} (RFC 5322, 2.1.1); "
+                "it is sent as it is, and some hosts refuse it: break the line, or encode the part",
+                err=True,
+            )
+            return
 
 
 def _read(path: str) -> bytes:

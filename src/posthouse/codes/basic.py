@@ -356,8 +356,9 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         ),
         source="RFC 5321 §4.2.3",
         occasion=Text(
-            "A path, domain or parameter value that cannot be parsed, or an argument where none may stand.",
-            "路径、域名或参数值无法解析，或在不应有参数之处带了参数。",
+            "A path, domain or parameter value that cannot be parsed, or an argument where none may stand. Where the "
+            "listener is lenient, some paths are accepted that break the grammar.",
+            "路径、域名或参数值无法解析，或在不应有参数之处带了参数。监听端口设为宽松（lenient）时，会接受某些不合语法的路径。",
         ),
         breadth=1,
     ),
@@ -650,8 +651,10 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         ),
         source="RFC 5321 §4.2.3",
         occasion=Text(
-            "DATA without a valid recipient, a message that went through too many hosts (5.4.6), or refused content.",
-            "没有有效收件人就发送 DATA、邮件经过的主机过多（5.4.6），或内容被拒绝。",
+            "DATA without a valid recipient, a message that went through too many hosts (5.4.6), refused content, or a "
+            "bare CR or LF in the content where the listener is strict (5.5.2, 5.6.0).",
+            "没有有效收件人就发送 DATA、邮件经过的主机过多（5.4.6）、内容被拒绝，或监听端口为严格（strict）时内容中"
+            "有单独的 CR 或 LF（5.5.2、5.6.0）。",
         ),
         breadth=2,
     ),

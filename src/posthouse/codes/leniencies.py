@@ -72,7 +72,7 @@ LENIENCIES: Mapping[str, LeniencyEntry] = MappingProxyType(
             Text("became the field X-Mailbox-Line", "已改为 X-Mailbox-Line 字段"),
             Text(
                 "leave out the first line of the file; elsewhere it turns the whole header into body text",
-                "去掉文件的第一行；在其他服务器上，它会使整个邮件头变成正文",
+                "去掉文件的第一行；在其他接收SMTP 上，它会使整个邮件头变成正文",
             ),
         ),
         "no-brackets": LeniencyEntry(
@@ -144,7 +144,7 @@ def remark_text(remark: Remark, lang: str = "en") -> str:
         if entry is not None:
             text += f"；{entry.made.zh}。"
         if remark.reply:
-            text += f"严格的服务器会应答 {remark.reply}。"
+            text += f"严格的接收SMTP 会应答 {remark.reply}。"
         return text + (f"改正方法：{entry.remedy.zh}。" if entry is not None else "")
     text = _found(remark)
     if entry is not None:

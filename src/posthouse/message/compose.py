@@ -8,8 +8,8 @@ ASCII; it has no Bcc field.  No value can begin a header field of its own: a con
 ``LocalError``.  Date and Message-ID are arguments, and boundaries are derived from the Message-ID and the parts, so
 equal arguments give equal octets.
 
-An address with a non-ASCII local part needs ``utf8=True``, and so does a U-label domain that the caller has not
-converted to A-labels (``protocol.grammar.domain_to_ascii``).
+An address with a non-ASCII local part needs ``utf8=True``.  A domain in U-labels does not: the envelope has it in
+A-labels, and so has the header section, unless a local part makes that one UTF-8.
 """
 
 from __future__ import annotations
@@ -24,7 +24,14 @@ from posthouse.core import Body, Envelope, LocalError, Recipient
 from posthouse.message.dates import format_date
 from posthouse.message.encode import base64_body, fold, parameter, quoted_printable
 from posthouse.message.field_writing import mailbox_field, mailboxes_of, text_field, written_field
-from posthouse.message.mailboxes import Mailbox, MailboxesLike, MailboxLike, check_text, parse_mailboxes
+from posthouse.message.mailboxes import (
+    Mailbox,
+    MailboxesLike,
+    MailboxLike,
+    check_text,
+    parse_mailboxes,
+    with_a_labels,
+)
 
 __all__ = ["Attachment", "Composed", "compose", "to_crlf"]
 
@@ -96,8 +103,8 @@ def compose(
         message_id: With or without ``<`` and ``>``.
         text: Plain text with any line ends; ``html`` is its alternative.  Without both the text is empty.
         headers: Further fields in order.
-        utf8: Allow addresses that are not ASCII.  Only if there is one, the header fields are in UTF-8 (RFC 6532) and
-            the envelope asks for SMTPUTF8 and 8BITMIME.
+        utf8: Allow local parts that are not ASCII.  Only if there is one, the header fields are in UTF-8 (RFC 6532)
+            and the envelope asks for SMTPUTF8 and 8BITMIME.
 
     Raises:
         LocalError: A value cannot be sent: no recipient, a text that is not a mailbox, a naive date, a control
@@ -107,7 +114,7 @@ def compose(
     if len(sender) != 1:
         raise LocalError("From must name exactly one mailbox; give the others in Reply-To")
     lists = {"To": parse_mailboxes(to, "To"), "Cc": parse_mailboxes(cc, "Cc"), "Bcc": parse_mailboxes(bcc, "Bcc")}
-    recipients = dict.fromkeys(mailbox.address for found in lists.values() for mailbox in found)
+    recipients = dict.fromkeys(with_a_labels(mailbox.address) for found in lists.values() for mailbox in found)
     if not recipients:
         raise LocalError("the message has no recipient; give at least one address in To, Cc or Bcc")
     extra = _extra(headers)
@@ -124,7 +131,7 @@ def compose(
     body = _body(text, html, files, seed=message_id)
     content = b"".join((*lines, b"MIME-Version: 1.0\r\n", body))
     envelope = Envelope(
-        sender=sender[0].address,
+        sender=with_a_labels(sender[0].address),
         recipients=tuple(map(Recipient, recipients)),
         body=Body.SEVENBIT if content.isascii() else Body.EIGHTBITMIME,
         smtputf8=raw,
@@ -134,12 +141,10 @@ def compose(
 
 
 def _needs_utf8(allowed: bool, *lists: Sequence[Mailbox]) -> bool:
-    """True if an address is not ASCII and that is allowed; ``LocalError`` if it is not allowed."""
-    foreign = next((one.address for found in lists for one in found if not one.address.is_ascii), None)
+    """True if a local part is not ASCII and that is allowed; ``LocalError`` if it is not allowed."""
+    foreign = next((one.address for found in lists for one in found if not one.address.local.isascii()), None)
     if foreign is not None and not allowed:
-        raise LocalError(
-            f"the address {foreign} is not ASCII; allow SMTPUTF8 (utf8=True), or write its domain in A-labels (xn--…)"
-        )
+        raise LocalError(f"the local part of {foreign} is not ASCII, which needs SMTPUTF8; allow it with utf8=True")
     return foreign is not None
 
 

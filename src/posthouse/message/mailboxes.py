@@ -2,8 +2,7 @@
 
 The syntax is the mailbox list of RFC 5322 §3.4 without its obsolete forms, comments and groups.  An ambiguous text
 (``Smith, John <a@b>`` without quotes) is an error with a remedy; a wrong guess would send the message to the wrong
-person.  Domains are put in lower case only; callers convert U-labels to A-labels
-(``protocol.grammar.domain_to_ascii``).
+person.  Domains are put in lower case only; ``with_a_labels`` converts them.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ __all__ = [
     "MailboxesLike",
     "check_text",
     "parse_mailboxes",
+    "with_a_labels",
     "write_mailbox",
     "write_phrase",
 ]
@@ -147,13 +147,32 @@ def _checked(address: Address, what: str) -> Address:
     return address
 
 
+def with_a_labels(address: Address) -> Address:
+    """The same mailbox with its domain in A-labels, so that only a local part beyond ASCII needs SMTPUTF8 (RFC 6531
+    §3.2).  Raises ``LocalError`` for a domain that has none."""
+    if address.domain.isascii():
+        return address
+    try:
+        import idna  # its tables are large, and hardly any domain needs them
+
+        labels = [
+            label if label.isascii() else idna.alabel(label).decode("ascii") for label in address.domain.split(".")
+        ]
+    except ValueError as error:  # idna.IDNAError is one
+        raise LocalError(
+            f"the domain of {address} is no valid international domain name; check its spelling"
+        ) from error
+    return Address(address.local, ".".join(labels))
+
+
 def write_mailbox(mailbox: Mailbox, *, utf8: bool = False, room: int = 75) -> list[str]:
-    """The mailbox as tokens for ``fold``; ``room`` as for ``write_phrase``."""
-    return [*write_phrase(mailbox.name, utf8=utf8, room=room), _spec(mailbox)]
+    """The mailbox as tokens for ``fold``, its domain in A-labels without ``utf8``; ``room`` as for ``write_phrase``."""
+    return [*write_phrase(mailbox.name, utf8=utf8, room=room), _spec(mailbox, utf8)]
 
 
-def _spec(mailbox: Mailbox) -> str:
-    return f"<{mailbox.address}>" if mailbox.name.strip() else str(mailbox.address)
+def _spec(mailbox: Mailbox, utf8: bool) -> str:
+    address = mailbox.address if utf8 else with_a_labels(mailbox.address)
+    return f"<{address}>" if mailbox.name.strip() else str(address)
 
 
 def write_phrase(name: str, *, utf8: bool = False, room: int = 75) -> list[str]:

@@ -93,8 +93,8 @@ def content_type(found: Sequence[Field], default: str = "text/plain") -> Content
     if not values:
         return ContentType(default, {}, (), _is_composite(default))
     read = parse_content_type(values[0][:_VALUE])
-    others = values if read is None else (values[0][_VALUE:], *values[1:])
-    hidden = any(b"multipart" in other.lower() or b"message" in other.lower() for other in others)
+    types = [without_comments(value[:_VALUE]).partition(b";")[0].lower() for value in values[read is not None :]]
+    hidden = any(b"multipart" in each or b"message" in each for each in types)
     # A value that cannot be read means text/plain (RFC 2045 §5.2).
     meant = ContentType("text/plain", {}) if read is None else read
     return meant._replace(composite=meant.composite or hidden)

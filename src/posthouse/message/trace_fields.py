@@ -68,6 +68,7 @@ def received(
     reverse: str | None = None,
     recipient: Address | None = None,
     utf8: bool = False,
+    tls: str = "",
 ) -> bytes:
     r"""The Received field of RFC 5321 §4.4 with its CRLF::
 
@@ -84,6 +85,7 @@ def received(
         reverse: The name of the peer's address in the DNS, or None.
         recipient: The only recipient, or None if there are several, because a second one would disclose a blind copy
             (§7.2).  A recipient that cannot be written is left out.
+        tls: The TLS cipher suite by its registered name, which RFC 8314 §4.3 wants in a clause of its own.
         utf8: MAIL had SMTPUTF8; only then may names and recipient be U-labels (RFC 6531 §3.7.3).
 
     Raises no exception for a value that the peer chose.
@@ -94,6 +96,8 @@ def received(
         if _can_be_written(path) and (utf8 or path.isascii()):
             # Tab, "for <>; " and a date take 40 columns.
             ending = f"\r\n\tfor <{path}>; " if len(path) <= 38 else f"\r\n\tfor <{path}>;\r\n\t"
+    if tls and _ATOM.fullmatch(tls):
+        ending = f"{ending[: ending.rindex(';')]}\r\n\ttls {tls};\r\n\t"
     mark = queue_id if _ATOM.fullmatch(queue_id) else _NOT_NAME.sub("?", queue_id[:200]) or "?"
     opening = _opening(hostname, helo, host, protocol, reverse, utf8)
     return f"{opening}{mark}{ending}{date_of(int(seconds // 1), offset_minutes)}\r\n".encode()

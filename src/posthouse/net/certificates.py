@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from posthouse.core import SettingError
-from posthouse.net.tls_context import server_context
+from posthouse.net.tls_context import BoundContext, server_context
+from posthouse.net.tls_engine import end_point_of
 
 __all__ = ["CertificateFacts", "Certificates", "KeyPair", "LOOK_AGAIN", "WARN_DAYS", "make_self_signed", "read_facts"]
 
@@ -50,7 +51,7 @@ class CertificateFacts(NamedTuple):
 
 class _Loaded(NamedTuple):
     pair: KeyPair
-    context: ssl.SSLContext
+    context: BoundContext
     facts: CertificateFacts
     stamp: tuple[tuple[int, int, int], ...]
 
@@ -112,6 +113,8 @@ class Certificates:
         facts = read_facts(pair.certificate)
         if stamp != _stamp(pair):  # replaced while it was read
             raise SettingError("the file changed while it was read", where=pair.certificate, remedy="try again")
+        # For channel binding.
+        context.end_point = end_point_of(_first_certificate(pair.certificate))
         context.sni_callback = self._choose
         return _Loaded(pair, context, facts, stamp)
 
@@ -125,6 +128,14 @@ class Certificates:
                     if each.context is not context:
                         connection.context = each.context
                     return
+
+
+def _first_certificate(path: str) -> bytes:
+    """The first certificate of a PEM file, in DER."""
+    text = Path(path).read_text(encoding="ascii", errors="replace")
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    start = text.index(begin)
+    return ssl.PEM_cert_to_DER_cert(text[start : text.index(end, start) + len(end)])
 
 
 def _covers(pattern: str, name: str) -> bool:
@@ -171,12 +182,16 @@ def read_facts(path: str) -> CertificateFacts:
     )
 
 
-def make_self_signed(names: Sequence[str], folder: Path, now: float, *, days: int = 3_650) -> KeyPair:
-    """Make a certificate for ``names`` (host names and addresses) that signs itself, in ``folder``.
+def make_self_signed(names: Sequence[str], folder: Path, now: float, *, days: int = 3_650) -> tuple[KeyPair, bool]:
+    """A certificate for ``names`` (host names and addresses) that signs itself, and whether it was made now.
 
-    It passes strict checks (RFC 5280): names, a critical mark as authority, key usage, both key identifiers.  The key
-    is readable by its owner alone.  ``now``: Unix time.
+    It stands in one file in ``folder``, together with its key, so that no reader can meet half of a pair; one that is
+    there already is taken, whoever made it.  It passes strict checks (RFC 5280): names, a critical mark as authority,
+    key usage, both key identifiers.  The file is readable by its owner alone.  ``now``: Unix time.
     """
+    pair = KeyPair(str(folder / "self-signed.pem"))
+    if os.path.exists(pair.certificate):
+        return pair, False
     import ipaddress
 
     from cryptography import x509
@@ -221,21 +236,24 @@ def make_self_signed(names: Sequence[str], folder: Path, now: float, *, days: in
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
         .sign(key, hashes.SHA256())
     )
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    pair = KeyPair(str(folder / "tls-cert.pem"), str(folder / "tls-key.pem"))
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    _write(pair.key, private, 0o600)
-    _write(pair.certificate, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
-    return pair
+    return pair, _write_new(pair.certificate, certificate.public_bytes(serialization.Encoding.PEM) + private)
 
 
-def _write(path: str, data: bytes, mode: int) -> None:
-    """Write a file whole: a reader sees the old one or the new one."""
+def _write_new(path: str, data: bytes) -> bool:
+    """Write a file whole; False, and nothing, if another process was first."""
+    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
     partial = f"{path}.{os.getpid()}"
-    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+    with open(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        os.link(partial, path)
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(partial)
+    return True

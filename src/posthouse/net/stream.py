@@ -95,6 +95,12 @@ class Endpoint(NamedTuple):
             return True
         return False
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether this is an end on this machine: a unix socket, or a loopback address."""
+        host = self.host.lower().removeprefix("::ffff:")
+        return not host or self.is_path or host == "::1" or (host.startswith("127.") and self.is_address)
+
     def __str__(self) -> str:
         if self.is_path or not self.host:
             return self.host or "a local process"

@@ -159,16 +159,17 @@ class TlsStream:
         self._deliver()
 
     def pause_writing(self) -> None:
-        if self._is_up:
+        if self._passes_on:
             self._handler.pause_writing()
 
     def resume_writing(self) -> None:
-        if self._is_up:
+        if self._passes_on:
             self._handler.resume_writing()
 
     @property
-    def _is_up(self) -> bool:
-        return self.info is not None and not self._over
+    def _passes_on(self) -> bool:
+        """Whether the handler hears of the write queue: it was connected before, or is now."""
+        return not self._over and (self.info is not None or not self.opening)
 
     def disconnected(self, error: Exception | None) -> None:
         if self._timer is not None:

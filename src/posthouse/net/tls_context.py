@@ -13,7 +13,7 @@ from typing import Final
 
 from posthouse.core import SettingError
 
-__all__ = ["client_context", "load_pair", "server_context"]
+__all__ = ["BoundContext", "client_context", "load_pair", "server_context"]
 
 _OPTIONS: Final = (
     ssl.OP_NO_COMPRESSION
@@ -44,11 +44,17 @@ def client_context(*, verify: bool = True, ca: str = "", certificate: str = "", 
     return context
 
 
-def server_context(certificate: str, key: str = "", *, client_ca: str = "") -> ssl.SSLContext:
+class BoundContext(ssl.SSLContext):
+    """Settings of a server that know the channel binding data of its certificate."""
+
+    end_point = b""
+
+
+def server_context(certificate: str, key: str = "", *, client_ca: str = "") -> BoundContext:
     """The settings of a server that shows ``certificate`` (PEM, with its chain) with ``key`` (in the same file if left
     out).  With ``client_ca`` a client may show a certificate, and one that these issued is verified.  Raises
     SettingError."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context = BoundContext(ssl.PROTOCOL_TLS_SERVER)
     _configure(context)
     load_pair(context, certificate, key)
     if client_ca:

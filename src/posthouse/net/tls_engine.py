@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import ssl
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from posthouse.core import TlsFailed
 
@@ -36,7 +36,8 @@ class TlsState(enum.Enum):
 class TlsInfo(NamedTuple):
     """What was agreed on: the version (``TLSv1.3``), the cipher suite by its OpenSSL name and its key's bits, the name
     that the client asked for (SNI, empty without one), whether the peer's certificate was verified, and that
-    certificate (DER, None if it showed none)."""
+    certificate (DER, None if it showed none).  ``identity``: the name in a verified client certificate.  ``end_point``:
+    in a server, the channel binding data of its own certificate (RFC 5929 §4)."""
 
     version: str
     cipher: str
@@ -44,6 +45,13 @@ class TlsInfo(NamedTuple):
     server_name: str = ""
     verified: bool = False
     certificate: bytes | None = None
+    identity: str = ""
+    end_point: bytes = b""
+
+    @property
+    def text(self) -> str:
+        """Version and cipher suite, as logs and histories say it: ``TLSv1.3 TLS_AES_256_GCM_SHA384``."""
+        return f"{self.version} {self.cipher}"
 
 
 class TlsEngine:
@@ -95,13 +103,16 @@ class TlsEngine:
             raise handshake_failed(error, self._peer, server_side=self._server_side) from error
         self.state = TlsState.OPEN
         cipher = self._tls.cipher() or ("", "", 0)
+        certificate = self._tls.getpeercert(binary_form=True)
         self.info = TlsInfo(
             version=self._tls.version() or "",
             cipher=cipher[0],
             bits=cipher[2],
             server_name=self._server_name or getattr(self._tls, "posthouse_server_name", ""),
-            verified=self._tls.context.verify_mode is ssl.CERT_REQUIRED,
-            certificate=self._tls.getpeercert(binary_form=True),
+            verified=certificate is not None and self._tls.context.verify_mode is not ssl.CERT_NONE,
+            certificate=certificate,
+            identity=_identity(self._tls.getpeercert()) if self._server_side and certificate is not None else "",
+            end_point=getattr(self._tls.context, "end_point", b"") if self._server_side else b"",
         )
 
     # -- octets ---------------------------------------------------------------------------------------------------
@@ -182,6 +193,19 @@ class TlsEngine:
     def resumable(self) -> ssl.SSLSession | None:
         """What a client may hand to its next connection with this host, to save the certificates' way."""
         return self._tls.session
+
+
+def _identity(certificate: Any) -> str:
+    """The name of the account in a verified client certificate: its e-mail address, or else its common name."""
+    names = dict(certificate or {})
+    for kind, value in names.get("subjectAltName", ()):
+        if kind == "email":
+            return str(value)
+    for part in names.get("subject", ()):
+        for key, value in part:
+            if key == "commonName":
+                return str(value)
+    return ""
 
 
 def end_point_of(certificate: bytes) -> bytes:

@@ -16,6 +16,7 @@ Tolerated are deviations with one meaning:
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
@@ -35,7 +36,7 @@ from posthouse.protocol.limits import Limits
 from posthouse.protocol.parameters import MAIL_PARAMETERS, RCPT_PARAMETERS, parse_parameters
 from posthouse.protocol.parsing import CommandError
 
-__all__ = ["LENIENT", "Leniency", "STRICT", "merged", "tolerate", "utf8_tolerated"]
+__all__ = ["LENIENT", "Leniency", "STRICT", "merged", "tolerant_mailbox", "tolerate", "utf8_tolerated"]
 
 
 class Leniency(NamedTuple):
@@ -155,6 +156,18 @@ def _domain(domain: str, limits: Limits, leniency: Leniency, tolerated: _Tolerat
         tolerated("underscore", leniency.addresses)
         return domain.lower() if domain.isascii() else domain_to_ascii(domain)
     return parse_domain(domain, limits)
+
+
+def tolerant_mailbox(text: str) -> Address:
+    """A mailbox as ``parse_mailbox`` reads it, or as a lenient receiver does.  Raises the strict ``GrammarError``."""
+    try:
+        return parse_mailbox(text)
+    except GrammarError as error:
+        limits = Limits()
+        if "@" in text and len(text.encode()) <= limits.path - 2:
+            with contextlib.suppress(GrammarError):
+                return _address(text, limits, LENIENT, lambda kind, allowed: None)
+        raise error
 
 
 def utf8_tolerated(command: Rcpt, reply: str) -> tuple[Rcpt, Remark]:

@@ -27,7 +27,7 @@ from typing import Final
 
 from posthouse.core import Remark
 from posthouse.protocol.readers import ChunkReader, DotReader, InputFault, only_crlf
-from posthouse.protocol.refusals import CONTENT_FAULTS
+from posthouse.protocol.refusals import CHUNK_FAULTS, CONTENT_FAULTS
 
 __all__ = ["ContentNormaliser", "LenientChunkReader", "LenientDotReader"]
 
@@ -39,29 +39,32 @@ _STUFFED_LF: Final = re.compile(rb"(?<!\r)\n\.\.")
 # The first line of a message in an mbox file: "From sender weekday month day time …".
 _MBOX: Final = re.compile(rb"From [^ \r\n]+ +(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +[A-Z0-9]")
 _LONGEST_OPENING: Final = 998
+# What a client that ends its lines with LF takes for the end of content.
+_LF_ENDS: Final = (b"\n.\n", b"\n.\r\n")
 # Octets of content in whose lines a fault is numbered, where it is not in the first piece: counting the lines of large
 # content would take 1/3 of the time that reading takes.
 _COUNTED: Final = 65_536
-
-_LF_REPLY: Final = str(CONTENT_FAULTS[InputFault.BARE_LF])
-_CR_REPLY: Final = str(CONTENT_FAULTS[InputFault.BARE_CR])
 
 
 class ContentNormaliser:
     """What the readers of one message's content share: its remarks, and the lines counted so far.
 
-    ``seven_bit``: MAIL did not announce 8-bit content, so that 8-bit octets are remarked.
+    ``seven_bit``: MAIL did not announce 8-bit content, so that 8-bit octets are remarked.  ``chunked``: the content
+    comes by BDAT, for which a strict receiver has other replies.
     """
 
-    __slots__ = ("_found", "_held", "_lines", "_octets", "_opening", "_seven_bit", "kept")
+    __slots__ = ("_chunked", "_found", "_held", "_lines", "_octets", "_opening", "_seven_bit", "ended_by_lf", "kept")
 
-    def __init__(self, *, seven_bit: bool) -> None:
+    def __init__(self, *, seven_bit: bool, chunked: bool = False) -> None:
         self._seven_bit = seven_bit
+        self._chunked = chunked
         self._found: dict[str, Remark] = {}
         self._lines = 0  # so far; -1 behind the octets whose lines are counted
         self._octets = 0
         self._opening = True
         self._held = b""  # the beginning of the first line, while it may become a "From " line
+        #: True if the last octets of DATA are an end of content, were LF a line end: the client may wait for a reply.
+        self.ended_by_lf = False
         #: CRs at the end of a BDAT chunk, whose meaning the next octet decides.
         self.kept = b""
 
@@ -69,9 +72,11 @@ class ContentNormaliser:
         """What was tolerated."""
         return list(self._found.values())
 
-    def _note(self, kind: str, reply: str, count: int, line: int) -> None:
+    def _note(self, kind: str, fault: InputFault | None, count: int, line: int) -> None:
         before = self._found.get(kind)
         if before is None:
+            faults = CHUNK_FAULTS if self._chunked else CONTENT_FAULTS
+            reply = "" if fault is None else str(faults[fault])
             self._found[kind] = Remark(kind, reply, line if self._lines >= 0 else 0, "", count)
         else:
             self._found[kind] = before._replace(times=before.times + count)
@@ -83,27 +88,27 @@ class ContentNormaliser:
         first = piece.find(b"\r\r\n")
         if first >= 0:
             start = first - min(first - len(piece[:first].rstrip(b"\r")), _MOST_CR - 2)
-            self._note("cr-cr-lf", _CR_REPLY, piece.count(b"\r\r\n"), line + _line_ends(piece[:start]))
+            self._note("cr-cr-lf", InputFault.BARE_CR, piece.count(b"\r\r\n"), line + _line_ends(piece[:start]))
             # One CR less of each run with each round: an expression would try each place of a run as its beginning.
             for _ in range(_MOST_CR - 1):
                 piece = piece.replace(b"\r\r\n", b"\r\n")
         whole = piece.count(b"\r\n")
         bare = piece.count(b"\n") - whole
         if bare:
-            self._note_first("bare-lf", _LF_REPLY, bare, _BARE_LF, piece, line)
+            self._note_first("bare-lf", InputFault.BARE_LF, bare, _BARE_LF, piece, line)
         bare = piece.count(b"\r") - whole
         if bare:
-            self._note_first("bare-cr", _CR_REPLY, bare, _BARE_CR, piece, line)
+            self._note_first("bare-cr", InputFault.BARE_CR, bare, _BARE_CR, piece, line)
         return piece.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
 
     def _note_first(
-        self, kind: str, reply: str, count: int, pattern: re.Pattern[bytes], piece: bytes, line: int
+        self, kind: str, fault: InputFault, count: int, pattern: re.Pattern[bytes], piece: bytes, line: int
     ) -> None:
         at = 0
         if kind not in self._found:
             first = pattern.search(piece)
             at = line if first is None else line + _line_ends(piece[: first.start()])
-        self._note(kind, reply, count, at)
+        self._note(kind, fault, count, at)
 
     def passed(self, piece: bytes, over: bool) -> bytes:
         """The octets to hand on in place of a piece with CRLF for each line end; ``over`` if it is the last."""
@@ -112,7 +117,7 @@ class ContentNormaliser:
         if self._seven_bit and not piece.isascii():
             self._seven_bit = False
             at = next(at for at, octet in enumerate(piece) if octet > 127)
-            self._note("8bit", "", 1, self._lines + 1 + piece.count(b"\n", 0, at))
+            self._note("8bit", None, 1, self._lines + 1 + piece.count(b"\n", 0, at))
         if not over and self._lines >= 0:
             self._octets += len(piece)
             self._lines = self._lines + piece.count(b"\n") if self._octets <= _COUNTED else -1
@@ -128,7 +133,7 @@ class ContentNormaliser:
         self._held = b""
         if not head.startswith(b"From ") or _MBOX.match(head) is None:
             return head
-        self._note("mbox-from", "", 1, 1)
+        self._note("mbox-from", None, 1, 1)
         return b"X-Mailbox-Line: " + head
 
     def end(self) -> bytes:
@@ -157,6 +162,7 @@ class LenientDotReader(DotReader):
         """See ``DotReader.feed``; there are no faults."""
         piece, rest = super().feed(data)
         assert isinstance(piece, bytes)
+        self._normaliser.ended_by_lf = data.endswith(_LF_ENDS)
         return self._normaliser.passed(piece, rest is not None), rest
 
     def _faulty(self, piece: bytes, over: bool) -> bytes | InputFault:

@@ -62,7 +62,9 @@ from posthouse.protocol.refusals import (
     CONTENT_FAULTS,
     LINE_FAULTS,
     NO_RECIPIENTS,
+    TLS_IS_UP,
     UTF8_ADDRESS,
+    mechanism_refusal,
     shown,
     wrong_order,
 )
@@ -122,6 +124,7 @@ class Receiver:
         "_eof",
         "_fatal",
         "_given",
+        "_later",
         "_line_limit",
         "_lines",
         "_normaliser",
@@ -132,6 +135,7 @@ class Receiver:
         "_skip",
         "_skipped",
         "_smtputf8",
+        "_tls",
         "_tolerated",
         "_tolerated_from",
         "_total",
@@ -166,12 +170,10 @@ class Receiver:
         self.esmtp = False
         #: False while ``next_event`` would only ask for data.
         self.has_input = False
-        self._accepts = offer.accepts()
-        # An initial response can make AUTH's command line as long as any line of the exchange (RFC 4954 §4).
-        self._line_limit = self.limits.auth_line if offer.auth else self.limits.command_line
+        self.set_offer(offer)
         self._transcript = transcript
         self._lines = LineReader()
-        self._eof = False
+        self._eof = self._tls = False
         self._fatal = False  # the reply that is owed ends the dialogue
         self._owed = 1  # the greeting
         self._given = _GREETING_INPUT
@@ -180,6 +182,13 @@ class Receiver:
         self._skip = 0  # octets of a chunk that are read and dropped
         self._skipped: Refused | None = None  # what to tell after that
         self._forget_transaction()
+
+    def set_offer(self, offer: Offer, later: tuple[str, ...] = ()) -> None:
+        """Change the offer.  ``later``: SASL mechanisms that TLS will add; asking for one of them in clear is 538."""
+        self.offer, self._later = offer, later
+        self._accepts = offer.accepts() | {"AUTH"} if later else offer.accepts()
+        # An initial response can make AUTH's command line as long as any line of the exchange (RFC 4954 §4).
+        self._line_limit = self.limits.auth_line if offer.auth else self.limits.command_line
 
     def _forget_transaction(self) -> None:
         self._recipients = 0
@@ -219,6 +228,12 @@ class Receiver:
     def content_size(self) -> int:
         """Octets of the content so far."""
         return self._total
+
+    @property
+    def ended_by_lf(self) -> bool:
+        """True if content has stopped behind what would be its end, were LF a line end; only a lenient receiver comes
+        so far."""
+        return self._normaliser is not None and self._normaliser.ended_by_lf
 
     @property
     def in_content(self) -> bool:
@@ -348,12 +363,9 @@ class Receiver:
         if kind is Data:
             return BINARY_NEEDS_BDAT if self._body is Body.BINARYMIME else None
         if isinstance(command, Auth):
-            if self._authenticated:
-                return ALREADY_AUTHENTICATED
-            if command.mechanism.upper() not in self.offer.auth:
-                return Reply(504, "5.5.4", f"Mechanism not offered; choose from: {' '.join(self.offer.auth)}")
-        elif kind is StartTls and not self._lines.empty:
-            return AFTER_STARTTLS
+            return ALREADY_AUTHENTICATED if self._authenticated else mechanism_refusal(command, self.offer, self._later)
+        if kind is StartTls:
+            return TLS_IS_UP if self._tls else None if self._lines.empty else AFTER_STARTTLS
         return None
 
     def _refuse(self, what: str, reply: Reply, *, fatal: bool = False) -> Refused:
@@ -397,9 +409,9 @@ class Receiver:
             return ContentChunk(piece)
         return _NEED_DATA if rest is None else self._end_of_content(_CONTENT_END_INPUT)
 
-    def _begin_normalising(self) -> ContentNormaliser:
+    def _begin_normalising(self, *, chunked: bool) -> ContentNormaliser:
         if self._normaliser is None:
-            self._normaliser = ContentNormaliser(seven_bit=self._body is Body.SEVENBIT)
+            self._normaliser = ContentNormaliser(seven_bit=self._body is Body.SEVENBIT, chunked=chunked)
         return self._normaliser
 
     def _end_of_content(self, given: Input) -> EndOfContent:
@@ -429,7 +441,7 @@ class Receiver:
         strict = self._body is not Body.BINARYMIME
         self.has_input = True  # also a chunk of no octets has an end
         if strict and self.leniency.content:
-            self._chunk = LenientChunkReader(command.size, self._begin_normalising(), last=command.last)
+            self._chunk = LenientChunkReader(command.size, self._begin_normalising(chunked=True), last=command.last)
         else:
             self._chunk = ChunkReader(command.size, strict=strict, before_cr=self._chunk_cr)
         self._given = given
@@ -500,7 +512,7 @@ class Receiver:
         self._owed = 1
         return AuthResponse(data)
 
-    def tls_started(self) -> None:
+    def tls_started(self, offer: Offer | None = None) -> None:
         """TLS has started; all earlier knowledge about the client is discarded (RFC 3207 §4.2)."""
         if self.state is not _SWITCHING:
             raise LocalError("TLS can only come up after STARTTLS was answered 220")
@@ -509,7 +521,14 @@ class Receiver:
         self.state = _GREETED
         self.esmtp = False
         self._authenticated = False
+        self.begin_inside_tls(offer or self.offer._replace(starttls=False))
         self._forget_transaction()
+
+    def begin_inside_tls(self, offer: Offer) -> None:
+        """The channel speaks TLS: EHLO announces ``offer``, and STARTTLS is known, but out of order."""
+        self._tls = True
+        self.set_offer(offer)
+        self._accepts |= {"STARTTLS"}
 
     # -- replies in, bytes out ---------------------------------------------------------------------------------
 
@@ -560,7 +579,8 @@ class Receiver:
             elif command is self._tolerated:
                 self._withdraw_remarks()
         elif state is _CONTENT:
-            self._dot = LenientDotReader(self._begin_normalising()) if self.leniency.content else DotReader()
+            lenient = self.leniency.content
+            self._dot = LenientDotReader(self._begin_normalising(chunked=False)) if lenient else DotReader()
         elif isinstance(command, Greet):
             if reply.code < 400:
                 self.esmtp = command.verb != "HELO"

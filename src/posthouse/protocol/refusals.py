@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from posthouse.core import Reply
+from posthouse.protocol.commands import Auth
+from posthouse.protocol.extensions import Offer
 from posthouse.protocol.readers import ENDLESS_LINE, InputFault
 from posthouse.protocol.states import Input, State
 
@@ -16,9 +18,12 @@ __all__ = [
     "CHUNK_FAULTS",
     "CHUNK_TOO_LARGE",
     "CONTENT_FAULTS",
+    "ENCRYPTION_NEEDED",
     "LINE_FAULTS",
     "NO_RECIPIENTS",
+    "TLS_IS_UP",
     "UTF8_ADDRESS",
+    "mechanism_refusal",
     "shown",
     "wrong_order",
 ]
@@ -41,17 +46,30 @@ NO_RECIPIENTS: Final = Reply(554, "5.5.1", "No valid recipients")
 BINARY_NEEDS_BDAT: Final = Reply(503, "5.5.1", "BODY=BINARYMIME needs BDAT, not DATA")
 UTF8_ADDRESS: Final = Reply(553, "5.6.7", "Address has non-ASCII characters, but MAIL did not say SMTPUTF8")
 CHUNK_TOO_LARGE: Final = Reply(552, "5.3.4", "Chunk too large")
+#: RFC 4954 §6: the mechanism may be used under TLS only.
+ENCRYPTION_NEEDED: Final = Reply(538, "5.7.11", "Encryption required for this mechanism; say STARTTLS first")
+TLS_IS_UP: Final = Reply(503, "5.5.1", "TLS is active already")
 AFTER_STARTTLS: Final = Reply(554, "5.5.1", "Nothing may be sent behind STARTTLS before TLS is up. Closing connection")
 BAD_BASE64: Final = Reply(501, "5.5.2", "Cannot decode this as base64")
 ALREADY_AUTHENTICATED: Final = Reply(503, "5.5.1", "Already authenticated")
 
 
+#: What may stand behind AUTH in a transcript; any other word may be a password in a wrong place.
+_MECHANISMS: Final = frozenset(
+    (
+        *("PLAIN", "LOGIN", "CRAM-MD5", "DIGEST-MD5", "EXTERNAL", "GSSAPI", "NTLM", "OAUTHBEARER", "XOAUTH2"),
+        *("SCRAM-SHA-1", "SCRAM-SHA-1-PLUS", "SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"),
+    )
+)
+
+
 def shown(line: bytes) -> str:
     """A command line for a transcript, without the credentials of AUTH."""
     text = line.decode("utf-8", "replace")
-    verb, _, rest = text.partition(" ")
-    if verb.upper() == "AUTH":
-        return f"{verb} {rest.split(' ')[0]} (credentials)" if " " in rest else text
+    if text[:4].upper() == "AUTH":  # also what was meant as AUTH: a missing or second space hides no less
+        mechanism = text[4:].split(maxsplit=1)[:1]
+        name = mechanism[0].upper() if mechanism and text[4] == " " else ""
+        return f"AUTH {name} (credentials)" if name in _MECHANISMS else "AUTH (credentials)"
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
@@ -70,3 +88,13 @@ def wrong_order(state: State, given: Input, *, lmtp: bool) -> str:
     if given in (Input.DATA, Input.BDAT, Input.BDAT_LAST):
         return "Say RCPT first"
     return f"{given} is out of order here"
+
+
+def mechanism_refusal(command: Auth, offer: Offer, later: tuple[str, ...]) -> Reply | None:
+    """Why this mechanism cannot be used on a channel with this offer; ``later`` are those that TLS will add."""
+    name = command.mechanism.upper()
+    if name in offer.auth:
+        return None
+    if name in later:
+        return ENCRYPTION_NEEDED
+    return Reply(504, "5.5.4", f"Mechanism not offered; choose from: {' '.join(offer.auth)}")

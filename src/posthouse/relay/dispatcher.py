@@ -28,6 +28,7 @@ from posthouse.spool.interface import Lease, QueuedRecipient, Spool, StoredMessa
 
 __all__ = ["Dispatcher"]
 
+_LONGEST_SAID: Final = 300  # characters
 _SUSPENDED: Final = Reply(451, "4.4.1", "the site is suspended for a while")
 _FAULT: Final = Reply(451, "4.3.0", "local error in processing")
 
@@ -211,8 +212,10 @@ class Dispatcher:
             self._record(attempt, outcomes)
             if attempt.tracer is not None and attempt.tracer.feedback is not Feedback.NOTHING:
                 feedback = attempt.tracer.feedback
-                asked = None if feedback is Feedback.OK else asked_of(outcomes)
-                self._leases.give_back(self._scheduler.learn(attempt, feedback, asked))
+                asked, said = None, ""
+                if feedback is not Feedback.OK:
+                    asked, said = asked_of(outcomes), _said(attempt.tracer, outcomes)
+                self._leases.give_back(self._scheduler.learn(attempt, feedback, asked, said))
         finally:
             if has_slot:
                 for next_one in self._scheduler.leave(attempt):
@@ -342,6 +345,15 @@ def _delivery(
     if envelope.recipients != recipients:
         envelope = envelope._replace(recipients=recipients)
     return Delivery(envelope, content, message.id, message.received, tracer, holds)
+
+
+def _said(tracer: AttemptTracer, outcomes: Sequence[Outcome]) -> str:
+    """What the host said or did in an attempt that failed, in a few words."""
+    ended = tracer.connections[-1].ended if tracer.connections else ""
+    first = outcomes[0]
+    if not ended:
+        ended = first.reason if first.reply is None or not first.peer else f"{first.peer} said {first.reply}"
+    return ended[:_LONGEST_SAID]
 
 
 def _miscounted(given: int, wanted: int) -> LocalError:

@@ -38,6 +38,7 @@ from posthouse.relay.scheduling.concurrency import Priority
 from posthouse.relay.scheduling.destinations import LeaseChoice
 from posthouse.relay.scheduling.scheduler import Scheduler
 from posthouse.relay.scheduling.site_health import SiteStatus
+from posthouse.relay.scheduling.site_log import site_log
 from posthouse.relay.wake_up import WakeUp
 from posthouse.spool.interface import DueDestination, Lease, Spool, Stored
 from posthouse.spool.probe_limit import ProbeLimit
@@ -101,6 +102,7 @@ class Worker:
         self.scheduler = self._scheduler = Scheduler(
             concurrency, per_destination, clock=clock, random=random, look=self._wake_up.at, changed=self._room_made
         )
+        self._scheduler.site_changed = site_log(log, clock)
         self._destinations = self._scheduler.destinations
         self._due_pages = DuePages(spool, clock)
         schedule_for = (lambda message, waiting: schedule or _USUAL) if not callable(schedule) else schedule

@@ -12,7 +12,7 @@ from posthouse.client.hostname import name_for_ehlo
 from posthouse.client.model import INTERACTIVE_TIMEOUTS, Timeouts
 from posthouse.client.server_url import ServerAddress, locate, open_session
 from posthouse.client.session import Session
-from posthouse.core import Content, Envelope, Outcome
+from posthouse.core import Body, Content, Envelope, Outcome
 from posthouse.net import Clock, Network, SocketNetwork, SystemClock
 from posthouse.protocol import Capabilities, Transcript
 
@@ -80,7 +80,8 @@ async def submit(
 
 async def _give(session: Session, envelope: Envelope, content: Content) -> tuple[Outcome, ...]:
     """Send the message in a form that the server can carry, as the relay does."""
-    if "8BITMIME" in session.capabilities.keywords and not envelope.smtputf8:
+    keywords = session.capabilities.keywords
+    if "8BITMIME" in keywords and not envelope.smtputf8 and envelope.body is not Body.BINARYMIME:
         return await session.deliver(envelope, content)
     from posthouse.delivery.adapt import give  # imports what converts messages
     from posthouse.delivery.model import Delivery

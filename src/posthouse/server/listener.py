@@ -9,18 +9,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from typing import Final
 
-from posthouse.core import LocalError
+from posthouse.core import LocalError, NetworkError
 from posthouse.core._mypyc import mypyc_attr
-from posthouse.net import Clock, Endpoint, Listener, Network, Timer
+from posthouse.net import Clock, Endpoint, Handler, Listener, Network, Timer
+from posthouse.net.tls import TlsStream
 from posthouse.protocol import Limits, Offer, Transcript
 from posthouse.protocol.leniency import STRICT, Leniency
 from posthouse.server.policy import Peer, PolicyFactory
 from posthouse.server.session import GOING_DOWN, ServerSession
-from posthouse.server.settings import ServerTimeouts, SessionSettings
+from posthouse.server.settings import Protection, ServerTimeouts, SessionSettings
 from posthouse.server.turn_queue import TurnQueue
 
 __all__ = ["Server"]
+
+#: Handshakes of implicit TLS under way at one time.
+_HANDSHAKES: Final = 1_000
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -31,8 +36,11 @@ class Server:
     which end as 451 for the client.  ``leniency`` says what is tolerated from a peer; without it the server is strict.
     ``on_sweep`` is called every few seconds while there are sessions.
 
-    Raises ``LocalError`` for an ``offer`` of AUTH, STARTTLS or REQUIRETLS: sessions have no handler for them, and a
-    client that used them would wait for a reply until the time-out.
+    ``protection`` has TLS and AUTH; ``on_tls_refused`` is given peer and error of each connection whose implicit TLS
+    did not come up.
+
+    Raises ``LocalError`` for an ``offer`` of AUTH or STARTTLS, which follow from ``protection``, and of REQUIRETLS:
+    sessions have no handler for it.
     """
 
     def __init__(
@@ -50,12 +58,15 @@ class Server:
         on_error: Callable[[BaseException], None] | None = None,
         leniency: Callable[[Peer], Leniency] | None = None,
         on_sweep: Callable[[], object] | None = None,
+        protection: Protection | None = None,
+        on_tls_refused: Callable[[Endpoint, NetworkError], object] | None = None,
     ) -> None:
         limits = limits or Limits()
         offer = offer or Offer(size=limits.message, limits=(("RCPTMAX", limits.recipients),))
-        for offered, keyword in ((offer.auth, "AUTH"), (offer.starttls, "STARTTLS"), (offer.requiretls, "REQUIRETLS")):
-            if offered:
-                raise LocalError(f"{keyword} cannot be offered: the server does not implement it yet")
+        if offer.auth or offer.starttls:
+            raise LocalError("AUTH and STARTTLS are offered by giving the server a protection, not in the offer")
+        if offer.requiretls:
+            raise LocalError("REQUIRETLS cannot be offered: the server does not implement it yet")
         self.clock = clock
         self.settings = SessionSettings(
             policy,
@@ -69,9 +80,12 @@ class Server:
             on_error or _report,
             TurnQueue(),
             leniency or _strict,
+            protection,
         )
         self._network = network
         self._on_sweep = on_sweep
+        self._on_tls_refused = on_tls_refused
+        self._shaking: dict[TlsStream, None] = {}
         self._listeners: list[Listener] = []
         self._sessions: set[ServerSession] = set()
         self._sweeper: Timer | None = None
@@ -85,13 +99,54 @@ class Server:
 
     async def listen(self, endpoint: Endpoint) -> Endpoint:
         """Accept sessions at ``endpoint``; returns where, with the real port.  Raises SettingError."""
-        listener = await self._network.listen(endpoint, partial(ServerSession, self.settings, self))
+        protection = self.settings.protection
+        if protection is not None and protection.implicit:
+            listener = await self._network.listen(endpoint, self._implicit)
+        else:
+            listener = await self._network.listen(endpoint, partial(ServerSession, self.settings, self))
         self._listeners.append(listener)
         return listener.local
 
-    def session(self) -> ServerSession:
+    def session(self) -> Handler:
         """The handler of a new session, for a channel that was not accepted here."""
+        protection = self.settings.protection
+        return self._implicit() if protection is not None and protection.implicit else self._plain()
+
+    def _plain(self) -> ServerSession:
         return ServerSession(self.settings, self)
+
+    def _implicit(self) -> TlsStream:
+        """The handler of a channel that speaks TLS from the first octet; the session begins after the handshake.
+
+        Handshakes that are not over count by themselves, and of too many the oldest is given up: clients that connect
+        and say nothing keep nobody out.
+        """
+        protection = self.settings.protection
+        assert protection is not None
+        assert protection.tls is not None
+
+        def over(_: object) -> None:
+            self._shaking.pop(layer, None)
+
+        def failed(error: NetworkError) -> None:
+            self._shaking.pop(layer, None)
+            if self._on_tls_refused is not None:
+                self._on_tls_refused(layer.peer, error)
+
+        layer = TlsStream(
+            protection.tls(),
+            self._plain(),
+            clock=self.clock,
+            server_side=True,
+            peer="the client",
+            on_up=over,
+            on_failed=failed,
+            on_error=self.settings.on_error,
+        )
+        self._shaking[layer] = None
+        if len(self._shaking) > _HANDSHAKES:
+            next(iter(self._shaking)).abort()
+        return layer
 
     def joined(self, session: ServerSession) -> None:
         """Add a session to the list; see ``SessionRegistry``."""
@@ -112,6 +167,8 @@ class Server:
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
+        for layer in list(self._shaking):
+            layer.abort()
 
     async def drain(self, seconds: float) -> None:
         """Accept no new sessions, say 421 to those between transactions, let the others finish theirs for at most

@@ -9,13 +9,17 @@ session awaits only then, so that the common case costs no task.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
-from posthouse.core import Envelope, Recipient, Remark, Reply, Verdict
+from posthouse.core import Envelope, NetworkError, Recipient, Remark, Reply, Verdict
+from posthouse.core._mypyc import mypyc_attr
+from posthouse.net.tls_engine import TlsInfo
 from posthouse.protocol.commands import Greet, Mail, Rcpt
+from posthouse.protocol.sasl.exchange import Authenticated, Denied, Question
+from posthouse.protocol.sasl.mechanisms import ServerContext
 
-__all__ = ["Answer", "Intake", "Peer", "Policy", "PolicyFactory"]
+__all__ = ["Answer", "Intake", "LoginTerms", "Peer", "Policy", "PolicyFactory", "SecuredPolicy"]
 
 Answer = Verdict | Awaitable[Verdict]
 
@@ -110,6 +114,43 @@ class Policy(Protocol):
     def disconnected(self) -> None:
         """The session is over."""
         ...
+
+
+class SecuredPolicy(Policy, Protocol):
+    """The policy of a session in a server with a ``Protection``, which has more to tell it."""
+
+    def tls_started(self, info: TlsInfo) -> None:
+        """TLS is up; whatever the client said before does not count (RFC 3207 §4.2)."""
+        ...
+
+    def tls_failed(self, error: NetworkError) -> None:
+        """The handshake failed, and the session is over.  This is for the log; there is no answer."""
+        ...
+
+    def logged_in(self, outcome: Authenticated) -> Answer:
+        """AUTH succeeded so far; the verdict says whether the account may log in (235 2.7.0)."""
+        ...
+
+    def login_denied(self, outcome: Denied) -> Answer:
+        """AUTH failed; the verdict's reply is that of ``outcome``, or one that ends the session."""
+        ...
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class LoginTerms:
+    """Base class of what a server must know to let clients log in: what it offers, its secrets, and the accounts."""
+
+    def offered(self, *, tls: bool, loopback: bool) -> tuple[str, ...]:
+        """The SASL mechanisms that EHLO announces on such a channel."""
+        raise NotImplementedError
+
+    def context(self, offered: tuple[str, ...], bindings: Mapping[str, bytes], identity: str | None) -> ServerContext:
+        """What a mechanism must know: fresh random values, and the facts of the channel that are given."""
+        raise NotImplementedError
+
+    async def answer(self, question: Question) -> Any:
+        """The accounts' answer; an exception becomes 454."""
+        raise NotImplementedError
 
 
 class PolicyFactory(Protocol):

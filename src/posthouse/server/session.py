@@ -13,6 +13,8 @@ more memory than that and what the stream queues.
 A waiting session stops reading when octets arrive.  Most clients send nothing before the reply is there, and stopping
 and starting costs two system calls.  While content arrives more is sure to come, so there reading stops at once.
 
+Over budget: the loop, its pauses, its change to TLS and its end read and write the same fields of one session.
+
 The session runs the loop and ends it: time-outs, an orderly goodbye.  MAIL, RCPT, DATA, BDAT and the content are the
 ``transaction``'s, the other commands those of ``session_commands``.
 """
@@ -21,12 +23,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from posthouse.core import Reply
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.net import Stream
+from posthouse.net.tls import TlsStream
+from posthouse.net.tls_engine import TlsInfo
 from posthouse.protocol import (
+    Auth,
+    AuthResponse,
     Bdat,
     ContentChunk,
     Data,
@@ -43,19 +49,23 @@ from posthouse.protocol import (
     Receiver,
     Refused,
     Rset,
+    StartTls,
     State,
     Vrfy,
 )
 from posthouse.server.conduct import Conduct
-from posthouse.server.policy import Peer, Policy
+from posthouse.server.policy import Peer, Policy, SecuredPolicy
 from posthouse.server.session_commands import SessionCommands
-from posthouse.server.settings import LEAST_RATE, SLOW_START, SessionSettings
+from posthouse.server.settings import LEAST_RATE, SLOW_START, Protection, SessionSettings
 from posthouse.server.transaction import NOT_DATED, ServerTransaction, Step, Waiting, outside_transaction
 
 __all__ = ["GOING_DOWN", "ServerSession", "SessionRegistry"]
 
 _TIMEOUT: Final = Reply(421, "4.4.2", "No complete command came for too long; closing connection")
 _CONTENT_TIMEOUT: Final = Reply(421, "4.4.2", "The message came too slowly; closing connection")
+_LF_END_TIMEOUT: Final = Reply(
+    421, "4.4.2", "The message has no end; CRLF, a dot and CRLF end it, and LF was sent instead; closing connection"
+)
 _NO_MESSAGE: Final = Reply(421, "4.4.2", "No message came for too long; closing connection")
 _NO_ANSWER: Final = Reply(421, "4.3.0", "Something here takes too long; try again later")
 
@@ -148,6 +158,8 @@ class ServerSession:
         self._conduct = conduct = Conduct(receiver, policy, settings.limits)
         self._transaction = transaction = ServerTransaction(receiver, policy, settings, conduct)
         self._commands = commands = SessionCommands(receiver, policy, settings, transaction, conduct)
+        if settings.protection is not None:
+            self._protect(settings.protection, stream)
         self._take(commands.connected())
         self._pump()
 
@@ -220,6 +232,8 @@ class ServerSession:
             return
         if receiver.state is State.CLOSED:
             self._end()
+        elif receiver.state is State.SWITCHING:
+            self._start_tls()
         elif self._draining and outside_transaction(receiver.state):
             self.say_goodbye(GOING_DOWN)
         elif events and (conduct.rest or receiver.has_input) and not self._choked:
@@ -317,6 +331,59 @@ class ServerSession:
 
         future.add_done_callback(done)
 
+    # -- TLS ---------------------------------------------------------------------------------------------------------
+
+    def _protect(self, protection: Protection, stream: Stream) -> None:
+        """Offer what this channel allows."""
+        if isinstance(stream, TlsStream) and stream.info is not None:
+            self._secured(protection, stream.info)
+            return
+        base, loopback = self._settings.offer, stream.peer.is_loopback
+        later = protection.offer(base, tls=True, loopback=loopback).auth if protection.tls is not None else ()
+        self._receiver.set_offer(protection.offer(base, tls=False, loopback=loopback), later)
+
+    def _start_tls(self) -> None:
+        """STARTTLS was answered 220: from here on the channel speaks TLS, or ends."""
+        protection, plain, policy = self._settings.protection, self._stream, self._policy
+        if isinstance(plain, TlsStream):  # the handshake is under way
+            return
+        assert protection is not None
+        assert protection.tls is not None
+        assert plain is not None
+        assert policy is not None
+        self._set_paused(False)
+        layer = TlsStream(
+            protection.tls(),
+            self,
+            clock=self._settings.clock,
+            server_side=True,
+            peer=plain.peer.host or "the client",
+            on_up=self._tls_up,
+            on_failed=cast(SecuredPolicy, policy).tls_failed,
+            on_error=self._settings.on_error,
+        )
+        self._stream = layer
+        layer.start(plain)
+
+    def _tls_up(self, info: TlsInfo) -> None:
+        assert self._settings.protection is not None
+        self._receiver.tls_started()
+        self._secured(self._settings.protection, info)
+        self.last_heard = NOT_DATED
+
+    def _secured(self, protection: Protection, info: TlsInfo) -> None:
+        """TLS is up: offer what it allows, and give its facts to the policy and to AUTH."""
+        assert self._policy is not None
+        assert self._commands is not None
+        self._receiver.begin_inside_tls(protection.offer(self._settings.offer, tls=True, loopback=False))
+        login = self._commands.login
+        if login is not None:
+            login.forget()
+            if info.end_point:
+                login.bindings = {"tls-server-end-point": info.end_point}
+            login.identity = info.identity or None
+        cast(SecuredPolicy, self._policy).tls_started(info)
+
     # -- the end -----------------------------------------------------------------------------------------------------
 
     def _forget_if_over(self) -> None:
@@ -356,7 +423,7 @@ class ServerSession:
         elif began is not None:
             slow = now - began > min(timeouts.transfer, SLOW_START + self._receiver.content_size / LEAST_RATE)
             if slow or silent > timeouts.content:
-                self.say_goodbye(_CONTENT_TIMEOUT)
+                self.say_goodbye(_LF_END_TIMEOUT if self._receiver.ended_by_lf else _CONTENT_TIMEOUT)
         elif silent > timeouts.command:
             self.say_goodbye(_TIMEOUT)
         elif now - self.last_message > timeouts.session:
@@ -383,7 +450,7 @@ _IN_TRANSACTION: Final[dict[type, Callable[[ServerTransaction, Any], Step]]] = {
     EndOfChunk: ServerTransaction.end_of_chunk,
     EndOfContent: ServerTransaction.end_of_content,
 }
-#: All other events.  The server refuses an ``Offer`` of AUTH or STARTTLS, whose events would have no handler here.
+#: All other events.
 _IN_SESSION: Final[dict[type, Callable[[Any, Any], Step]]] = {
     Greet: SessionCommands.greet,
     Rset: SessionCommands.rset,
@@ -392,5 +459,8 @@ _IN_SESSION: Final[dict[type, Callable[[Any, Any], Step]]] = {
     Vrfy: SessionCommands.vrfy,
     Expn: SessionCommands.expn,
     Help: SessionCommands.help,
+    Auth: SessionCommands.auth,
+    AuthResponse: SessionCommands.auth_response,
+    StartTls: SessionCommands.starttls,
     Refused: SessionCommands.refused,
 }

@@ -1,5 +1,5 @@
-"""Commands of a server session outside the mail transaction: HELO, EHLO, RSET, NOOP, QUIT, VRFY, EXPN, HELP, and what
-the engine refused.
+"""Commands of a server session outside the mail transaction: HELO, EHLO, RSET, NOOP, QUIT, VRFY, EXPN, HELP, AUTH,
+STARTTLS, and what the engine refused.
 
 Each method takes one event of the engine and returns the next step, like those of ``ServerTransaction``.
 """
@@ -7,18 +7,34 @@ Each method takes one event of the engine and returns the next step, like those 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, cast
 
 from posthouse.core import Reply, Verdict
-from posthouse.protocol import Expn, Greet, Help, Noop, Quit, Receiver, Refused, Rset, State, Vrfy
+from posthouse.protocol import (
+    Auth,
+    AuthResponse,
+    Expn,
+    Greet,
+    Help,
+    Noop,
+    Quit,
+    Receiver,
+    Refused,
+    Rset,
+    StartTls,
+    State,
+    Vrfy,
+)
 from posthouse.server.conduct import Conduct
-from posthouse.server.policy import Answer, Policy
+from posthouse.server.login import LoginCommands
+from posthouse.server.policy import Answer, Policy, SecuredPolicy
 from posthouse.server.settings import SessionSettings
 from posthouse.server.transaction import OUR_VERDICT, ServerTransaction, Step, Waiting
 
 __all__ = ["SessionCommands"]
 
 _OK: Final = Reply(250, "2.0.0", "OK")
+_READY: Final = Reply(220, "2.0.0", "Ready to start TLS")
 # RFC 6531 §3.7.4.2: the replies to VRFY and EXPN where the answer needs UTF-8 and the client did not allow it.
 _UTF8_MAYBE: Final = Reply(252, "2.6.8", "The answer needs UTF-8; ask again with SMTPUTF8")
 _UTF8_NO: Final = Reply(550, "5.6.8", "The answer needs UTF-8; ask again with SMTPUTF8")
@@ -29,7 +45,7 @@ _GIVEN_UP: Final = 10
 class SessionCommands:
     """The commands of one session outside its transaction."""
 
-    __slots__ = ("_conduct", "_policy", "_receiver", "_settings", "_transaction")
+    __slots__ = ("_conduct", "_policy", "_receiver", "_settings", "_transaction", "login")
 
     def __init__(
         self,
@@ -44,6 +60,9 @@ class SessionCommands:
         self._settings = settings
         self._transaction = transaction
         self._conduct = conduct
+        terms = settings.protection.login if settings.protection is not None else None
+        #: AUTH, if it can be used here.
+        self.login = LoginCommands(receiver, cast(SecuredPolicy, policy), terms, conduct) if terms is not None else None
 
     def connected(self) -> Step:
         """The opening reply."""
@@ -63,7 +82,7 @@ class SessionCommands:
         # RFC 2034 §4: no enhanced code in a reply to HELO or EHLO; in each line of EHLO's it would hide the keyword.
         reply = verdict.reply._replace(enhanced="")
         if reply.code < 400 and event.verb != "HELO":
-            reply = reply._replace(text="\n".join((reply.text, *self._settings.offer.keywords())))
+            reply = reply._replace(text="\n".join((reply.text, *self._receiver.offer.keywords())))
         return self._given_up(self._receiver.send(reply))
 
     def rset(self, event: Rset) -> Step:
@@ -96,6 +115,20 @@ class SessionCommands:
         if not utf8 and not reply.text.isascii():
             reply = _UTF8_NO if reply.code in (550, 551) else _UTF8_MAYBE
         return self._conduct.idle(self._receiver.send(reply, utf8=utf8))
+
+    def auth(self, event: Auth) -> Step:
+        """AUTH, which the engine gives only if it is offered."""
+        assert self.login is not None
+        return self.login.auth(event)
+
+    def auth_response(self, event: AuthResponse) -> Step:
+        """A line of the client within AUTH."""
+        assert self.login is not None
+        return self.login.response(event)
+
+    def starttls(self, event: StartTls) -> Step:
+        """STARTTLS: the reply is the last in clear, and the session puts TLS in when it is written."""
+        return self._receiver.send(_READY)
 
     def refused(self, event: Refused) -> Step:
         """Input that is illegal or exceeds a limit."""

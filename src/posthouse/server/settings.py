@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from posthouse.net import Clock
 from posthouse.protocol import Limits, Offer, Transcript
 from posthouse.protocol.leniency import Leniency
-from posthouse.server.policy import Peer, PolicyFactory
+from posthouse.server.policy import LoginTerms, Peer, PolicyFactory
 from posthouse.server.turn_queue import TurnQueue
 
-__all__ = ["LEAST_RATE", "SLOW_START", "ServerTimeouts", "SessionSettings"]
+__all__ = ["LEAST_RATE", "Protection", "SLOW_START", "ServerTimeouts", "SessionSettings"]
 
 #: Octets of content a second; slower content is ended with 421.
 LEAST_RATE: Final = 100.0
@@ -39,6 +40,26 @@ class ServerTimeouts(NamedTuple):
     answer: float = 600.0
 
 
+class Protection(NamedTuple):
+    """How sessions are protected: TLS and logging in.
+
+    ``tls`` gives the TLS settings for a new handshake (None: no TLS), ``implicit`` means TLS from the first octet, and
+    otherwise STARTTLS is offered.  ``login`` has the terms of AUTH (None: no AUTH).  With ``tls_required`` no AUTH is
+    offered in clear; refusing mail in clear is the policy's part.
+    """
+
+    tls: Callable[[], ssl.SSLContext] | None = None
+    implicit: bool = False
+    login: LoginTerms | None = None
+    tls_required: bool = False
+
+    def offer(self, base: Offer, *, tls: bool, loopback: bool) -> Offer:
+        """What EHLO announces on such a channel."""
+        login = self.login
+        auth = () if login is None or (self.tls_required and not tls) else login.offered(tls=tls, loopback=loopback)
+        return base._replace(starttls=self.tls is not None and not tls, auth=auth)
+
+
 class SessionSettings(NamedTuple):
     """What all sessions of one server have in common.
 
@@ -58,3 +79,4 @@ class SessionSettings(NamedTuple):
     on_error: Callable[[BaseException], None]
     turns: TurnQueue
     leniency: Callable[[Peer], Leniency]
+    protection: Protection | None = None

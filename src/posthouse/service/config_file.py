@@ -187,6 +187,9 @@ def _checks(config: Config, broken: Collection[str]) -> Iterator[tuple[str, str,
         yield "relay.retry_first", "the first delay is longer than the longest", "write at most retry_max"
     if "domain" in broken:
         return
+    if config.accounts.kind == "any" and not any(each.name == "*" for each in config.domain):
+        remedy = 'write a [[domain]] with name = "*", or name real accounts'
+        yield "accounts", '"any" lets everybody in, and some mail would leave this machine', remedy
     for place, cause, remedy in _domain_checks(config):
         found = re.match(r"domain\[([0-9]+)\]", place)
         name = config.domain[int(found[1])].name if found else None
@@ -222,9 +225,14 @@ def _listener_checks(config: Config) -> Iterator[tuple[str, str, str]]:
             yield f"{place}.bind", f"two listeners cannot both have {each.bind}", "give one another port"
         if names[each.name] == 2:
             yield f"{place}.name", f'two listeners are named "{each.name}"', "rename one"
-        if each.tls != "off":
-            remedy = 'write tls = "off" for now, and bind it to loopback or a private network'
-            yield f"{place}.tls", f'"{each.tls}" is not available in this version', remedy
+        if each.tls == "off" and (each.tls_cert or each.tls_required):
+            remedy = 'write tls = "starttls" or tls = "implicit", or leave the other setting out'
+            yield f"{place}.tls", "TLS is off, and other settings of the listener ask for it", remedy
+        if each.tls_key and not each.tls_cert:
+            yield f"{place}.tls_key", "there is a key without a certificate", "write tls_cert as well"
+        if "EXTERNAL" in each.mechanisms and not each.tls_client_ca:
+            remedy = "write tls_client_ca, or leave EXTERNAL out"
+            yield f"{place}.mechanisms", "EXTERNAL needs certificates of clients", remedy
         if each.max_message_size < 65_536:
             remedy = "write at least 65536 (RFC 5321 §4.5.3.1.7)"
             yield f"{place}.max_message_size", "every receiver must take messages of 64 KiB", remedy

@@ -71,9 +71,9 @@ _COMMANDS = {
     "the end of the message": Text("the end of the message", "邮件内容结束"),
     "the connection": Text("the connection", "连接"),
 }
-_OURS = Text("This mail system decided: {reply}", "本邮件系统的决定：{reply}")
+_OURS = Text("This mail system says: {reply}", "本邮件系统的说明：{reply}")
 _OURS_AT_LAST = Text(
-    "The last attempt ended with this decision of this mail system: {reply}", "最后一次尝试后本邮件系统的决定：{reply}"
+    "The last attempt ended with this. This mail system says: {reply}", "最后一次尝试的结果。本邮件系统的说明：{reply}"
 )
 _SILENCE = Text(
     "The connection ended, or nothing came, before the message was taken.",

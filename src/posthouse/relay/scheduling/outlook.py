@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from functools import partial
+from itertools import islice
+from typing import Any, NamedTuple
 
 from posthouse.relay.routes import Route
 from posthouse.relay.scheduling.ready_queue import UNKNOWN
 from posthouse.relay.scheduling.scheduler import Scheduler
 
-__all__ = ["AttemptPosition", "SiteOutlook", "outlook_of", "positions_of"]
+__all__ = ["AttemptPosition", "SiteOutlook", "outlook_of", "positions_of", "sites_of", "views_of"]
+
+_NAMED = 1000  # destinations of one site
 
 
 class SiteOutlook(NamedTuple):
@@ -46,6 +50,15 @@ class AttemptPosition(NamedTuple):
     before: int = 0
 
 
+def views_of(scheduler: Scheduler) -> dict[str, Any]:
+    """The functions below for one scheduler, by the names that operations know them by."""
+    return {
+        "outlook": partial(outlook_of, scheduler),
+        "positions": partial(positions_of, scheduler),
+        "sites": partial(sites_of, scheduler),
+    }
+
+
 def outlook_of(scheduler: Scheduler, route: Route, destination: str, site: str = "") -> SiteOutlook:
     """What mail for a destination would wait for on this route; ``site`` names its site if the caller knows it."""
     key = scheduler.key(route)
@@ -68,6 +81,26 @@ def outlook_of(scheduler: Scheduler, route: Route, destination: str, site: str =
         return found
     status = queue.health.status()
     return found._replace(limit=status.limit, until=status.until if queue.suspended else None, why=status.why)
+
+
+def sites_of(scheduler: Scheduler) -> list[tuple[SiteOutlook, list[str]]]:
+    """Every site that the scheduler remembers, and the destinations for which no mail is leased because of it."""
+    found = []
+    for (_, name), queue in scheduler.queues.items():
+        if queue.health is None:
+            continue
+        status = queue.health.status()
+        outlook = SiteOutlook(
+            name.removesuffix(UNKNOWN),
+            status.limit,
+            status.until if queue.suspended else None,
+            status.why,
+            queue.active,
+            len(queue.line),
+            queue.closed,
+        )
+        found.append((outlook, list(islice(queue.destinations, _NAMED)) if queue.closed else []))
+    return found
 
 
 def positions_of(scheduler: Scheduler) -> dict[tuple[str, int], AttemptPosition]:

@@ -88,6 +88,8 @@ class Scheduler:
         self.places = PriorityQuota(_MOST_WAITING)
         #: Attempts under way, in the order of their start.
         self.active: dict[Attempt, None] = {}
+        #: Is called with the ready queue of a site that is suspended or resumed.
+        self.site_changed: Callable[[ReadyQueue], object] = _nothing
         #: True while some site is suspended.
         self.any_suspended = False
         self._slots = PriorityQuota(limit)
@@ -232,9 +234,9 @@ class Scheduler:
                 refused.append(other)
         return position, started + self._serve(), refused
 
-    def learn(self, attempt: Attempt, feedback: Feedback, asked: float | None) -> list[Attempt]:
-        """Take an attempt's feedback about its site.  If the site is suspended now, the attempts in its line are
-        returned, and go back to the spool."""
+    def learn(self, attempt: Attempt, feedback: Feedback, asked: float | None, said: str = "") -> list[Attempt]:
+        """Take an attempt's feedback about its site; ``said`` is what the host said or did.  If the site is suspended
+        now, the attempts in its line are returned, and go back to the spool."""
         queue = attempt.queue
         if queue is None or queue.health is None:
             return []
@@ -250,6 +252,8 @@ class Scheduler:
         elif proven and not health.proven:
             table.doubt(queue.destinations)
         if suspended:
+            if said:
+                health.why = said if feedback is Feedback.THROTTLED else f"{health.why}: {said}"
             return self._suspend(queue, health.until - now)
         self._offer(queue)
         return []
@@ -381,6 +385,7 @@ class Scheduler:
             if attempt.probe is not None:
                 self.destinations.end(attempt.probe)
         self._tidy(queue)
+        self.site_changed(queue)
         self._changed()
         return waited
 
@@ -391,9 +396,11 @@ class Scheduler:
             queue.timer = None
         if queue.health is not None:
             queue.health.resume()
-        queue.suspended = False
+        was_suspended, queue.suspended = queue.suspended, False
         self._suspended.discard(queue)
         self.any_suspended = bool(self._suspended)
+        if was_suspended:
+            self.site_changed(queue)
         self._reopen(queue)
         self._changed()
 
@@ -490,3 +497,7 @@ def _add_destinations(table: DestinationTable, queue: ReadyQueue, attempt: Attem
             known[name] = None
             if queue.closed:
                 table.suspend((name,))
+
+
+def _nothing(queue: ReadyQueue) -> None:
+    pass

@@ -20,11 +20,13 @@ from msgspec import Meta, Struct, field
 from posthouse.client.hostname import machine_name
 from posthouse.core import Address
 from posthouse.net.stream import Endpoint
-from posthouse.service.config import mail_types, types
+from posthouse.service.config import mail_types, security_types, types
 from posthouse.service.config.mail_types import DeliverySetting, ViaSetting
+from posthouse.service.config.security_types import AccountsSetting
 from posthouse.service.config.types import Network
 
 __all__ = [
+    "CertificateSettings",
     "Config",
     "ConsoleSettings",
     "DnsSettings",
@@ -50,14 +52,54 @@ class ListenerSettings(Struct, frozen=True, kw_only=True):
         Literal["mx", "submission", "lmtp"],
         Meta(
             description="`mx` accepts mail for the domains of this server, and from trusted networks for any domain; "
-            "`submission` accepts mail from trusted networks only; `lmtp` accepts mail for the domains of this server "
-            "with one reply for each recipient (RFC 2033)."
+            "`submission` accepts mail from trusted networks and from clients that have logged in; `lmtp` accepts mail "
+            "for the domains of this server with one reply for each recipient (RFC 2033)."
         ),
     ] = "mx"
     tls: Annotated[
         Literal["off", "starttls", "implicit"],
-        Meta(description="Encryption. Only `off` is available in this version."),
+        Meta(
+            description="Encryption: `starttls` begins in clear and offers STARTTLS (RFC 3207), `implicit` is TLS from "
+            "the first octet (RFC 8314)."
+        ),
     ] = "off"
+    tls_required: Annotated[
+        bool, Meta(description="Whether mail and logins are refused before STARTTLS (530 5.7.0).")
+    ] = False
+    tls_cert: Annotated[
+        str,
+        security_types.FILE,
+        Meta(
+            description="The certificate (PEM) with its chain; without it, the first `[[certificate]]`, or else "
+            "a self-signed one that is made in `data_dir`. The files are read again when they change."
+        ),
+    ] = ""
+    tls_key: Annotated[
+        str,
+        security_types.FILE,
+        Meta(description="The certificate's key (PEM); without it, the key is in the certificate's file."),
+    ] = ""
+    tls_client_ca: Annotated[
+        str,
+        security_types.FILE,
+        Meta(description="Certificates (PEM) whose clients may log in with one of their own, by EXTERNAL."),
+    ] = ""
+    auth: Annotated[
+        str,
+        security_types.LOGIN,
+        Meta(
+            description="Logging in with AUTH (RFC 4954): `off`; `offered`; `required`, before which mail is refused "
+            "(530 5.7.0), but from trusted networks. Without it, `required` for `submission` and `off` for others."
+        ),
+    ] = ""
+    mechanisms: Annotated[
+        tuple[str, ...],
+        security_types.MECHANISMS,
+        Meta(
+            description="The SASL mechanisms to offer; without it, those of SCRAM-SHA-256, PLAIN, LOGIN, OAUTHBEARER "
+            "and XOAUTH2 that the accounts serve. One that shows a password is offered under TLS and on loopback only."
+        ),
+    ] = ()
     strictness: Annotated[
         str,
         mail_types.STRICTNESS,
@@ -136,6 +178,17 @@ class ListenerSettings(Struct, frozen=True, kw_only=True):
     transfer_timeout: Annotated[
         float, types.DURATION, Meta(description="How long one message may take from its first octet to its last.")
     ] = 3600.0
+
+
+class CertificateSettings(Struct, frozen=True, kw_only=True):
+    """A certificate for the listeners with TLS; a client that asks for one of its names gets it (SNI)."""
+
+    cert: Annotated[str, security_types.FILE, Meta(description="The certificate (PEM) with its chain.")]
+    key: Annotated[
+        str,
+        security_types.FILE,
+        Meta(description="Its key (PEM); without it, the key is in the certificate's file."),
+    ] = ""
 
 
 class RelaySettings(Struct, frozen=True, kw_only=True):
@@ -382,6 +435,16 @@ class Config(Struct, frozen=True, kw_only=True):
         Meta(description="Worker processes that share the ports and the spool; 0 for one per processor."),
     ] = 0
     listener: tuple[ListenerSettings, ...] = (ListenerSettings(bind=Endpoint("127.0.0.1", 1025)),)
+    certificate: tuple[CertificateSettings, ...] = ()
+    accounts: Annotated[
+        AccountsSetting,
+        security_types.ACCOUNTS,
+        Meta(
+            description='Who may log in: "file" (a file in `data_dir`, see `posthouse user`), '
+            '"dovecot:/path/of/auth-socket", "python:module:object", or "any": every name with every password, where '
+            'all mail stays here ([[domain]] "*").'
+        ),
+    ] = AccountsSetting()
     relay: RelaySettings = RelaySettings()
     domain: tuple[DomainSettings, ...] = ()
     route: tuple[RouteSettings, ...] = ()

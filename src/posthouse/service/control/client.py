@@ -19,12 +19,14 @@ from posthouse.service.control.wire import (
     PING,
     ControlAnswer,
     error_class,
+    peer_paths,
 )
 from posthouse.service.operations.base import Operation
 
-__all__ = ["NoDaemon", "ask"]
+__all__ = ["NoDaemon", "ask", "ask_peers"]
 
 _CONNECT: Final = 5.0  # seconds
+_PEER: Final = 1.0  # seconds for another worker process to answer
 _LOOK: Final = 5.0  # seconds between two looks at whether the daemon lives, and for it to say so
 _NOT_LISTENING: Final = (errno.ENOENT, errno.ECONNREFUSED, errno.ENOTSOCK, errno.EACCES, errno.EPERM, errno.ENOTDIR)
 
@@ -71,6 +73,19 @@ async def ask(
     if answer.error:
         raise error_class(answer.kind)(answer.error)
     return msgspec.json.decode(answer.ok, type=operation.answer)
+
+
+async def ask_peers(path: str, operation: Operation, given: Mapping[str, Any]) -> list[Any]:
+    """The answers of the other worker processes beside that at ``path``; without those that do not answer at once."""
+    asked = {"op": operation.name, "args": given}
+    waits = [asyncio.wait_for(_asked(each, asked), _PEER) for each in peer_paths(path)]
+    found = []
+    for line in await asyncio.gather(*waits, return_exceptions=True):
+        if isinstance(line, bytes) and line.endswith(b"\n"):
+            answer = msgspec.json.decode(line, type=ControlAnswer)
+            if not answer.error:
+                found.append(msgspec.json.decode(answer.ok, type=operation.answer))
+    return found
 
 
 async def _lives(path: str, answered: asyncio.Future[bytes]) -> bool:

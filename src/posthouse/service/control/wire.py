@@ -8,6 +8,8 @@ describes).  ``{"op": "ping"}`` is answered at once with the process id: a daemo
 
 from __future__ import annotations
 
+import os
+import re
 from typing import Final
 
 import msgspec
@@ -23,12 +25,15 @@ __all__ = [
     "MOST_ASKED",
     "PATIENCE",
     "PING",
+    "control_path",
     "error_class",
     "kind_of",
+    "peer_paths",
 ]
 
-#: The name of the socket in the data directory.
+#: The name of the socket in the data directory, and those of worker processes that only their peers ask.
 CONTROL_SOCKET: Final = "control.sock"
+_PEER_SOCKET: Final = re.compile(r"control-[0-9]{1,5}\.sock")
 #: Octets of a request, and of an answer.
 MOST_ASKED: Final = 65_536
 MOST_ANSWERED: Final = 64 << 20
@@ -46,6 +51,22 @@ _KINDS: Final[tuple[tuple[type[PosthouseError], str], ...]] = (
     (StorageBusy, "busy"),
     (StorageError, "storage"),
 )
+
+
+def control_path(data_dir: str, worker: int = 0) -> str:
+    """The socket of a worker process; number 0 is the one that users ask."""
+    return os.path.join(data_dir, f"control-{worker}.sock" if worker else CONTROL_SOCKET)
+
+
+def peer_paths(path: str) -> list[str]:
+    """The sockets of the other worker processes beside that of this one, also of some that have ended."""
+    folder, own = os.path.split(path)
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    found = [name for name in names if name == CONTROL_SOCKET or _PEER_SOCKET.fullmatch(name)]
+    return [os.path.join(folder, name) for name in found if name != own]
 
 
 class ControlRequest(msgspec.Struct, forbid_unknown_fields=True):

@@ -43,14 +43,16 @@ from posthouse.net import (
 from posthouse.protocol import Limits, Transcript
 from posthouse.relay import DsnWriter, MailboxDeliverer, RetrySchedule, Worker
 from posthouse.relay.recording.dsn import original_of
-from posthouse.relay.scheduling.outlook import outlook_of, positions_of
+from posthouse.relay.scheduling.outlook import views_of
 from posthouse.server import CheckFactory, Server, ServerTimeouts
 from posthouse.service.config.model import Config, ListenerSettings
+from posthouse.service.control.client import ask_peers
 from posthouse.service.control.server import ControlSocket
-from posthouse.service.control.wire import CONTROL_SOCKET
+from posthouse.service.control.wire import control_path
 from posthouse.service.daemon.descriptor_limit import DescriptorWatch
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.inbox_watch import InboxWatch
+from posthouse.service.daemon.protection import Protections
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import addressees
@@ -63,7 +65,7 @@ from posthouse.spool.interface import Compose, QueuedRecipient, Report, StoredMe
 from posthouse.spool.sqlite.ownership import CATCHER, RELAY
 from posthouse.spool.sqlite.storage.data_dir import DataDirLock
 
-__all__ = ["DRAIN", "Daemon", "spool_of"]
+__all__ = ["DRAIN", "Daemon", "horizon_of", "kind_of", "spool_of"]
 
 #: Seconds that sessions and attempts may take to finish when the daemon drains.
 DRAIN = 30.0
@@ -80,7 +82,7 @@ class Daemon:
         transcript: called with the name of a listener for each session; returns the session's transcript
             (``TranscriptRecorder`` is one).
         share_ports: whether other processes may listen at the same addresses.
-        control: whether the operations are offered on the control socket in ``data_dir``.
+        control: whether operations are offered on the control socket of this ``worker``; users are answered by 0.
         listening: sockets that listen already, by address; the daemon's listeners use them instead of their own.
         loopback: whether a mail exchanger may have an address of loopback (for a network of its own, as in the demo).
     """
@@ -98,6 +100,7 @@ class Daemon:
         random: Random | None = None,
         share_ports: bool = False,
         control: bool = False,
+        worker: int = 0,
         listening: Mapping[Endpoint, socket.socket] | None = None,
         checks: Sequence[CheckFactory] = (),
         loopback: bool = False,
@@ -123,6 +126,7 @@ class Daemon:
         self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
         self._deliverers = self._make_deliverers()
         self.router = ConfiguredRouter(config, self._deliverers)
+        self._protections = Protections(config, clock=self.clock, log=self.log)
         self._dsn_writer = DsnWriter(
             hostname=config.hostname,
             postmaster=config.postmaster,
@@ -132,8 +136,8 @@ class Daemon:
         )
         self.worker = self._make_worker()
         self._local_identity = LocalIdentity([config.hostname])
-        path = os.path.join(config.data_dir, CONTROL_SOCKET)
-        self._control = ControlSocket(path, self.context, self.log) if control else None
+        self._control_path = control_path(config.data_dir, worker)
+        self._control = ControlSocket(self._control_path, self.context, self.log) if control else None
         self._descriptors = DescriptorWatch(lambda reason: self.log("fault", reason=reason), self.clock.monotonic)
         self._policies: list[ListenerPolicy] = []
         self._servers: list[Server] = []
@@ -199,8 +203,8 @@ class Daemon:
             reopen=self.worker.reopen,
             wake=self.worker.wake,
             arrival=self._inbox_watch.next,
-            outlook=partial(outlook_of, self.worker.scheduler),
-            positions=partial(positions_of, self.worker.scheduler),
+            **views_of(self.worker.scheduler),
+            peers=partial(ask_peers, self._control_path),
         )
 
     def routing(self) -> RoutingContext:
@@ -235,8 +239,7 @@ class Daemon:
     async def start(self) -> None:
         """Open the spool, start the relay, open the listeners.
 
-        Raises ``StorageError``, or ``SettingError``, also if another daemon runs on ``data_dir``; nothing is left open
-        then.
+        Raises ``StorageError``, or ``SettingError`` (also if ``data_dir`` is in use); nothing is left open then.
         """
         if self._state != "made":
             raise LocalError("this daemon was started before; make a new one")
@@ -265,12 +268,12 @@ class Daemon:
         try:
             await self._control.open()
         except OSError as error:
-            path = os.path.join(self.config.data_dir, CONTROL_SOCKET)
-            self.log("control", reason=f"the control socket {path} cannot be opened: {error.strerror or error}")
+            self.log("control", reason=f"the socket {self._control_path} cannot be opened: {error.strerror or error}")
             self._control = None
 
     async def _open_listener(self, listener: ListenerSettings, usage: InboxUsage) -> None:
         config = self.config
+        protection, logins = self._protections.of(listener)
         policy = ListenerPolicy(
             config,
             listener,
@@ -285,6 +288,7 @@ class Daemon:
             claim=self.worker.claim,
             dsn_writer=self._dsn_writer,
             checks=self._checks,
+            logins=logins,
         )
         transcript = self._transcript
         size = listener.max_message_size
@@ -312,6 +316,8 @@ class Daemon:
             on_error=self._fault,
             on_sweep=self._descriptors,
             leniency=policy.leniency,
+            protection=protection,
+            on_tls_refused=lambda peer, error: self.log("tls", source=f"{listener.kind} {peer}", reason=str(error)),
         )
         self._policies.append(policy)
         self._servers.append(server)
@@ -374,6 +380,7 @@ class Daemon:
         left = max(0.0, end - self.clock.monotonic())
         await self.worker.stop(0.0 if self.spool.out_of_order() else left)  # nothing can be recorded any more
         await self._deliverers.close()
+        await self._protections.close()
         await self.spool.close()
         self.out_of_order = self.spool.out_of_order()
         if self._lock is not None:
@@ -390,16 +397,21 @@ def spool_of(config: Config, *, shared: bool = True, owned: bool = True) -> Sqli
     """
     return SqliteSpool(
         config.data_dir,
-        kind=_kind_of(config) if owned else "",
+        kind=kind_of(config) if owned else "",
         min_free=config.spool.min_free if owned else 0,
-        horizon=RetrySchedule(ceiling=config.relay.retry_max).longest + _SLACK if owned else inf,
+        horizon=horizon_of(config) if owned else inf,
         history=config.spool.history,
         history_octets=config.spool.history_size,
         durable=Durable(shared=shared),
     )
 
 
-def _kind_of(config: Config) -> str:
+def horizon_of(config: Config) -> float:
+    """Seconds within which every recipient is due that the daemon of a configuration has deferred or leased."""
+    return RetrySchedule(ceiling=config.relay.retry_max).longest + _SLACK
+
+
+def kind_of(config: Config) -> str:
     """Whether the daemon of a configuration is a catcher: it takes all mail, and none leaves this machine."""
     everything = any(each.name == "*" for each in config.domain)
     kept = all(each.deliver.kind in ("mailbox", "maildir", "discard") for each in config.domain)

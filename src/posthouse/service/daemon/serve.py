@@ -62,7 +62,8 @@ async def serve(
         config,
         log=log,
         share_ports=parent is not None,
-        control=parent is None or parent.number == 0,
+        control=True,
+        worker=0 if parent is None else parent.number,
         listening=None if parent is None else parent.sockets,
     )
     if problem:

@@ -6,7 +6,7 @@ socket carries it as JSON, and the manual lists it; none of them knows more than
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -58,6 +58,8 @@ class Context(NamedTuple):
             daemon.
         arrival: gives a future that is done when a message is next put into an inbox; None without a daemon.
         positions: gives the relay's attempts by queue id and recipient; None without a daemon.
+        sites: gives the sites that the relay remembers, with the destinations that wait; None without a daemon.
+        peers: asks the other worker processes what an operation says there.
     """
 
     config: Config
@@ -71,6 +73,8 @@ class Context(NamedTuple):
     arrival: Callable[[], asyncio.Future[None]] | None = None
     outlook: Callable[[Route, str, str], SiteOutlook] | None = None
     positions: Callable[[], Mapping[tuple[str, int], AttemptPosition]] | None = None
+    sites: Callable[[], Sequence[tuple[SiteOutlook, Sequence[str]]]] | None = None
+    peers: Callable[[Operation, Mapping[str, Any]], Coroutine[Any, Any, list[Any]]] | None = None
 
 
 class Parameter(NamedTuple):

@@ -22,13 +22,14 @@ from posthouse.delivery import (
     Undeliverable,
     next_hops,
 )
-from posthouse.protocol.grammar import GrammarError, parse_mailbox
+from posthouse.protocol.grammar import GrammarError
+from posthouse.protocol.leniency import tolerant_mailbox
 from posthouse.relay import MailboxDeliverer, NoRoute, Route
 from posthouse.service.directory.directory import Directory, Expanded, Foreign, Local, Moved, Resolution
 from posthouse.service.directory.expansion import expand_envelope
 from posthouse.service.operations.base import Context
 from posthouse.service.operations.explain_text import address_kind_text
-from posthouse.service.operations.next_attempt import NextAttempts
+from posthouse.service.operations.next_attempt import next_attempts
 from posthouse.service.operations.results import (
     AddressFacts,
     AddressForecast,
@@ -37,7 +38,7 @@ from posthouse.service.operations.results import (
     EndForecast,
     ExchangeEntry,
 )
-from posthouse.service.policy import vrfy
+from posthouse.service.policy.recipients import recipient_verdict
 from posthouse.spool.filters import Condition
 from posthouse.spool.interface import Spool
 
@@ -58,7 +59,7 @@ def address_of(text: str) -> Address:
     """The address that is written, with or without angle brackets.  Raises ``SettingError``."""
     bare = text.strip().removeprefix("<").removesuffix(">")
     try:
-        return Address(bare) if bare.lower() == "postmaster" else parse_mailbox(bare)
+        return Address(bare) if bare.lower() == "postmaster" else tolerant_mailbox(bare)
     except GrammarError as error:
         raise SettingError(f'"{text}" is no mailbox: {error}') from error
 
@@ -120,23 +121,23 @@ async def _facts(context: Context, found: Resolution, spool: Spool | None) -> tu
     """What an address is, and the reply to RCPT from outside the trusted networks."""
     if isinstance(found, Local):
         facts = AddressFacts(kind="mailbox", deliver=str(found.deliver), paused=found.paused)
-        if found.paused:
-            return facts, "450 4.2.1"
-        if not found.domain.quota:
-            return facts, "250 2.1.5"
+        if found.paused or not found.domain.quota:
+            return facts, _reply(found)
         used = await _used(found.mailbox, spool)
-        full = used is not None and used >= found.domain.quota
-        refused = "552 5.2.2" if found.domain.quota_action == "refuse" else "452 4.2.2"
-        facts = replace(facts, quota=found.domain.quota, used=used, full=full)
-        return facts, refused if full else "250 2.1.5"
+        reply = _reply(found, used or 0)
+        return replace(facts, quota=found.domain.quota, used=used, full=reply[0] != "2"), reply
     if isinstance(found, Moved):
-        return AddressFacts(kind="moved", to=str(found.to), action=found.action), str(vrfy.moved(found).reply)
+        return AddressFacts(kind="moved", to=str(found.to), action=found.action), _reply(found)
     if isinstance(found, Expanded):
         kind = "alias" if found.owner is None else "list"
-        return AddressFacts(kind=kind, number=len(found.targets), owner=str(found.owner or "")), "250 2.1.5"
-    if isinstance(found, Foreign):
-        return AddressFacts(kind="foreign"), "550 5.7.1"
-    return AddressFacts(kind="unknown"), "550 5.1.1"
+        return AddressFacts(kind=kind, number=len(found.targets), owner=str(found.owner or "")), _reply(found)
+    return AddressFacts(kind="foreign" if isinstance(found, Foreign) else "unknown"), _reply(found)
+
+
+def _reply(found: Resolution, used: int = 0) -> str:
+    """What RCPT is answered, from where the sessions have it; the text only where it names an address."""
+    reply = recipient_verdict(found, used=used).reply
+    return str(reply) if isinstance(found, Moved) else f"{reply.code} {reply.enhanced}"
 
 
 async def _used(mailbox: str, spool: Spool | None) -> int | None:
@@ -191,6 +192,6 @@ async def _place(context: Context, route: Route, destination: str) -> dict[str, 
     ]
     facts: dict[str, Any] = {"lookup": hops.reason, "exchanges": exchanges, "site": hops.site}
     if context.outlook is not None:
-        attempts = NextAttempts(context)
-        facts["next"] = attempts.at_site(context.outlook(route, destination, hops.site), attempts.now)
+        attempts = await next_attempts(context)
+        facts["next"] = attempts.at_site(context.outlook(route, destination, hops.site), destination, attempts.now)
     return facts

@@ -13,7 +13,7 @@ from typing import Final
 
 from posthouse.core import path_text
 from posthouse.service.operations.base import Context
-from posthouse.service.operations.next_attempt import NextAttempts
+from posthouse.service.operations.next_attempt import NextAttempts, next_attempts
 from posthouse.service.operations.remarks import remark_entries
 from posthouse.service.operations.results import (
     AttemptEntry,
@@ -129,7 +129,7 @@ async def history_of(context: Context, queue_id: str) -> MessageHistory | None:
         message_id=origin.message_id,
         about=origin.about,
         events=shown,
-        standing=_now(queue_id, entry, recipients, states, NextAttempts(context)),
+        standing=_now(queue_id, entry, recipients, states, await next_attempts(context)),
         expansions=[_expansion(each, recipients) for each in origin.expansions],
         expires=_expiry(context, accepted.at, entry),
         named_sender=origin.sender,

@@ -118,8 +118,8 @@ EXPLAIN_TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
             "{recipients}：第 {number} 次尝试等到 {due}：对状况未知的主机（{site}），每秒的尝试次数有上限",
         ),
         "now-leased": (
-            "{recipients}: attempt {number} is under way, or next in line, in another worker process",
-            "{recipients}：第 {number} 次尝试正由另一个工作进程进行，或即将进行",
+            "{recipients}: attempt {number} has just begun, or its result is being recorded",
+            "{recipients}：第 {number} 次尝试刚刚开始，或其结果正在记录",
         ),
         "now-soon": ("{recipients}: attempt {number} begins now", "{recipients}：第 {number} 次尝试即将开始"),
         "now-stopped": (

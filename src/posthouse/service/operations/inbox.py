@@ -73,7 +73,7 @@ async def _entry(spool: Spool, message: InboxMessage) -> InboxEntry:
 def _field(head: bytes, name: bytes) -> str:
     """The value of a header field for people."""
     from posthouse.message.headers import fields, first, split  # only a list of messages needs these, and email
-    from posthouse.service.operations.message_view import decoded_field
+    from posthouse.message.message_view import decoded_field
 
     field = first(fields(split(head).headers), name)
     return "" if field is None else decoded_field(field.value.decode("utf-8", "replace"))[:_LONGEST_FIELD]
@@ -97,7 +97,7 @@ async def _content(spool: Spool, number: int) -> InboxContent | None:
 
 
 def _decoded(message: InboxMessage, octets: bytes, events: Sequence[Event]) -> InboxContent:
-    from posthouse.service.operations.message_view import view
+    from posthouse.message.message_view import view
 
     text = octets.decode("utf-8", "replace")
     seen = view(octets)

@@ -14,7 +14,7 @@ from posthouse.service.config.mail_types import VIA
 from posthouse.service.config.types import InvalidValue
 from posthouse.service.operations.base import Context, Operation, Parameter
 from posthouse.service.operations.filter_language import parse_filter
-from posthouse.service.operations.next_attempt import NextAttempts
+from posthouse.service.operations.next_attempt import NextAttempts, next_attempts
 from posthouse.service.operations.results import (
     AuditEntry,
     QueueChange,
@@ -56,7 +56,7 @@ async def _list(
 ) -> list[QueueEntry]:
     conditions = parse_filter(filter)
     limit = max(1, min(limit, MOST_ENTRIES))
-    attempts = NextAttempts(context)
+    attempts = await next_attempts(context)
     messages: dict[str, list[RecipientRow]] = {}
     async with context.spool() as spool:
         behind = (after, _LAST_KEY) if after else None
@@ -103,7 +103,7 @@ async def _show(context: Context, id: str) -> QueueMessage:  # noqa: A002 - the 
     if entry is None:
         remedy = "see `posthouse queue list`, or `posthouse explain` for one that is finished"
         raise SettingError(f'there is no message "{id}"', remedy=remedy)
-    attempts = NextAttempts(context)
+    attempts = await next_attempts(context)
     message = entry.message
     return filled(
         QueueMessage,

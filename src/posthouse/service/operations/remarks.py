@@ -4,16 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from msgspec import Struct
+
 from posthouse.core import Remark
-from posthouse.service.operations.results import RemarkEntry, filled
 from posthouse.spool.history import Accepted, Event
 
-__all__ = ["remark_entries", "remark_sentence", "remarks_in"]
+__all__ = ["RemarkEntry", "remark_entries", "remark_sentence", "remarks_in"]
+
+
+class RemarkEntry(Struct, frozen=True, kw_only=True):
+    """A deviation that a lenient listener tolerated: see ``core.Remark``; ``text`` is the sentence in English."""
+
+    kind: str
+    reply: str
+    line: int
+    command: str
+    times: int
+    text: str
 
 
 def remark_entries(remarks: Iterable[Remark]) -> list[RemarkEntry]:
     """The remarks as data."""
-    return [filled(RemarkEntry, each, text=remark_sentence(each)) for each in remarks]
+    return [RemarkEntry(**each._asdict(), text=remark_sentence(each)) for each in remarks]
 
 
 def remarks_in(events: Sequence[Event]) -> list[RemarkEntry]:

@@ -14,12 +14,15 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
+from posthouse.service.operations.remarks import RemarkEntry
+
 __all__ = [
     "AddressFacts",
     "AddressForecast",
     "AddressReport",
     "AddressTarget",
     "AttemptEntry",
+    "AttemptPlace",
     "AuditEntry",
     "CodeEntry",
     "CommandText",
@@ -49,9 +52,10 @@ __all__ = [
     "QueueSummary",
     "QueueSummaryRow",
     "RecipientNow",
-    "RemarkEntry",
     "ResultEntry",
     "SettingText",
+    "SiteEntry",
+    "SitesReport",
     "filled",
 ]
 
@@ -84,6 +88,39 @@ class NextAttempt(Struct, frozen=True, kw_only=True):
     site: str = ""
     limit: int | None = None
     before: int = 0
+
+
+class SiteEntry(Struct, frozen=True, kw_only=True):
+    """A site: its concurrency ``limit``, the attempts that are ``active`` there and that are ``waiting`` for it, and,
+    while it is suspended, ``until`` when and ``why``.  While it is suspended or ``is_full``, no mail is leased for its
+    ``destinations``."""
+
+    site: str
+    limit: int
+    active: int
+    waiting: int
+    until: float | None
+    why: str
+    is_full: bool
+    destinations: list[str]
+
+
+class AttemptPlace(Struct, frozen=True, kw_only=True):
+    """An attempt for the recipient ``key`` of the message ``id``: under way since ``began``, or with so many ``before``
+    it in the ready queue of the ``site``."""
+
+    id: str
+    key: int
+    site: str
+    began: float | None
+    before: int
+
+
+class SitesReport(Struct, frozen=True, kw_only=True):
+    """What each worker process knows of sites, and its attempts."""
+
+    sites: list[SiteEntry]
+    attempts: list[AttemptPlace] = []
 
 
 class QueueEntry(Struct, frozen=True, kw_only=True):
@@ -224,17 +261,6 @@ class PartEntry(Struct, frozen=True, kw_only=True):
     name: str
     size: int
     shown: bool
-
-
-class RemarkEntry(Struct, frozen=True, kw_only=True):
-    """A deviation that a lenient listener tolerated: see ``core.Remark``; ``text`` is the sentence in English."""
-
-    kind: str
-    reply: str
-    line: int
-    command: str
-    times: int
-    text: str
 
 
 class InboxContent(Struct, frozen=True, kw_only=True):

@@ -13,6 +13,8 @@ promised, the client is told to try again: the worst outcome is a duplicate.
 
 A sender who asked for a report of success gets it for what a list has taken or an alias has expanded (RFC 3461 §5.2.7);
 the report is stored after the message.  If that fails, the message is promised all the same.
+
+Over budget: one message's way from its first octet to its verdict, step by step.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ from posthouse.server.policy import Peer
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import expansions, log_expansions, successes
 from posthouse.service.policy.header_scan import HEAD_AT_MOST, HeaderLimits, HeaderScan
-from posthouse.service.policy.trace import trace_field
+from posthouse.service.policy.trace import NOT_SECURED, Secured, trace_field
 from posthouse.service.policy.verdicts import GONE, TOO_LARGE, storage_verdict
 from posthouse.spool.history import Expansion, Origin
 from posthouse.spool.interface import IncomingMessage, Spool, Stored
@@ -104,6 +106,7 @@ class SpoolIntake:
         "_peer",
         "_remarks",
         "_scan",
+        "_secured",
         "_size",
         "_source",
         "_successes",
@@ -116,11 +119,13 @@ class SpoolIntake:
         greet: Greet,
         envelope: Envelope,
         envelopes: Sequence[Envelope],
+        secured: Secured = NOT_SECURED,
     ) -> None:
         """``envelope`` is what the client was answered for, ``envelopes`` what is stored.  Raises ``StorageError``."""
         self._context = context
         self._peer = peer
         self._greet = greet
+        self._secured = secured
         self._envelope = envelope
         self._envelopes = envelopes
         self._source = f"{context.kind} {peer.host or 'unix socket'}:{peer.port}"
@@ -251,7 +256,9 @@ class SpoolIntake:
         """What stands in front of the content; see ``server.content_check`` for the order."""
         context = self._context
         offset = context.offset(int(now // 60.0))
-        trace = trace_field(context.hostname, self._peer, self._greet, self._envelope, queue_id, now, offset)
+        trace = trace_field(
+            context.hostname, self._peer, self._greet, self._envelope, queue_id, now, offset, self._secured
+        )
         gap = self._scan.gap
         return self._fields + trace + gap if self._fields or gap else trace
 
@@ -276,7 +283,8 @@ class SpoolIntake:
         )
 
     def _origin(self, incoming: IncomingMessage) -> Origin:
-        origin = Origin(self._scan.message_id, self._greet.domain, remarks=self._remarks)
+        scan, secured = self._scan, self._secured
+        origin = Origin(scan.message_id, self._greet.domain, secured.tls, secured.user, remarks=self._remarks)
         if not self._expansions:
             return origin
         number = self._incoming.index(incoming)

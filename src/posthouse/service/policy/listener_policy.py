@@ -24,10 +24,11 @@ from posthouse.service.directory.directory import Directory, Local
 from posthouse.service.policy.header_scan import HeaderLimits
 from posthouse.service.policy.intake import IntakeContext
 from posthouse.service.policy.log_rate import LogRate
+from posthouse.service.policy.logins import Logins
 from posthouse.service.policy.vrfy import HelpPages
 from posthouse.spool.interface import Spool, Stored
 
-__all__ = ["InboxUsage", "ListenerPolicy"]
+__all__ = ["InboxUsage", "ListenerPolicy", "login_setting"]
 
 _TOO_MANY: Final = Verdict(Reply(421, "4.7.0", "Too many connections; try again later"), "max_connections")
 _TOO_MANY_YOURS: Final = Verdict(
@@ -40,6 +41,11 @@ _CLOSING: Final = Verdict(Reply(421, "4.3.2", "Service is shutting down; try aga
 #: Lines about refusals: so many a second in the long run, and so many at once.
 _REFUSALS_A_SECOND: Final = 20.0
 _REFUSALS_AT_ONCE: Final = 500
+
+
+def login_setting(listener: ListenerSettings) -> str:
+    """Whether clients may or must log in: as configured, or else by the kind of the listener."""
+    return listener.auth or ("required" if listener.kind == "submission" else "off")
 
 
 class InboxUsage:
@@ -76,7 +82,7 @@ class ListenerPolicy:
     from the start (0.0: it will not).  ``free`` gives the octets that are free where mail is stored, ``zone`` the
     minutes local time is ahead of UTC at a moment in calendar seconds.  ``dsn_writer`` writes the reports of success
     that lists and aliases owe; without one there are none.  ``checks`` make the content checks of each message, in the
-    order in which they are asked.
+    order in which they are asked.  ``logins`` has the terms of AUTH; None: nobody can log in.
     """
 
     def __init__(
@@ -97,15 +103,15 @@ class ListenerPolicy:
         claim: Callable[[Sequence[str]], float] = lambda destinations: 0.0,
         dsn_writer: DsnWriter | None = None,
         checks: Sequence[CheckFactory] = (),
+        logins: Logins | None = None,
     ) -> None:
-        self.config = config
-        self.settings = listener
+        self.config, self.settings = config, listener
         self.lmtp = listener.kind == "lmtp"
-        self.directory = directory
-        self.clock = clock
+        self.directory, self.clock = directory, clock
         self.usage = usage or InboxUsage(spool, clock)
         self.draining = False
-        self.log = log
+        self.log, self.logins = log, logins
+        self.login_required = login_setting(listener) == "required"
         self.welcome = Verdict(Reply(220, "", f"{config.hostname} {listener.banner}".rstrip()))
         self.closed = Verdict(Reply(521, "", f"{config.hostname} takes no mail"), "closed")
         self.hello = Verdict(Reply(250, "", config.hostname))

@@ -3,8 +3,8 @@
 ==========  =======================================================  ==========================================
 listener    may send to our domains                                  may send anywhere else
 ==========  =======================================================  ==========================================
-mx          everybody                                                trusted networks (else 550 5.7.1)
-submission  trusted networks (else 530 5.7.0 at MAIL)                trusted networks
+mx          everybody                                                trusted networks and logged in (else 550)
+submission  trusted networks and logged in (else 530 at MAIL)        trusted networks and logged in
 lmtp        everybody who can connect                                nobody (550 5.7.1)
 ==========  =======================================================  ==========================================
 
@@ -17,23 +17,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from posthouse.core import Address, Envelope, Recipient, Reply, StorageError, Verdict
+from posthouse.core import Address, Envelope, NetworkError, Recipient, Reply, StorageError, Verdict
+from posthouse.net.tls_engine import TlsInfo
 from posthouse.protocol.commands import Greet, Mail, Rcpt
+from posthouse.protocol.sasl.exchange import Authenticated, Denied
 from posthouse.server.policy import Answer, Intake, Peer
 from posthouse.service.directory.directory import Foreign, Local
 from posthouse.service.directory.expansion import expand_envelope
 from posthouse.service.policy import vrfy as inquiries
 from posthouse.service.policy.intake import SpoolIntake
 from posthouse.service.policy.listener_policy import ListenerPolicy
+from posthouse.service.policy.logins import may_send_as
 from posthouse.service.policy.recipients import recipient_verdict
+from posthouse.service.policy.trace import Secured
 from posthouse.service.policy.verdicts import TOO_LARGE, storage_verdict
 
 __all__ = ["SessionPolicy"]
 
 _GO_ON: Final = Verdict(Reply(250, "2.1.0", "Sender OK"), "")
 _AUTH_NEEDED: Final = Verdict(
-    Reply(530, "5.7.0", "Authentication required, and not available here"), "the peer is not in trusted_networks"
+    Reply(530, "5.7.0", "Authentication required"), "the client has not logged in, and is not in trusted_networks"
 )
+_TLS_NEEDED: Final = Verdict(Reply(530, "5.7.0", "Must issue a STARTTLS command first"), "tls_required")
+_NOT_YOURS: Final = Reply(553, "5.7.1", "The account may not send as this address")
 _DISK_LOW: Final = Verdict(Reply(452, "4.3.1", "No room for mail now; try again later"), "less than min_free is left")
 _NO_STORAGE: Final = Verdict(
     Reply(451, "4.3.2", "Cannot take mail now; try again later"), "the spool's storage cannot be reached"
@@ -46,7 +52,18 @@ _REFUSALS_A_MINUTE: Final = 30
 class SessionPolicy:
     """The ``Policy`` of one session; ``functools.partial(SessionPolicy, shared)`` is the factory of a listener's."""
 
-    __slots__ = ("_counted", "_greet", "_peer", "_refusals", "_refusals_from", "_shared", "_trusted")
+    __slots__ = (
+        "_counted",
+        "_greet",
+        "_identities",
+        "_peer",
+        "_refusals",
+        "_refusals_from",
+        "_shared",
+        "_tls",
+        "_trusted",
+        "_user",
+    )
 
     def __init__(self, shared: ListenerPolicy, peer: Peer) -> None:
         self._shared = shared
@@ -54,6 +71,9 @@ class SessionPolicy:
         self._greet: Greet | None = None
         self._counted = False
         self._trusted = False
+        self._tls: TlsInfo | None = None
+        self._user = ""
+        self._identities: Sequence[str] = ()
         self._refusals = 0  # within a minute
         self._refusals_from = 0.0  # when that minute began
 
@@ -96,7 +116,14 @@ class SessionPolicy:
     def mail(self, mail: Mail) -> Answer:
         """Whether a message of this size may come at all."""
         shared = self._shared
-        if shared.settings.kind == "submission" and not self._trusted:
+        if shared.settings.tls_required and self._tls is None:
+            return self._no("MAIL", _TLS_NEEDED)
+        if self._user:
+            if not may_send_as(mail.sender, self._identities):
+                return self._no(
+                    "MAIL", Verdict(_NOT_YOURS, f"not an identity of {self._user}"), sender=str(mail.sender)
+                )
+        elif shared.login_required and not self._trusted:
             return self._no("MAIL", _AUTH_NEEDED)
         size = mail.size or 0
         if size > shared.settings.max_message_size:
@@ -126,7 +153,7 @@ class SessionPolicy:
         return self._no("RCPT", verdict, recipient=str(address))
 
     def _foreign(self, address: Address) -> Verdict:
-        relays = self._trusted and not self._shared.lmtp
+        relays = (self._trusted or bool(self._user)) and not self._shared.lmtp
         return self._judged(address, recipient_verdict(Foreign(address), relays=relays))
 
     async def _within_quota(self, address: Address, found: Local, size: int) -> Verdict:
@@ -135,12 +162,16 @@ class SessionPolicy:
 
     def verify(self, text: str) -> Answer:
         """VRFY, if the listener offers it."""
+        if self._shared.settings.tls_required and self._tls is None:
+            return self._no("VRFY", _TLS_NEEDED)
         if not self._shared.settings.vrfy:
             return inquiries.VRFY_OFF
         return inquiries.verify(self._shared.directory, text)
 
     def expand(self, text: str) -> Answer:
         """EXPN, if the listener offers it."""
+        if self._shared.settings.tls_required and self._tls is None:
+            return self._no("EXPN", _TLS_NEEDED)
         if not self._shared.settings.expn:
             return inquiries.EXPN_OFF
         return inquiries.expand(self._shared.directory, text)
@@ -155,13 +186,44 @@ class SessionPolicy:
         greet = self._greet or Greet("HELO", "unknown")
         try:
             envelopes = expand_envelope(shared.directory, envelope)
-            return SpoolIntake(shared.intake, self._peer, greet, envelope, envelopes)
+            if self._tls is None and not self._user:
+                return SpoolIntake(shared.intake, self._peer, greet, envelope, envelopes)
+            tls = self._tls
+            secured = Secured(tls.version if tls else "", tls.cipher if tls else "", self._user)
+            return SpoolIntake(shared.intake, self._peer, greet, envelope, envelopes, secured)
         except StorageError as error:
             return self._no("DATA", storage_verdict(error))
 
     def refused(self, what: str, reply: Reply) -> None:
         """Log what the session refused by itself."""
         self._no(what, Verdict(reply, "a rule of the protocol"))
+
+    # -- TLS and AUTH ------------------------------------------------------------------------------------------------
+
+    def tls_started(self, info: TlsInfo) -> None:
+        """What the client said before does not count."""
+        self._tls = info
+        self._user, self._identities, self._greet = "", (), None
+
+    def tls_failed(self, error: NetworkError) -> None:
+        """Log why."""
+        self._shared.log("tls", source=self._source(), reason=str(error))
+
+    async def logged_in(self, outcome: Authenticated) -> Verdict:
+        """Ask as whom the account may send."""
+        assert self._shared.logins is not None
+        verdict, identities = await self._shared.logins.logged_in(outcome, self._peer.host)
+        if not verdict.reply.positive:
+            return self._no("AUTH", verdict, user=outcome.user)
+        self._user, self._identities = outcome.user, identities
+        self._shared.log("login", source=self._source(), user=outcome.user, mechanism=outcome.mechanism)
+        return verdict
+
+    async def login_denied(self, outcome: Denied) -> Verdict:
+        """Let the answer wait, and log it for tools that watch for guessing."""
+        assert self._shared.logins is not None
+        verdict = await self._shared.logins.denied(outcome, self._peer.host)
+        return self._no("AUTH", verdict, user=outcome.user)
 
     def disconnected(self) -> None:
         """The session is over."""

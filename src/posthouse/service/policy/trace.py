@@ -1,6 +1,8 @@
-"""The Received field of a message that a listener takes (RFC 5321 §4.4)."""
+"""The Received field of a message that a listener takes (RFC 5321 §4.4), and what it says of TLS and AUTH."""
 
 from __future__ import annotations
+
+from typing import Final, NamedTuple
 
 from posthouse.core import Address, Envelope
 from posthouse.message.trace_fields import protocol_name, received
@@ -8,11 +10,35 @@ from posthouse.protocol.commands import Greet
 from posthouse.protocol.grammar import lookup_domain
 from posthouse.server.policy import Peer
 
-__all__ = ["trace_field"]
+__all__ = ["NOT_SECURED", "Secured", "trace_field"]
+
+
+class Secured(NamedTuple):
+    """What is known of a session's channel and client: the TLS version and cipher suite as texts, and the account that
+    logged in; each empty if there is none."""
+
+    version: str = ""
+    cipher: str = ""
+    user: str = ""
+
+    @property
+    def tls(self) -> str:
+        """Version and cipher suite, as histories say it; empty in clear."""
+        return f"{self.version} {self.cipher}" if self.cipher else ""
+
+
+NOT_SECURED: Final = Secured()
 
 
 def trace_field(
-    hostname: str, peer: Peer, greet: Greet, envelope: Envelope, queue_id: str, now: float, offset_minutes: int
+    hostname: str,
+    peer: Peer,
+    greet: Greet,
+    envelope: Envelope,
+    queue_id: str,
+    now: float,
+    offset_minutes: int,
+    secured: Secured = NOT_SECURED,
 ) -> bytes:
     """The field, in ASCII also where MAIL had SMTPUTF8.
 
@@ -25,11 +51,12 @@ def trace_field(
         hostname if hostname.isascii() else lookup_domain(hostname),
         helo=helo if helo.isascii() else lookup_domain(helo),
         host=peer.host,
-        protocol=protocol_name(greet.verb, utf8=envelope.smtputf8),
+        protocol=protocol_name(greet.verb, tls=bool(secured.cipher), auth=bool(secured.user), utf8=envelope.smtputf8),
         queue_id=queue_id,
         seconds=now,
         offset_minutes=offset_minutes,
         recipient=_in_a_labels(recipients[0].address) if len(recipients) == 1 else None,
+        tls=secured.cipher,
     )
 
 

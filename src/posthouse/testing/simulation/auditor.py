@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Collection, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from posthouse.core import Content, Envelope, Notify, Result
+from posthouse.core import Content, Envelope, Notify, Result, StorageUncertain
 from posthouse.spool.interface import (
     IncomingMessage,
     Lease,
@@ -64,6 +64,7 @@ class Auditor:
         self._leases = shared.leases
         self._kept = shared.kept
         self._owners: set[str] = set()
+        self._reports: dict[str, bytes] = {}  # by message
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
@@ -75,7 +76,11 @@ class Auditor:
 
     def stored(self, content: bytes, future: asyncio.Future[Stored]) -> None:
         """A commit has ended; called by the incoming message."""
-        if future.cancelled() or future.exception() is not None:
+        if future.cancelled():
+            return
+        if (error := future.exception()) is not None:
+            if isinstance(error, StorageUncertain):
+                self._ledger.uncertain.add(token_of(content))
             return
         self.promised(future.result().message, content)
         for lease in future.result().leases:
@@ -150,7 +155,10 @@ class Auditor:
             if not reports and not outcome.recipient.address.is_postmaster:
                 ledger.violation(self._name, f"{name}, a report, failed and the postmaster was not told")
         wanted = message.envelope.sender is not None and outcome.recipient.notify is not Notify.NEVER
-        if state is RecipientState.FAILED and wanted and not reports:
+        if reports:  # others of the message that failed at this time may share them
+            self._reports[message.id] = self._reports.get(message.id, b"") + b"".join(each.content for each in reports)
+        reported = str(outcome.recipient.address).encode() in self._reports.get(message.id, b"")
+        if state is RecipientState.FAILED and wanted and not reports and not reported:
             ledger.violation(self._name, f"{name} failed and the sender was not told")
         if outcome.result is Result.AMBIGUOUS:
             ledger.excuse(self._name, message.id, outcome.recipient.address, "ambiguous", lease.until)

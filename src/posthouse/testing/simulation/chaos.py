@@ -31,6 +31,10 @@ class Chaos(Protocol):
         """The seconds until an operation is durable, or until its caller is answered."""
         ...
 
+    def thread_pause(self, random: Random) -> float:
+        """The seconds that a piece of work for a thread takes, a query for example."""
+        ...
+
     def disk_error(self, random: Random) -> StorageError | None:
         """The error that an operation meets, or None."""
         ...
@@ -48,6 +52,9 @@ class NoChaos:
     def disk_pause(self, random: Random) -> float:
         return random.random() * 0.01
 
+    def thread_pause(self, random: Random) -> float:
+        return self.disk_pause(random)
+
     def disk_error(self, random: Random) -> StorageError | None:
         return None
 
@@ -55,11 +62,18 @@ class NoChaos:
 class RandomChaos(NoChaos):
     """Every kind of fault; ``rate`` (0 to 1) is the part of the connections that have one.
 
-    A DNS question fails 1/3 as often, a disk operation 1/20 as often.
+    A DNS question fails 1/3 as often, a disk operation 1/20 as often.  ``slow`` are the seconds that the work of a
+    thread may take, so that an answer may be older than what happened since.
     """
 
-    def __init__(self, rate: float) -> None:
+    def __init__(self, rate: float, slow: float = 0.0) -> None:
         self.rate = rate
+        self.slow = slow
+
+    def thread_pause(self, random: Random) -> float:
+        if self.slow and random.random() < 0.5:
+            return random.random() * self.slow
+        return self.disk_pause(random)
 
     def connection(self, random: Random, source: str, endpoint: Endpoint) -> StreamFault:
         if random.random() >= self.rate:

@@ -110,6 +110,8 @@ def _answers(ledger: Ledger) -> list[str]:
             found.append(f"{token}: {recipient} was answered 250 and is in no spool")
     for token in sorted(promised | delivered):
         results = {result for (sent, _), result in ledger.results.items() if sent == token}
+        if token in ledger.uncertain:
+            continue
         if token and results and results.isdisjoint((Result.DELIVERED, Result.AMBIGUOUS)):
             found.append(f"{token}: its client was told that it was not accepted, and it was")
     return found
@@ -125,7 +127,7 @@ def _copies(ledger: Ledger) -> list[str]:
             excuse = f"{len(accidents)} accidents" if accidents else "nothing"
             found.append(f"{token}: {recipient} has {count} copies, and {excuse} to excuse it")
         result = ledger.results.get((token, recipient))
-        if result in (Result.FAILED, Result.DEFERRED):
+        if result in (Result.FAILED, Result.DEFERRED) and token not in ledger.uncertain:
             found.append(f"{token}: {recipient} has a copy, and its client was told that it was {result.value}")
     return found
 

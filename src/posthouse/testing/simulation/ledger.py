@@ -82,6 +82,8 @@ class Ledger:
         self.copies: list[DeliveredCopy] = []
         self.excuses: dict[tuple[str, str], set[tuple[object, ...]]] = {}
         """(token, recipient) → the accidents of which each may have caused one more copy."""
+        self.uncertain: set[str] = set()
+        """Tokens of messages that may have been stored although their client was told to try again."""
         self.lost_reports: set[str] = set()
         """Tokens of messages whose delivery report failed; the postmaster has been told."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable, Coroutine
+from functools import partial
 from random import Random
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -12,8 +13,9 @@ from posthouse.core import StorageError
 from posthouse.net import Endpoint, Resolver
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.config_file import parse
-from posthouse.service.daemon.daemon import Daemon
+from posthouse.service.daemon.daemon import Daemon, horizon_of, kind_of
 from posthouse.spool.interface import MessageEntry, Spool
+from posthouse.spool.sqlite.ownership import CATCHER, RELAY
 from posthouse.testing.simulation.auditor import Auditor, SharedAudit
 from posthouse.testing.simulation.ledger import Ledger
 from posthouse.testing.simulation.loop import VirtualClock, VirtualLoop, VirtualProcess
@@ -53,17 +55,25 @@ class SimulatedNode:
         *,
         random: Random,
         shares: SimulatedNode | None,
+        beside: SimulatedNode | None = None,
         wrap: Callable[[Spool], Spool] | None,
     ) -> None:
         self.name = name
         self.address = address
         self.config = _config(name, toml, address)
-        self.clock: VirtualClock = VirtualClock(environment.loop) if shares is None else shares.clock  # one machine
+        other = beside if shares is None else shares
+        self.clock: VirtualClock = VirtualClock(environment.loop) if other is None else other.clock  # one machine
         self.incarnations = 0
         self.process = VirtualProcess(name)
-        self.spool_name: str = name if shares is None else shares.spool_name
+        self.spool_name: str = name if other is None else other.spool_name
         self.storage: SimulatedSpool = SimulatedSpool(
-            environment.disk, self.clock, random, shares=None if shares is None else shares.storage
+            environment.disk,
+            self.clock,
+            random,
+            shares=None if shares is None else shares.storage,
+            beside=None if beside is None else beside.storage,
+            kind=kind_of(self.config),
+            horizon=horizon_of(self.config),
         )
         self._environment = environment
         self._loop = environment.loop
@@ -71,7 +81,7 @@ class SimulatedNode:
         self._random = random
         self._port: Port | None = None
         self._auditor: Auditor | None = None
-        self._audit: SharedAudit = SharedAudit() if shares is None else shares._audit
+        self._audit: SharedAudit = SharedAudit() if other is None else other._audit
         self._daemon: Daemon | None = None
         self._next_crash: tuple[CrashKind, float] = (CrashKind.KILLED, 60.0)
         self._spool = cast(Spool, self.storage) if wrap is None else wrap(cast(Spool, self.storage))
@@ -152,6 +162,25 @@ class SimulatedNode:
         self._ledger.log(self.name, "calendar", jump=seconds)
         self.clock.jump(seconds)
 
+    def restore_spool(self, *, after: float = 60.0) -> None:
+        """Replace the spool's directory by a copy while the daemon runs; kill the daemon ``after`` so many seconds and
+        start it again."""
+        self._ledger.log(self.name, "replaced")
+        self.storage.restored()
+        self._loop.call_later(after, partial(self.crash, down=1.0), context=contextvars.Context())
+
+    def start_intruder(self) -> None:
+        """Have ``intrude`` begin while time passes."""
+        self._loop.create_task(self.intrude(), context=contextvars.Context()).add_done_callback(self._report)
+
+    async def intrude(self) -> None:
+        """Start a daemon of the other kind on the same directory, which must be refused."""
+        kind = RELAY if kind_of(self.config) == CATCHER else CATCHER
+        why = await self.storage.intruded(kind)
+        self._ledger.log(self.name, "intruder", refused=bool(why))
+        if not why:
+            self._ledger.violation(self.name, f"a {kind} opened its spool")
+
     # -- what a test sees of it ------------------------------------------------------------------------------------
 
     def entries(self) -> list[MessageEntry]:
@@ -226,7 +255,12 @@ class SimulatedNode:
 
     def _log(self, event: str, /, **fields: Any) -> None:
         error = fields.pop("error", None)
-        self._ledger.log(self.name, event, **{name: value for name, value in fields.items() if name != "text"})
+        place = self.storage.directory.path  # which is another one in each process
+        shown = {name: value for name, value in fields.items() if name != "text"}
+        for name, value in shown.items():
+            if isinstance(value, str) and place in value:
+                shown[name] = value.replace(place, "data_dir")
+        self._ledger.log(self.name, event, **shown)
         if event == "fault" and not isinstance(error, StorageError):
             self._ledger.violation(self.name, f"a fault: {fields.get('reason')}")
 

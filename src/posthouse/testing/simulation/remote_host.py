@@ -44,6 +44,7 @@ _STEP = re.compile(
     r"|(?P<stage>[a-z]+):(?P<code>[45][0-9]{2})(?::(?P<enhanced>[45]\.[0-9]{1,3}\.[0-9]{1,3}))?"
 )
 _OK: Final = Verdict(Reply(250, "2.0.0", "OK"))
+_TOO_MANY: Final = Verdict(Reply(421, "4.7.0", "Too many connections, try again later"))
 _GONE: Final = Verdict(Reply(451, "4.3.0", "cut"))  # for a connection that is reset
 _GONE_AT_ONCE: Final = Verdict(Reply(421, "4.3.0", "cut"))
 
@@ -106,6 +107,7 @@ class RemoteHost:
         clock: VirtualClock,
         ledger: Ledger,
         lmtp: bool,
+        most: int = 0,
     ) -> None:
         self.name = name
         self.endpoint = Endpoint(address, 24 if lmtp else 25)
@@ -113,6 +115,11 @@ class RemoteHost:
         self.steps: list[str] = []
         """The steps taken so far."""
         self.received: list[ReceivedMessage] = []
+        self.most = most
+        self.sessions = 0
+        """Open sessions."""
+        self.turned_away = 0
+        """Sessions that were answered 421, because ``most`` were open."""
         self.clock = clock
         self.process = VirtualProcess(name)
         self.port = Port(network, address, self.process)
@@ -168,6 +175,7 @@ class _HostPolicy:
         self.peer = Endpoint(peer.host, peer.port)
         self.step = host.next_step()
         self._first = True
+        self._counted = False
 
     def at(self, stage: str) -> Answer:
         """The answer of the step at a stage."""
@@ -188,6 +196,12 @@ class _HostPolicy:
         return Verdict(step.reply) if step.reply is not None else _OK
 
     def connected(self) -> Answer:
+        host = self.host
+        if host.most and host.sessions >= host.most:
+            host.turned_away += 1
+            return _TOO_MANY
+        host.sessions += 1
+        self._counted = True
         answer = self.at("connect")
         if answer is not _OK:
             return answer
@@ -228,7 +242,9 @@ class _HostPolicy:
         pass
 
     def disconnected(self) -> None:
-        pass
+        if self._counted:
+            self._counted = False
+            self.host.sessions -= 1
 
 
 class _HostIntake:

@@ -33,6 +33,7 @@ give_up_after = "{give_up_after}"
 concurrency_per_destination = {each}
 """
 _DOMAINS = ("b.test", "d.test", "e.test", "f.test", "l.test", "nx.test", "null.test", "d.test", "b.test")
+_YEAR = 365 * 86_400.0
 _QUIET = 3 * 3600.0  # seconds without faults at the end
 
 
@@ -65,11 +66,12 @@ def _run(world: World, seconds: float, wrap: Callable[[Any], Any] | None) -> Non
         ("mx.f.test", "f.test", 10),
         ("mx.people.test", "a.test", 10),
     ):
-        world.remote_host(name, domains=[domain], preference=preference, script=step)
+        most = random.choice((0, 0, 0, 1, 3)) if name == "mx.e.test" else 0
+        world.remote_host(name, domains=[domain], preference=preference, script=step, most=most)
     lmtp = world.remote_host("lmtp.l.test", script=step, lmtp=True)
     world.resolver.zone["null.test"] = {"MX": ["0 ."]}
     nodes = _nodes(world, str(lmtp.endpoint), wrap)
-    world.chaos = RandomChaos(random.choice((0.0, 0.1, 0.3, 0.6)))
+    world.chaos = RandomChaos(random.choice((0.0, 0.1, 0.3, 0.6)), random.choice((0.0, 0.0, 1.0, 30.0)))
     for _ in range(random.randint(2, 12)):
         _message(world, nodes, seconds)
     for node in nodes:
@@ -125,6 +127,7 @@ def _message(world: World, nodes: list[SimulatedNode], seconds: float) -> None:
 def _accidents(world: World, node: SimulatedNode, seconds: float) -> None:
     """A node crashes, restarts and has its calendar set at some times."""
     random = world.random
+    after = random.choice((1.0, 60.0, 600.0))
     for _ in range(random.choice((0, 0, 1, 1, 2, 3))):
         moment = random.random() * seconds * 0.95
         kind = random.choice(tuple(CrashKind))
@@ -140,8 +143,24 @@ def _accidents(world: World, node: SimulatedNode, seconds: float) -> None:
     if random.random() < 0.2:
         world.at(random.random() * seconds, node.drain_and_restart)
     if random.random() < 0.3:
-        by = random.choice((-3600.0, -600.0, -1.0, 30.0, 600.0, 90_000.0))
+        by = random.choice((-_YEAR, -3600.0, -600.0, -1.0, 30.0, 600.0, 90_000.0))
         world.at(random.random() * seconds, lambda: node.jump(by))
+    if random.random() < 0.05:  # a clock without a battery, until it is set
+        begin = random.random() * seconds * 0.7
+        world.at(begin, lambda: node.jump(_YEAR))
+        world.at(begin + random.random() * seconds * 0.2, lambda: node.jump(-_YEAR))
+    if random.random() < 0.1 and node.owns_spool:
+        world.at(random.random() * seconds * 0.9, lambda: _restore(world, node, after))
+    if random.random() < 0.1:
+        world.at(random.random() * seconds, lambda: node.start_intruder())
+
+
+def _restore(world: World, node: SimulatedNode, after: float) -> None:
+    """Replace the spool of a node, of which all processes are started again later."""
+    node.restore_spool(after=after)
+    for other in world.nodes.values():
+        if other is not node and other.spool_name == node.spool_name:
+            world.at(after, lambda other=other: other.crash(down=1.0))  # type: ignore[misc]
 
 
 def _few_steps(random: Random) -> int:

@@ -16,17 +16,21 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future
 from functools import partial
+from math import inf
 from random import Random
 from typing import Any, Protocol, TypeVar
 
-from posthouse.core import LocalError, StorageError
+from posthouse.core import LocalError, SettingError, StorageError
 from posthouse.net import Clock
 from posthouse.spool import SqliteSpool
 from posthouse.spool.interface import MessageEntry
+from posthouse.spool.sqlite.storage.data_dir import DataDirLock
+from posthouse.spool.sqlite.storage.durability import keep_open
 from posthouse.spool.sqlite.storage.operations import Op
 from posthouse.spool.sqlite.storage.threads import InlineWriter, PrivateDirectory, Threads, Unsynced
 from posthouse.spool.sqlite.storage.writer import Writer
@@ -50,10 +54,30 @@ class DiskFaults(Protocol):
 
 
 class SimulatedSpool:
-    """The spool of one node, in a temporary directory; ``shares`` names a spool whose directory it is in."""
+    """The spool of one node, in a temporary directory.
 
-    def __init__(self, disk: DiskFaults, clock: Clock, random: Random, *, shares: SimulatedSpool | None = None) -> None:
-        self.directory: PrivateDirectory = PrivateDirectory() if shares is None else shares.directory
+    ``shares`` names a spool whose directory it is in, as another worker's; ``beside`` one whose directory it is in
+    although it belongs to another daemon.  ``kind`` and ``horizon`` are those of ``SqliteSpool``.
+    """
+
+    def __init__(
+        self,
+        disk: DiskFaults,
+        clock: Clock,
+        random: Random,
+        *,
+        shares: SimulatedSpool | None = None,
+        beside: SimulatedSpool | None = None,
+        kind: str = "",
+        horizon: float = inf,
+    ) -> None:
+        other = beside if shares is None else shares
+        self.directory: PrivateDirectory = PrivateDirectory() if other is None else other.directory
+        self._locks = shares is None
+        self._lock: DataDirLock | None = None
+        self._kind = kind
+        self._horizon = horizon
+        self._copies = 0
         self._disk = disk
         self._clock = clock
         self._random = random
@@ -66,21 +90,36 @@ class SimulatedSpool:
         return getattr(self._open, name)
 
     async def open(self, now: float) -> Sequence[str]:
+        if self._locks:
+            self._lock = DataDirLock(self.directory.path, durable=Unsynced())
         self._open = _OpenSpool(
             self.directory.path,
+            kind=self._kind,
+            horizon=self._horizon,
             durable=_FaultyDisk(self._disk),
             threads=_VirtualThreads(),
             random=self._random,
             time=self._clock.time,
             stopwatch=self._clock.monotonic,
         )
-        return await self._open.open(now)
+        try:
+            return await self._open.open(now)
+        except BaseException as error:
+            fault = error
+        self._unlock()
+        raise fault
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     async def close(self) -> None:
         if self._open is not None:
             closing, self._open = self._open, None
             await closing.close()
             self._ended = closing.out_of_order()
+        self._unlock()
 
     def out_of_order(self) -> str:
         return self._ended
@@ -90,6 +129,25 @@ class SimulatedSpool:
         if self._open is not None:
             self._open.drop()
             self._open = None
+        self._unlock()
+
+    def restored(self) -> None:
+        """An operator moves the spool's directory away and puts a copy of it in its place."""
+        spool = os.path.join(self.directory.path, "spool")
+        if os.path.isdir(spool):
+            self._copies += 1
+            os.rename(spool, f"{spool}.{self._copies}")
+            shutil.copytree(f"{spool}.{self._copies}", spool)
+
+    async def intruded(self, kind: str) -> str:
+        """Another daemon of that kind is started on the directory, and stopped; returns why it could not be, or ""."""
+        other = SimulatedSpool(self._disk, self._clock, self._random, beside=self, kind=kind)
+        try:
+            await other.open(self._clock.time())
+        except (SettingError, StorageError) as error:
+            return str(error)
+        await other.close()
+        return ""
 
     def remove(self) -> None:
         """Remove the disk, at the end of the world."""
@@ -100,7 +158,7 @@ class SimulatedSpool:
         """The unfinished messages with their content, whether a node has the spool open or not."""
         if not os.path.isdir(os.path.join(self.directory.path, "spool")):
             return []
-        spool = SqliteSpool.read_only(self.directory.path)
+        spool = _Look(self.directory.path, threads=_VirtualThreads())
         await spool.open(self._clock.time())
         try:
             entries = await unfinished(spool)
@@ -190,9 +248,20 @@ class _OpenSpool(SqliteSpool):
         owner, self._owner = self._owner, None
         if owner is not None:
             assert isinstance(self.writer, _SlowWriter)
-            self.writer.drop()
+            if self.writer.out_of_order or self._place.complaint():
+                keep_open(self.writer._connection)
+            else:
+                self.writer.drop()
             self._reader._close()
             owner.leave()
+
+
+class _Look(SqliteSpool):
+    """A spool to look at, without a thread."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._read_only = True
 
 
 class _FaultyDisk(Unsynced):

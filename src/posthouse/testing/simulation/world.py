@@ -86,7 +86,7 @@ class World:
         self.seed = seed
         self.random = Random(seed)
         self.chaos: Chaos = chaos or NoChaos()
-        self.loop = VirtualLoop(lambda: self.chaos.disk_pause(self.random))
+        self.loop = VirtualLoop(lambda: self.chaos.thread_pause(self.random))
         self.clock = VirtualClock(self.loop)
         self.ledger = Ledger(self.loop.time)
         self.resolver = _FaultyResolver(self)
@@ -113,6 +113,7 @@ class World:
         toml: str = "",
         *,
         shares: SimulatedNode | None = None,
+        beside: SimulatedNode | None = None,
         wrap: Callable[[Any], Any] | None = None,
     ) -> SimulatedNode:
         """Start a node, and add MX records for its domains.
@@ -121,7 +122,9 @@ class World:
             name: its host name.
             toml: its configuration.  The world decides the host name, the directory and the addresses, and trusts the
                 simulated machines unless ``trusted_networks`` is set.
-            shares: a node whose spool it shares.
+            shares: a node whose spool it shares, as another worker of one daemon.
+            beside: a node in whose data directory it is, although it is another daemon; raises ``SettingError`` if that
+                node runs.
             wrap: puts another spool around its spool (a broken one, to see whether the invariants notice).
         """
         node = SimulatedNode(
@@ -131,6 +134,7 @@ class World:
             self.new_address(name),
             random=Random(self.random.getrandbits(64)),
             shares=shares,
+            beside=beside,
             wrap=wrap,
         )
         self.nodes[name] = node
@@ -141,14 +145,28 @@ class World:
         return node
 
     def remote_host(
-        self, name: str, *, domains: Sequence[str] = (), script: Script = (), preference: int = 10, lmtp: bool = False
+        self,
+        name: str,
+        *,
+        domains: Sequence[str] = (),
+        script: Script = (),
+        preference: int = 10,
+        lmtp: bool = False,
+        most: int = 0,
     ) -> RemoteHost:
         """Start a host that receives mail as ``script`` says (``simulation.remote_host``), and is MX of ``domains``.
 
-        SMTP is on port 25, LMTP on port 24.
+        SMTP is on port 25, LMTP on port 24.  Beyond ``most`` open connections (0: any number) it answers 421.
         """
         host = RemoteHost(
-            name, self.new_address(name), script, network=self.network, clock=self.clock, ledger=self.ledger, lmtp=lmtp
+            name,
+            self.new_address(name),
+            script,
+            network=self.network,
+            clock=self.clock,
+            ledger=self.ledger,
+            lmtp=lmtp,
+            most=most,
         )
         self.remote_hosts[name] = self._hosts_at[host.endpoint] = host
         for domain in domains:

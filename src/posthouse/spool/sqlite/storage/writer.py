@@ -300,7 +300,7 @@ class Writer:
             return
         self.out_of_order = sentence
         with contextlib.suppress(RuntimeError):  # a loop that is closed
-            self._loop.call_soon_threadsafe(self._loop.call_exception_handler, {"message": sentence})
+            self._loop.call_soon_threadsafe(self._loop.call_exception_handler, {"message": sentence, "spool": self})
 
     def _transact(self, connection: sqlite3.Connection, group: list[Op]) -> None:
         once = self._at_once(group) if self._at_once is not None and group[0].fresh else None

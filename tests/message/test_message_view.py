@@ -8,7 +8,7 @@ from email.policy import SMTP
 
 import pytest
 
-from posthouse.service.operations.message_view import MessageView, safe_name, view
+from posthouse.message.message_view import MessageView, safe_name, view
 
 
 def made(**given: object) -> EmailMessage:

@@ -1,0 +1,153 @@
+"""``posthouse user``: the accounts that may log in."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from posthouse.cli.context import DaemonOptions, operate, with_daemon
+from posthouse.cli.output import as_json as print_json
+from posthouse.cli.output import aware, say, table, with_json
+from posthouse.core import SettingError
+
+__all__ = ["user"]
+
+_PASSWORD_FILE = click.option(
+    "--password-file",
+    metavar="FILE",
+    help="Read the password from the first line of FILE; - is standard input. Without it, the terminal asks.",
+)
+_IDENTITIES = click.option(
+    "--identities",
+    default="",
+    metavar="LIST",
+    help="As whom the account may send: addresses, @domain, or *, separated by commas; without it, its name.",
+)
+
+
+@click.group(short_help="Show and change the accounts that may log in.")
+def user() -> None:
+    """Show and change the accounts that may log in."""
+
+
+@user.command("list", short_help="Show the accounts.")
+@with_daemon
+@with_json
+def list_(config_file: str | None, data_dir: str | None, as_json: bool) -> None:
+    """Show the accounts."""
+    _print(operate("user list", DaemonOptions(config_file, data_dir)), as_json)
+
+
+@user.command("show", short_help="Show one account.")
+@click.argument("name")
+@with_daemon
+@with_json
+def show(name: str, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
+    """Show one account."""
+    _print(operate("user show", DaemonOptions(config_file, data_dir), account=name), as_json)
+
+
+@user.command("add", short_help="Make an account.")
+@click.argument("name")
+@_IDENTITIES
+@_PASSWORD_FILE
+@with_daemon
+@with_json
+def add(
+    name: str, identities: str, password_file: str | None, config_file: str | None, data_dir: str | None, as_json: bool
+) -> None:
+    """Make the account NAME, usually an address. What is stored of the password cannot be used to log in."""
+    options = DaemonOptions(config_file, data_dir)
+    found = operate("user add", options, account=name, password=_password(password_file), identities=identities)
+    _confirm(found, as_json, f"the account {name} was made")
+
+
+@user.command("passwd", short_help="Set an account's password.")
+@click.argument("name")
+@_PASSWORD_FILE
+@with_daemon
+@with_json
+def passwd(name: str, password_file: str | None, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
+    """Set the password of the account NAME. Sessions that are open stay open."""
+    options = DaemonOptions(config_file, data_dir)
+    found = operate("user passwd", options, account=name, password=_password(password_file))
+    _confirm(found, as_json, f"the password of {name} was set")
+
+
+@user.command("change", short_help="Change as whom an account may send, or whether it may log in.")
+@click.argument("name")
+@_IDENTITIES
+@click.option("--active/--inactive", default=None, help="Whether the account may log in.")
+@with_daemon
+@with_json
+def change(
+    name: str, identities: str, active: bool | None, config_file: str | None, data_dir: str | None, as_json: bool
+) -> None:
+    """Change as whom the account NAME may send, or whether it may log in."""
+    if not identities and active is None:
+        raise SettingError("nothing is to be changed", remedy="give --identities, --active or --inactive")
+    word = "" if active is None else "yes" if active else "no"
+    found = operate(
+        "user change", DaemonOptions(config_file, data_dir), account=name, identities=identities, active=word
+    )
+    _confirm(found, as_json, f"the account {name} was changed")
+
+
+@user.command("remove", short_help="Remove an account.")
+@click.argument("name")
+@with_daemon
+@with_json
+def remove(name: str, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
+    """Remove the account NAME. Its mail stays."""
+    found = operate("user remove", DaemonOptions(config_file, data_dir), account=name)
+    _confirm(found, as_json, f"the account {name} was removed")
+
+
+def _confirm(found: Any, as_json: bool, sentence: str) -> None:
+    if as_json:
+        print_json(found)
+    else:
+        say(sentence, "green")
+
+
+def _print(found: Any, as_json: bool) -> None:
+    if as_json:
+        print_json(found)
+        return
+    table(
+        ("ACCOUNT", "MAY SEND AS", "LOGIN", "PASSWORD SET"),
+        (
+            (each.name, ", ".join(each.identities) or "nobody", "yes" if each.active else "no", aware(each.changed))
+            for each in (found if isinstance(found, list) else [found])
+        ),
+        empty="There are no accounts.",
+        styles="green - - dim",
+    )
+
+
+def _password(file: str | None) -> str:
+    """The password: from a file, or asked twice without showing it.  Never an argument, which other users could see."""
+    if file is None:
+        if not sys.stdin.isatty():
+            raise SettingError(
+                "standard input is no terminal, so the password cannot be asked for",
+                remedy="give --password-file FILE, or --password-file - to read standard input",
+            )
+        password: str = click.prompt("password", hide_input=True, confirmation_prompt="once more", err=True)
+        return password
+    try:
+        if file == "-":
+            line = sys.stdin.buffer.readline()
+        else:
+            with open(file, "rb") as opened:
+                line = opened.readline(4_096)
+    except OSError as error:
+        raise SettingError(
+            f"it cannot be read ({error.strerror})", where=file, remedy="name a file that holds the password"
+        ) from error
+    try:
+        return line.decode().rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise SettingError("the password is not UTF-8", where=file, remedy="store it in UTF-8") from error

@@ -1,0 +1,43 @@
+"""Accounts: who may log in, with what, and as whom an account may send."""
+
+from typing import TYPE_CHECKING
+
+from posthouse.core._lazy import lazily
+
+if TYPE_CHECKING:
+    from posthouse.service.accounts.account_file import (
+        SCRAM_ITERATIONS,
+        Account,
+        AccountFile,
+        FileAccounts,
+        decoy_secret,
+    )
+    from posthouse.service.accounts.dovecot import DovecotAccounts
+    from posthouse.service.accounts.failures import LoginFailures
+    from posthouse.service.accounts.own_code import OwnAccounts, load_accounts
+    from posthouse.service.accounts.store import AccountStore, answer
+
+__all__ = [
+    "Account",
+    "AccountFile",
+    "AccountStore",
+    "DovecotAccounts",
+    "FileAccounts",
+    "LoginFailures",
+    "OwnAccounts",
+    "SCRAM_ITERATIONS",
+    "answer",
+    "decoy_secret",
+    "load_accounts",
+]
+
+__getattr__ = lazily(
+    __name__,
+    {
+        "account_file": "Account AccountFile FileAccounts SCRAM_ITERATIONS decoy_secret",
+        "dovecot": "DovecotAccounts",
+        "failures": "LoginFailures",
+        "own_code": "OwnAccounts load_accounts",
+        "store": "AccountStore answer",
+    },
+)

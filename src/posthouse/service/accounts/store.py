@@ -1,0 +1,66 @@
+"""Stores of accounts: the questions that logging in asks, and the answers that every store can give.
+
+A store answers a mechanism's questions (``protocol.sasl``) and says as whom an account may send.  It never says *why* a
+password is wrong: an unknown account and a wrong password get the same answer after the same work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from posthouse.protocol.sasl import CheckPassword, CheckToken, DeriveKey, FindKeys, FindSecret, Question, ScramKeys
+
+__all__ = ["AccountStore", "answer"]
+
+
+class AccountStore:
+    """Base class of stores; each method's default is the answer of a store that cannot do it.
+
+    Every method may raise ``StorageError``: the store cannot be asked now, which is answered 454 and never 535.
+    """
+
+    #: The mechanisms that this store can serve, by name without ``-PLUS``.
+    mechanisms: Sequence[str] = ("PLAIN", "LOGIN")
+
+    async def check_password(self, user: str, password: str) -> bool:
+        """Whether this is the account's password."""
+        return False
+
+    async def find_keys(self, user: str, hash_name: str) -> ScramKeys | None:
+        """The account's SCRAM keys for ``sha1`` or ``sha256``; None for an unknown account."""
+        return None
+
+    async def find_secret(self, user: str) -> str | None:
+        """The account's password in clear, which CRAM-MD5 needs; None if it is not kept."""
+        return None
+
+    async def check_token(self, user: str, token: str) -> str | None:
+        """The account that an OAuth bearer token is for; None if it is not valid.
+
+        ``user`` is the name that the client gave, empty if it gave none.
+        """
+        return None
+
+    async def identities(self, user: str) -> Sequence[str] | None:
+        """As whom the account may send: addresses, ``@domain`` for a whole domain, ``*`` for all.
+
+        None if the account is unknown or switched off.
+        """
+        return None
+
+    async def close(self) -> None:
+        """Let go of files and connections."""
+
+
+async def answer(store: AccountStore, question: Question) -> bool | ScramKeys | str | bytes | None:
+    """The store's answer to a mechanism's question."""
+    if isinstance(question, CheckPassword):
+        return await store.check_password(question.user, question.password)
+    if isinstance(question, FindKeys):
+        return await store.find_keys(question.user, question.hash_name)
+    if isinstance(question, FindSecret):
+        return await store.find_secret(question.user)
+    if isinstance(question, CheckToken):
+        return await store.check_token(question.user, question.token)
+    assert isinstance(question, DeriveKey)
+    return question.compute()

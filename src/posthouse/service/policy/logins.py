@@ -1,0 +1,125 @@
+"""Logging in at one listener: which mechanisms are offered where, who may send as whom, and what guessing costs."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from posthouse.core import Address, Reply, Verdict
+from posthouse.net.clock import Clock
+from posthouse.protocol.sasl import MECHANISMS, Authenticated, Denied, Question, ServerContext
+from posthouse.server.policy import LoginTerms
+from posthouse.service.accounts import SCRAM_ITERATIONS, AccountStore, LoginFailures, answer
+
+__all__ = ["AnyAccounts", "DEFAULT_MECHANISMS", "Logins", "may_send_as"]
+
+#: What a listener offers without ``mechanisms``, if its accounts can serve it.
+DEFAULT_MECHANISMS: Final = ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2")
+_WELCOME: Final = Reply(235, "2.7.0", "Authentication successful")
+_BARRED: Final = Verdict(
+    Reply(421, "4.7.0", "Too many failed logins from your network; try again later"), "too many failed logins"
+)
+_NO_ACCOUNT: Final = Verdict(Reply(535, "5.7.8", "Authentication credentials invalid"), "the account is switched off")
+
+
+class AnyAccounts(AccountStore):
+    """The store of the catcher: every name with every password or token, so that a program under test runs unchanged.
+
+    SCRAM cannot be among its mechanisms: there the server proves that it knows the password as well.
+    """
+
+    mechanisms = ("PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2")
+
+    async def check_password(self, user: str, password: str) -> bool:
+        return True
+
+    async def check_token(self, user: str, token: str) -> str | None:
+        return user or "token"
+
+    async def identities(self, user: str) -> Sequence[str] | None:
+        return ("*",)
+
+
+class Logins(LoginTerms):
+    """The terms of one listener.
+
+    ``mechanisms``: those to offer, a subset of what the accounts can serve.  ``decoy_secret``: see
+    ``accounts.decoy_secret``.  ``failures`` is shared by all listeners of this process.
+    """
+
+    def __init__(
+        self,
+        store: AccountStore,
+        *,
+        decoy_secret: bytes,
+        failures: LoginFailures,
+        clock: Clock,
+        hostname: str,
+        mechanisms: Sequence[str] = (),
+    ) -> None:
+        self.store = store
+        self.failures = failures
+        self._decoy_secret = decoy_secret
+        self._clock = clock
+        self._hostname = hostname
+        served = {*store.mechanisms, *(f"{each}-PLUS" for each in store.mechanisms if each.startswith("SCRAM-"))}
+        if "EXTERNAL" in mechanisms:  # a certificate is judged by the channel; the store only has the identities
+            served.add("EXTERNAL")
+        self._mechanisms = tuple(each for each in mechanisms or DEFAULT_MECHANISMS if each in served)
+
+    def offered(self, *, tls: bool, loopback: bool) -> tuple[str, ...]:
+        """The mechanisms that EHLO announces: in clear, and not on loopback, none that shows a password or token."""
+        if tls:
+            return self._mechanisms
+        return tuple(
+            each
+            for each in self._mechanisms
+            if not MECHANISMS[each].bound and each != "EXTERNAL" and (loopback or not MECHANISMS[each].clear)
+        )
+
+    def context(self, offered: tuple[str, ...], bindings: Mapping[str, bytes], identity: str | None) -> ServerContext:
+        return ServerContext(
+            nonce=secrets.token_urlsafe(18),
+            decoy_secret=self._decoy_secret,
+            bindings=bindings,
+            offered=offered,
+            identity=identity,
+            challenge=f"<{secrets.token_urlsafe(12)}@{self._hostname}>",
+            decoy_iterations=SCRAM_ITERATIONS,
+        )
+
+    async def answer(self, question: Question) -> Any:
+        return await answer(self.store, question)
+
+    async def logged_in(self, outcome: Authenticated, host: str) -> tuple[Verdict, Sequence[str]]:
+        """The verdict on a right password, and as whom the account may send."""
+        identities = await self.store.identities(outcome.user)
+        if identities is None:
+            return _NO_ACCOUNT, ()
+        self.failures.succeeded(outcome.user, host)
+        return Verdict(_WELCOME), identities
+
+    async def denied(self, outcome: Denied, host: str) -> Verdict:
+        """The verdict on a wrong one, after the wait that guessing costs."""
+        now = self._clock.monotonic()
+        barred = self.failures.is_barred(host, now)
+        if outcome.reply.code != 535:  # malformed, which the session counts as an error
+            return Verdict(outcome.reply, outcome.reason)
+        wait = self.failures.failed(outcome.user, host, now)
+        if barred:
+            return _BARRED
+        if wait:
+            await self._clock.sleep(wait)
+        return Verdict(outcome.reply, outcome.reason)
+
+
+def may_send_as(sender: Address | None, identities: Sequence[str]) -> bool:
+    """Whether an account with these identities may use ``sender``: an address, ``@domain`` or ``*``; the null sender of
+    reports (RFC 5321 §4.5.5) is everybody's.  A tag (``ann+shop@…``) belongs to its address."""
+    if sender is None or "*" in identities:
+        return True
+    local, domain = sender.local.casefold(), sender.domain.casefold()
+    plain = local.partition("+")[0]
+    wanted = {f"{local}@{domain}", f"{plain}@{domain}", f"@{domain}"}
+    return any(each.casefold() in wanted for each in identities)
