@@ -223,6 +223,9 @@ def summary(filter: tuple[str, ...], limit: int, config_file: str | None, data_d
         more = f", {found.others} of them not shown" if found.others else ""
         places = len(found.rows) + found.others
         say(f"{_recipients(found.recipients)} for {places} destination{'' if places == 1 else 's'}{more}", "dim")
+    if found.lost:
+        contents = "1 content" if found.lost == 1 else f"{found.lost:,} contents"
+        say(f"{contents} in spool/lost, without a row in the database; the manual says how to get them back", "yellow")
 
 
 @queue.command("count", short_help="Count the recipients that a filter selects.", epilog=_LANGUAGE)
@@ -267,9 +270,11 @@ def sites(config_file: str | None, data_dir: str | None, as_json: bool) -> None:
 @with_json
 def audit(limit: int, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
     """Show who changed what in the queue and the inboxes, latest first."""
-    found = operate("queue audit", DaemonOptions(config_file, data_dir), limit=limit)
+    found = operate("queue audit", DaemonOptions(config_file, data_dir), limit=limit + 1)
+    more, found = len(found) > limit, found[:limit]
     if as_json:
         print_json(found)
+        cut_off(more)
         return
     table(
         ("WHEN", "WHO", "ACTION", "COUNT", "FILTER", "ROUTE"),
@@ -277,6 +282,7 @@ def audit(limit: int, config_file: str | None, data_dir: str | None, as_json: bo
         empty="The audit log is empty.",
         styles="dim cyan bold - - magenta",
     )
+    cut_off(more)
 
 
 # Changing -------------------------------------------------------------------------------------------------------------
