@@ -378,7 +378,7 @@ def test_what_is_no_address_is_said_and_the_others_are_judged(ran, tmp_path: Pat
     assert "no-domain  invalid address" in got.out
     assert "write user@domain" in got.out
     assert "renping@sina.com  mailbox" in got.out
-    found = json.loads(ran("check", "address", "--json", "--config", str(file), "a..b@sina.com").out)
+    found = json.loads(ran("check", "address", "--json", "--config", str(file), "a b@sina.com").out)
     assert found[0]["kind"] == "invalid"
     assert found[0]["problem"]
 
