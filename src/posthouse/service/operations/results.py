@@ -60,7 +60,7 @@ __all__ = [
 ]
 
 #: The fields that are times.
-MOMENTS = frozenset(("at", "began", "due", "expires", "now", "oldest", "received"))
+MOMENTS = frozenset(("at", "began", "due", "expires", "now", "oldest", "received", "until"))
 
 _Answer = TypeVar("_Answer", bound=Struct)
 
