@@ -283,6 +283,22 @@ def test_children_of_a_handler_hold_neither_the_worker_nor_its_port(
         socket.create_connection(("127.0.0.1", port), PATIENCE).close()
 
 
+def test_a_child_of_a_handler_does_not_hide_the_end_of_a_session(daemon: Callable[..., Daemon]) -> None:
+    """The child is forked while a client is connected, and has a copy of the connection until it gives it up."""
+    running = daemon(deliver="python:odd_handlers:forks")
+    with socket.create_connection(("127.0.0.1", running.port()), PATIENCE) as sock, sock.makefile("rb") as replies:
+        sock.sendall(b"EHLO me\r\nMAIL FROM:<a@far.test>\r\nRCPT TO:<b@sina.com>\r\nDATA\r\n")
+        while not (line := replies.readline()).startswith(b"354"):
+            assert line
+        sock.sendall(b"Subject: x\r\n\r\nx\r\n.\r\n")
+        assert replies.readline().startswith(b"250 ")
+        (child,) = until(running.children)  # type: ignore[misc]
+        sock.sendall(b"QUIT\r\n")
+        assert replies.readline().startswith(b"221 ")
+        assert replies.readline() == b""
+    assert Path(f"/proc/{child}").exists()
+
+
 HASTY = "supervisor._HANGS, supervisor._KILLED = 3.0, {}"
 
 
