@@ -85,6 +85,8 @@ async def serve(
             if parent is not None:
                 parent.ready()
             await stop.event.wait()
+            if parent is not None:
+                parent.draining()
             await daemon.drain(drain)
             if ends_process:
                 await _end_the_rest(daemon.log, _FAILED if daemon.out_of_order else 0)
