@@ -115,6 +115,7 @@ class ParentLink:
                 if verb == "leave":
                     self._daemon.leave(number)
                 elif number != self.number:
-                    await self._daemon.take(number, self._all[number])
+                    with contextlib.suppress(OSError):  # closed meanwhile, because the daemon stops
+                        await self._daemon.take(number, self._all[number])
         finally:
             self._taking = None
