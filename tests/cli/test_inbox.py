@@ -26,6 +26,7 @@ data_dir = "{directory}/data"
 [[listener]]
 name = "catcher"
 bind = "127.0.0.1:0"
+strictness = "lenient"
 [[domain]]
 name = "*"
 mailboxes = "any"
@@ -244,6 +245,22 @@ def test_deleting_an_inbox_or_all(ran, place: Place) -> None:
     for arguments in ([], ["--all", "1"], ["--to", ""], ["--to", "a@b", "--all"]):
         got = ran("inbox", "delete", *arguments)
         assert (got.code, got.out) == (64, "")
+
+
+def test_what_a_lenient_listener_tolerated_is_shown_with_the_message(ran, running: Place) -> None:
+    with smtplib.SMTP("127.0.0.1", running.port, timeout=20) as session:
+        session.ehlo("client.example")
+        session.mail("ann@here.test")
+        session.rcpt("bob@sina.com")
+        session.putcmd("data")
+        assert session.getreply()[0] == 354
+        session.send(b"Subject: bare\nX: y\r\n\r\nhello\n.\r\n\r\n.\r\n")
+        assert session.getreply()[0] == 250
+    shown = ran("inbox", "wait", "--subject", "bare", "--timeout", "60")
+    assert shown.code == 0
+    remark = next(line for line in shown.out.splitlines() if "LF without CR" in line)
+    assert "a strict receiver would have answered" in remark
+    assert "只有 LF" in ran("inbox", "show", "1", "--lang", "zh").out
 
 
 # Waiting --------------------------------------------------------------------------------------------------------------

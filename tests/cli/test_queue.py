@@ -220,6 +220,10 @@ def test_changing_asks_first(ran, place: Spool) -> None:
         ("hold", 2),
     ]
     assert all("uid" in each["who"] for each in audit)
+    got = ran("queue", "audit", "--limit", "3")
+    assert len(got.out.splitlines()) == 4
+    assert got.err == "… and older ones; --limit NUMBER shows more\n"
+    assert ran("queue", "audit", "--limit", "4").err == ""
     assert ran("queue", "audit").out.splitlines()[2].split()[-1] == "smtp://192.0.2.1:25"
 
 

@@ -236,6 +236,27 @@ def test_filters_find_a_message_under_its_first_lease() -> None:
     run(scenario)
 
 
+def test_a_tagged_address_is_found_as_the_sender_wrote_it() -> None:
+    async def scenario() -> None:
+        desk = await opened()
+        queue_id = await desk.receive("bob+news@example.org")
+        (entry,) = await desk.listed("to:bob+news@example.org")
+        assert entry.recipients == ["bob+news@example.org"]
+        assert [each.id for each in (await desk.explained("bob+news@example.org")).messages] == [queue_id]
+
+    run(scenario)
+
+
+def test_an_internationalized_address_is_found_in_both_spellings() -> None:
+    async def scenario() -> None:
+        desk = await opened()
+        ids = [await desk.receive(f"bob@{domain}") for domain in ("例子.测试", "xn--fsqu00a.xn--0zwm56d")]
+        for asked in ("bob@例子.测试", "bob@xn--fsqu00a.xn--0zwm56d"):
+            assert sorted(each.id for each in (await desk.explained(asked)).messages) == sorted(ids)
+
+    run(scenario)
+
+
 def test_the_log_has_the_address_that_the_sender_wrote() -> None:
     async def scenario() -> None:
         desk = await opened()

@@ -142,11 +142,13 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, empty: s
         click.echo("  ".join(padded).rstrip())
 
 
-def cut_off(older: int, noun: str) -> None:
-    """Say how much a limit has cut off; piped, on standard error, as it is no record."""
+def cut_off(older: int, noun: str = "") -> None:
+    """Say how much a limit has cut off, without a ``noun`` only that it has; piped, on standard error, as it is no
+    record."""
     if older:
         several = "" if older == 1 else "s"
-        say(f"… and {older:,} older {noun}{several}; --limit NUMBER shows more", "dim", err=not sys.stdout.isatty())
+        what = f"{older:,} older {noun}{several}" if noun else "older ones"
+        say(f"… and {what}; --limit NUMBER shows more", "dim", err=not sys.stdout.isatty())
 
 
 def terminal_width() -> int:

@@ -267,9 +267,11 @@ def sites(config_file: str | None, data_dir: str | None, as_json: bool) -> None:
 @with_json
 def audit(limit: int, config_file: str | None, data_dir: str | None, as_json: bool) -> None:
     """Show who changed what in the queue and the inboxes, latest first."""
-    found = operate("queue audit", DaemonOptions(config_file, data_dir), limit=limit)
+    found = operate("queue audit", DaemonOptions(config_file, data_dir), limit=limit + 1)
+    more, found = len(found) > limit, found[:limit]
     if as_json:
         print_json(found)
+        cut_off(more)
         return
     table(
         ("WHEN", "WHO", "ACTION", "COUNT", "FILTER", "ROUTE"),
@@ -277,6 +279,7 @@ def audit(limit: int, config_file: str | None, data_dir: str | None, as_json: bo
         empty="The audit log is empty.",
         styles="dim cyan bold - - magenta",
     )
+    cut_off(more)
 
 
 # Changing -------------------------------------------------------------------------------------------------------------

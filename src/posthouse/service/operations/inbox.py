@@ -145,7 +145,7 @@ async def _wait(
 
 
 async def _first(sleeping: Coroutine[Any, Any, None], arrival: asyncio.Future[None] | None) -> None:
-    """Return when the sleep or the arrival is over; both are."""
+    """Return when the sleep has ended or the arrival has come; the other one is cancelled."""
     waits: set[asyncio.Future[None]] = {asyncio.ensure_future(sleeping)}
     if arrival is not None:
         waits.add(arrival)
