@@ -221,7 +221,13 @@ def test_a_spool_that_may_not_be_read_names_the_user_and_the_remedy(
         return stat(path, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(os, "stat", refuse)
-    for command in (["inbox", "list"], ["queue", "list"], ["queue", "count"], ["explain", "72jhzb4zx8tbr"]):
+    for command in (
+        ["inbox", "list"],
+        ["queue", "list"],
+        ["queue", "count"],
+        ["explain", "72jhzb4zx8tbr"],
+        ["explain", "a@b.org"],
+    ):
         got = ran(*command)
         assert (got.code, got.out) == (77, "")
         assert f"may not be read by uid {os.geteuid()}; run the command as root or as the daemon's user" in got.err

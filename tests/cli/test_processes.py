@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import termios
 import time
 from pathlib import Path
@@ -126,6 +127,51 @@ def test_an_interrupted_demo_leaves_nothing(tmp_path: Path) -> None:
         child.tell(signal.SIGINT)
         assert child.ended() == 0
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "function"),
+    [
+        ("tempfile", "mkdtemp"),
+        ("posthouse.spool.sqlite.storage.schema", "create"),
+        ("posthouse.service.daemon.daemon", "Daemon.start"),
+        ("posthouse.service.demo", "Demo.send"),
+        ("posthouse.service.demo", "Demo.close"),
+    ],
+)
+def test_a_demo_that_is_interrupted_early_leaves_nothing(tmp_path: Path, module: str, function: str) -> None:
+    """The interrupt comes when a function is called."""
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "interrupted.py").write_text(
+        "import functools, importlib, os, signal, sys\n"
+        "from posthouse.cli import main\n"
+        f"module, path = {module!r}, {function!r}\n"
+        "owner = importlib.import_module(module)\n"
+        "*outer, name = path.split('.')\n"
+        "for each in outer:\n"
+        "    owner = getattr(owner, each)\n"
+        "wrapped, times = getattr(owner, name), []\n"
+        "def interrupting(*given, **named):\n"
+        "    if not times:\n"
+        "        times.append(1)\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return wrapped(*given, **named)\n"
+        "setattr(owner, name, interrupting)\n"
+        "sys.exit(main(['demo', '--once']))\n"
+    )
+    home = tmp_path / "home"
+    home.mkdir()
+    done = subprocess.run(
+        [sys.executable, str(code / "interrupted.py")],
+        capture_output=True,
+        timeout=PATIENCE,
+        env=environment(home),
+    )
+    assert done.returncode in (0, 130), done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"not empty" not in done.stderr
+    assert list(home.iterdir()) == []
 
 
 # The daemon ----------------------------------------------------------------------------------------------------------

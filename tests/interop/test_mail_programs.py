@@ -21,6 +21,8 @@ from .test_senders import CATCHING, WITH_HEAD, arrived
 
 #: One domain with two mailboxes; every other recipient is refused.
 TWO_MAILBOXES = CATCHING.replace('name = "*"', 'name = "sina.com"').replace('"any"', '["renping", "liming"]')
+#: A listener that tolerates much; what needs no tolerance must pass it unchanged.
+SUBMISSION = CATCHING.replace('kind = "mx"', 'kind = "submission"') + '[relay]\ntrusted_networks = ["127.0.0.0/8"]\n'
 SUBJECT = "你好，任平"
 #: Lines that begin with a dot, octets over 127, an empty line, a line longer than 78 characters.
 BODY = "床前明月光，\n.疑是地上霜。\n..\n.\n\nRép " + "x" * 120 + "\n. end\n"
@@ -168,12 +170,13 @@ def net_smtp(host: Host, *files: Path) -> tuple[str | Path, ...]:
 
 
 @pytest.mark.system("perl", "perl")
-def test_net_smtp(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", [CATCHING, SUBMISSION], ids=["mx", "submission"])
+def test_net_smtp(tmp_path: Path, text: str) -> None:
     for name, message in WITH_HEAD.items():
         (tmp_path / name).write_bytes(message)
 
     async def scenario() -> None:
-        async with opened(CATCHING, tmp_path / "host") as host:
+        async with opened(text, tmp_path / "host") as host:
             said = await program(*net_smtp(host, *(tmp_path / name for name in WITH_HEAD)))
             assert said.count(" queued as ") == len(WITH_HEAD)
             await arrived(host, WITH_HEAD)

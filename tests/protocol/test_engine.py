@@ -173,6 +173,18 @@ def test_over_long_lines_are_read_to_their_end() -> None:
     assert answer_all(receiver, b"\r\nNOOP\r\n") == [500, 250]
 
 
+@pytest.mark.parametrize("pieces", [b"x" * 98 + b"\r\n", b"BDAT 100\r\n" + b"x" * 98 + b"\r\n"])
+def test_content_far_beyond_the_limit_ends_the_dialogue(pieces: bytes) -> None:
+    receiver = greeted(limits=Limits(message=1000, chunk=1000))
+    begin = b"" if pieces.startswith(b"BDAT") else b"DATA\r\n"
+    replies = answer_all(receiver, b"EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<a@b.example>\r\n" + begin)
+    for _ in range(40):
+        replies += answer_all(receiver, pieces)
+        assert receiver.state is not State.CLOSED
+    assert answer_all(receiver, pieces) == [552]
+    assert receiver.next_event() is Pause.CLOSED
+
+
 def test_a_line_without_end_ends_the_dialogue() -> None:
     receiver = greeted()
     assert answer_all(receiver, b"x" * ENDLESS_LINE) == []

@@ -231,6 +231,8 @@ def test_mail_for_a_dead_site_is_given_up_in_the_end_though_most_of_it_is_never_
         assert states == [RecipientState.HELD] * 63, "nobody writes reports here"
         lasts = [row.waiting.last for row in rig.spool.rows.values()]
         assert any("not attempted: dead.test is suspended" in last for last in lasts)
+        ends = [outcome for row in rig.spool.rows.values() for outcome in row.outcomes if "not att" in outcome.reason]
+        assert {str(outcome.reply)[:9] for outcome in ends} == {"451 4.4.1"}
         assert max(row.waiting.due for row in rig.spool.rows.values()) <= rig.clock.time()
         assert fake.tried("dead.test") < 400, "a probe in half an hour, and not 63 times 37 attempts"
 

@@ -50,6 +50,14 @@ def test_it_does_not_grow_while_it_is_not_used_up() -> None:
     assert site.limit == 2
 
 
+def test_a_site_that_answered_and_is_suspended_is_not_called_unreachable() -> None:
+    silent, busy = SiteHealth(20), SiteHealth(20)
+    for n in range(3):
+        hear(silent, Feedback.UNREACHABLE, began=n, now=n + 0.5)
+    assert hear(busy, Feedback.THROTTLED, began=0.0, now=1.0)
+    assert (silent.unreachable, busy.unreachable) == (True, False)
+
+
 def test_a_cap_below_the_beginning_is_kept() -> None:
     assert SiteHealth(1).limit == 1
     assert grown(1).limit == 1

@@ -71,3 +71,33 @@ def test_a_recorder_is_bounded() -> None:
             tell("S", str(number))
     assert [(each.where, each.number) for each in recorder.dialogues] == [("b", 2), ("c", 3)]
     assert [line.text for line in recorder.dialogues[0].lines] == ["0", "1", "2"]
+
+
+#: A C1 control, a line separator, a mark of direction, a zero-width space, a byte order mark, a tag, half of a pair.
+UNSEEN = "a\x9bb\u2028c\u202ed\u200be\ufefff\U000e0041g\x7fh\udcfci\x1b[2J"
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_steers_a_terminal_is_escaped_in_every_field(form: str) -> None:
+    lines: list[str] = []
+    log = EventLog(Fixed(), form, lines.append)  # type: ignore[arg-type]
+    log("refused", reason=UNSEEN, recipient=f"{UNSEEN}@x.test", text=UNSEEN * 100)
+    log.each("delivered", "recipient", [f"{UNSEEN}@x.test", "plain@x.test"], id="Q1", recipient=None, reply=UNSEEN)
+    assert len(lines) == 3
+    for line in lines:
+        assert line.isascii()
+        assert line.isprintable()
+        assert "\\u202e" in line
+    if form == "json":
+        assert json.loads(lines[0])["reason"] in (UNSEEN, UNSEEN.replace("\udcfc", "\\udcfc"))
+
+
+def test_moments_are_times_and_no_seconds_since_an_epoch() -> None:
+    for form in ("text", "json"):
+        lines: list[str] = []
+        log = EventLog(Fixed(), form, lines.append)  # type: ignore[arg-type]
+        log("deferred", id="Q1", again=1_795_420_810.5, again_in=0.5)
+        log("deferred", id="Q1", again=1e300)
+        assert "2026-11-23T08:00:10.500Z" in lines[0]
+        assert "1795420810" not in lines[0]
+        assert "1e+300" in lines[1].replace("1e300", "1e+300")

@@ -349,3 +349,21 @@ def test_an_alias_leads_to_all_its_ends() -> None:
         ]
 
     run(scenario)
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "not sent to mx.test[192.0.2.1]:25: the message has 408 octets and this host takes at most 100 (SIZE)",
+        "not sent to mx.test[192.0.2.1]:25: an address or the header needs SMTPUTF8, which this host does not offer",
+        "not sent to mx.test[192.0.2.1]:25: the address needs SMTPUTF8, which this host does not offer",
+        "not sent to mx.test[192.0.2.1]:25: the content has 8-bit octets and this host does not offer 8BITMIME",
+        "not sent to mx.test[192.0.2.1]:25: the content is binary and this host does not offer BINARYMIME",
+        "not sent: the address c@xn--zz.test cannot be written in SMTP: a label begins with xn--",
+        "tried the configured host: 192.0.2.1:25 refused the connection",
+        "tried the address itself: 192.0.2.1:25 refused the connection",
+    ],
+)
+def test_what_this_side_decides_is_said_in_chinese(reason: str) -> None:
+    said = chinese_reason(reason)
+    assert not re.search("[a-z]{3}", re.sub(r"mx\.test|c@xn--zz\.test", "", said)), said

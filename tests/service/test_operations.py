@@ -15,7 +15,7 @@ from posthouse.service import OPERATIONS, context, parse
 from posthouse.service.operations.filter_language import FilterError, parse_filter
 from posthouse.service.operations.results import AddressReport, CodeEntry, ConfigReport
 
-from .operation_harness import CONTENT, LATER, OperationHarness, run
+from .operation_harness import CONTENT, LATER, NEVER, TAKEN, OperationHarness, run
 
 SETTINGS = """
 hostname = "mx.example.org"
@@ -371,5 +371,34 @@ def test_every_answer_travels_as_json() -> None:
         ):
             answer = await desk.do(name, **given)
             assert msgspec.json.decode(msgspec.json.encode(answer), type=OPERATIONS[name].answer) == answer, name
+
+    run(scenario)
+
+
+def test_settled_recipients_are_counted_where_a_filter_asks_for_them() -> None:
+    """They exist while others of their message wait; destinations without any are not named."""
+
+    async def scenario() -> None:
+        desk = await OperationHarness()
+        await desk.store("a@far.test", "b@near.test", "c@here.test")
+        await desk.attempt(Result.DELIVERED, TAKEN, only="far.test")
+        await desk.attempt(Result.FAILED, NEVER, only="near.test")
+        for text, destination in (("state:delivered", "far.test"), ("state:failed", "near.test")):
+            found = await desk.do("queue count", filter=text)
+            assert (found.recipients, [row.destination for row in found.destinations]) == (1, [destination])
+            assert [row.destination for row in (await desk.do("queue summary", filter=text)).rows] == [destination]
+            (entry,) = await desk.do("queue list", filter=text)
+            assert entry.next is None
+        assert (await desk.do("queue count", filter="state:delivered domain:here.test")).destinations == []
+
+    run(scenario)
+
+
+def test_a_size_beyond_all_sizes_is_a_filter_like_any_other() -> None:
+    async def scenario() -> None:
+        desk = await OperationHarness()
+        await desk.store("a@far.test")
+        assert await desk.do("queue list", filter="size>999999999999999T") == []
+        assert len(await desk.do("queue list", filter="size<999999999999999T")) == 1
 
     run(scenario)

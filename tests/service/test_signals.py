@@ -123,7 +123,7 @@ class Daemon:
         self.process.wait(PATIENCE)
 
 
-def until(ready: Callable[[], object]) -> object:
+def until(ready: Callable[..., object]) -> object:
     end = time.monotonic() + PATIENCE
     while not (found := ready()):
         assert time.monotonic() < end
@@ -250,6 +250,11 @@ def greeted(port: int) -> None:
         assert sock.recv(4) == b"220 "
 
 
+def leads(pid: int) -> list[str]:
+    """Where the descriptors of a process lead."""
+    return [os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()]
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_children_of_a_handler_hold_neither_the_worker_nor_its_port(
     daemon: Callable[..., Daemon], workers: int
@@ -258,10 +263,9 @@ def test_children_of_a_handler_hold_neither_the_worker_nor_its_port(
     port = running.port()
     running.send(4)
     until(lambda: len(running.children()) >= 4)
-    for pid in running.children():
-        leads = [os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()]
-        assert not [each for each in leads if each.startswith(str(running.home / "data"))]
-        assert "log" in str(leads)  # what is not the daemon's stays
+    for pid in running.children():  # each gives up what it has inherited before its own code goes on
+        until(lambda pid=pid: not [each for each in leads(pid) if each.startswith(str(running.home / "data"))])
+        assert str(running.log) in leads(pid)  # what is not the daemon's stays
     # A signal to such a child is no signal to the daemon.
     os.kill(running.children()[0], signal.SIGTERM)
     if workers > 1:

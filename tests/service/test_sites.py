@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import socket
+from functools import partial
+from pathlib import Path
+
+from posthouse.core import CallbackSink
 from posthouse.relay.scheduling.outlook import AttemptPosition, SiteOutlook
+from posthouse.service import Context
+from posthouse.service.control.client import ask, ask_peers
+from posthouse.service.control.server import ControlSocket
+from posthouse.service.control.wire import control_path
 from posthouse.service.operations.results import SitesReport
+from posthouse.service.operations.sites import SITES
 
 from .operation_harness import OperationHarness, run
 
@@ -75,3 +85,36 @@ def test_sites_of_all_workers_are_listed_the_suspended_ones_first() -> None:
         assert found.sites[0].until == desk.clock.time() + 90
 
     run(scenario)
+
+
+def test_workers_ask_each_other_over_their_sockets(tmp_path: Path) -> None:
+    """A user asks number 0; a socket that a dead worker left, and one that hangs, are passed over."""
+
+    async def scenario() -> None:
+        desks = [await OperationHarness(), await OperationHarness()]
+        sockets = []
+        for number, desk in enumerate(desks):
+            desk.sites = [(SiteOutlook(f"{number}.test", 2, active=1), [])]
+            path = control_path(str(tmp_path), number)
+            contexts = partial(_of, desk.context()._replace(peers=partial(ask_peers, path)))
+            sockets.append(ControlSocket(path, contexts, CallbackSink(lambda event, /, **fields: None)))
+            await sockets[-1].open()
+        dead = socket.socket(socket.AF_UNIX)
+        dead.bind(control_path(str(tmp_path), 2))
+        dead.close()
+        hanging = socket.socket(socket.AF_UNIX)
+        hanging.bind(control_path(str(tmp_path), 3))
+        hanging.listen()
+        try:
+            found = await ask(str(tmp_path), SITES, {})
+            assert [each.site for each in found.sites] == ["0.test", "1.test"]
+        finally:
+            hanging.close()
+            for each in sockets:
+                await each.close()
+
+    run(scenario)
+
+
+def _of(context: Context, who: str) -> Context:
+    return context

@@ -39,6 +39,7 @@ async def reopen(data: Path) -> tuple[list[str], dict[str, bytes]]:
     """What opening says, and the messages with their content."""
     spool = SqliteSpool(data, time=lambda: NOW)
     said = await spool.open(NOW)
+    assert await spool.queries.lost() == len(lost_in(data))
     contents = {}
     for row in await spool.queries.select(now=NOW):
         entry = await spool.queries.entry(row.id)

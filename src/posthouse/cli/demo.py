@@ -106,8 +106,9 @@ def _not_arrived(stop: asyncio.Event) -> exit_codes.CommandFailed:
 async def _once(lang: str, as_json: bool) -> None:
     from posthouse.service.demo import Demo
 
-    async with Demo() as daemons:
-        with signals(daemons.remove) as stop:
+    daemons = Demo()
+    with signals(daemons.remove) as stop:  # before anything is on the disk
+        async with daemons:
             arrival = await unless(stop, _travel(daemons), _PATIENCE)
             if arrival is None:
                 raise _not_arrived(stop)
@@ -132,8 +133,9 @@ async def _stay(lang: str) -> None:
     text = _TEXT[lang]
     say(text["opening"])
     watcher = _Watcher(lang)
-    async with Demo(heard=watcher.heard) as daemons:
-        with signals(daemons.remove) as stop:
+    daemons = Demo(heard=watcher.heard)
+    with signals(daemons.remove) as stop:  # before anything is on the disk
+        async with daemons:
             arrival = await unless(stop, _travel(daemons), _PATIENCE)
             if arrival is None:
                 raise _not_arrived(stop)

@@ -223,6 +223,9 @@ def summary(filter: tuple[str, ...], limit: int, config_file: str | None, data_d
         more = f", {found.others} of them not shown" if found.others else ""
         places = len(found.rows) + found.others
         say(f"{_recipients(found.recipients)} for {places} destination{'' if places == 1 else 's'}{more}", "dim")
+    if found.lost:
+        contents = "1 content" if found.lost == 1 else f"{found.lost:,} contents"
+        say(f"{contents} in spool/lost, without a row in the database; the manual says how to get them back", "yellow")
 
 
 @queue.command("count", short_help="Count the recipients that a filter selects.", epilog=_LANGUAGE)

@@ -27,16 +27,7 @@ import binascii
 from typing import Final
 
 from posthouse.core import Body, LocalError, Remark, Reply
-from posthouse.protocol.commands import (
-    Auth,
-    Bdat,
-    Command,
-    Data,
-    Greet,
-    Mail,
-    Rcpt,
-    StartTls,
-)
+from posthouse.protocol.commands import Auth, Bdat, Command, Data, Greet, Mail, Rcpt, StartTls
 from posthouse.protocol.events import (
     AuthResponse,
     ContentChunk,
@@ -60,6 +51,7 @@ from posthouse.protocol.refusals import (
     CHUNK_FAULTS,
     CHUNK_TOO_LARGE,
     CONTENT_FAULTS,
+    CONTENT_TOO_LARGE,
     LINE_FAULTS,
     NO_RECIPIENTS,
     TLS_IS_UP,
@@ -100,7 +92,7 @@ _SWITCHING: Final = State.SWITCHING
 
 _TAKES_RCPT: Final = (_RECIPIENTS, _SENDER)  # a tuple is asked by identity first; what a set asks costs more
 
-# A chunk so large that reading it to its end would only keep the channel busy.
+# In multiples of the limit: a chunk or a message so large that reading it to its end would only keep the channel busy.
 _HOPELESS: Final = 4
 
 _INPUTS: Final[dict[str, Input]] = {str(each): each for each in Input}
@@ -124,6 +116,7 @@ class Receiver:
         "_eof",
         "_fatal",
         "_given",
+        "_hopeless",
         "_later",
         "_line_limit",
         "_lines",
@@ -179,6 +172,7 @@ class Receiver:
         self._given = _GREETING_INPUT
         self._command: Command | None = None
         self._authenticated = False
+        self._hopeless = _HOPELESS * max(self.limits.message, self.limits.chunk, 1)
         self._skip = 0  # octets of a chunk that are read and dropped
         self._skipped: Refused | None = None  # what to tell after that
         self._forget_transaction()
@@ -392,13 +386,15 @@ class Receiver:
         elif not data:
             return _NEED_DATA
         piece, rest = self._dot.feed(data)
-        if isinstance(piece, InputFault):
+        if isinstance(piece, InputFault) or self._total + len(piece) > self._hopeless:
             lines.clear()
             self._given = _CONTENT_END_INPUT
             self._command = None
             self._owed = 1
             self._fatal = True
-            return Refused(piece.value, CONTENT_FAULTS[piece], fatal=True)
+            if isinstance(piece, InputFault):
+                return Refused(piece.value, CONTENT_FAULTS[piece], fatal=True)
+            return Refused("DATA", CONTENT_TOO_LARGE, fatal=True)
         self._total += len(piece)
         self.has_input = self._eof or rest is not None
         if rest is not None:
@@ -430,9 +426,11 @@ class Receiver:
     def _begin_chunk(self, command: Bdat, given: Input, refusal: Reply | None) -> Event:
         if refusal is None and command.size > self.limits.chunk:
             refusal = CHUNK_TOO_LARGE
+        fatal = command.size > _HOPELESS * max(self.limits.chunk, 1)
+        if refusal is None and self._total + command.size > self._hopeless:
+            refusal, fatal = CONTENT_TOO_LARGE, True
         if refusal is not None:
             # RFC 3030 §2: the octets of a refused chunk still arrive; they are read and dropped before the reply.
-            fatal = command.size > _HOPELESS * max(self.limits.chunk, 1)
             refused = Refused("BDAT", refusal, fatal)
             if not fatal and command.size:
                 self._skip, self._skipped = command.size, refused

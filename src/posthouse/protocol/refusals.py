@@ -18,6 +18,7 @@ __all__ = [
     "CHUNK_FAULTS",
     "CHUNK_TOO_LARGE",
     "CONTENT_FAULTS",
+    "CONTENT_TOO_LARGE",
     "ENCRYPTION_NEEDED",
     "LINE_FAULTS",
     "NO_RECIPIENTS",
@@ -45,6 +46,7 @@ CHUNK_FAULTS: Final = {
 NO_RECIPIENTS: Final = Reply(554, "5.5.1", "No valid recipients")
 BINARY_NEEDS_BDAT: Final = Reply(503, "5.5.1", "BODY=BINARYMIME needs BDAT, not DATA")
 UTF8_ADDRESS: Final = Reply(553, "5.6.7", "Address has non-ASCII characters, but MAIL did not say SMTPUTF8")
+CONTENT_TOO_LARGE: Final = Reply(552, "5.3.4", "Message far too large. Closing connection")
 CHUNK_TOO_LARGE: Final = Reply(552, "5.3.4", "Chunk too large")
 #: RFC 4954 §6: the mechanism may be used under TLS only.
 ENCRYPTION_NEEDED: Final = Reply(538, "5.7.11", "Encryption required for this mechanism; say STARTTLS first")

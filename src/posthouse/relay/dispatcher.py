@@ -29,7 +29,8 @@ from posthouse.spool.interface import Lease, QueuedRecipient, Spool, StoredMessa
 __all__ = ["Dispatcher"]
 
 _LONGEST_SAID: Final = 300  # characters
-_SUSPENDED: Final = Reply(451, "4.4.1", "the site is suspended for a while")
+_UNREACHABLE: Final = Reply(451, "4.4.1", "the site is suspended for a while, as it did not answer")
+_SUSPENDED: Final = Reply(451, "4.4.5", "the site is suspended for a while")
 _FAULT: Final = Reply(451, "4.3.0", "local error in processing")
 
 
@@ -176,7 +177,8 @@ class Dispatcher:
             return
         reason = f"not attempted: {attempt.key[1]} is suspended for a while, as {queue.health.why}"
         recipients = [each.recipient for each in attempt.recipients]
-        self._record(attempt, all_of(recipients, Result.DEFERRED, reason, _SUSPENDED))
+        reply = _UNREACHABLE if queue.health.unreachable else _SUSPENDED
+        self._record(attempt, all_of(recipients, Result.DEFERRED, reason, reply))
 
     def _deliver_now(
         self, route: Route, message: StoredMessage, recipients: tuple[Recipient, ...]

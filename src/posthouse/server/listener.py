@@ -78,7 +78,7 @@ class Server:
             timeouts or ServerTimeouts(),
             transcript,
             on_error or _report,
-            TurnQueue(),
+            TurnQueue(clock),
             leniency or _strict,
             protection,
         )

@@ -5,10 +5,10 @@ one write for all replies of a pipelined group.  Only when a policy or an intake
 committed, the DNS is asked) does the session wait; the session goes on from there when the awaitable is done.  There is
 no task per session and none per command.
 
-A turn handles at most 100 events; then the session *rests* until its turn comes (``turn_queue``), so that other
-sessions go first.  The rest is longer for a client that repeats what brings no message (``conduct``).  Replies are
-written when 16 KiB of them are waiting, before more are made, so that a client that does not read its replies costs no
-more memory than that and what the stream queues.
+A session handles at most 100 events when octets arrive, fewer while others wait; then it *rests* until its turn comes
+(``turn_queue``), so that other sessions go first.  The rest is longer for a client that repeats what brings no
+message (``conduct``).  Replies are written when 16 KiB of them are waiting, before more are made, so that a client that
+does not read its replies costs no more memory than that and what the stream queues.
 
 A waiting session stops reading when octets arrive.  Most clients send nothing before the reply is there, and stopping
 and starting costs two system calls.  While content arrives more is sure to come, so there reading stops at once.
@@ -69,9 +69,7 @@ _LF_END_TIMEOUT: Final = Reply(
 _NO_MESSAGE: Final = Reply(421, "4.4.2", "No message came for too long; closing connection")
 _NO_ANSWER: Final = Reply(421, "4.3.0", "Something here takes too long; try again later")
 
-#: Events that one session may handle in one turn of the event loop.
-_EVENTS_A_TURN: Final = 100
-#: The same for a client that is near a limit of ``conduct``.
+#: Events that a session may handle between two rests when its client is near a limit of ``conduct``.
 _EVENTS_SLOWED: Final = 20
 #: Octets of replies that wait for the end of the turn; more are written at once.
 _REPLIES_AT_MOST: Final = 16_384
@@ -196,15 +194,15 @@ class ServerSession:
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
-    def _pump(self, data: bytes = b"") -> None:
-        """Octets → events → replies, as far as they go now."""
+    def _pump(self, data: bytes = b"", events_at_most: int = 0) -> None:
+        """Octets → events → replies, as far as they go now; ``events_at_most`` if it is this session's turn."""
         transaction, conduct = self._transaction, self._conduct
         if self._is_held() or transaction is None or conduct is None:
             return
         receiver, out = self._receiver, self._out
         step: Step
         events, octets = 0, 0
-        most = _EVENTS_SLOWED if conduct.rest else _EVENTS_A_TURN
+        most = _EVENTS_SLOWED if conduct.rest else events_at_most or self._settings.turns.at_arrival
         while (data or receiver.has_input) and not self._waiting and not self._choked and events < most:
             event = receiver.next_event(data)
             data = b""
@@ -255,26 +253,28 @@ class ServerSession:
     def _rest(self, seconds: float) -> None:
         """Handle no events for ``seconds``, and until it is this session's turn."""
         self._resting = True
+        if self._receiver.has_input:  # what is read now would only wait in memory
+            self._set_paused(True)
         if seconds:
             self._settings.clock.call_later(seconds, self._rest_over)
         else:
-            self._settings.turns.put(self._rested)
+            self._rest_over()
 
     def _rest_over(self) -> None:
         if self._receiver.has_input:
-            self._settings.turns.put(self._rested)
+            self._settings.turns.put(self._rested, fruitless=self._conduct is not None and self._conduct.fruitless)
         else:
             self._rested()
 
-    def _rested(self) -> None:
+    def _rested(self, events_at_most: int = 0) -> None:
         self._resting = False
         if self._receiver.state is not State.CLOSED:
-            self._go_on()
+            self._go_on(events_at_most)
 
-    def _go_on(self) -> None:
+    def _go_on(self, events_at_most: int = 0) -> None:
         """Handle what has arrived meanwhile; read on when all of it is handled."""
         try:
-            self._pump()
+            self._pump(b"", events_at_most)
         except Exception as error:  # the network reports and ends only what it has called itself
             self._settings.on_error(error)
             self.abort()

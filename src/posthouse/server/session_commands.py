@@ -7,6 +7,7 @@ Each method takes one event of the engine and returns the next step, like those 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, cast
 
 from posthouse.core import Reply, Verdict
@@ -17,6 +18,7 @@ from posthouse.protocol import (
     Greet,
     Help,
     Noop,
+    Offer,
     Quit,
     Receiver,
     Refused,
@@ -82,7 +84,7 @@ class SessionCommands:
         # RFC 2034 §4: no enhanced code in a reply to HELO or EHLO; in each line of EHLO's it would hide the keyword.
         reply = verdict.reply._replace(enhanced="")
         if reply.code < 400 and event.verb != "HELO":
-            reply = reply._replace(text="\n".join((reply.text, *self._receiver.offer.keywords())))
+            reply = _with_keywords(reply, self._receiver.offer)
         return self._given_up(self._receiver.send(reply))
 
     def rset(self, event: Rset) -> Step:
@@ -142,6 +144,12 @@ class SessionCommands:
         recipients = self._transaction.recipients
         self._transaction.forget_if_over()
         return self._conduct.idle(wire, 1 + (recipients - self._transaction.recipients) // _GIVEN_UP)
+
+
+@lru_cache(maxsize=64)
+def _with_keywords(reply: Reply, offer: Offer) -> Reply:
+    """The reply to EHLO; one object for all sessions, because writing a reply is cached by its parts."""
+    return reply._replace(text="\n".join((reply.text, *offer.keywords())))
 
 
 def _ask(answer: Answer, then: Callable[[Verdict], Step]) -> Step:

@@ -65,7 +65,8 @@ class SessionSettings(NamedTuple):
 
     ``policy`` makes a session's policy and ``transcript`` its transcript (None: no transcripts); ``on_error`` is given
     the exceptions of a policy or an intake, which end as 451 for the client.  ``turns`` has the sessions that have more
-    to do than one turn of the loop allows them.  ``leniency`` says what is tolerated from a peer.
+    to do than one turn of the loop allows them.
+    ``leniency`` says what is tolerated from a peer.
     """
 
     policy: PolicyFactory

@@ -14,7 +14,7 @@ import asyncio
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from datetime import datetime
 from types import MappingProxyType, TracebackType
@@ -148,7 +148,7 @@ class Demo:
             loopback=True,
         )
         self._stack.push_async_callback(daemon.drain, 2.0)
-        await daemon.start()
+        await _to_the_end(daemon.start())
         self.daemons[domain] = daemon
         self.directories[domain] = directory
         self._network.redirects[Endpoint(address, 25)] = daemon.endpoints["mx"]
@@ -227,8 +227,19 @@ class Demo:
 
     def remove(self) -> None:
         """Remove the directories at once, while the daemons may run: for an exit that waits for nothing."""
-        if self._root is not None:
-            shutil.rmtree(self._root, ignore_errors=True)
+        for _ in range(10):  # a thread of a spool may make a file meanwhile
+            if self._root is not None and os.path.isdir(self._root):
+                shutil.rmtree(self._root, ignore_errors=True)
+
+
+async def _to_the_end(start: Coroutine[Any, Any, None]) -> None:
+    """Run ``start`` to its end also if the caller is cancelled, as a thread of it may still be making files."""
+    task = asyncio.ensure_future(start)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
 
 
 def _silent(event: str, /, **fields: Any) -> None:

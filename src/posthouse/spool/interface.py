@@ -221,6 +221,10 @@ class SpoolQueries(Protocol):
         """Records of operators' actions, the latest first."""
         ...
 
+    async def lost(self) -> int:
+        """How many contents the spool keeps without their rows; an operator should look."""
+        ...
+
     async def history(self, queue_id: str) -> list[Event]:
         """The events of one message in their order; empty if the message is not known."""
         ...
@@ -265,12 +269,11 @@ class Spool(Protocol):
 
     def accepting(self) -> bool:
         """Whether storage can be reached: while False, no message is received and no attempt is begun.  Synchronous,
-        without input or output.  Where the spool is a local file, it becomes false when the spool is out of order."""
+        without input or output.  Where the spool is a local file, false when it is out of order."""
         ...
 
     def out_of_order(self) -> str:
-        """Why nothing is stored until the spool is opened again, in a sentence; "" while all is well.  Files that were
-        replaced or removed, and a damaged database, are such reasons.  Synchronous, without input or output."""
+        """Why nothing is stored until the spool is opened again, in a sentence; "" while all is well.  Synchronous."""
         ...
 
     def holds(self, lease: Lease) -> bool:
@@ -285,8 +288,8 @@ class Spool(Protocol):
         ...
 
     def receive(self, announced: int = 0) -> IncomingMessage:
-        """Begin to take a message of ``announced`` octets (0: unknown), which are reserved on the disk until the
-        message has ended.  Raises ``StorageFull`` if there is no room for them."""
+        """Begin to take a message.  ``announced`` octets (0: unknown) are reserved on the disk until it has ended.
+        Raises ``StorageFull`` if there is no room for them."""
         ...
 
     async def lease(

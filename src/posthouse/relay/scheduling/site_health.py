@@ -96,6 +96,11 @@ class SiteHealth:
         return self._failures > 0 or self._pauses > 0
 
     @property
+    def unreachable(self) -> bool:
+        """True if it is suspended because no connection could be opened."""
+        return self._failures >= _FAILURES
+
+    @property
     def proven(self) -> bool:
         """True if the last feedback was a success."""
         return self._succeeded >= 0.0 and not self.failing

@@ -6,10 +6,13 @@ socket carries it as JSON, and the manual lists it; none of them knows more than
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from posthouse.core import SettingError
 
 # The client of a running daemon needs the declarations only, and none of these packages.
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from posthouse.spool import Spool
     from posthouse.spool.interface import Compose
 
-__all__ = ["Context", "Operation", "Parameter", "Reporting", "RoutingContext", "user_name"]
+__all__ = ["Context", "Operation", "Parameter", "Reporting", "RoutingContext", "spool_or_none", "user_name"]
 
 #: Makes the function that writes the reports about dropped recipients, for one spool and one moment.
 Reporting = Callable[["Spool", float], "Compose"]
@@ -105,6 +108,19 @@ class Operation(NamedTuple):
     parameters: tuple[Parameter, ...] = ()
     needs_context: bool = True
     live: bool = False
+
+
+@contextlib.asynccontextmanager
+async def spool_or_none(context: Context) -> AsyncIterator[Spool | None]:
+    """The spool, None where there is none.  Raises ``SettingError`` if there is one and this user may not read it."""
+    async with contextlib.AsyncExitStack() as stack:
+        spool = None
+        try:
+            spool = await stack.enter_async_context(context.spool())
+        except SettingError as error:
+            if isinstance(error.__cause__, PermissionError):
+                raise
+        yield spool
 
 
 def user_name(number: int) -> str:

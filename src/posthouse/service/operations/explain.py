@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import re
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from posthouse.core import SettingError
 from posthouse.service.config.advice import advice, surroundings
 from posthouse.service.config_file import ConfigError, load, load_table
-from posthouse.service.operations.base import Context, Operation, Parameter
+from posthouse.service.operations.base import Context, Operation, Parameter, spool_or_none
 from posthouse.service.operations.explain_message import history_of
 from posthouse.service.operations.results import (
     AddressReport,
@@ -85,10 +84,8 @@ async def _explain(context: Context, what: str, lang: str = "en") -> Explained:
 
 async def _find(context: Context, *, address: str = "", message_id: str = "") -> list[MessageSummary]:
     """Messages by what stands in their histories; none where there is no spool."""
-    async with contextlib.AsyncExitStack() as stack:
-        try:
-            spool = await stack.enter_async_context(context.spool())
-        except SettingError:
+    async with spool_or_none(context) as spool:
+        if spool is None:
             return []
         found = await spool.queries.find(address=address, message_id=message_id)
         other = other_spelling(address) if address else address

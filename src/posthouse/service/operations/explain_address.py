@@ -6,8 +6,6 @@ Nothing is sent and nothing is stored; next hops are looked up in the DNS as the
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -27,7 +25,7 @@ from posthouse.protocol.leniency import tolerant_mailbox
 from posthouse.relay import MailboxDeliverer, NoRoute, Route
 from posthouse.service.directory.directory import Directory, Expanded, Foreign, Local, Moved, Resolution
 from posthouse.service.directory.expansion import expand_envelope
-from posthouse.service.operations.base import Context
+from posthouse.service.operations.base import Context, spool_or_none
 from posthouse.service.operations.explain_text import address_kind_text
 from posthouse.service.operations.next_attempt import next_attempts
 from posthouse.service.operations.results import (
@@ -67,7 +65,7 @@ def address_of(text: str) -> Address:
 async def check_address(context: Context, address: str) -> AddressReport:
     """What an address is and where its mail would go, from the configuration and the quotas that are used up."""
     asked = address_of(address)
-    async with _open_spool(context) as spool:
+    async with spool_or_none(context) as spool:
         facts, reply = await _facts(context, Directory(context.config).resolve(asked), spool)
     ends = []
     for recipient in _ends(context, asked, reply):
@@ -80,7 +78,7 @@ async def check_address(context: Context, address: str) -> AddressReport:
 
 async def forecast(context: Context, address: Address) -> AddressForecast:
     """Where a message to ``address`` would go now, with the queue for its destination where there is a spool."""
-    async with _open_spool(context) as spool:
+    async with spool_or_none(context) as spool:
         facts, reply = await _facts(context, Directory(context.config).resolve(address), spool)
         recipients = _ends(context, address, reply)
         ends = await asyncio.gather(*(_end(context, spool, each) for each in recipients[:_MOST_ENDS]))
@@ -96,16 +94,6 @@ async def forecast(context: Context, address: Address) -> AddressForecast:
         facts=facts,
         ends=ends,
     )
-
-
-@contextlib.asynccontextmanager
-async def _open_spool(context: Context) -> AsyncIterator[Spool | None]:
-    """The spool, None where there is none."""
-    async with contextlib.AsyncExitStack() as stack:
-        spool = None
-        with contextlib.suppress(SettingError):
-            spool = await stack.enter_async_context(context.spool())
-        yield spool
 
 
 def _ends(context: Context, address: Address, reply: str) -> list[Recipient]:

@@ -188,7 +188,9 @@ def _results(say: _Sentences, results: Sequence[ResultEntry], now: float) -> Ite
     given_up = first.result == "failed" and first.reply.startswith("4")
     key = "expired" if given_up else first.result
     said = first.reply or say.reason(first.reason)
-    if first.reply and first.reason and first.result != "delivered" and first.reply not in first.reason:
+    if first.reason and first.reason in first.reply:  # this side decided: its reply is the reason
+        said = first.reply.replace(first.reason, say.reason(first.reason))
+    elif first.reply and first.reason and first.result != "delivered" and first.reply not in first.reason:
         reason = say.reason(first.reason)
         said = f"{first.reply}（{reason}）" if say.lang == "zh" else f"{first.reply} ({reason})"
     answered = _ANSWERED.search(first.reason) if first.reply else None

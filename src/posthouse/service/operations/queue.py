@@ -130,6 +130,7 @@ async def _summary(context: Context, filter: str = "", limit: int = 1000) -> Que
     now = context.clock.time()
     async with context.spool() as spool:
         rows = await spool.queries.summary(parse_filter(filter), now=now)
+        lost = await spool.queries.lost()
     rows = [row for row in rows if row.total]
     shown = rows[: max(1, min(limit, MOST_ENTRIES))]
     return QueueSummary(
@@ -138,6 +139,7 @@ async def _summary(context: Context, filter: str = "", limit: int = 1000) -> Que
         rows=_rows(shown),
         recipients=sum(row.total for row in rows),
         others=len(rows) - len(shown),
+        lost=lost,
     )
 
 

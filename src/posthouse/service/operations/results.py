@@ -60,7 +60,7 @@ __all__ = [
 ]
 
 #: The fields that are times.
-MOMENTS = frozenset(("at", "began", "due", "expires", "now", "oldest", "received"))
+MOMENTS = frozenset(("at", "began", "due", "expires", "now", "oldest", "received", "until"))
 
 _Answer = TypeVar("_Answer", bound=Struct)
 
@@ -151,7 +151,7 @@ class QueueSummary(Struct, frozen=True, kw_only=True):
 
     ``ages`` are the upper ends of the ages that each row counts; the last count of a row is of older ones.  ``rows``
     are the ``limit`` largest destinations, ``others`` the number of further destinations, and ``recipients`` all
-    recipients of all destinations.
+    recipients of all destinations.  ``lost`` is the number of contents in ``spool/lost``.
     """
 
     now: float
@@ -159,6 +159,7 @@ class QueueSummary(Struct, frozen=True, kw_only=True):
     rows: list[QueueSummaryRow]
     recipients: int
     others: int
+    lost: int = 0
 
 
 class QueueSummaryRow(Struct, frozen=True, kw_only=True):

@@ -24,6 +24,8 @@ __all__ = ["HEAD_AT_MOST", "HeaderLimits", "HeaderScan"]
 HEAD_AT_MOST: Final = 65_536
 #: Octets of an incomplete line that are kept: enough for the beginning of our own "by" line.
 _LINE_AT_MOST: Final = 512
+_FIRST_LINE: Final = 1_000  # octets that show whether the first line is a field
+_PIECES: Final = 8  # that are kept apart
 _NAME: Final = re.compile(rb"(?:[ \t]|\r\n[ \t])*(<[^<>\x00-\x20\x7f]{1,250}>)")
 
 
@@ -53,11 +55,26 @@ class HeaderScan:
     or b"".
     """
 
-    __slots__ = ("_head", "_limits", "_line", "_octets", "_passes", "done", "gap", "hops", "message_id", "refusal")
+    __slots__ = (
+        "_head",
+        "_kept",
+        "_limits",
+        "_line",
+        "_octets",
+        "_passes",
+        "done",
+        "gap",
+        "hops",
+        "message_id",
+        "refusal",
+    )
 
     def __init__(self, limits: HeaderLimits) -> None:
         self._limits = limits
-        self._head: bytearray | None = None  # the first octets, if the header section did not end in the first piece
+        #: The first octets, if the header section did not end in the first piece: the pieces themselves, which the
+        #: spool keeps too, and not a copy of them.  None when they have been searched.
+        self._head: list[bytes | bytearray] | None = []
+        self._kept = 0
         self._line = b"\r\n"  # the incomplete line, with the CRLF before it
         self._octets = 0
         self._passes = 0
@@ -70,8 +87,7 @@ class HeaderScan:
 
     def write(self, chunk: bytes) -> None:
         """Take the next octets."""
-        head = self._head
-        if head is None:
+        if not self._kept:
             end = 0 if chunk.startswith(b"\r\n") else chunk.find(b"\r\n\r\n")
             if end >= 0:  # the common case: the whole header section is in the first piece
                 section = b"\r\n" + chunk[:end]
@@ -83,10 +99,8 @@ class HeaderScan:
                 self._tally(lowered)
                 self._judge()
                 return
-            head = self._head = bytearray()
-        room = HEAD_AT_MOST - len(head)
-        if room > 0:
-            head += chunk[:room]
+        if self._head is not None and self._keep(self._head, chunk):
+            self.done = True
         data = self._line + chunk
         end = data.find(b"\r\n\r\n")
         if end >= 0:
@@ -94,7 +108,7 @@ class HeaderScan:
             self._line = b""
             self._tally(data[:end].lower())
             self._judge()
-            self._finish(head)
+            self._finish()
             return
         self._octets += len(chunk)
         last = data.rfind(b"\r\n")
@@ -105,10 +119,29 @@ class HeaderScan:
             self._line = b"\r" if data.endswith(b"\r") else b""
         if data:
             self._tally(data.lower())
-        if 0 < room <= len(chunk) and _has_no_more_fields(bytes(head)):
+        if self.done:
             self._octets = 0
-            self._finish(head)
         self._judge()
+
+    def _keep(self, head: list[bytes | bytearray], chunk: bytes) -> bool:
+        """Keep the first octets until there are enough; returns whether they show that the header section has ended."""
+        before = self._kept
+        self._kept += len(chunk)
+        if len(head) < _PIECES:
+            head.append(chunk)
+        else:
+            last = head[-1]
+            if not isinstance(last, bytearray):
+                last = head[-1] = bytearray(last)
+            last += chunk
+        if before < _FIRST_LINE <= self._kept and gap(b"".join(head)):
+            self._finish()
+            return True
+        if self._kept < HEAD_AT_MOST:
+            return False
+        octets = b"".join(head)
+        self._finish()
+        return _has_no_more_fields(octets[:HEAD_AT_MOST])
 
     def _tally(self, lowered: bytes) -> None:
         """Count in lines in lower case, each with the CRLF before it."""
@@ -128,12 +161,16 @@ class HeaderScan:
             text = f"Header section too large (limit {limits.octets} octets)"
             self.refusal = Verdict(Reply(552, "5.3.4", text), "larger than max_header_size")
 
-    def _finish(self, head: bytearray) -> None:
+    def _finish(self) -> None:
+        """Search the first octets, if that has not been done; the scan is done unless it goes on behind them."""
+        if self._head is None:
+            self.done = True
+            return
+        octets = b"".join(self._head)
         self._head = None
-        self.done = True
-        octets = bytes(head)
         self.gap = gap(octets)
         end = 0 if octets.startswith(b"\r\n") else octets.find(b"\r\n\r\n")
+        self.done = end >= 0
         section = b"\r\n" + (octets if end < 0 else octets[:end])
         self.message_id = _message_id(section, section.lower())
 
@@ -142,14 +179,13 @@ class HeaderScan:
         if not self.done:
             self._tally(self._line.lower())
             self._judge()
-            self._finish(bytearray() if self._head is None else self._head)
+            self._finish()
+            self.done = True
 
 
 def _has_no_more_fields(head: bytes) -> bool:
-    """Whether the first octets of a content show that its body has begun, although no empty line is among them: the
-    first line is no field, or lines that are no fields follow the last field."""
-    if gap(head):
-        return True
+    """Whether the first octets of a content show that its body has begun, although no empty line is among them: lines
+    that are no fields follow the last field."""
     return b"\r\n" in head[split(head).body_offset :]
 
 

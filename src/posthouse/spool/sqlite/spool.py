@@ -124,7 +124,7 @@ class SqliteSpool:
         self._kind = kind
         self._min_free = min_free
         self._horizon = horizon
-        self._pull_in_at = -inf if horizon < inf else inf  # when to search for such mail, by the stopwatch
+        self._pull_in_at = -inf  # when to search for such mail, by the stopwatch
         self._threshold = threshold
         self._layout = Layout(os.path.join(os.path.abspath(data_dir), "spool"))
         self._keep_finished = keep_finished
@@ -333,21 +333,20 @@ class SqliteSpool:
         )
 
     async def due(self, now: float, *, limit: int = 1000, after: DueDestination | None = None) -> DuePage:
-        if after is None and self._owner is not None and self._stopwatch() >= self._pull_in_at:
-            latest = await self._reader.latest()
-            if latest is not None and latest > now + self._horizon:
-                self._pull_in_at = self._stopwatch() + _PULL_IN
-                names: Sequence[str] = await self._call(partial(self._leases.too_late, latest=now + self._horizon))
-                while names:
-                    pull_in = partial(self._leases.pull_in, names=names, now=now, horizon=self._horizon)
-                    names = await self._call(pull_in)
-        page = await self._reader.due(limit, after)
+        page, latest = await self._reader.due(limit, after)
         if self._owner is None:
             return page
+        if latest > now + self._horizon and after is None and self._stopwatch() >= self._pull_in_at:
+            self._pull_in_at = self._stopwatch() + _PULL_IN
+            names: Sequence[str] = await self._call(partial(self._leases.too_late, latest=now + self._horizon))
+            while names:
+                pull_in = partial(self._leases.pull_in, names=names, now=now, horizon=self._horizon)
+                names = await self._call(pull_in)
+            page, _ = await self._reader.due(limit, after)
         peers = self._leases.peers
         if after is None and (self._stopwatch() >= peers.next_look or (page.again is not None and page.again <= now)):
             await self._call(partial(self._leases.sweep, now=now))
-            page = await self._reader.due(limit, after)
+            page, _ = await self._reader.due(limit, after)
         if peers.interval is None:
             return page
         look = now + peers.interval

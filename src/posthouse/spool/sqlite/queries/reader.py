@@ -35,6 +35,7 @@ from posthouse.spool.sqlite.rows import STATES, WAITING, decode_envelope, destin
 from posthouse.spool.sqlite.statements import SQL
 from posthouse.spool.sqlite.storage.durability import damaged, is_damage, storage_error
 from posthouse.spool.sqlite.storage.layout import FileContent, Layout
+from posthouse.spool.sqlite.storage.lost import lost_contents
 from posthouse.spool.sqlite.storage.schema import connect_readers
 from posthouse.spool.sqlite.storage.threads import Threads
 
@@ -176,21 +177,22 @@ class Reader:
 
     # -- listings --------------------------------------------------------------------------------------------------
 
-    async def due(self, limit: int, after: DueDestination | None) -> DuePage:
-        """A page of destinations, and when the first lease taken by a commit ends."""
+    async def due(self, limit: int, after: DueDestination | None) -> tuple[DuePage, float]:
+        """A page of destinations, with the end of the first lease taken by a commit; and when the destination is due
+        that is due last."""
         behind = (-math.inf, "") if after is None else (after.ready, after.name)
 
-        def ask(connection: sqlite3.Connection) -> DuePage:
+        def ask(connection: sqlite3.Connection) -> tuple[DuePage, float]:
             (fresh,) = connection.execute(SQL.FIRST_FRESH).fetchone()
             page = tuple(map(DueDestination._make, connection.execute(SQL.DUE_PAGE, (*behind, limit))))
-            return DuePage(page, fresh)
+            (latest,) = connection.execute(SQL.LATEST).fetchone()
+            return DuePage(page, fresh), -math.inf if latest is None else latest
 
         return await self._ask(ask)
 
-    async def latest(self) -> float | None:
-        """When the destination is due that is due last; None without one."""
-        (latest,) = await self._ask(lambda connection: connection.execute(SQL.LATEST).fetchone())
-        return None if latest is None else float(latest)
+    async def lost(self) -> int:
+        """The number of lost contents."""
+        return await self._ask(lambda _: len(lost_contents(self._layout)))
 
     async def entry(self, number: int) -> MessageEntry | None:
 
@@ -276,6 +278,9 @@ class SqliteQueries:
 
     async def audit(self, *, limit: int = 100) -> list[AuditRecord]:
         return await self._reader.search(partial(search.audit, limit=limit))
+
+    async def lost(self) -> int:
+        return await self._reader.lost()
 
     # -- histories -------------------------------------------------------------------------------------------------
 
