@@ -219,6 +219,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
             "在 TLS 上用 PLAIN 机制登录一次，或修改口令，然后再使用所选机制。",
         ),
         source="RFC 4954 §6",
+        note=Text("Posthouse has no mechanism that needs such a transition.", "Posthouse 没有需要这种转换的验证机制。"),
     ),
     BasicCode(
         code=450,
@@ -447,6 +448,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
             "先用 STARTTLS 启用 TLS，或改用隐式 TLS 端口再验证，也可以选用更强的机制。",
         ),
         source="RFC 5248 §2.4",
+        note=Text("Posthouse says 538 in this case (RFC 4954 §6).", "Posthouse 在这种情况下应答 538（RFC 4954 §6）。"),
     ),
     BasicCode(
         code=530,
@@ -487,6 +489,10 @@ BASIC_CODES: tuple[BasicCode, ...] = (
             "从对方列出的机制中选用更强的，例如 SCRAM；若服务商要求，则使用应用专用口令。",
         ),
         source="RFC 4954 §6",
+        note=Text(
+            "Posthouse offers no mechanism too weak for an account.",
+            "Posthouse 不提供过弱的验证机制。",
+        ),
     ),
     BasicCode(
         code=535,
