@@ -100,6 +100,11 @@ def test_without_a_file_everything_is_caught_and_nothing_leaves() -> None:
     assert config.relay.trusted_networks == ()
 
 
+def test_the_catcher_has_a_directory_of_its_own() -> None:
+    assert parse("").data_dir != default_config().data_dir
+    assert default_config().data_dir == f"{parse('').data_dir}-catcher"
+
+
 def test_an_empty_file_is_safe() -> None:
     config = parse("")
     assert all(each.bind.host == "127.0.0.1" for each in config.listener)

@@ -170,6 +170,24 @@ def test_an_orderly_end_leaves_the_database_whole(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_an_orderly_end_beside_a_reader_leaves_the_database_whole(tmp_path: Path) -> None:
+    """A reader keeps the log, which is empty then."""
+
+    async def scenario() -> None:
+        await fill(tmp_path, 0)
+        reader = SqliteSpool.read_only(tmp_path)
+        await reader.open(NOW)
+        names = await fill(tmp_path, 3)
+        (tmp_path / "copy" / "spool").mkdir(parents=True)
+        shutil.copy(tmp_path / "spool" / "queue.sqlite3", tmp_path / "copy" / "spool")
+        shutil.copytree(tmp_path / "spool" / "content", tmp_path / "copy" / "spool" / "content")
+        await reader.close()
+        said, contents = await reopen(tmp_path / "copy")
+        assert (said, set(contents)) == ([], set(names))
+
+    asyncio.run(scenario())
+
+
 def test_the_last_of_several_processes_leaves_the_database_whole(tmp_path: Path) -> None:
     async def scenario() -> None:
         spools = [SqliteSpool(tmp_path, time=lambda: NOW) for _ in range(3)]

@@ -202,6 +202,28 @@ def test_an_old_process_does_not_remove_the_log_of_a_restored_copy(
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("noticed", [True, False])
+def test_an_old_process_does_not_remove_a_log_that_was_put_back(tmp_path: Path, noticed: bool) -> None:
+    log = tmp_path / "data" / "spool" / "queue.sqlite3-wal"
+
+    async def scenario() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        spool = SqliteSpool(tmp_path / "data", time=lambda: NOW)
+        await spool.open(NOW)
+        await store(spool)
+        copy = log.with_name("copy")
+        shutil.copy2(log, copy)
+        copy.rename(log)
+        octets = log.read_bytes()
+        if noticed:
+            with pytest.raises(StorageUncertain):
+                await store(spool)
+        await spool.close()
+        assert log.read_bytes() == octets
+
+    asyncio.run(scenario())
+
+
 def test_what_was_committed_before_the_look_is_refused_with_its_group(tmp_path: Path) -> None:
     """The spool is moved between the commit and the answer."""
     data = tmp_path / "data"
