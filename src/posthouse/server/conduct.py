@@ -45,6 +45,7 @@ class Conduct:
     __slots__ = (
         "_errors",
         "_excess",
+        "_has_counted",
         "_idle",
         "_limits",
         "_policy",
@@ -63,6 +64,7 @@ class Conduct:
         self._idle = 0
         self._refused = 0
         self._excess = 0
+        self._has_counted = False
         #: True since a message was accepted; the session sets it back when it has dated that.
         self.has_accepted = False
         #: True once a fiftieth of a limit is used: the client's next commands are not urgent.
@@ -72,10 +74,12 @@ class Conduct:
 
     def accepted(self) -> None:
         """A message was accepted."""
-        self._errors = self._idle = self._refused = self._excess = 0
-        self.rest = 0.0
-        self.fruitless = False
         self.has_accepted = True
+        if self._has_counted:
+            self._has_counted = False
+            self._errors = self._idle = self._refused = self._excess = 0
+            self.rest = 0.0
+            self.fruitless = False
 
     def error(self, wire: bytes) -> bytes:
         """An error."""
@@ -101,6 +105,7 @@ class Conduct:
         return self._counted(wire, self._excess, most, "recipients beyond the limit")
 
     def _counted(self, wire: bytes, count: int, most: int, what: str, slow_from: float = _SLOW_FROM) -> bytes:
+        self._has_counted = True
         share = count / most if most else 1.0
         if share >= _FRUITLESS_FROM:
             self.fruitless = True

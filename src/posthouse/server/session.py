@@ -109,6 +109,7 @@ class ServerSession:
         "_settings",
         "_stream",
         "_transaction",
+        "_turns",
         "_waiting",
         "last_heard",
         "last_message",
@@ -117,6 +118,7 @@ class ServerSession:
     def __init__(self, settings: SessionSettings, registry: SessionRegistry) -> None:
         self._settings = settings
         self._registry = registry
+        self._turns = settings.turns
         self._receiver = Receiver(
             settings.offer,
             lmtp=settings.lmtp,
@@ -163,11 +165,11 @@ class ServerSession:
 
     def data_received(self, data: bytes) -> None:
         """Octets arrived."""
-        if self._choked or self._is_held():
+        if self._waiting or self._choked or self._resting:
             self._receiver.receive_data(data)
             self._set_paused(True)
         else:
-            self._pump(data)
+            self._handle(data, 0)
 
     def eof_received(self) -> None:
         """The client will send no more; what it has sent is still answered."""
@@ -194,15 +196,20 @@ class ServerSession:
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
-    def _pump(self, data: bytes = b"", events_at_most: int = 0) -> None:
-        """Octets → events → replies, as far as they go now; ``events_at_most`` if it is this session's turn."""
+    def _pump(self, events_at_most: int = 0) -> None:
+        """Handle what has arrived, unless the session waits."""
+        if not self._is_held():
+            self._handle(b"", events_at_most)
+
+    def _handle(self, data: bytes, events_at_most: int) -> None:
+        """Octets → events → replies, as far as they go now; ``events_at_most`` if it is this session's turn, else 0."""
         transaction, conduct = self._transaction, self._conduct
-        if self._is_held() or transaction is None or conduct is None:
+        if transaction is None or conduct is None:
             return
         receiver, out = self._receiver, self._out
         step: Step
         events, octets = 0, 0
-        most = _EVENTS_SLOWED if conduct.rest else events_at_most or self._settings.turns.at_arrival
+        most = _EVENTS_SLOWED if conduct.rest else events_at_most or self._turns.at_arrival
         while (data or receiver.has_input) and not self._waiting and not self._choked and events < most:
             event = receiver.next_event(data)
             data = b""
@@ -228,11 +235,12 @@ class ServerSession:
             self.last_heard = NOT_DATED
         if self._waiting:
             return
-        if receiver.state is State.CLOSED:
+        state = receiver.state
+        if state is State.CLOSED:
             self._end()
-        elif receiver.state is State.SWITCHING:
+        elif state is State.SWITCHING:
             self._start_tls()
-        elif self._draining and outside_transaction(receiver.state):
+        elif self._draining and outside_transaction(state):
             self.say_goodbye(GOING_DOWN)
         elif events and (conduct.rest or receiver.has_input) and not self._choked:
             self._rest(conduct.rest)
@@ -262,7 +270,7 @@ class ServerSession:
 
     def _rest_over(self) -> None:
         if self._receiver.has_input:
-            self._settings.turns.put(self._rested, fruitless=self._conduct is not None and self._conduct.fruitless)
+            self._turns.put(self._rested, fruitless=self._conduct is not None and self._conduct.fruitless)
         else:
             self._rested()
 
@@ -274,7 +282,7 @@ class ServerSession:
     def _go_on(self, events_at_most: int = 0) -> None:
         """Handle what has arrived meanwhile; read on when all of it is handled."""
         try:
-            self._pump(b"", events_at_most)
+            self._pump(events_at_most)
         except Exception as error:  # the network reports and ends only what it has called itself
             self._settings.on_error(error)
             self.abort()
