@@ -32,7 +32,7 @@ LATER = "235 334 432 454 530 534 535 538 523 521 556"
 # Seen in the wild, defined by no RFC.
 WILD = "541"
 # Codes of a door that Posthouse has not opened (AUTH, STARTTLS), or never gives.
-PEERS_ONLY = "235 334 432 454 455 523 534 535 538 541"
+PEERS_ONLY = "432 455 523 534 541"
 
 # The IANA registry (RFC 5248): how many details each subject has, and X.0.0 alone in its subject.
 LAST_DETAIL = {"0": 0, "1": 10, "2": 4, "3": 6, "4": 7, "5": 6, "6": 10, "7": 30}

@@ -131,6 +131,15 @@ def until(ready: Callable[..., object]) -> object:
     return found
 
 
+def refused(port: int) -> bool:
+    """Whether nothing listens; a connection that is accepted by the kernel and answered by nobody is not enough."""
+    try:
+        socket.create_connection(("127.0.0.1", port), PATIENCE).close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
     started: list[Daemon] = []
@@ -162,6 +171,7 @@ def test_other_signals_are_logged_and_end_nothing(daemon: Callable[..., Daemon],
         assert "restart the daemon to have it read again" in running.text()
         running.process.send_signal(signal.SIGQUIT)
         running.until(" draining ")
+        until(lambda: refused(running.port()))
         sock.sendall(b"Subject: in time\r\n\r\nx\r\n.\r\n")
         assert replies.readline().startswith(b"250 ")
         assert replies.readline().startswith(b"421 ")
@@ -325,3 +335,23 @@ def test_connections_are_answered_while_a_dead_worker_is_replaced(daemon: Callab
         os.kill(running.workers()[0], signal.SIGKILL)
         for _ in range(6):
             greeted(port)
+
+
+def test_connections_do_not_wait_for_a_worker_that_drains_alone(daemon: Callable[..., Daemon]) -> None:
+    running = daemon(workers=2)
+    port = running.port()
+    drained = running.workers()[0]
+    held = [socket.create_connection(("127.0.0.1", port), PATIENCE) for _ in range(12)]
+    for sock in held:  # some of these are in the middle of a message, and keep the worker for its whole time
+        sock.sendall(b"EHLO me\r\nMAIL FROM:<a@far.test>\r\nRCPT TO:<b@sina.com>\r\nDATA\r\n")
+        with sock.makefile("rb") as replies:
+            while not (line := replies.readline()).startswith(b"354"):
+                assert line
+    os.kill(drained, signal.SIGTERM)
+    running.until(" draining ")
+    for _ in range(12):
+        greeted(port)
+    assert drained in running.workers()
+    for sock in held:
+        sock.close()
+    until(lambda: drained not in running.workers() and len(running.workers()) == 2)

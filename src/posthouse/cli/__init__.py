@@ -45,7 +45,6 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 #: Commands that change something or keep running: their exit code tells what was done, whatever became of their output.
 ACTS = frozenset(
     (
-        "demo",
         "inbox delete",
         "queue drop",
         "queue hold",

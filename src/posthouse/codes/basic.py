@@ -87,9 +87,9 @@ BASIC_CODES: tuple[BasicCode, ...] = (
             "继续发送 MAIL；如果协商了安全层，则先重新发送 EHLO。",
         ),
         source="RFC 4954 §6",
-        note=Text(
-            "Posthouse does not offer AUTH yet; until it does, only peers send this.",
-            "Posthouse 目前尚未提供 AUTH，在此之前，只有对方会给出这个应答。",
+        occasion=Text(
+            "The end of a successful AUTH exchange.",
+            "AUTH 验证成功结束时。",
         ),
     ),
     BasicCode(
@@ -165,9 +165,9 @@ BASIC_CODES: tuple[BasicCode, ...] = (
             "用一行 base64 回答质询，或只发送一个星号以放弃。",
         ),
         source="RFC 4954 §4",
-        note=Text(
-            "Posthouse does not offer AUTH yet; until it does, only peers send this.",
-            "Posthouse 目前尚未提供 AUTH，在此之前，只有对方会给出这个应答。",
+        occasion=Text(
+            "AUTH, while the mechanism needs a further line.",
+            "AUTH 所选机制还需要后续一行时。",
         ),
     ),
     BasicCode(
@@ -219,10 +219,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
             "在 TLS 上用 PLAIN 机制登录一次，或修改口令，然后再使用所选机制。",
         ),
         source="RFC 4954 §6",
-        note=Text(
-            "Posthouse does not offer AUTH yet; until it does, only peers send this.",
-            "Posthouse 目前尚未提供 AUTH，在此之前，只有对方会给出这个应答。",
-        ),
+        note=Text("Posthouse has no mechanism that needs such a transition.", "Posthouse 没有需要这种转换的验证机制。"),
     ),
     BasicCode(
         code=450,
@@ -298,10 +295,13 @@ BASIC_CODES: tuple[BasicCode, ...] = (
             "稍后重试；要求 TLS 时不要退回明文，也不必要求用户重新输入口令。",
         ),
         source="RFC 4954 §6",
+        occasion=Text(
+            "AUTH while the accounts cannot be read (4.7.0); never for STARTTLS.",
+            "AUTH 时账户信息无法读取（4.7.0）；不会用于 STARTTLS。",
+        ),
         note=Text(
-            "RFC 3207 §4 gives it to STARTTLS as well. Posthouse offers neither STARTTLS nor AUTH yet, so only "
-            "peers send this.",
-            "RFC 3207 §4 也把它用于 STARTTLS。Posthouse 目前两者都未提供，因此只有对方会给出。",
+            "RFC 3207 §4 gives it to STARTTLS as well.",
+            "RFC 3207 §4 也把它用于 STARTTLS。",
         ),
         breadth=1,
     ),
@@ -448,10 +448,7 @@ BASIC_CODES: tuple[BasicCode, ...] = (
             "先用 STARTTLS 启用 TLS，或改用隐式 TLS 端口再验证，也可以选用更强的机制。",
         ),
         source="RFC 5248 §2.4",
-        note=Text(
-            "Posthouse does not offer AUTH yet; until it does, only peers send this.",
-            "Posthouse 目前尚未提供 AUTH，在此之前，只有对方会给出这个应答。",
-        ),
+        note=Text("Posthouse says 538 in this case (RFC 4954 §6).", "Posthouse 在这种情况下应答 538（RFC 4954 §6）。"),
     ),
     BasicCode(
         code=530,
@@ -468,9 +465,10 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         ),
         source="RFC 4954 §6",
         occasion=Text(
-            "MAIL on a submission listener from a host outside the trusted networks; AUTH is not offered yet, so "
-            "there is no other way in.",
-            "不在可信网络中的主机在提交（submission）监听端口上发送 MAIL；目前尚未提供 AUTH，因此没有其他途径。",
+            "MAIL where a login is required and the client, outside the trusted networks, has not logged in; MAIL or "
+            "AUTH before STARTTLS where TLS is required.",
+            "监听端口要求登录，而不在可信网络中的客户端未登录就发送 MAIL；"
+            "或要求 TLS 时，在 STARTTLS 之前发送 MAIL 或 AUTH。",
         ),
         note=Text(
             "RFC 3207 §4 gives it to plain text where TLS is required.",
@@ -492,8 +490,8 @@ BASIC_CODES: tuple[BasicCode, ...] = (
         ),
         source="RFC 4954 §6",
         note=Text(
-            "Posthouse does not offer AUTH yet; until it does, only peers send this.",
-            "Posthouse 目前尚未提供 AUTH，在此之前，只有对方会给出这个应答。",
+            "Posthouse offers no mechanism too weak for an account.",
+            "Posthouse 不提供过弱的验证机制。",
         ),
     ),
     BasicCode(
@@ -509,9 +507,9 @@ BASIC_CODES: tuple[BasicCode, ...] = (
             "与账户所有者核对用户名和口令；不要反复提交相同的凭据，许多接收SMTP 会因此封禁。",
         ),
         source="RFC 4954 §6",
-        note=Text(
-            "Posthouse does not offer AUTH yet; until it does, only peers send this.",
-            "Posthouse 目前尚未提供 AUTH，在此之前，只有对方会给出这个应答。",
+        occasion=Text(
+            "AUTH with a wrong name or password, or with an account that is switched off (5.7.8).",
+            "AUTH 的用户名或口令有误，或账户已停用（5.7.8）。",
         ),
     ),
     BasicCode(
@@ -527,9 +525,9 @@ BASIC_CODES: tuple[BasicCode, ...] = (
             "先启用 TLS，再用同一机制进行验证。",
         ),
         source="RFC 4954 §6",
-        note=Text(
-            "Posthouse does not offer AUTH yet; until it does, only peers send this.",
-            "Posthouse 目前尚未提供 AUTH，在此之前，只有对方会给出这个应答。",
+        occasion=Text(
+            "AUTH with a mechanism that shows the password, before STARTTLS (5.7.11).",
+            "在 STARTTLS 之前用会暴露口令的机制进行 AUTH（5.7.11）。",
         ),
     ),
     BasicCode(

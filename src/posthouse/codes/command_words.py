@@ -284,8 +284,10 @@ _COMMANDS: tuple[CommandEntry, ...] = (
         Text("After EHLO, where its reply has STARTTLS.", "在 EHLO 之后，且其应答列出了 STARTTLS。"),
         (220, 454, 501, 502),
         "RFC 3207 §4",
-        Text("Posthouse does not offer it yet and answers 502.", "Posthouse 目前尚未提供，应答 502。"),
-        offered=False,
+        Text(
+            'Posthouse offers it where the listener has `tls = "starttls"`; elsewhere it answers 502.',
+            'Posthouse 在设有 `tls = "starttls"` 的监听端口上提供它，否则应答 502。',
+        ),
     ),
     CommandEntry(
         "AUTH",
@@ -301,8 +303,11 @@ _COMMANDS: tuple[CommandEntry, ...] = (
         ),
         (235, 334, 454, 502, 504, 535),
         "RFC 4954 §4",
-        Text("Posthouse does not offer it yet and answers 502.", "Posthouse 目前尚未提供，应答 502。"),
-        offered=False,
+        Text(
+            "Posthouse offers it where the listener's `auth` is on, and a mechanism that shows the password only under "
+            "TLS and on loopback; elsewhere it answers 502.",
+            "Posthouse 在开启了 `auth` 的监听端口上提供它；会暴露口令的机制仅限 TLS 或回环地址；否则应答 502。",
+        ),
     ),
     CommandEntry(
         "SEND",

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 from posthouse.client.hostname import machine_name
 from posthouse.core import Envelope, Recipient, Remark, Reply, SettingError, Verdict
 from posthouse.net import Clock, Endpoint, Network, SocketNetwork, SystemClock
-from posthouse.protocol import LENIENT, Leniency, Limits, Offer
+from posthouse.protocol import LENIENT, Limits, Offer
 from posthouse.protocol.commands import Greet, Mail, Rcpt
 from posthouse.sandbox.faults import STAGES, FaultRule
 from posthouse.server import Answer, Peer, Server, ServerSession
@@ -73,6 +73,7 @@ class Sink:
         self.reached: Callable[[], object] = int
         self.newest: ServerSession | None = None
         limits = Limits(message=_UNLIMITED, chunk=_UNLIMITED, recipients=100_000, errors=2**31, idle_commands=2**31)
+        lenient = LENIENT._replace(domain=hostname)
         self._server = _SinkServer(
             self._policy,
             network=network,
@@ -81,7 +82,7 @@ class Sink:
             offer=offer or Offer(size=0),
             lmtp=lmtp,
             limits=limits,
-            leniency=_lenient,
+            leniency=lambda peer: lenient,
         )
         self._server.sink = self
         self._shared = None if self.faults else _SinkPolicy(self, None)
@@ -136,10 +137,6 @@ async def open_sink(
         random=Random(seed),
     )
     return sink, await sink.listen(endpoint)
-
-
-def _lenient(peer: Peer) -> Leniency:
-    return LENIENT
 
 
 class _SinkServer(Server):

@@ -1,9 +1,9 @@
 """The link of a worker process to its parent (``daemon.supervisor``).
 
-The worker writes to one pipe: ``ready`` once its listeners are open, and a beat every second, by which the parent knows
-that its event loop runs.  It reads from another: which other workers' connections it shall take, because they hang or
-have died (``take 1``), and when to leave them again (``leave 1``).  The second pipe ends when the parent has gone, and
-the worker then exits at once.
+The worker writes to one pipe: ``ready`` once its listeners are open, ``draining`` when it closes them, and a beat every
+second, by which the parent knows that its event loop runs.  It reads from another: which other workers' connections it
+shall take, because they hang, drain or have died (``take 1``), and when to leave them again (``leave 1``).  The second
+pipe ends when the parent has gone, and the worker then exits at once.
 """
 
 from __future__ import annotations
@@ -64,6 +64,16 @@ class ParentLink:
         """Tell that the listeners are open."""
         self._write(b"ready\n")
 
+    def draining(self) -> None:
+        """Tell that the worker accepts no more connections, and close its copies of all sockets.
+
+        A copy that stays open would keep connections waiting after the last worker has closed its listeners.
+        """
+        self._write(b"draining\n")
+        for sockets in self._all:
+            for sock in sockets.values():
+                sock.close()
+
     def failed(self, text: str) -> None:
         """Tell why the worker cannot start."""
         self._write(text.encode("utf-8", "replace")[:4000])
@@ -105,6 +115,7 @@ class ParentLink:
                 if verb == "leave":
                     self._daemon.leave(number)
                 elif number != self.number:
-                    await self._daemon.take(number, self._all[number])
+                    with contextlib.suppress(OSError):  # closed meanwhile, because the daemon stops
+                        await self._daemon.take(number, self._all[number])
         finally:
             self._taking = None

@@ -69,11 +69,7 @@ async def serve(
     if problem:
         daemon.log("fault", reason=problem)
     stop = _StopSignals(daemon, None if parent is not None or not ends_process else drain + REST)
-    if parent is not None:
-        handlers = handled(stop.only_by_parent, stop.unheard)
-    else:
-        handlers = handled(stop.asked, stop.ignored)
-
+    handlers = handled(stop.asked, stop.ignored) if parent is None else handled(stop.only_by_parent, stop.unheard)
     loop.set_exception_handler(partial(_uncaught, daemon))
     try:
         with handlers, forks.watched(config.data_dir, lambda: daemon.endpoints.values()):
@@ -85,6 +81,8 @@ async def serve(
             if parent is not None:
                 parent.ready()
             await stop.event.wait()
+            if parent is not None:
+                parent.draining()
             await daemon.drain(drain)
             if ends_process:
                 await _end_the_rest(daemon.log, _FAILED if daemon.out_of_order else 0)

@@ -102,6 +102,7 @@ class _WorkerProcess:
         self.started = self.heard = time.monotonic()
         self.open = True
         self.ready = False
+        self.drains = False
         self.hangs = False
         self.killed = False
         self.output = b""
@@ -331,8 +332,11 @@ class _Supervisor:
             self._order(f"leave {worker.number}")
             for number in range(self._count):
                 other = self._workers.get(number)
-                if other is None or other.hangs:
+                if other is None or other.hangs or other.drains:
                     self._order(f"take {number}", worker)
+        if not worker.drains and b"draining\n" in worker.output and not self._draining_until:
+            worker.drains = True
+            self._order(f"take {worker.number}")
 
     def _reap(self) -> None:
         """Notice the workers that have ended."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from posthouse.core import local_key
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii, domain_to_unicode
 
 __all__ = ["as_written", "inbox_name", "other_spelling", "text_as_written"]
@@ -36,8 +37,8 @@ def other_spelling(address: str) -> str:
 
 
 def inbox_name(address: str) -> str:
-    """The name of an inbox as the spool has it: lower case, with the domain in A-labels."""
-    return _in_a_labels(address.strip().removeprefix("<").removesuffix(">").casefold())
+    """The name of an inbox as the spool has it: lower case and composed (NFC), with the domain in A-labels."""
+    return _in_a_labels(local_key(address.strip().removeprefix("<").removesuffix(">")))
 
 
 def _in_a_labels(address: str) -> str:

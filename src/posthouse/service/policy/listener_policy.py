@@ -25,7 +25,7 @@ from posthouse.service.policy.header_scan import HeaderLimits
 from posthouse.service.policy.intake import IntakeContext
 from posthouse.service.policy.log_rate import LogRate
 from posthouse.service.policy.logins import Logins
-from posthouse.service.policy.vrfy import HelpPages
+from posthouse.service.policy.vrfy import help_pages
 from posthouse.spool.interface import Spool, Stored
 
 __all__ = ["InboxUsage", "ListenerPolicy", "login_setting"]
@@ -118,7 +118,7 @@ class ListenerPolicy:
         self._refusals = LogRate(log, clock, "refused", per_second=_REFUSALS_A_SECOND, burst=_REFUSALS_AT_ONCE)
         self._faults = LogRate(log, clock, "fault", per_second=1.0, burst=50)
         self.trusts: Callable[[str], bool] = lru_cache(maxsize=1024)(config.trusts)
-        self.help = HelpPages(lmtp=self.lmtp, vrfy=listener.vrfy, expn=listener.expn)
+        self.help = help_pages(listener, logins=logins is not None)
         self.intake = IntakeContext(
             kind=listener.kind,
             lmtp=self.lmtp,

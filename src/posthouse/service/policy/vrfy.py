@@ -16,9 +16,10 @@ from types import MappingProxyType
 from typing import Final
 
 from posthouse.core import Reply, Verdict
+from posthouse.service.config.model import ListenerSettings
 from posthouse.service.directory.directory import Directory, Expanded, Foreign, Moved, Resolution, Unknown
 
-__all__ = ["EXPN_OFF", "HelpPages", "VRFY_OFF", "expand", "moved", "verify"]
+__all__ = ["EXPN_OFF", "HelpPages", "VRFY_OFF", "expand", "help_pages", "moved", "verify"]
 
 VRFY_OFF: Final = Verdict(
     Reply(252, "2.5.0", "Cannot VRFY user, but will accept message and attempt delivery"), "vrfy is off"
@@ -102,6 +103,8 @@ _HELP: Final[Mapping[str, str]] = MappingProxyType(
         "RSET": "RSET\nForgets the message that was begun. REST is understood too.",
         "NOOP": "NOOP [text]\nDoes nothing and says so.",
         "QUIT": "QUIT\nEnds the session.",
+        "STARTTLS": "STARTTLS\nEncrypts the connection; say EHLO again afterwards.",
+        "AUTH": "AUTH mechanism [initial-response]\nLogs in; the reply to EHLO lists the mechanisms.",
         "VRFY": "VRFY name\nAsks whether a mailbox exists.",
         "EXPN": "EXPN list\nAsks who is on a list.",
         "HELP": "HELP [command]\nExplains a command.",
@@ -117,11 +120,15 @@ class HelpPages:
 
     __slots__ = ("_summary", "_topics")
 
-    def __init__(self, *, lmtp: bool, vrfy: bool, expn: bool) -> None:
+    def __init__(
+        self, *, lmtp: bool, vrfy: bool = False, expn: bool = False, starttls: bool = False, auth: bool = False
+    ) -> None:
         off = {
             "LHLO": "" if lmtp else "Not here: this is SMTP; say EHLO.",
             "EHLO": "Not here: this is LMTP; say LHLO." if lmtp else "",
             "HELO": "Not here: this is LMTP; say LHLO." if lmtp else "",
+            "STARTTLS": "" if starttls else "Not offered here.",
+            "AUTH": "" if auth else "Not offered here.",
             "VRFY": "" if vrfy else "Switched off here.",
             "EXPN": "" if expn else "Switched off here.",
         }
@@ -139,3 +146,14 @@ class HelpPages:
         """The summary for "", or the page on a command, named by the first word of ``topic``."""
         words = topic.upper().split()
         return self._topics.get(words[0], _NO_TOPIC) if words else self._summary
+
+
+def help_pages(listener: ListenerSettings, *, logins: bool) -> HelpPages:
+    """The pages of a listener; ``logins`` if clients can log in."""
+    return HelpPages(
+        lmtp=listener.kind == "lmtp",
+        vrfy=listener.vrfy,
+        expn=listener.expn,
+        starttls=listener.tls == "starttls",
+        auth=logins,
+    )
