@@ -45,8 +45,10 @@ def test_generated_pages_are_fresh() -> None:
 def test_a_stale_page_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for page in docs_pages.PAGES:
+    pages = {name: docs_pages.PAGES[name] for name in ("configuration.md", "reply-codes.md")}  # the quickest two
+    for page in pages:
         (tmp_path / page).write_text((ROOT / "docs" / page).read_text(encoding="utf-8"), encoding="utf-8")
+    monkeypatch.setattr(docs_pages, "PAGES", pages)
     (tmp_path / "reply-codes.md").write_text("# Reply codes\n\nAll of them.\n")
     monkeypatch.setattr(docs_pages, "DOCS", tmp_path)
     assert docs_pages.main(["--check"]) == 1
