@@ -284,6 +284,12 @@ def test_waiting_gives_the_newest_that_is_there(ran, place: Place) -> None:
     assert got.err == ("posthouse: no message to bob0@sina.com came within 0 s; see `posthouse inbox list`\n")
 
 
+def test_waiting_before_the_first_start_of_a_daemon_ends_in_time(ran, place: Place) -> None:
+    got = ran("inbox", "wait", "--timeout", "0")
+    assert (got.code, got.out) == (75, "")
+    assert "no message came within 0 s" in got.err
+
+
 def test_waiting_ends_when_the_message_is_delivered(ran, running: Place) -> None:
     """The daemon wakes the command; a message that does not match does not end the wait."""
     ended = threading.Event()

@@ -151,6 +151,7 @@ def with_host(
         )
         await scenario(rig, host)
         await late.inner.close()
+        assert late.inner._pool.open_at("mx.sina.com") == 0  # every session that was counted has been counted off
 
     return play(lambda: RelayRig(late), whole), hosts[0]
 

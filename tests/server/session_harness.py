@@ -122,6 +122,7 @@ class CountingStream:
     def __init__(self) -> None:
         self.calls: list[str] = []
         self.written = b""
+        self.lingers: list[float] = []
         self.most: tuple[int, Handler] | None = None  # octets after which this handler is told to write no more
 
     def write(self, data: bytes) -> None:
@@ -140,6 +141,7 @@ class CountingStream:
 
     def close_gently(self, seconds: float = 5.0, octets: int = 0) -> None:
         self.calls.append("close")
+        self.lingers.append(seconds)
 
     def abort(self) -> None:
         self.calls.append("abort")

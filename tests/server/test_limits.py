@@ -372,6 +372,22 @@ async def sweep(case: Case, seconds: float, octets: bytes = b"") -> None:
         await case.clock.advance(10.0)
 
 
+def test_a_connection_refused_at_once_is_not_kept_for_long() -> None:
+    """It holds a descriptor, and no limit on sessions counts it."""
+    policy = Policy()
+    policy.no["connect"] = Verdict(Reply(421, "4.7.0", "too many"))
+
+    async def refused(case: Case) -> None:
+        assert case.stream.lingers == [0.5]
+
+    async def ended(case: Case) -> None:
+        await case.say(b"QUIT\r\n")
+        assert case.stream.lingers == [5.0]
+
+    run(refused, policy)
+    run(ended)
+
+
 def test_a_command_sent_octet_by_octet_does_not_hold_a_session() -> None:
     async def scenario(case: Case) -> None:
         await sweep(case, 50.0, b"N")

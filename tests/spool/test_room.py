@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from posthouse.core import Address, Envelope, Recipient, StorageFull
-from posthouse.spool import SqliteSpool
+from posthouse.core import Address, Bytes, Envelope, Recipient, StorageFull
+from posthouse.spool import SqliteSpool, StoredMessage
 from posthouse.spool.sqlite.storage.disk_room import DiskRoom
 
 NOW = 1_700_000_000.0
@@ -108,6 +108,23 @@ def test_an_announced_size_is_reserved(tmp_path: Path, disk: Callable[[int], Dis
             if waiting is not None:
                 await waiting
         await first.commit(ENVELOPE, ["x.test"], received=NOW, due=NOW)
+        assert spool.incoming.contents.room.announced == 0
+        await spool.close()
+
+    asyncio.run(scenario())
+
+
+def test_copies_in_inboxes_stop_as_well(tmp_path: Path, disk: Callable[[int], Disk]) -> None:
+    async def scenario() -> None:
+        spool = SqliteSpool(tmp_path, min_free=MIN_FREE, time=lambda: NOW)
+        await spool.open(NOW)
+        made = disk(MIN_FREE + (20 << 20))
+        messages = [StoredMessage(spool.receive().id, ENVELOPE, NOW, 0) for _ in range(8)]
+        keeping = [spool.keep("me", message, Bytes(MIB * 6)) for message in messages]
+        answers = await asyncio.gather(*keeping, return_exceptions=True)
+        assert [answer is None for answer in answers].count(True) == 3
+        assert all(answer is None or isinstance(answer, StorageFull) for answer in answers)
+        assert made.free() >= MIN_FREE
         assert spool.incoming.contents.room.announced == 0
         await spool.close()
 

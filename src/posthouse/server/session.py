@@ -69,6 +69,9 @@ _LF_END_TIMEOUT: Final = Reply(
 _NO_MESSAGE: Final = Reply(421, "4.4.2", "No message came for too long; closing connection")
 _NO_ANSWER: Final = Reply(421, "4.3.0", "Something here takes too long; try again later")
 
+#: Seconds that a connection which was refused at once is kept for its reply: each holds a descriptor, and no limit on
+#: sessions counts it.
+_REFUSED_LINGER: Final = 0.5
 #: Events that a session may handle between two rests when its client is near a limit of ``conduct``.
 _EVENTS_SLOWED: Final = 20
 #: Octets of replies that wait for the end of the turn; more are written at once.
@@ -237,7 +240,7 @@ class ServerSession:
             return
         state = receiver.state
         if state is State.CLOSED:
-            self._end()
+            self._end(5.0 if events else _REFUSED_LINGER)
         elif state is State.SWITCHING:
             self._start_tls()
         elif self._draining and outside_transaction(state):

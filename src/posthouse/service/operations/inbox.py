@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 from posthouse.core import SettingError
-from posthouse.service.operations.base import Context, Operation, Parameter
+from posthouse.service.operations.base import Context, Operation, Parameter, spool_or_none
 from posthouse.service.operations.remarks import remarks_in
 from posthouse.service.operations.results import (
     InboxChange,
@@ -122,26 +122,25 @@ def _decoded(message: InboxMessage, octets: bytes, events: Sequence[Event]) -> I
 async def _wait(
     context: Context, to: str = "", subject: str = "", sender: str = "", after: int = 0, timeout: int = 10
 ) -> InboxWait:
-    clock = context.clock
+    clock, name = context.clock, inbox_name(to)
     end = clock.monotonic() + max(0, min(timeout, _LONGEST_WAIT))
     newest = True  # of the messages that are there already; then each one that arrives
-    async with context.spool() as spool:
-        name = inbox_name(to)
-        while True:
-            arrival = None if context.arrival is None else context.arrival()
-            page = await spool.queries.inbox(name, limit=_PAGE, after=after, newest=newest)
+    while True:
+        arrival = None if context.arrival is None else context.arrival()
+        async with spool_or_none(context) as spool:  # before the first start of a daemon there is none
+            page = [] if spool is None else await spool.queries.inbox(name, limit=_PAGE, after=after, newest=newest)
             for message in reversed(page) if newest else page:
-                if _matches(await _entry(spool, message), subject, sender):
+                if spool is not None and _matches(await _entry(spool, message), subject, sender):
                     if arrival is not None:
                         arrival.cancel()
                     return InboxWait(message=await _content(spool, message.number))
-            if page:
-                after = page[-1].number
-            newest = False
-            left = end - clock.monotonic()
-            await _first(clock.sleep(min(_POLL, left) if arrival is None else left), arrival)
-            if left <= 0:
-                return InboxWait(message=None)
+        if page:
+            after = page[-1].number
+        newest = False
+        left = end - clock.monotonic()
+        await _first(clock.sleep(min(_POLL, left) if arrival is None else left), arrival)
+        if left <= 0:
+            return InboxWait(message=None)
 
 
 async def _first(sleeping: Coroutine[Any, Any, None], arrival: asyncio.Future[None] | None) -> None:

@@ -494,10 +494,15 @@ class SqliteSpool:
             return
         number = self._ids.next()
         job = partial(store_file, self._durable, self._layout, number, content.chunks())
+        room = self._flight.room
+        room.check_announced(size)
+        room.announced += size
         try:
             await self.loop.run_in_executor(self._files, job)
         except OSError as error:
             raise storage_error(error, "writing content") from error
+        finally:
+            room.announced -= size
         future: asyncio.Future[bool] = self.loop.create_future()
         op = Call(future, partial(keep, inbox, message, size, number, None))
         op.check = partial(self._flight.complaint, number, size)
