@@ -202,7 +202,11 @@ class RelaySettings(Struct, frozen=True, kw_only=True):
     retry_first: Annotated[
         float, types.DURATION, Meta(description="The delay before the second attempt; it doubles with each attempt.")
     ] = 300.0
-    retry_max: Annotated[float, types.DURATION, Meta(description="The longest delay between attempts.")] = 14_400.0
+    retry_max: Annotated[
+        float,
+        types.DURATION,
+        Meta(description="The longest delay between attempts; 6 times as long after an ambiguous end."),
+    ] = 14_400.0
     give_up_after: Annotated[
         float,
         types.DURATION,
