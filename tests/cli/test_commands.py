@@ -172,6 +172,7 @@ SEND = ["send", "--from", "a@b.org", "--to", "c@d.org"]
         (["inbox", "list", "--data-dir", ""], 64, "the value is empty"),
         (["queue", "list", "--data-dir", "~nobodyhasthisname/x"], 64, 'there is no user "nobodyhasthisname"'),
         (["bench", "--server", ""], 64, "the value is empty"),
+        (["send", "--server", "", "--from", "a@b.org", "--to", "c@d.org", "--text", "x"], 64, "the value is empty"),
         (["bench", "--server", "127.0.0.1:1", "--to", "nobody"], 65, "the address has no domain; write user@domain\n"),
         (["sink", "--fail", "connect:450"], 65, "connect:421"),
         (["queue", "list"], 65, "there is no spool here"),

@@ -38,6 +38,27 @@ def test_the_sink_is_lenient_and_counts_what_it_tolerates() -> None:
     assert asyncio.run(main()) == ({"no-domain": 1, "misplaced-dot": 1, "no-brackets": 1, "bare-lf": 3}, 1)
 
 
+def test_a_sink_refuses_as_often_as_it_is_asked() -> None:
+    """A daemon ends such a session; a sink is there to refuse."""
+
+    async def main() -> bytes:
+        async with asyncio.timeout(20):
+            sink = Sink(
+                network=SocketNetwork(), clock=SystemClock(), hostname="sink.test", faults=[parse_fail("rcpt:550")]
+            )
+            place = await sink.listen(Endpoint("127.0.0.1", 0))
+            reader, writer = await asyncio.open_connection(place.host, place.port)
+            writer.write(b"EHLO x\r\nMAIL FROM:<a@b.org>\r\n" + b"RCPT TO:<c@d.org>\r\n" * 500 + b"QUIT\r\n")
+            said = await reader.read()
+            writer.close()
+            await sink.stop()
+            return said
+
+    said = asyncio.run(main())
+    assert said.count(b"\r\n550") == 500
+    assert b"\r\n221" in said
+
+
 def dialogue(faults: Sequence[FaultRule], *, lmtp: bool = False) -> tuple[list[str], Counts]:
     """Each stage's code, "" from where the channel was cut; and what the sink counted."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from posthouse.cli import exit_codes, language
+from posthouse.cli.context import not_empty
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import live, safe, say, with_json, with_lang
 
@@ -51,7 +52,10 @@ _NO_TEXT = "say what to write: --text TEXT, --text-file FILE (- for standard inp
 @click.option("--header", multiple=True, metavar="'NAME: VALUE'", help="A further header field; may be repeated.")
 @click.option("--raw", metavar="FILE", help="Send this ready message instead; - for standard input.")
 @click.option(
-    "--server", metavar="URL", help=f"smtp://host:port or lmtp://host:port; else {_DAEMON}, the local daemon."
+    "--server",
+    metavar="URL",
+    callback=not_empty,
+    help=f"smtp://host:port or lmtp://host:port; else {_DAEMON}, the local daemon.",
 )
 @click.option("--direct", is_flag=True, help="Deliver to the mail exchangers of each recipient's domain.")
 @click.option("--transcript", is_flag=True, help="Show the dialogue, each line explained.")

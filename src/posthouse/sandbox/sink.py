@@ -72,7 +72,14 @@ class Sink:
         self.goal = -1
         self.reached: Callable[[], object] = int
         self.newest: ServerSession | None = None
-        limits = Limits(message=_UNLIMITED, chunk=_UNLIMITED, recipients=100_000, errors=2**31, idle_commands=2**31)
+        limits = Limits(
+            message=_UNLIMITED,
+            chunk=_UNLIMITED,
+            recipients=100_000,
+            errors=2**31,
+            idle_commands=2**31,
+            refused_recipients=2**31,
+        )
         lenient = LENIENT._replace(domain=hostname)
         self._server = _SinkServer(
             self._policy,
