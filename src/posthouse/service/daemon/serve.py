@@ -8,6 +8,7 @@ left behind with the process.  All of that is safe: accepted mail is on stable s
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import threading
@@ -76,6 +77,8 @@ async def serve(
             if parent is not None:
                 parent.watch(daemon)
             await daemon.start()
+            if ends_process:
+                _spare_what_stays()
             if ready is not None:
                 ready(daemon)
             if parent is not None:
@@ -156,6 +159,17 @@ def _end_after(seconds: float, code: int, log: EventSink) -> None:
         timer.start()
     except RuntimeError:  # no thread can be started; a second signal still ends the process
         return
+
+
+def _spare_what_stays() -> None:
+    """Let the garbage collector pass over what lives as long as the process: modules, settings, the daemon itself.
+
+    A message for 1,000 recipients makes thousands of objects, and each collection used to look through all modules for
+    it: a seventh of the time of such messages.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5_000)
 
 
 async def _end_the_rest(log: EventSink, code: int) -> None:
