@@ -106,6 +106,7 @@ class ControlSocket:
 
     async def _answered(self, line: bytes, who: str) -> bytes:
         try:
+            line.decode()  # msgspec's own error for this differs by its version
             request = msgspec.json.decode(line, type=ControlRequest)
             if request.op == PING:
                 return _encoded({"ok": os.getpid()})
