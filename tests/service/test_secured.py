@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from posthouse.core import SettingError
-from posthouse.net import SystemClock
+from posthouse.net import Clock, SystemClock
 from posthouse.service import Daemon, parse
 from posthouse.service.accounts import AccountFile
 
@@ -67,11 +67,12 @@ class Log:
         return repr(self.events)
 
 
-class Recording(SystemClock):
+class Recording:
     """A clock whose ``sleep`` returns at once, and notes for how long it was asked to wait."""
 
     def __init__(self) -> None:
-        super().__init__()
+        clock = SystemClock()
+        self.time, self.monotonic, self.call_later = clock.time, clock.monotonic, clock.call_later
         self.waits: list[float] = []
 
     async def sleep(self, seconds: float) -> None:
@@ -82,7 +83,7 @@ def with_daemon(
     tmp_path: Path,
     scenario: Callable[[Daemon, Log], Awaitable[None]],
     text: str = LISTENERS,
-    clock: SystemClock | None = None,
+    clock: Clock | None = None,
 ) -> None:
     async def bounded() -> None:
         async with asyncio.timeout(30):
