@@ -337,6 +337,7 @@ class ServerSession:
             if self._receiver.state is State.CLOSED:  # the channel ended meanwhile
                 return
             self._take(then(result))
+            self._flush()  # also if the session rests: a 250 is written before the first attempt of its message
             self.last_heard = NOT_DATED
             self._go_on()
 
