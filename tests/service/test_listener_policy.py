@@ -118,6 +118,13 @@ def test_submission_is_for_trusted_networks() -> None:
     assert rcpt(at, "x@example.net", TRUSTED).code == 250
 
 
+@pytest.mark.parametrize("auth", ["off", "offered", "required"])
+def test_submission_is_closed_to_others_whatever_auth_says(auth: str) -> None:
+    at = desk(f'kind = "submission"\nauth = "{auth}"')
+    assert now(at.session().mail(Mail(None))).code == 530
+    assert rcpt(at, "x@example.net", TRUSTED).code == 250
+
+
 def test_lmtp_never_relays() -> None:
     at = desk('kind = "lmtp"')
     assert rcpt(at, "x@example.net", TRUSTED).code == 550

@@ -89,7 +89,8 @@ class ListenerSettings(Struct, frozen=True, kw_only=True):
         security_types.LOGIN,
         Meta(
             description="Logging in with AUTH (RFC 4954): `off`; `offered`; `required`, before which mail is refused "
-            "(530 5.7.0), but from trusted networks. Without it, `required` for `submission` and `off` for others."
+            "(530 5.7.0), but from trusted networks. Without it, `required` for `submission` and `off` for others; "
+            "`submission` is never open to others without a login."
         ),
     ] = ""
     mechanisms: Annotated[

@@ -111,7 +111,7 @@ class ListenerPolicy:
         self.usage = usage or InboxUsage(spool, clock)
         self.draining = False
         self.log, self.logins = log, logins
-        self.login_required = login_setting(listener) == "required"
+        self.login_required = listener.kind == "submission" or login_setting(listener) == "required"
         self.welcome = Verdict(Reply(220, "", f"{config.hostname} {listener.banner}".rstrip()))
         self.closed = Verdict(Reply(521, "", f"{config.hostname} takes no mail"), "closed")
         self.hello = Verdict(Reply(250, "", config.hostname))
