@@ -10,9 +10,11 @@ from posthouse.core import Address, CallbackSink, Envelope, Recipient, Reply, St
 from posthouse.net.clock import Clock, SystemClock
 from posthouse.protocol.commands import Greet
 from posthouse.server import CheckFactory, Peer
+from posthouse.service.accounts import AccountStore, LoginFailures
 from posthouse.service.config_file import parse
 from posthouse.service.directory.directory import Directory
 from posthouse.service.policy.listener_policy import ListenerPolicy
+from posthouse.service.policy.logins import Logins
 from posthouse.service.policy.session_policy import SessionPolicy
 from posthouse.spool.interface import Inbox, Stored, StoredMessage
 
@@ -109,6 +111,7 @@ class PolicyHarness:
         zone: Callable[[float], int] | None = None,
         clock: Clock | None = None,
         checks: Sequence[CheckFactory] = (),
+        store: AccountStore | None = None,
     ) -> None:
         config = parse(text)
         self.spool = Spool()
@@ -127,7 +130,11 @@ class PolicyHarness:
             free=lambda: self.free,
             zone=zone,
             checks=checks,
+            logins=None if store is None else self._logins(store, clock or SystemClock()),
         )
+
+    def _logins(self, store: AccountStore, clock: Clock) -> Logins:
+        return Logins(store, decoy_secret=b"", failures=LoginFailures(), clock=clock, hostname="mx.test")
 
     def connect(self, host: str = "192.0.2.1", port: int = 4000) -> SessionPolicy:
         """A session's policy, not asked anything yet."""

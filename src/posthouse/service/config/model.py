@@ -101,6 +101,20 @@ class ListenerSettings(Struct, frozen=True, kw_only=True):
             "and XOAUTH2 that the accounts serve. One that shows a password is offered under TLS and on loopback only."
         ),
     ] = ()
+    check_from: Annotated[
+        bool,
+        Meta(
+            description="Whether From and Sender of a message must also be identities of the account that has logged "
+            "in (553 5.7.1), not only the sender in MAIL."
+        ),
+    ] = False
+    hide_client: Annotated[
+        bool,
+        Meta(
+            description="Whether the Received field of a submitted message leaves out the client's address and name. "
+            "The log and the history keep them."
+        ),
+    ] = False
     strictness: Annotated[
         str,
         mail_types.STRICTNESS,

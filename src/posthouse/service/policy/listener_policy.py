@@ -25,6 +25,7 @@ from posthouse.service.policy.header_scan import HeaderLimits
 from posthouse.service.policy.intake import IntakeContext
 from posthouse.service.policy.log_rate import LogRate
 from posthouse.service.policy.logins import Logins
+from posthouse.service.policy.submission import ROOM
 from posthouse.service.policy.vrfy import help_pages
 from posthouse.spool.interface import Spool, Stored
 
@@ -139,12 +140,25 @@ class ListenerPolicy:
             dsn_writer=dsn_writer,
             checks=tuple(checks),
         )
+        #: As ``intake``, for submitted messages, which grow by what is added to them.
+        self.submissions = self.intake._replace(
+            headers=self.intake.headers._replace(octets=listener.max_header_size + ROOM),
+            max_message_size=listener.max_message_size + ROOM,
+        )
         self._stored = stored
         self._free = free or (lambda: _free_octets(config.data_dir))
         self._room_asked: float | None = None
         self._room = self._sessions = 0
         self._hosts: dict[str, int] = {}
         self._quotas = any(each.quota for each in config.domain)
+
+    def is_submission(self, user: str, *, trusted: bool) -> bool:
+        """Whether a message is submitted here (RFC 6409), and not relayed from elsewhere: it comes to a submission
+        listener, from an account, or from a trusted network.  A catcher, which lets every account in, is for seeing
+        what a program sends, and changes none of it."""
+        if self.settings.kind == "submission":
+            return True
+        return not self.lmtp and (trusted or (bool(user) and self.config.accounts.kind != "any"))
 
     def leniency(self, peer: Peer) -> Leniency:
         """What is tolerated from a peer: by the listener's ``strictness``, or where it has none by its kind.

@@ -29,6 +29,7 @@ from posthouse.service.policy.intake import SpoolIntake
 from posthouse.service.policy.listener_policy import ListenerPolicy
 from posthouse.service.policy.logins import may_send_as
 from posthouse.service.policy.recipients import recipient_verdict
+from posthouse.service.policy.submission import SubmissionTerms, SubmittedIntake
 from posthouse.service.policy.trace import Secured
 from posthouse.service.policy.verdicts import TOO_LARGE, storage_verdict
 
@@ -186,13 +187,35 @@ class SessionPolicy:
         greet = self._greet or Greet("HELO", "unknown")
         try:
             envelopes = expand_envelope(shared.directory, envelope)
+            if shared.is_submission(self._user, trusted=self._trusted):
+                return self._submitted(greet, envelope, envelopes)
             if self._tls is None and not self._user:
                 return SpoolIntake(shared.intake, self._peer, greet, envelope, envelopes)
-            tls = self._tls
-            secured = Secured(tls.version if tls else "", tls.cipher if tls else "", self._user)
-            return SpoolIntake(shared.intake, self._peer, greet, envelope, envelopes, secured)
+            return SpoolIntake(shared.intake, self._peer, greet, envelope, envelopes, self._secured())
         except StorageError as error:
             return self._no("DATA", storage_verdict(error))
+
+    def _secured(self) -> Secured:
+        tls = self._tls
+        return Secured(tls.version if tls else "", tls.cipher if tls else "", self._user)
+
+    def _submitted(self, greet: Greet, envelope: Envelope, envelopes: Sequence[Envelope]) -> Intake:
+        """The intake of a message that is submitted here.  Raises ``StorageError``."""
+        shared = self._shared
+        settings = shared.settings
+        inner = SpoolIntake(shared.submissions, self._peer, greet, envelope, envelopes, self._secured())
+        checked = settings.check_from and self._user and "*" not in self._identities
+        terms = SubmissionTerms(
+            shared.config.hostname,
+            settings.max_message_size,
+            settings.max_header_size,
+            self._user,
+            self._identities if checked else None,
+            bool(self._user) or settings.kind == "submission",
+            settings.hide_client,
+        )
+        now = shared.clock.time()
+        return SubmittedIntake(terms, inner, now, shared.intake.offset(int(now // 60.0)))
 
     def refused(self, what: str, reply: Reply) -> None:
         """Log what the session refused by itself."""
