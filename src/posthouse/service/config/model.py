@@ -101,6 +101,14 @@ class ListenerSettings(Struct, frozen=True, kw_only=True):
             "and XOAUTH2 that the accounts serve. One that shows a password is offered under TLS and on loopback only."
         ),
     ] = ()
+    complete_messages: Annotated[
+        bool,
+        Meta(
+            description="Whether a submitted message gets Date and Message-ID if they are missing, and loses Bcc (RFC "
+            "6409 §8). Submitted is what comes to a `submission` listener, from an account, or without a Received "
+            "field from trusted networks."
+        ),
+    ] = True
     check_from: Annotated[
         bool,
         Meta(

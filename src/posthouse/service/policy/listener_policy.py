@@ -140,11 +140,7 @@ class ListenerPolicy:
             dsn_writer=dsn_writer,
             checks=tuple(checks),
         )
-        #: As ``intake``, for submitted messages, which grow by what is added to them.
-        self.submissions = self.intake._replace(
-            headers=self.intake.headers._replace(octets=listener.max_header_size + ROOM),
-            max_message_size=listener.max_message_size + ROOM,
-        )
+        self.submissions = _with_room(self.intake)
         self._stored = stored
         self._free = free or (lambda: _free_octets(config.data_dir))
         self._room_asked: float | None = None
@@ -242,6 +238,12 @@ class ListenerPolicy:
                 if isinstance(found, Local) and found.domain.quota:
                     self.usage.add(found.mailbox, message.size)
         self._stored(stored)
+
+
+def _with_room(intake: IntakeContext) -> IntakeContext:
+    """The context for submitted messages, which grow by what is added to them."""
+    headers = intake.headers._replace(octets=intake.headers.octets + ROOM)
+    return intake._replace(headers=headers, max_message_size=intake.max_message_size + ROOM)
 
 
 def _counted_as(host: str) -> str:

@@ -212,6 +212,7 @@ class SessionPolicy:
             self._user,
             self._identities if checked else None,
             bool(self._user) or settings.kind == "submission",
+            settings.complete_messages,
             settings.hide_client,
         )
         now = shared.clock.time()

@@ -36,8 +36,8 @@ class SubmissionTerms(NamedTuple):
     """What all submitted messages of one session have in common.
 
     ``user`` and ``identities`` are the account's, if the authors are to be checked; None: they are not.  ``original``:
-    the message counts as submitted here even if it has a Received field.  ``hides_client``: the Received field of this
-    host does not name the client.
+    the message counts as submitted here even if it has a Received field.  ``completes``: what is missing is added, and
+    Bcc is taken out.  ``hides_client``: the Received field of this host does not name the client.
     """
 
     hostname: str
@@ -46,6 +46,7 @@ class SubmissionTerms(NamedTuple):
     user: str
     identities: Sequence[str] | None
     original: bool
+    completes: bool
     hides_client: bool
 
 
@@ -112,7 +113,7 @@ class SubmittedIntake:
             return self._inner.write(data)
         if terms.hides_client:
             self._inner.hide_client()
-        if is_complete(lowered) and not gap(data[:_FIRST_LINE]):
+        if not terms.completes or (is_complete(lowered) and not gap(data[:_FIRST_LINE])):
             return self._inner.write(data)
         headers = split(data, len(data)).headers
         rest = data[len(headers) :]
