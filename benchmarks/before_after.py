@@ -78,7 +78,9 @@ class Comparison(NamedTuple):
     ratio: float
 
 
-def measure(tree: Path, scenario: str, seconds: float, compiled: bool, cpu: bool = False) -> dict[tuple[str, str, bool], float]:
+def measure(
+    tree: Path, scenario: str, seconds: float, compiled: bool, cpu: bool = False
+) -> dict[tuple[str, str, bool], float]:
     """(what, unit, lower is better) → our figure of one scenario in one tree.  RuntimeError if the scenario fails."""
     product = tree / "build" / "compiled" if compiled else tree / "src"
     if not (product / "posthouse").is_dir():
