@@ -8,8 +8,8 @@ the spool's leases spread the deliveries.  Limits on clients are counted in memo
 * A worker that ends is replaced, with a growing delay if it ended within 10 s.  Its end is asked of the kernel
   (``waitpid`` at each SIGCHLD), so a child of the worker that keeps its pipe open hides nothing.
 * A worker that has not been heard for 5 s hangs.  The others accept its connections, also those that wait already,
-  until it is heard again; after 60 s it is killed and replaced.  The connections of a dead worker are accepted by the
-  others until its replacement is ready.
+  until it is heard again; after 60 s it is killed and replaced, also while it starts.  The connections of a dead worker
+  are accepted by the others until its replacement is ready.
 * SIGTERM is passed on and waited for.
 
 Workers exit at once when the parent has gone, because the pipe that they read ends: killing the parent stops the whole
@@ -387,11 +387,13 @@ class _Supervisor:
         now = time.monotonic()
         for worker in self._workers.values():
             silent = now - worker.heard
-            if not worker.ready or self._draining_until:
+            if self._draining_until:
                 continue
             if silent >= _KILLED and not worker.killed:
                 worker.killed = True
                 os.kill(worker.pid, signal.SIGKILL)
+            elif not worker.ready:
+                continue
             elif silent >= _HANGS and not worker.hangs:
                 worker.hangs = True
                 text = f"not heard for {_HANGS:g} s; others take its connections, and it is killed after {_KILLED:g} s"
