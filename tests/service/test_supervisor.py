@@ -167,16 +167,14 @@ def test_a_limit_on_sessions_holds_for_all_workers_and_a_killed_one_gives_its_se
             sock.close()
 
         def opens_six() -> bool:
-            again = []
-            try:
-                for _ in range(6):
-                    again.append(greeted())
-            except ConnectionError:
-                return False
-            finally:
-                for sock, _ in again:
-                    sock.close()
-            return [said for _, said in again] == [b"220 "] * 6
+            with contextlib.ExitStack() as opened:
+                try:
+                    again = [
+                        opened.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE)) for _ in "123456"
+                    ]
+                    return [sock.recv(4096)[:4] for sock in again] == [b"220 "] * 6
+                except ConnectionError:
+                    return False
 
         until("new workers with all six places", opens_six)
     finally:
