@@ -14,8 +14,9 @@ from posthouse.service.accounts import AccountStore, LoginFailures
 from posthouse.service.config_file import parse
 from posthouse.service.directory.directory import Directory
 from posthouse.service.policy.listener_policy import ListenerPolicy
-from posthouse.service.policy.logins import Logins
+from posthouse.service.policy.logins import AnyAccounts, Logins
 from posthouse.service.policy.session_policy import SessionPolicy
+from posthouse.service.policy.shared_counts import SharedCounts
 from posthouse.spool.interface import Inbox, Stored, StoredMessage
 
 
@@ -77,6 +78,7 @@ class Spool:
         self.write_error: StorageError | None = None
         self.late_error: StorageError | None = None
         self.commit_error: StorageError | None = None
+        self.receive_error: StorageError | None = None
         self.commits = "future"
         self.reachable = True
 
@@ -87,6 +89,8 @@ class Spool:
         return ""
 
     def receive(self, announced: int = 0) -> Receiving:
+        if self.receive_error is not None:
+            raise self.receive_error
         receipt = Receiving(self, len(self.receipts) + 1)
         self.receipts.append(receipt)
         return receipt
@@ -111,9 +115,11 @@ class PolicyHarness:
         zone: Callable[[float], int] | None = None,
         clock: Clock | None = None,
         checks: Sequence[CheckFactory] = (),
-        store: AccountStore | None = None,
+        counts: SharedCounts | None = None,
+        accounts: bool | AccountStore = False,
     ) -> None:
         config = parse(text)
+        clock = clock or SystemClock()
         self.spool = Spool()
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.woken: list[Stored] = []
@@ -123,18 +129,20 @@ class PolicyHarness:
             config.listener[0],
             directory=Directory(config),
             spool=self.spool,  # type: ignore[arg-type]
-            clock=clock or SystemClock(),
+            clock=clock,
             destination=lambda address: address.domain,
             stored=self.woken.append,
             log=CallbackSink(lambda event, /, **fields: self.events.append((event, fields))),
             free=lambda: self.free,
             zone=zone,
             checks=checks,
-            logins=None if store is None else self._logins(store, clock or SystemClock()),
+            logins=self._logins(accounts, clock) if accounts else None,
+            counts=counts,
         )
 
-    def _logins(self, store: AccountStore, clock: Clock) -> Logins:
-        return Logins(store, decoy_secret=b"", failures=LoginFailures(), clock=clock, hostname="mx.test")
+    def _logins(self, accounts: bool | AccountStore, clock: Clock) -> Logins:
+        store = accounts if isinstance(accounts, AccountStore) else AnyAccounts()
+        return Logins(store, decoy_secret=b"", failures=LoginFailures(), clock=clock, hostname="mx")
 
     def connect(self, host: str = "192.0.2.1", port: int = 4000) -> SessionPolicy:
         """A session's policy, not asked anything yet."""

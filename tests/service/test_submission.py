@@ -33,7 +33,7 @@ class Store(AccountStore):
 
 def harness(kind: str = "submission", more: str = "", trusted: str = TRUSTED) -> PolicyHarness:
     text = f'hostname = "mx.test"\n[[listener]]\nbind = "127.0.0.1:0"\nkind = "{kind}"\n{more}\n{trusted}{DOMAIN}'
-    return PolicyHarness(text, store=Store())
+    return PolicyHarness(text, accounts=Store())
 
 
 def logged_in(made: PolicyHarness, host: str = "198.51.100.7") -> SessionPolicy:
@@ -83,7 +83,7 @@ def test_what_is_relayed_from_elsewhere_is_not_touched(kind: str, host: str, con
 
 def test_a_catcher_shows_what_a_program_sends() -> None:
     text = '[[listener]]\nbind = "127.0.0.1:0"\nauth = "offered"\n[[domain]]\nname = "*"\nmailboxes = "any"\n'
-    made = PolicyHarness(f'hostname = "mx.test"\naccounts = "any"\n{text}', store=Store())
+    made = PolicyHarness(f'hostname = "mx.test"\naccounts = "any"\n{text}', accounts=Store())
     content = BARE + b"Bcc: c@x.test\r\n\r\nbody\r\n"
     assert submit(made, logged_in(made), content) == content
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
         Exchange,
         FindKeys,
         FindSecret,
+        Forward,
+        Forwarded,
+        ForwardedExchange,
         Question,
         Say,
         ScramKeys,
@@ -50,6 +53,9 @@ __all__ = [
     "Exchange",
     "FindKeys",
     "FindSecret",
+    "Forward",
+    "Forwarded",
+    "ForwardedExchange",
     "MECHANISMS",
     "Mechanism",
     "NotPrepared",
@@ -73,7 +79,7 @@ __getattr__ = lazily(
     __name__,
     {
         "exchange": "Authenticated CANCELLED ChannelBinding CheckPassword CheckToken Denied DeriveKey Exchange "
-        "FindKeys FindSecret Question REJECTED Say ScramKeys UNAVAILABLE",
+        "FindKeys FindSecret Forward Forwarded ForwardedExchange Question REJECTED Say ScramKeys UNAVAILABLE",
         "mechanisms": "Credentials MECHANISMS Mechanism ServerContext choose client_exchange server_exchange",
         "saslprep": "NotPrepared prepare",
         "scram": "derive_keys read_keys write_keys",

@@ -65,6 +65,8 @@ class Logins(LoginTerms):
         self._clock = clock
         self._hostname = hostname
         served = {*store.mechanisms, *(f"{each}-PLUS" for each in store.mechanisms if each.startswith("SCRAM-"))}
+        self._forwarded = frozenset(store.forwards)
+        served |= self._forwarded.intersection(mechanisms)
         if "EXTERNAL" in mechanisms:  # a certificate is judged by the channel; the store only has the identities
             served.add("EXTERNAL")
         self._mechanisms = tuple(each for each in mechanisms or DEFAULT_MECHANISMS if each in served)
@@ -88,6 +90,7 @@ class Logins(LoginTerms):
             identity=identity,
             challenge=f"<{secrets.token_urlsafe(12)}@{self._hostname}>",
             decoy_iterations=SCRAM_ITERATIONS,
+            forwarded=self._forwarded,
         )
 
     async def answer(self, question: Question) -> Any:

@@ -25,12 +25,13 @@ from posthouse.server.policy import Answer, Intake, Peer
 from posthouse.service.directory.directory import Foreign, Local
 from posthouse.service.directory.expansion import expand_envelope
 from posthouse.service.policy import vrfy as inquiries
+from posthouse.service.policy.client_limits import Sending
 from posthouse.service.policy.intake import SpoolIntake
 from posthouse.service.policy.listener_policy import ListenerPolicy
 from posthouse.service.policy.logins import may_send_as
 from posthouse.service.policy.recipients import recipient_verdict
 from posthouse.service.policy.submission import SubmissionTerms, SubmittedIntake
-from posthouse.service.policy.trace import Secured
+from posthouse.service.policy.trace import NOT_SECURED, Secured
 from posthouse.service.policy.verdicts import TOO_LARGE, storage_verdict
 
 __all__ = ["SessionPolicy"]
@@ -126,6 +127,8 @@ class SessionPolicy:
                 )
         elif shared.login_required and not self._trusted:
             return self._no("MAIL", _AUTH_NEEDED)
+        if (limit := shared.sending.refuses_message(self._peer.host, self._user)) is not None:
+            return self._no("MAIL", limit)
         size = mail.size or 0
         if size > shared.settings.max_message_size:
             return self._no("MAIL", TOO_LARGE)
@@ -139,6 +142,8 @@ class SessionPolicy:
         """Whether this recipient is ours, or may be sent to; the session limits their number."""
         shared = self._shared
         address = rcpt.address
+        if (limit := shared.sending.refuses_recipient(self._peer.host, self._user, len(accepted))) is not None:
+            return self._no("RCPT", limit, recipient=str(address))
         if shared.directory.is_foreign(address.domain):
             return self._foreign(address)
         found = shared.directory.resolve(address)
@@ -185,25 +190,34 @@ class SessionPolicy:
         """An intake into the spool."""
         shared = self._shared
         greet = self._greet or Greet("HELO", "unknown")
+        sending = shared.sending.begin(self._peer.host, self._user, len(envelope.recipients))
+        if isinstance(sending, Verdict):
+            return self._no("DATA", sending)
+        secured, tls = NOT_SECURED, self._tls
+        if tls is not None or self._user:
+            secured = Secured(tls.version if tls else "", tls.cipher if tls else "", self._user)
         try:
             envelopes = expand_envelope(shared.directory, envelope)
             if shared.is_submission(self._user, trusted=self._trusted):
-                return self._submitted(greet, envelope, envelopes)
-            if self._tls is None and not self._user:
-                return SpoolIntake(shared.intake, self._peer, greet, envelope, envelopes)
-            return SpoolIntake(shared.intake, self._peer, greet, envelope, envelopes, self._secured())
+                return self._submitted(greet, envelope, envelopes, secured, sending)
+            return SpoolIntake(shared.intake, self._peer, greet, envelope, envelopes, secured, sending)
         except StorageError as error:
+            if sending is not None:
+                sending.take_back()
             return self._no("DATA", storage_verdict(error))
 
-    def _secured(self) -> Secured:
-        tls = self._tls
-        return Secured(tls.version if tls else "", tls.cipher if tls else "", self._user)
-
-    def _submitted(self, greet: Greet, envelope: Envelope, envelopes: Sequence[Envelope]) -> Intake:
+    def _submitted(
+        self,
+        greet: Greet,
+        envelope: Envelope,
+        envelopes: Sequence[Envelope],
+        secured: Secured,
+        sending: Sending | None,
+    ) -> Intake:
         """The intake of a message that is submitted here.  Raises ``StorageError``."""
         shared = self._shared
         settings = shared.settings
-        inner = SpoolIntake(shared.submissions, self._peer, greet, envelope, envelopes, self._secured())
+        inner = SpoolIntake(shared.submissions, self._peer, greet, envelope, envelopes, secured, sending)
         checked = settings.check_from and self._user and "*" not in self._identities
         terms = SubmissionTerms(
             shared.config.hostname,

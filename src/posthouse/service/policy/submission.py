@@ -5,7 +5,7 @@ listener says so, Date and Message-ID are put in front if they are missing, and 
 no change passes as it came, without a copy.
 
 What comes from a trusted network without a login and has a Received field was submitted elsewhere: it passes as it is.
-Sizes are those of the message as the client sent it; ``ROOM`` is what may be added to it.
+Sizes are those of the message as the client sent it; ``with_room`` allows for what is added to it.
 """
 
 from __future__ import annotations
@@ -20,16 +20,22 @@ from posthouse.message.headers import gap, received_in_lines, split
 from posthouse.message.submitted import completed, is_complete
 from posthouse.protocol.grammar import lookup_domain
 from posthouse.service.policy.header_scan import header_too_large
-from posthouse.service.policy.intake import SpoolIntake
+from posthouse.service.policy.intake import IntakeContext, SpoolIntake
 from posthouse.service.policy.logins import may_send_as
 from posthouse.service.policy.verdicts import TOO_LARGE
 
-__all__ = ["ROOM", "SubmissionTerms", "SubmittedIntake"]
+__all__ = ["SubmissionTerms", "SubmittedIntake", "with_room"]
 
 #: Octets that Date and Message-ID have at most.
-ROOM: Final = 1_024
+_ROOM: Final = 1_024
 _FIRST_LINE: Final = 1_000  # octets that show whether the first line is a field
 _NOT_YOURS: Final = Reply(553, "5.7.1", "The account may not send as the author that the message names")
+
+
+def with_room(context: IntakeContext) -> IntakeContext:
+    """The context of intakes for messages that grow by what is added to them."""
+    headers = context.headers._replace(octets=context.headers.octets + _ROOM)
+    return context._replace(headers=headers, max_message_size=context.max_message_size + _ROOM)
 
 
 class SubmissionTerms(NamedTuple):
