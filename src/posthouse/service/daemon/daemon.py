@@ -289,6 +289,7 @@ class Daemon:
             dsn_writer=self._dsn_writer,
             checks=self._checks,
             logins=logins,
+            untrusted=self._protections.untrusted(listener),
         )
         transcript = self._transcript
         size = listener.max_message_size
@@ -317,7 +318,7 @@ class Daemon:
             on_sweep=self._descriptors,
             leniency=policy.leniency,
             protection=protection,
-            on_tls_refused=lambda peer, error: self.log("tls", source=f"{listener.kind} {peer}", reason=str(error)),
+            on_tls_refused=lambda peer, error: policy.tls_failed(f"{listener.kind} {peer}", str(error)),
         )
         self._policies.append(policy)
         self._servers.append(server)

@@ -82,7 +82,8 @@ class ListenerPolicy:
     from the start (0.0: it will not).  ``free`` gives the octets that are free where mail is stored, ``zone`` the
     minutes local time is ahead of UTC at a moment in calendar seconds.  ``dsn_writer`` writes the reports of success
     that lists and aliases owe; without one there are none.  ``checks`` make the content checks of each message, in the
-    order in which they are asked.  ``logins`` has the terms of AUTH; None: nobody can log in.
+    order in which they are asked.  ``logins`` has the terms of AUTH; None: nobody can log in.  ``untrusted`` is the way
+    out for a client that does not trust the certificate, in a sentence; "" where there is none to tell.
     """
 
     def __init__(
@@ -104,19 +105,20 @@ class ListenerPolicy:
         dsn_writer: DsnWriter | None = None,
         checks: Sequence[CheckFactory] = (),
         logins: Logins | None = None,
+        untrusted: str = "",
     ) -> None:
         self.config, self.settings = config, listener
         self.lmtp = listener.kind == "lmtp"
         self.directory, self.clock = directory, clock
-        self.usage = usage or InboxUsage(spool, clock)
-        self.draining = False
-        self.log, self.logins = log, logins
+        self.usage, self.draining = usage or InboxUsage(spool, clock), False
+        self.log, self.logins, self.untrusted = log, logins, untrusted
         self.login_required = listener.kind == "submission" or login_setting(listener) == "required"
         self.welcome = Verdict(Reply(220, "", f"{config.hostname} {listener.banner}".rstrip()))
         self.closed = Verdict(Reply(521, "", f"{config.hostname} takes no mail"), "closed")
         self.hello = Verdict(Reply(250, "", config.hostname))
         self._refusals = LogRate(log, clock, "refused", per_second=_REFUSALS_A_SECOND, burst=_REFUSALS_AT_ONCE)
         self._faults = LogRate(log, clock, "fault", per_second=1.0, burst=50)
+        self._tls_failures = LogRate(log, clock, "tls", per_second=1.0, burst=50)
         self.trusts: Callable[[str], bool] = lru_cache(maxsize=1024)(config.trusts)
         self.help = help_pages(listener, logins=logins is not None)
         self.intake = IntakeContext(
@@ -139,12 +141,11 @@ class ListenerPolicy:
             dsn_writer=dsn_writer,
             checks=tuple(checks),
         )
-        self._stored = stored
+        self._stored, self._quotas = stored, any(each.quota for each in config.domain)
         self._free = free or (lambda: _free_octets(config.data_dir))
         self._room_asked: float | None = None
         self._room = self._sessions = 0
         self._hosts: dict[str, int] = {}
-        self._quotas = any(each.quota for each in config.domain)
 
     def leniency(self, peer: Peer) -> Leniency:
         """What is tolerated from a peer: by the listener's ``strictness``, or where it has none by its kind.
@@ -211,9 +212,19 @@ class ListenerPolicy:
         reason = f"{count:,} more refusals in this session, too many to be written one by one"
         self._refusals.write(source=source, more=count, reason=reason)
 
+    def tls_failed(self, source: str, reason: str) -> None:
+        """Log why a handshake failed.  Some programs that do not trust a certificate say so (RFC 8446 §6.2), others end
+        the connection without a word; both are told the way out."""
+        if self.untrusted and "ended the connection" in reason:
+            reason += "; perhaps it does not trust the certificate"
+        if self.untrusted and "trust" in reason:
+            reason += f": {self.untrusted}"
+        self._tls_failures.write(source=source, reason=reason)
+
     def end(self) -> None:
         """Write what is left for the log; the sessions have ended."""
         self._refusals.flush()
+        self._tls_failures.flush()
         self._faults.flush()
 
     def stored(self, stored: Stored) -> None:
