@@ -59,6 +59,7 @@ from posthouse.service.directory.expansion import addressees
 from posthouse.service.operations.base import Context, RoutingContext
 from posthouse.service.policy.listener_policy import InboxUsage
 from posthouse.service.policy.log_rate import LogRate
+from posthouse.service.policy.shared_counts import SharedCounts
 from posthouse.spool import Durable, Spool, SqliteSpool
 from posthouse.spool.interface import Compose, QueuedRecipient, Report, StoredMessage
 from posthouse.spool.sqlite.ownership import CATCHER, RELAY
@@ -85,6 +86,7 @@ class Daemon:
         share_ports: whether other processes may listen at the same addresses.
         control: whether operations are offered on the control socket of this ``worker``; users are answered by 0.
         listening: sockets that listen already, by address; the daemon's listeners use them instead of their own.
+        counts: the counts of limits that all workers share.
         loopback: whether a mail exchanger may have an address of loopback (for a network of its own, as in the demo).
     """
 
@@ -105,8 +107,10 @@ class Daemon:
         listening: Mapping[Endpoint, socket.socket] | None = None,
         checks: Sequence[CheckFactory] = (),
         loopback: bool = False,
+        counts: SharedCounts | None = None,
     ) -> None:
         self.config = config
+        self._counts = SharedCounts() if counts is None else counts
         self._checks, self._loopback = checks, loopback
         self._locks = spool is None and not share_ports  # workers have a parent that holds the lock
         self._lock: DataDirLock | None = None
@@ -171,6 +175,7 @@ class Daemon:
             sweep=self._descriptors,
             checks=self._checks,
             transcript=self._transcript,
+            counts=self._counts,
         )
 
     def _make_deliverers(self, config: Config) -> Deliverers:

@@ -23,6 +23,7 @@ from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
 from posthouse.service.policy.listener_policy import InboxUsage, ListenerPolicy
 from posthouse.service.policy.session_policy import SessionPolicy
+from posthouse.service.policy.shared_counts import SharedCounts
 from posthouse.spool import Spool
 
 __all__ = ["Generation", "Lasting", "ListenerKey", "OpenServer", "key_of"]
@@ -51,6 +52,7 @@ class Lasting(NamedTuple):
     sweep: Callable[[], object]
     checks: Sequence[CheckFactory]
     transcript: Callable[[str], Transcript] | None
+    counts: SharedCounts
 
 
 class OpenServer(NamedTuple):
@@ -115,6 +117,7 @@ class Generation:
             dsn_writer=lasting.dsn_writer,
             checks=lasting.checks,
             logins=logins,
+            counts=lasting.counts,
         )
         transcript = lasting.transcript
         size = listener.max_message_size
@@ -131,12 +134,16 @@ class Generation:
                 errors=listener.max_errors,
                 idle_commands=listener.max_idle_commands,
                 refused_recipients=listener.max_refused_recipients,
+                transactions=listener.max_messages,
             ),
             timeouts=ServerTimeouts(
                 listener.command_timeout,
                 listener.data_timeout,
                 listener.transfer_timeout,
                 listener.session_timeout,
+                least_rate=float(listener.min_data_rate),
+                slow_start=listener.min_data_rate_after,
+                handshake=listener.tls_timeout,
             ),
             transcript=(lambda: transcript(listener.name)) if transcript is not None else None,
             on_error=lasting.fault,
