@@ -25,7 +25,7 @@ SECRET = "correct horse"
 CONTENT = b"the content of the message"
 MESSAGE = Bytes(b"Subject: s\r\n\r\n" + CONTENT + b"\r\n")
 ENVELOPE = Envelope(Address("ann", "example.org"), (Recipient(Address("joe", "example.net")),))
-LIMITS = Timeouts(30, 30, 30, 30, 30, 30, 5, 30)
+LIMITS = Timeouts(30, 30, 30, 30, 30, 30, 1, 30)
 
 
 class Pair(NamedTuple):

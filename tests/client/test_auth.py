@@ -124,15 +124,17 @@ def test_every_mechanism_logs_in(kind: str, name: str, right: Pair) -> None:
         serve_mechanism(connection, end_point_of(certificate[0]) if certificate else b"x")
         transaction(connection)
 
-    def use(session: Any) -> Any:
+    def without_login(connection: Connection) -> None:
+        connection.handshake(right.server)
+        offering(connection)
+        transaction(connection)
+
+    def use(session: Any) -> None:
         certificate[:] = [session.tls.certificate]
-        return session.login
 
     tls = TlsPolicy("implicit", ca=right.ca)
     credentials = BY_TOKEN if MECHANISMS[name].needs == "token" else BY_PASSWORD
-    with serving(
-        lambda connection: (connection.handshake(right.server), offering(connection), transaction(connection))
-    ) as server:  # type: ignore[func-returns-value]
+    with serving(without_login) as server:
         deliver(kind, server.port, use, tls=tls)
     with serving(script) as server:
         assert deliver(kind, server.port, logged_in, tls=tls, login=LoginSettings(credentials)) == LoggedIn(USER, name)
@@ -212,7 +214,7 @@ def test_the_last_refusal_of_a_mechanism_is_told(kind: str) -> None:
     steps = [b"AUTH PLAIN " + b64(f"\0{USER}\0{PASSWORD}"), b"504 5.5.4 not that one"]
     with (
         serving(dialogue(*steps, offers=[b"AUTH PLAIN"])) as server,
-        pytest.raises(NoMechanism, match="504 5.5.4 not that one"),
+        pytest.raises(NoMechanism, match=r"504 5\.5\.4 not that one"),
     ):
         deliver(kind, server.port, login=clear())
 
@@ -271,7 +273,7 @@ def test_a_password_transition_goes_by_plain(kind: str) -> None:
 
 
 @KINDS
-@pytest.mark.parametrize(("size", "fits"), [(368, True), (369, False), (1500, False)])
+@pytest.mark.parametrize(("size", "fits"), [(372, True), (373, False), (1500, False)])
 def test_a_long_initial_response_waits(kind: str, size: int, fits: bool) -> None:
     """C1: a command line has 512 octets at most; the base64 is never folded (C2)."""
     token = "t" * (size - len(f"user={USER}\1auth=Bearer \1\1"))
@@ -463,8 +465,13 @@ def test_a_token_source_may_be_awaited() -> None:
 
 @KINDS
 def test_a_given_token_that_is_refused_is_not_tried_again(kind: str) -> None:
-    steps = [b"AUTH XOAUTH2 " + b64(f"user={USER}\1auth=Bearer {TOKEN}\1\1"), b"535 5.7.8 no"]
-    with serving(dialogue(*steps, offers=[b"AUTH XOAUTH2 OAUTHBEARER"][:1])) as server, pytest.raises(LoginRefused):
+    def script(connection: Connection) -> None:
+        offering(connection, b"AUTH XOAUTH2 OAUTHBEARER")
+        connection.expect(b"AUTH OAUTHBEARER")
+        connection.say(b"535 5.7.8 no\r\n")
+        transaction(connection)
+
+    with serving(script) as server, pytest.raises(LoginRefused):
         deliver(kind, server.port, login=clear(BY_TOKEN))
     assert server.clear.count(b"AUTH") == 1
 
