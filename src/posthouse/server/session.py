@@ -56,7 +56,7 @@ from posthouse.protocol import (
 from posthouse.server.conduct import Conduct
 from posthouse.server.policy import Peer, Policy, SecuredPolicy
 from posthouse.server.session_commands import SessionCommands
-from posthouse.server.settings import LEAST_RATE, SLOW_START, Protection, SessionSettings
+from posthouse.server.settings import Protection, SessionSettings
 from posthouse.server.transaction import NOT_DATED, ServerTransaction, Step, Waiting, outside_transaction
 
 __all__ = ["GOING_DOWN", "ServerSession", "SessionRegistry"]
@@ -433,7 +433,7 @@ class ServerSession:
             if silent > timeouts.answer:
                 self.say_goodbye(_NO_ANSWER)
         elif began is not None:
-            slow = now - began > min(timeouts.transfer, SLOW_START + self._receiver.content_size / LEAST_RATE)
+            slow = now - began > timeouts.transfer_of(self._receiver.content_size)
             if slow or silent > timeouts.content:
                 self.say_goodbye(_LF_END_TIMEOUT if self._receiver.ended_by_lf else _CONTENT_TIMEOUT)
         elif silent > timeouts.command:

@@ -60,6 +60,7 @@ from posthouse.service.operations.base import Context, RoutingContext
 from posthouse.service.policy.listener_policy import InboxUsage, ListenerPolicy
 from posthouse.service.policy.log_rate import LogRate
 from posthouse.service.policy.session_policy import SessionPolicy
+from posthouse.service.policy.shared_counts import SharedCounts
 from posthouse.spool import Durable, Spool, SqliteSpool
 from posthouse.spool.interface import Compose, QueuedRecipient, Report, StoredMessage
 from posthouse.spool.sqlite.ownership import CATCHER, RELAY
@@ -84,6 +85,7 @@ class Daemon:
         share_ports: whether other processes may listen at the same addresses.
         control: whether operations are offered on the control socket of this ``worker``; users are answered by 0.
         listening: sockets that listen already, by address; the daemon's listeners use them instead of their own.
+        counts: the counts of limits that all workers share.
         loopback: whether a mail exchanger may have an address of loopback (for a network of its own, as in the demo).
     """
 
@@ -104,8 +106,10 @@ class Daemon:
         listening: Mapping[Endpoint, socket.socket] | None = None,
         checks: Sequence[CheckFactory] = (),
         loopback: bool = False,
+        counts: SharedCounts | None = None,
     ) -> None:
         self.config = config
+        self._counts = SharedCounts() if counts is None else counts
         self._checks, self._loopback = checks, loopback
         self._locks = spool is None and not share_ports  # workers have a parent that holds the lock
         self._lock: DataDirLock | None = None
@@ -289,6 +293,7 @@ class Daemon:
             dsn_writer=self._dsn_writer,
             checks=self._checks,
             logins=logins,
+            counts=self._counts,
         )
         transcript = self._transcript
         size = listener.max_message_size
@@ -305,12 +310,16 @@ class Daemon:
                 errors=listener.max_errors,
                 idle_commands=listener.max_idle_commands,
                 refused_recipients=listener.max_refused_recipients,
+                transactions=listener.max_messages,
             ),
             timeouts=ServerTimeouts(
                 listener.command_timeout,
                 listener.data_timeout,
                 listener.transfer_timeout,
                 listener.session_timeout,
+                least_rate=float(listener.min_data_rate),
+                slow_start=listener.min_data_rate_after,
+                handshake=listener.tls_timeout,
             ),
             transcript=(lambda: transcript(listener.name)) if transcript is not None else None,
             on_error=self._fault,
