@@ -228,7 +228,7 @@ def test_a_wrong_password_is_not_tried_by_other_mechanisms(kind: str) -> None:
         pytest.raises(LoginRefused, match=r"535 5\.7\.8 no such user or password; check the name and the password"),
     ):
         deliver(kind, server.port, login=clear())
-    assert server.clear.count(b"AUTH") == 1
+    assert server.clear.count(b"AUTH ") == 1
     assert server.clear.endswith(b"QUIT\r\n")
 
 
@@ -249,7 +249,7 @@ def test_other_replies_end_the_login(kind: str, reply: bytes, error: type[Except
     with serving(dialogue(*steps, offers=[b"AUTH LOGIN PLAIN"])) as server, pytest.raises(error) as caught:
         deliver(kind, server.port, login=clear())
     assert isinstance(caught.value, PosthouseError)
-    assert server.clear.count(b"AUTH") == 1
+    assert server.clear.count(b"AUTH ") == 1
 
 
 @KINDS
@@ -473,7 +473,7 @@ def test_a_given_token_that_is_refused_is_not_tried_again(kind: str) -> None:
 
     with serving(script) as server, pytest.raises(LoginRefused):
         deliver(kind, server.port, login=clear(BY_TOKEN))
-    assert server.clear.count(b"AUTH") == 1
+    assert server.clear.count(b"AUTH ") == 1
 
 
 # Secrets
