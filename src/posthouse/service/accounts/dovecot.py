@@ -70,13 +70,13 @@ class DovecotAccounts(AccountStore):
                 under_way.cancel()
         return Forwarded(reason="the message is too long") if answer is None else self._read(answer)
 
-    async def _begin(self, mechanism: str, message: bytes) -> _Said | None:
+    async def _begin(self, mechanism: str, message: bytes) -> _DovecotReply | None:
         """The answer to a client's first message; None if it is too long for any account."""
         response = base64.b64encode(message).decode()
         if len(response) > _LINE // 2:
             return None
 
-        async def asked() -> _Said:
+        async def asked() -> _DovecotReply:
             connection = await self._connected()
             if mechanism not in connection.mechanisms:
                 raise StorageError(
@@ -90,7 +90,7 @@ class DovecotAccounts(AccountStore):
 
         return await self._asked(asked())
 
-    async def _asked(self, question: Awaitable[_Said]) -> _Said:
+    async def _asked(self, question: Awaitable[_DovecotReply]) -> _DovecotReply:
         """The answer, or ``StorageError`` for all that can go wrong on the way."""
         try:
             async with asyncio.timeout(self._seconds):
@@ -100,7 +100,7 @@ class DovecotAccounts(AccountStore):
         except OSError as error:
             raise StorageError(f"Dovecot cannot be asked at {self._path}: {error.strerror or error}") from error
 
-    def _read(self, answer: _Said) -> Forwarded:
+    def _read(self, answer: _DovecotReply) -> Forwarded:
         """What an answer means.  Raises StorageError if Dovecot cannot decide, or is not understood."""
         kind, number, *rest = answer.fields
         facts = dict(each.partition("=")[::2] for each in rest)
@@ -131,7 +131,7 @@ class DovecotAccounts(AccountStore):
             return self._connection
 
 
-class _Said(NamedTuple):
+class _DovecotReply(NamedTuple):
     """The fields of an answer, and the connection that it came on."""
 
     connection: _Connection
@@ -145,7 +145,7 @@ class _UnderWay:
         self._connection = connection
         self._number = number
 
-    def go_on(self, response: str) -> Awaitable[_Said]:
+    def go_on(self, response: str) -> Awaitable[_DovecotReply]:
         return self._connection.go_on(self._number, response)
 
     def cancel(self) -> None:
@@ -189,24 +189,24 @@ class _Connection:
         connection._task = asyncio.get_running_loop().create_task(connection._read())
         return connection
 
-    async def ask(self, request: str) -> _Said:
+    async def ask(self, request: str) -> _DovecotReply:
         """The answer to one AUTH request."""
         if len(self._waiting) >= _MOST_QUESTIONS:
             raise StorageError(f"Dovecot at {self._path} has {_MOST_QUESTIONS:,} questions to answer already")
         self._number += 1
         return await self._answered(str(self._number), f"AUTH\t{self._number}\t{request}\n")
 
-    async def go_on(self, number: str, response: str) -> _Said:
+    async def go_on(self, number: str, response: str) -> _DovecotReply:
         """The answer to the client's next message in a request."""
         if self.closed:
             raise StorageError(f"Dovecot ended the connection at {self._path}")
         return await self._answered(number, f"CONT\t{number}\t{response}\n")
 
-    async def _answered(self, number: str, line: str) -> _Said:
+    async def _answered(self, number: str, line: str) -> _DovecotReply:
         waiting = self._waiting[number] = asyncio.get_running_loop().create_future()
         self.send(line)
         try:
-            return _Said(self, await waiting)
+            return _DovecotReply(self, await waiting)
         finally:
             self._waiting.pop(number, None)
 

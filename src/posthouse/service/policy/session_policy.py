@@ -245,7 +245,8 @@ class SessionPolicy:
 
     def tls_failed(self, error: NetworkError) -> None:
         """Log why."""
-        self._shared.log("tls", source=self._source(), reason=str(error))
+        self._tls = None
+        self._shared.tls_failed(self._source(), str(error))
 
     async def logged_in(self, outcome: Authenticated) -> Verdict:
         """Ask as whom the account may send."""
@@ -265,6 +266,9 @@ class SessionPolicy:
 
     def disconnected(self) -> None:
         """The session is over."""
+        if self._tls is not None and self._greet is None and self._shared.untrusted:
+            # Some programs look at the certificate after the handshake, and end without an alert.
+            self._shared.tls_failed(self._source(), f"{self._peer.host} ended the connection after the TLS handshake")
         self._tell_more()
         if self._counted:
             self._counted = False
