@@ -6,6 +6,9 @@ for both.  Each tree is measured by its own suite, in a
 process of its own; only our side of each scenario is started.  The result is the median of each tree's figures and
 their ratio, after to before.
 
+With ``--cpu`` a figure is the processor time that our side uses for one message (or other unit) and not the clock's: it
+changes less while other programs use the machine.  Only scenarios of throughput have it.
+
 With ``--compiled`` both trees are measured with compiled modules (``scripts/compile`` makes them, once in each tree).
 The exit code is 1 if a ratio is worse than ``--allowed`` (0.95).
 """
@@ -29,8 +32,30 @@ _LONGEST = 300.0  # seconds for one scenario in one tree
 
 # Runs inside the process of one tree, with that tree's suite: scenarios with sides keep ours alone.
 _INSIDE = """
-import json, sys
-from suite import machine, running, scenarios
+import contextlib, json, sys, time
+from suite import machine, peers, running
+
+started = []
+
+class Side(peers.Side):
+    def __init__(self, name, *rest):
+        super().__init__(name, *rest)
+        started.extend([self] if name.startswith("posthouse") else [])
+
+def processor_time(self, run, found):
+    figures = found.row(self.what, "µs of processor time a " + self.unit.removesuffix("s/s"), {}, lower=True)
+    with contextlib.ExitStack() as stack:
+        (load,) = running.start_all(self.sides, run, found, stack).values()
+        amount = self._amount(load, run)
+        used = started[-1].cpu if started else time.process_time  # without a process our side is this one
+        begun = used()
+        load(amount)
+        figures["posthouse"] = [(used() - begun) / (amount * self.step) * 1e6]
+
+if "cpu" in sys.argv:
+    peers.Side = Side
+    running.Throughput.measure = processor_time
+from suite import scenarios
 machine.raise_file_limit()
 name, seconds = sys.argv[1], float(sys.argv[2])
 scenario = scenarios.SCENARIOS[name]
@@ -53,14 +78,16 @@ class Comparison(NamedTuple):
     ratio: float
 
 
-def measure(tree: Path, scenario: str, seconds: float, compiled: bool) -> dict[tuple[str, str, bool], float]:
+def measure(
+    tree: Path, scenario: str, seconds: float, compiled: bool, cpu: bool = False
+) -> dict[tuple[str, str, bool], float]:
     """(what, unit, lower is better) → our figure of one scenario in one tree.  RuntimeError if the scenario fails."""
     product = tree / "build" / "compiled" if compiled else tree / "src"
     if not (product / "posthouse").is_dir():
         raise SystemExit(f"there is no {product / 'posthouse'}; scripts/compile in {tree} makes it")
     environment = {**os.environ, "PYTHONPATH": f"{product}:{tree / 'benchmarks'}"}
     done = subprocess.run(
-        [sys.executable, "-c", _INSIDE, scenario, str(seconds)],
+        [sys.executable, "-c", _INSIDE, scenario, str(seconds), *(["cpu"] if cpu else [])],
         capture_output=True,
         text=True,
         timeout=_LONGEST,
@@ -110,6 +137,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("scenario", nargs="*", default=[*SCENARIOS], help=f"default: {' '.join(SCENARIOS)}")
     parser.add_argument("--before", type=Path, required=True, metavar="TREE", help="the other checkout")
     parser.add_argument("--compiled", action="store_true", help="measure build/compiled of both trees")
+    parser.add_argument("--cpu", action="store_true", help="measure processor time for one message, not throughput")
     parser.add_argument("--rounds", type=int, default=5, help="how often each tree runs each scenario (5)")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each tree in each round (3)")
     parser.add_argument("--allowed", type=float, default=0.95, help="the worst ratio that is let pass (0.95)")
@@ -121,7 +149,7 @@ def main(arguments: list[str] | None = None) -> int:
         for turn in range(given.rounds):
             order = (0, 1) if turn % 2 == 0 else (1, 0)
             for side in order:
-                figures[side].append(measure(trees[side], scenario, given.seconds, given.compiled))
+                figures[side].append(measure(trees[side], scenario, given.seconds, given.compiled, given.cpu))
             print(f"{scenario}: round {turn + 1} of {given.rounds}", file=sys.stderr)
         found += compare(scenario, *figures)
     print(text_of(found))

@@ -17,6 +17,7 @@ PAGES = {
     "architecture.md": ("docs_pages.architecture", "page"),
     "cli.md": ("docs_pages.cli", "page"),
     "configuration.md": ("docs_pages.configuration", "page"),
+    "limits.md": ("docs_pages.limits", "page"),
     "performance.md": ("docs_pages.performance", "page"),
     "performance.svg": ("docs_pages.performance", "drawing"),
     "reply-codes.md": ("docs_pages.reply_codes", "page"),

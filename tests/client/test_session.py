@@ -6,6 +6,7 @@ Each test runs over both channels, asyncio and blocking.  The peers expect exact
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -84,14 +85,18 @@ async def opened(port: int, address: str = "127.0.0.1", **settings: Any) -> Any:
 
 
 def against(peer: Peer, use: Callable[[Session], Awaitable[Any]], **settings: Any) -> Any:
-    """Run ``use`` on a session with ``peer``; exceptions of the peer (an unexpected command) fail the test."""
+    """Run ``use`` on a session with ``peer``; exceptions of the peer (an unexpected command) fail the test.
+
+    That the client ends the connection hard while the peer still reads or writes is no exception of the peer.
+    """
 
     async def main() -> Any:
         failures: list[BaseException] = []
 
         async def guarded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
-                await peer(reader, writer)
+                with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+                    await peer(reader, writer)
             except Exception as error:
                 failures.append(error)
             finally:

@@ -22,6 +22,7 @@ import pytest
 
 from posthouse.net import Endpoint
 
+from .doors import ACCOUNT, PASSWORD
 from .peers import free_port
 
 _MAIN = """
@@ -44,7 +45,12 @@ relayhost = [127.0.0.1]:{onward}
 transport_maps = inline:{{
     {{ home.test = smtp:[127.0.0.1]:{homeward} }}
     {{ refused.test = error:5.1.1 nobody of that name lives here }}
-    {{ discarded.test = discard: }} }}
+    {{ discarded.test = discard: }}
+    {doors} }}
+smtp_sasl_password_maps = inline:{{ {{ [localhost]:{starttls} = {login} }} {{ [localhost]:{implicit} = {login} }} }}
+smtp_sasl_security_options =
+smtp_tls_CAfile = {root}/trusted.pem
+smtp_tls_loglevel = 1
 smtputf8_enable = yes
 message_size_limit = 104857600
 mailbox_size_limit = 0
@@ -72,7 +78,18 @@ retry unix - - n - - error
 proxymap unix - - n - - proxymap
 anvil unix - - n - 1 anvil
 scache unix - - n - 1 scache
+tlsmgr unix - - n 1000? 1 tlsmgr
 """
+
+#: A client that logs in, by its way into TLS and the mechanism: mail for ``starttls-plain.test`` goes through it.
+_LOGS_IN = """{name} unix - - n - - smtp
+  -o smtp_sasl_auth_enable=yes
+  -o smtp_sasl_mechanism_filter={mechanism}
+  -o smtp_tls_security_level=secure
+  -o smtp_tls_secure_cert_match=hostname
+  -o smtp_tls_wrappermode={wrapped}
+"""
+DOOR_MECHANISMS = ("plain", "login", "cram-md5", "scram-sha-256")
 
 _QUEUES = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "maildrop", "pid")
 
@@ -82,22 +99,42 @@ class Postfix(NamedTuple):
 
     ``listeners`` by their extensions (``bdat``: all; ``data``: without CHUNKING; ``plain``: without PIPELINING too);
     ``homeward`` is the next hop for home.test, ``onward`` for all other domains.  Mail for refused.test is accepted and
-    bounced; mail for discarded.test is accepted and discarded.
+    bounced; mail for discarded.test is accepted and discarded.  Mail for starttls-plain.test goes with a login by PLAIN
+    to the submission server at port ``doors["starttls"]`` of localhost, whose certificate is checked against
+    ``trusted``; likewise for ``implicit``, and for each of ``DOOR_MECHANISMS``.
     """
 
     listeners: dict[str, Endpoint]
     onward: Endpoint
     homeward: Endpoint
     log: Path
+    doors: dict[str, int]
+    trusted: Path
 
 
 def _lay_out(root: Path) -> Postfix:
     """Write the configuration and make the directories."""
     user = pwd.getpwnam("postfix")
     ports = {name: free_port() for name in ("bdat", "data", "plain", "onward", "homeward")}
-    (root / "main.cf").write_text(_MAIN.format(root=root, onward=ports["onward"], homeward=ports["homeward"]))
+    doors = {door: free_port() for door in ("starttls", "implicit")}
+    clients = [(door, mechanism) for door in doors for mechanism in DOOR_MECHANISMS]
+    transports = (f"{{ {door}-{each}.test = {door}-{each}:[localhost]:{doors[door]} }}" for door, each in clients)
+    (root / "main.cf").write_text(
+        _MAIN.format(
+            root=root,
+            onward=ports["onward"],
+            homeward=ports["homeward"],
+            doors=" ".join(transports),
+            login=f"{ACCOUNT}:{PASSWORD}",
+            **doors,
+        )
+    )
     listeners = {name: f"127.0.0.1:{ports[name]}" for name in ("bdat", "data", "plain")}
-    (root / "master.cf").write_text(_MASTER.format(**listeners))
+    logging_in = (
+        _LOGS_IN.format(name=f"{door}-{each}", mechanism=each, wrapped="yes" if door == "implicit" else "no")
+        for door, each in clients
+    )
+    (root / "master.cf").write_text(_MASTER.format(**listeners) + "".join(logging_in))
     root.chmod(0o755)
     for name in ("data", "queue"):
         (root / name).mkdir()
@@ -108,7 +145,7 @@ def _lay_out(root: Path) -> Postfix:
         if name != "pid":
             os.chown(directory, user.pw_uid, user.pw_gid)
     places = {name: Endpoint("127.0.0.1", port) for name, port in ports.items()}
-    return Postfix(places, places.pop("onward"), places.pop("homeward"), root / "mail.log")
+    return Postfix(places, places.pop("onward"), places.pop("homeward"), root / "mail.log", doors, root / "trusted.pem")
 
 
 def _wait_until_it_greets(postfix: Postfix, master: subprocess.Popen[bytes]) -> None:

@@ -10,10 +10,13 @@ from posthouse.core import Address, CallbackSink, Envelope, Recipient, Reply, St
 from posthouse.net.clock import Clock, SystemClock
 from posthouse.protocol.commands import Greet
 from posthouse.server import CheckFactory, Peer
+from posthouse.service.accounts import LoginFailures
 from posthouse.service.config_file import parse
 from posthouse.service.directory.directory import Directory
 from posthouse.service.policy.listener_policy import ListenerPolicy
+from posthouse.service.policy.logins import AnyAccounts, Logins
 from posthouse.service.policy.session_policy import SessionPolicy
+from posthouse.service.policy.shared_counts import SharedCounts
 from posthouse.spool.interface import Inbox, Stored, StoredMessage
 
 
@@ -75,6 +78,7 @@ class Spool:
         self.write_error: StorageError | None = None
         self.late_error: StorageError | None = None
         self.commit_error: StorageError | None = None
+        self.receive_error: StorageError | None = None
         self.commits = "future"
         self.reachable = True
 
@@ -85,6 +89,8 @@ class Spool:
         return ""
 
     def receive(self, announced: int = 0) -> Receiving:
+        if self.receive_error is not None:
+            raise self.receive_error
         receipt = Receiving(self, len(self.receipts) + 1)
         self.receipts.append(receipt)
         return receipt
@@ -109,8 +115,11 @@ class PolicyHarness:
         zone: Callable[[float], int] | None = None,
         clock: Clock | None = None,
         checks: Sequence[CheckFactory] = (),
+        counts: SharedCounts | None = None,
+        accounts: bool = False,
     ) -> None:
         config = parse(text)
+        clock = clock or SystemClock()
         self.spool = Spool()
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.woken: list[Stored] = []
@@ -120,13 +129,17 @@ class PolicyHarness:
             config.listener[0],
             directory=Directory(config),
             spool=self.spool,  # type: ignore[arg-type]
-            clock=clock or SystemClock(),
+            clock=clock,
             destination=lambda address: address.domain,
             stored=self.woken.append,
             log=CallbackSink(lambda event, /, **fields: self.events.append((event, fields))),
             free=lambda: self.free,
             zone=zone,
             checks=checks,
+            logins=Logins(AnyAccounts(), decoy_secret=b"", failures=LoginFailures(), clock=clock, hostname="mx")
+            if accounts
+            else None,
+            counts=counts,
         )
 
     def connect(self, host: str = "192.0.2.1", port: int = 4000) -> SessionPolicy:

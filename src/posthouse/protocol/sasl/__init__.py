@@ -9,6 +9,7 @@ from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
     from posthouse.protocol.sasl.exchange import (
+        ANY_SECRET,
         CANCELLED,
         REJECTED,
         UNAVAILABLE,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from posthouse.protocol.sasl.tokens import read_token_error
 
 __all__ = [
+    "ANY_SECRET",
     "Authenticated",
     "CANCELLED",
     "ChannelBinding",
@@ -72,8 +74,8 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "exchange": "Authenticated CANCELLED ChannelBinding CheckPassword CheckToken Denied DeriveKey Exchange "
-        "FindKeys FindSecret Question REJECTED Say ScramKeys UNAVAILABLE",
+        "exchange": "ANY_SECRET Authenticated CANCELLED ChannelBinding CheckPassword CheckToken Denied DeriveKey "
+        "Exchange FindKeys FindSecret Question REJECTED Say ScramKeys UNAVAILABLE",
         "mechanisms": "Credentials MECHANISMS Mechanism ServerContext choose client_exchange server_exchange",
         "saslprep": "NotPrepared prepare",
         "scram": "derive_keys read_keys write_keys",

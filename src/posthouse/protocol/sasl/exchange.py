@@ -25,6 +25,7 @@ from typing import Any, Final, NamedTuple
 from posthouse.core import Reply
 
 __all__ = [
+    "ANY_SECRET",
     "Authenticated",
     "CANCELLED",
     "ChannelBinding",
@@ -90,7 +91,8 @@ class FindKeys(NamedTuple):
 
 
 class FindSecret(NamedTuple):
-    """What is the account's password?  Only CRAM-MD5 must ask; the answer is text, or None if it is not known."""
+    """What is the account's password?  Only CRAM-MD5 must ask; the answer is text, None if it is not known, or
+    ``ANY_SECRET``."""
 
     user: str
 
@@ -142,6 +144,8 @@ class Denied(NamedTuple):
     user: str = ""
 
 
+#: The answer to ``FindSecret`` where every password is right.  No password is like it: SASLprep forbids NUL.
+ANY_SECRET: Final = "\0any"
 #: RFC 4954 §6 asks for one reply to every wrong name, password, token or proof, so that it tells nothing.
 REJECTED: Final = Reply(535, "5.7.8", "Authentication credentials invalid")
 #: The account store cannot answer now: that is not a wrong password.

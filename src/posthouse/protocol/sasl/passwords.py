@@ -12,6 +12,7 @@ from typing import Final, cast
 
 from posthouse.core import LocalError
 from posthouse.protocol.sasl.exchange import (
+    ANY_SECRET,
     Authenticated,
     CheckPassword,
     Denied,
@@ -106,6 +107,8 @@ def cram_md5_server(initial: bytes | None, challenge: str) -> Exchange:
     if not user or len(digest) != 32:
         return malformed("CRAM-MD5 answers with a name, a space and 32 hexadecimal digits")
     secret = cast("str | None", (yield FindSecret(user)))
+    if secret == ANY_SECRET:
+        return Authenticated(user, "CRAM-MD5")
     expected = hmac.new((secret or "").encode(), challenge.encode(), hashlib.md5).hexdigest().encode()
     if hmac.compare_digest(digest.lower(), expected) and secret:
         return Authenticated(user, "CRAM-MD5")

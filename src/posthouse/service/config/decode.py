@@ -8,8 +8,9 @@ is replaced by the setting's default, so that later checks can run; the result i
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -22,7 +23,10 @@ __all__ = ["Declared", "declared", "decode", "named"]
 
 
 class Declared(NamedTuple):
-    """The declaration of one field of a settings struct; ``inner`` is the struct of a nested table, or None."""
+    """The declaration of one field of a settings struct; ``inner`` is the struct of a nested table, or None.
+
+    ``extra`` has ``precedent`` and ``reply`` for a limit (``limit_settings``).
+    """
 
     name: str
     setting_type: SettingType
@@ -31,24 +35,27 @@ class Declared(NamedTuple):
     required: bool
     inner: type[Struct] | None = None
     shape: Literal["value", "table", "tables", "named"] = "value"
+    extra: Mapping[str, str] = MappingProxyType({})
 
 
 def declared(kind: type[Struct]) -> Iterator[Declared]:
-    """The settings of one struct, in the order of their declaration."""
+    """The settings of one struct in the order of their declaration, those of the struct itself before its base's."""
     hints = get_type_hints(kind, include_extras=True)
-    for each in msgspec.structs.fields(kind):
+    for each in sorted(msgspec.structs.fields(kind), key=lambda field: field.name not in kind.__annotations__):
         hint = hints[each.name]
         marks = hint.__metadata__ if get_origin(hint) is Annotated else ()
         plain = hint.__origin__ if marks else hint
         inner, shape = _inner(plain)
         setting_type = next((mark for mark in marks if isinstance(mark, SettingType)), None) or _plain_type(plain)
-        text = next((mark.description for mark in marks if isinstance(mark, Meta)), None) or ""
+        meta = next((mark for mark in marks if isinstance(mark, Meta)), None)
+        text = meta.description or "" if meta is not None else ""
+        extra = meta.extra or {} if meta is not None else {}
         default: Any = None
         if each.default is not NODEFAULT:
             default = each.default
         elif each.default_factory is not NODEFAULT:
             default = each.default_factory
-        yield Declared(each.name, setting_type, text, default, each.required, inner, shape)
+        yield Declared(each.name, setting_type, text, default, each.required, inner, shape, extra)
 
 
 def _inner(plain: Any) -> tuple[type[Struct] | None, Literal["value", "table", "tables", "named"]]:

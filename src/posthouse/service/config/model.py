@@ -21,6 +21,7 @@ from posthouse.client.hostname import machine_name
 from posthouse.core import Address
 from posthouse.net.stream import Endpoint
 from posthouse.service.config import mail_types, security_types, types
+from posthouse.service.config.limit_settings import LimitSettings
 from posthouse.service.config.mail_types import DeliverySetting, ViaSetting
 from posthouse.service.config.security_types import AccountsSetting
 from posthouse.service.config.types import Network
@@ -40,7 +41,7 @@ __all__ = [
 ]
 
 
-class ListenerSettings(Struct, frozen=True, kw_only=True):
+class ListenerSettings(LimitSettings, frozen=True, kw_only=True):
     """A listener: an address where mail is accepted, and its terms; without any table, 127.0.0.1:1025."""
 
     bind: Annotated[
@@ -120,65 +121,6 @@ class ListenerSettings(Struct, frozen=True, kw_only=True):
     ] = False
     vrfy: Annotated[bool, Meta(description="Whether VRFY says if a mailbox exists; if off, it answers 252.")] = False
     expn: Annotated[bool, Meta(description="Whether EXPN shows the members of a list; if off, it answers 252.")] = False
-    max_connections: Annotated[
-        int, types.COUNT, Meta(description="Sessions open at one time; further ones are refused with 421.")
-    ] = 1000
-    max_connections_per_host: Annotated[
-        int, types.COUNT, Meta(description="Sessions open at one time from one IPv4 address or one IPv6 /64 network.")
-    ] = 200
-    max_message_size: Annotated[
-        int,
-        types.SIZE,
-        Meta(description="The largest message accepted; announced by SIZE, and enforced always."),
-    ] = 52_428_800
-    max_header_size: Annotated[
-        int,
-        types.SIZE,
-        Meta(description="The largest header section of a message; a larger one is refused with 552 5.3.4."),
-    ] = 262_144
-    max_recipients: Annotated[
-        int, types.COUNT, Meta(description="Recipients of one message. RFC 5321 asks for at least 100.")
-    ] = 1000
-    max_errors: Annotated[
-        int,
-        types.COUNT,
-        Meta(
-            description="Errors in one session without an accepted message between them (illegal commands, refused "
-            "MAIL, DATA and content); one more ends the session with 421."
-        ),
-    ] = 20
-    max_refused_recipients: Annotated[
-        int,
-        types.COUNT,
-        Meta(
-            description="Refused recipients in one session without an accepted message between them, beyond the number "
-            "of those that the message has; one more ends the session with 421."
-        ),
-    ] = 100
-    max_idle_commands: Annotated[
-        int,
-        types.COUNT,
-        Meta(
-            description="Commands in one session without an accepted message between them (HELO, EHLO, NOOP, RSET, "
-            "VRFY, EXPN, HELP, and BDAT with fewer than 512 octets); one more ends the session with 421."
-        ),
-    ] = 1000
-    command_timeout: Annotated[
-        float,
-        types.DURATION,
-        Meta(description="How long to wait for the next complete command (RFC 5321 §4.5.3.2.7 asks for 5 minutes)."),
-    ] = 300.0
-    session_timeout: Annotated[
-        float,
-        types.DURATION,
-        Meta(description="How long a session may last without an accepted message."),
-    ] = 1800.0
-    data_timeout: Annotated[
-        float, types.DURATION, Meta(description="How long to wait for the next piece of a message.")
-    ] = 300.0
-    transfer_timeout: Annotated[
-        float, types.DURATION, Meta(description="How long one message may take from its first octet to its last.")
-    ] = 3600.0
 
 
 class CertificateSettings(Struct, frozen=True, kw_only=True):
@@ -237,7 +179,8 @@ class RelaySettings(Struct, frozen=True, kw_only=True):
         types.COUNT,
         Meta(
             description="Received fields after which a message counts as looping (554 5.4.6). "
-            "RFC 5321 §6.3 asks for at least 100."
+            "RFC 5321 §6.3 asks for at least 100.",
+            extra={"precedent": "RFC 5321 §6.3; Postfix: `hopcount_limit`, 50", "reply": "554 5.4.6"},
         ),
     ] = 100
     max_passes: Annotated[
@@ -245,7 +188,8 @@ class RelaySettings(Struct, frozen=True, kw_only=True):
         types.COUNT,
         Meta(
             description="Received fields of this host's own after which a message counts as looping (554 5.4.6). A "
-            "message may pass a host several times, by way of forwarding addresses and lists."
+            "message may pass a host several times, by way of forwarding addresses and lists.",
+            extra={"precedent": "Postfix: Delivered-To, 1 for each address", "reply": "554 5.4.6"},
         ),
     ] = 10
     source: Annotated[

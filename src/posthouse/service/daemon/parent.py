@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 from posthouse.net import Endpoint
 from posthouse.service.daemon import forks
+from posthouse.service.policy.shared_counts import SharedCounts
 
 if TYPE_CHECKING:
     from posthouse.service.daemon.daemon import Daemon
@@ -37,10 +38,14 @@ class ParentLink:
         sockets: the listening sockets of every worker, by its number.
         status: the pipe to write to.
         orders: the pipe to read from.
+        counts: the counts of limits that all workers share.
     """
 
-    def __init__(self, number: int, sockets: Sequence[_Sockets], status: int, orders: int) -> None:
+    def __init__(
+        self, number: int, sockets: Sequence[_Sockets], status: int, orders: int, counts: SharedCounts
+    ) -> None:
         self.number = number
+        self.counts = counts.seen_by(number)
         self.sockets = sockets[number]
         self._all = sockets
         self._status = status

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from posthouse.core import EventSink, SettingError
-from posthouse.net.certificates import WARN_DAYS, Certificates, KeyPair, make_self_signed
+from posthouse.net.certificates import SELF_SIGNED, WARN_DAYS, Certificates, KeyPair, make_self_signed
 from posthouse.net.clock import Clock
 from posthouse.server.settings import Protection
 from posthouse.service.accounts import (
@@ -23,7 +23,10 @@ from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.policy.listener_policy import login_setting
 from posthouse.service.policy.logins import AnyAccounts, Logins
 
-__all__ = ["Protections", "accounts_of"]
+__all__ = ["Protections", "accounts_of", "self_signed_file"]
+
+#: Certificates by their files and by the file of those that clients may have.
+_ByFiles = dict[tuple[tuple[KeyPair, ...], str], Certificates]
 
 
 def accounts_of(config: Config) -> AccountStore:
@@ -38,16 +41,26 @@ def accounts_of(config: Config) -> AccountStore:
     return FileAccounts(AccountFile(config.data_dir))
 
 
+def self_signed_file(config: Config) -> str:
+    """The certificate of our own making, with its key, for listeners that have no other."""
+    return str(Path(config.data_dir) / "tls" / SELF_SIGNED)
+
+
 class Protections:
     """What the listeners of one daemon share: one store of accounts, one memory of failures, certificates by files."""
 
-    def __init__(self, config: Config, *, clock: Clock, log: EventSink) -> None:
+    def __init__(self, config: Config, *, clock: Clock, log: EventSink, before: Protections | None = None) -> None:
         self._config = config
         self._clock = clock
         self._log = log
-        self._failures = LoginFailures()
-        self._store: AccountStore | None = None
-        self._certificates: dict[tuple[tuple[KeyPair, ...], str], Certificates] = {}
+        self._failures: LoginFailures = LoginFailures() if before is None else before._failures
+        kept = before is not None and (config.accounts, config.postmaster) == (
+            before._config.accounts,
+            before._config.postmaster,
+        )
+        self._store: AccountStore | None = before._store if kept and before is not None else None
+        self._before: _ByFiles = {} if before is None else before._certificates
+        self._certificates: _ByFiles = {}
 
     def of(self, listener: ListenerSettings) -> tuple[Protection | None, Logins | None]:
         """The protection of a listener, and the terms of AUTH for its policy; None for what it does not have.
@@ -60,9 +73,24 @@ class Protections:
             return None, None
         return Protection(tls, listener.tls == "implicit", logins, listener.tls_required), logins
 
-    async def close(self) -> None:
-        """Let go of the accounts."""
-        if self._store is not None:
+    def untrusted(self, listener: ListenerSettings) -> str:
+        """The ways out for a client that does not trust the self-signed certificate of a listener; "" if it has another
+        certificate, whose owner knows."""
+        if listener.tls == "off" or listener.tls_cert or self._config.certificate:
+            return ""
+        ways = [f"let it trust {self_signed_file(self._config)}"]
+        clear = next((str(each.bind) for each in self._config.listener if each.tls == "off"), "")
+        if self._config.accounts.kind != "any":
+            ways.append("give the listener a certificate (tls_cert)")
+        elif clear:
+            ways.append(f"let it send to {clear}, which has no TLS")
+        else:
+            ways.append("start without TLS (--tls off)")
+        return ", or ".join(ways)
+
+    async def close(self, after: Protections | None = None) -> None:
+        """Let go of the accounts, unless ``after`` has taken them over."""
+        if self._store is not None and (after is None or after._store is not self._store):
             await self._store.close()
 
     def _logins(self, listener: ListenerSettings) -> Logins:
@@ -85,6 +113,9 @@ class Protections:
             pairs.append(self._self_signed(listener))
         key = tuple(pairs), listener.tls_client_ca
         certificates = self._certificates.get(key)
+        if certificates is None and (certificates := self._before.get(key)) is not None:
+            self._certificates[key] = certificates
+            certificates.reload()
         if certificates is None:
             certificates = Certificates(
                 pairs, client_ca=listener.tls_client_ca, on_problem=lambda text: self._log("tls", reason=text)
@@ -104,7 +135,7 @@ class Protections:
 
     def _self_signed(self, listener: ListenerSettings) -> KeyPair:
         """The certificate of our own making, made at the first start."""
-        folder = Path(self._config.data_dir) / "tls"
+        folder = Path(self_signed_file(self._config)).parent
         pair, made = make_self_signed(self._names(listener), folder, self._clock.time())
         if made:
             self._log(

@@ -66,6 +66,7 @@ async def serve(
         control=True,
         worker=0 if parent is None else parent.number,
         listening=None if parent is None else parent.sockets,
+        counts=None if parent is None else parent.counts,
     )
     if problem:
         daemon.log("fault", reason=problem)

@@ -2,13 +2,14 @@
 
 Each worker is a complete ``Daemon`` (listeners, relay, spool writer) on an event loop of its own.  The parent opens one
 listening socket for each worker at each address (SO_REUSEPORT), so the kernel spreads the connections over the workers;
-the spool's leases spread the deliveries, and nothing else is shared.  The parent forks, and then only watches:
+the spool's leases spread the deliveries.  Limits on clients are counted in memory that all share
+(``policy.shared_counts``), and nothing else is shared.  The parent forks, and then only watches:
 
 * A worker that ends is replaced, with a growing delay if it ended within 10 s.  Its end is asked of the kernel
   (``waitpid`` at each SIGCHLD), so a child of the worker that keeps its pipe open hides nothing.
 * A worker that has not been heard for 5 s hangs.  The others accept its connections, also those that wait already,
-  until it is heard again; after 60 s it is killed and replaced.  The connections of a dead worker are accepted by the
-  others until its replacement is ready.
+  until it is heard again; after 60 s it is killed and replaced, also while it starts.  The connections of a dead worker
+  are accepted by the others until its replacement is ready.
 * SIGTERM is passed on and waited for.
 
 Workers exit at once when the parent has gone, because the pipe that they read ends: killing the parent stops the whole
@@ -42,6 +43,7 @@ from posthouse.service.daemon.daemon import DRAIN, Daemon
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.parent import BEAT, ParentLink
 from posthouse.service.daemon.serve import REST, serve
+from posthouse.service.policy.shared_counts import SharedCounts
 from posthouse.spool.sqlite.storage.data_dir import DataDirLock
 
 __all__ = ["Opened", "cores", "run"]
@@ -120,6 +122,7 @@ class _Supervisor:
         self._drain = drain
         self._log = EventLog(SystemClock(), config.log.format)
         self._workers: dict[int, _WorkerProcess] = {}  # by number
+        self._counts = SharedCounts(workers)
         self._sockets: list[dict[Endpoint, socket.socket]] = [{} for _ in range(workers)]
         self._paths: list[tuple[str, int]] = []  # of unix sockets, with their inodes
         self._endpoints: dict[str, Endpoint] = {}
@@ -198,8 +201,7 @@ class _Supervisor:
             except OSError as error:
                 raise not_listening(error, at) from error
             self._endpoints[listener.name] = at
-            share = -(-listener.max_connections // self._count)
-            listeners.append(replace(listener, bind=at, max_connections=share))
+            listeners.append(replace(listener, bind=at))
         self._config = replace(self._config, listener=tuple(listeners))
 
     def _close_sockets(self) -> None:
@@ -248,7 +250,7 @@ class _Supervisor:
         self._workers.clear()
         listeners = [each for each in self._config.listener if number == 0 or not each.bind.is_path]
         config = replace(self._config, listener=tuple(listeners))
-        link = ParentLink(number, self._sockets, status, orders)
+        link = ParentLink(number, self._sockets, status, orders, self._counts)
         try:
             self._loop(serve(config, drain=self._drain, parent=link, ends_process=True))
         except PosthouseError as error:
@@ -352,6 +354,7 @@ class _Supervisor:
                     break
             worker.close()
             del self._workers[worker.number]
+            self._counts.worker_died(worker.number)
             _, failed, why = worker.output.decode("utf-8", "replace").partition("failed ")
             kind, _, why = why.partition(" ")
             cause, _, why = why.strip().partition(" ")
@@ -384,11 +387,13 @@ class _Supervisor:
         now = time.monotonic()
         for worker in self._workers.values():
             silent = now - worker.heard
-            if not worker.ready or self._draining_until:
+            if self._draining_until:
                 continue
             if silent >= _KILLED and not worker.killed:
                 worker.killed = True
                 os.kill(worker.pid, signal.SIGKILL)
+            elif not worker.ready:
+                continue
             elif silent >= _HANGS and not worker.hangs:
                 worker.hangs = True
                 text = f"not heard for {_HANGS:g} s; others take its connections, and it is killed after {_KILLED:g} s"

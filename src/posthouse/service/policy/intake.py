@@ -44,6 +44,7 @@ from posthouse.server.content_check import CheckedMessage, CheckFactory, CheckRe
 from posthouse.server.policy import Peer
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import expansions, log_expansions, successes
+from posthouse.service.policy.client_limits import Sending
 from posthouse.service.policy.header_scan import HEAD_AT_MOST, HeaderLimits, HeaderScan
 from posthouse.service.policy.trace import NOT_SECURED, Secured, trace_field
 from posthouse.service.policy.verdicts import GONE, TOO_LARGE, storage_verdict
@@ -107,6 +108,7 @@ class SpoolIntake:
         "_remarks",
         "_scan",
         "_secured",
+        "_sending",
         "_size",
         "_source",
         "_successes",
@@ -120,12 +122,15 @@ class SpoolIntake:
         envelope: Envelope,
         envelopes: Sequence[Envelope],
         secured: Secured = NOT_SECURED,
+        sending: Sending | None = None,
     ) -> None:
-        """``envelope`` is what the client was answered for, ``envelopes`` what is stored.  Raises ``StorageError``."""
+        """``envelope`` is what the client was answered for, ``envelopes`` what is stored; ``sending`` is told whether
+        it was.  Raises ``StorageError``."""
         self._context = context
         self._peer = peer
         self._greet = greet
         self._secured = secured
+        self._sending = sending
         self._envelope = envelope
         self._envelopes = envelopes
         self._source = f"{context.kind} {peer.host or 'unix socket'}:{peer.port}"
@@ -348,6 +353,8 @@ class SpoolIntake:
 
     def _stored(self, stored: Stored, number: int = 0) -> None:
         self._context.stored(stored)
+        if self._sending is not None:
+            self._sending.keep(self._context.clock.monotonic())
         if self._expansions:
             log_expansions(self._context.log, stored.message, self._incoming[0].id, self._expansions[number])
         if self._remarks:
@@ -396,6 +403,8 @@ class SpoolIntake:
         """Forget the message.  After ``commit``: what is being stored is stored, and nothing else."""
         if self._fault is None:
             self._fault = GONE
+        if self._sending is not None:
+            self._sending.take_back()
         for incoming in self._incoming:
             incoming.abort()
         if self._checks is not None:

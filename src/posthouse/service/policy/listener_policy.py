@@ -6,11 +6,11 @@ left where mail is stored.  A ``SessionPolicy`` of each session asks it.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from math import inf
 from typing import Final
 
 from posthouse.core import Address, EventSink, Reply, Verdict, path_text
@@ -21,19 +21,17 @@ from posthouse.server.content_check import CheckFactory
 from posthouse.server.policy import Peer
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.directory.directory import Directory, Local
+from posthouse.service.policy.client_limits import ConnectionLimits, SendingLimits
 from posthouse.service.policy.header_scan import HeaderLimits
 from posthouse.service.policy.intake import IntakeContext
 from posthouse.service.policy.log_rate import LogRate
 from posthouse.service.policy.logins import Logins
+from posthouse.service.policy.shared_counts import SharedCounts
 from posthouse.service.policy.vrfy import help_pages
 from posthouse.spool.interface import Spool, Stored
 
 __all__ = ["InboxUsage", "ListenerPolicy", "login_setting"]
 
-_TOO_MANY: Final = Verdict(Reply(421, "4.7.0", "Too many connections; try again later"), "max_connections")
-_TOO_MANY_YOURS: Final = Verdict(
-    Reply(421, "4.7.0", "Too many connections from your host; try again later"), "max_connections_per_host"
-)
 #: The message and the addresses in it may break rules, the form of commands may not.
 _IN_THE_MESSAGE: Final = LENIENT._replace(commands=False)
 _CLOSING: Final = Verdict(Reply(421, "4.3.2", "Service is shutting down; try again later"), "draining")
@@ -82,7 +80,11 @@ class ListenerPolicy:
     from the start (0.0: it will not).  ``free`` gives the octets that are free where mail is stored, ``zone`` the
     minutes local time is ahead of UTC at a moment in calendar seconds.  ``dsn_writer`` writes the reports of success
     that lists and aliases owe; without one there are none.  ``checks`` make the content checks of each message, in the
-    order in which they are asked.  ``logins`` has the terms of AUTH; None: nobody can log in.
+    order in which they are asked.  ``logins`` has the terms of AUTH; None: nobody can log in.  ``counts`` are shared by
+    all listeners and worker processes; without them the listener has its own.
+
+    ``untrusted`` is the way out for a client that does not trust the certificate, in words; "" where there is none to
+    tell.
     """
 
     def __init__(
@@ -104,19 +106,20 @@ class ListenerPolicy:
         dsn_writer: DsnWriter | None = None,
         checks: Sequence[CheckFactory] = (),
         logins: Logins | None = None,
+        counts: SharedCounts | None = None,
     ) -> None:
         self.config, self.settings = config, listener
         self.lmtp = listener.kind == "lmtp"
         self.directory, self.clock = directory, clock
         self.usage = usage or InboxUsage(spool, clock)
-        self.draining = False
-        self.log, self.logins = log, logins
+        self.draining, self.log, self.logins, self.untrusted = False, log, logins, ""
         self.login_required = listener.kind == "submission" or login_setting(listener) == "required"
         self.welcome = Verdict(Reply(220, "", f"{config.hostname} {listener.banner}".rstrip()))
         self.closed = Verdict(Reply(521, "", f"{config.hostname} takes no mail"), "closed")
         self.hello = Verdict(Reply(250, "", config.hostname))
         self._refusals = LogRate(log, clock, "refused", per_second=_REFUSALS_A_SECOND, burst=_REFUSALS_AT_ONCE)
         self._faults = LogRate(log, clock, "fault", per_second=1.0, burst=50)
+        self._tls_failures = LogRate(log, clock, "tls", per_second=1.0, burst=50)
         self.trusts: Callable[[str], bool] = lru_cache(maxsize=1024)(config.trusts)
         self.help = help_pages(listener, logins=logins is not None)
         self.intake = IntakeContext(
@@ -139,12 +142,11 @@ class ListenerPolicy:
             dsn_writer=dsn_writer,
             checks=tuple(checks),
         )
-        self._stored = stored
+        limits = (listener, listener.name, counts or SharedCounts(), clock)
+        self._connections, self.sending = ConnectionLimits(*limits), SendingLimits(*limits)
+        self._stored, self._quotas = stored, any(each.quota for each in config.domain)
         self._free = free or (lambda: _free_octets(config.data_dir))
-        self._room_asked: float | None = None
-        self._room = self._sessions = 0
-        self._hosts: dict[str, int] = {}
-        self._quotas = any(each.quota for each in config.domain)
+        self._room, self._room_asked = 0, -inf
 
     def leniency(self, peer: Peer) -> Leniency:
         """What is tolerated from a peer: by the listener's ``strictness``, or where it has none by its kind.
@@ -164,40 +166,17 @@ class ListenerPolicy:
         return base._replace(domain=self.config.postmaster.domain)
 
     def enter(self, host: str) -> Verdict | None:
-        """Count a session in, or say why it is not welcome.
-
-        ``host`` is "" for a unix socket.  Its clients are programs of this machine and have no host of their own, so
-        that max_connections_per_host does not apply to them.
-        """
-        if self.draining:
-            return _CLOSING
-        if self._sessions >= self.settings.max_connections:
-            return _TOO_MANY
-        if host:
-            counted = _counted_as(host)
-            from_host = self._hosts.get(counted, 0)
-            if from_host >= self.settings.max_connections_per_host:
-                return _TOO_MANY_YOURS
-            self._hosts[counted] = from_host + 1
-        self._sessions += 1
-        return None
+        """Count a session in, or say why it is not welcome; ``host`` is "" for a unix socket."""
+        return _CLOSING if self.draining else self._connections.enter(host)
 
     def leave(self, host: str) -> None:
         """Count a session out."""
-        self._sessions -= 1
-        if not host:
-            return
-        counted = _counted_as(host)
-        left = self._hosts[counted] - 1
-        if left:
-            self._hosts[counted] = left
-        else:
-            del self._hosts[counted]
+        self._connections.leave(host)
 
     def room(self) -> int:
         """Octets free where mail is stored, asked at most once a second."""
         now = self.clock.monotonic()
-        if self._room_asked is None or now - self._room_asked > 1.0:
+        if now - self._room_asked > 1.0:
             self._room_asked = now
             self._room = self._free()
         return self._room
@@ -211,9 +190,19 @@ class ListenerPolicy:
         reason = f"{count:,} more refusals in this session, too many to be written one by one"
         self._refusals.write(source=source, more=count, reason=reason)
 
+    def tls_failed(self, source: str, reason: str) -> None:
+        """Log why a handshake failed.  Some programs that do not trust a certificate say so (RFC 8446 §6.2), others end
+        the connection without a word; both are told the way out."""
+        if self.untrusted and "ended the connection" in reason:
+            reason += "; perhaps it does not trust the certificate"
+        if self.untrusted and "trust" in reason:
+            reason += f": {self.untrusted}"
+        self._tls_failures.write(source=source, reason=reason)
+
     def end(self) -> None:
         """Write what is left for the log; the sessions have ended."""
         self._refusals.flush()
+        self._tls_failures.flush()
         self._faults.flush()
 
     def stored(self, stored: Stored) -> None:
@@ -228,17 +217,6 @@ class ListenerPolicy:
                 if isinstance(found, Local) and found.domain.quota:
                     self.usage.add(found.mailbox, message.size)
         self._stored(stored)
-
-
-def _counted_as(host: str) -> str:
-    """What the sessions of an address are counted by: an IPv4 address, or the /64 network of an IPv6 address, because
-    one customer has at least that."""
-    if ":" not in host:
-        return host
-    address = ipaddress.IPv6Address(host.partition("%")[0])
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.IPv6Address(int(address) >> 64 << 64))
 
 
 def _by_minute(zone: Callable[[float], int]) -> Callable[[int], int]:

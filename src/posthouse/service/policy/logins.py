@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from posthouse.core import Address, Reply, Verdict
 from posthouse.net.clock import Clock
-from posthouse.protocol.sasl import MECHANISMS, Authenticated, Denied, Question, ServerContext
+from posthouse.protocol.sasl import ANY_SECRET, MECHANISMS, Authenticated, Denied, Question, ServerContext
 from posthouse.server.policy import LoginTerms
 from posthouse.service.accounts import SCRAM_ITERATIONS, AccountStore, LoginFailures, answer
+from posthouse.service.config.security_types import ANY_MECHANISMS
 
 __all__ = ["AnyAccounts", "DEFAULT_MECHANISMS", "Logins", "may_send_as"]
 
@@ -24,18 +25,18 @@ _NO_ACCOUNT: Final = Verdict(Reply(535, "5.7.8", "Authentication credentials inv
 
 
 class AnyAccounts(AccountStore):
-    """The store of the catcher: every name with every password or token, so that a program under test runs unchanged.
+    """The store of the catcher: every name with every password or token, so that a program under test runs."""
 
-    SCRAM cannot be among its mechanisms: there the server proves that it knows the password as well.
-    """
-
-    mechanisms = ("PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2")
+    mechanisms = ANY_MECHANISMS
 
     async def check_password(self, user: str, password: str) -> bool:
         return True
 
     async def check_token(self, user: str, token: str) -> str | None:
         return user or "token"
+
+    async def find_secret(self, user: str) -> str | None:
+        return ANY_SECRET
 
     async def identities(self, user: str) -> Sequence[str] | None:
         return ("*",)

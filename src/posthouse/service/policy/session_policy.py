@@ -29,7 +29,7 @@ from posthouse.service.policy.intake import SpoolIntake
 from posthouse.service.policy.listener_policy import ListenerPolicy
 from posthouse.service.policy.logins import may_send_as
 from posthouse.service.policy.recipients import recipient_verdict
-from posthouse.service.policy.trace import Secured
+from posthouse.service.policy.trace import NOT_SECURED, Secured
 from posthouse.service.policy.verdicts import TOO_LARGE, storage_verdict
 
 __all__ = ["SessionPolicy"]
@@ -125,6 +125,8 @@ class SessionPolicy:
                 )
         elif shared.login_required and not self._trusted:
             return self._no("MAIL", _AUTH_NEEDED)
+        if (limit := shared.sending.refuses_message(self._peer.host, self._user)) is not None:
+            return self._no("MAIL", limit)
         size = mail.size or 0
         if size > shared.settings.max_message_size:
             return self._no("MAIL", TOO_LARGE)
@@ -138,6 +140,8 @@ class SessionPolicy:
         """Whether this recipient is ours, or may be sent to; the session limits their number."""
         shared = self._shared
         address = rcpt.address
+        if (limit := shared.sending.refuses_recipient(self._peer.host, self._user, len(accepted))) is not None:
+            return self._no("RCPT", limit, recipient=str(address))
         if shared.directory.is_foreign(address.domain):
             return self._foreign(address)
         found = shared.directory.resolve(address)
@@ -184,14 +188,18 @@ class SessionPolicy:
         """An intake into the spool."""
         shared = self._shared
         greet = self._greet or Greet("HELO", "unknown")
+        sending = shared.sending.begin(self._peer.host, self._user, len(envelope.recipients))
+        if isinstance(sending, Verdict):
+            return self._no("DATA", sending)
+        secured, tls = NOT_SECURED, self._tls
+        if tls is not None or self._user:
+            secured = Secured(tls.version if tls else "", tls.cipher if tls else "", self._user)
         try:
             envelopes = expand_envelope(shared.directory, envelope)
-            if self._tls is None and not self._user:
-                return SpoolIntake(shared.intake, self._peer, greet, envelope, envelopes)
-            tls = self._tls
-            secured = Secured(tls.version if tls else "", tls.cipher if tls else "", self._user)
-            return SpoolIntake(shared.intake, self._peer, greet, envelope, envelopes, secured)
+            return SpoolIntake(shared.intake, self._peer, greet, envelope, envelopes, secured, sending)
         except StorageError as error:
+            if sending is not None:
+                sending.take_back()
             return self._no("DATA", storage_verdict(error))
 
     def refused(self, what: str, reply: Reply) -> None:
@@ -207,7 +215,8 @@ class SessionPolicy:
 
     def tls_failed(self, error: NetworkError) -> None:
         """Log why."""
-        self._shared.log("tls", source=self._source(), reason=str(error))
+        self._tls = None
+        self._shared.tls_failed(self._source(), str(error))
 
     async def logged_in(self, outcome: Authenticated) -> Verdict:
         """Ask as whom the account may send."""
@@ -227,6 +236,9 @@ class SessionPolicy:
 
     def disconnected(self) -> None:
         """The session is over."""
+        if self._tls is not None and self._greet is None and self._shared.untrusted:
+            # Some programs look at the certificate after the handshake, and end without an alert.
+            self._shared.tls_failed(self._source(), f"{self._peer.host} ended the connection after the TLS handshake")
         self._tell_more()
         if self._counted:
             self._counted = False

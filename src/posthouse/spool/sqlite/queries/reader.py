@@ -131,7 +131,7 @@ class Reader:
         def answer() -> T:
             assert self._listing is not None
             try:
-                return question(self._listing)
+                return _at_one_moment(self._listing, question)
             except sqlite3.Error as error:
                 raise self._error(error, "reading the spool") from error
 
@@ -143,7 +143,7 @@ class Reader:
         def answer() -> T:
             assert self._searching is not None
             try:
-                return question(self._searching)
+                return _at_one_moment(self._searching, question)
             except sqlite3.Error as error:
                 raise self._error(error, "searching the spool") from error
 
@@ -304,6 +304,20 @@ class SqliteQueries:
 
     async def kept(self, number: int) -> tuple[InboxMessage, Content] | None:
         return await self._reader.kept(number)
+
+
+def _at_one_moment(connection: sqlite3.Connection, question: Callable[[sqlite3.Connection], T]) -> T:
+    """The answer of a question whose statements all see the same commit.
+
+    Without a transaction around them a commit may come between two statements, and a message that it moves from one
+    table to another is seen twice or not at all.
+    """
+    connection.execute("BEGIN")
+    try:
+        return question(connection)
+    finally:
+        if connection.in_transaction:  # an error may have ended it
+            connection.execute("ROLLBACK")
 
 
 def _entry(connection: sqlite3.Connection, row: tuple[Any, ...]) -> MessageEntry:
