@@ -31,7 +31,7 @@ _NAME: Final = re.compile(rb"(?:[ \t]|\r\n[ \t])*(<[^<>\x00-\x20\x7f]{1,250}>)")
 
 class HeaderLimits(NamedTuple):
     """Limits on a header section: octets, Received fields in all, and Received fields that this host wrote, which are
-    recognised by ``own``, the beginning of their second line in lower case."""
+    recognised by ``own``, the beginning of their second line in lower case, wherever other hosts have folded it."""
 
     octets: int
     hops: int
@@ -43,7 +43,7 @@ class HeaderLimits(NamedTuple):
     def of(cls, config: Config, listener: ListenerSettings) -> HeaderLimits:
         """The limits of a listener."""
         name, relay = config.hostname, config.relay
-        own = f"\r\n\tby {name} with ".lower().encode()
+        own = f"by {name} with ".lower().encode()
         return cls(listener.max_header_size, relay.max_hops, relay.max_passes, own, name)
 
 
