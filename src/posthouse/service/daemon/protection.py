@@ -68,8 +68,8 @@ class Protections:
     ) -> tuple[Protection | None, Logins | None]:
         """The protection of a listener, and the terms of AUTH for its policy; None for what it does not have.
 
-        ``counts`` are those that all workers share.  Raises ``SettingError`` for files that cannot be used: TLS is never
-        silently off.
+        ``counts`` are those that all workers share.  Raises ``SettingError`` for files that cannot be used: TLS is
+        never silently off.
         """
         logins = self._logins(listener, counts) if login_setting(listener) != "off" else None
         tls = self._tls(listener) if listener.tls != "off" else None
