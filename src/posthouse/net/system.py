@@ -150,7 +150,7 @@ _NOT_LISTENING = {
         "the system does not permit it",
         "ports below 1024 need root or CAP_NET_BIND_SERVICE, and a path a directory that may be written",
     ),
-    errno.EADDRNOTAVAIL: ("this is not an address of this machine", "see `ip address` for those it has"),
+    errno.EADDRNOTAVAIL: ("this is not an address of this machine", "choose one of those that `ip address` shows"),
     errno.EAFNOSUPPORT: ("this machine does not support this address family", "use an address of the other family"),
     errno.ENOENT: ("its directory does not exist", "create the directory first"),
 }
