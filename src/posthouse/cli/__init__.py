@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("demo", "demo", "Watch a message pass two mail servers, line by line."),
     "run": ("run", "run", "Run the daemon; without a configuration it catches all mail."),
     "send": ("send", "send", "Compose a message, or take a ready one, and send it."),
+    "probe": ("probe", "probe", "Show what a mail server offers: extensions, TLS, certificate, logins."),
     "inbox": ("inbox", "inbox", "Read what was delivered into the local inboxes."),
     "queue": ("queue", "queue", "Show the mail in the queue, and change it."),
     "explain": (
@@ -97,6 +98,7 @@ _CHINESE = {
     "demo": "看一封信经过两台邮件服务器，逐行解释。",
     "run": "运行守护进程；没有配置时接收所有邮件。",
     "send": "撰写一封邮件（或使用现成的邮件）并发送。",
+    "probe": "查看邮件服务器提供什么：扩展、TLS、证书和登录方式。",
     "inbox": "阅读投递到本地邮箱的邮件。",
     "queue": "查看并处理队列里的邮件。",
     "explain": "解释一封邮件的经过、一个地址的去向、一个应答码、一条命令或一项设置。",

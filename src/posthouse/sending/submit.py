@@ -52,8 +52,12 @@ async def submit(
         NoSuchHost, Unreachable: The name has no address, or no address accepts a connection.
         TimedOut, Broken, RemoteError: The server did not open the session as RFC 5321 has it.
         SessionRefused: The server refused the session.
+        TlsNotOffered, TlsRefused, TlsFailed, CertificateRefused, WrongDoor: The URL asks for TLS, which did not come
+            about; nothing of the message was sent.
+        NoMechanism, LoginRefused, LoginDeferred, LoginFailed: The login did not succeed.
     """
     check_addresses(envelope)
+    server.login()  # a missing password is found before anything is connected
     network, clock = network or SocketNetwork(), clock or SystemClock()
     endpoints = await locate(server, timeout=timeouts.connect)
     session = await open_session(
