@@ -9,6 +9,8 @@ traceback only after ``--debug``.
 Standard output that cannot be written is no error of a command that has acted: ``send`` has sent, and a script that saw
 a failure would send again.  So those commands (``ACTS``) end with the code of what they did, and standard error says
 that their output is lost.  For every other command the output is the work: 74, or 141 if its reader has gone.
+
+Over budget: one module for each group of commands, and what they share.
 """
 
 from __future__ import annotations

@@ -57,7 +57,6 @@ async def submit(
         NoMechanism, LoginRefused, LoginDeferred, LoginFailed: The login did not succeed.
     """
     check_addresses(envelope)
-    server.login()  # a missing password is found before anything is connected
     network, clock = network or SocketNetwork(), clock or SystemClock()
     endpoints = await locate(server, timeout=timeouts.connect)
     session = await open_session(
