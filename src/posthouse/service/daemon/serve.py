@@ -24,7 +24,10 @@ from posthouse.service.daemon.daemon import DRAIN, Daemon
 from posthouse.service.daemon.descriptor_limit import fitted, wanted
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.parent import ParentLink
+from posthouse.service.daemon.reloading import ConfigSource, Reloader
 from posthouse.service.daemon.signals import Terminal, handled, meaning, signal_name
+from posthouse.service.process.ports import Ports
+from posthouse.spool.sqlite.storage.data_dir import DataDirLock
 
 __all__ = ["REST", "serve"]
 
@@ -43,6 +46,9 @@ async def serve(
     drain: float = DRAIN,
     log: EventSink | Callable[..., object] | None = None,
     parent: ParentLink | None = None,
+    ports: Ports | None = None,
+    lock: DataDirLock | None = None,
+    source: ConfigSource | None = None,
     ends_process: bool = False,
 ) -> None:
     """Run a daemon until SIGTERM, SIGINT or SIGQUIT, then drain it; a second signal ends the process at once.
@@ -52,12 +58,18 @@ async def serve(
         drain: seconds that sessions and attempts may take to finish.
         parent: in a worker process, the link to its parent (``daemon.supervisor``), which stops it by SIGTERM; the
             worker ignores all other signals, and exits when the parent has gone.
+        ports: the ports of a daemon without a parent; without it, they are opened here.
+        lock: the lock on ``data_dir``, where it is held already.
+        source: where the configuration is read again.
         ends_process: whether the process ends with the daemon; then whatever still runs is ended as well.
 
     Raises ``SettingError`` or ``StorageError`` as ``Daemon.start`` does, and ``StorageError`` at the end if the spool
     was out of order.
     """
     loop = asyncio.get_running_loop()
+    written, ports = config, Ports() if ports is None else ports
+    if parent is None:
+        config = ports.open(config)
     config, problem = fitted(config, raise_limit(wanted(config)))
     daemon = Daemon(
         config,
@@ -65,12 +77,17 @@ async def serve(
         share_ports=parent is not None,
         control=True,
         worker=0 if parent is None else parent.number,
-        listening=None if parent is None else parent.sockets,
+        listening=ports.sockets[0] if parent is None else parent.sockets,
+        lock=lock,
         counts=None if parent is None else parent.counts,
     )
     if problem:
         daemon.log("fault", reason=problem)
-    stop = _StopSignals(daemon, None if parent is not None or not ends_process else drain + REST)
+    if parent is None:
+        reloader = Reloader(daemon, ports, written, source)
+    daemon.reload_on_request = reloader.reload if parent is None else parent.reload
+    at_most = None if parent is not None or not ends_process else drain + REST
+    stop = _StopSignals(daemon, at_most, None if parent is not None else reloader.on_signal)
     handlers = handled(stop.asked, stop.ignored) if parent is None else handled(stop.only_by_parent, stop.unheard)
     loop.set_exception_handler(partial(_uncaught, daemon))
     try:
@@ -82,10 +99,14 @@ async def serve(
                 _spare_what_stays()
             if ready is not None:
                 ready(daemon)
-            if parent is not None:
+            if parent is None:
+                reloader.begin()
+            else:
                 parent.ready()
             await stop.event.wait()
-            if parent is not None:
+            if parent is None:
+                ports.close()
+            else:
                 parent.draining()
             await daemon.drain(drain)
             if ends_process:
@@ -93,7 +114,9 @@ async def serve(
             if daemon.out_of_order:
                 raise StorageError(daemon.out_of_order)
     finally:
-        if parent is not None:
+        if parent is None:
+            ports.close()
+        else:
             parent.close()
         loop.set_exception_handler(None)
 
@@ -105,13 +128,15 @@ def _uncaught(daemon: Daemon, loop: asyncio.AbstractEventLoop, context: dict[str
 class _StopSignals:
     """The signals of one process: ``event`` is set by the first that stops the daemon.
 
-    ``at_most`` are the seconds after which the process is ended then, even if its event loop is blocked.
+    ``at_most`` are the seconds after which the process is ended then, even if its event loop is blocked; ``hung_up`` is
+    called for a SIGHUP that does not stop the daemon.
     """
 
-    def __init__(self, daemon: Daemon, at_most: float | None) -> None:
+    def __init__(self, daemon: Daemon, at_most: float | None, hung_up: Callable[[], object] | None) -> None:
         self.event = asyncio.Event()
         self._daemon = daemon
         self._at_most = at_most
+        self._hung_up = hung_up
         self._loop = asyncio.get_running_loop()
         self._terminal = Terminal()
         self._stopping = False
@@ -129,13 +154,15 @@ class _StopSignals:
         self._loop.call_soon_threadsafe(self.event.set)
 
     def ignored(self, number: int) -> None:
-        """Any other signal: it is logged, and ignored unless the terminal has gone."""
+        """Any other signal: it is logged.  SIGHUP reloads the configuration, or stops if the terminal has gone."""
         name = signal_name(number)
         closed = name == "SIGHUP" and self._terminal.gone()
         text = "the terminal was closed" if closed else meaning(number)
         self._loop.call_soon_threadsafe(lambda: self._daemon.log("signal", name=name, text=text))
         if closed:
             self.asked(number)
+        elif name == "SIGHUP" and self._hung_up is not None:
+            self._loop.call_soon_threadsafe(self._hung_up)
 
     def only_by_parent(self, number: int) -> None:
         """In a worker only SIGTERM stops: Ctrl-C reaches the whole group, and the parent decides."""
