@@ -25,7 +25,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
 
-from posthouse.core import Reply
+from posthouse.core import Reply, TlsFailed
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.net import Stream
 from posthouse.net.tls import TlsStream
@@ -195,6 +195,10 @@ class ServerSession:
         self._forget_if_over()
         self._registry.left(self)
         if self._policy is not None:
+            stream = self._stream
+            if isinstance(error, TlsFailed) and isinstance(stream, TlsStream) and stream.info is not None:
+                # A client that judges our certificate after the handshake refuses it now.
+                cast(SecuredPolicy, self._policy).tls_failed(error)
             self._policy.disconnected()
 
     # -- the loop ----------------------------------------------------------------------------------------------------

@@ -49,7 +49,6 @@ from posthouse.service.config.model import Config
 from posthouse.service.control.client import ask_peers
 from posthouse.service.control.server import ControlSocket
 from posthouse.service.control.wire import control_path
-from posthouse.service.daemon.descriptor_limit import DescriptorWatch
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.generation import Generation, Lasting
 from posthouse.service.daemon.inbox_watch import InboxWatch
@@ -61,6 +60,7 @@ from posthouse.service.operations.base import Context, RoutingContext
 from posthouse.service.policy.listener_policy import InboxUsage
 from posthouse.service.policy.log_rate import LogRate
 from posthouse.service.policy.shared_counts import SharedCounts
+from posthouse.service.process.descriptor_limit import DescriptorWatch
 from posthouse.service.process.ports import ListenerKey
 from posthouse.spool import Durable, Spool, SqliteSpool
 from posthouse.spool.interface import Compose, QueuedRecipient, Report, StoredMessage
@@ -147,7 +147,6 @@ class Daemon:
         self._local_identity = LocalIdentity([config.hostname])
         self._control_path = control_path(config.data_dir, worker)
         self._control = ControlSocket(self._control_path, self.context, self.log) if control else None
-        self._descriptors = DescriptorWatch(lambda reason: self.log("fault", reason=reason), self.clock.monotonic)
         self._usage = InboxUsage(self.spool, self.clock)
         self._listeners = OpenListeners(self._network)
         self._retired: list[Generation] = []  # with sessions that began in them
@@ -178,7 +177,7 @@ class Daemon:
             usage=self._usage,
             dsn_writer=self._dsn_writer,
             fault=self._fault,
-            sweep=self._descriptors,
+            sweep=DescriptorWatch(lambda reason: self.log("fault", reason=reason), self.clock.monotonic),
             checks=self._checks,
             transcript=self._transcript,
             counts=self._counts,

@@ -111,6 +111,7 @@ class Generation:
             logins=logins,
             counts=lasting.counts,
         )
+        policy.untrusted = self.protections.untrusted(listener)
         transcript = lasting.transcript
         size = listener.max_message_size
         server = Server(
@@ -142,7 +143,7 @@ class Generation:
             on_sweep=lasting.sweep,
             leniency=policy.leniency,
             protection=protection,
-            on_tls_refused=lambda peer, error: lasting.log("tls", source=f"{listener.kind} {peer}", reason=str(error)),
+            on_tls_refused=lambda peer, error: policy.tls_failed(f"{listener.kind} {peer}", str(error)),
         )
         return OpenServer(listener, policy, server)
 

@@ -31,10 +31,10 @@ from posthouse.core import PosthouseError, StorageBusy
 from posthouse.net import Endpoint
 from posthouse.service.config.model import Config
 from posthouse.service.control.wire import error_class, kind_of
-from posthouse.service.daemon import forks
 from posthouse.service.daemon.reloading import prepared
 from posthouse.service.operations.reload import ReloadReport
 from posthouse.service.policy.shared_counts import SharedCounts
+from posthouse.service.process import forks
 
 if TYPE_CHECKING:
     from posthouse.service.daemon.daemon import Daemon
@@ -49,7 +49,7 @@ _Sockets = dict[Endpoint, socket.socket]
 #: Descriptors that one message carries; the system takes 253.
 _AT_ONCE: Final = 200
 #: Changed settings that an answer names.
-_MOST_TOLD: Final = 300
+_MOST_NAMED: Final = 300
 
 
 class _Prepared(NamedTuple):
@@ -86,9 +86,9 @@ def encoded_outcome(outcome: ReloadReport | PosthouseError) -> str:
     """The end of a reload as one line, for the worker that asked for it."""
     if isinstance(outcome, PosthouseError):
         return json.dumps({"kind": kind_of(outcome), "error": str(outcome)})
-    cut = ReloadReport(outcome.file, outcome.changed[:_MOST_TOLD], outcome.waiting)
-    if len(outcome.changed) > _MOST_TOLD:
-        cut.changed.append(f"{len(outcome.changed) - _MOST_TOLD:,} more")
+    cut = ReloadReport(outcome.file, outcome.changed[:_MOST_NAMED], outcome.waiting)
+    if len(outcome.changed) > _MOST_NAMED:
+        cut.changed.append(f"{len(outcome.changed) - _MOST_NAMED:,} more")
     return msgspec.json.encode({"report": cut}).decode()
 
 

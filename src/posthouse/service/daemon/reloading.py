@@ -8,23 +8,25 @@ more after it, because the file may have changed since it was read.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from posthouse.core import EventSink, PosthouseError, SettingError
+from posthouse.net import Endpoint
 from posthouse.net.descriptors import raise_limit
 from posthouse.service.config.changes import changed_settings, in_force
 from posthouse.service.config.model import Config
 from posthouse.service.daemon.daemon import Daemon
-from posthouse.service.daemon.descriptor_limit import fitted, wanted
 from posthouse.service.operations.reload import ReloadReport
+from posthouse.service.process.descriptor_limit import fitted, wanted
 from posthouse.service.process.ports import Ports
 
-__all__ = ["NO_FILE", "Change", "ConfigSource", "Reloader", "log_outcome", "prepared", "read_again"]
+__all__ = ["ConfigSource", "NewConfig", "SingleProcess", "log_outcome", "prepared", "read_again"]
 
 #: Names of one kind that a log line has at most.
-_TOLD = 20
-NO_FILE = "this daemon was started without a configuration file, so there is none to read again"
+_NAMED = 20
+_NO_FILE = "this daemon was started without a configuration file, so there is none to read again"
 
 
 class ConfigSource(NamedTuple):
@@ -35,19 +37,19 @@ class ConfigSource(NamedTuple):
     read: Callable[[], Config]
 
 
-class Change(NamedTuple):
+class NewConfig(NamedTuple):
     """A configuration that was read again, with the settings that cannot change as they are."""
 
     config: Config
     report: ReloadReport
 
 
-def read_again(source: ConfigSource | None, running: Config) -> Change:
+def read_again(source: ConfigSource | None, running: Config) -> NewConfig:
     """The configuration of ``source``, compared with the running one.  Raises ``SettingError``."""
     if source is None:
-        raise SettingError(NO_FILE, remedy="restart it with --config FILE")
+        raise SettingError(_NO_FILE, remedy="restart it with --config FILE")
     config, waiting = in_force(running, source.read())
-    return Change(config, ReloadReport(source.file, list(changed_settings(running, config)), list(waiting)))
+    return NewConfig(config, ReloadReport(source.file, list(changed_settings(running, config)), list(waiting)))
 
 
 def prepared(daemon: Daemon, config: Config) -> Any:
@@ -62,22 +64,25 @@ def prepared(daemon: Daemon, config: Config) -> Any:
 def log_outcome(log: EventSink, who: str, outcome: ReloadReport | PosthouseError) -> None:
     """One line about a reload: what has changed, or why nothing has."""
     if isinstance(outcome, ReloadReport):
-        log("reload", by=who, changed=_told(outcome.changed) or "nothing", waiting=_told(outcome.waiting))
+        log("reload", by=who, changed=_joined(outcome.changed) or "nothing", waiting=_joined(outcome.waiting))
     else:
         log("reload", by=who, reason=f"nothing was changed: {'; '.join(str(outcome).splitlines())}")
 
 
-def _told(names: Sequence[str]) -> str:
-    more = len(names) - _TOLD
-    text = ", ".join(names[:_TOLD])
+def _joined(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    text = ", ".join(names[:_NAMED])
     return f"{text}, and {more:,} more" if more > 0 else text
 
 
-class Reloader:
-    """Reloads the configuration of a daemon that is one process."""
+class SingleProcess:
+    """The process around a daemon that has no parent: its ports, and the reloads of its configuration.
 
-    def __init__(self, daemon: Daemon, ports: Ports, running: Config, source: ConfigSource | None) -> None:
-        self._daemon = daemon
+    ``ports`` are open, for ``running``, the configuration as it was written.
+    """
+
+    def __init__(self, ports: Ports, running: Config, source: ConfigSource | None) -> None:
+        self._daemon: Daemon | None = None
         self._ports = ports
         self._running = running
         self._source = source
@@ -86,9 +91,29 @@ class Reloader:
         self._next: asyncio.Task[ReloadReport] | None = None
         self._tasks: set[asyncio.Task[ReloadReport]] = set()
 
-    def begin(self) -> None:
+    number = 0
+    counts = None
+
+    @property
+    def sockets(self) -> dict[Endpoint, socket.socket]:
+        """The listening sockets."""
+        return self._ports.sockets[0]
+
+    def watch(self, daemon: Daemon) -> None:
+        """Work for this daemon."""
+        self._daemon = daemon
+
+    def ready(self) -> None:
         """The daemon is up: from now on what was asked for is done."""
         self._begun.set()
+
+    def draining(self) -> None:
+        """Let connections be refused."""
+        self._ports.close()
+
+    def close(self) -> None:
+        """Close the ports."""
+        self._ports.close()
 
     async def reload(self, who: str) -> ReloadReport:
         """Read the configuration again, for ``who``; raises what is wrong with it."""
@@ -110,22 +135,23 @@ class Reloader:
             task.exception()  # its callers may have gone; the log has it
 
     async def _whole(self, who: str) -> ReloadReport:
+        assert self._daemon is not None
         async with self._lock:
             await self._begun.wait()
             self._next = None  # what is asked for from now on is answered by a reading from now on
             try:
-                report = await self._change()
+                report = await self._change(self._daemon)
             except PosthouseError as error:
                 log_outcome(self._daemon.log, who, error)
                 raise
             log_outcome(self._daemon.log, who, report)
             return report
 
-    async def _change(self) -> ReloadReport:
+    async def _change(self, daemon: Daemon) -> ReloadReport:
         config, report = await asyncio.to_thread(read_again, self._source, self._running)
         opened = self._ports.open(config)
         try:
-            await self._daemon.switch(prepared(self._daemon, opened))
+            await daemon.switch(prepared(daemon, opened))
         except BaseException:
             self._ports.undo()
             raise

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 from posthouse.core import EventSink, PosthouseError, SettingError, StorageBusy
 from posthouse.service.config.model import Config
-from posthouse.service.daemon.reloading import Change, ConfigSource, log_outcome, read_again
+from posthouse.service.daemon.reloading import ConfigSource, NewConfig, log_outcome, read_again
 from posthouse.service.operations.reload import ReloadReport
 from posthouse.service.process.ports import Ports
 
@@ -34,7 +34,7 @@ class Request(NamedTuple):
 
 class _Rollout(NamedTuple):
     number: int
-    change: Change
+    change: NewConfig
     opened: Config
     until: float
     requests: tuple[Request, ...]

@@ -19,14 +19,14 @@ from typing import Any, Final
 from posthouse.core import EventSink, StorageError
 from posthouse.net.descriptors import raise_limit
 from posthouse.service.config.model import Config
-from posthouse.service.daemon import forks
 from posthouse.service.daemon.daemon import DRAIN, Daemon
-from posthouse.service.daemon.descriptor_limit import fitted, wanted
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.parent import ParentLink
-from posthouse.service.daemon.reloading import ConfigSource, Reloader
-from posthouse.service.daemon.signals import Terminal, handled, meaning, signal_name
+from posthouse.service.daemon.reloading import ConfigSource, SingleProcess
+from posthouse.service.process import forks
+from posthouse.service.process.descriptor_limit import fitted, wanted
 from posthouse.service.process.ports import Ports
+from posthouse.service.process.signals import Terminal, handled, meaning, signal_name
 from posthouse.spool.sqlite.storage.data_dir import DataDirLock
 
 __all__ = ["REST", "serve"]
@@ -67,58 +67,64 @@ async def serve(
     was out of order.
     """
     loop = asyncio.get_running_loop()
-    written, ports = config, Ports() if ports is None else ports
-    if parent is None:
+    link: ParentLink | SingleProcess
+    if parent is not None:
+        link = parent
+    else:
+        ports = Ports() if ports is None else ports
+        link = SingleProcess(ports, config, source)
         config = ports.open(config)
+    try:
+        await _serve(config, link, loop, ready=ready, drain=drain, log=log, lock=lock, ends_process=ends_process)
+    finally:
+        link.close()
+        loop.set_exception_handler(None)
+
+
+async def _serve(
+    config: Config,
+    link: ParentLink | SingleProcess,
+    loop: asyncio.AbstractEventLoop,
+    *,
+    ready: Callable[[Daemon], object] | None,
+    drain: float,
+    log: EventSink | Callable[..., object] | None,
+    lock: DataDirLock | None,
+    ends_process: bool,
+) -> None:
     config, problem = fitted(config, raise_limit(wanted(config)))
+    single = isinstance(link, SingleProcess)
     daemon = Daemon(
         config,
         log=log,
-        share_ports=parent is not None,
+        share_ports=not single,
         control=True,
-        worker=0 if parent is None else parent.number,
-        listening=ports.sockets[0] if parent is None else parent.sockets,
+        worker=link.number,
+        listening=link.sockets,
         lock=lock,
-        counts=None if parent is None else parent.counts,
+        counts=link.counts,
     )
     if problem:
         daemon.log("fault", reason=problem)
-    if parent is None:
-        reloader = Reloader(daemon, ports, written, source)
-    daemon.reload_on_request = reloader.reload if parent is None else parent.reload
-    at_most = None if parent is not None or not ends_process else drain + REST
-    stop = _StopSignals(daemon, at_most, None if parent is not None else reloader.on_signal)
-    handlers = handled(stop.asked, stop.ignored) if parent is None else handled(stop.only_by_parent, stop.unheard)
+    daemon.reload_on_request = link.reload
+    stop = _StopSignals(daemon, drain + REST if single and ends_process else None, link)
+    handlers = handled(stop.asked, stop.ignored) if single else handled(stop.only_by_parent, stop.unheard)
     loop.set_exception_handler(partial(_uncaught, daemon))
-    try:
-        with handlers, forks.watched(config.data_dir, lambda: daemon.endpoints.values()):
-            if parent is not None:
-                parent.watch(daemon)
-            await daemon.start()
-            if ends_process:
-                _spare_what_stays()
-            if ready is not None:
-                ready(daemon)
-            if parent is None:
-                reloader.begin()
-            else:
-                parent.ready()
-            await stop.event.wait()
-            if parent is None:
-                ports.close()
-            else:
-                parent.draining()
-            await daemon.drain(drain)
-            if ends_process:
-                await _end_the_rest(daemon.log, _FAILED if daemon.out_of_order else 0)
-            if daemon.out_of_order:
-                raise StorageError(daemon.out_of_order)
-    finally:
-        if parent is None:
-            ports.close()
-        else:
-            parent.close()
-        loop.set_exception_handler(None)
+    with handlers, forks.watched(config.data_dir, lambda: daemon.endpoints.values()):
+        link.watch(daemon)
+        await daemon.start()
+        if ends_process:
+            _spare_what_stays()
+        if ready is not None:
+            ready(daemon)
+        link.ready()
+        await stop.event.wait()
+        link.draining()
+        await daemon.drain(drain)
+        if ends_process:
+            await _end_the_rest(daemon.log, _FAILED if daemon.out_of_order else 0)
+        if daemon.out_of_order:
+            raise StorageError(daemon.out_of_order)
 
 
 def _uncaught(daemon: Daemon, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -128,15 +134,14 @@ def _uncaught(daemon: Daemon, loop: asyncio.AbstractEventLoop, context: dict[str
 class _StopSignals:
     """The signals of one process: ``event`` is set by the first that stops the daemon.
 
-    ``at_most`` are the seconds after which the process is ended then, even if its event loop is blocked; ``hung_up`` is
-    called for a SIGHUP that does not stop the daemon.
+    ``at_most`` are the seconds after which the process is ended then, even if its event loop is blocked.
     """
 
-    def __init__(self, daemon: Daemon, at_most: float | None, hung_up: Callable[[], object] | None) -> None:
+    def __init__(self, daemon: Daemon, at_most: float | None, link: ParentLink | SingleProcess) -> None:
         self.event = asyncio.Event()
         self._daemon = daemon
         self._at_most = at_most
-        self._hung_up = hung_up
+        self._link = link
         self._loop = asyncio.get_running_loop()
         self._terminal = Terminal()
         self._stopping = False
@@ -161,8 +166,8 @@ class _StopSignals:
         self._loop.call_soon_threadsafe(lambda: self._daemon.log("signal", name=name, text=text))
         if closed:
             self.asked(number)
-        elif name == "SIGHUP" and self._hung_up is not None:
-            self._loop.call_soon_threadsafe(self._hung_up)
+        elif name == "SIGHUP" and isinstance(self._link, SingleProcess):
+            self._loop.call_soon_threadsafe(self._link.on_signal)
 
     def only_by_parent(self, number: int) -> None:
         """In a worker only SIGTERM stops: Ctrl-C reaches the whole group, and the parent decides."""

@@ -35,7 +35,6 @@ from posthouse.core import PosthouseError, StorageError
 from posthouse.net import Endpoint, SystemClock
 from posthouse.service.config.model import Config
 from posthouse.service.control.wire import error_class, kind_of
-from posthouse.service.daemon import signals
 from posthouse.service.daemon.daemon import DRAIN, Daemon
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.parent import (
@@ -50,6 +49,7 @@ from posthouse.service.daemon.reloading import ConfigSource
 from posthouse.service.daemon.rollout import Rollouts
 from posthouse.service.daemon.serve import REST, serve
 from posthouse.service.policy.shared_counts import SharedCounts
+from posthouse.service.process import signals
 from posthouse.service.process.ports import Ports
 from posthouse.spool.sqlite.storage.data_dir import DataDirLock
 
@@ -343,9 +343,9 @@ class _Supervisor:
         *lines, worker.line = (worker.line + data).split(b"\n")
         for line in lines:
             if line != b".":  # a beat
-                self._told(worker, line)
+                self._take_line(worker, line)
 
-    def _told(self, worker: _WorkerProcess, line: bytes) -> None:
+    def _take_line(self, worker: _WorkerProcess, line: bytes) -> None:
         """Take one line of a worker."""
         verb, _, what = line.decode("utf-8", "replace").partition(" ")
         number, _, rest = what.partition(" ")

@@ -36,7 +36,7 @@ def key_of(listener: ListenerSettings) -> ListenerKey:
     return at, "" if at.port or at.is_path else listener.name
 
 
-class _Port(NamedTuple):
+class _OpenPort(NamedTuple):
     """The sockets at one address, one for each worker that has one; ``inode`` is that of a path."""
 
     at: Endpoint
@@ -49,7 +49,7 @@ class Ports:
 
     def __init__(self, workers: int = 1, *, warn: Callable[[str], object] | None = None) -> None:
         self._warn = warn
-        self._open: dict[ListenerKey, _Port] = {}
+        self._open: dict[ListenerKey, _OpenPort] = {}
         self._fresh: list[ListenerKey] = []
         self.sockets: list[dict[Endpoint, socket.socket]] = [{} for _ in range(workers)]
 
@@ -110,7 +110,7 @@ class Ports:
             if isinstance(error, OSError):
                 raise self._refused(error, at) from error
             raise
-        self._open[key] = _Port(at, tuple(sockets), inode)
+        self._open[key] = _OpenPort(at, tuple(sockets), inode)
         self._fresh.append(key)
         for slot, sock in zip(self.sockets, sockets, strict=False):
             slot[at] = sock
