@@ -72,7 +72,7 @@ class Post:
             via = "smtp://{self.sohu.endpoints["mx"]}"
         """
         again = self._daemon("again", SINA + route)
-        self.sina.worker.router = ConfiguredRouter(again.config, self.sina._deliverers)
+        self.sina.worker.router = ConfiguredRouter(again.config, self.sina._generation.deliverers)
 
     def _daemon(self, name: str, text: str) -> Daemon:
         config = parse(f'data_dir = "{self._directory / name}"\n{text}')

@@ -124,7 +124,7 @@ class DsnWriter:
         zone: Callable[[float], int] | None = None,
     ) -> None:
         self._hostname = hostname
-        self._postmaster = postmaster
+        self.postmaster = postmaster
         self._destination = destination
         self._random = random
         self._addressees = addressees or _itself
@@ -182,7 +182,7 @@ class DsnWriter:
         return self._notice(original, statuses, now)
 
     def _notice(self, original: OriginalMessage, statuses: Sequence[RecipientStatus], now: float) -> list[Report]:
-        to = self._addressees(self._postmaster)
+        to = self._addressees(self.postmaster)
         lost = {str(status.recipient.address).lower() for status in statuses}
         to = [one for one in to if str(one).lower() not in lost]
         others = [status for status in statuses if not status.recipient.address.is_postmaster]
@@ -206,7 +206,7 @@ class DsnWriter:
                 statuses[start : start + _MOST],
                 to=addressees,
                 hostname=self._hostname,
-                postmaster=self._postmaster,
+                postmaster=self.postmaster,
                 date=now,
                 message_id=f"{original.id}.{self._random.getrandbits(64):016x}@{self._hostname}",
                 offset_minutes=self._zone(now),

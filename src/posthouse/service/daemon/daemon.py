@@ -15,12 +15,12 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from functools import partial
 from math import inf
 from random import Random, SystemRandom
 
-from posthouse.core import Bytes, EventSink, LocalError, StorageCorrupt, event_sink
+from posthouse.core import Bytes, EventSink, LocalError, SettingError, StorageCorrupt, event_sink
 from posthouse.delivery import (
     DiscardDeliverer,
     LmtpDeliverer,
@@ -34,32 +34,31 @@ from posthouse.net import (
     Clock,
     DnsResolver,
     Endpoint,
-    Listener,
     Network,
     Resolver,
     SocketNetwork,
     SystemClock,
 )
-from posthouse.protocol import Limits, Transcript
+from posthouse.protocol import Transcript
 from posthouse.relay import DsnWriter, MailboxDeliverer, RetrySchedule, Worker
 from posthouse.relay.recording.dsn import original_of
 from posthouse.relay.scheduling.outlook import views_of
-from posthouse.server import CheckFactory, Server, ServerTimeouts
-from posthouse.service.config.model import Config, ListenerSettings
+from posthouse.server import CheckFactory
+from posthouse.service.config.model import Config
 from posthouse.service.control.client import ask_peers
 from posthouse.service.control.server import ControlSocket
 from posthouse.service.control.wire import control_path
 from posthouse.service.daemon.descriptor_limit import DescriptorWatch
 from posthouse.service.daemon.event_log import EventLog
+from posthouse.service.daemon.generation import Generation, Lasting, ListenerKey
 from posthouse.service.daemon.inbox_watch import InboxWatch
-from posthouse.service.daemon.protection import Protections
+from posthouse.service.daemon.listeners import OpenListeners
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import addressees
 from posthouse.service.operations.base import Context, RoutingContext
-from posthouse.service.policy.listener_policy import InboxUsage, ListenerPolicy
+from posthouse.service.policy.listener_policy import InboxUsage
 from posthouse.service.policy.log_rate import LogRate
-from posthouse.service.policy.session_policy import SessionPolicy
 from posthouse.service.policy.shared_counts import SharedCounts
 from posthouse.spool import Durable, Spool, SqliteSpool
 from posthouse.spool.interface import Compose, QueuedRecipient, Report, StoredMessage
@@ -70,6 +69,8 @@ __all__ = ["DRAIN", "Daemon", "horizon_of", "kind_of", "spool_of"]
 
 #: Seconds that sessions and attempts may take to finish when the daemon drains.
 DRAIN = 30.0
+#: Seconds between two looks at whether the sessions of replaced generations have ended.
+_LOOK_AGAIN = 60.0
 #: Seconds beyond the longest retry after which no recipient is due: a lease that has just been renewed ends before.
 _SLACK = 900.0
 
@@ -120,7 +121,6 @@ class Daemon:
         #: The log of faults, bounded.
         self.faults = LogRate(self.log, self.clock, "fault", per_second=1.0, burst=50)
         self.spool: Spool = spool or spool_of(config, shared=share_ports)
-        self.directory = Directory(config)
         self._network = network or SocketNetwork(on_error=self._fault, reuse_port=share_ports, prepared=listening)
         self._random = random or SystemRandom()
         self._transcript = transcript
@@ -128,13 +128,12 @@ class Daemon:
             DnsResolver(config.dns.nameservers, timeout=config.dns.timeout, tries=config.dns.tries), self.clock
         )
         self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
-        self._deliverers = self._make_deliverers()
-        self.router = ConfiguredRouter(config, self._deliverers)
-        self._protections = Protections(config, clock=self.clock, log=self.log)
+        self._generation = self._make_generation(config)
+        self._schedule = _schedule_of(config)
         self._dsn_writer = DsnWriter(
             hostname=config.hostname,
             postmaster=config.postmaster,
-            destination=self.router.destination,
+            destination=lambda address: self.router.destination(address),
             random=self._random,
             addressees=lambda address: addressees(self.directory, address),
         )
@@ -143,14 +142,43 @@ class Daemon:
         self._control_path = control_path(config.data_dir, worker)
         self._control = ControlSocket(self._control_path, self.context, self.log) if control else None
         self._descriptors = DescriptorWatch(lambda reason: self.log("fault", reason=reason), self.clock.monotonic)
-        self._policies: list[ListenerPolicy] = []
-        self._servers: list[Server] = []
+        self._usage = InboxUsage(self.spool, self.clock)
+        self._listeners = OpenListeners(self._network)
+        self._retired: list[Generation] = []  # with sessions that began in them
+        self._endings: list[asyncio.Future[None]] = []  # of listeners, connections and accounts that were given up
         self._endpoints: dict[str, Endpoint] = {}
-        self._taken: dict[int, list[Listener]] = {}
         self._state = "made"
 
-    def _make_deliverers(self) -> Deliverers:
-        config = self.config
+    @property
+    def directory(self) -> Directory:
+        """The addresses of this server, by the configuration of now."""
+        return self._generation.directory
+
+    @property
+    def router(self) -> ConfiguredRouter:
+        """Where mail goes, by the configuration of now."""
+        return self._generation.router
+
+    def _make_generation(self, config: Config, before: Generation | None = None) -> Generation:
+        return Generation(config, self._make_deliverers, clock=self.clock, log=self.log, before=before)
+
+    def _lasting(self) -> Lasting:
+        return Lasting(
+            clock=self.clock,
+            network=self._network,
+            log=self.log,
+            spool=self.spool,
+            worker=self.worker,
+            usage=self._usage,
+            dsn_writer=self._dsn_writer,
+            fault=self._fault,
+            sweep=self._descriptors,
+            checks=self._checks,
+            transcript=self._transcript,
+            counts=self._counts,
+        )
+
+    def _make_deliverers(self, config: Config) -> Deliverers:
         kind = {
             "network": self._network,
             "clock": self.clock,
@@ -176,9 +204,7 @@ class Daemon:
             clock=self.clock,
             random=self._random,
             owner=f"{self.config.hostname}-{os.getpid()}-{self._random.getrandbits(32):08x}",
-            schedule=RetrySchedule(
-                relay.retry_first, relay.retry_max, relay.give_up_after, warn_after=relay.warn_after
-            ),
+            schedule=lambda message, waiting: self._schedule,
             dsn_writer=self._dsn_writer,
             log=self.log,
             concurrency=relay.concurrency,
@@ -258,10 +284,10 @@ class Daemon:
             undo.push_async_callback(self.worker.stop, 0.0)
             await self.worker.start()
             undo.push_async_callback(self._close_listeners, 0.0)
-            usage = InboxUsage(self.spool, self.clock)
-            for listener in self.config.listener:
-                await self._open_listener(listener, usage)
+            self._generation.load(self._lasting())
+            self._tell_open(await self._listeners.put(self._generation.servers))
             undo.pop_all()
+        self._endpoints = self._addresses()
         self._local_identity = LocalIdentity([self.config.hostname], list(self._endpoints.values()))
         await self._open_control()
 
@@ -275,84 +301,83 @@ class Daemon:
             self.log("control", reason=f"the socket {self._control_path} cannot be opened: {error.strerror or error}")
             self._control = None
 
-    async def _open_listener(self, listener: ListenerSettings, usage: InboxUsage) -> None:
-        config = self.config
-        protection, logins = self._protections.of(listener)
-        policy = ListenerPolicy(
-            config,
-            listener,
-            directory=self.directory,
-            spool=self.spool,
-            clock=self.clock,
-            destination=self.router.destination,
-            stored=self.worker.new_mail.put,
-            log=self.log,
-            usage=usage,
-            owner=self.worker.owner,
-            claim=self.worker.claim,
-            dsn_writer=self._dsn_writer,
-            checks=self._checks,
-            logins=logins,
-            counts=self._counts,
-        )
-        transcript = self._transcript
-        size = listener.max_message_size
-        server = Server(
-            partial(SessionPolicy, policy),
-            network=self._network,
-            clock=self.clock,
-            hostname=config.hostname,
-            lmtp=policy.lmtp,
-            limits=Limits(
-                recipients=listener.max_recipients,
-                message=size,
-                chunk=size,
-                errors=listener.max_errors,
-                idle_commands=listener.max_idle_commands,
-                refused_recipients=listener.max_refused_recipients,
-                transactions=listener.max_messages,
-            ),
-            timeouts=ServerTimeouts(
-                listener.command_timeout,
-                listener.data_timeout,
-                listener.transfer_timeout,
-                listener.session_timeout,
-                least_rate=float(listener.min_data_rate),
-                slow_start=listener.min_data_rate_after,
-                handshake=listener.tls_timeout,
-            ),
-            transcript=(lambda: transcript(listener.name)) if transcript is not None else None,
-            on_error=self._fault,
-            on_sweep=self._descriptors,
-            leniency=policy.leniency,
-            protection=protection,
-            on_tls_refused=lambda peer, error: self.log("tls", source=f"{listener.kind} {peer}", reason=str(error)),
-        )
-        self._policies.append(policy)
-        self._servers.append(server)
-        endpoint = await server.listen(listener.bind)
-        self._endpoints[listener.name] = endpoint
-        self.log("listening", name=listener.name, kind=listener.kind, at=str(endpoint))
+    # -- change ----------------------------------------------------------------------------------------------------
+
+    def prepare(self, config: Config) -> Generation:
+        """What ``config`` needs, read and made; nothing is in use yet.  Raises ``SettingError``."""
+        if self._state != "running":
+            raise SettingError("the daemon is stopping", remedy="start it again when it has ended")
+        generation = self._make_generation(config, self._generation)
+        generation.load(self._lasting())
+        return generation
+
+    async def switch(self, generation: Generation) -> None:
+        """Put a generation that was prepared into force: for new sessions and new attempts.
+
+        Open sessions keep the terms under which they began; those of a listener that is gone end in order.  Raises
+        ``SettingError`` if a new listener cannot be opened; then nothing has changed.
+        """
+        if self._state != "running":
+            raise SettingError("the daemon is stopping", remedy="start it again when it has ended")
+        fresh = await self._listeners.put(generation.servers)
+        before, self._generation = self._generation, generation
+        self.config = generation.config
+        self._schedule = _schedule_of(generation.config)
+        self._dsn_writer.postmaster = generation.config.postmaster
+        self.worker.router = generation.router
+        self._tell_open(fresh)
+        gone = self._listeners.close_others(generation.servers.keys())
+        for key in gone:
+            left = before.servers[key]
+            left.policy.draining = True
+            self.log("closed", name=left.settings.name, kind=left.settings.kind, at=str(left.settings.bind))
+            self._endings.append(asyncio.ensure_future(left.server.drain(DRAIN / 2)))
+        self._endpoints = self._addresses()
+        self._local_identity = LocalIdentity([self.config.hostname], list(self._endpoints.values()))
+        if before.deliverers is not generation.deliverers:
+            self._endings.append(asyncio.ensure_future(before.deliverers.close()))
+        self._retired.append(before)
+        self._let_go()
+        self.worker.wake()
+
+    async def reload(self, config: Config) -> None:
+        """``prepare``, then ``switch``."""
+        await self.switch(self.prepare(config))
+
+    def _let_go(self) -> None:
+        """Forget the generations whose last session has ended, and look again after a while if there are more."""
+        self._endings = [each for each in self._endings if not each.done()]
+        for generation in self._retired.copy():
+            if not generation.sessions:
+                self._retired.remove(generation)
+                generation.end()
+                self._endings.append(asyncio.ensure_future(generation.protections.close(self._generation.protections)))
+        if self._retired and self._state == "running":
+            self.clock.call_later(_LOOK_AGAIN, self._let_go)
+
+    def _tell_open(self, fresh: Collection[ListenerKey]) -> None:
+        for key in fresh:
+            settings = self._generation.servers[key].settings
+            self.log("listening", name=settings.name, kind=settings.kind, at=str(self._listeners.address(key)))
+
+    def _addresses(self) -> dict[str, Endpoint]:
+        found = {each.settings.name: self._listeners.address(key) for key, each in self._generation.servers.items()}
+        return {name: address for name, address in found.items() if address is not None}
 
     async def take(self, worker: int, sockets: Mapping[Endpoint, socket.socket]) -> None:
         """Accept the connections of another worker as well, until ``leave``."""
-        if self._state != "running" or worker in self._taken or not isinstance(self._network, SocketNetwork):
-            return
-        taken = self._taken[worker] = []
-        for endpoint, sock in sockets.items():
-            for number, listener in enumerate(self.config.listener):
-                if listener.bind == endpoint and number < len(self._servers):
-                    taken.append(await self._network.accept(sock, self._servers[number].session))
+        if self._state == "running":
+            await self._listeners.take(worker, sockets)
 
     def leave(self, worker: int) -> None:
         """Accept the connections of another worker no longer; those that were accepted stay."""
-        for listener in self._taken.pop(worker, []):
-            listener.close()
+        self._listeners.leave(worker)
 
     async def _close_listeners(self, seconds: float) -> None:
-        for worker in list(self._taken):
-            self.leave(worker)
-        await asyncio.gather(*(server.drain(seconds) for server in self._servers))
+        self._listeners.close()
+        generations = [self._generation, *self._retired]
+        servers = [each.server for generation in generations for each in generation.servers.values()]
+        await asyncio.gather(*(server.drain(seconds) for server in servers))
 
     @property
     def endpoints(self) -> dict[str, Endpoint]:
@@ -362,7 +387,7 @@ class Daemon:
     @property
     def sessions(self) -> int:
         """Open sessions."""
-        return sum(server.sessions for server in self._servers)
+        return self._generation.sessions + sum(each.sessions for each in self._retired)
 
     async def wait_idle(self) -> None:
         """Return when the relay has no attempt under way and no mail due; mail for a later time may remain."""
@@ -380,16 +405,20 @@ class Daemon:
         end = self.clock.monotonic() + timeout
         if self._control is not None:
             await self._control.close()
-        for policy in self._policies:
-            policy.draining = True
+        generations = [*self._retired, self._generation]
+        for generation in generations:
+            generation.stop_accepting()
         await self._close_listeners(timeout / 2)
-        for policy in self._policies:
-            policy.end()
+        for generation in generations:
+            generation.end()
         self.faults.flush()
         left = max(0.0, end - self.clock.monotonic())
         await self.worker.stop(0.0 if self.spool.out_of_order() else left)  # nothing can be recorded any more
-        await self._deliverers.close()
-        await self._protections.close()
+        await asyncio.gather(*self._endings, return_exceptions=True)
+        await self._generation.deliverers.close()
+        for generation in self._retired:
+            await generation.protections.close(self._generation.protections)
+        await self._generation.protections.close()
         await self.spool.close()
         self.out_of_order = self.spool.out_of_order()
         if self._lock is not None:
@@ -413,6 +442,11 @@ def spool_of(config: Config, *, shared: bool = True, owned: bool = True) -> Sqli
         history_octets=config.spool.history_size,
         durable=Durable(shared=shared),
     )
+
+
+def _schedule_of(config: Config) -> RetrySchedule:
+    relay = config.relay
+    return RetrySchedule(relay.retry_first, relay.retry_max, relay.give_up_after, warn_after=relay.warn_after)
 
 
 def horizon_of(config: Config) -> float:

@@ -25,6 +25,9 @@ from posthouse.service.policy.logins import AnyAccounts, Logins
 
 __all__ = ["Protections", "accounts_of"]
 
+#: Certificates by their files and by the file of those that clients may have.
+_ByFiles = dict[tuple[tuple[KeyPair, ...], str], Certificates]
+
 
 def accounts_of(config: Config) -> AccountStore:
     """The store that the configuration names.  Raises ``SettingError``."""
@@ -41,13 +44,18 @@ def accounts_of(config: Config) -> AccountStore:
 class Protections:
     """What the listeners of one daemon share: one store of accounts, one memory of failures, certificates by files."""
 
-    def __init__(self, config: Config, *, clock: Clock, log: EventSink) -> None:
+    def __init__(self, config: Config, *, clock: Clock, log: EventSink, before: Protections | None = None) -> None:
         self._config = config
         self._clock = clock
         self._log = log
-        self._failures = LoginFailures()
-        self._store: AccountStore | None = None
-        self._certificates: dict[tuple[tuple[KeyPair, ...], str], Certificates] = {}
+        self._failures: LoginFailures = LoginFailures() if before is None else before._failures
+        kept = before is not None and (config.accounts, config.postmaster) == (
+            before._config.accounts,
+            before._config.postmaster,
+        )
+        self._store: AccountStore | None = before._store if kept and before is not None else None
+        self._before: _ByFiles = {} if before is None else before._certificates
+        self._certificates: _ByFiles = {}
 
     def of(self, listener: ListenerSettings) -> tuple[Protection | None, Logins | None]:
         """The protection of a listener, and the terms of AUTH for its policy; None for what it does not have.
@@ -60,9 +68,9 @@ class Protections:
             return None, None
         return Protection(tls, listener.tls == "implicit", logins, listener.tls_required), logins
 
-    async def close(self) -> None:
-        """Let go of the accounts."""
-        if self._store is not None:
+    async def close(self, after: Protections | None = None) -> None:
+        """Let go of the accounts, unless ``after`` has taken them over."""
+        if self._store is not None and (after is None or after._store is not self._store):
             await self._store.close()
 
     def _logins(self, listener: ListenerSettings) -> Logins:
@@ -85,6 +93,9 @@ class Protections:
             pairs.append(self._self_signed(listener))
         key = tuple(pairs), listener.tls_client_ca
         certificates = self._certificates.get(key)
+        if certificates is None and (certificates := self._before.get(key)) is not None:
+            self._certificates[key] = certificates
+            certificates.reload()
         if certificates is None:
             certificates = Certificates(
                 pairs, client_ca=listener.tls_client_ca, on_problem=lambda text: self._log("tls", reason=text)

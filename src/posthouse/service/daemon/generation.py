@@ -1,0 +1,165 @@
+"""Generation: all that a daemon makes of one accepted configuration, and replaces as a whole when another is accepted.
+
+A generation has the directory, the routes with their deliverers, certificates and accounts, and a server with its
+policy for each listener.  ``load`` reads the files that a configuration names, so that a mistake is found before
+anything has changed.  Sessions keep the generation in which they began.  What outlives a configuration (certificates
+that have not changed, failed logins, accounts of the same place, kept connections) is handed from one to the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from posthouse.core import EventSink
+from posthouse.net import Clock, Endpoint, Network
+from posthouse.protocol import Limits, Transcript
+from posthouse.relay import DsnWriter, Worker
+from posthouse.server import CheckFactory, Server, ServerTimeouts
+from posthouse.service.config.model import Config, ListenerSettings
+from posthouse.service.daemon.protection import Protections
+from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
+from posthouse.service.directory.directory import Directory
+from posthouse.service.policy.listener_policy import InboxUsage, ListenerPolicy
+from posthouse.service.policy.session_policy import SessionPolicy
+from posthouse.service.policy.shared_counts import SharedCounts
+from posthouse.spool import Spool
+
+__all__ = ["Generation", "Lasting", "ListenerKey", "OpenServer", "key_of"]
+
+#: What makes two listeners the same one, before and after a change: the address; with port 0 the name as well.
+ListenerKey = tuple[Endpoint, str]
+
+
+def key_of(listener: ListenerSettings) -> ListenerKey:
+    """The key of a listener."""
+    at = listener.bind
+    return at, "" if at.port or at.is_path else listener.name
+
+
+class Lasting(NamedTuple):
+    """The parts of a daemon that no change of its configuration replaces."""
+
+    clock: Clock
+    network: Network
+    log: EventSink
+    spool: Spool
+    worker: Worker
+    usage: InboxUsage
+    dsn_writer: DsnWriter
+    fault: Callable[[BaseException], None]
+    sweep: Callable[[], object]
+    checks: Sequence[CheckFactory]
+    transcript: Callable[[str], Transcript] | None
+    counts: SharedCounts
+
+
+class OpenServer(NamedTuple):
+    """A listener's server, and the policy of its sessions."""
+
+    settings: ListenerSettings
+    policy: ListenerPolicy
+    server: Server
+
+
+class Generation:
+    """Directory and routes of a configuration; after ``load`` its servers too.
+
+    Args:
+        deliverers: makes the deliverers; those of ``before`` are kept where nothing that they are made of has changed.
+        before: the generation that this one is to replace.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        deliverers: Callable[[Config], Deliverers],
+        *,
+        clock: Clock,
+        log: EventSink,
+        before: Generation | None = None,
+    ) -> None:
+        self.config = config
+        self.directory = Directory(config)
+        kept = before is not None and (before.config.relay, before.config.route) == (config.relay, config.route)
+        self.deliverers: Deliverers = before.deliverers if kept and before is not None else deliverers(config)
+        self.router = ConfiguredRouter(config, self.deliverers)
+        earlier: Protections | None = before.protections if before is not None else None
+        self.protections: Protections = Protections(config, clock=clock, log=log, before=earlier)
+        self.servers: dict[ListenerKey, OpenServer] = {}
+
+    @property
+    def sessions(self) -> int:
+        """Open sessions."""
+        return sum(each.server.sessions for each in self.servers.values())
+
+    def load(self, lasting: Lasting) -> None:
+        """Read certificates and accounts, and make the servers.  Raises ``SettingError``; nothing is in use then."""
+        for listener in self.config.listener:
+            self.servers[key_of(listener)] = self._server(listener, lasting)
+
+    def _server(self, listener: ListenerSettings, lasting: Lasting) -> OpenServer:
+        config = self.config
+        protection, logins = self.protections.of(listener)
+        policy = ListenerPolicy(
+            config,
+            listener,
+            directory=self.directory,
+            spool=lasting.spool,
+            clock=lasting.clock,
+            destination=self.router.destination,
+            stored=lasting.worker.new_mail.put,
+            log=lasting.log,
+            usage=lasting.usage,
+            owner=lasting.worker.owner,
+            claim=lasting.worker.claim,
+            dsn_writer=lasting.dsn_writer,
+            checks=lasting.checks,
+            logins=logins,
+            counts=lasting.counts,
+        )
+        transcript = lasting.transcript
+        size = listener.max_message_size
+        server = Server(
+            partial(SessionPolicy, policy),
+            network=lasting.network,
+            clock=lasting.clock,
+            hostname=config.hostname,
+            lmtp=policy.lmtp,
+            limits=Limits(
+                recipients=listener.max_recipients,
+                message=size,
+                chunk=size,
+                errors=listener.max_errors,
+                idle_commands=listener.max_idle_commands,
+                refused_recipients=listener.max_refused_recipients,
+                transactions=listener.max_messages,
+            ),
+            timeouts=ServerTimeouts(
+                listener.command_timeout,
+                listener.data_timeout,
+                listener.transfer_timeout,
+                listener.session_timeout,
+                least_rate=float(listener.min_data_rate),
+                slow_start=listener.min_data_rate_after,
+                handshake=listener.tls_timeout,
+            ),
+            transcript=(lambda: transcript(listener.name)) if transcript is not None else None,
+            on_error=lasting.fault,
+            on_sweep=lasting.sweep,
+            leniency=policy.leniency,
+            protection=protection,
+            on_tls_refused=lambda peer, error: lasting.log("tls", source=f"{listener.kind} {peer}", reason=str(error)),
+        )
+        return OpenServer(listener, policy, server)
+
+    def stop_accepting(self) -> None:
+        """Refuse every session that begins from now on."""
+        for each in self.servers.values():
+            each.policy.draining = True
+
+    def end(self) -> None:
+        """Write what is left for the log; the sessions have ended."""
+        for each in self.servers.values():
+            each.policy.end()
