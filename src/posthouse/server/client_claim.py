@@ -1,13 +1,16 @@
-"""What XCLIENT says of the client of a session."""
+"""XCLIENT in a session: the peers that may use it, and what they say of the client."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from posthouse.protocol import Offer
+from posthouse.protocol.proxies import XCLIENT, XFORWARD
 from posthouse.server.policy import Peer
+from posthouse.server.settings import Proxies, SessionSettings
 
-__all__ = ["ClientClaim"]
+__all__ = ["ClientClaim", "forwarding_offer"]
 
 #: The host of a client whose address is not known; it is no address, so no rule for addresses holds for it.
 _UNKNOWN = "unknown"
@@ -48,3 +51,12 @@ class ClientClaim(NamedTuple):
             attributes.get("PROTO", claim.protocol),
             attributes.get("LOGIN", claim.login),
         )
+
+
+def forwarding_offer(settings: SessionSettings, proxies: Proxies, host: str) -> Offer:
+    """The offer to a peer, with XCLIENT and XFORWARD if it may use them; LOGIN only where there are accounts."""
+    has_accounts = settings.protection is not None and settings.protection.login is not None
+    xclient = XCLIENT if has_accounts else tuple(each for each in XCLIENT if each != "LOGIN")
+    return settings.offer._replace(
+        xclient=xclient if proxies.xclient(host) else (), xforward=XFORWARD if proxies.xforward(host) else ()
+    )

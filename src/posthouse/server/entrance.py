@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from posthouse.core import NetworkError
+from posthouse.core import NetworkError, PosthouseError
 from posthouse.net import Endpoint, Handler, Stream, Timer
 from posthouse.net.tls import accepted_layer
 from posthouse.net.tls_engine import TlsInfo
@@ -37,7 +37,7 @@ class EntranceHall:
         self,
         settings: SessionSettings,
         registry: SessionRegistry,
-        on_refused: Callable[[Endpoint, NetworkError], object] | None,
+        on_refused: Callable[[Endpoint, PosthouseError], object] | None,
     ) -> None:
         self.settings = settings
         self.registry = registry
@@ -58,7 +58,7 @@ class EntranceHall:
         """The connection is counted by a session now, or has ended."""
         self._waiting.pop(entrance, None)
 
-    def refused(self, peer: Endpoint, error: NetworkError) -> None:
+    def refused(self, peer: Endpoint, error: PosthouseError) -> None:
         """Tell why a connection did not come as far as its session."""
         if self._on_refused is not None:
             self._on_refused(peer, error)
@@ -147,7 +147,7 @@ class Entrance:
     def _refuse(self, reason: str) -> None:
         self._stop_waiting()
         if self._stream is not None:
-            self._hall.refused(self._stream.peer, NetworkError(reason))
+            self._hall.refused(self._stream.peer, ProxyHeaderError(reason))
             self._stream.close_gently(0.5)
 
     def _stop_waiting(self) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from posthouse.core import LocalError, NetworkError
+from posthouse.core import LocalError, PosthouseError
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.net import Clock, Endpoint, Handler, Listener, Network, Timer
 from posthouse.protocol import Limits, Offer, Transcript
@@ -57,7 +57,7 @@ class Server:
         protection: Protection | None = None,
         proxies: Proxies | None = None,
         greeting_pause: float = 0.0,
-        on_refused: Callable[[Endpoint, NetworkError], object] | None = None,
+        on_refused: Callable[[Endpoint, PosthouseError], object] | None = None,
     ) -> None:
         limits = limits or Limits()
         offer = offer or Offer(size=limits.message, limits=(("RCPTMAX", limits.recipients),))

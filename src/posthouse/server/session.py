@@ -53,13 +53,13 @@ from posthouse.protocol import (
     State,
     Vrfy,
 )
-from posthouse.protocol.proxies import XCLIENT, XFORWARD, Forwarded
+from posthouse.protocol.proxies import Forwarded
 from posthouse.protocol.sasl.exchange import Authenticated
-from posthouse.server.client_claim import ClientClaim
+from posthouse.server.client_claim import ClientClaim, forwarding_offer
 from posthouse.server.conduct import Conduct
 from posthouse.server.policy import Answer, ForwardingPolicy, Peer, Policy, SecuredPolicy
 from posthouse.server.session_commands import SessionCommands
-from posthouse.server.settings import Protection, Proxies, SessionSettings
+from posthouse.server.settings import Protection, SessionSettings
 from posthouse.server.transaction import NOT_DATED, ServerTransaction, Step, Waiting, outside_transaction
 
 __all__ = ["GOING_DOWN", "ServerSession", "SessionRegistry"]
@@ -184,7 +184,9 @@ class ServerSession:
         self._stream = stream
         self._is_open = True
         if settings.proxies is not None:
-            self._offer_forwarding(settings.proxies, stream.peer.host)
+            self._offer = forwarding_offer(settings, settings.proxies, stream.peer.host)
+            self._receiver.set_offer(self._offer)
+            commands.become = self._become
         if settings.protection is not None:
             self._protect(settings.protection, stream)
         self._take(commands.connected(self._welcome))
@@ -244,7 +246,7 @@ class ServerSession:
 
     def _pump(self, events_at_most: int = 0) -> None:
         """Handle what has arrived, unless the session waits."""
-        if not self._is_held():
+        if not (self._waiting or self._resting):  # for an answer of ours, or for its next turn
             self._handle(b"", events_at_most)
 
     def _handle(self, data: bytes, events_at_most: int) -> None:
@@ -300,10 +302,6 @@ class ServerSession:
             assert self._stream is not None
             self._stream.write(data)
 
-    def _is_held(self) -> bool:
-        """Whether events wait: for an answer of ours, or for the session's next turn."""
-        return self._waiting or self._resting
-
     def _rest(self, seconds: float) -> None:
         """Handle no events for ``seconds``, and until it is this session's turn."""
         self._resting = True
@@ -333,7 +331,7 @@ class ServerSession:
             self._settings.on_error(error)
             self.abort()
             return
-        if not (self._choked or self._is_held()):
+        if not (self._choked or self._waiting or self._resting):
             self._set_paused(False)
 
     def _end(self, linger: float = 5.0) -> None:
@@ -441,19 +439,6 @@ class ServerSession:
         cast(SecuredPolicy, self._policy).tls_started(info)
 
     # -- proxies -----------------------------------------------------------------------------------------------------
-
-    def _offer_forwarding(self, proxies: Proxies, host: str) -> None:
-        """Offer XCLIENT and XFORWARD to a peer that may use them."""
-        assert self._commands is not None
-        xclient, xforward = proxies.xclient(host), proxies.xforward(host)
-        if not xclient and not xforward:
-            return
-        protection = self._settings.protection
-        has_accounts = protection is not None and protection.login is not None
-        attributes = XCLIENT if has_accounts else tuple(each for each in XCLIENT if each != "LOGIN")
-        self._offer = self._offer._replace(xclient=attributes if xclient else (), xforward=XFORWARD if xforward else ())
-        self._receiver.set_offer(self._offer)
-        self._commands.become = self._become if xclient else None
 
     def _become(self, event: Forwarded) -> Step:
         """XCLIENT: the session is that of the client that it names, from the greeting on."""

@@ -93,8 +93,11 @@ def _value(verb: str, name: str, xtext: str) -> str:
     if name in ("PORT", "DESTPORT"):
         if not _NUMBER.fullmatch(text) or int(text) > 65_535:
             _refuse(verb, f"{name} is no port")
-    elif name == "DESTADDR" or (name == "ADDR" and verb == "XCLIENT"):
-        return _address(verb, name, text)
+    elif name in ("ADDR", "DESTADDR"):
+        address = _address(text)
+        if address is None and verb == "XCLIENT":
+            _refuse(verb, f"{name} is no IP address")
+        return address or text  # XFORWARD may name what is no IP address
     elif name == "PROTO" and verb == "XCLIENT":
         if text.upper() not in ("SMTP", "ESMTP"):
             _refuse(verb, "PROTO is neither SMTP nor ESMTP")
@@ -102,15 +105,15 @@ def _value(verb: str, name: str, xtext: str) -> str:
     return text
 
 
-def _address(verb: str, name: str, text: str) -> str:
+def _address(text: str) -> str | None:
     bare = text[5:] if text[:5].upper() == "IPV6:" else text
     try:
         address = ipaddress.ip_address(bare)
     except ValueError:
-        _refuse(verb, f"{name} is no IP address")
+        return None
     if isinstance(address, ipaddress.IPv6Address):
         if address.scope_id is not None:
-            _refuse(verb, f"{name} is no IP address")
+            return None
         if address.ipv4_mapped is not None:
             return str(address.ipv4_mapped)
     return str(address)

@@ -150,7 +150,12 @@ class Generation:
             on_sweep=lasting.sweep,
             leniency=policy.leniency,
             protection=protection,
-            on_tls_refused=lambda peer, error: lasting.log("tls", source=f"{listener.kind} {peer}", reason=str(error)),
+            proxies=policy.proxies,
+            # A submission client that waits for a pause may give up, and one that speaks TLS first must speak first.
+            greeting_pause=0.0
+            if listener.kind == "submission" or listener.tls == "implicit"
+            else listener.greeting_pause,
+            on_refused=policy.turned_away,
         )
         return OpenServer(listener, policy, server)
 
