@@ -27,9 +27,9 @@ The check also says what may not be intended (a listener that is open to other h
 and what is missing on this machine (a directory that cannot be written, a Python module, room on the disk). It exits
 with 0 if the file can be used, 78 if it has mistakes, and 66 if it cannot be read.
 
-Without a file, `posthouse run` listens on 127.0.0.1:1025 (`--bind` names other addresses), accepts mail for every
-recipient into local inboxes, and relays nothing. Its mail is in `$XDG_DATA_HOME/posthouse-catcher`, which is
-`~/.local/share/posthouse-catcher` if the variable is not set.
+Without a file, `posthouse run` is the [catcher](operations.md#the-catcher): it listens on 127.0.0.1:1025 (`--bind`
+names other addresses), accepts mail for every recipient into local inboxes, and relays nothing. Its mail is in
+`$XDG_DATA_HOME/posthouse-catcher`, which is `~/.local/share/posthouse-catcher` if the variable is not set.
 
 Text is UTF-8; a byte order mark at the beginning is ignored. In TOML a name with a dot or with characters beyond ASCII
 stands in quotes: `"bob.smith" = ["bob"]`.

@@ -23,7 +23,7 @@ from posthouse.core import Address, Body, Bytes, Envelope, Outcome, Recipient, R
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.protocol import Capabilities, Offer
 from posthouse.server import Server
-from posthouse.service import Daemon, parse
+from posthouse.service import Config, Daemon, parse
 from posthouse.service.daemon import daemon
 
 __all__ = [
@@ -67,9 +67,10 @@ def run(scenario: Callable[[], Awaitable[None]], seconds: float = 60) -> None:
 class Host:
     """A daemon, its events, and the messages in its inboxes."""
 
-    def __init__(self, text: str, data_dir: Path, **world: Any) -> None:
+    def __init__(self, text: str | Config, data_dir: Path, **world: Any) -> None:
         self.events: list[tuple[str, dict[str, Any]]] = []
-        self.daemon = Daemon(parse(f'data_dir = "{data_dir}"\n{text}'), log=self._log, **world)
+        config = text if isinstance(text, Config) else parse(f'data_dir = "{data_dir}"\n{text}')
+        self.daemon = Daemon(config, log=self._log, **world)
         self._changed = asyncio.Event()
 
     def _log(self, event: str, /, **fields: Any) -> None:
@@ -110,7 +111,9 @@ class Host:
 
 
 @contextlib.asynccontextmanager
-async def opened(text: str, data_dir: Path, *, offer: Offer | None = None, **world: Any) -> AsyncIterator[Host]:
+async def opened(
+    text: str | Config, data_dir: Path, *, offer: Offer | None = None, **world: Any
+) -> AsyncIterator[Host]:
     """A running daemon; its listeners announce ``offer`` if it is given."""
     host = Host(text, data_dir, **world)
     with pytest.MonkeyPatch.context() as patch:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from posthouse.core import Reply
 from posthouse.protocol import Limits, Offer, Pause, Receiver, Refused
-from posthouse.protocol.proxies import XCLIENT, XFORWARD, Forwarded, ProxyHeader, ProxyHeaderError, ProxyHeaderReader
+from posthouse.protocol.proxies import XCLIENT, XFORWARD, Forwarding, ProxyHeader, ProxyHeaderError, ProxyHeaderReader
 
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
 V4 = ProxyHeader("192.0.2.1", 5000, "192.0.2.2", 465)
@@ -172,17 +172,17 @@ def event(wire: bytes, offer: Offer = LISTED) -> object:
 def test_attributes_are_decoded() -> None:
     assert event(
         b"XCLIENT NAME=spike.example addr=192.0.2.7 PORT=4000 PROTO=esmtp HELO=a+2Bb LOGIN=joe\r\n"
-    ) == Forwarded(
+    ) == Forwarding(
         "XCLIENT",
         {"NAME": "spike.example", "ADDR": "192.0.2.7", "PORT": "4000", "PROTO": "ESMTP", "HELO": "a+b", "LOGIN": "joe"},
     )
-    assert event(b"xclient ADDR=ipv6:2001:DB8::1 NAME=[unavailable] DESTADDR=IPV6:::1 DESTPORT=25\r\n") == Forwarded(
+    assert event(b"xclient ADDR=ipv6:2001:DB8::1 NAME=[unavailable] DESTADDR=IPV6:::1 DESTPORT=25\r\n") == Forwarding(
         "XCLIENT", {"ADDR": "2001:db8::1", "NAME": "", "DESTADDR": "::1", "DESTPORT": "25"}
     )
-    assert event(b"XCLIENT ADDR=IPV6:::ffff:192.0.2.7 NAME=[TEMPUNAVAIL]\r\n") == Forwarded(
+    assert event(b"XCLIENT ADDR=IPV6:::ffff:192.0.2.7 NAME=[TEMPUNAVAIL]\r\n") == Forwarding(
         "XCLIENT", {"ADDR": "192.0.2.7", "NAME": ""}
     )
-    assert event(b"XFORWARD ADDR=not.an.address PROTO=UUCP SOURCE=LOCAL IDENT=4711\r\n") == Forwarded(
+    assert event(b"XFORWARD ADDR=not.an.address PROTO=UUCP SOURCE=LOCAL IDENT=4711\r\n") == Forwarding(
         "XFORWARD", {"ADDR": "not.an.address", "PROTO": "UUCP", "SOURCE": "LOCAL", "IDENT": "4711"}
     )
 
@@ -251,7 +251,7 @@ def test_neither_may_come_within_a_transaction(verb: str) -> None:
 def test_both_may_come_before_ehlo() -> None:
     made = receiver(LISTED, state=b"")
     made.receive_data(b"XCLIENT ADDR=192.0.2.7\r\n")
-    assert isinstance(made.next_event(), Forwarded)
+    assert isinstance(made.next_event(), Forwarding)
 
 
 # -- other protocols ---------------------------------------------------------------------------------------------------

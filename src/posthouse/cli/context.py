@@ -7,7 +7,7 @@ import contextlib
 import gc
 import os
 import signal
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -61,9 +61,8 @@ def _directory(text: str) -> str:
 class DaemonOptions:
     """The options ``--config`` and ``--data-dir`` of a command; what they name is read once, when it is asked for."""
 
-    def __init__(self, config_file: str | None, data_dir: str | None, binds: Sequence[str] = ()) -> None:
+    def __init__(self, config_file: str | None, data_dir: str | None) -> None:
         self.config_file = config_file
-        self.binds = binds
         self.data_dir = None if data_dir is None else _directory(data_dir)
 
     @cached_property
@@ -72,7 +71,7 @@ class DaemonOptions:
         from posthouse.service.config_file import default_config, load
 
         if self.config_file is None:
-            return default_config(self.data_dir, self.binds)
+            return default_config(self.data_dir)
         config = load(self.config_file)
         if self.data_dir is None:
             return config

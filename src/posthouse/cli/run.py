@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -11,9 +11,12 @@ from posthouse.cli.output import say
 from posthouse.core.errors import SettingError
 
 if TYPE_CHECKING:
+    from posthouse.service import Config
     from posthouse.service.daemon.supervisor import Opened
 
 __all__ = ["run"]
+
+_TLS: Final = {"off": "no TLS", "starttls": "STARTTLS", "implicit": "TLS"}
 
 
 @click.command(short_help="Run the daemon; without a configuration it catches all mail.")
@@ -22,23 +25,50 @@ __all__ = ["run"]
     multiple=True,
     metavar="HOST:PORT",
     callback=lambda ctx, option, value: tuple(context.not_empty(ctx, option, each) for each in value),
-    help="Where to catch mail, without a configuration; may be repeated. [default: 127.0.0.1:1025]",
+    help="Where to catch mail, without a configuration; may be repeated. "
+    "[default: 127.0.0.1:1025, and 127.0.0.1:2525 without TLS]",
+)
+@click.option(
+    "--tls",
+    type=click.Choice(["starttls", "required", "implicit", "off"]),
+    help="TLS of the catcher: STARTTLS is offered, or required before mail and logins; TLS from the first octet; none. "
+    "[default: starttls]",
+)
+@click.option(
+    "--auth",
+    type=click.Choice(["offered", "required", "off"]),
+    help="Whether programs may, must or cannot log in to the catcher; it takes any name and password. "
+    "[default: offered]",
 )
 @click.option("--log", type=click.Choice(["text", "json"]), help="The form of log lines; else as configured.")
 @context.with_daemon
-def run(config_file: str | None, data_dir: str | None, bind: tuple[str, ...], log: str | None) -> None:
+def run(
+    config_file: str | None,
+    data_dir: str | None,
+    bind: tuple[str, ...],
+    tls: str | None,
+    auth: str | None,
+    log: str | None,
+) -> None:
     """Run the daemon.
 
     Without a configuration, everything that is sent to 127.0.0.1:1025 (or to --bind) is delivered into local inboxes,
-    whoever the recipient is, and nothing leaves this machine. SIGTERM (or Ctrl-C) stops the daemon in order: it accepts
-    no new sessions, and open ones finish or get 421. A second signal ends it at once. Mail that was answered 250 is
-    safe either way.
+    whoever the recipient is, and nothing leaves this machine. STARTTLS is offered with a self-signed certificate, and
+    any name and password may log in. Some programs use STARTTLS unasked and refuse that certificate; they may send to
+    127.0.0.1:2525, where there is no TLS, or trust the certificate's file.
+
+    SIGTERM (or Ctrl-C) stops the daemon in order: it accepts no new sessions, and open ones finish or get 421. A second
+    signal ends it at once. Mail that was answered 250 is safe either way.
     """
     from posthouse.service.daemon import supervisor
 
-    if bind and config_file is not None:
-        raise click.UsageError("--bind is for running without a configuration; write it as bind of a [[listener]]")
-    config = context.DaemonOptions(config_file, data_dir, bind).config
+    for option, given in (("bind", bind), ("tls", tls), ("auth", auth)):
+        if given and config_file is not None:
+            raise click.UsageError(
+                f"--{option} is for running without a configuration; write it as {option} of a [[listener]]"
+            )
+    options = context.DaemonOptions(config_file, data_dir)
+    config = options.config if config_file is not None else _catcher(options.data_dir, bind, tls, auth)
     if log is not None:
         from msgspec.structs import replace
 
@@ -57,14 +87,54 @@ def run(config_file: str | None, data_dir: str | None, bind: tuple[str, ...], lo
         raise
 
 
+def _catcher(data_dir: str | None, binds: tuple[str, ...], tls: Any, auth: Any) -> Config:
+    """The configuration of the catcher.
+
+    Without an address or ``--tls`` there is one more listener, without TLS, if its port is free: for programs that
+    refuse a self-signed certificate.
+    """
+    from posthouse.service.config_file import CATCHER_WITHOUT_TLS, default_config
+
+    plain = CATCHER_WITHOUT_TLS if not binds and tls is None and _is_free(CATCHER_WITHOUT_TLS) else ""
+    return default_config(data_dir, binds, tls=tls or "starttls", auth=auth or "offered", plain=plain)
+
+
+def _is_free(place: str) -> bool:
+    """Whether a port of this machine can be listened on."""
+    import socket
+
+    host, _, port = place.rpartition(":")
+    try:
+        socket.create_server((host, int(port))).close()
+    except OSError:
+        return False
+    return True
+
+
+def _tell_of_tls(opened: Opened) -> None:
+    """Print whose logins are taken, and what helps a program that refuses the certificate."""
+    from posthouse.service.daemon.protection import self_signed_file
+
+    listeners = opened.config.listener
+    if any(each.auth != "off" for each in listeners):
+        say("Any name with any password may log in.")
+    if any(each.tls != "off" for each in listeners):
+        clear = next((opened.endpoints[each.name] for each in listeners if each.tls == "off"), None)
+        say("A program that refuses a self-signed certificate:")
+        say(f"  trusts it:         {self_signed_file(opened.config)}")
+        say(f"  sends without TLS: {f'to {clear}' if clear else 'to a catcher that was started with --tls off'}")
+
+
 def _tell(opened: Opened, *, plain: bool, data_dir: str | None) -> None:
     """Print where it listens, how to send, and how to read."""
     for name, place in opened.endpoints.items():
-        kind = next(each.kind for each in opened.config.listener if each.name == name)
-        say(f"listening on {place} ({name})" if name == kind else f"listening on {place} ({kind}, {name})", "green")
+        listener = next(each for each in opened.config.listener if each.name == name)
+        words = [listener.kind, *([name] if name != listener.kind else ()), *([_TLS[listener.tls]] if plain else ())]
+        say(f"listening on {place} ({', '.join(words)})", "green")
     if plain:
         where = f" --data-dir {data_dir}" if data_dir else ""
         place = next(iter(opened.endpoints.values()))
+        _tell_of_tls(opened)
         say("All mail sent here is caught, whoever the recipient is; nothing leaves this machine.")
         say(f"send:  posthouse send --server smtp://{place} --from you@sohu.com --to me@sina.com --text hello")
         say(f"read:  posthouse inbox list{where}")

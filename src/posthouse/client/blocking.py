@@ -1,26 +1,35 @@
 """A session of the sending SMTP over a blocking socket: no event loop and no hidden thread.
 
 The transactions, their order, the octets and the time limits are those of ``client.session``: both stand on
-``client.pipeline``.  The channel here sends and receives inside the call of its user.  While content is sent it also
-looks for replies, so that an early refusal ends the transaction.
+``client.pipeline``.  ``client.blocking_channel`` sends and receives inside the call of the session's user.
 """
 
 from __future__ import annotations
 
 import contextlib
-import selectors
-import socket
+import inspect
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from posthouse.client.model import Greeted, SessionRefused, Timeouts
-from posthouse.client.pipeline import Pipeline
-from posthouse.client.session import BaseSession, CommandStep, greet, say
+from posthouse.client.blocking_channel import BlockingChannel
+from posthouse.client.model import (
+    CommandStep,
+    Greeted,
+    HandshakeStep,
+    LoginFailed,
+    SessionRefused,
+    Step,
+    Timeouts,
+    TlsUnavailable,
+    WorkStep,
+)
+from posthouse.client.opening import greet
+from posthouse.client.pipeline import say
+from posthouse.client.session import BaseSession
 from posthouse.client.transfer import Transfer
 from posthouse.core import (
-    Closed,
     Content,
     Envelope,
     LocalError,
@@ -31,165 +40,62 @@ from posthouse.core import (
 )
 from posthouse.net import Clock, Endpoint, SystemClock
 from posthouse.net.blocking_connect import connect_blocking
-from posthouse.net.system import broken_by, endpoint_of
-from posthouse.protocol import Command, Limits, Quit, State, Tap, Transcript
+from posthouse.protocol import Command, Limits, Quit, Tap, Transcript
 
-__all__ = ["BlockingChannel", "BlockingSession", "open_blocking"]
+if TYPE_CHECKING:
+    from posthouse.client.auth import LoginSettings
+    from posthouse.client.tls_policy import TlsPolicy
 
-_NEVER: Final = -1.0
-_ENDED: Final = State.CLOSED
-_READ: Final = 262_144
-#: Octets that are queued before the transaction pauses, and those with which it goes on (the marks of asyncio).
-_HIGH_WATER: Final = 65_536
-_LOW_WATER: Final = 16_384
+__all__ = ["BlockingSession", "open_blocking"]
 
 _M = TypeVar("_M", bound=tuple[Envelope, Content])
-
-
-class BlockingChannel(Pipeline):
-    """A pipeline of transactions on one socket that does not block; ``run`` waits for it."""
-
-    def __init__(
-        self,
-        sock: socket.socket,
-        endpoint: Endpoint,
-        *,
-        clock: Clock,
-        name: str = "",
-        lmtp: bool = False,
-        timeouts: Timeouts | None = None,
-        limits: Limits | None = None,
-        transcript: Transcript | None = None,
-        tap: Tap | None = None,
-    ) -> None:
-        super().__init__(
-            clock=clock, name=name, lmtp=lmtp, timeouts=timeouts, limits=limits, transcript=transcript, tap=tap
-        )
-        self._socket = sock
-        self._endpoint = endpoint
-        self._queue: deque[memoryview] = deque()
-        self._queued = 0
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(sock, selectors.EVENT_READ)
-        self._events = selectors.EVENT_READ
-        self._open(endpoint)
-
-    @property
-    def local_host(self) -> str:
-        return endpoint_of(self._socket.getsockname()).host
-
-    def write(self, data: bytes) -> None:
-        """Queue octets; ``run`` sends them."""
-        if data and self.fault is None:
-            self._queue.append(memoryview(data))
-            self._queued += len(data)
-            self.paused = self._queued > _HIGH_WATER
-
-    def run(self, done: Callable[[], bool]) -> None:
-        """Send and receive until ``done`` is true or the connection has ended."""
-        while not done() and self.fault is None and self.sender.state is not _ENDED:
-            if not self._flush():
-                return
-            if self.paused and self._queued <= _LOW_WATER:
-                self._receive()  # a reply that is here already may end the content
-                if self.fault is None and self.paused:
-                    self.resume_writing()
-            elif self._line and self._line[0].wants_turn:
-                self._receive()
-                if self._line and self._line[0].wants_turn:
-                    self._line[0].resume()
-            else:
-                self._wait()
-
-    def _flush(self) -> bool:
-        """Send as much of the queue as the socket takes; returns whether the connection lives."""
-        queue = self._queue
-        try:
-            while queue:
-                sent = self._socket.send(queue[0])
-                self._queued -= sent
-                if sent < len(queue[0]):
-                    queue[0] = queue[0][sent:]
-                else:
-                    queue.popleft()
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            self._receive()  # what the peer said before it closed the connection counts
-            self.disconnected(broken_by(error, self._endpoint))
-        return self.fault is None
-
-    def _receive(self) -> None:
-        """Take in the octets that are here."""
-        try:
-            data = self._socket.recv(_READ)
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self.disconnected(broken_by(error, self._endpoint))
-            return
-        if data:
-            self.data_received(data)
-        else:
-            self.eof_received()
-
-    def _wait(self) -> None:
-        """Wait for octets, or for room in the socket if some are queued, within the time limit that is running."""
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._queue else 0)
-        if events != self._events:
-            self._selector.modify(self._socket, events)
-            self._events = events
-        left = None if self._deadline == _NEVER else self._deadline - self._clock.monotonic()
-        if left is not None and left <= 0:
-            self._timed_out()
-            return
-        for _, ready in self._selector.select(left):
-            if ready & selectors.EVENT_READ:
-                self._receive()
-
-    def reply(self, seconds: float, what: str) -> Reply:
-        """The next reply to a command outside of transactions.  Raises the error that ended the connection."""
-        self.expect(seconds, what)
-        self.run(lambda: bool(self._answers))
-        self._deadline = _NEVER
-        if not self._answers:
-            raise self.fault or Closed("the session is over")
-        return self._answers.popleft()
-
-    def close(self, why: str) -> None:
-        """Close the connection."""
-        self.fault = self.fault or Closed(why)
-        self._queue.clear()
-        self._selector.close()
-        self._socket.close()
-
-    def abort(self) -> None:
-        """End the connection now; transactions under way end with what is known of them."""
-        self.close("the session was aborted")
-        self._over()
 
 
 class BlockingSession(BaseSession):
     """A session over a blocking socket, for one thread at a time; ``open_blocking`` makes it.  As a context manager it
     ends with QUIT, or aborts the connection if the block raises."""
 
-    def __init__(self, channel: BlockingChannel, hostname: str) -> None:
-        super().__init__(channel, hostname)
+    def __init__(
+        self,
+        channel: BlockingChannel,
+        hostname: str,
+        tls: TlsPolicy | None = None,
+        login: LoginSettings | None = None,
+    ) -> None:
+        super().__init__(channel, hostname, tls, login)
         self._channel = channel
 
     def open(self) -> Greeted:
-        """Await the greeting, send EHLO, or HELO to a peer that refuses EHLO (RFC 5321 §3.2, §4.1.4).
-
-        Raises ``SessionRefused``, or the ``NetworkError`` or ``RemoteError`` that ended the connection.
-        """
-        dialogue = greet(self._channel, self._hostname)
+        """Open the session: greeting, EHLO, STARTTLS and AUTH as its settings say; as ``Session.open``."""
+        dialogue = greet(self._channel, self._hostname, self._policy, self._credentials)
+        answer: Any = None
         try:
-            step = next(dialogue)
             while True:
-                step = dialogue.send(self._exchange(step))
+                answer = self._take(dialogue.send(answer))
         except StopIteration as stop:
             greeted: Greeted = stop.value
+        self.greeted = greeted
         return greeted
+
+    def _take(self, step: Step) -> Any:
+        """Carry out one step."""
+        channel = self._channel
+        if isinstance(step, CommandStep):
+            return self._exchange(step)
+        if isinstance(step, HandshakeStep):
+            policy = step.policy
+            return channel.start_tls(policy.context(), policy.name_for(channel.host), step.implicit)
+        if isinstance(step, WorkStep):
+            result = step.call()
+            if inspect.isawaitable(result):
+                raise LocalError("a token source that is awaited works in an event loop only")
+            return result
+        if channel.silent(step.seconds):
+            from posthouse.net.tls_port import speaks_tls_blocking
+
+            if speaks_tls_blocking(channel.clock, channel.address) and not channel.answered:
+                raise channel.speaks_tls()
+        return None
 
     def command(self, command: Command) -> Reply:
         """Send one command and return its reply.  Raises the error that ended the connection."""
@@ -290,9 +196,11 @@ def open_blocking(
     transcript: Transcript | None = None,
     tap: Tap | None = None,
     source: str = "",
+    tls: TlsPolicy | None = None,
+    login: LoginSettings | None = None,
 ) -> BlockingSession:
-    """Open a session with one host without an event loop: race its addresses, then the dialogue up to the reply to
-    EHLO.  Arguments and exceptions are those of ``client.connect``."""
+    """Open a session with one host without an event loop: race its addresses, then the dialogue that opens it.
+    Arguments and exceptions are those of ``client.connect``."""
     clock = clock or SystemClock()
     timeouts = timeouts or Timeouts()
     sock, endpoint = connect_blocking(endpoints, clock, source=source, timeout=timeouts.connect)
@@ -307,11 +215,11 @@ def open_blocking(
         transcript=transcript,
         tap=tap,
     )
-    session = BlockingSession(channel, hostname)
+    session = BlockingSession(channel, hostname, tls, login)
     try:
         session.open()
     except (RemoteError, NetworkError) as error:
-        if isinstance(error, SessionRefused) and session.fault is None:
+        if isinstance(error, (SessionRefused, TlsUnavailable, LoginFailed)) and session.fault is None:
             session.quit()
         else:
             session.abort()

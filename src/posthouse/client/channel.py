@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from posthouse.client.model import Timeouts
 from posthouse.client.pipeline import Pipeline
 from posthouse.client.read_ahead import ReadAhead
 from posthouse.client.transaction import Transaction, must_stream
-from posthouse.core import AsyncContent, Closed, Content, Reply
+from posthouse.core import AsyncContent, Closed, Content, NotTls, Reply
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.net import Clock, Stream, Timer
 from posthouse.protocol import Limits, State, Tap, Transcript
+
+if TYPE_CHECKING:
+    import ssl
+
+    from posthouse.net.tls_engine import TlsInfo
 
 __all__ = ["AsyncChannel"]
 
@@ -146,6 +151,52 @@ class AsyncChannel(Pipeline):
         if not self._answers:
             raise self.fault or Closed("the session is over")
         return self._answers.popleft()
+
+    async def silent(self, seconds: float) -> bool:
+        """Whether the peer sends nothing for this time.  Raises nothing: an end of the connection is no silence."""
+        self._tolerant = True
+        self.expect(seconds, "the connection (no greeting)")
+        while self._tolerant and not self._answers and self.fault is None and self.sender.state is not _ENDED:
+            await self._wait()
+        silent = not self._tolerant
+        self._tolerant = False
+        self._deadline = _NEVER
+        return silent
+
+    async def start_tls(self, context: ssl.SSLContext, name: str, implicit: bool) -> TlsInfo:
+        """Put a TLS layer in and return what was agreed on.  ``name``: the one to ask for and to verify.
+
+        Raises ``TlsFailed``; ``WrongDoor`` if an ``implicit`` handshake was answered in clear; ``RemoteError`` for
+        octets in clear behind the reply to STARTTLS.  The connection cannot be used then.
+        """
+        from posthouse.net.tls import TlsStream
+
+        self._tls_begins(implicit)
+        stream = self._stream
+        assert stream is not None, "a channel that has been connected"
+        layer = TlsStream(
+            context,
+            self,
+            clock=self._clock,
+            server_side=False,
+            peer=self.host,
+            server_name=name,
+            on_up=self._tls_is_up,
+            seconds=self.timeouts.tls,
+        )
+        self._stream = layer
+        layer.start(stream)
+        while self.tls is None and self.fault is None:
+            await self._wait()
+        if self.tls is None:
+            if implicit and isinstance(self.fault, NotTls):
+                raise self._begins_in_clear() from self.fault
+            raise self.fault or Closed("the session is over")
+        return self.tls
+
+    def _tls_is_up(self, info: TlsInfo) -> None:
+        self.tls = info
+        self._wake()
 
     async def drained(self) -> None:
         """Return when no transaction is under way."""

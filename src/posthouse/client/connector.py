@@ -1,15 +1,20 @@
-"""Opening a session: the race of a host's addresses, and the dialogue up to the reply to EHLO."""
+"""Opening a session: the race of a host's addresses, and the dialogue up to the reply to EHLO, STARTTLS or AUTH."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from posthouse.client.channel import AsyncChannel
-from posthouse.client.model import SessionRefused, Timeouts
+from posthouse.client.model import LoginFailed, SessionRefused, Timeouts, TlsUnavailable
 from posthouse.client.session import Session
 from posthouse.core import NetworkError, RemoteError
 from posthouse.net import Clock, Endpoint, Network, connect_any
 from posthouse.protocol import Limits, Tap, Transcript
+
+if TYPE_CHECKING:
+    from posthouse.client.auth import LoginSettings
+    from posthouse.client.tls_policy import TlsPolicy
 
 __all__ = ["connect"]
 
@@ -27,8 +32,10 @@ async def connect(
     transcript: Transcript | None = None,
     tap: Tap | None = None,
     source: str = "",
+    tls: TlsPolicy | None = None,
+    login: LoginSettings | None = None,
 ) -> Session:
-    """Open a session with one host: race its addresses (RFC 8305), then the dialogue up to the reply to EHLO.
+    """Open a session with one host: race its addresses (RFC 8305), then the dialogue that opens it.
 
     Args:
         endpoints: The addresses of the host.
@@ -42,9 +49,13 @@ async def connect(
         transcript: Is called with each line of the dialogue.
         tap: Is told the dialogue as values; instead of ``transcript``.
         source: The local address to use.
+        tls: Whether TLS is begun, and what the peer's certificate must prove; None for a session in clear.
+        login: The credentials for AUTH; None for no login.
 
     Raises:
         Unreachable, TimedOut, Broken, RemoteError, SessionRefused: No session; the connection is closed then.
+        TlsNotOffered, TlsRefused, TlsFailed, CertificateRefused, WrongDoor: TLS did not come about (``client.model``).
+        NoMechanism, LoginRefused, LoginDeferred, LoginFailed: The login did not succeed.
     """
     timeouts = timeouts or Timeouts()
 
@@ -54,11 +65,11 @@ async def connect(
         )
 
     _, channel = await connect_any(network, clock, endpoints, make, source=source, timeout=timeouts.connect)
-    session = Session(channel, hostname)
+    session = Session(channel, hostname, tls, login, network)
     try:
         await session.open()
     except (RemoteError, NetworkError) as error:
-        if isinstance(error, SessionRefused) and session.fault is None:
+        if isinstance(error, (SessionRefused, TlsUnavailable, LoginFailed)) and session.fault is None:
             await session.quit()
         else:
             session.abort()

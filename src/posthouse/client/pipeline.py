@@ -10,10 +10,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from posthouse.client.features import Features
-from posthouse.client.model import Timeouts
+from posthouse.client.model import CommandStep, Timeouts, WrongDoor
 from posthouse.client.transaction import Channel, Transaction
 from posthouse.core import (
     AsyncContent,
@@ -29,7 +29,10 @@ from posthouse.core._mypyc import mypyc_attr
 from posthouse.net import Clock, Endpoint
 from posthouse.protocol import Capabilities, Command, Limits, Sender, Sent, State, Tap, Transcript
 
-__all__ = ["Pipeline"]
+if TYPE_CHECKING:
+    from posthouse.net.tls_engine import TlsInfo
+
+__all__ = ["Pipeline", "say"]
 
 _NEVER: Final = -1.0
 _ENDED: Final = State.CLOSED
@@ -62,6 +65,12 @@ class Pipeline(Channel):
         self.paused = False
         self.fault: PosthouseError | None = None
         self.peer = name
+        #: The host's name, or its address if it was given none.
+        self.host = name
+        #: The address that the connection goes to.
+        self.address = Endpoint("")
+        #: What was agreed on, once TLS is up.
+        self.tls: TlsInfo | None = None
         self._clock = clock
         self._line: deque[Transaction] = deque()  # replies are for the first; the second may have begun
         self._features = _NO_FEATURES
@@ -70,11 +79,22 @@ class Pipeline(Channel):
         self._deadline = _NEVER  # of the time limit that is running, on the monotonic clock
         self._seconds = 0.0
         self._what = ""
+        self._tolerant = False  # the time limit that is running ends a wait, and not the session
 
     @property
     def local_host(self) -> str:
         """The IP address of this end; "" if it has none."""
         return ""
+
+    @property
+    def clock(self) -> Clock:
+        """The clock for all time limits."""
+        return self._clock
+
+    @property
+    def answered(self) -> bool:
+        """Whether a reply to a command outside of transactions waits to be read."""
+        return bool(self._answers)
 
     # -- for channels with I/O ---------------------------------------------------------------------------------
 
@@ -87,7 +107,9 @@ class Pipeline(Channel):
     def _open(self, address: Endpoint) -> None:
         """The connection is open."""
         self.opened = self._clock.monotonic()
+        self.address = address
         name = self.peer
+        self.host = name or address.host
         if not name or name == address.host or not address.port:
             self.peer = str(address)
         else:
@@ -161,7 +183,39 @@ class Pipeline(Channel):
             self.abort()
 
     def _timed_out(self) -> None:
+        if self._tolerant:
+            self._tolerant = False
+            self._wake()
+            return
         self._fail(TimedOut(f"no answer to {self._what} within {self._seconds:g} seconds"))
+
+    def _tls_begins(self, implicit: bool) -> None:
+        """The next octets to the peer begin a TLS handshake: nothing that it has sent before may be left.  Raises the
+        error that ended the connection, ``RemoteError`` for what stands behind the reply to STARTTLS, ``WrongDoor``."""
+        sender = self.sender
+        if implicit and not sender.untouched:
+            raise self._begins_in_clear()
+        if self.fault is not None:
+            raise self.fault
+        if not implicit:
+            if self._answers or sender.state is _ENDED:
+                raise RemoteError("the peer sent another reply behind the one to STARTTLS")
+            sender.tls_started()
+
+    def _begins_in_clear(self) -> WrongDoor:
+        host, port = _in_url(self.host), self.address.port
+        return WrongDoor(
+            f"port {port} of {self.host} does not speak TLS from the first octet; if it offers STARTTLS, the URL is "
+            f"smtp+starttls://{host}:{port}"
+        )
+
+    def speaks_tls(self) -> WrongDoor:
+        """The error of a session in clear at a port that speaks TLS from the first octet."""
+        host, port = _in_url(self.host), self.address.port
+        return WrongDoor(
+            f"port {port} of {self.host} sent no greeting, because it speaks TLS from the first octet: the URL is "
+            f"smtps://{host}" + ("" if port == 465 else f":{port}")
+        )
 
     # -- the line of transactions ------------------------------------------------------------------------------
 
@@ -259,3 +313,17 @@ class Pipeline(Channel):
         if isinstance(content, Content):
             return filter(None, content.chunks(at_most))
         raise LocalError("this content can be read in an event loop only")
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def say(channel: Pipeline, command: Command) -> CommandStep:
+    """The step of one command.  Raises ``LocalError`` while a message is under way, or the error that ended the
+    connection."""
+    if channel.fault is not None:
+        raise channel.fault
+    if not channel.idle:
+        raise LocalError("a message is under way; await it before a command of your own")
+    return CommandStep(channel.sender.send(command), channel.timeouts.command, type(command).__name__.upper())

@@ -14,15 +14,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from posthouse.client.channel import AsyncChannel
-from posthouse.client.hostname import literal_of
-from posthouse.client.model import Greeted, SessionRefused, Timeouts
-from posthouse.client.pipeline import Pipeline
+from posthouse.client.model import CommandStep, Greeted, HandshakeStep, LoggedIn, SilenceStep, Step, Timeouts, WorkStep
+from posthouse.client.opening import greet
+from posthouse.client.pipeline import Pipeline, say
 from posthouse.client.transfer import Transfer
 from posthouse.core import (
     AsyncContent,
@@ -36,56 +37,36 @@ from posthouse.core import (
     Reply,
 )
 from posthouse.core._mypyc import mypyc_attr
-from posthouse.protocol import Capabilities, Command, Greet, Quit, Sender
+from posthouse.net import Network
+from posthouse.protocol import Capabilities, Command, Quit, Sender
 
-__all__ = ["BaseSession", "CommandStep", "M", "Series", "Session", "greet", "say"]
+if TYPE_CHECKING:
+    from posthouse.client.auth import LoginSettings
+    from posthouse.client.tls_policy import TlsPolicy
+    from posthouse.net.tls_engine import TlsInfo
+
+__all__ = ["BaseSession", "M", "Series", "Session"]
 
 M = TypeVar("M", bound=tuple[Envelope, Content | AsyncContent])
-
-
-class CommandStep(NamedTuple):
-    """One step of a dialogue outside of transactions: the octets to write, and the time limit of the reply."""
-
-    wire: bytes
-    seconds: float
-    what: str
-
-
-def say(channel: Pipeline, command: Command) -> CommandStep:
-    """The step of one command.  Raises ``LocalError`` while a message is under way, or the error that ended the
-    connection."""
-    if channel.fault is not None:
-        raise channel.fault
-    if not channel.idle:
-        raise LocalError("a message is under way; await it before a command of your own")
-    return CommandStep(channel.sender.send(command), channel.timeouts.command, type(command).__name__.upper())
-
-
-def greet(channel: Pipeline, hostname: str) -> Generator[CommandStep, Reply, Greeted]:
-    """Await the greeting, send EHLO, or HELO to a peer that refuses EHLO (RFC 5321 §3.2, §4.1.4).
-
-    ``hostname`` is the argument of both, "" for the address literal of this end.  Raises ``SessionRefused``.
-    """
-    greeting = yield CommandStep(b"", channel.timeouts.greeting, "the connection (no greeting)")
-    if not greeting.positive:
-        raise SessionRefused(f"{channel.peer} refused the session: {greeting}", greeting)
-    hostname = hostname or literal_of(channel.local_host)
-    verb = "LHLO" if channel.sender.lmtp else "EHLO"
-    hello = yield say(channel, Greet(verb, hostname))
-    if hello.permanent and verb == "EHLO":
-        hello = yield say(channel, Greet("HELO", hostname))
-    if not hello.positive:
-        raise SessionRefused(f"{channel.peer} refused {verb}: {hello}", hello)
-    return Greeted(greeting, hello)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class BaseSession:
     """The facts of a session that do not depend on its channel."""
 
-    def __init__(self, pipeline: Pipeline, hostname: str) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        hostname: str,
+        tls: TlsPolicy | None = None,
+        login: LoginSettings | None = None,
+    ) -> None:
         self._pipeline = pipeline
         self._hostname = hostname
+        self._policy = tls
+        self._credentials = login
+        #: What opened the session, once it is open.
+        self.greeted: Greeted | None = None
         #: The dialogue, seen from the sending end.
         self.sender: Sender = pipeline.sender
         #: The peer's name and address, for example ``mx.sina.com[192.0.2.7]:25``.
@@ -95,6 +76,21 @@ class BaseSession:
     def capabilities(self) -> Capabilities:
         """The service extensions that the peer announced."""
         return self.sender.capabilities
+
+    @property
+    def tls(self) -> TlsInfo | None:
+        """What was agreed on for TLS, with the peer's certificate and whether it was verified; None in clear."""
+        return self._pipeline.tls
+
+    @property
+    def tls_remark(self) -> str:
+        """Why there is no TLS though the policy would have it, or why the certificate does not prove the name."""
+        return "" if self.greeted is None else self.greeted.remark
+
+    @property
+    def login(self) -> LoggedIn | None:
+        """The login of this session; None without one."""
+        return None if self.greeted is None else self.greeted.login
 
     @property
     def messages(self) -> int:
@@ -116,9 +112,17 @@ class BaseSession:
 class Session(BaseSession):
     """A session in an event loop; ``client.connect`` makes it."""
 
-    def __init__(self, channel: AsyncChannel, hostname: str) -> None:
-        super().__init__(channel, hostname)
+    def __init__(
+        self,
+        channel: AsyncChannel,
+        hostname: str,
+        tls: TlsPolicy | None = None,
+        login: LoginSettings | None = None,
+        network: Network | None = None,
+    ) -> None:
+        super().__init__(channel, hostname, tls, login)
         self._channel = channel
+        self._network = network
         #: The time limit of each phase.
         self.timeouts: Timeouts = channel.timeouts
         #: When the connection was opened, on the monotonic clock.
@@ -135,18 +139,40 @@ class Session(BaseSession):
         self._channel.cautious = cautious
 
     async def open(self) -> Greeted:
-        """Await the greeting, send EHLO, or HELO to a peer that refuses EHLO (RFC 5321 §3.2, §4.1.4).
+        """Open the session: greeting, EHLO, STARTTLS and AUTH as its settings say (``client.opening``).
 
-        Raises ``SessionRefused``, or the ``NetworkError`` or ``RemoteError`` that ended the connection.
+        Raises ``SessionRefused``, ``TlsUnavailable``, ``LoginFailed``, or the ``NetworkError`` or ``RemoteError`` that
+        ended the connection.
         """
-        dialogue = greet(self._channel, self._hostname)
+        dialogue = greet(self._channel, self._hostname, self._policy, self._credentials)
+        answer: Any = None
         try:
-            step = next(dialogue)
             while True:
-                step = dialogue.send(await self._exchange(step))
+                step = dialogue.send(answer)
+                if isinstance(step, CommandStep):
+                    answer = await self._exchange(step)
+                else:
+                    answer = await self._take(step)
         except StopIteration as stop:
             greeted: Greeted = stop.value
+        self.greeted = greeted
         return greeted
+
+    async def _take(self, step: Step) -> Any:
+        """Carry out a step that is no command."""
+        channel = self._channel
+        if isinstance(step, HandshakeStep):
+            policy = step.policy
+            return await channel.start_tls(policy.context(), policy.name_for(channel.host), step.implicit)
+        if isinstance(step, WorkStep):
+            result = await asyncio.to_thread(step.call)
+            return await result if inspect.isawaitable(result) else result
+        if isinstance(step, SilenceStep) and await channel.silent(step.seconds) and self._network is not None:
+            from posthouse.net.tls_port import speaks_tls
+
+            if await speaks_tls(self._network, channel.clock, channel.address) and not channel.answered:
+                raise channel.speaks_tls()
+        return None
 
     async def command(self, command: Command) -> Reply:
         """Send one command and return its reply.

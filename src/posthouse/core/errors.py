@@ -13,6 +13,8 @@ fault, and its class says whose fault it is:
     │   ├── Broken            the peer or the network ended it
     │   ├── TimedOut          nothing arrived within the time allowed
     │   └── TlsFailed         the TLS handshake failed, or what arrived is no TLS
+    │       ├── NotTls        what arrived is no TLS: the port is one for another protocol
+    │       └── CertificateRefused   the peer's certificate is not right; has each reason
     ├── StorageError          stable storage failed
     │   ├── StorageFull       the disk is full or a quota is reached (452)
     │   ├── StorageBusy       writes are behind; the same request may succeed in a moment (451)
@@ -31,11 +33,13 @@ from posthouse.core.reply import Reply
 
 __all__ = [
     "Broken",
+    "CertificateRefused",
     "Closed",
     "Defer",
     "LocalError",
     "NetworkError",
     "NotDelivered",
+    "NotTls",
     "PosthouseError",
     "Reject",
     "RemoteError",
@@ -107,6 +111,18 @@ class TimedOut(NetworkError):
 
 class TlsFailed(NetworkError):
     """The TLS handshake failed, or what arrived is no TLS; nothing goes on in clear."""
+
+
+class NotTls(TlsFailed):
+    """The peer answered the TLS handshake with something else: the port is one for another protocol."""
+
+
+class CertificateRefused(TlsFailed):
+    """The peer's certificate was checked and is not right.  ``reasons`` has every reason that holds."""
+
+    def __init__(self, message: str, reasons: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.reasons = reasons
 
 
 class StorageError(PosthouseError):

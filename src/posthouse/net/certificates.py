@@ -18,10 +18,21 @@ from posthouse.core import SettingError
 from posthouse.net.tls_context import BoundContext, server_context
 from posthouse.net.tls_engine import end_point_of
 
-__all__ = ["CertificateFacts", "Certificates", "KeyPair", "LOOK_AGAIN", "WARN_DAYS", "make_self_signed", "read_facts"]
+__all__ = [
+    "CertificateFacts",
+    "Certificates",
+    "KeyPair",
+    "LOOK_AGAIN",
+    "SELF_SIGNED",
+    "WARN_DAYS",
+    "make_self_signed",
+    "read_facts",
+]
 
 #: Seconds between two looks at the files.
 LOOK_AGAIN: Final = 10.0
+#: The name of the file that ``make_self_signed`` makes.
+SELF_SIGNED: Final = "self-signed.pem"
 #: Days before its end from which a certificate is warned about.
 WARN_DAYS: Final = 21
 
@@ -189,7 +200,7 @@ def make_self_signed(names: Sequence[str], folder: Path, now: float, *, days: in
     there already is taken, whoever made it.  It passes strict checks (RFC 5280): names, a critical mark as authority,
     key usage, both key identifiers.  The file is readable by its owner alone.  ``now``: Unix time.
     """
-    pair = KeyPair(str(folder / "self-signed.pem"))
+    pair = KeyPair(str(folder / SELF_SIGNED))
     if os.path.exists(pair.certificate):
         return pair, False
     import ipaddress

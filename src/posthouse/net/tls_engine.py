@@ -15,13 +15,16 @@ import enum
 import ssl
 from typing import Any, Final, NamedTuple
 
-from posthouse.core import TlsFailed
+from posthouse.core import CertificateRefused, NotTls, TlsFailed
+from posthouse.net.peer_certificate import PeerCertificate, peer_certificate, refusal
 
 __all__ = ["TlsEngine", "TlsInfo", "TlsState", "end_point_of", "handshake_failed"]
 
 _READ: Final = 65_536
 # A peer that sends a close_notify, an alert or tickets needs a few hundred octets; a handshake at most some 100 KiB.
 _MOST_HANDSHAKE: Final = 262_144
+#: Octets of a ClientHello up to the highest version that it offers, but for TLS 1.3 (RFC 5246 §6.2.1, §7.4.1.2).
+_HELLO: Final = 11
 
 
 class TlsState(enum.Enum):
@@ -37,7 +40,8 @@ class TlsInfo(NamedTuple):
     """What was agreed on: the version (``TLSv1.3``), the cipher suite by its OpenSSL name and its key's bits, the name
     that the client asked for (SNI, empty without one), whether the peer's certificate was verified, and that
     certificate (DER, None if it showed none).  ``identity``: the name in a verified client certificate.  ``end_point``:
-    in a server, the channel binding data of its own certificate (RFC 5929 §4)."""
+    in a server, the channel binding data of its own certificate (RFC 5929 §4).  ``peer``: in a client, the server's
+    certificate as a person reads it."""
 
     version: str
     cipher: str
@@ -47,6 +51,7 @@ class TlsInfo(NamedTuple):
     certificate: bytes | None = None
     identity: str = ""
     end_point: bytes = b""
+    peer: PeerCertificate | None = None
 
     @property
     def text(self) -> str:
@@ -74,17 +79,31 @@ class TlsEngine:
         self._outgoing = ssl.MemoryBIO()
         # RFC 6066 §3: a name without the dot that ends a fully qualified one.
         name = server_name.rstrip(".") if server_name else None
-        self._tls = context.wrap_bio(
-            self._incoming, self._outgoing, server_side=server_side, server_hostname=name, session=session
-        )
+        try:
+            self._tls = context.wrap_bio(
+                self._incoming, self._outgoing, server_side=server_side, server_hostname=name, session=session
+            )
+        except ValueError as error:  # UnicodeError is one
+            raise TlsFailed(f'"{name}" is not a name that can be asked for in TLS') from error
         self._peer = peer
         self._server_side = server_side
         self._server_name = name or ""
         self._fault: Exception | None = None  # met behind the last complete record
         self._octets = 0  # of the handshake so far
+        self._hello = b""  # in a server, the first octets of it: they say which version the client offers
         self.state = TlsState.HANDSHAKE
         #: What was agreed on; None until the handshake is over.
         self.info: TlsInfo | None = None
+
+    @property
+    def shaking(self) -> bool:
+        """Whether the handshake is not over."""
+        return self.state is TlsState.HANDSHAKE
+
+    @property
+    def peer_done(self) -> bool:
+        """Whether nothing more comes from the peer."""
+        return self.state is TlsState.PEER_DONE
 
     # -- the handshake -------------------------------------------------------------------------------------------------
 
@@ -100,7 +119,10 @@ class TlsEngine:
             return
         except (ssl.SSLError, ValueError, OSError) as error:
             self.state = TlsState.CLOSED
-            raise handshake_failed(error, self._peer, server_side=self._server_side) from error
+            if isinstance(error, ssl.SSLCertVerificationError):
+                name = self._server_name if self._tls.context.check_hostname else ""
+                raise CertificateRefused(*refusal(error, peer_certificate(self._tls), self._peer, name)) from error
+            raise handshake_failed(error, self._peer, server_side=self._server_side, hello=self._hello) from error
         self.state = TlsState.OPEN
         cipher = self._tls.cipher() or ("", "", 0)
         certificate = self._tls.getpeercert(binary_form=True)
@@ -113,6 +135,7 @@ class TlsEngine:
             certificate=certificate,
             identity=_identity(self._tls.getpeercert()) if self._server_side and certificate is not None else "",
             end_point=getattr(self._tls.context, "end_point", b"") if self._server_side else b"",
+            peer=None if self._server_side else peer_certificate(self._tls),
         )
 
     # -- octets ---------------------------------------------------------------------------------------------------
@@ -126,6 +149,8 @@ class TlsEngine:
             return  # RFC 8446 §6.1: data after a close_notify is ignored
         self._incoming.write(data)
         if self.state is TlsState.HANDSHAKE:
+            if self._server_side and self._octets < _HELLO:
+                self._hello = (self._hello + data[:_HELLO])[:_HELLO]
             self._octets += len(data)
             self._go_on()
             if self.state is TlsState.HANDSHAKE and self._octets > _MOST_HANDSHAKE:
@@ -245,39 +270,27 @@ _REASONS: Final = {
     "UNSAFE_LEGACY_RENEGOTIATION_DISABLED": "knows no secure renegotiation (RFC 5746)",
 }
 
+#: What arrived was no TLS record.
+_NOT_TLS: Final = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST")
+_OLD: Final = {b"\x03\x00": "SSL 3.0", b"\x03\x01": "TLS 1.0", b"\x03\x02": "TLS 1.1"}
 
-def handshake_failed(error: Exception, peer: str, *, server_side: bool) -> TlsFailed:
-    """The error of a handshake that failed, as a sentence about the peer."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return TlsFailed(f"the certificate of {peer} is not accepted: {_why_not_trusted(error, peer)}")
+
+def handshake_failed(error: Exception, peer: str, *, server_side: bool, hello: bytes = b"") -> TlsFailed:
+    """The error of a handshake that failed, as a sentence about the peer; ``hello`` are the first octets that a client
+    sent."""
     reason = (getattr(error, "reason", None) or "").upper()
     for alert, text in _ALERTS.items():
         if reason.endswith((f"ALERT_{alert}", f"ALERT {alert}")):
             return TlsFailed(f"{peer} {text}")
     text = _REASONS.get(reason, "")
+    if reason == "UNSUPPORTED_PROTOCOL" and hello[9:] in _OLD:
+        text = f"offers {_OLD[hello[9:]]} at most, and TLS 1.2 and 1.3 are spoken here"
     if not text:
         plain = reason.replace("_", " ").lower() or str(error)
         text = f"and this machine could not agree on TLS ({plain})"
-    if reason in ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL") and not server_side:
-        text += "; if it begins in clear, use STARTTLS (smtp+starttls://)"
+    if reason in _NOT_TLS and not server_side:
+        return NotTls(f"{peer} {text}; if it begins in clear, use STARTTLS (smtp+starttls://)")
     return TlsFailed(f"{peer} {text}")
-
-
-#: OpenSSL's X509_V_ERR_… → what a person can do with it.
-_VERIFY: Final = {
-    9: "it is not valid yet",
-    10: "it has expired, or one that issued it has",
-    18: "it is self-signed; name its file with ca= if it is the right one",
-    19: "its chain ends at a self-signed certificate that is not trusted here; name that with ca= if it is right",
-    20: "its issuer is not known here; the host may not send the certificates between, or ca= must name the issuer",
-    23: "it has been revoked",
-}
-
-
-def _why_not_trusted(error: ssl.SSLCertVerificationError, peer: str) -> str:
-    if error.verify_code in (62, 63, 64):  # name, e-mail address, IP address
-        return f"it is not for the name that was asked for ({error.verify_message.rstrip('.')})"
-    return _VERIFY.get(error.verify_code) or error.verify_message
 
 
 def _broken(error: Exception, peer: str) -> TlsFailed:

@@ -35,7 +35,7 @@ from posthouse.protocol.leniency import STRICT, Leniency, merged, tolerate, utf8
 from posthouse.protocol.lenient_readers import ContentNormaliser, LenientChunkReader, LenientDotReader
 from posthouse.protocol.limits import Limits
 from posthouse.protocol.parsing import CACHED_LINE, CommandError, parse_cached, parse_command
-from posthouse.protocol.proxies.forwarding import Forwarded, no_command
+from posthouse.protocol.proxies.forwarding import Forwarding, no_command
 from posthouse.protocol.readers import ChunkReader, DotReader, InputFault, LineReader
 from posthouse.protocol.refusals import foreign_protocol, mechanism_refusal, shown, wrong_order
 from posthouse.protocol.states import LAW, Input, State
@@ -43,7 +43,7 @@ from posthouse.protocol.writers import write_reply
 
 __all__ = ["Event", "Receiver"]
 
-Event = Command | Forwarded | Refused | ContentChunk | EndOfContent | EndOfChunk | AuthResponse | Pause
+Event = Command | Forwarding | Refused | ContentChunk | EndOfContent | EndOfChunk | AuthResponse | Pause
 
 # An attribute of an enumeration costs ten times a global name, and these are asked for with every line.
 _AUTH_INPUT: Final = Input.AUTH

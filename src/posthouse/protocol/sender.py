@@ -22,7 +22,7 @@ from posthouse.protocol.extensions import Capabilities
 from posthouse.protocol.limits import Limits
 from posthouse.protocol.readers import ReplyReader
 from posthouse.protocol.states import COMMANDS, LAW, Input, State
-from posthouse.protocol.tap import Tap, TranscriptTap
+from posthouse.protocol.tap import Tap, TranscriptTap, command_shown, without_secrets
 from posthouse.protocol.writers import DotWriter, write_auth_line, write_content
 
 __all__ = ["Sender"]
@@ -51,6 +51,7 @@ _ORDINARY: Final[dict[tuple[State, Input], State | None]] = {
 }
 _DATA_LINE: Final = write_command(Data())
 _CONTENT_PENDING: Final = (Input.CONTENT_END, Sent.CONTENT_END)
+_INJECTED: Final = "the peer sent more than its reply to STARTTLS before TLS was up; it may have been injected"
 _OVER: Final = Pause.CLOSED
 _NEED_DATA: Final = Pause.NEED_DATA
 
@@ -70,6 +71,7 @@ class Sender:
         "_tap",
         "capabilities",
         "greeting",
+        "hidden",
         "lmtp",
         "state",
     )
@@ -88,6 +90,7 @@ class Sender:
         self.capabilities = Capabilities()
         #: The opening reply, once it is here.
         self.greeting: Reply | None = None
+        self.hidden: tuple[str, ...] = ()  # secrets of a login under way; taken out where a reply repeats one
         self._limits = limits or Limits()
         self._tap = TranscriptTap(transcript) if transcript is not None else tap
         self._replies = ReplyReader(self._limits.reply_line, self._limits.reply_lines)
@@ -107,6 +110,11 @@ class Sender:
     def may_send(self, command: Command) -> bool:
         """True if ``send`` would accept this command now."""
         return self._why_not(command, self._input(command)) is None
+
+    @property
+    def untouched(self) -> bool:
+        """True if no octet has come from the peer."""
+        return self.state is State.CONNECTED and not len(self._replies)
 
     @property
     def may_pipeline(self) -> bool:
@@ -149,7 +157,7 @@ class Sender:
                 self._presumed = target
         group = b"".join([wire for _, wire in lines])
         if self._tap is not None:
-            self._tap.said(b"".join([_shown(command, wire) for command, wire in lines]))
+            self._tap.said(b"".join([command_shown(command, wire) for command, wire in lines]))
         return group
 
     def send_envelope(self, mail: Mail, recipients: Sequence[Rcpt], data: Data | None) -> bytes:
@@ -241,7 +249,8 @@ class Sender:
         if self.state is not State.SWITCHING:
             raise LocalError("TLS can only come up after STARTTLS was answered 220")
         if len(self._replies):
-            raise RemoteError("the peer sent more than its reply to STARTTLS before TLS was up")
+            raise RemoteError(_INJECTED)
+        self._replies = ReplyReader(self._limits.reply_line, self._limits.reply_lines)
         self.capabilities = Capabilities()
         self.state = self._presumed = State.GREETED
 
@@ -323,8 +332,11 @@ class Sender:
         return self.state is not _CLOSED
 
     def _answered(self, reply: Reply) -> Answered:
+        shown = reply
+        if self.hidden:
+            reply, shown = without_secrets(reply, self.hidden)
         if self._tap is not None:
-            self._tap.heard(reply)
+            self._tap.heard(shown)
         pending = self._pending
         if not pending:
             return self._unasked(reply)
@@ -351,7 +363,8 @@ class Sender:
             self._dot = None
             self.state = self._presumed = _CLOSED
             return Answered(_THE_CONTENT, reply)
-        raise RemoteError(f"the peer sent a reply that answers nothing: {reply}")
+        injected = self.state is State.SWITCHING
+        raise RemoteError(_INJECTED if injected else f"the peer sent a reply that answers nothing: {reply}")
 
     def _move(self, given: Input, to: Command | Sent | None, reply: Reply) -> None:
         state = self.state
@@ -381,12 +394,7 @@ class Sender:
                 self.capabilities = Capabilities.read(reply) if to.verb != "HELO" else Capabilities()
         elif before is State.CONNECTED:
             self.greeting = reply
+        elif now is State.SWITCHING and reply.code != 220:  # RFC 3207 §4 knows no other reply that agrees
+            self.state = before
         if now is _READY and before is not _READY:
             self._recipients = 0
-
-
-def _shown(command: Command, wire: bytes) -> bytes:
-    """A command's line for the tap, without the credentials of AUTH."""
-    if type(command) is Auth and command.initial is not None:
-        return b"AUTH %b (credentials)\r\n" % command.mechanism.encode()
-    return wire

@@ -12,13 +12,23 @@ Content is replaced by its size and credentials by a placeholder, so that a tap 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from posthouse.core import Reply
+from posthouse.protocol.commands import Auth, Command
 from posthouse.protocol.events import Transcript
 
-__all__ = ["Tap", "TranscriptTap", "dialogue_lines", "heard_lines", "said_lines"]
+__all__ = [
+    "Tap",
+    "TranscriptTap",
+    "command_shown",
+    "dialogue_lines",
+    "heard_lines",
+    "said_lines",
+    "without_secrets",
+]
 
 _SHORT: Final = 200  # characters of a reply whose lines are remembered
 
@@ -50,6 +60,26 @@ class TranscriptTap:
     def heard(self, reply: Reply) -> None:
         for line in heard_lines(reply):
             self._transcript("R", line)
+
+
+def command_shown(command: Command, wire: bytes) -> bytes:
+    """A command's line for the tap, without the credentials of AUTH."""
+    if type(command) is Auth and command.initial is not None:
+        return b"AUTH %b (credentials)\r\n" % command.mechanism.encode()
+    return wire
+
+
+def without_secrets(reply: Reply, secrets: tuple[str, ...]) -> tuple[Reply, Reply]:
+    """The reply for its reader, and for a tap, without these texts, which the peer has repeated.  A short one counts
+    where it stands as a word.  The reader gets a challenge (334) as it is, because an answer is computed from it."""
+    text = reply.text
+    for secret in secrets:
+        if len(secret) >= 4:
+            text = text.replace(secret, "(hidden)")
+        elif secret:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", "(hidden)", text)
+    shown = reply if text == reply.text else reply._replace(text=text)
+    return (reply if reply.code == 334 else shown), shown
 
 
 def dialogue_lines(steps: Iterable[tuple[float, bytes | Reply]]) -> list[str]:

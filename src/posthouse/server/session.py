@@ -25,7 +25,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol, cast
 
-from posthouse.core import Reply, Verdict
+from posthouse.core import Reply, TlsFailed, Verdict
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.net import Stream
 from posthouse.net.tls import TlsStream
@@ -53,7 +53,7 @@ from posthouse.protocol import (
     State,
     Vrfy,
 )
-from posthouse.protocol.proxies import Forwarded
+from posthouse.protocol.proxies import Forwarding
 from posthouse.protocol.sasl.exchange import Authenticated
 from posthouse.server.client_claim import ClientClaim, forwarding_offer
 from posthouse.server.conduct import Conduct
@@ -240,6 +240,10 @@ class ServerSession:
         if not self._is_open and isinstance(self._welcome, Coroutine):  # nothing will wait for it
             self._welcome.close()
         if self._policy is not None:
+            stream = self._stream
+            if isinstance(error, TlsFailed) and isinstance(stream, TlsStream) and stream.info is not None:
+                # A client that judges our certificate after the handshake refuses it now.
+                cast(SecuredPolicy, self._policy).tls_failed(error)
             self._policy.disconnected()
 
     # -- the loop ----------------------------------------------------------------------------------------------------
@@ -440,7 +444,7 @@ class ServerSession:
 
     # -- proxies -----------------------------------------------------------------------------------------------------
 
-    def _become(self, event: Forwarded) -> Step:
+    def _become(self, event: Forwarding) -> Step:
         """XCLIENT: the session is that of the client that it names, from the greeting on."""
         stream, before, conduct, settings = self._stream, self._policy, self._conduct, self._settings
         assert stream is not None
@@ -557,6 +561,6 @@ _IN_SESSION: Final[dict[type, Callable[[Any, Any], Step]]] = {
     Auth: SessionCommands.auth,
     AuthResponse: SessionCommands.auth_response,
     StartTls: SessionCommands.starttls,
-    Forwarded: SessionCommands.forwarded,
+    Forwarding: SessionCommands.forwarded,
     Refused: SessionCommands.refused,
 }

@@ -27,7 +27,7 @@ from posthouse.protocol import (
     State,
     Vrfy,
 )
-from posthouse.protocol.proxies import Forwarded
+from posthouse.protocol.proxies import Forwarding
 from posthouse.server.conduct import Conduct
 from posthouse.server.login import LoginCommands
 from posthouse.server.policy import Answer, ForwardingPolicy, Policy, SecuredPolicy
@@ -69,7 +69,7 @@ class SessionCommands:
         self._transaction = transaction
         self._conduct = conduct
         #: Makes the session that of another client (XCLIENT); None where the peer may not say so.
-        self.become: Callable[[Forwarded], Step] | None = None
+        self.become: Callable[[Forwarding], Step] | None = None
         terms = settings.protection.login if settings.protection is not None else None
         #: AUTH, if it can be used here.
         self.login = LoginCommands(receiver, cast(SecuredPolicy, policy), terms, conduct) if terms is not None else None
@@ -102,7 +102,7 @@ class SessionCommands:
             self._receiver.state = State.CLOSED
         return wire
 
-    def forwarded(self, event: Forwarded) -> Step:
+    def forwarded(self, event: Forwarding) -> Step:
         """XCLIENT or XFORWARD, which the engine gives only if it is offered."""
         if event.verb == "XCLIENT":
             assert self.become is not None

@@ -16,7 +16,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from msgspec.structs import replace
 
@@ -25,13 +25,25 @@ from posthouse.net.stream import Endpoint
 from posthouse.service.config.decode import decode, named
 from posthouse.service.config.mail_types import DeliverySetting
 from posthouse.service.config.model import Config, DomainSettings, ListenerSettings
+from posthouse.service.config.security_types import ANY_MECHANISMS, AccountsSetting
 from posthouse.service.config.types import DIRECTORY, ENDPOINT, InvalidValue, catcher_directory
 from posthouse.service.directory.directory import Directory
 
-__all__ = ["ConfigError", "default_config", "load", "load_data_dir", "load_table", "parse", "table_of"]
+__all__ = [
+    "CATCHER",
+    "CATCHER_WITHOUT_TLS",
+    "ConfigError",
+    "default_config",
+    "load",
+    "load_data_dir",
+    "load_table",
+    "parse",
+    "table_of",
+]
 
 _LARGEST_FILE = 16_777_216
-_CATCHER = "127.0.0.1:1025"
+#: Where mail is caught without a configuration: with STARTTLS, and without.
+CATCHER, CATCHER_WITHOUT_TLS = "127.0.0.1:1025", "127.0.0.1:2525"
 
 
 class ConfigError(SettingError):
@@ -132,21 +144,41 @@ def _toml_remedy(text: str, problem: str) -> str:
     return "correct that line"
 
 
-def default_config(data_dir: str | None = None, binds: Sequence[str] = ()) -> Config:
+def default_config(
+    data_dir: str | None = None,
+    binds: Sequence[str] = (),
+    *,
+    tls: Literal["off", "starttls", "required", "implicit"] = "starttls",
+    auth: Literal["off", "offered", "required"] = "offered",
+    plain: str = "",
+) -> Config:
     """The configuration without a file: SMTP on 127.0.0.1:1025, all mail delivered into local inboxes, nothing sent.
 
     ``data_dir`` replaces the default directory, which is not that of a configuration: what was caught is never sent.
-    ``binds`` replace the address, as in ``[[listener]] bind``.  Raises ``SettingError``.
+    ``binds`` replace the address, as in ``[[listener]] bind``.  ``tls`` is that of the listeners, or ``required``:
+    STARTTLS, and nothing before it.  ``auth`` is that of the listeners; any name with any password may log in.
+    ``plain`` is the address of one more listener, without TLS.  Raises ``SettingError``.
     """
     everything = DomainSettings(name="*", deliver=DeliverySetting("mailbox"), mailboxes=("any",))
-    listeners = tuple(ListenerSettings(bind=_bound(each), strictness="lenient") for each in binds or (_CATCHER,))
+    listener = ListenerSettings(
+        bind=Endpoint("127.0.0.1", 0),
+        strictness="lenient",
+        tls="starttls" if tls == "required" else tls,
+        tls_required=tls in ("required", "implicit"),
+        auth=auth,
+        mechanisms=ANY_MECHANISMS,
+    )
+    listeners = [replace(listener, bind=_bound(each)) for each in binds or (CATCHER,)]
+    if plain:
+        listeners.append(replace(listener, bind=_bound(plain), tls="off", tls_required=False, name="plain"))
     twice = next((at for at, times in Counter(each.bind for each in listeners).items() if times > 1 and at.port), None)
     if twice is not None:
         raise SettingError(f"{twice} is given twice", where="--bind", remedy="name each address once")
     return Config(
         data_dir=catcher_directory() if data_dir is None else data_dir,
         workers=1,
-        listener=_named(listeners),
+        accounts=AccountsSetting("any"),
+        listener=_named(tuple(listeners)),
         domain=(everything,),
     )
 

@@ -20,7 +20,7 @@ from posthouse.protocol.parsing import CommandError
 from posthouse.protocol.refusals import IN_TRANSACTION, foreign_protocol
 from posthouse.protocol.states import State
 
-__all__ = ["Forwarded", "XCLIENT", "XFORWARD", "no_command", "parse_forwarding"]
+__all__ = ["Forwarding", "XCLIENT", "XFORWARD", "no_command", "parse_forwarding"]
 
 #: The attributes that can be announced; without accounts, LOGIN is left out.
 XCLIENT: Final = ("NAME", "ADDR", "PORT", "PROTO", "HELO", "LOGIN", "DESTADDR", "DESTPORT")
@@ -32,14 +32,14 @@ _LONGEST: Final = 255
 _NUMBER: Final = re.compile("0|[1-9][0-9]{0,4}", re.ASCII)
 
 
-class Forwarded(NamedTuple):
+class Forwarding(NamedTuple):
     """XCLIENT or XFORWARD; an attribute whose value is not available is ""."""
 
     verb: str
     attributes: Mapping[str, str]
 
 
-def no_command(line: bytes, offer: Offer, state: State) -> Forwarded | Refused | None:
+def no_command(line: bytes, offer: Offer, state: State) -> Forwarding | Refused | None:
     """What a line is whose first word is no verb of the RFCs: XCLIENT or XFORWARD where they are offered; a protocol
     that is not SMTP; or None, an error like any other."""
     foreign = foreign_protocol(line)
@@ -56,7 +56,7 @@ def no_command(line: bytes, offer: Offer, state: State) -> Forwarded | Refused |
     return command
 
 
-def parse_forwarding(line: bytes, offer: Offer) -> Forwarded | None:
+def parse_forwarding(line: bytes, offer: Offer) -> Forwarding | None:
     """The command in ``line``, or None if it is another one or the offer does not have it.  Raises ``CommandError``."""
     words = line.rstrip(b" \t").split(b" ")
     verb = words[0].upper().decode("latin-1")
@@ -74,7 +74,7 @@ def parse_forwarding(line: bytes, offer: Offer) -> Forwarded | None:
         attributes[name] = _value(verb, name, match[2])
     if not attributes:
         _refuse(verb, "there is no attribute")
-    return Forwarded(verb, attributes)
+    return Forwarding(verb, attributes)
 
 
 def _refuse(verb: str, why: str) -> NoReturn:

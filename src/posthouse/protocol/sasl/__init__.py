@@ -9,6 +9,7 @@ from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
     from posthouse.protocol.sasl.exchange import (
+        ANY_SECRET,
         CANCELLED,
         REJECTED,
         UNAVAILABLE,
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
         Exchange,
         FindKeys,
         FindSecret,
+        Forward,
+        Forwarded,
+        ForwardedExchange,
         Question,
         Say,
         ScramKeys,
@@ -39,6 +43,7 @@ if TYPE_CHECKING:
     from posthouse.protocol.sasl.tokens import read_token_error
 
 __all__ = [
+    "ANY_SECRET",
     "Authenticated",
     "CANCELLED",
     "ChannelBinding",
@@ -50,6 +55,9 @@ __all__ = [
     "Exchange",
     "FindKeys",
     "FindSecret",
+    "Forward",
+    "Forwarded",
+    "ForwardedExchange",
     "MECHANISMS",
     "Mechanism",
     "NotPrepared",
@@ -72,8 +80,8 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "exchange": "Authenticated CANCELLED ChannelBinding CheckPassword CheckToken Denied DeriveKey Exchange "
-        "FindKeys FindSecret Question REJECTED Say ScramKeys UNAVAILABLE",
+        "exchange": "ANY_SECRET Authenticated CANCELLED ChannelBinding CheckPassword CheckToken Denied DeriveKey "
+        "Exchange FindKeys FindSecret Forward Forwarded ForwardedExchange Question REJECTED Say ScramKeys UNAVAILABLE",
         "mechanisms": "Credentials MECHANISMS Mechanism ServerContext choose client_exchange server_exchange",
         "saslprep": "NotPrepared prepare",
         "scram": "derive_keys read_keys write_keys",

@@ -12,6 +12,7 @@ from typing import Final, cast
 
 from posthouse.core import LocalError
 from posthouse.protocol.sasl.exchange import (
+    ANY_SECRET,
     Authenticated,
     CheckPassword,
     Denied,
@@ -106,6 +107,8 @@ def cram_md5_server(initial: bytes | None, challenge: str) -> Exchange:
     if not user or len(digest) != 32:
         return malformed("CRAM-MD5 answers with a name, a space and 32 hexadecimal digits")
     secret = cast("str | None", (yield FindSecret(user)))
+    if secret == ANY_SECRET:
+        return Authenticated(user, "CRAM-MD5")
     expected = hmac.new((secret or "").encode(), challenge.encode(), hashlib.md5).hexdigest().encode()
     if hmac.compare_digest(digest.lower(), expected) and secret:
         return Authenticated(user, "CRAM-MD5")
@@ -141,9 +144,11 @@ def _check(authzid: bytes, user: bytes, password: bytes, *, mechanism: str) -> E
         return rejected(f"the name or password cannot be prepared: {error}")
     if not name or not secret:
         return rejected("the name or the password is empty", name)
-    if not (yield CheckPassword(name, secret)):
+    answer = cast("bool | str", (yield CheckPassword(name, secret)))
+    if not answer:
         return rejected("unknown account or wrong password", name)
-    if acts_as not in ("", name):
-        outcome: Denied = rejected(f"it may not act as {acts_as}", name)
+    account = answer if isinstance(answer, str) else name
+    if acts_as not in ("", name, account):
+        outcome: Denied = rejected(f"it may not act as {acts_as}", account)
         return outcome
-    return Authenticated(name, mechanism)
+    return Authenticated(account, mechanism)

@@ -103,6 +103,28 @@ class ListenerSettings(LimitSettings, frozen=True, kw_only=True):
             "and XOAUTH2 that the accounts serve. One that shows a password is offered under TLS and on loopback only."
         ),
     ] = ()
+    complete_messages: Annotated[
+        bool,
+        Meta(
+            description="Whether a submitted message gets Date and Message-ID if they are missing, and loses Bcc (RFC "
+            "6409 §8). Submitted is what comes to a `submission` listener, from an account, or without a Received "
+            "field from trusted networks."
+        ),
+    ] = True
+    check_from: Annotated[
+        bool,
+        Meta(
+            description="Whether From and Sender of a message must also be identities of the account that has logged "
+            "in (553 5.7.1), not only the sender in MAIL."
+        ),
+    ] = False
+    hide_client: Annotated[
+        bool,
+        Meta(
+            description="Whether the Received field of a submitted message leaves out the client's address and name. "
+            "The log and the history keep them."
+        ),
+    ] = False
     strictness: Annotated[
         str,
         mail_types.STRICTNESS,
@@ -140,6 +162,12 @@ class ListenerSettings(LimitSettings, frozen=True, kw_only=True):
         types.NETWORKS,
         Meta(description="Hosts that may say by XFORWARD which client the log and the history name."),
     ] = ()
+
+    @property
+    def pause(self) -> float:
+        """``greeting_pause`` where it applies: a submission client may give up in it, and one that speaks TLS from the
+        start must speak first."""
+        return 0.0 if self.kind == "submission" or self.tls == "implicit" else self.greeting_pause
 
 
 class CertificateSettings(Struct, frozen=True, kw_only=True):

@@ -8,9 +8,12 @@ from typing import Final, NamedTuple
 from posthouse.protocol.sasl import MECHANISMS as SASL
 from posthouse.service.config.types import InvalidValue, SettingType, list_of, quoted, several, shown, text_of
 
-__all__ = ["ACCOUNTS", "AccountsSetting", "FILE", "LOGIN", "MECHANISMS"]
+__all__ = ["ACCOUNTS", "ANY_MECHANISMS", "AccountsSetting", "FILE", "LOGIN", "MECHANISMS"]
 
 _LOGINS: Final = ("off", "offered", "required")
+#: The mechanisms by which ``accounts = "any"`` lets everybody in.  SCRAM is not among them: there the server has to
+#: prove that it knows the password as well.
+ANY_MECHANISMS: Final = ("PLAIN", "LOGIN", "CRAM-MD5", "OAUTHBEARER", "XOAUTH2")
 
 
 class AccountsSetting(NamedTuple):

@@ -119,6 +119,7 @@ class Generation:
             logins=logins,
             counts=lasting.counts,
         )
+        policy.untrusted = self.protections.untrusted(listener)
         transcript = lasting.transcript
         size = listener.max_message_size
         server = Server(
@@ -151,10 +152,10 @@ class Generation:
             leniency=policy.leniency,
             protection=protection,
             proxies=policy.proxies,
-            # A submission client that waits for a pause may give up, and one that speaks TLS first must speak first.
-            greeting_pause=0.0
-            if listener.kind == "submission" or listener.tls == "implicit"
-            else listener.greeting_pause,
+            # A submission client may give up in a pause, and one that speaks TLS from the start must speak first.
+            greeting_pause=listener.greeting_pause
+            if listener.kind != "submission" and listener.tls != "implicit"
+            else 0,
             on_refused=policy.turned_away,
         )
         return OpenServer(listener, policy, server)

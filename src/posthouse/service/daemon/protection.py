@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from posthouse.core import EventSink, SettingError
-from posthouse.net.certificates import WARN_DAYS, Certificates, KeyPair, make_self_signed
+from posthouse.net.certificates import SELF_SIGNED, WARN_DAYS, Certificates, KeyPair, make_self_signed
 from posthouse.net.clock import Clock
 from posthouse.server.settings import Protection
 from posthouse.service.accounts import (
@@ -23,7 +23,7 @@ from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.policy.listener_policy import login_setting
 from posthouse.service.policy.logins import AnyAccounts, Logins
 
-__all__ = ["Protections", "accounts_of"]
+__all__ = ["Protections", "accounts_of", "self_signed_file"]
 
 #: Certificates by their files and by the file of those that clients may have.
 _ByFiles = dict[tuple[tuple[KeyPair, ...], str], Certificates]
@@ -39,6 +39,11 @@ def accounts_of(config: Config) -> AccountStore:
     if kind == "any":
         return AnyAccounts()
     return FileAccounts(AccountFile(config.data_dir))
+
+
+def self_signed_file(config: Config) -> str:
+    """The certificate of our own making, with its key, for listeners that have no other."""
+    return str(Path(config.data_dir) / "tls" / SELF_SIGNED)
 
 
 class Protections:
@@ -67,6 +72,21 @@ class Protections:
         if logins is None and tls is None:
             return None, None
         return Protection(tls, listener.tls == "implicit", logins, listener.tls_required), logins
+
+    def untrusted(self, listener: ListenerSettings) -> str:
+        """The ways out for a client that does not trust the self-signed certificate of a listener; "" if it has another
+        certificate, whose owner knows."""
+        if listener.tls == "off" or listener.tls_cert or self._config.certificate:
+            return ""
+        ways = [f"let it trust {self_signed_file(self._config)}"]
+        clear = next((str(each.bind) for each in self._config.listener if each.tls == "off"), "")
+        if self._config.accounts.kind != "any":
+            ways.append("give the listener a certificate (tls_cert)")
+        elif clear:
+            ways.append(f"let it send to {clear}, which has no TLS")
+        else:
+            ways.append("start without TLS (--tls off)")
+        return ", or ".join(ways)
 
     async def close(self, after: Protections | None = None) -> None:
         """Let go of the accounts, unless ``after`` has taken them over."""
@@ -115,7 +135,7 @@ class Protections:
 
     def _self_signed(self, listener: ListenerSettings) -> KeyPair:
         """The certificate of our own making, made at the first start."""
-        folder = Path(self._config.data_dir) / "tls"
+        folder = Path(self_signed_file(self._config)).parent
         pair, made = make_self_signed(self._names(listener), folder, self._clock.time())
         if made:
             self._log(

@@ -30,6 +30,7 @@ from posthouse.service.policy.intake import IntakeContext
 from posthouse.service.policy.log_rate import LogRate
 from posthouse.service.policy.logins import Logins
 from posthouse.service.policy.shared_counts import SharedCounts
+from posthouse.service.policy.submission import with_room
 from posthouse.service.policy.vrfy import help_pages
 from posthouse.spool.interface import Spool, Stored
 
@@ -85,6 +86,9 @@ class ListenerPolicy:
     that lists and aliases owe; without one there are none.  ``checks`` make the content checks of each message, in the
     order in which they are asked.  ``logins`` has the terms of AUTH; None: nobody can log in.  ``counts`` are shared by
     all listeners and worker processes; without them the listener has its own.
+
+    ``untrusted`` is the way out for a client that does not trust the certificate, in words; "" where there is none to
+    tell.
     """
 
     def __init__(
@@ -108,16 +112,15 @@ class ListenerPolicy:
         logins: Logins | None = None,
         counts: SharedCounts | None = None,
     ) -> None:
-        self.config, self.settings = config, listener
-        self.lmtp = listener.kind == "lmtp"
+        self.config, self.settings, self.lmtp = config, listener, listener.kind == "lmtp"
         self.directory, self.clock = directory, clock
         self.usage = usage or InboxUsage(spool, clock)
-        self.draining, self.log, self.logins = False, log, logins
+        self.draining, self.log, self.logins, self.untrusted = False, log, logins, ""
         self.login_required = listener.kind == "submission" or login_setting(listener) == "required"
         self.welcome = Verdict(Reply(220, "", f"{config.hostname} {listener.banner}".rstrip()))
         self.closed = Verdict(Reply(521, "", f"{config.hostname} takes no mail"), "closed")
         self.hello = Verdict(Reply(250, "", config.hostname))
-        self._refusals, self._faults, self._handshakes, self._headers = _rates(log, clock)
+        self._refusals, self._faults, self._tls_failures, self._headers = _rates(log, clock)
         self.trusts: Callable[[str], bool] = lru_cache(maxsize=1024)(partial(_trusts, config, listener))
         self.help = help_pages(listener, logins=logins is not None)
         self.intake = IntakeContext(
@@ -140,12 +143,20 @@ class ListenerPolicy:
             dsn_writer=dsn_writer,
             checks=tuple(checks),
         )
+        self.submissions = with_room(self.intake)
         limits = (listener, listener.name, counts or SharedCounts(), clock)
         self._connections, self.sending = ConnectionLimits(*limits), SendingLimits(*limits)
-        self._stored = stored
+        self._stored, self._quotas = stored, any(each.quota for each in config.domain)
         self._free = free or (lambda: _free_octets(config.data_dir))
         self._room, self._room_asked = 0, -inf
-        self._quotas = any(each.quota for each in config.domain)
+
+    def is_submission(self, user: str, *, trusted: bool) -> bool:
+        """Whether a message is submitted here (RFC 6409), and not relayed from elsewhere: it comes to a submission
+        listener, from an account, or from a trusted network.  A catcher, which lets every account in, is for seeing
+        what a program sends, and changes none of it."""
+        if self.settings.kind == "submission":
+            return True
+        return not self.lmtp and (trusted or (bool(user) and self.config.accounts.kind != "any"))
 
     def leniency(self, peer: Peer) -> Leniency:
         """What is tolerated from a peer: by the listener's ``strictness``, or where it has none by its kind.
@@ -189,9 +200,18 @@ class ListenerPolicy:
         reason = f"{count:,} more refusals in this session, too many to be written one by one"
         self._refusals.write(source=source, more=count, reason=reason)
 
+    def tls_failed(self, source: str, reason: str) -> None:
+        """Log why a handshake failed.  Some programs that do not trust a certificate say so (RFC 8446 §6.2), others end
+        the connection without a word; both are told the way out."""
+        if self.untrusted and "ended the connection" in reason:
+            reason += "; perhaps it does not trust the certificate"
+        if self.untrusted and "trust" in reason:
+            reason += f": {self.untrusted}"
+        self._tls_failures.write(source=source, reason=reason)
+
     def end(self) -> None:
         """Write what is left for the log; the sessions have ended."""
-        for rate in (self._refusals, self._faults, self._handshakes, self._headers):
+        for rate in (self._refusals, self._faults, self._tls_failures, self._headers):
             rate.flush()
 
     @property
@@ -206,8 +226,11 @@ class ListenerPolicy:
 
     def turned_away(self, peer: Endpoint, error: PosthouseError) -> None:
         """Log why a connection came to no session: its PROXY header was wrong, or its TLS handshake failed."""
-        lines = self._headers if isinstance(error, ProxyHeaderError) else self._handshakes
-        lines.write(source=f"{self.settings.kind} {peer}", reason=str(error))
+        source = f"{self.settings.kind} {peer}"
+        if isinstance(error, ProxyHeaderError):
+            self._headers.write(source=source, reason=str(error))
+        else:
+            self.tls_failed(source, str(error))
 
     def stored(self, stored: Stored) -> None:
         """A message is promised: log it, count it for the quotas, and wake the relay."""
@@ -224,12 +247,13 @@ class ListenerPolicy:
 
 
 def _rates(log: EventSink, clock: Clock) -> tuple[LogRate, LogRate, LogRate, LogRate]:
-    """The bounded log lines of a listener: refusals, faults, and failed handshakes and headers."""
+    """The bounded log lines of a listener: refusals, faults, failed TLS handshakes, wrong PROXY headers."""
 
-    def peers(event: str) -> LogRate:
-        return LogRate(log, clock, event, per_second=_REFUSALS_A_SECOND, burst=_REFUSALS_AT_ONCE)
+    def few(event: str) -> LogRate:
+        return LogRate(log, clock, event, per_second=1.0, burst=50)
 
-    return peers("refused"), LogRate(log, clock, "fault", per_second=1.0, burst=50), peers("tls"), peers("proxy")
+    refusals = LogRate(log, clock, "refused", per_second=_REFUSALS_A_SECOND, burst=_REFUSALS_AT_ONCE)
+    return refusals, few("fault"), few("tls"), few("proxy")
 
 
 def _trusts(config: Config, listener: ListenerSettings, host: str) -> bool:

@@ -26,10 +26,12 @@ from posthouse.server.policy import Answer, Intake, Peer
 from posthouse.service.directory.directory import Foreign, Local
 from posthouse.service.directory.expansion import expand_envelope
 from posthouse.service.policy import vrfy as inquiries
+from posthouse.service.policy.client_limits import Sending
 from posthouse.service.policy.intake import SpoolIntake
 from posthouse.service.policy.listener_policy import ListenerPolicy
 from posthouse.service.policy.logins import may_send_as
 from posthouse.service.policy.recipients import recipient_verdict
+from posthouse.service.policy.submission import SubmissionTerms, SubmittedIntake
 from posthouse.service.policy.trace import NOT_SECURED, Secured
 from posthouse.service.policy.verdicts import TOO_LARGE, storage_verdict
 
@@ -218,14 +220,47 @@ class SessionPolicy:
             secured = Secured(tls.version if tls else "", tls.cipher if tls else "", self._user)
         try:
             envelopes = expand_envelope(shared.directory, envelope)
-            intake = SpoolIntake(shared.intake, self._peer, greet, envelope, envelopes, secured, sending)
+            if shared.is_submission(self._user, trusted=self._trusted):
+                return self._submitted(greet, envelope, envelopes, secured, sending)
+            return self._recorded(SpoolIntake(shared.intake, self._peer, greet, envelope, envelopes, secured, sending))
         except StorageError as error:
             if sending is not None:
                 sending.take_back()
             return self._no("DATA", storage_verdict(error))
+
+    def _recorded(self, intake: SpoolIntake) -> SpoolIntake:
+        """The intake, whose source is the client that XFORWARD has named."""
         if self._forwarded is not _NOT_FORWARDED:
             intake.recorded_as(self._forwarded.source)
         return intake
+
+    def _submitted(
+        self,
+        greet: Greet,
+        envelope: Envelope,
+        envelopes: Sequence[Envelope],
+        secured: Secured,
+        sending: Sending | None,
+    ) -> Intake:
+        """The intake of a message that is submitted here.  Raises ``StorageError``."""
+        shared = self._shared
+        settings = shared.settings
+        inner = self._recorded(
+            SpoolIntake(shared.submissions, self._peer, greet, envelope, envelopes, secured, sending)
+        )
+        checked = settings.check_from and self._user and "*" not in self._identities
+        terms = SubmissionTerms(
+            shared.config.hostname,
+            settings.max_message_size,
+            settings.max_header_size,
+            self._user,
+            self._identities if checked else None,
+            bool(self._user) or settings.kind == "submission",
+            settings.complete_messages,
+            settings.hide_client,
+        )
+        now = shared.clock.time()
+        return SubmittedIntake(terms, inner, now, shared.intake.offset(int(now // 60.0)))
 
     def refused(self, what: str, reply: Reply) -> None:
         """Log what the session refused by itself."""
@@ -260,7 +295,8 @@ class SessionPolicy:
 
     def tls_failed(self, error: NetworkError) -> None:
         """Log why."""
-        self._shared.log("tls", source=self._source(), reason=str(error))
+        self._tls = None
+        self._shared.tls_failed(self._source(), str(error))
 
     async def logged_in(self, outcome: Authenticated) -> Verdict:
         """Ask as whom the account may send."""
@@ -280,6 +316,9 @@ class SessionPolicy:
 
     def disconnected(self) -> None:
         """The session is over."""
+        if self._tls is not None and self._greet is None and self._shared.untrusted:
+            # Some programs look at the certificate after the handshake, and end without an alert.
+            self._shared.tls_failed(self._source(), f"{self._peer.host} ended the connection after the TLS handshake")
         self._tell_more()
         if self._counted:
             self._counted = False

@@ -1,0 +1,232 @@
+"""The blocking channel: a pipeline of transactions on one socket that does not block, without an event loop.
+
+It sends and receives inside the call of its user.  While content is sent it also looks for replies, so that an early
+refusal ends the transaction.  Inside TLS the engine of ``net.tls_engine`` stands between the socket and the pipeline.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from posthouse.client.model import Timeouts
+from posthouse.client.pipeline import Pipeline
+from posthouse.core import Closed, NotTls, Reply, TlsFailed
+from posthouse.net import Clock, Endpoint
+from posthouse.net.system import broken_by, endpoint_of
+from posthouse.protocol import Limits, State, Tap, Transcript
+
+if TYPE_CHECKING:
+    import ssl
+
+    from posthouse.net.tls_engine import TlsEngine, TlsInfo
+
+__all__ = ["BlockingChannel"]
+
+_NEVER: Final = -1.0
+_ENDED: Final = State.CLOSED
+_READ: Final = 262_144
+#: Octets that are queued before the transaction pauses, and those with which it goes on (the marks of asyncio).
+_HIGH_WATER: Final = 65_536
+_LOW_WATER: Final = 16_384
+
+
+class BlockingChannel(Pipeline):
+    """A pipeline of transactions on one socket that does not block; ``run`` waits for it."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        endpoint: Endpoint,
+        *,
+        clock: Clock,
+        name: str = "",
+        lmtp: bool = False,
+        timeouts: Timeouts | None = None,
+        limits: Limits | None = None,
+        transcript: Transcript | None = None,
+        tap: Tap | None = None,
+    ) -> None:
+        super().__init__(
+            clock=clock, name=name, lmtp=lmtp, timeouts=timeouts, limits=limits, transcript=transcript, tap=tap
+        )
+        self._socket = sock
+        self._endpoint = endpoint
+        self._queue: deque[memoryview] = deque()
+        self._queued = 0
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(sock, selectors.EVENT_READ)
+        self._events = selectors.EVENT_READ
+        self._engine: TlsEngine | None = None
+        self._open(endpoint)
+
+    @property
+    def local_host(self) -> str:
+        return endpoint_of(self._socket.getsockname()).host
+
+    def write(self, data: bytes) -> None:
+        """Queue octets; ``run`` sends them."""
+        if self._engine is not None:
+            data = self._engine.write(data)
+        if data and self.fault is None:
+            self._queue.append(memoryview(data))
+            self._queued += len(data)
+            self.paused = self._queued > _HIGH_WATER
+
+    def run(self, done: Callable[[], bool]) -> None:
+        """Send and receive until ``done`` is true or the connection has ended."""
+        while not done() and self.fault is None and self.sender.state is not _ENDED:
+            if not self._flush():
+                return
+            if self.paused and self._queued <= _LOW_WATER:
+                self._receive()  # a reply that is here already may end the content
+                if self.fault is None and self.paused:
+                    self.resume_writing()
+            elif self._line and self._line[0].wants_turn:
+                self._receive()
+                if self._line and self._line[0].wants_turn:
+                    self._line[0].resume()
+            else:
+                self._wait()
+
+    def _flush(self) -> bool:
+        """Send as much of the queue as the socket takes; returns whether the connection lives."""
+        queue = self._queue
+        try:
+            while queue:
+                sent = self._socket.send(queue[0])
+                self._queued -= sent
+                if sent < len(queue[0]):
+                    queue[0] = queue[0][sent:]
+                else:
+                    queue.popleft()
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._receive()  # what the peer said before it closed the connection counts
+            self.disconnected(broken_by(error, self._endpoint))
+        return self.fault is None
+
+    def _receive(self) -> None:
+        """Take in the octets that are here."""
+        try:
+            data = self._socket.recv(_READ)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.disconnected(broken_by(error, self._endpoint))
+            return
+        if self._engine is not None:
+            self._decrypt(self._engine, data)
+        elif data:
+            self.data_received(data)
+        else:
+            self.eof_received()
+
+    def _decrypt(self, engine: TlsEngine, data: bytes) -> None:
+        """Give the ciphertext to the engine, and what it means to the session; empty is the end of the channel."""
+        try:
+            if data:
+                engine.receive(data)
+            else:
+                engine.receive_eof()
+            self._send_pending(engine)
+            if engine.shaking:
+                return
+            self.tls = self.tls or engine.info
+            while self.fault is None and (plain := engine.read(_READ)):
+                self.data_received(plain)
+            self._send_pending(engine)
+        except TlsFailed as error:
+            self._send_pending(engine)
+            with contextlib.suppress(OSError):  # the alert tells the peer why; it may be gone
+                while self._queue:
+                    self._socket.send(self._queue.popleft())
+            self.disconnected(error)
+            return
+        if engine.peer_done and self.fault is None:
+            self.eof_received()
+
+    def _send_pending(self, engine: TlsEngine) -> None:
+        pending = engine.pending()
+        if pending and self.fault is None:
+            self._queue.append(memoryview(pending))
+            self._queued += len(pending)
+
+    def start_tls(self, context: ssl.SSLContext, name: str, implicit: bool) -> TlsInfo:
+        """Begin TLS and return what was agreed on; as ``AsyncChannel.start_tls``."""
+        from posthouse.net.tls_engine import TlsEngine
+
+        self._tls_begins(implicit)
+        seconds = self.timeouts.tls
+        try:
+            self._engine = TlsEngine(context, server_side=False, peer=self.host, server_name=name)
+            hello = self._engine.start()
+            self._queue.append(memoryview(hello))
+            self._queued += len(hello)
+            self.expect(seconds, "")
+            self._tolerant = True
+            self.run(lambda: self.tls is not None or not self._tolerant)
+            if self.tls is None and not self._tolerant:
+                raise TlsFailed(f"{self.host} did not end the TLS handshake within {seconds:g} s")
+        except TlsFailed as error:
+            self._fail(error)
+        self._tolerant = False
+        self._deadline = _NEVER
+        if self.tls is None:
+            if implicit and isinstance(self.fault, NotTls):
+                raise self._begins_in_clear() from self.fault
+            raise self.fault or Closed("the session is over")
+        return self.tls
+
+    def silent(self, seconds: float) -> bool:
+        """Whether the peer sends nothing for this time."""
+        self._tolerant = True
+        self.expect(seconds, "the connection (no greeting)")
+        self.run(lambda: bool(self._answers) or not self._tolerant)
+        silent = not self._tolerant
+        self._tolerant = False
+        self._deadline = _NEVER
+        return silent
+
+    def _wait(self) -> None:
+        """Wait for octets, or for room in the socket if some are queued, within the time limit that is running."""
+        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._queue else 0)
+        if events != self._events:
+            self._selector.modify(self._socket, events)
+            self._events = events
+        left = None if self._deadline == _NEVER else self._deadline - self._clock.monotonic()
+        if left is not None and left <= 0:
+            self._timed_out()
+            return
+        for _, ready in self._selector.select(left):
+            if ready & selectors.EVENT_READ:
+                self._receive()
+
+    def reply(self, seconds: float, what: str) -> Reply:
+        """The next reply to a command outside of transactions.  Raises the error that ended the connection."""
+        self.expect(seconds, what)
+        self.run(lambda: bool(self._answers))
+        self._deadline = _NEVER
+        if not self._answers:
+            raise self.fault or Closed("the session is over")
+        return self._answers.popleft()
+
+    def close(self, why: str) -> None:
+        """Close the connection."""
+        if self._engine is not None and self.fault is None:
+            with contextlib.suppress(OSError):  # close_notify, if there is room for it; nothing waits for the peer's
+                self._socket.send(self._engine.close())
+        self.fault = self.fault or Closed(why)
+        self._queue.clear()
+        self._selector.close()
+        self._socket.close()
+
+    def abort(self) -> None:
+        """End the connection now; transactions under way end with what is known of them."""
+        self.close("the session was aborted")
+        self._over()

@@ -1,0 +1,147 @@
+"""The catcher, ``posthouse run`` without a file, as programs meet it that insist on TLS and a password."""
+
+from __future__ import annotations
+
+import base64
+import smtplib
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from posthouse.cli import run as command
+from posthouse.service.config_file import default_config
+
+from .children import PATIENCE, Child, running
+from .test_processes import place
+
+MESSAGE = "From: ann@example.org\r\nSubject: hello\r\n\r\nhi\r\n"
+SECRET, TOKEN = "correct horse", "correct-horse-token"
+
+
+@contextmanager
+def catcher(home: Path, *options: str) -> Iterator[tuple[Child, int]]:
+    """A catcher on a free port."""
+    with running(home, "run", "--bind", "127.0.0.1:0", *options) as child:
+        yield child, int(place(child).rpartition(":")[2])
+
+
+def certificate(home: Path) -> str:
+    return str(home / "posthouse-catcher" / "tls" / "self-signed.pem")
+
+
+def said_nothing_secret(child: Child) -> None:
+    said = "\n".join(child.out + child.err)
+    for secret in (
+        SECRET,
+        TOKEN,
+        base64.b64encode(SECRET.encode()).decode(),
+        base64.b64encode(b"\0ann\0correct").decode(),
+    ):
+        assert secret not in said
+
+
+def test_a_program_with_starttls_and_any_password_runs_unchanged(tmp_path: Path) -> None:
+    with catcher(tmp_path) as (child, port):
+        with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE) as client:
+            client.starttls()
+            client.login("ann", SECRET)
+            assert client.sendmail("ann@example.org", ["bob@example.org"], MESSAGE) == {}
+        child.line_with("accepted id=")
+        said_nothing_secret(child)
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "CRAM-MD5", "XOAUTH2", "OAUTHBEARER"])
+def test_every_mechanism_that_can_be_taken_without_knowing_the_password_is(tmp_path: Path, mechanism: str) -> None:
+    with catcher(tmp_path) as (child, port):
+        with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE) as client:
+            client.starttls()
+            client.ehlo()
+            assert mechanism in client.esmtp_features["auth"].split()
+            assert "SCRAM" not in client.esmtp_features["auth"]
+            client.user, client.password = "ann", SECRET
+            if mechanism in ("PLAIN", "LOGIN", "CRAM-MD5"):
+                method = getattr(client, "auth_" + mechanism.lower().replace("-", "_"))
+                code, _ = client.auth(mechanism, method)
+            else:
+                token = f"user=ann\x01auth=Bearer {TOKEN}\x01\x01"
+                if mechanism == "OAUTHBEARER":
+                    token = f"n,a=ann,\x01auth=Bearer {TOKEN}\x01\x01"
+                code, _ = client.docmd("AUTH", f"{mechanism} {base64.b64encode(token.encode()).decode()}")
+            assert code == 235
+            assert client.sendmail("ann@example.org", ["bob@example.org"], MESSAGE) == {}
+        assert f"mechanism={mechanism}" in child.line_with("login source=")
+        said_nothing_secret(child)
+
+
+def test_implicit_tls(tmp_path: Path) -> None:
+    with catcher(tmp_path, "--tls", "implicit") as (_, port):
+        context = ssl.create_default_context(cafile=certificate(tmp_path))
+        with smtplib.SMTP_SSL("localhost", port, timeout=PATIENCE, context=context) as client:
+            client.login("ann", SECRET)
+            assert client.sendmail("ann@example.org", ["bob@example.org"], MESSAGE) == {}
+
+
+def test_a_server_that_demands_tls_and_a_login_is_imitated(tmp_path: Path) -> None:
+    with catcher(tmp_path, "--tls", "required", "--auth", "required") as (child, port):
+        with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE) as client:
+            client.ehlo()
+            assert "auth" not in client.esmtp_features
+            assert client.docmd("MAIL", "FROM:<ann@example.org>") == (
+                530,
+                b"5.7.0 Must issue a STARTTLS command first",
+            )
+            client.starttls()
+            client.ehlo()
+            assert client.docmd("MAIL", "FROM:<ann@example.org>") == (530, b"5.7.0 Authentication required")
+            client.login("ann", SECRET)
+            assert client.sendmail("ann@example.org", ["bob@example.org"], MESSAGE) == {}
+        said_nothing_secret(child)
+
+
+def test_neither_tls_nor_logins(tmp_path: Path) -> None:
+    with catcher(tmp_path, "--tls", "off", "--auth", "off") as (child, port):
+        with smtplib.SMTP("127.0.0.1", port, timeout=PATIENCE) as client:
+            client.ehlo()
+            assert not {"auth", "starttls"} & set(client.esmtp_features)
+            assert client.sendmail("ann@example.org", ["bob@example.org"], MESSAGE) == {}
+        child.line_with("accepted id=")
+        assert not Path(certificate(tmp_path)).exists()
+
+
+@pytest.mark.parametrize("options", [(), ("--tls", "implicit")], ids=["STARTTLS", "implicit"])
+def test_a_program_that_does_not_trust_the_certificate_is_helped(tmp_path: Path, options: tuple[str, ...]) -> None:
+    with catcher(tmp_path, *options) as (child, port):
+        assert f"trusts it:         {certificate(tmp_path)}" in child.line_with("trusts it:")
+        suspicious = ssl.create_default_context()
+        kind = smtplib.SMTP_SSL if options else smtplib.SMTP
+        more = {"context": suspicious} if options else {}
+        with pytest.raises(ssl.SSLCertVerificationError, match="self-signed"):
+            kind("localhost", port, timeout=PATIENCE, **more).starttls(context=suspicious)
+        line = child.line_with("tls source=")
+        assert "does not trust" in line
+        assert f"let it trust {certificate(tmp_path)}, or start without TLS (--tls off)" in line
+
+
+def test_the_catcher_has_a_second_port_without_tls() -> None:
+    first, second = default_config(plain="127.0.0.1:0").listener
+    assert (first.tls, first.auth, second.tls, second.auth) == ("starttls", "offered", "off", "offered")
+
+
+@pytest.mark.parametrize(
+    ("binds", "tls", "listeners"), [((), None, 2), (("127.0.0.1:0",), None, 1), ((), "starttls", 1), ((), "off", 1)]
+)
+def test_the_second_port_is_there_unless_something_else_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, binds: tuple[str, ...], tls: str | None, listeners: int
+) -> None:
+    monkeypatch.setattr(command, "_is_free", lambda place: True)
+    assert len(command._catcher(None, binds, tls, None).listener) == listeners
+
+
+def test_the_second_port_is_left_out_where_another_program_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        monkeypatch.setattr("posthouse.service.config_file.CATCHER_WITHOUT_TLS", "{}:{}".format(*other.getsockname()))
+        assert len(command._catcher(None, (), None, None).listener) == 1
