@@ -195,6 +195,25 @@ def test_an_inbox_without_its_domain_is_named(ran, place: Place, asked: str) -> 
     assert "did you mean lisi@sina.com?" in got.err
 
 
+def test_one_damaged_message_hides_no_other(ran, place: Place) -> None:
+    place.keep(
+        ("bob@sina.com", letter("large", "x" * 70 + "\n" + "y\n" * 80_000).as_bytes(policy=SMTP)), ("bob@sina.com", ONE)
+    )
+    [file] = [each for each in (place.directory / "data/spool/content").rglob("*") if each.is_file()]
+    file.unlink()
+    listed = ran("inbox", "list")
+    assert listed.code == 0
+    assert [line.split()[0] for line in listed.out.splitlines()[1:]] == ["1", "2"]
+    assert "(content is missing: " in listed.out
+    assert " one" in listed.out
+    first, second = json.loads(ran("inbox", "list", "--json").out)
+    assert first["damage"].startswith("content is missing: ")
+    assert (second["subject"], second["damage"]) == ("one", "")
+    waited = ran("inbox", "wait", "--to", "bob@sina.com", "--timeout", "0")
+    assert waited.code == 0
+    assert "one" in waited.out
+
+
 def test_an_inbox_with_nothing_in_it_is_said(ran, place: Place) -> None:
     place.keep(("lisi@sina.com", ONE))
     got = ran("inbox", "list", "wang@sina.com")

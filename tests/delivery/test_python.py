@@ -242,6 +242,19 @@ def test_a_generator_as_the_result_is_no_delivery(module: ModuleType) -> None:
         assert "which nothing runs" in outcomes[0].reason
 
 
+@pytest.mark.parametrize("answer", [Reject("not here"), Defer("later"), ValueError("x"), Reject])
+@pytest.mark.parametrize("is_async", [True, False])
+def test_an_exception_that_is_returned_and_not_raised_is_no_delivery(
+    module: ModuleType, answer: object, is_async: bool
+) -> None:
+    async def later(*given: Any) -> Any:
+        return answer
+
+    outcomes = deliver(module, later if is_async else lambda *given: answer)
+    assert results(outcomes) == ["deferred 451 4.3.0 local error in delivery"] * 2
+    assert "write raise in place of return" in outcomes[0].reason
+
+
 @pytest.mark.parametrize("kind", ["coroutine", "function", "stubborn"])
 def test_who_takes_too_long_is_left_alone(module: ModuleType, kind: str) -> None:
     release = threading.Event()

@@ -23,6 +23,7 @@ SENDING = """
 hostname = "first.test"
 [[listener]]
 bind = "127.0.0.1:0"
+complete_messages = false
 [relay]
 trusted_networks = ["127.0.0.0/8"]
 [dns]

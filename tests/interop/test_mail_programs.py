@@ -22,7 +22,10 @@ from .test_senders import CATCHING, WITH_HEAD, arrived
 #: One domain with two mailboxes; every other recipient is refused.
 TWO_MAILBOXES = CATCHING.replace('name = "*"', 'name = "sina.com"').replace('"any"', '["renping", "liming"]')
 #: A listener that tolerates much; what needs no tolerance must pass it unchanged.
-SUBMISSION = CATCHING.replace('kind = "mx"', 'kind = "submission"') + '[relay]\ntrusted_networks = ["127.0.0.0/8"]\n'
+SUBMISSION = (
+    CATCHING.replace('kind = "mx"', 'kind = "submission"\ncomplete_messages = false')
+    + '[relay]\ntrusted_networks = ["127.0.0.0/8"]\n'
+)
 SUBJECT = "你好，任平"
 #: Lines that begin with a dot, octets over 127, an empty line, a line longer than 78 characters.
 BODY = "床前明月光，\n.疑是地上霜。\n..\n.\n\nRép " + "x" * 120 + "\n. end\n"

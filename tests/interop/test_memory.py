@@ -30,6 +30,7 @@ workers = 1
 hostname = "host.test"
 [[listener]]
 bind = "127.0.0.1:0"
+complete_messages = false
 [relay]
 trusted_networks = ["127.0.0.0/8"]
 [[domain]]

@@ -108,6 +108,7 @@ RELAY = """
 hostname = "first.test"
 [[listener]]
 bind = "127.0.0.1:0"
+complete_messages = false
 max_message_size = "100 MiB"
 [relay]
 trusted_networks = ["127.0.0.0/8"]

@@ -17,6 +17,7 @@ RELAY = """
 hostname = "{hostname}"
 [[listener]]
 bind = "127.0.0.1:0"
+complete_messages = false
 strictness = "{strictness}"
 [relay]
 trusted_networks = ["127.0.0.0/8"]

@@ -10,7 +10,7 @@ from posthouse.core import Address, CallbackSink, Envelope, Recipient, Reply, St
 from posthouse.net.clock import Clock, SystemClock
 from posthouse.protocol.commands import Greet
 from posthouse.server import CheckFactory, Peer
-from posthouse.service.accounts import LoginFailures
+from posthouse.service.accounts import AccountStore, LoginFailures
 from posthouse.service.config_file import parse
 from posthouse.service.directory.directory import Directory
 from posthouse.service.policy.listener_policy import ListenerPolicy
@@ -116,7 +116,7 @@ class PolicyHarness:
         clock: Clock | None = None,
         checks: Sequence[CheckFactory] = (),
         counts: SharedCounts | None = None,
-        accounts: bool = False,
+        accounts: bool | AccountStore = False,
     ) -> None:
         config = parse(text)
         clock = clock or SystemClock()
@@ -136,11 +136,13 @@ class PolicyHarness:
             free=lambda: self.free,
             zone=zone,
             checks=checks,
-            logins=Logins(AnyAccounts(), decoy_secret=b"", failures=LoginFailures(), clock=clock, hostname="mx")
-            if accounts
-            else None,
+            logins=self._logins(accounts, clock) if accounts else None,
             counts=counts,
         )
+
+    def _logins(self, accounts: bool | AccountStore, clock: Clock) -> Logins:
+        store = accounts if isinstance(accounts, AccountStore) else AnyAccounts()
+        return Logins(store, decoy_secret=b"", failures=LoginFailures(), clock=clock, hostname="mx")
 
     def connect(self, host: str = "192.0.2.1", port: int = 4000) -> SessionPolicy:
         """A session's policy, not asked anything yet."""

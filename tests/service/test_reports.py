@@ -46,6 +46,7 @@ class Post:
             f"""hostname = "mail.sohu.com"
             [[listener]]
             bind = "127.0.0.1:0"
+            complete_messages = false
             [relay]
             trusted_networks = ["127.0.0.0/8"]
             [[domain]]

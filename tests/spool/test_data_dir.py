@@ -63,9 +63,7 @@ def test_a_forked_process_does_not_keep_the_lock(tmp_path: Path) -> None:
         assert os.read(began, 1) == b"!"
         with pytest.raises(SettingError):  # the child's copy is closed, which lets nobody in
             DataDirLock(str(tmp_path))
-        assert lock._descriptor is not None
-        os.close(lock._descriptor)  # as the kernel does when the daemon is killed
-        lock._descriptor = None
+        lock.close_copy()  # as the kernel does when the daemon is killed
         DataDirLock(str(tmp_path)).release()
     finally:
         for descriptor in (write, read, began, begun):
@@ -85,6 +83,26 @@ def test_a_lock_of_a_replaced_directory_is_not_in_place(tmp_path: Path) -> None:
     assert other.in_place
     other.release()
     lock.release()
+
+
+def test_a_lock_file_that_was_removed_as_stale_lets_no_second_daemon_in(tmp_path: Path) -> None:
+    lock = DataDirLock(str(tmp_path))
+    (tmp_path / LOCK_FILE).unlink()
+    with pytest.raises(SettingError, match="is in use by the daemon with process unknown"):
+        DataDirLock(str(tmp_path))
+    lock.release()
+    DataDirLock(str(tmp_path)).release()
+
+
+def test_two_data_directories_with_one_spool_are_one_daemons(tmp_path: Path) -> None:
+    (tmp_path / "real" / "spool").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "spool").symlink_to(tmp_path / "real" / "spool")
+    for first, second in (("real", "other"), ("other", "real")):
+        lock = DataDirLock(str(tmp_path / first))
+        with pytest.raises(SettingError, match=f"{second} is in use by the daemon with process"):
+            DataDirLock(str(tmp_path / second))
+        lock.release()
 
 
 def test_a_directory_that_cannot_be_made_is_an_error_with_its_remedy(tmp_path: Path) -> None:

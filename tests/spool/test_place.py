@@ -117,6 +117,19 @@ def database_cut(data: Path) -> None:
     os.truncate(data / "spool" / "queue.sqlite3", 4096)
 
 
+def log_cut(data: Path) -> None:
+    os.truncate(data / "spool" / "queue.sqlite3-wal", 0)
+
+
+def log_halved(data: Path) -> None:
+    path = data / "spool" / "queue.sqlite3-wal"
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def log_written_over(data: Path) -> None:
+    (data / "spool" / "queue.sqlite3-wal").write_bytes(b"restored" * 8192)
+
+
 def linked_elsewhere(data: Path) -> None:
     shutil.copytree(data, data.with_name("copy"))
     data.rename(data.with_name("old"))
@@ -140,6 +153,9 @@ CASES: list[Callable[[Path], None]] = [
     temporary_removed,
     owners_removed,
     database_cut,
+    log_cut,
+    log_halved,
+    log_written_over,
     linked_elsewhere,
 ]
 
@@ -295,14 +311,14 @@ def test_a_change_right_behind_a_look_is_seen_by_the_next(tmp_path: Path) -> Non
     for name in ("content", "tmp", "owners"):
         (spool / name).mkdir(parents=True)
     for name in ("", "-wal", "-shm"):
-        (spool / f"queue.sqlite3{name}").write_bytes(b"x")
+        (spool / f"queue.sqlite3{name}").write_bytes(b"")
     place = OpenPlace(Layout(str(spool)))
     place.open()
     for _ in range(200):
         assert place.complaint() == ""
     with (spool / "queue.sqlite3-wal").open("rb"):  # as SQLite has it
         (spool / "queue.sqlite3-wal").unlink()
-        (spool / "queue.sqlite3-wal").write_bytes(b"x")
+        (spool / "queue.sqlite3-wal").write_bytes(b"")
     assert "queue.sqlite3-wal" in place.complaint()
 
 

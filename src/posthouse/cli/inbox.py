@@ -103,7 +103,7 @@ def list_(inbox: str, limit: int, config_file: str | None, data_dir: str | None,
                 aware(each.received),
                 size_in_words(each.size),
                 each.written_by or as_written(each.sender) or "<>",
-                each.subject,
+                each.subject or (each.damage and f"({each.damage})"),
             )
             for each in found
         ),

@@ -192,8 +192,11 @@ class PythonDeliverer(Deliverer):
         if inspect.isgenerator(answer) or inspect.isasyncgen(answer) or inspect.iscoroutine(answer):
             if not inspect.isasyncgen(answer):
                 answer.close()
-            what = type(answer).__name__.replace("_", " ")
-            raise _Crash(f"it returned a {what}, which nothing runs; await it, or take the yield out of the handler")
+            what = "an async generator" if inspect.isasyncgen(answer) else f"a {type(answer).__name__}"
+            raise _Crash(f"it returned {what}, which nothing runs; await it, or take the yield out of the handler")
+        if isinstance(answer, BaseException) or (isinstance(answer, type) and issubclass(answer, BaseException)):
+            what = answer.__name__ if isinstance(answer, type) else _described(answer)
+            raise _Crash(f"it returned {what} and did not raise it; write raise in place of return")
 
     async def _in_time(self, call: Awaitable[T]) -> T:
         """The result of ``call``.  If it takes too long it is cancelled, and ``TimeoutError`` is raised at once, even

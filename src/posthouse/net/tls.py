@@ -3,7 +3,8 @@
 A layer is put in when the connection is opened (implicit TLS, RFC 8314), which ``TlsNetwork`` does, or in the middle
 of it (STARTTLS, RFC 3207), with ``start``.  The handler above sees an ordinary stream.  In the first case it gets
 ``connected`` when the handshake is over, and nothing at all if the handshake fails; in the second, ``on_up`` is called.
-A handshake that fails or takes too long ends the connection: nothing goes on in clear.
+A handshake that fails or takes too long ends the connection: nothing goes on in clear.  In TLS 1.3 a client may refuse
+our certificate when our handshake is over; ``on_failed`` is called then too, if nothing came before it.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class TlsStream:
         "_eof_given",
         "_fault",
         "_handler",
+        "_heard",
         "_on_error",
         "_on_failed",
         "_on_up",
@@ -77,6 +79,7 @@ class TlsStream:
         self._paused = False
         self._reading_due = False
         self._eof_given = False
+        self._heard = False  # the peer has said something inside TLS
         self._over = False  # the handler gets nothing but disconnected
         self._fault: NetworkError | LocalError | None = None
         #: What was agreed on; None until the handshake is over.
@@ -143,6 +146,7 @@ class TlsStream:
                 return
             if not data:
                 break
+            self._heard = True
             self._handler.data_received(data)
         self._send_pending()
         if self._engine.state is TlsState.PEER_DONE and not (self._paused or self._over or self._eof_given):
@@ -271,6 +275,8 @@ class TlsStream:
             return
         self._over = True
         self._fault = error
+        if self.info is not None and not self._heard and self._on_failed is not None:
+            self._on_failed(error)
         self._send_pending()
         self._stream.close()
 

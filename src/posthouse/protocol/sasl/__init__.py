@@ -22,6 +22,9 @@ if TYPE_CHECKING:
         Exchange,
         FindKeys,
         FindSecret,
+        Forward,
+        Forwarded,
+        ForwardedExchange,
         Question,
         Say,
         ScramKeys,
@@ -52,6 +55,9 @@ __all__ = [
     "Exchange",
     "FindKeys",
     "FindSecret",
+    "Forward",
+    "Forwarded",
+    "ForwardedExchange",
     "MECHANISMS",
     "Mechanism",
     "NotPrepared",
@@ -75,7 +81,7 @@ __getattr__ = lazily(
     __name__,
     {
         "exchange": "ANY_SECRET Authenticated CANCELLED ChannelBinding CheckPassword CheckToken Denied DeriveKey "
-        "Exchange FindKeys FindSecret Question REJECTED Say ScramKeys UNAVAILABLE",
+        "Exchange FindKeys FindSecret Forward Forwarded ForwardedExchange Question REJECTED Say ScramKeys UNAVAILABLE",
         "mechanisms": "Credentials MECHANISMS Mechanism ServerContext choose client_exchange server_exchange",
         "saslprep": "NotPrepared prepare",
         "scram": "derive_keys read_keys write_keys",

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from posthouse.core import Reply
 
@@ -36,6 +36,9 @@ __all__ = [
     "Exchange",
     "FindKeys",
     "FindSecret",
+    "Forward",
+    "Forwarded",
+    "ForwardedExchange",
     "Question",
     "REJECTED",
     "Say",
@@ -77,7 +80,8 @@ class ChannelBinding(NamedTuple):
 
 
 class CheckPassword(NamedTuple):
-    """Is this the account's password?  The answer is a bool, and for an unknown account False in the same time."""
+    """Is this the account's password?  The answer is the account's name, if it is spelt otherwise than ``user``, or a
+    bool; for an unknown account False in the same time."""
 
     user: str
     password: str
@@ -107,6 +111,36 @@ class CheckToken(NamedTuple):
     token: str
 
 
+class Forward(NamedTuple):
+    """What does the server that keeps the accounts say to this message of the client?  The answer is ``Forwarded``.
+
+    ``exchange`` is that of the answer before, None at the first message.
+    """
+
+    mechanism: str
+    message: bytes
+    exchange: ForwardedExchange | None = None
+
+
+class ForwardedExchange(Protocol):
+    """An exchange that another server judges, in the middle of which the client is asked."""
+
+    def cancel(self) -> None:
+        """The client has given up, or is gone."""
+        ...
+
+
+class Forwarded(NamedTuple):
+    """What another server says: a challenge for the client, in an exchange that goes on; or the account's name, once
+    the client has proved to be it; or neither, and then ``reason`` says what the log may say."""
+
+    challenge: bytes | None = None
+    exchange: ForwardedExchange | None = None
+    user: str = ""
+    reason: str = ""
+    tried: str = ""
+
+
 class DeriveKey(NamedTuple):
     """PBKDF2 of a password (RFC 5802 §2.2, ``Hi``), which takes milliseconds to seconds; the answer is bytes."""
 
@@ -120,7 +154,7 @@ class DeriveKey(NamedTuple):
         return hashlib.pbkdf2_hmac(self.hash_name, self.password.encode(), self.salt, self.iterations)
 
 
-Question = CheckPassword | FindKeys | FindSecret | CheckToken | DeriveKey
+Question = CheckPassword | FindKeys | FindSecret | CheckToken | Forward | DeriveKey
 
 
 # Outcomes -------------------------------------------------------------------------------------------------------------

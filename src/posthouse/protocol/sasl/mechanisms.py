@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from posthouse.core import LocalError
 from posthouse.protocol.sasl.exchange import ChannelBinding, Exchange
+from posthouse.protocol.sasl.forwarded import forwarded_server
 from posthouse.protocol.sasl.passwords import (
     cram_md5_client,
     cram_md5_server,
@@ -160,7 +161,7 @@ class ServerContext(NamedTuple):
     ``nonce``: fresh random characters without comma.  ``decoy_secret``: octets that stay the same for months, from
     which unknown accounts get their salts.  ``bindings``: channel binding data by type, empty without TLS.
     ``offered``: the names in the EHLO reply.  ``identity``: the name in the verified client certificate.
-    ``challenge``: CRAM-MD5's, in the form of a Message-ID.
+    ``challenge``: CRAM-MD5's, in the form of a Message-ID.  ``forwarded``: mechanisms that another server judges.
     """
 
     nonce: str
@@ -170,10 +171,13 @@ class ServerContext(NamedTuple):
     identity: str | None = None
     challenge: str = ""
     decoy_iterations: int = LEAST_ITERATIONS
+    forwarded: Collection[str] = ()
 
 
 def server_exchange(mechanism: Mechanism, initial: bytes | None, context: ServerContext) -> Exchange:
     """The server's generator of ``mechanism``; ``initial`` is the decoded initial response, None if there was none."""
+    if mechanism.name in context.forwarded:
+        return forwarded_server(mechanism.name, initial, speaks_first=mechanism.name == "CRAM-MD5")
     match mechanism.name:
         case "EXTERNAL":
             return external_server(initial, context.identity)

@@ -144,9 +144,11 @@ def _check(authzid: bytes, user: bytes, password: bytes, *, mechanism: str) -> E
         return rejected(f"the name or password cannot be prepared: {error}")
     if not name or not secret:
         return rejected("the name or the password is empty", name)
-    if not (yield CheckPassword(name, secret)):
+    answer = cast("bool | str", (yield CheckPassword(name, secret)))
+    if not answer:
         return rejected("unknown account or wrong password", name)
-    if acts_as not in ("", name):
-        outcome: Denied = rejected(f"it may not act as {acts_as}", name)
+    account = answer if isinstance(answer, str) else name
+    if acts_as not in ("", name, account):
+        outcome: Denied = rejected(f"it may not act as {acts_as}", account)
         return outcome
-    return Authenticated(name, mechanism)
+    return Authenticated(account, mechanism)

@@ -3,18 +3,22 @@
 The protocol has lines of fields separated by TAB.  Name and password travel together as one base64 field, so no
 character of theirs can become another field.  Many questions may be under way on one connection, each with a number of
 its own; a bad one disturbs no other.
+
+PLAIN and LOGIN ask with a password.  The exchanges of other mechanisms are forwarded, because Dovecot shows no keys.
 """
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import binascii
 import contextlib
 import os
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Awaitable, Sequence
+from typing import Final, NamedTuple
 
 from posthouse.core import StorageError
+from posthouse.protocol.sasl import Forward, Forwarded
 from posthouse.service.accounts.store import AccountStore
 
 __all__ = ["DovecotAccounts"]
@@ -31,6 +35,7 @@ class DovecotAccounts(AccountStore):
     """
 
     mechanisms = ("PLAIN", "LOGIN")
+    forwards = ("SCRAM-SHA-256", "SCRAM-SHA-1", "OAUTHBEARER", "XOAUTH2", "CRAM-MD5")
 
     def __init__(
         self, path: str, *, identity_domain: str = "", service: str = "smtp", seconds: float = _SECONDS
@@ -42,29 +47,74 @@ class DovecotAccounts(AccountStore):
         self._connection: _Connection | None = None
         self._opening = asyncio.Lock()
 
-    async def check_password(self, user: str, password: str) -> bool:
+    async def check_password(self, user: str, password: str) -> bool | str:
         if "\0" in user or "\0" in password:
             return False
-        response = base64.b64encode(f"\0{user}\0{password}".encode()).decode()
-        if len(response) > _LINE // 2:
+        answer = await self._begin("PLAIN", f"\0{user}\0{password}".encode())
+        if answer is None:
             return False
+        said = self._read(answer)
+        if said.challenge is not None:
+            raise StorageError(f"Dovecot at {self._path} asks a question about a password")
+        return said.user or False
+
+    async def forward(self, question: Forward) -> Forwarded:
+        under_way = question.exchange
+        if under_way is None:
+            answer = await self._begin(question.mechanism, question.message)
+        else:
+            assert isinstance(under_way, _UnderWay)
+            response = base64.b64encode(question.message).decode()
+            answer = None if len(response) > _LINE // 2 else await self._asked(under_way.go_on(response))
+            if answer is None:
+                under_way.cancel()
+        return Forwarded(reason="the message is too long") if answer is None else self._read(answer)
+
+    async def _begin(self, mechanism: str, message: bytes) -> _DovecotReply | None:
+        """The answer to a client's first message; None if it is too long for any account."""
+        response = base64.b64encode(message).decode()
+        if len(response) > _LINE // 2:
+            return None
+
+        async def asked() -> _DovecotReply:
+            connection = await self._connected()
+            if mechanism not in connection.mechanisms:
+                raise StorageError(
+                    f"Dovecot at {self._path} does not serve {mechanism}; name it in its auth_mechanisms, or leave it "
+                    "out of the listener's mechanisms"
+                )
+            # resp= is the last field: its value is not escaped.
+            return await connection.ask(
+                f"{mechanism}\tservice={self._service}\tsecured\tno-penalty\tnologin\tresp={response}"
+            )
+
+        return await self._asked(asked())
+
+    async def _asked(self, question: Awaitable[_DovecotReply]) -> _DovecotReply:
+        """The answer, or ``StorageError`` for all that can go wrong on the way."""
         try:
             async with asyncio.timeout(self._seconds):
-                connection = await self._connected()
-                answer = await connection.ask(
-                    f"PLAIN\tservice={self._service}\tsecured\tno-penalty\tnologin\tresp={response}"
-                )
+                return await question
         except TimeoutError as error:
             raise StorageError(f"Dovecot did not answer at {self._path} within {self._seconds:g} s") from error
         except OSError as error:
             raise StorageError(f"Dovecot cannot be asked at {self._path}: {error.strerror or error}") from error
-        if answer[0] == "OK":
-            return True
-        if answer[0] == "FAIL":
-            if "temp" in answer[2:]:
+
+    def _read(self, answer: _DovecotReply) -> Forwarded:
+        """What an answer means.  Raises StorageError if Dovecot cannot decide, or is not understood."""
+        kind, number, *rest = answer.fields
+        facts = dict(each.partition("=")[::2] for each in rest)
+        if kind == "OK" and facts.get("user"):
+            return Forwarded(user=facts["user"])
+        if kind == "CONT" and rest:
+            with contextlib.suppress(binascii.Error):
+                challenge = base64.b64decode(rest[0], validate=True)
+                return Forwarded(challenge, _UnderWay(answer.connection, number))
+        if kind == "FAIL":
+            if "temp" in facts:
                 raise StorageError(f"Dovecot at {self._path} cannot decide now; its log says why")
-            return False
-        raise StorageError(f"Dovecot at {self._path} answered something unknown ({answer[0][:20]})")
+            return Forwarded(reason="unknown account or wrong password", tried=facts.get("user", ""))
+        raise StorageError(f"Dovecot at {self._path} answered something unknown ({kind[:20]})")
 
     async def identities(self, user: str) -> Sequence[str] | None:
         return (user,) if "@" in user else (f"{user}@{self._domain}",) if self._domain else ()
@@ -81,6 +131,27 @@ class DovecotAccounts(AccountStore):
             return self._connection
 
 
+class _DovecotReply(NamedTuple):
+    """The fields of an answer, and the connection that it came on."""
+
+    connection: _Connection
+    fields: list[str]
+
+
+class _UnderWay:
+    """An exchange in which Dovecot waits for the client."""
+
+    def __init__(self, connection: _Connection, number: str) -> None:
+        self._connection = connection
+        self._number = number
+
+    def go_on(self, response: str) -> Awaitable[_DovecotReply]:
+        return self._connection.go_on(self._number, response)
+
+    def cancel(self) -> None:
+        self._connection.send(f"CANCEL\t{self._number}\n")
+
+
 class _Connection:
     """One connection, after its greeting."""
 
@@ -90,6 +161,8 @@ class _Connection:
         self._writer = writer
         self._number = 0
         self._waiting: dict[str, asyncio.Future[list[str]]] = {}
+        #: The mechanisms that Dovecot serves.
+        self.mechanisms: set[str] = set()
         self._task: asyncio.Task[None] | None = None
         self.closed = False
 
@@ -104,6 +177,8 @@ class _Connection:
                 fields = await connection._line()
                 if fields[0] == "VERSION" and fields[1:2] != ["1"]:
                     raise StorageError(f"Dovecot at {path} speaks another version of its protocol: {fields[1:2]}")
+                if fields[0] == "MECH" and len(fields) > 1:
+                    connection.mechanisms.add(fields[1])
                 if fields[0] == "DONE":
                     break
             else:
@@ -114,19 +189,31 @@ class _Connection:
         connection._task = asyncio.get_running_loop().create_task(connection._read())
         return connection
 
-    async def ask(self, request: str) -> list[str]:
-        """The fields of the answer to one AUTH request."""
+    async def ask(self, request: str) -> _DovecotReply:
+        """The answer to one AUTH request."""
         if len(self._waiting) >= _MOST_QUESTIONS:
             raise StorageError(f"Dovecot at {self._path} has {_MOST_QUESTIONS:,} questions to answer already")
         self._number += 1
-        number = str(self._number)
+        return await self._answered(str(self._number), f"AUTH\t{self._number}\t{request}\n")
+
+    async def go_on(self, number: str, response: str) -> _DovecotReply:
+        """The answer to the client's next message in a request."""
+        if self.closed:
+            raise StorageError(f"Dovecot ended the connection at {self._path}")
+        return await self._answered(number, f"CONT\t{number}\t{response}\n")
+
+    async def _answered(self, number: str, line: str) -> _DovecotReply:
         waiting = self._waiting[number] = asyncio.get_running_loop().create_future()
-        self._writer.write(f"AUTH\t{number}\t{request}\n".encode())
+        self.send(line)
         try:
-            answer: list[str] = await waiting
-            return answer
+            return _DovecotReply(self, await waiting)
         finally:
             self._waiting.pop(number, None)
+
+    def send(self, line: str) -> None:
+        """Send a line, if the connection is open."""
+        if not self.closed:
+            self._writer.write(line.encode())
 
     async def _read(self) -> None:
         """Hand each answer to the question with its number."""

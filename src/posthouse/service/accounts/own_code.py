@@ -64,8 +64,9 @@ class OwnAccounts(AccountStore):
         except Exception as error:
             raise StorageError(f"{self._name}.{method} raised {type(error).__name__}") from error
 
-    async def check_password(self, user: str, password: str) -> bool:
-        return await self._ask("check_password", user, password) is True
+    async def check_password(self, user: str, password: str) -> bool | str:
+        found: object = await self._ask("check_password", user, password)
+        return found if isinstance(found, str) else found is True
 
     async def find_keys(self, user: str, hash_name: str) -> ScramKeys | None:
         found: ScramKeys | None = await self._ask("find_keys", user, hash_name)

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from posthouse.protocol.sasl import CheckPassword, CheckToken, DeriveKey, FindKeys, FindSecret, Question, ScramKeys
+from posthouse.protocol.sasl import (
+    CheckPassword,
+    CheckToken,
+    DeriveKey,
+    FindKeys,
+    FindSecret,
+    Forward,
+    Forwarded,
+    Question,
+    ScramKeys,
+)
 
 __all__ = ["AccountStore", "answer"]
 
@@ -21,10 +31,16 @@ class AccountStore:
 
     #: The mechanisms that this store can serve, by name without ``-PLUS``.
     mechanisms: Sequence[str] = ("PLAIN", "LOGIN")
+    #: Mechanisms that the store judges itself, by ``forward``; they are offered only if a listener names them.
+    forwards: Sequence[str] = ()
 
-    async def check_password(self, user: str, password: str) -> bool:
-        """Whether this is the account's password."""
+    async def check_password(self, user: str, password: str) -> bool | str:
+        """Whether this is the account's password; the account's name, if it is spelt otherwise than ``user``."""
         return False
+
+    async def forward(self, question: Forward) -> Forwarded:
+        """The answer of the server that keeps the accounts to a message of the client, in one of ``forwards``."""
+        return Forwarded()
 
     async def find_keys(self, user: str, hash_name: str) -> ScramKeys | None:
         """The account's SCRAM keys for ``sha1`` or ``sha256``; None for an unknown account."""
@@ -52,7 +68,7 @@ class AccountStore:
         """Let go of files and connections."""
 
 
-async def answer(store: AccountStore, question: Question) -> bool | ScramKeys | str | bytes | None:
+async def answer(store: AccountStore, question: Question) -> bool | ScramKeys | Forwarded | str | bytes | None:
     """The store's answer to a mechanism's question."""
     if isinstance(question, CheckPassword):
         return await store.check_password(question.user, question.password)
@@ -62,5 +78,7 @@ async def answer(store: AccountStore, question: Question) -> bool | ScramKeys | 
         return await store.find_secret(question.user)
     if isinstance(question, CheckToken):
         return await store.check_token(question.user, question.token)
+    if isinstance(question, Forward):
+        return await store.forward(question)
     assert isinstance(question, DeriveKey)
     return question.compute()

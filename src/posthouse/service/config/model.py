@@ -102,6 +102,28 @@ class ListenerSettings(LimitSettings, frozen=True, kw_only=True):
             "and XOAUTH2 that the accounts serve. One that shows a password is offered under TLS and on loopback only."
         ),
     ] = ()
+    complete_messages: Annotated[
+        bool,
+        Meta(
+            description="Whether a submitted message gets Date and Message-ID if they are missing, and loses Bcc (RFC "
+            "6409 §8). Submitted is what comes to a `submission` listener, from an account, or without a Received "
+            "field from trusted networks."
+        ),
+    ] = True
+    check_from: Annotated[
+        bool,
+        Meta(
+            description="Whether From and Sender of a message must also be identities of the account that has logged "
+            "in (553 5.7.1), not only the sender in MAIL."
+        ),
+    ] = False
+    hide_client: Annotated[
+        bool,
+        Meta(
+            description="Whether the Received field of a submitted message leaves out the client's address and name. "
+            "The log and the history keep them."
+        ),
+    ] = False
     strictness: Annotated[
         str,
         mail_types.STRICTNESS,

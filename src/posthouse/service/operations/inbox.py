@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
-from posthouse.core import SettingError
+from posthouse.core import SettingError, StorageError
 from posthouse.service.operations.base import Context, Operation, Parameter, spool_or_none
 from posthouse.service.operations.remarks import remarks_in
 from posthouse.service.operations.results import (
@@ -65,9 +65,12 @@ async def _named(spool: Spool, inbox: str) -> str:
 
 
 async def _entry(spool: Spool, message: InboxMessage) -> InboxEntry:
-    kept = await spool.queries.kept(message.number)
-    head = b"" if kept is None else next(iter(kept[1].chunks(_HEAD)), b"")
-    return filled(InboxEntry, message, written_by=_field(head, b"from"), subject=_field(head, b"subject"))
+    try:
+        kept = await spool.queries.kept(message.number)
+        head = b"" if kept is None else next(iter(kept[1].chunks(_HEAD)), b"")
+    except StorageError as error:  # of this message alone: the others are still listed
+        return filled(InboxEntry, message, written_by="", subject="", damage=str(error))
+    return filled(InboxEntry, message, written_by=_field(head, b"from"), subject=_field(head, b"subject"), damage="")
 
 
 def _field(head: bytes, name: bytes) -> str:
@@ -156,6 +159,8 @@ async def _first(sleeping: Coroutine[Any, Any, None], arrival: asyncio.Future[No
 
 
 def _matches(entry: InboxEntry, subject: str, sender: str) -> bool:
+    if entry.damage:
+        return False
     folded = sender.casefold()
     known = folded in entry.sender.casefold() or folded in entry.written_by.casefold()
     return known and subject.casefold() in entry.subject.casefold()

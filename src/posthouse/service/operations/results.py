@@ -242,7 +242,8 @@ class InboxSummary(Struct, frozen=True, kw_only=True):
 
 
 class InboxEntry(Struct, frozen=True, kw_only=True):
-    """One message in an inbox; ``written_by`` and ``subject`` come from its header fields."""
+    """One message in an inbox; ``written_by`` and ``subject`` come from its header fields, and ``damage`` is why these
+    cannot be read, or ""."""
 
     number: int
     inbox: str
@@ -251,6 +252,7 @@ class InboxEntry(Struct, frozen=True, kw_only=True):
     sender: str
     written_by: str
     subject: str
+    damage: str = ""
 
 
 class PartEntry(Struct, frozen=True, kw_only=True):

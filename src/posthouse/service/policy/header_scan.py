@@ -18,7 +18,7 @@ from posthouse.core import Reply, Verdict
 from posthouse.message.headers import gap, received_in_lines, split
 from posthouse.service.config.model import Config, ListenerSettings
 
-__all__ = ["HEAD_AT_MOST", "HeaderLimits", "HeaderScan"]
+__all__ = ["HEAD_AT_MOST", "HeaderLimits", "HeaderScan", "header_too_large"]
 
 #: Octets of the content that are searched for the Message-ID.
 HEAD_AT_MOST: Final = 65_536
@@ -31,7 +31,7 @@ _NAME: Final = re.compile(rb"(?:[ \t]|\r\n[ \t])*(<[^<>\x00-\x20\x7f]{1,250}>)")
 
 class HeaderLimits(NamedTuple):
     """Limits on a header section: octets, Received fields in all, and Received fields that this host wrote, which are
-    recognised by ``own``, the beginning of their second line in lower case."""
+    recognised by ``own``, the beginning of their second line in lower case, wherever other hosts have folded it."""
 
     octets: int
     hops: int
@@ -43,7 +43,7 @@ class HeaderLimits(NamedTuple):
     def of(cls, config: Config, listener: ListenerSettings) -> HeaderLimits:
         """The limits of a listener."""
         name, relay = config.hostname, config.relay
-        own = f"\r\n\tby {name} with ".lower().encode()
+        own = f"by {name} with ".lower().encode()
         return cls(listener.max_header_size, relay.max_hops, relay.max_passes, own, name)
 
 
@@ -158,8 +158,7 @@ class HeaderScan:
             text = f"This message goes in circles: {limits.hostname} has had it {self._passes} times before"
             self.refusal = Verdict(Reply(554, "5.4.6", text), "max_passes reached")
         elif self._octets > limits.octets:
-            text = f"Header section too large (limit {limits.octets} octets)"
-            self.refusal = Verdict(Reply(552, "5.3.4", text), "larger than max_header_size")
+            self.refusal = header_too_large(limits.octets)
 
     def _finish(self) -> None:
         """Search the first octets, if that has not been done; the scan is done unless it goes on behind them."""
@@ -181,6 +180,12 @@ class HeaderScan:
             self._judge()
             self._finish()
             self.done = True
+
+
+def header_too_large(limit: int) -> Verdict:
+    """The refusal of a header section over ``limit`` octets."""
+    text = f"Header section too large (limit {limit} octets)"
+    return Verdict(Reply(552, "5.3.4", text), "larger than max_header_size")
 
 
 def _has_no_more_fields(head: bytes) -> bool:

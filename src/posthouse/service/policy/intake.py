@@ -160,6 +160,15 @@ class SpoolIntake:
             checked = CheckedMessage(peer, greet, envelope, self._incoming[0].id, context.hostname)
             self._checks = ContentChecks(context.checks, checked, clock=context.clock, on_error=self._check_failed)
 
+    def hide_client(self) -> None:
+        """Leave the client out of the trace field."""
+        self._secured = self._secured._replace(hidden=True)
+
+    @property
+    def queue_id(self) -> str:
+        """The id that the message will have; of several, the first."""
+        return self._incoming[0].id
+
     # -- the content -------------------------------------------------------------------------------------------------
 
     def write(self, chunk: bytes) -> Awaitable[None] | None:
@@ -168,14 +177,14 @@ class SpoolIntake:
             return None
         self._size += len(chunk)
         if self._size > self._context.max_message_size:
-            self._fail(TOO_LARGE)
+            self.fail(TOO_LARGE)
             return None
         self._eightbit = self._eightbit or not chunk.isascii()
         scan = self._scan
         if not scan.done:
             scan.write(chunk)
             if scan.refusal is not None:
-                self._fail(scan.refusal)
+                self.fail(scan.refusal)
                 return None
         if self._successes:
             self._beginning += chunk[: HEAD_AT_MOST - len(self._beginning)]
@@ -189,7 +198,7 @@ class SpoolIntake:
                 takers.append(self._checks)
             waits = [wait for each in takers if (wait := each.write(chunk)) is not None]
         except StorageError as error:
-            self._fail(storage_verdict(error))
+            self.fail(storage_verdict(error))
             return None
         return self._guarded(waits) if waits else None
 
@@ -198,9 +207,10 @@ class SpoolIntake:
             for each in waits:
                 await each
         except StorageError as error:
-            self._fail(storage_verdict(error))
+            self.fail(storage_verdict(error))
 
-    def _fail(self, verdict: Verdict) -> None:
+    def fail(self, verdict: Verdict) -> None:
+        """The message cannot succeed any more: drop what is stored and what still comes, and refuse it in the end."""
         self._fault = verdict
         self.abort()
 
@@ -216,7 +226,7 @@ class SpoolIntake:
         if self._fault is None and not scan.done:
             scan.end()
             if scan.refusal is not None:
-                self._fail(scan.refusal)
+                self.fail(scan.refusal)
         if self._fault is not None:
             return self._refuse(self._fault)
         if self._checks is None:
@@ -232,7 +242,7 @@ class SpoolIntake:
         if self._fault is not None:  # the client vanished meanwhile
             return self._refuse(self._fault)
         if result.refusal is not None:
-            self._fail(result.refusal)
+            self.fail(result.refusal)
             return self._refuse(result.refusal)
         self._fields = result.fields
         self._held = result.quarantine

@@ -27,6 +27,7 @@ from posthouse.service.policy.intake import IntakeContext
 from posthouse.service.policy.log_rate import LogRate
 from posthouse.service.policy.logins import Logins
 from posthouse.service.policy.shared_counts import SharedCounts
+from posthouse.service.policy.submission import with_room
 from posthouse.service.policy.vrfy import help_pages
 from posthouse.spool.interface import Spool, Stored
 
@@ -108,8 +109,7 @@ class ListenerPolicy:
         logins: Logins | None = None,
         counts: SharedCounts | None = None,
     ) -> None:
-        self.config, self.settings = config, listener
-        self.lmtp = listener.kind == "lmtp"
+        self.config, self.settings, self.lmtp = config, listener, listener.kind == "lmtp"
         self.directory, self.clock = directory, clock
         self.usage = usage or InboxUsage(spool, clock)
         self.draining, self.log, self.logins, self.untrusted = False, log, logins, ""
@@ -142,11 +142,20 @@ class ListenerPolicy:
             dsn_writer=dsn_writer,
             checks=tuple(checks),
         )
+        self.submissions = with_room(self.intake)
         limits = (listener, listener.name, counts or SharedCounts(), clock)
         self._connections, self.sending = ConnectionLimits(*limits), SendingLimits(*limits)
         self._stored, self._quotas = stored, any(each.quota for each in config.domain)
         self._free = free or (lambda: _free_octets(config.data_dir))
         self._room, self._room_asked = 0, -inf
+
+    def is_submission(self, user: str, *, trusted: bool) -> bool:
+        """Whether a message is submitted here (RFC 6409), and not relayed from elsewhere: it comes to a submission
+        listener, from an account, or from a trusted network.  A catcher, which lets every account in, is for seeing
+        what a program sends, and changes none of it."""
+        if self.settings.kind == "submission":
+            return True
+        return not self.lmtp and (trusted or (bool(user) and self.config.accounts.kind != "any"))
 
     def leniency(self, peer: Peer) -> Leniency:
         """What is tolerated from a peer: by the listener's ``strictness``, or where it has none by its kind.

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from posthouse.core import Address, Reply, Verdict
 from posthouse.net.clock import Clock
+from posthouse.protocol.grammar import lookup_domain
 from posthouse.protocol.sasl import ANY_SECRET, MECHANISMS, Authenticated, Denied, Question, ServerContext
 from posthouse.server.policy import LoginTerms
 from posthouse.service.accounts import SCRAM_ITERATIONS, AccountStore, LoginFailures, answer
@@ -65,6 +66,8 @@ class Logins(LoginTerms):
         self._clock = clock
         self._hostname = hostname
         served = {*store.mechanisms, *(f"{each}-PLUS" for each in store.mechanisms if each.startswith("SCRAM-"))}
+        self._forwarded = frozenset(store.forwards)
+        served |= self._forwarded.intersection(mechanisms)
         if "EXTERNAL" in mechanisms:  # a certificate is judged by the channel; the store only has the identities
             served.add("EXTERNAL")
         self._mechanisms = tuple(each for each in mechanisms or DEFAULT_MECHANISMS if each in served)
@@ -88,6 +91,7 @@ class Logins(LoginTerms):
             identity=identity,
             challenge=f"<{secrets.token_urlsafe(12)}@{self._hostname}>",
             decoy_iterations=SCRAM_ITERATIONS,
+            forwarded=self._forwarded,
         )
 
     async def answer(self, question: Question) -> Any:
@@ -120,7 +124,13 @@ def may_send_as(sender: Address | None, identities: Sequence[str]) -> bool:
     reports (RFC 5321 §4.5.5) is everybody's.  A tag (``ann+shop@…``) belongs to its address."""
     if sender is None or "*" in identities:
         return True
-    local, domain = sender.local.casefold(), sender.domain.casefold()
+    local, domain = sender.local.casefold(), lookup_domain(sender.domain)
     plain = local.partition("+")[0]
     wanted = {f"{local}@{domain}", f"{plain}@{domain}", f"@{domain}"}
-    return any(each.casefold() in wanted for each in identities)
+    return any(_compared(each) in wanted for each in identities)
+
+
+def _compared(identity: str) -> str:
+    """An identity as it is compared: without case, its domain in A-labels."""
+    local, _, domain = identity.rpartition("@")
+    return f"{local.casefold()}@{lookup_domain(domain)}"

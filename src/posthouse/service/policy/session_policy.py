@@ -25,10 +25,12 @@ from posthouse.server.policy import Answer, Intake, Peer
 from posthouse.service.directory.directory import Foreign, Local
 from posthouse.service.directory.expansion import expand_envelope
 from posthouse.service.policy import vrfy as inquiries
+from posthouse.service.policy.client_limits import Sending
 from posthouse.service.policy.intake import SpoolIntake
 from posthouse.service.policy.listener_policy import ListenerPolicy
 from posthouse.service.policy.logins import may_send_as
 from posthouse.service.policy.recipients import recipient_verdict
+from posthouse.service.policy.submission import SubmissionTerms, SubmittedIntake
 from posthouse.service.policy.trace import NOT_SECURED, Secured
 from posthouse.service.policy.verdicts import TOO_LARGE, storage_verdict
 
@@ -196,11 +198,39 @@ class SessionPolicy:
             secured = Secured(tls.version if tls else "", tls.cipher if tls else "", self._user)
         try:
             envelopes = expand_envelope(shared.directory, envelope)
+            if shared.is_submission(self._user, trusted=self._trusted):
+                return self._submitted(greet, envelope, envelopes, secured, sending)
             return SpoolIntake(shared.intake, self._peer, greet, envelope, envelopes, secured, sending)
         except StorageError as error:
             if sending is not None:
                 sending.take_back()
             return self._no("DATA", storage_verdict(error))
+
+    def _submitted(
+        self,
+        greet: Greet,
+        envelope: Envelope,
+        envelopes: Sequence[Envelope],
+        secured: Secured,
+        sending: Sending | None,
+    ) -> Intake:
+        """The intake of a message that is submitted here.  Raises ``StorageError``."""
+        shared = self._shared
+        settings = shared.settings
+        inner = SpoolIntake(shared.submissions, self._peer, greet, envelope, envelopes, secured, sending)
+        checked = settings.check_from and self._user and "*" not in self._identities
+        terms = SubmissionTerms(
+            shared.config.hostname,
+            settings.max_message_size,
+            settings.max_header_size,
+            self._user,
+            self._identities if checked else None,
+            bool(self._user) or settings.kind == "submission",
+            settings.complete_messages,
+            settings.hide_client,
+        )
+        now = shared.clock.time()
+        return SubmittedIntake(terms, inner, now, shared.intake.offset(int(now // 60.0)))
 
     def refused(self, what: str, reply: Reply) -> None:
         """Log what the session refused by itself."""

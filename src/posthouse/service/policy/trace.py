@@ -15,11 +15,12 @@ __all__ = ["NOT_SECURED", "Secured", "trace_field"]
 
 class Secured(NamedTuple):
     """What is known of a session's channel and client: the TLS version and cipher suite as texts, and the account that
-    logged in; each empty if there is none."""
+    logged in; each empty if there is none.  ``hidden``: the trace field does not name the client."""
 
     version: str = ""
     cipher: str = ""
     user: str = ""
+    hidden: bool = False
 
     @property
     def tls(self) -> str:
@@ -28,6 +29,9 @@ class Secured(NamedTuple):
 
 
 NOT_SECURED: Final = Secured()
+#: What a trace field says in place of the client's name where that is hidden: RFC 5321 §4.4 wants a name, and readers
+#: of trace fields pass over this one.
+_HIDDEN: Final = "localhost"
 
 
 def trace_field(
@@ -46,11 +50,11 @@ def trace_field(
     A-labels, and a recipient whose local part is not ASCII is left out (RFC 6531 §3.7.3 allows both).
     """
     recipients = envelope.recipients
-    helo = greet.domain
+    helo = _HIDDEN if secured.hidden else greet.domain
     return received(
         hostname if hostname.isascii() else lookup_domain(hostname),
         helo=helo if helo.isascii() else lookup_domain(helo),
-        host=peer.host,
+        host="" if secured.hidden else peer.host,
         protocol=protocol_name(greet.verb, tls=bool(secured.cipher), auth=bool(secured.user), utf8=envelope.smtputf8),
         queue_id=queue_id,
         seconds=now,

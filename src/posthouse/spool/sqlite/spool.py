@@ -198,9 +198,11 @@ class SqliteSpool:
             said = self._start_as(owner, now)
         except (OSError, sqlite3.Error) as error:
             owner.leave()
+            self._place.close()
             raise storage_error(error, "opening the spool") from error
         except BaseException:
             owner.leave()
+            self._place.close()
             raise
         self._owner = owner
         return said
@@ -273,6 +275,7 @@ class SqliteSpool:
             assert self._files is not None
             await self.loop.run_in_executor(self._threads.blocking, self._files.shutdown)
             self._feed.close()
+            self._place.close()
             owner.leave()
         self._threads.blocking.shutdown(wait=False)
         if self._private is not None:

@@ -278,7 +278,10 @@ def _config(name: str, toml: str, address: str) -> Config:
     listeners = (
         config.listener if "[[listener]]" in toml else (ListenerSettings(bind=Endpoint(address, 25), name="mx"),)
     )
-    listeners = tuple(_with(each, bind=Endpoint(address, each.bind.port)) for each in listeners)
+    # The ledger compares octets, so nothing is added to what clients send.
+    listeners = tuple(
+        _with(each, bind=Endpoint(address, each.bind.port), complete_messages=False) for each in listeners
+    )
     return _with(
         config,
         hostname=name,

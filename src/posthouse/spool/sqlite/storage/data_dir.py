@@ -1,9 +1,11 @@
 """The data directory: made, judged, and locked by the one daemon that runs on it.
 
 A daemon holds an exclusive ``flock`` on ``data_dir/daemon.lock`` from its start to its end; the file has its process
-id.  With several workers it is the parent that holds it.  The kernel drops the lock when the process ends, however it
-ends, so a lock that is left behind does not exist.  A process that was forked from the holder (a worker, or a process
-of a user's Python handler) closes its copy at once: it must not keep the directory after the daemon has gone.
+id.  It holds one on the directory itself too, because a file can be removed as if it were stale, and on the directory
+where the spool really is, if ``spool`` is a symbolic link.  With several workers it is the parent that holds them.  The
+kernel drops a lock when the process ends, however it ends, so a lock that is left behind does not exist.  A process
+that was forked from the holder (a worker, or a process of a user's Python handler) closes its copies at once: it must
+not keep the directory after the daemon has gone.
 
 Commands that change the spool beside a daemon, or without one, do not take this lock: many processes may share a spool
 by lease (``layout.ProcessSlot``).  What the lock excludes is a second daemon, with another configuration.
@@ -23,6 +25,7 @@ from posthouse.spool.sqlite.storage.durability import Durable
 __all__ = ["DataDirLock", "LOCK_FILE", "make_data_dir", "refuse_open_to_all"]
 
 LOCK_FILE = "daemon.lock"
+_SPOOL = "spool"
 _TRIES = 10  # openings of the lock's file, which somebody else may remove meanwhile
 
 
@@ -63,10 +66,17 @@ class DataDirLock:
     def __init__(self, data_dir: str, *, durable: Durable | None = None) -> None:
         self._data_dir = os.path.abspath(data_dir)
         self._path = os.path.join(self._data_dir, LOCK_FILE)
+        self._directories: list[int] = []
+        self._descriptor: int | None = None
         try:
             make_data_dir(self._data_dir, Durable() if durable is None else durable)
-            self._descriptor: int | None = self._take()
+            self._take_directories()
+            self._descriptor = self._take()
+        except SettingError:
+            self.close_copy()
+            raise
         except OSError as error:
+            self.close_copy()
             raise SettingError(
                 f"the data directory cannot be used: {error.strerror or error}",
                 where=self._data_dir,
@@ -74,18 +84,32 @@ class DataDirLock:
             ) from error
         _HELD.add(self)
 
+    def _take_directories(self) -> None:
+        spool = os.path.realpath(os.path.join(self._data_dir, _SPOOL))
+        for path in dict.fromkeys((os.path.realpath(self._data_dir), os.path.dirname(spool))):
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            self._directories.append(descriptor)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise self._in_use(_written_in(path)) from error
+
+    def _in_use(self, holder: bytes) -> SettingError:
+        process = holder.strip().decode("ascii", "replace") or "unknown"
+        return SettingError(
+            f"{self._data_dir} is in use by the daemon with process {process}",
+            remedy="stop it or choose another data_dir",
+        )
+
     def _take(self) -> int:
         for _ in range(_TRIES):
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                holder = os.pread(descriptor, 32, 0).strip().decode("ascii", "replace")
+                holder = os.pread(descriptor, 32, 0)
                 os.close(descriptor)
-                raise SettingError(
-                    f"{self._data_dir} is in use by the daemon with process {holder or 'unknown'}",
-                    remedy="stop it or choose another data_dir",
-                ) from error
+                raise self._in_use(holder) from error
             except BaseException:
                 os.close(descriptor)
                 raise
@@ -110,14 +134,27 @@ class DataDirLock:
     def release(self) -> None:
         """Let another daemon start here, also if a process that was forked has a copy of the lock still."""
         if self._descriptor is not None:
-            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            for descriptor in (self._descriptor, *self._directories):
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
             self.close_copy()
 
     def close_copy(self) -> None:
         """Close the copy of a forked process, by which the holder loses nothing."""
-        descriptor, self._descriptor = self._descriptor, None
-        if descriptor is not None:
+        descriptors, self._directories = self._directories, []
+        if self._descriptor is not None:
+            descriptors.append(self._descriptor)
+            self._descriptor = None
+        for descriptor in descriptors:
             os.close(descriptor)
+
+
+def _written_in(directory: str) -> bytes:
+    """The process id that the daemon's lock file has, b"" where the file was removed."""
+    try:
+        with open(os.path.join(directory, LOCK_FILE), "rb") as file:
+            return file.read(32)
+    except OSError:
+        return b""
 
 
 _HELD: weakref.WeakSet[DataDirLock] = weakref.WeakSet()

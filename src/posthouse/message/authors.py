@@ -1,0 +1,219 @@
+"""Authors of a message: the addresses in From and Sender (RFC 5322 §3.6.2), read strictly.
+
+A submission server that checks them must not read another address than a mail program shows.  So what the grammar does
+not allow is an error and no guess: two From fields, two addresses behind each other, text behind an address.  The
+obsolete forms (§4.4) and groups (RFC 6854) are read.  An address in the place of a display name (``ann@x <bob@x>``)
+breaks the grammar and is common; it counts as one more author.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from posthouse.core import Address
+
+__all__ = ["Unreadable", "authors"]
+
+#: Octets of a field, and mailboxes in it.
+_FIELD_AT_MOST: Final = 16_384
+_MAILBOXES_AT_MOST: Final = 100
+
+# Programs differ in what they take for the end of a line, and a field that only some see must not pass.
+_BARE: Final = re.compile(rb"\r(?!\n)|(?<!\r)\n")
+_FIELD: Final = re.compile(rb"[!-9;-~]++[ \t]*+:")
+_NAMED: Final = re.compile(rb"(from|sender)[ \t]*+:", re.IGNORECASE)
+_TOKEN: Final = re.compile(
+    r"""(?P<space>[ \t]+)
+    | (?P<quoted>"(?:[^"\\]|\\.)*+")
+    | (?P<literal>\[[^\[\]\\<>@,;:"]*+\])
+    | (?P<special>[<>@,;:.])
+    | (?P<atom>[^\x00-\x20()<>@,;:.\[\]\\"\x7f]++)""",
+    re.VERBOSE | re.DOTALL,
+)
+_COMMENT: Final = re.compile(r"[^()\\]++|\\.|[()]", re.DOTALL)
+_ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
+
+_Token = tuple[str, str]
+
+
+class Unreadable(ValueError):
+    """The authors cannot be told; the message is the end of a sentence, and quotes nothing of the field."""
+
+
+def authors(headers: bytes) -> list[Address]:
+    """The addresses in From and in Sender, at least one.
+
+    ``headers`` is everything before the first empty line, also lines that are no fields.  Raises ``Unreadable``.
+    """
+    found: dict[bytes, bytes] = {}
+    if _BARE.search(headers):
+        raise Unreadable("a header line ends with CR or LF alone")
+    lines = headers.split(b"\r\n")
+    for at, line in enumerate(lines):
+        match = _NAMED.match(line)
+        if match is None:
+            continue
+        name = match[1].lower()
+        if name in found:
+            raise Unreadable(f"the message has two {name.decode().title()} fields")
+        found[name] = line[match.end() :] + _folded(name, lines, at + 1)
+    if b"from" not in found:
+        raise Unreadable("the message has no From field")
+    named = _addresses("From", found[b"from"])
+    if b"sender" in found:
+        sender = _addresses("Sender", found[b"sender"])
+        if len(sender) > 1:
+            raise Unreadable("Sender has more than one address")
+        named += sender
+    return named
+
+
+def _folded(name: bytes, lines: list[bytes], at: int) -> bytes:
+    """The lines from ``at`` on that continue a field."""
+    value = b""
+    while at < len(lines) and lines[at][:1] in (b" ", b"\t") and len(value) <= _FIELD_AT_MOST:
+        value += lines[at]
+        at += 1
+    if at < len(lines) and lines[at][:1] not in (b"", b" ", b"\t") and _FIELD.match(lines[at]) is None:
+        raise Unreadable(f"a line behind {name.decode().title()} is no field")
+    return value
+
+
+def _addresses(name: str, value: bytes) -> list[Address]:
+    if len(value) > _FIELD_AT_MOST:
+        raise Unreadable(f"{name} is longer than {_FIELD_AT_MOST:,} octets")
+    try:
+        found = _List(_tokens(value.decode("utf-8", "replace"))).read()
+    except ValueError as error:
+        raise Unreadable(f"{name} cannot be read: {error}") from error
+    if not found:
+        raise Unreadable(f"{name} has no address")
+    if len(found) > _MAILBOXES_AT_MOST:
+        raise Unreadable(f"{name} has more than {_MAILBOXES_AT_MOST} addresses")
+    return found
+
+
+def _tokens(text: str) -> list[_Token]:
+    """The value's tokens without spaces and comments; those of one kind that touch stay apart."""
+    tokens: list[_Token] = []
+    at = 0
+    while at < len(text):
+        if text[at] == "(":
+            at = _behind_comment(text, at)
+            continue
+        match = _TOKEN.match(text, at)
+        if match is None:
+            raise ValueError("a character stands where the grammar has none")
+        at = match.end()
+        kind = match.lastgroup or ""
+        if kind != "space":
+            tokens.append((kind, match[0]))
+    return tokens
+
+
+def _behind_comment(text: str, at: int) -> int:
+    depth = 0
+    while at < len(text):
+        match = _COMMENT.match(text, at)
+        if match is None:
+            break
+        at = match.end()
+        depth += {"(": 1, ")": -1}.get(match[0], 0)
+        if not depth:
+            return at
+    raise ValueError("a comment does not end")
+
+
+class _List:
+    """Reader of an address list (RFC 5322 §3.4)."""
+
+    def __init__(self, tokens: list[_Token]) -> None:
+        self._tokens = tokens
+        self._at = 0
+        self._in_group = False
+        self._found: list[Address] = []
+
+    def read(self) -> list[Address]:
+        """The addresses.  Raises ValueError."""
+        while self._at < len(self._tokens):
+            words = self._until("<,;:>")
+            end = self._next()
+            if end == "<":
+                self._angle(words)
+            elif end == ":":
+                self._open_group(words)
+            elif end == ">":
+                raise ValueError("> stands without <")
+            else:
+                if words:
+                    self._found.append(_address(words))
+                self._ended(end)
+        if self._in_group:
+            raise ValueError("a group does not end")
+        return self._found
+
+    def _until(self, ends: str) -> list[_Token]:
+        start = self._at
+        while self._at < len(self._tokens) and self._tokens[self._at][1] not in ends:
+            self._at += 1
+        return self._tokens[start : self._at]
+
+    def _next(self) -> str:
+        """The next token's text, "" at the end."""
+        self._at += 1
+        return self._tokens[self._at - 1][1] if self._at <= len(self._tokens) else ""
+
+    def _angle(self, words: list[_Token]) -> None:
+        """``name <address>``, or ``<@route:address>``."""
+        if ("special", "@") in words:
+            self._found.append(_address(words))
+        inside = self._until("<>;")
+        if self._next() != ">":
+            raise ValueError("< stands without >")
+        if inside[:1] == [("special", "@")]:  # obs-route
+            colon = next((at for at, token in enumerate(inside) if token == ("special", ":")), len(inside))
+            inside = inside[colon + 1 :]
+        self._found.append(_address(inside))
+        end = self._next()
+        if end not in ("", ",", ";"):
+            raise ValueError("text stands behind an address")
+        self._ended(end)
+
+    def _open_group(self, words: list[_Token]) -> None:
+        if self._in_group or not words or ("special", "@") in words:
+            raise ValueError("a colon stands where no group begins")
+        self._in_group = True
+
+    def _ended(self, end: str) -> None:
+        """A mailbox has ended, or nothing stood before a comma; ``;`` ends the group."""
+        if end != ";":
+            return
+        if not self._in_group:
+            raise ValueError("a semicolon stands outside a group")
+        self._in_group = False
+        if self._next() not in ("", ","):
+            raise ValueError("text stands behind a group")
+
+
+def _address(tokens: list[_Token]) -> Address:
+    """The address that the tokens are (addr-spec).  Raises ValueError."""
+    at = next((number for number, token in enumerate(tokens) if token == ("special", "@")), -1)
+    if at < 0:
+        raise ValueError("a name stands where an address is wanted")
+    local, domain = tokens[:at], tokens[at + 1 :]
+    if len(domain) == 1 and domain[0][0] == "literal":
+        host = domain[0][1]
+    else:
+        host = _dotted(domain, ("atom",))
+    return Address(_dotted(local, ("atom", "quoted")), host)
+
+
+def _dotted(tokens: list[_Token], kinds: tuple[str, ...]) -> str:
+    """Words with a dot between each two."""
+    for number, (kind, text) in enumerate(tokens):
+        if text != "." if number % 2 else kind not in kinds:
+            raise ValueError("an address has a form that is not allowed")
+    if len(tokens) % 2 == 0:
+        raise ValueError("an address has a form that is not allowed")
+    return "".join(_ESCAPED.sub(r"\1", text[1:-1]) if kind == "quoted" else text for kind, text in tokens)

@@ -1,0 +1,44 @@
+"""Header section of a submitted message: what a submission server adds and takes out (RFC 6409 §8).
+
+Date and Message-ID are put in front if they are missing; Bcc and Resent-Bcc are taken out in every spelling.  All other
+octets stay as they are.  Date and Message-ID are arguments; no clock is read.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from posthouse.message.headers import fields
+
+__all__ = ["completed", "is_complete"]
+
+_BLIND: Final = (b"bcc", b"resent-bcc")
+
+
+def is_complete(lowered: bytes) -> bool:
+    """Whether a header section certainly needs no change; ``lowered`` is it in lower case, each line with the CRLF
+    before it.  False for one that may need none."""
+    return b"\r\ndate:" in lowered and b"\r\nmessage-id:" in lowered and b"bcc" not in lowered
+
+
+def completed(headers: bytes, date: str, message_id: str) -> bytes:
+    """The header section with what is missing, and without Bcc and Resent-Bcc.
+
+    Args:
+        headers: The fields, each with its CRLF, without the empty line behind them.
+        date: The value of Date, if there is none.
+        message_id: The value of Message-ID with its angle brackets, if there is none.
+    """
+    names: set[bytes] = set()
+    kept: list[bytes] = []
+    for name, raw in fields(headers, at_most=len(headers)):
+        lowered = name.lower()
+        names.add(lowered)
+        if lowered not in _BLIND:
+            kept.append(raw)
+    added = b""
+    if b"date" not in names:
+        added = f"Date: {date}\r\n".encode()
+    if b"message-id" not in names:
+        added += f"Message-ID: {message_id}\r\n".encode()
+    return added + b"".join(kept)

@@ -1,0 +1,60 @@
+"""What a submission server adds and takes out; the other octets stay."""
+
+from __future__ import annotations
+
+import pytest
+
+from posthouse.message.submitted import completed, is_complete
+
+DATE = "Mon, 23 Nov 2026 08:46:22 +0100"
+BOTH = b"Date: x\r\nMessage-ID: <y@z>\r\n"
+
+
+def complete(headers: bytes) -> bytes:
+    return completed(headers, DATE, "<q@mx.test>")
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        b"Bcc: a@x.test\r\n",
+        b"Bcc :a@x.test,\r\n b@x.test\r\n",
+        b"BCC:\r\n\t\r\n a@x.test\r\n",
+        b"bcc\t: a@x.test\r\n",
+        b"Bcc:\r\n",
+        b"Resent-Bcc: a@x.test\r\n",
+        b"RESENT-BCC \t: a@x.test\r\n",
+        b"Bcc: a@x.test,\r\nb@x.test\r\n",  # not folded; RFC 7103 §7.2 reads it as the same field
+    ],
+)
+@pytest.mark.parametrize("before", [b"", b"Subject: bcc\r\n Bcc: no field\r\n"])
+@pytest.mark.parametrize("times", [1, 2])
+def test_bcc_goes_in_every_spelling(field: bytes, before: bytes, times: int) -> None:
+    after = BOTH + b"X-Bcc: stays\r\nBcc-Note: stays\r\nSubject  : \xff odd\r\n \r\n"
+    assert complete(before + field * times + after) == before + after
+
+
+def test_the_last_of_very_many_fields_goes_too() -> None:
+    many = BOTH + b"A:\r\n" * 12_000
+    assert complete(many + b"Bcc: a@x.test\r\n") == many
+
+
+@pytest.mark.parametrize(
+    ("headers", "added"),
+    [
+        (b"", b"Date: %s\r\nMessage-ID: <q@mx.test>\r\n"),
+        (b"Subject: Date: x\r\n Message-ID: y\r\n", b"Date: %s\r\nMessage-ID: <q@mx.test>\r\n"),
+        (b"dAtE : x\r\n", b"Message-ID: <q@mx.test>\r\n"),
+        (b"MESSAGE-ID\t:\r\n <a@b>\r\n", b"Date: %s\r\n"),
+        (b"Resent-Date: x\r\nResent-Message-ID: <a@b>\r\n", b"Date: %s\r\nMessage-ID: <q@mx.test>\r\n"),
+        (BOTH, b""),
+    ],
+)
+def test_what_is_missing_is_put_in_front(headers: bytes, added: bytes) -> None:
+    assert complete(headers) == added.replace(b"%s", DATE.encode()) + headers
+
+
+@pytest.mark.parametrize("headers", [BOTH + b"Bcc: x\r\n", b"Subject: bcc\r\n" + BOTH, b"Date: x\r\n", b""])
+def test_only_what_needs_no_change_is_called_complete(headers: bytes) -> None:
+    assert is_complete(b"\r\n" + BOTH.lower())
+    assert not is_complete(b"\r\n" + headers.lower())
