@@ -28,6 +28,7 @@ __all__ = ["ACTS", "COMMANDS", "language", "main", "posthouse"]
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("demo", "demo", "Watch a message pass two mail servers, line by line."),
     "run": ("run", "run", "Run the daemon; without a configuration it catches all mail."),
+    "reload": ("reload", "reload", "Have a running daemon read its configuration again."),
     "send": ("send", "send", "Compose a message, or take a ready one, and send it."),
     "inbox": ("inbox", "inbox", "Read what was delivered into the local inboxes."),
     "queue": ("queue", "queue", "Show the mail in the queue, and change it."),
@@ -51,6 +52,7 @@ ACTS = frozenset(
         "queue release",
         "queue reroute",
         "queue retry",
+        "reload",
         "run",
         "send",
         "sink",
@@ -96,6 +98,7 @@ posthouse COMMAND --help 查看详细说明；列表命令都支持 --json；用
 _CHINESE = {
     "demo": "看一封信经过两台邮件服务器，逐行解释。",
     "run": "运行守护进程；没有配置时接收所有邮件。",
+    "reload": "让运行中的守护进程重新读取配置。",
     "send": "撰写一封邮件（或使用现成的邮件）并发送。",
     "inbox": "阅读投递到本地邮箱的邮件。",
     "queue": "查看并处理队列里的邮件。",

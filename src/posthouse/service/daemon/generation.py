@@ -13,7 +13,7 @@ from functools import partial
 from typing import NamedTuple
 
 from posthouse.core import EventSink
-from posthouse.net import Clock, Endpoint, Network
+from posthouse.net import Clock, Network
 from posthouse.protocol import Limits, Transcript
 from posthouse.relay import DsnWriter, Worker
 from posthouse.server import CheckFactory, Server, ServerTimeouts
@@ -25,18 +25,10 @@ from posthouse.service.directory.directory import Directory
 from posthouse.service.policy.listener_policy import InboxUsage, ListenerPolicy
 from posthouse.service.policy.session_policy import SessionPolicy
 from posthouse.service.policy.shared_counts import SharedCounts
+from posthouse.service.process.ports import ListenerKey, key_of
 from posthouse.spool import Spool
 
-__all__ = ["Generation", "Lasting", "ListenerKey", "OpenServer", "key_of"]
-
-#: What makes two listeners the same one, before and after a change: the address; with port 0 the name as well.
-ListenerKey = tuple[Endpoint, str]
-
-
-def key_of(listener: ListenerSettings) -> ListenerKey:
-    """The key of a listener."""
-    at = listener.bind
-    return at, "" if at.port or at.is_path else listener.name
+__all__ = ["Generation", "Lasting", "OpenServer"]
 
 
 class Lasting(NamedTuple):
