@@ -356,10 +356,42 @@ class RouteSettings(Struct, frozen=True, kw_only=True):
         ViaSetting,
         mail_types.VIA,
         Meta(
-            description='"mx" (the mail exchangers in the DNS), or one host: "smtp://host:port", "lmtp://host:port" or '
+            description='"mx" (the mail exchangers in the DNS), or one host: "smtp://host:port", "smtps://host" (TLS '
+            'from the first octet, port 465), "smtp+starttls://host" (port 587), "lmtp://host:port" or '
             '"lmtp:/path/of/socket".'
         ),
     ] = ViaSetting("mx")
+    tls: Annotated[
+        str,
+        security_types.ROUTE_TLS,
+        Meta(
+            description="Encryption to the next host: `off`; `opportunistic`, where it is offered, and in clear if it "
+            "fails; `require`, TLS or no delivery; `verify`, and the certificate must prove the host's name. Without "
+            "it, `verify` with `user` and to `smtps://` and `smtp+starttls://`, else `opportunistic`; `off` for `lmtp`."
+        ),
+    ] = ""
+    ca: Annotated[
+        str,
+        security_types.FILE,
+        Meta(description="Certificates (PEM file) to trust in place of the system's, to `verify`."),
+    ] = ""
+    tls_cert: Annotated[
+        str,
+        security_types.FILE,
+        Meta(description="The certificate (PEM) to show to a host that asks for one; without it, none is shown."),
+    ] = ""
+    tls_key: Annotated[
+        str,
+        security_types.FILE,
+        Meta(description="Its key (PEM); without it, the key is in the certificate's file."),
+    ] = ""
+    user: Annotated[str, Meta(description="The name to log in with at the host (a smarthost).")] = ""
+    password_file: Annotated[
+        str,
+        security_types.FILE,
+        Meta(description="The file with the password in its first line; it is read for each new session."),
+    ] = ""
+    password_env: Annotated[str, Meta(description="Or the environment variable that has the password.")] = ""
 
 
 class ConsoleSettings(Struct, frozen=True, kw_only=True):
