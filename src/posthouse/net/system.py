@@ -28,9 +28,15 @@ __all__ = [
 
 
 def endpoint_of(name: object) -> Endpoint:
-    """A socket address of the system as an ``Endpoint``."""
+    """A socket address of the system as an ``Endpoint``.
+
+    A socket of both families gives IPv4 addresses as ``::ffff:192.0.2.1``; they become what rules and logs know.
+    """
     if isinstance(name, tuple):
-        return Endpoint(name[0], name[1])
+        host: str = name[0]
+        if host[:7] == "::ffff:" and "." in host:
+            host = host[7:]
+        return Endpoint(host, name[1])
     if isinstance(name, bytes):  # Linux's abstract names
         return Endpoint(os.fsdecode(name))
     return Endpoint(name) if isinstance(name, str) else Endpoint("")

@@ -402,7 +402,8 @@ class ConnectionEntry(Struct, frozen=True, kw_only=True):
     """One connection of an attempt.
 
     ``timings`` are the seconds of each phase, in their order; ``lines`` the dialogue (``S: …``, ``R: …``); ``ended``
-    why the connection ended early, "" if it did not; ``reused`` the number of messages that the session took before.
+    why the connection ended early, "" if it did not; ``reused`` the number of messages that the session took before;
+    ``security`` what the certificate proves, or why the session is in clear.
     """
 
     peer: str
@@ -412,6 +413,7 @@ class ConnectionEntry(Struct, frozen=True, kw_only=True):
     lines: tuple[str, ...]
     ended: str
     reused: int
+    security: str = ""
 
 
 class ResultEntry(Struct, frozen=True, kw_only=True):
