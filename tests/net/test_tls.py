@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
+import struct
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +19,7 @@ from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.net.tls import TlsNetwork, TlsStream
 from posthouse.net.tls_context import client_context, server_context
 from posthouse.net.tls_engine import TlsEngine, TlsInfo, TlsState
-from posthouse.testing import MemoryNetwork
+from posthouse.testing import ManualClock, MemoryNetwork
 from posthouse.testing.conformance import STREAM_CHECKS, StreamCheck, run_check
 from posthouse.testing.conformance.streams import a_factory_may_fail
 from posthouse.testing.recording_handler import RecordingHandler
@@ -393,3 +395,118 @@ def test_files_that_do_not_fit_are_named(files: Files, authority: trustme.CA, tm
         server_context(str(empty))
     with pytest.raises(SettingError, match=r"does not hold|cannot be read"):
         client_context(ca=str(empty))
+
+
+def test_a_certificate_that_is_refused_after_the_handshake_is_a_failed_handshake(files: Files) -> None:
+    """In TLS 1.3 the client's alert may follow its Finished: it comes where its first octets would."""
+
+    async def scenario() -> None:
+        errors: list[BaseException] = []
+        refused: list[NetworkError] = []
+        both = network(files, errors, on_refused=lambda _, error: refused.append(error))
+        served, handler = RecordingHandler(), RecordingHandler()
+        listener = await both.listen(Endpoint("127.0.0.1"), lambda: served)
+        stream = await both.connect(listener.local, handler)
+        await served.until(lambda each: each.events)
+        layer = served.stream
+        assert isinstance(layer, TlsStream)
+        layer._engine = Refused(layer._engine)  # type: ignore[assignment]
+        stream.write(b"x")
+        await served.until(lambda each: each.ended)
+        assert [str(each) for each in refused] == ["the client does not trust our certificate"]
+        assert not served.received
+        await handler.until(lambda each: each.eof or each.ended)
+        listener.close()
+        stream.abort()
+        assert not errors
+
+    bounded(scenario)
+
+
+class Refused:
+    """An engine that reads an alert."""
+
+    def __init__(self, engine: TlsEngine) -> None:
+        self.receive, self.pending, self.state, self.close = engine.receive, engine.pending, engine.state, engine.close
+
+    def read(self, at_most: int) -> bytes:
+        raise TlsFailed("the client does not trust our certificate")
+
+
+# The end
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda each: each.name)
+@pytest.mark.parametrize("end", ["close", "close_gently"])
+def test_a_peer_that_never_answers_close_notify_is_not_waited_for(
+    end: str, version: ssl.TLSVersion, files: Files
+) -> None:
+    """``close`` ends at once, ``close_gently`` after its time: the clock is moved, and nobody answers."""
+
+    async def scenario() -> None:
+        clock = ManualClock()
+        context = server_context(files.certificate, files.key)
+        below = MemoryNetwork(clock)
+        served, plain = RecordingHandler(), RecordingHandler()
+        both = TlsNetwork(below, clock=clock, server=lambda: context)
+        listener = await both.listen(Endpoint("127.0.0.1"), lambda: served)
+        raw = await below.connect(listener.local, plain)
+        client = client_context(ca=files.ca)
+        client.maximum_version = version
+        engine = TlsEngine(client, server_side=False, peer="h", server_name=NAME)
+        raw.write(engine.start())
+        while engine.state is TlsState.HANDSHAKE:
+            await plain.until(lambda each: each.received)
+            engine.receive(bytes(plain.received))
+            plain.received.clear()
+            raw.write(engine.pending())
+        await served.until(lambda each: each.events)
+        served.stream.write(b"221 bye\r\n")
+        if end == "close":
+            served.stream.close()
+        else:
+            served.stream.close_gently(5.0)
+            await plain.until(lambda each: each.eof)
+            assert not served.ended
+            await clock.advance(5.1)
+        await served.until(lambda each: each.ended)
+        raw.abort()
+        await plain.until(lambda each: each.ended)
+        listener.close()
+
+    bounded(scenario)
+
+
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda each: each.name)
+def test_what_had_arrived_is_given_though_every_write_meets_a_reset(
+    loop: str, version: ssl.TLSVersion, files: Files
+) -> None:
+    """A client that ends its handshake, sends a whole session and is gone: our tickets and replies cannot be sent."""
+    octets = b"".join(b"%06d\r\n" % number for number in range(1_500))
+
+    async def scenario() -> None:
+        async with asyncio.timeout(30):
+            errors: list[BaseException] = []
+            served = RecordingHandler(lambda handler, data: handler.stream.write(b"250 OK\r\n" * 100))
+            listener = await network(files, errors).listen(Endpoint("127.0.0.1"), lambda: served)
+            client = client_context(ca=files.ca)
+            client.maximum_version = version
+            engine = TlsEngine(client, server_side=False, peer="h", server_name=NAME)
+            reader, writer = await asyncio.open_connection("127.0.0.1", listener.local.port)
+            last = engine.start()
+            while engine.state is TlsState.HANDSHAKE:
+                writer.write(last)
+                engine.receive(await reader.read(65_536))
+                last = engine.pending()
+            sock = writer.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.write(last + engine.write(octets))
+            assert not writer.transport.get_write_buffer_size()
+            writer.transport.abort()  # a reset, behind what has been sent
+            await served.until(lambda each: each.ended)
+            assert bytes(served.received) == octets
+            assert not errors
+            listener.close()
+
+    run(loop, scenario())

@@ -3,7 +3,8 @@
 A layer is put in when the connection is opened (implicit TLS, RFC 8314), which ``TlsNetwork`` does, or in the middle
 of it (STARTTLS, RFC 3207), with ``start``.  The handler above sees an ordinary stream.  In the first case it gets
 ``connected`` when the handshake is over, and nothing at all if the handshake fails; in the second, ``on_up`` is called.
-A handshake that fails or takes too long ends the connection: nothing goes on in clear.
+A handshake that fails or takes too long ends the connection: nothing goes on in clear.  In TLS 1.3 a client may refuse
+our certificate when our handshake is over; ``on_failed`` is called then too, if nothing came before it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from posthouse.net.stream import Endpoint, Handler, HandlerFactory, Listener, Ne
 from posthouse.net.system import ended_by
 from posthouse.net.tls_engine import TlsEngine, TlsInfo, TlsState
 
-__all__ = ["HANDSHAKE_SECONDS", "TlsNetwork", "TlsStream"]
+__all__ = ["HANDSHAKE_SECONDS", "TlsNetwork", "TlsStream", "accepted_layer"]
 
 HANDSHAKE_SECONDS: Final = 30.0
 #: The most that a handler gets at once (the promise of ``Handler.data_received``).
@@ -36,6 +37,7 @@ class TlsStream:
         "_eof_given",
         "_fault",
         "_handler",
+        "_heard",
         "_on_error",
         "_on_failed",
         "_on_up",
@@ -77,6 +79,7 @@ class TlsStream:
         self._paused = False
         self._reading_due = False
         self._eof_given = False
+        self._heard = False  # the peer has said something inside TLS
         self._over = False  # the handler gets nothing but disconnected
         self._fault: NetworkError | LocalError | None = None
         #: What was agreed on; None until the handshake is over.
@@ -143,6 +146,7 @@ class TlsStream:
                 return
             if not data:
                 break
+            self._heard = True
             self._handler.data_received(data)
         self._send_pending()
         if self._engine.state is TlsState.PEER_DONE and not (self._paused or self._over or self._eof_given):
@@ -271,8 +275,41 @@ class TlsStream:
             return
         self._over = True
         self._fault = error
+        if self.info is not None and not self._heard and self._on_failed is not None:
+            self._on_failed(error)
         self._send_pending()
         self._stream.close()
+
+
+def accepted_layer(
+    context: ssl.SSLContext,
+    handler: Handler,
+    *,
+    clock: Clock,
+    on_up: Callable[[TlsInfo], object] | None = None,
+    on_refused: Callable[[Endpoint, NetworkError], object] | None = None,
+    on_error: Callable[[BaseException], object] | None = None,
+    seconds: float = HANDSHAKE_SECONDS,
+) -> TlsStream:
+    """The layer of an accepted connection that speaks TLS from its first octet; ``handler`` is connected when the
+    handshake is over.  ``on_refused`` is given the peer and the error if it fails."""
+
+    def failed(error: NetworkError) -> None:
+        if on_refused is not None:
+            on_refused(layer.peer, error)
+
+    layer = TlsStream(
+        context,
+        handler,
+        clock=clock,
+        server_side=True,
+        peer="the client",
+        on_up=on_up,
+        on_failed=failed,
+        on_error=on_error,
+        seconds=seconds,
+    )
+    return layer
 
 
 class TlsNetwork:
@@ -345,19 +382,13 @@ class TlsNetwork:
             raise LocalError("this network has no TLS settings for servers")
 
         def accept() -> TlsStream:
-            def failed(error: NetworkError) -> None:
-                if self._on_refused is not None:
-                    self._on_refused(layer.peer, error)
-
-            layer = TlsStream(
+            return accepted_layer(
                 server(),
                 factory(),
                 clock=self._clock,
-                server_side=True,
-                on_failed=failed,
+                on_refused=self._on_refused,
                 on_error=self._on_error,
                 seconds=self._seconds,
             )
-            return layer
 
         return await self._below.listen(endpoint, accept, backlog=backlog)

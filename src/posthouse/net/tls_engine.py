@@ -23,6 +23,8 @@ __all__ = ["TlsEngine", "TlsInfo", "TlsState", "end_point_of", "handshake_failed
 _READ: Final = 65_536
 # A peer that sends a close_notify, an alert or tickets needs a few hundred octets; a handshake at most some 100 KiB.
 _MOST_HANDSHAKE: Final = 262_144
+#: Octets of a ClientHello up to the highest version that it offers, but for TLS 1.3 (RFC 5246 §6.2.1, §7.4.1.2).
+_HELLO: Final = 11
 
 
 class TlsState(enum.Enum):
@@ -88,6 +90,7 @@ class TlsEngine:
         self._server_name = name or ""
         self._fault: Exception | None = None  # met behind the last complete record
         self._octets = 0  # of the handshake so far
+        self._hello = b""  # in a server, the first octets of it: they say which version the client offers
         self.state = TlsState.HANDSHAKE
         #: What was agreed on; None until the handshake is over.
         self.info: TlsInfo | None = None
@@ -119,7 +122,7 @@ class TlsEngine:
             if isinstance(error, ssl.SSLCertVerificationError):
                 name = self._server_name if self._tls.context.check_hostname else ""
                 raise CertificateRefused(*refusal(error, peer_certificate(self._tls), self._peer, name)) from error
-            raise handshake_failed(error, self._peer, server_side=self._server_side) from error
+            raise handshake_failed(error, self._peer, server_side=self._server_side, hello=self._hello) from error
         self.state = TlsState.OPEN
         cipher = self._tls.cipher() or ("", "", 0)
         certificate = self._tls.getpeercert(binary_form=True)
@@ -146,6 +149,8 @@ class TlsEngine:
             return  # RFC 8446 §6.1: data after a close_notify is ignored
         self._incoming.write(data)
         if self.state is TlsState.HANDSHAKE:
+            if self._server_side and self._octets < _HELLO:
+                self._hello = (self._hello + data[:_HELLO])[:_HELLO]
             self._octets += len(data)
             self._go_on()
             if self.state is TlsState.HANDSHAKE and self._octets > _MOST_HANDSHAKE:
@@ -267,15 +272,19 @@ _REASONS: Final = {
 
 #: What arrived was no TLS record.
 _NOT_TLS: Final = ("WRONG_VERSION_NUMBER", "UNKNOWN_PROTOCOL", "HTTP_REQUEST")
+_OLD: Final = {b"\x03\x00": "SSL 3.0", b"\x03\x01": "TLS 1.0", b"\x03\x02": "TLS 1.1"}
 
 
-def handshake_failed(error: Exception, peer: str, *, server_side: bool) -> TlsFailed:
-    """The error of a handshake that failed, as a sentence about the peer."""
+def handshake_failed(error: Exception, peer: str, *, server_side: bool, hello: bytes = b"") -> TlsFailed:
+    """The error of a handshake that failed, as a sentence about the peer; ``hello`` are the first octets that a client
+    sent."""
     reason = (getattr(error, "reason", None) or "").upper()
     for alert, text in _ALERTS.items():
         if reason.endswith((f"ALERT_{alert}", f"ALERT {alert}")):
             return TlsFailed(f"{peer} {text}")
     text = _REASONS.get(reason, "")
+    if reason == "UNSUPPORTED_PROTOCOL" and hello[9:] in _OLD:
+        text = f"offers {_OLD[hello[9:]]} at most, and TLS 1.2 and 1.3 are spoken here"
     if not text:
         plain = reason.replace("_", " ").lower() or str(error)
         text = f"and this machine could not agree on TLS ({plain})"
