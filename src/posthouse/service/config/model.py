@@ -38,6 +38,7 @@ __all__ = [
     "RelaySettings",
     "RouteSettings",
     "SpoolSettings",
+    "is_within",
 ]
 
 
@@ -143,6 +144,30 @@ class ListenerSettings(LimitSettings, frozen=True, kw_only=True):
     ] = False
     vrfy: Annotated[bool, Meta(description="Whether VRFY says if a mailbox exists; if off, it answers 252.")] = False
     expn: Annotated[bool, Meta(description="Whether EXPN shows the members of a list; if off, it answers 252.")] = False
+    proxy_networks: Annotated[
+        tuple[Network, ...],
+        types.NETWORKS,
+        Meta(
+            description="Proxies whose connections begin with a PROXY header, version 1 or 2, which names the client; "
+            "see [proxies](limits.md#proxies)."
+        ),
+    ] = ()
+    xclient_networks: Annotated[
+        tuple[Network, ...],
+        types.NETWORKS,
+        Meta(description="Hosts that may name the client by XCLIENT; they can claim any address and any login."),
+    ] = ()
+    xforward_networks: Annotated[
+        tuple[Network, ...],
+        types.NETWORKS,
+        Meta(description="Hosts that may say by XFORWARD which client the log and the history name."),
+    ] = ()
+
+    @property
+    def pause(self) -> float:
+        """``greeting_pause`` where it applies: a submission client may give up in it, and one that speaks TLS from the
+        start must speak first."""
+        return 0.0 if self.kind == "submission" or self.tls == "implicit" else self.greeting_pause
 
 
 class CertificateSettings(Struct, frozen=True, kw_only=True):
@@ -466,10 +491,15 @@ class Config(Struct, frozen=True, kw_only=True):
         """Whether ``host`` (an IP address; "" for a unix socket, which file permissions guard) may send anywhere."""
         if not host:
             return True
-        try:
-            address: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(host.partition("%")[0])
-        except ValueError:
-            return False
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        return any(address in network for network in self.relay.trusted_networks)
+        return is_within(self.relay.trusted_networks, host)
+
+
+def is_within(networks: tuple[Network, ...], host: str) -> bool:
+    """Whether ``host`` is an IP address in one of the networks; an IPv4 address in IPv6's form is IPv4."""
+    try:
+        address: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in network for network in networks)

@@ -147,7 +147,12 @@ class Generation:
             on_sweep=lasting.sweep,
             leniency=policy.leniency,
             protection=protection,
-            on_tls_refused=lambda peer, error: policy.tls_failed(f"{listener.kind} {peer}", str(error)),
+            proxies=policy.proxies,
+            # A submission client may give up in a pause, and one that speaks TLS from the start must speak first.
+            greeting_pause=listener.greeting_pause
+            if listener.kind != "submission" and listener.tls != "implicit"
+            else 0,
+            on_refused=policy.turned_away,
         )
         return OpenServer(listener, policy, server)
 

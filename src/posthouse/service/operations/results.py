@@ -584,12 +584,13 @@ class Explained(Struct, frozen=True, kw_only=True):
 
     ``message``: a queue id, or the only message with a Message-ID.  ``messages``: several with one Message-ID.
     ``address``: an address, with recent ``messages`` from it or to it.  ``code``: reply codes.  ``command``: a command
-    of SMTP.  ``setting``: the settings of one name.
+    of SMTP.  ``setting``: the settings of one name.  ``has_older`` says that only the newest ``messages`` are here.
     """
 
     kind: str
     message: MessageHistory | None = None
     messages: list[MessageFound] = []
+    has_older: bool = False
     address: AddressForecast | None = None
     codes: list[CodeEntry] = []
     command: CommandText | None = None
