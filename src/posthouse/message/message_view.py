@@ -72,7 +72,8 @@ def view(octets: bytes) -> MessageView:
     try:
         message: email.message.Message = email.parser.BytesParser(policy=_POLICY).parsebytes(octets)
         leaves = list(_leaves(message))
-    except (RecursionError, ValueError, LookupError, AssertionError, email.errors.MessageError):  # what the parser makes of strange nesting
+    # What the parser makes of strange nesting.
+    except (RecursionError, ValueError, LookupError, AssertionError, email.errors.MessageError):
         text = octets.decode("utf-8", "replace").replace("\r\n", "\n")
         return MessageView((), text, ())
     fields = tuple(
