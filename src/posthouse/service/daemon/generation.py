@@ -97,7 +97,7 @@ class Generation:
 
     def _server(self, listener: ListenerSettings, lasting: Lasting) -> OpenServer:
         config = self.config
-        protection, logins = self.protections.of(listener)
+        protection, logins = self.protections.of(listener, lasting.counts)
         policy = ListenerPolicy(
             config,
             listener,
