@@ -239,7 +239,7 @@ def _end(error: Exception) -> int:
         return 130
     if isinstance(error, click.UsageError):
         place = error.ctx.command_path if error.ctx is not None else "posthouse"
-        text = error.format_message().rstrip(".")
+        text = error.format_message().rstrip(".").replace("a valid integer range", "a whole number")
         more = "" if "posthouse" in text else f"; see `{place} --help`"
         _complain(f"{place}: {text[:1].lower()}{text[1:]}{more}")
         return 64
