@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from posthouse.net.descriptors import exhausted, raise_limit
 from posthouse.service.config.model import Config
 from posthouse.service.config_file import default_config
-from posthouse.service.daemon.descriptor_limit import OUT_OF_DESCRIPTORS, DescriptorWatch, fitted, wanted
+from posthouse.service.process.descriptor_limit import OUT_OF_DESCRIPTORS, DescriptorWatch, fitted, wanted
 
 CONFIG = default_config("/nowhere")
 
@@ -73,7 +73,7 @@ def test_a_process_without_descriptors_says_so_once_a_minute(monkeypatch: pytest
     assert told == []
     assert not exhausted()
     assert raise_limit(0) > 0
-    monkeypatch.setattr("posthouse.service.daemon.descriptor_limit.exhausted", lambda: True)
+    monkeypatch.setattr("posthouse.service.process.descriptor_limit.exhausted", lambda: True)
     for _ in range(36):
         watch()
     assert told == [OUT_OF_DESCRIPTORS] * 3

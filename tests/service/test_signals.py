@@ -189,7 +189,7 @@ def test_other_signals_are_logged_and_end_nothing(daemon: Callable[..., Daemon],
             for pid in [running.process.pid, *(running.workers() if workers > 1 else [])]:
                 os.kill(pid, number)
             running.until(f" signal name={name} text=")
-        assert "restart the daemon to have it read again" in running.text()
+        running.until(" reload by=SIGHUP reason=.* was started without a configuration file")
         running.process.send_signal(signal.SIGQUIT)
         running.until(" draining ")
         until(lambda: refused(running.port()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -11,7 +12,8 @@ from posthouse.cli.output import say
 from posthouse.core.errors import SettingError
 
 if TYPE_CHECKING:
-    from posthouse.service import Config
+    from posthouse.service.config.model import Config
+    from posthouse.service.daemon.reloading import ConfigSource
     from posthouse.service.daemon.supervisor import Opened
 
 __all__ = ["run"]
@@ -69,22 +71,37 @@ def run(
             )
     options = context.DaemonOptions(config_file, data_dir)
     config = options.config if config_file is not None else _catcher(options.data_dir, bind, tls, auth)
-    if log is not None:
-        from msgspec.structs import replace
-
-        config = replace(config, log=replace(config.log, format=log))
+    config = _logging(config, log)
 
     def ready(opened: Opened) -> None:
         _tell(opened, plain=config_file is None, data_dir=data_dir)
 
     try:
-        supervisor.run(config, loop=context.run, ready=ready)
+        supervisor.run(config, loop=context.run, ready=ready, source=_source(config_file, data_dir, log))
     except SettingError as error:
         binds = [str(each.bind) for each in config.listener]
         if config_file is None and isinstance(error.__cause__, OSError) and error.where in binds:
             remedy = f"{error.remedy}, with --bind HOST:PORT"
             raise SettingError(error.message, where=error.where, remedy=remedy) from error.__cause__
         raise
+
+
+def _source(config_file: str | None, data_dir: str | None, log: str | None) -> ConfigSource | None:
+    """Where the daemon reads its configuration again; the options that were given hold then too."""
+    if config_file is None:
+        return None
+    from posthouse.service.daemon.reloading import ConfigSource
+
+    path = os.path.abspath(config_file)
+    return ConfigSource(path, lambda: _logging(context.DaemonOptions(path, data_dir).config, log))
+
+
+def _logging(config: Config, log: str | None) -> Config:
+    if log is None:
+        return config
+    from msgspec.structs import replace
+
+    return replace(config, log=replace(config.log, format=log))
 
 
 def _catcher(data_dir: str | None, binds: tuple[str, ...], tls: Any, auth: Any) -> Config:

@@ -290,7 +290,7 @@ class SocketNetwork:
     ) -> None:
         self.flush_seconds = flush_seconds
         self._reuse_port = reuse_port
-        self._prepared = prepared or {}
+        self._prepared = {} if prepared is None else prepared
         self._on_error = on_error
         self._read_size = read_size
         self._buffers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = weakref.WeakKeyDictionary()

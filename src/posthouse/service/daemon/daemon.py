@@ -15,10 +15,11 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from functools import partial
 from math import inf
 from random import Random, SystemRandom
+from typing import Any
 
 from posthouse.core import Bytes, EventSink, LocalError, SettingError, StorageCorrupt, event_sink
 from posthouse.delivery import (
@@ -29,6 +30,7 @@ from posthouse.delivery import (
     PythonDeliverer,
     SmtpDeliverer,
 )
+from posthouse.delivery.security import InClear
 from posthouse.net import (
     CachingResolver,
     Clock,
@@ -48,11 +50,11 @@ from posthouse.service.config.model import Config
 from posthouse.service.control.client import ask_peers
 from posthouse.service.control.server import ControlSocket
 from posthouse.service.control.wire import control_path
-from posthouse.service.daemon.descriptor_limit import DescriptorWatch
 from posthouse.service.daemon.event_log import EventLog
-from posthouse.service.daemon.generation import Generation, Lasting, ListenerKey
+from posthouse.service.daemon.generation import Generation, Lasting
 from posthouse.service.daemon.inbox_watch import InboxWatch
 from posthouse.service.daemon.listeners import OpenListeners
+from posthouse.service.daemon.route_security import PLAIN_ROUTE, SecurityKey, keys_of, security_of_route, timeouts_of
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import addressees
@@ -60,6 +62,8 @@ from posthouse.service.operations.base import Context, RoutingContext
 from posthouse.service.policy.listener_policy import InboxUsage
 from posthouse.service.policy.log_rate import LogRate
 from posthouse.service.policy.shared_counts import SharedCounts
+from posthouse.service.process.descriptor_limit import DescriptorWatch
+from posthouse.service.process.ports import ListenerKey
 from posthouse.spool import Durable, Spool, SqliteSpool
 from posthouse.spool.interface import Compose, QueuedRecipient, Report, StoredMessage
 from posthouse.spool.sqlite.ownership import CATCHER, RELAY
@@ -86,6 +90,7 @@ class Daemon:
         share_ports: whether other processes may listen at the same addresses.
         control: whether operations are offered on the control socket of this ``worker``; users are answered by 0.
         listening: sockets that listen already, by address; the daemon's listeners use them instead of their own.
+        lock: the lock on ``data_dir``, where it is held already; the daemon releases it at its end.
         counts: the counts of limits that all workers share.
         loopback: whether a mail exchanger may have an address of loopback (for a network of its own, as in the demo).
     """
@@ -108,12 +113,15 @@ class Daemon:
         checks: Sequence[CheckFactory] = (),
         loopback: bool = False,
         counts: SharedCounts | None = None,
+        lock: DataDirLock | None = None,
     ) -> None:
         self.config = config
         self._counts = SharedCounts() if counts is None else counts
         self._checks, self._loopback = checks, loopback
         self._locks = spool is None and not share_ports  # workers have a parent that holds the lock
-        self._lock: DataDirLock | None = None
+        self._lock = lock
+        #: Reads the configuration again for a user, where that is possible; set by whoever runs the daemon.
+        self.reload_on_request: Callable[[str], Coroutine[Any, Any, Any]] | None = None
         #: Why the spool stored nothing any more when the daemon ended, in a sentence; "" if it did.
         self.out_of_order = ""
         self.clock = clock or SystemClock()
@@ -141,7 +149,6 @@ class Daemon:
         self._local_identity = LocalIdentity([config.hostname])
         self._control_path = control_path(config.data_dir, worker)
         self._control = ControlSocket(self._control_path, self.context, self.log) if control else None
-        self._descriptors = DescriptorWatch(lambda reason: self.log("fault", reason=reason), self.clock.monotonic)
         self._usage = InboxUsage(self.spool, self.clock)
         self._listeners = OpenListeners(self._network)
         self._retired: list[Generation] = []  # with sessions that began in them
@@ -172,7 +179,7 @@ class Daemon:
             usage=self._usage,
             dsn_writer=self._dsn_writer,
             fault=self._fault,
-            sweep=self._descriptors,
+            sweep=DescriptorWatch(lambda reason: self.log("fault", reason=reason), self.clock.monotonic),
             checks=self._checks,
             transcript=self._transcript,
             counts=self._counts,
@@ -187,14 +194,33 @@ class Daemon:
             "source": config.relay.source,
             "loopback": self._loopback,
         }
-        smtp = SmtpDeliverer(self._resolver, is_self=lambda place: self._local_identity(place), **kind)  # type: ignore[arg-type]
+        kind |= {
+            "in_clear": InClear(self.clock, lambda text: self.log("tls", reason=text)),
+            "tell": self._tell_operator,
+        }
+
+        def smtp_by(key: SecurityKey) -> SmtpDeliverer:
+            more = {"is_self": lambda place: self._local_identity(place), "timeouts": timeouts_of(key)}
+            return SmtpDeliverer(self._resolver, security=security_of_route(key), **more, **kind)  # type: ignore[arg-type]
+
+        secured = {key: smtp_by(key) for key in keys_of(config)}
+        smtp = smtp_by(PLAIN_ROUTE)
         lmtp = LmtpDeliverer(self._resolver, **kind)  # type: ignore[arg-type]
         maildir = MaildirDeliverer(
             self.clock, config.hostname, pid=os.getpid(), random=lambda: f"{self._random.getrandbits(64):016x}"
         )
         return Deliverers(
-            smtp, lmtp, maildir, MailboxDeliverer(self._inbox_watch), DiscardDeliverer(), PythonDeliverer(self.clock)
+            smtp,
+            lmtp,
+            maildir,
+            MailboxDeliverer(self._inbox_watch),
+            DiscardDeliverer(),
+            PythonDeliverer(self.clock),
+            secured,
         )
+
+    def _tell_operator(self, text: str) -> None:
+        self.faults.write(reason=text)
 
     def _make_worker(self) -> Worker:
         relay = self.config.relay
@@ -235,6 +261,7 @@ class Daemon:
             arrival=self._inbox_watch.next,
             **views_of(self.worker.scheduler),
             peers=partial(ask_peers, self._control_path),
+            reload=self.reload_on_request,
         )
 
     def routing(self) -> RoutingContext:
@@ -275,8 +302,9 @@ class Daemon:
             raise LocalError("this daemon was started before; make a new one")
         self._state = "running"
         async with contextlib.AsyncExitStack() as undo:
-            if self._locks:
+            if self._locks and self._lock is None:
                 self._lock = DataDirLock(self.config.data_dir)
+            if self._lock is not None:
                 undo.callback(self._lock.release)
             undo.push_async_callback(self.spool.close)
             for sentence in await self.spool.open(self.clock.time()):
@@ -339,10 +367,6 @@ class Daemon:
         self._retired.append(before)
         self._let_go()
         self.worker.wake()
-
-    async def reload(self, config: Config) -> None:
-        """``prepare``, then ``switch``."""
-        await self.switch(self.prepare(config))
 
     def _let_go(self) -> None:
         """Forget the generations whose last session has ended, and look again after a while if there are more."""

@@ -13,29 +13,22 @@ from functools import partial
 from typing import NamedTuple
 
 from posthouse.core import EventSink
-from posthouse.net import Clock, Endpoint, Network
+from posthouse.net import Clock, Network
 from posthouse.protocol import Limits, Transcript
 from posthouse.relay import DsnWriter, Worker
 from posthouse.server import CheckFactory, Server, ServerTimeouts
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.daemon.protection import Protections
+from posthouse.service.daemon.route_security import check_route
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
 from posthouse.service.policy.listener_policy import InboxUsage, ListenerPolicy
 from posthouse.service.policy.session_policy import SessionPolicy
 from posthouse.service.policy.shared_counts import SharedCounts
+from posthouse.service.process.ports import ListenerKey, key_of
 from posthouse.spool import Spool
 
-__all__ = ["Generation", "Lasting", "ListenerKey", "OpenServer", "key_of"]
-
-#: What makes two listeners the same one, before and after a change: the address; with port 0 the name as well.
-ListenerKey = tuple[Endpoint, str]
-
-
-def key_of(listener: ListenerSettings) -> ListenerKey:
-    """The key of a listener."""
-    at = listener.bind
-    return at, "" if at.port or at.is_path else listener.name
+__all__ = ["Generation", "Lasting", "OpenServer"]
 
 
 class Lasting(NamedTuple):
@@ -95,13 +88,16 @@ class Generation:
         return sum(each.server.sessions for each in self.servers.values())
 
     def load(self, lasting: Lasting) -> None:
-        """Read certificates and accounts, and make the servers.  Raises ``SettingError``; nothing is in use then."""
+        """Read the files of routes, certificates and accounts, and make the servers.  Raises ``SettingError``; nothing
+        is in use then."""
+        for route in self.config.route:
+            check_route(route)
         for listener in self.config.listener:
             self.servers[key_of(listener)] = self._server(listener, lasting)
 
     def _server(self, listener: ListenerSettings, lasting: Lasting) -> OpenServer:
         config = self.config
-        protection, logins = self.protections.of(listener)
+        protection, logins = self.protections.of(listener, lasting.counts)
         policy = ListenerPolicy(
             config,
             listener,
@@ -151,7 +147,12 @@ class Generation:
             on_sweep=lasting.sweep,
             leniency=policy.leniency,
             protection=protection,
-            on_tls_refused=lambda peer, error: policy.tls_failed(f"{listener.kind} {peer}", str(error)),
+            proxies=policy.proxies,
+            # A submission client may give up in a pause, and one that speaks TLS from the start must speak first.
+            greeting_pause=listener.greeting_pause
+            if listener.kind != "submission" and listener.tls != "implicit"
+            else 0,
+            on_refused=policy.turned_away,
         )
         return OpenServer(listener, policy, server)
 

@@ -12,7 +12,8 @@ from collections.abc import Collection, Mapping
 
 from posthouse.net import Endpoint, Handler, Listener, Network, SocketNetwork
 from posthouse.server import Server
-from posthouse.service.daemon.generation import ListenerKey, OpenServer
+from posthouse.service.daemon.generation import OpenServer
+from posthouse.service.process.ports import ListenerKey
 
 __all__ = ["OpenListeners"]
 

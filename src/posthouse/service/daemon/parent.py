@@ -1,34 +1,101 @@
 """The link of a worker process to its parent (``daemon.supervisor``).
 
 The worker writes to one pipe: ``ready`` once its listeners are open, ``draining`` when it closes them, and a beat every
-second, by which the parent knows that its event loop runs.  It reads from another: which other workers' connections it
-shall take, because they hang, drain or have died (``take 1``), and when to leave them again (``leave 1``).  The second
-pipe ends when the parent has gone, and the worker then exits at once.
+second, by which the parent knows that its event loop runs.  It reads orders from a socket:
+
+*  ``take 1``: accept the connections of worker 1, because it hangs, drains or has died; ``leave 1``: no longer.
+*  ``prepare 3``: read what change 3 of the configuration needs, and answer ``prepared 3`` or ``refused 3`` with the
+   reason.  The configuration comes as a file, and new listening sockets with it, as descriptors beside the order.
+*  ``switch 3`` puts the change into force, ``abandon 3`` forgets it.
+*  ``reloaded`` answers a ``reload`` that this worker has passed on from its control socket.
+
+The socket ends when the parent has gone, and the worker then exits at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
+import pickle
 import socket
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+import tempfile
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import msgspec
+from msgspec.structs import replace
+
+from posthouse.core import PosthouseError, StorageBusy
 from posthouse.net import Endpoint
-from posthouse.service.daemon import forks
+from posthouse.service.config.model import Config
+from posthouse.service.control.wire import error_class, kind_of
+from posthouse.service.daemon.reloading import prepared
+from posthouse.service.operations.reload import ReloadReport
 from posthouse.service.policy.shared_counts import SharedCounts
+from posthouse.service.process import forks
 
 if TYPE_CHECKING:
     from posthouse.service.daemon.daemon import Daemon
 
-__all__ = ["BEAT", "ParentLink"]
+__all__ = ["BEAT", "ParentLink", "config_of", "decoded_outcome", "encoded_outcome", "send_change"]
 
 #: Seconds between two beats.
 BEAT: Final = 1.0
 
 #: The listening sockets of one worker, by address.
-_Sockets = Mapping[Endpoint, socket.socket]
+_Sockets = dict[Endpoint, socket.socket]
+#: Descriptors that one message carries; the system takes 253.
+_AT_ONCE: Final = 200
+#: Changed settings that an answer names.
+_MOST_NAMED: Final = 300
+
+
+class _Prepared(NamedTuple):
+    """A change that is ready: its number, its configuration, the new sockets, and what the daemon has made of it."""
+
+    number: int
+    config: Config
+    sockets: list[tuple[int, Endpoint, socket.socket]]
+    generation: Any
+
+
+def config_of(worker: int, config: Config) -> Config:
+    """The configuration of one worker: unix sockets are worker 0's."""
+    listeners = [each for each in config.listener if worker == 0 or not each.bind.is_path]
+    return replace(config, listener=tuple(listeners))
+
+
+def send_change(
+    to: socket.socket, number: int, config: Config, sockets: Sequence[tuple[int, Endpoint, socket.socket]]
+) -> None:
+    """Order a worker to prepare a change.  Raises ``OSError``."""
+    with tempfile.TemporaryFile() as file:
+        pickle.dump((config, [(worker, at) for worker, at, _ in sockets]), file)
+        file.flush()
+        file.seek(0)
+        descriptors = [file.fileno(), *(sock.fileno() for _, _, sock in sockets)]
+        while len(descriptors) > _AT_ONCE:
+            socket.send_fds(to, [b"more 0\n"], descriptors[:_AT_ONCE])
+            descriptors = descriptors[_AT_ONCE:]
+        socket.send_fds(to, [b"prepare %d\n" % number], descriptors)
+
+
+def encoded_outcome(outcome: ReloadReport | PosthouseError) -> str:
+    """The end of a reload as one line, for the worker that asked for it."""
+    if isinstance(outcome, PosthouseError):
+        return json.dumps({"kind": kind_of(outcome), "error": str(outcome)})
+    cut = ReloadReport(outcome.file, outcome.changed[:_MOST_NAMED], outcome.waiting)
+    if len(outcome.changed) > _MOST_NAMED:
+        cut.changed.append(f"{len(outcome.changed) - _MOST_NAMED:,} more")
+    return msgspec.json.encode({"report": cut}).decode()
+
+
+def decoded_outcome(text: str) -> PosthouseError:
+    """The error that a worker has written as ``encoded_outcome``."""
+    found = json.loads(text)
+    return error_class(found["kind"])(found["error"])
 
 
 class ParentLink:
@@ -37,12 +104,12 @@ class ParentLink:
     Args:
         sockets: the listening sockets of every worker, by its number.
         status: the pipe to write to.
-        orders: the pipe to read from.
+        orders: the socket to read from.
         counts: the counts of limits that all workers share.
     """
 
     def __init__(
-        self, number: int, sockets: Sequence[_Sockets], status: int, orders: int, counts: SharedCounts
+        self, number: int, sockets: Sequence[_Sockets], status: int, orders: socket.socket, counts: SharedCounts
     ) -> None:
         self.number = number
         self.counts = counts.seen_by(number)
@@ -51,13 +118,18 @@ class ParentLink:
         self._status = status
         self._orders = orders
         self._input = b""
+        self.stopping = False
         self._daemon: Daemon | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._taking: asyncio.Task[None] | None = None
-        self._wanted: list[tuple[str, int]] = []
-        for descriptor in (status, orders):
-            os.set_blocking(descriptor, False)
-        forks.private.update((status, orders))
+        self._wanted: list[tuple[str, str]] = []
+        self._descriptors: list[int] = []  # that came with orders
+        self._prepared: _Prepared | None = None
+        self._answers: dict[int, asyncio.Future[ReloadReport]] = {}
+        self._asked = 0
+        os.set_blocking(status, False)
+        orders.setblocking(False)
+        forks.private.update((status, orders.fileno()))
 
     def watch(self, daemon: Daemon) -> None:
         """Begin to beat, and to do what the parent orders."""
@@ -74,6 +146,7 @@ class ParentLink:
 
         A copy that stays open would keep connections waiting after the last worker has closed its listeners.
         """
+        self.stopping = True
         self._write(b"draining\n")
         for sockets in self._all:
             for sock in sockets.values():
@@ -89,6 +162,10 @@ class ParentLink:
             self._timer.cancel()
         if self._daemon is not None:
             asyncio.get_running_loop().remove_reader(self._orders)
+        self._abandon()
+        for each in self._answers.values():
+            if not each.done():
+                each.set_exception(StorageBusy("the daemon stops"))
 
     def _beat(self) -> None:
         self._write(b".\n")
@@ -100,27 +177,106 @@ class ParentLink:
 
     def _read(self) -> None:
         try:
-            data = os.read(self._orders, 4096)
+            data, descriptors, _, _ = socket.recv_fds(self._orders, 4096, _AT_ONCE + 1)
         except BlockingIOError:
             return
+        except ConnectionResetError:
+            data, descriptors = b"", []
         if not data:
             os._exit(1)
+        self._descriptors += descriptors
         *lines, self._input = (self._input + data).split(b"\n")
         for line in lines:
-            verb, _, number = line.decode("ascii").partition(" ")
-            self._wanted.append((verb, int(number)))
-        if self._taking is None:
+            verb, _, what = line.decode("utf-8").partition(" ")
+            self._wanted.append((verb, what))
+        if self._wanted and self._taking is None:
             self._taking = asyncio.get_running_loop().create_task(self._obey())
 
     async def _obey(self) -> None:
-        assert self._daemon is not None
+        daemon = self._daemon
+        assert daemon is not None
         try:
             while self._wanted:
-                verb, number = self._wanted.pop(0)
+                verb, what = self._wanted.pop(0)
                 if verb == "leave":
-                    self._daemon.leave(number)
-                elif number != self.number:
-                    with contextlib.suppress(OSError):  # closed meanwhile, because the daemon stops
-                        await self._daemon.take(number, self._all[number])
+                    daemon.leave(int(what))
+                elif verb == "take" and int(what) != self.number:
+                    await daemon.take(int(what), self._all[int(what)])
+                elif verb == "prepare":
+                    self._prepare(daemon, int(what))
+                elif verb == "switch":
+                    await self._switch(daemon, int(what))
+                elif verb == "abandon":
+                    self._abandon()
+                elif verb == "reloaded":
+                    self._answer(what)
         finally:
             self._taking = None
+
+    # -- changes of the configuration --
+
+    def _prepare(self, daemon: Daemon, number: int) -> None:
+        descriptors, self._descriptors = self._descriptors, []
+        self._abandon()
+        with open(descriptors[0], "rb") as file:
+            config, places = pickle.load(file)
+        made = [(*place, socket.socket(fileno=each)) for place, each in zip(places, descriptors[1:], strict=True)]
+        try:
+            generation = prepared(daemon, config_of(self.number, config))
+        except PosthouseError as error:
+            for _, _, sock in made:
+                sock.close()
+            self._write(f"refused {number} {encoded_outcome(error)}\n".encode())
+            return
+        self._prepared = _Prepared(number, config, made, generation)
+        self._write(b"prepared %d\n" % number)
+
+    async def _switch(self, daemon: Daemon, number: int) -> None:
+        change, self._prepared = self._prepared, None
+        assert change is not None
+        assert change.number == number
+        for worker, at, sock in change.sockets:
+            self._all[worker][at] = sock
+        try:
+            await daemon.switch(change.generation)
+        except PosthouseError as error:
+            if self.stopping:
+                return
+            # The others have switched: a new process takes this one's place, with the new configuration.
+            self.failed(f"failed {kind_of(error)} own {error}\n")
+            os._exit(1)
+        kept = {each.bind for each in change.config.listener}
+        for sockets in self._all:
+            for at in [each for each in sockets if each not in kept]:
+                sockets.pop(at).close()
+
+    def _abandon(self) -> None:
+        change, self._prepared = self._prepared, None
+        if change is not None:
+            for _, _, sock in change.sockets:
+                sock.close()
+        descriptors, self._descriptors = self._descriptors, []
+        for each in descriptors:  # of an order that did not come to its end
+            os.close(each)
+
+    async def reload(self, who: str) -> ReloadReport:
+        """Have the parent read the configuration again, for ``who``; raises what is wrong with it."""
+        answer: asyncio.Future[ReloadReport] = asyncio.get_running_loop().create_future()
+        self._asked += 1
+        number = self._asked
+        self._answers[number] = answer
+        self._write(f"reload {number} {who}\n".encode("utf-8", "replace"))
+        try:
+            return await answer
+        finally:
+            del self._answers[number]
+
+    def _answer(self, text: str) -> None:
+        number, _, text = text.partition(" ")
+        answer, found = self._answers.get(int(number)), json.loads(text)
+        if answer is None or answer.done():
+            return
+        if "report" in found:
+            answer.set_result(ReloadReport(**found["report"]))
+        else:
+            answer.set_exception(error_class(found["kind"])(found["error"]))

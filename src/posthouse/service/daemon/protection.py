@@ -15,13 +15,14 @@ from posthouse.service.accounts import (
     AccountStore,
     DovecotAccounts,
     FileAccounts,
-    LoginFailures,
     decoy_secret,
     load_accounts,
 )
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.policy.listener_policy import login_setting
+from posthouse.service.policy.login_failures import LoginFailures
 from posthouse.service.policy.logins import AnyAccounts, Logins
+from posthouse.service.policy.shared_counts import SharedCounts
 
 __all__ = ["Protections", "accounts_of", "self_signed_file"]
 
@@ -53,7 +54,7 @@ class Protections:
         self._config = config
         self._clock = clock
         self._log = log
-        self._failures: LoginFailures = LoginFailures() if before is None else before._failures
+        self._failures: LoginFailures | None = None if before is None else before._failures
         kept = before is not None and (config.accounts, config.postmaster) == (
             before._config.accounts,
             before._config.postmaster,
@@ -62,12 +63,15 @@ class Protections:
         self._before: _ByFiles = {} if before is None else before._certificates
         self._certificates: _ByFiles = {}
 
-    def of(self, listener: ListenerSettings) -> tuple[Protection | None, Logins | None]:
+    def of(
+        self, listener: ListenerSettings, counts: SharedCounts | None = None
+    ) -> tuple[Protection | None, Logins | None]:
         """The protection of a listener, and the terms of AUTH for its policy; None for what it does not have.
 
-        Raises ``SettingError`` for files that cannot be used: TLS is never silently off.
+        ``counts`` are those that all workers share.  Raises ``SettingError`` for files that cannot be used: TLS is
+        never silently off.
         """
-        logins = self._logins(listener) if login_setting(listener) != "off" else None
+        logins = self._logins(listener, counts) if login_setting(listener) != "off" else None
         tls = self._tls(listener) if listener.tls != "off" else None
         if logins is None and tls is None:
             return None, None
@@ -93,7 +97,9 @@ class Protections:
         if self._store is not None and (after is None or after._store is not self._store):
             await self._store.close()
 
-    def _logins(self, listener: ListenerSettings) -> Logins:
+    def _logins(self, listener: ListenerSettings, counts: SharedCounts | None) -> Logins:
+        if self._failures is None:
+            self._failures = LoginFailures(counts)
         if self._store is None:
             self._store = accounts_of(self._config)
         return Logins(

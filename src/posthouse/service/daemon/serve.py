@@ -19,12 +19,15 @@ from typing import Any, Final
 from posthouse.core import EventSink, StorageError
 from posthouse.net.descriptors import raise_limit
 from posthouse.service.config.model import Config
-from posthouse.service.daemon import forks
 from posthouse.service.daemon.daemon import DRAIN, Daemon
-from posthouse.service.daemon.descriptor_limit import fitted, wanted
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.parent import ParentLink
-from posthouse.service.daemon.signals import Terminal, handled, meaning, signal_name
+from posthouse.service.daemon.reloading import ConfigSource, SingleProcess
+from posthouse.service.process import forks
+from posthouse.service.process.descriptor_limit import fitted, wanted
+from posthouse.service.process.ports import Ports
+from posthouse.service.process.signals import Terminal, handled, meaning, signal_name
+from posthouse.spool.sqlite.storage.data_dir import DataDirLock
 
 __all__ = ["REST", "serve"]
 
@@ -43,6 +46,9 @@ async def serve(
     drain: float = DRAIN,
     log: EventSink | Callable[..., object] | None = None,
     parent: ParentLink | None = None,
+    ports: Ports | None = None,
+    lock: DataDirLock | None = None,
+    source: ConfigSource | None = None,
     ends_process: bool = False,
 ) -> None:
     """Run a daemon until SIGTERM, SIGINT or SIGQUIT, then drain it; a second signal ends the process at once.
@@ -52,50 +58,73 @@ async def serve(
         drain: seconds that sessions and attempts may take to finish.
         parent: in a worker process, the link to its parent (``daemon.supervisor``), which stops it by SIGTERM; the
             worker ignores all other signals, and exits when the parent has gone.
+        ports: the ports of a daemon without a parent; without it, they are opened here.
+        lock: the lock on ``data_dir``, where it is held already.
+        source: where the configuration is read again.
         ends_process: whether the process ends with the daemon; then whatever still runs is ended as well.
 
     Raises ``SettingError`` or ``StorageError`` as ``Daemon.start`` does, and ``StorageError`` at the end if the spool
     was out of order.
     """
     loop = asyncio.get_running_loop()
+    link: ParentLink | SingleProcess
+    if parent is not None:
+        link = parent
+    else:
+        ports = Ports() if ports is None else ports
+        link = SingleProcess(ports, config, source)
+        config = ports.open(config)
+    try:
+        await _serve(config, link, loop, ready=ready, drain=drain, log=log, lock=lock, ends_process=ends_process)
+    finally:
+        link.close()
+        loop.set_exception_handler(None)
+
+
+async def _serve(
+    config: Config,
+    link: ParentLink | SingleProcess,
+    loop: asyncio.AbstractEventLoop,
+    *,
+    ready: Callable[[Daemon], object] | None,
+    drain: float,
+    log: EventSink | Callable[..., object] | None,
+    lock: DataDirLock | None,
+    ends_process: bool,
+) -> None:
     config, problem = fitted(config, raise_limit(wanted(config)))
+    single = isinstance(link, SingleProcess)
     daemon = Daemon(
         config,
         log=log,
-        share_ports=parent is not None,
+        share_ports=not single,
         control=True,
-        worker=0 if parent is None else parent.number,
-        listening=None if parent is None else parent.sockets,
-        counts=None if parent is None else parent.counts,
+        worker=link.number,
+        listening=link.sockets,
+        lock=lock,
+        counts=link.counts,
     )
     if problem:
         daemon.log("fault", reason=problem)
-    stop = _StopSignals(daemon, None if parent is not None or not ends_process else drain + REST)
-    handlers = handled(stop.asked, stop.ignored) if parent is None else handled(stop.only_by_parent, stop.unheard)
+    daemon.reload_on_request = link.reload
+    stop = _StopSignals(daemon, drain + REST if single and ends_process else None, link)
+    handlers = handled(stop.asked, stop.ignored) if single else handled(stop.only_by_parent, stop.unheard)
     loop.set_exception_handler(partial(_uncaught, daemon))
-    try:
-        with handlers, forks.watched(config.data_dir, lambda: daemon.endpoints.values()):
-            if parent is not None:
-                parent.watch(daemon)
-            await daemon.start()
-            if ends_process:
-                _spare_what_stays()
-            if ready is not None:
-                ready(daemon)
-            if parent is not None:
-                parent.ready()
-            await stop.event.wait()
-            if parent is not None:
-                parent.draining()
-            await daemon.drain(drain)
-            if ends_process:
-                await _end_the_rest(daemon.log, _FAILED if daemon.out_of_order else 0)
-            if daemon.out_of_order:
-                raise StorageError(daemon.out_of_order)
-    finally:
-        if parent is not None:
-            parent.close()
-        loop.set_exception_handler(None)
+    with handlers, forks.watched(config.data_dir, lambda: daemon.endpoints.values()):
+        link.watch(daemon)
+        await daemon.start()
+        if ends_process:
+            _spare_what_stays()
+        if ready is not None:
+            ready(daemon)
+        link.ready()
+        await stop.event.wait()
+        link.draining()
+        await daemon.drain(drain)
+        if ends_process:
+            await _end_the_rest(daemon.log, _FAILED if daemon.out_of_order else 0)
+        if daemon.out_of_order:
+            raise StorageError(daemon.out_of_order)
 
 
 def _uncaught(daemon: Daemon, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -108,10 +137,11 @@ class _StopSignals:
     ``at_most`` are the seconds after which the process is ended then, even if its event loop is blocked.
     """
 
-    def __init__(self, daemon: Daemon, at_most: float | None) -> None:
+    def __init__(self, daemon: Daemon, at_most: float | None, link: ParentLink | SingleProcess) -> None:
         self.event = asyncio.Event()
         self._daemon = daemon
         self._at_most = at_most
+        self._link = link
         self._loop = asyncio.get_running_loop()
         self._terminal = Terminal()
         self._stopping = False
@@ -129,13 +159,15 @@ class _StopSignals:
         self._loop.call_soon_threadsafe(self.event.set)
 
     def ignored(self, number: int) -> None:
-        """Any other signal: it is logged, and ignored unless the terminal has gone."""
+        """Any other signal: it is logged.  SIGHUP reloads the configuration, or stops if the terminal has gone."""
         name = signal_name(number)
         closed = name == "SIGHUP" and self._terminal.gone()
         text = "the terminal was closed" if closed else meaning(number)
         self._loop.call_soon_threadsafe(lambda: self._daemon.log("signal", name=name, text=text))
         if closed:
             self.asked(number)
+        elif name == "SIGHUP" and isinstance(self._link, SingleProcess):
+            self._loop.call_soon_threadsafe(self._link.on_signal)
 
     def only_by_parent(self, number: int) -> None:
         """In a worker only SIGTERM stops: Ctrl-C reaches the whole group, and the parent decides."""

@@ -10,7 +10,7 @@ the spool's leases spread the deliveries.  Limits on clients are counted in memo
 * A worker that has not been heard for 5 s hangs.  The others accept its connections, also those that wait already,
   until it is heard again; after 60 s it is killed and replaced, also while it starts.  The connections of a dead worker
   are accepted by the others until its replacement is ready.
-* SIGTERM is passed on and waited for.
+* SIGTERM is passed on and waited for; SIGHUP begins a ``rollout`` of the configuration.
 
 Workers exit at once when the parent has gone, because the pipe that they read ends: killing the parent stops the whole
 daemon, and accepted mail is on stable storage.
@@ -31,19 +31,26 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
-from msgspec.structs import replace
-
 from posthouse.core import PosthouseError, StorageError
 from posthouse.net import Endpoint, SystemClock
-from posthouse.net.system import endpoint_of, listening_socket, not_listening
 from posthouse.service.config.model import Config
 from posthouse.service.control.wire import error_class, kind_of
-from posthouse.service.daemon import signals
 from posthouse.service.daemon.daemon import DRAIN, Daemon
 from posthouse.service.daemon.event_log import EventLog
-from posthouse.service.daemon.parent import BEAT, ParentLink
+from posthouse.service.daemon.parent import (
+    BEAT,
+    ParentLink,
+    config_of,
+    decoded_outcome,
+    encoded_outcome,
+    send_change,
+)
+from posthouse.service.daemon.reloading import ConfigSource
+from posthouse.service.daemon.rollout import Rollouts
 from posthouse.service.daemon.serve import REST, serve
 from posthouse.service.policy.shared_counts import SharedCounts
+from posthouse.service.process import signals
+from posthouse.service.process.ports import Ports
 from posthouse.spool.sqlite.storage.data_dir import DataDirLock
 
 __all__ = ["Opened", "cores", "run"]
@@ -76,31 +83,46 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def run(config: Config, *, loop: _Loop, ready: Callable[[Opened], object], drain: float = DRAIN) -> None:
+def run(
+    config: Config,
+    *,
+    loop: _Loop,
+    ready: Callable[[Opened], object],
+    drain: float = DRAIN,
+    source: ConfigSource | None = None,
+) -> None:
     """Run the daemon until SIGTERM or SIGINT; returns when it has drained.
 
     ``loop`` runs a coroutine to its end (``asyncio.run``, or uvloop's).  ``ready`` is called once, when all listeners
-    of all workers are open.  Raises ``SettingError`` or ``StorageError`` if the daemon cannot start.
+    of all workers are open.  ``source`` is where the configuration is read again.  Raises ``SettingError`` or
+    ``StorageError`` if the daemon cannot start.
     """
     workers = config.workers or cores()
-    if workers == 1 or not hasattr(os, "fork") or not hasattr(socket, "SO_REUSEPORT"):
-        loop(serve(config, ready=lambda daemon: ready(_opened(daemon)), drain=drain, ends_process=True))
-        return
-    _Supervisor(config, workers, loop, drain).run(ready)
+    if not hasattr(os, "fork") or not hasattr(socket, "SO_REUSEPORT"):
+        workers = 1
+    lock = DataDirLock(config.data_dir)
+    try:
+        if workers > 1:
+            _Supervisor(config, workers, loop, drain, lock, source).run(ready)
+            return
 
+        def opened(daemon: Daemon) -> None:
+            ready(Opened(daemon.config, daemon.endpoints))
 
-def _opened(daemon: Daemon) -> Opened:
-    return Opened(daemon.config, daemon.endpoints)
+        loop(serve(config, ready=opened, drain=drain, lock=lock, source=source, ends_process=True))
+    finally:
+        lock.release()
 
 
 class _WorkerProcess:
     """One worker process: its pid, the pipes from it and to it, when it was started and when it was last heard."""
 
-    def __init__(self, number: int, pid: int, status: int, orders: int) -> None:
+    def __init__(self, number: int, pid: int, status: int, orders: socket.socket) -> None:
         self.number = number
         self.pid = pid
         self.status = status
         self.orders = orders
+        self.line = b""  # its beginning
         self.started = self.heard = time.monotonic()
         self.open = True
         self.ready = False
@@ -111,11 +133,13 @@ class _WorkerProcess:
 
     def close(self) -> None:
         os.close(self.status)
-        os.close(self.orders)
+        self.orders.close()
 
 
 class _Supervisor:
-    def __init__(self, config: Config, workers: int, loop: _Loop, drain: float) -> None:
+    def __init__(
+        self, config: Config, workers: int, loop: _Loop, drain: float, lock: DataDirLock, source: ConfigSource | None
+    ) -> None:
         self._config = config
         self._count = workers
         self._loop = loop
@@ -123,12 +147,19 @@ class _Supervisor:
         self._log = EventLog(SystemClock(), config.log.format)
         self._workers: dict[int, _WorkerProcess] = {}  # by number
         self._counts = SharedCounts(workers)
-        self._sockets: list[dict[Endpoint, socket.socket]] = [{} for _ in range(workers)]
-        self._paths: list[tuple[str, int]] = []  # of unix sockets, with their inodes
-        self._endpoints: dict[str, Endpoint] = {}
+        self._ports = Ports(workers)
+        self._rollouts = Rollouts(
+            source,
+            config,
+            self._ports,
+            self._log,
+            prepare=self._prepare,
+            switch=self._switch,
+            abandon=lambda number: self._order(f"abandon {number}"),
+        )
         self._replace_at: list[tuple[float, int]] = []  # (when, worker number)
         self._early_crashes = 0
-        self._lock: DataDirLock
+        self._lock = lock
         self._out_of_order = ""  # why a worker's spool stored nothing any more
         self._stop_signals = 0
         self._other_signals: list[int] = []
@@ -139,11 +170,7 @@ class _Supervisor:
         self._draining_until = 0.0
 
     def run(self, ready: Callable[[Opened], object]) -> None:
-        self._lock = DataDirLock(self._config.data_dir)
-        try:
-            self._run(ready)
-        finally:
-            self._lock.release()
+        self._run(ready)
         if self._out_of_order:
             raise StorageError(self._out_of_order)
 
@@ -152,7 +179,7 @@ class _Supervisor:
         wakeup_before = -1
         child_before = signal.getsignal(signal.SIGCHLD)
         try:
-            self._open()
+            self._config = self._ports.open(self._config)
             os.set_blocking(self._wake_read, False)
             os.set_blocking(self._wake_write, False)
             self._selector.register(self._wake_read, selectors.EVENT_READ)
@@ -170,7 +197,7 @@ class _Supervisor:
             self._selector.close()
             os.close(self._wake_read)
             os.close(self._wake_write)
-            self._close_sockets()
+            self._ports.close()
 
     def _stop_signal(self, number: int) -> None:
         self._stop_signals += 1
@@ -178,66 +205,28 @@ class _Supervisor:
             self._kill()
             os._exit(128 + number)
 
-    # -- ports -----------------------------------------------------------------------------------------------------
-
-    def _open(self) -> None:
-        """Open a listening socket for each worker at each address; unix sockets are worker 0's.
-
-        Workers of one daemon may share a port, two daemons may not: so an ordinary socket must be able to listen there
-        first.  Port 0 becomes a real port.
-        """
-        listeners = []
-        for listener in self._config.listener:
-            at = listener.bind
-            try:
-                if at.port and not at.is_path:
-                    listening_socket(at, 1, reuse_port=False).close()
-                for slot in self._sockets[:1] if at.is_path else self._sockets:
-                    sock = listening_socket(at, _BACKLOG, reuse_port=True)
-                    at = endpoint_of(sock.getsockname())
-                    slot[at] = sock
-                if at.is_path:
-                    self._paths.append((at.host, os.lstat(at.host).st_ino))
-            except OSError as error:
-                raise not_listening(error, at) from error
-            self._endpoints[listener.name] = at
-            listeners.append(replace(listener, bind=at))
-        self._config = replace(self._config, listener=tuple(listeners))
-
-    def _close_sockets(self) -> None:
-        """Close the parent's copies, so that connections are refused once the workers have closed theirs."""
-        for slot in self._sockets:
-            for sock in slot.values():
-                sock.close()
-            slot.clear()
-        for path, inode in self._paths:
-            with contextlib.suppress(OSError):
-                if os.lstat(path).st_ino == inode:
-                    os.unlink(path)
-        self._paths.clear()
-
     # -- children --------------------------------------------------------------------------------------------------
 
     def _fork(self, number: int) -> None:
         status_read, status_write = os.pipe()
-        orders_read, orders_write = os.pipe()
+        orders, theirs = socket.socketpair()
         pid = os.fork()
         if pid == 0:
             code = 70
             try:
                 os.close(status_read)
-                os.close(orders_write)
-                code = self._child(number, status_write, orders_read)
+                orders.close()
+                code = self._child(number, status_write, theirs)
             finally:
                 os._exit(code)
         os.close(status_write)
-        os.close(orders_read)
+        theirs.close()
         os.set_blocking(status_read, False)
-        os.set_blocking(orders_write, False)
-        self._workers[number] = _WorkerProcess(number, pid, status_read, orders_write)
+        orders.setblocking(False)
+        self._workers[number] = _WorkerProcess(number, pid, status_read, orders)
         self._selector.register(status_read, selectors.EVENT_READ)
 
-    def _child(self, number: int, status: int, orders: int) -> int:
+    def _child(self, number: int, status: int, orders: socket.socket) -> int:
         """Run a worker in the child process; returns its exit code."""
         signals.reset()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -248,11 +237,9 @@ class _Supervisor:
         for other in self._workers.values():
             other.close()
         self._workers.clear()
-        listeners = [each for each in self._config.listener if number == 0 or not each.bind.is_path]
-        config = replace(self._config, listener=tuple(listeners))
-        link = ParentLink(number, self._sockets, status, orders, self._counts)
+        link = ParentLink(number, self._ports.sockets, status, orders, self._counts)
         try:
-            self._loop(serve(config, drain=self._drain, parent=link, ends_process=True))
+            self._loop(serve(config_of(number, self._config), drain=self._drain, parent=link, ends_process=True))
         except PosthouseError as error:
             cause = "system" if isinstance(error.__cause__, OSError) else "own"
             link.failed(f"failed {kind_of(error)} {cause} {error}\n")
@@ -269,9 +256,11 @@ class _Supervisor:
             now = time.monotonic()
             if self._draining_until and now > self._draining_until:
                 return
-            for _, number in [each for each in self._replace_at if each[0] <= now]:
-                self._fork(number)
-            self._replace_at = [each for each in self._replace_at if each[0] > now]
+            self._rollouts.step(range(self._count), self._not_up())
+            if not self._rollouts.under_way:
+                for _, number in [each for each in self._replace_at if each[0] <= now]:
+                    self._fork(number)
+                self._replace_at = [each for each in self._replace_at if each[0] > now]
             moments = [each[0] for each in self._replace_at]
             if self._draining_until:
                 moments.append(self._draining_until)
@@ -287,12 +276,13 @@ class _Supervisor:
                 and all(each.ready for each in self._workers.values())
             ):
                 ready, self._ready = self._ready, None
-                ready(Opened(self._config, dict(self._endpoints), self._count))
+                ready(Opened(self._config, {each.name: each.bind for each in self._config.listener}, self._count))
 
     def _drain_all(self) -> None:
         self._draining_until = time.monotonic() + self._drain + REST
         self._replace_at.clear()
-        self._close_sockets()
+        self._ports.close()
+        self._rollouts.stop()
         self._signal_all(signal.SIGTERM)
 
     def _tell_signals(self) -> None:
@@ -306,6 +296,28 @@ class _Supervisor:
                     self._drain_all()
             else:
                 self._log("signal", name=name, text=signals.meaning(number))
+                if name == "SIGHUP" and not self._draining_until:
+                    self._rollouts.ask("SIGHUP", lambda outcome: None)
+
+    # -- changes of the configuration --
+
+    def _not_up(self) -> str:
+        """Why not every worker can take a change of the configuration now, or ""."""
+        for number in range(self._count):
+            worker = self._workers.get(number)
+            if worker is None or not worker.ready:
+                return f"worker {number} is being started"
+            if worker.hangs or worker.drains:
+                return f"worker {number} {'hangs' if worker.hangs else 'is stopping'}"
+        return ""
+
+    def _prepare(self, number: int, config: Config) -> None:
+        for worker in self._workers.values():
+            send_change(worker.orders, number, config, self._ports.fresh())
+
+    def _switch(self, number: int, config: Config) -> None:
+        self._config = config
+        self._order(f"switch {number}")
 
     def _read(self, descriptor: int) -> None:
         if descriptor == self._wake_read:  # signals are counted by their handlers
@@ -328,17 +340,35 @@ class _Supervisor:
             self._selector.unregister(worker.status)
             return
         worker.heard = time.monotonic()
-        worker.output = (worker.output + data.replace(b".\n", b""))[-8192:]
-        if not worker.ready and b"ready\n" in worker.output:
+        *lines, worker.line = (worker.line + data).split(b"\n")
+        for line in lines:
+            if line != b".":  # a beat
+                self._take_line(worker, line)
+
+    def _take_line(self, worker: _WorkerProcess, line: bytes) -> None:
+        """Take one line of a worker."""
+        verb, _, what = line.decode("utf-8", "replace").partition(" ")
+        number, _, rest = what.partition(" ")
+        if verb == "ready" and not worker.ready:
             worker.ready = True
             self._order(f"leave {worker.number}")
-            for number in range(self._count):
-                other = self._workers.get(number)
+            for each in range(self._count):
+                other = self._workers.get(each)
                 if other is None or other.hangs or other.drains:
-                    self._order(f"take {number}", worker)
-        if not worker.drains and b"draining\n" in worker.output and not self._draining_until:
+                    self._order(f"take {each}", worker)
+        elif verb == "draining" and not worker.drains and not self._draining_until:
             worker.drains = True
             self._order(f"take {worker.number}")
+        elif verb == "prepared":
+            self._rollouts.prepared(worker.number, int(number))
+        elif verb == "refused":
+            self._rollouts.refused(int(number), decoded_outcome(rest))
+        elif verb == "reload":
+            self._rollouts.ask(
+                rest, lambda outcome: self._order(f"reloaded {number} {encoded_outcome(outcome)}", worker)
+            )
+        else:
+            worker.output = (worker.output + line + b"\n")[-8192:]
 
     def _reap(self) -> None:
         """Notice the workers that have ended."""
@@ -354,6 +384,7 @@ class _Supervisor:
                     break
             worker.close()
             del self._workers[worker.number]
+            self._rollouts.worker_ended(worker.number)
             self._counts.worker_died(worker.number)
             _, failed, why = worker.output.decode("utf-8", "replace").partition("failed ")
             kind, _, why = why.partition(" ")
@@ -407,8 +438,8 @@ class _Supervisor:
     def _order(self, text: str, only: _WorkerProcess | None = None) -> None:
         """Tell all workers, or one; a worker whose pipe is full hangs, and is killed."""
         for worker in self._workers.values() if only is None else (only,):
-            with contextlib.suppress(BlockingIOError, BrokenPipeError):
-                os.write(worker.orders, f"{text}\n".encode())
+            with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+                worker.orders.send(f"{text}\n".encode())
 
     def _signal_all(self, number: int) -> None:
         for worker in self._workers.values():

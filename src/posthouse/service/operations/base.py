@@ -63,6 +63,7 @@ class Context(NamedTuple):
         positions: gives the relay's attempts by queue id and recipient; None without a daemon.
         sites: gives the sites that the relay remembers, with the destinations that wait; None without a daemon.
         peers: asks the other worker processes what an operation says there.
+        reload: has the configuration read again, for the user of this name; None without a daemon.
     """
 
     config: Config
@@ -78,6 +79,7 @@ class Context(NamedTuple):
     positions: Callable[[], Mapping[tuple[str, int], AttemptPosition]] | None = None
     sites: Callable[[], Sequence[tuple[SiteOutlook, Sequence[str]]]] | None = None
     peers: Callable[[Operation, Mapping[str, Any]], Coroutine[Any, Any, list[Any]]] | None = None
+    reload: Callable[[str], Coroutine[Any, Any, Any]] | None = None
 
 
 class Parameter(NamedTuple):

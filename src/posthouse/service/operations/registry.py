@@ -10,6 +10,7 @@ from posthouse.service.operations.base import Operation
 from posthouse.service.operations.explain import EXPLAIN_OPERATIONS
 from posthouse.service.operations.inbox import INBOX_OPERATIONS
 from posthouse.service.operations.queue import QUEUE_OPERATIONS
+from posthouse.service.operations.reload import RELOAD
 from posthouse.service.operations.sites import SITES
 from posthouse.service.operations.users import USER_OPERATIONS
 
@@ -17,5 +18,8 @@ __all__ = ["OPERATIONS"]
 
 #: Every operation by name.
 OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
-    {each.name: each for each in (*QUEUE_OPERATIONS, SITES, *INBOX_OPERATIONS, *EXPLAIN_OPERATIONS, *USER_OPERATIONS)}
+    {
+        each.name: each
+        for each in (*QUEUE_OPERATIONS, SITES, RELOAD, *INBOX_OPERATIONS, *EXPLAIN_OPERATIONS, *USER_OPERATIONS)
+    }
 )

@@ -1,8 +1,7 @@
-"""Signals of the daemon: those that stop it, and those that it ignores and logs.
+"""Signals of the daemon: those that stop it, the one that reloads it, and those that it ignores and logs.
 
-SIGTERM, SIGINT and SIGQUIT stop the daemon in order.  SIGHUP is sent by habit to have a configuration read again, and
-by systems that rotate logs; the daemon reads its configuration at the start only, so SIGHUP is ignored and logged.
-The exception is the SIGHUP of a terminal that has gone: a daemon that was started on it stops in order.  SIGUSR1,
+SIGTERM, SIGINT and SIGQUIT stop the daemon in order.  SIGHUP has it read its configuration again (``reloading``).  The
+exception is the SIGHUP of a terminal that has gone: a daemon that was started on it stops in order.  SIGUSR1,
 SIGUSR2, SIGALRM and other signals whose default would end the process at once are ignored and logged as well.  A signal
 that was ignored when the process started stays ignored (``nohup``).
 
@@ -46,9 +45,9 @@ def signal_name(number: int) -> str:
 
 
 def meaning(number: int) -> str:
-    """The sentence that the log has about a signal that is ignored."""
+    """The sentence that the log has about a signal that does not stop the daemon."""
     if signal_name(number) == "SIGHUP":
-        return "ignored: the configuration is read at the start only; restart the daemon to have it read again"
+        return "the configuration is read again"
     return "ignored: the daemon has no use for this signal"
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from posthouse.net import Endpoint
 from posthouse.net.system import endpoint_of
-from posthouse.service.daemon import signals
+from posthouse.service.process import signals
 
 __all__ = ["private", "watched"]
 
