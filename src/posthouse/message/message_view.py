@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from posthouse.message.reading.encoded_text import decode_words
-from posthouse.message.reading.read_message import ReadPart, read_octets
+from posthouse.message.reading.read_message import read_octets
+from posthouse.message.reading.read_part import ReadPart
 
 __all__ = ["MessagePart", "MessageView", "decoded_field", "view"]
 

@@ -17,7 +17,7 @@ from posthouse.message.headers import Field
 
 __all__ = [
     "ContentType",
-    "Parameter",
+    "ParameterValue",
     "content_type",
     "first_word",
     "parameters_of",
@@ -75,7 +75,7 @@ def first_word(value: bytes) -> bytes:
     return b"" if match is None else match[0].lower()
 
 
-class Parameter(NamedTuple):
+class ParameterValue(NamedTuple):
     """The value of a parameter: its octets, and the charset that RFC 2231 names for them, "" without one."""
 
     octets: bytes
@@ -141,11 +141,11 @@ def _parameters(value: bytes) -> dict[str, bytes]:
     return plain
 
 
-def parameters_of(value: bytes) -> dict[str, Parameter]:
+def parameters_of(value: bytes) -> dict[str, ParameterValue]:
     """The parameters of a value without comments, by name in lower case; the extended form (RFC 2231) goes before the
     plain one, which programs write beside it for readers that do not know it."""
     plain, sections = _written(value)
-    found = {name: Parameter(octets) for name, octets in plain.items()}
+    found = {name: ParameterValue(octets) for name, octets in plain.items()}
     return found | {name: _joined(parts) for name, parts in sections.items()}
 
 
@@ -177,7 +177,7 @@ def _enter(
         sections.setdefault(match[1].decode("ascii", "replace"), {}).setdefault(number, (extended, content))
 
 
-def _joined(parts: dict[int, tuple[bool, bytes]]) -> Parameter:
+def _joined(parts: dict[int, tuple[bool, bytes]]) -> ParameterValue:
     """The sections of one parameter as a value, its percent-encoding undone; it ends before a missing section."""
     made: list[bytes] = []
     charset = ""
@@ -191,4 +191,4 @@ def _joined(parts: dict[int, tuple[bool, bytes]]) -> Parameter:
                 charset = name.decode("ascii", "replace").strip()
             content = _PERCENT.sub(lambda match: bytes((int(match[1], 16),)), content)
         made.append(content)
-    return Parameter(b"".join(made), charset)
+    return ParameterValue(b"".join(made), charset)

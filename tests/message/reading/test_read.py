@@ -58,7 +58,7 @@ def test_a_large_file_is_mapped(tmp_path: Path) -> None:
     path = tmp_path / "a.eml"
     path.write_bytes(b"Subject: a\n\n" + b"x" * 79 + b"\n" * (5 << 20))
     message = read(path)
-    assert isinstance(message._buffer, mmap.mmap)
+    assert isinstance(message._source.buffer, mmap.mmap)
     assert message.subject == "a"
     message.save(tmp_path / "b.eml")
     assert (tmp_path / "b.eml").read_bytes() == path.read_bytes()

@@ -10,27 +10,22 @@ import mmap
 import os
 from typing import Final, Protocol
 
-from posthouse.core import LocalError
+from posthouse.core import LocalError as _LocalError
 from posthouse.message.reading.address_lists import ReadMailbox
 from posthouse.message.reading.defects import Defect
-from posthouse.message.reading.read_message import (
-    HeaderField,
-    ReadAttachment,
-    ReadMessage,
-    ReadPart,
-    read_octets,
-)
+from posthouse.message.reading.read_message import ReadAttachment, ReadMessage, read_octets
+from posthouse.message.reading.read_part import HeaderField, ReadPart
 
-__all__ = ["Defect", "HeaderField", "ReadAttachment", "ReadMailbox", "ReadMessage", "ReadPart", "read"]
+__all__ = ["Defect", "HeaderField", "ReadAttachment", "ReadMailbox", "ReadMessage", "ReadPart", "read", "read_octets"]
 
 _MAPPED: Final = 1 << 22  # octets of a file from which on it is mapped into memory, not read
 
 
-class _File(Protocol):
+class _OpenFile(Protocol):
     def read(self) -> bytes: ...
 
 
-def read(source: bytes | bytearray | memoryview | str | os.PathLike[str] | _File) -> ReadMessage:
+def read(source: bytes | bytearray | memoryview | str | os.PathLike[str] | _OpenFile) -> ReadMessage:
     """Read a message.
 
     Nothing that a message holds raises; ``defects`` says what is wrong with it.
@@ -45,12 +40,12 @@ def read(source: bytes | bytearray | memoryview | str | os.PathLike[str] | _File
     if isinstance(source, (bytes, bytearray, memoryview)):
         return read_octets(bytes(source))
     if isinstance(source, str) and "\n" in source:
-        raise LocalError("a text is no message: give its octets, as text.encode() makes them, or the path of a file")
+        raise _LocalError("a text is no message: give its octets, as text.encode() makes them, or the path of a file")
     if isinstance(source, (str, os.PathLike)):
         return _read_path(source)
     octets = source.read()
     if not isinstance(octets, bytes):
-        raise LocalError("the file is open as text; open it with the mode 'rb'")
+        raise _LocalError("the file is open as text; open it with the mode 'rb'")
     return read_octets(octets)
 
 

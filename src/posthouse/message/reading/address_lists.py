@@ -42,7 +42,7 @@ class ReadMailbox(NamedTuple):
 
 
 #: Called with the code and the sentence of a defect.
-Tell = Callable[[str, str], object]
+_Tell = Callable[[str, str], object]
 
 
 class _Item:
@@ -59,16 +59,16 @@ class _Item:
         return not (self.words or self.comment or self.angle is not None)
 
 
-def read_mailboxes(value: str, hints: Sequence[str] = (), tell: Tell = lambda code, text: None) -> list[ReadMailbox]:
+def read_mailboxes(value: str, hints: Sequence[str] = (), tell: _Tell = lambda code, text: None) -> list[ReadMailbox]:
     """The mailboxes of a field's unfolded value in their order; at most 10,000.
 
     An empty group gives none.  ``tell`` hears of each thing that RFC 5322 does not allow.
     """
-    return _Reader(hints, tell).read(value)
+    return _ListReader(hints, tell).read(value)
 
 
-class _Reader:
-    def __init__(self, hints: Sequence[str], tell: Tell) -> None:
+class _ListReader:
+    def __init__(self, hints: Sequence[str], tell: _Tell) -> None:
         self._hints = hints
         self._tell = tell
         self._found: list[ReadMailbox] = []

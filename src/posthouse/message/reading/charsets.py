@@ -163,8 +163,8 @@ def _as_shift_jis(row: int, cell: int) -> bytes:
     if not (0x21 <= row <= 0x7E and 0x21 <= cell <= 0x7E):
         raise ValueError
     lead = (row - 0x21) // 2 + 0x81
-    trail = cell + (0x1F if cell < 0x60 else 0x20) if row % 2 else cell + 0x7E
-    return bytes((lead if lead < 0xA0 else lead + 0x40, trail))
+    second = cell + (0x1F if cell < 0x60 else 0x20) if row % 2 else cell + 0x7E
+    return bytes((lead if lead < 0xA0 else lead + 0x40, second))
 
 
 # -- guessing ----------------------------------------------------------------------------------------------------------

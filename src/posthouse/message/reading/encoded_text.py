@@ -1,7 +1,8 @@
 """Encoded words in header fields, read (RFC 2047), also where programs write them wrongly.
 
-White space between two encoded words is no text.  Neighbours in one charset are decoded together, because many programs
-cut a character in two.  Encoded words within quotation marks and beside other characters are read as well.
+White space between two encoded words is no text.  Words in one charset that follow each other are decoded together,
+because many programs cut a character in two.  Encoded words within quotation marks and beside other characters are read
+as well.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def decode_words(text: str, hints: Sequence[str] = ()) -> FieldText:
         return FieldText(text)
     made: list[str] = []
     guessed = damaged = False
-    group: list[tuple[str, bytes]] = []  # neighbours in one charset
+    group: list[tuple[str, bytes]] = []  # words in one charset that follow each other
     at = 0
 
     def end_group() -> None:
@@ -60,10 +61,10 @@ def decode_words(text: str, hints: Sequence[str] = ()) -> FieldText:
         between = text[at : match.start()]
         charset = match[1].partition("*")[0]
         octets = from_base64(match[3].encode("utf-8", "replace"))[0] if match[2] in "bB" else _from_q(match[3])
-        neighbours = at > 0 and not between.strip(" \t")
-        if not neighbours or group[0][0].lower() != charset.lower():
+        adjoining = at > 0 and not between.strip(" \t")
+        if not adjoining or group[0][0].lower() != charset.lower():
             end_group()
-        if not neighbours:
+        if not adjoining:
             made.append(between)
         group.append((charset, octets))
         at = match.end()

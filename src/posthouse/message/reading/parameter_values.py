@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from posthouse.message.reading.charsets import decode
 from posthouse.message.reading.encoded_text import decode_words, text_of_octets
-from posthouse.message.structured import Parameter, parameters_of, without_comments
+from posthouse.message.structured import ParameterValue, parameters_of, without_comments
 
 __all__ = ["ParameterText", "StructuredValue", "read_value"]
 
@@ -29,7 +29,7 @@ class StructuredValue(NamedTuple):
     """``word`` is what stands before the first semicolon, in lower case; ``parameters`` are by name in lower case."""
 
     word: str
-    parameters: dict[str, Parameter]
+    parameters: dict[str, ParameterValue]
     hints: Sequence[str] = ()
 
     def octets(self, name: str) -> bytes:

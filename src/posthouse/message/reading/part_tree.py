@@ -77,7 +77,7 @@ class _Open:
         self.over = False  # its closing delimiter has been read
 
 
-class _Walk:
+class _TreeWalk:
     def __init__(self, buffer: Buffer, end: int, defects: Defects) -> None:
         self._buffer = buffer
         self._end = end
@@ -203,5 +203,5 @@ def read_tree(buffer: Buffer, start: int, end: int, defects: Defects) -> PartNod
     """The message between two places of the buffer as a tree of parts."""
     root = _node_at(buffer, start, end, "text/plain", defects)
     root.end = end
-    _Walk(buffer, end, defects).read(root)
+    _TreeWalk(buffer, end, defects).read(root)
     return root

@@ -8,117 +8,33 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from datetime import datetime
 from functools import cached_property
 from typing import Final
 
 from posthouse.message.reading.address_lists import ReadMailbox, read_mailboxes
-from posthouse.message.reading.attachment_names import safe_file_name, suffix_of
-from posthouse.message.reading.charsets import decode
 from posthouse.message.reading.date_values import read_date
-from posthouse.message.reading.defects import Defect, Defects
-from posthouse.message.reading.encoded_text import decode_words, text_of_octets
-from posthouse.message.reading.field_section import Buffer, RawField
-from posthouse.message.reading.part_tree import PartNode, read_tree
+from posthouse.message.reading.defects import Defect
+from posthouse.message.reading.encoded_text import text_of_octets
+from posthouse.message.reading.field_section import Buffer
+from posthouse.message.reading.part_tree import PartNode
+from posthouse.message.reading.read_part import HeaderField, PartSource, ReadPart
 from posthouse.message.reading.readable_text import codes_in, links_in_html, links_in_text, text_of_html
 from posthouse.message.reading.text_bodies import Bodies, find_bodies
-from posthouse.message.reading.transfer_encodings import decode_body, uuencoded_files
 
-__all__ = ["HeaderField", "ReadAttachment", "ReadMessage", "ReadPart", "read_octets"]
+__all__ = ["ReadAttachment", "ReadMessage", "read_octets"]
 
-_WORDS: Final = {
-    "bad-base64": "its base64 is broken; what can be read of it is",
-    "bad-quoted-printable": "its quoted-printable has an equals sign that begins no escape; it is read as it stands",
-    "bad-uuencode": "it is no uuencoded file, and is read as it stands",
-    "unknown-encoding": "its transfer encoding is not known, and it is read as it stands",
-}
 #: A Message-ID as readers understand it: no white space and no brackets within.
 _MESSAGE_ID: Final = re.compile(rb"<[^<>@\s\[\]()]+@(?:[^<>@\s\[\]()]+|\[[^\[\]\s]+\])>")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _TNEF: Final = frozenset({"application/ms-tnef", "application/vnd.ms-tnef"})
-
-
-@dataclass(frozen=True, slots=True)
-class HeaderField:
-    """One header field.
-
-    Attributes:
-        name: the name, as it is written.
-        value: the value for people: on one line, encoded words decoded.
-        raw: all octets of the field, its line end included.
-        offset: where it begins, in octets from the begin of the message.
-    """
-
-    name: str
-    value: str
-    raw: bytes
-    offset: int
-
-
-class ReadPart:
-    """One part of a message."""
-
-    def __init__(self, message: ReadMessage, node: PartNode, number: str) -> None:
-        self._message = message
-        self._node = node
-        #: Its place in the tree, as IMAP counts: ``1.2`` is the second part of the first; the whole message is ``1``
-        #: if it is no multipart, else "".
-        self.number = number or ("" if node.multipart else "1")
-
-    @property
-    def type(self) -> str:
-        """Its type in lower case, for example ``text/html``."""
-        return self._node.type
-
-    @property
-    def parts(self) -> tuple[ReadPart, ...]:
-        """The parts of a multipart; () for others."""
-        dot = f"{self.number}." if self.number else ""
-        return tuple(ReadPart(self._message, each, f"{dot}{n}") for n, each in enumerate(self._node.parts, 1))
-
-    @property
-    def headers(self) -> tuple[HeaderField, ...]:
-        """Its header fields."""
-        return self._message._fields_of(self._node)
-
-    @property
-    def raw(self) -> bytes:
-        """Its body as it stands in the message."""
-        return self._message._octets(self._node.start, self._node.end)
-
-    @property
-    def content(self) -> bytes:
-        """Its body with the transfer encoding undone."""
-        return self._message._content_of(self._node)
-
-    @property
-    def text(self) -> str:
-        """Its content in its charset, with LF line ends; what its octets do not stand for is U+FFFD."""
-        return self._message._text_of(self._node)
-
-    @property
-    def filename_raw(self) -> str:
-        """The name as the sender wrote it, "" without one.  It may name folders; do not open it."""
-        return self._message._name_of(self._node)
-
-    def safe_name(self, number: int | str) -> str:
-        """A name that is safe for a file, made of the sender's or, without one, of a number."""
-        return safe_file_name(self.filename_raw, f"part-{number}{suffix_of(self.type)}")
-
-    @property
-    def content_id(self) -> str:
-        """Its Content-ID without angle brackets, "" without one."""
-        field = self._node.section.first("content-id")
-        return field.value.decode("utf-8", "replace").strip().strip("<>").strip() if field is not None else ""
 
 
 class ReadAttachment(ReadPart):
     """A part that is no text of the message: a file, a picture, an enclosed message."""
 
-    def __init__(self, message: ReadMessage, node: PartNode, number: str, *, referenced: bool) -> None:
-        super().__init__(message, node, number)
+    def __init__(self, source: PartSource, node: PartNode, number: str, *, referenced: bool) -> None:
+        super().__init__(source, node, number)
         #: Whether the HTML of the message shows it (``cid:``).
         self.referenced = referenced
 
@@ -142,14 +58,14 @@ class ReadAttachment(ReadPart):
         A file that exists is never overwritten and a link never followed: the name gets a number then.  Raises
         ``OSError``.
         """
-        return save(directory, self.filename, self.content)
+        return _save(directory, self.filename, self.content)
 
 
-class UuencodedAttachment(ReadAttachment):
+class _UuencodedAttachment(ReadAttachment):
     """A file that stands in the text of a message in the way of uuencode."""
 
-    def __init__(self, message: ReadMessage, node: PartNode, number: str, name: str, content: bytes) -> None:
-        super().__init__(message, node, number, referenced=False)
+    def __init__(self, source: PartSource, node: PartNode, number: str, name: str, content: bytes) -> None:
+        super().__init__(source, node, number, referenced=False)
         self._name = name
         self._content = content
 
@@ -166,7 +82,7 @@ class UuencodedAttachment(ReadAttachment):
         return self._content
 
 
-def save(directory: str | os.PathLike[str], name: str, content: bytes) -> str:
+def _save(directory: str | os.PathLike[str], name: str, content: bytes) -> str:
     """Write a new file into a directory."""
     stem, dot, suffix = name.rpartition(".")
     if not dot or not stem:
@@ -187,66 +103,34 @@ class ReadMessage:
     """One message; ``posthouse.read`` makes it."""
 
     def __init__(self, buffer: Buffer, start: int = 0) -> None:
-        self._buffer = buffer
-        self._found = Defects()
+        self._source = PartSource(buffer, start)
         #: The first line of an mbox message ("From …"), b"" without one; it is no part of the message.
         self.mbox_line = bytes(buffer[:start])
-        self._start = start
-        self._tree = read_tree(buffer, start, len(buffer), self._found)
-        self._contents: dict[int, bytes] = {}
+        self._tree = self._source.tree
+        self._found = self._source.defects
 
     # -- octets --------------------------------------------------------------------------------------------------------
 
     def as_bytes(self) -> bytes:
         """Exactly the octets that were read."""
-        return bytes(self._buffer[:])
+        return bytes(self._source.buffer[:])
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write exactly the octets that were read.  Raises ``OSError``."""
         with open(path, "wb") as file:
-            file.write(self._buffer)
-
-    def _octets(self, start: int, end: int) -> bytes:
-        return bytes(self._buffer[start:end])
+            file.write(self._source.buffer)
 
     # -- header fields -------------------------------------------------------------------------------------------------
 
     @cached_property
     def headers(self) -> tuple[HeaderField, ...]:
         """The header fields in their order."""
-        return self._fields_of(self._tree)
-
-    def _fields_of(self, node: PartNode) -> tuple[HeaderField, ...]:
-        return tuple(HeaderField(each.name, self._value(each), each.raw, each.offset) for each in node.section.fields)
+        return self._source.fields_of(self._tree)
 
     def header(self, name: str) -> str:
         """The value of the topmost field of a name, decoded; "" without one."""
         field = self._tree.section.first(name.lower())
-        return "" if field is None else self._value(field)
-
-    def _value(self, field: RawField) -> str:
-        octets = text_of_octets(field.value, self._hints)
-        words = decode_words(octets.text, self._hints)
-        if octets.guessed or words.guessed:
-            self._found.add(
-                "guessed-charset", field.offset, "its charset is not said or wrong, and is guessed", field.name
-            )
-        if octets.damaged or words.damaged:
-            self._found.add("lost-characters", field.offset, "octets of it stand for no characters", field.name)
-        return _CONTROL.sub(" ", words.text).strip()
-
-    @cached_property
-    def _hints(self) -> Sequence[str]:
-        """The charsets that the parts name, for octets without a label."""
-        names: dict[str, None] = {}
-        waiting = [self._tree]
-        while waiting and len(names) < 8:
-            node = waiting.pop()
-            waiting += node.parts[:100]
-            charset = node.content_type.text("charset").text
-            if charset:
-                names[charset] = None
-        return tuple(names)
+        return "" if field is None else self._source.value_of(field)
 
     @property
     def subject(self) -> str:
@@ -302,7 +186,7 @@ class ReadMessage:
         """The mailboxes of all fields of a name."""
         found: list[ReadMailbox] = []
         for field in self._tree.section.all(name.lower()):
-            octets = text_of_octets(field.value, self._hints)
+            octets = text_of_octets(field.value, self._source.hints)
             if octets.guessed:
                 self._found.add("guessed-charset", field.offset, "its charset is not said, and is guessed", field.name)
             at, named = field.offset, field.name
@@ -310,7 +194,7 @@ class ReadMessage:
             def tell(code: str, text: str, at: int = at, named: str = named) -> None:
                 self._found.add(code, at, text, named)
 
-            found += read_mailboxes(octets.text, self._hints, tell)
+            found += read_mailboxes(octets.text, self._source.hints, tell)
         return tuple(found)
 
     @cached_property
@@ -353,11 +237,11 @@ class ReadMessage:
     @property
     def root(self) -> ReadPart:
         """The message as a tree of parts."""
-        return ReadPart(self, self._tree, "")
+        return ReadPart(self._source, self._tree, "")
 
     @cached_property
     def _bodies(self) -> Bodies:
-        return find_bodies(self._tree, lambda node: bool(self._name_of(node)))
+        return find_bodies(self._tree, lambda node: bool(self._source.name_of(node)))
 
     @cached_property
     def text(self) -> str:
@@ -365,10 +249,10 @@ class ReadMessage:
         found = []
         for node in self._bodies.text:
             if node.type == "text/html":
-                found.append(text_of_html(self._text_of(node)))
+                found.append(text_of_html(self._source.text_of(node)))
             elif node.type == "text/plain":
-                rest = self._uuencoded(node)[1]
-                found.append(self._text_of(node) if rest is None else rest)
+                rest = self._source.uuencoded(node)[1]
+                found.append(self._source.text_of(node) if rest is None else rest)
         return "\n\n".join(each.strip("\n") for each in found if each.strip()) if len(found) > 1 else "".join(found)
 
     @property
@@ -376,12 +260,12 @@ class ReadMessage:
         """The parts that ``text`` is made of."""
         numbers = dict(_numbered(self._tree))
         texts = (each for each in self._bodies.text if each.type in ("text/plain", "text/html"))
-        return tuple(ReadPart(self, each, numbers[id(each)]) for each in texts)
+        return tuple(ReadPart(self._source, each, numbers[id(each)]) for each in texts)
 
     @cached_property
     def html(self) -> str | None:
         """The HTML of the message as its sender wrote it (it is not safe to show), None without it."""
-        found = [self._text_of(node) for node in self._bodies.html if node.type == "text/html"]
+        found = [self._source.text_of(node) for node in self._bodies.html if node.type == "text/html"]
         return "\n".join(found) if found else None
 
     @cached_property
@@ -392,15 +276,15 @@ class ReadMessage:
         found: list[ReadAttachment] = []
         for node in self._bodies.attachments:
             number = numbers[id(node)]
-            cid = ReadPart(self, node, number).content_id.lower()
-            found.append(ReadAttachment(self, node, number, referenced=bool(cid) and f"cid:{cid}" in shown))
+            cid = ReadPart(self._source, node, number).content_id.lower()
+            found.append(ReadAttachment(self._source, node, number, referenced=bool(cid) and f"cid:{cid}" in shown))
             if node.type in _TNEF:
                 self._found.add(
                     "tnef", node.start, "a part is in the format TNEF of Microsoft Outlook, and is not taken apart"
                 )
         for node in self._bodies.text:
-            for name, content in self._uuencoded(node)[0] if node.type == "text/plain" else ():
-                found.append(UuencodedAttachment(self, node, numbers[id(node)], name, content))
+            for name, content in self._source.uuencoded(node)[0] if node.type == "text/plain" else ():
+                found.append(_UuencodedAttachment(self._source, node, numbers[id(node)], name, content))
                 self._found.add("uuencode", node.start, "a file stands in the text in the way of uuencode")
         return tuple(found)
 
@@ -410,62 +294,13 @@ class ReadMessage:
         found = dict.fromkeys(links_in_html(self.html) if self.html else ())
         for node in self._bodies.text:
             if node.type == "text/plain":
-                found.update(dict.fromkeys(links_in_text(self._text_of(node))))
+                found.update(dict.fromkeys(links_in_text(self._source.text_of(node))))
         return tuple(found)
 
     @cached_property
     def codes(self) -> tuple[str, ...]:
         """One-time codes in the subject and the text, the likeliest first."""
         return tuple(codes_in(f"{self.subject}\n\n{self.text[: 1 << 20]}"))
-
-    def _content_of(self, node: PartNode) -> bytes:
-        known = self._contents.get(node.start)
-        if known is not None:
-            return known
-        encoding = "" if node.multipart else node.encoding
-        content, wrong = decode_body(self._octets(node.start, node.end), encoding)
-        if wrong:
-            self._found.add(wrong, node.start, f"a part of the type {node.type}: {_WORDS[wrong]}")
-        if len(content) <= 1 << 20:  # larger ones are decoded again rather than kept
-            self._contents[node.start] = content
-        return content
-
-    def _text_of(self, node: PartNode, content: bytes | None = None) -> str:
-        label = node.content_type.text("charset").text
-        found = decode(self._content_of(node) if content is None else content, label, self._hints)
-        if found.guessed and (label or found.charset != "utf-8"):
-            self._found.add(
-                "guessed-charset",
-                node.start,
-                f"the charset of a part is not said or wrong, and is guessed: {found.charset}",
-            )
-        if found.damaged:
-            self._found.add(
-                "lost-characters", node.start, f"octets of a part stand for no characters of {found.charset}"
-            )
-        return found.text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
-
-    def _uuencoded(self, node: PartNode) -> tuple[list[tuple[str, bytes]], str | None]:
-        """The files in a text part, and the text without them, None if it has none."""
-        content = self._content_of(node)
-        if b"begin" not in content:
-            return [], None
-        files, rest = uuencoded_files(content)
-        return (files, self._text_of(node, rest)) if files else ([], None)
-
-    def _name_of(self, node: PartNode) -> str:
-        """The file name of a part as its sender wrote it."""
-        for value, name in ((node.disposition, "filename"), (node.content_type, "name")):
-            found = value.text(name)
-            if found.text.strip():
-                if found.encoded_word:
-                    self._found.add(
-                        "encoded-name",
-                        node.start,
-                        "a file name is written as an encoded word, which RFC 2047 §5 forbids",
-                    )
-                return found.text.strip()
-        return ""
 
     # -- defects -------------------------------------------------------------------------------------------------------
 
