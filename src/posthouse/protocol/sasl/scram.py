@@ -218,7 +218,7 @@ def scram_server(
     if not (right and known):
         return rejected("wrong password" if known else "unknown account", name)
     if acts_as not in ("", name):
-        return rejected(f"it may not act as {acts_as}", name)
+        return rejected("it may not act as another account", name)
     signature = hmac.digest(keys.server_key, covered, hash_name)
     yield Say(b"v=" + base64.b64encode(signature))
     return Authenticated(name, mechanism)

@@ -206,6 +206,9 @@ class FileAccounts(AccountStore):
     async def find_keys(self, user: str, hash_name: str) -> ScramKeys | None:
         return await asyncio.to_thread(self._file.keys, user, hash_name)
 
+    async def knows(self, user: str) -> bool:
+        return await asyncio.to_thread(self._file.find, user) is not None
+
     async def identities(self, user: str) -> Sequence[str] | None:
         account = await asyncio.to_thread(self._file.find, user)
         return account.identities if account is not None and account.active else None

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from posthouse.core import Address, Reply, Verdict
+from posthouse.core import Address, Reply, StorageError, Verdict
 from posthouse.net.clock import Clock
 from posthouse.net.tls_engine import TlsInfo
 from posthouse.protocol.grammar import lookup_domain
@@ -40,6 +40,9 @@ class AnyAccounts(AccountStore):
 
     async def find_secret(self, user: str) -> str | None:
         return ANY_SECRET
+
+    async def knows(self, user: str) -> bool:
+        return True
 
     async def identities(self, user: str) -> Sequence[str] | None:
         return ("*",)
@@ -112,6 +115,13 @@ class Logins(LoginTerms):
             return _NO_ACCOUNT, ()
         self.failures.succeeded(outcome.user, host, self._clock.monotonic())
         return Verdict(_WELCOME), identities
+
+    async def shown(self, user: str) -> str:
+        """A name that somebody failed to log in with, as logs may show it: only if it is an account."""
+        try:
+            return user if user and await self.store.knows(user) else ""
+        except StorageError:
+            return ""
 
     async def denied(self, outcome: Denied, host: str) -> Verdict:
         """The verdict on a wrong one, after the wait that guessing costs."""

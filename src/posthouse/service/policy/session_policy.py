@@ -312,7 +312,7 @@ class SessionPolicy:
         """Let the answer wait, and log it for tools that watch for guessing."""
         assert self._shared.logins is not None
         verdict = await self._shared.logins.denied(outcome, self._peer.host)
-        return self._no("AUTH", verdict, user=outcome.user)
+        return self._no("AUTH", verdict, user=await self._shared.logins.shown(outcome.user))
 
     def disconnected(self) -> None:
         """The session is over."""
