@@ -10,7 +10,7 @@ from posthouse.core import Address, Reply, StorageError, Verdict
 from posthouse.net.clock import Clock
 from posthouse.net.tls_engine import TlsInfo
 from posthouse.protocol.grammar import lookup_domain
-from posthouse.protocol.sasl import ANY_SECRET, MECHANISMS, Authenticated, Denied, Question, ServerContext
+from posthouse.protocol.sasl import ANY_SECRET, MECHANISMS, Authenticated, Denied, Question, ScramKeys, ServerContext
 from posthouse.server.policy import LoginTerms
 from posthouse.service.accounts import SCRAM_ITERATIONS, AccountStore, answer
 from posthouse.service.config.security_types import ANY_MECHANISMS
@@ -73,6 +73,8 @@ class Logins(LoginTerms):
         self._clock = clock
         self._hostname = hostname
         self._by_common_name = by_common_name
+        #: Of the last keys of a real account: the challenge for an unknown one must look like it.
+        self._iterations, self._salt = SCRAM_ITERATIONS, 16
         served = {*store.mechanisms, *(f"{each}-PLUS" for each in store.mechanisms if each.startswith("SCRAM-"))}
         self._forwarded = frozenset(store.forwards)
         served |= self._forwarded.intersection(mechanisms)
@@ -101,12 +103,16 @@ class Logins(LoginTerms):
             offered=offered,
             identity=identity,
             challenge=f"<{secrets.token_urlsafe(12)}@{self._hostname}>",
-            decoy_iterations=SCRAM_ITERATIONS,
+            decoy_iterations=self._iterations,
+            decoy_salt=self._salt,
             forwarded=self._forwarded,
         )
 
     async def answer(self, question: Question) -> Any:
-        return await answer(self.store, question)
+        found = await answer(self.store, question)
+        if isinstance(found, ScramKeys):
+            self._iterations, self._salt = found.iterations, min(64, len(found.salt))
+        return found
 
     async def logged_in(self, outcome: Authenticated, host: str) -> tuple[Verdict, Sequence[str]]:
         """The verdict on a right password, and as whom the account may send."""
