@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Final, NamedTuple
 
 from posthouse.protocol.sasl import MECHANISMS as SASL
 from posthouse.service.config.types import InvalidValue, SettingType, list_of, quoted, several, shown, text_of
 
-__all__ = ["ACCOUNTS", "ANY_MECHANISMS", "AccountsSetting", "FILE", "LOGIN", "MECHANISMS"]
+__all__ = ["ACCOUNTS", "ANY_MECHANISMS", "AccountsSetting", "FILE", "LOGIN", "MECHANISMS", "SYSTEM_USER"]
 
 _LOGINS: Final = ("off", "offered", "required")
 #: The mechanisms by which ``accounts = "any"`` lets everybody in.  SCRAM is not among them: there the server has to
@@ -60,6 +61,16 @@ def _read_accounts(raw: object) -> AccountsSetting:
     )
 
 
+def _read_system_user(raw: object) -> str:
+    name = text_of(raw).strip()
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*\$?|[0-9]{1,10}", name):
+        raise InvalidValue(f"{quoted(name)} is no name of a user or a group", 'write a name such as "posthouse"')
+    return name
+
+
+SYSTEM_USER: Final = SettingType(
+    "name of a user or group", _read_system_user, lambda name: quoted(name) if name else ""
+)
 FILE: Final = SettingType("path", _read_file, lambda path: quoted(path) if path else "")
 MECHANISMS: Final = SettingType("list of SASL mechanisms", several(_read_mechanism), list_of(quoted))
 #: "" where the listener's kind decides.

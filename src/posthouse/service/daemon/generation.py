@@ -18,7 +18,7 @@ from posthouse.protocol import Limits, Transcript
 from posthouse.relay import DsnWriter, Worker
 from posthouse.server import CheckFactory, Server, ServerTimeouts
 from posthouse.service.config.model import Config, ListenerSettings
-from posthouse.service.daemon.protection import Protections
+from posthouse.service.daemon.protection import LoadedCertificates, Protections
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
 from posthouse.service.policy.listener_policy import InboxUsage, ListenerPolicy
@@ -60,6 +60,7 @@ class Generation:
 
     Args:
         deliverers: makes the deliverers; those of ``before`` are kept where nothing that they are made of has changed.
+        loaded: certificates that were read already.
         before: the generation that this one is to replace.
     """
 
@@ -71,6 +72,7 @@ class Generation:
         clock: Clock,
         log: EventSink,
         before: Generation | None = None,
+        loaded: LoadedCertificates | None = None,
     ) -> None:
         self.config = config
         self.directory = Directory(config)
@@ -78,7 +80,7 @@ class Generation:
         self.deliverers: Deliverers = before.deliverers if kept and before is not None else deliverers(config)
         self.router = ConfiguredRouter(config, self.deliverers)
         earlier: Protections | None = before.protections if before is not None else None
-        self.protections: Protections = Protections(config, clock=clock, log=log, before=earlier)
+        self.protections: Protections = Protections(config, clock=clock, log=log, before=earlier, loaded=loaded)
         self.servers: dict[ListenerKey, OpenServer] = {}
 
     @property
