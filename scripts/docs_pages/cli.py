@@ -29,10 +29,40 @@ the reader has gone (`posthouse queue list | head`). A command that has acted, s
 the code of what it did, and says on standard error that its output is lost: a script that repeats what has failed does
 not send twice. Descriptors 0 to 2 that are closed are opened on `/dev/null`."""
 
+SERVERS = """\
+## Servers
+
+`send --server`, `bench --server`, `probe` and the library name a server by a URL:
+
+| URL | the session | port |
+|---|---|---|
+| `smtps://user:password@host` | TLS from the first octet | 465 |
+| `smtp+starttls://user:password@host` | STARTTLS, or no session | 587 |
+| `smtp://host` | in clear | 25 |
+| `lmtp://host`, `lmtp:/run/lmtp.sock` | LMTP in clear, also over a unix socket | 24 |
+
+`smtps` and `smtp+starttls` verify the server's certificate, with the system's certificates or with those in `--ca`.
+Nothing is sent to a server that does not prove its name, and nothing goes on in clear. Write characters such as `@ : /
+? # %` in a name or password as `%40` and so on. A password in a command line can be seen by other users of the machine:
+`--user` with `--password-file`, `$POSTHOUSE_PASSWORD` or the terminal's question is better.
+
+The strongest login that the server offers is used: SCRAM, which never shows the password, before PLAIN and LOGIN.
+Without TLS those two are not used. 535 ends the login, and no other mechanism is tried with the same password.
+
+| behind the URL | what it does |
+|---|---|
+| `?ca=FILE` | trust these certificates (a PEM file or a folder) in place of the system's |
+| `?tls=require` | TLS without verifying the certificate; `smtp` also takes `opportunistic` and `verify` |
+| `?name=HOST` | the name that the certificate must have, if it is another than the host's |
+| `?mechanisms=PLAIN,LOGIN` | use only these logins |
+| `?allow_plain_text=true` | send the password without TLS too, on a network that is your own |
+
+Several stand behind one another with `&`."""
+
 
 def page(_existing: str) -> str:
     """The page."""
-    parts = [GENERATED, OPENING, *(_section(path, command) for path, command in commands()), *_filters()]
+    parts = [GENERATED, OPENING, *(_section(path, command) for path, command in commands()), SERVERS, *_filters()]
     parts.append("## Exit codes")
     parts.append(table(("code", "meaning"), [(str(code), meaning) for code, meaning in sorted(MEANINGS.items())]))
     parts.append(OUTPUT)

@@ -205,6 +205,13 @@ SEND = ["send", "--from", "a@b.org", "--to", "c@d.org"]
         (["sink", "--bind", "nowhere"], 65, "--bind"),
         (["sink", "--bind", "192.0.2.1:25"], 69, "192.0.2.1:25"),
         (["demo", "--json"], 64, "needs --once"),
+        (["check", "config", ""], 64, "the value is empty"),
+        (["inbox", "wait", "--to", ""], 64, "the value is empty"),
+        (["inbox", "wait", "--subject", ""], 64, "the value is empty"),
+        (["inbox", "wait", "--to", "bob", "--timeout", "0"], 65, '"bob" is no inbox, whose name is an address'),
+        (["inbox", "wait", "--timeout", "1m"], 64, "'1m' is not a whole number"),
+        (["queue", "list", "--limit", "x"], 64, "'x' is not a whole number"),
+        (["sink", "--bind", "192.0.2.1:25"], 69, "choose one of those that `ip address` shows"),
     ],
 )
 def test_a_fault_is_one_sentence_and_a_code(ran, arguments: list[str], code: int, sentence: str) -> None:

@@ -112,6 +112,7 @@ class Server:
     def __init__(self, script: Script) -> None:
         self._script = script
         self.connections: list[Connection] = []
+        self.closing = False
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -123,7 +124,7 @@ class Server:
                 sock, _ = self._listener.accept()
             except OSError:
                 return
-            if not self.port:
+            if self.closing:
                 sock.close()
                 return
             sock.settimeout(30)
@@ -148,9 +149,9 @@ class Server:
         return self
 
     def __exit__(self, *_: object) -> None:
-        port, self.port = self.port, 0
+        self.closing = True
         with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port), 5).close()  # wakes accept
+            socket.create_connection(("127.0.0.1", self.port), 5).close()  # wakes accept
         self._accepting.join(30)
         self._listener.close()
         for thread in self._threads:

@@ -106,6 +106,9 @@ def test_raw_utf8_in_header_fields_is_read() -> None:
         b"Content-Type: text/html\r\n\r\n<![x<!--<a href=>\x00</p></p>",
         b"".join(b"Content-Type: multipart/mixed; boundary=%d\r\n\r\n--%d\r\n" % (n, n) for n in range(3000)),
         b"Content-Type: message/rfc822\r\n\r\n" * 3000,
+        b"From: =?ut\x96\xd28?q?a?= <a@b.test>\r\nSubject: =?\xff?b?YQ==?=\r\n\r\nx",
+        b"Content-Disposition: attachment; filename==?\xe4?q?a?=\r\n\r\nx",
+        b"Content-Type: message/x\r\n\r\nContent-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\nA: b\x0bc: d\r\n\r\n",
     ],
 )
 def test_whatever_a_message_breaks_it_is_shown(octets: bytes) -> None:

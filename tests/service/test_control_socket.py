@@ -161,7 +161,7 @@ def test_who_says_nothing_is_sent_away(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_too_many_at_one_time(tmp_path: Path) -> None:
     async def scenario(daemon: Open) -> None:
-        talks = [await asyncio.open_unix_connection(daemon.path) for _ in range(16)]
+        talks = [await asyncio.open_unix_connection(daemon.path) for _ in range(control._CONNECTIONS)]
         for reader, writer in talks:
             writer.write(b'{"op": "queue list"}\n')
             await reader.readline()

@@ -339,6 +339,18 @@ def test_a_dns_that_does_not_answer_is_no_failure() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize(("messages", "has_older"), [(20, False), (21, True)])
+def test_what_the_list_of_an_address_leaves_out_is_said(messages: int, has_older: bool) -> None:
+    async def scenario() -> None:
+        desk = await OperationHarness()
+        for _ in range(messages):
+            await desk.store("bob@far.test")
+        found = await explained(desk, "bob@far.test")
+        assert (len(found.messages), found.has_older) == (20, has_older)
+
+    run(scenario)
+
+
 def test_an_alias_leads_to_all_its_ends() -> None:
     async def scenario() -> None:
         found = await forecast(await OperationHarness(zones=ZONES), "team@here.test")

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from posthouse.service.operations import filter_language
 from posthouse.service.operations.filter_language import MOST_CONDITIONS, FilterError, fields_help, parse_filter
 from posthouse.spool import filters
-from posthouse.spool.filters import FIELDS, Condition, FieldKind, FilterField, RecipientRow, text_of_conditions
-from posthouse.spool.sqlite.queries.search import where
+from posthouse.spool.filters import FIELDS, Condition, FieldKind, FilterField, RecipientRow, matches, text_of_conditions
+from posthouse.spool.sqlite.queries.filter_terms import where
 
 
 def test_the_example_of_the_manual() -> None:
@@ -66,7 +66,7 @@ def test_nothing_means_everything() -> None:
 )
 def test_what_is_meant(text: str, field: str, op: str, value: str | float) -> None:
     (found,) = parse_filter(text)
-    assert found == (field, op, value)
+    assert found == Condition(field, op, value)
     where([found], 1e9)  # the spool takes it
 
 
@@ -113,6 +113,23 @@ def test_a_mistake_is_one_sentence_with_its_place(text: str, position: int, caus
     assert f"(at character {position + 1})" in error.message
     assert remedy in error.remedy
     assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("field", ["from", "to"])
+@pytest.mark.parametrize("op", [":", "!="])
+@pytest.mark.parametrize("local", ["u", "李四", "*"])
+def test_an_address_is_meant_in_both_spellings_of_its_domain(field: str, op: str, local: str) -> None:
+    """The spool has the spelling that the client used."""
+    for written, other in (("例子.test", "xn--fsqu00a.test"), ("xn--fsqu00a.test", "例子.test")):
+        (condition,) = parse_filter(f"{field}{op}{local}@{written}")
+        assert (condition.value, condition.other) == (f"{local}@{written}", f"{local}@{other}")
+        for stored in (written, other):
+            row = RecipientRow("x", 0, f"U@{stored}", f"U@{stored}", "d", "waiting", 0, 0.0, 0.0, 0)
+            if local != "李四":
+                assert matches([condition], row, 0.0) is (op == ":")
+    assert [each.other for each in parse_filter(f"{field}:u@x.test {field}:*@*.例子.test {field}~u@例子.test")] == [
+        ""
+    ] * 3
 
 
 def test_bounds() -> None:

@@ -58,7 +58,8 @@ def conditions(draw: st.DrawFn) -> Condition:
         "attempts": SMALL,
         "id": st.one_of(NUMBERS.map(text_of), st.just("nonsense")),
     }
-    return Condition(field, op, draw(values.get(field, TEXT)))
+    other = draw(TEXT) if field in ("from", "to") and op != "~" else ""
+    return Condition(field, op, draw(values.get(field, TEXT)), other)
 
 
 def database(some: list[RecipientRow]) -> sqlite3.Connection:

@@ -9,6 +9,8 @@ traceback only after ``--debug``.
 Standard output that cannot be written is no error of a command that has acted: ``send`` has sent, and a script that saw
 a failure would send again.  So those commands (``ACTS``) end with the code of what they did, and standard error says
 that their output is lost.  For every other command the output is the work: 74, or 141 if its reader has gone.
+
+Over budget: one module for each group of commands, and what they share.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "run": ("run", "run", "Run the daemon; without a configuration it catches all mail."),
     "reload": ("reload", "reload", "Have a running daemon read its configuration again."),
     "send": ("send", "send", "Compose a message, or take a ready one, and send it."),
+    "probe": ("probe", "probe", "Show what a mail server offers: extensions, TLS, certificate, logins."),
     "inbox": ("inbox", "inbox", "Read what was delivered into the local inboxes."),
     "queue": ("queue", "queue", "Show the mail in the queue, and change it."),
     "explain": (
@@ -100,6 +103,7 @@ _CHINESE = {
     "run": "运行守护进程；没有配置时接收所有邮件。",
     "reload": "让运行中的守护进程重新读取配置。",
     "send": "撰写一封邮件（或使用现成的邮件）并发送。",
+    "probe": "查看邮件服务器提供什么：扩展、TLS、证书和登录方式。",
     "inbox": "阅读投递到本地邮箱的邮件。",
     "queue": "查看并处理队列里的邮件。",
     "explain": "解释一封邮件的经过、一个地址的去向、一个应答码、一条命令或一项设置。",
@@ -235,7 +239,7 @@ def _end(error: Exception) -> int:
         return 130
     if isinstance(error, click.UsageError):
         place = error.ctx.command_path if error.ctx is not None else "posthouse"
-        text = error.format_message().rstrip(".")
+        text = error.format_message().rstrip(".").replace("a valid integer range", "a whole number")
         more = "" if "posthouse" in text else f"; see `{place} --help`"
         _complain(f"{place}: {text[:1].lower()}{text[1:]}{more}")
         return 64

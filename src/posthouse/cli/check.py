@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from posthouse.cli import exit_codes
-from posthouse.cli.context import DaemonOptions, operate, with_daemon
+from posthouse.cli.context import DaemonOptions, not_empty, operate, with_daemon
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import say, table, with_json
 from posthouse.core.errors import SettingError
@@ -21,7 +21,7 @@ def check() -> None:
 
 
 @check.command("config", short_help="Check a configuration file: every error, and what may not be intended.")
-@click.argument("file")
+@click.argument("file", callback=not_empty)
 @with_json
 def config(file: str, as_json: bool) -> int:
     """Check a configuration file: every error, and what may not be intended."""

@@ -51,7 +51,7 @@ MEANINGS: Final[dict[int, str]] = {
     IOERR: "a disk failed or is full, or the output cannot be written",
     TEMPFAIL: "a temporary failure, or a daemon that does not answer; try again later",
     PROTOCOL: "the other side broke the protocol",
-    NOPERM: "not permitted",
+    NOPERM: "not permitted, or the server refused the login",
     CONFIG: "the configuration is wrong",
     SIGNALLED: "interrupted",
     PIPE: "the reader of the output has gone",
@@ -83,13 +83,26 @@ def of(error: BaseException) -> int:
             return NOINPUT if isinstance(error.__cause__, OSError) else CONFIG
         # A setting that is valid and cannot be had: a port, a directory.
         return UNAVAILABLE if isinstance(error.__cause__, OSError) else DATAERR
-    from posthouse.sending import NoSuchHost, SessionRefused
+    from posthouse.sending import (
+        LoginFailed,
+        LoginRefused,
+        NoMechanism,
+        NoSuchHost,
+        SessionRefused,
+        TlsUnavailable,
+        WrongDoor,
+    )
 
-    if isinstance(error, SessionRefused):
-        return TEMPFAIL if error.reply.transient else UNAVAILABLE
+    if isinstance(error, SessionRefused | TlsUnavailable | LoginFailed) and not isinstance(error, NoMechanism):
+        if error.reply is not None and error.reply.transient:
+            return TEMPFAIL
+        return NOPERM if isinstance(error, LoginRefused) else UNAVAILABLE
     kinds: tuple[tuple[type[BaseException], int], ...] = (
         (NoSuchHost, NOHOST),
         (core.Unreachable, UNAVAILABLE),
+        (core.CertificateRefused, UNAVAILABLE),
+        (WrongDoor, DATAERR),
+        (NoMechanism, UNAVAILABLE),
         (core.NetworkError, TEMPFAIL),
         (core.RemoteError, PROTOCOL),
         (core.StorageBusy, TEMPFAIL),

@@ -41,6 +41,7 @@ _HEADINGS = {
     "en": ("ID", "RECEIVED", "FROM", "TO", "QUEUED", "yes", "no"),
     "zh": ("队列编号", "接收时间", "发件人", "收件人", "仍在队列", "是", "否"),
 }
+_OLDER = {"en": "… and older ones, which are not shown", "zh": "……还有更早的邮件，未列出"}
 _MESSAGES = {"en": "Recent messages from it or to it:", "zh": "最近发自或发往该地址的邮件："}
 
 
@@ -114,6 +115,8 @@ def _show(found: Explained, lang: str, transcript: bool) -> None:
             ),
             styles="bold dim cyan green yellow",
         )
+    if found.has_older:
+        say(_OLDER[lang], "dim")
 
 
 def _sentences(sentences: Iterable[Sentence]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from posthouse.cli import exit_codes, language
-from posthouse.cli.context import DaemonOptions, operate, with_daemon
+from posthouse.cli.context import DaemonOptions, not_empty, operate, with_daemon
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import aware, cut_off, safe, say, table, with_json, with_lang
 from posthouse.core.units import size_in_words
@@ -207,18 +207,18 @@ def _new_file(directory: str, name: str) -> str:
 
 
 @inbox.command("wait", short_help="Wait until a message is there, and show it.")
-@click.option("--to", metavar="INBOX", default="", help="The inbox, an address; any, if not given.")
-@click.option("--from", "sender", metavar="TEXT", default="", help="A part of the sender's address or name.")
-@click.option("--subject", metavar="TEXT", default="", help="A part of the subject.")
+@click.option("--to", metavar="INBOX", callback=not_empty, help="The inbox, an address; any, if not given.")
+@click.option("--from", "sender", metavar="TEXT", callback=not_empty, help="A part of the sender's address or name.")
+@click.option("--subject", metavar="TEXT", callback=not_empty, help="A part of the subject.")
 @click.option("--after", type=click.IntRange(0), default=0, help="Only messages after this number.")
 @click.option("--timeout", type=click.IntRange(0, 86_400), default=10, show_default=True, help="Seconds.")
 @with_lang
 @with_daemon
 @with_json
 def wait(
-    to: str,
-    sender: str,
-    subject: str,
+    to: str | None,
+    sender: str | None,
+    subject: str | None,
     after: int,
     timeout: int,
     lang: str | None,
@@ -233,8 +233,8 @@ def wait(
     options = DaemonOptions(config_file, data_dir)
     left = timeout
     while True:
-        given = {"to": to, "subject": subject, "sender": sender, "after": after, "timeout": min(left, _PATIENCE)}
-        found = operate("inbox wait", options, **given).message
+        given = {"to": to or "", "subject": subject or "", "sender": sender or ""}
+        found = operate("inbox wait", options, **given, after=after, timeout=min(left, _PATIENCE)).message
         left -= _PATIENCE
         if found is not None or left <= 0:
             break

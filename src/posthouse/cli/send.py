@@ -15,10 +15,12 @@ from posthouse.cli import exit_codes, language
 from posthouse.cli.context import not_empty
 from posthouse.cli.output import as_json as print_json
 from posthouse.cli.output import live, safe, say, with_json, with_lang
+from posthouse.cli.server_options import chosen_server, with_login
 
 if TYPE_CHECKING:
     from posthouse.cli.transcript import Said
     from posthouse.core import Content, Envelope, Outcome
+    from posthouse.sending import ServerAddress
 
 __all__ = ["send"]
 
@@ -55,8 +57,10 @@ _NO_TEXT = "say what to write: --text TEXT, --text-file FILE (- for standard inp
     "--server",
     metavar="URL",
     callback=not_empty,
-    help=f"smtp://host:port or lmtp://host:port; else {_DAEMON}, the local daemon.",
+    help=f"smtps://name@host, smtp+starttls://name@host, smtp://host:port or lmtp://host:port; else {_DAEMON}, the "
+    "local daemon.",
 )
+@with_login
 @click.option("--direct", is_flag=True, help="Deliver to the mail exchangers of each recipient's domain.")
 @click.option("--transcript", is_flag=True, help="Show the dialogue, each line explained.")
 @with_lang
@@ -73,13 +77,16 @@ def send(**given: Any) -> int:
     """
     if given["server"] and given["direct"]:
         raise click.UsageError("give --server or --direct, not both")
+    if given["direct"] and (given["user"] or given["password_file"] or given["ca"]):
+        raise click.UsageError("--user, --password-file and --ca are for one server: with --server, not with --direct")
     if not given["sender"]:
         raise click.UsageError("the sender is missing: --from ADDRESS")
     if not (given["to"] or given["cc"] or given["bcc"]):
         raise click.UsageError("a recipient is missing: --to ADDRESS")
+    server = None if given["direct"] else chosen_server(given["server"] or _DAEMON, given)
     envelope, content = _raw(given) if given["raw"] else _composed(given)
     said: list[Said] = []
-    outcomes = asyncio.run(_send(given, envelope, content, said))
+    outcomes = asyncio.run(_send(given, server, envelope, content, said))
     if given["as_json"]:
         print_json(_facts(outcomes, said if given["transcript"] else None))
     else:
@@ -88,18 +95,19 @@ def send(**given: Any) -> int:
     return _code(outcomes)
 
 
-async def _send(given: dict[str, Any], envelope: Envelope, content: Content, said: list[Said]) -> Sequence[Outcome]:
+async def _send(
+    given: dict[str, Any], server: ServerAddress | None, envelope: Envelope, content: Content, said: list[Said]
+) -> Sequence[Outcome]:
     from posthouse.core import Unreachable
-    from posthouse.sending import check_addresses, parse_server, submit
+    from posthouse.sending import check_addresses, submit
 
     check_addresses(envelope)
     transcript = _listener(given, said) if given["transcript"] else None
     with _progress(content) as watched:
-        if given["direct"]:
+        if server is None:
             from posthouse.sending import deliver_direct  # imports the DNS resolver and the delivery package
 
             return await deliver_direct(envelope, watched, transcript=transcript)
-        server = parse_server(given["server"] or _DAEMON)
         try:
             return await submit(server, envelope, watched, transcript=transcript)
         except Unreachable as error:

@@ -21,6 +21,7 @@ class ConnectionTrace(NamedTuple):
         lines: The dialogue: commands as ``"S: …"``, replies as ``"R: …"``; content and credentials are left out.
         ended: Why the connection ended early, "" if it did not.
         reused: Number of messages that the session had sent before.
+        security: What the certificate proves, or why the session is in clear; "" where TLS was not asked for.
     """
 
     peer: str = ""
@@ -30,6 +31,7 @@ class ConnectionTrace(NamedTuple):
     lines: tuple[str, ...] = ()
     ended: str = ""
     reused: int = 0
+    security: str = ""
 
 
 class AttemptTrace(NamedTuple):

@@ -181,7 +181,7 @@ class _Search(NamedTuple):
 
     async def chosen(self, endpoint: Endpoint, target: str) -> NextHops | Undeliverable:
         """A host that configuration names, read from ``target``."""
-        host = endpoint.host
+        host = endpoint.host.rstrip(".")  # a final dot makes a name complete, and no certificate has it
         found = _Lookup(Status.OK, (endpoint,)) if "%" in host else await self.addresses(host, endpoint.port)
         if found.endpoints:
             why = f"the configured host {endpoint}"

@@ -40,10 +40,23 @@ _MOMENT: Final = 0.5  # seconds that such a host is given
 class PooledConnection:
     """A session with its site, host (``mx``), address (``peer``) and limits (RFC 9422).
 
-    ``opened`` and ``idle_since`` are monotonic seconds.
+    ``opened`` and ``idle_since`` are monotonic seconds; ``tls`` and ``security`` as in ``core.ConnectionTrace``.
     """
 
-    __slots__ = ("_deferred_all", "_took", "idle_since", "limits", "mx", "opened", "peer", "session", "site", "tape")
+    __slots__ = (
+        "_deferred_all",
+        "_took",
+        "idle_since",
+        "limits",
+        "mx",
+        "opened",
+        "peer",
+        "security",
+        "session",
+        "site",
+        "tape",
+        "tls",
+    )
 
     def __init__(self, session: Session, tape: SessionTap, site: str, mx: str, opened: float) -> None:
         self.session = session
@@ -51,6 +64,7 @@ class PooledConnection:
         self.site = site
         self.mx = mx
         self.peer = session.peer
+        self.tls = self.security = ""
         capabilities = session.capabilities
         self.limits = capabilities.limits if "LIMITS" in capabilities.keywords else {}
         self.opened = opened

@@ -10,6 +10,7 @@ attempt.  (RFC 5321 §5.1 allows asking the other hosts at once, but a greylisti
     ======================================================  =========================================================
     refused the session with 5yz                            failed, with the first refusal
     some refused it with 4yz                                deferred, with the first such refusal
+    TLS is required and failed, or the login was refused    deferred 4.7.4, 4.7.5, 4.7.8
     some broke off before they answered for a recipient     deferred 4.4.2
     some sent what is no reply                              deferred 4.5.0
     could not be reached, or some not                       deferred 4.4.1
@@ -29,18 +30,20 @@ so that a backlog does not ask the DNS again for each message.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import ClassVar, Final
 
 from posthouse import client
 from posthouse.client import Timeouts
-from posthouse.core import NetworkError, Outcome, RemoteError, Reply, Result
+from posthouse.client.model import LoginFailed
+from posthouse.core import NetworkError, Outcome, PosthouseError, RemoteError, Reply, Result, SettingError, TlsFailed
 from posthouse.delivery.adapt import batches, give
 from posthouse.delivery.feedback import Feedback, feedback_of
 from posthouse.delivery.model import Deliverer, Delivery, all_of
 from posthouse.delivery.mx import Exchange, IsSelf, NextHops, Undeliverable, next_hops, site_of
 from posthouse.delivery.pool import ConnectionPool, PooledConnection
+from posthouse.delivery.security import InClear, RouteSecurity, began_tls, not_ours, security_of
 from posthouse.delivery.tracer import AttemptTracer, ConnectionTracer, SessionTap
 from posthouse.delivery.unanswered import FailedExchanges, Found, is_closed, is_unanswered, with_replies
 from posthouse.net import Clock, Network, Resolver
@@ -63,6 +66,9 @@ class SmtpDeliverer(Deliverer):
         port: The port of mail exchangers.
         source: The local address of connections, "" for any.
         loopback: Take a loopback address from the DNS for a mail exchanger (see ``mx``).
+        security: TLS and the login of its sessions; without it they are in clear.
+        in_clear: The memory of hosts whose TLS fails; shared by deliverers, or else its own.
+        tell: Is given a sentence about each login that a host has refused.
         idle: Seconds that an unused session is kept.
         most_idle: How many unused sessions are kept.
         messages: How many messages one session carries.
@@ -87,6 +93,9 @@ class SmtpDeliverer(Deliverer):
         limits: Limits | None = None,
         transcript: Transcript | None = None,
         loopback: bool = False,
+        security: RouteSecurity | None = None,
+        in_clear: InClear | None = None,
+        tell: Callable[[str], object] | None = None,
         idle: float = 5.0,
         most_idle: int = 50,
         messages: int = 100,
@@ -104,6 +113,9 @@ class SmtpDeliverer(Deliverer):
         self._limits = limits
         self._transcript = transcript
         self._loopback = loopback
+        self._security = security or RouteSecurity()
+        self._in_clear = in_clear or InClear(clock)
+        self._tell = tell
         self._converting = asyncio.Lock()
         self._pool = ConnectionPool(clock, idle=idle, age=age, messages=messages, most=most_idle)
         #: By target: valid until (monotonic seconds), and the answer; the oldest first.
@@ -157,7 +169,9 @@ class SmtpDeliverer(Deliverer):
             return all_of(delivery.recipients, hops.result, hops.reason, hops.reply)
         tracer.site = hops.site
         found = await self._attempt(hops, delivery, tracer)
-        return found if isinstance(found, Sequence) else await self._in_more_sessions(hops, delivery, tracer, found)
+        if not isinstance(found, Sequence):
+            found = await self._in_more_sessions(hops, delivery, tracer, found)
+        return found if site_of(target) is None else not_ours(found)
 
     async def _in_more_sessions(
         self, hops: NextHops, delivery: Delivery, tracer: AttemptTracer, found: Found
@@ -225,13 +239,10 @@ class SmtpDeliverer(Deliverer):
         """Open a session with the first exchange that allows it, and hand the message over; None if none answered for
         any recipient."""
         for exchange in self._shuffled(hops.exchanges):
-            connection = tracer.connection(exchange.name)
-            try:
-                pooled = await self._connect(exchange, hops.site, connection)
-            except (NetworkError, RemoteError) as error:
-                connection.ended = str(error)
-                failed.add(exchange.name, error)
+            opened = await self._open(exchange, hops.site, tracer, failed)
+            if opened is None:
                 continue
+            pooled, connection = opened
             found = await self._transact(pooled, delivery, connection)
             outcomes = _values(found)
             if all(map(is_unanswered, outcomes)):
@@ -251,7 +262,37 @@ class SmtpDeliverer(Deliverer):
             return exchanges
         return sorted(exchanges, key=lambda exchange: (exchange.preference, self._random.random()))
 
-    async def _connect(self, exchange: Exchange, site: str, connection: ConnectionTracer) -> PooledConnection:
+    async def _open(
+        self, exchange: Exchange, site: str, tracer: AttemptTracer, failed: FailedExchanges
+    ) -> tuple[PooledConnection, ConnectionTracer] | None:
+        """Open a session with an exchange; if opportunistic TLS fails, another one in clear."""
+        security = self._security
+        port = exchange.endpoints[0].port
+        why = self._in_clear.why(exchange.name, port) if security.opportunistic else ""
+        while True:
+            connection = tracer.connection(exchange.name)
+            error: PosthouseError
+            try:
+                return await self._connect(exchange, site, connection, why), connection
+            except (NetworkError, RemoteError, SettingError) as caught:
+                error = caught
+            if isinstance(error, NetworkError) and not isinstance(error, TlsFailed) and began_tls(connection.steps):
+                error = TlsFailed(f"the TLS handshake with {exchange.name} was not completed: {error}")
+            connection.ended = str(error)
+            if why or not security.opportunistic or not isinstance(error, TlsFailed):
+                break
+            self._in_clear.add(exchange.name, port, error)
+            why = self._in_clear.why(exchange.name, port)
+        if self._tell is not None and isinstance(error, LoginFailed):
+            self._tell(f"{error}; its mail waits")
+        failed.add(exchange.name, error)
+        return None
+
+    async def _connect(
+        self, exchange: Exchange, site: str, connection: ConnectionTracer, in_clear: str
+    ) -> PooledConnection:
+        """Open a session; ``in_clear`` says why it begins no TLS, "" if it does what the route says."""
+        tls, login = self._security
         tape = SessionTap(self._clock.monotonic, self._transcript)
         tape.steps = connection.steps
         self._pool.opens(site)
@@ -267,18 +308,24 @@ class SmtpDeliverer(Deliverer):
                 limits=self._limits,
                 tap=tape,
                 source=self._source,
+                tls=None if in_clear else tls,
+                login=None if login is None else login(),
             )
         except BaseException:
             self._pool.closes(site)
             raise
         connection.connected = opened = session.opened
-        return PooledConnection(session, tape, site, exchange.name, opened)
+        pooled = PooledConnection(session, tape, site, exchange.name, opened)
+        if tls is not None:
+            pooled.tls, pooled.security = security_of(session, in_clear)
+        return pooled
 
     async def _transact(self, pooled: PooledConnection, delivery: Delivery, connection: ConnectionTracer) -> Found:
         """Hand the message over in as many transactions as the host's limits ask for and this session may carry; then
         keep the session if it can carry more, else end it.  Returns at least one outcome."""
         pooled.tape.steps = connection.steps
         connection.peer = pooled.peer
+        connection.tls, connection.security = pooled.tls, pooled.security
         try:
             found = await self._hand_over(pooled, delivery)
             pooled.judge(_values(found))

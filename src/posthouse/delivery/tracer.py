@@ -33,7 +33,7 @@ _Step = tuple[float, bytes | Reply]
 class ConnectionTracer:
     """The tracer of one connection, or of a try to open one.  Times are monotonic seconds."""
 
-    __slots__ = ("began", "connected", "ended", "mx", "peer", "reused", "steps", "tls")
+    __slots__ = ("began", "connected", "ended", "mx", "peer", "reused", "security", "steps", "tls")
 
     def __init__(self, began: float, mx: str, reused: int = 0) -> None:
         self.began = began
@@ -41,7 +41,7 @@ class ConnectionTracer:
         self.connected = _NEVER
         self.mx = mx
         self.peer = ""
-        self.tls = ""
+        self.tls = self.security = ""
         self.ended = ""
         self.reused = reused
         self.steps: list[_Step] = []
@@ -60,7 +60,8 @@ class ConnectionTracer:
         if max(map(len, lines), default=0) > _LONGEST_LINE:
             lines = [line[:_LONGEST_LINE] for line in lines]
         timings = self._timings([] if resolving is None else [("resolve", round(resolving, 6))])
-        return ConnectionTrace(self.peer, self.mx, self.tls, tuple(timings), tuple(lines), self.ended, self.reused)
+        facts = (self.peer, self.mx, self.tls, tuple(timings), tuple(lines), self.ended, self.reused, self.security)
+        return ConnectionTrace(*facts)
 
     def _timings(self, found: list[tuple[str, float]]) -> list[tuple[str, float]]:
         greeted = mailed = heard = sent = final = _NEVER

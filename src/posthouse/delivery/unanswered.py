@@ -14,6 +14,7 @@ from posthouse.core import Outcome, PosthouseError, Recipient, RemoteError, Repl
 from posthouse.delivery.feedback import Feedback
 from posthouse.delivery.model import Delivery, all_of
 from posthouse.delivery.mx import NextHops
+from posthouse.delivery.security import reply_about
 
 __all__ = ["FailedExchanges", "Found", "is_closed", "is_unanswered", "with_replies"]
 
@@ -34,6 +35,7 @@ class FailedExchanges:
         self._hops = hops
         self._texts: list[str] = []
         self._refusals: list[tuple[Reply, str, str]] = []  # reply, exchange, command
+        self._own: list[Reply] = []  # replies of this side about TLS, a login, or a file of the route
         self._unreachable = 0
         self._lost = False
         self._broken = False
@@ -48,6 +50,8 @@ class FailedExchanges:
             self._refusals.append((error.reply, name, _refused_command(str(error))))
         elif isinstance(error, Unreachable):
             self._unreachable += 1
+        elif error is not None and (own := reply_about(error)) is not None:
+            self._own.append(own)
         elif isinstance(error, RemoteError):
             self._broken = True
         else:
@@ -78,6 +82,8 @@ class FailedExchanges:
         if len(self._refusals) == len(self._texts):
             reply, name, command = self._refusals[0]
             return _refused(recipients, Result.FAILED, tried, reply, name, command)
+        if self._own:
+            return all_of(recipients, Result.DEFERRED, tried, self._own[0])
         return all_of(
             recipients, Result.DEFERRED, tried, _LOST if self._lost else _NOT_SMTP if self._broken else _NO_ANSWER
         )

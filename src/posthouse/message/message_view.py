@@ -72,7 +72,8 @@ def view(octets: bytes) -> MessageView:
     try:
         message: email.message.Message = email.parser.BytesParser(policy=_POLICY).parsebytes(octets)
         leaves = list(_leaves(message))
-    except (RecursionError, ValueError, LookupError, AssertionError):  # what the parser makes of strange nesting
+    # What the parser makes of strange nesting.
+    except (RecursionError, ValueError, LookupError, AssertionError, email.errors.MessageError):
         text = octets.decode("utf-8", "replace").replace("\r\n", "\n")
         return MessageView((), text, ())
     fields = tuple(
@@ -98,7 +99,7 @@ def view(octets: bytes) -> MessageView:
 def decoded_field(value: str) -> str:
     """The value of a header field for people: on one line, encoded words decoded."""
     value = re.sub(r"\r?\n[ \t]*", " ", value)
-    with contextlib.suppress(email.errors.HeaderParseError, LookupError, ValueError):
+    with contextlib.suppress(email.errors.MessageError, LookupError, ValueError):
         value = str(email.header.make_header(email.header.decode_header(value)))
     return "".join(sign if sign.isprintable() else " " for sign in value).strip()[:_LONGEST_FIELD]
 
@@ -142,7 +143,7 @@ def _content(part: email.message.Message) -> bytes:
     """The octets of a part, its transfer encoding undone."""
     payload = part.get_payload()
     if isinstance(payload, list):  # an enclosed message
-        with contextlib.suppress(ValueError, LookupError, AttributeError, RecursionError):
+        with contextlib.suppress(ValueError, LookupError, AttributeError, RecursionError, email.errors.MessageError):
             return b"\n".join(bytes(each) for each in payload if isinstance(each, email.message.Message))
         return b""
     content: object = None

@@ -27,6 +27,7 @@ __all__ = [
     "SELF_SIGNED",
     "WARN_DAYS",
     "make_self_signed",
+    "open_to_all",
     "read_facts",
 ]
 

@@ -28,9 +28,15 @@ __all__ = [
 
 
 def endpoint_of(name: object) -> Endpoint:
-    """A socket address of the system as an ``Endpoint``."""
+    """A socket address of the system as an ``Endpoint``.
+
+    A socket of both families gives IPv4 addresses as ``::ffff:192.0.2.1``; they become what rules and logs know.
+    """
     if isinstance(name, tuple):
-        return Endpoint(name[0], name[1])
+        host: str = name[0]
+        if host[:7] == "::ffff:" and "." in host:
+            host = host[7:]
+        return Endpoint(host, name[1])
     if isinstance(name, bytes):  # Linux's abstract names
         return Endpoint(os.fsdecode(name))
     return Endpoint(name) if isinstance(name, str) else Endpoint("")
@@ -150,7 +156,7 @@ _NOT_LISTENING = {
         "the system does not permit it",
         "a path needs a directory that this user may write",
     ),
-    errno.EADDRNOTAVAIL: ("this is not an address of this machine", "see `ip address` for those it has"),
+    errno.EADDRNOTAVAIL: ("this is not an address of this machine", "choose one of those that `ip address` shows"),
     errno.EAFNOSUPPORT: ("this machine does not support this address family", "use an address of the other family"),
     errno.ENOENT: ("its directory does not exist", "create the directory first"),
 }

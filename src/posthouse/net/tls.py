@@ -20,7 +20,7 @@ from posthouse.net.stream import Endpoint, Handler, HandlerFactory, Listener, Ne
 from posthouse.net.system import ended_by
 from posthouse.net.tls_engine import TlsEngine, TlsInfo, TlsState
 
-__all__ = ["HANDSHAKE_SECONDS", "TlsNetwork", "TlsStream"]
+__all__ = ["HANDSHAKE_SECONDS", "TlsNetwork", "TlsStream", "accepted_layer"]
 
 HANDSHAKE_SECONDS: Final = 30.0
 #: The most that a handler gets at once (the promise of ``Handler.data_received``).
@@ -281,6 +281,37 @@ class TlsStream:
         self._stream.close()
 
 
+def accepted_layer(
+    context: ssl.SSLContext,
+    handler: Handler,
+    *,
+    clock: Clock,
+    on_up: Callable[[TlsInfo], object] | None = None,
+    on_refused: Callable[[Endpoint, NetworkError], object] | None = None,
+    on_error: Callable[[BaseException], object] | None = None,
+    seconds: float = HANDSHAKE_SECONDS,
+) -> TlsStream:
+    """The layer of an accepted connection that speaks TLS from its first octet; ``handler`` is connected when the
+    handshake is over.  ``on_refused`` is given the peer and the error if it fails."""
+
+    def failed(error: NetworkError) -> None:
+        if on_refused is not None:
+            on_refused(layer.peer, error)
+
+    layer = TlsStream(
+        context,
+        handler,
+        clock=clock,
+        server_side=True,
+        peer="the client",
+        on_up=on_up,
+        on_failed=failed,
+        on_error=on_error,
+        seconds=seconds,
+    )
+    return layer
+
+
 class TlsNetwork:
     """``Network`` whose channels all speak TLS from the first octet (RFC 8314), over the channels of another network.
 
@@ -351,19 +382,13 @@ class TlsNetwork:
             raise LocalError("this network has no TLS settings for servers")
 
         def accept() -> TlsStream:
-            def failed(error: NetworkError) -> None:
-                if self._on_refused is not None:
-                    self._on_refused(layer.peer, error)
-
-            layer = TlsStream(
+            return accepted_layer(
                 server(),
                 factory(),
                 clock=self._clock,
-                server_side=True,
-                on_failed=failed,
+                on_refused=self._on_refused,
                 on_error=self._on_error,
                 seconds=self._seconds,
             )
-            return layer
 
         return await self._below.listen(endpoint, accept, backlog=backlog)

@@ -193,12 +193,16 @@ class TlsEngine:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)  # complete records, whatever came behind them
 
     def write(self, data: bytes) -> bytes:
-        """``data`` as ciphertext, to be sent.  Dropped without an error once the connection is closed."""
-        if self.state not in (TlsState.OPEN, TlsState.PEER_DONE) or not data:
+        """``data`` as ciphertext, to be sent.  Dropped without an error once the connection is closed or broken, as
+        ``read`` says then."""
+        if self.state not in (TlsState.OPEN, TlsState.PEER_DONE) or not data or self._fault is not None:
             return b""
         view = memoryview(data)
-        while view:
-            view = view[self._tls.write(view) :]
+        try:
+            while view:
+                view = view[self._tls.write(view) :]
+        except (ssl.SSLError, OSError) as error:
+            self._fault = error
         return self.pending()
 
     def pending(self) -> bytes:

@@ -93,6 +93,9 @@ class Offer(NamedTuple):
     limits: tuple[tuple[str, int], ...] = ()
     #: Commands that are known but switched off here: answered 502.
     off: frozenset[str] = frozenset()
+    #: Attributes of XCLIENT and XFORWARD (``forwarding``); a command without attributes is not known at all.
+    xclient: tuple[str, ...] = ()
+    xforward: tuple[str, ...] = ()
 
     # A listener has one offer, and each of its sessions asks; the cache keeps values of a few listeners only.
     @functools.lru_cache(maxsize=64)  # noqa: B019
@@ -120,6 +123,8 @@ class Offer(NamedTuple):
             (bool(self.auth), "AUTH " + " ".join(self.auth)),
             (bool(self.limits), "LIMITS " + " ".join(f"{name}={value}" for name, value in self.limits)),
             (self.help, "HELP"),
+            (bool(self.xclient), "XCLIENT " + " ".join(self.xclient)),
+            (bool(self.xforward), "XFORWARD " + " ".join(self.xforward)),
         ):
             if on:
                 lines.append(keyword)

@@ -55,9 +55,11 @@ class LineReader:
     end of a mode are read by the next mode.
     """
 
-    __slots__ = ("_buffer", "_position", "_skipped", "_skipping", "empty", "lf_alone")
+    __slots__ = ("_buffer", "_position", "_skipped", "_skipping", "begins", "empty", "lf_alone")
 
     def __init__(self) -> None:
+        #: The first octets of the line that ``line`` has not returned: it is not complete, too long, or at fault.
+        self.begins = b""
         #: True while all octets are consumed.
         self.empty = True
         #: True once a line that LF alone ended was taken.
@@ -118,6 +120,8 @@ class LineReader:
             if size > ENDLESS_LINE:
                 self.clear()
                 return InputFault.ENDLESS
+            if not self._skipping:
+                self.begins = buffer[start : start + 16]
             if self._skipping or size > limit:
                 # Keep a CR that may belong to the line end; the rest will never be wanted.
                 self._skipping = True
@@ -129,6 +133,8 @@ class LineReader:
         self._position = end + 1
         self.empty = end + 1 == len(buffer)
         if self._skipping or end + 1 - start > limit:
+            if not self._skipping:
+                self.begins = buffer[start : start + 16]
             size = self._skipped + end + 1 - start
             self._skipping, self._skipped = False, 0
             return InputFault.ENDLESS if size > ENDLESS_LINE else InputFault.TOO_LONG
@@ -138,8 +144,12 @@ class LineReader:
             self.lf_alone = True
             line = buffer[start:end]
         else:
+            self.begins = buffer[start : start + 16]
             return InputFault.BARE_LF
-        return InputFault.BARE_CR if b"\r" in line else line
+        if b"\r" in line:
+            self.begins = line[:16]
+            return InputFault.BARE_CR
+        return line
 
 
 _END = b"\r\n.\r\n"

@@ -27,45 +27,23 @@ import binascii
 from typing import Final
 
 from posthouse.core import Body, LocalError, Remark, Reply
+from posthouse.protocol import refusals
 from posthouse.protocol.commands import Auth, Bdat, Command, Data, Greet, Mail, Rcpt, StartTls
-from posthouse.protocol.events import (
-    AuthResponse,
-    ContentChunk,
-    EndOfChunk,
-    EndOfContent,
-    Pause,
-    Refused,
-    Transcript,
-)
+from posthouse.protocol.events import AuthResponse, ContentChunk, EndOfChunk, EndOfContent, Pause, Refused, Transcript
 from posthouse.protocol.extensions import Offer
 from posthouse.protocol.leniency import STRICT, Leniency, merged, tolerate, utf8_tolerated
 from posthouse.protocol.lenient_readers import ContentNormaliser, LenientChunkReader, LenientDotReader
 from posthouse.protocol.limits import Limits
 from posthouse.protocol.parsing import CACHED_LINE, CommandError, parse_cached, parse_command
+from posthouse.protocol.proxies.forwarding import Forwarding, no_command
 from posthouse.protocol.readers import ChunkReader, DotReader, InputFault, LineReader
-from posthouse.protocol.refusals import (
-    AFTER_STARTTLS,
-    ALREADY_AUTHENTICATED,
-    BAD_BASE64,
-    BINARY_NEEDS_BDAT,
-    CHUNK_FAULTS,
-    CHUNK_TOO_LARGE,
-    CONTENT_FAULTS,
-    CONTENT_TOO_LARGE,
-    LINE_FAULTS,
-    NO_RECIPIENTS,
-    TLS_IS_UP,
-    UTF8_ADDRESS,
-    mechanism_refusal,
-    shown,
-    wrong_order,
-)
+from posthouse.protocol.refusals import foreign_protocol, mechanism_refusal, shown, wrong_order
 from posthouse.protocol.states import LAW, Input, State
 from posthouse.protocol.writers import write_reply
 
 __all__ = ["Event", "Receiver"]
 
-Event = Command | Refused | ContentChunk | EndOfContent | EndOfChunk | AuthResponse | Pause
+Event = Command | Forwarding | Refused | ContentChunk | EndOfContent | EndOfChunk | AuthResponse | Pause
 
 # An attribute of an enumeration costs ten times a global name, and these are asked for with every line.
 _AUTH_INPUT: Final = Input.AUTH
@@ -185,11 +163,8 @@ class Receiver:
         self._line_limit = self.limits.auth_line if offer.auth else self.limits.command_line
 
     def _forget_transaction(self) -> None:
-        self._recipients = 0
-        self._refused_rcpt = False
-        self._smtputf8 = False
-        self._body = Body.SEVENBIT
-        self._total = 0
+        self._recipients, self._refused_rcpt = 0, False
+        self._smtputf8, self._body, self._total = False, Body.SEVENBIT, 0
         self._chunk: ChunkReader | None = None  # while a chunk is being read
         self._chunk_cr = False  # the chunk before it ended in CR
         self._dot: DotReader | None = None  # while content after 354 is being read
@@ -269,12 +244,14 @@ class Receiver:
         lines = self._lines
         line = lines.line(self._line_limit, data)
         self.has_input = self._eof or not lines.empty
-        if line is None:
-            return _NEED_DATA
-        if isinstance(line, InputFault):
+        if line is None or isinstance(line, InputFault):
+            if not authenticating and (foreign := foreign_protocol(lines.begins)) is not None:
+                return self._refuse(foreign[0], foreign[1], fatal=True)
+            if line is None:
+                return _NEED_DATA
             if authenticating:
                 self._given = _AUTH_LINE_INPUT
-            return self._refuse(line.value, LINE_FAULTS[line], fatal=line is InputFault.ENDLESS)
+            return self._refuse(line.value, refusals.LINE_FAULTS[line], fatal=line is InputFault.ENDLESS)
         if authenticating:
             return self._auth_line(line)
         if self._transcript is not None:
@@ -285,6 +262,13 @@ class Receiver:
             else:
                 command = parse_command(line, self._accepts, self.limits)
         except CommandError as refusal:
+            if not refusal.verb:  # another protocol, or a command of known hosts only
+                event = no_command(line, self.offer, self.state)
+                if type(event) is Refused:
+                    return self._refuse(event.what, event.reply, fatal=event.fatal)
+                if event is not None:
+                    self._command, self._given, self._owed = None, _NOOP_INPUT, 1
+                    return event
             if self.leniency is not STRICT:
                 found = tolerate(line, refusal, self._accepts, self.limits, self.leniency)
                 if found is not None:
@@ -293,6 +277,12 @@ class Receiver:
             # commands.
             return self._refuse(refusal.verb, refusal.reply, fatal=refusal.verb == "BDAT")
         return self._legal(command)
+
+    def begin_again(self, *, authenticated: bool) -> None:
+        """After XCLIENT: the dialogue is that of another client, which has not been greeted yet."""
+        self.state, self.esmtp, self._authenticated = _CONNECTED, False, authenticated
+        self._given, self._owed = _GREETING_INPUT, 1
+        self._forget_transaction()
 
     def _tolerate(self, command: Command, remarks: list[Remark]) -> Event:
         """Go on with a command that the strict parser refused.  Its remarks stay if it is answered positively."""
@@ -317,9 +307,9 @@ class Receiver:
             local, domain = command.address
             if not (self._smtputf8 or (local.isascii() and domain.isascii())):
                 if not self.leniency.addresses:
-                    return self._refuse("RCPT", UTF8_ADDRESS)
+                    return self._refuse("RCPT", refusals.UTF8_ADDRESS)
                 self._tolerated_from, self._utf8_before = len(self._remarks), self.utf8_tolerated
-                command, remark = utf8_tolerated(command, str(UTF8_ADDRESS))
+                command, remark = utf8_tolerated(command, str(refusals.UTF8_ADDRESS))
                 self._tolerated = command
                 self._remarks.append(remark)
                 self.utf8_tolerated = self.utf8_tolerated or not command.address.is_ascii
@@ -333,7 +323,7 @@ class Receiver:
             return self._begin_chunk(command, given, self._why_not(command, given))
         refusal = self._why_not(command, given)
         if refusal is not None:
-            return self._refuse(command.verb, refusal, fatal=refusal is AFTER_STARTTLS)
+            return self._refuse(command.verb, refusal, fatal=refusal is refusals.AFTER_STARTTLS)
         self._command = command
         self._given = given
         self._owed = 1
@@ -348,18 +338,22 @@ class Receiver:
             return Reply(500, "5.5.1", f"This is {'LMTP' if self.lmtp else 'SMTP'}; say {other}")
         if (self.state, given) not in _LAW:
             if self.state is _SENDER and self._refused_rcpt and given in (_DATA_INPUT, _BDAT_INPUT, _BDAT_LAST_INPUT):
-                return NO_RECIPIENTS
+                return refusals.NO_RECIPIENTS
             return Reply(503, "5.5.1", wrong_order(self.state, given, lmtp=self.lmtp))
         if kind is Mail:
             return None
         if isinstance(command, Rcpt):
-            return None if self._smtputf8 or command.address.is_ascii else UTF8_ADDRESS
+            return None if self._smtputf8 or command.address.is_ascii else refusals.UTF8_ADDRESS
         if kind is Data:
-            return BINARY_NEEDS_BDAT if self._body is Body.BINARYMIME else None
+            return refusals.BINARY_NEEDS_BDAT if self._body is Body.BINARYMIME else None
         if isinstance(command, Auth):
-            return ALREADY_AUTHENTICATED if self._authenticated else mechanism_refusal(command, self.offer, self._later)
+            return (
+                refusals.ALREADY_AUTHENTICATED
+                if self._authenticated
+                else mechanism_refusal(command, self.offer, self._later)
+            )
         if kind is StartTls:
-            return TLS_IS_UP if self._tls else None if self._lines.empty else AFTER_STARTTLS
+            return refusals.TLS_IS_UP if self._tls else None if self._lines.empty else refusals.AFTER_STARTTLS
         return None
 
     def _refuse(self, what: str, reply: Reply, *, fatal: bool = False) -> Refused:
@@ -393,8 +387,8 @@ class Receiver:
             self._owed = 1
             self._fatal = True
             if isinstance(piece, InputFault):
-                return Refused(piece.value, CONTENT_FAULTS[piece], fatal=True)
-            return Refused("DATA", CONTENT_TOO_LARGE, fatal=True)
+                return Refused(piece.value, refusals.CONTENT_FAULTS[piece], fatal=True)
+            return Refused("DATA", refusals.CONTENT_TOO_LARGE, fatal=True)
         self._total += len(piece)
         self.has_input = self._eof or rest is not None
         if rest is not None:
@@ -425,10 +419,10 @@ class Receiver:
 
     def _begin_chunk(self, command: Bdat, given: Input, refusal: Reply | None) -> Event:
         if refusal is None and command.size > self.limits.chunk:
-            refusal = CHUNK_TOO_LARGE
+            refusal = refusals.CHUNK_TOO_LARGE
         fatal = command.size > _HOPELESS * max(self.limits.chunk, 1)
         if refusal is None and self._total + command.size > self._hopeless:
-            refusal, fatal = CONTENT_TOO_LARGE, True
+            refusal, fatal = refusals.CONTENT_TOO_LARGE, True
         if refusal is not None:
             # RFC 3030 §2: the octets of a refused chunk still arrive; they are read and dropped before the reply.
             refused = Refused("BDAT", refusal, fatal)
@@ -456,7 +450,7 @@ class Receiver:
     def _refuse_chunk(self, refused: Refused) -> Refused:
         # A chunk too large for an open transaction ends it (like any final reply); an illegal one moves nothing.
         self._command = None
-        self._given = _BDAT_LAST_INPUT if refused.reply is CHUNK_TOO_LARGE else _NOOP_INPUT
+        self._given = _BDAT_LAST_INPUT if refused.reply is refusals.CHUNK_TOO_LARGE else _NOOP_INPUT
         self._owed = 1
         self._fatal = refused.fatal
         return refused
@@ -482,16 +476,13 @@ class Receiver:
         if chunk.fault is None and last and chunk.ends_in_cr:
             chunk.fault = InputFault.BARE_CR
         if chunk.fault is not None:
-            return self._tell_chunk_fault(chunk.fault)
+            # The framing is not in doubt here, so the dialogue goes on; the message does not.
+            self._owed = self._recipients if self.lmtp and last else 1
+            return Refused(chunk.fault.value, refusals.CHUNK_FAULTS[chunk.fault], owed=self._owed)
         if last:
             return self._end_of_content(_BDAT_LAST_INPUT)
         self._owed = 1
         return EndOfChunk(self._total)
-
-    def _tell_chunk_fault(self, fault: InputFault) -> Refused:
-        # The framing is not in doubt here, so the dialogue goes on; the message does not.
-        self._owed = self._recipients if self.lmtp and self._given is _BDAT_LAST_INPUT else 1
-        return Refused(fault.value, CHUNK_FAULTS[fault], owed=self._owed)
 
     # -- authentication ----------------------------------------------------------------------------------------
 
@@ -506,7 +497,7 @@ class Receiver:
         try:
             data = base64.b64decode(line, validate=True)
         except (binascii.Error, ValueError):
-            return self._refuse("AUTH", BAD_BASE64)
+            return self._refuse("AUTH", refusals.BAD_BASE64)
         self._owed = 1
         return AuthResponse(data)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from posthouse.core import Reply
@@ -20,10 +21,14 @@ __all__ = [
     "CONTENT_FAULTS",
     "CONTENT_TOO_LARGE",
     "ENCRYPTION_NEEDED",
+    "IN_TRANSACTION",
     "LINE_FAULTS",
+    "LOOKS_LIKE_HTTP",
+    "LOOKS_LIKE_TLS",
     "NO_RECIPIENTS",
     "TLS_IS_UP",
     "UTF8_ADDRESS",
+    "foreign_protocol",
     "mechanism_refusal",
     "shown",
     "wrong_order",
@@ -52,6 +57,9 @@ CHUNK_TOO_LARGE: Final = Reply(552, "5.3.4", "Chunk too large")
 ENCRYPTION_NEEDED: Final = Reply(538, "5.7.11", "Encryption required for this mechanism; say STARTTLS first")
 TLS_IS_UP: Final = Reply(503, "5.5.1", "TLS is active already")
 AFTER_STARTTLS: Final = Reply(554, "5.5.1", "Nothing may be sent behind STARTTLS before TLS is up. Closing connection")
+IN_TRANSACTION: Final = Reply(503, "5.5.1", "A transaction is open; finish it or say RSET first")
+LOOKS_LIKE_HTTP: Final = Reply(554, "5.5.1", "This looks like HTTP, and here is SMTP. Closing connection")
+LOOKS_LIKE_TLS: Final = Reply(554, "5.5.1", "This looks like TLS, and here it begins with STARTTLS. Closing connection")
 BAD_BASE64: Final = Reply(501, "5.5.2", "Cannot decode this as base64")
 ALREADY_AUTHENTICATED: Final = Reply(503, "5.5.1", "Already authenticated")
 
@@ -73,6 +81,26 @@ def shown(line: bytes) -> str:
         name = mechanism[0].upper() if mechanism and text[4] == " " else ""
         return f"AUTH {name} (credentials)" if name in _MECHANISMS else "AUTH (credentials)"
     return "".join(c if c.isprintable() else "?" for c in text)
+
+
+#: A ClientHello: a handshake record of SSL 3 or TLS, or SSL 2's form of it.
+_TLS: Final = re.compile(rb"\x16\x03[\x00-\x04]|[\x80-\xff][\x00-\xff]\x01[\x00-\x03]")
+#: Methods of HTTP, and the first word of HTTP/2 (RFC 9113 §3.4); RTSP and SIP have some of them.
+_HTTP: Final = re.compile(rb"(?i:GET|POST|PUT|HEAD|DELETE|OPTIONS|TRACE|PATCH|CONNECT|PRI|PROPFIND)(?=[ \r\n]|$)")
+
+
+def foreign_protocol(begins: bytes) -> tuple[str, Reply] | None:
+    """The protocol that a client speaks in place of SMTP, by the first octets of a line that is no command, and the
+    last reply to it; None if it may be SMTP.
+
+    A browser can be made to send a request to this port, with a message in its body; so the session ends at the first
+    line (RFC 9325 §3.8).
+    """
+    if _HTTP.match(begins):
+        return "HTTP", LOOKS_LIKE_HTTP
+    if _TLS.match(begins):
+        return "TLS", LOOKS_LIKE_TLS
+    return None
 
 
 def wrong_order(state: State, given: Input, *, lmtp: bool) -> str:

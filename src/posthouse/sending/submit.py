@@ -52,6 +52,9 @@ async def submit(
         NoSuchHost, Unreachable: The name has no address, or no address accepts a connection.
         TimedOut, Broken, RemoteError: The server did not open the session as RFC 5321 has it.
         SessionRefused: The server refused the session.
+        TlsNotOffered, TlsRefused, TlsFailed, CertificateRefused, WrongDoor: The URL asks for TLS, which did not come
+            about; nothing of the message was sent.
+        NoMechanism, LoginRefused, LoginDeferred, LoginFailed: The login did not succeed.
     """
     check_addresses(envelope)
     network, clock = network or SocketNetwork(), clock or SystemClock()

@@ -72,6 +72,10 @@ class Conduct:
         #: Seconds that the session rests after each turn.
         self.rest = 0.0
 
+    def tell(self, policy: Policy) -> None:
+        """The session is another client's now, with another policy; the counts stay."""
+        self._policy = policy
+
     def accepted(self) -> None:
         """A message was accepted."""
         self.has_accepted = True

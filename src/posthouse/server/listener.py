@@ -8,24 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
-from typing import Final
 
-from posthouse.core import LocalError, NetworkError
+from posthouse.core import LocalError, PosthouseError
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.net import Clock, Endpoint, Handler, Listener, Network, Timer
-from posthouse.net.tls import TlsStream
 from posthouse.protocol import Limits, Offer, Transcript
 from posthouse.protocol.leniency import STRICT, Leniency
+from posthouse.server.entrance import EntranceHall
 from posthouse.server.policy import Peer, PolicyFactory
 from posthouse.server.session import GOING_DOWN, ServerSession
-from posthouse.server.settings import Protection, ServerTimeouts, SessionSettings
+from posthouse.server.settings import Protection, Proxies, ServerTimeouts, SessionSettings
 from posthouse.server.turn_queue import TurnQueue
 
 __all__ = ["Server"]
-
-#: Handshakes of implicit TLS under way at one time.
-_HANDSHAKES: Final = 1_000
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -36,8 +31,9 @@ class Server:
     which end as 451 for the client.  ``leniency`` says what is tolerated from a peer; without it the server is strict.
     ``on_sweep`` is called every few seconds while there are sessions.
 
-    ``protection`` has TLS and AUTH; ``on_tls_refused`` is given peer and error of each connection whose implicit TLS
-    did not come up.
+    ``protection`` has TLS and AUTH, ``proxies`` may speak for other clients; ``on_refused`` is given peer and error of
+    each connection whose implicit TLS did not come up or whose PROXY header was wrong.  ``greeting_pause``: seconds
+    before 220, in which a client that speaks is refused with 554.
 
     Raises ``LocalError`` for an ``offer`` of AUTH or STARTTLS, which follow from ``protection``, and of REQUIRETLS:
     sessions have no handler for it.
@@ -59,7 +55,9 @@ class Server:
         leniency: Callable[[Peer], Leniency] | None = None,
         on_sweep: Callable[[], object] | None = None,
         protection: Protection | None = None,
-        on_tls_refused: Callable[[Endpoint, NetworkError], object] | None = None,
+        proxies: Proxies | None = None,
+        greeting_pause: float = 0.0,
+        on_refused: Callable[[Endpoint, PosthouseError], object] | None = None,
     ) -> None:
         limits = limits or Limits()
         offer = offer or Offer(size=limits.message, limits=(("RCPTMAX", limits.recipients),))
@@ -81,11 +79,13 @@ class Server:
             TurnQueue(clock),
             leniency or _strict,
             protection,
+            proxies,
+            greeting_pause,
         )
         self._network = network
         self._on_sweep = on_sweep
-        self._on_tls_refused = on_tls_refused
-        self._shaking: dict[TlsStream, None] = {}
+        needed = proxies is not None or (protection is not None and protection.implicit)
+        self._hall = EntranceHall(self.settings, self, on_refused) if needed else None
         self._listeners: list[Listener] = []
         self._sessions: set[ServerSession] = set()
         self._sweeper: Timer | None = None
@@ -99,54 +99,13 @@ class Server:
 
     async def listen(self, endpoint: Endpoint) -> Endpoint:
         """Accept sessions at ``endpoint``; returns where, with the real port.  Raises SettingError."""
-        protection = self.settings.protection
-        if protection is not None and protection.implicit:
-            listener = await self._network.listen(endpoint, self._implicit)
-        else:
-            listener = await self._network.listen(endpoint, partial(ServerSession, self.settings, self))
+        listener = await self._network.listen(endpoint, self.session)
         self._listeners.append(listener)
         return listener.local
 
     def session(self) -> Handler:
         """The handler of a new session, for a channel that was not accepted here."""
-        protection = self.settings.protection
-        return self._implicit() if protection is not None and protection.implicit else self._plain()
-
-    def _plain(self) -> ServerSession:
-        return ServerSession(self.settings, self)
-
-    def _implicit(self) -> TlsStream:
-        """The handler of a channel that speaks TLS from the first octet; the session begins after the handshake.
-
-        Handshakes that are not over count by themselves, and of too many the oldest is given up: clients that connect
-        and say nothing keep nobody out.
-        """
-        protection = self.settings.protection
-        assert protection is not None
-        assert protection.tls is not None
-
-        def over(_: object) -> None:
-            self._shaking.pop(layer, None)
-
-        def failed(error: NetworkError) -> None:
-            self._shaking.pop(layer, None)
-            if self._on_tls_refused is not None:
-                self._on_tls_refused(layer.peer, error)
-
-        layer = TlsStream(
-            protection.tls(),
-            self._plain(),
-            clock=self.clock,
-            server_side=True,
-            peer="the client",
-            on_up=over,
-            on_failed=failed,
-            on_error=self.settings.on_error,
-        )
-        self._shaking[layer] = None
-        if len(self._shaking) > _HANDSHAKES:
-            next(iter(self._shaking)).abort()
-        return layer
+        return ServerSession(self.settings, self) if self._hall is None else self._hall.enter()
 
     def joined(self, session: ServerSession) -> None:
         """Add a session to the list; see ``SessionRegistry``."""
@@ -167,8 +126,8 @@ class Server:
         for listener in self._listeners:
             listener.close()
         self._listeners.clear()
-        for layer in list(self._shaking):
-            layer.abort()
+        if self._hall is not None:
+            self._hall.close()
 
     async def drain(self, seconds: float) -> None:
         """Accept no new sessions, say 421 to those between transactions, let the others finish theirs for at most

@@ -24,12 +24,14 @@ from posthouse.protocol.sasl import (
 )
 from posthouse.server.conduct import Conduct
 from posthouse.server.policy import Answer, LoginTerms, SecuredPolicy
-from posthouse.server.transaction import OUR_VERDICT, Step, Waiting
+from posthouse.server.transaction import Step, Waiting
 
 __all__ = ["LoginCommands"]
 
 #: Stands for the answer to a question that could not be answered.
 _NO_ANSWER: Final = object()
+#: The accounts have confirmed the password, or not, and could not be asked for the rest.
+_NO_VERDICT: Final = Verdict(UNAVAILABLE, "an exception in the policy")
 
 
 class LoginCommands:
@@ -97,7 +99,7 @@ class LoginCommands:
             verdict = self._policy.login_denied(outcome)
         if type(verdict) is Verdict:
             return self._concluded(verdict, outcome)
-        return Waiting(verdict, lambda given: self._concluded(given, outcome), OUR_VERDICT)  # type: ignore[arg-type]
+        return Waiting(verdict, lambda given: self._concluded(given, outcome), _NO_VERDICT)  # type: ignore[arg-type]
 
     def _concluded(self, verdict: Verdict, outcome: Authenticated | Denied) -> Step:
         wire = self._receiver.send(verdict.reply)

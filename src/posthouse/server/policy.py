@@ -19,7 +19,7 @@ from posthouse.protocol.commands import Greet, Mail, Rcpt
 from posthouse.protocol.sasl.exchange import Authenticated, Denied, Question
 from posthouse.protocol.sasl.mechanisms import ServerContext
 
-__all__ = ["Answer", "Intake", "LoginTerms", "Peer", "Policy", "PolicyFactory", "SecuredPolicy"]
+__all__ = ["Answer", "ForwardingPolicy", "Intake", "LoginTerms", "Peer", "Policy", "PolicyFactory", "SecuredPolicy"]
 
 Answer = Verdict | Awaitable[Verdict]
 
@@ -133,6 +133,19 @@ class SecuredPolicy(Policy, Protocol):
 
     def login_denied(self, outcome: Denied) -> Answer:
         """AUTH failed; the verdict's reply is that of ``outcome``, or one that ends the session."""
+        ...
+
+
+class ForwardingPolicy(SecuredPolicy, Protocol):
+    """The policy of a session in a server with ``Proxies``, which has more to tell it."""
+
+    def named(self, by: Peer, name: str, helo: str, protocol: str) -> None:
+        """XCLIENT of the peer ``by`` has made this the session of another client; "" for what it did not say.  Called
+        before ``connected``."""
+        ...
+
+    def forwarded(self, attributes: Mapping[str, str]) -> None:
+        """XFORWARD: what is to be recorded of the next message's client; "" for what is not known."""
         ...
 
 

@@ -22,10 +22,10 @@ The session runs the loop and ends it: time-outs, an orderly goodbye.  MAIL, RCP
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, Protocol, cast
 
-from posthouse.core import Reply, TlsFailed
+from posthouse.core import Reply, TlsFailed, Verdict
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.net import Stream
 from posthouse.net.tls import TlsStream
@@ -53,8 +53,11 @@ from posthouse.protocol import (
     State,
     Vrfy,
 )
+from posthouse.protocol.proxies import Forwarding
+from posthouse.protocol.sasl.exchange import Authenticated
+from posthouse.server.client_claim import ClientClaim, forwarding_offer
 from posthouse.server.conduct import Conduct
-from posthouse.server.policy import Peer, Policy, SecuredPolicy
+from posthouse.server.policy import Answer, ForwardingPolicy, Peer, Policy, SecuredPolicy
 from posthouse.server.session_commands import SessionCommands
 from posthouse.server.settings import Protection, SessionSettings
 from posthouse.server.transaction import NOT_DATED, ServerTransaction, Step, Waiting, outside_transaction
@@ -68,6 +71,10 @@ _LF_END_TIMEOUT: Final = Reply(
 )
 _NO_MESSAGE: Final = Reply(421, "4.4.2", "No message came for too long; closing connection")
 _NO_ANSWER: Final = Reply(421, "4.3.0", "Something here takes too long; try again later")
+
+_NO_SUCH_LOGIN: Final = Verdict(
+    Reply(421, "4.7.0", "XCLIENT names an account that cannot log in here; closing connection"), "XCLIENT LOGIN"
+)
 
 #: Seconds that a connection which was refused at once is kept for its reply: each holds a descriptor, and no limit on
 #: sessions counts it.
@@ -100,9 +107,12 @@ class ServerSession:
 
     __slots__ = (
         "_choked",
+        "_claim",
         "_commands",
         "_conduct",
         "_draining",
+        "_is_open",
+        "_offer",
         "_out",
         "_paused",
         "_policy",
@@ -114,6 +124,7 @@ class ServerSession:
         "_transaction",
         "_turns",
         "_waiting",
+        "_welcome",
         "last_heard",
         "last_message",
     )
@@ -139,6 +150,10 @@ class ServerSession:
         self._paused = False
         self._choked = False
         self._draining = False
+        self._is_open = False  # the greeting is under way, or said
+        self._welcome: Answer | None = None  # the policy's answer to the connection
+        self._claim: ClientClaim | None = None  # what XCLIENT said
+        self._offer = settings.offer  # without what depends on TLS
         #: When the last complete command or piece of content came, in the clock's monotonic seconds; while the session
         #: waits, when that began.  ``check_time`` replaces ``NOT_DATED``.
         self.last_heard = NOT_DATED
@@ -147,24 +162,52 @@ class ServerSession:
 
     # -- net.Handler -------------------------------------------------------------------------------------------------
 
-    def connected(self, stream: Stream) -> None:
-        """The channel is open: ask whether this peer is welcome, and greet."""
-        settings = self._settings
+    def admit(self, stream: Stream) -> bool:
+        """The channel is open, and has no TLS yet: count the session in; returns whether its peer is welcome.
+
+        ``connected`` follows, or ``disconnected`` if TLS does not come up.
+        """
         self._stream = stream
         peer, local = stream.peer, stream.local
         self._registry.joined(self)
-        receiver = self._receiver
-        who = Peer(peer.host, peer.port, local.host, local.port)
+        self._begin(Peer(peer.host, peer.port, local.host, local.port))
+        welcome = self._welcome
+        return not isinstance(welcome, Verdict) or welcome.reply.code < 400
+
+    def connected(self, stream: Stream) -> None:
+        """The channel is open, and speaks TLS if it does so from the start: greet."""
+        if self._commands is None:
+            self.admit(stream)
+        settings, commands = self._settings, self._commands
+        assert commands is not None
+        assert self._welcome is not None
+        self._stream = stream
+        self._is_open = True
+        if settings.proxies is not None:
+            self._offer = forwarding_offer(settings, settings.proxies, stream.peer.host)
+            self._receiver.set_offer(self._offer)
+            commands.become = self._become
+        if settings.protection is not None:
+            self._protect(settings.protection, stream)
+        self._take(commands.connected(self._welcome))
+        self._pump()
+
+    def _begin(self, who: Peer, claim: ClientClaim | None = None) -> None:
+        """Make what belongs to one client, and ask whether it is welcome; ``claim`` if XCLIENT has named it."""
+        settings, receiver = self._settings, self._receiver
         receiver.leniency = settings.leniency(who)
         policy = settings.policy(who)
         self._policy = policy
-        self._conduct = conduct = Conduct(receiver, policy, settings.limits)
+        conduct = self._conduct
+        if conduct is None:
+            self._conduct = conduct = Conduct(receiver, policy, settings.limits)
+        else:
+            conduct.tell(policy)
         self._transaction = transaction = ServerTransaction(receiver, policy, settings, conduct)
-        self._commands = commands = SessionCommands(receiver, policy, settings, transaction, conduct)
-        if settings.protection is not None:
-            self._protect(settings.protection, stream)
-        self._take(commands.connected())
-        self._pump()
+        self._commands = SessionCommands(receiver, policy, settings, transaction, conduct)
+        if claim is not None:
+            cast(ForwardingPolicy, policy).named(claim.by, claim.name, claim.helo, claim.protocol)
+        self._welcome = policy.connected()
 
     def data_received(self, data: bytes) -> None:
         """Octets arrived."""
@@ -194,6 +237,8 @@ class ServerSession:
         self._receiver.state = State.CLOSED
         self._forget_if_over()
         self._registry.left(self)
+        if not self._is_open and isinstance(self._welcome, Coroutine):  # nothing will wait for it
+            self._welcome.close()
         if self._policy is not None:
             stream = self._stream
             if isinstance(error, TlsFailed) and isinstance(stream, TlsStream) and stream.info is not None:
@@ -205,7 +250,7 @@ class ServerSession:
 
     def _pump(self, events_at_most: int = 0) -> None:
         """Handle what has arrived, unless the session waits."""
-        if not self._is_held():
+        if not (self._waiting or self._resting):  # for an answer of ours, or for its next turn
             self._handle(b"", events_at_most)
 
     def _handle(self, data: bytes, events_at_most: int) -> None:
@@ -261,10 +306,6 @@ class ServerSession:
             assert self._stream is not None
             self._stream.write(data)
 
-    def _is_held(self) -> bool:
-        """Whether events wait: for an answer of ours, or for the session's next turn."""
-        return self._waiting or self._resting
-
     def _rest(self, seconds: float) -> None:
         """Handle no events for ``seconds``, and until it is this session's turn."""
         self._resting = True
@@ -294,7 +335,7 @@ class ServerSession:
             self._settings.on_error(error)
             self.abort()
             return
-        if not (self._choked or self._is_held()):
+        if not (self._choked or self._waiting or self._resting):
             self._set_paused(False)
 
     def _end(self, linger: float = 5.0) -> None:
@@ -354,7 +395,7 @@ class ServerSession:
         if isinstance(stream, TlsStream) and stream.info is not None:
             self._secured(protection, stream.info)
             return
-        base, loopback = self._settings.offer, stream.peer.is_loopback
+        base, loopback = self._offer, stream.peer.is_loopback
         later = protection.offer(base, tls=True, loopback=loopback).auth if protection.tls is not None else ()
         self._receiver.set_offer(protection.offer(base, tls=False, loopback=loopback), later)
 
@@ -377,6 +418,7 @@ class ServerSession:
             on_up=self._tls_up,
             on_failed=cast(SecuredPolicy, policy).tls_failed,
             on_error=self._settings.on_error,
+            seconds=self._settings.timeouts.handshake,
         )
         self._stream = layer
         layer.start(plain)
@@ -391,7 +433,7 @@ class ServerSession:
         """TLS is up: offer what it allows, and give its facts to the policy and to AUTH."""
         assert self._policy is not None
         assert self._commands is not None
-        self._receiver.begin_inside_tls(protection.offer(self._settings.offer, tls=True, loopback=False))
+        self._receiver.begin_inside_tls(protection.offer(self._offer, tls=True, loopback=False))
         login = self._commands.login
         if login is not None:
             login.forget()
@@ -399,6 +441,34 @@ class ServerSession:
                 login.bindings = {"tls-server-end-point": info.end_point}
             login.identity = info.identity or None
         cast(SecuredPolicy, self._policy).tls_started(info)
+
+    # -- proxies -----------------------------------------------------------------------------------------------------
+
+    def _become(self, event: Forwarding) -> Step:
+        """XCLIENT: the session is that of the client that it names, from the greeting on."""
+        stream, before, conduct, settings = self._stream, self._policy, self._conduct, self._settings
+        assert stream is not None
+        assert before is not None
+        assert conduct is not None
+        if excess := conduct.idle(b""):
+            return excess
+        if self._claim is None:
+            peer, local = stream.peer, stream.local
+            real = Peer(peer.host, peer.port, local.host, local.port)
+            self._claim = ClientClaim(real, real)
+        self._claim = claim = self._claim.said(event.attributes)
+        before.disconnected()
+        self._receiver.begin_again(authenticated=bool(claim.login))
+        self._begin(claim.peer, claim)
+        commands, welcome = self._commands, self._welcome
+        assert commands is not None
+        assert welcome is not None
+        commands.become = self._become
+        if settings.protection is not None:
+            self._protect(settings.protection, stream)
+        if claim.login:
+            welcome = _logged_in(welcome, cast(SecuredPolicy, self._policy), claim.login)
+        return commands.connected(welcome)
 
     # -- the end -----------------------------------------------------------------------------------------------------
 
@@ -409,6 +479,9 @@ class ServerSession:
     def say_goodbye(self, reply: Reply) -> None:
         """End the session from our side: a 421 out of turn, then the channel."""
         if self._receiver.state is State.CLOSED or self._stream is None:
+            return
+        if not self._is_open:  # a handshake is under way
+            self.abort()
             return
         self._out.append(self._receiver.close(reply))
         self._flush()
@@ -422,7 +495,7 @@ class ServerSession:
         What has happened since the call before is dated now: so no clock is read when octets arrive.
         """
         transaction, conduct = self._transaction, self._conduct
-        if transaction is None or conduct is None:
+        if transaction is None or conduct is None or not self._is_open:
             return
         if self.last_heard == NOT_DATED:
             self.last_heard = now
@@ -448,13 +521,23 @@ class ServerSession:
     def drain(self) -> None:
         """Finish the transaction that is open, begin no other."""
         self._draining = True
-        if not self._waiting and outside_transaction(self._receiver.state):
+        if self._is_open and not self._waiting and outside_transaction(self._receiver.state):
             self.say_goodbye(GOING_DOWN)
 
     def abort(self) -> None:
         """End the channel without a reply."""
         if self._stream is not None:
             self._stream.abort()
+
+
+async def _logged_in(welcome: Answer, policy: SecuredPolicy, user: str) -> Verdict:
+    """The greeting of a client that has logged in elsewhere; 421 if its account cannot log in here."""
+    verdict = welcome if isinstance(welcome, Verdict) else await welcome
+    if verdict.reply.code >= 300:
+        return verdict
+    login = policy.logged_in(Authenticated(user, "XCLIENT"))
+    allowed = login if isinstance(login, Verdict) else await login
+    return verdict if allowed.reply.code < 300 else _NO_SUCH_LOGIN
 
 
 _IN_TRANSACTION: Final[dict[type, Callable[[ServerTransaction, Any], Step]]] = {
@@ -478,5 +561,6 @@ _IN_SESSION: Final[dict[type, Callable[[Any, Any], Step]]] = {
     Auth: SessionCommands.auth,
     AuthResponse: SessionCommands.auth_response,
     StartTls: SessionCommands.starttls,
+    Forwarding: SessionCommands.forwarded,
     Refused: SessionCommands.refused,
 }

@@ -27,9 +27,10 @@ from posthouse.protocol import (
     State,
     Vrfy,
 )
+from posthouse.protocol.proxies import Forwarding
 from posthouse.server.conduct import Conduct
 from posthouse.server.login import LoginCommands
-from posthouse.server.policy import Answer, Policy, SecuredPolicy
+from posthouse.server.policy import Answer, ForwardingPolicy, Policy, SecuredPolicy
 from posthouse.server.settings import SessionSettings
 from posthouse.server.transaction import OUR_VERDICT, ServerTransaction, Step, Waiting
 
@@ -40,6 +41,11 @@ _READY: Final = Reply(220, "2.0.0", "Ready to start TLS")
 # RFC 6531 §3.7.4.2: the replies to VRFY and EXPN where the answer needs UTF-8 and the client did not allow it.
 _UTF8_MAYBE: Final = Reply(252, "2.6.8", "The answer needs UTF-8; ask again with SMTPUTF8")
 _UTF8_NO: Final = Reply(550, "5.6.8", "The answer needs UTF-8; ask again with SMTPUTF8")
+_TOO_EARLY: Final = Verdict(
+    Reply(554, "5.5.1", "You spoke before the greeting. Closing connection"), "spoke before the greeting"
+)
+# Seconds after which a pause that has not ended yet says more about this process than about the client.
+_LATE: Final = 0.5
 # Accepted recipients that cost, when they are given up, as much as one idle command.
 _GIVEN_UP: Final = 10
 
@@ -47,7 +53,7 @@ _GIVEN_UP: Final = 10
 class SessionCommands:
     """The commands of one session outside its transaction."""
 
-    __slots__ = ("_conduct", "_policy", "_receiver", "_settings", "_transaction", "login")
+    __slots__ = ("_conduct", "_policy", "_receiver", "_settings", "_transaction", "become", "login")
 
     def __init__(
         self,
@@ -62,19 +68,47 @@ class SessionCommands:
         self._settings = settings
         self._transaction = transaction
         self._conduct = conduct
+        #: Makes the session that of another client (XCLIENT); None where the peer may not say so.
+        self.become: Callable[[Forwarding], Step] | None = None
         terms = settings.protection.login if settings.protection is not None else None
         #: AUTH, if it can be used here.
         self.login = LoginCommands(receiver, cast(SecuredPolicy, policy), terms, conduct) if terms is not None else None
 
-    def connected(self) -> Step:
-        """The opening reply."""
-        return _ask(self._policy.connected(), self._greeting)
+    def connected(self, answer: Answer) -> Step:
+        """The opening reply, after the pause that belongs to it."""
+        if self._settings.greeting_pause:
+            return Waiting(self._after_pause(answer), self._greeting, OUR_VERDICT)
+        return _ask(answer, self._greeting)
+
+    async def _after_pause(self, answer: Answer) -> Verdict:
+        """The verdict, or the refusal of a client that has spoken first (RFC 5321 §3.1).
+
+        Where this process was too busy to end the pause in time, the client is not to blame.
+        """
+        verdict = answer if isinstance(answer, Verdict) else await answer
+        if verdict.reply.code >= 300:
+            return verdict
+        clock, pause = self._settings.clock, self._settings.greeting_pause
+        due = clock.monotonic() + pause
+        await clock.sleep(pause)
+        if self._receiver.buffered and clock.monotonic() - due < _LATE:
+            self._policy.refused("connect", _TOO_EARLY.reply)
+            return _TOO_EARLY
+        return verdict
 
     def _greeting(self, verdict: Verdict) -> Step:
         wire = self._receiver.send(verdict.reply)
-        if verdict.reply.code == 421:
+        if verdict.reply.code == 421 or verdict is _TOO_EARLY:
             self._receiver.state = State.CLOSED
         return wire
+
+    def forwarded(self, event: Forwarding) -> Step:
+        """XCLIENT or XFORWARD, which the engine gives only if it is offered."""
+        if event.verb == "XCLIENT":
+            assert self.become is not None
+            return self.become(event)
+        cast(ForwardingPolicy, self._policy).forwarded(event.attributes)
+        return self._conduct.idle(self._receiver.send(_OK))
 
     def greet(self, event: Greet) -> Step:
         """HELO, EHLO or LHLO."""

@@ -12,7 +12,7 @@ from posthouse.protocol.leniency import Leniency
 from posthouse.server.policy import LoginTerms, Peer, PolicyFactory
 from posthouse.server.turn_queue import TurnQueue
 
-__all__ = ["Protection", "ServerTimeouts", "SessionSettings"]
+__all__ = ["Protection", "Proxies", "ServerTimeouts", "SessionSettings"]
 
 
 class ServerTimeouts(NamedTuple):
@@ -70,13 +70,24 @@ class Protection(NamedTuple):
         return base._replace(starttls=self.tls is not None and not tls, auth=auth)
 
 
+class Proxies(NamedTuple):
+    """The addresses that may speak for other clients, each as a function of a peer's host: by the PROXY protocol, whose
+    header must come within ``seconds``; by XCLIENT; by XFORWARD."""
+
+    proxy: Callable[[str], bool]
+    xclient: Callable[[str], bool]
+    xforward: Callable[[str], bool]
+    seconds: float = 5.0
+
+
 class SessionSettings(NamedTuple):
     """What all sessions of one server have in common.
 
     ``policy`` makes a session's policy and ``transcript`` its transcript (None: no transcripts); ``on_error`` is given
     the exceptions of a policy or an intake, which end as 451 for the client.  ``turns`` has the sessions that have more
     to do than one turn of the loop allows them.
-    ``leniency`` says what is tolerated from a peer.
+    ``leniency`` says what is tolerated from a peer.  ``proxies`` may speak for other clients; None: nobody may.
+    ``greeting_pause``: seconds before 220, in which a client that speaks is refused.
     """
 
     policy: PolicyFactory
@@ -91,3 +102,5 @@ class SessionSettings(NamedTuple):
     turns: TurnQueue
     leniency: Callable[[Peer], Leniency]
     protection: Protection | None = None
+    proxies: Proxies | None = None
+    greeting_pause: float = 0.0

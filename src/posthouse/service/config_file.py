@@ -24,7 +24,7 @@ from posthouse.core import SettingError
 from posthouse.net.stream import Endpoint
 from posthouse.service.config.decode import decode, named
 from posthouse.service.config.mail_types import DeliverySetting
-from posthouse.service.config.model import Config, DomainSettings, ListenerSettings
+from posthouse.service.config.model import Config, DomainSettings, ListenerSettings, RouteSettings
 from posthouse.service.config.security_types import ANY_MECHANISMS, AccountsSetting
 from posthouse.service.config.types import DIRECTORY, ENDPOINT, InvalidValue, catcher_directory
 from posthouse.service.directory.directory import Directory
@@ -241,6 +241,8 @@ def _route_checks(config: Config) -> Iterator[tuple[str, str, str]]:
     everything = any(each.name == "*" for each in config.domain)
     seen: Counter[str] = Counter()
     for index, route in enumerate(config.route):
+        for name, cause, remedy in _route_security_checks(route):
+            yield f"route[{index}].{name}", cause, remedy
         place = f"route[{index}].to"
         seen[route.to] += 1
         if seen[route.to] == 2:
@@ -249,6 +251,30 @@ def _route_checks(config: Config) -> Iterator[tuple[str, str, str]]:
             yield place, f'"{route.to}" is a [[domain]] as well', "keep the domain or the route"
         elif everything:
             yield place, 'the [[domain]] "*" takes all mail, so this route is never used', "remove one of the two"
+
+
+def _route_security_checks(route: RouteSettings) -> Iterator[tuple[str, str, str]]:
+    """Setting, cause and remedy of each contradiction about TLS and the login of a route."""
+    kind, tls = route.via.kind, route.tls
+    if kind == "lmtp" and (tls not in ("", "off") or route.user):
+        yield "tls" if tls else "user", "a route by LMTP has neither TLS nor a login", "leave it out, or write smtp://"
+    elif kind in ("smtps", "smtp+starttls") and tls in ("off", "opportunistic"):
+        yield "tls", f'"{kind}://" is TLS in any case', 'write "require" or "verify", or via = "smtp://…"'
+    if (route.ca or route.tls_cert) and (tls == "off" or kind == "lmtp"):
+        yield "ca" if route.ca else "tls_cert", "the route has no TLS", "leave it out, or leave tls out"
+    elif route.ca and tls in ("opportunistic", "require"):
+        yield "ca", f'tls = "{tls}" checks no certificate', 'write tls = "verify", or leave ca out'
+    if route.tls_key and not route.tls_cert:
+        yield "tls_key", "there is a key without a certificate", "write tls_cert as well"
+    if route.user and tls == "opportunistic":
+        yield "tls", "a login needs TLS that cannot be taken away", 'write "require" or "verify"'
+    if route.user and kind == "mx":
+        yield "user", "mail exchangers of others take no login", 'write via = "smtps://host"'
+    passwords = bool(route.password_file) + bool(route.password_env)
+    if route.user and passwords != 1:
+        yield "user", "there is no password for it, or there are two", "write password_file or password_env"
+    elif passwords and not route.user:
+        yield "password_file" if route.password_file else "password_env", "there is no user for it", "write user"
 
 
 def _listener_checks(config: Config) -> Iterator[tuple[str, str, str]]:

@@ -1,7 +1,7 @@
 """Filters of the queue: a conjunction of conditions, each on one field of a recipient.
 
 ``FIELDS`` declares every field once: its name, kind, attribute, help text and aliases.  The kind decides the operators
-(here), the predicate (``matches``), the SQL (``sqlite.queries.search``) and how a value is written
+(here), the predicate (``matches``), the SQL (``sqlite.queries.filter_terms``) and how a value is written
 (``service.operations.filter_language``), so a new field of an existing kind is one more row of the table.
 
 Text is compared without regard to the case of ASCII letters, as SQLite's LIKE does; ``*`` stands for any characters,
@@ -156,11 +156,12 @@ FIELDS: Final[Mapping[str, FilterField]] = MappingProxyType(
 
 class Condition(NamedTuple):
     """One condition.  ``value`` is text where the field's kind is textual, else a number of seconds, octets or
-    attempts."""
+    attempts.  ``other`` is another spelling of an address, which counts like ``value``; "" without one."""
 
     field: str
     op: str
     value: str | float
+    other: str = ""
 
     def __str__(self) -> str:
         """As users write it, with seconds and octets as plain numbers."""
@@ -237,7 +238,7 @@ def checked(conditions: Sequence[Condition]) -> tuple[list[tuple[FilterField, Co
     """
     fields, settled = [], False
     for condition in conditions:
-        name, op, value = condition
+        name, op, value, _ = condition
         field = FIELDS.get(name)
         if field is None or op not in field.kind.operators:
             raise LocalError(f"there is no condition {name!r} {op!r}")
@@ -263,7 +264,10 @@ def matches(conditions: Sequence[Condition], row: RecipientRow, now: float) -> b
 
 
 def _matches(field: FilterField, condition: Condition, row: RecipientRow, now: float) -> bool:
-    _, op, wanted = condition
+    _, op, wanted, other_spelling = condition
+    if other_spelling:
+        either = (condition._replace(op="=", value=each, other="") for each in (wanted, other_spelling))
+        return any(_matches(field, each, row, now) for each in either) is (op == "=")
     if field.attribute == "address" and row.originals:
         found = any(
             _matches(

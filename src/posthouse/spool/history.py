@@ -269,9 +269,10 @@ def _trace(fields: list[Any]) -> AttemptTrace:
 
 
 def _contact(
-    peer: str, mx: str, tls: str, timings: list[list[Any]], lines: list[str], ended: str, reused: int
+    peer: str, mx: str, tls: str, timings: list[list[Any]], lines: list[str], ended: str, reused: int, *rest: str
 ) -> ConnectionTrace:
-    return ConnectionTrace(peer, mx, tls, tuple((phase, took) for phase, took in timings), tuple(lines), ended, reused)
+    took = tuple((phase, seconds) for phase, seconds in timings)
+    return ConnectionTrace(peer, mx, tls, took, tuple(lines), ended, reused, *rest)  # older spools have no rest
 
 
 def _ends(

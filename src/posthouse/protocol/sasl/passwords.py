@@ -10,7 +10,7 @@ import hashlib
 import hmac
 from typing import Final, cast
 
-from posthouse.core import LocalError
+from posthouse.core import LocalError, Reply
 from posthouse.protocol.sasl.exchange import (
     ANY_SECRET,
     Authenticated,
@@ -20,6 +20,7 @@ from posthouse.protocol.sasl.exchange import (
     FindSecret,
     Say,
     malformed,
+    refused,
     rejected,
 )
 from posthouse.protocol.sasl.saslprep import NotPrepared, prepare
@@ -106,7 +107,9 @@ def cram_md5_server(initial: bytes | None, challenge: str) -> Exchange:
         return rejected(f"the name cannot be prepared: {error}")
     if not user or len(digest) != 32:
         return malformed("CRAM-MD5 answers with a name, a space and 32 hexadecimal digits")
-    secret = cast("str | None", (yield FindSecret(user)))
+    secret = cast("str | Reply | None", (yield FindSecret(user)))
+    if isinstance(secret, Reply):
+        return refused(secret, user)
     if secret == ANY_SECRET:
         return Authenticated(user, "CRAM-MD5")
     expected = hmac.new((secret or "").encode(), challenge.encode(), hashlib.md5).hexdigest().encode()
@@ -144,7 +147,9 @@ def _check(authzid: bytes, user: bytes, password: bytes, *, mechanism: str) -> E
         return rejected(f"the name or password cannot be prepared: {error}")
     if not name or not secret:
         return rejected("the name or the password is empty", name)
-    answer = cast("bool | str", (yield CheckPassword(name, secret)))
+    answer = cast("bool | str | Reply", (yield CheckPassword(name, secret)))
+    if isinstance(answer, Reply):
+        return refused(answer, name)
     if not answer:
         return rejected("unknown account or wrong password", name)
     account = answer if isinstance(answer, str) else name

@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from posthouse.service.config import types
-from posthouse.service.config.types import SettingType
+from posthouse.service.config.types import InvalidValue, SettingType
 
 __all__ = ["LimitSettings"]
 
@@ -22,6 +22,19 @@ def _limit(text: str, precedent: str, reply: str) -> Meta:
 
 #: 0 where the number follows from another setting.
 _COUNT_OR_NOTHING: Final = SettingType("whole number", types.COUNT.read, lambda value: str(value) if value else "")
+
+
+def _read_pause(raw: object) -> float:
+    if raw in (0, "0", "0s") and raw is not False:
+        return 0.0
+    seconds: float = types.DURATION.read(raw)
+    if seconds > _LONGEST_PAUSE:
+        raise InvalidValue("the pause is too long: honest clients would give up", f"write at most {_LONGEST_PAUSE:g} s")
+    return seconds
+
+
+_LONGEST_PAUSE: Final = 10.0
+_PAUSE: Final = SettingType("duration", _read_pause, lambda value: types.DURATION.write(value) if value else "0")
 
 
 class LimitSettings(Struct, frozen=True, kw_only=True):
@@ -253,3 +266,22 @@ class LimitSettings(Struct, frozen=True, kw_only=True):
             "end of the connection",
         ),
     ] = 30.0
+    proxy_timeout: Annotated[
+        float,
+        types.DURATION,
+        _limit(
+            "How long to wait for the PROXY header of a proxy.",
+            "Postfix: `smtpd_upstream_proxy_timeout`, 5 s",
+            "end of the connection",
+        ),
+    ] = 5.0
+    greeting_pause: Annotated[
+        float,
+        _PAUSE,
+        _limit(
+            "How long to wait before 220; a client that speaks meanwhile is no mail program. Never at `submission` and "
+            'with `tls = "implicit"`. At most 10 s, because honest clients give up; 0: no pause.',
+            "Postfix: `postscreen_greet_wait`, 6 s; Sendmail: `greet_pause`",
+            "554 5.5.1",
+        ),
+    ] = 0.0

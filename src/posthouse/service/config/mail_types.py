@@ -64,7 +64,8 @@ class DeliverySetting(NamedTuple):
 
 
 class ViaSetting(NamedTuple):
-    """Where a route leads: ``kind`` is mx, smtp or lmtp; ``target`` as for ``DeliverySetting``."""
+    """Where a route leads: ``kind`` is mx, smtp, smtps (TLS from the first octet), smtp+starttls or lmtp; ``target`` as
+    for ``DeliverySetting``."""
 
     kind: str
     target: str = ""
@@ -214,6 +215,10 @@ LOCAL_KEYS = SettingType("table: local part = list", _by_local(lambda value: val
 # Routes and deliveries ----------------------------------------------------------------------------------------------
 
 
+#: Ports of the ways to send to a chosen host, where none is written.
+_PORTS = {"smtp": 25, "smtps": 465, "smtp+starttls": 587}
+
+
 def _target(text: str, default_port: int, remedy: str) -> str:
     """The target of ``scheme://host[:port]`` or ``scheme:/socket``; ``text`` is what follows the first colon.
 
@@ -225,7 +230,7 @@ def _target(text: str, default_port: int, remedy: str) -> str:
         return text
     rest = text.removeprefix("//").rstrip("/")
     if "@" in rest:
-        raise InvalidValue(f"a user name and password {_LATER}", remedy)
+        raise InvalidValue("a user name and password do not stand in the address", "write user and password_file")
     endpoint = host_port(rest, remedy, default_port=default_port)
     if endpoint.is_path or not endpoint.port:
         raise InvalidValue(f"{quoted(rest)} cannot be reached", remedy)
@@ -271,17 +276,15 @@ def _check_maildir(path: str) -> None:
 
 
 def _read_via(raw: object) -> ViaSetting:
-    remedy = 'write "mx", "smtp://host:port" or "lmtp://host:port"'
+    remedy = 'write "mx", "smtp://host:port", "smtps://host", "smtp+starttls://host" or "lmtp://host:port"'
     text = text_of(raw).strip()
     kind, _, rest = text.partition(":")
     if text == "mx":
         return ViaSetting("mx")
-    if kind == "smtp" and rest.startswith("//"):
-        return ViaSetting("smtp", _target(rest, 25, remedy))
+    if kind in _PORTS and rest.startswith("//"):
+        return ViaSetting(kind, _target(rest, _PORTS[kind], remedy))
     if kind == "lmtp" and rest:
         return ViaSetting("lmtp", _target(rest, 24, remedy))
-    if kind == "smtps":
-        raise InvalidValue(f"encryption to the next host {_LATER}", remedy)
     raise InvalidValue(f"{quoted(text)} is no route", remedy)
 
 

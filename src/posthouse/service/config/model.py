@@ -38,6 +38,7 @@ __all__ = [
     "RelaySettings",
     "RouteSettings",
     "SpoolSettings",
+    "is_within",
 ]
 
 
@@ -143,6 +144,30 @@ class ListenerSettings(LimitSettings, frozen=True, kw_only=True):
     ] = False
     vrfy: Annotated[bool, Meta(description="Whether VRFY says if a mailbox exists; if off, it answers 252.")] = False
     expn: Annotated[bool, Meta(description="Whether EXPN shows the members of a list; if off, it answers 252.")] = False
+    proxy_networks: Annotated[
+        tuple[Network, ...],
+        types.NETWORKS,
+        Meta(
+            description="Proxies whose connections begin with a PROXY header, version 1 or 2, which names the client; "
+            "see [proxies](limits.md#proxies)."
+        ),
+    ] = ()
+    xclient_networks: Annotated[
+        tuple[Network, ...],
+        types.NETWORKS,
+        Meta(description="Hosts that may name the client by XCLIENT; they can claim any address and any login."),
+    ] = ()
+    xforward_networks: Annotated[
+        tuple[Network, ...],
+        types.NETWORKS,
+        Meta(description="Hosts that may say by XFORWARD which client the log and the history name."),
+    ] = ()
+
+    @property
+    def pause(self) -> float:
+        """``greeting_pause`` where it applies: a submission client may give up in it, and one that speaks TLS from the
+        start must speak first."""
+        return 0.0 if self.kind == "submission" or self.tls == "implicit" else self.greeting_pause
 
 
 class CertificateSettings(Struct, frozen=True, kw_only=True):
@@ -331,10 +356,42 @@ class RouteSettings(Struct, frozen=True, kw_only=True):
         ViaSetting,
         mail_types.VIA,
         Meta(
-            description='"mx" (the mail exchangers in the DNS), or one host: "smtp://host:port", "lmtp://host:port" or '
+            description='"mx" (the mail exchangers in the DNS), or one host: "smtp://host:port", "smtps://host" (TLS '
+            'from the first octet, port 465), "smtp+starttls://host" (port 587), "lmtp://host:port" or '
             '"lmtp:/path/of/socket".'
         ),
     ] = ViaSetting("mx")
+    tls: Annotated[
+        str,
+        security_types.ROUTE_TLS,
+        Meta(
+            description="Encryption to the next host: `off`; `opportunistic`, where it is offered, and in clear if it "
+            "fails; `require`, TLS or no delivery; `verify`, and the certificate must prove the host's name. Without "
+            "it, `verify` with `user` and to `smtps://` and `smtp+starttls://`, else `opportunistic`; `off` for `lmtp`."
+        ),
+    ] = ""
+    ca: Annotated[
+        str,
+        security_types.FILE,
+        Meta(description="Certificates (PEM file) to trust in place of the system's, to `verify`."),
+    ] = ""
+    tls_cert: Annotated[
+        str,
+        security_types.FILE,
+        Meta(description="The certificate (PEM) to show to a host that asks for one; without it, none is shown."),
+    ] = ""
+    tls_key: Annotated[
+        str,
+        security_types.FILE,
+        Meta(description="Its key (PEM); without it, the key is in the certificate's file."),
+    ] = ""
+    user: Annotated[str, Meta(description="The name to log in with at the host (a smarthost).")] = ""
+    password_file: Annotated[
+        str,
+        security_types.FILE,
+        Meta(description="The file with the password in its first line; it is read for each new session."),
+    ] = ""
+    password_env: Annotated[str, Meta(description="Or the environment variable that has the password.")] = ""
 
 
 class ConsoleSettings(Struct, frozen=True, kw_only=True):
@@ -447,10 +504,15 @@ class Config(Struct, frozen=True, kw_only=True):
         """Whether ``host`` (an IP address; "" for a unix socket, which file permissions guard) may send anywhere."""
         if not host:
             return True
-        try:
-            address: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(host.partition("%")[0])
-        except ValueError:
-            return False
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
-        return any(address in network for network in self.relay.trusted_networks)
+        return is_within(self.relay.trusted_networks, host)
+
+
+def is_within(networks: tuple[Network, ...], host: str) -> bool:
+    """Whether ``host`` is an IP address in one of the networks; an IPv4 address in IPv6's form is IPv4."""
+    try:
+        address: ipaddress.IPv4Address | ipaddress.IPv6Address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return any(address in network for network in networks)

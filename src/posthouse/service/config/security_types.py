@@ -9,9 +9,10 @@ from typing import Final, NamedTuple
 from posthouse.protocol.sasl import MECHANISMS as SASL
 from posthouse.service.config.types import InvalidValue, SettingType, list_of, quoted, several, shown, text_of
 
-__all__ = ["ACCOUNTS", "ANY_MECHANISMS", "AccountsSetting", "FILE", "LOGIN", "MECHANISMS", "SYSTEM_USER"]
+__all__ = ["ACCOUNTS", "ANY_MECHANISMS", "AccountsSetting", "FILE", "LOGIN", "MECHANISMS", "ROUTE_TLS", "SYSTEM_USER"]
 
 _LOGINS: Final = ("off", "offered", "required")
+_ROUTE_TLS: Final = ("off", "opportunistic", "require", "verify")
 #: The mechanisms by which ``accounts = "any"`` lets everybody in.  SCRAM is not among them: there the server has to
 #: prove that it knows the password as well.
 ANY_MECHANISMS: Final = ("PLAIN", "LOGIN", "CRAM-MD5", "OAUTHBEARER", "XOAUTH2")
@@ -47,6 +48,12 @@ def _read_login(raw: object) -> str:
     return str(raw)
 
 
+def _read_route_tls(raw: object) -> str:
+    if raw not in _ROUTE_TLS:
+        raise InvalidValue(f"{shown(raw)} is not one of the choices", f"write {', '.join(map(quoted, _ROUTE_TLS))}")
+    return str(raw)
+
+
 def _read_accounts(raw: object) -> AccountsSetting:
     text = text_of(raw).strip()
     kind, _, target = text.partition(":")
@@ -70,6 +77,10 @@ def _read_system_user(raw: object) -> str:
 
 SYSTEM_USER: Final = SettingType(
     "name of a user or group", _read_system_user, lambda name: quoted(name) if name else ""
+)
+#: "" where the kind of the route decides.
+ROUTE_TLS: Final = SettingType(
+    ", ".join(map(quoted, _ROUTE_TLS)), _read_route_tls, lambda value: quoted(value) if value else ""
 )
 FILE: Final = SettingType("path", _read_file, lambda path: quoted(path) if path else "")
 MECHANISMS: Final = SettingType("list of SASL mechanisms", several(_read_mechanism), list_of(quoted))

@@ -39,7 +39,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ControlSocket"]
 
-_CONNECTIONS: Final = 16
+#: Commands that ask at one time.  Most are answered at once; `inbox wait` of tests that run in parallel stays.
+_CONNECTIONS: Final = 100
 
 
 class ControlSocket:

@@ -30,6 +30,7 @@ from posthouse.delivery import (
     PythonDeliverer,
     SmtpDeliverer,
 )
+from posthouse.delivery.security import InClear
 from posthouse.net import (
     CachingResolver,
     Clock,
@@ -55,6 +56,7 @@ from posthouse.service.daemon.generation import Generation, Lasting
 from posthouse.service.daemon.inbox_watch import InboxWatch
 from posthouse.service.daemon.listeners import OpenListeners
 from posthouse.service.daemon.protection import LoadedCertificates
+from posthouse.service.daemon.route_security import PLAIN_ROUTE, SecurityKey, keys_of, security_of_route, timeouts_of
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
 from posthouse.service.directory.expansion import addressees
@@ -141,13 +143,7 @@ class Daemon:
         self._generation = self._make_generation(config, loaded=certificates)
         self._generation.protections.speaks = worker == 0
         self._schedule = _schedule_of(config)
-        self._dsn_writer = DsnWriter(
-            hostname=config.hostname,
-            postmaster=config.postmaster,
-            destination=lambda address: self.router.destination(address),
-            random=self._random,
-            addressees=lambda address: addressees(self.directory, address),
-        )
+        self._dsn_writer = self._make_dsn_writer()
         self.worker = self._make_worker()
         self._local_identity = LocalIdentity([config.hostname])
         self._control_path = control_path(config.data_dir, worker)
@@ -198,13 +194,41 @@ class Daemon:
             "source": config.relay.source,
             "loopback": self._loopback,
         }
-        smtp = SmtpDeliverer(self._resolver, is_self=lambda place: self._local_identity(place), **kind)  # type: ignore[arg-type]
+        kind |= {
+            "in_clear": InClear(self.clock, lambda text: self.log("tls", reason=text)),
+            "tell": self._tell_operator,
+        }
+
+        def smtp_by(key: SecurityKey) -> SmtpDeliverer:
+            more = {"is_self": lambda place: self._local_identity(place), "timeouts": timeouts_of(key)}
+            return SmtpDeliverer(self._resolver, security=security_of_route(key), **more, **kind)  # type: ignore[arg-type]
+
+        secured = {key: smtp_by(key) for key in keys_of(config)}
+        smtp = smtp_by(PLAIN_ROUTE)
         lmtp = LmtpDeliverer(self._resolver, **kind)  # type: ignore[arg-type]
         maildir = MaildirDeliverer(
             self.clock, config.hostname, pid=os.getpid(), random=lambda: f"{self._random.getrandbits(64):016x}"
         )
         return Deliverers(
-            smtp, lmtp, maildir, MailboxDeliverer(self._inbox_watch), DiscardDeliverer(), PythonDeliverer(self.clock)
+            smtp,
+            lmtp,
+            maildir,
+            MailboxDeliverer(self._inbox_watch),
+            DiscardDeliverer(),
+            PythonDeliverer(self.clock),
+            secured,
+        )
+
+    def _tell_operator(self, text: str) -> None:
+        self.faults.write(reason=text)
+
+    def _make_dsn_writer(self) -> DsnWriter:
+        return DsnWriter(
+            hostname=self.config.hostname,
+            postmaster=self.config.postmaster,
+            destination=lambda address: self.router.destination(address),
+            random=self._random,
+            addressees=lambda address: addressees(self.directory, address),
         )
 
     def _make_worker(self) -> Worker:

@@ -19,6 +19,7 @@ from posthouse.relay import DsnWriter, Worker
 from posthouse.server import CheckFactory, Server, ServerTimeouts
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.daemon.protection import LoadedCertificates, Protections
+from posthouse.service.daemon.route_security import check_route
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
 from posthouse.service.policy.listener_policy import InboxUsage, ListenerPolicy
@@ -76,7 +77,9 @@ class Generation:
     ) -> None:
         self.config = config
         self.directory = Directory(config)
-        kept = before is not None and (before.config.relay, before.config.route) == (config.relay, config.route)
+        files = any(each.ca or each.tls_cert or each.password_file for each in config.route)  # may have changed
+        same = before is not None and (before.config.relay, before.config.route) == (config.relay, config.route)
+        kept = same and not files
         self.deliverers: Deliverers = before.deliverers if kept and before is not None else deliverers(config)
         self.router = ConfiguredRouter(config, self.deliverers)
         earlier: Protections | None = before.protections if before is not None else None
@@ -89,13 +92,16 @@ class Generation:
         return sum(each.server.sessions for each in self.servers.values())
 
     def load(self, lasting: Lasting) -> None:
-        """Read certificates and accounts, and make the servers.  Raises ``SettingError``; nothing is in use then."""
+        """Read the files of routes, certificates and accounts, and make the servers.  Raises ``SettingError``; nothing
+        is in use then."""
+        for route in self.config.route:
+            check_route(route)
         for listener in self.config.listener:
             self.servers[key_of(listener)] = self._server(listener, lasting)
 
     def _server(self, listener: ListenerSettings, lasting: Lasting) -> OpenServer:
         config = self.config
-        protection, logins = self.protections.of(listener)
+        protection, logins = self.protections.of(listener, lasting.counts)
         policy = ListenerPolicy(
             config,
             listener,
@@ -145,7 +151,12 @@ class Generation:
             on_sweep=lasting.sweep,
             leniency=policy.leniency,
             protection=protection,
-            on_tls_refused=lambda peer, error: policy.tls_failed(f"{listener.kind} {peer}", str(error)),
+            proxies=policy.proxies,
+            # A submission client may give up in a pause, and one that speaks TLS from the start must speak first.
+            greeting_pause=listener.greeting_pause
+            if listener.kind != "submission" and listener.tls != "implicit"
+            else 0,
+            on_refused=policy.turned_away,
         )
         return OpenServer(listener, policy, server)
 

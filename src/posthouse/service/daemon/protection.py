@@ -23,13 +23,14 @@ from posthouse.service.accounts import (
     AccountStore,
     DovecotAccounts,
     FileAccounts,
-    LoginFailures,
     decoy_secret,
     load_accounts,
 )
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.policy.listener_policy import login_setting
+from posthouse.service.policy.login_failures import LoginFailures
 from posthouse.service.policy.logins import AnyAccounts, Logins
+from posthouse.service.policy.shared_counts import SharedCounts
 from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 
 __all__ = ["LoadedCertificates", "Protections", "accounts_of", "self_signed_file"]
@@ -74,7 +75,7 @@ class Protections:
         self._config = config
         self._clock = clock
         self._log = log
-        self._failures: LoginFailures = LoginFailures() if before is None else before._failures
+        self._failures: LoginFailures | None = None if before is None else before._failures
         kept = before is not None and (config.accounts, config.postmaster) == (
             before._config.accounts,
             before._config.postmaster,
@@ -86,12 +87,15 @@ class Protections:
         self.speaks: bool = before.speaks if before is not None else True
         self._warned: float = float("-inf") if before is None else before._warned
 
-    def of(self, listener: ListenerSettings) -> tuple[Protection | None, Logins | None]:
+    def of(
+        self, listener: ListenerSettings, counts: SharedCounts | None = None
+    ) -> tuple[Protection | None, Logins | None]:
         """The protection of a listener, and the terms of AUTH for its policy; None for what it does not have.
 
-        Raises ``SettingError`` for files that cannot be used: TLS is never silently off.
+        ``counts`` are those that all workers share.  Raises ``SettingError`` for files that cannot be used: TLS is
+        never silently off.
         """
-        logins = self._logins(listener) if login_setting(listener) != "off" else None
+        logins = self._logins(listener, counts) if login_setting(listener) != "off" else None
         tls = self._tls(listener) if listener.tls != "off" else None
         if logins is None and tls is None:
             return None, None
@@ -117,7 +121,9 @@ class Protections:
         if self._store is not None and (after is None or after._store is not self._store):
             await self._store.close()
 
-    def _logins(self, listener: ListenerSettings) -> Logins:
+    def _logins(self, listener: ListenerSettings, counts: SharedCounts | None) -> Logins:
+        if self._failures is None:
+            self._failures = LoginFailures(counts)
         if self._store is None:
             self._store = accounts_of(self._config)
         return Logins(
@@ -173,11 +179,11 @@ class Protections:
         if now - self._warned < _DAY:
             return
         self._warned = now
-        told = set()
+        named = set()
         for certificates in self._certificates.values():
             for pair, facts in certificates.facts():
-                if pair not in told:
-                    told.add(pair)
+                if pair not in named:
+                    named.add(pair)
                     for sentence in (_expiry(pair, facts, now), open_to_all(pair.key or pair.certificate)):
                         if sentence:
                             self._log("tls", reason=sentence)

@@ -7,6 +7,8 @@ has been removed from the configuration since.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from posthouse.core import Address, LocalError, Outcome, Recipient, Reply, Result, local_key
@@ -15,12 +17,13 @@ from posthouse.relay import NoRoute, Route, RouteRule, RouteTable
 from posthouse.service.config.mail_types import VIA, without_tag
 from posthouse.service.config.model import Config, DomainSettings
 from posthouse.service.config.types import InvalidValue
+from posthouse.service.daemon.route_security import SecurityKey, key_of_route, key_of_via
 
 __all__ = ["ConfiguredRouter", "Deliverers"]
 
 
 class Deliverers(NamedTuple):
-    """The deliverer of each kind of target."""
+    """The deliverer of each kind of target; ``secured`` are those of routes with settings of TLS or a login."""
 
     smtp: Deliverer
     lmtp: Deliverer
@@ -28,20 +31,36 @@ class Deliverers(NamedTuple):
     mailbox: Deliverer
     discard: Deliverer
     python: Deliverer
+    secured: Mapping[SecurityKey, Deliverer] = MappingProxyType({})
+
+    def of(self, key: SecurityKey) -> Deliverer:
+        """The deliverer of a route with these settings."""
+        return self.secured.get(key) or (self.lmtp if key[0] == "lmtp" else self.smtp)
 
     async def close(self) -> None:
         """Close all of them."""
-        for each in self:
+        for each in (*self[:-1], *self.secured.values()):
             await each.close()
 
 
 class ConfiguredRouter:
     """The ``Router`` of a configuration."""
 
-    __slots__ = ("_deliverers", "_elsewhere", "_everything", "_maildirs", "_ours", "_reasons", "_table", "destination")
+    __slots__ = (
+        "_deliverers",
+        "_elsewhere",
+        "_everything",
+        "_maildirs",
+        "_ours",
+        "_reasons",
+        "_routes",
+        "_table",
+        "destination",
+    )
 
     def __init__(self, config: Config, deliverers: Deliverers) -> None:
         self._deliverers = deliverers
+        self._routes = config.route
         self._elsewhere = {"lmtp": deliverers.lmtp, "smtp": deliverers.smtp, "python": deliverers.python}
         self._ours = {each.name: each for each in config.domain}
         self._everything = self._ours.pop("*", None)
@@ -57,9 +76,9 @@ class ConfiguredRouter:
         rules = [
             RouteRule(
                 each.to,
-                deliverers.lmtp if each.via.kind == "lmtp" else deliverers.smtp,
+                deliverers.of(key_of_route(each)),
                 each.via.target or None,
-                f'[[route]] "{each.to}": via = "{each.via}"',
+                f'[[route]] "{each.to}": via = "{each.via}"' + (f', tls = "{each.tls}"' if each.tls else ""),
             )
             for each in config.route
         ]
@@ -95,13 +114,14 @@ class ConfiguredRouter:
 
     def _overridden(self, recipient: Recipient, domain: str, override: str) -> Route | NoRoute:
         try:
-            kind, target = VIA.read(override)
+            via = VIA.read(override)
         except InvalidValue as wrong:
             reason = f'an operator sent it to "{override}", which is no way to send; {wrong.remedy}'
             reply = Reply(451, "4.3.5", "the route of this mail is not usable")
             return NoRoute(Outcome(recipient, Result.DEFERRED, reply, reason))
-        deliverer = self._deliverers.lmtp if kind == "lmtp" else self._deliverers.smtp
-        return Route(deliverer, target or domain, f"an operator sent it to {override}")
+        same = next((each for each in self._routes if each.via == via and via.target), None)  # its TLS, its login
+        deliverer = self._deliverers.of(key_of_via(via) if same is None else key_of_route(same))
+        return Route(deliverer, via.target or domain, f"an operator sent it to {override}")
 
 
 def _maildir_files(domain: DomainSettings) -> MaildirFiles:

@@ -69,7 +69,7 @@ async def _explain(context: Context, what: str, lang: str = "en") -> Explained:
     if len(summaries) == 1:
         return Explained(kind="message", message=await history_of(context, summaries[0].id))
     if summaries:
-        return Explained(kind="messages", messages=_found(summaries))
+        return Explained(kind="messages", messages=_found(summaries), has_older=len(summaries) > _SHOWN)
     if kind == "message-id":
         remedy = (
             f"histories are kept for as long as [spool] history says; for the address, write {bare} without < and >"
@@ -79,7 +79,11 @@ async def _explain(context: Context, what: str, lang: str = "en") -> Explained:
 
     address = address_of(what)
     summaries = await _find(context, address=str(address))
-    return Explained(kind="address", address=await forecast(context, address), messages=_found(summaries))
+    found, has_older = _found(summaries), len(summaries) > _SHOWN
+    return Explained(kind="address", address=await forecast(context, address), messages=found, has_older=has_older)
+
+
+_SHOWN: Final = 20  # messages with one address or Message-ID, the newest
 
 
 async def _find(context: Context, *, address: str = "", message_id: str = "") -> list[MessageSummary]:
@@ -87,15 +91,16 @@ async def _find(context: Context, *, address: str = "", message_id: str = "") ->
     async with spool_or_none(context) as spool:
         if spool is None:
             return []
-        found = await spool.queries.find(address=address, message_id=message_id)
+        limit = _SHOWN + 1
+        found = await spool.queries.find(address=address, message_id=message_id, limit=limit)
         other = other_spelling(address) if address else address
         if other != address:
-            found += await spool.queries.find(address=other)
+            found += await spool.queries.find(address=other, limit=limit)
         return sorted({each.id: each for each in found}.values(), reverse=True)
 
 
 def _found(summaries: list[MessageSummary]) -> list[MessageFound]:
-    return [filled(MessageFound, each, received=each.at, queued=each.waiting) for each in summaries]
+    return [filled(MessageFound, each, received=each.at, queued=each.waiting) for each in summaries[:_SHOWN]]
 
 
 # Words ----------------------------------------------------------------------------------------------------------------

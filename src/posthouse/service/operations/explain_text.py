@@ -169,6 +169,8 @@ def _connection(say: _Sentences, connection: ConnectionEntry, transcript: bool) 
         parts.append(say("reused", number=connection.reused))
     if connection.tls:
         parts.append(connection.tls)
+    if connection.security:
+        parts.append(say.reason(connection.security))
     if connection.timings:
         names = PHASES_ZH if say.lang == "zh" else {}
         phases = say("and").join(f"{names.get(name, name)} {_took(took)}" for name, took in connection.timings.items())

@@ -18,6 +18,7 @@ from typing import Final
 from posthouse.core import SettingError
 from posthouse.core.units import read_duration, read_size
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
+from posthouse.service.operations.spelling import other_spelling
 from posthouse.spool.filters import FIELDS, STATES, Condition, FieldKind, FilterField
 from posthouse.spool.ids import number_of
 
@@ -109,7 +110,9 @@ def _condition(text: str, start: int, end: int) -> Condition:
             f'"{field.name}" is compared with nothing', f"write a value, as in {field.example}", text, end
         )
     try:
-        return Condition(field.name, op, _READERS[field.kind](value))
+        read = _READERS[field.kind](value)
+        is_name = field.kind is FieldKind.ADDRESS and op != "~"
+        return Condition(field.name, op, read, _spelled_otherwise(read) if is_name else "")
     except _InvalidFilter as wrong:
         cause, remedy = wrong.args
         raise FilterError(cause, remedy, text, sign.end()) from None
@@ -175,6 +178,15 @@ def _text(value: str) -> str:
 
 def _address(value: str) -> str:
     return value[1:-1] if value.startswith("<") and value.endswith(">") else value
+
+
+def _spelled_otherwise(address: object) -> str:
+    """An address, or a pattern, with its domain in the other spelling (A-labels, U-labels): the spool has what the
+    client wrote.  "" if there is none."""
+    if not isinstance(address, str) or "@" not in address:
+        return ""
+    other = other_spelling(address)
+    return "" if other == address else other
 
 
 def _domain(value: str) -> str:

@@ -126,6 +126,8 @@ async def _wait(
     context: Context, to: str = "", subject: str = "", sender: str = "", after: int = 0, timeout: int = 10
 ) -> InboxWait:
     clock, name = context.clock, inbox_name(to)
+    if name and "@" not in name:
+        raise SettingError(f'"{to}" is no inbox, whose name is an address', remedy="write user@domain")
     end = clock.monotonic() + max(0, min(timeout, _LONGEST_WAIT))
     newest = True  # of the messages that are there already; then each one that arrives
     while True:

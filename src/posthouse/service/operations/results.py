@@ -402,7 +402,8 @@ class ConnectionEntry(Struct, frozen=True, kw_only=True):
     """One connection of an attempt.
 
     ``timings`` are the seconds of each phase, in their order; ``lines`` the dialogue (``S: …``, ``R: …``); ``ended``
-    why the connection ended early, "" if it did not; ``reused`` the number of messages that the session took before.
+    why the connection ended early, "" if it did not; ``reused`` the number of messages that the session took before;
+    ``security`` what the certificate proves, or why the session is in clear.
     """
 
     peer: str
@@ -412,6 +413,7 @@ class ConnectionEntry(Struct, frozen=True, kw_only=True):
     lines: tuple[str, ...]
     ended: str
     reused: int
+    security: str = ""
 
 
 class ResultEntry(Struct, frozen=True, kw_only=True):
@@ -582,12 +584,13 @@ class Explained(Struct, frozen=True, kw_only=True):
 
     ``message``: a queue id, or the only message with a Message-ID.  ``messages``: several with one Message-ID.
     ``address``: an address, with recent ``messages`` from it or to it.  ``code``: reply codes.  ``command``: a command
-    of SMTP.  ``setting``: the settings of one name.
+    of SMTP.  ``setting``: the settings of one name.  ``has_older`` says that only the newest ``messages`` are here.
     """
 
     kind: str
     message: MessageHistory | None = None
     messages: list[MessageFound] = []
+    has_older: bool = False
     address: AddressForecast | None = None
     codes: list[CodeEntry] = []
     command: CommandText | None = None

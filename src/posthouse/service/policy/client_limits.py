@@ -27,9 +27,12 @@ _IPV6_HOST: Final = 64
 
 
 def host_of(address: str, prefix_ipv4: int = 32, prefix_ipv6: int = _IPV6_HOST) -> str:
-    """What is counted as one client or one network: the first bits of an address; a mapped address is IPv4."""
+    """What is counted as one client or one network: the first bits of an address; a mapped address is IPv4.
+
+    What is no address (of a client that XCLIENT does not know) is counted as it is.
+    """
     if ":" not in address:
-        if prefix_ipv4 == 32:
+        if prefix_ipv4 == 32 or not address[:1].isdigit():
             return address
         first = int(ipaddress.IPv4Address(address))
         return str(ipaddress.IPv4Address(first >> 32 - prefix_ipv4 << 32 - prefix_ipv4))

@@ -160,6 +160,10 @@ class SpoolIntake:
             checked = CheckedMessage(peer, greet, envelope, self._incoming[0].id, context.hostname)
             self._checks = ContentChecks(context.checks, checked, clock=context.clock, on_error=self._check_failed)
 
+    def recorded_as(self, source: str) -> None:
+        """Record this source in log and history, in place of the peer (XFORWARD)."""
+        self._source = source
+
     def hide_client(self) -> None:
         """Leave the client out of the trace field."""
         self._secured = self._secured._replace(hidden=True)

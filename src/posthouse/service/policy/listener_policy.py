@@ -9,17 +9,20 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import inf
 from typing import Final
 
-from posthouse.core import Address, EventSink, Reply, Verdict, path_text
+from posthouse.core import Address, EventSink, PosthouseError, Reply, Verdict, path_text
+from posthouse.net import Endpoint
 from posthouse.net.clock import Clock
 from posthouse.protocol.leniency import LENIENT, STRICT, Leniency
+from posthouse.protocol.proxies import ProxyHeaderError
 from posthouse.relay import DsnWriter
 from posthouse.server.content_check import CheckFactory
 from posthouse.server.policy import Peer
-from posthouse.service.config.model import Config, ListenerSettings
+from posthouse.server.settings import Proxies
+from posthouse.service.config.model import Config, ListenerSettings, is_within
 from posthouse.service.directory.directory import Directory, Local
 from posthouse.service.policy.client_limits import ConnectionLimits, SendingLimits
 from posthouse.service.policy.header_scan import HeaderLimits
@@ -117,10 +120,8 @@ class ListenerPolicy:
         self.welcome = Verdict(Reply(220, "", f"{config.hostname} {listener.banner}".rstrip()))
         self.closed = Verdict(Reply(521, "", f"{config.hostname} takes no mail"), "closed")
         self.hello = Verdict(Reply(250, "", config.hostname))
-        self._refusals = LogRate(log, clock, "refused", per_second=_REFUSALS_A_SECOND, burst=_REFUSALS_AT_ONCE)
-        self._faults = LogRate(log, clock, "fault", per_second=1.0, burst=50)
-        self._tls_failures = LogRate(log, clock, "tls", per_second=1.0, burst=50)
-        self.trusts: Callable[[str], bool] = lru_cache(maxsize=1024)(config.trusts)
+        self._refusals, self._faults, self._tls_failures, self._headers = _rates(log, clock)
+        self.trusts: Callable[[str], bool] = lru_cache(maxsize=1024)(partial(_trusts, config, listener))
         self.help = help_pages(listener, logins=logins is not None)
         self.intake = IntakeContext(
             kind=listener.kind,
@@ -210,9 +211,26 @@ class ListenerPolicy:
 
     def end(self) -> None:
         """Write what is left for the log; the sessions have ended."""
-        self._refusals.flush()
-        self._tls_failures.flush()
-        self._faults.flush()
+        for rate in (self._refusals, self._faults, self._tls_failures, self._headers):
+            rate.flush()
+
+    @property
+    def proxies(self) -> Proxies | None:
+        """The peers that may speak for other clients, if any may."""
+        settings = self.settings
+        lists = settings.proxy_networks, settings.xclient_networks, settings.xforward_networks
+        if not any(lists):
+            return None
+        proxy, xclient, xforward = (lru_cache(maxsize=1024)(partial(is_within, networks)) for networks in lists)
+        return Proxies(proxy, xclient, xforward, settings.proxy_timeout)
+
+    def turned_away(self, peer: Endpoint, error: PosthouseError) -> None:
+        """Log why a connection came to no session: its PROXY header was wrong, or its TLS handshake failed."""
+        source = f"{self.settings.kind} {peer}"
+        if isinstance(error, ProxyHeaderError):
+            self._headers.write(source=source, reason=str(error))
+        else:
+            self.tls_failed(source, str(error))
 
     def stored(self, stored: Stored) -> None:
         """A message is promised: log it, count it for the quotas, and wake the relay."""
@@ -226,6 +244,22 @@ class ListenerPolicy:
                 if isinstance(found, Local) and found.domain.quota:
                     self.usage.add(found.mailbox, message.size)
         self._stored(stored)
+
+
+def _rates(log: EventSink, clock: Clock) -> tuple[LogRate, LogRate, LogRate, LogRate]:
+    """The bounded log lines of a listener: refusals, faults, failed TLS handshakes, wrong PROXY headers."""
+
+    def few(event: str) -> LogRate:
+        return LogRate(log, clock, event, per_second=1.0, burst=50)
+
+    refusals = LogRate(log, clock, "refused", per_second=_REFUSALS_A_SECOND, burst=_REFUSALS_AT_ONCE)
+    return refusals, few("fault"), few("tls"), few("proxy")
+
+
+def _trusts(config: Config, listener: ListenerSettings, host: str) -> bool:
+    """Whether a client may send anywhere.  An address of a proxy is never trusted: what it passes on without saying for
+    whom comes from anybody."""
+    return config.trusts(host) and not is_within(listener.proxy_networks, host)
 
 
 def _by_minute(zone: Callable[[float], int]) -> Callable[[int], int]:

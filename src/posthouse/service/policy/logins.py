@@ -11,8 +11,9 @@ from posthouse.net.clock import Clock
 from posthouse.protocol.grammar import lookup_domain
 from posthouse.protocol.sasl import ANY_SECRET, MECHANISMS, Authenticated, Denied, Question, ServerContext
 from posthouse.server.policy import LoginTerms
-from posthouse.service.accounts import SCRAM_ITERATIONS, AccountStore, LoginFailures, answer
+from posthouse.service.accounts import SCRAM_ITERATIONS, AccountStore, answer
 from posthouse.service.config.security_types import ANY_MECHANISMS
+from posthouse.service.policy.login_failures import LoginFailures
 
 __all__ = ["AnyAccounts", "DEFAULT_MECHANISMS", "Logins", "may_send_as"]
 
@@ -102,14 +103,14 @@ class Logins(LoginTerms):
         identities = await self.store.identities(outcome.user)
         if identities is None:
             return _NO_ACCOUNT, ()
-        self.failures.succeeded(outcome.user, host)
+        self.failures.succeeded(outcome.user, host, self._clock.monotonic())
         return Verdict(_WELCOME), identities
 
     async def denied(self, outcome: Denied, host: str) -> Verdict:
         """The verdict on a wrong one, after the wait that guessing costs."""
         now = self._clock.monotonic()
         barred = self.failures.is_barred(host, now)
-        if outcome.reply.code != 535:  # malformed, which the session counts as an error
+        if outcome.reply.code == 501:  # malformed, which the session counts as an error
             return Verdict(outcome.reply, outcome.reason)
         wait = self.failures.failed(outcome.user, host, now)
         if barred:

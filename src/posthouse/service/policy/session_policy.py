@@ -14,8 +14,9 @@ are made once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Final, NamedTuple
 
 from posthouse.core import Address, Envelope, NetworkError, Recipient, Reply, StorageError, Verdict
 from posthouse.net.tls_engine import TlsInfo
@@ -51,11 +52,25 @@ _NO_STORAGE: Final = Verdict(
 _REFUSALS_A_MINUTE: Final = 30
 
 
+class _RecordedClient(NamedTuple):
+    """What XFORWARD said of the next message's client; ``source`` is what logs and history name.  ``used``: the
+    transaction has begun, so the next one is another client's."""
+
+    attributes: Mapping[str, str]
+    source: str = ""
+    used: bool = False
+
+
+_NOT_FORWARDED: Final = _RecordedClient(MappingProxyType({}))
+
+
 class SessionPolicy:
     """The ``Policy`` of one session; ``functools.partial(SessionPolicy, shared)`` is the factory of a listener's."""
 
     __slots__ = (
+        "_claimed",
         "_counted",
+        "_forwarded",
         "_greet",
         "_identities",
         "_peer",
@@ -72,6 +87,8 @@ class SessionPolicy:
         self._peer = peer
         self._greet: Greet | None = None
         self._counted = False
+        self._claimed: Greet | None = None  # what XCLIENT says that the client said in HELO or EHLO
+        self._forwarded = _NOT_FORWARDED
         self._trusted = False
         self._tls: TlsInfo | None = None
         self._user = ""
@@ -96,8 +113,8 @@ class SessionPolicy:
             self._shared.refused_more(self._source(), more)
 
     def _source(self) -> str:
-        peer = self._peer
-        return f"{self._shared.settings.kind} {peer.host or 'unix socket'}:{peer.port}"
+        kind, peer = self._shared.settings.kind, self._peer
+        return self._forwarded.source or f"{kind} {peer.host or 'unix socket'}:{peer.port}"
 
     def connected(self) -> Answer:
         """220, or 421 when there are too many, or 521 where there is no mail service."""
@@ -112,12 +129,15 @@ class SessionPolicy:
 
     def greeted(self, greet: Greet) -> Answer:
         """250 and our name; any name is taken (RFC 5321 §4.1.4)."""
-        self._greet = greet
+        claimed = self._claimed
+        self._greet = greet if claimed is None else Greet(claimed.verb or greet.verb, claimed.domain or greet.domain)
         return self._shared.hello
 
     def mail(self, mail: Mail) -> Answer:
         """Whether a message of this size may come at all."""
         shared = self._shared
+        if self._forwarded is not _NOT_FORWARDED and self._forwarded.used:
+            self._forwarded = _NOT_FORWARDED
         if shared.settings.tls_required and self._tls is None:
             return self._no("MAIL", _TLS_NEEDED)
         if self._user:
@@ -136,6 +156,8 @@ class SessionPolicy:
             return self._no("MAIL", _NO_STORAGE)
         if shared.room() - size < shared.config.spool.min_free:
             return self._no("MAIL", _DISK_LOW)
+        if self._forwarded is not _NOT_FORWARDED:
+            self._forwarded = self._forwarded._replace(used=True)
         return _GO_ON
 
     def rcpt(self, envelope: Envelope, rcpt: Rcpt, accepted: Sequence[Recipient]) -> Answer:
@@ -200,11 +222,17 @@ class SessionPolicy:
             envelopes = expand_envelope(shared.directory, envelope)
             if shared.is_submission(self._user, trusted=self._trusted):
                 return self._submitted(greet, envelope, envelopes, secured, sending)
-            return SpoolIntake(shared.intake, self._peer, greet, envelope, envelopes, secured, sending)
+            return self._recorded(SpoolIntake(shared.intake, self._peer, greet, envelope, envelopes, secured, sending))
         except StorageError as error:
             if sending is not None:
                 sending.take_back()
             return self._no("DATA", storage_verdict(error))
+
+    def _recorded(self, intake: SpoolIntake) -> SpoolIntake:
+        """The intake, whose source is the client that XFORWARD has named."""
+        if self._forwarded is not _NOT_FORWARDED:
+            intake.recorded_as(self._forwarded.source)
+        return intake
 
     def _submitted(
         self,
@@ -217,7 +245,9 @@ class SessionPolicy:
         """The intake of a message that is submitted here.  Raises ``StorageError``."""
         shared = self._shared
         settings = shared.settings
-        inner = SpoolIntake(shared.submissions, self._peer, greet, envelope, envelopes, secured, sending)
+        inner = self._recorded(
+            SpoolIntake(shared.submissions, self._peer, greet, envelope, envelopes, secured, sending)
+        )
         checked = settings.check_from and self._user and "*" not in self._identities
         terms = SubmissionTerms(
             shared.config.hostname,
@@ -235,6 +265,26 @@ class SessionPolicy:
     def refused(self, what: str, reply: Reply) -> None:
         """Log what the session refused by itself."""
         self._no(what, Verdict(reply, "a rule of the protocol"))
+
+    # -- proxies -----------------------------------------------------------------------------------------------------
+
+    def named(self, by: Peer, name: str, helo: str, protocol: str) -> None:
+        """Take what XCLIENT says, and log who said it."""
+        verb = "" if not protocol else "HELO" if protocol == "SMTP" else "LHLO" if self._shared.lmtp else "EHLO"
+        self._claimed = Greet(verb, helo) if verb or helo else None
+        self._shared.log("client", source=self._source(), by=f"{by.host}:{by.port}", name=name, helo=helo)
+
+    def forwarded(self, attributes: Mapping[str, str]) -> None:
+        """Record the client that XFORWARD names, in place of this peer, until the next transaction is over."""
+        before = _NOT_FORWARDED if self._forwarded.used else self._forwarded
+        known = {**before.attributes, **attributes}
+        self._forwarded = _NOT_FORWARDED
+        source = self._source()
+        host = known.get("ADDR", "")
+        if host:
+            kind = self._shared.settings.kind
+            source = f"{kind} {host}:{known.get('PORT') or 0} (by {source.removeprefix(f'{kind} ')})"
+        self._forwarded = _RecordedClient(known, source)
 
     # -- TLS and AUTH ------------------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 """Queries of operators, in SQL: listings, counts, summaries, histories and the audit log.  No statement here writes.
 
-``where`` writes the conditions of ``spool.filters`` as terms on the columns of the ``recipient`` table.
+The conditions of a filter are written as terms by ``filter_terms``.
 
 A page of a listing is read in the order of the rows until it is full; where a condition names a destination with few
 recipients, it is read by the index instead.  Counts and the summary read only the two indices over unsettled
@@ -14,26 +14,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Final
 
 from posthouse.core import path_text
-from posthouse.spool.filters import (
-    BUCKETS,
-    Condition,
-    FieldKind,
-    RecipientRow,
-    SummaryRow,
-    checked,
-    matches,
-    summarized,
-)
+from posthouse.spool.filters import BUCKETS, Condition, RecipientRow, SummaryRow, matches, summarized
 from posthouse.spool.history import Accepted, Event, MessageSummary, decode_arrival, decode_events
 from posthouse.spool.ids import number_of, text_of
 from posthouse.spool.model import AuditRecord
 from posthouse.spool.sqlite.history_store import people_of, plain_address
+from posthouse.spool.sqlite.queries.filter_terms import where
 from posthouse.spool.sqlite.rows import STATES, address_column, decode_envelope, destinations_of
 
-__all__ = ["audit", "count", "find", "history", "select", "select_newest", "summary", "where"]
+__all__ = ["audit", "count", "find", "history", "select", "select_newest", "summary"]
 
 _COLUMNS = (
     "message, nth, sender, address, destination, state, attempts, received, due, size, last, route, slot IS NOT NULL"
@@ -48,80 +39,6 @@ _BY_INDEX = frozenset({"waiting", "held"})
 _FEW = 20_000  # recipients of one destination that are better found by the index
 _LAST_ID = (1 << 63) - 1  # behind every message
 _SCANNED = 500_000  # histories that a search looks through
-
-_STATE_TERMS: Final = {
-    "waiting": "state = 0",
-    "deferred": "state = 0 AND attempts > 0",
-    "active": "state = 0 AND slot IS NOT NULL",
-    "held": "state = 1",
-    "delivered": "state = 2",
-    "failed": "state = 3",
-}
-#: More time since a moment means an earlier moment.
-_TURNED: Final = {">": "<", ">=": "<=", "<": ">", "<=": ">="}
-_Values = list[str | float | int]
-
-
-# -- filters -----------------------------------------------------------------------------------------------------------
-
-
-def where(conditions: Sequence[Condition], now: float) -> tuple[list[str], _Values]:
-    """Terms to be joined by AND, and their parameters.  Raises ``LocalError`` as ``filters.checked`` does."""
-    terms: list[str] = []
-    values: _Values = []
-    fields, settled = checked(conditions)
-    for field, (_, op, value) in fields:
-        if field.kind is FieldKind.STATE:
-            term = _STATE_TERMS[str(value)]
-            terms.append(f"({term})" if op == "=" else f"NOT ({term})")
-        elif field.kind is FieldKind.DOMAIN and op != "~" and "*" not in str(value):
-            terms.append(f"{field.attribute} {op} ?")  # stored in lower case, so the index can be used
-            values.append(value)
-        elif field.kind is FieldKind.ID:
-            number = number_of(str(value))
-            terms.append(f"message {op} ?")
-            values.append(-1 if number is None else number)
-        elif field.attribute == "address":
-            terms.append(_any_address(op, value, values))
-        elif isinstance(value, str):
-            terms.append(_like(field.attribute, op, value, values))
-        elif field.kind is FieldKind.SINCE:  # what came while the calendar was ahead is 0 s old
-            turned = f"{field.attribute} {_TURNED.get(op, op)} ?"
-            terms.append(turned if value > 0 else f"max(0.0, ? - {field.attribute}) {op} ?")
-            values += [now - value] if value > 0 else [now, value]
-        else:
-            terms.append(f"{field.attribute} {op} ?")
-            values.append(now + value if field.kind is FieldKind.UNTIL else value)
-    if not settled:
-        terms.append("state < 2")
-    return terms, values
-
-
-def _like(column: str, op: str, value: str, values: _Values) -> str:
-    if op == "~":
-        values.append(f"%{_escaped(value)}%")
-        return f"{column} LIKE ? ESCAPE '\\'"
-    values.append("%".join(_escaped(part) for part in value.split("*")))
-    return f"{column} {'LIKE' if op == '=' else 'NOT LIKE'} ? ESCAPE '\\'"
-
-
-#: The lines of the column ``address`` (``rows.address_column``) as a JSON array.
-_LINES: Final = """'["' || replace(replace(replace(address, '\\', '\\\\'), '"', '\\"'), char(10), '","') || '"]'"""
-
-
-def _any_address(op: str, value: str | float, values: _Values) -> str:
-    """A recipient's own address meets the condition, or one that led to it."""
-    one = _like("address", "~" if op == "~" else "=", str(value), values)
-    if op == "~":  # no line end is asked for, so the text is found within one line
-        return one
-    values.append(values[-1])
-    one_of = f"EXISTS (SELECT 1 FROM json_each({_LINES}) WHERE {one.replace('address', 'value')})"
-    term = f"CASE WHEN instr(address, char(10)) = 0 THEN {one} ELSE {one_of} END"
-    return term if op == "=" else f"NOT ({term})"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
 
 
 # -- listings ----------------------------------------------------------------------------------------------------------
@@ -189,7 +106,7 @@ def _page(
             f"SELECT message, nth FROM recipient INDEXED BY {index} WHERE state = {state} AND destination = ?"
             for index, state in _ARMS
         )
-        name = next(str(value).lower() for field, op, value in conditions if field == "domain" and op == "=")
+        name = next(str(value).lower() for field, op, value, _ in conditions if field == "domain" and op == "=")
         source = f"({arms}) AS some CROSS JOIN recipient USING (message, nth)"
         values = [name, name, number, key, *values]
     else:
@@ -203,9 +120,9 @@ def _page(
 
 def _few(connection: sqlite3.Connection, conditions: Sequence[Condition]) -> bool:
     """Is one destination asked for that has few unsettled recipients?"""
-    if any(field == "state" and value in ("delivered", "failed") for field, _, value in conditions):
+    if any(field == "state" and value in ("delivered", "failed") for field, _, value, _ in conditions):
         return False
-    for field, op, value in conditions:
+    for field, op, value, _ in conditions:
         if field == "domain" and op == "=" and "*" not in str(value):
             counted = 0
             for index, state in _ARMS:
@@ -272,7 +189,7 @@ def _fresh(connection: sqlite3.Connection, behind: int) -> Iterator[RecipientRow
 def _by_index(conditions: Iterable[Condition]) -> bool:
     return all(
         field in _INDEXED and (field != "state" or (op == "=" and value in _BY_INDEX))
-        for field, op, value in conditions
+        for field, op, value, _ in conditions
     )
 
 

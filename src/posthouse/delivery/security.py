@@ -1,0 +1,146 @@
+"""Security of a delivery: the TLS policy and the login of a route, and the memory of hosts whose TLS fails.
+
+*Opportunistic* TLS (RFC 7435) must not make mail worse than none: where a handshake fails or stalls, the message goes
+on a new connection in clear, and the host is remembered for an hour, so that the messages behind it do not wait for
+the same failure.  Where a route requires TLS there is no such way: the message is deferred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from posthouse.client import Session
+from posthouse.client.model import LoginFailed, TlsRefused, TlsUnavailable
+from posthouse.client.tls_policy import TlsMode, TlsPolicy
+from posthouse.core import CertificateRefused, Outcome, PosthouseError, Reply, Result, SettingError, TlsFailed
+from posthouse.net import Clock
+
+if TYPE_CHECKING:
+    from posthouse.client.auth import LoginSettings
+
+__all__ = [
+    "IN_CLEAR_SECONDS",
+    "InClear",
+    "RouteSecurity",
+    "began_tls",
+    "not_ours",
+    "reply_about",
+    "security_of",
+]
+
+#: Seconds for which a host whose TLS failed gets mail in clear.
+IN_CLEAR_SECONDS: Final = 3600.0
+_MOST_HOSTS: Final = 1024
+
+# Replies of this side (RFC 3463 §3.8): the configuration, or the host's TLS, keeps the mail here for now.
+_NO_TLS: Final = Reply(451, "4.7.4", "the route requires TLS, and the host does not begin it")
+_TLS_FAILED: Final = Reply(451, "4.7.5", "the route requires TLS, and it could not be set up with the host")
+_NOT_PROVED: Final = Reply(451, "4.7.5", "the host's certificate does not prove its name")
+_NO_LOGIN: Final = Reply(451, "4.7.8", "the host did not accept the login of this route")
+_UNREADABLE: Final = Reply(451, "4.3.5", "the route of this mail is not usable")
+#: Refusals that ask for a login, or for TLS before it: what is missing is on this side.
+_LOGIN_CODES: Final = (530, 534, 535, 538)
+
+
+class RouteSecurity(NamedTuple):
+    """The security of a route's sessions: its TLS policy, None for sessions in clear, and what reads its credentials
+    for each new session, None for no login."""
+
+    tls: TlsPolicy | None = None
+    login: Callable[[], LoginSettings] | None = None
+
+    @property
+    def opportunistic(self) -> bool:
+        """Whether mail goes in clear where TLS cannot be had."""
+        return self.tls is not None and self.tls.mode is TlsMode.OPPORTUNISTIC
+
+
+class InClear:
+    """The memory of hosts that get mail in clear because their TLS failed, by name and port; the oldest is forgotten
+    first.  ``tell`` is given a sentence about each new one."""
+
+    def __init__(self, clock: Clock, tell: Callable[[str], object] | None = None) -> None:
+        self._clock = clock
+        self._tell = tell
+        self._hosts: dict[tuple[str, int], tuple[float, str]] = {}
+
+    def why(self, host: str, port: int) -> str:
+        """Why this host gets mail in clear; "" if TLS is to be tried."""
+        found = self._hosts.get((host, port)) if self._hosts else None
+        if found is None:
+            return ""
+        until, why = found
+        if until > self._clock.monotonic():
+            return why
+        del self._hosts[host, port]
+        return ""
+
+    def add(self, host: str, port: int, error: PosthouseError) -> None:
+        """Remember a host with whom TLS has failed."""
+        if not self.why(host, port) and self._tell is not None:
+            minutes = f"{IN_CLEAR_SECONDS / 60:.0f} minutes"
+            self._tell(f"TLS with {host} failed, so mail goes there in clear for {minutes}: {error}")
+        self._hosts.pop((host, port), None)
+        if len(self._hosts) >= _MOST_HOSTS:
+            del self._hosts[next(iter(self._hosts))]
+        self._hosts[host, port] = (self._clock.monotonic() + IN_CLEAR_SECONDS, f"TLS failed: {error}")
+
+
+def began_tls(steps: Sequence[tuple[float, bytes | Reply]]) -> bool:
+    """Whether a dialogue ended in a TLS handshake, or before the first reply inside TLS: STARTTLS was answered 220, and
+    no reply came since."""
+    replies = [what for _, what in steps if not isinstance(what, bytes)]
+    said = [what for _, what in steps if isinstance(what, bytes)]
+    started = next((place for place, what in enumerate(said) if what == b"STARTTLS\r\n"), None)
+    if started is None or not replies or replies[-1].code != 220:
+        return False
+    return len(replies) == started + 2  # the greeting, one for each command before STARTTLS, and its own
+
+
+def security_of(session: Session, in_clear: str) -> tuple[str, str]:
+    """TLS version and cipher suite of a session, "" in clear; and a sentence about the certificate, or about why there
+    is no TLS (``in_clear``, if that is known from before)."""
+    info = session.tls
+    if info is None:
+        why = in_clear or session.tls_remark
+        return "", f"in clear: {why}" if why else ""
+    remark = session.tls_remark
+    if info.peer is None:
+        return info.text, remark
+    names = info.peer.names
+    shown = f"certificate of {names[0]}" if names else f"certificate of {info.peer.subject}"
+    return info.text, f"{shown}, {'verified' if info.verified else 'not verified'}" + (
+        "" if info.verified else remark.removeprefix("the certificate was not verified")
+    )
+
+
+def reply_about(error: PosthouseError) -> Reply | None:
+    """The reply of this side for an error of TLS, of the login, or of a file that they need; None for others."""
+    if isinstance(error, CertificateRefused):
+        return _NOT_PROVED
+    if isinstance(error, TlsFailed):
+        return _TLS_FAILED
+    if isinstance(error, TlsRefused) and error.reply is not None and error.reply.code == 421:
+        return error.reply
+    if isinstance(error, TlsUnavailable):
+        return _NO_TLS
+    if isinstance(error, LoginFailed):
+        return _NO_LOGIN
+    return _UNREADABLE if isinstance(error, SettingError) else None
+
+
+def not_ours(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    """The outcomes of a configured host: where it asked for a login or TLS, the message waits, because not it is at
+    fault but this side's configuration."""
+    if all(each.result is not Result.FAILED for each in outcomes):
+        return outcomes
+    return [_waiting(each) for each in outcomes]
+
+
+def _waiting(outcome: Outcome) -> Outcome:
+    reply = outcome.reply
+    if outcome.result is not Result.FAILED or reply is None or reply.code not in _LOGIN_CODES or not outcome.peer:
+        return outcome
+    reason = f"{outcome.peer} wants a login or TLS: {reply}; set user, password_file and tls of its [[route]]"
+    return outcome._replace(result=Result.DEFERRED, reason=reason)
