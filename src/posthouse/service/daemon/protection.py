@@ -133,6 +133,7 @@ class Protections:
             clock=self._clock,
             hostname=self._config.hostname,
             mechanisms=listener.mechanisms,
+            by_common_name=listener.tls_client_name == "common_name",
         )
 
     def load_certificates(self) -> LoadedCertificates:
