@@ -219,7 +219,7 @@ def test_an_operator_may_name_any_way_and_keeps_the_login_of_its_route(tmp_path:
     assert router.route(recipient, "smtps://mx.test:465").deliverer is same.deliverer  # type: ignore[union-attr]
     other = router.route(recipient, f"{kind}://other.test")
     assert other.deliverer is not same.deliverer  # type: ignore[union-attr]
-    security = other.deliverer._security  # type: ignore[union-attr]
+    security = other.deliverer._opener.security  # type: ignore[union-attr]
     assert security.tls.verify
     assert security.tls.required
     assert security.login is None
