@@ -117,8 +117,7 @@ class Daemon:
     ) -> None:
         self.config = config
         self._counts = SharedCounts() if counts is None else counts
-        self._checks, self._loopback = checks, loopback
-        self._has_company = share_ports
+        self._checks, self._loopback, self._has_company = checks, loopback, share_ports
         self._locks = spool is None and not share_ports  # workers have a parent that holds the lock
         self._lock = lock
         #: Reads the configuration again for a user, where that is possible; set by whoever runs the daemon.
