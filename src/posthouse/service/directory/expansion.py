@@ -53,7 +53,7 @@ def expand_envelope(directory: Directory, envelope: Envelope) -> list[Envelope]:
             here = recipient
             if not recipient.address.domain:
                 here = recipient._replace(address=found.address, originals=(recipient.address,))
-            elif key in direct and not _reads_alike(direct[key].address, recipient.address):
+            elif key in direct and not _is_found_as(direct[key].address, recipient.address):
                 here = recipient._replace(originals=(recipient.address,))  # bob+news beside bob
             _enter(direct, key, here)
             continue
@@ -94,10 +94,10 @@ def expansions(
         for key, recipient in enumerate(each.recipients)
     }
     for number, each in enumerate(stored):  # bob+news, by the mailbox bob
-        for key, recipient in enumerate(each.recipients):
-            meant = directory.resolve(recipient.address)
-            if recipient.originals and not isinstance(meant, Moved | Expanded):
-                places.setdefault((each.sender, directory.identity(meant.address)), (number, key))
+        for key, kept in enumerate(each.recipients):
+            mailbox = directory.resolve(kept.address)
+            if kept.originals and not isinstance(mailbox, Moved | Expanded):
+                places.setdefault((each.sender, directory.identity(mailbox.address)), (number, key))
     found: list[list[Expansion]] = [[] for _ in stored]
     for recipient in dict.fromkeys(each.address for each in envelope.recipients):
         meant = directory.resolve(recipient)
@@ -108,9 +108,12 @@ def expansions(
             kind, targets = "postmaster", (Target(meant.address),)
         else:
             place = places.get((envelope.sender, directory.identity(meant.address)))
-            if place is None or _reads_alike(kept := stored[place[0]].recipients[place[1]].address, recipient):
+            if place is None:
                 continue
-            kind, targets = "same", (Target(kept),)
+            name = stored[place[0]].recipients[place[1]].address
+            if _is_found_as(name, recipient):
+                continue
+            kind, targets = "same", (Target(name),)
         led: dict[int, list[int]] = {0: []}
         for address, owner in targets:
             sender = envelope.sender if owner is None or envelope.sender is None else owner
@@ -124,7 +127,7 @@ def expansions(
     return [tuple(each) for each in found]
 
 
-def _reads_alike(one: Address, other: Address) -> bool:
+def _is_found_as(one: Address, other: Address) -> bool:
     """Whether who looks for one of the addresses finds the other."""
     return str(one).lower() == str(other).lower()
 
