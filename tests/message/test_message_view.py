@@ -8,7 +8,7 @@ from email.policy import SMTP
 
 import pytest
 
-from posthouse.message.message_view import MessageView, safe_name, view
+from posthouse.message.message_view import MessageView, view
 
 
 def made(**given: object) -> EmailMessage:
@@ -115,23 +115,3 @@ def test_whatever_a_message_breaks_it_is_shown(octets: bytes) -> None:
     found = view(octets)
     assert isinstance(found.text, str)
     assert all(isinstance(part.content, bytes) for part in found.parts)
-
-
-@pytest.mark.parametrize(
-    ("written", "safe"),
-    [
-        ("a.txt", "a.txt"),
-        ("../../etc/passwd", "passwd"),
-        ("C:\\Users\\a.txt", "a.txt"),
-        (".bashrc", "bashrc"),
-        ("..", "part-3.bin"),
-        ("", "part-3.bin"),
-        ("a\x00b\n\x1b[2J.txt", "ab[2J.txt"),
-        ("gnp\u202etxt.exe", "gnptxt.exe"),
-        ("x" * 300 + ".pdf", "x" * 116 + ".pdf"),
-        ("a?b*c.txt", "abc.txt"),
-        ("清单.xlsx", "清单.xlsx"),
-    ],
-)
-def test_names_of_attachments_are_safe(written: str, safe: str) -> None:
-    assert safe_name(written, 3, "application/pdf") == safe

@@ -173,6 +173,7 @@ def test_all_mistakes_are_told_together() -> None:
         ('[[domain]]\nname = "x.test"\n[[domain]]\nname = "X.TEST"', "domain[1].name", "two domains"),
         ('[[domain]]\nname = "*"\naliases = { a = "b@x.test" }', "domain[0]", "need a domain"),
         ('[[route]]\nto = "x.test"\nvia = "smtps://u:p@h"', "route[0].via", "write user and password_file"),
+        ('[[route]]\nto = "x.test"\nvia = "smtp://h:465"', "route[0].via", "smtps://"),
         ('[[route]]\nto = "x.test"\ntls = "always"', "route[0].tls", '"verify"'),
         ('[[route]]\nto = "x.test"\nvia = "smtps://h"\ntls = "off"', "route[0].tls", "TLS in any case"),
         ('[[route]]\nto = "x.test"\nvia = "smtp+starttls://h"\ntls = "opportunistic"', "route[0].tls", "in any case"),

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Mapping
 from typing import Any, Final
 
 from posthouse.core import Reply, Verdict
+from posthouse.net.tls_engine import TlsInfo
 from posthouse.protocol import Auth, AuthResponse, Receiver
 from posthouse.protocol.sasl import (
     CANCELLED,
@@ -54,10 +55,13 @@ class LoginCommands:
         #: The account that has logged in, empty before.
         self.user = ""
 
-    def forget(self) -> None:
+    def secured(self, info: TlsInfo) -> None:
         """TLS has started: nothing that was said before counts (RFC 3207 §4.2)."""
         self._exchange = None
         self.user = ""
+        if info.end_point:
+            self.bindings = {"tls-server-end-point": info.end_point}
+        self.identity = self._terms.identity_of(info) or None
 
     def auth(self, event: Auth) -> Step:
         """AUTH; the engine has checked that the mechanism is offered and that no login came before."""

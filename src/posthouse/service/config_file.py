@@ -253,6 +253,8 @@ def _route_security_checks(route: RouteSettings) -> Iterator[tuple[str, str, str
         yield "tls" if tls else "user", "a route by LMTP has neither TLS nor a login", "leave it out, or write smtp://"
     elif kind in ("smtps", "smtp+starttls") and tls in ("off", "opportunistic"):
         yield "tls", f'"{kind}://" is TLS in any case', 'write "require" or "verify", or via = "smtp://…"'
+    if kind == "smtp" and route.via.target.endswith(":465"):
+        yield "via", "port 465 speaks TLS from the first octet", 'write "smtps://…"'
     if (route.ca or route.tls_cert) and (tls == "off" or kind == "lmtp"):
         yield "ca" if route.ca else "tls_cert", "the route has no TLS", "leave it out, or leave tls out"
     elif route.ca and tls in ("opportunistic", "require"):

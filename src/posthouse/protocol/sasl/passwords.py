@@ -125,14 +125,18 @@ def external_server(initial: bytes | None, identity: str | None) -> Exchange:
     if not identity:
         return rejected("the channel has no client certificate that names an account")
     try:
+        account = prepare(identity)
+    except NotPrepared as error:
+        return rejected(f"the name in the client certificate cannot be prepared: {error}")
+    try:
         authzid = prepare(message.decode())
     except UnicodeDecodeError:
         return malformed("the authorisation name is not UTF-8")
     except NotPrepared as error:
         return rejected(f"the authorisation name cannot be prepared: {error}")
-    if authzid not in ("", identity):
-        return rejected(f"it may not act as {authzid}", identity)
-    return Authenticated(identity, "EXTERNAL")
+    if authzid not in ("", account):
+        return rejected(f"it may not act as {authzid}", account)
+    return Authenticated(account, "EXTERNAL")
 
 
 def _check(authzid: bytes, user: bytes, password: bytes, *, mechanism: str) -> Exchange:

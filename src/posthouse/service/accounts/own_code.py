@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from posthouse.core import PosthouseError, Reply, SettingError, StorageError
 from posthouse.protocol.sasl import ScramKeys
-from posthouse.service.accounts.store import AccountStore
+from posthouse.service.accounts.store import AccountStore, is_address
 
 __all__ = ["OwnAccounts", "load_accounts"]
 
@@ -100,7 +100,7 @@ class OwnAccounts(AccountStore):
 
     async def identities(self, user: str) -> Sequence[str] | None:
         if not callable(getattr(self._code, "identities", None)):
-            return (user,) if "@" in user else ()
+            return (user,) if is_address(user) else ()
         found: object = await self._ask("identities", user)
         if found is None:
             return None

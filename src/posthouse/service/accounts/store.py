@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from posthouse.core import Reply
+from posthouse.protocol.grammar import GrammarError, parse_domain, parse_mailbox
 from posthouse.protocol.sasl import (
     CheckPassword,
     CheckToken,
@@ -21,7 +22,7 @@ from posthouse.protocol.sasl import (
     ScramKeys,
 )
 
-__all__ = ["AccountStore", "answer"]
+__all__ = ["AccountStore", "answer", "is_address", "is_domain"]
 
 
 class AccountStore:
@@ -84,3 +85,19 @@ async def answer(store: AccountStore, question: Question) -> bool | ScramKeys | 
         return await store.forward(question)
     assert isinstance(question, DeriveKey)
     return question.compute()
+
+
+def is_address(text: str) -> bool:
+    """Whether this is an address with a domain: a name that an account may send as without being told so."""
+    try:
+        return bool(parse_mailbox(text).domain)
+    except GrammarError:
+        return False
+
+
+def is_domain(text: str) -> bool:
+    """Whether this is a domain."""
+    try:
+        return bool(parse_domain(text))
+    except GrammarError:
+        return False

@@ -86,6 +86,13 @@ class ListenerSettings(LimitSettings, frozen=True, kw_only=True):
         security_types.FILE,
         Meta(description="Certificates (PEM) whose clients may log in with one of their own, by EXTERNAL."),
     ] = ""
+    tls_client_name: Annotated[
+        Literal["email", "common_name"],
+        Meta(
+            description="What names the account in a client's certificate: its `email` address (subjectAltName), or "
+            "where it has none its `common_name`. A certificate without that field lets nobody in."
+        ),
+    ] = "email"
     auth: Annotated[
         str,
         security_types.LOGIN,

@@ -109,6 +109,7 @@ class Protections:
             clock=self._clock,
             hostname=self._config.hostname,
             mechanisms=listener.mechanisms,
+            by_common_name=listener.tls_client_name == "common_name",
         )
 
     def _tls(self, listener: ListenerSettings) -> Callable[[], ssl.SSLContext]:
