@@ -356,6 +356,17 @@ class Client(RuleBasedStateMachine):
         if not self.over:
             self.plain(PASSWORD, True)
 
+    @precondition(lambda self: not self.over and not self.tls and not self.required)
+    @rule(mail=st.booleans())
+    def login_in_clear_and_tls_behind_it(self, mail: bool) -> None:
+        """Neither the login nor anything else crosses over (RFC 3207 section 4.2)."""
+        steps: list[Any] = [partial(self.hello, b"EHLO"), partial(self.scram, PASSWORD, False)]
+        steps += [partial(self.begin, USER), self.start_again] if mail else []
+        steps += [partial(self.starttls, "handshake"), partial(self.begin, USER), partial(self.hello, b"EHLO")]
+        for step in (*steps, partial(self.begin, USER)):
+            if not self.over:
+                step()
+
     @precondition(lambda self: not self.over and self.user)
     @rule(rest=st.booleans())
     def message(self, rest: bool) -> None:
@@ -438,7 +449,7 @@ class Client(RuleBasedStateMachine):
     def starttls(self, then: str) -> None:
         if then == "early" and self.greeted and not self.tls and not self.mail:
             self.give(b"STARTTLS\r\nMAIL FROM:<>\r\n")
-            if self.cut < 1_000:  # the reply was there before the octets behind it
+            if self.cut == 1:  # the reply was there before the octets behind it
                 self.check_switched(self.heard_clear())
                 return
             found = self.heard()
@@ -523,8 +534,14 @@ class Client(RuleBasedStateMachine):
             assert self.session._receiver.buffered <= 65_536
 
     def teardown(self) -> None:
-        if not hasattr(self, "session"):
-            return
+        try:
+            if hasattr(self, "session"):
+                self.check_the_end()
+        finally:
+            self.loop.close()
+            asyncio.set_event_loop(None)
+
+    def check_the_end(self) -> None:
         said = repr(self.harness.events) + repr(self.transcript)
         for secret in (PASSWORD, WRONG):
             assert secret not in said
@@ -532,8 +549,6 @@ class Client(RuleBasedStateMachine):
                 assert base64.b64encode(spelled).decode() not in said
         self.run(self.stream.handler.disconnected, None)
         assert not self.faults
-        self.loop.close()
-        asyncio.set_event_loop(None)
 
 
 Client.TestCase.settings = settings(stateful_step_count=25, max_examples=min(settings().max_examples, 100))
