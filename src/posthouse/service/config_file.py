@@ -108,6 +108,11 @@ def parse(text: str, where: str = "posthouse.toml") -> Config:
         raise ConfigError(problems)
     assert isinstance(config, Config)
     config = replace(config, listener=_named(config.listener))
+    if config.user and "data_dir" not in table:
+        remedy = 'write data_dir, for example "/var/lib/posthouse"'
+        problems.append(
+            SettingError("a daemon with a user needs a data_dir", where=f"{where}: data_dir", remedy=remedy)
+        )
     broken = {each.where.removeprefix(f"{where}: ").partition("[")[0].partition(".")[0] for each in problems}
     for place, cause, remedy in _checks(config, broken):
         problems.append(SettingError(cause, where=f"{where}: {place}", remedy=remedy))
@@ -213,6 +218,8 @@ def _checks(config: Config, broken: Collection[str]) -> Iterator[tuple[str, str,
 
     ``broken`` are the names of tables with errors: a number would be counted wrongly where one is missing.
     """
+    if config.group and not config.user:
+        yield "group", "there is a group without a user", "write user as well, or leave group out"
     if "listener" not in broken:
         yield from _listener_checks(config)
     if "relay" not in broken and config.relay.retry_first > config.relay.retry_max:

@@ -21,6 +21,7 @@ from typing import Final, NamedTuple
 from posthouse.core import SettingError, StorageCorrupt, StorageError
 from posthouse.protocol.sasl import NotPrepared, ScramKeys, derive_keys, prepare, read_keys, write_keys
 from posthouse.service.accounts.store import AccountStore, is_address
+from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 
 __all__ = ["Account", "AccountFile", "FileAccounts", "SCRAM_ITERATIONS", "decoy_secret"]
 
@@ -168,6 +169,7 @@ class AccountFile:
             try:
                 self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
                 os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+                leave_to_owner(str(self.path))
             except OSError as error:
                 raise StorageError(
                     f"{self.path} cannot be made ({error.strerror}); name another data_dir, or become its owner"
@@ -298,6 +300,7 @@ def decoy_secret(data_dir: str | Path) -> bytes:
     with contextlib.suppress(FileExistsError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        leave_to_owner(str(path), descriptor)
         with open(descriptor, "wb") as file:
             file.write(secrets.token_bytes(32))
     return hmac.digest(path.read_bytes().ljust(32, b"\0"), b"posthouse unknown accounts", hashlib.sha256)

@@ -464,6 +464,19 @@ class Config(Struct, frozen=True, kw_only=True):
             "`~/.local/share/posthouse`, of the user who starts the daemon: write it for any daemon that is no test."
         ),
     ] = field(default_factory=types.own_directory)
+    user: Annotated[
+        str,
+        security_types.SYSTEM_USER,
+        Meta(
+            description="The user that the daemon becomes when, as root, it has opened its ports and read its keys; "
+            "without it, it stays who it is. See [ports below 1024](operations.md#ports-below-1024)."
+        ),
+    ] = ""
+    group: Annotated[
+        str,
+        security_types.SYSTEM_USER,
+        Meta(description="The group that goes with `user`; without it, the user's own."),
+    ] = ""
     workers: Annotated[
         int,
         types.at_least(0, 256),
