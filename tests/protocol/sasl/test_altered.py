@@ -56,7 +56,7 @@ def alterations(draw: st.DrawFn) -> Any:
 def exchange(name: str, number: int, alter: Any) -> tuple[bool, bool, bool]:
     """Whether a message was altered, whether the server let the client in, and whether the client took its word.
 
-    ``number`` counts the messages of both sides.
+    ``number`` counts the messages of both sides, from 0; what the client says when all is proved is not among them.
     """
     mechanism = MECHANISMS[name]
     client = client_exchange(mechanism, Credentials(USER, PASSWORD), nonce="fyko+d2lbbFgONRv9qkxdawL", binding=BINDING)
@@ -102,7 +102,7 @@ def exchange(name: str, number: int, alter: Any) -> tuple[bool, bool, bool]:
     return altered, let_in, True
 
 
-@given(st.sampled_from(PROVING), st.integers(0, 5), alterations())
+@given(st.sampled_from(PROVING), st.integers(0, 3), alterations())
 def test_an_altered_message_lets_nobody_in(name: str, number: int, alter: Any) -> None:
     altered, let_in, trusted = exchange(name, number, alter)
     if altered:
