@@ -27,7 +27,7 @@ from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.protocol.sasl import Credentials
 
 from .doors import ACCOUNT, MESSAGE, PASSWORD, TOKEN, entered, with_doors
-from .peers import free_port, run
+from .peers import free_port, opened, run, session_with
 
 MODES = {"clear": "off", "starttls": "verify", "implicit": "implicit"}
 ENVELOPE = Envelope(Address("langrui", "sohu.com"), (Recipient(Address("renping", "sina.com")),))
@@ -308,5 +308,43 @@ def test_a_wrong_password_at_postfix_is_told(submission: Submission, mechanism: 
         with pytest.raises(LoginRefused, match=r"535 5\.7\.8") as caught:
             await hand_over("asyncio", submission.ports["starttls"], tls, login)
         assert "wrong-secret" not in str(caught.value)
+
+    run(scenario)
+
+
+_RELAY = """
+hostname = "first.test"
+[[listener]]
+bind = "127.0.0.1:0"
+[relay]
+trusted_networks = ["127.0.0.0/8"]
+[[route]]
+to = "*"
+via = "{via}"
+ca = "{ca}"
+user = "{user}"
+password_file = "{password}"
+"""
+
+
+@pytest.mark.parametrize("door", ["starttls", "implicit"])
+def test_the_relay_logs_in_at_postfix(tmp_path: Path, submission: Submission, door: str) -> None:
+    """Messages behind the first go in the session that is open."""
+
+    async def scenario() -> None:
+        scheme = "smtps" if door == "implicit" else "smtp+starttls"
+        via = f"{scheme}://localhost:{submission.ports[door]}"
+        (tmp_path / "password").write_text(PASSWORD)
+        text = _RELAY.format(via=via, ca=submission.ca, user=ACCOUNT, password=tmp_path / "password")
+        async with opened(text, tmp_path / "first") as first:
+            for number in (1, 2, 3):
+                async with session_with(first.endpoint) as session:
+                    (outcome,) = await session.deliver(ENVELOPE, Bytes(MESSAGE))
+                    assert outcome.result is Result.DELIVERED
+                await first.until("delivered", number)
+            for each in first.logged("delivered"):
+                assert "queued as" in each["reply"]
+                assert each["tls"].startswith("TLSv1.3 ")
+            assert PASSWORD not in repr(first.events)
 
     run(scenario)
