@@ -19,7 +19,7 @@ from tests.client.secured_peers import transaction as commands
 from posthouse.client import Timeouts
 from posthouse.client.auth import LoginSettings
 from posthouse.client.tls_policy import TlsMode, TlsPolicy
-from posthouse.core import Envelope, NetworkError, Outcome, Result
+from posthouse.core import Envelope, NetworkError, Outcome, Reply, Result
 from posthouse.delivery import SmtpDeliverer
 from posthouse.delivery.model import Delivery
 from posthouse.delivery.security import IN_CLEAR_SECONDS, InClear, RouteSecurity
@@ -281,6 +281,19 @@ def test_an_offer_that_is_missing_defers(mode: TlsMode) -> None:
     assert sent.outcome.reply.enhanced == "4.7.4"
     assert "does not offer STARTTLS" in sent.outcome.reason
     assert not kept_in(server)
+
+
+def test_an_attempt_in_a_handshake_is_one_that_waits_for_the_host() -> None:
+    """So that a host that never answers ClientHello loses its slot to others after 2 s, like one that never greets."""
+    tracer = AttemptTracer(ManualClock())
+    steps = tracer.connection("mx.test").steps
+    found = []
+    for step in (Reply(220), b"EHLO x\r\n", Reply(250), b"STARTTLS\r\n", Reply(220), b"EHLO x\r\n", Reply(250)):
+        steps.append((0.0, step))
+        found.append(tracer.unanswered)
+    assert found == [False, False, False, False, True, True, False]
+    tracer.connection("mx.test")  # in clear, after the failure
+    assert tracer.unanswered
 
 
 def test_hosts_in_clear_are_forgotten_in_time_and_bounded() -> None:

@@ -449,6 +449,15 @@ def test_nothing_is_said_about_a_configuration_that_finds_all_it_needs(tmp_path:
         ('[[domain]]\nname = "x.test"\ndeliver = "maildir:CLOSED/{local}"', "CLOSED cannot be written by you"),
         ('[[listener]]\nbind = "0.0.0.0:2525"', "listener mx: 0.0.0.0:2525 is open to other hosts without TLS"),
         ('[[listener]]\nbind = "[::]:2525"', "open to other hosts"),
+        ('[[route]]\nto = "*"\nvia = "smtps://h"\nca = "/nowhere.pem"', "route *: ca /nowhere.pem cannot be read"),
+        (
+            '[[route]]\nto = "*"\nvia = "smtps://h"\nuser = "u"\npassword_env = "POSTHOUSE_NO_SUCH"',
+            "the environment variable POSTHOUSE_NO_SUCH is not set",
+        ),
+        (
+            '[[route]]\nto = "*"\nvia = "smtps://h"\nuser = "u"\npassword_file = "FILE"',
+            "every user of this machine can read",
+        ),
         ('[[listener]]\nbind = "192.0.2.1:2525"', "192.0.2.1 is not an address of this machine"),
         ('[[listener]]\nbind = "unix:/no/such/place/s"', "the directory /no/such/place does not exist"),
         ('[[domain]]\nname = "x.test"\ndeliver = "python:no_such_module:f"', 'there is no module "no_such_module"'),

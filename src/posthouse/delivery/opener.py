@@ -10,7 +10,7 @@ from posthouse.client.model import LoginFailed, TlsUnavailable
 from posthouse.core import NetworkError, PosthouseError, RemoteError, SettingError, TlsFailed
 from posthouse.delivery.mx import Exchange
 from posthouse.delivery.pool import ConnectionPool, PooledConnection
-from posthouse.delivery.security import NO_REQUIRETLS, InClear, RouteSecurity, began_tls, security_of
+from posthouse.delivery.security import NO_REQUIRETLS, InClear, RouteSecurity, security_of
 from posthouse.delivery.tracer import AttemptTracer, ConnectionTracer, SessionTap
 from posthouse.delivery.unanswered import FailedExchanges
 from posthouse.net import Clock, Network
@@ -82,7 +82,7 @@ class SessionOpener:
                 return await self._connect(exchange, site, connection, why, pool), connection
             except (NetworkError, RemoteError, SettingError) as caught:
                 error = caught
-            if isinstance(error, NetworkError) and not isinstance(error, TlsFailed) and began_tls(connection.steps):
+            if isinstance(error, NetworkError) and not isinstance(error, TlsFailed) and connection.in_handshake:
                 error = TlsFailed(f"the TLS handshake with {exchange.name} was not completed: {error}")
             connection.ended = str(error)
             if why or not security.opportunistic or not isinstance(error, TlsFailed):

@@ -25,7 +25,6 @@ __all__ = [
     "NO_REQUIRETLS",
     "RouteSecurity",
     "UNPROVED_MX",
-    "began_tls",
     "not_ours",
     "refused_by_requiretls",
     "reply_about",
@@ -103,17 +102,6 @@ class InClear:
         if len(self._hosts) >= _MOST_HOSTS:
             del self._hosts[next(iter(self._hosts))]
         self._hosts[host, port] = (self._clock.monotonic() + IN_CLEAR_SECONDS, f"TLS failed: {error}")
-
-
-def began_tls(steps: Sequence[tuple[float, bytes | Reply]]) -> bool:
-    """Whether a dialogue ended in a TLS handshake, or before the first reply inside TLS: STARTTLS was answered 220, and
-    no reply came since."""
-    replies = [what for _, what in steps if not isinstance(what, bytes)]
-    said = [what for _, what in steps if isinstance(what, bytes)]
-    started = next((place for place, what in enumerate(said) if what == b"STARTTLS\r\n"), None)
-    if started is None or not replies or replies[-1].code != 220:
-        return False
-    return len(replies) == started + 2  # the greeting, one for each command before STARTTLS, and its own
 
 
 def security_of(session: Session, in_clear: str) -> tuple[str, str]:
