@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # ``typing`` is not imported, because its import takes longer
         StorageError,
     )
     from posthouse.message import compose
+    from posthouse.message.reading import ReadMessage, read
     from posthouse.sending import parse_server, submit
     from posthouse.server import Server
 
@@ -43,6 +44,7 @@ __all__ = [
     "NetworkError",
     "Outcome",
     "PosthouseError",
+    "ReadMessage",
     "Recipient",
     "Reject",
     "RemoteError",
@@ -56,15 +58,18 @@ __all__ = [
     "compose",
     "connect",
     "parse_server",
+    "read",
     "submit",
 ]
 
 _WHERE = {
+    "ReadMessage": "posthouse.message.reading",
     "Server": "posthouse.server",
     "Session": "posthouse.client",
     "compose": "posthouse.message",
     "connect": "posthouse.client",
     "parse_server": "posthouse.sending",
+    "read": "posthouse.message.reading",
     "submit": "posthouse.sending",
 }
 

@@ -45,6 +45,18 @@ def pair(folder: Path, *names: str, authority: trustme.CA | None = None, **optio
     return Pair(context, str(path))
 
 
+def certificate_files(folder: Path, *names: str, authority: trustme.CA | None = None) -> tuple[str, str, str]:
+    """The files of an authority's certificate, and of a certificate with its key for ``names``."""
+    authority = authority or trustme.CA()
+    found = authority.issue_cert(*names)
+    paths = (str(folder / "ca.pem"), str(folder / "certificate.pem"), str(folder / "key.pem"))
+    authority.cert_pem.write_to_path(paths[0])
+    for number, blob in enumerate(found.cert_chain_pems):
+        blob.write_to_path(paths[1], append=number > 0)
+    found.private_key_pem.write_to_path(paths[2])
+    return paths
+
+
 class Connection:
     """The server's end of one connection.  ``clear`` and ``inside`` are the octets that came before and inside TLS."""
 

@@ -19,7 +19,7 @@ from tests.client.secured_peers import transaction as commands
 from posthouse.client import Timeouts
 from posthouse.client.auth import LoginSettings
 from posthouse.client.tls_policy import TlsMode, TlsPolicy
-from posthouse.core import Envelope, NetworkError, Outcome, Result
+from posthouse.core import Envelope, NetworkError, Outcome, Reply, Result
 from posthouse.delivery import SmtpDeliverer
 from posthouse.delivery.model import Delivery
 from posthouse.delivery.security import IN_CLEAR_SECONDS, InClear, RouteSecurity
@@ -283,6 +283,19 @@ def test_an_offer_that_is_missing_defers(mode: TlsMode) -> None:
     assert not kept_in(server)
 
 
+def test_an_attempt_in_a_handshake_is_one_that_waits_for_the_host() -> None:
+    """So that a host that never answers ClientHello loses its slot to others after 2 s, like one that never greets."""
+    tracer = AttemptTracer(ManualClock())
+    steps = tracer.connection("mx.test").steps
+    found = []
+    for step in (Reply(220), b"EHLO x\r\n", Reply(250), b"STARTTLS\r\n", Reply(220), b"EHLO x\r\n", Reply(250)):
+        steps.append((0.0, step))
+        found.append(tracer.unanswered)
+    assert found == [False, False, False, False, True, True, False]
+    tracer.connection("mx.test")  # in clear, after the failure
+    assert tracer.unanswered
+
+
 def test_hosts_in_clear_are_forgotten_in_time_and_bounded() -> None:
     clock = ManualClock()
     memory = InClear(clock)
@@ -468,3 +481,87 @@ def test_a_password_is_not_sent_in_clear(tmp_path: Path) -> None:
         sent = send(server, RouteSecurity(None, lambda: login), chosen=NAME)
     assert sent.outcome.result is Result.DEFERRED
     assert not kept_in(server)
+
+
+# REQUIRETLS (RFC 8689) --------------------------------------------------------------------------------------------
+
+REQUIRED = ENVELOPE._replace(require_tls=True)
+
+
+def test_requiretls_is_sent_verified_and_passed_on(tmp_path: Path) -> None:
+    own = pair(tmp_path)
+    with Server(in_tls(own, "REQUIRETLS")) as server:
+        sent = send(server, with_tls(TlsMode.VERIFY, ca=own.ca), chosen=NAME, envelope=REQUIRED)
+    assert sent.outcome.result is Result.DELIVERED
+    assert b" REQUIRETLS\r\n" in server.inside
+    assert sent.last.security == f"certificate of {NAME}, verified"
+    assert not kept_in(server)
+
+
+@pytest.mark.parametrize("mode", [None, TlsMode.OPPORTUNISTIC, TlsMode.REQUIRE])
+def test_requiretls_is_verified_whatever_the_route_asks_for(tmp_path: Path, mode: TlsMode | None) -> None:
+    with Server(in_tls(pair(tmp_path), "REQUIRETLS")) as server:  # an unknown authority
+        security = RouteSecurity() if mode is None else with_tls(mode)
+        sent = send(server, security, chosen=NAME, envelope=REQUIRED)
+    assert sent.outcome.result is Result.FAILED
+    assert sent.outcome.reply is not None
+    assert sent.outcome.reply.enhanced == "5.7.10"
+    assert not kept_in(server)
+    assert CONTENT not in server.inside
+
+
+def test_requiretls_needs_the_offer_inside_tls(tmp_path: Path) -> None:
+    own = pair(tmp_path)
+
+    def script(connection: Connection) -> None:  # it is offered in clear, where anybody could have written it
+        greeted(connection, "STARTTLS", "REQUIRETLS")
+        connection.expect(b"STARTTLS")
+        connection.say(b"220 go\r\n")
+        connection.handshake(own.server)
+        connection.expect(b"EHLO")
+        connection.say(b"250 mx\r\n")
+        commands(connection)
+
+    with Server(script) as server:
+        sent = send(server, with_tls(TlsMode.VERIFY, ca=own.ca), chosen=NAME, envelope=REQUIRED)
+    assert sent.outcome.result is Result.FAILED
+    assert sent.outcome.reply is not None
+    assert sent.outcome.reply.enhanced == "5.7.30"
+    assert b"MAIL" not in server.inside
+
+
+@pytest.mark.parametrize("offers", [(), ("REQUIRETLS",)])
+def test_requiretls_never_goes_in_clear(offers: tuple[str, ...]) -> None:
+    def script(connection: Connection) -> None:
+        greeted(connection, "SIZE", *offers)
+        commands(connection)
+
+    with Server(script) as server:
+        sent = send(server, RouteSecurity(), chosen=NAME, envelope=REQUIRED)
+    assert sent.outcome.result is Result.FAILED
+    assert sent.outcome.reply is not None
+    assert sent.outcome.reply.enhanced == "5.7.10"
+    assert not kept_in(server)
+
+
+def test_requiretls_to_a_host_that_is_down_waits() -> None:
+    with Server(_reset) as server:
+        sent = send(server, with_tls(TlsMode.OPPORTUNISTIC), chosen=NAME, envelope=REQUIRED)
+    assert sent.outcome.result is Result.DEFERRED
+
+
+def test_requiretls_to_mail_exchangers_that_nothing_proves_fails(tmp_path: Path) -> None:
+    own = pair(tmp_path)
+    with Server(in_tls(own, "REQUIRETLS")) as server:
+        sent = send(server, with_tls(TlsMode.VERIFY, ca=own.ca), envelope=REQUIRED)
+    assert sent.outcome.result is Result.FAILED
+    assert sent.outcome.reply is not None
+    assert sent.outcome.reply.enhanced == "5.7.10"
+    assert not server.connections
+
+
+def test_a_report_about_such_a_message_is_not_lost(tmp_path: Path) -> None:
+    with Server(in_clear) as server:
+        report = REQUIRED._replace(sender=None)
+        sent = send(server, with_tls(TlsMode.OPPORTUNISTIC), envelope=report)
+    assert sent.outcome.result is Result.DELIVERED

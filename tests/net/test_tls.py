@@ -340,6 +340,20 @@ def test_an_altered_record_breaks_the_connection(engines: tuple[TlsEngine, TlsEn
     assert server.state is TlsState.CLOSED
 
 
+def test_a_reply_to_what_came_before_an_altered_record_is_dropped_without_an_error(
+    engines: tuple[TlsEngine, TlsEngine],
+) -> None:
+    """The fault is met behind a good command, whose handler answers before it is told."""
+    client, server = engines
+    bad = bytearray(client.write(b"NOOP\r\n") + client.write(b"evil"))
+    bad[-1] ^= 1
+    server.receive(bytes(bad))
+    assert server.read(1000) == b"NOOP\r\n"
+    assert server.write(b"250 OK\r\n") == b""
+    with pytest.raises(TlsFailed):
+        server.read(1000)
+
+
 def test_a_layer_goes_into_an_open_channel_and_keeps_octets_that_were_read_ahead(files: Files) -> None:
     """STARTTLS: both ends put the layer in, and the ClientHello has come together with the last octets in clear."""
 

@@ -356,7 +356,7 @@ ALL_OF_THEM = ["misplaced-dot", "no-brackets", "trailing-dot", "underscore"]
 TOLERATED = [
     ("MAIL FROM:a@b.example", Mail(U("a", "b.example")), ["no-brackets"]),
     ("mail from: a@b.example SIZE=9", Mail(U("a", "b.example"), 9), ["no-brackets"]),
-    ("MAIL FROM : <a@b.example>", Mail(U("a", "b.example")), []),
+    ("MAIL FROM : <a@b.example>", Mail(U("a", "b.example")), ["no-brackets"]),
     ("MAIL FROM:< a@b.example >", Mail(U("a", "b.example")), ["no-brackets"]),
     ('MAIL FROM:"a b"@b.example', Mail(U("a b", "b.example")), ["no-brackets"]),
     ("MAIL FROM:<a..b@docomo.example>", Mail(U("a..b", "docomo.example")), ["misplaced-dot"]),
@@ -433,6 +433,9 @@ def test_commands_that_are_tolerated(line: str, command: Mail, kinds: list[str])
         "MAIL FROM:<a.@" + "b" * 64 + ".example>",
         "MAIL FROM:<a..b\x01@c.example>",
         "MAIL FROM:a@b.example c@d.example",
+        "RCPT TO:<@a.@b:c@d.example>",
+        "MAIL FROM:<@:c@d.example>",
+        "MAIL FROM:<@a_b.example:c@d.example>",
     ],
 )
 def test_what_has_no_single_meaning_stays_refused(line: str) -> None:

@@ -10,10 +10,11 @@ from posthouse.core import Address, CallbackSink, Envelope, Recipient, Reply, St
 from posthouse.net.clock import Clock, SystemClock
 from posthouse.protocol.commands import Greet
 from posthouse.server import CheckFactory, Peer
-from posthouse.service.accounts import AccountStore, LoginFailures
+from posthouse.service.accounts import AccountStore
 from posthouse.service.config_file import parse
 from posthouse.service.directory.directory import Directory
 from posthouse.service.policy.listener_policy import ListenerPolicy
+from posthouse.service.policy.login_failures import LoginFailures
 from posthouse.service.policy.logins import AnyAccounts, Logins
 from posthouse.service.policy.session_policy import SessionPolicy
 from posthouse.service.policy.shared_counts import SharedCounts

@@ -173,6 +173,7 @@ def test_all_mistakes_are_told_together() -> None:
         ('[[domain]]\nname = "x.test"\n[[domain]]\nname = "X.TEST"', "domain[1].name", "two domains"),
         ('[[domain]]\nname = "*"\naliases = { a = "b@x.test" }', "domain[0]", "need a domain"),
         ('[[route]]\nto = "x.test"\nvia = "smtps://u:p@h"', "route[0].via", "write user and password_file"),
+        ('[[route]]\nto = "x.test"\nvia = "smtp://h:465"', "route[0].via", "smtps://"),
         ('[[route]]\nto = "x.test"\ntls = "always"', "route[0].tls", '"verify"'),
         ('[[route]]\nto = "x.test"\nvia = "smtps://h"\ntls = "off"', "route[0].tls", "TLS in any case"),
         ('[[route]]\nto = "x.test"\nvia = "smtp+starttls://h"\ntls = "opportunistic"', "route[0].tls", "in any case"),
@@ -448,6 +449,15 @@ def test_nothing_is_said_about_a_configuration_that_finds_all_it_needs(tmp_path:
         ('[[domain]]\nname = "x.test"\ndeliver = "maildir:CLOSED/{local}"', "CLOSED cannot be written by you"),
         ('[[listener]]\nbind = "0.0.0.0:2525"', "listener mx: 0.0.0.0:2525 is open to other hosts without TLS"),
         ('[[listener]]\nbind = "[::]:2525"', "open to other hosts"),
+        ('[[route]]\nto = "*"\nvia = "smtps://h"\nca = "/nowhere.pem"', "route *: ca /nowhere.pem cannot be read"),
+        (
+            '[[route]]\nto = "*"\nvia = "smtps://h"\nuser = "u"\npassword_env = "POSTHOUSE_NO_SUCH"',
+            "the environment variable POSTHOUSE_NO_SUCH is not set",
+        ),
+        (
+            '[[route]]\nto = "*"\nvia = "smtps://h"\nuser = "u"\npassword_file = "FILE"',
+            "every user of this machine can read",
+        ),
         ('[[listener]]\nbind = "192.0.2.1:2525"', "192.0.2.1 is not an address of this machine"),
         ('[[listener]]\nbind = "unix:/no/such/place/s"', "the directory /no/such/place does not exist"),
         ('[[domain]]\nname = "x.test"\ndeliver = "python:no_such_module:f"', 'there is no module "no_such_module"'),

@@ -178,6 +178,18 @@ attempt 2 may have succeeded, and each further one may make a copy; so the wait 
 kept in the mailbox ann@here.test
 discarded, as the configuration says
 this session was kept and had ended meanwhile; a new one is opened
+certificate of mx.far.test, verified
+certificate of other.far.test, not verified; it is for other.far.test, not for mx.far.test
+certificate of mx.far.test, not verified; it expired on 2026-01-02
+in clear: mx.far.test[192.0.2.7]:25 does not offer STARTTLS
+in clear: mx.far.test[192.0.2.7]:25 refused STARTTLS: 454 4.7.0 @
+in clear: TLS failed: the TLS handshake was not over after 30 s
+in clear: TLS failed: the TLS handshake with mx.far.test was not completed: the peer closed the connection
+in clear: TLS failed: mx.far.test speaks none of our TLS versions (1.2 and 1.3)
+tried MX of far.test: 10 mx.far.test: the certificate of mx.far.test is for far.test, not for mx.far.test; it expired \
+on 2026-01-02
+tried the configured host: mx.far.test[192.0.2.7]:465 refused the login by PLAIN: 535 5.7.8 @; check the name and the \
+password
 """.strip().splitlines()
 
 

@@ -104,6 +104,8 @@ class Daemon:
 
     def stacks(self) -> str:
         """The log, after what each process was doing and how much processor time it has had is written there."""
+        if self.process.poll() is not None:
+            return self.text()
         for pid in [self.process.pid, *self.workers()]:
             with contextlib.suppress(OSError), self.log.open("a", encoding="utf-8") as log:
                 times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

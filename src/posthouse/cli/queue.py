@@ -369,7 +369,9 @@ def drop(report: bool, **given: Any) -> None:
 
 
 @queue.command("reroute", short_help="Send mail by another route than the configured one.", epilog=_LANGUAGE)
-@click.option("--via", metavar="ROUTE", help='As in a [[route]]: "smtp://host:port", "lmtp://host:port" or "mx".')
+@click.option(
+    "--via", metavar="ROUTE", help='As in a [[route]]: "smtp://host:port", "smtps://host", "lmtp://host:port" or "mx".'
+)
 @click.option("--undo", is_flag=True, help="Let the configuration decide again.")
 @_changing
 def reroute(via: str | None, undo: bool, **given: Any) -> None:

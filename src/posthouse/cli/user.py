@@ -14,10 +14,11 @@ from posthouse.core import SettingError
 
 __all__ = ["user"]
 
+_FILE_AT_MOST = 65_536
 _PASSWORD_FILE = click.option(
     "--password-file",
     metavar="FILE",
-    help="Read the password from the first line of FILE; - is standard input. Without it, the terminal asks.",
+    help="Read the password from FILE, which has one line; - is standard input. Without it, the terminal asks.",
 )
 _IDENTITIES = click.option(
     "--identities",
@@ -61,7 +62,10 @@ def add(
     """Make the account NAME, usually an address. What is stored of the password cannot be used to log in."""
     options = DaemonOptions(config_file, data_dir)
     found = operate("user add", options, account=name, password=_password(password_file), identities=identities)
-    _confirm(found, as_json, f"the account {name} was made")
+    sentence = f"the account {name} was made"
+    if not found.identities:
+        sentence += "; it may send as nobody until posthouse user change --identities names addresses"
+    _confirm(found, as_json, sentence)
 
 
 @user.command("passwd", short_help="Set an account's password.")
@@ -129,7 +133,7 @@ def _print(found: Any, as_json: bool) -> None:
 
 def _password(file: str | None) -> str:
     """The password: from a file, or asked twice without showing it.  Never an argument, which other users could see."""
-    if file is None:
+    if file is None or (file == "-" and sys.stdin.isatty()):
         if not sys.stdin.isatty():
             raise SettingError(
                 "standard input is no terminal, so the password cannot be asked for",
@@ -139,15 +143,20 @@ def _password(file: str | None) -> str:
         return password
     try:
         if file == "-":
-            line = sys.stdin.buffer.readline()
+            octets = sys.stdin.buffer.read(_FILE_AT_MOST)
         else:
             with open(file, "rb") as opened:
-                line = opened.readline(4_096)
+                octets = opened.read(_FILE_AT_MOST)
     except OSError as error:
         raise SettingError(
             f"it cannot be read ({error.strerror})", where=file, remedy="name a file that holds the password"
         ) from error
+    line, end, rest = octets.partition(b"\n")
+    if rest.strip():
+        raise SettingError(
+            "there is more than one line, and a password is one line", where=file, remedy="leave only the password"
+        )
     try:
-        return line.decode().rstrip("\r\n")
+        return line.removesuffix(b"\r" if end else b"").decode()
     except UnicodeDecodeError as error:
         raise SettingError("the password is not UTF-8", where=file, remedy="store it in UTF-8") from error

@@ -178,8 +178,8 @@ class BlockingChannel(Pipeline):
         self._tolerant = False
         self._deadline = _NEVER
         if self.tls is None:
-            if implicit and isinstance(self.fault, NotTls):
-                raise self._begins_in_clear() from self.fault
+            if isinstance(self.fault, NotTls):
+                raise self._no_tls(implicit) from self.fault
             raise self.fault or Closed("the session is over")
         return self.tls
 

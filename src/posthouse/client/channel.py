@@ -189,8 +189,8 @@ class AsyncChannel(Pipeline):
         while self.tls is None and self.fault is None:
             await self._wait()
         if self.tls is None:
-            if implicit and isinstance(self.fault, NotTls):
-                raise self._begins_in_clear() from self.fault
+            if isinstance(self.fault, NotTls):
+                raise self._no_tls(implicit) from self.fault
             raise self.fault or Closed("the session is over")
         return self.tls
 

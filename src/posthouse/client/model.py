@@ -53,7 +53,7 @@ class Timeouts(NamedTuple):
     The defaults are those of RFC 5321 §4.5.3.2.  ``connect`` covers all addresses of the host together, ``block`` a
     peer that does not read content, ``final`` the reply to the end of the content, ``tls`` a TLS handshake.  After
     ``patience`` seconds without a greeting the session looks whether the port speaks TLS from the first octet, on a
-    connection of its own; 0 for never.
+    connection of its own (except port 25); 0 for never.
     """
 
     connect: float = 30.0

@@ -20,6 +20,8 @@ from posthouse.core import (
     Broken,
     Content,
     LocalError,
+    NetworkError,
+    NotTls,
     PosthouseError,
     RemoteError,
     Reply,
@@ -202,6 +204,12 @@ class Pipeline(Channel):
                 raise RemoteError("the peer sent another reply behind the one to STARTTLS")
             sender.tls_started()
 
+    def _no_tls(self, implicit: bool) -> NetworkError:
+        """The error of a handshake that was answered with something else than TLS."""
+        if implicit:
+            return self._begins_in_clear()
+        return NotTls(f"{self.host} agreed to STARTTLS and then sent something else than TLS")
+
     def _begins_in_clear(self) -> WrongDoor:
         host, port = _in_url(self.host), self.address.port
         return WrongDoor(
@@ -326,4 +334,4 @@ def say(channel: Pipeline, command: Command) -> CommandStep:
         raise channel.fault
     if not channel.idle:
         raise LocalError("a message is under way; await it before a command of your own")
-    return CommandStep(channel.sender.send(command), channel.timeouts.command, type(command).__name__.upper())
+    return CommandStep(channel.sender.send(command), channel.timeouts.command, command.verb)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from posthouse.client import Session
-from posthouse.client.model import LoginFailed, TlsRefused, TlsUnavailable
+from posthouse.client.model import LoginFailed, TlsRefused, TlsUnavailable, WrongDoor
 from posthouse.client.tls_policy import TlsMode, TlsPolicy
 from posthouse.core import CertificateRefused, Outcome, PosthouseError, Reply, Result, SettingError, TlsFailed
 from posthouse.net import Clock
@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 __all__ = [
     "IN_CLEAR_SECONDS",
     "InClear",
+    "NO_REQUIRETLS",
     "RouteSecurity",
-    "began_tls",
+    "UNPROVED_MX",
     "not_ours",
+    "refused_by_requiretls",
     "reply_about",
     "security_of",
 ]
@@ -37,18 +39,33 @@ _MOST_HOSTS: Final = 1024
 _NO_TLS: Final = Reply(451, "4.7.4", "the route requires TLS, and the host does not begin it")
 _TLS_FAILED: Final = Reply(451, "4.7.5", "the route requires TLS, and it could not be set up with the host")
 _NOT_PROVED: Final = Reply(451, "4.7.5", "the host's certificate does not prove its name")
+#: REQUIRETLS (RFC 8689 §4.2.1): these are final.
+UNPROVED_MX: Final = Reply(
+    550, "5.7.10", "the sender asked for REQUIRETLS, and no mail exchanger can be proved to be right"
+)
+NO_REQUIRETLS: Final = Reply(550, "5.7.30", "the sender asked for REQUIRETLS, which the host does not offer")
+_NO_ENCRYPTION: Final = Reply(
+    550, "5.7.10", "the sender asked for REQUIRETLS, and the host has no TLS that proves its name"
+)
 _NO_LOGIN: Final = Reply(451, "4.7.8", "the host did not accept the login of this route")
-_UNREADABLE: Final = Reply(451, "4.3.5", "the route of this mail is not usable")
+_UNUSABLE: Final = Reply(451, "4.3.5", "the route of this mail is not usable")
 #: Refusals that ask for a login, or for TLS before it: what is missing is on this side.
 _LOGIN_CODES: Final = (530, 534, 535, 538)
 
 
 class RouteSecurity(NamedTuple):
     """The security of a route's sessions: its TLS policy, None for sessions in clear, and what reads its credentials
-    for each new session, None for no login."""
+    for each new session, None for no login.  With ``requires`` each host must also offer REQUIRETLS (RFC 8689)."""
 
     tls: TlsPolicy | None = None
     login: Callable[[], LoginSettings] | None = None
+    requires: bool = False
+
+    def requiring(self) -> RouteSecurity:
+        """The same for messages with REQUIRETLS: verified, whatever the route asks for."""
+        tls = self.tls
+        kept = tls is not None and tls.verify and tls.required
+        return RouteSecurity(tls if kept else TlsPolicy(TlsMode.VERIFY), self.login, requires=True)
 
     @property
     def opportunistic(self) -> bool:
@@ -87,17 +104,6 @@ class InClear:
         self._hosts[host, port] = (self._clock.monotonic() + IN_CLEAR_SECONDS, f"TLS failed: {error}")
 
 
-def began_tls(steps: Sequence[tuple[float, bytes | Reply]]) -> bool:
-    """Whether a dialogue ended in a TLS handshake, or before the first reply inside TLS: STARTTLS was answered 220, and
-    no reply came since."""
-    replies = [what for _, what in steps if not isinstance(what, bytes)]
-    said = [what for _, what in steps if isinstance(what, bytes)]
-    started = next((place for place, what in enumerate(said) if what == b"STARTTLS\r\n"), None)
-    if started is None or not replies or replies[-1].code != 220:
-        return False
-    return len(replies) == started + 2  # the greeting, one for each command before STARTTLS, and its own
-
-
 def security_of(session: Session, in_clear: str) -> tuple[str, str]:
     """TLS version and cipher suite of a session, "" in clear; and a sentence about the certificate, or about why there
     is no TLS (``in_clear``, if that is known from before)."""
@@ -124,10 +130,18 @@ def reply_about(error: PosthouseError) -> Reply | None:
     if isinstance(error, TlsRefused) and error.reply is not None and error.reply.code == 421:
         return error.reply
     if isinstance(error, TlsUnavailable):
-        return _NO_TLS
+        return NO_REQUIRETLS if error.reply == NO_REQUIRETLS else _NO_TLS
     if isinstance(error, LoginFailed):
         return _NO_LOGIN
-    return _UNREADABLE if isinstance(error, SettingError) else None
+    return _UNUSABLE if isinstance(error, SettingError | WrongDoor) else None
+
+
+def refused_by_requiretls(replies: Sequence[Reply]) -> Reply | None:
+    """The reply of this side where no host can take a message with REQUIRETLS, given those about each host; None if one
+    of them may be able to later."""
+    if any(each not in (_NO_TLS, _TLS_FAILED, _NOT_PROVED, NO_REQUIRETLS) for each in replies):
+        return None
+    return NO_REQUIRETLS if NO_REQUIRETLS in replies else _NO_ENCRYPTION
 
 
 def not_ours(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:

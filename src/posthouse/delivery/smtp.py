@@ -34,17 +34,16 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import ClassVar, Final
 
-from posthouse import client
 from posthouse.client import Timeouts
-from posthouse.client.model import LoginFailed
-from posthouse.core import NetworkError, Outcome, PosthouseError, RemoteError, Reply, Result, SettingError, TlsFailed
+from posthouse.core import Outcome, Reply, Result
 from posthouse.delivery.adapt import batches, give
 from posthouse.delivery.feedback import Feedback, feedback_of
 from posthouse.delivery.model import Deliverer, Delivery, all_of
 from posthouse.delivery.mx import Exchange, IsSelf, NextHops, Undeliverable, next_hops, site_of
+from posthouse.delivery.opener import SessionOpener
 from posthouse.delivery.pool import ConnectionPool, PooledConnection
-from posthouse.delivery.security import InClear, RouteSecurity, began_tls, not_ours, security_of
-from posthouse.delivery.tracer import AttemptTracer, ConnectionTracer, SessionTap
+from posthouse.delivery.security import UNPROVED_MX, InClear, RouteSecurity, not_ours
+from posthouse.delivery.tracer import AttemptTracer, ConnectionTracer
 from posthouse.delivery.unanswered import FailedExchanges, Found, is_closed, is_unanswered, with_replies
 from posthouse.net import Clock, Network, Resolver
 from posthouse.protocol import Limits, Transcript
@@ -102,20 +101,25 @@ class SmtpDeliverer(Deliverer):
         age: float = 300.0,
     ) -> None:
         self._resolver = resolver
-        self._network = network
         self._clock = clock
         self._random = random
-        self._hostname = hostname
         self._is_self = is_self
         self._port = port
-        self._source = source
-        self._timeouts = timeouts
-        self._limits = limits
-        self._transcript = transcript
         self._loopback = loopback
-        self._security = security or RouteSecurity()
-        self._in_clear = in_clear or InClear(clock)
-        self._tell = tell
+        self._opener = SessionOpener(
+            network=network,
+            clock=clock,
+            hostname=hostname,
+            lmtp=self.lmtp,
+            source=source,
+            timeouts=timeouts,
+            limits=limits,
+            transcript=transcript,
+            security=security,
+            in_clear=in_clear,
+            tell=tell,
+        )
+        self._requiring: SmtpDeliverer | None = None
         self._converting = asyncio.Lock()
         self._pool = ConnectionPool(clock, idle=idle, age=age, messages=messages, most=most_idle)
         #: By target: valid until (monotonic seconds), and the answer; the oldest first.
@@ -163,6 +167,13 @@ class SmtpDeliverer(Deliverer):
 
     async def deliver(self, delivery: Delivery, target: str) -> Sequence[Outcome]:
         tracer = delivery.tracer or AttemptTracer(self._clock)
+        envelope = delivery.envelope
+        if envelope.require_tls and envelope.sender is not None and not self.lmtp:
+            if site_of(target) is None:  # DNSSEC and MTA-STS, which would prove an exchanger, are not known here
+                reason = f"{UNPROVED_MX.text}; a [[route]] to one host is proved by its certificate"
+                return all_of(delivery.recipients, Result.FAILED, reason, UNPROVED_MX)
+            if not self._opener.security.requires:
+                return await self._for_requiretls().deliver(delivery, target)
         hops = await self._hops(target)
         tracer.resolved()
         if isinstance(hops, Undeliverable):
@@ -172,6 +183,23 @@ class SmtpDeliverer(Deliverer):
         if not isinstance(found, Sequence):
             found = await self._in_more_sessions(hops, delivery, tracer, found)
         return found if site_of(target) is None else not_ours(found)
+
+    def _for_requiretls(self) -> SmtpDeliverer:
+        """The deliverer of messages with REQUIRETLS (RFC 8689 §4.2.1), whose sessions are verified."""
+        if self._requiring is None:
+            opener = self._opener.requiring()
+            self._requiring = SmtpDeliverer(
+                self._resolver,
+                network=opener.network,
+                clock=self._clock,
+                random=self._random,
+                hostname=opener.hostname,
+                is_self=self._is_self,
+                port=self._port,
+                loopback=self._loopback,
+            )
+            self._requiring._opener = opener
+        return self._requiring
 
     async def _in_more_sessions(
         self, hops: NextHops, delivery: Delivery, tracer: AttemptTracer, found: Found
@@ -192,6 +220,8 @@ class SmtpDeliverer(Deliverer):
         return [decided[place] for place in range(len(delivery.recipients))]
 
     async def close(self) -> None:
+        if self._requiring is not None:
+            await self._requiring.close()
         await self._pool.close()
 
     async def _attempt(self, hops: NextHops, delivery: Delivery, tracer: AttemptTracer) -> Found:
@@ -201,13 +231,13 @@ class SmtpDeliverer(Deliverer):
         if found is not None:
             return found
         allowed = self._pool.open_at(site)
-        failed = FailedExchanges(hops)
+        failed = FailedExchanges(hops, self._opener.security.requires)
         found = await self._try_exchanges(hops, delivery, tracer, failed)
         if found is not None:
             return found
         if failed.busy:
             if not self._pool.open_at(site) and await self._pool.room(site):
-                failed = FailedExchanges(hops)
+                failed = FailedExchanges(hops, self._opener.security.requires)
                 found = await self._try_exchanges(hops, delivery, tracer, failed)
             else:  # a session may have become idle meanwhile
                 found = await self._use_kept(site, delivery, tracer)
@@ -215,6 +245,7 @@ class SmtpDeliverer(Deliverer):
                 return found
         tracer.feedback = failed.feedback
         allowed = max(allowed, self._pool.open_at(site))
+        tracer.busy = failed.busy and not allowed
         if failed.busy and allowed:
             tracer.feedback, tracer.open = Feedback.LIMITED, allowed
         return failed.outcomes(delivery)
@@ -239,7 +270,7 @@ class SmtpDeliverer(Deliverer):
         """Open a session with the first exchange that allows it, and hand the message over; None if none answered for
         any recipient."""
         for exchange in self._shuffled(hops.exchanges):
-            opened = await self._open(exchange, hops.site, tracer, failed)
+            opened = await self._opener.open(exchange, hops.site, tracer, failed, self._pool)
             if opened is None:
                 continue
             pooled, connection = opened
@@ -261,64 +292,6 @@ class SmtpDeliverer(Deliverer):
         if len(exchanges) == 1:
             return exchanges
         return sorted(exchanges, key=lambda exchange: (exchange.preference, self._random.random()))
-
-    async def _open(
-        self, exchange: Exchange, site: str, tracer: AttemptTracer, failed: FailedExchanges
-    ) -> tuple[PooledConnection, ConnectionTracer] | None:
-        """Open a session with an exchange; if opportunistic TLS fails, another one in clear."""
-        security = self._security
-        port = exchange.endpoints[0].port
-        why = self._in_clear.why(exchange.name, port) if security.opportunistic else ""
-        while True:
-            connection = tracer.connection(exchange.name)
-            error: PosthouseError
-            try:
-                return await self._connect(exchange, site, connection, why), connection
-            except (NetworkError, RemoteError, SettingError) as caught:
-                error = caught
-            if isinstance(error, NetworkError) and not isinstance(error, TlsFailed) and began_tls(connection.steps):
-                error = TlsFailed(f"the TLS handshake with {exchange.name} was not completed: {error}")
-            connection.ended = str(error)
-            if why or not security.opportunistic or not isinstance(error, TlsFailed):
-                break
-            self._in_clear.add(exchange.name, port, error)
-            why = self._in_clear.why(exchange.name, port)
-        if self._tell is not None and isinstance(error, LoginFailed):
-            self._tell(f"{error}; its mail waits")
-        failed.add(exchange.name, error)
-        return None
-
-    async def _connect(
-        self, exchange: Exchange, site: str, connection: ConnectionTracer, in_clear: str
-    ) -> PooledConnection:
-        """Open a session; ``in_clear`` says why it begins no TLS, "" if it does what the route says."""
-        tls, login = self._security
-        tape = SessionTap(self._clock.monotonic, self._transcript)
-        tape.steps = connection.steps
-        self._pool.opens(site)
-        try:
-            session = await client.connect(
-                exchange.endpoints,
-                network=self._network,
-                clock=self._clock,
-                hostname=self._hostname,
-                name=exchange.name,
-                lmtp=self.lmtp,
-                timeouts=self._timeouts,
-                limits=self._limits,
-                tap=tape,
-                source=self._source,
-                tls=None if in_clear else tls,
-                login=None if login is None else login(),
-            )
-        except BaseException:
-            self._pool.closes(site)
-            raise
-        connection.connected = opened = session.opened
-        pooled = PooledConnection(session, tape, site, exchange.name, opened)
-        if tls is not None:
-            pooled.tls, pooled.security = security_of(session, in_clear)
-        return pooled
 
     async def _transact(self, pooled: PooledConnection, delivery: Delivery, connection: ConnectionTracer) -> Found:
         """Hand the message over in as many transactions as the host's limits ask for and this session may carry; then

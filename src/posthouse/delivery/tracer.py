@@ -51,6 +51,20 @@ class ConnectionTracer:
         """True if some of the message's content was sent."""
         return any(isinstance(what, bytes) and b" octets of content)" in what for _, what in self.steps)
 
+    @property
+    def in_handshake(self) -> bool:
+        """True from the 220 to STARTTLS until the first reply inside TLS."""
+        started = replies = said = 0
+        for _, what in self.steps:
+            if not isinstance(what, bytes):
+                replies += 1
+                agreed = what.code == 220
+            elif what == b"STARTTLS\r\n":
+                started = said = said + 1
+            else:
+                said += 1
+        return started > 0 and agreed and replies == started + 1  # the greeting, and one for each command to STARTTLS
+
     def trace(self, resolving: float | None) -> ConnectionTrace:
         """The trace; resolving names took ``resolving`` seconds before it (None: not part of this connection)."""
         lines = dialogue_lines(self.steps)
@@ -95,10 +109,11 @@ class AttemptTracer:
     """The tracer of one attempt.
 
     The deliverer sets ``site``, the identity of the next hop, and ``feedback``, what the attempt says about that host;
-    with LIMITED, ``open`` is the number of sessions that the host allowed.
+    with LIMITED, ``open`` is the number of sessions that the host allowed.  ``busy`` says that it refused the session
+    for now while this process had none open with it.
     """
 
-    __slots__ = ("_began", "_monotonic", "_resolving", "at", "connections", "feedback", "open", "site")
+    __slots__ = ("_began", "_monotonic", "_resolving", "at", "busy", "connections", "feedback", "open", "site")
 
     def __init__(self, clock: Clock) -> None:
         self._monotonic = clock.monotonic
@@ -108,6 +123,7 @@ class AttemptTracer:
         self.site = ""
         self.feedback = Feedback.NOTHING
         self.open = 0
+        self.busy = False
         self.connections: list[ConnectionTracer] = []
 
     def resolved(self) -> None:
@@ -117,11 +133,14 @@ class AttemptTracer:
 
     @property
     def unanswered(self) -> bool:
-        """True while names are looked up, and until the host that is being tried has sent its first reply."""
+        """True while names are looked up, until the host that is being tried has sent its first reply, and while a TLS
+        handshake is under way."""
         if not self.connections:
             return True
         connection = self.connections[-1]
-        return not connection.reused and all(isinstance(what, bytes) for _, what in connection.steps)
+        if connection.reused:
+            return False
+        return all(isinstance(what, bytes) for _, what in connection.steps) or connection.in_handshake
 
     def connection(self, mx: str, reused: int = 0) -> ConnectionTracer:
         """Begin to trace a connection to the host ``mx``; ``reused`` counts the messages that its session took

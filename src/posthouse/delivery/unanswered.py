@@ -14,7 +14,7 @@ from posthouse.core import Outcome, PosthouseError, Recipient, RemoteError, Repl
 from posthouse.delivery.feedback import Feedback
 from posthouse.delivery.model import Delivery, all_of
 from posthouse.delivery.mx import NextHops
-from posthouse.delivery.security import reply_about
+from posthouse.delivery.security import refused_by_requiretls, reply_about
 
 __all__ = ["FailedExchanges", "Found", "is_closed", "is_unanswered", "with_replies"]
 
@@ -29,10 +29,12 @@ _LOST_AT_END: Final = Reply(451, "4.4.2", "the connection was lost before the ho
 
 
 class FailedExchanges:
-    """What kept the exchanges of a next hop from taking a message, and the outcomes that follow from it."""
+    """What kept the exchanges of a next hop from taking a message, and the outcomes that follow from it; ``requires``
+    if the message has REQUIRETLS."""
 
-    def __init__(self, hops: NextHops) -> None:
+    def __init__(self, hops: NextHops, requires: bool = False) -> None:
         self._hops = hops
+        self._requires = requires
         self._texts: list[str] = []
         self._refusals: list[tuple[Reply, str, str]] = []  # reply, exchange, command
         self._own: list[Reply] = []  # replies of this side about TLS, a login, or a file of the route
@@ -82,6 +84,8 @@ class FailedExchanges:
         if len(self._refusals) == len(self._texts):
             reply, name, command = self._refusals[0]
             return _refused(recipients, Result.FAILED, tried, reply, name, command)
+        if self._requires and len(self._own) == len(self._texts) and (final := refused_by_requiretls(self._own)):
+            return all_of(recipients, Result.FAILED, tried, final)
         if self._own:
             return all_of(recipients, Result.DEFERRED, tried, self._own[0])
         return all_of(

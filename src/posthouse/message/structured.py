@@ -15,7 +15,16 @@ from typing import NamedTuple
 
 from posthouse.message.headers import Field
 
-__all__ = ["ContentType", "content_type", "first_word", "parse_content_type", "unquoted", "without_comments"]
+__all__ = [
+    "ContentType",
+    "ParameterValue",
+    "content_type",
+    "first_word",
+    "parameters_of",
+    "parse_content_type",
+    "unquoted",
+    "without_comments",
+]
 
 _VALUE = 8_192  # octets of one value that are read
 _SECTIONS = 100  # of one parameter (RFC 2231 §3)
@@ -64,6 +73,13 @@ def first_word(value: bytes) -> bytes:
     """The first word of a value in lower case, without comments: a status, an action, a transfer encoding."""
     match = _WORD.search(without_comments(value[:_VALUE]))
     return b"" if match is None else match[0].lower()
+
+
+class ParameterValue(NamedTuple):
+    """The value of a parameter: its octets, and the charset that RFC 2231 names for them, "" without one."""
+
+    octets: bytes
+    charset: str = ""
 
 
 class ContentType(NamedTuple):
@@ -118,7 +134,23 @@ def _is_composite(kind: str) -> bool:
 
 
 def _parameters(value: bytes) -> dict[str, bytes]:
-    """The parameters behind the first semicolon, with RFC 2231's sections joined and its percent-encoding undone."""
+    """The octets of each parameter; of a plain and an extended form the plain one."""
+    plain, sections = _written(value)
+    for whole, parts in sections.items():
+        plain.setdefault(whole, _joined(parts).octets)
+    return plain
+
+
+def parameters_of(value: bytes) -> dict[str, ParameterValue]:
+    """The parameters of a value without comments, by name in lower case; the extended form (RFC 2231) goes before the
+    plain one, which programs write beside it for readers that do not know it."""
+    plain, sections = _written(value)
+    found = {name: ParameterValue(octets) for name, octets in plain.items()}
+    return found | {name: _joined(parts) for name, parts in sections.items()}
+
+
+def _written(value: bytes) -> tuple[dict[str, bytes], dict[str, dict[int, tuple[bool, bytes]]]]:
+    """The parameters behind the first semicolon: the plain ones, and the sections of RFC 2231 by name and number."""
     plain: dict[str, bytes] = {}
     sections: dict[str, dict[int, tuple[bool, bytes]]] = {}
     at = 0
@@ -129,9 +161,7 @@ def _parameters(value: bytes) -> dict[str, bytes]:
             name, _, content = value[at:end].partition(b"=")
             _enter(name.strip(b" \t").lower(), unquoted(content.strip(b" \t")), plain, sections)
         at = end + 1
-    for whole, parts in sections.items():
-        plain.setdefault(whole, _joined(parts))
-    return plain
+    return plain, sections
 
 
 def _enter(
@@ -147,15 +177,18 @@ def _enter(
         sections.setdefault(match[1].decode("ascii", "replace"), {}).setdefault(number, (extended, content))
 
 
-def _joined(parts: dict[int, tuple[bool, bytes]]) -> bytes:
+def _joined(parts: dict[int, tuple[bool, bytes]]) -> ParameterValue:
+    """The sections of one parameter as a value, its percent-encoding undone; it ends before a missing section."""
     made: list[bytes] = []
+    charset = ""
     for number in range(len(parts)):
         if number not in parts:
             break
         extended, content = parts[number]
         if extended:
             if not number and content.count(b"'") >= 2:
-                content = content.split(b"'", 2)[2]
+                name, _, content = content.split(b"'", 2)
+                charset = name.decode("ascii", "replace").strip()
             content = _PERCENT.sub(lambda match: bytes((int(match[1], 16),)), content)
         made.append(content)
-    return b"".join(made)
+    return ParameterValue(b"".join(made), charset)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import ssl
+import stat
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +27,7 @@ __all__ = [
     "SELF_SIGNED",
     "WARN_DAYS",
     "make_self_signed",
+    "open_to_all",
     "read_facts",
 ]
 
@@ -46,7 +48,8 @@ class KeyPair(NamedTuple):
 
 class CertificateFacts(NamedTuple):
     """What a person wants to know of a certificate: the names it is for, its issuer, its first and last second (Unix
-    time), how many certificates stand in the file, and whether it signed itself."""
+    time), how many certificates stand in the file, whether it signed itself, and what is weak about it ("" if
+    nothing)."""
 
     names: tuple[str, ...]
     issuer: str
@@ -54,17 +57,26 @@ class CertificateFacts(NamedTuple):
     not_after: float
     chain: int
     self_signed: bool
+    weakness: str = ""
 
     def expires_within(self, days: float, now: float) -> bool:
         """Whether it ends within ``days`` from ``now``, or has ended."""
         return self.not_after - now < days * 86_400
+
+    def names_host(self, host: str) -> bool:
+        """Whether it is for a host: its name, or one that a wildcard covers."""
+        return any(_covers(pattern, host.lower().rstrip(".")) for pattern in self.names)
+
+
+#: What changes when a file, its rights, or a link to it is replaced; None if this user may not look.
+_Stamp = tuple[tuple[int, int, int, int], ...] | None
 
 
 class _Loaded(NamedTuple):
     pair: KeyPair
     context: BoundContext
     facts: CertificateFacts
-    stamp: tuple[tuple[int, int, int], ...]
+    stamp: _Stamp
 
 
 class Certificates:
@@ -84,8 +96,8 @@ class Certificates:
         if not pairs:
             raise SettingError("TLS needs a certificate", remedy="write tls_cert and tls_key")
         self._client_ca = client_ca
-        self._on_problem = on_problem
-        self._complained: tuple[tuple[int, int, int], ...] | None = None
+        self.on_problem = on_problem
+        self._complained: dict[int, _Stamp] = {}  # by the index of the pair
         self._looked = float("-inf")
         self._loaded = [self._load(pair) for pair in pairs]
 
@@ -105,27 +117,35 @@ class Certificates:
         changed = False
         for index, each in enumerate(self._loaded):
             stamp = _stamp(each.pair)
-            if stamp in (each.stamp, self._complained):
+            if stamp == each.stamp or (index in self._complained and self._complained[index] == stamp):
+                continue
+            if stamp is None:
+                self._complain(index, stamp, _not_looked_at(each.pair))
                 continue
             try:
                 self._loaded[index] = self._load(each.pair)
+                self._complained.pop(index, None)
                 changed = True
             except SettingError as error:
-                self._complained = stamp
-                if self._on_problem is not None:
-                    self._on_problem(
-                        f"{error}; the certificate before it stays in use, and the files are looked at again"
-                    )
+                why = f"{error}; the certificate before it stays in use, and the files are looked at again"
+                self._complain(index, stamp, why)
         return changed
+
+    def _complain(self, index: int, stamp: _Stamp, sentence: str) -> None:
+        self._complained[index] = stamp
+        if self.on_problem is not None:
+            self.on_problem(sentence)
 
     def _load(self, pair: KeyPair) -> _Loaded:
         stamp = _stamp(pair)
         context = server_context(pair.certificate, pair.key, client_ca=self._client_ca)
         facts = read_facts(pair.certificate)
-        if stamp != _stamp(pair):  # replaced while it was read
-            raise SettingError("the file changed while it was read", where=pair.certificate, remedy="try again")
+        if facts.weakness:
+            raise SettingError(facts.weakness, where=pair.certificate, remedy="use RSA of 2,048 bits or more, or P-256")
         # For channel binding.
         context.end_point = end_point_of(_first_certificate(pair.certificate))
+        if stamp != _stamp(pair):  # replaced while it was read
+            raise SettingError("the file changed while it was read", where=pair.certificate, remedy="try again")
         context.sni_callback = self._choose
         return _Loaded(pair, context, facts, stamp)
 
@@ -134,11 +154,11 @@ class Certificates:
         if name:
             connection.posthouse_server_name = name  # type: ignore[attr-defined]
             wanted = name.lower().rstrip(".")
-            for each in self._loaded:
-                if any(_covers(pattern, wanted) for pattern in each.facts.names):
-                    if each.context is not context:
-                        connection.context = each.context
-                    return
+            found = next((each for each in self._loaded if wanted in each.facts.names), None) or next(
+                (each for each in self._loaded if each.facts.names_host(wanted)), None
+            )
+            if found is not None and found.context is not context:
+                connection.context = found.context
 
 
 def _first_certificate(path: str) -> bytes:
@@ -156,16 +176,41 @@ def _covers(pattern: str, name: str) -> bool:
     return pattern == name
 
 
-def _stamp(pair: KeyPair) -> tuple[tuple[int, int, int], ...]:
-    """What changes when a file, or a link to it, is replaced."""
+def _stamp(pair: KeyPair) -> _Stamp:
     stamps = []
     for path in (pair.certificate, pair.key or pair.certificate):
         try:
             found = os.stat(path)
-            stamps.append((found.st_mtime_ns, found.st_ino, found.st_size))
+            stamps.append((found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size))
+        except PermissionError:
+            return None
         except OSError:
-            stamps.append((0, 0, 0))
+            stamps.append((0, 0, 0, 0))
     return tuple(stamps)
+
+
+def _not_looked_at(pair: KeyPair) -> str:
+    """The sentence about files that were read as root and cannot be looked at any more."""
+    return (
+        f"{pair.certificate}: this user may not look at the files, so the certificate that was read at the start "
+        "serves until a restart; let the user enter the folder and read the files, or restart after each renewal"
+    )
+
+
+def open_to_all(path: str) -> str:
+    """The sentence about a key that every user may read, or ""."""
+    try:
+        closed = any(not os.stat(each).st_mode & stat.S_IXOTH for each in _folders(path))
+        if closed or not os.stat(path).st_mode & stat.S_IROTH:
+            return ""
+    except OSError:
+        return ""
+    return f"every user of this machine may read the key {path}; take that right away (chmod o-r {path})"
+
+
+def _folders(path: str) -> list[str]:
+    parts = os.path.realpath(path).split("/")[1:-1]
+    return ["/" + "/".join(parts[:end]) for end in range(1, len(parts) + 1)]
 
 
 def read_facts(path: str) -> CertificateFacts:
@@ -190,7 +235,18 @@ def read_facts(path: str) -> CertificateFacts:
         not_after=first.not_valid_after_utc.timestamp(),
         chain=len(chain),
         self_signed=first.issuer == first.subject,
+        weakness=_weakness(first.public_key()),
     )
+
+
+def _weakness(key: object) -> str:
+    """Why a key is too short to be used: the same verdict whatever OpenSSL's own limit is here."""
+    from cryptography.hazmat.primitives.asymmetric import dsa, ec, rsa
+
+    bits = key.key_size if isinstance(key, rsa.RSAPublicKey | dsa.DSAPublicKey | ec.EllipticCurvePublicKey) else 0
+    if bits and bits < (224 if isinstance(key, ec.EllipticCurvePublicKey) else 2_048):
+        return f"the certificate's key is too short ({bits} bits)"
+    return ""
 
 
 def make_self_signed(names: Sequence[str], folder: Path, now: float, *, days: int = 3_650) -> tuple[KeyPair, bool]:

@@ -154,12 +154,18 @@ _NOT_LISTENING = {
     errno.EADDRINUSE: ("another program already listens there", "stop it or choose another port"),
     errno.EACCES: (
         "the system does not permit it",
-        "ports below 1024 need root or CAP_NET_BIND_SERVICE, and a path a directory that may be written",
+        "a path needs a directory that this user may write",
     ),
     errno.EADDRNOTAVAIL: ("this is not an address of this machine", "choose one of those that `ip address` shows"),
     errno.EAFNOSUPPORT: ("this machine does not support this address family", "use an address of the other family"),
     errno.ENOENT: ("its directory does not exist", "create the directory first"),
 }
+
+
+_LOW_PORT = (
+    "listen at a port from 1024 on, and in a container map it (-p 25:2525); or grant CAP_NET_BIND_SERVICE; or start as "
+    "root with `user`; or have systemd open it (socket activation)"
+)
 
 
 def unreachable(error: OSError, endpoint: Endpoint, source: str) -> Unreachable:
@@ -176,6 +182,8 @@ def not_listening(error: OSError, endpoint: Endpoint) -> SettingError:
     """The error of a listener that could not be opened at ``endpoint``."""
     fallback = (f"cannot listen: {error.strerror or error}", "choose another address")
     why, remedy = _NOT_LISTENING.get(error.errno or 0, fallback)
+    if error.errno == errno.EACCES and not endpoint.is_path and endpoint.port < 1024:
+        why, remedy = "the system does not permit a port below 1024 to this user", _LOW_PORT
     return SettingError(why, where=str(endpoint), remedy=remedy)
 
 

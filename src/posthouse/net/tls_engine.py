@@ -39,7 +39,8 @@ class TlsState(enum.Enum):
 class TlsInfo(NamedTuple):
     """What was agreed on: the version (``TLSv1.3``), the cipher suite by its OpenSSL name and its key's bits, the name
     that the client asked for (SNI, empty without one), whether the peer's certificate was verified, and that
-    certificate (DER, None if it showed none).  ``identity``: the name in a verified client certificate.  ``end_point``:
+    certificate (DER, None if it showed none).  ``identity``: the e-mail address in a verified client certificate, and
+    ``common_name`` the common name of its subject, each empty if there is none.  ``end_point``:
     in a server, the channel binding data of its own certificate (RFC 5929 §4).  ``peer``: in a client, the server's
     certificate as a person reads it."""
 
@@ -52,6 +53,7 @@ class TlsInfo(NamedTuple):
     identity: str = ""
     end_point: bytes = b""
     peer: PeerCertificate | None = None
+    common_name: str = ""
 
     @property
     def text(self) -> str:
@@ -126,6 +128,8 @@ class TlsEngine:
         self.state = TlsState.OPEN
         cipher = self._tls.cipher() or ("", "", 0)
         certificate = self._tls.getpeercert(binary_form=True)
+        shown = self._tls.getpeercert() if self._server_side and certificate is not None else None
+        client = _client_names(shown)
         self.info = TlsInfo(
             version=self._tls.version() or "",
             cipher=cipher[0],
@@ -133,7 +137,8 @@ class TlsEngine:
             server_name=self._server_name or getattr(self._tls, "posthouse_server_name", ""),
             verified=certificate is not None and self._tls.context.verify_mode is not ssl.CERT_NONE,
             certificate=certificate,
-            identity=_identity(self._tls.getpeercert()) if self._server_side and certificate is not None else "",
+            identity=client[0],
+            common_name=client[1],
             end_point=getattr(self._tls.context, "end_point", b"") if self._server_side else b"",
             peer=None if self._server_side else peer_certificate(self._tls),
         )
@@ -193,12 +198,16 @@ class TlsEngine:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)  # complete records, whatever came behind them
 
     def write(self, data: bytes) -> bytes:
-        """``data`` as ciphertext, to be sent.  Dropped without an error once the connection is closed."""
-        if self.state not in (TlsState.OPEN, TlsState.PEER_DONE) or not data:
+        """``data`` as ciphertext, to be sent.  Dropped without an error once the connection is closed or broken, as
+        ``read`` says then."""
+        if self.state not in (TlsState.OPEN, TlsState.PEER_DONE) or not data or self._fault is not None:
             return b""
         view = memoryview(data)
-        while view:
-            view = view[self._tls.write(view) :]
+        try:
+            while view:
+                view = view[self._tls.write(view) :]
+        except (ssl.SSLError, OSError) as error:
+            self._fault = error
         return self.pending()
 
     def pending(self) -> bytes:
@@ -220,17 +229,13 @@ class TlsEngine:
         return self._tls.session
 
 
-def _identity(certificate: Any) -> str:
-    """The name of the account in a verified client certificate: its e-mail address, or else its common name."""
-    names = dict(certificate or {})
-    for kind, value in names.get("subjectAltName", ()):
-        if kind == "email":
-            return str(value)
-    for part in names.get("subject", ()):
-        for key, value in part:
-            if key == "commonName":
-                return str(value)
-    return ""
+def _client_names(certificate: Any) -> tuple[str, str]:
+    """The names in a verified client certificate: its first e-mail address (rfc822Name, RFC 5280 §4.2.1.6), and the
+    common name of its subject."""
+    found = dict(certificate or {})
+    address = next((str(value) for kind, value in found.get("subjectAltName", ()) if kind == "email"), "")
+    names = [str(value) for part in found.get("subject", ()) for key, value in part if key == "commonName"]
+    return address, names[0] if len(names) == 1 else ""
 
 
 def end_point_of(certificate: bytes) -> bytes:

@@ -18,7 +18,7 @@ from posthouse.net.tls_engine import TlsEngine
 __all__ = ["speaks_tls", "speaks_tls_blocking"]
 
 #: Seconds for the connection, and again for the handshake: the host has just been reached.
-_SECONDS: Final = 5.0
+_SECONDS: Final = 3.0
 
 
 class _Mute:

@@ -37,6 +37,7 @@ __all__ = [
     "parse_query",
     "plain_path",
     "with_ascii_domain",
+    "without_route",
     "xtext_decode",
     "xtext_encode",
 ]
@@ -131,7 +132,7 @@ def parse_path(text: str, limits: Limits = _DEFAULT) -> Address | None:
         raise GrammarError(f"the path is longer than {limits.path} octets; use a shorter address")
     inner = text[1:-1]
     if inner.startswith("@"):
-        inner = _without_route(inner, limits)
+        inner = without_route(inner, limits)
     elif inner.lower() == "postmaster":
         return Address(inner)
     if inner.startswith(" ") or inner.endswith(" "):
@@ -175,7 +176,7 @@ def _mailbox(text: str, limits: Limits) -> Address:
     return Address(local, parse_domain(domain, limits))
 
 
-def _without_route(inner: str, limits: Limits) -> str:
+def without_route(inner: str, limits: Limits) -> str:
     """``A-d-l ":"`` (App. C): checked, since it must be a route to be ignorable, and dropped."""
     route, colon, mailbox = inner.partition(":")
     if not colon:

@@ -5,7 +5,7 @@ costs nothing more in a lenient session.  Each thing tolerated becomes a ``Remar
 
 Tolerated are deviations with one meaning:
 
-    no-brackets     MAIL FROM:user@domain                  (commands)
+    no-brackets     MAIL FROM:user@domain, MAIL FROM : <…>  (commands)
     misplaced-dot   a..b@domain, a.@domain                 (addresses) the local part is kept, and goes out quoted
     underscore      user@my_host.test                      (addresses)
     trailing-dot    user@domain.                           (addresses) the dot is dropped
@@ -31,6 +31,7 @@ from posthouse.protocol.grammar import (
     parse_literal,
     parse_mailbox,
     with_ascii_domain,
+    without_route,
 )
 from posthouse.protocol.limits import Limits
 from posthouse.protocol.parameters import MAIL_PARAMETERS, RCPT_PARAMETERS, parse_parameters
@@ -54,7 +55,7 @@ STRICT: Final = Leniency()
 LENIENT: Final = Leniency(content=True, addresses=True, commands=True)
 
 _MOST_SHOWN: Final = 200  # characters of a command in a remark
-_ARGUMENT: Final = r"(?i:FROM|TO) *+: *+(.*)"
+_ARGUMENT: Final = r"(?i:FROM|TO)( *+): *+(.*)"
 # A path in brackets ends at the first ">" outside quotes and literals; one without ends at a space outside quotes.
 _BRACKETS: Final = r'<((?:"(?:[^"\\]|\\.)*+"|\[[^\]]*+\]|[^"\[>])*+)>(?: (.*))?'
 _BARE: Final = r'((?:"(?:[^"\\]|\\.)*+"|[^" <>])++)(?: (.*))?'
@@ -93,9 +94,11 @@ def tolerate(
         remarks.append(Remark(kind, str(refusal.reply), command=shown))
 
     try:
-        path = re.fullmatch(_BRACKETS, found[1])
+        if found[1]:  # a space before the colon
+            tolerated("no-brackets", leniency.commands)
+        path = re.fullmatch(_BRACKETS, found[2])
         if path is None:
-            path = re.fullmatch(_BARE, found[1])
+            path = re.fullmatch(_BARE, found[2])
             if path is None:
                 return None
             tolerated("no-brackets", leniency.commands)
@@ -106,7 +109,8 @@ def tolerate(
         fields = parse_parameters(path[2], table, accepts) if path[2] else {}
         if len(written.encode()) > limits.path - 2:
             return None
-        address = _address(_without_route(written), limits, leniency, tolerated)
+        mailbox = without_route(written, limits) if written.startswith("@") else written
+        address = _address(mailbox, limits, leniency, tolerated)
         if not address.is_ascii and "smtputf8" not in fields and verb == "MAIL":
             tolerated("utf8-address", leniency.addresses and "SMTPUTF8" in accepts)
             address = with_ascii_domain(address)
@@ -114,14 +118,11 @@ def tolerate(
                 fields["smtputf8"] = True
     except (GrammarError, _NotTolerated):
         return None
+    if not remarks:  # nothing is tolerated in silence
+        return None
     if verb == "MAIL":
         return (Mail(address, **fields), remarks) if address.domain else None
     return Rcpt(address, **fields), remarks
-
-
-def _without_route(written: str) -> str:
-    """The mailbox behind a source route (RFC 5321 App. C), which is ignored."""
-    return written.partition(":")[2] if written.startswith("@") else written
 
 
 def _address(written: str, limits: Limits, leniency: Leniency, tolerated: _Tolerated) -> Address:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Mapping
 from typing import Any, Final
 
 from posthouse.core import Reply, Verdict
+from posthouse.net.tls_engine import TlsInfo
 from posthouse.protocol import Auth, AuthResponse, Receiver
 from posthouse.protocol.sasl import (
     CANCELLED,
@@ -24,12 +25,14 @@ from posthouse.protocol.sasl import (
 )
 from posthouse.server.conduct import Conduct
 from posthouse.server.policy import Answer, LoginTerms, SecuredPolicy
-from posthouse.server.transaction import OUR_VERDICT, Step, Waiting
+from posthouse.server.transaction import Step, Waiting
 
 __all__ = ["LoginCommands"]
 
 #: Stands for the answer to a question that could not be answered.
 _NO_ANSWER: Final = object()
+#: The accounts have confirmed the password, or not, and could not be asked for the rest.
+_NO_VERDICT: Final = Verdict(UNAVAILABLE, "an exception in the policy")
 
 
 class LoginCommands:
@@ -52,10 +55,13 @@ class LoginCommands:
         #: The account that has logged in, empty before.
         self.user = ""
 
-    def forget(self) -> None:
+    def secured(self, info: TlsInfo) -> None:
         """TLS has started: nothing that was said before counts (RFC 3207 §4.2)."""
         self._exchange = None
         self.user = ""
+        if info.end_point:
+            self.bindings = {"tls-server-end-point": info.end_point}
+        self.identity = self._terms.identity_of(info) or None
 
     def auth(self, event: Auth) -> Step:
         """AUTH; the engine has checked that the mechanism is offered and that no login came before."""
@@ -97,7 +103,7 @@ class LoginCommands:
             verdict = self._policy.login_denied(outcome)
         if type(verdict) is Verdict:
             return self._concluded(verdict, outcome)
-        return Waiting(verdict, lambda given: self._concluded(given, outcome), OUR_VERDICT)  # type: ignore[arg-type]
+        return Waiting(verdict, lambda given: self._concluded(given, outcome), _NO_VERDICT)  # type: ignore[arg-type]
 
     def _concluded(self, verdict: Verdict, outcome: Authenticated | Denied) -> Step:
         wire = self._receiver.send(verdict.reply)

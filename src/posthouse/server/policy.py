@@ -157,6 +157,10 @@ class LoginTerms:
         """The SASL mechanisms that EHLO announces on such a channel."""
         raise NotImplementedError
 
+    def identity_of(self, info: TlsInfo) -> str:
+        """The name of the account in a verified client certificate, "" without one."""
+        return info.identity
+
     def context(self, offered: tuple[str, ...], bindings: Mapping[str, bytes], identity: str | None) -> ServerContext:
         """What a mechanism must know: fresh random values, and the facts of the channel that are given."""
         raise NotImplementedError

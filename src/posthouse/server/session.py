@@ -436,10 +436,7 @@ class ServerSession:
         self._receiver.begin_inside_tls(protection.offer(self._offer, tls=True, loopback=False))
         login = self._commands.login
         if login is not None:
-            login.forget()
-            if info.end_point:
-                login.bindings = {"tls-server-end-point": info.end_point}
-            login.identity = info.identity or None
+            login.secured(info)
         cast(SecuredPolicy, self._policy).tls_started(info)
 
     # -- proxies -----------------------------------------------------------------------------------------------------

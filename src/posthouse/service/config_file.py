@@ -108,6 +108,11 @@ def parse(text: str, where: str = "posthouse.toml") -> Config:
         raise ConfigError(problems)
     assert isinstance(config, Config)
     config = replace(config, listener=_named(config.listener))
+    if config.user and "data_dir" not in table:
+        remedy = 'write data_dir, for example "/var/lib/posthouse"'
+        problems.append(
+            SettingError("a daemon with a user needs a data_dir", where=f"{where}: data_dir", remedy=remedy)
+        )
     broken = {each.where.removeprefix(f"{where}: ").partition("[")[0].partition(".")[0] for each in problems}
     for place, cause, remedy in _checks(config, broken):
         problems.append(SettingError(cause, where=f"{where}: {place}", remedy=remedy))
@@ -213,6 +218,8 @@ def _checks(config: Config, broken: Collection[str]) -> Iterator[tuple[str, str,
 
     ``broken`` are the names of tables with errors: a number would be counted wrongly where one is missing.
     """
+    if config.group and not config.user:
+        yield "group", "there is a group without a user", "write user as well, or leave group out"
     if "listener" not in broken:
         yield from _listener_checks(config)
     if "relay" not in broken and config.relay.retry_first > config.relay.retry_max:
@@ -253,6 +260,8 @@ def _route_security_checks(route: RouteSettings) -> Iterator[tuple[str, str, str
         yield "tls" if tls else "user", "a route by LMTP has neither TLS nor a login", "leave it out, or write smtp://"
     elif kind in ("smtps", "smtp+starttls") and tls in ("off", "opportunistic"):
         yield "tls", f'"{kind}://" is TLS in any case', 'write "require" or "verify", or via = "smtp://…"'
+    if kind == "smtp" and route.via.target.endswith(":465"):
+        yield "via", "port 465 speaks TLS from the first octet", 'write "smtps://…"'
     if (route.ca or route.tls_cert) and (tls == "off" or kind == "lmtp"):
         yield "ca" if route.ca else "tls_cert", "the route has no TLS", "leave it out, or leave tls out"
     elif route.ca and tls in ("opportunistic", "require"):

@@ -45,6 +45,7 @@ __all__ = [
     "ScramKeys",
     "UNAVAILABLE",
     "malformed",
+    "refused",
     "rejected",
 ]
 
@@ -76,7 +77,7 @@ class ChannelBinding(NamedTuple):
     data: bytes
 
 
-# Questions ------------------------------------------------------------------------------------------------------------
+# Questions; each may get a ``Reply`` that refuses instead of its answer ----------------------------------------------
 
 
 class CheckPassword(NamedTuple):
@@ -193,6 +194,11 @@ Exchange = Generator[Say | Question, Any, Authenticated | Denied | None]
 def rejected(reason: str, user: str = "") -> Denied:
     """The outcome of a wrong name, password, token or proof."""
     return Denied(REJECTED, reason, user)
+
+
+def refused(reply: Reply, user: str) -> Denied:
+    """The outcome of a question that the accounts answer with a refusal."""
+    return Denied(reply, "the accounts refuse this login", user)
 
 
 def malformed(reason: str) -> Denied:

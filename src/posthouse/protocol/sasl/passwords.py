@@ -10,7 +10,7 @@ import hashlib
 import hmac
 from typing import Final, cast
 
-from posthouse.core import LocalError
+from posthouse.core import LocalError, Reply
 from posthouse.protocol.sasl.exchange import (
     ANY_SECRET,
     Authenticated,
@@ -20,6 +20,7 @@ from posthouse.protocol.sasl.exchange import (
     FindSecret,
     Say,
     malformed,
+    refused,
     rejected,
 )
 from posthouse.protocol.sasl.saslprep import NotPrepared, prepare
@@ -106,7 +107,9 @@ def cram_md5_server(initial: bytes | None, challenge: str) -> Exchange:
         return rejected(f"the name cannot be prepared: {error}")
     if not user or len(digest) != 32:
         return malformed("CRAM-MD5 answers with a name, a space and 32 hexadecimal digits")
-    secret = cast("str | None", (yield FindSecret(user)))
+    secret = cast("str | Reply | None", (yield FindSecret(user)))
+    if isinstance(secret, Reply):
+        return refused(secret, user)
     if secret == ANY_SECRET:
         return Authenticated(user, "CRAM-MD5")
     expected = hmac.new((secret or "").encode(), challenge.encode(), hashlib.md5).hexdigest().encode()
@@ -122,14 +125,18 @@ def external_server(initial: bytes | None, identity: str | None) -> Exchange:
     if not identity:
         return rejected("the channel has no client certificate that names an account")
     try:
+        account = prepare(identity)
+    except NotPrepared as error:
+        return rejected(f"the name in the client certificate cannot be prepared: {error}")
+    try:
         authzid = prepare(message.decode())
     except UnicodeDecodeError:
         return malformed("the authorisation name is not UTF-8")
     except NotPrepared as error:
         return rejected(f"the authorisation name cannot be prepared: {error}")
-    if authzid not in ("", identity):
-        return rejected(f"it may not act as {authzid}", identity)
-    return Authenticated(identity, "EXTERNAL")
+    if authzid not in ("", account):
+        return rejected(f"it may not act as {authzid}", account)
+    return Authenticated(account, "EXTERNAL")
 
 
 def _check(authzid: bytes, user: bytes, password: bytes, *, mechanism: str) -> Exchange:
@@ -144,7 +151,9 @@ def _check(authzid: bytes, user: bytes, password: bytes, *, mechanism: str) -> E
         return rejected(f"the name or password cannot be prepared: {error}")
     if not name or not secret:
         return rejected("the name or the password is empty", name)
-    answer = cast("bool | str", (yield CheckPassword(name, secret)))
+    answer = cast("bool | str | Reply", (yield CheckPassword(name, secret)))
+    if isinstance(answer, Reply):
+        return refused(answer, name)
     if not answer:
         return rejected("unknown account or wrong password", name)
     account = answer if isinstance(answer, str) else name

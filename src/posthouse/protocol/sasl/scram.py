@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple, cast
 
-from posthouse.core import LocalError, RemoteError
+from posthouse.core import LocalError, RemoteError, Reply
 from posthouse.protocol.sasl.exchange import (
     Authenticated,
     ChannelBinding,
@@ -25,6 +25,7 @@ from posthouse.protocol.sasl.exchange import (
     Say,
     ScramKeys,
     malformed,
+    refused,
     rejected,
 )
 from posthouse.protocol.sasl.saslprep import NotPrepared, prepare
@@ -193,7 +194,9 @@ def scram_server(
         return first
     match, name, acts_as = first
 
-    keys = cast("ScramKeys | None", (yield FindKeys(name, hash_name)))
+    keys = cast("ScramKeys | Reply | None", (yield FindKeys(name, hash_name)))
+    if isinstance(keys, Reply):
+        return refused(keys, name)
     known = keys is not None
     if keys is None:
         salt = hmac.digest(decoy_secret, name.encode(), "sha256")[:16]

@@ -10,8 +10,8 @@ import json
 import re
 from typing import Final, cast
 
-from posthouse.core import LocalError
-from posthouse.protocol.sasl.exchange import Authenticated, CheckToken, Exchange, Say, malformed, rejected
+from posthouse.core import LocalError, Reply
+from posthouse.protocol.sasl.exchange import Authenticated, CheckToken, Exchange, Say, malformed, refused, rejected
 from posthouse.protocol.sasl.saslprep import NotPrepared, prepare
 
 __all__ = ["oauthbearer_client", "oauthbearer_server", "read_token_error", "xoauth2_client", "xoauth2_server"]
@@ -108,8 +108,10 @@ def _judge(user: str, rest: str, refusal: str, mechanism: str) -> Exchange:
         name = prepare(user)
     except NotPrepared as error:
         return rejected(f"the name cannot be prepared: {error}")
-    owner = cast("str | None", (yield CheckToken(name, token)))
-    if owner is None or name not in ("", owner):
+    owner = cast("str | Reply | None", (yield CheckToken(name, token)))
+    if isinstance(owner, Reply):
+        return refused(owner, name)
+    if not owner or name not in ("", owner):
         yield Say(refusal.encode())
-        return rejected("the token is not valid" if owner is None else f"the token is for {owner}", name)
+        return rejected(f"the token is for {owner}" if owner else "the token is not valid", name)
     return Authenticated(owner, mechanism)

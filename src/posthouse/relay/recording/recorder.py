@@ -154,8 +154,9 @@ class Recorder:
         self.under_way.add(future)
         future.add_done_callback(partial(self._recorded, record))
         if self._log is not None:
+            tls = trace.connections[-1].tls if trace is not None and trace.connections else ""
             for run in [settlements] if len(settlements) == 1 else runs_of_equal_results(settlements):
-                _log_settlements(self._log, lease, run)
+                _log_settlements(self._log, lease, run, tls)
             for report in reports:
                 to = ", ".join(str(recipient.address) for recipient in report.envelope.recipients)
                 self._log("report", id=lease.message.id, to=to)
@@ -298,7 +299,7 @@ def _all_held(settlements: Sequence[Settlement]) -> list[Settlement]:
     ]
 
 
-def _log_settlements(log: EventSink, lease: Lease, settlements: Sequence[Settlement]) -> None:
+def _log_settlements(log: EventSink, lease: Lease, settlements: Sequence[Settlement], tls: str) -> None:
     """Log settlements that are alike: one event for each recipient."""
     _, state, due, (_, result, reply, reason, peer, *_), why, _ = settlements[0]
     event = "held" if state is RecipientState.HELD else result.value
@@ -308,6 +309,8 @@ def _log_settlements(log: EventSink, lease: Lease, settlements: Sequence[Settlem
         "reply": "" if reply is None else str(reply),
         "reason": reason,
     }
+    if tls:
+        said["tls"] = tls
     if state is _WAITING:
         said |= {"again": due, "why": why}
     if len(settlements) == 1:

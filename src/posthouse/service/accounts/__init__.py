@@ -13,7 +13,6 @@ if TYPE_CHECKING:
         decoy_secret,
     )
     from posthouse.service.accounts.dovecot import DovecotAccounts
-    from posthouse.service.accounts.failures import LoginFailures
     from posthouse.service.accounts.own_code import OwnAccounts, load_accounts
     from posthouse.service.accounts.store import AccountStore, answer
 
@@ -23,7 +22,6 @@ __all__ = [
     "AccountStore",
     "DovecotAccounts",
     "FileAccounts",
-    "LoginFailures",
     "OwnAccounts",
     "SCRAM_ITERATIONS",
     "answer",
@@ -36,7 +34,6 @@ __getattr__ = lazily(
     {
         "account_file": "Account AccountFile FileAccounts SCRAM_ITERATIONS decoy_secret",
         "dovecot": "DovecotAccounts",
-        "failures": "LoginFailures",
         "own_code": "OwnAccounts load_accounts",
         "store": "AccountStore answer",
     },

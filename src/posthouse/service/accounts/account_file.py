@@ -20,7 +20,8 @@ from typing import Final, NamedTuple
 
 from posthouse.core import SettingError, StorageCorrupt, StorageError
 from posthouse.protocol.sasl import NotPrepared, ScramKeys, derive_keys, prepare, read_keys, write_keys
-from posthouse.service.accounts.store import AccountStore
+from posthouse.service.accounts.store import AccountStore, is_address
+from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 
 __all__ = ["Account", "AccountFile", "FileAccounts", "SCRAM_ITERATIONS", "decoy_secret"]
 
@@ -69,8 +70,14 @@ class AccountFile:
     def add(self, name: str, password: str, identities: Sequence[str], now: float) -> Account:
         """Make an account.  Raises ``SettingError`` if it exists, or if its name or password cannot be one."""
         name, stored = _prepared_name(name), _stored(password)
-        identities = tuple(identities) or ((name,) if "@" in name else ())
+        identities = tuple(identities) or ((name,) if is_address(name) else ())
         with self._open(make=True) as file:
+            for (other,) in file.execute("SELECT name FROM account"):
+                if other != name and other.casefold() == name.casefold():
+                    raise SettingError(
+                        f"there is an account {other} already, which people would take for this one",
+                        remedy="choose a name that differs in more than case",
+                    )
             try:
                 file.execute(
                     "INSERT INTO account VALUES (?, ?, ?, ?, ?, 1, ?, ?)",
@@ -159,8 +166,14 @@ class AccountFile:
                     empty.execute(_SCHEMA)
                     yield empty
                 return
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+            try:
+                self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
+                leave_to_owner(str(self.path))
+            except OSError as error:
+                raise StorageError(
+                    f"{self.path} cannot be made ({error.strerror}); name another data_dir, or become its owner"
+                ) from error
         try:
             with contextlib.closing(sqlite3.connect(self.path, timeout=5, isolation_level=None)) as file:
                 file.execute("PRAGMA synchronous = FULL")
@@ -219,6 +232,8 @@ def _prepared_name(name: str) -> str:
         raise SettingError(f"this cannot be an account's name: {error}", remedy="choose another name") from error
     if not prepared or len(prepared.encode()) > 255:
         raise SettingError("an account's name has 1 to 255 octets", remedy="choose another name")
+    if prepared != prepared.strip():
+        raise SettingError("an account's name does not begin or end with a space", remedy="choose another name")
     return prepared
 
 
@@ -285,6 +300,7 @@ def decoy_secret(data_dir: str | Path) -> bytes:
     with contextlib.suppress(FileExistsError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        leave_to_owner(str(path), descriptor)
         with open(descriptor, "wb") as file:
             file.write(secrets.token_bytes(32))
     return hmac.digest(path.read_bytes().ljust(32, b"\0"), b"posthouse unknown accounts", hashlib.sha256)

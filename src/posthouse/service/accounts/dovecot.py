@@ -19,7 +19,7 @@ from typing import Final, NamedTuple
 
 from posthouse.core import StorageError
 from posthouse.protocol.sasl import Forward, Forwarded
-from posthouse.service.accounts.store import AccountStore
+from posthouse.service.accounts.store import AccountStore, is_address
 
 __all__ = ["DovecotAccounts"]
 
@@ -117,7 +117,8 @@ class DovecotAccounts(AccountStore):
         raise StorageError(f"Dovecot at {self._path} answered something unknown ({kind[:20]})")
 
     async def identities(self, user: str) -> Sequence[str] | None:
-        return (user,) if "@" in user else (f"{user}@{self._domain}",) if self._domain else ()
+        address = user if "@" in user or not self._domain else f"{user}@{self._domain}"
+        return (address,) if is_address(address) else ()
 
     async def close(self) -> None:
         if self._connection is not None:

@@ -3,6 +3,10 @@
 The object has methods by the names of ``AccountStore``, each optional and each a function or a coroutine function;
 functions run in a thread.  A class is called first, without arguments.  ``mechanisms`` follows from the methods that
 are there.
+
+Instead of its answer a method may return a ``Reply`` that refuses, such as 432 4.7.12 (log in once with PLAIN, so that
+keys can be made) or 534 5.7.9 (too weak for this account).  An answer of another type is a mistake in the code, and
+nobody logs in by it.
 """
 
 from __future__ import annotations
@@ -13,13 +17,14 @@ import inspect
 from collections.abc import Sequence
 from typing import Any, Final
 
-from posthouse.core import PosthouseError, SettingError, StorageError
+from posthouse.core import PosthouseError, Reply, SettingError, StorageError
 from posthouse.protocol.sasl import ScramKeys
-from posthouse.service.accounts.store import AccountStore
+from posthouse.service.accounts.store import AccountStore, is_address
 
 __all__ = ["OwnAccounts", "load_accounts"]
 
 _SECONDS: Final = 30.0
+_NONE: Final = type(None)
 #: Method → the mechanisms that it makes possible.
 _SERVES: Final = {
     "find_keys": ("SCRAM-SHA-256", "SCRAM-SHA-1"),
@@ -64,27 +69,44 @@ class OwnAccounts(AccountStore):
         except Exception as error:
             raise StorageError(f"{self._name}.{method} raised {type(error).__name__}") from error
 
-    async def check_password(self, user: str, password: str) -> bool | str:
-        found: object = await self._ask("check_password", user, password)
-        return found if isinstance(found, str) else found is True
-
-    async def find_keys(self, user: str, hash_name: str) -> ScramKeys | None:
-        found: ScramKeys | None = await self._ask("find_keys", user, hash_name)
+    async def _answer(self, method: str, wanted: type | tuple[type, ...], *arguments: str) -> Any:
+        """What ``method`` returned, if it is of a type that was ``wanted``; a ``Reply`` that refuses always is."""
+        found = await self._ask(method, *arguments)
+        if isinstance(found, Reply) and found.code >= 400:
+            return found
+        if not isinstance(found, wanted):
+            raise StorageError(f"{self._name}.{method} returned {type(found).__name__}, which is no answer to it")
         return found
 
-    async def find_secret(self, user: str) -> str | None:
-        found: str | None = await self._ask("find_secret", user)
+    async def check_password(self, user: str, password: str) -> bool | str | Reply:
+        found: bool | Reply = await self._answer("check_password", bool, user, password)
         return found
 
-    async def check_token(self, user: str, token: str) -> str | None:
-        found: str | None = await self._ask("check_token", user, token)
+    async def find_keys(self, user: str, hash_name: str) -> ScramKeys | Reply | None:
+        found: ScramKeys | Reply | None = await self._answer("find_keys", (ScramKeys, _NONE), user, hash_name)
+        if isinstance(found, ScramKeys) and found.hash_name != hash_name:
+            raise StorageError(f"{self._name}.find_keys returned keys for {found.hash_name}, not for {hash_name}")
+        return found
+
+    async def find_secret(self, user: str) -> str | Reply | None:
+        found: str | Reply | None = await self._answer("find_secret", (str, _NONE), user)
+        if isinstance(found, str) and "\0" in found:
+            raise StorageError(f"{self._name}.find_secret returned a NUL character, which no password has")
+        return found
+
+    async def check_token(self, user: str, token: str) -> str | Reply | None:
+        found: str | Reply | None = await self._answer("check_token", (str, _NONE), user, token)
         return found
 
     async def identities(self, user: str) -> Sequence[str] | None:
         if not callable(getattr(self._code, "identities", None)):
-            return (user,) if "@" in user else ()
-        found: Sequence[str] | None = await self._ask("identities", user)
-        return found
+            return (user,) if is_address(user) else ()
+        found: object = await self._ask("identities", user)
+        if found is None:
+            return None
+        if isinstance(found, (list, tuple, set, frozenset)) and all(isinstance(each, str) for each in found):
+            return tuple(found)
+        raise StorageError(f"{self._name}.identities returned {type(found).__name__}; it returns a list of addresses")
 
 
 def load_accounts(name: str) -> OwnAccounts:

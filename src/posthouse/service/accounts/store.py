@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from posthouse.core import Reply
+from posthouse.protocol.grammar import GrammarError, parse_domain, parse_mailbox
 from posthouse.protocol.sasl import (
     CheckPassword,
     CheckToken,
@@ -20,13 +22,14 @@ from posthouse.protocol.sasl import (
     ScramKeys,
 )
 
-__all__ = ["AccountStore", "answer"]
+__all__ = ["AccountStore", "answer", "is_address", "is_domain"]
 
 
 class AccountStore:
     """Base class of stores; each method's default is the answer of a store that cannot do it.
 
-    Every method may raise ``StorageError``: the store cannot be asked now, which is answered 454 and never 535.
+    Every method may raise ``StorageError``: the store cannot be asked now, which is answered 454 and never 535.  A
+    question of a mechanism may be answered with a ``Reply`` of 4xx or 5xx, which the client is given.
     """
 
     #: The mechanisms that this store can serve, by name without ``-PLUS``.
@@ -34,7 +37,7 @@ class AccountStore:
     #: Mechanisms that the store judges itself, by ``forward``; they are offered only if a listener names them.
     forwards: Sequence[str] = ()
 
-    async def check_password(self, user: str, password: str) -> bool | str:
+    async def check_password(self, user: str, password: str) -> bool | str | Reply:
         """Whether this is the account's password; the account's name, if it is spelt otherwise than ``user``."""
         return False
 
@@ -42,15 +45,15 @@ class AccountStore:
         """The answer of the server that keeps the accounts to a message of the client, in one of ``forwards``."""
         return Forwarded()
 
-    async def find_keys(self, user: str, hash_name: str) -> ScramKeys | None:
+    async def find_keys(self, user: str, hash_name: str) -> ScramKeys | Reply | None:
         """The account's SCRAM keys for ``sha1`` or ``sha256``; None for an unknown account."""
         return None
 
-    async def find_secret(self, user: str) -> str | None:
+    async def find_secret(self, user: str) -> str | Reply | None:
         """The account's password in clear, which CRAM-MD5 needs; None if it is not kept."""
         return None
 
-    async def check_token(self, user: str, token: str) -> str | None:
+    async def check_token(self, user: str, token: str) -> str | Reply | None:
         """The account that an OAuth bearer token is for; None if it is not valid.
 
         ``user`` is the name that the client gave, empty if it gave none.
@@ -68,7 +71,7 @@ class AccountStore:
         """Let go of files and connections."""
 
 
-async def answer(store: AccountStore, question: Question) -> bool | ScramKeys | Forwarded | str | bytes | None:
+async def answer(store: AccountStore, question: Question) -> bool | ScramKeys | Forwarded | Reply | str | bytes | None:
     """The store's answer to a mechanism's question."""
     if isinstance(question, CheckPassword):
         return await store.check_password(question.user, question.password)
@@ -82,3 +85,19 @@ async def answer(store: AccountStore, question: Question) -> bool | ScramKeys | 
         return await store.forward(question)
     assert isinstance(question, DeriveKey)
     return question.compute()
+
+
+def is_address(text: str) -> bool:
+    """Whether this is an address with a domain: a name that an account may send as without being told so."""
+    try:
+        return bool(parse_mailbox(text).domain)
+    except GrammarError:
+        return False
+
+
+def is_domain(text: str) -> bool:
+    """Whether this is a domain."""
+    try:
+        return bool(parse_domain(text))
+    except GrammarError:
+        return False

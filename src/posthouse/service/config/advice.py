@@ -58,7 +58,7 @@ def advice(config: Config) -> list[str]:
 
 def surroundings(config: Config, table: Mapping[str, Any]) -> list[str]:
     """Sentences about what the configuration finds on this machine; ``table`` is the file, not decoded."""
-    return [*_listeners(config), *_directories(config, table), *_modules(config)]
+    return [*_listeners(config), *_routes(config), *_directories(config, table), *_modules(config)]
 
 
 def _is_local(endpoint: Endpoint) -> bool:
@@ -79,6 +79,18 @@ def _listeners(config: Config) -> Iterator[str]:
                 yield f"listener {each.name}: the directory {directory} does not exist; create it first."
         elif not _is_of_this_machine(each.bind.host):
             yield f"listener {each.name}: {each.bind.host} is not an address of this machine."
+
+
+def _routes(config: Config) -> Iterator[str]:
+    for each in config.route:
+        for name in ("ca", "tls_cert", "tls_key", "password_file"):
+            path = getattr(each, name)
+            if path and not os.access(path, os.R_OK):
+                yield f"route {each.to}: {name} {path} cannot be read by you; the daemon's user must be able to."
+        if each.password_env and not os.environ.get(each.password_env):
+            yield f"route {each.to}: the environment variable {each.password_env} is not set here."
+        if each.password_file and os.path.exists(each.password_file) and os.stat(each.password_file).st_mode & 0o004:
+            yield f"route {each.to}: every user of this machine can read {each.password_file}; chmod o-r it."
 
 
 def _is_of_this_machine(host: str) -> bool:

@@ -21,6 +21,8 @@ RESTART: Final = (
     "hostname",
     "data_dir",
     "workers",
+    "user",
+    "group",
     "relay.retry_max",
     "relay.concurrency",
     "relay.concurrency_per_destination",

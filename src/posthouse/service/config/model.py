@@ -86,6 +86,13 @@ class ListenerSettings(LimitSettings, frozen=True, kw_only=True):
         security_types.FILE,
         Meta(description="Certificates (PEM) whose clients may log in with one of their own, by EXTERNAL."),
     ] = ""
+    tls_client_name: Annotated[
+        Literal["email", "common_name"],
+        Meta(
+            description="What names the account in a client's certificate: its `email` address (subjectAltName), or "
+            "where it has none its `common_name`. A certificate without that field lets nobody in."
+        ),
+    ] = "email"
     auth: Annotated[
         str,
         security_types.LOGIN,
@@ -457,6 +464,19 @@ class Config(Struct, frozen=True, kw_only=True):
             "`~/.local/share/posthouse`, of the user who starts the daemon: write it for any daemon that is no test."
         ),
     ] = field(default_factory=types.own_directory)
+    user: Annotated[
+        str,
+        security_types.SYSTEM_USER,
+        Meta(
+            description="The user that the daemon becomes when, as root, it has opened its ports and read its keys; "
+            "without it, it stays who it is. See [ports below 1024](operations.md#ports-below-1024)."
+        ),
+    ] = ""
+    group: Annotated[
+        str,
+        security_types.SYSTEM_USER,
+        Meta(description="The group that goes with `user`; without it, the user's own."),
+    ] = ""
     workers: Annotated[
         int,
         types.at_least(0, 256),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Final, NamedTuple
 
 from posthouse.protocol.sasl import MECHANISMS as SASL
 from posthouse.service.config.types import InvalidValue, SettingType, list_of, quoted, several, shown, text_of
 
-__all__ = ["ACCOUNTS", "ANY_MECHANISMS", "AccountsSetting", "FILE", "LOGIN", "MECHANISMS", "ROUTE_TLS"]
+__all__ = ["ACCOUNTS", "ANY_MECHANISMS", "AccountsSetting", "FILE", "LOGIN", "MECHANISMS", "ROUTE_TLS", "SYSTEM_USER"]
 
 _LOGINS: Final = ("off", "offered", "required")
 _ROUTE_TLS: Final = ("off", "opportunistic", "require", "verify")
@@ -67,6 +68,16 @@ def _read_accounts(raw: object) -> AccountsSetting:
     )
 
 
+def _read_system_user(raw: object) -> str:
+    name = text_of(raw).strip()
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]*\$?|[0-9]{1,10}", name):
+        raise InvalidValue(f"{quoted(name)} is no name of a user or a group", 'write a name such as "posthouse"')
+    return name
+
+
+SYSTEM_USER: Final = SettingType(
+    "name of a user or group", _read_system_user, lambda name: quoted(name) if name else ""
+)
 #: "" where the kind of the route decides.
 ROUTE_TLS: Final = SettingType(
     ", ".join(map(quoted, _ROUTE_TLS)), _read_route_tls, lambda value: quoted(value) if value else ""

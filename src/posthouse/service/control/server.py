@@ -32,6 +32,7 @@ from posthouse.service.control.wire import (
 )
 from posthouse.service.operations.base import Context, Operation, user_name
 from posthouse.service.operations.registry import OPERATIONS
+from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 
 if TYPE_CHECKING:
     from posthouse.core import EventSink
@@ -157,6 +158,7 @@ def _listening(path: str) -> socket.socket:
     try:
         sock.setblocking(False)
         sock.bind(path)
+        leave_to_owner(path)
         os.chmod(path, 0o600)  # before it listens: until then no client can connect
     except BaseException:
         sock.close()

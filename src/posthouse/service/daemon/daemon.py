@@ -40,6 +40,7 @@ from posthouse.net import (
     Resolver,
     SocketNetwork,
     SystemClock,
+    Timer,
 )
 from posthouse.protocol import Transcript
 from posthouse.relay import DsnWriter, MailboxDeliverer, RetrySchedule, Worker
@@ -54,6 +55,7 @@ from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.generation import Generation, Lasting
 from posthouse.service.daemon.inbox_watch import InboxWatch
 from posthouse.service.daemon.listeners import OpenListeners
+from posthouse.service.daemon.protection import LoadedCertificates
 from posthouse.service.daemon.route_security import PLAIN_ROUTE, SecurityKey, keys_of, security_of_route, timeouts_of
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
@@ -73,7 +75,7 @@ __all__ = ["DRAIN", "Daemon", "horizon_of", "kind_of", "spool_of"]
 
 #: Seconds that sessions and attempts may take to finish when the daemon drains.
 DRAIN = 30.0
-#: Seconds between two looks at whether the sessions of replaced generations have ended.
+#: Seconds between two looks at certificates, and at whether the sessions of replaced generations have ended.
 _LOOK_AGAIN = 60.0
 #: Seconds beyond the longest retry after which no recipient is due: a lease that has just been renewed ends before.
 _SLACK = 900.0
@@ -90,6 +92,7 @@ class Daemon:
         share_ports: whether other processes may listen at the same addresses.
         control: whether operations are offered on the control socket of this ``worker``; users are answered by 0.
         listening: sockets that listen already, by address; the daemon's listeners use them instead of their own.
+        certificates: those that were read already, before the process became another user.
         lock: the lock on ``data_dir``, where it is held already; the daemon releases it at its end.
         counts: the counts of limits that all workers share.
         loopback: whether a mail exchanger may have an address of loopback (for a network of its own, as in the demo).
@@ -114,10 +117,11 @@ class Daemon:
         loopback: bool = False,
         counts: SharedCounts | None = None,
         lock: DataDirLock | None = None,
+        certificates: LoadedCertificates | None = None,
     ) -> None:
         self.config = config
         self._counts = SharedCounts() if counts is None else counts
-        self._checks, self._loopback = checks, loopback
+        self._checks, self._loopback, self._has_company = checks, loopback, share_ports
         self._locks = spool is None and not share_ports  # workers have a parent that holds the lock
         self._lock = lock
         #: Reads the configuration again for a user, where that is possible; set by whoever runs the daemon.
@@ -136,15 +140,10 @@ class Daemon:
             DnsResolver(config.dns.nameservers, timeout=config.dns.timeout, tries=config.dns.tries), self.clock
         )
         self._inbox_watch = InboxWatch(self.spool, self.clock, shared=share_ports)
-        self._generation = self._make_generation(config)
+        self._generation = self._make_generation(config, loaded=certificates)
+        self._generation.protections.speaks = worker == 0
         self._schedule = _schedule_of(config)
-        self._dsn_writer = DsnWriter(
-            hostname=config.hostname,
-            postmaster=config.postmaster,
-            destination=lambda address: self.router.destination(address),
-            random=self._random,
-            addressees=lambda address: addressees(self.directory, address),
-        )
+        self._dsn_writer = self._make_dsn_writer()
         self.worker = self._make_worker()
         self._local_identity = LocalIdentity([config.hostname])
         self._control_path = control_path(config.data_dir, worker)
@@ -154,6 +153,7 @@ class Daemon:
         self._retired: list[Generation] = []  # with sessions that began in them
         self._endings: list[asyncio.Future[None]] = []  # of listeners, connections and accounts that were given up
         self._endpoints: dict[str, Endpoint] = {}
+        self._timer: Timer | None = None
         self._state = "made"
 
     @property
@@ -166,8 +166,8 @@ class Daemon:
         """Where mail goes, by the configuration of now."""
         return self._generation.router
 
-    def _make_generation(self, config: Config, before: Generation | None = None) -> Generation:
-        return Generation(config, self._make_deliverers, clock=self.clock, log=self.log, before=before)
+    def _make_generation(self, config: Config, **known: Any) -> Generation:
+        return Generation(config, self._make_deliverers, clock=self.clock, log=self.log, **known)
 
     def _lasting(self) -> Lasting:
         return Lasting(
@@ -222,6 +222,15 @@ class Daemon:
     def _tell_operator(self, text: str) -> None:
         self.faults.write(reason=text)
 
+    def _make_dsn_writer(self) -> DsnWriter:
+        return DsnWriter(
+            hostname=self.config.hostname,
+            postmaster=self.config.postmaster,
+            destination=lambda address: self.router.destination(address),
+            random=self._random,
+            addressees=lambda address: addressees(self.directory, address),
+        )
+
     def _make_worker(self) -> Worker:
         relay = self.config.relay
         return Worker(
@@ -235,6 +244,7 @@ class Daemon:
             log=self.log,
             concurrency=relay.concurrency,
             per_destination=relay.concurrency_per_destination,
+            has_company=self._has_company,
         )
 
     def _fault(self, error: BaseException) -> None:
@@ -318,6 +328,14 @@ class Daemon:
         self._endpoints = self._addresses()
         self._local_identity = LocalIdentity([self.config.hostname], list(self._endpoints.values()))
         await self._open_control()
+        self._look_at_certificates()
+
+    def _look_at_certificates(self) -> None:
+        """Look at the files of certificates every minute, also while no client connects."""
+        if self._state == "running" and self._generation.protections.speaks:
+            self._generation.protections.look()
+            if self._generation.protections.has_certificates:
+                self._timer = self.clock.call_later(_LOOK_AGAIN, self._look_at_certificates)
 
     async def _open_control(self) -> None:
         """Open the control socket.  A failure is logged and not raised, because the daemon delivers mail without it."""
@@ -335,7 +353,7 @@ class Daemon:
         """What ``config`` needs, read and made; nothing is in use yet.  Raises ``SettingError``."""
         if self._state != "running":
             raise SettingError("the daemon is stopping", remedy="start it again when it has ended")
-        generation = self._make_generation(config, self._generation)
+        generation = self._make_generation(config, before=self._generation)
         generation.load(self._lasting())
         return generation
 
@@ -366,6 +384,9 @@ class Daemon:
             self._endings.append(asyncio.ensure_future(before.deliverers.close()))
         self._retired.append(before)
         self._let_go()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._look_at_certificates()
         self.worker.wake()
 
     def _let_go(self) -> None:
@@ -425,6 +446,8 @@ class Daemon:
         if self._state != "running":
             return
         self._state = "draining"
+        if self._timer is not None:
+            self._timer.cancel()
         self.log("draining", sessions=self.sessions)
         end = self.clock.monotonic() + timeout
         if self._control is not None:

@@ -18,7 +18,7 @@ from posthouse.protocol import Limits, Transcript
 from posthouse.relay import DsnWriter, Worker
 from posthouse.server import CheckFactory, Server, ServerTimeouts
 from posthouse.service.config.model import Config, ListenerSettings
-from posthouse.service.daemon.protection import Protections
+from posthouse.service.daemon.protection import LoadedCertificates, Protections
 from posthouse.service.daemon.route_security import check_route
 from posthouse.service.daemon.routing import ConfiguredRouter, Deliverers
 from posthouse.service.directory.directory import Directory
@@ -61,6 +61,7 @@ class Generation:
 
     Args:
         deliverers: makes the deliverers; those of ``before`` are kept where nothing that they are made of has changed.
+        loaded: certificates that were read already.
         before: the generation that this one is to replace.
     """
 
@@ -72,14 +73,17 @@ class Generation:
         clock: Clock,
         log: EventSink,
         before: Generation | None = None,
+        loaded: LoadedCertificates | None = None,
     ) -> None:
         self.config = config
         self.directory = Directory(config)
-        kept = before is not None and (before.config.relay, before.config.route) == (config.relay, config.route)
+        files = any(each.ca or each.tls_cert or each.password_file for each in config.route)  # may have changed
+        same = before is not None and (before.config.relay, before.config.route) == (config.relay, config.route)
+        kept = same and not files
         self.deliverers: Deliverers = before.deliverers if kept and before is not None else deliverers(config)
         self.router = ConfiguredRouter(config, self.deliverers)
         earlier: Protections | None = before.protections if before is not None else None
-        self.protections: Protections = Protections(config, clock=clock, log=log, before=earlier)
+        self.protections: Protections = Protections(config, clock=clock, log=log, before=earlier, loaded=loaded)
         self.servers: dict[ListenerKey, OpenServer] = {}
 
     @property
@@ -97,7 +101,7 @@ class Generation:
 
     def _server(self, listener: ListenerSettings, lasting: Lasting) -> OpenServer:
         config = self.config
-        protection, logins = self.protections.of(listener)
+        protection, logins = self.protections.of(listener, lasting.counts)
         policy = ListenerPolicy(
             config,
             listener,

@@ -7,7 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from posthouse.core import EventSink, SettingError
-from posthouse.net.certificates import SELF_SIGNED, WARN_DAYS, Certificates, KeyPair, make_self_signed
+from posthouse.net.certificates import (
+    SELF_SIGNED,
+    WARN_DAYS,
+    CertificateFacts,
+    Certificates,
+    KeyPair,
+    make_self_signed,
+    open_to_all,
+)
 from posthouse.net.clock import Clock
 from posthouse.server.settings import Protection
 from posthouse.service.accounts import (
@@ -15,18 +23,21 @@ from posthouse.service.accounts import (
     AccountStore,
     DovecotAccounts,
     FileAccounts,
-    LoginFailures,
     decoy_secret,
     load_accounts,
 )
 from posthouse.service.config.model import Config, ListenerSettings
 from posthouse.service.policy.listener_policy import login_setting
+from posthouse.service.policy.login_failures import LoginFailures
 from posthouse.service.policy.logins import AnyAccounts, Logins
+from posthouse.service.policy.shared_counts import SharedCounts
+from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 
-__all__ = ["Protections", "accounts_of", "self_signed_file"]
+__all__ = ["LoadedCertificates", "Protections", "accounts_of", "self_signed_file"]
 
+_DAY = 86_400.0
 #: Certificates by their files and by the file of those that clients may have.
-_ByFiles = dict[tuple[tuple[KeyPair, ...], str], Certificates]
+LoadedCertificates = dict[tuple[tuple[KeyPair, ...], str], Certificates]
 
 
 def accounts_of(config: Config) -> AccountStore:
@@ -47,27 +58,44 @@ def self_signed_file(config: Config) -> str:
 
 
 class Protections:
-    """What the listeners of one daemon share: one store of accounts, one memory of failures, certificates by files."""
+    """What the listeners of one daemon share: one store of accounts, one memory of failures, certificates by files.
 
-    def __init__(self, config: Config, *, clock: Clock, log: EventSink, before: Protections | None = None) -> None:
+    ``before`` are those of the configuration before; ``loaded`` are certificates that were read already, as root.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        clock: Clock,
+        log: EventSink,
+        before: Protections | None = None,
+        loaded: LoadedCertificates | None = None,
+    ) -> None:
         self._config = config
         self._clock = clock
         self._log = log
-        self._failures: LoginFailures = LoginFailures() if before is None else before._failures
+        self._failures: LoginFailures | None = None if before is None else before._failures
         kept = before is not None and (config.accounts, config.postmaster) == (
             before._config.accounts,
             before._config.postmaster,
         )
         self._store: AccountStore | None = before._store if kept and before is not None else None
-        self._before: _ByFiles = {} if before is None else before._certificates
-        self._certificates: _ByFiles = {}
+        self._before: LoadedCertificates = (loaded or {}) if before is None else before._certificates
+        self._certificates: LoadedCertificates = {}
+        #: Whether problems of files are logged here; of several workers one does.
+        self.speaks: bool = before.speaks if before is not None else True
+        self._warned: float = float("-inf") if before is None else before._warned
 
-    def of(self, listener: ListenerSettings) -> tuple[Protection | None, Logins | None]:
+    def of(
+        self, listener: ListenerSettings, counts: SharedCounts | None = None
+    ) -> tuple[Protection | None, Logins | None]:
         """The protection of a listener, and the terms of AUTH for its policy; None for what it does not have.
 
-        Raises ``SettingError`` for files that cannot be used: TLS is never silently off.
+        ``counts`` are those that all workers share.  Raises ``SettingError`` for files that cannot be used: TLS is
+        never silently off.
         """
-        logins = self._logins(listener) if login_setting(listener) != "off" else None
+        logins = self._logins(listener, counts) if login_setting(listener) != "off" else None
         tls = self._tls(listener) if listener.tls != "off" else None
         if logins is None and tls is None:
             return None, None
@@ -93,7 +121,9 @@ class Protections:
         if self._store is not None and (after is None or after._store is not self._store):
             await self._store.close()
 
-    def _logins(self, listener: ListenerSettings) -> Logins:
+    def _logins(self, listener: ListenerSettings, counts: SharedCounts | None) -> Logins:
+        if self._failures is None:
+            self._failures = LoginFailures(counts)
         if self._store is None:
             self._store = accounts_of(self._config)
         return Logins(
@@ -103,41 +133,74 @@ class Protections:
             clock=self._clock,
             hostname=self._config.hostname,
             mechanisms=listener.mechanisms,
+            by_common_name=listener.tls_client_name == "common_name",
         )
 
-    def _tls(self, listener: ListenerSettings) -> Callable[[], ssl.SSLContext]:
+    def load_certificates(self) -> LoadedCertificates:
+        """Read the certificates that the configuration names, and none of our own making; for a process that is root
+        still.  Raises ``SettingError``."""
+        for listener in self._config.listener:
+            if listener.tls != "off" and (pairs := self._pairs(listener)):
+                self._load(pairs, listener.tls_client_ca)
+        return self._certificates
+
+    @property
+    def has_certificates(self) -> bool:
+        """Whether any listener has TLS."""
+        return bool(self._certificates)
+
+    def _pairs(self, listener: ListenerSettings) -> list[KeyPair]:
         pairs = [KeyPair(each.cert, each.key) for each in self._config.certificate]
         if listener.tls_cert:
             pairs.insert(0, KeyPair(listener.tls_cert, listener.tls_key))
-        if not pairs:
-            pairs.append(self._self_signed(listener))
-        key = tuple(pairs), listener.tls_client_ca
-        certificates = self._certificates.get(key)
-        if certificates is None and (certificates := self._before.get(key)) is not None:
-            self._certificates[key] = certificates
-            certificates.reload()
-        if certificates is None:
-            certificates = Certificates(
-                pairs, client_ca=listener.tls_client_ca, on_problem=lambda text: self._log("tls", reason=text)
-            )
-            self._certificates[key] = certificates
-            self._warn(certificates)
+        return pairs
+
+    def _tls(self, listener: ListenerSettings) -> Callable[[], ssl.SSLContext]:
+        certificates = self._load(self._pairs(listener) or [self._self_signed(listener)], listener.tls_client_ca)
         clock = self._clock
         return lambda: certificates.context(clock.monotonic())
 
-    def _warn(self, certificates: Certificates) -> None:
+    def _load(self, pairs: list[KeyPair], client_ca: str) -> Certificates:
+        key = tuple(pairs), client_ca
+        certificates = self._certificates.get(key)
+        if certificates is not None:
+            return certificates
+        certificates = self._before.get(key)
+        if certificates is None:
+            certificates = Certificates(pairs, client_ca=client_ca)
+        self._certificates[key] = certificates
+        certificates.on_problem = self._say
+        return certificates
+
+    def look(self) -> None:
+        """Look whether files have changed, and warn, once a day, of what needs a person's attention."""
+        for certificates in self._certificates.values():
+            certificates.reload()
         now = self._clock.time()
-        for pair, facts in certificates.facts():
-            if facts.expires_within(WARN_DAYS, now):
-                days = int((facts.not_after - now) // 86_400)
-                when = f"ends in {days} days" if days >= 0 else "has expired"
-                self._log("tls", reason=f"the certificate {pair.certificate} {when}; put a new one in its place")
+        if now - self._warned < _DAY:
+            return
+        self._warned = now
+        named = set()
+        for certificates in self._certificates.values():
+            for pair, facts in certificates.facts():
+                if pair not in named:
+                    named.add(pair)
+                    for sentence in (_expiry(pair, facts, now), open_to_all(pair.key or pair.certificate)):
+                        if sentence:
+                            self._log("tls", reason=sentence)
+
+    def _say(self, text: str) -> None:
+        """Log the problem of a file.  Every worker meets it, and one tells it."""
+        if self.speaks:
+            self._log("tls", reason=text)
 
     def _self_signed(self, listener: ListenerSettings) -> KeyPair:
         """The certificate of our own making, made at the first start."""
         folder = Path(self_signed_file(self._config)).parent
         pair, made = make_self_signed(self._names(listener), folder, self._clock.time())
         if made:
+            leave_to_owner(str(folder))
+            leave_to_owner(pair.certificate)
             self._log(
                 "tls",
                 reason=f"listener {listener.name} has no certificate; a self-signed one was made: {pair.certificate}",
@@ -155,3 +218,12 @@ class Protections:
             raise SettingError(
                 "the host name cannot stand in a certificate", where="hostname", remedy="write hostname in ASCII"
             ) from error
+
+
+def _expiry(pair: KeyPair, facts: CertificateFacts, now: float) -> str:
+    """The sentence about a certificate that ends within 21 days, or ""."""
+    if not facts.expires_within(WARN_DAYS, now):
+        return ""
+    days = int((facts.not_after - now) // 86_400)
+    when = f"ends in {days} days" if days >= 0 else "has expired"
+    return f"the certificate {pair.certificate} {when}; put a new one in its place"

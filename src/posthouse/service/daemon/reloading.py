@@ -20,6 +20,7 @@ from posthouse.service.config.model import Config
 from posthouse.service.daemon.daemon import Daemon
 from posthouse.service.operations.reload import ReloadReport
 from posthouse.service.process.descriptor_limit import fitted, wanted
+from posthouse.service.process.notify import ServiceManager
 from posthouse.service.process.ports import Ports
 
 __all__ = ["ConfigSource", "NewConfig", "SingleProcess", "log_outcome", "prepared", "read_again"]
@@ -81,7 +82,9 @@ class SingleProcess:
     ``ports`` are open, for ``running``, the configuration as it was written.
     """
 
-    def __init__(self, ports: Ports, running: Config, source: ConfigSource | None) -> None:
+    def __init__(self, ports: Ports, running: Config, source: ConfigSource | None, manager: ServiceManager) -> None:
+        self._manager = manager
+        self._timer: asyncio.TimerHandle | None = None
         self._daemon: Daemon | None = None
         self._ports = ports
         self._running = running
@@ -106,14 +109,25 @@ class SingleProcess:
     def ready(self) -> None:
         """The daemon is up: from now on what was asked for is done."""
         self._begun.set()
+        self._manager.ready()
+        self._alive()
 
     def draining(self) -> None:
         """Let connections be refused."""
+        self._manager.stopping()
         self._ports.close()
 
     def close(self) -> None:
         """Close the ports."""
+        if self._timer is not None:
+            self._timer.cancel()
         self._ports.close()
+
+    def _alive(self) -> None:
+        """Tell the watchdog that the event loop runs, as often as it wants to know."""
+        if self._manager.watchdog:
+            self._manager.alive()
+            self._timer = asyncio.get_running_loop().call_later(self._manager.pause(60.0), self._alive)
 
     async def reload(self, who: str) -> ReloadReport:
         """Read the configuration again, for ``who``; raises what is wrong with it."""
@@ -139,11 +153,14 @@ class SingleProcess:
         async with self._lock:
             await self._begun.wait()
             self._next = None  # what is asked for from now on is answered by a reading from now on
+            self._manager.reloading()
             try:
                 report = await self._change(self._daemon)
             except PosthouseError as error:
                 log_outcome(self._daemon.log, who, error)
                 raise
+            finally:
+                self._manager.ready()
             log_outcome(self._daemon.log, who, report)
             return report
 

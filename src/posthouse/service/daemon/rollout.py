@@ -16,6 +16,7 @@ from posthouse.core import EventSink, PosthouseError, SettingError, StorageBusy
 from posthouse.service.config.model import Config
 from posthouse.service.daemon.reloading import ConfigSource, NewConfig, log_outcome, read_again
 from posthouse.service.operations.reload import ReloadReport
+from posthouse.service.process.notify import ServiceManager
 from posthouse.service.process.ports import Ports
 
 __all__ = ["ANSWERED", "Request", "Rollouts"]
@@ -62,6 +63,7 @@ class Rollouts:
         prepare: Callable[[int, Config], object],
         switch: Callable[[int, Config], object],
         abandon: Callable[[int], object],
+        manager: ServiceManager,
     ) -> None:
         self._source = source
         self._running = running
@@ -70,6 +72,7 @@ class Rollouts:
         self._prepare = prepare
         self._switch = switch
         self._abandon = abandon
+        self._manager = manager
         self._requests: list[Request] = []
         self._under_way: _Rollout | None = None
         self._number = 0
@@ -131,6 +134,7 @@ class Rollouts:
 
     def _begin(self, now: float) -> None:
         requests = self._take_requests()
+        self._manager.reloading()
         try:
             change = read_again(self._source, self._running)
             opened = self._ports.open(change.config)
@@ -153,6 +157,7 @@ class Rollouts:
         self._end(rollout.requests, rollout.change.report)
 
     def _end(self, requests: Collection[Request], outcome: ReloadReport | PosthouseError) -> None:
+        self._manager.ready()
         for who in dict.fromkeys(each.who for each in requests):
             log_outcome(self._log, who, outcome)
         for each in requests:

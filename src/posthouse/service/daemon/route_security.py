@@ -121,7 +121,7 @@ def _password(file: str, variable: str) -> str:
 
 def check_route(route: RouteSettings) -> None:
     """Read the files of a route once.  Raises ``SettingError``."""
-    tls, login = security_of_route(key_of_route(route))
+    tls, login, _ = security_of_route(key_of_route(route))
     if tls is not None and (route.ca or route.tls_cert):
         tls.context()
     if login is not None:

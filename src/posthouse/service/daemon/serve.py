@@ -14,7 +14,7 @@ import signal
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from posthouse.core import EventSink, StorageError
 from posthouse.net.descriptors import raise_limit
@@ -22,14 +22,16 @@ from posthouse.service.config.model import Config
 from posthouse.service.daemon.daemon import DRAIN, Daemon
 from posthouse.service.daemon.event_log import EventLog
 from posthouse.service.daemon.parent import ParentLink
+from posthouse.service.daemon.protection import LoadedCertificates
 from posthouse.service.daemon.reloading import ConfigSource, SingleProcess
 from posthouse.service.process import forks
 from posthouse.service.process.descriptor_limit import fitted, wanted
+from posthouse.service.process.notify import ServiceManager
 from posthouse.service.process.ports import Ports
 from posthouse.service.process.signals import Terminal, handled, meaning, signal_name
 from posthouse.spool.sqlite.storage.data_dir import DataDirLock
 
-__all__ = ["REST", "serve"]
+__all__ = ["REST", "Resources", "serve"]
 
 #: Seconds beyond its draining time that a daemon may take before it is ended.
 REST: Final = 5.0
@@ -39,6 +41,14 @@ _FAILED: Final = 74
 _LAST: Final = 2.0
 
 
+class Resources(NamedTuple):
+    """What a process has before its event loop: open ports, the lock on its data directory, certificates."""
+
+    ports: Ports
+    lock: DataDirLock | None = None
+    certificates: LoadedCertificates | None = None
+
+
 async def serve(
     config: Config,
     *,
@@ -46,9 +56,9 @@ async def serve(
     drain: float = DRAIN,
     log: EventSink | Callable[..., object] | None = None,
     parent: ParentLink | None = None,
-    ports: Ports | None = None,
-    lock: DataDirLock | None = None,
+    resources: Resources | None = None,
     source: ConfigSource | None = None,
+    manager: ServiceManager | None = None,
     ends_process: bool = False,
 ) -> None:
     """Run a daemon until SIGTERM, SIGINT or SIGQUIT, then drain it; a second signal ends the process at once.
@@ -58,9 +68,9 @@ async def serve(
         drain: seconds that sessions and attempts may take to finish.
         parent: in a worker process, the link to its parent (``daemon.supervisor``), which stops it by SIGTERM; the
             worker ignores all other signals, and exits when the parent has gone.
-        ports: the ports of a daemon without a parent; without it, they are opened here.
-        lock: the lock on ``data_dir``, where it is held already.
+        resources: what was opened and read before the event loop; without it, that is done here.
         source: where the configuration is read again.
+        manager: the service manager that is told; without it, that of the environment.
         ends_process: whether the process ends with the daemon; then whatever still runs is ended as well.
 
     Raises ``SettingError`` or ``StorageError`` as ``Daemon.start`` does, and ``StorageError`` at the end if the spool
@@ -71,11 +81,11 @@ async def serve(
     if parent is not None:
         link = parent
     else:
-        ports = Ports() if ports is None else ports
-        link = SingleProcess(ports, config, source)
-        config = ports.open(config)
+        resources = Resources(Ports()) if resources is None else resources
+        link = SingleProcess(resources.ports, config, source, ServiceManager() if manager is None else manager)
+        config = resources.ports.open(config)
     try:
-        await _serve(config, link, loop, ready=ready, drain=drain, log=log, lock=lock, ends_process=ends_process)
+        await _serve(config, link, loop, resources, ready=ready, drain=drain, log=log, ends_process=ends_process)
     finally:
         link.close()
         loop.set_exception_handler(None)
@@ -85,11 +95,11 @@ async def _serve(
     config: Config,
     link: ParentLink | SingleProcess,
     loop: asyncio.AbstractEventLoop,
+    resources: Resources | None,
     *,
     ready: Callable[[Daemon], object] | None,
     drain: float,
     log: EventSink | Callable[..., object] | None,
-    lock: DataDirLock | None,
     ends_process: bool,
 ) -> None:
     config, problem = fitted(config, raise_limit(wanted(config)))
@@ -101,7 +111,8 @@ async def _serve(
         control=True,
         worker=link.number,
         listening=link.sockets,
-        lock=lock,
+        lock=None if resources is None else resources.lock,
+        certificates=None if resources is None else resources.certificates,
         counts=link.counts,
     )
     if problem:

@@ -45,12 +45,16 @@ from posthouse.service.daemon.parent import (
     encoded_outcome,
     send_change,
 )
+from posthouse.service.daemon.protection import Protections
 from posthouse.service.daemon.reloading import ConfigSource
 from posthouse.service.daemon.rollout import Rollouts
-from posthouse.service.daemon.serve import REST, serve
+from posthouse.service.daemon.serve import REST, Resources, serve
 from posthouse.service.policy.shared_counts import SharedCounts
 from posthouse.service.process import signals
+from posthouse.service.process.activation import InheritedSockets
+from posthouse.service.process.notify import ServiceManager
 from posthouse.service.process.ports import Ports
+from posthouse.service.process.privileges import become, give_data_dir, identity_of
 from posthouse.spool.sqlite.storage.data_dir import DataDirLock
 
 __all__ = ["Opened", "cores", "run"]
@@ -100,18 +104,44 @@ def run(
     workers = config.workers or cores()
     if not hasattr(os, "fork") or not hasattr(socket, "SO_REUSEPORT"):
         workers = 1
-    lock = DataDirLock(config.data_dir)
+    manager = ServiceManager()
+    log = EventLog(SystemClock(), config.log.format)
+    resources = _resources(config, workers, log)
     try:
         if workers > 1:
-            _Supervisor(config, workers, loop, drain, lock, source).run(ready)
+            _Supervisor(config, workers, loop, drain, resources, source, log, manager).run(ready)
             return
 
         def opened(daemon: Daemon) -> None:
             ready(Opened(daemon.config, daemon.endpoints))
 
-        loop(serve(config, ready=opened, drain=drain, lock=lock, source=source, ends_process=True))
+        given = {"resources": resources, "source": source, "manager": manager}
+        loop(serve(config, ready=opened, drain=drain, ends_process=True, **given))  # type: ignore[arg-type]
     finally:
+        resources.ports.close()
+        if resources.lock is not None:
+            resources.lock.release()
+
+
+def _resources(config: Config, workers: int, log: EventLog) -> Resources:
+    """Take what the daemon needs, as root where the process is root, and become the configured user."""
+    identity = identity_of(config.user, config.group)
+    inherited = InheritedSockets.of_this_process()
+    if identity is not None:
+        give_data_dir(config.data_dir, identity)
+    lock = DataDirLock(config.data_dir)
+    ports = Ports(workers, inherited=inherited, warn=lambda text: log("listener", text=text))
+    try:
+        ports.open(config)
+        certificates = None
+        if identity is not None:
+            certificates = Protections(config, clock=SystemClock(), log=log).load_certificates()
+            become(identity)
+    except BaseException:
+        ports.close()
         lock.release()
+        raise
+    return Resources(ports, lock, certificates)
 
 
 class _WorkerProcess:
@@ -138,16 +168,26 @@ class _WorkerProcess:
 
 class _Supervisor:
     def __init__(
-        self, config: Config, workers: int, loop: _Loop, drain: float, lock: DataDirLock, source: ConfigSource | None
+        self,
+        config: Config,
+        workers: int,
+        loop: _Loop,
+        drain: float,
+        resources: Resources,
+        source: ConfigSource | None,
+        log: EventLog,
+        manager: ServiceManager,
     ) -> None:
         self._config = config
         self._count = workers
         self._loop = loop
         self._drain = drain
-        self._log = EventLog(SystemClock(), config.log.format)
+        self._log = log
+        self._manager = manager
+        self._resources = resources
         self._workers: dict[int, _WorkerProcess] = {}  # by number
         self._counts = SharedCounts(workers)
-        self._ports = Ports(workers)
+        self._ports = resources.ports
         self._rollouts = Rollouts(
             source,
             config,
@@ -156,10 +196,12 @@ class _Supervisor:
             prepare=self._prepare,
             switch=self._switch,
             abandon=lambda number: self._order(f"abandon {number}"),
+            manager=manager,
         )
         self._replace_at: list[tuple[float, int]] = []  # (when, worker number)
         self._early_crashes = 0
-        self._lock = lock
+        assert resources.lock is not None
+        self._lock = resources.lock
         self._out_of_order = ""  # why a worker's spool stored nothing any more
         self._stop_signals = 0
         self._other_signals: list[int] = []
@@ -238,8 +280,11 @@ class _Supervisor:
             other.close()
         self._workers.clear()
         link = ParentLink(number, self._ports.sockets, status, orders, self._counts)
+        own = self._resources._replace(lock=None)  # that is the parent's
         try:
-            self._loop(serve(config_of(number, self._config), drain=self._drain, parent=link, ends_process=True))
+            self._loop(
+                serve(config_of(number, self._config), drain=self._drain, parent=link, resources=own, ends_process=True)
+            )
         except PosthouseError as error:
             cause = "system" if isinstance(error.__cause__, OSError) else "own"
             link.failed(f"failed {kind_of(error)} {cause} {error}\n")
@@ -264,23 +309,26 @@ class _Supervisor:
             moments = [each[0] for each in self._replace_at]
             if self._draining_until:
                 moments.append(self._draining_until)
-            pause = min([BEAT, *(moment - now for moment in moments)])
+            pause = min([self._manager.pause(BEAT), *(moment - now for moment in moments)])
             for key, _ in self._selector.select(max(0.0, pause)):
                 self._read(key.fd)
             self._reap()
             self._look_for_hanging()
             self._log.flush()
+            self._manager.alive()
             if (
                 self._ready is not None
                 and len(self._workers) == self._count
                 and all(each.ready for each in self._workers.values())
             ):
                 ready, self._ready = self._ready, None
+                self._manager.ready()
                 ready(Opened(self._config, {each.name: each.bind for each in self._config.listener}, self._count))
 
     def _drain_all(self) -> None:
         self._draining_until = time.monotonic() + self._drain + REST
         self._replace_at.clear()
+        self._manager.stopping()
         self._ports.close()
         self._rollouts.stop()
         self._signal_all(signal.SIGTERM)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from posthouse.core import SettingError
+from posthouse.service.accounts.store import is_address, is_domain
 from posthouse.service.operations.base import Context, Operation, Parameter
 from posthouse.service.operations.results import filled
 
@@ -34,6 +35,12 @@ def _file(context: Context) -> AccountFile:
     from posthouse.service.accounts import AccountFile  # only these operations need it
 
     kind = context.config.accounts.kind
+    if kind == "any":
+        raise SettingError(
+            "every name with every password may log in here, so that no accounts are kept",
+            where="accounts",
+            remedy='name your configuration with --config, or write accounts = "file" in it',
+        )
     if kind != "file":
         raise SettingError(
             f'the accounts of this configuration are not here, but with "{context.config.accounts}"',
@@ -51,7 +58,7 @@ def _split(identities: str) -> list[str]:
     """Addresses, ``@domain`` or ``*``, separated by commas or spaces."""
     found = identities.replace(",", " ").split()
     for each in found:
-        if each != "*" and ("@" not in each or each.endswith("@")):
+        if each != "*" and not (is_domain(each[1:]) if each.startswith("@") else is_address(each)):
             raise SettingError(
                 f'"{each}" is no identity', remedy="write an address, @domain for a whole domain, or * for all"
             )
@@ -94,7 +101,7 @@ async def _remove(context: Context, account: str) -> AccountEntry:
     return gone
 
 
-_NAME: Final = Parameter("account", "The account's account, usually an address.", str)
+_NAME: Final = Parameter("account", "The account's name, usually an address.", str)
 _PASSWORD: Final = Parameter("password", "The password.", str)
 
 #: The operations of this module.

@@ -8,11 +8,13 @@ from typing import Any, Final
 
 from posthouse.core import Address, Reply, Verdict
 from posthouse.net.clock import Clock
+from posthouse.net.tls_engine import TlsInfo
 from posthouse.protocol.grammar import lookup_domain
 from posthouse.protocol.sasl import ANY_SECRET, MECHANISMS, Authenticated, Denied, Question, ServerContext
 from posthouse.server.policy import LoginTerms
-from posthouse.service.accounts import SCRAM_ITERATIONS, AccountStore, LoginFailures, answer
+from posthouse.service.accounts import SCRAM_ITERATIONS, AccountStore, answer
 from posthouse.service.config.security_types import ANY_MECHANISMS
+from posthouse.service.policy.login_failures import LoginFailures
 
 __all__ = ["AnyAccounts", "DEFAULT_MECHANISMS", "Logins", "may_send_as"]
 
@@ -48,6 +50,7 @@ class Logins(LoginTerms):
 
     ``mechanisms``: those to offer, a subset of what the accounts can serve.  ``decoy_secret``: see
     ``accounts.decoy_secret``.  ``failures`` is shared by all listeners of this process.
+    ``by_common_name``: a client certificate without an e-mail address names its account by the common name.
     """
 
     def __init__(
@@ -59,12 +62,14 @@ class Logins(LoginTerms):
         clock: Clock,
         hostname: str,
         mechanisms: Sequence[str] = (),
+        by_common_name: bool = False,
     ) -> None:
         self.store = store
         self.failures = failures
         self._decoy_secret = decoy_secret
         self._clock = clock
         self._hostname = hostname
+        self._by_common_name = by_common_name
         served = {*store.mechanisms, *(f"{each}-PLUS" for each in store.mechanisms if each.startswith("SCRAM-"))}
         self._forwarded = frozenset(store.forwards)
         served |= self._forwarded.intersection(mechanisms)
@@ -81,6 +86,9 @@ class Logins(LoginTerms):
             for each in self._mechanisms
             if not MECHANISMS[each].bound and each != "EXTERNAL" and (loopback or not MECHANISMS[each].clear)
         )
+
+    def identity_of(self, info: TlsInfo) -> str:
+        return info.identity or (info.common_name if self._by_common_name else "")
 
     def context(self, offered: tuple[str, ...], bindings: Mapping[str, bytes], identity: str | None) -> ServerContext:
         return ServerContext(
@@ -102,14 +110,14 @@ class Logins(LoginTerms):
         identities = await self.store.identities(outcome.user)
         if identities is None:
             return _NO_ACCOUNT, ()
-        self.failures.succeeded(outcome.user, host)
+        self.failures.succeeded(outcome.user, host, self._clock.monotonic())
         return Verdict(_WELCOME), identities
 
     async def denied(self, outcome: Denied, host: str) -> Verdict:
         """The verdict on a wrong one, after the wait that guessing costs."""
         now = self._clock.monotonic()
         barred = self.failures.is_barred(host, now)
-        if outcome.reply.code != 535:  # malformed, which the session counts as an error
+        if outcome.reply.code == 501:  # malformed, which the session counts as an error
             return Verdict(outcome.reply, outcome.reason)
         wait = self.failures.failed(outcome.user, host, now)
         if barred:

@@ -2,7 +2,9 @@
 
 Each worker has a socket of its own at each address (SO_REUSEPORT), and the kernel spreads the connections over them.
 Workers of one daemon may share a port, two daemons may not: so an ordinary socket must be able to listen there first.
-Unix sockets are worker 0's.
+Unix sockets are worker 0's.  A socket that systemd has handed over is one for all workers, which then take turns.
+
+Where the machine has no IPv6, listeners at IPv6 addresses are left out with a warning, as long as another one is left.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from posthouse.core import SettingError
 from posthouse.net.stream import Endpoint
 from posthouse.net.system import endpoint_of, listening_socket, not_listening
 from posthouse.service.config.model import Config, ListenerSettings
+from posthouse.service.process.activation import InheritedSockets
 
 __all__ = ["BACKLOG", "ListenerKey", "Ports", "key_of"]
 
@@ -45,9 +48,19 @@ class _OpenPort(NamedTuple):
 
 
 class Ports:
-    """The listening sockets of ``workers`` processes; ``sockets`` has those of each, by address."""
+    """The listening sockets of ``workers`` processes; ``sockets`` has those of each, by address.
 
-    def __init__(self, workers: int = 1, *, warn: Callable[[str], object] | None = None) -> None:
+    ``inherited`` are sockets that listen already; ``warn`` is given a sentence for each listener that is left out.
+    """
+
+    def __init__(
+        self,
+        workers: int = 1,
+        *,
+        inherited: InheritedSockets | None = None,
+        warn: Callable[[str], object] = lambda text: None,
+    ) -> None:
+        self._inherited = InheritedSockets() if inherited is None else inherited
         self._warn = warn
         self._open: dict[ListenerKey, _OpenPort] = {}
         self._fresh: list[ListenerKey] = []
@@ -60,15 +73,27 @@ class Ports:
         """
         self._fresh = []
         listeners = []
+        left_out: list[SettingError] = []
         try:
+            self._inherited.see_that_all_are_used(config.listener)
             for listener in config.listener:
                 key = key_of(listener)
                 if key not in self._open:
-                    self._add(key, listener)
+                    try:
+                        self._add(key, listener)
+                    except SettingError as error:
+                        if ":" not in listener.bind.host or listener.bind.is_path or not _ipv6_is_off():
+                            raise
+                        left_out.append(error)
+                        continue
                 listeners.append(replace(listener, bind=self._open[key].at))
+            if not listeners and left_out:
+                raise left_out[0]
         except BaseException:
             self.undo()
             raise
+        for each in left_out:
+            self._warn(f"{each.where} is left out, because IPv6 is off on this machine; the other listeners serve")
         return replace(config, listener=tuple(listeners))
 
     def fresh(self) -> list[tuple[int, Endpoint, socket.socket]]:
@@ -96,6 +121,19 @@ class Ports:
 
     def _add(self, key: ListenerKey, listener: ListenerSettings) -> None:
         at = listener.bind
+        inherited = self._inherited.of(listener)
+        if inherited is not None:
+            shared = inherited.sock.dup()
+            slots = self.sockets[:1] if inherited.at.is_path else self.sockets
+            self._put(key, _OpenPort(inherited.at, tuple(shared for _ in slots)))
+            return
+        both = self._inherited.takes(at)
+        if both is not None:
+            raise SettingError(
+                f"the socket {both} from systemd takes IPv4 as well",
+                where=str(at),
+                remedy="take this listener out, or write BindIPv6Only=ipv6-only in the socket unit",
+            )
         sockets: list[socket.socket] = []
         try:
             if at.port and not at.is_path:
@@ -110,10 +148,13 @@ class Ports:
             if isinstance(error, OSError):
                 raise self._refused(error, at) from error
             raise
-        self._open[key] = _OpenPort(at, tuple(sockets), inode)
+        self._put(key, _OpenPort(at, tuple(sockets), inode))
+
+    def _put(self, key: ListenerKey, port: _OpenPort) -> None:
+        self._open[key] = port
         self._fresh.append(key)
-        for slot, sock in zip(self.sockets, sockets, strict=False):
-            slot[at] = sock
+        for slot, sock in zip(self.sockets, port.sockets, strict=False):
+            slot[port.at] = sock
 
     def _refused(self, error: OSError, at: Endpoint) -> SettingError:
         """The error of a listener that cannot be opened, which this daemon itself may keep from it."""
@@ -141,3 +182,13 @@ class Ports:
             with contextlib.suppress(OSError):
                 if os.lstat(port.at.host).st_ino == port.inode:
                     os.unlink(port.at.host)
+
+
+def _ipv6_is_off() -> bool:
+    """Whether this machine has no IPv6 at all, by its kernel or by a sysctl: not even ``::1``."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock:
+            sock.bind(("::1", 0))
+    except OSError:
+        return True
+    return False

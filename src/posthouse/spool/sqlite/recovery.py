@@ -20,6 +20,7 @@ from posthouse.spool.sqlite.migrations import migrate
 from posthouse.spool.sqlite.ownership import refuse_other
 from posthouse.spool.sqlite.settle import Settler
 from posthouse.spool.sqlite.storage.durability import Durable, is_damage, keep_open
+from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 from posthouse.spool.sqlite.storage.layout import Layout, ProcessSlot, complaint_about, strays
 from posthouse.spool.sqlite.storage.lost import delete_old, put_aside, take_back
 from posthouse.spool.sqlite.storage.schema import VERSION, connect, create, refuse_newer
@@ -45,6 +46,7 @@ def open_database(layout: Layout, durable: Durable, kind: str = "") -> sqlite3.C
     # SQLite gives the log the permissions of the database, and creates that by the process's mask.
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        leave_to_owner(path)
     try:
         connection = connect(path, shared=durable.shared)
         version = refuse_newer(connection, path)

@@ -21,6 +21,7 @@ import weakref
 
 from posthouse.core import SettingError
 from posthouse.spool.sqlite.storage.durability import Durable
+from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 
 __all__ = ["DataDirLock", "LOCK_FILE", "make_data_dir", "refuse_open_to_all"]
 
@@ -105,6 +106,7 @@ class DataDirLock:
         for _ in range(_TRIES):
             descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
+                leave_to_owner(self._path, descriptor)
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 holder = os.pread(descriptor, 32, 0)

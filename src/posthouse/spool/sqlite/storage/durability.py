@@ -25,6 +25,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from posthouse.core import StorageBusy, StorageError, StorageFull, StorageUncertain
+from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 
 __all__ = ["Durable", "NotSynced", "WalConnection", "damaged", "is_damage", "keep_open", "storage_error"]
 
@@ -101,10 +102,13 @@ class Durable:
         """Make a directory that only its owner enters (0700); its parent must be synced for it to last."""
         with contextlib.suppress(FileExistsError):
             os.mkdir(path, 0o700)
+            leave_to_owner(path)
 
     def open_temp(self, path: str) -> int:
         """Make a new file that only its owner reads (0600), for writing; returns its descriptor."""
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        leave_to_owner(path, descriptor)
+        return descriptor
 
     def write(self, descriptor: int, data: bytes) -> None:
         """Write all of ``data``."""

@@ -29,6 +29,7 @@ from posthouse.core import SettingError, StorageCorrupt
 from posthouse.spool.ids import WORKERS, number_of, text_of
 from posthouse.spool.sqlite.storage.data_dir import make_data_dir, refuse_open_to_all
 from posthouse.spool.sqlite.storage.durability import Durable, storage_error
+from posthouse.spool.sqlite.storage.file_owner import leave_to_owner
 
 __all__ = ["FileContent", "Layout", "ProcessSlot", "complaint_about", "prepare", "strays"]
 
@@ -182,6 +183,7 @@ def _lock(path: str) -> int | None:
     """The descriptor that holds the lock of an owner file, or None if another holds it."""
     descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_CREAT, 0o600)
     try:
+        leave_to_owner(path, descriptor)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)

@@ -1,0 +1,43 @@
+"""Fuzz targets: one for each reader of octets that another program or person sends.
+
+A target takes octets and raises an exception if a reader breaks a promise: an exception that its contract does not
+name, another result for the same octets cut elsewhere, or a secret where it must not be.  ``scripts/fuzz`` runs all of
+them with coverage guidance (atheris); ``tests/fuzz`` runs each on its corpus.  A finding is mended as a kind, gets a
+test beside the reader's other tests, and its input joins ``corpus/<target>``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+
+__all__ = ["CORPUS", "TARGETS", "target"]
+
+CORPUS = Path(__file__).parent / "corpus"
+#: Target → its module.
+TARGETS = {
+    "addresses": "fuzz.wire",
+    "chunks": "fuzz.wire",
+    "commands": "fuzz.wire",
+    "config": "fuzz.operators",
+    "content": "fuzz.wire",
+    "control": "fuzz.operators",
+    "dovecot": "fuzz.logins",
+    "fields": "fuzz.mail",
+    "filters": "fuzz.operators",
+    "headers": "fuzz.mail",
+    "mime": "fuzz.mail",
+    "receiver": "fuzz.wire",
+    "replies": "fuzz.wire",
+    "reports": "fuzz.mail",
+    "sasl_client": "fuzz.logins",
+    "sasl_server": "fuzz.logins",
+    "tls": "fuzz.logins",
+}
+
+
+def target(name: str) -> Callable[[bytes], None]:
+    """The function of a target."""
+    found: Callable[[bytes], None] = getattr(importlib.import_module(TARGETS[name]), name)
+    return found
