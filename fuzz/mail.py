@@ -43,8 +43,8 @@ def headers(data: bytes) -> None:
 
 def fields(data: bytes) -> None:
     """Values of structured fields: comments, quoted strings, parameters, mailboxes; written ones never break a line."""
-    for read in (without_comments, unquoted, first_word, parse_content_type):
-        read(data)
+    for reader in (without_comments, unquoted, first_word, parse_content_type):
+        reader(data)
     text = data.decode("utf-8", "replace")
     try:
         mailboxes = parse_mailboxes(text)
