@@ -59,9 +59,9 @@ def fields(data: bytes) -> None:
             continue
         assert line.endswith(b"\r\n")
         assert b"\n" not in line.replace(b"\r\n ", b"").replace(b"\r\n\t", b"")[:-2]
-    name = safe_file_name(text, "instead")
-    assert "/" not in name
-    assert "\0" not in name
+    name = safe_file_name(text, "part-1.txt")
+    assert name
+    assert not set(name) & set("/\\\0\n")
 
 
 def mime(data: bytes) -> None:
@@ -69,6 +69,7 @@ def mime(data: bytes) -> None:
     shown = view(data)
     shown.field("subject")
     assert len(shown.attachments) <= len(data)
+    assert not any(set(part.name) & set("/\\\0\n") for part in shown.parts)
     message = read(data)
     assert message.as_bytes() == data
     assert all(0 <= defect.offset <= len(data) for defect in message.defects)
