@@ -40,6 +40,34 @@ def test_each_line_is_explained_by_what_it_answers() -> None:
     assert sum(RESPONSIBLE in each.explanation for each in said) == 1
 
 
+def test_tls_and_a_login_are_explained() -> None:
+    """The lines that stand for credentials are no content."""
+    lines = [
+        ("R", "220 mx ready"),
+        ("S", "EHLO me"),
+        ("R", "250 STARTTLS"),
+        ("S", "STARTTLS"),
+        ("R", "220 go"),
+        ("S", "EHLO me"),
+        ("R", "250-mx"),
+        ("R", "250 AUTH LOGIN"),
+        ("S", "AUTH LOGIN"),
+        ("R", "334 VXNlcm5hbWU6"),
+        ("S", "(credentials)"),
+        ("R", "334 UGFzc3dvcmQ6"),
+        ("S", "(credentials)"),
+        ("R", "235 2.7.0 welcome"),
+        ("S", "QUIT"),
+        ("R", "221 bye"),
+    ]
+    for lang in ("en", "zh"):
+        said = annotate(lines, lang)
+        assert [each.text for each in said if not each.explanation] == []
+    said = annotate(lines)
+    assert "login" in said[10].explanation
+    assert not [each for each in said if RESPONSIBLE in each.explanation or "header fields" in each.explanation]
+
+
 def test_pipelined_replies_find_their_commands() -> None:
     lines = [
         ("R", "220 mx"),

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import trustme
 
 from posthouse.client import Session, Timeouts, connect, open_blocking
-from posthouse.core import Address, Bytes, Envelope, Outcome, Recipient
+from posthouse.core import Address, Bytes, Content, Envelope, Outcome, Recipient
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 
 NAME = "mx.example.net"
@@ -202,24 +202,28 @@ def transaction(connection: Connection) -> None:
             connection.say(b"250 ok\r\n")
 
 
-def deliver(kind: str, port: int, use: Callable[[Any], Any] | None = None, **settings: Any) -> Any:
+def deliver(
+    kind: str, port: int, use: Callable[[Any], Any] | None = None, content: Content = MESSAGE, **settings: Any
+) -> Any:
     """Open a session, send one message (or let ``use`` look at the session), and quit; over asyncio or blocking."""
     settings = {"hostname": "client.example", "name": NAME, "timeouts": LIMITS, **settings}
     there = [Endpoint("127.0.0.1", port)]
     if kind == "blocking":
         session = open_blocking(there, **settings)
         with session:
-            return use(session) if use is not None else session.deliver(ENVELOPE, MESSAGE)
-    return asyncio.run(_deliver(there, use, settings))
+            return use(session) if use is not None else session.deliver(ENVELOPE, content)
+    return asyncio.run(_deliver(there, use, content, settings))
 
 
-async def _deliver(there: list[Endpoint], use: Callable[[Any], Any] | None, settings: dict[str, Any]) -> Any:
+async def _deliver(
+    there: list[Endpoint], use: Callable[[Any], Any] | None, content: Content, settings: dict[str, Any]
+) -> Any:
     async with asyncio.timeout(60):
         session: Session = await connect(there, network=SocketNetwork(), clock=SystemClock(), **settings)
         try:
             if use is not None:
                 return use(session)
-            outcomes: tuple[Outcome, ...] = await session.deliver(ENVELOPE, MESSAGE)
+            outcomes: tuple[Outcome, ...] = await session.deliver(ENVELOPE, content)
             return outcomes
         finally:
             await session.quit()

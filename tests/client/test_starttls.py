@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import threading
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -357,3 +360,52 @@ def self_signed(folder: Path, right: Pair) -> Pair:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files.certificate, files.key or None)
     return Pair(context, right.ca)
+
+
+# Memory
+
+
+class Counted:
+    """Content of 64 MB that counts the octets that were taken of it."""
+
+    size = 64_000_000
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def chunks(self, at_most: int = 262_144) -> Iterator[bytes]:
+        chunk = (b"x" * 998 + b"\r\n") * (at_most // 1000)
+        while self.taken + len(chunk) <= self.size:
+            self.taken += len(chunk)
+            yield chunk
+
+
+@KINDS
+def test_large_content_waits_for_a_peer_that_does_not_read(kind: str, right: Pair) -> None:
+    """Inside TLS as in clear, what is queued is bounded: the content is read as the peer takes it."""
+
+    def script(connection: Connection) -> None:
+        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        connection.handshake(right.server)
+        greeted(connection)
+        while connection.line() != b"DATA":
+            connection.say(b"250 ok\r\n")
+        connection.say(b"354 go\r\n")
+        stuck.wait(60)
+
+    stuck = threading.Event()
+    content = Counted()
+
+    with serving(script) as server:
+        try:
+            (outcome,) = deliver(
+                kind,
+                server.port,
+                tls=policy("implicit", right.ca),
+                timeouts=LIMITS._replace(block=0.3),
+                content=content,
+            )
+        finally:
+            stuck.set()
+    assert outcome.result is Result.DEFERRED
+    assert 0 < content.taken < content.size // 4

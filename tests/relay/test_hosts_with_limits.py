@@ -134,7 +134,7 @@ class Late(Deliverer):
 
 
 def with_host(
-    scenario: Callable[[RelayRig, Host], Awaitable[None]], most: int, **options: object
+    scenario: Callable[[RelayRig, Host], Awaitable[None]], most: int, has_company: bool = False, **options: object
 ) -> tuple[RelayRig, Host]:
     """Play a scenario with a host for sina.com."""
     late = Late()
@@ -153,7 +153,7 @@ def with_host(
         await late.inner.close()
         assert late.inner._pool.open_at("mx.sina.com") == 0  # every session that was counted has been counted off
 
-    return play(lambda: RelayRig(late), whole), hosts[0]
+    return play(lambda: RelayRig(late, has_company=has_company), whole), hosts[0]
 
 
 @pytest.mark.parametrize("at", ["greeting", "EHLO", "MAIL", "RCPT"])
@@ -190,6 +190,26 @@ def test_a_refusal_with_nothing_open_pauses() -> None:
         assert host.taken == 4
 
     with_host(scenario, 0)
+
+
+def test_the_session_may_be_that_of_another_process() -> None:
+    """The first refusal is no attempt of the message, which the process with the session can take at once."""
+
+    async def scenario(rig: RelayRig, host: Host) -> None:
+        for n in range(5):
+            rig.arrive(f"u{n}@sina.com")
+        await rig.clock.advance(1.0)
+        assert rig.worker.sites()["mx.sina.com"].until is not None
+        assert rig.events() == ["suspended"]
+        assert [each.waiting.attempts for each in rig.spool.rows.values()] == [0] * 5
+        assert not any(each.until for each in rig.spool.rows.values())  # no lease is left
+        await rig.clock.advance(20.0)
+        assert rig.events() == ["suspended", "resumed", "deferred", "suspended"]  # a host that refuses everybody
+        host.most = 1
+        await rig.clock.advance(60.0)
+        assert host.taken == 4
+
+    with_host(scenario, 0, has_company=True)
 
 
 def test_a_host_that_closes_its_sessions_late_is_given_a_moment() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
+
+from tests.client.secured_peers import Connection, pair, serving, transaction
 
 from posthouse.core import Address, Body, Bytes, Envelope, Outcome, Recipient, Result
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
@@ -63,3 +66,57 @@ def test_what_the_exchanger_says_is_an_outcome() -> None:
     assert outcome.result is Result.DEFERRED
     assert outcome.reply is not None
     assert str(outcome.reply).startswith("450 4.2.1")
+
+
+def direct(script: Any, name: str = "one.test") -> tuple[Outcome, bytes, bytes]:
+    """Deliver directly to a scripted exchanger; its outcome, and what came in clear and inside TLS."""
+
+    async def main(port: int) -> tuple[Outcome, ...]:
+        async with asyncio.timeout(60):
+            envelope = Envelope(Address("a", "b.org"), (Recipient(Address("x", name)),))
+            return await deliver_direct(envelope, Bytes(b"\r\nhi\r\n"), resolver=dns(), port=port, loopback=True)
+
+    with serving(script) as server:
+        (outcome,) = asyncio.run(main(server.port))
+    return outcome, server.clear, server.inside
+
+
+def offering_tls(connection: Connection) -> bool:
+    """Greet and offer STARTTLS; returns whether it was taken."""
+    connection.say(b"220 mx\r\n")
+    connection.expect(b"EHLO")
+    connection.say(b"250-mx\r\n250 STARTTLS\r\n")
+    if connection.line() != b"STARTTLS":
+        connection.say(b"250 ok\r\n")
+        transaction(connection)
+        return False
+    connection.say(b"220 go\r\n")
+    return True
+
+
+def test_tls_is_used_where_an_exchanger_offers_it(tmp_path: Path) -> None:
+    """Opportunistic: the certificate may be for another name, and of an unknown issuer."""
+    found = pair(tmp_path, "other.example")
+
+    def script(connection: Connection) -> None:
+        if offering_tls(connection):
+            connection.handshake(found.server)
+            transaction(connection)
+
+    outcome, clear, inside = direct(script)
+    assert outcome.result is Result.DELIVERED
+    assert b"MAIL" not in clear
+    assert b"MAIL FROM:<a@b.org>" in inside
+
+
+def test_an_exchanger_whose_tls_fails_gets_the_message_in_clear() -> None:
+    """T8: on a new connection."""
+
+    def script(connection: Connection) -> None:
+        if offering_tls(connection):
+            connection.sock.recv(1)
+            connection.reset()
+
+    outcome, clear, _ = direct(script)
+    assert outcome.result is Result.DELIVERED
+    assert b"MAIL FROM:<a@b.org>" in clear

@@ -247,6 +247,33 @@ def test_a_tagged_address_is_found_as_the_sender_wrote_it() -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        ["bob@example.org", "bob+news@example.org"],
+        ["bob+a@example.org", "bob+b@example.org"],
+        ["info@example.org", "bob+news@example.org"],
+    ],
+)
+@pytest.mark.parametrize("turned", [False, True])
+def test_names_of_one_mailbox_are_all_found(named: list[str], turned: bool) -> None:
+    async def scenario() -> None:
+        desk = await opened()
+        queue_id = await desk.receive(*(reversed(named) if turned else named))
+        for address in named:
+            assert [each.id for each in (await desk.explained(address)).messages] == [queue_id]
+            assert await desk.listed(f"to:{address}")
+        history = await desk.history(queue_id)
+        led = [("which means bob", "即 bob")]
+        if not (turned and "info@example.org" in named):  # the alias led to the mailbox that stands there
+            led.append(("another name of the same mailbox, which means bob", "同一邮箱的另一名称，即 bob"))
+        for english, chinese in led:
+            assert english in said(history)
+            assert chinese in said(history, "zh")
+
+    run(scenario)
+
+
 def test_an_internationalized_address_is_found_in_both_spellings() -> None:
     async def scenario() -> None:
         desk = await opened()

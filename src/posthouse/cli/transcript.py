@@ -50,6 +50,12 @@ _VERBS = {
     "EXPN": ("Who is on this list?", "询问邮件列表的成员。"),
     "HELP": ("Which commands are there?", "询问可用的命令。"),
     "QUIT": ("Ends the session.", "结束会话。"),
+    "STARTTLS": (
+        "TLS begins after the reply; then the sending SMTP says EHLO again, inside TLS.",
+        "应答之后开始 TLS 加密；随后在加密连接中重新发送 EHLO。",
+    ),
+    "AUTH": ("The sending SMTP logs in; the password is not shown here.", "发送SMTP 登录；此处不显示密码。"),
+    "*": ("The login is given up.", "放弃登录。"),
     ".": ("A dot on a line of its own: the content ends here.", "单独一行的点号：内容到此结束。"),
 }
 _EXTENSIONS = {
@@ -90,6 +96,11 @@ _NAMED = (
     "报出自己的名称；其后每行是一个支持的扩展。",
 )
 _OVER = "the end of the content"
+_CREDENTIALS = "(credentials)"
+_ANSWER = (
+    "An answer of the login: a name, a password or a proof of it; it is not shown here.",
+    "登录过程中的回答：用户名、密码或其证明；此处不显示。",
+)
 _CONTENT = ("The message itself: header fields, an empty line, the body.", "邮件本身：邮件头、一个空行、邮件体。")
 
 
@@ -146,6 +157,9 @@ class Live:
         return known[self._lang == "zh"] if known else ""
 
     def _command(self, text: str) -> str:
+        if text == _CREDENTIALS:
+            self._owed.append("AUTH")
+            return _ANSWER[self._lang == "zh"]
         if text.startswith("("):
             if self._owed and self._owed[-1] == "BDAT":
                 self._owed[-1] = _OVER

@@ -245,6 +245,7 @@ class SmtpDeliverer(Deliverer):
                 return found
         tracer.feedback = failed.feedback
         allowed = max(allowed, self._pool.open_at(site))
+        tracer.busy = failed.busy and not allowed
         if failed.busy and allowed:
             tracer.feedback, tracer.open = Feedback.LIMITED, allowed
         return failed.outcomes(delivery)

@@ -109,10 +109,11 @@ class AttemptTracer:
     """The tracer of one attempt.
 
     The deliverer sets ``site``, the identity of the next hop, and ``feedback``, what the attempt says about that host;
-    with LIMITED, ``open`` is the number of sessions that the host allowed.
+    with LIMITED, ``open`` is the number of sessions that the host allowed.  ``busy`` says that it refused the session
+    for now while this process had none open with it.
     """
 
-    __slots__ = ("_began", "_monotonic", "_resolving", "at", "connections", "feedback", "open", "site")
+    __slots__ = ("_began", "_monotonic", "_resolving", "at", "busy", "connections", "feedback", "open", "site")
 
     def __init__(self, clock: Clock) -> None:
         self._monotonic = clock.monotonic
@@ -122,6 +123,7 @@ class AttemptTracer:
         self.site = ""
         self.feedback = Feedback.NOTHING
         self.open = 0
+        self.busy = False
         self.connections: list[ConnectionTracer] = []
 
     def resolved(self) -> None:

@@ -37,8 +37,8 @@ _FAULT: Final = Reply(451, "4.3.0", "local error in processing")
 class Dispatcher:
     """The dispatcher of one worker.
 
-    ``longest`` is how long an attempt may take, in seconds.  ``look`` is called when mail in the spool may be due that
-    no attempt has, ``ended`` after each attempt.
+    ``longest`` is how long an attempt may take, in seconds.  ``has_company`` says that other processes deliver mail of
+    this spool.  ``look`` is called when mail in the spool may be due that no attempt has, ``ended`` after each attempt.
     """
 
     def __init__(
@@ -51,6 +51,7 @@ class Dispatcher:
         recorder: Recorder,
         *,
         longest: float,
+        has_company: bool,
         look: Callable[[], None],
         ended: Callable[[], None],
     ) -> None:
@@ -63,6 +64,7 @@ class Dispatcher:
         self._leases = leases
         self._recorder = recorder
         self._longest = longest
+        self._has_company = has_company
         self._look = look
         self._ended = ended
         scheduler.start = self._start
@@ -211,13 +213,17 @@ class Dispatcher:
             if self._waits_again(attempt, outcomes):
                 has_slot = False
                 return
-            self._record(attempt, outcomes)
+            is_left = self._may_leave(attempt, outcomes)
+            if not is_left:
+                self._record(attempt, outcomes)
             if attempt.tracer is not None and attempt.tracer.feedback is not Feedback.NOTHING:
                 feedback = attempt.tracer.feedback
                 asked, said = None, ""
                 if feedback is not Feedback.OK:
                     asked, said = asked_of(outcomes), _said(attempt.tracer, outcomes)
                 self._leases.give_back(self._scheduler.learn(attempt, feedback, asked, said))
+            if is_left:
+                self._leave(attempt, outcomes)
         finally:
             if has_slot:
                 for next_one in self._scheduler.leave(attempt):
@@ -240,6 +246,24 @@ class Dispatcher:
         for next_one in started:
             self._start(next_one)
         return True
+
+    def _may_leave(self, attempt: Attempt, outcomes: Sequence[Outcome]) -> bool:
+        """Whether an attempt may be left to another process: its host refused the session while this process had none
+        open.  The only session that the host allows may be that process's.
+
+        Only the first refusal in a row is no attempt, so that a host which refuses everybody is told as such.
+        """
+        tracer, queue = attempt.tracer, attempt.queue
+        if not self._has_company or tracer is None or not tracer.busy or queue is None or queue.health is None:
+            return False
+        return not self.stopping and queue.health.is_first_refusal(attempt.began) and asked_of(outcomes) is None
+
+    def _leave(self, attempt: Attempt, outcomes: Sequence[Outcome]) -> None:
+        """Give an attempt back to the spool, if its site is suspended here now; record it otherwise."""
+        if attempt.queue is not None and attempt.queue.suspended:
+            self._leases.give_back([attempt])
+        else:
+            self._record(attempt, outcomes)
 
     async def _find_site(self, attempt: Attempt, tracer: AttemptTracer) -> bool:
         """Find out the site of an attempt, and move the attempt there; False if it has no slot there now.

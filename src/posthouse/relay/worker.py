@@ -75,6 +75,7 @@ class Worker:
         per_destination: Attempts at one time at one site (``scheduling.site_health``).
         lease: The length of a lease, in seconds.
         longest: The longest attempt, in seconds.
+        has_company: Whether other processes deliver mail of this spool.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Worker:
         per_destination: int = 10,
         lease: float = 300.0,
         longest: float = 7_200.0,
+        has_company: bool = False,
     ) -> None:
         self.owner = owner
         self._spool = spool
@@ -119,6 +121,7 @@ class Worker:
             self._leases,
             self._recorder,
             longest=longest,
+            has_company=has_company,
             look=self._wake_up.at,
             ended=self._ended,
         )

@@ -1,7 +1,8 @@
 """Delivery of one message to the mail exchangers of its recipients' domains, without a daemon and without a queue.
 
 ``delivery.SmtpDeliverer`` does the work, so null MX, address literals, down-conversion and the order of exchanges are
-those of the relay.  Nothing is stored, and a deferred recipient is not retried.
+those of the relay.  TLS is used where it is offered, without verification (RFC 7435), and a host whose TLS fails gets
+the message in clear.  Nothing is stored, and a deferred recipient is not retried.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from random import SystemRandom
 
 from posthouse.client.hostname import name_for_ehlo
 from posthouse.client.model import INTERACTIVE_TIMEOUTS
+from posthouse.client.tls_policy import TlsMode, TlsPolicy
 from posthouse.core import Content, Envelope, Outcome, Recipient, Reply, Result
 from posthouse.delivery import Delivery, SmtpDeliverer
+from posthouse.delivery.security import RouteSecurity
 from posthouse.net import CachingResolver, DnsResolver, Resolver, SocketNetwork, SystemClock
 from posthouse.protocol import Transcript
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
@@ -44,6 +47,7 @@ async def deliver_direct(
         timeouts=INTERACTIVE_TIMEOUTS,
         transcript=transcript,
         loopback=loopback,
+        security=RouteSecurity(TlsPolicy(TlsMode.OPPORTUNISTIC)),
         idle=0.0,
     )
     outcomes: dict[int, Outcome] = {}

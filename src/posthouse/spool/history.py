@@ -45,7 +45,8 @@ _LONGEST_LINE = 1000
 
 
 class Expansion(NamedTuple):
-    """Expansion of an address that the client named: ``kind`` is alias, list, moved or postmaster.
+    """Expansion of an address that the client named: ``kind`` is alias, list, moved, postmaster, or
+    same, where several of the client's addresses are names of one mailbox.
 
     It leads to ``number`` addresses: those of the recipients with these ``keys``, and those in ``copies``, further
     messages with the sender of each.

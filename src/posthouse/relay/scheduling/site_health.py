@@ -105,6 +105,10 @@ class SiteHealth:
         """True if the last feedback was a success."""
         return self._succeeded >= 0.0 and not self.failing
 
+    def is_first_refusal(self, began: float) -> bool:
+        """True if a refusal of an attempt that began then is the first one, or one of those that began the pause."""
+        return self._failures == 0 and (self._pauses == 0 or (self._pauses == 1 and began <= self._cut))
+
     def status(self) -> SiteStatus:
         """The status for operators."""
         return SiteStatus(self.limit, self.until or None, self.why)

@@ -121,7 +121,7 @@ class Daemon:
     ) -> None:
         self.config = config
         self._counts = SharedCounts() if counts is None else counts
-        self._checks, self._loopback = checks, loopback
+        self._checks, self._loopback, self._has_company = checks, loopback, share_ports
         self._locks = spool is None and not share_ports  # workers have a parent that holds the lock
         self._lock = lock
         #: Reads the configuration again for a user, where that is possible; set by whoever runs the daemon.
@@ -244,6 +244,7 @@ class Daemon:
             log=self.log,
             concurrency=relay.concurrency,
             per_destination=relay.concurrency_per_destination,
+            has_company=self._has_company,
         )
 
     def _fault(self, error: BaseException) -> None:

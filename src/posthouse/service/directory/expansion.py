@@ -53,6 +53,8 @@ def expand_envelope(directory: Directory, envelope: Envelope) -> list[Envelope]:
             here = recipient
             if not recipient.address.domain:
                 here = recipient._replace(address=found.address, originals=(recipient.address,))
+            elif key in direct and not _is_found_as(direct[key].address, recipient.address):
+                here = recipient._replace(originals=(recipient.address,))  # bob+news beside bob
             _enter(direct, key, here)
             continue
         changed = True
@@ -91,6 +93,11 @@ def expansions(
         for number, each in enumerate(stored)
         for key, recipient in enumerate(each.recipients)
     }
+    for number, each in enumerate(stored):  # bob+news, by the mailbox bob
+        for key, kept in enumerate(each.recipients):
+            mailbox = directory.resolve(kept.address)
+            if kept.originals and not isinstance(mailbox, Moved | Expanded):
+                places.setdefault((each.sender, directory.identity(mailbox.address)), (number, key))
     found: list[list[Expansion]] = [[] for _ in stored]
     for recipient in dict.fromkeys(each.address for each in envelope.recipients):
         meant = directory.resolve(recipient)
@@ -100,7 +107,13 @@ def expansions(
         elif not recipient.domain:
             kind, targets = "postmaster", (Target(meant.address),)
         else:
-            continue
+            place = places.get((envelope.sender, directory.identity(meant.address)))
+            if place is None:
+                continue
+            name = stored[place[0]].recipients[place[1]].address
+            if _is_found_as(name, recipient):
+                continue
+            kind, targets = "same", (Target(name),)
         led: dict[int, list[int]] = {0: []}
         for address, owner in targets:
             sender = envelope.sender if owner is None or envelope.sender is None else owner
@@ -112,6 +125,11 @@ def expansions(
             others = tuple(copy for other, copy in copies.items() if other != number) if not number else ()
             found[number].append(Expansion(str(recipient), kind, len(targets), tuple(keys), others))
     return [tuple(each) for each in found]
+
+
+def _is_found_as(one: Address, other: Address) -> bool:
+    """Whether who looks for one of the addresses finds the other."""
+    return str(one).lower() == str(other).lower()
 
 
 def log_expansions(log: EventSink, message: StoredMessage, first: str, expansions: Sequence[Expansion]) -> None:

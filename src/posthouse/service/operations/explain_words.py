@@ -32,6 +32,7 @@ EXPLAIN_TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "expanded-alias": ("{address}: an alias of {number}", "{address}：别名，指向 {number}"),
         "expanded-list": ("{address}: a list of {number}", "{address}：邮件列表，共 {number}"),
         "expanded-moved": ("{address}: a mailbox that has moved", "{address}：邮箱已迁走"),
+        "expanded-same": ("{address}: another name of the same mailbox", "{address}：同一邮箱的另一名称"),
         "expanded-postmaster": ("{address}: the postmaster of this host", "{address}：本机的 postmaster"),
         "led": (", here {recipients}", "，本邮件发往其中的 {recipients}"),
         "led-all": (", which means {recipients}", "，即 {recipients}"),

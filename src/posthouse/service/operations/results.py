@@ -471,7 +471,8 @@ class RecipientNow(Struct, frozen=True, kw_only=True):
 
 
 class ExpansionEntry(Struct, frozen=True, kw_only=True):
-    """An address that the client named, and what it led to: ``kind`` is alias, list, moved or postmaster.
+    """An address that the client named, and what it led to: ``kind`` is alias, list, moved, postmaster, or
+    same (several of the client's addresses are names of one mailbox).
 
     Of its ``number`` addresses these ``recipients`` are in this message, the others in ``copies``.
     """
