@@ -1,8 +1,8 @@
 """Load over TLS with a login: STARTTLS and AUTH PLAIN for each message, and implicit TLS with sessions kept.
 
-Both sides have a certificate of RSA-2048 and one account.  Ours keeps its accounts in its own file; Postfix asks Dovecot,
-whose password is stored as ``doveadm pw`` stores it by default.  The clients are threads of this process on blocking
-sockets, and verify the certificate.
+Both sides have a certificate of RSA-2048 and one account.  Ours keeps its accounts in its own file; Postfix asks
+Dovecot, whose password is stored as ``doveadm pw`` stores it by default.  The clients are threads of this process on
+blocking sockets, and verify the certificate.
 """
 
 from __future__ import annotations
