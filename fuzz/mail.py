@@ -13,8 +13,9 @@ from posthouse.message.dsn.report import is_report
 from posthouse.message.field_writing import written_field
 from posthouse.message.headers import HEADER_LIMIT
 from posthouse.message.mailboxes import parse_mailboxes
-from posthouse.message.message_view import safe_name, view
+from posthouse.message.message_view import view
 from posthouse.message.mime import needs
+from posthouse.message.reading.attachment_names import safe_file_name
 from posthouse.message.structured import first_word, parse_content_type, unquoted, without_comments
 from posthouse.message.submitted import completed
 
@@ -57,8 +58,9 @@ def fields(data: bytes) -> None:
             continue
         assert line.endswith(b"\r\n")
         assert b"\n" not in line.replace(b"\r\n ", b"").replace(b"\r\n\t", b"")[:-2]
-    assert "/" not in safe_name(text, 1, "text/plain")
-    assert "\0" not in safe_name(text, 1, "text/plain")
+    name = safe_file_name(text, "part-1.txt")
+    assert name
+    assert not set(name) & set("/\\\0\n")
 
 
 def mime(data: bytes) -> None:
@@ -66,6 +68,7 @@ def mime(data: bytes) -> None:
     shown = view(data)
     shown.field("subject")
     assert len(shown.attachments) <= len(data)
+    assert not any(set(part.name) & set("/\\\0\n") for part in shown.parts)
     needs([data])
     for to_7bit, raw_headers in ((True, False), (True, True), (False, False)):
         converted = convert(Bytes(data), to_7bit=to_7bit, raw_headers=raw_headers)

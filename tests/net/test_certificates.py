@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from posthouse.core import SettingError
-from posthouse.net.certificates import LOOK_AGAIN, Certificates, KeyPair, make_self_signed, read_facts
+from posthouse.net.certificates import LOOK_AGAIN, Certificates, KeyPair, make_self_signed, open_to_all, read_facts
 from posthouse.net.tls_context import client_context
 from posthouse.net.tls_engine import TlsEngine, TlsState
 
@@ -122,3 +122,108 @@ def test_a_self_made_certificate_passes_strict_checks(tmp_path: Path) -> None:
     shake(client, TlsEngine(Certificates([pair]).context(0), server_side=True, peer="c"))
     assert client.info is not None
     assert client.info.verified
+
+
+def test_of_several_broken_pairs_each_is_warned_about_once(authority: trustme.CA, tmp_path: Path) -> None:
+    pairs = [made(authority, tmp_path / name, f"{name}.example.net") for name in ("a", "b")]
+    problems: list[str] = []
+    certificates = Certificates(pairs, on_problem=problems.append)
+    for pair in pairs:
+        Path(pair.certificate).write_text("not a certificate")
+    for _ in range(4):
+        assert not certificates.reload()
+    assert len(problems) == 2
+
+
+def test_a_name_of_its_own_comes_before_a_wildcard_of_an_earlier_pair(authority: trustme.CA, tmp_path: Path) -> None:
+    wildcard = made(authority, tmp_path / "a", "*.example.net", "xn--bcher-kva.example")
+    exact = made(authority, tmp_path / "b", "mx.example.net")
+    certificates = Certificates([wildcard, exact])
+    ca = str(tmp_path / "a" / "ca.pem")
+    (ours, _), (_, theirs) = [(each, each) for _, each in certificates.facts()]
+    assert ours.names_host("MX.example.net.")
+    assert ours.names_host("xn--bcher-kva.example")
+    assert theirs.names == ("mx.example.net",)
+    assert shown(certificates, ca, "mx.example.net") != shown(certificates, ca, "other.example.net")
+    assert shown(certificates, ca, "xn--bcher-kva.example") == shown(certificates, ca, "other.example.net")
+
+
+def test_a_client_without_sni_gets_the_first(authority: trustme.CA, tmp_path: Path) -> None:
+    first = made(authority, tmp_path / "a", "mx.example.net")
+    second = made(authority, tmp_path / "b", "mail.example.org")
+    certificates = Certificates([first, second])
+    client = TlsEngine(client_context(verify=False), server_side=False, peer="h")
+    shake(client, TlsEngine(certificates.context(0), server_side=True, peer="c"))
+    assert client.info is not None
+    assert client.info.certificate == shown(certificates, str(tmp_path / "a" / "ca.pem"), "mx.example.net")
+
+
+def test_rights_that_are_granted_later_are_noticed(authority: trustme.CA, tmp_path: Path) -> None:
+    """chmod changes neither the time of the content nor its size."""
+    pair = made(authority, tmp_path / "a", "mx.example.net")
+    certificates = Certificates([pair])
+    os.chmod(pair.key, 0o640)
+    assert certificates.reload()
+    assert not certificates.reload()
+
+
+def weak_pair(folder: Path, bits: int) -> KeyPair:
+    from datetime import UTC, datetime, timedelta
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(65_537, bits)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mx.example.net")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "weak.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + private)
+    return KeyPair(str(folder / "weak.pem"))
+
+
+def test_a_short_key_is_refused_whatever_openssl_would_allow(tmp_path: Path) -> None:
+    pair = weak_pair(tmp_path, 1_024)
+    assert read_facts(pair.certificate).weakness == "the certificate's key is too short (1024 bits)"
+    with pytest.raises(SettingError, match=r"key is too short.*; use RSA of 2,048 bits or more, or P-256"):
+        Certificates([pair])
+
+
+def test_a_key_that_every_user_may_read_is_named(authority: trustme.CA, tmp_path: Path) -> None:
+    pair = made(authority, tmp_path / "a", "mx.example.net")
+    os.chmod(pair.key, 0o600)
+    assert open_to_all(pair.key) == ""
+    os.chmod(pair.key, 0o644)
+    closed = any(not os.stat(each).st_mode & 0o001 for each in Path(pair.key).parents)
+    said = open_to_all(pair.key)  # within a closed folder nobody else gets at it
+    assert said == ("" if closed else f"every user of this machine may read the key {pair.key}; {said.split('; ')[1]}")
+
+
+@pytest.mark.system("openssl", "openssl")
+def test_openssl_itself_finds_nothing_wrong_with_a_self_made_certificate(tmp_path: Path) -> None:
+    import subprocess
+    import time
+
+    names = ["mx.example.net", "::1"]
+    pair, _ = make_self_signed(names, tmp_path / "tls", time.time())
+    done = subprocess.run(
+        ["openssl", "verify", "-x509_strict", "-verify_hostname", names[0], "-CAfile", *([pair.certificate] * 2)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.endswith(": OK\n"), done.stdout + done.stderr
+    assert done.returncode == 0

@@ -11,10 +11,12 @@ import contextlib
 import importlib.util
 import os
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from importlib.machinery import PathFinder
 from typing import Any
 
+from posthouse.core import SettingError
 from posthouse.core.units import size_in_words
 from posthouse.net import Endpoint
 from posthouse.service.config.model import Config
@@ -35,8 +37,10 @@ def advice(config: Config) -> list[str]:
                 f'listener {each.name}: strictness = "lenient" accepts malformed mail from any host, and other servers '
                 "may refuse it; mx listeners on the Internet are better strict."
             )
-        if each.kind == "submission" and not config.relay.trusted_networks:
-            found.append(f"listener {each.name}: [relay] trusted_networks is empty, so no host may submit mail.")
+        if each.kind == "submission" and each.auth == "off" and not config.relay.trusted_networks:
+            found.append(
+                f'listener {each.name}: auth = "off" and [relay] trusted_networks is empty, so no host may submit mail.'
+            )
     if any(network.prefixlen == 0 for network in config.relay.trusted_networks):
         found.append("[relay] trusted_networks contains the whole Internet: this is an open relay.")
     if config.relay.max_hops < 100:
@@ -58,7 +62,59 @@ def advice(config: Config) -> list[str]:
 
 def surroundings(config: Config, table: Mapping[str, Any]) -> list[str]:
     """Sentences about what the configuration finds on this machine; ``table`` is the file, not decoded."""
-    return [*_listeners(config), *_routes(config), *_directories(config, table), *_modules(config)]
+    return [
+        *_listeners(config),
+        *_certificates(config),
+        *_routes(config),
+        *_directories(config, table),
+        *_modules(config),
+    ]
+
+
+def _certificates(config: Config) -> Iterator[str]:
+    """What is wrong with the files of certificates, or will be."""
+    from posthouse.net.certificates import WARN_DAYS, Certificates, KeyPair, open_to_all
+
+    pairs = [KeyPair(each.tls_cert, each.tls_key) for each in config.listener if each.tls_cert]
+    pairs += [KeyPair(each.cert, each.key) for each in config.certificate]
+    now = time.time()
+    for pair in dict.fromkeys(pairs):
+        try:
+            ((_, facts),) = Certificates([pair]).facts()
+        except SettingError as error:
+            yield f"certificate {error}; as it is, the daemon would not start."
+            continue
+        days = int((facts.not_after - now) // 86_400)
+        if facts.expires_within(WARN_DAYS, now):
+            when = f"ends in {days} days" if days >= 0 else "has expired"
+            yield f"certificate {pair.certificate}: it {when}; renew it."
+        if facts.not_before > now:
+            yield f"certificate {pair.certificate}: it is not valid yet; see whether this machine's clock is right."
+        if facts.chain == 1 and not facts.self_signed:
+            yield (
+                f"certificate {pair.certificate}: the file holds this one certificate without the intermediate that "
+                "issued it, so most phones and many servers will refuse it; name the file with the whole chain "
+                "(fullchain.pem)."
+            )
+        if not facts.names:
+            yield f"certificate {pair.certificate}: it has no subject alternative name, so clients will refuse it."
+        if sentence := open_to_all(pair.key or pair.certificate):
+            yield f"certificate {pair.certificate}: {sentence}."
+    if (
+        any(each.tls != "off" for each in config.listener)
+        and pairs
+        and not any(_is_for(pair, config.hostname) for pair in dict.fromkeys(pairs))
+    ):
+        yield f"No certificate is for the host name {config.hostname}; clients that verify it will refuse them."
+
+
+def _is_for(pair: Any, host: str) -> bool:
+    from posthouse.net.certificates import read_facts
+
+    try:
+        return read_facts(pair.certificate).names_host(host)
+    except SettingError:
+        return True  # it was said already
 
 
 def _is_local(endpoint: Endpoint) -> bool:

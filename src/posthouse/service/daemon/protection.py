@@ -165,11 +165,12 @@ class Protections:
         certificates = self._certificates.get(key)
         if certificates is not None:
             return certificates
-        certificates = self._before.get(key)
-        if certificates is None:
-            certificates = Certificates(pairs, client_ca=client_ca)
+        kept = self._before.get(key)
+        certificates = Certificates(pairs, client_ca=client_ca) if kept is None else kept
         self._certificates[key] = certificates
         certificates.on_problem = self._say
+        if kept is not None:
+            kept.reload()
         return certificates
 
     def look(self) -> None:

@@ -1,0 +1,197 @@
+"""Files of certificates around a running daemon: what ``check config`` says of them, what the log says, once a day, and
+what a pair that does not fit does at the start."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from tests.net.test_tls import Files, issue
+from tests.service.whole_daemon import PATIENCE, Dialogue, WholeDaemon, until
+
+from posthouse.core import SettingError
+from posthouse.core.event_sink import CallbackSink
+from posthouse.service import parse
+from posthouse.service.config.advice import surroundings
+from posthouse.service.config_file import table_of
+from posthouse.service.daemon.protection import Protections
+
+SINA = '[[domain]]\nname = "sina.com"\nmailboxes = "any"\n'
+DAY = 86_400.0
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def settings(files: Files) -> str:
+    return (
+        '[[listener]]\nbind = "127.0.0.1:0"\nname = "mx"\ntls = "starttls"\n'
+        f'tls_cert = "{files.certificate}"\ntls_key = "{files.key}"\n'
+    )
+
+
+def advised(tmp_path: Path, files: Files, hostname: str = "mx.example.net") -> str:
+    text = f'hostname = "{hostname}"\ndata_dir = "{tmp_path}"\n{settings(files)}{SINA}'
+    return "\n".join(surroundings(parse(text), table_of(text, "x")))
+
+
+def test_check_config_names_the_missing_intermediate(tmp_path: Path) -> None:
+    intermediate = trustme.CA().create_child_ca()
+    files = issue(intermediate, tmp_path, "mx.example.net")
+    os.chmod(files.key, 0o600)
+    assert advised(tmp_path, files) == ""
+    text = Path(files.certificate).read_text()
+    Path(files.certificate).write_text(text.split("-----END CERTIFICATE-----")[0] + "-----END CERTIFICATE-----\n")
+    said = advised(tmp_path, files)
+    assert "without the intermediate that issued it, so most phones and many servers will refuse it" in said
+    assert "fullchain.pem" in said
+
+
+def test_check_config_tells_of_the_end_the_name_and_what_cannot_be_used(authority: trustme.CA, tmp_path: Path) -> None:
+    files = issue(authority, tmp_path, "mx.example.net", not_after=datetime.now(UTC) + timedelta(days=20, hours=1))
+    os.chmod(files.key, 0o600)
+    assert "it ends in 20 days; renew it" in advised(tmp_path, files)
+    assert "No certificate is for the host name other.example.net" in advised(tmp_path, files, "other.example.net")
+    (tmp_path / "other").mkdir()
+    other = issue(authority, tmp_path / "other", "mx.example.net")
+    said = advised(tmp_path, Files(files.ca, files.certificate, other.key))
+    assert f"{other.key}: the key does not belong to the certificate {files.certificate}" in said
+    assert "the daemon would not start" in said
+    Path(files.key).unlink()
+    assert f"{files.key}: it cannot be read (No such file or directory)" in advised(tmp_path, files)
+
+
+class Moment:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def protections(files: Files, said: list[str], clock: Any) -> Protections:
+    log = CallbackSink(lambda event, /, **facts: said.append(f"{event} {facts.get('reason')}"))
+    config = parse(settings(files) + SINA)
+    made = Protections(config, clock=clock, log=log)
+    made.of(config.listener[0])
+    return made
+
+
+def test_the_log_warns_once_a_day_from_21_days_before_the_end(authority: trustme.CA, tmp_path: Path) -> None:
+    clock = Moment()
+    end = datetime.fromtimestamp(clock.time(), UTC) + timedelta(days=22)
+    files = issue(authority, tmp_path, "mx.example.net", not_after=end)
+    os.chmod(files.key, 0o600)
+    said: list[str] = []
+    of_the_daemon = protections(files, said, clock)
+    of_the_daemon.look()
+    assert not said
+    clock.now += 2 * DAY
+    for _ in range(3):
+        of_the_daemon.look()
+    assert said == [f"tls the certificate {files.certificate} ends in 20 days; put a new one in its place"]
+    clock.now += DAY
+    of_the_daemon.look()
+    assert len(said) == 2
+    clock.now += 30 * DAY
+    of_the_daemon.look()
+    assert said[2:] == [f"tls the certificate {files.certificate} has expired; put a new one in its place"]
+
+
+def test_of_several_workers_one_speaks(authority: trustme.CA, tmp_path: Path) -> None:
+    files = issue(authority, tmp_path, "mx.example.net")
+    said: list[str] = []
+    silent = protections(files, said, Moment())
+    silent.speaks = False
+    Path(files.certificate).write_text("nothing")
+    context: Any = silent.of(parse(settings(files)).listener[0])[0]
+    assert context.tls() is not None
+    assert not said
+
+
+def test_a_pair_that_does_not_fit_is_no_start_and_names_both_files(authority: trustme.CA, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    first, second = (issue(authority, tmp_path / name, "mx.example.net") for name in ("a", "b"))
+    mixed = Files(first.ca, first.certificate, second.key)
+    with pytest.raises(
+        SettingError, match=f"{second.key}: the key does not belong to the certificate {first.certificate}"
+    ):
+        protections(mixed, [], Moment())
+    daemon = WholeDaemon(tmp_path, settings(mixed) + SINA)
+    try:
+        assert daemon.process.wait(PATIENCE) in (65, 69)
+        assert first.certificate in daemon.text()
+        assert second.key in daemon.text()
+        assert "listening" not in daemon.text()
+        assert "Traceback" not in daemon.text()
+    finally:
+        daemon.end()
+
+
+def shown(port: int, ca: str) -> int:
+    """The serial number of the certificate that a new session gets."""
+    context = ssl.create_default_context(cafile=ca)
+    with Dialogue(port) as session:
+        session.ask("EHLO me")
+        assert session.ask("STARTTLS").startswith("220")
+        with context.wrap_socket(session.sock, server_hostname="mx.example.net") as secured:
+            found = secured.getpeercert()
+            assert found is not None
+            return int(str(found["serialNumber"]), 16)
+
+
+def test_a_renewal_under_a_running_daemon_needs_no_restart_and_ends_no_session(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    """As renewal tools do it: links to links; a reload has the daemon look at once, instead of within a minute."""
+    for number in ("1", "2"):
+        (tmp_path / number).mkdir()
+        issue(authority, tmp_path / number, "mx.example.net")
+    (tmp_path / "live").symlink_to("1")
+    files = Files(
+        str(tmp_path / "1" / "ca.pem"), str(tmp_path / "live" / "cert.pem"), str(tmp_path / "live" / "key.pem")
+    )
+    daemon = WholeDaemon(tmp_path, settings(files) + SINA, workers=2)
+    try:
+        port = daemon.port()
+        daemon.up()
+        before = shown(port, files.ca)
+        context = ssl.create_default_context(cafile=files.ca)
+        with Dialogue(port) as session:
+            session.ask("EHLO me")
+            session.ask("STARTTLS")
+            with context.wrap_socket(session.sock, server_hostname="mx.example.net") as secured:
+                (tmp_path / "new").symlink_to("2")
+                os.replace(tmp_path / "new", tmp_path / "live")
+                daemon.reload()
+                until(lambda: all(shown(port, files.ca) != before for _ in range(6)))
+                secured.sendall(b"NOOP\r\n")
+                assert secured.recv(100).startswith(b"250 ")
+        # The key of the next pair comes later: until then the pair before serves, with one line in the log.
+        (tmp_path / "3").mkdir()
+        third = issue(authority, tmp_path / "3", "mx.example.net")
+        second = shown(port, files.ca)
+        os.replace(third.certificate, tmp_path / "2" / "cert.pem")
+        for _ in range(2):
+            daemon.reload()
+            assert shown(port, files.ca) == second
+        assert daemon.text().count("does not belong to the certificate") == 1
+        os.replace(third.key, tmp_path / "2" / "key.pem")
+        daemon.reload()
+        assert all(shown(port, files.ca) not in (before, second) for _ in range(6))
+        assert daemon.stop() == 0, daemon.text()
+    finally:
+        daemon.end()
