@@ -130,7 +130,9 @@ class Pipeline(Channel):
         try:
             goes_on = self.sender.receive(data, answers)
         except RemoteError as found:
-            error = self.fault = self._shown(found)  # before the replies: nothing is written to this peer any more
+            error = self.fault = _shown(
+                found, self.sender
+            )  # before the replies: nothing is written to this peer any more
         line = self._line
         for to, reply in answers:
             if line:
@@ -147,10 +149,6 @@ class Pipeline(Channel):
                 self._give_turn()
         elif self._answers:
             self._wake()
-
-    def _shown(self, error: RemoteError) -> RemoteError:
-        """The error without what the peer has sent, which may repeat the secrets of a login."""
-        return RemoteError("the peer sent what is no reply to AUTH") if self.sender.hidden else error
 
     def eof_received(self) -> None:
         """The peer sends no more, so the replies that are still awaited cannot come."""
@@ -349,3 +347,8 @@ def say(channel: Pipeline, command: Command) -> CommandStep:
     if not channel.idle:
         raise LocalError("a message is under way; await it before a command of your own")
     return CommandStep(channel.sender.send(command), channel.timeouts.command, command.verb)
+
+
+def _shown(error: RemoteError, sender: Sender) -> RemoteError:
+    """The error without what the peer has sent, which may repeat the secrets of a login."""
+    return RemoteError("the peer sent what is no reply to AUTH") if sender.hidden else error
