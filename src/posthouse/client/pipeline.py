@@ -130,9 +130,8 @@ class Pipeline(Channel):
         try:
             goes_on = self.sender.receive(data, answers)
         except RemoteError as found:
-            error = self.fault = _shown(
-                found, self.sender
-            )  # before the replies: nothing is written to this peer any more
+            # Before the replies: nothing is written to this peer any more.
+            error = self.fault = _shown(found, self.sender)
         line = self._line
         for to, reply in answers:
             if line:
