@@ -335,6 +335,11 @@ def test_explain_in_two_languages(ran) -> None:
     assert "邮箱不可用" in got.out
 
 
+def test_a_setting_in_chinese_says_that_its_text_is_english(ran) -> None:
+    assert "目前只有英文" in ran("explain", "relay.max_hops", "--lang", "zh").out
+    assert "目前只有英文" not in ran("explain", "relay.max_hops").out
+
+
 def test_explain_as_json(ran) -> None:
     whole = json.loads(ran("explain", "--json", "421").out)
     assert whole["kind"] == "code"

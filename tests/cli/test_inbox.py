@@ -252,6 +252,19 @@ def test_a_spool_that_may_not_be_read_names_the_user_and_the_remedy(
         assert f"may not be read by uid {os.geteuid()}; run the command as root or as the daemon's user" in got.err
 
 
+def test_an_address_is_judged_by_the_daemon_unless_a_configuration_is_named(
+    ran, place: Place, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(place.text)
+    place.text = place.text.replace('name = "*"\nmailboxes = "any"', 'name = "sina.com"\nmailboxes = ["bob"]')
+    request.getfixturevalue("running")
+    monkeypatch.delenv("POSTHOUSE_CONFIG")
+    data = ("--data-dir", str(place.directory / "data"))
+    assert "answered 550 5.1.1" in ran("check", "address", *data, "eve@sina.com").out
+    assert "answered 250 2.1.5" in ran("check", "address", *data, "--config", str(other), "eve@sina.com").out
+
+
 def test_internationalized_inboxes_are_shown_and_found_as_people_write_them(ran, place: Place) -> None:
     place.keep(("抄送@xn--fsqu00a.xn--0zwm56d", ONE))
     assert "抄送@例子.测试" in ran("inbox", "list").out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import socket
 import struct
@@ -14,7 +15,8 @@ import pytest
 
 from posthouse.core import Broken, LocalError, SettingError, TimedOut, Unreachable
 from posthouse.net import Endpoint, SocketNetwork
-from posthouse.net.system import broken_by, not_listening, unreachable
+from posthouse.net.socket_listener import IN_ONE_TURN
+from posthouse.net.system import broken_by, endpoint_of, not_listening, unreachable
 from posthouse.testing import RecordingHandler
 
 LOOPBACK = Endpoint("127.0.0.1")
@@ -423,3 +425,52 @@ def test_faults_in_every_callback_are_told_and_end_the_channel() -> None:
             assert isinstance(server.error, LocalError) or name == "disconnected"
 
     run(scenario())
+
+
+LOOPS = [
+    "asyncio",
+    pytest.param(
+        "uvloop",
+        marks=pytest.mark.skipif(importlib.util.find_spec("uvloop") is None, reason="needs: pip install uvloop"),
+    ),
+]
+
+
+@pytest.mark.parametrize("kind", LOOPS)
+def test_of_many_connections_that_wait_some_are_accepted_in_each_turn_and_never_all(kind: str) -> None:
+    async def scenario() -> None:
+        handlers: list[RecordingHandler] = []
+
+        def made() -> RecordingHandler:
+            handlers.append(RecordingHandler())
+            return handlers[-1]
+
+        listener = await SocketNetwork().listen(LOOPBACK, made)
+        clients = [raw(listener.local) for _ in range(200)]  # the kernel opens them, while this loop does nothing
+        turns, most, before = 0, 0, 0
+        while len(handlers) < 200:
+            await asyncio.sleep(0)
+            most, before = max(most, len(handlers) - before), len(handlers)
+            turns += 1
+        for client in clients:
+            client.close()
+        listener.close()
+        for handler in handlers:
+            await handler.until(lambda handler: handler.eof)
+            handler.stream.abort()
+            await handler.until(lambda handler: handler.ended)
+        assert turns <= 50
+        assert most <= 2 * IN_ONE_TURN
+
+    if kind == "asyncio":
+        run(scenario())
+    else:
+        import uvloop
+
+        uvloop.run(asyncio.wait_for(scenario(), 30))
+
+
+def test_an_ipv4_client_of_a_socket_of_both_families_has_its_ipv4_address() -> None:
+    assert endpoint_of(("::ffff:192.0.2.1", 25, 0, 0)) == Endpoint("192.0.2.1", 25)
+    assert endpoint_of(("::ffff:0:1", 25, 0, 0)) == Endpoint("::ffff:0:1", 25)
+    assert endpoint_of(("2001:db8::1", 25, 0, 0)) == Endpoint("2001:db8::1", 25)

@@ -30,7 +30,7 @@ from posthouse.protocol.sasl import (
 from posthouse.service import Daemon, parse
 
 from .test_daemon import Talk
-from .test_secured import Log, Recording
+from .test_secured import Log, Recording, trusting
 
 ACCOUNT, PASSWORD, TOKEN = "ann@x.test", "Red=Lion+7/%@b", "ya29.secret-token"
 ALL = ("SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2", "CRAM-MD5")
@@ -543,3 +543,51 @@ def test_binding_to_no_channel_is_refused(tmp_path: Path, store: Store, kind: st
         assert store.asked == 0
 
     with_client(tmp_path, scenario)
+
+
+def test_the_challenge_of_an_unknown_account_looks_like_that_of_a_real_one(tmp_path: Path, store: Store) -> None:
+    """Its salt stays the same, too, or asking twice would tell."""
+
+    async def scenario(client: Client, log: Log) -> None:
+        seen = []
+        for user in (ACCOUNT, "nobody@x.test", "nobody@x.test", "other@x.test"):
+            reply = await client.say(f"AUTH SCRAM-SHA-256 {b64(f'n,,n={user},r=x')}")
+            _, salt, count = base64.b64decode(reply[4:]).decode().split(",")
+            seen.append((len(base64.b64decode(salt[2:])), count, salt))
+            await client.say("*")
+        assert {each[:2] for each in seen} == {(16, "i=4096")}
+        assert seen[1] == seen[2]
+        assert len({each[2] for each in seen}) == 3
+
+    with_client(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["with -PLUS", "without"])
+def test_plus_can_be_taken_away(tmp_path: Path, store: Store, listed: bool) -> None:
+    """For programs that choose -PLUS and cannot do it, such as mutt's GNU SASL; saying y is an attack only with it."""
+    plus = '"SCRAM-SHA-256-PLUS", ' if listed else ""
+    listener = LISTENER.format(mechanisms=f'{plus}"SCRAM-SHA-256", "PLAIN"').replace('"clear"', '"tls"')
+    listener += 'tls = "starttls"\n'
+
+    async def run() -> None:
+        async with asyncio.timeout(60):
+            text = TEXT.format(data_dir=tmp_path, listener=listener)
+            daemon = Daemon(parse(text), log=Log(), clock=Recording())
+            await daemon.start()
+            client = Client(*await asyncio.open_connection("127.0.0.1", daemon.endpoints["tls"].port))
+            try:
+                await client.reply()
+                await client.say("EHLO client.test")
+                await client.say("STARTTLS")
+                await client.writer.start_tls(trusting(tmp_path), server_hostname="localhost")
+                offered = await client.say("EHLO client.test")
+                assert ("SCRAM-SHA-256-PLUS" in offered) is listed
+                reply = await client.say(f"AUTH SCRAM-SHA-256 {b64(f'y,,n={ACCOUNT},r=x')}")
+                assert reply.startswith("535 5.7.8" if listed else "334 ")
+            finally:
+                client.writer.close()
+                with contextlib.suppress(ConnectionError):
+                    await client.writer.wait_closed()
+                await daemon.drain(0.5)
+
+    asyncio.run(run())

@@ -188,6 +188,30 @@ def test_the_sender_is_an_identity_of_the_account(sender: str, code: int, host: 
 
 
 @pytest.mark.parametrize(
+    ("host", "login", "asserted", "kept"),
+    [
+        ("198.51.100.7", True, "ann@x.test", "ann@x.test"),
+        ("198.51.100.7", True, "boss@x.test", ""),
+        ("198.51.100.7", True, "", ""),
+        ("198.51.100.7", True, None, None),
+        ("198.51.100.7", False, "ann@x.test", ""),
+        ("198.51.100.7", False, None, None),
+        ("192.0.2.1", False, "boss@x.test", "boss@x.test"),
+        ("192.0.2.1", True, "boss@x.test", ""),
+    ],
+)
+def test_who_submitted_a_message_first_is_believed_of_its_account_and_of_trusted_hosts(
+    host: str, login: bool, asserted: str | None, kept: str | None
+) -> None:
+    """AUTH= of MAIL (RFC 4954 §5); from others it becomes ``<>``."""
+    made = harness("mx", 'auth = "offered"')
+    session = logged_in(made, host) if login else made.session(host)
+    (reply,) = bring_in(session, TO._replace(auth=asserted), WHOLE + b"\r\n")
+    assert reply.code == 250
+    assert made.spool.stored[0][0].envelope.auth == kept
+
+
+@pytest.mark.parametrize(
     ("fields", "code"),
     [
         (b"From: Ann <ann@x.test>\r\n", 250),

@@ -52,6 +52,8 @@ def _code(found: Any) -> int:
 def address(address: tuple[str, ...], config_file: str | None, data_dir: str | None, as_json: bool) -> int:
     """Show where a message to an address would go, and why.
 
+    The configuration that is named decides; without one, that of the running daemon.
+
     Invalid addresses are reported, and the others are still checked; the exit code is then 65.
     """
     options = DaemonOptions(config_file, data_dir)

@@ -96,7 +96,8 @@ class DaemonOptions:
 def operate(name: str, options: DaemonOptions | None = None, **given: Any) -> Any:
     """Run one operation by name, and return its answer.
 
-    A ``live`` operation is run by the daemon, if one runs; every other one here, on the spool itself.
+    A ``live`` operation is run by the daemon, if one runs, and so is one that judges by a configuration where none is
+    named; every other one here, on the spool itself.
     """
     from posthouse.service import OPERATIONS
 
@@ -110,7 +111,7 @@ def operate(name: str, options: DaemonOptions | None = None, **given: Any) -> An
 async def _operate(operation: Operation, options: DaemonOptions, given: dict[str, Any]) -> Any:
     from posthouse.service.control.client import NoDaemon, ask
 
-    if operation.live:
+    if operation.live or options.config_file is None:
         with contextlib.suppress(NoDaemon):
             return await ask(options.directory, operation, given, slow=_tell_slow)
     from posthouse.service.daemon.offline import context

@@ -19,10 +19,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from posthouse.client.tls_policy import TlsPolicy
 from posthouse.core import NetworkError, RemoteError, Reply
 
 if TYPE_CHECKING:
-    from posthouse.client.tls_policy import TlsPolicy
     from posthouse.net.tls_engine import TlsInfo
 
 __all__ = [

@@ -363,13 +363,9 @@ class SocketNetwork:
                 handler = _NOBODY
             return SocketStream(self, handler, first, buffer, None)
 
-        create = loop.create_unix_server if endpoint.is_path else loop.create_server
-        try:
-            server = await create(accept, sock=sock, backlog=backlog)
-        except BaseException:
-            sock.close()
-            raise
-        return SocketListener(server, endpoint, inode)
+        listener = SocketListener(sock, endpoint, inode, accept, self.report)
+        await listener.start(sock, backlog)
+        return listener
 
     def report(self, error: BaseException) -> None:
         """Report an exception of a handler: to ``on_error``, or to the loop's exception handler."""

@@ -37,7 +37,7 @@ from posthouse.protocol.limits import Limits
 from posthouse.protocol.parsing import CACHED_LINE, CommandError, parse_cached, parse_command
 from posthouse.protocol.proxies.forwarding import Forwarding, no_command
 from posthouse.protocol.readers import ChunkReader, DotReader, InputFault, LineReader
-from posthouse.protocol.refusals import foreign_protocol, mechanism_refusal, shown, wrong_order
+from posthouse.protocol.refusals import begins_auth, foreign_protocol, mechanism_refusal, shown, wrong_order
 from posthouse.protocol.states import LAW, Input, State
 from posthouse.protocol.writers import write_reply
 
@@ -85,6 +85,7 @@ class Receiver:
 
     __slots__ = (
         "_accepts",
+        "_auth_said",
         "_authenticated",
         "_body",
         "_chunk",
@@ -150,6 +151,7 @@ class Receiver:
         self._given = _GREETING_INPUT
         self._command: Command | None = None
         self._authenticated = False
+        self._auth_said = False  # only where there is a transcript
         self._hopeless = _HOPELESS * max(self.limits.message, self.limits.chunk, 1)
         self._skip = 0  # octets of a chunk that are read and dropped
         self._skipped: Refused | None = None  # what to tell after that
@@ -255,7 +257,8 @@ class Receiver:
         if authenticating:
             return self._auth_line(line)
         if self._transcript is not None:
-            self._transcript("S", shown(line))
+            self._transcript("S", shown(line, after_auth=self._auth_said))
+            self._auth_said = self._auth_said or begins_auth(line)
         try:
             if len(line) <= CACHED_LINE and line[:4].upper() != b"AUTH":
                 command = parse_cached(line, self._accepts, self.limits)

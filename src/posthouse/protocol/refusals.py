@@ -9,7 +9,7 @@ from posthouse.core import Reply
 from posthouse.protocol.commands import Auth
 from posthouse.protocol.extensions import Offer
 from posthouse.protocol.readers import ENDLESS_LINE, InputFault
-from posthouse.protocol.states import Input, State
+from posthouse.protocol.states import COMMANDS, Input, State
 
 __all__ = [
     "AFTER_STARTTLS",
@@ -28,6 +28,7 @@ __all__ = [
     "NO_RECIPIENTS",
     "TLS_IS_UP",
     "UTF8_ADDRESS",
+    "begins_auth",
     "foreign_protocol",
     "mechanism_refusal",
     "shown",
@@ -73,14 +74,25 @@ _MECHANISMS: Final = frozenset(
 )
 
 
-def shown(line: bytes) -> str:
-    """A command line for a transcript, without the credentials of AUTH."""
+def shown(line: bytes, *, after_auth: bool = False) -> str:
+    """A command line for a transcript, without the credentials of AUTH.
+
+    ``after_auth``: the client has said AUTH before.  Then a line that is no command may be a name or a password that it
+    sends without waiting for a challenge, or after a refusal.
+    """
     text = line.decode("utf-8", "replace")
-    if text[:4].upper() == "AUTH":  # also what was meant as AUTH: a missing or second space hides no less
-        mechanism = text[4:].split(maxsplit=1)[:1]
-        name = mechanism[0].upper() if mechanism and text[4] == " " else ""
+    if begins_auth(line):  # also what was meant as AUTH: a missing or second space hides no less
+        words = text.split(maxsplit=2)
+        name = words[1].upper() if len(words) > 1 and words[0].upper() == "AUTH" else ""
         return f"AUTH {name} (credentials)" if name in _MECHANISMS else "AUTH (credentials)"
+    if after_auth and text.strip() and text.split(maxsplit=1)[0].upper() not in COMMANDS:
+        return "(no command; not shown, because it may be credentials)"
     return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def begins_auth(line: bytes) -> bool:
+    """Whether a line is AUTH, or was meant as it."""
+    return line.lstrip(b" \t")[:4].upper() == b"AUTH"
 
 
 #: A ClientHello: a handshake record of SSL 3 or TLS, or SSL 2's form of it.

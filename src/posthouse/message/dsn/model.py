@@ -84,9 +84,8 @@ _BY_CODE = {
     555: "5.5.4",
     556: "5.1.10",
 }
-_IN_TEXT = re.compile(
-    r"(?:^|\n)\s*([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![.0-9])|#([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![.0-9])"
-)
+_CODE = r"([245]\.[0-9]{1,3}\.[0-9]{1,3})"
+_IN_TEXT = re.compile(rf"(?:^|\n)\s*{_CODE}(?![.0-9])|#{_CODE}(?![.0-9])|\[{_CODE}\]|\({_CODE}\)")
 
 
 def _status_codes(reply: Reply | None) -> Iterator[str]:
@@ -97,7 +96,7 @@ def _status_codes(reply: Reply | None) -> Iterator[str]:
         yield reply.enhanced
         return
     for match in _IN_TEXT.finditer(reply.text[:_TEXT]):
-        yield match[1] or match[2]
+        yield match[match.lastindex or 1]
     if reply.code in _BY_CODE:
         yield _BY_CODE[reply.code]
 

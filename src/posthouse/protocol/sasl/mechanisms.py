@@ -171,6 +171,7 @@ class ServerContext(NamedTuple):
     identity: str | None = None
     challenge: str = ""
     decoy_iterations: int = LEAST_ITERATIONS
+    decoy_salt: int = 16
     forwarded: Collection[str] = ()
 
 
@@ -201,4 +202,5 @@ def server_exchange(mechanism: Mechanism, initial: bytes | None, context: Server
                 plus=mechanism.bound,
                 offers_plus=not mechanism.bound and f"{mechanism.name}-PLUS" in context.offered,
                 decoy_iterations=context.decoy_iterations,
+                decoy_salt=context.decoy_salt,
             )

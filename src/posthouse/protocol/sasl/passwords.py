@@ -135,7 +135,7 @@ def external_server(initial: bytes | None, identity: str | None) -> Exchange:
     except NotPrepared as error:
         return rejected(f"the authorisation name cannot be prepared: {error}")
     if authzid not in ("", account):
-        return rejected(f"it may not act as {authzid}", account)
+        return rejected("it may not act as another account", account)
     return Authenticated(account, "EXTERNAL")
 
 
@@ -158,6 +158,6 @@ def _check(authzid: bytes, user: bytes, password: bytes, *, mechanism: str) -> E
         return rejected("unknown account or wrong password", name)
     account = answer if isinstance(answer, str) else name
     if acts_as not in ("", name, account):
-        outcome: Denied = rejected(f"it may not act as {acts_as}", account)
+        outcome: Denied = rejected("it may not act as another account", account)
         return outcome
     return Authenticated(account, mechanism)

@@ -178,13 +178,15 @@ def scram_server(
     plus: bool = False,
     offers_plus: bool = False,
     decoy_iterations: int = LEAST_ITERATIONS,
+    decoy_salt: int = 16,
 ) -> Exchange:
     """The server's part of ``initial``, the client's first message (None if it is still to be asked for).
 
     ``nonce``: fresh random characters without comma.  ``bindings``: the channel's binding data by type; ``plus``: this
     is the ``-PLUS`` mechanism; ``offers_plus``: it was offered, so a client that says it was not has been deceived.
     An unknown account gets a salt computed from its name and ``decoy_secret``, which stays the same while the secret
-    does, so that a client cannot tell which accounts exist.
+    does, so that a client cannot tell which accounts exist; ``decoy_iterations`` and ``decoy_salt`` (octets, at most
+    64) are those of real accounts.
     """
     mechanism = _MECHANISMS[hash_name] + ("-PLUS" if plus else "")
     first = _read_client_first(
@@ -199,7 +201,7 @@ def scram_server(
         return refused(keys, name)
     known = keys is not None
     if keys is None:
-        salt = hmac.digest(decoy_secret, name.encode(), "sha256")[:16]
+        salt = hmac.digest(decoy_secret, name.encode(), "sha512")[:decoy_salt]
         blank = bytes(hashlib.new(hash_name).digest_size)
         keys = ScramKeys(hash_name, salt, decoy_iterations, blank, blank)
     server_first = f"r={match['nonce']}{nonce},s={base64.b64encode(keys.salt).decode()},i={keys.iterations}"
@@ -218,7 +220,7 @@ def scram_server(
     if not (right and known):
         return rejected("wrong password" if known else "unknown account", name)
     if acts_as not in ("", name):
-        return rejected(f"it may not act as {acts_as}", name)
+        return rejected("it may not act as another account", name)
     signature = hmac.digest(keys.server_key, covered, hash_name)
     yield Say(b"v=" + base64.b64encode(signature))
     return Authenticated(name, mechanism)

@@ -144,8 +144,9 @@ class AccountFile:
 
     def check(self, name: str, password: str) -> bool:
         """Whether this is the password of an account that may log in; takes as long for one that does not exist."""
+        decoy = _decoy()  # made before anything else, so that the first unknown account costs no more than a known one
         stored = self._secret(name, "argon2")
-        right = _argon2_matches(_compared(password), stored if stored is not None else _decoy())
+        right = _argon2_matches(_compared(password), decoy if stored is None else stored)
         return right and stored is not None
 
     def _secret(self, name: str, column: str) -> str | None:
@@ -207,6 +208,9 @@ class FileAccounts(AccountStore):
 
     async def find_keys(self, user: str, hash_name: str) -> ScramKeys | None:
         return await asyncio.to_thread(self._file.keys, user, hash_name)
+
+    async def knows(self, user: str) -> bool:
+        return await asyncio.to_thread(self._file.find, user) is not None
 
     async def identities(self, user: str) -> Sequence[str] | None:
         account = await asyncio.to_thread(self._file.find, user)

@@ -66,8 +66,8 @@ class OwnAccounts(AccountStore):
             raise
         except TimeoutError as error:
             raise StorageError(f"{self._name}.{method} did not answer within {self._seconds:g} s") from error
-        except Exception as error:
-            raise StorageError(f"{self._name}.{method} raised {type(error).__name__}") from error
+        except Exception as error:  # its text and its traceback may hold what it was asked with: a password
+            raise StorageError(f"{self._name}.{method} raised {type(error).__name__}{_place(error)}") from None
 
     async def _answer(self, method: str, wanted: type | tuple[type, ...], *arguments: str) -> Any:
         """What ``method`` returned, if it is of a type that was ``wanted``; a ``Reply`` that refuses always is."""
@@ -98,6 +98,9 @@ class OwnAccounts(AccountStore):
         found: str | Reply | None = await self._answer("check_token", (str, _NONE), user, token)
         return found
 
+    async def knows(self, user: str) -> bool:
+        return callable(getattr(self._code, "identities", None)) and await self.identities(user) is not None
+
     async def identities(self, user: str) -> Sequence[str] | None:
         if not callable(getattr(self._code, "identities", None)):
             return (user,) if is_address(user) else ()
@@ -107,6 +110,14 @@ class OwnAccounts(AccountStore):
         if isinstance(found, (list, tuple, set, frozenset)) and all(isinstance(each, str) for each in found):
             return tuple(found)
         raise StorageError(f"{self._name}.identities returned {type(found).__name__}; it returns a list of addresses")
+
+
+def _place(error: BaseException) -> str:
+    """Where an exception was raised: file and line."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else f" ({trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno})"
 
 
 def load_accounts(name: str) -> OwnAccounts:

@@ -67,6 +67,11 @@ class AccountStore:
         """
         return None
 
+    async def knows(self, user: str) -> bool:
+        """Whether there certainly is such an account: a name that is none may be a password in the wrong place, and
+        logs must not show it."""
+        return False
+
     async def close(self) -> None:
         """Let go of files and connections."""
 

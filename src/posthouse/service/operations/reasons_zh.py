@@ -168,6 +168,11 @@ _REASONS: Final = tuple(
         ),
         (r"(\S+) does not offer STARTTLS", "{0} 不提供 STARTTLS"),
         (r"(\S+) refused STARTTLS: (.*)", "{0} 拒绝 STARTTLS：{1}"),
+        (
+            r"the sender asked for REQUIRETLS, and no mail exchanger can be proved to be right; .*",
+            "发件人要求 REQUIRETLS，而邮件交换主机的身份无法证明；可以用 [[route]] 指定一台主机",
+        ),
+        (r"the sender asked for REQUIRETLS, which this host does not offer", "发件人要求 REQUIRETLS，而该主机不提供"),
         (r"TLS failed: (.*)", "TLS 失败：{0}"),
         (r"the TLS handshake with (\S+) was not completed: (.*)", "与 {0} 的 TLS 握手没有完成：{1}"),
         (r"the TLS handshake was not over after ([\d.]+) s", "TLS 握手 {0} 秒内没有完成"),

@@ -151,10 +151,13 @@ class ListenerPolicy:
         self._room, self._room_asked = 0, -inf
 
     def is_submission(self, user: str, *, trusted: bool) -> bool:
-        """Whether a message is submitted here (RFC 6409), and not relayed from elsewhere: it comes to a submission
-        listener, from an account, or from a trusted network.  A catcher, which lets every account in, is for seeing
-        what a program sends, and changes none of it."""
-        if self.settings.kind == "submission":
+        """Whether a message is treated as submitted here (RFC 6409): it comes to a submission listener, from an
+        account, or from a trusted network.  A catcher, which lets every account in, is for seeing what a program sends,
+        and changes none of it."""
+        settings = self.settings
+        if not (settings.complete_messages or settings.check_from or settings.hide_client):
+            return False  # nothing would be done with it
+        if settings.kind == "submission":
             return True
         return not self.lmtp and (trusted or (bool(user) and self.config.accounts.kind != "any"))
 

@@ -6,11 +6,11 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from posthouse.core import Address, Reply, Verdict
+from posthouse.core import Address, Reply, StorageError, Verdict
 from posthouse.net.clock import Clock
 from posthouse.net.tls_engine import TlsInfo
 from posthouse.protocol.grammar import lookup_domain
-from posthouse.protocol.sasl import ANY_SECRET, MECHANISMS, Authenticated, Denied, Question, ServerContext
+from posthouse.protocol.sasl import ANY_SECRET, MECHANISMS, Authenticated, Denied, Question, ScramKeys, ServerContext
 from posthouse.server.policy import LoginTerms
 from posthouse.service.accounts import SCRAM_ITERATIONS, AccountStore, answer
 from posthouse.service.config.security_types import ANY_MECHANISMS
@@ -41,6 +41,9 @@ class AnyAccounts(AccountStore):
     async def find_secret(self, user: str) -> str | None:
         return ANY_SECRET
 
+    async def knows(self, user: str) -> bool:
+        return True
+
     async def identities(self, user: str) -> Sequence[str] | None:
         return ("*",)
 
@@ -70,6 +73,8 @@ class Logins(LoginTerms):
         self._clock = clock
         self._hostname = hostname
         self._by_common_name = by_common_name
+        #: Of the last keys of a real account: the challenge for an unknown one must look like it.
+        self._iterations, self._salt = SCRAM_ITERATIONS, 16
         served = {*store.mechanisms, *(f"{each}-PLUS" for each in store.mechanisms if each.startswith("SCRAM-"))}
         self._forwarded = frozenset(store.forwards)
         served |= self._forwarded.intersection(mechanisms)
@@ -98,12 +103,16 @@ class Logins(LoginTerms):
             offered=offered,
             identity=identity,
             challenge=f"<{secrets.token_urlsafe(12)}@{self._hostname}>",
-            decoy_iterations=SCRAM_ITERATIONS,
+            decoy_iterations=self._iterations,
+            decoy_salt=self._salt,
             forwarded=self._forwarded,
         )
 
     async def answer(self, question: Question) -> Any:
-        return await answer(self.store, question)
+        found = await answer(self.store, question)
+        if isinstance(found, ScramKeys):
+            self._iterations, self._salt = found.iterations, min(64, len(found.salt))
+        return found
 
     async def logged_in(self, outcome: Authenticated, host: str) -> tuple[Verdict, Sequence[str]]:
         """The verdict on a right password, and as whom the account may send."""
@@ -112,6 +121,13 @@ class Logins(LoginTerms):
             return _NO_ACCOUNT, ()
         self.failures.succeeded(outcome.user, host, self._clock.monotonic())
         return Verdict(_WELCOME), identities
+
+    async def shown(self, user: str) -> str:
+        """A name that somebody failed to log in with, as logs may show it: only if it is an account."""
+        try:
+            return user if user and await self.store.knows(user) else ""
+        except StorageError:
+            return ""
 
     async def denied(self, outcome: Denied, host: str) -> Verdict:
         """The verdict on a wrong one, after the wait that guessing costs."""

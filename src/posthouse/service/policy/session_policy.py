@@ -21,6 +21,7 @@ from typing import Final, NamedTuple
 from posthouse.core import Address, Envelope, NetworkError, Recipient, Reply, StorageError, Verdict
 from posthouse.net.tls_engine import TlsInfo
 from posthouse.protocol.commands import Greet, Mail, Rcpt
+from posthouse.protocol.grammar import parse_mailbox
 from posthouse.protocol.sasl.exchange import Authenticated, Denied
 from posthouse.server.policy import Answer, Intake, Peer
 from posthouse.service.directory.directory import Foreign, Local
@@ -218,6 +219,8 @@ class SessionPolicy:
         secured, tls = NOT_SECURED, self._tls
         if tls is not None or self._user:
             secured = Secured(tls.version if tls else "", tls.cipher if tls else "", self._user)
+        if envelope.auth and not self._may_assert(envelope.auth):
+            envelope = envelope._replace(auth="")
         try:
             envelopes = expand_envelope(shared.directory, envelope)
             if shared.is_submission(self._user, trusted=self._trusted):
@@ -227,6 +230,13 @@ class SessionPolicy:
             if sending is not None:
                 sending.take_back()
             return self._no("DATA", storage_verdict(error))
+
+    def _may_assert(self, mailbox: str) -> bool:
+        """Whether this client's word counts for who submitted a message first (AUTH= of MAIL).  An account's does for
+        its own identities, and a trusted host's for all; for others RFC 4954 §5 wants ``AUTH=<>``."""
+        if not self._user:
+            return self._trusted
+        return may_send_as(parse_mailbox(mailbox), self._identities)
 
     def _recorded(self, intake: SpoolIntake) -> SpoolIntake:
         """The intake, whose source is the client that XFORWARD has named."""
@@ -312,7 +322,7 @@ class SessionPolicy:
         """Let the answer wait, and log it for tools that watch for guessing."""
         assert self._shared.logins is not None
         verdict = await self._shared.logins.denied(outcome, self._peer.host)
-        return self._no("AUTH", verdict, user=outcome.user)
+        return self._no("AUTH", verdict, user=await self._shared.logins.shown(outcome.user))
 
     def disconnected(self) -> None:
         """The session is over."""
