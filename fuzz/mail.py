@@ -15,6 +15,7 @@ from posthouse.message.headers import HEADER_LIMIT
 from posthouse.message.mailboxes import parse_mailboxes
 from posthouse.message.message_view import view
 from posthouse.message.mime import needs
+from posthouse.message.reading import read
 from posthouse.message.reading.attachment_names import safe_file_name
 from posthouse.message.structured import first_word, parse_content_type, unquoted, without_comments
 from posthouse.message.submitted import completed
@@ -42,8 +43,8 @@ def headers(data: bytes) -> None:
 
 def fields(data: bytes) -> None:
     """Values of structured fields: comments, quoted strings, parameters, mailboxes; written ones never break a line."""
-    for read in (without_comments, unquoted, first_word, parse_content_type):
-        read(data)
+    for reader in (without_comments, unquoted, first_word, parse_content_type):
+        reader(data)
     text = data.decode("utf-8", "replace")
     try:
         mailboxes = parse_mailboxes(text)
@@ -69,6 +70,11 @@ def mime(data: bytes) -> None:
     shown.field("subject")
     assert len(shown.attachments) <= len(data)
     assert not any(set(part.name) & set("/\\\0\n") for part in shown.parts)
+    message = read(data)
+    assert message.as_bytes() == data
+    assert all(0 <= defect.offset <= len(data) for defect in message.defects)
+    assert all(each.filename for each in message.attachments)
+    _ = message.links, message.codes, message.root.parts
     needs([data])
     for to_7bit, raw_headers in ((True, False), (True, True), (False, False)):
         converted = convert(Bytes(data), to_7bit=to_7bit, raw_headers=raw_headers)

@@ -507,3 +507,29 @@ def test_no_secret_stands_in_transcripts_and_errors(kind: str, name: str, tmp_pa
         assert found.decode() not in shown
     assert "(hidden)" in shown
     assert "(credentials)" in shown
+
+
+@KINDS
+@pytest.mark.parametrize("name", ["PLAIN", "LOGIN"])
+def test_a_peer_that_repeats_what_it_hears_shows_no_secret(kind: str, name: str) -> None:
+    """An echo is no reply, and the error that says so does not quote it."""
+    secret = "hunter2-is-secret"
+
+    def script(connection: Connection) -> None:
+        offering(connection, b"AUTH " + name.encode())
+        said = connection.line()
+        if name == "LOGIN":
+            connection.say(b"334 VXNlcm5hbWU6\r\n")
+            connection.line()
+            connection.say(b"334 UGFzc3dvcmQ6\r\n")
+            said = connection.line()
+        connection.say(said + b" " + secret.encode() + b"\r\n")
+        connection.rest()
+
+    lines: list[str] = []
+    login = clear(Credentials("joe", secret))
+    with serving(script) as server, pytest.raises(PosthouseError, match="no reply to AUTH") as caught:
+        deliver(kind, server.port, login=login, transcript=lambda who, text: lines.append(text))
+    shown = "\n".join([*lines, repr(caught.value)])
+    for found in (secret, b64(secret).decode(), b64(f"\0joe\0{secret}").decode()):
+        assert found not in shown

@@ -96,7 +96,8 @@ async def running(directory: Path, text: str) -> AsyncIterator[DaemonProcess]:
 def content(number: int, size: int) -> bytes:
     """The content of message ``number``, about ``size`` octets; lines begin with dots."""
     stamp = hashlib.sha256(str(number).encode()).hexdigest().encode()
-    head = b"From: <langrui@sohu.com>\r\nSubject: %d\r\nX-Size: %d\r\n\r\n" % (number, size)
+    head = b"From: <langrui@sohu.com>\r\nSubject: %d\r\nX-Size: %d\r\n" % (number, size)
+    head += b"Date: Sun, 29 Nov 2026 10:00:00 +0000\r\nMessage-ID: <%d@sohu.com>\r\n\r\n" % number
     line = b".%s %d\r\n" % (stamp, number)
     return head + line * (size // len(line)) + b"the end of %d\r\n" % number
 

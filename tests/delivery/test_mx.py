@@ -245,6 +245,25 @@ def test_localhost_as_an_exchanger_and_loopback_as_a_literal_are_not_used() -> N
         assert end(find(literal)) == (Result.FAILED, 550, "5.4.4"), literal
 
 
+class WithoutIpv4:
+    """A resolver that gets no answer about IPv4 addresses."""
+
+    def __init__(self, zone: Zone) -> None:
+        self._resolver = StaticResolver(zone)
+
+    async def ask(self, question: Question) -> Answer:
+        if question.kind is Kind.A:
+            return Answer(Status.FAILED, reason="no DNS server answered in time")
+        return await self._resolver.ask(question)
+
+
+@pytest.mark.parametrize("target", ["evil.test", "bare.test"])
+def test_loopback_in_one_family_is_no_end_while_the_other_is_not_known(target: str) -> None:
+    zone: Zone = {"evil.test": {"MX": ["10 bare.test"]}, "bare.test": {"AAAA": ["::1"]}}
+    found = asyncio.run(next_hops(target, WithoutIpv4(zone), random=Random(1)))
+    assert end(found) == (Result.DEFERRED, 451, "4.4.3")
+
+
 def test_an_exchanger_of_loopback_does_not_hide_the_others() -> None:
     zone: Zone = {
         "sina.com": {"MX": ["5 localhost", "10 mx1.sina.com"]},

@@ -272,6 +272,19 @@ def test_a_refusal_of_starttls_is_no_success(mode: TlsMode, reply: str) -> None:
         assert server.clear.upper().endswith(b"STARTTLS\r\nQUIT\r\n")
 
 
+def test_a_host_that_closes_instead_of_beginning_tls_is_tried_later() -> None:
+    def script(connection: Connection) -> None:
+        greeted(connection, "STARTTLS")
+        connection.expect(b"STARTTLS")
+        connection.say(b"421 4.3.2 closing\r\n")
+
+    with Server(script) as server:
+        sent = send(server, with_tls(TlsMode.OPPORTUNISTIC))
+    assert sent.outcome.result is Result.DEFERRED
+    assert str(sent.outcome.reply) == "421 4.3.2 closing"
+    assert not kept_in(server)
+
+
 @pytest.mark.parametrize("mode", STRICT)
 def test_an_offer_that_is_missing_defers(mode: TlsMode) -> None:
     with Server(in_clear) as server:

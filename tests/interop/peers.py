@@ -24,7 +24,7 @@ from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.protocol import Capabilities, Offer
 from posthouse.server import Server
 from posthouse.service import Config, Daemon, parse
-from posthouse.service.daemon import daemon
+from posthouse.service.daemon import generation
 
 __all__ = [
     "CATCH_ALL",
@@ -118,7 +118,7 @@ async def opened(
     host = Host(text, data_dir, **world)
     with pytest.MonkeyPatch.context() as patch:
         if offer is not None:
-            patch.setattr(daemon, "Server", lambda *args, **kwargs: Server(*args, **{**kwargs, "offer": offer}))
+            patch.setattr(generation, "Server", lambda *args, **kwargs: Server(*args, **{**kwargs, "offer": offer}))
         await host.daemon.start()
     try:
         yield host

@@ -28,7 +28,7 @@ complete_messages = false
 trusted_networks = ["127.0.0.0/8"]
 [dns]
 nameservers = ["{dns}"]
-timeout = "200ms"
+timeout = "{timeout}"
 tries = 2
 """
 MESSAGE = MESSAGES["dots"]
@@ -75,7 +75,7 @@ def test_mail_goes_where_the_dns_says(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with DnsServer(zone) as dns, opened(CATCH_ALL.format(port=0, kind="mx"), tmp_path / "last") as last:
             network = Moved({Endpoint("192.0.2.2", 25): last.endpoint, Endpoint("192.0.2.3", 25): CLOSED})
-            text = SENDING.format(dns=dns.endpoint)
+            text = SENDING.format(dns=dns.endpoint, timeout="20s")
             async with opened(text, tmp_path / "first", network=network) as first:
                 await send(first, *recipients, smtputf8=True)
                 written = {each.replace("新浪.中国", domain) for each in recipients}  # a session writes A-labels
@@ -116,7 +116,7 @@ def test_what_the_dns_rules_out_fails_and_what_it_does_not_say_waits(tmp_path: P
     async def scenario() -> None:
         async with DnsServer(zone, failing=["broken.test"], mute=["mute.test"]) as dns:
             network = Moved({})
-            async with opened(SENDING.format(dns=dns.endpoint), tmp_path, network=network) as first:
+            async with opened(SENDING.format(dns=dns.endpoint, timeout="2s"), tmp_path, network=network) as first:
                 await send(first, *expected, sender="")  # no report
                 for recipient, (event, reply) in expected.items():
                     (facts,) = [each for each in first.logged(event) if each["recipient"] == recipient]

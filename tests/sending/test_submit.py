@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.client.secured_peers import Connection, serving, transaction
 
-from posthouse.core import Address, Bytes, Envelope, Outcome, Recipient, Result, Unreachable
+from posthouse.core import Address, Bytes, Envelope, Outcome, Recipient, Result, TlsFailed, Unreachable
 from posthouse.net import Endpoint, SocketNetwork, SystemClock
 from posthouse.net.hosts import addresses_of
 from posthouse.sandbox import Sink
@@ -107,3 +108,31 @@ def test_nobody_there() -> None:
             await addresses_of("a" * 70 + ".org", 25)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("mode", ["opportunistic", "require"])
+def test_an_opportunistic_handshake_that_fails_is_tried_again_in_clear(mode: str) -> None:
+    """T8: on a new connection, once; where TLS is required, never."""
+
+    def script(connection: Connection) -> None:
+        connection.say(b"220 mx\r\n")
+        connection.expect(b"EHLO")
+        connection.say(b"250-mx\r\n250 STARTTLS\r\n")
+        if connection.line() == b"STARTTLS":
+            connection.say(b"220 go\r\n")
+            connection.sock.recv(1)
+            connection.reset()
+        else:
+            connection.say(b"250 ok\r\n")
+            transaction(connection)
+
+    with serving(script) as server:
+        sending = give(parse_server(f"smtp://127.0.0.1:{server.port}?tls={mode}"), "renping@sina.com")
+        if mode == "require":
+            with pytest.raises(TlsFailed):
+                asyncio.run(sending)
+        else:
+            (outcome,) = asyncio.run(sending)
+            assert outcome.result is Result.DELIVERED
+    assert (b"MAIL" in server.clear) is (mode == "opportunistic")
+    assert len(server.connections) == (2 if mode == "opportunistic" else 1)

@@ -498,3 +498,15 @@ def test_the_whole_example_can_be_used_as_it_is() -> None:
     assert office.lists["team"].owner == "ann"
     assert second.mailboxes == ("any",)
     assert [str(each.via) for each in config.route] == ["smtp://192.0.2.25:25", "smtp://smarthost.example.net:25"]
+
+
+def test_advice_names_proxies_that_anybody_is_and_a_pause_that_never_comes() -> None:
+    text = '[[listener]]\nbind = "127.0.0.1:0"\n{}\n'
+    for setting in ("proxy_networks", "xclient_networks", "xforward_networks"):
+        said = advice(parse(text.format(f'{setting} = ["0.0.0.0/0"]')))
+        assert any("anybody can claim any address" in each for each in said)
+        said = advice(parse(text.format(f'{setting} = ["10.0.0.1"]')))
+        assert not any("anybody can claim" in each for each in said)
+    for kind, told in (("submission", True), ("mx", False)):
+        said = advice(parse(text.format(f'kind = "{kind}"\ngreeting_pause = "3s"')))
+        assert any("greeting_pause has no effect" in each for each in said) is told

@@ -108,7 +108,7 @@ def test_check_config(tmp_path: Path) -> None:
         ("[relay]\nmax_hops = 20", "100"),
         ('[[listener]]\nbind = "127.0.0.1:1"\nmax_recipients = 5', "100"),
         ('[[listener]]\nbind = "127.0.0.1:1"\ncommand_timeout = "1m"', "5 minutes"),
-        ('[[listener]]\nbind = "127.0.0.1:1"\nkind = "submission"', "no host may submit"),
+        ('[[listener]]\nbind = "127.0.0.1:1"\nkind = "submission"\nauth = "off"', "no host may submit"),
         ('hostname = "localhost"', "full name"),
     ],
 )

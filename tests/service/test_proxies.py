@@ -263,6 +263,17 @@ def test_xclient_makes_the_session_that_of_another_client(tmp_path: Path) -> Non
     daemon_with(tmp_path, XCLIENT, scenario)
 
 
+def test_more_may_be_pipelined_behind_xclient_also_where_greetings_have_a_pause(tmp_path: Path) -> None:
+    async def scenario(daemon: Daemon, log: Log) -> None:
+        talk = await raw(daemon)
+        await talk.reply()
+        talk.writer.write(b"XCLIENT ADDR=192.0.2.7\r\nEHLO client.example\r\nMAIL FROM:<a@example.net>\r\n")
+        assert [(await talk.reply())[:3] for _ in range(3)] == ["220", "250", "250"]
+        await talk.close()
+
+    daemon_with(tmp_path, XCLIENT + 'greeting_pause = "0.2s"', scenario)
+
+
 def test_a_client_without_an_address_is_trusted_by_nobody(tmp_path: Path) -> None:
     async def scenario(daemon: Daemon, log: Log) -> None:
         talk = await raw(daemon)

@@ -15,9 +15,10 @@ import pytest
 from posthouse.core import Address, Recipient, SettingError
 from posthouse.service import OPERATIONS, Daemon, parse
 from posthouse.service.accounts import AccountFile
-from posthouse.service.operations.explain_text import history_sentences
+from posthouse.service.operations.explain_text import address_sentences, history_sentences
 from posthouse.testing import StaticResolver
 
+from .operation_harness import OperationHarness, run
 from .test_secured import Log
 
 ZONE = {"mx.test": {"A": ["127.0.0.1"]}}
@@ -223,3 +224,25 @@ def test_an_operator_may_name_any_way_and_keeps_the_login_of_its_route(tmp_path:
     assert security.tls.verify
     assert security.tls.required
     assert security.login is None
+
+
+@pytest.mark.parametrize(
+    ("route", "mode", "english", "chinese"),
+    [
+        ('via = "smtps://mx.test"', "verify", "a certificate that proves the host's name", "证书须证明主机名"),
+        ('via = "smtps://mx.test"\ntls = "require"', "require", "with TLS or not at all", "必须使用 TLS"),
+        ('via = "smtp://mx.test"', "opportunistic", "where the host offers it", "对方提供时使用 TLS"),
+        ('via = "smtp://mx.test"\ntls = "off"', "off", "in clear, without TLS", "不加密"),
+    ],
+)
+def test_explain_says_how_mail_would_be_protected(
+    tmp_path: Path, route: str, mode: str, english: str, chinese: str
+) -> None:
+    async def scenario() -> None:
+        desk = await OperationHarness(text=RELAY.format(tmp_path, route), zones=ZONE)
+        found = (await desk.do("explain", what="bob@far.test")).address
+        assert [each.tls for each in found.ends] == [mode]
+        for lang, words in (("en", english), ("zh", chinese)):
+            assert any(words in each.text for each in address_sentences(found, lang, str))
+
+    run(scenario)

@@ -105,7 +105,7 @@ WAYS: Final = (
     Way(421, "4.3.2", before="drain"),
     Way(421, "4.7.0", listener="max_connections = 1", before="connect"),
     Way(421, "4.7.0", listener="max_connections_per_host = 1", before="connect"),
-    Way(421, "4.7.0", ("\r\n".join(["GET / HTTP/1.1"] * 21),)),
+    Way(421, "4.7.0", ("\r\n".join(["GIVE ME MAIL"] * 21),)),
     Way(421, "4.4.2", listener="command_timeout = 0.1", before="silence"),
     Way(450, "4.2.1", (*MAIL, "RCPT TO:<zhaolei@sina.com>")),
     Way(451, "4.3.0", (*DATA, MESSAGE), queue="failing"),

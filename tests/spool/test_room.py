@@ -102,6 +102,9 @@ def test_an_announced_size_is_reserved(tmp_path: Path, disk: Callable[[int], Dis
             spool.receive(10 << 20)
         with pytest.raises(StorageFull):
             await store(spool, 8)  # without a size, it may not take what the first was promised
+        async with asyncio.timeout(30):
+            while any((tmp_path / "spool" / "tmp").iterdir()):  # what was refused is removed in a thread
+                await asyncio.sleep(0.01)
         await store(spool, 1)
         for _ in range(15):
             waiting = first.write(MIB)

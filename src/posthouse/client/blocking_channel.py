@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from posthouse.client.model import Timeouts
 from posthouse.client.pipeline import Pipeline
-from posthouse.core import Closed, NotTls, Reply, TlsFailed
+from posthouse.core import Closed, Reply, TlsFailed
 from posthouse.net import Clock, Endpoint
 from posthouse.net.system import broken_by, endpoint_of
 from posthouse.protocol import Limits, State, Tap, Transcript
@@ -178,9 +178,7 @@ class BlockingChannel(Pipeline):
         self._tolerant = False
         self._deadline = _NEVER
         if self.tls is None:
-            if isinstance(self.fault, NotTls):
-                raise self._no_tls(implicit) from self.fault
-            raise self.fault or Closed("the session is over")
+            raise self._handshake_error(implicit)
         return self.tls
 
     def silent(self, seconds: float) -> bool:

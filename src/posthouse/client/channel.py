@@ -10,7 +10,7 @@ from posthouse.client.model import Timeouts
 from posthouse.client.pipeline import Pipeline
 from posthouse.client.read_ahead import ReadAhead
 from posthouse.client.transaction import Transaction, must_stream
-from posthouse.core import AsyncContent, Closed, Content, NotTls, Reply
+from posthouse.core import AsyncContent, Closed, Content, Reply
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.net import Clock, Stream, Timer
 from posthouse.protocol import Limits, State, Tap, Transcript
@@ -189,9 +189,7 @@ class AsyncChannel(Pipeline):
         while self.tls is None and self.fault is None:
             await self._wait()
         if self.tls is None:
-            if isinstance(self.fault, NotTls):
-                raise self._no_tls(implicit) from self.fault
-            raise self.fault or Closed("the session is over")
+            raise self._handshake_error(implicit)
         return self.tls
 
     def _tls_is_up(self, info: TlsInfo) -> None:

@@ -52,7 +52,7 @@ def greet(
     in_clear: Reply | None = None
     if tls is not None and implicit:
         info = yield HandshakeStep(tls, True)
-    elif timeouts.patience and channel.address.port != 25:  # which never speaks TLS; many of its hosts greet late
+    elif timeouts.patience and channel.address.port not in (0, 25):  # 25 never speaks TLS, and many greet late there
         yield SilenceStep(timeouts.patience)
     greeting: Reply = yield CommandStep(b"", timeouts.greeting, "the connection (no greeting)")
     if not greeting.positive:

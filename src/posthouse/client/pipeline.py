@@ -18,6 +18,7 @@ from posthouse.client.transaction import Channel, Transaction
 from posthouse.core import (
     AsyncContent,
     Broken,
+    Closed,
     Content,
     LocalError,
     NetworkError,
@@ -26,6 +27,7 @@ from posthouse.core import (
     RemoteError,
     Reply,
     TimedOut,
+    TlsFailed,
 )
 from posthouse.core._mypyc import mypyc_attr
 from posthouse.net import Clock, Endpoint
@@ -128,7 +130,8 @@ class Pipeline(Channel):
         try:
             goes_on = self.sender.receive(data, answers)
         except RemoteError as found:
-            error = self.fault = found  # before the replies: nothing is written to this peer any more
+            # Before the replies: nothing is written to this peer any more.
+            error = self.fault = _shown(found, self.sender)
         line = self._line
         for to, reply in answers:
             if line:
@@ -204,11 +207,19 @@ class Pipeline(Channel):
                 raise RemoteError("the peer sent another reply behind the one to STARTTLS")
             sender.tls_started()
 
-    def _no_tls(self, implicit: bool) -> NetworkError:
-        """The error of a handshake that was answered with something else than TLS."""
-        if implicit:
-            return self._begins_in_clear()
-        return NotTls(f"{self.host} agreed to STARTTLS and then sent something else than TLS")
+    def _handshake_error(self, implicit: bool) -> PosthouseError:
+        """The error of a handshake that has failed: ``TlsFailed``, whatever ended the connection, or ``WrongDoor``."""
+        fault = self.fault
+        error: PosthouseError
+        if isinstance(fault, NotTls):
+            agreed = NotTls(f"{self.host} agreed to STARTTLS and then sent something else than TLS")
+            error = self._begins_in_clear() if implicit else agreed
+        elif isinstance(fault, NetworkError) and not isinstance(fault, TlsFailed):
+            error = TlsFailed(f"the TLS handshake with {self.host} failed: {fault}")
+        else:
+            return fault or Closed("the session is over")
+        error.__cause__ = fault
+        return error
 
     def _begins_in_clear(self) -> WrongDoor:
         host, port = _in_url(self.host), self.address.port
@@ -335,3 +346,8 @@ def say(channel: Pipeline, command: Command) -> CommandStep:
     if not channel.idle:
         raise LocalError("a message is under way; await it before a command of your own")
     return CommandStep(channel.sender.send(command), channel.timeouts.command, command.verb)
+
+
+def _shown(error: RemoteError, sender: Sender) -> RemoteError:
+    """The error without what the peer has sent, which may repeat the secrets of a login."""
+    return RemoteError("the peer sent what is no reply to AUTH") if sender.hidden else error

@@ -18,7 +18,7 @@ from posthouse.client.connector import connect
 from posthouse.client.model import Timeouts
 from posthouse.client.session import Session
 from posthouse.client.tls_policy import TlsMode, TlsPolicy
-from posthouse.core import SettingError
+from posthouse.core import SettingError, TlsFailed
 from posthouse.net import Clock, Endpoint, Network
 from posthouse.net.hosts import NoSuchHost, addresses_of
 from posthouse.protocol import Transcript
@@ -228,16 +228,28 @@ async def open_session(
     timeouts: Timeouts | None = None,
     transcript: Transcript | None = None,
 ) -> Session:
-    """Open a session with ``server`` at the ``endpoints`` that ``locate`` returned.  Raises as ``client.connect``."""
-    return await connect(
-        endpoints,
-        network=network,
-        clock=clock,
-        hostname=hostname,
-        name=server.host,
-        lmtp=server.lmtp,
-        timeouts=timeouts,
-        transcript=transcript,
-        tls=server.policy(),
-        login=server.login(),
-    )
+    """Open a session with ``server`` at the ``endpoints`` that ``locate`` returned.  Raises as ``client.connect``.
+
+    If TLS is opportunistic and its handshake fails, the session is opened anew in clear, once (RFC 7435).
+    """
+
+    async def opened(policy: TlsPolicy | None) -> Session:
+        return await connect(
+            endpoints,
+            network=network,
+            clock=clock,
+            hostname=hostname,
+            name=server.host,
+            lmtp=server.lmtp,
+            timeouts=timeouts,
+            transcript=transcript,
+            tls=policy,
+            login=server.login(),
+        )
+
+    try:
+        return await opened(server.policy())
+    except TlsFailed:
+        if server.mode is not TlsMode.OPPORTUNISTIC:
+            raise
+    return await opened(None)

@@ -19,7 +19,7 @@ __all__ = ["Transfer"]
 _NEEDS_UTF8: Final = Reply(553, "5.6.7", "an address or the header needs SMTPUTF8, which this host does not offer")
 _NEEDS_8BIT: Final = Reply(554, "5.6.3", "the content has 8-bit octets and this host does not offer 8BITMIME")
 _NEEDS_BINARY: Final = Reply(554, "5.6.1", "the content is binary and this host does not offer BINARYMIME")
-_NEEDS_TLS: Final = Reply(530, "5.7.30", "the sender asked for REQUIRETLS and this connection is not protected")
+_NEEDS_TLS: Final = Reply(530, "5.7.30", "the sender asked for REQUIRETLS, which this host does not offer")
 
 # An attribute of an enumeration costs ten times a global name.
 _DELIVERED: Final = Result.DELIVERED

@@ -147,7 +147,10 @@ async def next_hops(
 
 
 class _Lookup(NamedTuple):
-    """A host's addresses; ``status`` is OK with some, FAILED if one of the two questions had no answer."""
+    """A host's addresses; ``status`` is OK with some, FAILED if one of the two questions had no answer.
+
+    With status OK, ``reason`` says why the addresses of the other family are not known, "" if they are.
+    """
 
     status: Status
     endpoints: tuple[Endpoint, ...] = ()
@@ -258,7 +261,8 @@ class _Search(NamedTuple):
         )
         endpoints = interleave(Endpoint(address, port) for answer in answers for address in _usable(answer))
         if endpoints:
-            return _Lookup(Status.OK, tuple(endpoints[:_MOST_ADDRESSES_EACH]), "", min(a.ttl for a in answers))
+            unknown = next((answer.reason for answer in answers if answer.status is Status.FAILED), "")
+            return _Lookup(Status.OK, tuple(endpoints[:_MOST_ADDRESSES_EACH]), unknown, min(a.ttl for a in answers))
         for status in (Status.FAILED, Status.NODATA, Status.OK):
             for answer in answers:
                 if answer.status is status:
@@ -293,11 +297,12 @@ def _address(text: str) -> str | None:
 
 
 def _abroad(found: _Lookup) -> _Lookup:
-    """What was found, without addresses of loopback."""
+    """What was found, without addresses of loopback; the other family may still have one, if it is not known."""
     kept = tuple([place for place in found.endpoints if not _is_loopback(place.host)])
     if len(kept) == len(found.endpoints):
         return found
-    return found._replace(status=Status.OK if kept else Status.NODATA, endpoints=kept)
+    status = Status.OK if kept else Status.FAILED if found.reason else Status.NODATA
+    return found._replace(status=status, endpoints=kept)
 
 
 def _is_loopback(host: str) -> bool:

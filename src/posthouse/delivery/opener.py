@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from posthouse import client
 from posthouse.client import Timeouts
-from posthouse.client.model import LoginFailed, TlsUnavailable
+from posthouse.client.model import LoginFailed
 from posthouse.core import NetworkError, PosthouseError, RemoteError, SettingError, TlsFailed
 from posthouse.delivery.mx import Exchange
 from posthouse.delivery.pool import ConnectionPool, PooledConnection
-from posthouse.delivery.security import NO_REQUIRETLS, InClear, RouteSecurity, security_of
+from posthouse.delivery.security import InClear, RouteSecurity, security_of
 from posthouse.delivery.tracer import AttemptTracer, ConnectionTracer, SessionTap
 from posthouse.delivery.unanswered import FailedExchanges
 from posthouse.net import Clock, Network
@@ -98,7 +98,7 @@ class SessionOpener:
         self, exchange: Exchange, site: str, connection: ConnectionTracer, in_clear: str, pool: ConnectionPool
     ) -> PooledConnection:
         """Open a session; ``in_clear`` says why it begins no TLS, "" if it does what the route says."""
-        tls, login, requires = self.security
+        tls, login, _ = self.security
         tape = SessionTap(self._clock.monotonic, self._transcript)
         tape.steps = connection.steps
         pool.opens(site)
@@ -121,10 +121,6 @@ class SessionOpener:
             pool.closes(site)
             raise
         connection.connected = opened = session.opened
-        if requires and "REQUIRETLS" not in session.capabilities.keywords:
-            pool.closes(site)
-            await session.quit()
-            raise TlsUnavailable(f"{session.peer} does not offer REQUIRETLS", NO_REQUIRETLS)
         pooled = PooledConnection(session, tape, site, exchange.name, opened)
         if tls is not None:
             pooled.tls, pooled.security = security_of(session, in_clear)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 __all__ = [
     "IN_CLEAR_SECONDS",
     "InClear",
-    "NO_REQUIRETLS",
     "RouteSecurity",
     "UNPROVED_MX",
     "not_ours",
@@ -43,7 +42,6 @@ _NOT_PROVED: Final = Reply(451, "4.7.5", "the host's certificate does not prove 
 UNPROVED_MX: Final = Reply(
     550, "5.7.10", "the sender asked for REQUIRETLS, and no mail exchanger can be proved to be right"
 )
-NO_REQUIRETLS: Final = Reply(550, "5.7.30", "the sender asked for REQUIRETLS, which the host does not offer")
 _NO_ENCRYPTION: Final = Reply(
     550, "5.7.10", "the sender asked for REQUIRETLS, and the host has no TLS that proves its name"
 )
@@ -55,7 +53,7 @@ _LOGIN_CODES: Final = (530, 534, 535, 538)
 
 class RouteSecurity(NamedTuple):
     """The security of a route's sessions: its TLS policy, None for sessions in clear, and what reads its credentials
-    for each new session, None for no login.  With ``requires`` each host must also offer REQUIRETLS (RFC 8689)."""
+    for each new session, None for no login.  ``requires``: for messages with REQUIRETLS (RFC 8689)."""
 
     tls: TlsPolicy | None = None
     login: Callable[[], LoginSettings] | None = None
@@ -130,7 +128,7 @@ def reply_about(error: PosthouseError) -> Reply | None:
     if isinstance(error, TlsRefused) and error.reply is not None and error.reply.code == 421:
         return error.reply
     if isinstance(error, TlsUnavailable):
-        return NO_REQUIRETLS if error.reply == NO_REQUIRETLS else _NO_TLS
+        return _NO_TLS
     if isinstance(error, LoginFailed):
         return _NO_LOGIN
     return _UNUSABLE if isinstance(error, SettingError | WrongDoor) else None
@@ -139,9 +137,7 @@ def reply_about(error: PosthouseError) -> Reply | None:
 def refused_by_requiretls(replies: Sequence[Reply]) -> Reply | None:
     """The reply of this side where no host can take a message with REQUIRETLS, given those about each host; None if one
     of them may be able to later."""
-    if any(each not in (_NO_TLS, _TLS_FAILED, _NOT_PROVED, NO_REQUIRETLS) for each in replies):
-        return None
-    return NO_REQUIRETLS if NO_REQUIRETLS in replies else _NO_ENCRYPTION
+    return _NO_ENCRYPTION if all(each in (_NO_TLS, _TLS_FAILED, _NOT_PROVED) for each in replies) else None
 
 
 def not_ours(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:

@@ -125,6 +125,14 @@ class SmtpDeliverer(Deliverer):
         #: By target: valid until (monotonic seconds), and the answer; the oldest first.
         self._remembered: dict[str, tuple[float, NextHops | Undeliverable]] = {}
 
+    @property
+    def tls(self) -> str:
+        """What is asked of TLS: off, opportunistic, require or verify."""
+        policy = self._opener.security.tls
+        if policy is None:
+            return "off"
+        return "verify" if policy.verify else "require" if policy.required else "opportunistic"
+
     # -- sites
 
     def site_now(self, target: str) -> str | None:

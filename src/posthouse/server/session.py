@@ -465,7 +465,7 @@ class ServerSession:
             self._protect(settings.protection, stream)
         if claim.login:
             welcome = _logged_in(welcome, cast(SecuredPolicy, self._policy), claim.login)
-        return commands.connected(welcome)
+        return commands.welcome(welcome)
 
     # -- the end -----------------------------------------------------------------------------------------------------
 

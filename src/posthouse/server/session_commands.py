@@ -78,6 +78,10 @@ class SessionCommands:
         """The opening reply, after the pause that belongs to it."""
         if self._settings.greeting_pause:
             return Waiting(self._after_pause(answer), self._greeting, OUR_VERDICT)
+        return self.welcome(answer)
+
+    def welcome(self, answer: Answer) -> Step:
+        """The opening reply at once: after XCLIENT, behind which more may be pipelined."""
         return _ask(answer, self._greeting)
 
     async def _after_pause(self, answer: Answer) -> Verdict:

@@ -392,7 +392,7 @@ def test_what_we_compose_is_read_back(subject: str, name: str, body: list[str], 
     assert message.text.rstrip("\n") == "".join(f"{line}\n" for line in body).rstrip("\n")
     assert [(each.filename, each.content) for each in message.attachments] == [("清单.bin", data)]
     assert (message.message_id, message.date and message.date.timestamp()) == ("id@x.test", 1_700_000_000.0)
-    assert not message.defects
+    assert codes(message) in ([], ["address-as-name"])
 
 
 PIECES = st.sampled_from(

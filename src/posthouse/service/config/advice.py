@@ -32,6 +32,16 @@ def advice(config: Config) -> list[str]:
             found.append(f"listener {each.name}: max_recipients is below the 100 that RFC 5321 §4.5.3.1.8 asks for.")
         if each.command_timeout < 300:
             found.append(f"listener {each.name}: command_timeout is below the 5 minutes of RFC 5321 §4.5.3.2.7.")
+        if each.greeting_pause and not each.pause:
+            found.append(f"listener {each.name}: greeting_pause has no effect at submission and with implicit TLS.")
+        if any(
+            network.prefixlen == 0
+            for network in (*each.proxy_networks, *each.xclient_networks, *each.xforward_networks)
+        ):
+            found.append(
+                f"listener {each.name}: proxy_networks, xclient_networks or xforward_networks has the whole Internet: "
+                "anybody can claim any address."
+            )
         if each.kind == "mx" and each.strictness == "lenient" and not _is_local(each.bind):
             found.append(
                 f'listener {each.name}: strictness = "lenient" accepts malformed mail from any host, and other servers '

@@ -179,6 +179,7 @@ async def _place(context: Context, route: Route, destination: str) -> dict[str, 
         for each in hops.exchanges
     ]
     facts: dict[str, Any] = {"lookup": hops.reason, "exchanges": exchanges, "site": hops.site}
+    facts["tls"] = route.deliverer.tls
     if context.outlook is not None:
         attempts = await next_attempts(context)
         facts["next"] = attempts.at_site(context.outlook(route, destination, hops.site), destination, attempts.now)

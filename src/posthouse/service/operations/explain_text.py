@@ -315,6 +315,8 @@ def _end(say: _Sentences, end: EndForecast, now: float) -> Iterator[Sentence]:
         yield Sentence(say("lookup", lookup=say.reason(end.lookup)), "quiet", depth=1)
     for each in end.exchanges:
         yield Sentence(say("exchange", name=each.name, addresses=", ".join(each.addresses)), "quiet", depth=2)
+    if end.exchanges and end.tls:
+        yield Sentence(say(f"tls-{end.tls}"), "quiet", depth=1)
     if end.waiting or end.held:
         oldest = say.span(now - (end.oldest or now))
         text = say("queued", destination=end.destination, waiting=end.waiting, held=end.held, span=oldest)

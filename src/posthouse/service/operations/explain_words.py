@@ -179,6 +179,19 @@ EXPLAIN_TEXTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "why": ("because {rule}", "原因：{rule}"),
         "lookup": ("next hop: {lookup}", "下一跳：{lookup}"),
         "exchange": ("{name}: {addresses}", "{name}：{addresses}"),
+        "tls-off": ("in clear, without TLS", "不加密"),
+        "tls-opportunistic": (
+            "with TLS where the host offers it, else in clear; certificates are not checked",
+            "对方提供时使用 TLS，否则不加密；不检查证书",
+        ),
+        "tls-require": (
+            "with TLS or not at all; certificates are not checked",
+            "必须使用 TLS，否则不投递；不检查证书",
+        ),
+        "tls-verify": (
+            "with TLS and a certificate that proves the host's name, or not at all",
+            "必须使用 TLS，且证书须证明主机名，否则不投递",
+        ),
         "queued": (
             "in the queue for {destination}: {waiting} waiting, {held} held, the oldest for {span}",
             "队列中发往 {destination} 的收件人：{waiting} 位等待，{held} 位扣留，最早的已等 {span}",

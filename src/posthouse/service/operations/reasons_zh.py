@@ -161,13 +161,21 @@ _REASONS: Final = tuple(
         (r"its operator must renew it", "须由对方管理员更新"),
         (r"compare the clocks of both machines", "请核对两台机器的时钟"),
         (r"name the host as its certificate does, or .*", "请按证书上的名称填写主机，或请对方管理员换用含该名称的证书"),
-        (r"if it is the right one, trust (it|its issuer) with ca=FILE", "如果它是对的，请用 ca 指定要信任的证书文件"),
+        (
+            r"if it is the right one, trust (it|its issuer) with ca=FILE \(on the command line, --ca FILE\)",
+            "如果它是对的，请用 ca（命令行上用 --ca）指定要信任的证书文件",
+        ),
         (
             r"(\S+) does not offer STARTTLS, and this session must not go on in clear; .*",
             "{0} 不提供 STARTTLS，而本路由要求加密；途中可能有人删去了它",
         ),
         (r"(\S+) does not offer STARTTLS", "{0} 不提供 STARTTLS"),
         (r"(\S+) refused STARTTLS: (.*)", "{0} 拒绝 STARTTLS：{1}"),
+        (
+            r"the sender asked for REQUIRETLS, and no mail exchanger can be proved to be right; .*",
+            "发件人要求 REQUIRETLS，而邮件交换主机的身份无法证明；可以用 [[route]] 指定一台主机",
+        ),
+        (r"the sender asked for REQUIRETLS, which this host does not offer", "发件人要求 REQUIRETLS，而该主机不提供"),
         (r"TLS failed: (.*)", "TLS 失败：{0}"),
         (r"the TLS handshake with (\S+) was not completed: (.*)", "与 {0} 的 TLS 握手没有完成：{1}"),
         (r"the TLS handshake was not over after ([\d.]+) s", "TLS 握手 {0} 秒内没有完成"),

@@ -549,7 +549,8 @@ class EndForecast(Struct, frozen=True, kw_only=True):
     ``way`` is smtp, lmtp, maildir, mailbox, discard, python or "" (none); ``rule`` is what chose ``target``; ``lookup``
     says how ``exchanges`` were found, and ``reply`` is the result if there are none.  ``waiting``, ``held`` and
     ``oldest`` describe the queue for the destination.  ``next`` says when a message would be tried and what it
-    would wait for; it is None where the message is delivered here.
+    would wait for; it is None where the message is delivered here.  ``tls`` is off, opportunistic, require or verify,
+    and "" where the message goes to no other host.
     """
 
     recipient: str
@@ -565,6 +566,7 @@ class EndForecast(Struct, frozen=True, kw_only=True):
     waiting: int = 0
     held: int = 0
     oldest: float | None = None
+    tls: str = ""
 
 
 class AddressForecast(Struct, frozen=True, kw_only=True):
