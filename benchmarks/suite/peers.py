@@ -14,8 +14,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 __all__ = [
@@ -199,19 +200,28 @@ via = "smtp://127.0.0.1:{sink}"
 
 @contextlib.contextmanager
 def posthouse(
-    home: Path, *, sink: int = 0, workers: int = 0, name: str = "posthouse", build: str = ""
+    home: Path,
+    *,
+    sink: int = 0,
+    workers: int = 0,
+    name: str = "posthouse",
+    build: str = "",
+    more: str = "",
+    prepare: Callable[[], None] = lambda: None,
 ) -> Iterator[Side]:
     """Posthouse: it stores and discards mail for ``hold.test``, and relays mail for ``sink.test`` to the port ``sink``.
 
     ``build`` is the directory of the package below the project: ``src`` (pure Python) or ``build/compiled``; without it
-    the package is the one that the suite imports.
+    the package is the one that the suite imports.  ``more`` is added to the configuration; ``prepare`` is called when
+    the directory is there.
     """
     if build and not (ROOT / build / "posthouse").is_dir():
         raise Absent(f"there is no {build}: scripts/compile makes it")
     chosen = {"PYTHONPATH": str(ROOT / build)} if build else {}
     port = free_port()
     home.mkdir(parents=True)
-    text = _POSTHOUSE.format(home=home, port=port, sink=sink or 9)
+    prepare()
+    text = _POSTHOUSE.format(home=home, port=port, sink=sink or 9) + more
     if workers:
         text = f"workers = {workers}\n{text}"
     (home / "posthouse.toml").write_text(text)
@@ -256,8 +266,18 @@ _LIFTED = {
 
 
 @contextlib.contextmanager
-def postfix(home: Path, *, sink: int = 0) -> Iterator[Side]:
-    """Postfix with its own configuration and queue directory and its limits lifted; needs root, as Postfix does."""
+def postfix(
+    home: Path,
+    *,
+    sink: int = 0,
+    more: Mapping[str, str] = MappingProxyType({}),
+    services: str = "",
+    prepare: Callable[[], None] = lambda: None,
+) -> Iterator[Side]:
+    """Postfix with its own configuration and queue directory and its limits lifted; needs root, as Postfix does.
+
+    ``more`` settings and ``services`` are added; ``prepare`` is called when the directory is there.
+    """
     if not (POSTFIX / "master").exists():
         raise Absent("Postfix is not installed: apt-get install postfix")
     if os.geteuid() != 0:
@@ -266,6 +286,7 @@ def postfix(home: Path, *, sink: int = 0) -> Iterator[Side]:
     home.mkdir(parents=True)
     for part in ("etc", "queue", "data"):
         (home / part).mkdir()
+    prepare()
     shutil.chown(home / "data", "postfix", "postfix")
     places = {"queue_directory": "queue", "data_directory": "data"}
     settings = {
@@ -276,10 +297,11 @@ def postfix(home: Path, *, sink: int = 0) -> Iterator[Side]:
         "transport_maps": f"inline:{{hold.test=discard: sink.test=smtp:[127.0.0.1]:{sink or 9}"
         f" .sink.test=smtp:[127.0.0.1]:{sink or 9}}}",
         **_LIFTED,
+        **more,
     }
     text = "".join(f"{key} = {value}\n" for key, value in settings.items())
     (home / "etc" / "main.cf").write_text(text)
-    (home / "etc" / "master.cf").write_text(_MASTER.replace("PORT", str(port)))
+    (home / "etc" / "master.cf").write_text(_MASTER.replace("PORT", str(port)) + services)
     subprocess.run(["postfix", "-c", str(home / "etc"), "check"], check=False, capture_output=True)
     version = first_line(["postconf", "-h", "mail_version"])
     command = [str(POSTFIX / "master"), "-c", str(home / "etc"), "-d"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
+import re
 import socket
 import subprocess
 import sys
@@ -17,7 +19,7 @@ from tests.service.whole_daemon import PATIENCE, Dialogue, until
 
 from posthouse.core import SettingError
 from posthouse.net import Endpoint
-from posthouse.net.certificates import make_self_signed
+from posthouse.net.certificates import Certificates, KeyPair, make_self_signed
 from posthouse.net.system import not_listening
 from posthouse.service import ConfigError, parse
 from posthouse.service.process import ports as ports_module
@@ -391,6 +393,39 @@ def test_ports_and_keys_are_opened_as_root_and_everything_after_belongs_to_the_u
         process.terminate()
         assert process.wait(PATIENCE) == 0, (place / "log").read_text()
     assert "Traceback" not in (place / "log").read_text()
+
+
+def said_to_nobody(pair: KeyPair) -> str:
+    """What a process of another user is told about files of a certificate."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setgroups([])
+            os.setresgid(65_534, 65_534, 65_534)
+            os.setresuid(65_534, 65_534, 65_534)
+            Certificates([pair])
+        except SettingError as error:
+            os.write(write, str(error).encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with open(read, encoding="utf-8") as pipe:
+        said = pipe.read()
+    os.waitpid(pid, 0)
+    return said
+
+
+@AS_ROOT
+def test_the_folder_or_file_that_keeps_the_user_out_is_named(place: Path) -> None:
+    live = place / "letsencrypt" / "live" / "mx"
+    live.mkdir(parents=True)
+    pair, _ = make_self_signed(["mx.example.net"], live, time.time())
+    os.chmod(live, 0o755)
+    who = re.escape(f"user {pwd.getpwuid(65_534).pw_name} (uid 65534)")
+    assert re.search(f"cannot be read .*; let {who} read it", said_to_nobody(pair))
+    os.chmod(live.parent, 0o700)
+    assert re.search(f"let {who} enter the folder {live.parent} .*it lacks x", said_to_nobody(pair))
 
 
 @AS_ROOT

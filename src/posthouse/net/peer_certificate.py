@@ -69,7 +69,7 @@ def peer_certificate(tls: ssl.SSLObject) -> PeerCertificate | None:
 def _read(info: Mapping[str, Any], der: bytes) -> PeerCertificate:
     subject, issuer = info.get("subject", ()), info.get("issuer", ())
     named = [(kind, value) for kind, value in info.get("subjectAltName", ()) if kind in ("DNS", "IP Address")]
-    names = [_readable(value.strip()) for _, value in named]
+    names = [str(_address(value.strip()) or _readable(value.strip())) for _, value in named]  # ::1, not 0:0:0:0:…
     if not any(kind == "DNS" for kind, _ in named) and (common := _part(subject, "commonName")):
         names.append(common)  # as OpenSSL does
     return PeerCertificate(
@@ -168,7 +168,7 @@ def refusal(
         remedies.append("its operator must have it issued again")
     if code == _SELF_SIGNED or code in _UNTRUSTED:
         what = "it" if code == _SELF_SIGNED else "its issuer"
-        remedies.append(f"if it is the right one, trust {what} with ca=FILE")
+        remedies.append(f"if it is the right one, trust {what} with ca=FILE (on the command line, --ca FILE)")
     sentence = "; it ".join(reasons)
     if code not in _UNTRUSTED and code != _SELF_SIGNED and certificate is not None:
         sentence += f"; issued by {issuer}"

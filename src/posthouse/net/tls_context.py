@@ -134,10 +134,24 @@ def _who_may_not(path: str) -> str:
     """Which folder, or the file itself, keeps this user out."""
     import os
 
-    user = os.getuid() if hasattr(os, "getuid") else 0
+    user = _user_name()
     parts = os.path.abspath(path).split("/")
     for end in range(2, len(parts)):
         folder = "/".join(parts[:end])
         if not os.access(folder, os.X_OK):
-            return f"let user {user} enter the folder {folder} (it lacks x)"
-    return f"let user {user} read it"
+            return f"let {user} enter the folder {folder} (chmod or setfacl; it lacks x for that user)"
+    return f"let {user} read it (chgrp and chmod g+r, or setfacl)"
+
+
+def _user_name() -> str:
+    """This process's user, for a sentence: ``user posthouse (uid 995)``."""
+    import os
+
+    if not hasattr(os, "getuid"):
+        return "this user"
+    import pwd
+
+    try:
+        return f"user {pwd.getpwuid(os.getuid()).pw_name} (uid {os.getuid()})"
+    except KeyError:
+        return f"the user with uid {os.getuid()}"

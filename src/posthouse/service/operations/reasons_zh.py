@@ -161,7 +161,10 @@ _REASONS: Final = tuple(
         (r"its operator must renew it", "须由对方管理员更新"),
         (r"compare the clocks of both machines", "请核对两台机器的时钟"),
         (r"name the host as its certificate does, or .*", "请按证书上的名称填写主机，或请对方管理员换用含该名称的证书"),
-        (r"if it is the right one, trust (it|its issuer) with ca=FILE", "如果它是对的，请用 ca 指定要信任的证书文件"),
+        (
+            r"if it is the right one, trust (it|its issuer) with ca=FILE \(on the command line, --ca FILE\)",
+            "如果它是对的，请用 ca（命令行上用 --ca）指定要信任的证书文件",
+        ),
         (
             r"(\S+) does not offer STARTTLS, and this session must not go on in clear; .*",
             "{0} 不提供 STARTTLS，而本路由要求加密；途中可能有人删去了它",
