@@ -211,5 +211,5 @@ SCENARIOS: dict[str, Scenario] = {
         backlog,
         limit=400.0,
     ),
-    "tls": Scenario("4 KiB over TLS, 8 sessions, with a login; certificates of RSA-2048; Postfix asks Dovecot", _tls),
+    "tls": Scenario("4 KiB over TLS, 20 sessions, with a login; certificates of RSA-2048; Postfix asks Dovecot", _tls),
 }

@@ -31,7 +31,7 @@ _Starts = Callable[[Path], contextlib.AbstractContextManager[tuple[peers.Side, i
 __all__ = ["kept", "per_message", "postfix", "posthouse"]
 
 ACCOUNT, PASSWORD = "load@src.test", "a password of the load"
-_THREADS = 8
+_THREADS = 20
 _BODY = b"Subject: load\r\n\r\n" + (b"x" * 70 + b"\r\n") * 57 + b".\r\n"
 _LISTENERS = """
 [[listener]]
@@ -233,20 +233,17 @@ class _Client:
                 return
 
 
-def _many(amount: int, work: Callable[[int], None]) -> float:
-    """The seconds that threads need for ``amount`` messages; ``work`` does its share."""
+def _many(amount: int, work: Callable[[int, int], None]) -> float:
+    """The seconds that threads need for ``amount`` messages; ``work`` is given a thread's number and its share."""
     failed: list[BaseException] = []
 
-    def run(share: int) -> None:
+    def run(number: int) -> None:
         try:
-            work(share)
+            work(number, amount // _THREADS + (number < amount % _THREADS))
         except BaseException as error:
             failed.append(error)
 
-    threads = [
-        threading.Thread(target=run, args=(amount // _THREADS + (number < amount % _THREADS),))
-        for number in range(_THREADS)
-    ]
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(_THREADS)]
     begun = time.perf_counter()
     for thread in threads:
         thread.start()
@@ -263,21 +260,21 @@ def _side(start: _Starts, keep: bool) -> Start[Loaded]:
     def side(home: Path) -> Iterator[Loaded]:
         with start(home) as (running, starttls, implicit):
             context = ssl.create_default_context(cafile=str(home / "cert.pem"))
+            open_ones = [_Client(implicit, context, implicit=True) for _ in range(_THREADS if keep else 0)]
 
-            def one_each(share: int) -> None:
+            def one_each(number: int, share: int) -> None:
                 for _ in range(share):
                     client = _Client(starttls, context, implicit=False)
                     client.message()
                     client.quit()
 
-            def kept_open(share: int) -> None:
-                if share:
-                    client = _Client(implicit, context, implicit=True)
-                    for _ in range(share):
-                        client.message()
-                    client.quit()
+            def kept_open(number: int, share: int) -> None:
+                for _ in range(share):
+                    open_ones[number].message()
 
             yield Loaded(lambda amount: _many(amount, kept_open if keep else one_each), running)
+            for client in open_ones:
+                client.quit()
 
     return side
 
@@ -288,5 +285,5 @@ def per_message(start: _Starts) -> Start[Loaded]:
 
 
 def kept(start: _Starts) -> Start[Loaded]:
-    """Implicit TLS, one login, then messages on the same session."""
+    """Implicit TLS, and messages on sessions that are open and logged in."""
     return _side(start, keep=True)
