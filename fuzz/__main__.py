@@ -14,6 +14,7 @@ import random
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,7 +61,10 @@ def _run_all(names: list[str], seconds: int, jobs: int) -> int:
                 name = waiting.pop(0)
                 log = (_BUILD / f"{name}.log").open("wb")
                 command = [sys.executable, "-m", "fuzz", "--worker", name, "--seconds", str(seconds)]
-                running[name] = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=_ROOT), log
+                # With one order of sets and one seed two runs of one tree try the same inputs, as far as they get.
+                environment = {**os.environ, "PYTHONHASHSEED": "0"}
+                process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=_ROOT, env=environment)
+                running[name] = process, log
             for name, (process, log) in list(running.items()):
                 if process.poll() is None:
                     continue
@@ -100,7 +104,7 @@ def _fuzz(name: str, seconds: int) -> None:
     arguments = [
         *(sys.argv[0], str(kept), str(CORPUS / name), f"-max_total_time={seconds}", f"-max_len={_LONGEST}"),
         *(f"-timeout={_SECONDS}", f"-rss_limit_mb={_MEMORY}", f"-artifact_prefix={_BUILD}/{name}-", "-verbosity=1"),
-        "-print_final_stats=0",
+        *("-print_final_stats=0", f"-seed={1 + zlib.crc32(name.encode()) % 2**31}"),
     ]
     atheris.Setup(arguments, function)
     atheris.Fuzz()
