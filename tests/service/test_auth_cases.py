@@ -305,8 +305,9 @@ def test_lines_of_an_exchange_have_a_limit(tmp_path: Path, store: Store, mechani
 
     async def scenario(client: Client, log: Log) -> None:
         assert (await client.say(f"AUTH {mechanism}")).startswith("334 ")
-        assert (await client.say("QUFB" * 5_000)).startswith("500 5.5.2")
-        assert (await client.say(f"AUTH {mechanism} " + "QUFB" * 5_000)).startswith("500 5.5.2")
+        assert (await client.say("QUFB" * 5_000)) == "500 5.5.6 Authentication exchange line is too long"
+        assert (await client.say(f"AUTH {mechanism} " + "QUFB" * 5_000)).startswith("500 5.5.6")
+        assert (await client.say("NOOP " + "QUFB" * 5_000)).startswith("500 5.5.2")
         assert (await client.say(f"AUTH {mechanism}")).startswith("334 "), "the exchange was over, the session is not"
         client.writer.write(b"QUFB" * 20_000)
         assert (await client.reply()).startswith("500")

@@ -322,6 +322,9 @@ def test_any_account_with_a_way_out_is_refused(tmp_path: Path) -> None:
         ('tls = "starttls"\ntls_key = "/k.pem"', "without a certificate"),
         ('mechanisms = ["EXTERNAL"]', "EXTERNAL needs"),
         ('mechanisms = ["NTLM"]', "no mechanism"),
+        ("check_from = true", "nobody can log in"),
+        ('check_from = true\nauth = "off"\nkind = "submission"', "nobody can log in"),
+        ('tls_client_name = "common_name"', "no certificates of clients"),
     ],
 )
 def test_settings_that_contradict_each_other(line: str, match: str) -> None:

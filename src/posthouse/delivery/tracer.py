@@ -55,6 +55,7 @@ class ConnectionTracer:
     def in_handshake(self) -> bool:
         """True from the 220 to STARTTLS until the first reply inside TLS."""
         started = replies = said = 0
+        agreed = False
         for _, what in self.steps:
             if not isinstance(what, bytes):
                 replies += 1

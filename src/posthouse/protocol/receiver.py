@@ -253,7 +253,10 @@ class Receiver:
                 return _NEED_DATA
             if authenticating:
                 self._given = _AUTH_LINE_INPUT
-            return self._refuse(line.value, refusals.LINE_FAULTS[line], fatal=line is InputFault.ENDLESS)
+            reply = refusals.LINE_FAULTS[line]
+            if line is InputFault.TOO_LONG and (authenticating or begins_auth(lines.begins)):
+                reply = refusals.AUTH_LINE_TOO_LONG
+            return self._refuse(line.value, reply, fatal=line is InputFault.ENDLESS)
         if authenticating:
             return self._auth_line(line)
         if self._transcript is not None:

@@ -14,6 +14,7 @@ from posthouse.protocol.states import COMMANDS, Input, State
 __all__ = [
     "AFTER_STARTTLS",
     "ALREADY_AUTHENTICATED",
+    "AUTH_LINE_TOO_LONG",
     "BAD_BASE64",
     "BINARY_NEEDS_BDAT",
     "CHUNK_FAULTS",
@@ -61,6 +62,8 @@ AFTER_STARTTLS: Final = Reply(554, "5.5.1", "Nothing may be sent behind STARTTLS
 IN_TRANSACTION: Final = Reply(503, "5.5.1", "A transaction is open; finish it or say RSET first")
 LOOKS_LIKE_HTTP: Final = Reply(554, "5.5.1", "This looks like HTTP, and here is SMTP. Closing connection")
 LOOKS_LIKE_TLS: Final = Reply(554, "5.5.1", "This looks like TLS, and here it begins with STARTTLS. Closing connection")
+#: RFC 4954 §6.
+AUTH_LINE_TOO_LONG: Final = Reply(500, "5.5.6", "Authentication exchange line is too long")
 BAD_BASE64: Final = Reply(501, "5.5.2", "Cannot decode this as base64")
 ALREADY_AUTHENTICATED: Final = Reply(503, "5.5.1", "Already authenticated")
 

@@ -300,6 +300,12 @@ def _listener_checks(config: Config) -> Iterator[tuple[str, str, str]]:
         if "EXTERNAL" in each.mechanisms and not each.tls_client_ca:
             remedy = "write tls_client_ca, or leave EXTERNAL out"
             yield f"{place}.mechanisms", "EXTERNAL needs certificates of clients", remedy
+        if each.tls_client_name != "email" and not each.tls_client_ca:
+            remedy = "write tls_client_ca, or leave the setting out"
+            yield f"{place}.tls_client_name", "no certificates of clients are asked for", remedy
+        if each.check_from and (each.auth or ("required" if each.kind == "submission" else "off")) == "off":
+            remedy = 'write auth = "offered" or auth = "required", or leave the setting out'
+            yield f"{place}.check_from", "nobody can log in here, so that no From is checked", remedy
         if each.max_message_size < 65_536:
             remedy = "write at least 65536 (RFC 5321 §4.5.3.1.7)"
             yield f"{place}.max_message_size", "every receiver must take messages of 64 KiB", remedy
