@@ -551,5 +551,5 @@ class Client(RuleBasedStateMachine):
         assert not self.faults
 
 
-Client.TestCase.settings = settings(stateful_step_count=25, max_examples=min(settings().max_examples, 100))
+Client.TestCase.settings = settings(stateful_step_count=25, max_examples=min(settings().max_examples, 50))
 TestClient = Client.TestCase
