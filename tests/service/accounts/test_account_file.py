@@ -20,7 +20,7 @@ from posthouse.protocol.sasl import (
     client_exchange,
     server_exchange,
 )
-from posthouse.service.accounts import AccountFile, AccountStore, FileAccounts, answer, decoy_secret
+from posthouse.service.accounts import AccountFile, AccountStore, FileAccounts, account_file, answer, decoy_secret
 from posthouse.service.accounts.account_file import SCRAM_ITERATIONS
 
 NOW = 1_700_000_000.0
@@ -181,3 +181,77 @@ async def log_in(store: AccountStore, name: str, credentials: Credentials) -> Au
         outcome: Authenticated | Denied | None = end.value
         return outcome
     raise AssertionError("the exchange does not end")
+
+
+# -- passwords that were right -----------------------------------------------------------------------------------------
+
+
+class Checked:
+    """The store of a file, and how often a password was checked in full."""
+
+    def __init__(self, file: AccountFile, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        self.checks = 0
+        self.store = FileAccounts(file, stopwatch=lambda: self.now)
+        whole = AccountFile.check
+
+        def check(this: AccountFile, name: str, password: str) -> bool:
+            self.checks += 1
+            return whole(this, name, password)
+
+        monkeypatch.setattr(AccountFile, "check", check)
+
+    def says(self, user: str, password: str) -> object:
+        return asyncio.run(self.store.check_password(user, password))
+
+
+def test_a_right_password_is_remembered_for_ten_minutes(file: AccountFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = Checked(file, monkeypatch)
+    assert [checked.says("ann@example.org", "correct horse") for _ in range(3)] == [True, True, True]
+    assert checked.checks == 1
+    checked.now += 599
+    assert checked.says("ann@example.org", "correct horse")
+    assert checked.checks == 1
+    checked.now += 1
+    assert checked.says("ann@example.org", "correct horse")
+    assert checked.checks == 2
+
+
+def test_wrong_passwords_and_unknown_accounts_always_cost_the_whole_check(
+    file: AccountFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = Checked(file, monkeypatch)
+    assert checked.says("ann@example.org", "correct horse")
+    for user, password in (("ann@example.org", "wrong"), ("ann@example.org", ""), ("bob", "correct horse")):
+        before = checked.checks
+        assert [checked.says(user, password) for _ in range(2)] == [False, False]
+        assert checked.checks == before + 2
+
+
+def test_a_changed_password_and_a_locked_account_count_at_once(
+    file: AccountFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked = Checked(file, monkeypatch)
+    assert checked.says("ann@example.org", "correct horse")
+    file.set_password("ann@example.org", "battery", NOW)
+    assert not checked.says("ann@example.org", "correct horse")
+    assert checked.says("ann@example.org", "battery")
+    file.set_active("ann@example.org", False)
+    assert not checked.says("ann@example.org", "battery")
+    file.remove("ann@example.org")
+    file.add("ann@example.org", "battery", (), NOW)
+    before = checked.checks
+    assert checked.says("ann@example.org", "battery")  # another salt: another account as far as memory goes
+    assert checked.checks == before + 1
+
+
+def test_what_is_remembered_is_bounded_and_no_password(file: AccountFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(account_file, "_REMEMBERED", 2)
+    for name in ("b", "c"):
+        file.add(name, "correct horse", (), NOW)
+    checked = Checked(file, monkeypatch)
+    for name in ("ann@example.org", "b", "c", "c"):
+        assert checked.says(name, "correct horse")
+    assert checked.checks == 3
+    assert set(checked.store._right._digests) == {"b", "c"}
+    assert "horse" not in repr(checked.store._right.__dict__)
