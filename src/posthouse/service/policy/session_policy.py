@@ -78,6 +78,7 @@ class SessionPolicy:
         "_refusals",
         "_refusals_from",
         "_shared",
+        "_terms",
         "_tls",
         "_trusted",
         "_user",
@@ -94,6 +95,7 @@ class SessionPolicy:
         self._tls: TlsInfo | None = None
         self._user = ""
         self._identities: Sequence[str] = ()
+        self._terms: SubmissionTerms | None = None  # of this account, once a message was submitted
         self._refusals = 0  # within a minute
         self._refusals_from = 0.0  # when that minute began
 
@@ -254,12 +256,19 @@ class SessionPolicy:
     ) -> Intake:
         """The intake of a message that is submitted here.  Raises ``StorageError``."""
         shared = self._shared
-        settings = shared.settings
         inner = self._recorded(
             SpoolIntake(shared.submissions, self._peer, greet, envelope, envelopes, secured, sending)
         )
+        terms = self._terms
+        if terms is None:
+            terms = self._terms = self._submission_terms()
+        return SubmittedIntake(terms, inner, shared.clock, shared.intake.offset)
+
+    def _submission_terms(self) -> SubmissionTerms:
+        shared = self._shared
+        settings = shared.settings
         checked = settings.check_from and self._user and "*" not in self._identities
-        terms = SubmissionTerms(
+        return SubmissionTerms(
             shared.config.hostname,
             settings.max_message_size,
             settings.max_header_size,
@@ -269,8 +278,6 @@ class SessionPolicy:
             settings.complete_messages,
             settings.hide_client,
         )
-        now = shared.clock.time()
-        return SubmittedIntake(terms, inner, now, shared.intake.offset(int(now // 60.0)))
 
     def refused(self, what: str, reply: Reply) -> None:
         """Log what the session refused by itself."""
@@ -301,7 +308,7 @@ class SessionPolicy:
     def tls_started(self, info: TlsInfo) -> None:
         """What the client said before does not count."""
         self._tls = info
-        self._user, self._identities, self._greet = "", (), None
+        self._user, self._identities, self._greet, self._terms = "", (), None, None
 
     def tls_failed(self, error: NetworkError) -> None:
         """Log why."""
@@ -314,7 +321,7 @@ class SessionPolicy:
         verdict, identities = await self._shared.logins.logged_in(outcome, self._peer.host)
         if not verdict.reply.positive:
             return self._no("AUTH", verdict, user=outcome.user)
-        self._user, self._identities = outcome.user, identities
+        self._user, self._identities, self._terms = outcome.user, identities, None
         self._shared.log("login", source=self._source(), user=outcome.user, mechanism=outcome.mechanism)
         return verdict
 

@@ -10,7 +10,7 @@ Sizes are those of the message as the client sent it; ``with_room`` allows for w
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, NamedTuple
 
 from posthouse.core import Remark, Reply, Verdict
@@ -18,6 +18,7 @@ from posthouse.message.authors import Unreadable, authors
 from posthouse.message.dates import date_of
 from posthouse.message.headers import gap, received_in_lines, split
 from posthouse.message.submitted import completed, is_complete
+from posthouse.net.clock import Clock
 from posthouse.protocol.grammar import lookup_domain
 from posthouse.service.policy.header_scan import header_too_large
 from posthouse.service.policy.intake import IntakeContext, SpoolIntake
@@ -59,12 +60,14 @@ class SubmissionTerms(NamedTuple):
 class SubmittedIntake:
     """An ``Intake`` that gives the changed message to another."""
 
-    __slots__ = ("_date", "_head", "_inner", "_passes", "_refused", "_size", "_terms")
+    __slots__ = ("_clock", "_head", "_inner", "_offset", "_passes", "_refused", "_size", "_terms")
 
-    def __init__(self, terms: SubmissionTerms, inner: SpoolIntake, now: float, offset: int) -> None:
+    def __init__(self, terms: SubmissionTerms, inner: SpoolIntake, clock: Clock, offset: Callable[[int], int]) -> None:
+        """``offset`` as in ``IntakeContext``."""
         self._terms = terms
         self._inner = inner
-        self._date = (now, offset)
+        self._clock = clock
+        self._offset = offset
         self._head = bytearray()
         self._passes = False  # the header section has been given on
         self._refused = False
@@ -138,8 +141,8 @@ class SubmittedIntake:
         return None
 
     def _now(self) -> str:
-        now, offset = self._date
-        return date_of(int(now // 1.0), offset)
+        now = self._clock.time()
+        return date_of(int(now // 1.0), self._offset(int(now // 60.0)))
 
     def _message_id(self) -> str:
         return f"<{self._inner.queue_id}@{lookup_domain(self._terms.hostname)}>"
