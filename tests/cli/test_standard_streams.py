@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -94,6 +95,31 @@ def test_the_daemon_outlives_the_reader_of_its_output(tmp_path: Path) -> None:
     finally:
         child.kill()
         child.wait(PATIENCE)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_daemon_runs_though_nobody_reads_its_full_output(tmp_path: Path, workers: int) -> None:
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    try:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(write, b"x" * 4096)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(write, b"x")
+        os.set_blocking(write, True)
+        child = shell(tmp_path, 'exec "$@" 2>&1', *config(tmp_path, workers), stdout=write)
+        try:
+            greeted(tmp_path / "s", child)
+            child.send_signal(signal.SIGTERM)
+            assert child.wait(PATIENCE) == 0
+        finally:
+            child.kill()
+            child.wait(PATIENCE)
+    finally:
+        os.close(read)
+        os.close(write)
 
 
 @pytest.mark.parametrize("arguments", [["explain", "550"], ["--help"], ["check", "config", "posthouse.toml"]])

@@ -74,7 +74,8 @@ def run(
     config = _logging(config, log)
 
     def ready(opened: Opened) -> None:
-        _tell(opened, plain=config_file is None, data_dir=data_dir)
+        if _takes_output():
+            _tell(opened, plain=config_file is None, data_dir=data_dir)
 
     try:
         supervisor.run(config, loop=context.run, ready=ready, source=_source(config_file, data_dir, log))
@@ -126,6 +127,20 @@ def _is_free(place: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def _takes_output() -> bool:
+    """Whether standard output takes some lines without waiting: a pipe that nobody reads would stop the daemon."""
+    import select
+    import sys
+
+    try:
+        descriptor = sys.stdout.fileno()
+    except (AttributeError, OSError, ValueError):  # closed, or no file
+        return True
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return bool(poll.poll(0))
 
 
 def _tell_of_tls(opened: Opened) -> None:
