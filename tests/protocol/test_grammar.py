@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from posthouse.core import Address
+from posthouse.protocol.commands import Rcpt
 from posthouse.protocol.grammar import (
     GrammarError,
     domain_to_ascii,
@@ -20,9 +21,11 @@ from posthouse.protocol.grammar import (
     parse_mailbox,
     parse_parameter,
     parse_path,
+    with_ascii_domain,
     xtext_decode,
     xtext_encode,
 )
+from posthouse.protocol.leniency import utf8_tolerated
 from posthouse.protocol.limits import Limits
 
 PROPERTY = settings(max_examples=200, deadline=None)
@@ -312,6 +315,17 @@ def test_names_are_lowered_on_the_way() -> None:
 
 def test_an_a_label_that_idna2008_would_not_allow_stays_an_a_label() -> None:
     assert domain_to_unicode("xn--i-7iq.ws") == "xn--i-7iq.ws"
+
+
+def test_an_address_that_a_labels_make_too_long_has_no_other_form() -> None:
+    domain = ".".join(["a" * 50] * 3 + ["ü"] * 10 + ["de"])  # 235 octets in A-labels
+    address = parse_mailbox(f"{'b' * 18}@{domain}")
+    assert len(str(with_ascii_domain(address))) == 254
+    longer = parse_mailbox(f"{'b' * 19}@{domain}")
+    with pytest.raises(GrammarError, match="longer than 254 octets"):
+        with_ascii_domain(longer)
+    command, _ = utf8_tolerated(Rcpt(longer), "553")  # a lenient receiver goes on
+    assert command.address == longer
 
 
 @pytest.mark.parametrize("bad", ["", "a..b", "[1.2.3]", "xn--", "Ü.de"])

@@ -292,9 +292,16 @@ def lookup_domain(domain: str) -> str:
 def with_ascii_domain(address: Address) -> Address:
     """The same mailbox with its domain in A-labels, as it goes out without SMTPUTF8 (RFC 6531 §3.2).
 
-    Raises ``GrammarError``.
+    Raises ``GrammarError``, also for an address that A-labels make too long.
     """
-    return address if address.domain.isascii() else Address(address.local, domain_to_ascii(address.domain))
+    if address.domain.isascii():
+        return address
+    made = Address(address.local, domain_to_ascii(address.domain))
+    if _octets(str(made)) > _DEFAULT.path - 2:
+        raise GrammarError(
+            f"the address with its domain in A-labels is longer than {_DEFAULT.path - 2} octets; use a shorter one"
+        )
+    return made
 
 
 def domain_to_unicode(domain: str) -> str:

@@ -172,10 +172,14 @@ def tolerant_mailbox(text: str) -> Address:
 
 
 def utf8_tolerated(command: Rcpt, reply: str) -> tuple[Rcpt, Remark]:
-    """A recipient that is not ASCII in a transaction whose MAIL did not say SMTPUTF8: its domain in A-labels."""
+    """A recipient that is not ASCII in a transaction whose MAIL did not say SMTPUTF8: its domain in A-labels, if that
+    is not too long."""
     address = command.address
+    bare = address
+    with contextlib.suppress(GrammarError):
+        bare = with_ascii_domain(address)
     remark = Remark("utf8-address", reply, command=f"RCPT TO:<{address}>"[:_MOST_SHOWN])
-    return Rcpt(with_ascii_domain(address), command.notify, command.orcpt), remark
+    return Rcpt(bare, command.notify, command.orcpt), remark
 
 
 def merged(remarks: Iterable[Remark]) -> tuple[Remark, ...]:
