@@ -13,13 +13,24 @@ from pathlib import Path
 import pytest
 
 from posthouse.cli import run as command
-from posthouse.service.config_file import default_config
+from posthouse.cli.sink import sink
+from posthouse.net import Endpoint
+from posthouse.service.config_file import CATCHER, CATCHER_WITHOUT_TLS, default_config, load
 
 from .children import PATIENCE, Child, running
 from .test_processes import place
 
 MESSAGE = "From: ann@example.org\r\nSubject: hello\r\n\r\nhi\r\n"
 SECRET, TOKEN = "correct horse", "correct-horse-token"
+
+
+def test_the_catcher_leaves_the_ports_of_the_tour_free() -> None:
+    """README.md has the catcher, the example's daemon and the sink at one time; mail must not end in the wrong one."""
+    example = Path(__file__).parents[2] / "examples" / "posthouse.toml"
+    others = {each.bind for each in load(str(example)).listener}
+    others.add(Endpoint.parse(next(each.default for each in sink.params if each.name == "bind")))
+    assert others
+    assert others.isdisjoint({Endpoint.parse(each) for each in (CATCHER, CATCHER_WITHOUT_TLS)})
 
 
 @contextmanager

@@ -28,7 +28,7 @@ _TLS: Final = {"off": "no TLS", "starttls": "STARTTLS", "implicit": "TLS"}
     metavar="HOST:PORT",
     callback=lambda ctx, option, value: tuple(context.not_empty(ctx, option, each) for each in value),
     help="Where to catch mail, without a configuration; may be repeated. "
-    "[default: 127.0.0.1:1025, and 127.0.0.1:2525 without TLS]",
+    "[default: 127.0.0.1:1025, and 127.0.0.1:1026 without TLS]",
 )
 @click.option(
     "--tls",
@@ -57,7 +57,7 @@ def run(
     Without a configuration, everything that is sent to 127.0.0.1:1025 (or to --bind) is delivered into local inboxes,
     whoever the recipient is, and nothing leaves this machine. STARTTLS is offered with a self-signed certificate, and
     any name and password may log in. Some programs use STARTTLS unasked and refuse that certificate; they may send to
-    127.0.0.1:2525, where there is no TLS, or trust the certificate's file.
+    127.0.0.1:1026, where there is no TLS, or trust the certificate's file.
 
     SIGTERM (or Ctrl-C) stops the daemon in order: it accepts no new sessions, and open ones finish or get 421. A second
     signal ends it at once. Mail that was answered 250 is safe either way.

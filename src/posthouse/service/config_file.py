@@ -43,7 +43,7 @@ __all__ = [
 
 _LARGEST_FILE = 16_777_216
 #: Where mail is caught without a configuration: with STARTTLS, and without.
-CATCHER, CATCHER_WITHOUT_TLS = "127.0.0.1:1025", "127.0.0.1:2525"
+CATCHER, CATCHER_WITHOUT_TLS = "127.0.0.1:1025", "127.0.0.1:1026"
 
 
 class ConfigError(SettingError):
