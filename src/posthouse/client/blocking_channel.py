@@ -13,8 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from posthouse.client.model import Timeouts
-from posthouse.client.pipeline import Pipeline
+from posthouse.client.model import Deadline, Timeouts
+from posthouse.client.pipeline import Pipeline, expire
 from posthouse.core import Closed, Reply, TlsFailed
 from posthouse.net import Clock, Endpoint
 from posthouse.net.system import broken_by, endpoint_of
@@ -62,6 +62,8 @@ class BlockingChannel(Pipeline):
         self._selector.register(sock, selectors.EVENT_READ)
         self._events = selectors.EVENT_READ
         self._engine: TlsEngine | None = None
+        #: The time limit of the call that uses the channel, over all of its phases.
+        self.deadline: Deadline | None = None
         self._open(endpoint)
 
     @property
@@ -80,6 +82,9 @@ class BlockingChannel(Pipeline):
     def run(self, done: Callable[[], bool]) -> None:
         """Send and receive until ``done`` is true or the connection has ended."""
         while not done() and self.fault is None and self.sender.state is not _ENDED:
+            if self.deadline is not None and self.deadline.left <= 0:
+                expire(self, self.deadline)
+                return
             if not self._flush():
                 return
             if self.paused and self._queued <= _LOW_WATER:
@@ -201,6 +206,9 @@ class BlockingChannel(Pipeline):
         if left is not None and left <= 0:
             self._timed_out()
             return
+        if self.deadline is not None:
+            left = min(self.deadline.left, float("inf") if left is None else left)
+            left = None if left == float("inf") else left
         for _, ready in self._selector.select(left):
             if ready & selectors.EVENT_READ:
                 self._receive()
