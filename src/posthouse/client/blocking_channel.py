@@ -23,7 +23,7 @@ from posthouse.protocol import Limits, State, Tap, Transcript
 if TYPE_CHECKING:
     import ssl
 
-    from posthouse.net.tls_engine import TlsEngine, TlsInfo
+    from posthouse.net.tls_engine import Resumable, TlsEngine, TlsInfo
 
 __all__ = ["BlockingChannel"]
 
@@ -157,14 +157,19 @@ class BlockingChannel(Pipeline):
             self._queue.append(memoryview(pending))
             self._queued += len(pending)
 
-    def start_tls(self, context: ssl.SSLContext, name: str, implicit: bool) -> TlsInfo:
+    def resumable(self) -> Resumable | None:
+        return None if self._engine is None or self.tls is None else self._engine.resumable()
+
+    def start_tls(
+        self, context: ssl.SSLContext, name: str, implicit: bool, resumed: Resumable | None = None
+    ) -> TlsInfo:
         """Begin TLS and return what was agreed on; as ``AsyncChannel.start_tls``."""
         from posthouse.net.tls_engine import TlsEngine
 
         self._tls_begins(implicit)
         seconds = self.timeouts.tls
         try:
-            self._engine = TlsEngine(context, server_side=False, peer=self.host, server_name=name)
+            self._engine = TlsEngine(context, server_side=False, peer=self.host, server_name=name, resumed=resumed)
             hello = self._engine.start()
             self._queue.append(memoryview(hello))
             self._queued += len(hello)

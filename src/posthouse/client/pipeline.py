@@ -34,14 +34,14 @@ from posthouse.net import Clock, Endpoint
 from posthouse.protocol import Capabilities, Command, Limits, Sender, Sent, State, Tap, Transcript
 
 if TYPE_CHECKING:
-    from posthouse.net.tls_engine import TlsInfo
+    from posthouse.net.tls_engine import Resumable, TlsInfo
 
 __all__ = ["Pipeline", "say"]
 
 _NEVER: Final = -1.0
 _ENDED: Final = State.CLOSED
 _NO_CAPABILITIES: Final = Capabilities()
-_NO_FEATURES: Final = Features.of(_NO_CAPABILITIES)
+_NO_FEATURES: Final = Features.of(_NO_CAPABILITIES, False)
 _AT_REST: Final = (State.READY, State.SENDER, State.RECIPIENTS)
 
 
@@ -89,6 +89,10 @@ class Pipeline(Channel):
     def local_host(self) -> str:
         """The IP address of this end; "" if it has none."""
         return ""
+
+    def resumable(self) -> Resumable | None:
+        """The TLS session that the next connection with this host may resume; None in clear."""
+        return None
 
     @property
     def clock(self) -> Clock:
@@ -243,7 +247,7 @@ class Pipeline(Channel):
         capabilities = self.sender.capabilities
         if capabilities is not self._features_of:
             self._features_of = capabilities
-            self._features = Features.of(capabilities)
+            self._features = Features.of(capabilities, self.tls is not None)
         return self._features
 
     @property
