@@ -108,7 +108,6 @@ def test_a_session_is_given_once_and_not_for_long() -> None:
     assert policy.take_session("mx.test", 25, 1.0) is None
     policy.keep_session("mx.test", 25, 0.0, kept)
     assert policy.take_session("mx.test", 25, module._SESSION_SECONDS) is None
-    policy.keep_session("mx.test", 25, 0.0, None)
     assert not policy.has_session("mx.test", 25)
 
 

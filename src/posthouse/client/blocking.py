@@ -83,7 +83,7 @@ class BlockingSession(BaseSession):
         except StopIteration as stop:
             greeted: Greeted = stop.value
         self.greeted = greeted
-        self._keep_tls()
+        self._keep_tls(self._channel.resumable())
         return greeted
 
     def _take(self, step: Step) -> Any:

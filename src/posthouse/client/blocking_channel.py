@@ -158,6 +158,7 @@ class BlockingChannel(Pipeline):
             self._queued += len(pending)
 
     def resumable(self) -> Resumable | None:
+        """As ``AsyncChannel.resumable``."""
         return None if self._engine is None or self.tls is None else self._engine.resumable()
 
     def start_tls(

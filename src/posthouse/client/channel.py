@@ -197,6 +197,7 @@ class AsyncChannel(Pipeline):
         return self.tls
 
     def resumable(self) -> Resumable | None:
+        """The TLS session that the next connection with this host may resume; None in clear, or without one."""
         if self.tls is None:
             return None
         from posthouse.net.tls import TlsStream

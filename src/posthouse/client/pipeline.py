@@ -34,7 +34,7 @@ from posthouse.net import Clock, Endpoint
 from posthouse.protocol import Capabilities, Command, Limits, Sender, Sent, State, Tap, Transcript
 
 if TYPE_CHECKING:
-    from posthouse.net.tls_engine import Resumable, TlsInfo
+    from posthouse.net.tls_engine import TlsInfo
 
 __all__ = ["Pipeline", "say"]
 
@@ -89,10 +89,6 @@ class Pipeline(Channel):
     def local_host(self) -> str:
         """The IP address of this end; "" if it has none."""
         return ""
-
-    def resumable(self) -> Resumable | None:
-        """The TLS session that the next connection with this host may resume; None in clear."""
-        return None
 
     @property
     def clock(self) -> Clock:

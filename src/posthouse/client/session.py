@@ -45,7 +45,7 @@ from posthouse.protocol import Capabilities, Command, Quit, Sender
 if TYPE_CHECKING:
     from posthouse.client.auth import LoginSettings
     from posthouse.client.tls_policy import TlsPolicy
-    from posthouse.net.tls_engine import TlsInfo
+    from posthouse.net.tls_engine import Resumable, TlsInfo
 
 __all__ = ["BaseSession", "M", "Series", "Session"]
 
@@ -80,11 +80,11 @@ class BaseSession:
         resumed = policy.take_session(channel.host, channel.address.port, channel.clock.monotonic())
         return policy.context(), policy.name_for(channel.host), step.implicit, resumed
 
-    def _keep_tls(self) -> None:
+    def _keep_tls(self, resumable: Resumable | None) -> None:
         """Keep the TLS session for the next connection: its ticket has come before the reply to EHLO."""
         policy, channel = self._policy, self._pipeline
-        if policy is not None and channel.tls is not None:
-            policy.keep_session(channel.host, channel.address.port, channel.clock.monotonic(), channel.resumable())
+        if policy is not None and resumable is not None:
+            policy.keep_session(channel.host, channel.address.port, channel.clock.monotonic(), resumable)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -172,7 +172,7 @@ class Session(BaseSession):
         except StopIteration as stop:
             greeted: Greeted = stop.value
         self.greeted = greeted
-        self._keep_tls()
+        self._keep_tls(self._channel.resumable())
         return greeted
 
     async def _take(self, step: Step) -> Any:

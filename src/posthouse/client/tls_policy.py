@@ -106,11 +106,9 @@ class TlsPolicy:
         found = self._sessions.pop((self.name_for(host), port), None) if self._sessions else None
         return found[1] if found is not None and found[0] > now else None
 
-    def keep_session(self, host: str, port: int, now: float, session: Resumable | None) -> None:
+    def keep_session(self, host: str, port: int, now: float, session: Resumable) -> None:
         """Keep a TLS session of this host for its next connection, in place of the one before; the oldest of too many
         is forgotten."""
-        if session is None:
-            return
         key = self.name_for(host), port
         self._sessions.pop(key, None)
         if len(self._sessions) >= _MOST_SESSIONS:
