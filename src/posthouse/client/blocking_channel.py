@@ -89,7 +89,7 @@ class BlockingChannel(Pipeline):
         (``selectors.EVENT_READ``, or that and ``EVENT_WRITE``), 0 if ``done`` is true or the connection has ended.
 
         For a caller that waits in its own way: when the socket is readable it calls ``ready``, when the time of
-        ``deadline`` has come ``expired``, and after either ``advance`` again.
+        ``due`` has come ``expired``, and after either ``advance`` again.
         """
         while not done() and self.fault is None and self.sender.state is not _ENDED:
             if not self._flush():
@@ -107,7 +107,7 @@ class BlockingChannel(Pipeline):
         return 0
 
     @property
-    def deadline(self) -> float:
+    def due(self) -> float:
         """The end of the time limit that is running, on the monotonic clock; infinity if none is."""
         return math.inf if self._deadline == _NEVER else self._deadline
 
