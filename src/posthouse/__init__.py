@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # ``typing`` is not imported, because its import takes longer
         SettingError,
         StorageError,
     )
-    from posthouse.message import compose
+    from posthouse.message import Attachment, Message, compose
     from posthouse.message.reading import ReadMessage, read
     from posthouse.sending import parse_server, submit
     from posthouse.server import Server
@@ -37,10 +37,12 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Address",
+    "Attachment",
     "Content",
     "Defer",
     "Envelope",
     "LocalError",
+    "Message",
     "NetworkError",
     "Outcome",
     "PosthouseError",
@@ -63,6 +65,8 @@ __all__ = [
 ]
 
 _WHERE = {
+    "Attachment": "posthouse.message",
+    "Message": "posthouse.message",
     "ReadMessage": "posthouse.message.reading",
     "Server": "posthouse.server",
     "Session": "posthouse.client",
