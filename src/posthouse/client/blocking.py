@@ -30,6 +30,8 @@ from posthouse.client.pipeline import say
 from posthouse.client.session import BaseSession
 from posthouse.client.transfer import Transfer
 from posthouse.core import (
+    Broken,
+    Closed,
     Content,
     Envelope,
     LocalError,
@@ -69,12 +71,19 @@ class BlockingSession(BaseSession):
         """Open the session: greeting, EHLO, STARTTLS and AUTH as its settings say; as ``Session.open``."""
         dialogue = greet(self._channel, self._hostname, self._policy, self._credentials)
         answer: Any = None
+        lost: NetworkError | None = None
         try:
             while True:
-                answer = self._take(dialogue.send(answer))
+                step = dialogue.send(answer) if lost is None else dialogue.throw(lost)
+                lost = None
+                try:
+                    answer = self._take(step)
+                except (Broken, Closed) as error:  # the dialogue may know why
+                    lost = error
         except StopIteration as stop:
             greeted: Greeted = stop.value
         self.greeted = greeted
+        self._keep_tls(self._channel.resumable())
         return greeted
 
     def _take(self, step: Step) -> Any:
@@ -83,8 +92,7 @@ class BlockingSession(BaseSession):
         if isinstance(step, CommandStep):
             return self._exchange(step)
         if isinstance(step, HandshakeStep):
-            policy = step.policy
-            return channel.start_tls(policy.context(), policy.name_for(channel.host), step.implicit)
+            return channel.start_tls(*self._handshake_with(step))
         if isinstance(step, WorkStep):
             result = step.call()
             if inspect.isawaitable(result):

@@ -53,8 +53,11 @@ class Features(NamedTuple):
     most_recipients: int
 
     @classmethod
-    def of(cls, capabilities: Capabilities) -> Features:
-        """The features of a peer with these capabilities."""
+    def of(cls, capabilities: Capabilities, in_tls: bool) -> Features:
+        """The features of a peer with these capabilities, which were announced inside TLS (``in_tls``) or in clear.
+
+        REQUIRETLS counts inside TLS only (RFC 8689 §2): in clear anybody on the way could have written it.
+        """
         keywords = capabilities.keywords
         chunking = "CHUNKING" in keywords
         return cls(
@@ -66,7 +69,7 @@ class Features(NamedTuple):
             binary=chunking and "BINARYMIME" in keywords,
             utf8="SMTPUTF8" in keywords,
             dsn="DSN" in keywords,
-            require_tls="REQUIRETLS" in keywords,
+            require_tls=in_tls and "REQUIRETLS" in keywords,
             most_recipients=capabilities.limits.get("RCPTMAX", 0) if "LIMITS" in keywords else 0,
         )
 

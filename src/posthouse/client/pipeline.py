@@ -41,7 +41,7 @@ __all__ = ["Pipeline", "say"]
 _NEVER: Final = -1.0
 _ENDED: Final = State.CLOSED
 _NO_CAPABILITIES: Final = Capabilities()
-_NO_FEATURES: Final = Features.of(_NO_CAPABILITIES)
+_NO_FEATURES: Final = Features.of(_NO_CAPABILITIES, False)
 _AT_REST: Final = (State.READY, State.SENDER, State.RECIPIENTS)
 
 
@@ -243,7 +243,7 @@ class Pipeline(Channel):
         capabilities = self.sender.capabilities
         if capabilities is not self._features_of:
             self._features_of = capabilities
-            self._features = Features.of(capabilities)
+            self._features = Features.of(capabilities, self.tls is not None)
         return self._features
 
     @property
