@@ -16,7 +16,7 @@ import click
 
 from posthouse.cli import exit_codes
 from posthouse.core.escapes import escaped_lines
-from posthouse.service.maildrop.options import SendmailOptions, WrongUsage, read_options
+from posthouse.service.maildrop.sendmail_options import SendmailOptions, WrongUsage, read_options
 
 if TYPE_CHECKING:
     from posthouse.core import Envelope

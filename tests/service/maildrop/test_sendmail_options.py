@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from posthouse.core import Notify, Ret
-from posthouse.service.maildrop.options import SendmailOptions, WrongUsage, read_options
+from posthouse.service.maildrop.sendmail_options import SendmailOptions, WrongUsage, read_options
 
 
 @pytest.mark.parametrize(
