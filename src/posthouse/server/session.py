@@ -221,8 +221,12 @@ class ServerSession:
             self._set_paused(True)
         else:
             self._handle(data, 0)
-            if len(data) >= _LARGE_PIECE:
-                self._let_others_read(len(data))
+            if len(data) >= _LARGE_PIECE and self._turns.spend(len(data), content=self._receiver.in_content):
+                held = self._waiting or self._resting or self._choked
+                if not held and self._receiver.state not in _NO_INPUT:
+                    self._resting = True  # reads no more until it is this session's turn
+                    self._set_paused(True)
+                    self._turns.put(self._rested)
 
     def eof_received(self) -> None:
         """The client will send no more; what it has sent is still answered."""
@@ -322,15 +326,6 @@ class ServerSession:
             self._settings.clock.call_later(seconds, self._rest_over)
         else:
             self._rest_over()
-
-    def _let_others_read(self, octets: int) -> None:
-        """Read no more until it is this session's turn, if much has arrived in this turn of the loop."""
-        much = self._turns.spend(octets, content=self._receiver.in_content)
-        held = self._waiting or self._resting or self._choked
-        if much and not held and self._receiver.state not in _NO_INPUT:
-            self._resting = True
-            self._set_paused(True)
-            self._turns.put(self._rested)
 
     def _rest_over(self) -> None:
         if self._receiver.has_input:
