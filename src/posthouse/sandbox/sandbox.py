@@ -247,14 +247,18 @@ class Sandbox:
         __tracebackhide__ = True  # pytest shows the line of the test
         conditions = Conditions(wanted)
         found = self._store.wait_next(conditions, timeout)
-        return self._found(found, conditions, timeout)
+        if found is None:
+            raise NotSent(f"No message came within {timeout:g} s{_with(conditions)}.\n{self._report(conditions)}")
+        return found
 
     async def await_for(self, *, timeout: float = 30.0, **wanted: Unpack[WantedMessage]) -> CaughtMessage:
         """``wait_for``, awaited, on asyncio."""
         __tracebackhide__ = True  # pytest shows the line of the test
         conditions = Conditions(wanted)
         found = await self._store.await_next(conditions, timeout)
-        return self._found(found, conditions, timeout)
+        if found is None:
+            raise NotSent(f"No message came within {timeout:g} s{_with(conditions)}.\n{self._report(conditions)}")
+        return found
 
     def expect_none(self, *, within: float, **wanted: Unpack[WantedMessage]) -> None:
         """Watch for ``within`` seconds that no such message comes.
@@ -264,13 +268,13 @@ class Sandbox:
         """
         __tracebackhide__ = True  # pytest shows the line of the test
         conditions = Conditions(wanted)
-        self._none(self._store.wait_unexpected(conditions, within), conditions)
+        _none(self._store.wait_unexpected(conditions, within), conditions)
 
     async def await_none(self, *, within: float, **wanted: Unpack[WantedMessage]) -> None:
         """``expect_none``, awaited, on asyncio."""
         __tracebackhide__ = True  # pytest shows the line of the test
         conditions = Conditions(wanted)
-        self._none(await self._store.await_unexpected(conditions, within), conditions)
+        _none(await self._store.await_unexpected(conditions, within), conditions)
 
     def assert_sent(self, *, count: int | None = None, **wanted: Unpack[WantedMessage]) -> CaughtMessage:
         """The first message that is wanted and has come by now; with ``count``, there must be so many.
@@ -294,27 +298,14 @@ class Sandbox:
         """No message that is wanted has come by now.  Raises ``NotSent``."""
         __tracebackhide__ = True  # pytest shows the line of the test
         conditions = Conditions(wanted)
-        self._none([each for each in self.messages if conditions.met_by(each)], conditions)
-
-    def _found(self, found: CaughtMessage | None, conditions: Conditions, seconds: float) -> CaughtMessage:
-        __tracebackhide__ = True  # pytest shows the line of the test
-        if found is None:
-            raise NotSent(f"No message came within {seconds:g} s{_with(conditions)}.\n{self._report(conditions)}")
-        return found
-
-    def _none(self, found: list[CaughtMessage], conditions: Conditions) -> None:
-        __tracebackhide__ = True  # pytest shows the line of the test
-        if found:
-            more = f", and {len(found) - 1} more" if len(found) > 1 else ""
-            raise NotSent(f"A message came{_with(conditions)}, and none was expected: {found[0]!r}{more}")
+        _none([each for each in self.messages if conditions.met_by(each)], conditions)
 
     def _report(self, conditions: Conditions) -> str:
         """What came instead; where nothing came, how the last session went."""
-        messages = self.messages
+        messages, sessions = self.messages, self.sessions
         text = report(messages, conditions)
         if messages:
             return text
-        sessions = self.sessions
         if not sessions:
             return f"{text} No client has connected to {self._background.place}."
         last = sessions[-1].lines[-_LAST_LINES:]
@@ -345,6 +336,13 @@ class Sandbox:
     def cut_connections(self) -> None:
         """Cut all open connections, without a word; returns when it is done."""
         self._background.cut()
+
+
+def _none(found: list[CaughtMessage], conditions: Conditions) -> None:
+    __tracebackhide__ = True
+    if found:
+        more = f", and {len(found) - 1} more" if len(found) > 1 else ""
+        raise NotSent(f"A message came{_with(conditions)}, and none was expected: {found[0]!r}{more}")
 
 
 def _with(conditions: Conditions) -> str:
