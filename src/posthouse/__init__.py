@@ -28,7 +28,16 @@ if TYPE_CHECKING:  # ``typing`` is not imported, because its import takes longer
         SettingError,
         StorageError,
     )
-    from posthouse.message import Attachment, Message, compose
+    from posthouse.message import (
+        Attachment,
+        CalendarEvent,
+        ListFields,
+        Message,
+        Templates,
+        compose,
+        forward,
+        reply,
+    )
     from posthouse.message.reading import ReadMessage, read
     from posthouse.sending import parse_server, submit
     from posthouse.server import Server
@@ -38,9 +47,11 @@ __version__ = "0.1.0"
 __all__ = [
     "Address",
     "Attachment",
+    "CalendarEvent",
     "Content",
     "Defer",
     "Envelope",
+    "ListFields",
     "LocalError",
     "Message",
     "NetworkError",
@@ -56,24 +67,32 @@ __all__ = [
     "Session",
     "SettingError",
     "StorageError",
+    "Templates",
     "__version__",
     "compose",
     "connect",
+    "forward",
     "parse_server",
     "read",
+    "reply",
     "submit",
 ]
 
 _WHERE = {
     "Attachment": "posthouse.message",
+    "CalendarEvent": "posthouse.message",
+    "ListFields": "posthouse.message",
     "Message": "posthouse.message",
     "ReadMessage": "posthouse.message.reading",
     "Server": "posthouse.server",
     "Session": "posthouse.client",
+    "Templates": "posthouse.message",
     "compose": "posthouse.message",
     "connect": "posthouse.client",
+    "forward": "posthouse.message",
     "parse_server": "posthouse.sending",
     "read": "posthouse.message.reading",
+    "reply": "posthouse.message",
     "submit": "posthouse.sending",
 }
 
