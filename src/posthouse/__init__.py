@@ -13,12 +13,15 @@ if TYPE_CHECKING:  # ``typing`` is not imported, because its import takes longer
     from posthouse.client import Session, connect
     from posthouse.core import (
         Address,
+        AuthRefused,
+        CannotConnect,
         Content,
         Defer,
         Envelope,
         LocalError,
         NetworkError,
         Outcome,
+        Phase,
         PosthouseError,
         Recipient,
         Reject,
@@ -27,6 +30,8 @@ if TYPE_CHECKING:  # ``typing`` is not imported, because its import takes longer
         Result,
         SettingError,
         StorageError,
+        TimedOut,
+        TLSFailed,
     )
     from posthouse.message import (
         Attachment,
@@ -39,15 +44,27 @@ if TYPE_CHECKING:  # ``typing`` is not imported, because its import takes longer
         reply,
     )
     from posthouse.message.reading import ReadMessage, read
-    from posthouse.sending import parse_server, submit
+    from posthouse.sending import (
+        Ambiguous,
+        SendFailed,
+        SendResult,
+        UnseenFailureWarning,
+        asend,
+        parse_server,
+        send,
+        submit,
+    )
     from posthouse.server import Server
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Address",
+    "Ambiguous",
     "Attachment",
+    "AuthRefused",
     "CalendarEvent",
+    "CannotConnect",
     "Content",
     "Defer",
     "Envelope",
@@ -56,6 +73,7 @@ __all__ = [
     "Message",
     "NetworkError",
     "Outcome",
+    "Phase",
     "PosthouseError",
     "ReadMessage",
     "Recipient",
@@ -63,36 +81,49 @@ __all__ = [
     "RemoteError",
     "Reply",
     "Result",
+    "SendFailed",
+    "SendResult",
     "Server",
     "Session",
     "SettingError",
     "StorageError",
+    "TLSFailed",
     "Templates",
+    "TimedOut",
+    "UnseenFailureWarning",
     "__version__",
+    "asend",
     "compose",
     "connect",
     "forward",
     "parse_server",
     "read",
     "reply",
+    "send",
     "submit",
 ]
 
 _WHERE = {
+    "Ambiguous": "posthouse.sending.results",
     "Attachment": "posthouse.message",
     "CalendarEvent": "posthouse.message",
     "ListFields": "posthouse.message",
     "Message": "posthouse.message",
     "ReadMessage": "posthouse.message.reading",
+    "SendFailed": "posthouse.sending.results",
+    "SendResult": "posthouse.sending.results",
     "Server": "posthouse.server",
     "Session": "posthouse.client",
     "Templates": "posthouse.message",
+    "UnseenFailureWarning": "posthouse.sending.results",
+    "asend": "posthouse.sending.one_message",
     "compose": "posthouse.message",
     "connect": "posthouse.client",
     "forward": "posthouse.message",
     "parse_server": "posthouse.sending",
     "read": "posthouse.message.reading",
     "reply": "posthouse.message",
+    "send": "posthouse.sending.one_message",
     "submit": "posthouse.sending",
 }
 

@@ -4,14 +4,33 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from posthouse.core import Address, Body, Envelope, LocalError, OriginalRecipient, Reply, Result
-from posthouse.protocol import Capabilities, Mail, Rcpt, write_command
+from posthouse.core import Address, Body, Envelope, LocalError, OriginalRecipient, Phase, Reply, Result
+from posthouse.protocol import Bdat, Capabilities, Command, Data, Mail, Rcpt, Sent, write_command
 from posthouse.protocol.grammar import GrammarError, with_ascii_domain
 from posthouse.protocol.parameters import orcpt_encode
 
-__all__ = ["Features", "check_addresses", "check_domain", "commands_of", "result_of", "result_of_rcpt", "says_too_many"]
+__all__ = [
+    "Features",
+    "PHASES",
+    "check_addresses",
+    "check_domain",
+    "command_of",
+    "commands_of",
+    "phase_awaited",
+    "result_of",
+    "result_of_rcpt",
+    "says_too_many",
+]
 
 _SEVENBIT: Final = Body.SEVENBIT
+#: The phase of each command that a reply can refuse, as ``Outcome.command`` names it.
+PHASES: Final = {
+    "MAIL FROM": Phase.MAIL,
+    "RCPT TO": Phase.RCPT,
+    "DATA": Phase.DATA,
+    "BDAT": Phase.CONTENT,
+    "the end of the message": Phase.END,
+}
 
 
 def result_of(reply: Reply) -> Result:
@@ -36,6 +55,23 @@ def result_of_rcpt(reply: Reply) -> Result:
     if reply.code == 552 and says_too_many(reply):
         return Result.DEFERRED
     return result_of(reply)
+
+
+def command_of(to: Command | Sent | None) -> str:
+    """The command of a reply, as reports name it; "" if the reply answers none."""
+    if isinstance(to, Rcpt):
+        return "RCPT TO"
+    return "MAIL FROM" if isinstance(to, Mail) else "BDAT" if isinstance(to, Bdat) else ""
+
+
+def phase_awaited(to: Command | Sent | None) -> str:
+    """The phase of a transaction whose next reply is to this command; of one that sends content, if none is awaited."""
+    kind = type(to)
+    if kind is Rcpt:
+        return Phase.RCPT
+    if kind is Data:
+        return Phase.DATA
+    return Phase.CONTENT if to is None or kind is Bdat else Phase.MAIL
 
 
 class Features(NamedTuple):

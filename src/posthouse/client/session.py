@@ -21,9 +21,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from posthouse.client.channel import AsyncChannel
-from posthouse.client.model import CommandStep, Greeted, HandshakeStep, LoggedIn, SilenceStep, Step, Timeouts, WorkStep
+from posthouse.client.model import (
+    CommandStep,
+    Deadline,
+    Greeted,
+    HandshakeStep,
+    LoggedIn,
+    SilenceStep,
+    Step,
+    Timeouts,
+    WorkStep,
+)
 from posthouse.client.opening import greet
-from posthouse.client.pipeline import Pipeline, say
+from posthouse.client.pipeline import Pipeline, expire, say
 from posthouse.client.transfer import Transfer
 from posthouse.core import (
     AsyncContent,
@@ -117,6 +127,16 @@ class BaseSession:
         return self._pipeline.fault
 
     @property
+    def cautious(self) -> bool:
+        """Whether the connection was idle and may be dead: then no content is sent before the next transaction has a
+        reply."""
+        return self._pipeline.cautious
+
+    @cautious.setter
+    def cautious(self, cautious: bool) -> None:
+        self._pipeline.cautious = cautious
+
+    @property
     def usable(self) -> bool:
         """Whether another message can be sent, now or after those that are under way."""
         return self._pipeline.usable
@@ -141,16 +161,6 @@ class Session(BaseSession):
         self.timeouts: Timeouts = channel.timeouts
         #: When the connection was opened, on the monotonic clock.
         self.opened: float = channel.opened
-
-    @property
-    def cautious(self) -> bool:
-        """Whether the connection was idle and may be dead: then no content is sent before the next transaction has a
-        reply."""
-        return self._channel.cautious
-
-    @cautious.setter
-    def cautious(self, cautious: bool) -> None:
-        self._channel.cautious = cautious
 
     async def open(self) -> Greeted:
         """Open the session: greeting, EHLO, STARTTLS and AUTH as its settings say (``client.opening``).
@@ -230,6 +240,19 @@ class Session(BaseSession):
         the connection.
         """
         return Series(self._channel, messages, ahead)
+
+    async def within(self, deadline: Deadline, envelope: Envelope, content: Content) -> tuple[Outcome, ...]:
+        """``deliver``, with a time limit for all of its phases together.  A recipient that no reply has decided by then
+        is deferred, or ambiguous if the message was complete, and the connection has ended."""
+        channel = self._channel
+        timer = None
+        if deadline.seconds is not None:
+            timer = channel.clock.call_later(deadline.left, partial(expire, channel, deadline))
+        try:
+            return await self.deliver(envelope, content)
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     async def quit(self) -> None:
         """End the session in order: await the messages under way, send QUIT, await its reply, close the connection.

@@ -15,10 +15,13 @@ import enum
 import ssl
 from typing import Any, Final, NamedTuple
 
-from posthouse.core import CertificateRefused, NotTls, TlsFailed
+from posthouse.core import CertificateRefused, NetworkError, NotTls, TlsFailed
 from posthouse.net.peer_certificate import PeerCertificate, peer_certificate, refusal
 
 __all__ = ["Resumable", "TlsEngine", "TlsInfo", "TlsState", "end_point_of", "handshake_failed"]
+
+# ``core`` must not import ``ssl``, and every ``TLSFailed`` is raised behind the import of this module.
+TlsFailed.__bases__ = (NetworkError, ssl.SSLError)
 
 _READ: Final = 65_536
 # A peer that sends a close_notify, an alert or tickets needs a few hundred octets; a handshake at most some 100 KiB.
