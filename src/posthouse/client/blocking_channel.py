@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from posthouse.client.model import Timeouts
-from posthouse.client.pipeline import Pipeline
+from posthouse.client.model import Deadline, Timeouts
+from posthouse.client.pipeline import Pipeline, expire
 from posthouse.core import Closed, Reply, TlsFailed
 from posthouse.net import Clock, Endpoint
 from posthouse.net.system import broken_by, endpoint_of
@@ -24,7 +24,7 @@ from posthouse.protocol import Limits, State, Tap, Transcript
 if TYPE_CHECKING:
     import ssl
 
-    from posthouse.net.tls_engine import TlsEngine, TlsInfo
+    from posthouse.net.tls_engine import Resumable, TlsEngine, TlsInfo
 
 __all__ = ["BlockingChannel"]
 
@@ -64,6 +64,8 @@ class BlockingChannel(Pipeline):
         self._selector.register(sock, selectors.EVENT_READ)
         self._events = selectors.EVENT_READ
         self._engine: TlsEngine | None = None
+        #: The time limit of the call that uses the channel, over all of its phases.
+        self.deadline: Deadline | None = None
         self._open(endpoint)
 
     @property
@@ -92,6 +94,9 @@ class BlockingChannel(Pipeline):
         ``due`` has come ``expired``, and after either ``advance`` again.
         """
         while not done() and self.fault is None and self.sender.state is not _ENDED:
+            if self.deadline is not None and self.deadline.left <= 0:
+                expire(self, self.deadline)
+                return
             if not self._flush():
                 return 0
             if self.paused and self._queued <= _LOW_WATER:
@@ -183,14 +188,20 @@ class BlockingChannel(Pipeline):
             self._queue.append(memoryview(pending))
             self._queued += len(pending)
 
-    def start_tls(self, context: ssl.SSLContext, name: str, implicit: bool) -> TlsInfo:
+    def resumable(self) -> Resumable | None:
+        """As ``AsyncChannel.resumable``."""
+        return None if self._engine is None or self.tls is None else self._engine.resumable()
+
+    def start_tls(
+        self, context: ssl.SSLContext, name: str, implicit: bool, resumed: Resumable | None = None
+    ) -> TlsInfo:
         """Begin TLS and return what was agreed on; as ``AsyncChannel.start_tls``."""
         from posthouse.net.tls_engine import TlsEngine
 
         self._tls_begins(implicit)
         seconds = self.timeouts.tls
         try:
-            self._engine = TlsEngine(context, server_side=False, peer=self.host, server_name=name)
+            self._engine = TlsEngine(context, server_side=False, peer=self.host, server_name=name, resumed=resumed)
             hello = self._engine.start()
             self._queue.append(memoryview(hello))
             self._queued += len(hello)
@@ -226,6 +237,9 @@ class BlockingChannel(Pipeline):
         if left is not None and left <= 0:
             self._timed_out()
             return
+        if self.deadline is not None:
+            left = min(self.deadline.left, float("inf") if left is None else left)
+            left = None if left == float("inf") else left
         for _, ready in self._selector.select(left):
             if ready & selectors.EVENT_READ:
                 self.ready()
