@@ -215,6 +215,14 @@ class AsyncChannel(Pipeline):
 
     # -- the end -----------------------------------------------------------------------------------------------
 
+    def forget(self) -> None:
+        """Close the descriptor, without a word to the peer and without the event loop."""
+        self.fault = self.fault or Closed("the session was forgotten")
+        if self._stream is not None:
+            from posthouse.net.tls import forget_stream
+
+            forget_stream(self._stream)
+
     def close(self, why: str) -> None:
         """End the connection in order; octets that are queued are still sent."""
         self.fault = self.fault or Closed(why)

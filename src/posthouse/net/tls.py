@@ -16,11 +16,12 @@ from typing import Final
 
 from posthouse.core import LocalError, NetworkError, TlsFailed
 from posthouse.net.clock import Clock, Timer
+from posthouse.net.sockets import SocketStream
 from posthouse.net.stream import Endpoint, Handler, HandlerFactory, Listener, Network, Stream
 from posthouse.net.system import ended_by
 from posthouse.net.tls_engine import Resumable, TlsEngine, TlsInfo, TlsState
 
-__all__ = ["HANDSHAKE_SECONDS", "TlsNetwork", "TlsStream", "accepted_layer"]
+__all__ = ["HANDSHAKE_SECONDS", "TlsNetwork", "TlsStream", "accepted_layer", "forget_stream"]
 
 HANDSHAKE_SECONDS: Final = 30.0
 #: The most that a handler gets at once (the promise of ``Handler.data_received``).
@@ -314,6 +315,14 @@ def accepted_layer(
         seconds=seconds,
     )
     return layer
+
+
+def forget_stream(stream: Stream) -> None:
+    """Close the descriptor under a stream, without a word to the peer and without the event loop."""
+    if isinstance(stream, TlsStream):
+        stream = stream._stream
+    if isinstance(stream, SocketStream):
+        stream.forget()
 
 
 class TlsNetwork:

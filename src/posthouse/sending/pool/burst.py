@@ -42,16 +42,17 @@ C = TypeVar("C", bound=BurstConnection)
 
 
 class BurstItem:
-    """One message of a burst.  In the end it has ``delivered`` or ``error``; ``tried`` says whether a server has seen
-    anything of it."""
+    """One message of a burst.  In the end it has ``delivered`` or ``error``; ``begun`` says whether the burst was
+    begun, ``tried`` whether a server has seen anything of this message."""
 
-    __slots__ = ("call", "delivered", "error", "retried", "sending", "tried")
+    __slots__ = ("begun", "call", "delivered", "error", "retried", "sending", "tried")
 
     def __init__(self, call: PoolCall) -> None:
         self.call = call
         self.delivered: Delivered | None = None
         self.error: Exception | None = None
         self.sending: PooledSending | None = None
+        self.begun = False
         self.retried = False
         self.tried = False
 
@@ -102,10 +103,14 @@ class BurstPool(Protocol[C]):
         """Seconds on the monotonic clock."""
         ...
 
+    def limit_of(self, call: PoolCall) -> Deadline:
+        """The time limit of a call that begins now."""
+        ...
+
 
 class TakeStep(NamedTuple):
-    """Take a connection for a message; the answer is its ``Line``.  Without ``wait`` the answer is None if there is none
-    at once, or none can be opened."""
+    """Take a connection for a message; the answer is its ``Line``.  Without ``wait`` the answer is None if there is
+    none at once."""
 
     call: PoolCall
     wait: bool
@@ -176,11 +181,16 @@ class Burst(Generic[C]):
         return pause
 
     def _begin(self, line: Line[C], item: BurstItem) -> None:
-        if not line.under_way:
-            line.deadline = item.call.deadline
-        line.under_way.append(item)
-        item.sending = line.connection.begin(item.call)
+        try:
+            item.sending = line.connection.begin(item.call)
+        except Exception as error:  # of this side: content that cannot be read, an address that cannot be written
+            item.error = error
+            item.tried = True
+            return
         item.tried = True
+        if not line.under_way:
+            line.deadline = self._pool.limit_of(item.call)
+        line.under_way.append(item)
 
     def _take(self) -> Steps[C]:
         """Take one more connection for the first message that waits."""
@@ -214,7 +224,7 @@ class Burst(Generic[C]):
                 used = not line.request.fresh or line.request.messages > 0
                 self._ended(item, again, used)
                 self._pool.carried(line)
-                line.deadline = line.under_way[0].call.deadline if line.under_way else None
+                line.deadline = self._pool.limit_of(line.under_way[0].call) if line.under_way else None
             if again:
                 yield from self._replace(line, again)
 

@@ -14,6 +14,7 @@ import sys
 import time
 import warnings
 import weakref
+from collections.abc import Sized
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar, Unpack
 
 from posthouse.client.features import check_addresses
@@ -25,7 +26,7 @@ from posthouse.sending.options import SendOptions, ServerTarget
 from posthouse.sending.outgoing import Outgoing, outgoing
 from posthouse.sending.pool.pool_engine import PoolEngine, PoolRequest, PoolStatus
 from posthouse.sending.pool.pool_limits import Duration, read_limits, read_seconds
-from posthouse.sending.routes import Via, route_of
+from posthouse.sending.via import Via, route_of
 
 if TYPE_CHECKING:
     from posthouse.sending.credentials import CredentialsLike
@@ -33,7 +34,15 @@ if TYPE_CHECKING:
     from posthouse.sending.outgoing import EnvelopeLike, MessageLike
     from posthouse.sending.transports import Transport
 
-__all__ = ["BasePool", "PoolCall", "PooledConnection", "is_server_fault", "may_try_again", "too_many_sessions"]
+__all__ = [
+    "BasePool",
+    "PoolCall",
+    "PooledConnection",
+    "is_server_fault",
+    "length_of",
+    "may_try_again",
+    "too_many_sessions",
+]
 
 #: Seconds that a call without a time limit waits for a connection: as long as one message may take to the reply to its
 #: end (RFC 5321 §4.5.3.2.6).
@@ -80,7 +89,9 @@ class PoolCall(NamedTuple):
     @property
     def waits_until(self) -> float:
         """The moment at which waiting for a connection ends."""
-        return self.began + min(_LONGEST_WAIT, _LONGEST_WAIT if self.deadline.seconds is None else self.deadline.seconds)
+        return self.began + min(
+            _LONGEST_WAIT, _LONGEST_WAIT if self.deadline.seconds is None else self.deadline.seconds
+        )
 
 
 class BasePool(Generic[C]):
@@ -246,7 +257,7 @@ def _session_was_over(outcome: Outcome) -> bool:
 
 def too_many_sessions(error: BaseException) -> bool:
     """Whether the host takes no further session now: 421 in place of a greeting, or to EHLO."""
-    return isinstance(error, SessionRefused) and error.reply.code == 421
+    return isinstance(error, SessionRefused) and error.reply is not None and error.reply.code == 421
 
 
 def is_server_fault(error: BaseException) -> bool:
@@ -260,12 +271,17 @@ def _same_kind(fault: BaseException, text: str) -> BaseException:
     try:
         made = type(fault)(text)
     except TypeError:
-        made = type(fault)(text, getattr(fault, "reply", None))  # type: ignore[call-arg]
+        made = type(fault)(text, getattr(fault, "reply", None))
     for name in ("reply", "phase", "transcript"):
         if hasattr(fault, name):
             setattr(made, name, getattr(fault, name))
     made.__cause__ = fault
     return made
+
+
+def length_of(messages: object) -> int | None:
+    """How many messages there are, if the source can tell."""
+    return len(messages) if isinstance(messages, Sized) else None
 
 
 # Where pools are made, and forks --------------------------------------------------------------------------------------

@@ -305,6 +305,8 @@ class PoolEngine(Generic[C]):
 
     def give_back(self, request: PoolRequest[C], now: float, *, usable: bool) -> None:
         """The request has ended.  A usable connection is kept if it may carry more; else it is to be closed."""
+        if request not in self._busy:  # of the process from which this one was forked, or of another event loop
+            return
         kept = _used_by(request)
         self._release(request)
         if usable and not self.closed and kept.messages < kept.most and now < kept.ends:
@@ -321,12 +323,13 @@ class PoolEngine(Generic[C]):
         """The caller was cancelled, or ran out of time, at any place: a request that waited leaves the queue, one that
         was opening frees its slot, and the connection of one that was using it is to be closed."""
         if request.state is _WAITING:
-            self._queue.remove(request)
+            if request in self._queue:
+                self._queue.remove(request)
             request.state = _ENDED
             if self._queue:
                 self._queue[0].wake()
             self.look(now)
-        elif request.state is _OPENING:
+        elif request.state is _OPENING and request in self._busy:
             self._opening -= 1
             self._release(request)
             self._unspend(request)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple, Protocol
 
 from posthouse.client.transfer import Transfer
-from posthouse.core import AsyncContent, Content, Envelope, LocalError, Outcome
+from posthouse.core import Content, Envelope, LocalError, Outcome
 from posthouse.protocol import Capabilities
 from posthouse.sending.fitting import Fitted, fit
 from posthouse.sending.pool.pool_base import PoolCall
@@ -37,6 +37,10 @@ class PooledSending(Protocol):
         """What has to be awaited for it to end; None if the connection does that."""
         ...
 
+    def tell(self, ended: Callable[[], object]) -> None:
+        """Call ``ended`` when it ends; it has not ended yet."""
+        ...
+
     def answered(self, result: SendResult | Exception) -> None:
         """``pending`` was awaited."""
         ...
@@ -64,18 +68,21 @@ class SessionSending:
 
     pending = None
 
-    def __init__(self, session: _Session, call: PoolCall, ended: Callable[[], object] | None = None) -> None:
+    def __init__(self, session: _Session, call: PoolCall) -> None:
         self._call = call
         self._fitted: Fitted = fit(session.capabilities, *call.message, session.peer)
         self._transfer: Transfer | None = None
         if self._fitted.envelope.recipients:
             self._transfer = session.begin(self._fitted.envelope, self._fitted.content)
-            self._transfer.ended = ended
 
     @property
     def done(self) -> bool:
         transfer = self._transfer
         return transfer is None or transfer.outcomes is not None or transfer.error is not None
+
+    def tell(self, ended: Callable[[], object]) -> None:
+        if self._transfer is not None:
+            self._transfer.ended = ended
 
     def answered(self, result: SendResult | Exception) -> None:
         raise AssertionError("nothing is pending")
@@ -113,6 +120,9 @@ class TransportSending:
     @property
     def done(self) -> bool:
         return self._result is not None
+
+    def tell(self, ended: Callable[[], object]) -> None:
+        """It has ended, or ``pending`` is awaited."""
 
     def answered(self, result: SendResult | Exception) -> None:
         self.pending = None
