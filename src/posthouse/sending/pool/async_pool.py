@@ -1,8 +1,7 @@
-"""``AsyncPool``: connections to one server in an event loop, shared by tasks.
+"""``AsyncPool``: connections to one server in an event loop of asyncio, shared by tasks.
 
-Nothing is awaited while the engine's state changes, so there is no lock.  A pool remembers its loop.  Called from
-another one (``asyncio.run`` a second time) it starts empty, and closes the descriptors of the old loop without awaiting
-anything.
+A pool remembers its loop.  Called from another one (``asyncio.run`` a second time) it starts empty, and closes the
+descriptors of the old loop without awaiting anything.
 """
 
 from __future__ import annotations
@@ -13,10 +12,9 @@ import inspect
 import math
 import time
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Iterable
+from collections.abc import Awaitable
 from functools import partial
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import Any
 
 from posthouse.client.model import Deadline
 from posthouse.client.session import Session
@@ -26,31 +24,18 @@ from posthouse.net.clock import SystemClock
 from posthouse.protocol import Noop
 from posthouse.sending.async_driver import deliver_async, open_async_session
 from posthouse.sending.options import ServerTarget
-from posthouse.sending.pool.burst import BurstItem, Line, ReplaceStep, TakeStep, WaitStep, burst
-from posthouse.sending.pool.pool_base import BasePool, PoolCall, length_of, may_try_again
-from posthouse.sending.pool.pool_engine import IDLE_BEFORE_NOOP, PATIENCE, PoolRequest, RequestState
-from posthouse.sending.pool.pool_limits import Duration, read_seconds
+from posthouse.sending.pool.burst import Line
+from posthouse.sending.pool.pool_base import PoolCall, most_messages_of
+from posthouse.sending.pool.pool_engine import IDLE_BEFORE_NOOP, PoolRequest
 from posthouse.sending.pool.pooled_record import PooledRecord
-from posthouse.sending.pool.pooled_sending import (
-    Delivered,
-    PooledSending,
-    SessionSending,
-    TransportConnection,
-    TransportSending,
-)
-from posthouse.sending.pool.send_many import SLOW, SendMany, SendManyOptions
-from posthouse.sending.results import SendResult
+from posthouse.sending.pool.pooled_sending import Delivered, PooledSending, SessionSending
+from posthouse.sending.pool.send_many import SLOW, SendMany
+from posthouse.sending.pool.task_pool import NOOP_SECONDS, TaskPool, TaskTransport
 from posthouse.sending.transports import Transport
-
-if TYPE_CHECKING:
-    from posthouse.sending.dialogue_record import TranscriptLike
-    from posthouse.sending.outgoing import EnvelopeLike, MessageLike
 
 __all__ = ["AsyncPool"]
 
-_NOOP_SECONDS = 10.0
 _FRESH = 1.0  # seconds without work after which the loop is given two turns to read what has arrived
-_WAITING, _OPENING, _REFUSED = RequestState.WAITING, RequestState.OPENING, RequestState.REFUSED
 
 
 class _AsyncConnection:
@@ -69,12 +54,11 @@ class _AsyncConnection:
 
     @property
     def most_messages(self) -> int | None:
-        capabilities = self.session.capabilities
-        return capabilities.limits.get("MAILMAX") if "LIMITS" in capabilities.keywords else None
+        return most_messages_of(self.session.capabilities)
 
     async def alive(self, idle: float, call: PoolCall) -> bool:
-        """Whether the server has not ended the session.  The loop reads by itself what arrives; it is given the turns
-        for that, because the program may have kept it from reading."""
+        """As ``TaskConnection.alive``.  The loop reads by itself what arrives; it is given the turns for that, because
+        the program may have kept it from reading."""
         session = self.session
         if idle > _FRESH:
             await asyncio.sleep(0)  # this turn's input is read behind what is ready now …
@@ -83,13 +67,12 @@ class _AsyncConnection:
             return session.usable
         self.record.current = call.record
         try:
-            async with asyncio.timeout(min(_NOOP_SECONDS, call.deadline.left)):
+            async with asyncio.timeout(min(NOOP_SECONDS, call.deadline.left)):
                 return (await session.command(Noop())).positive and session.usable
         except (NetworkError, RemoteError, TimeoutError):
             return False
 
     async def deliver(self, call: PoolCall) -> Delivered:
-        """Send one message.  If it raises, the connection has ended."""
         self.record.current = call.record
         return Delivered(await deliver_async(self.session, call.message, call.deadline, call.began, self._clock))
 
@@ -98,8 +81,10 @@ class _AsyncConnection:
         self.session.cautious = True
         return SessionSending(self.session, call)
 
+    def expire(self, limit: Deadline) -> None:
+        self.session.limit_first(limit)
+
     async def quit(self) -> None:
-        """Say QUIT, wait for the reply, and close."""
         await self.session.quit()
 
     def leave(self) -> None:
@@ -112,28 +97,10 @@ class _AsyncConnection:
         self.session.forget()
 
 
-class _AsyncTransport(TransportConnection):
-    """A transport in the place of a connection; it may be asynchronous."""
-
-    async def alive(self, idle: float, call: PoolCall) -> bool:
-        return True
-
-    async def deliver(self, call: PoolCall) -> Delivered:
-        sending = self.begin(call)
-        if sending.pending is not None:
-            sending.answered(await sending.pending)
-        return sending.end(0.0)
-
-    def begin(self, call: PoolCall) -> PooledSending:
-        return TransportSending(self.transport, call)
-
-    async def quit(self) -> None: ...
+_Connection = _AsyncConnection | TaskTransport
 
 
-_Connection = _AsyncConnection | _AsyncTransport
-
-
-class AsyncPool(BasePool[_Connection]):
+class AsyncPool(TaskPool[_Connection]):
     """Connections to one server that are kept between messages.  Tasks of one event loop may share a pool.
 
     Arguments, results and exceptions are those of ``Pool``.  Nothing is opened before the first message.  Leaving
@@ -143,279 +110,11 @@ class AsyncPool(BasePool[_Connection]):
     used in a second event loop, after the first has ended, starts empty there.
     """
 
-    _asynchronous = True
-
     def _start_empty(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._less_busy: list[asyncio.Future[None]] = []
         super()._start_empty()
-
-    # -- one message ---------------------------------------------------------------------------------------------------
-
-    async def send(
-        self,
-        message: MessageLike,
-        *,
-        timeout: Duration | None = None,
-        envelope: EnvelopeLike | None = None,
-        transcript: TranscriptLike = False,
-    ) -> SendResult:
-        """Send one message; as ``Pool.send``.  Cancelled, it ends the connection at once: nothing may follow a message
-        that is half sent."""
-        self._enter_loop()
-        call = self._call(message, envelope, timeout, transcript)
-        request = await self._take(call, PATIENCE)
-        retried = False
-        try:
-            while True:
-                delivered = await request.connection.deliver(call)
-                if retried or request.fresh or not may_try_again(delivered.outcomes):
-                    break
-                retried = True
-                await self._replace(request, call)
-        except BaseException:
-            self._give_up(request)
-            raise
-        self._give_back(request)
-        return SendResult(delivered.outcomes, queue_id=delivered.queue_id, transcript=call.record.lines)
-
-    # -- many messages -------------------------------------------------------------------------------------------------
-
-    def send_many(
-        self,
-        messages: (
-            Iterable[MessageLike | tuple[MessageLike, EnvelopeLike]]
-            | AsyncIterable[MessageLike | tuple[MessageLike, EnvelopeLike]]
-        ),
-        **options: Unpack[SendManyOptions],
-    ) -> AsyncIterator[SendResult]:
-        """Send messages, which may come from an asynchronous source; as ``Pool.send_many``.
-
-        Use ``contextlib.aclosing`` where the iteration may end early: it closes the source at once.
-        """
-        if not hasattr(messages, "__aiter__") and not hasattr(messages, "__iter__"):
-            raise TypeError(f"{type(messages).__name__} cannot be iterated over")
-        return self._results(messages, SendMany(self, self._limits.size, options, length_of(messages)))
-
-    async def _results(self, messages: Any, series: SendMany) -> AsyncGenerator[SendResult, None]:
-        with series:
-            async with contextlib.aclosing(_Source(messages)) as source:
-                while series.goes_on:
-                    while series.wants_more:
-                        began = time.monotonic()
-                        if await source.next(series):
-                            series.take(source.message, time.monotonic() - began)
-                    self._enter_loop()
-                    await self._send_burst(series.begin())
-                    for result in series.results():
-                        yield result
-
-    async def _send_burst(self, items: list[BurstItem]) -> None:
-        steps = burst(self, items)
-        answer: Line[_Connection] | None = None
-        error: Exception | None = None
-        with contextlib.closing(steps):
-            while True:
-                try:
-                    step = steps.send(answer) if error is None else steps.throw(error)
-                except StopIteration:
-                    return
-                answer = error = None
-                try:
-                    if isinstance(step, TakeStep):
-                        answer = await self._take_line(step)
-                    elif isinstance(step, ReplaceStep):
-                        await self._replace(step.line.request, step.call)
-                    else:
-                        await self._wait_for_one(step)
-                except Exception as found:
-                    error = found
-
-    async def _take_line(self, step: TakeStep) -> Line[_Connection] | None:
-        try:
-            return Line(await self._take(step.call, math.inf, wait=step.wait))
-        except _NoneFree:
-            return None
-
-    async def _wait_for_one(self, step: WaitStep[_Connection]) -> None:
-        """Wait until the first message of a line has ended."""
-        for line in step.lines:
-            head = line.under_way[0].sending if line.under_way else None
-            if head is not None and head.pending is not None:
-                try:
-                    head.answered(await head.pending)
-                except Exception as error:
-                    head.answered(error)
-                return
-        limits = [
-            line.deadline for line in step.lines if line.deadline is not None and line.deadline.seconds is not None
-        ]
-        seconds = min([each.left for each in limits], default=math.inf)
-        await self._sleep_until_woken(min(seconds, math.inf if step.seconds is None else step.seconds), step.lines)
-        for line in step.lines:
-            connection, limit = line.connection, line.deadline
-            if isinstance(connection, _AsyncConnection) and limit is not None and limit.left <= 0 and not line.ended:
-                connection.session.limit_first(limit)
-
-    async def _sleep_until_woken(self, seconds: float, lines: list[Line[_Connection]]) -> None:
-        loop = asyncio.get_running_loop()
-        woken: asyncio.Future[None] = loop.create_future()
-        wake = partial(_set, woken)
-        for line in lines:
-            if line.under_way and (sending := line.under_way[0].sending) is not None:
-                sending.tell(wake)
-        if any(line.ended for line in lines):
-            return
-        timer = loop.call_later(seconds, wake) if seconds < math.inf else None
-        try:
-            await woken
-        finally:
-            if timer is not None:
-                timer.cancel()
-
-    # -- what a burst asks for -----------------------------------------------------------------------------------------
-
-    def now(self) -> float:
-        """Seconds on the monotonic clock."""
-        return time.monotonic()
-
-    def limit_of(self, call: PoolCall) -> Deadline:
-        """The time limit of a call that begins now."""
-        return Deadline(self._clock, call.deadline.seconds)
-
-    def another(self, line: Line[_Connection]) -> float:
-        """Whether the connection of the line may carry one more message; as ``PoolEngine.another``."""
-        return self._engine.another(line.request, time.monotonic(), len(line.under_way))
-
-    def carried(self, line: Line[_Connection]) -> None:
-        """A message on the connection of the line has ended."""
-        self._engine.carried(line.request)
-
-    def give_back(self, line: Line[_Connection]) -> None:
-        """The burst needs the connection no more."""
-        self._engine.give_back(line.request, time.monotonic(), usable=line.connection.usable)
-        self._close_leaving()
-
-    def give_up(self, line: Line[_Connection]) -> None:
-        """End the connection of the line at once."""
-        self._give_up(line.request)
-
-    # -- connections ---------------------------------------------------------------------------------------------------
-
-    async def _take(self, call: PoolCall, patience: float, *, wait: bool = True) -> PoolRequest[_Connection]:
-        """A request whose connection is open and alive, as far as can be known."""
-        request = self._ask(call, patience)
-        try:
-            if request.state is _WAITING and not wait:
-                raise _NoneFree
-            await self._wait_for(request, call)
-            while request.state is not _OPENING:
-                connection = request.connection
-                if await connection.alive(request.idle, call):
-                    return request
-                self._connections.discard(self._engine.lost(request))
-                connection.abort()
-            await self._open(request, call, wait=wait)
-        except BaseException:
-            self._give_up(request)
-            raise
-        self._close_leaving()
-        return request
-
-    async def _wait_for(self, request: PoolRequest[_Connection], call: PoolCall) -> None:
-        """Wait until the request has a slot or a connection.  Raises ``TimedOut``, or why it was refused."""
-        while request.state is _WAITING:
-            now = time.monotonic()
-            if now >= request.deadline:
-                raise self._waited_enough(request, call)
-            await self._pause(request, self._engine.due(request, now) - now)
-            self._engine.look(time.monotonic())
-        if request.state is _REFUSED:
-            raise self._refusal(request)
-
-    async def _pause(self, request: PoolRequest[_Connection], seconds: float) -> None:
-        """Return when the request is woken, or after some seconds."""
-        loop = asyncio.get_running_loop()
-        woken: asyncio.Future[None] = loop.create_future()
-        request.wake = partial(_set, woken)
-        timer = loop.call_later(seconds, request.wake)
-        try:
-            await woken
-        finally:
-            timer.cancel()
-
-    async def _replace(self, request: PoolRequest[_Connection], call: PoolCall) -> None:
-        """Open a fresh connection in the slot of one that is dead."""
-        connection = request.connection
-        self._connections.discard(self._engine.lost(request))
-        connection.abort()
-        await self._open(request, call)
-
-    async def _open(self, request: PoolRequest[_Connection], call: PoolCall, *, wait: bool = True) -> None:
-        """Open the connection of a request.  A host that takes no more sessions now makes the request wait for one that
-        is open."""
-        while request.state is _OPENING:
-            try:
-                connection = await self._connect(call)
-            except BaseException as error:
-                queued = self._opening_failed(request, error, call)
-                self._tell_less_busy()
-                if not queued:
-                    raise
-                busy = error
-            else:
-                self._connections.add(connection)
-                self._engine.opened(request, connection, time.monotonic(), connection.most_messages)
-                return
-            if not wait:
-                raise _NoneFree from busy
-            await self._wait_for(request, call)
-
-    async def _connect(self, call: PoolCall) -> _Connection:
-        route = self._route
-        if isinstance(route, ServerTarget):
-            record = PooledRecord(call.record)
-            session = await open_async_session(route, record, call.deadline, self._clock, self._network)
-            return _AsyncConnection(session, record, self._clock)
-        assert isinstance(route, Transport), "a route that is no server"
-        return _AsyncTransport(route)
-
-    def _give_back(self, request: PoolRequest[_Connection]) -> None:
-        """A message has ended: the connection is free for the next, if it is usable."""
-        self._engine.carried(request)
-        self._engine.give_back(request, time.monotonic(), usable=request.connection.usable)
-        self._close_leaving()
-
-    def _give_up(self, request: PoolRequest[_Connection]) -> None:
-        """The caller was cancelled: the request frees its place, and its connection ends."""
-        before = len(self._engine.leaving)
-        self._engine.give_up(request, time.monotonic())
-        for each in self._engine.leaving[before:]:
-            each.abort()
-        self._close_leaving()
-
-    def _close_leaving(self) -> None:
-        for each in self._take_leaving():
-            each.leave()
-        self._tell_less_busy()
-        if self._sweeper is None and self._loop is not None and (moment := self._engine.expires()) < math.inf:
-            seconds = max(0.0, moment - time.monotonic())
-            self._sweeper = self._loop.call_later(seconds, _sweep, weakref.ref(self))
-
-    def _swept(self) -> None:
-        """Close the connections that have been idle for long enough."""
-        self._sweeper = None
-        self._engine.look(time.monotonic())
-        self._close_leaving()
-
-    def _tell_less_busy(self) -> None:
-        if self._less_busy and not self._engine.busy:
-            waiters, self._less_busy = self._less_busy, []
-            for each in waiters:
-                _set(each)
-
-    # -- event loops ---------------------------------------------------------------------------------------------------
 
     def _enter_loop(self) -> None:
         """Begin in this event loop, if another one was used before.  Raises ``LocalError`` if that one still runs."""
@@ -440,18 +139,69 @@ class AsyncPool(BasePool[_Connection]):
         self._loop = loop
         self._network = SocketNetwork()
 
-    # -- the end -------------------------------------------------------------------------------------------------------
+    def _source(self, messages: Any) -> _Source:
+        return _Source(messages)
 
-    async def close(self, grace: Duration = 1.0) -> None:
-        """Close the pool; as ``Pool.close``."""
-        self._enter_loop()
-        seconds = read_seconds(grace, "grace")
-        self._engine.close(self._closed_error())
+    async def _open_session(self, target: ServerTarget, call: PoolCall) -> _Connection:
+        record = PooledRecord(call.record)
+        session = await open_async_session(target, record, call.deadline, self._clock, self._network)
+        return _AsyncConnection(session, record, self._clock)
+
+    def _of_transport(self, transport: Transport) -> _Connection:
+        return TaskTransport(transport)
+
+    async def _pause(self, request: PoolRequest[_Connection], seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        woken: asyncio.Future[None] = loop.create_future()
+        request.wake = partial(_set, woken)
+        timer = loop.call_later(seconds, request.wake)
+        try:
+            await woken
+        finally:
+            timer.cancel()
+
+    async def _wait_for_lines(self, lines: list[Line[_Connection]], seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        woken: asyncio.Future[None] = loop.create_future()
+        wake = partial(_set, woken)
+        for line in lines:
+            if line.ended:
+                return
+            sending = line.under_way[0].sending
+            if sending is not None:
+                sending.tell(wake)
+        timer = loop.call_later(seconds, wake) if seconds < math.inf else None
+        try:
+            await woken
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    # -- the end of connections ----------------------------------------------------------------------------------------
+
+    def _close_leaving(self) -> None:
+        super()._close_leaving()
+        if self._sweeper is None and self._loop is not None and (moment := self._engine.expires()) < math.inf:
+            seconds = max(0.0, moment - time.monotonic())
+            self._sweeper = self._loop.call_later(seconds, _sweep, weakref.ref(self))
+
+    def swept(self) -> None:
+        """Close the connections that have been idle for long enough; a timer calls this."""
+        self._sweeper = None
+        self._engine.look(time.monotonic())
+        self._close_leaving()
+
+    def _tell_less_busy(self) -> None:
+        if self._less_busy and not self._engine.busy:
+            waiters, self._less_busy = self._less_busy, []
+            for each in waiters:
+                _set(each)
+
+    async def _end_within(self, seconds: float, leaving: list[_Connection]) -> None:
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
-        leaving = self._take_leaving()
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 for each in leaving:
                     await each.quit()
@@ -459,27 +209,11 @@ class AsyncPool(BasePool[_Connection]):
                     waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                     self._less_busy.append(waiter)
                     await waiter
-        except TimeoutError:
-            pass
-        finally:
-            for each in leaving:
-                each.abort()  # does nothing to one that has ended
-
-    async def __aenter__(self) -> AsyncPool:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self.close()
-
-
-class _NoneFree(Exception):
-    """No connection can be had without waiting."""
 
 
 class _Source:
-    """The messages of a series, from an iterator of either colour."""
+    """The messages of a series.  While others wait to be sent, an asynchronous iterator has 50 ms for the next one; it
+    is asked in a task, and goes on while they are sent."""
 
     def __init__(self, messages: Any) -> None:
         self._iterator: Any = messages.__aiter__() if hasattr(messages, "__aiter__") else iter(messages)
@@ -487,7 +221,6 @@ class _Source:
         self.message: Any = None
 
     async def next(self, series: SendMany) -> bool:
-        """Put the next message into ``message``; False if there is none, or none yet while others wait to be sent."""
         try:
             if hasattr(self._iterator, "__anext__"):
                 return await self._awaited(series)
@@ -499,18 +232,20 @@ class _Source:
 
     async def _awaited(self, series: SendMany) -> bool:
         if self._pending is None:
-            self._pending = asyncio.ensure_future(_as_coroutine(self._iterator.__anext__()))
+            self._pending = asyncio.ensure_future(_found(self._iterator.__anext__()))
         pending = self._pending
         await asyncio.wait([pending], timeout=SLOW if series.has_some else None)
         if not pending.done():
             series.gathered()
             return False
         self._pending = None
-        self.message = pending.result()
+        found = pending.result()
+        if found is None:
+            raise StopAsyncIteration
+        self.message = found[0]
         return True
 
     async def aclose(self) -> None:
-        """Close the source."""
         pending, self._pending = self._pending, None
         if pending is not None:
             pending.cancel()
@@ -526,8 +261,12 @@ class _Source:
                 return
 
 
-async def _as_coroutine(awaitable: Awaitable[Any]) -> Any:
-    return await awaitable
+async def _found(following: Awaitable[Any]) -> tuple[Any] | None:
+    """The next message; None at the end, because a task cannot raise ``StopAsyncIteration``'s kin."""
+    try:
+        return (await following,)
+    except StopAsyncIteration:
+        return None
 
 
 def _set(waiter: asyncio.Future[None]) -> None:
@@ -538,4 +277,4 @@ def _set(waiter: asyncio.Future[None]) -> None:
 def _sweep(pool: weakref.ref[AsyncPool]) -> None:
     found = pool()
     if found is not None:
-        found._swept()
+        found.swept()

@@ -22,7 +22,7 @@ from posthouse.sending.pool.pool_base import PoolCall, PooledConnection, may_try
 from posthouse.sending.pool.pool_engine import PoolRequest
 from posthouse.sending.pool.pooled_sending import Delivered, PooledSending
 
-__all__ = ["Burst", "BurstItem", "BurstPool", "Line", "ReplaceStep", "TakeStep", "WaitStep", "burst"]
+__all__ = ["Burst", "BurstConnection", "BurstItem", "BurstPool", "Line", "ReplaceStep", "TakeStep", "WaitStep", "burst"]
 
 #: Messages that stand in line on one connection, the one under way included.
 _DEPTH: Final = 3

@@ -21,6 +21,7 @@ from posthouse.client.features import check_addresses
 from posthouse.client.model import Deadline, SessionRefused
 from posthouse.core import LocalError, Outcome, Phase, Result, SettingError, TimedOut
 from posthouse.net.clock import SystemClock
+from posthouse.protocol import Capabilities
 from posthouse.sending.dialogue_record import DialogueRecord
 from posthouse.sending.options import SendOptions, ServerTarget
 from posthouse.sending.outgoing import Outgoing, outgoing
@@ -36,11 +37,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BasePool",
+    "NoneFree",
     "PoolCall",
     "PooledConnection",
     "is_server_fault",
     "length_of",
     "may_try_again",
+    "most_messages_of",
     "too_many_sessions",
 ]
 
@@ -235,6 +238,15 @@ class BasePool(Generic[C]):
             warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
             for each in connections:
                 each.forget()
+
+
+class NoneFree(Exception):
+    """No connection can be had without waiting."""
+
+
+def most_messages_of(capabilities: Capabilities) -> int | None:
+    """How many messages a host takes on one connection (LIMITS MAILMAX, RFC 9422 §4.1); None if it has not said."""
+    return capabilities.limits.get("MAILMAX") if "LIMITS" in capabilities.keywords else None
 
 
 # Faults ---------------------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from posthouse.protocol import Noop
 from posthouse.sending.blocking_driver import deliver_blocking, open_blocking_session
 from posthouse.sending.options import ServerTarget
 from posthouse.sending.pool.burst import BurstItem, Line, ReplaceStep, TakeStep, WaitStep, burst
-from posthouse.sending.pool.pool_base import BasePool, PoolCall, length_of, may_try_again
+from posthouse.sending.pool.pool_base import BasePool, NoneFree, PoolCall, length_of, may_try_again, most_messages_of
 from posthouse.sending.pool.pool_engine import IDLE_BEFORE_NOOP, PATIENCE, PoolRequest, RequestState
 from posthouse.sending.pool.pool_limits import Duration, read_seconds
 from posthouse.sending.pool.pooled_record import PooledRecord
@@ -65,8 +65,7 @@ class _BlockingConnection:
 
     @property
     def most_messages(self) -> int | None:
-        capabilities = self.session.capabilities
-        return capabilities.limits.get("MAILMAX") if "LIMITS" in capabilities.keywords else None
+        return most_messages_of(self.session.capabilities)
 
     def alive(self, idle: float, call: PoolCall) -> bool:
         """Whether the server has not ended the session: what has arrived is looked at, and after 30 s without work the
@@ -263,7 +262,7 @@ class Pool(BasePool[_Connection]):
     def _take_line(self, step: TakeStep) -> Line[_Connection] | None:
         try:
             return Line(self._take(step.call, math.inf, wait=step.wait))
-        except _NoneFree:
+        except NoneFree:
             return None
 
     def _wait_for_one(self, step: WaitStep[_Connection]) -> None:
@@ -328,7 +327,7 @@ class Pool(BasePool[_Connection]):
             request = self._ask(call, patience)
         try:
             if request.state is _WAITING and not wait:
-                raise _NoneFree
+                raise NoneFree
             self._wait_for(request, call)
             while request.state is not _OPENING:
                 connection = request.connection
@@ -383,7 +382,7 @@ class Pool(BasePool[_Connection]):
                 if not queued:
                     raise
                 if not wait:
-                    raise _NoneFree from error
+                    raise NoneFree from error
                 self._wait_for(request, call)
             else:
                 with self._lock:
@@ -462,10 +461,6 @@ class Pool(BasePool[_Connection]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self._twin.close()
-
-
-class _NoneFree(Exception):
-    """No connection can be had without waiting."""
 
 
 @contextlib.contextmanager
