@@ -33,7 +33,7 @@ if TYPE_CHECKING:  # ``typing`` is not imported, because its import takes longer
         TimedOut,
         TLSFailed,
     )
-    from posthouse.message import compose
+    from posthouse.message import Attachment, Message, compose
     from posthouse.message.reading import ReadMessage, read
     from posthouse.sending import (
         Ambiguous,
@@ -52,12 +52,14 @@ __version__ = "0.1.0"
 __all__ = [
     "Address",
     "Ambiguous",
+    "Attachment",
     "AuthRefused",
     "CannotConnect",
     "Content",
     "Defer",
     "Envelope",
     "LocalError",
+    "Message",
     "NetworkError",
     "Outcome",
     "Phase",
@@ -89,6 +91,8 @@ __all__ = [
 
 _WHERE = {
     "Ambiguous": "posthouse.sending.results",
+    "Attachment": "posthouse.message",
+    "Message": "posthouse.message",
     "ReadMessage": "posthouse.message.reading",
     "SendFailed": "posthouse.sending.results",
     "SendResult": "posthouse.sending.results",

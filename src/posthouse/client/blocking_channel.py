@@ -114,7 +114,8 @@ class BlockingChannel(Pipeline):
     @property
     def due(self) -> float:
         """The end of the time limit that is running, on the monotonic clock; infinity if none is."""
-        return math.inf if self._deadline == _NEVER else self._deadline
+        running = math.inf if self._deadline == _NEVER else self._deadline
+        return running if self.deadline is None else min(running, self.deadline.ends)
 
     def fileno(self) -> int:
         """The socket's descriptor, to wait for; it belongs to the channel."""
@@ -122,7 +123,10 @@ class BlockingChannel(Pipeline):
 
     def expired(self) -> None:
         """The time limit that was running has ended."""
-        self._timed_out()
+        if self.deadline is not None and self.deadline.left <= 0:
+            expire(self, self.deadline)
+        else:
+            self._timed_out()
 
     def _flush(self) -> bool:
         """Send as much of the queue as the socket takes; returns whether the connection lives."""
@@ -233,13 +237,11 @@ class BlockingChannel(Pipeline):
         if events != self._events:
             self._selector.modify(self._socket, events)
             self._events = events
-        left = None if self._deadline == _NEVER else self._deadline - self._clock.monotonic()
+        due = self.due
+        left = None if due == math.inf else due - self._clock.monotonic()
         if left is not None and left <= 0:
-            self._timed_out()
+            self.expired()
             return
-        if self.deadline is not None:
-            left = min(self.deadline.left, float("inf") if left is None else left)
-            left = None if left == float("inf") else left
         for _, ready in self._selector.select(left):
             if ready & selectors.EVENT_READ:
                 self.ready()

@@ -77,17 +77,18 @@ INTERACTIVE_TIMEOUTS: Final = Timeouts(greeting=60.0, command=60.0, quit=2.0, tl
 class Deadline:
     """The time limit of a whole call, over all of its phases; ``seconds`` None is no limit."""
 
-    __slots__ = ("_clock", "_ends", "seconds")
+    __slots__ = ("_clock", "ends", "seconds")
 
     def __init__(self, clock: Clock, seconds: float | None) -> None:
         self._clock = clock
         self.seconds = seconds
-        self._ends = float("inf") if seconds is None else clock.monotonic() + seconds
+        #: When it is over, on the monotonic clock.
+        self.ends = float("inf") if seconds is None else clock.monotonic() + seconds
 
     @property
     def left(self) -> float:
         """Seconds that are left, 0 or more; infinite without a limit."""
-        return self._ends if self.seconds is None else max(0.0, self._ends - self._clock.monotonic())
+        return self.ends if self.seconds is None else max(0.0, self.ends - self._clock.monotonic())
 
     def error(self, waiting_for: str) -> TimedOut:
         """The exception of a call that has not ended in time."""

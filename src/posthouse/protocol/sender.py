@@ -2,8 +2,7 @@
 
 Commands may be sent before the replies to earlier ones have arrived if pipelining allows it (RFC 2920 §3.1: the peer
 has announced PIPELINING, and the command before does not end its group).  So there are two states: ``state`` follows
-from the replies; the *presumed* state is the one after positive replies to all outstanding commands, and decides which
-command may be sent now.  Without outstanding replies both are equal.
+from the replies; the *presumed* state, after positive replies to all outstanding commands, says what may be sent now.
 
 Each reply is matched with its command, in order.  A reply that no receiver may send (an unexpected one, 250 to DATA, a
 recipient accepted after MAIL was refused) raises RemoteError; the connection cannot be used after it.

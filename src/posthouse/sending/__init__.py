@@ -19,11 +19,11 @@ from posthouse.core._lazy import lazily
 from posthouse.sending.submit import submit
 
 if TYPE_CHECKING:
-    from posthouse.sending.credentials import OAuthToken, TokenFunction
+    from posthouse.sending.connection.credentials import OAuthToken, TokenFunction
     from posthouse.sending.direct import deliver_direct
+    from posthouse.sending.messages.outgoing import Outgoing, OutgoingMessage
     from posthouse.sending.one_message import asend, send
     from posthouse.sending.options import SendOptions, ServerTarget
-    from posthouse.sending.outgoing import Outgoing, OutgoingMessage
     from posthouse.sending.probe import ProbeReport, probe
     from posthouse.sending.results import Ambiguous, SendFailed, SendResult, UnseenFailureWarning
     from posthouse.sending.transports import Transport
@@ -62,11 +62,11 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "credentials": "OAuthToken TokenFunction",
+        "connection.credentials": "OAuthToken TokenFunction",
         "direct": "deliver_direct",
         "one_message": "asend send",
         "options": "SendOptions ServerTarget",
-        "outgoing": "Outgoing OutgoingMessage",
+        "messages.outgoing": "Outgoing OutgoingMessage",
         "probe": "ProbeReport probe",
         "results": "Ambiguous SendFailed SendResult UnseenFailureWarning",
         "transports": "Transport",

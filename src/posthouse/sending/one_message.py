@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Unpack
 from posthouse.client.features import check_addresses
 from posthouse.client.model import Deadline
 from posthouse.core import LocalError
-from posthouse.sending.dialogue_record import DialogueRecord
+from posthouse.sending.connection.dialogue_record import DialogueRecord
+from posthouse.sending.messages.outgoing import Outgoing, outgoing
 from posthouse.sending.options import SendOptions, ServerTarget
-from posthouse.sending.outgoing import Outgoing, outgoing
 from posthouse.sending.results import SendResult
 from posthouse.sending.via import Via, route_of
 
 if TYPE_CHECKING:
-    from posthouse.sending.credentials import CredentialsLike
-    from posthouse.sending.dialogue_record import TranscriptLike
-    from posthouse.sending.outgoing import EnvelopeLike, MessageLike
+    from posthouse.sending.connection.credentials import CredentialsLike
+    from posthouse.sending.connection.dialogue_record import TranscriptLike
+    from posthouse.sending.messages.outgoing import EnvelopeLike, MessageLike
     from posthouse.sending.transports import Transport
 
 __all__ = ["asend", "send"]
@@ -58,7 +58,7 @@ def send(
     if not isinstance(route, ServerTarget):
         return _handed_over(route, ready)
     from posthouse.net.clock import SystemClock
-    from posthouse.sending.blocking_driver import deliver_blocking, open_blocking_session
+    from posthouse.sending.connection.blocking_driver import deliver_blocking, open_blocking_session
 
     clock = SystemClock()
     began = clock.monotonic()
@@ -87,7 +87,7 @@ async def asend(
     if not isinstance(route, ServerTarget):
         return await _awaited(route, ready)
     from posthouse.net import SocketNetwork, SystemClock
-    from posthouse.sending.async_driver import deliver_async, open_async_session
+    from posthouse.sending.connection.async_driver import deliver_async, open_async_session
 
     clock = SystemClock()
     began = clock.monotonic()

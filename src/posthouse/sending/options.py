@@ -20,7 +20,7 @@ from posthouse.core import SettingError
 from posthouse.core.units import read_duration
 
 if TYPE_CHECKING:
-    from posthouse.sending.credentials import CredentialsLike
+    from posthouse.sending.connection.credentials import CredentialsLike
 
 __all__ = ["SENDING_TIMEOUTS", "SendOptions", "ServerTarget", "target_of"]
 

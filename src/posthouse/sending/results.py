@@ -29,6 +29,7 @@ class SendFailed(PosthouseError):
         super().__init__(message)
         self.result = result
         self.transcript = result.transcript
+        result.ok  # noqa: B018 - whoever has this exception has seen the failures
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (str(self), self.result)

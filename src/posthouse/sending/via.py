@@ -18,7 +18,7 @@ from posthouse.sending.options import SendOptions, ServerTarget, target_of
 from posthouse.sending.transports import SCHEMES, Transport, scheme_of, transport_of
 
 if TYPE_CHECKING:
-    from posthouse.sending.credentials import CredentialsLike
+    from posthouse.sending.connection.credentials import CredentialsLike
 
 __all__ = ["Via", "default_via", "route_of"]
 

@@ -212,13 +212,13 @@ def _standard(message: _StandardMessage) -> bytes:
 
 
 def _file_at(path: str) -> Content:
-    from posthouse.sending.file_content import content_of_path
+    from posthouse.sending.messages.file_content import content_of_path
 
     return content_of_path(path, _SHORT)
 
 
 def _from_file(file: _ReadableFile) -> Content:
-    from posthouse.sending.file_content import content_of_file
+    from posthouse.sending.messages.file_content import content_of_file
 
     return content_of_file(file, _SHORT)
 

@@ -20,7 +20,7 @@ __all__ = ["MessageFile", "content_of_file", "content_of_path"]
 _CHUNK: Final = 262_144
 
 
-class _Readable(Protocol):
+class _BinaryFile(Protocol):
     def read(self, size: int = -1, /) -> bytes: ...
 
 
@@ -68,7 +68,7 @@ def content_of_path(path: str, short: int) -> Content:
     return MessageFile(lambda: open(path, "rb"))
 
 
-def content_of_file(file: _Readable, short: int) -> Content:
+def content_of_file(file: _BinaryFile, short: int) -> Content:
     """The message in an open file, from its current position.  Raises ``LocalError`` for one that is open as text."""
     seekable = getattr(file, "seekable", None)
     if seekable is not None and seekable():
@@ -97,7 +97,7 @@ def content_of_file(file: _Readable, short: int) -> Content:
     return _copied(b"".join(parts), file)
 
 
-def _copied(begun: bytes, file: _Readable) -> MessageFile:
+def _copied(begun: bytes, file: _BinaryFile) -> MessageFile:
     import tempfile
 
     copy = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the content, and is removed with it

@@ -13,12 +13,12 @@ from posthouse.client.tls_policy import TlsMode
 from posthouse.core import Outcome, PosthouseError, TlsFailed
 from posthouse.net import Clock, Endpoint, Network
 from posthouse.net.hosts import addresses_of
-from posthouse.sending.credentials import login_of
-from posthouse.sending.dialogue_record import DialogueRecord
-from posthouse.sending.failures import opening_failure
-from posthouse.sending.fitting import Fitted, fit, fits
+from posthouse.sending.connection.credentials import login_of
+from posthouse.sending.connection.dialogue_record import DialogueRecord
+from posthouse.sending.connection.failures import opening_failure
+from posthouse.sending.messages.fitting import Fitted, fit, fits
+from posthouse.sending.messages.outgoing import Outgoing
 from posthouse.sending.options import ServerTarget
-from posthouse.sending.outgoing import Outgoing
 
 __all__ = ["deliver_async", "open_async_session"]
 

@@ -36,12 +36,12 @@ class _Factory(Protocol):
 
 #: The scheme of a URL → ``module:object``, where the object makes a ``Transport`` of the whole URL.
 SCHEMES: Final[Mapping[str, str]] = {
-    "file": "posthouse.sending.file_transport:file_transport",
-    "memory": "posthouse.sending.memory_transport:memory_transport",
-    "mx": "posthouse.sending.mx_transport:MxTransport",
+    "file": "posthouse.sending.transports.files:file_transport",
+    "memory": "posthouse.sending.transports.memory:memory_transport",
+    "mx": "posthouse.sending.transports.exchangers:MxTransport",
 }
 #: What an event loop uses in place of the above.
-ASYNC_SCHEMES: Final[Mapping[str, str]] = {"mx": "posthouse.sending.mx_transport:AsyncMxTransport"}
+ASYNC_SCHEMES: Final[Mapping[str, str]] = {"mx": "posthouse.sending.transports.exchangers:AsyncMxTransport"}
 
 
 def scheme_of(url: str) -> str:

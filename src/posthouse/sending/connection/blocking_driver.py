@@ -13,12 +13,12 @@ from posthouse.client.tls_policy import TlsMode, TlsPolicy
 from posthouse.core import Outcome, PosthouseError, TlsFailed
 from posthouse.net import Clock, Endpoint
 from posthouse.net.hosts import addresses_blocking
-from posthouse.sending.credentials import login_of
-from posthouse.sending.dialogue_record import DialogueRecord
-from posthouse.sending.failures import opening_failure
-from posthouse.sending.fitting import fit
+from posthouse.sending.connection.credentials import login_of
+from posthouse.sending.connection.dialogue_record import DialogueRecord
+from posthouse.sending.connection.failures import opening_failure
+from posthouse.sending.messages.fitting import fit
+from posthouse.sending.messages.outgoing import Outgoing
 from posthouse.sending.options import ServerTarget
-from posthouse.sending.outgoing import Outgoing
 
 __all__ = ["deliver_blocking", "open_blocking_session"]
 

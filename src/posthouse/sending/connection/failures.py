@@ -21,7 +21,7 @@ from posthouse.core import (
     Unreachable,
 )
 from posthouse.net.hosts import NoSuchHost
-from posthouse.sending.dialogue_record import DialogueRecord
+from posthouse.sending.connection.dialogue_record import DialogueRecord
 
 __all__ = ["opening_failure"]
 

@@ -51,7 +51,7 @@ def fit(capabilities: Capabilities, envelope: Envelope, content: Content, peer: 
     refused: dict[int, Outcome] = {}
     utf8 = asks.utf8_headers or _needs_utf8(envelope)
     if utf8 and "SMTPUTF8" not in keywords:
-        from posthouse.message.internationalized import in_ascii
+        from posthouse.message.composing.internationalized import in_ascii
 
         sender = envelope.sender
         if sender is not None and not sender.local.isascii():
