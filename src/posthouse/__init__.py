@@ -37,6 +37,8 @@ if TYPE_CHECKING:  # ``typing`` is not imported, because its import takes longer
     from posthouse.message.reading import ReadMessage, read
     from posthouse.sending import (
         Ambiguous,
+        AsyncPool,
+        Pool,
         SendFailed,
         SendResult,
         UnseenFailureWarning,
@@ -52,6 +54,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Address",
     "Ambiguous",
+    "AsyncPool",
     "Attachment",
     "AuthRefused",
     "CannotConnect",
@@ -63,6 +66,7 @@ __all__ = [
     "NetworkError",
     "Outcome",
     "Phase",
+    "Pool",
     "PosthouseError",
     "ReadMessage",
     "Recipient",
@@ -91,8 +95,10 @@ __all__ = [
 
 _WHERE = {
     "Ambiguous": "posthouse.sending.results",
+    "AsyncPool": "posthouse.sending.pool",
     "Attachment": "posthouse.message",
     "Message": "posthouse.message",
+    "Pool": "posthouse.sending.pool",
     "ReadMessage": "posthouse.message.reading",
     "SendFailed": "posthouse.sending.results",
     "SendResult": "posthouse.sending.results",

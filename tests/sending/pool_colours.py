@@ -1,4 +1,4 @@
-"""One scenario over the pools of all colours: scenarios are coroutine functions, and the blocking pool is awaited too."""
+"""One scenario over the pools of all colours: a coroutine function, for which the blocking pool is awaited too."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
+import anyio
 import pytest
 
 from posthouse.sending import SendResult
 from posthouse.sending.pool import AsyncPool, Pool
+from posthouse.sending.pool.anyio_pool import AnyioPool
 
 
 class AwaitedPool:
@@ -59,7 +61,20 @@ def in_asyncio(scenario: Scenario) -> None:
     asyncio.run(scenario(AsyncPool))  # type: ignore[arg-type]
 
 
-COLOURS: dict[str, Colour] = {"threads": threads, "asyncio": in_asyncio}
+def anyio_on_asyncio(scenario: Scenario) -> None:
+    anyio.run(scenario, AnyioPool, backend="asyncio")
+
+
+def anyio_on_trio(scenario: Scenario) -> None:
+    anyio.run(scenario, AnyioPool, backend="trio")
+
+
+COLOURS: dict[str, Colour] = {
+    "threads": threads,
+    "asyncio": in_asyncio,
+    "anyio": anyio_on_asyncio,
+    "trio": anyio_on_trio,
+}
 
 every_colour = pytest.mark.parametrize("run", list(COLOURS.values()), ids=list(COLOURS))
 

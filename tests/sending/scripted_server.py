@@ -1,4 +1,4 @@
-"""A server whose answers a test chooses, in a thread, and drivers that run one scenario over the pools of all colours."""
+"""A server whose answers a test chooses, in threads."""
 
 from __future__ import annotations
 

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from posthouse.core import CannotConnect, LocalError, Outcome, Phase, Result, SettingError, TimedOut
 from posthouse.sending import SendResult
+
 from .pool_colours import Colour, engine_of, every_colour
 from .scripted_server import CLOSE, LONG, MESSAGE, Script, ScriptedServer, transactions
 
@@ -260,9 +260,9 @@ def test_a_server_that_is_down_is_an_error_and_the_next_attempt_waits(run: Colou
             with pytest.raises(CannotConnect, match="refused"):
                 await pool.send(MESSAGE)
             assert pool.status.failures == 1
-            assert 0.4 < pool.status.delay <= 0.55
-            engine_of(pool)._not_before = time.monotonic() + 25.0
-            with pytest.raises(CannotConnect, match="not tried, because the last attempt failed.* in 2[45]") as caught:
+            assert 0 <= pool.status.delay <= 0.55
+            engine_of(pool)._not_before = time.monotonic() + 1_000.0
+            with pytest.raises(CannotConnect, match=r"not tried, because .* in \d+\.\d s") as caught:
                 await pool.send(MESSAGE)
             assert isinstance(caught.value.__cause__, CannotConnect)
             assert pool.status.failures == 1
@@ -291,20 +291,21 @@ def test_nothing_is_queued_beyond_the_callers_who_wait(run: Colour) -> None:
 def test_the_time_limit_of_a_call_holds_and_the_next_has_its_own_replies(run: Colour) -> None:
     """Case 18 of LIBRARY.md (symfony#54169): the late reply to the first RCPT is never read as one to the second."""
     late = threading.Event()
-    with ScriptedServer({(0, "RCPT", 1): late}) as server:
+    with ScriptedServer({(0, "RCPT", 2): late}) as server:
 
         async def scenario(make: Any) -> None:
             async with make(server.url, size=1) as pool:
-                outcome = only(await pool.send(MESSAGE, timeout=0.3))
+                assert (await pool.send(MESSAGE)).ok
+                outcome = only(await pool.send(MESSAGE, timeout=1.5))
                 assert (outcome.result, outcome.phase) == (Result.DEFERRED, Phase.RCPT)
-                assert "0.3" in outcome.reason
+                assert "1.5" in outcome.reason
                 late.set()
                 assert (await pool.send(MESSAGE)).ok
 
         run(scenario)
-        assert server.dialogues[0][:3] == ["EHLO", "MAIL", "RCPT"]
+        assert server.dialogues[0][:7] == ["EHLO", "MAIL", "RCPT", "DATA", ".", "MAIL", "RCPT"]
         assert server.dialogues[1] == transactions(1)
-        assert server.messages == [MESSAGE]
+        assert server.messages == [MESSAGE, MESSAGE]
 
 
 @every_colour
@@ -315,7 +316,7 @@ def test_a_greeting_that_does_not_come_is_a_time_out_that_names_the_phase(run: C
         async def scenario(make: Any) -> None:
             async with make(server.url) as pool:
                 with pytest.raises(TimedOut) as caught:
-                    await pool.send(MESSAGE, timeout=0.3)
+                    await pool.send(MESSAGE, timeout=1.5)
                 assert caught.value.phase == Phase.GREETING
                 assert pool.status == (0, 0, 0, 0, 0.0), "a caller in a hurry says nothing about the server"
 

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from posthouse.sending.messages.outgoing import Outgoing, OutgoingMessage
     from posthouse.sending.one_message import asend, send
     from posthouse.sending.options import SendOptions, ServerTarget
+    from posthouse.sending.pool import AsyncPool, Pool, PoolStatus, Progress, SendManyOptions
     from posthouse.sending.probe import ProbeReport, probe
     from posthouse.sending.results import Ambiguous, SendFailed, SendResult, UnseenFailureWarning
     from posthouse.sending.transports import Transport
 
 __all__ = [
     "Ambiguous",
+    "AsyncPool",
     "LoginDeferred",
     "LoginFailed",
     "LoginRefused",
@@ -38,8 +40,12 @@ __all__ = [
     "OAuthToken",
     "Outgoing",
     "OutgoingMessage",
+    "Pool",
+    "PoolStatus",
     "ProbeReport",
+    "Progress",
     "SendFailed",
+    "SendManyOptions",
     "SendOptions",
     "SendResult",
     "ServerAddress",
@@ -67,6 +73,7 @@ __getattr__ = lazily(
         "one_message": "asend send",
         "options": "SendOptions ServerTarget",
         "messages.outgoing": "Outgoing OutgoingMessage",
+        "pool": "AsyncPool Pool PoolStatus Progress SendManyOptions",
         "probe": "ProbeReport probe",
         "results": "Ambiguous SendFailed SendResult UnseenFailureWarning",
         "transports": "Transport",

@@ -29,7 +29,7 @@ from posthouse.client.pipeline import say
 from posthouse.core import NetworkError, RemoteError
 from posthouse.net.clock import SystemClock
 from posthouse.protocol import Noop, Quit
-from posthouse.sending.blocking_driver import open_blocking_session
+from posthouse.sending.connection.blocking_driver import open_blocking_session
 from posthouse.sending.options import ServerTarget
 from posthouse.sending.pool.burst import Line
 from posthouse.sending.pool.pool_base import PoolCall, most_messages_of
@@ -39,7 +39,7 @@ from posthouse.sending.pool.pooled_sending import Delivered, PooledSending, Sess
 from posthouse.sending.pool.send_many import SendMany
 from posthouse.sending.pool.socket_wait import earliest
 from posthouse.sending.pool.task_pool import NOOP_SECONDS, TaskPool, TaskTransport
-from posthouse.sending.transports import Transport
+from posthouse.sending.transports.schemes import Transport
 
 __all__ = ["AnyioPool"]
 

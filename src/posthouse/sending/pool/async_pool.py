@@ -22,7 +22,7 @@ from posthouse.core import LocalError, NetworkError, RemoteError
 from posthouse.net import SocketNetwork
 from posthouse.net.clock import SystemClock
 from posthouse.protocol import Noop
-from posthouse.sending.async_driver import deliver_async, open_async_session
+from posthouse.sending.connection.async_driver import deliver_async, open_async_session
 from posthouse.sending.options import ServerTarget
 from posthouse.sending.pool.burst import Line
 from posthouse.sending.pool.pool_base import PoolCall, most_messages_of
@@ -31,7 +31,7 @@ from posthouse.sending.pool.pooled_record import PooledRecord
 from posthouse.sending.pool.pooled_sending import Delivered, PooledSending, SessionSending
 from posthouse.sending.pool.send_many import SLOW, SendMany
 from posthouse.sending.pool.task_pool import NOOP_SECONDS, TaskPool, TaskTransport
-from posthouse.sending.transports import Transport
+from posthouse.sending.transports.schemes import Transport
 
 __all__ = ["AsyncPool"]
 

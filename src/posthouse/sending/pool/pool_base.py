@@ -22,18 +22,18 @@ from posthouse.client.model import Deadline, SessionRefused
 from posthouse.core import LocalError, Outcome, Phase, Result, SettingError, TimedOut
 from posthouse.net.clock import SystemClock
 from posthouse.protocol import Capabilities
-from posthouse.sending.dialogue_record import DialogueRecord
+from posthouse.sending.connection.dialogue_record import DialogueRecord
+from posthouse.sending.messages.outgoing import Outgoing, outgoing
 from posthouse.sending.options import SendOptions, ServerTarget
-from posthouse.sending.outgoing import Outgoing, outgoing
 from posthouse.sending.pool.pool_engine import PoolEngine, PoolRequest, PoolStatus
 from posthouse.sending.pool.pool_limits import Duration, read_limits, read_seconds
 from posthouse.sending.via import Via, route_of
 
 if TYPE_CHECKING:
-    from posthouse.sending.credentials import CredentialsLike
-    from posthouse.sending.dialogue_record import TranscriptLike
-    from posthouse.sending.outgoing import EnvelopeLike, MessageLike
-    from posthouse.sending.transports import Transport
+    from posthouse.sending.connection.credentials import CredentialsLike
+    from posthouse.sending.connection.dialogue_record import TranscriptLike
+    from posthouse.sending.messages.outgoing import EnvelopeLike, MessageLike
+    from posthouse.sending.transports.schemes import Transport
 
 __all__ = [
     "BasePool",

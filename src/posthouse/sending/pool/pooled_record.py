@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from posthouse.core import Phase, Reply
-from posthouse.sending.dialogue_record import DialogueRecord
+from posthouse.sending.connection.dialogue_record import DialogueRecord
 
 __all__ = ["PooledRecord"]
 

@@ -9,10 +9,10 @@ from typing import NamedTuple, Protocol
 from posthouse.client.transfer import Transfer
 from posthouse.core import Content, Envelope, LocalError, Outcome
 from posthouse.protocol import Capabilities
-from posthouse.sending.fitting import Fitted, fit
+from posthouse.sending.messages.fitting import Fitted, fit
 from posthouse.sending.pool.pool_base import PoolCall
 from posthouse.sending.results import SendResult
-from posthouse.sending.transports import Transport
+from posthouse.sending.transports.schemes import Transport
 
 __all__ = ["Delivered", "PooledSending", "SessionSending", "TransportConnection", "TransportSending"]
 

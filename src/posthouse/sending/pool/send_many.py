@@ -23,7 +23,7 @@ from posthouse.sending.pool.progress import ProgressLike, ProgressMeter
 from posthouse.sending.results import SendResult
 
 if TYPE_CHECKING:
-    from posthouse.sending.outgoing import EnvelopeLike, MessageLike
+    from posthouse.sending.messages.outgoing import EnvelopeLike, MessageLike
 
 __all__ = ["SLOW", "SendMany", "SendManyOptions"]
 

@@ -23,11 +23,11 @@ from posthouse.sending.pool.pool_limits import Duration, read_seconds
 from posthouse.sending.pool.pooled_sending import Delivered, PooledSending, TransportConnection, TransportSending
 from posthouse.sending.pool.send_many import SendMany, SendManyOptions
 from posthouse.sending.results import SendResult
-from posthouse.sending.transports import Transport
+from posthouse.sending.transports.schemes import Transport
 
 if TYPE_CHECKING:
-    from posthouse.sending.dialogue_record import TranscriptLike
-    from posthouse.sending.outgoing import EnvelopeLike, MessageLike
+    from posthouse.sending.connection.dialogue_record import TranscriptLike
+    from posthouse.sending.messages.outgoing import EnvelopeLike, MessageLike
 
 __all__ = ["NOOP_SECONDS", "Source", "TaskConnection", "TaskPool", "TaskTransport"]
 

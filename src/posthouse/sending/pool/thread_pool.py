@@ -19,7 +19,7 @@ from posthouse.client.model import Deadline
 from posthouse.core import NetworkError, RemoteError
 from posthouse.net.clock import SystemClock
 from posthouse.protocol import Noop
-from posthouse.sending.blocking_driver import deliver_blocking, open_blocking_session
+from posthouse.sending.connection.blocking_driver import deliver_blocking, open_blocking_session
 from posthouse.sending.options import ServerTarget
 from posthouse.sending.pool.burst import BurstItem, Line, ReplaceStep, TakeStep, WaitStep, burst
 from posthouse.sending.pool.pool_base import BasePool, NoneFree, PoolCall, length_of, may_try_again, most_messages_of
@@ -36,11 +36,11 @@ from posthouse.sending.pool.pooled_sending import (
 from posthouse.sending.pool.send_many import SendMany, SendManyOptions
 from posthouse.sending.pool.socket_wait import LONGEST_WAIT, earliest, socket_wait
 from posthouse.sending.results import SendResult
-from posthouse.sending.transports import Transport
+from posthouse.sending.transports.schemes import Transport
 
 if TYPE_CHECKING:
-    from posthouse.sending.dialogue_record import TranscriptLike
-    from posthouse.sending.outgoing import EnvelopeLike, MessageLike
+    from posthouse.sending.connection.dialogue_record import TranscriptLike
+    from posthouse.sending.messages.outgoing import EnvelopeLike, MessageLike
     from posthouse.sending.pool.async_pool import AsyncPool
 
 __all__ = ["Pool"]
