@@ -218,10 +218,12 @@ class AsyncChannel(Pipeline):
     def forget(self) -> None:
         """Close the descriptor, without a word to the peer and without the event loop."""
         self.fault = self.fault or Closed("the session was forgotten")
-        if self._stream is not None:
-            from posthouse.net.tls import forget_stream
+        from posthouse.net.sockets import SocketStream
+        from posthouse.net.tls import TlsStream
 
-            forget_stream(self._stream)
+        stream = self._stream.below if isinstance(self._stream, TlsStream) else self._stream
+        if isinstance(stream, SocketStream):
+            stream.forget()
 
     def close(self, why: str) -> None:
         """End the connection in order; octets that are queued are still sent."""

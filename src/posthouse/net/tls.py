@@ -16,12 +16,11 @@ from typing import Final
 
 from posthouse.core import LocalError, NetworkError, TlsFailed
 from posthouse.net.clock import Clock, Timer
-from posthouse.net.sockets import SocketStream
 from posthouse.net.stream import Endpoint, Handler, HandlerFactory, Listener, Network, Stream
 from posthouse.net.system import ended_by
 from posthouse.net.tls_engine import Resumable, TlsEngine, TlsInfo, TlsState
 
-__all__ = ["HANDSHAKE_SECONDS", "TlsNetwork", "TlsStream", "accepted_layer", "forget_stream"]
+__all__ = ["HANDSHAKE_SECONDS", "TlsNetwork", "TlsStream", "accepted_layer"]
 
 HANDSHAKE_SECONDS: Final = 30.0
 #: The most that a handler gets at once (the promise of ``Handler.data_received``).
@@ -199,14 +198,15 @@ class TlsStream:
 
     @property
     def peer(self) -> Endpoint:
-        return self._stream.peer
+        return self.below.peer
 
     @property
     def local(self) -> Endpoint:
-        return self._stream.local
+        return self.below.local
 
     @property
-    def _stream(self) -> Stream:
+    def below(self) -> Stream:
+        """The stream that the layer stands on."""
         assert self._below is not None, "the stream of a layer that has not been connected"
         return self._below
 
@@ -221,12 +221,12 @@ class TlsStream:
     def pause_reading(self) -> None:
         if not self._paused and not self._over:
             self._paused = True
-            self._stream.pause_reading()
+            self.below.pause_reading()
 
     def resume_reading(self) -> None:
         if self._paused and not self._over:
             self._paused = False
-            self._stream.resume_reading()
+            self.below.resume_reading()
             if not self._reading_due:  # decrypted octets may be waiting; no method of a stream calls its handler
                 self._reading_due = True
                 asyncio.get_running_loop().call_soon(self._read_later)
@@ -247,15 +247,15 @@ class TlsStream:
 
     def close(self) -> None:
         self._end()
-        self._stream.close()
+        self.below.close()
 
     def close_gently(self, seconds: float = 5.0, octets: int = 16_777_216) -> None:
         self._end()
-        self._stream.close_gently(seconds, octets)
+        self.below.close_gently(seconds, octets)
 
     def abort(self) -> None:
         self._over = True
-        self._stream.abort()
+        self.below.abort()
 
     def set_handler(self, handler: Handler) -> None:
         self._handler = handler
@@ -272,7 +272,7 @@ class TlsStream:
         self._over = True
         data = self._engine.close()
         if data:
-            self._stream.write(data)
+            self.below.write(data)
 
     def _fail(self, error: TlsFailed) -> None:
         """Tell the peer with an alert, and end the connection."""
@@ -283,7 +283,7 @@ class TlsStream:
         if self.info is not None and not self._heard and self._on_failed is not None:
             self._on_failed(error)
         self._send_pending()
-        self._stream.close()
+        self.below.close()
 
 
 def accepted_layer(
@@ -315,14 +315,6 @@ def accepted_layer(
         seconds=seconds,
     )
     return layer
-
-
-def forget_stream(stream: Stream) -> None:
-    """Close the descriptor under a stream, without a word to the peer and without the event loop."""
-    if isinstance(stream, TlsStream):
-        stream = stream._stream
-    if isinstance(stream, SocketStream):
-        stream.forget()
 
 
 class TlsNetwork:

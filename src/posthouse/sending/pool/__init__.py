@@ -6,10 +6,10 @@ from posthouse.core._lazy import lazily
 
 if TYPE_CHECKING:
     from posthouse.sending.pool.async_pool import AsyncPool
+    from posthouse.sending.pool.blocking_pool import Pool
     from posthouse.sending.pool.pool_engine import PoolStatus
     from posthouse.sending.pool.progress import Progress
     from posthouse.sending.pool.send_many import SendManyOptions
-    from posthouse.sending.pool.thread_pool import Pool
 
 __all__ = ["AsyncPool", "Pool", "PoolStatus", "Progress", "SendManyOptions"]
 
@@ -20,6 +20,6 @@ __getattr__ = lazily(
         "pool_engine": "PoolStatus",
         "progress": "Progress",
         "send_many": "SendManyOptions",
-        "thread_pool": "Pool",
+        "blocking_pool": "Pool",
     },
 )

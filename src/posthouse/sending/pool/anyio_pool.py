@@ -110,7 +110,7 @@ class _AnyioConnection:
     async def _run(self, done: Callable[[], bool]) -> None:
         """Send and receive until ``done`` is true or the connection has ended."""
         while events := self.channel.advance(done):
-            await wait_for_any({self.channel: events}, math.inf)
+            await _wait_for_any({self.channel: events}, math.inf)
 
     def leave(self) -> None:
         self.session.leave()
@@ -136,8 +136,8 @@ class AnyioPool(TaskPool[_Connection]):
         self._less_busy: anyio.Event | None = None
         super()._start_empty()
 
-    def _source(self, messages: Any) -> _Source:
-        return _Source(messages)
+    def _source(self, messages: Any) -> _AnyioSource:
+        return _AnyioSource(messages)
 
     async def _open_session(self, target: ServerTarget, call: PoolCall) -> _Connection:
         record = PooledRecord(call.record)
@@ -167,7 +167,7 @@ class AnyioPool(TaskPool[_Connection]):
             if not events:
                 return
             wanted[connection.channel] = events
-        await wait_for_any(wanted, seconds)
+        await _wait_for_any(wanted, seconds)
 
     def _tell_less_busy(self) -> None:
         if self._less_busy is not None and not self._engine.busy:
@@ -233,7 +233,7 @@ async def _awaited(found: Awaitable[Any]) -> Any:
     return await found
 
 
-async def wait_for_any(wanted: dict[BlockingChannel, int], seconds: float) -> None:
+async def _wait_for_any(wanted: dict[BlockingChannel, int], seconds: float) -> None:
     """Wait until one of the channels can go on, at most for ``seconds``, and take in what has arrived.  ``wanted`` has
     what each channel waits for, as its ``advance`` has said."""
     now = next(iter(wanted)).clock.monotonic()
@@ -257,7 +257,7 @@ async def wait_for_any(wanted: dict[BlockingChannel, int], seconds: float) -> No
             channel.expired()
 
 
-class _Source:
+class _AnyioSource:
     """The messages of a series."""
 
     def __init__(self, messages: Any) -> None:

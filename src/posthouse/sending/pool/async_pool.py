@@ -139,8 +139,8 @@ class AsyncPool(TaskPool[_Connection]):
         self._loop = loop
         self._network = SocketNetwork()
 
-    def _source(self, messages: Any) -> _Source:
-        return _Source(messages)
+    def _source(self, messages: Any) -> _AsyncioSource:
+        return _AsyncioSource(messages)
 
     async def _open_session(self, target: ServerTarget, call: PoolCall) -> _Connection:
         record = PooledRecord(call.record)
@@ -211,7 +211,7 @@ class AsyncPool(TaskPool[_Connection]):
                     await waiter
 
 
-class _Source:
+class _AsyncioSource:
     """The messages of a series.  While others wait to be sent, an asynchronous iterator has 50 ms for the next one; it
     is asked in a task, and goes on while they are sent."""
 

@@ -18,7 +18,7 @@ from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 from posthouse.client.model import Deadline, LoginDeferred, SessionRefused
 from posthouse.core import CannotConnect, TimedOut
-from posthouse.sending.pool.pool_base import PoolCall, PooledConnection, may_try_again
+from posthouse.sending.pool.pool_base import OpenConnection, PoolCall, may_try_again
 from posthouse.sending.pool.pool_engine import PoolRequest
 from posthouse.sending.pool.pooled_sending import Delivered, PooledSending
 
@@ -30,7 +30,7 @@ _DEPTH: Final = 3
 _MOST_FAILURES: Final = 5
 
 
-class BurstConnection(PooledConnection, Protocol):
+class BurstConnection(OpenConnection, Protocol):
     """A connection on which messages are begun, and end by themselves while the driver waits."""
 
     def begin(self, call: PoolCall) -> PooledSending:
@@ -95,8 +95,8 @@ class BurstPool(Protocol[C]):
         """The burst needs the connection no more."""
         ...
 
-    def give_up(self, line: Line[C]) -> None:
-        """End the connection of the line at once."""
+    def give_up(self, request: PoolRequest[C]) -> None:
+        """End the connection of a line at once."""
         ...
 
     def now(self) -> float:
@@ -130,10 +130,10 @@ class WaitStep(NamedTuple, Generic[C]):
     seconds: float | None
 
 
-Steps = Generator[TakeStep | ReplaceStep[C] | WaitStep[C], Any, None]
+_Steps = Generator[TakeStep | ReplaceStep[C] | WaitStep[C], Any, None]
 
 
-def burst(pool: BurstPool[C], items: Iterable[BurstItem]) -> Steps[C]:
+def burst(pool: BurstPool[C], items: Iterable[BurstItem]) -> _Steps[C]:
     """Send the messages.  If it is closed or an exception is thrown in, the connections with messages under way end."""
     return Burst(pool, items).run()
 
@@ -148,7 +148,7 @@ class Burst(Generic[C]):
         self._failures = 0
         self._grows = True  # another connection may be asked for
 
-    def run(self) -> Steps[C]:
+    def run(self) -> _Steps[C]:
         """The steps."""
         try:
             while self._waiting or self._lines:
@@ -161,7 +161,7 @@ class Burst(Generic[C]):
                     yield from self._collect()
         finally:
             for line in self._lines:  # only after an exception
-                self._pool.give_up(line)
+                self._pool.give_up(line.request)
 
     def _fill(self) -> float | None:
         """Begin as many messages as may stand in line; returns the seconds after which the rate allows another."""
@@ -192,7 +192,7 @@ class Burst(Generic[C]):
             line.deadline = self._pool.limit_of(item.call)
         line.under_way.append(item)
 
-    def _take(self) -> Steps[C]:
+    def _take(self) -> _Steps[C]:
         """Take one more connection for the first message that waits."""
         wait = not self._lines
         try:
@@ -215,7 +215,7 @@ class Burst(Generic[C]):
                 if item.delivered is None:
                     item.error = error
 
-    def _collect(self) -> Steps[C]:
+    def _collect(self) -> _Steps[C]:
         """Take the messages that have ended out of their lines."""
         for line in list(self._lines):
             again: list[BurstItem] = []
@@ -239,7 +239,7 @@ class Burst(Generic[C]):
             item.retried = True
             again.append(item)
 
-    def _replace(self, line: Line[C], again: list[BurstItem]) -> Steps[C]:
+    def _replace(self, line: Line[C], again: list[BurstItem]) -> _Steps[C]:
         """Try messages once more on a fresh connection; if there is none, what the first attempt gave stays."""
         if line.under_way:  # cannot be: a connection that has ended ends all that were under way
             return

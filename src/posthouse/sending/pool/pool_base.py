@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 __all__ = [
     "BasePool",
     "NoneFree",
+    "OpenConnection",
     "PoolCall",
-    "PooledConnection",
     "is_server_fault",
     "length_of",
     "may_try_again",
@@ -52,7 +52,7 @@ __all__ = [
 _LONGEST_WAIT: Final = 600.0
 
 
-class PooledConnection(Protocol):
+class OpenConnection(Protocol):
     """A connection as the engine's owner sees it, of any colour."""
 
     @property
@@ -78,7 +78,7 @@ class PooledConnection(Protocol):
         ...
 
 
-C = TypeVar("C", bound=PooledConnection)
+C = TypeVar("C", bound=OpenConnection)
 
 
 class PoolCall(NamedTuple):

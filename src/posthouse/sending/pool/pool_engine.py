@@ -1,7 +1,7 @@
 """Bookkeeping of a connection pool without I/O, clock, lock or colour: which request has which connection, which
 requests wait, when a connection is opened or closed, and when nothing is tried.
 
-The drivers (``thread_pool``, ``async_pool`` and ``anyio_pool``) call one method at a time and do the I/O between the
+The drivers (``blocking_pool``, ``async_pool`` and ``anyio_pool``) call one method at a time and do the I/O between the
 calls.  No method waits, so each change of state is one step: a
 connection slot belongs to one request or to none, whenever a caller is cancelled or its thread raises.
 

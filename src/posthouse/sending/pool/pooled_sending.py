@@ -50,7 +50,7 @@ class PooledSending(Protocol):
         ...
 
 
-class _Session(Protocol):
+class _BeginsTransfers(Protocol):
     """The part of a session of either colour that is needed here."""
 
     @property
@@ -68,7 +68,7 @@ class SessionSending:
 
     pending = None
 
-    def __init__(self, session: _Session, call: PoolCall) -> None:
+    def __init__(self, session: _BeginsTransfers, call: PoolCall) -> None:
         self._call = call
         self._fitted: Fitted = fit(session.capabilities, *call.message, session.peer)
         self._transfer: Transfer | None = None

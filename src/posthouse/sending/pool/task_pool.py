@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from posthouse.sending.connection.dialogue_record import TranscriptLike
     from posthouse.sending.messages.outgoing import EnvelopeLike, MessageLike
 
-__all__ = ["NOOP_SECONDS", "Source", "TaskConnection", "TaskPool", "TaskTransport"]
+__all__ = ["MessageSource", "NOOP_SECONDS", "TaskConnection", "TaskPool", "TaskTransport"]
 
 #: Seconds that are waited for the reply to NOOP.
 NOOP_SECONDS = 10.0
@@ -77,7 +77,7 @@ class TaskTransport(TransportConnection):
     async def quit(self) -> None: ...
 
 
-class Source(Protocol):
+class MessageSource(Protocol):
     """The messages of a series, from an iterator of either colour."""
 
     @property
@@ -127,7 +127,7 @@ class TaskPool(BasePool[C]):
                 retried = True
                 await self._replace(request, call)
         except BaseException:
-            self._give_up(request)
+            self.give_up(request)
             raise
         self._give_back(request)
         return SendResult(delivered.outcomes, queue_id=delivered.queue_id, transcript=call.record.lines)
@@ -230,10 +230,6 @@ class TaskPool(BasePool[C]):
         self._engine.give_back(line.request, time.monotonic(), usable=line.connection.usable)
         self._close_leaving()
 
-    def give_up(self, line: Line[C]) -> None:
-        """End the connection of the line at once."""
-        self._give_up(line.request)
-
     # -- connections ---------------------------------------------------------------------------------------------------
 
     async def _take(self, call: PoolCall, patience: float, *, wait: bool = True) -> PoolRequest[C]:
@@ -251,7 +247,7 @@ class TaskPool(BasePool[C]):
                 connection.abort()
             await self._open(request, call, wait=wait)
         except BaseException:
-            self._give_up(request)
+            self.give_up(request)
             raise
         self._close_leaving()
         return request
@@ -307,7 +303,7 @@ class TaskPool(BasePool[C]):
         self._engine.give_back(request, time.monotonic(), usable=request.connection.usable)
         self._close_leaving()
 
-    def _give_up(self, request: PoolRequest[C]) -> None:
+    def give_up(self, request: PoolRequest[C]) -> None:
         """The caller was cancelled: the request frees its place, and its connection ends."""
         before = len(self._engine.leaving)
         self._engine.give_up(request, time.monotonic())
@@ -348,7 +344,7 @@ class TaskPool(BasePool[C]):
         """The pool is called from this event loop."""
 
     @abstractmethod
-    def _source(self, messages: Any) -> Source: ...
+    def _source(self, messages: Any) -> MessageSource: ...
 
     @abstractmethod
     async def _open_session(self, target: ServerTarget, call: PoolCall) -> C: ...

@@ -14,25 +14,15 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Unpack
 
-from posthouse.client.blocking import BlockingSession
 from posthouse.client.model import Deadline
-from posthouse.core import NetworkError, RemoteError
-from posthouse.net.clock import SystemClock
-from posthouse.protocol import Noop
-from posthouse.sending.connection.blocking_driver import deliver_blocking, open_blocking_session
+from posthouse.sending.connection.blocking_driver import open_blocking_session
 from posthouse.sending.options import ServerTarget
+from posthouse.sending.pool.blocking_connection import BlockingConnection, BlockingTransport
 from posthouse.sending.pool.burst import BurstItem, Line, ReplaceStep, TakeStep, WaitStep, burst
-from posthouse.sending.pool.pool_base import BasePool, NoneFree, PoolCall, length_of, may_try_again, most_messages_of
-from posthouse.sending.pool.pool_engine import IDLE_BEFORE_NOOP, PATIENCE, PoolRequest, RequestState
+from posthouse.sending.pool.pool_base import BasePool, NoneFree, PoolCall, length_of, may_try_again
+from posthouse.sending.pool.pool_engine import PATIENCE, PoolRequest, RequestState
 from posthouse.sending.pool.pool_limits import Duration, read_seconds
 from posthouse.sending.pool.pooled_record import PooledRecord
-from posthouse.sending.pool.pooled_sending import (
-    Delivered,
-    PooledSending,
-    SessionSending,
-    TransportConnection,
-    TransportSending,
-)
 from posthouse.sending.pool.send_many import SendMany, SendManyOptions
 from posthouse.sending.pool.socket_wait import LONGEST_WAIT, earliest, socket_wait
 from posthouse.sending.results import SendResult
@@ -45,91 +35,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Pool"]
 
-_NOOP_SECONDS = 10.0
 _WAITING, _OPENING, _REFUSED = RequestState.WAITING, RequestState.OPENING, RequestState.REFUSED
 
 
-class _BlockingConnection:
-    """One connection of a ``Pool``."""
-
-    __slots__ = ("_clock", "record", "session")
-
-    def __init__(self, session: BlockingSession, record: PooledRecord, clock: SystemClock) -> None:
-        self.session = session
-        self.record = record
-        self._clock = clock
-
-    @property
-    def usable(self) -> bool:
-        return self.session.usable
-
-    @property
-    def most_messages(self) -> int | None:
-        return most_messages_of(self.session.capabilities)
-
-    def alive(self, idle: float, call: PoolCall) -> bool:
-        """Whether the server has not ended the session: what has arrived is looked at, and after 30 s without work the
-        server is asked."""
-        session = self.session
-        session.look()
-        if not session.usable or idle < IDLE_BEFORE_NOOP:
-            return session.usable
-        self.record.current = call.record
-        session.limit(Deadline(self._clock, min(_NOOP_SECONDS, call.deadline.left)))
-        try:
-            return session.command(Noop()).positive and session.usable
-        except (NetworkError, RemoteError):
-            return False
-        finally:
-            session.limit(None)
-
-    def deliver(self, call: PoolCall) -> Delivered:
-        """Send one message.  If it raises, the connection has ended."""
-        self.record.current = call.record
-        try:
-            return Delivered(deliver_blocking(self.session, call.message, call.deadline, call.began, self._clock))
-        finally:
-            self.session.limit(None)
-
-    def begin(self, call: PoolCall) -> PooledSending:
-        self.record.current = call.record
-        self.session.cautious = True
-        return SessionSending(self.session, call)
-
-    def quit(self, seconds: float) -> None:
-        """Say QUIT, wait for the reply for at most so long, and close."""
-        self.session.limit(Deadline(self._clock, seconds))
-        self.session.quit()
-
-    def leave(self) -> None:
-        self.session.leave()
-
-    def abort(self) -> None:
-        self.session.abort()
-
-    def forget(self) -> None:
-        self.session.forget()
-
-
-class _BlockingTransport(TransportConnection):
-    """A transport that does not wait for an event loop, in the place of a connection."""
-
-    def alive(self, idle: float, call: PoolCall) -> bool:
-        return True
-
-    def deliver(self, call: PoolCall) -> Delivered:
-        return self.begin(call).end(0.0)
-
-    def begin(self, call: PoolCall) -> PooledSending:
-        sending = TransportSending(self.transport, call)
-        if sending.pending is not None:
-            sending.refuse(type(self.transport).__name__)
-        return sending
-
-    def quit(self, seconds: float) -> None: ...
-
-
-_Connection = _BlockingConnection | _BlockingTransport
+_Connection = BlockingConnection | BlockingTransport
 
 
 class Pool(BasePool[_Connection]):
@@ -190,7 +99,7 @@ class Pool(BasePool[_Connection]):
                 retried = True
                 self._replace(request, call)
         except BaseException:
-            self._give_up(request)
+            self.give_up(request)
             raise
         self._give_back(request)
         return SendResult(delivered.outcomes, queue_id=delivered.queue_id, transcript=call.record.lines)
@@ -272,7 +181,7 @@ class Pool(BasePool[_Connection]):
             if line.ended:
                 continue
             connection = line.connection
-            assert isinstance(connection, _BlockingConnection), "a transport ends its messages at once"
+            assert isinstance(connection, BlockingConnection), "a transport ends its messages at once"
             channel = connection.session.channel
             channel.deadline = line.deadline
             events = channel.advance(lambda: line.ended)  # noqa: B023 (called here)
@@ -309,15 +218,11 @@ class Pool(BasePool[_Connection]):
     def give_back(self, line: Line[_Connection]) -> None:
         """The burst needs the connection no more."""
         connection = line.connection
-        if isinstance(connection, _BlockingConnection):
+        if isinstance(connection, BlockingConnection):
             connection.session.limit(None)
         with self._lock:
             self._engine.give_back(line.request, time.monotonic(), usable=connection.usable)
         self._close_leaving()
-
-    def give_up(self, line: Line[_Connection]) -> None:
-        """End the connection of the line at once."""
-        self._give_up(line.request)
 
     # -- connections ---------------------------------------------------------------------------------------------------
 
@@ -338,7 +243,7 @@ class Pool(BasePool[_Connection]):
                 connection.abort()
             self._open(request, call, wait=wait)
         except BaseException:
-            self._give_up(request)
+            self.give_up(request)
             raise
         self._close_leaving()
         return request
@@ -395,9 +300,9 @@ class Pool(BasePool[_Connection]):
             record = PooledRecord(call.record)
             session = open_blocking_session(route, record, call.deadline, self._clock)
             session.limit(None)
-            return _BlockingConnection(session, record, self._clock)
+            return BlockingConnection(session, record, self._clock)
         assert isinstance(route, Transport), "a route that is no server"
-        return _BlockingTransport(route)
+        return BlockingTransport(route)
 
     def _forget_one(self, connection: _Connection) -> None:
         self._connections.discard(connection)
@@ -409,7 +314,7 @@ class Pool(BasePool[_Connection]):
             self._engine.give_back(request, time.monotonic(), usable=request.connection.usable)
         self._close_leaving()
 
-    def _give_up(self, request: PoolRequest[_Connection]) -> None:
+    def give_up(self, request: PoolRequest[_Connection]) -> None:
         """The caller was interrupted: the request frees its place, and its connection ends."""
         with self._lock:
             before = len(self._engine.leaving)
