@@ -23,7 +23,7 @@ from msgspec.structs import replace
 from posthouse.core import SettingError
 from posthouse.net.stream import Endpoint
 from posthouse.service.config.decode import decode, named
-from posthouse.service.config.mail_types import DeliverySetting
+from posthouse.service.config.mail_types import HOSTNAME, DeliverySetting
 from posthouse.service.config.model import Config, DomainSettings, ListenerSettings, RouteSettings
 from posthouse.service.config.security_types import ANY_MECHANISMS, AccountsSetting
 from posthouse.service.config.types import DIRECTORY, ENDPOINT, InvalidValue, catcher_directory
@@ -36,6 +36,7 @@ __all__ = [
     "default_config",
     "load",
     "load_data_dir",
+    "load_maildrop",
     "load_table",
     "parse",
     "table_of",
@@ -77,6 +78,20 @@ def load_data_dir(path: str) -> str:
         return str(DIRECTORY.read(raw))
     except InvalidValue:
         return parse(text, where).data_dir
+
+
+def load_maildrop(path: str) -> tuple[str, str, str]:
+    """``maildrop``, ``data_dir`` and ``hostname`` of the file at ``path``, the first and the last "" without them; as
+    for ``load_data_dir``."""
+    text, where = _text_of(path), os.path.basename(path)
+    table = table_of(text, where)
+    try:
+        named = str(DIRECTORY.read(table["maildrop"])) if "maildrop" in table else ""
+        hostname = str(HOSTNAME.read(table["hostname"])) if "hostname" in table else ""
+        return named, str(DIRECTORY.read(table.get("data_dir"))), hostname
+    except InvalidValue:
+        config = parse(text, where)
+        return config.maildrop, config.data_dir, config.hostname
 
 
 def _text_of(name: str) -> str:
@@ -156,13 +171,15 @@ def default_config(
     tls: Literal["off", "starttls", "required", "implicit"] = "starttls",
     auth: Literal["off", "offered", "required"] = "offered",
     plain: str = "",
+    fault_addresses: bool = True,
 ) -> Config:
     """The configuration without a file: SMTP on 127.0.0.1:1025, all mail delivered into local inboxes, nothing sent.
 
     ``data_dir`` replaces the default directory, which is not that of a configuration: what was caught is never sent.
     ``binds`` replace the address, as in ``[[listener]] bind``.  ``tls`` is that of the listeners, or ``required``:
     STARTTLS, and nothing before it.  ``auth`` is that of the listeners; any name with any password may log in.
-    ``plain`` is the address of one more listener, without TLS.  Raises ``SettingError``.
+    ``plain`` is the address of one more listener, without TLS.  ``fault_addresses``: recipients such as ``tempfail+3``
+    fail on demand.  Raises ``SettingError``.
     """
     everything = DomainSettings(name="*", deliver=DeliverySetting("mailbox"), mailboxes=("any",))
     listener = ListenerSettings(
@@ -172,6 +189,7 @@ def default_config(
         tls_required=tls in ("required", "implicit"),
         auth=auth,
         mechanisms=ANY_MECHANISMS,
+        fault_addresses=fault_addresses,
     )
     listeners = [replace(listener, bind=_bound(each)) for each in binds or (CATCHER,)]
     if plain:
@@ -229,6 +247,14 @@ def _checks(config: Config, broken: Collection[str]) -> Iterator[tuple[str, str,
     if config.accounts.kind == "any" and not any(each.name == "*" for each in config.domain):
         remedy = 'write a [[domain]] with name = "*", or name real accounts'
         yield "accounts", '"any" lets everybody in, and some mail would leave this machine', remedy
+    for number, listener in enumerate(config.listener):
+        if listener.fault_addresses and not any(each.name == "*" for each in config.domain):
+            remedy = 'write a [[domain]] with name = "*", or take fault_addresses out'
+            yield (
+                f"listener[{number}].fault_addresses",
+                "it is for tests, and some mail would leave this machine",
+                remedy,
+            )
     for place, cause, remedy in _domain_checks(config):
         found = re.match(r"domain\[([0-9]+)\]", place)
         name = config.domain[int(found[1])].name if found else None

@@ -64,7 +64,7 @@ class _CallMaker(Protocol):
     ) -> PoolCall: ...
 
 
-class _Taken:
+class _Member:
     """One message of the series: its place, what the source gave, and its item in a burst or its result."""
 
     __slots__ = ("earlier", "index", "item", "key", "message", "outcomes", "skipped")
@@ -97,7 +97,7 @@ class SendMany:
         self._journal = None if path is None else Journal(path)
         self._keys: set[str] = set()
         self._meter = ProgressMeter(options.get("progress", False), total)
-        self._taken: list[_Taken] = []
+        self._taken: list[_Member] = []
         self._count = 0
         self._limit = 1  # of the burst that is gathered
         self._full = False
@@ -126,7 +126,7 @@ class SendMany:
 
     def take(self, message: Any, seconds: float) -> None:
         """Add a message, which the source has given after so many seconds."""
-        taken = _Taken(self._count, message)
+        taken = _Member(self._count, message)
         self._count += 1
         try:
             self._prepare(taken)
@@ -140,7 +140,7 @@ class SendMany:
         """Nothing more is there yet: the burst is what was taken so far."""
         self._full = True
 
-    def _prepare(self, taken: _Taken) -> None:
+    def _prepare(self, taken: _Member) -> None:
         message: Any = taken.message
         envelope: Any = None
         if isinstance(message, tuple) and len(message) == 2:
@@ -156,7 +156,7 @@ class SendMany:
             call = self._by_journal(self._journal, taken, call)
         taken.item = BurstItem(call)
 
-    def _by_journal(self, journal: Journal, taken: _Taken, call: PoolCall) -> PoolCall:
+    def _by_journal(self, journal: Journal, taken: _Member, call: PoolCall) -> PoolCall:
         """The call without the recipients that earlier runs have decided.  Raises ``_SkipMessage`` if none is left."""
         if self._key is not None:
             taken.key = str(self._key(taken.message))
@@ -191,7 +191,7 @@ class SendMany:
         self._limit = min(2 * self._limit, self._most)
         self._full = False
         failure: Exception | None = None
-        untried: list[_Taken] = []
+        untried: list[_Member] = []
         while taken and (item := taken[-1].item) is not None and item.error is not None and not item.tried:
             failure = item.error
             untried.append(taken.pop())
@@ -206,7 +206,7 @@ class SendMany:
         if failure is not None:
             raise failure
 
-    def _settle(self, ended: list[_Taken], untried: list[_Taken]) -> None:
+    def _settle(self, ended: list[_Member], untried: list[_Member]) -> None:
         if self._journal is not None:
             settled = [(each.key, results_of(_outcomes(each))) for each in ended if each.item is not None]
             self._journal.settle([*settled, *((each.key, {}) for each in untried)])
@@ -248,12 +248,12 @@ _CRASHED: Final = (
 )
 
 
-def _envelope(taken: _Taken) -> Envelope:
+def _envelope(taken: _Member) -> Envelope:
     assert taken.item is not None, "a message that is sent"
     return taken.item.call.message.envelope
 
 
-def _outcomes(taken: _Taken) -> tuple[Outcome, ...]:
+def _outcomes(taken: _Member) -> tuple[Outcome, ...]:
     """The outcomes of a message that has ended: those of earlier runs, and of this one."""
     item = taken.item
     if item is None:
