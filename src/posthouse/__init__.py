@@ -10,6 +10,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # ``typing`` is not imported, because its import takes longer than that of this package
     from typing import Any
 
+    from posthouse.app import App
     from posthouse.client import Session, connect
     from posthouse.core import (
         Address,
@@ -37,6 +38,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Address",
+    "App",
     "Content",
     "Defer",
     "Envelope",
@@ -63,6 +65,7 @@ __all__ = [
 ]
 
 _WHERE = {
+    "App": "posthouse.app",
     "ReadMessage": "posthouse.message.reading",
     "Server": "posthouse.server",
     "Session": "posthouse.client",
