@@ -29,7 +29,7 @@ from posthouse.delivery.handler_calls import HandlerCalls, HandlerCrash, describ
 from posthouse.delivery.model import Deliverer, Delivery, all_of, lease_lost
 from posthouse.net import Clock
 
-__all__ = ["DeliveredMessage", "PythonDeliverer", "load_handler"]
+__all__ = ["DeliveredMessage", "PythonDeliverer", "find_object", "load_handler"]
 
 _LONGEST_TEXT = 400  # characters of a handler's text in its outcome
 _UNUSABLE: Final = Reply(451, "4.3.5", "the delivery of this mail is not usable")
@@ -69,9 +69,11 @@ class DeliveredMessage:
 _Handler = Callable[[Envelope, DeliveredMessage], Any]
 
 
-def load_handler(target: str) -> _Handler:
-    """Import the module and return the object that ``module:object`` names.  Raises ``SettingError``."""
-    where = f'deliver = "python:{target}"'
+def find_object(target: str, where: str) -> Any:
+    """Import the module and return the object that ``module:object`` names.
+
+    Raises ``SettingError`` with the place ``where`` of the setting.
+    """
     name, _, path = target.partition(":")
     try:
         found: Any = importlib.import_module(name)
@@ -87,6 +89,14 @@ def load_handler(target: str) -> _Handler:
             remedy = "correct the name"
             raise SettingError(f'the module "{name}" has no "{path}"', where=where, remedy=remedy)
         found = getattr(found, part)
+    return found
+
+
+def load_handler(target: str) -> _Handler:
+    """Import the module and return the handler that ``module:object`` names.  Raises ``SettingError``."""
+    where = f'deliver = "python:{target}"'
+    name, _, path = target.partition(":")
+    found = find_object(target, where)
     if isinstance(found, type) or not callable(found):
         what = "is a class" if isinstance(found, type) else "cannot be called"
         remedy = "name a function, or an object with a __call__(envelope, content)"
