@@ -7,14 +7,15 @@ refusal ends the transaction.  Inside TLS the engine of ``net.tls_engine`` stand
 from __future__ import annotations
 
 import contextlib
+import math
 import selectors
 import socket
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from posthouse.client.model import Timeouts
-from posthouse.client.pipeline import Pipeline
+from posthouse.client.model import Deadline, Timeouts
+from posthouse.client.pipeline import Pipeline, expire
 from posthouse.core import Closed, Reply, TlsFailed
 from posthouse.net import Clock, Endpoint
 from posthouse.net.system import broken_by, endpoint_of
@@ -23,13 +24,14 @@ from posthouse.protocol import Limits, State, Tap, Transcript
 if TYPE_CHECKING:
     import ssl
 
-    from posthouse.net.tls_engine import TlsEngine, TlsInfo
+    from posthouse.net.tls_engine import Resumable, TlsEngine, TlsInfo
 
 __all__ = ["BlockingChannel"]
 
 _NEVER: Final = -1.0
 _ENDED: Final = State.CLOSED
 _READ: Final = 262_144
+_BOTH: Final = selectors.EVENT_READ | selectors.EVENT_WRITE
 #: Octets that are queued before the transaction pauses, and those with which it goes on (the marks of asyncio).
 _HIGH_WATER: Final = 65_536
 _LOW_WATER: Final = 16_384
@@ -62,6 +64,8 @@ class BlockingChannel(Pipeline):
         self._selector.register(sock, selectors.EVENT_READ)
         self._events = selectors.EVENT_READ
         self._engine: TlsEngine | None = None
+        #: The time limit of the call that uses the channel, over all of its phases.
+        self.deadline: Deadline | None = None
         self._open(endpoint)
 
     @property
@@ -79,19 +83,50 @@ class BlockingChannel(Pipeline):
 
     def run(self, done: Callable[[], bool]) -> None:
         """Send and receive until ``done`` is true or the connection has ended."""
+        while events := self.advance(done):
+            self._wait(events)
+
+    def advance(self, done: Callable[[], bool]) -> int:
+        """Send and receive as far as that needs no waiting.  Returns what has to be waited for
+        (``selectors.EVENT_READ``, or that and ``EVENT_WRITE``), 0 if ``done`` is true or the connection has ended.
+
+        For a caller that waits in its own way: when the socket is readable it calls ``ready``, when the time of
+        ``due`` has come ``expired``, and after either ``advance`` again.
+        """
         while not done() and self.fault is None and self.sender.state is not _ENDED:
+            if self.deadline is not None and self.deadline.left <= 0:
+                expire(self, self.deadline)
+                return 0
             if not self._flush():
-                return
+                return 0
             if self.paused and self._queued <= _LOW_WATER:
-                self._receive()  # a reply that is here already may end the content
+                self.ready()  # a reply that is here already may end the content
                 if self.fault is None and self.paused:
                     self.resume_writing()
             elif self._line and self._line[0].wants_turn:
-                self._receive()
+                self.ready()
                 if self._line and self._line[0].wants_turn:
                     self._line[0].resume()
             else:
-                self._wait()
+                return _BOTH if self._queue else selectors.EVENT_READ
+        return 0
+
+    @property
+    def due(self) -> float:
+        """The end of the time limit that is running, on the monotonic clock; infinity if none is."""
+        running = math.inf if self._deadline == _NEVER else self._deadline
+        return running if self.deadline is None else min(running, self.deadline.ends)
+
+    def fileno(self) -> int:
+        """The socket's descriptor, to wait for; it belongs to the channel."""
+        return self._socket.fileno()
+
+    def expired(self) -> None:
+        """The time limit that was running has ended."""
+        if self.deadline is not None and self.deadline.left <= 0:
+            expire(self, self.deadline)
+        else:
+            self._timed_out()
 
     def _flush(self) -> bool:
         """Send as much of the queue as the socket takes; returns whether the connection lives."""
@@ -107,12 +142,12 @@ class BlockingChannel(Pipeline):
         except BlockingIOError:
             pass
         except OSError as error:
-            self._receive()  # what the peer said before it closed the connection counts
+            self.ready()  # what the peer said before it closed the connection counts
             self.disconnected(broken_by(error, self._endpoint))
         return self.fault is None
 
-    def _receive(self) -> None:
-        """Take in the octets that are here."""
+    def ready(self) -> None:
+        """Take in the octets that are here; none is no error."""
         try:
             data = self._socket.recv(_READ)
         except BlockingIOError:
@@ -157,14 +192,20 @@ class BlockingChannel(Pipeline):
             self._queue.append(memoryview(pending))
             self._queued += len(pending)
 
-    def start_tls(self, context: ssl.SSLContext, name: str, implicit: bool) -> TlsInfo:
+    def resumable(self) -> Resumable | None:
+        """As ``AsyncChannel.resumable``."""
+        return None if self._engine is None or self.tls is None else self._engine.resumable()
+
+    def start_tls(
+        self, context: ssl.SSLContext, name: str, implicit: bool, resumed: Resumable | None = None
+    ) -> TlsInfo:
         """Begin TLS and return what was agreed on; as ``AsyncChannel.start_tls``."""
         from posthouse.net.tls_engine import TlsEngine
 
         self._tls_begins(implicit)
         seconds = self.timeouts.tls
         try:
-            self._engine = TlsEngine(context, server_side=False, peer=self.host, server_name=name)
+            self._engine = TlsEngine(context, server_side=False, peer=self.host, server_name=name, resumed=resumed)
             hello = self._engine.start()
             self._queue.append(memoryview(hello))
             self._queued += len(hello)
@@ -191,19 +232,19 @@ class BlockingChannel(Pipeline):
         self._deadline = _NEVER
         return silent
 
-    def _wait(self) -> None:
+    def _wait(self, events: int) -> None:
         """Wait for octets, or for room in the socket if some are queued, within the time limit that is running."""
-        events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._queue else 0)
         if events != self._events:
             self._selector.modify(self._socket, events)
             self._events = events
-        left = None if self._deadline == _NEVER else self._deadline - self._clock.monotonic()
+        due = self.due
+        left = None if due == math.inf else due - self._clock.monotonic()
         if left is not None and left <= 0:
-            self._timed_out()
+            self.expired()
             return
         for _, ready in self._selector.select(left):
             if ready & selectors.EVENT_READ:
-                self._receive()
+                self.ready()
 
     def reply(self, seconds: float, what: str) -> Reply:
         """The next reply to a command outside of transactions.  Raises the error that ended the connection."""

@@ -393,7 +393,10 @@ class ServerSession:
     def _protect(self, protection: Protection, stream: Stream) -> None:
         """Offer what this channel allows."""
         if isinstance(stream, TlsStream) and stream.info is not None:
-            self._secured(protection, stream.info)
+            info = stream.info
+            if self._claim is not None:  # the certificate is that of the peer which speaks for this client
+                info = info._replace(verified=False, certificate=None, identity="", common_name="")
+            self._secured(protection, info)
             return
         base, loopback = self._offer, stream.peer.is_loopback
         later = protection.offer(base, tls=True, loopback=loopback).auth if protection.tls is not None else ()
@@ -433,7 +436,9 @@ class ServerSession:
         """TLS is up: offer what it allows, and give its facts to the policy and to AUTH."""
         assert self._policy is not None
         assert self._commands is not None
-        self._receiver.begin_inside_tls(protection.offer(self._offer, tls=True, loopback=False))
+        self._receiver.begin_inside_tls(
+            protection.offer(self._offer, tls=True, loopback=False, certified=info.verified)
+        )
         login = self._commands.login
         if login is not None:
             login.secured(info)

@@ -201,9 +201,11 @@ class Daemon:
 
         def smtp_by(key: SecurityKey) -> SmtpDeliverer:
             more = {"is_self": lambda place: self._local_identity(place), "timeouts": timeouts_of(key)}
-            return SmtpDeliverer(self._resolver, security=security_of_route(key), **more, **kind)  # type: ignore[arg-type]
+            return SmtpDeliverer(self._resolver, security=security[key], **more, **kind)  # type: ignore[arg-type]
 
-        secured = {key: smtp_by(key) for key in keys_of(config)}
+        keys = keys_of(config)
+        security = {key: security_of_route(key) for key in (*keys, PLAIN_ROUTE)}
+        secured = {key: smtp_by(key) for key in keys}
         smtp = smtp_by(PLAIN_ROUTE)
         lmtp = LmtpDeliverer(self._resolver, **kind)  # type: ignore[arg-type]
         maildir = MaildirDeliverer(
@@ -217,6 +219,7 @@ class Daemon:
             DiscardDeliverer(),
             PythonDeliverer(self.clock),
             secured,
+            security,
         )
 
     def _tell_operator(self, text: str) -> None:

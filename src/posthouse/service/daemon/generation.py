@@ -95,7 +95,7 @@ class Generation:
         """Read the files of routes, certificates and accounts, and make the servers.  Raises ``SettingError``; nothing
         is in use then."""
         for route in self.config.route:
-            check_route(route)
+            check_route(route, self.deliverers.security)
         for listener in self.config.listener:
             self.servers[key_of(listener)] = self._server(listener, lasting)
 
