@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 from posthouse.app.answers import CRASHED, OK, TOO_LATE, reply_of
 from posthouse.app.message_stream import MessageStream
 from posthouse.app.received_content import read_content
-from posthouse.app.registered_handler import RegisteredHandler, Source, is_coroutine_function
+from posthouse.app.registered_handler import Given, RegisteredHandler, is_coroutine_function
 from posthouse.app.registrations import HandlerCall, Middleware, Registrations
 from posthouse.app.session_info import SessionInfo
 from posthouse.core import Address, Broken, Content, Envelope, NotDelivered, Recipient, Reply, Verdict
@@ -212,7 +212,7 @@ class MessageDispatch:
     def _begin_stream(self, matched: _Matched) -> None:
         stream = MessageStream()
         call = self._call(matched, None)
-        given = self._given(matched) | {Source.STREAM: stream}
+        given = self._given(matched) | {Given.STREAM: stream}
         handler = matched.handler
         reply = self._dispatcher.answered(call, lambda: handler.call(matched.arguments, given), handler)
         task = self._dispatcher.begin(reply)
@@ -266,20 +266,20 @@ class MessageDispatch:
         given = self._given(matched)
         sources = handler.sources
         message = DeliveredMessage(content)
-        given |= {Source.CONTENT: message}
+        given |= {Given.CONTENT: message}
         large = handler.is_async and content.size >= _READ_IN_THREAD
-        if large and Source.MESSAGE in sources and self._read is None:
+        if large and Given.MESSAGE in sources and self._read is None:
             self._read = await asyncio.to_thread(read_content, content)
-        if large and Source.OCTETS in sources:
-            given[Source.OCTETS] = await asyncio.to_thread(_octets, content)
+        if large and Given.OCTETS in sources:
+            given[Given.OCTETS] = await asyncio.to_thread(_octets, content)
 
         def function() -> object:
-            if Source.MESSAGE in sources:
+            if Given.MESSAGE in sources:
                 if self._read is None:
                     self._read = read_content(content)
-                given[Source.MESSAGE] = self._read
-            if Source.OCTETS in sources and Source.OCTETS not in given:
-                given[Source.OCTETS] = _octets(content)
+                given[Given.MESSAGE] = self._read
+            if Given.OCTETS in sources and Given.OCTETS not in given:
+                given[Given.OCTETS] = _octets(content)
             return handler.call(matched.arguments, given)
 
         return await dispatcher.limited(call, function, handler)
@@ -287,14 +287,14 @@ class MessageDispatch:
     def _call(self, matched: _Matched, content: Content | None) -> HandlerCall:
         return HandlerCall(matched.handler.name, self._session, self._envelope, matched.recipient, content)
 
-    def _given(self, matched: _Matched) -> dict[Source, object]:
+    def _given(self, matched: _Matched) -> dict[Given, object]:
         return _facts(self._session, self._envelope, matched.recipient)
 
 
-def _facts(session: SessionInfo, envelope: Envelope, recipient: Recipient | None) -> dict[Source, object]:
-    given: dict[Source, object] = {Source.SESSION: session, Source.ENVELOPE: envelope}
+def _facts(session: SessionInfo, envelope: Envelope, recipient: Recipient | None) -> dict[Given, object]:
+    given: dict[Given, object] = {Given.SESSION: session, Given.ENVELOPE: envelope}
     if recipient is not None:
-        given |= {Source.ADDRESS: recipient.address, Source.RECIPIENT: recipient}
+        given |= {Given.ADDRESS: recipient.address, Given.RECIPIENT: recipient}
     return given
 
 

@@ -22,10 +22,10 @@ from posthouse.core import Address, Content, Envelope, LocalError, Recipient
 from posthouse.delivery.python import DeliveredMessage
 from posthouse.message.reading import ReadMessage
 
-__all__ = ["RegisteredHandler", "Source", "is_coroutine_function", "name_of"]
+__all__ = ["RegisteredHandler", "Given", "is_coroutine_function", "name_of"]
 
 
-class Source(enum.Enum):
+class Given(enum.Enum):
     """What a parameter may be given."""
 
     MESSAGE = "message"
@@ -39,22 +39,22 @@ class Source(enum.Enum):
 
 
 #: Annotation → what is given.
-_SOURCES: Final[Mapping[object, Source]] = {
-    ReadMessage: Source.MESSAGE,
-    bytes: Source.OCTETS,
-    Content: Source.CONTENT,
-    DeliveredMessage: Source.CONTENT,
-    MessageStream: Source.STREAM,
-    Envelope: Source.ENVELOPE,
-    SessionInfo: Source.SESSION,
-    Address: Source.ADDRESS,
-    Recipient: Source.RECIPIENT,
+_SOURCES: Final[Mapping[object, Given]] = {
+    ReadMessage: Given.MESSAGE,
+    bytes: Given.OCTETS,
+    Content: Given.CONTENT,
+    DeliveredMessage: Given.CONTENT,
+    MessageStream: Given.STREAM,
+    Envelope: Given.ENVELOPE,
+    SessionInfo: Given.SESSION,
+    Address: Given.ADDRESS,
+    Recipient: Given.RECIPIENT,
 }
 #: Annotations by their last word, for those that exist for type checkers only.
 _BY_WORD: Final = {kind.__name__: kind for kind in (*_SOURCES, str, int, float) if isinstance(kind, type)}
-_BY_NAME: Final = {each.value: each for each in Source if each is not Source.OCTETS}
-_NEED_CONTENT: Final = frozenset({Source.MESSAGE, Source.OCTETS, Source.CONTENT, Source.STREAM})
-_OF_RECIPIENT: Final = frozenset({Source.ADDRESS, Source.RECIPIENT})
+_BY_NAME: Final = {each.value: each for each in Given if each is not Given.OCTETS}
+_NEED_CONTENT: Final = frozenset({Given.MESSAGE, Given.OCTETS, Given.CONTENT, Given.STREAM})
+_OF_RECIPIENT: Final = frozenset({Given.ADDRESS, Given.RECIPIENT})
 _UNKNOWN: Final = object()
 
 
@@ -62,7 +62,7 @@ class _Argument(NamedTuple):
     """What one parameter is given: a source, or a part of the address and its converter."""
 
     name: str
-    source: Source | None = None
+    source: Given | None = None
     convert: Converter | None = None
 
 
@@ -86,7 +86,7 @@ class RegisteredHandler:
         self._arguments = _arguments(self, pattern)
         self.sources = frozenset(each.source for each in self._arguments if each.source is not None)
         self.at_end = pattern is None or bool(self.sources & _NEED_CONTENT)
-        self.streams = Source.STREAM in self.sources
+        self.streams = Given.STREAM in self.sources
         if self.streams and len(self.sources & _NEED_CONTENT) > 1:
             raise LocalError(
                 f"the handler {self.name} asks for a stream and for the whole content; ask for one of them"
@@ -108,7 +108,7 @@ class RegisteredHandler:
                     return None
         return found
 
-    def call(self, matched: Mapping[str, object], given: Mapping[Source, object]) -> object:
+    def call(self, matched: Mapping[str, object], given: Mapping[Given, object]) -> object:
         """Call the function; ``given`` has the value of each of ``sources``."""
         found = dict(matched)
         for argument in self._arguments:
@@ -184,7 +184,7 @@ def _argument(
     )
 
 
-def _source(kind: object) -> Source | None:
+def _source(kind: object) -> Given | None:
     try:
         return _SOURCES.get(kind)
     except TypeError:  # not hashable
