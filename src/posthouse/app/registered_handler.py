@@ -22,7 +22,7 @@ from posthouse.core import Address, Content, Envelope, LocalError, Recipient
 from posthouse.delivery.python import DeliveredMessage
 from posthouse.message.reading import ReadMessage
 
-__all__ = ["RegisteredHandler", "Given", "is_coroutine_function", "name_of"]
+__all__ = ["Given", "RegisteredHandler", "is_coroutine_function", "name_of"]
 
 
 class Given(enum.Enum):
