@@ -27,6 +27,7 @@ SAME_FILE: dict[str, str] = {
     "probe.py": "a command and what it runs: cli has one module per group of commands",
     "queue.py": "a command and its operations: cli has one module per group of commands",
     "reload.py": "a command and its operation: cli has one module per group of commands",
+    "results.py": "what one package gives back: the shapes of answers of operations, and the result of one message",
     "session.py": "the client's and the server's end of one SMTP session (RFC 5321 section 3.1)",
     "sink.py": "a command and what it runs: cli has one module per group of commands",
     "transaction.py": "the client's and the server's side of one mail transaction (RFC 5321 section 3.3)",

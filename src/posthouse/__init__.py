@@ -13,12 +13,15 @@ if TYPE_CHECKING:  # ``typing`` is not imported, because its import takes longer
     from posthouse.client import Session, connect
     from posthouse.core import (
         Address,
+        AuthRefused,
+        CannotConnect,
         Content,
         Defer,
         Envelope,
         LocalError,
         NetworkError,
         Outcome,
+        Phase,
         PosthouseError,
         Recipient,
         Reject,
@@ -27,22 +30,39 @@ if TYPE_CHECKING:  # ``typing`` is not imported, because its import takes longer
         Result,
         SettingError,
         StorageError,
+        TimedOut,
+        TLSFailed,
     )
-    from posthouse.message import compose
+    from posthouse.message import Attachment, Message, compose
     from posthouse.message.reading import ReadMessage, read
-    from posthouse.sending import parse_server, submit
+    from posthouse.sending import (
+        Ambiguous,
+        SendFailed,
+        SendResult,
+        UnseenFailureWarning,
+        asend,
+        parse_server,
+        send,
+        submit,
+    )
     from posthouse.server import Server
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Address",
+    "Ambiguous",
+    "Attachment",
+    "AuthRefused",
+    "CannotConnect",
     "Content",
     "Defer",
     "Envelope",
     "LocalError",
+    "Message",
     "NetworkError",
     "Outcome",
+    "Phase",
     "PosthouseError",
     "ReadMessage",
     "Recipient",
@@ -50,26 +70,41 @@ __all__ = [
     "RemoteError",
     "Reply",
     "Result",
+    "SendFailed",
+    "SendResult",
     "Server",
     "Session",
     "SettingError",
     "StorageError",
+    "TLSFailed",
+    "TimedOut",
+    "UnseenFailureWarning",
     "__version__",
+    "asend",
     "compose",
     "connect",
     "parse_server",
     "read",
+    "send",
     "submit",
 ]
 
 _WHERE = {
+    "Ambiguous": "posthouse.sending.results",
+    "Attachment": "posthouse.message",
+    "Message": "posthouse.message",
     "ReadMessage": "posthouse.message.reading",
+    "SendFailed": "posthouse.sending.results",
+    "SendResult": "posthouse.sending.results",
     "Server": "posthouse.server",
     "Session": "posthouse.client",
+    "UnseenFailureWarning": "posthouse.sending.results",
+    "asend": "posthouse.sending.one_message",
     "compose": "posthouse.message",
     "connect": "posthouse.client",
     "parse_server": "posthouse.sending",
     "read": "posthouse.message.reading",
+    "send": "posthouse.sending.one_message",
     "submit": "posthouse.sending",
 }
 

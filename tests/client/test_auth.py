@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -435,6 +436,47 @@ def test_a_refused_token_is_fetched_anew_once(kind: str, mechanism: str) -> None
         deliver(kind, server.port, login=clear(Credentials(USER), token_source=source))
     assert asked == [None, "token1"]
     assert server.clear.endswith(b"QUIT\r\n")
+
+
+@KINDS
+@pytest.mark.parametrize("reset", [False, True])
+@pytest.mark.parametrize("when", ["at once", "after the second AUTH"])
+def test_a_peer_that_ends_the_connection_with_its_refusal_is_quoted(kind: str, when: str, reset: bool) -> None:
+    """The reply says why there is no login; that the connection ended says nothing."""
+    refused = threading.Event()
+
+    def script(connection: Connection) -> None:
+        offering(connection, b"AUTH XOAUTH2")
+        connection.line()
+        connection.say(b"535 5.7.8 the token has expired\r\n")
+        if when != "at once":
+            connection.line()
+        if reset:
+            connection.reset()
+        connection.sock.close()
+        refused.set()
+
+    def source(token: str | None) -> str:
+        if token is not None and when == "at once":
+            assert refused.wait(60)
+        return f"{token or TOKEN}x"
+
+    with serving(script) as server, pytest.raises(LoginRefused, match="the token has expired") as caught:
+        deliver(kind, server.port, login=clear(Credentials(USER), token_source=source))
+    assert caught.value.reply is not None
+    assert caught.value.reply.code == 535
+
+
+@KINDS
+def test_a_peer_that_ends_the_connection_after_a_mechanism_it_refused_is_quoted(kind: str) -> None:
+    def script(connection: Connection) -> None:
+        offering(connection, b"AUTH PLAIN LOGIN")
+        connection.expect(b"AUTH PLAIN")
+        connection.say(b"504 5.5.4 not this one\r\n")
+        connection.expect(b"AUTH LOGIN")
+
+    with serving(script) as server, pytest.raises(NoMechanism, match="not this one"):
+        deliver(kind, server.port, login=clear())
 
 
 @KINDS

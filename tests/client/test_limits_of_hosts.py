@@ -196,6 +196,7 @@ def test_a_domain_in_u_labels_needs_no_smtputf8(keywords: tuple[str, ...]) -> No
         ((), {"body": Body.EIGHTBITMIME}, "5.6.3", ("8BITMIME",)),
         ((), {"body": Body.BINARYMIME}, "5.6.1", ("BINARYMIME",)),
         ((), {"require_tls": True}, "5.7.30", ("REQUIRETLS",)),
+        (("REQUIRETLS",), {"require_tls": True}, "5.7.30", ("REQUIRETLS",)),  # in clear
     ],
 )
 def test_what_this_side_decides_is_not_attributed_to_the_host(

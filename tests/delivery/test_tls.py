@@ -403,6 +403,36 @@ def test_a_kept_session_keeps_its_tls_and_says_so(tmp_path: Path) -> None:
     assert sent.last.tls
 
 
+@pytest.mark.parametrize("mode", [TlsMode.OPPORTUNISTIC, *STRICT])
+def test_a_session_that_cannot_be_resumed_is_no_reason_to_go_in_clear_or_to_wait(tmp_path: Path, mode: TlsMode) -> None:
+    """The connection after the first breaks in its handshake; the one behind it has another, without a session."""
+    own = pair(tmp_path)
+    reused = []
+
+    def script(connection: Connection) -> None:
+        greeted(connection, "STARTTLS")
+        connection.expect(b"STARTTLS")
+        connection.say(b"220 go\r\n")
+        if len(server.connections) == 2:
+            connection.sock.recv(65_536)
+            connection.reset()
+            return
+        connection.handshake(own.server)
+        assert isinstance(connection.sock, ssl.SSLSocket)
+        reused.append(bool(connection.sock.session_reused))
+        connection.expect(b"EHLO")
+        connection.say(b"250-mx\r\n250 LIMITS MAILMAX=1\r\n")
+        commands(connection)
+
+    with Server(script) as server:
+        sent = send(server, with_tls(mode, ca=own.ca), messages=3)
+    assert [each.result for each in sent.outcomes] == [Result.DELIVERED] * 3
+    assert [len(each) for each in sent.connections] == [1, 2, 1]
+    assert reused == [False, False, True]
+    assert not kept_in(server)
+    assert all(each[-1].tls for each in sent.connections)
+
+
 def test_tls_from_the_first_octet(tmp_path: Path) -> None:
     own = pair(tmp_path)
 

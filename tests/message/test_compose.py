@@ -169,10 +169,10 @@ def test_content_types_of_files() -> None:
         ("a.png", b"x"),
         ("b.tar.gz", b"x"),
         ("c.unheard-of", b"x"),
-        Attachment("d.txt", b"x", "application/pdf"),
+        Attachment(b"x", "d.txt", "application/pdf"),
         # Neither may be encoded in base64; the file is kept octet for octet instead.
-        Attachment("e.eml", b"Subject: \xff\r\n\r\n", "message/rfc822"),
-        Attachment("", b"x", "image/jpeg"),
+        Attachment(b"Subject: \xff\r\n\r\n", "e.eml", "message/rfc822"),
+        Attachment(b"x", "", "image/jpeg"),
     ]
     message = read(write(text="a", attachments=files))
     attached = list(message.iter_attachments())

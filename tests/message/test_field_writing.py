@@ -204,7 +204,7 @@ def attached(*files: Attachment) -> list[EmailMessage]:
     ],
 )
 def test_a_text_attachment_has_its_charset(name: str, data: bytes, kind: str, charset: str | None) -> None:
-    (part,) = attached(Attachment(name, data))
+    (part,) = attached(Attachment(data, name))
     assert (part.get_content_type() if kind else "", part.get_param("charset")) == (kind, charset)
     assert part.get_payload(decode=True) == data
     assert part.get_filename() == name
@@ -229,7 +229,7 @@ def test_a_content_type_may_have_parameters(content_type: str, data: bytes, want
         to="b@x.test",
         date=DATE,
         message_id="1@x.test",
-        attachments=[Attachment("f", data, content_type)],
+        attachments=[Attachment(data, "f", content_type)],
     )
     field = re.findall(rb"\r\nContent-Type: ((?:[^\r]|\r\n )*)", made.content)[-1]
     assert field.replace(b"\r\n", b"").decode() == want
@@ -240,4 +240,4 @@ def test_a_content_type_may_have_parameters(content_type: str, data: bytes, want
 )
 def test_a_content_type_that_is_none_is_refused(bad: str) -> None:
     with pytest.raises(LocalError, match=r"\w+ \w+ \w+"):
-        attached(Attachment("f", b"x", bad))
+        attached(Attachment(b"x", "f", bad))

@@ -211,6 +211,18 @@ def test_files_that_a_route_cannot_read_stop_the_start(tmp_path: Path, route: st
     asyncio.run(scenario())
 
 
+def test_the_certificates_of_a_route_count_from_the_start(tmp_path: Path) -> None:
+    """Not from its first session: until the next reload nothing that happens to the file matters."""
+
+    async def scenario() -> None:
+        async with chain(tmp_path, 'via = "smtp://mx.test:{mx}"\ntls = "verify"\nca = "{ca}"') as made:
+            made.ca.unlink()
+            await queue(made)
+            assert made.log.of("delivered")
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("kind", ["smtps", "smtp+starttls"])
 def test_an_operator_may_name_any_way_and_keeps_the_login_of_its_route(tmp_path: Path, kind: str) -> None:
     text = RELAY.format(tmp_path, 'via = "smtps://mx.test"\nuser = "u"\npassword_env = "P"')

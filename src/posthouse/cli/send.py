@@ -139,7 +139,7 @@ def _composed(given: dict[str, Any]) -> tuple[Envelope, Content]:
     from datetime import datetime
 
     from posthouse.core import Bytes
-    from posthouse.message import Attachment, compose, parse_mailboxes
+    from posthouse.message import compose, parse_mailboxes
 
     if given["text"] is not None and given["text_file"] is not None:
         raise click.UsageError("give --text or --text-file, not both")
@@ -165,7 +165,7 @@ def _composed(given: dict[str, Any]) -> tuple[Envelope, Content]:
         subject=given["subject"],
         text=text if text is not None or html is not None else "",
         html=html,
-        attachments=[Attachment(os.path.basename(path), _read(path)) for path in given["attach"]],
+        attachments=[(os.path.basename(path), _read(path)) for path in given["attach"]],
         headers=[_header(line) for line in given["header"]],
         date=now,
         message_id=f"{now:%Y%m%d%H%M%S}.{os.urandom(8).hex()}@{domain or 'posthouse.invalid'}",

@@ -29,7 +29,7 @@ from posthouse.client.model import (
     WorkStep,
 )
 from posthouse.client.pipeline import Pipeline, say
-from posthouse.core import LocalError, RemoteError, Reply
+from posthouse.core import Broken, Closed, LocalError, RemoteError, Reply
 from posthouse.protocol import Auth, State
 from posthouse.protocol.sasl import (
     ChannelBinding,
@@ -119,11 +119,14 @@ def log_in(channel: Pipeline, login: LoginSettings, info: TlsInfo | None) -> Gen
                     fetched = False
                     old = credentials.token
                     credentials = credentials._replace(token=(yield WorkStep(lambda: source(old))))  # noqa: B023
-                    if sender.state is not State.CLOSED:
-                        refused = yield from _attempt(channel, mechanism, credentials, binding, offered)
+                    refused = yield from _once_more(channel, mechanism, credentials, binding, offered, refused)
             except LocalError as error:  # a password that this mechanism cannot carry
                 why = error
                 continue
+            except (Broken, Closed):
+                if last is None:
+                    raise
+                break  # the peer has refused, and ended the connection: its reply says why
             if refused is None:
                 return LoggedIn(credentials.user, mechanism.name)
             last = refused.reply
@@ -135,6 +138,23 @@ def log_in(channel: Pipeline, login: LoginSettings, info: TlsInfo | None) -> Gen
         raise why
     said = f"{channel.peer} accepted none of the {tried} mechanisms that these credentials allow"
     raise NoMechanism(f"{said}; it said {last}" if last is not None else said, last)
+
+
+def _once_more(
+    channel: Pipeline,
+    mechanism: Mechanism,
+    credentials: Credentials,
+    binding: ChannelBinding | None,
+    offered: frozenset[str],
+    refused: _Rejection,
+) -> Generator[Step, Any, _Rejection | None]:
+    """Try a new token after ``refused``, which stays the answer if the peer has ended the connection with it."""
+    if channel.sender.state is State.CLOSED:
+        return refused
+    try:
+        return (yield from _attempt(channel, mechanism, credentials, binding, offered))
+    except (Broken, Closed):
+        return refused
 
 
 def _usable(

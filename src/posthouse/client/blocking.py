@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import socket
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from posthouse.client.blocking_channel import BlockingChannel
 from posthouse.client.model import (
     CommandStep,
+    Deadline,
     Greeted,
     HandshakeStep,
     LoginFailed,
@@ -30,6 +32,8 @@ from posthouse.client.pipeline import say
 from posthouse.client.session import BaseSession
 from posthouse.client.transfer import Transfer
 from posthouse.core import (
+    Broken,
+    Closed,
     Content,
     Envelope,
     LocalError,
@@ -46,7 +50,16 @@ if TYPE_CHECKING:
     from posthouse.client.auth import LoginSettings
     from posthouse.client.tls_policy import TlsPolicy
 
-__all__ = ["BlockingSession", "open_blocking"]
+__all__ = ["BlockingSession", "Dial", "open_blocking"]
+
+
+class Dial(Protocol):
+    """Makes a connection to one of a host's addresses: a socket that does not block, and the address."""
+
+    def __call__(
+        self, endpoints: Iterable[Endpoint], clock: Clock, /, *, source: str, timeout: float
+    ) -> tuple[socket.socket, Endpoint]: ...
+
 
 _M = TypeVar("_M", bound=tuple[Envelope, Content])
 
@@ -69,12 +82,19 @@ class BlockingSession(BaseSession):
         """Open the session: greeting, EHLO, STARTTLS and AUTH as its settings say; as ``Session.open``."""
         dialogue = greet(self._channel, self._hostname, self._policy, self._credentials)
         answer: Any = None
+        lost: NetworkError | None = None
         try:
             while True:
-                answer = self._take(dialogue.send(answer))
+                step = dialogue.send(answer) if lost is None else dialogue.throw(lost)
+                lost = None
+                try:
+                    answer = self._take(step)
+                except (Broken, Closed) as error:  # the dialogue may know why
+                    lost = error
         except StopIteration as stop:
             greeted: Greeted = stop.value
         self.greeted = greeted
+        self._keep_tls(self._channel.resumable())
         return greeted
 
     def _take(self, step: Step) -> Any:
@@ -83,8 +103,7 @@ class BlockingSession(BaseSession):
         if isinstance(step, CommandStep):
             return self._exchange(step)
         if isinstance(step, HandshakeStep):
-            policy = step.policy
-            return channel.start_tls(policy.context(), policy.name_for(channel.host), step.implicit)
+            return channel.start_tls(*self._handshake_with(step))
         if isinstance(step, WorkStep):
             result = step.call()
             if inspect.isawaitable(result):
@@ -155,6 +174,10 @@ class BlockingSession(BaseSession):
             raise transfer.error or LocalError("the transfer has not ended")
         return transfer.outcomes
 
+    def limit(self, deadline: Deadline | None) -> None:
+        """Set the time limit of the calls that follow, over all of their phases; None for none."""
+        self._channel.deadline = deadline
+
     def quit(self) -> None:
         """End the session in order: await the messages under way, send QUIT, await its reply, close the connection.
         Never raises for what the peer does."""
@@ -198,12 +221,15 @@ def open_blocking(
     source: str = "",
     tls: TlsPolicy | None = None,
     login: LoginSettings | None = None,
+    deadline: Deadline | None = None,
+    dial: Dial = connect_blocking,
 ) -> BlockingSession:
     """Open a session with one host without an event loop: race its addresses, then the dialogue that opens it.
-    Arguments and exceptions are those of ``client.connect``."""
+    Arguments and exceptions are those of ``client.connect``; ``dial`` makes the connection, for example by a proxy."""
     clock = clock or SystemClock()
     timeouts = timeouts or Timeouts()
-    sock, endpoint = connect_blocking(endpoints, clock, source=source, timeout=timeouts.connect)
+    seconds = timeouts.connect if deadline is None else min(timeouts.connect, deadline.left)
+    sock, endpoint = dial(endpoints, clock, source=source, timeout=seconds)
     channel = BlockingChannel(
         sock,
         endpoint,
@@ -216,6 +242,7 @@ def open_blocking(
         tap=tap,
     )
     session = BlockingSession(channel, hostname, tls, login)
+    channel.deadline = deadline
     try:
         session.open()
     except (RemoteError, NetworkError) as error:

@@ -14,8 +14,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from posthouse.client.model import Timeouts
-from posthouse.client.pipeline import Pipeline
+from posthouse.client.model import Deadline, Timeouts
+from posthouse.client.pipeline import Pipeline, expire
 from posthouse.core import Closed, Reply, TlsFailed
 from posthouse.net import Clock, Endpoint
 from posthouse.net.system import broken_by, endpoint_of
@@ -24,7 +24,7 @@ from posthouse.protocol import Limits, State, Tap, Transcript
 if TYPE_CHECKING:
     import ssl
 
-    from posthouse.net.tls_engine import TlsEngine, TlsInfo
+    from posthouse.net.tls_engine import Resumable, TlsEngine, TlsInfo
 
 __all__ = ["BlockingChannel"]
 
@@ -64,6 +64,8 @@ class BlockingChannel(Pipeline):
         self._selector.register(sock, selectors.EVENT_READ)
         self._events = selectors.EVENT_READ
         self._engine: TlsEngine | None = None
+        #: The time limit of the call that uses the channel, over all of its phases.
+        self.deadline: Deadline | None = None
         self._open(endpoint)
 
     @property
@@ -92,6 +94,9 @@ class BlockingChannel(Pipeline):
         ``due`` has come ``expired``, and after either ``advance`` again.
         """
         while not done() and self.fault is None and self.sender.state is not _ENDED:
+            if self.deadline is not None and self.deadline.left <= 0:
+                expire(self, self.deadline)
+                return 0
             if not self._flush():
                 return 0
             if self.paused and self._queued <= _LOW_WATER:
@@ -109,7 +114,8 @@ class BlockingChannel(Pipeline):
     @property
     def due(self) -> float:
         """The end of the time limit that is running, on the monotonic clock; infinity if none is."""
-        return math.inf if self._deadline == _NEVER else self._deadline
+        running = math.inf if self._deadline == _NEVER else self._deadline
+        return running if self.deadline is None else min(running, self.deadline.ends)
 
     def fileno(self) -> int:
         """The socket's descriptor, to wait for; it belongs to the channel."""
@@ -117,7 +123,10 @@ class BlockingChannel(Pipeline):
 
     def expired(self) -> None:
         """The time limit that was running has ended."""
-        self._timed_out()
+        if self.deadline is not None and self.deadline.left <= 0:
+            expire(self, self.deadline)
+        else:
+            self._timed_out()
 
     def _flush(self) -> bool:
         """Send as much of the queue as the socket takes; returns whether the connection lives."""
@@ -183,14 +192,20 @@ class BlockingChannel(Pipeline):
             self._queue.append(memoryview(pending))
             self._queued += len(pending)
 
-    def start_tls(self, context: ssl.SSLContext, name: str, implicit: bool) -> TlsInfo:
+    def resumable(self) -> Resumable | None:
+        """As ``AsyncChannel.resumable``."""
+        return None if self._engine is None or self.tls is None else self._engine.resumable()
+
+    def start_tls(
+        self, context: ssl.SSLContext, name: str, implicit: bool, resumed: Resumable | None = None
+    ) -> TlsInfo:
         """Begin TLS and return what was agreed on; as ``AsyncChannel.start_tls``."""
         from posthouse.net.tls_engine import TlsEngine
 
         self._tls_begins(implicit)
         seconds = self.timeouts.tls
         try:
-            self._engine = TlsEngine(context, server_side=False, peer=self.host, server_name=name)
+            self._engine = TlsEngine(context, server_side=False, peer=self.host, server_name=name, resumed=resumed)
             hello = self._engine.start()
             self._queue.append(memoryview(hello))
             self._queued += len(hello)
@@ -222,9 +237,10 @@ class BlockingChannel(Pipeline):
         if events != self._events:
             self._selector.modify(self._socket, events)
             self._events = events
-        left = None if self._deadline == _NEVER else self._deadline - self._clock.monotonic()
+        due = self.due
+        left = None if due == math.inf else due - self._clock.monotonic()
         if left is not None and left <= 0:
-            self._timed_out()
+            self.expired()
             return
         for _, ready in self._selector.select(left):
             if ready & selectors.EVENT_READ:

@@ -18,7 +18,7 @@ from posthouse.protocol import Limits, State, Tap, Transcript
 if TYPE_CHECKING:
     import ssl
 
-    from posthouse.net.tls_engine import TlsInfo
+    from posthouse.net.tls_engine import Resumable, TlsInfo
 
 __all__ = ["AsyncChannel"]
 
@@ -163,8 +163,11 @@ class AsyncChannel(Pipeline):
         self._deadline = _NEVER
         return silent
 
-    async def start_tls(self, context: ssl.SSLContext, name: str, implicit: bool) -> TlsInfo:
-        """Put a TLS layer in and return what was agreed on.  ``name``: the one to ask for and to verify.
+    async def start_tls(
+        self, context: ssl.SSLContext, name: str, implicit: bool, resumed: Resumable | None = None
+    ) -> TlsInfo:
+        """Put a TLS layer in and return what was agreed on.  ``name``: the one to ask for and to verify; ``resumed``:
+        a session of ``context`` with this host (``resumable``).
 
         Raises ``TlsFailed``; ``WrongDoor`` if an ``implicit`` handshake was answered in clear; ``RemoteError`` for
         octets in clear behind the reply to STARTTLS.  The connection cannot be used then.
@@ -181,6 +184,7 @@ class AsyncChannel(Pipeline):
             server_side=False,
             peer=self.host,
             server_name=name,
+            resumed=resumed,
             on_up=self._tls_is_up,
             seconds=self.timeouts.tls,
         )
@@ -191,6 +195,14 @@ class AsyncChannel(Pipeline):
         if self.tls is None:
             raise self._handshake_error(implicit)
         return self.tls
+
+    def resumable(self) -> Resumable | None:
+        """The TLS session that the next connection with this host may resume; None in clear, or without one."""
+        if self.tls is None:
+            return None
+        from posthouse.net.tls import TlsStream
+
+        return self._stream.resumable() if isinstance(self._stream, TlsStream) else None
 
     def _tls_is_up(self, info: TlsInfo) -> None:
         self.tls = info

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from posthouse.client.channel import AsyncChannel
-from posthouse.client.model import LoginFailed, SessionRefused, Timeouts, TlsUnavailable
+from posthouse.client.model import Deadline, LoginFailed, SessionRefused, Timeouts, TlsUnavailable
+from posthouse.client.pipeline import expire
 from posthouse.client.session import Session
 from posthouse.core import NetworkError, RemoteError
 from posthouse.net import Clock, Endpoint, Network, connect_any
@@ -34,6 +36,7 @@ async def connect(
     source: str = "",
     tls: TlsPolicy | None = None,
     login: LoginSettings | None = None,
+    deadline: Deadline | None = None,
 ) -> Session:
     """Open a session with one host: race its addresses (RFC 8305), then the dialogue that opens it.
 
@@ -51,6 +54,7 @@ async def connect(
         source: The local address to use.
         tls: Whether TLS is begun, and what the peer's certificate must prove; None for a session in clear.
         login: The credentials for AUTH; None for no login.
+        deadline: The time limit of all phases together; None for that of each phase alone.
 
     Raises:
         Unreachable, TimedOut, Broken, RemoteError, SessionRefused: No session; the connection is closed then.
@@ -64,8 +68,21 @@ async def connect(
             clock=clock, name=name, lmtp=lmtp, timeouts=timeouts, limits=limits, transcript=transcript, tap=tap
         )
 
-    _, channel = await connect_any(network, clock, endpoints, make, source=source, timeout=timeouts.connect)
+    seconds = timeouts.connect if deadline is None else min(timeouts.connect, deadline.left)
+    _, channel = await connect_any(network, clock, endpoints, make, source=source, timeout=seconds)
     session = Session(channel, hostname, tls, login, network)
+    timer = None
+    if deadline is not None and deadline.seconds is not None:
+        timer = clock.call_later(deadline.left, partial(expire, channel, deadline))
+    try:
+        return await _opened(session)
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
+async def _opened(session: Session) -> Session:
+    """The session when its opening dialogue has ended; closed if that failed."""
     try:
         await session.open()
     except (RemoteError, NetworkError) as error:

@@ -4,14 +4,33 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from posthouse.core import Address, Body, Envelope, LocalError, OriginalRecipient, Reply, Result
-from posthouse.protocol import Capabilities, Mail, Rcpt, write_command
+from posthouse.core import Address, Body, Envelope, LocalError, OriginalRecipient, Phase, Reply, Result
+from posthouse.protocol import Bdat, Capabilities, Command, Data, Mail, Rcpt, Sent, write_command
 from posthouse.protocol.grammar import GrammarError, with_ascii_domain
 from posthouse.protocol.parameters import orcpt_encode
 
-__all__ = ["Features", "check_addresses", "check_domain", "commands_of", "result_of", "result_of_rcpt", "says_too_many"]
+__all__ = [
+    "Features",
+    "PHASES",
+    "check_addresses",
+    "check_domain",
+    "command_of",
+    "commands_of",
+    "phase_awaited",
+    "result_of",
+    "result_of_rcpt",
+    "says_too_many",
+]
 
 _SEVENBIT: Final = Body.SEVENBIT
+#: The phase of each command that a reply can refuse, as ``Outcome.command`` names it.
+PHASES: Final = {
+    "MAIL FROM": Phase.MAIL,
+    "RCPT TO": Phase.RCPT,
+    "DATA": Phase.DATA,
+    "BDAT": Phase.CONTENT,
+    "the end of the message": Phase.END,
+}
 
 
 def result_of(reply: Reply) -> Result:
@@ -38,6 +57,23 @@ def result_of_rcpt(reply: Reply) -> Result:
     return result_of(reply)
 
 
+def command_of(to: Command | Sent | None) -> str:
+    """The command of a reply, as reports name it; "" if the reply answers none."""
+    if isinstance(to, Rcpt):
+        return "RCPT TO"
+    return "MAIL FROM" if isinstance(to, Mail) else "BDAT" if isinstance(to, Bdat) else ""
+
+
+def phase_awaited(to: Command | Sent | None) -> str:
+    """The phase of a transaction whose next reply is to this command; of one that sends content, if none is awaited."""
+    kind = type(to)
+    if kind is Rcpt:
+        return Phase.RCPT
+    if kind is Data:
+        return Phase.DATA
+    return Phase.CONTENT if to is None or kind is Bdat else Phase.MAIL
+
+
 class Features(NamedTuple):
     """The capabilities of a peer that transactions ask for, looked up once for a session."""
 
@@ -53,8 +89,11 @@ class Features(NamedTuple):
     most_recipients: int
 
     @classmethod
-    def of(cls, capabilities: Capabilities) -> Features:
-        """The features of a peer with these capabilities."""
+    def of(cls, capabilities: Capabilities, in_tls: bool) -> Features:
+        """The features of a peer with these capabilities, which were announced inside TLS (``in_tls``) or in clear.
+
+        REQUIRETLS counts inside TLS only (RFC 8689 §2): in clear anybody on the way could have written it.
+        """
         keywords = capabilities.keywords
         chunking = "CHUNKING" in keywords
         return cls(
@@ -66,7 +105,7 @@ class Features(NamedTuple):
             binary=chunking and "BINARYMIME" in keywords,
             utf8="SMTPUTF8" in keywords,
             dsn="DSN" in keywords,
-            require_tls="REQUIRETLS" in keywords,
+            require_tls=in_tls and "REQUIRETLS" in keywords,
             most_recipients=capabilities.limits.get("RCPTMAX", 0) if "LIMITS" in keywords else 0,
         )
 

@@ -5,7 +5,7 @@
     ├── TlsUnavailable       TLS is required, and the peer does not begin it
     │   ├── TlsNotOffered    its reply to EHLO has no STARTTLS
     │   └── TlsRefused       its reply to STARTTLS was not 220
-    └── LoginFailed          no login
+    └── LoginFailed          no login (``core.AuthRefused``)
         ├── NoMechanism      none is offered that the credentials and the channel allow
         ├── LoginRefused     535, or another permanent reply: name, password or token are not right
         └── LoginDeferred    454, or another temporary reply
@@ -20,13 +20,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from posthouse.client.tls_policy import TlsPolicy
-from posthouse.core import NetworkError, RemoteError, Reply
+from posthouse.core import AuthRefused, CannotConnect, NetworkError, RemoteError, Reply, TimedOut
 
 if TYPE_CHECKING:
+    from posthouse.net.clock import Clock
     from posthouse.net.tls_engine import TlsInfo
 
 __all__ = [
     "CommandStep",
+    "Deadline",
     "Greeted",
     "HandshakeStep",
     "INTERACTIVE_TIMEOUTS",
@@ -72,7 +74,28 @@ class Timeouts(NamedTuple):
 INTERACTIVE_TIMEOUTS: Final = Timeouts(greeting=60.0, command=60.0, quit=2.0, tls=20.0, patience=4.0)
 
 
-class SessionRefused(RemoteError):
+class Deadline:
+    """The time limit of a whole call, over all of its phases; ``seconds`` None is no limit."""
+
+    __slots__ = ("_clock", "ends", "seconds")
+
+    def __init__(self, clock: Clock, seconds: float | None) -> None:
+        self._clock = clock
+        self.seconds = seconds
+        #: When it is over, on the monotonic clock.
+        self.ends = float("inf") if seconds is None else clock.monotonic() + seconds
+
+    @property
+    def left(self) -> float:
+        """Seconds that are left, 0 or more; infinite without a limit."""
+        return self.ends if self.seconds is None else max(0.0, self.ends - self._clock.monotonic())
+
+    def error(self, waiting_for: str) -> TimedOut:
+        """The exception of a call that has not ended in time."""
+        return TimedOut(f"the time limit of {self.seconds or 0:g} seconds was over while waiting for {waiting_for}")
+
+
+class SessionRefused(RemoteError, CannotConnect):
     """The peer refused the session: its greeting, or its reply to EHLO and HELO, was negative.
 
     ``reply`` is that reply.
@@ -93,7 +116,7 @@ class TlsRefused(TlsUnavailable):
     """TLS is required, and the peer answered STARTTLS with another reply than 220."""
 
 
-class LoginFailed(RemoteError):
+class LoginFailed(AuthRefused):
     """No login.  ``reply`` is the reply that decided, None if the fault is this side's or the peer broke the mechanism.
     Neither the text nor the reply has a password or a token."""
 
@@ -110,7 +133,7 @@ class LoginDeferred(LoginFailed):
     """The peer cannot check the credentials now (454 and other 4yz)."""
 
 
-class WrongDoor(NetworkError):
+class WrongDoor(NetworkError, CannotConnect):
     """The port speaks TLS from the first octet and the session began in clear, or the reverse; the text has the URL
     that is right."""
 

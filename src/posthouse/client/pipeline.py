@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from posthouse.client.features import Features
-from posthouse.client.model import CommandStep, Timeouts, WrongDoor
+from posthouse.client.model import CommandStep, Deadline, Timeouts, WrongDoor
 from posthouse.client.transaction import Channel, Transaction
 from posthouse.core import (
     AsyncContent,
@@ -36,12 +36,12 @@ from posthouse.protocol import Capabilities, Command, Limits, Sender, Sent, Stat
 if TYPE_CHECKING:
     from posthouse.net.tls_engine import TlsInfo
 
-__all__ = ["Pipeline", "say"]
+__all__ = ["Pipeline", "expire", "say"]
 
 _NEVER: Final = -1.0
 _ENDED: Final = State.CLOSED
 _NO_CAPABILITIES: Final = Capabilities()
-_NO_FEATURES: Final = Features.of(_NO_CAPABILITIES)
+_NO_FEATURES: Final = Features.of(_NO_CAPABILITIES, False)
 _AT_REST: Final = (State.READY, State.SENDER, State.RECIPIENTS)
 
 
@@ -243,7 +243,7 @@ class Pipeline(Channel):
         capabilities = self.sender.capabilities
         if capabilities is not self._features_of:
             self._features_of = capabilities
-            self._features = Features.of(capabilities)
+            self._features = Features.of(capabilities, self.tls is not None)
         return self._features
 
     @property
@@ -336,6 +336,12 @@ class Pipeline(Channel):
 
 def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
+
+
+def expire(channel: Pipeline, deadline: Deadline) -> None:
+    """End the connection because a call has not ended in time; its messages end with what is known of them."""
+    channel._fail(deadline.error(f"the answer to {channel._what}" if channel._what else "the connection"))
+    channel.abort()
 
 
 def say(channel: Pipeline, command: Command) -> CommandStep:

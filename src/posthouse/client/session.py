@@ -21,12 +21,24 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from posthouse.client.channel import AsyncChannel
-from posthouse.client.model import CommandStep, Greeted, HandshakeStep, LoggedIn, SilenceStep, Step, Timeouts, WorkStep
+from posthouse.client.model import (
+    CommandStep,
+    Deadline,
+    Greeted,
+    HandshakeStep,
+    LoggedIn,
+    SilenceStep,
+    Step,
+    Timeouts,
+    WorkStep,
+)
 from posthouse.client.opening import greet
-from posthouse.client.pipeline import Pipeline, say
+from posthouse.client.pipeline import Pipeline, expire, say
 from posthouse.client.transfer import Transfer
 from posthouse.core import (
     AsyncContent,
+    Broken,
+    Closed,
     Content,
     Envelope,
     LocalError,
@@ -43,7 +55,7 @@ from posthouse.protocol import Capabilities, Command, Quit, Sender
 if TYPE_CHECKING:
     from posthouse.client.auth import LoginSettings
     from posthouse.client.tls_policy import TlsPolicy
-    from posthouse.net.tls_engine import TlsInfo
+    from posthouse.net.tls_engine import Resumable, TlsInfo
 
 __all__ = ["BaseSession", "M", "Series", "Session"]
 
@@ -71,6 +83,18 @@ class BaseSession:
         self.sender: Sender = pipeline.sender
         #: The peer's name and address, for example ``mx.sina.com[192.0.2.7]:25``.
         self.peer: str = pipeline.peer
+
+    def _handshake_with(self, step: HandshakeStep) -> tuple[Any, str, bool, Any]:
+        """The arguments of ``start_tls``."""
+        policy, channel = step.policy, self._pipeline
+        resumed = policy.take_session(channel.host, channel.address.port, channel.clock.monotonic())
+        return policy.context(), policy.name_for(channel.host), step.implicit, resumed
+
+    def _keep_tls(self, resumable: Resumable | None) -> None:
+        """Keep the TLS session for the next connection: its ticket has come before the reply to EHLO."""
+        policy, channel = self._policy, self._pipeline
+        if policy is not None and resumable is not None:
+            policy.keep_session(channel.host, channel.address.port, channel.clock.monotonic(), resumable)
 
     @property
     def capabilities(self) -> Capabilities:
@@ -103,6 +127,16 @@ class BaseSession:
         return self._pipeline.fault
 
     @property
+    def cautious(self) -> bool:
+        """Whether the connection was idle and may be dead: then no content is sent before the next transaction has a
+        reply."""
+        return self._pipeline.cautious
+
+    @cautious.setter
+    def cautious(self, cautious: bool) -> None:
+        self._pipeline.cautious = cautious
+
+    @property
     def usable(self) -> bool:
         """Whether another message can be sent, now or after those that are under way."""
         return self._pipeline.usable
@@ -128,16 +162,6 @@ class Session(BaseSession):
         #: When the connection was opened, on the monotonic clock.
         self.opened: float = channel.opened
 
-    @property
-    def cautious(self) -> bool:
-        """Whether the connection was idle and may be dead: then no content is sent before the next transaction has a
-        reply."""
-        return self._channel.cautious
-
-    @cautious.setter
-    def cautious(self, cautious: bool) -> None:
-        self._channel.cautious = cautious
-
     async def open(self) -> Greeted:
         """Open the session: greeting, EHLO, STARTTLS and AUTH as its settings say (``client.opening``).
 
@@ -146,24 +170,26 @@ class Session(BaseSession):
         """
         dialogue = greet(self._channel, self._hostname, self._policy, self._credentials)
         answer: Any = None
+        lost: NetworkError | None = None
         try:
             while True:
-                step = dialogue.send(answer)
-                if isinstance(step, CommandStep):
-                    answer = await self._exchange(step)
-                else:
-                    answer = await self._take(step)
+                step = dialogue.send(answer) if lost is None else dialogue.throw(lost)
+                lost = None
+                try:
+                    answer = await (self._exchange(step) if isinstance(step, CommandStep) else self._take(step))
+                except (Broken, Closed) as error:  # the dialogue may know why
+                    lost = error
         except StopIteration as stop:
             greeted: Greeted = stop.value
         self.greeted = greeted
+        self._keep_tls(self._channel.resumable())
         return greeted
 
     async def _take(self, step: Step) -> Any:
         """Carry out a step that is no command."""
         channel = self._channel
         if isinstance(step, HandshakeStep):
-            policy = step.policy
-            return await channel.start_tls(policy.context(), policy.name_for(channel.host), step.implicit)
+            return await channel.start_tls(*self._handshake_with(step))
         if isinstance(step, WorkStep):
             result = await asyncio.to_thread(step.call)
             return await result if inspect.isawaitable(result) else result
@@ -214,6 +240,19 @@ class Session(BaseSession):
         the connection.
         """
         return Series(self._channel, messages, ahead)
+
+    async def within(self, deadline: Deadline, envelope: Envelope, content: Content) -> tuple[Outcome, ...]:
+        """``deliver``, with a time limit for all of its phases together.  A recipient that no reply has decided by then
+        is deferred, or ambiguous if the message was complete, and the connection has ended."""
+        channel = self._channel
+        timer = None
+        if deadline.seconds is not None:
+            timer = channel.clock.call_later(deadline.left, partial(expire, channel, deadline))
+        try:
+            return await self.deliver(envelope, content)
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     async def quit(self) -> None:
         """End the session in order: await the messages under way, send QUIT, await its reply, close the connection.

@@ -1,12 +1,15 @@
 """TLS policy of a sending session: whether TLS is begun, how, and what the peer's certificate must prove.
 
 A policy is made once and serves many sessions: its context, with the certificates to trust, is made at the first use.
+It also keeps the TLS sessions that servers let it resume (RFC 8446 §2.2).  A resumed session shows no certificate
+again, so what was verified once counts: for the same name, port and policy only, for 30 minutes at most.
 """
 
 from __future__ import annotations
 
 import enum
-from typing import TYPE_CHECKING
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
 
 from posthouse.core import SettingError
 from posthouse.protocol.grammar import GrammarError, domain_to_ascii
@@ -14,7 +17,14 @@ from posthouse.protocol.grammar import GrammarError, domain_to_ascii
 if TYPE_CHECKING:
     import ssl
 
+    from posthouse.net.tls_engine import Resumable
+
 __all__ = ["TlsMode", "TlsPolicy"]
+
+
+#: TLS sessions that a policy keeps, each of one name and port, and the seconds for which it keeps one.
+_MOST_SESSIONS: Final = 256
+_SESSION_SECONDS: Final = 1800.0
 
 
 class TlsMode(enum.StrEnum):
@@ -41,7 +51,7 @@ class TlsPolicy:
             is verified.
     """
 
-    __slots__ = ("_ca", "_certificate", "_context", "_key", "mode", "name", "verify")
+    __slots__ = ("_ca", "_certificate", "_context", "_key", "_sessions", "mode", "name", "verify")
 
     def __init__(
         self,
@@ -64,6 +74,7 @@ class TlsPolicy:
         self.name = name
         self._ca, self._certificate, self._key = ca, certificate, key
         self._context = context
+        self._sessions: OrderedDict[tuple[str, int], tuple[float, Resumable]] = OrderedDict()
 
     @property
     def required(self) -> bool:
@@ -84,6 +95,25 @@ class TlsPolicy:
                 verify=self.verify, ca=self._ca if self.verify else "", certificate=self._certificate, key=self._key
             )
         return self._context
+
+    def has_session(self, host: str, port: int) -> bool:
+        """Whether there is a TLS session to resume with this host."""
+        return bool(self._sessions) and (self.name_for(host), port) in self._sessions
+
+    def take_session(self, host: str, port: int, now: float) -> Resumable | None:
+        """The TLS session to resume with this host, which is given once (RFC 8446 appendix C.4); None without one.
+        ``now`` is monotonic."""
+        found = self._sessions.pop((self.name_for(host), port), None) if self._sessions else None
+        return found[1] if found is not None and found[0] > now else None
+
+    def keep_session(self, host: str, port: int, now: float, session: Resumable) -> None:
+        """Keep a TLS session of this host for its next connection, in place of the one before; the oldest of too many
+        is forgotten."""
+        key = self.name_for(host), port
+        self._sessions.pop(key, None)
+        if len(self._sessions) >= _MOST_SESSIONS:
+            self._sessions.popitem(last=False)
+        self._sessions[key] = (now + _SESSION_SECONDS, session)
 
     def name_for(self, host: str) -> str:
         """The name to ask for and to verify at this host, as certificates spell it: in A-labels, without the final dot

@@ -25,7 +25,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final, cast
 
-from posthouse.client.features import Features, commands_of, result_of, result_of_rcpt, says_too_many
+from posthouse.client.features import (
+    PHASES,
+    Features,
+    command_of,
+    commands_of,
+    phase_awaited,
+    result_of,
+    result_of_rcpt,
+    says_too_many,
+)
 from posthouse.client.model import Timeouts
 from posthouse.core import (
     AsyncContent,
@@ -36,6 +45,7 @@ from posthouse.core import (
     Handover,
     LocalError,
     Outcome,
+    Phase,
     PosthouseError,
     Recipient,
     RemoteError,
@@ -72,6 +82,8 @@ _DELIVERED: Final = Result.DELIVERED
 #: The reply and the reason of recipients whose message was given up because its lease was lost.
 _LOST: Final = Reply(451, "4.3.0", "the lease was lost")
 _LOST_REASON: Final = "the lease was lost before the message was complete; nothing was delivered by this attempt"
+
+_END: Final = Phase.END
 
 # The stages of a transaction.
 _WAITING, _ENVELOPE, _CONTENT, _CHUNKS, _FINAL, _OVER = range(6)
@@ -298,9 +310,9 @@ class Transaction:
             if self._refused is None:  # behind a refused MAIL or chunk it says nothing new
                 self._finals.append(reply)
         elif code >= 400 and self._refused is None and (kind is Mail or kind is Bdat or to is None):
-            self._refused, self._refused_at = reply, _named(to)
+            self._refused, self._refused_at = reply, command_of(to)
         if code == 421 and self._refused is None and not self._finals:
-            self._refused, self._refused_at = reply, _named(to)
+            self._refused, self._refused_at = reply, command_of(to)
         self._awaited -= 1
         if self._awaited <= 0 or self._stage == _CHUNKS:
             self._step()
@@ -547,24 +559,25 @@ class Transaction:
                 else:
                     handover = _FINAL_DELIVERY if self._channel.sender.lmtp else _RELAYED
                 reason = f"{peer} said: {reply}"
-                command = ""
-                if result is not _DELIVERED:
-                    if index in self._replies:
-                        command = "RCPT TO"
-                    else:
-                        command = self._refused_at if reply is self._refused else "the end of the message"
-                    if command:
-                        reason = f"{reason} (in reply to {command})"
-                return Outcome(recipient, result, reply, reason, peer, handover, command)
+                if result is _DELIVERED:
+                    return Outcome(recipient, result, reply, reason, peer, handover, "", _END)
+                if index in self._replies:
+                    command = "RCPT TO"
+                else:
+                    command = self._refused_at if reply is self._refused else "the end of the message"
+                if command:
+                    reason = f"{reason} (in reply to {command})"
+                return Outcome(recipient, result, reply, reason, peer, handover, command, PHASES.get(command, ""))
         fault = self._channel.fault
         why = str(fault) if fault is not None else "the session ended"
         maybe_accepted = index in self._accepted or index >= self._next_rcpt
         if self._completed and not connection_lost and maybe_accepted:
             reason = f"{why} after the whole message had been sent to {peer}; it may have arrived"
-            return Outcome(recipient, Result.AMBIGUOUS, None, reason, peer)
+            return Outcome(recipient, Result.AMBIGUOUS, None, reason, peer, phase=_END)
         if isinstance(fault, RemoteError):
             why = f"protocol error: {why}"
-        return Outcome(recipient, Result.DEFERRED, None, f"{why} (talking to {peer})", peer)
+        phase = phase_awaited(self._channel.sender.awaited) if self.begun and not connection_lost else ""
+        return Outcome(recipient, Result.DEFERRED, None, f"{why} (talking to {peer})", peer, phase=phase)
 
     def too_many(self, index: int) -> bool:
         """True if this recipient was refused at RCPT only because there were others before it."""
@@ -583,10 +596,3 @@ class Transaction:
             if len(finals) == 1 and self._channel.sender.state is _CLOSED:
                 return finals[0]  # one early refusal, or 421, for all recipients
         return self._refused
-
-
-def _named(to: Command | Sent | None) -> str:
-    """The command of a reply, as reports name it; "" if the reply answers none."""
-    if isinstance(to, Rcpt):
-        return "RCPT TO"
-    return "MAIL FROM" if isinstance(to, Mail) else "BDAT" if isinstance(to, Bdat) else ""

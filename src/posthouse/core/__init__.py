@@ -11,7 +11,9 @@ from posthouse.core.attempt_trace import AttemptTrace, ConnectionTrace
 from posthouse.core.content import AsyncContent, Bytes, Content, Prefixed
 from posthouse.core.envelope import Body, Envelope, Notify, OriginalRecipient, Recipient, Ret
 from posthouse.core.errors import (
+    AuthRefused,
     Broken,
+    CannotConnect,
     CertificateRefused,
     Closed,
     Defer,
@@ -29,11 +31,12 @@ from posthouse.core.errors import (
     StorageFull,
     StorageUncertain,
     TimedOut,
+    TLSFailed,
     TlsFailed,
     Unreachable,
 )
 from posthouse.core.event_sink import CallbackSink, EventSink, event_sink
-from posthouse.core.outcome import Handover, Outcome, Result
+from posthouse.core.outcome import Handover, Outcome, Phase, Result
 from posthouse.core.remark import Remark
 from posthouse.core.reply import Reply, Verdict
 
@@ -45,10 +48,12 @@ __all__ = [
     "Answer",
     "AsyncContent",
     "AttemptTrace",
+    "AuthRefused",
     "Body",
     "Broken",
     "Bytes",
     "CallbackSink",
+    "CannotConnect",
     "CertificateRefused",
     "Closed",
     "ConnectionTrace",
@@ -66,6 +71,7 @@ __all__ = [
     "Notify",
     "OriginalRecipient",
     "Outcome",
+    "Phase",
     "PosthouseError",
     "Prefixed",
     "Question",
@@ -83,6 +89,7 @@ __all__ = [
     "StorageError",
     "StorageFull",
     "StorageUncertain",
+    "TLSFailed",
     "TimedOut",
     "TlsFailed",
     "Unreachable",

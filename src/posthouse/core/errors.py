@@ -4,15 +4,18 @@ An expected outcome (a refused recipient, a missing MX record) is a value, never
 fault, and its class says whose fault it is:
 
     PosthouseError
-    ├── LocalError            the calling code is wrong: an illegal command, a value that cannot be sent
+    ├── LocalError            the calling code is wrong: an illegal command, a value that cannot be sent (ValueError)
+    ├── SettingError          the user wrote a wrong configuration or argument; says the remedy (ValueError)
+    ├── CannotConnect         no session with the server: nothing was tried for anybody (ConnectionError)
+    │   ├── Unreachable       no connection could be opened (also a NetworkError)
+    │   └── SessionRefused    the greeting or the reply to EHLO was negative (``client``; also a RemoteError)
     ├── RemoteError           the peer broke the protocol; carries the reply to send to the peer
-    ├── SettingError          the user wrote a wrong configuration or argument; says the remedy
+    │   └── AuthRefused       no login
     ├── NetworkError          the connection failed
-    │   ├── Unreachable       it could not be opened
     │   ├── Closed            this side closed it and then used it again
-    │   ├── Broken            the peer or the network ended it
-    │   ├── TimedOut          nothing arrived within the time allowed
-    │   └── TlsFailed         the TLS handshake failed, or what arrived is no TLS
+    │   ├── Broken            the peer or the network ended it (ConnectionError)
+    │   ├── TimedOut          nothing arrived within the time allowed (TimeoutError)
+    │   └── TLSFailed         the TLS handshake failed, or what arrived is no TLS (ssl.SSLError)
     │       ├── NotTls        what arrived is no TLS: the port is one for another protocol
     │       └── CertificateRefused   the peer's certificate is not right; has each reason
     ├── StorageError          stable storage failed
@@ -24,6 +27,10 @@ fault, and its class says whose fault it is:
         ├── Defer             a temporary failure; the delivery is tried again
         └── Reject            a permanent failure; the sender gets a report
 
+The class in brackets is a class of Python from which the exception also inherits, so that code which catches
+``ConnectionError`` or ``TimeoutError`` catches ours.  ``ssl`` is expensive to import, so ``TLSFailed`` inherits from
+``ssl.SSLError`` from the moment at which ``net`` imports ``ssl``; before that none can be raised.
+
 ``OSError``, ``sqlite3.Error`` and other foreign exceptions are translated once, where they enter, with the cause kept.
 """
 
@@ -32,7 +39,9 @@ from __future__ import annotations
 from posthouse.core.reply import Reply
 
 __all__ = [
+    "AuthRefused",
     "Broken",
+    "CannotConnect",
     "CertificateRefused",
     "Closed",
     "Defer",
@@ -49,6 +58,7 @@ __all__ = [
     "StorageError",
     "StorageFull",
     "StorageUncertain",
+    "TLSFailed",
     "TimedOut",
     "TlsFailed",
     "Unreachable",
@@ -56,10 +66,17 @@ __all__ = [
 
 
 class PosthouseError(Exception):
-    """Base class of all exceptions that Posthouse raises."""
+    """Base class of all exceptions that Posthouse raises.
+
+    ``phase`` says how far a session had come (a ``core.Phase``; "" where there was none), and ``transcript`` has the
+    last lines of its dialogue, without the secrets of a login.  ``posthouse.send`` and the classes beside it set both.
+    """
+
+    phase: str = ""
+    transcript: tuple[str, ...] = ()
 
 
-class LocalError(PosthouseError):
+class LocalError(PosthouseError, ValueError):
     """The calling code asked for something that is not allowed; nothing was sent."""
 
 
@@ -74,7 +91,7 @@ class RemoteError(PosthouseError):
         self.reply = reply
 
 
-class SettingError(PosthouseError):
+class SettingError(PosthouseError, ValueError):
     """A configuration setting or an argument is wrong.
 
     ``where`` names the place (``posthouse.toml: listener[0].kind``), ``message`` the cause, ``remedy`` what to write
@@ -89,11 +106,22 @@ class SettingError(PosthouseError):
         super().__init__(f"{text}; {remedy}" if remedy else text)
 
 
+class AuthRefused(RemoteError):
+    """No login: the credentials were refused, cannot be checked now, or no mechanism is common to both sides.
+
+    ``reply`` is the reply that decided, or None.  The subclasses in ``client`` say which of these it is.
+    """
+
+
+class CannotConnect(PosthouseError, ConnectionError):
+    """No session with the server came about, so nothing was tried for any recipient."""
+
+
 class NetworkError(PosthouseError):
     """The connection to the peer failed."""
 
 
-class Unreachable(NetworkError):
+class Unreachable(NetworkError, CannotConnect):
     """No connection could be opened: refused, no route, no address."""
 
 
@@ -101,16 +129,27 @@ class Closed(NetworkError):
     """This side had already closed the connection."""
 
 
-class Broken(NetworkError):
+class Broken(NetworkError, ConnectionError):
     """The peer or the network ended the connection while it was in use."""
 
 
-class TimedOut(NetworkError):
+class TimedOut(NetworkError, TimeoutError):
     """Nothing arrived within the time allowed (RFC 5321 §4.5.3.2)."""
 
 
-class TlsFailed(NetworkError):
-    """The TLS handshake failed, or what arrived is no TLS; nothing goes on in clear."""
+class TLSFailed(NetworkError, OSError):
+    """The TLS handshake failed, or what arrived is no TLS; nothing goes on in clear.  Also an ``ssl.SSLError``."""
+
+    #: The attributes of ``ssl.SSLError``; the text of the exception says what they would.
+    library: str = ""
+    reason: str = ""
+
+    def __str__(self) -> str:
+        """The sentence that the exception was made with; that of ``ssl.SSLError`` is the text of a tuple."""
+        return str(self.args[0]) if self.args else ""
+
+
+TlsFailed = TLSFailed  # the name that other packages of Posthouse use
 
 
 class NotTls(TlsFailed):

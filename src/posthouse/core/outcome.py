@@ -12,7 +12,7 @@ from typing import NamedTuple
 from posthouse.core.envelope import Recipient
 from posthouse.core.reply import Reply
 
-__all__ = ["Handover", "Outcome", "Result"]
+__all__ = ["Handover", "Outcome", "Phase", "Result"]
 
 
 class Result(enum.StrEnum):
@@ -32,6 +32,23 @@ class Handover(enum.StrEnum):
     TAKEN = "taken"  # the next host, to which the request was passed on (§5.2.1)
 
 
+class Phase(enum.StrEnum):
+    """How far a session had come (RFC 5321 §3), in the order of the dialogue."""
+
+    LOOKUP = "look-up"  # the name of the server, or the mail exchangers of the domain
+    CONNECT = "connect"
+    PROXY = "proxy"  # the dialogue with a SOCKS5 or HTTP proxy
+    GREETING = "greeting"
+    EHLO = "EHLO"
+    TLS = "TLS"
+    AUTH = "AUTH"
+    MAIL = "MAIL"
+    RCPT = "RCPT"
+    DATA = "DATA"
+    CONTENT = "content"  # of DATA or BDAT
+    END = "end of data"  # the content is complete, and its reply decides (§4.1.1.4)
+
+
 class Outcome(NamedTuple):
     """The result for one recipient, with its reason.
 
@@ -42,6 +59,9 @@ class Outcome(NamedTuple):
         handover: Has a meaning with DELIVERED only.
         command: The command in reply to which the host gave a negative reply (``MAIL FROM``, ``RCPT TO``, ``DATA``,
             ``BDAT``, ``the end of the message``, ``EHLO``, ``the connection``); "" where no host refused.
+        phase: How far the dialogue had come when this recipient was decided; "" where there was no dialogue.
+        elapsed: Seconds from the call of ``posthouse.send``, or of a ``Client`` or ``Pool``, to this outcome; 0
+            elsewhere.
     """
 
     recipient: Recipient
@@ -51,3 +71,11 @@ class Outcome(NamedTuple):
     peer: str = ""
     handover: Handover = Handover.FINAL
     command: str = ""
+    phase: str = ""
+    elapsed: float = 0.0
+
+    @property
+    def temporary(self) -> bool:
+        """Whether the same message may be accepted later: true of *deferred* alone.  An *ambiguous* message may have
+        arrived, so sending it again may make a duplicate."""
+        return self.result is Result.DEFERRED

@@ -70,11 +70,13 @@ class SessionOpener:
     ) -> tuple[PooledConnection, ConnectionTracer] | None:
         """Open a session with an exchange, counted in ``pool``; None, and a word to ``failed``, if there is none.
 
-        If opportunistic TLS fails, or has failed before, the session is in clear.
+        If opportunistic TLS fails, or has failed before, the session is in clear.  A handshake that was to resume a TLS
+        session and failed proves nothing about the host: another is tried first, without it.
         """
         security = self.security
-        port = exchange.endpoints[0].port
+        host, port = exchange.name or exchange.endpoints[0].host, exchange.endpoints[0].port
         why = self._in_clear.why(exchange.name, port) if security.opportunistic else ""
+        resumes = not why and security.tls is not None and security.tls.has_session(host, port)
         while True:
             connection = tracer.connection(exchange.name)
             error: PosthouseError
@@ -85,6 +87,9 @@ class SessionOpener:
             if isinstance(error, NetworkError) and not isinstance(error, TlsFailed) and connection.in_handshake:
                 error = TlsFailed(f"the TLS handshake with {exchange.name} was not completed: {error}")
             connection.ended = str(error)
+            if resumes and isinstance(error, TlsFailed):
+                resumes = False
+                continue
             if why or not security.opportunistic or not isinstance(error, TlsFailed):
                 break
             self._in_clear.add(exchange.name, port, error)

@@ -7,11 +7,14 @@ reports are imported at their first use, because composing and sending a message
 from typing import TYPE_CHECKING
 
 from posthouse.core._lazy import lazily
-from posthouse.message.compose import Attachment, Composed, compose, to_crlf
+from posthouse.message.compose import Composed, compose, to_crlf
+from posthouse.message.composing.attachment import Attachment
 from posthouse.message.dates import format_date
 from posthouse.message.mailboxes import Mailbox, parse_mailboxes
 
 if TYPE_CHECKING:
+    from posthouse.message.authoring.calendar import CalendarEvent
+    from posthouse.message.authoring.list_fields import ListFields
     from posthouse.message.conversion import Converted, Unconvertible, convert, downgrade
     from posthouse.message.dsn.model import Action, DeliveryReport, OriginalMessage, RecipientFields, RecipientStatus
     from posthouse.message.dsn.read import read_report
@@ -28,17 +31,21 @@ if TYPE_CHECKING:
         unfold,
         without,
     )
+    from posthouse.message.message import Message
     from posthouse.message.mime import Needs, Scanner, needs
     from posthouse.message.trace_fields import protocol_name, received, return_path
 
 __all__ = [
     "Action",
     "Attachment",
+    "CalendarEvent",
     "Composed",
     "Converted",
     "DeliveryReport",
     "Field",
+    "ListFields",
     "Mailbox",
+    "Message",
     "Needs",
     "OriginalMessage",
     "RecipientFields",
@@ -72,11 +79,14 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
+        "authoring.calendar": "CalendarEvent",
+        "authoring.list_fields": "ListFields",
         "conversion": "Converted Unconvertible convert downgrade",
         "dsn.model": "Action DeliveryReport OriginalMessage RecipientFields RecipientStatus",
         "dsn.read": "read_report",
         "dsn.report": "compose_report is_report",
         "headers": "Field Split count count_received fields first gap split unfold without",
+        "message": "Message",
         "mime": "Needs Scanner needs",
         "trace_fields": "protocol_name received return_path",
     },

@@ -120,14 +120,23 @@ def _parse(text: str, what: str) -> Mailbox:
     if domain.startswith("[ipv6:"):
         domain = f"[IPv6:{domain[6:]}"  # the tag's spelling in RFC 5321 §4.1.3
     address = Address(_unquoted(local.group()), domain)
-    return Mailbox(name, _checked(address, what))
+    return Mailbox(check_text(what, name), _checked(address, what))
 
 
 def _display_name(phrase: str) -> str:
-    """The name that a phrase of words and quoted strings means (RFC 5322 §3.2.5)."""
+    """The name that a phrase of words and quoted strings means (RFC 5322 §3.2.5), encoded words decoded (RFC 2047)."""
     if '"' not in phrase:
-        return phrase.strip()
-    return " ".join(_unquoted(word.strip()) for word in re.findall(_WORDS, phrase) if word.strip())
+        return _decoded(phrase.strip())
+    words = (word.strip() for word in re.findall(_WORDS, phrase) if word.strip())
+    return " ".join(_unquoted(word) if word.startswith('"') else _decoded(word) for word in words)
+
+
+def _decoded(words: str) -> str:
+    if "=?" not in words:
+        return words
+    from posthouse.message.reading.encoded_text import decode_words  # hardly any name that people write has one
+
+    return " ".join(decode_words(words).text.split())
 
 
 def _unquoted(text: str) -> str:

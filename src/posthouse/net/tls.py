@@ -18,7 +18,7 @@ from posthouse.core import LocalError, NetworkError, TlsFailed
 from posthouse.net.clock import Clock, Timer
 from posthouse.net.stream import Endpoint, Handler, HandlerFactory, Listener, Network, Stream
 from posthouse.net.system import ended_by
-from posthouse.net.tls_engine import TlsEngine, TlsInfo, TlsState
+from posthouse.net.tls_engine import Resumable, TlsEngine, TlsInfo, TlsState
 
 __all__ = ["HANDSHAKE_SECONDS", "TlsNetwork", "TlsStream", "accepted_layer"]
 
@@ -60,13 +60,13 @@ class TlsStream:
         server_side: bool,
         peer: str = "the peer",
         server_name: str | None = None,
-        session: ssl.SSLSession | None = None,
+        resumed: Resumable | None = None,
         on_up: Callable[[TlsInfo], object] | None = None,
         on_failed: Callable[[NetworkError], object] | None = None,
         on_error: Callable[[BaseException], object] | None = None,
         seconds: float = HANDSHAKE_SECONDS,
     ) -> None:
-        self._engine = TlsEngine(context, server_side=server_side, peer=peer, server_name=server_name, session=session)
+        self._engine = TlsEngine(context, server_side=server_side, peer=peer, server_name=server_name, resumed=resumed)
         self._peer = peer
         self._handler = handler
         self._clock = clock
@@ -212,6 +212,10 @@ class TlsStream:
     def write(self, data: bytes) -> None:
         if data and not self._over and self._below is not None:
             self._below.write(self._engine.write(data))
+
+    def resumable(self) -> Resumable | None:
+        """What a client may hand to its next connection with this host; None before the handshake is over."""
+        return self._engine.resumable()
 
     def pause_reading(self) -> None:
         if not self._paused and not self._over:

@@ -15,10 +15,13 @@ import enum
 import ssl
 from typing import Any, Final, NamedTuple
 
-from posthouse.core import CertificateRefused, NotTls, TlsFailed
+from posthouse.core import CertificateRefused, NetworkError, NotTls, TlsFailed
 from posthouse.net.peer_certificate import PeerCertificate, peer_certificate, refusal
 
-__all__ = ["TlsEngine", "TlsInfo", "TlsState", "end_point_of", "handshake_failed"]
+__all__ = ["Resumable", "TlsEngine", "TlsInfo", "TlsState", "end_point_of", "handshake_failed"]
+
+# ``core`` must not import ``ssl``, and every ``TLSFailed`` is raised behind the import of this module.
+TlsFailed.__bases__ = (NetworkError, ssl.SSLError)
 
 _READ: Final = 65_536
 # A peer that sends a close_notify, an alert or tickets needs a few hundred octets; a handshake at most some 100 KiB.
@@ -61,11 +64,20 @@ class TlsInfo(NamedTuple):
         return f"{self.version} {self.cipher}"
 
 
+class Resumable(NamedTuple):
+    """A TLS session that a client may resume with the host it was made with (RFC 8446 §2.2), and the certificate that
+    the host showed then: a resumed handshake shows none."""
+
+    session: ssl.SSLSession
+    peer: PeerCertificate | None
+
+
 class TlsEngine:
     """One TLS connection.
 
     ``peer`` is the peer's name in errors.  ``server_name`` is the name that a client asks for and, if the context
-    checks names, wants to see in the certificate; None for an IP address that is not checked.
+    checks names, wants to see in the certificate; None for an IP address that is not checked.  ``resumed``: what an
+    engine with the same context and the same ``server_name`` gave to be resumed.
     """
 
     def __init__(
@@ -75,12 +87,13 @@ class TlsEngine:
         server_side: bool,
         peer: str,
         server_name: str | None = None,
-        session: ssl.SSLSession | None = None,
+        resumed: Resumable | None = None,
     ) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         # RFC 6066 §3: a name without the dot that ends a fully qualified one.
         name = server_name.rstrip(".") if server_name else None
+        session = None if resumed is None else resumed.session
         try:
             self._tls = context.wrap_bio(
                 self._incoming, self._outgoing, server_side=server_side, server_hostname=name, session=session
@@ -88,6 +101,7 @@ class TlsEngine:
         except ValueError as error:  # UnicodeError is one
             raise TlsFailed(f'"{name}" is not a name that can be asked for in TLS') from error
         self._peer = peer
+        self._resumed = resumed
         self._server_side = server_side
         self._server_name = name or ""
         self._fault: Exception | None = None  # met behind the last complete record
@@ -140,8 +154,15 @@ class TlsEngine:
             identity=client[0],
             common_name=client[1],
             end_point=getattr(self._tls.context, "end_point", b"") if self._server_side else b"",
-            peer=None if self._server_side else peer_certificate(self._tls),
+            peer=None if self._server_side else self._peer_certificate(),
         )
+        self._resumed = None
+
+    def _peer_certificate(self) -> PeerCertificate | None:
+        """The server's certificate: the one that it showed, or had shown in the session that was resumed."""
+        if self._resumed is not None and self._tls.session_reused:
+            return self._resumed.peer
+        return peer_certificate(self._tls)
 
     # -- octets ---------------------------------------------------------------------------------------------------
 
@@ -224,9 +245,13 @@ class TlsEngine:
         self.state = TlsState.CLOSED
         return self.pending()
 
-    def resumable(self) -> ssl.SSLSession | None:
-        """What a client may hand to its next connection with this host, to save the certificates' way."""
-        return self._tls.session
+    def resumable(self) -> Resumable | None:
+        """What a client may hand to its next connection with this host, to save the certificates' way; None if the host
+        has sent no ticket."""
+        session = self._tls.session
+        if session is None or not session.has_ticket or self.info is None:
+            return None
+        return Resumable(session, self.info.peer)
 
 
 def _client_names(certificate: Any) -> tuple[str, str]:

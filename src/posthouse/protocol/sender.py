@@ -2,8 +2,7 @@
 
 Commands may be sent before the replies to earlier ones have arrived if pipelining allows it (RFC 2920 §3.1: the peer
 has announced PIPELINING, and the command before does not end its group).  So there are two states: ``state`` follows
-from the replies; the *presumed* state is the one after positive replies to all outstanding commands, and decides which
-command may be sent now.  Without outstanding replies both are equal.
+from the replies; the *presumed* state, after positive replies to all outstanding commands, says what may be sent now.
 
 Each reply is matched with its command, in order.  A reply that no receiver may send (an unexpected one, 250 to DATA, a
 recipient accepted after MAIL was refused) raises RemoteError; the connection cannot be used after it.
@@ -27,8 +26,7 @@ from posthouse.protocol.writers import DotWriter, write_auth_line, write_content
 
 __all__ = ["Sender"]
 
-#: Nothing may be pipelined behind these.
-_ENDS_GROUP: Final = frozenset(each for each, row in COMMANDS.items() if row.ends_group)
+_ENDS_GROUP: Final = frozenset(each for each, row in COMMANDS.items() if row.ends_group)  # nothing may be behind them
 #: Anything may be pipelined behind these (BDAT in LMTP is the case that is not as simple).
 _CONTINUED: Final = frozenset((Input.MAIL, Input.RCPT, Input.RSET, Input.CONTENT_END))
 _INPUTS: Final[dict[str, Input]] = {str(each): each for each in Input}
@@ -106,6 +104,11 @@ class Sender:
     def outstanding(self) -> int:
         """The number of outstanding replies."""
         return len(self._pending)
+
+    @property
+    def awaited(self) -> Command | Sent | None:
+        """What the next reply answers; None for the greeting, or if no reply is outstanding."""
+        return self._pending[0][1] if self._pending else None
 
     def may_send(self, command: Command) -> bool:
         """True if ``send`` would accept this command now."""
@@ -279,10 +282,8 @@ class Sender:
             self._pending.extend([(given, command)] * max(1, self._recipients))
         else:
             self._pending.append((given, command))
-        move = _LAW[self._presumed, given]
-        kind = type(command)
-        target = move.more if kind is Data else move.done
-        if kind is not Auth and target is not None:
+        target = _LAW[self._presumed, given].done
+        if target is not None:
             self._presumed = target
 
     # -- bytes in, replies out ---------------------------------------------------------------------------------
@@ -388,10 +389,9 @@ class Sender:
         positive = 200 <= reply.code < 400
         if type(to) is Rcpt:
             self._recipients += positive
-        elif type(to) is Greet:
-            if positive:
-                self._replies.line_ends_learnt()
-                self.capabilities = Capabilities.read(reply) if to.verb != "HELO" else Capabilities()
+        elif type(to) is Greet and positive:
+            self._replies.line_ends_learnt()
+            self.capabilities = Capabilities.read(reply) if to.verb != "HELO" else Capabilities()
         elif before is State.CONNECTED:
             self.greeting = reply
         elif now is State.SWITCHING and reply.code != 220:  # RFC 3207 §4 knows no other reply that agrees

@@ -1,4 +1,6 @@
-"""Sending without a daemon: one message to a named server (``submit``), or to the recipients' mail exchangers."""
+"""Sending without a daemon: ``send`` and ``asend``, to a named server or by another transport; ``submit``, which is
+given everything; and delivery to the recipients' mail exchangers.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -17,25 +19,56 @@ from posthouse.core._lazy import lazily
 from posthouse.sending.submit import submit
 
 if TYPE_CHECKING:
+    from posthouse.sending.connection.credentials import OAuthToken, TokenFunction
     from posthouse.sending.direct import deliver_direct
+    from posthouse.sending.messages.outgoing import Outgoing, OutgoingMessage
+    from posthouse.sending.one_message import asend, send
+    from posthouse.sending.options import SendOptions, ServerTarget
     from posthouse.sending.probe import ProbeReport, probe
+    from posthouse.sending.results import Ambiguous, SendFailed, SendResult, UnseenFailureWarning
+    from posthouse.sending.transports import Transport
 
 __all__ = [
+    "Ambiguous",
     "LoginDeferred",
     "LoginFailed",
     "LoginRefused",
     "NoMechanism",
     "NoSuchHost",
+    "OAuthToken",
+    "Outgoing",
+    "OutgoingMessage",
     "ProbeReport",
+    "SendFailed",
+    "SendOptions",
+    "SendResult",
     "ServerAddress",
+    "ServerTarget",
     "SessionRefused",
     "TlsUnavailable",
+    "TokenFunction",
+    "Transport",
+    "UnseenFailureWarning",
     "WrongDoor",
+    "asend",
     "check_addresses",
     "deliver_direct",
     "parse_server",
     "probe",
+    "send",
     "submit",
 ]
 
-__getattr__ = lazily(__name__, {"direct": "deliver_direct", "probe": "ProbeReport probe"})
+__getattr__ = lazily(
+    __name__,
+    {
+        "connection.credentials": "OAuthToken TokenFunction",
+        "direct": "deliver_direct",
+        "one_message": "asend send",
+        "options": "SendOptions ServerTarget",
+        "messages.outgoing": "Outgoing OutgoingMessage",
+        "probe": "ProbeReport probe",
+        "results": "Ambiguous SendFailed SendResult UnseenFailureWarning",
+        "transports": "Transport",
+    },
+)

@@ -7,7 +7,7 @@ that a new one counts without a reload; it is kept nowhere.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from posthouse.client import Timeouts
@@ -119,9 +119,11 @@ def _password(file: str, variable: str) -> str:
     return password
 
 
-def check_route(route: RouteSettings) -> None:
-    """Read the files of a route once.  Raises ``SettingError``."""
-    tls, login, _ = security_of_route(key_of_route(route))
+def check_route(route: RouteSettings, made: Mapping[SecurityKey, RouteSecurity]) -> None:
+    """Read the files of a route: its certificates for the sessions that ``made`` has the settings of, and until these
+    are made anew; its password only to see that there is one.  Raises ``SettingError``."""
+    key = key_of_route(route)
+    tls, login, _ = made.get(key) or security_of_route(key)
     if tls is not None and (route.ca or route.tls_cert):
         tls.context()
     if login is not None:

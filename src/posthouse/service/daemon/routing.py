@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from posthouse.core import Address, LocalError, Outcome, Recipient, Reply, Result, local_key
 from posthouse.delivery import Deliverer, MaildirDeliverer, MaildirFiles, expand_path
+from posthouse.delivery.security import RouteSecurity
 from posthouse.relay import NoRoute, Route, RouteRule, RouteTable
 from posthouse.service.config.mail_types import VIA, without_tag
 from posthouse.service.config.model import Config, DomainSettings
@@ -23,7 +24,8 @@ __all__ = ["ConfiguredRouter", "Deliverers"]
 
 
 class Deliverers(NamedTuple):
-    """The deliverer of each kind of target; ``secured`` are those of routes with settings of TLS or a login."""
+    """The deliverer of each kind of target; ``secured`` are those of routes with settings of TLS or a login, and
+    ``security`` has these settings."""
 
     smtp: Deliverer
     lmtp: Deliverer
@@ -32,6 +34,7 @@ class Deliverers(NamedTuple):
     discard: Deliverer
     python: Deliverer
     secured: Mapping[SecurityKey, Deliverer] = MappingProxyType({})
+    security: Mapping[SecurityKey, RouteSecurity] = MappingProxyType({})
 
     def of(self, key: SecurityKey) -> Deliverer:
         """The deliverer of a route with these settings."""
@@ -39,7 +42,7 @@ class Deliverers(NamedTuple):
 
     async def close(self) -> None:
         """Close all of them."""
-        for each in (*self[:-1], *self.secured.values()):
+        for each in (*self[:-2], *self.secured.values()):
             await each.close()
 
 

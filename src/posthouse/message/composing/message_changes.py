@@ -1,0 +1,44 @@
+"""Arguments of ``Message.replace``, for type checkers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import TypedDict
+
+from posthouse.message.authoring.calendar import CalendarEvent
+from posthouse.message.authoring.list_fields import ListFields
+from posthouse.message.composing.attachment import AttachmentsLike, InlineLike
+from posthouse.message.composing.given_mailboxes import Addressee, Addressees
+
+__all__ = ["MessageChanges"]
+
+
+class MessageChanges(TypedDict, total=False):
+    """The arguments of ``Message.replace``, each as for ``Message``."""
+
+    sender: Addressee
+    to: Addressees
+    cc: Addressees
+    bcc: Addressees
+    reply_to: Addressees
+    subject: str
+    text: str | None
+    html: str | None
+    markdown: str | None
+    attachments: AttachmentsLike
+    inline: InlineLike
+    calendar: str | CalendarEvent
+    headers: Mapping[str, str] | Iterable[tuple[str, str]]
+    in_reply_to: str | Iterable[str]
+    references: str | Iterable[str]
+    date: datetime
+    message_id: str
+    priority: str
+    auto_submitted: str
+    mailing_list: ListFields | None
+    unsubscribe: str | Iterable[str]
+    one_click: bool
+    flowed: bool
+    legacy_names: bool
+    check_inline: bool

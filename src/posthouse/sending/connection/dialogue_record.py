@@ -1,0 +1,98 @@
+"""Record of the dialogue of a sending session: for exceptions, transcripts, and the logger ``posthouse.client``.
+
+Values are kept and lines are made of them when somebody asks, as ``protocol.tap`` explains.  Credentials are not in
+them: the sending SMTP replaces them before a tap hears of them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from posthouse.core import Phase, Reply
+from posthouse.protocol.tap import heard_lines, said_lines
+
+__all__ = ["DialogueRecord", "TranscriptLike"]
+
+#: Groups of commands, and replies, that are kept for exceptions; they have at least as many lines.
+_TAIL: Final = 20
+#: The most that a transcript keeps.
+_MOST: Final = 20_000
+
+#: True for a transcript in the result; or a function that is called with each line, and with ``"S"`` for one that was
+#: sent or ``"R"`` for one that was received before it.
+TranscriptLike = bool | Callable[[str, str], object]
+
+
+class DialogueRecord:
+    """The dialogue of one connection, a ``protocol.Tap``."""
+
+    def __init__(self, transcript: TranscriptLike = False, peer: str = "") -> None:
+        self._call = transcript if callable(transcript) else None
+        self._whole = transcript is True
+        self._kept: deque[bytes | Reply] = deque(maxlen=_MOST if self._whole else _TAIL)
+        self._log = _logger()
+        self._peer = peer
+        self.last_said = b""
+        self.greeted = False
+
+    def said(self, wire: bytes) -> None:
+        """Lines that leave together."""
+        self._kept.append(wire)
+        self.last_said = wire
+        if self._call is not None or self._log is not None:
+            for line in said_lines(wire):
+                self._tell("S", line)
+
+    def heard(self, reply: Reply) -> None:
+        """A reply arrived."""
+        self._kept.append(reply)
+        self.greeted = True
+        if self._call is not None or self._log is not None:
+            for line in heard_lines(reply):
+                self._tell("R", line)
+
+    def _tell(self, who: str, line: str) -> None:
+        if self._call is not None:
+            self._call(who, line)
+        if self._log is not None:
+            self._log.debug("%s %s: %s", self._peer, who, line)
+
+    @property
+    def tail(self) -> tuple[str, ...]:
+        """The last 20 lines, with ``S: `` or ``R: `` before each."""
+        return tuple(self._lines())[-_TAIL:]
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The whole dialogue if a transcript was asked for, else no line."""
+        return tuple(self._lines()) if self._whole else ()
+
+    def _lines(self) -> Iterator[str]:
+        for each in self._kept:
+            if isinstance(each, bytes):
+                yield from (f"S: {line}" for line in said_lines(each))
+            else:
+                yield from (f"R: {line}" for line in heard_lines(each))
+
+    @property
+    def opening_phase(self) -> Phase:
+        """How far the opening of the session has come."""
+        if not self.greeted:
+            return Phase.GREETING
+        verb = self.last_said[:8].upper()
+        if verb.startswith((b"EHLO", b"HELO", b"LHLO")) or not verb:
+            return Phase.EHLO
+        return Phase.TLS if verb.startswith(b"STARTTLS") else Phase.AUTH
+
+
+def _logger() -> Any:
+    """The logger of dialogues if it is wanted; None otherwise.  A program that has not imported ``logging`` has
+    configured no logger, and the import takes longer than connecting."""
+    logging = sys.modules.get("logging")
+    if logging is None:
+        return None
+    logger = logging.getLogger("posthouse.client")
+    return logger if logger.isEnabledFor(logging.DEBUG) else None

@@ -1,0 +1,65 @@
+"""Exceptions of sending as its users meet them: sorted by what failed, with the phase and the last lines of the
+dialogue.
+
+The classes below ``posthouse.client`` say whose fault something was; users of ``send`` ask instead whether there was no
+connection, no TLS, no login, or no time.  The first exception stays the cause of the one that is raised.
+"""
+
+from __future__ import annotations
+
+from posthouse.client.model import Deadline, LoginFailed, SessionRefused, TlsUnavailable, WrongDoor
+from posthouse.core import (
+    Broken,
+    CannotConnect,
+    Closed,
+    NetworkError,
+    Phase,
+    PosthouseError,
+    RemoteError,
+    TimedOut,
+    TLSFailed,
+    Unreachable,
+)
+from posthouse.net.hosts import NoSuchHost
+from posthouse.sending.connection.dialogue_record import DialogueRecord
+
+__all__ = ["opening_failure"]
+
+
+def opening_failure(error: PosthouseError, record: DialogueRecord, deadline: Deadline) -> PosthouseError:
+    """The exception to raise for a session that did not open: ``error`` itself where its class says enough."""
+    found = _sorted(error, deadline)
+    if not found.phase:
+        found.phase = _phase(error, record)
+    found.transcript = record.tail
+    return found
+
+
+def _sorted(error: PosthouseError, deadline: Deadline) -> PosthouseError:
+    if isinstance(error, Unreachable) and deadline.left <= 0:
+        return TimedOut(f"{error}; the time limit of {deadline.seconds or 0:g} seconds is over")
+    if isinstance(error, TlsUnavailable):
+        return TLSFailed(str(error))
+    if isinstance(error, (CannotConnect, LoginFailed, TimedOut, TLSFailed)):
+        return error
+    if isinstance(error, (Broken, Closed)):
+        return CannotConnect(f"{error} before a session was open")
+    if isinstance(error, RemoteError):
+        return CannotConnect(f"the server does not speak SMTP as a client can understand it: {error}")
+    return error
+
+
+def _phase(error: PosthouseError, record: DialogueRecord) -> str:
+    if isinstance(error, NoSuchHost):
+        return Phase.LOOKUP
+    if isinstance(error, WrongDoor):
+        return Phase.GREETING
+    if isinstance(error, TLSFailed | TlsUnavailable):
+        return Phase.TLS
+    if isinstance(error, LoginFailed):
+        return Phase.AUTH
+    if isinstance(error, Unreachable):
+        return Phase.CONNECT
+    if isinstance(error, NetworkError | RemoteError | SessionRefused):
+        return record.opening_phase
+    return ""

@@ -1,0 +1,288 @@
+"""Outgoing messages: an envelope and content made of whatever a caller has.
+
+A ``Message``, the standard library's ``EmailMessage``, octets, a path or an open file are taken alike.  Where there is
+no envelope, the header has it (RFC 5322 §3.6.2, §3.6.3): Sender or From, and To, Cc and Bcc; where there are Resent
+fields, those.  Bcc never leaves: the content has no such field.  Line ends become CRLF.  A large file is read when the
+message is sent, in chunks, and never held whole.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import IO, Any, Final, NamedTuple, Protocol, cast, runtime_checkable
+
+from posthouse.core import Address, Body, Bytes, Content, Envelope, LocalError, Recipient
+
+__all__ = ["EnvelopeLike", "MessageLike", "Outgoing", "OutgoingMessage", "envelope_of", "outgoing"]
+
+#: Octets of a file up to which it is read at once.
+_SHORT: Final = 1_048_576
+_HEAD: Final = 1_048_576  # octets of a header section that are read for its addresses
+
+
+@runtime_checkable
+class OutgoingMessage(Protocol):
+    """A composed message: its envelope, and its octets with CRLF line ends and without Bcc."""
+
+    @property
+    def envelope(self) -> Envelope:
+        """Sender and recipients."""
+        ...
+
+    def as_bytes(self) -> bytes:
+        """The octets of the message."""
+        ...
+
+
+@runtime_checkable
+class _StreamedMessage(Protocol):
+    @property
+    def size(self) -> int: ...
+
+    def chunks(self) -> Iterator[bytes]: ...
+
+
+class _StandardMessage(Protocol):
+    """``email.message.Message`` and ``EmailMessage``; ``email`` is not imported for their sake."""
+
+    policy: Any
+
+    def as_bytes(self, unixfrom: bool = False, policy: Any = None) -> bytes: ...
+
+    def get_all(self, name: str, failobj: Any = None) -> Any: ...
+
+
+class _ReadableFile(Protocol):
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+#: What can be sent.  A ``str`` is none of them: it could be text or a path.
+MessageLike = (
+    OutgoingMessage | bytes | bytearray | memoryview | os.PathLike[str] | IO[bytes] | _StandardMessage | _ReadableFile
+)
+#: An envelope, or a pair of the sender's address (None or "" for the null reverse-path) and those of the recipients.
+EnvelopeLike = Envelope | tuple[str | Address | None, str | Address | Iterable[str | Address]]
+
+
+class Outgoing(NamedTuple):
+    """A message that is ready to be sent."""
+
+    envelope: Envelope
+    content: Content
+
+
+def outgoing(message: object, envelope: EnvelopeLike | None = None) -> Outgoing:
+    """The envelope and the content of a message; ``envelope`` in place of that of the message.
+
+    Raises:
+        LocalError: It is no message, or its header has no sender or no recipient, or an address is none.
+        OSError: A file cannot be read.
+    """
+    given = None if envelope is None else envelope_of(envelope)
+    made = _composed(message)
+    if made is None:
+        made = _raw(_octets_of(message), given)
+    elif given is not None:
+        made = Outgoing(_merged(made.envelope, given), made.content)
+    if not made.envelope.recipients:
+        raise LocalError("the message has no recipient; name one, or give envelope=(sender, [address])")
+    return made
+
+
+def envelope_of(given: EnvelopeLike) -> Envelope:
+    """The envelope of a pair of addresses.  Raises ``LocalError``."""
+    if isinstance(given, Envelope):
+        return given
+    if not (isinstance(given, tuple) and len(given) == 2):
+        raise LocalError("envelope must be an Envelope, or a pair: the sender's address, and a list of recipients")
+    sender, recipients = given
+    every = [recipients] if isinstance(recipients, (str, Address)) else list(recipients)
+    made = tuple(Recipient(_address(each, "a recipient of the envelope")) for each in dict.fromkeys(every))
+    return Envelope(_address(sender, "the sender of the envelope") if sender else None, made)
+
+
+def _address(value: str | Address, what: str) -> Address:
+    from posthouse.message.mailboxes import parse_mailboxes
+
+    found = parse_mailboxes(value, what)
+    if len(found) != 1:
+        raise LocalError(f"{what} must be one address, not {value!r}")
+    return found[0].address
+
+
+def _merged(own: Envelope, given: Envelope) -> Envelope:
+    """The addresses of ``given``, with what its octets need as the message says it."""
+    body = own.body if given.body is Body.SEVENBIT else given.body
+    return given._replace(body=body, smtputf8=given.smtputf8 or own.smtputf8, size=own.size)
+
+
+# Composed messages ----------------------------------------------------------------------------------------------------
+
+
+class _Streamed:
+    """The content of a message that writes itself in chunks."""
+
+    __slots__ = ("_message",)
+
+    def __init__(self, message: _StreamedMessage) -> None:
+        self._message = message
+
+    @property
+    def size(self) -> int:
+        return self._message.size
+
+    def chunks(self, at_most: int = 262_144) -> Iterator[bytes]:
+        for chunk in self._message.chunks():
+            for start in range(0, len(chunk), at_most):
+                yield chunk[start : start + at_most]
+
+
+def _composed(message: object) -> Outgoing | None:
+    """A message that has an envelope; None for others."""
+    envelope = getattr(message, "envelope", None)
+    if not isinstance(envelope, Envelope):
+        return None
+    if isinstance(message, _StreamedMessage):
+        return Outgoing(envelope, _without_bcc(_Streamed(message)))
+    if isinstance(message, OutgoingMessage):
+        return Outgoing(envelope, _without_bcc(Bytes(message.as_bytes())))
+    content = getattr(message, "content", None)
+    if isinstance(content, bytes):
+        return Outgoing(envelope, Bytes(content))
+    raise LocalError(f"{type(message).__name__} has an envelope and neither as_bytes() nor chunks()")
+
+
+def _without_bcc(content: Content) -> Content:
+    from posthouse.message.headers import without
+
+    return without(without(content, b"bcc", _HEAD), b"resent-bcc", _HEAD)
+
+
+# Octets ---------------------------------------------------------------------------------------------------------------
+
+
+def _octets_of(message: object) -> Content:
+    """The content of a message that has no envelope, with CRLF line ends.  Raises ``LocalError`` and ``OSError``."""
+    if isinstance(message, (bytes, bytearray, memoryview)):
+        return Bytes(_with_crlf(bytes(message)))
+    if isinstance(message, str):
+        raise LocalError(
+            "a text is no message: write Message(sender=…, to=…, text=…), give octets, or pathlib.Path(…) for a file"
+        )
+    if isinstance(message, os.PathLike):
+        return _file_at(os.fspath(message))
+    if hasattr(message, "as_bytes"):
+        if hasattr(message, "get_all"):
+            return Bytes(_with_crlf(_standard(cast(_StandardMessage, message))))
+        return Bytes(_with_crlf(message.as_bytes()))
+    if hasattr(message, "read"):
+        return _from_file(cast(_ReadableFile, message))
+    raise LocalError(
+        f"{type(message).__name__} is no message; give a Message, an email.message.EmailMessage, bytes, an open "
+        "file or a pathlib.Path"
+    )
+
+
+def _with_crlf(data: bytes) -> bytes:
+    from posthouse.message.compose import to_crlf
+
+    data = to_crlf(data)
+    return data if data.endswith(b"\r\n") else data + b"\r\n"
+
+
+def _standard(message: _StandardMessage) -> bytes:
+    """The octets of a message of the standard library."""
+    from posthouse.message.reading.address_lists import read_mailboxes
+
+    names = ("from", "sender", "to", "cc", "bcc", "reply-to", "resent-from", "resent-to", "resent-cc", "resent-bcc")
+    values = [str(value) for name in names for value in message.get_all(name, [])]
+    utf8 = any(
+        each.address is not None and not each.address.is_ascii
+        for value in values
+        if not value.isascii()
+        for each in read_mailboxes(value)
+    )
+    # An address beyond ASCII would become an encoded word, which is no address.
+    policy = message.policy.clone(linesep="\r\n", utf8=True) if utf8 and hasattr(message.policy, "utf8") else None
+    try:
+        return message.as_bytes(policy=policy or message.policy.clone(linesep="\r\n"))
+    except (ValueError, LookupError, TypeError, AttributeError, KeyError) as error:
+        raise LocalError(f"Python's email package cannot write this message: {error}") from error
+
+
+def _file_at(path: str) -> Content:
+    from posthouse.sending.messages.file_content import content_of_path
+
+    return content_of_path(path, _SHORT)
+
+
+def _from_file(file: _ReadableFile) -> Content:
+    from posthouse.sending.messages.file_content import content_of_file
+
+    return content_of_file(file, _SHORT)
+
+
+def _raw(content: Content, given: Envelope | None) -> Outgoing:
+    """A message that is octets: what they need of SMTP is found out, and the envelope if none is given."""
+    from posthouse.message.mime import Scanner
+
+    scanner = Scanner()
+    nul = False
+    for chunk in content.chunks():
+        scanner.feed(chunk)
+        nul = nul or b"\0" in chunk
+    needs = scanner.result()
+    envelope = given or _from_header(content)
+    addresses = [envelope.sender, *(each.address for each in envelope.recipients)]
+    utf8 = needs.utf8_headers or any(each is not None and not each.local.isascii() for each in addresses)
+    clean = _without_bcc(content)
+    if clean is not content and isinstance(content, Bytes):
+        clean = Bytes(b"".join(clean.chunks()))
+    body = Body.BINARYMIME if nul else Body.EIGHTBITMIME if needs.eightbit else Body.SEVENBIT
+    if envelope.body is not Body.SEVENBIT:
+        body = envelope.body
+    return Outgoing(envelope._replace(body=body, smtputf8=envelope.smtputf8 or utf8, size=clean.size), clean)
+
+
+def _from_header(content: Content) -> Envelope:
+    """The envelope that the header section describes.  Raises ``LocalError``."""
+    from posthouse.message.headers import fields, split
+
+    head = bytearray()
+    for chunk in content.chunks():
+        head += chunk
+        if b"\r\n\r\n" in head or len(head) > _HEAD:
+            break
+    found = fields(split(bytes(head), _HEAD).headers)
+    names = {field.name.lower() for field in found}
+    again = b"resent-" if names & {b"resent-to", b"resent-cc", b"resent-bcc"} else b""
+    values: dict[bytes, list[bytes]] = {}
+    for field in found:
+        values.setdefault(field.name.lower(), []).append(field.value)
+
+    def addresses(name: bytes) -> list[Address]:
+        return [each for value in values.get(again + name, ()) for each in _addresses(name, value)]
+
+    senders = addresses(b"sender") or addresses(b"from")
+    if not senders:
+        raise LocalError("the message has no From field, so it has no sender; give envelope=(sender, recipients)")
+    every = [*addresses(b"to"), *addresses(b"cc"), *addresses(b"bcc")]
+    return Envelope(senders[0], tuple(map(Recipient, dict.fromkeys(every))))
+
+
+def _addresses(name: bytes, value: bytes) -> list[Address]:
+    """The addresses of a field.  One that cannot be read is an error: a guess would send to the wrong person."""
+    from posthouse.message.reading.address_lists import read_mailboxes
+
+    try:
+        text = value.decode("utf-8")
+    except UnicodeDecodeError:
+        text = value.decode("latin-1")
+    found: list[Address] = []
+    for each in read_mailboxes(text):
+        if each.address is None:
+            field = name.decode().capitalize()
+            raise LocalError(f"{each.name[:60]!r} in the field {field} is no address; correct it, or give envelope=…")
+        found.append(each.address)
+    return found
