@@ -5,8 +5,8 @@ one INSERT into a temporary view, ``operation``, whose triggers do what each row
 transaction.  Five statements give up the interpreter's lock 15 times, one gives it up 3 times; beside a busy loop that
 is 1/3 of a group's time.
 
-``sqlite3`` looks for an adapter of each value that is not exactly a number, a text or a bytearray, and finds none: 0.3 to
-0.4 µs for each ``None`` and each ``bytes``.  So unused columns are 0, and octets are given as bytearrays.
+``sqlite3`` looks for an adapter of each value that is not exactly a number, a text or a bytearray, and finds none: 0.3
+to 0.4 µs for each ``None`` and each ``bytes``.  So unused columns are 0, and octets are given as bytearrays.
 
 To remove it, delete this file and the two calls in ``spool``: ``make_operation`` and ``at_once``.
 """
