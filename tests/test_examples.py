@@ -14,6 +14,7 @@ from queue import Empty, Queue
 from threading import Thread
 from typing import IO
 
+import posthouse
 from posthouse.net import Endpoint
 from posthouse.net.system import reserved_socket
 from posthouse.service.config_file import load
@@ -110,6 +111,40 @@ def test_the_sender_says_that_nobody_is_there() -> None:
     assert sent.returncode == 1
     assert sent.stdout.startswith("nothing was sent: ")
     assert "Traceback" not in sent.stderr
+
+
+def run(name: str, *arguments: object) -> str:
+    """What a program prints that ends by itself."""
+    command = [sys.executable, EXAMPLES / name, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True).stdout
+
+
+def test_a_report_is_composed_and_answered(tmp_path: Path) -> None:
+    report, answer = tmp_path / "report.eml", tmp_path / "answer.eml"
+    printed = run("report.py", report)
+    assert printed == f"{report.stat().st_size} octets for renping@sina.com ann@example.net\n"
+    read = posthouse.read(report)
+    assert [each.filename for each in read.attachments] == [
+        "logo.gif", "part-1.3.ics", "report.py", "figures.csv", "invite.ics"
+    ]  # fmt: skip
+    assert (read.attachments[0].referenced, read.defects) == (True, ())
+    assert run("answer.py", report, "renping@sina.com", answer).splitlines() == [
+        "to: langrui@sohu.com",
+        "cc: ann@example.net",
+        "subject: Re: 第四季度 / the fourth quarter",
+    ]
+    assert posthouse.read(answer).in_reply_to == (read.message_id,)
+
+
+def test_a_newsletter_is_composed_for_each_reader() -> None:
+    printed = run("newsletter.py", "ann@example.net", "bob@example.org")
+    for line in (
+        "Subject: News for Ann",
+        "Subject: News for Bob",
+        "Dear Ann,",
+        "List-Unsubscribe-Post: List-Unsubscribe=One-Click",
+    ):
+        assert line in printed
 
 
 def test_the_archive_keeps_and_refuses(tmp_path: Path) -> None:

@@ -42,6 +42,12 @@ _TLS: Final = {"off": "no TLS", "starttls": "STARTTLS", "implicit": "TLS"}
     help="Whether programs may, must or cannot log in to the catcher; it takes any name and password. "
     "[default: offered]",
 )
+@click.option(
+    "--fault-addresses/--no-fault-addresses",
+    default=None,
+    help="Whether recipients of the catcher such as tempfail+3@… fail on demand (tempfail, permfail, greylist, "
+    "mailbox-full, reply-CODE, slow, drop; see the page about testing). [default: they do]",
+)
 @click.option("--log", type=click.Choice(["text", "json"]), help="The form of log lines; else as configured.")
 @context.with_daemon
 def run(
@@ -50,6 +56,7 @@ def run(
     bind: tuple[str, ...],
     tls: str | None,
     auth: str | None,
+    fault_addresses: bool | None,
     log: str | None,
 ) -> None:
     """Run the daemon.
@@ -64,13 +71,18 @@ def run(
     """
     from posthouse.service.daemon import supervisor
 
-    for option, given in (("bind", bind), ("tls", tls), ("auth", auth)):
-        if given and config_file is not None:
+    for option, given in (("bind", bind), ("tls", tls), ("auth", auth), ("fault-addresses", fault_addresses)):
+        if given not in (None, ()) and config_file is not None:
+            setting = option.replace("-", "_")
             raise click.UsageError(
-                f"--{option} is for running without a configuration; write it as {option} of a [[listener]]"
+                f"--{option} is for running without a configuration; write it as {setting} of a [[listener]]"
             )
     options = context.DaemonOptions(config_file, data_dir)
-    config = options.config if config_file is not None else _catcher(options.data_dir, bind, tls, auth)
+    config = (
+        options.config
+        if config_file is not None
+        else _catcher(options.data_dir, bind, tls, auth, fault_addresses is not False)
+    )
     config = _logging(config, log)
 
     def ready(opened: Opened) -> None:
@@ -105,7 +117,7 @@ def _logging(config: Config, log: str | None) -> Config:
     return replace(config, log=replace(config.log, format=log))
 
 
-def _catcher(data_dir: str | None, binds: tuple[str, ...], tls: Any, auth: Any) -> Config:
+def _catcher(data_dir: str | None, binds: tuple[str, ...], tls: Any, auth: Any, faults: bool) -> Config:
     """The configuration of the catcher.
 
     Without an address or ``--tls`` there is one more listener, without TLS, if its port is free: for programs that
@@ -114,7 +126,9 @@ def _catcher(data_dir: str | None, binds: tuple[str, ...], tls: Any, auth: Any) 
     from posthouse.service.config_file import CATCHER_WITHOUT_TLS, default_config
 
     plain = CATCHER_WITHOUT_TLS if not binds and tls is None and _is_free(CATCHER_WITHOUT_TLS) else ""
-    return default_config(data_dir, binds, tls=tls or "starttls", auth=auth or "offered", plain=plain)
+    return default_config(
+        data_dir, binds, tls=tls or "starttls", auth=auth or "offered", plain=plain, fault_addresses=faults
+    )
 
 
 def _is_free(place: str) -> bool:
