@@ -37,6 +37,9 @@ if TYPE_CHECKING:  # ``typing`` is not imported, because its import takes longer
     from posthouse.message.reading import ReadMessage, read
     from posthouse.sending import (
         Ambiguous,
+        AsyncClient,
+        Client,
+        ClientBusy,
         SendFailed,
         SendResult,
         UnseenFailureWarning,
@@ -52,9 +55,12 @@ __version__ = "0.1.0"
 __all__ = [
     "Address",
     "Ambiguous",
+    "AsyncClient",
     "Attachment",
     "AuthRefused",
     "CannotConnect",
+    "Client",
+    "ClientBusy",
     "Content",
     "Defer",
     "Envelope",
@@ -91,7 +97,10 @@ __all__ = [
 
 _WHERE = {
     "Ambiguous": "posthouse.sending.results",
+    "AsyncClient": "posthouse.sending.async_client",
     "Attachment": "posthouse.message",
+    "Client": "posthouse.sending.client",
+    "ClientBusy": "posthouse.sending.client",
     "Message": "posthouse.message",
     "ReadMessage": "posthouse.message.reading",
     "SendFailed": "posthouse.sending.results",

@@ -191,6 +191,12 @@ class BlockingSession(BaseSession):
         finally:
             channel.close("the session was ended with QUIT")
 
+    def look(self) -> None:
+        """Take in what the peer has sent while the session was idle: a 421, close_notify, or the end.  Sends nothing
+        and does not wait; ``usable`` tells what follows from it."""
+        if self._channel.fault is None:
+            self._channel.ready()
+
     def abort(self) -> None:
         """End the connection now."""
         self._channel.abort()

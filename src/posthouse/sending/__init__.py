@@ -19,8 +19,11 @@ from posthouse.core._lazy import lazily
 from posthouse.sending.submit import submit
 
 if TYPE_CHECKING:
+    from posthouse.sending.async_client import AsyncClient
+    from posthouse.sending.client import Client, ClientBusy
     from posthouse.sending.connection.credentials import OAuthToken, TokenFunction
     from posthouse.sending.direct import deliver_direct
+    from posthouse.sending.messages.batches import verp
     from posthouse.sending.messages.outgoing import Outgoing, OutgoingMessage
     from posthouse.sending.one_message import asend, send
     from posthouse.sending.options import SendOptions, ServerTarget
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Ambiguous",
+    "AsyncClient",
+    "Client",
+    "ClientBusy",
     "LoginDeferred",
     "LoginFailed",
     "LoginRefused",
@@ -57,15 +63,19 @@ __all__ = [
     "probe",
     "send",
     "submit",
+    "verp",
 ]
 
 __getattr__ = lazily(
     __name__,
     {
+        "async_client": "AsyncClient",
+        "client": "Client ClientBusy",
         "connection.credentials": "OAuthToken TokenFunction",
         "direct": "deliver_direct",
         "one_message": "asend send",
         "options": "SendOptions ServerTarget",
+        "messages.batches": "verp",
         "messages.outgoing": "Outgoing OutgoingMessage",
         "probe": "ProbeReport probe",
         "results": "Ambiguous SendFailed SendResult UnseenFailureWarning",

@@ -22,7 +22,7 @@ from posthouse.core.units import read_duration
 if TYPE_CHECKING:
     from posthouse.sending.connection.credentials import CredentialsLike
 
-__all__ = ["SENDING_TIMEOUTS", "SendOptions", "ServerTarget", "target_of"]
+__all__ = ["SENDING_TIMEOUTS", "SendOptions", "ServerTarget", "limit_of", "target_of"]
 
 #: The time limits of one message that a program waits for: connecting to all addresses of the server together 20 s, a
 #: reply 60 s, the reply to the end of the message 600 s.
@@ -134,13 +134,19 @@ def _without_ours(url: str) -> tuple[str, dict[str, str]]:
     return (place + ("?" + "&".join(kept) if kept else "")) if taken else url, taken
 
 
-def _with_duration(target: ServerTarget, key: str, value: float | str) -> ServerTarget:
+def limit_of(key: str, value: float | str) -> float:
+    """A time limit in seconds.  Raises ``SettingError``, which names ``key``."""
     try:
         seconds = read_duration(value) if isinstance(value, str) else float(value)
     except (ValueError, TypeError):
         seconds = -1.0
     if not 0 < seconds <= _LONGEST:
         raise SettingError(f"{key} cannot be {value!r}", remedy='give seconds, or a text such as "30s" or "2m"')
+    return seconds
+
+
+def _with_duration(target: ServerTarget, key: str, value: float | str) -> ServerTarget:
+    seconds = limit_of(key, value)
     if key == "timeout":
         return target._replace(timeout=seconds)
     timeouts = target.timeouts
